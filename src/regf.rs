@@ -1,0 +1,50 @@
+//! What the bytes of a hive mean: one room for each on-disk structure, pure functions over `&[u8]`.
+//!
+//! Names and layouts follow Maxim Suhanov's *Windows registry file format specification*
+//! (`github.com/msuhanov/regf`); the section is named at each structure. All integers are little-endian.
+
+pub mod base_block;
+pub mod big_data;
+pub mod bin;
+pub mod cell;
+pub mod key_node;
+pub mod key_security;
+pub mod key_value;
+pub mod name;
+pub mod subkeys_list;
+pub mod timestamp;
+
+use std::fmt;
+
+/// Bytes of the base block; the first hive bin begins behind it.
+pub const BASE_BLOCK_SIZE: u32 = 4096;
+
+/// A cell offset: bytes from the start of the first hive bin (not of the file).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CellOffset(pub u32);
+
+impl CellOffset {
+    /// "No cell".
+    pub const NIL: CellOffset = CellOffset(u32::MAX);
+
+    /// Whether this says "no cell".
+    pub fn is_nil(self) -> bool {
+        self == Self::NIL
+    }
+
+    /// The offset of the cell's size field in the hive file.
+    pub fn in_file(self) -> u64 {
+        u64::from(self.0) + u64::from(BASE_BLOCK_SIZE)
+    }
+
+    /// The offset of the cell's data (behind the size field) in the hive file.
+    pub fn data_in_file(self) -> u64 {
+        self.in_file() + cell::HEADER_SIZE as u64
+    }
+}
+
+impl fmt::Display for CellOffset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#x}", self.0)
+    }
+}

@@ -1,0 +1,198 @@
+//! Names of keys and values: Latin-1 or UTF-16 in the file, compared by upper-cased UTF-16 code units.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+
+/// A name as it stands in the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name<'a> {
+    bytes: Cow<'a, [u8]>,
+    latin1: bool,
+}
+
+impl<'a> Name<'a> {
+    /// A name from its stored bytes: one byte (Latin-1) or two (UTF-16LE) for each code unit.
+    pub fn new(bytes: Cow<'a, [u8]>, latin1: bool) -> Self {
+        Name { bytes, latin1 }
+    }
+
+    /// The shortest form in which Windows stores `text`: Latin-1 where every code unit fits.
+    pub fn encode(text: &str) -> Name<'static> {
+        let units: Vec<u16> = text.encode_utf16().collect();
+        let narrow: Option<Vec<u8>> = units.iter().map(|&u| u8::try_from(u).ok()).collect();
+        match narrow {
+            Some(bytes) => Name::new(Cow::Owned(bytes), true),
+            None => Name::new(Cow::Owned(units.iter().flat_map(|u| u.to_le_bytes()).collect()), false),
+        }
+    }
+
+    /// The stored bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Whether it is stored as Latin-1 ("compressed" name).
+    pub fn is_latin1(&self) -> bool {
+        self.latin1
+    }
+
+    /// Bytes of the name as UTF-16, which is how the largest-name fields count.
+    pub fn utf16_size(&self) -> usize {
+        self.units().count() * 2
+    }
+
+    /// The code units. An odd last byte of a damaged UTF-16 name is dropped.
+    pub fn units(&self) -> impl Iterator<Item = u16> + '_ {
+        let step = if self.latin1 { 1 } else { 2 };
+        self.bytes
+            .chunks_exact(step)
+            .map(|c| if let [low, high] = *c { u16::from_le_bytes([low, high]) } else { u16::from(c[0]) })
+    }
+
+    /// Whether this is `text` by the registry's comparison.
+    pub fn matches(&self, text: &str) -> bool {
+        if self.latin1 && self.bytes.is_ascii() && text.is_ascii() {
+            return self.bytes.eq_ignore_ascii_case(text.as_bytes());
+        }
+        self.units().map(upcase).eq(text.encode_utf16().map(upcase))
+    }
+
+    /// The registry's order: ascending by upper-cased code units.
+    pub fn compare(&self, other: &Name<'_>) -> Ordering {
+        if self.latin1 && other.latin1 && self.bytes.is_ascii() && other.bytes.is_ascii() {
+            let upper = |b: &u8| b.to_ascii_uppercase();
+            return self.bytes.iter().map(upper).cmp(other.bytes.iter().map(upper));
+        }
+        self.units().map(upcase).cmp(other.units().map(upcase))
+    }
+
+    /// The hash of a hash leaf entry (specification, "Hash leaf").
+    pub fn hash(&self) -> u32 {
+        hash(self.units())
+    }
+
+    /// A copy that borrows nothing.
+    pub fn into_owned(self) -> Name<'static> {
+        Name { bytes: Cow::Owned(self.bytes.into_owned()), latin1: self.latin1 }
+    }
+}
+
+impl fmt::Display for Name<'_> {
+    /// Unpaired surrogates come out as U+FFFD.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        char::decode_utf16(self.units()).try_for_each(|c| f.write_char(c.unwrap_or(char::REPLACEMENT_CHARACTER)))
+    }
+}
+
+/// Hash of upper-cased code units as hash leaves keep it.
+pub fn hash(units: impl Iterator<Item = u16>) -> u32 {
+    units.fold(0, |h: u32, unit| h.wrapping_mul(37).wrapping_add(u32::from(upcase(unit))))
+}
+
+/// Code units that Unicode has since given an upper case, or folds onto another letter, and Windows does not
+/// (measured against the $UpCase table that Windows Vista and later put on NTFS volumes).
+const UNCHANGED: &[(u16, u16)] = &[
+    (0x00b5, 0x00b5),
+    (0x0131, 0x0131),
+    (0x017f, 0x017f),
+    (0x01c5, 0x01c5),
+    (0x01c8, 0x01c8),
+    (0x01cb, 0x01cb),
+    (0x01f2, 0x01f2),
+    (0x023f, 0x0240),
+    (0x0252, 0x0252),
+    (0x025c, 0x025c),
+    (0x0261, 0x0261),
+    (0x0264, 0x0266),
+    (0x026a, 0x026a),
+    (0x026c, 0x026c),
+    (0x0282, 0x0282),
+    (0x0287, 0x0287),
+    (0x029d, 0x029e),
+    (0x0345, 0x0345),
+    (0x03c2, 0x03c2),
+    (0x03d0, 0x03d1),
+    (0x03d5, 0x03d6),
+    (0x03f0, 0x03f1),
+    (0x03f3, 0x03f3),
+    (0x03f5, 0x03f5),
+    (0x0525, 0x052f),
+    (0x10d0, 0x10ff),
+    (0x13f8, 0x13fd),
+    (0x1c80, 0x1c8a),
+    (0x1d8e, 0x1d8e),
+    (0x1e9b, 0x1e9b),
+    (0x1fbe, 0x1fbe),
+    (0x2c5f, 0x2c5f),
+    (0x2cec, 0x2cf3),
+    (0x2d27, 0x2d2d),
+    (0xa661, 0xa661),
+    (0xa699, 0xa69b),
+    (0xa791, 0xa7f6),
+    (0xab53, 0xabbf),
+];
+
+/// The registry's one-to-one upper case of a code unit: nothing expands, surrogates stay.
+pub fn upcase(unit: u16) -> u16 {
+    if let Ok(ascii) = u8::try_from(unit)
+        && ascii.is_ascii()
+    {
+        return u16::from(ascii.to_ascii_uppercase());
+    }
+    match unit {
+        // Small Greek letters with iota subscript: Unicode's full mapping expands them, the table does not.
+        0x1f80..=0x1f87 | 0x1f90..=0x1f97 | 0x1fa0..=0x1fa7 => return unit + 8,
+        0x1fb3 | 0x1fc3 | 0x1ff3 => return unit + 9,
+        _ => {}
+    }
+    if UNCHANGED.iter().any(|&(first, last)| (first..=last).contains(&unit)) {
+        return unit;
+    }
+    let Some(c) = char::from_u32(u32::from(unit)) else { return unit };
+    let mut upper = c.to_uppercase();
+    match (upper.next(), upper.next()) {
+        (Some(one), None) => u16::try_from(u32::from(one)).unwrap_or(unit),
+        _ => unit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn upper_case_is_one_to_one() {
+        assert_eq!(upcase(u16::from(b'z')), u16::from(b'Z'));
+        assert_eq!(upcase(0xe4), 0xc4, "a umlaut");
+        assert_eq!(upcase(0xdf), 0xdf, "sharp s stays");
+        assert_eq!(upcase(0xff), 0x178, "y diaeresis leaves Latin-1");
+        assert_eq!(upcase(0x131), 0x131, "dotless i stays");
+        assert_eq!(upcase(0x1f80), 0x1f88);
+        assert_eq!(upcase(0xd83d), 0xd83d, "surrogates stay");
+    }
+
+    #[test]
+    fn matches_without_regard_to_case_or_storage() {
+        let narrow = Name::encode("PolicyAgent");
+        assert!(narrow.is_latin1() && narrow.matches("policyagent") && !narrow.matches("policyagent "));
+        let wide = Name::encode("Ключ");
+        assert!(!wide.is_latin1() && wide.matches("КЛЮЧ"));
+        assert_eq!(wide.utf16_size(), 8);
+        let padded = Name::new(Cow::Borrowed(b"A\0b\0"), false);
+        assert!(padded.matches("aB") && padded.compare(&Name::encode("ab")) == Ordering::Equal);
+    }
+
+    #[test]
+    fn hash_known_answer() {
+        // h = ((A * 37) + B) * 37 + C
+        assert_eq!(Name::encode("abc").hash(), (65 * 37 + 66) * 37 + 67);
+    }
+
+    #[test]
+    fn damaged_utf16_is_shown_not_lost() {
+        let odd = Name::new(Cow::Borrowed(&[0x41, 0, 0x00, 0xd8, 0x42]), false);
+        assert_eq!(odd.to_string(), "A\u{fffd}");
+    }
+}

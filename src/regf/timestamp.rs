@@ -1,0 +1,74 @@
+//! FILETIME: 100-nanosecond intervals since 1601-01-01 UTC (MS-DTYP 2.3.3).
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Seconds from 1601-01-01 to 1970-01-01.
+const EPOCH_GAP_SECONDS: u64 = 11_644_473_600;
+const TICKS_PER_SECOND: u64 = 10_000_000;
+
+/// A moment, in 100-nanosecond intervals since 1601-01-01 UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FileTime(pub u64);
+
+impl FileTime {
+    /// The present moment by the host's clock; 0 if that clock stands before 1970.
+    pub fn now() -> Self {
+        let Ok(since) = SystemTime::now().duration_since(UNIX_EPOCH) else {
+            return FileTime(0);
+        };
+        let seconds = since.as_secs().saturating_add(EPOCH_GAP_SECONDS);
+        FileTime(seconds.saturating_mul(TICKS_PER_SECOND) + u64::from(since.subsec_nanos()) / 100)
+    }
+}
+
+impl fmt::Display for FileTime {
+    /// RFC 3339, UTC, whole seconds. Every 64-bit value has a date (up to the year 60056).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0 / TICKS_PER_SECOND;
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        let (year, month, day) = civil_from_days(days);
+        let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
+    }
+}
+
+/// Proleptic Gregorian date of a day counted from 1601-01-01, which starts a 400-year cycle.
+fn civil_from_days(days: u64) -> (u64, u64, u64) {
+    let cycles = days / 146_097;
+    let mut rest = days % 146_097;
+    let centuries = (rest / 36_524).min(3);
+    rest -= centuries * 36_524;
+    let quads = rest / 1461;
+    rest %= 1461;
+    let years = (rest / 365).min(3);
+    rest -= years * 365;
+    let year = 1601 + cycles * 400 + centuries * 100 + quads * 4 + years;
+    let leap = year.is_multiple_of(4) && !year.is_multiple_of(100) || year.is_multiple_of(400);
+    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let mut month = 1;
+    for length in lengths {
+        if rest < length {
+            break;
+        }
+        rest -= length;
+        month += 1;
+    }
+    (year, month, rest + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_moments() {
+        assert_eq!(FileTime(0).to_string(), "1601-01-01T00:00:00Z");
+        // 2000-02-29 12:34:56 UTC is 951827696 seconds after 1970.
+        let leap_day = (951_827_696 + EPOCH_GAP_SECONDS) * TICKS_PER_SECOND;
+        assert_eq!(FileTime(leap_day).to_string(), "2000-02-29T12:34:56Z");
+        let last_of_1600_years = (31_535_999 + 365 * 86_400 * 3) * TICKS_PER_SECOND;
+        assert_eq!(FileTime(last_of_1600_years).to_string(), "1604-12-30T23:59:59Z");
+        assert!(FileTime(u64::MAX).to_string().starts_with("60056-05-28T"));
+    }
+}
