@@ -4,10 +4,13 @@
 //! from its transaction logs first, or its owner says in so many words that it is to be taken as it stands.
 
 mod bytes;
+mod edit;
 mod lookup;
 mod patch;
+pub mod witness;
 
 pub use bytes::HiveBytes;
+pub use edit::{EditOptions, Edited, Editor};
 pub use lookup::{Key, Value};
 pub use patch::{Patch, PatchSet, Step};
 

@@ -1,5 +1,7 @@
 //! Edits the registry of Windows installations that are not running.
 
+#![cfg_attr(test, allow(clippy::cast_possible_truncation))]
+
 pub mod error;
 pub mod hive;
 pub mod regf;

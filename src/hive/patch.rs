@@ -1,7 +1,5 @@
 //! The waist: every change of a hive is a set of patches.
 
-use std::borrow::Cow;
-
 /// When a patch is written, relative to others. Each step is durable before the next begins, and the hive is sound
 /// after each: an interruption leaves the old state, or the new one, or the old one with cells that nothing uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -31,7 +29,7 @@ pub struct Patch {
     /// What shall be there.
     pub new: Vec<u8>,
     /// What it is, for people.
-    pub what: Cow<'static, str>,
+    pub what: String,
     /// When it is written.
     pub step: Step,
 }
@@ -55,6 +53,7 @@ impl PatchSet {
 
     /// Number of bytes that differ.
     pub fn changed_bytes(&self) -> u64 {
-        self.patches.iter().map(|p| p.new.len() as u64).sum()
+        let differ = |p: &Patch| p.new.iter().enumerate().filter(|&(i, new)| p.old.get(i) != Some(new)).count() as u64;
+        self.patches.iter().map(differ).sum()
     }
 }
