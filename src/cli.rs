@@ -1,0 +1,47 @@
+//! Words of the user in, words for the user out. Holds no knowledge of formats.
+
+mod args;
+mod check;
+mod exit;
+mod generate;
+mod get;
+mod report;
+mod set;
+mod undo;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Args, Command};
+use self::exit::Outcome;
+
+/// Runs the command.
+pub(crate) fn main() -> ExitCode {
+    stay_silent_about_the_witness();
+    let args = Args::parse();
+    let json = args.command.wants_json();
+    let outcome = match args.command {
+        Command::Get(args) => get::run(&args),
+        Command::Set(args) => set::run_set(&args),
+        Command::Unset(args) => set::run_unset(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Undo(args) => undo::run(&args),
+        Command::Completions(args) => generate::completions(&args),
+        Command::Man(args) => generate::man(&args),
+    };
+    match outcome {
+        Ok(outcome) => outcome.into(),
+        Err(error) => exit::report(&error, json),
+    }
+}
+
+/// A panic of the witness is caught and told as an error: only others reach the terminal.
+fn stay_silent_about_the_witness() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !hivewright::hive::witness::is_asking() {
+            usual(info);
+        }
+    }));
+}

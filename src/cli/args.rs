@@ -1,0 +1,245 @@
+//! Arguments: structures without logic.
+
+use std::path::PathBuf;
+
+use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0  done, already so, or the answer is yes
+  1  the answer is no: not set, or the check found something
+  2  could not: usage, I/O, damaged or unsupported input; nothing was changed
+  3  would not: dirty, in use, unsafe or ambiguous; nothing was changed
+  4  failed after writing began; the undo file is named
+
+Examples:
+  hivewright get /mnt/image
+  hivewright set 2 SYSTEM --dry-run
+  hivewright set 2 SYSTEM --output SYSTEM.patched";
+
+/// Reads, sets and removes the registry value that lets Windows' L2TP/IPsec client talk to VPN servers behind NAT
+/// (AssumeUDPEncapsulationContextOnSendRule), in Windows installations that are not running.
+#[derive(Debug, Parser)]
+#[command(name = "hivewright", version, max_term_width = 80, after_help = AFTER_HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Say how the rule stands, at capture and at next boot
+    Get(GetArgs),
+    /// Set the rule to 0, 1 or 2
+    Set(SetArgs),
+    /// Remove the rule, so that Windows takes its default
+    Unset(UnsetArgs),
+    /// Look for damage in the structure of a hive
+    Check(CheckArgs),
+    /// Put back what an undo file has kept
+    Undo(UndoArgs),
+    /// Print a completion script for a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write all of them to a folder
+    Man(ManArgs),
+}
+
+impl Command {
+    pub(crate) fn wants_json(&self) -> bool {
+        match self {
+            Command::Get(args) => args.json,
+            Command::Set(args) => args.edit.json,
+            Command::Unset(args) => args.edit.json,
+            Command::Check(args) => args.json,
+            Command::Undo(args) => args.json,
+            Command::Completions(_) | Command::Man(_) => false,
+        }
+    }
+}
+
+const TARGET_HELP: &str = "A SYSTEM hive, or a folder that holds a Windows installation";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hivewright get SYSTEM                 the whole answer, for people
+  hivewright get --value /mnt/image     the bare number at next boot
+  hivewright get --json SYSTEM | jq .verdicts
+
+Exit status 1 means that the rule is not set at next boot.")]
+pub(crate) struct GetArgs {
+    #[arg(value_name = "TARGET", help = TARGET_HELP)]
+    pub(crate) target: PathBuf,
+    /// Print everything that is known as JSON
+    #[arg(long, conflicts_with = "value")]
+    pub(crate) json: bool,
+    /// Print only the number that counts at next boot, nothing if not set
+    #[arg(long)]
+    pub(crate) value: bool,
+    /// Which Windows this is, instead of what the evidence says
+    #[arg(long, value_name = "WINDOWS")]
+    pub(crate) windows: Option<Windows>,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Meaning of the values:
+  0  no connection to servers behind NAT (what Windows does by itself)
+  1  the server may be behind NAT
+  2  server and client may both be behind NAT
+
+Examples:
+  hivewright set 2 /mnt/image
+  hivewright set 2 SYSTEM --dry-run
+  hivewright set 2 SYSTEM --output SYSTEM.patched --keep-timestamps
+
+Setting what is set changes nothing and says so.")]
+pub(crate) struct SetArgs {
+    /// The value of the rule
+    #[arg(value_name = "0|1|2", value_parser = clap::value_parser!(u32).range(0..=2))]
+    pub(crate) value: u32,
+    #[arg(value_name = "TARGET", help = TARGET_HELP)]
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) edit: EditArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hivewright unset /mnt/image
+  hivewright unset SYSTEM --control-set all
+
+Removing what is not there changes nothing and says so.")]
+pub(crate) struct UnsetArgs {
+    #[arg(value_name = "TARGET", help = TARGET_HELP)]
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) edit: EditArgs,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group = ArgGroup::new("where").args(["dry_run", "output"]))]
+pub(crate) struct EditArgs {
+    /// Print every patch and write nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write the edited hive to a new file and leave the original alone
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Keep the replaced bytes in this file, for `hivewright undo`
+    #[arg(long, value_name = "FILE", conflicts_with = "where")]
+    pub(crate) undo: Option<PathBuf>,
+    /// Overwrite bytes in place, under an undo file, instead of replacing the file
+    #[arg(long, conflicts_with = "where")]
+    pub(crate) in_place: bool,
+    /// Control sets to edit: current, default, all or a number [default: the one of the next boot, and the current one
+    /// where that differs]
+    #[arg(long, value_name = "SET")]
+    pub(crate) control_set: Option<String>,
+    /// Which Windows this is, instead of what the evidence says
+    #[arg(long, value_name = "WINDOWS")]
+    pub(crate) windows: Option<Windows>,
+    /// Leave last-written times as they are, for reproducible images
+    #[arg(long)]
+    pub(crate) keep_timestamps: bool,
+    /// Edit despite damage that the edit does not touch
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Windows {
+    /// XP or Server 2003: the rule belongs to Services\IPSec
+    Xp,
+    /// Vista, Server 2008 or later: it belongs to Services\PolicyAgent
+    #[value(name = "vista+")]
+    VistaPlus,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hivewright check SYSTEM
+  hivewright check --json NTUSER.DAT | jq '.findings[].code'
+
+Exit status 1 means that there are findings.")]
+pub(crate) struct CheckArgs {
+    /// A hive of any kind, or a folder that holds a Windows installation
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: PathBuf,
+    /// Print all findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hivewright set 2 SYSTEM --undo SYSTEM.undo
+  hivewright undo SYSTEM.undo")]
+pub(crate) struct UndoArgs {
+    /// What `--undo`, or a write in place, has left
+    #[arg(value_name = "UNDO-FILE")]
+    pub(crate) undo_file: PathBuf,
+    /// The file to restore, where it is no longer where it was
+    #[arg(long, value_name = "FILE")]
+    pub(crate) target: Option<PathBuf>,
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  hivewright completions bash > /etc/bash_completion.d/hivewright")]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hivewright man | man -l -
+  hivewright man --output-dir /usr/local/share/man/man1")]
+pub(crate) struct ManArgs {
+    /// Write a page for each subcommand too, into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output_dir: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn help_fits_80_columns_and_has_examples() {
+        let mut command = Args::command();
+        command.build();
+        let names: Vec<String> = command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+        assert!(names.len() >= 7);
+        for name in names.iter().map(Some).chain([None]) {
+            let page = match name {
+                Some(name) => command.find_subcommand_mut(name).unwrap(),
+                None => &mut command,
+            };
+            let text = page.render_long_help().to_string();
+            for line in text.lines() {
+                assert!(line.chars().count() <= 80, "{name:?}: {line}");
+            }
+            assert!(text.contains("Example") || name.is_some_and(|n| n == "help"), "{name:?} has no example");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Exit codes, and the one place that prints errors.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use hivewright::{Error, Kind};
+
+/// How a verb ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Done, already so, or the answer is yes.
+    Yes,
+    /// The answer is no.
+    No,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> ExitCode {
+        ExitCode::from(match outcome {
+            Outcome::Yes => 0,
+            Outcome::No => 1,
+        })
+    }
+}
+
+/// The exit code for an error.
+fn code(error: &anyhow::Error) -> u8 {
+    match error.downcast_ref::<Error>().map(Error::kind) {
+        Some(Kind::Refused | Kind::NoRoom) => 3,
+        Some(Kind::Unfinished) => 4,
+        Some(Kind::Io | Kind::Corrupt | Kind::Unsupported | Kind::NotFound) | None => 2,
+    }
+}
+
+/// Prints the chain on standard error, what to do next below it, and on standard output the same as JSON if asked.
+pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
+    let code = code(error);
+    if is_broken_pipe(error) {
+        return ExitCode::from(code);
+    }
+    let mut stderr = std::io::stderr().lock();
+    // Nothing is left to be told if standard error is gone.
+    let _ = writeln!(stderr, "hivewright: {error:#}");
+    let known = error.downcast_ref::<Error>();
+    if let Some(advice) = known.and_then(Error::advice) {
+        let _ = writeln!(stderr, "  what to do: {advice}");
+    }
+    if json {
+        let document = serde_json::json!({
+            "error": {
+                "exit": code,
+                "kind": known.map(Error::kind),
+                "code": known.map(Error::code),
+                "message": format!("{error:#}"),
+                "places": known.map(Error::trail),
+                "advice": known.and_then(Error::advice),
+            }
+        });
+        let _ = writeln!(std::io::stdout().lock(), "{document:#}");
+    }
+    ExitCode::from(code)
+}
+
+/// Whoever read our output has gone: nothing to complain about.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let io = error.root_cause().downcast_ref::<std::io::Error>();
+    io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}

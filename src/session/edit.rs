@@ -1,0 +1,243 @@
+//! From what the user wants to a proven set of patches: read, find the places, edit in memory, prove.
+//!
+//! Nothing is written here. [`Prepared::prove`] runs the full check and the witness on the edited bytes; a commit
+//! renames or writes only after it has passed.
+
+use std::path::Path;
+
+use super::target::{self, Target};
+use crate::error::{Error, Kind, Result};
+use crate::hive::check::{self, Finding, Severity};
+use crate::hive::{EditOptions, Edited, Editor, Hive, Opened, witness};
+use crate::regf::CellOffset;
+use crate::regf::key_value::ValueType;
+use crate::storage::{self, Mapped};
+use crate::windows::{self, Era, Place, Selection, rule};
+
+/// What shall become of the rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A REG_DWORD of this number.
+    Set(u32),
+    /// No value of that name.
+    Unset,
+}
+
+/// What the user asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// What shall become of the rule.
+    pub wanted: Wanted,
+    /// In which control sets.
+    pub selection: Selection,
+    /// Which Windows it is, whatever the evidence says.
+    pub era: Option<Era>,
+    /// Edit despite errors of the check that the edit does not touch.
+    pub force: bool,
+    /// How to edit.
+    pub options: EditOptions,
+}
+
+/// A value before an edit: its type and data.
+pub type Before = Option<(ValueType, Vec<u8>)>;
+
+/// One key of the edit.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The service key.
+    pub place: Place,
+    /// What stood there under the rule's name, twins in other letters included.
+    pub before: Vec<Before>,
+    /// Whether anything changes.
+    pub changes: bool,
+    /// The names of all other values of the key with their types and data, which stay.
+    others: Vec<OtherValue>,
+}
+
+type OtherValue = (String, u32, Vec<u8>);
+
+/// An edit that is ready to be proven and written.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The hive.
+    pub target: Target,
+    /// What changes where.
+    pub changes: Vec<Change>,
+    /// The edited file and its patches.
+    pub edited: Edited,
+    request: Request,
+}
+
+/// Reads the hive that `path` stands for and edits it in memory.
+///
+/// # Errors
+/// Refusals as [`windows::plan`] has them; `dirty` for a hive whose last write did not end; damage on the way.
+pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
+    let target = target::find(path)?;
+    let hive = match crate::hive::open(storage::read_hive(&target.hive)?)? {
+        Opened::Clean(hive) => hive,
+        Opened::Dirty(_) => return Err(dirty(&target.hive)),
+    };
+    let places = windows::plan(&hive, &request.selection, request.era)?;
+    let mut changes = Vec::with_capacity(places.len());
+    for place in places {
+        changes.push(Change { others: others(&hive, place.key)?, before: rule_values(&hive, place.key)?, place, changes: false });
+    }
+    let mut editor = hive.edit(request.options);
+    for change in &mut changes {
+        change.changes = apply(&mut editor, change, request.wanted)?;
+    }
+    let edited = editor.finish()?;
+    Ok(Prepared { target, changes, edited, request: *request })
+}
+
+impl Prepared {
+    /// Whether everything is as wanted already.
+    pub fn is_already_so(&self) -> bool {
+        self.edited.patches.is_empty()
+    }
+
+    /// Proves the edited bytes: the full check finds nothing that was not there, the keys hold what was asked for and
+    /// everything else they held, and an independent parser reads the value.
+    ///
+    /// # Errors
+    /// `damaged` names the finding that stands in the way; `proof` and `witness` are faults of the program, found
+    /// before they could do harm.
+    pub fn prove(&self) -> Result<()> {
+        let report = check::check(&self.edited.bytes);
+        if report.worst().is_some_and(|worst| worst >= Severity::Warning) {
+            self.compare_findings(&report)?;
+        }
+        let hive = match crate::hive::open(&self.edited.bytes[..])? {
+            Opened::Clean(hive) => hive,
+            Opened::Dirty(_) => return Err(unproven("the edited hive is dirty")),
+        };
+        for change in &self.changes {
+            let place = &change.place;
+            if others(&hive, place.key)? != change.others {
+                return Err(unproven(&format!("another value of {} changed", place.path)));
+            }
+            let now = rule_values(&hive, place.key)?;
+            let wanted = match self.request.wanted {
+                Wanted::Set(number) => vec![Some((ValueType::DWORD, number.to_le_bytes().to_vec()))],
+                Wanted::Unset => Vec::new(),
+            };
+            if now != wanted {
+                return Err(unproven(&format!("{} does not hold what was asked for", place.path)));
+            }
+            let ours = now.first().and_then(Option::as_ref).map(|(kind, data)| (kind.0, data.as_slice()));
+            witness::confirm(&self.edited.bytes, &place.path, rule::NAME, ours)?;
+        }
+        Ok(())
+    }
+
+    /// Holds the findings on the edited bytes against those on the original.
+    fn compare_findings(&self, after: &check::Report) -> Result<()> {
+        let original = Mapped::open(&self.target.hive)?;
+        let before = check::check(&original);
+        for (code, count) in after.counts() {
+            if code.severity() >= Severity::Warning && count > before.count(code) {
+                return Err(unproven(&format!("the edit would add {} to the check's findings", code.as_str())));
+            }
+        }
+        let mut errors = before.errors().peekable();
+        let Some(&first) = errors.peek() else { return Ok(()) };
+        if !self.request.force {
+            return Err(damaged(first, "the check finds damage").advise(
+                "see `hivewright check`; --force edits nevertheless where the damage is not touched by the edit",
+            ));
+        }
+        match errors.find(|finding| self.touches(finding)) {
+            Some(touched) => Err(damaged(touched, "the edit would touch damage")
+                .advise("repair the hive first, or take another copy: --force does not go this far")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an edit comes near a finding: it changes the same cell, the same key or one on the way to it, or a hive
+    /// bin that cannot be told apart from there on.
+    fn touches(&self, finding: &Finding) -> bool {
+        if finding.offset < u64::from(crate::regf::BASE_BLOCK_SIZE) {
+            return true;
+        }
+        let patches = || self.edited.patches.patches.iter().filter(|p| p.offset >= 4096);
+        if finding.code.as_str().starts_with("bin-") || finding.code.as_str() == "cell-size" {
+            let page = finding.offset & !0xfff;
+            return patches().any(|p| p.offset >= page);
+        }
+        if let Some(key) = &finding.key {
+            let on_the_way = |place: &str| {
+                let key = key.trim_start_matches('\\');
+                place.len() >= key.len() && place.is_char_boundary(key.len()) && place[..key.len()].eq_ignore_ascii_case(key)
+            };
+            if self.changes.iter().any(|change| on_the_way(&change.place.path)) {
+                return true;
+            }
+        }
+        let Some(cell) = finding.cell else { return true };
+        let size = self.cell_size(cell).unwrap_or(8);
+        patches().any(|p| p.offset < cell.in_file() + size && cell.in_file() < p.offset + p.new.len() as u64)
+    }
+
+    fn cell_size(&self, cell: CellOffset) -> Option<u64> {
+        let start = usize::try_from(cell.in_file()).ok()?;
+        let raw = self.edited.bytes.get(start..)?.first_chunk::<4>()?;
+        Some(u64::from(i32::from_le_bytes(*raw).unsigned_abs()))
+    }
+}
+
+fn apply(editor: &mut Editor, change: &Change, wanted: Wanted) -> Result<bool> {
+    let key = change.place.key;
+    let mut changed = false;
+    // Which of two twins Windows reads is not established: one that says what is wanted remains.
+    let keep = usize::from(matches!(wanted, Wanted::Set(_)));
+    for _ in keep..change.before.len() {
+        changed |= editor.delete_value(key, rule::NAME)?;
+    }
+    if let Wanted::Set(number) = wanted {
+        changed |= editor.set_value(key, rule::NAME, ValueType::DWORD, &number.to_le_bytes())?;
+    }
+    Ok(changed)
+}
+
+/// All values of the key under the rule's name, in any letters.
+fn rule_values<B: crate::hive::HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<Before>> {
+    let mut found = Vec::new();
+    for value in hive.key_at(key)?.values()? {
+        let value = value?;
+        if value.name.matches(rule::NAME) {
+            found.push(Some((value.data_type(), hive.data(&value)?.into_owned())));
+        }
+    }
+    Ok(found)
+}
+
+/// All values of the key under other names.
+fn others<B: crate::hive::HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<OtherValue>> {
+    let mut found = Vec::new();
+    for value in hive.key_at(key)?.values()? {
+        let value = value?;
+        if !value.name.matches(rule::NAME) {
+            found.push((value.name.to_string(), value.data_type().0, hive.data(&value)?.into_owned()));
+        }
+    }
+    Ok(found)
+}
+
+fn dirty(hive: &Path) -> Error {
+    Error::refused("dirty", format!("{} is dirty: its newest state may stand in its transaction logs", hive.display()))
+}
+
+fn damaged(finding: &Finding, what: &str) -> Error {
+    let mut error = Error::refused("damaged", format!("{what}: {}: {}", finding.code.as_str(), finding.what))
+        .at(crate::error::Space::Hive, finding.offset);
+    if let (Some(expected), Some(actual)) = (&finding.expected, &finding.actual) {
+        error = error.expected(expected, actual);
+    }
+    error
+}
+
+fn unproven(what: &str) -> Error {
+    Error::new(Kind::Corrupt, "proof", format!("{what}; nothing was written"))
+        .advise("this is a fault of the program: please report it with the hive")
+}
