@@ -45,3 +45,19 @@ fn stay_silent_about_the_witness() {
         }
     }));
 }
+
+/// Writes to standard output, in one go.
+fn print(bytes: &[u8]) -> anyhow::Result<()> {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()?;
+    Ok(())
+}
+
+/// Prints a document as JSON.
+fn print_json(document: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_vec_pretty(document)?;
+    text.push(b'\n');
+    print(&text)
+}

@@ -39,7 +39,7 @@ pub struct Request {
 }
 
 /// A value before an edit: its type and data.
-pub type Before = Option<(ValueType, Vec<u8>)>;
+pub type Before = (ValueType, Vec<u8>);
 
 /// One key of the edit.
 #[derive(Clone, Debug)]
@@ -119,13 +119,13 @@ impl Prepared {
             }
             let now = rule_values(&hive, place.key)?;
             let wanted = match self.request.wanted {
-                Wanted::Set(number) => vec![Some((ValueType::DWORD, number.to_le_bytes().to_vec()))],
+                Wanted::Set(number) => vec![(ValueType::DWORD, number.to_le_bytes().to_vec())],
                 Wanted::Unset => Vec::new(),
             };
             if now != wanted {
                 return Err(unproven(&format!("{} does not hold what was asked for", place.path)));
             }
-            let ours = now.first().and_then(Option::as_ref).map(|(kind, data)| (kind.0, data.as_slice()));
+            let ours = now.first().map(|(kind, data)| (kind.0, data.as_slice()));
             witness::confirm(&self.edited.bytes, &place.path, rule::NAME, ours)?;
         }
         Ok(())
@@ -206,7 +206,7 @@ fn rule_values<B: crate::hive::HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Re
     for value in hive.key_at(key)?.values()? {
         let value = value?;
         if value.name.matches(rule::NAME) {
-            found.push(Some((value.data_type(), hive.data(&value)?.into_owned())));
+            found.push((value.data_type(), hive.data(&value)?.into_owned()));
         }
     }
     Ok(found)

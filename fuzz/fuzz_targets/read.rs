@@ -1,0 +1,39 @@
+//! Reading: whatever the bytes, a report or an error, and the witness never takes the process down.
+#![no_main]
+
+use hivewright::hive::{open, witness};
+use hivewright::windows::{self, rule};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(init: {
+    // libFuzzer counts every panic, the witness's caught ones too.
+    std::panic::set_hook(Box::new(|info| {
+        if !witness::is_asking() {
+            eprintln!("{info}");
+            std::process::abort();
+        }
+    }));
+}, |data: &[u8]| {
+    let Ok(opened) = open(data) else { return };
+    let hive = opened.primary_alone();
+    if let Ok(report) = windows::report(hive, None) {
+        for set in &report.control_sets {
+            for service in &set.services {
+                let _ = witness::read(data, &service.path, rule::NAME);
+            }
+        }
+    }
+    let Ok(root) = hive.root() else { return };
+    let mut todo = vec![root];
+    // A hive of a few KiB has no more keys than this unless they are reached in circles.
+    for _ in 0..2000 {
+        let Some(key) = todo.pop() else { break };
+        if let Ok(values) = key.values() {
+            for value in values.flatten().take(2000) {
+                let _ = (value.name.to_string(), hive.data(&value));
+            }
+        }
+        todo.extend(key.subkeys().unwrap_or_default());
+        todo.truncate(4000);
+    }
+});

@@ -1,0 +1,83 @@
+//! `hivewright check`.
+
+use std::fmt::Write;
+
+use hivewright::hive::check::{Code, Report, Severity};
+use hivewright::session::Reading;
+use serde::Serialize;
+
+use super::args::CheckArgs;
+use super::exit::Outcome;
+use super::report::Style;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    hive: String,
+    sound: bool,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
+    let reading = Reading::of(&args.target)?;
+    let report = reading.check();
+    let name = reading.target().hive.display().to_string();
+    if args.json {
+        super::print_json(&Document { hive: name, sound: report.is_sound(), report: &report })?;
+    } else {
+        super::print(text(&name, &report, Style::of_stdout()).as_bytes())?;
+    }
+    Ok(if report.worst().is_none() { Outcome::Yes } else { Outcome::No })
+}
+
+fn text(name: &str, report: &Report, style: Style) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_text(&mut out, name, report, style);
+    out
+}
+
+fn write_text(out: &mut String, name: &str, report: &Report, style: Style) -> std::fmt::Result {
+    let counted: Vec<String> = [Severity::Error, Severity::Warning, Severity::Note]
+        .into_iter()
+        .filter_map(|severity| {
+            let count = report.count_of(severity);
+            let plural = if count == 1 { "" } else { "s" };
+            (count > 0).then(|| format!("{count} {}{plural}", severity.as_str()))
+        })
+        .collect();
+    let verdict = if counted.is_empty() { "sound, nothing found".to_owned() } else { counted.join(", ") };
+    writeln!(out, "{}", style.strong(&format!("{name}: {verdict}")))?;
+    let facts = &report.facts;
+    writeln!(
+        out,
+        "{} keys, {} values, {} cells in {} hive bins of {} bytes, {} of them free",
+        facts.keys, facts.values, facts.cells, facts.bins, facts.length, facts.free_bytes
+    )?;
+    for finding in &report.findings {
+        let severity = finding.severity;
+        let head = format!("{:<7} {:<20}", severity.as_str(), finding.code.as_str());
+        write!(out, "\n{} {:#010x}", style.by_severity(severity, &head), finding.offset)?;
+        if let Some(key) = &finding.key {
+            write!(out, "  {}", if key.is_empty() { "(root)" } else { key })?;
+        }
+        write!(out, "\n        {}", finding.what)?;
+        if let (Some(expected), Some(actual)) = (&finding.expected, &finding.actual) {
+            write!(out, "\n        expected {expected}, found {actual}")?;
+        }
+        writeln!(out)?;
+    }
+    let kept = report.findings.len() as u64;
+    let all: u64 = report.counts.iter().map(|(_, count)| count).sum();
+    if all > kept {
+        writeln!(out, "\n{} more of the same kinds are counted, not shown", all - kept)?;
+    }
+    let met: Vec<Code> = report.counts.iter().filter(|&(_, count)| count > 0).map(|(code, _)| code).collect();
+    if !met.is_empty() {
+        writeln!(out, "\nWhat this means:")?;
+        for code in met {
+            writeln!(out, "  {}: {}", code.as_str(), code.explain())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,165 @@
+//! What `set` and `unset` did, or would do.
+
+use std::fmt::Write;
+
+use hivewright::hive::{Patch, PatchSet};
+use hivewright::regf::key_value::ValueType;
+use hivewright::session::commit::{Committed, How};
+use hivewright::session::edit::{Before, Change, Prepared, Wanted};
+use hivewright::windows::rule;
+use serde_json::{Value, json};
+
+/// How a run of `set` or `unset` ended.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// Everything is as wanted already.
+    AlreadySo,
+    /// Proven, printed, not written.
+    DryRun,
+    /// On the disk.
+    Written(Committed),
+}
+
+/// The text for people.
+pub(crate) fn text(prepared: &Prepared, wanted: Wanted, ending: &Ending) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_text(&mut out, prepared, wanted, ending);
+    out
+}
+
+fn write_text(out: &mut String, prepared: &Prepared, wanted: Wanted, ending: &Ending) -> std::fmt::Result {
+    let hive = prepared.target.hive.display();
+    let patches = &prepared.edited.patches;
+    match ending {
+        _ if prepared.is_already_so() => match wanted {
+            Wanted::Set(number) => writeln!(out, "already {number}: nothing was changed in {hive}")?,
+            Wanted::Unset => writeln!(out, "already not set: nothing was changed in {hive}")?,
+        },
+        Ending::DryRun => writeln!(out, "would change {} of {hive}; nothing was written", extent(patches))?,
+        Ending::AlreadySo | Ending::Written(_) => writeln!(out, "{} is now {}", rule::NAME, now(wanted))?,
+    }
+    for change in &prepared.changes {
+        let before = change.before.iter().map(describe).collect::<Vec<_>>().join(" and ");
+        let before = if before.is_empty() { "not set".to_owned() } else { before };
+        let after = if change.changes { now(wanted) } else { "left".to_owned() };
+        writeln!(out, "  {}: {before} -> {after}", change.place.path)?;
+    }
+    match ending {
+        Ending::AlreadySo => {}
+        Ending::DryRun => write_patches(out, patches)?,
+        Ending::Written(committed) => write_committed(out, prepared, committed)?,
+    }
+    if matches!(ending, Ending::Written(_)) && !prepared.is_already_so() {
+        writeln!(out, "Windows reads it at its next boot.")?;
+    }
+    Ok(())
+}
+
+fn write_committed(out: &mut String, prepared: &Prepared, committed: &Committed) -> std::fmt::Result {
+    let (path, what) = (committed.path.display(), extent(&prepared.edited.patches));
+    match committed.how {
+        How::Unchanged => {}
+        How::Replaced => writeln!(out, "{path} was replaced: {what}")?,
+        How::InPlace => writeln!(out, "{path} was changed in place: {what}")?,
+        How::Output => writeln!(out, "{path} was written: {what}; the original is as it was")?,
+    }
+    if let Some(why) = &committed.why_in_place {
+        writeln!(out, "in place because {why}")?;
+    }
+    if let Some(undo) = &committed.undo {
+        writeln!(out, "to undo: hivewright undo {}", undo.display())?;
+    }
+    committed.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
+}
+
+fn write_patches(out: &mut String, patches: &PatchSet) -> std::fmt::Result {
+    if patches.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nPatches, by hive offset, in the order of writing:")?;
+    for patch in &patches.patches {
+        writeln!(out, "{:#010x}  {} bytes  {}", patch.offset, patch.new.len(), patch.what)?;
+        for (start, new) in patch.new.chunks(16).enumerate().map(|(i, chunk)| (i * 16, chunk)) {
+            let old = patch.old.get(start..patch.old.len().min(start + 16)).unwrap_or_default();
+            writeln!(out, "    - {}", if old.is_empty() { "(new space)".to_owned() } else { spaced(old) })?;
+            writeln!(out, "    + {}", spaced(new))?;
+        }
+    }
+    Ok(())
+}
+
+/// The same as a document.
+pub(crate) fn document(prepared: &Prepared, wanted: Wanted, ending: &Ending) -> Value {
+    let patches = &prepared.edited.patches;
+    let (state, committed) = match ending {
+        _ if prepared.is_already_so() => ("already-so", None),
+        Ending::DryRun => ("dry-run", None),
+        Ending::AlreadySo => ("already-so", None),
+        Ending::Written(committed) => ("written", Some(committed)),
+    };
+    json!({
+        "hive": prepared.target.hive.display().to_string(),
+        "value_name": rule::NAME,
+        "wanted": match wanted { Wanted::Set(number) => Some(number), Wanted::Unset => None },
+        "state": state,
+        "changed_bytes": patches.changed_bytes(),
+        "old_len": patches.old_len,
+        "new_len": patches.new_len,
+        "places": prepared.changes.iter().map(place).collect::<Vec<_>>(),
+        "patches": patches.patches.iter().map(patch).collect::<Vec<_>>(),
+        "commit": committed,
+    })
+}
+
+fn place(change: &Change) -> Value {
+    let before = change.before.iter().map(|(kind, data)| {
+        json!({ "data_type": kind.to_string(), "data_type_number": kind.0, "data_hex": hex(data) })
+    });
+    json!({
+        "control_set": change.place.control_set,
+        "key": change.place.path,
+        "before": before.collect::<Vec<_>>(),
+        "changes": change.changes,
+    })
+}
+
+fn patch(patch: &Patch) -> Value {
+    json!({
+        "hive_offset": patch.offset,
+        "old": hex(&patch.old),
+        "new": hex(&patch.new),
+        "what": patch.what,
+        "step": patch.step,
+    })
+}
+
+fn extent(patches: &PatchSet) -> String {
+    let growth = match patches.new_len - patches.old_len {
+        0 => String::new(),
+        more => format!(", {more} more at the end"),
+    };
+    format!("{} bytes in {} places{growth}", patches.changed_bytes(), patches.patches.len())
+}
+
+fn now(wanted: Wanted) -> String {
+    match wanted {
+        Wanted::Set(number) => number.to_string(),
+        Wanted::Unset => "not set".to_owned(),
+    }
+}
+
+fn describe((kind, data): &Before) -> String {
+    match (*kind, <[u8; 4]>::try_from(data.as_slice())) {
+        (ValueType::DWORD, Ok(raw)) => u32::from_le_bytes(raw).to_string(),
+        _ => format!("{kind} of {} bytes", data.len()),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn spaced(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
+}
