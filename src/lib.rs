@@ -1,5 +1,6 @@
 //! Edits the registry of Windows installations that are not running.
 
+pub mod cli;
 pub mod error;
 pub mod hive;
 pub mod regf;
