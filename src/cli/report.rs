@@ -1,0 +1,170 @@
+//! The text of `get`: the answer first, then what it rests on, then what to watch out for.
+
+pub(crate) mod edit;
+mod style;
+mod wrap;
+
+use std::fmt::{self, Write};
+
+pub(crate) use style::Style;
+
+use hivewright::windows::report::ControlSetReport;
+use hivewright::windows::rule::{Presence, RuleValue, ServiceReport, State, Verdict};
+use hivewright::windows::{Detection, RuleReport};
+use style::Colour;
+use wrap::{plain, wrapped};
+
+/// What was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HiveState {
+    /// Every finished write is in the hive.
+    Clean,
+    /// The hive is dirty, and what its transaction logs hold was applied for reading.
+    Recovered,
+    /// The hive is dirty, and its primary file alone was read.
+    DirtyAlone,
+}
+
+/// The text of `get`.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn get(report: &RuleReport, hive: HiveState, out: &mut dyn Write, style: Style) -> fmt::Result {
+    headline(&report.at_next_boot, "at next boot", out, style)?;
+    let (next, captured) = (&report.at_next_boot, &report.at_capture);
+    if (next.state, next.number, next.effective) != (captured.state, captured.number, captured.effective) {
+        headline(captured, "at capture", out, style)?;
+    }
+    writeln!(out, "{}", windows_line(&report.windows))?;
+    for set in &report.control_sets {
+        writeln!(out)?;
+        control_set(set, report, out, style)?;
+    }
+    writeln!(out)?;
+    hive_line(hive, out, style)?;
+    watch_out(report, out, style)
+}
+
+/// The bare number that the next boot finds in a 4-byte REG_DWORD of the right place, and whether there is one.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn value(report: &RuleReport, out: &mut dyn Write) -> Result<bool, fmt::Error> {
+    match report.at_next_boot.number {
+        Some(number) => writeln!(out, "{number}").map(|()| true),
+        None => Ok(false),
+    }
+}
+
+fn headline(verdict: &Verdict, when: &str, out: &mut dyn Write, style: Style) -> fmt::Result {
+    let (what, colour) = match (verdict.state, verdict.number) {
+        (State::Set, Some(number)) => (number.to_string(), Colour::Good),
+        (State::Undefined, Some(number)) => (number.to_string(), Colour::Bad),
+        (State::Undefined, None) | (State::Set, None) => ("not usable".to_owned(), Colour::Bad),
+        (State::Absent, _) => ("not set".to_owned(), Colour::Strong),
+        (State::Unknown, _) => ("unknown".to_owned(), Colour::Warn),
+    };
+    let text = format!("{what} {when}: {}", plain(&verdict.meaning));
+    // Painted after wrapping: colour codes have no width.
+    let text = wrapped(&text, 0);
+    writeln!(out, "{}{}", style.paint(colour, &what), &text[what.len()..])
+}
+
+fn windows_line(windows: &Detection) -> String {
+    let mut parts = vec![format!("{} ({})", windows.family, windows.because)];
+    if let Some(era) = windows.override_era {
+        parts[0] = format!("{} by --windows (the hive says {})", era.decision().as_str(), windows.family);
+    }
+    if let Some(pack) = windows.service_pack.filter(|&pack| pack > 0) {
+        parts.push(format!("Service Pack {pack}"));
+    }
+    parts.extend(windows.architecture.as_deref().map(|name| match name {
+        "AMD64" => "x64".to_owned(),
+        other => plain(other),
+    }));
+    parts.extend(windows.product_type.map(|kind| kind.as_str().to_owned()));
+    parts.extend(windows.computer_name.as_deref().map(|name| format!("\"{}\"", plain(name))));
+    wrapped(&parts.join(", "), 0)
+}
+
+fn control_set(set: &ControlSetReport, report: &RuleReport, out: &mut dyn Write, style: Style) -> fmt::Result {
+    let roles: Vec<&str> = set.roles.iter().map(|role| role.as_str()).collect();
+    let roles = if roles.is_empty() { "no role".to_owned() } else { roles.join(", ") };
+    writeln!(out, "  {}  {roles}", style.paint(Colour::Strong, &plain(&set.name)))?;
+    match set.counting() {
+        Some(service) => service_lines(service, report, out),
+        None => set.services.iter().try_for_each(|service| service_lines(service, report, out)),
+    }
+}
+
+fn service_lines(service: &ServiceReport, report: &RuleReport, out: &mut dyn Write) -> fmt::Result {
+    let name = format!("Services\\{}", service.service.as_str());
+    match (service.key, service.state, &service.value) {
+        (Presence::Absent, ..) => return writeln!(out, "    {name}: no such key"),
+        (Presence::Unreadable, ..) => return writeln!(out, "    {name}: cannot be read"),
+        (_, Presence::Unreadable, _) => writeln!(out, "    {name}: not all values can be read")?,
+        (_, _, Some(value)) => writeln!(out, "{}", value_line(&name, report.value_name, &data(value)))?,
+        (_, _, None) if service.counts == Some(true) => {
+            let default = if report.windows.is_xp_before_sp2() { 2 } else { 0 };
+            writeln!(out, "    {name}: not set (Windows takes {default})")?;
+        }
+        _ => writeln!(out, "    {name}: not set")?,
+    }
+    match &service.last_written {
+        Some(when) => writeln!(out, "    key last written {when}"),
+        None => Ok(()),
+    }
+}
+
+/// One line where it fits, else two.
+fn value_line(service: &str, name: &str, data: &str) -> String {
+    let line = format!("    {service}\\{name} = {data}");
+    if line.chars().count() <= wrap::WIDTH { line } else { format!("    {service}\\{name}\n      = {data}") }
+}
+
+fn data(value: &RuleValue) -> String {
+    match (value.number, &value.data_hex) {
+        (Some(number), _) => format!("{number} ({})", value.data_type),
+        (None, Some(hex)) if value.size > 0 => {
+            let more = if hex.len() < value.size.saturating_mul(2) { "..." } else { "" };
+            format!("0x{hex}{more} ({}, {} bytes)", value.data_type, value.size)
+        }
+        (None, Some(_)) => format!("nothing ({})", value.data_type),
+        (None, None) => format!("data that cannot be read ({}, {} bytes)", value.data_type, value.size),
+    }
+}
+
+fn hive_line(hive: HiveState, out: &mut dyn Write, style: Style) -> fmt::Result {
+    match hive {
+        HiveState::Clean => writeln!(out, "Hive: clean"),
+        HiveState::Recovered => writeln!(out, "Hive: dirty, read with its transaction logs applied"),
+        HiveState::DirtyAlone => {
+            let text = "dirty, and read without its transaction logs: newer data may be missing";
+            writeln!(out, "Hive: {}", style.paint(Colour::Warn, text))
+        }
+    }
+}
+
+fn watch_out(report: &RuleReport, out: &mut dyn Write, style: Style) -> fmt::Result {
+    if !report.mistakes.is_empty() {
+        writeln!(out, "{}", style.paint(Colour::Warn, "Watch out:"))?;
+    }
+    for mistake in &report.mistakes {
+        let place = if mistake.place.is_empty() { "the hive" } else { &mistake.place };
+        writeln!(out, "  {}", plain(place))?;
+        writeln!(out, "{}", wrapped(&plain(&mistake.what), 4))?;
+        writeln!(out, "{}", wrapped(&format!("-> {}", mistake.advice), 4))?;
+    }
+    let on: Vec<_> = report.neighbours.iter().filter(|neighbour| neighbour.on).collect();
+    if !on.is_empty() {
+        writeln!(out, "Nearby:")?;
+    }
+    for neighbour in on {
+        writeln!(out, "  {} = {}", plain(&neighbour.place), neighbour.number.unwrap_or_default())?;
+        writeln!(out, "{}", wrapped(neighbour.meaning, 4))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod get_text;

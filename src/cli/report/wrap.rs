@@ -1,0 +1,51 @@
+//! Text within 80 columns, and names out of hives made harmless for a terminal.
+
+/// Columns of a line.
+pub(super) const WIDTH: usize = 80;
+
+/// `text` in lines of at most 80 columns, each indented; a word that is longer stands alone.
+pub(super) fn wrapped(text: &str, indent: usize) -> String {
+    let margin = " ".repeat(indent);
+    let (mut out, mut line) = (String::new(), margin.clone());
+    for word in text.split(' ') {
+        let empty = line.len() == indent;
+        if !empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
+            out.push_str(&line);
+            out.push('\n');
+            line.clone_from(&margin);
+        } else if !empty {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    out.push_str(&line);
+    out
+}
+
+/// Text out of a hive: nothing in it steers a terminal or turns the direction of writing.
+pub(super) fn plain(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_end_before_the_80th_column() {
+        let text = format!("{} {} c", "a".repeat(76), "b".repeat(3));
+        assert_eq!(wrapped(&text, 0), format!("{} bbb\nc", "a".repeat(76)));
+        assert_eq!(wrapped(&text, 2), format!("  {}\n  bbb c", "a".repeat(76)));
+        assert_eq!(wrapped(&"w".repeat(90), 4), format!("    {}", "w".repeat(90)));
+    }
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        assert_eq!(plain("a\x1b[2Jb\n\u{202e}c \u{e4}"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c \u{e4}");
+    }
+}

@@ -1,0 +1,306 @@
+//! The control sets of a SYSTEM hive and the `Select` key that gives them their roles.
+//!
+//! `Select` holds `Current`, `Default`, `Failed` and `LastKnownGood`, each a REG_DWORD N for the key `ControlSet%03d`.
+//! `Current` was used for the boot in which the hive was captured; the loader takes `Default` at the next boot
+//! (Windows 7 Resource Kit). `Failed` 0 means none. Numbers may be sparse. `CurrentControlSet` is a link that Windows
+//! makes at boot: it never stands in a hive file.
+
+use serde::Serialize;
+
+use super::Mistake;
+use super::look::{self, Damage, Look};
+use crate::error::{Error, Kind, Result};
+use crate::hive::{Hive, HiveBytes, Key};
+
+/// The link that Windows makes at boot.
+pub(super) const LINK: &str = "CurrentControlSet";
+/// The highest number that is tried by name where the root's keys cannot be listed.
+const MAX_TRIED: u32 = 999;
+
+/// What a control set is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Used for the boot in which the hive was captured.
+    Current,
+    /// Taken at the next boot.
+    Default,
+    /// Used for the last boot that succeeded.
+    LastKnownGood,
+    /// Given up for last known good.
+    Failed,
+}
+
+impl Role {
+    /// All roles.
+    pub const ALL: [Role; 4] = [Role::Current, Role::Default, Role::LastKnownGood, Role::Failed];
+
+    /// The name of the value of `Select`.
+    pub fn value_name(self) -> &'static str {
+        match self {
+            Role::Current => "Current",
+            Role::Default => "Default",
+            Role::LastKnownGood => "LastKnownGood",
+            Role::Failed => "Failed",
+        }
+    }
+
+    /// For people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Current => "current",
+            Role::Default => "default",
+            Role::LastKnownGood => "last known good",
+            Role::Failed => "failed",
+        }
+    }
+}
+
+/// A value of `Select`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state", content = "number")]
+pub enum Pointer {
+    /// There is no such value.
+    Missing,
+    /// It is not a 4-byte REG_DWORD.
+    WrongType,
+    /// It stands in a damaged place.
+    Unreadable,
+    /// The number of a control set, 0 for none.
+    Number(u32),
+}
+
+/// The `Select` key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Select {
+    /// Whether the key is there.
+    pub present: bool,
+    /// See [`Role::Current`].
+    pub current: Pointer,
+    /// See [`Role::Default`].
+    pub default: Pointer,
+    /// See [`Role::LastKnownGood`].
+    pub last_known_good: Pointer,
+    /// See [`Role::Failed`].
+    pub failed: Pointer,
+}
+
+impl Select {
+    /// The value for a role.
+    pub fn pointer(&self, role: Role) -> Pointer {
+        match role {
+            Role::Current => self.current,
+            Role::Default => self.default,
+            Role::LastKnownGood => self.last_known_good,
+            Role::Failed => self.failed,
+        }
+    }
+}
+
+/// A control set.
+#[derive(Debug)]
+pub(super) struct ControlSet<'h, B> {
+    pub(super) number: u32,
+    /// As the key is called.
+    pub(super) name: String,
+    pub(super) key: Key<'h, B>,
+    pub(super) roles: Vec<Role>,
+}
+
+/// All control sets of a hive.
+#[derive(Debug)]
+pub(super) struct ControlSets<'h, B> {
+    pub(super) select: Select,
+    /// By number.
+    pub(super) sets: Vec<ControlSet<'h, B>>,
+    /// A key that should be a link of the running system.
+    pub(super) stable_link: Option<Key<'h, B>>,
+}
+
+impl<'h, B: HiveBytes> ControlSets<'h, B> {
+    /// Finds them through the root's list of subkeys.
+    pub(super) fn find(hive: &'h Hive<B>, damage: &mut Damage) -> Result<Self> {
+        let root = hive.root()?;
+        let select = read_select(&root, damage)?;
+        let mut sets = ControlSets { select, sets: Vec::new(), stable_link: None };
+        match damage.look("", root.subkeys().map(Some))? {
+            Look::There(keys) => keys.into_iter().for_each(|key| sets.take(key)),
+            // One bad key node hides its brothers from a listing, not from a look-up by name.
+            Look::Absent | Look::Unreadable => {
+                for name in (0..=MAX_TRIED).map(key_name).chain([LINK.to_owned()]) {
+                    if let Look::There(key) = damage.look("", root.subkey(&name))? {
+                        sets.take(key);
+                    }
+                }
+            }
+        }
+        sets.sets.sort_by_key(|set| set.number);
+        Ok(sets)
+    }
+
+    fn take(&mut self, key: Key<'h, B>) {
+        if key.name().matches(LINK) {
+            self.stable_link = Some(key);
+            return;
+        }
+        let name = key.name().to_string();
+        if let Some(number) = number_in(&name) {
+            let points_here = |role: &Role| self.select.pointer(*role) == Pointer::Number(number);
+            let roles = Role::ALL.into_iter().filter(|role| number != 0 && points_here(role)).collect();
+            self.sets.push(ControlSet { number, name, key, roles });
+        }
+    }
+
+    /// The set of that number.
+    pub(super) fn numbered(&self, number: u32) -> Option<&ControlSet<'h, B>> {
+        self.sets.iter().find(|set| set.number == number)
+    }
+
+    /// The set of a role, if `Select` names one that exists.
+    pub(super) fn of_role(&self, role: Role) -> Option<&ControlSet<'h, B>> {
+        self.sets.iter().find(|set| set.roles.contains(&role))
+    }
+
+    /// The set whose services tell which Windows this is: the one of the next boot, or the best there is.
+    pub(super) fn deciding(&self) -> Option<&ControlSet<'h, B>> {
+        self.of_role(Role::Default).or_else(|| self.of_role(Role::Current)).or_else(|| self.sets.first())
+    }
+
+    /// The set of a role, or why there is none.
+    ///
+    /// # Errors
+    /// `select-missing`, `select-type`, `select-zero`, `control-set-missing`, each refused.
+    pub(super) fn require(&self, role: Role) -> Result<&ControlSet<'h, B>> {
+        let value = role.value_name();
+        let refuse = |code, what: String| Err(Error::refused(code, what).advise(self.advice()));
+        match self.select.pointer(role) {
+            _ if !self.select.present => refuse("select-missing", "the hive has no key Select".to_owned()),
+            Pointer::Missing => refuse("select-missing", format!("Select has no value {value}")),
+            Pointer::WrongType => refuse("select-type", format!("Select\\{value} is not a 4-byte REG_DWORD")),
+            Pointer::Unreadable => {
+                Err(Error::new(Kind::Corrupt, "select-unreadable", format!("Select\\{value} cannot be read"))
+                    .advise(self.advice()))
+            }
+            Pointer::Number(0) => refuse("select-zero", format!("Select\\{value} is 0: no control set")),
+            Pointer::Number(number) => match self.numbered(number) {
+                Some(set) => Ok(set),
+                None => refuse(
+                    "control-set-missing",
+                    format!("Select\\{value} is {number}, and there is no {}", key_name(number)),
+                ),
+            },
+        }
+    }
+
+    /// Names the option that overrides a missing or wrong `Select`, with the numbers that exist.
+    pub(super) fn advice(&self) -> String {
+        if self.sets.is_empty() {
+            return "the hive has no control set: is it a SYSTEM hive?".to_owned();
+        }
+        let numbers: Vec<String> = self.sets.iter().map(|set| format!("{:03}", set.number)).collect();
+        format!("name the control set with --control-set NNN (there is {})", numbers.join(", "))
+    }
+
+    /// What is wrong with `Select` itself, and a stable `CurrentControlSet`.
+    pub(super) fn mistakes(&self) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        for role in Role::ALL {
+            let pointer = self.select.pointer(role);
+            // Without Select, one line is enough; no failed set is the normal case.
+            let needless = !self.select.present && role != Role::Default;
+            let none = role == Role::Failed && matches!(pointer, Pointer::Missing | Pointer::Number(0));
+            if needless || none || pointer == Pointer::Unreadable {
+                continue;
+            }
+            if let Err(error) = self.require(role) {
+                let place = format!("Select\\{}", role.value_name());
+                let place = if self.select.present { place } else { "Select".to_owned() };
+                mistakes.push(Mistake::new(error.code(), place, error.what(), advice_for(role)));
+            }
+        }
+        if self.stable_link.is_some() {
+            mistakes.push(Mistake::new(
+                "current-control-set-key",
+                LINK,
+                "a key of this name stands in the file; Windows makes a link of this name at boot, and never reads this key",
+                "a careless tool made it: look in ControlSetNNN instead, and remove this key",
+            ));
+        }
+        mistakes
+    }
+}
+
+fn advice_for(role: Role) -> &'static str {
+    match role {
+        Role::Current | Role::Default => "a write needs --control-set NNN",
+        Role::LastKnownGood => "nothing to do for this setting: Windows has no last known good to fall back on",
+        Role::Failed => "nothing to do for this setting",
+    }
+}
+
+/// The key of a control set, as Windows writes it.
+pub(super) fn key_name(number: u32) -> String {
+    format!("ControlSet{number:03}")
+}
+
+/// The number in the name of a control set; `None` if it is not the name of one.
+fn number_in(name: &str) -> Option<u32> {
+    let (head, digits) = name.split_at_checked("ControlSet".len())?;
+    let number = digits.parse().ok()?;
+    let written = digits == format!("{number:03}");
+    (written && head.eq_ignore_ascii_case("ControlSet")).then_some(number)
+}
+
+fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<Select> {
+    let mut select = Select {
+        present: false,
+        current: Pointer::Missing,
+        default: Pointer::Missing,
+        last_known_good: Pointer::Missing,
+        failed: Pointer::Missing,
+    };
+    let key = match damage.look("Select", root.subkey("Select"))? {
+        Look::There(key) => key,
+        Look::Absent => return Ok(select),
+        Look::Unreadable => {
+            let bad = Pointer::Unreadable;
+            return Ok(Select { present: true, current: bad, default: bad, last_known_good: bad, failed: bad });
+        }
+    };
+    let mut read = |role: Role| -> Result<Pointer> {
+        let place = format!("Select\\{}", role.value_name());
+        Ok(match damage.look(&place, key.value(role.value_name()))? {
+            Look::There(value) => match damage.look(&place, look::number(&key, &value))? {
+                Look::There(number) => Pointer::Number(number),
+                Look::Absent => Pointer::WrongType,
+                Look::Unreadable => Pointer::Unreadable,
+            },
+            Look::Absent => Pointer::Missing,
+            Look::Unreadable => Pointer::Unreadable,
+        })
+    };
+    select.present = true;
+    select.current = read(Role::Current)?;
+    select.default = read(Role::Default)?;
+    select.last_known_good = read(Role::LastKnownGood)?;
+    select.failed = read(Role::Failed)?;
+    Ok(select)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_sets_are_called_as_windows_writes_them() {
+        assert_eq!(number_in("ControlSet001"), Some(1));
+        assert_eq!(number_in("CONTROLSET042"), Some(42));
+        assert_eq!(number_in("ControlSet1000"), Some(1000));
+        for other in
+            ["ControlSet1", "ControlSet0001", "ControlSet", "ControlSet+01", "CurrentControlSet", "Kontro\u{df}"]
+        {
+            assert_eq!(number_in(other), None, "{other}");
+        }
+        assert_eq!(key_name(3), "ControlSet003");
+    }
+}

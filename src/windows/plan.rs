@@ -1,0 +1,118 @@
+//! Where a write has to go, or why it may not.
+
+use super::control_set::{ControlSet, ControlSets};
+use super::look::{Damage, Look};
+use super::selection::Selection;
+use super::services::{Service, Services};
+use super::version::{self, Decision, Era};
+use crate::error::{Error, Kind, Result, Space};
+use crate::hive::{Hive, HiveBytes, Key};
+use crate::regf::CellOffset;
+use crate::regf::key_node::flags;
+
+/// A service key to edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Number of the control set.
+    pub control_set: u32,
+    /// Its key's name.
+    pub control_set_name: String,
+    /// Whose key it is.
+    pub service: Service,
+    /// Path of the key below the root of the hive.
+    pub path: String,
+    /// Cell offset of the key node.
+    pub key: CellOffset,
+}
+
+/// The service keys that a write of the rule has to edit, the one of the next boot first.
+///
+/// # Errors
+/// Refused, nothing guessed: `select-missing`, `select-type`, `select-zero`, `control-set-missing` (see [`Selection`]);
+/// `windows-unknown`, `windows-contradictory`, `windows-2000` (see [`version`]); `windows-disagrees` where the control
+/// set of the next boot says another Windows; `service-key-missing`, never made; `key-special` for a symbolic link, a
+/// predefined handle or a tombstone on the way. Damage on the way is an error too.
+pub fn plan<B: HiveBytes>(hive: &Hive<B>, selection: &Selection, override_era: Option<Era>) -> Result<Vec<Place>> {
+    // A writer takes no damage for an answer: what look-ups collected is checked before anything is decided.
+    let mut damage = Damage::default();
+    let sets = ControlSets::find(hive, &mut damage)?;
+    let picked = selection.pick(&sets)?;
+    let decide = |set: &ControlSet<'_, B>, damage: &mut Damage| -> Result<Decision> {
+        if let Some(era) = override_era {
+            return Ok(era.decision());
+        }
+        let marks = version::of_hive(hive, damage)?;
+        let services = Services::of(set, damage)?;
+        Ok(version::of_set(&marks, set, &services, true, damage)?.decision)
+    };
+    let reference = match sets.deciding() {
+        Some(set) => decide(set, &mut damage)?,
+        None => Decision::Unknown,
+    };
+    let mut places = Vec::new();
+    for set in picked {
+        let decision = decide(set, &mut damage)?;
+        let services = Services::of(set, &mut damage)?;
+        refuse_damage(std::mem::take(&mut damage))?;
+        let service = decision.require(&set.name)?;
+        if decision != reference {
+            return Err(disagrees(&set.name, decision, reference));
+        }
+        places.push(place(set, &services, service)?);
+    }
+    Ok(places)
+}
+
+fn place<B: HiveBytes>(set: &ControlSet<'_, B>, services: &Services<'_, B>, service: Service) -> Result<Place> {
+    let path = services.path_of(service.as_str());
+    let Look::There(key) = services.key(service) else {
+        return Err(Error::refused("service-key-missing", format!("there is no key {path}"))
+            .advise("a service key is never made here: choose another set with --control-set, or check --windows"));
+    };
+    refuse_special(&set.key, &set.name)?;
+    if let Look::There(all) = &services.all {
+        refuse_special(all, &services.path)?;
+    }
+    refuse_special(key, &path)?;
+    // An edit of a key with a value that cannot be read would be a guess.
+    for value in key.values()? {
+        value?;
+    }
+    Ok(Place { control_set: set.number, control_set_name: set.name.clone(), service, path, key: key.at() })
+}
+
+/// Keys whose values are not what they seem.
+fn refuse_special<B: HiveBytes>(key: &Key<'_, B>, path: &str) -> Result<()> {
+    let node = key.node();
+    let what = if node.has(flags::PREDEFINED_HANDLE) {
+        "a predefined handle: its value count is no count"
+    } else if node.has(flags::SYMBOLIC_LINK) {
+        "a symbolic link: Windows would look elsewhere"
+    } else if node.is_tombstone() {
+        "a tombstone of a layered hive: it takes no values"
+    } else {
+        return Ok(());
+    };
+    Err(Error::refused("key-special", format!("{path} is {what}"))
+        .at(Space::Hive, key.at().in_file())
+        .advise("no stock Windows has that here: find out what made it before anything is written"))
+}
+
+fn disagrees(set: &str, decision: Decision, reference: Decision) -> Error {
+    Error::refused(
+        "windows-disagrees",
+        format!("{set} says {}, the control set of the next boot says {}", decision.as_str(), reference.as_str()),
+    )
+    .advise("leave that set out with --control-set, or say --windows xp or --windows vista+")
+}
+
+fn refuse_damage(damage: Damage) -> Result<()> {
+    match damage.into_mistakes().into_iter().next() {
+        None => Ok(()),
+        Some(first) => {
+            let place = if first.place.is_empty() { "the root key".to_owned() } else { first.place };
+            Err(Error::new(Kind::Corrupt, "unreadable", format!("{place}: {}", first.what))
+                .advise("the way to the setting is damaged: see what `hivewright check` finds before any write"))
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! Everything that a hive says about the rule.
+
+use serde::Serialize;
+
+use super::Mistake;
+use super::control_set::{ControlSet, ControlSets, Role, Select};
+use super::look::Damage;
+use super::mistakes;
+use super::neighbour::{self, Neighbour};
+use super::rule::{self, ServiceReport, Verdict};
+use super::services::{Service, Services};
+use super::version::{self, Decision, Detection, Era, SetEvidence};
+use crate::error::Result;
+use crate::hive::{Hive, HiveBytes};
+
+/// Everything that a hive says about the rule. Serialized, the names of the fields are stable.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleReport {
+    /// The name of the value: [`rule::NAME`].
+    pub value_name: &'static str,
+    /// What the next boot goes by: control set `Default`.
+    pub at_next_boot: Verdict,
+    /// What the captured boot went by: control set `Current`.
+    pub at_capture: Verdict,
+    /// Which Windows, and why.
+    pub windows: Detection,
+    /// The `Select` key.
+    pub select: Select,
+    /// All control sets, by number.
+    pub control_sets: Vec<ControlSetReport>,
+    /// What does not do what its author meant, and what could not be read.
+    pub mistakes: Vec<Mistake>,
+    /// Settings next door, in the control sets of the two verdicts.
+    pub neighbours: Vec<Neighbour>,
+}
+
+/// What one control set holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ControlSetReport {
+    /// Its number.
+    pub number: u32,
+    /// Its key's name.
+    pub name: String,
+    /// What it is for; empty for a set that nothing points to.
+    pub roles: Vec<Role>,
+    /// What its own services say about the Windows.
+    pub decision: Decision,
+    /// The two service keys.
+    pub services: Vec<ServiceReport>,
+}
+
+impl ControlSetReport {
+    /// The service key that this Windows reads.
+    pub fn counting(&self) -> Option<&ServiceReport> {
+        self.services.iter().find(|service| service.counts == Some(true))
+    }
+}
+
+/// Reads the rule in every control set, with all that matters around it.
+///
+/// # Errors
+/// Those of the medium, and a root key that cannot be read. Any other damage stands in the report.
+pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result<RuleReport> {
+    let mut damage = Damage::default();
+    let sets = ControlSets::find(hive, &mut damage)?;
+    let marks = version::of_hive(hive, &mut damage)?;
+    let mut found: Vec<(&ControlSet<'_, B>, Services<'_, B>, SetEvidence)> = Vec::new();
+    let number = sets.deciding().map(|set| set.number);
+    for set in &sets.sets {
+        let services = Services::of(set, &mut damage)?;
+        let evidence = version::of_set(&marks, set, &services, Some(set.number) == number, &mut damage)?;
+        found.push((set, services, evidence));
+    }
+    let deciding = found.iter().find(|(set, ..)| Some(set.number) == number).map(|(set, _, evidence)| (*set, evidence));
+    let windows = Detection::new(hive, &marks, deciding, override_era, &mut damage)?;
+
+    let (mut control_sets, mut neighbours) = (Vec::new(), Vec::new());
+    for (set, services, evidence) in &found {
+        let look = |service| rule::look_into(services, service, windows.service, &mut damage);
+        control_sets.push(ControlSetReport {
+            number: set.number,
+            name: set.name.clone(),
+            roles: set.roles.clone(),
+            decision: evidence.decision,
+            services: Service::ALL.into_iter().map(look).collect::<Result<_>>()?,
+        });
+        if set.roles.contains(&Role::Default) || set.roles.contains(&Role::Current) {
+            neighbours.extend(neighbour::of(services, &mut damage)?);
+        }
+    }
+    let mut report = RuleReport {
+        value_name: rule::NAME,
+        at_next_boot: verdict(&sets, Role::Default, &control_sets, &windows),
+        at_capture: verdict(&sets, Role::Current, &control_sets, &windows),
+        windows,
+        select: sets.select,
+        control_sets,
+        mistakes: sets.mistakes(),
+        neighbours,
+    };
+    mistakes::find(&mut report);
+    mistakes::below_the_link(&sets, &mut report, &mut damage)?;
+    report.mistakes.extend(damage.into_mistakes());
+    Ok(report)
+}
+
+fn verdict<B: HiveBytes>(
+    sets: &ControlSets<'_, B>,
+    role: Role,
+    reports: &[ControlSetReport],
+    windows: &Detection,
+) -> Verdict {
+    match sets.require(role) {
+        Err(error) => Verdict::unknown(None, error.what()),
+        Ok(set) => {
+            let counting = reports.iter().find(|report| report.number == set.number).and_then(|r| r.counting());
+            Verdict::of(set.number, counting, windows)
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! The rule: its name, what its data mean, and what stands in one service key.
+//!
+//! Sources: KB926179 (Vista and later), KB885407 (XP SP2), KB818043 (XP before SP2). It takes effect at the next boot,
+//! is needed on client and server, and is often not enough for a connection to work: no text here promises that.
+
+use serde::Serialize;
+
+use super::look::{self, Damage, Look};
+use super::services::{Service, Services};
+use super::version::{Decision, Detection};
+use crate::error::Result;
+use crate::hive::{HiveBytes, Key, Value};
+use crate::regf::key_value::{Data, ValueType};
+
+/// The name of the value.
+pub const NAME: &str = "AssumeUDPEncapsulationContextOnSendRule";
+/// The most bytes of data that a report shows.
+pub const MAX_SHOWN: usize = 64;
+
+/// What a number means.
+pub fn meaning(number: u32) -> &'static str {
+    match number {
+        0 => "no security association with a server behind NAT",
+        1 => "the server may be behind NAT, the client needs a public address",
+        2 => "server and client may both be behind NAT",
+        _ => "undefined: must not be used; what Windows does with it is not established",
+    }
+}
+
+/// A value, as it stands in the hive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleValue {
+    /// The name, in its own letters.
+    pub name: String,
+    /// REG_DWORD and the like.
+    pub data_type: String,
+    /// The number of the type.
+    pub data_type_number: u32,
+    /// Bytes of data.
+    pub size: usize,
+    /// The first bytes of data in hexadecimal, up to [`MAX_SHOWN`]; none if they cannot be read.
+    pub data_hex: Option<String>,
+    /// The number, if it is a 4-byte REG_DWORD.
+    pub number: Option<u32>,
+    /// Whether the data stand in the key value itself.
+    pub inline: bool,
+    /// Cell offset of the key value.
+    pub cell: u32,
+    /// Cell offset of the data, if they are not inline.
+    pub data_cell: Option<u32>,
+    /// Place in the key's list of values.
+    pub index: u32,
+}
+
+impl RuleValue {
+    fn read<B: HiveBytes>(key: &Key<'_, B>, value: &Value<'_>, place: &str, damage: &mut Damage) -> Result<Self> {
+        let data = damage.look(place, key.hive().data(value).map(Some))?.into_there();
+        let number = data.as_deref().and_then(|data| <[u8; 4]>::try_from(data).ok()).map(u32::from_le_bytes);
+        let data_cell = match value.node.location() {
+            Data::Cell { at, size } if size > 0 => Some(at.0),
+            Data::Cell { .. } | Data::Inline { .. } => None,
+        };
+        Ok(RuleValue {
+            name: value.name.to_string(),
+            data_type: value.data_type().to_string(),
+            data_type_number: value.data_type().0,
+            size: value.size(),
+            data_hex: data.map(|data| data.iter().take(MAX_SHOWN).map(|b| format!("{b:02x}")).collect()),
+            number: number.filter(|_| value.data_type() == ValueType::DWORD),
+            inline: matches!(value.node.location(), Data::Inline { .. }),
+            cell: value.at.0,
+            data_cell,
+            index: value.index,
+        })
+    }
+
+    /// What stands there, in a few words.
+    pub(super) fn describe(&self) -> String {
+        match self.number {
+            Some(number) => number.to_string(),
+            None => format!("{} of {} bytes", self.data_type, self.size),
+        }
+    }
+}
+
+/// Whether something is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Presence {
+    /// It is.
+    Present,
+    /// It is not.
+    Absent,
+    /// The way to it is damaged.
+    Unreadable,
+}
+
+impl<T> From<&Look<T>> for Presence {
+    fn from(look: &Look<T>) -> Self {
+        match look {
+            Look::There(_) => Presence::Present,
+            Look::Absent => Presence::Absent,
+            Look::Unreadable => Presence::Unreadable,
+        }
+    }
+}
+
+/// What one service key of one control set holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ServiceReport {
+    /// Which service.
+    pub service: Service,
+    /// Path of its key below the root of the hive.
+    pub path: String,
+    /// Whether this Windows reads the rule from here; none if that is open.
+    pub counts: Option<bool>,
+    /// Whether the key is there.
+    pub key: Presence,
+    /// Cell offset of the key node.
+    pub key_cell: Option<u32>,
+    /// When the key's values or subkeys last changed, RFC 3339.
+    pub last_written: Option<String>,
+    /// Whether the value is there.
+    pub state: Presence,
+    /// The value: the first of that name, as the registry finds it.
+    pub value: Option<RuleValue>,
+    /// Values that the registry does not find under the rule's name and people take for it: further ones of the same
+    /// name, and names with space around.
+    pub lookalikes: Vec<RuleValue>,
+    /// Whether a subkey has the rule's name.
+    pub subkey_of_that_name: bool,
+    /// Whether `AllowL2TPWeakCrypto` stands here, where nothing reads it.
+    pub misplaced_weak_crypto: bool,
+}
+
+/// Looks into one service key.
+pub(super) fn look_into<B: HiveBytes>(
+    services: &Services<'_, B>,
+    service: Service,
+    counting: Option<Service>,
+    damage: &mut Damage,
+) -> Result<ServiceReport> {
+    let found = services.key(service);
+    let path = services.path_of(service.as_str());
+    let mut report = ServiceReport {
+        service,
+        counts: counting.map(|counting| counting == service),
+        key: Presence::from(found),
+        key_cell: None,
+        last_written: None,
+        state: Presence::from(found),
+        value: None,
+        lookalikes: Vec::new(),
+        subkey_of_that_name: false,
+        misplaced_weak_crypto: false,
+        path,
+    };
+    let Some(key) = found.there() else { return Ok(report) };
+    report.key_cell = Some(key.at().0);
+    report.last_written = Some(key.last_written().to_string());
+    report.state = scan_values(key, &mut report, damage)?;
+    report.subkey_of_that_name = damage.key(key, &report.path, NAME)?.there().is_some();
+    Ok(report)
+}
+
+fn scan_values<B: HiveBytes>(key: &Key<'_, B>, report: &mut ServiceReport, damage: &mut Damage) -> Result<Presence> {
+    let (values, complete) = damage.values(key, &report.path)?;
+    for value in &values {
+        let name = value.name.to_string();
+        let exact = value.name.matches(NAME);
+        if exact || name.trim_matches(|c: char| c.is_whitespace() || c == '\0').eq_ignore_ascii_case(NAME) {
+            let read = RuleValue::read(key, value, &format!("{}\\{name}", report.path), damage)?;
+            if exact && report.value.is_none() {
+                report.value = Some(read);
+            } else {
+                report.lookalikes.push(read);
+            }
+        }
+        report.misplaced_weak_crypto |= value.name.matches(super::neighbour::WEAK_CRYPTO);
+    }
+    Ok(match (&report.value, complete) {
+        (Some(_), _) => Presence::Present,
+        (None, true) => Presence::Absent,
+        (None, false) => Presence::Unreadable,
+    })
+}
+
+/// Whether the rule's value stands below a key, whatever its type: for places where it has no business.
+pub(super) fn stands_below<B: HiveBytes>(key: &Key<'_, B>, place: &str, damage: &mut Damage) -> Result<Option<String>> {
+    let Look::There(value) = damage.look(place, key.value(NAME))? else { return Ok(None) };
+    let number = damage.look(place, look::number(key, &value))?.into_there();
+    Ok(Some(number.map_or_else(|| value.data_type().to_string(), |number| number.to_string())))
+}
+
+/// What kind of answer a verdict is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The value is there and defined.
+    Set,
+    /// It is not there: Windows takes its default.
+    Absent,
+    /// It is there, and what Windows does with it is not established: above 2, or of the wrong type or size.
+    Undefined,
+    /// It cannot be told: `Select`, the Windows or the hive's damage stand in the way.
+    Unknown,
+}
+
+/// What Windows does in one control set.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Number of the control set.
+    pub control_set: Option<u32>,
+    /// What kind of answer this is.
+    pub state: State,
+    /// The number that stands there.
+    pub number: Option<u32>,
+    /// What Windows goes by: 0, 1 or 2; none where that is not established.
+    pub effective: Option<u32>,
+    /// In words.
+    pub meaning: String,
+}
+
+impl Verdict {
+    pub(super) fn unknown(control_set: Option<u32>, why: &str) -> Self {
+        Verdict { control_set, state: State::Unknown, number: None, effective: None, meaning: why.to_owned() }
+    }
+
+    /// The verdict on a control set, from the service key that counts.
+    pub(super) fn of(control_set: u32, counting: Option<&ServiceReport>, windows: &Detection) -> Self {
+        let unknown = |why| Self::unknown(Some(control_set), why);
+        let Some(service) = counting else {
+            return unknown(match windows.effective() {
+                Decision::Windows2000 => "the setting is not documented for Windows 2000",
+                Decision::Contradictory => "the hive shows marks of XP and of later Windows",
+                _ => "the hive does not show which Windows it is of",
+            });
+        };
+        match (service.key, service.state, &service.value) {
+            (Presence::Absent, ..) => unknown("the service that reads the setting has no key"),
+            (_, _, Some(value)) => Self::of_value(control_set, value),
+            (_, Presence::Unreadable, _) | (Presence::Unreadable, ..) => unknown("the hive is damaged there"),
+            _ => Self::absent(control_set, windows),
+        }
+    }
+
+    fn of_value(control_set: u32, value: &RuleValue) -> Self {
+        let (state, meaning) = match value.number {
+            Some(number @ 0..=2) => (State::Set, meaning(number).to_owned()),
+            Some(number) => (State::Undefined, meaning(number).to_owned()),
+            None => (
+                State::Undefined,
+                format!("{}, not a REG_DWORD of 4: what Windows does with it is not established", value.describe()),
+            ),
+        };
+        let effective = value.number.filter(|_| state == State::Set);
+        Verdict { control_set: Some(control_set), state, number: value.number, effective, meaning }
+    }
+
+    /// KB818043 gave XP before SP2 the behaviour of 2; SP2 made it 0.
+    fn absent(control_set: u32, windows: &Detection) -> Self {
+        let effective = if windows.is_xp_before_sp2() { 2 } else { 0 };
+        let meaning = if windows.is_xp_before_sp2() {
+            format!("XP before Service Pack 2 (with KB818043) does as for 2, {}", meaning(2))
+        } else {
+            format!("Windows takes 0, {}", meaning(0))
+        };
+        let (state, number) = (State::Absent, None);
+        Verdict { control_set: Some(control_set), state, number, effective: Some(effective), meaning }
+    }
+}

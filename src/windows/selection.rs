@@ -1,0 +1,84 @@
+//! Which control sets a write goes to.
+
+use super::control_set::{ControlSet, ControlSets, Role, key_name};
+use crate::error::{Error, Kind, Result};
+use crate::hive::HiveBytes;
+
+/// Which control sets a write goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Selection {
+    /// The set of the next boot and, where it is another one, the set of the captured boot.
+    #[default]
+    Standard,
+    /// The set of the captured boot.
+    Current,
+    /// The set of the next boot.
+    Default,
+    /// Every set there is.
+    All,
+    /// The set of that number, whatever `Select` says.
+    Number(u32),
+}
+
+impl std::str::FromStr for Selection {
+    type Err = Error;
+
+    /// `current`, `default`, `all`, or a number as in `ControlSet001`.
+    fn from_str(text: &str) -> Result<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "current" => Ok(Selection::Current),
+            "default" => Ok(Selection::Default),
+            "all" => Ok(Selection::All),
+            other => other.strip_prefix("controlset").unwrap_or(other).parse().map(Selection::Number).map_err(|_| {
+                Error::new(Kind::NotFound, "control-set-unknown", format!("\"{text}\" names no control set"))
+                    .advise("say current, default, all, or a number such as 001")
+            }),
+        }
+    }
+}
+
+impl Selection {
+    /// The control sets that are meant, the one of the next boot first.
+    ///
+    /// # Errors
+    /// Refusals where `Select` does not lead to them, see [`ControlSets::require`]; `control-set-missing` where the
+    /// set asked for is not there.
+    pub(super) fn pick<'s, 'h, B: HiveBytes>(self, sets: &'s ControlSets<'h, B>) -> Result<Vec<&'s ControlSet<'h, B>>> {
+        Ok(match self {
+            Selection::Current => vec![sets.require(Role::Current)?],
+            Selection::Default => vec![sets.require(Role::Default)?],
+            Selection::Standard => {
+                let (next, captured) = (sets.require(Role::Default)?, sets.require(Role::Current)?);
+                if next.number == captured.number { vec![next] } else { vec![next, captured] }
+            }
+            Selection::All if sets.sets.is_empty() => {
+                return Err(Error::new(Kind::NotFound, "control-set-missing", "the hive has no control set")
+                    .advise(sets.advice()));
+            }
+            Selection::All => sets.sets.iter().collect(),
+            Selection::Number(number) => vec![sets.numbered(number).ok_or_else(|| {
+                Error::new(Kind::NotFound, "control-set-missing", format!("there is no {}", key_name(number)))
+                    .advise(sets.advice())
+            })?],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_people_type() {
+        for (text, want) in [
+            ("current", Selection::Current),
+            ("Default", Selection::Default),
+            ("ALL", Selection::All),
+            ("001", Selection::Number(1)),
+            ("ControlSet003", Selection::Number(3)),
+        ] {
+            assert_eq!(text.parse::<Selection>().unwrap(), want);
+        }
+        assert_eq!("last".parse::<Selection>().unwrap_err().code(), "control-set-unknown");
+    }
+}

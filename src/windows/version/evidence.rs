@@ -1,0 +1,232 @@
+//! What a hive and its services show of their Windows.
+
+use serde::Serialize;
+
+use super::Decision;
+use super::facts::ControlFacts;
+use crate::error::Result;
+use crate::hive::{Hive, HiveBytes, Key};
+use crate::windows::control_set::ControlSet;
+use crate::windows::look::{Damage, Look};
+use crate::windows::services::Services;
+
+/// The lowest minor version of a hive that Windows 2000 cannot load.
+const SINCE_XP_MINOR: u32 = 5;
+/// The first service pack that Windows 2000 had and neither XP nor Server 2003.
+const WINDOWS_2000_PACK: u32 = 4;
+
+/// Something that tells of a Windows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Evidence {
+    /// Where: a path below the root, or a field of the base block.
+    pub place: String,
+    /// What stands there.
+    pub what: String,
+    /// What it tells.
+    pub means: &'static str,
+}
+
+/// What holds for all control sets of a hive.
+#[derive(Debug)]
+pub(in crate::windows) struct HiveMarks {
+    minor: u32,
+    has_wpa: bool,
+    /// `DriverDatabase\Version`: major << 24, minor << 16.
+    pub(in crate::windows) driver_database: Option<u32>,
+    pub(in crate::windows) evidence: Vec<Evidence>,
+}
+
+/// What the services of one control set say.
+#[derive(Debug)]
+pub(in crate::windows) struct SetEvidence {
+    pub(in crate::windows) decision: Decision,
+    /// What decided, in a few words.
+    pub(in crate::windows) because: &'static str,
+    /// It may be Windows 2000 as well.
+    pub(in crate::windows) perhaps_2000: bool,
+    pub(in crate::windows) evidence: Vec<Evidence>,
+}
+
+/// Looks at the root and the base block.
+pub(in crate::windows) fn of_hive<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Result<HiveMarks> {
+    let root = hive.root()?;
+    let minor = hive.base_block().minor_version.get();
+    let mut evidence = Vec::new();
+    let mut note = |place: &str, what: String, means| evidence.push(Evidence { place: place.to_owned(), what, means });
+    let mut driver_database = None;
+    if let Look::There(key) = damage.look("DriverDatabase", root.subkey("DriverDatabase"))? {
+        driver_database = damage.dword(&key, "DriverDatabase", "Version")?;
+        let what = driver_database.map_or("no version".to_owned(), |v| format!("{v:#010x}"));
+        note("DriverDatabase\\Version", what, "Windows 8 or later");
+    }
+    let name = root.name().to_string();
+    note("name of the root key", name.clone(), root_name_means(&name));
+    if hive.base_block().has_rmtm() {
+        note("base block, 164", "rmtm".to_owned(), "written by Windows Vista or later, perhaps as a guest of it");
+    }
+    let means = if minor >= SINCE_XP_MINOR { "not Windows 2000" } else { "Windows 2000, or a saved copy" };
+    note("base block, 24", format!("hive version 1.{minor}"), means);
+    // Looked at only where it matters: it costs a page.
+    let has_wpa = minor < SINCE_XP_MINOR && damage.look("WPA", root.subkey("WPA"))?.there().is_some();
+    if has_wpa {
+        note("WPA", "a key".to_owned(), "product activation: XP or later");
+    }
+    Ok(HiveMarks { minor, has_wpa, driver_database, evidence })
+}
+
+/// Measured: see the evidence table in the module's parent. The GUIDs differ and say nothing.
+fn root_name_means(name: &str) -> &'static str {
+    const KNOWN: [(&str, &str); 4] = [
+        ("$$$PROTO.HIV", "Windows 2000, XP or Server 2003"),
+        ("CMI-CreateHive{", "Windows Vista or 7"),
+        ("CsiTool-CreateHive-{", "Windows 8 or 8.1"),
+        ("ROOT", "Windows 10 or later"),
+    ];
+    KNOWN.iter().find(|(start, _)| name.starts_with(start)).map_or("nothing known", |(_, means)| means)
+}
+
+/// Looks at the services of one control set and decides: by all the evidence (`full`), or by as much as is needed.
+pub(in crate::windows) fn of_set<B: HiveBytes>(
+    marks: &HiveMarks,
+    set: &ControlSet<'_, B>,
+    services: &Services<'_, B>,
+    full: bool,
+    damage: &mut Damage,
+) -> Result<SetEvidence> {
+    let mut evidence = Vec::new();
+    let host = policy_agent_host(services, damage, &mut evidence)?;
+    let driver = ipsec_driver(services, damage, &mut evidence)?;
+    let settled = matches!(host, Host::Svchost) && !driver;
+    let (mut bfe, mut ikeext) = (false, false);
+    if full || !settled {
+        bfe = later_service("BFE", services, damage, &mut evidence)?;
+        ikeext = later_service("IKEEXT", services, damage, &mut evidence)?;
+    }
+    let later = bfe && ikeext;
+    let (mut decision, mut because) = match host {
+        Host::Svchost if !driver || later => (Decision::PolicyAgent, "PolicyAgent runs in svchost.exe"),
+        Host::Svchost => (Decision::Contradictory, "PolicyAgent runs in svchost.exe, and IPSec is a driver"),
+        Host::Lsass if bfe || ikeext || marks.driver_database.is_some() => {
+            (Decision::Contradictory, "PolicyAgent runs in lsass.exe, but there are parts of later Windows")
+        }
+        Host::Lsass if driver => (Decision::IpSec, "PolicyAgent runs in lsass.exe, and IPSec is a driver"),
+        Host::Lsass => (Decision::Unknown, "PolicyAgent runs in lsass.exe, and IPSec is no driver"),
+        Host::Other if later && driver => (Decision::Contradictory, "BFE and IKEEXT are there, and IPSec is a driver"),
+        Host::Other if later => (Decision::PolicyAgent, "BFE and IKEEXT are there"),
+        Host::Other => (Decision::Unknown, "no service that tells"),
+    };
+    let mut perhaps_2000 = false;
+    if decision == Decision::IpSec && marks.minor < SINCE_XP_MINOR {
+        if is_2000(marks, set, services, damage, &mut evidence)? {
+            decision = Decision::Windows2000;
+            because = "its service pack or its services' names";
+        } else {
+            perhaps_2000 = !marks.has_wpa;
+        }
+    }
+    Ok(SetEvidence { decision, because, perhaps_2000, evidence })
+}
+
+/// Whether a service is there that came with Vista.
+fn later_service<B: HiveBytes>(
+    name: &str,
+    services: &Services<'_, B>,
+    damage: &mut Damage,
+    evidence: &mut Vec<Evidence>,
+) -> Result<bool> {
+    let there = services.find(name, damage)?.there().is_some();
+    if there {
+        let (place, what) = (services.path_of(name), "a service".to_owned());
+        evidence.push(Evidence { place, what, means: "Windows Vista or later" });
+    }
+    Ok(there)
+}
+
+/// The process that the service PolicyAgent runs in.
+enum Host {
+    Svchost,
+    Lsass,
+    Other,
+}
+
+fn policy_agent_host<B: HiveBytes>(
+    services: &Services<'_, B>,
+    damage: &mut Damage,
+    evidence: &mut Vec<Evidence>,
+) -> Result<Host> {
+    let Some(key) = services.policy_agent.there() else { return Ok(Host::Other) };
+    let path = services.path_of("PolicyAgent");
+    let Some(image) = damage.text(key, &path, "ImagePath")? else { return Ok(Host::Other) };
+    let lower = image.to_ascii_lowercase();
+    let (host, means) = match (lower.contains("svchost.exe"), lower.contains("lsass.exe")) {
+        (true, false) => (Host::Svchost, "Windows Vista or later"),
+        (false, true) => (Host::Lsass, "Windows 2000, XP or Server 2003"),
+        _ => (Host::Other, "nothing known"),
+    };
+    evidence.push(Evidence { place: format!("{path}\\ImagePath"), what: image, means });
+    Ok(host)
+}
+
+fn ipsec_driver<B: HiveBytes>(
+    services: &Services<'_, B>,
+    damage: &mut Damage,
+    evidence: &mut Vec<Evidence>,
+) -> Result<bool> {
+    const KERNEL_DRIVER: u32 = 1;
+    let Some(key) = services.ipsec.there() else { return Ok(false) };
+    let path = services.path_of("IPSec");
+    let image = damage.text(key, &path, "ImagePath")?;
+    let kind = damage.dword(key, &path, "Type")?;
+    let driver = kind == Some(KERNEL_DRIVER)
+        && image.as_ref().is_some_and(|image| image.to_ascii_lowercase().ends_with("ipsec.sys"));
+    let what = match (&image, kind) {
+        (Some(image), Some(kind)) => format!("{image}, type {kind}"),
+        (Some(image), None) => format!("{image}, no type"),
+        (None, _) => "a key without an image: no service".to_owned(),
+    };
+    let means = if driver { "Windows 2000, XP or Server 2003" } else { "nothing: hardening baselines make this key" };
+    evidence.push(Evidence { place: path, what, means });
+    Ok(driver)
+}
+
+/// Positive evidence of Windows 2000 in a hive of the standard format; see the module's parent.
+fn is_2000<B: HiveBytes>(
+    marks: &HiveMarks,
+    set: &ControlSet<'_, B>,
+    services: &Services<'_, B>,
+    damage: &mut Damage,
+    evidence: &mut Vec<Evidence>,
+) -> Result<bool> {
+    let mut found = false;
+    if let Some(pack) = ControlFacts::service_pack(set, damage)?
+        && pack >= WINDOWS_2000_PACK
+    {
+        let (place, what) = (format!("{}\\Control\\Windows\\CSDVersion", set.name), format!("service pack {pack}"));
+        evidence.push(Evidence { place, what, means: "Windows 2000: XP ended with 3, Server 2003 with 2" });
+        found = true;
+    }
+    if !marks.has_wpa
+        && let Some(key) = services.policy_agent.there()
+    {
+        found |= has_2000_name(key, &services.path_of("PolicyAgent"), damage, evidence)?;
+    }
+    Ok(found)
+}
+
+fn has_2000_name<B: HiveBytes>(
+    key: &Key<'_, B>,
+    path: &str,
+    damage: &mut Damage,
+    evidence: &mut Vec<Evidence>,
+) -> Result<bool> {
+    let Some(name) = damage.text(key, path, "DisplayName")? else { return Ok(false) };
+    let old = name.eq_ignore_ascii_case("IPSEC Policy Agent");
+    if old {
+        evidence.push(Evidence {
+            place: format!("{path}\\DisplayName"),
+            what: name,
+            means: "Windows 2000: XP and Server 2003 say IPSEC Services",
+        });
+    }
+    Ok(old)
+}

@@ -1,0 +1,29 @@
+//! The corpus of real hives, where there is one: it is not part of the project.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The folder of the corpus. Says that a test is skipped where there is none.
+pub(crate) fn folder(test: &str) -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let folder = std::env::var_os("HIVEWRIGHT_CORPUS").map_or_else(beside, PathBuf::from);
+    if folder.join("truth.json").is_file() {
+        return Some(folder);
+    }
+    println!("skipped: {test}: no corpus at {}", folder.display());
+    None
+}
+
+/// A file of the corpus, unpacked with the command `zstd` where its name says so.
+pub(crate) fn read(folder: &Path, stored: &str) -> Option<Vec<u8>> {
+    let path = folder.join(stored);
+    if !stored.ends_with(".zst") {
+        return Some(std::fs::read(path).unwrap());
+    }
+    let Ok(unpacked) = Command::new("zstd").args(["-dcq"]).arg(&path).output() else {
+        println!("skipped: {stored}: there is no command zstd");
+        return None;
+    };
+    assert!(unpacked.status.success(), "{stored}: {}", String::from_utf8_lossy(&unpacked.stderr));
+    Some(unpacked.stdout)
+}
