@@ -61,3 +61,10 @@ fn print_json(document: &impl serde::Serialize) -> anyhow::Result<()> {
     text.push(b'\n');
     print(&text)
 }
+
+/// Writes a warning to standard error.
+fn warn(text: &str) {
+    use std::io::Write;
+    // Nothing is left to be told if standard error is gone.
+    let _ = writeln!(std::io::stderr().lock(), "hivewright: warning: {text}");
+}

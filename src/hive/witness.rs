@@ -35,16 +35,26 @@ pub fn read(hive: &[u8], path: &str, name: &str) -> Result<Seen> {
     }
 }
 
-/// Asks the witness and holds its answer against ours.
-///
-/// # Errors
-/// `witness` if the two parsers do not agree.
-pub fn confirm(hive: &[u8], path: &str, name: &str, ours: Option<(u32, &[u8])>) -> Result<()> {
-    let seen = read(hive, path, name)?;
-    if seen.as_ref().map(|(kind, data)| (*kind, data.as_slice())) == ours {
-        return Ok(());
+/// What came of asking the witness.
+#[derive(Debug)]
+pub enum Testimony {
+    /// It reads what we read.
+    Agrees,
+    /// It could not read that far.
+    Silent(Error),
+    /// It reads something else.
+    Differs(Error),
+}
+
+/// Asks the witness and holds its answer against ours: type and data, or `None` for no such value.
+pub fn ask_about(hive: &[u8], path: &str, name: &str, ours: Option<(u32, &[u8])>) -> Testimony {
+    match read(hive, path, name) {
+        Err(error) => Testimony::Silent(error),
+        Ok(seen) if seen.as_ref().map(|(kind, data)| (*kind, data.as_slice())) == ours => Testimony::Agrees,
+        Ok(seen) => Testimony::Differs(
+            disagreement(path, name).expected(format_args!("{ours:x?}"), format_args!("{seen:x?}")),
+        ),
     }
-    Err(disagreement(path, name).expected(format_args!("{ours:x?}"), format_args!("{seen:x?}")))
 }
 
 fn ask(bytes: &[u8], path: &str, name: &str) -> nt_hive::Result<Seen> {

@@ -8,7 +8,8 @@ use std::path::Path;
 use super::target::{self, Target};
 use crate::error::{Error, Kind, Result};
 use crate::hive::check::{self, Finding, Severity};
-use crate::hive::{EditOptions, Edited, Editor, Hive, Opened, witness};
+use crate::hive::witness::{self, Testimony};
+use crate::hive::{EditOptions, Edited, Editor, Hive, HiveBytes, Opened};
 use crate::regf::CellOffset;
 use crate::regf::key_value::ValueType;
 use crate::storage::{self, Mapped};
@@ -126,7 +127,10 @@ impl Prepared {
                 return Err(unproven(&format!("{} does not hold what was asked for", place.path)));
             }
             let ours = now.first().map(|(kind, data)| (kind.0, data.as_slice()));
-            witness::confirm(&self.edited.bytes, &place.path, rule::NAME, ours)?;
+            match witness::ask_about(&self.edited.bytes, &place.path, rule::NAME, ours) {
+                Testimony::Agrees => {}
+                Testimony::Silent(error) | Testimony::Differs(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -201,7 +205,7 @@ fn apply(editor: &mut Editor, change: &Change, wanted: Wanted) -> Result<bool> {
 }
 
 /// All values of the key under the rule's name, in any letters.
-fn rule_values<B: crate::hive::HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<Before>> {
+fn rule_values<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<Before>> {
     let mut found = Vec::new();
     for value in hive.key_at(key)?.values()? {
         let value = value?;
@@ -213,7 +217,7 @@ fn rule_values<B: crate::hive::HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Re
 }
 
 /// All values of the key under other names.
-fn others<B: crate::hive::HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<OtherValue>> {
+fn others<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<OtherValue>> {
     let mut found = Vec::new();
     for value in hive.key_at(key)?.values()? {
         let value = value?;

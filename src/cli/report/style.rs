@@ -1,6 +1,9 @@
 //! Colour, or none.
 
 use std::fmt;
+use std::io::IsTerminal;
+
+use hivewright::hive::check::Severity;
 
 /// Whether text is coloured. The caller knows: a terminal, no `NO_COLOR`, no `--color never`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,13 +35,35 @@ impl Colour {
 }
 
 impl Style {
+    /// Colour on a terminal, unless `NO_COLOR` is set and not empty (no-color.org).
+    pub(crate) fn of_stdout() -> Self {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        if !unwanted && !dumb && std::io::stdout().is_terminal() { Style::Colour } else { Style::Plain }
+    }
+
+    /// Text that matters most.
+    pub(crate) fn strong(self, text: &str) -> Painted<'_> {
+        self.paint(Colour::Strong, text)
+    }
+
+    /// Text of a finding, by how bad it is.
+    pub(crate) fn by_severity(self, severity: Severity, text: &str) -> Painted<'_> {
+        let colour = match severity {
+            Severity::Error => Colour::Bad,
+            Severity::Warning => Colour::Warn,
+            Severity::Note => Colour::Strong,
+        };
+        self.paint(colour, text)
+    }
+
     pub(super) fn paint(self, colour: Colour, text: &str) -> Painted<'_> {
         Painted { style: self, colour, text }
     }
 }
 
 /// Text with its colour.
-pub(super) struct Painted<'a> {
+pub(crate) struct Painted<'a> {
     style: Style,
     colour: Colour,
     text: &'a str,
