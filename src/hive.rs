@@ -4,6 +4,7 @@
 //! from its transaction logs first, or its owner says in so many words that it is to be taken as it stands.
 
 mod bytes;
+pub mod check;
 mod edit;
 mod lookup;
 mod patch;

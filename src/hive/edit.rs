@@ -164,25 +164,24 @@ impl Editor {
             )
             .advise("values of a hive hold at most 1 MiB here"));
         };
-        let (at, free_size) = match self.free_cells()?.take(size) {
-            Some(found) => found,
-            None => return self.append_bin(size, data, what),
+        let Some((free, free_size)) = self.free_cells()?.take(size) else {
+            return self.append_bin(size, data, what);
         };
+        // From the end of the free cell: then the new cell's size is written where nothing looks yet, one size field
+        // makes the difference, and what is released later never joins a cell that was only just made.
+        let rest = free_size - size;
+        let at = CellOffset(free.0 + rest);
         self.write(at.data_in_file(), data, Step::Prepare, what)?;
-        self.put_remainder(at, size, free_size - size)?;
-        self.write(at.in_file(), &Header { size, allocated: true }.encode(), Step::Allocate, "cell size")?;
-        Ok(at)
-    }
-
-    /// Makes what is left of a free cell behind its first `used` bytes a free cell of its own.
-    fn put_remainder(&mut self, at: CellOffset, used: u32, rest: u32) -> Result<()> {
-        if rest > 0 {
-            let rest_at = CellOffset(at.0 + used);
-            let header = Header { size: rest, allocated: false };
-            self.write(rest_at.in_file(), &header.encode(), Step::Prepare, "size of the remaining free cell")?;
-            self.free_cells()?.insert(rest_at, rest);
+        let header = Header { size, allocated: true }.encode();
+        if rest == 0 {
+            self.write(at.in_file(), &header, Step::Allocate, "size of the cell, now in use")?;
+        } else {
+            self.write(at.in_file(), &header, Step::Prepare, "size of the new cell")?;
+            let shrunk = Header { size: rest, allocated: false }.encode();
+            self.write(free.in_file(), &shrunk, Step::Allocate, "size of the remaining free cell")?;
+            self.free_cells()?.insert(free, rest);
         }
-        Ok(())
+        Ok(at)
     }
 
     /// Appends a bin just large enough for a cell of `size`, with `data` in that cell.

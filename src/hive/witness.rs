@@ -51,9 +51,9 @@ pub fn ask_about(hive: &[u8], path: &str, name: &str, ours: Option<(u32, &[u8])>
     match read(hive, path, name) {
         Err(error) => Testimony::Silent(error),
         Ok(seen) if seen.as_ref().map(|(kind, data)| (*kind, data.as_slice())) == ours => Testimony::Agrees,
-        Ok(seen) => Testimony::Differs(
-            disagreement(path, name).expected(format_args!("{ours:x?}"), format_args!("{seen:x?}")),
-        ),
+        Ok(seen) => {
+            Testimony::Differs(disagreement(path, name).expected(format_args!("{ours:x?}"), format_args!("{seen:x?}")))
+        }
     }
 }
 

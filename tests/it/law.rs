@@ -35,9 +35,10 @@ fn rooms_name_only_what_they_may() {
     let mut seen = 0;
     for (path, text) in sources() {
         let Some(room) = room(&path) else { continue };
-        let (_, allowed) = MAY_NAME.iter().find(|(name, _)| *name == room).unwrap_or_else(|| {
-            panic!("{path} is in a room that the law does not know: add {room} to MAY_NAME")
-        });
+        let (_, allowed) = MAY_NAME
+            .iter()
+            .find(|(name, _)| *name == room)
+            .unwrap_or_else(|| panic!("{path} is in a room that the law does not know: add {room} to MAY_NAME"));
         for named in named_rooms(&text) {
             seen += 1;
             let fine = named == room || named == "error" || allowed.contains(&named.as_str());

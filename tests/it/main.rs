@@ -1,5 +1,5 @@
 //! One binary, one module a subject.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod corpus;
 mod corpus_truth;

@@ -176,7 +176,13 @@ impl Editor {
         };
         if let Some((behind, free_size)) = behind {
             self.free_cells()?.remove(behind, free_size);
-            self.put_remainder(behind, cell::ALIGNMENT, free_size - cell::ALIGNMENT)?;
+            let rest = free_size - cell::ALIGNMENT;
+            if rest > 0 {
+                let rest_at = CellOffset(behind.0 + cell::ALIGNMENT);
+                let header = Header { size: rest, allocated: false };
+                self.write(rest_at.in_file(), &header.encode(), Step::Prepare, "size of the remaining free cell")?;
+                self.free_cells()?.insert(rest_at, rest);
+            }
             let grown = Header { size: header.size + cell::ALIGNMENT, allocated: true };
             self.write(list.in_file(), &grown.encode(), Step::Allocate, "size of the values list's cell")?;
             // The entry lies where the free cell's size was: not before the list has grown over it.

@@ -1,0 +1,132 @@
+//! The check over real hives, where a corpus is at hand.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::codes::Severity;
+use super::{Code, Report, check};
+
+fn corpus() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let root = std::env::var_os("HIVEWRIGHT_CORPUS").map_or_else(beside, PathBuf::from);
+    if root.is_dir() {
+        return Some(root);
+    }
+    println!("skipped: no corpus at {}", root.display());
+    None
+}
+
+/// The bytes of a corpus file, unpacked; `None` (and a line that says so) if zstd is not there.
+fn bytes(path: &Path) -> Option<Vec<u8>> {
+    if path.extension().is_none_or(|e| e != "zst") {
+        return Some(std::fs::read(path).unwrap());
+    }
+    let Ok(output) = Command::new("zstd").arg("-dcq").arg(path).output() else {
+        println!("skipped: no zstd to unpack {}", path.display());
+        return None;
+    };
+    assert!(output.status.success(), "{}", path.display());
+    Some(output.stdout)
+}
+
+fn files(folder: &Path, out: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && path.file_name().is_some_and(|name| name != "images") {
+            files(&path, out);
+        } else if path.is_file() {
+            out.push(path);
+        }
+    }
+}
+
+/// Whatever is worse than a note, but for a pending write.
+fn complaints(report: &Report) -> Vec<String> {
+    let worse = report.findings.iter().filter(|f| f.severity > Severity::Note && f.code != Code::DirtySequence);
+    worse.map(ToString::to_string).collect()
+}
+
+#[test]
+fn real_hives_are_clean() {
+    let Some(corpus) = corpus() else { return };
+    let hives = [
+        ("system/nt40_server/SYSTEM.zst", 1971),
+        ("system/xp_sp2_pyregedit/SYSTEM.zst", 5975),
+        ("system/xp_sp3_ietest/SYSTEM.zst", 10269),
+        ("system/xp_sp3_regsave/SYSTEM.zst", 4917),
+        ("system/win7_sp1_x86/SYSTEM.zst", 30756),
+        ("system/win81_dirty_nologs/SYSTEM.zst", 20015),
+        ("system/win10_1709_dirty/SYSTEM.zst", 33123),
+        ("system/win10_21h2/SYSTEM.zst", 33317),
+        ("edge/yarp/ManySubkeysHive.zst", 5003),
+        ("edge/yarp/CompHive", 4),
+        ("edge/yarp/UnicodeHive", 3),
+        ("edge/yarp/BigDataHive", 2),
+        ("edge/nt-hive/testhive", 528),
+        ("edge/offreg/OffregLib_ExampleHive", 3),
+        ("dirty/clean_single_log/NTUSER.DAT.zst", 1597),
+    ];
+    for (name, keys) in hives {
+        let Some(bytes) = bytes(&corpus.join(name)) else { return };
+        let report = check(&bytes);
+        assert_eq!(complaints(&report), [""; 0], "{name}");
+        assert_eq!(report.facts.keys, keys, "{name}");
+    }
+}
+
+#[test]
+fn damaged_hives_show_their_damage() {
+    let Some(corpus) = corpus() else { return };
+    let hives = [
+        ("synthetic/damaged/bad_checksum.zst", Code::BaseChecksum),
+        ("synthetic/damaged/cycle_to_ancestor.zst", Code::KeyTwice),
+        ("synthetic/damaged/hbin_sig_broken.zst", Code::BinSignature),
+        ("synthetic/damaged/nk_name_beyond_cell.zst", Code::KeyName),
+        ("synthetic/damaged/root_offset_bad.zst", Code::RootKey),
+        ("synthetic/damaged/subkey_count_huge.zst", Code::SubkeyCount),
+        ("synthetic/damaged/truncated_half.zst", Code::LengthPastEnd),
+        ("synthetic/damaged/vlist_out_of_file.zst", Code::CellReference),
+        ("edge/yarp/DuplicateSubkeysHive.zst", Code::SubkeyDuplicate),
+        ("edge/yarp/InvalidParentHive.zst", Code::KeyParent),
+    ];
+    for (name, code) in hives {
+        let Some(bytes) = bytes(&corpus.join(name)) else { return };
+        assert!(check(&bytes).counts.of(code) > 0, "{name} shows {code}");
+    }
+}
+
+#[test]
+fn nothing_of_the_corpus_panics_or_hangs() {
+    let Some(corpus) = corpus() else { return };
+    let mut paths = Vec::new();
+    files(&corpus, &mut paths);
+    assert!(paths.len() > 100);
+    for path in paths {
+        let Some(bytes) = bytes(&path) else { return };
+        let start = Instant::now();
+        check(&bytes);
+        // Generous: this may be an unoptimised build on a busy machine.
+        assert!(start.elapsed() < Duration::from_secs(10), "{}", path.display());
+    }
+}
+
+/// Figures: `cargo test --release -- --ignored --nocapture check::corpus::speed`.
+#[test]
+#[ignore = "a measurement, for release builds"]
+fn speed() {
+    let Some(corpus) = corpus() else { return };
+    for name in ["win7_sp1_x86", "win10_21h2", "win10_1709_dirty", "xp_sp3_ietest", "nt40_server"] {
+        let Some(bytes) = bytes(&corpus.join("system").join(name).join("SYSTEM.zst")) else { return };
+        let mut times: Vec<Duration> = (0..21)
+            .map(|_| {
+                let start = Instant::now();
+                std::hint::black_box(check(&bytes));
+                start.elapsed()
+            })
+            .collect();
+        times.sort();
+        let facts = check(&bytes).facts;
+        println!("{name}: {} bytes, {} cells: median {:?}, worst {:?}", bytes.len(), facts.cells, times[10], times[20]);
+    }
+}

@@ -1,0 +1,142 @@
+//! Names on the way through a whole hive: nearly all are short ASCII.
+
+use std::cmp::Ordering;
+
+use crate::regf::name::{Name, upcase};
+
+/// What one look at a name's stored bytes tells.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'h> {
+    /// As stored: one byte or two for each code unit.
+    pub(super) bytes: &'h [u8],
+    pub(super) latin1: bool,
+    /// As hash leaves have it.
+    pub(super) hash: u32,
+    ascii: bool,
+}
+
+impl<'h> Seen<'h> {
+    pub(super) fn new(bytes: &'h [u8], latin1: bool) -> Self {
+        let (mut hash, mut all) = (0u32, 0u8);
+        for &byte in bytes {
+            hash = hash.wrapping_mul(37).wrapping_add(u32::from(byte.to_ascii_uppercase()));
+            all |= byte;
+        }
+        let ascii = latin1 && all.is_ascii();
+        let mut seen = Seen { bytes, latin1, hash, ascii };
+        if !ascii {
+            seen.hash = seen.name().hash();
+        }
+        seen
+    }
+
+    pub(super) fn name(&self) -> Name<'h> {
+        Name::new(self.bytes.into(), self.latin1)
+    }
+
+    /// Code units of the name.
+    pub(super) fn characters(&self) -> usize {
+        if self.latin1 { self.bytes.len() } else { self.bytes.len() / 2 }
+    }
+
+    /// Bytes of the name as UTF-16.
+    pub(super) fn utf16_size(&self) -> usize {
+        self.characters() * 2
+    }
+
+    /// Whether its last code unit is cut.
+    pub(super) fn is_odd(&self) -> bool {
+        !self.latin1 && !self.bytes.len().is_multiple_of(2)
+    }
+
+    pub(super) fn has_backslash(&self) -> bool {
+        if self.latin1 {
+            return self.bytes.contains(&b'\\');
+        }
+        self.name().units().any(|unit| unit == u16::from(b'\\'))
+    }
+
+    pub(super) fn compare(&self, other: &Seen<'_>) -> Ordering {
+        if self.ascii && other.ascii {
+            let upper = |b: &u8| b.to_ascii_uppercase();
+            return self.bytes.iter().map(upper).cmp(other.bytes.iter().map(upper));
+        }
+        self.name().compare(&other.name())
+    }
+
+    /// Whether every Windows upper-cases this name alike, so that its place and its hash can be known.
+    pub(super) fn is_settled(&self) -> bool {
+        self.ascii || self.name().units().all(is_settled)
+    }
+
+    /// Whether a fast leaf's hint can belong to this name. Windows writes zeros for names that it stores as UTF-16;
+    /// of characters beyond ASCII nothing is asked.
+    pub(super) fn allows_hint(&self, hint: u32) -> bool {
+        let hint = hint.to_le_bytes();
+        if hint == [0; 4] || !self.latin1 {
+            return true;
+        }
+        let mut padded = [0u8; 4];
+        for (to, &from) in padded.iter_mut().zip(self.bytes) {
+            *to = from;
+        }
+        padded.eq_ignore_ascii_case(&hint) || !padded.is_ascii()
+    }
+}
+
+/// Whether the upper case of `unit` has been the same in every Windows. Latin-1 and the basic Greek and Cyrillic
+/// letters have; beyond them the tables grew from version to version, but never for what has no case to this day.
+fn is_settled(unit: u16) -> bool {
+    match unit {
+        0..=0xff | 0x391..=0x3a9 | 0x3b1..=0x3c1 | 0x3c3..=0x3c9 | 0x401..=0x40c | 0x40e..=0x44f => true,
+        0x451..=0x45c | 0x45e..=0x45f => true,
+        _ => {
+            upcase(unit) == unit
+                && char::from_u32(u32::from(unit)).is_none_or(|c| c.to_uppercase().eq([c]) && c.to_lowercase().eq([c]))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(name: &str) -> Seen<'static> {
+        let name = Name::encode(name);
+        let latin1 = name.is_latin1();
+        Seen::new(Box::leak(name.bytes().to_vec().into_boxed_slice()), latin1)
+    }
+
+    #[test]
+    fn agrees_with_the_plain_way() {
+        let names = ["", "a", "PolicyAgent", "policyagenu", "\u{e4}b", "\u{c4}C", "Ключ", "ключи", "\u{ff}"];
+        for a in names {
+            assert_eq!(seen(a).hash, Name::encode(a).hash(), "{a}");
+            assert_eq!(seen(a).utf16_size(), Name::encode(a).utf16_size(), "{a}");
+            for b in names {
+                assert_eq!(seen(a).compare(&seen(b)), Name::encode(a).compare(&Name::encode(b)), "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn hints_are_the_first_four_characters() {
+        let hint = |text: &[u8; 4]| u32::from_le_bytes(*text);
+        assert!(seen("Services").allows_hint(hint(b"Serv")));
+        assert!(seen("Services").allows_hint(hint(b"SERV")));
+        assert!(seen("Services").allows_hint(0));
+        assert!(!seen("Services").allows_hint(hint(b"Sera")));
+        assert!(seen("ab").allows_hint(hint(b"ab\0\0")) && !seen("ab").allows_hint(hint(b"abc\0")));
+        assert!(seen("\u{9f}").allows_hint(hint(b"\x81\0\0\0")), "seen in a real hive");
+    }
+
+    #[test]
+    fn old_and_new_windows_differ_beyond_the_settled_letters() {
+        for settled in ["Run", "\u{e4}", "Ключ", "キー", "\u{10400}"] {
+            assert!(seen(settled).is_settled(), "{settled}");
+        }
+        for open in ["\u{250}", "\u{10d0}", "\u{1c5}", "\u{2c65}", "\u{23a}"] {
+            assert!(!seen(open).is_settled(), "{open}");
+        }
+    }
+}

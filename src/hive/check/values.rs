@@ -1,0 +1,251 @@
+//! Values: their list, their names, and where their data stands.
+
+use std::cmp::Ordering;
+
+use super::codes::Code;
+use super::names::Seen;
+use super::{Checker, Spot};
+use crate::regf::CellOffset;
+use crate::regf::big_data::{self, BigData};
+use crate::regf::key_node::{KeyNode, flags};
+use crate::regf::key_value::{self, Data, INLINE, KeyValue, LATIN1_NAME, MAX_NAME_CHARACTERS, ValueType};
+
+/// The bit of a key value's flags that says that it marks a deleted one (specification, "Key value", flags).
+const TOMBSTONE: u16 = 2;
+/// The lowest minor version with layered keys. Before it the byte that marks them is a leftover.
+const LAYERED_SINCE_MINOR: u32 = 6;
+/// The only value of a symbolic link.
+const LINK_VALUE: &str = "SymbolicLinkValue";
+
+/// The largest things of a key's values, in bytes.
+#[derive(Default)]
+struct Largest {
+    name: usize,
+    data: usize,
+}
+
+impl<'h> Checker<'h> {
+    /// Checks the values of the key at `index`, whose key node stands at `at`.
+    pub(super) fn values(&mut self, index: usize, at: CellOffset, node: &KeyNode) {
+        let count = node.values();
+        if count == 0 {
+            return;
+        }
+        let list_at = CellOffset(node.values_list.get());
+        let Some(list) = self.take(list_at, Spot::field(at, 40, Some(index)), "a values list") else { return };
+        let room = list.len() / 4;
+        if room < count as usize {
+            self.whole = false;
+            let spot = Spot::field(at, 36, Some(index));
+            let expected = format_args!("at most {room}");
+            self.find(Code::ValuesListSize, spot, "more values than the list has room for", Some((&expected, &count)));
+            return;
+        }
+        if node.is_tombstone() && self.minor >= LAYERED_SINCE_MINOR {
+            self.find(Code::TombstoneValues, Spot::field(at, 36, Some(index)), "a tombstone key has values", None);
+        }
+        let mut largest = Largest::default();
+        self.names.clear();
+        for (i, raw) in list.chunks_exact(4).take(count as usize).enumerate() {
+            let value_at = CellOffset(u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
+            self.value(value_at, Spot::field(list_at, i * 4, Some(index)), node, &mut largest);
+        }
+        self.bounds(index, at, node, &largest);
+        self.duplicates(index);
+    }
+
+    fn value(&mut self, at: CellOffset, spot: Spot, key: &KeyNode, largest: &mut Largest) {
+        let Some(data) = self.take(at, spot, "a value") else { return };
+        let value = match KeyValue::parse(data, at) {
+            Ok(value) => value,
+            Err(error) => return self.refused(&error, Code::ValueSignature, at, spot.key),
+        };
+        self.report.facts.values += 1;
+        let name = name_of(data, &value);
+        let wrong = if name.is_odd() {
+            Some("the value's name ends within a character")
+        } else if name.characters() > MAX_NAME_CHARACTERS {
+            Some("the value's name is longer than 16,383 characters")
+        } else {
+            None
+        };
+        if let Some(wrong) = wrong {
+            self.find(Code::ValueName, Spot::field(at, 2, spot.key), wrong, None);
+        }
+        if key.has(flags::SYMBOLIC_LINK) && !name.name().matches(LINK_VALUE) {
+            self.find(Code::LinkValues, Spot::field(at, 0, spot.key), "a symbolic link has another value", None);
+        }
+        self.names.push((name.hash, at.0));
+        largest.name = largest.name.max(name.utf16_size());
+        let size = self.size(at, spot.key, &value);
+        largest.data = largest.data.max(size);
+    }
+
+    /// Checks the data and gives its size in bytes.
+    fn size(&mut self, at: CellOffset, key: Option<usize>, value: &KeyValue) -> usize {
+        let size = (value.data_size.get() & !INLINE) as usize;
+        let tombstone = value.flags.get() & TOMBSTONE != 0;
+        if value.data_type.get() == ValueType::DWORD.0 && size != 4 && !tombstone {
+            self.find(Code::DwordSize, Spot::field(at, 4, key), "size of a REG_DWORD", Some((&4, &size)));
+        }
+        match value.location() {
+            Data::Inline { .. } | Data::Cell { size: 0, .. } => {}
+            Data::Cell { at: data_at, .. } => {
+                if size <= 4 {
+                    let what = "small data stands in a cell of its own";
+                    self.find(Code::DataNotInline, Spot::field(at, 4, key), what, None);
+                }
+                self.data(at, data_at, size, key);
+            }
+        }
+        size
+    }
+
+    fn data(&mut self, value_at: CellOffset, at: CellOffset, size: usize, key: Option<usize>) {
+        let Some(data) = self.take(at, Spot::field(value_at, 8, key), "a value's data") else { return };
+        // Data of any size may stand in one cell: hives below 1.4 know nothing else, and some of 1.5 do it too.
+        if data.len() >= size {
+            return;
+        }
+        if !data.starts_with(b"db") {
+            self.whole = false;
+            let expected = format_args!("at most {} bytes", data.len());
+            let spot = Spot::field(value_at, 4, key);
+            return self.find(Code::ValueData, spot, "the data runs out of its cell", Some((&expected, &size)));
+        }
+        if self.minor < big_data::SINCE_MINOR || size <= big_data::SEGMENT_SIZE {
+            let what = "segments where one cell should be";
+            self.find(Code::BigDataVersion, Spot::field(value_at, 4, key), what, None);
+        }
+        match BigData::parse(data, at, size) {
+            Ok(record) => self.segments(at, &record, size, key),
+            Err(error) => self.refused(&error, Code::BigData, at, key),
+        }
+    }
+
+    fn segments(&mut self, record_at: CellOffset, record: &BigData, size: usize, key: Option<usize>) {
+        let list_at = CellOffset(record.list.get());
+        let Some(list) = self.take(list_at, Spot::field(record_at, 4, key), "a list of segments") else { return };
+        let count = usize::from(record.segment_count.get());
+        if list.len() / 4 < count {
+            self.whole = false;
+            let spot = Spot::field(record_at, 2, key);
+            let expected = format_args!("at most {}", list.len() / 4);
+            return self.find(
+                Code::BigData,
+                spot,
+                "more segments than the list has room for",
+                Some((&expected, &count)),
+            );
+        }
+        for (i, raw) in list.chunks_exact(4).take(count).enumerate() {
+            let at = CellOffset(u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
+            let Some(data) = self.take(at, Spot::field(list_at, i * 4, key), "a segment") else { continue };
+            let share = size.saturating_sub(i * big_data::SEGMENT_SIZE).min(big_data::SEGMENT_SIZE);
+            if data.len() < share {
+                let spot = Spot::field(at, 0, key);
+                self.find(Code::BigData, spot, "a segment is smaller than its share", Some((&share, &data.len())));
+            }
+        }
+    }
+
+    fn bounds(&mut self, index: usize, at: CellOffset, node: &KeyNode, largest: &Largest) {
+        let said = node.largest_value_name.get() as usize;
+        if largest.name > said {
+            let spot = Spot::field(at, 60, Some(index));
+            self.find(Code::MaxValueName, spot, "size of the largest value name", Some((&largest.name, &said)));
+        }
+        let said = node.largest_value_data.get() as usize;
+        if largest.data > said {
+            let spot = Spot::field(at, 64, Some(index));
+            self.find(Code::MaxValueData, spot, "size of the largest value data", Some((&largest.data, &said)));
+        }
+    }
+
+    /// Sorts the values by hash, and names only where the hash is the same: a hostile hive gains nothing by names
+    /// that all have one hash.
+    fn duplicates(&mut self, index: usize) {
+        let mut names = std::mem::take(&mut self.names);
+        let by_name = |a: &(u32, u32), b: &(u32, u32)| match (self.value_name(a.1), self.value_name(b.1)) {
+            (Some(a), Some(b)) => a.compare(&b),
+            _ => Ordering::Less,
+        };
+        names.sort_unstable_by_key(|name| name.0);
+        for run in names.chunk_by_mut(|a, b| a.0 == b.0).filter(|run| run.len() > 1) {
+            run.sort_unstable_by(|a, b| by_name(a, b).then(a.1.cmp(&b.1)));
+        }
+        for pair in names.windows(2) {
+            let alike = pair[0].0 == pair[1].0
+                && self.value_name(pair[0].1).zip(self.value_name(pair[1].1)).is_some_and(|(a, b)| {
+                    a.compare(&b).is_eq() && (a.bytes == b.bytes || a.is_settled() && b.is_settled())
+                });
+            if alike {
+                let spot = Spot::field(CellOffset(pair[1].1), 0, Some(index));
+                self.find(Code::DuplicateValue, spot, "another value of the key has the same name", None);
+            }
+        }
+        self.names = names;
+    }
+
+    fn value_name(&self, at: u32) -> Option<Seen<'h>> {
+        let data = self.map.data(CellOffset(at))?;
+        Some(name_of(data, &KeyValue::parse(data, CellOffset(at)).ok()?))
+    }
+}
+
+/// The name of a value that was parsed from `data`.
+fn name_of<'h>(data: &'h [u8], value: &KeyValue) -> Seen<'h> {
+    let name = data.get(key_value::SIZE..).and_then(|rest| rest.get(..usize::from(value.name_length.get())));
+    Seen::new(name.unwrap_or_default(), value.flags.get() & LATIN1_NAME != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::hive::check::tiny::{Tiny, codes};
+
+    #[test]
+    fn values_have_their_codes() {
+        let tiny = Tiny::new;
+        assert_eq!(codes(&tiny().data32(Tiny::ALPHA, 36, 99).bytes), ["values-list-size"]);
+        assert_eq!(codes(&tiny().data16(Tiny::VALUE, 0, 0).bytes), ["value-signature"]);
+        assert_eq!(codes(&tiny().data16(Tiny::VALUE, 2, 200).bytes), ["value-name"]);
+        assert_eq!(codes(&tiny().data16(Tiny::VALUE, 2, 3).data16(Tiny::VALUE, 16, 0).bytes), ["value-name"]);
+        assert_eq!(codes(&tiny().data32(Tiny::VALUE, 4, 0x8000_0005).bytes), ["value-data"]);
+        assert_eq!(codes(&tiny().data32(Tiny::VALUE, 4, 0x8000_0002).bytes), ["dword-size"]);
+        assert_eq!(codes(&tiny().data32(Tiny::BINARY, 4, 13).bytes), ["max-value-data", "value-data"]);
+        assert_eq!(codes(&tiny().data32(Tiny::BINARY, 4, 4).bytes), ["data-not-inline"]);
+        assert_eq!(codes(&tiny().data32(Tiny::ALPHA, 60, 4).bytes), ["max-value-name"]);
+        assert_eq!(codes(&tiny().data32(Tiny::ALPHA, 64, 4).bytes), ["max-value-data"]);
+        assert_eq!(codes(&tiny().data32(Tiny::VALUES, 0, Tiny::BINARY).bytes), ["cell-shared"]);
+    }
+
+    #[test]
+    fn names_that_differ_in_case_are_one_name() {
+        assert_eq!(codes(&Tiny::new().rename_value(Tiny::VALUE, b"BIN").bytes), ["duplicate-value"]);
+    }
+
+    #[test]
+    fn a_predefined_handle_is_no_count() {
+        let tiny = Tiny::new().data16(Tiny::BETA, 2, 0x60).data32(Tiny::BETA, 36, 0x8000_0001);
+        assert_eq!(codes(&tiny.bytes), [""; 0]);
+    }
+
+    #[test]
+    fn links_and_tombstones_take_no_values() {
+        let link = codes(&Tiny::new().data16(Tiny::ALPHA, 2, 0x30).bytes);
+        assert_eq!(link, ["link-values"; 3]);
+        let tombstone = Tiny::new().data8(Tiny::ALPHA, 13, 1);
+        assert_eq!(codes(&tombstone.bytes), [""; 0], "no layers in 1.5");
+        assert_eq!(codes(&Tiny::new().data8(Tiny::ALPHA, 13, 1).put(24, 6).sealed()), ["tombstone-values"]);
+    }
+
+    #[test]
+    fn segments_are_held_to_size_and_version() {
+        let big = || Tiny::with_big_data();
+        assert_eq!(codes(&big().bytes), [""; 0]);
+        assert_eq!(codes(&big().put(24, 3).sealed()), ["big-data-version", "list-version"]);
+        assert_eq!(codes(&big().data16(Tiny::RECORD, 2, 3).bytes), ["big-data"]);
+        assert_eq!(codes(&big().data32(Tiny::BINARY, 4, 16_344 + 16_345).bytes), ["big-data"]);
+        assert_eq!(codes(&big().data32(Tiny::RECORD, 4, 0x24).bytes), ["cell-reference"]);
+    }
+}
