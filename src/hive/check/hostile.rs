@@ -165,7 +165,7 @@ fn names_of_one_hash_cost_no_more() {
         cell.resize(28, 0);
         cell
     };
-    let count = 40_000u32;
+    let count = 20_000u32;
     let mut cells: Vec<Vec<u8>> = (0..count).map(value).collect();
     let list = (0..count).flat_map(|i| (4096 + 32 + i * 32).to_le_bytes());
     cells.push(list.chain([0; 4]).collect());

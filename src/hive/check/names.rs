@@ -1,6 +1,7 @@
 //! Names on the way through a whole hive: nearly all are short ASCII.
 
 use std::cmp::Ordering;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::regf::name::{Name, upcase};
 
@@ -62,6 +63,13 @@ impl<'h> Seen<'h> {
             return self.bytes.iter().map(upper).cmp(other.bytes.iter().map(upper));
         }
         self.name().compare(&other.name())
+    }
+
+    /// A hash of the upper-cased name that nobody can foresee.
+    pub(super) fn keyed_hash(&self, key: &RandomState) -> u64 {
+        let mut hasher = key.build_hasher();
+        self.name().units().for_each(|unit| hasher.write_u16(upcase(unit)));
+        hasher.finish()
     }
 
     /// Whether every Windows upper-cases this name alike, so that its place and its hash can be known.

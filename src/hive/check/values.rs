@@ -1,6 +1,6 @@
 //! Values: their list, their names, and where their data stands.
 
-use std::cmp::Ordering;
+use std::hash::RandomState;
 
 use super::codes::Code;
 use super::names::Seen;
@@ -16,6 +16,9 @@ const TOMBSTONE: u16 = 2;
 const LAYERED_SINCE_MINOR: u32 = 6;
 /// The only value of a symbolic link.
 const LINK_VALUE: &str = "SymbolicLinkValue";
+
+/// As many names of one hash are compared each with each.
+const FEW: usize = 8;
 
 /// The largest things of a key's values, in bytes.
 #[derive(Default)]
@@ -162,29 +165,43 @@ impl<'h> Checker<'h> {
         }
     }
 
-    /// Sorts the values by hash, and names only where the hash is the same: a hostile hive gains nothing by names
-    /// that all have one hash.
+    /// Looks for likeness among the values whose hash is the same: nearly always none.
     fn duplicates(&mut self, index: usize) {
         let mut names = std::mem::take(&mut self.names);
-        let by_name = |a: &(u32, u32), b: &(u32, u32)| match (self.value_name(a.1), self.value_name(b.1)) {
-            (Some(a), Some(b)) => a.compare(&b),
-            _ => Ordering::Less,
-        };
-        names.sort_unstable_by_key(|name| name.0);
-        for run in names.chunk_by_mut(|a, b| a.0 == b.0).filter(|run| run.len() > 1) {
-            run.sort_unstable_by(|a, b| by_name(a, b).then(a.1.cmp(&b.1)));
+        names.sort_unstable();
+        let mut alike = Vec::new();
+        for run in names.chunk_by(|a, b| a.0 == b.0).filter(|run| run.len() > 1) {
+            if run.len() <= FEW { self.alike_of_few(run, &mut alike) } else { self.alike_of_many(run, &mut alike) }
         }
-        for pair in names.windows(2) {
-            let alike = pair[0].0 == pair[1].0
-                && self.value_name(pair[0].1).zip(self.value_name(pair[1].1)).is_some_and(|(a, b)| {
-                    a.compare(&b).is_eq() && (a.bytes == b.bytes || a.is_settled() && b.is_settled())
-                });
-            if alike {
-                let spot = Spot::field(CellOffset(pair[1].1), 0, Some(index));
-                self.find(Code::DuplicateValue, spot, "another value of the key has the same name", None);
-            }
+        alike.sort_unstable();
+        for at in alike {
+            let spot = Spot::field(CellOffset(at), 0, Some(index));
+            self.find(Code::DuplicateValue, spot, "another value of the key has the same name", None);
         }
         self.names = names;
+    }
+
+    fn alike_of_few(&self, run: &[(u32, u32)], alike: &mut Vec<u32>) {
+        for (i, &(_, at)) in run.iter().enumerate() {
+            if run[..i].iter().any(|&(_, before)| self.are_alike(before, at)) {
+                alike.push(at);
+            }
+        }
+    }
+
+    /// Anyone can make names of one hash, so a keyed hash tells them apart: many of them cost no more than few.
+    fn alike_of_many(&self, run: &[(u32, u32)], alike: &mut Vec<u32>) {
+        let keyed = RandomState::new();
+        let hash = |at| self.value_name(at).map(|name| name.keyed_hash(&keyed));
+        let mut hashes: Vec<(Option<u64>, u32)> = run.iter().map(|&(_, at)| (hash(at), at)).collect();
+        hashes.sort_unstable();
+        let pairs = hashes.windows(2).filter(|pair| pair[0].0 == pair[1].0 && self.are_alike(pair[0].1, pair[1].1));
+        alike.extend(pairs.map(|pair| pair[1].1));
+    }
+
+    fn are_alike(&self, a: u32, b: u32) -> bool {
+        let names = self.value_name(a).zip(self.value_name(b));
+        names.is_some_and(|(a, b)| a.compare(&b).is_eq() && (a.bytes == b.bytes || a.is_settled() && b.is_settled()))
     }
 
     fn value_name(&self, at: u32) -> Option<Seen<'h>> {
