@@ -5,10 +5,13 @@
 
 mod bytes;
 mod lookup;
+mod overlay;
 mod patch;
+pub mod recover;
 
 pub use bytes::HiveBytes;
 pub use lookup::{Key, Value};
+pub use overlay::Overlay;
 pub use patch::{Patch, PatchSet, Step};
 
 use crate::error::Result;
