@@ -6,7 +6,7 @@ pub mod entry;
 
 use std::fmt;
 
-use super::base_block::{BaseBlock, SIGNATURE, SIZE};
+use super::base_block::{BaseBlock, SIZE};
 
 /// Logs are laid out in sectors of this many bytes, whatever the medium's are.
 pub const SECTOR: usize = 512;
@@ -144,8 +144,7 @@ pub fn parse_head(log: &[u8]) -> Result<(LogFormat, BaseBlock), Flaw> {
     };
     let version = (base.major_version.get(), base.minor_version.get());
     // A clustering factor above 1 would move the second part; Windows writes 1 (specification, "Sector size").
-    let known = base.signature == SIGNATURE
-        && base.file_format.get() == 1
+    let known = base.file_format.get() == 1
         && base.clustering_factor.get() == 1
         && version.0 == 1
         && (3..=6).contains(&version.1);

@@ -35,11 +35,6 @@ impl<'l> DirtyVector<'l> {
         Ok(DirtyVector { bitmap, pages })
     }
 
-    /// Bytes of all dirty pages.
-    pub fn bytes(&self) -> usize {
-        self.pages.len()
-    }
-
     /// The dirty pages by ascending offset; neighbours come as one.
     pub fn pages(&self) -> impl Iterator<Item = Page<'l>> + use<'l> {
         let (bitmap, mut rest) = (self.bitmap, self.pages);

@@ -46,6 +46,9 @@ fn an_invalid_base_block_comes_from_the_latest_log_alone() {
         damage(&mut hive);
         let done = recover_headless(&hive[..], &logs).unwrap_or_else(|failed| panic!("{}", failed.error));
         assert_eq!(markers(&done), [0, 1, 0x73, 3], "the earlier log is not applied");
+        let turned = named(&[&one, &two]);
+        let other = recover_headless(&hive[..], &turned).unwrap_or_else(|failed| panic!("{}", failed.error));
+        assert_eq!(markers(&other), markers(&done), "whatever the order");
         assert!(done.report.base_block_rebuilt);
         assert_eq!(entries(&done.report.logs[1]), [(7, "log-not-used"), (8, "log-not-used")]);
         assert_eq!(done.hive.base_block().as_bytes(), base([10, 10], LENGTH, 0).as_bytes());
