@@ -7,12 +7,15 @@ mod bytes;
 pub mod check;
 mod edit;
 mod lookup;
+mod overlay;
 mod patch;
+pub mod recover;
 pub mod witness;
 
 pub use bytes::HiveBytes;
 pub use edit::{EditOptions, Edited, Editor};
 pub use lookup::{Key, Value};
+pub use overlay::Overlay;
 pub use patch::{Patch, PatchSet, Step};
 
 use crate::error::Result;

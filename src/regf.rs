@@ -10,6 +10,8 @@ pub mod cell;
 pub mod key_node;
 pub mod key_security;
 pub mod key_value;
+pub mod log;
+pub mod marvin32;
 pub mod name;
 pub mod subkeys_list;
 pub mod timestamp;

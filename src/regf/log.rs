@@ -1,0 +1,157 @@
+//! Transaction logs (specification, "Format of transaction log files"): a copy of the base block's first sector,
+//! then, from 512 on, either a dirty vector with its pages (old format) or log entries (new format).
+
+pub mod dirty_vector;
+pub mod entry;
+
+use std::fmt;
+
+use super::base_block::{BaseBlock, SIZE};
+
+/// Logs are laid out in sectors of this many bytes, whatever the medium's are.
+pub const SECTOR: usize = 512;
+
+/// The two formats of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Up to Windows 8: one dirty vector; file type 1, or 2 up to Windows 2000.
+    Dirt,
+    /// Windows 8.1 and Server 2012 R2 on: log entries; file type 6.
+    Hvle,
+}
+
+/// Why a log, or an entry, is not applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Flaw {
+    /// No bytes, nothing but zeros, or a sound base block with nothing behind it.
+    LogEmpty,
+    /// The base block is not one of a log.
+    LogNotALog,
+    /// The base block's checksum is wrong.
+    LogChecksum,
+    /// New format: the base block's two sequence numbers disagree.
+    LogSequence,
+    /// The log belongs to another hive.
+    LogForeign,
+    /// Another log was used and this one is not needed with it.
+    LogNotUsed,
+    /// Hash-1, over references and pages, is wrong.
+    EntryHash1,
+    /// Hash-2, over the header, is wrong.
+    EntryHash2,
+    /// The size is no multiple of 512, or runs past the log.
+    EntrySize,
+    /// The hive bins data size is no positive multiple of 4096 below 2 GiB.
+    EntryLength,
+    /// The sequence number leaves out some.
+    EntryGap,
+    /// A page is empty, unaligned, outside the hive bins or outside the entry; or there is none.
+    EntryPageBounds,
+    /// The sequence number is one of an earlier time: the primary file has it, or the log was begun anew.
+    EntryStale,
+    /// A sound entry behind the one at which the replay stopped.
+    EntryBehindStop,
+    /// Old format: the log ends before its bitmap or its pages do.
+    DirtTorn,
+    /// Old format: the last-written timestamp is not the primary file's.
+    DirtTimestamp,
+    /// Old format: the base block's two sequence numbers disagree.
+    DirtSequence,
+}
+
+impl Flaw {
+    /// The stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Flaw::LogEmpty => "log-empty",
+            Flaw::LogNotALog => "log-not-a-log",
+            Flaw::LogChecksum => "log-checksum",
+            Flaw::LogSequence => "log-sequence",
+            Flaw::LogForeign => "log-foreign",
+            Flaw::LogNotUsed => "log-not-used",
+            Flaw::EntryHash1 => "entry-hash-1",
+            Flaw::EntryHash2 => "entry-hash-2",
+            Flaw::EntrySize => "entry-size",
+            Flaw::EntryLength => "entry-length",
+            Flaw::EntryGap => "entry-gap",
+            Flaw::EntryPageBounds => "entry-page-bounds",
+            Flaw::EntryStale => "entry-stale",
+            Flaw::EntryBehindStop => "entry-behind-stop",
+            Flaw::DirtTorn => "dirt-torn",
+            Flaw::DirtTimestamp => "dirt-timestamp",
+            Flaw::DirtSequence => "dirt-sequence",
+        }
+    }
+
+    /// What is wrong, for people.
+    pub fn what(self) -> &'static str {
+        match self {
+            Flaw::LogEmpty => "the log holds nothing to apply",
+            Flaw::LogNotALog => "not a transaction log of a known format",
+            Flaw::LogChecksum => "the checksum of the log's base block is wrong",
+            Flaw::LogSequence | Flaw::DirtSequence => "writing the log was begun and not finished",
+            Flaw::LogForeign => "the log belongs to another hive",
+            Flaw::LogNotUsed => "another log is used, and this one is not needed with it",
+            Flaw::EntryHash1 => "the hash of the entry's pages is wrong",
+            Flaw::EntryHash2 => "the hash of the entry's header is wrong",
+            Flaw::EntrySize => "the entry's size cannot be",
+            Flaw::EntryLength => "the entry's hive bins data size cannot be",
+            Flaw::EntryGap => "entries are missing before this one",
+            Flaw::EntryPageBounds => "a page of the entry lies out of bounds",
+            Flaw::EntryStale => "the entry is of an earlier time",
+            Flaw::EntryBehindStop => "the entry stands behind the end of the replay",
+            Flaw::DirtTorn => "the log ends before its pages do",
+            Flaw::DirtTimestamp => "the log is not of the primary file's last write",
+        }
+    }
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what())
+    }
+}
+
+impl serde::Serialize for Flaw {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.code())
+    }
+}
+
+/// Bytes to put over those of the primary file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page<'l> {
+    /// Where, from the start of the first hive bin; a multiple of 512.
+    pub offset: u32,
+    /// What; a positive multiple of 512 bytes, within the hive bins.
+    pub data: &'l [u8],
+}
+
+/// The copy of the base block that a log begins with, and its format. Sequence numbers are not compared.
+pub fn parse_head(log: &[u8]) -> Result<(LogFormat, BaseBlock), Flaw> {
+    let Ok(base) = BaseBlock::parse(log) else {
+        let head = &log[..log.len().min(SIZE)];
+        return Err(if head.iter().all(|&b| b == 0) { Flaw::LogEmpty } else { Flaw::LogNotALog });
+    };
+    if !base.checksum_holds() {
+        return Err(Flaw::LogChecksum);
+    }
+    let format = match base.file_type.get() {
+        1 | 2 => LogFormat::Dirt,
+        6 => LogFormat::Hvle,
+        _ => return Err(Flaw::LogNotALog),
+    };
+    let version = (base.major_version.get(), base.minor_version.get());
+    // A clustering factor above 1 would move the second part; Windows writes 1 (specification, "Sector size").
+    let known = base.file_format.get() == 1
+        && base.clustering_factor.get() == 1
+        && version.0 == 1
+        && (3..=6).contains(&version.1);
+    if known && is_length(base.length.get()) { Ok((format, base)) } else { Err(Flaw::LogNotALog) }
+}
+
+/// Whether a hive's bins can have this many bytes together.
+fn is_length(length: u32) -> bool {
+    length != 0 && length.is_multiple_of(4096) && i32::try_from(length).is_ok()
+}

@@ -1,0 +1,59 @@
+//! The dirty vector of the old format (specification, "Dirty vector"): `DIRT`, then one bit for each 512 bytes of
+//! hive bins, least significant first; the dirty pages follow from the next sector on, without gaps.
+
+use super::{Flaw, Page, SECTOR};
+
+/// What the vector begins with.
+pub const SIGNATURE: [u8; 4] = *b"DIRT";
+
+/// The dirty vector of a log that holds all its pages.
+#[derive(Clone, Copy, Debug)]
+pub struct DirtyVector<'l> {
+    bitmap: &'l [u8],
+    pages: &'l [u8],
+}
+
+impl<'l> DirtyVector<'l> {
+    /// Reads the vector of a log whose base block says that all hive bins have `length` bytes (a multiple of 4096).
+    ///
+    /// # Errors
+    /// `LogEmpty` if nothing is dirty, `DirtTorn` if the log ends before the last page does.
+    pub fn parse(log: &'l [u8], length: u32) -> Result<Self, Flaw> {
+        let vector = log.get(SECTOR..).unwrap_or_default();
+        let Some(rest) = vector.strip_prefix(&SIGNATURE) else {
+            let blank = vector.iter().take(SECTOR).all(|&b| b == 0);
+            return Err(if blank { Flaw::LogEmpty } else { Flaw::LogNotALog });
+        };
+        let size = length as usize / SECTOR / 8;
+        let bitmap = rest.get(..size).ok_or(Flaw::DirtTorn)?;
+        let pages_at = (SIGNATURE.len() + size).next_multiple_of(SECTOR);
+        let count: usize = bitmap.iter().map(|byte| byte.count_ones() as usize).sum();
+        if count == 0 {
+            return Err(Flaw::LogEmpty);
+        }
+        let pages = vector.get(pages_at..).and_then(|pages| pages.get(..count * SECTOR)).ok_or(Flaw::DirtTorn)?;
+        Ok(DirtyVector { bitmap, pages })
+    }
+
+    /// The dirty pages by ascending offset; neighbours come as one.
+    pub fn pages(&self) -> impl Iterator<Item = Page<'l>> + use<'l> {
+        let (bitmap, mut rest) = (self.bitmap, self.pages);
+        let bits = bitmap.len() * 8;
+        let is_dirty = move |bit: usize| bit < bits && bitmap[bit / 8] >> (bit % 8) & 1 != 0;
+        let mut bit = 0;
+        std::iter::from_fn(move || {
+            while bit < bits && !is_dirty(bit) {
+                bit += 1;
+            }
+            let first = bit;
+            while is_dirty(bit) {
+                bit += 1;
+            }
+            let data;
+            (data, rest) = rest.split_at_checked((bit - first) * SECTOR)?;
+            // The offset lies below the hive's length, a u32.
+            let offset = u32::try_from(first * SECTOR).ok()?;
+            (!data.is_empty()).then_some(Page { offset, data })
+        })
+    }
+}
