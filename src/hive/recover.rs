@@ -210,7 +210,7 @@ struct Candidate<'l> {
 }
 
 /// Whether a log's base block, which is a copy of a hive's, is a copy of another hive's. The resource manager's id
-/// decides where there is one. Without, the file's name must be the same and the timestamp too.
+/// decides where there is one. Without, the file's name must be the same.
 fn is_foreign(hive: &BaseBlock, log: &BaseBlock) -> bool {
     if hive.minor_version != log.minor_version || hive.root_cell != log.root_cell {
         return true;

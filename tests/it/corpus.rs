@@ -14,6 +14,15 @@ pub(crate) fn folder(test: &str) -> Option<PathBuf> {
     None
 }
 
+/// Whether there is the command that unpacks the corpus. Says that a test is skipped where there is none.
+pub(crate) fn can_unpack(test: &str) -> bool {
+    let there = Command::new("zstd").arg("--version").output().is_ok();
+    if !there {
+        println!("skipped: {test}: there is no command zstd");
+    }
+    there
+}
+
 /// A file of the corpus, unpacked with the command `zstd` where its name says so.
 pub(crate) fn read(folder: &Path, stored: &str) -> Option<Vec<u8>> {
     let path = folder.join(stored);

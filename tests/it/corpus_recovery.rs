@@ -2,33 +2,21 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use hivewright::hive::recover::{Log, LogReport, Recovered, highest_sequence, recover_headless};
 use hivewright::hive::{Hive, HiveBytes, Opened, PatchSet, open};
 use sha2::{Digest, Sha256};
 
-/// The folder of the corpus; `None`, said in one line, if there is none.
 fn corpus() -> Option<PathBuf> {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    let folder = std::env::var_os("HIVEWRIGHT_CORPUS").map_or_else(beside, PathBuf::from);
-    if folder.join("truth.json").is_file() {
-        return Some(folder);
-    }
-    println!("skipped: no corpus at {}", folder.display());
-    None
+    crate::corpus::folder("corpus_recovery").filter(|_| crate::corpus::can_unpack("corpus_recovery"))
 }
 
 /// A file of the corpus, which may be stored under its name plus `.zst`.
 fn file(name: &str) -> Vec<u8> {
-    let path = corpus().unwrap().join(name);
-    if path.is_file() {
-        return std::fs::read(path).unwrap();
-    }
-    let out = Command::new("zstd").arg("-dcq").arg(format!("{}.zst", path.display())).output().expect("zstd");
-    assert!(out.status.success(), "{name}: {}", String::from_utf8_lossy(&out.stderr));
-    out.stdout
+    let folder = corpus().unwrap();
+    let stored = if folder.join(name).is_file() { name.to_owned() } else { format!("{name}.zst") };
+    crate::corpus::read(&folder, &stored).unwrap()
 }
 
 struct Case {
