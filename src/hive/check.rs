@@ -16,8 +16,6 @@ mod security;
 mod values;
 
 #[cfg(test)]
-mod corpus;
-#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod tiny;

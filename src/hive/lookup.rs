@@ -112,11 +112,7 @@ impl<B: HiveBytes> Hive<B> {
             Data::Cell { at, size } => (at, size as usize),
         };
         let data = self.cell(at)?;
-        // Hives below 1.4 keep any size in one cell, and so do some of later versions: the cell itself tells.
-        if size > big_data::SEGMENT_SIZE
-            && self.base.minor_version.get() >= big_data::SINCE_MINOR
-            && data.starts_with(b"db")
-        {
+        if big_data::is_used(self.base.minor_version.get(), size, &data) {
             return self.segments(at, &data, size).map(Cow::Owned);
         }
         if size > data.len() {

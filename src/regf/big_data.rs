@@ -25,6 +25,12 @@ pub const SEGMENT_SIZE: usize = 16_344;
 /// The lowest minor version that knows big data.
 pub const SINCE_MINOR: u32 = 4;
 
+/// Whether the data of a value, `size` bytes, stands in segments behind a record in the cell whose data is `cell`. Old
+/// hives keep data of any size in one cell, and later versions of the format do not forbid it.
+pub fn is_used(minor_version: u32, size: usize, cell: &[u8]) -> bool {
+    minor_version >= SINCE_MINOR && size > SEGMENT_SIZE && cell.len() < size && cell.starts_with(b"db")
+}
+
 /// Number of segments for `size` bytes of data.
 pub fn segments_for(size: usize) -> usize {
     size.div_ceil(SEGMENT_SIZE)
@@ -47,5 +53,28 @@ impl BigData {
             return Err(wrong("number of big data segments").expected(segments_for(size), record.segment_count));
         }
         Ok(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_that_only_looks_like_a_record_is_data() {
+        let mut cell = vec![0; 20_000];
+        cell[..2].copy_from_slice(b"db");
+        assert!(!is_used(5, 20_000, &cell), "the cell holds all of it");
+        assert!(is_used(5, 20_000, &cell[..12]));
+        assert!(!is_used(3, 20_000, &cell[..12]), "not known to this version");
+        assert!(!is_used(5, SEGMENT_SIZE, &cell[..12]), "small enough for a cell");
+    }
+
+    #[test]
+    fn the_number_of_segments_follows_from_the_size() {
+        let record = b"db\x02\0\x20\0\0\0";
+        assert!(BigData::parse(record, CellOffset(32), SEGMENT_SIZE + 1).is_ok());
+        assert_eq!(BigData::parse(record, CellOffset(32), 3 * SEGMENT_SIZE).unwrap_err().code(), "big-data");
+        assert_eq!(BigData::parse(&record[..7], CellOffset(32), 20_000).unwrap_err().code(), "big-data");
     }
 }

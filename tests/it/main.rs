@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod corpus;
+mod corpus_check;
 mod corpus_recovery;
 mod corpus_truth;
 mod edit_properties;

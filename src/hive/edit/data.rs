@@ -55,8 +55,7 @@ impl Editor {
         {
             let hive = self.hive()?;
             let data = hive.cell(at)?;
-            let segmented = hive.base_block().minor_version.get() >= big_data::SINCE_MINOR && data.starts_with(b"db");
-            if size > big_data::SEGMENT_SIZE && segmented {
+            if big_data::is_used(hive.base_block().minor_version.get(), size, &data) {
                 let record = BigData::parse(&data, at, size)?;
                 let list_at = CellOffset(record.list.get());
                 let list = hive.cell(list_at)?;
