@@ -14,7 +14,6 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use self::args::{Args, Command};
-use self::exit::Outcome;
 
 /// Runs the command.
 pub(crate) fn main() -> ExitCode {

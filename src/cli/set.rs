@@ -2,7 +2,7 @@
 
 use hivewright::hive::EditOptions;
 use hivewright::regf::timestamp::FileTime;
-use hivewright::session::commit::{Options, commit};
+use hivewright::session::commit::{InPlace, Options};
 use hivewright::session::edit::{Prepared, Request, Wanted, prepare};
 use hivewright::windows::{Era, Selection};
 
@@ -49,9 +49,9 @@ fn finish(prepared: &Prepared, args: &EditArgs) -> anyhow::Result<Ending> {
         output: args.output.clone(),
         undo: args.undo.clone(),
         keep_times: args.keep_timestamps,
-        in_place: args.in_place,
+        in_place: if args.in_place { InPlace::Always } else { InPlace::Auto },
     };
-    Ok(Ending::Written(commit(prepared, &options)?))
+    Ok(Ending::Written(prepared.commit(&options)?))
 }
 
 impl From<Windows> for Era {

@@ -1,6 +1,6 @@
 //! `hivewright undo`.
 
-use hivewright::session::undo::undo;
+use hivewright::session::undo::{Restored, undo};
 
 use super::args::UndoArgs;
 use super::exit::Outcome;
@@ -9,8 +9,13 @@ pub(crate) fn run(args: &UndoArgs) -> anyhow::Result<Outcome> {
     let undone = undo(&args.undo_file, args.target.as_deref())?;
     if args.json {
         super::print_json(&undone)?;
-    } else {
-        super::print(format!("{undone}\n").as_bytes())?;
+        return Ok(Outcome::Yes);
     }
+    let how = match undone.how {
+        Restored::Already => "already is what it was: nothing was changed",
+        Restored::Replaced => "is what it was before, bit for bit (the file was replaced)",
+        Restored::InPlace => "is what it was before, bit for bit (changed in place)",
+    };
+    super::print(format!("{} {how}\n", undone.target.display()).as_bytes())?;
     Ok(Outcome::Yes)
 }

@@ -5,15 +5,20 @@
 
 use std::path::Path;
 
+use super::commit::{self, Committed, Options};
 use super::target::{self, Target};
 use crate::error::{Error, Kind, Result};
 use crate::hive::check::{self, Finding, Severity};
 use crate::hive::witness::{self, Testimony};
 use crate::hive::{EditOptions, Edited, Editor, Hive, HiveBytes, Opened};
 use crate::regf::CellOffset;
+use crate::regf::base_block::{self, BaseBlock};
 use crate::regf::key_value::ValueType;
-use crate::storage::{self, Mapped};
+use crate::storage::{FileStorage, Mapped, Storage};
 use crate::windows::{self, Era, Place, Selection, rule};
+
+/// The most bytes of a file that is edited: a hive's bins stay below 2 GiB, slack behind them is a fraction of that.
+const MAX_FILE_SIZE: usize = 3 << 30;
 
 /// What shall become of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,14 +80,19 @@ pub struct Prepared {
 /// Refusals as [`windows::plan`] has them; `dirty` for a hive whose last write did not end; damage on the way.
 pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
     let target = target::find(path)?;
-    let hive = match crate::hive::open(storage::read_hive(&target.hive)?)? {
+    let hive = match crate::hive::open(read_whole(&target.hive)?)? {
         Opened::Clean(hive) => hive,
         Opened::Dirty(_) => return Err(dirty(&target.hive)),
     };
     let places = windows::plan(&hive, &request.selection, request.era)?;
     let mut changes = Vec::with_capacity(places.len());
     for place in places {
-        changes.push(Change { others: others(&hive, place.key)?, before: rule_values(&hive, place.key)?, place, changes: false });
+        changes.push(Change {
+            others: others(&hive, place.key)?,
+            before: rule_values(&hive, place.key)?,
+            place,
+            changes: false,
+        });
     }
     let mut editor = hive.edit(request.options);
     for change in &mut changes {
@@ -96,6 +106,15 @@ impl Prepared {
     /// Whether everything is as wanted already.
     pub fn is_already_so(&self) -> bool {
         self.edited.patches.is_empty()
+    }
+
+    /// Proves the edit and brings it to the disk.
+    ///
+    /// # Errors
+    /// As [`Prepared::prove`] and [`commit::commit`].
+    pub fn commit(&self, options: &Options) -> Result<Committed> {
+        self.prove()?;
+        commit::commit(&self.target.hive, &self.edited.patches, &self.edited.bytes, options)
     }
 
     /// Proves the edited bytes: the full check finds nothing that was not there, the keys hold what was asked for and
@@ -139,8 +158,8 @@ impl Prepared {
     fn compare_findings(&self, after: &check::Report) -> Result<()> {
         let original = Mapped::open(&self.target.hive)?;
         let before = check::check(&original);
-        for (code, count) in after.counts() {
-            if code.severity() >= Severity::Warning && count > before.count(code) {
+        for (code, count) in after.counts.iter() {
+            if code.severity() >= Severity::Warning && count > before.counts.of(code) {
                 return Err(unproven(&format!("the edit would add {} to the check's findings", code.as_str())));
             }
         }
@@ -172,7 +191,9 @@ impl Prepared {
         if let Some(key) = &finding.key {
             let on_the_way = |place: &str| {
                 let key = key.trim_start_matches('\\');
-                place.len() >= key.len() && place.is_char_boundary(key.len()) && place[..key.len()].eq_ignore_ascii_case(key)
+                place.len() >= key.len()
+                    && place.is_char_boundary(key.len())
+                    && place[..key.len()].eq_ignore_ascii_case(key)
             };
             if self.changes.iter().any(|change| on_the_way(&change.place.path)) {
                 return true;
@@ -226,6 +247,21 @@ fn others<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<OtherValu
         }
     }
     Ok(found)
+}
+
+/// Reads a whole hive file into memory; anything that is no hive is refused by its first bytes.
+fn read_whole(path: &Path) -> Result<Vec<u8>> {
+    let file = FileStorage::open(path)?;
+    let len = file.len()?;
+    let mut head = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(base_block::SIZE)];
+    file.read_at(0, &mut head)?;
+    BaseBlock::parse(&head)?.validate(len)?;
+    let Some(len) = usize::try_from(len).ok().filter(|&len| len <= MAX_FILE_SIZE) else {
+        return Err(Error::new(Kind::Unsupported, "too-large", format!("{} has {len} bytes", path.display())));
+    };
+    let mut bytes = vec![0; len];
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
 }
 
 fn dirty(hive: &Path) -> Error {

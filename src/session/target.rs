@@ -39,21 +39,19 @@ pub fn logs_beside(hive: &Path) -> Result<Vec<PathBuf>> {
         _ => Path::new("."),
     };
     let names = ["LOG", "LOG1", "LOG2"].map(|ending| format!("{name}.{ending}"));
-    entries(folder, EntryKind::File, |entry| names.iter().any(|log| log.eq_ignore_ascii_case(entry)))
+    entries(folder, EntryKind::File, &|entry| names.iter().any(|log| log.eq_ignore_ascii_case(entry)))
 }
 
 fn find_in(folder: &Path) -> Result<Target> {
     let mut found: Vec<Target> = Vec::new();
     let mut unreadable = 0;
     // The config folder itself, the Windows folder itself, or the root of a volume.
-    found.extend(
-        named(folder, EntryKind::File, "SYSTEM")?.into_iter().map(|hive| Target { hive, windows: None }),
-    );
+    found.extend(named(folder, EntryKind::File, "SYSTEM")?.into_iter().map(|hive| Target { hive, windows: None }));
     if found.is_empty() {
         found.extend(installation_at(folder)?);
     }
     if found.is_empty() {
-        for windows in entries(folder, EntryKind::Folder, |_| true)? {
+        for windows in entries(folder, EntryKind::Folder, &|_| true)? {
             match installation_at(&windows) {
                 Ok(more) => found.extend(more),
                 // A volume's own folders are often closed to others; Windows' is not among them.

@@ -1,6 +1,8 @@
 //! One binary, one module a subject.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+mod check_fixtures;
+mod command;
 mod corpus;
 mod corpus_check;
 mod corpus_recovery;

@@ -113,9 +113,9 @@ pub(crate) fn document(prepared: &Prepared, wanted: Wanted, ending: &Ending) -> 
 }
 
 fn place(change: &Change) -> Value {
-    let before = change.before.iter().map(|(kind, data)| {
-        json!({ "data_type": kind.to_string(), "data_type_number": kind.0, "data_hex": hex(data) })
-    });
+    let before = change.before.iter().map(
+        |(kind, data)| json!({ "data_type": kind.to_string(), "data_type_number": kind.0, "data_hex": hex(data) }),
+    );
     json!({
         "control_set": change.place.control_set,
         "key": change.place.path,
