@@ -2,9 +2,13 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
+#[cfg(doc)]
+pub mod design;
 pub mod error;
 pub mod hive;
 pub mod regf;
+pub mod session;
+pub mod storage;
 pub mod windows;
 
 pub use error::{Error, Kind, Place, Result, Space};

@@ -1,0 +1,12 @@
+//! The only room that knows both hives and the files of the host.
+//!
+//! [`target`] finds the hive that the user means, [`reading`] reads it where it lies, [`edit`] prepares and proves a
+//! change, [`commit`] brings patches to the disk, [`undo`] takes them back. Nobody else writes.
+
+pub mod commit;
+pub mod edit;
+pub mod reading;
+pub mod target;
+pub mod undo;
+
+pub use reading::{Answer, Reading};

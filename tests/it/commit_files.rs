@@ -1,0 +1,1 @@
+//! Commits on the real file system.
