@@ -147,6 +147,21 @@ impl Error {
         self
     }
 
+    /// Adds to what is wrong, after a semicolon: what became of the files, say.
+    #[must_use]
+    pub fn adding(mut self, more: &str) -> Self {
+        self.0.what.push_str("; ");
+        self.0.what.push_str(more);
+        self
+    }
+
+    /// The same failure with another consequence for the caller.
+    #[must_use]
+    pub fn becoming(mut self, kind: Kind, code: &'static str) -> Self {
+        (self.0.kind, self.0.code) = (kind, code);
+        self
+    }
+
     /// Adds what the format wants and what stands there.
     #[must_use]
     pub fn expected(mut self, expected: impl fmt::Display, actual: impl fmt::Display) -> Self {

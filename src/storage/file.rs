@@ -1,0 +1,114 @@
+//! A file of the host as a storage.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Place, Result, Space};
+
+use super::Storage;
+
+/// An open file. Reads and writes name their offset, so the file's own position plays no part.
+#[derive(Debug)]
+pub struct FileStorage {
+    file: File,
+    path: PathBuf,
+}
+
+impl FileStorage {
+    /// Opens `path` for reading only.
+    ///
+    /// # Errors
+    /// The host could not open it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| failed("open", path, e))?;
+        Ok(FileStorage::new(file, path.to_owned()))
+    }
+
+    pub(super) fn new(file: File, path: PathBuf) -> Self {
+        FileStorage { file, path }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The path under which it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn failed(&self, what: &str, source: io::Error) -> Error {
+        failed(what, &self.path, source)
+    }
+}
+
+/// The error of a failed call that had to do with `path`. A missing file is [`Kind::NotFound`].
+pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
+    if source.kind() == io::ErrorKind::NotFound {
+        return Error::new(Kind::NotFound, "no-file", format!("cannot {what} {}: it is not there", path.display()));
+    }
+    Error::io(format!("cannot {what} {}: {source}", path.display()), source)
+}
+
+impl Storage for FileStorage {
+    fn len(&self) -> Result<u64> {
+        self.file.metadata().map(|m| m.len()).map_err(|e| self.failed("look at", e))
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        read_exact_at(&self.file, offset, buf).map_err(|e| self.failed("read", e).at(Space::File, offset))
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        write_all_at(&self.file, offset, bytes).map_err(|e| self.failed("write", e).at(Space::File, offset))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.file.sync_all().map_err(|e| self.failed("flush", e))
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.file.set_len(len).map_err(|e| self.failed("change the length of", e))
+    }
+
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        vec![Place { space: Space::File, offset }]
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buf, offset)
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+    while !buf.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buf, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => (offset, buf) = (offset + n as u64, &mut buf[n..]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_write(file, bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => (offset, bytes) = (offset + n as u64, &bytes[n..]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}

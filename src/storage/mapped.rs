@@ -1,0 +1,80 @@
+//! A file of the host as memory, for reading. The one place with `unsafe`.
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::ops::Deref;
+use std::path::Path;
+
+use memmap2::Mmap;
+
+use crate::error::{Error, Kind, Result};
+
+use super::file::failed;
+
+/// The bytes of a file as they were, or became, while it is mapped. Read-only.
+///
+/// A map is not a copy: a file that another process writes to changes under the reader, and one that is cut short
+/// ends the process with SIGBUS on first touch of a missing page. Nothing that is read here is believed for a write:
+/// a commit reads the file again, under a lock, and compares.
+#[derive(Debug)]
+pub struct Mapped {
+    /// `None` for an empty file: a map of no bytes is an error on some systems.
+    map: Option<Mmap>,
+}
+
+impl Mapped {
+    /// Maps the whole of `path`.
+    ///
+    /// # Errors
+    /// It cannot be opened or mapped, or is no regular file (a device has no length to map).
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| failed("open", path, e))?;
+        let about = file.metadata().map_err(|e| failed("look at", path, e))?;
+        if !about.is_file() {
+            let what = format!("{} is not a regular file", path.display());
+            return Err(Error::new(Kind::Unsupported, "not-a-file", what));
+        }
+        if about.len() == 0 {
+            return Ok(Mapped { map: None });
+        }
+        // SAFETY: a map is sound as long as nobody changes the file under it, which no program can promise for a
+        // file that others can reach. What limits the harm: the map is read-only and private to this value; the
+        // bytes have no validity rule (`u8`) and every reader checks each offset against the slice's length at
+        // each access, so a change gives wrong bytes, never a wrong address; a shortened file ends the process by
+        // a signal before anything is written. `commit` compares the file with what was read before it writes.
+        let map = unsafe { Mmap::map(&file) }.map_err(|e| failed("map", path, e))?;
+        Ok(Mapped { map: Some(map) })
+    }
+}
+
+impl Deref for Mapped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.map.as_deref().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shows_the_bytes_of_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        std::fs::write(&path, b"bytes").unwrap();
+        assert_eq!(&*Mapped::open(&path).unwrap(), b"bytes");
+        std::fs::write(&path, b"").unwrap();
+        assert_eq!(&*Mapped::open(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn says_why_it_cannot() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(Mapped::open(&folder.path().join("none")).unwrap_err().kind(), Kind::NotFound);
+        if cfg!(unix) {
+            assert_eq!(Mapped::open(folder.path()).unwrap_err().code(), "not-a-file");
+        }
+    }
+}
