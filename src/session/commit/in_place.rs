@@ -1,0 +1,88 @@
+//! Patches written over the bytes that are there, with an undo file that is durable before the first of them.
+
+use crate::error::{Error, Kind, Result};
+use crate::session::undo::{Journal, State};
+use crate::storage::{Host, Storage};
+
+use super::change::Change;
+
+/// Opens the storage that is written to once more, for reading back.
+pub(in crate::session) type Reopen<'a> = &'a dyn Fn() -> Result<Box<dyn Storage>>;
+
+/// Writes the change that `journal` holds to `storage`. When this returns, all of it is there and durable; or none of
+/// it, the undo file is gone, and the error says so; or the error is [`Kind::Unfinished`] and names the undo file.
+pub(in crate::session) fn write<H: Host>(
+    journal: &Journal<'_, H>,
+    storage: &dyn Storage,
+    reopen: Reopen<'_>,
+) -> Result<()> {
+    let change = &journal.record.change;
+    if let Err(error) = change.expect_old(storage) {
+        let _ = journal.remove();
+        return Err(error);
+    }
+    let mut begun = 0;
+    let written = write_patches(change, storage, &mut begun).and_then(|()| expect(journal, reopen, State::Written));
+    written.map_err(|error| roll_back(journal, storage, reopen, begun, error))
+}
+
+/// Grows the storage, then writes group after group; each is durable before the next. `begun` counts groups.
+fn write_patches(change: &Change, storage: &dyn Storage, begun: &mut usize) -> Result<()> {
+    if change.grows() {
+        storage.set_len(change.len_after)?;
+        storage.flush()?;
+    }
+    for group in change.groups() {
+        *begun += 1;
+        for patch in &change.patches[group] {
+            storage.write_at(patch.offset, &patch.new)?;
+        }
+        storage.flush()?;
+    }
+    Ok(())
+}
+
+fn expect<H: Host>(journal: &Journal<'_, H>, reopen: Reopen<'_>, wanted: State) -> Result<()> {
+    if journal.record.state(&*reopen()?)? == wanted {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Io, "read-back", "the file does not read back as it was written"))
+}
+
+/// After a failure: tries to bring the old bytes back, and says what became of it.
+fn roll_back<H: Host>(
+    journal: &Journal<'_, H>,
+    storage: &dyn Storage,
+    reopen: Reopen<'_>,
+    begun: usize,
+    error: Error,
+) -> Error {
+    match restore(journal, storage, reopen, begun) {
+        Ok(()) => {
+            // If it stays, the next run finds that nothing is to be done, and removes it.
+            let _ = journal.remove();
+            error
+        }
+        Err(_) => unfinished(error, &journal.path),
+    }
+}
+
+/// Takes back the first `begun` groups and the growth, and reads the old bytes back.
+pub(in crate::session) fn restore<H: Host>(
+    journal: &Journal<'_, H>,
+    storage: &dyn Storage,
+    reopen: Reopen<'_>,
+    begun: usize,
+) -> Result<()> {
+    journal.record.versions().roll_back(storage, begun)?;
+    expect(journal, reopen, State::Untouched)
+}
+
+/// The error of a write that began and did not end.
+pub(in crate::session) fn unfinished(error: Error, undo: &std::path::Path) -> Error {
+    let undo = undo.display();
+    error
+        .adding(&format!("the file is partly written; {undo} restores it"))
+        .becoming(Kind::Unfinished, "unfinished-write")
+        .advise(format!("hivewright undo {undo}"))
+}

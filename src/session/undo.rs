@@ -1,0 +1,91 @@
+//! Taking changes back: the undo file, undoing a commit, and what an interrupted one left.
+
+mod hex;
+mod journal;
+mod leftover;
+mod lines;
+mod record;
+mod restore;
+mod state;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+use crate::session::commit::Locked;
+use crate::storage::{Host, RealHost};
+
+pub(super) use journal::Journal;
+pub(super) use leftover::settle;
+pub use leftover::{
+    Leftover, Recovered, find_unfinished, find_unfinished_on, recover_unfinished, recover_unfinished_on,
+};
+pub use record::Mark;
+pub(super) use record::Record;
+pub use restore::Restored;
+pub use state::State;
+
+/// An undo that is done: the target is, bit for bit, what it was before the change.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Undone {
+    /// The file that holds the old bytes again.
+    pub target: PathBuf,
+    /// How.
+    pub how: Restored,
+}
+
+/// Takes back the change that the undo file `undo` holds. Doing it again changes nothing.
+///
+/// The target is, in this order: `target`; the file beside which `undo` is by its name; the one that `undo` names.
+///
+/// # Errors
+/// `changed-since` where the target is neither what the change left nor what it was before (nor what an interruption
+/// of the change leaves): nothing was changed. Codes of an undo file that cannot be read: `not-an-undo-file`,
+/// `undo-damaged`, `undo-version`. [`crate::Kind::Unfinished`] if writing began and failed: again `undo` restores it.
+pub fn undo(undo: &Path, target: Option<&Path>) -> Result<Undone> {
+    undo_on(&RealHost, undo, target)
+}
+
+/// [`undo`] on another file system.
+///
+/// # Errors
+/// As [`undo`].
+pub fn undo_on<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> {
+    run(host, undo, target).map_err(unchanged)
+}
+
+/// Errors of the host that are not [`Kind::Unfinished`] come before anything is changed, or after it was put back.
+fn unchanged(error: Error) -> Error {
+    if error.kind() == Kind::Io { error.adding("the file is what it was before this try") } else { error }
+}
+
+fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> {
+    let mut journal = Journal::open(host, &host.resolve(undo)?)?;
+    let target = match target {
+        Some(path) => path.to_owned(),
+        None => find_target(host, &journal)?,
+    };
+    let locked = Locked::take(host, &target)?;
+    let (state, begun) = journal.record.reached(&locked.file)?;
+    let how = match (journal.record.mark, state) {
+        (Mark::Restored, State::Untouched) => Restored::Already,
+        (_, State::Untouched) => {
+            journal.record.make_durable(&locked, state)?;
+            journal.mark(Mark::Restored)?;
+            Restored::Already
+        }
+        (_, State::Written) | (Mark::Open | Mark::Undoing, State::Partly) => {
+            restore::restore(&mut journal, &locked, begun)?
+        }
+        (Mark::Committed | Mark::Restored, State::Partly) | (_, State::Foreign) => {
+            return Err(leftover::foreign(&journal.path));
+        }
+    };
+    Ok(Undone { target: locked.path, how })
+}
+
+fn find_target<H: Host>(host: &H, journal: &Journal<'_, H>) -> Result<PathBuf> {
+    match journal::sibling_target(&journal.path) {
+        Some(sibling) if host.exists(&sibling)? => Ok(sibling),
+        _ => Ok(journal.record.target.clone()),
+    }
+}

@@ -1,0 +1,139 @@
+//! Bringing undo files and their marks to the disk.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::session::commit::{Overlaid, Staged, folder_of, same_bytes};
+use crate::storage::{Access, Host, Storage};
+
+use super::record::{Mark, Record};
+
+/// What is added to the name of a target.
+const SUFFIX: &str = ".hivewright-undo";
+
+/// An undo file under its name, durable.
+pub(in crate::session) struct Journal<'h, H: Host> {
+    host: &'h H,
+    pub(in crate::session) path: PathBuf,
+    pub(in crate::session) record: Record,
+}
+
+impl<'h, H: Host> Journal<'h, H> {
+    /// Writes `record` to a new undo file: `wanted`, or the first free name beside the target. It has its name only
+    /// when it is complete and durable, so an undo file that cannot be read was not left by an interruption.
+    pub(in crate::session) fn save(host: &'h H, wanted: Option<&Path>, mut record: Record) -> Result<Self> {
+        const PRIVATE: u32 = 0o600;
+        let bytes = record.to_bytes()?;
+        record.next_mark = bytes.len() as u64;
+        let mut numbers = 0_u32..;
+        let first = match wanted {
+            Some(path) => host.resolve(folder_of(path))?.join(path.file_name().unwrap_or_default()),
+            None => beside(&record.target, ""),
+        };
+        if wanted.is_some() && host.exists(&first)? {
+            return Err(exists(&first));
+        }
+        let mut staged = Staged::new(host, &first, PRIVATE)?;
+        staged.fill(&Overlaid::plain(&bytes))?;
+        let mut path = first;
+        while !staged.place(&path)? {
+            match numbers.next() {
+                Some(number) if wanted.is_none() => path = beside(&record.target, &format!(".{}", number + 1)),
+                _ => return Err(exists(&path)),
+            }
+        }
+        let journal = Journal { host, path, record };
+        let sure = host
+            .sync_folder(folder_of(&journal.path))
+            .and_then(|()| same_bytes(host, &journal.path, &Overlaid::plain(&bytes)));
+        if sure.is_err() {
+            let _ = journal.remove();
+        }
+        sure.map(|()| journal)
+    }
+
+    /// Opens the undo file `path`.
+    pub(in crate::session) fn open(host: &'h H, path: &Path) -> Result<Self> {
+        let record = Record::load(&host.open(path, Access::Read)?)?;
+        Ok(Journal { host, path: path.to_owned(), record })
+    }
+
+    /// Adds a mark, durably.
+    pub(in crate::session) fn mark(&mut self, mark: Mark) -> Result<()> {
+        let bytes = Record::mark_bytes(mark)?;
+        let file = self.host.open(&self.path, Access::Write)?;
+        file.write_at(self.record.next_mark, &bytes)?;
+        file.flush()?;
+        self.record.next_mark += bytes.len() as u64;
+        self.record.mark = mark;
+        Ok(())
+    }
+
+    /// Adds a mark that the files say as well: a failure is a note for people, not an error.
+    pub(in crate::session) fn mark_or_note(&mut self, mark: Mark) -> Option<String> {
+        let failed = self.mark(mark).err()?;
+        Some(format!("the undo file {} could not be marked: {failed}", self.path.display()))
+    }
+
+    /// Removes the undo file, which is of no use any more.
+    pub(in crate::session) fn remove(&self) -> Result<()> {
+        self.host.remove(&self.path)?;
+        self.host.sync_folder(folder_of(&self.path))
+    }
+}
+
+/// The undo file of that `number` (empty, or `.1` and so on) beside `target`.
+fn beside(target: &Path, number: &str) -> PathBuf {
+    let mut name = undo_prefix(target);
+    name.push(number);
+    target.with_file_name(name)
+}
+
+/// What the name of every undo file beside `target` starts with.
+pub(super) fn undo_prefix(target: &Path) -> OsString {
+    let mut name = target.file_name().unwrap_or_default().to_owned();
+    name.push(SUFFIX);
+    name
+}
+
+/// Whether `path` has a name that undo files beside `target` get.
+pub(super) fn is_beside(path: &Path, target: &Path) -> bool {
+    let prefix = undo_prefix(target);
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    match name.strip_prefix(prefix.as_encoded_bytes()) {
+        Some([]) => true,
+        Some([b'.', number @ ..]) => !number.is_empty() && number.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// The target beside which `path` is an undo file by its name.
+pub(super) fn sibling_target(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.to_str()?;
+    let target = path.with_file_name(&name[..name.rfind(SUFFIX)?]);
+    is_beside(path, &target).then_some(target)
+}
+
+fn exists(path: &Path) -> Error {
+    Error::refused("undo-exists", format!("the undo file {} exists already", path.display()))
+        .advise("name a file that does not exist, or remove that one if its change need not be undone")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beside_a_target() {
+        let target = Path::new("/w/SYSTEM");
+        assert_eq!(beside(target, ".2"), Path::new("/w/SYSTEM.hivewright-undo.2"));
+        for (name, is) in [("", true), (".1", true), (".12", true), (".", false), (".x", false), (".1.bak", false)] {
+            let path = PathBuf::from(format!("/w/SYSTEM.hivewright-undo{name}"));
+            assert_eq!(is_beside(&path, target), is, "{name}");
+            assert_eq!(sibling_target(&path).is_some(), is, "{name}");
+        }
+        assert_eq!(sibling_target(Path::new("/w/SYSTEM.hivewright-undo.3")).unwrap(), target);
+        assert_eq!(sibling_target(Path::new("/w/elsewhere")), None);
+    }
+}

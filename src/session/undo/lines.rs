@@ -1,0 +1,207 @@
+//! The lines of an undo file, as JSON has them.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Kind, Result};
+use crate::hive::{Patch, Step};
+
+use super::hex;
+use super::record::{BLOCK, Block, Mark, Record, damaged};
+
+/// The version that is written and read.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HeaderLine<'a> {
+    hivewright_undo: u32,
+    #[serde(borrow)]
+    target: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target_bytes: Option<String>,
+    pub(super) created: Cow<'a, str>,
+    pub(super) len_before: u64,
+    pub(super) len_after: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256_before: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256_after: Option<String>,
+}
+
+/// What every version of the header has.
+#[derive(Deserialize)]
+struct VersionLine {
+    hivewright_undo: u32,
+}
+
+impl<'a> HeaderLine<'a> {
+    pub(super) fn of(record: &'a Record) -> Self {
+        HeaderLine {
+            hivewright_undo: VERSION,
+            target: record.target.to_string_lossy(),
+            target_bytes: record.target.to_str().is_none().then(|| path_bytes(record)).flatten(),
+            created: record.created.as_str().into(),
+            len_before: record.change.len_before,
+            len_after: record.change.len_after,
+            sha256_before: record.sha256_before.map(|hash| hex::encode(&hash)),
+            sha256_after: record.sha256_after.map(|hash| hex::encode(&hash)),
+        }
+    }
+
+    /// Before anything else is believed: a later version may look quite different.
+    pub(super) fn check_version(line: &[u8]) -> Result<()> {
+        let version: VersionLine = from_json(line)?;
+        if version.hivewright_undo != VERSION {
+            let what = format!("version {} of undo files is not handled", version.hivewright_undo);
+            return Err(Error::new(Kind::Unsupported, "undo-version", what));
+        }
+        Ok(())
+    }
+
+    pub(super) fn parse(line: &'a [u8]) -> Result<Self> {
+        let header: Self = from_json(line)?;
+        if header.sha256_before.is_some() != header.sha256_after.is_some() {
+            return Err(damaged("it has one hash of two"));
+        }
+        Ok(header)
+    }
+
+    pub(super) fn before(&self) -> Result<Option<[u8; 32]>> {
+        self.sha256_before.as_deref().map(hex::decode_array).transpose()
+    }
+
+    pub(super) fn after(&self) -> Result<Option<[u8; 32]>> {
+        self.sha256_after.as_deref().map(hex::decode_array).transpose()
+    }
+
+    pub(super) fn path(&self) -> Result<PathBuf> {
+        match &self.target_bytes {
+            None => Ok(PathBuf::from(&*self.target)),
+            Some(text) => Ok(path_of(hex::decode(text)?)),
+        }
+    }
+}
+
+#[cfg(unix)]
+fn path_bytes(record: &Record) -> Option<String> {
+    Some(hex::encode(std::os::unix::ffi::OsStrExt::as_bytes(record.target.as_os_str())))
+}
+
+#[cfg(unix)]
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes))
+}
+
+/// A path that is no text cannot be written down elsewhere: the target is then named by the caller.
+#[cfg(not(unix))]
+fn path_bytes(_: &Record) -> Option<String> {
+    None
+}
+
+#[cfg(not(unix))]
+fn path_of(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PatchLine<'a> {
+    offset: u64,
+    step: Step,
+    #[serde(borrow)]
+    old: Cow<'a, str>,
+    #[serde(borrow)]
+    new: Cow<'a, str>,
+    #[serde(borrow)]
+    what: Cow<'a, str>,
+}
+
+impl<'a> PatchLine<'a> {
+    pub(super) fn of(patch: &'a Patch) -> Self {
+        PatchLine {
+            offset: patch.offset,
+            step: patch.step,
+            old: hex::encode(&patch.old).into(),
+            new: hex::encode(&patch.new).into(),
+            what: Cow::Borrowed(&patch.what),
+        }
+    }
+
+    pub(super) fn parse(line: &'a [u8]) -> Result<Patch> {
+        let PatchLine { offset, step, old, new, what } = from_json(line)?;
+        let what = Cow::Owned(what.into_owned());
+        Ok(Patch { offset, old: hex::decode(&old)?, new: hex::decode(&new)?, what, step })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BlockLine<'a> {
+    pub(super) block: u64,
+    #[serde(borrow)]
+    pub(super) old: Cow<'a, str>,
+}
+
+impl BlockLine<'_> {
+    pub(super) fn parse(line: &[u8]) -> Result<Block> {
+        let BlockLine { block: offset, old } = from_json(line)?;
+        Ok(Block { offset, old: hex::decode(&old)? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndLine<'a> {
+    pub(super) patches: usize,
+    pub(super) blocks: usize,
+    #[serde(borrow)]
+    pub(super) sha256: Cow<'a, str>,
+}
+
+impl<'a> EndLine<'a> {
+    pub(super) fn parse(line: &'a [u8]) -> Result<Self> {
+        from_json(line)
+    }
+}
+
+/// A mark: the time under the name of what happened then.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum MarkLine {
+    Committed(String),
+    Undoing(String),
+    Restored(String),
+}
+
+impl MarkLine {
+    /// [`Mark::Open`] is the lack of a mark, and is written as the change being undone.
+    pub(super) fn of(mark: Mark, time: String) -> Self {
+        match mark {
+            Mark::Committed => MarkLine::Committed(time),
+            Mark::Open | Mark::Undoing => MarkLine::Undoing(time),
+            Mark::Restored => MarkLine::Restored(time),
+        }
+    }
+
+    /// The last mark that can be read, and where the next one goes: over what cannot be read, if it is at the end.
+    pub(super) fn last(marks: &[u8], start: usize) -> (Mark, u64) {
+        let mut last = (Mark::Open, start as u64);
+        for (i, line) in marks.as_chunks::<4096>().0.iter().enumerate() {
+            let mark = match serde_json::from_slice(line) {
+                Ok(MarkLine::Committed(_)) => Mark::Committed,
+                Ok(MarkLine::Undoing(_)) => Mark::Undoing,
+                Ok(MarkLine::Restored(_)) => Mark::Restored,
+                Err(_) => continue,
+            };
+            last = (mark, start as u64 + (i as u64 + 1) * BLOCK);
+        }
+        last
+    }
+}
+
+fn from_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(line).map_err(|e| damaged(&format!("a line is not as it should be: {e}")))
+}

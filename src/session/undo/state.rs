@@ -1,0 +1,227 @@
+//! How far a change got, by comparing what is there with what the undo file says.
+
+use crate::error::Result;
+use crate::session::commit::{Change, Locked, Overlaid, folder_of};
+use crate::storage::{Host, Storage};
+
+use super::record::{Block, Record};
+
+/// How far a change got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// The file is what it was before.
+    Untouched,
+    /// Some of it is written; the undo file restores the old state.
+    Partly,
+    /// All of it is written.
+    Written,
+    /// The file is something else: changed since, or not the file that the undo file belongs to.
+    Foreign,
+}
+
+/// The saved blocks as they are after each step.
+pub(in crate::session) struct Versions<'a> {
+    change: &'a Change,
+    blocks: &'a [Block],
+    /// For each block, the patches that touch its old bytes, with the number of their group.
+    touching: Vec<Vec<(usize, usize)>>,
+    groups: usize,
+}
+
+impl<'a> Versions<'a> {
+    pub(super) fn new(change: &'a Change, blocks: &'a [Block]) -> Self {
+        let mut touching = vec![Vec::new(); blocks.len()];
+        let groups = change.groups();
+        for (group, range) in groups.iter().enumerate() {
+            for index in range.clone() {
+                let patch = &change.patches[index];
+                let end = patch.offset + patch.new.len() as u64;
+                let first = blocks.partition_point(|b| b.offset + b.old.len() as u64 <= patch.offset);
+                let touched = blocks[first..].iter().take_while(|b| b.offset < end).count();
+                for of_block in &mut touching[first..first + touched] {
+                    of_block.push((group, index));
+                }
+            }
+        }
+        Versions { change, blocks, touching, groups: groups.len() }
+    }
+
+    /// The old part of block `index` when the first `groups` groups are written.
+    fn block(&self, index: usize, groups: usize) -> Vec<u8> {
+        let block = &self.blocks[index];
+        let mut bytes = block.old.clone();
+        for (_, patch) in self.touching[index].iter().filter(|(group, _)| *group < groups) {
+            let patch = &self.change.patches[*patch];
+            lay(&mut bytes, block.offset, patch.offset, &patch.new);
+        }
+        bytes
+    }
+
+    fn touched_by(&self, index: usize, group: usize) -> bool {
+        self.touching[index].iter().any(|(g, _)| *g == group)
+    }
+
+    /// Whether the blocks hold the old bytes of the patches.
+    pub(super) fn fit(&self) -> bool {
+        self.blocks.iter().zip(&self.touching).all(|(block, touching)| {
+            let mut bytes = block.old.clone();
+            for (_, patch) in touching {
+                let patch = &self.change.patches[*patch];
+                lay(&mut bytes, block.offset, patch.offset, &patch.old);
+            }
+            bytes == block.old
+        })
+    }
+
+    /// Every saved block as it is there, cut where the old file ended.
+    fn read(&self, storage: &dyn Storage) -> Result<Vec<Vec<u8>>> {
+        let read = |block: &Block| {
+            let mut there = vec![0; block.old.len()];
+            storage.read_at(block.offset, &mut there).map(|()| there)
+        };
+        self.blocks.iter().map(read).collect()
+    }
+
+    /// Whether each block is as the first `groups` groups leave it; those that group `but` touches may be anything.
+    fn is_at(&self, there: &[Vec<u8>], groups: usize, but: Option<usize>) -> bool {
+        there
+            .iter()
+            .enumerate()
+            .all(|(i, bytes)| but.is_some_and(|g| self.touched_by(i, g)) || *bytes == self.block(i, groups))
+    }
+
+    /// Writes the blocks back: of the first `begun` groups, the last one first; each is durable before the one before
+    /// it is touched. A group that was never begun must not count: its blocks would get what earlier groups write.
+    pub(in crate::session) fn roll_back(&self, storage: &dyn Storage, begun: usize) -> Result<()> {
+        for group in (0..begun.min(self.groups)).rev() {
+            self.write_blocks(storage, group, group)?;
+            storage.flush()?;
+        }
+        if self.change.grows() {
+            storage.set_len(self.change.len_before)?;
+            storage.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the last group wrote once more, over the same bytes, and flushes it.
+    ///
+    /// After a flush that failed, reading shows bytes that may never reach the medium, and flushing again does not
+    /// bring them there; writing them again does. Only the group that was in hand can be in that state.
+    fn write_last_again(&self, storage: &dyn Storage) -> Result<()> {
+        let Some(last) = self.groups.checked_sub(1) else { return Ok(()) };
+        self.write_blocks(storage, last, self.groups)?;
+        for patch in &self.change.patches[self.change.groups()[last].clone()] {
+            if patch.old.len() < patch.new.len() {
+                storage.write_at(patch.offset, &patch.new)?;
+            }
+        }
+        storage.flush()
+    }
+
+    /// Writes the blocks that `group` touches as they are when the first `written` groups are written.
+    fn write_blocks(&self, storage: &dyn Storage, group: usize, written: usize) -> Result<()> {
+        for index in (0..self.blocks.len()).filter(|i| self.touched_by(*i, group)) {
+            storage.write_at(self.blocks[index].offset, &self.block(index, written))?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts the part of `bytes` that lies in `block` over it.
+fn lay(block: &mut [u8], block_offset: u64, offset: u64, bytes: &[u8]) {
+    let (start, end) = (offset.max(block_offset), (offset + bytes.len() as u64).min(block_offset + block.len() as u64));
+    if start < end {
+        // OK to cast: both differences are within a slice.
+        let within = |base: u64| usize::try_from(start - base).unwrap_or(0)..usize::try_from(end - base).unwrap_or(0);
+        block[within(block_offset)].copy_from_slice(&bytes[within(offset)]);
+    }
+}
+
+impl Record {
+    pub(in crate::session) fn versions(&self) -> Versions<'_> {
+        Versions::new(&self.change, &self.blocks)
+    }
+
+    /// How far the change got in `storage`.
+    ///
+    /// An interruption can leave only this: all groups before some group written, none after it, and in the blocks
+    /// that this one touches anything at all. Whatever else is there was not left by us. Where the hash of the whole
+    /// file is known, the rest of it has to fit too.
+    pub(in crate::session) fn state(&self, storage: &dyn Storage) -> Result<State> {
+        self.reached(storage).map(|(state, _)| state)
+    }
+
+    /// How far the change got, and how many groups may have been begun. Where several numbers fit, the largest.
+    pub(in crate::session) fn reached(&self, storage: &dyn Storage) -> Result<(State, usize)> {
+        let found = self.reached_by_blocks(storage)?;
+        let (Some(before), Some(after)) = (self.sha256_before, self.sha256_after) else { return Ok(found) };
+        let fits = match found.0 {
+            State::Foreign => false,
+            State::Written => Overlaid::plain(&self.whole(storage)?).sha256() == after,
+            State::Untouched | State::Partly => self.old_image(&self.whole(storage)?).sha256() == before,
+        };
+        Ok(if fits { found } else { (State::Foreign, 0) })
+    }
+
+    fn reached_by_blocks(&self, storage: &dyn Storage) -> Result<(State, usize)> {
+        let (versions, len) = (self.versions(), storage.len()?);
+        let Change { len_before, len_after, .. } = self.change;
+        if len < len_before || len > len_after {
+            return Ok((State::Foreign, 0));
+        }
+        let there = versions.read(storage)?;
+        if len == len_before && versions.is_at(&there, 0, None) {
+            return Ok((State::Untouched, 0));
+        }
+        if len == len_after && versions.is_at(&there, versions.groups, None) && self.has_new_space(storage)? {
+            return Ok((State::Written, versions.groups));
+        }
+        // The length changes before the first group is written, and back after it is restored; but what was restored
+        // may be written once more to be sure that it is durable.
+        let groups = if len == len_after { versions.groups } else { versions.groups.min(1) };
+        if let Some(last) = (0..groups).rev().find(|&group| versions.is_at(&there, group, Some(group))) {
+            return Ok((State::Partly, last + 1));
+        }
+        Ok(if versions.is_at(&there, 0, None) { (State::Partly, 0) } else { (State::Foreign, 0) })
+    }
+
+    /// For a file that is wholly old or wholly new: makes sure that this is so on the medium too.
+    pub(super) fn make_durable<H: Host>(&self, target: &Locked<'_, H>, state: State) -> Result<()> {
+        match state {
+            State::Untouched => self.versions().roll_back(&target.file, 1)?,
+            State::Written => self.versions().write_last_again(&target.file)?,
+            State::Partly | State::Foreign => {}
+        }
+        target.host.sync_folder(folder_of(&target.path))
+    }
+
+    /// Whether what lies past the old end is what the patches put there.
+    fn has_new_space(&self, storage: &dyn Storage) -> Result<bool> {
+        let mut there = Vec::new();
+        for patch in self.change.patches.iter().filter(|p| p.old.len() < p.new.len()) {
+            there.resize(patch.new.len(), 0);
+            storage.read_at(patch.offset, &mut there)?;
+            if there != patch.new {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// All bytes of `storage`. Only for what has a hash of the whole, which is read into memory anyway.
+    pub(in crate::session) fn whole(&self, storage: &dyn Storage) -> Result<Vec<u8>> {
+        let len = storage.len()?.min(self.change.len_after);
+        let len = usize::try_from(len).map_err(|_| super::record::damaged("the file does not fit into memory"))?;
+        let mut bytes = vec![0; len];
+        storage.read_at(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// What the file was, out of what is there.
+    pub(in crate::session) fn old_image<'a>(&'a self, there: &'a [u8]) -> Overlaid<'a> {
+        let old = self.blocks.iter().map(|b| (b.offset, &b.old[..])).collect();
+        Overlaid::new(there, self.change.len_before, old)
+    }
+}

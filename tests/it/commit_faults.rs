@@ -1,0 +1,370 @@
+//! Commits and undos on a file system that lies: old or new, or brought back to one of them, at every cut.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use hivewright::hive::{Patch, PatchSet, Step};
+use hivewright::session::commit::{InPlace, Options, commit_on};
+use hivewright::session::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
+use hivewright::{Kind, Result};
+
+use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
+
+const TARGET: &str = "/w/SYSTEM";
+const OUTPUT: &str = "/w/edited";
+const UNDO: &str = "/w/SYSTEM.hivewright-undo";
+
+/// A change and the bytes on both sides of it.
+struct Case {
+    set: PatchSet,
+    old: Vec<u8>,
+    new: Vec<u8>,
+}
+
+/// Patches in all steps: within a sector, across sectors and blocks, two steps in one sector, and (where the file
+/// grows) across the old end and past it, with new space that no patch names.
+fn case(old_len: usize, new_len: usize) -> Case {
+    let old: Vec<u8> = (0..old_len).map(|i| (i * 7 + i / 256) as u8).collect();
+    let mut new = old.clone();
+    new.resize(new_len, 0);
+    let mut plan = vec![
+        (Step::Prepare, 5000, 1100),
+        (Step::Allocate, 4996, 4),
+        (Step::Base, 4, 8),
+        (Step::Base, 508, 4),
+        (Step::Link, 4090, 12),
+        (Step::Link, 300, 2),
+        (Step::Settle, 12, 4),
+        (Step::Settle, 512, 4),
+        (Step::Release, 7168, 4),
+    ];
+    if new_len > old_len {
+        plan.push((Step::Prepare, old_len - 6, 600));
+        plan.push((Step::Prepare, old_len + 1000, 32));
+    }
+    plan.sort_by_key(|p| p.0);
+    let patches: Vec<Patch> = plan
+        .into_iter()
+        .map(|(step, offset, len)| {
+            let bytes: Vec<u8> = (0..len).map(|i| !(offset + i) as u8 | 1).collect();
+            new[offset..offset + len].copy_from_slice(&bytes);
+            let old = old[offset.min(old_len)..(offset + len).min(old_len)].to_vec();
+            Patch { offset: offset as u64, old, new: bytes, what: "a test".into(), step }
+        })
+        .collect();
+    let set = PatchSet { old_len: old_len as u64, new_len: new_len as u64, patches };
+    Case { set, old, new }
+}
+
+fn in_place() -> Options {
+    Options { in_place: InPlace::Always, ..Options::default() }
+}
+
+fn commit(host: &LyingHost, case: &Case, options: &Options) -> Result<()> {
+    commit_on(host, Path::new(TARGET), &case.set, &case.new, options).map(|_| ())
+}
+
+fn undo(host: &LyingHost) -> Result<()> {
+    undo_on(host, Path::new(UNDO), None).map(|_| ())
+}
+
+/// What becomes of things that are not flushed: all of them alike, each of them unlike the others, and mixtures.
+fn fates(sectors: &[usize]) -> Vec<Vec<Fate>> {
+    let n = sectors.len();
+    let uniform = [Fate::Done, Fate::Lost, Fate::Torn(1), Fate::Garbage];
+    let mut plans: Vec<Vec<Fate>> = uniform.iter().map(|f| vec![*f; n]).collect();
+    for (i, &length) in sectors.iter().enumerate() {
+        let mut own = vec![Fate::Done, Fate::Lost];
+        if length > 0 {
+            own.push(Fate::Garbage);
+            own.extend([1, length / 2, length.saturating_sub(1)].into_iter().filter(|&k| k > 0).map(Fate::Torn));
+        }
+        for (others, fate) in [Fate::Done, Fate::Lost].into_iter().flat_map(|o| own.iter().map(move |f| (o, *f))) {
+            let mut plan = vec![others; n];
+            plan[i] = fate;
+            plans.push(plan);
+        }
+    }
+    let mut random = 0x9e37_79b9_u32;
+    for _ in 0..4 {
+        plans.push(
+            (0..n)
+                .map(|_| {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    uniform[(random >> 24) as usize % 4]
+                })
+                .collect(),
+        );
+    }
+    plans.sort_by_key(|p| format!("{p:?}"));
+    plans.dedup();
+    if n == 0 { vec![vec![]] } else { plans }
+}
+
+#[derive(Default)]
+struct Count {
+    operations: usize,
+    cuts: usize,
+    nested: usize,
+    failures: usize,
+}
+
+impl Count {
+    fn print(&self, kind: &str, start: Instant) {
+        println!(
+            "{kind}: {} operations; {} power cuts, {} more during recovery, {} failed operations; {:.1} s",
+            self.operations,
+            self.cuts,
+            self.nested,
+            self.failures,
+            start.elapsed().as_secs_f32()
+        );
+    }
+}
+
+/// Cuts the power before every operation of `run` and after the last, with every fate of what was not flushed.
+fn cut_everywhere(
+    count: &mut Count,
+    start: &LyingHost,
+    run: impl Fn(&LyingHost) -> Result<()>,
+    check: impl Fn(&LyingHost, bool, &str) -> usize,
+) {
+    let whole = start.faulty(Fault::None, Fate::Lost);
+    run(&whole).unwrap();
+    count.operations = whole.log().len();
+    for cut in 0..=count.operations {
+        let host = start.faulty(Fault::Cut(cut), Fate::Lost);
+        // Nobody is left to hear the result.
+        let _ = run(&host);
+        for plan in fates(&host.unflushed()) {
+            let about = format!("cut before operation {cut} of {:?}, {plan:?}", whole.log());
+            count.cuts += 1;
+            // What is worst for recovery is also cut while it recovers.
+            let nested = plan.iter().all(|&fate| fate == Fate::Garbage);
+            count.nested += check(&host.reboot(&plan), nested, &about);
+        }
+    }
+}
+
+/// What an operator is left with after a failed run.
+struct Outcome<'a> {
+    host: &'a LyingHost,
+    result: Result<()>,
+    about: String,
+}
+
+/// Makes every operation of `run` fail in every way.
+fn fail_everywhere(
+    count: &mut Count,
+    start: &LyingHost,
+    run: impl Fn(&LyingHost) -> Result<()>,
+    check: impl Fn(Outcome<'_>),
+) {
+    let failures = [Failure::Io, Failure::Full, Failure::DoneAllTheSame];
+    let whole = start.faulty(Fault::None, Fate::Lost);
+    run(&whole).unwrap();
+    for (at, name) in whole.log().iter().enumerate() {
+        // A fate for what a failed flush was to flush makes no difference where no flush fails.
+        let fates: &[Fate] =
+            if name.starts_with("flush") { &[Fate::Lost, Fate::Done, Fate::Garbage] } else { &[Fate::Lost] };
+        for failure in failures {
+            for fault in [Fault::Fail(at, failure), Fault::FailFrom(at, failure)] {
+                for &flush_fate in fates {
+                    let host = start.faulty(fault, flush_fate);
+                    let result = run(&host);
+                    count.failures += 1;
+                    let about = format!("{fault:?} {flush_fate:?} of {:?}: {result:?}", host.log());
+                    let healed = host.faulty(Fault::None, Fate::Lost);
+                    check(Outcome { host: &healed, result, about });
+                }
+            }
+        }
+    }
+}
+
+/// The file system after a power cut that loses all that can be lost.
+fn all_lost(host: &LyingHost) -> LyingHost {
+    host.reboot(&vec![Fate::Lost; host.unflushed().len()])
+}
+
+fn all_done(host: &LyingHost) -> LyingHost {
+    host.reboot(&vec![Fate::Done; host.unflushed().len()])
+}
+
+/// Old or new as it stands, without any help.
+fn old_or_new(host: &LyingHost, case: &Case, about: &str) {
+    let there = host.see(TARGET).expect("the target has its name");
+    assert!(there == case.old || there == case.new, "neither old nor new: {about}");
+    assert_eq!(host.metadata(TARGET), "kept", "{about}");
+}
+
+/// Recovers, and is then old or new; with `nested`, again, whenever the power is cut while it recovers. Gives the
+/// number of those cuts.
+fn recovers(host: &LyingHost, case: &Case, nested: bool, about: &str) -> usize {
+    let run = |host: &LyingHost| recover_unfinished_on(host, Path::new(TARGET)).map(|_| ());
+    let whole = host.faulty(Fault::None, Fate::Lost);
+    run(&whole).unwrap_or_else(|e| panic!("{e}: {about}"));
+    old_or_new(&whole, case, about);
+    old_or_new(&all_lost(&whole), case, about);
+    assert_eq!(find_unfinished_on(&whole, Path::new(TARGET)).unwrap(), None, "{about}");
+    let mut tried = 0;
+    let operations = if nested { whole.log().len() } else { 0 };
+    for cut in 0..operations {
+        let cut_again = host.faulty(Fault::Cut(cut), Fate::Lost);
+        let _ = run(&cut_again);
+        for fate in [Fate::Lost, Fate::Garbage] {
+            let again = cut_again.reboot(&vec![fate; cut_again.unflushed().len()]);
+            run(&again).unwrap_or_else(|e| panic!("{e}: cut again before {cut}, {fate:?}: {about}"));
+            old_or_new(&again, case, about);
+            tried += 1;
+        }
+    }
+    tried
+}
+
+/// The result of a failed (or not quite failed) commit to the target is what its message says.
+fn commit_says_what_is(outcome: Outcome<'_>, case: &Case) {
+    let Outcome { host, result, about } = outcome;
+    match result {
+        Ok(()) => {
+            assert!(host.see(TARGET).as_ref() == Some(&case.new), "not the new bytes: {about}");
+            assert!(all_lost(host).see(TARGET).as_ref() == Some(&case.new), "not the new bytes: {about}");
+        }
+        Err(error) if error.kind() == Kind::Unfinished && error.code() == "unfinished-write" => {
+            assert!(error.to_string().contains(UNDO), "{about}");
+            assert!(error.advice().unwrap().contains(UNDO), "{about}");
+            for host in [all_lost(host), all_done(host), host.clone()] {
+                undo(&host).unwrap_or_else(|e| panic!("{e}: {about}"));
+                assert!(host.see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
+                assert!(all_lost(&host).see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
+            }
+            for host in [all_lost(host), host.clone()] {
+                recovers(&host, case, false, &about);
+            }
+        }
+        Err(error) if error.kind() == Kind::Unfinished => {
+            assert!(matches!(error.code(), "not-durable" | "read-back"), "{about}");
+            old_or_new(host, case, &about);
+            old_or_new(&all_lost(host), case, &about);
+        }
+        Err(error) => {
+            assert!(error.kind() == Kind::Refused || error.to_string().contains("the original is intact"), "{about}");
+            for host in [host.clone(), all_done(host), all_lost(host)] {
+                assert!(host.see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
+                assert_eq!(host.metadata(TARGET), "kept", "{about}");
+            }
+            recovers(host, case, false, &about);
+        }
+    }
+}
+
+fn faults_of_commit(kind: &str, case: &Case, options: &Options) {
+    let (start, mut count) = (Instant::now(), Count::default());
+    let host = LyingHost::with(TARGET, &case.old);
+    let run = |host: &LyingHost| commit(host, case, options);
+    let replaces = options.in_place == InPlace::Auto;
+    cut_everywhere(&mut count, &host, run, |host, nested, about| {
+        if replaces {
+            old_or_new(host, case, about);
+        }
+        recovers(host, case, nested, about)
+    });
+    fail_everywhere(&mut count, &host, run, |outcome| commit_says_what_is(outcome, case));
+    count.print(kind, start);
+}
+
+#[test]
+fn replacing() {
+    faults_of_commit("replace", &case(12288, 12288), &Options::default());
+}
+
+#[test]
+fn replacing_with_an_undo_file() {
+    let options = Options { undo: Some(PathBuf::from(UNDO)), keep_times: true, ..Options::default() };
+    faults_of_commit("replace, with an undo file", &case(12288, 16384), &options);
+}
+
+#[test]
+fn writing_in_place() {
+    faults_of_commit("in place", &case(12288, 12288), &in_place());
+}
+
+#[test]
+fn growing_in_place() {
+    faults_of_commit("in place, growing", &case(12288, 16384), &in_place());
+}
+
+#[test]
+fn growing_in_place_from_an_odd_length() {
+    faults_of_commit("in place, growing from an odd length", &case(12000, 16385), &in_place());
+}
+
+#[test]
+fn writing_elsewhere() {
+    let (start, mut count) = (Instant::now(), Count::default());
+    let case = case(12288, 16384);
+    let host = LyingHost::with(TARGET, &case.old);
+    let options = Options { output: Some(PathBuf::from(OUTPUT)), ..Options::default() };
+    let run = |host: &LyingHost| commit(host, &case, &options);
+    cut_everywhere(&mut count, &host, run, |host, _, about| {
+        assert!(host.see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
+        let output = host.see(OUTPUT);
+        assert!(output.is_none_or(|bytes| bytes == case.new), "a part of the output: {about}");
+        0
+    });
+    fail_everywhere(&mut count, &host, run, |Outcome { host, result, about }| {
+        assert!(all_lost(host).see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
+        match result {
+            Ok(()) => assert_eq!(all_lost(host).see(OUTPUT).unwrap(), case.new, "{about}"),
+            Err(error) => assert!(error.to_string().contains("the original is intact"), "{about}"),
+        }
+    });
+    count.print("output", start);
+}
+
+fn faults_of_undo(kind: &str, case: &Case, options: &Options) {
+    let (start, mut count) = (Instant::now(), Count::default());
+    let host = LyingHost::with(TARGET, &case.old);
+    if options.in_place == InPlace::Always {
+        host.keep();
+    }
+    commit(&host, case, options).unwrap();
+    let host = all_done(&host);
+    cut_everywhere(&mut count, &host, undo, |host, nested, about| {
+        let cuts = recovers(host, case, nested, about);
+        undo(host).unwrap_or_else(|e| panic!("{e}: {about}"));
+        assert!(host.see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
+        undo(host).unwrap();
+        assert!(host.see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
+        cuts
+    });
+    fail_everywhere(&mut count, &host, undo, |Outcome { host, result, about }| {
+        match &result {
+            Ok(()) => assert_eq!(all_lost(host).see(TARGET).unwrap(), case.old, "{about}"),
+            Err(error) if error.kind() == Kind::Unfinished => {
+                assert!(error.code() != "unfinished-write" || error.to_string().contains(UNDO), "{about}");
+            }
+            Err(error) => {
+                assert!(error.to_string().contains("the file is what it was before this try"), "{about}");
+                assert!(host.see(TARGET).as_ref() == Some(&case.new), "not the new bytes: {about}");
+            }
+        }
+        for host in [host.clone(), all_lost(host)] {
+            undo(&host).unwrap_or_else(|e| panic!("{e}: {about}"));
+            assert!(host.see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
+            assert!(all_lost(&host).see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
+        }
+    });
+    count.print(kind, start);
+}
+
+#[test]
+fn undoing_a_replacement() {
+    let options = Options { undo: Some(PathBuf::from(UNDO)), ..Options::default() };
+    faults_of_undo("undo by replacing", &case(12288, 16384), &options);
+}
+
+#[test]
+fn undoing_in_place() {
+    faults_of_undo("undo in place", &case(12288, 16384), &in_place());
+}

@@ -1,0 +1,3 @@
+//! What tests build with.
+
+pub(crate) mod lying_host;
