@@ -65,14 +65,17 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> 
         None => find_target(host, &journal)?,
     };
     let locked = Locked::take(host, &target)?;
-    let state = journal.record.state(&locked.file)?;
+    let (state, begun) = journal.record.reached(&locked.file)?;
     let how = match (journal.record.mark, state) {
         (Mark::Restored, State::Untouched) => Restored::Already,
         (_, State::Untouched) => {
+            journal.record.make_durable(&locked, state)?;
             journal.mark(Mark::Restored)?;
             Restored::Already
         }
-        (_, State::Written) | (Mark::Open | Mark::Undoing, State::Partly) => restore::restore(&mut journal, &locked)?,
+        (_, State::Written) | (Mark::Open | Mark::Undoing, State::Partly) => {
+            restore::restore(&mut journal, &locked, begun)?
+        }
         (Mark::Committed | Mark::Restored, State::Partly) | (_, State::Foreign) => {
             return Err(leftover::foreign(&journal.path));
         }

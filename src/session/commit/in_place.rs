@@ -21,17 +21,19 @@ pub(in crate::session) fn write<H: Host>(
         let _ = journal.remove();
         return Err(error);
     }
-    let written = write_patches(change, storage).and_then(|()| expect(journal, reopen, State::Written));
-    written.map_err(|error| roll_back(journal, storage, reopen, error))
+    let mut begun = 0;
+    let written = write_patches(change, storage, &mut begun).and_then(|()| expect(journal, reopen, State::Written));
+    written.map_err(|error| roll_back(journal, storage, reopen, begun, error))
 }
 
-/// Grows the storage, then writes group after group; each is durable before the next.
-fn write_patches(change: &Change, storage: &dyn Storage) -> Result<()> {
+/// Grows the storage, then writes group after group; each is durable before the next. `begun` counts groups.
+fn write_patches(change: &Change, storage: &dyn Storage, begun: &mut usize) -> Result<()> {
     if change.grows() {
         storage.set_len(change.len_after)?;
         storage.flush()?;
     }
     for group in change.groups() {
+        *begun += 1;
         for patch in &change.patches[group] {
             storage.write_at(patch.offset, &patch.new)?;
         }
@@ -48,8 +50,14 @@ fn expect<H: Host>(journal: &Journal<'_, H>, reopen: Reopen<'_>, wanted: State) 
 }
 
 /// After a failure: tries to bring the old bytes back, and says what became of it.
-fn roll_back<H: Host>(journal: &Journal<'_, H>, storage: &dyn Storage, reopen: Reopen<'_>, error: Error) -> Error {
-    match restore(journal, storage, reopen) {
+fn roll_back<H: Host>(
+    journal: &Journal<'_, H>,
+    storage: &dyn Storage,
+    reopen: Reopen<'_>,
+    begun: usize,
+    error: Error,
+) -> Error {
+    match restore(journal, storage, reopen, begun) {
         Ok(()) => {
             // If it stays, the next run finds that nothing is to be done, and removes it.
             let _ = journal.remove();
@@ -59,13 +67,14 @@ fn roll_back<H: Host>(journal: &Journal<'_, H>, storage: &dyn Storage, reopen: R
     }
 }
 
-/// Brings the old bytes back, and reads them back.
+/// Takes back the first `begun` groups and the growth, and reads the old bytes back.
 pub(in crate::session) fn restore<H: Host>(
     journal: &Journal<'_, H>,
     storage: &dyn Storage,
     reopen: Reopen<'_>,
+    begun: usize,
 ) -> Result<()> {
-    journal.record.versions().roll_back(storage)?;
+    journal.record.versions().roll_back(storage, begun)?;
     expect(journal, reopen, State::Untouched)
 }
 

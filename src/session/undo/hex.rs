@@ -1,4 +1,4 @@
-//! Bytes as hexadecimal text.
+//! Bytes as hexadecimal text, by tables: an undo file is mostly that.
 
 use crate::error::Result;
 
@@ -6,25 +6,67 @@ use super::record::damaged;
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
+/// What is no digit.
+const NONE: u8 = 0xff;
+
+/// The value of each digit.
+const VALUES: [u8; 256] = {
+    let mut table = [NONE; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[DIGITS[value as usize] as usize] = value;
+        value += 1;
+    }
+    table
+};
+
+/// Both digits of each byte.
+const PAIRS: [[u8; 2]; 256] = {
+    let mut table = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        table[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    table
+};
+
 pub(super) fn encode(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(*b)]).collect()
+    let mut text = vec![0; bytes.len() * 2];
+    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+        *pair = PAIRS[usize::from(*byte)];
+    }
+    // OK: digits are UTF-8, so there is no default to take.
+    String::from_utf8(text).unwrap_or_default()
 }
 
 pub(super) fn decode(text: &str) -> Result<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes: Option<Vec<u8>> = pairs.iter().map(|[high, low]| Some(nibble(*high)? << 4 | nibble(*low)?)).collect();
-    bytes.filter(|_| rest.is_empty()).ok_or_else(|| damaged("it holds bytes that are not hexadecimal"))
+    let mut bytes = vec![0; pairs.len()];
+    let mut seen = if rest.is_empty() { 0 } else { NONE };
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let (high, low) = (VALUES[usize::from(pair[0])], VALUES[usize::from(pair[1])]);
+        seen |= high | low;
+        *byte = high << 4 | low & 15;
+    }
+    if seen > 15 { Err(damaged("it holds bytes that are not hexadecimal")) } else { Ok(bytes) }
 }
 
 pub(super) fn decode_array(text: &str) -> Result<[u8; 32]> {
     decode(text)?.try_into().map_err(|_| damaged("a hash has the wrong length"))
 }
 
-fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_and_back() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(decode(&encode(&all)).unwrap(), all);
+        assert_eq!(encode(&[0, 0x1f, 0xa0]), "001fa0");
+        for bad in ["0", "0g", "G0", "é", "0F"] {
+            assert_eq!(decode(bad).unwrap_err().code(), "undo-damaged", "{bad}");
+        }
     }
 }

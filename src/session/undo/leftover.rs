@@ -66,21 +66,22 @@ pub fn recover_unfinished(target: &Path) -> Result<Option<Recovered>> {
 /// As [`recover_unfinished`].
 pub fn recover_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<Recovered>> {
     let path = host.resolve(target)?;
-    if open_ones(host, &path)?.is_empty() {
+    if names_beside(host, &path)?.is_empty() {
         return Ok(None);
     }
     let mut done = None;
     let locked = Locked::take(host, &path)?;
     for mut journal in open_ones(host, &path)? {
-        done = Some(match journal.record.state(&locked.file)? {
+        let (state, begun) = journal.record.reached(&locked.file)?;
+        done = Some(match state {
             State::Foreign => return Err(foreign(&journal.path)),
             State::Partly => {
                 // The lock stays with the old file; nothing is written through it afterwards.
-                let how = restore(&mut journal, &locked).map_err(super::unchanged)?;
+                let how = restore(&mut journal, &locked, begun).map_err(super::unchanged)?;
                 debug_assert_ne!(how, Restored::Already);
                 return Ok(Some(Recovered::RolledBack));
             }
-            state => settle_one(&mut journal, state)?,
+            state => settle_one(&mut journal, &locked, state)?,
         });
     }
     Ok(done)
@@ -96,14 +97,19 @@ pub(in crate::session) fn settle<H: Host>(target: &Locked<'_, H>) -> Result<()> 
                 let what = format!("an interrupted write left the file partly written; {undo} restores it");
                 return Err(Error::refused("unfinished-write", what).advise(format!("hivewright undo {undo}")));
             }
-            state => settle_one(&mut journal, state)?,
+            state => settle_one(&mut journal, target, state)?,
         };
     }
     Ok(())
 }
 
 /// The file is wholly old or wholly new: makes the undo file say so.
-fn settle_one<H: Host>(journal: &mut Journal<'_, H>, state: State) -> Result<Recovered> {
+pub(super) fn settle_one<H: Host>(
+    journal: &mut Journal<'_, H>,
+    target: &Locked<'_, H>,
+    state: State,
+) -> Result<Recovered> {
+    journal.record.make_durable(target, state)?;
     if state == State::Written {
         journal.mark(Mark::Committed)?;
         return Ok(Recovered::Finished);
@@ -115,13 +121,16 @@ fn settle_one<H: Host>(journal: &mut Journal<'_, H>, state: State) -> Result<Rec
     Ok(Recovered::NotBegun)
 }
 
+fn names_beside<H: Host>(host: &H, target: &Path) -> Result<Vec<PathBuf>> {
+    let mut names = host.starting_with(folder_of(target), &undo_prefix(target))?;
+    names.retain(|path| is_beside(path, target));
+    Ok(names)
+}
+
 /// Undo files beside the target that lack the mark of an end.
 fn open_ones<'h, H: Host>(host: &'h H, target: &Path) -> Result<Vec<Journal<'h, H>>> {
     let mut found = Vec::new();
-    for path in host.starting_with(folder_of(target), &undo_prefix(target))? {
-        if !is_beside(&path, target) {
-            continue;
-        }
+    for path in names_beside(host, target)? {
         let journal = Journal::open(host, &path).map_err(|e| e.adding(&format!("it is {}", path.display())))?;
         if matches!(journal.record.mark, Mark::Open | Mark::Undoing) {
             found.push(journal);

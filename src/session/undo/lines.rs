@@ -51,12 +51,17 @@ impl<'a> HeaderLine<'a> {
         }
     }
 
-    pub(super) fn parse(line: &'a [u8]) -> Result<Self> {
+    /// Before anything else is believed: a later version may look quite different.
+    pub(super) fn check_version(line: &[u8]) -> Result<()> {
         let version: VersionLine = from_json(line)?;
         if version.hivewright_undo != VERSION {
             let what = format!("version {} of undo files is not handled", version.hivewright_undo);
             return Err(Error::new(Kind::Unsupported, "undo-version", what));
         }
+        Ok(())
+    }
+
+    pub(super) fn parse(line: &'a [u8]) -> Result<Self> {
         let header: Self = from_json(line)?;
         if header.sha256_before.is_some() != header.sha256_after.is_some() {
             return Err(damaged("it has one hash of two"));

@@ -174,8 +174,9 @@ impl<'a> Lines<'a> {
         if !bytes.starts_with(b"{\"hivewright_undo\":") {
             return Err(Error::new(Kind::Corrupt, "not-an-undo-file", "this is not an undo file"));
         }
+        HeaderLine::check_version(first_line(bytes).unwrap_or_default())?;
         let mut start = 0;
-        for line in bytes.split_inclusive(|&b| b == b'\n') {
+        while let Some(line) = first_line(&bytes[start..]) {
             if line.starts_with(b"{\"patches\"") {
                 let end = EndLine::parse(line)?;
                 let stop = start + line.len();
@@ -190,9 +191,8 @@ impl<'a> Lines<'a> {
     }
 
     fn next(&mut self, what: &str) -> Result<&'a [u8]> {
-        let end = self.rest.iter().position(|&b| b == b'\n').ok_or_else(|| damaged(&format!("{what} is missing")))?;
-        let (line, rest) = self.rest.split_at(end + 1);
-        self.rest = rest;
+        let line = first_line(self.rest).ok_or_else(|| damaged(&format!("{what} is missing")))?;
+        self.rest = &self.rest[line.len()..];
         Ok(line)
     }
 
@@ -202,6 +202,14 @@ impl<'a> Lines<'a> {
         }
         Ok(())
     }
+}
+
+/// Up to the first line feed and with it, or to the end.
+fn first_line(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes;
+    // Reading from memory does not fail.
+    let len = std::io::BufRead::skip_until(&mut rest, b'\n').unwrap_or(0);
+    (len > 0).then(|| &bytes[..len])
 }
 
 /// The change that the lines describe, if they fit together.
@@ -255,4 +263,71 @@ fn fill_up(out: &mut Vec<u8>) {
 pub(super) fn damaged(why: &str) -> Error {
     Error::new(Kind::Corrupt, "undo-damaged", format!("the undo file cannot be believed: {why}"))
         .advise("keep it and the file that it belongs to as they are, and restore from a backup")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hive::Step;
+
+    /// An undo file with these lines between the header and the end, with a right hash.
+    fn file(header: &str, lines: &[&str], patches: usize, blocks: usize) -> Vec<u8> {
+        let mut out = format!("{{\"hivewright_undo\":1,{header}}}\n").into_bytes();
+        for line in lines {
+            out.extend_from_slice(line.as_bytes());
+            out.push(b'\n');
+        }
+        let sha256 = hex::encode(&Sha256::digest(&out)).into();
+        push(&mut out, &EndLine { patches, blocks, sha256 }).unwrap();
+        fill_up(&mut out);
+        out
+    }
+
+    const HEADER: &str = r#""target":"/t","created":"","len_before":4,"len_after":4"#;
+    const PATCH: &str = r#"{"offset":1,"step":"link","old":"62","new":"42","what":"x"}"#;
+    const BLOCK_LINE: &str = r#"{"block":0,"old":"61626364"}"#;
+
+    #[test]
+    fn there_and_back() {
+        let record = Record::parse(&file(HEADER, &[PATCH, BLOCK_LINE], 1, 1)).unwrap();
+        assert_eq!(record.change.patches[0].step, Step::Link);
+        assert_eq!((record.mark, record.next_mark), (Mark::Open, 4096));
+        let mut again = record.to_bytes().unwrap();
+        assert_eq!(Record::parse(&again).unwrap(), record);
+        again.extend(Record::mark_bytes(Mark::Committed).unwrap());
+        again.extend([0xee; 700]);
+        let marked = Record::parse(&again).unwrap();
+        assert_eq!((marked.mark, marked.next_mark), (Mark::Committed, 8192));
+    }
+
+    #[test]
+    fn a_right_hash_over_wrong_lines_is_no_help() {
+        let refuse = |header: &str, lines: &[&str], patches, blocks| {
+            Record::parse(&file(header, lines, patches, blocks)).unwrap_err().to_string()
+        };
+        let patch = |from: &str, to: &str| PATCH.replace(from, to);
+        let cases = [
+            (refuse(HEADER, &[PATCH, BLOCK_LINE], 2, 1), "counts"),
+            (refuse(HEADER, &[PATCH], 1, 0), "blocks are not those"),
+            (refuse(HEADER, &[PATCH, r#"{"block":0,"old":"616263"}"#], 1, 1), "wrong length"),
+            (refuse(HEADER, &[PATCH, r#"{"block":0,"old":"61616364"}"#], 1, 1), "disagree"),
+            (refuse(HEADER, &[&patch(":1,", ":4,"), BLOCK_LINE], 1, 1), "outside"),
+            (refuse(HEADER, &[&patch(":1,", ":18446744073709551615,"), BLOCK_LINE], 1, 1), "addresses"),
+            (refuse(HEADER, &[&patch("42", "4243"), BLOCK_LINE], 1, 1), "not as many"),
+            (refuse(HEADER, &[&patch("42", "4"), BLOCK_LINE], 1, 1), "hexadecimal"),
+            (refuse(HEADER, &[&patch("link", "leap"), BLOCK_LINE], 1, 1), "not as it should be"),
+            (refuse(HEADER, &[PATCH, PATCH, BLOCK_LINE], 2, 1), "overlap"),
+            (refuse(&HEADER.replace("_after\":4", "_after\":3"), &[PATCH, BLOCK_LINE], 1, 1), "shrink"),
+            (
+                refuse(&HEADER.replace("_after\":4", "_after\":18446744073709551615"), &[PATCH, BLOCK_LINE], 1, 1),
+                "grows",
+            ),
+        ];
+        for (error, part) in cases {
+            assert!(error.contains(part), "{error} should say: {part}");
+        }
+        let later = b"{\"hivewright_undo\":2,\"more\":[]}\n";
+        assert_eq!(Record::parse(later).unwrap_err().code(), "undo-version");
+        assert_eq!(Record::parse(b"{}").unwrap_err().code(), "not-an-undo-file");
+    }
 }

@@ -19,8 +19,8 @@ pub enum Restored {
     InPlace,
 }
 
-/// Restores what `journal` holds: the target is written, wholly or partly, as [`super::State`] has it.
-pub(super) fn restore<H: Host>(journal: &mut Journal<'_, H>, target: &Locked<'_, H>) -> Result<Restored> {
+/// Restores what `journal` holds; the first `begun` groups of the change are written, the last of them perhaps partly.
+pub(super) fn restore<H: Host>(journal: &mut Journal<'_, H>, target: &Locked<'_, H>, begun: usize) -> Result<Restored> {
     if replaced(journal, target)? {
         // Should this fail, the next run sees the old bytes and marks it.
         let _ = journal.mark(Mark::Restored);
@@ -31,7 +31,7 @@ pub(super) fn restore<H: Host>(journal: &mut Journal<'_, H>, target: &Locked<'_,
     }
     let reopen =
         || -> Result<Box<dyn crate::storage::Storage>> { Ok(Box::new(target.host.open(&target.path, Access::Read)?)) };
-    commit::restore(journal, &target.file, &reopen).map_err(|e| unfinished(e, &journal.path))?;
+    commit::restore(journal, &target.file, &reopen, begun).map_err(|e| unfinished(e, &journal.path))?;
     let _ = journal.mark(Mark::Restored);
     Ok(Restored::InPlace)
 }

@@ -1,8 +1,8 @@
 //! How far a change got, by comparing what is there with what the undo file says.
 
 use crate::error::Result;
-use crate::session::commit::{Change, Overlaid};
-use crate::storage::Storage;
+use crate::session::commit::{Change, Locked, Overlaid, folder_of};
+use crate::storage::{Host, Storage};
 
 use super::record::{Block, Record};
 
@@ -91,17 +91,39 @@ impl<'a> Versions<'a> {
             .all(|(i, bytes)| but.is_some_and(|g| self.touched_by(i, g)) || *bytes == self.block(i, groups))
     }
 
-    /// Writes the blocks back, last group first; each group is durable before the one before it is touched.
-    pub(in crate::session) fn roll_back(&self, storage: &dyn Storage) -> Result<()> {
-        for group in (0..self.groups).rev() {
-            for index in (0..self.blocks.len()).filter(|i| self.touched_by(*i, group)) {
-                storage.write_at(self.blocks[index].offset, &self.block(index, group))?;
-            }
+    /// Writes the blocks back: of the first `begun` groups, the last one first; each is durable before the one before
+    /// it is touched. A group that was never begun must not count: its blocks would get what earlier groups write.
+    pub(in crate::session) fn roll_back(&self, storage: &dyn Storage, begun: usize) -> Result<()> {
+        for group in (0..begun.min(self.groups)).rev() {
+            self.write_blocks(storage, group, group)?;
             storage.flush()?;
         }
-        if storage.len()? != self.change.len_before {
+        if self.change.grows() {
             storage.set_len(self.change.len_before)?;
             storage.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the last group wrote once more, over the same bytes, and flushes it.
+    ///
+    /// After a flush that failed, reading shows bytes that may never reach the medium, and flushing again does not
+    /// bring them there; writing them again does. Only the group that was in hand can be in that state.
+    fn write_last_again(&self, storage: &dyn Storage) -> Result<()> {
+        let Some(last) = self.groups.checked_sub(1) else { return Ok(()) };
+        self.write_blocks(storage, last, self.groups)?;
+        for patch in &self.change.patches[self.change.groups()[last].clone()] {
+            if patch.old.len() < patch.new.len() {
+                storage.write_at(patch.offset, &patch.new)?;
+            }
+        }
+        storage.flush()
+    }
+
+    /// Writes the blocks that `group` touches as they are when the first `written` groups are written.
+    fn write_blocks(&self, storage: &dyn Storage, group: usize, written: usize) -> Result<()> {
+        for index in (0..self.blocks.len()).filter(|i| self.touched_by(*i, group)) {
+            storage.write_at(self.blocks[index].offset, &self.block(index, written))?;
         }
         Ok(())
     }
@@ -128,34 +150,51 @@ impl Record {
     /// that this one touches anything at all. Whatever else is there was not left by us. Where the hash of the whole
     /// file is known, the rest of it has to fit too.
     pub(in crate::session) fn state(&self, storage: &dyn Storage) -> Result<State> {
-        let found = self.state_of_blocks(storage)?;
+        self.reached(storage).map(|(state, _)| state)
+    }
+
+    /// How far the change got, and how many groups may have been begun. Where several numbers fit, the largest.
+    pub(in crate::session) fn reached(&self, storage: &dyn Storage) -> Result<(State, usize)> {
+        let found = self.reached_by_blocks(storage)?;
         let (Some(before), Some(after)) = (self.sha256_before, self.sha256_after) else { return Ok(found) };
-        let fits = match found {
+        let fits = match found.0 {
             State::Foreign => false,
             State::Written => Overlaid::plain(&self.whole(storage)?).sha256() == after,
             State::Untouched | State::Partly => self.old_image(&self.whole(storage)?).sha256() == before,
         };
-        Ok(if fits { found } else { State::Foreign })
+        Ok(if fits { found } else { (State::Foreign, 0) })
     }
 
-    fn state_of_blocks(&self, storage: &dyn Storage) -> Result<State> {
+    fn reached_by_blocks(&self, storage: &dyn Storage) -> Result<(State, usize)> {
         let (versions, len) = (self.versions(), storage.len()?);
         let Change { len_before, len_after, .. } = self.change;
         if len < len_before || len > len_after {
-            return Ok(State::Foreign);
+            return Ok((State::Foreign, 0));
         }
         let there = versions.read(storage)?;
         if len == len_before && versions.is_at(&there, 0, None) {
-            return Ok(State::Untouched);
+            return Ok((State::Untouched, 0));
         }
         if len == len_after && versions.is_at(&there, versions.groups, None) && self.has_new_space(storage)? {
-            return Ok(State::Written);
+            return Ok((State::Written, versions.groups));
         }
-        // The length changes before the first group, so a file between the two lengths has no group written.
-        let reached = if len == len_after { versions.groups } else { 0 };
-        let partly =
-            versions.is_at(&there, 0, None) || (0..reached).any(|group| versions.is_at(&there, group, Some(group)));
-        Ok(if partly { State::Partly } else { State::Foreign })
+        // The length changes before the first group is written, and back after it is restored; but what was restored
+        // may be written once more to be sure that it is durable.
+        let groups = if len == len_after { versions.groups } else { versions.groups.min(1) };
+        if let Some(last) = (0..groups).rev().find(|&group| versions.is_at(&there, group, Some(group))) {
+            return Ok((State::Partly, last + 1));
+        }
+        Ok(if versions.is_at(&there, 0, None) { (State::Partly, 0) } else { (State::Foreign, 0) })
+    }
+
+    /// For a file that is wholly old or wholly new: makes sure that this is so on the medium too.
+    pub(super) fn make_durable<H: Host>(&self, target: &Locked<'_, H>, state: State) -> Result<()> {
+        match state {
+            State::Untouched => self.versions().roll_back(&target.file, 1)?,
+            State::Written => self.versions().write_last_again(&target.file)?,
+            State::Partly | State::Foreign => {}
+        }
+        target.host.sync_folder(folder_of(&target.path))
     }
 
     /// Whether what lies past the old end is what the patches put there.

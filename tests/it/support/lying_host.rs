@@ -82,6 +82,8 @@ struct World {
     /// What a failed flush did with what it was to flush.
     flush_fate: Fate,
     dead: bool,
+    /// Whether the file system keeps what a new file would not have.
+    keeps: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,6 +114,7 @@ impl LyingHost {
             fault: Fault::None,
             flush_fate: Fate::Lost,
             dead: false,
+            keeps: None,
         })
     }
 
@@ -119,14 +122,19 @@ impl LyingHost {
         LyingHost(Arc::new(Mutex::new(world)))
     }
 
+    /// From now on only writing in place will do.
+    pub(crate) fn keep(&self) {
+        self.world().keeps = Some("a test");
+    }
+
     fn world(&self) -> MutexGuard<'_, World> {
         self.0.lock().unwrap()
     }
 
-    /// The same file system, independent of this one, with a fault to come; operations count from 0.
+    /// The same file system, independent of this one and used by another process, with a fault to come; operations count from 0.
     pub(crate) fn faulty(&self, fault: Fault, flush_fate: Fate) -> Self {
         let mut world = self.world().clone();
-        (world.fault, world.flush_fate, world.log) = (fault, flush_fate, vec![]);
+        (world.fault, world.flush_fate, world.log, world.locks) = (fault, flush_fate, vec![], BTreeSet::new());
         Self::from_world(world)
     }
 
@@ -144,10 +152,6 @@ impl LyingHost {
     pub(crate) fn metadata(&self, path: &str) -> &'static str {
         let world = self.world();
         world.files[&world.names[Path::new(path)]].metadata
-    }
-
-    pub(crate) fn names(&self) -> Vec<PathBuf> {
-        self.world().names.keys().cloned().collect()
     }
 
     /// Sectors of each thing that is not yet on the medium; 0 for a name.
@@ -348,9 +352,9 @@ impl Host for LyingHost {
 
     fn sync_folder(&self, _: &Path) -> Result<()> {
         self.operate("flush folder", false, |world, failure| {
-            let fate = if takes_effect(failure) { Fate::Done } else { world.flush_fate };
-            for change in std::mem::take(&mut world.name_changes) {
-                if fate != Fate::Lost {
+            // Names go through a journal: what one flush does not bring to the medium, a later one does.
+            if takes_effect(failure) || world.flush_fate == Fate::Done {
+                for change in std::mem::take(&mut world.name_changes) {
                     apply(&mut world.durable_names, &change);
                 }
             }
@@ -419,7 +423,10 @@ impl Storage for LyingFile {
 impl HostFile for LyingFile {
     fn about(&self) -> Result<About> {
         let id = Some(FileId { device: 1, file: self.id });
-        self.host.operate("stat", false, |_, _| About { id, links: 1, regular: true, mode: 0o600, keeps: None })
+        self.host.operate("stat", false, |world, _| {
+            let keeps = world.keeps;
+            About { id, links: 1, regular: true, mode: 0o600, keeps }
+        })
     }
 
     fn try_lock(&self) -> Result<bool> {
