@@ -25,6 +25,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Set(args) => set::run_set(&args),
         Command::Unset(args) => set::run_unset(&args),
         Command::Check(args) => check::run(&args),
+        Command::Recover(args) => set::run_recover(&args),
         Command::Undo(args) => undo::run(&args),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),

@@ -33,6 +33,20 @@ impl FileStorage {
         &self.file
     }
 
+    /// All bytes, if there are at most `most`.
+    ///
+    /// # Errors
+    /// There are more (`too-large`), or the host could not read.
+    pub fn read_whole(&self, most: usize) -> Result<Vec<u8>> {
+        let len = self.len()?;
+        let Some(size) = usize::try_from(len).ok().filter(|&size| size <= most) else {
+            return Err(Error::new(Kind::Unsupported, "too-large", format!("{} has {len} bytes", self.path.display())));
+        };
+        let mut bytes = vec![0; size];
+        self.read_at(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
     /// The path under which it was opened.
     pub fn path(&self) -> &Path {
         &self.path
