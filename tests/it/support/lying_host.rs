@@ -26,13 +26,15 @@ pub(crate) enum Fault {
     Fail(usize, Failure),
     /// This one and all that follow.
     FailFrom(usize, Failure),
+    /// Just before this operation another program changes the last byte of the first file.
+    Meddle(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Failure {
-    /// Nothing is done; of a write, the first half is.
+    /// Nothing is done.
     Io,
-    /// The same where room is needed: writing, creating, growing.
+    /// Where room is needed (writing, creating, growing): nothing is done; of a write, the first half is.
     Full,
     /// It is done, and reported as failed.
     DoneAllTheSame,
@@ -86,7 +88,7 @@ struct World {
     keeps: Option<&'static str>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct LyingHost(Arc<Mutex<World>>);
 
 pub(crate) struct LyingFile {
@@ -136,6 +138,11 @@ impl LyingHost {
         let mut world = self.world().clone();
         (world.fault, world.flush_fate, world.log, world.locks) = (fault, flush_fate, vec![], BTreeSet::new());
         Self::from_world(world)
+    }
+
+    /// The same file system, independent of this one and used by another process, without faults.
+    pub(crate) fn healed(&self) -> Self {
+        self.faulty(Fault::None, Fate::Lost)
     }
 
     /// What was done, in order.
@@ -203,6 +210,12 @@ impl LyingHost {
             Fault::Cut(at) if at == number => {
                 world.dead = true;
                 return Err(dead());
+            }
+            Fault::Meddle(at) if at == number => {
+                let file = world.files.get_mut(&1).unwrap();
+                *file.seen.last_mut().unwrap() ^= 1;
+                file.durable = file.seen.clone();
+                None
             }
             Fault::Fail(at, failure) if at == number => Some(failure),
             Fault::FailFrom(at, failure) if at <= number => Some(failure),
@@ -293,7 +306,7 @@ impl Host for LyingHost {
 
     fn open(&self, path: &Path, access: Access) -> Result<LyingFile> {
         self.operate(&format!("open {access:?}"), false, |_, _| ())?;
-        Ok(LyingFile { host: self.clone(), id: self.id_of(path)?, locked: Mutex::new(false) })
+        Ok(LyingFile { host: LyingHost(self.0.clone()), id: self.id_of(path)?, locked: Mutex::new(false) })
     }
 
     fn create_temporary(&self, beside: &Path, _: u32) -> Result<(PathBuf, LyingFile)> {
@@ -307,7 +320,7 @@ impl Host for LyingHost {
             }
             (path, id)
         })?;
-        Ok((path, LyingFile { host: self.clone(), id, locked: Mutex::new(false) }))
+        Ok((path, LyingFile { host: LyingHost(self.0.clone()), id, locked: Mutex::new(false) }))
     }
 
     fn carry_metadata(&self, from: &LyingFile, to: &LyingFile) -> Result<Carried> {
@@ -387,7 +400,11 @@ impl Storage for LyingFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.host.operate("write", true, |world, failure| {
-            let part = if takes_effect(failure) { bytes } else { &bytes[..bytes.len() / 2] };
+            let part = match failure {
+                None | Some(Failure::DoneAllTheSame) => bytes,
+                Some(Failure::Full) => &bytes[..bytes.len() / 2],
+                Some(Failure::Io) => return,
+            };
             let file = world.files.get_mut(&self.id).unwrap();
             put(&mut file.seen, offset as usize, part);
             file.unflushed.push(Unflushed::Bytes(offset, part.to_vec()));
