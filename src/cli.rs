@@ -62,6 +62,14 @@ fn print_json(document: &impl serde::Serialize) -> anyhow::Result<()> {
     print(&text)
 }
 
+/// Warns of a write that did not end.
+fn warn_if_unfinished(reading: &hivewright::session::Reading) {
+    if let Some(undo) = reading.unfinished() {
+        let (hive, undo) = (reading.target().hive.display(), undo.display());
+        warn(&format!("an interrupted write left {hive} partly written: see `hivewright undo {undo}`"));
+    }
+}
+
 /// Writes a warning to standard error.
 fn warn(text: &str) {
     use std::io::Write;

@@ -22,6 +22,7 @@ struct Document<'a> {
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let reading = Reading::of(&args.target, super::set::logs(&args.logs))?;
+    super::warn_if_unfinished(&reading);
     let report = reading.check();
     let logs = reading.logs(args.list_logs)?;
     let name = reading.target().hive.display().to_string();

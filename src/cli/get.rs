@@ -27,6 +27,7 @@ struct Document<'a> {
 
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     let reading = Reading::of(&args.target, super::set::logs(&args.logs))?;
+    super::warn_if_unfinished(&reading);
     let answer = reading.rule(args.windows.map(Era::from))?;
     let hive = reading.target().hive.display().to_string();
     warn(&hive, &answer);

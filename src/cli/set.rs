@@ -7,6 +7,7 @@ use hivewright::regf::timestamp::FileTime;
 use hivewright::session::LogChoice;
 use hivewright::session::commit::{InPlace, Options};
 use hivewright::session::edit::{Origin, Prepared, Request, Wanted, prepare};
+use hivewright::session::undo;
 use hivewright::windows::{Era, Selection};
 
 use super::args::{RecoverArgs, SetArgs, UnsetArgs, Windows, WriteArgs};
@@ -35,6 +36,9 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
             why.what()
         ));
     }
+    if let Some(undo::Recovered::RolledBack) = prepared.settled {
+        super::warn(&format!("an interrupted write to {} was taken back first", prepared.target.hive.display()));
+    }
     let ending = finish(&prepared, args)?;
     if args.json {
         super::print_json(&report::document(&prepared, request.wanted, &ending))?;
@@ -54,6 +58,7 @@ fn request(wanted: Option<Wanted>, edit: Option<&super::args::EditArgs>, write: 
         force: write.force,
         logs: logs(&write.logs),
         as_it_stands: edit.is_some_and(|edit| edit.as_it_stands),
+        settle: !write.dry_run && write.output.is_none(),
         options: EditOptions { timestamp, ..EditOptions::default() },
     })
 }

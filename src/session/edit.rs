@@ -13,7 +13,8 @@ pub use source::Origin;
 use super::commit::{self, Committed, Options};
 use super::logs::LogChoice;
 use super::target::{self, Target};
-use crate::error::Result;
+use super::undo::{self, Leftover, State};
+use crate::error::{Error, Result};
 use crate::hive::recover::Recovery;
 use crate::hive::{EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet};
 use crate::regf::CellOffset;
@@ -44,6 +45,8 @@ pub struct Request {
     pub logs: LogChoice,
     /// Take a dirty hive as it stands, and give up what its logs hold, if they cannot be applied.
     pub as_it_stands: bool,
+    /// Whether the file itself will be written: then an interrupted write is settled first.
+    pub settle: bool,
     /// How to edit.
     pub options: EditOptions,
 }
@@ -76,6 +79,8 @@ pub struct Prepared {
     pub origin: Origin,
     /// What changes where.
     pub changes: Vec<Change>,
+    /// What became of an interrupted write that was found first.
+    pub settled: Option<undo::Recovered>,
     /// The edited file, and all patches from the file as it is.
     pub edited: Edited,
     /// The patches of a recovery alone; they come first. Empty for a hive that was clean.
@@ -91,6 +96,7 @@ pub struct Prepared {
 /// Refusals as [`windows::plan`] has them; `dirty` for a hive whose logs cannot be applied; damage on the way.
 pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
     let target = target::find(path)?;
+    let settled = settle(&target.hive, request.settle)?;
     let source = source::open_source(&target.hive, request)?;
     let mut changes = Vec::new();
     if request.wanted.is_some() {
@@ -111,7 +117,7 @@ pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
     let patches = if recovery.is_empty() { edit.clone() } else { recovery.then(&edit, &bytes) };
     let edited = Edited { bytes, patches };
     let origin = source.origin;
-    Ok(Prepared { target, origin, changes, edited, recovery, edit, request: request.clone() })
+    Ok(Prepared { target, origin, changes, settled, edited, recovery, edit, request: request.clone() })
 }
 
 impl Prepared {
@@ -133,8 +139,13 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::prove`] and [`commit::commit`].
     pub fn commit(&self, options: &Options) -> Result<Committed> {
-        self.prove()?;
-        commit::commit(&self.target.hive, &self.edited.patches, &self.edited.bytes, options)
+        let edit = commit::Edit {
+            patches: &self.edited.patches,
+            image: &self.edited.bytes,
+            phases: Some((&self.recovery, &self.edit)),
+            proof: &|| self.prove(),
+        };
+        commit::commit_edit(&self.target.hive, &edit, options)
     }
 }
 
@@ -146,6 +157,25 @@ impl Prepared {
     pub fn empty_logs(&self) -> Result<Vec<Committed>> {
         super::logs::empty(&self.target.hive, &self.request.logs)
     }
+}
+
+/// Ends a write to `hive` that an earlier run began: takes it back, or sees that it is complete. Without leave to
+/// write, one that left the file partly written is refused.
+fn settle(hive: &Path, may_write: bool) -> Result<Option<undo::Recovered>> {
+    if may_write {
+        return undo::recover_unfinished(hive);
+    }
+    match undo::find_unfinished(hive)? {
+        Some(Leftover { undo, state: State::Partly }) => Err(unfinished(hive, &undo)),
+        _ => Ok(None),
+    }
+}
+
+/// The refusal to work on a file that an interrupted write left.
+pub(super) fn unfinished(hive: &Path, undo: &Path) -> Error {
+    let (hive, undo) = (hive.display(), undo.display());
+    Error::refused("unfinished-write", format!("an interrupted write left {hive} partly written; {undo} restores it"))
+        .advise(format!("hivewright undo {undo}"))
 }
 
 fn apply(editor: &mut Editor, change: &Change, wanted: Wanted) -> Result<bool> {

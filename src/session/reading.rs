@@ -4,12 +4,14 @@ use std::path::Path;
 
 use super::logs::{LogChoice, LogFiles};
 use super::target::{self, Target};
+use super::undo::{self, Leftover};
 use crate::error::{Error, Result};
 use crate::hive::check::{self, Report};
 use crate::hive::recover::{self, LogReport, Recovered, Recovery};
 use crate::hive::witness::{self, Testimony};
 use crate::hive::{Hive, HiveBytes, Opened, open};
 use crate::storage::Mapped;
+use crate::storage::folder::kind_of;
 use crate::windows::{self, Era, RuleReport, rule};
 
 /// A hive that is read.
@@ -73,6 +75,17 @@ impl Reading {
         let target = target::find(path)?;
         let map = Mapped::open(&target.hive)?;
         Ok(Reading { target, map, logs })
+    }
+
+    /// The undo file of a write to the hive that did not end, if it left the hive partly written: whatever is read
+    /// then is neither the old state nor the new one.
+    pub fn unfinished(&self) -> Option<std::path::PathBuf> {
+        // One look for the first of its names: listing a folder can cost more than all of the reading.
+        kind_of(&undo::beside(&self.target.hive)).ok()?;
+        match undo::find_unfinished(&self.target.hive) {
+            Ok(Some(Leftover { undo, state: undo::State::Partly })) => Some(undo),
+            _ => None,
+        }
     }
 
     /// Which hive.

@@ -18,7 +18,7 @@ fn text(report: &RuleReport, state: HiveState, style: Style) -> String {
     out
 }
 
-/// What a replay of one old log of two pages reports.
+/// What a replay of one old log of three pages reports.
 fn recovery() -> Recovery {
     let dirty = DIRTY.iter().find(|dirty| dirty.name == "old-one-log").unwrap();
     let pair = (dirty.make)();
@@ -108,7 +108,7 @@ Windows XP (PolicyAgent runs in lsass.exe, and IPSec is a driver), Service Pack
     Services\IPSec: not set (Windows takes 0)
     key last written 2019-04-17T18:40:00Z
 
-Hive: dirty, read with entry 6 of SYSTEM.LOG applied: 2 pages, 1024 bytes
+Hive: dirty, read with entry 6 of SYSTEM.LOG applied: 3 pages, 1536 bytes
       its primary file alone says the same
 Watch out:
   Select

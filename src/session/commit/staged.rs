@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{Access, Host, Storage};
 
+use super::Proof;
 use super::overlaid::Overlaid;
 
 /// A new file; removed when dropped before it took its place.
@@ -30,6 +31,20 @@ impl<'h, H: Host> Staged<'h, H> {
             Some(path) => same_bytes(self.host, path, bytes),
             None => Ok(()),
         }
+    }
+
+    /// [`Staged::fill`], while the proof runs beside it: both have to succeed.
+    pub(super) fn fill_and_prove(&self, bytes: &Overlaid<'_>, proof: Proof<'_>) -> Result<()> {
+        std::thread::scope(|scope| {
+            let proving = std::thread::Builder::new().spawn_scoped(scope, proof);
+            let filled = self.fill(bytes);
+            let proven = match proving {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // No thread to be had: one after the other.
+                Err(_) => proof(),
+            };
+            proven.and(filled)
+        })
     }
 
     /// Takes the place of the file at `to`. In one step: `to` is the old file or the new one at any moment.
