@@ -8,7 +8,7 @@ use crate::storage::Storage;
 use super::change::Change;
 
 /// How much is read or written at once.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 1 << 17;
 
 /// Bytes with runs over them, cut to a length. Nothing is copied until it is asked for.
 #[derive(Debug)]

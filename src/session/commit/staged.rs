@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-use crate::storage::{Access, Host, Storage};
+use crate::storage::{Access, Host, HostFile, Storage};
 
 use super::Proof;
 use super::overlaid::Overlaid;
@@ -54,6 +54,17 @@ impl<'h, H: Host> Staged<'h, H> {
             self.path = None;
         }
         Ok(())
+    }
+
+    /// Whether the name `at` leads to this very file, with `len` bytes. Where the host cannot tell files apart, the
+    /// length has to do.
+    pub(super) fn is_at(&self, at: &Path, len: u64) -> Result<()> {
+        let there = self.host.open(at, Access::Read)?;
+        if there.about()?.id == self.file.about()?.id && there.len()? == len {
+            return Ok(());
+        }
+        let what = format!("{} is not the file that was put there", at.display());
+        Err(Error::new(Kind::Io, "read-back", what))
     }
 
     /// Takes the name `to` if it is free. `false`: it is not.
