@@ -57,10 +57,10 @@
 //!    name still leads to it. The lock is held to the end. Undo files beside it are looked at: see *The next run*.
 //! 2. A new file under a name of its own takes over owner, mode, flags and extended attributes. What it does not take
 //!    over makes the commit change to writing in place.
-//! 3. The new bytes are written, flushed and read back through another opening. The proof of the edit runs meanwhile;
-//!    without it there is no next step.
+//! 3. The new bytes are written, flushed and read back through another opening. Meanwhile the original is compared,
+//!    all of it, with what the edit started from, and the proof of the edit runs; without both there is no next step.
 //! 4. Where an undo file was asked for, it is made durable (as below).
-//! 5. The original is compared, all of it, with what the edit started from, and whether its name still leads to it.
+//! 5. The original's name still leads to it, and its time of modification is what it was when the lock was taken.
 //! 6. The new file is renamed over the original.
 //! 7. The folder is flushed.
 //! 8. The name is opened: it leads to the file that was read back. Should it not, the old bytes are put back in the
@@ -119,8 +119,8 @@
 //!   whole is written once more, over the same bytes, before it is called whole.
 //! - A rename replaces the old name with the new one in one step. A flushed folder keeps its names. A folder whose
 //!   flush failed may be flushed again.
-//! - Locks are advisory: they keep out programs that ask. Against others, there is the comparison of step 5;
-//!   between it and the rename there is a moment that nothing on this side can guard.
+//! - Locks are advisory: they keep out programs that ask. Against others, there are the comparison of step 3 and
+//!   the look of step 5; between that and the rename there is a moment that nothing on this side can guard.
 //!
 //! `tests/it/commit_faults.rs` plays all of this on a file system that loses, tears and garbles what was not flushed,
 //! cutting the power before every single operation, also while it recovers, and making every operation fail.
