@@ -22,10 +22,14 @@ fn run(target: &std::path::Path, wanted: Wanted, args: &EditArgs) -> anyhow::Res
     let request = request(wanted, args)?;
     let prepared = prepare(target, &request)?;
     let ending = finish(&prepared, args)?;
-    if args.json {
-        super::print_json(&report::document(&prepared, wanted, &ending))?;
+    let told = if args.json {
+        super::json(&report::document(&prepared, wanted, &ending))?
     } else {
-        super::print(report::text(&prepared, wanted, &ending).as_bytes())?;
+        report::text(&prepared, wanted, &ending).into_bytes()
+    };
+    match ending {
+        Ending::Written(_) => super::tell(&told),
+        Ending::DryRun | Ending::AlreadySo => super::print(&told)?,
     }
     Ok(Outcome::Yes)
 }

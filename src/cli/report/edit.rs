@@ -92,11 +92,16 @@ fn write_patches(out: &mut String, patches: &PatchSet) -> std::fmt::Result {
 /// The same as a document.
 pub(crate) fn document(prepared: &Prepared, wanted: Wanted, ending: &Ending) -> Value {
     let patches = &prepared.edited.patches;
-    let (state, committed) = match ending {
-        _ if prepared.is_already_so() => ("already-so", None),
-        Ending::DryRun => ("dry-run", None),
-        Ending::AlreadySo => ("already-so", None),
-        Ending::Written(committed) => ("written", Some(committed)),
+    let state = match ending {
+        _ if prepared.is_already_so() => "already-so",
+        Ending::DryRun => "dry-run",
+        Ending::AlreadySo => "already-so",
+        Ending::Written(_) => "written",
+    };
+    // A copy is written with --output even where nothing changes.
+    let committed = match ending {
+        Ending::Written(committed) => Some(committed),
+        Ending::DryRun | Ending::AlreadySo => None,
     };
     json!({
         "hive": prepared.target.hive.display().to_string(),
