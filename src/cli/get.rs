@@ -12,6 +12,7 @@ use super::report::{self, HiveState, Style};
 #[derive(Serialize)]
 struct Document<'a> {
     hive: String,
+    dirty: bool,
     state: &'static str,
     sequence_numbers: Option<[u32; 2]>,
     confirmed: bool,
@@ -55,6 +56,7 @@ fn document(hive: String, answer: &Answer) -> Document<'_> {
     };
     Document {
         hive,
+        dirty: !matches!(answer.state, State::Clean),
         state,
         sequence_numbers: answer.sequences,
         confirmed: answer.unconfirmed.is_none(),
