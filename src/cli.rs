@@ -25,6 +25,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Set(args) => set::run_set(&args),
         Command::Unset(args) => set::run_unset(&args),
         Command::Check(args) => check::run(&args),
+        Command::Recover(args) => set::run_recover(&args),
         Command::Undo(args) => undo::run(&args),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
@@ -72,6 +73,14 @@ fn json(document: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(document)?;
     text.push(b'\n');
     Ok(text)
+}
+
+/// Warns of a write that did not end.
+fn warn_if_unfinished(reading: &hivewright::session::Reading) {
+    if let Some(undo) = reading.unfinished() {
+        let (hive, undo) = (reading.target().hive.display(), undo.display());
+        warn(&format!("an interrupted write left {hive} partly written: see `hivewright undo {undo}`"));
+    }
 }
 
 /// Writes a warning to standard error.

@@ -5,8 +5,10 @@
 
 pub mod commit;
 pub mod edit;
+pub mod logs;
 pub mod reading;
 pub mod target;
 pub mod undo;
 
-pub use reading::{Answer, Reading};
+pub use logs::LogChoice;
+pub use reading::{Answer, Logs, Reading, State};

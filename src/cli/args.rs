@@ -34,8 +34,10 @@ pub(crate) enum Command {
     Set(SetArgs),
     /// Remove the rule, so that Windows takes its default
     Unset(UnsetArgs),
-    /// Look for damage in the structure of a hive
+    /// Look for damage in the structure of a hive and in its transaction logs
     Check(CheckArgs),
+    /// Apply the transaction logs of a dirty hive, and change nothing else
+    Recover(RecoverArgs),
     /// Put back what an undo file has kept
     Undo(UndoArgs),
     /// Print a completion script for a shell
@@ -48,9 +50,10 @@ impl Command {
     pub(crate) fn wants_json(&self) -> bool {
         match self {
             Command::Get(args) => args.json,
-            Command::Set(args) => args.edit.json,
-            Command::Unset(args) => args.edit.json,
+            Command::Set(args) => args.edit.write.json,
+            Command::Unset(args) => args.edit.write.json,
             Command::Check(args) => args.json,
+            Command::Recover(args) => args.write.json,
             Command::Undo(args) => args.json,
             Command::Completions(_) | Command::Man(_) => false,
         }
@@ -73,6 +76,9 @@ pub(crate) struct GetArgs {
     /// Print everything that is known as JSON
     #[arg(long, conflicts_with = "value")]
     pub(crate) json: bool,
+    /// A transaction log of the hive, instead of those beside it; may be repeated
+    #[arg(long = "log", value_name = "FILE")]
+    pub(crate) logs: Vec<PathBuf>,
     /// Print only the number that counts at next boot, nothing if not set
     #[arg(long)]
     pub(crate) value: bool,
@@ -118,13 +124,14 @@ pub(crate) struct UnsetArgs {
     pub(crate) edit: EditArgs,
 }
 
+/// How a change is written.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("where").args(["dry_run", "output"]))]
-pub(crate) struct EditArgs {
+pub(crate) struct WriteArgs {
     /// Print every patch and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Write the edited hive to a new file and leave the original alone
+    /// Write the changed hive to a new file and leave the original alone
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Keep the replaced bytes in this file, for `hivewright undo`
@@ -133,6 +140,25 @@ pub(crate) struct EditArgs {
     /// Overwrite bytes in place, under an undo file, instead of replacing the file
     #[arg(long, conflicts_with = "where")]
     pub(crate) in_place: bool,
+    /// Leave last-written times as they are, for reproducible images
+    #[arg(long)]
+    pub(crate) keep_timestamps: bool,
+    /// Change the hive despite damage that the change does not touch
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// A transaction log of the hive, instead of those beside it; may be repeated
+    #[arg(long = "log", value_name = "FILE")]
+    pub(crate) logs: Vec<PathBuf>,
+    /// Empty the transaction logs once the hive is written; each gets an undo file
+    #[arg(long, conflicts_with = "where")]
+    pub(crate) truncate_logs: bool,
+    /// Print what was done as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct EditArgs {
     /// Control sets to edit: current, default, all or a number [default: the one of the next boot, and the current one
     /// where that differs]
     #[arg(long, value_name = "SET")]
@@ -140,15 +166,11 @@ pub(crate) struct EditArgs {
     /// Which Windows this is, instead of what the evidence says
     #[arg(long, value_name = "WINDOWS")]
     pub(crate) windows: Option<Windows>,
-    /// Leave last-written times as they are, for reproducible images
+    /// Take a dirty hive as it stands and lose what stands in its logs, if they cannot be applied
     #[arg(long)]
-    pub(crate) keep_timestamps: bool,
-    /// Edit despite damage that the edit does not touch
-    #[arg(long)]
-    pub(crate) force: bool,
-    /// Print what was done as JSON
-    #[arg(long)]
-    pub(crate) json: bool,
+    pub(crate) as_it_stands: bool,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -165,15 +187,38 @@ pub(crate) enum Windows {
 Examples:
   hivewright check SYSTEM
   hivewright check --json NTUSER.DAT | jq '.findings[].code'
+  hivewright check --logs SYSTEM
 
-Exit status 1 means that there are findings.")]
+Exit status 1 means that there are findings. Logs that cannot be applied are
+findings where the hive is dirty and needs them.")]
 pub(crate) struct CheckArgs {
     /// A hive of any kind, or a folder that holds a Windows installation
     #[arg(value_name = "TARGET")]
     pub(crate) target: PathBuf,
+    /// List the entries of the transaction logs, of a clean hive too
+    #[arg(long = "logs")]
+    pub(crate) list_logs: bool,
+    /// A transaction log of the hive, instead of those beside it; may be repeated
+    #[arg(long = "log", value_name = "FILE")]
+    pub(crate) logs: Vec<PathBuf>,
     /// Print all findings as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hivewright recover SYSTEM --output SYSTEM.recovered
+  hivewright recover SYSTEM --log evidence/SYSTEM.LOG1 --dry-run
+
+The logs stay as they are. Recovering a clean hive changes nothing and says so.")]
+pub(crate) struct RecoverArgs {
+    /// A hive of any kind, or a folder that holds a Windows installation
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) write: WriteArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -3,12 +3,12 @@
 use std::fmt::Write;
 
 use hivewright::hive::check::{Code, Report, Severity};
-use hivewright::session::Reading;
+use hivewright::session::{Logs, Reading};
 use serde::Serialize;
 
 use super::args::CheckArgs;
 use super::exit::Outcome;
-use super::report::Style;
+use super::report::{Style, recovery};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -16,16 +16,24 @@ struct Document<'a> {
     sound: bool,
     #[serde(flatten)]
     report: &'a Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    logs: Option<&'a Logs>,
 }
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
-    let reading = Reading::of(&args.target)?;
+    let reading = Reading::of(&args.target, super::set::logs(&args.logs))?;
+    super::warn_if_unfinished(&reading);
     let report = reading.check();
+    let logs = reading.logs(args.list_logs)?;
     let name = reading.target().hive.display().to_string();
     if args.json {
-        super::print_json(&Document { hive: name, sound: report.is_sound(), report: &report })?;
+        super::print_json(&Document { hive: name, sound: report.is_sound(), report: &report, logs: logs.as_ref() })?;
     } else {
-        super::print(text(&name, &report, Style::of_stdout()).as_bytes())?;
+        let mut out = text(&name, &report, Style::of_stdout());
+        if let Some(logs) = &logs {
+            recovery::logs(&mut out, logs, args.list_logs)?;
+        }
+        super::print(out.as_bytes())?;
     }
     Ok(if report.worst().is_none() { Outcome::Yes } else { Outcome::No })
 }

@@ -1,6 +1,7 @@
 //! `hivewright get`.
 
-use hivewright::session::{Answer, Reading};
+use hivewright::hive::recover::Recovery;
+use hivewright::session::{Answer, Reading, State};
 use hivewright::windows::{Era, RuleReport};
 use serde::Serialize;
 
@@ -11,43 +12,72 @@ use super::report::{self, HiveState, Style};
 #[derive(Serialize)]
 struct Document<'a> {
     hive: String,
-    dirty: bool,
-    sequence_numbers: (u32, u32),
+    state: &'static str,
+    sequence_numbers: Option<[u32; 2]>,
     confirmed: bool,
     #[serde(flatten)]
     rule: &'a RuleReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery: Option<&'a Recovery>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    primary_alone: Option<&'a RuleReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_recovered: Option<&'a str>,
 }
 
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
-    let reading = Reading::of(&args.target)?;
+    let reading = Reading::of(&args.target, super::set::logs(&args.logs))?;
+    super::warn_if_unfinished(&reading);
     let answer = reading.rule(args.windows.map(Era::from))?;
     let hive = reading.target().hive.display().to_string();
     warn(&hive, &answer);
-    let set = answer.report.at_next_boot.number.is_some();
     if args.json {
-        super::print_json(&Document {
-            hive,
-            dirty: answer.dirty,
-            sequence_numbers: answer.sequences,
-            confirmed: answer.unconfirmed.is_none(),
-            rule: &answer.report,
-        })?;
+        super::print_json(&document(hive, &answer))?;
     } else if args.value {
         let mut text = String::new();
         report::value(&answer.report, &mut text)?;
         super::print(text.as_bytes())?;
     } else {
-        let state = if answer.dirty { HiveState::DirtyAlone } else { HiveState::Clean };
         let mut text = String::new();
-        report::get(&answer.report, state, &mut text, Style::of_stdout())?;
+        report::get(&answer.report, state(&answer), &mut text, Style::of_stdout())?;
         super::print(text.as_bytes())?;
     }
-    Ok(if set { Outcome::Yes } else { Outcome::No })
+    Ok(if answer.report.at_next_boot.number.is_some() { Outcome::Yes } else { Outcome::No })
+}
+
+fn document(hive: String, answer: &Answer) -> Document<'_> {
+    let (state, recovery, primary_alone, not_recovered) = match &answer.state {
+        State::Clean => ("clean", None, None, None),
+        State::Recovered { recovery, primary_alone } => {
+            ("recovered", Some(&**recovery), primary_alone.as_deref(), None)
+        }
+        State::Alone { why, recovery } => ("primary-alone", Some(&**recovery), None, Some(why.what())),
+    };
+    Document {
+        hive,
+        state,
+        sequence_numbers: answer.sequences,
+        confirmed: answer.unconfirmed.is_none(),
+        rule: &answer.report,
+        recovery,
+        primary_alone,
+        not_recovered,
+    }
+}
+
+fn state(answer: &Answer) -> HiveState<'_> {
+    match &answer.state {
+        State::Clean => HiveState::Clean,
+        State::Recovered { recovery, primary_alone } => {
+            HiveState::Recovered { recovery, primary_alone: primary_alone.as_deref() }
+        }
+        State::Alone { .. } => HiveState::DirtyAlone,
+    }
 }
 
 fn warn(hive: &str, answer: &Answer) {
-    if answer.dirty {
-        super::warn(&format!("{hive} is dirty: the answer is of the primary file alone, without its logs"));
+    if let State::Alone { why, .. } = &answer.state {
+        super::warn(&format!("the answer is of the primary file of {hive} alone: it is dirty, and {}", why.what()));
     }
     if let Some(why) = &answer.unconfirmed {
         super::warn(&format!("the second parser could not confirm the answer: {why}"));

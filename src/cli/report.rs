@@ -1,6 +1,7 @@
 //! The text of `get`: the answer first, then what it rests on, then what to watch out for.
 
 pub(crate) mod edit;
+pub(crate) mod recovery;
 mod style;
 mod wrap;
 
@@ -8,6 +9,7 @@ use std::fmt::{self, Write};
 
 pub(crate) use style::Style;
 
+use hivewright::hive::recover::Recovery;
 use hivewright::windows::report::ControlSetReport;
 use hivewright::windows::rule::{Presence, RuleValue, ServiceReport, State, Verdict};
 use hivewright::windows::{Detection, RuleReport};
@@ -15,12 +17,17 @@ use style::Colour;
 use wrap::{plain, wrapped};
 
 /// What was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum HiveState {
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum HiveState<'a> {
     /// Every finished write is in the hive.
     Clean,
     /// The hive is dirty, and what its transaction logs hold was applied for reading.
-    Recovered,
+    Recovered {
+        /// What was applied.
+        recovery: &'a Recovery,
+        /// The answer without it.
+        primary_alone: Option<&'a RuleReport>,
+    },
     /// The hive is dirty, and its primary file alone was read.
     DirtyAlone,
 }
@@ -29,7 +36,7 @@ pub(crate) enum HiveState {
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn get(report: &RuleReport, hive: HiveState, out: &mut dyn Write, style: Style) -> fmt::Result {
+pub(crate) fn get(report: &RuleReport, hive: HiveState<'_>, out: &mut dyn Write, style: Style) -> fmt::Result {
     headline(&report.at_next_boot, "at next boot", out, style)?;
     let (next, captured) = (&report.at_next_boot, &report.at_capture);
     if (next.state, next.number, next.effective) != (captured.state, captured.number, captured.effective) {
@@ -41,7 +48,7 @@ pub(crate) fn get(report: &RuleReport, hive: HiveState, out: &mut dyn Write, sty
         control_set(set, report, out, style)?;
     }
     writeln!(out)?;
-    hive_line(hive, out, style)?;
+    hive_line(report, hive, out, style)?;
     watch_out(report, out, style)
 }
 
@@ -134,10 +141,24 @@ fn data(value: &RuleValue) -> String {
     }
 }
 
-fn hive_line(hive: HiveState, out: &mut dyn Write, style: Style) -> fmt::Result {
+fn hive_line(report: &RuleReport, hive: HiveState<'_>, out: &mut dyn Write, style: Style) -> fmt::Result {
     match hive {
         HiveState::Clean => writeln!(out, "Hive: clean"),
-        HiveState::Recovered => writeln!(out, "Hive: dirty, read with its transaction logs applied"),
+        HiveState::Recovered { recovery, primary_alone } => {
+            writeln!(out, "{}", wrapped(&format!("Hive: dirty, read with {}", recovery::applied(recovery)), 0))?;
+            let key = |verdict: &Verdict| (verdict.state, verdict.number);
+            match primary_alone {
+                None => writeln!(out, "      its primary file alone cannot be read"),
+                Some(alone) if key(&alone.at_next_boot) == key(&report.at_next_boot) => {
+                    writeln!(out, "      its primary file alone says the same")
+                }
+                Some(alone) => {
+                    let says = alone.at_next_boot.number.map_or("not set".to_owned(), |n| n.to_string());
+                    let text = format!("its primary file alone says: {says} at next boot");
+                    writeln!(out, "      {}", style.paint(Colour::Warn, &text))
+                }
+            }
+        }
         HiveState::DirtyAlone => {
             let text = "dirty, and read without its transaction logs: newer data may be missing";
             writeln!(out, "Hive: {}", style.paint(Colour::Warn, text))

@@ -1,53 +1,88 @@
-//! `hivewright set` and `hivewright unset`.
+//! `hivewright set`, `unset` and `recover`: the verbs that write.
+
+use std::path::Path;
 
 use hivewright::hive::EditOptions;
 use hivewright::regf::timestamp::FileTime;
+use hivewright::session::LogChoice;
 use hivewright::session::commit::{InPlace, Options};
-use hivewright::session::edit::{Prepared, Request, Wanted, prepare};
+use hivewright::session::edit::{Origin, Prepared, Request, Wanted, prepare};
+use hivewright::session::undo;
 use hivewright::windows::{Era, Selection};
 
-use super::args::{EditArgs, SetArgs, UnsetArgs, Windows};
+use super::args::{RecoverArgs, SetArgs, UnsetArgs, Windows, WriteArgs};
 use super::exit::Outcome;
 use super::report::edit::{self as report, Ending};
 
 pub(crate) fn run_set(args: &SetArgs) -> anyhow::Result<Outcome> {
-    run(&args.target, Wanted::Set(args.value), &args.edit)
+    let wanted = Wanted::Set(args.value);
+    run(&args.target, &request(Some(wanted), Some(&args.edit), &args.edit.write)?, &args.edit.write)
 }
 
 pub(crate) fn run_unset(args: &UnsetArgs) -> anyhow::Result<Outcome> {
-    run(&args.target, Wanted::Unset, &args.edit)
+    run(&args.target, &request(Some(Wanted::Unset), Some(&args.edit), &args.edit.write)?, &args.edit.write)
 }
 
-fn run(target: &std::path::Path, wanted: Wanted, args: &EditArgs) -> anyhow::Result<Outcome> {
-    let request = request(wanted, args)?;
-    let prepared = prepare(target, &request)?;
+pub(crate) fn run_recover(args: &RecoverArgs) -> anyhow::Result<Outcome> {
+    run(&args.target, &request(None, None, &args.write)?, &args.write)
+}
+
+fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Outcome> {
+    let prepared = prepare(target, request)?;
+    if let Origin::AsItStood(why) = &prepared.origin {
+        super::warn(&format!(
+            "{} is dirty and taken as it stands ({}): what its logs hold is lost for good once it is written",
+            prepared.target.hive.display(),
+            why.what()
+        ));
+    }
+    if let Some(undo::Recovered::RolledBack) = prepared.settled {
+        super::warn(&format!("an interrupted write to {} was taken back first", prepared.target.hive.display()));
+    }
     let ending = finish(&prepared, args)?;
     let told = if args.json {
-        super::json(&report::document(&prepared, wanted, &ending))?
+        super::json(&report::document(&prepared, request.wanted, &ending))?
     } else {
-        report::text(&prepared, wanted, &ending).into_bytes()
+        report::text(&prepared, request.wanted, &ending).into_bytes()
     };
     match ending {
-        Ending::Written(_) => super::tell(&told),
+        Ending::Written { .. } => super::tell(&told),
         Ending::DryRun | Ending::AlreadySo => super::print(&told)?,
     }
     Ok(Outcome::Yes)
 }
 
-fn request(wanted: Wanted, args: &EditArgs) -> anyhow::Result<Request> {
-    let selection = args.control_set.as_deref().map_or(Ok(Selection::Standard), str::parse)?;
-    let timestamp = (!args.keep_timestamps).then(FileTime::now);
-    let options = EditOptions { timestamp, ..EditOptions::default() };
-    Ok(Request { wanted, selection, era: args.windows.map(Era::from), force: args.force, options })
+fn request(wanted: Option<Wanted>, edit: Option<&super::args::EditArgs>, write: &WriteArgs) -> anyhow::Result<Request> {
+    let selection = edit.and_then(|edit| edit.control_set.as_deref()).map_or(Ok(Selection::Standard), str::parse)?;
+    let timestamp = (!write.keep_timestamps).then(FileTime::now);
+    Ok(Request {
+        wanted,
+        selection,
+        era: edit.and_then(|edit| edit.windows).map(Era::from),
+        force: write.force,
+        logs: logs(&write.logs),
+        as_it_stands: edit.is_some_and(|edit| edit.as_it_stands),
+        settle: !write.dry_run && write.output.is_none(),
+        options: EditOptions { timestamp, ..EditOptions::default() },
+    })
 }
 
-fn finish(prepared: &Prepared, args: &EditArgs) -> anyhow::Result<Ending> {
+/// Logs that were named, or those beside the hive.
+pub(crate) fn logs(named: &[std::path::PathBuf]) -> LogChoice {
+    if named.is_empty() { LogChoice::Beside } else { LogChoice::Files(named.to_vec()) }
+}
+
+fn finish(prepared: &Prepared, args: &WriteArgs) -> anyhow::Result<Ending> {
     if args.dry_run {
         prepared.prove()?;
         return Ok(Ending::DryRun);
     }
+    let emptied = |committed| -> anyhow::Result<Ending> {
+        let logs = if args.truncate_logs { prepared.empty_logs()? } else { Vec::new() };
+        Ok(Ending::Written { committed, logs })
+    };
     if prepared.is_already_so() && args.output.is_none() {
-        return Ok(Ending::AlreadySo);
+        return if args.truncate_logs { emptied(None) } else { Ok(Ending::AlreadySo) };
     }
     let options = Options {
         output: args.output.clone(),
@@ -55,7 +90,7 @@ fn finish(prepared: &Prepared, args: &EditArgs) -> anyhow::Result<Ending> {
         keep_times: args.keep_timestamps,
         in_place: if args.in_place { InPlace::Always } else { InPlace::Auto },
     };
-    Ok(Ending::Written(prepared.commit(&options)?))
+    emptied(Some(prepared.commit(&options)?))
 }
 
 impl From<Windows> for Era {

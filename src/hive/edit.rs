@@ -73,6 +73,22 @@ impl Hive<Vec<u8>> {
     }
 }
 
+impl PatchSet {
+    /// `self` and then `next`, as one change: from the bytes before `self` to `image`, the bytes after `next`.
+    pub fn then(&self, next: &PatchSet, image: &[u8]) -> PatchSet {
+        let mut journal = Journal::after(self);
+        if next.new_len > next.old_len {
+            journal.note_growth(next.old_len);
+        }
+        for patch in &next.patches {
+            let mut old = patch.old.clone();
+            old.resize(patch.new.len(), 0);
+            journal.note(patch.offset, &old, &patch.new, patch.step, &patch.what);
+        }
+        PatchSet { old_len: self.old_len, new_len: next.new_len, patches: journal.into_patches(image) }
+    }
+}
+
 impl Editor {
     /// The hive as it stands in the middle of the edit.
     pub fn hive(&self) -> Result<Hive<&[u8]>> {

@@ -84,6 +84,23 @@ pub fn recover_headless<'l, B: HiveBytes>(
     recover(bytes, head, logs)
 }
 
+/// What stands in the logs of a clean hive, which needs none of them.
+pub fn list(logs: &[Log<'_>]) -> Vec<LogReport> {
+    let describe = |log: &Log<'_>| {
+        let mut report = LogReport::new(log);
+        let why = match parse_head(log.bytes) {
+            Ok((format, base)) => {
+                report.head(format, &base);
+                Flaw::HiveClean
+            }
+            Err(flaw) => flaw,
+        };
+        report.leave(log, why);
+        report
+    };
+    logs.iter().map(describe).collect()
+}
+
 /// The highest sequence number that stands in any log, be it of a base block, of an entry that counts or of a stale
 /// one; later is decided by signed difference, since the numbers wrap. Whoever writes a hive and leaves its logs in
 /// place chooses a number above this.

@@ -36,6 +36,8 @@ pub enum Flaw {
     LogForeign,
     /// Another log was used and this one is not needed with it.
     LogNotUsed,
+    /// The hive is clean and needs no log.
+    HiveClean,
     /// Hash-1, over references and pages, is wrong.
     EntryHash1,
     /// Hash-2, over the header, is wrong.
@@ -70,6 +72,7 @@ impl Flaw {
             Flaw::LogSequence => "log-sequence",
             Flaw::LogForeign => "log-foreign",
             Flaw::LogNotUsed => "log-not-used",
+            Flaw::HiveClean => "hive-clean",
             Flaw::EntryHash1 => "entry-hash-1",
             Flaw::EntryHash2 => "entry-hash-2",
             Flaw::EntrySize => "entry-size",
@@ -93,6 +96,7 @@ impl Flaw {
             Flaw::LogSequence | Flaw::DirtSequence => "writing the log was begun and not finished",
             Flaw::LogForeign => "the log belongs to another hive",
             Flaw::LogNotUsed => "another log is used, and this one is not needed with it",
+            Flaw::HiveClean => "the hive is clean and needs no log",
             Flaw::EntryHash1 => "the hash of the entry's pages is wrong",
             Flaw::EntryHash2 => "the hash of the entry's header is wrong",
             Flaw::EntrySize => "the entry's size cannot be",

@@ -11,17 +11,17 @@ mod staged;
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::hive::PatchSet;
 use crate::storage::{About, Access, Host, HostFile, RealHost};
 
-use super::undo::{Journal, Mark, Record, settle};
+use super::undo::{Journal, Mark, Record, refuse_taken, settle};
 
 pub(super) use change::{Change, changed_since};
 pub(super) use in_place::{restore, unfinished};
 pub(super) use locked::Locked;
 pub(super) use overlaid::Overlaid;
-pub(super) use replace::{Tried, replace};
+pub(super) use replace::{New, Tried, replace};
 pub(super) use staged::{Staged, folder_of, same_bytes};
 
 /// When to write over the bytes of the file instead of putting a new file in its place.
@@ -78,6 +78,24 @@ pub struct Committed {
     pub notes: Vec<String>,
 }
 
+/// What is asked of the bytes to be written, while they are: a new file takes the place of the old one, and bytes
+/// change in place, only after it has passed.
+pub type Proof<'a> = &'a (dyn Fn() -> Result<()> + Sync);
+
+/// A change to be committed.
+#[derive(Clone, Copy)]
+pub struct Edit<'a> {
+    /// From the file as it is to the file as it shall be.
+    pub patches: &'a PatchSet,
+    /// The whole file as it shall be.
+    pub image: &'a [u8],
+    /// Where a recovery goes before: its patches alone and those that follow it. In place they are written one after
+    /// the other, so that every prefix of each is what it is for a hive that is only recovered, or only edited.
+    pub phases: Option<(&'a PatchSet, &'a PatchSet)>,
+    /// What has to pass.
+    pub proof: Proof<'a>,
+}
+
 /// Brings `patches` to the file `target`; `image` is the whole file as it shall be.
 ///
 /// # Errors
@@ -86,6 +104,14 @@ pub struct Committed {
 /// [`Kind::Unfinished`]: it may not be, and the message names what restores it.
 pub fn commit(target: &Path, patches: &PatchSet, image: &[u8], options: &Options) -> Result<Committed> {
     commit_on(&RealHost, target, patches, image, options)
+}
+
+/// [`commit`] of a change that has to be proven.
+///
+/// # Errors
+/// As [`commit`], and those of the proof: the original is intact then.
+pub fn commit_edit(target: &Path, edit: &Edit<'_>, options: &Options) -> Result<Committed> {
+    commit_edit_on(&RealHost, target, edit, options)
 }
 
 /// [`commit`] on another file system.
@@ -99,31 +125,39 @@ pub fn commit_on<H: Host>(
     image: &[u8],
     options: &Options,
 ) -> Result<Committed> {
-    run(host, target, patches, image, options).map_err(|e| match e.kind() {
+    commit_edit_on(host, target, &Edit { patches, image, phases: None, proof: &|| Ok(()) }, options)
+}
+
+/// [`commit_edit`] on another file system.
+///
+/// # Errors
+/// As [`commit_edit`].
+pub fn commit_edit_on<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> Result<Committed> {
+    run(host, target, edit, options).map_err(|e| match e.kind() {
         Kind::Io => e.adding("the original is intact"),
         _ => e,
     })
 }
 
 /// A commit whose errors of [`Kind::Io`] have yet to say that nothing was changed, or nothing that lasted.
-fn run<H: Host>(host: &H, target: &Path, patches: &PatchSet, image: &[u8], options: &Options) -> Result<Committed> {
-    let change = Change::new(patches, image)?;
-    let (before, after) = (Overlaid::before(&change, image), Overlaid::plain(image));
+fn run<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> Result<Committed> {
+    let change = Change::new(edit.patches, edit.image)?;
+    let (before, after) = (Overlaid::before(&change, edit.image), Overlaid::plain(edit.image));
     if let Some(output) = &options.output {
-        let path = output::write(host, target, output, &before, &after, options.keep_times)?;
-        return Ok(done(How::Output, path));
+        let new = New { bytes: &after, keep_times: options.keep_times, proof: edit.proof };
+        return Ok(done(How::Output, output::write(host, target, output, &before, &new)?));
     }
     let locked = Locked::take(host, target)?;
     settle(&locked)?;
-    locked.expect(&before)?;
     if change.is_empty() {
+        locked.expect(&before)?;
         return Ok(done(How::Unchanged, locked.path));
     }
     let why = match options.in_place {
         InPlace::Always => Some("asked for".to_owned()),
         InPlace::Auto => why_in_place(&locked.about),
     };
-    let job = Job { locked: &locked, change: &change, before, after, options };
+    let job = Job { locked: &locked, change: &change, before, after, edit, options };
     let why = match why {
         Some(why) => why,
         None => match job.replace()? {
@@ -152,14 +186,15 @@ struct Job<'a, H: Host> {
     change: &'a Change,
     before: Overlaid<'a>,
     after: Overlaid<'a>,
+    edit: &'a Edit<'a>,
     options: &'a Options,
 }
 
 impl<H: Host> Job<'_, H> {
-    fn save_undo(&self) -> Result<Journal<'_, H>> {
+    /// What takes the whole change back.
+    fn record(&self) -> Result<Record> {
         let whole = Some((&self.before, &self.after));
-        let record = Record::new(&self.locked.path, self.change.clone(), &self.locked.file, whole)?;
-        Journal::save(self.locked.host, self.options.undo.as_deref(), record)
+        Record::new(&self.locked.path, self.change.clone(), &self.locked.file, whole)
     }
 
     /// `Err`: what a new file would lose; nothing was changed.
@@ -167,11 +202,12 @@ impl<H: Host> Job<'_, H> {
         let mut journal = None;
         let mut save = || -> Result<()> {
             if self.options.undo.is_some() {
-                journal = Some(self.save_undo()?);
+                journal = Some(Journal::save(self.locked.host, self.options.undo.as_deref(), self.record()?)?);
             }
             Ok(())
         };
-        let tried = replace(self.locked, &self.before, &self.after, self.options.keep_times, &mut save);
+        let new = New { bytes: &self.after, keep_times: self.options.keep_times, proof: self.edit.proof };
+        let tried = replace(self.locked, &self.before, &new, &mut save);
         match tried {
             Ok(Tried::Lost(lost)) => return Ok(Err(lost)),
             Ok(Tried::Done) => {}
@@ -191,15 +227,82 @@ impl<H: Host> Job<'_, H> {
 
     fn write_in_place(&self, why: String) -> Result<Committed> {
         let Locked { host, path, file, times, .. } = self.locked;
-        let mut journal = self.save_undo()?;
-        in_place::write(&journal, file, &|| Ok(Box::new(host.open(path, Access::Read)?)))?;
+        if let Some(wanted) = &self.options.undo {
+            refuse_taken(*host, wanted)?;
+        }
+        (self.edit.proof)()?;
+        self.locked.expect(&self.before)?;
+        let whole = self.record()?;
+        // While bytes change, the undo file stands where the next run looks for it.
+        let mut journals = match self.edit.phases {
+            Some((first, then)) if !first.is_empty() && !then.is_empty() => self.write_phases(first, then)?,
+            _ => {
+                let journal = Journal::save(*host, None, whole.clone())?;
+                in_place::write(&journal, file, &|| Ok(Box::new(host.open(path, Access::Read)?)))?;
+                vec![journal]
+            }
+        };
         let mut committed = Committed { why_in_place: Some(why), ..done(How::InPlace, path.clone()) };
         if self.options.keep_times {
             let kept = file.take_times(times).and_then(|()| crate::storage::Storage::flush(file));
             committed.notes.extend(kept.err().map(|e| format!("the times of the file could not be kept: {e}")));
         }
-        committed.notes.extend(journal.mark_or_note(Mark::Committed));
-        committed.undo = Some(journal.path);
+        for journal in &mut journals {
+            committed.notes.extend(journal.mark_or_note(Mark::Committed));
+        }
+        committed.undo = journals.last().map(|journal| journal.path.clone());
+        if journals.len() > 1 || self.options.undo.is_some() {
+            match self.gather(whole, &journals) {
+                Ok(path) => committed.undo = Some(path),
+                Err(error) => {
+                    let left: Vec<String> = journals.iter().rev().map(|j| j.path.display().to_string()).collect();
+                    let left = left.join(", then ");
+                    committed.notes.push(format!("the undo file could not be put in its place ({error}): use {left}"));
+                }
+            }
+        }
         Ok(committed)
+    }
+
+    /// The recovery and then the edit, each with an undo file of its own.
+    fn write_phases(&self, first: &PatchSet, then: &PatchSet) -> Result<Vec<Journal<'_, H>>> {
+        let Locked { host, path, file, .. } = self.locked;
+        let mut between = self.edit.image.to_vec();
+        then.revert(&mut between)?;
+        let mut journals: Vec<Journal<'_, H>> = Vec::new();
+        for (patches, image) in [(first, &between[..]), (then, self.edit.image)] {
+            let change = Change::new(patches, image)?;
+            let whole = (&Overlaid::before(&change, image), &Overlaid::plain(image));
+            let record = Record::new(path, change.clone(), file, Some(whole))?;
+            let journal = Journal::save(*host, None, record)?;
+            in_place::write(&journal, file, &|| Ok(Box::new(host.open(path, Access::Read)?)))
+                .map_err(|error| after_phase(error, journals.first()))?;
+            journals.push(journal);
+            // From here on the hive is recovered: a next run must not take it for an unfinished write.
+            if let Some(journal) = journals.last_mut() {
+                journal.mark(Mark::Committed)?;
+            }
+        }
+        Ok(journals)
+    }
+
+    /// One undo file for all of it, where the user wants it, in place of those that were needed meanwhile.
+    fn gather(&self, whole: Record, journals: &[Journal<'_, H>]) -> Result<PathBuf> {
+        let mut journal = Journal::save(self.locked.host, self.options.undo.as_deref(), whole)?;
+        journal.mark(Mark::Committed)?;
+        for old in journals {
+            old.remove()?;
+        }
+        Ok(journal.path)
+    }
+}
+
+/// A failure in the second phase: what the first one did stays, and its undo file is named.
+fn after_phase<H: Host>(error: Error, first: Option<&Journal<'_, H>>) -> Error {
+    match first {
+        Some(first) if error.kind() != Kind::Unfinished => error
+            .adding(&format!("the hive is recovered, not edited; {} takes that back", first.path.display()))
+            .becoming(Kind::Unfinished, "recovered-only"),
+        _ => error,
     }
 }

@@ -1,24 +1,25 @@
-//! From what the user wants to a proven set of patches: read, find the places, edit in memory, prove.
+//! From what the user wants to a proven set of patches: read, recover, find the places, edit in memory, prove.
 //!
-//! Nothing is written here. [`Prepared::prove`] runs the full check and the witness on the edited bytes; a commit
-//! renames or writes only after it has passed.
+//! Nothing is written here but by [`Prepared::commit`], and that only after [`Prepared::prove`] has passed: the full
+//! check and the witness on the edited bytes.
+
+mod proof;
+mod source;
 
 use std::path::Path;
 
-use super::commit::{self, Committed, Options};
-use super::target::{self, Target};
-use crate::error::{Error, Kind, Result};
-use crate::hive::check::{self, Finding, Severity};
-use crate::hive::witness::{self, Testimony};
-use crate::hive::{EditOptions, Edited, Editor, Hive, HiveBytes, Opened};
-use crate::regf::CellOffset;
-use crate::regf::base_block::{self, BaseBlock};
-use crate::regf::key_value::ValueType;
-use crate::storage::{FileStorage, Mapped, Storage};
-use crate::windows::{self, Era, Place, Selection, rule};
+pub use source::Origin;
 
-/// The most bytes of a file that is edited: a hive's bins stay below 2 GiB, slack behind them is a fraction of that.
-const MAX_FILE_SIZE: usize = 3 << 30;
+use super::commit::{self, Committed, Options};
+use super::logs::LogChoice;
+use super::target::{self, Target};
+use super::undo::{self, Leftover, State};
+use crate::error::{Error, Result};
+use crate::hive::recover::Recovery;
+use crate::hive::{EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet};
+use crate::regf::CellOffset;
+use crate::regf::key_value::ValueType;
+use crate::windows::{self, Era, Place, Selection, rule};
 
 /// What shall become of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,16 +31,22 @@ pub enum Wanted {
 }
 
 /// What the user asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
-    /// What shall become of the rule.
-    pub wanted: Wanted,
+    /// What shall become of the rule; `None` to recover the hive and no more.
+    pub wanted: Option<Wanted>,
     /// In which control sets.
     pub selection: Selection,
     /// Which Windows it is, whatever the evidence says.
     pub era: Option<Era>,
     /// Edit despite errors of the check that the edit does not touch.
     pub force: bool,
+    /// Where the transaction logs are, should the hive be dirty.
+    pub logs: LogChoice,
+    /// Take a dirty hive as it stands, and give up what its logs hold, if they cannot be applied.
+    pub as_it_stands: bool,
+    /// Whether the file itself will be written: then an interrupted write is settled first.
+    pub settle: bool,
     /// How to edit.
     pub options: EditOptions,
 }
@@ -56,10 +63,11 @@ pub struct Change {
     pub before: Vec<Before>,
     /// Whether anything changes.
     pub changes: bool,
-    /// The names of all other values of the key with their types and data, which stay.
+    /// All other values of the key, which stay.
     others: Vec<OtherValue>,
 }
 
+/// Name, type and data.
 type OtherValue = (String, u32, Vec<u8>);
 
 /// An edit that is ready to be proven and written.
@@ -67,39 +75,49 @@ type OtherValue = (String, u32, Vec<u8>);
 pub struct Prepared {
     /// The hive.
     pub target: Target,
+    /// Clean, recovered, or taken as it stood.
+    pub origin: Origin,
     /// What changes where.
     pub changes: Vec<Change>,
-    /// The edited file and its patches.
+    /// What became of an interrupted write that was found first.
+    pub settled: Option<undo::Recovered>,
+    /// The edited file, and all patches from the file as it is.
     pub edited: Edited,
+    /// The patches of a recovery alone; they come first. Empty for a hive that was clean.
+    recovery: PatchSet,
+    /// The patches of the edit alone.
+    edit: PatchSet,
     request: Request,
 }
 
 /// Reads the hive that `path` stands for and edits it in memory.
 ///
 /// # Errors
-/// Refusals as [`windows::plan`] has them; `dirty` for a hive whose last write did not end; damage on the way.
+/// Refusals as [`windows::plan`] has them; `dirty` for a hive whose logs cannot be applied; damage on the way.
 pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
     let target = target::find(path)?;
-    let hive = match crate::hive::open(read_whole(&target.hive)?)? {
-        Opened::Clean(hive) => hive,
-        Opened::Dirty(_) => return Err(dirty(&target.hive)),
-    };
-    let places = windows::plan(&hive, &request.selection, request.era)?;
-    let mut changes = Vec::with_capacity(places.len());
-    for place in places {
-        changes.push(Change {
-            others: others(&hive, place.key)?,
-            before: rule_values(&hive, place.key)?,
-            place,
-            changes: false,
-        });
+    let settled = settle(&target.hive, request.settle)?;
+    let source = source::open_source(&target.hive, request)?;
+    let mut changes = Vec::new();
+    if request.wanted.is_some() {
+        for place in windows::plan(&source.hive, &request.selection, request.era)? {
+            let (before, others) = values(&source.hive, place.key)?;
+            changes.push(Change { place, before, changes: false, others });
+        }
     }
-    let mut editor = hive.edit(request.options);
-    for change in &mut changes {
-        change.changes = apply(&mut editor, change, request.wanted)?;
+    let options = EditOptions { above_sequence: source.highest_sequence, ..request.options };
+    let mut editor = source.hive.edit(options);
+    if let Some(wanted) = request.wanted {
+        for change in &mut changes {
+            change.changes = apply(&mut editor, change, wanted)?;
+        }
     }
-    let edited = editor.finish()?;
-    Ok(Prepared { target, changes, edited, request: *request })
+    let Edited { bytes, patches: edit } = editor.finish()?;
+    let recovery = source.recovery;
+    let patches = if recovery.is_empty() { edit.clone() } else { recovery.then(&edit, &bytes) };
+    let edited = Edited { bytes, patches };
+    let origin = source.origin;
+    Ok(Prepared { target, origin, changes, settled, edited, recovery, edit, request: request.clone() })
 }
 
 impl Prepared {
@@ -108,107 +126,56 @@ impl Prepared {
         self.edited.patches.is_empty()
     }
 
+    /// What was replayed, if anything was.
+    pub fn recovered(&self) -> Option<&Recovery> {
+        match &self.origin {
+            Origin::Recovered(recovery) => Some(recovery),
+            Origin::Clean | Origin::AsItStood(_) => None,
+        }
+    }
+
     /// Proves the edit and brings it to the disk.
     ///
     /// # Errors
     /// As [`Prepared::prove`] and [`commit::commit`].
     pub fn commit(&self, options: &Options) -> Result<Committed> {
-        self.prove()?;
-        commit::commit(&self.target.hive, &self.edited.patches, &self.edited.bytes, options)
+        let edit = commit::Edit {
+            patches: &self.edited.patches,
+            image: &self.edited.bytes,
+            phases: Some((&self.recovery, &self.edit)),
+            proof: &|| self.prove(),
+        };
+        commit::commit_edit(&self.target.hive, &edit, options)
     }
+}
 
-    /// Proves the edited bytes: the full check finds nothing that was not there, the keys hold what was asked for and
-    /// everything else they held, and an independent parser reads the value.
+impl Prepared {
+    /// Empties the transaction logs, see [`super::logs::empty`]. The hive should be on the disk by then.
     ///
     /// # Errors
-    /// `damaged` names the finding that stands in the way; `proof` and `witness` are faults of the program, found
-    /// before they could do harm.
-    pub fn prove(&self) -> Result<()> {
-        let report = check::check(&self.edited.bytes);
-        if report.worst().is_some_and(|worst| worst >= Severity::Warning) {
-            self.compare_findings(&report)?;
-        }
-        let hive = match crate::hive::open(&self.edited.bytes[..])? {
-            Opened::Clean(hive) => hive,
-            Opened::Dirty(_) => return Err(unproven("the edited hive is dirty")),
-        };
-        for change in &self.changes {
-            let place = &change.place;
-            if others(&hive, place.key)? != change.others {
-                return Err(unproven(&format!("another value of {} changed", place.path)));
-            }
-            let now = rule_values(&hive, place.key)?;
-            let wanted = match self.request.wanted {
-                Wanted::Set(number) => vec![(ValueType::DWORD, number.to_le_bytes().to_vec())],
-                Wanted::Unset => Vec::new(),
-            };
-            if now != wanted {
-                return Err(unproven(&format!("{} does not hold what was asked for", place.path)));
-            }
-            let ours = now.first().map(|(kind, data)| (kind.0, data.as_slice()));
-            match witness::ask_about(&self.edited.bytes, &place.path, rule::NAME, ours) {
-                Testimony::Agrees => {}
-                Testimony::Silent(error) | Testimony::Differs(error) => return Err(error),
-            }
-        }
-        Ok(())
+    /// As there.
+    pub fn empty_logs(&self) -> Result<Vec<Committed>> {
+        super::logs::empty(&self.target.hive, &self.request.logs)
     }
+}
 
-    /// Holds the findings on the edited bytes against those on the original.
-    fn compare_findings(&self, after: &check::Report) -> Result<()> {
-        let original = Mapped::open(&self.target.hive)?;
-        let before = check::check(&original);
-        for (code, count) in after.counts.iter() {
-            if code.severity() >= Severity::Warning && count > before.counts.of(code) {
-                return Err(unproven(&format!("the edit would add {} to the check's findings", code.as_str())));
-            }
-        }
-        let mut errors = before.errors().peekable();
-        let Some(&first) = errors.peek() else { return Ok(()) };
-        if !self.request.force {
-            return Err(damaged(first, "the check finds damage").advise(
-                "see `hivewright check`; --force edits nevertheless where the damage is not touched by the edit",
-            ));
-        }
-        match errors.find(|finding| self.touches(finding)) {
-            Some(touched) => Err(damaged(touched, "the edit would touch damage")
-                .advise("repair the hive first, or take another copy: --force does not go this far")),
-            None => Ok(()),
-        }
+/// Ends a write to `hive` that an earlier run began: takes it back, or sees that it is complete. Without leave to
+/// write, one that left the file partly written is refused.
+fn settle(hive: &Path, may_write: bool) -> Result<Option<undo::Recovered>> {
+    if may_write {
+        return undo::recover_unfinished(hive);
     }
+    match undo::find_unfinished(hive)? {
+        Some(Leftover { undo, state: State::Partly }) => Err(unfinished(hive, &undo)),
+        _ => Ok(None),
+    }
+}
 
-    /// Whether an edit comes near a finding: it changes the same cell, the same key or one on the way to it, or a hive
-    /// bin that cannot be told apart from there on.
-    fn touches(&self, finding: &Finding) -> bool {
-        if finding.offset < u64::from(crate::regf::BASE_BLOCK_SIZE) {
-            return true;
-        }
-        let patches = || self.edited.patches.patches.iter().filter(|p| p.offset >= 4096);
-        if finding.code.as_str().starts_with("bin-") || finding.code.as_str() == "cell-size" {
-            let page = finding.offset & !0xfff;
-            return patches().any(|p| p.offset >= page);
-        }
-        if let Some(key) = &finding.key {
-            let on_the_way = |place: &str| {
-                let key = key.trim_start_matches('\\');
-                place.len() >= key.len()
-                    && place.is_char_boundary(key.len())
-                    && place[..key.len()].eq_ignore_ascii_case(key)
-            };
-            if self.changes.iter().any(|change| on_the_way(&change.place.path)) {
-                return true;
-            }
-        }
-        let Some(cell) = finding.cell else { return true };
-        let size = self.cell_size(cell).unwrap_or(8);
-        patches().any(|p| p.offset < cell.in_file() + size && cell.in_file() < p.offset + p.new.len() as u64)
-    }
-
-    fn cell_size(&self, cell: CellOffset) -> Option<u64> {
-        let start = usize::try_from(cell.in_file()).ok()?;
-        let raw = self.edited.bytes.get(start..)?.first_chunk::<4>()?;
-        Some(u64::from(i32::from_le_bytes(*raw).unsigned_abs()))
-    }
+/// The refusal to work on a file that an interrupted write left.
+pub(super) fn unfinished(hive: &Path, undo: &Path) -> Error {
+    let (hive, undo) = (hive.display(), undo.display());
+    Error::refused("unfinished-write", format!("an interrupted write left {hive} partly written; {undo} restores it"))
+        .advise(format!("hivewright undo {undo}"))
 }
 
 fn apply(editor: &mut Editor, change: &Change, wanted: Wanted) -> Result<bool> {
@@ -225,59 +192,17 @@ fn apply(editor: &mut Editor, change: &Change, wanted: Wanted) -> Result<bool> {
     Ok(changed)
 }
 
-/// All values of the key under the rule's name, in any letters.
-fn rule_values<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<Before>> {
-    let mut found = Vec::new();
+/// All values of the key: those under the rule's name, in any letters, and the others.
+fn values<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<(Vec<Before>, Vec<OtherValue>)> {
+    let (mut of_rule, mut others) = (Vec::new(), Vec::new());
     for value in hive.key_at(key)?.values()? {
         let value = value?;
+        let data = hive.data(&value)?.into_owned();
         if value.name.matches(rule::NAME) {
-            found.push((value.data_type(), hive.data(&value)?.into_owned()));
+            of_rule.push((value.data_type(), data));
+        } else {
+            others.push((value.name.to_string(), value.data_type().0, data));
         }
     }
-    Ok(found)
-}
-
-/// All values of the key under other names.
-fn others<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<OtherValue>> {
-    let mut found = Vec::new();
-    for value in hive.key_at(key)?.values()? {
-        let value = value?;
-        if !value.name.matches(rule::NAME) {
-            found.push((value.name.to_string(), value.data_type().0, hive.data(&value)?.into_owned()));
-        }
-    }
-    Ok(found)
-}
-
-/// Reads a whole hive file into memory; anything that is no hive is refused by its first bytes.
-fn read_whole(path: &Path) -> Result<Vec<u8>> {
-    let file = FileStorage::open(path)?;
-    let len = file.len()?;
-    let mut head = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(base_block::SIZE)];
-    file.read_at(0, &mut head)?;
-    BaseBlock::parse(&head)?.validate(len)?;
-    let Some(len) = usize::try_from(len).ok().filter(|&len| len <= MAX_FILE_SIZE) else {
-        return Err(Error::new(Kind::Unsupported, "too-large", format!("{} has {len} bytes", path.display())));
-    };
-    let mut bytes = vec![0; len];
-    file.read_at(0, &mut bytes)?;
-    Ok(bytes)
-}
-
-fn dirty(hive: &Path) -> Error {
-    Error::refused("dirty", format!("{} is dirty: its newest state may stand in its transaction logs", hive.display()))
-}
-
-fn damaged(finding: &Finding, what: &str) -> Error {
-    let mut error = Error::refused("damaged", format!("{what}: {}: {}", finding.code.as_str(), finding.what))
-        .at(crate::error::Space::Hive, finding.offset);
-    if let (Some(expected), Some(actual)) = (&finding.expected, &finding.actual) {
-        error = error.expected(expected, actual);
-    }
-    error
-}
-
-fn unproven(what: &str) -> Error {
-    Error::new(Kind::Corrupt, "proof", format!("{what}; nothing was written"))
-        .advise("this is a fault of the program: please report it with the hive")
+    Ok((of_rule, others))
 }

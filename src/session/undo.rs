@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::session::commit::Locked;
 use crate::storage::{Host, RealHost};
 
-pub(super) use journal::Journal;
+pub(super) use journal::{Journal, refuse_taken};
 pub(super) use leftover::settle;
 pub use leftover::{
     Leftover, Recovered, find_unfinished, find_unfinished_on, recover_unfinished, recover_unfinished_on,
@@ -31,6 +31,11 @@ pub struct Undone {
     pub target: PathBuf,
     /// How.
     pub how: Restored,
+}
+
+/// The first name that an undo file beside `target` gets.
+pub fn beside(target: &Path) -> PathBuf {
+    journal::beside(target, "")
 }
 
 /// Takes back the change that the undo file `undo` holds. Doing it again changes nothing.

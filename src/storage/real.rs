@@ -1,7 +1,7 @@
 //! The file system of this machine.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, FileTimes, OpenOptions, TryLockError};
+use std::fs::{self, FileTimes, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -93,7 +93,7 @@ impl Host for RealHost {
 
     #[cfg(unix)]
     fn sync_folder(&self, folder: &Path) -> Result<()> {
-        match File::open(folder).and_then(|f| f.sync_all()) {
+        match fs::File::open(folder).and_then(|f| f.sync_all()) {
             // Some network file systems have no such thing, and say so.
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
             done => done.map_err(|e| failed("flush the folder", folder, e)),

@@ -129,7 +129,7 @@ fn cut_everywhere(
     run: impl Fn(&LyingHost) -> Result<()>,
     check: impl Fn(&LyingHost, bool, &str) -> usize,
 ) {
-    let whole = start.faulty(Fault::None, Fate::Lost);
+    let whole = start.healed();
     run(&whole).unwrap();
     count.operations = whole.log().len();
     for cut in 0..=count.operations {
@@ -161,7 +161,7 @@ fn fail_everywhere(
     check: impl Fn(Outcome<'_>),
 ) {
     let failures = [Failure::Io, Failure::Full, Failure::DoneAllTheSame];
-    let whole = start.faulty(Fault::None, Fate::Lost);
+    let whole = start.healed();
     run(&whole).unwrap();
     for (at, name) in whole.log().iter().enumerate() {
         // A fate for what a failed flush was to flush makes no difference where no flush fails.
@@ -174,7 +174,7 @@ fn fail_everywhere(
                     let result = run(&host);
                     count.failures += 1;
                     let about = format!("{fault:?} {flush_fate:?} of {:?}: {result:?}", host.log());
-                    let healed = host.faulty(Fault::None, Fate::Lost);
+                    let healed = host.healed();
                     check(Outcome { host: &healed, result, about });
                 }
             }
@@ -202,7 +202,7 @@ fn old_or_new(host: &LyingHost, case: &Case, about: &str) {
 /// number of those cuts.
 fn recovers(host: &LyingHost, case: &Case, nested: bool, about: &str) -> usize {
     let run = |host: &LyingHost| recover_unfinished_on(host, Path::new(TARGET)).map(|_| ());
-    let whole = host.faulty(Fault::None, Fate::Lost);
+    let whole = host.healed();
     run(&whole).unwrap_or_else(|e| panic!("{e}: {about}"));
     old_or_new(&whole, case, about);
     old_or_new(&all_lost(&whole), case, about);
@@ -233,12 +233,12 @@ fn commit_says_what_is(outcome: Outcome<'_>, case: &Case) {
         Err(error) if error.kind() == Kind::Unfinished && error.code() == "unfinished-write" => {
             assert!(error.to_string().contains(UNDO), "{about}");
             assert!(error.advice().unwrap().contains(UNDO), "{about}");
-            for host in [all_lost(host), all_done(host), host.clone()] {
+            for host in [all_lost(host), all_done(host), host.healed()] {
                 undo(&host).unwrap_or_else(|e| panic!("{e}: {about}"));
                 assert!(host.see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
                 assert!(all_lost(&host).see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
             }
-            for host in [all_lost(host), host.clone()] {
+            for host in [all_lost(host), host.healed()] {
                 recovers(&host, case, false, &about);
             }
         }
@@ -249,7 +249,7 @@ fn commit_says_what_is(outcome: Outcome<'_>, case: &Case) {
         }
         Err(error) => {
             assert!(error.kind() == Kind::Refused || error.to_string().contains("the original is intact"), "{about}");
-            for host in [host.clone(), all_done(host), all_lost(host)] {
+            for host in [host.healed(), all_done(host), all_lost(host)] {
                 assert!(host.see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
                 assert_eq!(host.metadata(TARGET), "kept", "{about}");
             }
@@ -258,45 +258,62 @@ fn commit_says_what_is(outcome: Outcome<'_>, case: &Case) {
     }
 }
 
-fn faults_of_commit(kind: &str, case: &Case, options: &Options) {
+fn faults_of_commit(kind: &str, case: &Case, options: &Options, nested: bool) {
     let (start, mut count) = (Instant::now(), Count::default());
     let host = LyingHost::with(TARGET, &case.old);
     let run = |host: &LyingHost| commit(host, case, options);
     let replaces = options.in_place == InPlace::Auto;
-    cut_everywhere(&mut count, &host, run, |host, nested, about| {
+    cut_everywhere(&mut count, &host, run, |host, worst, about| {
         if replaces {
             old_or_new(host, case, about);
         }
-        recovers(host, case, nested, about)
+        recovers(host, case, nested && worst, about)
     });
     fail_everywhere(&mut count, &host, run, |outcome| commit_says_what_is(outcome, case));
     count.print(kind, start);
 }
 
 #[test]
+fn meddling_is_seen_until_the_rename() {
+    let case = case(12288, 12288);
+    let host = LyingHost::with(TARGET, &case.old);
+    let whole = host.healed();
+    commit(&whole, &case, &Options::default()).unwrap();
+    let mut meddled = case.old.clone();
+    *meddled.last_mut().unwrap() ^= 1;
+    let rename = whole.log().iter().position(|name| name == "rename").unwrap();
+    for at in 0..rename {
+        let host = host.faulty(Fault::Meddle(at), Fate::Lost);
+        let error = commit(&host, &case, &Options::default()).unwrap_err();
+        assert_eq!((error.kind(), error.code()), (Kind::Refused, "changed-since"), "before operation {at}");
+        assert!(host.see(TARGET).as_ref() == Some(&meddled), "before operation {at}");
+    }
+}
+
+#[test]
 fn replacing() {
-    faults_of_commit("replace", &case(12288, 12288), &Options::default());
+    faults_of_commit("replace", &case(12288, 12288), &Options::default(), true);
 }
 
 #[test]
 fn replacing_with_an_undo_file() {
     let options = Options { undo: Some(PathBuf::from(UNDO)), keep_times: true, ..Options::default() };
-    faults_of_commit("replace, with an undo file", &case(12288, 16384), &options);
+    faults_of_commit("replace, with an undo file", &case(12288, 16384), &options, true);
 }
 
 #[test]
 fn writing_in_place() {
-    faults_of_commit("in place", &case(12288, 12288), &in_place());
+    faults_of_commit("in place", &case(12288, 12288), &in_place(), false);
 }
 
 #[test]
 fn growing_in_place() {
-    faults_of_commit("in place, growing", &case(12288, 16384), &in_place());
+    faults_of_commit("in place, growing", &case(12288, 16384), &in_place(), true);
 }
 
 #[test]
 fn growing_in_place_from_an_odd_length() {
-    faults_of_commit("in place, growing from an odd length", &case(12000, 16385), &in_place());
+    faults_of_commit("in place, growing from an odd length", &case(12000, 16385), &in_place(), false);
 }
 
 #[test]
@@ -349,7 +366,7 @@ fn faults_of_undo(kind: &str, case: &Case, options: &Options) {
                 assert!(host.see(TARGET).as_ref() == Some(&case.new), "not the new bytes: {about}");
             }
         }
-        for host in [host.clone(), all_lost(host)] {
+        for host in [host.healed(), all_lost(host)] {
             undo(&host).unwrap_or_else(|e| panic!("{e}: {about}"));
             assert!(host.see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");
             assert!(all_lost(&host).see(TARGET).as_ref() == Some(&case.old), "not the old bytes: {about}");

@@ -21,7 +21,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("nt_hive", &["hive/witness.rs"]),
     ("memmap2", &["storage/mapped.rs"]),
-    ("unsafe ", &["storage/mapped.rs"]),
+    ("unsafe {", &["storage/mapped.rs"]),
     ("std::fs", &["storage"]),
     ("tempfile", &["storage"]),
     ("rustix", &["storage"]),

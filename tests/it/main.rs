@@ -21,6 +21,7 @@ mod edit_properties;
 mod fixtures_judged;
 mod judges;
 mod law;
+mod readme;
 mod support;
 mod windows_mistakes;
 mod windows_pages;

@@ -16,48 +16,59 @@ pub(crate) enum Ending {
     AlreadySo,
     /// Proven, printed, not written.
     DryRun,
-    /// On the disk.
-    Written(Committed),
+    /// On the disk; where the hive was left as it is, only its logs were emptied.
+    Written {
+        /// The hive.
+        committed: Option<Committed>,
+        /// The logs that were emptied.
+        logs: Vec<Committed>,
+    },
 }
 
 /// The text for people.
-pub(crate) fn text(prepared: &Prepared, wanted: Wanted, ending: &Ending) -> String {
+pub(crate) fn text(prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = write_text(&mut out, prepared, wanted, ending);
     out
 }
 
-fn write_text(out: &mut String, prepared: &Prepared, wanted: Wanted, ending: &Ending) -> std::fmt::Result {
+fn write_text(out: &mut String, prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending) -> std::fmt::Result {
     let hive = prepared.target.hive.display();
     let patches = &prepared.edited.patches;
-    match ending {
-        _ if prepared.is_already_so() => match wanted {
-            Wanted::Set(number) => writeln!(out, "already {number}: nothing was changed in {hive}")?,
-            Wanted::Unset => writeln!(out, "already not set: nothing was changed in {hive}")?,
-        },
-        Ending::DryRun => writeln!(out, "would change {} of {hive}; nothing was written", extent(patches))?,
-        Ending::AlreadySo | Ending::Written(_) => writeln!(out, "{} is now {}", rule::NAME, now(wanted))?,
+    let already = prepared.is_already_so();
+    match (wanted, ending) {
+        (None, _) if already => writeln!(out, "already clean: nothing was changed in {hive}")?,
+        (Some(wanted), _) if already => writeln!(out, "already {}: nothing was changed in {hive}", now(wanted))?,
+        (_, Ending::DryRun) => writeln!(out, "would change {} of {hive}; nothing was written", extent(patches))?,
+        (Some(wanted), _) => writeln!(out, "{} is now {}", rule::NAME, now(wanted))?,
+        (None, _) => writeln!(out, "{hive} is recovered")?,
     }
-    for change in &prepared.changes {
+    for (change, wanted) in prepared.changes.iter().zip(wanted.into_iter().cycle()) {
         let before = change.before.iter().map(describe).collect::<Vec<_>>().join(" and ");
         let before = if before.is_empty() { "not set".to_owned() } else { before };
         let after = if change.changes { now(wanted) } else { "left".to_owned() };
         writeln!(out, "  {}: {before} -> {after}", change.place.path)?;
     }
+    if let Some(recovery) = prepared.recovered() {
+        writeln!(out, "The hive was dirty: {}", super::recovery::applied(recovery))?;
+    }
     match ending {
         Ending::AlreadySo => {}
         Ending::DryRun => write_patches(out, patches)?,
-        Ending::Written(committed) => write_committed(out, prepared, committed)?,
-    }
-    if matches!(ending, Ending::Written(_)) && !prepared.is_already_so() {
-        writeln!(out, "Windows reads it at its next boot.")?;
+        Ending::Written { committed, logs } => {
+            committed.iter().try_for_each(|committed| write_committed(out, &extent(patches), committed))?;
+            logs.iter().try_for_each(|log| write_committed(out, "emptied", log))?;
+            if wanted.is_some() && !already {
+                writeln!(out, "Windows reads it at its next boot.")?;
+            }
+        }
     }
     Ok(())
 }
 
-fn write_committed(out: &mut String, prepared: &Prepared, committed: &Committed) -> std::fmt::Result {
-    let (path, what) = (committed.path.display(), extent(&prepared.edited.patches));
+fn write_committed(out: &mut String, what: &str, committed: &Committed) -> std::fmt::Result {
+    let path = committed.path.display();
     match committed.how {
         How::Unchanged => {}
         How::Replaced => writeln!(out, "{path} was replaced: {what}")?,
@@ -90,30 +101,27 @@ fn write_patches(out: &mut String, patches: &PatchSet) -> std::fmt::Result {
 }
 
 /// The same as a document.
-pub(crate) fn document(prepared: &Prepared, wanted: Wanted, ending: &Ending) -> Value {
+pub(crate) fn document(prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending) -> Value {
     let patches = &prepared.edited.patches;
-    let state = match ending {
-        _ if prepared.is_already_so() => "already-so",
-        Ending::DryRun => "dry-run",
-        Ending::AlreadySo => "already-so",
-        Ending::Written(_) => "written",
-    };
-    // A copy is written with --output even where nothing changes.
-    let committed = match ending {
-        Ending::Written(committed) => Some(committed),
-        Ending::DryRun | Ending::AlreadySo => None,
+    let (state, committed, logs) = match ending {
+        Ending::Written { committed, logs } => ("written", committed.as_ref(), logs.as_slice()),
+        Ending::DryRun if !prepared.is_already_so() => ("dry-run", None, &[][..]),
+        Ending::DryRun | Ending::AlreadySo => ("already-so", None, &[][..]),
     };
     json!({
         "hive": prepared.target.hive.display().to_string(),
         "value_name": rule::NAME,
-        "wanted": match wanted { Wanted::Set(number) => Some(number), Wanted::Unset => None },
+        "verb": match wanted { Some(Wanted::Set(_)) => "set", Some(Wanted::Unset) => "unset", None => "recover" },
+        "wanted": match wanted { Some(Wanted::Set(number)) => Some(number), _ => None },
         "state": state,
         "changed_bytes": patches.changed_bytes(),
         "old_len": patches.old_len,
         "new_len": patches.new_len,
         "places": prepared.changes.iter().map(place).collect::<Vec<_>>(),
         "patches": patches.patches.iter().map(patch).collect::<Vec<_>>(),
+        "recovery": prepared.recovered(),
         "commit": committed,
+        "logs_emptied": logs,
     })
 }
 

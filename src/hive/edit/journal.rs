@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::hive::{Patch, Step};
+use crate::hive::{Patch, PatchSet, Step};
 
 #[derive(Debug)]
 struct Run {
@@ -24,6 +24,17 @@ impl Journal {
     /// The file was lengthened; it ended at `old_len` before.
     pub(super) fn note_growth(&mut self, old_len: u64) {
         self.grown_from.get_or_insert(old_len);
+    }
+
+    /// A journal of changes that were made before, to go on with: the bytes there now are theirs.
+    pub(super) fn after(first: &PatchSet) -> Self {
+        let run = |patch: &Patch| {
+            let mut old = patch.old.clone();
+            old.resize(patch.new.len(), 0);
+            (patch.offset, Run { old, what: patch.what.clone(), step: patch.step })
+        };
+        let grown_from = (first.new_len > first.old_len).then_some(first.old_len);
+        Journal { runs: first.patches.iter().map(run).collect(), grown_from }
     }
 
     /// Notes that `new` is about to replace `current` at `offset`.

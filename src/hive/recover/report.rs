@@ -119,7 +119,7 @@ impl Recovery {
 }
 
 impl LogReport {
-    fn new(log: &Log<'_>) -> Self {
+    pub(super) fn new(log: &Log<'_>) -> Self {
         LogReport {
             name: log.name.to_owned(),
             size: log.bytes.len() as u64,

@@ -7,16 +7,16 @@ use crate::storage::{Access, Host, HostFile, Storage};
 
 use super::change::changed_since;
 use super::overlaid::Overlaid;
+use super::replace::New;
 use super::staged::{Staged, folder_of, same_bytes};
 
-/// Writes `after` to the new file `output`. Never overwrites.
+/// Writes the new file `output`. Never overwrites.
 pub(super) fn write<H: Host>(
     host: &H,
     target: &Path,
     output: &Path,
     before: &Overlaid<'_>,
-    after: &Overlaid<'_>,
-    keep_times: bool,
+    new: &New<'_>,
 ) -> Result<PathBuf> {
     let path = host.resolve(folder_of(output))?.join(output.file_name().ok_or_else(|| exists(output))?);
     if host.exists(&path)? {
@@ -28,8 +28,8 @@ pub(super) fn write<H: Host>(
         return Err(changed_since(None));
     }
     let mut staged = Staged::new(host, &path, original.about()?.mode)?;
-    staged.fill(after)?;
-    if keep_times {
+    staged.fill_and_prove(new.bytes, &[new.proof])?;
+    if new.keep_times {
         staged.file.take_times(&times)?;
         staged.file.flush()?;
     }
@@ -39,7 +39,7 @@ pub(super) fn write<H: Host>(
     host.sync_folder(folder_of(&path)).map_err(|e| {
         e.adding("the output is complete, but may be gone after a power loss").becoming(Kind::Io, "not-durable")
     })?;
-    same_bytes(host, &path, after)?;
+    same_bytes(host, &path, new.bytes)?;
     Ok(path)
 }
 

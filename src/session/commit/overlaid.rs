@@ -8,7 +8,7 @@ use crate::storage::Storage;
 use super::change::Change;
 
 /// How much is read or written at once.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 1 << 17;
 
 /// Bytes with runs over them, cut to a length. Nothing is copied until it is asked for.
 #[derive(Debug)]
@@ -42,17 +42,27 @@ impl<'a> Overlaid<'a> {
 
     /// All of it in pieces, with the offset of each, until `visit` says that it has seen enough.
     fn pieces(&self, mut visit: impl FnMut(u64, &[u8]) -> Result<bool>) -> Result<()> {
-        let mut piece = Vec::with_capacity(PIECE.min(self.base.len()));
+        let mut piece = Vec::new();
         for (i, plain) in self.base.chunks(PIECE).enumerate() {
             let start = (i * PIECE) as u64;
-            piece.clear();
-            piece.extend_from_slice(plain);
-            self.lay_over(start, &mut piece);
-            if !visit(start, &piece)? {
+            let go_on = if self.has_runs(start, start + plain.len() as u64) {
+                piece.clear();
+                piece.extend_from_slice(plain);
+                self.lay_over(start, &mut piece);
+                visit(start, &piece)?
+            } else {
+                visit(start, plain)?
+            };
+            if !go_on {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn has_runs(&self, start: u64, end: u64) -> bool {
+        let first = self.runs.partition_point(|(offset, run)| offset + run.len() as u64 <= start);
+        self.runs.get(first).is_some_and(|run| run.0 < end)
     }
 
     fn lay_over(&self, start: u64, piece: &mut [u8]) {

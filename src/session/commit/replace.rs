@@ -3,6 +3,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::storage::{Carried, Host, HostFile, Storage};
 
+use super::Proof;
 use super::locked::Locked;
 use super::overlaid::Overlaid;
 use super::staged::{Staged, folder_of, same_bytes};
@@ -15,21 +16,38 @@ pub(in crate::session) enum Tried {
     Lost(String),
 }
 
-/// Puts a new file with the bytes `after` in the place of the locked one, which holds `before`. `ready` runs when the
-/// new file is complete and durable, and before anything is changed.
+/// What a new file shall be.
+#[derive(Clone, Copy)]
+pub(in crate::session) struct New<'a> {
+    /// All its bytes.
+    pub(in crate::session) bytes: &'a Overlaid<'a>,
+    /// Whether it takes over the times of the old one.
+    pub(in crate::session) keep_times: bool,
+    /// What has to pass before it takes a name.
+    pub(in crate::session) proof: Proof<'a>,
+}
+
+impl<'a> New<'a> {
+    /// Bytes that need no proof, since they were there before.
+    pub(in crate::session) fn known(bytes: &'a Overlaid<'a>, keep_times: bool) -> Self {
+        New { bytes, keep_times, proof: &|| Ok(()) }
+    }
+}
+
+/// Puts a new file in the place of the locked one, which holds `before`. `ready` runs when the new file is complete,
+/// durable and proven, and before anything is changed.
 pub(in crate::session) fn replace<H: Host>(
     target: &Locked<'_, H>,
     before: &Overlaid<'_>,
-    after: &Overlaid<'_>,
-    keep_times: bool,
+    new: &New<'_>,
     ready: impl FnOnce() -> Result<()>,
 ) -> Result<Tried> {
-    let mut staged = match stage(target, after, keep_times)? {
+    let mut staged = match stage(target, new, Some(before))? {
         Ok(staged) => staged,
         Err(lost) => return Ok(Tried::Lost(lost)),
     };
     ready()?;
-    target.expect(before)?;
+    target.untouched()?;
     if let Err(error) = staged.replace(&target.path) {
         // A network file system can fail to say that it did it.
         if target.still_there().is_ok() {
@@ -37,22 +55,24 @@ pub(in crate::session) fn replace<H: Host>(
         }
     }
     let durable = target.host.sync_folder(folder_of(&target.path));
-    if let Err(error) = same_bytes(target.host, &target.path, after) {
+    // The bytes were read back before; what is left to see is that the name leads to them.
+    if let Err(error) = staged.is_at(&target.path, new.bytes.len()) {
         return Err(put_back(target, before, error));
     }
     durable.map_err(not_durable)?;
-    if keep_times {
+    if new.keep_times {
         // Reading back may have touched the time of access; what matters of it is durable already.
         let _ = staged.file.take_times(&target.times);
     }
     Ok(Tried::Done)
 }
 
-/// A complete, durable file with the metadata of the target, beside it. `Err`: what it cannot take over.
+/// A complete, durable file with the metadata of the target, beside it, once the target was seen to hold `before`.
+/// `Err`: what it cannot take over.
 fn stage<'h, H: Host>(
     target: &Locked<'h, H>,
-    bytes: &Overlaid<'_>,
-    keep_times: bool,
+    new: &New<'_>,
+    before: Option<&Overlaid<'_>>,
 ) -> Result<std::result::Result<Staged<'h, H>, String>> {
     const PRIVATE: u32 = 0o600;
     let staged = Staged::new(target.host, &target.path, PRIVATE)?;
@@ -62,8 +82,9 @@ fn stage<'h, H: Host>(
     }
     // The lock that others will look for once the new file has its place. Nobody else knows of it yet.
     staged.file.try_lock()?;
-    staged.fill(bytes)?;
-    if keep_times {
+    let seen = || before.map_or(Ok(()), |before| target.holds(before));
+    staged.fill_and_prove(new.bytes, &[new.proof, &seen])?;
+    if new.keep_times {
         staged.file.take_times(&target.times)?;
         staged.file.flush()?;
     }
@@ -80,7 +101,7 @@ fn not_durable(error: Error) -> Error {
 /// The new file does not read back: the old bytes, which are still in memory, get a file of their own.
 fn put_back<H: Host>(target: &Locked<'_, H>, before: &Overlaid<'_>, error: Error) -> Error {
     let again = || -> Result<bool> {
-        let Ok(mut staged) = stage(target, before, true)? else { return Ok(false) };
+        let Ok(mut staged) = stage(target, &New::known(before, true), None)? else { return Ok(false) };
         staged.replace(&target.path)?;
         target.host.sync_folder(folder_of(&target.path))?;
         same_bytes(target.host, &target.path, before)?;

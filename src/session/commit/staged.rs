@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-use crate::storage::{Access, Host, Storage};
+use crate::storage::{Access, Host, HostFile, Storage};
 
+use super::Proof;
 use super::overlaid::Overlaid;
 
 /// A new file; removed when dropped before it took its place.
@@ -32,6 +33,24 @@ impl<'h, H: Host> Staged<'h, H> {
         }
     }
 
+    /// [`Staged::fill`], while the proofs run beside it: all have to succeed.
+    pub(super) fn fill_and_prove(&self, bytes: &Overlaid<'_>, proofs: &[Proof<'_>]) -> Result<()> {
+        if !H::CONCURRENT {
+            return proofs.iter().try_for_each(|proof| proof()).and_then(|()| self.fill(bytes));
+        }
+        std::thread::scope(|scope| {
+            let start = |proof| std::thread::Builder::new().spawn_scoped(scope, proof);
+            let proving: Vec<_> = proofs.iter().map(|&proof| (proof, start(proof))).collect();
+            let filled = self.fill(bytes);
+            let proven = proving.into_iter().map(|(proof, thread)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                // No thread to be had: one after the other.
+                Err(_) => proof(),
+            });
+            proven.fold(Ok(()), Result::and).and(filled)
+        })
+    }
+
     /// Takes the place of the file at `to`. In one step: `to` is the old file or the new one at any moment.
     pub(super) fn replace(&mut self, to: &Path) -> Result<()> {
         if let Some(path) = &self.path {
@@ -39,6 +58,17 @@ impl<'h, H: Host> Staged<'h, H> {
             self.path = None;
         }
         Ok(())
+    }
+
+    /// Whether the name `at` leads to this very file, with `len` bytes. Where the host cannot tell files apart, the
+    /// length has to do.
+    pub(super) fn is_at(&self, at: &Path, len: u64) -> Result<()> {
+        let there = self.host.open(at, Access::Read)?;
+        if there.about()?.id == self.file.about()?.id && there.len()? == len {
+            return Ok(());
+        }
+        let what = format!("{} is not the file that was put there", at.display());
+        Err(Error::new(Kind::Io, "read-back", what))
     }
 
     /// Takes the name `to` if it is free. `false`: it is not.

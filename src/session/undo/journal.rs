@@ -31,8 +31,8 @@ impl<'h, H: Host> Journal<'h, H> {
             Some(path) => host.resolve(folder_of(path))?.join(path.file_name().unwrap_or_default()),
             None => beside(&record.target, ""),
         };
-        if wanted.is_some() && host.exists(&first)? {
-            return Err(exists(&first));
+        if wanted.is_some() {
+            refuse_taken(host, &first)?;
         }
         let mut staged = Staged::new(host, &first, PRIVATE)?;
         staged.fill(&Overlaid::plain(&bytes))?;
@@ -84,7 +84,7 @@ impl<'h, H: Host> Journal<'h, H> {
 }
 
 /// The undo file of that `number` (empty, or `.1` and so on) beside `target`.
-fn beside(target: &Path, number: &str) -> PathBuf {
+pub(super) fn beside(target: &Path, number: &str) -> PathBuf {
     let mut name = undo_prefix(target);
     name.push(number);
     target.with_file_name(name)
@@ -113,6 +113,11 @@ pub(super) fn sibling_target(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let target = path.with_file_name(&name[..name.rfind(SUFFIX)?]);
     is_beside(path, &target).then_some(target)
+}
+
+/// Refuses to write an undo file over anything.
+pub(in crate::session) fn refuse_taken<H: Host>(host: &H, path: &Path) -> Result<()> {
+    if host.exists(path)? { Err(exists(path)) } else { Ok(()) }
 }
 
 fn exists(path: &Path) -> Error {

@@ -1,7 +1,7 @@
 //! The old bytes back to the disk.
 
 use crate::error::Result;
-use crate::session::commit::{self, Locked, Overlaid, Tried, changed_since, unfinished, why_in_place};
+use crate::session::commit::{self, Locked, New, Overlaid, Tried, changed_since, unfinished, why_in_place};
 use crate::storage::{Access, Host};
 
 use super::journal::Journal;
@@ -48,6 +48,7 @@ fn replaced<H: Host>(journal: &Journal<'_, H>, target: &Locked<'_, H>) -> Result
         return Err(changed_since(None));
     }
     let bytes = old.to_vec();
-    let done = commit::replace(target, &Overlaid::plain(&there), &Overlaid::plain(&bytes), false, || Ok(()));
+    let done =
+        commit::replace(target, &Overlaid::plain(&there), &New::known(&Overlaid::plain(&bytes), false), || Ok(()));
     Ok(matches!(done?, Tried::Done))
 }

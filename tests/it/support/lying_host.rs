@@ -26,13 +26,15 @@ pub(crate) enum Fault {
     Fail(usize, Failure),
     /// This one and all that follow.
     FailFrom(usize, Failure),
+    /// Just before this operation another program changes the last byte of the first file.
+    Meddle(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Failure {
-    /// Nothing is done; of a write, the first half is.
+    /// Nothing is done.
     Io,
-    /// The same where room is needed: writing, creating, growing.
+    /// Where room is needed (writing, creating, growing): nothing is done; of a write, the first half is.
     Full,
     /// It is done, and reported as failed.
     DoneAllTheSame,
@@ -68,6 +70,8 @@ struct Inode {
     durable: Vec<u8>,
     unflushed: Vec<Unflushed>,
     metadata: &'static str,
+    /// Changes so far: the time of modification.
+    changes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -86,7 +90,7 @@ struct World {
     keeps: Option<&'static str>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct LyingHost(Arc<Mutex<World>>);
 
 pub(crate) struct LyingFile {
@@ -102,7 +106,8 @@ fn dead() -> Error {
 impl LyingHost {
     /// A folder that holds one file.
     pub(crate) fn with(path: &str, bytes: &[u8]) -> Self {
-        let file = Inode { seen: bytes.to_vec(), durable: bytes.to_vec(), unflushed: vec![], metadata: "kept" };
+        let file =
+            Inode { seen: bytes.to_vec(), durable: bytes.to_vec(), unflushed: vec![], metadata: "kept", changes: 0 };
         let names = BTreeMap::from([(PathBuf::from(path), 1)]);
         Self::from_world(World {
             files: BTreeMap::from([(1, file)]),
@@ -136,6 +141,11 @@ impl LyingHost {
         let mut world = self.world().clone();
         (world.fault, world.flush_fate, world.log, world.locks) = (fault, flush_fate, vec![], BTreeSet::new());
         Self::from_world(world)
+    }
+
+    /// The same file system, independent of this one and used by another process, without faults.
+    pub(crate) fn healed(&self) -> Self {
+        self.faulty(Fault::None, Fate::Lost)
     }
 
     /// What was done, in order.
@@ -203,6 +213,13 @@ impl LyingHost {
             Fault::Cut(at) if at == number => {
                 world.dead = true;
                 return Err(dead());
+            }
+            Fault::Meddle(at) if at == number => {
+                let file = world.files.get_mut(&1).unwrap();
+                file.changes += 1;
+                *file.seen.last_mut().unwrap() ^= 1;
+                file.durable = file.seen.clone();
+                None
             }
             Fault::Fail(at, failure) if at == number => Some(failure),
             Fault::FailFrom(at, failure) if at <= number => Some(failure),
@@ -273,6 +290,9 @@ fn meet(durable: &mut Vec<u8>, unflushed: &Unflushed, fate: Fate) {
 impl Host for LyingHost {
     type File = LyingFile;
 
+    // Each operation has its number.
+    const CONCURRENT: bool = false;
+
     fn resolve(&self, path: &Path) -> Result<PathBuf> {
         Ok(path.to_owned())
     }
@@ -293,7 +313,7 @@ impl Host for LyingHost {
 
     fn open(&self, path: &Path, access: Access) -> Result<LyingFile> {
         self.operate(&format!("open {access:?}"), false, |_, _| ())?;
-        Ok(LyingFile { host: self.clone(), id: self.id_of(path)?, locked: Mutex::new(false) })
+        Ok(LyingFile { host: LyingHost(self.0.clone()), id: self.id_of(path)?, locked: Mutex::new(false) })
     }
 
     fn create_temporary(&self, beside: &Path, _: u32) -> Result<(PathBuf, LyingFile)> {
@@ -301,13 +321,13 @@ impl Host for LyingHost {
             let id = world.files.keys().max().unwrap() + 1;
             let path = beside.with_file_name(format!(".new{id}"));
             if takes_effect(failure) {
-                let empty = Inode { seen: vec![], durable: vec![], unflushed: vec![], metadata: "new" };
+                let empty = Inode { seen: vec![], durable: vec![], unflushed: vec![], metadata: "new", changes: 0 };
                 world.files.insert(id, empty);
                 Self::change_name(world, NameChange::Is(path.clone(), id));
             }
             (path, id)
         })?;
-        Ok((path, LyingFile { host: self.clone(), id, locked: Mutex::new(false) }))
+        Ok((path, LyingFile { host: LyingHost(self.0.clone()), id, locked: Mutex::new(false) }))
     }
 
     fn carry_metadata(&self, from: &LyingFile, to: &LyingFile) -> Result<Carried> {
@@ -387,8 +407,13 @@ impl Storage for LyingFile {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.host.operate("write", true, |world, failure| {
-            let part = if takes_effect(failure) { bytes } else { &bytes[..bytes.len() / 2] };
+            let part = match failure {
+                None | Some(Failure::DoneAllTheSame) => bytes,
+                Some(Failure::Full) => &bytes[..bytes.len() / 2],
+                Some(Failure::Io) => return,
+            };
             let file = world.files.get_mut(&self.id).unwrap();
+            file.changes += 1;
             put(&mut file.seen, offset as usize, part);
             file.unflushed.push(Unflushed::Bytes(offset, part.to_vec()));
         })
@@ -409,6 +434,7 @@ impl Storage for LyingFile {
         self.host.operate("change length", true, |world, failure| {
             if takes_effect(failure) {
                 let file = world.files.get_mut(&self.id).unwrap();
+                file.changes += 1;
                 file.seen.resize(len as usize, 0);
                 file.unflushed.push(Unflushed::Len(len));
             }
@@ -441,7 +467,9 @@ impl HostFile for LyingFile {
     }
 
     fn times(&self) -> Result<Times> {
-        let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
-        self.host.operate("look at times", false, |_, _| Times { accessed: moment, modified: moment })
+        self.host.operate("look at times", false, |world, _| {
+            let accessed = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+            Times { accessed, modified: accessed + Duration::from_secs(world.files[&self.id].changes) }
+        })
     }
 }

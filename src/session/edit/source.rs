@@ -1,0 +1,100 @@
+//! The hive to be edited, in memory: clean as it is, or recovered from its logs first.
+
+use std::path::Path;
+
+use super::Request;
+use crate::error::{Error, Kind, Result};
+use crate::hive::recover::{Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
+use crate::hive::{Hive, Opened, PatchSet, open};
+use crate::regf::base_block::{self, BaseBlock};
+use crate::session::logs::LogFiles;
+use crate::storage::{FileStorage, Storage};
+
+/// The most bytes of a file that is edited: a hive's bins stay below 2 GiB, slack behind them is a fraction of that.
+const MAX_FILE_SIZE: usize = 3 << 30;
+
+/// What the edited hive was.
+#[derive(Debug)]
+pub enum Origin {
+    /// Clean.
+    Clean,
+    /// Dirty, and its logs were replayed before the edit.
+    Recovered(Box<Recovery>),
+    /// Dirty, and taken as its primary file stood, because the user said so.
+    AsItStood(Error),
+}
+
+pub(super) struct Source {
+    pub(super) hive: Hive<Vec<u8>>,
+    pub(super) origin: Origin,
+    /// From the file to that hive.
+    pub(super) recovery: PatchSet,
+    pub(super) highest_sequence: Option<u32>,
+}
+
+/// Reads the file at `path`, and its logs if it is dirty.
+pub(super) fn open_source(path: &Path, request: &Request) -> Result<Source> {
+    let file = FileStorage::open(path)?;
+    let len = file.len()?;
+    if let Err(error) = look_at_base_block(&file, len) {
+        // A base block that says nothing can be had from a log, and only from a log.
+        let files = LogFiles::open(path, &request.logs)?;
+        if files.is_empty() {
+            return Err(error);
+        }
+        let highest = highest_sequence(&files.logs());
+        let recovered = recover_headless(file.read_whole(MAX_FILE_SIZE)?, &files.logs()).map_err(|_| error)?;
+        return materialized(recovered, highest);
+    }
+    let dirty = match open(file.read_whole(MAX_FILE_SIZE)?)? {
+        Opened::Clean(hive) => return Ok(Source::new(hive, Origin::Clean, None)),
+        Opened::Dirty(dirty) => dirty,
+    };
+    let files = LogFiles::open(path, &request.logs)?;
+    let highest = highest_sequence(&files.logs());
+    match dirty.recover(&files.logs()) {
+        Ok(recovered) => materialized(recovered, highest),
+        Err(failed) => {
+            let Unrecovered { hive, error, .. } = *failed;
+            if !request.as_it_stands {
+                return Err(dirty_without_logs(path, &error));
+            }
+            Ok(Source::new(hive.as_it_stands(), Origin::AsItStood(error), highest))
+        }
+    }
+}
+
+impl Source {
+    fn new(hive: Hive<Vec<u8>>, origin: Origin, highest_sequence: Option<u32>) -> Self {
+        let len = hive.bytes().len() as u64;
+        let recovery = PatchSet { old_len: len, new_len: len, patches: Vec::new() };
+        Source { hive, origin, recovery, highest_sequence }
+    }
+}
+
+fn materialized(recovered: Recovered<'_, Vec<u8>>, highest_sequence: Option<u32>) -> Result<Source> {
+    let recovery = recovered.patches()?;
+    let report = Box::new(recovered.report);
+    let mut bytes = recovered.hive.into_bytes().into_base();
+    recovery.apply(&mut bytes)?;
+    let hive = match open(bytes)? {
+        Opened::Clean(hive) => hive,
+        Opened::Dirty(_) => {
+            return Err(Error::new(Kind::Corrupt, "proof", "the recovered hive is dirty; nothing was written")
+                .advise("this is a fault of the program: please report it with the hive and its logs"));
+        }
+    };
+    Ok(Source { hive, origin: Origin::Recovered(report), recovery, highest_sequence })
+}
+
+fn look_at_base_block(file: &FileStorage, len: u64) -> Result<()> {
+    let mut head = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(base_block::SIZE)];
+    file.read_at(0, &mut head)?;
+    BaseBlock::parse(&head)?.validate(len)
+}
+
+fn dirty_without_logs(path: &Path, why: &Error) -> Error {
+    Error::refused("dirty", format!("{} is dirty, and {}", path.display(), why.what())).advise(
+        "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log; --as-it-stands gives up what stands in them",
+    )
+}

@@ -1,0 +1,97 @@
+//! The transaction logs of a hive: found, mapped, named. A clean hive's are not even opened.
+
+use std::path::{Path, PathBuf};
+
+use super::commit::{self, Committed, InPlace, Options};
+use super::target::logs_beside;
+use crate::error::Result;
+use crate::hive::recover::Log;
+use crate::hive::{Patch, PatchSet, Step};
+use crate::regf::base_block;
+use crate::storage::{FileStorage, Mapped};
+
+/// The most bytes of a log that is emptied. Windows keeps them at a few MiB.
+const MAX_LOG_SIZE: usize = 1 << 30;
+
+/// Where the transaction logs are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LogChoice {
+    /// Beside the hive, under its name with `.LOG`, `.LOG1` or `.LOG2`.
+    #[default]
+    Beside,
+    /// These files.
+    Files(Vec<PathBuf>),
+}
+
+/// Transaction logs, mapped.
+#[derive(Debug)]
+pub struct LogFiles(Vec<LogFile>);
+
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    name: String,
+    map: Mapped,
+}
+
+impl LogFiles {
+    /// Opens the logs of the hive at `hive`.
+    ///
+    /// # Errors
+    /// A log that was named and is not there, or one that cannot be read.
+    pub fn open(hive: &Path, choice: &LogChoice) -> Result<Self> {
+        let paths = match choice {
+            LogChoice::Beside => logs_beside(hive)?,
+            LogChoice::Files(paths) => paths.clone(),
+        };
+        let open = |path: PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok(LogFile { map: Mapped::open(&path)?, path, name })
+        };
+        paths.into_iter().map(open).collect::<Result<_>>().map(LogFiles)
+    }
+
+    /// The logs, for a replay.
+    pub fn logs(&self) -> Vec<Log<'_>> {
+        self.0.iter().map(|log| Log { name: &log.name, bytes: &log.map }).collect()
+    }
+
+    /// Their files.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        self.0.iter().map(|log| log.path.clone()).collect()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Empties the logs of a hive: their base blocks are zeroed, so that nobody applies them. The files keep their sizes,
+/// and each gets an undo file beside it. A log that holds nothing is left alone.
+///
+/// # Errors
+/// As [`commit::commit`]; the logs before the one that failed are emptied.
+pub fn empty(hive: &Path, choice: &LogChoice) -> Result<Vec<Committed>> {
+    let mut done = Vec::new();
+    for path in LogFiles::open(hive, choice)?.paths() {
+        let mut image = FileStorage::open(&path)?.read_whole(MAX_LOG_SIZE)?;
+        let Some(head) = image.first_chunk_mut::<{ base_block::SIZE }>().filter(|head| **head != [0; base_block::SIZE])
+        else {
+            continue;
+        };
+        let patch = Patch {
+            offset: 0,
+            old: head.to_vec(),
+            new: vec![0; base_block::SIZE],
+            what: "base block of the log".to_owned(),
+            step: Step::Link,
+        };
+        head.fill(0);
+        let len = image.len() as u64;
+        let patches = PatchSet { old_len: len, new_len: len, patches: vec![patch] };
+        let options = Options { in_place: InPlace::Always, ..Options::default() };
+        done.push(commit::commit(&path, &patches, &image, &options)?);
+    }
+    Ok(done)
+}
