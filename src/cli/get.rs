@@ -79,7 +79,7 @@ fn state(answer: &Answer) -> HiveState<'_> {
 
 fn warn(hive: &str, answer: &Answer) {
     if let State::Alone { why, .. } = &answer.state {
-        super::warn(&format!("the answer is of the primary file of {hive} alone: it is dirty, and {}", why.what()));
+        super::warn(&format!("{hive}: {}; the answer is of its primary file alone", why.what()));
     }
     if let Some(why) = &answer.unconfirmed {
         super::warn(&format!("the second parser could not confirm the answer: {why}"));

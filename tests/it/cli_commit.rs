@@ -32,7 +32,7 @@ fn output_is_written_where_nothing_changes_too() {
     let copy = Copied::of("shapes/rule-set");
     let run = copy.run(["set", "2", "SYSTEM", "--output", "NEW", "--json"]).done();
     let json = run.json();
-    assert_eq!((&json["state"], &json["commit"]["how"]), (&"already-so".into(), &"output".into()), "{json}");
+    assert_eq!((&json["state"], &json["commit"]["how"]), (&"written".into(), &"output".into()), "{json}");
     assert!(fs::read(copy.path("NEW")).unwrap() == copy.before);
     copy.assert_kept("--output");
 }

@@ -104,7 +104,6 @@ fn the_names_of_the_json_fields_are_stable() {
         "at_next_boot",
         "confirmed",
         "control_sets",
-        "dirty",
         "hive",
         "mistakes",
         "neighbours",
@@ -135,7 +134,7 @@ fn the_names_of_the_json_fields_are_stable() {
     assert_eq!(json["at_capture"]["control_set"], 1);
     assert_eq!(json["at_next_boot"]["state"], "absent");
     assert_eq!(json["at_next_boot"]["control_set"], 2);
-    assert_eq!(json["dirty"], false);
+    assert_eq!(json["state"], "clean");
 }
 
 #[test]
@@ -216,5 +215,5 @@ fn a_dirty_hive_is_answered_with_a_warning() {
     let run = hivewright(["get", "--value", "dirty/new-no-logs/SYSTEM"]);
     assert!(run.err.starts_with("hivewright: warning: ") && run.err.contains("dirty"), "{}", run.err);
     let json = hivewright(["get", "--json", "dirty/new-no-logs/SYSTEM"]).json();
-    assert_eq!(json["dirty"], true);
+    assert_eq!(json["state"], "primary-alone");
 }

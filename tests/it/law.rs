@@ -21,13 +21,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("nt_hive", &["hive/witness.rs"]),
     ("memmap2", &["storage/mapped.rs"]),
-    ("unsafe ", &["storage/mapped.rs"]),
+    ("unsafe {", &["storage/mapped.rs"]),
     ("std::fs", &["storage"]),
     ("tempfile", &["storage"]),
     ("rustix", &["storage"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),
-    (".write_at(", &["storage", "session/commit"]),
+    (".write_at(", &["storage", "session/commit", "session/undo"]),
 ];
 
 #[test]

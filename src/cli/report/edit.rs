@@ -104,12 +104,11 @@ fn write_patches(out: &mut String, patches: &PatchSet) -> std::fmt::Result {
 pub(crate) fn document(prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending) -> Value {
     let patches = &prepared.edited.patches;
     let state = match ending {
-        _ if prepared.is_already_so() => "already-so",
-        Ending::DryRun => "dry-run",
-        Ending::AlreadySo => "already-so",
+        // A copy is written with --output even where nothing changes.
         Ending::Written { .. } => "written",
+        Ending::DryRun if !prepared.is_already_so() => "dry-run",
+        Ending::DryRun | Ending::AlreadySo => "already-so",
     };
-    // A copy is written with --output even where nothing changes.
     let (committed, logs) = match ending {
         Ending::Written { committed, logs } => (committed.as_ref(), logs.as_slice()),
         Ending::DryRun | Ending::AlreadySo => (None, &[][..]),
