@@ -97,9 +97,10 @@ fn room(path: &str) -> Option<&str> {
     (!matches!(first, "lib" | "main" | "design")).then_some(first)
 }
 
-/// Lines that are code.
+/// Lines that are code and no unit tests, which stand at the end of a file.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+    let lines = text.lines().take_while(|line| *line != "#[cfg(test)]");
+    lines.filter(|line| !line.trim_start().starts_with("//"))
 }
 
 /// Names of rooms in paths such as `crate::hive::open`, `crate::{hive, regf}` or `hivewright::hive`.
