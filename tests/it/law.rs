@@ -99,8 +99,8 @@ fn room(path: &str) -> Option<&str> {
 
 /// Lines that are code and no unit tests, which stand at the end of a file.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    let lines = text.lines().take_while(|line| *line != "#[cfg(test)]");
-    lines.filter(|line| !line.trim_start().starts_with("//"))
+    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    code.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 
 /// Names of rooms in paths such as `crate::hive::open`, `crate::{hive, regf}` or `hivewright::hive`.
