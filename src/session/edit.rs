@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use super::commit::{self, Committed, Options};
 use super::target::{self, Target};
 use crate::error::{Error, Kind, Result};
@@ -19,6 +21,8 @@ use crate::windows::{self, Era, Place, Selection, rule};
 
 /// The most bytes of a file that is edited: a hive's bins stay below 2 GiB, slack behind them is a fraction of that.
 const MAX_FILE_SIZE: usize = 3 << 30;
+/// The most values of the rule's name in one key. Each but one is taken out of the list, which moves the others.
+const MAX_TWINS: usize = 100;
 
 /// What shall become of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +60,12 @@ pub struct Change {
     pub before: Vec<Before>,
     /// Whether anything changes.
     pub changes: bool,
-    /// The names of all other values of the key with their types and data, which stay.
-    others: Vec<OtherValue>,
+    /// All other values of the key, which stay.
+    others: Others,
 }
 
-type OtherValue = (String, u32, Vec<u8>);
+/// SHA-256 over the names, types and data of values, in order.
+type Others = [u8; 32];
 
 /// An edit that is ready to be proven and written.
 #[derive(Debug)]
@@ -231,6 +236,11 @@ fn rule_values<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<Befo
     for value in hive.key_at(key)?.values()? {
         let value = value?;
         if value.name.matches(rule::NAME) {
+            if found.len() == MAX_TWINS {
+                let what = "the key has hundreds of values of the rule's name";
+                return Err(Error::corrupt("duplicate-value", what, value.at.in_file())
+                    .advise("no careless tool does that: take another copy of the hive"));
+            }
             found.push((value.data_type(), hive.data(&value)?.into_owned()));
         }
     }
@@ -238,15 +248,29 @@ fn rule_values<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<Befo
 }
 
 /// All values of the key under other names.
-fn others<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Vec<OtherValue>> {
-    let mut found = Vec::new();
+fn others<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<Others> {
+    let mut hash = Sha256::new();
+    let mut room = hive.length() as usize;
     for value in hive.key_at(key)?.values()? {
         let value = value?;
-        if !value.name.matches(rule::NAME) {
-            found.push((value.name.to_string(), value.data_type().0, hive.data(&value)?.into_owned()));
+        if value.name.matches(rule::NAME) {
+            continue;
         }
+        let data = hive.data(&value)?;
+        // Values may share data only where the hive is damaged, and then a list of them is work without end.
+        room = room.checked_sub(data.len()).ok_or_else(|| {
+            let what = "the key's values have more data than the hive has room for";
+            Error::corrupt("value-data", what, value.at.in_file())
+        })?;
+        let name = value.name.bytes();
+        for number in [name.len() as u64, data.len() as u64, u64::from(value.data_type().0)] {
+            hash.update(number.to_le_bytes());
+        }
+        hash.update([u8::from(value.name.is_latin1())]);
+        hash.update(name);
+        hash.update(&data);
     }
-    Ok(found)
+    Ok(hash.finalize().into())
 }
 
 /// Reads a whole hive file into memory; anything that is no hive is refused by its first bytes.
