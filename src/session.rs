@@ -7,6 +7,7 @@ pub mod commit;
 pub mod edit;
 pub mod logs;
 pub mod reading;
+pub mod surroundings;
 pub mod target;
 pub mod undo;
 

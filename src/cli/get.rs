@@ -1,6 +1,7 @@
 //! `hivewright get`.
 
 use hivewright::hive::recover::Recovery;
+use hivewright::session::surroundings::saved_session;
 use hivewright::session::{Answer, Reading, State};
 use hivewright::windows::{Era, RuleReport};
 use serde::Serialize;
@@ -12,6 +13,8 @@ use super::report::{self, HiveState, Style};
 #[derive(Serialize)]
 struct Document<'a> {
     hive: String,
+    dirty: bool,
+    hibernated: bool,
     state: &'static str,
     sequence_numbers: Option<[u32; 2]>,
     confirmed: bool,
@@ -30,9 +33,14 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     super::warn_if_unfinished(&reading);
     let answer = reading.rule(args.windows.map(Era::from))?;
     let hive = reading.target().hive.display().to_string();
+    let sleeping = saved_session(reading.target())?;
+    if let Some(file) = &sleeping {
+        let file = file.display();
+        super::warn(&format!("{file} holds a saved session: this Windows sleeps, and `set` would be refused"));
+    }
     warn(&hive, &answer);
     if args.json {
-        super::print_json(&document(hive, &answer))?;
+        super::print_json(&document(hive, sleeping.is_some(), &answer))?;
     } else if args.value {
         let mut text = String::new();
         report::value(&answer.report, &mut text)?;
@@ -45,7 +53,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     Ok(if answer.report.at_next_boot.number.is_some() { Outcome::Yes } else { Outcome::No })
 }
 
-fn document(hive: String, answer: &Answer) -> Document<'_> {
+fn document(hive: String, hibernated: bool, answer: &Answer) -> Document<'_> {
     let (state, recovery, primary_alone, not_recovered) = match &answer.state {
         State::Clean => ("clean", None, None, None),
         State::Recovered { recovery, primary_alone } => {
@@ -55,6 +63,8 @@ fn document(hive: String, answer: &Answer) -> Document<'_> {
     };
     Document {
         hive,
+        dirty: !matches!(answer.state, State::Clean),
+        hibernated,
         state,
         sequence_numbers: answer.sequences,
         confirmed: answer.unconfirmed.is_none(),
@@ -77,7 +87,7 @@ fn state(answer: &Answer) -> HiveState<'_> {
 
 fn warn(hive: &str, answer: &Answer) {
     if let State::Alone { why, .. } = &answer.state {
-        super::warn(&format!("the answer is of the primary file of {hive} alone: it is dirty, and {}", why.what()));
+        super::warn(&format!("{hive}: {}; the answer is of its primary file alone", why.what()));
     }
     if let Some(why) = &answer.unconfirmed {
         super::warn(&format!("the second parser could not confirm the answer: {why}"));

@@ -12,6 +12,7 @@ pub use source::Origin;
 
 use super::commit::{self, Committed, Options};
 use super::logs::LogChoice;
+use super::surroundings;
 use super::target::{self, Target};
 use super::undo::{self, Leftover, State};
 use crate::error::{Error, Result};
@@ -96,6 +97,7 @@ pub struct Prepared {
 /// Refusals as [`windows::plan`] has them; `dirty` for a hive whose logs cannot be applied; damage on the way.
 pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
     let target = target::find(path)?;
+    surroundings::refuse_saved_session(&target)?;
     let settled = settle(&target.hive, request.settle)?;
     let source = source::open_source(&target.hive, request)?;
     let mut changes = Vec::new();
