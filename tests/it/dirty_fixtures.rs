@@ -84,7 +84,7 @@ fn recovering_gives_the_expected_file() {
                 assert_eq!(failed.error.code(), wanted, "{}", place.name);
                 assert!(failed.hive == &place.primary[..], "{}: handed back changed", place.name);
                 assert_eq!(run.code, 3, "{}: {run:?}", place.name);
-                assert!(run.err.contains("is dirty") && run.err.contains("--log"), "{}: {run:?}", place.name);
+                assert!(run.err.contains("transaction log") && run.err.contains("--log"), "{}: {run:?}", place.name);
                 assert!(run.out.is_empty());
                 place.is_untouched();
                 refused += 1;
@@ -132,7 +132,7 @@ fn reading_gives_both_answers() {
         let text = place.run(&["get", "SYSTEM"]);
         let bare = place.run(&["get", "--value", "SYSTEM"]);
         assert_eq!(bare.out.trim(), alone.to_string(), "{}", place.name);
-        let warned = [&text.err, &bare.err].iter().all(|err| err.contains("warning") && err.contains("dirty"));
+        let warned = [&text.err, &bare.err].iter().all(|err| err.contains("warning") && err.contains("primary file"));
         assert_eq!(warned, state == "primary-alone", "{}: {text:?}", place.name);
         if state != "primary-alone" {
             assert!(text.err.is_empty() && bare.err.is_empty(), "{}: {text:?}", place.name);
