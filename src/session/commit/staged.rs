@@ -25,22 +25,27 @@ impl<'h, H: Host> Staged<'h, H> {
 
     /// Writes `bytes`, flushes them, and reads them back through another opening.
     pub(in crate::session) fn fill(&self, bytes: &Overlaid<'_>) -> Result<()> {
-        bytes.write_to(&self.file)?;
-        let Some(path) = &self.path else { return self.file.flush() };
-        let read_back = || same_bytes(self.host, path, bytes);
-        if !H::CONCURRENT {
-            return self.file.flush().and_then(|()| read_back());
-        }
-        // What is read comes from memory, flushed or not: it need not wait for the medium.
-        beside(&[&read_back], || self.file.flush())
+        self.fill_and_see(bytes, &|| Ok(()))
     }
 
-    /// [`Staged::fill`], while the proofs run beside it: all have to succeed.
-    pub(super) fn fill_and_prove(&self, bytes: &Overlaid<'_>, proofs: &[Proof<'_>]) -> Result<()> {
+    /// [`Staged::fill`], and `see` while the medium works: what is read comes from memory, flushed or not.
+    fn fill_and_see(&self, bytes: &Overlaid<'_>, see: Proof<'_>) -> Result<()> {
+        let read_back = || self.path.as_ref().map_or(Ok(()), |path| same_bytes(self.host, path, bytes));
         if !H::CONCURRENT {
-            return proofs.iter().try_for_each(|proof| proof()).and_then(|()| self.fill(bytes));
+            see()?;
+            bytes.write_to(&self.file)?;
+            return self.file.flush().and_then(|()| read_back());
         }
-        beside(proofs, || self.fill(bytes))
+        bytes.write_to(&self.file)?;
+        beside(&[see, &read_back], || self.file.flush())
+    }
+
+    /// [`Staged::fill`], while the proof runs beside it, and then `see`: all have to succeed.
+    pub(super) fn fill_and_prove(&self, bytes: &Overlaid<'_>, proof: Proof<'_>, see: Proof<'_>) -> Result<()> {
+        if !H::CONCURRENT {
+            return proof().and_then(|()| self.fill_and_see(bytes, see));
+        }
+        beside(&[proof], || self.fill_and_see(bytes, see))
     }
 
     /// Takes the place of the file at `to`. In one step: `to` is the old file or the new one at any moment.
