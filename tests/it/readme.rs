@@ -50,7 +50,9 @@ fn every_verb_is_named_and_every_named_option_exists() {
         all_help += &hivewright(["help", verb]).out;
     }
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
-    let ours = |word: &&str| !matches!(*word, "--release" | "--workspace" | "--locked" | "--path" | "--open");
+    // Cargo's, and hivexregedit's.
+    let theirs = ["--release", "--workspace", "--locked", "--path", "--open", "--target", "--merge"];
+    let ours = |word: &&str| !theirs.contains(word);
     let options = words.filter(|word| word.starts_with("--") && !word.trim_matches('-').is_empty()).filter(ours);
     for option in options {
         assert!(all_help.contains(option), "the README names {option}, which no help does");
