@@ -3,7 +3,9 @@
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
 pub mod error;
+pub mod files;
 pub mod hive;
+pub mod ntfs;
 pub mod regf;
 pub mod storage;
 
