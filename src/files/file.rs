@@ -94,7 +94,7 @@ impl FileInVolume {
                 return Err(Error::refused(code, what).advise(copy));
             }
         }
-        if !offset.checked_add(len).is_some_and(|end| end <= self.facts.len) {
+        if offset.checked_add(len).is_none_or(|end| end > self.facts.len) {
             return Err(Error::new(Kind::NoRoom, "file-too-short", "the file would have to grow")
                 .expected(format_args!("an end of at most {}", self.facts.len), u128::from(offset) + u128::from(len))
                 .advise("a file inside a volume cannot grow: write a patched copy"));

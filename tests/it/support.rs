@@ -1,5 +1,5 @@
 //! Builders and helpers that several subjects share.
 
-pub mod memory;
-pub mod ntfs_volume;
-pub mod tools;
+pub(crate) mod memory;
+pub(crate) mod ntfs_volume;
+pub(crate) mod tools;

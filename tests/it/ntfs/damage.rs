@@ -1,6 +1,5 @@
 //! Damaged and hostile volumes: named, survived, and never read without end.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use hivewright::files::Files;
@@ -13,13 +12,13 @@ use crate::support::ntfs_volume::{self as volumes, NtfsVolume, noise, poke};
 
 /// A small volume with something of everything.
 fn small() -> Option<(Vec<u8>, Vec<u8>)> {
-    let hive = noise(400 * 1024, 8);
-    let made = NtfsVolume::make(8, &["-c", "1024"])?;
+    let hive = noise(400 * 4096, 8);
+    let made = NtfsVolume::make(16, &["-c", "4096"])?;
     made.fill(|root| {
         volumes::windows(root, &hive[..1000], 120);
         volumes::compressed(root);
-        volumes::fragmented(root, "Windows/System32/config/SYSTEM", &hive, 1024);
     })?;
+    made.fragment("Windows/System32/config/SYSTEM", &hive, 4096)?;
     Some((made.bytes(), hive))
 }
 
@@ -71,7 +70,7 @@ fn each_damage_has_its_code() {
     let open = |bytes: &[u8]| Ntfs::open(Memory::new(bytes.to_vec()));
     let file = open(&clean).unwrap().open(HIVE).unwrap().unwrap();
     assert!(all_bytes(&file) == hive);
-    let mft = word(&clean, 48) * 1024;
+    let mft = word(&clean, 48) * 4096;
     let record = |number: usize| mft + number * 1024;
     let code_of = |bytes: &[u8]| {
         let error = match open(bytes) {
@@ -112,7 +111,7 @@ fn each_damage_has_its_code() {
 #[test]
 fn mirror_and_backup_stand_in_and_say_so() {
     let Some((clean, hive)) = small() else { return };
-    let mft = word(&clean, 48) * 1024;
+    let mft = word(&clean, 48) * 4096;
     for (at, remark) in
         [(0, "ntfs-backup-boot-sector"), (mft + 510, "ntfs-mft-mirror"), (mft + 3 * 1024, "ntfs-mft-mirror")]
     {
@@ -137,7 +136,7 @@ fn mirror_and_backup_stand_in_and_say_so() {
 #[test]
 fn the_dirty_bit_and_the_journal_are_told() {
     let Some((clean, _)) = small() else { return };
-    let mft = word(&clean, 48) * 1024;
+    let mft = word(&clean, 48) * 4096;
     let (mut bytes, record) = (clean, mft + 3 * 1024);
     // $VOLUME_INFORMATION is the attribute of type 0x70; its flags stand 10 bytes into the value.
     let mut at = record + usize::from(bytes[record + 20]);
@@ -177,5 +176,5 @@ fn a_cycle_in_an_index_ends() {
         }
     }
     println!("{cycles} cycles found");
-    let _ = fs::metadata(".");
+    assert!(cycles > 0);
 }

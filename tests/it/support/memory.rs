@@ -7,22 +7,22 @@ use hivewright::storage::Storage;
 use hivewright::{Error, Kind, Place, Result, Space};
 
 /// Bytes in memory.
-pub struct Memory {
+pub(crate) struct Memory {
     bytes: Mutex<Vec<u8>>,
     read: AtomicU64,
 }
 
 impl Memory {
-    pub fn new(bytes: Vec<u8>) -> Arc<Memory> {
+    pub(crate) fn new(bytes: Vec<u8>) -> Arc<Memory> {
         Arc::new(Memory { bytes: Mutex::new(bytes), read: AtomicU64::new(0) })
     }
 
     /// Bytes that were read so far.
-    pub fn bytes_read(&self) -> u64 {
+    pub(crate) fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
-    pub fn copy(&self) -> Vec<u8> {
+    pub(crate) fn copy(&self) -> Vec<u8> {
         self.bytes.lock().unwrap().clone()
     }
 }

@@ -1,7 +1,6 @@
 //! NTFS volumes made by `mkntfs` and filled through `ntfs-3g`.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -14,16 +13,16 @@ use super::memory::Memory;
 use super::tools::{have, output, succeeds};
 
 /// What the builders need.
-pub const MAKERS: &[&str] = &["mkntfs", "ntfs-3g", "umount", "setfattr"];
+pub(crate) const MAKERS: &[&str] = &["mkntfs", "ntfs-3g", "umount", "setfattr"];
 
 /// A volume in a file of its own.
-pub struct NtfsVolume {
+pub(crate) struct NtfsVolume {
     folder: TempDir,
 }
 
 impl NtfsVolume {
     /// An empty volume; `None`, having said so, where the tools are missing.
-    pub fn make(mib: u64, arguments: &[&str]) -> Option<NtfsVolume> {
+    pub(crate) fn make(mib: u64, arguments: &[&str]) -> Option<NtfsVolume> {
         if !have(MAKERS) {
             return None;
         }
@@ -35,12 +34,12 @@ impl NtfsVolume {
         Some(volume)
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("volume.ntfs")
     }
 
     /// Runs `fill` on the mounted volume; `None`, having said so, where mounting is not possible.
-    pub fn fill(&self, fill: impl FnOnce(&Path)) -> Option<()> {
+    pub(crate) fn fill(&self, fill: impl FnOnce(&Path)) -> Option<()> {
         let point = self.folder.path().join("mounted");
         fs::create_dir_all(&point).unwrap();
         let (volume, at) = (self.path(), point.to_str().unwrap());
@@ -49,7 +48,14 @@ impl NtfsVolume {
             return None;
         }
         let filled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fill(&point)));
-        assert!(succeeds("umount", &[at]), "umount {at}");
+        // Whoever looks at new mounts may hold this one for a moment.
+        let unmounted = (0..50).any(|_| {
+            succeeds("umount", &[at]) || {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                false
+            }
+        });
+        assert!(unmounted, "umount {at}");
         if let Err(panic) = filled {
             std::panic::resume_unwind(panic);
         }
@@ -63,13 +69,42 @@ impl NtfsVolume {
         Some(())
     }
 
-    pub fn bytes(&self) -> Vec<u8> {
+    /// Writes `bytes` into a volume of which only single clusters are free, so that no two of them lie together.
+    pub(crate) fn fragment(&self, path: &str, bytes: &[u8], cluster: usize) -> Option<()> {
+        let mut fill = Vec::new();
+        self.fill(|root| {
+            fs::create_dir(root.join("fill")).unwrap();
+            let name = |i: usize| root.join(format!("fill/{i:05}"));
+            let count = (0..100_000).find(|&i| fs::write(name(i), vec![1; cluster]).is_err()).unwrap();
+            let _ = fs::remove_file(name(count));
+            fill.extend((0..count).map(|i| format!("fill/{i:05}")));
+        })?;
+        let volume = Ntfs::open(Memory::new(self.bytes())).unwrap();
+        let start = |name: &String| volume.open(name).unwrap().unwrap().extents()[0].volume_offset.unwrap();
+        fill.sort_by_cached_key(start);
+        let mut freed = 0;
+        let victims = fill.iter().filter(|name| {
+            let is_apart = start(name) >= freed + 2 * cluster as u64;
+            if is_apart {
+                freed = start(name);
+            }
+            is_apart
+        });
+        let victims: Vec<_> = victims.cloned().collect();
+        self.fill(|root| {
+            victims.iter().for_each(|name| fs::remove_file(root.join(name)).unwrap());
+            fs::write(root.join(path), bytes).unwrap();
+            fs::remove_dir_all(root.join("fill")).unwrap();
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         fs::read(self.path()).unwrap()
     }
 }
 
 /// Bytes without a pattern, the same each time.
-pub fn noise(len: usize, seed: u64) -> Vec<u8> {
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..len)
         .map(|_| {
@@ -82,7 +117,7 @@ pub fn noise(len: usize, seed: u64) -> Vec<u8> {
 }
 
 /// Fills a folder as Windows would look: a hive, `count` names beside its folder, and one file of each awkward kind.
-pub fn windows(root: &Path, hive: &[u8], count: u32) {
+pub(crate) fn windows(root: &Path, hive: &[u8], count: u32) {
     let system32 = root.join("Windows/System32");
     fs::create_dir_all(system32.join("config")).unwrap();
     fs::write(system32.join("config/SYSTEM"), hive).unwrap();
@@ -98,7 +133,7 @@ pub fn windows(root: &Path, hive: &[u8], count: u32) {
 }
 
 /// A folder whose new files are compressed, with files of several shapes.
-pub fn compressed(root: &Path) {
+pub(crate) fn compressed(root: &Path) {
     let folder = root.join("packed");
     fs::create_dir(&folder).unwrap();
     // FILE_ATTRIBUTE_COMPRESSED, as the driver takes it: little-endian.
@@ -110,19 +145,9 @@ pub fn compressed(root: &Path) {
     fs::write(folder.join("mixed"), [&text[..70_000], &noise(70_000, 1), &[0; 70_000], &text[..99]].concat()).unwrap();
 }
 
-/// Writes `hive` in single clusters that take turns with those of another file.
-pub fn fragmented(root: &Path, path: &str, hive: &[u8], cluster: usize) {
-    let mut hive_file = File::create(root.join(path)).unwrap();
-    let mut other = File::create(root.join("other")).unwrap();
-    for part in hive.chunks(cluster) {
-        hive_file.write_all(part).unwrap();
-        other.write_all(&vec![1; cluster]).unwrap();
-    }
-}
-
 /// Opens bytes as a volume and does all that a reader would: the entry for fuzzing, which must neither panic nor hang
 /// nor read far more than there is. Gives the bytes that were read.
-pub fn poke(bytes: Vec<u8>) -> u64 {
+pub(crate) fn poke(bytes: Vec<u8>) -> u64 {
     let medium = Memory::new(bytes);
     let Ok(volume) = Ntfs::open(medium.clone()) else { return medium.bytes_read() };
     let _ = volume.state();

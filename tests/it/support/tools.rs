@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Whether all of `programs` can be started; prints one line if not.
-pub fn have(programs: &[&str]) -> bool {
+pub(crate) fn have(programs: &[&str]) -> bool {
     let found = |program: &str| {
         let paths = std::env::var_os("PATH").unwrap_or_default();
         std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
@@ -19,7 +19,7 @@ pub fn have(programs: &[&str]) -> bool {
 }
 
 /// Standard output of a program that must succeed.
-pub fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
+pub(crate) fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     let out = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();
     let errors = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{program} {arguments:?}: {errors}{}", String::from_utf8_lossy(&out.stdout));
@@ -27,13 +27,13 @@ pub fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
 }
 
 /// Whether a program succeeds.
-pub fn succeeds(program: &str, arguments: &[&str]) -> bool {
+pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let out = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     out.is_ok_and(|out| out.status.success())
 }
 
 /// A folder of the corpus, which is not part of the project.
-pub fn corpus(folder: &str) -> Option<PathBuf> {
+pub(crate) fn corpus(folder: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     let root = std::env::var_os("HIVEWRIGHT_CORPUS").map_or(beside, PathBuf::from);
     let found = Some(root.join(folder)).filter(|path| path.is_dir());
