@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hivewright::Kind;
-use hivewright::files::{Extent, FileInVolume, Files, Hibernation, Journal};
+use hivewright::files::{Extent, FileInVolume, Files, Hibernation};
 use hivewright::ntfs::Ntfs;
 use hivewright::storage::Storage;
 
@@ -13,6 +13,7 @@ use crate::support::ntfs_volume::{self as volumes, NtfsVolume, noise};
 use crate::support::tools::{corpus, have, output, succeeds};
 
 mod damage;
+mod states;
 
 const JUDGES: &[&str] = &["ntfscat", "icat", "istat", "ntfsfix"];
 const HIVE: &str = "Windows\\System32\\config\\SYSTEM";
@@ -303,30 +304,6 @@ fn opening_one_file_among_thousands_reads_little() {
     let before = medium.bytes_read();
     assert!(all_bytes(&file) == hive);
     assert_eq!(medium.bytes_read() - before, hive.len() as u64, "the hive is read once");
-}
-
-#[test]
-fn journal_and_hibernation_are_told() {
-    let Some(made) = NtfsVolume::make(16, &[]) else { return };
-    for (bytes, expected) in
-        [(&b"hibr"[..], Hibernation::Saved), (&b"wake"[..], Hibernation::Resumed), (&[0; 4][..], Hibernation::Zeros)]
-    {
-        let content = [bytes, &[0; 8192]].concat();
-        if made.fill(|root| fs::write(root.join("hiberfil.sys"), content).unwrap()).is_none() {
-            return;
-        }
-        let state = open(&made.path()).state().unwrap();
-        assert_eq!((state.hibernation, state.journal), (expected, Journal::Empty));
-        // ntfs-3g will not mount a hibernated volume for writing: take the sign away.
-        let mut volume = made.bytes();
-        if let Some(at) = volume.windows(4).position(|four| four == b"hibr") {
-            volume[at..at + 4].fill(0);
-            fs::write(made.path(), volume).unwrap();
-        }
-    }
-    if made.fill(|root| fs::write(root.join("hiberfil.sys"), "short").unwrap()).is_some() {
-        assert_eq!(open(&made.path()).state().unwrap().hibernation, Hibernation::Short(5));
-    }
 }
 
 #[test]

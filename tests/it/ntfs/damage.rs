@@ -36,7 +36,11 @@ fn metadata(bytes: &[u8]) -> Vec<usize> {
 fn flipped_bytes_are_survived() {
     let Some((clean, _)) = small() else { return };
     let blocks = metadata(&clean);
-    let (mut state, mut rounds, mut most) = (0x1234_5678_9abc_def1u64, 0, 0);
+    // More of it by hand: HIVEWRIGHT_DAMAGE_SECONDS and HIVEWRIGHT_DAMAGE_SEED.
+    let given = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let seconds = given("HIVEWRIGHT_DAMAGE_SECONDS").unwrap_or(4);
+    let mut state = given("HIVEWRIGHT_DAMAGE_SEED").unwrap_or(0x1234_5678_9abc_def1);
+    let (mut rounds, mut most) = (0, 0);
     let mut random = |below: usize| {
         state ^= state << 13;
         state ^= state >> 7;
@@ -44,7 +48,7 @@ fn flipped_bytes_are_survived() {
         (state >> 16) as usize % below
     };
     let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(20) && rounds < 20_000 {
+    while start.elapsed() < Duration::from_secs(seconds) {
         let mut bytes = clean.clone();
         for _ in 0..1 + random(3) {
             // The records of the system and the first of the others are what every path goes through.
@@ -61,7 +65,7 @@ fn flipped_bytes_are_survived() {
         rounds += 1;
     }
     println!("{rounds} damaged volumes, at most {most} bytes read of {}", clean.len());
-    assert!(rounds > 100 && most < 8 << 20);
+    assert!(rounds > 50 && most < 8 << 20);
 }
 
 #[test]
