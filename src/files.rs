@@ -39,6 +39,16 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// The storage below could not be read, or the volume does not say.
     fn state(&self) -> Result<VolumeState>;
+
+    /// Checks before a write that the file system's own map of clusters agrees that those of `file` are in use. A
+    /// file system whose only map is the chain of clusters itself has nothing to add.
+    ///
+    /// # Errors
+    /// `file-clusters-free`; the map cannot be read.
+    fn confirm(&self, file: &FileInVolume) -> Result<()> {
+        let _ = file;
+        Ok(())
+    }
 }
 
 /// The names of `path`, outermost first.

@@ -12,6 +12,7 @@ pub mod attribute;
 pub mod attribute_list;
 pub mod boot_sector;
 mod cache;
+mod cluster_map;
 mod compressed;
 pub mod fixup;
 mod folder;
@@ -235,6 +236,10 @@ impl Files for Ntfs {
             })
         };
         state().map_err(|error| located(&self.mft.cache, error))
+    }
+
+    fn confirm(&self, file: &FileInVolume) -> Result<()> {
+        cluster_map::confirm(&self.mft, file.extents()).map_err(|error| located(&self.mft.cache, error))
     }
 }
 

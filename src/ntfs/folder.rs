@@ -5,9 +5,9 @@ use std::collections::HashSet;
 
 use zerocopy::FromBytes;
 
-use super::attribute::kind;
+use super::attribute::{self, kind};
 use super::boot_sector::MAX_BLOCK;
-use super::index::{self, Block, Entry, Root};
+use super::index::{self, Block, Entry, Key, Root};
 use super::mft::Mft;
 use super::record::{Record, Reference};
 use super::stream::{Body, Stream};
@@ -121,7 +121,9 @@ impl<'m> Folder<'m> {
     pub(crate) fn list(&self, upcase: &Upcase) -> Result<Vec<DirEntry>> {
         let mut all: Vec<(Vec<u16>, DirEntry)> = Vec::new();
         self.walk(|_, at, entry| {
-            let Some(key) = entry.key.filter(|key| !key.is_short) else { return Ok(Step::DownAndOn) };
+            // The root folder has an entry for itself.
+            let shown = |key: &Key<'_>| !key.is_short && !attribute::is_name(key.name, ".");
+            let Some(key) = entry.key.filter(shown) else { return Ok(Step::DownAndOn) };
             if all.len() == MAX_ENTRIES {
                 return Err(Error::new(Kind::Unsupported, "folder-too-large", "the folder has too many names")
                     .at(Space::Volume, at));

@@ -167,6 +167,25 @@ fn flags_and_lengths_of_a_file_are_kept_to() {
 }
 
 #[test]
+fn a_file_in_free_clusters_is_found_out() {
+    let Some(made) = NtfsVolume::make(16, &["-c", "4096"]) else { return };
+    if made.fill(|root| fs::write(root.join("file"), noise(50_000, 3)).unwrap()).is_none() {
+        return;
+    }
+    let mut bytes = made.bytes();
+    let sound = volume(&bytes);
+    let file = sound.open("file").unwrap().unwrap();
+    sound.confirm(&file).unwrap();
+    let cluster = file.locate(30_000)[0].offset as usize / 4096;
+    let map = sound.open("$Bitmap").unwrap().unwrap().locate(0)[0].offset as usize;
+    assert!(bytes[map + cluster / 8] >> (cluster % 8) & 1 == 1);
+    bytes[map + cluster / 8] ^= 1 << (cluster % 8);
+    let error = volume(&bytes).confirm(&file).unwrap_err();
+    assert_eq!(error.code(), "file-clusters-free");
+    assert_eq!(error.trail()[0].offset as usize, cluster * 4096);
+}
+
+#[test]
 fn folders_that_mind_case_do() {
     let Some(made) = NtfsVolume::make(16, &[]) else { return };
     let filled = made.fill(|root| {

@@ -161,7 +161,7 @@ pub(crate) fn poke(bytes: Vec<u8>) -> u64 {
         let mut buf = vec![0; usize::try_from(len.min(64 << 10)).unwrap()];
         let _ = file.read_at(0, &mut buf);
         let _ = file.read_at(len - buf.len() as u64, &mut buf);
-        let _ = file.writable(0, len);
+        let _ = (file.writable(0, len), volume.confirm(&file));
     }
     medium.bytes_read()
 }
