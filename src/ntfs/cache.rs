@@ -75,3 +75,49 @@ impl Cache {
 fn to_usize(small: u64) -> usize {
     usize::try_from(small).unwrap_or(usize::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::*;
+    use crate::error::Place;
+
+    /// 100,000 bytes that count what is read.
+    struct Counting(AtomicU64);
+
+    impl Storage for Counting {
+        fn len(&self) -> Result<u64> {
+            Ok(100_000)
+        }
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            assert!(offset + buf.len() as u64 <= 100_000);
+            self.0.fetch_add(buf.len() as u64, Ordering::Relaxed);
+            buf.iter_mut().zip(offset..).for_each(|(byte, at)| *byte = (at % 251) as u8);
+            Ok(())
+        }
+        fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
+            unreachable!("reading never writes")
+        }
+        fn flush(&self) -> Result<()> {
+            Ok(())
+        }
+        fn locate(&self, _: u64) -> Vec<Place> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn reads_each_block_once_and_the_short_last_one() {
+        let medium = Arc::new(Counting(AtomicU64::new(0)));
+        let cache = Cache::new(medium.clone()).unwrap();
+        for (offset, len, read) in [(10, 100, 4096), (4000, 200, 8192), (0, 8192, 8192), (98_304, 1696, 9888)] {
+            let mut buf = vec![0; len];
+            cache.read_at(offset, &mut buf).unwrap();
+            assert!(buf.iter().zip(offset..).all(|(&byte, at)| byte == (at % 251) as u8));
+            assert_eq!(medium.0.load(Ordering::Relaxed), read);
+        }
+        assert_eq!(cache.read_at(99_999, &mut [0; 2]).unwrap_err().code(), "volume-truncated");
+        assert_eq!(cache.read_at(u64::MAX, &mut [0; 2]).unwrap_err().code(), "volume-truncated");
+    }
+}

@@ -214,3 +214,30 @@ fn folders_that_mind_case_do() {
     assert_eq!(read(&minding, "Plain\\Name").unwrap(), Some(b"1".to_vec()));
     assert_eq!(read(&minding, "Plain\\name").unwrap(), None);
 }
+
+#[test]
+fn short_names_lead_to_the_file_and_are_not_listed() {
+    let Some(made) = NtfsVolume::make(16, &[]) else { return };
+    let filled = made.fill(|root| {
+        fs::create_dir(root.join("Program Files")).unwrap();
+        fs::write(root.join("Program Files/Long name of a file.text"), "here").unwrap();
+        for (path, short) in [("Program Files/Long name of a file.text", "LONGNA~1.TEX"), ("Program Files", "PROGRA~1")]
+        {
+            let at = root.join(path);
+            output("setfattr", &["-h", "-n", "system.ntfs_dos_name", "-v", short, at.to_str().unwrap()]);
+        }
+    });
+    if filled.is_none() {
+        return;
+    }
+    let volume = open(&made.path());
+    for path in
+        ["progra~1/longna~1.tex", "Program Files\\LONG NAME of a file.TEXT", "PROGRA~1/Long name of a file.text"]
+    {
+        assert_eq!(all_bytes(&volume.open(path).unwrap().unwrap()), b"here", "{path}");
+    }
+    let names: Vec<_> = volume.list("Progra~1").unwrap().unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!(names, ["Long name of a file.text"]);
+    let file = volume.open("progra~1/longna~1.tex").unwrap().unwrap();
+    assert_eq!(file.facts().links, 2, "a short name counts as a link");
+}
