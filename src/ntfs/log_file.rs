@@ -8,7 +8,7 @@ use super::attribute::kind;
 use super::mft::Mft;
 use super::stream::Stream;
 use super::{corrupt, fixup};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::files::Journal;
 
 const RECORD: u64 = 2;
@@ -52,7 +52,7 @@ const IS_CLEAN: u16 = 2;
 /// The state of the journal. An unreadable one is a state, not an error; only a failing storage is.
 pub(crate) fn state(mft: &Mft) -> Result<Journal> {
     match read(mft) {
-        Err(error) if error.kind() == crate::Kind::Io => Err(error),
+        Err(error) if error.kind() == Kind::Io => Err(error),
         Err(error) => Ok(Journal::Unreadable(error.code())),
         ok => ok,
     }

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hivewright::files::Files;
 use hivewright::ntfs::Ntfs;
@@ -145,11 +146,16 @@ pub(crate) fn compressed(root: &Path) {
     fs::write(folder.join("mixed"), [&text[..70_000], &noise(70_000, 1), &[0; 70_000], &text[..99]].concat()).unwrap();
 }
 
-/// Opens bytes as a volume and does all that a reader would: the entry for fuzzing, which must neither panic nor hang
-/// nor read far more than there is. Gives the bytes that were read.
-pub(crate) fn poke(bytes: Vec<u8>) -> u64 {
-    let medium = Memory::new(bytes);
-    let Ok(volume) = Ntfs::open(medium.clone()) else { return medium.bytes_read() };
+/// Opens bytes as a volume and does all that a reader would: the entry for fuzzing (`poke(&Memory::new(data.to_vec()))`),
+/// which must neither panic nor hang nor read far more than there is. Gives the bytes that were read.
+pub(crate) fn poke(medium: &Arc<Memory>) -> u64 {
+    let before = medium.bytes_read();
+    reach_everything(medium);
+    medium.bytes_read() - before
+}
+
+fn reach_everything(medium: &Arc<Memory>) {
+    let Ok(volume) = Ntfs::open(medium.clone()) else { return };
     let _ = volume.state();
     for folder in ["", "Windows", "Windows/System32", "Windows/System32/config"] {
         let _ = volume.list(folder);
@@ -163,5 +169,4 @@ pub(crate) fn poke(bytes: Vec<u8>) -> u64 {
         let _ = file.read_at(len - buf.len() as u64, &mut buf);
         let _ = (file.writable(0, len), volume.confirm(&file));
     }
-    medium.bytes_read()
 }
