@@ -5,7 +5,9 @@
 #[cfg(doc)]
 pub mod design;
 pub mod error;
+pub mod files;
 pub mod hive;
+pub mod ntfs;
 pub mod regf;
 pub mod session;
 pub mod storage;

@@ -11,6 +11,7 @@ mod corpus_recovery;
 mod corpus_truth;
 mod edit_properties;
 mod law;
+mod ntfs;
 mod support;
 mod windows_mistakes;
 mod windows_pages;
