@@ -5,5 +5,6 @@
 pub mod error;
 pub mod hive;
 pub mod regf;
+pub mod storage;
 
 pub use error::{Error, Kind, Place, Result, Space};
