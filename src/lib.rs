@@ -4,6 +4,7 @@
 
 pub mod error;
 pub mod hive;
+pub mod partition;
 pub mod regf;
 pub mod storage;
 

@@ -4,6 +4,10 @@
 //! top of another. [`Host`] is everything else a commit asks of the file system, so that tests can put a lying one
 //! in its place. Nothing here knows a format.
 
+pub mod memory;
+pub mod split;
+pub mod window;
+
 use crate::error::{Error, Kind, Place, Result};
 
 /// A run of bytes with its own addresses, from 0 to [`Storage::len`].
