@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
 pub mod error;
+pub mod fat;
 pub mod hive;
 pub mod partition;
 pub mod regf;
