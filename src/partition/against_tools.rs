@@ -188,3 +188,36 @@ fn file_systems_of_their_own_makers() {
         assert!(table.warnings.is_empty(), "{tool}: {:?}", table.warnings);
     }
 }
+
+/// The disks of the corpus, each one NTFS volume.
+#[test]
+fn disks_of_the_corpus() {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let corpus = std::env::var_os("HIVEWRIGHT_CORPUS").map_or(beside, Into::into);
+    let images = [
+        ("ntfs_testfs1", Scheme::None, 0),
+        ("synthetic_win81_volume", Scheme::None, 0),
+        ("synthetic_xp_mbr", Scheme::Mbr, 1 << 20),
+    ];
+    for (name, scheme, offset) in images {
+        let path = corpus.join("images").join(format!("{name}.raw.zst"));
+        if !path.exists() {
+            println!("skipped: the corpus is not there ({name})");
+            continue;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let raw = folder.path().join("disk.raw").into_os_string().into_string().unwrap();
+        if run("zstd", &["-dqf", path.to_str().unwrap(), "-o", &raw], "").is_none() {
+            return;
+        }
+        let table = read(Path::new(&raw));
+        let [only] = &table.partitions[..] else { panic!("{name}: {table:?}") };
+        assert_eq!((table.scheme, only.offset, only.kind), (scheme, offset, VolumeKind::Ntfs), "{name}: {table:?}");
+        assert!(table.warnings.is_empty(), "{name}: {:?}", table.warnings);
+        if scheme == Scheme::Mbr
+            && let Some(mmls) = mmls(&raw)
+        {
+            assert_eq!(sectors(&table), mmls, "{name}");
+        }
+    }
+}
