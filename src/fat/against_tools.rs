@@ -142,9 +142,12 @@ fn edit(image: &str, before: &[u8], memory: &Memory, file: &super::FatFile, data
     file.flush().unwrap();
     let mut after = vec![0; before.len()];
     memory.read_at(0, &mut after).unwrap();
-    let mut changed = (0..before.len() as u64).filter(|&at| after[at as usize] != before[at as usize]);
-    let inside = |at: u64| file.extents().iter().any(|e| (e.volume_offset..e.volume_offset + e.len).contains(&at));
-    assert_eq!(changed.find(|&at| !inside(at)), None);
+    let mut inside = before.to_vec();
+    for extent in file.extents() {
+        let range = extent.volume_offset as usize..(extent.volume_offset + extent.len) as usize;
+        inside[range.clone()].copy_from_slice(&after[range]);
+    }
+    assert!(inside == after, "something outside of the file's clusters changed");
     let place = file.locate(60_000)[0].offset;
     assert_eq!((after[place as usize], file.locate(123_457).len()), (0x5a, 0));
     std::fs::write(image, &after).unwrap();
@@ -177,9 +180,9 @@ impl Write for ReadOnly {
 
 #[test]
 fn fatfs_is_of_one_mind() {
-    for (kib, args, _) in VOLUMES {
+    for (kib, args, _) in &VOLUMES[..5] {
         let (folder, data) = (tempfile::tempdir().unwrap(), contents(70_001));
-        let Some(image) = volume(folder.path(), kib, args, &data) else { return };
+        let Some(image) = volume(folder.path(), *kib, args, &data) else { return };
         let bytes = std::fs::read(&image).unwrap();
         let fat = Fat::open(Arc::new(Memory::new(bytes.clone()))).unwrap();
         let writes = Arc::new(AtomicU32::new(0));

@@ -77,7 +77,7 @@ fn every_flipped_byte_of_the_metadata() {
         let root = geometry.root_offset as usize;
         // Three folders follow the ten clusters of the hibernation file.
         for at in (0..512).chain(fat..fat + 64).chain(root..root + 256).chain(data + 5120..data + 5120 + 2048) {
-            for flip in [1, 0x10, 0x80, 0xff] {
+            for flip in [1, 0xff] {
                 image[at] ^= flip;
                 image = judge(image);
                 image[at] ^= flip;
