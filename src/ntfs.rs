@@ -266,7 +266,11 @@ fn located(cache: &Cache, error: Error) -> Error {
 /// Adds where the last place of the trail, if it is one of the volume, lies further down.
 fn with_places(volume: &dyn Storage, error: Error) -> Error {
     let Some(last) = error.trail().last().copied().filter(|last| last.space == Space::Volume) else { return error };
-    volume.locate(last.offset).into_iter().fold(error, |error, place| error.at(place.space, place.offset))
+    volume
+        .locate(last.offset)
+        .into_iter()
+        .filter(|place| *place != last)
+        .fold(error, |error, place| error.at(place.space, place.offset))
 }
 
 fn corrupt(code: &'static str, what: impl Into<String>, at: u64) -> Error {

@@ -8,9 +8,12 @@ mod file;
 pub mod folder;
 mod host;
 mod mapped;
+pub mod memory;
 #[cfg(target_os = "linux")]
 mod metadata;
 mod real;
+pub mod split;
+pub mod window;
 
 pub use file::FileStorage;
 pub use host::{About, Access, Carried, FileId, Host, HostFile, Times};

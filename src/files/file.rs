@@ -176,9 +176,9 @@ impl Storage for FileInVolume {
             return Vec::new();
         }
         let Some(at) = self.extents.from(offset).and_then(|extent| extent.volume_offset) else { return Vec::new() };
-        let mut places = vec![Place { space: Space::Volume, offset: at }];
-        places.extend(self.volume.locate(at));
-        places
+        let own = Place { space: Space::Volume, offset: at };
+        // A volume that is a window says where it is itself.
+        std::iter::once(own).chain(self.volume.locate(at).into_iter().filter(|place| *place != own)).collect()
     }
 }
 
