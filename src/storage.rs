@@ -4,6 +4,7 @@
 //! top of another. [`Host`] is everything else a commit asks of the file system, so that tests can put a lying one
 //! in its place. Nothing here knows a format.
 
+pub mod counting;
 mod file;
 pub mod folder;
 mod host;

@@ -15,6 +15,8 @@ struct Document<'a> {
     state: &'static str,
     sequence_numbers: Option<[u32; 2]>,
     confirmed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_read: Option<u64>,
     #[serde(flatten)]
     rule: &'a RuleReport,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,13 +28,13 @@ struct Document<'a> {
 }
 
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
-    let reading = Reading::of(&args.target, super::set::logs(&args.logs))?;
+    let reading = Reading::choose(&args.target, &args.disk.choice(), super::set::logs(&args.logs))?;
     super::warn_if_unfinished(&reading);
     let answer = reading.rule(args.windows.map(Era::from))?;
-    let hive = reading.target().hive.display().to_string();
+    let hive = reading.name();
     warn(&hive, &answer);
     if args.json {
-        super::print_json(&document(hive, &answer))?;
+        super::print_json(&Document { bytes_read: super::bytes_read(&reading), ..document(hive, &answer) })?;
     } else if args.value {
         let mut text = String::new();
         report::value(&answer.report, &mut text)?;
@@ -58,6 +60,7 @@ fn document(hive: String, answer: &Answer) -> Document<'_> {
         state,
         sequence_numbers: answer.sequences,
         confirmed: answer.unconfirmed.is_none(),
+        bytes_read: None,
         rule: &answer.report,
         recovery,
         primary_alone,

@@ -11,6 +11,7 @@ use std::path::Path;
 pub use source::Origin;
 
 use super::commit::{self, Committed, Options};
+use super::disk;
 use super::logs::LogChoice;
 use super::target::{self, Target};
 use super::undo::{self, Leftover, State};
@@ -95,6 +96,9 @@ pub struct Prepared {
 /// # Errors
 /// Refusals as [`windows::plan`] has them; `dirty` for a hive whose logs cannot be applied; damage on the way.
 pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
+    if disk::is_disk(path)? {
+        return Err(disk::no_writing(path));
+    }
     let target = target::find(path)?;
     let settled = settle(&target.hive, request.settle)?;
     let source = source::open_source(&target.hive, request)?;

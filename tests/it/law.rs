@@ -25,7 +25,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("nt_hive", &["hive/witness.rs"]),
     ("memmap2", &["storage/mapped.rs"]),
-    ("unsafe ", &["storage/mapped.rs"]),
+    ("unsafe {", &["storage/mapped.rs"]),
     ("std::fs", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
     ("tempfile", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
     ("rustix", &["storage"]),

@@ -1,0 +1,118 @@
+//! One hive of one installation on one disk.
+
+use std::cell::OnceCell;
+use std::fmt;
+
+use super::paged::Paged;
+use super::{Disk, Installation, Obstacle, obstacles};
+use crate::error::{Error, Kind, Result};
+use crate::files::{Files, VolumeState};
+
+/// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
+const MOST_BYTES: u64 = 3 << 30;
+/// Endings of the transaction logs of a hive.
+const LOGS: [&str; 3] = ["LOG", "LOG1", "LOG2"];
+
+/// A hive inside of a disk.
+pub struct HiveOnDisk {
+    disk: Disk,
+    installation: Installation,
+    name: String,
+    files: Box<dyn Files>,
+    paged: Paged,
+    whole: OnceCell<Vec<u8>>,
+}
+
+impl HiveOnDisk {
+    pub(super) fn open(disk: Disk, installation: Installation, name: &str) -> Result<Self> {
+        let partition = disk.partitions(Some(installation.partition))?.remove(0);
+        let files = disk.volume(partition)?;
+        let path = installation.hive(name);
+        let gone = || Error::new(Kind::NotFound, "no-file", format!("there is no {path} on the disk"));
+        let paged = Paged::new(files.open(&path)?.ok_or_else(gone)?);
+        Ok(HiveOnDisk { disk, installation, name: name.to_owned(), files, paged, whole: OnceCell::new() })
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// The installation.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// The path of the hive in its volume.
+    pub fn path(&self) -> String {
+        self.installation.hive(&self.name)
+    }
+
+    /// Its bytes, page by page.
+    pub fn paged(&self) -> &Paged {
+        &self.paged
+    }
+
+    /// All of its bytes.
+    ///
+    /// # Errors
+    /// `too-large`; they cannot be read.
+    pub fn whole(&self) -> Result<&[u8]> {
+        if self.whole.get().is_none() {
+            let _ = self.whole.set(self.paged.whole(self.most())?);
+        }
+        Ok(self.whole.get().map_or(&[], Vec::as_slice))
+    }
+
+    /// See [`Paged::seen`]; all bytes if they were read meanwhile.
+    pub(in crate::session) fn seen(&self) -> Result<Option<Vec<u8>>> {
+        self.paged.seen(self.most())
+    }
+
+    /// The transaction logs beside it, by name.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn logs(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut logs = Vec::new();
+        for ending in LOGS {
+            let name = format!("{}.{ending}", self.name);
+            if let Some(file) = self.files.open(&self.installation.hive(&name))? {
+                logs.push((name, Paged::new(file).whole(self.most())?));
+            }
+        }
+        Ok(logs)
+    }
+
+    /// The state of its volume.
+    ///
+    /// # Errors
+    /// The volume does not say.
+    pub fn volume_state(&self) -> Result<VolumeState> {
+        self.files.state()
+    }
+
+    /// What newer data may be missing from an answer, in words.
+    ///
+    /// # Errors
+    /// As [`HiveOnDisk::volume_state`].
+    pub fn warnings(&self) -> Result<Vec<String>> {
+        let all = obstacles::of_volume(&self.volume_state()?);
+        Ok(all.into_iter().map(|Obstacle { what, .. }| what).collect())
+    }
+
+    /// No file is larger than its disk, unless it has holes: those are no bytes to be kept in memory.
+    fn most(&self) -> u64 {
+        MOST_BYTES.min(self.disk.len())
+    }
+}
+
+impl fmt::Debug for HiveOnDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HiveOnDisk")
+            .field("disk", &self.disk.path)
+            .field("installation", &self.installation)
+            .field("file", self.paged.file())
+            .finish_non_exhaustive()
+    }
+}
