@@ -59,9 +59,22 @@ fn print(bytes: &[u8]) -> anyhow::Result<()> {
 
 /// Prints a document as JSON.
 fn print_json(document: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&json(document)?)
+}
+
+/// Tells, in one go, of what is done already. That it cannot be told takes nothing back: a warning at most.
+fn tell(bytes: &[u8]) {
+    if let Err(error) = print(bytes)
+        && !exit::is_broken_pipe(&error)
+    {
+        warn(&format!("it is done, but could not be told: {error:#}"));
+    }
+}
+
+fn json(document: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(document)?;
     text.push(b'\n');
-    print(&text)
+    Ok(text)
 }
 
 /// Bytes read of a disk image, where the hive is inside of one.

@@ -1,5 +1,47 @@
 //! The whys. Documentation only.
 //!
+//! # What an edit is allowed to do
+//!
+//! An edit changes what was asked and the bookkeeping that it forces, nothing else. Setting a REG_DWORD that stands in
+//! its key value changes the number, the key's last-written time, and of the base block both sequence numbers and the
+//! checksum. Injecting it adds one cell for the key value and one entry to the values list: in the list's spare room,
+//! in the free cell right behind it, or in a larger list elsewhere, whichever comes first. A hive bin is appended only
+//! when no free cell fits. The base block's timestamp stays: old-format logs are matched by it.
+//!
+//! New data never goes where old data is still referred to, and what an edit frees is given back last. Each patch
+//! belongs to a [`crate::hive::Step`], and after every step the hive is sound: old, new, or old with cells that nothing
+//! uses yet. Two details make that hold, both found by the random edits of `tests/it/edit_properties.rs`: a cell is
+//! allocated from the *end* of a free cell, so that no size field has to be written twice in one edit; and an entry that
+//! goes where a free cell's size was is written only after the list has grown over it. One exception remains: an entry
+//! taken out of the middle of a values list stands there twice until the count follows. Several edits of one
+//! [`crate::hive::Editor`] give one set of patches whose end is sound; the promise about every step is for one edit.
+//!
+//! # Why an edit is believed
+//!
+//! Every byte outside of the patches is the same. That the patches do no harm is proven on the edited bytes, before
+//! any of them takes a name or a place on the disk:
+//!
+//! - the full check ([`crate::hive::check`]) finds nothing that it did not find before: no cell lost, shared or
+//!   misplaced, every count and bound as the format wants it;
+//! - the edited keys hold what was asked for, and all their other values as before;
+//! - an independent parser, nt-hive, reads the same value from the same bytes ([`crate::hive::witness`]). It can panic
+//!   on damaged input and knows no offsets, so it is a witness and not the reader.
+//!
+//! "Windows loads it" would prove nothing: the loader heals what it dislikes by dropping it, silently.
+//!
+//! # Why dirty is normal
+//!
+//! Since 8.1, Windows flushes a hive by appending to its logs, and writes the hive file itself up to an hour later. A
+//! disk that was captured from a running machine therefore has dirty hives as a rule, and the newest state stands in
+//! the logs alone. So a [`crate::hive::DirtyHive`] cannot be edited: it is recovered first, in memory, as Windows does
+//! it ([`crate::hive::recover`]), or its owner says that it is to be taken as it stands. The result is written clean,
+//! with sequence numbers above every one in the logs, and the logs stay as they are: a clean hive ignores them, and
+//! should its base block ever be lost, their entries are older than it.
+//!
+//! In place, recovery and edit are written one after the other, each under its own undo file: a stop during the first
+//! leaves a hive that is still dirty and replays to the old state; a stop during the second leaves what a stop during
+//! an edit of a clean hive leaves. One undo file takes their place in the end.
+//!
 //! # How bytes reach the disk
 //!
 //! Every change is a set of patches, and only [`crate::session::commit`] writes them. It writes in one of three ways.
@@ -13,20 +55,21 @@
 //!
 //! 1. The original is opened for writing and locked (`flock`; on Windows, opened so that nobody else can write), and the
 //!    name still leads to it. The lock is held to the end. Undo files beside it are looked at: see *The next run*.
-//! 2. The original is compared, all of it, with what the edit started from.
-//! 3. A new file under a name of its own takes over owner, mode, flags and extended attributes. What it does not take
+//! 2. A new file under a name of its own takes over owner, mode, flags and extended attributes. What it does not take
 //!    over makes the commit change to writing in place.
-//! 4. The new bytes are written, flushed and read back.
-//! 5. Where an undo file was asked for, it is made durable (as below).
-//! 6. The original is compared again, and whether its name still leads to it.
-//! 7. The new file is renamed over the original.
-//! 8. The folder is flushed.
-//! 9. The target is read back. Should it not be what was written, the old bytes are put back in the same way.
+//! 3. The new bytes are written, flushed and read back through another opening. Meanwhile the original is compared,
+//!    all of it, with what the edit started from, and the proof of the edit runs; without both there is no next step.
+//! 4. Where an undo file was asked for, it is made durable (as below).
+//! 5. The original's name still leads to it, and its time of modification is what it was when the lock was taken.
+//! 6. The new file is renamed over the original.
+//! 7. The folder is flushed.
+//! 8. The name is opened: it leads to the file that was read back. Should it not, the old bytes are put back in the
+//!    same way.
 //!
 //! **In place**, where a new file would not be the same (other hard links; an NTFS or FUSE mount, which keeps Windows'
 //! access lists and attributes with the file; metadata that did not carry over; systems other than Linux):
 //!
-//! 1. As 1 and 2 above.
+//! 1. As 1 above; then the proof; then the original is compared, all of it, with what the edit started from.
 //! 2. The undo file is written under a passing name, flushed, renamed to its own name if that is free, its folder
 //!    flushed, and read back. So an undo file that has its name is whole.
 //! 3. The length and the old bytes of every patch are compared with what is there.
@@ -34,7 +77,8 @@
 //! 5. The patches are written, one [`crate::hive::Step`] after the other, with a flush after each. Patches of one step
 //!    may reach the medium in any order; of two steps, never.
 //! 6. Everything is read back: patches, the blocks around them, and the hash of the whole file.
-//! 7. The undo file is marked `committed`.
+//! 7. The undo file is marked `committed`. Where the user named one, it moves there only now: while bytes change it
+//!    stands beside the target, where the next run looks.
 //!
 //! **Elsewhere** (`--output`): a new file is written, flushed and read back, and takes the wanted name only if
 //! nothing has it. The folder is flushed. The original is read, and never opened for writing.
@@ -75,8 +119,8 @@
 //!   whole is written once more, over the same bytes, before it is called whole.
 //! - A rename replaces the old name with the new one in one step. A flushed folder keeps its names. A folder whose
 //!   flush failed may be flushed again.
-//! - Locks are advisory: they keep out programs that ask. Against others, there are the comparisons of steps 2 and 6;
-//!   between the last of these and the rename there is a moment that nothing on this side can guard.
+//! - Locks are advisory: they keep out programs that ask. Against others, there are the comparison of step 3 and
+//!   the look of step 5; between that and the rename there is a moment that nothing on this side can guard.
 //!
 //! `tests/it/commit_faults.rs` plays all of this on a file system that loses, tears and garbles what was not flushed,
 //! cutting the power before every single operation, also while it recovers, and making every operation fail.

@@ -126,7 +126,7 @@ impl Error {
         Self::new(Kind::Refused, code, what)
     }
 
-    /// A failed call of the operating system; `what` says what was being done, to which file.
+    /// A failed call of the operating system; `what` says what was being done, to which file, and what the system said.
     pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
         let mut error = Self::new(Kind::Io, "io", what);
         error.0.source = Some(source);
@@ -200,6 +200,11 @@ impl Error {
         self.0.actual.as_deref()
     }
 
+    /// What the operating system said, if it did.
+    pub fn io_error(&self) -> Option<&std::io::Error> {
+        self.0.source.as_ref()
+    }
+
     /// Where, innermost address space first.
     pub fn trail(&self) -> &[Place] {
         &self.0.trail
@@ -223,11 +228,8 @@ impl fmt::Display for Error {
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_ref().map(|e| e as _)
-    }
-}
+// No `source()`: what the operating system said stands in the message already, and chains would say it twice.
+impl std::error::Error for Error {}
 
 #[cfg(test)]
 mod tests {

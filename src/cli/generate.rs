@@ -20,7 +20,8 @@ pub(crate) fn man(args: &ManArgs) -> anyhow::Result<Outcome> {
         Some(folder) => write_pages(folder)?,
         None => {
             let mut page = Vec::new();
-            clap_mangen::Man::new(Args::command()).render(&mut page)?;
+            // As in the folder of all pages: there is no page for `help`.
+            clap_mangen::Man::new(Args::command().disable_help_subcommand(true)).render(&mut page)?;
             super::print(&page)?;
         }
     }

@@ -12,6 +12,7 @@ use super::report::{self, HiveState, Style};
 #[derive(Serialize)]
 struct Document<'a> {
     hive: String,
+    dirty: bool,
     state: &'static str,
     sequence_numbers: Option<[u32; 2]>,
     confirmed: bool,
@@ -57,6 +58,7 @@ fn document(hive: String, answer: &Answer) -> Document<'_> {
     };
     Document {
         hive,
+        dirty: !matches!(answer.state, State::Clean),
         state,
         sequence_numbers: answer.sequences,
         confirmed: answer.unconfirmed.is_none(),
@@ -80,7 +82,7 @@ fn state(answer: &Answer) -> HiveState<'_> {
 
 fn warn(hive: &str, answer: &Answer) {
     if let State::Alone { why, .. } = &answer.state {
-        super::warn(&format!("the answer is of the primary file of {hive} alone: it is dirty, and {}", why.what()));
+        super::warn(&format!("{hive}: {}; the answer is of its primary file alone", why.what()));
     }
     if let Some(why) = &answer.unconfirmed {
         super::warn(&format!("the second parser could not confirm the answer: {why}"));

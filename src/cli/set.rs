@@ -40,10 +40,14 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
         super::warn(&format!("an interrupted write to {} was taken back first", prepared.target.hive.display()));
     }
     let ending = finish(&prepared, args)?;
-    if args.json {
-        super::print_json(&report::document(&prepared, request.wanted, &ending))?;
+    let told = if args.json {
+        super::json(&report::document(&prepared, request.wanted, &ending))?
     } else {
-        super::print(report::text(&prepared, request.wanted, &ending).as_bytes())?;
+        report::text(&prepared, request.wanted, &ending).into_bytes()
+    };
+    match ending {
+        Ending::Written { .. } => super::tell(&told),
+        Ending::DryRun | Ending::AlreadySo => super::print(&told)?,
     }
     Ok(Outcome::Yes)
 }

@@ -8,7 +8,7 @@ use super::exit::Outcome;
 pub(crate) fn run(args: &UndoArgs) -> anyhow::Result<Outcome> {
     let undone = undo(&args.undo_file, args.target.as_deref())?;
     if args.json {
-        super::print_json(&undone)?;
+        super::tell(&super::json(&undone)?);
         return Ok(Outcome::Yes);
     }
     let how = match undone.how {
@@ -16,6 +16,6 @@ pub(crate) fn run(args: &UndoArgs) -> anyhow::Result<Outcome> {
         Restored::Replaced => "is what it was before, bit for bit (the file was replaced)",
         Restored::InPlace => "is what it was before, bit for bit (changed in place)",
     };
-    super::print(format!("{} {how}\n", undone.target.display()).as_bytes())?;
+    super::tell(format!("{} {how}\n", undone.target.display()).as_bytes());
     Ok(Outcome::Yes)
 }

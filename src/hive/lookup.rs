@@ -201,9 +201,18 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     /// All subkeys, in the order of the list.
     pub fn subkeys(&self) -> Result<Vec<Key<'h, B>>> {
         let mut keys = Vec::new();
+        // A list may name one key again and again, but there cannot be more keys than key nodes have room.
+        let most = self.hive.length() as usize / key_node::SIZE;
         for leaf_at in self.leaves()? {
             let data = self.hive.cell(leaf_at)?;
             for (at, _) in SubkeysList::parse(&data, leaf_at)?.elements() {
+                if keys.len() == most {
+                    return Err(Error::corrupt(
+                        "subkey-count",
+                        "more subkeys than the hive has room for",
+                        in_file(at.0),
+                    ));
+                }
                 keys.push(self.hive.key_at(at)?);
             }
         }

@@ -87,9 +87,12 @@ pub struct Times {
 }
 
 /// A file system, as far as a commit needs it. [`super::RealHost`] is the real one.
-pub trait Host {
+pub trait Host: Sync {
     /// Its open files.
     type File: HostFile + 'static;
+
+    /// Whether several calls may be under way at once. A host that plays faults one by one says no.
+    const CONCURRENT: bool = true;
 
     /// The path of the file itself: absolute, through every symbolic link.
     ///

@@ -52,13 +52,11 @@ impl Selection {
                 if next.number == captured.number { vec![next] } else { vec![next, captured] }
             }
             Selection::All if sets.sets.is_empty() => {
-                return Err(Error::new(Kind::NotFound, "control-set-missing", "the hive has no control set")
-                    .advise(sets.advice()));
+                return Err(Error::refused("control-set-missing", "the hive has no control set").advise(sets.advice()));
             }
             Selection::All => sets.sets.iter().collect(),
             Selection::Number(number) => vec![sets.numbered(number).ok_or_else(|| {
-                Error::new(Kind::NotFound, "control-set-missing", format!("there is no {}", key_name(number)))
-                    .advise(sets.advice())
+                Error::refused("control-set-missing", format!("there is no {}", key_name(number))).advise(sets.advice())
             })?],
         })
     }

@@ -14,12 +14,12 @@
 //!
 //! An IPSec driver next to svchost.exe, `BFE` and `IKEEXT` is a leftover: no driver alone tells of XP.
 //!
-//! Windows 2000 has the same two services, and the rule is not documented for it. It is refused on positive evidence
+//! Windows 2000 has the same two services, and the rule is not documented for it. It is named on positive evidence
 //! only. The latest hive format (minor version 5) excludes it: Windows 2000 cannot load that (Microsoft, "Registry
 //! Hives" and `REG_SAVE_KEY_INFORMATION`). Below that format, which copies saved from XP have too, a service pack of 4
 //! or more means Windows 2000 (XP ended with 3, Server 2003 with 2), and so does the English display name "IPSEC
 //! Policy Agent" (XP: "IPSEC Services"), unless the root has a key `WPA` (product activation came with XP). Where
-//! none of this decides, it is taken for XP, and the product family says that it may be 2000.
+//! none of this decides, a hive of that version without XP's key `WPA` is left undecided: it may be either.
 
 mod evidence;
 mod facts;
@@ -200,7 +200,6 @@ impl Detection {
     /// of that time it is not established.
     pub fn is_xp_before_sp2(&self) -> bool {
         self.effective() == Decision::IpSec
-            && (!self.may_be_2000 || self.override_era.is_some())
             && self.product_type == Some(ProductType::Client)
             && self.service_pack.is_some_and(|pack| pack < 2)
     }

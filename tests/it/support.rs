@@ -1,5 +1,6 @@
 //! What tests build with.
 
+pub(crate) mod disk;
 pub(crate) mod lying_host;
 pub(crate) mod memory;
 pub(crate) mod ntfs_volume;

@@ -251,7 +251,7 @@ fn damage_is_reported_by_reading_and_refused_by_writing() {
 #[test]
 fn windows_2000_is_refused_on_positive_evidence_only() {
     // A copy of XP saved in the standard format has the version of Windows 2000.
-    let spec = SystemHive::new(Release::Win2000).spec();
+    let spec = SystemHive::new(Release::Win2000).spec().key("WPA", |k| k);
     let pack = |n| {
         spec.clone().at("ControlSet001\\Control\\Windows", |k| k.without_value("CSDVersion").dword("CSDVersion", n))
     };
@@ -267,7 +267,8 @@ fn windows_2000_is_refused_on_positive_evidence_only() {
     assert_eq!(report(&named).windows.decision, Decision::Windows2000);
     let open = pack(0x300).root(|k| k.without_key("WPA"));
     assert_eq!(report(&open).windows.family, "Windows 2000, XP or Server 2003");
-    assert!(plan(&open, Selection::Standard, None).is_ok());
+    assert_eq!(plan(&open, Selection::Standard, None).unwrap_err().code(), "windows-unknown");
+    assert!(plan(&open, Selection::Standard, Some(Era::Xp)).is_ok());
 }
 
 #[test]

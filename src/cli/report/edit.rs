@@ -103,10 +103,15 @@ fn write_patches(out: &mut String, patches: &PatchSet) -> std::fmt::Result {
 /// The same as a document.
 pub(crate) fn document(prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending) -> Value {
     let patches = &prepared.edited.patches;
-    let (state, committed, logs) = match ending {
-        Ending::Written { committed, logs } => ("written", committed.as_ref(), logs.as_slice()),
-        Ending::DryRun if !prepared.is_already_so() => ("dry-run", None, &[][..]),
-        Ending::DryRun | Ending::AlreadySo => ("already-so", None, &[][..]),
+    let state = match ending {
+        // A copy is written with --output even where nothing changes.
+        Ending::Written { .. } => "written",
+        Ending::DryRun if !prepared.is_already_so() => "dry-run",
+        Ending::DryRun | Ending::AlreadySo => "already-so",
+    };
+    let (committed, logs) = match ending {
+        Ending::Written { committed, logs } => (committed.as_ref(), logs.as_slice()),
+        Ending::DryRun | Ending::AlreadySo => (None, &[][..]),
     };
     json!({
         "hive": prepared.target.hive.display().to_string(),

@@ -44,9 +44,21 @@ impl<'h, H: Host> Locked<'h, H> {
         if now.id == self.about.id { Ok(()) } else { Err(changed_since(None)) }
     }
 
+    /// Whether the name still leads to the file that was locked, and nothing has written to that since.
+    pub(super) fn untouched(&self) -> Result<()> {
+        self.still_there()?;
+        let same = self.file.times()?.modified == self.times.modified;
+        if same { Ok(()) } else { Err(changed_since(None)) }
+    }
+
     /// Refuses unless the name leads to this file, and the file holds `bytes`, all of them and nothing else.
     pub(in crate::session) fn expect(&self, bytes: &Overlaid<'_>) -> Result<()> {
         self.still_there()?;
+        self.holds(bytes)
+    }
+
+    /// Refuses unless the file holds `bytes`, all of them and nothing else.
+    pub(super) fn holds(&self, bytes: &Overlaid<'_>) -> Result<()> {
         match bytes.first_difference(&self.file)? {
             None => Ok(()),
             Some(offset) => Err(changed_since(None).at(Space::File, offset)),

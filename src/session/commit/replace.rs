@@ -42,12 +42,12 @@ pub(in crate::session) fn replace<H: Host>(
     new: &New<'_>,
     ready: impl FnOnce() -> Result<()>,
 ) -> Result<Tried> {
-    let mut staged = match stage(target, new)? {
+    let mut staged = match stage(target, new, Some(before))? {
         Ok(staged) => staged,
         Err(lost) => return Ok(Tried::Lost(lost)),
     };
     ready()?;
-    target.expect(before)?;
+    target.untouched()?;
     if let Err(error) = staged.replace(&target.path) {
         // A network file system can fail to say that it did it.
         if target.still_there().is_ok() {
@@ -67,8 +67,13 @@ pub(in crate::session) fn replace<H: Host>(
     Ok(Tried::Done)
 }
 
-/// A complete, durable file with the metadata of the target, beside it. `Err`: what it cannot take over.
-fn stage<'h, H: Host>(target: &Locked<'h, H>, new: &New<'_>) -> Result<std::result::Result<Staged<'h, H>, String>> {
+/// A complete, durable file with the metadata of the target, beside it, once the target was seen to hold `before`.
+/// `Err`: what it cannot take over.
+fn stage<'h, H: Host>(
+    target: &Locked<'h, H>,
+    new: &New<'_>,
+    before: Option<&Overlaid<'_>>,
+) -> Result<std::result::Result<Staged<'h, H>, String>> {
     const PRIVATE: u32 = 0o600;
     let staged = Staged::new(target.host, &target.path, PRIVATE)?;
     // Before the bytes: some flags can only be set on an empty file.
@@ -77,7 +82,8 @@ fn stage<'h, H: Host>(target: &Locked<'h, H>, new: &New<'_>) -> Result<std::resu
     }
     // The lock that others will look for once the new file has its place. Nobody else knows of it yet.
     staged.file.try_lock()?;
-    staged.fill_and_prove(new.bytes, new.proof)?;
+    let seen = || before.map_or(Ok(()), |before| target.holds(before));
+    staged.fill_and_prove(new.bytes, &[new.proof, &seen])?;
     if new.keep_times {
         staged.file.take_times(&target.times)?;
         staged.file.flush()?;
@@ -95,7 +101,7 @@ fn not_durable(error: Error) -> Error {
 /// The new file does not read back: the old bytes, which are still in memory, get a file of their own.
 fn put_back<H: Host>(target: &Locked<'_, H>, before: &Overlaid<'_>, error: Error) -> Error {
     let again = || -> Result<bool> {
-        let Ok(mut staged) = stage(target, &New::known(before, true))? else { return Ok(false) };
+        let Ok(mut staged) = stage(target, &New::known(before, true), None)? else { return Ok(false) };
         staged.replace(&target.path)?;
         target.host.sync_folder(folder_of(&target.path))?;
         same_bytes(target.host, &target.path, before)?;

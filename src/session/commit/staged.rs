@@ -33,17 +33,21 @@ impl<'h, H: Host> Staged<'h, H> {
         }
     }
 
-    /// [`Staged::fill`], while the proof runs beside it: both have to succeed.
-    pub(super) fn fill_and_prove(&self, bytes: &Overlaid<'_>, proof: Proof<'_>) -> Result<()> {
+    /// [`Staged::fill`], while the proofs run beside it: all have to succeed.
+    pub(super) fn fill_and_prove(&self, bytes: &Overlaid<'_>, proofs: &[Proof<'_>]) -> Result<()> {
+        if !H::CONCURRENT {
+            return proofs.iter().try_for_each(|proof| proof()).and_then(|()| self.fill(bytes));
+        }
         std::thread::scope(|scope| {
-            let proving = std::thread::Builder::new().spawn_scoped(scope, proof);
+            let start = |proof| std::thread::Builder::new().spawn_scoped(scope, proof);
+            let proving: Vec<_> = proofs.iter().map(|&proof| (proof, start(proof))).collect();
             let filled = self.fill(bytes);
-            let proven = match proving {
+            let proven = proving.into_iter().map(|(proof, thread)| match thread {
                 Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
                 // No thread to be had: one after the other.
                 Err(_) => proof(),
-            };
-            proven.and(filled)
+            });
+            proven.fold(Ok(()), Result::and).and(filled)
         })
     }
 

@@ -120,8 +120,10 @@ pub(in crate::windows) fn of_set<B: HiveBytes>(
         if is_2000(marks, set, services, damage, &mut evidence)? {
             decision = Decision::Windows2000;
             because = "its service pack or its services' names";
-        } else {
-            perhaps_2000 = !marks.has_wpa;
+        } else if !marks.has_wpa {
+            perhaps_2000 = true;
+            decision = Decision::Unknown;
+            because = "a hive of Windows 2000's version, without XP's key WPA";
         }
     }
     Ok(SetEvidence { decision, because, perhaps_2000, evidence })

@@ -130,7 +130,7 @@ fn family(
 ) -> String {
     let client = product == Some(ProductType::Client);
     match (decision, driver_database) {
-        (Decision::IpSec, _) if perhaps_2000 => "Windows 2000, XP or Server 2003".to_owned(),
+        (Decision::Unknown, _) if perhaps_2000 => "Windows 2000, XP or Server 2003".to_owned(),
         (Decision::IpSec, _) => match product {
             Some(ProductType::Client) => "Windows XP".to_owned(),
             Some(_) => "Windows Server 2003".to_owned(),

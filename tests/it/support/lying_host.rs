@@ -70,6 +70,8 @@ struct Inode {
     durable: Vec<u8>,
     unflushed: Vec<Unflushed>,
     metadata: &'static str,
+    /// Changes so far: the time of modification.
+    changes: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -104,7 +106,8 @@ fn dead() -> Error {
 impl LyingHost {
     /// A folder that holds one file.
     pub(crate) fn with(path: &str, bytes: &[u8]) -> Self {
-        let file = Inode { seen: bytes.to_vec(), durable: bytes.to_vec(), unflushed: vec![], metadata: "kept" };
+        let file =
+            Inode { seen: bytes.to_vec(), durable: bytes.to_vec(), unflushed: vec![], metadata: "kept", changes: 0 };
         let names = BTreeMap::from([(PathBuf::from(path), 1)]);
         Self::from_world(World {
             files: BTreeMap::from([(1, file)]),
@@ -213,6 +216,7 @@ impl LyingHost {
             }
             Fault::Meddle(at) if at == number => {
                 let file = world.files.get_mut(&1).unwrap();
+                file.changes += 1;
                 *file.seen.last_mut().unwrap() ^= 1;
                 file.durable = file.seen.clone();
                 None
@@ -286,6 +290,9 @@ fn meet(durable: &mut Vec<u8>, unflushed: &Unflushed, fate: Fate) {
 impl Host for LyingHost {
     type File = LyingFile;
 
+    // Each operation has its number.
+    const CONCURRENT: bool = false;
+
     fn resolve(&self, path: &Path) -> Result<PathBuf> {
         Ok(path.to_owned())
     }
@@ -314,7 +321,7 @@ impl Host for LyingHost {
             let id = world.files.keys().max().unwrap() + 1;
             let path = beside.with_file_name(format!(".new{id}"));
             if takes_effect(failure) {
-                let empty = Inode { seen: vec![], durable: vec![], unflushed: vec![], metadata: "new" };
+                let empty = Inode { seen: vec![], durable: vec![], unflushed: vec![], metadata: "new", changes: 0 };
                 world.files.insert(id, empty);
                 Self::change_name(world, NameChange::Is(path.clone(), id));
             }
@@ -406,6 +413,7 @@ impl Storage for LyingFile {
                 Some(Failure::Io) => return,
             };
             let file = world.files.get_mut(&self.id).unwrap();
+            file.changes += 1;
             put(&mut file.seen, offset as usize, part);
             file.unflushed.push(Unflushed::Bytes(offset, part.to_vec()));
         })
@@ -426,6 +434,7 @@ impl Storage for LyingFile {
         self.host.operate("change length", true, |world, failure| {
             if takes_effect(failure) {
                 let file = world.files.get_mut(&self.id).unwrap();
+                file.changes += 1;
                 file.seen.resize(len as usize, 0);
                 file.unflushed.push(Unflushed::Len(len));
             }
@@ -458,7 +467,9 @@ impl HostFile for LyingFile {
     }
 
     fn times(&self) -> Result<Times> {
-        let moment = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
-        self.host.operate("look at times", false, |_, _| Times { accessed: moment, modified: moment })
+        self.host.operate("look at times", false, |world, _| {
+            let accessed = SystemTime::UNIX_EPOCH + Duration::from_secs(1);
+            Times { accessed, modified: accessed + Duration::from_secs(world.files[&self.id].changes) }
+        })
     }
 }

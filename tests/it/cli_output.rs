@@ -1,0 +1,198 @@
+//! Where the words go: standard output, standard error, terminals, pipes that close, pages and scripts.
+
+use std::process::{Command, Stdio};
+
+use crate::command::{fixtures, hivewright};
+use crate::copies::Copied;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_hivewright");
+const VERBS: [&str; 7] = ["get", "set", "unset", "check", "undo", "completions", "man"];
+
+#[test]
+fn no_colour_where_no_terminal_is() {
+    for args in [
+        &["get", "mistakes/twins-in-case/SYSTEM"][..],
+        &["check", "check/subkey-hash/SYSTEM"],
+        &["get", "none"],
+        &["--help"],
+        &["set", "9", "x"],
+    ] {
+        let output = Command::new(BINARY)
+            .current_dir(fixtures())
+            .args(args)
+            .env_remove("NO_COLOR")
+            .env("TERM", "xterm-256color")
+            .output()
+            .unwrap();
+        for bytes in [&output.stdout, &output.stderr] {
+            assert!(!bytes.contains(&0x1b), "{args:?}: {}", String::from_utf8_lossy(bytes));
+        }
+        assert!(!output.stdout.is_empty() || !output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+/// The output of a command line on a terminal, by the command `script`, which makes one.
+fn on_a_terminal(line: &str, no_color: bool) -> Option<Vec<u8>> {
+    let mut command = Command::new("script");
+    command.args(["-qec", line, "/dev/null"]).current_dir(fixtures()).stdin(Stdio::null()).env("TERM", "xterm");
+    command.env_remove("NO_COLOR");
+    if no_color {
+        command.env("NO_COLOR", "1");
+    }
+    command.output().ok().map(|output| output.stdout)
+}
+
+#[test]
+fn colour_on_a_terminal_unless_it_is_unwanted() {
+    for args in ["get mistakes/twins-in-case/SYSTEM", "check check/subkey-hash/SYSTEM"] {
+        let line = format!("'{BINARY}' {args}");
+        let (Some(coloured), Some(plain)) = (on_a_terminal(&line, false), on_a_terminal(&line, true)) else {
+            println!("skipped: colour on a terminal: there is no command script");
+            return;
+        };
+        if plain.is_empty() {
+            println!("skipped: colour on a terminal: the command script makes none here");
+            return;
+        }
+        assert!(coloured.contains(&0x1b), "{args}: no colour");
+        assert!(!plain.contains(&0x1b), "{args}: colour despite NO_COLOR");
+    }
+}
+
+/// Runs with a standard output that nobody reads.
+fn into_a_closed_pipe(copy: &Copied, args: &[&str]) -> (i32, String) {
+    let mut command = Command::new(BINARY);
+    command.args(args).current_dir(copy.folder.path()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = command.stdout(writer).output().unwrap();
+    (output.status.code().expect("ended by a signal"), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn a_pipe_that_closes_is_no_reason_to_shout() {
+    let copy = Copied::of("windows/win10");
+    for args in [&["get", "SYSTEM"][..], &["check", "SYSTEM"], &["completions", "zsh"], &["man"], &["--help"]] {
+        let (_, err) = into_a_closed_pipe(&copy, args);
+        assert_eq!(err, "", "{args:?}");
+    }
+    copy.assert_untouched("a closed pipe");
+    // What is done is done: an exit code that says "nothing was changed" would be a lie.
+    for args in [&["set", "2", "SYSTEM", "--undo", "U"][..], &["undo", "U"], &["set", "1", "SYSTEM", "--json"]] {
+        assert_eq!(into_a_closed_pipe(&copy, args), (0, String::new()), "{args:?}");
+    }
+    assert_eq!(copy.number_in("ControlSet001"), Some(1));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn what_cannot_be_told_is_told_on_standard_error() {
+    let copy = Copied::of("windows/win10");
+    let run = |args: &[&str]| {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = Command::new(BINARY).args(args).current_dir(copy.folder.path()).stdout(full).output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, err) = run(&["get", "SYSTEM"]);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("No space left"), "{err}");
+    let (code, err) = run(&["set", "2", "SYSTEM"]);
+    assert_eq!(code, 0, "{err}");
+    assert!(err.contains("it is done, but could not be told"), "{err}");
+    assert_eq!(copy.number_in("ControlSet001"), Some(2));
+}
+
+#[test]
+fn check_says_what_it_found_on_standard_output() {
+    let sound = hivewright(["check", "windows/win10/SYSTEM"]).done();
+    assert!(sound.out.contains("sound, nothing found"), "{}", sound.out);
+    let json = hivewright(["check", "--json", "windows/win10/SYSTEM"]).done().json();
+    assert_eq!((&json["sound"], json["findings"].as_array().map(Vec::len)), (&true.into(), Some(0)));
+    let run = hivewright(["check", "--json", "check/subkey-hash/SYSTEM"]);
+    assert_eq!((run.code, run.err.as_str()), (1, ""));
+    let finding = &run.json()["findings"][0];
+    for name in ["code", "severity", "offset", "cell", "key", "what", "expected", "actual"] {
+        assert!(!finding[name].is_null(), "{name}: {finding}");
+    }
+    hivewright(["check", "none"]).failed(2, "there is no none");
+    hivewright(["check", "--json", "none"]).failed_as_json(2, "no-file");
+    // What is no hive at all is a finding of a check, never a sound hive.
+    let copy = Copied::with(b"MZ".repeat(5000));
+    let run = copy.run(["check", "SYSTEM"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.out.contains("base-signature"), "{}", run.out);
+}
+
+#[test]
+fn help_fits_and_has_examples() {
+    for verb in VERBS.iter().map(Some).chain([None]) {
+        for flag in ["--help", "-h"] {
+            let run = hivewright(verb.into_iter().copied().chain([flag])).done();
+            let wide: Vec<&str> = run.out.lines().filter(|line| line.chars().count() > 80).collect();
+            assert!(wide.is_empty(), "{verb:?} {flag}: {wide:?}");
+            assert!(run.out.contains("Usage: hivewright") && run.out.contains("Example"), "{verb:?}: {}", run.out);
+        }
+    }
+    let all = hivewright(["--help"]).done().out;
+    for verb in VERBS {
+        assert!(all.contains(&format!("\n  {verb} ")), "{verb}: {all}");
+    }
+    let version = hivewright(["--version"]).done().out;
+    assert_eq!(version, format!("hivewright {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn completions_are_scripts_that_their_shells_read() {
+    let folder = tempfile::tempdir().unwrap();
+    for (shell, check) in [
+        ("bash", Some(["bash", "-n"])),
+        ("zsh", Some(["zsh", "-n"])),
+        ("fish", Some(["fish", "-n"])),
+        ("powershell", None),
+        ("elvish", None),
+    ] {
+        let run = hivewright(["completions", shell]).done();
+        for word in VERBS.iter().chain(&["control-set", "keep-timestamps"]) {
+            assert!(run.out.contains(word), "{shell}: no {word}");
+        }
+        let Some([program, flag]) = check else { continue };
+        let script = folder.path().join(shell);
+        std::fs::write(&script, &run.out).unwrap();
+        match Command::new(program).arg(flag).arg(&script).output() {
+            Err(_) => println!("skipped: completions for {shell}: no such shell"),
+            Ok(output) => {
+                let err = String::from_utf8_lossy(&output.stderr).into_owned();
+                assert!(output.status.success() && err.is_empty(), "{shell}: {err}");
+            }
+        }
+    }
+}
+
+#[test]
+fn manual_pages_render_without_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().to_str().unwrap();
+    assert_eq!(hivewright(["man", "--output-dir", target]).done().out, "");
+    let mut pages: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().path()).collect();
+    pages.sort();
+    let names: Vec<_> = pages.iter().map(|p| p.file_name().unwrap().to_str().unwrap().to_owned()).collect();
+    for verb in VERBS {
+        assert!(names.contains(&format!("hivewright-{verb}.1")), "{names:?}");
+    }
+    let main = hivewright(["man"]).done().out;
+    assert_eq!(main, std::fs::read_to_string(folder.path().join("hivewright.1")).unwrap());
+    let mut judges = 0;
+    for (program, args) in [("groff", &["-man", "-Tutf8", "-ww", "-z"][..]), ("mandoc", &["-T", "lint", "-W", "error"])]
+    {
+        for page in &pages {
+            let Ok(output) = Command::new(program).args(args).arg(page).output() else { break };
+            let said = [output.stdout, output.stderr].concat();
+            assert!(output.status.success() && said.is_empty(), "{page:?}: {}", String::from_utf8_lossy(&said));
+            judges += 1;
+        }
+    }
+    if judges == 0 {
+        println!("skipped: manual pages: neither groff nor mandoc is there");
+    }
+    hivewright(["man", "--output-dir", &format!("{target}/none")]).failed(2, "writing manual pages");
+}
