@@ -63,8 +63,7 @@ impl Command {
     }
 }
 
-const TARGET_HELP: &str = "A SYSTEM hive, or a folder that holds a Windows installation";
-const READ_TARGET_HELP: &str =
+const TARGET_HELP: &str =
     "A SYSTEM hive, a folder that holds a Windows installation, a raw disk or volume image, or a block device";
 
 /// What is meant, where a disk holds more than one.
@@ -94,7 +93,7 @@ Examples:
 
 Exit status 1 means that the rule is not set at next boot.")]
 pub(crate) struct GetArgs {
-    #[arg(value_name = "TARGET", help = READ_TARGET_HELP)]
+    #[arg(value_name = "TARGET", help = TARGET_HELP)]
     pub(crate) target: PathBuf,
     #[command(flatten)]
     pub(crate) disk: DiskArgs,
@@ -156,6 +155,14 @@ pub(crate) struct WriteArgs {
     /// Print every patch and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
+    /// Write into a disk image although its volume asks to be checked first
+    #[arg(long)]
+    pub(crate) ignore_dirty_volume: bool,
+    /// Write into a disk image although the journal of its volume has work to redo
+    #[arg(long)]
+    pub(crate) ignore_journal: bool,
     /// Write the changed hive to a new file and leave the original alone
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -180,6 +187,14 @@ pub(crate) struct WriteArgs {
     /// Print what was done as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl WriteArgs {
+    /// Codes of what a volume has against writes, as far as the user takes them upon himself.
+    pub(crate) fn ignored(&self) -> Vec<&'static str> {
+        let all = [(self.ignore_dirty_volume, "volume-dirty"), (self.ignore_journal, "volume-journal")];
+        all.into_iter().filter(|(is, _)| *is).map(|(_, code)| code).collect()
+    }
 }
 
 #[derive(Debug, clap::Args)]

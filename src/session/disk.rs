@@ -1,4 +1,5 @@
-//! A disk: from a file of the host up to the hives inside, one storey on the other. Nothing here writes.
+//! A disk: from a file of the host up to the hives inside, one storey on the other. Nothing here writes: an edit goes to
+//! the places in the image that a [`HiveOnDisk`] names, through `commit`.
 //!
 //! file -> (segments) -> partition table -> volume -> NTFS or FAT -> Windows installations -> hives.
 
@@ -8,6 +9,7 @@ mod info;
 mod installation;
 mod obstacles;
 mod paged;
+mod placement;
 mod volume;
 
 use std::path::{Path, PathBuf};
@@ -48,6 +50,7 @@ pub struct Disk {
     below: Arc<Counting<Box<dyn Storage>>>,
     len: u64,
     table: Table,
+    is_device: bool,
 }
 
 impl Disk {
@@ -60,8 +63,8 @@ impl Disk {
         let Some(Bottom { segments, storage, is_device }) = bottom::open(path)? else { return Ok(None) };
         let below = Arc::new(Counting::new(storage));
         let table = crate::partition::partitions(&*below)?;
-        let disk = Disk { path: path.to_owned(), segments, len: below.len()?, below, table };
-        Ok((is_device || disk.is_evident()).then_some(disk))
+        let disk = Disk { path: path.to_owned(), segments, len: below.len()?, below, table, is_device };
+        Ok((disk.is_device || disk.is_evident()).then_some(disk))
     }
 
     /// Whether anything but the wish of the user says that this is a disk.
@@ -91,6 +94,11 @@ impl Disk {
     /// Whether it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// What stands against writing anywhere in it.
+    pub fn obstacles(&self) -> Vec<Obstacle> {
+        obstacles::of_disk(self)
     }
 
     /// Bytes read of its file so far.
@@ -135,21 +143,6 @@ impl Disk {
         Error::new(Kind::NotFound, "no-installation", what)
             .advise("`hivewright info` shows what is on the disk; --windows-root names a folder that is not at the top")
     }
-}
-
-/// Whether `path` is an image of a disk or a volume, or a block device.
-///
-/// # Errors
-/// As [`Disk::open`].
-pub fn is_disk(path: &Path) -> Result<bool> {
-    Ok(Disk::open(path)?.is_some())
-}
-
-/// The refusal to write inside of a disk.
-pub fn no_writing(path: &Path) -> Error {
-    let what = format!("{} is a disk image: hives inside of one are read, not yet changed", path.display());
-    Error::new(Kind::Unsupported, "disk-write", what)
-        .advise("get, check and info work on it; to change it, mount the volume (ntfs-3g) and name its folder")
 }
 
 fn absolute(path: &Path) -> PathBuf {

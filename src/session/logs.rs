@@ -69,7 +69,7 @@ impl LogFiles {
     }
 
     /// Logs that were read already, each with its name.
-    pub(super) fn in_memory(logs: Vec<(String, Vec<u8>)>) -> Self {
+    pub(in crate::session) fn in_memory(logs: Vec<(String, Vec<u8>)>) -> Self {
         let log =
             |(name, bytes): (String, _)| LogFile { path: PathBuf::from(&name), name, bytes: LogBytes::Memory(bytes) };
         LogFiles(logs.into_iter().map(log).collect())

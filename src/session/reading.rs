@@ -158,9 +158,6 @@ impl Reading {
     /// The undo file of a write to the hive that did not end, if it left the hive partly written: whatever is read
     /// then is neither the old state nor the new one.
     pub fn unfinished(&self) -> Option<std::path::PathBuf> {
-        if self.on_disk().is_some() {
-            return None;
-        }
         // One look for the first of its names: listing a folder can cost more than all of the reading.
         kind_of(&undo::beside(&self.target.hive)).ok()?;
         match undo::find_unfinished(&self.target.hive) {
@@ -345,5 +342,5 @@ fn confirm<B: HiveBytes, S: Shown + ?Sized>(hive: &Hive<B>, shown: &S, path: &st
     {
         return Ok(agrees);
     }
-    Ok(witness::ask_about(&*shown.all()?, path, rule::NAME, ours))
+    Ok(witness::ask_about(&shown.all()?, path, rule::NAME, ours))
 }

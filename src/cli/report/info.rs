@@ -36,6 +36,7 @@ fn write_disk(out: &mut String, info: &DiskInfo, style: Style) -> fmt::Result {
     for warning in &table.warnings {
         note(out, &format!("{} ({})", warning.what, warning.code), 2, style)?;
     }
+    info.obstacles.iter().try_for_each(|obstacle| write_obstacle(out, obstacle, 2, style))?;
     for volume in &info.volumes {
         let partition = table.partitions.iter().find(|p| p.number == volume.partition);
         partition.map_or(Ok(()), |partition| write_volume(out, partition, volume, style))?;

@@ -1,9 +1,10 @@
 //! One hive of one installation on one disk.
 
-use std::cell::OnceCell;
 use std::fmt;
+use std::sync::OnceLock;
 
 use super::paged::Paged;
+use super::placement::Placement;
 use super::{Disk, Installation, Obstacle, obstacles};
 use crate::error::{Error, Kind, Result};
 use crate::files::{Files, VolumeState};
@@ -20,7 +21,7 @@ pub struct HiveOnDisk {
     name: String,
     files: Box<dyn Files>,
     paged: Paged,
-    whole: OnceCell<Vec<u8>>,
+    whole: OnceLock<Vec<u8>>,
 }
 
 impl HiveOnDisk {
@@ -30,7 +31,7 @@ impl HiveOnDisk {
         let path = installation.hive(name);
         let gone = || Error::new(Kind::NotFound, "no-file", format!("there is no {path} on the disk"));
         let paged = Paged::new(files.open(&path)?.ok_or_else(gone)?);
-        Ok(HiveOnDisk { disk, installation, name: name.to_owned(), files, paged, whole: OnceCell::new() })
+        Ok(HiveOnDisk { disk, installation, name: name.to_owned(), files, paged, whole: OnceLock::new() })
     }
 
     /// The disk.
@@ -90,6 +91,36 @@ impl HiveOnDisk {
     /// The volume does not say.
     pub fn volume_state(&self) -> Result<VolumeState> {
         self.files.state()
+    }
+
+    /// Refuses if the hive should not, or cannot, be written in place; `ignore` names obstacles of the volume that the
+    /// user takes upon himself, of those that can be: see [`obstacles::IGNORABLE`].
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] with the code of the first [`Obstacle`].
+    pub fn may_be_written(&self, ignore: &[&str]) -> Result<()> {
+        let all = self.disk.obstacles().into_iter().chain(obstacles::of_volume(&self.volume_state()?));
+        let found = all.chain(obstacles::of_file(&*self.files, self.paged.file())).find(|obstacle| {
+            let may = obstacles::IGNORABLE.iter().any(|(code, _)| *code == obstacle.code);
+            !(may && ignore.contains(&obstacle.code))
+        });
+        match found {
+            Some(obstacle) => Err(obstacle.refuse()),
+            None => Ok(()),
+        }
+    }
+
+    /// Where its bytes lie in the image.
+    pub(in crate::session) fn placement(&self) -> Result<Placement> {
+        Placement::of(self.paged.file())
+    }
+
+    /// Opens everything anew, from the image up, and reads the hive: its bytes and their places.
+    pub(in crate::session) fn again(&self) -> Result<(Vec<u8>, Placement)> {
+        let gone = || Error::new(Kind::Io, "read-back", "the image is no disk any more");
+        let disk = Disk::open(&self.disk.path)?.ok_or_else(gone)?;
+        let hive = HiveOnDisk::open(disk, self.installation.clone(), &self.name)?;
+        Ok((hive.whole()?.to_vec(), hive.placement()?))
     }
 
     /// What newer data may be missing from an answer, in words.

@@ -23,6 +23,8 @@ pub struct DiskInfo {
     /// What divides it.
     #[serde(flatten)]
     pub table: Table,
+    /// What stands against writing anywhere in it.
+    pub obstacles: Vec<Obstacle>,
     /// What the partitions hold, in the order of the table.
     pub volumes: Vec<VolumeInfo>,
     /// Bytes read of the image for all of this.
@@ -100,6 +102,7 @@ impl Disk {
             segments: self.segments.clone(),
             size: self.len,
             table: self.table.clone(),
+            obstacles: self.obstacles(),
             volumes,
             bytes_read: self.bytes_read(),
         })

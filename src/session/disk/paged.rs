@@ -1,8 +1,8 @@
 //! A hive inside a volume, read page by page as look-ups ask for it.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Kind, Result};
 use crate::files::FileInVolume;
@@ -17,7 +17,7 @@ const MOST_PAGES: usize = 1024;
 /// The bytes of a file, of which only pages that were asked for are read, each once.
 pub struct Paged {
     file: FileInVolume,
-    pages: RefCell<Pages>,
+    pages: Mutex<Pages>,
 }
 
 #[derive(Default)]
@@ -29,7 +29,7 @@ struct Pages {
 impl Paged {
     /// Nothing of `file` is read yet.
     pub fn new(file: FileInVolume) -> Self {
-        Paged { file, pages: RefCell::default() }
+        Paged { file, pages: Mutex::default() }
     }
 
     /// The file.
@@ -53,7 +53,7 @@ impl Paged {
     /// # Errors
     /// `too-large` for more than `most`.
     pub fn seen(&self, most: u64) -> Result<Option<Vec<u8>>> {
-        let pages = self.pages.borrow();
+        let pages = self.pages();
         if pages.dropped {
             return Ok(None);
         }
@@ -67,6 +67,11 @@ impl Paged {
         Ok(Some(bytes))
     }
 
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        // A page is put there whole or not at all.
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn zeros(&self, most: u64) -> Result<Vec<u8>> {
         let len = HiveBytes::len(self);
         match usize::try_from(len) {
@@ -77,7 +82,7 @@ impl Paged {
 
     /// Copies what lies in page `number` to `out`, whose first byte stands at `offset` in the file.
     fn copy(&self, number: u64, offset: u64, out: &mut [u8]) -> Result<()> {
-        let mut pages = self.pages.borrow_mut();
+        let mut pages = self.pages();
         if !pages.kept.contains_key(&number) {
             if pages.kept.len() >= MOST_PAGES {
                 pages.kept.clear();
