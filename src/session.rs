@@ -8,6 +8,7 @@ pub mod disk;
 pub mod edit;
 pub mod logs;
 pub mod reading;
+pub mod surroundings;
 pub mod target;
 pub mod undo;
 

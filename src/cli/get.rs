@@ -1,6 +1,8 @@
 //! `hivewright get`.
 
 use hivewright::hive::recover::Recovery;
+use hivewright::session::disk::HiveOnDisk;
+use hivewright::session::surroundings::saved_session;
 use hivewright::session::{Answer, Reading, State};
 use hivewright::windows::{Era, RuleReport};
 use serde::Serialize;
@@ -13,6 +15,7 @@ use super::report::{self, HiveState, Style};
 struct Document<'a> {
     hive: String,
     dirty: bool,
+    hibernated: bool,
     state: &'static str,
     sequence_numbers: Option<[u32; 2]>,
     confirmed: bool,
@@ -33,9 +36,16 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     super::warn_if_unfinished(&reading);
     let answer = reading.rule(args.windows.map(Era::from))?;
     let hive = reading.name();
+    let sleeping = saved_session(reading.target())?;
+    if let Some(file) = &sleeping {
+        let file = file.display();
+        super::warn(&format!("{file} holds a saved session: this Windows sleeps, and `set` would be refused"));
+    }
     warn(&hive, &answer);
     if args.json {
-        super::print_json(&Document { bytes_read: super::bytes_read(&reading), ..document(hive, &answer) })?;
+        let hibernated = sleeping.is_some() || reading.on_disk().is_some_and(HiveOnDisk::is_hibernated);
+        let document = document(hive, hibernated, &answer);
+        super::print_json(&Document { bytes_read: super::bytes_read(&reading), ..document })?;
     } else if args.value {
         let mut text = String::new();
         report::value(&answer.report, &mut text)?;
@@ -48,7 +58,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     Ok(if answer.report.at_next_boot.number.is_some() { Outcome::Yes } else { Outcome::No })
 }
 
-fn document(hive: String, answer: &Answer) -> Document<'_> {
+fn document(hive: String, hibernated: bool, answer: &Answer) -> Document<'_> {
     let (state, recovery, primary_alone, not_recovered) = match &answer.state {
         State::Clean => ("clean", None, None, None),
         State::Recovered { recovery, primary_alone } => {
@@ -59,6 +69,7 @@ fn document(hive: String, answer: &Answer) -> Document<'_> {
     Document {
         hive,
         dirty: !matches!(answer.state, State::Clean),
+        hibernated,
         state,
         sequence_numbers: answer.sequences,
         confirmed: answer.unconfirmed.is_none(),

@@ -104,6 +104,17 @@ impl<B: HiveBytes> Hive<B> {
         Ok(Some(key))
     }
 
+    /// Lists may name one key over and over, an index root one leaf: half a MiB lists four thousand million keys. Each
+    /// key has a key node of its own, so an honest list is never longer than the bins have room for.
+    fn has_room_for(&self, keys: u64, list: CellOffset) -> Result<()> {
+        let most = u64::from(self.length()) / key_node::SIZE as u64;
+        if keys <= most {
+            return Ok(());
+        }
+        let what = "the subkeys list names more keys than the hive has room for";
+        Err(Error::corrupt("list-size", what, list.data_in_file()).expected(format_args!("at most {most}"), keys))
+    }
+
     /// The data of a value.
     pub fn data(&self, value: &Value<'_>) -> Result<Cow<'_, [u8]>> {
         let (at, size) = match value.node.location() {
@@ -201,18 +212,9 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     /// All subkeys, in the order of the list.
     pub fn subkeys(&self) -> Result<Vec<Key<'h, B>>> {
         let mut keys = Vec::new();
-        // A list may name one key again and again, but there cannot be more keys than key nodes have room.
-        let most = self.hive.length() as usize / key_node::SIZE;
         for leaf_at in self.leaves()? {
             let data = self.hive.cell(leaf_at)?;
             for (at, _) in SubkeysList::parse(&data, leaf_at)?.elements() {
-                if keys.len() == most {
-                    return Err(Error::corrupt(
-                        "subkey-count",
-                        "more subkeys than the hive has room for",
-                        in_file(at.0),
-                    ));
-                }
                 keys.push(self.hive.key_at(at)?);
             }
         }
@@ -228,17 +230,20 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         let data = self.hive.cell(at)?;
         let list = SubkeysList::parse(&data, at)?;
         if list.kind != ListKind::IndexRoot {
+            self.hive.has_room_for(list.len() as u64, at)?;
             return Ok(vec![at]);
         }
         let leaves: Vec<CellOffset> = list.elements().map(|(leaf, _)| leaf).collect();
-        for &leaf in &leaves {
-            if self.hive.cell(leaf)?.starts_with(b"ri") {
-                return Err(Error::corrupt(
-                    "list-nested",
-                    "an index root points to an index root",
-                    leaf.data_in_file(),
-                ));
+        let mut keys = 0;
+        for &leaf_at in &leaves {
+            let data = self.hive.cell(leaf_at)?;
+            let leaf = SubkeysList::parse(&data, leaf_at)?;
+            if leaf.kind == ListKind::IndexRoot {
+                let what = "an index root points to an index root";
+                return Err(Error::corrupt("list-nested", what, leaf_at.data_in_file()));
             }
+            keys += leaf.len() as u64;
+            self.hive.has_room_for(keys, at)?;
         }
         Ok(leaves)
     }
@@ -258,6 +263,16 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     pub fn values(&self) -> Result<impl Iterator<Item = Result<Value<'h>>> + use<'h, B>> {
         let (hive, count) = (self.hive, self.node.values());
         let at = CellOffset(self.node.values_list.get());
+        // As with keys: each value has a cell of its own.
+        let most = u64::from(hive.length()) / key_value::SIZE as u64;
+        if u64::from(count) > most {
+            return Err(Error::corrupt(
+                "values-list-size",
+                "the key has more values than the hive has room for",
+                in_file(at.0),
+            )
+            .expected(format_args!("at most {most} values"), count));
+        }
         let list = if count == 0 { Cow::Borrowed(&[][..]) } else { hive.cell(at)? };
         if (list.len() / 4) < count as usize {
             return Err(Error::corrupt("values-list-size", "the values list is larger than its cell", in_file(at.0))

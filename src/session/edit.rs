@@ -11,14 +11,17 @@ use std::path::Path;
 
 pub use source::Origin;
 
+use sha2::{Digest, Sha256};
+
 use super::commit::{self, Committed, Options};
 use super::disk::{Choice, Disk, HiveOnDisk};
 use super::logs::LogChoice;
+use super::surroundings;
 use super::target::{self, Target};
 use super::undo::{self, Leftover, State};
 use crate::error::{Error, Result};
 use crate::hive::recover::Recovery;
-use crate::hive::{EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet};
+use crate::hive::{EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet, Value};
 use crate::regf::CellOffset;
 use crate::regf::key_value::ValueType;
 use crate::windows::{self, Era, Place, Selection, rule};
@@ -70,11 +73,14 @@ pub struct Change {
     /// Whether anything changes.
     pub changes: bool,
     /// All other values of the key, which stay.
-    others: Vec<OtherValue>,
+    others: Others,
 }
 
-/// Name, type and data.
-type OtherValue = (String, u32, Vec<u8>);
+/// SHA-256 over the names, types and data of values, in order.
+type Others = [u8; 32];
+
+/// The most values of the rule's name in one key. Each but one is taken out of the list, which moves the others.
+const MAX_TWINS: usize = 100;
 
 /// An edit that is ready to be proven and written.
 #[derive(Debug)]
@@ -107,6 +113,7 @@ pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
         return on_disk::prepare(path, request);
     }
     let target = target::find(path)?;
+    surroundings::refuse_saved_session(&target)?;
     let settled = settle(&target.hive, request.settle)?;
     let source = source::open_source(&target.hive, request)?;
     edit_source(target, settled, source, request)
@@ -219,17 +226,37 @@ fn apply(editor: &mut Editor, change: &Change, wanted: Wanted) -> Result<bool> {
     Ok(changed)
 }
 
-/// All values of the key: those under the rule's name, in any letters, and the others.
-fn values<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<(Vec<Before>, Vec<OtherValue>)> {
-    let (mut of_rule, mut others) = (Vec::new(), Vec::new());
+/// All values of the key: those under the rule's name, in any letters, and a hash over the others.
+fn values<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<(Vec<Before>, Others)> {
+    let (mut of_rule, mut others) = (Vec::new(), Sha256::new());
+    let mut room = hive.length() as usize;
     for value in hive.key_at(key)?.values()? {
         let value = value?;
-        let data = hive.data(&value)?.into_owned();
-        if value.name.matches(rule::NAME) {
-            of_rule.push((value.data_type(), data));
+        let data = hive.data(&value)?;
+        // Values may share data only where the hive is damaged, and then a list of them is work without end.
+        room = room.checked_sub(data.len()).ok_or_else(|| {
+            let what = "the key's values have more data than the hive has room for";
+            Error::corrupt("value-data", what, value.at.in_file())
+        })?;
+        if !value.name.matches(rule::NAME) {
+            hash_value(&mut others, &value, &data);
+        } else if of_rule.len() == MAX_TWINS {
+            let what = "the key has hundreds of values of the rule's name";
+            return Err(Error::corrupt("duplicate-value", what, value.at.in_file())
+                .advise("no careless tool does that: take another copy of the hive"));
         } else {
-            others.push((value.name.to_string(), value.data_type().0, data));
+            of_rule.push((value.data_type(), data.into_owned()));
         }
     }
-    Ok((of_rule, others))
+    Ok((of_rule, others.finalize().into()))
+}
+
+fn hash_value(hash: &mut Sha256, value: &Value<'_>, data: &[u8]) {
+    let name = value.name.bytes();
+    for number in [name.len() as u64, data.len() as u64, u64::from(value.data_type().0)] {
+        hash.update(number.to_le_bytes());
+    }
+    hash.update([u8::from(value.name.is_latin1())]);
+    hash.update(name);
+    hash.update(data);
 }

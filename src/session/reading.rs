@@ -13,6 +13,7 @@ use crate::hive::check::{self, Report};
 use crate::hive::recover::{self, LogReport, Recovered, Recovery};
 use crate::hive::witness::{self, Testimony};
 use crate::hive::{Hive, HiveBytes, Opened, open};
+use crate::regf::base_block::BaseBlock;
 use crate::storage::Mapped;
 use crate::storage::folder::kind_of;
 use crate::windows::{self, Era, RuleReport, rule};
@@ -185,12 +186,19 @@ impl Reading {
     /// Logs that cannot be read.
     pub fn logs(&self, always: bool) -> Result<Option<Logs>> {
         let whole = self.whole()?;
-        let opened = open(whole);
-        let clean = matches!(opened, Ok(Opened::Clean(_)));
+        let (clean, readable) = match open(whole) {
+            Ok(Opened::Clean(_)) => (true, true),
+            Ok(Opened::Dirty(_)) => (false, true),
+            // Damage elsewhere than in what tells clean from dirty is no matter of the logs.
+            Err(_) => (BaseBlock::parse(whole).is_ok_and(|base| !base.is_dirty()), false),
+        };
         if clean && !always {
             return Ok(None);
         }
         let files = self.log_files()?;
+        if !readable && !always && files.is_empty() {
+            return Ok(None);
+        }
         let logs = files.logs();
         if clean {
             return Ok(Some(Logs { needed: false, usable: false, why: None, logs: recover::list(&logs) }));

@@ -30,6 +30,9 @@ impl<T> Look<T> {
     }
 }
 
+/// The most places of damage that are told one by one. A damaged list may lead to a million.
+const MOST_TOLD: usize = 100;
+
 /// Collects what could not be read.
 #[derive(Debug, Default)]
 pub(super) struct Damage {
@@ -46,7 +49,17 @@ impl Damage {
             Ok(Some(found)) => Ok(Look::There(found)),
             Ok(None) => Ok(Look::Absent),
             Err(error) if error.kind() == Kind::Io => Err(error),
+            Err(_) if self.mistakes.len() > MOST_TOLD => Ok(Look::Unreadable),
             Err(error) => {
+                if self.mistakes.len() == MOST_TOLD {
+                    self.mistakes.push(Mistake::new(
+                        "unreadable",
+                        place,
+                        "and more from here on",
+                        "the hive is badly damaged: `hivewright check` names every place",
+                    ));
+                    return Ok(Look::Unreadable);
+                }
                 let mistake = Mistake::new(
                     "unreadable",
                     place,
@@ -72,19 +85,22 @@ impl Damage {
         self.look(&format!("{place}\\{path}"), found)
     }
 
-    /// All values of a key that can be read, and whether that is all of them.
-    pub(super) fn values<'h, B: HiveBytes>(&mut self, key: &Key<'h, B>, place: &str) -> Result<(Vec<Value<'h>>, bool)> {
-        let Look::There(all) = self.look(place, key.values().map(Some))? else {
-            return Ok((Vec::new(), false));
-        };
-        let (mut values, mut complete) = (Vec::new(), true);
+    /// Shows `each` the values of a key that can be read, and says whether that is all of them.
+    pub(super) fn values<'h, B: HiveBytes>(
+        &mut self,
+        key: &Key<'h, B>,
+        place: &str,
+        mut each: impl FnMut(&Value<'h>, &mut Self) -> Result<()>,
+    ) -> Result<bool> {
+        let Look::There(all) = self.look(place, key.values().map(Some))? else { return Ok(false) };
+        let mut complete = true;
         for value in all {
             match self.look(place, value.map(Some))? {
-                Look::There(value) => values.push(value),
+                Look::There(value) => each(&value, self)?,
                 Look::Absent | Look::Unreadable => complete = false,
             }
         }
-        Ok((values, complete))
+        Ok(complete)
     }
 
     /// The number in a 4-byte REG_DWORD; `None` for anything else.

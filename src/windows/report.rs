@@ -13,6 +13,10 @@ use super::version::{self, Decision, Detection, Era, SetEvidence};
 use crate::error::Result;
 use crate::hive::{Hive, HiveBytes};
 
+/// The most control sets that are reported beside those of a role. Windows keeps a few; key nodes that share their
+/// services would make a report of many times the hive.
+const MOST_SETS: usize = 100;
+
 /// Everything that a hive says about the rule. Serialized, the names of the fields are stable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RuleReport {
@@ -66,7 +70,13 @@ pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result
     let marks = version::of_hive(hive, &mut damage)?;
     let mut found: Vec<(&ControlSet<'_, B>, Services<'_, B>, SetEvidence)> = Vec::new();
     let number = sets.deciding().map(|set| set.number);
+    let mut left_out = 0;
     for set in &sets.sets {
+        let twin = found.last().is_some_and(|(last, ..)| last.number == set.number);
+        if twin || found.len() >= MOST_SETS && set.roles.is_empty() {
+            left_out += 1;
+            continue;
+        }
         let services = Services::of(set, &mut damage)?;
         let evidence = version::of_set(&marks, set, &services, Some(set.number) == number, &mut damage)?;
         found.push((set, services, evidence));
@@ -100,6 +110,14 @@ pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result
     };
     mistakes::find(&mut report);
     mistakes::below_the_link(&sets, &mut report, &mut damage)?;
+    if left_out > 0 {
+        report.mistakes.push(Mistake::new(
+            "control-sets-left-out",
+            "",
+            format!("{left_out} more control sets are listed, of the same numbers or beyond the first {MOST_SETS}"),
+            "no Windows has that: see what `hivewright check` finds",
+        ));
+    }
     report.mistakes.extend(damage.into_mistakes());
     Ok(report)
 }

@@ -16,6 +16,8 @@ use crate::regf::key_value::{Data, ValueType};
 pub const NAME: &str = "AssumeUDPEncapsulationContextOnSendRule";
 /// The most bytes of data that a report shows.
 pub const MAX_SHOWN: usize = 64;
+/// The most lookalikes that a report holds. A damaged list may name one value a million times.
+const MOST_LOOKALIKES: usize = 100;
 
 /// What a number means.
 pub fn meaning(number: u32) -> &'static str {
@@ -164,20 +166,20 @@ pub(super) fn look_into<B: HiveBytes>(
 }
 
 fn scan_values<B: HiveBytes>(key: &Key<'_, B>, report: &mut ServiceReport, damage: &mut Damage) -> Result<Presence> {
-    let (values, complete) = damage.values(key, &report.path)?;
-    for value in &values {
+    let path = report.path.clone();
+    let complete = damage.values(key, &path, |value, damage| {
         let name = value.name.to_string();
         let exact = value.name.matches(NAME);
         if exact || name.trim_matches(|c: char| c.is_whitespace() || c == '\0').eq_ignore_ascii_case(NAME) {
-            let read = RuleValue::read(key, value, &format!("{}\\{name}", report.path), damage)?;
             if exact && report.value.is_none() {
-                report.value = Some(read);
-            } else {
-                report.lookalikes.push(read);
+                report.value = Some(RuleValue::read(key, value, &format!("{path}\\{name}"), damage)?);
+            } else if report.lookalikes.len() < MOST_LOOKALIKES {
+                report.lookalikes.push(RuleValue::read(key, value, &format!("{path}\\{name}"), damage)?);
             }
         }
         report.misplaced_weak_crypto |= value.name.matches(super::neighbour::WEAK_CRYPTO);
-    }
+        Ok(())
+    })?;
     Ok(match (&report.value, complete) {
         (Some(_), _) => Presence::Present,
         (None, true) => Presence::Absent,

@@ -101,9 +101,10 @@ fn room(path: &str) -> Option<&str> {
     (!matches!(first, "lib" | "main" | "design")).then_some(first)
 }
 
-/// Lines that are code.
+/// Lines that are code and no unit tests, which stand at the end of a file.
 fn code(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter(|line| !line.trim_start().starts_with("//"))
+    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    code.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 
 /// Names of rooms in paths such as `crate::hive::open`, `crate::{hive, regf}` or `hivewright::hive`.

@@ -123,6 +123,11 @@ impl HiveOnDisk {
         Ok((hive.whole()?.to_vec(), hive.placement()?))
     }
 
+    /// Whether its volume belongs to a saved session. A state that cannot be read is no answer, and not taken for one.
+    pub fn is_hibernated(&self) -> bool {
+        self.volume_state().is_ok_and(|state| state.hibernation.is_saved())
+    }
+
     /// What newer data may be missing from an answer, in words.
     ///
     /// # Errors

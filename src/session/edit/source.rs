@@ -111,7 +111,7 @@ fn look_at_base_block(file: &FileStorage, len: u64) -> Result<()> {
 }
 
 fn dirty_without_logs(path: &Path, why: &Error) -> Error {
-    Error::refused("dirty", format!("{} is dirty, and {}", path.display(), why.what())).advise(
+    Error::refused("dirty", format!("{}: {}", path.display(), why.what())).advise(
         "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log; --as-it-stands gives up what stands in them",
     )
 }

@@ -1,0 +1,99 @@
+//! What the parts of an edit cost, in memory: opening and reporting, checking, editing, recovering.
+//!
+//! The hives are real ones where there is a corpus (see `tests/it/corpus.rs`), else one generated hive as large as
+//! that of Windows 7: 190,000 cells.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::hint::black_box;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use hivewright::hive::check::check;
+use hivewright::hive::recover::{Log, recover_headless};
+use hivewright::hive::{EditOptions, Hive, Opened, open};
+use hivewright::regf::key_value::ValueType;
+use hivewright::windows::{self, Selection, rule};
+use hivewright_fixtures::{KeySpec, Release, SystemHive};
+
+/// Keys of the generated hive. Each has a key node, a values list, five values and a data cell.
+const KEYS: usize = 23_500;
+
+fn corpus() -> Option<PathBuf> {
+    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    Some(std::env::var_os("HIVEWRIGHT_CORPUS").map_or_else(beside, PathBuf::from)).filter(|folder| folder.is_dir())
+}
+
+fn unpacked(name: &str) -> Option<Vec<u8>> {
+    let output = Command::new("zstd").args(["-dcq"]).arg(corpus()?.join(name)).output().ok()?;
+    output.status.success().then_some(output.stdout)
+}
+
+fn hives() -> Vec<(&'static str, Vec<u8>)> {
+    let real = [("windows 7", "system/win7_sp1_x86/SYSTEM.zst"), ("windows 10", "system/win10_21h2/SYSTEM.zst")];
+    let real: Vec<_> = real.into_iter().filter_map(|(name, path)| Some((name, unpacked(path)?))).collect();
+    if real.is_empty() { vec![("generated", generated())] } else { real }
+}
+
+fn generated() -> Vec<u8> {
+    let fill = |mut enumerated: KeySpec| {
+        for i in 0..KEYS {
+            enumerated = enumerated.key(format!("device{i:06}"), |key| {
+                let key = key.dword("ConfigFlags", 0).dword("Capabilities", 4).dword("Status", 1).dword("Phase", 2);
+                key.sz("DeviceDesc", "@input.inf,%hid_device%;USB Input Device")
+            });
+        }
+        enumerated
+    };
+    SystemHive::new(Release::Win7).spec().at("ControlSet001\\Enum", fill).build().bytes
+}
+
+fn clean(bytes: Vec<u8>) -> Hive<Vec<u8>> {
+    match open(bytes).unwrap() {
+        Opened::Clean(hive) => hive,
+        Opened::Dirty(_) => panic!("the hive is dirty"),
+    }
+}
+
+fn set(hive: Hive<Vec<u8>>) -> usize {
+    let places = windows::plan(&hive, &Selection::default(), None).unwrap();
+    let mut editor = hive.edit(EditOptions::default());
+    for place in places {
+        editor.set_value(place.key, rule::NAME, ValueType::DWORD, &2u32.to_le_bytes()).unwrap();
+    }
+    editor.finish().unwrap().patches.patches.len()
+}
+
+fn hive(c: &mut Criterion) {
+    for (name, bytes) in hives() {
+        let report = check(&bytes);
+        println!("{name}: {} bytes, {} cells, {} keys", bytes.len(), report.facts.cells, report.facts.keys);
+        let mut group = c.benchmark_group(name);
+        group.sample_size(20);
+        group.bench_function("report", |b| {
+            b.iter(|| windows::report(open(black_box(&bytes)).unwrap().primary_alone(), None).unwrap());
+        });
+        group.bench_function("set", |b| {
+            b.iter_batched(|| clean(bytes.clone()), set, BatchSize::LargeInput);
+        });
+        group.throughput(Throughput::Elements(report.facts.cells));
+        group.bench_function("check", |b| b.iter(|| check(black_box(&bytes))));
+    }
+}
+
+fn recovery(c: &mut Criterion) {
+    let folder = "system/win10_1709_dirty";
+    let names = ["SYSTEM", "SYSTEM.LOG1", "SYSTEM.LOG2"];
+    let files: Option<Vec<_>> = names.iter().map(|name| unpacked(&format!("{folder}/{name}.zst"))).collect();
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/dirty/new-two-logs");
+    let files = files.unwrap_or_else(|| names.iter().map(|name| std::fs::read(fixture.join(name)).unwrap()).collect());
+    let logs = [1, 2].map(|i| Log { name: names[i], bytes: &files[i] });
+    let mut group = c.benchmark_group("recover");
+    group.throughput(Throughput::Bytes((files[1].len() + files[2].len()) as u64));
+    group.bench_function("both logs", |b| {
+        b.iter(|| recover_headless(black_box(&files[0]), &logs).map(|done| done.patches().unwrap()).unwrap());
+    });
+}
+
+criterion_group!(benches, hive, recovery);
+criterion_main!(benches);

@@ -1,0 +1,294 @@
+//! Hostile input: every byte flipped, every length cut, damaged logs, the odd hives of the corpus. Nothing panics,
+//! what a report reads is bounded by the hive, and an edit of what the check calls sound leaves it sound.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::path::Path;
+use std::sync::Once;
+
+use hivewright::error::Result;
+use hivewright::hive::check::{Report, Severity, check};
+use hivewright::hive::recover::{Log, highest_sequence, recover_headless};
+use hivewright::hive::{EditOptions, Edited, Hive, HiveBytes, Opened, open, witness};
+use hivewright::regf::CellOffset;
+use hivewright::regf::base_block::BaseBlock;
+use hivewright::regf::key_value::ValueType;
+use hivewright::regf::timestamp::FileTime;
+use hivewright::windows::{self, Selection, rule};
+
+use crate::{command, corpus};
+
+const MASKS: [u8; 4] = [0xff, 0x01, 0x80, 0x18];
+
+/// Ends the test when a reader reads more often than a bounded one would: a hang, without a clock.
+pub(crate) struct Bounded<'h> {
+    bytes: &'h [u8],
+    left: Cell<u64>,
+}
+
+impl<'h> Bounded<'h> {
+    /// One read for each byte is far more than a report of a small hive needs (some hundred).
+    pub(crate) fn new(bytes: &'h [u8]) -> Self {
+        Bounded { bytes, left: Cell::new(4096 + bytes.len() as u64) }
+    }
+}
+
+impl HiveBytes for Bounded<'_> {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
+        self.left.set(self.left.get().checked_sub(1).expect("the reader reads on and on"));
+        self.bytes.read(offset, len)
+    }
+}
+
+/// How far the inputs of a test came: a test whose inputs all end at the door shows nothing.
+#[derive(Debug, Default)]
+struct Tally {
+    inputs: u64,
+    opened: u64,
+    reported: u64,
+    sound: u64,
+    edited: u64,
+}
+
+/// The witness panics on some of these, is caught, and need not fill the terminal.
+pub(crate) fn quiet_witness() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !witness::is_asking() {
+                usual(info);
+            }
+        }));
+    });
+}
+
+/// Reading, checking and editing of whatever the bytes are.
+fn exercise(bytes: &[u8], tally: &mut Tally) {
+    tally.inputs += 1;
+    let report = check(bytes);
+    assert_eq!(report.facts.file_len, bytes.len() as u64);
+    assert!(report.facts.keys <= report.facts.allocated_cells, "no key is counted twice");
+    let bounded = Bounded::new(bytes);
+    let Ok(opened) = open(&bounded) else { return };
+    tally.opened += 1;
+    if let Ok(read) = windows::report(opened.primary_alone(), None) {
+        tally.reported += 1;
+        for service in read.control_sets.iter().flat_map(|set| &set.services) {
+            let _ = witness::read(bytes, &service.path, rule::NAME);
+        }
+    }
+    if let Ok(Opened::Clean(hive)) = open(bytes.to_vec()) {
+        tally.sound += u64::from(report.is_sound());
+        tally.edited += u64::from(edit(hive, &report));
+    }
+}
+
+/// Sets and removes the rule wherever a write would go, else in the root key. Whether that worked.
+fn edit(hive: Hive<Vec<u8>>, before: &Report) -> bool {
+    let places = windows::plan(&hive, &Selection::default(), None)
+        .map(|places| places.into_iter().map(|place| place.key).collect())
+        .or_else(|_| hive.root().map(|root| vec![root.at()]));
+    let Ok(places) = places else { return false };
+    let Some(set) = apply(hive, &places, Some(2)) else { return false };
+    stays_as_sound(before, &set.bytes);
+    let Ok(Opened::Clean(hive)) = open(set.bytes) else { panic!("an edit left the hive dirty") };
+    let Some(unset) = apply(hive, &places, None) else { return false };
+    stays_as_sound(before, &unset.bytes);
+    true
+}
+
+fn apply(hive: Hive<Vec<u8>>, keys: &[CellOffset], number: Option<u32>) -> Option<Edited> {
+    let options = EditOptions { timestamp: Some(FileTime(1)), max_file_len: 1 << 30, above_sequence: None };
+    let mut editor = hive.edit(options);
+    for &key in keys {
+        match number {
+            Some(number) => editor.set_value(key, rule::NAME, ValueType::DWORD, &number.to_le_bytes()),
+            None => editor.delete_value(key, rule::NAME),
+        }
+        .ok()?;
+    }
+    editor.finish().ok()
+}
+
+/// What was sound is sound, and nothing worse than a note is new.
+fn stays_as_sound(before: &Report, after: &[u8]) {
+    if !before.is_sound() {
+        return;
+    }
+    let after = check(after);
+    let errors: Vec<_> = after.errors().map(ToString::to_string).collect();
+    assert_eq!(errors, [""; 0], "an edit damaged a sound hive");
+    for (code, count) in after.counts.iter().filter(|(code, _)| code.severity() > Severity::Note) {
+        assert!(count <= before.counts.of(code), "an edit added {code} to {:?}", before.findings);
+    }
+}
+
+/// Makes the checksum of the base block right, so that what lies behind it is reached.
+fn mended(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Ok(base) = BaseBlock::parse(&bytes) {
+        bytes[508..512].copy_from_slice(&base.computed_checksum().to_le_bytes());
+    }
+    bytes
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(command::fixtures().join(name).join("SYSTEM")).unwrap()
+}
+
+/// Where damage tells most: the fields of the base block, and all that is not zero.
+fn telling(bytes: &[u8]) -> Vec<usize> {
+    let field = |at: usize| at < 256 || (504..512).contains(&at);
+    (0..bytes.len()).filter(|&at| if at < 4096 { field(at) } else { bytes[at] != 0 }).collect()
+}
+
+/// Flips every byte of `places`; each second one, by turns, with the checksum mended.
+fn flip(bytes: &[u8], places: impl Iterator<Item = usize>, mask: impl Fn(usize) -> u8, tally: &mut Tally) {
+    for at in places {
+        let mut bytes = bytes.to_vec();
+        bytes[at] ^= mask(at);
+        exercise(&if (at / 4 + at) % 2 == 0 { mended(bytes) } else { bytes }, tally);
+    }
+}
+
+#[test]
+fn every_byte_of_a_hive_flipped() {
+    quiet_witness();
+    let (bytes, mut tally) = (fixture("windows/win10"), Tally::default());
+    flip(&bytes, 0..bytes.len(), |at| MASKS[at / 8 % 4], &mut tally);
+    println!("{tally:?}");
+    assert_eq!(tally.inputs, bytes.len() as u64);
+    assert!(tally.reported > tally.inputs / 2 && tally.edited > tally.inputs / 4, "{tally:?}");
+}
+
+#[test]
+fn telling_bytes_flipped_in_several_ways() {
+    quiet_witness();
+    for (name, every) in
+        [("windows/win10", 6), ("windows/xp-sp3", 11), ("shapes/odd-values", 11), ("shapes/old-lists", 11)]
+    {
+        let (bytes, mut tally) = (fixture(name), Tally::default());
+        for (turn, mask) in MASKS.into_iter().enumerate() {
+            let places = telling(&bytes).into_iter().skip(turn).step_by(every);
+            flip(&bytes, places, |_| mask, &mut tally);
+        }
+        println!("{name}: {tally:?}");
+        assert!(tally.sound > 0 && tally.sound < tally.inputs, "{name}: {tally:?}");
+    }
+}
+
+#[test]
+fn every_length_of_a_hive() {
+    quiet_witness();
+    let bytes = fixture("windows/win10");
+    let mut tally = Tally::default();
+    for len in 0..bytes.len() {
+        exercise(&bytes[..len], &mut tally);
+    }
+    println!("{tally:?}");
+    assert_eq!(tally.sound, 0, "a hive that was cut short is not sound");
+}
+
+/// A hive that says of itself that it ends where it was cut.
+#[test]
+fn lengths_that_the_base_block_confirms() {
+    quiet_witness();
+    for name in ["windows/win10", "shapes/big-data"] {
+        let bytes = fixture(name);
+        let mut tally = Tally::default();
+        for pages in 1..bytes.len() / 4096 {
+            for more in [0, 1, 32, 4095] {
+                let mut cut = bytes[..(pages * 4096 + more).min(bytes.len())].to_vec();
+                cut[40..44].copy_from_slice(&((pages as u32 - 1) * 4096).to_le_bytes());
+                exercise(&mended(cut), &mut tally);
+            }
+        }
+        println!("{name}: {tally:?}");
+    }
+}
+
+/// Replays what may be damaged and edits what comes of it.
+fn replay(hive: &[u8], logs: &[(&str, &[u8])], tally: &mut Tally) {
+    tally.inputs += 1;
+    let logs: Vec<_> = logs.iter().map(|&(name, bytes)| Log { name, bytes }).collect();
+    let _ = highest_sequence(&logs);
+    let recovered = match open(hive) {
+        Ok(Opened::Dirty(dirty)) => dirty.recover(&logs).ok(),
+        _ => recover_headless(hive, &logs).ok(),
+    };
+    let Some(recovered) = recovered else { return };
+    let set = recovered.patches().unwrap();
+    let mut whole = hive.to_vec();
+    whole.resize(set.new_len as usize, 0);
+    for patch in &set.patches {
+        whole[patch.offset as usize..][..patch.new.len()].copy_from_slice(&patch.new);
+    }
+    assert!(
+        whole.len() <= hive.len() + logs.iter().map(|log| log.bytes.len()).sum::<usize>(),
+        "nothing comes of nothing"
+    );
+    exercise(&whole, tally);
+    tally.inputs -= 1;
+}
+
+fn dirty(name: &str) -> (Vec<u8>, Vec<(&'static str, Vec<u8>)>) {
+    let folder = command::fixtures().join("dirty").join(name);
+    let logs = ["SYSTEM.LOG", "SYSTEM.LOG1", "SYSTEM.LOG2"].into_iter();
+    let logs = logs.filter_map(|log| Some((log, std::fs::read(folder.join(log)).ok()?))).collect();
+    (std::fs::read(folder.join("SYSTEM")).unwrap(), logs)
+}
+
+#[test]
+fn damaged_logs() {
+    quiet_witness();
+    for name in ["new-two-logs", "new-growth", "new-bad-base", "old-one-log", "old-growth"] {
+        let (hive, logs) = dirty(name);
+        let mut tally = Tally::default();
+        for damaged in 0..logs.len() {
+            let log = &logs[damaged].1;
+            let mut run = |changed: &[u8]| {
+                let log = |i: usize| if i == damaged { changed } else { &logs[i].1 };
+                let logs: Vec<(&str, &[u8])> = (0..logs.len()).map(|i| (logs[i].0, log(i))).collect();
+                replay(&hive, &logs, &mut tally);
+            };
+            // Heads byte by byte, pages here and there; half of the heads with a checksum that holds.
+            let heads = (0..log.len()).filter(|at| at % 512 < 64 && log[at / 512 * 512..].starts_with(b"HvLE"));
+            let places = (0..log.len().min(512)).chain(heads).chain((512..log.len()).step_by(131));
+            for at in places {
+                let mut log = log.clone();
+                log[at] ^= MASKS[at % 4];
+                run(&if at % 2 == 0 { mended(log) } else { log });
+            }
+            (0..log.len()).filter(|len| len % 37 == 0 || len % 512 < 2).for_each(|len| run(&log[..len]));
+        }
+        println!("{name}: {tally:?}");
+        assert!(tally.opened > 0, "{name}: {tally:?}");
+    }
+}
+
+#[test]
+fn odd_hives_of_the_corpus() {
+    let Some(folder) = corpus::folder("hostile").filter(|_| corpus::can_unpack("hostile")) else { return };
+    quiet_witness();
+    let (mut tally, mut todo) =
+        (Tally::default(), vec![folder.join("edge"), folder.join("synthetic"), folder.join("fragments")]);
+    while let Some(path) = todo.pop() {
+        if path.is_dir() {
+            todo.extend(std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()));
+        } else {
+            let bytes = corpus::read(&folder, relative(&path, &folder)).unwrap();
+            exercise(&bytes, &mut tally);
+            exercise(&mended(bytes), &mut tally);
+        }
+    }
+    println!("{tally:?}");
+    assert!(tally.inputs > 100 && tally.edited > 10, "{tally:?}");
+}
+
+fn relative<'p>(path: &'p Path, folder: &Path) -> &'p str {
+    path.strip_prefix(folder).unwrap().to_str().unwrap()
+}
