@@ -1,6 +1,7 @@
 //! The command on disk images: what it finds, what it costs, and that it changes nothing.
 
 mod reading;
+mod real;
 mod writing;
 
 use std::path::Path;

@@ -84,17 +84,20 @@ fn a_hive_in_a_partition_is_changed_in_place() {
 }
 
 #[test]
-fn a_hive_of_many_fragments_is_changed_in_place() {
-    let Some(volume) = NtfsVolume::make(8, &["-c", "1024"]) else { return };
+fn a_hive_of_hundreds_of_fragments_is_changed_in_place() {
+    let spec = hivewright_fixtures::SystemHive::new(hivewright_fixtures::Release::Win10).with_right_rule(1, 1).spec();
+    let filled =
+        spec.at("Filler", |key| (0..100u8).fold(key, |key, i| key.value(format!("v{i}").as_str(), 3, vec![i; 16_000])));
+    let Some(volume) = NtfsVolume::make(24, &["-c", "4096"]) else { return };
     let folders = volume.fill(|root| fs::create_dir_all(root.join("Windows/System32/config")).unwrap());
-    if folders.and_then(|()| volume.fragment(SYSTEM, &hive(), 1024)).is_none() {
+    if folders.and_then(|()| volume.fragment(SYSTEM, &filled.build().bytes, 4096)).is_none() {
         return;
     }
     let (bytes, folder) = (volume.bytes(), tempfile::tempdir().unwrap());
     let folder = folder.path();
     mbr(&bytes, &folder.join("d"));
     let pieces = clusters(&folder.join("d")).len();
-    assert!(pieces > 20, "only {pieces} fragments");
+    assert!(pieces > 322, "only {pieces} fragments");
     set_and_undo(folder, "d", bytes.len());
 }
 
