@@ -108,6 +108,19 @@ fn missing(from: &FileStorage, to: &FileStorage, wanted: &Attributes) -> Result<
     Ok(Carried::Lost(lost))
 }
 
+/// Takes the POSIX lock on all bytes of the file. It conflicts with the byte-range locks (OFD, bytes 100 to 203) that
+/// QEMU holds on its images (`block/file-posix.c`), and QEMU finds it there.
+pub(super) fn try_lock_ranges(storage: &FileStorage) -> Result<bool> {
+    use rustix::io::Errno;
+    match fcntl_lock(storage.file(), FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
+        // A file system without locks has no holder either.
+        Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(true),
+        Err(error) => Err(failed("lock", storage.path(), error.into())),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Host, RealHost, Storage};
@@ -138,18 +151,5 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (_, file) = RealHost.create_temporary(&folder.path().join("a"), 0o600).unwrap();
         assert_eq!(keeps(&file), None);
-    }
-}
-
-/// Takes the POSIX lock on all bytes of the file. It conflicts with the byte-range locks (OFD, bytes 100 to 203) that
-/// QEMU holds on its images (`block/file-posix.c`), and QEMU finds it there.
-pub(super) fn try_lock_ranges(storage: &FileStorage) -> Result<bool> {
-    use rustix::io::Errno;
-    match fcntl_lock(storage.file(), FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
-        // A file system without locks has no holder either.
-        Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(true),
-        Err(error) => Err(failed("lock", storage.path(), error.into())),
     }
 }

@@ -42,11 +42,7 @@ pub(in crate::session) fn commit_on_disk<H: Host>(
 
 fn run<H: Host>(host: &H, path: &Path, edit: &EditOnDisk<'_>, options: &Options) -> Result<Committed> {
     let locked = Locked::take(host, path)?;
-    // Taken last: closing any other handle of the file gives it up.
-    if !locked.file.try_lock_ranges()? {
-        let what = format!("{} is in use: another program, perhaps a virtual machine, holds a lock", path.display());
-        return Err(Error::refused("in-use", what).advise("shut the virtual machine down, and try again"));
-    }
+    locked.keep_machines_out()?;
     settle(&locked)?;
     if edit.whole.is_empty() {
         return Ok(done(How::Unchanged, locked.path));
@@ -65,7 +61,10 @@ fn run<H: Host>(host: &H, path: &Path, edit: &EditOnDisk<'_>, options: &Options)
     let phases: Vec<&PatchSet> = edit.phases.iter().filter(|phase| !phase.is_empty()).collect();
     for phase in &phases {
         let reopen = || -> Result<Box<dyn Storage>> { Ok(Box::new(host.open(&locked.path, Access::Read)?)) };
-        let written = record(phase).and_then(|record| Journal::save(host, None, record)).and_then(|journal| {
+        // Once more: reading the phase before back has given the lock up.
+        let locks = locked.keep_machines_out();
+        let written = locks.and_then(|()| record(phase)).and_then(|record| Journal::save(host, None, record));
+        let written = written.and_then(|journal| {
             in_place::write(&journal, &locked.file, &reopen)?;
             Ok(journal)
         });
@@ -125,7 +124,7 @@ fn take_back<H: Host>(locked: &Locked<'_, H>, journals: Vec<Journal<'_, H>>, err
     let reopen = || -> Result<Box<dyn Storage>> { Ok(Box::new(locked.host.open(&locked.path, Access::Read)?)) };
     for journal in journals.iter().rev() {
         let groups = journal.record.change.groups().len();
-        if in_place::restore(journal, &locked.file, &reopen, groups).is_err() {
+        if locked.keep_machines_out().is_err() || in_place::restore(journal, &locked.file, &reopen, groups).is_err() {
             return in_place::unfinished(error, &journal.path);
         }
         let _ = journal.remove();

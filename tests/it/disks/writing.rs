@@ -1,8 +1,10 @@
 //! `set`, `recover` and `undo` on disks.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use hivewright::session::disk::{Choice, Disk};
 use hivewright::storage::Storage;
@@ -121,7 +123,8 @@ fn what_forbids_writing_has_its_code() {
         file.set_len(bytes.len() as u64 + (1 << 20)).unwrap();
         file.write_all_at(&bytes, 0).unwrap();
     };
-    let cases: [(&str, &dyn Fn(&Path)); 3] =
+    type Make<'a> = (&'static str, &'a dyn Fn(&Path));
+    let cases: [Make<'_>; 3] =
         [("volume-hibernated", &hibernated), ("file-compressed", &compressed), ("file-sparse", &sparse)];
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
@@ -142,6 +145,29 @@ fn refused(folder: &Path, code: &str, more: &[&str]) {
     assert!(!folder.join("v.hivewright-undo").exists());
 }
 
+/// QEMU with an image open: it holds its byte-range locks until this is dropped.
+struct Qemu(Child, Option<ChildStdin>);
+
+impl Qemu {
+    fn open(path: &Path) -> Qemu {
+        let mut command = Command::new("qemu-io");
+        command.args(["-f", "raw", path.to_str().unwrap()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut qemu = command.spawn().unwrap();
+        let mut input = qemu.stdin.take().unwrap();
+        input.write_all(b"length\n").unwrap();
+        let mut told = BufReader::new(qemu.stdout.take().unwrap());
+        told.read_line(&mut String::new()).unwrap();
+        Qemu(qemu, Some(input))
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        drop(self.1.take());
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn an_image_in_use_is_left_alone() {
     let Some(volume) = windows_volume(16, &hive(), |_| {}) else { return };
@@ -155,22 +181,17 @@ fn an_image_in_use_is_left_alone() {
     if !have(&["qemu-io"]) {
         return;
     }
-    // QEMU holds its byte-range locks as long as the image is open.
-    let mut qemu = std::process::Command::new("qemu-io")
-        .args(["-f", "raw", path.to_str().unwrap()])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = qemu.stdin.take().unwrap();
-    std::io::Write::write_all(&mut input, b"length\n").unwrap();
-    let mut line = String::new();
-    let mut told = std::io::BufReader::new(qemu.stdout.take().unwrap());
-    std::io::BufRead::read_line(&mut told, &mut line).unwrap();
+    let qemu = Qemu::open(&path);
     refused(folder, "in-use", &[]);
-    drop(input);
-    qemu.wait().unwrap();
+    drop(qemu);
     assert_eq!(run(folder, &["set", "2", "v"]).code, 0);
+    // The same for taking it back.
+    let changed = sha256(&path);
+    let held = Qemu::open(&path);
+    let undo = run(folder, &["undo", "v.hivewright-undo", "--json"]);
+    assert_eq!((undo.code, &json(&undo)["error"]["code"], sha256(&path)), (3, &Value::from("in-use"), changed));
+    drop(held);
+    assert_eq!(run(folder, &["undo", "v.hivewright-undo"]).code, 0);
 }
 
 #[test]
