@@ -38,6 +38,11 @@
 //! with sequence numbers above every one in the logs, and the logs stay as they are: a clean hive ignores them, and
 //! should its base block ever be lost, their entries are older than it.
 //!
+//! What others do, measured on one such hive (33,123 keys in its file, 35,595 after the replay of 24 entries): hivex
+//! marks it clean without a replay and loses 2,472 keys and 3,944 values; chntpw leaves it dirty, so that a replay puts
+//! old pages over its edit, after which 19,978 keys can be reached. Ours holds all 35,595, the one new value, and
+//! sequence numbers above every log entry: replaying the old logs finds it clean.
+//!
 //! In place, recovery and edit are written one after the other, each under its own undo file: a stop during the first
 //! leaves a hive that is still dirty and replays to the old state; a stop during the second leaves what a stop during
 //! an edit of a clean hive leaves. One undo file takes their place in the end.

@@ -268,24 +268,26 @@ impl<H: Host> Job<'_, H> {
 
     /// The recovery and then the edit, each with an undo file of its own.
     fn write_phases(&self, first: &PatchSet, then: &PatchSet) -> Result<Vec<Journal<'_, H>>> {
-        let Locked { host, path, file, .. } = self.locked;
         let mut between = self.edit.image.to_vec();
         then.revert(&mut between)?;
-        let mut journals: Vec<Journal<'_, H>> = Vec::new();
-        for (patches, image) in [(first, &between[..]), (then, self.edit.image)] {
-            let change = Change::new(patches, image)?;
-            let whole = (&Overlaid::before(&change, image), &Overlaid::plain(image));
-            let record = Record::new(path, change.clone(), file, Some(whole))?;
-            let journal = Journal::save(*host, None, record)?;
-            in_place::write(&journal, file, &|| Ok(Box::new(host.open(path, Access::Read)?)))
-                .map_err(|error| after_phase(error, journals.first()))?;
-            journals.push(journal);
-            // From here on the hive is recovered: a next run must not take it for an unfinished write.
-            if let Some(journal) = journals.last_mut() {
-                journal.mark(Mark::Committed)?;
-            }
+        let mut recovered = self.write_phase(first, &between)?;
+        // From here on the hive is recovered: a next run must not take it for an unfinished write.
+        let edited = recovered.mark(Mark::Committed).and_then(|()| self.write_phase(then, self.edit.image));
+        match edited {
+            Ok(edited) => Ok(vec![recovered, edited]),
+            Err(error) => Err(after_phase(error, &recovered)),
         }
-        Ok(journals)
+    }
+
+    /// One change, under an undo file of its own.
+    fn write_phase(&self, patches: &PatchSet, image: &[u8]) -> Result<Journal<'_, H>> {
+        let Locked { host, path, file, .. } = self.locked;
+        let change = Change::new(patches, image)?;
+        let whole = (&Overlaid::before(&change, image), &Overlaid::plain(image));
+        let record = Record::new(path, change.clone(), file, Some(whole))?;
+        let journal = Journal::save(*host, None, record)?;
+        in_place::write(&journal, file, &|| Ok(Box::new(host.open(path, Access::Read)?)))?;
+        Ok(journal)
     }
 
     /// One undo file for all of it, where the user wants it, in place of those that were needed meanwhile.
@@ -300,11 +302,12 @@ impl<H: Host> Job<'_, H> {
 }
 
 /// A failure in the second phase: what the first one did stays, and its undo file is named.
-fn after_phase<H: Host>(error: Error, first: Option<&Journal<'_, H>>) -> Error {
-    match first {
-        Some(first) if error.kind() != Kind::Unfinished => error
-            .adding(&format!("the hive is recovered, not edited; {} takes that back", first.path.display()))
-            .becoming(Kind::Unfinished, "recovered-only"),
-        _ => error,
+fn after_phase<H: Host>(error: Error, first: &Journal<'_, H>) -> Error {
+    if error.kind() == Kind::Unfinished {
+        return error;
     }
+    let undo = first.path.display();
+    error
+        .adding(&format!("the hive is recovered, not edited; {undo} takes that back"))
+        .becoming(Kind::Unfinished, "recovered-only")
 }

@@ -42,18 +42,8 @@ impl FileStorage {
         let Some(size) = usize::try_from(len).ok().filter(|&size| size <= most) else {
             return Err(Error::new(Kind::Unsupported, "too-large", format!("{} has {len} bytes", self.path.display())));
         };
-        let mut bytes = vec![0; size];
-        let (first, second) = bytes.split_at_mut(size / 2);
-        // Most of the time goes into the pages of the new memory, and that can be shared.
-        std::thread::scope(|scope| {
-            let half = first.len() as u64;
-            let helper = std::thread::Builder::new().spawn_scoped(scope, || self.read_at(0, first));
-            self.read_at(half, second)?;
-            match helper {
-                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                Err(e) => Err(Error::io(format!("cannot start a thread: {e}"), e)),
-            }
-        })?;
+        let mut bytes = super::mapped::zeros_in_large_pages(size);
+        self.read_at(0, &mut bytes)?;
         Ok(bytes)
     }
 

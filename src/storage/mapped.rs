@@ -1,4 +1,4 @@
-//! A file of the host as memory, for reading. The one place with `unsafe`.
+//! Files of the host and memory. The one place with `unsafe`.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -45,6 +45,29 @@ impl Mapped {
         let map = unsafe { Mmap::map(&file) }.map_err(|e| failed("map", path, e))?;
         Ok(Mapped { map: Some(map) })
     }
+}
+
+/// Zeros, in pages as large as the host has them: most of the time of reading a file of some MiB into new memory goes
+/// into making that page by page.
+pub(super) fn zeros_in_large_pages(len: usize) -> Vec<u8> {
+    let bytes = vec![0; len];
+    #[cfg(target_os = "linux")]
+    {
+        const LARGE_PAGE: usize = 2 << 20;
+        let start = bytes.as_ptr().align_offset(LARGE_PAGE);
+        let whole = len.saturating_sub(start) / LARGE_PAGE * LARGE_PAGE;
+        if whole > 0 {
+            // SAFETY: the range lies within `bytes`, which nobody else knows of, and begins and ends at page boundaries.
+            // The advice is about how memory is had, and leaves what it holds alone.
+            let advised = unsafe {
+                let at = bytes.as_ptr().add(start).cast_mut().cast();
+                rustix::mm::madvise(at, whole, rustix::mm::Advice::LinuxHugepage)
+            };
+            // A host without large pages says no: it is only slower.
+            let _ = advised;
+        }
+    }
+    bytes
 }
 
 impl Deref for Mapped {

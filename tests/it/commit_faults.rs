@@ -69,7 +69,7 @@ fn undo(host: &LyingHost) -> Result<()> {
 }
 
 /// What becomes of things that are not flushed: all of them alike, each of them unlike the others, and mixtures.
-fn fates(sectors: &[usize]) -> Vec<Vec<Fate>> {
+pub(crate) fn fates(sectors: &[usize]) -> Vec<Vec<Fate>> {
     let n = sectors.len();
     let uniform = [Fate::Done, Fate::Lost, Fate::Torn(1), Fate::Garbage];
     let mut plans: Vec<Vec<Fate>> = uniform.iter().map(|f| vec![*f; n]).collect();
@@ -102,15 +102,15 @@ fn fates(sectors: &[usize]) -> Vec<Vec<Fate>> {
 }
 
 #[derive(Default)]
-struct Count {
-    operations: usize,
-    cuts: usize,
+pub(crate) struct Count {
+    pub(crate) operations: usize,
+    pub(crate) cuts: usize,
     nested: usize,
     failures: usize,
 }
 
 impl Count {
-    fn print(&self, kind: &str, start: Instant) {
+    pub(crate) fn print(&self, kind: &str, start: Instant) {
         println!(
             "{kind}: {} operations; {} power cuts, {} more during recovery, {} failed operations; {:.1} s",
             self.operations,
@@ -123,7 +123,7 @@ impl Count {
 }
 
 /// Cuts the power before every operation of `run` and after the last, with every fate of what was not flushed.
-fn cut_everywhere(
+pub(crate) fn cut_everywhere(
     count: &mut Count,
     start: &LyingHost,
     run: impl Fn(&LyingHost) -> Result<()>,

@@ -25,18 +25,24 @@ pub(super) struct Neighbours {
 impl FreeCells {
     /// Walks all bins, as far as they can be told apart.
     pub(super) fn collect<B: HiveBytes>(hive: &Hive<B>) -> Self {
-        let mut cells = FreeCells::default();
+        let (mut free, mut bins) = (Vec::new(), BTreeSet::new());
         let mut at = 0;
         while at < hive.length() {
             let Ok(size) = bin_size(hive, at) else { break };
-            if let Ok(found) = walk(hive, at, size) {
-                cells.bins.insert(at);
-                let free = found.into_iter().filter(|(_, header)| !header.allocated);
-                cells.by_size.extend(free.map(|(offset, header)| (header.size, offset)));
+            let known = free.len();
+            let keep = |offset, header: Header| {
+                if !header.allocated {
+                    free.push((header.size, offset));
+                }
+            };
+            if visit(hive, at, size, keep).is_ok() {
+                bins.insert(at);
+            } else {
+                free.truncate(known);
             }
             at += size;
         }
-        cells
+        FreeCells { by_size: free.into_iter().collect(), bins }
     }
 
     /// Takes the smallest free cell of at least `size` bytes, the first of equals, with its whole size.
@@ -104,8 +110,13 @@ fn bin_size<B: HiveBytes>(hive: &Hive<B>, at: u32) -> Result<u32> {
 
 /// All cells of a bin, in order.
 fn walk<B: HiveBytes>(hive: &Hive<B>, start: u32, size: u32) -> Result<Vec<(u32, Header)>> {
-    let raw = hive.bytes().read(in_file(start), size as usize)?;
     let mut cells = Vec::new();
+    visit(hive, start, size, |offset, header| cells.push((offset, header)))?;
+    Ok(cells)
+}
+
+fn visit<B: HiveBytes>(hive: &Hive<B>, start: u32, size: u32, mut each: impl FnMut(u32, Header)) -> Result<()> {
+    let raw = hive.bytes().read(in_file(start), size as usize)?;
     let mut at = bin::HEADER_SIZE as usize;
     while let Some(field) = raw.get(at..).and_then(|rest| rest.first_chunk::<{ cell::HEADER_SIZE }>()) {
         let offset = start + u32::try_from(at).unwrap_or(u32::MAX);
@@ -114,7 +125,7 @@ fn walk<B: HiveBytes>(hive: &Hive<B>, start: u32, size: u32) -> Result<Vec<(u32,
         if at > raw.len() {
             return Err(Error::corrupt("cell-size", "the cell crosses the end of its hive bin", in_file(offset)));
         }
-        cells.push((offset, header));
+        each(offset, header);
     }
-    Ok(cells)
+    Ok(())
 }

@@ -13,11 +13,13 @@ pub(super) fn of<B: HiveBytes>(overlay: &Overlay<'_, B>) -> Result<PatchSet> {
     let is_base_block = |&(at, _): &(u64, &[u8])| at < u64::from(BASE_BLOCK_SIZE);
     // The steps are durable one after the other, so that no interruption leaves a clean file with old pages.
     for (at, new) in overlay.replaced().filter(|range| !is_base_block(range)) {
-        differences(&mut set, overlay.base(), at, new, "page from the transaction log", Step::Prepare)?;
+        differences(&mut set, overlay.base(), at, new, ("page from the transaction log", Step::Prepare, JOIN))?;
     }
     for (at, new) in overlay.replaced().filter(is_base_block) {
         let what = "base block: sequence numbers, hive bins data size, checksum";
-        differences(&mut set, overlay.base(), at, new, what, Step::Base)?;
+        // One sector, one write: sequence numbers without their checksum would be no base block, and another log might
+        // be taken to rebuild it.
+        differences(&mut set, overlay.base(), at, new, (what, Step::Base, new.len()))?;
     }
     Ok(set)
 }
@@ -27,8 +29,7 @@ fn differences<B: HiveBytes>(
     base: &B,
     at: u64,
     new: &[u8],
-    what: &'static str,
-    step: Step,
+    (what, step, join): (&'static str, Step, usize),
 ) -> Result<()> {
     let there = usize::try_from(set.old_len.saturating_sub(at)).unwrap_or(usize::MAX).min(new.len());
     let old = if there == 0 { (&[][..]).into() } else { base.read(at, there)? };
@@ -36,7 +37,7 @@ fn differences<B: HiveBytes>(
     let mut i = 0;
     while let Some(start) = (i..new.len()).find(|&i| differs(i)) {
         let mut end = start + 1;
-        while let Some(next) = (end..new.len().min(end + JOIN)).find(|&i| differs(i)) {
+        while let Some(next) = (end..new.len().min(end + join)).find(|&i| differs(i)) {
             end = next + 1;
         }
         set.patches.push(Patch {

@@ -1,10 +1,14 @@
 //! Patches written over the bytes that are there, with an undo file that is durable before the first of them.
 
 use crate::error::{Error, Kind, Result};
+use crate::hive::Patch;
 use crate::session::undo::{Journal, State};
 use crate::storage::{Host, Storage};
 
 use super::change::Change;
+
+/// What a medium writes whole or not at all.
+const SECTOR: u64 = 512;
 
 /// Opens the storage that is written to once more, for reading back.
 pub(in crate::session) type Reopen<'a> = &'a dyn Fn() -> Result<Box<dyn Storage>>;
@@ -34,12 +38,35 @@ fn write_patches(change: &Change, storage: &dyn Storage, begun: &mut usize) -> R
     }
     for group in change.groups() {
         *begun += 1;
-        for patch in &change.patches[group] {
-            storage.write_at(patch.offset, &patch.new)?;
+        for run in change.patches[group].chunk_by(share_a_sector) {
+            write_run(storage, run)?;
         }
         storage.flush()?;
     }
     Ok(())
+}
+
+/// Whether one patch ends in the sector in which the next begins: then they are written in one go, so that no
+/// interruption parts them. Sequence numbers without the checksum that follows them would be no base block.
+fn share_a_sector(a: &Patch, b: &Patch) -> bool {
+    let last = a.offset + (a.new.len() as u64).saturating_sub(1);
+    last / SECTOR == b.offset / SECTOR
+}
+
+/// Writes patches that lie close together, by ascending offset, with the bytes between them as they are.
+fn write_run(storage: &dyn Storage, run: &[Patch]) -> Result<()> {
+    let [first, .., last] = run else {
+        return run.iter().try_for_each(|patch| storage.write_at(patch.offset, &patch.new));
+    };
+    let len = last.offset - first.offset + last.new.len() as u64;
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
+    storage.read_at(first.offset, &mut bytes)?;
+    for patch in run {
+        // A difference within `bytes`.
+        let start = usize::try_from(patch.offset - first.offset).unwrap_or(usize::MAX);
+        bytes[start..start + patch.new.len()].copy_from_slice(&patch.new);
+    }
+    storage.write_at(first.offset, &bytes)
 }
 
 fn expect<H: Host>(journal: &Journal<'_, H>, reopen: Reopen<'_>, wanted: State) -> Result<()> {

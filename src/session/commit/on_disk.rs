@@ -68,7 +68,10 @@ fn run<H: Host>(host: &H, path: &Path, edit: &EditOnDisk<'_>, options: &Options)
             in_place::write(&journal, &locked.file, &reopen)?;
             Ok(journal)
         });
-        let mut journal = written.map_err(|error| after_phase(error, journals.first()))?;
+        let mut journal = written.map_err(|error| match journals.first() {
+            Some(first) => after_phase(error, first),
+            None => error,
+        })?;
         if journals.len() + 1 < phases.len() {
             // From here on the hive is recovered: a next run must not take it for an unfinished write.
             journal.mark(Mark::Committed).map_err(|error| in_place::unfinished(error, &journal.path))?;

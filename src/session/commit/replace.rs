@@ -83,7 +83,7 @@ fn stage<'h, H: Host>(
     // The lock that others will look for once the new file has its place. Nobody else knows of it yet.
     staged.file.try_lock()?;
     let seen = || before.map_or(Ok(()), |before| target.holds(before));
-    staged.fill_and_prove(new.bytes, &[new.proof, &seen])?;
+    staged.fill_and_prove(new.bytes, new.proof, &seen)?;
     if new.keep_times {
         staged.file.take_times(&target.times)?;
         staged.file.flush()?;

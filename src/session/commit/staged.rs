@@ -25,30 +25,27 @@ impl<'h, H: Host> Staged<'h, H> {
 
     /// Writes `bytes`, flushes them, and reads them back through another opening.
     pub(in crate::session) fn fill(&self, bytes: &Overlaid<'_>) -> Result<()> {
-        bytes.write_to(&self.file)?;
-        self.file.flush()?;
-        match &self.path {
-            Some(path) => same_bytes(self.host, path, bytes),
-            None => Ok(()),
-        }
+        self.fill_and_see(bytes, &|| Ok(()))
     }
 
-    /// [`Staged::fill`], while the proofs run beside it: all have to succeed.
-    pub(super) fn fill_and_prove(&self, bytes: &Overlaid<'_>, proofs: &[Proof<'_>]) -> Result<()> {
+    /// [`Staged::fill`], and `see` while the medium works: what is read comes from memory, flushed or not.
+    fn fill_and_see(&self, bytes: &Overlaid<'_>, see: Proof<'_>) -> Result<()> {
+        let read_back = || self.path.as_ref().map_or(Ok(()), |path| same_bytes(self.host, path, bytes));
         if !H::CONCURRENT {
-            return proofs.iter().try_for_each(|proof| proof()).and_then(|()| self.fill(bytes));
+            see()?;
+            bytes.write_to(&self.file)?;
+            return self.file.flush().and_then(|()| read_back());
         }
-        std::thread::scope(|scope| {
-            let start = |proof| std::thread::Builder::new().spawn_scoped(scope, proof);
-            let proving: Vec<_> = proofs.iter().map(|&proof| (proof, start(proof))).collect();
-            let filled = self.fill(bytes);
-            let proven = proving.into_iter().map(|(proof, thread)| match thread {
-                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                // No thread to be had: one after the other.
-                Err(_) => proof(),
-            });
-            proven.fold(Ok(()), Result::and).and(filled)
-        })
+        bytes.write_to(&self.file)?;
+        beside(&[see, &read_back], || self.file.flush())
+    }
+
+    /// [`Staged::fill`], while the proof runs beside it, and then `see`: all have to succeed.
+    pub(super) fn fill_and_prove(&self, bytes: &Overlaid<'_>, proof: Proof<'_>, see: Proof<'_>) -> Result<()> {
+        if !H::CONCURRENT {
+            return proof().and_then(|()| self.fill_and_see(bytes, see));
+        }
+        beside(&[proof], || self.fill_and_see(bytes, see))
     }
 
     /// Takes the place of the file at `to`. In one step: `to` is the old file or the new one at any moment.
@@ -81,6 +78,21 @@ impl<'h, H: Host> Staged<'h, H> {
             }
         }
     }
+}
+
+/// Runs `work`, and each of `others` on a thread of its own beside it. All have to succeed; the others' errors go first.
+fn beside(others: &[Proof<'_>], work: impl FnOnce() -> Result<()>) -> Result<()> {
+    std::thread::scope(|scope| {
+        let start = |other| std::thread::Builder::new().spawn_scoped(scope, other);
+        let started: Vec<_> = others.iter().map(|&other| (other, start(other))).collect();
+        let worked = work();
+        let done = started.into_iter().map(|(other, thread)| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // No thread to be had: one after the other.
+            Err(_) => other(),
+        });
+        done.fold(Ok(()), Result::and).and(worked)
+    })
 }
 
 impl<H: Host> Drop for Staged<'_, H> {

@@ -1,0 +1,91 @@
+//! What both targets of the logs share: logs mended so that they get through, and what holds of every replay.
+
+use hivewright::hive::check::check;
+use hivewright::hive::recover::{Log, highest_sequence, list, recover_headless};
+use hivewright::hive::{EditOptions, Hive, Opened, open};
+use hivewright::regf::base_block::BaseBlock;
+use hivewright::regf::key_value::ValueType;
+
+/// Parts of the first byte of an input.
+pub struct Flags(pub u8);
+
+impl Flags {
+    /// Leave checksums and hashes as they are.
+    pub fn raw(&self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// The hive's base block is not to be believed.
+    pub fn headless(&self) -> bool {
+        self.0 & 2 != 0
+    }
+
+    /// Number the entries one after the other.
+    pub fn numbered(&self) -> bool {
+        self.0 & 4 != 0
+    }
+
+    /// The logs come in the other order.
+    pub fn swapped(&self) -> bool {
+        self.0 & 8 != 0
+    }
+}
+
+/// The hive that is to be recovered.
+pub fn hive(bytes: &[u8], flags: &Flags) -> Vec<u8> {
+    let mut hive = bytes.to_vec();
+    if flags.headless() {
+        hive[508] ^= 0xff;
+    }
+    hive
+}
+
+/// Makes the base block of a log one of `hive`: all but its sequence numbers and its length are the hive's.
+pub fn mend_head(log: &mut [u8], hive: &[u8], file_type: u8) {
+    let Some(head) = log.first_chunk_mut::<512>() else { return };
+    let mut mended = *hive.first_chunk::<512>().unwrap();
+    mended[4..12].copy_from_slice(&head[4..12]);
+    mended[40..44].copy_from_slice(&head[40..44]);
+    mended[28] = file_type;
+    let checksum = BaseBlock::parse(&mended).unwrap().computed_checksum();
+    mended[508..].copy_from_slice(&checksum.to_le_bytes());
+    *head = mended;
+}
+
+/// Replays; whatever comes of it, the result is a clean hive, the patches lead to it and back, a second replay finds
+/// nothing to do, and an edit is numbered above the logs.
+pub fn replay(primary: &[u8], logs: &[Log<'_>]) {
+    let size: u64 = logs.iter().map(|log| log.bytes.len() as u64).sum();
+    let highest = highest_sequence(logs);
+    let entries: usize = list(logs).iter().map(|log| log.entries.len()).sum();
+    assert!(entries as u64 * 512 <= size);
+    let recovered = match recover_headless(primary, logs) {
+        Ok(recovered) => recovered,
+        Err(failed) => return assert_eq!(failed.hive, primary),
+    };
+    assert!(recovered.report.bytes <= size);
+    let whole = recovered.hive.bytes().to_vec().unwrap();
+    assert!(whole.len() as u64 <= primary.len() as u64 + size);
+    let patches = recovered.patches().unwrap();
+    let mut patched = primary.to_vec();
+    patches.apply(&mut patched).unwrap();
+    assert!(patched == whole);
+    patches.revert(&mut patched).unwrap();
+    assert!(patched == primary);
+    let again = recover_headless(&whole[..], logs).map(drop).unwrap_err();
+    assert_eq!(again.error.code(), "hive-clean");
+    let _ = check(&whole);
+    let Opened::Clean(hive) = open(whole).unwrap() else { panic!("dirty") };
+    edit(hive, highest);
+}
+
+fn edit(hive: Hive<Vec<u8>>, highest: Option<u32>) {
+    let Ok(root) = hive.root().map(|root| root.at()) else { return };
+    let options = EditOptions { timestamp: None, max_file_len: 1 << 22, above_sequence: highest };
+    let mut editor = hive.edit(options);
+    let Ok(true) = editor.set_value(root, "Marker", ValueType::DWORD, &[2, 0, 0, 0]) else { return };
+    let Ok(edited) = editor.finish() else { return };
+    let Opened::Clean(edited) = open(&edited.bytes[..]).unwrap() else { panic!("dirty") };
+    let sequence = edited.base_block().primary_sequence.get();
+    assert!(highest.is_none_or(|highest| sequence.wrapping_sub(highest).cast_signed() > 0));
+}

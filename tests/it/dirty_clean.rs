@@ -1,0 +1,88 @@
+//! A clean hive pays nothing for logs beside it: they are not even opened.
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::dirty_place::{DirtyPlace, named};
+
+/// What is worse than nothing, under the names of logs.
+fn garbage(place: &DirtyPlace) {
+    fs::write(place.path("SYSTEM.LOG"), b"garbage").unwrap();
+    fs::write(place.path("SYSTEM.LOG1"), vec![0xee; 3000]).unwrap();
+    fs::write(place.path("SYSTEM.LOG2"), b"").unwrap();
+}
+
+#[test]
+fn garbage_beside_a_clean_hive_is_no_matter() {
+    let place = named("new-clean");
+    garbage(&place);
+    for args in
+        [&["get", "SYSTEM"][..], &["check", "SYSTEM"], &["set", "2", "SYSTEM", "--dry-run"], &["recover", "SYSTEM"]]
+    {
+        let run = place.run(args);
+        assert_eq!((run.code, run.err.as_str()), (0, ""), "{args:?}: {run:?}");
+    }
+    assert_eq!(place.run(&["set", "2", "SYSTEM"]).code, 0);
+    assert_eq!(place.read("SYSTEM.LOG1"), vec![0xee; 3000]);
+}
+
+/// Folders, and links to nowhere, under the names of logs: whoever opened them would fail.
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_opened_beside_a_clean_hive_is_no_matter() {
+    let place = named("new-clean");
+    for (name, _) in &place.logs {
+        fs::remove_file(place.path(name)).unwrap();
+    }
+    std::os::unix::fs::symlink("nowhere", place.path("SYSTEM.LOG1")).unwrap();
+    fs::create_dir(place.path("SYSTEM.LOG2")).unwrap();
+    for args in [&["get", "SYSTEM"][..], &["check", "SYSTEM"], &["set", "2", "SYSTEM"], &["recover", "SYSTEM"]] {
+        let run = place.run(args);
+        assert_eq!((run.code, run.err.as_str()), (0, ""), "{args:?}: {run:?}");
+    }
+}
+
+/// A folder named as a log is no log; a dirty hive says that there is none.
+#[test]
+fn a_folder_is_no_log() {
+    let place = named("new-no-logs");
+    fs::create_dir(place.path("SYSTEM.LOG1")).unwrap();
+    assert_eq!(place.json(&["get", "SYSTEM"], 0)["state"], "primary-alone");
+    assert_eq!(place.run(&["set", "2", "SYSTEM"]).code, 3);
+}
+
+/// The names that each call opened, by the system's own account.
+#[cfg(target_os = "linux")]
+fn opened(place: &DirtyPlace, args: &[&str]) -> Option<Vec<String>> {
+    let trace = place.path("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-e", "trace=open,openat,openat2", "-o"]).arg(&trace);
+    let run = strace.arg(env!("CARGO_BIN_EXE_hivewright")).args(args).current_dir(place.folder()).output();
+    let Ok(output) = run else {
+        println!("skipped: dirty_clean: there is no strace");
+        return None;
+    };
+    let Ok(calls) = fs::read_to_string(&trace) else {
+        println!("skipped: dirty_clean: strace may not trace here");
+        return None;
+    };
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Some(calls.lines().filter_map(|line| line.split('"').nth(1)).map(str::to_owned).collect())
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_system_sees_no_log_opened() {
+    let is_log = |name: &String| name.contains(".LOG");
+    let place = named("new-clean");
+    for args in [&["get", "SYSTEM"][..], &["check", "SYSTEM"], &["recover", "SYSTEM"], &["set", "2", "SYSTEM"]] {
+        let Some(names) = opened(&place, args) else { return };
+        assert!(names.iter().any(|name| name.ends_with("SYSTEM")), "{args:?}: {names:?}");
+        assert!(!names.iter().any(is_log), "{args:?}: {names:?}");
+    }
+    // The proof could fail: where logs are asked for, or needed, it sees them.
+    let Some(names) = opened(&place, &["set", "2", "SYSTEM", "--truncate-logs"]) else { return };
+    assert!(names.iter().any(is_log), "{names:?}");
+    let Some(names) = opened(&named("new-one-log"), &["get", "SYSTEM"]) else { return };
+    assert!(names.iter().any(is_log), "{names:?}");
+}

@@ -1,0 +1,242 @@
+//! A power cut at every operation of an edit of a dirty hive, its logs untouched: what is on the disk replays to the
+//! old state, or is the new one, or an undo file says that it is neither and brings one of them back.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use hivewright::hive::check::check;
+use hivewright::hive::recover::{Log, recover_headless};
+use hivewright::hive::{EditOptions, Editor, Opened, PatchSet, open};
+use hivewright::regf::key_value::ValueType;
+use hivewright::regf::timestamp::FileTime;
+use hivewright::session::LogChoice;
+use hivewright::session::commit::{Edit, InPlace, Options, commit_edit_on};
+use hivewright::session::edit::{Request, Wanted, prepare};
+use hivewright::session::undo::{Leftover, State, find_unfinished_on, recover_unfinished_on, undo_on};
+use hivewright::windows::{Selection, rule};
+use hivewright::{Kind, Result};
+
+use crate::commit_faults::{Count, cut_everywhere};
+use crate::support::contents::{Contents, booted, contents};
+use crate::support::dirty_place::{DirtyPlace, named};
+use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
+
+const TARGET: &str = "/w/SYSTEM";
+const UNDO: &str = "/w/SYSTEM.hivewright-undo";
+
+/// An edit of a dirty fixture, and the file at each stage of it.
+struct Case {
+    logs: Vec<(String, Vec<u8>)>,
+    primary: Vec<u8>,
+    recovered: Vec<u8>,
+    edited: Vec<u8>,
+    /// What the hive held, its logs replayed.
+    old: Contents,
+    new: Contents,
+    recovery: PatchSet,
+    edit: PatchSet,
+    whole: PatchSet,
+}
+
+impl Case {
+    /// Sets the rule to what it is not.
+    fn of(place: &DirtyPlace) -> Self {
+        const NUMBER: u32 = 1;
+        let options = EditOptions { timestamp: Some(FileTime(1)), ..EditOptions::default() };
+        let request = Request {
+            choice: hivewright::session::disk::Choice::default(),
+            ignore: Vec::new(),
+            wanted: Some(Wanted::Set(NUMBER)),
+            selection: Selection::Standard,
+            era: None,
+            force: false,
+            logs: LogChoice::Beside,
+            as_it_stands: false,
+            settle: false,
+            options,
+        };
+        let prepared = prepare(&place.path("SYSTEM"), &request).unwrap();
+        prepared.prove().unwrap();
+        let logs: Vec<Log<'_>> = place.logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
+        let done = recover_headless(&place.primary[..], &logs).unwrap();
+        let recovery = done.patches().unwrap();
+        let recovered = done.hive.bytes().to_vec().unwrap();
+        let Opened::Clean(hive) = open(recovered.clone()).unwrap() else { panic!("dirty") };
+        let mut editor: Editor = hive.edit(EditOptions { above_sequence: place.highest(), ..options });
+        for change in &prepared.changes {
+            editor.set_value(change.place.key, rule::NAME, ValueType::DWORD, &NUMBER.to_le_bytes()).unwrap();
+        }
+        let done = editor.finish().unwrap();
+        assert!(done.bytes == prepared.edited.bytes, "the test edits otherwise than the library");
+        assert!(!recovery.is_empty() && !done.patches.is_empty());
+        Case {
+            logs: place.logs.clone(),
+            primary: place.primary.clone(),
+            old: contents(&recovered),
+            recovered,
+            new: contents(&done.bytes),
+            edited: done.bytes,
+            recovery,
+            edit: done.patches,
+            whole: prepared.edited.patches.clone(),
+        }
+    }
+
+    fn commit(&self, host: &LyingHost, options: &Options) -> Result<()> {
+        let edit = Edit {
+            patches: &self.whole,
+            image: &self.edited,
+            phases: Some((&self.recovery, &self.edit)),
+            proof: &|| Ok(()),
+        };
+        commit_edit_on(host, Path::new(TARGET), &edit, options).map(drop)
+    }
+
+    /// The name of the stage whose file this is.
+    fn stage(&self, file: &[u8]) -> Option<&'static str> {
+        let stages = [("old", &self.primary), ("recovered", &self.recovered), ("new", &self.edited)];
+        stages.into_iter().find(|(_, stage)| *stage == file).map(|(name, _)| name)
+    }
+
+    /// What a boot makes of a part that knows nothing of undo files. Garbage in a sector is beyond it; whatever else
+    /// a power cut leaves is sound, and holds the old state or the new one.
+    fn boot(&self, file: &[u8], about: &str) -> &'static str {
+        let garbage = about.contains("Garbage");
+        let logs: Vec<Log<'_>> = self.logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
+        let (booted, sort) = match (open(file), recover_headless(file, &logs)) {
+            (_, Ok(done)) => (done.hive.bytes().to_vec().unwrap(), "partly, dirty, replays to the old state"),
+            (Ok(Opened::Clean(_)), _) => (file.to_vec(), "partly, clean, holds the old or the new state"),
+            (_, Err(failed)) => {
+                assert!(garbage, "{}: {about}", failed.error);
+                return "partly, garbage";
+            }
+        };
+        let states = [&self.old, &self.new];
+        let holds = check(&booted).is_sound() && states.contains(&&contents(&booted));
+        if garbage && !holds {
+            return "partly, garbage";
+        }
+        assert!(holds, "a boot finds neither the old state nor the new one: {about}");
+        sort
+    }
+
+    /// A whole stage, which boots to the old or the new state with the old logs beside it.
+    fn assert_whole(&self, host: &LyingHost, about: &str) -> &'static str {
+        let file = host.see(TARGET).expect("the target has its name");
+        let stage = self.stage(&file).unwrap_or_else(|| panic!("neither old nor recovered nor new: {about}"));
+        let (after, _) = booted(&file, &self.logs);
+        assert!(after == if stage == "new" { &*self.edited } else { &*self.recovered }, "{stage}: {about}");
+        stage
+    }
+}
+
+/// How often what was met after a cut.
+type Met = RefCell<BTreeMap<&'static str, usize>>;
+
+fn cuts(kind: &str, name: &str, options: &Options) {
+    let (start, mut count) = (Instant::now(), Count::default());
+    let case = Case::of(&named(name));
+    let met = Met::default();
+    let add = |what: &'static str| *met.borrow_mut().entry(what).or_default() += 1;
+    let host = LyingHost::with(TARGET, &case.primary);
+    let replaces = options.in_place == InPlace::Auto;
+    cut_everywhere(
+        &mut count,
+        &host,
+        |host| case.commit(host, options),
+        |host, _, about| {
+            let file = host.see(TARGET).expect("the target has its name");
+            let unfinished = find_unfinished_on(host, Path::new(TARGET)).unwrap_or_else(|e| panic!("{e}: {about}"));
+            let partly = matches!(unfinished, Some(Leftover { state: State::Partly, .. }));
+            match case.stage(&file) {
+                Some(stage) => add(stage),
+                None => {
+                    assert!(partly && !replaces, "neither, and nothing says so: {about}");
+                    add(case.boot(&file, about));
+                }
+            }
+            recover_unfinished_on(host, Path::new(TARGET)).unwrap_or_else(|e| panic!("{e}: {about}"));
+            case.assert_whole(host, about);
+            let lost = host.reboot(&vec![Fate::Lost; host.unflushed().len()]);
+            case.assert_whole(&lost, about);
+            assert_eq!(find_unfinished_on(host, Path::new(TARGET)).unwrap(), None, "{about}");
+            0
+        },
+    );
+    count.print(&format!("{kind}, {name}"), start);
+    println!("  on the disk: {:?}", met.borrow());
+    assert!(met.borrow().contains_key("old") && met.borrow().contains_key("new"));
+    assert_eq!(met.borrow().contains_key("recovered"), !replaces, "the recovery is durable before the edit");
+}
+
+/// Every operation fails, in every way: the message is true, and what is there is a whole stage or can be undone.
+fn failures(kind: &str, name: &str, options: &Options) {
+    let (start, mut count) = (Instant::now(), 0);
+    let case = Case::of(&named(name));
+    let host = LyingHost::with(TARGET, &case.primary);
+    let whole = host.healed();
+    case.commit(&whole, options).unwrap();
+    for at in 0..whole.log().len() {
+        for failure in [Failure::Io, Failure::Full, Failure::DoneAllTheSame] {
+            for fault in [Fault::Fail(at, failure), Fault::FailFrom(at, failure)] {
+                let host = host.faulty(fault, Fate::Garbage);
+                let result = case.commit(&host, options);
+                let about = format!("{fault:?} of {:?}: {result:?}", whole.log());
+                count += 1;
+                let healed = host.healed();
+                let lost = host.reboot(&vec![Fate::Lost; host.unflushed().len()]);
+                for host in [&healed, &lost] {
+                    match &result {
+                        Ok(()) => assert_eq!(case.assert_whole(host, &about), "new", "{about}"),
+                        Err(error) if error.kind() == Kind::Unfinished => {}
+                        Err(_) => assert_eq!(case.assert_whole(host, &about), "old", "{about}"),
+                    }
+                    recover_unfinished_on(host, Path::new(TARGET)).unwrap_or_else(|e| panic!("{e}: {about}"));
+                    let stage = case.assert_whole(host, &about);
+                    if let Err(error) = &result
+                        && error.code() == "recovered-only"
+                    {
+                        assert_eq!(stage, "recovered", "{about}");
+                        assert!(error.to_string().contains(UNDO), "{about}");
+                        undo_on(host, Path::new(UNDO), None).unwrap_or_else(|e| panic!("{e}: {about}"));
+                        assert_eq!(case.assert_whole(host, &about), "old", "{about}");
+                    }
+                }
+            }
+        }
+    }
+    println!("{kind}, {name}: {count} failed operations; {:.1} s", start.elapsed().as_secs_f32());
+}
+
+fn in_place() -> Options {
+    Options { in_place: InPlace::Always, ..Options::default() }
+}
+
+#[test]
+fn cuts_while_a_dirty_hive_is_edited_in_place() {
+    for name in ["new-two-logs", "new-growth", "new-gap-between-logs", "old-one-log", "new-bad-base"] {
+        cuts("in place", name, &in_place());
+    }
+}
+
+#[test]
+fn cuts_while_a_dirty_hive_is_replaced() {
+    for name in ["new-two-logs", "new-growth", "old-one-log", "new-bad-base"] {
+        cuts("replace", name, &Options::default());
+    }
+    cuts(
+        "replace, with an undo file",
+        "new-two-logs",
+        &Options { undo: Some(PathBuf::from(UNDO)), ..Options::default() },
+    );
+}
+
+#[test]
+fn failures_while_a_dirty_hive_is_edited() {
+    for name in ["new-two-logs", "new-growth"] {
+        failures("in place", name, &in_place());
+        failures("replace", name, &Options::default());
+    }
+}

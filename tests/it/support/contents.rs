@@ -1,0 +1,60 @@
+//! Everything that a hive holds, as a map.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hivewright::hive::recover::{Log, recover_headless};
+use hivewright::hive::{Hive, HiveBytes, Opened, open};
+use hivewright::regf::CellOffset;
+
+/// A key, or a value of it.
+pub(crate) type Place = (String, Option<String>);
+
+/// Flags and descriptor of a key, type and data of a value: by path and name, in capitals.
+pub(crate) type Contents = BTreeMap<Place, (u32, Vec<u8>)>;
+
+/// All keys and values of a hive file, clean or not.
+pub(crate) fn contents(file: &[u8]) -> Contents {
+    let opened = open(file).unwrap();
+    contents_of(opened.primary_alone())
+}
+
+/// All keys and values of a hive.
+pub(crate) fn contents_of<B: HiveBytes>(hive: &Hive<B>) -> Contents {
+    let mut found = Contents::new();
+    let mut seen = BTreeSet::new();
+    let mut rest = vec![(String::new(), hive.root().unwrap())];
+    while let Some((path, key)) = rest.pop() {
+        assert!(seen.insert(key.at()), "a key is met twice");
+        let security = hive.cell(CellOffset(key.node().key_security.get())).unwrap();
+        let size = u32::from_le_bytes(security[16..20].try_into().unwrap()) as usize;
+        let descriptor = security[20..20 + size].to_vec();
+        found.insert((path.clone(), None), (u32::from(key.node().flags.get()), descriptor));
+        for value in key.values().unwrap() {
+            let value = value.unwrap();
+            let data = hive.data(&value).unwrap().into_owned();
+            found.insert((path.clone(), Some(value.name.to_string().to_uppercase())), (value.data_type().0, data));
+        }
+        for subkey in key.subkeys().unwrap() {
+            rest.push((format!("{path}\\{}", subkey.name().to_string().to_uppercase()), subkey));
+        }
+    }
+    found
+}
+
+/// Where two of them differ.
+pub(crate) fn differences(a: &Contents, b: &Contents) -> Vec<Place> {
+    let all: BTreeSet<&Place> = a.keys().chain(b.keys()).collect();
+    all.into_iter().filter(|place| a.get(place) != b.get(place)).cloned().collect()
+}
+
+/// What a boot with these logs makes of a file: the bytes, and whether anything was replayed.
+pub(crate) fn booted(file: &[u8], logs: &[(String, Vec<u8>)]) -> (Vec<u8>, bool) {
+    let logs: Vec<Log<'_>> = logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
+    if matches!(open(file), Ok(Opened::Clean(_))) {
+        let again = recover_headless(file, &logs).map(drop).unwrap_err();
+        assert_eq!(again.error.code(), "hive-clean");
+        return (file.to_vec(), false);
+    }
+    let done = recover_headless(file, &logs).unwrap_or_else(|failed| panic!("{}", failed.error));
+    (done.hive.bytes().to_vec().unwrap(), true)
+}
