@@ -5,6 +5,7 @@ mod check;
 mod exit;
 mod generate;
 mod get;
+mod info;
 mod report;
 mod set;
 mod undo;
@@ -25,6 +26,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Set(args) => set::run_set(&args),
         Command::Unset(args) => set::run_unset(&args),
         Command::Check(args) => check::run(&args),
+        Command::Info(args) => info::run(&args),
         Command::Recover(args) => set::run_recover(&args),
         Command::Undo(args) => undo::run(&args),
         Command::Completions(args) => generate::completions(&args),
@@ -75,8 +77,19 @@ fn json(document: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Warns of a write that did not end.
+/// Bytes read of a disk image, where the hive is inside of one.
+fn bytes_read(reading: &hivewright::session::Reading) -> Option<u64> {
+    reading.on_disk().map(|hive| hive.disk().bytes_read())
+}
+
+/// Warns of a write that did not end, and of a volume that may not show its newest state.
 fn warn_if_unfinished(reading: &hivewright::session::Reading) {
+    if let Some(hive) = reading.on_disk() {
+        match hive.warnings() {
+            Ok(warnings) => warnings.iter().for_each(|what| warn(what)),
+            Err(error) => warn(&format!("the state of the volume is not known: {error}")),
+        }
+    }
     if let Some(undo) = reading.unfinished() {
         let (hive, undo) = (reading.target().hive.display(), undo.display());
         warn(&format!("an interrupted write left {hive} partly written: see `hivewright undo {undo}`"));

@@ -111,6 +111,19 @@
 //! [`crate::Kind::Io`] and says that the original is intact. If not, it is [`crate::Kind::Unfinished`] and names the
 //! undo file.
 //!
+//! ## Inside of a disk image
+//!
+//! A hive inside of an image is always changed in place. Its patches are translated to addresses of the image before
+//! anything is written, and the translation is proven: the hive read through it is the hive that the file system gives.
+//! From there on the image is a file like any other, with an undo file beside it that knows only ranges of the image: no
+//! hash over all of it, which would cost what the image is large. After the last write the whole way from the image to
+//! the hive is opened anew, and gives the edited hive at the same places; else everything is taken back. What an
+//! interruption leaves is settled by the next run before it believes anything on the disk. No metadata of the file system
+//! is ever written: a hive that would grow past its file is refused (`no-room`).
+//!
+//! Rolling back writes whole blocks of 4096 bytes around the patches, which may hold bytes of neighbours; only where
+//! these are what was saved, so that they get what they have.
+//!
 //! ## What is assumed about media
 //!
 //! - A flush (`fsync`) that succeeds means that everything written before is on the medium. A drive that lies about

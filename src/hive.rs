@@ -3,6 +3,7 @@
 //! [`open`] tells a clean hive from a dirty one by type: a [`DirtyHive`] has no way to be edited. It is recovered
 //! from its transaction logs first, or its owner says in so many words that it is to be taken as it stands.
 
+pub mod approach;
 mod bytes;
 pub mod check;
 mod edit;

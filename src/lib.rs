@@ -49,7 +49,11 @@
 #[cfg(doc)]
 pub mod design;
 pub mod error;
+pub mod fat;
+pub mod files;
 pub mod hive;
+pub mod ntfs;
+pub mod partition;
 pub mod regf;
 pub mod session;
 pub mod storage;

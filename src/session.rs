@@ -1,9 +1,10 @@
 //! The only room that knows both hives and the files of the host.
 //!
-//! [`target`] finds the hive that the user means, [`reading`] reads it where it lies, [`edit`] prepares and proves a
+//! [`target`] finds the hive that the user means, [`disk`] inside an image too, [`reading`] reads it where it lies, [`edit`] prepares and proves a
 //! change, [`commit`] brings patches to the disk, [`undo`] takes them back. Nobody else writes.
 
 pub mod commit;
+pub mod disk;
 pub mod edit;
 pub mod logs;
 pub mod reading;

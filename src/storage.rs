@@ -4,13 +4,17 @@
 //! top of another. [`Host`] is everything else a commit asks of the file system, so that tests can put a lying one
 //! in its place. Nothing here knows a format.
 
+pub mod counting;
 mod file;
 pub mod folder;
 mod host;
 mod mapped;
+pub mod memory;
 #[cfg(target_os = "linux")]
 mod metadata;
 mod real;
+pub mod split;
+pub mod window;
 
 pub use file::FileStorage;
 pub use host::{About, Access, Carried, FileId, Host, HostFile, Times};

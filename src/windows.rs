@@ -11,6 +11,7 @@ mod look;
 mod mistakes;
 mod neighbour;
 mod plan;
+mod product;
 pub mod report;
 pub mod rule;
 mod selection;
@@ -19,6 +20,7 @@ pub mod version;
 
 pub use neighbour::Neighbour;
 pub use plan::{Place, plan};
+pub use product::{Product, product};
 pub use report::{RuleReport, report};
 pub use selection::Selection;
 pub use services::Service;

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Unset(UnsetArgs),
     /// Look for damage in the structure of a hive and in its transaction logs
     Check(CheckArgs),
+    /// Show what a disk image holds: partitions, volumes, Windows, hives
+    Info(InfoArgs),
     /// Apply the transaction logs of a dirty hive, and change nothing else
     Recover(RecoverArgs),
     /// Put back what an undo file has kept
@@ -53,6 +55,7 @@ impl Command {
             Command::Set(args) => args.edit.write.json,
             Command::Unset(args) => args.edit.write.json,
             Command::Check(args) => args.json,
+            Command::Info(args) => args.json,
             Command::Recover(args) => args.write.json,
             Command::Undo(args) => args.json,
             Command::Completions(_) | Command::Man(_) => false,
@@ -60,7 +63,25 @@ impl Command {
     }
 }
 
-const TARGET_HELP: &str = "A SYSTEM hive, or a folder that holds a Windows installation";
+const TARGET_HELP: &str =
+    "A SYSTEM hive, a folder that holds a Windows installation, a raw disk or volume image, or a block device";
+
+/// What is meant, where a disk holds more than one.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DiskArgs {
+    /// The partition to look in, as Linux counts them; 0 is the whole disk
+    #[arg(long, value_name = "N")]
+    pub(crate) partition: Option<u32>,
+    /// The folder of the Windows installation on its volume, such as Windows
+    #[arg(long, value_name = "PATH")]
+    pub(crate) windows_root: Option<String>,
+}
+
+impl DiskArgs {
+    pub(crate) fn choice(&self) -> hivewright::session::disk::Choice {
+        hivewright::session::disk::Choice { partition: self.partition, windows_root: self.windows_root.clone() }
+    }
+}
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -68,11 +89,14 @@ Examples:
   hivewright get SYSTEM                 the whole answer, for people
   hivewright get --value /mnt/image     the bare number at next boot
   hivewright get --json SYSTEM | jq .verdicts
+  hivewright get disk.raw --partition 3
 
 Exit status 1 means that the rule is not set at next boot.")]
 pub(crate) struct GetArgs {
     #[arg(value_name = "TARGET", help = TARGET_HELP)]
     pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
     /// Print everything that is known as JSON
     #[arg(long, conflicts_with = "value")]
     pub(crate) json: bool,
@@ -131,6 +155,14 @@ pub(crate) struct WriteArgs {
     /// Print every patch and write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
+    /// Write into a disk image although its volume asks to be checked first
+    #[arg(long)]
+    pub(crate) ignore_dirty_volume: bool,
+    /// Write into a disk image although the journal of its volume has work to redo
+    #[arg(long)]
+    pub(crate) ignore_journal: bool,
     /// Write the changed hive to a new file and leave the original alone
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -155,6 +187,14 @@ pub(crate) struct WriteArgs {
     /// Print what was done as JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+impl WriteArgs {
+    /// Codes of what a volume has against writes, as far as the user takes them upon himself.
+    pub(crate) fn ignored(&self) -> Vec<&'static str> {
+        let all = [(self.ignore_dirty_volume, "volume-dirty"), (self.ignore_journal, "volume-journal")];
+        all.into_iter().filter(|(is, _)| *is).map(|(_, code)| code).collect()
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -192,9 +232,11 @@ Examples:
 Exit status 1 means that there are findings. Logs that cannot be applied are
 findings where the hive is dirty and needs them.")]
 pub(crate) struct CheckArgs {
-    /// A hive of any kind, or a folder that holds a Windows installation
+    /// A hive of any kind, a folder that holds a Windows installation, a raw disk or volume image, or a block device
     #[arg(value_name = "TARGET")]
     pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
     /// List the entries of the transaction logs, of a clean hive too
     #[arg(long = "logs")]
     pub(crate) list_logs: bool,
@@ -202,6 +244,24 @@ pub(crate) struct CheckArgs {
     #[arg(long = "log", value_name = "FILE")]
     pub(crate) logs: Vec<PathBuf>,
     /// Print all findings as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hivewright info disk.raw
+  hivewright info --json /dev/sdb | jq '.volumes[].installations'
+
+Nothing is written. Exit status 1 means that no Windows installation was found.")]
+pub(crate) struct InfoArgs {
+    /// A raw disk or volume image, the first part of a split one, a block device, a hive, or a folder with Windows
+    #[arg(value_name = "TARGET")]
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) disk: DiskArgs,
+    /// Print everything that is known as JSON
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -14,6 +14,8 @@ use super::report::{Style, recovery};
 struct Document<'a> {
     hive: String,
     sound: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_read: Option<u64>,
     #[serde(flatten)]
     report: &'a Report,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -21,13 +23,15 @@ struct Document<'a> {
 }
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
-    let reading = Reading::of(&args.target, super::set::logs(&args.logs))?;
+    let reading = Reading::choose(&args.target, &args.disk.choice(), super::set::logs(&args.logs))?;
     super::warn_if_unfinished(&reading);
-    let report = reading.check();
+    let report = reading.check()?;
     let logs = reading.logs(args.list_logs)?;
-    let name = reading.target().hive.display().to_string();
+    let name = reading.name();
     if args.json {
-        super::print_json(&Document { hive: name, sound: report.is_sound(), report: &report, logs: logs.as_ref() })?;
+        let bytes_read = super::bytes_read(&reading);
+        let (sound, logs) = (report.is_sound(), logs.as_ref());
+        super::print_json(&Document { hive: name, sound, bytes_read, report: &report, logs })?;
     } else {
         let mut out = text(&name, &report, Style::of_stdout());
         if let Some(logs) = &logs {

@@ -1,6 +1,7 @@
 //! `hivewright get`.
 
 use hivewright::hive::recover::Recovery;
+use hivewright::session::disk::HiveOnDisk;
 use hivewright::session::surroundings::saved_session;
 use hivewright::session::{Answer, Reading, State};
 use hivewright::windows::{Era, RuleReport};
@@ -18,6 +19,8 @@ struct Document<'a> {
     state: &'static str,
     sequence_numbers: Option<[u32; 2]>,
     confirmed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes_read: Option<u64>,
     #[serde(flatten)]
     rule: &'a RuleReport,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,10 +32,10 @@ struct Document<'a> {
 }
 
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
-    let reading = Reading::of(&args.target, super::set::logs(&args.logs))?;
+    let reading = Reading::choose(&args.target, &args.disk.choice(), super::set::logs(&args.logs))?;
     super::warn_if_unfinished(&reading);
     let answer = reading.rule(args.windows.map(Era::from))?;
-    let hive = reading.target().hive.display().to_string();
+    let hive = reading.name();
     let sleeping = saved_session(reading.target())?;
     if let Some(file) = &sleeping {
         let file = file.display();
@@ -40,7 +43,9 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     }
     warn(&hive, &answer);
     if args.json {
-        super::print_json(&document(hive, sleeping.is_some(), &answer))?;
+        let hibernated = sleeping.is_some() || reading.on_disk().is_some_and(HiveOnDisk::is_hibernated);
+        let document = document(hive, hibernated, &answer);
+        super::print_json(&Document { bytes_read: super::bytes_read(&reading), ..document })?;
     } else if args.value {
         let mut text = String::new();
         report::value(&answer.report, &mut text)?;
@@ -68,6 +73,7 @@ fn document(hive: String, hibernated: bool, answer: &Answer) -> Document<'_> {
         state,
         sequence_numbers: answer.sequences,
         confirmed: answer.unconfirmed.is_none(),
+        bytes_read: None,
         rule: &answer.report,
         recovery,
         primary_alone,

@@ -1,6 +1,7 @@
 //! The text of `get`: the answer first, then what it rests on, then what to watch out for.
 
 pub(crate) mod edit;
+pub(crate) mod info;
 pub(crate) mod recovery;
 mod style;
 mod wrap;

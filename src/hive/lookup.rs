@@ -222,7 +222,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     }
 
     /// Cell offsets of the leaves: the list itself, or what its index root points to.
-    fn leaves(&self) -> Result<Vec<CellOffset>> {
+    pub(super) fn leaves(&self) -> Result<Vec<CellOffset>> {
         let at = CellOffset(self.node.subkeys_list.get());
         if self.node.subkey_count.get() == 0 {
             return Ok(Vec::new());

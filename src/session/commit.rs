@@ -4,6 +4,7 @@
 mod change;
 mod in_place;
 mod locked;
+mod on_disk;
 mod output;
 mod overlaid;
 mod replace;
@@ -20,6 +21,7 @@ use super::undo::{Journal, Mark, Record, refuse_taken, settle};
 pub(super) use change::{Change, changed_since};
 pub(super) use in_place::{restore, unfinished};
 pub(super) use locked::Locked;
+pub(super) use on_disk::{EditOnDisk, commit_on_disk};
 pub(super) use overlaid::Overlaid;
 pub(super) use replace::{New, Tried, replace};
 pub(super) use staged::{Staged, folder_of, same_bytes};

@@ -3,6 +3,7 @@
 //! Nothing is written here but by [`Prepared::commit`], and that only after [`Prepared::prove`] has passed: the full
 //! check and the witness on the edited bytes.
 
+mod on_disk;
 mod proof;
 mod source;
 
@@ -13,6 +14,7 @@ pub use source::Origin;
 use sha2::{Digest, Sha256};
 
 use super::commit::{self, Committed, Options};
+use super::disk::{Choice, Disk, HiveOnDisk};
 use super::logs::LogChoice;
 use super::surroundings;
 use super::target::{self, Target};
@@ -52,6 +54,10 @@ pub struct Request {
     pub settle: bool,
     /// How to edit.
     pub options: EditOptions,
+    /// Which partition and installation of a disk.
+    pub choice: Choice,
+    /// Codes of what a volume has against writes and the user takes upon himself.
+    pub ignore: Vec<&'static str>,
 }
 
 /// A value before an edit: its type and data.
@@ -94,6 +100,8 @@ pub struct Prepared {
     /// The patches of the edit alone.
     edit: PatchSet,
     request: Request,
+    /// Where the hive is, if inside of a disk.
+    on_disk: Option<HiveOnDisk>,
 }
 
 /// Reads the hive that `path` stands for and edits it in memory.
@@ -101,10 +109,22 @@ pub struct Prepared {
 /// # Errors
 /// Refusals as [`windows::plan`] has them; `dirty` for a hive whose logs cannot be applied; damage on the way.
 pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
+    if Disk::open(path)?.is_some() {
+        return on_disk::prepare(path, request);
+    }
     let target = target::find(path)?;
     surroundings::refuse_saved_session(&target)?;
     let settled = settle(&target.hive, request.settle)?;
     let source = source::open_source(&target.hive, request)?;
+    edit_source(target, settled, source, request)
+}
+
+fn edit_source(
+    target: Target,
+    settled: Option<undo::Recovered>,
+    source: source::Source,
+    request: &Request,
+) -> Result<Prepared> {
     let mut changes = Vec::new();
     if request.wanted.is_some() {
         for place in windows::plan(&source.hive, &request.selection, request.era)? {
@@ -124,7 +144,8 @@ pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
     let patches = if recovery.is_empty() { edit.clone() } else { recovery.then(&edit, &bytes) };
     let edited = Edited { bytes, patches };
     let origin = source.origin;
-    Ok(Prepared { target, origin, changes, settled, edited, recovery, edit, request: request.clone() })
+    let request = request.clone();
+    Ok(Prepared { target, origin, changes, settled, edited, recovery, edit, request, on_disk: None })
 }
 
 impl Prepared {
@@ -146,6 +167,9 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::prove`] and [`commit::commit`].
     pub fn commit(&self, options: &Options) -> Result<Committed> {
+        if let Some(hive) = &self.on_disk {
+            return self.commit_on_disk(hive, options);
+        }
         let edit = commit::Edit {
             patches: &self.edited.patches,
             image: &self.edited.bytes,
@@ -162,6 +186,9 @@ impl Prepared {
     /// # Errors
     /// As there.
     pub fn empty_logs(&self) -> Result<Vec<Committed>> {
+        if self.on_disk.is_some() {
+            return Err(on_disk::unsupported("disk-truncate-logs", "logs inside of a disk image are not emptied"));
+        }
         super::logs::empty(&self.target.hive, &self.request.logs)
     }
 }

@@ -31,7 +31,24 @@ pub struct LogFiles(Vec<LogFile>);
 struct LogFile {
     path: PathBuf,
     name: String,
-    map: Mapped,
+    bytes: LogBytes,
+}
+
+#[derive(Debug)]
+enum LogBytes {
+    Mapped(Mapped),
+    Memory(Vec<u8>),
+}
+
+impl std::ops::Deref for LogBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            LogBytes::Mapped(map) => map,
+            LogBytes::Memory(bytes) => bytes,
+        }
+    }
 }
 
 impl LogFiles {
@@ -46,14 +63,21 @@ impl LogFiles {
         };
         let open = |path: PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(LogFile { map: Mapped::open(&path)?, path, name })
+            Ok(LogFile { bytes: LogBytes::Mapped(Mapped::open(&path)?), path, name })
         };
         paths.into_iter().map(open).collect::<Result<_>>().map(LogFiles)
     }
 
+    /// Logs that were read already, each with its name.
+    pub(in crate::session) fn in_memory(logs: Vec<(String, Vec<u8>)>) -> Self {
+        let log =
+            |(name, bytes): (String, _)| LogFile { path: PathBuf::from(&name), name, bytes: LogBytes::Memory(bytes) };
+        LogFiles(logs.into_iter().map(log).collect())
+    }
+
     /// The logs, for a replay.
     pub fn logs(&self) -> Vec<Log<'_>> {
-        self.0.iter().map(|log| Log { name: &log.name, bytes: &log.map }).collect()
+        self.0.iter().map(|log| Log { name: &log.name, bytes: &log.bytes }).collect()
     }
 
     /// Their files.

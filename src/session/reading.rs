@@ -1,11 +1,14 @@
-//! Reading a hive where it lies: mapped, page by page, nothing written.
+//! Reading a hive where it lies: mapped, or inside of a disk, page by page; nothing written.
 
+use std::borrow::Cow;
 use std::path::Path;
 
+use super::disk::{Choice, Disk, HiveOnDisk};
 use super::logs::{LogChoice, LogFiles};
 use super::target::{self, Target};
 use super::undo::{self, Leftover};
 use crate::error::{Error, Result};
+use crate::hive::approach;
 use crate::hive::check::{self, Report};
 use crate::hive::recover::{self, LogReport, Recovered, Recovery};
 use crate::hive::witness::{self, Testimony};
@@ -19,8 +22,15 @@ use crate::windows::{self, Era, RuleReport, rule};
 #[derive(Debug)]
 pub struct Reading {
     target: Target,
-    map: Mapped,
+    source: Source,
     logs: LogChoice,
+}
+
+/// Where the bytes of the primary file are.
+#[derive(Debug)]
+enum Source {
+    Host(Mapped),
+    Disk(Box<HiveOnDisk>),
 }
 
 /// The transaction logs of a hive.
@@ -71,11 +81,79 @@ pub enum State {
 }
 
 impl Reading {
-    /// Finds and maps the hive that `path` stands for.
+    /// Finds the hive that `path` stands for, on the host or inside of the disk that it is.
+    ///
+    /// # Errors
+    /// As [`target::find`], [`Disk::open`] and [`Disk::system_hive`].
     pub fn of(path: &Path, logs: LogChoice) -> Result<Self> {
+        Self::choose(path, &Choice::default(), logs)
+    }
+
+    /// As [`Reading::of`], where a disk holds several partitions or installations.
+    ///
+    /// # Errors
+    /// As [`Reading::of`]; `not-a-disk` for a choice where there is none.
+    pub fn choose(path: &Path, choice: &Choice, logs: LogChoice) -> Result<Self> {
+        if let Some(disk) = Disk::open(path)? {
+            let hive = disk.system_hive(choice)?;
+            let target = Target { hive: path.to_owned(), windows: None };
+            return Ok(Reading { target, source: Source::Disk(Box::new(hive)), logs });
+        }
         let target = target::find(path)?;
+        if !choice.is_empty() {
+            let what = format!("{} is no disk: there is no partition or folder to choose", path.display());
+            return Err(Error::refused("not-a-disk", what));
+        }
         let map = Mapped::open(&target.hive)?;
-        Ok(Reading { target, map, logs })
+        Ok(Reading { target, source: Source::Host(map), logs })
+    }
+
+    /// The hive inside of a disk, if it is.
+    pub fn on_disk(&self) -> Option<&HiveOnDisk> {
+        match &self.source {
+            Source::Host(_) => None,
+            Source::Disk(hive) => Some(hive),
+        }
+    }
+
+    /// The hive in words: its file, and where in the file if that is a disk.
+    pub fn name(&self) -> String {
+        let file = self.target.hive.display();
+        match self.on_disk() {
+            None => file.to_string(),
+            Some(hive) => match hive.installation().partition {
+                0 => format!("{} in {file}", hive.path()),
+                number => format!("{} in partition {number} of {file}", hive.path()),
+            },
+        }
+    }
+
+    /// Bytes of the primary file, and whether it is `clean` or `dirty`.
+    ///
+    /// # Errors
+    /// It is no hive, or cannot be read.
+    pub fn size_and_state(&self) -> Result<(u64, &'static str)> {
+        let whole = self.whole()?;
+        let state = match open(whole)? {
+            Opened::Clean(_) => "clean",
+            Opened::Dirty(_) => "dirty",
+        };
+        Ok((whole.len() as u64, state))
+    }
+
+    /// All bytes of the primary file.
+    fn whole(&self) -> Result<&[u8]> {
+        match &self.source {
+            Source::Host(map) => Ok(map),
+            Source::Disk(hive) => hive.whole(),
+        }
+    }
+
+    fn log_files(&self) -> Result<LogFiles> {
+        match (&self.source, &self.logs) {
+            (Source::Disk(hive), LogChoice::Beside) => Ok(LogFiles::in_memory(hive.logs()?)),
+            _ => LogFiles::open(&self.target.hive, &self.logs),
+        }
     }
 
     /// The undo file of a write to the hive that did not end, if it left the hive partly written: whatever is read
@@ -95,8 +173,11 @@ impl Reading {
     }
 
     /// The full structural check of the primary file.
-    pub fn check(&self) -> Report {
-        check::check(&self.map)
+    ///
+    /// # Errors
+    /// A file inside of a disk cannot be read.
+    pub fn check(&self) -> Result<Report> {
+        Ok(check::check(self.whole()?))
     }
 
     /// What the logs hold and what a replay would make of them; none for a clean hive, unless `always`.
@@ -104,16 +185,17 @@ impl Reading {
     /// # Errors
     /// Logs that cannot be read.
     pub fn logs(&self, always: bool) -> Result<Option<Logs>> {
-        let (clean, readable) = match open(&self.map[..]) {
+        let whole = self.whole()?;
+        let (clean, readable) = match open(whole) {
             Ok(Opened::Clean(_)) => (true, true),
             Ok(Opened::Dirty(_)) => (false, true),
             // Damage elsewhere than in what tells clean from dirty is no matter of the logs.
-            Err(_) => (BaseBlock::parse(&self.map).is_ok_and(|base| !base.is_dirty()), false),
+            Err(_) => (BaseBlock::parse(whole).is_ok_and(|base| !base.is_dirty()), false),
         };
         if clean && !always {
             return Ok(None);
         }
-        let files = LogFiles::open(&self.target.hive, &self.logs)?;
+        let files = self.log_files()?;
         if !readable && !always && files.is_empty() {
             return Ok(None);
         }
@@ -121,7 +203,7 @@ impl Reading {
         if clean {
             return Ok(Some(Logs { needed: false, usable: false, why: None, logs: recover::list(&logs) }));
         }
-        Ok(Some(match recover::recover_headless(&self.map[..], &logs) {
+        Ok(Some(match recover::recover_headless(whole, &logs) {
             Ok(recovered) => Logs { needed: true, usable: true, why: None, logs: recovered.report.logs },
             // A hive that cannot be opened for another reason than its last write.
             Err(failed) if failed.error.code() == "hive-clean" => {
@@ -140,12 +222,18 @@ impl Reading {
     /// # Errors
     /// Not a hive, or a root that cannot be read; `witness` where the other parser reads something else.
     pub fn rule(&self, era: Option<Era>) -> Result<Answer> {
-        let opened = match open(&self.map[..]) {
-            Ok(Opened::Clean(hive)) => return answer(&hive, &self.map, era, State::Clean, Some(sequences(&hive))),
+        if let Source::Disk(on_disk) = &self.source
+            && let Ok(Opened::Clean(hive)) = open(on_disk.paged())
+        {
+            return answer(&hive, &**on_disk, era, State::Clean, Some(sequences(&hive)));
+        }
+        let whole = self.whole()?;
+        let opened = match open(whole) {
+            Ok(Opened::Clean(hive)) => return answer(&hive, whole, era, State::Clean, Some(sequences(&hive))),
             Ok(Opened::Dirty(hive)) => Ok(hive),
             Err(error) => Err(error),
         };
-        let files = LogFiles::open(&self.target.hive, &self.logs)?;
+        let files = self.log_files()?;
         let logs = files.logs();
         match opened {
             Ok(dirty) => {
@@ -155,11 +243,11 @@ impl Reading {
                     Ok(recovered) => recovered_answer(recovered, era, alone, numbers),
                     Err(failed) => {
                         let state = State::Alone { why: failed.error, recovery: Box::new(failed.report) };
-                        answer(failed.hive.primary_alone(), &self.map, era, state, numbers)
+                        answer(failed.hive.primary_alone(), whole, era, state, numbers)
                     }
                 }
             }
-            Err(error) => match recover::recover_headless(&self.map[..], &logs) {
+            Err(error) => match recover::recover_headless(whole, &logs) {
                 Ok(recovered) => recovered_answer(recovered, era, None, None),
                 // Without a log that fits, the file is what it looks like.
                 Err(_) => Err(error),
@@ -182,12 +270,50 @@ fn recovered_answer(
     // The witness wants all bytes in one piece.
     let whole = recovered.hive.bytes().to_vec()?;
     let state = State::Recovered { recovery: Box::new(recovered.report), primary_alone };
-    answer(&recovered.hive, &whole, era, state, sequences)
+    answer(&recovered.hive, &whole[..], era, state, sequences)
 }
 
-fn answer<B: HiveBytes>(
+/// What the witness is shown: it wants all bytes in one piece.
+trait Shown {
+    /// Whether all bytes cost more than some.
+    fn is_partial(&self) -> bool;
+    /// Bytes that have everything that was looked up, if that can be had for less than all of them.
+    fn seen(&self) -> Result<Option<Cow<'_, [u8]>>>;
+    /// All bytes.
+    fn all(&self) -> Result<Cow<'_, [u8]>>;
+}
+
+impl Shown for [u8] {
+    fn is_partial(&self) -> bool {
+        false
+    }
+
+    fn seen(&self) -> Result<Option<Cow<'_, [u8]>>> {
+        Ok(None)
+    }
+
+    fn all(&self) -> Result<Cow<'_, [u8]>> {
+        Ok(Cow::Borrowed(self))
+    }
+}
+
+impl Shown for HiveOnDisk {
+    fn is_partial(&self) -> bool {
+        true
+    }
+
+    fn seen(&self) -> Result<Option<Cow<'_, [u8]>>> {
+        Ok(HiveOnDisk::seen(self)?.map(Cow::Owned))
+    }
+
+    fn all(&self) -> Result<Cow<'_, [u8]>> {
+        self.whole().map(Cow::Borrowed)
+    }
+}
+
+fn answer<B: HiveBytes, S: Shown + ?Sized>(
     hive: &Hive<B>,
-    whole: &[u8],
+    shown: &S,
     era: Option<Era>,
     state: State,
     sequences: Option<[u32; 2]>,
@@ -195,7 +321,7 @@ fn answer<B: HiveBytes>(
     let report = windows::report(hive, era)?;
     let mut unconfirmed = None;
     for path in to_confirm(&report) {
-        match confirm(hive, whole, path)? {
+        match confirm(hive, shown, path)? {
             Testimony::Agrees => {}
             Testimony::Silent(error) => unconfirmed = Some(error.to_string()),
             Testimony::Differs(error) => return Err(error),
@@ -214,12 +340,20 @@ fn to_confirm(report: &RuleReport) -> impl Iterator<Item = &str> {
     })
 }
 
-fn confirm<B: HiveBytes>(hive: &Hive<B>, whole: &[u8], path: &str) -> Result<Testimony> {
+fn confirm<B: HiveBytes, S: Shown + ?Sized>(hive: &Hive<B>, shown: &S, path: &str) -> Result<Testimony> {
     let value = match hive.key(path)? {
         Some(key) => key.value(rule::NAME)?,
         None => None,
     };
-    let Some(value) = value else { return Ok(witness::ask_about(whole, path, rule::NAME, None)) };
-    let data = hive.data(&value)?;
-    Ok(witness::ask_about(whole, path, rule::NAME, Some((value.data_type().0, &data))))
+    let data = value.as_ref().map(|value| hive.data(value)).transpose()?;
+    let ours = value.as_ref().zip(data.as_deref()).map(|(value, data)| (value.data_type().0, data));
+    // Our own look-ups come first, so that what they touched is there. A witness who needs more gets all of it.
+    if shown.is_partial()
+        && approach::touch(hive, path).is_ok()
+        && let Some(seen) = shown.seen()?
+        && let agrees @ Testimony::Agrees = witness::ask_about(&seen, path, rule::NAME, ours)
+    {
+        return Ok(agrees);
+    }
+    Ok(witness::ask_about(&shown.all()?, path, rule::NAME, ours))
 }

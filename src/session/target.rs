@@ -23,7 +23,7 @@ pub fn find(path: &Path) -> Result<Target> {
     match kind_of(path)? {
         EntryKind::File => Ok(Target { hive: path.to_owned(), windows: None }),
         EntryKind::Folder => find_in(path),
-        EntryKind::Other => Err(Error::new(
+        EntryKind::Device | EntryKind::Other => Err(Error::new(
             Kind::Unsupported,
             "target-kind",
             format!("{} is neither a file nor a folder", path.display()),

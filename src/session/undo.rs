@@ -70,6 +70,9 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> 
         None => find_target(host, &journal)?,
     };
     let locked = Locked::take(host, &target)?;
+    if journal.record.is_of_image() {
+        locked.keep_machines_out()?;
+    }
     let (state, begun) = journal.record.reached(&locked.file)?;
     let how = match (journal.record.mark, state) {
         (Mark::Restored, State::Untouched) => Restored::Already,

@@ -1,7 +1,7 @@
 //! A file of the host as a storage.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Place, Result, Space};
@@ -67,7 +67,12 @@ pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
 
 impl Storage for FileStorage {
     fn len(&self) -> Result<u64> {
-        self.file.metadata().map(|m| m.len()).map_err(|e| self.failed("look at", e))
+        let about = self.file.metadata().map_err(|e| self.failed("look at", e))?;
+        if about.is_file() {
+            return Ok(about.len());
+        }
+        // A block device has no length but its end.
+        (&self.file).seek(SeekFrom::End(0)).map_err(|e| self.failed("measure", e))
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {

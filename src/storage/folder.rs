@@ -12,7 +12,9 @@ pub enum EntryKind {
     File,
     /// A folder.
     Folder,
-    /// A device, a pipe; in a folder, a symbolic link too.
+    /// A block device: a disk or a partition of this machine.
+    Device,
+    /// A pipe, another device; in a folder, a symbolic link too.
     Other,
 }
 
@@ -24,12 +26,23 @@ pub fn kind_of(path: &Path) -> Result<EntryKind> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Ok(EntryKind::Folder),
         Ok(found) if found.is_file() => Ok(EntryKind::File),
+        Ok(found) if is_block_device(&found) => Ok(EntryKind::Device),
         Ok(_) => Ok(EntryKind::Other),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::new(Kind::NotFound, "no-file", format!("there is no {}", path.display())))
         }
         Err(e) => Err(Error::io(format!("cannot look at {}: {e}", path.display()), e)),
     }
+}
+
+#[cfg(unix)]
+fn is_block_device(found: &fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_block_device(&found.file_type())
+}
+
+#[cfg(not(unix))]
+fn is_block_device(_: &fs::Metadata) -> bool {
+    false
 }
 
 /// The entries of `folder` of one kind whose names satisfy `wanted`, in the order of their names.

@@ -64,6 +64,15 @@ pub trait HostFile: Storage {
     /// The host could not tell.
     fn try_lock(&self) -> Result<bool>;
 
+    /// Takes the locks that virtual machines look at too, until the file is closed, or another handle of it in this
+    /// process. `false`: somebody else has one. Where the host has none, nothing is taken.
+    ///
+    /// # Errors
+    /// The host could not tell.
+    fn try_lock_ranges(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     /// Gives this file the access and modification times of `from`.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use rustix::fs::{Gid, IFlags, Uid, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{FlockOperation, Gid, IFlags, Uid, fcntl_lock, ioctl_getflags, ioctl_setflags};
 use rustix::fs::{XattrFlags, fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstatfs};
 
 use crate::error::Result;
@@ -106,6 +106,19 @@ fn missing(from: &FileStorage, to: &FileStorage, wanted: &Attributes) -> Result<
         return Ok(Carried::Whole);
     };
     Ok(Carried::Lost(lost))
+}
+
+/// Takes the POSIX lock on all bytes of the file. It conflicts with the byte-range locks (OFD, bytes 100 to 203) that
+/// QEMU holds on its images (`block/file-posix.c`), and QEMU finds it there.
+pub(super) fn try_lock_ranges(storage: &FileStorage) -> Result<bool> {
+    use rustix::io::Errno;
+    match fcntl_lock(storage.file(), FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(true),
+        Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
+        // A file system without locks has no holder either.
+        Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(true),
+        Err(error) => Err(failed("lock", storage.path(), error.into())),
+    }
 }
 
 #[cfg(test)]

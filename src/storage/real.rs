@@ -158,6 +158,11 @@ impl HostFile for FileStorage {
         }
     }
 
+    #[cfg(target_os = "linux")]
+    fn try_lock_ranges(&self) -> Result<bool> {
+        super::metadata::try_lock_ranges(self)
+    }
+
     fn take_times(&self, from: &Times) -> Result<()> {
         let times = FileTimes::new().set_accessed(from.accessed).set_modified(from.modified);
         self.file().set_times(times).map_err(|e| failed("set the times of", self.path(), e))

@@ -46,6 +46,8 @@ impl Case {
         const NUMBER: u32 = 1;
         let options = EditOptions { timestamp: Some(FileTime(1)), ..EditOptions::default() };
         let request = Request {
+            choice: hivewright::session::disk::Choice::default(),
+            ignore: Vec::new(),
             wanted: Some(Wanted::Set(NUMBER)),
             selection: Selection::Standard,
             era: None,

@@ -10,11 +10,15 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("storage", &[]),
+    ("files", &["storage"]),
+    ("ntfs", &["files", "storage"]),
+    ("fat", &["files", "storage"]),
+    ("partition", &["storage"]),
     ("regf", &[]),
     ("hive", &["regf"]),
     ("windows", &["hive", "regf"]),
-    ("session", &["storage", "regf", "hive", "windows"]),
-    ("cli", &["session", "windows", "hive", "regf"]),
+    ("session", &["storage", "files", "ntfs", "fat", "partition", "regf", "hive", "windows"]),
+    ("cli", &["session", "files", "partition", "windows", "hive", "regf"]),
 ];
 
 /// What only some files may say, and those files (or folders, by prefix).
@@ -22,12 +26,12 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nt_hive", &["hive/witness.rs"]),
     ("memmap2", &["storage/mapped.rs"]),
     ("unsafe {", &["storage/mapped.rs"]),
-    ("std::fs", &["storage"]),
-    ("tempfile", &["storage"]),
+    ("std::fs", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
+    ("tempfile", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
     ("rustix", &["storage"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),
-    (".write_at(", &["storage", "session/commit", "session/undo"]),
+    (".write_at(", &["storage", "files", "fat/against_tools.rs", "session/commit", "session/undo"]),
 ];
 
 #[test]

@@ -55,7 +55,7 @@ fn write_text(out: &mut String, prepared: &Prepared, wanted: Option<Wanted>, end
     }
     match ending {
         Ending::AlreadySo => {}
-        Ending::DryRun => write_patches(out, patches)?,
+        Ending::DryRun => write_patches(out, prepared)?,
         Ending::Written { committed, logs } => {
             committed.iter().try_for_each(|committed| write_committed(out, &extent(patches), committed))?;
             logs.iter().try_for_each(|log| write_committed(out, "emptied", log))?;
@@ -84,13 +84,18 @@ fn write_committed(out: &mut String, what: &str, committed: &Committed) -> std::
     committed.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
 }
 
-fn write_patches(out: &mut String, patches: &PatchSet) -> std::fmt::Result {
+fn write_patches(out: &mut String, prepared: &Prepared) -> std::fmt::Result {
+    let patches = &prepared.edited.patches;
     if patches.is_empty() {
         return Ok(());
     }
     writeln!(out, "\nPatches, by hive offset, in the order of writing:")?;
     for patch in &patches.patches {
         writeln!(out, "{:#010x}  {} bytes  {}", patch.offset, patch.new.len(), patch.what)?;
+        let places: Vec<String> = prepared.places(patch.offset).iter().map(ToString::to_string).collect();
+        if places.len() > 1 {
+            writeln!(out, "    at {}", places.join(", "))?;
+        }
         for (start, new) in patch.new.chunks(16).enumerate().map(|(i, chunk)| (i * 16, chunk)) {
             let old = patch.old.get(start..patch.old.len().min(start + 16)).unwrap_or_default();
             writeln!(out, "    - {}", if old.is_empty() { "(new space)".to_owned() } else { spaced(old) })?;
@@ -123,7 +128,7 @@ pub(crate) fn document(prepared: &Prepared, wanted: Option<Wanted>, ending: &End
         "old_len": patches.old_len,
         "new_len": patches.new_len,
         "places": prepared.changes.iter().map(place).collect::<Vec<_>>(),
-        "patches": patches.patches.iter().map(patch).collect::<Vec<_>>(),
+        "patches": patches.patches.iter().map(|of| patch(prepared, of)).collect::<Vec<_>>(),
         "recovery": prepared.recovered(),
         "commit": committed,
         "logs_emptied": logs,
@@ -142,9 +147,10 @@ fn place(change: &Change) -> Value {
     })
 }
 
-fn patch(patch: &Patch) -> Value {
+fn patch(prepared: &Prepared, patch: &Patch) -> Value {
     json!({
         "hive_offset": patch.offset,
+        "places": prepared.places(patch.offset),
         "old": hex(&patch.old),
         "new": hex(&patch.new),
         "what": patch.what,

@@ -111,7 +111,7 @@ pub(in crate::session) fn changed_since(offset: Option<u64>) -> Error {
     }
 }
 
-fn broken(what: &str) -> Error {
+pub(super) fn broken(what: &str) -> Error {
     Error::refused("patch-set", what).advise("this is a fault of the program: please report it")
 }
 

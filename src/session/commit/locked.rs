@@ -38,6 +38,16 @@ impl<'h, H: Host> Locked<'h, H> {
         Ok(locked)
     }
 
+    /// Refuses if a virtual machine holds the file, and keeps new ones out until another handle of it is closed in this
+    /// process. For images only: where locks of both kinds meet on a server, they would stand in each other's way.
+    pub(in crate::session) fn keep_machines_out(&self) -> Result<()> {
+        if self.file.try_lock_ranges()? {
+            return Ok(());
+        }
+        let what = format!("{} is in use: a virtual machine or another program holds its lock", self.path.display());
+        Err(Error::refused("in-use", what).advise("shut the virtual machine down, and try again"))
+    }
+
     /// Whether the name still leads to the file that was locked.
     pub(super) fn still_there(&self) -> Result<()> {
         let now = self.host.open(&self.path, Access::Read)?.about()?;

@@ -5,9 +5,10 @@ use std::path::Path;
 use super::Request;
 use crate::error::{Error, Kind, Result};
 use crate::hive::recover::{Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
-use crate::hive::{Hive, Opened, PatchSet, open};
+use crate::hive::{DirtyHive, Hive, Opened, PatchSet, open};
 use crate::regf::base_block::{self, BaseBlock};
-use crate::session::logs::LogFiles;
+use crate::session::disk::HiveOnDisk;
+use crate::session::logs::{LogChoice, LogFiles};
 use crate::storage::{FileStorage, Storage};
 
 /// The most bytes of a file that is edited: a hive's bins stay below 2 GiB, slack behind them is a fraction of that.
@@ -50,7 +51,10 @@ pub(super) fn open_source(path: &Path, request: &Request) -> Result<Source> {
         Opened::Clean(hive) => return Ok(Source::new(hive, Origin::Clean, None)),
         Opened::Dirty(dirty) => dirty,
     };
-    let files = LogFiles::open(path, &request.logs)?;
+    recovered(path, dirty, &LogFiles::open(path, &request.logs)?, request)
+}
+
+fn recovered(path: &Path, dirty: DirtyHive<Vec<u8>>, files: &LogFiles, request: &Request) -> Result<Source> {
     let highest = highest_sequence(&files.logs());
     match dirty.recover(&files.logs()) {
         Ok(recovered) => materialized(recovered, highest),
@@ -62,6 +66,19 @@ pub(super) fn open_source(path: &Path, request: &Request) -> Result<Source> {
             Ok(Source::new(hive.as_it_stands(), Origin::AsItStood(error), highest))
         }
     }
+}
+
+/// Reads a hive inside of a disk, and the logs beside it if it is dirty.
+pub(super) fn on_disk(path: &Path, hive: &HiveOnDisk, request: &Request) -> Result<Source> {
+    let dirty = match open(hive.whole()?.to_vec())? {
+        Opened::Clean(hive) => return Ok(Source::new(hive, Origin::Clean, None)),
+        Opened::Dirty(dirty) => dirty,
+    };
+    let files = match &request.logs {
+        LogChoice::Beside => LogFiles::in_memory(hive.logs()?),
+        LogChoice::Files(_) => LogFiles::open(path, &request.logs)?,
+    };
+    recovered(path, dirty, &files, request)
 }
 
 impl Source {

@@ -72,6 +72,9 @@ pub fn recover_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<
     let mut done = None;
     let locked = Locked::take(host, &path)?;
     for mut journal in open_ones(host, &path)? {
+        if journal.record.is_of_image() {
+            locked.keep_machines_out()?;
+        }
         let (state, begun) = journal.record.reached(&locked.file)?;
         done = Some(match state {
             State::Foreign => return Err(foreign(&journal.path)),

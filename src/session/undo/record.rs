@@ -96,6 +96,11 @@ impl Record {
         })
     }
 
+    /// Whether it belongs to an image: those are not hashed whole.
+    pub(in crate::session) fn is_of_image(&self) -> bool {
+        self.sha256_before.is_none()
+    }
+
     /// The bytes of the undo file, without marks.
     pub(in crate::session) fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();

@@ -1,0 +1,130 @@
+//! The text of `info`: the storeys of a disk as a tree.
+
+use std::fmt::{self, Write};
+
+use hivewright::files::{Hibernation, VolumeState};
+use hivewright::partition::{Partition, Scheme, TableSource};
+use hivewright::session::disk::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, Obstacle, VolumeInfo};
+
+use super::Style;
+use super::style::Colour;
+use super::wrap::{plain, wrapped};
+
+/// The text for people.
+pub(crate) fn disk(info: &DiskInfo, style: Style) -> String {
+    let mut out = String::new();
+    // Writing to a string cannot fail.
+    let _ = write_disk(&mut out, info, style);
+    out
+}
+
+fn write_disk(out: &mut String, info: &DiskInfo, style: Style) -> fmt::Result {
+    writeln!(out, "{}  {}", style.strong(&plain(&info.file)), size(info.size))?;
+    if info.segments.len() > 1 {
+        let (count, first) = (info.segments.len(), &info.segments[0]);
+        writeln!(out, "  split into {count} segments from {}", plain(first))?;
+    }
+    let table = &info.table;
+    match table.scheme {
+        Scheme::Gpt => writeln!(out, "  GPT, sectors of {} bytes", table.sector_size)?,
+        Scheme::Mbr => writeln!(out, "  MBR, sectors of {} bytes", table.sector_size)?,
+        Scheme::None => writeln!(out, "  no partition table: one volume")?,
+    }
+    if let TableSource::Backup { why, .. } = &table.source {
+        note(out, &format!("the backup table was used: {why}"), 2, style)?;
+    }
+    for warning in &table.warnings {
+        note(out, &format!("{} ({})", warning.what, warning.code), 2, style)?;
+    }
+    info.obstacles.iter().try_for_each(|obstacle| write_obstacle(out, obstacle, 2, style))?;
+    for volume in &info.volumes {
+        let partition = table.partitions.iter().find(|p| p.number == volume.partition);
+        partition.map_or(Ok(()), |partition| write_volume(out, partition, volume, style))?;
+    }
+    writeln!(out, "\n{} read of the image", size(info.bytes_read))
+}
+
+fn write_volume(out: &mut String, partition: &Partition, volume: &VolumeInfo, style: Style) -> fmt::Result {
+    let name = match partition.number {
+        0 => "Volume".to_owned(),
+        number => format!("Partition {number}"),
+    };
+    let (kind, len, at) = (partition.kind, size(partition.len), partition.offset);
+    write!(out, "\n  {}  {kind}, {len} at {at:#x}", style.strong(&name))?;
+    match &volume.state {
+        Some(state) if !state.label.is_empty() => writeln!(out, ", \"{}\"", plain(&state.label))?,
+        _ => writeln!(out)?,
+    }
+    if let Some(why) = &volume.unreadable {
+        writeln!(out, "{}", wrapped(&format!("{} ({})", plain(&why.what), why.code), 4))?;
+    }
+    if let Some(state) = &volume.state {
+        writeln!(out, "    {}", describe(state))?;
+    }
+    volume.obstacles.iter().try_for_each(|obstacle| write_obstacle(out, obstacle, 4, style))?;
+    volume.installations.iter().try_for_each(|found| write_installation(out, found, style))
+}
+
+fn describe(state: &VolumeState) -> String {
+    let version = state.version.map(|(major, minor)| format!(" {major}.{minor}")).unwrap_or_default();
+    let hibernation = match state.hibernation {
+        Hibernation::NoFile => "no hibernation file",
+        Hibernation::Resumed | Hibernation::Zeros => "not hibernated",
+        _ => "hibernated",
+    };
+    format!("{}{version}, {}, {hibernation}", state.file_system, if state.dirty { "dirty" } else { "clean" })
+}
+
+fn write_installation(out: &mut String, found: &InstallationInfo, style: Style) -> fmt::Result {
+    writeln!(out, "    {}  {}", style.strong(&plain(&found.place.root)), windows(&found.windows))?;
+    if found.windows.agree == Some(false) {
+        note(out, "the hives SYSTEM and SOFTWARE speak of different Windows", 6, style)?;
+    }
+    found.hives.iter().try_for_each(|hive| write_hive(out, hive, style))
+}
+
+fn windows(summary: &InstallationSummary) -> String {
+    let Some(product) = &summary.product else {
+        let by_system = summary.evidence.as_ref().map(|evidence| plain(&evidence.family));
+        return by_system.unwrap_or_else(|| "which Windows is not known".to_owned());
+    };
+    let mut parts = vec![product.name.as_deref().map_or("no product name".to_owned(), plain)];
+    parts.extend(product.release.as_deref().map(plain));
+    parts.extend(product.service_pack.as_deref().map(plain));
+    parts.extend(product.build.map(|build| match product.revision {
+        Some(revision) => format!("build {build}.{revision}"),
+        None => format!("build {build}"),
+    }));
+    parts.extend(product.edition.as_deref().map(|edition| format!("edition {}", plain(edition))));
+    parts.join(", ")
+}
+
+fn write_hive(out: &mut String, hive: &HiveInfo, style: Style) -> fmt::Result {
+    let pieces = match hive.extents {
+        0 => "no clusters of its own".to_owned(),
+        1 => "1 extent".to_owned(),
+        count => format!("{count} extents"),
+    };
+    let places: Vec<String> = hive.starts_at.iter().map(ToString::to_string).collect();
+    let at = if places.is_empty() { String::new() } else { format!(", at {}", places.join(", ")) };
+    let (name, state) = (hive.name, hive.state);
+    writeln!(out, "{}", wrapped(&format!("{name}: {state}, {}, {pieces}{at}", size(hive.size)), 6))?;
+    hive.obstacles.iter().try_for_each(|obstacle| write_obstacle(out, obstacle, 8, style))
+}
+
+fn write_obstacle(out: &mut String, obstacle: &Obstacle, indent: usize, style: Style) -> fmt::Result {
+    note(out, &format!("not writable: {} ({})", plain(&obstacle.what), obstacle.code), indent, style)
+}
+
+fn note(out: &mut String, text: &str, indent: usize, style: Style) -> fmt::Result {
+    writeln!(out, "{}", style.paint(Colour::Warn, &wrapped(&plain(text), indent)))
+}
+
+/// Bytes, and in a unit that says more.
+fn size(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} bytes"),
+    }
+}

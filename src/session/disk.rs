@@ -1,0 +1,150 @@
+//! A disk: from a file of the host up to the hives inside, one storey on the other. Nothing here writes: an edit goes to
+//! the places in the image that a [`HiveOnDisk`] names, through `commit`.
+//!
+//! file -> (segments) -> partition table -> volume -> NTFS or FAT -> Windows installations -> hives.
+
+mod bottom;
+mod hive;
+mod info;
+mod installation;
+mod obstacles;
+mod paged;
+mod placement;
+mod volume;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use hive::HiveOnDisk;
+pub use info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
+pub use installation::Installation;
+pub use obstacles::Obstacle;
+pub use paged::Paged;
+
+use crate::error::{Error, Kind, Result};
+use crate::partition::{Scheme, Table, VolumeKind};
+use crate::storage::counting::Counting;
+use crate::storage::{Host, RealHost, Storage};
+use bottom::Bottom;
+
+/// Which of several partitions and installations is meant.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Choice {
+    /// The number of the partition, as Linux counts them.
+    pub partition: Option<u32>,
+    /// The folder of the Windows installation, from the root of its volume.
+    pub windows_root: Option<String>,
+}
+
+impl Choice {
+    /// Whether nothing was chosen.
+    pub fn is_empty(&self) -> bool {
+        *self == Choice::default()
+    }
+}
+
+/// A disk, or a single volume, and its partition table.
+pub struct Disk {
+    path: PathBuf,
+    segments: Vec<String>,
+    below: Arc<Counting<Box<dyn Storage>>>,
+    len: u64,
+    table: Table,
+    is_device: bool,
+}
+
+impl Disk {
+    /// Opens the disk that `path` is. `None` if nothing speaks for a disk: the file may be a hive.
+    ///
+    /// # Errors
+    /// It cannot be read; a segment is missing (`split-missing`); a container that is not read here (`container`); the
+    /// partition table cannot be trusted (`gpt-damaged`).
+    pub fn open(path: &Path) -> Result<Option<Disk>> {
+        let Some(Bottom { segments, storage, is_device }) = bottom::open(path)? else { return Ok(None) };
+        let below = Arc::new(Counting::new(storage));
+        let table = crate::partition::partitions(&*below)?;
+        let disk = Disk { path: path.to_owned(), segments, len: below.len()?, below, table, is_device };
+        Ok((disk.is_device || disk.is_evident()).then_some(disk))
+    }
+
+    /// Whether anything but the wish of the user says that this is a disk.
+    fn is_evident(&self) -> bool {
+        let kind = self.table.partitions.first().map(|partition| partition.kind);
+        self.segments.len() > 1
+            || self.table.scheme != Scheme::None
+            || !matches!(kind, None | Some(VolumeKind::Unknown | VolumeKind::Empty | VolumeKind::PastEnd))
+            || self.table.partitions.first().is_some_and(|whole| self.volume(whole).is_ok())
+    }
+
+    /// Its file; of a split image the segment that was named.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The partition table.
+    pub fn table(&self) -> &Table {
+        &self.table
+    }
+
+    /// Bytes of the disk.
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// What stands against writing anywhere in it.
+    pub fn obstacles(&self) -> Vec<Obstacle> {
+        obstacles::of_disk(self)
+    }
+
+    /// Bytes read of its file so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.below.bytes_read()
+    }
+
+    /// The SYSTEM hive of the installation that is meant.
+    ///
+    /// # Errors
+    /// As [`Disk::installation`]; the hive's file cannot be opened.
+    pub fn system_hive(self, choice: &Choice) -> Result<HiveOnDisk> {
+        let installation = self.installation(choice)?;
+        HiveOnDisk::open(self, installation, "SYSTEM")
+    }
+
+    /// The one installation of Windows that is meant.
+    ///
+    /// # Errors
+    /// `no-installation`, `several-installations`, `no-partition`; what keeps a volume from being read, where no other
+    /// has Windows: `volume-bitlocker`, `volume-dynamic-disk`, `volume-storage-spaces`, `volume-refs` and damage.
+    pub fn installation(&self, choice: &Choice) -> Result<Installation> {
+        let installation::Search { mut found, mut troubles } = self.search(choice)?;
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 if !troubles.is_empty() => Err(troubles.remove(0)),
+            0 => Err(self.no_installation(choice)),
+            count => {
+                let names: Vec<String> = found.iter().map(Installation::to_string).collect();
+                let what = format!("{} holds {count} installations: {}", self.path.display(), names.join(", "));
+                Err(Error::refused("several-installations", what)
+                    .advise("choose one with --partition, --windows-root or both"))
+            }
+        }
+    }
+
+    fn no_installation(&self, choice: &Choice) -> Error {
+        let what = match &choice.windows_root {
+            Some(root) => format!("{} holds no Windows installation in {root}", self.path.display()),
+            None => format!("{} holds no Windows installation", self.path.display()),
+        };
+        Error::new(Kind::NotFound, "no-installation", what)
+            .advise("`hivewright info` shows what is on the disk; --windows-root names a folder that is not at the top")
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    RealHost.resolve(path).unwrap_or_else(|_| path.to_owned())
+}

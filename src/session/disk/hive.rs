@@ -1,0 +1,154 @@
+//! One hive of one installation on one disk.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use super::paged::Paged;
+use super::placement::Placement;
+use super::{Disk, Installation, Obstacle, obstacles};
+use crate::error::{Error, Kind, Result};
+use crate::files::{Files, VolumeState};
+
+/// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
+const MOST_BYTES: u64 = 3 << 30;
+/// Endings of the transaction logs of a hive.
+const LOGS: [&str; 3] = ["LOG", "LOG1", "LOG2"];
+
+/// A hive inside of a disk.
+pub struct HiveOnDisk {
+    disk: Disk,
+    installation: Installation,
+    name: String,
+    files: Box<dyn Files>,
+    paged: Paged,
+    whole: OnceLock<Vec<u8>>,
+}
+
+impl HiveOnDisk {
+    pub(super) fn open(disk: Disk, installation: Installation, name: &str) -> Result<Self> {
+        let partition = disk.partitions(Some(installation.partition))?.remove(0);
+        let files = disk.volume(partition)?;
+        let path = installation.hive(name);
+        let gone = || Error::new(Kind::NotFound, "no-file", format!("there is no {path} on the disk"));
+        let paged = Paged::new(files.open(&path)?.ok_or_else(gone)?);
+        Ok(HiveOnDisk { disk, installation, name: name.to_owned(), files, paged, whole: OnceLock::new() })
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// The installation.
+    pub fn installation(&self) -> &Installation {
+        &self.installation
+    }
+
+    /// The path of the hive in its volume.
+    pub fn path(&self) -> String {
+        self.installation.hive(&self.name)
+    }
+
+    /// Its bytes, page by page.
+    pub fn paged(&self) -> &Paged {
+        &self.paged
+    }
+
+    /// All of its bytes.
+    ///
+    /// # Errors
+    /// `too-large`; they cannot be read.
+    pub fn whole(&self) -> Result<&[u8]> {
+        if self.whole.get().is_none() {
+            let _ = self.whole.set(self.paged.whole(self.most())?);
+        }
+        Ok(self.whole.get().map_or(&[], Vec::as_slice))
+    }
+
+    /// See [`Paged::seen`]; all bytes if they were read meanwhile.
+    pub(in crate::session) fn seen(&self) -> Result<Option<Vec<u8>>> {
+        self.paged.seen(self.most())
+    }
+
+    /// The transaction logs beside it, by name.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn logs(&self) -> Result<Vec<(String, Vec<u8>)>> {
+        let mut logs = Vec::new();
+        for ending in LOGS {
+            let name = format!("{}.{ending}", self.name);
+            if let Some(file) = self.files.open(&self.installation.hive(&name))? {
+                logs.push((name, Paged::new(file).whole(self.most())?));
+            }
+        }
+        Ok(logs)
+    }
+
+    /// The state of its volume.
+    ///
+    /// # Errors
+    /// The volume does not say.
+    pub fn volume_state(&self) -> Result<VolumeState> {
+        self.files.state()
+    }
+
+    /// Refuses if the hive should not, or cannot, be written in place; `ignore` names obstacles of the volume that the
+    /// user takes upon himself, of those that can be: see [`obstacles::IGNORABLE`].
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] with the code of the first [`Obstacle`].
+    pub fn may_be_written(&self, ignore: &[&str]) -> Result<()> {
+        let all = self.disk.obstacles().into_iter().chain(obstacles::of_volume(&self.volume_state()?));
+        let found = all.chain(obstacles::of_file(&*self.files, self.paged.file())).find(|obstacle| {
+            let may = obstacles::IGNORABLE.iter().any(|(code, _)| *code == obstacle.code);
+            !(may && ignore.contains(&obstacle.code))
+        });
+        match found {
+            Some(obstacle) => Err(obstacle.refuse()),
+            None => Ok(()),
+        }
+    }
+
+    /// Where its bytes lie in the image.
+    pub(in crate::session) fn placement(&self) -> Result<Placement> {
+        Placement::of(self.paged.file())
+    }
+
+    /// Opens everything anew, from the image up, and reads the hive: its bytes and their places.
+    pub(in crate::session) fn again(&self) -> Result<(Vec<u8>, Placement)> {
+        let gone = || Error::new(Kind::Io, "read-back", "the image is no disk any more");
+        let disk = Disk::open(&self.disk.path)?.ok_or_else(gone)?;
+        let hive = HiveOnDisk::open(disk, self.installation.clone(), &self.name)?;
+        Ok((hive.whole()?.to_vec(), hive.placement()?))
+    }
+
+    /// Whether its volume belongs to a saved session. A state that cannot be read is no answer, and not taken for one.
+    pub fn is_hibernated(&self) -> bool {
+        self.volume_state().is_ok_and(|state| state.hibernation.is_saved())
+    }
+
+    /// What newer data may be missing from an answer, in words.
+    ///
+    /// # Errors
+    /// As [`HiveOnDisk::volume_state`].
+    pub fn warnings(&self) -> Result<Vec<String>> {
+        let all = obstacles::of_volume(&self.volume_state()?);
+        Ok(all.into_iter().map(|Obstacle { what, .. }| what).collect())
+    }
+
+    /// No file is larger than its disk, unless it has holes: those are no bytes to be kept in memory.
+    fn most(&self) -> u64 {
+        MOST_BYTES.min(self.disk.len())
+    }
+}
+
+impl fmt::Debug for HiveOnDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HiveOnDisk")
+            .field("disk", &self.disk.path)
+            .field("installation", &self.installation)
+            .field("file", self.paged.file())
+            .finish_non_exhaustive()
+    }
+}

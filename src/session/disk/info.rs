@@ -1,0 +1,181 @@
+//! Everything that is known of a disk without changing it, for people and for programs.
+
+use super::{Choice, Disk, Installation, Obstacle, Paged, absolute, installation, obstacles};
+use crate::error::{Place, Result};
+use crate::files::{Files, VolumeState};
+use crate::hive::{Opened, open};
+use crate::partition::{Partition, Table};
+use crate::storage::Storage;
+use crate::windows::{self, Detection, Product};
+
+/// Hives that stand in the folder `config` of every Windows.
+const HIVES: [&str; 5] = ["SYSTEM", "SOFTWARE", "SAM", "SECURITY", "DEFAULT"];
+
+/// A disk and its storeys.
+#[derive(Debug, serde::Serialize)]
+pub struct DiskInfo {
+    /// Its file.
+    pub file: String,
+    /// The segments of a split image; one for an image in one file.
+    pub segments: Vec<String>,
+    /// Bytes.
+    pub size: u64,
+    /// What divides it.
+    #[serde(flatten)]
+    pub table: Table,
+    /// What stands against writing anywhere in it.
+    pub obstacles: Vec<Obstacle>,
+    /// What the partitions hold, in the order of the table.
+    pub volumes: Vec<VolumeInfo>,
+    /// Bytes read of the image for all of this.
+    pub bytes_read: u64,
+}
+
+/// A volume.
+#[derive(Debug, serde::Serialize)]
+pub struct VolumeInfo {
+    /// The number of its partition; 0 is the whole disk.
+    pub partition: u32,
+    /// What it says about itself; none if it cannot be opened.
+    pub state: Option<VolumeState>,
+    /// Why it cannot be read.
+    pub unreadable: Option<Obstacle>,
+    /// What stands against writing to it.
+    pub obstacles: Vec<Obstacle>,
+    /// The installations in it.
+    pub installations: Vec<InstallationInfo>,
+}
+
+/// A Windows installation.
+#[derive(Debug, serde::Serialize)]
+pub struct InstallationInfo {
+    /// Where it is.
+    #[serde(flatten)]
+    pub place: Installation,
+    /// What it is, as its hives say.
+    #[serde(flatten)]
+    pub windows: InstallationSummary,
+    /// The hives in its folder `config`.
+    pub hives: Vec<HiveInfo>,
+}
+
+/// Which Windows, by two hives that know nothing of each other.
+#[derive(Debug, Default, serde::Serialize)]
+pub struct InstallationSummary {
+    /// By the hive SOFTWARE.
+    pub product: Option<Product>,
+    /// By the hive SYSTEM, its primary file alone.
+    pub evidence: Option<Detection>,
+    /// Whether both speak of the same era; none if one of them is silent.
+    pub agree: Option<bool>,
+}
+
+/// A hive file.
+#[derive(Debug, serde::Serialize)]
+pub struct HiveInfo {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes.
+    pub size: u64,
+    /// `clean`, `dirty`, or the code of what keeps it from being read.
+    pub state: &'static str,
+    /// How many pieces it lies in; 0 if it has no clusters of its own.
+    pub extents: usize,
+    /// Where its first byte is, in every address space.
+    pub starts_at: Vec<Place>,
+    /// What stands against writing to it in place, beside what the volume has.
+    pub obstacles: Vec<Obstacle>,
+}
+
+impl Disk {
+    /// Looks at everything that `choice` leaves.
+    ///
+    /// # Errors
+    /// `no-partition`; the image cannot be read. What is wrong with one volume stands in its own place.
+    pub fn info(&self, choice: &Choice) -> Result<DiskInfo> {
+        let mut volumes = Vec::new();
+        for partition in self.partitions(choice.partition)? {
+            volumes.push(self.volume_info(partition, choice)?);
+        }
+        Ok(DiskInfo {
+            file: absolute(&self.path).display().to_string(),
+            segments: self.segments.clone(),
+            size: self.len,
+            table: self.table.clone(),
+            obstacles: self.obstacles(),
+            volumes,
+            bytes_read: self.bytes_read(),
+        })
+    }
+
+    fn volume_info(&self, partition: &Partition, choice: &Choice) -> Result<VolumeInfo> {
+        let mut info = VolumeInfo {
+            partition: partition.number,
+            state: None,
+            unreadable: None,
+            obstacles: Vec::new(),
+            installations: Vec::new(),
+        };
+        if let Err(error) = self.look_into(partition, choice, &mut info) {
+            if error.kind() == crate::Kind::Io {
+                return Err(error);
+            }
+            info.unreadable = Some(Obstacle { code: error.code(), what: error.to_string() });
+        }
+        Ok(info)
+    }
+
+    fn look_into(&self, partition: &Partition, choice: &Choice, info: &mut VolumeInfo) -> Result<()> {
+        let files = self.volume(partition)?;
+        let state = files.state()?;
+        info.obstacles = obstacles::of_volume(&state);
+        info.state = Some(state);
+        let wanted = choice.windows_root.as_deref().map(|root| root.trim_matches(['\\', '/']).to_owned());
+        for root in installation::roots(&*files)? {
+            if wanted.as_deref().is_some_and(|wanted| !wanted.eq_ignore_ascii_case(&root[1..])) {
+                continue;
+            }
+            let place = Installation { partition: partition.number, root };
+            let windows = summary(&*files, &place);
+            let hives = HIVES.iter().filter_map(|name| hive_info(&*files, &place, name).transpose());
+            let hives = hives.collect::<Result<_>>()?;
+            info.installations.push(InstallationInfo { place, windows, hives });
+        }
+        Ok(())
+    }
+}
+
+fn summary(files: &dyn Files, place: &Installation) -> InstallationSummary {
+    let paged = |name: &str| Some(Paged::new(files.open(&place.hive(name)).ok()??));
+    let product = paged("SOFTWARE").and_then(|bytes| windows::product(open(bytes).ok()?.primary_alone()).ok()?);
+    let evidence =
+        paged("SYSTEM").and_then(|bytes| Some(windows::report(open(bytes).ok()?.primary_alone(), None).ok()?.windows));
+    let eras = (product.as_ref().and_then(Product::era), evidence.as_ref().and_then(|found| found.service));
+    let agree = match eras {
+        (Some(era), Some(service)) => Some(era.decision().service() == Some(service)),
+        _ => None,
+    };
+    InstallationSummary { product, evidence, agree }
+}
+
+fn hive_info(files: &dyn Files, place: &Installation, name: &'static str) -> Result<Option<HiveInfo>> {
+    let path = place.hive(name);
+    let file = match files.open(&path) {
+        Ok(Some(file)) => file,
+        Ok(None) => return Ok(None),
+        Err(error) if error.kind() == crate::Kind::Io => return Err(error),
+        Err(error) => {
+            let obstacles = vec![Obstacle { code: error.code(), what: error.what().to_owned() }];
+            let state = error.code();
+            return Ok(Some(HiveInfo { name, size: 0, state, extents: 0, starts_at: Vec::new(), obstacles }));
+        }
+    };
+    let (size, extents, starts_at) = (file.len()?, file.extents().len(), file.locate(0));
+    let obstacles = obstacles::of_file(files, &file);
+    let state = match open(Paged::new(file)) {
+        Ok(Opened::Clean(_)) => "clean",
+        Ok(Opened::Dirty(_)) => "dirty",
+        Err(error) => error.code(),
+    };
+    Ok(Some(HiveInfo { name, size, state, extents, starts_at, obstacles }))
+}

@@ -1,0 +1,111 @@
+//! Windows installations on a disk: folders with `System32\config\SYSTEM`.
+
+use std::fmt;
+
+use super::{Choice, Disk};
+use crate::error::{Error, Kind, Result};
+use crate::files::{FileInVolume, Files, names};
+use crate::partition::{Partition, VolumeKind};
+
+/// Folders at the top of a volume that are looked into; no volume of Windows has a fraction of that.
+const MOST_FOLDERS: usize = 4096;
+
+/// Where a Windows installation is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Installation {
+    /// The number of its partition; 0 is the whole disk.
+    pub partition: u32,
+    /// Its folder, from the root of the volume: `\Windows`.
+    pub root: String,
+}
+
+impl fmt::Display for Installation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.partition {
+            0 => f.write_str(&self.root),
+            number => write!(f, "{} of partition {number}", self.root),
+        }
+    }
+}
+
+impl Installation {
+    /// The path of a hive of that name in its folder `config`.
+    pub fn hive(&self, name: &str) -> String {
+        format!("{}\\System32\\config\\{name}", self.root)
+    }
+}
+
+/// What was found, and what kept volumes from being searched: errors that explain an empty find.
+pub(super) struct Search {
+    pub(super) found: Vec<Installation>,
+    pub(super) troubles: Vec<Error>,
+}
+
+impl Disk {
+    pub(super) fn search(&self, choice: &Choice) -> Result<Search> {
+        let mut search = Search { found: Vec::new(), troubles: Vec::new() };
+        for partition in self.partitions(choice.partition)? {
+            let roots = self.volume(partition).and_then(|files| match &choice.windows_root {
+                Some(root) => named(&*files, root),
+                None => roots(&*files),
+            });
+            match roots {
+                Ok(roots) => search
+                    .found
+                    .extend(roots.into_iter().map(|root| Installation { partition: partition.number, root })),
+                Err(error) if error.kind() == Kind::Io => return Err(error),
+                Err(error) if choice.partition.is_some() || may_hide_windows(partition) => {
+                    let place = match partition.number {
+                        0 => "the volume".to_owned(),
+                        number => format!("partition {number}"),
+                    };
+                    search.troubles.push(error.adding(&format!("it is {place} of {}", self.path.display())));
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(search)
+    }
+}
+
+/// Whether it would be no wonder if Windows were in there.
+fn may_hide_windows(partition: &Partition) -> bool {
+    use VolumeKind::{Bitlocker, BitlockerToGo, DynamicDisk, Fat, Ntfs, Refs, StorageSpaces};
+    matches!(partition.kind, Ntfs | Fat | Refs | Bitlocker | BitlockerToGo | DynamicDisk | StorageSpaces)
+}
+
+/// The folder that the user names, if it is one of Windows.
+fn named(files: &dyn Files, root: &str) -> Result<Vec<String>> {
+    let root: String = names(root).flat_map(|name| ["\\", name]).collect();
+    Ok(if system_of(files, &root)?.is_some() { vec![root] } else { Vec::new() })
+}
+
+/// Folders at the top of the volume that hold Windows.
+pub(super) fn roots(files: &dyn Files) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let top = files.list("")?.unwrap_or_default();
+    let folders = top.into_iter().filter(|entry| entry.is_folder && !entry.is_reparse && !entry.name.starts_with('$'));
+    for folder in folders.take(MOST_FOLDERS) {
+        let root = format!("\\{}", folder.name);
+        match system_of(files, &root) {
+            Ok(Some(_)) => found.push(root),
+            Ok(None) => {}
+            Err(error) if error.kind() == Kind::Io => return Err(error),
+            // A folder that cannot be searched is no reason to doubt the others, unless it is Windows' own.
+            Err(error) if is_usual(&folder.name) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+fn is_usual(name: &str) -> bool {
+    name.eq_ignore_ascii_case("Windows") || name.eq_ignore_ascii_case("WINNT")
+}
+
+fn system_of(files: &dyn Files, root: &str) -> Result<Option<FileInVolume>> {
+    match files.open(&format!("{root}\\System32\\config\\SYSTEM")) {
+        Err(error) if error.code() == "file-is-folder" => Ok(None),
+        other => other,
+    }
+}

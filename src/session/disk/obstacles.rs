@@ -1,0 +1,89 @@
+//! What stands in the way of a write in place, each with its own code.
+
+use super::Disk;
+use crate::error::Error;
+use crate::files::{FileInVolume, Files, VolumeState};
+use crate::partition::TableSource;
+use crate::storage::Storage;
+
+/// A reason not to write.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Obstacle {
+    /// Stable code.
+    pub code: &'static str,
+    /// One sentence fragment.
+    pub what: String,
+}
+
+/// Obstacles that a user may take upon himself, and the option that does.
+pub(super) const IGNORABLE: [(&str, &str); 2] =
+    [("volume-dirty", "--ignore-dirty-volume"), ("volume-journal", "--ignore-journal")];
+
+impl Obstacle {
+    /// As a refusal.
+    pub(super) fn refuse(&self) -> Error {
+        let option = IGNORABLE.iter().find(|(code, _)| *code == self.code);
+        let advice = match (self.code, option) {
+            (_, Some((_, option))) => format!("let Windows (chkdsk) or ntfsfix settle it, or give {option}"),
+            ("volume-hibernated" | "volume-fast-startup", _) => {
+                "start that Windows and shut it down fully: shutdown /s /t 0".to_owned()
+            }
+            ("disk-split", _) => "put the segments together (cat) and name the whole image".to_owned(),
+            ("device-read-only", _) => "mount its volume and name that folder".to_owned(),
+            _ => "mount the volume and edit the hive there, or repair it first".to_owned(),
+        };
+        Error::refused(self.code, self.what.clone()).advise(advice)
+    }
+}
+
+/// What a disk as a whole has against writes.
+pub(super) fn of_disk(disk: &Disk) -> Vec<Obstacle> {
+    let table = &disk.table;
+    let overlap = table.warnings.iter().any(|warning| warning.code == "partitions-overlap");
+    let backup = matches!(table.source, TableSource::Backup { .. });
+    let all = [
+        (disk.is_device, "device-read-only", "block devices are only read"),
+        (disk.segments.len() > 1, "disk-split", "split images are only read"),
+        (backup, "table-damaged", "the primary partition table is damaged: only its backup says where volumes are"),
+        (overlap, "partitions-overlap", "partitions overlap: a write to one may hit another"),
+    ];
+    all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle { code, what: what.to_owned() }).collect()
+}
+
+/// What the state of a volume has against writes. Each of it also means that what is read may not be the newest.
+pub(super) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
+    let all = [
+        (
+            state.hibernation.is_saved(),
+            "volume-hibernated",
+            "the volume belongs to a hibernated session, which still holds the old hive and would bring it back",
+        ),
+        (
+            state.journal.may_be_cached(),
+            "volume-fast-startup",
+            "the volume was not fully shut down (Fast Startup, hibernation or a crash): Windows may keep newer metadata",
+        ),
+        (state.dirty, "volume-dirty", "the volume is marked dirty: it asks to be checked before it is used"),
+        (
+            state.journal.is_unclean(),
+            "volume-journal",
+            "the volume's journal has work to redo: its metadata is not what it is going to be",
+        ),
+    ];
+    let own = all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle { code, what: what.to_owned() });
+    own.chain(state.remarks.iter().map(|r| Obstacle { code: r.code, what: r.what.clone() })).collect()
+}
+
+/// What a file has against being written in place.
+pub(super) fn of_file(files: &dyn Files, file: &FileInVolume) -> Vec<Obstacle> {
+    let len = file.len().unwrap_or(0);
+    let plain = file.writable(0, len);
+    // Only what lies in clusters can be looked up in the map of clusters.
+    let confirmed = plain.is_ok().then(|| files.confirm(file));
+    [Some(plain), confirmed]
+        .into_iter()
+        .flatten()
+        .filter_map(Result::err)
+        .map(|error| Obstacle { code: error.code(), what: error.what().to_owned() })
+        .collect()
+}

@@ -1,0 +1,123 @@
+//! A hive inside a volume, read page by page as look-ups ask for it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Kind, Result};
+use crate::files::FileInVolume;
+use crate::hive::HiveBytes;
+use crate::storage::Storage;
+
+/// Bytes of a page: a look-up touches few cells, and those of one key lie near each other.
+const PAGE: u64 = 16 << 10;
+/// Pages that are kept: 16 MiB.
+const MOST_PAGES: usize = 1024;
+
+/// The bytes of a file, of which only pages that were asked for are read, each once.
+pub struct Paged {
+    file: FileInVolume,
+    pages: Mutex<Pages>,
+}
+
+#[derive(Default)]
+struct Pages {
+    kept: HashMap<u64, Box<[u8]>>,
+    dropped: bool,
+}
+
+impl Paged {
+    /// Nothing of `file` is read yet.
+    pub fn new(file: FileInVolume) -> Self {
+        Paged { file, pages: Mutex::default() }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &FileInVolume {
+        &self.file
+    }
+
+    /// All bytes.
+    ///
+    /// # Errors
+    /// `too-large` for more than `most`; the file cannot be read.
+    pub fn whole(&self, most: u64) -> Result<Vec<u8>> {
+        let mut bytes = self.zeros(most)?;
+        self.file.read_at(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// As many bytes as the file has, zeros but for the pages that were asked for so far. `None` if some of those are
+    /// no longer kept.
+    ///
+    /// # Errors
+    /// `too-large` for more than `most`.
+    pub fn seen(&self, most: u64) -> Result<Option<Vec<u8>>> {
+        let pages = self.pages();
+        if pages.dropped {
+            return Ok(None);
+        }
+        let mut bytes = self.zeros(most)?;
+        for (number, page) in &pages.kept {
+            let start = usize::try_from(number * PAGE).unwrap_or(usize::MAX);
+            if let Some(place) = bytes.get_mut(start..).and_then(|rest| rest.get_mut(..page.len())) {
+                place.copy_from_slice(page);
+            }
+        }
+        Ok(Some(bytes))
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        // A page is put there whole or not at all.
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn zeros(&self, most: u64) -> Result<Vec<u8>> {
+        let len = HiveBytes::len(self);
+        match usize::try_from(len) {
+            Ok(size) if len <= most => Ok(vec![0; size]),
+            _ => Err(Error::new(Kind::Unsupported, "too-large", format!("the file inside the volume has {len} bytes"))),
+        }
+    }
+
+    /// Copies what lies in page `number` to `out`, whose first byte stands at `offset` in the file.
+    fn copy(&self, number: u64, offset: u64, out: &mut [u8]) -> Result<()> {
+        let mut pages = self.pages();
+        if !pages.kept.contains_key(&number) {
+            if pages.kept.len() >= MOST_PAGES {
+                pages.kept.clear();
+                pages.dropped = true;
+            }
+            let start = number * PAGE;
+            let len = PAGE.min(HiveBytes::len(self) - start);
+            let mut page = vec![0; usize::try_from(len).unwrap_or(0)];
+            self.file.read_at(start, &mut page)?;
+            pages.kept.insert(number, page.into());
+        }
+        let page = &pages.kept[&number];
+        let (from, to) =
+            (offset.max(number * PAGE), (offset + out.len() as u64).min(number * PAGE + page.len() as u64));
+        // Both are differences within a page, or within `out`.
+        let range = |base: u64| usize::try_from(from - base).unwrap_or(0)..usize::try_from(to - base).unwrap_or(0);
+        out[range(offset)].copy_from_slice(&page[range(number * PAGE)]);
+        Ok(())
+    }
+}
+
+impl HiveBytes for Paged {
+    fn len(&self) -> u64 {
+        self.file.facts().len
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
+        let end = offset.checked_add(len as u64).filter(|&end| end <= HiveBytes::len(self));
+        let end = end.ok_or_else(|| Error::corrupt("past-end", "the file ends before what is looked for", offset))?;
+        let mut out = vec![0; len];
+        if len > 0 {
+            for number in offset / PAGE..=(end - 1) / PAGE {
+                self.copy(number, offset, &mut out)?;
+            }
+        }
+        Ok(Cow::Owned(out))
+    }
+}

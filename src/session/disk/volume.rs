@@ -1,0 +1,54 @@
+//! The volumes of a disk, opened as file systems.
+
+use std::sync::Arc;
+
+use super::Disk;
+use crate::error::{Error, Kind, Result, Space};
+use crate::fat::Fat;
+use crate::files::Files;
+use crate::ntfs::Ntfs;
+use crate::partition::{Partition, VolumeKind};
+use crate::storage::Storage;
+use crate::storage::window::Window;
+
+impl Disk {
+    /// The partitions that may hold files, or the one of that number.
+    pub(super) fn partitions(&self, number: Option<u32>) -> Result<Vec<&Partition>> {
+        let frames = |p: &&Partition| !matches!(p.kind, VolumeKind::Extended | VolumeKind::GptProtective);
+        let Some(number) = number else { return Ok(self.table.partitions.iter().filter(frames).collect()) };
+        let found: Vec<_> = self.table.partitions.iter().filter(|p| p.number == number).collect();
+        if found.is_empty() {
+            let numbers: Vec<String> = self.table.partitions.iter().map(|p| p.number.to_string()).collect();
+            let what = format!("{} has no partition {number}", self.path.display());
+            return Err(Error::new(Kind::NotFound, "no-partition", what)
+                .advise(format!("there are the partitions {} (0 is the whole disk)", numbers.join(", "))));
+        }
+        Ok(found)
+    }
+
+    /// Its bytes.
+    pub(super) fn window(&self, partition: &Partition) -> Result<Arc<dyn Storage>> {
+        // What a truncated image lacks is not there to be read; the file system says whether that matters.
+        Ok(Arc::new(Window::new(self.below.clone(), partition.offset, partition.available, Space::Volume)?))
+    }
+
+    /// Opens the file system of a partition. Where its first sector is unknown, an NTFS backup boot sector at its end
+    /// counts too.
+    ///
+    /// # Errors
+    /// It is of another kind, named by the code; it is damaged.
+    pub(super) fn volume(&self, partition: &Partition) -> Result<Box<dyn Files>> {
+        match (partition.kind, partition.kind.unsupported()) {
+            (VolumeKind::Ntfs, _) => Ok(Box::new(Ntfs::open(self.window(partition)?)?)),
+            (VolumeKind::Fat, _) => Ok(Box::new(Fat::open(self.window(partition)?)?)),
+            (VolumeKind::Unknown | VolumeKind::Empty, Some(error)) => Ntfs::open_by_backup(self.window(partition)?)
+                .map(|volume| Box::new(volume) as Box<dyn Files>)
+                .map_err(|failed| match failed.code() {
+                    "ntfs-boot-sector" => error,
+                    _ => failed,
+                }),
+            (_, Some(error)) => Err(error),
+            (_, None) => Err(Error::new(Kind::Unsupported, "volume-kind", "no file system that is read here")),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Which Windows the hive SOFTWARE says it is: `Microsoft\Windows NT\CurrentVersion`.
+//!
+//! Names of the values are those of Microsoft's pages on the operating system version; what each release writes was
+//! seen in installations. `ProductName` still says "Windows 10" on Windows 11, which began with build 22000.
+
+use super::version::Era;
+use crate::error::Result;
+use crate::hive::{Hive, HiveBytes, Key};
+use crate::regf::key_value::ValueType;
+
+const PATH: &str = "Microsoft\\Windows NT\\CurrentVersion";
+/// Code units of a text that are read.
+const MOST_UNITS: usize = 256;
+
+/// A product, as its hive SOFTWARE names it. Texts may hold any character.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Product {
+    /// `ProductName`, corrected for Windows 11.
+    pub name: Option<String>,
+    /// Major and minor version: 5.1 is XP, 6.1 Windows 7, 10.0 all since.
+    pub version: Option<(u32, u32)>,
+    /// `CurrentBuildNumber` or `CurrentBuild`.
+    pub build: Option<u32>,
+    /// `UBR`: the number behind the build.
+    pub revision: Option<u32>,
+    /// `DisplayVersion` or `ReleaseId`: `22H2`, `1909`.
+    pub release: Option<String>,
+    /// `EditionID`.
+    pub edition: Option<String>,
+    /// `CSDVersion`: the service pack, in words.
+    pub service_pack: Option<String>,
+    /// `InstallationType`: `Client`, `Server`, `Server Core`.
+    pub installation_type: Option<String>,
+}
+
+impl Product {
+    /// Where this Windows looks for the rule.
+    pub fn era(&self) -> Option<Era> {
+        match self.version? {
+            (5, 1 | 2) => Some(Era::Xp),
+            (6.., _) => Some(Era::VistaPlus),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the product from a hive SOFTWARE. `None` if the key is not there.
+///
+/// # Errors
+/// The way to it is damaged.
+pub fn product<B: HiveBytes>(hive: &Hive<B>) -> Result<Option<Product>> {
+    let Some(key) = hive.key(PATH)? else { return Ok(None) };
+    let text = |name: &str| text(hive, &key, name);
+    let number = |name: &str| number(hive, &key, name);
+    let build = text("CurrentBuildNumber")?.or(text("CurrentBuild")?).and_then(|build| build.trim().parse().ok());
+    let version = match (number("CurrentMajorVersionNumber")?, number("CurrentMinorVersionNumber")?) {
+        (Some(major), Some(minor)) => Some((major, minor)),
+        _ => text("CurrentVersion")?
+            .and_then(|text| text.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)))),
+    };
+    let name = text("ProductName")?.map(|name| match (name.strip_prefix("Windows 10"), build) {
+        (Some(rest), Some(22000..)) => format!("Windows 11{rest}"),
+        _ => name,
+    });
+    Ok(Some(Product {
+        name,
+        version,
+        build,
+        revision: number("UBR")?,
+        release: text("DisplayVersion")?.or(text("ReleaseId")?),
+        edition: text("EditionID")?,
+        service_pack: text("CSDVersion")?,
+        installation_type: text("InstallationType")?,
+    }))
+}
+
+fn text<B: HiveBytes>(hive: &Hive<B>, key: &Key<'_, B>, name: &str) -> Result<Option<String>> {
+    let Some(value) = key.value(name)? else { return Ok(None) };
+    if value.data_type() != ValueType::SZ || value.size() > 2 * MOST_UNITS {
+        return Ok(None);
+    }
+    let data = hive.data(&value)?;
+    let units = data.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).take_while(|&unit| unit != 0);
+    Ok(Some(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()))
+}
+
+fn number<B: HiveBytes>(hive: &Hive<B>, key: &Key<'_, B>, name: &str) -> Result<Option<u32>> {
+    let Some(value) = key.value(name)?.filter(|value| value.data_type() == ValueType::DWORD) else { return Ok(None) };
+    Ok(<[u8; 4]>::try_from(&*hive.data(&value)?).ok().map(u32::from_le_bytes))
+}

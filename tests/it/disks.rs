@@ -1,0 +1,29 @@
+//! The command on disk images: what it finds, what it costs, and that it changes nothing.
+
+mod reading;
+mod real;
+mod writing;
+
+use std::path::Path;
+
+use hivewright_fixtures::{Release, SystemHive};
+use sha2::{Digest, Sha256};
+
+use crate::command::{Run, hivewright_in};
+
+/// A hive of Windows 10 that says 1.
+pub(crate) fn hive() -> Vec<u8> {
+    SystemHive::new(Release::Win10).with_right_rule(1, 1).build().bytes
+}
+
+pub(crate) fn run(folder: &Path, args: &[&str]) -> Run {
+    hivewright_in(folder, args)
+}
+
+pub(crate) fn json(run: &Run) -> serde_json::Value {
+    serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{e}: {run:?}"))
+}
+
+pub(crate) fn sha256(path: &Path) -> String {
+    Sha256::digest(std::fs::read(path).unwrap()).iter().map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,311 @@
+//! `set`, `recover` and `undo` on disks.
+
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+
+use hivewright::session::disk::{Choice, Disk};
+use hivewright::storage::Storage;
+use serde_json::Value;
+
+use super::{hive, json, run, sha256};
+use crate::corpus;
+use crate::support::disk::{START, gpt, mbr, windows_volume};
+use crate::support::ntfs_volume::NtfsVolume;
+use crate::support::tools::{have, output, succeeds};
+
+const SYSTEM: &str = "Windows/System32/config/SYSTEM";
+
+/// Ranges of the image that belong to the hive.
+fn clusters(image: &Path) -> Vec<(u64, u64)> {
+    let found = Disk::open(image).unwrap().unwrap().system_hive(&Choice::default()).unwrap();
+    let file = found.paged().file();
+    let place = |offset| file.locate(offset).last().unwrap().offset;
+    file.extents().iter().map(|e| (place(e.file_offset), e.len)).collect()
+}
+
+/// Bytes that differ, and whether all of them lie in `ranges`.
+fn differences(before: &[u8], after: &[u8], ranges: &[(u64, u64)]) -> (usize, bool) {
+    assert_eq!(before.len(), after.len());
+    let at: Vec<u64> = (0..before.len()).filter(|&i| before[i] != after[i]).map(|i| i as u64).collect();
+    let inside = at.iter().all(|at| ranges.iter().any(|(start, len)| (*start..start + len).contains(at)));
+    (at.len(), inside)
+}
+
+/// Cuts the volume out of the disk, for tools that know no partitions.
+fn volume_of(disk: &[u8], len: usize, folder: &Path) -> PathBuf {
+    let path = folder.join("cut");
+    fs::write(&path, &disk[START as usize..START as usize + len]).unwrap();
+    path
+}
+
+/// Sets the rule to 2, lets others judge, and takes it back.
+fn set_and_undo(folder: &Path, name: &str, volume_len: usize) {
+    let path = folder.join(name);
+    let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path));
+    let dry = json(&run(folder, &["set", "2", name, "--dry-run", "--json"]));
+    let spaces: Vec<&str> =
+        dry["patches"][0]["places"].as_array().unwrap().iter().map(|p| p["space"].as_str().unwrap()).collect();
+    assert_eq!(spaces, ["hive", "volume", "disk", "file"]);
+    assert_eq!(sha256(&path), sum, "a dry run wrote");
+    let set = run(folder, &["set", "2", name, "--json"]);
+    assert_eq!(set.code, 0, "{name}: {}", set.err);
+    let after = fs::read(&path).unwrap();
+    let (count, inside) = differences(&before, &after, &ranges);
+    assert!(count > 0 && inside, "{name}: {count} bytes differ, inside of the hive's clusters: {inside}");
+    assert_eq!(run(folder, &["get", "--value", name]).out, "2\n");
+    if have(&["ntfscat", "ntfsfix"]) {
+        let volume = volume_of(&after, volume_len, folder);
+        assert!(succeeds("ntfsfix", &["-n", volume.to_str().unwrap()]), "{name}");
+        let theirs = output("ntfscat", &[volume.to_str().unwrap(), SYSTEM]);
+        fs::write(folder.join("theirs"), &theirs).unwrap();
+        assert_eq!(run(folder, &["get", "--value", "theirs"]).out, "2\n");
+        assert_eq!(run(folder, &["check", "theirs"]).code, 0);
+    }
+    let again = run(folder, &["set", "2", name]);
+    assert!(again.code == 0 && again.out.contains("already"), "{again:?}");
+    let undo = json(&set)["commit"]["undo"].as_str().unwrap().to_owned();
+    let undone = run(folder, &["undo", &undo]);
+    assert_eq!((undone.code, sha256(&path)), (0, sum), "{name}: {}", undone.err);
+    fs::remove_file(undo).unwrap();
+    println!("{name}: {count} bytes in {} extents changed and restored", ranges.len());
+}
+
+#[test]
+fn a_hive_in_a_partition_is_changed_in_place() {
+    let Some(volume) = windows_volume(16, &hive(), |_| {}) else { return };
+    let (bytes, folder) = (volume.bytes(), tempfile::tempdir().unwrap());
+    let folder = folder.path();
+    mbr(&bytes, &folder.join("mbr"));
+    set_and_undo(folder, "mbr", bytes.len());
+    if gpt(&bytes, bytes.len() as u64 + 2 * START, &folder.join("gpt")).is_some() {
+        set_and_undo(folder, "gpt", bytes.len());
+    }
+}
+
+#[test]
+fn a_hive_of_hundreds_of_fragments_is_changed_in_place() {
+    let spec = hivewright_fixtures::SystemHive::new(hivewright_fixtures::Release::Win10).with_right_rule(1, 1).spec();
+    let filled =
+        spec.at("Filler", |key| (0..100u8).fold(key, |key, i| key.value(format!("v{i}").as_str(), 3, vec![i; 16_000])));
+    let Some(volume) = NtfsVolume::make(24, &["-c", "4096"]) else { return };
+    let folders = volume.fill(|root| fs::create_dir_all(root.join("Windows/System32/config")).unwrap());
+    if folders.and_then(|()| volume.fragment(SYSTEM, &filled.build().bytes, 4096)).is_none() {
+        return;
+    }
+    let (bytes, folder) = (volume.bytes(), tempfile::tempdir().unwrap());
+    let folder = folder.path();
+    mbr(&bytes, &folder.join("d"));
+    let pieces = clusters(&folder.join("d")).len();
+    assert!(pieces > 322, "only {pieces} fragments");
+    set_and_undo(folder, "d", bytes.len());
+}
+
+#[test]
+fn what_forbids_writing_has_its_code() {
+    let hibernated = |root: &Path| {
+        let mut session = vec![0; 8192];
+        session[..4].copy_from_slice(b"hibr");
+        fs::write(root.join("hiberfil.sys"), session).unwrap();
+    };
+    let compressed = |root: &Path| {
+        let system = root.join(SYSTEM);
+        fs::remove_file(&system).unwrap();
+        let config = system.parent().unwrap().to_str().unwrap();
+        output("setfattr", &["-h", "-n", "system.ntfs_attrib", "-v", "0x00080000", config]);
+        fs::write(&system, hive()).unwrap();
+    };
+    let sparse = |root: &Path| {
+        let bytes = hive();
+        let file = File::create(root.join(SYSTEM)).unwrap();
+        file.set_len(bytes.len() as u64 + (1 << 20)).unwrap();
+        file.write_all_at(&bytes, 0).unwrap();
+    };
+    type Make<'a> = (&'static str, &'a dyn Fn(&Path));
+    let cases: [Make<'_>; 3] =
+        [("volume-hibernated", &hibernated), ("file-compressed", &compressed), ("file-sparse", &sparse)];
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    for (code, make) in cases {
+        let Some(volume) = windows_volume(16, &hive(), |root| make(root)) else { return };
+        fs::write(folder.join("v"), volume.bytes()).unwrap();
+        refused(folder, code, &[]);
+        refused(folder, code, &["--dry-run"]);
+        assert_eq!(run(folder, &["get", "--value", "v"]).out, "1\n", "{code}: reading is fine");
+    }
+}
+
+fn refused(folder: &Path, code: &str, more: &[&str]) {
+    let sum = sha256(&folder.join("v"));
+    let set = run(folder, &[&["set", "2", "v", "--json"], more].concat());
+    assert_eq!((set.code, &json(&set)["error"]["code"]), (3, &Value::from(code)), "{}", set.err);
+    assert_eq!(sha256(&folder.join("v")), sum);
+    assert!(!folder.join("v.hivewright-undo").exists());
+}
+
+/// QEMU with an image open: it holds its byte-range locks until this is dropped.
+struct Qemu(Child, Option<ChildStdin>);
+
+impl Qemu {
+    fn open(path: &Path) -> Qemu {
+        let mut command = Command::new("qemu-io");
+        command.args(["-f", "raw", path.to_str().unwrap()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut qemu = command.spawn().unwrap();
+        let mut input = qemu.stdin.take().unwrap();
+        input.write_all(b"length\n").unwrap();
+        let mut told = BufReader::new(qemu.stdout.take().unwrap());
+        told.read_line(&mut String::new()).unwrap();
+        Qemu(qemu, Some(input))
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        drop(self.1.take());
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn an_image_in_use_is_left_alone() {
+    let Some(volume) = windows_volume(16, &hive(), |_| {}) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, path) = (folder.path(), folder.path().join("v"));
+    fs::write(&path, volume.bytes()).unwrap();
+    let held = File::open(&path).unwrap();
+    held.lock().unwrap();
+    refused(folder, "in-use", &[]);
+    drop(held);
+    if !have(&["qemu-io"]) {
+        return;
+    }
+    let qemu = Qemu::open(&path);
+    refused(folder, "in-use", &[]);
+    drop(qemu);
+    assert_eq!(run(folder, &["set", "2", "v"]).code, 0);
+    // The same for taking it back.
+    let changed = sha256(&path);
+    let held = Qemu::open(&path);
+    let undo = run(folder, &["undo", "v.hivewright-undo", "--json"]);
+    assert_eq!((undo.code, &json(&undo)["error"]["code"], sha256(&path)), (3, &Value::from("in-use"), changed));
+    drop(held);
+    assert_eq!(run(folder, &["undo", "v.hivewright-undo"]).code, 0);
+}
+
+#[test]
+fn a_hive_that_would_grow_has_no_room() {
+    let spec = hivewright_fixtures::SystemHive::new(hivewright_fixtures::Release::Win10);
+    let hive = spec.build().bytes;
+    let Some(volume) = windows_volume(16, &hive, |_| {}) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("v"), volume.bytes()).unwrap();
+    // Whether there is a free cell is the fixture's affair: the bare hive tells by its length.
+    fs::write(folder.path().join("bare"), &hive).unwrap();
+    let bare = json(&run(folder.path(), &["set", "2", "bare", "--json"]));
+    if bare["new_len"] == bare["old_len"] {
+        assert_eq!(run(folder.path(), &["set", "2", "v"]).code, 0);
+    } else {
+        refused(folder.path(), "no-room", &[]);
+    }
+}
+
+#[test]
+fn a_dirty_hive_is_recovered_and_changed_under_one_undo_file() {
+    let test = "a_dirty_hive_is_recovered_and_changed_under_one_undo_file";
+    let Some(corpus) = corpus::folder(test).filter(|_| corpus::can_unpack(test)) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, path) = (folder.path(), folder.path().join("d"));
+    fs::write(&path, corpus::read(&corpus, "images/synthetic_win81_volume.raw.zst").unwrap()).unwrap();
+    let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path));
+    let set = json(&run(folder, &["set", "1", "d", "--json"]));
+    assert_eq!(set["state"], "written", "{set}");
+    let (count, inside) = differences(&before, &fs::read(&path).unwrap(), &ranges);
+    assert!(count > 0 && inside);
+    let get = json(&run(folder, &["get", "d", "--json"]));
+    assert_eq!((&get["state"], &get["at_next_boot"]["number"]), (&"clean".into(), &1.into()));
+    let undo = set["commit"]["undo"].as_str().unwrap();
+    let left = fs::read_dir(folder).unwrap().count();
+    assert_eq!(left, 2, "the image and one undo file");
+    assert_eq!(run(folder, &["undo", undo]).code, 0);
+    assert_eq!(sha256(&path), sum);
+}
+
+/// Every prefix of the writes, as an interruption leaves it: reading says so, and the next run puts it right.
+#[test]
+fn an_interrupted_write_is_put_right_by_the_next_run() {
+    let Some(volume) = windows_volume(8, &hive(), |_| {}) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, path) = (folder.path(), folder.path().join("d"));
+    mbr(&volume.bytes(), &path);
+    let (before, sum) = (fs::read(&path).unwrap(), sha256(&path));
+    assert_eq!(run(folder, &["set", "2", "d"]).code, 0);
+    let undo = folder.join("d.hivewright-undo");
+    let whole = fs::read(&undo).unwrap();
+    // The mark that the write is complete is the last block.
+    let open = &whole[..whole.len() - 4096];
+    let text = String::from_utf8_lossy(open);
+    let patches: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let patches: Vec<&Value> = patches.iter().filter(|line| line["new"].is_string()).collect();
+    assert!(patches.len() > 2);
+    for cut in 0..=patches.len() {
+        for torn in [false, true] {
+            let mut image = before.clone();
+            for (i, patch) in patches[..cut].iter().enumerate() {
+                let new: Vec<u8> = patch["new"].as_str().unwrap().as_bytes().chunks(2).map(byte).collect();
+                let at = patch["offset"].as_u64().unwrap() as usize;
+                let some = if torn && i + 1 == cut { new.len().div_ceil(2) } else { new.len() };
+                image[at..at + some].copy_from_slice(&new[..some]);
+            }
+            fs::write(&path, &image).unwrap();
+            fs::write(&undo, open).unwrap();
+            let get = run(folder, &["get", "d"]);
+            let partly = get.err.contains("interrupted write");
+            assert!(partly || image == before || cut == patches.len(), "cut {cut}: {}", get.err);
+            assert_eq!(run(folder, &["set", "2", "d"]).code, 0, "cut {cut}");
+            assert_eq!(run(folder, &["get", "--value", "d"]).out, "2\n", "cut {cut}");
+            let mut undos: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
+            undos.retain(|p| *p != path);
+            undos.sort();
+            let last = undos.last().unwrap().to_str().unwrap().to_owned();
+            assert_eq!(run(folder, &["undo", &last]).code, 0, "cut {cut}: {undos:?}");
+            assert_eq!(sha256(&path), sum, "cut {cut}");
+            undos.iter().for_each(|undo| fs::remove_file(undo).unwrap());
+        }
+    }
+    println!("{} cut points, each whole and torn", patches.len() + 1);
+}
+
+fn byte(digits: &[u8]) -> u8 {
+    u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap()
+}
+
+#[test]
+fn windows_xp_on_fat32_is_changed_in_place() {
+    if !have(&["mkfs.vfat", "mmd", "mcopy", "mtype", "fsck.vfat"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, path) = (folder.path(), folder.path().join("fat"));
+    let hive = hivewright_fixtures::SystemHive::new(hivewright_fixtures::Release::XpSp3).with_right_rule(1, 1).build();
+    fs::write(folder.join("hive"), &hive.bytes).unwrap();
+    File::create(&path).unwrap().set_len(64 << 20).unwrap();
+    let image = path.to_str().unwrap();
+    output("mkfs.vfat", &["-F", "32", image]);
+    for name in ["::WINDOWS", "::WINDOWS/system32", "::WINDOWS/system32/config"] {
+        output("mmd", &["-i", image, name]);
+    }
+    let (from, to) = (folder.join("hive"), "::WINDOWS/system32/config/system");
+    output("mcopy", &["-i", image, from.to_str().unwrap(), to]);
+    let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path));
+    let set = run(folder, &["set", "2", "fat"]);
+    assert_eq!(set.code, 0, "{}", set.err);
+    let (count, inside) = differences(&before, &fs::read(&path).unwrap(), &ranges);
+    assert!(count > 0 && inside);
+    fs::write(folder.join("theirs"), output("mtype", &["-i", image, to])).unwrap();
+    assert_eq!(run(folder, &["get", "--value", "theirs"]).out, "2\n");
+    output("fsck.vfat", &["-n", image]);
+    assert_eq!(run(folder, &["undo", "fat.hivewright-undo"]).code, 0);
+    assert_eq!(sha256(&path), sum);
+}

@@ -1,0 +1,44 @@
+//! Other people's programs, as independent judges. Where one is missing, the test says so and passes.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Whether all of `programs` can be started; prints one line if not.
+pub(crate) fn have(programs: &[&str]) -> bool {
+    let found = |program: &str| {
+        let paths = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+    };
+    match programs.iter().find(|program| !found(program)) {
+        Some(missing) => {
+            println!("skipped: {missing} is not installed");
+            false
+        }
+        None => true,
+    }
+}
+
+/// Standard output of a program that must succeed.
+pub(crate) fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
+    let out = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let errors = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{program} {arguments:?}: {errors}{}", String::from_utf8_lossy(&out.stdout));
+    out.stdout
+}
+
+/// Whether a program succeeds.
+pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
+    let out = Command::new(program).args(arguments).stdin(Stdio::null()).output();
+    out.is_ok_and(|out| out.status.success())
+}
+
+/// A folder of the corpus, which is not part of the project.
+pub(crate) fn corpus(folder: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    let root = std::env::var_os("HIVEWRIGHT_CORPUS").map_or(beside, PathBuf::from);
+    let found = Some(root.join(folder)).filter(|path| path.is_dir());
+    if found.is_none() {
+        println!("skipped: no corpus at {}", root.display());
+    }
+    found
+}
