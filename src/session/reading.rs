@@ -205,11 +205,6 @@ impl Reading {
         }
         Ok(Some(match recover::recover_headless(whole, &logs) {
             Ok(recovered) => Logs { needed: true, usable: true, why: None, logs: recovered.report.logs },
-            // A hive that cannot be opened for another reason than its last write.
-            Err(failed) if failed.error.code() == "hive-clean" => {
-                let unneeded = || Logs { needed: false, usable: false, why: None, logs: recover::list(&logs) };
-                return Ok(always.then(unneeded));
-            }
             Err(failed) => {
                 let why = Some(failed.error.what().to_owned());
                 Logs { needed: true, usable: false, why, logs: failed.report.logs }
