@@ -94,7 +94,7 @@ impl HiveOnDisk {
     }
 
     /// Refuses if the hive should not, or cannot, be written in place; `ignore` names obstacles of the volume that the
-    /// user takes upon himself, of those that can be: see [`obstacles::IGNORABLE`].
+    /// user takes upon himself, of those that can be: see `obstacles::IGNORABLE`.
     ///
     /// # Errors
     /// [`Kind::Refused`] with the code of the first [`Obstacle`].
