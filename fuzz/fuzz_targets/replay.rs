@@ -31,13 +31,27 @@ impl Flags {
     }
 }
 
-/// The hive that is to be recovered.
-pub fn hive(bytes: &[u8], flags: &Flags) -> Vec<u8> {
-    let mut hive = bytes.to_vec();
+/// Takes an input apart and replays it over `hive`: the first byte says what to mend and how to call, the second how
+/// many sectors the first log has, the rest is both logs. `mend` makes a log one that gets through.
+pub fn run(data: &[u8], hive: &[u8], mend: impl Fn(&mut [u8], &Flags)) {
+    let [flags, sectors, rest @ ..] = data else { return };
+    let flags = Flags(*flags);
+    let mut primary = hive.to_vec();
     if flags.headless() {
-        hive[508] ^= 0xff;
+        primary[508] ^= 0xff;
     }
-    hive
+    let mut rest = rest.to_vec();
+    let split = rest.len().min(usize::from(*sectors) * 512);
+    let (first, second) = rest.split_at_mut(split);
+    if !flags.raw() {
+        mend(first, &flags);
+        mend(second, &flags);
+    }
+    let mut logs = [Log { name: "SYSTEM.LOG1", bytes: first }, Log { name: "SYSTEM.LOG2", bytes: second }];
+    if flags.swapped() {
+        logs.swap(0, 1);
+    }
+    replay(&primary, &logs);
 }
 
 /// Makes the base block of a log one of `hive`: all but its sequence numbers and its length are the hive's.
@@ -54,7 +68,7 @@ pub fn mend_head(log: &mut [u8], hive: &[u8], file_type: u8) {
 
 /// Replays; whatever comes of it, the result is a clean hive, the patches lead to it and back, a second replay finds
 /// nothing to do, and an edit is numbered above the logs.
-pub fn replay(primary: &[u8], logs: &[Log<'_>]) {
+fn replay(primary: &[u8], logs: &[Log<'_>]) {
     let size: u64 = logs.iter().map(|log| log.bytes.len() as u64).sum();
     let highest = highest_sequence(logs);
     let entries: usize = list(logs).iter().map(|log| log.entries.len()).sum();

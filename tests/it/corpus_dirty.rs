@@ -8,9 +8,9 @@ use std::process::Command;
 use hivewright::hive::check::check;
 
 use crate::corpus;
+use crate::judges::{oracle_diff, python_with};
 use crate::support::contents::{booted, contents, differences};
 use crate::support::dirty_place::DirtyPlace;
-use crate::support::judges::{oracle_diff, python_with};
 
 /// Folders, and the logs in them.
 const HIVES: &[(&str, &[&str])] = &[

@@ -4,9 +4,9 @@ use std::fs;
 
 use hivewright::hive::recover::{Log, highest_sequence};
 
+use crate::judges::{oracle_diff, oracle_finds};
 use crate::support::contents::{booted, contents, differences};
 use crate::support::dirty_place::{DirtyPlace, all, named, recoverable};
-use crate::support::judges::{oracle_diff, oracle_finds};
 
 const PLACE: &str = "ASSUMEUDPENCAPSULATIONCONTEXTONSENDRULE";
 

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::corpus;
+
 /// Runs many jobs in one process: starting Python costs more than most of them.
 const DRIVER: &str = r#"
 import json, sys
@@ -62,7 +64,8 @@ pub(crate) struct Judge {
 impl Judge {
     /// The oracle that stands beside the corpus. Says that a test goes without it where it is missing.
     pub(crate) fn oracle(corpus: &Path, test: &str) -> Option<Self> {
-        let oracle = corpus.join("../tools/hive_oracle.py");
+        let beside = || corpus.join("../tools/hive_oracle.py");
+        let oracle = std::env::var_os("HIVEWRIGHT_ORACLE").map_or_else(beside, PathBuf::from);
         let Some(python) = pythons().into_iter().find(|p| oracle.is_file() && can(p, "import json")) else {
             println!("skipped: {test}: the oracle beside the corpus, or a Python for it");
             return None;
@@ -74,10 +77,7 @@ impl Judge {
     pub(crate) fn readers(test: &str) -> Vec<Self> {
         let mut found = Vec::new();
         for (name, module) in [("regipy", "regipy.registry"), ("dissect", "dissect.regf")] {
-            match pythons().into_iter().find(|p| can(p, &format!("import {module}"))) {
-                Some(python) => found.push(Judge { name, python, oracle: None }),
-                None => println!("skipped: {test}: no Python has the module {module}"),
-            }
+            found.extend(python_with(test, module).map(|python| Judge { name, python, oracle: None }));
         }
         found
     }
@@ -112,6 +112,31 @@ impl Judge {
             [first.join().unwrap(), second]
         })
     }
+}
+
+/// What differs between two hives in keys, values and security, as the oracle sees it; `None` without it.
+pub(crate) fn oracle_diff(test: &str, old: &Path, new: &Path) -> Option<Vec<Value>> {
+    ask_oracle(test, json!(["diff", old, new]))?.as_array().cloned()
+}
+
+/// The structural violations that the oracle finds; `None` without it.
+pub(crate) fn oracle_finds(test: &str, hive: &Path) -> Option<Value> {
+    ask_oracle(test, json!(["check", hive]))
+}
+
+fn ask_oracle(test: &str, job: Value) -> Option<Value> {
+    let answer = Judge::oracle(&corpus::folder(test)?, test)?.ask(std::slice::from_ref(&job)).remove(0);
+    assert!(answer["error"].is_null(), "{job}: {answer}");
+    Some(answer["ok"].clone())
+}
+
+/// A Python that has the module. Says that a test goes without it where there is none.
+pub(crate) fn python_with(test: &str, module: &str) -> Option<PathBuf> {
+    let found = pythons().into_iter().find(|p| can(p, &format!("import {module}")));
+    if found.is_none() {
+        println!("skipped: {test}: no Python has the module {module}");
+    }
+    found
 }
 
 /// Where a Python with the judges may be.

@@ -3,7 +3,6 @@
 pub(crate) mod contents;
 pub(crate) mod dirty_place;
 pub(crate) mod disk;
-pub(crate) mod judges;
 pub(crate) mod lying_host;
 pub(crate) mod memory;
 pub(crate) mod ntfs_volume;
