@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use hivewright::session::disk::{Choice, ImageOptions};
 
 const AFTER_HELP: &str = "\
 Exit status:
@@ -75,11 +76,25 @@ pub(crate) struct DiskArgs {
     /// The folder of the Windows installation on its volume, such as Windows
     #[arg(long, value_name = "PATH")]
     pub(crate) windows_root: Option<String>,
+    /// The format of the image, instead of what its bytes say: raw, qcow2 ...
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// A folder from which an image may take backing files, parents and extents, beside its own; may be repeated
+    #[arg(long = "allow-path", value_name = "DIR")]
+    pub(crate) allow_paths: Vec<PathBuf>,
+    /// Where qemu-nbd is, which opens what is not read here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qemu_nbd: Option<PathBuf>,
 }
 
 impl DiskArgs {
-    pub(crate) fn choice(&self) -> hivewright::session::disk::Choice {
-        hivewright::session::disk::Choice { partition: self.partition, windows_root: self.windows_root.clone() }
+    pub(crate) fn choice(&self) -> Choice {
+        let image = ImageOptions {
+            format: self.format.clone(),
+            allow: self.allow_paths.clone(),
+            qemu_nbd: self.qemu_nbd.clone(),
+        };
+        Choice { partition: self.partition, windows_root: self.windows_root.clone(), image }
     }
 }
 

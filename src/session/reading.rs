@@ -94,7 +94,7 @@ impl Reading {
     /// # Errors
     /// As [`Reading::of`]; `not-a-disk` for a choice where there is none.
     pub fn choose(path: &Path, choice: &Choice, logs: LogChoice) -> Result<Self> {
-        if let Some(disk) = Disk::open(path)? {
+        if let Some(disk) = Disk::open_as(path, &choice.image)? {
             let hive = disk.system_hive(choice)?;
             let target = Target { hive: path.to_owned(), windows: None };
             return Ok(Reading { target, source: Source::Disk(Box::new(hive)), logs });

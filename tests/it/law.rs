@@ -14,11 +14,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("ntfs", &["files", "storage"]),
     ("fat", &["files", "storage"]),
     ("partition", &["storage"]),
+    ("container", &["storage"]),
     ("regf", &[]),
     ("hive", &["regf"]),
     ("windows", &["hive", "regf"]),
-    ("session", &["storage", "files", "ntfs", "fat", "partition", "regf", "hive", "windows"]),
-    ("cli", &["session", "files", "partition", "windows", "hive", "regf"]),
+    ("session", &["storage", "container", "files", "ntfs", "fat", "partition", "regf", "hive", "windows"]),
+    ("cli", &["session", "container", "files", "partition", "windows", "hive", "regf"]),
 ];
 
 /// What only some files may say, and those files (or folders, by prefix).
@@ -31,7 +32,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("rustix", &["storage"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),
-    (".write_at(", &["storage", "files", "fat/against_tools.rs", "session/commit", "session/undo"]),
+    (".write_at(", &["storage", "container", "files", "fat/against_tools.rs", "session/commit", "session/undo"]),
 ];
 
 #[test]

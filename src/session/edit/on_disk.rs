@@ -21,7 +21,7 @@ pub(super) fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
     // What an interrupted write left is put right before anything of the disk is believed.
     let settled = settle(path, request.settle)?;
     let gone = || Error::refused("changed-since", format!("{} is no disk any more", path.display()));
-    let hive = Disk::open(path)?.ok_or_else(gone)?.system_hive(&request.choice)?;
+    let hive = Disk::open_as(path, &request.choice.image)?.ok_or_else(gone)?.system_hive(&request.choice)?;
     hive.may_be_written(&request.ignore)?;
     let source = source::on_disk(path, &hive, request)?;
     let facts = hive.paged().file().facts();
