@@ -10,6 +10,7 @@ use memmap2::Mmap;
 use crate::error::{Error, Kind, Result};
 
 use super::file::failed;
+use super::folder::{EntryKind, kind_of};
 use super::{FileStorage, Storage};
 
 /// The bytes of a file as they were, or became, while it is mapped. Read-only.
@@ -38,12 +39,14 @@ impl Mapped {
     /// # Errors
     /// As [`Mapped::open`].
     pub fn open_if(path: &Path, magic: &[u8]) -> Result<Option<Self>> {
-        let about = std::fs::metadata(path).map_err(|e| failed("look at", path, e))?;
-        if !about.is_file() || about.len() < magic.len() as u64 {
+        if kind_of(path)? != EntryKind::File {
             return Ok(None);
         }
         let file = FileStorage::open(path)?;
         let mut head = vec![0; magic.len()];
+        if file.len()? < head.len() as u64 {
+            return Ok(None);
+        }
         file.read_at(0, &mut head)?;
         if head == magic { Self::of(file.file(), path).map(Some) } else { Ok(None) }
     }
