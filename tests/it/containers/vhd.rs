@@ -334,3 +334,47 @@ fn the_parent_is_found_by_any_of_its_names_and_known_by_its_identifier() {
     assert_eq!(opened(&child, Parent { relative: "child.vhd", uuid: own, ..Parent::default() }), Err("image-depth"));
     assert!(succeeds("qemu-img", &["info", "-f", "vpc", text(&base)]), "the parent is as it was");
 }
+
+#[test]
+fn damaged_differencing_images_are_an_answer_or_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, child) = (folder.path().join("base.vhd"), folder.path().join("child.vhd"));
+    let mut footer = vec![0; 512];
+    footer[..16].copy_from_slice(b"conectix\0\0\0\x02\0\x01\0\0");
+    (footer[53], footer[63], footer[68]) = (4, 2, 7);
+    summed(&mut footer, 64);
+    fs::write(&base, [vec![0xbb; 4 << 16], footer].concat()).unwrap();
+    let parent = Parent { relative: r".\base.vhd", uuid: uuid_of(&base), ..Parent::default() };
+    differencing(&child, 4 << 16, &parent, &[(1, 1), (130, 2), (131, 3)]);
+    let whole = fs::read(&child).unwrap();
+    let read = || -> hivewright::Result<Vec<u8>> {
+        let (image, _) = open(&child)?;
+        let mut disk = vec![0; image.disk.len()?.min(1 << 20) as usize];
+        disk.chunks_mut(5000).enumerate().try_for_each(|(i, piece)| image.disk.read_at(i as u64 * 5000, piece))?;
+        (0..disk.len()).step_by(700).for_each(|at| drop(image.disk.write_at(at as u64, &[9; 600])));
+        Ok(disk)
+    };
+    let disk = read().unwrap();
+    assert_eq!([0, 512, 1024, 130 * 512, 132 * 512].map(|at: usize| disk[at]), [0xbb, 1, 0xbb, 2, 0xbb]);
+    let file = File::options().write(true).open(&child).unwrap();
+    let (mut same, mut errors) = (0, 0);
+    // Footer's copy, header with its checksum mended, locators' texts, table, first bitmap.
+    for at in (0..536).chain(536..700).chain(1080..1160).chain(1536..1560).chain(2048..2070).chain(4096..4200) {
+        for value in [whole[at] ^ 1, 0x80, 0xff] {
+            let mut damaged = whole[..5120].to_vec();
+            damaged[at] = value;
+            summed(&mut damaged[..512], 64);
+            summed(&mut damaged[512..1536], 36);
+            file.write_all_at(&damaged, 0).unwrap();
+            match read() {
+                Ok(found) => same += u32::from(found == disk),
+                Err(error) => {
+                    assert_ne!(error.kind(), hivewright::Kind::Io, "{at:#x}: {error}");
+                    errors += 1;
+                }
+            }
+        }
+    }
+    assert!(same > 500 && errors > 50, "{same} as before, {errors} errors");
+    assert!(fs::read(&base).unwrap()[..4 << 16].iter().all(|byte| *byte == 0xbb));
+}
