@@ -84,6 +84,28 @@ impl Gate {
     /// `outside-folder`: it leads elsewhere, [`Kind::Refused`]. `not-a-file`: to a folder, a device or a pipe.
     /// `no-file`: to nothing.
     pub fn named(&self, named_by: &Path, name: &str, role: Role) -> Result<(PathBuf, Arc<dyn Storage>)> {
+        let path = self.find(named_by, name)?;
+        let file = self.hand_out(&path, role)?;
+        Ok((path, file))
+    }
+
+    /// Opens a file as [`Gate::named`] does, to see which one it is: it does not become a file of the image.
+    ///
+    /// # Errors
+    /// As [`Gate::named`].
+    pub fn look_at(&self, named_by: &Path, name: &str) -> Result<(PathBuf, Arc<dyn Storage>)> {
+        let path = self.find(named_by, name)?;
+        let file = self.opener.open(&path, Role::Backing)?;
+        Ok((path, file))
+    }
+
+    /// The folders that names may lead to: that of the image, then those that the user allowed.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let own = self.folder.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        own.into_iter().chain(self.allowed.iter().cloned()).collect()
+    }
+
+    fn find(&self, named_by: &Path, name: &str) -> Result<PathBuf> {
         let wanted = named_by.parent().unwrap_or(Path::new("/")).join(on_this_host(name));
         let missing = |error: Error| match error.kind() {
             Kind::NotFound => Error::new(
@@ -107,8 +129,7 @@ impl Gate {
                 format!("the image {} names {}, which is not a regular file", named_by.display(), path.display());
             return Err(Error::refused("not-a-file", what));
         }
-        let file = self.hand_out(&path, role)?;
-        Ok((path, file))
+        Ok(path)
     }
 
     fn lets_through(&self, path: &Path) -> bool {
