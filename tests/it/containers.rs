@@ -1,6 +1,7 @@
 //! Image formats against the raw disk that they were made of, and against the tools that made them.
 
 mod raw;
+mod vhdx;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
