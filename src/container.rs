@@ -19,6 +19,7 @@ mod named;
 mod raw;
 mod vdi;
 mod vhd;
+mod vhdx;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
-pub const FORMATS: &[&Format] = &[&vhd::FORMAT, &vdi::FORMAT, &raw::FORMAT];
+pub const FORMATS: &[&Format] = &[&vhd::FORMAT, &vdi::FORMAT, &raw::FORMAT, &vhdx::FORMAT];
 
 /// How many images may stand on each other: backing files, parents, an image in an archive.
 pub const MAX_DEPTH: usize = 32;

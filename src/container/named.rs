@@ -4,9 +4,8 @@ use super::{Opening, Probe};
 use crate::error::{Error, Kind};
 
 /// Where a magic stands, the magic, what it shows, and how to get a disk from it.
-const MAGICS: [(usize, &[u8], &str, &str); 6] = [
+const MAGICS: [(usize, &[u8], &str, &str); 5] = [
     (0, b"QFI\xfb", "a qcow2 image", QEMU),
-    (0, b"vhdxfile", "a VHDX image", QEMU),
     (0, b"KDMV", "a VMDK image", QEMU),
     (0, b"# Disk DescriptorFile", "a VMDK descriptor", QEMU),
     (0, b"EVF\x09", "an EWF (E01) image", "ewfexport IMAGE"),

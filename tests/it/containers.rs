@@ -3,6 +3,7 @@
 mod raw;
 mod vdi;
 mod vhd;
+mod vhdx;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

@@ -30,6 +30,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("std::fs", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
     ("tempfile", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
     ("rustix", &["storage"]),
+    ("getrandom", &["container/vhdx/fields.rs"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),
     (".write_at(", &["storage", "container", "files", "fat/against_tools.rs", "session/commit", "session/undo"]),
