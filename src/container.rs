@@ -14,8 +14,10 @@
 //! written in memory, and brings the collected bytes to the disk itself, under an undo file.
 
 mod blocks;
+mod ewf;
 pub mod gate;
 mod named;
+mod qcow2;
 mod raw;
 mod vdi;
 mod vhd;
@@ -24,13 +26,14 @@ mod vhdx;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
 
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
-pub const FORMATS: &[&Format] = &[&vhd::FORMAT, &vdi::FORMAT, &raw::FORMAT, &vhdx::FORMAT];
+pub const FORMATS: &[&Format] = &[&vhd::FORMAT, &vdi::FORMAT, &raw::FORMAT, &vhdx::FORMAT, &qcow2::FORMAT, &ewf::FORMAT];
 
 /// How many images may stand on each other: backing files, parents, an image in an archive.
 pub const MAX_DEPTH: usize = 32;

@@ -27,6 +27,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("nt_hive", &["hive/witness.rs"]),
     ("memmap2", &["storage/mapped.rs"]),
     ("unsafe {", &["storage/mapped.rs"]),
+    ("unsafe fn", &["container/qcow2/below.rs"]),
+    ("imago::", &["container/qcow2"]),
     ("std::fs", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
     ("tempfile", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
     ("rustix", &["storage"]),
