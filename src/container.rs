@@ -15,6 +15,10 @@
 
 pub mod gate;
 mod named;
+mod nbd;
+mod parallels;
+mod qcow;
+mod qed;
 mod raw;
 
 use std::path::{Path, PathBuf};
@@ -26,7 +30,7 @@ use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
-pub const FORMATS: &[&Format] = &[&raw::FORMAT];
+pub const FORMATS: &[&Format] = &[&qcow::FORMAT, &qed::FORMAT, &parallels::FORMAT, &raw::FORMAT];
 
 /// How many images may stand on each other: backing files, parents, an image in an archive.
 pub const MAX_DEPTH: usize = 32;

@@ -26,10 +26,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("nt_hive", &["hive/witness.rs"]),
     ("memmap2", &["storage/mapped.rs"]),
-    ("unsafe {", &["storage/mapped.rs"]),
+    ("unsafe {", &["storage/mapped.rs", "container/nbd/child.rs"]),
     ("std::fs", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
     ("tempfile", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
-    ("rustix", &["storage"]),
+    ("rustix", &["storage", "container/nbd/child.rs"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),
     (".write_at(", &["storage", "container", "files", "fat/against_tools.rs", "session/commit", "session/undo"]),
