@@ -17,7 +17,13 @@ mod running;
 #[cfg(unix)]
 mod server;
 #[cfg(unix)]
+mod unnamed;
+#[cfg(unix)]
 mod wire;
+
+#[cfg(test)]
+#[cfg(unix)]
+mod against_qemu;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -111,8 +117,11 @@ pub(in crate::container) fn open_with(
     let program = opening.gate.qemu_nbd.clone().unwrap_or_else(|| "qemu-nbd".into());
     #[cfg(unix)]
     {
-        let plan =
-            running::Plan { program, driver, step: cluster, image: opening.file, backing, writing: refused.is_none() };
+        let image: Arc<dyn Storage> = match backing {
+            Some(_) => Arc::new(unnamed::Unnamed::new(opening.file, driver)),
+            None => opening.file,
+        };
+        let plan = running::Plan { program, driver, step: cluster, image, backing, writing: refused.is_none() };
         let engine = engine::Engine::start(plan, refused, opening.gate.closing.clone())?;
         if about.size != 0 && engine.size() != about.size && engine.size() != about.size.next_multiple_of(512) {
             let what = "QEMU sees a disk of another size in this image";

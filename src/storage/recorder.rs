@@ -100,7 +100,9 @@ impl Recorder {
     fn page_below(&self, page: u64) -> Result<Box<[u8]>> {
         let mut bytes = vec![0; index(PAGE)].into_boxed_slice();
         let there = self.below_len.saturating_sub(page * PAGE).min(PAGE);
-        self.below.read_at(page * PAGE, &mut bytes[..index(there)])?;
+        if there > 0 {
+            self.below.read_at(page * PAGE, &mut bytes[..index(there)])?;
+        }
         Ok(bytes)
     }
 }
@@ -174,7 +176,9 @@ impl Storage for Recorder {
         let below = self.below_len.clamp(offset, end) - offset;
         let (there, new) = buf.split_at_mut(index(below));
         new.fill(0);
-        self.below.read_at(offset, there)?;
+        if !there.is_empty() {
+            self.below.read_at(offset, there)?;
+        }
         for (page, bytes) in state.now.range(pages(offset, end)) {
             let (from, to) = (offset.max(page * PAGE), end.min((page + 1) * PAGE));
             buf[index(from - offset)..index(to - offset)]

@@ -1,6 +1,7 @@
 //! Image formats against the raw disk that they were made of, and against the tools that made them.
 
 mod engine;
+mod engine_process;
 mod raw;
 
 use std::fs::{self, File};

@@ -219,3 +219,145 @@ fn write(shared: &Shared, export: &Export, offset: u64, bytes: &[u8], flags: u16
     }
     if flags & command::FLAG_FUA == 0 { Ok(()) } else { export.storage.flush() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::client::{Client, Failure};
+    use super::*;
+    use crate::storage::memory::Memory;
+    use crate::storage::recorder::Recorder;
+
+    /// A stream with everything in it that the other side will ever say.
+    struct Talk(io::Cursor<Vec<u8>>, Vec<u8>);
+
+    impl Read for Talk {
+        fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+            self.0.read(buf)
+        }
+    }
+
+    impl Write for Talk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.1.write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn option(number: u32, data: &[u8]) -> Vec<u8> {
+        [b"IHAVEOPT", &number.to_be_bytes()[..], &u32::try_from(data.len()).unwrap().to_be_bytes(), data].concat()
+    }
+
+    fn request(kind: u16, flags: u16, offset: u64, len: u32, data: &[u8]) -> Vec<u8> {
+        let head = [&wire::REQUEST.to_be_bytes()[..], &flags.to_be_bytes(), &kind.to_be_bytes(), b"cookie!!"].concat();
+        [&head[..], &offset.to_be_bytes(), &len.to_be_bytes(), data].concat()
+    }
+
+    fn go(name: &[u8]) -> Vec<u8> {
+        option(option::GO, &[&u32::try_from(name.len()).unwrap().to_be_bytes()[..], name, &[0, 0]].concat())
+    }
+
+    fn talk(shared: &Shared, said: &[Vec<u8>]) -> (io::Result<()>, Vec<u8>) {
+        let mut talk = Talk(io::Cursor::new([&[0, 0, 0, 3][..], &said.concat()].concat()), Vec::new());
+        (serve(&mut talk, shared), talk.1)
+    }
+
+    fn shared(writable: bool, ahead: u64) -> (Shared, Arc<Recorder>) {
+        let file = Arc::new(Recorder::new(Arc::new(Memory::new(vec![7; 1000]))).unwrap());
+        (Shared::new(vec![Export::new(file.clone(), writable, ahead, 4096).unwrap()]), file)
+    }
+
+    /// Number of the error, and data, of the last reply with `len` bytes of data.
+    fn last(answer: &[u8], len: usize) -> (u32, &[u8]) {
+        let reply = &answer[answer.len() - 16 - len..];
+        assert_eq!((&reply[..4], &reply[8..16]), (&wire::REPLY.to_be_bytes()[..], &b"cookie!!"[..]));
+        (u32::from_be_bytes(reply[4..8].try_into().unwrap()), &reply[16..])
+    }
+
+    #[test]
+    fn options_are_answered_and_strangers_are_not_served() {
+        let (shared, _) = shared(false, 0);
+        let (_, answer) = talk(&shared, &[option(8, b""), go(b"1"), go(b"../0"), option(option::ABORT, b"")]);
+        let refusal = |option: u32, kind: u32| [option.to_be_bytes(), kind.to_be_bytes()].concat();
+        for expected in [refusal(8, reply::UNSUPPORTED), refusal(7, reply::UNKNOWN), refusal(2, reply::ACK)] {
+            assert!(answer.windows(8).any(|window| window == expected), "{expected:?}");
+        }
+        assert!(talk(&shared, &[option(7, &[0xff; 8])]).0.is_err());
+        assert!(talk(&shared, &[[&b"IHAVEOPT\0\0\0\x07"[..], &[0xff; 4]].concat()]).0.is_err());
+    }
+
+    #[test]
+    fn reads_past_the_end_are_zeros_and_writes_there_grow_the_file_by_steps() {
+        let (shared, file) = shared(true, 1 << 20);
+        let (_, answer) = talk(&shared, &[go(b"0"), request(command::READ, 0, 998, 6, b"")]);
+        assert_eq!(last(&answer, 6), (0, &[7, 7, 0, 0, 0, 0][..]));
+        let write = request(command::WRITE, command::FLAG_FUA, 1100, 3, b"abc");
+        let (_, answer) = talk(&shared, &[go(b"0"), write, request(command::READ, 0, 1099, 5, b"")]);
+        assert_eq!((last(&answer, 5), file.len().unwrap()), ((0, &b"\0abc\0"[..]), 1000 + 4096));
+        assert!(!shared.has_outgrown());
+        let (_, answer) = talk(&shared, &[go(b"0"), request(command::WRITE, 0, 2 << 20, 1, b"x")]);
+        assert_eq!((last(&answer, 0).0, shared.has_outgrown()), (0, true));
+        let (_, answer) = talk(&shared, &[go(b"0"), request(command::WRITE, 0, 1 << 40, 1, b"x")]);
+        assert_eq!((last(&answer, 0).0, shared.take_failure().unwrap().code()), (errno::NO_SPACE, "not-allocated"));
+    }
+
+    #[test]
+    fn what_is_read_only_stays_as_it_is() {
+        let (shared, file) = shared(false, 0);
+        let write = request(command::WRITE, 0, 0, 1, b"x");
+        let (_, answer) = talk(&shared, &[go(b"0"), write, request(command::FLUSH, 0, 0, 0, b"")]);
+        assert_eq!(last(&answer[..answer.len() - 16], 0).0, errno::PERM);
+        let (_, answer) = talk(&shared, &[go(b"0"), request(6, 0, 0, 512, b"")]);
+        assert_eq!((last(&answer, 0).0, file.take().unwrap().1.len()), (errno::INVALID, 0));
+    }
+
+    #[test]
+    fn nonsense_ends_the_connection_and_nothing_else() {
+        let (shared, _) = shared(true, 0);
+        let whole =
+            [go(b"0"), request(command::WRITE, 0, 8, 4, b"data"), request(command::READ, 0, 0, 64, b"")].concat();
+        for len in 0..whole.len() {
+            assert!(talk(&shared, &[whole[..len].to_vec()]).0.is_err());
+        }
+        for at in 0..whole.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut said = whole.clone();
+                said[at] = value;
+                let _ = talk(&shared, &[said]);
+            }
+        }
+        assert!(talk(&shared, &[go(b"0"), request(command::READ, 0, 0, wire::MOST + 1, b"")]).0.is_err());
+    }
+
+    #[test]
+    fn the_client_believes_no_nonsense_either() {
+        let export = |kind: u32, data: &[u8]| {
+            let head = [&wire::OPTION_REPLY.to_be_bytes()[..], &option::GO.to_be_bytes(), &kind.to_be_bytes()].concat();
+            [&head[..], &u32::try_from(data.len()).unwrap().to_be_bytes(), data].concat()
+        };
+        let size = export(reply::INFO, b"\0\0\0\0\0\0\0\0\x10\0\0\x05");
+        let hello = [&wire::GREETING[..], &[0, 3], &size, &export(reply::ACK, b"")].concat();
+        let replied = [&wire::REPLY.to_be_bytes()[..], &[0; 4], &1u64.to_be_bytes(), b"data"].concat();
+        let ask = |said: Vec<u8>| -> std::result::Result<[u8; 4], Failure> {
+            let mut client = Client::connect(Talk(io::Cursor::new(said), Vec::new()))?;
+            let mut buf = [0; 4];
+            client.read(0, &mut buf).map(|()| buf)
+        };
+        let whole = [&hello[..], &replied].concat();
+        assert_eq!(ask(whole.clone()).unwrap(), *b"data");
+        for len in 0..whole.len() {
+            assert!(matches!(ask(whole[..len].to_vec()), Err(Failure::Broken(_))), "{len}");
+        }
+        for at in 0..whole.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut said = whole.clone();
+                said[at] = value;
+                let _ = ask(said);
+            }
+        }
+        let refused = [&hello[..], &wire::REPLY.to_be_bytes(), &[0, 0, 0, 28], &1u64.to_be_bytes()].concat();
+        assert!(matches!(ask(refused), Err(Failure::Refused(errno::NO_SPACE))));
+    }
+}
