@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::nbd;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Host, RealHost, Storage};
@@ -56,13 +57,15 @@ pub struct Gate {
     pub writing: bool,
     opened: Mutex<Vec<HostFile>>,
     folder: Mutex<Option<PathBuf>>,
+    pub(super) closing: nbd::Closing,
 }
 
 impl Gate {
     /// A gate that lets through what lies in the folder of the image, or in or below one of `allowed`.
     pub fn new(opener: Arc<dyn Opener>, allowed: &[PathBuf]) -> Self {
         let allowed = allowed.iter().filter_map(|folder| RealHost.resolve(folder).ok()).collect();
-        Gate { opener, allowed, qemu_nbd: None, writing: false, opened: Mutex::default(), folder: Mutex::default() }
+        let (opened, folder, closing) = <_>::default();
+        Gate { opener, allowed, qemu_nbd: None, writing: false, opened, folder, closing }
     }
 
     /// Opens the image that the user named, whatever it is; gives its path without symbolic links too.
@@ -153,6 +156,12 @@ impl Gate {
         // Below MAX_FILES.
         let number = u16::try_from(opened.len()).unwrap_or(u16::MAX);
         Ok(if number == 1 { file } else { Arc::new(Part { below: file, number }) })
+    }
+
+    /// What failed when an image that was opened through this gate was closed, once. An engine writes its last metadata
+    /// then: who writes drops the disk, asks this, and only then takes what the storages below have recorded.
+    pub fn closing_error(&self) -> Option<Error> {
+        self.closing.take()
     }
 
     /// Every file that was opened, in that order; the first is the image.

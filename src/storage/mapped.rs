@@ -1,4 +1,4 @@
-//! Files of the host and memory. The one place with `unsafe`.
+//! Files of the host and memory. With `container/nbd/child.rs` the only place with `unsafe`.
 #![allow(unsafe_code)]
 
 use std::fs::File;

@@ -2,6 +2,8 @@
 
 mod ewf;
 mod qcow2;
+mod engine;
+mod engine_process;
 mod raw;
 mod vdi;
 mod vhd;
