@@ -113,14 +113,23 @@ pub struct About {
     /// Bytes of the disk that the guest sees.
     pub size: u64,
     /// Whatever else is worth to be known, by name; stored hashes, number of snapshots, identifiers.
+    #[serde(serialize_with = "as_map")]
     pub facts: Vec<(&'static str, String)>,
     /// Why nothing in it can be written in place, if so.
     pub refusal: Option<Refusal>,
-    /// What is out of order and did not keep it from being read.
+    /// What is out of order and did not keep it from being read, by a stable code.
+    #[serde(serialize_with = "as_map")]
     pub remarks: Vec<(&'static str, String)>,
     /// The image that this one stands on: a backing file, a parent, what is inside of an archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub below: Option<Box<About>>,
+}
+
+fn as_map<S: serde::Serializer>(
+    pairs: &[(&'static str, String)],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
 }
 
 /// Why an image is not written to in place.
