@@ -143,6 +143,17 @@ pub struct Refusal {
     pub advice: String,
 }
 
+/// What is read and written, as a table in Markdown: the README has it, and `info --formats` prints it.
+pub fn table() -> String {
+    let mut rows = String::from("| format | read | write in place |\n|---|---|---|\n");
+    for format in FORMATS {
+        for Variant { what, reads, writes } in format.variants {
+            rows += &format!("| {}: {what} | {reads} | {writes} |\n", format.title);
+        }
+    }
+    rows
+}
+
 /// Opens the image at `path`: of the format of that name, or of the one that its bytes show. `None` for a hive, and
 /// what is too short to be a disk.
 ///
