@@ -4,6 +4,7 @@ mod ewf;
 mod qcow2;
 mod engine;
 mod engine_process;
+mod fixtures;
 mod raw;
 mod vdi;
 mod vhd;
