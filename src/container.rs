@@ -13,11 +13,19 @@
 //! The session never lets a format write to the host's files: it hands storages into the gate that keep what is
 //! written in memory, and brings the collected bytes to the disk itself, under an undo file.
 
+mod blocks;
 mod ewf;
 pub mod gate;
 mod named;
 mod qcow2;
+mod nbd;
+mod parallels;
+mod qcow;
+mod qed;
 mod raw;
+mod vdi;
+mod vhd;
+mod vhdx;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +37,7 @@ use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
-pub const FORMATS: &[&Format] = &[&qcow2::FORMAT, &ewf::FORMAT, &raw::FORMAT];
+pub const FORMATS: &[&Format] = &[&vhd::FORMAT, &vdi::FORMAT, &raw::FORMAT, &vhdx::FORMAT, &qcow2::FORMAT, &ewf::FORMAT, &qcow::FORMAT, &qed::FORMAT, &parallels::FORMAT];
 
 /// How many images may stand on each other: backing files, parents, an image in an archive.
 pub const MAX_DEPTH: usize = 32;

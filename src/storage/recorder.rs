@@ -258,7 +258,11 @@ mod tests {
         assert_eq!(all(&recorder), expected);
         recorder.set_len(20_000).unwrap();
         recorder.write_at(9_995, &[0xbb; 10]).unwrap();
+        recorder.write_at(15_000, &[]).unwrap();
+        recorder.write_at(16_384, &[0xcc; 3]).unwrap();
+        recorder.read_at(16_384, &mut [0; 3]).unwrap();
         expected.resize(20_000, 0);
+        expected[16_384..16_387].fill(0xcc);
         expected[9_995..10_005].fill(0xbb);
         assert_eq!(all(&recorder), expected);
         assert_eq!(all(&*below), (0..10_000).map(|i| i as u8).collect::<Vec<_>>());

@@ -2,7 +2,12 @@
 
 mod ewf;
 mod qcow2;
+mod engine;
+mod engine_process;
 mod raw;
+mod vdi;
+mod vhd;
+mod vhdx;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
