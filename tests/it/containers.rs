@@ -1,10 +1,10 @@
 //! Image formats against the raw disk that they were made of, and against the tools that made them.
 
-mod ewf;
-mod qcow2;
 mod engine;
 mod engine_process;
+mod ewf;
 mod fixtures;
+mod qcow2;
 mod raw;
 mod vdi;
 mod vhd;
