@@ -15,7 +15,9 @@
 
 pub mod gate;
 mod named;
+mod ova;
 mod raw;
+mod vmdk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,7 +28,7 @@ use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
-pub const FORMATS: &[&Format] = &[&raw::FORMAT];
+pub const FORMATS: &[&Format] = &[&vmdk::FORMAT, &ova::FORMAT, &raw::FORMAT];
 
 /// How many images may stand on each other: backing files, parents, an image in an archive.
 pub const MAX_DEPTH: usize = 32;

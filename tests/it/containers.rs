@@ -1,6 +1,8 @@
 //! Image formats against the raw disk that they were made of, and against the tools that made them.
 
+mod ova;
 mod raw;
+mod vmdk;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
