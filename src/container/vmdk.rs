@@ -13,7 +13,7 @@
 //!
 //! **What is written.** Flat extents, and grains that the top layer holds already. No grain is allocated, no table
 //! changed. Nothing is written where an extent was not closed (`vmdk-unclean`), compresses its grains
-//! (`vmdk-compressed`) or is of a kind whose upkeep is not public (`vmdk-sesparse`).
+//! (`vmdk-stream`) or is of a kind whose upkeep is not public (`vmdk-sesparse`).
 
 mod content_id;
 mod cowd;
@@ -25,6 +25,7 @@ mod hosted;
 mod packed;
 mod pages;
 mod parent;
+mod places;
 mod se_sparse;
 
 use std::sync::Arc;

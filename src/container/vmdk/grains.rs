@@ -4,10 +4,11 @@
 //! is the sector of a table, an entry of a table the sector of a grain; 0 stands for one that is not there. Where the
 //! header says so, 1 stands for zeros.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use super::packed::Unpacked;
 use super::pages::Pages;
+use super::places::Known;
 use super::{SECTOR, at, broken, refusal};
 use crate::container::Refusal;
 use crate::error::{Error, Kind, Result};
@@ -50,6 +51,13 @@ pub(super) enum Entries {
     Wide { tables: u64, tables_end: u64, grains: u64 },
 }
 
+impl Layout {
+    /// Entries of the directory.
+    pub(super) fn tables(&self) -> u64 {
+        self.capacity.div_ceil(self.grain).div_ceil(self.per_table)
+    }
+}
+
 /// Where a grain is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grain {
@@ -77,16 +85,16 @@ pub(super) struct Grains {
     pub(super) remark: Option<&'static str>,
     pub(super) pages: Pages,
     pub(super) unpacked: Unpacked,
-    /// Everything in the file that is no grain, sorted; looked for at the first write.
-    metadata: Mutex<Option<Vec<(u64, u64)>>>,
+    /// What a write has to know.
+    pub(super) known: Mutex<Option<Known>>,
 }
 
 impl Grains {
     pub(super) fn new(file: Arc<dyn Storage>, layout: Layout) -> Result<Self> {
         let file_len = file.len()?;
         let pages = Pages::new(file.clone())?;
-        let (unpacked, metadata) = (Unpacked::default(), Mutex::default());
-        let mut grains = Grains { file, file_len, layout, remark: None, pages, unpacked, metadata };
+        let (unpacked, known) = (Unpacked::default(), Mutex::default());
+        let mut grains = Grains { file, file_len, layout, remark: None, pages, unpacked, known };
         grains.check()?;
         Ok(grains)
     }
@@ -100,7 +108,7 @@ impl Grains {
         if layout.capacity == 0 || layout.per_table == 0 {
             return wrong("the extent has no bytes, or tables without entries");
         }
-        let tables = layout.capacity.div_ceil(layout.grain).div_ceil(layout.per_table);
+        let tables = layout.tables();
         let width = if matches!(layout.entries, Entries::Sectors) { 4 } else { 8 };
         if tables > MAX_TABLES {
             return wrong("the directory would have more than four million entries");
@@ -163,7 +171,7 @@ impl Grains {
         Err(at(error, &*self.file, start))
     }
 
-    fn find(&self, index: u64, directory: u64) -> Result<Grain> {
+    pub(super) fn find(&self, index: u64, directory: u64) -> Result<Grain> {
         let (table, within) = (index / self.layout.per_table, index % self.layout.per_table);
         if let Entries::Wide { .. } = self.layout.entries {
             return self.find_wide(table, within);
@@ -179,64 +187,6 @@ impl Grains {
             Grain::At(table) => entry(table + within * 4),
             nothing => Ok(nothing),
         }
-    }
-
-    /// Where the bytes from `offset` on may be written: as [`Grains::run`]. `None` where there is no place.
-    pub(super) fn place(&self, offset: u64, most: u64) -> Result<Option<(u64, u64)>> {
-        let (spot, len) = self.run(offset, most)?;
-        let Spot::At(start) = spot else { return Ok(None) };
-        let grains = offset / self.layout.grain..(offset + len).div_ceil(self.layout.grain);
-        for index in grains {
-            let first = self.find(index, self.layout.directory)?;
-            if let Some(second) = self.layout.redundant
-                && first != self.find(index, second)?
-            {
-                let what = format!("the two tables of grains do not agree on grain {index}");
-                return Err(at(broken("vmdk-tables-differ", what), &*self.file, start)
-                    .advise("convert a copy of it: qemu-img convert -O vmdk IMAGE NEW.vmdk"));
-            }
-        }
-        let mut metadata = self.metadata.lock().unwrap_or_else(PoisonError::into_inner);
-        if metadata.is_none() {
-            *metadata = Some(self.find_metadata()?);
-        }
-        let spans = metadata.as_deref().unwrap_or_default();
-        // Spans that overlap were made one: sorted by their ends too.
-        let next = spans.partition_point(|(_, end)| *end <= start);
-        if spans.get(next).is_some_and(|(from, _)| *from < start + len) {
-            let error = broken("vmdk-grain-in-tables", "a grain lies on the tables of its own extent");
-            return Err(at(error, &*self.file, start));
-        }
-        Ok(Some((start, len)))
-    }
-
-    /// The header, the descriptor, both directories and all of their tables.
-    fn find_metadata(&self) -> Result<Vec<(u64, u64)>> {
-        let layout = &self.layout;
-        let mut spans = layout.metadata.clone();
-        let tables = layout.capacity.div_ceil(layout.grain).div_ceil(layout.per_table);
-        for directory in [Some(layout.directory), layout.redundant].into_iter().flatten() {
-            // Sixteen MiB at most: see `check`.
-            let mut bytes = vec![0; usize::try_from(tables * 4).unwrap_or(0)];
-            self.file.read_at(directory, &mut bytes)?;
-            spans.push((directory, directory + tables * 4));
-            for entry in bytes.chunks_exact(4) {
-                let sector = u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
-                let start = u64::from(sector) * SECTOR;
-                if sector > u32::from(layout.zeroed) {
-                    spans.push((start, start + layout.per_table * 4));
-                }
-            }
-        }
-        spans.sort_unstable();
-        let mut merged: Vec<(u64, u64)> = Vec::new();
-        for (start, end) in spans {
-            match merged.last_mut() {
-                Some(last) if start <= last.1 => last.1 = last.1.max(end),
-                _ => merged.push((start, end)),
-            }
-        }
-        Ok(merged)
     }
 
     /// An error of an entry of a table.

@@ -107,7 +107,7 @@ impl Header {
             "convert a copy of it: qemu-img convert -O vmdk IMAGE NEW.vmdk; or start and shut down its machine";
         let refusal = match (packed, self.bytes[72]) {
             (Some(_), _) => Some(refusal(
-                "vmdk-compressed",
+                "vmdk-stream",
                 "its grains are compressed, and what is changed would not fit into their places",
                 "convert a copy of it: qemu-img convert -O vmdk -o subformat=monolithicSparse IMAGE NEW.vmdk",
             )),

@@ -51,7 +51,7 @@ fn its_disk_is_read_in_place() {
             assert_eq!(image.about.facts[0], ("disk", "disk.vmdk".into()));
             assert_eq!(image.about.refusal.as_ref().unwrap().code, "ova-read-only");
             let refused = code(image.disk.write_at(0, b"x"));
-            assert!(["ova-read-only", "vmdk-compressed"].contains(&refused), "{refused}");
+            assert!(["ova-read-only", "vmdk-stream"].contains(&refused), "{refused}");
             image.disk.flush().unwrap();
             recording.bring_to_disk();
             assert!(recording.0.lock().unwrap().len() == 1, "other files were opened");

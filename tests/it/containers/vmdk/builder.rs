@@ -133,7 +133,7 @@ pub(in crate::containers) enum Wide {
 /// A space-efficient extent of `sectors`, 4 KiB to a grain; its grains lie in the file from the last to the first.
 pub(in crate::containers) fn se_sparse(sectors: usize, grains: &[(usize, Wide)]) -> Vec<u8> {
     let tables = sectors.div_ceil(8 * 4096);
-    let (directory, first_table) = (16, 24);
+    let (directory, first_table) = (4, 5);
     let first_grain = first_table + tables * 64;
     let mut file = vec![0; first_grain * S];
     for (at, number) in [
@@ -149,7 +149,7 @@ pub(in crate::containers) fn se_sparse(sectors: usize, grains: &[(usize, Wide)])
         (112, 4),
         (120, 4),
         (128, directory as u64),
-        (136, 8),
+        (136, 1),
         (144, first_table as u64),
         (152, (tables * 64) as u64),
         (160, 8),

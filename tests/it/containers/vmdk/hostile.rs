@@ -117,7 +117,7 @@ fn extents_of_esx_may_be_anything() {
         (cowd(40_000, &[(0, 1), (1, 1), (39_999, 2)]), se_sparse(40_000, &[(0, Wide::Data(1)), (4999, Wide::Data(2))]));
     for (kind, bytes, places) in [
         ("VMFSSPARSE", &delta, (0..40).chain(1640..1656).chain(2048..2072).chain(2560..2580).collect::<Vec<_>>()),
-        ("SESPARSE", &wide, (0..208).chain(512..544).chain(8192..8208).chain(12_288..12_300).collect()),
+        ("SESPARSE", &wide, (0..208).chain(512..544).chain(2048..2064).chain(2560..2576).collect()),
     ] {
         with_extent(kind, bytes, |try_one| {
             assert!(try_one(bytes).is_ok());
@@ -172,6 +172,13 @@ fn what_would_do_harm_is_not_written() {
         let expected = if sector == 0 { "not-allocated" } else { "vmdk-grain-in-tables" };
         assert_eq!(written(&[(6 * S, &entry), (8 * S, &entry)]), Err(expected), "{sector}");
     }
+    // Grain 10 in the place of grain 0, half in it, and in that of grain 9, which is not written to.
+    for (index, sector, expected) in [(10, 16, "vmdk-grain-shared"), (10, 20, "vmdk-grain-shared"), (10, 24, "")] {
+        let (second, first) = (6 * S + index * 4, 8 * S + index * 4);
+        let shared = written(&[(second, &[sector]), (first, &[sector])]);
+        assert_eq!(shared.err().unwrap_or_default(), expected, "{sector}");
+    }
+    assert_eq!(written(&[(6 * S + 64 * 4, &[16]), (8 * S + 64 * 4, &[16])]), Ok(()), "behind the end");
     assert_eq!(written(&[(72, &[1])]), Err("vmdk-unclean"));
     assert_eq!(written(&[(56, &[0xff; 3])]), Err("vmdk-damaged"), "read through the second directory");
     assert_eq!(written(&[(8, &[1]), (56, &[0xff; 3])]), Err("vmdk-header"));
