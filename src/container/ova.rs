@@ -1,7 +1,7 @@
 //! OVA: a virtual machine in one file, a tar archive of its description and its disks. Its disk is read in place.
 //!
-//! Facts: DMTF DSP0243, *Open Virtualization Format Specification*, 5.3 "Distribution as a single file" (the description
-//! is the first member) and 7.1 (references to files).
+//! Facts: DMTF DSP0243, *Open Virtualization Format Specification*, 5.3 "Distribution as a single file" (the
+//! description is the first member) and 7.1 (references to files).
 //!
 //! Of several disks, the one that is opened is the first of the description's disks that has a file; the fact `disks`
 //! lists them all. Nothing is written: the archive comes with the hashes of its members, and often their signature.

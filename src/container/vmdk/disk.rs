@@ -50,7 +50,7 @@ impl Disk {
             .at(Space::Disk, offset))
     }
 
-    /// The extent that holds the byte at `offset`, which is inside; where in it; and what is left of it, `most` at most.
+    /// The extent that holds the byte at `offset`, which is inside; where in it; what is left of it, `most` at most.
     fn find(&self, offset: u64, most: usize) -> (usize, u64, usize) {
         let index = self.extents.partition_point(|extent| extent.start + extent.len <= offset);
         let extent = &self.extents[index];

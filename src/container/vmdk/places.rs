@@ -1,7 +1,7 @@
 //! Where a grain may be written to: where nothing else is.
 //!
-//! Nothing in the format keeps two entries from leading to one place, or an entry from leading to a table. No sound image
-//! has that, and reading does not mind. A write would change something else with it, so it is refused.
+//! Nothing in the format keeps two entries from leading to one place, or an entry from leading to a table. No sound
+//! image has that, and reading does not mind. A write would change something else with it, so it is refused.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
