@@ -18,6 +18,7 @@ mod ewf;
 pub mod gate;
 mod named;
 mod nbd;
+mod ova;
 mod parallels;
 mod qcow;
 mod qcow2;
@@ -26,6 +27,7 @@ mod raw;
 mod vdi;
 mod vhd;
 mod vhdx;
+mod vmdk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,6 +49,8 @@ pub const FORMATS: &[&Format] = &[
     &qcow::FORMAT,
     &qed::FORMAT,
     &parallels::FORMAT,
+    &vmdk::FORMAT,
+    &ova::FORMAT,
 ];
 
 /// How many images may stand on each other: backing files, parents, an image in an archive.
