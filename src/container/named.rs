@@ -4,7 +4,7 @@ use super::{Opening, Probe};
 use crate::error::{Error, Kind};
 
 /// Where a magic stands, the magic, the code and the name of what it shows, and what to do.
-const MAGICS: [(usize, &[u8], &str, &str, &str); 3] = [
+const MAGICS: [(usize, &[u8], &str, &str, &str); 2] = [
     (
         0,
         b"LUKS\xba\xbe",
@@ -13,7 +13,6 @@ const MAGICS: [(usize, &[u8], &str, &str, &str); 3] = [
         "open it (cryptsetup luksOpen, or qemu-img convert with its secret) and give the disk inside",
     ),
     (0, b"MSWIM\0\0\0", "container", "a WIM image", "unpack it: wimapply IMAGE INDEX FOLDER"),
-    (0, b"EVF2\r\n\x81\0", "container", "an EWF 2 (Ex01) image", "convert a copy of it with the program that made it"),
 ];
 
 /// The error for a file that is none of [`super::FORMATS`] and not raw either.
