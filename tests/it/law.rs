@@ -18,7 +18,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("hive", &["regf"]),
     ("windows", &["hive", "regf"]),
     ("session", &["storage", "files", "ntfs", "fat", "partition", "regf", "hive", "windows"]),
-    ("cli", &["session", "files", "partition", "windows", "hive", "regf"]),
+    ("fleet", &["session", "storage", "windows", "files", "partition", "hive", "regf"]),
+    ("cli", &["fleet", "session", "files", "partition", "windows", "hive", "regf"]),
 ];
 
 /// What only some files may say, and those files (or folders, by prefix).

@@ -1,0 +1,8 @@
+//! Audits of fleets: thousands of images, hives and Windows folders, one [`Record`] for each Windows installation.
+//!
+//! Targets stream from their discovery through a bounded pool to whoever prints them: memory does not grow with what
+//! is read. Nothing is written but what the caller writes.
+
+pub mod record;
+
+pub use record::Record;
