@@ -36,13 +36,29 @@ impl Installation {
 }
 
 /// What was found, and what kept volumes from being searched: errors that explain an empty find.
-pub(super) struct Search {
-    pub(super) found: Vec<Installation>,
-    pub(super) troubles: Vec<Error>,
+#[derive(Debug)]
+pub struct Search {
+    /// Installations, in the order of the partition table.
+    pub found: Vec<Installation>,
+    /// Volumes that may hold Windows and cannot be searched.
+    pub troubles: Vec<Trouble>,
+}
+
+/// A volume that may hold Windows and cannot be searched.
+#[derive(Debug)]
+pub struct Trouble {
+    /// The number of its partition.
+    pub partition: u32,
+    /// Why not.
+    pub error: Error,
 }
 
 impl Disk {
-    pub(super) fn search(&self, choice: &Choice) -> Result<Search> {
+    /// All installations that `choice` leaves.
+    ///
+    /// # Errors
+    /// `no-partition`; the image cannot be read.
+    pub fn search(&self, choice: &Choice) -> Result<Search> {
         let mut search = Search { found: Vec::new(), troubles: Vec::new() };
         for partition in self.partitions(choice.partition)? {
             let roots = self.volume(partition).and_then(|files| match &choice.windows_root {
@@ -59,7 +75,8 @@ impl Disk {
                         0 => "the volume".to_owned(),
                         number => format!("partition {number}"),
                     };
-                    search.troubles.push(error.adding(&format!("it is {place} of {}", self.path.display())));
+                    let error = error.adding(&format!("it is {place} of {}", self.path.display()));
+                    search.troubles.push(Trouble { partition: partition.number, error });
                 }
                 Err(_) => {}
             }
