@@ -3,6 +3,9 @@
 //! Targets stream from their discovery through a bounded pool to whoever prints them: memory does not grow with what
 //! is read. Nothing is written but what the caller writes.
 
+pub mod find;
+pub mod pool;
 pub mod record;
+pub mod shard;
 
 pub use record::Record;
