@@ -4,8 +4,12 @@
 //! is read. Nothing is written but what the caller writes.
 
 pub mod find;
+pub mod policy;
 pub mod pool;
+pub mod read;
 pub mod record;
+pub mod resume;
+pub mod run;
 pub mod shard;
 
 pub use record::Record;

@@ -10,6 +10,7 @@ mod walk;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use looks::{HEAD, Looks, looks_like_target};
 
@@ -53,23 +54,18 @@ pub struct Finder<'a> {
     seen: HashSet<FileId>,
     done: bool,
     /// Files that were looked into.
-    looked: u64,
+    looked: &'a AtomicU64,
 }
 
 impl<'a> Finder<'a> {
-    /// Targets go to `take`.
-    pub fn new(take: &'a mut Taker<'a>) -> Self {
-        Finder { take, seen: HashSet::new(), done: false, looked: 0 }
+    /// Targets go to `take`; `looked` counts the files whose first bytes are read.
+    pub fn new(take: &'a mut Taker<'a>, looked: &'a AtomicU64) -> Self {
+        Finder { take, seen: HashSet::new(), done: false, looked }
     }
 
     /// Whether no more are wanted.
     pub fn is_done(&self) -> bool {
         self.done
-    }
-
-    /// Files whose first bytes were read.
-    pub fn looked(&self) -> u64 {
-        self.looked
     }
 
     /// Finds what `path` stands for. What is not there, and has `*`, `?`, `[` or `{` in its name, is a pattern.
@@ -102,7 +98,7 @@ impl<'a> Finder<'a> {
 
     /// Segments of an image are never hives; copies of hives are often numbered.
     fn is_hive(&mut self, path: &Path) -> bool {
-        self.looked += 1;
+        self.looked.fetch_add(1, Ordering::Relaxed);
         matches!(look::peek(path, 4, true), Ok(Some((_, head))) if head == b"regf")
     }
 
@@ -112,7 +108,8 @@ impl<'a> Finder<'a> {
         }
     }
 
-    fn lost(&mut self, path: &Path, error: Error) {
+    /// A target that cannot even be looked at.
+    pub fn lost(&mut self, path: &Path, error: Error) {
         self.give(path, TargetKind::Lost(error), true);
     }
 

@@ -30,6 +30,10 @@ pub struct Record {
     pub installation: u32,
     /// How many records the target has with an installation in them.
     pub installations: u32,
+    /// The number of this record among all those of the target, from 1: a volume that cannot be read has one too.
+    pub part: u32,
+    /// How many records the target has.
+    pub parts: u32,
 
     /// Whether the target could be read.
     pub status: Status,
@@ -51,11 +55,11 @@ pub struct Record {
     pub size: Option<u64>,
     /// When these were last modified, the latest of them, with nanoseconds.
     pub modified: Option<String>,
-    /// Files of the host that the answer rests on beside the target itself: further segments, transaction logs (also
-    /// those that could have been there), the hive SOFTWARE.
+    /// Files of the host that the answer rests on beside the target itself: further segments, transaction logs and the
+    /// hive SOFTWARE (also where these could be and are not). Of a Windows folder, its hive comes first.
     pub files: Vec<String>,
-    /// Sixteen hexadecimal digits made of names, sizes and times of all these files: another one means that something
-    /// has changed.
+    /// Sixteen hexadecimal digits made of names, sizes and times of the target and these files: another one means that
+    /// something has changed. `null` for a block device, which does not say.
     pub stamp: Option<String>,
 
     /// What the target is: `hive`, `folder`, `device`, `raw`, `split`, or the name of a container format.

@@ -1,6 +1,7 @@
 //! Reading a hive where it lies: mapped, or by calls, or inside of a disk, page by page; nothing written.
 
 mod called;
+mod hash;
 mod shown;
 
 use std::path::Path;

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use super::looks::{HEAD, Looks, looks_like_target};
 use super::{Finder, TargetKind, first_of, parts};
@@ -94,7 +95,7 @@ impl Finder<'_> {
     }
 
     fn file(&mut self, path: &Path, waiting: &mut Vec<Candidate>) {
-        self.looked += 1;
+        self.looked.fetch_add(1, Ordering::Relaxed);
         let (seen, head) = match look::peek(path, HEAD, false) {
             Ok(Some(found)) => found,
             Ok(None) => return,
