@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Set(SetArgs),
     /// Remove the rule, so that Windows takes its default
     Unset(UnsetArgs),
+    /// Audit many images, hives and Windows folders: one record for each Windows
+    Audit(super::audit::AuditArgs),
     /// Look for damage in the structure of a hive and in its transaction logs
     Check(CheckArgs),
     /// Show what a disk image holds: partitions, volumes, Windows, hives
@@ -58,7 +60,8 @@ impl Command {
             Command::Info(args) => args.json,
             Command::Recover(args) => args.write.json,
             Command::Undo(args) => args.json,
-            Command::Completions(_) | Command::Man(_) => false,
+            // JSON Lines are of records alone.
+            Command::Audit(_) | Command::Completions(_) | Command::Man(_) => false,
         }
     }
 }

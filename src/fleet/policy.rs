@@ -20,6 +20,9 @@
 mod bound;
 mod wanted;
 
+use std::io::Read;
+use std::path::Path;
+
 use globset::GlobMatcher;
 use serde::Deserialize;
 
@@ -29,6 +32,7 @@ pub use wanted::Wanted;
 use super::find::pattern;
 use super::record::{Record, Status, Verdict, Violation};
 use crate::error::{Error, Kind, Result};
+use crate::storage::look;
 
 /// The most bytes of a policy.
 pub const MOST_BYTES: u64 = 1 << 20;
@@ -106,6 +110,20 @@ impl Policy {
             neighbours: Vec::new(),
         };
         Policy { entries: vec![entry] }
+    }
+
+    /// Reads a policy from a file.
+    ///
+    /// # Errors
+    /// As [`Policy::parse`]; the file cannot be read, or is longer than [`MOST_BYTES`].
+    pub fn load(path: &Path) -> Result<Self> {
+        let mut text = String::new();
+        let failed = |e| Error::io(format!("cannot read {}: {e}", path.display()), e);
+        let size = look::stream(path)?.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+        if size as u64 > MOST_BYTES {
+            return Err(wrong("it is too long for one"));
+        }
+        Self::parse(&text)
     }
 
     /// Reads a policy.

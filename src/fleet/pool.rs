@@ -47,6 +47,8 @@ pub struct Options {
 
 /// What a job does.
 type Work<J, R> = dyn Fn(&J) -> R + Send + Sync;
+/// What makes the result of a job that has none of its own.
+type GiveUp<J, R> = dyn Fn(&J, GivenUp) -> R + Send + Sync;
 
 enum Message<R> {
     Result(R),
@@ -58,7 +60,7 @@ struct Shared<J, R> {
     queue: Mutex<Receiver<J>>,
     table: Table<J>,
     work: Box<Work<J, R>>,
-    give_up: Box<dyn Fn(&J, GivenUp) -> R + Send + Sync>,
+    give_up: Box<GiveUp<J, R>>,
     stop: Arc<AtomicBool>,
 }
 

@@ -84,6 +84,25 @@ impl Earlier {
         self.places.is_empty()
     }
 
+    /// Refuses to be read while standard output goes to the same file.
+    ///
+    /// # Errors
+    /// `resume-is-output`.
+    pub fn refuse_as_output(&self) -> Result<()> {
+        // Where the host has no such name, it cannot be told.
+        let Ok(output) = look::see(Path::new("/dev/stdout")) else { return Ok(()) };
+        let is_output =
+            |file: &&FileStorage| output.id.is_some() && look::see(file.path()).is_ok_and(|seen| seen.id == output.id);
+        match self.files.iter().find(is_output) {
+            None => Ok(()),
+            Some(file) => Err(Error::refused(
+                "resume-is-output",
+                format!("the output goes to {}, which is to be read", file.path().display()),
+            )
+            .advise("send the output to another file: it holds the earlier records too")),
+        }
+    }
+
     /// All records of a target, if all of them are there and none is of an error that may pass.
     pub fn of(&self, target: &str) -> Option<Vec<Record>> {
         let places = self.places.get(&Fnv::default().with(target.as_bytes()).get())?;

@@ -2,7 +2,7 @@
 
 mod summary;
 
-use std::io::BufRead;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -18,6 +18,7 @@ use super::record::Record;
 use super::resume::Earlier;
 use super::shard::Shard;
 use crate::error::{Error, Kind, Result};
+use crate::storage::look;
 
 /// Names that a user gives, or why one cannot be had.
 pub type Names = Box<dyn Iterator<Item = Result<PathBuf>> + Send>;
@@ -45,6 +46,8 @@ pub struct Plan {
 pub struct Progress {
     /// Targets found.
     pub found: AtomicU64,
+    /// Targets that are done.
+    pub done: AtomicU64,
     /// Files whose first bytes were read.
     pub looked: AtomicU64,
     /// Whether all are found.
@@ -81,6 +84,7 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
         Done { records: vec![record], kept: false }
     };
     pool::run(&options, find, work, give_up, |done: Done| {
+        progress.done.fetch_add(1, Ordering::Relaxed);
         summary.count_target(done.records.is_empty(), done.kept);
         for mut record in done.records {
             policy.judge(&mut record);
@@ -153,6 +157,14 @@ fn given_up(why: &GivenUp) -> Error {
                 .advise("look at the medium, then go on with --resume")
         }
     }
+}
+
+/// As [`listed`], of a file, which may be a pipe.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn listed_in(path: &Path, by_zeros: bool) -> Result<Names> {
+    Ok(listed(Box::new(BufReader::new(look::stream(path)?)), by_zeros))
 }
 
 /// The names in a list, one in a line, or with a zero byte behind each.
