@@ -85,10 +85,18 @@ impl Disk {
     }
 }
 
+/// Types of partitions that Windows makes for its volumes: FAT and NTFS in an MBR, basic data in a GPT.
+const OF_WINDOWS: [&str; 6] = ["0x06", "0x07", "0x0b", "0x0c", "0x0e", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"];
+
 /// Whether it would be no wonder if Windows were in there.
 fn may_hide_windows(partition: &Partition) -> bool {
-    use VolumeKind::{Bitlocker, BitlockerToGo, DynamicDisk, Fat, Ntfs, Refs, StorageSpaces};
-    matches!(partition.kind, Ntfs | Fat | Refs | Bitlocker | BitlockerToGo | DynamicDisk | StorageSpaces)
+    use VolumeKind::{Bitlocker, BitlockerToGo, DynamicDisk, Fat, Ntfs, PastEnd, Refs, StorageSpaces, Unknown};
+    match partition.kind {
+        Ntfs | Fat | Refs | Bitlocker | BitlockerToGo | DynamicDisk | StorageSpaces => true,
+        // Damaged beyond recognition, or cut off: the table still says what it was.
+        Unknown | PastEnd => OF_WINDOWS.iter().any(|id| id.eq_ignore_ascii_case(&partition.type_id)),
+        _ => false,
+    }
 }
 
 /// The folder that the user names, if it is one of Windows.

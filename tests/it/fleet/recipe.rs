@@ -1,0 +1,1 @@
+//! The recipe for Dask gives what one run gives.
