@@ -104,6 +104,7 @@ fn tell(summary: &Summary) {
         (summary.not_compliant, "NOT as expected"),
         (summary.errors, "could not be read"),
         (summary.no_windows, "without Windows"),
+        (summary.passed_over, "hives other than SYSTEM passed over"),
         (summary.kept, "taken over from an earlier run"),
     ] {
         if count > 0 {
