@@ -10,6 +10,7 @@ mod info;
 mod report;
 mod set;
 mod undo;
+mod verbs;
 
 use std::process::ExitCode;
 

@@ -43,8 +43,7 @@ impl Kind {
 }
 
 /// An address space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Space {
     /// Offset in a hive file; a cell offset plus 4096.
     Hive,
@@ -56,17 +55,26 @@ pub enum Space {
     Disk,
     /// Offset in a file of the host.
     File,
+    /// Offset in another file of the host that belongs to the same image, numbered from 2 as `info` lists them.
+    Part(u16),
 }
 
-impl Space {
-    fn as_str(self) -> &'static str {
-        match self {
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Space::Hive => "hive",
             Space::Log => "log",
             Space::Volume => "volume",
             Space::Disk => "disk",
             Space::File => "file",
-        }
+            Space::Part(number) => return write!(f, "file {number}"),
+        })
+    }
+}
+
+impl serde::Serialize for Space {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 
@@ -81,7 +89,7 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:#x}", self.space.as_str(), self.offset)
+        write!(f, "{} {:#x}", self.space, self.offset)
     }
 }
 

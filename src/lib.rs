@@ -14,6 +14,7 @@
 //! | [`windows`] | what the setting means: the rule, the control sets, which Windows |
 //! | [`hive`] | a hive as a whole: look up, check, edit, recover. Bytes in, patches out |
 //! | [`regf`] | what the bytes of a hive mean, structure by structure |
+//! | [`container`] | image formats: from files of the host to the bytes that a guest sees |
 //! | [`storage`] | files of the host, locks, and the seam where tests put a lying one |
 //! | [`error`] | one typed error with a stable code and every place |
 //!
@@ -47,6 +48,7 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
+pub mod container;
 #[cfg(doc)]
 pub mod design;
 pub mod error;

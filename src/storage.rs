@@ -14,6 +14,7 @@ pub mod memory;
 #[cfg(target_os = "linux")]
 mod metadata;
 mod real;
+pub mod recorder;
 pub mod split;
 pub mod window;
 

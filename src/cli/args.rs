@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Parser, ValueEnum};
+use hivewright::session::disk::{Choice, ImageOptions};
+
+pub(crate) use super::verbs::Command;
 
 const AFTER_HELP: &str = "\
 Exit status:
@@ -26,46 +29,6 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Say how the rule stands, at capture and at next boot
-    Get(GetArgs),
-    /// Set the rule to 0, 1 or 2
-    Set(SetArgs),
-    /// Remove the rule, so that Windows takes its default
-    Unset(UnsetArgs),
-    /// Audit many images, hives and Windows folders: one record for each Windows
-    Audit(super::audit::AuditArgs),
-    /// Look for damage in the structure of a hive and in its transaction logs
-    Check(CheckArgs),
-    /// Show what a disk image holds: partitions, volumes, Windows, hives
-    Info(InfoArgs),
-    /// Apply the transaction logs of a dirty hive, and change nothing else
-    Recover(RecoverArgs),
-    /// Put back what an undo file has kept
-    Undo(UndoArgs),
-    /// Print a completion script for a shell
-    Completions(CompletionsArgs),
-    /// Print the manual page, or write all of them to a folder
-    Man(ManArgs),
-}
-
-impl Command {
-    pub(crate) fn wants_json(&self) -> bool {
-        match self {
-            Command::Get(args) => args.json,
-            Command::Set(args) => args.edit.write.json,
-            Command::Unset(args) => args.edit.write.json,
-            Command::Check(args) => args.json,
-            Command::Info(args) => args.json,
-            Command::Recover(args) => args.write.json,
-            Command::Undo(args) => args.json,
-            // JSON Lines are of records alone.
-            Command::Audit(_) | Command::Completions(_) | Command::Man(_) => false,
-        }
-    }
-}
-
 const TARGET_HELP: &str =
     "A SYSTEM hive, a folder that holds a Windows installation, a raw disk or volume image, or a block device";
 
@@ -78,11 +41,25 @@ pub(crate) struct DiskArgs {
     /// The folder of the Windows installation on its volume, such as Windows
     #[arg(long, value_name = "PATH")]
     pub(crate) windows_root: Option<String>,
+    /// The format of the image, instead of what its bytes say: raw, qcow2 ...
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) format: Option<String>,
+    /// A folder from which an image may take backing files, parents and extents, beside its own; may be repeated
+    #[arg(long = "allow-path", value_name = "DIR")]
+    pub(crate) allow_paths: Vec<PathBuf>,
+    /// Where qemu-nbd is, which opens what is not read here
+    #[arg(long, value_name = "FILE")]
+    pub(crate) qemu_nbd: Option<PathBuf>,
 }
 
 impl DiskArgs {
-    pub(crate) fn choice(&self) -> hivewright::session::disk::Choice {
-        hivewright::session::disk::Choice { partition: self.partition, windows_root: self.windows_root.clone() }
+    pub(crate) fn choice(&self) -> Choice {
+        let image = ImageOptions {
+            format: self.format.clone(),
+            allow: self.allow_paths.clone(),
+            qemu_nbd: self.qemu_nbd.clone(),
+        };
+        Choice { partition: self.partition, windows_root: self.windows_root.clone(), image }
     }
 }
 

@@ -9,7 +9,7 @@ use super::exit::Outcome;
 use super::report::{Style, info as report};
 
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
-    let Some(disk) = Disk::open(&args.target)? else { return hive(args) };
+    let Some(disk) = Disk::open_as(&args.target, &args.disk.choice().image)? else { return hive(args) };
     let info = disk.info(&args.disk.choice())?;
     if args.json {
         super::print_json(&info)?;

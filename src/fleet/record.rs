@@ -55,8 +55,8 @@ pub struct Record {
     pub size: Option<u64>,
     /// When these were last modified, the latest of them, with nanoseconds.
     pub modified: Option<String>,
-    /// Files of the host that the answer rests on beside the target itself: further segments, transaction logs and the
-    /// hive SOFTWARE (also where these could be and are not). Of a Windows folder, its hive comes first.
+    /// Files of the host that the answer rests on beside the target itself: further segments, extents and backing files,
+    /// transaction logs and the hive SOFTWARE (also where these could be and are not). Of a Windows folder, its hive comes first.
     pub files: Vec<String>,
     /// Sixteen hexadecimal digits made of names, sizes and times of the target and these files: another one means that
     /// something has changed. `null` for a block device, which does not say.

@@ -15,17 +15,19 @@ mod volume;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use bottom::ImageOptions;
 pub use hive::HiveOnDisk;
 pub use info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
 pub use installation::{Installation, Search, Trouble};
 pub use obstacles::Obstacle;
 pub use paged::Paged;
 
+use crate::container::{About, Gate, HostFile, Image};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Scheme, Table, VolumeKind};
-use crate::storage::counting::Counting;
+use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Host, RealHost, Storage};
-use bottom::Bottom;
+use bottom::Reader;
 
 /// Which of several partitions and installations is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,12 +36,19 @@ pub struct Choice {
     pub partition: Option<u32>,
     /// The folder of the Windows installation, from the root of its volume.
     pub windows_root: Option<String>,
+    /// How the image is opened.
+    pub image: ImageOptions,
 }
 
 impl Choice {
-    /// Whether nothing was chosen.
-    pub fn is_empty(&self) -> bool {
+    /// Whether nothing was said at all.
+    pub(in crate::session) fn is_default(&self) -> bool {
         *self == Choice::default()
+    }
+
+    /// Whether nothing inside of a disk was chosen.
+    pub fn is_empty(&self) -> bool {
+        self.partition.is_none() && self.windows_root.is_none()
     }
 }
 
@@ -47,9 +56,12 @@ impl Choice {
 #[derive(Clone)]
 pub struct Disk {
     path: PathBuf,
-    segments: Vec<String>,
-    below: Arc<Counting<Box<dyn Storage>>>,
-    len: u64,
+    options: ImageOptions,
+    /// What the guest sees.
+    below: Arc<dyn Storage>,
+    about: About,
+    files: Vec<HostFile>,
+    reader: Arc<Reader>,
     table: Table,
     is_device: bool,
 }
@@ -58,20 +70,41 @@ impl Disk {
     /// Opens the disk that `path` is. `None` if nothing speaks for a disk: the file may be a hive.
     ///
     /// # Errors
-    /// It cannot be read; a segment is missing (`split-missing`); a container that is not read here (`container`); the
-    /// partition table cannot be trusted (`gpt-damaged`).
+    /// As [`crate::container::open`]; the partition table cannot be trusted (`gpt-damaged`).
     pub fn open(path: &Path) -> Result<Option<Disk>> {
-        let Some(Bottom { segments, storage, is_device }) = bottom::open(path)? else { return Ok(None) };
-        let below = Arc::new(Counting::new(storage));
+        Self::open_as(path, &ImageOptions::default())
+    }
+
+    /// As [`Disk::open`], where more is known of the image.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    pub fn open_as(path: &Path, options: &ImageOptions) -> Result<Option<Disk>> {
+        let reader = Arc::new(Reader::default());
+        Self::open_through(path, options, &options.gate(reader.clone()), reader)
+    }
+
+    /// As [`Disk::open`], with the files of the host as `gate` hands them out.
+    pub(in crate::session) fn open_through(
+        path: &Path,
+        options: &ImageOptions,
+        gate: &Gate,
+        reader: Arc<Reader>,
+    ) -> Result<Option<Disk>> {
+        let Some(Image { disk: below, about }) = bottom::open(gate, path, options)? else { return Ok(None) };
         let table = crate::partition::partitions(&*below)?;
-        let disk = Disk { path: path.to_owned(), segments, len: below.len()?, below, table, is_device };
+        let is_device = kind_of(path)? == EntryKind::Device;
+        let (path, options, files) = (path.to_owned(), options.clone(), gate.files());
+        let disk = Disk { path, options, below, about, files, reader, table, is_device };
         Ok((disk.is_device || disk.is_evident()).then_some(disk))
     }
 
     /// Whether anything but the wish of the user says that this is a disk.
     fn is_evident(&self) -> bool {
         let kind = self.table.partitions.first().map(|partition| partition.kind);
-        self.segments.len() > 1
+        self.about.format != "raw"
+            || self.files.len() > 1
+            || self.options.format.is_some()
             || self.table.scheme != Scheme::None
             || !matches!(kind, None | Some(VolumeKind::Unknown | VolumeKind::Empty | VolumeKind::PastEnd))
             || self.table.partitions.first().is_some_and(|whole| self.volume(whole).is_ok())
@@ -82,21 +115,23 @@ impl Disk {
         &self.path
     }
 
-    /// The files of the host that it is made of.
-    pub fn files(&self) -> Vec<PathBuf> {
-        match &self.segments[..] {
-            [] | [_] => vec![self.path.clone()],
-            segments => segments.iter().map(|segment| self.path.with_file_name(segment)).collect(),
+    /// What it is, before its partition table, in one word: `device`, `split`, or the name of its format.
+    pub fn container(&self) -> &'static str {
+        match (self.is_device, self.about.format) {
+            (true, _) => "device",
+            (_, "raw") if self.files.len() > 1 => "split",
+            (_, format) => format,
         }
     }
 
-    /// What it is, before its partition table: `device`, `split`, `raw`.
-    pub fn container(&self) -> &'static str {
-        match (self.is_device, self.segments.len() > 1) {
-            (true, _) => "device",
-            (_, true) => "split",
-            _ => "raw",
-        }
+    /// What kind of image it is.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// The files of the host that it is made of; the first is the one that was named.
+    pub fn files(&self) -> &[HostFile] {
+        &self.files
     }
 
     /// The partition table.
@@ -106,12 +141,12 @@ impl Disk {
 
     /// Bytes of the disk.
     pub fn len(&self) -> u64 {
-        self.len
+        self.about.size
     }
 
     /// Whether it has no bytes.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// What stands against writing anywhere in it.
@@ -121,7 +156,7 @@ impl Disk {
 
     /// Bytes read of its file so far.
     pub fn bytes_read(&self) -> u64 {
-        self.below.bytes_read()
+        self.reader.bytes_read()
     }
 
     /// The SYSTEM hive of the installation that is meant.

@@ -109,7 +109,7 @@ pub struct Prepared {
 /// # Errors
 /// Refusals as [`windows::plan`] has them; `dirty` for a hive whose logs cannot be applied; damage on the way.
 pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
-    if Disk::open(path)?.is_some() {
+    if Disk::open_as(path, &request.choice.image)?.is_some() {
         return on_disk::prepare(path, request);
     }
     let target = target::find(path)?;

@@ -1,6 +1,7 @@
 //! Counts what is read, so that a program can say what an answer cost.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Storage;
@@ -10,13 +11,18 @@ use crate::error::{Place, Result};
 #[derive(Debug)]
 pub struct Counting<S> {
     below: S,
-    read: AtomicU64,
+    read: Arc<AtomicU64>,
 }
 
 impl<S> Counting<S> {
     /// Counts from zero.
     pub fn new(below: S) -> Self {
-        Counting { below, read: AtomicU64::new(0) }
+        Counting::into_total(below, Arc::default())
+    }
+
+    /// Adds to `total`, which others may add to as well.
+    pub fn into_total(below: S, total: Arc<AtomicU64>) -> Self {
+        Counting { below, read: total }
     }
 
     /// Bytes read so far.
@@ -41,6 +47,10 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Counting<S> {
 
     fn flush(&self) -> Result<()> {
         self.below.flush()
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.below.set_len(len)
     }
 
     fn locate(&self, offset: u64) -> Vec<Place> {

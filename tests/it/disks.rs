@@ -1,5 +1,7 @@
 //! The command on disk images: what it finds, what it costs, and that it changes nothing.
 
+mod corpus_images;
+mod fixtures;
 mod reading;
 mod real;
 mod writing;

@@ -14,12 +14,13 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("ntfs", &["files", "storage"]),
     ("fat", &["files", "storage"]),
     ("partition", &["storage"]),
+    ("container", &["storage"]),
     ("regf", &[]),
     ("hive", &["regf"]),
     ("windows", &["hive", "regf"]),
-    ("session", &["storage", "files", "ntfs", "fat", "partition", "regf", "hive", "windows"]),
-    ("fleet", &["session", "storage", "windows", "files", "partition", "hive", "regf"]),
-    ("cli", &["fleet", "session", "files", "partition", "windows", "hive", "regf"]),
+    ("session", &["storage", "container", "files", "ntfs", "fat", "partition", "regf", "hive", "windows"]),
+    ("fleet", &["session", "storage", "container", "windows", "files", "partition", "hive", "regf"]),
+    ("cli", &["fleet", "session", "container", "files", "partition", "windows", "hive", "regf"]),
 ];
 
 /// What only some files may say, and those files (or folders, by prefix).
@@ -37,7 +38,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("ctrlc", &["cli/audit.rs"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),
-    (".write_at(", &["storage", "files", "fat/against_tools.rs", "session/commit", "session/undo"]),
+    (".write_at(", &["storage", "container", "files", "fat/against_tools.rs", "session/commit", "session/undo"]),
 ];
 
 #[test]

@@ -11,6 +11,7 @@ mod cli_set;
 mod command;
 mod commit_faults;
 mod commit_files;
+mod containers;
 mod copies;
 mod corpus;
 mod corpus_check;

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 
+use hivewright::container::{About, HostFile};
 use hivewright::files::{Hibernation, VolumeState};
 use hivewright::partition::{Partition, Scheme, TableSource};
 use hivewright::session::disk::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, Obstacle, VolumeInfo};
@@ -20,9 +21,9 @@ pub(crate) fn disk(info: &DiskInfo, style: Style) -> String {
 
 fn write_disk(out: &mut String, info: &DiskInfo, style: Style) -> fmt::Result {
     writeln!(out, "{}  {}", style.strong(&plain(&info.file)), size(info.size))?;
-    if info.segments.len() > 1 {
-        let (count, first) = (info.segments.len(), &info.segments[0]);
-        writeln!(out, "  split into {count} segments from {}", plain(first))?;
+    write_container(out, &info.container, 2)?;
+    if info.files.len() > 1 {
+        info.files.iter().enumerate().try_for_each(|(i, file)| write_file(out, i + 1, file))?;
     }
     let table = &info.table;
     match table.scheme {
@@ -42,6 +43,32 @@ fn write_disk(out: &mut String, info: &DiskInfo, style: Style) -> fmt::Result {
         partition.map_or(Ok(()), |partition| write_volume(out, partition, volume, style))?;
     }
     writeln!(out, "\n{} read of the image", size(info.bytes_read))
+}
+
+/// What the image is, and under it what it stands on.
+fn write_container(out: &mut String, about: &About, indent: usize) -> fmt::Result {
+    write!(out, "{:indent$}{}", "", about.format)?;
+    if !about.variant.is_empty() {
+        write!(out, ", {}", plain(&about.variant))?;
+    }
+    writeln!(out)?;
+    for (name, value) in &about.facts {
+        writeln!(out, "{:indent$}  {name}: {}", "", plain(value))?;
+    }
+    for (code, what) in &about.remarks {
+        writeln!(out, "{}", wrapped(&format!("{} ({code})", plain(what)), indent + 2))?;
+    }
+    match &about.below {
+        Some(below) if indent < 40 => {
+            writeln!(out, "{:indent$}  on {}", "", plain(&below.file.display().to_string()))?;
+            write_container(out, below, indent + 2)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_file(out: &mut String, number: usize, file: &HostFile) -> fmt::Result {
+    writeln!(out, "  file {number}: {} ({})", plain(&file.path.display().to_string()), size(file.size))
 }
 
 fn write_volume(out: &mut String, partition: &Partition, volume: &VolumeInfo, style: Style) -> fmt::Result {

@@ -1,5 +1,7 @@
 //! What the first bytes of a file say. Cheap: it decides whether anything more is opened.
 
+use crate::container::{FORMATS, Probe};
+
 /// Bytes of a file that decide: a hive's base block, or a boot sector with the header of a GPT behind it, in sectors of
 /// 4096 bytes too.
 pub const HEAD: usize = 4096 + 512;
@@ -19,7 +21,7 @@ pub enum Looks {
     DiskByName,
 }
 
-/// Magics of containers: where, what.
+/// Magics of containers, also of those that are not read: they are to have a record.
 const CONTAINERS: [(usize, &[u8]); 8] = [
     (0, b"QFI\xfb"),
     (0, b"vhdxfile"),
@@ -38,6 +40,10 @@ const DISK_NAMES: [&str; 7] = [".vhd", ".vhdx", ".avhdx", ".vmdk", ".vdi", ".qco
 pub fn looks_like_target(head: &[u8], len: u64, name: &str) -> Option<Looks> {
     if head.starts_with(b"regf") {
         return (!is_log(head)).then_some(Looks::Hive);
+    }
+    let probe = Probe { head: &head[..head.len().min(Probe::HEAD)], tail: &[], len, name };
+    if FORMATS.iter().any(|format| (format.is)(&probe)) {
+        return Some(Looks::Container);
     }
     if CONTAINERS.iter().any(|(at, magic)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic))) {
         return Some(Looks::Container);

@@ -2,6 +2,7 @@
 
 use super::files::HostFiles;
 use super::{Found, Wishes, facts, failed, unread};
+use crate::container::gate::{HostFile, Role};
 use crate::error::Result;
 use crate::fleet::find::Target;
 use crate::fleet::record::{Blocker, Failure, Record, Status};
@@ -15,7 +16,10 @@ pub(super) fn open(disk: &Disk, installation: &Installation) -> Result<Reading> 
 
 /// All that is on a disk.
 pub(super) fn read(target: &Target, disk: &Disk, wishes: Wishes) -> Result<Found> {
-    let files = HostFiles::new(disk.files(), Vec::new(), true)?;
+    let (backing, parts): (Vec<&HostFile>, Vec<_>) =
+        disk.files().iter().skip(1).partition(|file| file.role == Role::Backing);
+    let own = std::iter::once(target.path.clone()).chain(parts.into_iter().map(|file| file.path.clone()));
+    let files = HostFiles::new(own.collect(), backing.into_iter().map(|file| file.path.clone()).collect(), true)?;
     let mut frame = unread(target);
     frame.container = Some(disk.container().to_owned());
     frame.size = (disk.container() == "device").then(|| disk.len());

@@ -144,7 +144,7 @@ impl HiveOnDisk {
     /// Opens everything anew, from the image up, and reads the hive: its bytes and their places.
     pub(in crate::session) fn again(&self) -> Result<(Vec<u8>, Placement)> {
         let gone = || Error::new(Kind::Io, "read-back", "the image is no disk any more");
-        let disk = Disk::open(&self.disk.path)?.ok_or_else(gone)?;
+        let disk = Disk::open_as(&self.disk.path, &self.disk.options)?.ok_or_else(gone)?;
         let hive = HiveOnDisk::open(disk, self.installation.clone(), &self.name)?;
         Ok((hive.whole()?.to_vec(), hive.placement()?))
     }

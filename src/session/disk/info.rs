@@ -1,6 +1,7 @@
 //! Everything that is known of a disk without changing it, for people and for programs.
 
 use super::{Choice, Disk, Installation, Obstacle, Paged, absolute, installation, obstacles};
+use crate::container::{About, HostFile};
 use crate::error::{Place, Result};
 use crate::files::{Files, VolumeState};
 use crate::hive::{Opened, open};
@@ -16,9 +17,11 @@ const HIVES: [&str; 5] = ["SYSTEM", "SOFTWARE", "SAM", "SECURITY", "DEFAULT"];
 pub struct DiskInfo {
     /// Its file.
     pub file: String,
-    /// The segments of a split image; one for an image in one file.
-    pub segments: Vec<String>,
-    /// Bytes.
+    /// What kind of image it is.
+    pub container: About,
+    /// The files of the host that it is made of; the first is the one that was named.
+    pub files: Vec<HostFile>,
+    /// Bytes of the disk.
     pub size: u64,
     /// What divides it.
     #[serde(flatten)]
@@ -99,8 +102,9 @@ impl Disk {
         }
         Ok(DiskInfo {
             file: absolute(&self.path).display().to_string(),
-            segments: self.segments.clone(),
-            size: self.len,
+            container: self.about.clone(),
+            files: self.files.clone(),
+            size: self.len(),
             table: self.table.clone(),
             obstacles: self.obstacles(),
             volumes,

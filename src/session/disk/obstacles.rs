@@ -43,11 +43,13 @@ pub(super) fn of_disk(disk: &Disk) -> Vec<Obstacle> {
     let backup = matches!(table.source, TableSource::Backup { .. });
     let all = [
         (disk.is_device, "device-read-only", "block devices are only read"),
-        (disk.segments.len() > 1, "disk-split", "split images are only read"),
+        (disk.files.len() > 1, "disk-split", "images in several files are only read"),
         (backup, "table-damaged", "the primary partition table is damaged: only its backup says where volumes are"),
         (overlap, "partitions-overlap", "partitions overlap: a write to one may hit another"),
     ];
-    all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle { code, what: what.to_owned() }).collect()
+    let own = all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle { code, what: what.to_owned() });
+    let of_image = disk.about.refusal.iter().map(|r| Obstacle { code: r.code, what: r.what.clone() });
+    of_image.chain(own).collect()
 }
 
 /// What the state of a volume has against writes. Each of it also means that what is read may not be the newest.

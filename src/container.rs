@@ -1,0 +1,187 @@
+//! Image files: from files of the host to the bytes of the disk that the guest sees.
+//!
+//! [`FORMATS`] is the only place that knows every format. A format is one file: it recognises an image by its bytes and
+//! opens it as a [`Storage`] of guest bytes. Every file of the host comes through the [`Gate`].
+//!
+//! A guest disk is written to through [`Storage::write_at`] like any storage, under this law:
+//! - it writes only to files that belong to the top layer, never to a backing file or parent;
+//! - writing the bytes that are there already makes room: what a later write of the same range needs in metadata and
+//!   clusters is done then, so that it touches data only;
+//! - what has no place in the top layer, where the format (or this program) cannot make one, is `not-allocated`;
+//! - after [`Storage::flush`] everything is in the storages of the files below, and those are flushed.
+//!
+//! The session never lets a format write to the host's files: it hands storages into the gate that keep what is
+//! written in memory, and brings the collected bytes to the disk itself, under an undo file.
+
+pub mod gate;
+mod named;
+mod raw;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use gate::{Gate, HostFile, Opener, Role};
+
+use crate::error::{Error, Kind, Result};
+use crate::storage::Storage;
+
+/// Every format, in the order in which they are tried; what nobody knows is a raw disk.
+pub const FORMATS: &[&Format] = &[&raw::FORMAT];
+
+/// How many images may stand on each other: backing files, parents, an image in an archive.
+pub const MAX_DEPTH: usize = 32;
+
+/// A format of image files.
+pub struct Format {
+    /// As `--format` takes it and `info` says it.
+    pub name: &'static str,
+    /// As people call it.
+    pub title: &'static str,
+    /// What can be done with which kind of it.
+    pub variants: &'static [Variant],
+    /// Whether a file is of this format, by its bytes. Not asked of a file whose format was named.
+    pub is: fn(&Probe<'_>) -> bool,
+    /// Opens an image.
+    pub open: fn(Opening<'_>) -> Result<Image>,
+}
+
+/// A kind of images of one format, as the README's table has it.
+pub struct Variant {
+    /// Which.
+    pub what: &'static str,
+    /// Whether it is read, and with what limits.
+    pub reads: &'static str,
+    /// Whether it is written in place, and with what limits.
+    pub writes: &'static str,
+}
+
+/// What is known of a file before it is opened as anything.
+pub struct Probe<'a> {
+    /// The first [`Probe::HEAD`] bytes, or all of a shorter file.
+    pub head: &'a [u8],
+    /// The last 512 bytes, or all of a shorter file.
+    pub tail: &'a [u8],
+    /// Bytes of the file.
+    pub len: u64,
+    /// Its name.
+    pub name: &'a str,
+}
+
+impl Probe<'_> {
+    /// Bytes of [`Probe::head`].
+    pub const HEAD: usize = 1024;
+}
+
+/// What a format is given to open an image.
+pub struct Opening<'a> {
+    /// Through which other files are opened.
+    pub gate: &'a Gate,
+    /// The image.
+    pub file: Arc<dyn Storage>,
+    /// Its path; names in the image are relative to its folder.
+    pub path: &'a Path,
+    /// What its files are to the image that the user named: [`Role::Image`] for that itself, else [`Role::Backing`].
+    pub role: Role,
+    /// How many images stand on this one.
+    pub depth: usize,
+}
+
+/// An opened image.
+pub struct Image {
+    /// What the guest sees.
+    pub disk: Arc<dyn Storage>,
+    /// What it is.
+    pub about: About,
+}
+
+impl Opening<'_> {
+    /// What a further file of this image is.
+    pub fn part(&self) -> Role {
+        if self.role == Role::Image { Role::Part } else { Role::Backing }
+    }
+}
+
+/// What is known of an opened image, for people and for programs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct About {
+    /// [`Format::name`].
+    pub format: &'static str,
+    /// Which kind of it, such as `dynamic`.
+    pub variant: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// Bytes of the disk that the guest sees.
+    pub size: u64,
+    /// Whatever else is worth to be known, by name; stored hashes, number of snapshots, identifiers.
+    pub facts: Vec<(&'static str, String)>,
+    /// Why nothing in it can be written in place, if so.
+    pub refusal: Option<Refusal>,
+    /// What is out of order and did not keep it from being read.
+    pub remarks: Vec<(&'static str, String)>,
+    /// The image that this one stands on: a backing file, a parent, what is inside of an archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub below: Option<Box<About>>,
+}
+
+/// Why an image is not written to in place.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Refusal {
+    /// Stable code.
+    pub code: &'static str,
+    /// One sentence fragment.
+    pub what: String,
+    /// What to do instead.
+    pub advice: String,
+}
+
+/// Opens the image at `path`: of the format of that name, or of the one that its bytes show. `None` for a hive, and
+/// what is too short to be a disk.
+///
+/// # Errors
+/// `format-unknown` for a name that no format has; whatever keeps the image from being opened.
+pub fn open(gate: &Gate, path: &Path, format: Option<&str>) -> Result<Option<Image>> {
+    let (path, file) = gate.image(path)?;
+    open_layer(Opening { gate, file, path: &path, role: Role::Image, depth: 0 }, format)
+}
+
+/// Opens what `opening` has, as [`open`] does. Formats call it for the image that theirs stands on.
+///
+/// # Errors
+/// `image-depth` where too many stand on each other; as [`open`].
+pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<Image>> {
+    if opening.depth > MAX_DEPTH {
+        let what = format!("more than {MAX_DEPTH} images stand on each other, or they go round in circles");
+        return Err(
+            Error::new(Kind::Corrupt, "image-depth", what).advise("look at the chain: qemu-img info --backing-chain")
+        );
+    }
+    if let Some(name) = format {
+        let known = FORMATS.iter().find(|known| known.name == name);
+        let unknown = || {
+            let names: Vec<&str> = FORMATS.iter().map(|known| known.name).collect();
+            Error::new(Kind::Unsupported, "format-unknown", format!("there is no format {name}"))
+                .advise(format!("give one of {}", names.join(", ")))
+        };
+        return (known.ok_or_else(unknown)?.open)(opening).map(Some);
+    }
+    let len = opening.file.len()?;
+    let read = |from: u64, most: usize| -> Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(len - from).unwrap_or(usize::MAX).min(most)];
+        opening.file.read_at(from, &mut bytes)?;
+        Ok(bytes)
+    };
+    let head = read(0, Probe::HEAD)?;
+    if head.starts_with(b"regf") || head.len() < 72 {
+        return Ok(None);
+    }
+    let tail = read(len.saturating_sub(512), 512)?;
+    let name = opening.path.file_name().unwrap_or_default().to_string_lossy();
+    let probe = Probe { head: &head, tail: &tail, len, name: &name };
+    if let Some(format) = FORMATS.iter().find(|format| (format.is)(&probe)) {
+        return (format.open)(opening).map(Some);
+    }
+    match named::refuse(&opening, &probe) {
+        Some(error) => Err(error),
+        None => raw::open(opening).map(Some),
+    }
+}

@@ -1,0 +1,183 @@
+//! The gate: the only way from an image to files of the host.
+//!
+//! An image may name other files: a backing file, a parent, extents, segments. Such a name may come from an attacker, who
+//! wants to read this host's files through it, or to have a device touched. So a name leads only to a regular file in
+//! the folder of the image or in one that the user allowed, after every symbolic link.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::error::{Error, Kind, Place, Result, Space};
+use crate::storage::folder::{EntryKind, kind_of};
+use crate::storage::{Host, RealHost, Storage};
+
+/// What a file is to the image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The image itself, the top of its chain.
+    Image,
+    /// A further file of the top layer: an extent, a segment, an external data file. It may be written to.
+    Part,
+    /// A backing file or parent, or a part of one: only read.
+    Backing,
+}
+
+/// Opens files for a gate. Sessions have one that reads, and one that keeps in memory what is written.
+pub trait Opener: Send + Sync {
+    /// Opens the file at `path`, which is absolute and holds no symbolic link.
+    ///
+    /// # Errors
+    /// The host could not.
+    fn open(&self, path: &Path, role: Role) -> Result<Arc<dyn Storage>>;
+}
+
+/// A file that went through the gate.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct HostFile {
+    /// Absolute, through every symbolic link.
+    pub path: PathBuf,
+    /// What it is to the image.
+    pub role: Role,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// How many files one image may have.
+const MAX_FILES: usize = 4096;
+
+/// See the module.
+pub struct Gate {
+    opener: Arc<dyn Opener>,
+    allowed: Vec<PathBuf>,
+    /// Where qemu-nbd is, if not on PATH.
+    pub qemu_nbd: Option<PathBuf>,
+    /// Whether the disk is going to be written to: an engine must then be told to open it so.
+    pub writing: bool,
+    opened: Mutex<Vec<HostFile>>,
+    folder: Mutex<Option<PathBuf>>,
+}
+
+impl Gate {
+    /// A gate that lets through what lies in the folder of the image, or in or below one of `allowed`.
+    pub fn new(opener: Arc<dyn Opener>, allowed: &[PathBuf]) -> Self {
+        let allowed = allowed.iter().filter_map(|folder| RealHost.resolve(folder).ok()).collect();
+        Gate { opener, allowed, qemu_nbd: None, writing: false, opened: Mutex::default(), folder: Mutex::default() }
+    }
+
+    /// Opens the image that the user named, whatever it is; gives its path without symbolic links too.
+    ///
+    /// # Errors
+    /// The host could not.
+    pub fn image(&self, path: &Path) -> Result<(PathBuf, Arc<dyn Storage>)> {
+        let path = RealHost.resolve(path)?;
+        // A link to an image elsewhere: its neighbours are those of the image.
+        *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = path.parent().map(Path::to_owned);
+        let file = self.hand_out(&path, Role::Image)?;
+        Ok((path, file))
+    }
+
+    /// Opens the file that the image at `named_by` calls `name`: relative to its folder, or absolute. Backslashes part
+    /// names too, since images made on Windows have them; of an absolute name of Windows only the last part counts.
+    ///
+    /// # Errors
+    /// `outside-folder`: it leads elsewhere, [`Kind::Refused`]. `not-a-file`: to a folder, a device or a pipe.
+    /// `no-file`: to nothing.
+    pub fn named(&self, named_by: &Path, name: &str, role: Role) -> Result<(PathBuf, Arc<dyn Storage>)> {
+        let wanted = named_by.parent().unwrap_or(Path::new("/")).join(on_this_host(name));
+        let missing = |error: Error| match error.kind() {
+            Kind::NotFound => Error::new(
+                Kind::NotFound,
+                "no-file",
+                format!("the image {} needs {name}, which is not there", named_by.display()),
+            )
+            .advise("copy it beside the image, or give --allow-path with the folder where it is"),
+            _ => error,
+        };
+        let path = RealHost.resolve(&wanted).map_err(missing)?;
+        if !self.lets_through(&path) {
+            let what =
+                format!("the image {} names {}, which is outside of its folder", named_by.display(), path.display());
+            let folder = path.parent().unwrap_or(&path).display().to_string();
+            return Err(Error::refused("outside-folder", what)
+                .advise(format!("if that is right, allow it: --allow-path {folder}")));
+        }
+        if kind_of(&path)? != EntryKind::File {
+            let what =
+                format!("the image {} names {}, which is not a regular file", named_by.display(), path.display());
+            return Err(Error::refused("not-a-file", what));
+        }
+        let file = self.hand_out(&path, role)?;
+        Ok((path, file))
+    }
+
+    fn lets_through(&self, path: &Path) -> bool {
+        let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
+        // Beside the image, not below: nothing there belongs to it by custom. What the user allows, he allows whole.
+        folder.as_deref().is_some_and(|folder| path.starts_with(folder))
+            || self.allowed.iter().any(|folder| path.starts_with(folder))
+    }
+
+    fn hand_out(&self, path: &Path, role: Role) -> Result<Arc<dyn Storage>> {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        if opened.len() == MAX_FILES {
+            return Err(Error::new(
+                Kind::Unsupported,
+                "image-files",
+                format!("the image has more than {MAX_FILES} files"),
+            ));
+        }
+        let file = self.opener.open(path, role)?;
+        opened.push(HostFile { path: path.to_owned(), role, size: file.len()? });
+        // Below MAX_FILES.
+        let number = u16::try_from(opened.len()).unwrap_or(u16::MAX);
+        Ok(if number == 1 { file } else { Arc::new(Part { below: file, number }) })
+    }
+
+    /// Every file that was opened, in that order; the first is the image.
+    pub fn files(&self) -> Vec<HostFile> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The name as a path of this host.
+fn on_this_host(name: &str) -> PathBuf {
+    let name = name.strip_prefix("file://").or(name.strip_prefix("file:")).unwrap_or(name);
+    let is_drive = |name: &str| name.as_bytes().get(1) == Some(&b':') && name.as_bytes()[0].is_ascii_alphabetic();
+    if is_drive(name) || name.starts_with(r"\\") {
+        return name.rsplit(['\\', '/']).next().unwrap_or(name).into();
+    }
+    name.replace('\\', "/").into()
+}
+
+/// A file other than the first, whose places say so.
+struct Part {
+    below: Arc<dyn Storage>,
+    number: u16,
+}
+
+impl Storage for Part {
+    fn len(&self) -> Result<u64> {
+        self.below.len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.below.read_at(offset, buf)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.below.write_at(offset, bytes)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.below.flush()
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.below.set_len(len)
+    }
+
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        vec![Place { space: Space::Part(self.number), offset }]
+    }
+}

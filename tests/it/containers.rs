@@ -1,0 +1,77 @@
+//! Image formats against the raw disk that they were made of, and against the tools that made them.
+
+mod raw;
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use hivewright::container::{self, Gate, Image, Opener, Role};
+use hivewright::storage::recorder::Recorder;
+use hivewright::storage::{FileStorage, Storage};
+
+/// What tests open images with: reads from files, keeps in memory what is written.
+#[derive(Default)]
+pub(crate) struct Recording(Mutex<Vec<(PathBuf, Role, Arc<Recorder>)>>);
+
+impl Opener for Recording {
+    fn open(&self, path: &Path, role: Role) -> hivewright::Result<Arc<dyn Storage>> {
+        let file = Arc::new(Recorder::new(Arc::new(FileStorage::open(path)?))?);
+        self.0.lock().unwrap().push((path.to_owned(), role, file.clone()));
+        Ok(file)
+    }
+}
+
+impl Recording {
+    /// Brings what was written to the files, for other people's tools to look at. Nothing may have gone to a backing
+    /// file.
+    pub(crate) fn bring_to_disk(&self) {
+        for (path, role, file) in &*self.0.lock().unwrap() {
+            let (_, written) = file.take().unwrap();
+            assert!(written.is_empty() || *role != Role::Backing, "{} was written to", path.display());
+            let host = File::options().write(true).open(path).unwrap();
+            host.set_len(file.len().unwrap()).unwrap();
+            written.iter().for_each(|w| host.write_all_at(&w.new, w.offset).unwrap());
+        }
+    }
+}
+
+/// Opens an image for reading and writing; nothing reaches its files before [`Recording::bring_to_disk`].
+pub(crate) fn open(path: &Path) -> hivewright::Result<(Image, Arc<Recording>)> {
+    let recording = Arc::new(Recording::default());
+    let mut gate = Gate::new(recording.clone(), &[]);
+    gate.writing = true;
+    let image = container::open(&gate, path, None)?.expect("an image");
+    Ok((image, recording))
+}
+
+/// A raw disk of `mib` MiB: patterns with zeros between, different in every sector; data in its first and last sector.
+pub(crate) fn raw_disk(path: &Path, mib: u64) {
+    let disk = File::create(path).unwrap();
+    disk.set_len(mib << 20).unwrap();
+    let sectors = mib * 2048;
+    let runs = [(0, 3), (100, 1), (2047, 2), (4000, 700), (sectors / 2, 129), (sectors - 300, 1), (sectors - 1, 1)];
+    for (start, count) in runs {
+        for sector in start..start + count {
+            let bytes: Vec<u8> =
+                (0..512u64).map(|i| (sector.wrapping_mul(2_654_435_761) >> (i % 24)) as u8 ^ i as u8).collect();
+            disk.write_all_at(&bytes, sector * 512).unwrap();
+        }
+    }
+}
+
+/// Holds all bytes of an image against those of a raw disk, read in pieces of odd sizes too.
+pub(crate) fn assert_same(image: &Image, raw: &Path) {
+    let expected = fs::read(raw).unwrap();
+    assert!(image.disk.len().unwrap() >= expected.len() as u64, "the image is too short");
+    for piece in [1 << 20, 70_001] {
+        let mut buf = vec![0; piece];
+        for (i, expected) in expected.chunks(piece).enumerate() {
+            let at = i * piece;
+            image.disk.read_at(at as u64, &mut buf[..expected.len()]).unwrap();
+            let differs = buf.iter().zip(expected).position(|(a, b)| a != b);
+            assert_eq!(differs.map(|d| at + d), None, "differs from {}", raw.display());
+        }
+    }
+}
