@@ -130,6 +130,7 @@ fn patterns_and_lists_name_targets() {
         .args(["audit", "--json", "--from-file", "-", "-0", "x/2.raw"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     child.stdin.take().unwrap().write_all(b"new\nline\0x/note.txt\0").unwrap();

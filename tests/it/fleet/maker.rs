@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hivewright_fixtures::{Release, SystemHive};
 use serde_json::Value;
@@ -29,15 +29,33 @@ pub(super) enum Truth {
 /// Folder, and the truth by the path below it.
 pub(super) type Fleet = BTreeMap<String, Truth>;
 
-/// Disks that are copied, one a value; none where the tools are missing.
-fn disks(scratch: &Path) -> Vec<(PathBuf, Truth)> {
+/// A disk to be copied, without its zeros.
+struct Disk {
+    len: u64,
+    pieces: Vec<(u64, Vec<u8>)>,
+    truth: Truth,
+}
+
+impl Disk {
+    fn copy(&self, path: &Path) {
+        let file = File::create(path).unwrap();
+        file.set_len(self.len).unwrap();
+        self.pieces.iter().for_each(|(at, piece)| file.write_all_at(piece, *at).unwrap());
+    }
+}
+
+/// Disks, one a value; none where the tools are missing.
+fn disks(scratch: &Path) -> Vec<Disk> {
     let mut made = Vec::new();
     for value in [1, 2] {
         let hive = SystemHive::new(Release::Win10).with_right_rule(1, value).build().bytes;
         let Some(volume) = windows_volume(8, &hive, |_| {}) else { return Vec::new() };
         let path = scratch.join(format!("disk-{value}"));
         mbr(&volume.bytes(), &path);
-        made.push((path, Truth::Is("PolicyAgent", "client", Some(value))));
+        let bytes = fs::read(&path).unwrap();
+        let pieces = bytes.chunks(4096).zip((0..).step_by(4096)).filter(|(piece, _)| piece.iter().any(|&b| b != 0));
+        let pieces = pieces.map(|(piece, at)| (at, piece.to_vec())).collect();
+        made.push(Disk { len: bytes.len() as u64, pieces, truth: Truth::Is("PolicyAgent", "client", Some(value)) });
     }
     made
 }
@@ -117,13 +135,9 @@ pub(super) fn make(folder: &Path, count: usize) -> Fleet {
         let path = folder.join(&name);
         let is_bad = i % 20 == 7;
         let truth = match disks.get(i % 20).filter(|_| !disks.is_empty()).or(disks.first().filter(|_| i % 60 == 7)) {
-            Some((disk, truth)) => {
-                let ok = std::process::Command::new("cp")
-                    .args(["--reflink=auto", "--sparse=always"])
-                    .args([disk, &path])
-                    .status();
-                assert!(ok.unwrap().success());
-                if is_bad { damage_disk(&path, i / 60) } else { truth.clone() }
+            Some(disk) => {
+                disk.copy(&path);
+                if is_bad { damage_disk(&path, i / 60) } else { disk.truth.clone() }
             }
             None => {
                 let (mut bytes, mut truth) = hive(i);
