@@ -8,6 +8,7 @@ pub mod policy;
 pub mod pool;
 pub mod read;
 pub mod record;
+pub mod report;
 pub mod resume;
 pub mod run;
 pub mod shard;

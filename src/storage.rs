@@ -7,6 +7,7 @@
 pub mod counting;
 mod file;
 pub mod folder;
+pub mod fresh;
 mod host;
 pub mod look;
 mod mapped;

@@ -3,6 +3,7 @@
 mod args;
 mod progress;
 mod render;
+mod report;
 
 use std::io::{BufReader, Write};
 use std::path::Path;
@@ -29,10 +30,12 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     let mut renderer = render::of(args.format());
     let mut out = std::io::stdout().lock();
     renderer.begin(&mut out)?;
+    let mut report = args.report.as_deref().map(report::Report::begin).transpose()?;
     let bar = Bar::of(&progress);
     let mut failed = None;
     let summary = run::run(plan, &progress, |record: &Record| {
-        let written = bar.aside(|| renderer.record(record, &mut out).and_then(|()| out.flush()));
+        let reported = report.as_mut().map_or(Ok(()), |report| report.record(record));
+        let written = bar.aside(|| renderer.record(record, &mut out).and_then(|()| out.flush())).and(reported);
         written.map_err(|error| failed = Some(error)).is_ok()
     });
     bar.end();
@@ -41,6 +44,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     }
     renderer.end(&summary, &mut out)?;
     out.flush()?;
+    report.map_or(Ok(()), |report| report.end(&summary))?;
     tell(&summary);
     Ok(match summary.end(args.keep_going_ok) {
         End::Fine => Outcome::Yes,

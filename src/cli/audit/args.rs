@@ -68,6 +68,9 @@ pub(crate) struct AuditArgs {
     /// How records are printed
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub(crate) format: Format,
+    /// Write a report to a file beside: one HTML page that holds everything
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
     /// Hash every hive (SHA-256)
     #[arg(long)]
     pub(crate) sha256: bool,
