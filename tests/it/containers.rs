@@ -1,9 +1,9 @@
 //! Image formats against the raw disk that they were made of, and against the tools that made them.
 
-mod ewf;
-mod qcow2;
 mod engine;
 mod engine_process;
+mod ewf;
+mod qcow2;
 mod raw;
 mod vdi;
 mod vhd;
