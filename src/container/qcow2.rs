@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::nbd::{self, Driver, EngineFormat};
-use super::{About, FORMATS, Format, Image, Opening, Refusal, Role, Variant, open_layer};
+use super::{About, Format, Image, Opening, Refusal, Role, Variant, open_layer};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 use header::{BITMAPS, COMPRESSION, CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Header, RAW_DATA_FILE};
@@ -152,10 +152,10 @@ fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<
         depth: opening.depth + 1,
     };
     let said = header.backing_format.as_deref();
+    // QEMU's names for what has another one here.
     let format = said.map(|said| match said {
         "file" | "host_device" => "raw",
         "vpc" => "vhd",
-        _ if said == "qcow2" || FORMATS.iter().any(|known| known.name == said) => said,
         other => other,
     });
     // What is too short to be anything, or a hive, is raw as well.
