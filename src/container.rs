@@ -42,15 +42,16 @@ use crate::storage::Storage;
 pub const FORMATS: &[&Format] = &[
     &vhd::FORMAT,
     &vdi::FORMAT,
-    &raw::FORMAT,
     &vhdx::FORMAT,
+    // Its magic has the version in it; that of qcow2 has not.
+    &qcow::FORMAT,
     &qcow2::FORMAT,
     &ewf::FORMAT,
-    &qcow::FORMAT,
     &qed::FORMAT,
     &parallels::FORMAT,
     &vmdk::FORMAT,
     &ova::FORMAT,
+    &raw::FORMAT,
 ];
 
 /// How many images may stand on each other: backing files, parents, an image in an archive.

@@ -30,12 +30,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("nt_hive", &["hive/witness.rs"]),
     ("memmap2", &["storage/mapped.rs"]),
-    ("unsafe {", &["storage/mapped.rs"]),
     ("unsafe fn", &["container/qcow2/below.rs"]),
     ("imago::", &["container/qcow2"]),
-    ("std::fs", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
-    ("tempfile", &["storage", "fat/against_tools.rs", "partition/against_tools.rs"]),
-    ("rustix", &["storage"]),
     ("getrandom", &["container/vhdx/fields.rs"]),
     ("unsafe {", &["storage/mapped.rs", "container/nbd/child.rs"]),
     ("std::fs", &["storage", "fat/against_tools.rs", "partition/against_tools.rs", "container/nbd/against_qemu.rs"]),
