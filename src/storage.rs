@@ -8,6 +8,7 @@ pub mod counting;
 mod file;
 pub mod folder;
 mod host;
+pub mod joined;
 mod mapped;
 pub mod memory;
 #[cfg(target_os = "linux")]
