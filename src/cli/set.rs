@@ -76,7 +76,7 @@ pub(crate) fn logs(named: &[std::path::PathBuf]) -> LogChoice {
 
 fn finish(prepared: &Prepared, args: &WriteArgs) -> anyhow::Result<Ending> {
     if args.dry_run {
-        prepared.prove()?;
+        prepared.try_out()?;
         return Ok(Ending::DryRun);
     }
     let emptied = |committed| -> anyhow::Result<Ending> {

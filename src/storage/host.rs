@@ -73,6 +73,15 @@ pub trait HostFile: Storage {
         Ok(true)
     }
 
+    /// Takes the advisory lock on the whole file together with others that read it, and looks whether a virtual machine
+    /// writes to it. `false`: somebody writes.
+    ///
+    /// # Errors
+    /// The host could not tell.
+    fn try_share(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     /// Gives this file the access and modification times of `from`.
     ///
     /// # Errors
@@ -95,8 +104,8 @@ pub struct Times {
     pub modified: std::time::SystemTime,
 }
 
-/// A file system, as far as a commit needs it. [`super::RealHost`] is the real one.
-pub trait Host: Sync {
+/// A file system, as far as a commit needs it. [`super::RealHost`] is the real one. A clone is the same file system.
+pub trait Host: Clone + Send + Sync + 'static {
     /// Its open files.
     type File: HostFile + 'static;
 

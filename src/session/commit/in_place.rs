@@ -21,7 +21,7 @@ pub(in crate::session) fn write<H: Host>(
     reopen: Reopen<'_>,
 ) -> Result<()> {
     let change = &journal.record.change;
-    if let Err(error) = change.expect_old(storage) {
+    if let Err(error) = journal.record.expect_old(storage) {
         let _ = journal.remove();
         return Err(error);
     }

@@ -28,7 +28,6 @@ impl Obstacle {
             ("volume-hibernated" | "volume-fast-startup", _) => {
                 "start that Windows and shut it down fully: shutdown /s /t 0".to_owned()
             }
-            ("disk-split", _) => "put the segments together (cat) and name the whole image".to_owned(),
             ("device-read-only", _) => "mount its volume and name that folder".to_owned(),
             _ => "mount the volume and edit the hive there, or repair it first".to_owned(),
         };
@@ -43,7 +42,6 @@ pub(super) fn of_disk(disk: &Disk) -> Vec<Obstacle> {
     let backup = matches!(table.source, TableSource::Backup { .. });
     let all = [
         (disk.is_device, "device-read-only", "block devices are only read"),
-        (disk.files.len() > 1, "disk-split", "images in several files are only read"),
         (backup, "table-damaged", "the primary partition table is damaged: only its backup says where volumes are"),
         (overlap, "partitions-overlap", "partitions overlap: a write to one may hit another"),
     ];

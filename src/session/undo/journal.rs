@@ -10,7 +10,7 @@ use crate::storage::{Access, Host, Storage};
 use super::record::{Mark, Record};
 
 /// What is added to the name of a target.
-const SUFFIX: &str = ".hivewright-undo";
+pub(super) const SUFFIX: &str = ".hivewright-undo";
 
 /// An undo file under its name, durable.
 pub(in crate::session) struct Journal<'h, H: Host> {
@@ -57,6 +57,14 @@ impl<'h, H: Host> Journal<'h, H> {
     pub(in crate::session) fn open(host: &'h H, path: &Path) -> Result<Self> {
         let record = Record::load(&host.open(path, Access::Read)?)?;
         Ok(Journal { host, path: path.to_owned(), record })
+    }
+
+    /// The file that it belongs to: the one beside which it is by its name, else the one that it names.
+    pub(in crate::session) fn target(&self) -> Result<PathBuf> {
+        match sibling_target(&self.path) {
+            Some(sibling) if self.host.exists(&sibling)? => Ok(sibling),
+            _ => Ok(self.record.target.clone()),
+        }
     }
 
     /// Adds a mark, durably.
@@ -109,7 +117,7 @@ pub(super) fn is_beside(path: &Path, target: &Path) -> bool {
 }
 
 /// The target beside which `path` is an undo file by its name.
-pub(super) fn sibling_target(path: &Path) -> Option<PathBuf> {
+fn sibling_target(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let target = path.with_file_name(&name[..name.rfind(SUFFIX)?]);
     is_beside(path, &target).then_some(target)

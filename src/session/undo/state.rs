@@ -1,7 +1,7 @@
 //! How far a change got, by comparing what is there with what the undo file says.
 
-use crate::error::Result;
-use crate::session::commit::{Change, Locked, Overlaid, folder_of};
+use crate::error::{Error, Result};
+use crate::session::commit::{Change, Locked, Overlaid, changed_since, folder_of};
 use crate::storage::{Host, Storage};
 
 use super::record::{Block, Record};
@@ -62,11 +62,11 @@ impl<'a> Versions<'a> {
         self.touching[index].iter().any(|(g, _)| *g == group)
     }
 
-    /// Whether the blocks hold the old bytes of the patches.
+    /// Whether the blocks hold the old bytes of the patches; of a byte with several, the first one's.
     pub(super) fn fit(&self) -> bool {
         self.blocks.iter().zip(&self.touching).all(|(block, touching)| {
             let mut bytes = block.old.clone();
-            for (_, patch) in touching {
+            for (_, patch) in touching.iter().rev() {
                 let patch = &self.change.patches[*patch];
                 lay(&mut bytes, block.offset, patch.offset, &patch.old);
             }
@@ -129,6 +129,10 @@ impl<'a> Versions<'a> {
     }
 }
 
+fn too_long() -> Error {
+    super::record::damaged("the file does not fit into memory")
+}
+
 /// Puts the part of `bytes` that lies in `block` over it.
 fn lay(block: &mut [u8], block_offset: u64, offset: u64, bytes: &[u8]) {
     let (start, end) = (offset.max(block_offset), (offset + bytes.len() as u64).min(block_offset + block.len() as u64));
@@ -189,31 +193,47 @@ impl Record {
 
     /// For a file that is wholly old or wholly new: makes sure that this is so on the medium too.
     pub(super) fn make_durable<H: Host>(&self, target: &Locked<'_, H>, state: State) -> Result<()> {
+        let storage = target.storage_of(&self.files_of(&target.path))?;
         match state {
-            State::Untouched => self.versions().roll_back(&target.file, 1)?,
-            State::Written => self.versions().write_last_again(&target.file)?,
+            State::Untouched => self.versions().roll_back(&*storage, 1)?,
+            State::Written => self.versions().write_last_again(&*storage)?,
             State::Partly | State::Foreign => {}
         }
         target.host.sync_folder(folder_of(&target.path))
     }
 
+    /// Compares the length and every saved block with what is there, and the blocks with the patches.
+    pub(in crate::session) fn expect_old(&self, storage: &dyn Storage) -> Result<()> {
+        let len = storage.len()?;
+        if len != self.change.len_before {
+            return Err(changed_since(None).expected(self.change.len_before, len));
+        }
+        let versions = self.versions();
+        let there = versions.read(storage)?;
+        match self.blocks.iter().zip(there).find(|(block, there)| block.old != *there) {
+            Some((block, _)) => Err(changed_since(Some(block.offset))),
+            None if versions.fit() => Ok(()),
+            None => Err(changed_since(None)),
+        }
+    }
+
     /// Whether what lies past the old end is what the patches put there.
     fn has_new_space(&self, storage: &dyn Storage) -> Result<bool> {
-        let mut there = Vec::new();
-        for patch in self.change.patches.iter().filter(|p| p.old.len() < p.new.len()) {
-            there.resize(patch.new.len(), 0);
-            storage.read_at(patch.offset, &mut there)?;
-            if there != patch.new {
-                return Ok(false);
-            }
+        let Change { len_before, len_after, .. } = self.change;
+        if !self.change.grows() {
+            return Ok(true);
         }
-        Ok(true)
+        let len = usize::try_from(len_after - len_before).map_err(|_| too_long())?;
+        let (mut wanted, mut there) = (vec![0; len], vec![0; len]);
+        self.change.patches.iter().for_each(|p| lay(&mut wanted, len_before, p.offset, &p.new));
+        storage.read_at(len_before, &mut there)?;
+        Ok(there == wanted)
     }
 
     /// All bytes of `storage`. Only for what has a hash of the whole, which is read into memory anyway.
     pub(in crate::session) fn whole(&self, storage: &dyn Storage) -> Result<Vec<u8>> {
         let len = storage.len()?.min(self.change.len_after);
-        let len = usize::try_from(len).map_err(|_| super::record::damaged("the file does not fit into memory"))?;
+        let len = usize::try_from(len).map_err(|_| too_long())?;
         let mut bytes = vec![0; len];
         storage.read_at(0, &mut bytes)?;
         Ok(bytes)

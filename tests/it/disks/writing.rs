@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{hive, json, run, sha256};
 use crate::corpus;
-use crate::support::disk::{START, gpt, mbr, windows_volume};
+use crate::support::disk::{START, gpt, mbr, split, windows_volume};
 use crate::support::ntfs_volume::NtfsVolume;
 use crate::support::tools::{have, output, succeeds};
 
@@ -83,6 +83,79 @@ fn a_hive_in_a_partition_is_changed_in_place() {
     if gpt(&bytes, bytes.len() as u64 + 2 * START, &folder.join("gpt")).is_some() {
         set_and_undo(folder, "gpt", bytes.len());
     }
+}
+
+/// Puts the first byte of the last patch back, as its undo file has it: in one of several files, which follow each other
+/// at multiples of 4096.
+fn tear_last_patch(undo: &[u8], folder: &Path) {
+    let lines = String::from_utf8_lossy(undo);
+    let lines: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let last = lines.iter().rfind(|line| line["new"].is_string()).unwrap();
+    let mut at = last["offset"].as_u64().unwrap();
+    for file in lines[0]["files"].as_array().unwrap() {
+        let len = file["len"].as_u64().unwrap();
+        if at < len {
+            let torn = File::options().write(true).open(folder.join(file["name"].as_str().unwrap())).unwrap();
+            return torn.write_all_at(&[byte(&last["old"].as_str().unwrap().as_bytes()[..2])], at).unwrap();
+        }
+        at -= len.next_multiple_of(4096);
+    }
+    panic!("no file holds {last}");
+}
+
+/// Where `len` bytes of the disk are in its segments of `segment` bytes: number and offset.
+fn in_segments(at: u64, segment: u64) -> (u64, u64) {
+    (at / segment, at % segment)
+}
+
+#[test]
+fn a_split_disk_is_changed_in_all_its_segments() {
+    let Some(volume) = windows_volume(8, &hive(), |_| {}) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, whole) = (folder.path(), folder.path().join("whole"));
+    mbr(&volume.bytes(), &whole);
+    let before = fs::read(&whole).unwrap();
+    assert_eq!(run(folder, &["set", "2", "whole", "--keep-timestamps"]).code, 0);
+    let after = fs::read(&whole).unwrap();
+    let changed: Vec<u64> = (0..before.len()).filter(|&i| before[i] != after[i]).map(|i| i as u64).collect();
+    // A length at which the changes lie in two segments, and no sector is whole at the seam.
+    let (first, last) = (changed[0], *changed.last().unwrap());
+    let middle = (first + last) / 2 | 1;
+    let segment = (2..).map(|n| middle / n + 1).find(|len| len % 512 != 0 && first / len != last / len).unwrap();
+    assert!(in_segments(first, segment).0 != in_segments(last, segment).0);
+    fs::write(&whole, &before).unwrap();
+    split(&whole, segment as usize, &folder.join("d"));
+    fs::remove_file(&whole).unwrap();
+    let names: Vec<String> = (1..=before.len() as u64 / segment + 1).map(|i| format!("d.{i:03}")).collect();
+    let all = || names.iter().flat_map(|name| fs::read(folder.join(name)).unwrap()).collect::<Vec<u8>>();
+    assert!(all() == before);
+    for named in [&names[0], names.last().unwrap()] {
+        let dry = json(&run(folder, &["set", "2", named, "--dry-run", "--json"]));
+        assert_eq!(dry["state"], "dry-run", "{dry}");
+        let spaces = dry["patches"].as_array().unwrap().iter().map(|p| p["places"][3]["space"].as_str().unwrap());
+        assert!(spaces.clone().all(|space| space.starts_with("file")), "{:?}", spaces.collect::<Vec<_>>());
+        let set = run(folder, &["set", "2", named, "--json", "--keep-timestamps"]);
+        assert_eq!(set.code, 0, "{}", set.err);
+        assert!(all() == after, "the segments are not what the whole image became");
+        let undo = json(&set)["commit"]["undo"].as_str().unwrap().to_owned();
+        // As an interruption leaves it: found whichever segment is named, and taken back.
+        let record = fs::read(&undo).unwrap();
+        for other in &names[..names.len().min(3)] {
+            fs::write(&undo, &record[..record.len() - 4096]).unwrap();
+            tear_last_patch(&record, folder);
+            let get = run(folder, &["get", other]);
+            assert!(get.err.contains("interrupted write"), "{other}: {}", get.err);
+            let again = run(folder, &["set", "1", other, "--keep-timestamps"]);
+            assert_eq!((again.code, all() == before), (0, true), "{other}: {}", again.err);
+            assert!(again.err.contains("taken back"), "{other}: {}", again.err);
+            fs::remove_file(&undo).unwrap();
+            assert_eq!(run(folder, &["set", "2", named, "--keep-timestamps"]).code, 0);
+        }
+        assert_eq!(run(folder, &["undo", &undo]).code, 0);
+        assert!(all() == before, "the segments are not what they were");
+        fs::remove_file(undo).unwrap();
+    }
+    println!("{} bytes changed in segments of {segment} bytes", changed.len());
 }
 
 #[test]

@@ -90,7 +90,7 @@ struct World {
     keeps: Option<&'static str>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LyingHost(Arc<Mutex<World>>);
 
 pub(crate) struct LyingFile {
