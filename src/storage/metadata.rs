@@ -121,6 +121,23 @@ pub(super) fn try_lock_ranges(storage: &FileStorage) -> Result<bool> {
     }
 }
 
+/// Whether a QEMU has the file open for writing: it then holds a shared lock (OFD) on byte 101, one for each thing that it
+/// may do (`block/file-posix.c`). A lock of ours would not meet that, so the kernel's list is read (`proc_locks(5)`).
+pub(super) fn has_writing_machine(storage: &FileStorage) -> Result<bool> {
+    const WRITES: u64 = 101;
+    let inode = storage.file().metadata().map_err(|e| failed("look at", storage.path(), e))?.ino();
+    // Where there is no such list, nothing is known.
+    let Ok(list) = std::fs::read_to_string("/proc/locks") else { return Ok(false) };
+    let holds = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [.., "OFDLCK", _, _, _, place, start, end] = fields[..] else { return false };
+        let is_it = place.rsplit(':').next().and_then(|n| n.parse().ok()) == Some(inode);
+        let range = start.parse::<u64>().ok().zip(end.parse::<u64>().ok());
+        is_it && range.is_some_and(|(start, end)| (start..=end).contains(&WRITES))
+    };
+    Ok(list.lines().any(holds))
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::{Host, RealHost, Storage};

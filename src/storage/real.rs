@@ -163,6 +163,19 @@ impl HostFile for FileStorage {
         super::metadata::try_lock_ranges(self)
     }
 
+    fn try_share(&self) -> Result<bool> {
+        let shared = match self.file().try_lock_shared() {
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Unsupported => {
+                return Err(failed("lock", self.path(), e));
+            }
+            _ => true,
+        };
+        #[cfg(target_os = "linux")]
+        let shared = shared && !super::metadata::has_writing_machine(self)?;
+        Ok(shared)
+    }
+
     fn take_times(&self, from: &Times) -> Result<()> {
         let times = FileTimes::new().set_accessed(from.accessed).set_modified(from.modified);
         self.file().set_times(times).map_err(|e| failed("set the times of", self.path(), e))

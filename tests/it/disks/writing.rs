@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use hivewright::session::disk::{Choice, Disk};
-use hivewright::storage::Storage;
+use hivewright::storage::{Access, Host, HostFile, RealHost, Storage};
 use serde_json::Value;
 
 use super::{hive, json, run, sha256};
@@ -223,8 +223,12 @@ struct Qemu(Child, Option<ChildStdin>);
 
 impl Qemu {
     fn open(path: &Path) -> Qemu {
+        Qemu::open_with(&["-f", "raw"], path)
+    }
+
+    fn open_with(args: &[&str], path: &Path) -> Qemu {
         let mut command = Command::new("qemu-io");
-        command.args(["-f", "raw", path.to_str().unwrap()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(args).arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut qemu = command.spawn().unwrap();
         let mut input = qemu.stdin.take().unwrap();
         input.write_all(b"length\n").unwrap();
@@ -265,6 +269,33 @@ fn an_image_in_use_is_left_alone() {
     assert_eq!((undo.code, &json(&undo)["error"]["code"], sha256(&path)), (3, &Value::from("in-use"), changed));
     drop(held);
     assert_eq!(run(folder, &["undo", "v.hivewright-undo"]).code, 0);
+}
+
+/// What an image stands on may be read by many, and written to by nobody.
+#[test]
+fn a_file_that_is_only_read_is_shared_with_readers() {
+    if !have(&["qemu-io"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("base");
+    fs::write(&path, vec![1; 1 << 20]).unwrap();
+    let share = || RealHost.open(&path, Access::Read).unwrap().try_share().unwrap();
+    assert!(share());
+    let reader = Qemu::open_with(&["-r", "-f", "raw"], &path);
+    assert!(share(), "a reader keeps nobody out");
+    drop(reader);
+    let writer = Qemu::open(&path);
+    assert!(!share(), "a writer was not seen");
+    drop(writer);
+    assert!(share());
+    let held = File::open(&path).unwrap();
+    held.lock_shared().unwrap();
+    assert!(share());
+    drop(held);
+    let held = File::open(&path).unwrap();
+    held.lock().unwrap();
+    assert!(!share());
 }
 
 #[test]
