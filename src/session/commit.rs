@@ -22,6 +22,7 @@ use super::undo::{Journal, Mark, Record, refuse_taken, settle};
 pub(super) use change::{Change, changed_since};
 pub(super) use in_place::{restore, unfinished};
 pub(super) use locked::{Locked, reopened};
+pub use on_disk::commit_files_on;
 pub(super) use on_disk::commit_on_disk;
 pub(super) use overlaid::Overlaid;
 pub(super) use rehearsal::{Stage, Wanted, no_room, rehearse};

@@ -9,6 +9,7 @@ use super::rehearsal::{Plan, Stage, Wanted, rehearse};
 use super::{Committed, How, Options, Proof, done, in_place};
 use crate::container::{HostFile as Described, Role};
 use crate::error::{Error, Kind, Result};
+use crate::hive::Patch;
 use crate::session::undo::{Journal, Mark, Record, refuse_taken, settle};
 use crate::storage::{Access, Host, HostFile, Storage};
 
@@ -23,10 +24,7 @@ pub(in crate::session) fn commit_on_disk<H: Host>(
     proof: Proof<'_>,
     options: &Options,
 ) -> Result<Committed> {
-    run(host, path, wanted, proof, options).map_err(|error| match error.kind() {
-        Kind::Io => error.adding("the original is intact"),
-        _ => error,
-    })
+    run(host, path, wanted, proof, options).map_err(intact)
 }
 
 const WHY: &str = "the hive is inside of a disk image";
@@ -47,30 +45,72 @@ fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, op
     }
     proof()?;
     let plan = rehearse(wanted, &stage(&locked, &shared))?;
-    let storage = locked.storage_of(&plan.files)?;
     if let Some(placement) = plan.placement.as_ref().filter(|_| plan.has_room) {
-        placement.expect(&*storage, wanted.old)?;
+        placement.expect(&*locked.storage_of(&plan.files)?, wanted.old)?;
     }
+    write(&locked, &plan, &|| reads_back(host, wanted, &plan), options)
+}
+
+/// Brings phases of patches to files, in place and under one undo file beside the first of them: what a change inside of
+/// an image comes down to. Offsets are those of the files put one after the other, each beginning at a multiple of 4096;
+/// the last one grows so that all of them end at `len_after`.
+///
+/// # Errors
+/// As [`super::commit`].
+pub fn commit_files_on<H: Host>(
+    host: &H,
+    files: &[PathBuf],
+    len_after: u64,
+    phases: Vec<Vec<Patch>>,
+) -> Result<Committed> {
+    let commit = || {
+        let first = files.first().ok_or_else(|| broken("no file is named"))?;
+        let mut arranged = Vec::new();
+        for path in files {
+            arranged.push((host.resolve(path)?, host.open(&host.resolve(path)?, Access::Read)?.len()?));
+        }
+        let locked = Locked::take_all(host, first, &arranged)?;
+        locked.keep_machines_out()?;
+        settle(&locked)?;
+        let len_before = locked.storage_of(&arranged)?.len()?;
+        let plan = Plan { files: arranged, len_before, len_after, phases, placement: None, has_room: false };
+        write(&locked, &plan, &|| Ok(()), &Options::default())
+    };
+    commit().map_err(intact)
+}
+
+fn intact(error: Error) -> Error {
+    if error.kind() == Kind::Io { error.adding("the original is intact") } else { error }
+}
+
+/// Writes what is planned; `after` looks whether all is well.
+fn write<H: Host>(
+    locked: &Locked<'_, H>,
+    plan: &Plan,
+    after: &dyn Fn() -> Result<()>,
+    options: &Options,
+) -> Result<Committed> {
+    let storage = locked.storage_of(&plan.files)?;
     let change = Change::checked(plan.len_before, plan.len_after, plan.phases.clone()).map_err(broken)?;
     let record = Record::new(&locked.path, change, &*storage, None)?.with_files(&plan.files);
     // Once more: whatever was closed meanwhile in this process has given the lock up.
     locked.keep_machines_out()?;
-    let mut journal = Journal::save(host, None, record.clone())?;
+    let mut journal = Journal::save(locked.host, None, record.clone())?;
     in_place::write(&journal, &*storage, &|| locked.reopen(&plan.files))?;
-    if let Err(error) = reads_back(host, wanted, &plan) {
-        return Err(take_back(&locked, &plan, &journal, error));
+    if let Err(error) = after() {
+        return Err(take_back(locked, plan, &journal, error));
     }
     let mut committed = Committed { why_in_place: Some(WHY.to_owned()), ..done(How::InPlace, locked.path.clone()) };
-    committed.notes.extend(journal.mark_or_note(Mark::Committed));
     if options.keep_times {
         for file in locked.all() {
             let kept = file.file.take_times(&file.times).and_then(|()| file.file.flush());
             committed.notes.extend(kept.err().map(|e| format!("the times of the file could not be kept: {e}")));
         }
     }
+    committed.notes.extend(journal.mark_or_note(Mark::Committed));
     committed.undo = Some(journal.path.clone());
     if let Some(wanted) = &options.undo {
-        match move_to(host, wanted, record, &journal) {
+        match move_to(locked.host, wanted, record, &journal) {
             Ok(path) => committed.undo = Some(path),
             Err(error) => {
                 let left = journal.path.display();

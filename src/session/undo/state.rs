@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::session::commit::{Change, Locked, Overlaid, changed_since, folder_of};
 use crate::storage::{Host, Storage};
 
-use super::record::{Block, Record};
+use super::record::{BLOCK, Block, Record};
 
 /// How far a change got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -37,7 +37,8 @@ impl<'a> Versions<'a> {
             for index in range.clone() {
                 let patch = &change.patches[index];
                 let end = patch.offset + patch.new.len() as u64;
-                let first = blocks.partition_point(|b| b.offset + b.old.len() as u64 <= patch.offset);
+                // A block that the old file ended in is touched by what is written behind that end: it shares a sector.
+                let first = blocks.partition_point(|b| b.offset + BLOCK <= patch.offset);
                 let touched = blocks[first..].iter().take_while(|b| b.offset < end).count();
                 for of_block in &mut touching[first..first + touched] {
                     of_block.push((group, index));
@@ -112,9 +113,15 @@ impl<'a> Versions<'a> {
     fn write_last_again(&self, storage: &dyn Storage) -> Result<()> {
         let Some(last) = self.groups.checked_sub(1) else { return Ok(()) };
         self.write_blocks(storage, last, self.groups)?;
+        let (start, new_space) = (self.change.len_before, new_space(self.change)?);
         for patch in &self.change.patches[self.change.groups()[last].clone()] {
-            if patch.old.len() < patch.new.len() {
-                storage.write_at(patch.offset, &patch.new)?;
+            // Whole blocks here too: the sectors around a patch may have suffered with it.
+            let end = (patch.offset + patch.new.len() as u64).next_multiple_of(BLOCK).min(self.change.len_after);
+            let from = (patch.offset / BLOCK * BLOCK).max(start);
+            if from < end {
+                // Both differences are within the new space.
+                let local = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX);
+                storage.write_at(from, &new_space[local(from)..local(end)])?;
             }
         }
         storage.flush()
@@ -127,6 +134,13 @@ impl<'a> Versions<'a> {
         }
         Ok(())
     }
+}
+
+/// The bytes past the old end when all is written.
+fn new_space(change: &Change) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(change.len_after - change.len_before).map_err(|_| too_long())?];
+    change.patches.iter().for_each(|patch| lay(&mut bytes, change.len_before, patch.offset, &patch.new));
+    Ok(bytes)
 }
 
 fn too_long() -> Error {
@@ -219,14 +233,12 @@ impl Record {
 
     /// Whether what lies past the old end is what the patches put there.
     fn has_new_space(&self, storage: &dyn Storage) -> Result<bool> {
-        let Change { len_before, len_after, .. } = self.change;
         if !self.change.grows() {
             return Ok(true);
         }
-        let len = usize::try_from(len_after - len_before).map_err(|_| too_long())?;
-        let (mut wanted, mut there) = (vec![0; len], vec![0; len]);
-        self.change.patches.iter().for_each(|p| lay(&mut wanted, len_before, p.offset, &p.new));
-        storage.read_at(len_before, &mut there)?;
+        let wanted = new_space(&self.change)?;
+        let mut there = vec![0; wanted.len()];
+        storage.read_at(self.change.len_before, &mut there)?;
         Ok(there == wanted)
     }
 
