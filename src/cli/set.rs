@@ -64,7 +64,7 @@ fn request(wanted: Option<Wanted>, edit: Option<&super::args::EditArgs>, write: 
         as_it_stands: edit.is_some_and(|edit| edit.as_it_stands),
         settle: !write.dry_run && write.output.is_none(),
         options: EditOptions { timestamp, ..EditOptions::default() },
-        choice: write.disk.choice(),
+        choice: write.choice(),
         ignore: write.ignored(),
     })
 }

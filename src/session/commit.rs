@@ -2,6 +2,7 @@
 //! crash table and what is assumed about media.
 
 mod change;
+mod copied;
 mod in_place;
 mod locked;
 mod on_disk;

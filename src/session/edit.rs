@@ -214,10 +214,10 @@ impl Prepared {
     /// # Errors
     /// As there.
     pub fn empty_logs(&self) -> Result<Vec<Committed>> {
-        if self.on_disk.is_some() {
-            return Err(on_disk::unsupported("disk-truncate-logs", "logs inside of a disk image are not emptied"));
+        match (&self.on_disk, &self.request.logs) {
+            (Some(hive), LogChoice::Beside) => self.empty_logs_on_disk(&RealHost, hive),
+            (_, logs) => super::logs::empty(&self.target.hive, logs),
         }
-        super::logs::empty(&self.target.hive, &self.request.logs)
     }
 }
 

@@ -36,12 +36,12 @@ pub fn kind_of(path: &Path) -> Result<EntryKind> {
 }
 
 #[cfg(unix)]
-fn is_block_device(found: &fs::Metadata) -> bool {
+pub(super) fn is_block_device(found: &fs::Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_block_device(&found.file_type())
 }
 
 #[cfg(not(unix))]
-fn is_block_device(_: &fs::Metadata) -> bool {
+pub(super) fn is_block_device(_: &fs::Metadata) -> bool {
     false
 }
 

@@ -9,8 +9,8 @@ use rustix::fs::{XattrFlags, fchown, fgetxattr, flistxattr, fremovexattr, fsetxa
 
 use crate::error::Result;
 
-use super::Carried;
 use super::file::{FileStorage, failed};
+use super::{Carried, Storage};
 
 /// Magic numbers of `statfs(2)`: FUSE_SUPER_MAGIC, NTFS_SB_MAGIC (the old driver), and ntfs3.
 const KEEPING: [(u32, &str); 3] = [
@@ -138,9 +138,34 @@ pub(super) fn has_writing_machine(storage: &FileStorage) -> Result<bool> {
     Ok(list.lines().any(holds))
 }
 
+/// Copies a file into an empty one: by sharing its blocks where the file system can (`ioctl_ficlone(2)`), else the parts
+/// that are no holes.
+pub(super) fn copy_bytes(from: &FileStorage, to: &FileStorage) -> Result<()> {
+    if rustix::fs::ioctl_ficlone(to.file(), from.file()).is_ok() {
+        return Ok(());
+    }
+    let len = from.len()?;
+    to.set_len(len)?;
+    let seek = |to| rustix::fs::seek(from.file(), to);
+    let mut at = 0;
+    while at < len {
+        use rustix::fs::SeekFrom::{Data, Hole};
+        let (start, end) = match seek(Data(at)) {
+            Ok(start) => (start, seek(Hole(start)).unwrap_or(len)),
+            // Nothing but a hole is left.
+            Err(rustix::io::Errno::NXIO) => break,
+            // A block device, or a file system that knows no holes.
+            Err(_) => (at, len),
+        };
+        super::host::copy_range(from, to, start, end.min(len))?;
+        at = end;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{Host, RealHost, Storage};
+    use super::super::{Host, RealHost};
     use super::*;
 
     #[test]

@@ -1,5 +1,6 @@
 //! The command on disk images: what it finds, what it costs, and that it changes nothing.
 
+mod elsewhere;
 mod faults;
 mod reading;
 mod real;

@@ -31,7 +31,7 @@ pub(in crate::session) fn write<H: Host>(
 }
 
 /// Grows the storage, then writes group after group; each is durable before the next. `begun` counts groups.
-fn write_patches(change: &Change, storage: &dyn Storage, begun: &mut usize) -> Result<()> {
+pub(super) fn write_patches(change: &Change, storage: &dyn Storage, begun: &mut usize) -> Result<()> {
     if change.grows() {
         storage.set_len(change.len_after)?;
         storage.flush()?;

@@ -30,10 +30,14 @@ pub(in crate::session) type Arrangement = [(PathBuf, u64)];
 impl<'h, H: Host> Locked<'h, H> {
     /// Opens and locks the file that `target` leads to.
     pub(in crate::session) fn take(host: &'h H, target: &Path) -> Result<Self> {
+        Self::take_one(host, target, false)
+    }
+
+    fn take_one(host: &'h H, target: &Path, may_be_device: bool) -> Result<Self> {
         let path = host.resolve(target)?;
         let file = Arc::new(host.open(&path, Access::Write)?);
         let about = file.about()?;
-        if !about.regular {
+        if !(about.regular || about.device && may_be_device) {
             return Err(Error::refused("not-a-file", format!("{} is not a regular file", path.display())));
         }
         if !file.try_lock()? {
@@ -46,9 +50,9 @@ impl<'h, H: Host> Locked<'h, H> {
         Ok(locked)
     }
 
-    /// Opens and locks `target` and the other files of its image.
+    /// Opens and locks `target`, which may be a block device, and the other files of its image.
     pub(in crate::session) fn take_all(host: &'h H, target: &Path, files: &Arrangement) -> Result<Self> {
-        let mut locked = Self::take(host, target)?;
+        let mut locked = Self::take_one(host, target, true)?;
         for (path, _) in files {
             let path = host.resolve(path)?;
             if locked.all().all(|known| known.path != path) {

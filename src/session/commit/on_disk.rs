@@ -24,7 +24,11 @@ pub(in crate::session) fn commit_on_disk<H: Host>(
     proof: Proof<'_>,
     options: &Options,
 ) -> Result<Committed> {
-    run(host, path, wanted, proof, options).map_err(intact)
+    let done = match &options.output {
+        Some(output) => super::copied::write(host, output, wanted, proof, options),
+        None => run(host, path, wanted, proof, options),
+    };
+    done.map_err(intact)
 }
 
 const WHY: &str = "the hive is inside of a disk image";
@@ -122,7 +126,7 @@ fn write<H: Host>(
 }
 
 /// Opens what is only read, and keeps those out who would write to it.
-fn share<'a, H: Host>(
+pub(super) fn share<'a, H: Host>(
     host: &H,
     files: impl Iterator<Item = &'a Described>,
 ) -> Result<Vec<(PathBuf, Arc<dyn Storage>)>> {

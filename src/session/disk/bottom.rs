@@ -19,6 +19,8 @@ pub struct ImageOptions {
     pub allow: Vec<PathBuf>,
     /// Where qemu-nbd is, if not on PATH.
     pub qemu_nbd: Option<PathBuf>,
+    /// Whether a block device may be written to.
+    pub device: bool,
 }
 
 impl ImageOptions {

@@ -131,6 +131,19 @@ impl HiveOnDisk {
         self.again(&self.gate(Arc::new(Reader { host: host.clone(), read: Arc::default() })))
     }
 
+    /// Its transaction logs as files to be written to, from the files of `host`.
+    pub(in crate::session) fn log_files_on<H: Host>(&self, host: &H) -> Result<Vec<HiveOnDisk>> {
+        let mut logs = Vec::new();
+        for ending in LOGS {
+            let mut log = self.again_on(host)?;
+            log.name = format!("{}.{ending}", self.name);
+            if let Some(file) = log.files.open(&log.path())? {
+                logs.push(HiveOnDisk { paged: Paged::new(file), whole: OnceLock::new(), ..log });
+            }
+        }
+        Ok(logs)
+    }
+
     /// Where its bytes lie, as addresses of `files` one after the other. `None` where the image does not tell.
     ///
     /// # Errors

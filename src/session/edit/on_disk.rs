@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::{Prepared, Request, edit_source, settle, source};
-use crate::error::{Error, Kind, Place, Result, Space};
+use crate::error::{Error, Place, Result, Space};
 use crate::hive::{EditOptions, PatchSet};
 use crate::session::commit::{Committed, Options, Stage, Wanted, commit_on_disk, no_room, rehearse};
 use crate::session::disk::{Disk, HiveOnDisk};
+use crate::session::logs::emptied;
 use crate::session::target::Target;
 use crate::storage::{Access, Host, Storage};
 
@@ -55,11 +56,21 @@ impl Prepared {
     }
 
     pub(super) fn commit_on_disk<H: Host>(&self, host: &H, hive: &HiveOnDisk, options: &Options) -> Result<Committed> {
-        if options.output.is_some() {
-            return Err(unsupported("disk-output", "a patched copy of a disk image is not written")
-                .advise("copy the image (cp --reflink=auto --sparse=always) and edit the copy"));
-        }
         self.with_wanted(hive, |wanted| commit_on_disk(host, &self.target.hive, wanted, &|| self.prove(), options))
+    }
+
+    /// Empties the logs beside the hive, each under an undo file of its own.
+    pub(super) fn empty_logs_on_disk<H: Host>(&self, host: &H, hive: &HiveOnDisk) -> Result<Vec<Committed>> {
+        let mut done = Vec::new();
+        for log in hive.log_files_on(host)? {
+            let old = log.whole()?;
+            let mut new = old.to_vec();
+            let Some(patches) = emptied(&mut new) else { continue };
+            let check = |again: &HiveOnDisk| again.may_be_written(&self.request.ignore);
+            let wanted = Wanted { hive: &log, old, new: &new, phases: &[&patches], check: &check };
+            done.push(commit_on_disk(host, &self.target.hive, &wanted, &|| Ok(()), &Options::default())?);
+        }
+        Ok(done)
     }
 
     fn with_wanted<T>(&self, hive: &HiveOnDisk, with: impl FnOnce(&Wanted<'_>) -> Result<T>) -> Result<T> {
@@ -72,8 +83,4 @@ impl Prepared {
             check: &|again| again.may_be_written(&self.request.ignore),
         })
     }
-}
-
-pub(super) fn unsupported(code: &'static str, what: &str) -> Error {
-    Error::new(Kind::Unsupported, code, what)
 }

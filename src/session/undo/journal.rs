@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::session::commit::{Overlaid, Staged, folder_of, same_bytes};
+use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Access, Host, Storage};
 
 use super::record::{Mark, Record};
@@ -91,11 +92,19 @@ impl<'h, H: Host> Journal<'h, H> {
     }
 }
 
-/// The undo file of that `number` (empty, or `.1` and so on) beside `target`.
+/// The undo file of that `number` (empty, or `.1` and so on) for `target`.
 pub(super) fn beside(target: &Path, number: &str) -> PathBuf {
     let mut name = undo_prefix(target);
     name.push(number);
-    target.with_file_name(name)
+    folder_for(target).join(name)
+}
+
+/// The folder where undo files of `target` are. Beside a block device nothing lasts: theirs go to the current folder.
+pub(super) fn folder_for(target: &Path) -> PathBuf {
+    match kind_of(target) {
+        Ok(EntryKind::Device) => std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        _ => target.parent().unwrap_or(Path::new("")).to_owned(),
+    }
 }
 
 /// What the name of every undo file beside `target` starts with.

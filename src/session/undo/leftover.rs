@@ -8,7 +8,7 @@ use crate::session::commit::{Locked, folder_of, reopened};
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Access, Host, RealHost, Storage};
 
-use super::journal::{Journal, SUFFIX, is_beside};
+use super::journal::{Journal, SUFFIX, folder_for, is_beside};
 use super::record::{Mark, Record};
 use super::restore::{Restored, restore};
 use super::state::State;
@@ -139,7 +139,8 @@ pub(super) fn settle_one<H: Host>(
 
 /// Undo files beside the target, and those of images that it may be a part of.
 fn names_around<H: Host>(host: &H, target: &Path) -> Result<Vec<PathBuf>> {
-    let mut names = host.starting_with(folder_of(target), OsStr::new(""))?;
+    let folder = folder_for(target);
+    let mut names = host.starting_with(folder_of(&folder.join("x")), OsStr::new(""))?;
     names.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(SUFFIX)));
     let mut kept = Vec::new();
     for path in names {

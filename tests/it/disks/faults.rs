@@ -29,7 +29,7 @@ use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
 const LOOKS: [&str; 9] = ["look", "list", "open Read", "open Write", "length", "read", "stat", "lock", "look at times"];
 
 /// A FAT volume with these files in the folder of the hives, each in one piece.
-fn volume(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
+pub(super) fn volume(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut image = Cursor::new(vec![0; kib << 10]);
     let options = fatfs::FormatVolumeOptions::new().fat_type(fatfs::FatType::Fat12).bytes_per_cluster(512);
     fatfs::format_volume(&mut image, options).unwrap();

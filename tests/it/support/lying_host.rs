@@ -461,7 +461,7 @@ impl HostFile for LyingFile {
         let id = Some(FileId { device: 1, file: self.id });
         self.host.operate("stat", false, |world, _| {
             let keeps = world.keeps;
-            About { id, links: 1, regular: true, mode: 0o600, keeps }
+            About { id, links: 1, regular: true, device: false, mode: 0o600, keeps }
         })
     }
 
