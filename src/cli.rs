@@ -9,6 +9,7 @@ mod info;
 mod report;
 mod set;
 mod undo;
+mod verbs;
 
 use std::process::ExitCode;
 

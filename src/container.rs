@@ -13,20 +13,41 @@
 //! The session never lets a format write to the host's files: it hands storages into the gate that keep what is
 //! written in memory, and brings the collected bytes to the disk itself, under an undo file.
 
+mod blocks;
+mod ewf;
 pub mod gate;
 mod named;
+mod nbd;
+mod parallels;
+mod qcow;
+mod qcow2;
+mod qed;
 mod raw;
+mod vdi;
+mod vhd;
+mod vhdx;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
 
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
-pub const FORMATS: &[&Format] = &[&raw::FORMAT];
+pub const FORMATS: &[&Format] = &[
+    &vhd::FORMAT,
+    &vdi::FORMAT,
+    &raw::FORMAT,
+    &vhdx::FORMAT,
+    &qcow2::FORMAT,
+    &ewf::FORMAT,
+    &qcow::FORMAT,
+    &qed::FORMAT,
+    &parallels::FORMAT,
+];
 
 /// How many images may stand on each other: backing files, parents, an image in an archive.
 pub const MAX_DEPTH: usize = 32;

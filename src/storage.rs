@@ -13,6 +13,7 @@ mod mapped;
 pub mod memory;
 #[cfg(target_os = "linux")]
 mod metadata;
+pub mod private;
 mod real;
 pub mod recorder;
 pub mod split;

@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Parser, ValueEnum};
 use hivewright::session::disk::{Choice, ImageOptions};
+
+pub(crate) use super::verbs::Command;
 
 const AFTER_HELP: &str = "\
 Exit status:
@@ -25,43 +27,6 @@ Examples:
 pub(crate) struct Args {
     #[command(subcommand)]
     pub(crate) command: Command,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Command {
-    /// Say how the rule stands, at capture and at next boot
-    Get(GetArgs),
-    /// Set the rule to 0, 1 or 2
-    Set(SetArgs),
-    /// Remove the rule, so that Windows takes its default
-    Unset(UnsetArgs),
-    /// Look for damage in the structure of a hive and in its transaction logs
-    Check(CheckArgs),
-    /// Show what a disk image holds: partitions, volumes, Windows, hives
-    Info(InfoArgs),
-    /// Apply the transaction logs of a dirty hive, and change nothing else
-    Recover(RecoverArgs),
-    /// Put back what an undo file has kept
-    Undo(UndoArgs),
-    /// Print a completion script for a shell
-    Completions(CompletionsArgs),
-    /// Print the manual page, or write all of them to a folder
-    Man(ManArgs),
-}
-
-impl Command {
-    pub(crate) fn wants_json(&self) -> bool {
-        match self {
-            Command::Get(args) => args.json,
-            Command::Set(args) => args.edit.write.json,
-            Command::Unset(args) => args.edit.write.json,
-            Command::Check(args) => args.json,
-            Command::Info(args) => args.json,
-            Command::Recover(args) => args.write.json,
-            Command::Undo(args) => args.json,
-            Command::Completions(_) | Command::Man(_) => false,
-        }
-    }
 }
 
 const TARGET_HELP: &str =

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::nbd;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Host, RealHost, Storage};
@@ -56,13 +57,15 @@ pub struct Gate {
     pub writing: bool,
     opened: Mutex<Vec<HostFile>>,
     folder: Mutex<Option<PathBuf>>,
+    pub(super) closing: nbd::Closing,
 }
 
 impl Gate {
     /// A gate that lets through what lies in the folder of the image, or in or below one of `allowed`.
     pub fn new(opener: Arc<dyn Opener>, allowed: &[PathBuf]) -> Self {
         let allowed = allowed.iter().filter_map(|folder| RealHost.resolve(folder).ok()).collect();
-        Gate { opener, allowed, qemu_nbd: None, writing: false, opened: Mutex::default(), folder: Mutex::default() }
+        let (opened, folder, closing) = <_>::default();
+        Gate { opener, allowed, qemu_nbd: None, writing: false, opened, folder, closing }
     }
 
     /// Opens the image that the user named, whatever it is; gives its path without symbolic links too.
@@ -84,6 +87,28 @@ impl Gate {
     /// `outside-folder`: it leads elsewhere, [`Kind::Refused`]. `not-a-file`: to a folder, a device or a pipe.
     /// `no-file`: to nothing.
     pub fn named(&self, named_by: &Path, name: &str, role: Role) -> Result<(PathBuf, Arc<dyn Storage>)> {
+        let path = self.find(named_by, name)?;
+        let file = self.hand_out(&path, role)?;
+        Ok((path, file))
+    }
+
+    /// Opens a file as [`Gate::named`] does, to see which one it is: it does not become a file of the image.
+    ///
+    /// # Errors
+    /// As [`Gate::named`].
+    pub fn look_at(&self, named_by: &Path, name: &str) -> Result<(PathBuf, Arc<dyn Storage>)> {
+        let path = self.find(named_by, name)?;
+        let file = self.opener.open(&path, Role::Backing)?;
+        Ok((path, file))
+    }
+
+    /// The folders that names may lead to: that of the image, then those that the user allowed.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        let own = self.folder.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        own.into_iter().chain(self.allowed.iter().cloned()).collect()
+    }
+
+    fn find(&self, named_by: &Path, name: &str) -> Result<PathBuf> {
         let wanted = named_by.parent().unwrap_or(Path::new("/")).join(on_this_host(name));
         let missing = |error: Error| match error.kind() {
             Kind::NotFound => Error::new(
@@ -107,8 +132,7 @@ impl Gate {
                 format!("the image {} names {}, which is not a regular file", named_by.display(), path.display());
             return Err(Error::refused("not-a-file", what));
         }
-        let file = self.hand_out(&path, role)?;
-        Ok((path, file))
+        Ok(path)
     }
 
     fn lets_through(&self, path: &Path) -> bool {
@@ -132,6 +156,12 @@ impl Gate {
         // Below MAX_FILES.
         let number = u16::try_from(opened.len()).unwrap_or(u16::MAX);
         Ok(if number == 1 { file } else { Arc::new(Part { below: file, number }) })
+    }
+
+    /// What failed when an image that was opened through this gate was closed, once. An engine writes its last metadata
+    /// then: who writes drops the disk, asks this, and only then takes what the storages below have recorded.
+    pub fn closing_error(&self) -> Option<Error> {
+        self.closing.take()
     }
 
     /// Every file that was opened, in that order; the first is the image.

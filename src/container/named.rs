@@ -4,14 +4,9 @@ use super::{Opening, Probe};
 use crate::error::{Error, Kind};
 
 /// Where a magic stands, the magic, what it shows, and how to get a disk from it.
-const MAGICS: [(usize, &[u8], &str, &str); 8] = [
-    (0, b"QFI\xfb", "a qcow2 image", QEMU),
-    (0, b"vhdxfile", "a VHDX image", QEMU),
-    (0, b"conectix", "a VHD image", QEMU),
+const MAGICS: [(usize, &[u8], &str, &str); 3] = [
     (0, b"KDMV", "a VMDK image", QEMU),
     (0, b"# Disk DescriptorFile", "a VMDK descriptor", QEMU),
-    (64, b"\x7f\x10\xda\xbe", "a VDI image", QEMU),
-    (0, b"EVF\x09", "an EWF (E01) image", "ewfexport IMAGE"),
     (0, b"MSWIM\0\0\0", "a WIM image", "wimapply IMAGE INDEX FOLDER"),
 ];
 

@@ -43,6 +43,11 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// Whether nothing was said at all.
+    pub(in crate::session) fn is_default(&self) -> bool {
+        *self == Choice::default()
+    }
+
     /// Whether nothing inside of a disk was chosen.
     pub fn is_empty(&self) -> bool {
         self.partition.is_none() && self.windows_root.is_none()

@@ -13,7 +13,7 @@ use crate::hive::check::{self, Report};
 use crate::hive::recover::{self, LogReport, Recovered, Recovery};
 use crate::hive::witness::{self, Testimony};
 use crate::hive::{Hive, HiveBytes, Opened, open};
-use crate::regf::base_block::BaseBlock;
+use crate::regf::base_block::{BaseBlock, SIGNATURE};
 use crate::storage::Mapped;
 use crate::storage::folder::kind_of;
 use crate::windows::{self, Era, RuleReport, rule};
@@ -94,6 +94,12 @@ impl Reading {
     /// # Errors
     /// As [`Reading::of`]; `not-a-disk` for a choice where there is none.
     pub fn choose(path: &Path, choice: &Choice, logs: LogChoice) -> Result<Self> {
+        if choice.is_default()
+            && let Some(map) = Mapped::open_if(path, &SIGNATURE)?
+        {
+            let target = Target { hive: path.to_owned(), windows: None };
+            return Ok(Reading { target, source: Source::Host(map), logs });
+        }
         if let Some(disk) = Disk::open_as(path, &choice.image)? {
             let hive = disk.system_hive(choice)?;
             let target = Target { hive: path.to_owned(), windows: None };

@@ -35,6 +35,11 @@ pub fn kind_of(path: &Path) -> Result<EntryKind> {
     }
 }
 
+/// When the contents of a file last changed, as the host says; `None` where it does not.
+pub fn modified(path: &Path) -> Option<std::time::SystemTime> {
+    fs::metadata(path).and_then(|found| found.modified()).ok()
+}
+
 #[cfg(unix)]
 pub(super) fn is_block_device(found: &fs::Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_block_device(&found.file_type())

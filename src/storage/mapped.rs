@@ -1,4 +1,4 @@
-//! Files of the host and memory. The one place with `unsafe`.
+//! Files of the host and memory. With `container/nbd/child.rs` the only place with `unsafe`.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -10,6 +10,8 @@ use memmap2::Mmap;
 use crate::error::{Error, Kind, Result};
 
 use super::file::failed;
+use super::folder::{EntryKind, kind_of};
+use super::{FileStorage, Storage};
 
 /// The bytes of a file as they were, or became, while it is mapped. Read-only.
 ///
@@ -28,7 +30,28 @@ impl Mapped {
     /// # Errors
     /// It cannot be opened or mapped, or is no regular file (a device has no length to map).
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| failed("open", path, e))?;
+        Self::of(&File::open(path).map_err(|e| failed("open", path, e))?, path)
+    }
+
+    /// As [`Mapped::open`] if the file is regular and begins with `magic`, else `None`. Nothing is opened that could
+    /// block: neither a pipe nor a device.
+    ///
+    /// # Errors
+    /// As [`Mapped::open`].
+    pub fn open_if(path: &Path, magic: &[u8]) -> Result<Option<Self>> {
+        if kind_of(path)? != EntryKind::File {
+            return Ok(None);
+        }
+        let file = FileStorage::open(path)?;
+        let mut head = vec![0; magic.len()];
+        if file.len()? < head.len() as u64 {
+            return Ok(None);
+        }
+        file.read_at(0, &mut head)?;
+        if head == magic { Self::of(file.file(), path).map(Some) } else { Ok(None) }
+    }
+
+    fn of(file: &File, path: &Path) -> Result<Self> {
         let about = file.metadata().map_err(|e| failed("look at", path, e))?;
         if !about.is_file() {
             let what = format!("{} is not a regular file", path.display());
@@ -42,7 +65,7 @@ impl Mapped {
         // bytes have no validity rule (`u8`) and every reader checks each offset against the slice's length at
         // each access, so a change gives wrong bytes, never a wrong address; a shortened file ends the process by
         // a signal before anything is written. `commit` compares the file with what was read before it writes.
-        let map = unsafe { Mmap::map(&file) }.map_err(|e| failed("map", path, e))?;
+        let map = unsafe { Mmap::map(file) }.map_err(|e| failed("map", path, e))?;
         Ok(Mapped { map: Some(map) })
     }
 }

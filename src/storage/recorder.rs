@@ -145,7 +145,9 @@ impl Recorder {
     fn page_below(&self, page: u64) -> Result<Box<[u8]>> {
         let mut bytes = vec![0; index(PAGE)].into_boxed_slice();
         let there = self.below_len.saturating_sub(page * PAGE).min(PAGE);
-        self.below.read_at(page * PAGE, &mut bytes[..index(there)])?;
+        if there > 0 {
+            self.below.read_at(page * PAGE, &mut bytes[..index(there)])?;
+        }
         Ok(bytes)
     }
 }
@@ -239,7 +241,9 @@ impl Storage for Recorder {
         let below = self.below_len.clamp(offset, end) - offset;
         let (there, new) = buf.split_at_mut(index(below));
         new.fill(0);
-        self.below.read_at(offset, there)?;
+        if !there.is_empty() {
+            self.below.read_at(offset, there)?;
+        }
         for (page, bytes) in state.now.range(pages(offset, end)) {
             let (from, to) = (offset.max(page * PAGE), end.min((page + 1) * PAGE));
             buf[index(from - offset)..index(to - offset)]
@@ -317,7 +321,11 @@ mod tests {
         assert_eq!(all(&recorder), expected);
         recorder.set_len(20_000).unwrap();
         recorder.write_at(9_995, &[0xbb; 10]).unwrap();
+        recorder.write_at(15_000, &[]).unwrap();
+        recorder.write_at(16_384, &[0xcc; 3]).unwrap();
+        recorder.read_at(16_384, &mut [0; 3]).unwrap();
         expected.resize(20_000, 0);
+        expected[16_384..16_387].fill(0xcc);
         expected[9_995..10_005].fill(0xbb);
         assert_eq!(all(&recorder), expected);
         assert_eq!(all(&*below), (0..10_000).map(|i| i as u8).collect::<Vec<_>>());

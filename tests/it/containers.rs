@@ -1,6 +1,13 @@
 //! Image formats against the raw disk that they were made of, and against the tools that made them.
 
+mod engine;
+mod engine_process;
+mod ewf;
+mod qcow2;
 mod raw;
+mod vdi;
+mod vhd;
+mod vhdx;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -33,6 +40,20 @@ impl Recording {
             let host = File::options().write(true).open(path).unwrap();
             host.set_len(file.len().unwrap()).unwrap();
             written.iter().for_each(|w| host.write_all_at(&w.new, w.offset).unwrap());
+        }
+    }
+}
+
+impl Recording {
+    /// As [`Recording::bring_to_disk`], where what was written has been looked at and is no longer told.
+    pub(crate) fn write_whole(&self) {
+        for (path, role, file) in &*self.0.lock().unwrap() {
+            let mut bytes = vec![0; file.len().unwrap() as usize];
+            file.read_at(0, &mut bytes).unwrap();
+            match role {
+                Role::Backing => assert!(bytes == fs::read(path).unwrap(), "{} was written to", path.display()),
+                _ => fs::write(path, bytes).unwrap(),
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use hivewright::Place;
 use hivewright::hive::{Patch, PatchSet};
 use hivewright::regf::key_value::ValueType;
 use hivewright::session::commit::{Committed, How};
@@ -92,15 +93,22 @@ fn write_patches(out: &mut String, prepared: &Prepared) -> std::fmt::Result {
     writeln!(out, "\nPatches, by hive offset, in the order of writing:")?;
     for patch in &patches.patches {
         writeln!(out, "{:#010x}  {} bytes  {}", patch.offset, patch.new.len(), patch.what)?;
-        let places: Vec<String> = prepared.places(patch.offset).iter().map(ToString::to_string).collect();
-        if places.len() > 1 {
-            writeln!(out, "    at {}", places.join(", "))?;
-        }
+        write_places(out, &prepared.pieces(patch.offset, patch.new.len() as u64))?;
         for (start, new) in patch.new.chunks(16).enumerate().map(|(i, chunk)| (i * 16, chunk)) {
             let old = patch.old.get(start..patch.old.len().min(start + 16)).unwrap_or_default();
             writeln!(out, "    - {}", if old.is_empty() { "(new space)".to_owned() } else { spaced(old) })?;
             writeln!(out, "    + {}", spaced(new))?;
         }
+    }
+    Ok(())
+}
+
+/// Where a patch lies below the hive, piece by piece.
+fn write_places(out: &mut String, pieces: &[(u64, Vec<Place>)]) -> std::fmt::Result {
+    for (len, places) in pieces.iter().filter(|(_, places)| places.len() > 1) {
+        let names: Vec<String> = places.iter().map(ToString::to_string).collect();
+        let len = if pieces.len() > 1 { format!(": {len} bytes") } else { String::new() };
+        writeln!(out, "    at {}{len}", names.join(", "))?;
     }
     Ok(())
 }
@@ -151,11 +159,16 @@ fn patch(prepared: &Prepared, patch: &Patch) -> Value {
     json!({
         "hive_offset": patch.offset,
         "places": prepared.places(patch.offset),
+        "pieces": prepared.pieces(patch.offset, patch.new.len() as u64).into_iter().map(piece).collect::<Vec<_>>(),
         "old": hex(&patch.old),
         "new": hex(&patch.new),
         "what": patch.what,
         "step": patch.step,
     })
+}
+
+fn piece((len, places): (u64, Vec<Place>)) -> Value {
+    json!({ "len": len, "places": places })
 }
 
 fn extent(patches: &PatchSet) -> String {

@@ -11,6 +11,9 @@ use crate::session::logs::emptied;
 use crate::session::target::Target;
 use crate::storage::{Access, Host, Storage};
 
+/// Bytes of the smallest sector: clusters and what images are made of are multiples of it.
+const SECTOR: u64 = 512;
+
 /// Reads the SYSTEM hive of the disk `path` and edits it in memory.
 ///
 /// # Errors
@@ -45,6 +48,28 @@ impl Prepared {
         let own = Place { space: Space::Hive, offset };
         let below = self.on_disk.as_ref().map(|hive| hive.paged().file().locate(offset)).unwrap_or_default();
         std::iter::once(own).chain(below).collect()
+    }
+
+    /// The same for `len` bytes from `offset` on: the pieces in which they lie, each by its length and the place of its
+    /// first byte. What lies together in the hive need not do so below.
+    pub fn pieces(&self, offset: u64, len: u64) -> Vec<(u64, Vec<Place>)> {
+        let is_next = |(so_far, first): &(u64, Vec<Place>), next: &[Place]| {
+            first.len() == next.len()
+                && first.iter().zip(next).all(|(a, b)| a.space == b.space && a.offset + so_far == b.offset)
+        };
+        let mut pieces: Vec<(u64, Vec<Place>)> = Vec::new();
+        let (mut at, end) = (offset, offset.saturating_add(len));
+        while at < end {
+            // No storey below parts what lies in one sector.
+            let until = (at / SECTOR + 1).saturating_mul(SECTOR).min(end);
+            let places = self.places(at);
+            match pieces.last_mut().filter(|last| is_next(last, &places)) {
+                Some(last) => last.0 += until - at,
+                None => pieces.push((until - at, places)),
+            }
+            at = until;
+        }
+        pieces
     }
 
     /// Makes the change in memory, down to the bytes of the image's files, where the hive is inside of one.

@@ -46,12 +46,14 @@ pub(super) fn volume(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// The files of an image, and the edit of it.
 struct Case {
-    _folder: TempDir,
+    _folder: Option<TempDir>,
     before: Vec<(PathBuf, Vec<u8>)>,
     host: LyingHost,
     request: Request,
     /// Which of the files is named.
     named: usize,
+    /// How many of them, from the first on, may be written to.
+    own: usize,
 }
 
 impl Case {
@@ -64,6 +66,11 @@ impl Case {
         let before: Vec<(PathBuf, Vec<u8>)> =
             image.chunks(len).enumerate().map(|(i, piece)| (name(i), piece.to_vec())).collect();
         before.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+        Case { named: pieces / 2, ..Case::of(before, Some(folder), wanted) }
+    }
+
+    /// The image whose files are there, the first of which is named.
+    fn of(before: Vec<(PathBuf, Vec<u8>)>, folder: Option<TempDir>, wanted: Option<Wanted>) -> Self {
         let request = Request {
             wanted,
             selection: Selection::Standard,
@@ -77,7 +84,8 @@ impl Case {
             ignore: Vec::new(),
         };
         let host = LyingHost::with_all(&before);
-        Case { _folder: folder, before, host, request, named: pieces / 2 }
+        let own = before.len();
+        Case { _folder: folder, before, host, request, named: 0, own }
     }
 
     fn path(&self) -> &Path {
@@ -96,17 +104,26 @@ impl Case {
         let whole = self.host.healed();
         run(&whole).unwrap();
         assert!(self.prepare(&whole).unwrap().is_already_so(), "{kind}: the next run finds it done");
-        let files: Vec<PathBuf> = self.before.iter().map(|(path, _)| path.clone()).collect();
+        let files: Vec<PathBuf> = self.before[..self.own].iter().map(|(path, _)| path.clone()).collect();
         let image = Image { files: &files, old: seen(&self.host, &files), new: seen(&whole, &files) };
         let next = |host: &LyingHost| {
             let again = self.prepare(host).and_then(|prepared| prepared.commit_on(host, &Options::default()));
             again.map(drop)
         };
         image.play(kind, &self.host, &run, &next, least);
+        let others: Vec<PathBuf> = self.before[self.own..].iter().map(|(path, _)| path.clone()).collect();
+        assert!(seen(&self.host, &others) == seen(&whole, &others), "{kind}: a file that it stands on was written to");
         for (path, bytes) in &self.before {
             assert!(fs::read(path).unwrap() == *bytes, "the test wrote to {}", path.display());
         }
     }
+}
+
+/// Sets the rule to 2 in the image `file`, which stands on `others`.
+pub(super) fn play_image(kind: &str, file: &Path, others: &[PathBuf], least: [usize; 2]) {
+    let before = std::iter::once(file).chain(others.iter().map(PathBuf::as_path));
+    let before = before.map(|path| (path.to_owned(), fs::read(path).unwrap())).collect();
+    Case { own: 1, ..Case::of(before, None, Some(Wanted::Set(2))) }.play(kind, least);
 }
 
 fn seen(host: &LyingHost, files: &[PathBuf]) -> Vec<Vec<u8>> {
@@ -178,7 +195,13 @@ impl Image<'_> {
 
     fn is_old_or_new(&self, host: &LyingHost, about: &str) {
         let there = seen(host, self.files);
-        assert!(there == self.old || there == self.new, "neither old nor new: {about}");
+        let differs = |other: &[Vec<u8>]| -> Vec<String> {
+            let first = |(a, b): (&Vec<u8>, &Vec<u8>)| a.iter().zip(b).position(|(a, b)| a != b);
+            let pairs = there.iter().zip(other).filter(|(a, b)| a != b);
+            pairs.map(|(a, b)| format!("{} of {} bytes, first at {:?}", a.len(), b.len(), first((a, b)))).collect()
+        };
+        let is = there == self.old || there == self.new;
+        assert!(is, "neither old ({:?}) nor new ({:?}): {about}", differs(&self.old), differs(&self.new));
     }
 
     /// The next run, given any of the files, makes them old or new; also if its own power is cut. Gives the number of

@@ -19,15 +19,15 @@ use crate::support::tools::{have, output, succeeds};
 const SYSTEM: &str = "Windows/System32/config/SYSTEM";
 
 /// Ranges of the image that belong to the hive.
-fn clusters(image: &Path) -> Vec<(u64, u64)> {
-    let found = Disk::open(image).unwrap().unwrap().system_hive(&Choice::default()).unwrap();
+pub(super) fn clusters(image: &Path, choice: &Choice) -> Vec<(u64, u64)> {
+    let found = Disk::open(image).unwrap().unwrap().system_hive(choice).unwrap();
     let file = found.paged().file();
     let place = |offset| file.locate(offset).last().unwrap().offset;
     file.extents().iter().map(|e| (place(e.file_offset), e.len)).collect()
 }
 
 /// Bytes that differ, and whether all of them lie in `ranges`.
-fn differences(before: &[u8], after: &[u8], ranges: &[(u64, u64)]) -> (usize, bool) {
+pub(super) fn differences(before: &[u8], after: &[u8], ranges: &[(u64, u64)]) -> (usize, bool) {
     assert_eq!(before.len(), after.len());
     let at: Vec<u64> = (0..before.len()).filter(|&i| before[i] != after[i]).map(|i| i as u64).collect();
     let inside = at.iter().all(|at| ranges.iter().any(|(start, len)| (*start..start + len).contains(at)));
@@ -44,7 +44,7 @@ fn volume_of(disk: &[u8], len: usize, folder: &Path) -> PathBuf {
 /// Sets the rule to 2, lets others judge, and takes it back.
 fn set_and_undo(folder: &Path, name: &str, volume_len: usize) {
     let path = folder.join(name);
-    let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path));
+    let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path, &Choice::default()));
     let dry = json(&run(folder, &["set", "2", name, "--dry-run", "--json"]));
     let spaces: Vec<&str> =
         dry["patches"][0]["places"].as_array().unwrap().iter().map(|p| p["space"].as_str().unwrap()).collect();
@@ -120,7 +120,7 @@ fn a_split_disk_is_changed_in_all_its_segments() {
     let changed: Vec<u64> = (0..before.len()).filter(|&i| before[i] != after[i]).map(|i| i as u64).collect();
     // A length at which the changes lie in two segments, and no sector is whole at the seam.
     let (first, last) = (changed[0], *changed.last().unwrap());
-    let middle = (first + last) / 2 | 1;
+    let middle = ((first + last) / 2) | 1;
     let segment = (2..).map(|n| middle / n + 1).find(|len| len % 512 != 0 && first / len != last / len).unwrap();
     assert!(in_segments(first, segment).0 != in_segments(last, segment).0);
     fs::write(&whole, &before).unwrap();
@@ -171,7 +171,7 @@ fn a_hive_of_hundreds_of_fragments_is_changed_in_place() {
     let (bytes, folder) = (volume.bytes(), tempfile::tempdir().unwrap());
     let folder = folder.path();
     mbr(&bytes, &folder.join("d"));
-    let pieces = clusters(&folder.join("d")).len();
+    let pieces = clusters(&folder.join("d"), &Choice::default()).len();
     assert!(pieces > 322, "only {pieces} fragments");
     set_and_undo(folder, "d", bytes.len());
 }
@@ -322,7 +322,7 @@ fn a_dirty_hive_is_recovered_and_changed_under_one_undo_file() {
     let folder = tempfile::tempdir().unwrap();
     let (folder, path) = (folder.path(), folder.path().join("d"));
     fs::write(&path, corpus::read(&corpus, "images/synthetic_win81_volume.raw.zst").unwrap()).unwrap();
-    let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path));
+    let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path, &Choice::default()));
     let set = json(&run(folder, &["set", "1", "d", "--json"]));
     assert_eq!(set["state"], "written", "{set}");
     let (count, inside) = differences(&before, &fs::read(&path).unwrap(), &ranges);
@@ -402,7 +402,7 @@ fn windows_xp_on_fat32_is_changed_in_place() {
     }
     let (from, to) = (folder.join("hive"), "::WINDOWS/system32/config/system");
     output("mcopy", &["-i", image, from.to_str().unwrap(), to]);
-    let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path));
+    let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path, &Choice::default()));
     let set = run(folder, &["set", "2", "fat"]);
     assert_eq!(set.code, 0, "{}", set.err);
     let (count, inside) = differences(&before, &fs::read(&path).unwrap(), &ranges);

@@ -6,6 +6,7 @@ use std::process::Command;
 use hivewright::files::{Files, Hibernation, Journal};
 use hivewright::ntfs::Ntfs;
 use hivewright::storage::Storage;
+use hivewright_fixtures::disks::ntfs::{attribute, restart_page};
 
 use super::{all_bytes, open};
 use crate::support::memory::Memory;
@@ -20,40 +21,6 @@ fn volume(bytes: &[u8]) -> Ntfs {
 fn record(bytes: &[u8], id: u64) -> usize {
     let table = volume(bytes).open("$MFT").unwrap().unwrap();
     table.locate(id * 1024)[0].offset as usize
-}
-
-/// Volume offset of the first attribute of `kind` in the record at `record`.
-fn attribute(bytes: &[u8], record: usize, kind: u8) -> usize {
-    let mut at = record + usize::from(bytes[record + 20]);
-    while bytes[at] != kind {
-        assert!(bytes[at] < kind, "no attribute of kind {kind:#x}");
-        at += usize::from(bytes[at + 4]);
-    }
-    at
-}
-
-/// A restart page as Windows writes it, with one client.
-fn restart_page(version: (u8, u8), is_held: bool, flags: u8, sequence: u8, log_len: u64) -> Vec<u8> {
-    let mut page = vec![0; 4096];
-    page[..8].copy_from_slice(&[b'R', b'S', b'T', b'R', 30, 0, 9, 0]);
-    page[16..32].copy_from_slice(&[0, 16, 0, 0, 0, 16, 0, 0, 48, 0, version.1, 0, version.0, 0, 1, 0]);
-    let bits = 64 - log_len.leading_zeros();
-    let (free, used) = if is_held { (0xff, 0) } else { (0, 0xff) };
-    let mut area =
-        vec![sequence, 1, 0, 0, 0, 0, 0, 0, 1, 0, free, free, used, used, flags, 0, 67 - bits as u8, 0, 0, 0];
-    area.extend([208, 0, 48, 0]);
-    area.extend(log_len.to_le_bytes());
-    area.extend([0, 0, 0, 0, 48, 0, 64, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
-    let mut client = [0; 160];
-    client[16..20].fill(0xff);
-    client[28] = 8;
-    client[32..40].copy_from_slice(b"N\0T\0F\0S\0");
-    area.extend(client);
-    page[48..48 + area.len()].copy_from_slice(&area);
-    for sector in 0..8 {
-        page[sector * 512 + 510] = 1;
-    }
-    page
 }
 
 #[test]

@@ -1,0 +1,211 @@
+//! Disks in blocks: what VHD and VDI share. A table says where in the file each block of the disk lies.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, Kind, Place, Result, Space};
+use crate::storage::Storage;
+
+/// Where bytes of the disk come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// From the file, at this offset.
+    File(u64),
+    /// From the parent; zeros where there is none, or where it ends.
+    Parent,
+    /// From nowhere: they are zeros.
+    Zeros,
+}
+
+/// The tables of one format.
+pub(super) trait Mapping: Send + Sync {
+    /// Where the byte at `offset` comes from, and for how many bytes that goes on: at least 1, at most `len`, which is
+    /// not 0. The range lies inside of the disk.
+    fn map(&self, offset: u64, len: u64) -> Result<(Source, u64)>;
+
+    /// Makes all of the range come from the file, or refuses. What it wrote till then changes no byte of the disk.
+    fn make_room(&self, offset: u64, len: u64) -> Result<()>;
+}
+
+/// A disk that is mapped to a file, and to a parent where the file does not have the bytes.
+pub(super) struct Mapped<M> {
+    pub(super) mapping: M,
+    pub(super) file: Arc<dyn Storage>,
+    pub(super) parent: Option<Arc<dyn Storage>>,
+    /// Bytes of the disk.
+    pub(super) size: u64,
+}
+
+impl<M: Mapping> Mapped<M> {
+    fn check(&self, offset: u64, len: usize) -> Result<()> {
+        if offset.checked_add(len as u64).is_some_and(|end| end <= self.size) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Corrupt, "past-end", "the disk ends before what is asked of it")
+            .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{} bytes in all", self.size))
+            .at(Space::Disk, offset))
+    }
+
+    fn read_parent(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let Some(parent) = &self.parent else {
+            buf.fill(0);
+            return Ok(());
+        };
+        let there = usize::try_from(parent.len()?.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
+        let (there, past) = buf.split_at_mut(there);
+        past.fill(0);
+        if there.is_empty() { Ok(()) } else { parent.read_at(offset, there) }
+    }
+}
+
+impl<M: Mapping> Storage for Mapped<M> {
+    fn len(&self) -> Result<u64> {
+        Ok(self.size)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.check(offset, buf.len())?;
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            let (source, len) = self.mapping.map(at, (buf.len() - done) as u64)?;
+            // At most what is left of the buffer.
+            let piece = &mut buf[done..][..index(len)];
+            match source {
+                Source::File(at) => self.file.read_at(at, piece)?,
+                Source::Parent => self.read_parent(at, piece)?,
+                Source::Zeros => piece.fill(0),
+            }
+            done += piece.len();
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.check(offset, bytes.len())?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.mapping.make_room(offset, bytes.len() as u64)?;
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            let (source, len) = self.mapping.map(at, (bytes.len() - done) as u64)?;
+            let Source::File(place) = source else { return Err(not_allocated(at)) };
+            let piece = &bytes[done..][..index(len)];
+            self.file.write_at(place, piece)?;
+            done += piece.len();
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.file.flush()
+    }
+
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        let mut places = vec![Place { space: Space::Disk, offset }];
+        if offset < self.size {
+            match (self.mapping.map(offset, 1), &self.parent) {
+                (Ok((Source::File(at), _)), _) => places.extend(self.file.locate(at)),
+                // Without the parent's own "disk": it is the same address.
+                (Ok((Source::Parent, _)), Some(parent)) => places.extend(parent.locate(offset).into_iter().skip(1)),
+                _ => {}
+            }
+        }
+        places
+    }
+}
+
+/// The error for bytes that cannot be written in place.
+pub(super) fn not_allocated(offset: u64) -> Error {
+    let what = "the image has no place of its own for these bytes of the disk";
+    Error::new(Kind::NoRoom, "not-allocated", what).at(Space::Disk, offset).advise(
+        "convert a copy to raw and edit that: qemu-img convert -O raw IMAGE DISK.raw; or merge it into its parent",
+    )
+}
+
+/// Bytes of a page of tables.
+const PAGE: u64 = 4096;
+/// Pages that are kept.
+const KEPT: usize = 64;
+
+/// Its number, and its bytes.
+type Page = (u64, Box<[u8]>);
+
+/// The tables of an image, read in pages, a few of which are kept.
+pub(super) struct Tables {
+    file: Arc<dyn Storage>,
+    kept: Mutex<Vec<Option<Page>>>,
+}
+
+impl Tables {
+    pub(super) fn new(file: Arc<dyn Storage>) -> Self {
+        Tables { file, kept: Mutex::new(vec![None; KEPT]) }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Option<Page>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fills `buf` from `offset` of the file.
+    pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let mut kept = self.kept();
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset.checked_add(done as u64).ok_or_else(|| past_end(offset))?;
+            let (page, within) = (at / PAGE, index(at % PAGE));
+            // Below KEPT.
+            let slot = &mut kept[index(page % KEPT as u64)];
+            if slot.as_ref().is_none_or(|(number, _)| *number != page) {
+                let there = self.file.len()?.saturating_sub(page * PAGE).min(PAGE);
+                let mut bytes = vec![0; index(there)].into_boxed_slice();
+                self.file.read_at(page * PAGE, &mut bytes)?;
+                *slot = Some((page, bytes));
+            }
+            let bytes = slot.as_ref().and_then(|(_, bytes)| bytes.get(within..)).filter(|bytes| !bytes.is_empty());
+            let bytes = bytes.ok_or_else(|| past_end(at))?;
+            let piece = bytes.len().min(buf.len() - done);
+            buf[done..done + piece].copy_from_slice(&bytes[..piece]);
+            done += piece;
+        }
+        Ok(())
+    }
+
+    /// Writes to the tables.
+    pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut kept = self.kept();
+        // Seldom enough to forget them all.
+        kept.fill(None);
+        self.file.write_at(offset, bytes)
+    }
+}
+
+/// Never above the length of a buffer.
+pub(super) fn index(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+fn past_end(at: u64) -> Error {
+    Error::new(Kind::Corrupt, "past-end", "the file ends inside of a table of the image").at(Space::File, at)
+}
+
+/// Calls `each` with index and four bytes of every entry of a table of `entries`, read in large pieces.
+pub(super) fn each_entry(
+    file: &dyn Storage,
+    table: u64,
+    entries: u64,
+    mut each: impl FnMut(u64, [u8; 4]) -> Result<()>,
+) -> Result<()> {
+    let mut buf = vec![0; 1 << 16];
+    let mut first = 0;
+    while first < entries {
+        let piece = (entries - first).min(buf.len() as u64 / 4);
+        let bytes = &mut buf[..index(piece) * 4];
+        file.read_at(table + first * 4, bytes)?;
+        for (i, entry) in bytes.as_chunks::<4>().0.iter().enumerate() {
+            each(first + i as u64, *entry)?;
+        }
+        first += piece;
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Hostile segments: every header byte set to what it is not, and every length.
+
+use std::path::Path;
+
+use super::*;
+use crate::container::{Gate, Opener, Role};
+use crate::error::{Kind, Result};
+use crate::storage::memory::Memory;
+use crate::storage::{Host, RealHost};
+use segments::{adler32, name_of};
+
+/// Hands out nothing: what is tested has one segment.
+struct Nothing;
+
+impl Opener for Nothing {
+    fn open(&self, _: &Path, _: Role) -> Result<Arc<dyn Storage>> {
+        Err(Error::new(Kind::NotFound, "no-file", "nothing is here"))
+    }
+}
+
+fn open_bytes(bytes: Vec<u8>) -> Result<Image> {
+    let gate = Gate::new(Arc::new(Nothing), &[]);
+    let path = RealHost.resolve(Path::new(".")).unwrap().join("image.E01");
+    open(Opening { gate: &gate, file: Arc::new(Memory::new(bytes)), path: &path, role: Role::Image, depth: 0 })
+}
+
+fn section(image: &mut Vec<u8>, kind: &str, contents: &[u8]) {
+    let (at, size) = (image.len() as u64, contents.len() as u64 + 76);
+    let mut head = vec![0; 72];
+    head[..kind.len()].copy_from_slice(kind.as_bytes());
+    let next = if kind == "done" { at } else { at + size };
+    head[16..24].copy_from_slice(&next.to_le_bytes());
+    head[24..32].copy_from_slice(&size.to_le_bytes());
+    image.extend(summed(&head));
+    image.extend(contents);
+}
+
+fn summed(bytes: &[u8]) -> Vec<u8> {
+    [bytes, &adler32(bytes).to_le_bytes()].concat()
+}
+
+/// Three chunks of 1 KiB: one compressed, one as it is, one that is half used.
+fn sound() -> (Vec<u8>, Vec<u8>) {
+    let disk: Vec<u8> = (0..2560u32).map(|i| ((i * i) >> 3) as u8).collect();
+    let mut image = segments::MAGIC.to_vec();
+    image.extend([1, 1, 0, 0, 0]);
+    let mut volume = vec![0; 90];
+    for (at, n) in [(4, 3u32), (8, 2), (12, 512), (16, 5)] {
+        volume[at..at + 4].copy_from_slice(&n.to_le_bytes());
+    }
+    section(&mut image, "volume", &summed(&volume));
+    let packed = miniz_oxide::deflate::compress_to_vec_zlib(&disk[..1024], 9);
+    let chunks = [packed, summed(&disk[1024..2048]), summed(&disk[2048..])];
+    let start = image.len() + 76;
+    section(&mut image, "sectors", &chunks.concat());
+    let mut at = start as u32;
+    let mut entries = Vec::new();
+    for (i, chunk) in chunks.iter().enumerate() {
+        entries.extend((at | u32::from(i == 0) << 31).to_le_bytes());
+        at += chunk.len() as u32;
+    }
+    let mut head = vec![0; 20];
+    head[0] = 3;
+    section(&mut image, "table", &[summed(&head), summed(&entries)].concat());
+    section(&mut image, "hash", &summed(&[0; 32]));
+    section(&mut image, "done", &[]);
+    (image, disk)
+}
+
+fn read(bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let image = open_bytes(bytes)?;
+    let mut disk = vec![0; usize::try_from(image.about.size.min(1 << 20)).unwrap()];
+    image.disk.read_at(0, &mut disk)?;
+    Ok(disk)
+}
+
+#[test]
+fn a_changed_byte_is_an_error_or_makes_no_difference() {
+    let (image, disk) = sound();
+    assert_eq!(read(image.clone()).unwrap(), disk);
+    for at in 0..image.len() {
+        for value in [0, 1, 0x7f, 0x80, 0xff, image[at] ^ 1, image[at] ^ 0x80] {
+            let mut bytes = image.clone();
+            bytes[at] = value;
+            if let Ok(found) = read(bytes) {
+                assert!(found == disk, "byte {at:#x} as {value:#x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_segment_is_an_error() {
+    let (image, _) = sound();
+    for len in 0..image.len() {
+        assert!(read(image[..len].to_vec()).is_err(), "{len}");
+    }
+}
+
+#[test]
+fn numbers_that_are_too_large_are_errors_with_sound_checksums_too() {
+    let (image, _) = sound();
+    let volume = 13 + 76;
+    for (at, value) in [(4, u32::MAX), (8, u32::MAX), (12, u32::MAX), (16, u32::MAX), (8, 0), (12, 0), (4, 2)] {
+        let mut bytes = image.clone();
+        bytes[volume + at..volume + at + 4].copy_from_slice(&value.to_le_bytes());
+        let sum = adler32(&bytes[volume..volume + 90]);
+        bytes[volume + 90..volume + 94].copy_from_slice(&sum.to_le_bytes());
+        assert!(read(bytes).is_err(), "{at} {value:#x}");
+    }
+}
+
+#[test]
+fn a_hash_that_does_not_hold_is_told() {
+    let image = open_bytes(sound().0).unwrap();
+    let hashes = verify(&image).unwrap();
+    assert_eq!((hashes.len(), hashes[0].name, hashes[0].holds()), (1, "md5", false));
+    assert_eq!(hashes[0].stored, "0".repeat(32));
+}
+
+#[test]
+fn segments_have_names_up_to_the_last() {
+    let of = |number| name_of("a.b.E01", number).unwrap_or_default();
+    assert_eq!([of(1), of(99), of(100), of(125), of(126)], ["a.b.E01", "a.b.E99", "a.b.EAA", "a.b.EAZ", "a.b.EBA"]);
+    assert_eq!([of(775), of(776), of(99 + 22 * 676)], ["a.b.EZZ", "a.b.FAA", "a.b.ZZZ"]);
+    assert_eq!(of(100 + 22 * 676), "");
+    assert_eq!([name_of("x.e07", 100).unwrap(), name_of("x.s02", 1).unwrap()], ["x.eaa", "x.s01"]);
+    assert_eq!(name_of("x.SAA", 1).unwrap(), "x.E01");
+    assert_eq!([name_of("none", 1), name_of("a.E001", 1)], [None, None]);
+}

@@ -1,0 +1,185 @@
+//! qcow2, the format of QEMU: clusters through two levels of tables, counted, over backing files.
+//!
+//! Facts: QEMU, docs/interop/qcow2.rst. The header is judged here; the crate imago maps and allocates.
+
+mod below;
+mod disk;
+mod header;
+mod snapshots;
+mod sound;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::{About, FORMATS, Format, Image, Opening, Refusal, Role, Variant, open_layer};
+use crate::error::{Error, Kind, Result, Space};
+use crate::storage::Storage;
+use header::{BITMAPS, COMPRESSION, CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Header, RAW_DATA_FILE};
+
+pub(super) const FORMAT: Format = Format {
+    name: "qcow2",
+    title: "qcow2",
+    variants: &[
+        Variant {
+            what: "v2, v3: all cluster sizes, zlib, backing chains, snapshots, external data file",
+            reads: "yes",
+            writes: "yes, allocating in the top layer where needed",
+        },
+        Variant { what: "zstd, extended L2", reads: "no", writes: "no" },
+        Variant { what: "LUKS, AES", reads: "named", writes: "refused" },
+    ],
+    is: |probe| probe.head.starts_with(header::MAGIC),
+    open,
+};
+
+fn open(opening: Opening<'_>) -> Result<Image> {
+    let mut magic = [0; 4];
+    if opening.file.len()? >= 104 {
+        opening.file.read_at(0, &mut magic)?;
+    }
+    if magic != header::MAGIC {
+        let what = format!("{} is no qcow2 image", opening.path.display());
+        return Err(Error::new(Kind::Corrupt, "qcow2-header", what).at(Space::File, 0).expected("QFI\\xfb", "none"));
+    }
+    let header = header::read(&*opening.file)?;
+    if header.incompatible & (COMPRESSION | EXTENDED_L2) != 0 {
+        return needs_engine(&opening, &header);
+    }
+    let mut about = about(&opening, &header)?;
+    let data = data_file(&opening, &header, &mut about)?;
+    let backing = backing(&opening, &header, &mut about)?;
+    let mut against = about.refusal.clone();
+    if opening.role != Role::Image || !opening.gate.writing {
+        let what = "the image was opened for reading only".to_owned();
+        against = against.or(Some(Refusal { code: "read-only", what, advice: "open it for writing".to_owned() }));
+    }
+    let against = against.map(|refusal| (refusal.code, refusal.what, refusal.advice));
+    let disk = disk::Disk::open(opening.file, header, data, backing, against)?;
+    Ok(Image { disk: Arc::new(disk), about })
+}
+
+/// What only QEMU itself reads.
+fn needs_engine(opening: &Opening<'_>, header: &Header) -> Result<Image> {
+    // the engine takes over
+    let extended = header.incompatible & EXTENDED_L2 != 0;
+    let why = if extended { "extended L2 entries" } else { "clusters that are compressed with zstd" };
+    let what = format!("{} has {why}, which are not read here", opening.path.display());
+    Err(Error::new(Kind::Unsupported, "qcow2-engine", what)
+        .at(Space::File, header::INCOMPATIBLE)
+        .advise("convert a copy of it: qemu-img convert -O raw IMAGE DISK.raw"))
+}
+
+fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
+    let mut facts = vec![
+        ("version", header.version.to_string()),
+        ("cluster-size", header.cluster.to_string()),
+        ("refcount-bits", header.refcount_bits.to_string()),
+        ("compression", "zlib, where compressed".to_owned()),
+    ];
+    if header.compatible & 1 != 0 {
+        facts.push(("lazy-refcounts", "yes".to_owned()));
+    }
+    if header.snapshots.1 > 0 {
+        let (found, _) = snapshots::read(&*opening.file, header)?;
+        let shown: Vec<&str> = found.iter().take(20).map(|snapshot| snapshot.name.as_str()).collect();
+        let more = if found.len() > shown.len() { ", ..." } else { "" };
+        facts.push(("snapshots", format!("{}: {}{more}", found.len(), shown.join(", "))));
+    }
+    if header.incompatible & DATA_FILE != 0 {
+        let raw = if header.autoclear & RAW_DATA_FILE != 0 { " (raw)" } else { "" };
+        facts.push(("data-file", format!("{}{raw}", header.data_file.as_deref().unwrap_or_default())));
+    }
+    let mut remarks = Vec::new();
+    if header.incompatible & CORRUPT != 0 {
+        remarks.push(("qcow2-corrupt", "QEMU found this image damaged and marked it so".to_owned()));
+    }
+    let (variant, file) = (format!("v{}", header.version), opening.path.to_owned());
+    let refusal = refusal(header);
+    Ok(About { format: "qcow2", variant, file, size: header.size, facts, refusal, remarks, below: None })
+}
+
+/// Why the image is not written to, if so.
+fn refusal(header: &Header) -> Option<Refusal> {
+    let (code, what, advice) = if header.incompatible & CORRUPT != 0 {
+        ("qcow2-corrupt", "QEMU found the image damaged and marked it so", "mend a copy: qemu-img check -r all")
+    } else if header.incompatible & DIRTY != 0 {
+        let what = "the image was not closed: its refcounts may be behind, and a virtual machine may be running";
+        ("qcow2-dirty", what, "when nothing uses it: qemu-img check -r leaks")
+    } else if header.autoclear & BITMAPS != 0 {
+        let what = "the image has persistent bitmaps, which would no longer be true";
+        ("qcow2-bitmaps", what, "remove them (qemu-img bitmap --remove), or work on a copy: qemu-img convert")
+    } else {
+        return None;
+    };
+    Some(Refusal { code, what: what.to_owned(), advice: advice.to_owned() })
+}
+
+fn data_file(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<Option<Arc<dyn Storage>>> {
+    if header.incompatible & DATA_FILE == 0 {
+        return Ok(None);
+    }
+    let Some(name) = &header.data_file else {
+        let what = "the bytes of the image are in another file, and it does not say in which";
+        return Err(Error::new(Kind::Unsupported, "qcow2-data-file", what).advise("convert a copy with qemu-img"));
+    };
+    let (_, file) = opening.gate.named(opening.path, plain(opening.path, name)?, opening.part())?;
+    let len = file.len()?;
+    if len < header.size {
+        let what = format!("the data file {name} has {len} bytes, the disk {}: zeros after that", header.size);
+        about.remarks.push(("qcow2-data-file-short", what));
+    }
+    Ok(Some(file))
+}
+
+/// Opens the disk that this one stands on, and says in `about` what it is.
+fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<Option<Arc<dyn Storage>>> {
+    let Some(name) = &header.backing else { return Ok(None) };
+    let (path, file) = opening.gate.named(opening.path, plain(opening.path, name)?, Role::Backing)?;
+    let layer = || Opening {
+        gate: opening.gate,
+        file: file.clone(),
+        path: &path,
+        role: Role::Backing,
+        depth: opening.depth + 1,
+    };
+    let said = header.backing_format.as_deref();
+    let format = said.map(|said| match said {
+        "file" | "host_device" => "raw",
+        "vpc" => "vhd",
+        _ if said == "qcow2" || FORMATS.iter().any(|known| known.name == said) => said,
+        other => other,
+    });
+    // What is too short to be anything, or a hive, is raw as well.
+    let image = match open_layer(layer(), format)? {
+        Some(image) => image,
+        None => open_layer(layer(), Some("raw"))?
+            .ok_or_else(|| Error::new(Kind::Unsupported, "qcow2-backing", "the backing file is no disk"))?,
+    };
+    about.facts.push(("backing-file", name.clone()));
+    about.facts.push(("backing-format", said.unwrap_or("not said").to_owned()));
+    if said.is_none() {
+        let what =
+            format!("the image does not say of which format its backing file is: {} by its bytes", image.about.format);
+        about.remarks.push(("backing-probed", what));
+    }
+    about.below = Some(Box::new(image.about));
+    Ok(Some(image.disk))
+}
+
+/// The name of a file of this host: QEMU has other names too.
+fn plain<'a>(path: &Path, name: &'a str) -> Result<&'a str> {
+    let elsewhere = name.starts_with("json:") || name.contains("://") && !name.starts_with("file://");
+    if elsewhere {
+        let what = format!("the image {} needs {name}, which is not a plain file", path.display());
+        return Err(Error::new(Kind::Unsupported, "qcow2-backing", what)
+            .advise("convert a copy into one file: qemu-img convert -O qcow2 IMAGE COPY"));
+    }
+    Ok(name)
+}
+
+/// The error for bytes at `offset` of the file that break the format.
+fn damaged(what: impl Into<String>, offset: u64) -> Error {
+    Error::new(Kind::Corrupt, "qcow2-header", what).at(Space::File, offset)
+}

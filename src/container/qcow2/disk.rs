@@ -1,0 +1,186 @@
+//! The disk that the guest sees. The crate imago maps and allocates; bytes are read and handed on here.
+
+use std::io;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use imago::qcow2::Qcow2;
+use imago::raw::Raw;
+use imago::{FormatAccess, Mapping, ShallowMapping};
+
+use super::below::{Below, Mode};
+use super::header::{AUTOCLEAR, BITMAPS, Header, RAW_DATA_FILE};
+use super::{damaged, sound};
+use crate::error::{Error, Kind, Place, Result, Space};
+use crate::storage::Storage;
+
+/// Bytes of decompressed clusters that are kept.
+const MOST_KEPT: u64 = 8 << 20;
+
+/// See the module.
+pub(super) struct Disk {
+    access: FormatAccess<Below>,
+    file: Arc<dyn Storage>,
+    header: Header,
+    /// What stands against writing, if anything does.
+    refusal: Option<(&'static str, String, String)>,
+    /// Reads share it; a write has it alone, since it may free what was being read. Holds whether it was written to.
+    turn: RwLock<bool>,
+    mode: Arc<Mode>,
+    /// Decompressed clusters and their numbers, the one used last at the end.
+    kept: Mutex<Vec<(u64, Vec<u8>)>>,
+}
+
+impl Disk {
+    /// Hands the image over to imago: `data` is the external data file, `backing` the disk below.
+    ///
+    /// # Errors
+    /// The tables make no sense, or cannot be read.
+    pub(super) fn open(
+        file: Arc<dyn Storage>,
+        header: Header,
+        data: Option<Arc<dyn Storage>>,
+        backing: Option<Arc<dyn Storage>>,
+        refusal: Option<(&'static str, String, String)>,
+    ) -> Result<Disk> {
+        let mode = Arc::default();
+        let below = Below::image(file.clone(), &header, Arc::clone(&mode));
+        let mut image = Qcow2::<Below>::open_image(below, refusal.is_none()).map_err(failed)?;
+        image.set_data_file(data.map(Below::new));
+        let backing = backing.map(|disk| Raw::open_image(Below::new(disk), false)).transpose().map_err(failed)?;
+        image.set_backing(backing.map(FormatAccess::new));
+        let access = FormatAccess::new(image);
+        let (turn, kept) = (RwLock::default(), Mutex::default());
+        Ok(Disk { access, file, header, refusal, mode, turn, kept })
+    }
+
+    fn within(&self, offset: u64, len: usize) -> Result<()> {
+        let fits = offset.checked_add(len as u64).is_some_and(|end| end <= self.header.size);
+        fits.then_some(()).ok_or_else(|| {
+            Error::new(Kind::Corrupt, "past-end", "the disk ends before what is asked of it")
+                .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{} bytes in all", self.header.size))
+        })
+    }
+
+    /// Fills `buf` from the compressed cluster around `offset`.
+    fn read_compressed(&self, layer: &FormatAccess<Below>, offset: u64, buf: &mut [u8]) -> Result<()> {
+        if self.header.data_file.is_some() {
+            return Err(damaged("a cluster is compressed though the bytes are in a data file", 0));
+        }
+        let cluster = self.header.cluster;
+        let number = offset / cluster;
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let cached = kept.iter().position(|(of, _)| *of == number);
+        let (_, bytes) = match cached {
+            Some(at) => kept.remove(at),
+            None => {
+                let mut bytes = vec![0; index(cluster.min(self.header.size - number * cluster))];
+                layer.read(&mut bytes, number * cluster).map_err(failed)?;
+                (number, bytes)
+            }
+        };
+        let within = index(offset - number * cluster);
+        buf.copy_from_slice(&bytes[within..within + buf.len()]);
+        kept.push((number, bytes));
+        if kept.len() as u64 > (MOST_KEPT / cluster).max(2) {
+            kept.remove(0);
+        }
+        Ok(())
+    }
+
+    /// What must be done before anything is written: once.
+    fn begin_writing(&self) -> Result<()> {
+        sound::check(&*self.file, &self.header)?;
+        self.mode.writing.store(true, Ordering::Relaxed);
+        // A writer clears what it does not know to keep; a bitmap is among the refusals.
+        let kept = self.header.autoclear & (BITMAPS | RAW_DATA_FILE);
+        if kept != self.header.autoclear {
+            self.file.write_at(AUTOCLEAR, &kept.to_be_bytes())?;
+            self.file.flush()?;
+        }
+        Ok(())
+    }
+}
+
+impl Storage for Disk {
+    fn len(&self) -> Result<u64> {
+        Ok(self.header.size)
+    }
+
+    fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> Result<()> {
+        self.within(offset, buf.len())?;
+        let _turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
+        while !buf.is_empty() {
+            let (mapping, count) = self.access.get_mapping(offset, buf.len() as u64).map_err(failed)?;
+            let mut count = index(count).min(buf.len());
+            if let Mapping::Special { .. } = mapping {
+                count = count.min(index(self.header.cluster - offset % self.header.cluster));
+            }
+            if count == 0 {
+                return Err(damaged("the tables lead nowhere", 0).at(Space::Disk, offset));
+            }
+            let (chunk, rest) = buf.split_at_mut(count);
+            match mapping {
+                Mapping::Raw { storage, offset: at, .. } => storage.read(at, chunk),
+                Mapping::Special { layer, offset: at, .. } => self.read_compressed(layer, at, chunk),
+                _ => {
+                    chunk.fill(0);
+                    Ok(())
+                }
+            }
+            .map_err(|e| e.at(Space::Disk, offset))?;
+            (buf, offset) = (rest, offset + count as u64);
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.within(offset, bytes.len())?;
+        if let Some((code, what, advice)) = &self.refusal {
+            return Err(Error::refused(code, what.clone()).advise(advice.clone()).at(Space::Disk, offset));
+        }
+        let mut written = self.turn.write().unwrap_or_else(PoisonError::into_inner);
+        if !*written {
+            self.begin_writing()?;
+            *written = true;
+        }
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.access.write(bytes, offset).map_err(|e| failed(e).at(Space::Disk, offset))
+    }
+
+    fn flush(&self) -> Result<()> {
+        let written = self.turn.write().unwrap_or_else(PoisonError::into_inner);
+        if !*written {
+            return Ok(());
+        }
+        // Data before the tables that lead to it, counts before the tables that are counted.
+        self.mode.in_order.store(true, Ordering::Relaxed);
+        let flushed = self.access.flush();
+        self.mode.in_order.store(false, Ordering::Relaxed);
+        flushed.map_err(failed)
+    }
+
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        let mut places = vec![Place { space: Space::Disk, offset }];
+        let _turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
+        if let Ok((ShallowMapping::Raw { storage, offset, .. }, _)) = self.access.get_shallow_mapping(offset, 1) {
+            places.extend(storage.locate(offset));
+        }
+        places
+    }
+}
+
+/// Never above the length of a buffer or a cluster.
+fn index(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
+
+/// What imago says, as an error of ours. What came from below comes back as it was.
+fn failed(error: io::Error) -> Error {
+    let (kind, text) = (error.kind(), error.to_string());
+    match error.into_inner().map(|inner| inner.downcast::<Error>()) {
+        Some(Ok(ours)) => *ours,
+        _ if kind == io::ErrorKind::OutOfMemory => Error::new(Kind::Unsupported, "too-large", text),
+        _ => Error::new(Kind::Corrupt, "qcow2-tables", format!("the image cannot be read: {text}")),
+    }
+}

@@ -1,0 +1,51 @@
+//! A folder that nobody else can look into, for as long as it is held.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// A new empty folder of mode 0700 with a short path, removed with all that is in it when this value goes.
+#[derive(Debug)]
+pub struct PrivateFolder(tempfile::TempDir);
+
+/// A socket's path has 108 bytes at most on Linux, 104 elsewhere, of which the name in the folder needs some.
+const LONGEST: usize = 80;
+
+impl PrivateFolder {
+    /// Makes one, in the folder for temporary files unless its path is too long for sockets.
+    ///
+    /// # Errors
+    /// The host could not.
+    pub fn make() -> Result<Self> {
+        let temporary = std::env::temp_dir();
+        let long = temporary.as_os_str().len() > LONGEST;
+        let within = if long { Path::new("/tmp") } else { &temporary };
+        let failed = |e| Error::io(format!("cannot make a folder in {}: {e}", within.display()), e);
+        // tempfile makes it for this user alone.
+        tempfile::Builder::new().prefix("hivewright-").tempdir_in(within).map(PrivateFolder).map_err(failed)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_for_this_user_alone_and_goes_with_its_holder() {
+        let folder = PrivateFolder::make().unwrap();
+        let path = folder.path().to_owned();
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+        std::fs::write(path.join("s"), b"").unwrap();
+        drop(folder);
+        assert!(!path.exists());
+    }
+}

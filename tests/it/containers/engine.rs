@@ -1,0 +1,181 @@
+//! Formats that qemu-nbd reads for us, held against qemu-img.
+
+use super::*;
+use crate::support::tools::{have, output};
+
+const FORMATS: [&str; 3] = ["qed", "qcow", "parallels"];
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// `raw_disk` as an image of `format` with `options`.
+fn convert(raw: &Path, format: &str, options: &[&str]) -> PathBuf {
+    let image = raw.with_extension(format);
+    let arguments = [&["convert", "-f", "raw", "-O", format], options, &[text(raw), text(&image)]].concat();
+    output("qemu-img", &arguments);
+    image
+}
+
+/// Writes the same to the image and to the raw disk.
+fn write(image: &Image, raw: &Path, offset: u64, bytes: &[u8]) {
+    image.disk.write_at(offset, bytes).unwrap();
+    File::options().write(true).open(raw).unwrap().write_all_at(bytes, offset).unwrap();
+}
+
+fn check(path: &Path, format: &str) {
+    if format != "qcow" {
+        output("qemu-img", &["check", "-f", format, text(path)]);
+    }
+}
+
+fn compare(raw: &Path, image: &Path, format: &str) {
+    output("qemu-img", &["compare", "-f", "raw", "-F", format, text(raw), text(image)]);
+}
+
+#[test]
+fn every_byte_is_that_of_the_raw_disk() {
+    if !have(&["qemu-img", "qemu-nbd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("disk.raw");
+    raw_disk(&raw, 12);
+    for format in FORMATS {
+        let path = convert(&raw, format, &[]);
+        let before = fs::read(&path).unwrap();
+        let (image, recording) = open(&path).unwrap();
+        assert_eq!((image.about.format, image.about.size), (format, 12 << 20));
+        assert_same(&image, &raw);
+        drop(image);
+        recording.bring_to_disk();
+        assert!(fs::read(&path).unwrap() == before, "{format}: reading changed it");
+    }
+}
+
+#[test]
+fn what_is_allocated_is_written_in_place() {
+    if !have(&["qemu-img", "qemu-nbd"]) {
+        return;
+    }
+    for format in FORMATS {
+        let folder = tempfile::tempdir().unwrap();
+        let raw = folder.path().join("disk.raw");
+        raw_disk(&raw, 12);
+        let path = convert(&raw, format, &[]);
+        let len = fs::metadata(&path).unwrap().len();
+        let (image, recording) = open(&path).unwrap();
+        write(&image, &raw, 4100 * 512 + 77, b"in one sector");
+        write(&image, &raw, 4200 * 512 - 3, b"across");
+        write(&image, &raw, (12 << 20) - 5, b"last.");
+        image.disk.flush().unwrap();
+        assert_same(&image, &raw);
+        drop(image);
+        recording.bring_to_disk();
+        assert_eq!(fs::metadata(&path).unwrap().len(), len, "{format} grew");
+        check(&path, format);
+        compare(&raw, &path, format);
+    }
+}
+
+#[test]
+fn what_is_not_allocated_is_where_the_format_can() {
+    if !have(&["qemu-img", "qemu-nbd"]) {
+        return;
+    }
+    for (format, options) in
+        [("qed", "cluster_size=4k"), ("qed", "cluster_size=64k"), ("parallels", "cluster_size=64k")]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let raw = folder.path().join("disk.raw");
+        raw_disk(&raw, 20);
+        let path = convert(&raw, format, &["-o", options]);
+        let (image, recording) = open(&path).unwrap();
+        for (i, at) in [15 << 20, (16 << 20) - 7_000, 10_000_000].into_iter().enumerate() {
+            write(&image, &raw, at, &vec![i as u8 + 1; 14_001]);
+            assert_same(&image, &raw);
+        }
+        image.disk.flush().unwrap();
+        write(&image, &raw, (16 << 20) - 2, b"again");
+        assert_same(&image, &raw);
+        drop(image);
+        recording.bring_to_disk();
+        check(&path, format);
+        compare(&raw, &path, format);
+    }
+}
+
+#[test]
+fn qcow_is_not_written_where_nothing_is_allocated() {
+    if !have(&["qemu-img", "qemu-nbd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("disk.raw");
+    raw_disk(&raw, 12);
+    let (image, _) = open(&convert(&raw, "qcow", &[])).unwrap();
+    assert_eq!(image.disk.write_at(8 << 20, b"new").unwrap_err().code(), "not-allocated");
+}
+
+/// An overlay named `top.FORMAT` of `format` over `base`.
+fn overlay(base: &Path, base_format: &str, format: &str) -> PathBuf {
+    let top = base.with_file_name(format!("top.{format}"));
+    output("qemu-img", &["create", "-q", "-f", format, "-b", text(base), "-F", base_format, text(&top)]);
+    top
+}
+
+#[test]
+fn an_overlay_takes_what_is_written_and_its_backing_files_nothing() {
+    if !have(&["qemu-img", "qemu-nbd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("disk.raw");
+    raw_disk(&raw, 12);
+    let base = convert(&raw, "qed", &[]);
+    let untouched = fs::read(&base).unwrap();
+    for (format, below, below_format) in [("qed", &base, "qed"), ("qed", &raw, "raw"), ("qcow", &base, "qed")] {
+        let top = overlay(below, below_format, format);
+        let expected = folder.path().join("expected.raw");
+        fs::copy(&raw, &expected).unwrap();
+        let (image, recording) = open(&top).unwrap();
+        assert_eq!(image.about.below.as_ref().unwrap().format, below_format);
+        assert_same(&image, &expected);
+        if format == "qed" {
+            write(&image, &expected, 4100 * 512 + 77, b"over the data below");
+            write(&image, &expected, 8 << 20, b"over nothing");
+            assert_same(&image, &expected);
+        } else {
+            assert_eq!(image.disk.write_at(4100 * 512, b"new").unwrap_err().code(), "not-allocated");
+        }
+        drop(image);
+        if format == "qed" {
+            recording.bring_to_disk();
+            check(&top, format);
+            compare(&expected, &top, format);
+        }
+        assert!(fs::read(&base).unwrap() == untouched, "{format}");
+    }
+}
+
+#[test]
+fn images_that_were_not_closed_are_read_and_not_written() {
+    if !have(&["qemu-img", "qemu-nbd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("disk.raw");
+    raw_disk(&raw, 12);
+    for (format, at, mark) in [("qed", 16, &[2][..]), ("parallels", 44, b"Ynot".as_slice())] {
+        let path = convert(&raw, format, &[]);
+        File::options().write(true).open(&path).unwrap().write_all_at(mark, at).unwrap();
+        let before = fs::read(&path).unwrap();
+        let (image, recording) = open(&path).unwrap();
+        assert_same(&image, &raw);
+        assert_eq!(image.about.refusal.as_ref().unwrap().code, "image-dirty", "{format}");
+        assert_eq!(image.disk.write_at(0, b"x").unwrap_err().code(), "image-dirty", "{format}");
+        drop(image);
+        recording.bring_to_disk();
+        assert!(fs::read(&path).unwrap() == before, "{format} was mended or marked");
+    }
+}

@@ -1,0 +1,222 @@
+//! qemu-nbd as a process: what it opens, when it ends, and what is said where it does not do as it should.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::support::tools::{have, output, succeeds};
+
+const HOLD: &str = "HIVEWRIGHT_TEST_HOLD";
+const ENGINE: &str = "HIVEWRIGHT_TEST_ENGINE";
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A small QED image.
+fn image(folder: &Path) -> PathBuf {
+    let raw = folder.join("disk.raw");
+    raw_disk(&raw, 4);
+    output("qemu-img", &["convert", "-f", "raw", "-O", "qed", text(&raw), text(&folder.join("disk.qed"))]);
+    folder.join("disk.qed")
+}
+
+/// A program in the place of qemu-nbd.
+fn script(folder: &Path, body: &str) -> PathBuf {
+    let path = folder.join("engine.sh");
+    fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+/// Opens with that program.
+fn open_through(engine: &Path, path: &Path) -> hivewright::Result<Image> {
+    let mut gate = Gate::new(Arc::new(Recording::default()), &[]);
+    gate.qemu_nbd = Some(engine.to_owned());
+    container::open(&gate, path, None).map(|image| image.expect("an image"))
+}
+
+/// What the tests below kill: opens the image that they name, says so and waits.
+#[test]
+fn holds_an_image_open() {
+    let Some(path) = std::env::var_os(HOLD) else { return };
+    println!("opening");
+    let engine = std::env::var_os(ENGINE).map_or_else(|| "qemu-nbd".into(), PathBuf::from);
+    let image = open_through(&engine, path.as_ref()).unwrap();
+    println!("held");
+    std::thread::sleep(Duration::from_secs(60));
+    drop(image);
+}
+
+/// This very program as a process that holds an image open, when it has said `word`.
+fn holder(image: &Path, temporary: &Path, engine: Option<&Path>, word: &str) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "containers::engine_process::holds_an_image_open", "--nocapture"]);
+    command.env(HOLD, image).env("TMPDIR", temporary).stdout(Stdio::piped()).stderr(Stdio::null());
+    if let Some(engine) = engine {
+        command.env(ENGINE, engine);
+    }
+    let mut child = command.spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line.contains(word)), "the holder does not get so far");
+    child
+}
+
+/// Processes whose command line has `word`.
+fn running(word: &str) -> Vec<PathBuf> {
+    let has = |entry: &PathBuf| {
+        fs::read(entry.join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(word))
+    };
+    fs::read_dir("/proc").unwrap().map(|entry| entry.unwrap().path()).filter(has).collect()
+}
+
+fn within_seconds(seconds: u64, what: &str, is: impl Fn() -> bool) {
+    let until = Instant::now() + Duration::from_secs(seconds);
+    while !is() {
+        assert!(Instant::now() < until, "{what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn killed_we_leave_no_process_and_no_folder() {
+    if !have(&["qemu-img", "qemu-nbd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let temporary = tempfile::tempdir().unwrap();
+    let mut child = holder(&image(folder.path()), temporary.path(), None, "held");
+    let engines = running(&format!("--socket\0{}", text(temporary.path())));
+    assert_eq!(engines.len(), 1, "qemu-nbd is not to be seen");
+    assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 0, "the folder of the sockets is still there");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    within_seconds(5, "qemu-nbd outlives us", || running(text(temporary.path())).is_empty());
+}
+
+/// With nobody connected yet, only the kernel can end it.
+#[test]
+fn killed_while_it_starts_we_leave_no_process() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let number = folder.path().join("number");
+    let engine = script(folder.path(), &format!("echo $$ > {0}.new && mv {0}.new {0}; exec sleep 100", text(&number)));
+    let mut child = holder(&image(folder.path()), folder.path(), Some(&engine), "opening");
+    within_seconds(8, "it is not started", || number.exists());
+    let process = Path::new("/proc").join(fs::read_to_string(&number).unwrap().trim());
+    assert!(process.exists());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    within_seconds(5, "it outlives us", || {
+        !fs::read_to_string(process.join("cmdline")).is_ok_and(|line| line.starts_with("sleep"))
+    });
+}
+
+#[test]
+fn what_qemu_does_wrong_is_an_error_that_says_so() {
+    if !have(&["qemu-img", "qemu-nbd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = image(folder.path());
+    let error = open_through(Path::new("/nowhere/qemu-nbd"), &path).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), "no-qemu-nbd");
+    let advice = error.advice().unwrap();
+    assert!(["qemu-utils", "--qemu-nbd", "qemu-img convert"].iter().all(|word| advice.contains(word)), "{advice}");
+    let error = open_through(&script(folder.path(), "echo it is full >&2; exit 3"), &path).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), "engine-refused");
+    assert!(error.what().contains("it is full"), "{error}");
+    // Too much talk is neither kept nor does it stop anybody.
+    let chatter = script(folder.path(), "yes loud | head -c 300000 >&2; exit 3");
+    let error = open_through(&chatter, &path).map(|_| ()).unwrap_err();
+    assert!(error.what().len() < 3000, "{}", error.what().len());
+    // A process of its own that it started goes too.
+    let number = folder.path().join("number");
+    let sleeper = script(folder.path(), &format!("sleep 100 & echo $! > {}; wait", text(&number)));
+    let started = Instant::now();
+    let error = open_through(&sleeper, &path).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), "engine-timeout");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    let sleep = Path::new("/proc").join(fs::read_to_string(number).unwrap().trim()).join("cmdline");
+    within_seconds(5, "it outlives us", || !fs::read_to_string(&sleep).is_ok_and(|line| line.starts_with("sleep")));
+}
+
+#[test]
+fn one_that_dies_in_the_middle_is_an_error_and_no_hang() {
+    if !have(&["qemu-img", "qemu-nbd"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = image(folder.path());
+    let number = folder.path().join("number");
+    let engine = script(folder.path(), &format!("echo $$ > {}; exec qemu-nbd \"$@\"", text(&number)));
+    let image = open_through(&engine, &path).unwrap();
+    image.disk.read_at(0, &mut [0; 512]).unwrap();
+    assert!(succeeds("kill", &["-9", fs::read_to_string(number).unwrap().trim()]));
+    // What was read is kept; the rest cannot be had.
+    image.disk.read_at(0, &mut [0; 512]).unwrap();
+    for _ in 0..2 {
+        assert_eq!(image.disk.read_at(2 << 20, &mut [0; 512]).unwrap_err().code(), "engine-died");
+    }
+}
+
+/// What `trace` saw a `get` of the image open: by us, and by qemu-nbd.
+fn traced(path: &Path) -> (String, String) {
+    let log = path.with_file_name("trace");
+    let hivewright = env!("CARGO_BIN_EXE_hivewright");
+    succeeds("strace", &["-f", "-e", "trace=%file", "-s", "4096", "-o", text(&log), hivewright, "get", text(path)]);
+    let lines = fs::read_to_string(log).unwrap();
+    let number = |line: &str| line.split(' ').next().unwrap().to_owned();
+    let runs_qemu = |line: &&str| line.contains("execve(") && line.contains("qemu-nbd") && !line.contains("ENOENT");
+    let engines: Vec<String> = lines.lines().filter(runs_qemu).map(number).collect();
+    let (mut ours, mut its) = (String::new(), String::new());
+    for line in lines.lines() {
+        // The call by which it is started names the sockets only, and is checked too.
+        let of = if engines.contains(&number(line)) { &mut its } else { &mut ours };
+        of.push_str(line);
+        of.push('\n');
+    }
+    (ours, its)
+}
+
+#[test]
+fn no_file_is_opened_because_an_image_names_it() {
+    if !have(&["qemu-img", "qemu-nbd", "strace"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let inside = folder.path().join("inside");
+    fs::create_dir(&inside).unwrap();
+    let secret = folder.path().join("x");
+    raw_disk(&secret, 4);
+    raw_disk(&inside.join("base.raw"), 4);
+    let make = |format: &str, name: &str, backing: &str| {
+        let path = inside.join(name);
+        output("qemu-img", &["create", "-q", "-f", format, "-u", "-b", backing, "-F", "raw", text(&path), "4M"]);
+        path
+    };
+    let code = |path: &Path| open(path).map(|_| ()).map_err(|error| error.code());
+    for format in ["qed", "qcow"] {
+        let outside = Err("outside-folder");
+        let names = [("a", "/etc/passwd"), ("b", "../x"), ("c", text(&secret))].map(|(name, it)| (name, it, outside));
+        for (name, backing, expected) in names.into_iter().chain([("d", "nbd:localhost:1", Err("no-file"))]) {
+            let (ours, its) = traced(&make(format, name, backing));
+            assert_eq!(code(&inside.join(name)), expected, "{format} {backing}");
+            assert!(ours.contains(&format!("inside/{name}\"")), "the trace does not see us open the image");
+            assert_eq!(its, "", "{backing}: qemu-nbd was started");
+            let opened = |file: &str| ours.lines().any(|line| line.contains("open") && line.contains(file));
+            assert!(!opened("/etc/passwd") && !opened("/x\""), "{format} {backing}: {ours}");
+        }
+        // With a good chain QEMU runs, and knows of no file at all.
+        let good = make(format, "good", "base.raw");
+        let (ours, its) = traced(&good);
+        assert_eq!(code(&good), Ok(()));
+        assert!(ours.contains("inside/base.raw"));
+        assert!(its.contains("/below"), "the trace does not see qemu-nbd: {its}");
+        assert!(!its.contains(text(&inside)) && !its.contains("base.raw"), "{its}");
+    }
+}
