@@ -9,6 +9,7 @@ mod file;
 pub mod folder;
 pub mod fresh;
 mod host;
+pub mod joined;
 pub mod look;
 mod mapped;
 pub mod memory;

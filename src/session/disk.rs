@@ -14,6 +14,7 @@ mod volume;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use bottom::ImageOptions;
 pub use hive::HiveOnDisk;
@@ -21,6 +22,7 @@ pub use info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, Volume
 pub use installation::{Installation, Search, Trouble};
 pub use obstacles::Obstacle;
 pub use paged::Paged;
+pub(in crate::session) use placement::Placement;
 
 use crate::container::{About, Gate, HostFile, Image};
 use crate::error::{Error, Kind, Result};
@@ -61,7 +63,7 @@ pub struct Disk {
     below: Arc<dyn Storage>,
     about: About,
     files: Vec<HostFile>,
-    reader: Arc<Reader>,
+    read: Arc<AtomicU64>,
     table: Table,
     is_device: bool,
 }
@@ -80,22 +82,31 @@ impl Disk {
     /// # Errors
     /// As [`Disk::open`].
     pub fn open_as(path: &Path, options: &ImageOptions) -> Result<Option<Disk>> {
-        let reader = Arc::new(Reader::default());
-        Self::open_through(path, options, &options.gate(reader.clone()), reader)
+        Self::open_on(&RealHost, path, options)
     }
 
-    /// As [`Disk::open`], with the files of the host as `gate` hands them out.
+    /// As [`Disk::open_as`], on another file system: names are looked up on this one, bytes are that one's.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    pub fn open_on<H: Host>(host: &H, path: &Path, options: &ImageOptions) -> Result<Option<Disk>> {
+        let read = Arc::<AtomicU64>::default();
+        let reader = Reader { host: host.clone(), read: read.clone() };
+        Self::open_through(path, options, &options.gate(Arc::new(reader)), read)
+    }
+
+    /// As [`Disk::open`], with the files of the host as `gate` hands them out; `read` counts their bytes.
     pub(in crate::session) fn open_through(
         path: &Path,
         options: &ImageOptions,
         gate: &Gate,
-        reader: Arc<Reader>,
+        read: Arc<AtomicU64>,
     ) -> Result<Option<Disk>> {
         let Some(Image { disk: below, about }) = bottom::open(gate, path, options)? else { return Ok(None) };
         let table = crate::partition::partitions(&*below)?;
         let is_device = kind_of(path)? == EntryKind::Device;
         let (path, options, files) = (path.to_owned(), options.clone(), gate.files());
-        let disk = Disk { path, options, below, about, files, reader, table, is_device };
+        let disk = Disk { path, options, below, about, files, read, table, is_device };
         Ok((disk.is_device || disk.is_evident()).then_some(disk))
     }
 
@@ -156,7 +167,7 @@ impl Disk {
 
     /// Bytes read of its file so far.
     pub fn bytes_read(&self) -> u64 {
-        self.reader.bytes_read()
+        self.read.load(Ordering::Relaxed)
     }
 
     /// The SYSTEM hive of the installation that is meant.

@@ -119,22 +119,24 @@ pub fn empty(hive: &Path, choice: &LogChoice) -> Result<Vec<Committed>> {
     let mut done = Vec::new();
     for path in LogFiles::open(hive, choice)?.paths() {
         let mut image = FileStorage::open(&path)?.read_whole(MAX_LOG_SIZE)?;
-        let Some(head) = image.first_chunk_mut::<{ base_block::SIZE }>().filter(|head| **head != [0; base_block::SIZE])
-        else {
-            continue;
-        };
-        let patch = Patch {
-            offset: 0,
-            old: head.to_vec(),
-            new: vec![0; base_block::SIZE],
-            what: "base block of the log".to_owned(),
-            step: Step::Link,
-        };
-        head.fill(0);
-        let len = image.len() as u64;
-        let patches = PatchSet { old_len: len, new_len: len, patches: vec![patch] };
+        let Some(patches) = emptied(&mut image) else { continue };
         let options = Options { in_place: InPlace::Always, ..Options::default() };
         done.push(commit::commit(&path, &patches, &image, &options)?);
     }
     Ok(done)
+}
+
+/// Zeroes the base block of a log, and says so; `None` where there is nothing to zero.
+pub(in crate::session) fn emptied(log: &mut [u8]) -> Option<PatchSet> {
+    let len = log.len() as u64;
+    let head = log.first_chunk_mut::<{ base_block::SIZE }>().filter(|head| **head != [0; base_block::SIZE])?;
+    let patch = Patch {
+        offset: 0,
+        old: head.to_vec(),
+        new: vec![0; base_block::SIZE],
+        what: "base block of the log".to_owned(),
+        step: Step::Link,
+    };
+    head.fill(0);
+    Some(PatchSet { old_len: len, new_len: len, patches: vec![patch] })
 }

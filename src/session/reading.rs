@@ -208,8 +208,11 @@ impl Reading {
     /// The undo file of a write to the hive that did not end, if it left the hive partly written: whatever is read
     /// then is neither the old state nor the new one.
     pub fn unfinished(&self) -> Option<std::path::PathBuf> {
-        // One look for the first of its names: listing a folder can cost more than all of the reading.
-        kind_of(&undo::beside(&self.target.hive)).ok()?;
+        // One look for the first of its names: listing a folder can cost more than all of the reading. It stands beside
+        // the file of an image that was named then.
+        let files = self.on_disk().map_or(&[][..], |hive| hive.disk().files());
+        let mut names = std::iter::once(&self.target.hive).chain(files.iter().map(|file| &file.path));
+        names.find(|name| kind_of(&undo::beside(name)).is_ok())?;
         match undo::find_unfinished(&self.target.hive) {
             Ok(Some(Leftover { undo, state: undo::State::Partly })) => Some(undo),
             _ => None,

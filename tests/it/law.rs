@@ -20,10 +20,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("windows", &["hive", "regf"]),
     ("session", &["storage", "container", "files", "ntfs", "fat", "partition", "regf", "hive", "windows"]),
     ("fleet", &["session", "storage", "container", "windows", "files", "partition", "hive", "regf"]),
-    ("cli", &["fleet", "session", "container", "files", "partition", "windows", "hive", "regf"]),
-    ("session", &["storage", "files", "ntfs", "fat", "partition", "regf", "hive", "windows"]),
-    ("fleet", &["session", "storage", "windows", "files", "partition", "hive", "regf"]),
-    ("cli", &["fleet", "session", "storage", "files", "partition", "windows", "hive", "regf"]),
+    ("cli", &["fleet", "session", "container", "storage", "files", "partition", "windows", "hive", "regf"]),
 ];
 
 /// What only some files may say, and those files (or folders, by prefix).

@@ -1,15 +1,19 @@
 //! One hive of one installation on one disk.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
+use super::bottom::Reader;
 use super::paged::Paged;
 use super::placement::Placement;
 use super::{Disk, Installation, Obstacle, obstacles};
-use crate::error::{Error, Kind, Result};
+use crate::container::{Gate, Opener};
+use crate::error::{Error, Kind, Result, Space};
 use crate::files::{Files, VolumeState};
 use crate::hive::open;
 use crate::partition::Partition;
+use crate::storage::{Host, joined};
 use crate::windows::{self, Product};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
@@ -136,17 +140,57 @@ impl HiveOnDisk {
         }
     }
 
-    /// Where its bytes lie in the image.
-    pub(in crate::session) fn placement(&self) -> Result<Placement> {
-        Placement::of(self.paged.file())
+    /// A gate that hands out files of `opener` for the same image.
+    pub(in crate::session) fn gate(&self, opener: Arc<dyn Opener>) -> Gate {
+        self.disk.options.gate(opener)
     }
 
-    /// Opens everything anew, from the image up, and reads the hive: its bytes and their places.
-    pub(in crate::session) fn again(&self) -> Result<(Vec<u8>, Placement)> {
-        let gone = || Error::new(Kind::Io, "read-back", "the image is no disk any more");
-        let disk = Disk::open_as(&self.disk.path, &self.disk.options)?.ok_or_else(gone)?;
-        let hive = HiveOnDisk::open(disk, self.installation.clone(), &self.name)?;
-        Ok((hive.whole()?.to_vec(), hive.placement()?))
+    /// Opens everything anew, from the files that `gate` hands out up to the hive.
+    pub(in crate::session) fn again(&self, gate: &Gate) -> Result<HiveOnDisk> {
+        let gone = || Error::refused("changed-since", "the image is no disk any more");
+        let disk = Disk::open_through(&self.disk.path, &self.disk.options, gate, Arc::default())?.ok_or_else(gone)?;
+        HiveOnDisk::open(disk, self.installation.clone(), &self.name)
+    }
+
+    /// As [`HiveOnDisk::again`], from the files of `host`, for reading.
+    pub(in crate::session) fn again_on<H: Host>(&self, host: &H) -> Result<HiveOnDisk> {
+        self.again(&self.gate(Arc::new(Reader { host: host.clone(), read: Arc::default() })))
+    }
+
+    /// Its transaction logs as files to be written to, from the files of `host`.
+    pub(in crate::session) fn log_files_on<H: Host>(&self, host: &H) -> Result<Vec<HiveOnDisk>> {
+        let mut logs = Vec::new();
+        for ending in LOGS {
+            let mut log = self.again_on(host)?;
+            log.name = format!("{}.{ending}", self.name);
+            if let Some(file) = log.files.open(&log.path())? {
+                logs.push(HiveOnDisk { paged: Paged::new(file), whole: OnceLock::new(), ..log });
+            }
+        }
+        Ok(logs)
+    }
+
+    /// Where its bytes lie, as addresses of `files` one after the other. `None` where the image does not tell.
+    ///
+    /// # Errors
+    /// `placement`: a byte of it has no place of its own in an image whose bytes all have one.
+    pub(in crate::session) fn placement(&self, files: &[(PathBuf, u64)]) -> Result<Option<Placement>> {
+        let is_linear = self.disk.about.format == "raw" && self.disk.files.len() == 1;
+        let lens: Vec<u64> = files.iter().map(|file| file.1).collect();
+        let starts = joined::starts(&lens)?;
+        let start_of = |space| {
+            let number = match space {
+                Space::File => 0,
+                Space::Part(number) => usize::from(number).checked_sub(1)?,
+                _ => return None,
+            };
+            let path = &self.disk.files.get(number)?.path;
+            starts.get(files.iter().position(|file| file.0 == *path)?).copied()
+        };
+        match Placement::of(self.paged.file(), is_linear, &start_of) {
+            Err(_) if self.disk.about.format != "raw" => Ok(None),
+            placement => placement.map(Some),
+        }
     }
 
     /// Whether its volume belongs to a saved session. A state that cannot be read is no answer, and not taken for one.
