@@ -29,6 +29,8 @@ pub(super) const BITMAPS: u64 = 1;
 /// Autoclear: the external data file is a raw image of the guest's bytes.
 pub(super) const RAW_DATA_FILE: u64 = 1 << 1;
 
+/// Bytes of a header with all of its extensions that are looked at.
+const MAX_HEADER: u64 = 64 << 10;
 /// The most bytes of an L1 table, as QEMU takes it.
 const MAX_L1: u64 = 32 << 20;
 /// The most bytes of a refcount table, as QEMU takes it.
@@ -117,8 +119,8 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
         return Err(damaged("the size of clusters is out of range", 20).expected("9 to 21 bits", cluster_bits));
     }
     let cluster = 1u64 << cluster_bits;
-    // Extensions and the name of the backing file lie within the first cluster.
-    let bytes = if cluster > 4096 { first(cluster)? } else { bytes };
+    // Extensions and the name of the backing file lie within the first cluster, and nobody writes so many of them.
+    let bytes = if cluster > 4096 { first(cluster.min(MAX_HEADER))? } else { bytes };
     let mut header = Header { version, cluster, size: bytes.u64(24)?, refcount_bits: 16, ..Header::default() };
     let mut end = 72;
     if version == 3 {
