@@ -12,11 +12,11 @@ pub(super) const FORMAT: Format = Format {
     title: "QCOW (version 1)",
     variants: &[
         Variant {
-            what: "version 1, with or without backing file",
+            what: "with or without backing file",
             reads: "yes (qemu-nbd)",
             writes: "what is allocated (qemu-nbd)",
         },
-        Variant { what: "version 1, encrypted", reads: "no", writes: "no" },
+        Variant { what: "encrypted", reads: "no", writes: "no" },
     ],
     is: |probe| probe.head.starts_with(MAGIC),
     open,

@@ -10,11 +10,7 @@ use crate::storage::Storage;
 pub(super) const FORMAT: Format = Format {
     name: "qed",
     title: "QED",
-    variants: &[Variant {
-        what: "QED, with or without backing file",
-        reads: "yes (qemu-nbd)",
-        writes: "yes (qemu-nbd)",
-    }],
+    variants: &[Variant { what: "with or without backing file", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" }],
     is: |probe| probe.head.starts_with(MAGIC),
     open,
 };
