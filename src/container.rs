@@ -18,6 +18,7 @@ mod ewf;
 pub mod gate;
 mod named;
 mod nbd;
+mod ova;
 mod parallels;
 mod qcow;
 mod qcow2;
@@ -26,6 +27,7 @@ mod raw;
 mod vdi;
 mod vhd;
 mod vhdx;
+mod vmdk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,13 +42,16 @@ use crate::storage::Storage;
 pub const FORMATS: &[&Format] = &[
     &vhd::FORMAT,
     &vdi::FORMAT,
-    &raw::FORMAT,
     &vhdx::FORMAT,
+    // Its magic has the version in it; that of qcow2 has not.
+    &qcow::FORMAT,
     &qcow2::FORMAT,
     &ewf::FORMAT,
-    &qcow::FORMAT,
     &qed::FORMAT,
     &parallels::FORMAT,
+    &vmdk::FORMAT,
+    &ova::FORMAT,
+    &raw::FORMAT,
 ];
 
 /// How many images may stand on each other: backing files, parents, an image in an archive.
@@ -134,14 +139,23 @@ pub struct About {
     /// Bytes of the disk that the guest sees.
     pub size: u64,
     /// Whatever else is worth to be known, by name; stored hashes, number of snapshots, identifiers.
+    #[serde(serialize_with = "as_map")]
     pub facts: Vec<(&'static str, String)>,
     /// Why nothing in it can be written in place, if so.
     pub refusal: Option<Refusal>,
-    /// What is out of order and did not keep it from being read.
+    /// What is out of order and did not keep it from being read, by a stable code.
+    #[serde(serialize_with = "as_map")]
     pub remarks: Vec<(&'static str, String)>,
     /// The image that this one stands on: a backing file, a parent, what is inside of an archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub below: Option<Box<About>>,
+}
+
+fn as_map<S: serde::Serializer>(
+    pairs: &[(&'static str, String)],
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
 }
 
 /// Why an image is not written to in place.
@@ -153,6 +167,17 @@ pub struct Refusal {
     pub what: String,
     /// What to do instead.
     pub advice: String,
+}
+
+/// What is read and written, as a table in Markdown: the README has it, and `info --formats` prints it.
+pub fn table() -> String {
+    let mut rows = String::from("| format | read | write in place |\n|---|---|---|\n");
+    for format in FORMATS {
+        for Variant { what, reads, writes } in format.variants {
+            rows += &format!("| {}: {what} | {reads} | {writes} |\n", format.title);
+        }
+    }
+    rows
 }
 
 /// Opens the image at `path`: of the format of that name, or of the one that its bytes show. `None` for a hive, and

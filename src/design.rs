@@ -155,3 +155,24 @@
 //!
 //! A replaced file is a new file: its time of creation and its inode number are new, and attributes of the `trusted.`
 //! class are kept only for a privileged user. Whoever has the old file open goes on reading the old bytes.
+//!
+//! # How a fleet is audited
+//!
+//! One thread finds targets, a bounded pool reads them, the caller's thread prints; both queues between them are short, so
+//! that memory does not grow with the fleet. What does grow: sixteen bytes for each target and folder, so that nothing is
+//! read twice, the names of one folder at a time, and with `--resume` some forty bytes for each earlier record.
+//!
+//! Of a file that nobody named, [`crate::fleet::find::HEAD`] bytes decide whether it is a target. It is opened without
+//! waiting and without following a link; what is no plain file is closed unread. A file that another one of the same
+//! folder names as its part is not a target of its own; of files that name each other in a circle the first is kept, so
+//! that no image can hide all others.
+//!
+//! Hives of the host are read by calls and not through a map: a mapped file that is cut short ends the process, and with it
+//! the audit of all others. A target is looked at before and after; one that has moved gives an error and no answer. A
+//! panic becomes a record, and so does a thread that exceeds its time: it is replaced, and what it may say later is
+//! ignored, since nothing can end a thread that hangs in the kernel.
+//!
+//! Every record says how many its target has, and carries a stamp of all files that its answer rests on, also of
+//! transaction logs that could be there and are not. So a later run can tell whole targets from torn ones and changed
+//! ones from those that stay, and its output is complete again. Expectations are judged on the record alone, which is why
+//! taken over ones can be judged by another policy.

@@ -18,11 +18,16 @@ use poked::{Poked, ask_all, fixture};
 static DISKS: LazyLock<Vec<(&[u8], usize, Vec<usize>)>> = LazyLock::new(|| {
     let zeros: &[u8] = vec![0; 1 << 20].leak();
     let of_512 = ["gpt", "logical", "two-windows", "fat32-xp", "superfloppy"].map(|name| (fixture(name), 512));
-    of_512.into_iter().chain([(zeros, 512), (fixture("gpt-4kn"), 4096)]).map(|(disk, sector)| {
-        let end = disk.len() - 33 * 512;
-        let tables = [0, sector, 2 * sector, 2048 * 512, 2048 * 512 + 63 * 512, 2800 * 512, end, disk.len() - sector];
-        (disk, sector, tables.to_vec())
-    }).collect()
+    of_512
+        .into_iter()
+        .chain([(zeros, 512), (fixture("gpt-4kn"), 4096)])
+        .map(|(disk, sector)| {
+            let end = disk.len() - 33 * 512;
+            let tables =
+                [0, sector, 2 * sector, 2048 * 512, 2048 * 512 + 63 * 512, 2800 * 512, end, disk.len() - sector];
+            (disk, sector, tables.to_vec())
+        })
+        .collect()
 });
 
 /// Makes both checksums of the GPT header at `at` right.
@@ -59,12 +64,16 @@ fuzz_target!(|data: &[u8]| {
     table.partitions.iter().take(8).for_each(|partition| open(&disk, partition));
 });
 
+/// Opens a volume as a disk does. Of a partition past the end, whose kind says so, nothing is.
 fn open(disk: &Arc<Poked>, partition: &Partition) {
-    let window = Window::new(disk.clone(), partition.offset, partition.available, Space::Volume).unwrap();
+    let window = || {
+        let window = Window::new(disk.clone(), partition.offset, partition.available, Space::Volume);
+        Arc::new(window.expect("a volume whose kind was read is inside of the disk"))
+    };
     match partition.kind {
-        VolumeKind::Fat => ask_all(Fat::open(Arc::new(window))),
-        VolumeKind::Ntfs => ask_all(Ntfs::open(Arc::new(window))),
-        VolumeKind::Unknown | VolumeKind::Empty => ask_all(Ntfs::open_by_backup(Arc::new(window))),
+        VolumeKind::Fat => ask_all(Fat::open(window())),
+        VolumeKind::Ntfs => ask_all(Ntfs::open(window())),
+        VolumeKind::Unknown | VolumeKind::Empty => ask_all(Ntfs::open_by_backup(window())),
         _ => {}
     }
 }

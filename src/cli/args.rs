@@ -248,13 +248,16 @@ Examples:
 Nothing is written. Exit status 1 means that no Windows installation was found.")]
 pub(crate) struct InfoArgs {
     /// A raw disk or volume image, the first part of a split one, a block device, a hive, or a folder with Windows
-    #[arg(value_name = "TARGET")]
-    pub(crate) target: PathBuf,
+    #[arg(value_name = "TARGET", required_unless_present = "formats")]
+    pub(crate) target: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) disk: DiskArgs,
     /// Print everything that is known as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Print the table of image formats and what can be done with each
+    #[arg(long, exclusive = true)]
+    pub(crate) formats: bool,
 }
 
 #[derive(Debug, clap::Args)]

@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use bottom::ImageOptions;
 pub use hive::HiveOnDisk;
 pub use info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
-pub use installation::Installation;
+pub use installation::{Installation, Search, Trouble};
 pub use obstacles::Obstacle;
 pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
@@ -55,6 +55,7 @@ impl Choice {
 }
 
 /// A disk, or a single volume, and its partition table.
+#[derive(Clone)]
 pub struct Disk {
     path: PathBuf,
     options: ImageOptions,
@@ -125,6 +126,15 @@ impl Disk {
         &self.path
     }
 
+    /// What it is, before its partition table, in one word: `device`, `split`, or the name of its format.
+    pub fn container(&self) -> &'static str {
+        match (self.is_device, self.about.format) {
+            (true, _) => "device",
+            (_, "raw") if self.files.len() > 1 => "split",
+            (_, format) => format,
+        }
+    }
+
     /// What kind of image it is.
     pub fn about(&self) -> &About {
         &self.about
@@ -169,16 +179,24 @@ impl Disk {
         HiveOnDisk::open(self, installation, "SYSTEM")
     }
 
+    /// The SYSTEM hive of an installation that [`Disk::search`] found.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn system_hive_of(&self, installation: &Installation) -> Result<HiveOnDisk> {
+        HiveOnDisk::open(self.clone(), installation.clone(), "SYSTEM")
+    }
+
     /// The one installation of Windows that is meant.
     ///
     /// # Errors
     /// `no-installation`, `several-installations`, `no-partition`; what keeps a volume from being read, where no other
     /// has Windows: `volume-bitlocker`, `volume-dynamic-disk`, `volume-storage-spaces`, `volume-refs` and damage.
     pub fn installation(&self, choice: &Choice) -> Result<Installation> {
-        let installation::Search { mut found, mut troubles } = self.search(choice)?;
+        let Search { mut found, mut troubles } = self.search(choice)?;
         match found.len() {
             1 => Ok(found.remove(0)),
-            0 if !troubles.is_empty() => Err(troubles.remove(0)),
+            0 if !troubles.is_empty() => Err(troubles.remove(0).error),
             0 => Err(self.no_installation(choice)),
             count => {
                 let names: Vec<String> = found.iter().map(Installation::to_string).collect();
@@ -189,7 +207,8 @@ impl Disk {
         }
     }
 
-    fn no_installation(&self, choice: &Choice) -> Error {
+    /// What to say of a disk without any.
+    pub fn no_installation(&self, choice: &Choice) -> Error {
         let what = match &choice.windows_root {
             Some(root) => format!("{} holds no Windows installation in {root}", self.path.display()),
             None => format!("{} holds no Windows installation", self.path.display()),

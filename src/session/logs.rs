@@ -23,7 +23,16 @@ pub enum LogChoice {
     Files(Vec<PathBuf>),
 }
 
-/// Transaction logs, mapped.
+impl LogChoice {
+    fn paths(&self, hive: &Path) -> Result<Vec<PathBuf>> {
+        match self {
+            LogChoice::Beside => logs_beside(hive),
+            LogChoice::Files(paths) => Ok(paths.clone()),
+        }
+    }
+}
+
+/// Transaction logs, mapped or read.
 #[derive(Debug)]
 pub struct LogFiles(Vec<LogFile>);
 
@@ -57,15 +66,25 @@ impl LogFiles {
     /// # Errors
     /// A log that was named and is not there, or one that cannot be read.
     pub fn open(hive: &Path, choice: &LogChoice) -> Result<Self> {
-        let paths = match choice {
-            LogChoice::Beside => logs_beside(hive)?,
-            LogChoice::Files(paths) => paths.clone(),
-        };
         let open = |path: PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Ok(LogFile { bytes: LogBytes::Mapped(Mapped::open(&path)?), path, name })
         };
-        paths.into_iter().map(open).collect::<Result<_>>().map(LogFiles)
+        choice.paths(hive)?.into_iter().map(open).collect::<Result<_>>().map(LogFiles)
+    }
+
+    /// As [`LogFiles::open`], but read instead of mapped; at most `most` bytes of each.
+    ///
+    /// # Errors
+    /// As [`LogFiles::open`]; `too-large`.
+    pub fn read(hive: &Path, choice: &LogChoice, most: u64) -> Result<Self> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let read = |path: PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let bytes = FileStorage::open(&path)?.read_whole(most)?;
+            Ok(LogFile { path, name, bytes: LogBytes::Memory(bytes) })
+        };
+        choice.paths(hive)?.into_iter().map(read).collect::<Result<_>>().map(LogFiles)
     }
 
     /// Logs that were read already, each with its name.

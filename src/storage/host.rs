@@ -17,7 +17,7 @@ pub enum Access {
 }
 
 /// Which file it is, whatever it is called: two names with the same id are the same file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
     /// The file system.
     pub device: u64,

@@ -3,11 +3,14 @@
 mod engine;
 mod engine_process;
 mod ewf;
+mod fixtures;
+mod ova;
 mod qcow2;
 mod raw;
 mod vdi;
 mod vhd;
 mod vhdx;
+mod vmdk;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

@@ -19,7 +19,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("hive", &["regf"]),
     ("windows", &["hive", "regf"]),
     ("session", &["storage", "container", "files", "ntfs", "fat", "partition", "regf", "hive", "windows"]),
-    ("cli", &["session", "container", "files", "partition", "windows", "hive", "regf"]),
+    ("fleet", &["session", "storage", "container", "windows", "files", "partition", "hive", "regf"]),
+    ("cli", &["fleet", "session", "container", "files", "partition", "windows", "hive", "regf"]),
+    ("session", &["storage", "files", "ntfs", "fat", "partition", "regf", "hive", "windows"]),
+    ("fleet", &["session", "storage", "windows", "files", "partition", "hive", "regf"]),
+    ("cli", &["fleet", "session", "storage", "files", "partition", "windows", "hive", "regf"]),
 ];
 
 /// What only some files may say, and those files (or folders, by prefix).
@@ -33,6 +37,11 @@ const DOORS: &[(&str, &[&str])] = &[
     ("std::fs", &["storage", "fat/against_tools.rs", "partition/against_tools.rs", "container/nbd/against_qemu.rs"]),
     ("tempfile", &["storage", "fat/against_tools.rs", "partition/against_tools.rs", "container/nbd/against_qemu.rs"]),
     ("rustix", &["storage", "container/nbd/child.rs"]),
+    ("globset", &["fleet/find/pattern.rs", "fleet/policy.rs"]),
+    ("toml::", &["fleet/policy.rs"]),
+    ("catch_unwind", &["fleet/pool.rs", "hive/witness.rs"]),
+    ("indicatif", &["cli/audit"]),
+    ("ctrlc", &["cli/audit.rs"]),
     ("clap", &["cli"]),
     ("anyhow", &["cli"]),
     (".write_at(", &["storage", "container", "files", "fat/against_tools.rs", "session/commit", "session/undo"]),

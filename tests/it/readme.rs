@@ -40,6 +40,13 @@ fn the_main_job_runs_on_the_fixture_that_ships() {
 }
 
 #[test]
+fn the_table_of_formats_is_the_one_of_the_code() {
+    let table = hivewright::container::table();
+    assert!(readme().contains(&table), "the README wants this table:\n{table}");
+    assert_eq!(hivewright(["info", "--formats"]).out, table);
+}
+
+#[test]
 fn every_verb_is_named_and_every_named_option_exists() {
     let text = readme();
     let help = hivewright(["--help"]).out;

@@ -11,7 +11,10 @@ use super::{Disk, Installation, Obstacle, obstacles};
 use crate::container::{Gate, Opener};
 use crate::error::{Error, Kind, Result, Space};
 use crate::files::{Files, VolumeState};
+use crate::hive::open;
+use crate::partition::Partition;
 use crate::storage::{Host, joined};
+use crate::windows::{self, Product};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
 const MOST_BYTES: u64 = 3 << 30;
@@ -103,14 +106,37 @@ impl HiveOnDisk {
     /// # Errors
     /// [`Kind::Refused`] with the code of the first [`Obstacle`].
     pub fn may_be_written(&self, ignore: &[&str]) -> Result<()> {
-        let all = self.disk.obstacles().into_iter().chain(obstacles::of_volume(&self.volume_state()?));
-        let found = all.chain(obstacles::of_file(&*self.files, self.paged.file())).find(|obstacle| {
+        let found = self.obstacles(&self.volume_state()?).into_iter().find(|obstacle| {
             let may = obstacles::IGNORABLE.iter().any(|(code, _)| *code == obstacle.code);
             !(may && ignore.contains(&obstacle.code))
         });
         match found {
             Some(obstacle) => Err(obstacle.refuse()),
             None => Ok(()),
+        }
+    }
+
+    /// Everything that stands against writing to it in place, the disk's and the volume's first; `state` is that of its
+    /// volume.
+    pub fn obstacles(&self, state: &VolumeState) -> Vec<Obstacle> {
+        let all = self.disk.obstacles().into_iter().chain(obstacles::of_volume(state));
+        all.chain(obstacles::of_file(&*self.files, self.paged.file())).collect()
+    }
+
+    /// The partition that its volume is.
+    pub fn partition(&self) -> Option<&Partition> {
+        self.disk.table.partitions.iter().find(|partition| partition.number == self.installation.partition)
+    }
+
+    /// Which Windows the hive SOFTWARE beside it says it is, its primary file alone. `None` where there is no such hive, or it
+    /// does not say.
+    ///
+    /// # Errors
+    /// It is there, and is no hive or damaged.
+    pub fn product(&self) -> Result<Option<Product>> {
+        match self.files.open(&self.installation.hive("SOFTWARE"))? {
+            Some(file) => windows::product(open(Paged::new(file))?.primary_alone()),
+            None => Ok(None),
         }
     }
 

@@ -1,0 +1,199 @@
+//! The same disk in every format: what the command reads, writes, takes back and refuses, as the table of the fixtures
+//! says, and as QEMU sees it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hivewright_fixtures::disks::Disk;
+use hivewright_fixtures::folder::home;
+use hivewright_fixtures::images::{Can, IMAGES, Image};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+
+use crate::command::{Run, hivewright_in};
+use crate::support::tools::{have, output, succeeds};
+
+/// An image, unpacked into a folder of its own.
+struct Unpacked {
+    image: Image,
+    folder: TempDir,
+}
+
+/// The images that can be worked on here: all, or those that need no QEMU.
+fn images(wanted: impl Fn(&Image) -> bool) -> Vec<Unpacked> {
+    let qemu = have(&["qemu-nbd"]);
+    let fits = |image: &&Image| wanted(image) && (qemu || image.reads != Can::WithQemu);
+    IMAGES.iter().filter(fits).map(|&image| Unpacked::of(image)).collect()
+}
+
+impl Unpacked {
+    fn of(image: Image) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        image.unpack(&home(), folder.path()).unwrap();
+        Unpacked { image, folder }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        let name = self.image.file;
+        let arguments: Vec<&str> = arguments.iter().map(|&a| if a == "IMAGE" { name } else { a }).collect();
+        hivewright_in(self.folder.path(), &arguments)
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        let run = self.run(&[arguments, &["--json"]].concat());
+        serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{}: {e}: {run:?}", self.image.name))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join(self.image.file)
+    }
+
+    /// SHA-256 of every file in its folder, by name.
+    fn hashes(&self) -> BTreeMap<String, Vec<u8>> {
+        let hash = |path: &Path| Sha256::digest(fs::read(path).unwrap()).to_vec();
+        let entries = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap());
+        entries.map(|entry| (entry.file_name().into_string().unwrap(), hash(&entry.path()))).collect()
+    }
+
+    /// The guest's bytes as QEMU reads them.
+    fn as_qemu_reads(&self) -> Vec<u8> {
+        let to = tempfile::NamedTempFile::new().unwrap();
+        let (from, path) = (self.path(), to.path().to_owned());
+        output(
+            "qemu-img",
+            &["convert", "-f", self.image.qemu, "-O", "raw", from.to_str().unwrap(), path.to_str().unwrap()],
+        );
+        fs::read(path).unwrap()
+    }
+}
+
+fn raw() -> Vec<u8> {
+    Disk::named("gpt").unwrap().read(&home()).unwrap()
+}
+
+/// The raw disk in a folder of its own.
+fn raw_disk() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("disk.raw"), raw()).unwrap();
+    folder
+}
+
+/// What does not depend on the container: all but names and costs.
+fn about_windows(mut answer: Value) -> Value {
+    for name in ["hive", "bytes_read"] {
+        assert!(answer.as_object_mut().unwrap().remove(name).is_some(), "{answer}");
+    }
+    answer
+}
+
+#[test]
+fn each_gives_the_answer_of_the_raw_disk() {
+    let folder = raw_disk();
+    let raw_run = hivewright_in(folder.path(), ["get", "disk.raw", "--json"]);
+    let expected = about_windows(serde_json::from_str(&raw_run.out).unwrap());
+    let mut seen = 0;
+    for unpacked in images(|image| !matches!(image.reads, Can::No(_))) {
+        let name = unpacked.image.name;
+        let before = unpacked.hashes();
+        assert_eq!(about_windows(unpacked.json(&["get", "IMAGE"])), expected, "{name}");
+        let info = unpacked.json(&["info", "IMAGE"]);
+        assert_eq!(info["container"]["format"], unpacked.image.format, "{name}");
+        assert_eq!(info["volumes"][1]["installations"][0]["hives"][0]["state"], "clean", "{name}: {info}");
+        let run = unpacked.run(&["check", "IMAGE"]);
+        assert_eq!(run.code, 0, "{name}: {run:?}");
+        assert!(unpacked.hashes() == before, "{name}: reading wrote");
+        seen += 1;
+    }
+    println!("{seen} images read");
+    assert!(seen >= 25);
+}
+
+#[test]
+fn each_that_can_be_written_becomes_what_the_raw_disk_becomes() {
+    let folder = raw_disk();
+    let run = hivewright_in(folder.path(), ["set", "2", "disk.raw", "--keep-timestamps"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let edited = folder.path().join("disk.raw");
+    let mut seen = 0;
+    for unpacked in images(|image| !matches!(image.writes, Can::No(_))) {
+        let Image { name, qemu, .. } = unpacked.image;
+        let before = unpacked.hashes();
+        let run = unpacked.run(&["set", "2", "IMAGE", "--keep-timestamps", "--undo", "undo"]);
+        assert_eq!(run.code, 0, "{name}: {run:?}");
+        assert_eq!(unpacked.run(&["get", "--value", "IMAGE"]).out, "2\n", "{name}");
+        let after = unpacked.hashes();
+        for (file, hash) in &before {
+            let is_backing = file.starts_with("base") || file.starts_with("middle");
+            assert!(!is_backing || after[file] == *hash, "{name}: {file} changed");
+        }
+        if !qemu.is_empty() && have(&["qemu-img"]) {
+            judge(&unpacked, &edited);
+        }
+        let run = unpacked.run(&["undo", "undo"]);
+        assert_eq!(run.code, 0, "{name}: {run:?}");
+        fs::remove_file(unpacked.folder.path().join("undo")).unwrap();
+        assert!(unpacked.hashes() == before, "{name}: undo did not restore it");
+        seen += 1;
+    }
+    println!("{seen} images written and restored");
+    assert!(seen >= 20);
+}
+
+/// QEMU finds the image sound, and in it the edited disk.
+fn judge(unpacked: &Unpacked, edited: &Path) {
+    let Image { name, qemu, .. } = unpacked.image;
+    let path = unpacked.path();
+    let path = path.to_str().unwrap();
+    if ["qcow2", "qed", "vdi", "vhdx", "vmdk", "parallels"].contains(&qemu) {
+        assert!(succeeds("qemu-img", &["check", "-q", "-f", qemu, path]), "{name}: qemu-img check");
+    }
+    let (seen, expected) = (unpacked.as_qemu_reads(), fs::read(edited).unwrap());
+    // Formats round the length up, and one fixture is enlarged.
+    assert!(seen[..expected.len()] == expected[..], "{name}: QEMU sees another disk");
+    assert!(seen[expected.len()..].iter().all(|&byte| byte == 0), "{name}");
+}
+
+#[test]
+fn a_snapshot_inside_stays_what_it_was() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let unpacked = Unpacked::of(Image::named("qcow2-snapshot").unwrap());
+    let snapshot = |to: &str| {
+        let to = unpacked.folder.path().join(to);
+        let (from, to) = (unpacked.path(), to.to_str().unwrap().to_owned());
+        output("qemu-img", &["convert", "-l", "before", "-O", "raw", from.to_str().unwrap(), &to]);
+        fs::read(to).unwrap()
+    };
+    let before = snapshot("before.raw");
+    assert!(before == raw());
+    assert_eq!(unpacked.run(&["set", "2", "IMAGE"]).code, 0);
+    assert!(snapshot("after.raw") == before);
+}
+
+#[test]
+fn each_that_is_refused_says_why_and_stays_as_it_is() {
+    let mut seen = 0;
+    for unpacked in images(|image| matches!(image.writes, Can::No(_))) {
+        let Image { name, reads, writes, .. } = unpacked.image;
+        let before = unpacked.hashes();
+        let Can::No(code) = writes else { unreachable!() };
+        let verbs: &[&[&str]] = match reads {
+            Can::No(_) => &[&["get", "IMAGE"], &["info", "IMAGE"], &["set", "2", "IMAGE"], &["check", "IMAGE"]],
+            _ => &[&["set", "2", "IMAGE"], &["unset", "IMAGE"], &["set", "2", "IMAGE", "--dry-run"]],
+        };
+        for verb in verbs {
+            let run = unpacked.run(verb);
+            assert!([2, 3].contains(&run.code), "{name} {verb:?}: {run:?}");
+            assert!(run.err.contains("\n  what to do: "), "{name}: no advice in {run:?}");
+            let found = unpacked.json(verb);
+            assert_eq!(found["error"]["code"], code, "{name} {verb:?}: {found}");
+            assert!(unpacked.hashes() == before, "{name} {verb:?}: it was written to");
+        }
+        seen += 1;
+    }
+    println!("{seen} images refused");
+    assert!(seen >= 7);
+}
