@@ -1,6 +1,7 @@
 //! Words of the user in, words for the user out. Holds no knowledge of formats.
 
 mod args;
+mod audit;
 mod check;
 mod exit;
 mod generate;
@@ -26,6 +27,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run_set(&args),
         Command::Unset(args) => set::run_unset(&args),
+        Command::Audit(args) => audit::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Recover(args) => set::run_recover(&args),
@@ -39,11 +41,11 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-/// A panic of the witness is caught and told as an error: only others reach the terminal.
+/// Panics that are caught and told as errors, of the witness and of an audit's workers, do not reach the terminal.
 fn stay_silent_about_the_witness() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !hivewright::hive::witness::is_asking() {
+        if !hivewright::hive::witness::is_asking() && !hivewright::fleet::pool::is_guarded() {
             usual(info);
         }
     }));

@@ -17,15 +17,17 @@ mod blocks;
 mod ewf;
 pub mod gate;
 mod named;
-mod qcow2;
 mod nbd;
+mod ova;
 mod parallels;
 mod qcow;
+mod qcow2;
 mod qed;
 mod raw;
 mod vdi;
 mod vhd;
 mod vhdx;
+mod vmdk;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,7 +39,20 @@ use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
-pub const FORMATS: &[&Format] = &[&vhd::FORMAT, &vdi::FORMAT, &raw::FORMAT, &vhdx::FORMAT, &qcow2::FORMAT, &ewf::FORMAT, &qcow::FORMAT, &qed::FORMAT, &parallels::FORMAT];
+pub const FORMATS: &[&Format] = &[
+    &vhd::FORMAT,
+    &vdi::FORMAT,
+    &vhdx::FORMAT,
+    // Its magic has the version in it; that of qcow2 has not.
+    &qcow::FORMAT,
+    &qcow2::FORMAT,
+    &ewf::FORMAT,
+    &qed::FORMAT,
+    &parallels::FORMAT,
+    &vmdk::FORMAT,
+    &ova::FORMAT,
+    &raw::FORMAT,
+];
 
 /// How many images may stand on each other: backing files, parents, an image in an archive.
 pub const MAX_DEPTH: usize = 32;

@@ -113,13 +113,21 @@
 //!
 //! ## Inside of a disk image
 //!
-//! A hive inside of an image is always changed in place. Its patches are translated to addresses of the image before
-//! anything is written, and the translation is proven: the hive read through it is the hive that the file system gives.
-//! From there on the image is a file like any other, with an undo file beside it that knows only ranges of the image: no
-//! hash over all of it, which would cost what the image is large. After the last write the whole way from the image to
-//! the hive is opened anew, and gives the edited hive at the same places; else everything is taken back. What an
-//! interruption leaves is settled by the next run before it believes anything on the disk. No metadata of the file system
-//! is ever written: a hive that would grow past its file is refused (`no-room`).
+//! A hive inside of an image is always changed in place, and the change is rehearsed first: all files of the image are
+//! locked, the image is opened over storages that keep in memory what is written, the old bytes are written over
+//! themselves (so that a format makes the room that it needs), then the recovery and the edit step by step, and the image
+//! is closed. The hive is read back from that memory, through a second opening. What was written, in the order in which
+//! it was flushed, becomes patches of the image's files, put one after the other: one change with phases, of which a later
+//! one may go over what an earlier one wrote. No format needs to know of undo files, and none writes to the disk itself.
+//!
+//! Where the image tells which byte of its files holds a byte of the hive, patches of the edit must lie in these places;
+//! and where it needs no room, the hive is compared, all of it, with what stands there before the first write. From there
+//! on the image is a file like any other, under one undo file beside the file that was named. It knows only ranges of the
+//! image: no hash over all of it, which would cost what the image is large. After the last write the whole way from the
+//! files to the hive is opened anew, and gives the edited hive at the same places; else everything is taken back. What an
+//! interruption leaves is settled by the next run, whichever file of the image it is given, before it believes anything
+//! on the disk. No metadata of the file system inside is ever written: a hive that would grow past its file is refused
+//! (`no-room`).
 //!
 //! Rolling back writes whole blocks of 4096 bytes around the patches, which may hold bytes of neighbours; only where
 //! these are what was saved, so that they get what they have.
@@ -147,3 +155,24 @@
 //!
 //! A replaced file is a new file: its time of creation and its inode number are new, and attributes of the `trusted.`
 //! class are kept only for a privileged user. Whoever has the old file open goes on reading the old bytes.
+//!
+//! # How a fleet is audited
+//!
+//! One thread finds targets, a bounded pool reads them, the caller's thread prints; both queues between them are short, so
+//! that memory does not grow with the fleet. What does grow: sixteen bytes for each target and folder, so that nothing is
+//! read twice, the names of one folder at a time, and with `--resume` some forty bytes for each earlier record.
+//!
+//! Of a file that nobody named, [`crate::fleet::find::HEAD`] bytes decide whether it is a target. It is opened without
+//! waiting and without following a link; what is no plain file is closed unread. A file that another one of the same
+//! folder names as its part is not a target of its own; of files that name each other in a circle the first is kept, so
+//! that no image can hide all others.
+//!
+//! Hives of the host are read by calls and not through a map: a mapped file that is cut short ends the process, and with it
+//! the audit of all others. A target is looked at before and after; one that has moved gives an error and no answer. A
+//! panic becomes a record, and so does a thread that exceeds its time: it is replaced, and what it may say later is
+//! ignored, since nothing can end a thread that hangs in the kernel.
+//!
+//! Every record says how many its target has, and carries a stamp of all files that its answer rests on, also of
+//! transaction logs that could be there and are not. So a later run can tell whole targets from torn ones and changed
+//! ones from those that stay, and its output is complete again. Expectations are judged on the record alone, which is why
+//! taken over ones can be judged by another policy.

@@ -9,6 +9,7 @@
 //!
 //! | room | what it knows |
 //! |---|---|
+//! | [`fleet`] | many targets: finds them, reads each, one record for each Windows |
 //! | [`session`] | both hives and the files of the host: finds, reads, proves, commits, undoes |
 //! | [`windows`] | what the setting means: the rule, the control sets, which Windows |
 //! | [`hive`] | a hive as a whole: look up, check, edit, recover. Bytes in, patches out |
@@ -53,6 +54,7 @@ pub mod design;
 pub mod error;
 pub mod fat;
 pub mod files;
+pub mod fleet;
 pub mod hive;
 pub mod ntfs;
 pub mod partition;

@@ -13,4 +13,4 @@ pub mod target;
 pub mod undo;
 
 pub use logs::LogChoice;
-pub use reading::{Answer, Logs, Reading, State};
+pub use reading::{Answer, HiveFile, Logs, Reading, State};

@@ -7,7 +7,10 @@
 pub mod counting;
 mod file;
 pub mod folder;
+pub mod fresh;
 mod host;
+pub mod joined;
+pub mod look;
 mod mapped;
 pub mod memory;
 #[cfg(target_os = "linux")]

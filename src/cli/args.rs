@@ -58,6 +58,7 @@ impl DiskArgs {
             format: self.format.clone(),
             allow: self.allow_paths.clone(),
             qemu_nbd: self.qemu_nbd.clone(),
+            device: false,
         };
         Choice { partition: self.partition, windows_root: self.windows_root.clone(), image }
     }
@@ -137,13 +138,16 @@ pub(crate) struct WriteArgs {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) disk: DiskArgs,
+    /// Write to a block device, of which nothing may be mounted; its undo file goes into the current folder
+    #[arg(long)]
+    pub(crate) device: bool,
     /// Write into a disk image although its volume asks to be checked first
     #[arg(long)]
     pub(crate) ignore_dirty_volume: bool,
     /// Write into a disk image although the journal of its volume has work to redo
     #[arg(long)]
     pub(crate) ignore_journal: bool,
-    /// Write the changed hive to a new file and leave the original alone
+    /// Write the changed hive, or a copy of the disk image with it, to a new file and leave the original alone
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Keep the replaced bytes in this file, for `hivewright undo`
@@ -170,6 +174,13 @@ pub(crate) struct WriteArgs {
 }
 
 impl WriteArgs {
+    /// What is meant, and how it is opened.
+    pub(crate) fn choice(&self) -> Choice {
+        let mut choice = self.disk.choice();
+        choice.image.device = self.device;
+        choice
+    }
+
     /// Codes of what a volume has against writes, as far as the user takes them upon himself.
     pub(crate) fn ignored(&self) -> Vec<&'static str> {
         let all = [(self.ignore_dirty_volume, "volume-dirty"), (self.ignore_journal, "volume-journal")];

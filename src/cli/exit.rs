@@ -12,13 +12,22 @@ pub(crate) enum Outcome {
     Yes,
     /// The answer is no.
     No,
+    /// Some of it could not be done, and was told.
+    CouldNot,
+    /// Stopped from outside before its end.
+    Interrupted,
 }
+
+/// What shells say of a program that Ctrl-C has ended.
+pub(crate) const INTERRUPTED: u8 = 130;
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> ExitCode {
         ExitCode::from(match outcome {
             Outcome::Yes => 0,
             Outcome::No => 1,
+            Outcome::CouldNot => 2,
+            Outcome::Interrupted => INTERRUPTED,
         })
     }
 }

@@ -9,13 +9,14 @@ mod wrap;
 use std::fmt::{self, Write};
 
 pub(crate) use style::Style;
+pub(crate) use wrap::plain;
 
 use hivewright::hive::recover::Recovery;
 use hivewright::windows::report::ControlSetReport;
 use hivewright::windows::rule::{Presence, RuleValue, ServiceReport, State, Verdict};
 use hivewright::windows::{Detection, RuleReport};
 use style::Colour;
-use wrap::{plain, wrapped};
+use wrap::wrapped;
 
 /// What was read.
 #[derive(Clone, Copy, Debug)]

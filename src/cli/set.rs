@@ -64,7 +64,7 @@ fn request(wanted: Option<Wanted>, edit: Option<&super::args::EditArgs>, write: 
         as_it_stands: edit.is_some_and(|edit| edit.as_it_stands),
         settle: !write.dry_run && write.output.is_none(),
         options: EditOptions { timestamp, ..EditOptions::default() },
-        choice: write.disk.choice(),
+        choice: write.choice(),
         ignore: write.ignored(),
     })
 }
@@ -76,7 +76,7 @@ pub(crate) fn logs(named: &[std::path::PathBuf]) -> LogChoice {
 
 fn finish(prepared: &Prepared, args: &WriteArgs) -> anyhow::Result<Ending> {
     if args.dry_run {
-        prepared.prove()?;
+        prepared.try_out()?;
         return Ok(Ending::DryRun);
     }
     let emptied = |committed| -> anyhow::Result<Ending> {

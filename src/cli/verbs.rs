@@ -3,6 +3,7 @@
 use clap::{ArgMatches, Args as _, FromArgMatches, Subcommand};
 
 use super::args::{CheckArgs, CompletionsArgs, GetArgs, InfoArgs, ManArgs, RecoverArgs, SetArgs, UndoArgs, UnsetArgs};
+use super::audit::AuditArgs;
 
 /// The verbs. The arguments of each are put together only when it is the one that was given, or for help: all of them
 /// would take longer than `get` does.
@@ -56,6 +57,8 @@ verbs! {
     Set(SetArgs) = "set",
     /// Remove the rule, so that Windows takes its default
     Unset(UnsetArgs) = "unset",
+    /// Audit many images, hives and Windows folders: one record for each Windows
+    Audit(AuditArgs) = "audit",
     /// Look for damage in the structure of a hive and in its transaction logs
     Check(CheckArgs) = "check",
     /// Show what a disk image holds: partitions, volumes, Windows, hives
@@ -80,7 +83,8 @@ impl Command {
             Command::Info(args) => args.json,
             Command::Recover(args) => args.write.json,
             Command::Undo(args) => args.json,
-            Command::Completions(_) | Command::Man(_) => false,
+            // JSON Lines are of records alone.
+            Command::Audit(_) | Command::Completions(_) | Command::Man(_) => false,
         }
     }
 }

@@ -128,7 +128,7 @@ pub(in crate::container) fn open_with(
             return Err(Error::new(Kind::Corrupt, "engine-size", what).expected(about.size, engine.size()));
         }
         about.size = engine.size();
-        about.facts.push(("read by", "qemu-nbd".into()));
+        about.facts.push(("read-by", "qemu-nbd".into()));
         Ok(Image { disk: Arc::new(engine), about })
     }
     #[cfg(not(unix))]

@@ -76,7 +76,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let file = opening.path.to_owned();
     let mut about = About { format: "parallels", variant: variant.into(), file, ..About::default() };
     about.size = header.size;
-    about.facts.push(("cluster size", header.cluster.to_string()));
+    about.facts.push(("cluster-size", header.cluster.to_string()));
     if header.in_use {
         about.remarks.push(("parallels-in-use", "its last writer did not close it, or has it open".into()));
         about.refusal = Some(Refusal {

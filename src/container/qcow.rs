@@ -88,11 +88,11 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         About { format: "qcow", variant: "sparse".into(), file: opening.path.to_owned(), ..About::default() };
     // QEMU leaves off what does not fill a sector.
     about.size = header.size / 512 * 512;
-    about.facts.push(("cluster size", (1u32 << header.cluster_bits).to_string()));
+    about.facts.push(("cluster-size", (1u32 << header.cluster_bits).to_string()));
     let mut below = None;
     if let Some(name) = &header.backing {
         let image = nbd::backing(&opening, name, None)?;
-        about.facts.push(("backing file", name.clone()));
+        about.facts.push(("backing-file", name.clone()));
         about.variant = "overlay".into();
         about.below = Some(Box::new(image.about));
         below = Some(image.disk);

@@ -13,7 +13,8 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{About, FORMATS, Format, Image, Opening, Refusal, Role, Variant, open_layer};
+use super::nbd::{self, Driver, EngineFormat};
+use super::{About, Format, Image, Opening, Refusal, Role, Variant, open_layer};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 use header::{BITMAPS, COMPRESSION, CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Header, RAW_DATA_FILE};
@@ -27,7 +28,7 @@ pub(super) const FORMAT: Format = Format {
             reads: "yes",
             writes: "yes, allocating in the top layer where needed",
         },
-        Variant { what: "zstd, extended L2", reads: "no", writes: "no" },
+        Variant { what: "zstd, extended L2", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" },
         Variant { what: "LUKS, AES", reads: "named", writes: "refused" },
     ],
     is: |probe| probe.head.starts_with(header::MAGIC),
@@ -45,7 +46,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     }
     let header = header::read(&*opening.file)?;
     if header.incompatible & (COMPRESSION | EXTENDED_L2) != 0 {
-        return needs_engine(&opening, &header);
+        return by_engine(opening, &header);
     }
     let mut about = about(&opening, &header)?;
     let data = data_file(&opening, &header, &mut about)?;
@@ -61,23 +62,29 @@ fn open(opening: Opening<'_>) -> Result<Image> {
 }
 
 /// What only QEMU itself reads.
-fn needs_engine(opening: &Opening<'_>, header: &Header) -> Result<Image> {
-    // the engine takes over
-    let extended = header.incompatible & EXTENDED_L2 != 0;
-    let why = if extended { "extended L2 entries" } else { "clusters that are compressed with zstd" };
-    let what = format!("{} has {why}, which are not read here", opening.path.display());
-    Err(Error::new(Kind::Unsupported, "qcow2-engine", what)
-        .at(Space::File, header::INCOMPATIBLE)
-        .advise("convert a copy of it: qemu-img convert -O raw IMAGE DISK.raw"))
+fn by_engine(opening: Opening<'_>, header: &Header) -> Result<Image> {
+    if header.incompatible & DATA_FILE != 0 {
+        let what = "an image with zstd or extended L2 entries and a data file of its own is not read";
+        return Err(Error::new(Kind::Unsupported, "qcow2-data-file", what)
+            .at(Space::File, header::INCOMPATIBLE)
+            .advise("convert a copy of it: qemu-img convert -O raw IMAGE DISK.raw"));
+    }
+    let mut about = about(&opening, header)?;
+    let backing = backing(&opening, header, &mut about)?;
+    nbd::open_with(opening, EngineFormat { driver: Driver::Qcow2, cluster: header.cluster, about }, backing)
 }
 
 fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
+    let compression = if header.incompatible & COMPRESSION == 0 { "zlib" } else { "zstd" };
     let mut facts = vec![
         ("version", header.version.to_string()),
         ("cluster-size", header.cluster.to_string()),
         ("refcount-bits", header.refcount_bits.to_string()),
-        ("compression", "zlib, where compressed".to_owned()),
+        ("compression", format!("{compression}, where compressed")),
     ];
+    if header.incompatible & EXTENDED_L2 != 0 {
+        facts.push(("extended-l2", "yes".to_owned()));
+    }
     if header.compatible & 1 != 0 {
         facts.push(("lazy-refcounts", "yes".to_owned()));
     }
@@ -145,10 +152,10 @@ fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<
         depth: opening.depth + 1,
     };
     let said = header.backing_format.as_deref();
+    // QEMU's names for what has another one here.
     let format = said.map(|said| match said {
         "file" | "host_device" => "raw",
         "vpc" => "vhd",
-        _ if said == "qcow2" || FORMATS.iter().any(|known| known.name == said) => said,
         other => other,
     });
     // What is too short to be anything, or a hive, is raw as well.

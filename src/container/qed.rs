@@ -92,7 +92,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let mut about =
         About { format: "qed", variant: "sparse".into(), file: opening.path.to_owned(), ..About::default() };
     about.size = header.size;
-    about.facts.push(("cluster size", header.cluster.to_string()));
+    about.facts.push(("cluster-size", header.cluster.to_string()));
     if header.features & NEED_CHECK != 0 {
         about.remarks.push(("qed-need-check", "its last writer did not close it: it wants a check".into()));
         about.refusal = Some(Refusal {
@@ -105,7 +105,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     if let Some(name) = &header.backing {
         let format = (header.features & BACKING_IS_RAW != 0).then_some("raw");
         let image = nbd::backing(&opening, name, format)?;
-        about.facts.push(("backing file", name.clone()));
+        about.facts.push(("backing-file", name.clone()));
         about.variant = "overlay".into();
         about.below = Some(Box::new(image.about));
         below = Some(image.disk);

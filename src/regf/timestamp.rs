@@ -14,7 +14,12 @@ pub struct FileTime(pub u64);
 impl FileTime {
     /// The present moment by the host's clock; 0 if that clock stands before 1970.
     pub fn now() -> Self {
-        let Ok(since) = SystemTime::now().duration_since(UNIX_EPOCH) else {
+        FileTime::of(SystemTime::now())
+    }
+
+    /// A moment of the host; 0 before 1970.
+    pub fn of(moment: SystemTime) -> Self {
+        let Ok(since) = moment.duration_since(UNIX_EPOCH) else {
             return FileTime(0);
         };
         let seconds = since.as_secs().saturating_add(EPOCH_GAP_SECONDS);

@@ -2,11 +2,13 @@
 //! crash table and what is assumed about media.
 
 mod change;
+mod copied;
 mod in_place;
 mod locked;
 mod on_disk;
 mod output;
 mod overlaid;
+mod rehearsal;
 mod replace;
 mod staged;
 
@@ -20,9 +22,11 @@ use super::undo::{Journal, Mark, Record, refuse_taken, settle};
 
 pub(super) use change::{Change, changed_since};
 pub(super) use in_place::{restore, unfinished};
-pub(super) use locked::Locked;
-pub(super) use on_disk::{EditOnDisk, commit_on_disk};
+pub(super) use locked::{Locked, reopened};
+pub use on_disk::commit_files_on;
+pub(super) use on_disk::commit_on_disk;
 pub(super) use overlaid::Overlaid;
+pub(super) use rehearsal::{Stage, Wanted, no_room, rehearse};
 pub(super) use replace::{New, Tried, replace};
 pub(super) use staged::{Staged, folder_of, same_bytes};
 
@@ -196,7 +200,7 @@ impl<H: Host> Job<'_, H> {
     /// What takes the whole change back.
     fn record(&self) -> Result<Record> {
         let whole = Some((&self.before, &self.after));
-        Record::new(&self.locked.path, self.change.clone(), &self.locked.file, whole)
+        Record::new(&self.locked.path, self.change.clone(), &*self.locked.file, whole)
     }
 
     /// `Err`: what a new file would lose; nothing was changed.
@@ -240,13 +244,13 @@ impl<H: Host> Job<'_, H> {
             Some((first, then)) if !first.is_empty() && !then.is_empty() => self.write_phases(first, then)?,
             _ => {
                 let journal = Journal::save(*host, None, whole.clone())?;
-                in_place::write(&journal, file, &|| Ok(Box::new(host.open(path, Access::Read)?)))?;
+                in_place::write(&journal, &**file, &|| Ok(Box::new(host.open(path, Access::Read)?)))?;
                 vec![journal]
             }
         };
         let mut committed = Committed { why_in_place: Some(why), ..done(How::InPlace, path.clone()) };
         if self.options.keep_times {
-            let kept = file.take_times(times).and_then(|()| crate::storage::Storage::flush(file));
+            let kept = file.take_times(times).and_then(|()| crate::storage::Storage::flush(&**file));
             committed.notes.extend(kept.err().map(|e| format!("the times of the file could not be kept: {e}")));
         }
         for journal in &mut journals {
@@ -284,9 +288,9 @@ impl<H: Host> Job<'_, H> {
         let Locked { host, path, file, .. } = self.locked;
         let change = Change::new(patches, image)?;
         let whole = (&Overlaid::before(&change, image), &Overlaid::plain(image));
-        let record = Record::new(path, change.clone(), file, Some(whole))?;
+        let record = Record::new(path, change.clone(), &**file, Some(whole))?;
         let journal = Journal::save(*host, None, record)?;
-        in_place::write(&journal, file, &|| Ok(Box::new(host.open(path, Access::Read)?)))?;
+        in_place::write(&journal, &**file, &|| Ok(Box::new(host.open(path, Access::Read)?)))?;
         Ok(journal)
     }
 

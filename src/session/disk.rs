@@ -14,13 +14,15 @@ mod volume;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use bottom::ImageOptions;
 pub use hive::HiveOnDisk;
 pub use info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
-pub use installation::Installation;
+pub use installation::{Installation, Search, Trouble};
 pub use obstacles::Obstacle;
 pub use paged::Paged;
+pub(in crate::session) use placement::Placement;
 
 use crate::container::{About, Gate, HostFile, Image};
 use crate::error::{Error, Kind, Result};
@@ -53,6 +55,7 @@ impl Choice {
 }
 
 /// A disk, or a single volume, and its partition table.
+#[derive(Clone)]
 pub struct Disk {
     path: PathBuf,
     options: ImageOptions,
@@ -60,7 +63,7 @@ pub struct Disk {
     below: Arc<dyn Storage>,
     about: About,
     files: Vec<HostFile>,
-    reader: Arc<Reader>,
+    read: Arc<AtomicU64>,
     table: Table,
     is_device: bool,
 }
@@ -79,22 +82,31 @@ impl Disk {
     /// # Errors
     /// As [`Disk::open`].
     pub fn open_as(path: &Path, options: &ImageOptions) -> Result<Option<Disk>> {
-        let reader = Arc::new(Reader::default());
-        Self::open_through(path, options, &options.gate(reader.clone()), reader)
+        Self::open_on(&RealHost, path, options)
     }
 
-    /// As [`Disk::open`], with the files of the host as `gate` hands them out.
+    /// As [`Disk::open_as`], on another file system: names are looked up on this one, bytes are that one's.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    pub fn open_on<H: Host>(host: &H, path: &Path, options: &ImageOptions) -> Result<Option<Disk>> {
+        let read = Arc::<AtomicU64>::default();
+        let reader = Reader { host: host.clone(), read: read.clone() };
+        Self::open_through(path, options, &options.gate(Arc::new(reader)), read)
+    }
+
+    /// As [`Disk::open`], with the files of the host as `gate` hands them out; `read` counts their bytes.
     pub(in crate::session) fn open_through(
         path: &Path,
         options: &ImageOptions,
         gate: &Gate,
-        reader: Arc<Reader>,
+        read: Arc<AtomicU64>,
     ) -> Result<Option<Disk>> {
         let Some(Image { disk: below, about }) = bottom::open(gate, path, options)? else { return Ok(None) };
         let table = crate::partition::partitions(&*below)?;
         let is_device = kind_of(path)? == EntryKind::Device;
         let (path, options, files) = (path.to_owned(), options.clone(), gate.files());
-        let disk = Disk { path, options, below, about, files, reader, table, is_device };
+        let disk = Disk { path, options, below, about, files, read, table, is_device };
         Ok((disk.is_device || disk.is_evident()).then_some(disk))
     }
 
@@ -112,6 +124,15 @@ impl Disk {
     /// Its file; of a split image the segment that was named.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What it is, before its partition table, in one word: `device`, `split`, or the name of its format.
+    pub fn container(&self) -> &'static str {
+        match (self.is_device, self.about.format) {
+            (true, _) => "device",
+            (_, "raw") if self.files.len() > 1 => "split",
+            (_, format) => format,
+        }
     }
 
     /// What kind of image it is.
@@ -146,7 +167,7 @@ impl Disk {
 
     /// Bytes read of its file so far.
     pub fn bytes_read(&self) -> u64 {
-        self.reader.bytes_read()
+        self.read.load(Ordering::Relaxed)
     }
 
     /// The SYSTEM hive of the installation that is meant.
@@ -158,16 +179,24 @@ impl Disk {
         HiveOnDisk::open(self, installation, "SYSTEM")
     }
 
+    /// The SYSTEM hive of an installation that [`Disk::search`] found.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn system_hive_of(&self, installation: &Installation) -> Result<HiveOnDisk> {
+        HiveOnDisk::open(self.clone(), installation.clone(), "SYSTEM")
+    }
+
     /// The one installation of Windows that is meant.
     ///
     /// # Errors
     /// `no-installation`, `several-installations`, `no-partition`; what keeps a volume from being read, where no other
     /// has Windows: `volume-bitlocker`, `volume-dynamic-disk`, `volume-storage-spaces`, `volume-refs` and damage.
     pub fn installation(&self, choice: &Choice) -> Result<Installation> {
-        let installation::Search { mut found, mut troubles } = self.search(choice)?;
+        let Search { mut found, mut troubles } = self.search(choice)?;
         match found.len() {
             1 => Ok(found.remove(0)),
-            0 if !troubles.is_empty() => Err(troubles.remove(0)),
+            0 if !troubles.is_empty() => Err(troubles.remove(0).error),
             0 => Err(self.no_installation(choice)),
             count => {
                 let names: Vec<String> = found.iter().map(Installation::to_string).collect();
@@ -178,7 +207,8 @@ impl Disk {
         }
     }
 
-    fn no_installation(&self, choice: &Choice) -> Error {
+    /// What to say of a disk without any.
+    pub fn no_installation(&self, choice: &Choice) -> Error {
         let what = match &choice.windows_root {
             Some(root) => format!("{} holds no Windows installation in {root}", self.path.display()),
             None => format!("{} holds no Windows installation", self.path.display()),

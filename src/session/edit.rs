@@ -24,6 +24,7 @@ use crate::hive::recover::Recovery;
 use crate::hive::{EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet, Value};
 use crate::regf::CellOffset;
 use crate::regf::key_value::ValueType;
+use crate::storage::{Host, RealHost};
 use crate::windows::{self, Era, Place, Selection, rule};
 
 /// What shall become of the rule.
@@ -109,12 +110,22 @@ pub struct Prepared {
 /// # Errors
 /// Refusals as [`windows::plan`] has them; `dirty` for a hive whose logs cannot be applied; damage on the way.
 pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
-    if Disk::open_as(path, &request.choice.image)?.is_some() {
-        return on_disk::prepare(path, request);
+    prepare_on(&RealHost, path, request)
+}
+
+/// [`prepare`] on another file system: a disk's bytes are read of it, and what an interrupted write left is looked for
+/// there.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn prepare_on<H: Host>(host: &H, path: &Path, request: &Request) -> Result<Prepared> {
+    // An image that is partly written may not even open.
+    if undo::is_image_left_over(host, path)? || Disk::open_on(host, path, &request.choice.image)?.is_some() {
+        return on_disk::prepare(host, path, request);
     }
     let target = target::find(path)?;
     surroundings::refuse_saved_session(&target)?;
-    let settled = settle(&target.hive, request.settle)?;
+    let settled = settle(host, &target.hive, request.settle)?;
     let source = source::open_source(&target.hive, request)?;
     edit_source(target, settled, source, request)
 }
@@ -167,8 +178,16 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::prove`] and [`commit::commit`].
     pub fn commit(&self, options: &Options) -> Result<Committed> {
+        self.commit_on(&RealHost, options)
+    }
+
+    /// [`Prepared::commit`] on another file system.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn commit_on<H: Host>(&self, host: &H, options: &Options) -> Result<Committed> {
         if let Some(hive) = &self.on_disk {
-            return self.commit_on_disk(hive, options);
+            return self.commit_on_disk(host, hive, options);
         }
         let edit = commit::Edit {
             patches: &self.edited.patches,
@@ -176,30 +195,39 @@ impl Prepared {
             phases: Some((&self.recovery, &self.edit)),
             proof: &|| self.prove(),
         };
-        commit::commit_edit(&self.target.hive, &edit, options)
+        commit::commit_edit_on(host, &self.target.hive, &edit, options)
     }
 }
 
 impl Prepared {
+    /// Everything that [`Prepared::commit`] does before it writes, without a lock.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn try_out(&self) -> Result<()> {
+        self.prove()?;
+        self.rehearse_on(&RealHost)
+    }
+
     /// Empties the transaction logs, see [`super::logs::empty`]. The hive should be on the disk by then.
     ///
     /// # Errors
     /// As there.
     pub fn empty_logs(&self) -> Result<Vec<Committed>> {
-        if self.on_disk.is_some() {
-            return Err(on_disk::unsupported("disk-truncate-logs", "logs inside of a disk image are not emptied"));
+        match (&self.on_disk, &self.request.logs) {
+            (Some(hive), LogChoice::Beside) => self.empty_logs_on_disk(&RealHost, hive),
+            (_, logs) => super::logs::empty(&self.target.hive, logs),
         }
-        super::logs::empty(&self.target.hive, &self.request.logs)
     }
 }
 
 /// Ends a write to `hive` that an earlier run began: takes it back, or sees that it is complete. Without leave to
 /// write, one that left the file partly written is refused.
-fn settle(hive: &Path, may_write: bool) -> Result<Option<undo::Recovered>> {
+fn settle<H: Host>(host: &H, hive: &Path, may_write: bool) -> Result<Option<undo::Recovered>> {
     if may_write {
-        return undo::recover_unfinished(hive);
+        return undo::recover_unfinished_on(host, hive);
     }
-    match undo::find_unfinished(hive)? {
+    match undo::find_unfinished_on(host, hive)? {
         Some(Leftover { undo, state: State::Partly }) => Err(unfinished(hive, &undo)),
         _ => Ok(None),
     }

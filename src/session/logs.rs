@@ -23,7 +23,16 @@ pub enum LogChoice {
     Files(Vec<PathBuf>),
 }
 
-/// Transaction logs, mapped.
+impl LogChoice {
+    fn paths(&self, hive: &Path) -> Result<Vec<PathBuf>> {
+        match self {
+            LogChoice::Beside => logs_beside(hive),
+            LogChoice::Files(paths) => Ok(paths.clone()),
+        }
+    }
+}
+
+/// Transaction logs, mapped or read.
 #[derive(Debug)]
 pub struct LogFiles(Vec<LogFile>);
 
@@ -57,15 +66,25 @@ impl LogFiles {
     /// # Errors
     /// A log that was named and is not there, or one that cannot be read.
     pub fn open(hive: &Path, choice: &LogChoice) -> Result<Self> {
-        let paths = match choice {
-            LogChoice::Beside => logs_beside(hive)?,
-            LogChoice::Files(paths) => paths.clone(),
-        };
         let open = |path: PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             Ok(LogFile { bytes: LogBytes::Mapped(Mapped::open(&path)?), path, name })
         };
-        paths.into_iter().map(open).collect::<Result<_>>().map(LogFiles)
+        choice.paths(hive)?.into_iter().map(open).collect::<Result<_>>().map(LogFiles)
+    }
+
+    /// As [`LogFiles::open`], but read instead of mapped; at most `most` bytes of each.
+    ///
+    /// # Errors
+    /// As [`LogFiles::open`]; `too-large`.
+    pub fn read(hive: &Path, choice: &LogChoice, most: u64) -> Result<Self> {
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        let read = |path: PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let bytes = FileStorage::open(&path)?.read_whole(most)?;
+            Ok(LogFile { path, name, bytes: LogBytes::Memory(bytes) })
+        };
+        choice.paths(hive)?.into_iter().map(read).collect::<Result<_>>().map(LogFiles)
     }
 
     /// Logs that were read already, each with its name.
@@ -100,22 +119,24 @@ pub fn empty(hive: &Path, choice: &LogChoice) -> Result<Vec<Committed>> {
     let mut done = Vec::new();
     for path in LogFiles::open(hive, choice)?.paths() {
         let mut image = FileStorage::open(&path)?.read_whole(MAX_LOG_SIZE)?;
-        let Some(head) = image.first_chunk_mut::<{ base_block::SIZE }>().filter(|head| **head != [0; base_block::SIZE])
-        else {
-            continue;
-        };
-        let patch = Patch {
-            offset: 0,
-            old: head.to_vec(),
-            new: vec![0; base_block::SIZE],
-            what: "base block of the log".to_owned(),
-            step: Step::Link,
-        };
-        head.fill(0);
-        let len = image.len() as u64;
-        let patches = PatchSet { old_len: len, new_len: len, patches: vec![patch] };
+        let Some(patches) = emptied(&mut image) else { continue };
         let options = Options { in_place: InPlace::Always, ..Options::default() };
         done.push(commit::commit(&path, &patches, &image, &options)?);
     }
     Ok(done)
+}
+
+/// Zeroes the base block of a log, and says so; `None` where there is nothing to zero.
+pub(in crate::session) fn emptied(log: &mut [u8]) -> Option<PatchSet> {
+    let len = log.len() as u64;
+    let head = log.first_chunk_mut::<{ base_block::SIZE }>().filter(|head| **head != [0; base_block::SIZE])?;
+    let patch = Patch {
+        offset: 0,
+        old: head.to_vec(),
+        new: vec![0; base_block::SIZE],
+        what: "base block of the log".to_owned(),
+        step: Step::Link,
+    };
+    head.fill(0);
+    Some(PatchSet { old_len: len, new_len: len, patches: vec![patch] })
 }

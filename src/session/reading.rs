@@ -1,7 +1,13 @@
-//! Reading a hive where it lies: mapped, or inside of a disk, page by page; nothing written.
+//! Reading a hive where it lies: mapped, or by calls, or inside of a disk, page by page; nothing written.
 
-use std::borrow::Cow;
+mod called;
+mod hash;
+mod shown;
+
 use std::path::Path;
+
+pub use called::HiveFile;
+use shown::{ByPages, Shown};
 
 use super::disk::{Choice, Disk, HiveOnDisk};
 use super::logs::{LogChoice, LogFiles};
@@ -30,6 +36,7 @@ pub struct Reading {
 #[derive(Debug)]
 enum Source {
     Host(Mapped),
+    Called(Box<HiveFile>),
     Disk(Box<HiveOnDisk>),
 }
 
@@ -102,8 +109,7 @@ impl Reading {
         }
         if let Some(disk) = Disk::open_as(path, &choice.image)? {
             let hive = disk.system_hive(choice)?;
-            let target = Target { hive: path.to_owned(), windows: None };
-            return Ok(Reading { target, source: Source::Disk(Box::new(hive)), logs });
+            return Ok(Self::on(hive, logs));
         }
         let target = target::find(path)?;
         if !choice.is_empty() {
@@ -114,10 +120,34 @@ impl Reading {
         Ok(Reading { target, source: Source::Host(map), logs })
     }
 
+    /// Reads a hive that was found on a disk.
+    pub fn on(hive: HiveOnDisk, logs: LogChoice) -> Self {
+        let target = Target { hive: hive.disk().path().to_owned(), windows: None };
+        Reading { target, source: Source::Disk(Box::new(hive)), logs }
+    }
+
+    /// Reads a hive of the host by calls, not through a map: for files that others may cut short meanwhile.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn by_calls(target: Target, logs: LogChoice) -> Result<Self> {
+        let file = Box::new(HiveFile::open(&target.hive)?);
+        Ok(Reading { target, source: Source::Called(file), logs })
+    }
+
+    /// Bytes read of the primary file or its disk, where that is counted.
+    pub fn bytes_read(&self) -> Option<u64> {
+        match &self.source {
+            Source::Host(_) => None,
+            Source::Called(file) => Some(file.bytes_read()),
+            Source::Disk(hive) => Some(hive.disk().bytes_read()),
+        }
+    }
+
     /// The hive inside of a disk, if it is.
     pub fn on_disk(&self) -> Option<&HiveOnDisk> {
         match &self.source {
-            Source::Host(_) => None,
+            Source::Host(_) | Source::Called(_) => None,
             Source::Disk(hive) => Some(hive),
         }
     }
@@ -148,16 +178,29 @@ impl Reading {
     }
 
     /// All bytes of the primary file.
-    fn whole(&self) -> Result<&[u8]> {
+    ///
+    /// # Errors
+    /// They cannot be read.
+    pub fn whole(&self) -> Result<&[u8]> {
         match &self.source {
             Source::Host(map) => Ok(map),
+            Source::Called(file) => file.whole(),
             Source::Disk(hive) => hive.whole(),
+        }
+    }
+
+    fn by_pages(&self) -> Option<&dyn ByPages> {
+        match &self.source {
+            Source::Host(_) => None,
+            Source::Called(file) => Some(&**file),
+            Source::Disk(hive) => Some(&**hive),
         }
     }
 
     fn log_files(&self) -> Result<LogFiles> {
         match (&self.source, &self.logs) {
             (Source::Disk(hive), LogChoice::Beside) => Ok(LogFiles::in_memory(hive.logs()?)),
+            (Source::Called(_), _) => LogFiles::read(&self.target.hive, &self.logs, called::MOST_BYTES),
             _ => LogFiles::open(&self.target.hive, &self.logs),
         }
     }
@@ -165,8 +208,11 @@ impl Reading {
     /// The undo file of a write to the hive that did not end, if it left the hive partly written: whatever is read
     /// then is neither the old state nor the new one.
     pub fn unfinished(&self) -> Option<std::path::PathBuf> {
-        // One look for the first of its names: listing a folder can cost more than all of the reading.
-        kind_of(&undo::beside(&self.target.hive)).ok()?;
+        // One look for the first of its names: listing a folder can cost more than all of the reading. It stands beside
+        // the file of an image that was named then.
+        let files = self.on_disk().map_or(&[][..], |hive| hive.disk().files());
+        let mut names = std::iter::once(&self.target.hive).chain(files.iter().map(|file| &file.path));
+        names.find(|name| kind_of(&undo::beside(name)).is_ok())?;
         match undo::find_unfinished(&self.target.hive) {
             Ok(Some(Leftover { undo, state: undo::State::Partly })) => Some(undo),
             _ => None,
@@ -223,10 +269,10 @@ impl Reading {
     /// # Errors
     /// Not a hive, or a root that cannot be read; `witness` where the other parser reads something else.
     pub fn rule(&self, era: Option<Era>) -> Result<Answer> {
-        if let Source::Disk(on_disk) = &self.source
-            && let Ok(Opened::Clean(hive)) = open(on_disk.paged())
+        if let Some(by_pages) = self.by_pages()
+            && let Ok(Opened::Clean(hive)) = open(by_pages.pages())
         {
-            return answer(&hive, &**on_disk, era, State::Clean, Some(sequences(&hive)));
+            return answer(&hive, by_pages, era, State::Clean, Some(sequences(&hive)));
         }
         let whole = self.whole()?;
         let opened = match open(whole) {
@@ -272,44 +318,6 @@ fn recovered_answer(
     let whole = recovered.hive.bytes().to_vec()?;
     let state = State::Recovered { recovery: Box::new(recovered.report), primary_alone };
     answer(&recovered.hive, &whole[..], era, state, sequences)
-}
-
-/// What the witness is shown: it wants all bytes in one piece.
-trait Shown {
-    /// Whether all bytes cost more than some.
-    fn is_partial(&self) -> bool;
-    /// Bytes that have everything that was looked up, if that can be had for less than all of them.
-    fn seen(&self) -> Result<Option<Cow<'_, [u8]>>>;
-    /// All bytes.
-    fn all(&self) -> Result<Cow<'_, [u8]>>;
-}
-
-impl Shown for [u8] {
-    fn is_partial(&self) -> bool {
-        false
-    }
-
-    fn seen(&self) -> Result<Option<Cow<'_, [u8]>>> {
-        Ok(None)
-    }
-
-    fn all(&self) -> Result<Cow<'_, [u8]>> {
-        Ok(Cow::Borrowed(self))
-    }
-}
-
-impl Shown for HiveOnDisk {
-    fn is_partial(&self) -> bool {
-        true
-    }
-
-    fn seen(&self) -> Result<Option<Cow<'_, [u8]>>> {
-        Ok(HiveOnDisk::seen(self)?.map(Cow::Owned))
-    }
-
-    fn all(&self) -> Result<Cow<'_, [u8]>> {
-        self.whole().map(Cow::Borrowed)
-    }
 }
 
 fn answer<B: HiveBytes, S: Shown + ?Sized>(

@@ -82,8 +82,11 @@ fn find_in(folder: &Path) -> Result<Target> {
     }
 }
 
-/// The SYSTEM hives of the installation whose Windows folder is `windows`.
-fn installation_at(windows: &Path) -> Result<Vec<Target>> {
+/// The SYSTEM hives of the installation whose Windows folder is `windows`: several where the host tells cases apart.
+///
+/// # Errors
+/// A folder on the way cannot be read.
+pub fn installation_at(windows: &Path) -> Result<Vec<Target>> {
     let mut found = Vec::new();
     for system32 in named(windows, EntryKind::Folder, "System32")? {
         for config in named(&system32, EntryKind::Folder, "config")? {

@@ -15,10 +15,10 @@ use crate::session::commit::Locked;
 use crate::storage::{Host, RealHost};
 
 pub(super) use journal::{Journal, refuse_taken};
-pub(super) use leftover::settle;
 pub use leftover::{
     Leftover, Recovered, find_unfinished, find_unfinished_on, recover_unfinished, recover_unfinished_on,
 };
+pub(super) use leftover::{is_image_left_over, settle};
 pub use record::Mark;
 pub(super) use record::Record;
 pub use restore::Restored;
@@ -67,13 +67,15 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> 
     let mut journal = Journal::open(host, &host.resolve(undo)?)?;
     let target = match target {
         Some(path) => path.to_owned(),
-        None => find_target(host, &journal)?,
+        None => journal.target()?,
     };
-    let locked = Locked::take(host, &target)?;
+    let target = host.resolve(&target)?;
+    let files = journal.record.files_of(&target);
+    let locked = Locked::take_all(host, &target, &files)?;
     if journal.record.is_of_image() {
         locked.keep_machines_out()?;
     }
-    let (state, begun) = journal.record.reached(&locked.file)?;
+    let (state, begun) = journal.record.reached(&*locked.storage_of(&files)?)?;
     let how = match (journal.record.mark, state) {
         (Mark::Restored, State::Untouched) => Restored::Already,
         (_, State::Untouched) => {
@@ -89,11 +91,4 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> 
         }
     };
     Ok(Undone { target: locked.path, how })
-}
-
-fn find_target<H: Host>(host: &H, journal: &Journal<'_, H>) -> Result<PathBuf> {
-    match journal::sibling_target(&journal.path) {
-        Some(sibling) if host.exists(&sibling)? => Ok(sibling),
-        _ => Ok(journal.record.target.clone()),
-    }
 }

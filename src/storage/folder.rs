@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 
 /// What a path stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryKind {
     /// A plain file.
     File,
@@ -41,12 +41,12 @@ pub fn modified(path: &Path) -> Option<std::time::SystemTime> {
 }
 
 #[cfg(unix)]
-fn is_block_device(found: &fs::Metadata) -> bool {
+pub(super) fn is_block_device(found: &fs::Metadata) -> bool {
     std::os::unix::fs::FileTypeExt::is_block_device(&found.file_type())
 }
 
 #[cfg(not(unix))]
-fn is_block_device(_: &fs::Metadata) -> bool {
+pub(super) fn is_block_device(_: &fs::Metadata) -> bool {
     false
 }
 

@@ -17,7 +17,7 @@ pub enum Access {
 }
 
 /// Which file it is, whatever it is called: two names with the same id are the same file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
     /// The file system.
     pub device: u64,
@@ -34,6 +34,8 @@ pub struct About {
     pub links: u64,
     /// Whether it is a regular file: neither folder nor device nor pipe.
     pub regular: bool,
+    /// Whether it is a block device.
+    pub device: bool,
     /// Permission bits, 0o777 at most where the host has such.
     pub mode: u32,
     /// Why a new file in its place would not be the same, as far as the host and the file system alone can tell.
@@ -73,6 +75,15 @@ pub trait HostFile: Storage {
         Ok(true)
     }
 
+    /// Takes the advisory lock on the whole file together with others that read it, and looks whether a virtual machine
+    /// writes to it. `false`: somebody writes.
+    ///
+    /// # Errors
+    /// The host could not tell.
+    fn try_share(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     /// Gives this file the access and modification times of `from`.
     ///
     /// # Errors
@@ -95,8 +106,8 @@ pub struct Times {
     pub modified: std::time::SystemTime,
 }
 
-/// A file system, as far as a commit needs it. [`super::RealHost`] is the real one.
-pub trait Host: Sync {
+/// A file system, as far as a commit needs it. [`super::RealHost`] is the real one. A clone is the same file system.
+pub trait Host: Clone + Send + Sync + 'static {
     /// Its open files.
     type File: HostFile + 'static;
 
@@ -121,7 +132,7 @@ pub trait Host: Sync {
     /// The host could not list the folder.
     fn starting_with(&self, folder: &Path, prefix: &OsStr) -> Result<Vec<PathBuf>>;
 
-    /// Opens an existing file.
+    /// Opens an existing file. A block device is opened for writing only if nothing else uses it so, a mount say.
     ///
     /// # Errors
     /// The host could not; code `in-use` where it says that another program keeps it.
@@ -139,6 +150,15 @@ pub trait Host: Sync {
     /// # Errors
     /// `from` could not be looked at. What `to` does not take is no error but [`Carried::Lost`].
     fn carry_metadata(&self, from: &Self::File, to: &Self::File) -> Result<Carried>;
+
+    /// Makes `to`, which is empty, hold the bytes of `from`: sharing them where the file system can, and with the holes
+    /// that `from` has.
+    ///
+    /// # Errors
+    /// The host could not.
+    fn copy_bytes(&self, from: &Self::File, to: &Self::File) -> Result<()> {
+        copy_range(from, to, 0, from.len()?)
+    }
 
     /// Renames `from` to `to`, in one step, in place of what is there.
     ///
@@ -163,4 +183,23 @@ pub trait Host: Sync {
     /// # Errors
     /// It is not known which of them are.
     fn sync_folder(&self, folder: &Path) -> Result<()>;
+}
+
+/// Copies a range, growing `to` to its end, and leaves out what is zeros.
+pub(super) fn copy_range(from: &dyn Storage, to: &dyn Storage, start: u64, end: u64) -> Result<()> {
+    const PIECE: usize = 1 << 20;
+    if to.len()? < end {
+        to.set_len(end)?;
+    }
+    let mut piece = vec![0; PIECE];
+    let mut at = start;
+    while at < end {
+        let len = usize::try_from(end - at).unwrap_or(PIECE).min(PIECE);
+        from.read_at(at, &mut piece[..len])?;
+        if piece[..len].iter().any(|&byte| byte != 0) {
+            to.write_at(at, &piece[..len])?;
+        }
+        at += len as u64;
+    }
+    Ok(())
 }

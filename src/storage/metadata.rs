@@ -9,8 +9,8 @@ use rustix::fs::{XattrFlags, fchown, fgetxattr, flistxattr, fremovexattr, fsetxa
 
 use crate::error::Result;
 
-use super::Carried;
 use super::file::{FileStorage, failed};
+use super::{Carried, Storage};
 
 /// Magic numbers of `statfs(2)`: FUSE_SUPER_MAGIC, NTFS_SB_MAGIC (the old driver), and ntfs3.
 const KEEPING: [(u32, &str); 3] = [
@@ -121,9 +121,51 @@ pub(super) fn try_lock_ranges(storage: &FileStorage) -> Result<bool> {
     }
 }
 
+/// Whether a QEMU has the file open for writing: it then holds a shared lock (OFD) on byte 101, one for each thing that it
+/// may do (`block/file-posix.c`). A lock of ours would not meet that, so the kernel's list is read (`proc_locks(5)`).
+pub(super) fn has_writing_machine(storage: &FileStorage) -> Result<bool> {
+    const WRITES: u64 = 101;
+    let inode = storage.file().metadata().map_err(|e| failed("look at", storage.path(), e))?.ino();
+    // Where there is no such list, nothing is known.
+    let Ok(list) = std::fs::read_to_string("/proc/locks") else { return Ok(false) };
+    let holds = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let [.., "OFDLCK", _, _, _, place, start, end] = fields[..] else { return false };
+        let is_it = place.rsplit(':').next().and_then(|n| n.parse().ok()) == Some(inode);
+        let range = start.parse::<u64>().ok().zip(end.parse::<u64>().ok());
+        is_it && range.is_some_and(|(start, end)| (start..=end).contains(&WRITES))
+    };
+    Ok(list.lines().any(holds))
+}
+
+/// Copies a file into an empty one: by sharing its blocks where the file system can (`ioctl_ficlone(2)`), else the parts
+/// that are no holes.
+pub(super) fn copy_bytes(from: &FileStorage, to: &FileStorage) -> Result<()> {
+    if rustix::fs::ioctl_ficlone(to.file(), from.file()).is_ok() {
+        return Ok(());
+    }
+    let len = from.len()?;
+    to.set_len(len)?;
+    let seek = |to| rustix::fs::seek(from.file(), to);
+    let mut at = 0;
+    while at < len {
+        use rustix::fs::SeekFrom::{Data, Hole};
+        let (start, end) = match seek(Data(at)) {
+            Ok(start) => (start, seek(Hole(start)).unwrap_or(len)),
+            // Nothing but a hole is left.
+            Err(rustix::io::Errno::NXIO) => break,
+            // A block device, or a file system that knows no holes.
+            Err(_) => (at, len),
+        };
+        super::host::copy_range(from, to, start, end.min(len))?;
+        at = end;
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::{Host, RealHost, Storage};
+    use super::super::{Host, RealHost};
     use super::*;
 
     #[test]

@@ -46,6 +46,7 @@ impl Host for RealHost {
         let mut options = OpenOptions::new();
         options.read(true).write(access == Access::Write);
         keep_writers_out(&mut options, access);
+        claim_device(&mut options, path, access);
         let file =
             options.open(path).map_err(|e| if is_in_use(&e) { in_use(path) } else { failed("open", path, e) })?;
         Ok(FileStorage::new(file, path.to_owned()))
@@ -69,6 +70,11 @@ impl Host for RealHost {
 
     fn carry_metadata(&self, from: &FileStorage, to: &FileStorage) -> Result<Carried> {
         carry(from, to)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn copy_bytes(&self, from: &FileStorage, to: &FileStorage) -> Result<()> {
+        super::metadata::copy_bytes(from, to)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
@@ -119,7 +125,7 @@ fn claim_and_rename(from: &Path, to: &Path) -> Result<bool> {
 
 fn in_use(path: &Path) -> Error {
     Error::refused("in-use", format!("{} is in use by another program", path.display()))
-        .advise("close the program that uses it, or shut the virtual machine down, and try again")
+        .advise("close the program that uses it, unmount it, or shut the virtual machine down, and try again")
 }
 
 #[cfg(windows)]
@@ -133,9 +139,24 @@ fn keep_writers_out(options: &mut OpenOptions, access: Access) {
 #[cfg(not(windows))]
 fn keep_writers_out(_: &mut OpenOptions, _: Access) {}
 
+/// On Linux, O_EXCL on a block device is a claim that a mount, or another program with a claim, keeps from being made.
+#[cfg(target_os = "linux")]
+fn claim_device(options: &mut OpenOptions, path: &Path, access: Access) {
+    let is_device = fs::metadata(path).is_ok_and(|data| super::folder::is_block_device(&data));
+    if is_device && access == Access::Write {
+        // The bits of O_EXCL fit.
+        let flags = i32::try_from(rustix::fs::OFlags::EXCL.bits()).unwrap_or(0);
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn claim_device(_: &mut OpenOptions, _: &Path, _: Access) {}
+
 fn is_in_use(error: &io::Error) -> bool {
     const ERROR_SHARING_VIOLATION: i32 = 32;
-    cfg!(windows) && error.raw_os_error() == Some(ERROR_SHARING_VIOLATION)
+    let is_sharing = cfg!(windows) && error.raw_os_error() == Some(ERROR_SHARING_VIOLATION);
+    is_sharing || error.kind() == io::ErrorKind::ResourceBusy
 }
 
 impl HostFile for FileStorage {
@@ -163,6 +184,19 @@ impl HostFile for FileStorage {
         super::metadata::try_lock_ranges(self)
     }
 
+    fn try_share(&self) -> Result<bool> {
+        let shared = match self.file().try_lock_shared() {
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Unsupported => {
+                return Err(failed("lock", self.path(), e));
+            }
+            _ => true,
+        };
+        #[cfg(target_os = "linux")]
+        let shared = shared && !super::metadata::has_writing_machine(self)?;
+        Ok(shared)
+    }
+
     fn take_times(&self, from: &Times) -> Result<()> {
         let times = FileTimes::new().set_accessed(from.accessed).set_modified(from.modified);
         self.file().set_times(times).map_err(|e| failed("set the times of", self.path(), e))
@@ -182,6 +216,7 @@ fn about(storage: &FileStorage, data: &fs::Metadata) -> About {
         id: Some(super::FileId { device: data.dev(), file: data.ino() }),
         links: data.nlink(),
         regular: data.is_file(),
+        device: super::folder::is_block_device(data),
         mode: data.mode() & 0o777,
         keeps: keeps(storage),
     }
@@ -190,7 +225,7 @@ fn about(storage: &FileStorage, data: &fs::Metadata) -> About {
 #[cfg(not(unix))]
 fn about(_: &FileStorage, data: &fs::Metadata) -> About {
     let keeps = Some("this system keeps security and attributes that a new file would not have");
-    About { id: None, links: 1, regular: data.is_file(), mode: 0o600, keeps }
+    About { id: None, links: 1, regular: data.is_file(), device: false, mode: 0o600, keeps }
 }
 
 #[cfg(target_os = "linux")]

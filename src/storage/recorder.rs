@@ -11,10 +11,40 @@ const PAGE: u64 = 4096;
 /// Pages that one recorder holds at most: what an edit of a hive writes is far less.
 const MAX_PAGES: usize = 1 << 18;
 
+/// Counts flushes, for recorders that record one after the other what belongs together.
+#[derive(Debug, Default)]
+pub struct Clock(Mutex<(u32, bool)>);
+
+impl Clock {
+    /// The epoch of a write that is made now.
+    fn stamp(&self) -> u32 {
+        let mut now = self.now();
+        now.1 = true;
+        now.0
+    }
+
+    /// A flush: a new epoch, if anything was written in this one.
+    fn flush(&self) {
+        let mut now = self.now();
+        if std::mem::take(&mut now.1) {
+            now.0 += 1;
+        }
+    }
+
+    fn reset(&self) {
+        *self.now() = (0, false);
+    }
+
+    fn now(&self) -> MutexGuard<'_, (u32, bool)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// A storage that reads as if it had been written to. See [`Recorder::take`].
 pub struct Recorder {
     below: Arc<dyn Storage>,
     below_len: u64,
+    clock: Arc<Clock>,
     state: Mutex<State>,
 }
 
@@ -30,7 +60,6 @@ struct State {
     settled: Pages,
     /// Start, end and epoch of every write since the last `take`, in order.
     log: Vec<(u64, u64, u32)>,
-    epoch: u32,
 }
 
 /// Bytes that were written.
@@ -42,7 +71,7 @@ pub struct Written {
     pub old: Vec<u8>,
     /// What was written.
     pub new: Vec<u8>,
-    /// How often the storage was flushed between the last [`Recorder::take`] and this.
+    /// How often a storage of the same clock was flushed between the last [`Recorder::take`] and this.
     pub epoch: u32,
 }
 
@@ -52,20 +81,35 @@ impl Recorder {
     /// # Errors
     /// Its length cannot be read.
     pub fn new(below: Arc<dyn Storage>) -> Result<Self> {
+        Self::timed(below, Arc::default())
+    }
+
+    /// As [`Recorder::new`], with a clock that others share.
+    ///
+    /// # Errors
+    /// As [`Recorder::new`].
+    pub fn timed(below: Arc<dyn Storage>, clock: Arc<Clock>) -> Result<Self> {
         let len = below.len()?;
         let (now, settled, log) = (Pages::new(), Pages::new(), Vec::new());
-        let state = Mutex::new(State { len, settled_len: len, now, settled, log, epoch: 0 });
-        Ok(Recorder { below, below_len: len, state })
+        let state = Mutex::new(State { len, settled_len: len, now, settled, log });
+        Ok(Recorder { below, below_len: len, clock, state })
+    }
+
+    /// Bytes of the storage below.
+    pub fn len_below(&self) -> u64 {
+        self.below_len
     }
 
     /// What has changed since the last call, sorted by epoch, then offset: stretches that do not overlap and differ in
-    /// their first and last byte; where the storage grew, all of the new bytes. And the length before.
+    /// their first and last byte; where the storage grew, all of the new bytes. And the length before. The clock begins
+    /// anew: recorders that share one are asked together.
     ///
     /// # Errors
     /// The storage below cannot be read.
     pub fn take(&self) -> Result<(u64, Vec<Written>)> {
         let mut state = self.state();
         let (len_before, mut written) = (state.settled_len, Vec::new());
+        let epochs = epochs(&state.log);
         let mut spans: Vec<(u64, u64)> = state.log.iter().map(|&(start, end, _)| (start, end)).collect();
         spans.push((len_before, state.len));
         for (start, end) in merged(spans) {
@@ -83,10 +127,11 @@ impl Recorder {
                     None => new.extend_from_slice(&before[within]),
                 }
             }
-            split(&state, start, &old, &new, &mut written);
+            split(state.settled_len, &epochs, start, &old, &new, &mut written);
         }
         written.sort_by_key(|w| (w.epoch, w.offset));
-        (state.settled_len, state.epoch) = (state.len, 0);
+        state.settled_len = state.len;
+        self.clock.reset();
         state.settled.clear();
         state.log.clear();
         Ok((len_before, written))
@@ -108,11 +153,11 @@ impl Recorder {
 }
 
 /// Cuts a stretch into what differs and what is new, by epoch.
-fn split(state: &State, start: u64, old: &[u8], new: &[u8], written: &mut Vec<Written>) {
-    let counts = |i: usize| start + i as u64 >= state.settled_len || old[i] != new[i];
+fn split(settled_len: u64, epochs: &Epochs, start: u64, old: &[u8], new: &[u8], written: &mut Vec<Written>) {
+    let counts = |i: usize| start + i as u64 >= settled_len || old[i] != new[i];
     // Stretches with few equal bytes between are one: a write costs more than a byte.
     const NEAR: usize = 8;
-    let epoch_at = |at: u64| state.log.iter().rev().find(|(s, e, _)| (*s..*e).contains(&at)).map_or(0, |w| w.2);
+    let epoch_at = |at: u64| epochs.range(..=at).next_back().filter(|e| at < e.1.0).map_or(0, |e| e.1.1);
     let mut i = 0;
     while i < new.len() {
         if !counts(i) {
@@ -130,10 +175,30 @@ fn split(state: &State, start: u64, old: &[u8], new: &[u8], written: &mut Vec<Wr
             i += 1;
         }
         let offset = start + first as u64;
-        let old_end = index(state.settled_len.saturating_sub(start)).clamp(first, last + 1);
+        let old_end = index(settled_len.saturating_sub(start)).clamp(first, last + 1);
         written.push(Written { offset, old: old[first..old_end].to_vec(), new: new[first..=last].to_vec(), epoch });
         i = last + 1;
     }
+}
+
+/// End and epoch of what was written last, by its start.
+type Epochs = BTreeMap<u64, (u64, u32)>;
+
+fn epochs(log: &[(u64, u64, u32)]) -> Epochs {
+    let mut epochs = Epochs::new();
+    for &(start, end, epoch) in log {
+        while let Some((&at, &(stop, older))) = epochs.range(..end).next_back().filter(|e| e.1.0 > start) {
+            epochs.remove(&at);
+            if at < start {
+                epochs.insert(at, (start, older));
+            }
+            if stop > end {
+                epochs.insert(end, (stop, older));
+            }
+        }
+        epochs.insert(start, (end, epoch));
+    }
+    epochs
 }
 
 /// The spans as sorted ones that neither touch nor overlap.
@@ -205,16 +270,14 @@ impl Storage for Recorder {
                 .copy_from_slice(&bytes[index(from - offset)..index(to - offset)]);
             state.now.insert(page, after);
         }
-        let epoch = state.epoch;
-        state.log.push((offset, end, epoch));
+        if offset < end {
+            state.log.push((offset, end, self.clock.stamp()));
+        }
         Ok(())
     }
 
     fn flush(&self) -> Result<()> {
-        let mut state = self.state();
-        if state.log.last().is_some_and(|last| last.2 == state.epoch) {
-            state.epoch += 1;
-        }
+        self.clock.flush();
         Ok(())
     }
 
@@ -290,6 +353,24 @@ mod tests {
         let (first, second) = (at(11, &[0], &[2], 0), at(8999, &[0], &[5, 6, 0, 0], 0));
         assert_eq!(recorder.take().unwrap(), (9000, vec![first, second]));
         assert_eq!(recorder.take().unwrap(), (9003, vec![]));
+    }
+
+    #[test]
+    fn recorders_of_one_clock_know_what_came_first() {
+        let clock = Arc::new(Clock::default());
+        let make = || Recorder::timed(Arc::new(Memory::new(vec![0; 100])), clock.clone()).unwrap();
+        let (a, b) = (make(), make());
+        a.write_at(0, &[1; 8]).unwrap();
+        a.flush().unwrap();
+        b.write_at(0, &[2]).unwrap();
+        a.write_at(2, &[3; 2]).unwrap();
+        let of = |recorder: &Recorder| -> Vec<(u64, usize, u32)> {
+            recorder.take().unwrap().1.iter().map(|w| (w.offset, w.new.len(), w.epoch)).collect()
+        };
+        assert_eq!(of(&a), [(0, 2, 0), (4, 4, 0), (2, 2, 1)]);
+        assert_eq!(of(&b), [(0, 1, 1)]);
+        b.write_at(1, &[2]).unwrap();
+        assert_eq!(of(&b), [(1, 1, 0)]);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 mod names;
 
-pub use names::order;
+pub use names::{firsts, order};
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -105,8 +105,8 @@ pub(crate) fn fates(sectors: &[usize]) -> Vec<Vec<Fate>> {
 pub(crate) struct Count {
     pub(crate) operations: usize,
     pub(crate) cuts: usize,
-    nested: usize,
-    failures: usize,
+    pub(crate) nested: usize,
+    pub(crate) failures: usize,
 }
 
 impl Count {

@@ -1,14 +1,16 @@
 //! Image formats against the raw disk that they were made of, and against the tools that made them.
 
-mod ewf;
-mod qcow2;
 mod engine;
 mod engine_process;
+mod ewf;
 mod fixtures;
+mod ova;
+mod qcow2;
 mod raw;
 mod vdi;
 mod vhd;
 mod vhdx;
+mod vmdk;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

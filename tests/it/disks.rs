@@ -1,7 +1,10 @@
 //! The command on disk images: what it finds, what it costs, and that it changes nothing.
 
 mod corpus_images;
+mod elsewhere;
+mod faults;
 mod fixtures;
+mod formats;
 mod reading;
 mod real;
 mod writing;

@@ -27,6 +27,7 @@ mod dirty_hostile;
 mod disks;
 mod edit_properties;
 mod fixtures_judged;
+mod fleet;
 mod hostile;
 mod hostile_lists;
 mod judges;

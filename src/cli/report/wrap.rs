@@ -23,7 +23,7 @@ pub(super) fn wrapped(text: &str, indent: usize) -> String {
 }
 
 /// Text out of a hive: nothing in it steers a terminal or turns the direction of writing.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let harmless = |c: char| match c {
         '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
         c if c.is_control() => '\u{fffd}',

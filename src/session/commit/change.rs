@@ -4,16 +4,18 @@ use std::ops::Range;
 
 use crate::error::{Error, Result, Space};
 use crate::hive::{Patch, PatchSet, Step};
-use crate::storage::Storage;
 
-/// What is written, and the length before and after. Patches are sorted by step, lie within the new length, do not
-/// overlap, and cover every byte by which the file grows; each `old` is as long as its `new`, cut where the file
-/// ended.
+/// What is written, and the length before and after. There are phases, one after the other; in each, patches are sorted
+/// by step and do not overlap, while those of a later phase may go over what an earlier one wrote. All lie within the
+/// new length, and together they cover every byte by which the file grows; each `old` is as long as its `new`, cut
+/// where the file ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::session) struct Change {
     pub(in crate::session) len_before: u64,
     pub(in crate::session) len_after: u64,
     pub(in crate::session) patches: Vec<Patch>,
+    /// Where in `patches` the second phase begins, and each that follows.
+    pub(in crate::session) later: Vec<usize>,
 }
 
 impl Change {
@@ -30,18 +32,36 @@ impl Change {
             let new = at(image, gap.start, usize::try_from(gap.end - gap.start).ok()?)?.to_vec();
             Some(Patch { offset: gap.start, old: Vec::new(), new, what: "new space".into(), step: Step::Prepare })
         }));
-        Self::checked(set.old_len, set.new_len, patches).map_err(broken)
+        Self::checked(set.old_len, set.new_len, vec![patches]).map_err(broken)
     }
 
     /// From parts that may come from anywhere. The error says which rule they break.
     pub(in crate::session) fn checked(
         len_before: u64,
         len_after: u64,
-        mut patches: Vec<Patch>,
+        phases: Vec<Vec<Patch>>,
     ) -> std::result::Result<Self, &'static str> {
         if len_after < len_before {
             return Err("the file would shrink");
         }
+        let mut change = Change { len_before, len_after, patches: Vec::new(), later: Vec::new() };
+        for phase in phases.into_iter().filter(|phase| !phase.is_empty()) {
+            if !change.patches.is_empty() {
+                change.later.push(change.patches.len());
+            }
+            change.patches.extend(Self::checked_phase(len_before, len_after, phase)?);
+        }
+        if !uncovered(&change.patches, len_before, len_after).is_empty() {
+            return Err("the file grows by bytes that no patch names");
+        }
+        Ok(change)
+    }
+
+    fn checked_phase(
+        len_before: u64,
+        len_after: u64,
+        mut patches: Vec<Patch>,
+    ) -> std::result::Result<Vec<Patch>, &'static str> {
         for patch in &patches {
             let end = patch.offset.checked_add(patch.new.len() as u64).ok_or("a patch ends past all addresses")?;
             if patch.new.is_empty() || end > len_after {
@@ -56,11 +76,8 @@ impl Change {
         if patches.windows(2).any(overlap) {
             return Err("patches overlap");
         }
-        if !uncovered(&patches, len_before, len_after).is_empty() {
-            return Err("the file grows by bytes that no patch names");
-        }
         patches.sort_by_key(|p| p.step);
-        Ok(Change { len_before, len_after, patches })
+        Ok(patches)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -71,33 +88,24 @@ impl Change {
         self.len_after > self.len_before
     }
 
-    /// Ranges of patches that are written together, in order of writing.
-    pub(in crate::session) fn groups(&self) -> Vec<Range<usize>> {
-        let mut start = 0;
-        self.patches
-            .chunk_by(|a, b| a.step == b.step)
-            .map(|group| {
-                let range = start..start + group.len();
-                start = range.end;
-                range
-            })
-            .collect()
+    /// Ranges of patches of each phase.
+    pub(in crate::session) fn phases(&self) -> impl Iterator<Item = Range<usize>> {
+        let starts = std::iter::once(0).chain(self.later.iter().copied());
+        let ends = self.later.iter().copied().chain(std::iter::once(self.patches.len()));
+        starts.zip(ends).map(|(start, end)| start..end)
     }
 
-    /// Compares the old bytes of every patch, and the length, with what is there.
-    pub(super) fn expect_old(&self, storage: &dyn Storage) -> Result<()> {
-        if storage.len()? != self.len_before {
-            return Err(changed_since(None).expected(self.len_before, storage.len()?));
-        }
-        let mut there = Vec::new();
-        for patch in self.patches.iter().filter(|p| !p.old.is_empty()) {
-            there.resize(patch.old.len(), 0);
-            storage.read_at(patch.offset, &mut there)?;
-            if there != patch.old {
-                return Err(changed_since(Some(patch.offset)));
+    /// Ranges of patches that are written together, in order of writing.
+    pub(in crate::session) fn groups(&self) -> Vec<Range<usize>> {
+        let mut groups = Vec::new();
+        for phase in self.phases() {
+            let mut start = phase.start;
+            for group in self.patches[phase].chunk_by(|a, b| a.step == b.step) {
+                groups.push(start..start + group.len());
+                start += group.len();
             }
         }
-        Ok(())
+        groups
     }
 }
 
@@ -163,7 +171,7 @@ mod tests {
 
     #[test]
     fn broken_sets_are_refused() {
-        let refused = |len_after, patches: Vec<Patch>| Change::checked(4, len_after, patches).unwrap_err();
+        let refused = |len_after, patches: Vec<Patch>| Change::checked(4, len_after, vec![patches]).unwrap_err();
         assert_eq!(refused(3, vec![]), "the file would shrink");
         assert_eq!(refused(5, vec![]), "the file grows by bytes that no patch names");
         assert_eq!(refused(4, vec![patch(3, b"a", b"ab", Step::Link)]), "a patch lies outside of the file");
@@ -174,6 +182,14 @@ mod tests {
         assert_eq!(refused(4, overlapping), "patches overlap");
         let set = PatchSet { old_len: 4, new_len: 4, patches: vec![patch(0, b"a", b"b", Step::Link)] };
         assert_eq!(Change::new(&set, b"aaaa").unwrap_err().code(), "patch-set");
+    }
+
+    #[test]
+    fn a_later_phase_may_go_over_an_earlier_one() {
+        let (first, then) = (patch(1, b"bc", b"BC", Step::Settle), patch(2, b"C", b"x", Step::Link));
+        let change = Change::checked(4, 4, vec![vec![first.clone()], vec![], vec![then.clone()]]).unwrap();
+        assert_eq!((change.groups(), &change.later[..]), (vec![0..1, 1..2], &[1][..]));
+        assert_eq!(Change::checked(4, 4, vec![vec![first, then]]).unwrap_err(), "patches overlap");
     }
 
     trait Called {

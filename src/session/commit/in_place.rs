@@ -21,7 +21,7 @@ pub(in crate::session) fn write<H: Host>(
     reopen: Reopen<'_>,
 ) -> Result<()> {
     let change = &journal.record.change;
-    if let Err(error) = change.expect_old(storage) {
+    if let Err(error) = journal.record.expect_old(storage) {
         let _ = journal.remove();
         return Err(error);
     }
@@ -31,7 +31,7 @@ pub(in crate::session) fn write<H: Host>(
 }
 
 /// Grows the storage, then writes group after group; each is durable before the next. `begun` counts groups.
-fn write_patches(change: &Change, storage: &dyn Storage, begun: &mut usize) -> Result<()> {
+pub(super) fn write_patches(change: &Change, storage: &dyn Storage, begun: &mut usize) -> Result<()> {
     if change.grows() {
         storage.set_len(change.len_after)?;
         storage.flush()?;

@@ -1,9 +1,11 @@
 //! The file that is to be changed: found, opened, locked, and still the same file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, Result, Space};
-use crate::storage::{About, Access, Host, HostFile, Times};
+use crate::storage::joined::Joined;
+use crate::storage::{About, Access, Host, HostFile, Storage, Times};
 
 use super::change::changed_since;
 use super::overlaid::Overlaid;
@@ -13,19 +15,29 @@ pub(in crate::session) struct Locked<'h, H: Host> {
     pub(in crate::session) host: &'h H,
     /// Absolute, through every symbolic link.
     pub(in crate::session) path: PathBuf,
-    pub(in crate::session) file: H::File,
+    pub(in crate::session) file: Arc<H::File>,
     pub(in crate::session) about: About,
     /// As they were when it was opened.
     pub(in crate::session) times: Times,
+    /// The other files of the same image.
+    others: Vec<Locked<'h, H>>,
 }
+
+/// The files of an image in the order of their addresses, with the lengths that they have before a change. None where
+/// the target is all there is.
+pub(in crate::session) type Arrangement = [(PathBuf, u64)];
 
 impl<'h, H: Host> Locked<'h, H> {
     /// Opens and locks the file that `target` leads to.
     pub(in crate::session) fn take(host: &'h H, target: &Path) -> Result<Self> {
+        Self::take_one(host, target, false)
+    }
+
+    fn take_one(host: &'h H, target: &Path, may_be_device: bool) -> Result<Self> {
         let path = host.resolve(target)?;
-        let file = host.open(&path, Access::Write)?;
+        let file = Arc::new(host.open(&path, Access::Write)?);
         let about = file.about()?;
-        if !about.regular {
+        if !(about.regular || about.device && may_be_device) {
             return Err(Error::refused("not-a-file", format!("{} is not a regular file", path.display())));
         }
         if !file.try_lock()? {
@@ -33,19 +45,60 @@ impl<'h, H: Host> Locked<'h, H> {
             return Err(Error::refused("in-use", what).advise("close the program that uses it, and try again"));
         }
         let times = file.times()?;
-        let locked = Locked { host, path, file, about, times };
+        let locked = Locked { host, path, file, about, times, others: Vec::new() };
         locked.still_there()?;
         Ok(locked)
+    }
+
+    /// Opens and locks `target`, which may be a block device, and the other files of its image.
+    pub(in crate::session) fn take_all(host: &'h H, target: &Path, files: &Arrangement) -> Result<Self> {
+        let mut locked = Self::take_one(host, target, true)?;
+        for (path, _) in files {
+            let path = host.resolve(path)?;
+            if locked.all().all(|known| known.path != path) {
+                let other = Self::take(host, &path)?;
+                locked.others.push(other);
+            }
+        }
+        Ok(locked)
+    }
+
+    /// Every file that is locked, the target first.
+    pub(in crate::session) fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
+    }
+
+    /// What is locked as one run of addresses.
+    ///
+    /// # Errors
+    /// `changed-since` where a file has another length; the last one may have grown.
+    pub(in crate::session) fn storage_of(&self, files: &Arrangement) -> Result<Arc<dyn Storage>> {
+        let file = |path: &Path| -> Result<Arc<dyn Storage>> {
+            let path = self.host.resolve(path)?;
+            let known = self.all().find(|known| known.path == path);
+            Ok(known.ok_or_else(|| changed_since(None))?.file.clone())
+        };
+        if files.len() < 2 {
+            return Ok(self.file.clone());
+        }
+        Ok(Arc::new(arranged(files, file)?))
+    }
+
+    /// The same, opened anew.
+    pub(in crate::session) fn reopen(&self, files: &Arrangement) -> Result<Box<dyn Storage>> {
+        Ok(Box::new(reopened(self.host, &self.path, files)?))
     }
 
     /// Refuses if a virtual machine holds the file, and keeps new ones out until another handle of it is closed in this
     /// process. For images only: where locks of both kinds meet on a server, they would stand in each other's way.
     pub(in crate::session) fn keep_machines_out(&self) -> Result<()> {
-        if self.file.try_lock_ranges()? {
-            return Ok(());
+        for Locked { file, path, .. } in self.all() {
+            if !file.try_lock_ranges()? {
+                let what = format!("{} is in use: a virtual machine or another program holds its lock", path.display());
+                return Err(Error::refused("in-use", what).advise("shut the virtual machine down, and try again"));
+            }
         }
-        let what = format!("{} is in use: a virtual machine or another program holds its lock", self.path.display());
-        Err(Error::refused("in-use", what).advise("shut the virtual machine down, and try again"))
+        Ok(())
     }
 
     /// Whether the name still leads to the file that was locked.
@@ -69,9 +122,36 @@ impl<'h, H: Host> Locked<'h, H> {
 
     /// Refuses unless the file holds `bytes`, all of them and nothing else.
     pub(super) fn holds(&self, bytes: &Overlaid<'_>) -> Result<()> {
-        match bytes.first_difference(&self.file)? {
+        match bytes.first_difference(&*self.file)? {
             None => Ok(()),
             Some(offset) => Err(changed_since(None).at(Space::File, offset)),
         }
     }
+}
+
+/// The file at `target`, or the `files` of its image, opened for reading.
+pub(in crate::session) fn reopened<H: Host>(
+    host: &H,
+    target: &Path,
+    files: &Arrangement,
+) -> Result<Joined<Arc<dyn Storage>>> {
+    let open = |path: &Path| -> Result<Arc<dyn Storage>> { Ok(Arc::new(host.open(path, Access::Read)?)) };
+    if files.len() < 2 {
+        return Joined::new(vec![open(target)?]);
+    }
+    arranged(files, open)
+}
+
+/// The addresses of what follows depend on the lengths of all but the last.
+fn arranged(files: &Arrangement, open: impl Fn(&Path) -> Result<Arc<dyn Storage>>) -> Result<Joined<Arc<dyn Storage>>> {
+    let mut storages = Vec::new();
+    for (i, (path, len)) in files.iter().enumerate() {
+        let file = open(path)?;
+        let actual = file.len()?;
+        if i + 1 < files.len() && actual != *len {
+            return Err(changed_since(None).expected(format_args!("{len} bytes in {}", path.display()), actual));
+        }
+        storages.push(file);
+    }
+    Joined::new(storages)
 }

@@ -1,103 +1,123 @@
-//! Patches to a hive inside of an image: always in place, under an undo file of the image.
+//! A hive inside of an image: always in place, under an undo file of the image.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::change::Change;
+use super::change::{Change, broken, changed_since};
 use super::locked::Locked;
-use super::{Committed, How, Options, Proof, after_phase, done, in_place};
+use super::rehearsal::{Plan, Stage, Wanted, rehearse};
+use super::{Committed, How, Options, Proof, done, in_place};
+use crate::container::{HostFile as Described, Role};
 use crate::error::{Error, Kind, Result};
-use crate::hive::PatchSet;
+use crate::hive::Patch;
 use crate::session::undo::{Journal, Mark, Record, refuse_taken, settle};
 use crate::storage::{Access, Host, HostFile, Storage};
 
-/// A change of a hive inside of an image. All patches are addressed in the image, whose length stays.
-pub(in crate::session) struct EditOnDisk<'a> {
-    /// What is done one after the other, such as a recovery and then the edit.
-    pub(in crate::session) phases: Vec<PatchSet>,
-    /// All of it at once.
-    pub(in crate::session) whole: PatchSet,
-    /// What has to pass before the first write.
-    pub(in crate::session) proof: Proof<'a>,
-    /// Compares the image with what the file system gave, before the first write.
-    pub(in crate::session) before: &'a dyn Fn(&dyn Storage) -> Result<()>,
-    /// Reads the hive back through everything that lies between it and the image, opened anew.
-    pub(in crate::session) after: &'a dyn Fn() -> Result<()>,
-}
-
-/// Writes `edit` to the image at `path`.
+/// Brings `wanted` to the image at `path`, once `proof` has passed.
 ///
 /// # Errors
-/// As [`super::commit`].
+/// As [`super::commit`] and [`rehearse`].
 pub(in crate::session) fn commit_on_disk<H: Host>(
     host: &H,
     path: &Path,
-    edit: &EditOnDisk<'_>,
+    wanted: &Wanted<'_>,
+    proof: Proof<'_>,
     options: &Options,
 ) -> Result<Committed> {
-    run(host, path, edit, options).map_err(|error| match error.kind() {
-        Kind::Io => error.adding("the original is intact"),
-        _ => error,
-    })
+    let done = match &options.output {
+        Some(output) => super::copied::write(host, output, wanted, proof, options),
+        None => run(host, path, wanted, proof, options),
+    };
+    done.map_err(intact)
 }
 
-fn run<H: Host>(host: &H, path: &Path, edit: &EditOnDisk<'_>, options: &Options) -> Result<Committed> {
-    let locked = Locked::take(host, path)?;
+const WHY: &str = "the hive is inside of a disk image";
+
+fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, options: &Options) -> Result<Committed> {
+    let files = wanted.hive.disk().files();
+    let is = |backing: bool| files.iter().filter(move |file| (file.role == Role::Backing) == backing);
+    let own: Vec<(PathBuf, u64)> = is(false).map(|file| (file.path.clone(), file.size)).collect();
+    let locked = Locked::take_all(host, path, &own)?;
+    let shared = share(host, is(true))?;
     locked.keep_machines_out()?;
     settle(&locked)?;
-    if edit.whole.is_empty() {
+    if wanted.phases.iter().all(|phase| phase.is_empty()) {
         return Ok(done(How::Unchanged, locked.path));
     }
-    if let Some(wanted) = &options.undo {
-        refuse_taken(host, wanted)?;
+    if let Some(undo) = &options.undo {
+        refuse_taken(host, undo)?;
     }
-    (edit.proof)()?;
-    (edit.before)(&locked.file)?;
-    let record = |patches: &PatchSet| {
-        let change = Change::checked(patches.old_len, patches.new_len, patches.patches.clone());
-        Record::new(&locked.path, change.map_err(super::change::broken)?, &locked.file, None)
-    };
-    let whole = record(&edit.whole)?;
-    let mut journals: Vec<Journal<'_, H>> = Vec::new();
-    let phases: Vec<&PatchSet> = edit.phases.iter().filter(|phase| !phase.is_empty()).collect();
-    for phase in &phases {
-        let reopen = || -> Result<Box<dyn Storage>> { Ok(Box::new(host.open(&locked.path, Access::Read)?)) };
-        // Once more: reading the phase before back has given the lock up.
-        let locks = locked.keep_machines_out();
-        let written = locks.and_then(|()| record(phase)).and_then(|record| Journal::save(host, None, record));
-        let written = written.and_then(|journal| {
-            in_place::write(&journal, &locked.file, &reopen)?;
-            Ok(journal)
-        });
-        let mut journal = written.map_err(|error| match journals.first() {
-            Some(first) => after_phase(error, first),
-            None => error,
-        })?;
-        if journals.len() + 1 < phases.len() {
-            // From here on the hive is recovered: a next run must not take it for an unfinished write.
-            journal.mark(Mark::Committed).map_err(|error| in_place::unfinished(error, &journal.path))?;
+    proof()?;
+    let plan = rehearse(wanted, &stage(&locked, &shared))?;
+    if let Some(placement) = plan.placement.as_ref().filter(|_| plan.has_room) {
+        placement.expect(&*locked.storage_of(&plan.files)?, wanted.old)?;
+    }
+    write(&locked, &plan, &|| reads_back(host, wanted, &plan), options)
+}
+
+/// Brings phases of patches to files, in place and under one undo file beside the first of them: what a change inside of
+/// an image comes down to. Offsets are those of the files put one after the other, each beginning at a multiple of 4096;
+/// the last one grows so that all of them end at `len_after`.
+///
+/// # Errors
+/// As [`super::commit`].
+pub fn commit_files_on<H: Host>(
+    host: &H,
+    files: &[PathBuf],
+    len_after: u64,
+    phases: Vec<Vec<Patch>>,
+) -> Result<Committed> {
+    let commit = || {
+        let first = files.first().ok_or_else(|| broken("no file is named"))?;
+        let mut arranged = Vec::new();
+        for path in files {
+            arranged.push((host.resolve(path)?, host.open(&host.resolve(path)?, Access::Read)?.len()?));
         }
-        journals.push(journal);
-    }
-    if let Err(error) = (edit.after)() {
-        return Err(take_back(&locked, journals, error));
+        let locked = Locked::take_all(host, first, &arranged)?;
+        locked.keep_machines_out()?;
+        settle(&locked)?;
+        let len_before = locked.storage_of(&arranged)?.len()?;
+        let plan = Plan { files: arranged, len_before, len_after, phases, placement: None, has_room: false };
+        write(&locked, &plan, &|| Ok(()), &Options::default())
+    };
+    commit().map_err(intact)
+}
+
+fn intact(error: Error) -> Error {
+    if error.kind() == Kind::Io { error.adding("the original is intact") } else { error }
+}
+
+/// Writes what is planned; `after` looks whether all is well.
+fn write<H: Host>(
+    locked: &Locked<'_, H>,
+    plan: &Plan,
+    after: &dyn Fn() -> Result<()>,
+    options: &Options,
+) -> Result<Committed> {
+    let storage = locked.storage_of(&plan.files)?;
+    let change = Change::checked(plan.len_before, plan.len_after, plan.phases.clone()).map_err(broken)?;
+    let record = Record::new(&locked.path, change, &*storage, None)?.with_files(&plan.files);
+    // Once more: whatever was closed meanwhile in this process has given the lock up.
+    locked.keep_machines_out()?;
+    let mut journal = Journal::save(locked.host, None, record.clone())?;
+    in_place::write(&journal, &*storage, &|| locked.reopen(&plan.files))?;
+    if let Err(error) = after() {
+        return Err(take_back(locked, plan, &journal, error));
     }
     let mut committed = Committed { why_in_place: Some(WHY.to_owned()), ..done(How::InPlace, locked.path.clone()) };
-    for journal in &mut journals {
-        if journal.record.mark != Mark::Committed {
-            committed.notes.extend(journal.mark_or_note(Mark::Committed));
+    if options.keep_times {
+        for file in locked.all() {
+            let kept = file.file.take_times(&file.times).and_then(|()| file.file.flush());
+            committed.notes.extend(kept.err().map(|e| format!("the times of the file could not be kept: {e}")));
         }
     }
-    if options.keep_times {
-        let kept = locked.file.take_times(&locked.times).and_then(|()| locked.file.flush());
-        committed.notes.extend(kept.err().map(|e| format!("the times of the file could not be kept: {e}")));
-    }
-    committed.undo = journals.last().map(|journal| journal.path.clone());
-    if journals.len() > 1 || options.undo.is_some() {
-        match gather(host, whole, &journals, options) {
-            Ok(journal) => committed.undo = Some(journal.path),
+    committed.notes.extend(journal.mark_or_note(Mark::Committed));
+    committed.undo = Some(journal.path.clone());
+    if let Some(wanted) = &options.undo {
+        match move_to(locked.host, wanted, record, &journal) {
+            Ok(path) => committed.undo = Some(path),
             Err(error) => {
-                let left: Vec<String> = journals.iter().rev().map(|j| j.path.display().to_string()).collect();
-                let left = left.join(", then ");
+                let left = journal.path.display();
                 committed.notes.push(format!("the undo file could not be put in its place ({error}): use {left}"));
             }
         }
@@ -105,32 +125,60 @@ fn run<H: Host>(host: &H, path: &Path, edit: &EditOnDisk<'_>, options: &Options)
     Ok(committed)
 }
 
-const WHY: &str = "the hive is inside of a disk image";
-
-/// One undo file for all of it, in place of those that were needed meanwhile.
-fn gather<'h, H: Host>(
-    host: &'h H,
-    whole: Record,
-    journals: &[Journal<'_, H>],
-    options: &Options,
-) -> Result<Journal<'h, H>> {
-    let mut journal = Journal::save(host, options.undo.as_deref(), whole)?;
-    journal.mark(Mark::Committed)?;
-    for old in journals {
-        old.remove()?;
+/// Opens what is only read, and keeps those out who would write to it.
+pub(super) fn share<'a, H: Host>(
+    host: &H,
+    files: impl Iterator<Item = &'a Described>,
+) -> Result<Vec<(PathBuf, Arc<dyn Storage>)>> {
+    let mut shared: Vec<(PathBuf, Arc<dyn Storage>)> = Vec::new();
+    for Described { path, .. } in files {
+        let file = host.open(path, Access::Read)?;
+        if !file.try_share()? {
+            let what = format!("{} is in use: another program writes to it", path.display());
+            return Err(Error::refused("in-use", what).advise("close the program that uses it, and try again"));
+        }
+        shared.push((path.clone(), Arc::new(file)));
     }
-    Ok(journal)
+    Ok(shared)
 }
 
-/// Restores everything, the last phase first, after the hive did not read back.
-fn take_back<H: Host>(locked: &Locked<'_, H>, journals: Vec<Journal<'_, H>>, error: Error) -> Error {
-    let reopen = || -> Result<Box<dyn Storage>> { Ok(Box::new(locked.host.open(&locked.path, Access::Read)?)) };
-    for journal in journals.iter().rev() {
-        let groups = journal.record.change.groups().len();
-        if locked.keep_machines_out().is_err() || in_place::restore(journal, &locked.file, &reopen, groups).is_err() {
-            return in_place::unfinished(error, &journal.path);
-        }
-        let _ = journal.remove();
+/// A stage on the files that are locked, and no others.
+fn stage<H: Host>(locked: &Locked<'_, H>, shared: &[(PathBuf, Arc<dyn Storage>)]) -> Arc<Stage> {
+    let mut known: Vec<(PathBuf, Arc<dyn Storage>)> = shared.to_vec();
+    known.extend(locked.all().map(|file| (file.path.clone(), file.file.clone() as Arc<dyn Storage>)));
+    Stage::new(move |path, _| {
+        let file = known.iter().rev().find(|known| known.0 == path);
+        file.map(|known| known.1.clone()).ok_or_else(|| changed_since(None))
+    })
+}
+
+/// Opens everything anew, from the files up to the hive.
+fn reads_back<H: Host>(host: &H, wanted: &Wanted<'_>, plan: &Plan) -> Result<()> {
+    let again = wanted.hive.again_on(host)?;
+    if again.whole()? == wanted.new && again.placement(&plan.files)? == plan.placement {
+        return Ok(());
     }
-    error.adding("the image is what it was before")
+    Err(Error::new(Kind::Io, "read-back", "the hive in the image does not read back as it was written"))
+}
+
+/// One undo file where the user wants it, in place of the one that was needed meanwhile.
+fn move_to<H: Host>(host: &H, wanted: &Path, record: Record, old: &Journal<'_, H>) -> Result<PathBuf> {
+    let mut journal = Journal::save(host, Some(wanted), record)?;
+    journal.mark(Mark::Committed)?;
+    old.remove()?;
+    Ok(journal.path)
+}
+
+/// Restores everything, after the hive did not read back.
+fn take_back<H: Host>(locked: &Locked<'_, H>, plan: &Plan, journal: &Journal<'_, H>, error: Error) -> Error {
+    let groups = journal.record.change.groups().len();
+    let restored = locked
+        .keep_machines_out()
+        .and_then(|()| locked.storage_of(&plan.files))
+        .and_then(|storage| in_place::restore(journal, &*storage, &|| locked.reopen(&plan.files), groups));
+    if restored.is_err() {
+        return in_place::unfinished(error, &journal.path);
+    }
+    let _ = journal.remove();
+    error.adding("the image is what it was before").becoming(Kind::Io, "read-back")
 }

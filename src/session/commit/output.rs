@@ -43,7 +43,7 @@ pub(super) fn write<H: Host>(
     Ok(path)
 }
 
-fn exists(path: &Path) -> Error {
+pub(super) fn exists(path: &Path) -> Error {
     Error::refused("output-exists", format!("{} exists already", path.display()))
         .advise("name a file that does not exist, or remove that one")
 }

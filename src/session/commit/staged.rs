@@ -23,6 +23,11 @@ impl<'h, H: Host> Staged<'h, H> {
         Ok(Staged { host, path: Some(path), file })
     }
 
+    /// Its name for the time being.
+    pub(super) fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new(""))
+    }
+
     /// Writes `bytes`, flushes them, and reads them back through another opening.
     pub(in crate::session) fn fill(&self, bytes: &Overlaid<'_>) -> Result<()> {
         self.fill_and_see(bytes, &|| Ok(()))

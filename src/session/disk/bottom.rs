@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use crate::container::{self, Gate, Image, Opener, Role};
 use crate::error::Result;
 use crate::storage::counting::Counting;
 use crate::storage::folder::{EntryKind, kind_of};
-use crate::storage::{FileStorage, Storage};
+use crate::storage::{Access, Host, Storage};
 
 /// How an image is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct ImageOptions {
     pub allow: Vec<PathBuf>,
     /// Where qemu-nbd is, if not on PATH.
     pub qemu_nbd: Option<PathBuf>,
+    /// Whether a block device may be written to.
+    pub device: bool,
 }
 
 impl ImageOptions {
@@ -31,42 +33,21 @@ impl ImageOptions {
 }
 
 /// Opens for reading, and counts what is read of all files together.
-#[derive(Default)]
-pub(in crate::session) struct Reader {
-    read: Arc<AtomicU64>,
+pub(in crate::session) struct Reader<H> {
+    pub(in crate::session) host: H,
+    pub(in crate::session) read: Arc<AtomicU64>,
 }
 
-impl Reader {
-    pub(super) fn bytes_read(&self) -> u64 {
-        self.read.load(Ordering::Relaxed)
-    }
-}
-
-impl Opener for Reader {
+impl<H: Host> Opener for Reader<H> {
     fn open(&self, path: &Path, _: Role) -> Result<Arc<dyn Storage>> {
-        Ok(Arc::new(Counting::into_total(Box::new(FileStorage::open(path)?), self.read.clone())))
+        let file = Box::new(self.host.open(path, Access::Read)?);
+        Ok(Arc::new(Counting::into_total(file, self.read.clone())))
     }
 }
 
-/// Whether `path` may be a disk: neither a hive nor a folder nor too short. `true` for a block device too.
-pub(super) fn may_be_a_disk(path: &Path) -> Result<bool> {
-    match kind_of(path)? {
-        EntryKind::File => {}
-        EntryKind::Device => return Ok(true),
-        EntryKind::Folder | EntryKind::Other => return Ok(false),
-    }
-    let mut magic = [0; 4];
-    let file = FileStorage::open(path)?;
-    if file.len()? < 72 {
-        return Ok(false);
-    }
-    file.read_at(0, &mut magic)?;
-    Ok(magic != *b"regf")
-}
-
-/// Opens the image at `path` through `gate`.
+/// Opens the image at `path` through `gate`. A hive is none, and neither is what is too short.
 pub(super) fn open(gate: &Gate, path: &Path, options: &ImageOptions) -> Result<Option<Image>> {
-    if options.format.is_none() && !may_be_a_disk(path)? {
+    if options.format.is_none() && !matches!(kind_of(path)?, EntryKind::File | EntryKind::Device) {
         return Ok(None);
     }
     container::open(gate, path, options.format.as_deref())

@@ -1,13 +1,20 @@
 //! One hive of one installation on one disk.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
+use super::bottom::Reader;
 use super::paged::Paged;
 use super::placement::Placement;
 use super::{Disk, Installation, Obstacle, obstacles};
-use crate::error::{Error, Kind, Result};
+use crate::container::{Gate, Opener};
+use crate::error::{Error, Kind, Result, Space};
 use crate::files::{Files, VolumeState};
+use crate::hive::open;
+use crate::partition::Partition;
+use crate::storage::{Host, joined};
+use crate::windows::{self, Product};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
 const MOST_BYTES: u64 = 3 << 30;
@@ -99,8 +106,7 @@ impl HiveOnDisk {
     /// # Errors
     /// [`Kind::Refused`] with the code of the first [`Obstacle`].
     pub fn may_be_written(&self, ignore: &[&str]) -> Result<()> {
-        let all = self.disk.obstacles().into_iter().chain(obstacles::of_volume(&self.volume_state()?));
-        let found = all.chain(obstacles::of_file(&*self.files, self.paged.file())).find(|obstacle| {
+        let found = self.obstacles(&self.volume_state()?).into_iter().find(|obstacle| {
             let may = obstacles::IGNORABLE.iter().any(|(code, _)| *code == obstacle.code);
             !(may && ignore.contains(&obstacle.code))
         });
@@ -110,17 +116,81 @@ impl HiveOnDisk {
         }
     }
 
-    /// Where its bytes lie in the image.
-    pub(in crate::session) fn placement(&self) -> Result<Placement> {
-        Placement::of(self.paged.file())
+    /// Everything that stands against writing to it in place, the disk's and the volume's first; `state` is that of its
+    /// volume.
+    pub fn obstacles(&self, state: &VolumeState) -> Vec<Obstacle> {
+        let all = self.disk.obstacles().into_iter().chain(obstacles::of_volume(state));
+        all.chain(obstacles::of_file(&*self.files, self.paged.file())).collect()
     }
 
-    /// Opens everything anew, from the image up, and reads the hive: its bytes and their places.
-    pub(in crate::session) fn again(&self) -> Result<(Vec<u8>, Placement)> {
-        let gone = || Error::new(Kind::Io, "read-back", "the image is no disk any more");
-        let disk = Disk::open_as(&self.disk.path, &self.disk.options)?.ok_or_else(gone)?;
-        let hive = HiveOnDisk::open(disk, self.installation.clone(), &self.name)?;
-        Ok((hive.whole()?.to_vec(), hive.placement()?))
+    /// The partition that its volume is.
+    pub fn partition(&self) -> Option<&Partition> {
+        self.disk.table.partitions.iter().find(|partition| partition.number == self.installation.partition)
+    }
+
+    /// Which Windows the hive SOFTWARE beside it says it is, its primary file alone. `None` where there is no such hive, or it
+    /// does not say.
+    ///
+    /// # Errors
+    /// It is there, and is no hive or damaged.
+    pub fn product(&self) -> Result<Option<Product>> {
+        match self.files.open(&self.installation.hive("SOFTWARE"))? {
+            Some(file) => windows::product(open(Paged::new(file))?.primary_alone()),
+            None => Ok(None),
+        }
+    }
+
+    /// A gate that hands out files of `opener` for the same image.
+    pub(in crate::session) fn gate(&self, opener: Arc<dyn Opener>) -> Gate {
+        self.disk.options.gate(opener)
+    }
+
+    /// Opens everything anew, from the files that `gate` hands out up to the hive.
+    pub(in crate::session) fn again(&self, gate: &Gate) -> Result<HiveOnDisk> {
+        let gone = || Error::refused("changed-since", "the image is no disk any more");
+        let disk = Disk::open_through(&self.disk.path, &self.disk.options, gate, Arc::default())?.ok_or_else(gone)?;
+        HiveOnDisk::open(disk, self.installation.clone(), &self.name)
+    }
+
+    /// As [`HiveOnDisk::again`], from the files of `host`, for reading.
+    pub(in crate::session) fn again_on<H: Host>(&self, host: &H) -> Result<HiveOnDisk> {
+        self.again(&self.gate(Arc::new(Reader { host: host.clone(), read: Arc::default() })))
+    }
+
+    /// Its transaction logs as files to be written to, from the files of `host`.
+    pub(in crate::session) fn log_files_on<H: Host>(&self, host: &H) -> Result<Vec<HiveOnDisk>> {
+        let mut logs = Vec::new();
+        for ending in LOGS {
+            let mut log = self.again_on(host)?;
+            log.name = format!("{}.{ending}", self.name);
+            if let Some(file) = log.files.open(&log.path())? {
+                logs.push(HiveOnDisk { paged: Paged::new(file), whole: OnceLock::new(), ..log });
+            }
+        }
+        Ok(logs)
+    }
+
+    /// Where its bytes lie, as addresses of `files` one after the other. `None` where the image does not tell.
+    ///
+    /// # Errors
+    /// `placement`: a byte of it has no place of its own in an image whose bytes all have one.
+    pub(in crate::session) fn placement(&self, files: &[(PathBuf, u64)]) -> Result<Option<Placement>> {
+        let is_linear = self.disk.about.format == "raw" && self.disk.files.len() == 1;
+        let lens: Vec<u64> = files.iter().map(|file| file.1).collect();
+        let starts = joined::starts(&lens)?;
+        let start_of = |space| {
+            let number = match space {
+                Space::File => 0,
+                Space::Part(number) => usize::from(number).checked_sub(1)?,
+                _ => return None,
+            };
+            let path = &self.disk.files.get(number)?.path;
+            starts.get(files.iter().position(|file| file.0 == *path)?).copied()
+        };
+        match Placement::of(self.paged.file(), is_linear, &start_of) {
+            Err(_) if self.disk.about.format != "raw" => Ok(None),
+            placement => placement.map(Some),
+        }
     }
 
     /// Whether its volume belongs to a saved session. A state that cannot be read is no answer, and not taken for one.

@@ -36,13 +36,29 @@ impl Installation {
 }
 
 /// What was found, and what kept volumes from being searched: errors that explain an empty find.
-pub(super) struct Search {
-    pub(super) found: Vec<Installation>,
-    pub(super) troubles: Vec<Error>,
+#[derive(Debug)]
+pub struct Search {
+    /// Installations, in the order of the partition table.
+    pub found: Vec<Installation>,
+    /// Volumes that may hold Windows and cannot be searched.
+    pub troubles: Vec<Trouble>,
+}
+
+/// A volume that may hold Windows and cannot be searched.
+#[derive(Debug)]
+pub struct Trouble {
+    /// The number of its partition.
+    pub partition: u32,
+    /// Why not.
+    pub error: Error,
 }
 
 impl Disk {
-    pub(super) fn search(&self, choice: &Choice) -> Result<Search> {
+    /// All installations that `choice` leaves.
+    ///
+    /// # Errors
+    /// `no-partition`; the image cannot be read.
+    pub fn search(&self, choice: &Choice) -> Result<Search> {
         let mut search = Search { found: Vec::new(), troubles: Vec::new() };
         for partition in self.partitions(choice.partition)? {
             let roots = self.volume(partition).and_then(|files| match &choice.windows_root {
@@ -59,7 +75,8 @@ impl Disk {
                         0 => "the volume".to_owned(),
                         number => format!("partition {number}"),
                     };
-                    search.troubles.push(error.adding(&format!("it is {place} of {}", self.path.display())));
+                    let error = error.adding(&format!("it is {place} of {}", self.path.display()));
+                    search.troubles.push(Trouble { partition: partition.number, error });
                 }
                 Err(_) => {}
             }
@@ -68,10 +85,18 @@ impl Disk {
     }
 }
 
+/// Types of partitions that Windows makes for its volumes: FAT and NTFS in an MBR, basic data in a GPT.
+const OF_WINDOWS: [&str; 6] = ["0x06", "0x07", "0x0b", "0x0c", "0x0e", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"];
+
 /// Whether it would be no wonder if Windows were in there.
 fn may_hide_windows(partition: &Partition) -> bool {
-    use VolumeKind::{Bitlocker, BitlockerToGo, DynamicDisk, Fat, Ntfs, Refs, StorageSpaces};
-    matches!(partition.kind, Ntfs | Fat | Refs | Bitlocker | BitlockerToGo | DynamicDisk | StorageSpaces)
+    use VolumeKind::{Bitlocker, BitlockerToGo, DynamicDisk, Fat, Ntfs, PastEnd, Refs, StorageSpaces, Unknown};
+    match partition.kind {
+        Ntfs | Fat | Refs | Bitlocker | BitlockerToGo | DynamicDisk | StorageSpaces => true,
+        // Damaged beyond recognition, or cut off: the table still says what it was.
+        Unknown | PastEnd => OF_WINDOWS.iter().any(|id| id.eq_ignore_ascii_case(&partition.type_id)),
+        _ => false,
+    }
 }
 
 /// The folder that the user names, if it is one of Windows.

@@ -28,8 +28,7 @@ impl Obstacle {
             ("volume-hibernated" | "volume-fast-startup", _) => {
                 "start that Windows and shut it down fully: shutdown /s /t 0".to_owned()
             }
-            ("disk-split", _) => "put the segments together (cat) and name the whole image".to_owned(),
-            ("device-read-only", _) => "mount its volume and name that folder".to_owned(),
+            ("device-read-only", _) => "see that nothing of it is mounted, and give --device".to_owned(),
             _ => "mount the volume and edit the hive there, or repair it first".to_owned(),
         };
         Error::refused(self.code, self.what.clone()).advise(advice)
@@ -42,8 +41,11 @@ pub(super) fn of_disk(disk: &Disk) -> Vec<Obstacle> {
     let overlap = table.warnings.iter().any(|warning| warning.code == "partitions-overlap");
     let backup = matches!(table.source, TableSource::Backup { .. });
     let all = [
-        (disk.is_device, "device-read-only", "block devices are only read"),
-        (disk.files.len() > 1, "disk-split", "images in several files are only read"),
+        (
+            disk.is_device && !disk.options.device,
+            "device-read-only",
+            "a block device is only written to when asked for",
+        ),
         (backup, "table-damaged", "the primary partition table is damaged: only its backup says where volumes are"),
         (overlap, "partitions-overlap", "partitions overlap: a write to one may hit another"),
     ];

@@ -1,8 +1,8 @@
-//! Where the bytes of a hive lie in the image: the only addresses that an edit may write to.
+//! Where the bytes of a hive lie in the files of an image: the only addresses that an edit of it may write to.
 
-use crate::error::{Error, Place, Result, Space};
+use crate::error::{Error, Result, Space};
 use crate::files::FileInVolume;
-use crate::hive::{Patch, PatchSet};
+use crate::hive::Patch;
 use crate::storage::Storage;
 
 /// A stretch of a hive that is contiguous in the image.
@@ -10,7 +10,7 @@ use crate::storage::Storage;
 struct Run {
     /// Bytes from the start of the hive.
     hive: u64,
-    /// Bytes from the start of the image.
+    /// Bytes from the start of the image's files, put one after the other.
     image: u64,
     /// Bytes.
     len: u64,
@@ -26,25 +26,66 @@ pub(in crate::session) struct Placement {
 /// How much is compared at once.
 const PIECE: u64 = 1 << 20;
 
+/// What no image parts: of as many bytes, the places of the first and the last tell those of all.
+const GRAIN: u64 = 512;
+
 impl Placement {
-    /// The places of `file`, which lies in a raw image.
+    /// The places of `file`; `start_of` gives where the host's file of an address space begins. In a linear image the
+    /// ends of an extent tell all of it.
     ///
     /// # Errors
     /// `placement`: a byte of it has no place of its own.
-    pub(in crate::session) fn of(file: &FileInVolume) -> Result<Self> {
+    pub(super) fn of(file: &FileInVolume, is_linear: bool, start_of: &dyn Fn(Space) -> Option<u64>) -> Result<Self> {
         let len = file.len()?;
-        let mut runs = Vec::new();
+        let place = |offset| {
+            let last = file.locate(offset).last().copied().ok_or_else(unplaced)?;
+            start_of(last.space).and_then(|start| start.checked_add(last.offset)).ok_or_else(unplaced)
+        };
+        let mut placement = Placement { runs: Vec::new(), len };
         for extent in file.extents().iter().take_while(|extent| extent.file_offset < len) {
-            let run_len = extent.len.min(len - extent.file_offset);
-            let image = in_image(&file.locate(extent.file_offset)).ok_or_else(unplaced)?;
-            let last = in_image(&file.locate(extent.file_offset + run_len - 1)).ok_or_else(unplaced)?;
-            if last != image + (run_len - 1) {
-                return Err(unplaced());
+            let end = extent.end().min(len);
+            let step = if is_linear { u64::MAX } else { GRAIN };
+            let mut at = extent.file_offset;
+            while at < end {
+                let mut stop = end.min(at.saturating_add(step));
+                let image = place(at)?;
+                while place(stop - 1)? != image + (stop - 1 - at) {
+                    if is_linear {
+                        return Err(unplaced());
+                    }
+                    // The first byte is where it is: this comes to an end.
+                    stop = at + (stop - at).div_ceil(2);
+                }
+                placement.push(Run { hive: at, image, len: stop - at });
+                at = stop;
             }
-            runs.push(Run { hive: extent.file_offset, image, len: run_len });
         }
-        let ends_at = runs.last().map_or(0, |run: &Run| run.hive + run.len);
-        if ends_at == len { Ok(Placement { runs, len }) } else { Err(unplaced()) }
+        let ends_at = placement.runs.last().map_or(0, |run| run.hive + run.len);
+        if ends_at == len { Ok(placement) } else { Err(unplaced()) }
+    }
+
+    fn push(&mut self, run: Run) {
+        match self.runs.last_mut() {
+            Some(last) if last.hive + last.len == run.hive && last.image + last.len == run.image => last.len += run.len,
+            _ => self.runs.push(run),
+        }
+    }
+
+    /// Refuses unless a patch of the image lies in the hive.
+    ///
+    /// # Errors
+    /// `placement`.
+    pub(in crate::session) fn holds(&self, patch: &Patch) -> Result<()> {
+        let (start, end) = (patch.offset, patch.offset + patch.new.len() as u64);
+        let inside = self.runs.iter().map(|run| {
+            let (from, to) = (start.max(run.image), end.min(run.image.saturating_add(run.len)));
+            to.saturating_sub(from)
+        });
+        if inside.sum::<u64>() == end - start {
+            return Ok(());
+        }
+        Err(Error::refused("placement", "the image would be written to outside of the hive's place")
+            .at(Space::File, start))
     }
 
     /// The parts of `len` bytes of the hive from `offset` on.
@@ -54,33 +95,6 @@ impl Placement {
             let (from, to) = (offset.max(run.hive), end.min(run.hive + run.len));
             (from < to).then(|| Run { hive: from, image: run.image + (from - run.hive), len: to - from })
         })
-    }
-
-    /// The same change, addressed in an image of `image_len` bytes.
-    ///
-    /// # Errors
-    /// `no-room` if the hive would grow; `placement` for a patch outside of it.
-    pub(in crate::session) fn place(&self, set: &PatchSet, image_len: u64) -> Result<PatchSet> {
-        if set.old_len != self.len || set.new_len != self.len {
-            return Err(Error::new(crate::Kind::NoRoom, "no-room", "the hive would have to grow inside of its volume")
-                .expected(format_args!("{} bytes", self.len), set.new_len)
-                .advise("mount the volume and edit the hive there, where its file can grow"));
-        }
-        let mut patches = Vec::new();
-        for patch in &set.patches {
-            let len = patch.new.len() as u64;
-            if patch.old.len() != patch.new.len() || patch.offset.checked_add(len).is_none_or(|end| end > self.len) {
-                return Err(unplaced());
-            }
-            for run in self.within(patch.offset, len) {
-                // Both lie within the patch.
-                let start = usize::try_from(run.hive - patch.offset).map_err(|_| unplaced())?;
-                let end = start + usize::try_from(run.len).map_err(|_| unplaced())?;
-                let (old, new) = (patch.old[start..end].to_vec(), patch.new[start..end].to_vec());
-                patches.push(Patch { offset: run.image, old, new, what: patch.what.clone(), step: patch.step });
-            }
-        }
-        Ok(PatchSet { old_len: image_len, new_len: image_len, patches })
     }
 
     /// Refuses unless the image holds `hive` at these places, all of it.
@@ -109,11 +123,6 @@ impl Placement {
         }
         Ok(())
     }
-}
-
-/// The offset in the file of the host, if the byte has one.
-fn in_image(places: &[Place]) -> Option<u64> {
-    places.last().filter(|place| place.space == Space::File).map(|place| place.offset)
 }
 
 fn unplaced() -> Error {

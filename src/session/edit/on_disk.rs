@@ -1,14 +1,15 @@
-//! The edit of a hive inside of a disk image: prepared from what the file system gives, written to the image's bytes.
+//! The edit of a hive inside of a disk image: prepared from what the file system gives, written to the image's files.
 
 use std::path::Path;
 
 use super::{Prepared, Request, edit_source, settle, source};
-use crate::error::{Error, Kind, Place, Result, Space};
-use crate::hive::EditOptions;
-use crate::session::commit::{Committed, EditOnDisk, Options, commit_on_disk};
+use crate::error::{Error, Place, Result, Space};
+use crate::hive::{EditOptions, PatchSet};
+use crate::session::commit::{Committed, Options, Stage, Wanted, commit_on_disk, no_room, rehearse};
 use crate::session::disk::{Disk, HiveOnDisk};
+use crate::session::logs::emptied;
 use crate::session::target::Target;
-use crate::storage::{RealHost, Storage};
+use crate::storage::{Access, Host, Storage};
 
 /// Bytes of the smallest sector: clusters and what images are made of are multiples of it.
 const SECTOR: u64 = 512;
@@ -17,11 +18,11 @@ const SECTOR: u64 = 512;
 ///
 /// # Errors
 /// As [`super::prepare`], [`Disk::system_hive`] and [`HiveOnDisk::may_be_written`].
-pub(super) fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
+pub(super) fn prepare<H: Host>(host: &H, path: &Path, request: &Request) -> Result<Prepared> {
     // What an interrupted write left is put right before anything of the disk is believed.
-    let settled = settle(path, request.settle)?;
+    let settled = settle(host, path, request.settle)?;
     let gone = || Error::refused("changed-since", format!("{} is no disk any more", path.display()));
-    let hive = Disk::open_as(path, &request.choice.image)?.ok_or_else(gone)?.system_hive(&request.choice)?;
+    let hive = Disk::open_on(host, path, &request.choice.image)?.ok_or_else(gone)?.system_hive(&request.choice)?;
     hive.may_be_written(&request.ignore)?;
     let source = source::on_disk(path, &hive, request)?;
     let facts = hive.paged().file().facts();
@@ -29,8 +30,10 @@ pub(super) fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
     let inside = Request { options: EditOptions { max_file_len, ..request.options }, ..request.clone() };
     let target = Target { hive: path.to_owned(), windows: None };
     let prepared = edit_source(target, settled, source, &inside)?;
-    // Room and places are known before anything is promised.
-    hive.placement()?.place(&prepared.edited.patches, hive.disk().len())?;
+    let patches = &prepared.edited.patches;
+    if patches.old_len != patches.new_len {
+        return Err(no_room(patches));
+    }
     Ok(Prepared { on_disk: Some(hive), ..prepared })
 }
 
@@ -69,29 +72,40 @@ impl Prepared {
         pieces
     }
 
-    pub(super) fn commit_on_disk(&self, hive: &HiveOnDisk, options: &Options) -> Result<Committed> {
-        if options.output.is_some() {
-            return Err(unsupported("disk-output", "a patched copy of a disk image is not written")
-                .advise("copy the image (cp --reflink=auto --sparse=always) and edit the copy"));
-        }
-        let (placement, image_len) = (hive.placement()?, hive.disk().len());
-        let place = |patches| placement.place(patches, image_len);
-        let edit = EditOnDisk {
-            phases: vec![place(&self.recovery)?, place(&self.edit)?],
-            whole: place(&self.edited.patches)?,
-            proof: &|| self.prove(),
-            before: &|image| placement.expect(image, hive.whole()?),
-            after: &|| match hive.again()? {
-                (bytes, places) if bytes == self.edited.bytes && places == placement => Ok(()),
-                _ => {
-                    Err(Error::new(Kind::Io, "read-back", "the hive in the image does not read back as it was written"))
-                }
-            },
-        };
-        commit_on_disk(&RealHost, &self.target.hive, &edit, options)
+    /// Makes the change in memory, down to the bytes of the image's files, where the hive is inside of one.
+    pub(super) fn rehearse_on<H: Host>(&self, host: &H) -> Result<()> {
+        let Some(hive) = &self.on_disk else { return Ok(()) };
+        let host = host.clone();
+        let stage = Stage::new(move |path, _| Ok(std::sync::Arc::new(host.open(path, Access::Read)?)));
+        self.with_wanted(hive, |wanted| rehearse(wanted, &stage)).map(|_| ())
     }
-}
 
-pub(super) fn unsupported(code: &'static str, what: &str) -> Error {
-    Error::new(Kind::Unsupported, code, what)
+    pub(super) fn commit_on_disk<H: Host>(&self, host: &H, hive: &HiveOnDisk, options: &Options) -> Result<Committed> {
+        self.with_wanted(hive, |wanted| commit_on_disk(host, &self.target.hive, wanted, &|| self.prove(), options))
+    }
+
+    /// Empties the logs beside the hive, each under an undo file of its own.
+    pub(super) fn empty_logs_on_disk<H: Host>(&self, host: &H, hive: &HiveOnDisk) -> Result<Vec<Committed>> {
+        let mut done = Vec::new();
+        for log in hive.log_files_on(host)? {
+            let old = log.whole()?;
+            let mut new = old.to_vec();
+            let Some(patches) = emptied(&mut new) else { continue };
+            let check = |again: &HiveOnDisk| again.may_be_written(&self.request.ignore);
+            let wanted = Wanted { hive: &log, old, new: &new, phases: &[&patches], check: &check };
+            done.push(commit_on_disk(host, &self.target.hive, &wanted, &|| Ok(()), &Options::default())?);
+        }
+        Ok(done)
+    }
+
+    fn with_wanted<T>(&self, hive: &HiveOnDisk, with: impl FnOnce(&Wanted<'_>) -> Result<T>) -> Result<T> {
+        let phases: Vec<&PatchSet> = [&self.recovery, &self.edit].into_iter().filter(|set| !set.is_empty()).collect();
+        with(&Wanted {
+            hive,
+            old: hive.whole()?,
+            new: &self.edited.bytes,
+            phases: &phases,
+            check: &|again| again.may_be_written(&self.request.ignore),
+        })
+    }
 }

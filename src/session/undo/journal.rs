@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::session::commit::{Overlaid, Staged, folder_of, same_bytes};
+use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Access, Host, Storage};
 
 use super::record::{Mark, Record};
 
 /// What is added to the name of a target.
-const SUFFIX: &str = ".hivewright-undo";
+pub(super) const SUFFIX: &str = ".hivewright-undo";
 
 /// An undo file under its name, durable.
 pub(in crate::session) struct Journal<'h, H: Host> {
@@ -59,6 +60,14 @@ impl<'h, H: Host> Journal<'h, H> {
         Ok(Journal { host, path: path.to_owned(), record })
     }
 
+    /// The file that it belongs to: the one beside which it is by its name, else the one that it names.
+    pub(in crate::session) fn target(&self) -> Result<PathBuf> {
+        match sibling_target(&self.path) {
+            Some(sibling) if self.host.exists(&sibling)? => Ok(sibling),
+            _ => Ok(self.record.target.clone()),
+        }
+    }
+
     /// Adds a mark, durably.
     pub(in crate::session) fn mark(&mut self, mark: Mark) -> Result<()> {
         let bytes = Record::mark_bytes(mark)?;
@@ -83,11 +92,19 @@ impl<'h, H: Host> Journal<'h, H> {
     }
 }
 
-/// The undo file of that `number` (empty, or `.1` and so on) beside `target`.
+/// The undo file of that `number` (empty, or `.1` and so on) for `target`.
 pub(super) fn beside(target: &Path, number: &str) -> PathBuf {
     let mut name = undo_prefix(target);
     name.push(number);
-    target.with_file_name(name)
+    folder_for(target).join(name)
+}
+
+/// The folder where undo files of `target` are. Beside a block device nothing lasts: theirs go to the current folder.
+pub(super) fn folder_for(target: &Path) -> PathBuf {
+    match kind_of(target) {
+        Ok(EntryKind::Device) => std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        _ => target.parent().unwrap_or(Path::new("")).to_owned(),
+    }
 }
 
 /// What the name of every undo file beside `target` starts with.
@@ -109,7 +126,7 @@ pub(super) fn is_beside(path: &Path, target: &Path) -> bool {
 }
 
 /// The target beside which `path` is an undo file by its name.
-pub(super) fn sibling_target(path: &Path) -> Option<PathBuf> {
+fn sibling_target(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let target = path.with_file_name(&name[..name.rfind(SUFFIX)?]);
     is_beside(path, &target).then_some(target)

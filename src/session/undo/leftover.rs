@@ -1,13 +1,15 @@
 //! Undo files that an interrupted run left beside its target.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
-use crate::session::commit::{Locked, folder_of};
-use crate::storage::{Access, Host, RealHost};
+use crate::session::commit::{Locked, folder_of, reopened};
+use crate::storage::folder::{EntryKind, kind_of};
+use crate::storage::{Access, Host, RealHost, Storage};
 
-use super::journal::{Journal, is_beside, undo_prefix};
-use super::record::Mark;
+use super::journal::{Journal, SUFFIX, folder_for, is_beside};
+use super::record::{Mark, Record};
 use super::restore::{Restored, restore};
 use super::state::State;
 
@@ -47,8 +49,17 @@ pub fn find_unfinished(target: &Path) -> Result<Option<Leftover>> {
 pub fn find_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<Leftover>> {
     let path = host.resolve(target)?;
     let Some(journal) = open_ones(host, &path)?.into_iter().next() else { return Ok(None) };
-    let state = journal.record.state(&host.open(&path, Access::Read)?)?;
+    let own = if journal.record.files.is_empty() { path } else { journal.target()? };
+    let state = journal.record.state(&reopened(host, &own, &journal.record.files_of(&own))?)?;
     Ok(Some(Leftover { undo: journal.path, state }))
+}
+
+/// Whether an interrupted write to an image left something beside `target`, which may be any of its files.
+pub(in crate::session) fn is_image_left_over<H: Host>(host: &H, target: &Path) -> Result<bool> {
+    if kind_of(target)? == EntryKind::Folder {
+        return Ok(false);
+    }
+    Ok(open_ones(host, &host.resolve(target)?)?.iter().any(|journal| journal.record.is_of_image()))
 }
 
 /// Finishes or takes back an interrupted write to `target`. `None`: there is none.
@@ -66,16 +77,17 @@ pub fn recover_unfinished(target: &Path) -> Result<Option<Recovered>> {
 /// As [`recover_unfinished`].
 pub fn recover_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<Recovered>> {
     let path = host.resolve(target)?;
-    if names_beside(host, &path)?.is_empty() {
+    if names_around(host, &path)?.is_empty() {
         return Ok(None);
     }
     let mut done = None;
-    let locked = Locked::take(host, &path)?;
+    let locked = lock_family(host, &path)?;
     for mut journal in open_ones(host, &path)? {
         if journal.record.is_of_image() {
             locked.keep_machines_out()?;
         }
-        let (state, begun) = journal.record.reached(&locked.file)?;
+        let files = journal.record.files_of(&journal_target(&journal, &path)?);
+        let (state, begun) = journal.record.reached(&*locked.storage_of(&files)?)?;
         done = Some(match state {
             State::Foreign => return Err(foreign(&journal.path)),
             State::Partly => {
@@ -93,7 +105,8 @@ pub fn recover_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<
 /// Settles what an interrupted run left without having to write to the target; refuses where that does not do.
 pub(in crate::session) fn settle<H: Host>(target: &Locked<'_, H>) -> Result<()> {
     for mut journal in open_ones(target.host, &target.path)? {
-        match journal.record.state(&target.file)? {
+        let files = journal.record.files_of(&journal_target(&journal, &target.path)?);
+        match journal.record.state(&*target.storage_of(&files)?)? {
             State::Foreign => return Err(foreign(&journal.path)),
             State::Partly => {
                 let undo = journal.path.display();
@@ -124,16 +137,59 @@ pub(super) fn settle_one<H: Host>(
     Ok(Recovered::NotBegun)
 }
 
-fn names_beside<H: Host>(host: &H, target: &Path) -> Result<Vec<PathBuf>> {
-    let mut names = host.starting_with(folder_of(target), &undo_prefix(target))?;
-    names.retain(|path| is_beside(path, target));
-    Ok(names)
+/// Undo files beside the target, and those of images that it may be a part of.
+fn names_around<H: Host>(host: &H, target: &Path) -> Result<Vec<PathBuf>> {
+    let folder = folder_for(target);
+    let mut names = host.starting_with(folder_of(&folder.join("x")), OsStr::new(""))?;
+    names.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(SUFFIX)));
+    let mut kept = Vec::new();
+    for path in names {
+        if is_beside(&path, target) || lists(host, &path, target)? {
+            kept.push(path);
+        }
+    }
+    Ok(kept)
 }
 
-/// Undo files beside the target that lack the mark of an end.
+/// Whether the undo file of another file is of an image that `target` belongs to.
+fn lists<H: Host>(host: &H, undo: &Path, target: &Path) -> Result<bool> {
+    let file = host.open(undo, Access::Read)?;
+    let mut head = vec![0; usize::try_from(file.len()?).unwrap_or(usize::MAX).min(MOST_OF_A_HEADER)];
+    file.read_at(0, &mut head)?;
+    // What cannot be read belongs to another file: that one's trouble.
+    let files = Record::files_in_header(&head, undo).unwrap_or_default();
+    Ok(files.iter().any(|(path, _)| path == target))
+}
+
+/// Bytes of a header at most: 4096 files with names.
+const MOST_OF_A_HEADER: usize = 4 << 20;
+
+/// The target of one of [`open_ones`] of `path`.
+fn journal_target<H: Host>(journal: &Journal<'_, H>, path: &Path) -> Result<PathBuf> {
+    if is_beside(&journal.path, path) || journal.record.files.is_empty() {
+        Ok(path.to_owned())
+    } else {
+        journal.target()
+    }
+}
+
+/// Locks the file at `path` and whatever undo files say that belongs to it.
+fn lock_family<'h, H: Host>(host: &'h H, path: &Path) -> Result<Locked<'h, H>> {
+    let journals = open_ones(host, path)?;
+    let mut target = path.to_owned();
+    let mut files = Vec::new();
+    for journal in &journals {
+        let own = journal_target(journal, path)?;
+        files.extend(journal.record.files_of(&own));
+        target = own;
+    }
+    Locked::take_all(host, &target, &files)
+}
+
+/// Undo files of the target that lack the mark of an end.
 fn open_ones<'h, H: Host>(host: &'h H, target: &Path) -> Result<Vec<Journal<'h, H>>> {
     let mut found = Vec::new();
-    for path in names_beside(host, target)? {
+    for path in names_around(host, target)? {
         let journal = Journal::open(host, &path).map_err(|e| e.adding(&format!("it is {}", path.display())))?;
         if matches!(journal.record.mark, Mark::Open | Mark::Undoing) {
             found.push(journal);

@@ -1,7 +1,7 @@
 //! The lines of an undo file, as JSON has them.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,8 +11,10 @@ use crate::hive::{Patch, Step};
 use super::hex;
 use super::record::{BLOCK, Block, Mark, Record, damaged};
 
-/// The version that is written and read.
-const VERSION: u32 = 1;
+/// The version that is written for one file and one phase.
+const PLAIN: u32 = 1;
+/// The version with phases and files, and the last one that is read.
+const VERSION: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +31,17 @@ pub(super) struct HeaderLine<'a> {
     sha256_before: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     sha256_after: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<FileEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileEntry {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name_bytes: Option<String>,
+    len: u64,
 }
 
 /// What every version of the header has.
@@ -39,22 +52,30 @@ struct VersionLine {
 
 impl<'a> HeaderLine<'a> {
     pub(super) fn of(record: &'a Record) -> Self {
+        let bytes = |path: &Path| path.to_str().is_none().then(|| path_bytes(path)).flatten();
+        let plain = record.files.is_empty() && record.change.later.is_empty();
+        let entry = |(path, len): &(PathBuf, u64)| FileEntry {
+            name: path.to_string_lossy().into_owned(),
+            name_bytes: bytes(path),
+            len: *len,
+        };
         HeaderLine {
-            hivewright_undo: VERSION,
+            hivewright_undo: if plain { PLAIN } else { VERSION },
             target: record.target.to_string_lossy(),
-            target_bytes: record.target.to_str().is_none().then(|| path_bytes(record)).flatten(),
+            target_bytes: bytes(&record.target),
             created: record.created.as_str().into(),
             len_before: record.change.len_before,
             len_after: record.change.len_after,
             sha256_before: record.sha256_before.map(|hash| hex::encode(&hash)),
             sha256_after: record.sha256_after.map(|hash| hex::encode(&hash)),
+            files: record.files.iter().map(entry).collect(),
         }
     }
 
     /// Before anything else is believed: a later version may look quite different.
     pub(super) fn check_version(line: &[u8]) -> Result<()> {
         let version: VersionLine = from_json(line)?;
-        if version.hivewright_undo != VERSION {
+        if !(PLAIN..=VERSION).contains(&version.hivewright_undo) {
             let what = format!("version {} of undo files is not handled", version.hivewright_undo);
             return Err(Error::new(Kind::Unsupported, "undo-version", what));
         }
@@ -62,6 +83,7 @@ impl<'a> HeaderLine<'a> {
     }
 
     pub(super) fn parse(line: &'a [u8]) -> Result<Self> {
+        Self::check_version(line)?;
         let header: Self = from_json(line)?;
         if header.sha256_before.is_some() != header.sha256_after.is_some() {
             return Err(damaged("it has one hash of two"));
@@ -78,16 +100,25 @@ impl<'a> HeaderLine<'a> {
     }
 
     pub(super) fn path(&self) -> Result<PathBuf> {
-        match &self.target_bytes {
-            None => Ok(PathBuf::from(&*self.target)),
-            Some(text) => Ok(path_of(hex::decode(text)?)),
-        }
+        path(&self.target, self.target_bytes.as_deref())
+    }
+
+    pub(super) fn files(&self) -> Result<Vec<(PathBuf, u64)>> {
+        let path = |entry: &FileEntry| Ok((path(&entry.name, entry.name_bytes.as_deref())?, entry.len));
+        self.files.iter().map(path).collect()
+    }
+}
+
+fn path(text: &str, bytes: Option<&str>) -> Result<PathBuf> {
+    match bytes {
+        None => Ok(PathBuf::from(text)),
+        Some(bytes) => Ok(path_of(hex::decode(bytes)?)),
     }
 }
 
 #[cfg(unix)]
-fn path_bytes(record: &Record) -> Option<String> {
-    Some(hex::encode(std::os::unix::ffi::OsStrExt::as_bytes(record.target.as_os_str())))
+fn path_bytes(path: &Path) -> Option<String> {
+    Some(hex::encode(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())))
 }
 
 #[cfg(unix)]
@@ -97,7 +128,7 @@ fn path_of(bytes: Vec<u8>) -> PathBuf {
 
 /// A path that is no text cannot be written down elsewhere: the target is then named by the caller.
 #[cfg(not(unix))]
-fn path_bytes(_: &Record) -> Option<String> {
+fn path_bytes(_: &Path) -> Option<String> {
     None
 }
 
@@ -110,6 +141,8 @@ fn path_of(bytes: Vec<u8>) -> PathBuf {
 #[serde(deny_unknown_fields)]
 pub(super) struct PatchLine<'a> {
     offset: u64,
+    #[serde(default, skip_serializing_if = "is_first")]
+    phase: usize,
     step: Step,
     #[serde(borrow)]
     old: Cow<'a, str>,
@@ -120,9 +153,10 @@ pub(super) struct PatchLine<'a> {
 }
 
 impl<'a> PatchLine<'a> {
-    pub(super) fn of(patch: &'a Patch) -> Self {
+    pub(super) fn of(patch: &'a Patch, phase: usize) -> Self {
         PatchLine {
             offset: patch.offset,
+            phase,
             step: patch.step,
             old: hex::encode(&patch.old).into(),
             new: hex::encode(&patch.new).into(),
@@ -130,11 +164,17 @@ impl<'a> PatchLine<'a> {
         }
     }
 
-    pub(super) fn parse(line: &'a [u8]) -> Result<Patch> {
-        let PatchLine { offset, step, old, new, what } = from_json(line)?;
+    /// The patch, and the number of its phase.
+    pub(super) fn parse(line: &'a [u8]) -> Result<(Patch, usize)> {
+        let PatchLine { offset, phase, step, old, new, what } = from_json(line)?;
         let what = what.into_owned();
-        Ok(Patch { offset, old: hex::decode(&old)?, new: hex::decode(&new)?, what, step })
+        Ok((Patch { offset, old: hex::decode(&old)?, new: hex::decode(&new)?, what, step }, phase))
     }
+}
+
+// The signature is what the attribute wants.
+fn is_first(phase: &usize) -> bool {
+    *phase == 0
 }
 
 #[derive(Serialize, Deserialize)]

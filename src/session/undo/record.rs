@@ -4,11 +4,16 @@
 //!
 //! | line | fields |
 //! |---|---|
-//! | header | `hivewright_undo` (1), `target`, `target_bytes` (hex, where the path is not UTF-8), `created`, `len_before`, `len_after`, `sha256_before`, `sha256_after` (of the whole file; absent where that is too long to read) |
-//! | patch, one for each | `offset`, `step`, `old`, `new` (hex), `what`; in the order of writing |
+//! | header | `hivewright_undo` (1 or 2), `target`, `target_bytes` (hex, where the path is not UTF-8), `created`, `len_before`, `len_after`, `sha256_before`, `sha256_after` (of the whole file; absent where that is too long to read), `files` |
+//! | patch, one for each | `offset`, `phase` (if not 0), `step`, `old`, `new` (hex), `what`; in the order of writing |
 //! | block, one for each | `block` (its offset), `old` (hex): all of the 4096 bytes around a patch as they were, less what lies past the old end |
 //! | end | `patches`, `blocks` (their numbers), `sha256` (of every byte before this line) |
 //! | marks, later | `committed`, `undoing` or `restored`: the time; the last one counts |
+//!
+//! Version 2 has what an image can need: several `phases`, of which a later one may go over what an earlier one wrote,
+//! and several `files`, each with its `name` (in the folder of the target, else its whole path), `name_bytes` (as
+//! `target_bytes`) and `len`. Offsets and lengths are then those of the files put one after the other, each beginning at
+//! a multiple of 4096; the last one grows.
 //!
 //! A disk may garble the whole sector under an interrupted write, hence the blocks. The end line and each mark are
 //! filled up with spaces to a multiple of 4096 bytes, so that a garbled mark takes nothing else with it.
@@ -61,6 +66,8 @@ pub(in crate::session) struct Record {
     pub(in crate::session) sha256_before: Option<[u8; 32]>,
     pub(in crate::session) sha256_after: Option<[u8; 32]>,
     pub(in crate::session) change: Change,
+    /// The files of an image that has several, with their lengths before, in the order of their addresses.
+    pub(in crate::session) files: Vec<(PathBuf, u64)>,
     /// By offset. What a patch touches past the old end has no old bytes.
     pub(in crate::session) blocks: Vec<Block>,
     pub(in crate::session) mark: Mark,
@@ -90,10 +97,34 @@ impl Record {
             sha256_before: whole.map(|(before, _)| before.sha256()),
             sha256_after: whole.map(|(_, after)| after.sha256()),
             change,
+            files: Vec::new(),
             blocks,
             mark: Mark::Open,
             next_mark: 0,
         })
+    }
+
+    /// The same record of an image of these files. One file alone is the target, and not written down.
+    pub(in crate::session) fn with_files(mut self, files: &[(PathBuf, u64)]) -> Self {
+        let folder = self.target.parent();
+        let name = |path: &Path| match path.file_name() {
+            Some(name) if path.parent() == folder => PathBuf::from(name),
+            _ => path.to_owned(),
+        };
+        if files.len() > 1 {
+            self.files = files.iter().map(|(path, len)| (name(path), *len)).collect();
+        }
+        self
+    }
+
+    /// [`Record::files`] with the paths that they have where `target` is now.
+    pub(in crate::session) fn files_of(&self, target: &Path) -> Vec<(PathBuf, u64)> {
+        let own = self.target.file_name().map(Path::new);
+        let path = |name: &Path| match Some(name) == own {
+            true => target.to_owned(),
+            false => target.parent().unwrap_or(Path::new("")).join(name),
+        };
+        self.files.iter().map(|(name, len)| (path(name), *len)).collect()
     }
 
     /// Whether it belongs to an image: those are not hashed whole.
@@ -101,12 +132,22 @@ impl Record {
         self.sha256_before.is_none()
     }
 
+    /// The files of an image, by the first bytes of the undo file at `path`, which is beside the target. Nothing else of
+    /// it is believed.
+    pub(in crate::session) fn files_in_header(head: &[u8], path: &Path) -> Result<Vec<(PathBuf, u64)>> {
+        let header = HeaderLine::parse(first_line(head).unwrap_or_default())?;
+        let join = |(name, len): (PathBuf, u64)| (path.with_file_name(name), len);
+        Ok(header.files()?.into_iter().map(join).collect())
+    }
+
     /// The bytes of the undo file, without marks.
     pub(in crate::session) fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         push(&mut out, &HeaderLine::of(self))?;
-        for patch in &self.change.patches {
-            push(&mut out, &PatchLine::of(patch))?;
+        for (phase, range) in self.change.phases().enumerate() {
+            for patch in &self.change.patches[range] {
+                push(&mut out, &PatchLine::of(patch, phase))?;
+            }
         }
         for block in &self.blocks {
             push(&mut out, &BlockLine { block: block.offset, old: hex::encode(&block.old).into() })?;
@@ -143,21 +184,32 @@ impl Record {
     pub(in crate::session) fn parse(bytes: &[u8]) -> Result<Self> {
         let (mut lines, marks) = Lines::split(bytes)?;
         let header = HeaderLine::parse(lines.next("the header")?)?;
-        let mut patches = Vec::new();
+        let mut phases: Vec<Vec<Patch>> = vec![Vec::new()];
+        let mut count = 0;
         while lines.rest.starts_with(b"{\"offset\"") {
-            patches.push(PatchLine::parse(lines.next("a patch")?)?);
+            let (patch, phase) = PatchLine::parse(lines.next("a patch")?)?;
+            if phase == phases.len() && count > 0 {
+                phases.push(Vec::new());
+            }
+            let last = phases.len() - 1;
+            if phase != last {
+                return Err(damaged("its patches are not in order"));
+            }
+            phases[last].push(patch);
+            count += 1;
         }
         let mut blocks = Vec::new();
         while lines.rest.starts_with(b"{\"block\"") {
             blocks.push(BlockLine::parse(lines.next("a block")?)?);
         }
-        lines.finish(patches.len(), blocks.len())?;
-        let change = checked(&header, patches, &blocks)?;
+        lines.finish(count, blocks.len())?;
+        let change = checked(&header, phases, &blocks)?;
         let (mark, next_mark) = MarkLine::last(marks, bytes.len() - marks.len());
         Ok(Record {
             target: header.path()?,
             sha256_before: header.before()?,
             sha256_after: header.after()?,
+            files: header.files()?,
             created: header.created.into_owned(),
             change,
             blocks,
@@ -218,12 +270,12 @@ fn first_line(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// The change that the lines describe, if they fit together.
-fn checked(header: &HeaderLine<'_>, patches: Vec<Patch>, blocks: &[Block]) -> Result<Change> {
-    if !patches.is_sorted_by_key(|p| p.step) {
+fn checked(header: &HeaderLine<'_>, phases: Vec<Vec<Patch>>, blocks: &[Block]) -> Result<Change> {
+    if !phases.iter().all(|phase| phase.is_sorted_by_key(|p| p.step)) {
         return Err(damaged("its patches are not in order"));
     }
-    let mut change = Change::checked(header.len_before, header.len_after, patches.clone()).map_err(damaged)?;
-    change.patches = patches;
+    let mut change = Change::checked(header.len_before, header.len_after, phases.clone()).map_err(damaged)?;
+    change.patches = phases.concat();
     if !blocks.iter().map(|b| b.offset).eq(blocks_of(&change)) {
         return Err(damaged("its blocks are not those around its patches"));
     }
@@ -271,68 +323,4 @@ pub(super) fn damaged(why: &str) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::hive::Step;
-
-    /// An undo file with these lines between the header and the end, with a right hash.
-    fn file(header: &str, lines: &[&str], patches: usize, blocks: usize) -> Vec<u8> {
-        let mut out = format!("{{\"hivewright_undo\":1,{header}}}\n").into_bytes();
-        for line in lines {
-            out.extend_from_slice(line.as_bytes());
-            out.push(b'\n');
-        }
-        let sha256 = hex::encode(&Sha256::digest(&out)).into();
-        push(&mut out, &EndLine { patches, blocks, sha256 }).unwrap();
-        fill_up(&mut out);
-        out
-    }
-
-    const HEADER: &str = r#""target":"/t","created":"","len_before":4,"len_after":4"#;
-    const PATCH: &str = r#"{"offset":1,"step":"link","old":"62","new":"42","what":"x"}"#;
-    const BLOCK_LINE: &str = r#"{"block":0,"old":"61626364"}"#;
-
-    #[test]
-    fn there_and_back() {
-        let record = Record::parse(&file(HEADER, &[PATCH, BLOCK_LINE], 1, 1)).unwrap();
-        assert_eq!(record.change.patches[0].step, Step::Link);
-        assert_eq!((record.mark, record.next_mark), (Mark::Open, 4096));
-        let mut again = record.to_bytes().unwrap();
-        assert_eq!(Record::parse(&again).unwrap(), record);
-        again.extend(Record::mark_bytes(Mark::Committed).unwrap());
-        again.extend([0xee; 700]);
-        let marked = Record::parse(&again).unwrap();
-        assert_eq!((marked.mark, marked.next_mark), (Mark::Committed, 8192));
-    }
-
-    #[test]
-    fn a_right_hash_over_wrong_lines_is_no_help() {
-        let refuse = |header: &str, lines: &[&str], patches, blocks| {
-            Record::parse(&file(header, lines, patches, blocks)).unwrap_err().to_string()
-        };
-        let patch = |from: &str, to: &str| PATCH.replace(from, to);
-        let cases = [
-            (refuse(HEADER, &[PATCH, BLOCK_LINE], 2, 1), "counts"),
-            (refuse(HEADER, &[PATCH], 1, 0), "blocks are not those"),
-            (refuse(HEADER, &[PATCH, r#"{"block":0,"old":"616263"}"#], 1, 1), "wrong length"),
-            (refuse(HEADER, &[PATCH, r#"{"block":0,"old":"61616364"}"#], 1, 1), "disagree"),
-            (refuse(HEADER, &[&patch(":1,", ":4,"), BLOCK_LINE], 1, 1), "outside"),
-            (refuse(HEADER, &[&patch(":1,", ":18446744073709551615,"), BLOCK_LINE], 1, 1), "addresses"),
-            (refuse(HEADER, &[&patch("42", "4243"), BLOCK_LINE], 1, 1), "not as many"),
-            (refuse(HEADER, &[&patch("42", "4"), BLOCK_LINE], 1, 1), "hexadecimal"),
-            (refuse(HEADER, &[&patch("link", "leap"), BLOCK_LINE], 1, 1), "not as it should be"),
-            (refuse(HEADER, &[PATCH, PATCH, BLOCK_LINE], 2, 1), "overlap"),
-            (refuse(&HEADER.replace("_after\":4", "_after\":3"), &[PATCH, BLOCK_LINE], 1, 1), "shrink"),
-            (
-                refuse(&HEADER.replace("_after\":4", "_after\":18446744073709551615"), &[PATCH, BLOCK_LINE], 1, 1),
-                "grows",
-            ),
-        ];
-        for (error, part) in cases {
-            assert!(error.contains(part), "{error} should say: {part}");
-        }
-        let later = b"{\"hivewright_undo\":2,\"more\":[]}\n";
-        assert_eq!(Record::parse(later).unwrap_err().code(), "undo-version");
-        assert_eq!(Record::parse(b"{}").unwrap_err().code(), "not-an-undo-file");
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::session::commit::{self, Locked, New, Overlaid, Tried, changed_since, unfinished, why_in_place};
-use crate::storage::{Access, Host};
+use crate::storage::Host;
 
 use super::journal::Journal;
 use super::record::Mark;
@@ -29,9 +29,9 @@ pub(super) fn restore<H: Host>(journal: &mut Journal<'_, H>, target: &Locked<'_,
     if journal.record.mark != Mark::Open {
         journal.mark(Mark::Undoing)?;
     }
-    let reopen =
-        || -> Result<Box<dyn crate::storage::Storage>> { Ok(Box::new(target.host.open(&target.path, Access::Read)?)) };
-    commit::restore(journal, &target.file, &reopen, begun).map_err(|e| unfinished(e, &journal.path))?;
+    let files = journal.record.files_of(&target.path);
+    let (storage, reopen) = (target.storage_of(&files)?, || target.reopen(&files));
+    commit::restore(journal, &*storage, &reopen, begun).map_err(|e| unfinished(e, &journal.path))?;
     let _ = journal.mark(Mark::Restored);
     Ok(Restored::InPlace)
 }
@@ -42,7 +42,7 @@ fn replaced<H: Host>(journal: &Journal<'_, H>, target: &Locked<'_, H>) -> Result
     if why_in_place(&target.about).is_some() {
         return Ok(false);
     }
-    let there = journal.record.whole(&target.file)?;
+    let there = journal.record.whole(&*target.file)?;
     let old = journal.record.old_image(&there);
     if old.sha256() != sha256 {
         return Err(changed_since(None));

@@ -1,10 +1,10 @@
 //! How far a change got, by comparing what is there with what the undo file says.
 
-use crate::error::Result;
-use crate::session::commit::{Change, Locked, Overlaid, folder_of};
+use crate::error::{Error, Result};
+use crate::session::commit::{Change, Locked, Overlaid, changed_since, folder_of};
 use crate::storage::{Host, Storage};
 
-use super::record::{Block, Record};
+use super::record::{BLOCK, Block, Record};
 
 /// How far a change got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -37,7 +37,8 @@ impl<'a> Versions<'a> {
             for index in range.clone() {
                 let patch = &change.patches[index];
                 let end = patch.offset + patch.new.len() as u64;
-                let first = blocks.partition_point(|b| b.offset + b.old.len() as u64 <= patch.offset);
+                // A block that the old file ended in is touched by what is written behind that end: it shares a sector.
+                let first = blocks.partition_point(|b| b.offset + BLOCK <= patch.offset);
                 let touched = blocks[first..].iter().take_while(|b| b.offset < end).count();
                 for of_block in &mut touching[first..first + touched] {
                     of_block.push((group, index));
@@ -62,11 +63,11 @@ impl<'a> Versions<'a> {
         self.touching[index].iter().any(|(g, _)| *g == group)
     }
 
-    /// Whether the blocks hold the old bytes of the patches.
+    /// Whether the blocks hold the old bytes of the patches; of a byte with several, the first one's.
     pub(super) fn fit(&self) -> bool {
         self.blocks.iter().zip(&self.touching).all(|(block, touching)| {
             let mut bytes = block.old.clone();
-            for (_, patch) in touching {
+            for (_, patch) in touching.iter().rev() {
                 let patch = &self.change.patches[*patch];
                 lay(&mut bytes, block.offset, patch.offset, &patch.old);
             }
@@ -112,9 +113,15 @@ impl<'a> Versions<'a> {
     fn write_last_again(&self, storage: &dyn Storage) -> Result<()> {
         let Some(last) = self.groups.checked_sub(1) else { return Ok(()) };
         self.write_blocks(storage, last, self.groups)?;
+        let (start, new_space) = (self.change.len_before, new_space(self.change)?);
         for patch in &self.change.patches[self.change.groups()[last].clone()] {
-            if patch.old.len() < patch.new.len() {
-                storage.write_at(patch.offset, &patch.new)?;
+            // Whole blocks here too: the sectors around a patch may have suffered with it.
+            let end = (patch.offset + patch.new.len() as u64).next_multiple_of(BLOCK).min(self.change.len_after);
+            let from = (patch.offset / BLOCK * BLOCK).max(start);
+            if from < end {
+                // Both differences are within the new space.
+                let local = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX);
+                storage.write_at(from, &new_space[local(from)..local(end)])?;
             }
         }
         storage.flush()
@@ -127,6 +134,17 @@ impl<'a> Versions<'a> {
         }
         Ok(())
     }
+}
+
+/// The bytes past the old end when all is written.
+fn new_space(change: &Change) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(change.len_after - change.len_before).map_err(|_| too_long())?];
+    change.patches.iter().for_each(|patch| lay(&mut bytes, change.len_before, patch.offset, &patch.new));
+    Ok(bytes)
+}
+
+fn too_long() -> Error {
+    super::record::damaged("the file does not fit into memory")
 }
 
 /// Puts the part of `bytes` that lies in `block` over it.
@@ -189,31 +207,45 @@ impl Record {
 
     /// For a file that is wholly old or wholly new: makes sure that this is so on the medium too.
     pub(super) fn make_durable<H: Host>(&self, target: &Locked<'_, H>, state: State) -> Result<()> {
+        let storage = target.storage_of(&self.files_of(&target.path))?;
         match state {
-            State::Untouched => self.versions().roll_back(&target.file, 1)?,
-            State::Written => self.versions().write_last_again(&target.file)?,
+            State::Untouched => self.versions().roll_back(&*storage, 1)?,
+            State::Written => self.versions().write_last_again(&*storage)?,
             State::Partly | State::Foreign => {}
         }
         target.host.sync_folder(folder_of(&target.path))
     }
 
+    /// Compares the length and every saved block with what is there, and the blocks with the patches.
+    pub(in crate::session) fn expect_old(&self, storage: &dyn Storage) -> Result<()> {
+        let len = storage.len()?;
+        if len != self.change.len_before {
+            return Err(changed_since(None).expected(self.change.len_before, len));
+        }
+        let versions = self.versions();
+        let there = versions.read(storage)?;
+        match self.blocks.iter().zip(there).find(|(block, there)| block.old != *there) {
+            Some((block, _)) => Err(changed_since(Some(block.offset))),
+            None if versions.fit() => Ok(()),
+            None => Err(changed_since(None)),
+        }
+    }
+
     /// Whether what lies past the old end is what the patches put there.
     fn has_new_space(&self, storage: &dyn Storage) -> Result<bool> {
-        let mut there = Vec::new();
-        for patch in self.change.patches.iter().filter(|p| p.old.len() < p.new.len()) {
-            there.resize(patch.new.len(), 0);
-            storage.read_at(patch.offset, &mut there)?;
-            if there != patch.new {
-                return Ok(false);
-            }
+        if !self.change.grows() {
+            return Ok(true);
         }
-        Ok(true)
+        let wanted = new_space(&self.change)?;
+        let mut there = vec![0; wanted.len()];
+        storage.read_at(self.change.len_before, &mut there)?;
+        Ok(there == wanted)
     }
 
     /// All bytes of `storage`. Only for what has a hash of the whole, which is read into memory anyway.
     pub(in crate::session) fn whole(&self, storage: &dyn Storage) -> Result<Vec<u8>> {
         let len = storage.len()?.min(self.change.len_after);
-        let len = usize::try_from(len).map_err(|_| super::record::damaged("the file does not fit into memory"))?;
+        let len = usize::try_from(len).map_err(|_| too_long())?;
         let mut bytes = vec![0; len];
         storage.read_at(0, &mut bytes)?;
         Ok(bytes)

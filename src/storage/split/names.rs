@@ -84,6 +84,17 @@ pub fn order<'a>(one: &str, names: impl IntoIterator<Item = &'a str>) -> Result<
     Ok(Some(found))
 }
 
+/// What the first segment of the image could be called that `one` is a later segment of; empty where it is not named
+/// like one.
+pub fn firsts(one: &str) -> Vec<String> {
+    let Some((stem, suffix)) = one.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else { return Vec::new() };
+    let numbers = |count| if matches!(count, Count::Digits { .. }) { 0..2 } else { 0..1 };
+    let counts = counts_of(suffix);
+    let all = counts.iter().flat_map(|&count| numbers(count).filter_map(move |i| count.suffix(i)));
+    let own = counts.iter().filter_map(|count| count.index(suffix)).min().unwrap_or(0);
+    all.filter(|first| own > 0 && first != suffix).map(|first| format!("{stem}.{first}")).collect()
+}
+
 /// The ways of counting that write `suffix`: a number of four digits may be the thousandth of three.
 fn counts_of(suffix: &str) -> Vec<Count> {
     let all = |test: fn(&u8) -> bool| suffix.bytes().all(|b| test(&b));
@@ -134,6 +145,17 @@ mod tests {
         let letters: Vec<String> = (0..30).filter_map(|i| Count::Letters { width: 2 }.suffix(i)).collect();
         assert_eq!((&*letters[25], &*letters[26], letters.len()), ("az", "ba", 30));
         assert_eq!(Count::Letters { width: 2 }.suffix(26 * 26), None);
+    }
+
+    #[test]
+    fn names_what_the_first_could_be() {
+        assert_eq!(firsts("d.002"), ["d.000", "d.001"]);
+        assert_eq!(firsts("d.001"), ["d.000"]);
+        assert_eq!(firsts("d.1000"), ["d.000", "d.001", "d.0000", "d.0001"]);
+        assert_eq!(firsts("d.ab"), ["d.aa"]);
+        for none in ["d.000", "d.aa", "d.raw", "d", ".002", "d.zip"] {
+            assert_eq!(firsts(none), [""; 0], "{none}");
+        }
     }
 
     #[test]

@@ -3,6 +3,16 @@
 use super::*;
 use crate::support::tools::{have, output};
 
+/// What each kind is made with.
+const KINDS: [(&str, &[&str]); 6] = [
+    ("qed", &[]),
+    ("qcow", &[]),
+    ("parallels", &["-o", "cluster_size=64k"]),
+    ("qcow2", &["-c", "-o", "compression_type=zstd"]),
+    ("qcow2", &["-o", "extended_l2=on"]),
+    ("qcow2", &["-o", "extended_l2=on,cluster_size=2M"]),
+];
+
 const FORMATS: [&str; 3] = ["qed", "qcow", "parallels"];
 
 fn text(path: &Path) -> &str {
@@ -41,8 +51,8 @@ fn every_byte_is_that_of_the_raw_disk() {
     let folder = tempfile::tempdir().unwrap();
     let raw = folder.path().join("disk.raw");
     raw_disk(&raw, 12);
-    for format in FORMATS {
-        let path = convert(&raw, format, &[]);
+    for (format, options) in KINDS {
+        let path = convert(&raw, format, options);
         let before = fs::read(&path).unwrap();
         let (image, recording) = open(&path).unwrap();
         assert_eq!((image.about.format, image.about.size), (format, 12 << 20));
@@ -115,6 +125,43 @@ fn qcow_is_not_written_where_nothing_is_allocated() {
     raw_disk(&raw, 12);
     let (image, _) = open(&convert(&raw, "qcow", &[])).unwrap();
     assert_eq!(image.disk.write_at(8 << 20, b"new").unwrap_err().code(), "not-allocated");
+}
+
+/// What room was made for is written without another change, so that a commit can write the data last.
+#[test]
+fn where_there_is_room_only_data_is_written() {
+    if !have(&["qemu-img", "qemu-nbd"]) {
+        return;
+    }
+    for (format, options) in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        let raw = folder.path().join("disk.raw");
+        raw_disk(&raw, 12);
+        let path = convert(&raw, format, options);
+        let sectors = [4100, 4400, if format == "qcow" { 4500 } else { 9000 }, 12 * 2048 - 1];
+        let (image, recording) = open(&path).unwrap();
+        for sector in sectors {
+            let mut same = [0; 512];
+            image.disk.read_at(sector * 512, &mut same).unwrap();
+            image.disk.write_at(sector * 512, &same).unwrap();
+        }
+        drop(image);
+        recording.bring_to_disk();
+        compare(&raw, &path, format);
+        let before = fs::read(&path).unwrap();
+        let (image, recording) = open(&path).unwrap();
+        for sector in sectors {
+            write(&image, &raw, sector * 512, &[sector as u8 ^ 0x5a; 512]);
+        }
+        drop(image);
+        recording.bring_to_disk();
+        compare(&raw, &path, format);
+        check(&path, format);
+        let after = fs::read(&path).unwrap();
+        let changed: std::collections::BTreeSet<usize> =
+            (0..after.len()).filter(|&i| before[i] != after[i]).map(|i| i / 512).collect();
+        assert_eq!((after.len(), changed.len()), (before.len(), sectors.len()), "{format} {options:?}: {changed:?}");
+    }
 }
 
 /// An overlay named `top.FORMAT` of `format` over `base`.

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use hivewright::session::disk::{Choice, Disk};
-use hivewright::storage::Storage;
+use hivewright::storage::{Access, Host, HostFile, RealHost, Storage};
 use serde_json::Value;
 
 use super::{hive, json, run, sha256};
 use crate::corpus;
-use crate::support::disk::{START, gpt, mbr, windows_volume};
+use crate::support::disk::{START, gpt, mbr, split, windows_volume};
 use crate::support::ntfs_volume::NtfsVolume;
 use crate::support::tools::{have, output, succeeds};
 
@@ -85,6 +85,79 @@ fn a_hive_in_a_partition_is_changed_in_place() {
     }
 }
 
+/// Puts the first byte of the last patch back, as its undo file has it: in one of several files, which follow each other
+/// at multiples of 4096.
+fn tear_last_patch(undo: &[u8], folder: &Path) {
+    let lines = String::from_utf8_lossy(undo);
+    let lines: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let last = lines.iter().rfind(|line| line["new"].is_string()).unwrap();
+    let mut at = last["offset"].as_u64().unwrap();
+    for file in lines[0]["files"].as_array().unwrap() {
+        let len = file["len"].as_u64().unwrap();
+        if at < len {
+            let torn = File::options().write(true).open(folder.join(file["name"].as_str().unwrap())).unwrap();
+            return torn.write_all_at(&[byte(&last["old"].as_str().unwrap().as_bytes()[..2])], at).unwrap();
+        }
+        at -= len.next_multiple_of(4096);
+    }
+    panic!("no file holds {last}");
+}
+
+/// Where `len` bytes of the disk are in its segments of `segment` bytes: number and offset.
+fn in_segments(at: u64, segment: u64) -> (u64, u64) {
+    (at / segment, at % segment)
+}
+
+#[test]
+fn a_split_disk_is_changed_in_all_its_segments() {
+    let Some(volume) = windows_volume(8, &hive(), |_| {}) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let (folder, whole) = (folder.path(), folder.path().join("whole"));
+    mbr(&volume.bytes(), &whole);
+    let before = fs::read(&whole).unwrap();
+    assert_eq!(run(folder, &["set", "2", "whole", "--keep-timestamps"]).code, 0);
+    let after = fs::read(&whole).unwrap();
+    let changed: Vec<u64> = (0..before.len()).filter(|&i| before[i] != after[i]).map(|i| i as u64).collect();
+    // A length at which the changes lie in two segments, and no sector is whole at the seam.
+    let (first, last) = (changed[0], *changed.last().unwrap());
+    let middle = ((first + last) / 2) | 1;
+    let segment = (2..).map(|n| middle / n + 1).find(|len| len % 512 != 0 && first / len != last / len).unwrap();
+    assert!(in_segments(first, segment).0 != in_segments(last, segment).0);
+    fs::write(&whole, &before).unwrap();
+    split(&whole, segment as usize, &folder.join("d"));
+    fs::remove_file(&whole).unwrap();
+    let names: Vec<String> = (1..=before.len() as u64 / segment + 1).map(|i| format!("d.{i:03}")).collect();
+    let all = || names.iter().flat_map(|name| fs::read(folder.join(name)).unwrap()).collect::<Vec<u8>>();
+    assert!(all() == before);
+    for named in [&names[0], names.last().unwrap()] {
+        let dry = json(&run(folder, &["set", "2", named, "--dry-run", "--json"]));
+        assert_eq!(dry["state"], "dry-run", "{dry}");
+        let spaces = dry["patches"].as_array().unwrap().iter().map(|p| p["places"][3]["space"].as_str().unwrap());
+        assert!(spaces.clone().all(|space| space.starts_with("file")), "{:?}", spaces.collect::<Vec<_>>());
+        let set = run(folder, &["set", "2", named, "--json", "--keep-timestamps"]);
+        assert_eq!(set.code, 0, "{}", set.err);
+        assert!(all() == after, "the segments are not what the whole image became");
+        let undo = json(&set)["commit"]["undo"].as_str().unwrap().to_owned();
+        // As an interruption leaves it: found whichever segment is named, and taken back.
+        let record = fs::read(&undo).unwrap();
+        for other in &names[..names.len().min(3)] {
+            fs::write(&undo, &record[..record.len() - 4096]).unwrap();
+            tear_last_patch(&record, folder);
+            let get = run(folder, &["get", other]);
+            assert!(get.err.contains("interrupted write"), "{other}: {}", get.err);
+            let again = run(folder, &["set", "1", other, "--keep-timestamps"]);
+            assert_eq!((again.code, all() == before), (0, true), "{other}: {}", again.err);
+            assert!(again.err.contains("taken back"), "{other}: {}", again.err);
+            fs::remove_file(&undo).unwrap();
+            assert_eq!(run(folder, &["set", "2", named, "--keep-timestamps"]).code, 0);
+        }
+        assert_eq!(run(folder, &["undo", &undo]).code, 0);
+        assert!(all() == before, "the segments are not what they were");
+        fs::remove_file(undo).unwrap();
+    }
+    println!("{} bytes changed in segments of {segment} bytes", changed.len());
+}
+
 #[test]
 fn a_hive_of_hundreds_of_fragments_is_changed_in_place() {
     let spec = hivewright_fixtures::SystemHive::new(hivewright_fixtures::Release::Win10).with_right_rule(1, 1).spec();
@@ -150,8 +223,12 @@ struct Qemu(Child, Option<ChildStdin>);
 
 impl Qemu {
     fn open(path: &Path) -> Qemu {
+        Qemu::open_with(&["-f", "raw"], path)
+    }
+
+    fn open_with(args: &[&str], path: &Path) -> Qemu {
         let mut command = Command::new("qemu-io");
-        command.args(["-f", "raw", path.to_str().unwrap()]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.args(args).arg(path).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut qemu = command.spawn().unwrap();
         let mut input = qemu.stdin.take().unwrap();
         input.write_all(b"length\n").unwrap();
@@ -192,6 +269,33 @@ fn an_image_in_use_is_left_alone() {
     assert_eq!((undo.code, &json(&undo)["error"]["code"], sha256(&path)), (3, &Value::from("in-use"), changed));
     drop(held);
     assert_eq!(run(folder, &["undo", "v.hivewright-undo"]).code, 0);
+}
+
+/// What an image stands on may be read by many, and written to by nobody.
+#[test]
+fn a_file_that_is_only_read_is_shared_with_readers() {
+    if !have(&["qemu-io"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("base");
+    fs::write(&path, vec![1; 1 << 20]).unwrap();
+    let share = || RealHost.open(&path, Access::Read).unwrap().try_share().unwrap();
+    assert!(share());
+    let reader = Qemu::open_with(&["-r", "-f", "raw"], &path);
+    assert!(share(), "a reader keeps nobody out");
+    drop(reader);
+    let writer = Qemu::open(&path);
+    assert!(!share(), "a writer was not seen");
+    drop(writer);
+    assert!(share());
+    let held = File::open(&path).unwrap();
+    held.lock_shared().unwrap();
+    assert!(share());
+    drop(held);
+    let held = File::open(&path).unwrap();
+    held.lock().unwrap();
+    assert!(!share());
 }
 
 #[test]

@@ -90,7 +90,7 @@ struct World {
     keeps: Option<&'static str>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct LyingHost(Arc<Mutex<World>>);
 
 pub(crate) struct LyingFile {
@@ -106,11 +106,21 @@ fn dead() -> Error {
 impl LyingHost {
     /// A folder that holds one file.
     pub(crate) fn with(path: &str, bytes: &[u8]) -> Self {
-        let file =
-            Inode { seen: bytes.to_vec(), durable: bytes.to_vec(), unflushed: vec![], metadata: "kept", changes: 0 };
-        let names = BTreeMap::from([(PathBuf::from(path), 1)]);
+        Self::with_all(&[(path.into(), bytes.to_vec())])
+    }
+
+    /// A folder that holds these files.
+    pub(crate) fn with_all(files: &[(PathBuf, Vec<u8>)]) -> Self {
+        let file = |bytes: &Vec<u8>| Inode {
+            seen: bytes.clone(),
+            durable: bytes.clone(),
+            unflushed: vec![],
+            metadata: "kept",
+            changes: 0,
+        };
+        let names: BTreeMap<PathBuf, u64> = (1..).zip(files).map(|(id, (path, _))| (path.clone(), id)).collect();
         Self::from_world(World {
-            files: BTreeMap::from([(1, file)]),
+            files: (1..).zip(files).map(|(id, (_, bytes))| (id, file(bytes))).collect(),
             durable_names: names.clone(),
             names,
             name_changes: vec![],
@@ -451,7 +461,7 @@ impl HostFile for LyingFile {
         let id = Some(FileId { device: 1, file: self.id });
         self.host.operate("stat", false, |world, _| {
             let keeps = world.keeps;
-            About { id, links: 1, regular: true, mode: 0o600, keeps }
+            About { id, links: 1, regular: true, device: false, mode: 0o600, keeps }
         })
     }
 

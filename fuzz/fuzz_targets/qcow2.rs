@@ -1,0 +1,69 @@
+//! qcow2: whatever the bytes, an error or a disk; what is written to it is read back, now and from the file alone, and
+//! all else is as it was.
+#![no_main]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use hivewright::container::{Gate, Image, Opener, Opening, Role, open_layer};
+use hivewright::error::{Error, Kind, Result};
+use hivewright::storage::Storage;
+use hivewright::storage::memory::Memory;
+use hivewright::storage::recorder::Recorder;
+use libfuzzer_sys::fuzz_target;
+
+struct Nothing;
+
+impl Opener for Nothing {
+    fn open(&self, _: &Path, _: Role) -> Result<Arc<dyn Storage>> {
+        Err(Error::new(Kind::NotFound, "no-file", "nothing is here"))
+    }
+}
+
+fn open(file: Arc<dyn Storage>) -> Option<Image> {
+    let mut gate = Gate::new(Arc::new(Nothing), &[]);
+    gate.writing = true;
+    let opening = Opening { gate: &gate, file, path: Path::new("/nowhere/image"), role: Role::Image, depth: 0 };
+    open_layer(opening, Some("qcow2")).ok().flatten()
+}
+
+/// Some of the disk, from its start, middle and end; `None` where it cannot be read.
+fn pieces(image: &Image) -> Vec<(u64, Option<Vec<u8>>)> {
+    let len = image.about.size;
+    let piece = len.min(16 << 10);
+    let read = |at: u64| {
+        let mut bytes = vec![0; piece as usize];
+        image.disk.read_at(at, &mut bytes).ok().map(|()| bytes)
+    };
+    [0, len / 2 - piece / 2, len - piece].into_iter().map(|at| (at, read(at))).collect()
+}
+
+fuzz_target!(|data: &[u8]| {
+    let Ok(file) = Recorder::new(Arc::new(Memory::new(data.to_vec()))).map(Arc::new) else { return };
+    let Some(image) = open(file.clone()) else { return };
+    let before = pieces(&image);
+    assert!(file.take().unwrap().1.is_empty());
+    let mut written = Vec::new();
+    for at in [1, 700, 5000, image.about.size / 2, image.about.size.saturating_sub(1)] {
+        let _ = image.disk.locate(at);
+        match image.disk.write_at(at, &[0x5c]) {
+            Ok(()) => written.push(at),
+            Err(_) => break,
+        }
+    }
+    if image.disk.flush().is_err() || written.is_empty() {
+        return;
+    }
+    let after = pieces(&image);
+    for ((start, before), (_, after)) in before.iter().zip(&after) {
+        let (Some(before), Some(after)) = (before, after) else { continue };
+        for (i, (a, b)) in before.iter().zip(after).enumerate() {
+            let expected = if written.contains(&(start + i as u64)) { 0x5c } else { *a };
+            assert_eq!(*b, expected, "byte {:#x} of the disk", start + i as u64);
+        }
+    }
+    let mut whole = vec![0; file.len().unwrap() as usize];
+    file.read_at(0, &mut whole).unwrap();
+    let again = open(Arc::new(Memory::new(whole))).expect("what was flushed is no image any more");
+    assert!(pieces(&again) == after);
+});

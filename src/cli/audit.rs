@@ -1,0 +1,127 @@
+//! `hivewright audit`.
+
+mod args;
+mod progress;
+mod render;
+mod report;
+
+use std::io::{BufReader, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::Context;
+use hivewright::fleet::policy::Policy;
+use hivewright::fleet::read::Wishes;
+use hivewright::fleet::resume::Earlier;
+use hivewright::fleet::run::{self, End, Names, Plan, Progress, Summary};
+use hivewright::fleet::{Record, pool};
+
+pub(crate) use self::args::AuditArgs;
+use self::progress::Bar;
+use super::exit::Outcome;
+
+pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let plan = plan(args, &stop)?;
+    stop_at_ctrl_c(stop)?;
+    let progress = Arc::new(Progress::default());
+    let mut renderer = render::of(args.format());
+    let mut out = std::io::stdout().lock();
+    renderer.begin(&mut out)?;
+    let mut report = args.report.as_deref().map(report::Report::begin).transpose()?;
+    let bar = Bar::of(&progress);
+    let mut failed = None;
+    let summary = run::run(plan, &progress, |record: &Record| {
+        let reported = report.as_mut().map_or(Ok(()), |report| report.record(record));
+        let written = bar.aside(|| renderer.record(record, &mut out).and_then(|()| out.flush())).and(reported);
+        written.map_err(|error| failed = Some(error)).is_ok()
+    });
+    bar.end();
+    if let Some(error) = failed {
+        return Err(error).context("printing the records");
+    }
+    renderer.end(&summary, &mut out)?;
+    out.flush()?;
+    report.map_or(Ok(()), |report| report.end(&summary))?;
+    tell(&summary);
+    Ok(match summary.end(args.keep_going_ok) {
+        End::Fine => Outcome::Yes,
+        End::NotCompliant => Outcome::No,
+        End::CouldNot => Outcome::CouldNot,
+        End::Interrupted => Outcome::Interrupted,
+    })
+}
+
+fn plan(args: &AuditArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Plan> {
+    let mut earlier = Earlier::default();
+    for path in &args.resume {
+        earlier.add(path)?;
+    }
+    earlier.refuse_as_output()?;
+    let policy = match (args.expect, &args.policy) {
+        (Some(wanted), _) => Policy::of_all(wanted),
+        (None, Some(path)) => Policy::load(path)?,
+        (None, None) => Policy::default(),
+    };
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = args.jobs.map_or_else(cores, usize::from);
+    let timeout = (args.timeout > 0).then(|| Duration::from_secs(args.timeout.into()));
+    Ok(Plan {
+        names: names(args)?,
+        wishes: Wishes { sha256: args.sha256 || args.verify_hash },
+        policy,
+        shard: args.shard,
+        earlier,
+        verify_hashes: args.verify_hash,
+        pool: pool::Options { jobs, timeout, stop: stop.clone() },
+    })
+}
+
+/// The names on the command line, then those of the list.
+fn names(args: &AuditArgs) -> anyhow::Result<Names> {
+    let named = args.targets.clone().into_iter().map(Ok);
+    let listed: Names = match args.from_file.as_deref() {
+        None => return Ok(Box::new(named)),
+        Some(path) if path == Path::new("-") => run::listed(Box::new(BufReader::new(std::io::stdin())), args.null),
+        Some(path) => run::listed_in(path, args.null)?,
+    };
+    Ok(Box::new(named.chain(listed)))
+}
+
+/// The first time, nothing new is begun; the second time, nothing is waited for.
+fn stop_at_ctrl_c(stop: Arc<AtomicBool>) -> anyhow::Result<()> {
+    let handler = move || {
+        if stop.swap(true, Ordering::SeqCst) {
+            std::process::exit(i32::from(super::exit::INTERRUPTED));
+        }
+    };
+    ctrlc::set_handler(handler).context("listening for Ctrl-C")
+}
+
+/// The counts, for people: records alone go to standard output.
+fn tell(summary: &Summary) {
+    let mut text = format!("{} targets, {} installations read", summary.targets, summary.read);
+    for (count, what) in [
+        (summary.compliant, "as expected"),
+        (summary.not_compliant, "NOT as expected"),
+        (summary.errors, "could not be read"),
+        (summary.no_windows, "without Windows"),
+        (summary.passed_over, "hives other than SYSTEM passed over"),
+        (summary.kept, "taken over from an earlier run"),
+    ] {
+        if count > 0 {
+            text += &format!(", {count} {what}");
+        }
+    }
+    if summary.records == 0 && !summary.interrupted {
+        text += &format!(" ({} files looked at)", summary.looked);
+    }
+    text += &format!(", in {:.1} s", summary.seconds);
+    if summary.interrupted {
+        text += "; stopped before the end, go on with --resume";
+    }
+    // Nothing is left to be told if standard error is gone.
+    let _ = writeln!(std::io::stderr().lock(), "hivewright: {text}");
+}

@@ -1,0 +1,117 @@
+//! Arguments of `hivewright audit`: a structure without logic.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use hivewright::fleet::policy::Wanted;
+use hivewright::fleet::shard::Shard;
+
+const AFTER_HELP: &str = "\
+Expectations: a number stands there (0, 1, 2), set, unset. An absent value is
+unset and no 0, though Windows then does as for 0. --expect asks about the next
+boot. A policy is a TOML file; the first entry that fits decides:
+  [[expect]]
+  path = \"dc/**\"                     # pattern of the target's name
+  windows = \"vista+\"                 # or \"xp\"
+  version = \">=10.0.17763\"           # major.minor.build.revision
+  product_type = \"domain_controller\" # or \"client\", \"server\"
+  at = \"both\"                        # or \"next-boot\" (default), \"capture\"
+  rule = \"unset\"                     # or 0, 1, 2, \"set\", \"any\"
+  neighbours = { ProhibitIpSec = \"off\", AllowL2TPWeakCrypto = \"unset\" }
+  [[expect]]
+  rule = 2
+
+Examples:
+  hivewright audit /srv/images
+  hivewright audit --expect 2 --json /srv/images > results.jsonl
+  hivewright audit --resume results.jsonl --json /srv/images > complete.jsonl
+  find /srv -name '*.raw' -print0 | hivewright audit --from-file - -0
+  hivewright audit --policy policy.toml --shard 2/4 --json /srv/images
+
+Exit status:
+  0    all was read, and is as expected (or nothing was expected)
+  1    something is not as expected
+  2    something could not be read (see --keep-going-ok), or nothing was found
+  130  stopped by Ctrl-C: what was printed is whole, go on with --resume
+
+Nothing is written but the output. A shard is 1 + h mod N, where h is the FNV-1a
+hash (64 bits) of the target's name as it stands in its record.";
+
+/// Audit many images, hives and Windows folders: one record for each Windows
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_HELP)]
+pub(crate) struct AuditArgs {
+    /// Files, folders with all that is below, patterns, block devices. In folders, hives, images and Windows folders are
+    /// recognised by their content; links and special files are left alone
+    #[arg(value_name = "TARGET", required_unless_present = "from_file")]
+    pub(crate) targets: Vec<PathBuf>,
+    /// Targets from a file, one in a line; - is standard input
+    #[arg(long, value_name = "LIST")]
+    pub(crate) from_file: Option<PathBuf>,
+    /// The list has a zero byte behind each name, as `find -print0` writes it
+    #[arg(short = '0', long, requires = "from_file")]
+    pub(crate) null: bool,
+
+    /// What is expected of every Windows: 0, 1, 2, set or unset
+    #[arg(long, value_name = "VALUE", value_parser = expected, conflicts_with = "policy")]
+    pub(crate) expect: Option<Wanted>,
+    /// What is expected of which Windows: a TOML file, see below
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Targets that cannot be read do not change the exit status
+    #[arg(long)]
+    pub(crate) keep_going_ok: bool,
+
+    /// Print JSON Lines: one record a line, as they come
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) json: bool,
+    /// How records are printed
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub(crate) format: Format,
+    /// Write a report to a file beside: one HTML page that holds everything
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
+    /// Hash every hive (SHA-256)
+    #[arg(long)]
+    pub(crate) sha256: bool,
+
+    /// Targets read at the same time [default: one for each core]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) jobs: Option<u16>,
+    /// Give up a target after so many seconds; 0: never
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) timeout: u32,
+    /// Take over records of an earlier run whose files have the same sizes and times; may be repeated. The output holds
+    /// them too, judged anew
+    #[arg(long, value_name = "RESULTS.jsonl")]
+    pub(crate) resume: Vec<PathBuf>,
+    /// Take over only records with a hash that the hive still has
+    #[arg(long, requires = "resume")]
+    pub(crate) verify_hash: bool,
+    /// Only the targets of part I of N, for several machines or processes
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
+}
+
+/// How records are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// One record of JSON a line
+    Jsonl,
+    /// One line for people a record
+    Table,
+}
+
+impl AuditArgs {
+    pub(super) fn format(&self) -> Format {
+        if self.json { Format::Jsonl } else { self.format }
+    }
+}
+
+fn expected(text: &str) -> Result<Wanted, String> {
+    let wanted: Wanted = text.parse().map_err(|error: hivewright::Error| error.what().to_owned())?;
+    match wanted {
+        Wanted::Number(0..=2) | Wanted::Set | Wanted::Unset => Ok(wanted),
+        _ => Err("say 0, 1, 2, set or unset".to_owned()),
+    }
+}

@@ -1,0 +1,73 @@
+//! One line for people a record, and what does not comply below.
+
+use std::io::{self, Write};
+
+use hivewright::fleet::Record;
+use hivewright::fleet::record::{Status, Verdict};
+
+use super::Renderer;
+use crate::cli::report::{Style, plain as shown};
+
+pub(super) struct Plain {
+    style: Style,
+}
+
+impl Plain {
+    pub(super) fn new(style: Style) -> Self {
+        Plain { style }
+    }
+}
+
+impl Renderer for Plain {
+    fn record(&mut self, record: &Record, out: &mut dyn Write) -> io::Result<()> {
+        let mut text = format!("{}: {}\n", self.style.strong(&name(record)), shown(&state(record)));
+        for it in &record.violations {
+            let line = format!("{} at {}: expected {}, found {} ({})", it.setting, it.at, it.expected, it.found, it.by);
+            text += &format!("  {}\n", shown(&line));
+        }
+        out.write_all(text.as_bytes())
+    }
+}
+
+/// The target, and which of its installations.
+fn name(record: &Record) -> String {
+    let place = match (record.partition, &record.windows_root) {
+        (Some(number), Some(root)) if number > 0 => format!(" ({root} of partition {number})"),
+        (Some(0), Some(root)) => format!(" ({root})"),
+        (Some(number), None) => format!(" (partition {number})"),
+        _ => String::new(),
+    };
+    shown(&format!("{}{place}", record.target))
+}
+
+fn state(record: &Record) -> String {
+    match record.status {
+        Status::NoWindows => "no Windows in it".to_owned(),
+        Status::Error => record.error.as_ref().map_or_else(String::new, |error| error.message.clone()),
+        Status::Read => {
+            let rule = record.at_next_boot.as_ref().map_or_else(|| "unknown".to_owned(), verdict);
+            let windows = record.product.as_ref().or(record.family.as_ref());
+            let facts = [windows, record.host_name.as_ref(), record.hive_state.as_ref()];
+            let mistakes = match record.mistakes.len() {
+                0 => String::new(),
+                count => format!(", {count} to watch out for"),
+            };
+            let facts: Vec<&str> = facts.into_iter().flatten().map(String::as_str).collect();
+            let judged = match record.compliant {
+                Some(true) => "as expected, ",
+                Some(false) => "NOT as expected, ",
+                None => "",
+            };
+            format!("{judged}{rule}, {}{mistakes}", facts.join(", "))
+        }
+    }
+}
+
+fn verdict(verdict: &Verdict) -> String {
+    match verdict.value {
+        Some(value) if verdict.state == "set" => format!("set to {value}"),
+        Some(value) => format!("{} ({value})", verdict.state),
+        None if verdict.state == "absent" => "not set".to_owned(),
+        None => verdict.state.clone(),
+    }
+}

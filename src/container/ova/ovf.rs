@@ -1,0 +1,141 @@
+//! The description of a virtual machine: which files are its disks. Two kinds of elements matter, so that no more is
+//! read of the XML than tags and their attributes.
+//!
+//! Facts: DSP0243 7.1 (`File`: `id`, `href`, `compression`, `chunkSize`) and 9.1 (`Disk`: `fileRef`).
+
+/// A disk that has a file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Disk {
+    pub(super) file: String,
+    /// Compressed as a whole, or cut into pieces.
+    pub(super) changed: bool,
+}
+
+/// The disks of the description, in its order.
+pub(super) fn disks(text: &str) -> Vec<Disk> {
+    // More of them than any machine has are nobody's interest.
+    let all: Vec<Tag<'_>> = Tags(text).filter(|tag| matches!(tag.name, "File" | "Disk")).take(4096).collect();
+    let (files, disks): (Vec<_>, Vec<_>) = all.iter().partition(|tag| tag.name == "File");
+    let file_of = |disk: &&Tag<'_>| {
+        let id = disk.attribute("fileRef")?;
+        let file = files.iter().find(|file| file.attribute("id").as_deref() == Some(&id))?;
+        let compressed = file.attribute("compression").is_some_and(|how| !how.is_empty() && how != "identity");
+        let changed = compressed || file.attribute("chunkSize").is_some();
+        Some(Disk { file: file.attribute("href")?, changed })
+    };
+    disks.into_iter().filter_map(|disk| file_of(&disk)).collect()
+}
+
+/// With `%20` and its like as characters.
+pub(super) fn percents(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let code = after.get(..2).filter(|_| first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
+        let code = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(code.unwrap_or(first));
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// A start tag, without the prefix of its namespace.
+struct Tag<'a> {
+    name: &'a str,
+    attributes: &'a str,
+}
+
+fn local(name: &str) -> &str {
+    name.rsplit(':').next().unwrap_or(name)
+}
+
+impl Tag<'_> {
+    fn attribute(&self, wanted: &str) -> Option<String> {
+        let mut rest = self.attributes;
+        while let Some((name, after)) = rest.split_once('=') {
+            let after = after.trim_start();
+            let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+            let (value, after) = after[1..].split_once(quote)?;
+            if local(name.trim()) == wanted {
+                return Some(entities(value));
+            }
+            rest = after;
+        }
+        None
+    }
+}
+
+fn entities(text: &str) -> String {
+    let known = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
+    known.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+/// Start tags in order; comments and the like are left out.
+struct Tags<'a>(&'a str);
+
+impl<'a> Iterator for Tags<'a> {
+    type Item = Tag<'a>;
+
+    fn next(&mut self) -> Option<Tag<'a>> {
+        loop {
+            let rest = &self.0[self.0.find('<')? + 1..];
+            let skipped = [("!--", "-->"), ("![CDATA[", "]]>"), ("?", "?>"), ("!", ">"), ("/", ">")];
+            if let Some((_, end)) = skipped.iter().find(|(start, _)| rest.starts_with(start)) {
+                self.0 = &rest[rest.find(end)? + end.len()..];
+                continue;
+            }
+            let end = end_of_tag(rest)?;
+            self.0 = &rest[end + 1..];
+            let tag = rest[..end].trim_end_matches('/');
+            let (name, attributes) = tag.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((tag, ""));
+            return Some(Tag { name: local(name), attributes });
+        }
+    }
+}
+
+/// The `>` that is in no quotes.
+fn end_of_tag(text: &str) -> Option<usize> {
+    let mut quote = None;
+    for (i, b) in text.bytes().enumerate() {
+        match (quote, b) {
+            (None, b'>') => return Some(i),
+            (None, b'"' | b'\'') => quote = Some(b),
+            (Some(open), b) if open == b => quote = None,
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_disks_in_their_order() {
+        let text = r#"<?xml version="1.0"?><!-- <Disk fileRef="f9"/> --><Envelope xmlns:ovf="x">
+            <References><File ovf:href="a&amp;b > c.vmdk" ovf:id="f1" ovf:size="1"/>
+            <ovf:File ovf:id='f2' ovf:href='two%20.vmdk' ovf:compression="gzip"></ovf:File>
+            <File ovf:id="f3" ovf:href="cd.iso"/></References>
+            <DiskSection><Info>List &lt;Disk</Info><Disk ovf:capacity="1" ovf:diskId="empty"/>
+            <Disk ovf:fileRef="f2" ovf:diskId="d2"/><Disk ovf:fileRef="f1"/><Disk ovf:fileRef="gone"/></DiskSection>"#;
+        let disk = |file: &str, changed| Disk { file: file.into(), changed };
+        assert_eq!(disks(text), [disk("two%20.vmdk", true), disk("a&b > c.vmdk", false)]);
+        assert_eq!(percents("two%20.vmdk%zz%"), "two .vmdk%zz%");
+        for end in 0..text.len() {
+            disks(&text[..end]);
+        }
+        for odd in [
+            "<File =",
+            "<Disk fileRef",
+            "<Disk fileRef=",
+            "<Disk fileRef=x",
+            "<Disk fileRef=\"",
+            "<<<",
+            "<!--",
+            "<é='>",
+        ] {
+            assert!(disks(odd).is_empty());
+        }
+    }
+}

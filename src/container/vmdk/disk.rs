@@ -1,0 +1,214 @@
+//! The disk that the guest sees: extents one after the other, and the parent where they hold nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::content_id::ContentId;
+use super::descriptor::Access;
+use super::extents::{Body, Extent};
+use super::grains::Spot;
+use crate::container::Refusal;
+use crate::error::{Error, Kind, Place, Result, Space};
+use crate::storage::Storage;
+
+pub(super) struct Disk {
+    extents: Vec<Extent>,
+    size: u64,
+    below: Option<(Arc<dyn Storage>, u64)>,
+    content_id: ContentId,
+    refusal: Option<Refusal>,
+}
+
+/// A piece of a write that has a place: the extent, where in its file, and how much.
+struct Target {
+    extent: usize,
+    at: u64,
+    len: usize,
+}
+
+impl Disk {
+    pub(super) fn new(
+        extents: Vec<Extent>,
+        size: u64,
+        below: Option<Arc<dyn Storage>>,
+        content_id: ContentId,
+        refusal: Option<Refusal>,
+    ) -> Result<Self> {
+        let below = match below {
+            None => None,
+            Some(below) => Some((below.clone(), below.len()?)),
+        };
+        Ok(Disk { extents, size, below, content_id, refusal })
+    }
+
+    fn inside(&self, offset: u64, len: usize) -> Result<()> {
+        if offset.checked_add(len as u64).is_some_and(|end| end <= self.size) {
+            return Ok(());
+        }
+        Err(Error::new(Kind::Corrupt, "past-end", "the disk ends before what is asked of it")
+            .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{} bytes in all", self.size))
+            .at(Space::Disk, offset))
+    }
+
+    /// The extent that holds the byte at `offset`, which is inside; where in it; what is left of it, `most` at most.
+    fn find(&self, offset: u64, most: usize) -> (usize, u64, usize) {
+        let index = self.extents.partition_point(|extent| extent.start + extent.len <= offset);
+        let extent = &self.extents[index];
+        let within = offset - extent.start;
+        let left = usize::try_from(extent.len - within).unwrap_or(usize::MAX);
+        (index, within, left.min(most))
+    }
+
+    /// Where the bytes from `offset` of the guest on are: a stretch of them, `most` at most.
+    fn run(&self, offset: u64, most: usize) -> Result<(usize, Spot, usize)> {
+        let (index, within, most) = self.find(offset, most);
+        let extent = &self.extents[index];
+        if extent.access == Access::None {
+            let what = format!("the image keeps the extent {} from being read (NOACCESS)", extent.name);
+            return Err(Error::new(Kind::Unsupported, "vmdk-no-access", what).at(Space::Disk, offset));
+        }
+        Ok(match &extent.body {
+            Body::Zero => (index, Spot::Zero, most),
+            Body::Flat(_, start) => (index, Spot::At(start + within), most),
+            Body::Sparse(grains) => {
+                let (spot, len) = grains.run(within, most as u64).map_err(|error| error.at(Space::Disk, offset))?;
+                (index, spot, usize::try_from(len).unwrap_or(most))
+            }
+        })
+    }
+
+    fn read_run(&self, extent: usize, spot: Spot, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let extent = &self.extents[extent];
+        match (spot, &extent.body, extent.file()) {
+            (Spot::At(place), _, Some(file)) => file.read_at(place, buf),
+            (Spot::Packed(place, index), Body::Sparse(grains), _) => {
+                let grain = grains.unpack(place, index).map_err(|error| error.at(Space::Disk, offset))?;
+                let within = offset - extent.start - index * grains.layout.grain;
+                let within = usize::try_from(within).unwrap_or(usize::MAX);
+                // A run of a packed grain ends with the grain.
+                buf.copy_from_slice(&grain[within..within + buf.len()]);
+                Ok(())
+            }
+            (Spot::Absent, ..) => self.read_below(offset, buf),
+            _ => {
+                buf.fill(0);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_below(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let Some((below, len)) = &self.below else {
+            buf.fill(0);
+            return Ok(());
+        };
+        // A child may be larger than its parent: zeros behind that.
+        let there = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
+        let (there, behind) = buf.split_at_mut(there);
+        behind.fill(0);
+        if there.is_empty() { Ok(()) } else { below.read_at(offset, there) }
+    }
+
+    /// Where to write: nothing, unless all of it has a place.
+    fn targets(&self, offset: u64, len: usize) -> Result<Vec<Target>> {
+        let (mut targets, mut done) = (Vec::new(), 0);
+        while done < len {
+            let at = offset + done as u64;
+            let (index, within, most) = self.find(at, len - done);
+            let extent = &self.extents[index];
+            if extent.access != Access::ReadWrite {
+                let what = format!("the image keeps the extent {} from being written to", extent.name);
+                return Err(Error::refused("vmdk-read-only-extent", what).at(Space::Disk, at));
+            }
+            let place = match &extent.body {
+                Body::Zero => None,
+                Body::Flat(_, start) => Some((start + within, most as u64)),
+                Body::Sparse(grains) => grains.place(within, most as u64).map_err(|e| e.at(Space::Disk, at))?,
+            };
+            let (place, len) = place.ok_or_else(|| not_allocated(at))?;
+            let len = usize::try_from(len).unwrap_or(most);
+            targets.push(Target { extent: index, at: place, len });
+            done += len;
+        }
+        Ok(targets)
+    }
+}
+
+fn not_allocated(offset: u64) -> Error {
+    let what = "the image has no place of its own for these bytes: they are its parent's, or zeros never written";
+    Error::new(Kind::NoRoom, "not-allocated", what)
+        .at(Space::Disk, offset)
+        .advise("edit a flat copy of it: qemu-img convert -O vmdk -o subformat=monolithicFlat IMAGE NEW.vmdk")
+}
+
+impl Storage for Disk {
+    fn len(&self) -> Result<u64> {
+        Ok(self.size)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.inside(offset, buf.len())?;
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            let (extent, spot, len) = self.run(at, buf.len() - done)?;
+            self.read_run(extent, spot, at, &mut buf[done..done + len])?;
+            done += len;
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.inside(offset, bytes.len())?;
+        if let Some(refusal) = &self.refusal {
+            return Err(Error::refused(refusal.code, refusal.what.as_str()).advise(refusal.advice.as_str()));
+        }
+        let targets = self.targets(offset, bytes.len())?;
+        if !targets.is_empty() {
+            self.content_id.renew()?;
+        }
+        let mut done = 0;
+        for target in targets {
+            let extent = &self.extents[target.extent];
+            let Some(file) = extent.file() else { return Err(not_allocated(offset + done as u64)) };
+            extent.touched.store(true, Ordering::SeqCst);
+            file.write_at(target.at, &bytes[done..done + target.len])?;
+            done += target.len;
+        }
+        Ok(())
+    }
+
+    /// Flushes every extent that was written to since it was last flushed; all of them are tried.
+    fn flush(&self) -> Result<()> {
+        let mut first_error = None;
+        for extent in &self.extents {
+            if extent.touched.swap(false, Ordering::SeqCst)
+                && let Some(file) = extent.file()
+                && let Err(error) = file.flush()
+            {
+                extent.touched.store(true, Ordering::SeqCst);
+                first_error.get_or_insert(error);
+            }
+        }
+        first_error.map_or(Ok(()), Err)
+    }
+
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        let mut places = vec![Place { space: Space::Disk, offset }];
+        if offset >= self.size {
+            return places;
+        }
+        match self.run(offset, 1) {
+            Ok((extent, Spot::At(place), _)) => {
+                places.extend(self.extents[extent].file().map(|file| file.locate(place)).unwrap_or_default());
+            }
+            // The parent says first that it is a disk, at the same address.
+            Ok((_, Spot::Absent, _)) => {
+                let below = self.below.as_ref().filter(|(_, len)| offset < *len);
+                places.extend(below.map(|(below, _)| below.locate(offset)).unwrap_or_default().into_iter().skip(1));
+            }
+            _ => {}
+        }
+        places
+    }
+}

@@ -1,0 +1,84 @@
+//! Compressed grains: zlib streams, each of one grain.
+//!
+//! Facts: *Virtual Disk Format 5.0*, "Stream-Optimized Compressed Sparse Extents": before the stream stands a marker,
+//! the first sector of the grain in the extent (8 bytes) and the bytes of the stream (4).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use miniz_oxide::inflate::TINFLStatus;
+use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
+
+use super::grains::Grains;
+use super::{SECTOR, at, broken};
+use crate::error::{Error, Result};
+
+/// Bytes of grains that are kept; always one grain.
+const KEPT: usize = 4 << 20;
+
+/// The last grains that were decompressed, by their places.
+#[derive(Default)]
+pub(super) struct Unpacked(Mutex<BTreeMap<u64, Arc<[u8]>>>);
+
+impl Grains {
+    /// The bytes of the grain `index`, whose compressed ones stand at `place` of the file.
+    pub(super) fn unpack(&self, place: u64, index: u64) -> Result<Arc<[u8]>> {
+        let mut kept = self.unpacked.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(grain) = kept.get(&place) {
+            return Ok(grain.clone());
+        }
+        let grain: Arc<[u8]> = self.inflate(place, index)?.into();
+        if (kept.len() + 1) * grain.len() > KEPT {
+            kept.clear();
+        }
+        kept.insert(place, grain.clone());
+        Ok(grain)
+    }
+
+    fn inflate(&self, place: u64, index: u64) -> Result<Vec<u8>> {
+        let size = self.layout.grain;
+        let (start, len) = match self.layout.packed {
+            Some(true) => self.marker(place, index)?,
+            _ => (place, (2 * size).min(self.file_len.saturating_sub(place))),
+        };
+        // Twice a grain at most, and a grain 16 MiB.
+        let mut packed = vec![0; usize::try_from(len).unwrap_or(0)];
+        self.file.read_at(start, &mut packed)?;
+        let mut grain = vec![0; usize::try_from(size).unwrap_or(0)];
+        let flags =
+            inflate_flags::TINFL_FLAG_PARSE_ZLIB_HEADER | inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+        let (status, _, written) = decompress(&mut Box::<DecompressorOxide>::default(), &packed, &mut grain, 0, flags);
+        let needed = size.min(self.layout.capacity - index * size);
+        match status {
+            TINFLStatus::Done if written as u64 >= needed => Ok(grain),
+            TINFLStatus::Done => {
+                Err(self.bad_grain("a compressed grain is too short", place).expected(needed, written))
+            }
+            TINFLStatus::HasMoreOutput => Err(self.bad_grain("a compressed grain holds more than a grain", place)),
+            _ => Err(self.bad_grain("a compressed grain cannot be decompressed", place)),
+        }
+    }
+
+    /// Where the stream behind a marker begins, and its bytes.
+    fn marker(&self, place: u64, index: u64) -> Result<(u64, u64)> {
+        let mut marker = [0; 12];
+        if place + 12 > self.file_len {
+            return Err(self.bad_grain("a grain lies past the end of its file", place));
+        }
+        self.file.read_at(place, &mut marker)?;
+        let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |n: u64, &b| n << 8 | u64::from(b));
+        let (sector, len) = (number(&marker[..8]), number(&marker[8..]));
+        let own = index * (self.layout.grain / SECTOR);
+        if sector != own {
+            return Err(self.bad_grain("a compressed grain says that it is another", place).expected(own, sector));
+        }
+        if len == 0 || len > 2 * self.layout.grain + SECTOR || place + 12 + len > self.file_len {
+            return Err(self.bad_grain("a compressed grain is too long, or ends behind its file", place));
+        }
+        Ok((place + 12, len))
+    }
+
+    fn bad_grain(&self, what: &str, place: u64) -> Error {
+        at(broken("vmdk-grain", what), &*self.file, place).advise("the file is damaged: look for a whole copy")
+    }
+}

@@ -1,0 +1,46 @@
+//! The parent of a snapshot or of a linked clone.
+
+use std::sync::Arc;
+
+use super::super::{self as container, About, Image, Opening};
+use super::{FORMAT, broken};
+use crate::container::Role;
+use crate::error::{Kind, Result};
+
+/// Opens the parent that is said to be at `hint` and had the CID `wanted` when the child was made.
+pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image> {
+    let gate = child.gate;
+    let named = gate.named(child.path, hint, Role::Backing);
+    // It is a hint: ESX writes whole paths of its own volumes. The CID tells whether the one beside is the right one.
+    let (path, file) = match (named, hint.rsplit('/').next()) {
+        (Err(error), Some(last)) if error.kind() == Kind::NotFound && hint.starts_with('/') => {
+            gate.named(child.path, last, Role::Backing).map_err(|_| error)?
+        }
+        (named, _) => named?,
+    };
+    let depth = child.depth + 1;
+    let opening = Opening { gate, file: Arc::clone(&file), path: &path, role: Role::Backing, depth };
+    let Some(image) = container::open_layer(opening, Some(FORMAT.name))? else {
+        return Err(broken("vmdk-magic", format!("the parent {} is no image", path.display())));
+    };
+    match cid(&image.about) {
+        Some(found) if found == wanted => Ok(image),
+        found => {
+            let what = format!(
+                "the parent {} of {} was changed after the child was made, or is not the one",
+                path.display(),
+                child.path.display()
+            );
+            let found = found.map_or("none".into(), |cid| format!("{cid:08x}"));
+            Err(broken("vmdk-parent-changed", what).expected(format_args!("CID {wanted:08x}"), found).advise(
+                "look for the parent as it was; where it is known that no byte of it has changed, its CID can be written \
+                 into parentCID of the child's descriptor",
+            ))
+        }
+    }
+}
+
+fn cid(about: &About) -> Option<u32> {
+    let (_, cid) = about.facts.iter().find(|(name, _)| *name == "cid")?;
+    u32::from_str_radix(cid, 16).ok()
+}

@@ -1,0 +1,130 @@
+//! Finding targets: files, folders with all that is below, and patterns of names. They stream to whoever takes them.
+//!
+//! Of a file that nobody named only the first [`HEAD`] bytes are read. Links and special files in folders are left alone.
+
+mod looks;
+mod parts;
+pub(in crate::fleet) mod pattern;
+mod walk;
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use looks::{HEAD, Looks, looks_like_target};
+
+use crate::error::{Error, Kind};
+use crate::storage::FileId;
+use crate::storage::folder::EntryKind;
+use crate::storage::look::{self, Seen};
+use crate::storage::split;
+
+/// Something to audit.
+#[derive(Debug)]
+pub struct Target {
+    /// What it is called in its records.
+    pub name: OsString,
+    /// The file or folder.
+    pub path: PathBuf,
+    /// What is known of it.
+    pub kind: TargetKind,
+    /// The user named it, so that it has a record whatever it turns out to be.
+    pub named: bool,
+}
+
+/// What a target is, as far as finding it has told.
+#[derive(Debug)]
+pub enum TargetKind {
+    /// A file: a hive, an image, or something that the user takes for one. Or a block device.
+    File,
+    /// A Windows folder of the host with this SYSTEM hive.
+    Windows(PathBuf),
+    /// It could not even be looked at.
+    Lost(Error),
+}
+
+/// Whoever takes targets. `false`: no more are wanted.
+pub type Taker<'a> = dyn FnMut(Target) -> bool + 'a;
+
+/// Finds targets, each once.
+pub struct Finder<'a> {
+    take: &'a mut Taker<'a>,
+    /// Files and folders that were seen: a few bytes for each target and each folder, none for other files.
+    seen: HashSet<FileId>,
+    done: bool,
+    /// Files that were looked into.
+    looked: &'a AtomicU64,
+}
+
+impl<'a> Finder<'a> {
+    /// Targets go to `take`; `looked` counts the files whose first bytes are read.
+    pub fn new(take: &'a mut Taker<'a>, looked: &'a AtomicU64) -> Self {
+        Finder { take, seen: HashSet::new(), done: false, looked }
+    }
+
+    /// Whether no more are wanted.
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Finds what `path` stands for. What is not there, and has `*`, `?`, `[` or `{` in its name, is a pattern.
+    pub fn named(&mut self, path: &Path) {
+        match look::see(path) {
+            Ok(seen) => self.named_and_seen(path, &seen),
+            Err(error) if error.kind() == Kind::NotFound && pattern::is_pattern(path) => {
+                if let Err(error) = self.matching(path) {
+                    self.lost(path, error);
+                }
+            }
+            Err(error) => self.lost(path, error),
+        }
+    }
+
+    fn named_and_seen(&mut self, path: &Path, seen: &Seen) {
+        match seen.kind {
+            EntryKind::Folder => self.walk(path),
+            EntryKind::File => match first_of(path) {
+                Some((first, about)) if !self.is_hive(path) => self.once(&first, about.id, true),
+                _ => self.once(path, seen.id, true),
+            },
+            EntryKind::Device => self.once(path, seen.id, true),
+            EntryKind::Other => {
+                let what = format!("{} is neither a file nor a folder", path.display());
+                self.lost(path, Error::new(Kind::Unsupported, "target-kind", what));
+            }
+        }
+    }
+
+    /// Segments of an image are never hives; copies of hives are often numbered.
+    fn is_hive(&mut self, path: &Path) -> bool {
+        self.looked.fetch_add(1, Ordering::Relaxed);
+        matches!(look::peek(path, 4, true), Ok(Some((_, head))) if head == b"regf")
+    }
+
+    fn once(&mut self, path: &Path, id: Option<FileId>, named: bool) {
+        if id.is_none_or(|id| self.seen.insert(id)) {
+            self.give(path, TargetKind::File, named);
+        }
+    }
+
+    /// A target that cannot even be looked at.
+    pub fn lost(&mut self, path: &Path, error: Error) {
+        self.give(path, TargetKind::Lost(error), true);
+    }
+
+    fn give(&mut self, path: &Path, kind: TargetKind, named: bool) {
+        let target = Target { name: path.as_os_str().to_owned(), path: path.to_owned(), kind, named };
+        self.done |= !(self.take)(target);
+    }
+}
+
+/// The first segment of the split image that `path` is a later one of.
+fn first_of(path: &Path) -> Option<(PathBuf, Seen)> {
+    let name = path.file_name()?.to_str()?;
+    split::firsts(name).into_iter().find_map(|first| {
+        let first = path.with_file_name(first);
+        let seen = look::see(&first).ok().filter(|seen| seen.kind == EntryKind::File)?;
+        Some((first, seen))
+    })
+}

@@ -1,0 +1,138 @@
+//! What the first bytes of a file say. Cheap: it decides whether anything more is opened.
+
+use crate::container::{FORMATS, Probe};
+
+/// Bytes of a file that decide: a hive's base block, or a boot sector with the header of a GPT behind it, in sectors of
+/// 4096 bytes too.
+pub const HEAD: usize = 4096 + 512;
+/// A disk or a volume with Windows on it is larger by far.
+const LEAST_DISK: u64 = 1 << 16;
+
+/// What a file looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// The primary file of a hive.
+    Hive,
+    /// A disk or a volume, byte by byte.
+    Disk,
+    /// A disk in a container.
+    Container,
+    /// Nothing that is known, under a name that only disk images have: a damaged one.
+    DiskByName,
+}
+
+/// Magics of containers, also of those that are not read: they are to have a record.
+const CONTAINERS: [(usize, &[u8]); 8] = [
+    (0, b"QFI\xfb"),
+    (0, b"vhdxfile"),
+    (0, b"conectix"),
+    (0, b"KDMV"),
+    (0, b"# Disk DescriptorFile"),
+    (64, b"\x7f\x10\xda\xbe"),
+    (0, b"EVF\x09"),
+    (0, b"MSWIM\0\0\0"),
+];
+/// Names that nothing but a disk image has.
+const DISK_NAMES: [&str; 7] = [".vhd", ".vhdx", ".avhdx", ".vmdk", ".vdi", ".qcow2", ".e01"];
+
+/// What a file of `len` bytes looks like that begins with `head` (at most [`HEAD`] bytes). Its name counts only where its
+/// bytes say nothing.
+pub fn looks_like_target(head: &[u8], len: u64, name: &str) -> Option<Looks> {
+    if head.starts_with(b"regf") {
+        return (!is_log(head)).then_some(Looks::Hive);
+    }
+    let probe = Probe { head: &head[..head.len().min(Probe::HEAD)], tail: &[], len, name };
+    if FORMATS.iter().any(|format| (format.is)(&probe)) {
+        return Some(Looks::Container);
+    }
+    if CONTAINERS.iter().any(|(at, magic)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic))) {
+        return Some(Looks::Container);
+    }
+    if len >= LEAST_DISK && (is_volume(head) || is_gpt(head) || is_mbr(head, len)) {
+        return Some(Looks::Disk);
+    }
+    let name = name.to_ascii_lowercase();
+    (len > 0 && DISK_NAMES.iter().any(|ending| name.ends_with(ending))).then_some(Looks::DiskByName)
+}
+
+/// A transaction log begins with a copy of the hive's base block. The type at 28 says so (1, 2: old format, 6: new), and no
+/// hive bin follows at 4096 (Windows registry file format specification, "Format of transaction log files").
+fn is_log(head: &[u8]) -> bool {
+    matches!(head.get(28..32), Some([1 | 2 | 6, 0, 0, 0])) && head.get(4096..4100) != Some(b"hbin")
+}
+
+fn is_volume(head: &[u8]) -> bool {
+    let oem = head.get(3..11).unwrap_or_default();
+    let at = |offset: usize, text: &[u8]| head.get(offset..).is_some_and(|rest| rest.starts_with(text));
+    let known = [&b"NTFS    "[..], b"-FVE-FS-", b"ReFS\0\0\0\0", b"EXFAT   "];
+    known.contains(&oem) || is_signed(head) && (at(54, b"FAT1") || at(82, b"FAT32   "))
+}
+
+fn is_gpt(head: &[u8]) -> bool {
+    [512, 4096].iter().any(|&at| head.get(at..).is_some_and(|rest| rest.starts_with(b"EFI PART")))
+}
+
+fn is_signed(head: &[u8]) -> bool {
+    head.get(510..512) == Some(&[0x55, 0xaa])
+}
+
+/// A master boot record: four entries of which each is possible, and one leads into the file.
+fn is_mbr(head: &[u8], len: u64) -> bool {
+    let Some(entries) = head.get(446..510).filter(|_| is_signed(head)) else { return false };
+    let mut leads = false;
+    for entry in entries.chunks_exact(16) {
+        if entry[0] & 0x7f != 0 {
+            return false;
+        }
+        let number = |at: usize| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]);
+        let (first, sectors) = (number(8), number(12));
+        leads |= entry[4] != 0 && first > 0 && sectors > 0 && u64::from(first) * 512 < len;
+    }
+    leads
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(places: &[(usize, &[u8])]) -> Vec<u8> {
+        let mut head = vec![0; HEAD];
+        for (at, bytes) in places {
+            head[*at..at + bytes.len()].copy_from_slice(bytes);
+        }
+        head
+    }
+
+    #[test]
+    fn content_decides_and_names_do_not() {
+        let entry = [&[0x80, 0, 0, 0, 7, 0, 0, 0][..], &2048u32.to_le_bytes(), &9u32.to_le_bytes()].concat();
+        let signed = (510, &[0x55, 0xaa][..]);
+        let mbr = with(&[(446, &entry), signed]);
+        let big = 1 << 30;
+        for (head, looks) in [
+            (with(&[(0, b"regf")]), Some(Looks::Hive)),
+            (with(&[(0, b"regf"), (28, &[6])]), None),
+            (with(&[(0, b"regf"), (28, &[1])]), None),
+            (with(&[(0, b"regf"), (28, &[1]), (4096, b"hbin")]), Some(Looks::Hive)),
+            (with(&[(0, b"QFI\xfb")]), Some(Looks::Container)),
+            (with(&[(64, b"\x7f\x10\xda\xbe")]), Some(Looks::Container)),
+            (with(&[(3, b"NTFS    ")]), Some(Looks::Disk)),
+            (with(&[(82, b"FAT32   "), signed]), Some(Looks::Disk)),
+            (with(&[(512, b"EFI PART")]), Some(Looks::Disk)),
+            (with(&[(4096, b"EFI PART")]), Some(Looks::Disk)),
+            (mbr.clone(), Some(Looks::Disk)),
+            (with(&[(446, b"text"), signed]), None),
+            (with(&[signed]), None),
+            (with(&[]), None),
+        ] {
+            assert_eq!(looks_like_target(&head, big, "holiday.jpg"), looks, "{:?}", &head[..80]);
+        }
+        assert_eq!(looks_like_target(&mbr, 4096, "x"), None, "too small for a disk");
+        assert_eq!(looks_like_target(&mbr, 1 << 20, "x"), None, "leads behind its end");
+        assert_eq!(looks_like_target(&with(&[]), big, "PC-7.VHDX"), Some(Looks::DiskByName));
+        assert_eq!(looks_like_target(b"", 0, "empty.vhdx"), None);
+        for end in [0, 1, 4, 30, 511, 600] {
+            let _ = looks_like_target(&mbr[..end], big, "x");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! A folder and all that is below, without recursion.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use super::looks::{HEAD, Looks, looks_like_target};
+use super::{Finder, TargetKind, first_of, parts};
+use crate::session::target::installation_at;
+use crate::storage::FileId;
+use crate::storage::folder::EntryKind;
+use crate::storage::look::{self, Named};
+
+/// Candidates of one folder that wait for what others of it say; further ones no longer wait.
+const MOST_WAITING: usize = 1 << 16;
+
+/// A file that looks like a target, until the whole folder was seen.
+struct Candidate {
+    path: PathBuf,
+    id: Option<FileId>,
+    /// Names of files beside it that it says are parts of it.
+    parts: HashSet<String>,
+}
+
+impl Finder<'_> {
+    /// Finds all targets in `root`, in the order of their names: a folder's files before what is below it.
+    pub(super) fn walk(&mut self, root: &Path) {
+        let mut folders = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            if self.done {
+                return;
+            }
+            if !self.is_new(&folder) {
+                continue;
+            }
+            match look::list(&folder) {
+                Ok(names) => {
+                    let below = self.folder(&folder, &names);
+                    folders.extend(below.into_iter().rev());
+                }
+                Err(error) => self.lost(&folder, error),
+            }
+        }
+    }
+
+    /// Whether a folder was not seen before: links and mounts can lead in circles.
+    fn is_new(&mut self, folder: &Path) -> bool {
+        match look::see(folder) {
+            Ok(seen) => seen.id.is_none_or(|id| self.seen.insert(id)),
+            // Listing it will say why.
+            Err(_) => true,
+        }
+    }
+
+    /// Gives the targets of one folder, and says which folders below it are to be seen.
+    fn folder(&mut self, folder: &Path, names: &[Named]) -> Vec<PathBuf> {
+        let path = |named: &Named| folder.join(&named.name);
+        let is_windows = self.windows(folder, names);
+        let mut waiting = Vec::new();
+        for file in names.iter().filter(|named| named.kind == EntryKind::File) {
+            if self.done {
+                return Vec::new();
+            }
+            self.file(&path(file), &mut waiting);
+            if waiting.len() >= MOST_WAITING {
+                self.release(&mut waiting);
+            }
+        }
+        self.release(&mut waiting);
+        if is_windows && folder.file_name().is_some_and(is_usual) {
+            // Nothing but Windows' own files, and there are many.
+            return Vec::new();
+        }
+        let below = names.iter().filter(|named| named.kind == EntryKind::Folder);
+        below.filter(|named| !(is_windows && is_system32(&named.name))).map(path).collect()
+    }
+
+    /// Whether the folder is one of Windows, which then is a target.
+    fn windows(&mut self, folder: &Path, names: &[Named]) -> bool {
+        if !names.iter().any(|named| named.kind == EntryKind::Folder && is_system32(&named.name)) {
+            return false;
+        }
+        // A folder that is closed here is closed when it is walked, and told there.
+        let hives = installation_at(folder).unwrap_or_default();
+        let several = hives.len() > 1;
+        for found in &hives {
+            let is_new = look::see(&found.hive).ok().and_then(|seen| seen.id).is_none_or(|id| self.seen.insert(id));
+            if is_new {
+                let name = if several { &found.hive } else { folder };
+                self.give(name, TargetKind::Windows(found.hive.clone()), true);
+            }
+        }
+        !hives.is_empty()
+    }
+
+    fn file(&mut self, path: &Path, waiting: &mut Vec<Candidate>) {
+        self.looked.fetch_add(1, Ordering::Relaxed);
+        let (seen, head) = match look::peek(path, HEAD, false) {
+            Ok(Some(found)) => found,
+            Ok(None) => return,
+            Err(error) => return self.lost(path, error),
+        };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let Some(looks) = looks_like_target(&head, seen.len, &name) else { return };
+        if parts::is_later_segment(&head) {
+            return;
+        }
+        let parts = parts::names_parts(&head);
+        waiting.push(match first_of(path) {
+            Some((first, seen)) if looks != Looks::Hive => Candidate { path: first, id: seen.id, parts },
+            _ => Candidate { path: path.to_owned(), id: seen.id, parts },
+        });
+    }
+
+    /// Gives the candidates that are no parts of others.
+    fn release(&mut self, waiting: &mut Vec<Candidate>) {
+        let is_part = parts_of_others(waiting);
+        for (candidate, is_part) in waiting.drain(..).zip(is_part) {
+            if !self.done && !is_part {
+                self.once(&candidate.path, candidate.id, false);
+            }
+        }
+    }
+
+    /// A file that a pattern has matched.
+    pub(super) fn matched(&mut self, path: &Path) {
+        let mut waiting = Vec::new();
+        self.file(path, &mut waiting);
+        self.release(&mut waiting);
+    }
+}
+
+/// Which candidates are parts of others that are no parts themselves. Of files that name each other in a circle, the first
+/// is kept: none gets lost by what another says.
+fn parts_of_others(all: &[Candidate]) -> Vec<bool> {
+    if all.iter().all(|candidate| candidate.parts.is_empty()) {
+        return vec![false; all.len()];
+    }
+    let name = |candidate: &Candidate| candidate.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let places: HashMap<String, usize> = all.iter().enumerate().map(|(i, candidate)| (name(candidate), i)).collect();
+    let parts = |i: usize| all[i].parts.iter().filter_map(|part| places.get(part).copied()).filter(move |&j| j != i);
+    let mut named = vec![false; all.len()];
+    (0..all.len()).for_each(|i| parts(i).for_each(|j| named[j] = true));
+    let (mut is_part, mut kept) = (vec![false; all.len()], vec![false; all.len()]);
+    let order = (0..all.len()).filter(|&i| !named[i]).chain((0..all.len()).filter(|&i| named[i]));
+    for i in order {
+        if is_part[i] {
+            continue;
+        }
+        kept[i] = true;
+        let mut reached = vec![i];
+        while let Some(at) = reached.pop() {
+            for part in parts(at).filter(|&part| !kept[part] && !is_part[part]).collect::<Vec<_>>() {
+                is_part[part] = true;
+                reached.push(part);
+            }
+        }
+    }
+    is_part
+}
+
+fn is_system32(name: &OsStr) -> bool {
+    name.eq_ignore_ascii_case("System32")
+}
+
+fn is_usual(name: &OsStr) -> bool {
+    name.eq_ignore_ascii_case("Windows") || name.eq_ignore_ascii_case("WINNT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_left_out_and_circles_are_not() {
+        let all = |links: &[(&str, &[&str])]| {
+            let candidate = |(name, parts): &(&str, &[&str])| {
+                let parts = parts.iter().map(|&part| part.to_owned()).collect();
+                Candidate { path: PathBuf::from(name), id: None, parts }
+            };
+            parts_of_others(&links.iter().map(candidate).collect::<Vec<_>>())
+        };
+        assert_eq!(all(&[("base", &[]), ("middle", &["base"]), ("top", &["middle"])]), [true, true, false]);
+        assert_eq!(all(&[("a", &["b"]), ("b", &["a"])]), [false, true]);
+        assert_eq!(all(&[("a", &["a", "elsewhere"]), ("b", &[])]), [false, false]);
+        assert_eq!(all(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])]), [false, true, true]);
+    }
+}

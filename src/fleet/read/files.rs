@@ -1,0 +1,119 @@
+//! The files of the host that a record rests on: whether they stood still, and whether they are the same as then.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::error::{Kind, Result};
+use crate::fleet::record::Record;
+use crate::fleet::shard::Fnv;
+use crate::regf::timestamp::FileTime;
+use crate::storage::folder::EntryKind;
+use crate::storage::look;
+
+/// Size and time of modification of a file; `None` for one that is not there.
+type State = Option<(u64, Option<SystemTime>)>;
+
+/// What the host says about a file now.
+///
+/// # Errors
+/// The host could not tell.
+pub(super) fn see(path: &Path) -> Result<State> {
+    match look::see(path) {
+        // Whoever reads a device changes its time.
+        Ok(seen) if seen.kind == EntryKind::Device => Ok(Some((0, None))),
+        Ok(seen) => Ok(Some((seen.len, seen.modified))),
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Files, and how they were when reading began.
+pub(super) struct HostFiles {
+    /// The target's own, and those beside.
+    files: Vec<(PathBuf, State)>,
+    /// How many of them are the target's own.
+    own: usize,
+    /// Whether the first is the target itself, and not in a folder that is.
+    is_first_target: bool,
+}
+
+impl HostFiles {
+    /// Looks at all of them.
+    pub(super) fn new(own: Vec<PathBuf>, beside: Vec<PathBuf>, is_first_target: bool) -> Result<Self> {
+        let count = own.len();
+        let files = own.into_iter().chain(beside);
+        let files = files.map(|path| see(&path).map(|state| (path, state))).collect::<Result<_>>()?;
+        Ok(HostFiles { files, own: count, is_first_target })
+    }
+
+    /// Whether none has changed since.
+    pub(super) fn stand_still(&self) -> bool {
+        self.files.iter().all(|(path, state)| see(path).is_ok_and(|now| now == *state))
+    }
+
+    /// Puts down what they are.
+    pub(super) fn describe(&self, record: &mut Record) {
+        let own = || self.files[..self.own].iter().filter_map(|(_, state)| *state);
+        let has_times = own().all(|(_, modified)| modified.is_some());
+        record.size = record.size.or(Some(own().map(|(len, _)| len).sum()));
+        record.modified = own().filter_map(|(_, modified)| modified).max().map(precise);
+        let beside = &self.files[usize::from(self.is_first_target)..];
+        record.files = beside.iter().map(|(path, _)| super::lossy(path)).collect();
+        let named = self.files.iter().map(|(path, state)| (super::lossy(path), *state));
+        record.stamp = has_times.then(|| stamp(named));
+    }
+}
+
+/// Whether the files that a record rests on are as they were.
+pub fn is_unchanged(record: &Record) -> bool {
+    let target = (record.container.as_deref() != Some("folder")).then_some(&record.target);
+    let states = target.into_iter().chain(&record.files).map(|name| Ok((name.clone(), see(Path::new(name))?)));
+    // A name that is not UTF-8 leads nowhere here, so that its target is read again.
+    let now = states.collect::<Result<Vec<_>>>().map(|states| stamp(states.into_iter()));
+    now.is_ok_and(|now| record.stamp == Some(now))
+}
+
+fn stamp(files: impl Iterator<Item = (String, State)>) -> String {
+    let mut hash = Fnv::default();
+    for (name, state) in files {
+        hash = hash.with(name.as_bytes()).with(&[0, u8::from(state.is_some())]);
+        let (len, modified) = state.unwrap_or_default();
+        let since = modified.and_then(|moment| moment.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        hash = hash.with(&len.to_le_bytes()).with(&since.as_nanos().to_le_bytes());
+    }
+    format!("{:016x}", hash.get())
+}
+
+/// RFC 3339 with nanoseconds.
+fn precise(moment: SystemTime) -> String {
+    let nanos = moment.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+    format!("{}.{nanos:09}Z", FileTime::of(moment).to_string().trim_end_matches('Z'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn times_keep_their_nanoseconds() {
+        assert_eq!(precise(UNIX_EPOCH + Duration::new(951_827_696, 42)), "2000-02-29T12:34:56.000000042Z");
+    }
+
+    #[test]
+    fn every_difference_shows() {
+        let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+        let one = |name: &str, state: State| stamp([(name.to_owned(), state)].into_iter());
+        let all = [
+            one("a", Some((1, at(1)))),
+            one("b", Some((1, at(1)))),
+            one("a", Some((2, at(1)))),
+            one("a", Some((1, at(2)))),
+            one("a", None),
+            one("a", Some((0, None))),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            assert!(all[i + 1..].iter().all(|b| a != b), "{i}");
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Hives that are files of the host, and Windows folders.
+
+use std::path::{Path, PathBuf};
+
+use super::files::{HostFiles, see};
+use super::{Found, Wishes, facts, lossy, unread};
+use crate::error::{Error, Kind, Result};
+use crate::fleet::find::Target;
+use crate::fleet::record::{Blocker, Failure, Record};
+use crate::hive::open as open_hive;
+use crate::session::surroundings::saved_session;
+use crate::session::target::Target as Place;
+use crate::session::{HiveFile, LogChoice, Reading};
+use crate::storage::look;
+use crate::windows::{self, Product};
+
+/// Endings of transaction logs, as Windows and as copying tools write them.
+const LOGS: [&str; 6] = [".LOG", ".LOG1", ".LOG2", ".log", ".log1", ".log2"];
+/// Ends of the names that the base blocks of other hives hold, in lower case: none of them is SYSTEM.
+const OTHERS: [&str; 14] = [
+    "software",
+    "security",
+    "sam",
+    "default",
+    "ntuser.dat",
+    "ntuser.man",
+    "usrclass.dat",
+    "components",
+    "drivers",
+    "elam",
+    "bbi",
+    "bcd",
+    "amcache.hve",
+    "settings.dat",
+];
+
+/// A hive to be read by calls.
+pub(super) fn open(hive: &Path, windows: Option<&Path>) -> Result<Reading> {
+    let place = Place { hive: hive.to_owned(), windows: windows.map(Path::to_owned) };
+    Reading::by_calls(place, LogChoice::Beside)
+}
+
+/// A Windows folder whose hive is `hive`.
+pub(super) fn folder(target: &Target, hive: &Path, wishes: Wishes) -> Result<Found> {
+    // Several hives of one folder go by their own names.
+    let windows = if target.path == hive { hive.ancestors().nth(3) } else { Some(&*target.path) };
+    let files = HostFiles::new(vec![hive.to_owned()], beside(hive), target.path == hive)?;
+    let reading = open(hive, windows)?;
+    let mut record = unread(target);
+    let is_folder = target.path != hive;
+    record.container = Some(if is_folder { "folder" } else { "hive" }.to_owned());
+    record.windows_root = windows.map(lossy);
+    if let Ok(session) = saved_session(reading.target()) {
+        record.hibernated = Some(session.is_some());
+        record.write_blockers.extend(session.map(|file| Blocker {
+            code: "hibernated".to_owned(),
+            what: format!(
+                "{} holds a saved session, which would write its own hive over an edited one",
+                file.display()
+            ),
+        }));
+    }
+    let (record, bytes_read) = rule(record, hive, &reading, wishes);
+    Ok(Found { records: vec![record], files, bytes_read })
+}
+
+/// A file that is no disk.
+pub(super) fn hive(target: &Target, wishes: Wishes) -> Result<Found> {
+    let path = &*target.path;
+    let files = HostFiles::new(vec![path.to_owned()], beside(path), true)?;
+    let reading = open(path, None)?;
+    let mut record = unread(target);
+    record.container = Some("hive".to_owned());
+    let (record, bytes_read) = rule(record, path, &reading, wishes);
+    let is_other = match record.error {
+        None => is_not_system(&record),
+        Some(_) => names_another(path),
+    };
+    let records = match (is_other, target.named) {
+        (true, false) => Vec::new(),
+        (true, true) if record.error.is_none() => {
+            let what = format!("{} has neither Select nor a control set", path.display());
+            return Err(
+                Error::new(Kind::Unsupported, "not-system", what).advise("name the hive SYSTEM of that Windows")
+            );
+        }
+        _ => vec![record],
+    };
+    Ok(Found { records, files, bytes_read })
+}
+
+/// Whether a hive that could be read has nothing of a SYSTEM hive. Where its top is damaged, that cannot be told.
+fn is_not_system(record: &Record) -> bool {
+    let has = |code: &str, place: &str| record.mistakes.iter().any(|it| it.code == code && it.place == place);
+    let is_damaged = record.mistakes.iter().any(|it| it.code == "unreadable");
+    record.control_sets.is_empty() && has("select-missing", "Select") && !is_damaged
+}
+
+/// What the hive says, and how many bytes that took.
+fn rule(mut record: Record, hive: &Path, reading: &Reading, wishes: Wishes) -> (Record, u64) {
+    record.hive = Some(lossy(hive));
+    let mut bytes_read = 0;
+    if let Some(software) = software(hive) {
+        match product(&software) {
+            Ok((found, bytes)) => {
+                bytes_read += bytes;
+                facts::product(&mut record, found.as_ref());
+            }
+            Err(error) => record.software_error = Some(Failure::from(&error)),
+        }
+    }
+    record.hive_size = see(hive).ok().flatten().map(|(len, _)| len);
+    facts::rule(&mut record, reading, wishes);
+    (record, bytes_read + reading.bytes_read().unwrap_or(0))
+}
+
+fn product(path: &Path) -> Result<(Option<Product>, u64)> {
+    let file = HiveFile::open(path)?;
+    let product = windows::product(open_hive(file.paged())?.primary_alone())?;
+    Ok((product, file.bytes_read()))
+}
+
+/// The hive SOFTWARE beside a hive that is called SYSTEM.
+fn software(hive: &Path) -> Option<PathBuf> {
+    softwares(hive).into_iter().find(|path| matches!(see(path), Ok(Some(_))))
+}
+
+fn softwares(hive: &Path) -> Vec<PathBuf> {
+    let is_system = hive.file_name().is_some_and(|name| name.eq_ignore_ascii_case("SYSTEM"));
+    let names = ["SOFTWARE", "software", "Software"].map(|name| hive.with_file_name(name));
+    if is_system { names.to_vec() } else { Vec::new() }
+}
+
+/// The files beside a hive that its answer may rest on. That none is there can matter as well.
+fn beside(hive: &Path) -> Vec<PathBuf> {
+    let name = hive.file_name().unwrap_or_default();
+    let log = |ending: &str| {
+        let mut log = name.to_owned();
+        log.push(ending);
+        hive.with_file_name(log)
+    };
+    LOGS.into_iter().map(log).chain(softwares(hive)).collect()
+}
+
+/// Whether a hive that cannot be read says that it is another one than SYSTEM: its base block keeps the end of its path.
+fn names_another(path: &Path) -> bool {
+    let Ok(Some((_, head))) = look::peek(path, 112, true) else { return false };
+    let Some(raw) = head.get(48..112).filter(|_| head.starts_with(b"regf")) else { return false };
+    let units = raw.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).take_while(|&unit| unit != 0);
+    let name: String = char::decode_utf16(units).filter_map(|c| c.ok()?.to_lowercase().next()).collect();
+    let name = name.rsplit(['\\', '/']).next().unwrap_or_default();
+    OTHERS.contains(&name)
+}

@@ -1,0 +1,96 @@
+//! Disks: every installation on every volume.
+
+use super::files::HostFiles;
+use super::{Found, Wishes, facts, failed, unread};
+use crate::container::gate::{HostFile, Role};
+use crate::error::Result;
+use crate::fleet::find::Target;
+use crate::fleet::record::{Blocker, Failure, Record, Status};
+use crate::session::disk::{Choice, Disk, HiveOnDisk, Installation, Search};
+use crate::session::{LogChoice, Reading};
+
+/// The hive of an installation, to be read.
+pub(super) fn open(disk: &Disk, installation: &Installation) -> Result<Reading> {
+    Ok(Reading::on(disk.system_hive_of(installation)?, LogChoice::Beside))
+}
+
+/// All that is on a disk.
+pub(super) fn read(target: &Target, disk: &Disk, wishes: Wishes) -> Result<Found> {
+    let (backing, parts): (Vec<&HostFile>, Vec<_>) =
+        disk.files().iter().skip(1).partition(|file| file.role == Role::Backing);
+    let own = std::iter::once(target.path.clone()).chain(parts.into_iter().map(|file| file.path.clone()));
+    let files = HostFiles::new(own.collect(), backing.into_iter().map(|file| file.path.clone()).collect(), true)?;
+    let mut frame = unread(target);
+    frame.container = Some(disk.container().to_owned());
+    frame.size = (disk.container() == "device").then(|| disk.len());
+    frame.partition_scheme = Some(facts::word(disk.table().scheme));
+    let Search { found, troubles } = disk.search(&Choice::default())?;
+    let mut records: Vec<Record> = found
+        .iter()
+        .zip(1..)
+        .map(|(installation, number)| {
+            let mut record = Record { installation: number, ..frame.clone() };
+            place(&mut record, disk, installation.partition);
+            record.windows_root = Some(installation.root.clone());
+            installed(record, disk, installation, wishes)
+        })
+        .collect();
+    for trouble in &troubles {
+        let error = Some(Failure::from(&trouble.error));
+        let mut record = Record { status: Status::Error, error, ..frame.clone() };
+        place(&mut record, disk, trouble.partition);
+        records.push(record);
+    }
+    if records.is_empty() {
+        records.push(match target.named {
+            true => Record { error: failed(target, &disk.no_installation(&Choice::default())).error, ..frame },
+            false => frame,
+        });
+        records[0].status = if target.named { Status::Error } else { Status::NoWindows };
+    }
+    Ok(Found { records, files, bytes_read: disk.bytes_read() })
+}
+
+fn place(record: &mut Record, disk: &Disk, number: u32) {
+    record.partition = Some(number);
+    if let Some(partition) = disk.table().partitions.iter().find(|partition| partition.number == number) {
+        record.partition_type = Some(partition.type_name.to_owned());
+        record.partition_name.clone_from(&partition.name);
+    }
+}
+
+fn installed(mut record: Record, disk: &Disk, installation: &Installation, wishes: Wishes) -> Record {
+    record.hive = Some(installation.hive("SYSTEM"));
+    let reading = match open(disk, installation) {
+        Ok(reading) => reading,
+        Err(error) => {
+            (record.status, record.error) = (Status::Error, Some(Failure::from(&error)));
+            return record;
+        }
+    };
+    if let Some(hive) = reading.on_disk() {
+        volume(&mut record, hive);
+    }
+    facts::rule(&mut record, &reading, wishes);
+    record
+}
+
+/// What the volume says, and the hive SOFTWARE on it.
+fn volume(record: &mut Record, hive: &HiveOnDisk) {
+    record.hive_size = Some(hive.paged().file().facts().len);
+    match hive.product() {
+        Ok(product) => facts::product(record, product.as_ref()),
+        Err(error) => record.software_error = Some(Failure::from(&error)),
+    }
+    let blocker = |code: &str, what: String| Blocker { code: code.to_owned(), what };
+    match hive.volume_state() {
+        Ok(state) => {
+            record.file_system = Some(state.file_system.to_owned());
+            record.volume_label = Some(state.label.clone()).filter(|label| !label.is_empty());
+            record.hibernated = Some(state.hibernation.is_saved());
+            let obstacles = hive.obstacles(&state).into_iter();
+            record.write_blockers.extend(obstacles.map(|obstacle| blocker(obstacle.code, obstacle.what)));
+        }
+        Err(error) => record.write_blockers.push(blocker(error.code(), error.to_string())),
+    }
+}

@@ -1,0 +1,3 @@
+//! Records as files for others: what a browser, a spreadsheet or a pipeline reads.
+
+pub mod html;

@@ -1,0 +1,194 @@
+//! A whole audit: what is found streams into the pool, what is read streams out.
+
+mod summary;
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+pub use summary::{End, Summary};
+
+use super::find::{Finder, Target, TargetKind};
+use super::policy::Policy;
+use super::pool::{self, GivenUp};
+use super::read::{self, Wishes};
+use super::record::Record;
+use super::resume::Earlier;
+use super::shard::Shard;
+use crate::error::{Error, Kind, Result};
+use crate::storage::look;
+
+/// Names that a user gives, or why one cannot be had.
+pub type Names = Box<dyn Iterator<Item = Result<PathBuf>> + Send>;
+
+/// What to do.
+pub struct Plan {
+    /// Files, folders and patterns.
+    pub names: Names,
+    /// What more to read.
+    pub wishes: Wishes,
+    /// What is expected.
+    pub policy: Policy,
+    /// The part of the targets that is meant.
+    pub shard: Option<Shard>,
+    /// What was done before.
+    pub earlier: Earlier,
+    /// A target counts as unchanged only if its hives have the same hashes as well.
+    pub verify_hashes: bool,
+    /// How to work.
+    pub pool: pool::Options,
+}
+
+/// How far an audit is, for whoever looks on from the side.
+#[derive(Debug, Default)]
+pub struct Progress {
+    /// Targets found.
+    pub found: AtomicU64,
+    /// Targets that are done.
+    pub done: AtomicU64,
+    /// Files whose first bytes were read.
+    pub looked: AtomicU64,
+    /// Whether all are found.
+    pub all_found: AtomicBool,
+}
+
+/// What one target gave.
+struct Done {
+    records: Vec<Record>,
+    kept: bool,
+}
+
+/// Runs an audit and hands each record to `take` as it comes, those of one target one after the other. `take` says
+/// `false` when no more are wanted. `progress` may be read meanwhile.
+pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -> bool) -> Summary {
+    let begun = Instant::now();
+    let Plan { names, wishes, policy, shard, earlier, verify_hashes, pool: options } = plan;
+    let mut summary = Summary { is_part: shard.is_some(), ..Summary::default() };
+    let stop = options.stop.clone();
+    let watched = progress.clone();
+    let find = move |give: &mut dyn FnMut(Target) -> bool| find(names, shard, &watched, give);
+    let work = move |target: &Target| {
+        if let Some(records) = kept(target, &earlier, wishes, verify_hashes) {
+            return Done { records, kept: true };
+        }
+        Done { records: read::read(target, wishes), kept: false }
+    };
+    let give_up = |target: &Target, why: GivenUp| {
+        let error = given_up(&why);
+        let mut record = read::failed(target, &error);
+        if let GivenUp::Late(time) = why {
+            record.seconds = (time.as_secs_f64() * 1e3).round() / 1e3;
+        }
+        Done { records: vec![record], kept: false }
+    };
+    pool::run(&options, find, work, give_up, |done: Done| {
+        progress.done.fetch_add(1, Ordering::Relaxed);
+        summary.count_target(done.records.is_empty(), done.kept);
+        for mut record in done.records {
+            policy.judge(&mut record);
+            summary.count(&record);
+            if !summary.is_cut_off && !take(&record) {
+                summary.is_cut_off = true;
+                stop.store(true, Ordering::SeqCst);
+            }
+        }
+    });
+    summary.looked = progress.looked.load(Ordering::Relaxed);
+    summary.interrupted = stop.load(Ordering::SeqCst) && !summary.is_cut_off;
+    summary.seconds = begun.elapsed().as_secs_f64();
+    summary
+}
+
+fn find(names: Names, shard: Option<Shard>, progress: &Progress, give: &mut dyn FnMut(Target) -> bool) {
+    let mut take = |target: Target| {
+        if shard.is_some_and(|shard| !shard.has(&target.name)) {
+            return true;
+        }
+        progress.found.fetch_add(1, Ordering::Relaxed);
+        give(target)
+    };
+    let mut finder = Finder::new(&mut take, &progress.looked);
+    for name in names {
+        match name {
+            Ok(path) => finder.named(&path),
+            Err(error) => finder.lost(Path::new("the list of targets"), error),
+        }
+        if finder.is_done() {
+            break;
+        }
+    }
+    progress.all_found.store(true, Ordering::SeqCst);
+}
+
+/// The earlier records of a target, if it is unchanged since and they say all that is wanted now.
+fn kept(target: &Target, earlier: &Earlier, wishes: Wishes, verify: bool) -> Option<Vec<Record>> {
+    if earlier.is_empty() || matches!(target.kind, TargetKind::Lost(_)) {
+        return None;
+    }
+    let records = earlier.of(target.name.to_str()?)?;
+    let has_hash = |record: &Record| record.hive_sha256.is_some() || record.at_next_boot.is_none();
+    let says_all = !wishes.sha256 || records.iter().all(has_hash);
+    if !says_all || !records.iter().all(read::is_unchanged) {
+        return None;
+    }
+    if verify {
+        let then: Vec<&str> = records.iter().filter_map(|record| record.hive_sha256.as_deref()).collect();
+        if then.is_empty() || then != read::hashes(target).ok()? {
+            return None;
+        }
+    }
+    Some(records)
+}
+
+fn given_up(why: &GivenUp) -> Error {
+    match why {
+        GivenUp::Late(time) => {
+            let what = format!("it was given up after {:.1} seconds", time.as_secs_f64());
+            Error::new(Kind::Io, "timeout", what).advise("give it more time with --timeout, or look at its medium")
+        }
+        GivenUp::Panicked(said) => {
+            Error::new(Kind::Corrupt, "panic", format!("reading it failed in a way that it must not: {said}"))
+                .advise("please report this, with the image if it can be shared")
+        }
+        GivenUp::NobodyLeft => {
+            Error::new(Kind::Io, "nobody-left", "too many other targets never came back: this one was not tried")
+                .advise("look at the medium, then go on with --resume")
+        }
+    }
+}
+
+/// As [`listed`], of a file, which may be a pipe.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn listed_in(path: &Path, by_zeros: bool) -> Result<Names> {
+    Ok(listed(Box::new(BufReader::new(look::stream(path)?)), by_zeros))
+}
+
+/// The names in a list, one in a line, or with a zero byte behind each.
+pub fn listed(list: Box<dyn BufRead + Send>, by_zeros: bool) -> Names {
+    let end = if by_zeros { 0 } else { b'\n' };
+    let names = list.split(end).map(move |name| {
+        let mut name = name.map_err(|e| Error::io(format!("cannot read the list of targets: {e}"), e))?;
+        if !by_zeros && name.ends_with(b"\r") {
+            name.pop();
+        }
+        Ok(name)
+    });
+    let names = names.filter(|name| !matches!(name, Ok(name) if name.is_empty()));
+    // A list that fails would fail for ever.
+    let mut failed = false;
+    Box::new(names.take_while(move |name| !std::mem::replace(&mut failed, name.is_err())).map(|name| name.map(path)))
+}
+
+#[cfg(unix)]
+fn path(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes))
+}
+
+#[cfg(not(unix))]
+fn path(bytes: Vec<u8>) -> PathBuf {
+    PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
+}

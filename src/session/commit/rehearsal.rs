@@ -1,0 +1,223 @@
+//! A change of a file inside of an image, made in memory first. What that writes to the files of the host is the plan.
+//!
+//! A format may have to make room for bytes that change: allocate a cluster, change an identifier, write a header when it
+//! is closed. None of it is known here. The image is opened over recorders, the old bytes are written over themselves,
+//! then the new ones step by step, and it is closed. What the recorders saw, in its order, is what a commit brings to the
+//! disk, and it has been read back by then.
+
+mod stage;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub(in crate::session) use stage::Stage;
+
+use super::change::changed_since;
+use crate::error::{Error, Kind, Result};
+use crate::hive::{Patch, PatchSet, Step};
+use crate::session::disk::{HiveOnDisk, Placement};
+use crate::storage::Storage;
+use crate::storage::joined;
+use crate::storage::recorder::Written;
+use stage::Taken;
+
+/// What shall become of a file inside of an image.
+#[derive(Clone, Copy)]
+pub(in crate::session) struct Wanted<'a> {
+    /// Where it is.
+    pub(in crate::session) hive: &'a HiveOnDisk,
+    /// All its bytes before.
+    pub(in crate::session) old: &'a [u8],
+    /// And after.
+    pub(in crate::session) new: &'a [u8],
+    /// What is done one after the other, such as a recovery and then the edit.
+    pub(in crate::session) phases: &'a [&'a PatchSet],
+    /// What has to pass when the file is opened anew, under its locks.
+    pub(in crate::session) check: &'a dyn Fn(&HiveOnDisk) -> Result<()>,
+}
+
+/// What is written to the files of an image.
+pub(in crate::session) struct Plan {
+    /// The files that may be written to, with their lengths before. Addresses are those of [`joined`].
+    pub(in crate::session) files: Vec<(PathBuf, u64)>,
+    pub(in crate::session) len_before: u64,
+    pub(in crate::session) len_after: u64,
+    pub(in crate::session) phases: Vec<Vec<Patch>>,
+    /// Where the file's bytes are when all is done, as far as the image tells.
+    pub(in crate::session) placement: Option<Placement>,
+    /// Whether they are there before.
+    pub(in crate::session) has_room: bool,
+}
+
+const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Settle, Step::Release];
+
+/// Plans `wanted` on `stage`.
+///
+/// # Errors
+/// `no-room`, `not-allocated` and other refusals of the format; `changed-since` where the file is not what it was;
+/// `image-grows` where several files would grow; `placement` where a change would be written elsewhere than to the file's
+/// own places; `rehearsal` where the file does not read back as wanted.
+pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> Result<Plan> {
+    let mut gate = wanted.hive.gate(stage.clone());
+    gate.writing = true;
+    let hive = wanted.hive.again(&gate)?;
+    if hive.whole()? != wanted.old {
+        return Err(changed_since(None));
+    }
+    (wanted.check)(&hive)?;
+    let mut script = Script { format: hive.disk().about().format, phases: Vec::new() };
+    make_room(&hive, wanted)?;
+    script.add_by_epoch(stage.take()?, "room in the image");
+    let has_room = script.phases.is_empty();
+    let first = script.phases.len();
+    for set in wanted.phases {
+        script.phases.push(Scenes::new());
+        play(&hive, set, stage, &mut script)?;
+    }
+    let data = first..script.phases.len();
+    // What has to be written when it is closed is written now.
+    drop((hive, gate));
+    let closing = format!("closing of the image ({})", script.format);
+    script.add_by_epoch(stage.take()?, &closing);
+    let files = stage.files()?;
+    let again = wanted.hive.again(&wanted.hive.gate(stage.clone()))?;
+    if again.whole()? != wanted.new {
+        return Err(not_as_wanted("the changed file does not read back as it should"));
+    }
+    let placement = again.placement(&files.arranged)?;
+    let starts = joined::starts(&files.arranged.iter().map(|file| file.1).collect::<Vec<_>>())?;
+    let mut phases = script.phases.into_iter().map(|scenes| scenes.patches(&files, &starts)).collect::<Vec<_>>();
+    if let Some(placement) = &placement {
+        phases[data].iter().flatten().try_for_each(|patch| placement.holds(patch))?;
+    }
+    phases.retain(|phase| !phase.is_empty());
+    let last_start = starts.last().copied().unwrap_or(0);
+    let len_before = last_start + files.arranged.last().map_or(0, |file| file.1);
+    let len_after = last_start + files.last_len;
+    Ok(Plan { files: files.arranged, len_before, len_after, phases, placement, has_room })
+}
+
+fn not_as_wanted(what: &str) -> Error {
+    Error::new(Kind::Corrupt, "rehearsal", format!("{what}; nothing was written"))
+        .advise("this is a fault of the program: please report it with the format of the image")
+}
+
+/// Writes the bytes that are there over themselves, wherever something is going to change.
+fn make_room(hive: &HiveOnDisk, wanted: &Wanted<'_>) -> Result<()> {
+    let file = hive.paged().file();
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for set in wanted.phases {
+        if set.old_len != wanted.old.len() as u64 || set.new_len != set.old_len {
+            return Err(no_room(set));
+        }
+        ranges.extend(set.patches.iter().map(|patch| (patch.offset, patch.offset + patch.new.len() as u64)));
+    }
+    ranges.sort_unstable();
+    let mut next = 0;
+    for (start, end) in ranges {
+        let start = start.max(next);
+        if start < end {
+            let bytes = usize::try_from(start).ok().zip(usize::try_from(end).ok());
+            let bytes = bytes.and_then(|(start, end)| wanted.old.get(start..end)).ok_or_else(|| changed_since(None))?;
+            file.write_at(start, bytes)?;
+            next = end;
+        }
+    }
+    file.flush()
+}
+
+/// The refusal to let a file grow inside of its volume.
+pub(in crate::session) fn no_room(set: &PatchSet) -> Error {
+    Error::new(Kind::NoRoom, "no-room", "the hive would have to grow inside of its volume")
+        .expected(format_args!("{} bytes", set.old_len), set.new_len)
+        .advise("mount the volume and edit the hive there, where its file can grow")
+}
+
+/// Makes one change, step by step.
+fn play(hive: &HiveOnDisk, set: &PatchSet, stage: &Stage, script: &mut Script) -> Result<()> {
+    let file = hive.paged().file();
+    let metadata = format!("metadata of the image ({})", script.format);
+    for step in STEPS {
+        let mut any = false;
+        for patch in set.patches.iter().filter(|patch| patch.step == step) {
+            file.write_at(patch.offset, &patch.new)?;
+            script.add(stage.take()?, step, &patch.what);
+            any = true;
+        }
+        if any {
+            file.flush()?;
+            script.add(stage.take()?, step, &metadata);
+        }
+    }
+    Ok(())
+}
+
+/// What the recorders saw so far.
+struct Script {
+    format: &'static str,
+    phases: Vec<Scenes>,
+}
+
+/// Writes of one phase, none over another.
+struct Scenes(Vec<(Taken, Step, String)>);
+
+impl Script {
+    /// Writes that have no step but the order in which they were flushed. Bytes past the old end come first: nothing
+    /// refers to them yet.
+    fn add_by_epoch(&mut self, taken: Vec<Taken>, what: &str) {
+        let (new, old): (Vec<Taken>, Vec<Taken>) =
+            taken.into_iter().partition(|taken| taken.written.old.is_empty() && !taken.written.new.is_empty());
+        let last = old.iter().map(|taken| taken.written.epoch).max().unwrap_or(0);
+        if !new.is_empty() {
+            self.phases.push(Scenes::new());
+            self.add(new, Step::Prepare, what);
+        }
+        for epoch in 0..=last {
+            let of_epoch: Vec<Taken> = old.iter().filter(|taken| taken.written.epoch == epoch).cloned().collect();
+            if !of_epoch.is_empty() {
+                self.phases.push(Scenes::new());
+                self.add(of_epoch, Step::Link, what);
+            }
+        }
+    }
+
+    /// Adds writes to the last phase; where one goes over bytes that this phase has written, to a new one.
+    fn add(&mut self, taken: Vec<Taken>, step: Step, what: &str) {
+        for taken in taken {
+            if self.phases.last().is_none_or(|scenes| scenes.overlaps(&taken)) {
+                self.phases.push(Scenes::new());
+            }
+            if let Some(Scenes(scenes)) = self.phases.last_mut() {
+                scenes.push((taken, step, what.to_owned()));
+            }
+        }
+    }
+}
+
+impl Scenes {
+    fn new() -> Self {
+        Scenes(Vec::new())
+    }
+
+    fn overlaps(&self, taken: &Taken) -> bool {
+        let range = |written: &Written| written.offset..written.offset + written.new.len() as u64;
+        let own = range(&taken.written);
+        self.0.iter().any(|(other, ..)| {
+            let other_range = range(&other.written);
+            other_range.start < own.end && own.start < other_range.end && other.path == taken.path
+        })
+    }
+
+    fn patches(self, files: &stage::Files, starts: &[u64]) -> Vec<Patch> {
+        let mut patches = Vec::new();
+        for (Taken { path, written }, step, what) in self.0 {
+            let Some(number) = files.arranged.iter().position(|file| file.0 == *path) else { continue };
+            let Written { offset, mut old, new, .. } = written;
+            // Bytes that were new in an earlier phase are none that were there before.
+            let had = files.arranged[number].1.saturating_sub(offset);
+            old.truncate(usize::try_from(had).unwrap_or(usize::MAX));
+            patches.push(Patch { offset: starts[number] + offset, old, new, what, step });
+        }
+        patches
+    }
+}

@@ -1,0 +1,127 @@
+//! The files of an image while a change is rehearsed: read as they are, written to in memory.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::container::{Opener, Role};
+use crate::error::{Error, Kind, Place, Result};
+use crate::storage::Storage;
+use crate::storage::recorder::{Clock, Recorder, Written};
+
+/// Opens a file of the host for reading.
+type Open = Box<dyn Fn(&Path, Role) -> Result<Arc<dyn Storage>> + Send + Sync>;
+
+/// Hands out recorders, one for each file.
+pub(in crate::session) struct Stage {
+    open: Open,
+    clock: Arc<Clock>,
+    files: Mutex<Vec<File>>,
+}
+
+struct File {
+    path: Arc<PathBuf>,
+    /// Whether it may be written to.
+    own: bool,
+    recorder: Arc<Recorder>,
+}
+
+/// What was written to one file.
+#[derive(Clone)]
+pub(super) struct Taken {
+    pub(super) path: Arc<PathBuf>,
+    pub(super) written: Written,
+}
+
+/// The files that may be written to.
+pub(super) struct Files {
+    /// With their lengths before; one that grows is the last.
+    pub(super) arranged: Vec<(PathBuf, u64)>,
+    /// What the last one has now.
+    pub(super) last_len: u64,
+}
+
+impl Stage {
+    pub(in crate::session) fn new(
+        open: impl Fn(&Path, Role) -> Result<Arc<dyn Storage>> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Stage { open: Box::new(open), clock: Arc::default(), files: Mutex::default() })
+    }
+
+    fn files_now(&self) -> MutexGuard<'_, Vec<File>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was written since the last call.
+    pub(super) fn take(&self) -> Result<Vec<Taken>> {
+        let mut taken = Vec::new();
+        for file in &*self.files_now() {
+            let (_, written) = file.recorder.take()?;
+            taken.extend(written.into_iter().map(|written| Taken { path: file.path.clone(), written }));
+        }
+        Ok(taken)
+    }
+
+    pub(super) fn files(&self) -> Result<Files> {
+        let (mut arranged, mut grown) = (Vec::new(), Vec::new());
+        for File { path, recorder, .. } in self.files_now().iter().filter(|file| file.own) {
+            let entry = (path.to_path_buf(), recorder.len_below());
+            let len = recorder.len()?;
+            if len > entry.1 { grown.push((entry, len)) } else { arranged.push(entry) }
+        }
+        if let [(first, _), (second, _), ..] = &grown[..] {
+            let what = format!("{} and {} would both have to grow", first.0.display(), second.0.display());
+            return Err(Error::new(Kind::NoRoom, "image-grows", what)
+                .advise("convert a copy of the image to a single file (qemu-img convert) and edit that"));
+        }
+        let mut last_len = arranged.last().map_or(0, |file| file.1);
+        if let Some((file, len)) = grown.pop() {
+            arranged.push(file);
+            last_len = len;
+        }
+        Ok(Files { arranged, last_len })
+    }
+}
+
+impl Opener for Stage {
+    fn open(&self, path: &Path, role: Role) -> Result<Arc<dyn Storage>> {
+        let own = role != Role::Backing;
+        let mut files = self.files_now();
+        let recorder = match files.iter_mut().find(|file| *file.path == path) {
+            Some(file) => {
+                file.own |= own;
+                file.recorder.clone()
+            }
+            None => {
+                let recorder = Arc::new(Recorder::timed((self.open)(path, role)?, self.clock.clone())?);
+                files.push(File { path: Arc::new(path.to_owned()), own, recorder: recorder.clone() });
+                recorder
+            }
+        };
+        Ok(if own { recorder } else { Arc::new(ReadOnly(recorder)) })
+    }
+}
+
+/// A file that no write may reach.
+struct ReadOnly(Arc<Recorder>);
+
+impl Storage for ReadOnly {
+    fn len(&self) -> Result<u64> {
+        self.0.len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.0.read_at(offset, buf)
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
+        Err(Error::refused("backing-file", "a file that other images may stand on would be written to"))
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        self.0.locate(offset)
+    }
+}

@@ -1,0 +1,82 @@
+//! What is believed of an undo file.
+
+use super::*;
+use crate::hive::Step;
+
+/// An undo file with these lines between the header and the end, with a right hash.
+fn file(header: &str, lines: &[&str], patches: usize, blocks: usize) -> Vec<u8> {
+    let mut out = format!("{{\"hivewright_undo\":1,{header}}}\n").into_bytes();
+    for line in lines {
+        out.extend_from_slice(line.as_bytes());
+        out.push(b'\n');
+    }
+    let sha256 = hex::encode(&Sha256::digest(&out)).into();
+    push(&mut out, &EndLine { patches, blocks, sha256 }).unwrap();
+    fill_up(&mut out);
+    out
+}
+
+const HEADER: &str = r#""target":"/t","created":"","len_before":4,"len_after":4"#;
+const PATCH: &str = r#"{"offset":1,"step":"link","old":"62","new":"42","what":"x"}"#;
+const BLOCK_LINE: &str = r#"{"block":0,"old":"61626364"}"#;
+
+#[test]
+fn there_and_back() {
+    let record = Record::parse(&file(HEADER, &[PATCH, BLOCK_LINE], 1, 1)).unwrap();
+    assert_eq!(record.change.patches[0].step, Step::Link);
+    assert_eq!((record.mark, record.next_mark), (Mark::Open, 4096));
+    let mut again = record.to_bytes().unwrap();
+    assert_eq!(Record::parse(&again).unwrap(), record);
+    again.extend(Record::mark_bytes(Mark::Committed).unwrap());
+    again.extend([0xee; 700]);
+    let marked = Record::parse(&again).unwrap();
+    assert_eq!((marked.mark, marked.next_mark), (Mark::Committed, 8192));
+}
+
+#[test]
+fn phases_and_files_make_it_version_2() {
+    let second = PATCH.replace("\"old\":\"62\",\"new\":\"42\"", "\"phase\":1,\"old\":\"42\",\"new\":\"43\"");
+    let header = HEADER.replace("\"/t\"", "\"/w/t.001\"");
+    let header = format!(r#"{header},"files":[{{"name":"t.001","len":3}},{{"name":"/v/t","len":1}}]"#);
+    let bytes = file(&header, &[PATCH, &second, BLOCK_LINE], 2, 1);
+    let record = Record::parse(&bytes).unwrap();
+    assert_eq!((record.change.groups().len(), &record.change.later[..]), (2, &[1][..]));
+    assert_eq!(record.files_of(Path::new("/x/t")), [("/x/t".into(), 3), ("/v/t".into(), 1)]);
+    let again = record.to_bytes().unwrap();
+    assert!(again.starts_with(b"{\"hivewright_undo\":2,"));
+    assert_eq!(Record::parse(&again).unwrap(), record);
+    let files = [("/w/t.001".into(), 3), ("/v/t".into(), 1)];
+    assert_eq!(Record { files: Vec::new(), ..record.clone() }.with_files(&files), record);
+    for (from, to) in [("\"phase\":1", "\"phase\":2"), ("\"old\":\"42\"", "\"old\":\"4243\"")] {
+        let lines = [PATCH, &second.replace(from, to), BLOCK_LINE];
+        assert_eq!(Record::parse(&file(&header, &lines, 2, 1)).unwrap_err().code(), "undo-damaged");
+    }
+}
+
+#[test]
+fn a_right_hash_over_wrong_lines_is_no_help() {
+    let refuse = |header: &str, lines: &[&str], patches, blocks| {
+        Record::parse(&file(header, lines, patches, blocks)).unwrap_err().to_string()
+    };
+    let patch = |from: &str, to: &str| PATCH.replace(from, to);
+    let cases = [
+        (refuse(HEADER, &[PATCH, BLOCK_LINE], 2, 1), "counts"),
+        (refuse(HEADER, &[PATCH], 1, 0), "blocks are not those"),
+        (refuse(HEADER, &[PATCH, r#"{"block":0,"old":"616263"}"#], 1, 1), "wrong length"),
+        (refuse(HEADER, &[PATCH, r#"{"block":0,"old":"61616364"}"#], 1, 1), "disagree"),
+        (refuse(HEADER, &[&patch(":1,", ":4,"), BLOCK_LINE], 1, 1), "outside"),
+        (refuse(HEADER, &[&patch(":1,", ":18446744073709551615,"), BLOCK_LINE], 1, 1), "addresses"),
+        (refuse(HEADER, &[&patch("42", "4243"), BLOCK_LINE], 1, 1), "not as many"),
+        (refuse(HEADER, &[&patch("42", "4"), BLOCK_LINE], 1, 1), "hexadecimal"),
+        (refuse(HEADER, &[&patch("link", "leap"), BLOCK_LINE], 1, 1), "not as it should be"),
+        (refuse(HEADER, &[PATCH, PATCH, BLOCK_LINE], 2, 1), "overlap"),
+        (refuse(&HEADER.replace("_after\":4", "_after\":3"), &[PATCH, BLOCK_LINE], 1, 1), "shrink"),
+        (refuse(&HEADER.replace("_after\":4", "_after\":18446744073709551615"), &[PATCH, BLOCK_LINE], 1, 1), "grows"),
+    ];
+    for (error, part) in cases {
+        assert!(error.contains(part), "{error} should say: {part}");
+    }
+    let later = b"{\"hivewright_undo\":3,\"more\":[]}\n";
+    assert_eq!(Record::parse(later).unwrap_err().code(), "undo-version");
+    assert_eq!(Record::parse(b"{}").unwrap_err().code(), "not-an-undo-file");
+}

@@ -1,0 +1,73 @@
+//! A file that appears under its name when it is whole.
+
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::file::failed;
+use crate::error::Result;
+
+/// A file that is being written under another name, and gone if it is dropped.
+pub struct Fresh {
+    file: BufWriter<NamedTempFile>,
+    path: PathBuf,
+}
+
+impl Fresh {
+    /// Begins a file that shall be called `path`.
+    ///
+    /// # Errors
+    /// Its folder is not there or cannot be written to.
+    pub fn begin(path: &Path) -> Result<Self> {
+        let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let mut builder = tempfile::Builder::new();
+        // As any new file: a temporary one is its owner's alone.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let file = builder.tempfile_in(folder).map_err(|e| failed("create", path, e))?;
+        Ok(Fresh { file: BufWriter::new(file), path: path.to_owned() })
+    }
+
+    /// Gives it its name, in place of what was called so.
+    ///
+    /// # Errors
+    /// The host could not write it.
+    pub fn finish(self) -> Result<()> {
+        let file = self.file.into_inner().map_err(|e| failed("write", &self.path, e.into_error()))?;
+        file.persist(&self.path).map_err(|e| failed("create", &self.path, e.error))?;
+        Ok(())
+    }
+}
+
+impl Write for Fresh {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn appears_when_it_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report");
+        std::fs::write(&path, "old").unwrap();
+        let mut fresh = Fresh::begin(&path).unwrap();
+        fresh.write_all(b"ne").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        drop(fresh);
+        assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(&folder).unwrap().count()), (b"old".to_vec(), 1));
+        let mut fresh = Fresh::begin(&path).unwrap();
+        fresh.write_all(b"new").unwrap();
+        fresh.finish().unwrap();
+        assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(&folder).unwrap().count()), (b"new".to_vec(), 1));
+        assert!(Fresh::begin(&path.join("x")).is_err());
+    }
+}

@@ -1,0 +1,129 @@
+//! OVA archives, packed by tar around a disk of qemu-img.
+
+use super::vmdk::builder::{S, descriptor, hosted};
+use super::vmdk::{code, convert, name};
+use super::*;
+use crate::support::tools::{have, output};
+
+const OVF: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<Envelope xmlns="http://schemas.dmtf.org/ovf/envelope/1" xmlns:ovf="http://schemas.dmtf.org/ovf/envelope/1">
+  <References>
+    <File ovf:href="second.vmdk" ovf:id="file2"/>
+    <File ovf:href="disk.vmdk" ovf:id="file1" ovf:size="1"/>
+  </References>
+  <DiskSection>
+    <Disk ovf:capacity="12" ovf:capacityAllocationUnits="byte * 2^20" ovf:diskId="vmdisk1" ovf:fileRef="file1"/>
+  </DiskSection>
+</Envelope>"#;
+
+/// Packs the members, in that order.
+fn pack(folder: &Path, format: &str, members: &[&str]) -> PathBuf {
+    let ova = folder.join(format!("{format}.ova"));
+    let format = format!("--format={format}");
+    output("tar", &[&["-C", name(folder), &format, "-cf", name(&ova)], members].concat());
+    ova
+}
+
+#[test]
+fn its_disk_is_read_in_place() {
+    if !have(&["qemu-img", "tar"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (raw, vmdk) = (folder.path().join("disk.raw"), folder.path().join("disk.vmdk"));
+    raw_disk(&raw, 12);
+    fs::write(folder.path().join("vm.ovf"), OVF).unwrap();
+    fs::write(folder.path().join("vm.mf"), "SHA256(vm.ovf)= 00\n").unwrap();
+    for subformat in ["streamOptimized", "monolithicSparse"] {
+        convert(&raw, subformat, &vmdk);
+        for format in ["ustar", "gnu", "pax", "v7"] {
+            let ova = pack(folder.path(), format, &["vm.ovf", "vm.mf", "disk.vmdk"]);
+            let (image, recording) = open(&ova).unwrap();
+            if format == "v7" {
+                // Without a magic nothing shows that it is an archive.
+                assert_eq!(image.about.format, "raw");
+                continue;
+            }
+            assert_same(&image, &raw);
+            let inner = image.about.below.as_deref().unwrap();
+            assert_eq!((image.about.format, image.about.size), ("ova", 12 << 20));
+            assert_eq!((inner.format, inner.variant.as_str()), ("vmdk", subformat));
+            assert_eq!(image.about.facts[0], ("disk", "disk.vmdk".into()));
+            assert_eq!(image.about.refusal.as_ref().unwrap().code, "ova-read-only");
+            let refused = code(image.disk.write_at(0, b"x"));
+            assert!(["ova-read-only", "vmdk-stream"].contains(&refused), "{refused}");
+            image.disk.flush().unwrap();
+            recording.bring_to_disk();
+            assert!(recording.0.lock().unwrap().len() == 1, "other files were opened");
+            let bytes = fs::read(&ova).unwrap();
+            let cut = folder.path().join("cut.ova");
+            fs::write(&cut, &bytes[..bytes.len() - (30 << 10)]).unwrap();
+            assert_eq!(code(open(&cut)), "ova-tar");
+        }
+    }
+}
+
+#[test]
+fn the_first_disk_of_the_description_is_taken() {
+    if !have(&["tar"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let image = |text: &[u8], byte| hosted(text, &[(0, byte)]);
+    let own = descriptor(7, None, "monolithicSparse", "RW 512 SPARSE \"was-called-so.vmdk\"");
+    let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+    write("disk.vmdk", &image(&own, 1));
+    write("second.vmdk", &image(&own, 2));
+    let two = OVF.replace("</DiskSection>", "<Disk ovf:diskId=\"d2\" ovf:fileRef=\"file2\"/></DiskSection>");
+    let members = ["vm.ovf", "second.vmdk", "disk.vmdk"];
+    let opened = |ovf: &str, members: &[&str]| {
+        write("vm.ovf", ovf.as_bytes());
+        let (image, _) = open(&pack(folder.path(), "ustar", members)).map_err(|e| e.code())?;
+        let mut byte = [0];
+        image.disk.read_at(0, &mut byte).unwrap();
+        Ok((byte[0], image.about.remarks.len()))
+    };
+    assert_eq!(opened(OVF, &members), Ok((1, 0)));
+    assert_eq!(opened(&two, &members), Ok((1, 1)));
+    assert_eq!(opened(&two.replace("fileRef=\"file1\"", ""), &members), Ok((2, 0)));
+    assert_eq!(opened(&OVF.replace("\"disk.vmdk\"", "\"%64isk.vmdk\""), &members), Ok((1, 0)));
+    assert_eq!(opened("<Envelope/>", &members), Err("ova-no-disk"));
+    assert_eq!(opened(OVF, &members[..2]), Err("ova-no-disk"));
+    assert_eq!(opened(&OVF.replace("ovf:size", "ovf:compression=\"gzip\" ovf:size"), &members), Err("ova-disk"));
+    assert_eq!(opened(OVF, &["vm.ovf", "disk.vmdk", "disk.vmdk"]), Err("ova-tar"), "which of the two?");
+    // What the disk in the archive names is in the archive, not beside it.
+    write("flat.bin", &[3; 4 * S]);
+    write("disk.vmdk", &image(&descriptor(7, None, "custom", "RW 512 SPARSE \"a\"\nRW 4 FLAT \"flat.bin\" 0"), 1));
+    assert_eq!(opened(OVF, &members), Err("ova-disk"));
+    write("disk.vmdk", &descriptor(7, None, "monolithicFlat", "RW 4 FLAT \"flat.bin\" 0"));
+    assert_eq!(opened(OVF, &members), Err("ova-disk"));
+    write("disk.vmdk", &[9; 4096]);
+    assert_eq!(opened(OVF, &members), Err("vmdk-magic"));
+}
+
+#[test]
+fn damaged_archives_are_errors() {
+    if !have(&["tar"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let text = descriptor(7, None, "monolithicSparse", "RW 512 SPARSE \"x\"");
+    fs::write(folder.path().join("disk.vmdk"), hosted(&text, &[(0, 1)])).unwrap();
+    fs::write(folder.path().join("vm.ovf"), OVF).unwrap();
+    for format in ["ustar", "pax"] {
+        let ova = pack(folder.path(), format, &["vm.ovf", "disk.vmdk"]);
+        let bytes = fs::read(&ova).unwrap();
+        let heads: Vec<usize> =
+            (0..bytes.len() / S).map(|i| i * S).filter(|at| bytes[at + 257..].starts_with(b"ustar")).collect();
+        for at in heads.into_iter().flat_map(|head| head..head + S) {
+            for value in [0, b'7', 0x80, 0xff] {
+                let mut changed = bytes.clone();
+                changed[at] = value;
+                super::vmdk::read_all(changed, "ova");
+            }
+        }
+        for len in (0..bytes.len()).step_by(97) {
+            super::vmdk::read_all(bytes[..len].to_vec(), "ova");
+        }
+    }
+}

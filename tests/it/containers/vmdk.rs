@@ -1,0 +1,213 @@
+//! VMDK images: those that qemu-img makes, and those that only VMware makes, built here.
+
+pub(super) mod builder;
+mod hostile;
+mod shipped;
+mod snapshots;
+
+pub(super) use hostile::read_all;
+
+use super::*;
+use crate::support::tools::{have, output, succeeds};
+use hivewright::storage::counting::Counting;
+
+const SUBFORMATS: [&str; 5] =
+    ["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"];
+
+/// Writes that hit places which every subformat holds, of the disk that [`raw_disk`] makes.
+const EDITS: [(u64, &[u8]); 4] = [
+    (0, b"boot"),
+    (4000 * 512 + 65_530, b"from one grain to the next"),
+    (4000 * 512 - 3, b"12345"),
+    (2047 * 512, b"end"),
+];
+
+pub(super) fn name(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+pub(super) fn convert(raw: &Path, subformat: &str, to: &Path) {
+    let option = format!("subformat={subformat}");
+    output("qemu-img", &["convert", "-f", "raw", "-O", "vmdk", "-o", &option, name(raw), name(to)]);
+}
+
+pub(super) fn code<T>(result: hivewright::Result<T>) -> &'static str {
+    result.map(|_| ()).expect_err("an error").code()
+}
+
+/// Makes the same edits to the image and to the raw disk.
+fn edit(image: &Image, raw: &Path) {
+    let host = File::options().write(true).open(raw).unwrap();
+    for (offset, bytes) in EDITS {
+        image.disk.write_at(offset, bytes).unwrap();
+        host.write_all_at(bytes, offset).unwrap();
+    }
+    image.disk.flush().unwrap();
+}
+
+#[test]
+fn every_subformat_reads_and_writes_as_its_raw_disk() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    for subformat in SUBFORMATS {
+        let folder = tempfile::tempdir().unwrap();
+        let (raw, vmdk) = (folder.path().join("disk.raw"), folder.path().join("disk.vmdk"));
+        raw_disk(&raw, 12);
+        convert(&raw, subformat, &vmdk);
+        let (image, recording) = open(&vmdk).unwrap();
+        assert_same(&image, &raw);
+        assert_eq!((image.about.format, image.about.variant.as_str(), image.about.size), ("vmdk", subformat, 12 << 20));
+        let before = fs::read(&vmdk).unwrap();
+        if subformat == "streamOptimized" {
+            let refusal = image.about.refusal.as_ref().unwrap();
+            assert_eq!((refusal.code, code(image.disk.write_at(0, b"x"))), ("vmdk-stream", "vmdk-stream"));
+            assert!(refusal.advice.contains("subformat=monolithicSparse"));
+            assert_eq!(image.disk.locate(0).len(), 1, "a compressed byte has no place");
+            continue;
+        }
+        assert_eq!(image.about.refusal, None);
+        assert_eq!(image.disk.locate(3).len(), 2);
+        let hole = 9 << 20;
+        if subformat.ends_with("Sparse") {
+            let error = image.disk.write_at(hole, b"x").unwrap_err();
+            assert_eq!((error.code(), error.kind()), ("not-allocated", hivewright::Kind::NoRoom));
+            assert_eq!(image.disk.locate(hole).len(), 1);
+            recording.bring_to_disk();
+            assert!(fs::read(&vmdk).unwrap() == before, "what has no place changed something");
+        }
+        edit(&image, &raw);
+        assert!(fs::read(&vmdk).unwrap() == before, "a recorder let bytes through");
+        recording.bring_to_disk();
+        output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&vmdk)]);
+        // qemu-img checks sparse ones alone.
+        assert!(!subformat.ends_with("Sparse") || succeeds("qemu-img", &["check", "-f", "vmdk", name(&vmdk)]));
+        let (again, _) = open(&vmdk).unwrap();
+        assert_same(&again, &raw);
+        assert_ne!(again.about.facts[0], image.about.facts[0], "the CID is the same as before");
+        assert_eq!(again.about.facts[0].0, "cid");
+    }
+}
+
+#[test]
+fn a_write_changes_the_cid_its_own_bytes_and_nothing_else() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (raw, vmdk) = (folder.path().join("disk.raw"), folder.path().join("disk.vmdk"));
+    raw_disk(&raw, 8);
+    convert(&raw, "monolithicSparse", &vmdk);
+    let before = fs::read(&vmdk).unwrap();
+    let digits = before.windows(4).position(|w| w == b"CID=").unwrap() + 4;
+    let (image, recording) = open(&vmdk).unwrap();
+    let mut same = [0; 600];
+    image.disk.read_at(100, &mut same).unwrap();
+    image.disk.write_at(100, &same).unwrap();
+    let file = recording.0.lock().unwrap()[0].2.clone();
+    let (_, written) = file.take().unwrap();
+    assert!(!written.is_empty() && written.iter().all(|w| w.offset >= digits as u64 && w.offset < digits as u64 + 8));
+    image.disk.write_at(100, b"later").unwrap();
+    let (_, written) = file.take().unwrap();
+    let place = image.disk.locate(100)[1].offset;
+    assert!(written.iter().all(|w| w.offset >= place && w.offset < place + 5), "metadata again: {written:?}");
+    // The CID and the data in one go: the CID is flushed first.
+    let (image, recording) = open(&vmdk).unwrap();
+    image.disk.write_at(100, b"other").unwrap();
+    let file = recording.0.lock().unwrap()[0].2.clone();
+    let (_, written) = file.take().unwrap();
+    for w in written {
+        assert_eq!(w.epoch, u32::from(w.offset >= place), "{w:?}");
+    }
+}
+
+#[test]
+fn more_than_one_extent() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    const GIB: u64 = 1 << 30;
+    for subformat in ["twoGbMaxExtentSparse", "twoGbMaxExtentFlat"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (raw, vmdk) = (folder.path().join("disk.raw"), folder.path().join("disk.vmdk"));
+        let host = File::options().create(true).truncate(true).write(true).read(true).open(&raw).unwrap();
+        host.set_len(5 * GIB).unwrap();
+        // QEMU's extents have 0x80000000 bytes, VMware's less.
+        let places = [0, 2 * GIB - 700, 4 * GIB - 1, 3 * GIB, 5 * GIB - 300];
+        places.iter().for_each(|&at| host.write_all_at(&[at as u8 | 7; 300], at).unwrap());
+        convert(&raw, subformat, &vmdk);
+        let (image, recording) = open(&vmdk).unwrap();
+        assert_eq!((image.about.size, &image.about.facts[1]), (5 * GIB, &("extents", "3".to_owned())));
+        let same = |image: &Image| {
+            for around in places.map(|at| at.saturating_sub(100_000).min(5 * GIB - 200_000)) {
+                let (mut ours, mut theirs) = (vec![1; 200_000], vec![0; 200_000]);
+                image.disk.read_at(around, &mut ours).unwrap();
+                host.read_exact_at(&mut theirs, around).unwrap();
+                assert!(ours == theirs, "{subformat} near {around:#x}");
+            }
+        };
+        same(&image);
+        // Across the border of two extents, both of which hold something there.
+        host.write_all_at(b"across the border", 4 * GIB - 5).unwrap();
+        image.disk.write_at(4 * GIB - 5, b"across the border").unwrap();
+        recording.bring_to_disk();
+        same(&open(&vmdk).unwrap().0);
+        output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&vmdk)]);
+        // An extent by itself.
+        let (part, expected) = match subformat {
+            "twoGbMaxExtentSparse" => ("disk-s001.vmdk", Err("vmdk-extent-alone")),
+            _ => ("disk-f001.vmdk", Ok("raw")),
+        };
+        let opened = open(&folder.path().join(part));
+        assert!(opened.as_ref().err().is_none_or(|e| e.advice().unwrap().contains("disk.vmdk")));
+        assert_eq!(opened.map(|(image, _)| image.about.format).map_err(|e| e.code()), expected);
+        fs::remove_file(folder.path().join(part.replace("001", "002"))).unwrap();
+        assert_eq!(code(open(&vmdk)), "no-file");
+    }
+}
+
+/// Reads, and counts how much.
+struct Counts(Arc<std::sync::atomic::AtomicU64>);
+
+impl Opener for Counts {
+    fn open(&self, path: &Path, _: Role) -> hivewright::Result<Arc<dyn Storage>> {
+        Ok(Arc::new(Counting::into_total(Box::new(FileStorage::open(path)?), self.0.clone())))
+    }
+}
+
+#[test]
+fn a_large_disk_costs_little() {
+    if !have(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let vmdk = folder.path().join("disk.vmdk");
+    output("qemu-img", &["create", "-f", "vmdk", name(&vmdk), "800G"]);
+    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x5a 500G 1M", "-c", "write -P 0xa5 799G 64k", name(&vmdk)]);
+    let read = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let gate = Gate::new(Arc::new(Counts(read.clone())), &[]);
+    let image = container::open(&gate, &vmdk, None).unwrap().unwrap();
+    for (at, byte) in [(500 << 30, 0x5a), (799 << 30, 0xa5), (3 << 30, 0)] {
+        let mut buf = [1; 5000];
+        image.disk.read_at(at, &mut buf).unwrap();
+        assert_eq!(buf, [byte; 5000]);
+    }
+    let read = read.load(std::sync::atomic::Ordering::Relaxed);
+    assert!(read < 100_000, "{read} bytes were read");
+}
+
+#[test]
+fn grains_of_zeros() {
+    if !have(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (vmdk, raw) = (folder.path().join("disk.vmdk"), folder.path().join("disk.raw"));
+    output("qemu-img", &["create", "-f", "vmdk", "-o", "zeroed_grain=on", name(&vmdk), "4M"]);
+    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x11 0 1M", "-c", "write -z 64k 192k", name(&vmdk)]);
+    output("qemu-img", &["convert", "-f", "vmdk", "-O", "raw", name(&vmdk), name(&raw)]);
+    let (image, _) = open(&vmdk).unwrap();
+    assert_same(&image, &raw);
+    assert_eq!(code(image.disk.write_at(70_000, b"x")), "not-allocated");
+    image.disk.write_at(60_000, b"x").unwrap();
+}

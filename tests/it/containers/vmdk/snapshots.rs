@@ -1,0 +1,156 @@
+//! Chains: snapshots of Workstation as qemu-img makes them, those of ESX built here and read by QEMU too.
+
+use super::builder::{Wide, cowd, descriptor, se_sparse};
+use super::*;
+
+fn create(folder: &Path, image: &str, base: &str) {
+    let (image, base) = (folder.join(image), folder.join(base));
+    // Relative, as VMware has it.
+    let base = base.file_name().unwrap().to_str().unwrap();
+    output("qemu-img", &["create", "-f", "vmdk", "-b", base, "-F", "vmdk", name(&image)]);
+}
+
+fn raw_of(vmdk: &Path) -> PathBuf {
+    let raw = vmdk.with_extension("raw");
+    output("qemu-img", &["convert", "-f", "vmdk", "-O", "raw", name(vmdk), name(&raw)]);
+    raw
+}
+
+#[test]
+fn chains_read_through_and_write_on_top() {
+    if !have(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (raw, base) = (folder.path().join("disk.raw"), folder.path().join("base.vmdk"));
+    raw_disk(&raw, 12);
+    convert(&raw, "twoGbMaxExtentSparse", &base);
+    create(folder.path(), "mid.vmdk", "base.vmdk");
+    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x31 1M 200k", name(&folder.path().join("mid.vmdk"))]);
+    create(folder.path(), "top.vmdk", "mid.vmdk");
+    let top = folder.path().join("top.vmdk");
+    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x32 1100k 10k", "-c", "write -P 0x33 9M 64k", name(&top)]);
+    let raw = raw_of(&top);
+    let (image, recording) = open(&top).unwrap();
+    assert_same(&image, &raw);
+    let mid = image.about.below.as_deref().unwrap();
+    assert!(mid.file.ends_with("mid.vmdk") && mid.below.as_ref().unwrap().file.ends_with("base.vmdk"));
+    assert_eq!(image.disk.locate(1 << 20).len(), 2, "a parent's byte has a place too");
+    for parents in [0, 1 << 20, 4000 * 512] {
+        assert_eq!(code(image.disk.write_at(parents, b"x")), "not-allocated");
+    }
+    image.disk.write_at((9 << 20) + 77, b"on top").unwrap();
+    File::options().write(true).open(&raw).unwrap().write_all_at(b"on top", (9 << 20) + 77).unwrap();
+    recording.bring_to_disk();
+    assert_same(&open(&top).unwrap().0, &raw);
+    output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&top)]);
+    assert!(succeeds("qemu-img", &["check", "-f", "vmdk", name(&top)]));
+    // A parent that was written to is no longer the one that its children know.
+    let (image, recording) = open(&base).unwrap();
+    image.disk.write_at(0, b"changed").unwrap();
+    recording.bring_to_disk();
+    let error = open(&top).map(|_| ()).unwrap_err();
+    assert_eq!((error.code(), error.kind()), ("vmdk-parent-changed", hivewright::Kind::Corrupt));
+    fs::remove_file(folder.path().join("mid.vmdk")).unwrap();
+    assert_eq!(code(open(&top)), "no-file");
+}
+
+const SECTORS: usize = 40_000;
+
+/// A base of ESX: a flat extent and its descriptor, `vm.vmdk`. Its bytes are 0x77.
+fn esx_base(folder: &Path) {
+    fs::write(folder.join("vm-flat.vmdk"), vec![0x77; SECTORS * 512]).unwrap();
+    let extents = format!("RW {SECTORS} VMFS \"vm-flat.vmdk\"");
+    fs::write(folder.join("vm.vmdk"), descriptor(0x1111_2222, None, "vmfs", &extents)).unwrap();
+}
+
+fn delta(folder: &Path, kind: &str, extent: &str, bytes: &[u8]) -> PathBuf {
+    let file = format!("vm-000001-{}.vmdk", if kind == "vmfsSparse" { "delta" } else { "sesparse" });
+    fs::write(folder.join(&file), bytes).unwrap();
+    let extents = format!("RW {SECTORS} {extent} \"{file}\"");
+    let path = folder.join("vm-000001.vmdk");
+    fs::write(&path, descriptor(0x3333_4444, Some((0x1111_2222, "vm.vmdk")), kind, &extents)).unwrap();
+    path
+}
+
+#[test]
+fn deltas_of_esx() {
+    let folder = tempfile::tempdir().unwrap();
+    esx_base(folder.path());
+    let grains = [(0, 1), (1, 2), (5, 3), (4095, 4), (4096, 5), (39_999, 6)];
+    let top = delta(folder.path(), "vmfsSparse", "VMFSSPARSE", &cowd(SECTORS, &grains));
+    let mut expected = vec![0x77; SECTORS * 512];
+    grains.iter().for_each(|(grain, byte)| expected[grain * 512..][..512].fill(*byte));
+    let raw = folder.path().join("expected.raw");
+    fs::write(&raw, &expected).unwrap();
+    let (image, recording) = open(&top).unwrap();
+    assert_same(&image, &raw);
+    assert_eq!(image.about.facts[0], ("cid", "33334444".into()));
+    if have(&["qemu-img"]) {
+        output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&top)]);
+    }
+    image.disk.write_at(1000, &[0xee; 24]).unwrap();
+    assert_eq!(code(image.disk.write_at(1000, &[0xee; 25])), "not-allocated");
+    recording.bring_to_disk();
+    expected[1000..1024].fill(0xee);
+    fs::write(&raw, &expected).unwrap();
+    assert_same(&open(&top).unwrap().0, &raw);
+    if have(&["qemu-img"]) {
+        output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&top)]);
+    }
+    // The long identifier goes with the CID.
+    let text = fs::read_to_string(&top).unwrap();
+    let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim_matches('"').to_owned();
+    assert_ne!(value("CID="), "33334444");
+    assert!(value("ddb.longContentID = \"").ends_with(&value("CID=")));
+    assert!(!value("ddb.longContentID = \"").starts_with("0123456789abcdef"));
+    assert_eq!(code(open(&folder.path().join("vm-000001-delta.vmdk"))), "vmdk-extent-alone");
+}
+
+#[test]
+fn space_efficient_deltas_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    esx_base(folder.path());
+    let grains =
+        [(0, Wide::Data(1)), (1, Wide::Zero), (3, Wide::Unmapped), (4096, Wide::Data(2)), (4999, Wide::Data(3))];
+    let mut expected = vec![0x77; SECTORS * 512];
+    for (grain, what) in &grains {
+        let byte = if let Wide::Data(byte) = what { *byte } else { 0 };
+        expected[grain * 4096..][..4096].fill(byte);
+    }
+    let mut bytes = se_sparse(SECTORS, &grains);
+    let top = delta(folder.path(), "seSparse", "SESPARSE", &bytes);
+    let raw = folder.path().join("expected.raw");
+    fs::write(&raw, &expected).unwrap();
+    let (image, _) = open(&top).unwrap();
+    assert_same(&image, &raw);
+    if have(&["qemu-img"]) {
+        output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&top)]);
+    }
+    assert_eq!(code(image.disk.write_at(0, b"x")), "vmdk-sesparse");
+    assert_eq!(code(open(&folder.path().join("vm-000001-sesparse.vmdk"))), "vmdk-extent-alone");
+    bytes[512 + 24] = 1;
+    assert_eq!(code(open(&delta(folder.path(), "seSparse", "SESPARSE", &bytes))), "vmdk-sesparse-journal");
+}
+
+#[test]
+fn a_hint_that_leads_nowhere_is_a_name_beside() {
+    let folder = tempfile::tempdir().unwrap();
+    esx_base(folder.path());
+    let top = delta(folder.path(), "vmfsSparse", "VMFSSPARSE", &cowd(SECTORS, &[]));
+    for (hint, expected) in [
+        ("/vmfs/volumes/5f1-2a/vm/vm.vmdk", Ok(())),
+        (r"D:\machines\vm.vmdk", Ok(())),
+        ("/vmfs/volumes/5f1-2a/vm/gone.vmdk", Err("no-file")),
+        ("gone/vm.vmdk", Err("no-file")),
+        ("/etc/passwd", Err("outside-folder")),
+        ("/dev/zero", Err("outside-folder")),
+        // It is its own parent, and its CID another than the one it wants.
+        ("vm-000001.vmdk", Err("image-depth")),
+        ("vm-flat.vmdk", Err("vmdk-magic")),
+    ] {
+        let extents = format!("RW {SECTORS} VMFSSPARSE \"vm-000001-delta.vmdk\"");
+        fs::write(&top, descriptor(1, Some((0x1111_2222, hint)), "vmfsSparse", &extents)).unwrap();
+        assert_eq!(open(&top).map(|_| ()).map_err(|e| e.code()), expected, "{hint}");
+    }
+}

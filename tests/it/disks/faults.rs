@@ -1,0 +1,331 @@
+//! Edits of a hive inside of an image on a file system that lies. The power is cut before every operation that writes,
+//! and every operation fails: the files of the image are then what they were, or what they shall be, or the next run
+//! finds the undo file and brings back what they were.
+//!
+//! The names are those of real files, which nothing writes to; their bytes come from the file system that lies.
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use hivewright::hive::{EditOptions, Patch, Step};
+use hivewright::regf::timestamp::FileTime;
+use hivewright::session::LogChoice;
+use hivewright::session::commit::{Options, commit_files_on};
+use hivewright::session::disk::Choice;
+use hivewright::session::edit::{Prepared, Request, Wanted, prepare_on};
+use hivewright::session::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
+use hivewright::windows::Selection;
+use hivewright::{Kind, Result};
+use tempfile::TempDir;
+
+use super::hive;
+use crate::commit_faults::{Count, fates};
+use crate::support::dirty_place::named;
+use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
+
+/// Operations that change nothing: a power cut before one is a power cut before the next that does.
+const LOOKS: [&str; 9] = ["look", "list", "open Read", "open Write", "length", "read", "stat", "lock", "look at times"];
+
+/// A FAT volume with these files in the folder of the hives, each in one piece.
+pub(super) fn volume(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut image = Cursor::new(vec![0; kib << 10]);
+    let options = fatfs::FormatVolumeOptions::new().fat_type(fatfs::FatType::Fat12).bytes_per_cluster(512);
+    fatfs::format_volume(&mut image, options).unwrap();
+    {
+        let made = fatfs::FileSystem::new(&mut image, fatfs::FsOptions::new()).unwrap();
+        let config =
+            ["Windows", "System32", "config"].iter().fold(made.root_dir(), |dir, name| dir.create_dir(name).unwrap());
+        for (name, bytes) in files {
+            config.create_file(name).unwrap().write_all(bytes).unwrap();
+        }
+    }
+    image.into_inner()
+}
+
+/// The files of an image, and the edit of it.
+struct Case {
+    _folder: Option<TempDir>,
+    before: Vec<(PathBuf, Vec<u8>)>,
+    host: LyingHost,
+    request: Request,
+    /// Which of the files is named.
+    named: usize,
+    /// How many of them, from the first on, may be written to.
+    own: usize,
+}
+
+impl Case {
+    /// The image in so many files, for a rule that shall be as `wanted`.
+    fn new(image: &[u8], pieces: usize, wanted: Option<Wanted>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        let len = image.len().div_ceil(pieces);
+        let name = |i| if pieces == 1 { root.join("d.raw") } else { root.join(format!("d.{:03}", i + 1)) };
+        let before: Vec<(PathBuf, Vec<u8>)> =
+            image.chunks(len).enumerate().map(|(i, piece)| (name(i), piece.to_vec())).collect();
+        before.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+        Case { named: pieces / 2, ..Case::of(before, Some(folder), wanted) }
+    }
+
+    /// The image whose files are there, the first of which is named.
+    fn of(before: Vec<(PathBuf, Vec<u8>)>, folder: Option<TempDir>, wanted: Option<Wanted>) -> Self {
+        let request = Request {
+            wanted,
+            selection: Selection::Standard,
+            era: None,
+            force: false,
+            logs: LogChoice::Beside,
+            as_it_stands: false,
+            settle: true,
+            options: EditOptions { timestamp: Some(FileTime(1)), ..EditOptions::default() },
+            choice: Choice::default(),
+            ignore: Vec::new(),
+        };
+        let host = LyingHost::with_all(&before);
+        let own = before.len();
+        Case { _folder: folder, before, host, request, named: 0, own }
+    }
+
+    fn path(&self) -> &Path {
+        &self.before[self.named].0
+    }
+
+    fn prepare(&self, host: &LyingHost) -> Result<Prepared> {
+        prepare_on(host, self.path(), &self.request)
+    }
+
+    /// Cuts and failures of the edit.
+    fn play(&self, kind: &str, least: [usize; 2]) {
+        let prepared = self.prepare(&self.host.healed()).unwrap();
+        assert!(!prepared.is_already_so(), "{kind} changes nothing");
+        let run = |host: &LyingHost| prepared.commit_on(host, &Options::default()).map(drop);
+        let whole = self.host.healed();
+        run(&whole).unwrap();
+        assert!(self.prepare(&whole).unwrap().is_already_so(), "{kind}: the next run finds it done");
+        let files: Vec<PathBuf> = self.before[..self.own].iter().map(|(path, _)| path.clone()).collect();
+        let image = Image { files: &files, old: seen(&self.host, &files), new: seen(&whole, &files) };
+        let next = |host: &LyingHost| {
+            let again = self.prepare(host).and_then(|prepared| prepared.commit_on(host, &Options::default()));
+            again.map(drop)
+        };
+        image.play(kind, &self.host, &run, &next, least);
+        let others: Vec<PathBuf> = self.before[self.own..].iter().map(|(path, _)| path.clone()).collect();
+        assert!(seen(&self.host, &others) == seen(&whole, &others), "{kind}: a file that it stands on was written to");
+        for (path, bytes) in &self.before {
+            assert!(fs::read(path).unwrap() == *bytes, "the test wrote to {}", path.display());
+        }
+    }
+}
+
+/// Sets the rule to 2 in the image `file`, which stands on `others`.
+pub(super) fn play_image(kind: &str, file: &Path, others: &[PathBuf], least: [usize; 2]) {
+    let before = std::iter::once(file).chain(others.iter().map(PathBuf::as_path));
+    let before = before.map(|path| (path.to_owned(), fs::read(path).unwrap())).collect();
+    Case { own: 1, ..Case::of(before, None, Some(Wanted::Set(2))) }.play(kind, least);
+}
+
+fn seen(host: &LyingHost, files: &[PathBuf]) -> Vec<Vec<u8>> {
+    files.iter().map(|path| host.see(path.to_str().unwrap()).expect("a file of the image is gone")).collect()
+}
+
+/// The power is cut, and all that can be lost is lost.
+fn all(host: &LyingHost, fate: Fate) -> LyingHost {
+    host.reboot(&vec![fate; host.unflushed().len()])
+}
+
+/// The files of an image on both sides of a change.
+struct Image<'a> {
+    files: &'a [PathBuf],
+    old: Vec<Vec<u8>>,
+    new: Vec<Vec<u8>>,
+}
+
+type Run<'a> = &'a dyn Fn(&LyingHost) -> Result<()>;
+
+impl Image<'_> {
+    fn play(&self, kind: &str, start: &LyingHost, run: Run<'_>, next: Run<'_>, least: [usize; 2]) {
+        assert!(self.old != self.new);
+        let (began, mut count) = (Instant::now(), Count::default());
+        let whole = start.healed();
+        run(&whole).unwrap();
+        let log = whole.log();
+        count.operations = log.len();
+        let changes = |at: usize| log.get(at).is_none_or(|name| !LOOKS.contains(&name.as_str()));
+        for cut in (0..=log.len()).filter(|&at| changes(at)) {
+            let host = start.faulty(Fault::Cut(cut), Fate::Lost);
+            // Nobody is left to hear the result.
+            let _ = run(&host);
+            for (i, plan) in fates(&host.unflushed()).iter().enumerate() {
+                let about = format!("{kind}, cut before operation {cut} ({:?}), {plan:?}", log.get(cut));
+                let after = host.reboot(plan);
+                let worst = plan.iter().all(|&fate| fate == Fate::Garbage);
+                count.cuts += 1;
+                count.nested += self.recovers(&after, i, worst, &about);
+                if i == 0 {
+                    next(&after).unwrap_or_else(|e| panic!("{e}: {about}"));
+                    self.is(&all(&after, Fate::Lost), &self.new, &about);
+                }
+            }
+        }
+        for (at, name) in log.iter().enumerate() {
+            let (failures, fates): (&[Failure], &[Fate]) = match name.as_str() {
+                name if LOOKS.contains(&name) => (&[Failure::Io], &[Fate::Lost]),
+                "flush" => (&[Failure::Io, Failure::DoneAllTheSame], &[Fate::Lost, Fate::Done, Fate::Garbage]),
+                _ => (&[Failure::Io, Failure::Full, Failure::DoneAllTheSame], &[Fate::Lost]),
+            };
+            for (&failure, &fate) in failures.iter().flat_map(|failure| fates.iter().map(move |fate| (failure, fate))) {
+                for fault in [Fault::Fail(at, failure), Fault::FailFrom(at, failure)] {
+                    let host = start.faulty(fault, fate);
+                    let result = run(&host);
+                    count.failures += 1;
+                    let about = format!("{kind}, {name} fails: {fault:?} {fate:?}: {result:?}");
+                    self.says_what_is(&host.healed(), result, &about);
+                }
+            }
+        }
+        count.print(kind, began);
+        assert!(count.cuts >= least[0] && count.failures >= least[1], "{kind}: too few were tried");
+    }
+
+    fn is(&self, host: &LyingHost, expected: &[Vec<u8>], about: &str) {
+        assert!(seen(host, self.files) == expected, "not the bytes that they should be: {about}");
+    }
+
+    fn is_old_or_new(&self, host: &LyingHost, about: &str) {
+        let there = seen(host, self.files);
+        let differs = |other: &[Vec<u8>]| -> Vec<String> {
+            let first = |(a, b): (&Vec<u8>, &Vec<u8>)| a.iter().zip(b).position(|(a, b)| a != b);
+            let pairs = there.iter().zip(other).filter(|(a, b)| a != b);
+            pairs.map(|(a, b)| format!("{} of {} bytes, first at {:?}", a.len(), b.len(), first((a, b)))).collect()
+        };
+        let is = there == self.old || there == self.new;
+        assert!(is, "neither old ({:?}) nor new ({:?}): {about}", differs(&self.old), differs(&self.new));
+    }
+
+    /// The next run, given any of the files, makes them old or new; also if its own power is cut. Gives the number of
+    /// those cuts.
+    fn recovers(&self, host: &LyingHost, turn: usize, nested: bool, about: &str) -> usize {
+        let named = &self.files[turn % self.files.len()];
+        let run = |host: &LyingHost| recover_unfinished_on(host, named).map(drop);
+        let whole = host.healed();
+        run(&whole).unwrap_or_else(|e| panic!("{e}: {about}"));
+        self.is_old_or_new(&whole, about);
+        self.is_old_or_new(&all(&whole, Fate::Lost), about);
+        assert_eq!(find_unfinished_on(&whole, named).unwrap(), None, "{about}");
+        let log = if nested { whole.log() } else { Vec::new() };
+        let cuts: Vec<usize> = (0..log.len()).filter(|&at| !LOOKS.contains(&log[at].as_str())).collect();
+        for &cut in &cuts {
+            let cut_again = host.faulty(Fault::Cut(cut), Fate::Lost);
+            let _ = run(&cut_again);
+            for fate in [Fate::Lost, Fate::Garbage] {
+                let again = all(&cut_again, fate);
+                run(&again).unwrap_or_else(|e| panic!("{e}: cut again before {cut}, {fate:?}: {about}"));
+                self.is_old_or_new(&again, about);
+            }
+        }
+        2 * cuts.len()
+    }
+
+    /// The result of a run with a fault is what it says.
+    fn says_what_is(&self, host: &LyingHost, result: Result<()>, about: &str) {
+        let error = match result {
+            Ok(()) => {
+                self.is(host, &self.new, about);
+                return self.is(&all(host, Fate::Lost), &self.new, about);
+            }
+            Err(error) => error,
+        };
+        if error.kind() == Kind::Unfinished {
+            assert_eq!(error.code(), "unfinished-write", "{about}");
+            let undo = error.advice().unwrap().strip_prefix("hivewright undo ").unwrap().to_owned();
+            for host in [all(host, Fate::Lost), all(host, Fate::Done), host.healed()] {
+                undo_on(&host, Path::new(&undo), None).unwrap_or_else(|e| panic!("{e}: {about}"));
+                self.is(&host, &self.old, about);
+                self.is(&all(&host, Fate::Lost), &self.old, about);
+            }
+        } else {
+            let told = error.kind() == Kind::Refused || error.to_string().contains("the original is intact");
+            assert!(told, "it does not say what is: {about}");
+            for host in [host.healed(), all(host, Fate::Done), all(host, Fate::Lost)] {
+                self.is(&host, &self.old, about);
+            }
+        }
+        self.recovers(host, 1, false, about);
+        self.recovers(&all(host, Fate::Lost), 2, false, about);
+    }
+}
+
+#[test]
+fn setting_in_one_file() {
+    let case = Case::new(&volume(96, &[("SYSTEM", &hive())]), 1, Some(Wanted::Set(2)));
+    case.play("set in a raw image", [60, 250]);
+}
+
+#[test]
+fn removing_in_one_file() {
+    let case = Case::new(&volume(96, &[("SYSTEM", &hive())]), 1, Some(Wanted::Unset));
+    case.play("unset in a raw image", [60, 250]);
+}
+
+#[test]
+fn removing_in_a_split_image() {
+    // The hive lies across two of its seams, whose places are no multiples of a sector.
+    let image = volume(44, &[("SYSTEM", &hive())]);
+    let case = Case::new(&image[..image.len() - 1], 3, Some(Wanted::Unset));
+    case.play("unset in an image of three files", [60, 250]);
+}
+
+#[test]
+fn recovering_and_setting_in_a_split_image() {
+    let place = named("new-two-logs");
+    let files: Vec<(&str, &[u8])> = std::iter::once(("SYSTEM", &place.primary[..]))
+        .chain(place.logs.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])))
+        .collect();
+    let kib = files.iter().map(|file| file.1.len().div_ceil(1024)).sum::<usize>() + 24;
+    let case = Case::new(&volume(kib, &files), 3, Some(Wanted::Set(1)));
+    case.play("recover and set in an image of three files", [100, 400]);
+}
+
+/// What a format does that makes room: several phases over the same bytes, in files of odd lengths, the last of which grows.
+#[test]
+fn phases_over_each_other_in_files_of_which_one_grows() {
+    let bytes = |len: usize, by: usize| -> Vec<u8> { (0..len).map(|i| (i * by + i / 256) as u8).collect() };
+    let files = [PathBuf::from("/w/a"), "/w/b".into(), "/w/c".into()];
+    let before: Vec<(PathBuf, Vec<u8>)> =
+        files.iter().cloned().zip([bytes(5000, 7), bytes(700, 3), bytes(9000, 11)]).collect();
+    let starts = [0, 8192, 12288];
+    // File, offset, bytes: in phases, and in steps of those.
+    let plan: [&[(Step, usize, usize, usize)]; 4] = [
+        &[(Step::Prepare, 2, 9000, 11480), (Step::Allocate, 0, 4090, 12), (Step::Allocate, 2, 4096, 8)],
+        &[(Step::Link, 1, 0, 700), (Step::Settle, 2, 8990, 20)],
+        &[(Step::Base, 2, 4, 8), (Step::Base, 2, 508, 4), (Step::Link, 2, 12000, 40), (Step::Link, 0, 4096, 4)],
+        &[(Step::Link, 0, 4080, 40), (Step::Link, 2, 0, 30), (Step::Link, 2, 20470, 10)],
+    ];
+    let mut after: Vec<Vec<u8>> = before.iter().map(|(_, bytes)| bytes.clone()).collect();
+    let grown = 20480;
+    after[2].resize(grown, 0);
+    let mut phases = Vec::new();
+    for (i, phase) in plan.iter().enumerate() {
+        let mut patches = Vec::new();
+        for &(step, file, offset, len) in *phase {
+            let new: Vec<u8> = (0..len).map(|k| !(offset + k + i * 5) as u8 | 1).collect();
+            let old_end = (offset + len).min(before[file].1.len()).max(offset);
+            let old = after[file][offset..old_end].to_vec();
+            after[file][offset..offset + len].copy_from_slice(&new);
+            let offset = (starts[file] + offset) as u64;
+            patches.push(Patch { offset, old, new, what: "a test".into(), step });
+        }
+        phases.push(patches);
+    }
+    let host = LyingHost::with_all(&before);
+    let run = |host: &LyingHost| commit_files_on(host, &files, (starts[2] + grown) as u64, phases.clone()).map(drop);
+    let old = before.iter().map(|(_, bytes)| bytes.clone()).collect();
+    let image = Image { files: &files, old, new: after };
+    let next = |host: &LyingHost| {
+        recover_unfinished_on(host, &files[0])?;
+        if seen(host, &files) == image.new { Ok(()) } else { run(host) }
+    };
+    image.play("phases over each other, growing", &host, &run, &next, [150, 400]);
+}

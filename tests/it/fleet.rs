@@ -1,0 +1,47 @@
+//! `hivewright audit`: fleets made by a program, and what is told of them.
+
+mod found;
+mod killed;
+mod large;
+mod maker;
+mod recipe;
+mod told;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::command::{Run, hivewright_in};
+
+/// Runs `hivewright audit` in `folder`.
+pub(crate) fn audit(folder: &Path, args: &[&str]) -> Run {
+    hivewright_in(folder, [&["audit"], args].concat())
+}
+
+/// The records of a run, by target and part. Every line is one, and none comes twice.
+pub(crate) fn records(text: &str) -> BTreeMap<(String, u64), Value> {
+    let mut all = BTreeMap::new();
+    assert!(text.is_empty() || text.ends_with('\n'), "a torn line");
+    for line in text.lines() {
+        let record: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
+        let key = (record["target"].as_str().unwrap().to_owned(), record["part"].as_u64().unwrap());
+        assert!(all.insert(key, record).is_none(), "twice: {line}");
+    }
+    all
+}
+
+/// The same without what differs from run to run.
+pub(crate) fn steady(mut records: BTreeMap<(String, u64), Value>) -> BTreeMap<(String, u64), Value> {
+    for record in records.values_mut() {
+        for field in ["audited_at", "seconds"] {
+            record[field] = Value::Null;
+        }
+    }
+    records
+}
+
+/// The records of one target.
+pub(crate) fn of(records: &BTreeMap<(String, u64), Value>, target: &str) -> Vec<Value> {
+    records.iter().filter(|((name, _), _)| name == target).map(|(_, record)| record.clone()).collect()
+}
