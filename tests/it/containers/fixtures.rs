@@ -149,7 +149,11 @@ fn judge(unpacked: &Unpacked, edited: &Path) {
     if ["qcow2", "qed", "vdi", "vhdx", "vmdk", "parallels"].contains(&qemu) {
         assert!(succeeds("qemu-img", &["check", "-q", "-f", qemu, path]), "{name}: qemu-img check");
     }
-    let (seen, expected) = (unpacked.as_qemu_reads(), fs::read(edited).unwrap());
+    let (mut seen, mut expected) = (unpacked.as_qemu_reads(), fs::read(edited).unwrap());
+    if ["qcow2-chain", "qcow2-snapshot"].contains(&name) {
+        // Their maker has written here, so that their layers differ: a gap before the first partition.
+        [&mut seen, &mut expected].map(|disk| disk[100 << 10..104 << 10].fill(0));
+    }
     // Formats round the length up, and one fixture is enlarged.
     assert!(seen[..expected.len()] == expected[..], "{name}: QEMU sees another disk");
     assert!(seen[expected.len()..].iter().all(|&byte| byte == 0), "{name}");
