@@ -245,7 +245,8 @@ Examples:
   hivewright info disk.raw
   hivewright info --json /dev/sdb | jq '.volumes[].installations'
 
-Nothing is written. Exit status 1 means that no Windows installation was found.")]
+Nothing is written. Exit status 1 means that no Windows installation was found,
+or that --verify found other bytes than were hashed.")]
 pub(crate) struct InfoArgs {
     /// A raw disk or volume image, the first part of a split one, a block device, a hive, or a folder with Windows
     #[arg(value_name = "TARGET", required_unless_present = "formats")]
@@ -255,6 +256,9 @@ pub(crate) struct InfoArgs {
     /// Print everything that is known as JSON
     #[arg(long)]
     pub(crate) json: bool,
+    /// Read all of an E01 image and hold its bytes against the hashes stored in it
+    #[arg(long)]
+    pub(crate) verify: bool,
     /// Print the table of image formats and what can be done with each
     #[arg(long, exclusive = true)]
     pub(crate) formats: bool,

@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use hivewright::container::Verified;
 use hivewright::session::disk::Disk;
 use hivewright::session::{LogChoice, Reading};
+use hivewright::{Error, Kind};
 use serde_json::json;
 
 use super::args::InfoArgs;
@@ -18,14 +20,30 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
     // Required where nothing else is asked for.
     let target = args.target.as_deref().unwrap_or(Path::new(""));
     let Some(disk) = Disk::open_as(target, &args.disk.choice().image)? else { return hive(args, target) };
-    let info = disk.info(&args.disk.choice())?;
+    let mut info = disk.info(&args.disk.choice())?;
+    if args.verify {
+        info.verified = Some(verified(&disk)?);
+    }
     if args.json {
         super::print_json(&info)?;
     } else {
         super::print(report::disk(&info, Style::of_stdout()).as_bytes())?;
     }
+    if info.verified.iter().flatten().any(|hash| !hash.holds()) {
+        return Ok(Outcome::No);
+    }
     let found = info.volumes.iter().any(|volume| !volume.installations.is_empty());
     Ok(if found { Outcome::Yes } else { Outcome::No })
+}
+
+/// The hashes of the image, of which there must be one.
+fn verified(disk: &Disk) -> anyhow::Result<Vec<Verified>> {
+    let found = disk.verify()?;
+    if found.is_empty() {
+        let what = format!("{} stores no hash of its bytes", disk.path().display());
+        return Err(Error::new(Kind::NotFound, "no-hash", what).advise("compare sha256sum with what was noted").into());
+    }
+    Ok(found)
 }
 
 /// A hive that is no part of a disk: there is only one storey.

@@ -210,17 +210,17 @@ impl Verified {
 ///
 /// # Errors
 /// A part of the image cannot be read, or its checksum does not fit.
-pub fn verify(image: &Image) -> Result<Vec<Verified>> {
-    let stored = |name: &str| image.about.facts.iter().find(|(known, _)| *known == name).map(|(_, hash)| hash.clone());
+pub fn verify(disk: &dyn Storage, about: &About) -> Result<Vec<Verified>> {
+    let stored = |name: &str| about.facts.iter().find(|(known, _)| *known == name).map(|(_, hash)| hash.clone());
     let (wants_md5, wants_sha1) = (stored("md5"), stored("sha1"));
     if wants_md5.is_none() && wants_sha1.is_none() {
         return Ok(Vec::new());
     }
     let (mut md5, mut sha1, mut at) = (Md5::new(), Sha1::new(), 0);
     let mut buf = vec![0; 1 << 20];
-    while at < image.about.size {
-        let count = usize::try_from(image.about.size - at).unwrap_or(usize::MAX).min(buf.len());
-        image.disk.read_at(at, &mut buf[..count])?;
+    while at < about.size {
+        let count = usize::try_from(about.size - at).unwrap_or(usize::MAX).min(buf.len());
+        disk.read_at(at, &mut buf[..count])?;
         md5.update(&buf[..count]);
         if wants_sha1.is_some() {
             sha1.update(&buf[..count]);

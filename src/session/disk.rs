@@ -24,7 +24,7 @@ pub use obstacles::Obstacle;
 pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
 
-use crate::container::{About, Gate, HostFile, Image};
+use crate::container::{About, Gate, HostFile, Image, Verified};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Scheme, Table, VolumeKind};
 use crate::storage::folder::{EntryKind, kind_of};
@@ -138,6 +138,15 @@ impl Disk {
     /// What kind of image it is.
     pub fn about(&self) -> &About {
         &self.about
+    }
+
+    /// Holds the bytes of the disk against the hashes that its image stores: all of them are read. Empty where it stores
+    /// none.
+    ///
+    /// # Errors
+    /// As [`crate::container::verify`].
+    pub fn verify(&self) -> Result<Vec<Verified>> {
+        crate::container::verify(&*self.below, &self.about)
     }
 
     /// The files of the host that it is made of; the first is the one that was named.

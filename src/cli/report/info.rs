@@ -22,6 +22,10 @@ pub(crate) fn disk(info: &DiskInfo, style: Style) -> String {
 fn write_disk(out: &mut String, info: &DiskInfo, style: Style) -> fmt::Result {
     writeln!(out, "{}  {}", style.strong(&plain(&info.file)), size(info.size))?;
     write_container(out, &info.container, 2)?;
+    for hash in info.verified.iter().flatten() {
+        let what = if hash.holds() { "holds" } else { "DOES NOT HOLD: the bytes are not those that were hashed" };
+        writeln!(out, "{}", wrapped(&format!("{} {what}", hash.name), 4))?;
+    }
     if info.files.len() > 1 {
         info.files.iter().enumerate().try_for_each(|(i, file)| write_file(out, i + 1, file))?;
     }

@@ -113,7 +113,7 @@ fn numbers_that_are_too_large_are_errors_with_sound_checksums_too() {
 #[test]
 fn a_hash_that_does_not_hold_is_told() {
     let image = open_bytes(sound().0).unwrap();
-    let hashes = verify(&image).unwrap();
+    let hashes = verify(&*image.disk, &image.about).unwrap();
     assert_eq!((hashes.len(), hashes[0].name, hashes[0].holds()), (1, "md5", false));
     assert_eq!(hashes[0].stored, "0".repeat(32));
 }

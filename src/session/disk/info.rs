@@ -1,7 +1,7 @@
 //! Everything that is known of a disk without changing it, for people and for programs.
 
 use super::{Choice, Disk, Installation, Obstacle, Paged, absolute, installation, obstacles};
-use crate::container::{About, HostFile};
+use crate::container::{About, HostFile, Verified};
 use crate::error::{Place, Result};
 use crate::files::{Files, VolumeState};
 use crate::hive::{Opened, open};
@@ -30,6 +30,9 @@ pub struct DiskInfo {
     pub obstacles: Vec<Obstacle>,
     /// What the partitions hold, in the order of the table.
     pub volumes: Vec<VolumeInfo>,
+    /// The hashes that the image stores, and those of its bytes, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Vec<Verified>>,
     /// Bytes read of the image for all of this.
     pub bytes_read: u64,
 }
@@ -108,6 +111,7 @@ impl Disk {
             table: self.table.clone(),
             obstacles: self.obstacles(),
             volumes,
+            verified: None,
             bytes_read: self.bytes_read(),
         })
     }

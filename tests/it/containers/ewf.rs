@@ -41,7 +41,7 @@ fn reads_what_others_acquired_and_never_writes() {
             println!("{format} {compression}: {:?}", image.about);
             assert_eq!(image.about.size, (6 << 20) + 1536);
             assert_same(&image, &at.join("disk.raw"));
-            let hashes = verify(&image).unwrap();
+            let hashes = verify(&*image.disk, &image.about).unwrap();
             assert!(!hashes.is_empty() && hashes.iter().all(|hash| hash.holds()), "{hashes:?}");
             let has = |fact: (&'static str, &str)| image.about.facts.contains(&(fact.0, fact.1.to_owned()));
             assert!(has(("case-number", "case7")) && has(("examiner", "Examiner")), "{:?}", image.about.facts);

@@ -152,7 +152,7 @@ fn judge(unpacked: &Unpacked, edited: &Path) {
     let (mut seen, mut expected) = (unpacked.as_qemu_reads(), fs::read(edited).unwrap());
     if ["qcow2-chain", "qcow2-snapshot"].contains(&name) {
         // Their maker has written here, so that their layers differ: a gap before the first partition.
-        [&mut seen, &mut expected].map(|disk| disk[100 << 10..104 << 10].fill(0));
+        [&mut seen, &mut expected].into_iter().for_each(|disk| disk[100 << 10..104 << 10].fill(0));
     }
     // Formats round the length up, and one fixture is enlarged.
     assert!(seen[..expected.len()] == expected[..], "{name}: QEMU sees another disk");
@@ -200,4 +200,18 @@ fn each_that_is_refused_says_why_and_stays_as_it_is() {
     }
     println!("{seen} images refused");
     assert!(seen >= 7);
+}
+
+#[test]
+fn stored_hashes_are_verified_on_request() {
+    for name in ["ewf", "ewf-segments"] {
+        let unpacked = Unpacked::of(Image::named(name).unwrap());
+        let run = unpacked.run(&["info", "--verify", "IMAGE"]);
+        assert!(run.code == 0 && run.out.contains("md5 holds"), "{name}: {run:?}");
+        let info = unpacked.json(&["info", "IMAGE", "--verify"]);
+        let md5 = format!("{:x}", <md5::Md5 as md5::Digest>::digest(raw()));
+        assert_eq!((&info["verified"][0]["stored"], &info["verified"][0]["found"]), (&md5.clone().into(), &md5.into()));
+    }
+    let run = Unpacked::of(Image::named("qcow2").unwrap()).run(&["info", "--verify", "IMAGE"]);
+    assert!(run.code == 2 && run.err.contains("stores no hash"), "{run:?}");
 }
