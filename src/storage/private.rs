@@ -21,8 +21,11 @@ impl PrivateFolder {
         let long = temporary.as_os_str().len() > LONGEST;
         let within = if long { Path::new("/tmp") } else { &temporary };
         let failed = |e| Error::io(format!("cannot make a folder in {}: {e}", within.display()), e);
-        // tempfile makes it for this user alone.
-        tempfile::Builder::new().prefix("hivewright-").tempdir_in(within).map(PrivateFolder).map_err(failed)
+        let mut builder = tempfile::Builder::new();
+        // It is made with this mode: at no time can others look in.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+        builder.prefix("hivewright-").tempdir_in(within).map(PrivateFolder).map_err(failed)
     }
 
     /// Where it is.
