@@ -58,7 +58,10 @@ fn images_are_read_and_never_written() {
             assert_eq!(codes[4..6], [1, 1], "{name}: info finds no Windows");
             continue;
         };
-        assert_eq!(codes[4..], [0; 4], "{name}: info, set and recover without writing");
+        assert_eq!(codes[4..6], [0, 0], "{name}: info");
+        // What set and recover would write: a format that is only read refuses.
+        let may_refuse = !name.ends_with(".raw");
+        assert!(codes[6..].iter().all(|&code| code == 0 || (may_refuse && code == 3)), "{name}: {codes:?}");
         let found = (told["at_next_boot"]["number"].as_u64(), told["windows"]["service"].as_str());
         assert_eq!(found, (*number, Some(*service)), "{name}: {told}");
         let disk = hivewright::session::disk::Disk::open(&path).unwrap().unwrap();
