@@ -60,11 +60,10 @@ impl Unpacked {
     /// The guest's bytes as QEMU reads them.
     fn as_qemu_reads(&self) -> Vec<u8> {
         let to = tempfile::NamedTempFile::new().unwrap();
-        let (from, path) = (self.path(), to.path().to_owned());
-        output(
-            "qemu-img",
-            &["convert", "-f", self.image.qemu, "-O", "raw", from.to_str().unwrap(), path.to_str().unwrap()],
-        );
+        let (folder, path) = (self.folder.path().to_str().unwrap(), to.path().to_owned());
+        // QEMU looks for an external data file in its own folder.
+        let convert = ["-C", folder, "qemu-img", "convert", "-f", self.image.qemu, "-O", "raw", self.image.file];
+        output("env", &[&convert[..], &[path.to_str().unwrap()]].concat());
         fs::read(path).unwrap()
     }
 }
@@ -143,11 +142,13 @@ fn each_that_can_be_written_becomes_what_the_raw_disk_becomes() {
 
 /// QEMU finds the image sound, and in it the edited disk.
 fn judge(unpacked: &Unpacked, edited: &Path) {
-    let Image { name, qemu, .. } = unpacked.image;
-    let path = unpacked.path();
-    let path = path.to_str().unwrap();
+    let Image { name, file, qemu, .. } = unpacked.image;
+    let folder = unpacked.folder.path().to_str().unwrap();
     if ["qcow2", "qed", "vdi", "vhdx", "vmdk", "parallels"].contains(&qemu) {
-        assert!(succeeds("qemu-img", &["check", "-q", "-f", qemu, path]), "{name}: qemu-img check");
+        assert!(
+            succeeds("env", &["-C", folder, "qemu-img", "check", "-q", "-f", qemu, file]),
+            "{name}: qemu-img check"
+        );
     }
     let (mut seen, mut expected) = (unpacked.as_qemu_reads(), fs::read(edited).unwrap());
     if ["qcow2-chain", "qcow2-snapshot"].contains(&name) {
