@@ -120,7 +120,7 @@ fn what_is_not_read_is_named() {
         assert_eq!((refused.code, &json(&refused)["error"]["code"]), (2, &code.into()));
         assert!(run(folder, &["info", "d"]).out.contains(code));
     }
-    fs::write(folder.join("q"), [b"QFI\xfb".as_slice(), &[0; 4096]].concat()).unwrap();
+    fs::write(folder.join("q"), [b"MSWIM\0\0\0".as_slice(), &[0; 4096]].concat()).unwrap();
     let refused = run(folder, &["get", "--json", "q"]);
     assert_eq!((refused.code, &json(&refused)["error"]["code"]), (2, &"container".into()));
 }
