@@ -129,6 +129,22 @@
 //! on the disk. No metadata of the file system inside is ever written: a hive that would grow past its file is refused
 //! (`no-room`).
 //!
+//! What a write touches beside the data, in this order, with a flush between what is parted by "then". The undo file holds
+//! the old bytes of all of it:
+//!
+//! | format | metadata |
+//! |---|---|
+//! | raw, split raw, fixed VHD, flat VMDK extents | none (VMDK: see below) |
+//! | dynamic VHD | the bits of the written sectors; for a block that is absent: a new footer, then its bitmap, then its entry in the table |
+//! | VDI | the identifier of modification in the header |
+//! | VHDX | new write identifiers in the older header, then in the other |
+//! | VMDK | the content identifier (CID) in the descriptor, then data |
+//! | qcow2 | nothing where the cluster is there and not shared; else, by the crate imago: the new cluster and its refcount, then the tables that lead to it |
+//! | QED, QCOW 1, Parallels, qcow2 with zstd or extended L2 | what QEMU writes, in the order in which it flushes; the mark of an open image is set and cleared in between |
+//!
+//! A stop in between leaves an image that its own tools open, at worst with a cluster that nothing uses or a mark that it was
+//! not closed; the next run takes it back as it takes back everything else.
+//!
 //! Rolling back writes whole blocks of 4096 bytes around the patches, which may hold bytes of neighbours; only where
 //! these are what was saved, so that they get what they have.
 //!

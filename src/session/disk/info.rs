@@ -128,7 +128,7 @@ impl Disk {
             if error.kind() == crate::Kind::Io {
                 return Err(error);
             }
-            info.unreadable = Some(Obstacle { code: error.code(), what: error.to_string() });
+            info.unreadable = Some(Obstacle::new(error.code(), error.to_string()));
         }
         Ok(info)
     }
@@ -173,7 +173,7 @@ fn hive_info(files: &dyn Files, place: &Installation, name: &'static str) -> Res
         Ok(None) => return Ok(None),
         Err(error) if error.kind() == crate::Kind::Io => return Err(error),
         Err(error) => {
-            let obstacles = vec![Obstacle { code: error.code(), what: error.what().to_owned() }];
+            let obstacles = vec![Obstacle::new(error.code(), error.what())];
             let state = error.code();
             return Ok(Some(HiveInfo { name, size: 0, state, extents: 0, starts_at: Vec::new(), obstacles }));
         }

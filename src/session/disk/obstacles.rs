@@ -13,6 +13,9 @@ pub struct Obstacle {
     pub code: &'static str,
     /// One sentence fragment.
     pub what: String,
+    /// What to do instead, where its finder knows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
 }
 
 /// Obstacles that a user may take upon himself, and the option that does.
@@ -20,10 +23,14 @@ pub(super) const IGNORABLE: [(&str, &str); 2] =
     [("volume-dirty", "--ignore-dirty-volume"), ("volume-journal", "--ignore-journal")];
 
 impl Obstacle {
+    pub(super) fn new(code: &'static str, what: impl Into<String>) -> Self {
+        Obstacle { code, what: what.into(), advice: None }
+    }
+
     /// As a refusal.
     pub(super) fn refuse(&self) -> Error {
         let option = IGNORABLE.iter().find(|(code, _)| *code == self.code);
-        let advice = match (self.code, option) {
+        let generic = || match (self.code, option) {
             (_, Some((_, option))) => format!("let Windows (chkdsk) or ntfsfix settle it, or give {option}"),
             ("volume-hibernated" | "volume-fast-startup", _) => {
                 "start that Windows and shut it down fully: shutdown /s /t 0".to_owned()
@@ -31,7 +38,7 @@ impl Obstacle {
             ("device-read-only", _) => "see that nothing of it is mounted, and give --device".to_owned(),
             _ => "mount the volume and edit the hive there, or repair it first".to_owned(),
         };
-        Error::refused(self.code, self.what.clone()).advise(advice)
+        Error::refused(self.code, self.what.clone()).advise(self.advice.clone().unwrap_or_else(generic))
     }
 }
 
@@ -49,8 +56,12 @@ pub(super) fn of_disk(disk: &Disk) -> Vec<Obstacle> {
         (backup, "table-damaged", "the primary partition table is damaged: only its backup says where volumes are"),
         (overlap, "partitions-overlap", "partitions overlap: a write to one may hit another"),
     ];
-    let own = all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle { code, what: what.to_owned() });
-    let of_image = disk.about.refusal.iter().map(|r| Obstacle { code: r.code, what: r.what.clone() });
+    let own = all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle::new(code, what));
+    let of_image = disk
+        .about
+        .refusal
+        .iter()
+        .map(|r| Obstacle { advice: Some(r.advice.clone()), ..Obstacle::new(r.code, &r.what) });
     of_image.chain(own).collect()
 }
 
@@ -74,8 +85,8 @@ pub(super) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
             "the volume's journal has work to redo: its metadata is not what it is going to be",
         ),
     ];
-    let own = all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle { code, what: what.to_owned() });
-    own.chain(state.remarks.iter().map(|r| Obstacle { code: r.code, what: r.what.clone() })).collect()
+    let own = all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle::new(code, what));
+    own.chain(state.remarks.iter().map(|r| Obstacle::new(r.code, &r.what))).collect()
 }
 
 /// What a file has against being written in place.
@@ -88,6 +99,6 @@ pub(super) fn of_file(files: &dyn Files, file: &FileInVolume) -> Vec<Obstacle> {
         .into_iter()
         .flatten()
         .filter_map(Result::err)
-        .map(|error| Obstacle { code: error.code(), what: error.what().to_owned() })
+        .map(|error| Obstacle::new(error.code(), error.what()))
         .collect()
 }
