@@ -32,6 +32,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Info(args) => info::run(&args),
         Command::Recover(args) => set::run_recover(&args),
         Command::Undo(args) => undo::run(&args),
+        Command::Schema(_) => audit::schema(),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
     };

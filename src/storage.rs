@@ -18,6 +18,7 @@ mod metadata;
 pub mod private;
 mod real;
 pub mod recorder;
+pub mod scratch;
 pub mod split;
 pub mod window;
 

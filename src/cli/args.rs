@@ -308,6 +308,14 @@ pub(crate) struct CompletionsArgs {
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+Draft 2020-12, of one line of `hivewright audit --json`. Fields are only added.
+
+Example:
+  hivewright schema > record.schema.json")]
+pub(crate) struct SchemaArgs {}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
 Examples:
   hivewright man | man -l -
   hivewright man --output-dir /usr/local/share/man/man1")]

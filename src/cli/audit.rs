@@ -54,6 +54,12 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     })
 }
 
+/// `hivewright schema`.
+pub(crate) fn schema() -> anyhow::Result<Outcome> {
+    super::print_json(&hivewright::fleet::report::schema::schema())?;
+    Ok(Outcome::Yes)
+}
+
 fn plan(args: &AuditArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Plan> {
     let mut earlier = Earlier::default();
     for path in &args.resume {

@@ -2,7 +2,9 @@
 
 use clap::{ArgMatches, Args as _, FromArgMatches, Subcommand};
 
-use super::args::{CheckArgs, CompletionsArgs, GetArgs, InfoArgs, ManArgs, RecoverArgs, SetArgs, UndoArgs, UnsetArgs};
+use super::args::{
+    CheckArgs, CompletionsArgs, GetArgs, InfoArgs, ManArgs, RecoverArgs, SchemaArgs, SetArgs, UndoArgs, UnsetArgs,
+};
 use super::audit::AuditArgs;
 
 /// The verbs. The arguments of each are put together only when it is the one that was given, or for help: all of them
@@ -67,6 +69,8 @@ verbs! {
     Recover(RecoverArgs) = "recover",
     /// Put back what an undo file has kept
     Undo(UndoArgs) = "undo",
+    /// Print what a record of an audit looks like, as JSON Schema
+    Schema(SchemaArgs) = "schema",
     /// Print a completion script for a shell
     Completions(CompletionsArgs) = "completions",
     /// Print the manual page, or write all of them to a folder
@@ -84,7 +88,7 @@ impl Command {
             Command::Recover(args) => args.write.json,
             Command::Undo(args) => args.json,
             // JSON Lines are of records alone.
-            Command::Audit(_) | Command::Completions(_) | Command::Man(_) => false,
+            Command::Audit(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => false,
         }
     }
 }

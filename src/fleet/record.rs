@@ -5,6 +5,7 @@
 
 mod parts;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use parts::{Blocker, ControlSet, Failure, Mistake, Neighbour, Replay, Status, Verdict, Violation};
@@ -13,10 +14,11 @@ pub use parts::{Blocker, ControlSet, Failure, Mistake, Neighbour, Replay, Status
 pub const FORM: u32 = 1;
 
 /// One Windows installation, or a target that could not be read.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Record {
-    /// The number of this form: [`FORM`].
+    /// The number of this form.
+    #[schemars(extend("const" = FORM))]
     pub form: u32,
     /// The program and its version: `hivewright 0.1.0`.
     pub tool: String,

@@ -4,6 +4,7 @@ mod engine;
 mod engine_process;
 mod ewf;
 mod fixtures;
+mod gate_trace;
 mod ova;
 mod qcow2;
 mod raw;

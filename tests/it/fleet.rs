@@ -1,9 +1,11 @@
 //! `hivewright audit`: fleets made by a program, and what is told of them.
 
+mod formats;
 mod found;
 mod killed;
 mod large;
 mod maker;
+mod page;
 mod recipe;
 mod told;
 

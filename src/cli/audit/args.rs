@@ -24,6 +24,7 @@ boot. A policy is a TOML file; the first entry that fits decides:
 Examples:
   hivewright audit /srv/images
   hivewright audit --expect 2 --json /srv/images > results.jsonl
+  hivewright audit --format csv --report audit.html /srv/images > audit.csv
   hivewright audit --resume results.jsonl --json /srv/images > complete.jsonl
   find /srv -name '*.raw' -print0 | hivewright audit --from-file - -0
   hivewright audit --policy policy.toml --shard 2/4 --json /srv/images
@@ -96,10 +97,14 @@ pub(crate) struct AuditArgs {
 /// How records are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// One record of JSON a line
-    Jsonl,
-    /// One line for people a record
+    /// A table on a terminal, worst first; else one line for people a record
     Table,
+    /// One record of JSON a line: `hivewright schema` says what is in it
+    Jsonl,
+    /// One row a record, for spreadsheets and data frames
+    Csv,
+    /// One test case a record, for pipelines; printed at the end
+    Junit,
 }
 
 impl AuditArgs {

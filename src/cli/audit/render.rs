@@ -1,10 +1,14 @@
 //! How records become output: a door with one room for each format.
 
+mod cells;
 mod plain;
+mod table;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 
 use hivewright::fleet::Record;
+use hivewright::fleet::report::csv;
+use hivewright::fleet::report::junit::Suite;
 use hivewright::fleet::run::Summary;
 
 use super::args::Format;
@@ -33,6 +37,11 @@ pub(super) trait Renderer {
 pub(super) fn of(format: Format) -> Box<dyn Renderer> {
     match format {
         Format::Jsonl => Box::new(Lines),
+        Format::Csv => Box::new(Csv),
+        Format::Junit => Box::new(Junit(Some(Suite::begin()))),
+        Format::Table if io::stdout().is_terminal() => {
+            Box::new(table::Table::new(Style::of_stdout(), table::of_terminal()))
+        }
         Format::Table => Box::new(plain::Plain::new(Style::of_stdout())),
     }
 }
@@ -43,5 +52,31 @@ struct Lines;
 impl Renderer for Lines {
     fn record(&mut self, record: &Record, out: &mut dyn Write) -> io::Result<()> {
         out.write_all(&record.line())
+    }
+}
+
+/// CSV.
+struct Csv;
+
+impl Renderer for Csv {
+    fn begin(&mut self, out: &mut dyn Write) -> io::Result<()> {
+        csv::begin(out)
+    }
+
+    fn record(&mut self, record: &Record, out: &mut dyn Write) -> io::Result<()> {
+        csv::record(record, out)
+    }
+}
+
+/// JUnit: nothing is printed before the end.
+struct Junit(Option<Suite>);
+
+impl Renderer for Junit {
+    fn record(&mut self, record: &Record, _: &mut dyn Write) -> io::Result<()> {
+        self.0.as_mut().map_or(Ok(()), |suite| suite.record(record))
+    }
+
+    fn end(&mut self, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+        self.0.take().map_or(Ok(()), |suite| suite.end(summary, out))
     }
 }

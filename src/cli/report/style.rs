@@ -47,6 +47,21 @@ impl Style {
         self.paint(Colour::Strong, text)
     }
 
+    /// Text of what is as it should be.
+    pub(crate) fn good(self, text: &str) -> Painted<'_> {
+        self.paint(Colour::Good, text)
+    }
+
+    /// Text of what wants a look.
+    pub(crate) fn warn(self, text: &str) -> Painted<'_> {
+        self.paint(Colour::Warn, text)
+    }
+
+    /// Text of what is wrong.
+    pub(crate) fn bad(self, text: &str) -> Painted<'_> {
+        self.paint(Colour::Bad, text)
+    }
+
     /// Text of a finding, by how bad it is.
     pub(crate) fn by_severity(self, severity: Severity, text: &str) -> Painted<'_> {
         let colour = match severity {

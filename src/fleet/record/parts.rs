@@ -1,11 +1,12 @@
 //! The parts of a record.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind};
 
 /// What came of a target.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// It was read: the facts are in the record.
@@ -29,7 +30,7 @@ impl Status {
 }
 
 /// Something that is not as expected.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Violation {
     /// Which setting: `rule`, or the name of a value next door.
     pub setting: String,
@@ -44,8 +45,16 @@ pub struct Violation {
     pub by: String,
 }
 
+impl std::fmt::Display for Violation {
+    /// In one line: `rule at next-boot: expected 2, found 1 (--expect)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Violation { setting, at, expected, found, by } = self;
+        write!(f, "{setting} at {at}: expected {expected}, found {found} ({by})")
+    }
+}
+
 /// Why a target could not be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// `io`, `corrupt`, `unsupported`, `refused`, `notfound`, `noroom`, `unfinished`.
     pub kind: String,
@@ -74,7 +83,7 @@ impl From<&Error> for Failure {
 }
 
 /// A control set, and the rule in it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct ControlSet {
     /// Its number.
@@ -101,7 +110,7 @@ pub struct ControlSet {
 }
 
 /// What Windows goes by.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Verdict {
     /// Number of the control set.
@@ -118,7 +127,7 @@ pub struct Verdict {
 }
 
 /// What became of the transaction logs of a dirty hive.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Replay {
     /// Whether any log was applied.
@@ -141,7 +150,7 @@ pub struct Replay {
 }
 
 /// Something that does not do what its author meant, or could not be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Mistake {
     /// Stable, in kebab case.
     pub code: String,
@@ -154,7 +163,7 @@ pub struct Mistake {
 }
 
 /// A setting next door that is there.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Neighbour {
     /// The value's name: `ProhibitIpSec`, `AllowL2TPWeakCrypto`, `NegotiateDH2048_AES256`.
     pub name: String,
@@ -169,7 +178,7 @@ pub struct Neighbour {
 }
 
 /// What stands against writing to the hive.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Blocker {
     /// Stable, in kebab case.
     pub code: String,

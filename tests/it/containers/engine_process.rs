@@ -165,7 +165,7 @@ fn one_that_dies_in_the_middle_is_an_error_and_no_hang() {
 }
 
 /// What `trace` saw a `get` of the image open: by us, and by qemu-nbd.
-fn traced(path: &Path) -> (String, String) {
+pub(super) fn traced(path: &Path) -> (String, String) {
     let log = path.with_file_name("trace");
     let hivewright = env!("CARGO_BIN_EXE_hivewright");
     succeeds("strace", &["-f", "-e", "trace=%file", "-s", "4096", "-o", text(&log), hivewright, "get", text(path)]);

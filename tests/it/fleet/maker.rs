@@ -115,7 +115,7 @@ fn damage_disk(path: &Path, i: usize) -> Truth {
         }
         _ => {
             disk.write_all_at(b"QFI\xfb\0\0\0\x03", 0).unwrap();
-            Truth::Fails(&["container"])
+            Truth::Fails(&["qcow2-header", "qcow2-version"])
         }
     }
 }

@@ -22,15 +22,14 @@ impl Renderer for Plain {
     fn record(&mut self, record: &Record, out: &mut dyn Write) -> io::Result<()> {
         let mut text = format!("{}: {}\n", self.style.strong(&name(record)), shown(&state(record)));
         for it in &record.violations {
-            let line = format!("{} at {}: expected {}, found {} ({})", it.setting, it.at, it.expected, it.found, it.by);
-            text += &format!("  {}\n", shown(&line));
+            text += &format!("  {}\n", shown(&it.to_string()));
         }
         out.write_all(text.as_bytes())
     }
 }
 
 /// The target, and which of its installations.
-fn name(record: &Record) -> String {
+pub(super) fn name(record: &Record) -> String {
     let place = match (record.partition, &record.windows_root) {
         (Some(number), Some(root)) if number > 0 => format!(" ({root} of partition {number})"),
         (Some(0), Some(root)) => format!(" ({root})"),
@@ -63,7 +62,7 @@ fn state(record: &Record) -> String {
     }
 }
 
-fn verdict(verdict: &Verdict) -> String {
+pub(super) fn verdict(verdict: &Verdict) -> String {
     match verdict.value {
         Some(value) if verdict.state == "set" => format!("set to {value}"),
         Some(value) => format!("{} ({value})", verdict.state),

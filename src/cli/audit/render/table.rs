@@ -1,0 +1,220 @@
+//! A table on a terminal: as wide as that is, worst first, with a line of counts at its end.
+//!
+//! Worst first wants all rows before the first is printed. Of each only its cells are kept; from the row on that is one
+//! too many, rows are printed as they come, and the table says so.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use hivewright::fleet::Record;
+use hivewright::fleet::record::Status;
+use hivewright::fleet::run::Summary;
+
+use super::Renderer;
+use super::cells::{fitted, fitted_in_the_middle, width};
+use super::plain::{name, verdict};
+use crate::cli::report::{Style, plain as shown};
+
+/// Rows that are kept, to be sorted.
+const KEPT: usize = 10_000;
+
+const HEADS: [&str; 6] = ["State", "Target", "Windows", "Host", "At next boot", "Findings"];
+/// No column gets narrower, however tight it is: a state is never cut.
+const LEAST: [usize; 6] = [10, 16, 8, 6, 7, 8];
+const GAP: usize = 2;
+
+/// Columns of the terminal on standard output.
+pub(super) fn of_terminal() -> usize {
+    terminal_size::terminal_size().map_or(80, |(terminal_size::Width(columns), _)| usize::from(columns))
+}
+
+pub(super) struct Table {
+    style: Style,
+    columns: usize,
+    kept: Vec<Row>,
+    /// Widths, once rows are printed as they come.
+    streaming: Option<[usize; 6]>,
+    most: usize,
+}
+
+struct Row {
+    state: State,
+    cells: [String; 6],
+}
+
+/// Worst first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum State {
+    Differs,
+    Error,
+    Odd,
+    Fine,
+    Read,
+    None,
+}
+
+impl State {
+    fn of(record: &Record) -> Self {
+        let boot = record.at_next_boot.as_ref();
+        let unsure = boot.is_some_and(|it| ["undefined", "unknown"].contains(&it.state.as_str()));
+        let alone = record.hive_state.as_deref() == Some("primary-alone");
+        let odd = unsure || alone || !record.mistakes.is_empty();
+        match record.status {
+            Status::Error => State::Error,
+            Status::NoWindows => State::None,
+            Status::Read if record.compliant == Some(false) => State::Differs,
+            Status::Read if odd || record.hibernated == Some(true) || record.confirmed == Some(false) => State::Odd,
+            Status::Read if record.compliant == Some(true) => State::Fine,
+            Status::Read => State::Read,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            State::Differs => "differs",
+            State::Error => "error",
+            State::Odd => "look at it",
+            State::Fine => "fine",
+            State::Read => "read",
+            State::None => "no Windows",
+        }
+    }
+
+    fn painted(self, style: Style, text: &str) -> String {
+        match self {
+            State::Differs | State::Error => style.bad(text).to_string(),
+            State::Odd => style.warn(text).to_string(),
+            State::Fine => style.good(text).to_string(),
+            State::Read | State::None => text.to_owned(),
+        }
+    }
+}
+
+impl Row {
+    fn of(record: &Record) -> Self {
+        let state = State::of(record);
+        let windows = record.product.as_ref().or(record.family.as_ref());
+        let boot = match record.status {
+            Status::Read => record.at_next_boot.as_ref().map_or_else(|| "unknown".to_owned(), verdict),
+            Status::Error | Status::NoWindows => String::new(),
+        };
+        let text = |text: Option<&String>| text.map_or_else(String::new, |text| shown(text));
+        let cells = [
+            state.word().to_owned(),
+            name(record),
+            text(windows),
+            text(record.host_name.as_ref()),
+            shown(&boot),
+            findings(record),
+        ];
+        Row { state, cells }
+    }
+}
+
+/// Codes, each once, with how often.
+fn findings(record: &Record) -> String {
+    let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
+    for code in record.error.iter().map(|it| &it.code).chain(record.mistakes.iter().map(|it| &it.code)) {
+        *codes.entry(code).or_default() += 1;
+    }
+    if record.hibernated == Some(true) {
+        codes.insert("hibernated", 1);
+    }
+    let many = |(code, count): (&str, usize)| if count > 1 { format!("{code} ({count})") } else { code.to_owned() };
+    shown(&codes.into_iter().map(many).collect::<Vec<_>>().join(", "))
+}
+
+impl Table {
+    pub(super) fn new(style: Style, columns: usize) -> Self {
+        Table { style, columns, kept: Vec::new(), streaming: None, most: KEPT }
+    }
+
+    /// What each column gets: all it wants, or else the widest give way first. Targets tell rows apart: they keep twice
+    /// as much.
+    fn widths(&self) -> [usize; 6] {
+        let mut widths = HEADS.map(width);
+        for row in &self.kept {
+            for (most, cell) in widths.iter_mut().zip(&row.cells) {
+                *most = width(cell).max(*most);
+            }
+        }
+        let room = self.columns.saturating_sub(GAP * (HEADS.len() - 1));
+        while widths.iter().sum::<usize>() > room {
+            let can = |&i: &usize| widths[i] > LEAST[i];
+            let Some(widest) = (0..widths.len()).filter(can).max_by_key(|&i| widths[i] / if i == 1 { 2 } else { 1 })
+            else {
+                break;
+            };
+            widths[widest] -= 1;
+        }
+        widths
+    }
+
+    fn line(&self, cells: &[String; 6], state: Option<State>, widths: &[usize; 6]) -> String {
+        let mut line = String::new();
+        for (i, (cell, &wide)) in cells.iter().zip(widths).enumerate() {
+            let text = if i == 1 { fitted_in_the_middle(cell, wide) } else { fitted(cell, wide) };
+            let is_last = cells[i + 1..].iter().all(String::is_empty);
+            let space = if is_last { 0 } else { wide.saturating_sub(width(&text)) + GAP };
+            line += &match (i, state) {
+                (_, None) => self.style.strong(&text).to_string(),
+                (0, Some(state)) => state.painted(self.style, &text),
+                _ => text,
+            };
+            if is_last {
+                break;
+            }
+            line += &" ".repeat(space);
+        }
+        line.push('\n');
+        line
+    }
+
+    /// Prints what is kept: sorted, if that is all.
+    fn print(&mut self, out: &mut dyn Write) -> io::Result<[usize; 6]> {
+        let widths = self.widths();
+        let mut text = self.line(&HEADS.map(str::to_owned), None, &widths);
+        for row in std::mem::take(&mut self.kept) {
+            text += &self.line(&row.cells, Some(row.state), &widths);
+        }
+        out.write_all(text.as_bytes())?;
+        Ok(widths)
+    }
+}
+
+impl Renderer for Table {
+    fn record(&mut self, record: &Record, out: &mut dyn Write) -> io::Result<()> {
+        let row = Row::of(record);
+        if let Some(widths) = &self.streaming {
+            return out.write_all(self.line(&row.cells, Some(row.state), widths).as_bytes());
+        }
+        self.kept.push(row);
+        if self.kept.len() > self.most {
+            writeln!(out, "More than {} records: not sorted, but printed as they come.", self.most)?;
+            self.streaming = Some(self.print(out)?);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
+        if self.streaming.is_none() && !self.kept.is_empty() {
+            self.kept.sort_by(|a, b| (a.state, &a.cells[1]).cmp(&(b.state, &b.cells[1])));
+            self.print(out)?;
+        }
+        let mut line = format!("{} records", summary.records);
+        for (count, what, state) in [
+            (summary.not_compliant, "NOT as expected", State::Differs),
+            (summary.errors, "could not be read", State::Error),
+            (summary.compliant, "as expected", State::Fine),
+            (summary.no_windows, "without Windows", State::None),
+        ] {
+            if count > 0 {
+                line += &format!(", {}", state.painted(self.style, &format!("{count} {what}")));
+            }
+        }
+        writeln!(out, "\n{line}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

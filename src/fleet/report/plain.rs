@@ -1,0 +1,22 @@
+//! Names out of hives and images, made harmless.
+
+/// Nothing in the text steers a terminal or turns the direction of writing: control characters and direction marks become
+/// U+FFFD.
+pub fn plain(text: &str) -> String {
+    let harmless = |c: char| match c {
+        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(harmless).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        assert_eq!(plain("a\x1b[2Jb\n\u{202e}c \u{e4}"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c \u{e4}");
+    }
+}

@@ -1,0 +1,188 @@
+//! Records as CSV, as JUnit, and under their schema: read back by others.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use hivewright_fixtures::{Release, SystemHive};
+use serde_json::{Value, json};
+
+use super::{audit, records};
+use crate::command::{fixtures, hivewright};
+use crate::judges::python_with;
+
+/// Names that mean something elsewhere.
+const HOSTILE: [&str; 6] = ["=1+1", "@x", "a\",\"b\r\nc", "<x>&'\"]]>\u{1b}\u{1}", "\u{202e}cod.exe\u{ffff}", "plain"];
+
+/// What a Python program says of `input`, as JSON.
+fn told(python: &Path, program: &str, input: &str) -> Value {
+    let mut child = Command::new(python)
+        .args(["-B", "-X", "utf8", "-c", program])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// A folder with a hive under each of the hostile names, that of the last damaged, and `audit` of it.
+fn hostile(format: &str) -> (Vec<Value>, String) {
+    let home = tempfile::tempdir().unwrap();
+    for (i, name) in HOSTILE.iter().enumerate() {
+        let mut hive = SystemHive::new(Release::Win10).with_right_rule(1, u32::try_from(i % 3).unwrap()).build().bytes;
+        if *name == "plain" {
+            hive.truncate(100);
+        }
+        fs::write(home.path().join(name), hive).unwrap();
+    }
+    let args = |format| [&["--format", format, "--expect", "2", "-j", "1"][..], &HOSTILE[..]].concat();
+    let run = audit(home.path(), &args(format));
+    assert_eq!(run.code, 2, "{}", run.err);
+    let lines = audit(home.path(), &args("jsonl"));
+    let mut all: Vec<Value> = records(&lines.out).into_values().collect();
+    all.sort_by_key(|record| HOSTILE.iter().position(|name| record["target"] == *name));
+    assert_eq!(all.len(), HOSTILE.len());
+    (all, run.out)
+}
+
+#[test]
+fn rows_come_back_from_pythons_reader() {
+    let Some(python) = python_with("csv", "csv") else { return };
+    let (records, text) = hostile("csv");
+    let program = "import csv, io, json, sys\n\
+        text = sys.stdin.buffer.read().decode()\n\
+        print(json.dumps(list(csv.DictReader(io.StringIO(text, newline=''), strict=True))))";
+    let rows = told(&python, program, &text);
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), records.len());
+    let shown = ["'=1+1", "'@x", "a\",\"b\u{fffd}\u{fffd}c"];
+    let mut seen = 0;
+    for row in rows {
+        for (column, cell) in row.as_object().unwrap() {
+            let cell = cell.as_str().unwrap_or_else(|| panic!("a row is too short: {column}"));
+            assert!(!cell.starts_with(['=', '+', '-', '@', '\t', '\r']), "{column}: {cell:?}");
+            assert!(!cell.contains(|c: char| c.is_control() || c == '\u{202e}'), "{column}: {cell:?}");
+        }
+        seen += usize::from(shown.iter().any(|shown| row["target"] == *shown));
+    }
+    assert_eq!(seen, 3);
+    let plain = rows.iter().find(|row| row["target"] == "plain").unwrap();
+    assert_eq!((&plain["status"], &plain["error_code"]), (&json!("error"), &records[5]["error"]["code"]));
+    let one = rows.iter().find(|row| row["target"] == "'@x").unwrap();
+    assert_eq!(one["at_next_boot_value"], "1");
+    assert_eq!(one["compliant"], "false");
+    assert_eq!(one["violations"], "rule at next-boot: expected 2, found 1 (--expect)");
+    assert_eq!(one["size"], records[1]["size"].to_string());
+    assert!(one["control_sets"].as_str().unwrap().starts_with("ControlSet001=1"), "{one}");
+}
+
+#[test]
+fn cases_come_back_from_pythons_reader_and_from_libxml() {
+    let (_, text) = hostile("junit");
+    if crate::judges::has("xmllint", "JUnit") {
+        let mut child = Command::new("xmllint").args(["--noout", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
+    }
+    let Some(python) = python_with("JUnit", "xml.etree.ElementTree") else { return };
+    let program = "import json, sys\n\
+        from xml.etree import ElementTree\n\
+        root = ElementTree.fromstring(sys.stdin.buffer.read())\n\
+        cases = [dict(c.attrib, inside=[[i.tag, dict(i.attrib), i.text] for i in c]) for c in root.iter('testcase')]\n\
+        print(json.dumps(dict(root=root.attrib, suite=root[0].attrib, cases=cases)))";
+    let read = told(&python, program, &text);
+    for element in ["root", "suite"] {
+        let counts = ["tests", "failures", "errors", "skipped"].map(|name| read[element][name].as_str().unwrap());
+        assert_eq!(counts, ["6", "4", "1", "0"], "{element}");
+    }
+    let cases = read["cases"].as_array().unwrap();
+    let case = |name: &str| cases.iter().find(|case| case["name"] == name).unwrap_or_else(|| panic!("{name}: {text}"));
+    let first = &case("@x")["inside"][0];
+    assert_eq!(first[0], "failure");
+    assert_eq!(first[1]["message"], "rule at next-boot: expected 2, found 1 (--expect)");
+    assert_eq!(case("plain")["inside"][0][0], "error");
+    assert_eq!(case("<x>&'\"]]>\u{fffd}\u{fffd}")["classname"], "hive");
+    case("\u{fffd}cod.exe\u{fffd}");
+}
+
+#[test]
+fn a_schema_holds_for_all_records_of_the_fixtures_and_for_no_damaged_one() {
+    let schema: Value = serde_json::from_str(&hivewright(["schema"]).out).unwrap();
+    let Some(python) = python_with("schema", "jsonschema") else { return };
+    let mut all: Vec<Value> =
+        records(&audit(&fixtures(), &["--json", "--sha256", "--expect", "2", "."]).out).into_values().collect();
+    all.extend(hostile("jsonl").0);
+    assert!(all.len() > 30 && all.iter().any(|record| record["status"] == "error"));
+    let good = all.len();
+    let whole = all.iter().find(|record| !record["at_next_boot"].is_null()).unwrap().clone();
+    for (field, value) in [
+        ("form", json!(2)),
+        ("status", json!("perhaps")),
+        ("target", json!(null)),
+        ("compliant", json!("yes")),
+        ("part", json!(-1)),
+        ("build", json!(1.5)),
+        ("files", json!("a")),
+        ("sequence_numbers", json!([1])),
+        ("control_sets", json!([{"number": "1"}])),
+        ("at_next_boot", json!({"state": 1})),
+        ("error", json!({"kind": "io"})),
+    ] {
+        let mut damaged = whole.clone();
+        damaged[field] = value;
+        all.push(damaged);
+    }
+    let mut short = whole.clone();
+    short.as_object_mut().unwrap().remove("mistakes");
+    all.push(short);
+    let mut later = whole;
+    later["from_the_future"] = json!([1]);
+    all.push(later);
+    let program = "import json, sys\n\
+        from jsonschema import Draft202012Validator\n\
+        task = json.load(sys.stdin)\n\
+        Draft202012Validator.check_schema(task['schema'])\n\
+        check = Draft202012Validator(task['schema'])\n\
+        print(json.dumps([[e.message for e in check.iter_errors(r)] for r in task['records']]))";
+    let faults = told(&python, program, &json!({"schema": schema, "records": all}).to_string());
+    for (i, faults) in faults.as_array().unwrap().iter().enumerate() {
+        let is_good = i < good || i == all.len() - 1;
+        assert_eq!(faults.as_array().unwrap().is_empty(), is_good, "{faults}: {}", all[i]);
+    }
+}
+
+#[test]
+fn a_terminal_gets_a_table_as_wide_as_it_is() {
+    if !crate::support::tools::have(&["script", "stty"]) {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    for i in 0..9 {
+        let hive = SystemHive::new(Release::Win10).with_right_rule(1, i % 3).build().bytes;
+        fs::write(home.path().join(format!("{}-{i}", "long".repeat(20))), hive).unwrap();
+    }
+    for columns in [90, 130] {
+        let program = env!("CARGO_BIN_EXE_hivewright");
+        let line = format!("stty rows 40 cols {columns}; '{program}' audit --expect 2 . 2> told");
+        let output = Command::new("script")
+            .args(["-qec", &line, "/dev/null"])
+            .current_dir(home.path())
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= columns), "{text}");
+        assert!(text.lines().any(|line| line.chars().count() > columns - 15), "{text}");
+        let states: Vec<&str> = text.lines().map(|line| line.split(' ').next().unwrap()).skip(1).take(9).collect();
+        assert_eq!(states, [["differs"; 6].as_slice(), ["fine"; 3].as_slice()].concat(), "{text}");
+        assert!(text.contains("9 records, 6 NOT as expected, 3 as expected"), "{text}");
+        assert_eq!(fs::read_to_string(home.path().join("told")).unwrap().lines().count(), 1);
+    }
+}
