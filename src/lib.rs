@@ -1,4 +1,5 @@
-//! Edits the registry of Windows installations that are not running: bare hive files, mounted or copied folders.
+//! Edits the registry of Windows installations that are not running: bare hive files, mounted or copied folders, disk
+//! images.
 //!
 //! Its first job is one REG_DWORD, `AssumeUDPEncapsulationContextOnSendRule`, which decides whether Windows' L2TP/IPsec
 //! client talks to VPN servers behind NAT. The command is `hivewright`; this is what it is made of.
@@ -14,6 +15,8 @@
 //! | [`windows`] | what the setting means: the rule, the control sets, which Windows |
 //! | [`hive`] | a hive as a whole: look up, check, edit, recover. Bytes in, patches out |
 //! | [`regf`] | what the bytes of a hive mean, structure by structure |
+//! | [`files`], [`ntfs`], [`fat`] | a Windows path on a volume leads to a file, and to where its bytes lie |
+//! | [`partition`] | where the volumes of a disk are |
 //! | [`container`] | image formats: from files of the host to the bytes that a guest sees |
 //! | [`storage`] | files of the host, locks, and the seam where tests put a lying one |
 //! | [`error`] | one typed error with a stable code and every place |

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 }
 
 const TARGET_HELP: &str =
-    "A SYSTEM hive, a folder that holds a Windows installation, a raw disk or volume image, or a block device";
+    "A SYSTEM hive, a folder that holds a Windows installation, an image of a disk or volume, or a block device";
 
 /// What is meant, where a disk holds more than one.
 #[derive(Debug, clap::Args)]
@@ -223,7 +223,7 @@ Examples:
 Exit status 1 means that there are findings. Logs that cannot be applied are
 findings where the hive is dirty and needs them.")]
 pub(crate) struct CheckArgs {
-    /// A hive of any kind, a folder that holds a Windows installation, a raw disk or volume image, or a block device
+    /// A hive of any kind, a folder that holds a Windows installation, an image of a disk or volume, or a block device
     #[arg(value_name = "TARGET")]
     pub(crate) target: PathBuf,
     #[command(flatten)]
@@ -248,7 +248,7 @@ Examples:
 Nothing is written. Exit status 1 means that no Windows installation was found,
 or that --verify found other bytes than were hashed.")]
 pub(crate) struct InfoArgs {
-    /// A raw disk or volume image, the first part of a split one, a block device, a hive, or a folder with Windows
+    /// An image of a disk or volume, a part of a split one, a block device, a hive, or a folder with Windows
     #[arg(value_name = "TARGET", required_unless_present = "formats")]
     pub(crate) target: Option<PathBuf>,
     #[command(flatten)]
@@ -272,7 +272,7 @@ Examples:
 
 The logs stay as they are. Recovering a clean hive changes nothing and says so.")]
 pub(crate) struct RecoverArgs {
-    /// A hive of any kind, or a folder that holds a Windows installation
+    /// A hive of any kind, a folder that holds a Windows installation, or an image of a disk or volume
     #[arg(value_name = "TARGET")]
     pub(crate) target: PathBuf,
     #[command(flatten)]
