@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
+pub use qcow2::snapshot_times;
 
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;

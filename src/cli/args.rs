@@ -270,7 +270,8 @@ Examples:
   hivewright recover SYSTEM --output SYSTEM.recovered
   hivewright recover SYSTEM --log evidence/SYSTEM.LOG1 --dry-run
 
-The logs stay as they are. Recovering a clean hive changes nothing and says so.")]
+The logs stay as they are without --truncate-logs. Recovering a clean hive
+changes nothing and says so.")]
 pub(crate) struct RecoverArgs {
     /// A hive of any kind, a folder that holds a Windows installation, or an image of a disk or volume
     #[arg(value_name = "TARGET")]

@@ -12,6 +12,9 @@ pub(crate) fn run(args: &UndoArgs) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Yes);
     }
     let how = match undone.how {
+        // Images are not hashed whole: only what was changed is known.
+        Restored::Already if undone.is_image => "has the bytes of before where it was changed: nothing was changed now",
+        Restored::InPlace if undone.is_image => "has the old bytes again, in every place that was changed",
         Restored::Already => "already is what it was: nothing was changed",
         Restored::Replaced => "is what it was before, bit for bit (the file was replaced)",
         Restored::InPlace => "is what it was before, bit for bit (changed in place)",

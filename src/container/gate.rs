@@ -119,7 +119,7 @@ impl Gate {
             .advise("copy it beside the image, or give --allow-path with the folder where it is"),
             _ => error,
         };
-        let path = RealHost.resolve(&wanted).map_err(missing)?;
+        let path = RealHost.resolve(&wanted).or_else(|error| self.in_allowed(&wanted).ok_or(missing(error)))?;
         if !self.lets_through(&path) {
             let what =
                 format!("the image {} names {}, which is outside of its folder", named_by.display(), path.display());
@@ -135,10 +135,17 @@ impl Gate {
         Ok(path)
     }
 
+    /// The file of that name in a folder that the user allowed: images are moved apart.
+    fn in_allowed(&self, wanted: &Path) -> Option<PathBuf> {
+        let name = wanted.file_name()?;
+        self.allowed.iter().find_map(|folder| RealHost.resolve(&folder.join(name)).ok())
+    }
+
     fn lets_through(&self, path: &Path) -> bool {
         let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
-        // Beside the image, not below: nothing there belongs to it by custom. What the user allows, he allows whole.
-        folder.as_deref().is_some_and(|folder| path.starts_with(folder))
+        // Beside the image, not below: an image in the root would have all of the host. What the user allows, he allows
+        // whole.
+        folder.as_deref().is_some_and(|folder| path.parent() == Some(folder))
             || self.allowed.iter().any(|folder| path.starts_with(folder))
     }
 

@@ -74,6 +74,23 @@ fn by_engine(opening: Opening<'_>, header: &Header) -> Result<Image> {
     nbd::open_with(opening, EngineFormat { driver: Driver::Qcow2, cluster: header.cluster, about }, backing)
 }
 
+/// When the snapshots inside of an image were made, in seconds since 1970; none of what is no qcow2 image.
+///
+/// # Errors
+/// Its header or the table of its snapshots is damaged.
+pub fn snapshot_times(file: &dyn Storage) -> Result<Vec<u32>> {
+    let mut head = [0; 8];
+    if file.len()? >= 104 {
+        file.read_at(0, &mut head)?;
+    }
+    // Version 1 is another format, which has none.
+    if !head.starts_with(header::MAGIC) || head[4..] < [0, 0, 0, 2][..] {
+        return Ok(Vec::new());
+    }
+    let header = header::read(file)?;
+    Ok(snapshots::read(file, &header)?.0.iter().map(|snapshot| snapshot.seconds).collect())
+}
+
 fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
     let compression = if header.incompatible & COMPRESSION == 0 { "zlib" } else { "zstd" };
     let mut facts = vec![

@@ -9,9 +9,12 @@ mod restore;
 mod state;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use crate::error::{Error, Kind, Result};
+use crate::regf::timestamp::FileTime;
 use crate::session::commit::Locked;
+use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Host, RealHost};
 
 pub(super) use journal::{Journal, refuse_taken};
@@ -31,6 +34,8 @@ pub struct Undone {
     pub target: PathBuf,
     /// How.
     pub how: Restored,
+    /// Whether it is an image: of that only the places that were changed are known, and no hash of all of it.
+    pub is_image: bool,
 }
 
 /// The first name that an undo file beside `target` gets.
@@ -64,13 +69,17 @@ fn unchanged(error: Error) -> Error {
 }
 
 fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> {
+    if matches!(kind_of(undo), Ok(EntryKind::Folder | EntryKind::Device | EntryKind::Other)) {
+        let what = format!("{} is no file", undo.display());
+        return Err(Error::new(Kind::Unsupported, "not-an-undo-file", what));
+    }
     let mut journal = Journal::open(host, &host.resolve(undo)?)?;
     let target = match target {
         Some(path) => path.to_owned(),
         None => journal.target()?,
     };
     let target = host.resolve(&target)?;
-    let files = journal.record.files_of(&target);
+    let files = journal.record.files_of(&target)?;
     let locked = Locked::take_all(host, &target, &files)?;
     if journal.record.is_of_image() {
         locked.keep_machines_out()?;
@@ -83,6 +92,10 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> 
             journal.mark(Mark::Restored)?;
             Restored::Already
         }
+        (_, State::Written) if !snapshots_since(&journal, &locked)?.is_empty() => {
+            let what = "a snapshot was made inside of the image since: what would be undone belongs to that as well";
+            return Err(Error::refused("undo-shared", what).advise("set the value that was there before instead"));
+        }
         (_, State::Written) | (Mark::Open | Mark::Undoing, State::Partly) => {
             restore::restore(&mut journal, &locked, begun)?
         }
@@ -90,5 +103,21 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> 
             return Err(leftover::foreign(&journal.path));
         }
     };
-    Ok(Undone { target: locked.path, how })
+    let is_image = journal.record.is_of_image();
+    Ok(Undone { target: locked.path, how, is_image })
+}
+
+/// Snapshots inside of the image that are younger than the undo file. Those share clusters that were written to.
+fn snapshots_since<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Result<Vec<u32>> {
+    if !journal.record.is_of_image() {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for file in locked.all() {
+        found.extend(crate::container::snapshot_times(&*file.file)?);
+    }
+    found.retain(|&seconds| {
+        FileTime::of(UNIX_EPOCH + Duration::from_secs(seconds.into())).to_string() > journal.record.created
+    });
+    Ok(found)
 }

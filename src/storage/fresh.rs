@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
 use super::file::failed;
-use crate::error::Result;
+use super::{FileStorage, Storage};
+use crate::error::{Error, Result};
 
 /// A file that is being written under another name, and gone if it is dropped.
 pub struct Fresh {
@@ -15,11 +16,16 @@ pub struct Fresh {
 }
 
 impl Fresh {
-    /// Begins a file that shall be called `path`.
+    /// Begins a file that shall be called `path`. What is called so is only replaced if it is a regular file that begins
+    /// with `like`: an earlier one of its kind.
     ///
     /// # Errors
-    /// Its folder is not there or cannot be written to.
-    pub fn begin(path: &Path) -> Result<Self> {
+    /// `file-exists`: something else is there. Its folder is not there or cannot be written to.
+    pub fn begin(path: &Path, like: &[u8]) -> Result<Self> {
+        if !may_be_replaced(path, like)? {
+            let what = format!("{} is there already, and is not what would be written there", path.display());
+            return Err(Error::refused("file-exists", what).advise("name a file that does not exist"));
+        }
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
         // As any new file: a temporary one is its owner's alone.
@@ -38,6 +44,19 @@ impl Fresh {
         file.persist(&self.path).map_err(|e| failed("create", &self.path, e.error))?;
         Ok(())
     }
+}
+
+/// Whether nothing is at `path`, or a regular file that begins with `like`.
+fn may_be_replaced(path: &Path, like: &[u8]) -> Result<bool> {
+    match std::fs::symlink_metadata(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
+        Err(e) => return Err(failed("look at", path, e)),
+        Ok(found) if !found.is_file() => return Ok(false),
+        Ok(_) => {}
+    }
+    let file = FileStorage::open(path)?;
+    let mut head = vec![0; like.len()];
+    Ok(file.len()? >= like.len() as u64 && file.read_at(0, &mut head).is_ok() && head == like)
 }
 
 impl Write for Fresh {
@@ -59,15 +78,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report");
         std::fs::write(&path, "old").unwrap();
-        let mut fresh = Fresh::begin(&path).unwrap();
+        let mut fresh = Fresh::begin(&path, b"old").unwrap();
         fresh.write_all(b"ne").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         drop(fresh);
         assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(&folder).unwrap().count()), (b"old".to_vec(), 1));
-        let mut fresh = Fresh::begin(&path).unwrap();
+        let mut fresh = Fresh::begin(&path, b"old").unwrap();
         fresh.write_all(b"new").unwrap();
         fresh.finish().unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(&folder).unwrap().count()), (b"new".to_vec(), 1));
-        assert!(Fresh::begin(&path.join("x")).is_err());
+        assert!(Fresh::begin(&path.join("x"), b"").is_err());
+        // What is there now begins otherwise; a device and a folder are no files at all.
+        for other in [&path, Path::new("/dev/null"), folder.path()] {
+            assert_eq!(Fresh::begin(other, b"old").err().map(|e| e.code()), Some("file-exists"), "{}", other.display());
+        }
     }
 }

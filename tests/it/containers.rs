@@ -12,6 +12,7 @@ mod vdi;
 mod vhd;
 mod vhdx;
 mod vmdk;
+mod way_back;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;

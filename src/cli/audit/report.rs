@@ -14,7 +14,7 @@ pub(super) struct Report(Fresh);
 
 impl Report {
     pub(super) fn begin(path: &Path) -> anyhow::Result<Self> {
-        let mut file = Fresh::begin(path)?;
+        let mut file = Fresh::begin(path, html::BEGINNING.as_bytes())?;
         html::begin(&mut file).context("writing the report")?;
         Ok(Report(file))
     }

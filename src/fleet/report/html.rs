@@ -14,6 +14,8 @@ use crate::fleet::Record;
 use crate::fleet::run::Summary;
 use crate::regf::timestamp::FileTime;
 
+/// How a page of ours begins, and no other.
+pub const BEGINNING: &str = "<!doctype html>\n<!-- hivewright audit -->\n";
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
 
@@ -30,8 +32,7 @@ pub fn begin(out: &mut dyn Write) -> io::Result<()> {
     );
     write!(
         out,
-        r#"<!doctype html>
-<html lang="en">
+        r#"{BEGINNING}<html lang="en">
 <head>
 <meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">

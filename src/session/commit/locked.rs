@@ -93,6 +93,7 @@ impl<'h, H: Host> Locked<'h, H> {
     /// process. For images only: where locks of both kinds meet on a server, they would stand in each other's way.
     pub(in crate::session) fn keep_machines_out(&self) -> Result<()> {
         for Locked { file, path, .. } in self.all() {
+            vmware_is_out(self.host, path)?;
             if !file.try_lock_ranges()? {
                 let what = format!("{} is in use: a virtual machine or another program holds its lock", path.display());
                 return Err(Error::refused("in-use", what).advise("shut the virtual machine down, and try again"));
@@ -154,4 +155,16 @@ fn arranged(files: &Arrangement, open: impl Fn(&Path) -> Result<Arc<dyn Storage>
         storages.push(file);
     }
     Joined::new(storages)
+}
+
+/// Refuses if VMware has the disk at `path` open: it leaves a folder of its name and `.lck` with a file in it.
+fn vmware_is_out<H: Host>(host: &H, path: &Path) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lck");
+    let folder = path.with_file_name(name);
+    if !host.exists(&folder)? || host.starting_with(&folder, std::ffi::OsStr::new(""))?.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{} is in use by VMware: {} says so", path.display(), folder.display());
+    Err(Error::refused("in-use", what).advise("shut the virtual machine down; if none runs, remove that folder"))
 }

@@ -10,7 +10,7 @@ use super::{Committed, How, Options, Proof, done, in_place};
 use crate::container::{HostFile as Described, Role};
 use crate::error::{Error, Kind, Result};
 use crate::hive::Patch;
-use crate::session::undo::{Journal, Mark, Record, refuse_taken, settle};
+use crate::session::undo::{Journal, Leftover, Mark, Record, State, find_unfinished_on, refuse_taken, settle};
 use crate::storage::{Access, Host, HostFile, Storage};
 
 /// Brings `wanted` to the image at `path`, once `proof` has passed.
@@ -136,6 +136,9 @@ pub(super) fn share<'a, H: Host>(
         if !file.try_share()? {
             let what = format!("{} is in use: another program writes to it", path.display());
             return Err(Error::refused("in-use", what).advise("close the program that uses it, and try again"));
+        }
+        if let Some(Leftover { undo, state: State::Partly }) = find_unfinished_on(host, path)? {
+            return Err(crate::session::edit::unfinished(path, &undo));
         }
         shared.push((path.clone(), Arc::new(file)));
     }

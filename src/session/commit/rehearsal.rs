@@ -76,7 +76,11 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
     }
     let data = first..script.phases.len();
     // What has to be written when it is closed is written now.
-    drop((hive, gate));
+    drop(hive);
+    if let Some(error) = gate.closing_error() {
+        return Err(error);
+    }
+    drop(gate);
     let closing = format!("closing of the image ({})", script.format);
     script.add_by_epoch(stage.take()?, &closing);
     let files = stage.files()?;

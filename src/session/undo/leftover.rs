@@ -50,7 +50,7 @@ pub fn find_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<Lef
     let path = host.resolve(target)?;
     let Some(journal) = open_ones(host, &path)?.into_iter().next() else { return Ok(None) };
     let own = if journal.record.files.is_empty() { path } else { journal.target()? };
-    let state = journal.record.state(&reopened(host, &own, &journal.record.files_of(&own))?)?;
+    let state = journal.record.state(&reopened(host, &own, &journal.record.files_of(&own)?)?)?;
     Ok(Some(Leftover { undo: journal.path, state }))
 }
 
@@ -86,7 +86,7 @@ pub fn recover_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<
         if journal.record.is_of_image() {
             locked.keep_machines_out()?;
         }
-        let files = journal.record.files_of(&journal_target(&journal, &path)?);
+        let files = journal.record.files_of(&journal_target(&journal, &path)?)?;
         let (state, begun) = journal.record.reached(&*locked.storage_of(&files)?)?;
         done = Some(match state {
             State::Foreign => return Err(foreign(&journal.path)),
@@ -105,7 +105,7 @@ pub fn recover_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<
 /// Settles what an interrupted run left without having to write to the target; refuses where that does not do.
 pub(in crate::session) fn settle<H: Host>(target: &Locked<'_, H>) -> Result<()> {
     for mut journal in open_ones(target.host, &target.path)? {
-        let files = journal.record.files_of(&journal_target(&journal, &target.path)?);
+        let files = journal.record.files_of(&journal_target(&journal, &target.path)?)?;
         match journal.record.state(&*target.storage_of(&files)?)? {
             State::Foreign => return Err(foreign(&journal.path)),
             State::Partly => {
@@ -180,7 +180,7 @@ fn lock_family<'h, H: Host>(host: &'h H, path: &Path) -> Result<Locked<'h, H>> {
     let mut files = Vec::new();
     for journal in &journals {
         let own = journal_target(journal, path)?;
-        files.extend(journal.record.files_of(&own));
+        files.extend(journal.record.files_of(&own)?);
         target = own;
     }
     Locked::take_all(host, &target, &files)

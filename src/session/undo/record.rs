@@ -118,13 +118,22 @@ impl Record {
     }
 
     /// [`Record::files`] with the paths that they have where `target` is now.
-    pub(in crate::session) fn files_of(&self, target: &Path) -> Vec<(PathBuf, u64)> {
-        let own = self.target.file_name().map(Path::new);
-        let path = |name: &Path| match Some(name) == own {
-            true => target.to_owned(),
-            false => target.parent().unwrap_or(Path::new("")).join(name),
-        };
-        self.files.iter().map(|(name, len)| (path(name), *len)).collect()
+    ///
+    /// # Errors
+    /// `undo-other-image`: it is a copy under another name, or in another folder than the one from which a file was named
+    /// elsewhere. Beside it may stand files of another image, under the names that this one's had.
+    pub(in crate::session) fn files_of(&self, target: &Path) -> Result<Vec<(PathBuf, u64)>> {
+        let renamed = target.file_name() != self.target.file_name();
+        let elsewhere =
+            self.files.iter().any(|(name, _)| name.is_absolute()) && target.parent() != self.target.parent();
+        if !self.files.is_empty() && (renamed || elsewhere) {
+            let what =
+                "the undo file is of an image of several files, which had other names: which they are is not known";
+            return Err(Error::refused("undo-other-image", what)
+                .advise("give all files the names that they had, beside each other, and try again"));
+        }
+        let folder = target.parent().unwrap_or(Path::new(""));
+        Ok(self.files.iter().map(|(name, len)| (folder.join(name), *len)).collect())
     }
 
     /// Whether it belongs to an image: those are not hashed whole.

@@ -29,7 +29,7 @@ pub(super) fn restore<H: Host>(journal: &mut Journal<'_, H>, target: &Locked<'_,
     if journal.record.mark != Mark::Open {
         journal.mark(Mark::Undoing)?;
     }
-    let files = journal.record.files_of(&target.path);
+    let files = journal.record.files_of(&target.path)?;
     let (storage, reopen) = (target.storage_of(&files)?, || target.reopen(&files));
     commit::restore(journal, &*storage, &reopen, begun).map_err(|e| unfinished(e, &journal.path))?;
     let _ = journal.mark(Mark::Restored);

@@ -207,7 +207,7 @@ impl Record {
 
     /// For a file that is wholly old or wholly new: makes sure that this is so on the medium too.
     pub(super) fn make_durable<H: Host>(&self, target: &Locked<'_, H>, state: State) -> Result<()> {
-        let storage = target.storage_of(&self.files_of(&target.path))?;
+        let storage = target.storage_of(&self.files_of(&target.path)?)?;
         match state {
             State::Untouched => self.versions().roll_back(&*storage, 1)?,
             State::Written => self.versions().write_last_again(&*storage)?,

@@ -16,9 +16,9 @@ use crate::command::{Run, hivewright_in};
 use crate::support::tools::{have, output, succeeds};
 
 /// An image, unpacked into a folder of its own.
-struct Unpacked {
+pub(super) struct Unpacked {
     image: Image,
-    folder: TempDir,
+    pub(super) folder: TempDir,
 }
 
 /// The images that can be worked on here: all, or those that need no QEMU.
@@ -29,29 +29,29 @@ fn images(wanted: impl Fn(&Image) -> bool) -> Vec<Unpacked> {
 }
 
 impl Unpacked {
-    fn of(image: Image) -> Self {
+    pub(super) fn of(image: Image) -> Self {
         let folder = tempfile::tempdir().unwrap();
         image.unpack(&home(), folder.path()).unwrap();
         Unpacked { image, folder }
     }
 
-    fn run(&self, arguments: &[&str]) -> Run {
+    pub(super) fn run(&self, arguments: &[&str]) -> Run {
         let name = self.image.file;
         let arguments: Vec<&str> = arguments.iter().map(|&a| if a == "IMAGE" { name } else { a }).collect();
         hivewright_in(self.folder.path(), &arguments)
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(super) fn json(&self, arguments: &[&str]) -> Value {
         let run = self.run(&[arguments, &["--json"]].concat());
         serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{}: {e}: {run:?}", self.image.name))
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         self.folder.path().join(self.image.file)
     }
 
     /// SHA-256 of every file in its folder, by name.
-    fn hashes(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(super) fn hashes(&self) -> BTreeMap<String, Vec<u8>> {
         let hash = |path: &Path| Sha256::digest(fs::read(path).unwrap()).to_vec();
         let entries = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap());
         entries.map(|entry| (entry.file_name().into_string().unwrap(), hash(&entry.path()))).collect()

@@ -59,7 +59,11 @@ fn names_lead_nowhere_but_beside_the_image() {
         assert_eq!(code(&[], name), (Ok(()), false), "{name}");
     }
     assert_eq!(code(&[], "gone").0, Err("no-file"));
-    assert_eq!(code(&[], ".").0, Err("not-a-file"));
+    assert_eq!(code(&[], ".").0, Err("outside-folder"));
+    fs::create_dir(inside.join("below")).unwrap();
+    fs::write(inside.join("below/file"), [1; 100]).unwrap();
+    assert_eq!(code(&[], "below/file").0, Err("outside-folder"));
+    assert_eq!(code(&[], "below").0, Err("not-a-file"));
     assert_eq!(code(&[], "/dev/zero").0, Err("outside-folder"));
     assert_eq!(code(&["/dev".into()], "/dev/zero").0, Err("not-a-file"));
 }

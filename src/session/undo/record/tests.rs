@@ -41,7 +41,10 @@ fn phases_and_files_make_it_version_2() {
     let bytes = file(&header, &[PATCH, &second, BLOCK_LINE], 2, 1);
     let record = Record::parse(&bytes).unwrap();
     assert_eq!((record.change.groups().len(), &record.change.later[..]), (2, &[1][..]));
-    assert_eq!(record.files_of(Path::new("/x/t")), [("/x/t".into(), 3), ("/v/t".into(), 1)]);
+    assert_eq!(record.files_of(Path::new("/w/t.001")).unwrap(), [("/w/t.001".into(), 3), ("/v/t".into(), 1)]);
+    for other in ["/w/t", "/w/copy.001", "/x/t.001"] {
+        assert_eq!(record.files_of(Path::new(other)).unwrap_err().code(), "undo-other-image", "{other}");
+    }
     let again = record.to_bytes().unwrap();
     assert!(again.starts_with(b"{\"hivewright_undo\":2,"));
     assert_eq!(Record::parse(&again).unwrap(), record);
