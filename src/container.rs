@@ -16,6 +16,7 @@
 mod blocks;
 mod ewf;
 pub mod gate;
+mod inflate;
 mod named;
 mod nbd;
 mod ova;

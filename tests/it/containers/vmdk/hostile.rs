@@ -31,7 +31,10 @@ pub(in crate::containers) fn read_all(bytes: Vec<u8>, format: &str) {
 }
 
 fn zlib(bytes: &[u8]) -> Vec<u8> {
-    miniz_oxide::deflate::compress_to_vec_zlib(bytes, 6)
+    let mut packed = vec![0; bytes.len() + 100];
+    let len = libdeflater::Compressor::new(libdeflater::CompressionLvl::default()).zlib_compress(bytes, &mut packed);
+    packed.truncate(len.unwrap());
+    packed
 }
 
 fn small_stream() -> Vec<u8> {
