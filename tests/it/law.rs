@@ -33,6 +33,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("unsafe {", &["storage/mapped.rs", "container/nbd/child.rs"]),
     ("std::fs", &["storage", "fat/against_tools.rs", "partition/against_tools.rs", "container/nbd/against_qemu.rs"]),
     ("tempfile", &["storage", "fat/against_tools.rs", "partition/against_tools.rs", "container/nbd/against_qemu.rs"]),
+    ("nix::fcntl", &["storage/ranges.rs"]),
     ("rustix", &["storage", "container/nbd/child.rs"]),
     ("globset", &["fleet/find/pattern.rs", "fleet/policy.rs"]),
     ("toml::", &["fleet/policy.rs"]),
