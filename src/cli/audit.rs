@@ -17,6 +17,7 @@ use hivewright::fleet::read::Wishes;
 use hivewright::fleet::resume::Earlier;
 use hivewright::fleet::run::{self, End, Names, Plan, Progress, Summary};
 use hivewright::fleet::{Record, pool};
+use hivewright::storage::look;
 
 pub(crate) use self::args::AuditArgs;
 use self::progress::Bar;
@@ -66,6 +67,9 @@ fn plan(args: &AuditArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Plan> {
         earlier.add(path)?;
     }
     earlier.refuse_as_output()?;
+    for folder in &args.image.allow_paths {
+        look::see(folder).context("--allow-path")?;
+    }
     let policy = match (args.expect, &args.policy) {
         (Some(wanted), _) => Policy::of_all(wanted),
         (None, Some(path)) => Policy::load(path)?,
@@ -76,7 +80,7 @@ fn plan(args: &AuditArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Plan> {
     let timeout = (args.timeout > 0).then(|| Duration::from_secs(args.timeout.into()));
     Ok(Plan {
         names: names(args)?,
-        wishes: Wishes { sha256: args.sha256 || args.verify_hash },
+        wishes: Wishes { sha256: args.sha256 || args.verify_hash, image: args.image.options() },
         policy,
         shard: args.shard,
         earlier,

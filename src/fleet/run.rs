@@ -14,7 +14,7 @@ use super::find::{Finder, Target, TargetKind};
 use super::policy::Policy;
 use super::pool::{self, GivenUp};
 use super::read::{self, Wishes};
-use super::record::Record;
+use super::record::{Record, Status};
 use super::resume::Earlier;
 use super::shard::Shard;
 use crate::error::{Error, Kind, Result};
@@ -27,7 +27,7 @@ pub type Names = Box<dyn Iterator<Item = Result<PathBuf>> + Send>;
 pub struct Plan {
     /// Files, folders and patterns.
     pub names: Names,
-    /// What more to read.
+    /// How to read.
     pub wishes: Wishes,
     /// What is expected.
     pub policy: Policy,
@@ -70,10 +70,10 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
     let watched = progress.clone();
     let find = move |give: &mut dyn FnMut(Target) -> bool| find(names, shard, &watched, give);
     let work = move |target: &Target| {
-        if let Some(records) = kept(target, &earlier, wishes, verify_hashes) {
+        if let Some(records) = kept(target, &earlier, &wishes, verify_hashes) {
             return Done { records, kept: true };
         }
-        Done { records: read::read(target, wishes), kept: false }
+        Done { records: read::read(target, &wishes), kept: false }
     };
     let give_up = |target: &Target, why: GivenUp| {
         let error = given_up(&why);
@@ -123,19 +123,25 @@ fn find(names: Names, shard: Option<Shard>, progress: &Progress, give: &mut dyn 
 }
 
 /// The earlier records of a target, if it is unchanged since and they say all that is wanted now.
-fn kept(target: &Target, earlier: &Earlier, wishes: Wishes, verify: bool) -> Option<Vec<Record>> {
+fn kept(target: &Target, earlier: &Earlier, wishes: &Wishes, verify: bool) -> Option<Vec<Record>> {
     if earlier.is_empty() || matches!(target.kind, TargetKind::Lost(_)) {
         return None;
     }
     let records = earlier.of(target.name.to_str()?)?;
     let has_hash = |record: &Record| record.hive_sha256.is_some() || record.at_next_boot.is_none();
     let says_all = !wishes.sha256 || records.iter().all(has_hash);
-    if !says_all || !records.iter().all(read::is_unchanged) {
+    // A disk without Windows is an error only where it was named.
+    let is_told_so = |record: &Record| match &record.error {
+        None => record.status != Status::NoWindows || !target.named,
+        Some(error) => error.code != "no-installation" || target.named,
+    };
+    let is_same = |record: &Record| is_told_so(record) && read::is_unchanged(record, &wishes.image);
+    if !says_all || !records.iter().all(is_same) {
         return None;
     }
     if verify {
         let then: Vec<&str> = records.iter().filter_map(|record| record.hive_sha256.as_deref()).collect();
-        if then.is_empty() || then != read::hashes(target).ok()? {
+        if then.is_empty() || then != read::hashes(target, wishes).ok()? {
             return None;
         }
     }

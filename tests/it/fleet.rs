@@ -5,6 +5,7 @@ mod found;
 mod killed;
 mod large;
 mod maker;
+mod opened;
 mod page;
 mod recipe;
 mod told;

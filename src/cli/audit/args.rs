@@ -6,6 +6,8 @@ use clap::ValueEnum;
 use hivewright::fleet::policy::Wanted;
 use hivewright::fleet::shard::Shard;
 
+use crate::cli::args::ImageArgs;
+
 const AFTER_HELP: &str = "\
 Expectations: a number stands there (0, 1, 2), set, unset. An absent value is
 unset and no 0, though Windows then does as for 0. --expect asks about the next
@@ -75,6 +77,8 @@ pub(crate) struct AuditArgs {
     /// Hash every hive (SHA-256)
     #[arg(long)]
     pub(crate) sha256: bool,
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
 
     /// Targets read at the same time [default: one for each core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -83,7 +87,8 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) timeout: u32,
     /// Take over records of an earlier run whose files have the same sizes and times; may be repeated. The output holds
-    /// them too, judged anew
+    /// them too, judged anew. What could not be opened is tried again, and so is an image in several files if --allow-path
+    /// is another
     #[arg(long, value_name = "RESULTS.jsonl")]
     pub(crate) resume: Vec<PathBuf>,
     /// Take over only records with a hash that the hive still has
