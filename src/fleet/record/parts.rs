@@ -81,7 +81,7 @@ impl From<&Error> for Failure {
             Kind::Unfinished => "unfinished",
         };
         let elsewhere = |advice: &str| match OF_OTHER_VERBS.iter().any(|option| advice.contains(option)) {
-            true => format!("{advice}; audit has no such option: look at this one alone with `hivewright info`"),
+            true => format!("{advice}; an audit cannot be told so: look at this one alone with `hivewright info`"),
             false => advice.to_owned(),
         };
         let (code, advice) = (error.code().to_owned(), error.advice().map(elsewhere));

@@ -104,5 +104,5 @@ fn an_engine_that_is_not_there_is_said_in_each_record_and_asked_again() {
     let error = &one(&named, "fleet/qed")["error"];
     assert_eq!((named.code, &error["code"]), (2, &"no-installation".into()));
     let advice = error["advice"].as_str().unwrap();
-    assert!(advice.contains("audit has no such option"), "{advice}");
+    assert!(advice.contains("an audit cannot be told so"), "{advice}");
 }
