@@ -67,6 +67,7 @@ fn plan(args: &AuditArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Plan> {
         earlier.add(path)?;
     }
     earlier.refuse_as_output()?;
+    earlier.remarks().iter().for_each(|what| super::warn(what));
     for folder in &args.image.allow_paths {
         look::see(folder).context("--allow-path")?;
     }

@@ -8,6 +8,7 @@ mod maker;
 mod opened;
 mod page;
 mod recipe;
+mod resumed;
 mod told;
 
 use std::collections::BTreeMap;

@@ -87,7 +87,7 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) timeout: u32,
     /// Take over records of an earlier run whose files have the same sizes and times; may be repeated. The output holds
-    /// them too, judged anew. What could not be opened is tried again, and so is an image in several files if --allow-path
+    /// them too, judged anew. The file may be empty, or end in half a line. What could not be opened is tried again, and so is an image in several files if --allow-path
     /// is another
     #[arg(long, value_name = "RESULTS.jsonl")]
     pub(crate) resume: Vec<PathBuf>,
