@@ -7,6 +7,7 @@ mod large;
 mod maker;
 mod opened;
 mod page;
+mod policies;
 mod recipe;
 mod resumed;
 mod told;

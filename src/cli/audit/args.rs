@@ -22,6 +22,8 @@ boot. A policy is a TOML file; the first entry that fits decides:
   neighbours = { ProhibitIpSec = \"off\", AllowL2TPWeakCrypto = \"unset\" }
   [[expect]]
   rule = 2
+Neighbours may be any number, \"on\" (there and not 0), \"off\", \"set\", \"unset\" or
+\"any\". What a policy cannot say is refused, with its line.
 
 Examples:
   hivewright audit /srv/images
