@@ -21,6 +21,7 @@ use hivewright::storage::look;
 
 pub(crate) use self::args::AuditArgs;
 use self::progress::Bar;
+use self::report::Report;
 use super::exit::Outcome;
 
 pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
@@ -28,30 +29,36 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     let plan = plan(args, &stop)?;
     stop_at_ctrl_c(stop)?;
     let progress = Arc::new(Progress::default());
+    let mut report = args.report.as_deref().map(Report::begin).transpose()?;
     let mut renderer = render::of(args.format());
     let mut out = std::io::stdout().lock();
-    renderer.begin(&mut out)?;
-    let mut report = args.report.as_deref().map(report::Report::begin).transpose()?;
+    renderer.begin(&mut out).map_err(|error| report::unprinted(error, "nothing was audited"))?;
     let bar = Bar::of(&progress);
     let mut failed = None;
     let summary = run::run(plan, &progress, |record: &Record| {
-        let reported = report.as_mut().map_or(Ok(()), |report| report.record(record));
-        let written = bar.aside(|| renderer.record(record, &mut out).and_then(|()| out.flush())).and(reported);
+        let written = bar.aside(|| {
+            if let Some(report) = &mut report {
+                report.record(record);
+            }
+            renderer.record(record, &mut out).and_then(|()| out.flush())
+        });
         written.map_err(|error| failed = Some(error)).is_ok()
     });
     bar.end();
     if let Some(error) = failed {
-        return Err(error).context("printing the records");
+        return Err(report::unprinted(error, "the audit was stopped there, and there is no report"));
     }
-    renderer.end(&summary, &mut out)?;
-    out.flush()?;
-    report.map_or(Ok(()), |report| report.end(&summary))?;
+    // Before what is printed at the end: that may fail too.
+    let is_reported = report.is_none_or(|report| report.end(&summary));
+    let ended = renderer.end(&summary, &mut out).and_then(|()| out.flush());
+    ended.map_err(|error| report::unprinted(error, "all was audited, and a report is whole if it was asked for"))?;
     tell(&summary);
     Ok(match summary.end(args.keep_going_ok) {
+        End::Interrupted => Outcome::Interrupted,
+        _ if !is_reported => Outcome::CouldNot,
         End::Fine => Outcome::Yes,
         End::NotCompliant => Outcome::No,
         End::CouldNot => Outcome::CouldNot,
-        End::Interrupted => Outcome::Interrupted,
     })
 }
 

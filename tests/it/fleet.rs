@@ -11,6 +11,7 @@ mod policies;
 mod recipe;
 mod resumed;
 mod told;
+mod unwritten;
 
 use std::collections::BTreeMap;
 use std::path::Path;

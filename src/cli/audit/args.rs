@@ -36,7 +36,10 @@ Examples:
 Exit status:
   0    all was read, and is as expected (or nothing was expected)
   1    something is not as expected
-  2    something could not be read (see --keep-going-ok), or nothing was found
+  2    something could not be read (see --keep-going-ok), nothing was found, or
+       records or the report could not be written: the message says which
+  3    the report would replace a file that is no report, or the output would go
+       to a file of --resume: nothing was audited
   130  stopped by Ctrl-C: what was printed is whole, go on with --resume
 
 Nothing is written but the output. A shard is 1 + h mod N, where h is the FNV-1a
