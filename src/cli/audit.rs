@@ -17,7 +17,7 @@ use hivewright::fleet::read::Wishes;
 use hivewright::fleet::resume::Earlier;
 use hivewright::fleet::run::{self, End, Names, Plan, Progress, Summary};
 use hivewright::fleet::{Record, pool};
-use hivewright::storage::look;
+use hivewright::storage::{look, private};
 
 pub(crate) use self::args::AuditArgs;
 use self::progress::Bar;
@@ -45,6 +45,8 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
         written.map_err(|error| failed = Some(error)).is_ok()
     });
     bar.end();
+    // Targets that were given up still hold theirs.
+    private::remove_all();
     if let Some(error) = failed {
         return Err(report::unprinted(error, "the audit was stopped there, and there is no report"));
     }
@@ -112,6 +114,7 @@ fn names(args: &AuditArgs) -> anyhow::Result<Names> {
 fn stop_at_ctrl_c(stop: Arc<AtomicBool>) -> anyhow::Result<()> {
     let handler = move || {
         if stop.swap(true, Ordering::SeqCst) {
+            private::remove_all();
             std::process::exit(i32::from(super::exit::INTERRUPTED));
         }
     };

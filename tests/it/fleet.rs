@@ -4,6 +4,7 @@ mod formats;
 mod found;
 mod killed;
 mod large;
+mod late;
 mod maker;
 mod opened;
 mod page;
