@@ -42,8 +42,8 @@ Exit status:
        to a file of --resume: nothing was audited
   130  stopped by Ctrl-C: what was printed is whole, go on with --resume
 
-Nothing is written but the output. A shard is 1 + h mod N, where h is the FNV-1a
-hash (64 bits) of the target's name as it stands in its record.";
+Nothing is written but the output. A shard is 1 + (h xor h >> 32) mod N, where h
+is the FNV-1a hash (64 bits) of the target's name as it stands in its record.";
 
 /// Audit many images, hives and Windows folders: one record for each Windows
 #[derive(Debug, clap::Args)]
@@ -100,7 +100,7 @@ pub(crate) struct AuditArgs {
     #[arg(long, requires = "resume")]
     pub(crate) verify_hash: bool,
     /// Only the targets of part I of N, for several machines or processes
-    #[arg(long, value_name = "I/N")]
+    #[arg(long, value_name = "I/N", value_parser = shard)]
     pub(crate) shard: Option<Shard>,
 }
 
@@ -121,6 +121,10 @@ impl AuditArgs {
     pub(super) fn format(&self) -> Format {
         if self.json { Format::Jsonl } else { self.format }
     }
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    text.parse().map_err(|error: hivewright::Error| error.advice().unwrap_or_default().to_owned())
 }
 
 fn expected(text: &str) -> Result<Wanted, String> {
