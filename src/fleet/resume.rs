@@ -10,7 +10,7 @@ use std::path::Path;
 
 use line::Line;
 
-use super::record::{Record, Status};
+use super::record::{Failure, Record, Status};
 use super::shard::Fnv;
 use crate::error::{Error, Kind, Result};
 use crate::storage::folder::EntryKind;
@@ -160,9 +160,11 @@ fn no_records(path: &Path, line: u64) -> Error {
 
 /// Whether reading it again may give something else although its file is the same.
 fn may_pass(record: &Record) -> bool {
-    let passing = |kind: &str, code: &str| kind == "io" || matches!(code, "timeout" | "panic" | "nobody-left");
+    let passes = |failure: &Failure| failure.kind == "io";
+    // Without a stamp are targets that could not be opened, were given up or have panicked, and devices.
     record.stamp.is_none()
-        || record.status == Status::Error && record.error.as_ref().is_none_or(|e| passing(&e.kind, &e.code))
+        || record.software_error.as_ref().is_some_and(passes)
+        || record.status == Status::Error && record.error.as_ref().is_none_or(passes)
 }
 
 #[cfg(test)]
