@@ -5,7 +5,8 @@ mod files;
 mod host;
 mod image;
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 pub use files::is_unchanged;
@@ -15,6 +16,7 @@ use super::record::{Failure, Record, Status};
 use crate::error::{Error, Kind, Result};
 use crate::regf::timestamp::FileTime;
 use crate::session::disk::{Choice, Disk, ImageOptions};
+use crate::storage::{Host, RealHost};
 use files::HostFiles;
 
 /// What more than the usual is to be read, and how.
@@ -49,6 +51,26 @@ pub fn read(target: &Target, wishes: &Wishes) -> Vec<Record> {
         record.installations = u32::try_from(installations).unwrap_or(u32::MAX);
         record.audited_at = at.to_string();
         record.seconds = seconds;
+    }
+    records
+}
+
+/// As [`read`]. Where nothing can be said of the target but errors, what was left out as parts of it is read as well: no
+/// image hides its neighbours by what it says.
+pub fn with_parts(target: &Target, wishes: &Wishes) -> Vec<Record> {
+    let mut records = read(target, wishes);
+    if records.iter().any(|record| record.status != Status::Error) {
+        return records;
+    }
+    let come_across = |part| Target::come_across(part, Vec::new());
+    let parts: Vec<_> = target.parts.iter().map(|part| (part, read(&come_across(part), wishes))).collect();
+    let good = parts.iter().flat_map(|(_, records)| records).filter(|record| record.status != Status::Error);
+    let below: HashSet<PathBuf> = good.flat_map(|record| &record.files).map(PathBuf::from).collect();
+    for (part, found) in parts {
+        // What another of them stands on has been read with that.
+        if !RealHost.resolve(part).is_ok_and(|part| below.contains(&part)) {
+            records.extend(found);
+        }
     }
     records
 }

@@ -76,7 +76,7 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
         if let Some(records) = kept(target, &earlier, &wishes, verify_hashes) {
             return Done { records, kept: true };
         }
-        Done { records: read::read(target, &wishes), kept: false }
+        Done { records: read::with_parts(target, &wishes), kept: false }
     };
     let give_up = |target: &Target, why: GivenUp| {
         let error = given_up(&why);
@@ -84,7 +84,9 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
         if let GivenUp::Late(time) = why {
             record.seconds = (time.as_secs_f64() * 1e3).round() / 1e3;
         }
-        Done { records: vec![record], kept: false }
+        let parts =
+            target.parts.iter().map(|part| read::failed(&Target::come_across(part, Vec::new()), &part_of(target)));
+        Done { records: std::iter::once(record).chain(parts).collect(), kept: false }
     };
     let mut taken = |done: Done| {
         progress.done.fetch_add(1, Ordering::Relaxed);
@@ -161,7 +163,13 @@ fn search(said: &str) -> (Target, Error) {
     let error =
         Error::new(Kind::Corrupt, "panic", what).advise("please report this, with the target if it can be shared");
     let name = "the search for targets";
-    (Target { name: name.into(), path: name.into(), kind: TargetKind::File, named: true }, error)
+    (Target { name: name.into(), path: name.into(), kind: TargetKind::File, named: true, parts: Vec::new() }, error)
+}
+
+/// Why a file has no record of its own.
+fn part_of(target: &Target) -> Error {
+    let what = format!("{} says that this is a part of it, and was given up", target.path.display());
+    Error::new(Kind::Io, "part-of", what).advise("audit this file by its name")
 }
 
 fn given_up(why: &GivenUp) -> Error {

@@ -1,6 +1,7 @@
 //! How images are opened: files outside of their folders, and qemu-nbd.
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hivewright_fixtures::{Release, SystemHive};
@@ -54,6 +55,47 @@ fn a_backing_file_elsewhere_wants_a_folder_that_is_allowed() {
     let absent = audit(home.path(), &["--json", "--allow-path", "nowhere", "fleet"]);
     assert_eq!((absent.code, absent.out.as_str()), (2, ""));
     assert!(absent.err.contains("--allow-path") && absent.err.contains("nowhere"), "{}", absent.err);
+}
+
+/// Whatever an image says of its neighbours, one that cannot be read does not hide them.
+#[test]
+fn an_image_that_cannot_be_read_hides_no_other() {
+    let home = tempfile::tempdir().unwrap();
+    let Some(()) = chain(home.path()) else { return };
+    let make = |name: &str, base: &str, format: &str| {
+        output(
+            "qemu-img",
+            &["create", "-q", "-f", "qcow2", "-b", base, "-F", format, home.path().join(name).to_str().unwrap()],
+        );
+    };
+    make("base/middle.qcow2", "base.raw", "raw");
+    make("base/top.qcow2", "middle.qcow2", "qcow2");
+    let status = || {
+        let run = audit(home.path(), &["--json", "base"]);
+        let told = records(&run.out).into_iter();
+        let mut told: Vec<(String, String)> = told
+            .map(|(_, record)| (record["target"].as_str().unwrap().into(), record["status"].as_str().unwrap().into()))
+            .collect();
+        told.sort();
+        told
+    };
+    let record = |name: &str, status: &str| (format!("base/{name}"), status.to_owned());
+    assert_eq!(status(), [record("top.qcow2", "read")]);
+    // A table of the image far behind its end.
+    fs::OpenOptions::new()
+        .write(true)
+        .open(home.path().join("base/top.qcow2"))
+        .unwrap()
+        .write_all_at(&[0x7f; 8], 40)
+        .unwrap();
+    assert_eq!(status(), [record("middle.qcow2", "read"), record("top.qcow2", "error")]);
+    fs::OpenOptions::new()
+        .write(true)
+        .open(home.path().join("base/middle.qcow2"))
+        .unwrap()
+        .write_all_at(&[0x7f; 8], 40)
+        .unwrap();
+    assert_eq!(status(), [record("base.raw", "read"), record("middle.qcow2", "error"), record("top.qcow2", "error")]);
 }
 
 #[test]
