@@ -207,6 +207,10 @@ impl Disk {
     /// has Windows: `volume-bitlocker`, `volume-dynamic-disk`, `volume-storage-spaces`, `volume-refs` and damage.
     pub fn installation(&self, choice: &Choice) -> Result<Installation> {
         let Search { mut found, mut troubles } = self.search(choice)?;
+        // What could not be read may hold another one.
+        if let Some(i) = troubles.iter().position(|trouble| trouble.error.kind() == Kind::Io) {
+            return Err(troubles.swap_remove(i).error);
+        }
         match found.len() {
             1 => Ok(found.remove(0)),
             0 if !troubles.is_empty() => Err(troubles.remove(0).error),

@@ -57,7 +57,7 @@ impl Disk {
     /// All installations that `choice` leaves.
     ///
     /// # Errors
-    /// `no-partition`; the image cannot be read.
+    /// `no-partition`.
     pub fn search(&self, choice: &Choice) -> Result<Search> {
         let mut search = Search { found: Vec::new(), troubles: Vec::new() };
         for partition in self.partitions(choice.partition)? {
@@ -69,8 +69,7 @@ impl Disk {
                 Ok(roots) => search
                     .found
                     .extend(roots.into_iter().map(|root| Installation { partition: partition.number, root })),
-                Err(error) if error.kind() == Kind::Io => return Err(error),
-                Err(error) if choice.partition.is_some() || may_hide_windows(partition) => {
+                Err(error) if error.kind() == Kind::Io || choice.partition.is_some() || may_hide_windows(partition) => {
                     let place = match partition.number {
                         0 => "the volume".to_owned(),
                         number => format!("partition {number}"),
@@ -132,5 +131,68 @@ fn system_of(files: &dyn Files, root: &str) -> Result<Option<FileInVolume>> {
     match files.open(&format!("{root}\\System32\\config\\SYSTEM")) {
         Err(error) if error.code() == "file-is-folder" => Ok(None),
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::container::About;
+    use crate::error::{Error, Place};
+    use crate::storage::Storage;
+    use crate::storage::memory::Memory;
+
+    /// A disk with bad sectors from an offset on.
+    struct Bad(Memory, u64);
+
+    impl Storage for Bad {
+        fn len(&self) -> Result<u64> {
+            self.0.len()
+        }
+
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            if offset + buf.len() as u64 > self.1 {
+                return Err(Error::new(Kind::Io, "io", "a bad sector"));
+            }
+            self.0.read_at(offset, buf)
+        }
+
+        fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
+            unreachable!("nothing is written here")
+        }
+
+        fn flush(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn locate(&self, _: u64) -> Vec<Place> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn bad_sectors_of_one_volume_do_not_hide_the_other_and_leave_no_choice() {
+        let fixture = hivewright_fixtures::disks::Disk::named("two-windows").unwrap();
+        let bytes = fixture.read(&hivewright_fixtures::folder::home()).unwrap();
+        let (table, size) = (crate::partition::partitions(&Memory::new(bytes.clone())).unwrap(), bytes.len() as u64);
+        let second = table.partitions[1].offset;
+        let disk = Disk {
+            path: "disk".into(),
+            options: <_>::default(),
+            below: Arc::new(Bad(Memory::new(bytes), second + (1 << 20))),
+            about: About { format: "raw", size, ..About::default() },
+            files: Vec::new(),
+            read: Arc::default(),
+            table,
+            volumes: Arc::default(),
+            is_device: false,
+        };
+        let Search { found, troubles } = disk.search(&Choice::default()).unwrap();
+        assert_eq!((found.len(), found[0].partition, troubles.len(), troubles[0].partition), (1, 1, 1, 2));
+        assert_eq!(disk.installation(&Choice::default()).unwrap_err().kind(), Kind::Io, "there may be another");
+        let first = Choice { partition: Some(1), ..Choice::default() };
+        assert_eq!(disk.installation(&first).unwrap(), found[0]);
     }
 }
