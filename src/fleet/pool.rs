@@ -92,11 +92,15 @@ where
     let (into_queue, queue) = sync_channel::<J>(options.jobs * 4);
     let (results, out) = sync_channel::<Message<R>>(options.jobs * 4);
     let stop = options.stop.clone();
-    let finder = thread::spawn(move || {
+    let finder = thread::Builder::new().spawn(move || {
         GUARDED.set(true);
         let mut give = |job| !stop.load(Ordering::SeqCst) && into_queue.send(job).is_ok();
         catch_unwind(AssertUnwindSafe(|| find(&mut give))).err().map(|panic| said(&*panic))
     });
+    let finder = match finder {
+        Ok(finder) => finder,
+        Err(error) => return Some(format!("the system gives no thread: {error}")),
+    };
     let shared = Arc::new(Shared {
         queue: Mutex::new(queue),
         table: Table::default(),
@@ -106,10 +110,10 @@ where
     });
     let start = || {
         let (shared, results) = (shared.clone(), results.clone());
-        thread::spawn(move || worker(&shared, &results));
+        thread::Builder::new().spawn(move || worker(&shared, &results)).is_ok()
     };
-    (0..options.jobs).for_each(|_| start());
-    let (mut alive, mut lost) = (options.jobs, 0);
+    // Fewer than wanted, where the system gives no more.
+    let (mut alive, mut lost) = ((0..options.jobs).take_while(|_| start()).count(), 0);
     let mut stopped: Option<Instant> = None;
     while alive > 0 {
         match out.recv_timeout(TICK) {
@@ -120,7 +124,9 @@ where
         for (job, time) in options.timeout.map(|most| shared.table.late(most)).unwrap_or_default() {
             take((shared.give_up)(&job, GivenUp::Late(time)));
             lost += 1;
-            if lost <= MOST_LOST { start() } else { alive -= 1 }
+            if lost > MOST_LOST || !start() {
+                alive -= 1;
+            }
         }
         if options.stop.load(Ordering::SeqCst) && stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
             // What is under way now has no record: it is for the next run.
@@ -128,11 +134,10 @@ where
             return None;
         }
     }
-    if lost > MOST_LOST {
-        // Nobody is left who holds the queue for long.
-        let queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        queue.iter().for_each(|job| take((shared.give_up)(&job, GivenUp::NobodyLeft)));
-    }
+    // Nobody is left who holds the queue for long, and nothing is in it unless they were given up or never began.
+    let queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
+    queue.iter().for_each(|job| take((shared.give_up)(&job, GivenUp::NobodyLeft)));
+    drop(queue);
     // Its end of the queue is gone, so that it is at its end.
     finder.join().ok().flatten()
 }

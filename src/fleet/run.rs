@@ -182,10 +182,12 @@ fn given_up(why: &GivenUp) -> Error {
             Error::new(Kind::Corrupt, "panic", format!("reading it failed in a way that it must not: {said}"))
                 .advise("please report this, with the image if it can be shared")
         }
-        GivenUp::NobodyLeft => {
-            Error::new(Kind::Io, "nobody-left", "too many other targets never came back: this one was not tried")
-                .advise("look at the medium, then go on with --resume")
-        }
+        GivenUp::NobodyLeft => Error::new(
+            Kind::Io,
+            "nobody-left",
+            "nobody is left to try this one: too many others never came back, or the system gives no threads",
+        )
+        .advise("look at the medium, then go on with --resume"),
     }
 }
 
