@@ -17,6 +17,7 @@
 mod blocks;
 mod ewf;
 pub mod gate;
+mod inflate;
 mod named;
 mod nbd;
 mod ova;
@@ -122,7 +123,12 @@ pub struct Image {
     pub about: About,
 }
 
-impl Opening<'_> {
+impl<'a> Opening<'a> {
+    /// `file` as the image that the user named. Names in it are relative to the folder of `path`.
+    pub fn of(gate: &'a Gate, file: Arc<dyn Storage>, path: &'a Path) -> Self {
+        Opening { gate, file, path, role: Role::Image, depth: 0 }
+    }
+
     /// What a further file of this image is.
     pub fn part(&self) -> Role {
         if self.role == Role::Image { Role::Part } else { Role::Backing }
@@ -189,7 +195,7 @@ pub fn table() -> String {
 /// `format-unknown` for a name that no format has; whatever keeps the image from being opened.
 pub fn open(gate: &Gate, path: &Path, format: Option<&str>) -> Result<Option<Image>> {
     let (path, file) = gate.image(path)?;
-    open_layer(Opening { gate, file, path: &path, role: Role::Image, depth: 0 }, format)
+    open_layer(Opening::of(gate, file, &path), format)
 }
 
 /// Opens what `opening` has, as [`open`] does. Formats call it for the image that theirs stands on.
