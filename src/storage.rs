@@ -25,6 +25,7 @@ pub mod window;
 pub use file::FileStorage;
 pub use host::{About, Access, Carried, FileId, Host, HostFile, Times};
 pub use mapped::Mapped;
+pub(crate) use mapped::zeros_in_large_pages;
 pub use real::RealHost;
 
 use crate::error::{Error, Kind, Place, Result};

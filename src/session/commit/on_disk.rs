@@ -158,7 +158,7 @@ fn stage<H: Host>(locked: &Locked<'_, H>, shared: &[(PathBuf, Arc<dyn Storage>)]
 /// Opens everything anew, from the files up to the hive.
 fn reads_back<H: Host>(host: &H, wanted: &Wanted<'_>, plan: &Plan) -> Result<()> {
     let again = wanted.hive.again_on(host)?;
-    if again.whole()? == wanted.new && again.placement(&plan.files)? == plan.placement {
+    if again.paged().holds(wanted.new)? && again.placement(&plan.files)? == plan.placement {
         return Ok(());
     }
     Err(Error::new(Kind::Io, "read-back", "the hive in the image does not read back as it was written"))

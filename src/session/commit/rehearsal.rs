@@ -61,7 +61,7 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
     let mut gate = wanted.hive.gate(stage.clone());
     gate.writing = true;
     let hive = wanted.hive.again(&gate)?;
-    if hive.whole()? != wanted.old {
+    if !hive.paged().holds(wanted.old)? {
         return Err(changed_since(None));
     }
     (wanted.check)(&hive)?;
@@ -89,7 +89,7 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
     script.add_by_epoch(stage.take()?, &closing);
     let files = stage.files()?;
     let again = wanted.hive.again(&wanted.hive.gate(stage.clone()))?;
-    if again.whole()? != wanted.new {
+    if !again.paged().holds(wanted.new)? {
         return Err(not_as_wanted("the changed file does not read back as it should"));
     }
     let placement = again.placement(&files.arranged)?;
