@@ -16,6 +16,8 @@ pub mod memory;
 #[cfg(target_os = "linux")]
 mod metadata;
 pub mod private;
+#[cfg(target_os = "linux")]
+mod ranges;
 mod real;
 pub mod recorder;
 pub mod scratch;

@@ -14,14 +14,16 @@ use super::find::{Target, TargetKind};
 use super::record::{Failure, Record, Status};
 use crate::error::{Error, Kind, Result};
 use crate::regf::timestamp::FileTime;
-use crate::session::disk::{Choice, Disk};
+use crate::session::disk::{Choice, Disk, ImageOptions};
 use files::HostFiles;
 
-/// What more than the usual is to be read.
-#[derive(Clone, Copy, Debug, Default)]
+/// What more than the usual is to be read, and how.
+#[derive(Clone, Debug, Default)]
 pub struct Wishes {
     /// The hash of every hive.
     pub sha256: bool,
+    /// How images are opened.
+    pub image: ImageOptions,
 }
 
 /// What reading one target gives, before it is known that the target stood still meanwhile.
@@ -33,7 +35,7 @@ struct Found {
 
 /// Reads a target: one record for each installation, and for each volume that may hold one and cannot be read. None for
 /// what was come across and turns out to be another hive than SYSTEM.
-pub fn read(target: &Target, wishes: Wishes) -> Vec<Record> {
+pub fn read(target: &Target, wishes: &Wishes) -> Vec<Record> {
     let (begun, at) = (Instant::now(), FileTime::now());
     let mut records = match moved(target, wishes) {
         Ok(records) => records,
@@ -52,7 +54,7 @@ pub fn read(target: &Target, wishes: Wishes) -> Vec<Record> {
 }
 
 /// As [`read`], and an error where the target changes meanwhile.
-fn moved(target: &Target, wishes: Wishes) -> Result<Vec<Record>> {
+fn moved(target: &Target, wishes: &Wishes) -> Result<Vec<Record>> {
     let own = match &target.kind {
         TargetKind::Lost(error) => return Ok(vec![failed(target, error)]),
         TargetKind::File => &target.path,
@@ -61,7 +63,7 @@ fn moved(target: &Target, wishes: Wishes) -> Result<Vec<Record>> {
     let before = files::see(own)?;
     let found = match &target.kind {
         TargetKind::Windows(hive) => host::folder(target, hive, wishes)?,
-        _ => match Disk::open(&target.path)? {
+        _ => match Disk::open_as(&target.path, &wishes.image)? {
             Some(disk) => image::read(target, &disk, wishes)?,
             None => host::hive(target, wishes)?,
         },
@@ -82,10 +84,10 @@ fn moved(target: &Target, wishes: Wishes) -> Result<Vec<Record>> {
 ///
 /// # Errors
 /// One of them cannot be read.
-pub fn hashes(target: &Target) -> Result<Vec<String>> {
+pub fn hashes(target: &Target, wishes: &Wishes) -> Result<Vec<String>> {
     match &target.kind {
         TargetKind::Windows(hive) => Ok(vec![host::open(hive, Some(&target.path))?.sha256()?]),
-        _ => match Disk::open(&target.path)? {
+        _ => match Disk::open_as(&target.path, &wishes.image)? {
             None => Ok(vec![host::open(&target.path, None)?.sha256()?]),
             Some(disk) => {
                 let found = disk.search(&Choice::default())?.found;

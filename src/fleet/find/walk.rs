@@ -16,7 +16,7 @@ use crate::storage::look::{self, Named};
 const MOST_WAITING: usize = 1 << 16;
 
 /// A file that looks like a target, until the whole folder was seen.
-struct Candidate {
+pub(super) struct Candidate {
     path: PathBuf,
     id: Option<FileId>,
     /// Names of files beside it that it says are parts of it.
@@ -63,9 +63,6 @@ impl Finder<'_> {
                 return Vec::new();
             }
             self.file(&path(file), &mut waiting);
-            if waiting.len() >= MOST_WAITING {
-                self.release(&mut waiting);
-            }
         }
         self.release(&mut waiting);
         if is_windows && folder.file_name().is_some_and(is_usual) {
@@ -94,7 +91,11 @@ impl Finder<'_> {
         !hives.is_empty()
     }
 
-    fn file(&mut self, path: &Path, waiting: &mut Vec<Candidate>) {
+    /// Looks at a file; one that looks like a target waits for what others beside it say.
+    pub(super) fn file(&mut self, path: &Path, waiting: &mut Vec<Candidate>) {
+        if waiting.len() >= MOST_WAITING {
+            self.release(waiting);
+        }
         self.looked.fetch_add(1, Ordering::Relaxed);
         let (seen, head) = match look::peek(path, HEAD, false) {
             Ok(Some(found)) => found,
@@ -114,20 +115,13 @@ impl Finder<'_> {
     }
 
     /// Gives the candidates that are no parts of others.
-    fn release(&mut self, waiting: &mut Vec<Candidate>) {
+    pub(super) fn release(&mut self, waiting: &mut Vec<Candidate>) {
         let is_part = parts_of_others(waiting);
         for (candidate, is_part) in waiting.drain(..).zip(is_part) {
             if !self.done && !is_part {
                 self.once(&candidate.path, candidate.id, false);
             }
         }
-    }
-
-    /// A file that a pattern has matched.
-    pub(super) fn matched(&mut self, path: &Path) {
-        let mut waiting = Vec::new();
-        self.file(path, &mut waiting);
-        self.release(&mut waiting);
     }
 }
 

@@ -97,7 +97,7 @@ fn write<H: Host>(
     let storage = locked.storage_of(&plan.files)?;
     let change = Change::checked(plan.len_before, plan.len_after, plan.phases.clone()).map_err(broken)?;
     let record = Record::new(&locked.path, change, &*storage, None)?.with_files(&plan.files);
-    // Once more: whatever was closed meanwhile in this process has given the lock up.
+    // Once more: no lock keeps VMware out.
     locked.keep_machines_out()?;
     let mut journal = Journal::save(locked.host, None, record.clone())?;
     in_place::write(&journal, &*storage, &|| locked.reopen(&plan.files))?;
@@ -176,8 +176,7 @@ fn move_to<H: Host>(host: &H, wanted: &Path, record: Record, old: &Journal<'_, H
 fn take_back<H: Host>(locked: &Locked<'_, H>, plan: &Plan, journal: &Journal<'_, H>, error: Error) -> Error {
     let groups = journal.record.change.groups().len();
     let restored = locked
-        .keep_machines_out()
-        .and_then(|()| locked.storage_of(&plan.files))
+        .storage_of(&plan.files)
         .and_then(|storage| in_place::restore(journal, &*storage, &|| locked.reopen(&plan.files), groups));
     if restored.is_err() {
         return in_place::unfinished(error, &journal.path);
