@@ -8,6 +8,7 @@
 //! - writing the bytes that are there already makes room: what a later write of the same range needs in metadata and
 //!   clusters is done then, so that it touches data only;
 //! - what has no place in the top layer, where the format (or this program) cannot make one, is `not-allocated`;
+//! - opening an image writes nothing, but for its log where [`Gate::replay_log`] asks for that;
 //! - after [`Storage::flush`] everything is in the storages of the files below, and those are flushed.
 //!
 //! The session never lets a format write to the host's files: it hands storages into the gate that keep what is

@@ -138,6 +138,7 @@
 //! | dynamic VHD | the bits of the written sectors; for a block that is absent: a new footer, then its bitmap, then its entry in the table |
 //! | VDI | the identifier of modification in the header |
 //! | VHDX | new write identifiers in the older header, then in the other |
+//! | VHDX with a log to be replayed | before that: a new identifier in the older header, then what is logged, then a header without the log |
 //! | VMDK | the content identifier (CID) in the descriptor, then data |
 //! | qcow2 | nothing where the cluster is there and not shared; else, by the crate imago: the new cluster and its refcount, then the tables that lead to it |
 //! | QED, QCOW 1, Parallels, qcow2 with zstd or extended L2 | what QEMU writes, in the order in which it flushes; the mark of an open image is set and cleared in between |

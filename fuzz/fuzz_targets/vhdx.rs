@@ -39,7 +39,8 @@ struct Sparse {
 }
 
 impl Sparse {
-    /// The first byte of an input: whether checksums stay (1), and in its upper half the length, 0 for all.
+    /// The first byte of an input: whether checksums stay (1), whether the log is brought to its places (2), and in its
+    /// upper half the length, 0 for all.
     fn new(data: &[u8]) -> Sparse {
         let (flags, mut rest) = data.split_first().map_or((0, data), |(flags, rest)| (*flags, rest));
         let len = if flags >> 4 == 0 { 8 * MIB } else { usize::from(flags >> 4) * MIB / 2 };
@@ -132,7 +133,9 @@ static NAME: LazyLock<std::path::PathBuf> = LazyLock::new(|| std::env::current_e
 
 fuzz_target!(|data: &[u8]| {
     let file = Arc::new(Recorder::new(Arc::new(Sparse::new(data))).unwrap());
-    let gate = Gate::new(Arc::new(Parents), &[NAME.parent().unwrap().to_owned()]);
+    let mut gate = Gate::new(Arc::new(Parents), &[NAME.parent().unwrap().to_owned()]);
+    gate.writing = true;
+    gate.replay_log = data.first().is_some_and(|flags| flags & 2 != 0);
     let opening = Opening::of(&gate, file, &NAME);
     let Ok(Some(image)) = open_layer(opening, Some("vhdx")) else { return };
     let disk = image.disk;

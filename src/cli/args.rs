@@ -155,6 +155,9 @@ pub(crate) struct WriteArgs {
     /// Write into a disk image although the journal of its volume has work to redo
     #[arg(long)]
     pub(crate) ignore_journal: bool,
+    /// Bring the log of a VHDX image that was not closed to its places first, under the same undo file
+    #[arg(long)]
+    pub(crate) replay_image_log: bool,
     /// Write the changed hive, or a copy of the disk image with it, to a new file and leave the original alone
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -186,6 +189,7 @@ impl WriteArgs {
     pub(crate) fn choice(&self) -> Choice {
         let mut choice = self.disk.choice();
         choice.image.device = self.device;
+        choice.image.replay_log = self.replay_image_log;
         choice
     }
 

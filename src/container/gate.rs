@@ -55,6 +55,9 @@ pub struct Gate {
     pub qemu_nbd: Option<PathBuf>,
     /// Whether the disk is going to be written to: an engine must then be told to open it so.
     pub writing: bool,
+    /// Whether a log of the image, which says what has yet to be written to it, is brought to its places when it is
+    /// opened for writing. Otherwise an image whose log counts is not written to.
+    pub replay_log: bool,
     opened: Mutex<Vec<HostFile>>,
     folder: Mutex<Option<PathBuf>>,
     pub(super) closing: nbd::Closing,
@@ -65,7 +68,7 @@ impl Gate {
     pub fn new(opener: Arc<dyn Opener>, allowed: &[PathBuf]) -> Self {
         let allowed = allowed.iter().filter_map(|folder| RealHost.resolve(folder).ok()).collect();
         let (opened, folder, closing) = <_>::default();
-        Gate { opener, allowed, qemu_nbd: None, writing: false, opened, folder, closing }
+        Gate { opener, allowed, qemu_nbd: None, writing: false, replay_log: false, opened, folder, closing }
     }
 
     /// A gate without a way through: to open an image whose bytes are at hand, and no other file.

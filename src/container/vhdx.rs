@@ -25,7 +25,7 @@ use self::disk::{Disk, Renewed};
 use self::fields::{Guid, MIB, corrupt, text};
 use self::header::Header;
 use self::metadata::Metadata;
-use super::{About, Format, Gate, Image, Opening, Refusal, Role, Variant, open_layer};
+use super::{About, Format, Gate, Image, Opening, Role, Variant, open_layer};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
@@ -35,7 +35,11 @@ pub(super) const FORMAT: Format = Format {
     variants: &[
         Variant { what: "fixed, dynamic", reads: "yes", writes: "yes, with new write GUIDs" },
         Variant { what: "differencing", reads: "chain", writes: "where its own blocks hold the data" },
-        Variant { what: "with a non-empty log", reads: "replayed in memory", writes: "refused" },
+        Variant {
+            what: "with a non-empty log",
+            reads: "replayed in memory",
+            writes: "refused, or after --replay-image-log",
+        },
     ],
     is: |probe| probe.head.starts_with(SIGNATURE),
     open,
@@ -48,15 +52,8 @@ const DATA_WRITE: &str = "data write identifier";
 fn open(opening: Opening<'_>) -> Result<Image> {
     let mut about = About { format: FORMAT.name, file: opening.path.to_owned(), ..About::default() };
     let creator = creator(&*opening.file)?;
-    let header = Header::current(&*opening.file, &mut about.remarks)?;
-    let file: Arc<dyn Storage> = if header.log_guid() == Guid::ZERO {
-        opening.file.clone()
-    } else {
-        let log::Replayed { file, entries, advice } = log::replay(opening.file.clone(), &header)?;
-        let what = format!("its log holds changes that are not yet in their places ({entries} entries)");
-        about.refusal = Some(Refusal { code: "vhdx-log", what, advice: advice.into() });
-        Arc::new(file)
-    };
+    let mut header = Header::current(&*opening.file, &mut about.remarks)?;
+    let file = replayed(&opening, &mut header, &mut about)?;
     let regions = region::read(&*file, header.log(), &mut about.remarks)?;
     let metadata = metadata::read(&*file, regions.metadata)?;
     about.size = metadata.size;
@@ -72,6 +69,22 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let (refusal, header) = (about.refusal.clone(), Renewed { header, done: false }.into());
     let disk = Disk { file, blocks, size: metadata.size, parent, refusal, header };
     Ok(Image { disk: Arc::new(disk), about })
+}
+
+/// The file as it is after a replay of its log, and whether it is written to.
+fn replayed(opening: &Opening<'_>, header: &mut Header, about: &mut About) -> Result<Arc<dyn Storage>> {
+    let file = &opening.file;
+    if header.log_guid() == Guid::ZERO {
+        return Ok(file.clone());
+    }
+    let replayed = log::replay(file.clone(), header)?;
+    if !(opening.gate.replay_log && opening.role == Role::Image && replayed.is_fit()) {
+        about.refusal = Some(replayed.refusal());
+    } else if opening.gate.writing {
+        replayed.bring(&**file, header)?;
+        return Ok(file.clone());
+    }
+    Ok(Arc::new(replayed.file))
 }
 
 /// The program that made the image ([MS-VHDX] 2.2.1). Fails for a file that is too short to be one.

@@ -1,16 +1,18 @@
 //! Image formats against the raw disk that they were made of, and against the tools that made them.
 
+mod corpus_images;
 mod engine;
 mod engine_process;
 mod ewf;
 mod fixtures;
 mod gate_trace;
+mod other_readers;
 mod ova;
 mod qcow2;
 mod raw;
 mod vdi;
 mod vhd;
-mod vhdx;
+pub(crate) mod vhdx;
 mod vmdk;
 mod way_back;
 
@@ -65,9 +67,14 @@ impl Recording {
 
 /// Opens an image for reading and writing; nothing reaches its files before [`Recording::bring_to_disk`].
 pub(crate) fn open(path: &Path) -> hivewright::Result<(Image, Arc<Recording>)> {
+    open_to_write(path, false)
+}
+
+/// As [`open`]; the log of the image may be brought to its places.
+pub(crate) fn open_to_write(path: &Path, replay_log: bool) -> hivewright::Result<(Image, Arc<Recording>)> {
     let recording = Arc::new(Recording::default());
     let mut gate = Gate::new(recording.clone(), &[]);
-    gate.writing = true;
+    (gate.writing, gate.replay_log) = (true, replay_log);
     let image = container::open(&gate, path, None)?.expect("an image");
     Ok((image, recording))
 }

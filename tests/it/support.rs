@@ -6,4 +6,5 @@ pub(crate) mod disk;
 pub(crate) mod lying_host;
 pub(crate) mod memory;
 pub(crate) mod ntfs_volume;
+mod shared;
 pub(crate) mod tools;

@@ -10,6 +10,10 @@ const PLACES: [u64; 2] = [64 << 10, 128 << 10];
 /// Bytes of a header.
 const SIZE: usize = 4096;
 const SIGNATURE: &[u8; 4] = b"head";
+/// Where identifiers stand in a header.
+const FILE_WRITE: usize = 16;
+const DATA_WRITE: usize = 32;
+const LOG: usize = 48;
 
 /// The current header.
 pub(super) struct Header {
@@ -76,12 +80,12 @@ impl Header {
 
     /// Changes with whatever the guest can see.
     pub(super) fn data_write(&self) -> Guid {
-        Guid::at(&self.bytes, 32)
+        Guid::at(&self.bytes, DATA_WRITE)
     }
 
     /// Marks entries of the log that count; zero where none does.
     pub(super) fn log_guid(&self) -> Guid {
-        Guid::at(&self.bytes, 48)
+        Guid::at(&self.bytes, LOG)
     }
 
     /// Where the log lies, and its bytes.
@@ -96,20 +100,38 @@ impl Header {
         let (file_write, data_write) = (Guid::random()?, Guid::random()?);
         // Once over the older one, once over the newer one.
         for _ in PLACES {
-            let mut bytes = self.bytes.clone();
-            let sequence = self.sequence().checked_add(1).ok_or_else(|| {
-                corrupt("vhdx-header", "the sequence number of the header is the last one", PLACES[self.place])
-            })?;
-            bytes[8..16].copy_from_slice(&sequence.to_le_bytes());
-            bytes[16..32].copy_from_slice(&file_write.0);
-            bytes[32..48].copy_from_slice(&data_write.0);
-            let sum = crc::with_hole(&bytes);
-            bytes[4..8].copy_from_slice(&sum.to_le_bytes());
-            let place = 1 - self.place;
-            file.write_at(PLACES[place], &bytes)?;
-            file.flush()?;
-            *self = Header { place, bytes };
+            self.put(file, &[(FILE_WRITE, file_write), (DATA_WRITE, data_write)])?;
         }
+        Ok(())
+    }
+
+    /// Puts a header that says that the file is going to change, and whose log counts as before.
+    pub(super) fn announce(&mut self, file: &dyn Storage) -> Result<()> {
+        self.put(file, &[(FILE_WRITE, Guid::random()?)])
+    }
+
+    /// Puts a header that says that nothing in the log counts. It stands beside one whose log counts until
+    /// [`Header::renew`] has put others.
+    pub(super) fn forget_log(&mut self, file: &dyn Storage) -> Result<()> {
+        self.put(file, &[(LOG, Guid::ZERO)])
+    }
+
+    /// Overwrites the older header by a new one with these identifiers, and makes it durable ([MS-VHDX] 2.2.2.1).
+    fn put(&mut self, file: &dyn Storage, identifiers: &[(usize, Guid)]) -> Result<()> {
+        let mut bytes = self.bytes.clone();
+        let sequence = self.sequence().checked_add(1).ok_or_else(|| {
+            corrupt("vhdx-header", "the sequence number of the header is the last one", PLACES[self.place])
+        })?;
+        bytes[8..16].copy_from_slice(&sequence.to_le_bytes());
+        for (at, Guid(identifier)) in identifiers {
+            bytes[*at..at + 16].copy_from_slice(identifier);
+        }
+        let sum = crc::with_hole(&bytes);
+        bytes[4..8].copy_from_slice(&sum.to_le_bytes());
+        let place = 1 - self.place;
+        file.write_at(PLACES[place], &bytes)?;
+        file.flush()?;
+        *self = Header { place, bytes };
         Ok(())
     }
 }

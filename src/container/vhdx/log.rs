@@ -1,7 +1,7 @@
 //! The log: changes of metadata that may not have reached their places yet ([MS-VHDX] 2.3).
 //!
 //! An image whose log counts is read as if the log had been replayed; the file stays as it is. Its writer must replay
-//! it before anything else, so that no data is written to it here. A header that says that the log counts while the log
+//! it before anything else, so that no data is written to it here, unless [`Gate::replay_log`] asks for that. A header that says that the log counts while the log
 //! holds no sequence of entries that is whole is an error for reading too ([MS-VHDX] 2.3.3): which of the metadata holds
 //! is then unknown, and reading it would be a guess.
 
@@ -15,6 +15,7 @@ pub(super) use overlay::Overlay;
 
 use super::fields::{MIB, corrupt, u32_at, u64_at};
 use super::header::Header;
+use crate::container::Refusal;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
@@ -22,6 +23,10 @@ use crate::storage::Storage;
 const MOST_BYTES: u64 = 64 << 20;
 /// How many changes are replayed.
 const MOST_CHANGES: usize = 1 << 18;
+/// Bytes of the changes that are brought to the file, and by which it grows: they go through memory and an undo file.
+const MOST_BROUGHT: u64 = 64 << 20;
+/// Where the headers end, and the region tables begin, which are logged.
+const HEADERS_END: u64 = 192 << 10;
 
 /// A log that has been replayed.
 pub(super) struct Replayed {
@@ -29,8 +34,39 @@ pub(super) struct Replayed {
     pub(super) file: Overlay,
     /// How many entries counted.
     pub(super) entries: usize,
-    /// What to do before the image can be written to.
-    pub(super) advice: &'static str,
+    /// Why its changes are not brought to the file here, if so.
+    unfit: Option<&'static str>,
+    /// Whether it goes on at its start.
+    goes_round: bool,
+}
+
+impl Replayed {
+    /// Whether [`Replayed::bring`] can be called.
+    pub(super) fn is_fit(&self) -> bool {
+        self.unfit.is_none()
+    }
+
+    /// Why the image is not written to as it is.
+    pub(super) fn refusal(&self) -> Refusal {
+        let what = format!("its log holds changes that are not yet in their places ({} entries", self.entries);
+        let (what, advice) = match (self.unfit, self.goes_round) {
+            (Some(unfit), false) => (format!("{what}; {unfit})"), ADVICE),
+            (Some(unfit), true) => (format!("{what}; {unfit})"), WINDOWS_ADVICE),
+            (_, true) => (format!("{what})"), ROUND_ADVICE),
+            _ => (format!("{what})"), FIT_ADVICE),
+        };
+        Refusal { code: "vhdx-log", what, advice: advice.into() }
+    }
+
+    /// Brings the changes to the file, and puts a header after which the log no longer counts ([MS-VHDX] 2.3.3).
+    ///
+    /// The log counts until all of them are durable: whatever was written of them, a replay gives the same file.
+    pub(super) fn bring(&self, file: &dyn Storage, header: &mut Header) -> Result<()> {
+        header.announce(file)?;
+        self.file.write_to(file)?;
+        file.flush()?;
+        header.forget_log(file)
+    }
 }
 
 /// Replays the log over the file.
@@ -62,8 +98,18 @@ pub(super) fn replay(file: Arc<dyn Storage>, header: &Header) -> Result<Replayed
         apply(&ring, entry, &mut overlay, at)?;
     }
     let goes_round = entries.iter().any(|entry| entry.at + entry.sectors > ring.sectors() || entry.at < entries[0].at);
-    let advice = if goes_round { ROUND_ADVICE } else { ADVICE };
-    Ok(Replayed { file: overlay, entries: entries.len(), advice })
+    let unfit = unfit(&overlay, file_len, (at, at + len));
+    Ok(Replayed { file: overlay, entries: entries.len(), unfit, goes_round })
+}
+
+/// Why changes are not brought to the file, if so. `log` is where the log begins and ends.
+fn unfit(overlay: &Overlay, file_len: u64, log: (u64, u64)) -> Option<&'static str> {
+    // What is logged is metadata, but for headers ([MS-VHDX] 2.2.2), and the log is none.
+    if overlay.touches(0, HEADERS_END) || overlay.touches(log.0, log.1) {
+        return Some("some of them would go over the headers or over the log");
+    }
+    let is_much = overlay.len - file_len > MOST_BROUGHT || overlay.bytes() > MOST_BROUGHT;
+    is_much.then_some("they are more than are made in memory")
 }
 
 /// Applies one entry, whose checksum is right.
@@ -113,11 +159,16 @@ fn broken(what: &str, at: u64) -> Error {
     corrupt("vhdx-log-corrupt", what, at).advise(BROKEN_ADVICE)
 }
 
+const FIT_ADVICE: &str = "give --replay-image-log, which brings them to their places first; or have the log replayed on \
+                          a copy of the image: mount it once on Windows, or qemu-img check -r all IMAGE";
+
 const ADVICE: &str =
     "have the log replayed on a copy of the image: mount it once on Windows, or qemu-img check -r all IMAGE";
 
 /// QEMU (10.0 was looked at) does not ask where a log begins, and replays a part of such a log.
-const ROUND_ADVICE: &str = "have the log replayed on a copy of the image: mount it once on Windows; not with qemu-img, \
-                            which loses a part of a log that goes on at its start";
+const ROUND_ADVICE: &str = "give --replay-image-log, which brings them to their places first; or mount a copy of the image \
+                            once on Windows; not qemu-img, which loses a part of a log that goes on at its start";
+
+const WINDOWS_ADVICE: &str = "have the log replayed on a copy of the image: mount it once on Windows";
 
 const BROKEN_ADVICE: &str = "look for another copy of the image, or let Windows mount a copy of this one";

@@ -66,6 +66,10 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
     }
     (wanted.check)(&hive)?;
     let mut script = Script { format: hive.disk().about().format, phases: Vec::new() };
+    if gate.replay_log {
+        // Headers are written before it, after it, and once more before data: not one write of the last bytes.
+        script.add_by_epoch(stage.take()?, "log of the image");
+    }
     make_room(&hive, wanted)?;
     script.add_by_epoch(stage.take()?, "room in the image");
     let has_room = script.phases.is_empty();

@@ -21,6 +21,8 @@ pub struct ImageOptions {
     pub qemu_nbd: Option<PathBuf>,
     /// Whether a block device may be written to.
     pub device: bool,
+    /// Whether the log of an image is brought to its places before anything else is written to it.
+    pub replay_log: bool,
 }
 
 impl ImageOptions {
@@ -28,6 +30,7 @@ impl ImageOptions {
     pub(in crate::session) fn gate(&self, opener: Arc<dyn Opener>) -> Gate {
         let mut gate = Gate::new(opener, &self.allow);
         gate.qemu_nbd.clone_from(&self.qemu_nbd);
+        gate.replay_log = self.replay_log;
         gate
     }
 }

@@ -68,12 +68,12 @@ impl Unpacked {
     }
 }
 
-fn raw() -> Vec<u8> {
+pub(super) fn raw() -> Vec<u8> {
     Disk::named("gpt").unwrap().read(&home()).unwrap()
 }
 
 /// The raw disk in a folder of its own.
-fn raw_disk() -> TempDir {
+pub(super) fn raw_disk() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("disk.raw"), raw()).unwrap();
     folder

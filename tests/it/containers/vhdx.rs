@@ -1,9 +1,10 @@
 //! VHDX images: those that qemu-img makes, and those of [`maker`].
 
 mod hostile;
-mod log;
-mod maker;
+pub(crate) mod log;
+pub(crate) mod maker;
 mod parents;
+mod replay;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -13,7 +13,7 @@ use hivewright::hive::{EditOptions, Patch, Step};
 use hivewright::regf::timestamp::FileTime;
 use hivewright::session::LogChoice;
 use hivewright::session::commit::{Options, commit_files_on};
-use hivewright::session::disk::Choice;
+use hivewright::session::disk::{Choice, ImageOptions};
 use hivewright::session::edit::{Prepared, Request, Wanted, prepare_on};
 use hivewright::session::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
 use hivewright::windows::Selection;
@@ -22,6 +22,7 @@ use tempfile::TempDir;
 
 use super::hive;
 use crate::commit_faults::{Count, fates};
+use crate::containers::vhdx::maker::crc32c;
 use crate::support::dirty_place::named;
 use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
 
@@ -120,14 +121,30 @@ impl Case {
 }
 
 /// Sets the rule to 2 in the image `file`, which stands on `others`.
-pub(super) fn play_image(kind: &str, file: &Path, others: &[PathBuf], least: [usize; 2]) {
+pub(super) fn play_image(kind: &str, file: &Path, others: &[PathBuf], image: ImageOptions, least: [usize; 2]) {
     let before = std::iter::once(file).chain(others.iter().map(PathBuf::as_path));
     let before = before.map(|path| (path.to_owned(), fs::read(path).unwrap())).collect();
-    Case { own: 1, ..Case::of(before, None, Some(Wanted::Set(2))) }.play(kind, least);
+    let mut case = Case { own: 1, ..Case::of(before, None, Some(Wanted::Set(2))) };
+    case.request.choice.image = image;
+    case.play(kind, least);
 }
 
 fn seen(host: &LyingHost, files: &[PathBuf]) -> Vec<Vec<u8>> {
-    files.iter().map(|path| host.see(path.to_str().unwrap()).expect("a file of the image is gone")).collect()
+    let see = |path: &PathBuf| host.see(path.to_str().unwrap()).expect("a file of the image is gone");
+    files.iter().map(|path| without_chance(see(path))).collect()
+}
+
+/// Of a VHDX image without the identifiers of what was written, which no two runs have the same, where a header holds.
+fn without_chance(mut bytes: Vec<u8>) -> Vec<u8> {
+    for at in [64 << 10, 128 << 10].into_iter().filter(|_| bytes.starts_with(b"vhdxfile")).collect::<Vec<_>>() {
+        let mut header = bytes[at..at + 4096].to_vec();
+        header[4..8].fill(0);
+        if crc32c(&header).to_le_bytes() == bytes[at + 4..at + 8] {
+            bytes[at + 4..at + 8].fill(0);
+            bytes[at + 16..at + 48].fill(0);
+        }
+    }
+    bytes
 }
 
 /// The power is cut, and all that can be lost is lost.

@@ -4,10 +4,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use hivewright::session::disk::ImageOptions;
 use serde_json::Value;
 
 use super::faults::{self, volume};
 use super::{hive, json, run, sha256};
+use crate::containers::vhdx::log::{LOG, table};
+use crate::containers::vhdx::maker::{BAT, Block, Change, Entry, MIB, Maker, put, put_log};
 use crate::support::tools::{have, output};
 
 /// The bytes of the disk, as QEMU reads them.
@@ -136,5 +139,32 @@ fn an_image_that_grows_on_a_file_system_that_lies() {
     let files: Vec<PathBuf> = ["top.qcow2", "disk"].iter().map(|name| folder.join(name)).collect();
     let top = files[0].to_str().unwrap();
     output("qemu-img", &["create", "-q", "-f", "qcow2", "-o", "cluster_size=4096", "-b", "disk", "-F", "raw", top]);
-    faults::play_image("set in a qcow2 image that grows", &files[0], &files[1..], [60, 300]);
+    faults::play_image("set in a qcow2 image that grows", &files[0], &files[1..], ImageOptions::default(), [60, 300]);
+}
+
+/// Power cuts and failures while a log is brought to its places, which hold a table without the hive's block, and rubbish.
+#[test]
+fn a_log_replayed_on_a_file_system_that_lies() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    let mut disk = volume(96, &[("SYSTEM", &hive())]);
+    disk.resize(MIB, 0);
+    let maker = Maker { sector: 512, size: MIB, blocks: [(0, Block::Full(disk))].into(), ..Maker::default() };
+    let mut image = maker.build();
+    let block = u64::from_le_bytes(image[BAT..BAT + 8].try_into().unwrap()) as usize & !(MIB - 1);
+    let sector = block + 8192..block + 12288;
+    let changes = vec![
+        Change::Sector(BAT as u64, table(&image, &[])),
+        Change::Sector(sector.start as u64, image[sector.clone()].to_vec()),
+        Change::Zeros((block + MIB - 4096) as u64, 4096),
+    ];
+    put(&mut image, BAT, &[0; 8]);
+    image[sector].fill(0x5a);
+    image[block + MIB - 4096..].fill(0x5a);
+    let len = image.len() as u64;
+    put_log(&mut image, LOG, 9, &[Entry { sequence: 3, tail: 9 * 4096, flushed: len, last: len, changes }]);
+    let path = folder.join("a.vhdx");
+    fs::write(&path, image).unwrap();
+    let wish = ImageOptions { replay_log: true, ..ImageOptions::default() };
+    faults::play_image("set in a vhdx image with a log", &path, &[], wish, [60, 300]);
 }

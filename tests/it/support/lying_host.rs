@@ -14,6 +14,8 @@ use std::time::{Duration, SystemTime};
 use hivewright::storage::{About, Access, Carried, FileId, Host, HostFile, Storage, Times};
 use hivewright::{Error, Kind, Place, Result, Space};
 
+use super::shared::Shared;
+
 pub(crate) const SECTOR: usize = 512;
 
 /// What goes wrong.
@@ -66,8 +68,8 @@ enum NameChange {
 
 #[derive(Clone, Debug)]
 struct Inode {
-    seen: Vec<u8>,
-    durable: Vec<u8>,
+    seen: Shared,
+    durable: Shared,
     unflushed: Vec<Unflushed>,
     metadata: &'static str,
     /// Changes so far: the time of modification.
@@ -112,8 +114,8 @@ impl LyingHost {
     /// A folder that holds these files.
     pub(crate) fn with_all(files: &[(PathBuf, Vec<u8>)]) -> Self {
         let file = |bytes: &Vec<u8>| Inode {
-            seen: bytes.clone(),
-            durable: bytes.clone(),
+            seen: Shared::new(bytes),
+            durable: Shared::new(bytes),
             unflushed: vec![],
             metadata: "kept",
             changes: 0,
@@ -166,7 +168,7 @@ impl LyingHost {
     /// The bytes that a program would see, if the name is there.
     pub(crate) fn see(&self, path: &str) -> Option<Vec<u8>> {
         let world = self.world();
-        Some(world.files[world.names.get(Path::new(path))?].seen.clone())
+        Some(world.files[world.names.get(Path::new(path))?].seen.to_vec())
     }
 
     pub(crate) fn metadata(&self, path: &str) -> &'static str {
@@ -227,7 +229,9 @@ impl LyingHost {
             Fault::Meddle(at) if at == number => {
                 let file = world.files.get_mut(&1).unwrap();
                 file.changes += 1;
-                *file.seen.last_mut().unwrap() ^= 1;
+                let last = file.seen.len() - 1;
+                let byte = file.seen.get(last, 1).unwrap()[0];
+                file.seen.put(last, &[byte ^ 1]);
                 file.durable = file.seen.clone();
                 None
             }
@@ -271,28 +275,21 @@ fn apply(names: &mut BTreeMap<PathBuf, u64>, change: &NameChange) {
     }
 }
 
-fn put(bytes: &mut Vec<u8>, offset: usize, new: &[u8]) {
-    bytes.resize(bytes.len().max(offset + new.len()), 0);
-    bytes[offset..offset + new.len()].copy_from_slice(new);
-}
-
-fn meet(durable: &mut Vec<u8>, unflushed: &Unflushed, fate: Fate) {
+fn meet(durable: &mut Shared, unflushed: &Unflushed, fate: Fate) {
     match (unflushed, fate) {
         (_, Fate::Lost) => {}
-        (Unflushed::Len(len), _) => durable.resize(*len as usize, 0),
-        (Unflushed::Bytes(offset, bytes), Fate::Done) => put(durable, *offset as usize, bytes),
+        (Unflushed::Len(len), _) => durable.resize(*len as usize),
+        (Unflushed::Bytes(offset, bytes), Fate::Done) => durable.put(*offset as usize, bytes),
         (Unflushed::Bytes(offset, bytes), Fate::Torn(sectors)) => {
             let start = *offset as usize;
             let boundary = (start / SECTOR + sectors) * SECTOR;
-            put(durable, start, &bytes[..bytes.len().min(boundary.saturating_sub(start))]);
+            durable.put(start, &bytes[..bytes.len().min(boundary.saturating_sub(start))]);
         }
         (Unflushed::Bytes(offset, bytes), Fate::Garbage) => {
             let (start, end) = (*offset as usize, *offset as usize + bytes.len());
-            durable.resize(durable.len().max(end), 0);
+            durable.resize(durable.len().max(end));
             let (first, last) = (start / SECTOR * SECTOR, end.next_multiple_of(SECTOR).min(durable.len()));
-            for (i, byte) in durable[first..last].iter_mut().enumerate() {
-                *byte = (i * 37 + 201) as u8;
-            }
+            durable.put(first, &(0..last - first).map(|i| (i * 37 + 201) as u8).collect::<Vec<_>>());
         }
     }
 }
@@ -331,7 +328,9 @@ impl Host for LyingHost {
             let id = world.files.keys().max().unwrap() + 1;
             let path = beside.with_file_name(format!(".new{id}"));
             if takes_effect(failure) {
-                let empty = Inode { seen: vec![], durable: vec![], unflushed: vec![], metadata: "new", changes: 0 };
+                let nothing = Shared::new(&[]);
+                let empty =
+                    Inode { seen: nothing.clone(), durable: nothing, unflushed: vec![], metadata: "new", changes: 0 };
                 world.files.insert(id, empty);
                 Self::change_name(world, NameChange::Is(path.clone(), id));
             }
@@ -409,8 +408,8 @@ impl Storage for LyingFile {
         self.host
             .operate("read", false, |world, _| {
                 let start = offset as usize;
-                let there = world.files[&self.id].seen.get(start..start + buf.len());
-                there.map(|bytes| buf.copy_from_slice(bytes))
+                let there = world.files[&self.id].seen.get(start, buf.len());
+                there.map(|bytes| buf.copy_from_slice(&bytes))
             })?
             .ok_or_else(|| Error::io("cannot read past the end", io::ErrorKind::UnexpectedEof.into()))
     }
@@ -424,7 +423,7 @@ impl Storage for LyingFile {
             };
             let file = world.files.get_mut(&self.id).unwrap();
             file.changes += 1;
-            put(&mut file.seen, offset as usize, part);
+            file.seen.put(offset as usize, part);
             file.unflushed.push(Unflushed::Bytes(offset, part.to_vec()));
         })
     }
@@ -445,7 +444,7 @@ impl Storage for LyingFile {
             if takes_effect(failure) {
                 let file = world.files.get_mut(&self.id).unwrap();
                 file.changes += 1;
-                file.seen.resize(len as usize, 0);
+                file.seen.resize(len as usize);
                 file.unflushed.push(Unflushed::Len(len));
             }
         })

@@ -45,6 +45,34 @@ impl Overlay {
         self.changes.insert(start, Change { end, bytes });
         self.len = self.len.max(end);
     }
+
+    /// Whether any change lies between `start` and `end`.
+    pub(super) fn touches(&self, start: u64, end: u64) -> bool {
+        start < end && self.changes.range(..end).next_back().is_some_and(|(_, change)| change.end > start)
+    }
+
+    /// Bytes of all changes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.changes.iter().map(|(start, change)| change.end - start).sum()
+    }
+
+    /// Makes the changes in `file`, which has the bytes that this lies over.
+    pub(super) fn write_to(&self, file: &dyn Storage) -> Result<()> {
+        const ZEROS: &[u8] = &[0; 1 << 16];
+        if self.len > self.below_len {
+            file.set_len(self.len)?;
+        }
+        for (&start, change) in &self.changes {
+            if let Some(bytes) = &change.bytes {
+                file.write_at(start, bytes)?;
+                continue;
+            }
+            for at in (start..change.end).step_by(ZEROS.len()) {
+                file.write_at(at, &ZEROS[..index(change.end - at).min(ZEROS.len())])?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Storage for Overlay {

@@ -67,7 +67,7 @@ impl Storage for Patched {
 
 /// Opens, reads the ends of each MiB and all of small disks, and writes; gives the code of the first error.
 fn play(folder: &Path, child: Arc<dyn Storage>, parent: &Arc<dyn Storage>) -> Result<(), &'static str> {
-    let opener = Arc::new(InMemory { child, parent: parent.clone() });
+    let opener = Arc::new(InMemory { child: child.clone(), parent: parent.clone() });
     let image = container::open(&Gate::new(opener, &[]), &folder.join("child.vhdx"), None);
     let Some(image) = image.map_err(|error| error.code())? else { return Ok(()) };
     let len = image.disk.len().unwrap();
@@ -79,8 +79,31 @@ fn play(folder: &Path, child: Arc<dyn Storage>, parent: &Arc<dyn Storage>) -> Re
         let _ = image.disk.locate(at);
         let _ = image.disk.write_at(at, &few);
     }
+    if image.about.refusal.is_some() && result.is_ok() {
+        bring(folder, child, parent, &buf);
+    }
     result.map_err(|error| error.code())
 }
+
+/// Brings the log to its places: the disk is what it reads as before, with the wish and later without.
+fn bring(folder: &Path, child: Arc<dyn Storage>, parent: &Arc<dyn Storage>, expected: &[u8]) {
+    let opener = Arc::new(InMemory { child: Arc::new(Recorder::new(child).unwrap()), parent: parent.clone() });
+    for wish in [true, false] {
+        let mut gate = Gate::new(opener.clone(), &[]);
+        (gate.writing, gate.replay_log) = (wish, wish);
+        let image = container::open(&gate, &folder.join("child.vhdx"), None).unwrap().unwrap();
+        let mut buf = vec![0; expected.len()];
+        image.disk.read_at(0, &mut buf).unwrap();
+        assert!(buf == expected, "another disk than before");
+        if image.about.refusal.is_some() {
+            assert!(wish, "the log still counts");
+            return;
+        }
+        BROUGHT.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+static BROUGHT: AtomicU64 = AtomicU64::new(0);
 
 /// A differencing image with a log, and its parent.
 fn victim() -> (Vec<u8>, Arc<dyn Storage>) {
@@ -126,6 +149,7 @@ fn any_byte_may_be_anything() {
     for code in expected.into_iter().chain(more) {
         assert!(codes.contains(code), "{code} was not seen: {codes:?}");
     }
+    assert!(BROUGHT.load(Ordering::Relaxed) > 100, "{BROUGHT:?}");
 }
 
 fn below_patched(below: &Arc<Vec<u8>>, over: Vec<(usize, Vec<u8>)>) -> Arc<dyn Storage> {

@@ -31,5 +31,5 @@ fn the_rule_is_found_in_every_one() {
         assert!(told["bytes_read"].as_u64().unwrap() < 4 << 20, "{}: {}", image.name, told["bytes_read"]);
         seen += 1;
     }
-    assert_eq!(seen, 8);
+    assert_eq!(seen, 10);
 }
