@@ -53,7 +53,7 @@ pub(super) fn write<H: Host>(
     host.sync_folder(folder_of(&path)).map_err(|e| {
         e.adding("the output is complete, but may be gone after a power loss").becoming(Kind::Io, "not-durable")
     })?;
-    Ok(done(How::Output, path))
+    Ok(Committed { notes: plan.notes, ..done(How::Output, path) })
 }
 
 /// The file that is copied.

@@ -77,7 +77,15 @@ pub fn commit_files_on<H: Host>(
         locked.keep_machines_out()?;
         settle(&locked)?;
         let len_before = locked.storage_of(&arranged)?.len()?;
-        let plan = Plan { files: arranged, len_before, len_after, phases, placement: None, has_room: false };
+        let plan = Plan {
+            files: arranged,
+            len_before,
+            len_after,
+            phases,
+            placement: None,
+            has_room: false,
+            notes: Vec::new(),
+        };
         write(&locked, &plan, &|| Ok(()), &Options::default())
     };
     commit().map_err(intact)
@@ -105,6 +113,7 @@ fn write<H: Host>(
         return Err(take_back(locked, plan, &journal, error));
     }
     let mut committed = Committed { why_in_place: Some(WHY.to_owned()), ..done(How::InPlace, locked.path.clone()) };
+    committed.notes.extend_from_slice(&plan.notes);
     if options.keep_times {
         for file in locked.all() {
             let kept = file.file.take_times(&file.times).and_then(|()| file.file.flush());

@@ -47,6 +47,8 @@ pub(in crate::session) struct Plan {
     pub(in crate::session) placement: Option<Placement>,
     /// Whether they are there before.
     pub(in crate::session) has_room: bool,
+    /// What else becomes of the image, for people.
+    pub(in crate::session) notes: Vec<String>,
 }
 
 const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Settle, Step::Release];
@@ -65,10 +67,15 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
         return Err(changed_since(None));
     }
     (wanted.check)(&hive)?;
+    let mut notes = Vec::new();
     let mut script = Script { format: hive.disk().about().format, phases: Vec::new() };
     if gate.replay_log {
         // Headers are written before it, after it, and once more before data: not one write of the last bytes.
-        script.add_by_epoch(stage.take()?, "log of the image");
+        let log = stage.take()?;
+        if !log.is_empty() {
+            notes.push("the log of the image was brought to its places first".to_owned());
+        }
+        script.add_by_epoch(log, "log of the image");
     }
     make_room(&hive, wanted)?;
     script.add_by_epoch(stage.take()?, "room in the image");
@@ -102,7 +109,7 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
     let last_start = starts.last().copied().unwrap_or(0);
     let len_before = last_start + files.arranged.last().map_or(0, |file| file.1);
     let len_after = last_start + files.last_len;
-    Ok(Plan { files: files.arranged, len_before, len_after, phases, placement, has_room })
+    Ok(Plan { files: files.arranged, len_before, len_after, phases, placement, has_room, notes })
 }
 
 fn not_as_wanted(what: &str) -> Error {
