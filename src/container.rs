@@ -16,6 +16,7 @@
 mod blocks;
 mod ewf;
 pub mod gate;
+mod looks;
 mod named;
 mod nbd;
 mod ova;
@@ -152,6 +153,18 @@ pub struct About {
     pub below: Option<Box<About>>,
 }
 
+/// Codes of remarks that may be the reason why nothing, or something damaged, is found on the disk.
+const DOUBTS: [&str; 3] = ["looks-like", "backing-short", "qcow2-data-file-short"];
+
+impl About {
+    /// What speaks against the disk being what its maker meant, of all images that it is made of.
+    pub fn doubts(&self) -> Vec<&str> {
+        let layers = std::iter::successors(Some(self), |about| about.below.as_deref());
+        let remarks = layers.flat_map(|about| &about.remarks).filter(|(code, _)| DOUBTS.contains(code));
+        remarks.map(|(_, what)| what.as_str()).collect()
+    }
+}
+
 fn as_map<S: serde::Serializer>(
     pairs: &[(&'static str, String)],
     serializer: S,
@@ -185,10 +198,15 @@ pub fn table() -> String {
 /// what is too short to be a disk.
 ///
 /// # Errors
-/// `format-unknown` for a name that no format has; whatever keeps the image from being opened.
+/// `format-unknown` for a name that no format has, `format-mismatch` where it is not the image's; whatever keeps the image
+/// from being opened.
 pub fn open(gate: &Gate, path: &Path, format: Option<&str>) -> Result<Option<Image>> {
     let (path, file) = gate.image(path)?;
-    open_layer(Opening { gate, file, path: &path, role: Role::Image, depth: 0 }, format)
+    let opening = Opening { gate, file: file.clone(), path: &path, role: Role::Image, depth: 0 };
+    match format {
+        Some(format) => looks::held_against(open_layer(opening, Some(format)), &*file, &path, format),
+        None => open_layer(opening, None),
+    }
 }
 
 /// Opens what `opening` has, as [`open`] does. Formats call it for the image that theirs stands on.
@@ -211,21 +229,16 @@ pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<I
         };
         return (known.ok_or_else(unknown)?.open)(opening).map(Some);
     }
-    let len = opening.file.len()?;
-    let read = |from: u64, most: usize| -> Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(len - from).unwrap_or(usize::MAX).min(most)];
-        opening.file.read_at(from, &mut bytes)?;
-        Ok(bytes)
-    };
-    let head = read(0, Probe::HEAD)?;
-    if head.starts_with(b"regf") || head.len() < 72 {
+    let ends = looks::Ends::read(&*opening.file, opening.path)?;
+    let probe = ends.probe();
+    if probe.head.starts_with(b"regf") {
         return Ok(None);
     }
-    let tail = read(len.saturating_sub(512), 512)?;
-    let name = opening.path.file_name().unwrap_or_default().to_string_lossy();
-    let probe = Probe { head: &head, tail: &tail, len, name: &name };
     if let Some(format) = FORMATS.iter().find(|format| (format.is)(&probe)) {
         return (format.open)(opening).map(Some);
+    }
+    if probe.head.len() < 72 {
+        return Ok(None);
     }
     match named::refuse(&opening, &probe) {
         Some(error) => Err(error),

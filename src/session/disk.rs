@@ -205,7 +205,7 @@ impl Disk {
         let Search { mut found, mut troubles } = self.search(choice)?;
         match found.len() {
             1 => Ok(found.remove(0)),
-            0 if !troubles.is_empty() => Err(troubles.remove(0).error),
+            0 if !troubles.is_empty() => Err(self.doubted(troubles.remove(0).error)),
             0 => Err(self.no_installation(choice)),
             count => {
                 let names: Vec<String> = found.iter().map(Installation::to_string).collect();
@@ -222,8 +222,14 @@ impl Disk {
             Some(root) => format!("{} holds no Windows installation in {root}", self.path.display()),
             None => format!("{} holds no Windows installation", self.path.display()),
         };
-        Error::new(Kind::NotFound, "no-installation", what)
-            .advise("`hivewright info` shows what is on the disk; --windows-root names a folder that is not at the top")
+        let advice =
+            "`hivewright info` shows what is on the disk; --windows-root names a folder that is not at the top";
+        self.doubted(Error::new(Kind::NotFound, "no-installation", what).advise(advice))
+    }
+
+    /// The error, and what of the image may be the reason for it.
+    fn doubted(&self, error: Error) -> Error {
+        self.about.doubts().into_iter().fold(error, Error::adding)
     }
 }
 
