@@ -76,6 +76,9 @@ pub struct Committed {
     pub how: How,
     /// The file that holds the new bytes.
     pub path: PathBuf,
+    /// What inside of it was changed, where it is an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inside: Option<String>,
     /// The undo file, if one was written.
     pub undo: Option<PathBuf>,
     /// Why it was written in place.
@@ -175,7 +178,7 @@ fn run<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> 
 }
 
 fn done(how: How, path: PathBuf) -> Committed {
-    Committed { how, path, undo: None, why_in_place: None, notes: Vec::new() }
+    Committed { how, path, inside: None, undo: None, why_in_place: None, notes: Vec::new() }
 }
 
 /// Why a new file in its place would not be the same, if so.

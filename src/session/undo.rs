@@ -100,7 +100,7 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> 
             restore::restore(&mut journal, &locked, begun)?
         }
         (Mark::Committed | Mark::Restored, State::Partly) | (_, State::Foreign) => {
-            return Err(leftover::foreign(&journal.path));
+            return Err(leftover::foreign(&journal, &*locked.storage_of(&files)?));
         }
     };
     let is_image = journal.record.is_of_image();

@@ -5,6 +5,7 @@ mod engine_process;
 mod ewf;
 mod fixtures;
 mod gate_trace;
+mod named_files;
 mod ova;
 mod qcow2;
 mod raw;

@@ -28,7 +28,8 @@ pub(in crate::session) fn commit_on_disk<H: Host>(
         Some(output) => super::copied::write(host, output, wanted, proof, options),
         None => run(host, path, wanted, proof, options),
     };
-    done.map_err(intact)
+    let inside = Some(wanted.hive.path());
+    done.map(|done| Committed { inside, ..done }).map_err(intact)
 }
 
 const WHY: &str = "the hive is inside of a disk image";
@@ -50,7 +51,7 @@ fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, op
     proof()?;
     let plan = rehearse(wanted, &stage(&locked, &shared))?;
     if let Some(placement) = plan.placement.as_ref().filter(|_| plan.has_room) {
-        placement.expect(&*locked.storage_of(&plan.files)?, wanted.old)?;
+        placement.expect(&*locked.storage_of(&plan.files)?, wanted.old, wanted.hive)?;
     }
     write(&locked, &plan, &|| reads_back(host, wanted, &plan), options)
 }
@@ -151,7 +152,7 @@ fn stage<H: Host>(locked: &Locked<'_, H>, shared: &[(PathBuf, Arc<dyn Storage>)]
     known.extend(locked.all().map(|file| (file.path.clone(), file.file.clone() as Arc<dyn Storage>)));
     Stage::new(move |path, _| {
         let file = known.iter().rev().find(|known| known.0 == path);
-        file.map(|known| known.1.clone()).ok_or_else(|| changed_since(None))
+        file.map(|known| known.1.clone()).ok_or_else(|| changed_since(path))
     })
 }
 

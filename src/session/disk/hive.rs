@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result, Space};
 use crate::files::{Files, VolumeState};
 use crate::hive::open;
 use crate::partition::Partition;
-use crate::storage::{Host, joined};
+use crate::storage::{Host, Storage, joined};
 use crate::windows::{self, Product};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
@@ -140,6 +140,15 @@ impl HiveOnDisk {
         }
     }
 
+    /// The file of the host that holds a byte of it, as far as the image tells; else the image.
+    pub(in crate::session) fn file_at(&self, offset: u64) -> PathBuf {
+        let number = match self.paged.file().locate(offset).last().map(|place| place.space) {
+            Some(Space::Part(number)) => usize::from(number).saturating_sub(1),
+            _ => 0,
+        };
+        self.disk.files.get(number).map_or_else(|| self.disk.path.clone(), |file| file.path.clone())
+    }
+
     /// A gate that hands out files of `opener` for the same image.
     pub(in crate::session) fn gate(&self, opener: Arc<dyn Opener>) -> Gate {
         self.disk.options.gate(opener)
@@ -147,7 +156,7 @@ impl HiveOnDisk {
 
     /// Opens everything anew, from the files that `gate` hands out up to the hive.
     pub(in crate::session) fn again(&self, gate: &Gate) -> Result<HiveOnDisk> {
-        let gone = || Error::refused("changed-since", "the image is no disk any more");
+        let gone = || Error::refused("changed-since", format!("{} is no disk any more", self.disk.path.display()));
         let disk = Disk::open_through(&self.disk.path, &self.disk.options, gate, Arc::default())?.ok_or_else(gone)?;
         HiveOnDisk::open(disk, self.installation.clone(), &self.name)
     }

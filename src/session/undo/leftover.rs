@@ -89,7 +89,7 @@ pub fn recover_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<
         let files = journal.record.files_of(&journal_target(&journal, &path)?)?;
         let (state, begun) = journal.record.reached(&*locked.storage_of(&files)?)?;
         done = Some(match state {
-            State::Foreign => return Err(foreign(&journal.path)),
+            State::Foreign => return Err(foreign(&journal, &*locked.storage_of(&files)?)),
             State::Partly => {
                 // The lock stays with the old file; nothing is written through it afterwards.
                 let how = restore(&mut journal, &locked, begun).map_err(super::unchanged)?;
@@ -107,7 +107,7 @@ pub(in crate::session) fn settle<H: Host>(target: &Locked<'_, H>) -> Result<()> 
     for mut journal in open_ones(target.host, &target.path)? {
         let files = journal.record.files_of(&journal_target(&journal, &target.path)?)?;
         match journal.record.state(&*target.storage_of(&files)?)? {
-            State::Foreign => return Err(foreign(&journal.path)),
+            State::Foreign => return Err(foreign(&journal, &*target.storage_of(&files)?)),
             State::Partly => {
                 let undo = journal.path.display();
                 let what = format!("an interrupted write left the file partly written; {undo} restores it");
@@ -198,10 +198,14 @@ fn open_ones<'h, H: Host>(host: &'h H, target: &Path) -> Result<Vec<Journal<'h, 
     Ok(found)
 }
 
-pub(super) fn foreign(undo: &Path) -> Error {
-    let undo = undo.display();
+/// The refusal where `there` is what no change of ours left.
+pub(super) fn foreign<H: Host>(journal: &Journal<'_, H>, there: &dyn Storage) -> Error {
+    let undo = journal.path.display();
+    let file = journal.record.foreign_file(there).unwrap_or_else(|| journal.record.target.clone());
+    // The image may have been moved since: its files kept their names.
+    let file = file.file_name().unwrap_or_default().to_string_lossy();
     let what =
-        format!("the file is neither what it was before the change in {undo} nor what that left: it was changed since");
+        format!("{file} is neither what it was before the change in {undo} nor what that left: it was changed since");
     Error::refused("changed-since", what)
         .advise(format!("if the file is known to be good, remove {undo}; else restore it from a backup"))
 }
