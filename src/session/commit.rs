@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::hive::PatchSet;
 use crate::storage::{About, Access, Host, HostFile, RealHost};
 
-use super::undo::{Journal, Mark, Record, refuse_taken, settle};
+use super::undo::{Journal, Mark, Record, expect_room, settle};
 
 pub(super) use change::{Change, changed_since};
 pub(super) use in_place::{restore, unfinished};
@@ -210,7 +210,8 @@ impl<H: Host> Job<'_, H> {
     fn replace(&self) -> Result<std::result::Result<Committed, String>> {
         let mut journal = None;
         let mut save = || -> Result<()> {
-            if self.options.undo.is_some() {
+            if let Some(wanted) = &self.options.undo {
+                expect_room(self.locked.host, wanted)?;
                 journal = Some(Journal::save(self.locked.host, self.options.undo.as_deref(), self.record()?)?);
             }
             Ok(())
@@ -237,7 +238,7 @@ impl<H: Host> Job<'_, H> {
     fn write_in_place(&self, why: String) -> Result<Committed> {
         let Locked { host, path, file, times, .. } = self.locked;
         if let Some(wanted) = &self.options.undo {
-            refuse_taken(*host, wanted)?;
+            expect_room(*host, wanted)?;
         }
         (self.edit.proof)()?;
         self.locked.expect(&self.before)?;

@@ -17,7 +17,7 @@ use crate::session::commit::Locked;
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Host, RealHost};
 
-pub(super) use journal::{Journal, refuse_taken};
+pub(super) use journal::{Journal, expect_room};
 pub use leftover::{
     Leftover, Recovered, find_unfinished, find_unfinished_on, recover_unfinished, recover_unfinished_on,
 };

@@ -10,7 +10,7 @@ use super::{Committed, How, Options, Proof, done, in_place};
 use crate::container::{HostFile as Described, Role};
 use crate::error::{Error, Kind, Result};
 use crate::hive::Patch;
-use crate::session::undo::{Journal, Leftover, Mark, Record, State, find_unfinished_on, refuse_taken, settle};
+use crate::session::undo::{Journal, Leftover, Mark, Record, State, expect_room, find_unfinished_on, settle};
 use crate::storage::{Access, Host, HostFile, Storage};
 
 /// Brings `wanted` to the image at `path`, once `proof` has passed.
@@ -46,7 +46,7 @@ fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, op
         return Ok(done(How::Unchanged, locked.path));
     }
     if let Some(undo) = &options.undo {
-        refuse_taken(host, undo)?;
+        expect_room(host, undo)?;
     }
     proof()?;
     let plan = rehearse(wanted, &stage(&locked, &shared))?;
