@@ -14,6 +14,7 @@
 //! written in memory, and brings the collected bytes to the disk itself, under an undo file.
 
 mod blocks;
+mod children;
 mod ewf;
 pub mod gate;
 mod looks;
@@ -33,6 +34,7 @@ mod vmdk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use children::{Parent, children};
 pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
 pub use qcow2::snapshot_times;
@@ -71,7 +73,12 @@ pub struct Format {
     pub is: fn(&Probe<'_>) -> bool,
     /// Opens an image.
     pub open: fn(Opening<'_>) -> Result<Image>,
+    /// Whether an image stands on that one, by its header alone. `None` where no image of the format has a parent.
+    pub stands_on: Option<StandsOn>,
 }
+
+/// See [`Format::stands_on`]. The file may be anything that looks like the format, and little of it can be read.
+pub type StandsOn = fn(&Arc<dyn Storage>, &Parent<'_>) -> Result<bool>;
 
 /// A kind of images of one format, as the README's table has it.
 pub struct Variant {

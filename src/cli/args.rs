@@ -147,6 +147,9 @@ pub(crate) struct WriteArgs {
     /// Write into a disk image although the journal of its volume has work to redo
     #[arg(long)]
     pub(crate) ignore_journal: bool,
+    /// Write into a disk image although others in its folder stand on it
+    #[arg(long)]
+    pub(crate) ignore_children: bool,
     /// Write the changed hive, or a copy of the disk image with it, to a new file and leave the original alone
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -183,7 +186,11 @@ impl WriteArgs {
 
     /// Codes of what a volume has against writes, as far as the user takes them upon himself.
     pub(crate) fn ignored(&self) -> Vec<&'static str> {
-        let all = [(self.ignore_dirty_volume, "volume-dirty"), (self.ignore_journal, "volume-journal")];
+        let all = [
+            (self.ignore_dirty_volume, "volume-dirty"),
+            (self.ignore_journal, "volume-journal"),
+            (self.ignore_children, "has-children"),
+        ];
         all.into_iter().filter(|(is, _)| *is).map(|(_, code)| code).collect()
     }
 }
@@ -292,6 +299,9 @@ pub(crate) struct UndoArgs {
     /// The file to restore, where it is no longer where it was
     #[arg(long, value_name = "FILE")]
     pub(crate) target: Option<PathBuf>,
+    /// Restore a disk image although others in its folder stand on it
+    #[arg(long)]
+    pub(crate) ignore_children: bool,
     /// Print what was done as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -30,6 +30,7 @@ pub(super) const FORMAT: Format = Format {
         OTHERS.iter().any(|(magic, _)| probe.head.starts_with(magic)) || probe.head.starts_with(segments::MAGIC)
     },
     open,
+    stands_on: None,
 };
 
 /// Kin of the format that is not read, by first bytes.

@@ -13,6 +13,7 @@ pub(super) const FORMAT: Format = Format {
     variants: &[Variant { what: "expanding, one file", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" }],
     is: |probe| MAGICS.iter().any(|magic| probe.head.starts_with(*magic)),
     open,
+    stands_on: None,
 };
 
 /// With block numbers in sectors, and in clusters.

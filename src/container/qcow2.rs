@@ -13,6 +13,7 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::children::{Parent, names_in_header};
 use super::nbd::{self, Driver, EngineFormat};
 use super::{About, Format, Image, Opening, Refusal, Role, Variant, open_layer};
 use crate::error::{Error, Kind, Result, Space};
@@ -33,6 +34,7 @@ pub(super) const FORMAT: Format = Format {
     ],
     is: |probe| probe.head.starts_with(header::MAGIC),
     open,
+    stands_on: Some(stands_on),
 };
 
 fn open(opening: Opening<'_>) -> Result<Image> {
@@ -59,6 +61,14 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let against = against.map(|refusal| (refusal.code, refusal.what, refusal.advice));
     let disk = disk::Disk::open(opening.file, header, data, backing, against)?;
     Ok(Image { disk: Arc::new(disk), about })
+}
+
+/// Where the name of the backing file stands is at the same place in every version, encrypted or not.
+pub(super) fn stands_on(file: &Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {
+    let mut head = [0; 20];
+    file.read_at(0, &mut head)?;
+    let number = |at: &[u8]| at.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    names_in_header(&**file, number(&head[8..16]), number(&head[16..20]), parent)
 }
 
 /// What only QEMU itself reads.

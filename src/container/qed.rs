@@ -2,6 +2,9 @@
 //!
 //! Facts from QEMU's `docs/interop/qed_spec`; all numbers are little-endian.
 
+use std::sync::Arc;
+
+use super::children::{Parent, names_in_header};
 use super::nbd::{self, Driver, EngineFormat};
 use super::{About, Format, Image, Opening, Refusal, Variant};
 use crate::error::{Error, Kind, Result, Space};
@@ -13,6 +16,7 @@ pub(super) const FORMAT: Format = Format {
     variants: &[Variant { what: "with or without backing file", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" }],
     is: |probe| probe.head.starts_with(MAGIC),
     open,
+    stands_on: Some(stands_on),
 };
 
 const MAGIC: &[u8] = b"QED\0";
@@ -81,6 +85,16 @@ impl Header {
         };
         Ok(Header { cluster, features, size, backing })
     }
+}
+
+fn stands_on(file: &Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {
+    let mut head = [0; 64];
+    file.read_at(0, &mut head)?;
+    let number = |at: usize| u64::from(u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+    if number(16) & BACKING == 0 {
+        return Ok(false);
+    }
+    names_in_header(&**file, number(56), number(60), parent)
 }
 
 fn open(opening: Opening<'_>) -> Result<Image> {

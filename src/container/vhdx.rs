@@ -25,6 +25,7 @@ use self::disk::{Disk, Renewed};
 use self::fields::{Guid, MIB, corrupt, text};
 use self::header::Header;
 use self::metadata::Metadata;
+use super::children::Parent;
 use super::{About, Format, Gate, Image, Opening, Refusal, Role, Variant, open_layer};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
@@ -39,6 +40,7 @@ pub(super) const FORMAT: Format = Format {
     ],
     is: |probe| probe.head.starts_with(SIGNATURE),
     open,
+    stands_on: Some(stands_on),
 };
 
 const SIGNATURE: &[u8] = b"vhdxfile";
@@ -72,6 +74,15 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let (refusal, header) = (about.refusal.clone(), Renewed { header, done: false }.into());
     let disk = Disk { file, blocks, size: metadata.size, parent, refusal, header };
     Ok(Image { disk: Arc::new(disk), about })
+}
+
+/// Whether a differencing disk names that file. Its log is not replayed: no writer moves the locator.
+fn stands_on(file: &Arc<dyn Storage>, of: &Parent<'_>) -> Result<bool> {
+    let remarks = &mut Vec::new();
+    let header = Header::current(&**file, remarks)?;
+    let regions = region::read(&**file, header.log(), remarks)?;
+    let Some((item, at)) = metadata::read(&**file, regions.metadata)?.locator else { return Ok(false) };
+    Ok(locator::parse(&item, at)?.paths.iter().any(|path| of.is_called(path)))
 }
 
 /// The program that made the image ([MS-VHDX] 2.2.1). Fails for a file that is too short to be one.

@@ -21,10 +21,11 @@ pub use hive::HiveOnDisk;
 pub use info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
 pub use installation::{Installation, Search, Trouble};
 pub use obstacles::Obstacle;
+pub(in crate::session) use obstacles::{HAS_CHILDREN, of_children};
 pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
 
-use crate::container::{About, Gate, HostFile, Image, Verified};
+use crate::container::{About, Gate, HostFile, Image, Role, Verified};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Scheme, Table, VolumeKind};
 use crate::storage::folder::{EntryKind, kind_of};
@@ -172,6 +173,12 @@ impl Disk {
     /// What stands against writing anywhere in it.
     pub fn obstacles(&self) -> Vec<Obstacle> {
         obstacles::of_disk(self)
+    }
+
+    /// What images that stand on this one have against writes to it. Other files of its folder are looked at for that.
+    pub fn children(&self) -> Option<Obstacle> {
+        let own = self.files.iter().filter(|file| file.role != Role::Backing).map(|file| file.path.clone());
+        if self.is_device { None } else { of_children(&own.collect::<Vec<_>>()) }
     }
 
     /// Bytes read of its file so far.

@@ -1,5 +1,6 @@
 //! Image formats against the raw disk that they were made of, and against the tools that made them.
 
+mod children;
 mod engine;
 mod engine_process;
 mod ewf;

@@ -116,6 +116,14 @@ impl HiveOnDisk {
         }
     }
 
+    /// Refuses where other images stand on this one, unless `ignore` has that: for writes in place alone.
+    pub(in crate::session) fn refuse_children(&self, ignore: &[&str]) -> Result<()> {
+        match self.disk.children() {
+            Some(obstacle) if !ignore.contains(&obstacle.code) => Err(obstacle.refuse()),
+            _ => Ok(()),
+        }
+    }
+
     /// Everything that stands against writing to it in place, the disk's and the volume's first; `state` is that of its
     /// volume.
     pub fn obstacles(&self, state: &VolumeState) -> Vec<Obstacle> {

@@ -264,6 +264,9 @@ fn a_chain_reads_sector_by_sector_and_only_its_top_is_written_to() {
             file.write_all_at(&[*fill; 512], sector * 512).unwrap();
         }
         let before = [fs::read(&base).unwrap(), fs::read(&middle).unwrap()];
+        let real = |path: &Path| path.canonicalize().unwrap();
+        let standing = [&base, &middle, &top].map(|path| container::children(&[real(path)]));
+        assert_eq!(standing, [vec![real(&middle)], vec![real(&top)], Vec::new()]);
         let (image, recording) = open(&top).unwrap();
         assert_same(&image, &raw);
         let below = image.about.below.as_ref().unwrap();
