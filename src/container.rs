@@ -37,7 +37,7 @@ use std::sync::Arc;
 pub use children::{Parent, children};
 pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
-pub use qcow2::snapshot_times;
+pub use qcow2::is_unshared;
 
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;

@@ -5,6 +5,7 @@
 mod below;
 mod disk;
 mod header;
+mod own;
 mod snapshots;
 mod sound;
 #[cfg(test)]
@@ -84,21 +85,21 @@ fn by_engine(opening: Opening<'_>, header: &Header) -> Result<Image> {
     nbd::open_with(opening, EngineFormat { driver: Driver::Qcow2, cluster: header.cluster, about }, backing)
 }
 
-/// When the snapshots inside of an image were made, in seconds since 1970; none of what is no qcow2 image.
+/// Whether what stands at these offsets of the file belongs to the disk as it is, and to no snapshot inside of the image;
+/// true of what is no qcow2 image.
 ///
 /// # Errors
-/// Its header or the table of its snapshots is damaged.
-pub fn snapshot_times(file: &dyn Storage) -> Result<Vec<u32>> {
+/// The header is damaged, or the file cannot be read.
+pub fn is_unshared(file: &dyn Storage, offsets: &[u64]) -> Result<bool> {
     let mut head = [0; 8];
     if file.len()? >= 104 {
         file.read_at(0, &mut head)?;
     }
-    // Version 1 is another format, which has none.
+    // Version 1 is another format, which has no snapshots.
     if !head.starts_with(header::MAGIC) || head[4..] < [0, 0, 0, 2][..] {
-        return Ok(Vec::new());
+        return Ok(true);
     }
-    let header = header::read(file)?;
-    Ok(snapshots::read(file, &header)?.0.iter().map(|snapshot| snapshot.seconds).collect())
+    own::are_own(file, &header::read(file)?, offsets)
 }
 
 fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {

@@ -9,10 +9,9 @@ mod restore;
 mod state;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
 
+use crate::container;
 use crate::error::{Error, Kind, Result};
-use crate::regf::timestamp::FileTime;
 use crate::session::commit::Locked;
 use crate::session::disk::{HAS_CHILDREN, of_children};
 use crate::storage::folder::{EntryKind, kind_of};
@@ -101,8 +100,9 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
             journal.mark(Mark::Restored)?;
             Restored::Already
         }
-        (_, State::Written) if !snapshots_since(&journal, &locked)?.is_empty() => {
-            let what = "a snapshot was made inside of the image since: what would be undone belongs to that as well";
+        (_, State::Written) if journal.record.is_of_image() && !is_unshared(&journal.record, &locked)? => {
+            let what = "a snapshot was made inside of the image since: what would be undone belongs to that as well, or \
+                        is no longer the disk's";
             return Err(Error::refused("undo-shared", what).advise("set the value that was there before instead"));
         }
         (_, State::Written) | (Mark::Open | Mark::Undoing, State::Partly) => {
@@ -126,17 +126,13 @@ fn refuse_children<H: Host>(locked: &Locked<'_, H>) -> Result<()> {
     of_children(&files).map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
 }
 
-/// Snapshots inside of the image that are younger than the undo file. Those share clusters that were written to.
-fn snapshots_since<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Result<Vec<u32>> {
-    if !journal.record.is_of_image() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
+/// Whether all that would be written belongs to the disk as it is now. A snapshot inside of the image shares it, or has it
+/// alone, where one was made since; where one was removed too, it may belong to nothing any more.
+fn is_unshared<H: Host>(record: &Record, locked: &Locked<'_, H>) -> Result<bool> {
     for file in locked.all() {
-        found.extend(crate::container::snapshot_times(&*file.file)?);
+        if !container::is_unshared(&*file.file, &record.changed_in(&locked.path, &file.path)?)? {
+            return Ok(false);
+        }
     }
-    found.retain(|&seconds| {
-        FileTime::of(UNIX_EPOCH + Duration::from_secs(seconds.into())).to_string() > journal.record.created
-    });
-    Ok(found)
+    Ok(true)
 }

@@ -73,6 +73,13 @@ pub(super) struct Table {
     pub entries: u64,
 }
 
+impl Header {
+    /// Bytes of an entry of an L2 table.
+    pub(super) fn l2_entry(&self) -> u64 {
+        if self.incompatible & EXTENDED_L2 != 0 { 16 } else { 8 }
+    }
+}
+
 /// The first bytes of the file.
 struct Bytes(Vec<u8>);
 

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, Space};
+use crate::hive::Patch;
 use crate::session::commit::{Change, Locked, Overlaid, changed_since, folder_of};
 use crate::storage::joined;
 use crate::storage::{Host, Storage};
@@ -246,6 +247,26 @@ impl Record {
         let folder = self.target.parent().unwrap_or(Path::new(""));
         // Names in the record lie beside the target, or are whole.
         found.map_or((self.target.clone(), offset), |(start, (name, _))| (folder.join(name), offset - start))
+    }
+
+    /// Where the change wrote over other bytes in the file at `path`, once for each sector, with the image at `target`.
+    pub(super) fn changed_in(&self, target: &Path, path: &Path) -> Result<Vec<u64>> {
+        const SECTOR: usize = 512;
+        let files = self.files_of(target)?;
+        let starts = joined::starts(&files.iter().map(|file| file.1).collect::<Vec<_>>())?;
+        let mut found = Vec::new();
+        // What is only added behind the old end, or written over itself, was nobody else's.
+        for Patch { offset, old, new, .. } in
+            self.change.patches.iter().filter(|patch| !patch.new.starts_with(&patch.old))
+        {
+            let holder = starts.iter().zip(&files).rev().find(|(start, _)| **start <= *offset);
+            let (start, file) = holder.map_or((0, target), |(start, (file, _))| (*start, &**file));
+            if file == path {
+                let end = offset + old.len().min(new.len()) as u64;
+                found.extend((*offset..end).step_by(SECTOR).chain([end - 1]).map(|at| at - start));
+            }
+        }
+        Ok(found)
     }
 
     /// The file that is neither old nor new, where that can be told of one of several.
