@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::children::{Parent, names_in_header};
 use super::nbd::{self, Driver, EngineFormat};
-use super::{About, Format, Image, Opening, Refusal, Role, Variant, open_layer};
+use super::{About, Format, Image, Opening, Refusal, Role, Variant, cut_short, open_layer};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 use header::{BITMAPS, COMPRESSION, CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Header, RAW_DATA_FILE};
@@ -39,9 +39,12 @@ pub(super) const FORMAT: Format = Format {
 };
 
 fn open(opening: Opening<'_>) -> Result<Image> {
-    let mut magic = [0; 4];
-    if opening.file.len()? >= 104 {
+    let (mut magic, len) = ([0; 4], opening.file.len()?);
+    if len >= 4 {
         opening.file.read_at(0, &mut magic)?;
+    }
+    if magic == header::MAGIC && len < 104 {
+        return Err(cut_short("qcow2-header", "it ends within its header", 104, len).at(Space::File, 0));
     }
     if magic != header::MAGIC {
         let what = format!("{} is no qcow2 image", opening.path.display());
@@ -198,6 +201,11 @@ fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<
         let what =
             format!("the image does not say of which format its backing file is: {} by its bytes", image.about.format);
         about.remarks.push(("backing-probed", what));
+    }
+    let below = image.disk.len()?;
+    if below < header.size {
+        let what = format!("its backing file {name} has {below} bytes, the disk {}: zeros after that", header.size);
+        about.remarks.push(("backing-short", what));
     }
     about.below = Some(Box::new(image.about));
     Ok(Some(image.disk))

@@ -26,8 +26,8 @@ use self::fields::{Guid, MIB, corrupt, text};
 use self::header::Header;
 use self::metadata::Metadata;
 use super::children::Parent;
-use super::{About, Format, Gate, Image, Opening, Refusal, Role, Variant, open_layer};
-use crate::error::{Error, Kind, Result};
+use super::{About, Format, Gate, Image, Opening, Refusal, Role, Variant, cut_short, open_layer};
+use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
 pub(super) const FORMAT: Format = Format {
@@ -90,8 +90,7 @@ fn creator(file: &dyn Storage) -> Result<String> {
     let mut start = [0; 520];
     let len = file.len()?;
     if len < MIB {
-        return Err(corrupt("vhdx-truncated", "the file is too short for a VHDX image", 0)
-            .expected(format_args!("at least {MIB} bytes"), len));
+        return Err(cut_short("vhdx-truncated", "it ends within its headers", MIB, len).at(Space::File, 0));
     }
     file.read_at(0, &mut start)?;
     if !start.starts_with(SIGNATURE) {

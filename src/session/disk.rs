@@ -25,7 +25,7 @@ pub(in crate::session) use obstacles::{HAS_CHILDREN, of_children};
 pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
 
-use crate::container::{About, Gate, HostFile, Image, Role, Verified};
+use crate::container::{About, Gate, HostFile, Image, Role, Verified, explained};
 use crate::error::{Error, Kind, Result};
 use crate::partition::{Scheme, Table, VolumeKind};
 use crate::storage::folder::{EntryKind, kind_of};
@@ -104,9 +104,10 @@ impl Disk {
         read: Arc<AtomicU64>,
     ) -> Result<Option<Disk>> {
         let Some(Image { disk: below, about }) = bottom::open(gate, path, options)? else { return Ok(None) };
-        let table = crate::partition::partitions(&*below)?;
+        let files = gate.files();
+        let table = crate::partition::partitions(&*below).map_err(|error| explained(error, &files))?;
         let is_device = kind_of(path)? == EntryKind::Device;
-        let (path, options, files) = (path.to_owned(), options.clone(), gate.files());
+        let (path, options) = (path.to_owned(), options.clone());
         let disk = Disk { path, options, below, about, files, read, table, is_device };
         Ok((disk.is_device || disk.is_evident()).then_some(disk))
     }
@@ -192,7 +193,8 @@ impl Disk {
     /// As [`Disk::installation`]; the hive's file cannot be opened.
     pub fn system_hive(self, choice: &Choice) -> Result<HiveOnDisk> {
         let installation = self.installation(choice)?;
-        HiveOnDisk::open(self, installation, "SYSTEM")
+        let files = self.files.clone();
+        HiveOnDisk::open(self, installation, "SYSTEM").map_err(|error| explained(error, &files))
     }
 
     /// The SYSTEM hive of an installation that [`Disk::search`] found.
@@ -236,6 +238,7 @@ impl Disk {
 
     /// The error, and what of the image may be the reason for it.
     fn doubted(&self, error: Error) -> Error {
+        let error = explained(error, &self.files);
         self.about.doubts().into_iter().fold(error, Error::adding)
     }
 }

@@ -1,6 +1,7 @@
 //! Image formats against the raw disk that they were made of, and against the tools that made them.
 
 mod children;
+mod cut;
 mod engine;
 mod engine_process;
 mod ewf;

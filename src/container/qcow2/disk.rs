@@ -46,7 +46,7 @@ impl Disk {
         let mode = Arc::default();
         let below = Below::image(file.clone(), &header, Arc::clone(&mode));
         let mut image = Qcow2::<Below>::open_image(below, refusal.is_none()).map_err(failed)?;
-        image.set_data_file(data.map(Below::new));
+        image.set_data_file(data.map(Below::data_file));
         let backing = backing.map(|disk| Raw::open_image(Below::new(disk), false)).transpose().map_err(failed)?;
         image.set_backing(backing.map(FormatAccess::new));
         let access = FormatAccess::new(image);

@@ -8,7 +8,7 @@ use super::bottom::Reader;
 use super::paged::Paged;
 use super::placement::Placement;
 use super::{Disk, Installation, Obstacle, obstacles};
-use crate::container::{Gate, Opener};
+use crate::container::{Gate, Opener, explained};
 use crate::error::{Error, Kind, Result, Space};
 use crate::files::{Files, VolumeState};
 use crate::hive::open;
@@ -67,7 +67,8 @@ impl HiveOnDisk {
     /// `too-large`; they cannot be read.
     pub fn whole(&self) -> Result<&[u8]> {
         if self.whole.get().is_none() {
-            let _ = self.whole.set(self.paged.whole(self.most())?);
+            let whole = self.paged.whole(self.most());
+            let _ = self.whole.set(whole.map_err(|error| explained(error, &self.disk.files))?);
         }
         Ok(self.whole.get().map_or(&[], Vec::as_slice))
     }
