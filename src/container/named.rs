@@ -20,7 +20,7 @@ pub(super) fn refuse(opening: &Opening<'_>, probe: &Probe<'_>) -> Option<Error> 
     // A fixed VHD is a raw disk with a footer behind it, which is what a copy that breaks off loses.
     if probe.name.to_ascii_lowercase().ends_with(".vhd") {
         let what = format!(
-            "{} is called a VHD and has no footer of one: it is cut short, or a raw disk",
+            "{} is called a VHD and has no footer that fits: it is cut short, or a raw disk",
             opening.path.display()
         );
         return Some(
