@@ -17,6 +17,7 @@ mod blocks;
 mod children;
 mod ewf;
 pub mod gate;
+mod inflate;
 mod looks;
 mod named;
 mod nbd;
@@ -147,7 +148,12 @@ pub struct Image {
     pub about: About,
 }
 
-impl Opening<'_> {
+impl<'a> Opening<'a> {
+    /// `file` as the image that the user named. Names in it are relative to the folder of `path`.
+    pub fn of(gate: &'a Gate, file: Arc<dyn Storage>, path: &'a Path) -> Self {
+        Opening { gate, file, path, role: Role::Image, depth: 0 }
+    }
+
     /// What a further file of this image is.
     pub fn part(&self) -> Role {
         if self.role == Role::Image { Role::Part } else { Role::Backing }
@@ -227,7 +233,7 @@ pub fn table() -> String {
 /// from being opened.
 pub fn open(gate: &Gate, path: &Path, format: Option<&str>) -> Result<Option<Image>> {
     let (path, file) = gate.image(path)?;
-    let opening = Opening { gate, file: file.clone(), path: &path, role: Role::Image, depth: 0 };
+    let opening = Opening::of(gate, file.clone(), &path);
     let opened = match format {
         Some(format) => looks::held_against(open_layer(opening, Some(format)), &*file, &path, format),
         None => open_layer(opening, None),

@@ -102,7 +102,7 @@ impl Ntfs {
         if let Some(table) = self.upcase.get() {
             return Ok(table);
         }
-        let table = Upcase::read(&self.mft)?;
+        let table = Upcase::open(&self.mft)?;
         Ok(self.upcase.get_or_init(|| table))
     }
 

@@ -16,6 +16,8 @@ pub mod memory;
 #[cfg(target_os = "linux")]
 mod metadata;
 pub mod private;
+#[cfg(target_os = "linux")]
+mod ranges;
 mod real;
 pub mod recorder;
 pub mod scratch;
@@ -25,6 +27,7 @@ pub mod window;
 pub use file::FileStorage;
 pub use host::{About, Access, Carried, FileId, Host, HostFile, Times};
 pub use mapped::Mapped;
+pub(crate) use mapped::zeros_in_large_pages;
 pub use real::RealHost;
 
 use crate::error::{Error, Kind, Place, Result};

@@ -4,30 +4,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hivewright::container::{FORMATS, Gate, Opener, Opening, Probe, Role, open_layer};
-use hivewright::storage::Storage;
+use hivewright::container::{FORMATS, Gate, Opening, Probe, open_layer};
 use hivewright::storage::memory::Memory;
 use libfuzzer_sys::fuzz_target;
-
-/// Names in an image lead nowhere.
-struct Nothing;
-
-impl Opener for Nothing {
-    fn open(&self, path: &Path, _: Role) -> hivewright::Result<Arc<dyn Storage>> {
-        panic!("{} was opened", path.display());
-    }
-}
 
 fuzz_target!(|data: &[u8]| {
     let head = &data[..data.len().min(Probe::HEAD)];
     let probe = Probe { head, tail: &[], len: data.len() as u64, name: "image" };
     let engine = |name: &str| ["qed", "qcow", "parallels"].contains(&name);
     let Some(format) = FORMATS.iter().find(|format| engine(format.name) && (format.is)(&probe)) else { return };
-    let mut gate = Gate::new(Arc::new(Nothing), &[]);
+    let mut gate = Gate::shut();
     gate.qemu_nbd = Some("/nowhere/qemu-nbd".into());
     gate.writing = data.len() % 2 == 0;
     let file = Arc::new(Memory::new(data.to_vec()));
-    let opening = Opening { gate: &gate, file, path: Path::new("/nowhere/image"), role: Role::Image, depth: 0 };
+    let opening = Opening::of(&gate, file, Path::new("/nowhere/image"));
     let Err(error) = open_layer(opening, Some(format.name)) else { panic!("it opened without an engine") };
     let known = ["no-qemu-nbd", "no-file", "backing-name", "encrypted", "outside-folder", "too-large", "io"];
     assert!(known.contains(&error.code()) || error.code().starts_with(format.name), "{error}");

@@ -2,22 +2,13 @@
 //! them.
 #![no_main]
 
-use std::path::Path;
+mod opened;
+
 use std::sync::Arc;
 
-use hivewright::container::{Gate, Opener, Opening, Role, open_layer, verify};
-use hivewright::error::{Error, Kind, Result};
-use hivewright::storage::Storage;
+use hivewright::container::verify;
 use hivewright::storage::memory::Memory;
 use libfuzzer_sys::fuzz_target;
-
-struct Nothing;
-
-impl Opener for Nothing {
-    fn open(&self, _: &Path, _: Role) -> Result<Arc<dyn Storage>> {
-        Err(Error::new(Kind::NotFound, "no-file", "nothing is here"))
-    }
-}
 
 fn sum(bytes: &mut [u8], start: usize, end: usize) {
     let Some(of) = bytes.get(start..end) else { return };
@@ -60,10 +51,7 @@ fuzz_target!(|data: &[u8]| {
     if how & 1 == 0 {
         mend(&mut bytes);
     }
-    let gate = Gate::new(Arc::new(Nothing), &[]);
-    let file = Arc::new(Memory::new(bytes));
-    let opening = Opening { gate: &gate, file, path: Path::new("/nowhere/image.E01"), role: Role::Image, depth: 0 };
-    let Ok(Some(image)) = open_layer(opening, Some("ewf")) else { return };
+    let Some(image) = opened::open(Arc::new(Memory::new(bytes)), "ewf", false) else { return };
     let len = image.about.size;
     let mut piece = vec![0; len.min(70_000) as usize];
     for at in [0, len / 2 - piece.len() as u64 / 2, len - piece.len() as u64] {
@@ -71,7 +59,7 @@ fuzz_target!(|data: &[u8]| {
         let _ = image.disk.locate(at);
     }
     if len < 1 << 20 {
-        let _ = verify(&image);
+        let _ = verify(&*image.disk, &image.about);
     }
     assert!(image.disk.write_at(0, &[1]).is_err());
 });

@@ -2,30 +2,15 @@
 //! all else is as it was.
 #![no_main]
 
-use std::path::Path;
+mod opened;
+
 use std::sync::Arc;
 
-use hivewright::container::{Gate, Image, Opener, Opening, Role, open_layer};
-use hivewright::error::{Error, Kind, Result};
+use hivewright::container::Image;
 use hivewright::storage::Storage;
 use hivewright::storage::memory::Memory;
 use hivewright::storage::recorder::Recorder;
 use libfuzzer_sys::fuzz_target;
-
-struct Nothing;
-
-impl Opener for Nothing {
-    fn open(&self, _: &Path, _: Role) -> Result<Arc<dyn Storage>> {
-        Err(Error::new(Kind::NotFound, "no-file", "nothing is here"))
-    }
-}
-
-fn open(file: Arc<dyn Storage>) -> Option<Image> {
-    let mut gate = Gate::new(Arc::new(Nothing), &[]);
-    gate.writing = true;
-    let opening = Opening { gate: &gate, file, path: Path::new("/nowhere/image"), role: Role::Image, depth: 0 };
-    open_layer(opening, Some("qcow2")).ok().flatten()
-}
 
 /// Some of the disk, from its start, middle and end; `None` where it cannot be read.
 fn pieces(image: &Image) -> Vec<(u64, Option<Vec<u8>>)> {
@@ -40,7 +25,7 @@ fn pieces(image: &Image) -> Vec<(u64, Option<Vec<u8>>)> {
 
 fuzz_target!(|data: &[u8]| {
     let Ok(file) = Recorder::new(Arc::new(Memory::new(data.to_vec()))).map(Arc::new) else { return };
-    let Some(image) = open(file.clone()) else { return };
+    let Some(image) = opened::open(file.clone(), "qcow2", true) else { return };
     let before = pieces(&image);
     assert!(file.take().unwrap().1.is_empty());
     let mut written = Vec::new();
@@ -64,6 +49,7 @@ fuzz_target!(|data: &[u8]| {
     }
     let mut whole = vec![0; file.len().unwrap() as usize];
     file.read_at(0, &mut whole).unwrap();
-    let again = open(Arc::new(Memory::new(whole))).expect("what was flushed is no image any more");
+    let again =
+        opened::open(Arc::new(Memory::new(whole)), "qcow2", true).expect("what was flushed is no image any more");
     assert!(pieces(&again) == after);
 });

@@ -133,7 +133,7 @@ static NAME: LazyLock<std::path::PathBuf> = LazyLock::new(|| std::env::current_e
 fuzz_target!(|data: &[u8]| {
     let file = Arc::new(Recorder::new(Arc::new(Sparse::new(data))).unwrap());
     let gate = Gate::new(Arc::new(Parents), &[NAME.parent().unwrap().to_owned()]);
-    let opening = Opening { gate: &gate, file, path: &NAME, role: Role::Image, depth: 0 };
+    let opening = Opening::of(&gate, file, &NAME);
     let Ok(Some(image)) = open_layer(opening, Some("vhdx")) else { return };
     let disk = image.disk;
     let len = disk.len().unwrap();

@@ -55,7 +55,7 @@ impl Opener for Files {
 
 fuzz_target!(|data: &[u8]| {
     let Some((&[a, b, c, d], data)) = data.split_first_chunk() else { return };
-    let mut cut = |len: usize, rest: &mut &[u8]| rest.split_off(..len.min(rest.len())).unwrap_or_default().to_vec();
+    let cut = |len: usize, rest: &mut &[u8]| rest.split_off(..len.min(rest.len())).unwrap_or_default().to_vec();
     let mut rest = data;
     let image = cut(usize::from(u16::from_le_bytes([a, b])), &mut rest);
     let extent = cut(usize::from(u16::from_le_bytes([c, d])), &mut rest);

@@ -44,6 +44,20 @@ pub(crate) struct DiskArgs {
     /// The format of the image, instead of what its bytes say: raw, qcow2 ...
     #[arg(long, value_name = "FORMAT")]
     pub(crate) format: Option<String>,
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
+}
+
+impl DiskArgs {
+    pub(crate) fn choice(&self) -> Choice {
+        let image = ImageOptions { format: self.format.clone(), ..self.image.options() };
+        Choice { partition: self.partition, windows_root: self.windows_root.clone(), image }
+    }
+}
+
+/// What an image needs to be opened, whichever it is.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImageArgs {
     /// A folder from which an image may take backing files, parents and extents, beside its own; may be repeated
     #[arg(long = "allow-path", value_name = "DIR")]
     pub(crate) allow_paths: Vec<PathBuf>,
@@ -52,15 +66,9 @@ pub(crate) struct DiskArgs {
     pub(crate) qemu_nbd: Option<PathBuf>,
 }
 
-impl DiskArgs {
-    pub(crate) fn choice(&self) -> Choice {
-        let image = ImageOptions {
-            format: self.format.clone(),
-            allow: self.allow_paths.clone(),
-            qemu_nbd: self.qemu_nbd.clone(),
-            device: false,
-        };
-        Choice { partition: self.partition, windows_root: self.windows_root.clone(), image }
+impl ImageArgs {
+    pub(crate) fn options(&self) -> ImageOptions {
+        ImageOptions { allow: self.allow_paths.clone(), qemu_nbd: self.qemu_nbd.clone(), ..ImageOptions::default() }
     }
 }
 

@@ -17,9 +17,11 @@ use hivewright::fleet::read::Wishes;
 use hivewright::fleet::resume::Earlier;
 use hivewright::fleet::run::{self, End, Names, Plan, Progress, Summary};
 use hivewright::fleet::{Record, pool};
+use hivewright::storage::{look, private};
 
 pub(crate) use self::args::AuditArgs;
 use self::progress::Bar;
+use self::report::Report;
 use super::exit::Outcome;
 
 pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
@@ -27,30 +29,38 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     let plan = plan(args, &stop)?;
     stop_at_ctrl_c(stop)?;
     let progress = Arc::new(Progress::default());
+    let mut report = args.report.as_deref().map(Report::begin).transpose()?;
     let mut renderer = render::of(args.format());
     let mut out = std::io::stdout().lock();
-    renderer.begin(&mut out)?;
-    let mut report = args.report.as_deref().map(report::Report::begin).transpose()?;
+    renderer.begin(&mut out).map_err(|error| report::unprinted(error, "nothing was audited"))?;
     let bar = Bar::of(&progress);
     let mut failed = None;
     let summary = run::run(plan, &progress, |record: &Record| {
-        let reported = report.as_mut().map_or(Ok(()), |report| report.record(record));
-        let written = bar.aside(|| renderer.record(record, &mut out).and_then(|()| out.flush())).and(reported);
+        let written = bar.aside(|| {
+            if let Some(report) = &mut report {
+                report.record(record);
+            }
+            renderer.record(record, &mut out).and_then(|()| out.flush())
+        });
         written.map_err(|error| failed = Some(error)).is_ok()
     });
     bar.end();
+    // Targets that were given up still hold theirs.
+    private::remove_all();
     if let Some(error) = failed {
-        return Err(error).context("printing the records");
+        return Err(report::unprinted(error, "the audit was stopped there, and there is no report"));
     }
-    renderer.end(&summary, &mut out)?;
-    out.flush()?;
-    report.map_or(Ok(()), |report| report.end(&summary))?;
+    // Before what is printed at the end: that may fail too.
+    let is_reported = report.is_none_or(|report| report.end(&summary));
+    let ended = renderer.end(&summary, &mut out).and_then(|()| out.flush());
+    ended.map_err(|error| report::unprinted(error, "all was audited, and a report is whole if it was asked for"))?;
     tell(&summary);
     Ok(match summary.end(args.keep_going_ok) {
+        End::Interrupted => Outcome::Interrupted,
+        _ if !is_reported => Outcome::CouldNot,
         End::Fine => Outcome::Yes,
         End::NotCompliant => Outcome::No,
         End::CouldNot => Outcome::CouldNot,
-        End::Interrupted => Outcome::Interrupted,
     })
 }
 
@@ -66,6 +76,10 @@ fn plan(args: &AuditArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Plan> {
         earlier.add(path)?;
     }
     earlier.refuse_as_output()?;
+    earlier.remarks().iter().for_each(|what| super::warn(what));
+    for folder in &args.image.allow_paths {
+        look::see(folder).context("--allow-path")?;
+    }
     let policy = match (args.expect, &args.policy) {
         (Some(wanted), _) => Policy::of_all(wanted),
         (None, Some(path)) => Policy::load(path)?,
@@ -76,7 +90,7 @@ fn plan(args: &AuditArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Plan> {
     let timeout = (args.timeout > 0).then(|| Duration::from_secs(args.timeout.into()));
     Ok(Plan {
         names: names(args)?,
-        wishes: Wishes { sha256: args.sha256 || args.verify_hash },
+        wishes: Wishes { sha256: args.sha256 || args.verify_hash, image: args.image.options() },
         policy,
         shard: args.shard,
         earlier,
@@ -100,6 +114,7 @@ fn names(args: &AuditArgs) -> anyhow::Result<Names> {
 fn stop_at_ctrl_c(stop: Arc<AtomicBool>) -> anyhow::Result<()> {
     let handler = move || {
         if stop.swap(true, Ordering::SeqCst) {
+            private::remove_all();
             std::process::exit(i32::from(super::exit::INTERRUPTED));
         }
     };

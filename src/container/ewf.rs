@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use md5::Md5;
 use sha1::{Digest, Sha1};
+use simd_adler32::adler32;
 
 use super::{About, Format, Image, Opening, Refusal, Variant};
 use crate::error::{Error, Kind, Result, Space};
@@ -85,7 +86,7 @@ fn volume(segment: &Segment) -> Result<Volume> {
         return Err(damaged("the description of the disk is too short", file, section.start));
     }
     let (body, sum) = bytes.split_at(bytes.len() - 4);
-    if segments::adler32(body) != u32::from_le_bytes([sum[0], sum[1], sum[2], sum[3]]) {
+    if adler32(&body) != u32::from_le_bytes([sum[0], sum[1], sum[2], sum[3]]) {
         return Err(damaged("the checksum of the description of the disk does not fit", file, section.start));
     }
     let u32_at = |i: usize| u64::from(u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]));
@@ -121,8 +122,7 @@ fn tables(segments: &[Segment], volume: &Volume) -> Result<Vec<Table>> {
                     let file = segment.file.clone();
                     let count = u64::from(u32::from_le_bytes([head[0], head[1], head[2], head[3]]));
                     let base = u64::from_le_bytes(*head[8..].first_chunk().unwrap_or(&[0; 8]));
-                    let sound =
-                        segments::adler32(&head[..20]) == u32::from_le_bytes([head[20], head[21], head[22], head[23]]);
+                    let sound = adler32(&&head[..20]) == u32::from_le_bytes([head[20], head[21], head[22], head[23]]);
                     let entries = section.start + 24;
                     if let Some(last) = tables.last_mut().filter(|last| is_copy && last.copy.is_none()) {
                         last.copy = Some(entries).filter(|_| sound && last.count == count);

@@ -69,6 +69,17 @@ impl Gate {
         Gate { opener, allowed, qemu_nbd: None, writing: false, opened, folder, closing }
     }
 
+    /// A gate without a way through: to open an image whose bytes are at hand, and no other file.
+    pub fn shut() -> Self {
+        struct Nothing;
+        impl Opener for Nothing {
+            fn open(&self, path: &Path, _: Role) -> Result<Arc<dyn Storage>> {
+                Err(Error::new(Kind::NotFound, "no-file", format!("{} is not at hand", path.display())))
+            }
+        }
+        Gate::new(Arc::new(Nothing), &[])
+    }
+
     /// Opens the image that the user named, whatever it is; gives its path without symbolic links too.
     ///
     /// # Errors

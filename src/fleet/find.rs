@@ -31,6 +31,15 @@ pub struct Target {
     pub kind: TargetKind,
     /// The user named it, so that it has a record whatever it turns out to be.
     pub named: bool,
+    /// Files beside it that are no targets because it says that they are parts of it. It may be wrong, or lie.
+    pub parts: Vec<PathBuf>,
+}
+
+impl Target {
+    /// Something that nobody named.
+    pub fn come_across(path: &Path, parts: Vec<PathBuf>) -> Self {
+        Target { name: path.into(), path: path.to_owned(), kind: TargetKind::File, named: false, parts }
+    }
 }
 
 /// What a target is, as far as finding it has told.
@@ -85,10 +94,10 @@ impl<'a> Finder<'a> {
         match seen.kind {
             EntryKind::Folder => self.walk(path),
             EntryKind::File => match first_of(path) {
-                Some((first, about)) if !self.is_hive(path) => self.once(&first, about.id, true),
-                _ => self.once(path, seen.id, true),
+                Some((first, about)) if !self.is_hive(path) => self.once(&first, about.id),
+                _ => self.once(path, seen.id),
             },
-            EntryKind::Device => self.once(path, seen.id, true),
+            EntryKind::Device => self.once(path, seen.id),
             EntryKind::Other => {
                 let what = format!("{} is neither a file nor a folder", path.display());
                 self.lost(path, Error::new(Kind::Unsupported, "target-kind", what));
@@ -102,19 +111,27 @@ impl<'a> Finder<'a> {
         matches!(look::peek(path, 4, true), Ok(Some((_, head))) if head == b"regf")
     }
 
-    fn once(&mut self, path: &Path, id: Option<FileId>, named: bool) {
+    fn once(&mut self, path: &Path, id: Option<FileId>) {
         if id.is_none_or(|id| self.seen.insert(id)) {
-            self.give(path, TargetKind::File, named);
+            self.give(path, TargetKind::File);
+        }
+    }
+
+    /// A file that was come across, with the others that are left out because of it.
+    fn come_across(&mut self, path: &Path, id: Option<FileId>, parts: Vec<PathBuf>) {
+        if id.is_none_or(|id| self.seen.insert(id)) {
+            self.done |= !(self.take)(Target::come_across(path, parts));
         }
     }
 
     /// A target that cannot even be looked at.
     pub fn lost(&mut self, path: &Path, error: Error) {
-        self.give(path, TargetKind::Lost(error), true);
+        self.give(path, TargetKind::Lost(error));
     }
 
-    fn give(&mut self, path: &Path, kind: TargetKind, named: bool) {
-        let target = Target { name: path.as_os_str().to_owned(), path: path.to_owned(), kind, named };
+    fn give(&mut self, path: &Path, kind: TargetKind) {
+        let (name, path) = (path.into(), path.to_owned());
+        let target = Target { name, path, kind, named: true, parts: Vec::new() };
         self.done |= !(self.take)(target);
     }
 }

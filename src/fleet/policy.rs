@@ -11,6 +11,7 @@
 //! product_type = "domain_controller"    # or "client", "server"
 //! at = "both"                           # or "next-boot" (the default), "capture"
 //! rule = "unset"                        # or 0, 1, 2, "set", "any"
+//! # a number, "on", "off", "set", "unset", "any"
 //! neighbours = { ProhibitIpSec = "off", AllowL2TPWeakCrypto = "unset" }
 //!
 //! [[expect]]
@@ -18,26 +19,25 @@
 //! ```
 
 mod bound;
+mod text;
 mod wanted;
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
 use globset::GlobMatcher;
-use serde::Deserialize;
 
 pub use bound::Bound;
+use text::{At, EntryText, Neighbour, ProductType, Text, Windows};
 pub use wanted::Wanted;
 
-use super::find::pattern;
 use super::record::{Record, Status, Verdict, Violation};
 use crate::error::{Error, Kind, Result};
 use crate::storage::look;
 
 /// The most bytes of a policy.
 pub const MOST_BYTES: u64 = 1 << 20;
-/// Values next door that a policy may name.
-const NEIGHBOURS: [&str; 3] = ["ProhibitIpSec", "AllowL2TPWeakCrypto", "NegotiateDH2048_AES256"];
 
 /// Expectations, in their order.
 #[derive(Debug, Default)]
@@ -46,69 +46,22 @@ pub struct Policy {
 }
 
 /// One expectation.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Entry {
     by: String,
     paths: Vec<GlobMatcher>,
-    windows: Option<String>,
+    windows: Option<Windows>,
     version: Option<Bound>,
-    product_type: Option<String>,
+    product_type: Option<ProductType>,
     at: At,
     rule: Option<Wanted>,
-    neighbours: Vec<(String, Wanted)>,
-}
-
-/// Which verdict is meant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum At {
-    #[default]
-    NextBoot,
-    Capture,
-    Both,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Text {
-    expect: Vec<EntryText>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct EntryText {
-    name: Option<String>,
-    path: Option<OneOrMore>,
-    windows: Option<String>,
-    version: Option<Bound>,
-    product_type: Option<String>,
-    #[serde(default)]
-    at: At,
-    rule: Option<Wanted>,
-    #[serde(default)]
-    neighbours: std::collections::BTreeMap<String, Wanted>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum OneOrMore {
-    One(String),
-    More(Vec<String>),
+    neighbours: BTreeMap<Neighbour, Wanted>,
 }
 
 impl Policy {
     /// The same of every Windows, at next boot.
     pub fn of_all(rule: Wanted) -> Self {
-        let entry = Entry {
-            by: "--expect".to_owned(),
-            paths: Vec::new(),
-            windows: None,
-            version: None,
-            product_type: None,
-            at: At::NextBoot,
-            rule: Some(rule),
-            neighbours: Vec::new(),
-        };
+        let entry = Entry { by: "--expect".to_owned(), rule: Some(rule), ..Entry::default() };
         Policy { entries: vec![entry] }
     }
 
@@ -120,20 +73,29 @@ impl Policy {
         let mut text = String::new();
         let failed = |e| Error::io(format!("cannot read {}: {e}", path.display()), e);
         let size = look::stream(path)?.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+        let name = format!("the policy {}", path.display());
         if size as u64 > MOST_BYTES {
-            return Err(wrong("it is too long for one"));
+            return Err(wrong(&name, &format!("it is longer than {MOST_BYTES} bytes")));
         }
-        Self::parse(&text)
+        Self::parse(&text, &name)
     }
 
-    /// Reads a policy.
+    /// Reads a policy. Errors name it `name`, with the line that is wrong.
     ///
     /// # Errors
     /// `policy`: it is no TOML, or says what no policy can say.
-    pub fn parse(text: &str) -> Result<Self> {
-        let text: Text = toml::from_str(text).map_err(|e| wrong(e.to_string().trim_end()))?;
-        let entries = text.expect.into_iter().zip(1..).map(|(entry, number)| Entry::new(entry, number));
-        Ok(Policy { entries: entries.collect::<Result<_>>()? })
+    pub fn parse(source: &str, name: &str) -> Result<Self> {
+        let text: Text = toml::from_str(source).map_err(|e| wrong(name, e.to_string().trim_end()))?;
+        if text.expect.is_empty() {
+            return Err(wrong(name, "it has no [[expect]], and expects nothing"));
+        }
+        let is_idle = |entry: &EntryText| entry.rule.is_none() && entry.neighbours.is_empty();
+        if let Some(entry) = text.expect.iter().find(|entry| is_idle(entry.get_ref())) {
+            let line = 1 + source.bytes().take(entry.span().start).filter(|&byte| byte == b'\n').count();
+            return Err(wrong(name, &format!("the [[expect]] in line {line} has neither rule nor neighbours")));
+        }
+        let entries = text.expect.into_iter().zip(1..);
+        Ok(Policy { entries: entries.map(|(entry, number)| Entry::new(entry.into_inner(), number)).collect() })
     }
 
     /// Judges a record: `compliant` and `violations` are set anew.
@@ -149,11 +111,11 @@ impl Policy {
             judged = true;
             entry.judge("rule", wanted, record, |verdict, _| wanted::of_verdict(verdict));
         }
-        for name in NEIGHBOURS {
-            let wanted =
-                |entry: &Entry| entry.neighbours.iter().find(|(own, _)| own == name).map(|(_, wanted)| *wanted);
+        for neighbour in Neighbour::ALL {
+            let wanted = |entry: &Entry| entry.neighbours.get(&neighbour).copied();
             if let Some((entry, wanted)) = fitting.iter().find_map(|entry| Some((entry, wanted(entry)?))) {
                 judged = true;
+                let name = neighbour.name();
                 entry.judge(name, wanted, record, |verdict, record| wanted::of_neighbour(verdict, name, record));
             }
         }
@@ -162,53 +124,19 @@ impl Policy {
 }
 
 impl Entry {
-    fn new(text: EntryText, number: usize) -> Result<Self> {
+    fn new(text: EntryText, number: usize) -> Self {
         let by = match &text.name {
             Some(name) => format!("expect {number} ({name})"),
             None => format!("expect {number}"),
         };
-        let one_of = |what: &str, value: &Option<String>, known: &[&str]| match value {
-            Some(value) if !known.contains(&&**value) => {
-                Err(wrong(&format!("{by}: {what} \"{value}\" is none of {}", known.join(", "))))
-            }
-            _ => Ok(()),
-        };
-        one_of("windows", &text.windows, &["xp", "vista+"])?;
-        one_of("product_type", &text.product_type, &["client", "server", "domain_controller"])?;
-        for name in text.neighbours.keys() {
-            one_of("neighbours:", &Some(name.clone()), &NEIGHBOURS)?;
-        }
-        if text.rule.is_none() && text.neighbours.is_empty() {
-            return Err(wrong(&format!("{by} expects nothing: it has neither rule nor neighbours")));
-        }
-        let paths = match text.path {
-            None => Vec::new(),
-            Some(OneOrMore::One(path)) => vec![path],
-            Some(OneOrMore::More(paths)) => paths,
-        };
-        Ok(Entry {
-            by,
-            paths: paths.iter().map(|path| pattern::compile(path)).collect::<Result<_>>()?,
-            windows: text.windows,
-            version: text.version,
-            product_type: text.product_type,
-            at: text.at,
-            rule: text.rule,
-            neighbours: text.neighbours.into_iter().collect(),
-        })
+        let EntryText { name: _, path, windows, version, product_type, at, rule, neighbours } = text;
+        Entry { by, paths: path, windows, version, product_type, at, rule, neighbours }
     }
 
     fn fits(&self, record: &Record) -> bool {
-        let windows = match record.decision.as_deref() {
-            Some("PolicyAgent") => Some("vista+"),
-            Some("IPSec") => Some("xp"),
-            _ => None,
-        };
-        let same =
-            |wanted: &Option<String>, is: Option<&str>| wanted.as_deref().is_none_or(|wanted| is == Some(wanted));
         (self.paths.is_empty() || self.paths.iter().any(|path| path.is_match(&record.target)))
-            && same(&self.windows, windows)
-            && same(&self.product_type, record.product_type.as_deref())
+            && self.windows.is_none_or(|windows| record.decision.as_deref() == Some(windows.decision()))
+            && self.product_type.is_none_or(|product| record.product_type.as_deref() == Some(product.name()))
             && self.version.as_ref().is_none_or(|bound| bound.holds(record))
     }
 
@@ -233,8 +161,8 @@ impl Entry {
     }
 }
 
-fn wrong(what: &str) -> Error {
-    Error::new(Kind::NotFound, "policy", format!("the policy cannot be used: {what}"))
+fn wrong(name: &str, what: &str) -> Error {
+    Error::new(Kind::Corrupt, "policy", format!("{name} cannot be used: {what}"))
         .advise("`hivewright help audit` shows how a policy is written")
 }
 

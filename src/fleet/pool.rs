@@ -76,21 +76,27 @@ pub fn is_guarded() -> bool {
 /// Runs `work` on every job that `find` gives away, and hands each result to `take` as it comes. `find` gives jobs to a
 /// function that says `false` when no more are wanted. `give_up` makes the result of a job that has none of its own.
 ///
-/// `take` and `tick` run on the thread of the caller; `tick` comes many times a second.
+/// `take` runs on the thread of the caller. What comes back is what `find` said when it panicked, if it did: then there are
+/// jobs that nobody knows of.
 pub fn run<J, R>(
     options: &Options,
     find: impl FnOnce(&mut dyn FnMut(J) -> bool) + Send + 'static,
     work: impl Fn(&J) -> R + Send + Sync + 'static,
     give_up: impl Fn(&J, GivenUp) -> R + Send + Sync + 'static,
     mut take: impl FnMut(R),
-) where
+) -> Option<String>
+where
     J: Send + Sync + 'static,
     R: Send + 'static,
 {
     let (into_queue, queue) = sync_channel::<J>(options.jobs * 4);
     let (results, out) = sync_channel::<Message<R>>(options.jobs * 4);
     let stop = options.stop.clone();
-    thread::spawn(move || find(&mut |job| !stop.load(Ordering::SeqCst) && into_queue.send(job).is_ok()));
+    let finder = thread::spawn(move || {
+        GUARDED.set(true);
+        let mut give = |job| !stop.load(Ordering::SeqCst) && into_queue.send(job).is_ok();
+        catch_unwind(AssertUnwindSafe(|| find(&mut give))).err().map(|panic| said(&*panic))
+    });
     let shared = Arc::new(Shared {
         queue: Mutex::new(queue),
         table: Table::default(),
@@ -119,7 +125,7 @@ pub fn run<J, R>(
         if options.stop.load(Ordering::SeqCst) && stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
             // What is under way now has no record: it is for the next run.
             shared.table.forget();
-            return;
+            return None;
         }
     }
     if lost > MOST_LOST {
@@ -127,6 +133,8 @@ pub fn run<J, R>(
         let queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
         queue.iter().for_each(|job| take((shared.give_up)(&job, GivenUp::NobodyLeft)));
     }
+    // Its end of the queue is gone, so that it is at its end.
+    finder.join().ok().flatten()
 }
 
 fn worker<J, R>(shared: &Shared<J, R>, results: &SyncSender<Message<R>>) {
@@ -202,6 +210,19 @@ mod tests {
             expected.sort();
             assert_eq!(results, expected, "{jobs}");
         }
+    }
+
+    #[test]
+    fn a_search_that_panics_is_told() {
+        let mut results = Vec::new();
+        let find = |give: &mut dyn FnMut(u64) -> bool| {
+            (0..5).for_each(|n| assert!(give(n)));
+            panic!("lost the way");
+        };
+        let said = run(&options(2, None), find, |&n| n, |&n, _| n, |result| results.push(result));
+        results.sort_unstable();
+        assert_eq!((results, said.as_deref()), (vec![0, 1, 2, 3, 4], Some("lost the way")));
+        assert_eq!(run(&options(2, None), numbers(5), |&n| n, |&n, _| n, |_| {}), None);
     }
 
     #[test]

@@ -5,7 +5,8 @@ mod files;
 mod host;
 mod image;
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 pub use files::is_unchanged;
@@ -14,14 +15,17 @@ use super::find::{Target, TargetKind};
 use super::record::{Failure, Record, Status};
 use crate::error::{Error, Kind, Result};
 use crate::regf::timestamp::FileTime;
-use crate::session::disk::{Choice, Disk};
+use crate::session::disk::{Choice, Disk, ImageOptions};
+use crate::storage::{Host, RealHost};
 use files::HostFiles;
 
-/// What more than the usual is to be read.
-#[derive(Clone, Copy, Debug, Default)]
+/// What more than the usual is to be read, and how.
+#[derive(Clone, Debug, Default)]
 pub struct Wishes {
     /// The hash of every hive.
     pub sha256: bool,
+    /// How images are opened.
+    pub image: ImageOptions,
 }
 
 /// What reading one target gives, before it is known that the target stood still meanwhile.
@@ -33,7 +37,7 @@ struct Found {
 
 /// Reads a target: one record for each installation, and for each volume that may hold one and cannot be read. None for
 /// what was come across and turns out to be another hive than SYSTEM.
-pub fn read(target: &Target, wishes: Wishes) -> Vec<Record> {
+pub fn read(target: &Target, wishes: &Wishes) -> Vec<Record> {
     let (begun, at) = (Instant::now(), FileTime::now());
     let mut records = match moved(target, wishes) {
         Ok(records) => records,
@@ -51,8 +55,28 @@ pub fn read(target: &Target, wishes: Wishes) -> Vec<Record> {
     records
 }
 
+/// As [`read`]. Where nothing can be said of the target but errors, what was left out as parts of it is read as well: no
+/// image hides its neighbours by what it says.
+pub fn with_parts(target: &Target, wishes: &Wishes) -> Vec<Record> {
+    let mut records = read(target, wishes);
+    if records.iter().any(|record| record.status != Status::Error) {
+        return records;
+    }
+    let come_across = |part| Target::come_across(part, Vec::new());
+    let parts: Vec<_> = target.parts.iter().map(|part| (part, read(&come_across(part), wishes))).collect();
+    let good = parts.iter().flat_map(|(_, records)| records).filter(|record| record.status != Status::Error);
+    let below: HashSet<PathBuf> = good.flat_map(|record| &record.files).map(PathBuf::from).collect();
+    for (part, found) in parts {
+        // What another of them stands on has been read with that.
+        if !RealHost.resolve(part).is_ok_and(|part| below.contains(&part)) {
+            records.extend(found);
+        }
+    }
+    records
+}
+
 /// As [`read`], and an error where the target changes meanwhile.
-fn moved(target: &Target, wishes: Wishes) -> Result<Vec<Record>> {
+fn moved(target: &Target, wishes: &Wishes) -> Result<Vec<Record>> {
     let own = match &target.kind {
         TargetKind::Lost(error) => return Ok(vec![failed(target, error)]),
         TargetKind::File => &target.path,
@@ -61,7 +85,7 @@ fn moved(target: &Target, wishes: Wishes) -> Result<Vec<Record>> {
     let before = files::see(own)?;
     let found = match &target.kind {
         TargetKind::Windows(hive) => host::folder(target, hive, wishes)?,
-        _ => match Disk::open(&target.path)? {
+        _ => match Disk::open_as(&target.path, &wishes.image)? {
             Some(disk) => image::read(target, &disk, wishes)?,
             None => host::hive(target, wishes)?,
         },
@@ -82,10 +106,10 @@ fn moved(target: &Target, wishes: Wishes) -> Result<Vec<Record>> {
 ///
 /// # Errors
 /// One of them cannot be read.
-pub fn hashes(target: &Target) -> Result<Vec<String>> {
+pub fn hashes(target: &Target, wishes: &Wishes) -> Result<Vec<String>> {
     match &target.kind {
         TargetKind::Windows(hive) => Ok(vec![host::open(hive, Some(&target.path))?.sha256()?]),
-        _ => match Disk::open(&target.path)? {
+        _ => match Disk::open_as(&target.path, &wishes.image)? {
             None => Ok(vec![host::open(&target.path, None)?.sha256()?]),
             Some(disk) => {
                 let found = disk.search(&Choice::default())?.found;

@@ -2,15 +2,18 @@
 //!
 //! Of each record only a place in its file is kept in memory.
 
+mod line;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
-use serde::Deserialize;
+use line::Line;
 
-use super::record::{FORM, Record, Status};
+use super::record::{Failure, Record, Status};
 use super::shard::Fnv;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::storage::folder::EntryKind;
 use crate::storage::{FileStorage, Storage, look};
 
 /// The most bytes of a line that may be a record. Longer ones are passed over.
@@ -22,6 +25,7 @@ pub struct Earlier {
     files: Vec<FileStorage>,
     /// By the hash of the target's name.
     places: HashMap<u64, Vec<Place>>,
+    remarks: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -31,52 +35,63 @@ struct Place {
     len: u32,
 }
 
-/// What of a record decides whether its place is kept.
-#[derive(Deserialize)]
-struct Head<'a> {
-    form: u32,
-    #[serde(borrow)]
-    tool: std::borrow::Cow<'a, str>,
-    #[serde(borrow)]
-    target: std::borrow::Cow<'a, str>,
-    part: u32,
-}
-
 impl Earlier {
-    /// Adds the records in a file of JSON Lines. What is torn, of another program or of another version of this one is
-    /// passed over. Of two files, or two runs in one file, the later one counts.
+    /// Adds the records in a file of JSON Lines. What is torn, or of another version of this program, is passed over. Of two
+    /// files, or two runs in one file, the later one counts. A run that was killed early has left an empty file: that is fine.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// `resume-no-records`: its first line is none. The file is not there, is none, or cannot be read.
     pub fn add(&mut self, path: &Path) -> Result<()> {
-        let file = self.files.len();
-        self.files.push(FileStorage::open(path)?);
+        let number = self.files.len();
+        self.files.push(open(path)?);
         let mut lines = BufReader::with_capacity(1 << 18, look::stream(path)?);
         let ours = Record::new(String::new()).tool;
-        let mut line = Vec::new();
-        let mut offset = 0;
+        let (mut line, mut offset, mut count) = (Vec::new(), 0, 0_u64);
+        let (mut is_results, mut of_another, mut foreign) = (false, 0_u64, 0_u64);
         loop {
             line.clear();
-            let failed = |e| Error::io(format!("cannot read {}", path.display()), e);
+            let failed = |e| Error::io(format!("cannot read {}: {e}", path.display()), e);
             let size = lines.by_ref().take(MOST_LINE).read_until(b'\n', &mut line).map_err(failed)?;
             if size == 0 {
-                return Ok(());
+                break;
             }
-            let len = u32::try_from(size).unwrap_or(u32::MAX);
-            // The last line may be torn, and then has no end, or ends within the record.
-            if let Ok(head) = serde_json::from_slice::<Head<'_>>(&line)
-                && line.ends_with(b"\n")
-                && head.form == FORM
-                && head.tool == ours
-            {
-                let places = self.places.entry(Fnv::default().with(head.target.as_bytes()).get()).or_default();
-                if head.part == 1 {
-                    places.clear();
+            count += 1;
+            match Line::of(&line, &ours) {
+                Line::Record { target, part } => {
+                    let len = u32::try_from(size).unwrap_or(u32::MAX);
+                    self.found(&target, part, Place { file: number, offset, len });
+                    is_results = true;
                 }
-                places.push(Place { file, offset, len });
+                Line::Foreign if !is_results => return Err(no_records(path, count)),
+                Line::Foreign => foreign += 1,
+                Line::OfAnother => (of_another, is_results) = (of_another + 1, true),
+                Line::Torn => is_results = true,
+                Line::Blank => {}
             }
             offset += size as u64;
         }
+        self.remark(path, of_another, "of another version of hivewright: what they are about is read again");
+        self.remark(path, foreign, "no records");
+        Ok(())
+    }
+
+    fn found(&mut self, target: &str, part: u32, place: Place) {
+        let places = self.places.entry(Fnv::default().with(target.as_bytes()).get()).or_default();
+        if part == 1 {
+            places.clear();
+        }
+        places.push(place);
+    }
+
+    fn remark(&mut self, path: &Path, count: u64, what: &str) {
+        if count > 0 {
+            self.remarks.push(format!("{}: lines passed over: {count}, {what}", path.display()));
+        }
+    }
+
+    /// What of the files is not used, for people.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// Whether there is nothing.
@@ -123,11 +138,33 @@ impl Earlier {
     }
 }
 
+/// Opens a file of results, which is read from its first line to its last, and then here and there.
+fn open(path: &Path) -> Result<FileStorage> {
+    let advise = |error: Error| match error.kind() {
+        Kind::NotFound => error.advise("leave --resume out of a first run, or begin with an empty file"),
+        _ => error,
+    };
+    if look::see(path).map_err(advise)?.kind != EntryKind::File {
+        let what = format!("{} is no regular file, and holds no results to go on from", path.display());
+        return Err(Error::new(Kind::Unsupported, "resume-no-file", what)
+            .advise("name a file that `hivewright audit --json` has written"));
+    }
+    FileStorage::open(path)
+}
+
+fn no_records(path: &Path, line: u64) -> Error {
+    let what = format!("line {line} of {} is no record of an audit", path.display());
+    Error::new(Kind::Unsupported, "resume-no-records", what)
+        .advise("name a file that `hivewright audit --json` has written; other formats do not hold all that is needed")
+}
+
 /// Whether reading it again may give something else although its file is the same.
 fn may_pass(record: &Record) -> bool {
-    let passing = |kind: &str, code: &str| kind == "io" || matches!(code, "timeout" | "panic" | "nobody-left");
+    let passes = |failure: &Failure| failure.kind == "io";
+    // Without a stamp are targets that could not be opened, were given up or have panicked, and devices.
     record.stamp.is_none()
-        || record.status == Status::Error && record.error.as_ref().is_none_or(|e| passing(&e.kind, &e.code))
+        || record.software_error.as_ref().is_some_and(passes)
+        || record.status == Status::Error && record.error.as_ref().is_none_or(passes)
 }
 
 #[cfg(test)]
@@ -147,7 +184,8 @@ mod tests {
         let failed = Record { status: Status::Error, error: Some(failure), ..record("failed", 1, 1) };
         let all = [record("a", 1, 1), record("b", 1, 2), record("b", 2, 2), record("c", 1, 2), old, failed];
         let mut text: Vec<u8> = all.iter().flat_map(Record::line).collect();
-        text.extend(b"garbage\n\n{\"form\":1}\n");
+        text.extend(b"garbage\n\n{\"form\":1}\n{\"form\":1,\"to");
+        text.extend(record("lost", 1, 1).line());
         text.extend(Record { seconds: 1.5, ..record("a", 1, 1) }.line());
         let torn = record("d", 1, 1).line();
         for end in 0..=torn.len() {
@@ -156,7 +194,8 @@ mod tests {
             earlier.add(&path).unwrap();
             assert_eq!(earlier.of("a").unwrap()[0].seconds, 1.5, "the later one counts");
             assert_eq!(earlier.of("b").unwrap().len(), 2);
-            assert_eq!(["c", "old", "failed", "e"].map(|name| earlier.of(name).is_some()), [false; 4]);
+            assert_eq!(["c", "old", "failed", "e", "lost"].map(|name| earlier.of(name).is_some()), [false; 5]);
+            assert_eq!(earlier.remarks().len(), 2, "{:?}", earlier.remarks());
             assert_eq!(earlier.of("d").is_some(), end == torn.len(), "{end}");
         }
     }

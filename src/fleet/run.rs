@@ -2,7 +2,7 @@
 
 mod summary;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,7 +14,7 @@ use super::find::{Finder, Target, TargetKind};
 use super::policy::Policy;
 use super::pool::{self, GivenUp};
 use super::read::{self, Wishes};
-use super::record::Record;
+use super::record::{Record, Status};
 use super::resume::Earlier;
 use super::shard::Shard;
 use crate::error::{Error, Kind, Result};
@@ -23,11 +23,14 @@ use crate::storage::look;
 /// Names that a user gives, or why one cannot be had.
 pub type Names = Box<dyn Iterator<Item = Result<PathBuf>> + Send>;
 
+/// The most bytes of a name in a list; the host's own limit is below.
+const LONGEST_NAME: u64 = 1 << 16;
+
 /// What to do.
 pub struct Plan {
     /// Files, folders and patterns.
     pub names: Names,
-    /// What more to read.
+    /// How to read.
     pub wishes: Wishes,
     /// What is expected.
     pub policy: Policy,
@@ -70,10 +73,10 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
     let watched = progress.clone();
     let find = move |give: &mut dyn FnMut(Target) -> bool| find(names, shard, &watched, give);
     let work = move |target: &Target| {
-        if let Some(records) = kept(target, &earlier, wishes, verify_hashes) {
+        if let Some(records) = kept(target, &earlier, &wishes, verify_hashes) {
             return Done { records, kept: true };
         }
-        Done { records: read::read(target, wishes), kept: false }
+        Done { records: read::with_parts(target, &wishes), kept: false }
     };
     let give_up = |target: &Target, why: GivenUp| {
         let error = given_up(&why);
@@ -81,9 +84,11 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
         if let GivenUp::Late(time) = why {
             record.seconds = (time.as_secs_f64() * 1e3).round() / 1e3;
         }
-        Done { records: vec![record], kept: false }
+        let parts =
+            target.parts.iter().map(|part| read::failed(&Target::come_across(part, Vec::new()), &part_of(target)));
+        Done { records: std::iter::once(record).chain(parts).collect(), kept: false }
     };
-    pool::run(&options, find, work, give_up, |done: Done| {
+    let mut taken = |done: Done| {
         progress.done.fetch_add(1, Ordering::Relaxed);
         summary.count_target(done.records.is_empty(), done.kept);
         for mut record in done.records {
@@ -94,7 +99,11 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
                 stop.store(true, Ordering::SeqCst);
             }
         }
-    });
+    };
+    if let Some(said) = pool::run(&options, find, work, give_up, &mut taken) {
+        let (target, error) = search(&said);
+        taken(Done { records: vec![read::failed(&target, &error)], kept: false });
+    }
     summary.looked = progress.looked.load(Ordering::Relaxed);
     summary.interrupted = stop.load(Ordering::SeqCst) && !summary.is_cut_off;
     summary.seconds = begun.elapsed().as_secs_f64();
@@ -123,23 +132,44 @@ fn find(names: Names, shard: Option<Shard>, progress: &Progress, give: &mut dyn 
 }
 
 /// The earlier records of a target, if it is unchanged since and they say all that is wanted now.
-fn kept(target: &Target, earlier: &Earlier, wishes: Wishes, verify: bool) -> Option<Vec<Record>> {
+fn kept(target: &Target, earlier: &Earlier, wishes: &Wishes, verify: bool) -> Option<Vec<Record>> {
     if earlier.is_empty() || matches!(target.kind, TargetKind::Lost(_)) {
         return None;
     }
     let records = earlier.of(target.name.to_str()?)?;
     let has_hash = |record: &Record| record.hive_sha256.is_some() || record.at_next_boot.is_none();
     let says_all = !wishes.sha256 || records.iter().all(has_hash);
-    if !says_all || !records.iter().all(read::is_unchanged) {
+    // A disk without Windows is an error only where it was named.
+    let is_told_so = |record: &Record| match &record.error {
+        None => record.status != Status::NoWindows || !target.named,
+        Some(error) => error.code != "no-installation" || target.named,
+    };
+    let is_same = |record: &Record| is_told_so(record) && read::is_unchanged(record, &wishes.image);
+    if !says_all || !records.iter().all(is_same) {
         return None;
     }
     if verify {
         let then: Vec<&str> = records.iter().filter_map(|record| record.hive_sha256.as_deref()).collect();
-        if then.is_empty() || then != read::hashes(target).ok()? {
+        if then.is_empty() || then != read::hashes(target, wishes).ok()? {
             return None;
         }
     }
     Some(records)
+}
+
+/// The search itself, which has panicked: an audit of which nobody knows how much is missing must not look whole.
+fn search(said: &str) -> (Target, Error) {
+    let what = format!("the search failed in a way that it must not, and targets may be missing: {said}");
+    let error =
+        Error::new(Kind::Corrupt, "panic", what).advise("please report this, with the target if it can be shared");
+    let name = "the search for targets";
+    (Target { name: name.into(), path: name.into(), kind: TargetKind::File, named: true, parts: Vec::new() }, error)
+}
+
+/// Why a file has no record of its own.
+fn part_of(target: &Target) -> Error {
+    let what = format!("{} says that this is a part of it, and was given up", target.path.display());
+    Error::new(Kind::Io, "part-of", what).advise("audit this file by its name")
 }
 
 fn given_up(why: &GivenUp) -> Error {
@@ -169,18 +199,36 @@ pub fn listed_in(path: &Path, by_zeros: bool) -> Result<Names> {
 
 /// The names in a list, one in a line, or with a zero byte behind each.
 pub fn listed(list: Box<dyn BufRead + Send>, by_zeros: bool) -> Names {
-    let end = if by_zeros { 0 } else { b'\n' };
-    let names = list.split(end).map(move |name| {
-        let mut name = name.map_err(|e| Error::io(format!("cannot read the list of targets: {e}"), e))?;
-        if !by_zeros && name.ends_with(b"\r") {
-            name.pop();
-        }
-        Ok(name)
+    let (mut list, mut failed) = (list, false);
+    let names = std::iter::from_fn(move || {
+        // A list that fails would fail for ever.
+        let name = if failed { None } else { next_name(&mut *list, by_zeros).transpose() };
+        failed = matches!(name, Some(Err(_)));
+        name
     });
-    let names = names.filter(|name| !matches!(name, Ok(name) if name.is_empty()));
-    // A list that fails would fail for ever.
-    let mut failed = false;
-    Box::new(names.take_while(move |name| !std::mem::replace(&mut failed, name.is_err())).map(|name| name.map(path)))
+    Box::new(names.filter(|name| !matches!(name, Ok(name) if name.is_empty())).map(|name| name.map(path)))
+}
+
+/// The next name; an empty one is none.
+fn next_name(list: &mut dyn BufRead, by_zeros: bool) -> Result<Option<Vec<u8>>> {
+    let end = if by_zeros { 0 } else { b'\n' };
+    let mut name = Vec::new();
+    let size = list.take(LONGEST_NAME).read_until(end, &mut name);
+    if size.map_err(|e| Error::io(format!("cannot read the list of targets: {e}"), e))? == 0 {
+        return Ok(None);
+    }
+    if name.pop_if(|last| *last == end).is_none() && name.len() as u64 == LONGEST_NAME {
+        let what = format!("a name in the list of targets is longer than {LONGEST_NAME} bytes");
+        return Err(Error::new(Kind::Unsupported, "list", what).advise("give a list of names, one in a line"));
+    }
+    if !by_zeros {
+        name.pop_if(|last| *last == b'\r');
+        if name.contains(&0) {
+            let what = "a line in the list of targets holds a zero byte, which no name does";
+            return Err(Error::new(Kind::Unsupported, "list", what).advise("give -0 if names end in zero bytes"));
+        }
+    }
+    Ok(Some(name))
 }
 
 #[cfg(unix)]
@@ -191,4 +239,51 @@ fn path(bytes: Vec<u8>) -> PathBuf {
 #[cfg(not(unix))]
 fn path(bytes: Vec<u8>) -> PathBuf {
     PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(list: &[u8], by_zeros: bool) -> Vec<std::result::Result<String, &'static str>> {
+        let told = |name: Result<PathBuf>| name.map(|path| path.display().to_string()).map_err(|e| e.code());
+        listed(Box::new(std::io::Cursor::new(list.to_vec())), by_zeros).map(told).collect()
+    }
+
+    #[test]
+    fn lists_have_names_and_bounds() {
+        let names = |names: &[&str]| names.iter().map(|&name| Ok(name.to_owned())).collect::<Vec<_>>();
+        assert_eq!(all(b"a\r\n\n b\nc", false), names(&["a", " b", "c"]));
+        assert_eq!(all(b"a\n\0\0b", true), names(&["a\n", "b"]));
+        assert_eq!(all(b"a\nb\0c\nd\n", false), [Ok("a".to_owned()), Err("list")], "zeros, without -0");
+        let long = "x".repeat(usize::try_from(LONGEST_NAME).unwrap() - 1);
+        assert_eq!(all(format!("{long}\nb").as_bytes(), false), names(&[&long, "b"]));
+        assert_eq!(all(format!("{long}xx\nb").as_bytes(), false), [Err("list")]);
+        // One that never ends.
+        let endless = listed(Box::new(BufReader::new(std::io::repeat(b'x'))), false);
+        assert_eq!(endless.map(|name| name.unwrap_err().code()).collect::<Vec<_>>(), ["list"]);
+    }
+
+    #[test]
+    fn a_search_that_breaks_off_is_a_record() {
+        let names = (0..3).map(|n| if n < 2 { Ok(PathBuf::from(format!("nowhere/{n}"))) } else { panic!("lost") });
+        let plan = Plan {
+            names: Box::new(names),
+            wishes: Wishes::default(),
+            policy: Policy::default(),
+            shard: None,
+            earlier: Earlier::default(),
+            verify_hashes: false,
+            pool: pool::Options { jobs: 2, timeout: None, stop: Arc::default() },
+        };
+        let mut told = Vec::new();
+        let summary = run(plan, &Arc::default(), |record| {
+            told.push((record.target.clone(), record.error.as_ref().unwrap().code.clone()));
+            true
+        });
+        told.sort();
+        let code = |code: &str| code.to_owned();
+        assert_eq!(told[2], ("the search for targets".to_owned(), code("panic")));
+        assert_eq!((told.len(), summary.errors, summary.end(false)), (3, 3, End::CouldNot));
+    }
 }

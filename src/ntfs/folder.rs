@@ -80,17 +80,18 @@ impl<'m> Folder<'m> {
         let mut exact = None;
         let mut found: Vec<Reference> = Vec::new();
         let mut last: Option<(Option<u64>, Vec<u16>)> = None;
+        let upper = |units: &mut dyn Iterator<Item = u16>| upcase.name(&self.mft.cache, units);
+        let wanted = upper(&mut name.iter().copied())?;
         self.walk(|node, at, entry| {
             let Some(key) = entry.key else { return Ok(Step::Down) };
-            if let Some((same, before)) = &last
-                && *same == node
-                && upcase.compare(before.iter().copied(), key.units()) == Ordering::Greater
-            {
+            let own = upper(&mut key.units())?;
+            let step = wanted.cmp(&own);
+            if last.as_ref().is_some_and(|(same, before)| *same == node && *before > own) {
                 return Err(corrupt("ntfs-index-order", "the names in an index node are not sorted", at)
                     .advise("a name might be missed: let chkdsk repair the volume"));
             }
-            last = Some((node, key.units().collect()));
-            Ok(match upcase.compare(name.iter().copied(), key.units()) {
+            last = Some((node, own));
+            Ok(match step {
                 Ordering::Less => Step::Down,
                 Ordering::Greater => Step::On,
                 Ordering::Equal => {
@@ -119,7 +120,7 @@ impl<'m> Folder<'m> {
 
     /// All names but the short ones of files that have long ones.
     pub(crate) fn list(&self, upcase: &Upcase) -> Result<Vec<DirEntry>> {
-        let mut all: Vec<(Vec<u16>, DirEntry)> = Vec::new();
+        let mut all: Vec<([Vec<u16>; 2], DirEntry)> = Vec::new();
         self.walk(|_, at, entry| {
             // The root folder has an entry for itself.
             let shown = |key: &Key<'_>| !key.is_short && !attribute::is_name(key.name, ".");
@@ -132,10 +133,11 @@ impl<'m> Folder<'m> {
             let name = String::from_utf16_lossy(&units);
             let id = entry.reference.number();
             let (is_folder, is_reparse, len) = (key.is_folder, key.is_reparse, key.len);
-            all.push((units, DirEntry { name, id, is_folder, is_reparse, len }));
+            let order = [upcase.name(&self.mft.cache, key.units())?, units];
+            all.push((order, DirEntry { name, id, is_folder, is_reparse, len }));
             Ok(Step::DownAndOn)
         })?;
-        all.sort_by(|(a, _), (b, _)| upcase.compare(a.iter().copied(), b.iter().copied()).then_with(|| a.cmp(b)));
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
         Ok(all.into_iter().map(|(_, entry)| entry).collect())
     }
 

@@ -1,45 +1,58 @@
 //! `$UpCase`, record 10: the volume's own table of upper case letters, by which its folders are sorted.
 
-use std::cmp::Ordering;
+use std::sync::OnceLock;
 
 use super::attribute::kind;
+use super::cache::Cache;
 use super::corrupt;
 use super::mft::Mft;
-use crate::error::Result;
+use super::stream::Stream;
+use crate::error::{Error, Result};
 
 /// Number of its record.
 const RECORD: u64 = 10;
-/// One entry for every 16-bit code unit.
-const UNITS: usize = 1 << 16;
+/// Bytes: two for every 16-bit code unit.
+const LEN: u64 = 2 << 16;
+/// Entries of a page. Names of Windows' own files need the first page only.
+const PAGE: usize = 2048;
 
-/// The table.
-pub(crate) struct Upcase(Vec<u16>);
+/// The table, read page by page.
+pub(crate) struct Upcase {
+    stream: Stream,
+    pages: [OnceLock<Box<[u16]>>; (1 << 16) / PAGE],
+}
 
 impl Upcase {
-    pub(crate) fn read(mft: &Mft) -> Result<Upcase> {
+    pub(crate) fn open(mft: &Mft) -> Result<Upcase> {
         let record = mft.record(RECORD)?;
         let wrong = |what| corrupt("ntfs-upcase", what, record.at);
         let stream = mft.stream(&record, kind::DATA, "")?.ok_or_else(|| wrong("$UpCase has no data"))?;
-        if stream.len != 2 * UNITS as u64 {
-            return Err(wrong("$UpCase has another length").expected(2 * UNITS, stream.len));
+        if stream.len != LEN {
+            return Err(wrong("$UpCase has another length").expected(LEN, stream.len));
         }
-        let bytes = stream.read_all(&mft.cache, 2 * UNITS as u64, "ntfs-upcase")?;
-        let table: Vec<u16> = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
-        let good = (0..128u8).all(|ascii| table[usize::from(ascii)] == u16::from(ascii.to_ascii_uppercase()));
-        if !good {
+        let table = Upcase { stream, pages: [const { OnceLock::new() }; _] };
+        let ascii = table.page(&mft.cache, 0)?;
+        if !(0..128u8).all(|unit| ascii[usize::from(unit)] == u16::from(unit.to_ascii_uppercase())) {
             return Err(
                 wrong("$UpCase does not even map the letters a to z").advise("the volume is damaged: run chkdsk")
             );
         }
-        Ok(Upcase(table))
+        Ok(table)
     }
 
-    fn of(&self, unit: u16) -> u16 {
-        self.0[usize::from(unit)]
+    fn page(&self, cache: &Cache, number: usize) -> Result<&[u16]> {
+        let page = &self.pages[number];
+        if let Some(units) = page.get() {
+            return Ok(units);
+        }
+        let mut bytes = vec![0; 2 * PAGE];
+        self.stream.read_at(cache, (number * bytes.len()) as u64, &mut bytes)?;
+        Ok(page.get_or_init(|| bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect()))
     }
 
-    /// The order of names in a folder, but for names that differ by case only.
-    pub(crate) fn compare(&self, a: impl Iterator<Item = u16>, b: impl Iterator<Item = u16>) -> Ordering {
-        a.map(|unit| self.of(unit)).cmp(b.map(|unit| self.of(unit)))
+    /// A name in upper case: so it is sorted in a folder, but for names that differ by case only.
+    pub(crate) fn name(&self, cache: &Cache, units: impl Iterator<Item = u16>) -> Result<Vec<u16>> {
+        let upper = |unit| Ok::<_, Error>(self.page(cache, usize::from(unit) / PAGE)?[usize::from(unit) % PAGE]);
+        units.map(upper).collect()
     }
 }

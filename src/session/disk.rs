@@ -12,9 +12,10 @@ mod paged;
 mod placement;
 mod volume;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 pub use bottom::ImageOptions;
 pub use hive::HiveOnDisk;
@@ -27,6 +28,7 @@ pub(in crate::session) use placement::Placement;
 
 use crate::container::{About, Gate, HostFile, Image, Role, Verified, explained};
 use crate::error::{Error, Kind, Result};
+use crate::files::Files;
 use crate::partition::{Scheme, Table, VolumeKind};
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Host, RealHost, Storage};
@@ -66,6 +68,8 @@ pub struct Disk {
     files: Vec<HostFile>,
     read: Arc<AtomicU64>,
     table: Table,
+    /// File systems that were opened, by the numbers of their partitions.
+    volumes: Arc<Mutex<BTreeMap<u32, Arc<dyn Files>>>>,
     is_device: bool,
 }
 
@@ -108,7 +112,7 @@ impl Disk {
         let table = crate::partition::partitions(&*below).map_err(|error| explained(error, &files))?;
         let is_device = kind_of(path)? == EntryKind::Device;
         let (path, options) = (path.to_owned(), options.clone());
-        let disk = Disk { path, options, below, about, files, read, table, is_device };
+        let disk = Disk { path, options, below, about, files, read, table, volumes: Arc::default(), is_device };
         Ok((disk.is_device || disk.is_evident()).then_some(disk))
     }
 

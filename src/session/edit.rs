@@ -120,8 +120,11 @@ pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
 /// As [`prepare`].
 pub fn prepare_on<H: Host>(host: &H, path: &Path, request: &Request) -> Result<Prepared> {
     // An image that is partly written may not even open.
-    if undo::is_image_left_over(host, path)? || Disk::open_on(host, path, &request.choice.image)?.is_some() {
-        return on_disk::prepare(host, path, request);
+    if undo::is_image_left_over(host, path)? {
+        return on_disk::prepare(host, path, None, request);
+    }
+    if let Some(disk) = Disk::open_on(host, path, &request.choice.image)? {
+        return on_disk::prepare(host, path, Some(disk), request);
     }
     let target = target::find(path)?;
     surroundings::refuse_saved_session(&target)?;

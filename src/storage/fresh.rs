@@ -1,17 +1,19 @@
 //! A file that appears under its name when it is whole.
 
+use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use tempfile::NamedTempFile;
+use tempfile::TempPath;
 
 use super::file::failed;
 use super::{FileStorage, Storage};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 
 /// A file that is being written under another name, and gone if it is dropped.
 pub struct Fresh {
-    file: BufWriter<NamedTempFile>,
+    file: BufWriter<File>,
+    written: TempPath,
     path: PathBuf,
 }
 
@@ -20,7 +22,7 @@ impl Fresh {
     /// with `like`: an earlier one of its kind.
     ///
     /// # Errors
-    /// `file-exists`: something else is there. Its folder is not there or cannot be written to.
+    /// `file-exists`: something else is there. `no-folder`: its folder is not there. The folder cannot be written to.
     pub fn begin(path: &Path, like: &[u8]) -> Result<Self> {
         if !may_be_replaced(path, like)? {
             let what = format!("{} is there already, and is not what would be written there", path.display());
@@ -28,11 +30,14 @@ impl Fresh {
         }
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
+        // Whoever finds it, left by a run that was killed, sees what it was going to be.
+        let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
+        builder.prefix(&prefix).suffix(".unfinished");
         // As any new file: a temporary one is its owner's alone.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let file = builder.tempfile_in(folder).map_err(|e| failed("create", path, e))?;
-        Ok(Fresh { file: BufWriter::new(file), path: path.to_owned() })
+        let (file, written) = builder.tempfile_in(folder).map_err(|e| not_begun(path, folder, e))?.into_parts();
+        Ok(Fresh { file: BufWriter::new(file), written, path: path.to_owned() })
     }
 
     /// Gives it its name, in place of what was called so.
@@ -41,9 +46,22 @@ impl Fresh {
     /// The host could not write it.
     pub fn finish(self) -> Result<()> {
         let file = self.file.into_inner().map_err(|e| failed("write", &self.path, e.into_error()))?;
-        file.persist(&self.path).map_err(|e| failed("create", &self.path, e.error))?;
+        // Else a name could stand for a file that the disk has not got.
+        file.sync_all().map_err(|e| failed("write", &self.path, e))?;
+        self.written.persist(&self.path).map_err(|e| failed("create", &self.path, e.error))?;
         Ok(())
     }
+}
+
+fn not_begun(path: &Path, folder: &Path, error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::NotFound && !folder.exists() {
+        let what = format!("cannot write {}: there is no folder {}", path.display(), folder.display());
+        return Error::new(Kind::NotFound, "no-folder", what).advise("make the folder, or name another place");
+    }
+    // The error itself names a file that nobody has asked for.
+    let what =
+        format!("cannot write {}: nothing can be made in {}: {}", path.display(), folder.display(), error.kind());
+    Error::io(what, error).advise("name a place where files can be made")
 }
 
 /// Whether nothing is at `path`, or a regular file that begins with `like`.
@@ -87,6 +105,7 @@ mod tests {
         fresh.write_all(b"new").unwrap();
         fresh.finish().unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(&folder).unwrap().count()), (b"new".to_vec(), 1));
+        assert_eq!(Fresh::begin(&folder.path().join("none/x"), b"").err().map(|e| e.code()), Some("no-folder"));
         assert!(Fresh::begin(&path.join("x"), b"").is_err());
         // What is there now begins otherwise; a device and a folder are no files at all.
         for other in [&path, Path::new("/dev/null"), folder.path()] {

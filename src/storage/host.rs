@@ -66,8 +66,7 @@ pub trait HostFile: Storage {
     /// The host could not tell.
     fn try_lock(&self) -> Result<bool>;
 
-    /// Takes the locks that virtual machines look at too, until the file is closed, or another handle of it in this
-    /// process. `false`: somebody else has one. Where the host has none, nothing is taken.
+    /// Takes the locks that virtual machines look at too, until the file is closed. `false`: somebody else has one. Where the host has none, nothing is taken.
     ///
     /// # Errors
     /// The host could not tell.
@@ -75,8 +74,8 @@ pub trait HostFile: Storage {
         Ok(true)
     }
 
-    /// Takes the advisory lock on the whole file together with others that read it, and looks whether a virtual machine
-    /// writes to it. `false`: somebody writes.
+    /// Takes the advisory lock on the whole file together with others that read it, and those by which virtual machines
+    /// see that it is read and must not change. `false`: somebody writes.
     ///
     /// # Errors
     /// The host could not tell.

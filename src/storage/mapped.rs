@@ -72,7 +72,7 @@ impl Mapped {
 
 /// Zeros, in pages as large as the host has them: most of the time of reading a file of some MiB into new memory goes
 /// into making that page by page.
-pub(super) fn zeros_in_large_pages(len: usize) -> Vec<u8> {
+pub(crate) fn zeros_in_large_pages(len: usize) -> Vec<u8> {
     let bytes = vec![0; len];
     #[cfg(target_os = "linux")]
     {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use rustix::fs::{FlockOperation, Gid, IFlags, Uid, fcntl_lock, ioctl_getflags, ioctl_setflags};
+use rustix::fs::{Gid, IFlags, Uid, ioctl_getflags, ioctl_setflags};
 use rustix::fs::{XattrFlags, fchown, fgetxattr, flistxattr, fremovexattr, fsetxattr, fstatfs};
 
 use crate::error::Result;
@@ -106,36 +106,6 @@ fn missing(from: &FileStorage, to: &FileStorage, wanted: &Attributes) -> Result<
         return Ok(Carried::Whole);
     };
     Ok(Carried::Lost(lost))
-}
-
-/// Takes the POSIX lock on all bytes of the file. It conflicts with the byte-range locks (OFD, bytes 100 to 203) that
-/// QEMU holds on its images (`block/file-posix.c`), and QEMU finds it there.
-pub(super) fn try_lock_ranges(storage: &FileStorage) -> Result<bool> {
-    use rustix::io::Errno;
-    match fcntl_lock(storage.file(), FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(true),
-        Err(Errno::AGAIN | Errno::ACCESS) => Ok(false),
-        // A file system without locks has no holder either.
-        Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS) => Ok(true),
-        Err(error) => Err(failed("lock", storage.path(), error.into())),
-    }
-}
-
-/// Whether a QEMU has the file open for writing: it then holds a shared lock (OFD) on byte 101, one for each thing that it
-/// may do (`block/file-posix.c`). A lock of ours would not meet that, so the kernel's list is read (`proc_locks(5)`).
-pub(super) fn has_writing_machine(storage: &FileStorage) -> Result<bool> {
-    const WRITES: u64 = 101;
-    let inode = storage.file().metadata().map_err(|e| failed("look at", storage.path(), e))?.ino();
-    // Where there is no such list, nothing is known.
-    let Ok(list) = std::fs::read_to_string("/proc/locks") else { return Ok(false) };
-    let holds = |line: &str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [.., "OFDLCK", _, _, _, place, start, end] = fields[..] else { return false };
-        let is_it = place.rsplit(':').next().and_then(|n| n.parse().ok()) == Some(inode);
-        let range = start.parse::<u64>().ok().zip(end.parse::<u64>().ok());
-        is_it && range.is_some_and(|(start, end)| (start..=end).contains(&WRITES))
-    };
-    Ok(list.lines().any(holds))
 }
 
 /// Copies a file into an empty one: by sharing its blocks where the file system can (`ioctl_ficlone(2)`), else the parts

@@ -1,12 +1,35 @@
 //! A folder that nobody else can look into, for as long as it is held.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Error, Result};
 
 /// A new empty folder of mode 0700 with a short path, removed with all that is in it when this value goes.
 #[derive(Debug)]
 pub struct PrivateFolder(tempfile::TempDir);
+
+/// Those that are held.
+static HELD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn held() -> MutexGuard<'static, BTreeSet<PathBuf>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes those that are still held: for a process that ends while threads of it hang, whose folders nobody else removes.
+pub fn remove_all() {
+    for folder in std::mem::take(&mut *held()) {
+        // It is gone, or it cannot be helped.
+        let _ = std::fs::remove_dir_all(folder);
+    }
+}
+
+impl Drop for PrivateFolder {
+    fn drop(&mut self) {
+        held().remove(self.path());
+    }
+}
 
 /// A socket's path has 108 bytes at most on Linux, 104 elsewhere, of which the name in the folder needs some.
 const LONGEST: usize = 80;
@@ -25,7 +48,9 @@ impl PrivateFolder {
         // It is made with this mode: at no time can others look in.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        builder.prefix("hivewright-").tempdir_in(within).map(PrivateFolder).map_err(failed)
+        let folder = builder.prefix("hivewright-").tempdir_in(within).map(PrivateFolder).map_err(failed)?;
+        held().insert(folder.path().to_owned());
+        Ok(folder)
     }
 
     /// Where it is.
@@ -48,7 +73,8 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         }
         std::fs::write(path.join("s"), b"").unwrap();
+        assert!(held().contains(&path));
         drop(folder);
-        assert!(!path.exists());
+        assert!(!path.exists() && !held().contains(&path));
     }
 }

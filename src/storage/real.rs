@@ -181,7 +181,7 @@ impl HostFile for FileStorage {
 
     #[cfg(target_os = "linux")]
     fn try_lock_ranges(&self) -> Result<bool> {
-        super::metadata::try_lock_ranges(self)
+        super::ranges::try_lock(self)
     }
 
     fn try_share(&self) -> Result<bool> {
@@ -193,7 +193,7 @@ impl HostFile for FileStorage {
             _ => true,
         };
         #[cfg(target_os = "linux")]
-        let shared = shared && !super::metadata::has_writing_machine(self)?;
+        let shared = shared && super::ranges::try_share(self)?;
         Ok(shared)
     }
 

@@ -21,7 +21,7 @@ impl Scratch {
     /// # Errors
     /// Those of the temporary file, and of `out`.
     pub fn copy_to(&mut self, out: &mut dyn Write) -> io::Result<()> {
-        self.0.rewind()?;
+        self.0.rewind().map_err(named)?;
         io::copy(&mut self.0, out)?;
         Ok(())
     }
@@ -35,12 +35,18 @@ impl Default for Scratch {
 
 impl Write for Scratch {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(bytes)
+        self.0.write(bytes).map_err(named)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
+        self.0.flush().map_err(named)
     }
+}
+
+/// Nobody knows of this file: the error has to say where it is.
+fn named(error: io::Error) -> io::Error {
+    let folder = std::env::temp_dir();
+    io::Error::new(error.kind(), format!("a temporary file in {} (see TMPDIR): {error}", folder.display()))
 }
 
 #[cfg(test)]

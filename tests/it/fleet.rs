@@ -4,10 +4,15 @@ mod formats;
 mod found;
 mod killed;
 mod large;
+mod late;
 mod maker;
+mod opened;
 mod page;
+mod policies;
 mod recipe;
+mod resumed;
 mod told;
+mod unwritten;
 
 use std::collections::BTreeMap;
 use std::path::Path;

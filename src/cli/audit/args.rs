@@ -6,6 +6,8 @@ use clap::ValueEnum;
 use hivewright::fleet::policy::Wanted;
 use hivewright::fleet::shard::Shard;
 
+use crate::cli::args::ImageArgs;
+
 const AFTER_HELP: &str = "\
 Expectations: a number stands there (0, 1, 2), set, unset. An absent value is
 unset and no 0, though Windows then does as for 0. --expect asks about the next
@@ -20,6 +22,8 @@ boot. A policy is a TOML file; the first entry that fits decides:
   neighbours = { ProhibitIpSec = \"off\", AllowL2TPWeakCrypto = \"unset\" }
   [[expect]]
   rule = 2
+Neighbours may be any number, \"on\" (there and not 0), \"off\", \"set\", \"unset\" or
+\"any\". What a policy cannot say is refused, with its line.
 
 Examples:
   hivewright audit /srv/images
@@ -32,11 +36,14 @@ Examples:
 Exit status:
   0    all was read, and is as expected (or nothing was expected)
   1    something is not as expected
-  2    something could not be read (see --keep-going-ok), or nothing was found
+  2    something could not be read (see --keep-going-ok), nothing was found, or
+       records or the report could not be written: the message says which
+  3    the report would replace a file that is no report, or the output would go
+       to a file of --resume: nothing was audited
   130  stopped by Ctrl-C: what was printed is whole, go on with --resume
 
-Nothing is written but the output. A shard is 1 + h mod N, where h is the FNV-1a
-hash (64 bits) of the target's name as it stands in its record.";
+Nothing is written but the output. A shard is 1 + (h xor h >> 32) mod N, where h
+is the FNV-1a hash (64 bits) of the target's name as it stands in its record.";
 
 /// Audit many images, hives and Windows folders: one record for each Windows
 #[derive(Debug, clap::Args)]
@@ -75,6 +82,8 @@ pub(crate) struct AuditArgs {
     /// Hash every hive (SHA-256)
     #[arg(long)]
     pub(crate) sha256: bool,
+    #[command(flatten)]
+    pub(crate) image: ImageArgs,
 
     /// Targets read at the same time [default: one for each core]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
@@ -83,14 +92,15 @@ pub(crate) struct AuditArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) timeout: u32,
     /// Take over records of an earlier run whose files have the same sizes and times; may be repeated. The output holds
-    /// them too, judged anew
+    /// them too, judged anew. The file may be empty, or end in half a line. What could not be opened is tried again, and so is an image in several files if --allow-path
+    /// is another
     #[arg(long, value_name = "RESULTS.jsonl")]
     pub(crate) resume: Vec<PathBuf>,
     /// Take over only records with a hash that the hive still has
     #[arg(long, requires = "resume")]
     pub(crate) verify_hash: bool,
     /// Only the targets of part I of N, for several machines or processes
-    #[arg(long, value_name = "I/N")]
+    #[arg(long, value_name = "I/N", value_parser = shard)]
     pub(crate) shard: Option<Shard>,
 }
 
@@ -111,6 +121,10 @@ impl AuditArgs {
     pub(super) fn format(&self) -> Format {
         if self.json { Format::Jsonl } else { self.format }
     }
+}
+
+fn shard(text: &str) -> Result<Shard, String> {
+    text.parse().map_err(|error: hivewright::Error| error.advice().unwrap_or_default().to_owned())
 }
 
 fn expected(text: &str) -> Result<Wanted, String> {

@@ -2,21 +2,19 @@
 //!
 //! Facts: libewf, EWF, "Table section", "Sectors section", "Chunk data".
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::inflate_flags::{
-    TINFL_FLAG_PARSE_ZLIB_HEADER, TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF,
-};
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress};
+use simd_adler32::adler32;
 
-use super::segments::adler32;
 use super::{cut_short, damaged};
+use crate::container::inflate::inflate;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
-/// Bytes of chunks that are kept.
+/// Bytes of chunks that are kept, and chunks at most. Whoever reads a disk keeps what he reads again: more would only be
+/// more memory to be touched.
 const MOST_KEPT: usize = 8 << 20;
+const MOST_CHUNKS: usize = 16;
 /// Tables that are kept.
 const MOST_TABLES: usize = 16;
 
@@ -48,57 +46,71 @@ pub(super) struct Disk {
 #[derive(Default)]
 pub(super) struct Kept {
     chunks: Vec<(u64, Vec<u8>)>,
-    tables: Vec<(usize, Arc<Vec<u32>>)>,
+    tables: Vec<(usize, Vec<u8>)>,
+    /// Room for a chunk as it is stored.
+    stored: Vec<u8>,
+}
+
+/// Where a chunk lies.
+struct Stored<'a> {
+    table: &'a Table,
+    start: u64,
+    /// Bytes at most.
+    len: u64,
+    is_compressed: bool,
+}
+
+impl Kept {
+    /// The entries of a table, checked; from its copy where they are damaged.
+    fn entries(&mut self, table: &Table, index: usize) -> Result<&[u8]> {
+        if let Some(i) = self.tables.iter().position(|(of, _)| *of == index) {
+            return Ok(&self.tables[i].1);
+        }
+        let entries = match (read_entries(table, table.entries), table.copy) {
+            (Err(error), Some(copy)) => read_entries(table, copy).map_err(|_| error)?,
+            (entries, _) => entries?,
+        };
+        if self.tables.len() == MOST_TABLES {
+            self.tables.remove(0);
+        }
+        let last = self.tables.len();
+        self.tables.push((index, entries));
+        Ok(&self.tables[last].1)
+    }
+}
+
+fn read_entries(table: &Table, at: u64) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; usize::try_from(table.count).unwrap_or(0) * 4];
+    table.file.read_at(at, &mut bytes)?;
+    // The format of SMART has no checksum here, but chunks.
+    if table.end < table.entries {
+        let mut sum = [0; 4];
+        table.file.read_at(at + bytes.len() as u64, &mut sum)?;
+        if adler32(&&bytes[..]) != u32::from_le_bytes(sum) {
+            return Err(damaged("the checksum of a table does not fit", &*table.file, at));
+        }
+    }
+    Ok(bytes)
 }
 
 impl Disk {
-    /// The entries of a table, checked; from its copy where they are damaged.
-    fn entries(&self, index: usize) -> Result<Arc<Vec<u32>>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, entries)) = kept.tables.iter().find(|(of, _)| *of == index) {
-            return Ok(entries.clone());
-        }
-        let table = &self.tables[index];
-        let read = |at: u64| -> Result<Vec<u32>> {
-            let mut bytes = vec![0; usize::try_from(table.count).unwrap_or(0) * 4];
-            table.file.read_at(at, &mut bytes)?;
-            let mut sum = [0; 4];
-            let after = at + bytes.len() as u64;
-            // The format of SMART has no checksum here, but chunks.
-            if table.end < table.entries {
-                table.file.read_at(after, &mut sum)?;
-                if adler32(&bytes) != u32::from_le_bytes(sum) {
-                    return Err(damaged("the checksum of a table does not fit", &*table.file, at));
-                }
-            }
-            Ok(bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
-        };
-        let entries = match (read(table.entries), table.copy) {
-            (Err(error), Some(copy)) => read(copy).map_err(|_| error)?,
-            (entries, _) => entries?,
-        };
-        let entries = Arc::new(entries);
-        if kept.tables.len() == MOST_TABLES {
-            kept.tables.remove(0);
-        }
-        kept.tables.push((index, entries.clone()));
-        Ok(entries)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where a chunk lies: its table, offset, bytes at most, and whether it is compressed.
-    fn place(&self, number: u64) -> Result<(&Table, u64, u64, bool)> {
+    fn find(&self, number: u64, kept: &mut Kept) -> Result<Stored<'_>> {
         let index = self.tables.partition_point(|table| table.first <= number).saturating_sub(1);
         let table = &self.tables[index];
-        let entries = self.entries(index)?;
-        let at = |i: u64| usize::try_from(i).ok().and_then(|i| entries.get(i));
-        let entry = *at(number - table.first).ok_or_else(|| damaged("a chunk is in no table", &*table.file, 0))?;
+        let entries = kept.entries(table, index)?.as_chunks::<4>().0;
+        let at = |i: u64| usize::try_from(i).ok().and_then(|i| entries.get(i)).map(|entry| u32::from_le_bytes(*entry));
+        let entry = at(number - table.first).ok_or_else(|| damaged("a chunk is in no table", &*table.file, 0))?;
         let place = |entry: u32| u64::from(entry & 0x7fff_ffff).checked_add(table.base);
         let outside = || damaged("a chunk lies outside of its segment", &*table.file, table.entries);
         let start = place(entry).ok_or_else(outside)?;
-        let next = at(number - table.first + 1).and_then(|entry| place(*entry)).filter(|next| *next > start);
+        let next = at(number - table.first + 1).and_then(place).filter(|next| *next > start);
         let end = next.unwrap_or(table.end).min(table.file.len()?);
         let len = end.checked_sub(start).filter(|len| *len > 0).ok_or_else(outside)?;
-        Ok((table, start, len, entry >> 31 != 0))
+        Ok(Stored { table, start, len, is_compressed: entry >> 31 != 0 })
     }
 
     /// Bytes of the disk in a chunk.
@@ -107,33 +119,44 @@ impl Disk {
         usize::try_from(rest).unwrap_or(usize::MAX).min(self.chunk)
     }
 
-    fn read_chunk(&self, number: u64) -> Result<Vec<u8>> {
-        let (table, start, len, compressed) = self.place(number)?;
+    /// The chunk of that number, checked.
+    fn chunk<'a>(&self, number: u64, kept: &'a mut Kept) -> Result<&'a [u8]> {
+        if let Some(i) = kept.chunks.iter().rposition(|(of, _)| *of == number) {
+            return Ok(&kept.chunks[i].1);
+        }
+        let stored = self.find(number, kept)?;
+        let is_full = kept.chunks.len() >= (MOST_KEPT / self.chunk).clamp(1, MOST_CHUNKS);
+        let mut chunk = if is_full { kept.chunks.remove(0).1 } else { Vec::new() };
+        self.read_chunk(number, &stored, &mut kept.stored, &mut chunk)?;
+        let last = kept.chunks.len();
+        kept.chunks.push((number, chunk));
+        Ok(&kept.chunks[last].1)
+    }
+
+    fn read_chunk(&self, number: u64, from: &Stored<'_>, stored: &mut Vec<u8>, chunk: &mut Vec<u8>) -> Result<()> {
+        let file = &*from.table.file;
         // What is compressed is stored as it is where it would not be shorter.
-        let len = usize::try_from(len).unwrap_or(usize::MAX).min(self.chunk + 1024);
-        let mut bytes = vec![0; len];
-        table.file.read_at(start, &mut bytes)?;
-        let wrong = |what: &str| damaged(what, &*table.file, start).at(Space::Disk, number * self.chunk as u64);
+        stored.resize(usize::try_from(from.len).unwrap_or(usize::MAX).min(self.chunk + 1024), 0);
+        file.read_at(from.start, stored)?;
+        let wrong = |what: &str| damaged(what, file, from.start).at(Space::Disk, number * self.chunk as u64);
         let wanted = self.len_of(number);
-        if compressed {
+        if from.is_compressed {
             // Shorter last chunks are padded by some.
-            let mut chunk = vec![0; self.chunk];
-            let flags = TINFL_FLAG_PARSE_ZLIB_HEADER | TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-            let mut state = Box::<DecompressorOxide>::default();
-            let (status, _, count) = decompress(&mut state, &bytes, &mut chunk, 0, flags);
-            // The checksum of zlib is looked at before it is done.
-            if status != TINFLStatus::Done || count < wanted {
-                return Err(wrong("a compressed chunk is damaged").expected(wanted, count));
+            chunk.resize(self.chunk, 0);
+            let count = inflate(stored, chunk).map_err(|_| wrong("a compressed chunk is damaged"))?;
+            if count < wanted {
+                return Err(wrong("a compressed chunk is too short").expected(wanted, count));
             }
             chunk.truncate(wanted);
-            return Ok(chunk);
+            return Ok(());
         }
         // Shorter last chunks are padded by some: the checksum is after all that is there.
-        for data in [wanted, self.chunk] {
-            let Some((chunk, sum)) = bytes.split_at_checked(data) else { continue };
-            if sum.first_chunk().is_some_and(|sum| u32::from_le_bytes(*sum) == adler32(chunk)) {
-                bytes.truncate(wanted);
-                return Ok(bytes);
+        for len in [wanted, self.chunk] {
+            let Some((data, sum)) = stored.split_at_checked(len) else { continue };
+            if sum.first_chunk().is_some_and(|sum| u32::from_le_bytes(*sum) == adler32(&data)) {
+                chunk.clear();
+                chunk.extend_from_slice(&data[..wanted]);
+                return Ok(());
             }
         }
         Err(wrong("the checksum of a chunk does not fit"))
@@ -150,25 +173,13 @@ impl Storage for Disk {
             return Err(Error::new(Kind::Corrupt, "past-end", "the disk ends before what is asked of it")
                 .expected(format_args!("{} bytes at {offset:#x}", buf.len()), format_args!("{} in all", self.size)));
         }
+        let mut kept = self.kept();
         while !buf.is_empty() {
             let number = offset / self.chunk as u64;
             let within = usize::try_from(offset % self.chunk as u64).unwrap_or(0);
             let count = buf.len().min(self.chunk - within);
             let (part, rest) = buf.split_at_mut(count);
-            let held = {
-                let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-                let chunk = kept.chunks.iter().rev().find(|(of, _)| *of == number);
-                chunk.map(|(_, chunk)| part.copy_from_slice(&chunk[within..within + count])).is_some()
-            };
-            if !held {
-                let chunk = self.read_chunk(number)?;
-                part.copy_from_slice(&chunk[within..within + count]);
-                let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-                if kept.chunks.len() >= (MOST_KEPT / self.chunk).clamp(1, 64) {
-                    kept.chunks.remove(0);
-                }
-                kept.chunks.push((number, chunk));
-            }
+            part.copy_from_slice(&self.chunk(number, &mut kept)?[within..within + count]);
             (buf, offset) = (rest, offset + count as u64);
         }
         Ok(())
@@ -185,9 +196,10 @@ impl Storage for Disk {
     fn locate(&self, offset: u64) -> Vec<Place> {
         let mut places = vec![Place { space: Space::Disk, offset }];
         if offset < self.size
-            && let Ok((table, start, _, false)) = self.place(offset / self.chunk as u64)
+            && let Ok(found) = self.find(offset / self.chunk as u64, &mut self.kept())
+            && !found.is_compressed
         {
-            places.extend(table.file.locate(start + offset % self.chunk as u64));
+            places.extend(found.table.file.locate(found.start + offset % self.chunk as u64));
         }
         places
     }

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use simd_adler32::adler32;
+
 use super::{cut_short, damaged};
 use crate::container::Opening;
 use crate::error::{Error, Kind, Result};
@@ -122,7 +124,7 @@ fn sections(file: &dyn Storage) -> Result<(Vec<Section>, bool)> {
         let mut head = [0; 76];
         file.read_at(at, &mut head)?;
         let u64_at = |i: usize| u64::from_le_bytes(*head[i..].first_chunk().unwrap_or(&[0; 8]));
-        if adler32(&head[..72]) != u32::from_le_bytes([head[72], head[73], head[74], head[75]]) {
+        if adler32(&&head[..72]) != u32::from_le_bytes([head[72], head[73], head[74], head[75]]) {
             return Err(damaged("the checksum of a section does not fit", file, at));
         }
         let kind: String = head[..16].iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
@@ -142,18 +144,4 @@ fn sections(file: &dyn Storage) -> Result<(Vec<Section>, bool)> {
         found.push(Section { kind, start, len: end.min(next).saturating_sub(start) });
         at = next;
     }
-}
-
-/// The checksum of everything in the format.
-pub(super) fn adler32(bytes: &[u8]) -> u32 {
-    let (mut a, mut b) = (1u32, 0u32);
-    // As many as fit before a sum may overflow.
-    for run in bytes.chunks(5552) {
-        for byte in run {
-            a += u32::from(*byte);
-            b += a;
-        }
-        (a, b) = (a % 65521, b % 65521);
-    }
-    b << 16 | a
 }

@@ -2,14 +2,16 @@
 //!
 //! Facts: libewf, EWF, "Header section", "Header2 section".
 
-use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
+use crate::container::inflate::inflate;
 
 /// Bytes of text at most.
 const MAX_TEXT: usize = 1 << 20;
 
 /// The fields of a header section, by what they are. Empty ones are left out, and so is a password.
 pub(super) fn fields(section: &[u8]) -> Vec<(&'static str, String)> {
-    let Ok(bytes) = decompress_to_vec_zlib_with_limit(section, MAX_TEXT) else { return Vec::new() };
+    let mut bytes = vec![0; MAX_TEXT];
+    let Ok(len) = inflate(section, &mut bytes) else { return Vec::new() };
+    bytes.truncate(len);
     let text = match bytes.strip_prefix(b"\xff\xfe") {
         Some(wide) => {
             let units: Vec<u16> = wide.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect();
@@ -69,7 +71,7 @@ mod tests {
             ("acquired", "2026-01-02 03:04:05"),
         ];
         let expected = expected.map(|(name, value)| (name, value.to_owned()));
-        let pack = |bytes: &[u8]| miniz_oxide::deflate::compress_to_vec_zlib(bytes, 6);
+        let pack = crate::container::inflate::deflate;
         assert_eq!(fields(&pack(text.as_bytes())), expected);
         let wide: Vec<u8> = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
         assert_eq!(fields(&pack(&wide)), expected);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Driver, EngineFormat, open_with};
-use crate::container::{About, Gate, Image, Opener, Opening, Role, parallels, qcow, qed};
+use crate::container::{About, Gate, Image, Opening, parallels, qcow, qed};
 use crate::error::Result;
 use crate::storage::Storage;
 use crate::storage::memory::Memory;
@@ -26,23 +26,15 @@ fn qemu_img(arguments: &[&str]) {
     assert!(out.status.success(), "qemu-img {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
 }
 
-struct NoFiles;
-
-impl Opener for NoFiles {
-    fn open(&self, path: &Path, _: Role) -> Result<Arc<dyn Storage>> {
-        panic!("{} was opened", path.display());
-    }
-}
-
 fn gate(engine: Option<&str>) -> Gate {
-    let mut gate = Gate::new(Arc::new(NoFiles), &[]);
+    let mut gate = Gate::shut();
     gate.writing = true;
     gate.qemu_nbd = engine.map(Into::into);
     gate
 }
 
 fn opening(gate: &Gate, file: Arc<dyn Storage>) -> Opening<'_> {
-    Opening { gate, file, path: Path::new("/nowhere/image"), role: Role::Image, depth: 0 }
+    Opening::of(gate, file, Path::new("/nowhere/image"))
 }
 
 fn qcow2(gate: &Gate, file: Arc<dyn Storage>, backing: Option<Arc<dyn Storage>>) -> Result<Image> {

@@ -4,19 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::container::{Gate, Opener};
+use crate::container::Gate;
 use crate::storage::memory::Memory;
 use crate::storage::recorder::Recorder;
 use crate::storage::{Host, RealHost};
-
-/// Hands out nothing: what is tested is one file.
-struct Nothing;
-
-impl Opener for Nothing {
-    fn open(&self, _: &Path, _: Role) -> Result<Arc<dyn Storage>> {
-        Err(Error::new(Kind::NotFound, "no-file", "nothing is here"))
-    }
-}
 
 const CLUSTER: usize = 512;
 
@@ -44,11 +35,11 @@ fn sound() -> Vec<u8> {
 }
 
 fn open_bytes(bytes: Vec<u8>) -> Result<(Image, Arc<Recorder>)> {
-    let mut gate = Gate::new(Arc::new(Nothing), &[]);
+    let mut gate = Gate::shut();
     gate.writing = true;
     let path = RealHost.resolve(Path::new(".")).unwrap().join("image.qcow2");
     let file = Arc::new(Recorder::new(Arc::new(Memory::new(bytes)))?);
-    let opening = Opening { gate: &gate, file: file.clone(), path: &path, role: Role::Image, depth: 0 };
+    let opening = Opening::of(&gate, file.clone(), &path);
     Ok((open(opening)?, file))
 }
 

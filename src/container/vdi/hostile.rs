@@ -4,9 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::FORMAT;
-use crate::container::{Gate, Image, Opener, Opening, Role};
-use crate::error::{Error, Kind, Result};
-use crate::storage::Storage;
+use crate::container::{Gate, Image, Opening};
+use crate::error::{Kind, Result};
 use crate::storage::memory::Memory;
 use crate::storage::recorder::Recorder;
 
@@ -15,20 +14,11 @@ const BLOCK: usize = 4096;
 const SIZE: usize = 4 * BLOCK + 1000;
 const DATA: usize = 1024;
 
-struct Nothing;
-
-impl Opener for Nothing {
-    fn open(&self, _: &Path, _: Role) -> Result<Arc<dyn Storage>> {
-        Err(Error::new(Kind::NotFound, "no-file", "there is nothing"))
-    }
-}
-
 fn open(bytes: Vec<u8>) -> Result<(Image, Arc<Recorder>)> {
     let file = Arc::new(Recorder::new(Arc::new(Memory::new(bytes)))?);
-    let gate = Gate::new(Arc::new(Nothing), &[]);
-    let opening =
-        Opening { gate: &gate, file: file.clone(), path: Path::new("/nowhere/x.vdi"), role: Role::Image, depth: 0 };
-    Ok(((FORMAT.open)(opening)?, file))
+    let gate = Gate::shut();
+    let image = (FORMAT.open)(Opening::of(&gate, file.clone(), Path::new("/nowhere/x.vdi")))?;
+    Ok((image, file))
 }
 
 /// A dynamic image with the blocks 0, 4 and 2, in this order, block 3 as zeros, and 16 bytes in front of each; its disk.

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{FORMAT, checksum};
-use crate::container::{Gate, Image, Opener, Opening, Probe, Role};
-use crate::error::{Error, Kind, Result};
+use crate::container::{Gate, Image, Opening, Probe};
+use crate::error::{Kind, Result};
 use crate::storage::Storage;
 use crate::storage::memory::Memory;
 use crate::storage::recorder::{Recorder, Written};
@@ -17,20 +17,11 @@ const SIZE: usize = 5 * BLOCK + 1024;
 const TABLE: usize = 1536;
 const FIRST: usize = 2048;
 
-struct Nothing;
-
-impl Opener for Nothing {
-    fn open(&self, _: &Path, _: Role) -> Result<Arc<dyn Storage>> {
-        Err(Error::new(Kind::NotFound, "no-file", "there is nothing"))
-    }
-}
-
 fn open(bytes: Vec<u8>) -> Result<(Image, Arc<Recorder>)> {
     let file = Arc::new(Recorder::new(Arc::new(Memory::new(bytes)))?);
-    let gate = Gate::new(Arc::new(Nothing), &[]);
-    let opening =
-        Opening { gate: &gate, file: file.clone(), path: Path::new("/nowhere/x.vhd"), role: Role::Image, depth: 0 };
-    Ok(((FORMAT.open)(opening)?, file))
+    let gate = Gate::shut();
+    let image = (FORMAT.open)(Opening::of(&gate, file.clone(), Path::new("/nowhere/x.vhd")))?;
+    Ok((image, file))
 }
 
 fn all(storage: &dyn Storage) -> Vec<u8> {

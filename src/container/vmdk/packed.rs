@@ -6,11 +6,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
-
 use super::grains::Grains;
 use super::{SECTOR, at, broken};
+use crate::container::inflate::{Failed, inflate};
 use crate::error::{Error, Result};
 
 /// Bytes of grains that are kept; always one grain.
@@ -45,17 +43,12 @@ impl Grains {
         let mut packed = vec![0; usize::try_from(len).unwrap_or(0)];
         self.file.read_at(start, &mut packed)?;
         let mut grain = vec![0; usize::try_from(size).unwrap_or(0)];
-        let flags =
-            inflate_flags::TINFL_FLAG_PARSE_ZLIB_HEADER | inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
-        let (status, _, written) = decompress(&mut Box::<DecompressorOxide>::default(), &packed, &mut grain, 0, flags);
         let needed = size.min(self.layout.capacity - index * size);
-        match status {
-            TINFLStatus::Done if written as u64 >= needed => Ok(grain),
-            TINFLStatus::Done => {
-                Err(self.bad_grain("a compressed grain is too short", place).expected(needed, written))
-            }
-            TINFLStatus::HasMoreOutput => Err(self.bad_grain("a compressed grain holds more than a grain", place)),
-            _ => Err(self.bad_grain("a compressed grain cannot be decompressed", place)),
+        match inflate(&packed, &mut grain) {
+            Ok(written) if written as u64 >= needed => Ok(grain),
+            Ok(written) => Err(self.bad_grain("a compressed grain is too short", place).expected(needed, written)),
+            Err(Failed::TooLong) => Err(self.bad_grain("a compressed grain holds more than a grain", place)),
+            Err(Failed::Damaged) => Err(self.bad_grain("a compressed grain cannot be decompressed", place)),
         }
     }
 

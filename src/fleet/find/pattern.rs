@@ -41,8 +41,18 @@ impl Finder<'_> {
         let mut folders = vec![(base, 0)];
         let mut matched = false;
         while let Some((folder, level)) = folders.pop().filter(|_| !self.done) {
-            let Ok(names) = look::list(&folder) else { continue };
-            let mut below = Vec::new();
+            let names = match look::list(&folder) {
+                Ok(names) => names,
+                // Nothing is below what is not there.
+                Err(error) if error.kind() == Kind::NotFound => continue,
+                Err(error) => {
+                    // What is in there may match, and must not be lost without a word.
+                    matched = true;
+                    self.lost(&folder, error);
+                    continue;
+                }
+            };
+            let (mut below, mut waiting) = (Vec::new(), Vec::new());
             for named in names {
                 let path = if folder == Path::new(".") && !pattern.starts_with(".") {
                     PathBuf::from(&named.name)
@@ -52,12 +62,13 @@ impl Finder<'_> {
                 let is_match = matcher.is_match(&path);
                 matched |= is_match;
                 match named.kind {
-                    EntryKind::File if is_match => self.matched(&path),
+                    EntryKind::File if is_match => self.file(&path, &mut waiting),
                     EntryKind::Folder if is_match => self.walk(&path),
                     EntryKind::Folder if depth.is_none_or(|depth| level + 1 < depth) => below.push((path, level + 1)),
                     _ => {}
                 }
             }
+            self.release(&mut waiting);
             folders.extend(below.into_iter().rev());
         }
         if matched {

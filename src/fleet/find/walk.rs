@@ -16,7 +16,7 @@ use crate::storage::look::{self, Named};
 const MOST_WAITING: usize = 1 << 16;
 
 /// A file that looks like a target, until the whole folder was seen.
-struct Candidate {
+pub(super) struct Candidate {
     path: PathBuf,
     id: Option<FileId>,
     /// Names of files beside it that it says are parts of it.
@@ -63,9 +63,6 @@ impl Finder<'_> {
                 return Vec::new();
             }
             self.file(&path(file), &mut waiting);
-            if waiting.len() >= MOST_WAITING {
-                self.release(&mut waiting);
-            }
         }
         self.release(&mut waiting);
         if is_windows && folder.file_name().is_some_and(is_usual) {
@@ -88,13 +85,17 @@ impl Finder<'_> {
             let is_new = look::see(&found.hive).ok().and_then(|seen| seen.id).is_none_or(|id| self.seen.insert(id));
             if is_new {
                 let name = if several { &found.hive } else { folder };
-                self.give(name, TargetKind::Windows(found.hive.clone()), true);
+                self.give(name, TargetKind::Windows(found.hive.clone()));
             }
         }
         !hives.is_empty()
     }
 
-    fn file(&mut self, path: &Path, waiting: &mut Vec<Candidate>) {
+    /// Looks at a file; one that looks like a target waits for what others beside it say.
+    pub(super) fn file(&mut self, path: &Path, waiting: &mut Vec<Candidate>) {
+        if waiting.len() >= MOST_WAITING {
+            self.release(waiting);
+        }
         self.looked.fetch_add(1, Ordering::Relaxed);
         let (seen, head) = match look::peek(path, HEAD, false) {
             Ok(Some(found)) => found,
@@ -114,50 +115,49 @@ impl Finder<'_> {
     }
 
     /// Gives the candidates that are no parts of others.
-    fn release(&mut self, waiting: &mut Vec<Candidate>) {
-        let is_part = parts_of_others(waiting);
-        for (candidate, is_part) in waiting.drain(..).zip(is_part) {
-            if !self.done && !is_part {
-                self.once(&candidate.path, candidate.id, false);
+    pub(super) fn release(&mut self, waiting: &mut Vec<Candidate>) {
+        let is_part_of = parts_of_others(waiting);
+        let mut parts: Vec<Vec<PathBuf>> = vec![Vec::new(); waiting.len()];
+        for (part, whole) in is_part_of.iter().enumerate() {
+            if let Some(whole) = whole {
+                parts[*whole].push(waiting[part].path.clone());
+            }
+        }
+        for ((candidate, parts), whole) in waiting.drain(..).zip(parts).zip(is_part_of) {
+            if !self.done && whole.is_none() {
+                self.come_across(&candidate.path, candidate.id, parts);
             }
         }
     }
-
-    /// A file that a pattern has matched.
-    pub(super) fn matched(&mut self, path: &Path) {
-        let mut waiting = Vec::new();
-        self.file(path, &mut waiting);
-        self.release(&mut waiting);
-    }
 }
 
-/// Which candidates are parts of others that are no parts themselves. Of files that name each other in a circle, the first
+/// Of which other candidate each is a part; that one is no part itself. Of files that name each other in a circle, the first
 /// is kept: none gets lost by what another says.
-fn parts_of_others(all: &[Candidate]) -> Vec<bool> {
+fn parts_of_others(all: &[Candidate]) -> Vec<Option<usize>> {
     if all.iter().all(|candidate| candidate.parts.is_empty()) {
-        return vec![false; all.len()];
+        return vec![None; all.len()];
     }
     let name = |candidate: &Candidate| candidate.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let places: HashMap<String, usize> = all.iter().enumerate().map(|(i, candidate)| (name(candidate), i)).collect();
     let parts = |i: usize| all[i].parts.iter().filter_map(|part| places.get(part).copied()).filter(move |&j| j != i);
     let mut named = vec![false; all.len()];
     (0..all.len()).for_each(|i| parts(i).for_each(|j| named[j] = true));
-    let (mut is_part, mut kept) = (vec![false; all.len()], vec![false; all.len()]);
+    let (mut part_of, mut kept) = (vec![None; all.len()], vec![false; all.len()]);
     let order = (0..all.len()).filter(|&i| !named[i]).chain((0..all.len()).filter(|&i| named[i]));
     for i in order {
-        if is_part[i] {
+        if part_of[i].is_some() {
             continue;
         }
         kept[i] = true;
         let mut reached = vec![i];
         while let Some(at) = reached.pop() {
-            for part in parts(at).filter(|&part| !kept[part] && !is_part[part]).collect::<Vec<_>>() {
-                is_part[part] = true;
+            for part in parts(at).filter(|&part| !kept[part] && part_of[part].is_none()).collect::<Vec<_>>() {
+                part_of[part] = Some(i);
                 reached.push(part);
             }
         }
     }
-    is_part
+    part_of
 }
 
 fn is_system32(name: &OsStr) -> bool {
@@ -181,9 +181,9 @@ mod tests {
             };
             parts_of_others(&links.iter().map(candidate).collect::<Vec<_>>())
         };
-        assert_eq!(all(&[("base", &[]), ("middle", &["base"]), ("top", &["middle"])]), [true, true, false]);
-        assert_eq!(all(&[("a", &["b"]), ("b", &["a"])]), [false, true]);
-        assert_eq!(all(&[("a", &["a", "elsewhere"]), ("b", &[])]), [false, false]);
-        assert_eq!(all(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])]), [false, true, true]);
+        assert_eq!(all(&[("base", &[]), ("middle", &["base"]), ("top", &["middle"])]), [Some(2), Some(2), None]);
+        assert_eq!(all(&[("a", &["b"]), ("b", &["a"])]), [None, Some(0)]);
+        assert_eq!(all(&[("a", &["a", "elsewhere"]), ("b", &[])]), [None, None]);
+        assert_eq!(all(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])]), [None, Some(0), Some(0)]);
     }
 }

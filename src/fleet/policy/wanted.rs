@@ -3,14 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
-
 use crate::error::{Error, Kind};
 use crate::fleet::record::{Record, Verdict};
 
 /// What is expected of a setting. `N`: this number stands there; an absent value is `unset` and no number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Text")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// This number.
     Number(u32),
@@ -24,24 +21,6 @@ pub enum Wanted {
     Off,
     /// Whatever it is: ends the search for an expectation.
     Any,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Text {
-    Number(u32),
-    Word(String),
-}
-
-impl TryFrom<Text> for Wanted {
-    type Error = String;
-
-    fn try_from(text: Text) -> Result<Self, String> {
-        match text {
-            Text::Number(number) => Ok(Wanted::Number(number)),
-            Text::Word(word) => word.parse().map_err(|error: Error| error.what().to_owned()),
-        }
-    }
 }
 
 impl FromStr for Wanted {

@@ -31,7 +31,7 @@ pub(super) fn product(record: &mut Record, product: Option<&Product>) {
 }
 
 /// What SYSTEM says, all of it, or why it cannot be read.
-pub(super) fn rule(record: &mut Record, reading: &Reading, wishes: Wishes) {
+pub(super) fn rule(record: &mut Record, reading: &Reading, wishes: &Wishes) {
     record.installation = record.installation.max(1);
     let by_software = record.decision.take();
     let answer = reading.rule(None).and_then(|answer| {

@@ -7,6 +7,7 @@ use crate::error::{Kind, Result};
 use crate::fleet::record::Record;
 use crate::fleet::shard::Fnv;
 use crate::regf::timestamp::FileTime;
+use crate::session::disk::ImageOptions;
 use crate::storage::folder::EntryKind;
 use crate::storage::look;
 
@@ -35,6 +36,8 @@ pub(super) struct HostFiles {
     own: usize,
     /// Whether the first is the target itself, and not in a folder that is.
     is_first_target: bool,
+    /// What their stamp begins with.
+    seed: Fnv,
 }
 
 impl HostFiles {
@@ -43,7 +46,13 @@ impl HostFiles {
         let count = own.len();
         let files = own.into_iter().chain(beside);
         let files = files.map(|path| see(&path).map(|state| (path, state))).collect::<Result<_>>()?;
-        Ok(HostFiles { files, own: count, is_first_target })
+        Ok(HostFiles { files, own: count, is_first_target, seed: Fnv::default() })
+    }
+
+    /// The same as files of an image that was opened so.
+    pub(super) fn of_image(mut self, options: &ImageOptions) -> Self {
+        self.seed = seed(options, self.files.len() - 1);
+        self
     }
 
     /// Whether none has changed since.
@@ -60,21 +69,29 @@ impl HostFiles {
         let beside = &self.files[usize::from(self.is_first_target)..];
         record.files = beside.iter().map(|(path, _)| super::lossy(path)).collect();
         let named = self.files.iter().map(|(path, state)| (super::lossy(path), *state));
-        record.stamp = has_times.then(|| stamp(named));
+        record.stamp = has_times.then(|| stamp(self.seed, named));
     }
 }
 
-/// Whether the files that a record rests on are as they were.
-pub fn is_unchanged(record: &Record) -> bool {
+/// Whether the files that a record rests on are as they were, and are what an image opened like this would rest on.
+pub fn is_unchanged(record: &Record, options: &ImageOptions) -> bool {
     let target = (record.container.as_deref() != Some("folder")).then_some(&record.target);
+    let more = if matches!(record.container.as_deref(), Some("hive" | "folder")) { 0 } else { record.files.len() };
+    let seed = seed(options, more);
     let states = target.into_iter().chain(&record.files).map(|name| Ok((name.clone(), see(Path::new(name))?)));
     // A name that is not UTF-8 leads nowhere here, so that its target is read again.
-    let now = states.collect::<Result<Vec<_>>>().map(|states| stamp(states.into_iter()));
+    let now = states.collect::<Result<Vec<_>>>().map(|states| stamp(seed, states.into_iter()));
     now.is_ok_and(|now| record.stamp == Some(now))
 }
 
-fn stamp(files: impl Iterator<Item = (String, State)>) -> String {
-    let mut hash = Fnv::default();
+/// Which files an image of several has depends on the folders that it may take them from. What stands alone does not, so
+/// that one more folder does not have a whole fleet read again.
+fn seed(options: &ImageOptions, more: usize) -> Fnv {
+    let folders = options.allow.iter().filter(|_| more > 0);
+    folders.fold(Fnv::default(), |hash, folder| hash.with(folder.as_os_str().as_encoded_bytes()).with(&[0]))
+}
+
+fn stamp(mut hash: Fnv, files: impl Iterator<Item = (String, State)>) -> String {
     for (name, state) in files {
         hash = hash.with(name.as_bytes()).with(&[0, u8::from(state.is_some())]);
         let (len, modified) = state.unwrap_or_default();
@@ -103,7 +120,7 @@ mod tests {
     #[test]
     fn every_difference_shows() {
         let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
-        let one = |name: &str, state: State| stamp([(name.to_owned(), state)].into_iter());
+        let one = |name: &str, state: State| stamp(Fnv::default(), [(name.to_owned(), state)].into_iter());
         let all = [
             one("a", Some((1, at(1)))),
             one("b", Some((1, at(1)))),

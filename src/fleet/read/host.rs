@@ -41,7 +41,7 @@ pub(super) fn open(hive: &Path, windows: Option<&Path>) -> Result<Reading> {
 }
 
 /// A Windows folder whose hive is `hive`.
-pub(super) fn folder(target: &Target, hive: &Path, wishes: Wishes) -> Result<Found> {
+pub(super) fn folder(target: &Target, hive: &Path, wishes: &Wishes) -> Result<Found> {
     // Several hives of one folder go by their own names.
     let windows = if target.path == hive { hive.ancestors().nth(3) } else { Some(&*target.path) };
     let files = HostFiles::new(vec![hive.to_owned()], beside(hive), target.path == hive)?;
@@ -65,7 +65,7 @@ pub(super) fn folder(target: &Target, hive: &Path, wishes: Wishes) -> Result<Fou
 }
 
 /// A file that is no disk.
-pub(super) fn hive(target: &Target, wishes: Wishes) -> Result<Found> {
+pub(super) fn hive(target: &Target, wishes: &Wishes) -> Result<Found> {
     let path = &*target.path;
     let files = HostFiles::new(vec![path.to_owned()], beside(path), true)?;
     let reading = open(path, None)?;
@@ -97,7 +97,7 @@ fn is_not_system(record: &Record) -> bool {
 }
 
 /// What the hive says, and how many bytes that took.
-fn rule(mut record: Record, hive: &Path, reading: &Reading, wishes: Wishes) -> (Record, u64) {
+fn rule(mut record: Record, hive: &Path, reading: &Reading, wishes: &Wishes) -> (Record, u64) {
     record.hive = Some(lossy(hive));
     let mut bytes_read = 0;
     if let Some(software) = software(hive) {

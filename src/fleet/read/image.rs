@@ -15,11 +15,12 @@ pub(super) fn open(disk: &Disk, installation: &Installation) -> Result<Reading> 
 }
 
 /// All that is on a disk.
-pub(super) fn read(target: &Target, disk: &Disk, wishes: Wishes) -> Result<Found> {
+pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Found> {
     let (backing, parts): (Vec<&HostFile>, Vec<_>) =
         disk.files().iter().skip(1).partition(|file| file.role == Role::Backing);
     let own = std::iter::once(target.path.clone()).chain(parts.into_iter().map(|file| file.path.clone()));
     let files = HostFiles::new(own.collect(), backing.into_iter().map(|file| file.path.clone()).collect(), true)?;
+    let files = files.of_image(&wishes.image);
     let mut frame = unread(target);
     frame.container = Some(disk.container().to_owned());
     frame.size = (disk.container() == "device").then(|| disk.len());
@@ -59,7 +60,7 @@ fn place(record: &mut Record, disk: &Disk, number: u32) {
     }
 }
 
-fn installed(mut record: Record, disk: &Disk, installation: &Installation, wishes: Wishes) -> Record {
+fn installed(mut record: Record, disk: &Disk, installation: &Installation, wishes: &Wishes) -> Record {
     record.hive = Some(installation.hive("SYSTEM"));
     let reading = match open(disk, installation) {
         Ok(reading) => reading,

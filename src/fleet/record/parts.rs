@@ -66,6 +66,9 @@ pub struct Failure {
     pub advice: Option<String>,
 }
 
+/// Options in advice that make sense for one target and for no fleet.
+const OF_OTHER_VERBS: [&str; 3] = ["--format ", "--windows-root", "--partition"];
+
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         let kind = match error.kind() {
@@ -77,7 +80,11 @@ impl From<&Error> for Failure {
             Kind::NoRoom => "noroom",
             Kind::Unfinished => "unfinished",
         };
-        let (code, advice) = (error.code().to_owned(), error.advice().map(str::to_owned));
+        let elsewhere = |advice: &str| match OF_OTHER_VERBS.iter().any(|option| advice.contains(option)) {
+            true => format!("{advice}; an audit cannot be told so: look at this one alone with `hivewright info`"),
+            false => advice.to_owned(),
+        };
+        let (code, advice) = (error.code().to_owned(), error.advice().map(elsewhere));
         Failure { kind: kind.to_owned(), code, message: error.to_string(), advice }
     }
 }

@@ -44,7 +44,7 @@ pub(super) fn write<H: Host>(
     // The copy in the place of the image, as others will open it.
     let copy: Arc<dyn Storage> = Arc::new(host.open(staged.path(), Access::Read)?);
     let stage = Stage::new(move |path, _| if path == image { Ok(copy.clone()) } else { find(&shared, path) });
-    if wanted.hive.again(&wanted.hive.gate(stage))?.whole()? != wanted.new {
+    if !wanted.hive.again(&wanted.hive.gate(stage))?.paged().holds(wanted.new)? {
         return Err(Error::new(Kind::Io, "read-back", "the hive in the copy does not read back as it was written"));
     }
     if !staged.place(&path)? {

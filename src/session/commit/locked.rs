@@ -89,8 +89,8 @@ impl<'h, H: Host> Locked<'h, H> {
         Ok(Box::new(reopened(self.host, &self.path, files)?))
     }
 
-    /// Refuses if a virtual machine holds the file, and keeps new ones out until another handle of it is closed in this
-    /// process. For images only: where locks of both kinds meet on a server, they would stand in each other's way.
+    /// Refuses if a virtual machine holds the file, and keeps new ones out. For images only: where locks of both kinds meet
+    /// on a server, they could stand in each other's way.
     pub(in crate::session) fn keep_machines_out(&self) -> Result<()> {
         for Locked { file, path, .. } in self.all() {
             vmware_is_out(self.host, path)?;

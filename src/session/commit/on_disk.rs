@@ -98,7 +98,7 @@ fn write<H: Host>(
     let storage = locked.storage_of(&plan.files)?;
     let change = Change::checked(plan.len_before, plan.len_after, plan.phases.clone()).map_err(broken)?;
     let record = Record::new(&locked.path, change, &*storage, None)?.with_files(&plan.files);
-    // Once more: whatever was closed meanwhile in this process has given the lock up.
+    // Once more: no lock keeps VMware out.
     locked.keep_machines_out()?;
     let mut journal = Journal::save(locked.host, None, record.clone())?;
     in_place::write(&journal, &*storage, &|| locked.reopen(&plan.files))?;
@@ -159,7 +159,7 @@ fn stage<H: Host>(locked: &Locked<'_, H>, shared: &[(PathBuf, Arc<dyn Storage>)]
 /// Opens everything anew, from the files up to the hive.
 fn reads_back<H: Host>(host: &H, wanted: &Wanted<'_>, plan: &Plan) -> Result<()> {
     let again = wanted.hive.again_on(host)?;
-    if again.whole()? == wanted.new && again.placement(&plan.files)? == plan.placement {
+    if again.paged().holds(wanted.new)? && again.placement(&plan.files)? == plan.placement {
         return Ok(());
     }
     Err(Error::new(Kind::Io, "read-back", "the hive in the image does not read back as it was written"))
@@ -177,8 +177,7 @@ fn move_to<H: Host>(host: &H, wanted: &Path, record: Record, old: &Journal<'_, H
 fn take_back<H: Host>(locked: &Locked<'_, H>, plan: &Plan, journal: &Journal<'_, H>, error: Error) -> Error {
     let groups = journal.record.change.groups().len();
     let restored = locked
-        .keep_machines_out()
-        .and_then(|()| locked.storage_of(&plan.files))
+        .storage_of(&plan.files)
         .and_then(|storage| in_place::restore(journal, &*storage, &|| locked.reopen(&plan.files), groups));
     if restored.is_err() {
         return in_place::unfinished(error, &journal.path);

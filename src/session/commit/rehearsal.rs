@@ -61,8 +61,9 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
     let mut gate = wanted.hive.gate(stage.clone());
     gate.writing = true;
     let hive = wanted.hive.again(&gate)?;
-    if let Some(offset) = first_difference(hive.whole()?, wanted.old) {
-        return Err(changed_since(&wanted.hive.file_at(offset)));
+    if !hive.paged().holds(wanted.old)? {
+        let offset = first_difference(hive.whole()?, wanted.old);
+        return Err(changed_since(&wanted.hive.file_at(offset.unwrap_or(0))));
     }
     (wanted.check)(&hive)?;
     let mut script = Script { format: hive.disk().about().format, phases: Vec::new() };
@@ -85,7 +86,7 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
     script.add_by_epoch(stage.take()?, &closing);
     let files = stage.files()?;
     let again = wanted.hive.again(&wanted.hive.gate(stage.clone()))?;
-    if again.whole()? != wanted.new {
+    if !again.paged().holds(wanted.new)? {
         return Err(not_as_wanted("the changed file does not read back as it should"));
     }
     let placement = again.placement(&files.arranged)?;

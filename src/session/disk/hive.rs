@@ -26,7 +26,7 @@ pub struct HiveOnDisk {
     disk: Disk,
     installation: Installation,
     name: String,
-    files: Box<dyn Files>,
+    files: Arc<dyn Files>,
     paged: Paged,
     whole: OnceLock<Vec<u8>>,
 }

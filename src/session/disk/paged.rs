@@ -7,10 +7,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, Kind, Result};
 use crate::files::FileInVolume;
 use crate::hive::HiveBytes;
-use crate::storage::Storage;
+use crate::storage::{Storage, zeros_in_large_pages};
 
 /// Bytes of a page: a look-up touches few cells, and those of one key lie near each other.
 const PAGE: u64 = 16 << 10;
+/// Bytes that are compared at a time: few enough to stay near the processor.
+const PIECE: usize = 256 << 10;
 /// Pages that are kept: 16 MiB.
 const MOST_PAGES: usize = 1024;
 
@@ -47,6 +49,27 @@ impl Paged {
         Ok(bytes)
     }
 
+    /// Whether these are all of its bytes. They are read again, piece by piece.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(in crate::session) fn holds(&self, bytes: &[u8]) -> Result<bool> {
+        if HiveBytes::len(self) != bytes.len() as u64 {
+            return Ok(false);
+        }
+        let mut there = vec![0; PIECE.min(bytes.len())];
+        let mut at = 0;
+        for piece in bytes.chunks(PIECE) {
+            let there = &mut there[..piece.len()];
+            self.file.read_at(at, there)?;
+            if there != piece {
+                return Ok(false);
+            }
+            at += piece.len() as u64;
+        }
+        Ok(true)
+    }
+
     /// As many bytes as the file has, zeros but for the pages that were asked for so far. `None` if some of those are
     /// no longer kept.
     ///
@@ -75,7 +98,7 @@ impl Paged {
     fn zeros(&self, most: u64) -> Result<Vec<u8>> {
         let len = HiveBytes::len(self);
         match usize::try_from(len) {
-            Ok(size) if len <= most => Ok(vec![0; size]),
+            Ok(size) if len <= most => Ok(zeros_in_large_pages(size)),
             _ => Err(Error::new(Kind::Unsupported, "too-large", format!("the file inside the volume has {len} bytes"))),
         }
     }

@@ -1,6 +1,6 @@
 //! The volumes of a disk, opened as file systems.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use super::Disk;
 use crate::error::{Error, Kind, Result, Space};
@@ -32,17 +32,28 @@ impl Disk {
         Ok(Arc::new(Window::new(self.below.clone(), partition.offset, partition.available, Space::Volume)?))
     }
 
-    /// Opens the file system of a partition. Where its first sector is unknown, an NTFS backup boot sector at its end
-    /// counts too.
+    /// The file system of a partition, opened once.
     ///
     /// # Errors
     /// It is of another kind, named by the code; it is damaged.
-    pub(super) fn volume(&self, partition: &Partition) -> Result<Box<dyn Files>> {
+    pub(super) fn volume(&self, partition: &Partition) -> Result<Arc<dyn Files>> {
+        let known = || self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = known().get(&partition.number) {
+            return Ok(files.clone());
+        }
+        let files = self.open_volume(partition)?;
+        known().insert(partition.number, files.clone());
+        Ok(files)
+    }
+
+    /// Opens the file system of a partition. Where its first sector is unknown, an NTFS backup boot sector at its end
+    /// counts too.
+    fn open_volume(&self, partition: &Partition) -> Result<Arc<dyn Files>> {
         match (partition.kind, partition.kind.unsupported()) {
-            (VolumeKind::Ntfs, _) => Ok(Box::new(Ntfs::open(self.window(partition)?)?)),
-            (VolumeKind::Fat, _) => Ok(Box::new(Fat::open(self.window(partition)?)?)),
+            (VolumeKind::Ntfs, _) => Ok(Arc::new(Ntfs::open(self.window(partition)?)?)),
+            (VolumeKind::Fat, _) => Ok(Arc::new(Fat::open(self.window(partition)?)?)),
             (VolumeKind::Unknown | VolumeKind::Empty, Some(error)) => Ntfs::open_by_backup(self.window(partition)?)
-                .map(|volume| Box::new(volume) as Box<dyn Files>)
+                .map(|volume| Arc::new(volume) as Arc<dyn Files>)
                 .map_err(|failed| match failed.code() {
                     "ntfs-boot-sector" => error,
                     _ => failed,

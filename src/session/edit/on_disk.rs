@@ -14,15 +14,20 @@ use crate::storage::{Access, Host, Storage};
 /// Bytes of the smallest sector: clusters and what images are made of are multiples of it.
 const SECTOR: u64 = 512;
 
-/// Reads the SYSTEM hive of the disk `path` and edits it in memory.
+/// Reads the SYSTEM hive of the disk `path`, which is open already unless a write to it was interrupted, and edits it in
+/// memory.
 ///
 /// # Errors
 /// As [`super::prepare`], [`Disk::system_hive`] and [`HiveOnDisk::may_be_written`].
-pub(super) fn prepare<H: Host>(host: &H, path: &Path, request: &Request) -> Result<Prepared> {
+pub(super) fn prepare<H: Host>(host: &H, path: &Path, disk: Option<Disk>, request: &Request) -> Result<Prepared> {
     // What an interrupted write left is put right before anything of the disk is believed.
     let settled = settle(host, path, request.settle)?;
     let gone = || Error::refused("changed-since", format!("{} is no disk any more", path.display()));
-    let hive = Disk::open_on(host, path, &request.choice.image)?.ok_or_else(gone)?.system_hive(&request.choice)?;
+    let disk = match disk.filter(|_| settled.is_none()) {
+        Some(disk) => disk,
+        None => Disk::open_on(host, path, &request.choice.image)?.ok_or_else(gone)?,
+    };
+    let hive = disk.system_hive(&request.choice)?;
     hive.may_be_written(&request.ignore)?;
     let source = source::on_disk(path, &hive, request)?;
     let facts = hive.paged().file().facts();

@@ -9,7 +9,7 @@ use crate::hive::{DirtyHive, Hive, Opened, PatchSet, open};
 use crate::regf::base_block::{self, BaseBlock};
 use crate::session::disk::HiveOnDisk;
 use crate::session::logs::{LogChoice, LogFiles};
-use crate::storage::{FileStorage, Storage};
+use crate::storage::{FileStorage, Storage, zeros_in_large_pages};
 
 /// The most bytes of a file that is edited: a hive's bins stay below 2 GiB, slack behind them is a fraction of that.
 const MAX_FILE_SIZE: usize = 3 << 30;
@@ -70,7 +70,10 @@ fn recovered(path: &Path, dirty: DirtyHive<Vec<u8>>, files: &LogFiles, request: 
 
 /// Reads a hive inside of a disk, and the logs beside it if it is dirty.
 pub(super) fn on_disk(path: &Path, hive: &HiveOnDisk, request: &Request) -> Result<Source> {
-    let dirty = match open(hive.whole()?.to_vec())? {
+    let whole = hive.whole()?;
+    let mut bytes = zeros_in_large_pages(whole.len());
+    bytes.copy_from_slice(whole);
+    let dirty = match open(bytes)? {
         Opened::Clean(hive) => return Ok(Source::new(hive, Origin::Clean, None)),
         Opened::Dirty(dirty) => dirty,
     };

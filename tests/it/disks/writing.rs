@@ -289,6 +289,24 @@ fn a_file_that_is_only_read_is_shared_with_readers() {
     assert!(!share(), "a writer was not seen");
     drop(writer);
     assert!(share());
+    // And a writer that comes later is kept out, by QEMU's own look at our locks; other handles come and go.
+    let opens = |options: &[&str]| {
+        let closed =
+            Command::new("qemu-io").args(options).args(["-f", "raw", "-c", "quit"]).arg(&path).output().unwrap();
+        closed.status.success()
+    };
+    let ours = RealHost.open(&path, Access::Read).unwrap();
+    assert!(ours.try_share().unwrap());
+    drop(RealHost.open(&path, Access::Read).unwrap());
+    assert!(!opens(&[]), "QEMU writes to what we read");
+    assert!(opens(&["-r"]), "QEMU may read it too");
+    drop(ours);
+    assert!(opens(&[]));
+    let ours = RealHost.open(&path, Access::Write).unwrap();
+    assert!(ours.try_lock_ranges().unwrap());
+    drop(RealHost.open(&path, Access::Read).unwrap());
+    assert!(!opens(&["-r"]), "QEMU reads what we write");
+    drop(ours);
     let held = File::open(&path).unwrap();
     held.lock_shared().unwrap();
     assert!(share());

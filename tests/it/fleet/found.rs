@@ -149,6 +149,27 @@ fn patterns_and_lists_name_targets() {
 }
 
 #[test]
+fn what_a_pattern_cannot_look_into_is_told() {
+    use std::os::unix::fs::PermissionsExt;
+    let home = tempfile::tempdir().unwrap();
+    for name in ["x/open/1.raw", "x/closed/2.raw"] {
+        fs::create_dir_all(home.path().join(name).parent().unwrap()).unwrap();
+        fs::write(home.path().join(name), hive(1)).unwrap();
+    }
+    let closed = home.path().join("x/closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let is_open = fs::read_dir(&closed).is_ok();
+    let run = audit(home.path(), &["--json", "x/*/*.raw"]);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+    if is_open {
+        println!("skipped: permissions do not count for this user");
+        return;
+    }
+    let all = records(&run.out);
+    assert_eq!((run.code, all.len(), &of(&all, "x/closed")[0]["error"]["code"]), (2, 2, &"io".into()), "{}", run.err);
+}
+
+#[test]
 fn an_image_in_several_files_is_one_target() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("d");
@@ -173,6 +194,7 @@ fn an_image_in_several_files_is_one_target() {
         output("qemu-img", &["create", "-q", "-f", "qcow2", "-b", &at("base.qcow2"), "-F", "qcow2", &at("top.qcow2")]);
         let found = names(home.path(), &["d"]);
         assert!(found.contains(&"d/top.qcow2".to_owned()) && !found.contains(&"d/base.qcow2".to_owned()), "{found:?}");
+        assert_eq!(names(home.path(), &["d/*.qcow2"]), ["d/top.qcow2"]);
     }
 }
 
