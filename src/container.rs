@@ -15,9 +15,11 @@
 //! written in memory, and brings the collected bytes to the disk itself, under an undo file.
 
 mod blocks;
+mod children;
 mod ewf;
 pub mod gate;
 mod inflate;
+mod looks;
 mod named;
 mod nbd;
 mod ova;
@@ -34,11 +36,12 @@ mod vmdk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use children::{Parent, children};
 pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
-pub use qcow2::snapshot_times;
+pub use qcow2::is_unshared;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
@@ -72,7 +75,30 @@ pub struct Format {
     pub is: fn(&Probe<'_>) -> bool,
     /// Opens an image.
     pub open: fn(Opening<'_>) -> Result<Image>,
+    /// Whether an image stands on that one, by its header alone. `None` where no image of the format has a parent.
+    pub stands_on: Option<StandsOn>,
 }
+
+/// See [`Format::stands_on`]. The file may be anything that looks like the format, and little of it can be read.
+pub type StandsOn = fn(&Arc<dyn Storage>, &Parent<'_>) -> Result<bool>;
+
+impl Format {
+    /// Opens an image. Damage in one that others stand on is told with its name.
+    fn opened(&self, opening: Opening<'_>) -> Result<Image> {
+        let name =
+            (opening.depth > 0).then(|| opening.path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        (self.open)(opening).map_err(|error| match name {
+            // The layer below has said it.
+            Some(name) if error.kind() == Kind::Corrupt && !error.what().contains(NAMED) => {
+                error.adding(&format!("{NAMED}{name}"))
+            }
+            _ => error,
+        })
+    }
+}
+
+/// How a message says which file it is about.
+const NAMED: &str = "it is the file ";
 
 /// A kind of images of one format, as the README's table has it.
 pub struct Variant {
@@ -159,6 +185,18 @@ pub struct About {
     pub below: Option<Box<About>>,
 }
 
+/// Codes of remarks that may be the reason why nothing, or something damaged, is found on the disk.
+const DOUBTS: [&str; 3] = ["looks-like", "backing-short", "qcow2-data-file-short"];
+
+impl About {
+    /// What speaks against the disk being what its maker meant, of all images that it is made of.
+    pub fn doubts(&self) -> Vec<&str> {
+        let layers = std::iter::successors(Some(self), |about| about.below.as_deref());
+        let remarks = layers.flat_map(|about| &about.remarks).filter(|(code, _)| DOUBTS.contains(code));
+        remarks.map(|(_, what)| what.as_str()).collect()
+    }
+}
+
 fn as_map<S: serde::Serializer>(
     pairs: &[(&'static str, String)],
     serializer: S,
@@ -192,10 +230,40 @@ pub fn table() -> String {
 /// what is too short to be a disk.
 ///
 /// # Errors
-/// `format-unknown` for a name that no format has; whatever keeps the image from being opened.
+/// `format-unknown` for a name that no format has, `format-mismatch` where it is not the image's; whatever keeps the image
+/// from being opened.
 pub fn open(gate: &Gate, path: &Path, format: Option<&str>) -> Result<Option<Image>> {
     let (path, file) = gate.image(path)?;
-    open_layer(Opening::of(gate, file, &path), format)
+    let opening = Opening::of(gate, file.clone(), &path);
+    let opened = match format {
+        Some(format) => looks::held_against(open_layer(opening, Some(format)), &*file, &path, format),
+        None => open_layer(opening, None),
+    };
+    opened.map_err(|error| explained(error, &gate.files()))
+}
+
+/// The error with the name of the file that it is about, where that is not the first of the image's, and with what to do
+/// about damage that nobody knows better.
+pub fn explained(error: Error, files: &[HostFile]) -> Error {
+    let last = error.trail().iter().find_map(|place| match place.space {
+        Space::Part(number) => files.get(usize::from(number).checked_sub(1)?),
+        _ => None,
+    });
+    let name = last.and_then(|file| Some(file.path.file_name()?.to_string_lossy().into_owned()));
+    let error = match name.filter(|name| !error.what().contains(name)) {
+        Some(name) => error.adding(&format!("{NAMED}{name}")),
+        None => error,
+    };
+    if error.kind() == Kind::Corrupt && error.advice().is_none() { error.advise(ANOTHER_COPY) } else { error }
+}
+
+const ANOTHER_COPY: &str = "take another copy of the image: this one is damaged, or was cut short on its way";
+
+/// The error for a file of `len` bytes that needs `needed`, as `what` in it says.
+fn cut_short(code: &'static str, what: impl std::fmt::Display, needed: u64, len: u64) -> Error {
+    Error::new(Kind::Corrupt, code, format!("the file is cut short: {what}"))
+        .expected(format_args!("{needed} bytes or more"), len)
+        .advise("copy it again from where it came; what is missing cannot be made up")
 }
 
 /// Opens what `opening` has, as [`open`] does. Formats call it for the image that theirs stands on.
@@ -216,23 +284,18 @@ pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<I
             Error::new(Kind::Unsupported, "format-unknown", format!("there is no format {name}"))
                 .advise(format!("give one of {}", names.join(", ")))
         };
-        return (known.ok_or_else(unknown)?.open)(opening).map(Some);
+        return known.ok_or_else(unknown)?.opened(opening).map(Some);
     }
-    let len = opening.file.len()?;
-    let read = |from: u64, most: usize| -> Result<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(len - from).unwrap_or(usize::MAX).min(most)];
-        opening.file.read_at(from, &mut bytes)?;
-        Ok(bytes)
-    };
-    let head = read(0, Probe::HEAD)?;
-    if head.starts_with(b"regf") || head.len() < 72 {
+    let ends = looks::Ends::read(&*opening.file, opening.path)?;
+    let probe = ends.probe();
+    if probe.head.starts_with(b"regf") {
         return Ok(None);
     }
-    let tail = read(len.saturating_sub(512), 512)?;
-    let name = opening.path.file_name().unwrap_or_default().to_string_lossy();
-    let probe = Probe { head: &head, tail: &tail, len, name: &name };
     if let Some(format) = FORMATS.iter().find(|format| (format.is)(&probe)) {
-        return (format.open)(opening).map(Some);
+        return format.opened(opening).map(Some);
+    }
+    if probe.head.len() < 72 {
+        return Ok(None);
     }
     match named::refuse(&opening, &probe) {
         Some(error) => Err(error),

@@ -198,7 +198,13 @@ impl Ntfs {
         let all = [
             (self.from_backup, "ntfs-backup-boot-sector", "the boot sector is damaged; its backup was used".to_owned()),
             (self.mft.mirror_used(), "ntfs-mft-mirror", "$MFT is damaged; $MFTMirr was used".to_owned()),
-            (claimed > len, "volume-truncated", format!("the volume claims {claimed} bytes, the storage has {len}")),
+            (
+                claimed > len,
+                "volume-truncated",
+                format!(
+                    "the volume claims {claimed} bytes, and {len} are there: the image is cut short, or lacks its last segment"
+                ),
+            ),
         ];
         all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Remark { code, what }).collect()
     }

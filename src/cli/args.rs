@@ -158,6 +158,9 @@ pub(crate) struct WriteArgs {
     /// Bring the log of a VHDX image that was not closed to its places first, under the same undo file
     #[arg(long)]
     pub(crate) replay_image_log: bool,
+    /// Write into a disk image although others in its folder stand on it
+    #[arg(long)]
+    pub(crate) ignore_children: bool,
     /// Write the changed hive, or a copy of the disk image with it, to a new file and leave the original alone
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
@@ -195,7 +198,11 @@ impl WriteArgs {
 
     /// Codes of what a volume has against writes, as far as the user takes them upon himself.
     pub(crate) fn ignored(&self) -> Vec<&'static str> {
-        let all = [(self.ignore_dirty_volume, "volume-dirty"), (self.ignore_journal, "volume-journal")];
+        let all = [
+            (self.ignore_dirty_volume, "volume-dirty"),
+            (self.ignore_journal, "volume-journal"),
+            (self.ignore_children, "has-children"),
+        ];
         all.into_iter().filter(|(is, _)| *is).map(|(_, code)| code).collect()
     }
 }
@@ -304,6 +311,9 @@ pub(crate) struct UndoArgs {
     /// The file to restore, where it is no longer where it was
     #[arg(long, value_name = "FILE")]
     pub(crate) target: Option<PathBuf>,
+    /// Restore a disk image although others in its folder stand on it
+    #[arg(long)]
+    pub(crate) ignore_children: bool,
     /// Print what was done as JSON
     #[arg(long)]
     pub(crate) json: bool,

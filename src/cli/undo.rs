@@ -1,12 +1,14 @@
 //! `hivewright undo`.
 
-use hivewright::session::undo::{Restored, undo};
+use hivewright::session::undo::{Restored, undo_ignoring};
+use hivewright::storage::RealHost;
 
 use super::args::UndoArgs;
 use super::exit::Outcome;
 
 pub(crate) fn run(args: &UndoArgs) -> anyhow::Result<Outcome> {
-    let undone = undo(&args.undo_file, args.target.as_deref())?;
+    let ignore: &[&str] = if args.ignore_children { &["has-children"] } else { &[] };
+    let undone = undo_ignoring(&RealHost, &args.undo_file, args.target.as_deref(), ignore)?;
     if args.json {
         super::tell(&super::json(&undone)?);
         return Ok(Outcome::Yes);

@@ -31,6 +31,7 @@ pub(super) const FORMAT: Format = Format {
         OTHERS.iter().any(|(magic, _)| probe.head.starts_with(magic)) || probe.head.starts_with(segments::MAGIC)
     },
     open,
+    stands_on: None,
 };
 
 /// Kin of the format that is not read, by first bytes.
@@ -238,6 +239,8 @@ fn damaged(what: impl Into<String>, file: &dyn Storage, offset: u64) -> Error {
     Error::new(Kind::Corrupt, "ewf-segment", what).at(place.0, place.1)
 }
 
-fn cut_short(file: &dyn Storage, offset: u64) -> Error {
-    damaged("a segment is cut short", file, offset)
+fn cut_short(file: &dyn Storage, offset: u64, needed: u64) -> Error {
+    let place = file.locate(offset).pop().map_or((Space::File, offset), |place| (place.space, place.offset));
+    let what = "a section of this segment ends behind its end";
+    super::cut_short("ewf-segment", what, needed, file.len().unwrap_or(0)).at(place.0, place.1)
 }

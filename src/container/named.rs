@@ -17,6 +17,17 @@ const MAGICS: [(usize, &[u8], &str, &str, &str); 2] = [
 
 /// The error for a file that is none of [`super::FORMATS`] and not raw either.
 pub(super) fn refuse(opening: &Opening<'_>, probe: &Probe<'_>) -> Option<Error> {
+    // A fixed VHD is a raw disk with a footer behind it, which is what a copy that breaks off loses.
+    if probe.name.to_ascii_lowercase().ends_with(".vhd") {
+        let what = format!(
+            "{} is called a VHD and has no footer that fits: it is cut short, or a raw disk",
+            opening.path.display()
+        );
+        return Some(
+            Error::new(Kind::Corrupt, "vhd-footer", what)
+                .advise("copy it again from where it came; if it is a raw disk all the same, say so: --format raw"),
+        );
+    }
     let is = |at: usize, magic: &[u8]| probe.head.get(at..).is_some_and(|head| head.starts_with(magic));
     let (_, _, code, what, how) = MAGICS.iter().find(|(at, magic, ..)| is(*at, magic))?;
     let what = format!("{} is {what}, which is not read here", opening.path.display());

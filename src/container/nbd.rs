@@ -94,7 +94,9 @@ impl Driver {
     /// outgrows it is opened anew.
     fn ahead(self, writing: bool) -> u64 {
         match self {
-            Driver::Qcow2 | Driver::Parallels if writing => 256 << 20,
+            // Where nothing grows, all that an image refers to: what its file lacks is asked for, and missed.
+            _ if !writing => 1 << 50,
+            Driver::Qcow2 | Driver::Parallels => 256 << 20,
             _ => 0,
         }
     }

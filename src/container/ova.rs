@@ -22,6 +22,7 @@ pub(super) const FORMAT: Format = Format {
     variants: &[Variant { what: "with a VMDK", reads: "its disk, in place", writes: "refused, naming the conversion" }],
     is,
     open,
+    stands_on: None,
 };
 
 /// Bytes of a description at most.

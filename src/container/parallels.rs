@@ -3,7 +3,7 @@
 //! Facts from QEMU's `docs/interop/parallels`; all numbers are little-endian.
 
 use super::nbd::{self, Driver, EngineFormat};
-use super::{About, Format, Image, Opening, Refusal, Variant};
+use super::{About, Format, Image, Opening, Refusal, Variant, cut_short};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -13,6 +13,7 @@ pub(super) const FORMAT: Format = Format {
     variants: &[Variant { what: "expanding, one file", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" }],
     is: |probe| MAGICS.iter().any(|magic| probe.head.starts_with(*magic)),
     open,
+    stands_on: None,
 };
 
 /// With block numbers in sectors, and in clusters.
@@ -38,7 +39,7 @@ impl Header {
         let len = file.len()?;
         let mut bytes = [0; 64];
         if len < 64 {
-            return Err(corrupt("the file ends within the header", 0).expected("64 bytes", len));
+            return Err(cut_short("parallels-header", "it ends within its header", 64, len).at(Space::File, 0));
         }
         file.read_at(0, &mut bytes)?;
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
@@ -54,7 +55,8 @@ impl Header {
             return Err(corrupt("odd cluster size", 28).expected("1 sector to 1 GiB", tracks));
         }
         if 64 + entries * 4 > len {
-            return Err(corrupt("the block table is longer than the file", 32).expected(len, 64 + entries * 4));
+            let what = "it ends within its block table";
+            return Err(cut_short("parallels-header", what, 64 + entries * 4, len).at(Space::File, 32));
         }
         // The older kind has a number of 32 bits here, and leaves the rest alone.
         let high = if extended { u64::from(u32_at(40)) << 32 } else { 0 };

@@ -3,7 +3,7 @@
 //! Facts from M. McLoughlin, "The QCOW Image Format", the part on version 1; all numbers are big-endian.
 
 use super::nbd::{self, Driver, EngineFormat};
-use super::{About, Format, Image, Opening, Variant};
+use super::{About, Format, Image, Opening, Variant, cut_short};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -20,6 +20,8 @@ pub(super) const FORMAT: Format = Format {
     ],
     is: |probe| probe.head.starts_with(MAGIC),
     open,
+    // The first fields are those of version 2.
+    stands_on: Some(super::qcow2::stands_on),
 };
 
 /// `QFI\xfb`, and the version.
@@ -41,7 +43,7 @@ impl Header {
         let len = file.len()?;
         let mut bytes = [0; 48];
         if len < 48 {
-            return Err(corrupt("the file ends within the header", 0).expected("48 bytes", len));
+            return Err(cut_short("qcow-header", "it ends within its header", 48, len).at(Space::File, 0));
         }
         file.read_at(0, &mut bytes)?;
         let u32_at =
@@ -71,6 +73,9 @@ impl Header {
         }
         let entries = size.div_ceil(1 << (cluster_bits + l2_bits));
         let end = entries.checked_mul(8).and_then(|table| table.checked_add(l1));
+        if let Some(end) = end.filter(|&end| end > len.next_multiple_of(512) && l1 < 1 << 50) {
+            return Err(cut_short("qcow-header", "its L1 table is behind its end", end, len).at(Space::File, 40));
+        }
         if end.is_none_or(|end| end > len.next_multiple_of(512)) {
             return Err(corrupt("the L1 table lies outside of the file", 40).expected(len, format_args!("{l1:#x}")));
         }

@@ -5,6 +5,7 @@
 mod below;
 mod disk;
 mod header;
+mod own;
 mod snapshots;
 mod sound;
 #[cfg(test)]
@@ -13,8 +14,9 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::children::{Parent, names_in_header};
 use super::nbd::{self, Driver, EngineFormat};
-use super::{About, Format, Image, Opening, Refusal, Role, Variant, open_layer};
+use super::{About, Format, Image, Opening, Refusal, Role, Variant, cut_short, open_layer};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 use header::{BITMAPS, COMPRESSION, CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Header, RAW_DATA_FILE};
@@ -33,12 +35,16 @@ pub(super) const FORMAT: Format = Format {
     ],
     is: |probe| probe.head.starts_with(header::MAGIC),
     open,
+    stands_on: Some(stands_on),
 };
 
 fn open(opening: Opening<'_>) -> Result<Image> {
-    let mut magic = [0; 4];
-    if opening.file.len()? >= 104 {
+    let (mut magic, len) = ([0; 4], opening.file.len()?);
+    if len >= 4 {
         opening.file.read_at(0, &mut magic)?;
+    }
+    if magic == header::MAGIC && len < 104 {
+        return Err(cut_short("qcow2-header", "it ends within its header", 104, len).at(Space::File, 0));
     }
     if magic != header::MAGIC {
         let what = format!("{} is no qcow2 image", opening.path.display());
@@ -61,6 +67,14 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     Ok(Image { disk: Arc::new(disk), about })
 }
 
+/// Where the name of the backing file stands is at the same place in every version, encrypted or not.
+pub(super) fn stands_on(file: &Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {
+    let mut head = [0; 20];
+    file.read_at(0, &mut head)?;
+    let number = |at: &[u8]| at.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    names_in_header(&**file, number(&head[8..16]), number(&head[16..20]), parent)
+}
+
 /// What only QEMU itself reads.
 fn by_engine(opening: Opening<'_>, header: &Header) -> Result<Image> {
     if header.incompatible & DATA_FILE != 0 {
@@ -74,21 +88,21 @@ fn by_engine(opening: Opening<'_>, header: &Header) -> Result<Image> {
     nbd::open_with(opening, EngineFormat { driver: Driver::Qcow2, cluster: header.cluster, about }, backing)
 }
 
-/// When the snapshots inside of an image were made, in seconds since 1970; none of what is no qcow2 image.
+/// Whether what stands at these offsets of the file belongs to the disk as it is, and to no snapshot inside of the image;
+/// true of what is no qcow2 image.
 ///
 /// # Errors
-/// Its header or the table of its snapshots is damaged.
-pub fn snapshot_times(file: &dyn Storage) -> Result<Vec<u32>> {
+/// The header is damaged, or the file cannot be read.
+pub fn is_unshared(file: &dyn Storage, offsets: &[u64]) -> Result<bool> {
     let mut head = [0; 8];
     if file.len()? >= 104 {
         file.read_at(0, &mut head)?;
     }
-    // Version 1 is another format, which has none.
+    // Version 1 is another format, which has no snapshots.
     if !head.starts_with(header::MAGIC) || head[4..] < [0, 0, 0, 2][..] {
-        return Ok(Vec::new());
+        return Ok(true);
     }
-    let header = header::read(file)?;
-    Ok(snapshots::read(file, &header)?.0.iter().map(|snapshot| snapshot.seconds).collect())
+    own::are_own(file, &header::read(file)?, offsets)
 }
 
 fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
@@ -187,6 +201,11 @@ fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<
         let what =
             format!("the image does not say of which format its backing file is: {} by its bytes", image.about.format);
         about.remarks.push(("backing-probed", what));
+    }
+    let below = image.disk.len()?;
+    if below < header.size {
+        let what = format!("its backing file {name} has {below} bytes, the disk {}: zeros after that", header.size);
+        about.remarks.push(("backing-short", what));
     }
     about.below = Some(Box::new(image.about));
     Ok(Some(image.disk))

@@ -2,8 +2,11 @@
 //!
 //! Facts from QEMU's `docs/interop/qed_spec`; all numbers are little-endian.
 
+use std::sync::Arc;
+
+use super::children::{Parent, names_in_header};
 use super::nbd::{self, Driver, EngineFormat};
-use super::{About, Format, Image, Opening, Refusal, Variant};
+use super::{About, Format, Image, Opening, Refusal, Variant, cut_short};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -13,6 +16,7 @@ pub(super) const FORMAT: Format = Format {
     variants: &[Variant { what: "with or without backing file", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" }],
     is: |probe| probe.head.starts_with(MAGIC),
     open,
+    stands_on: Some(stands_on),
 };
 
 const MAGIC: &[u8] = b"QED\0";
@@ -38,7 +42,7 @@ impl Header {
         let len = file.len()?;
         let mut bytes = [0; 64];
         if len < 64 {
-            return Err(corrupt("the file ends within the header", 0).expected("64 bytes", len));
+            return Err(cut_short("qed-header", "it ends within its header", 64, len).at(Space::File, 0));
         }
         file.read_at(0, &mut bytes)?;
         let u32_at =
@@ -67,6 +71,9 @@ impl Header {
             return Err(corrupt("odd header size", 12).expected("1 to 64 MiB", header));
         }
         let table = table * cluster;
+        if l1 % cluster == 0 && l1 < 1 << 50 && l1 + table > len {
+            return Err(cut_short("qed-header", "its L1 table is behind its end", l1 + table, len).at(Space::File, 40));
+        }
         if l1 % cluster != 0 || l1.checked_add(table).is_none_or(|end| end > len) {
             return Err(corrupt("the L1 table lies outside of the file", 40).expected(len, format_args!("{l1:#x}")));
         }
@@ -81,6 +88,16 @@ impl Header {
         };
         Ok(Header { cluster, features, size, backing })
     }
+}
+
+fn stands_on(file: &Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {
+    let mut head = [0; 64];
+    file.read_at(0, &mut head)?;
+    let number = |at: usize| u64::from(u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
+    if number(16) & BACKING == 0 {
+        return Ok(false);
+    }
+    names_in_header(&**file, number(56), number(60), parent)
 }
 
 fn open(opening: Opening<'_>) -> Result<Image> {

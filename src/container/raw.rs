@@ -19,6 +19,7 @@ pub(super) const FORMAT: Format = Format {
     // Nothing shows it: it is what is left.
     is: |_| false,
     open,
+    stands_on: None,
 };
 
 pub(super) fn open(opening: Opening<'_>) -> Result<Image> {

@@ -17,8 +17,10 @@ mod parent;
 use std::sync::Arc;
 
 use super::blocks::Mapped;
+use super::children::Parent;
 use super::{About, Format, Image, Opening, Probe, Variant};
 use crate::error::{Error, Kind, Result, Space};
+use crate::storage::Storage;
 use header::{Header, Type};
 use map::Map;
 
@@ -31,10 +33,17 @@ pub(super) const FORMAT: Format = Format {
     ],
     is,
     open,
+    stands_on: Some(stands_on),
 };
 
 fn is(probe: &Probe<'_>) -> bool {
     probe.head.get(header::MAGIC_AT..).is_some_and(|head| head.starts_with(header::MAGIC))
+}
+
+/// A differencing image has no name of its parent, but its identifier.
+fn stands_on(file: &Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {
+    let (child, parent) = (Header::read(&**file)?, Header::read(&*parent.file)?);
+    Ok(child.kind == Type::Differencing && child.parent_made == parent.made)
 }
 
 fn open(opening: Opening<'_>) -> Result<Image> {

@@ -25,8 +25,9 @@ use self::disk::{Disk, Renewed};
 use self::fields::{Guid, MIB, corrupt, text};
 use self::header::Header;
 use self::metadata::Metadata;
-use super::{About, Format, Gate, Image, Opening, Role, Variant, open_layer};
-use crate::error::{Error, Kind, Result};
+use super::children::Parent;
+use super::{About, Format, Gate, Image, Opening, Role, Variant, cut_short, open_layer};
+use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
 pub(super) const FORMAT: Format = Format {
@@ -43,6 +44,7 @@ pub(super) const FORMAT: Format = Format {
     ],
     is: |probe| probe.head.starts_with(SIGNATURE),
     open,
+    stands_on: Some(stands_on),
 };
 
 const SIGNATURE: &[u8] = b"vhdxfile";
@@ -87,13 +89,21 @@ fn replayed(opening: &Opening<'_>, header: &mut Header, about: &mut About) -> Re
     Ok(Arc::new(replayed.file))
 }
 
+/// Whether a differencing disk names that file. Its log is not replayed: no writer moves the locator.
+fn stands_on(file: &Arc<dyn Storage>, of: &Parent<'_>) -> Result<bool> {
+    let remarks = &mut Vec::new();
+    let header = Header::current(&**file, remarks)?;
+    let regions = region::read(&**file, header.log(), remarks)?;
+    let Some((item, at)) = metadata::read(&**file, regions.metadata)?.locator else { return Ok(false) };
+    Ok(locator::parse(&item, at)?.paths.iter().any(|path| of.is_called(path)))
+}
+
 /// The program that made the image ([MS-VHDX] 2.2.1). Fails for a file that is too short to be one.
 fn creator(file: &dyn Storage) -> Result<String> {
     let mut start = [0; 520];
     let len = file.len()?;
     if len < MIB {
-        return Err(corrupt("vhdx-truncated", "the file is too short for a VHDX image", 0)
-            .expected(format_args!("at least {MIB} bytes"), len));
+        return Err(cut_short("vhdx-truncated", "it ends within its headers", MIB, len).at(Space::File, 0));
     }
     file.read_at(0, &mut start)?;
     if !start.starts_with(SIGNATURE) {

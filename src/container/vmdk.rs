@@ -30,7 +30,7 @@ mod se_sparse;
 
 use std::sync::Arc;
 
-use super::{About, Format, Image, Opening, Probe, Refusal, Variant};
+use super::{About, Format, Image, Opening, Probe, Refusal, Variant, cut_short};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 use content_id::ContentId;
@@ -50,6 +50,7 @@ pub(super) const FORMAT: Format = Format {
     ],
     is,
     open,
+    stands_on: Some(parent::is_under),
 };
 
 /// Bytes of a sector, the unit of nearly every number in the format.
@@ -72,7 +73,8 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         return Err(name_the_descriptor(&opening));
     }
     if !descriptor::is_one(&head[..usize::try_from(there).unwrap_or(0)]) {
-        return Err(broken("vmdk-magic", "neither a descriptor nor a sparse extent of VMware"));
+        let what = format!("{} is neither a descriptor nor a sparse extent of VMware", opening.path.display());
+        return Err(broken("vmdk-magic", what));
     }
     let (text, descriptor) = descriptor::read(&opening.file, 0, opening.file.len()?)?;
     build(opening, 0, &text, descriptor, None)
@@ -83,6 +85,10 @@ fn open_embedded(opening: Opening<'_>) -> Result<Image> {
     let header = hosted::Header::read(&opening.file)?;
     let Some((at, len)) = header.descriptor()? else { return Err(name_the_descriptor(&opening)) };
     let Some((text, descriptor)) = descriptor::read_embedded(&opening.file, at, len)? else {
+        let (there, needed) = (opening.file.len()?, at.saturating_add(SECTOR));
+        if needed > there && needed < 1 << 50 {
+            return Err(cut_short("vmdk-header", "its descriptor is behind its end", needed, there));
+        }
         return Err(name_the_descriptor(&opening));
     };
     let grains = Grains::new(opening.file.clone(), header.layout(&opening.file)?)?;

@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::hive::PatchSet;
 use crate::storage::{About, Access, Host, HostFile, RealHost};
 
-use super::undo::{Journal, Mark, Record, refuse_taken, settle};
+use super::undo::{Journal, Mark, Record, expect_room, settle};
 
 pub(super) use change::{Change, changed_since};
 pub(super) use in_place::{restore, unfinished};
@@ -76,6 +76,9 @@ pub struct Committed {
     pub how: How,
     /// The file that holds the new bytes.
     pub path: PathBuf,
+    /// What inside of it was changed, where it is an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inside: Option<String>,
     /// The undo file, if one was written.
     pub undo: Option<PathBuf>,
     /// Why it was written in place.
@@ -175,7 +178,7 @@ fn run<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> 
 }
 
 fn done(how: How, path: PathBuf) -> Committed {
-    Committed { how, path, undo: None, why_in_place: None, notes: Vec::new() }
+    Committed { how, path, inside: None, undo: None, why_in_place: None, notes: Vec::new() }
 }
 
 /// Why a new file in its place would not be the same, if so.
@@ -207,7 +210,8 @@ impl<H: Host> Job<'_, H> {
     fn replace(&self) -> Result<std::result::Result<Committed, String>> {
         let mut journal = None;
         let mut save = || -> Result<()> {
-            if self.options.undo.is_some() {
+            if let Some(wanted) = &self.options.undo {
+                expect_room(self.locked.host, wanted)?;
                 journal = Some(Journal::save(self.locked.host, self.options.undo.as_deref(), self.record()?)?);
             }
             Ok(())
@@ -234,7 +238,7 @@ impl<H: Host> Job<'_, H> {
     fn write_in_place(&self, why: String) -> Result<Committed> {
         let Locked { host, path, file, times, .. } = self.locked;
         if let Some(wanted) = &self.options.undo {
-            refuse_taken(*host, wanted)?;
+            expect_room(*host, wanted)?;
         }
         (self.edit.proof)()?;
         self.locked.expect(&self.before)?;

@@ -22,10 +22,11 @@ pub use hive::HiveOnDisk;
 pub use info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
 pub use installation::{Installation, Search, Trouble};
 pub use obstacles::Obstacle;
+pub(in crate::session) use obstacles::{HAS_CHILDREN, of_children};
 pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
 
-use crate::container::{About, Gate, HostFile, Image, Verified};
+use crate::container::{About, Gate, HostFile, Image, Role, Verified, explained};
 use crate::error::{Error, Kind, Result};
 use crate::files::Files;
 use crate::partition::{Scheme, Table, VolumeKind};
@@ -107,9 +108,10 @@ impl Disk {
         read: Arc<AtomicU64>,
     ) -> Result<Option<Disk>> {
         let Some(Image { disk: below, about }) = bottom::open(gate, path, options)? else { return Ok(None) };
-        let table = crate::partition::partitions(&*below)?;
+        let files = gate.files();
+        let table = crate::partition::partitions(&*below).map_err(|error| explained(error, &files))?;
         let is_device = kind_of(path)? == EntryKind::Device;
-        let (path, options, files) = (path.to_owned(), options.clone(), gate.files());
+        let (path, options) = (path.to_owned(), options.clone());
         let disk = Disk { path, options, below, about, files, read, table, volumes: Arc::default(), is_device };
         Ok((disk.is_device || disk.is_evident()).then_some(disk))
     }
@@ -178,6 +180,12 @@ impl Disk {
         obstacles::of_disk(self)
     }
 
+    /// What images that stand on this one have against writes to it. Other files of its folder are looked at for that.
+    pub fn children(&self) -> Option<Obstacle> {
+        let own = self.files.iter().filter(|file| file.role != Role::Backing).map(|file| file.path.clone());
+        if self.is_device { None } else { of_children(&own.collect::<Vec<_>>()) }
+    }
+
     /// Bytes read of its file so far.
     pub fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
@@ -189,7 +197,8 @@ impl Disk {
     /// As [`Disk::installation`]; the hive's file cannot be opened.
     pub fn system_hive(self, choice: &Choice) -> Result<HiveOnDisk> {
         let installation = self.installation(choice)?;
-        HiveOnDisk::open(self, installation, "SYSTEM")
+        let files = self.files.clone();
+        HiveOnDisk::open(self, installation, "SYSTEM").map_err(|error| explained(error, &files))
     }
 
     /// The SYSTEM hive of an installation that [`Disk::search`] found.
@@ -213,7 +222,7 @@ impl Disk {
         }
         match found.len() {
             1 => Ok(found.remove(0)),
-            0 if !troubles.is_empty() => Err(troubles.remove(0).error),
+            0 if !troubles.is_empty() => Err(self.doubted(troubles.remove(0).error)),
             0 => Err(self.no_installation(choice)),
             count => {
                 let names: Vec<String> = found.iter().map(Installation::to_string).collect();
@@ -230,8 +239,15 @@ impl Disk {
             Some(root) => format!("{} holds no Windows installation in {root}", self.path.display()),
             None => format!("{} holds no Windows installation", self.path.display()),
         };
-        Error::new(Kind::NotFound, "no-installation", what)
-            .advise("`hivewright info` shows what is on the disk; --windows-root names a folder that is not at the top")
+        let advice =
+            "`hivewright info` shows what is on the disk; --windows-root names a folder that is not at the top";
+        self.doubted(Error::new(Kind::NotFound, "no-installation", what).advise(advice))
+    }
+
+    /// The error, and what of the image may be the reason for it.
+    fn doubted(&self, error: Error) -> Error {
+        let error = explained(error, &self.files);
+        self.about.doubts().into_iter().fold(error, Error::adding)
     }
 }
 

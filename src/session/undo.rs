@@ -9,15 +9,15 @@ mod restore;
 mod state;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, UNIX_EPOCH};
 
+use crate::container;
 use crate::error::{Error, Kind, Result};
-use crate::regf::timestamp::FileTime;
 use crate::session::commit::Locked;
+use crate::session::disk::{HAS_CHILDREN, of_children};
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Host, RealHost};
 
-pub(super) use journal::{Journal, refuse_taken};
+pub(super) use journal::{Journal, expect_room};
 pub use leftover::{
     Leftover, Recovered, find_unfinished, find_unfinished_on, recover_unfinished, recover_unfinished_on,
 };
@@ -48,7 +48,7 @@ pub fn beside(target: &Path) -> PathBuf {
 /// The target is, in this order: `target`; the file beside which `undo` is by its name; the one that `undo` names.
 ///
 /// # Errors
-/// `changed-since` where the target is neither what the change left nor what it was before (nor what an interruption
+/// `has-children` where images stand on the target, which is one. `changed-since` where the target is neither what the change left nor what it was before (nor what an interruption
 /// of the change leaves): nothing was changed. Codes of an undo file that cannot be read: `not-an-undo-file`,
 /// `undo-damaged`, `undo-version`. [`crate::Kind::Unfinished`] if writing began and failed: again `undo` restores it.
 pub fn undo(undo: &Path, target: Option<&Path>) -> Result<Undone> {
@@ -60,7 +60,15 @@ pub fn undo(undo: &Path, target: Option<&Path>) -> Result<Undone> {
 /// # Errors
 /// As [`undo`].
 pub fn undo_on<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> {
-    run(host, undo, target).map_err(unchanged)
+    undo_ignoring(host, undo, target, &[])
+}
+
+/// [`undo_on`], where the user takes it upon himself what has these codes: `has-children`.
+///
+/// # Errors
+/// As [`undo`].
+pub fn undo_ignoring<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -> Result<Undone> {
+    run(host, undo, target, ignore).map_err(unchanged)
 }
 
 /// Errors of the host that are not [`Kind::Unfinished`] come before anything is changed, or after it was put back.
@@ -68,7 +76,7 @@ fn unchanged(error: Error) -> Error {
     if error.kind() == Kind::Io { error.adding("the file is what it was before this try") } else { error }
 }
 
-fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> {
+fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -> Result<Undone> {
     if matches!(kind_of(undo), Ok(EntryKind::Folder | EntryKind::Device | EntryKind::Other)) {
         let what = format!("{} is no file", undo.display());
         return Err(Error::new(Kind::Unsupported, "not-an-undo-file", what));
@@ -92,32 +100,39 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<Undone> 
             journal.mark(Mark::Restored)?;
             Restored::Already
         }
-        (_, State::Written) if !snapshots_since(&journal, &locked)?.is_empty() => {
-            let what = "a snapshot was made inside of the image since: what would be undone belongs to that as well";
+        (_, State::Written) if journal.record.is_of_image() && !is_unshared(&journal.record, &locked)? => {
+            let what = "a snapshot was made inside of the image since: what would be undone belongs to that as well, or \
+                        is no longer the disk's";
             return Err(Error::refused("undo-shared", what).advise("set the value that was there before instead"));
         }
         (_, State::Written) | (Mark::Open | Mark::Undoing, State::Partly) => {
+            if state == State::Written && journal.record.is_of_image() && !ignore.contains(&HAS_CHILDREN) {
+                refuse_children(&locked)?;
+            }
             restore::restore(&mut journal, &locked, begun)?
         }
         (Mark::Committed | Mark::Restored, State::Partly) | (_, State::Foreign) => {
-            return Err(leftover::foreign(&journal.path));
+            return Err(leftover::foreign(&journal, &*locked.storage_of(&files)?));
         }
     };
     let is_image = journal.record.is_of_image();
     Ok(Undone { target: locked.path, how, is_image })
 }
 
-/// Snapshots inside of the image that are younger than the undo file. Those share clusters that were written to.
-fn snapshots_since<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Result<Vec<u32>> {
-    if !journal.record.is_of_image() {
-        return Ok(Vec::new());
-    }
-    let mut found = Vec::new();
+/// Refuses where other images stand on this one: they may have been made on what the change left.
+fn refuse_children<H: Host>(locked: &Locked<'_, H>) -> Result<()> {
+    let files: Vec<PathBuf> = locked.all().map(|file| file.path.clone()).collect();
+    let advice = "remove those, or merge them (qemu-img commit), first; --ignore-children restores it nevertheless";
+    of_children(&files).map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
+}
+
+/// Whether all that would be written belongs to the disk as it is now. A snapshot inside of the image shares it, or has it
+/// alone, where one was made since; where one was removed too, it may belong to nothing any more.
+fn is_unshared<H: Host>(record: &Record, locked: &Locked<'_, H>) -> Result<bool> {
     for file in locked.all() {
-        found.extend(crate::container::snapshot_times(&*file.file)?);
+        if !container::is_unshared(&*file.file, &record.changed_in(&locked.path, &file.path)?)? {
+            return Ok(false);
+        }
     }
-    found.retain(|&seconds| {
-        FileTime::of(UNIX_EPOCH + Duration::from_secs(seconds.into())).to_string() > journal.record.created
-    });
-    Ok(found)
+    Ok(true)
 }

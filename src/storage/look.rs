@@ -6,9 +6,9 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::FileId;
 use super::file::failed;
 use super::folder::EntryKind;
+use super::{FileId, FileStorage};
 use crate::error::Result;
 
 /// What the host says about a path.
@@ -94,6 +94,17 @@ pub fn peek(path: &Path, most: usize, follow: bool) -> Result<Option<(Seen, Vec<
     Ok(Some((seen(&about), head)))
 }
 
+/// Opens the regular file at `path` for reading; no link is followed. `None` for whatever is no regular file, which is
+/// not waited for.
+///
+/// # Errors
+/// It cannot be opened.
+pub fn open_plain(path: &Path) -> Result<Option<FileStorage>> {
+    let Some(file) = open_without_waiting(path, false).map_err(|e| failed("open", path, e))? else { return Ok(None) };
+    let is_file = file.metadata().map_err(|e| failed("look at", path, e))?.is_file();
+    Ok(is_file.then(|| FileStorage::new(file, path.to_owned())))
+}
+
 /// Opens `path` from its first byte to its last, whatever it is: a pipe too. For what the user named.
 ///
 /// # Errors
@@ -160,6 +171,7 @@ mod tests {
         assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
         for name in ["link", "loop", "socket", "pipe"] {
             assert_eq!(peek(&at(name), 4, false).unwrap(), None, "{name}");
+            assert!(open_plain(&at(name)).unwrap().is_none(), "{name}");
         }
         assert_eq!(peek(&at("pipe"), 4, true).unwrap(), None);
         assert_eq!(peek(Path::new("/dev/null"), 4, true).unwrap(), None);

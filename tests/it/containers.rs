@@ -1,11 +1,14 @@
 //! Image formats against the raw disk that they were made of, and against the tools that made them.
 
+mod children;
 mod corpus_images;
+mod cut;
 mod engine;
 mod engine_process;
 mod ewf;
 mod fixtures;
 mod gate_trace;
+mod named_files;
 mod other_readers;
 mod ova;
 mod qcow2;

@@ -69,7 +69,10 @@ fn write_text(out: &mut String, prepared: &Prepared, wanted: Option<Wanted>, end
 }
 
 fn write_committed(out: &mut String, what: &str, committed: &Committed) -> std::fmt::Result {
-    let path = committed.path.display();
+    let mut path = committed.path.display().to_string();
+    if let Some(inside) = &committed.inside {
+        path = format!("{inside} in {path}");
+    }
     match committed.how {
         How::Unchanged => {}
         How::Replaced => writeln!(out, "{path} was replaced: {what}")?,

@@ -209,7 +209,7 @@ impl Storage for Disk {
 pub(super) fn check(table: &Table) -> Result<()> {
     let end = table.count.checked_mul(4).and_then(|bytes| bytes.checked_add(table.entries));
     if end.is_none_or(|end| end.saturating_add(4) > table.file.len().unwrap_or(0)) {
-        return Err(cut_short(&*table.file, table.entries));
+        return Err(cut_short(&*table.file, table.entries, table.entries.saturating_add(table.count * 4)));
     }
     Ok(())
 }

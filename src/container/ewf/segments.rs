@@ -85,7 +85,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Vec<Segment>> {
 fn number(file: &dyn Storage) -> Result<u32> {
     let mut head = [0; 13];
     if file.len()? < 13 {
-        return Err(cut_short(file, 0));
+        return Err(cut_short(file, 0, 13));
     }
     file.read_at(0, &mut head)?;
     if !head.starts_with(MAGIC) {
@@ -119,7 +119,7 @@ fn sections(file: &dyn Storage) -> Result<(Vec<Section>, bool)> {
     let (len, mut at, mut found) = (file.len()?, 13, Vec::new());
     loop {
         if at + DESCRIPTION > len {
-            return Err(cut_short(file, at));
+            return Err(cut_short(file, at, at + DESCRIPTION));
         }
         let mut head = [0; 76];
         file.read_at(at, &mut head)?;
@@ -134,6 +134,9 @@ fn sections(file: &dyn Storage) -> Result<(Vec<Section>, bool)> {
         }
         // A few writers leave the size empty.
         let end = if size >= DESCRIPTION { at.saturating_add(size) } else { next };
+        if next > len && found.len() < MAX_SECTIONS && next < 1 << 50 {
+            return Err(cut_short(file, at, next));
+        }
         if next <= at || next > len || found.len() == MAX_SECTIONS {
             return Err(damaged("a section does not lead to the next one", file, at).expected("further on", next));
         }

@@ -54,8 +54,8 @@ impl Plan {
     /// # Errors
     /// `no-qemu-nbd`; `engine-refused` where QEMU does not open the image; `engine-timeout`; what a storage said.
     pub(super) fn start(&self) -> Result<Running> {
-        let mut exports =
-            vec![Export::new(self.image.clone(), self.writing, self.driver.ahead(self.writing), self.step)?];
+        let export = Export::new(self.image.clone(), self.writing, self.driver.ahead(self.writing), self.step)?;
+        let mut exports = vec![export.whole(self.driver == Driver::Qed)];
         if let Some(backing) = &self.backing {
             exports.push(Export::new(backing.clone(), false, 0, 0)?);
         }
@@ -174,6 +174,7 @@ impl Running {
                 let system = std::io::Error::from_raw_os_error(i32::try_from(number).unwrap_or(errno::IO as i32));
                 let what = format!("qemu-nbd could not {doing}: {system}; it said: {}", self.child.said());
                 Error::new(Kind::Io, "engine-failed", what)
+                    .advise("where the host's disk is sound, the image is damaged or cut short: qemu-img check IMAGE")
             }
             Failure::Broken(error) => {
                 self.child.hear_out(Duration::from_millis(200));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::wire::{self, broken, command, errno, export, info, option, reply};
+use crate::container::cut_short;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
@@ -25,6 +26,8 @@ pub(super) struct Export {
     announced: u64,
     /// Bytes by which it grows: a format may want its clusters whole.
     step: u64,
+    /// Whether nobody who writes the format leaves a cluster with less than all of its bytes.
+    whole: bool,
 }
 
 impl Export {
@@ -36,12 +39,24 @@ impl Export {
         let announced = announced.filter(|&len| i64::try_from(len).is_ok()).ok_or_else(|| {
             Error::new(Kind::Unsupported, "too-large", format!("a file of {original} bytes is too large for qemu-nbd"))
         })?;
-        Ok(Export { storage, writable, original, announced, step: step.clamp(512, MOST_GROWTH) })
+        Ok(Export { storage, writable, original, announced, step: step.clamp(512, MOST_GROWTH), whole: false })
     }
 
-    /// Zeros past the end: the size is announced in sectors, and may be ahead of the file.
+    /// The same of a file whose clusters are whole.
+    pub(super) fn whole(self, whole: bool) -> Self {
+        Export { whole, ..self }
+    }
+
+    /// Zeros past the end: the size is announced in sectors, and may be ahead of the file. What only begins there was
+    /// never written by anybody, unless the file has lost it.
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let there = self.storage.len()?.saturating_sub(offset);
+        let len = self.storage.len()?;
+        let (ahead, end) = (self.announced > len.next_multiple_of(512), offset.saturating_add(buf.len() as u64));
+        if !self.writable && ahead && (offset >= len || self.whole && end > len.next_multiple_of(512)) {
+            let what = "a cluster or table of the image lies behind its end";
+            return Err(cut_short("image-truncated", what, end, len));
+        }
+        let there = len.saturating_sub(offset);
         let (there, past) = buf.split_at_mut(usize::try_from(there).map_or(buf.len(), |there| there.min(buf.len())));
         past.fill(0);
         if there.is_empty() { Ok(()) } else { self.storage.read_at(offset, there) }

@@ -11,7 +11,7 @@ use imago::io_buffers::{IoVector, IoVectorMut};
 use imago::storage::drivers::CommonStorageHelper;
 
 use super::header::{AUTOCLEAR, DATA_FILE, Header, INCOMPATIBLE};
-use crate::error::{Error, Kind, Place, Result};
+use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
 /// How far past its end a file may be written to at once: what lies between is all zeros that must be kept.
@@ -40,7 +40,12 @@ pub(super) struct Below {
 }
 
 impl Below {
-    /// A data file or backing disk: zeros past its end.
+    /// A data file, which has every cluster that is allocated.
+    pub(super) fn data_file(storage: Arc<dyn Storage>) -> Self {
+        Below { ends: true, ..Below::new(storage) }
+    }
+
+    /// A backing disk: zeros past its end.
     pub(super) fn new(storage: Arc<dyn Storage>) -> Self {
         let (shown, mode, helper) = (Vec::new(), Arc::default(), CommonStorageHelper::default());
         Below { storage, shown, ends: false, table: 0, mode, helper }
@@ -60,7 +65,7 @@ impl Below {
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let len = self.storage.len()?;
         if self.ends && offset >= len && !buf.is_empty() {
-            return Err(cut_short(offset, len));
+            return Err(self.at(cut_short(offset, len), offset));
         }
         let there = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
         let (there, past) = buf.split_at_mut(there);
@@ -96,6 +101,12 @@ impl Below {
         self.storage.write_at(offset, bytes)
     }
 
+    /// The error, at the place that `offset` has in a file of the host.
+    fn at(&self, error: Error, offset: u64) -> Error {
+        let place = self.storage.locate(offset).pop().unwrap_or(Place { space: Space::File, offset });
+        error.at(place.space, place.offset)
+    }
+
     /// Where a byte lies.
     pub(super) fn locate(&self, offset: u64) -> Vec<Place> {
         self.storage.locate(offset)
@@ -104,8 +115,7 @@ impl Below {
 
 /// The error for clusters past the end of the file.
 fn cut_short(offset: u64, len: u64) -> Error {
-    super::damaged("a cluster lies past the end of the file: it has been cut short", offset)
-        .expected(format_args!("less than {len:#x}"), format_args!("{offset:#x}"))
+    crate::container::cut_short("qcow2-header", "a cluster lies behind its end", offset.saturating_add(1), len)
 }
 
 impl fmt::Debug for Below {
@@ -132,7 +142,7 @@ impl imago::Storage for Below {
             let end = offset.saturating_add(buf.len() as u64);
             let is_table = buf.len() == self.table && offset.is_multiple_of(buf.len() as u64);
             if is_table && !self.mode.writing.load(Ordering::Relaxed) && end > self.size()? {
-                return Err(io::Error::other(cut_short(end, self.size()?)));
+                return Err(io::Error::other(self.at(cut_short(end - 1, self.size()?), offset)));
             }
             self.read(offset, &mut buf).map_err(io::Error::other)?;
             offset += buf.len() as u64;

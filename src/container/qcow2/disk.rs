@@ -46,7 +46,7 @@ impl Disk {
         let mode = Arc::default();
         let below = Below::image(file.clone(), &header, Arc::clone(&mode));
         let mut image = Qcow2::<Below>::open_image(below, refusal.is_none()).map_err(failed)?;
-        image.set_data_file(data.map(Below::new));
+        image.set_data_file(data.map(Below::data_file));
         let backing = backing.map(|disk| Raw::open_image(Below::new(disk), false)).transpose().map_err(failed)?;
         image.set_backing(backing.map(FormatAccess::new));
         let access = FormatAccess::new(image);
@@ -163,8 +163,15 @@ impl Storage for Disk {
     fn locate(&self, offset: u64) -> Vec<Place> {
         let mut places = vec![Place { space: Space::Disk, offset }];
         let _turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
-        if let Ok((ShallowMapping::Raw { storage, offset, .. }, _)) = self.access.get_shallow_mapping(offset, 1) {
-            places.extend(storage.locate(offset));
+        match self.access.get_shallow_mapping(offset, 1) {
+            Ok((ShallowMapping::Raw { storage, offset, .. }, _)) => places.extend(storage.locate(offset)),
+            // Without the backing disk's own "disk": it is the same address.
+            Ok((ShallowMapping::Indirect { .. }, _)) => {
+                if let Ok((Mapping::Raw { storage, offset, .. }, _)) = self.access.get_mapping(offset, 1) {
+                    places.extend(storage.locate(offset).into_iter().skip(1));
+                }
+            }
+            _ => {}
         }
         places
     }

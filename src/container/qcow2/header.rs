@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::damaged;
+use crate::container::cut_short;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -40,6 +41,9 @@ const MAX_SNAPSHOTS: u64 = 65536;
 /// The most bytes of the name of a backing file.
 const MAX_NAME: u64 = 1023;
 
+/// Files are not believed to be longer: what lies behind is nonsense, not missing.
+const MOST_OF_A_FILE: u64 = 1 << 50;
+
 /// What the header says. Tables lie within the file, and are not too large to be held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
@@ -71,6 +75,13 @@ pub(super) struct Table {
     pub offset: u64,
     /// Entries.
     pub entries: u64,
+}
+
+impl Header {
+    /// Bytes of an entry of an L2 table.
+    pub(super) fn l2_entry(&self) -> u64 {
+        if self.incompatible & EXTENDED_L2 != 0 { 16 } else { 8 }
+    }
 }
 
 /// The first bytes of the file.
@@ -119,6 +130,10 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
         return Err(damaged("the size of clusters is out of range", 20).expected("9 to 21 bits", cluster_bits));
     }
     let cluster = 1u64 << cluster_bits;
+    if len <= cluster {
+        // Behind the header's cluster comes at least a table of refcounts.
+        return Err(cut_short("qcow2-header", "it ends within its header", cluster + 1, len).at(Space::File, 0));
+    }
     // Extensions and the name of the backing file lie within the first cluster, and nobody writes so many of them.
     let bytes = if cluster > 4096 { first(cluster.min(MAX_HEADER))? } else { bytes };
     let mut header = Header { version, cluster, size: bytes.u64(24)?, refcount_bits: 16, ..Header::default() };
@@ -200,6 +215,10 @@ fn backing_name(bytes: &Bytes, header: &mut Header) -> Result<()> {
 fn tables(bytes: &Bytes, len: u64, header: &mut Header) -> Result<()> {
     let table = |what: &str, at: u64, offset: u64, bytes: u64, most: u64| -> Result<Table> {
         let fits = offset.checked_add(bytes).is_some_and(|end| end <= len);
+        if offset.is_multiple_of(header.cluster) && bytes <= most && !fits && offset <= MOST_OF_A_FILE {
+            return Err(cut_short("qcow2-header", format!("its {what} is behind its end"), offset + bytes, len)
+                .at(Space::File, at));
+        }
         if !offset.is_multiple_of(header.cluster) || bytes > most || !fits {
             return Err(damaged(format!("the {what} is not within the file"), at)
                 .expected(format_args!("an end at or below {len:#x}"), format_args!("{bytes} bytes at {offset:#x}")));
@@ -217,6 +236,10 @@ fn tables(bytes: &Bytes, len: u64, header: &mut Header) -> Result<()> {
     let (count, offset) = (u64::from(bytes.u32(60)?), bytes.u64(64)?);
     // A snapshot has 40 bytes or more.
     let fits = offset.checked_add(count * 40).is_some_and(|end| end <= len);
+    if count > 0 && count <= MAX_SNAPSHOTS && offset % header.cluster == 0 && !fits && offset <= MOST_OF_A_FILE {
+        let what = "its table of snapshots is behind its end";
+        return Err(cut_short("qcow2-header", what, offset + count * 40, len).at(Space::File, 60));
+    }
     if count > 0 && (count > MAX_SNAPSHOTS || offset % header.cluster != 0 || !fits) {
         return Err(damaged("the table of snapshots is not within the file", 60).expected("less", count));
     }

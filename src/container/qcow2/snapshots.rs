@@ -14,8 +14,6 @@ const MAX_TABLE: u64 = 16 << 20;
 pub(super) struct Snapshot {
     pub name: String,
     pub l1: Table,
-    /// When it was made, in seconds since 1970.
-    pub seconds: u32,
 }
 
 /// The snapshots of an image, and where their table ends.
@@ -36,8 +34,7 @@ pub(super) fn read(file: &dyn Storage, header: &Header) -> Result<(Vec<Snapshot>
         let name_at = at + 40 + extra + id_len;
         let mut name = vec![0; usize::try_from(name_len).unwrap_or(0)];
         read_within(file, name_at, &mut name, len)?;
-        let seconds = u32::from_be_bytes([head[16], head[17], head[18], head[19]]);
-        found.push(Snapshot { name: String::from_utf8_lossy(&name).into_owned(), l1, seconds });
+        found.push(Snapshot { name: String::from_utf8_lossy(&name).into_owned(), l1 });
         at = (name_at + name_len).next_multiple_of(8);
         if at - start > MAX_TABLE {
             return Err(damaged("the table of snapshots is too large", start).expected(MAX_TABLE, at - start));

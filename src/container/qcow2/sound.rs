@@ -14,11 +14,11 @@ use crate::error::{Error, Result, Space};
 use crate::storage::Storage;
 
 /// Bits 9 to 55: where a cluster or table is.
-const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
+pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
 /// Nobody else refers to it: it may be written to.
-const COPIED: u64 = 1 << 63;
+pub(super) const COPIED: u64 = 1 << 63;
 /// The entry is of a compressed cluster.
-const COMPRESSED: u64 = 1 << 62;
+pub(super) const COMPRESSED: u64 = 1 << 62;
 /// Clusters of a file that are marked at most, a byte each.
 const MAX_CLUSTERS: u64 = 1 << 27;
 /// Entries of one table that are looked at: as many as the largest L1 table has.

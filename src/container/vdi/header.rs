@@ -1,6 +1,7 @@
 //! The header, version 1.1: 72 bytes that do not change between versions, then fields of the length that they give.
 
 use super::corrupt;
+use crate::container::cut_short;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -66,7 +67,8 @@ impl Header {
         let len = file.len()?;
         let mut bytes = [0; 456];
         if len < bytes.len() as u64 {
-            return Err(corrupt("vdi-header", "the file is too short for a VDI image", 0));
+            let needed = bytes.len() as u64;
+            return Err(cut_short("vdi-header", "it ends within its header", needed, len).at(Space::File, 0));
         }
         file.read_at(0, &mut bytes)?;
         let header = Header::parse(&bytes)?;
@@ -130,6 +132,9 @@ impl Header {
         if self.size == 0 || needed > self.blocks || self.blocks > MOST_BLOCKS {
             return Err(corrupt("vdi-header", "size of the disk and number of blocks do not fit", 384)
                 .expected(format_args!("{needed} blocks, {MOST_BLOCKS} at most"), self.blocks));
+        }
+        if self.data > len && self.data < 1 << 50 {
+            return Err(cut_short("vdi-header", "its blocks begin behind its end", self.data, len).at(Space::File, 340));
         }
         if self.map < FIELDS.0 + u64::from(FIELDS.1) || self.map + self.blocks * 4 > self.data || self.data > len {
             let found = format!("at {:#x} of {} entries, and at {:#x}", self.map, self.blocks, self.data);

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::corrupt;
 use super::header::{CHANGED_AT, Header, Type};
 use crate::container::blocks::{Mapping, Source, Tables, each_entry, not_allocated};
-use crate::error::Result;
+use crate::container::cut_short;
+use crate::error::{Result, Space};
 use crate::storage::Storage;
 
 /// The block is the parent's, or zeros where there is none.
@@ -41,12 +42,8 @@ impl Map {
         let end = start + header.block.min(header.size - index * header.block);
         let len = self.file.len()?;
         if end > len {
-            return Err(corrupt(
-                "vdi-block",
-                format!("block {index} lies past the end of the file"),
-                header.map + index * 4,
-            )
-            .expected(format_args!("{end} bytes"), len));
+            let what = format!("block {index} ends behind its end");
+            return Err(cut_short("vdi-block", what, end, len).at(Space::File, header.map + index * 4));
         }
         Ok(start)
     }

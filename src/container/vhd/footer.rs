@@ -87,8 +87,10 @@ impl Footer {
         };
         if wanted.is_none_or(|wanted| wanted > end) {
             let wanted = wanted.map_or("more than 2^64".to_owned(), |wanted| wanted.to_string());
-            return Err(corrupt("vhd-truncated", "the VHD file ends before what its footer says", self.at)
-                .expected(format_args!("{wanted} bytes before the footer"), end));
+            let what = "the file is cut short: it ends before what its footer says";
+            return Err(corrupt("vhd-truncated", what, self.at)
+                .expected(format_args!("{wanted} bytes before the footer"), end)
+                .advise("copy it again from where it came; what is missing cannot be made up"));
         }
         Ok(self)
     }
@@ -109,7 +111,7 @@ impl Footer {
 pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(&'static str, String)>) -> Result<Footer> {
     let len = file.len()?;
     if len < 512 {
-        return Err(corrupt("vhd-footer", "the file is too short for a VHD image", 0));
+        return Err(corrupt("vhd-footer", "the file is cut short: a VHD image has 512 bytes or more", 0));
     }
     let mut last = Footer::read(file, len - 512, 512);
     if last.is_err()
@@ -124,7 +126,8 @@ pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(&'static str, String)>
     let copy = || Footer::read(file, 0, 512).and_then(|footer| footer.fits(len)).and_then(not_fixed);
     match last {
         Err(error) => {
-            let footer = copy().map_err(|_| error)?;
+            // A copy that holds, of a file that is too short for it, says more than the missing footer.
+            let footer = copy().map_err(|of_copy| if of_copy.code() == "vhd-truncated" { of_copy } else { error })?;
             let what = "the footer at the end of the file is damaged: its copy at the start is used";
             remarks.push(("vhd-footer-damaged", what.to_owned()));
             Ok(footer)

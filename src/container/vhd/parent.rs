@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::footer::{self, Footer};
+use super::footer::{self, Footer, Type};
 use super::sparse::Header;
 use super::{corrupt, u32_at, u64_at};
 use crate::container::blocks::index;
+use crate::container::children::Parent;
 use crate::container::{Image, Opening, Role, open_layer};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
@@ -50,6 +51,16 @@ pub(super) fn open(
     let image = open_layer(below, Some(super::FORMAT.name))?;
     let image = image.ok_or_else(|| corrupt("vhd-parent", "the parent is no image", header.at))?;
     Ok((image, texts))
+}
+
+/// Whether a differencing image names that one.
+pub(super) fn is_under(file: &Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {
+    let footer = footer::find(&**file, &mut Vec::new())?;
+    if footer.kind != Type::Differencing {
+        return Ok(false);
+    }
+    let (names, _) = names(&**file, &Header::read(&**file, &footer)?)?;
+    Ok(names.iter().any(|name| parent.is_called(name)))
 }
 
 /// The parent's names, the best first, and where they stand in the file.

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::footer::{Footer, Type};
 use super::{Uuid, checksum, corrupt, u32_at, u64_at};
 use crate::container::blocks::{Mapping, Source, Tables, each_entry, index, not_allocated};
-use crate::error::Result;
+use crate::container::cut_short;
+use crate::error::{Result, Space};
 use crate::storage::Storage;
 
 pub(super) const COOKIE: &[u8] = b"cxsparse";
@@ -128,6 +129,11 @@ impl Sparse {
         // Some writers cut the last block where the disk ends.
         let used = self.bitmap + self.header.block.min(self.size - index * self.header.block);
         let inside = self.own.iter().all(|own| start + used <= own.0 || own.1 <= start);
+        let (len, needed) = (self.file.len()?, start + used);
+        if inside && needed > len {
+            let what = format!("block {index} ends behind its end");
+            return Err(cut_short("vhd-block", what, needed, len).at(Space::File, self.header.table + index * 4));
+        }
         if !inside || start + used > end {
             let what = format!("block {index} lies past the end of the file or in its tables");
             return Err(corrupt("vhd-block", what, self.header.table + index * 4)

@@ -87,7 +87,7 @@ impl Blocks {
             (Lie::File(place), len) if place + len > self.file_len => {
                 Err(bad_entry("a block of the disk ends behind the end of the file", at)
                     .expected(format_args!("at least {} bytes", place + len), self.file_len)
-                    .advise("the image is cut short: copy it again"))
+                    .advise("the image is cut short: copy it again from where it came"))
             }
             found => Ok(found),
         }

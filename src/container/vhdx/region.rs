@@ -2,6 +2,7 @@
 
 use super::crc;
 use super::fields::{Guid, MIB, corrupt, index, u32_at, u64_at};
+use crate::container::cut_short;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -72,6 +73,10 @@ fn parse(bytes: &[u8], table: u64, file_len: u64, (log, log_len): (u64, u64)) ->
         let at = table + 16 + (i * ENTRY) as u64;
         let (guid, offset, len) = (Guid::at(entry, 0), u64_at(entry, 16), u64::from(u32_at(entry, 24)));
         let is_aligned = offset % MIB == 0 && len % MIB == 0 && len > 0;
+        if is_aligned && offset < 1 << 50 && offset + len > file_len {
+            let what = format!("its region {guid} ends behind its end");
+            return Err(cut_short(CODE, what, offset + len, file_len).at(Space::File, at));
+        }
         if !is_aligned || offset.checked_add(len).is_none_or(|end| end > file_len) {
             return Err(corrupt(CODE, format!("the region {guid} does not lie where a region can"), at)
                 .expected(

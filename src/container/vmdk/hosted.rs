@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::grains::Layout;
 use super::{SECTOR, at, broken, refusal};
+use crate::container::cut_short;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
@@ -40,7 +41,8 @@ impl Header {
         let mut bytes = [0; 512];
         let wrong = |code, what: String| Err(at(broken(code, what), &**file, offset));
         if file.len()? < SECTOR {
-            return wrong("vmdk-header", "the file is shorter than a header".into());
+            let error = cut_short("vmdk-header", "it ends within its header", SECTOR, file.len()?);
+            return Err(at(error, &**file, offset));
         }
         file.read_at(offset, &mut bytes)?;
         let header = Header { bytes };

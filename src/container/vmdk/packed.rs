@@ -72,6 +72,7 @@ impl Grains {
     }
 
     fn bad_grain(&self, what: &str, place: u64) -> Error {
-        at(broken("vmdk-grain", what), &*self.file, place).advise("the file is damaged: look for a whole copy")
+        at(broken("vmdk-grain", what), &*self.file, place)
+            .advise("the file is damaged or cut short: look for a whole copy")
     }
 }

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use super::super::{self as container, About, Image, Opening};
-use super::{FORMAT, broken};
+use super::hosted::{self, Header};
+use super::{FORMAT, broken, descriptor};
 use crate::container::Role;
+use crate::container::children::Parent;
 use crate::error::{Kind, Result};
+use crate::storage::Storage;
 
 /// Opens the parent that is said to be at `hint` and had the CID `wanted` when the child was made.
 pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image> {
@@ -39,6 +42,22 @@ pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image
         }
     }
 }
+
+/// Whether the descriptor of a child names that file.
+pub(super) fn is_under(file: &Arc<dyn Storage>, of: &Parent<'_>) -> Result<bool> {
+    let mut magic = [0; 4];
+    file.read_at(0, &mut magic)?;
+    let found = if magic == *hosted::MAGIC {
+        let place = Header::read(file)?.descriptor()?;
+        place.map_or(Ok(None), |(at, len)| descriptor::read_embedded(file, at, len.min(MOST_OF_A_DESCRIPTOR)))?
+    } else {
+        Some(descriptor::read(file, 0, file.len()?.min(MOST_OF_A_DESCRIPTOR))?)
+    };
+    Ok(found.and_then(|(_, descriptor)| descriptor.parent).is_some_and(|(_, hint)| of.is_called(&hint)))
+}
+
+/// Bytes of a descriptor in which a parent is looked for: hundreds of extents fit in.
+const MOST_OF_A_DESCRIPTOR: u64 = 64 << 10;
 
 fn cid(about: &About) -> Option<u32> {
     let (_, cid) = about.facts.iter().find(|(name, _)| *name == "cid")?;

@@ -1,8 +1,9 @@
 //! A set of patches in the order in which they are written, checked once.
 
 use std::ops::Range;
+use std::path::Path;
 
-use crate::error::{Error, Result, Space};
+use crate::error::{Error, Result};
 use crate::hive::{Patch, PatchSet, Step};
 
 /// What is written, and the length before and after. There are phases, one after the other; in each, patches are sorted
@@ -109,14 +110,10 @@ impl Change {
     }
 }
 
-/// A refusal: the bytes in the file are not those that the change was made for.
-pub(in crate::session) fn changed_since(offset: Option<u64>) -> Error {
-    let error = Error::refused("changed-since", "the file is not what was read: something else has written to it")
-        .advise("see what else uses the file, then start again from what is there now");
-    match offset {
-        Some(offset) => error.at(Space::File, offset),
-        None => error,
-    }
+/// A refusal: the bytes in the file at `path` are not those that the change was made for.
+pub(in crate::session) fn changed_since(path: &Path) -> Error {
+    let what = format!("{} is not what was read: something else has written to it", path.display());
+    Error::refused("changed-since", what).advise("see what else uses the file, then start again from what is there now")
 }
 
 pub(super) fn broken(what: &str) -> Error {

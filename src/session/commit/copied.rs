@@ -59,7 +59,7 @@ pub(super) fn write<H: Host>(
 /// The file that is copied.
 fn only_file(wanted: &Wanted<'_>, output: &Path) -> Result<PathBuf> {
     let files = wanted.hive.disk().files();
-    let image = files.first().map(|file| file.path.clone()).ok_or_else(|| changed_since(None))?;
+    let image = files.first().map(|file| file.path.clone()).ok_or_else(|| changed_since(wanted.hive.disk().path()))?;
     if files.iter().filter(|file| file.role != Role::Backing).count() > 1 {
         let what = format!("the image has {} files, and one copy cannot hold them", files.len());
         return Err(Error::new(Kind::Unsupported, "output-files", what)
@@ -74,7 +74,7 @@ fn only_file(wanted: &Wanted<'_>, output: &Path) -> Result<PathBuf> {
 }
 
 fn find(known: &[(PathBuf, Arc<dyn Storage>)], path: &Path) -> Result<Arc<dyn Storage>> {
-    known.iter().find(|known| known.0 == path).map(|known| known.1.clone()).ok_or_else(|| changed_since(None))
+    known.iter().find(|known| known.0 == path).map(|known| known.1.clone()).ok_or_else(|| changed_since(path))
 }
 
 /// Brings the plan to the copy, once that was seen to hold what the plan was made for.

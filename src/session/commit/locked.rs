@@ -76,7 +76,7 @@ impl<'h, H: Host> Locked<'h, H> {
         let file = |path: &Path| -> Result<Arc<dyn Storage>> {
             let path = self.host.resolve(path)?;
             let known = self.all().find(|known| known.path == path);
-            Ok(known.ok_or_else(|| changed_since(None))?.file.clone())
+            Ok(known.ok_or_else(|| changed_since(&path))?.file.clone())
         };
         if files.len() < 2 {
             return Ok(self.file.clone());
@@ -105,14 +105,14 @@ impl<'h, H: Host> Locked<'h, H> {
     /// Whether the name still leads to the file that was locked.
     pub(super) fn still_there(&self) -> Result<()> {
         let now = self.host.open(&self.path, Access::Read)?.about()?;
-        if now.id == self.about.id { Ok(()) } else { Err(changed_since(None)) }
+        if now.id == self.about.id { Ok(()) } else { Err(changed_since(&self.path)) }
     }
 
     /// Whether the name still leads to the file that was locked, and nothing has written to that since.
     pub(super) fn untouched(&self) -> Result<()> {
         self.still_there()?;
         let same = self.file.times()?.modified == self.times.modified;
-        if same { Ok(()) } else { Err(changed_since(None)) }
+        if same { Ok(()) } else { Err(changed_since(&self.path)) }
     }
 
     /// Refuses unless the name leads to this file, and the file holds `bytes`, all of them and nothing else.
@@ -125,7 +125,7 @@ impl<'h, H: Host> Locked<'h, H> {
     pub(super) fn holds(&self, bytes: &Overlaid<'_>) -> Result<()> {
         match bytes.first_difference(&*self.file)? {
             None => Ok(()),
-            Some(offset) => Err(changed_since(None).at(Space::File, offset)),
+            Some(offset) => Err(changed_since(&self.path).at(Space::File, offset)),
         }
     }
 }
@@ -150,7 +150,7 @@ fn arranged(files: &Arrangement, open: impl Fn(&Path) -> Result<Arc<dyn Storage>
         let file = open(path)?;
         let actual = file.len()?;
         if i + 1 < files.len() && actual != *len {
-            return Err(changed_since(None).expected(format_args!("{len} bytes in {}", path.display()), actual));
+            return Err(changed_since(path).expected(format_args!("{len} bytes"), actual));
         }
         storages.push(file);
     }

@@ -10,7 +10,7 @@ use super::{Committed, How, Options, Proof, done, in_place};
 use crate::container::{HostFile as Described, Role};
 use crate::error::{Error, Kind, Result};
 use crate::hive::Patch;
-use crate::session::undo::{Journal, Leftover, Mark, Record, State, find_unfinished_on, refuse_taken, settle};
+use crate::session::undo::{Journal, Leftover, Mark, Record, State, expect_room, find_unfinished_on, settle};
 use crate::storage::{Access, Host, HostFile, Storage};
 
 /// Brings `wanted` to the image at `path`, once `proof` has passed.
@@ -28,7 +28,8 @@ pub(in crate::session) fn commit_on_disk<H: Host>(
         Some(output) => super::copied::write(host, output, wanted, proof, options),
         None => run(host, path, wanted, proof, options),
     };
-    done.map_err(intact)
+    let inside = Some(wanted.hive.path());
+    done.map(|done| Committed { inside, ..done }).map_err(intact)
 }
 
 const WHY: &str = "the hive is inside of a disk image";
@@ -45,12 +46,12 @@ fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, op
         return Ok(done(How::Unchanged, locked.path));
     }
     if let Some(undo) = &options.undo {
-        refuse_taken(host, undo)?;
+        expect_room(host, undo)?;
     }
     proof()?;
     let plan = rehearse(wanted, &stage(&locked, &shared))?;
     if let Some(placement) = plan.placement.as_ref().filter(|_| plan.has_room) {
-        placement.expect(&*locked.storage_of(&plan.files)?, wanted.old)?;
+        placement.expect(&*locked.storage_of(&plan.files)?, wanted.old, wanted.hive)?;
     }
     write(&locked, &plan, &|| reads_back(host, wanted, &plan), options)
 }
@@ -160,7 +161,7 @@ fn stage<H: Host>(locked: &Locked<'_, H>, shared: &[(PathBuf, Arc<dyn Storage>)]
     known.extend(locked.all().map(|file| (file.path.clone(), file.file.clone() as Arc<dyn Storage>)));
     Stage::new(move |path, _| {
         let file = known.iter().rev().find(|known| known.0 == path);
-        file.map(|known| known.1.clone()).ok_or_else(|| changed_since(None))
+        file.map(|known| known.1.clone()).ok_or_else(|| changed_since(path))
     })
 }
 

@@ -25,7 +25,7 @@ pub(super) fn write<H: Host>(
     let original = host.open(&host.resolve(target)?, Access::Read)?;
     let times = original.times()?;
     if before.first_difference(&original)?.is_some() {
-        return Err(changed_since(None));
+        return Err(changed_since(target));
     }
     let mut staged = Staged::new(host, &path, original.about()?.mode)?;
     staged.fill_and_prove(new.bytes, new.proof, &|| Ok(()))?;

@@ -64,7 +64,8 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
     gate.writing = true;
     let hive = wanted.hive.again(&gate)?;
     if !hive.paged().holds(wanted.old)? {
-        return Err(changed_since(None));
+        let offset = first_difference(hive.whole()?, wanted.old);
+        return Err(changed_since(&wanted.hive.file_at(offset.unwrap_or(0))));
     }
     (wanted.check)(&hive)?;
     let mut notes = Vec::new();
@@ -112,6 +113,13 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
     Ok(Plan { files: files.arranged, len_before, len_after, phases, placement, has_room, notes })
 }
 
+/// Where two runs of bytes part.
+fn first_difference(one: &[u8], other: &[u8]) -> Option<u64> {
+    let both = one.len().min(other.len());
+    let at = one.iter().zip(other).position(|(a, b)| a != b).or((one.len() != other.len()).then_some(both));
+    at.map(|at| at as u64)
+}
+
 fn not_as_wanted(what: &str) -> Error {
     Error::new(Kind::Corrupt, "rehearsal", format!("{what}; nothing was written"))
         .advise("this is a fault of the program: please report it with the format of the image")
@@ -133,7 +141,9 @@ fn make_room(hive: &HiveOnDisk, wanted: &Wanted<'_>) -> Result<()> {
         let start = start.max(next);
         if start < end {
             let bytes = usize::try_from(start).ok().zip(usize::try_from(end).ok());
-            let bytes = bytes.and_then(|(start, end)| wanted.old.get(start..end)).ok_or_else(|| changed_since(None))?;
+            let bytes = bytes
+                .and_then(|(start, end)| wanted.old.get(start..end))
+                .ok_or_else(|| changed_since(hive.disk().path()))?;
             file.write_at(start, bytes)?;
             next = end;
         }

@@ -8,12 +8,12 @@ use super::bottom::Reader;
 use super::paged::Paged;
 use super::placement::Placement;
 use super::{Disk, Installation, Obstacle, obstacles};
-use crate::container::{Gate, Opener};
+use crate::container::{Gate, Opener, explained};
 use crate::error::{Error, Kind, Result, Space};
 use crate::files::{Files, VolumeState};
 use crate::hive::open;
 use crate::partition::Partition;
-use crate::storage::{Host, joined};
+use crate::storage::{Host, Storage, joined};
 use crate::windows::{self, Product};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
@@ -67,7 +67,8 @@ impl HiveOnDisk {
     /// `too-large`; they cannot be read.
     pub fn whole(&self) -> Result<&[u8]> {
         if self.whole.get().is_none() {
-            let _ = self.whole.set(self.paged.whole(self.most())?);
+            let whole = self.paged.whole(self.most());
+            let _ = self.whole.set(whole.map_err(|error| explained(error, &self.disk.files))?);
         }
         Ok(self.whole.get().map_or(&[], Vec::as_slice))
     }
@@ -116,6 +117,14 @@ impl HiveOnDisk {
         }
     }
 
+    /// Refuses where other images stand on this one, unless `ignore` has that: for writes in place alone.
+    pub(in crate::session) fn refuse_children(&self, ignore: &[&str]) -> Result<()> {
+        match self.disk.children() {
+            Some(obstacle) if !ignore.contains(&obstacle.code) => Err(obstacle.refuse()),
+            _ => Ok(()),
+        }
+    }
+
     /// Everything that stands against writing to it in place, the disk's and the volume's first; `state` is that of its
     /// volume.
     pub fn obstacles(&self, state: &VolumeState) -> Vec<Obstacle> {
@@ -140,6 +149,15 @@ impl HiveOnDisk {
         }
     }
 
+    /// The file of the host that holds a byte of it, as far as the image tells; else the image.
+    pub(in crate::session) fn file_at(&self, offset: u64) -> PathBuf {
+        let number = match self.paged.file().locate(offset).last().map(|place| place.space) {
+            Some(Space::Part(number)) => usize::from(number).saturating_sub(1),
+            _ => 0,
+        };
+        self.disk.files.get(number).map_or_else(|| self.disk.path.clone(), |file| file.path.clone())
+    }
+
     /// A gate that hands out files of `opener` for the same image.
     pub(in crate::session) fn gate(&self, opener: Arc<dyn Opener>) -> Gate {
         self.disk.options.gate(opener)
@@ -147,7 +165,7 @@ impl HiveOnDisk {
 
     /// Opens everything anew, from the files that `gate` hands out up to the hive.
     pub(in crate::session) fn again(&self, gate: &Gate) -> Result<HiveOnDisk> {
-        let gone = || Error::refused("changed-since", "the image is no disk any more");
+        let gone = || Error::refused("changed-since", format!("{} is no disk any more", self.disk.path.display()));
         let disk = Disk::open_through(&self.disk.path, &self.disk.options, gate, Arc::default())?.ok_or_else(gone)?;
         HiveOnDisk::open(disk, self.installation.clone(), &self.name)
     }

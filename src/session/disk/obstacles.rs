@@ -1,6 +1,9 @@
 //! What stands in the way of a write in place, each with its own code.
 
+use std::path::{Path, PathBuf};
+
 use super::Disk;
+use crate::container;
 use crate::error::Error;
 use crate::files::{FileInVolume, Files, VolumeState};
 use crate::partition::TableSource;
@@ -19,8 +22,13 @@ pub struct Obstacle {
 }
 
 /// Obstacles that a user may take upon himself, and the option that does.
-pub(super) const IGNORABLE: [(&str, &str); 2] =
-    [("volume-dirty", "--ignore-dirty-volume"), ("volume-journal", "--ignore-journal")];
+pub(super) const IGNORABLE: [(&str, &str); 3] = [
+    ("volume-dirty", "--ignore-dirty-volume"),
+    ("volume-journal", "--ignore-journal"),
+    (HAS_CHILDREN, "--ignore-children"),
+];
+/// See [`of_children`].
+pub(in crate::session) const HAS_CHILDREN: &str = "has-children";
 
 impl Obstacle {
     pub(super) fn new(code: &'static str, what: impl Into<String>) -> Self {
@@ -28,7 +36,7 @@ impl Obstacle {
     }
 
     /// As a refusal.
-    pub(super) fn refuse(&self) -> Error {
+    pub(in crate::session) fn refuse(&self) -> Error {
         let option = IGNORABLE.iter().find(|(code, _)| *code == self.code);
         let generic = || match (self.code, option) {
             (_, Some((_, option))) => format!("let Windows (chkdsk) or ntfsfix settle it, or give {option}"),
@@ -63,6 +71,28 @@ pub(super) fn of_disk(disk: &Disk) -> Vec<Obstacle> {
         .iter()
         .map(|r| Obstacle { advice: Some(r.advice.clone()), ..Obstacle::new(r.code, &r.what) });
     of_image.chain(own).collect()
+}
+
+/// What images that stand on the one of these files have against writes to it: their bytes are changes to what it was.
+pub(in crate::session) fn of_children(files: &[PathBuf]) -> Option<Obstacle> {
+    const SHOWN: usize = 5;
+    let children = container::children(files);
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut names = children.iter().take(SHOWN).map(|path| name(path)).collect::<Vec<_>>().join(", ");
+    if children.len() > SHOWN {
+        names += &format!(" and {} more", children.len() - SHOWN);
+    }
+    let stand = match children.len() {
+        0 => return None,
+        1 => "stands",
+        _ => "stand",
+    };
+    let image = files.first().map(|path| name(path)).unwrap_or_default();
+    let what = format!("{names} {stand} on {image}, and would be damaged when that changes below");
+    let advice = format!(
+        "edit the image at the top of the chain instead, or a copy (--output); --ignore-children where {names} may be lost"
+    );
+    Some(Obstacle { advice: Some(advice), ..Obstacle::new(HAS_CHILDREN, what) })
 }
 
 /// What the state of a volume has against writes. Each of it also means that what is read may not be the newest.

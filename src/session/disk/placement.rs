@@ -1,5 +1,6 @@
 //! Where the bytes of a hive lie in the files of an image: the only addresses that an edit of it may write to.
 
+use super::HiveOnDisk;
 use crate::error::{Error, Result, Space};
 use crate::files::FileInVolume;
 use crate::hive::Patch;
@@ -101,9 +102,11 @@ impl Placement {
     ///
     /// # Errors
     /// `changed-since`; the image cannot be read.
-    pub(in crate::session) fn expect(&self, image: &dyn Storage, hive: &[u8]) -> Result<()> {
+    pub(in crate::session) fn expect(&self, image: &dyn Storage, hive: &[u8], of: &HiveOnDisk) -> Result<()> {
         let differs = |at| {
-            Error::refused("changed-since", "the image does not hold the hive where its file system says")
+            let file = of.file_at(at);
+            let what = format!("{} does not hold the hive where its file system says", file.display());
+            Error::refused("changed-since", what)
                 .at(Space::Hive, at)
                 .advise("see what else uses the image, then start again from what is there now")
         };
@@ -116,8 +119,8 @@ impl Placement {
                 let from = usize::try_from(run.hive).map_err(|_| unplaced())?;
                 there.resize(usize::try_from(run.len).map_err(|_| unplaced())?, 0);
                 image.read_at(run.image, &mut there)?;
-                if hive[from..from + there.len()] != there[..] {
-                    return Err(differs(run.hive));
+                if let Some(at) = hive[from..].iter().zip(&there).position(|(a, b)| a != b) {
+                    return Err(differs(run.hive + at as u64));
                 }
             }
         }

@@ -80,12 +80,18 @@ impl Prepared {
     /// Makes the change in memory, down to the bytes of the image's files, where the hive is inside of one.
     pub(super) fn rehearse_on<H: Host>(&self, host: &H) -> Result<()> {
         let Some(hive) = &self.on_disk else { return Ok(()) };
+        if !self.is_already_so() {
+            hive.refuse_children(&self.request.ignore)?;
+        }
         let host = host.clone();
         let stage = Stage::new(move |path, _| Ok(std::sync::Arc::new(host.open(path, Access::Read)?)));
         self.with_wanted(hive, |wanted| rehearse(wanted, &stage)).map(|_| ())
     }
 
     pub(super) fn commit_on_disk<H: Host>(&self, host: &H, hive: &HiveOnDisk, options: &Options) -> Result<Committed> {
+        if options.output.is_none() && !self.is_already_so() {
+            hive.refuse_children(&self.request.ignore)?;
+        }
         self.with_wanted(hive, |wanted| commit_on_disk(host, &self.target.hive, wanted, &|| self.prove(), options))
     }
 
@@ -96,6 +102,7 @@ impl Prepared {
             let old = log.whole()?;
             let mut new = old.to_vec();
             let Some(patches) = emptied(&mut new) else { continue };
+            hive.refuse_children(&self.request.ignore)?;
             let check = |again: &HiveOnDisk| again.may_be_written(&self.request.ignore);
             let wanted = Wanted { hive: &log, old, new: &new, phases: &[&patches], check: &check };
             done.push(commit_on_disk(host, &self.target.hive, &wanted, &|| Ok(()), &Options::default())?);

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::session::commit::{Overlaid, Staged, folder_of, same_bytes};
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Access, Host, Storage};
@@ -12,6 +12,9 @@ use super::record::{Mark, Record};
 
 /// What is added to the name of a target.
 pub(super) const SUFFIX: &str = ".hivewright-undo";
+
+/// For its owner alone: there are parts of a registry in it.
+const PRIVATE: u32 = 0o600;
 
 /// An undo file under its name, durable.
 pub(in crate::session) struct Journal<'h, H: Host> {
@@ -24,7 +27,6 @@ impl<'h, H: Host> Journal<'h, H> {
     /// Writes `record` to a new undo file: `wanted`, or the first free name beside the target. It has its name only
     /// when it is complete and durable, so an undo file that cannot be read was not left by an interruption.
     pub(in crate::session) fn save(host: &'h H, wanted: Option<&Path>, mut record: Record) -> Result<Self> {
-        const PRIVATE: u32 = 0o600;
         let bytes = record.to_bytes()?;
         record.next_mark = bytes.len() as u64;
         let mut numbers = 0_u32..;
@@ -132,8 +134,29 @@ fn sibling_target(path: &Path) -> Option<PathBuf> {
     is_beside(path, &target).then_some(target)
 }
 
+/// Refuses unless an undo file can be made at `path`, which is asked before anything is written: by making a new file
+/// there, which goes again. Nothing but that tells for sure.
+///
+/// # Errors
+/// `undo-exists`; `undo-folder` where its folder is not there, or takes no file.
+pub(in crate::session) fn expect_room<H: Host>(host: &H, path: &Path) -> Result<()> {
+    let try_out = || -> Result<()> {
+        let folder = host.resolve(folder_of(path))?;
+        Staged::new(host, &folder.join(path.file_name().unwrap_or_default()), PRIVATE).map(drop)
+    };
+    refuse_taken(host, path)?;
+    try_out().map_err(|error| {
+        let error = match error.kind() {
+            Kind::NotFound => error.becoming(Kind::NotFound, "undo-folder"),
+            _ => error,
+        };
+        let what = format!("so the undo file {} cannot be made", path.display());
+        error.adding(&what).advise("make its folder first, or name a file in another one")
+    })
+}
+
 /// Refuses to write an undo file over anything.
-pub(in crate::session) fn refuse_taken<H: Host>(host: &H, path: &Path) -> Result<()> {
+fn refuse_taken<H: Host>(host: &H, path: &Path) -> Result<()> {
     if host.exists(path)? { Err(exists(path)) } else { Ok(()) }
 }
 

@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::session::commit::{Locked, folder_of, reopened};
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Access, Host, RealHost, Storage};
 
-use super::journal::{Journal, SUFFIX, folder_for, is_beside};
+use super::journal::{Journal, SUFFIX, folder_for, is_beside, undo_prefix};
 use super::record::{Mark, Record};
 use super::restore::{Restored, restore};
 use super::state::State;
@@ -89,7 +89,7 @@ pub fn recover_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<
         let files = journal.record.files_of(&journal_target(&journal, &path)?)?;
         let (state, begun) = journal.record.reached(&*locked.storage_of(&files)?)?;
         done = Some(match state {
-            State::Foreign => return Err(foreign(&journal.path)),
+            State::Foreign => return Err(foreign(&journal, &*locked.storage_of(&files)?)),
             State::Partly => {
                 // The lock stays with the old file; nothing is written through it afterwards.
                 let how = restore(&mut journal, &locked, begun).map_err(super::unchanged)?;
@@ -104,10 +104,21 @@ pub fn recover_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<
 
 /// Settles what an interrupted run left without having to write to the target; refuses where that does not do.
 pub(in crate::session) fn settle<H: Host>(target: &Locked<'_, H>) -> Result<()> {
+    // Other files of the image may have been named by themselves: only their own undo files can be, not those around.
+    for other in target.all().skip(1) {
+        let folder = folder_for(&other.path);
+        for undo in target.host.starting_with(folder_of(&folder.join("x")), &undo_prefix(&other.path))? {
+            if is_beside(&undo, &other.path)
+                && let Err(error) = target.host.open(&undo, Access::Read)
+            {
+                unread(&undo, &other.path, error)?;
+            }
+        }
+    }
     for mut journal in open_ones(target.host, &target.path)? {
         let files = journal.record.files_of(&journal_target(&journal, &target.path)?)?;
         match journal.record.state(&*target.storage_of(&files)?)? {
-            State::Foreign => return Err(foreign(&journal.path)),
+            State::Foreign => return Err(foreign(&journal, &*target.storage_of(&files)?)),
             State::Partly => {
                 let undo = journal.path.display();
                 let what = format!("an interrupted write left the file partly written; {undo} restores it");
@@ -144,11 +155,47 @@ fn names_around<H: Host>(host: &H, target: &Path) -> Result<Vec<PathBuf>> {
     names.retain(|path| path.file_name().is_some_and(|name| name.to_string_lossy().contains(SUFFIX)));
     let mut kept = Vec::new();
     for path in names {
-        if is_beside(&path, target) || lists(host, &path, target)? {
+        let is_own =
+            is_beside(&path, target) || lists(host, &path, target).or_else(|error| unread(&path, target, error))?;
+        if is_own {
             kept.push(path);
         }
     }
     Ok(kept)
+}
+
+/// What to make of another file's undo file that cannot be read: another user's, mostly. By their names, the two files
+/// may be of one image.
+fn unread(undo: &Path, target: &Path, error: Error) -> Result<bool> {
+    use std::io::ErrorKind::{NotFound, PermissionDenied};
+    match error.io_error().map(std::io::Error::kind) {
+        Some(PermissionDenied) if related(undo, target) => Err(unreadable(undo, &error)),
+        Some(PermissionDenied | NotFound) => Ok(false),
+        _ if error.kind() == Kind::NotFound => Ok(false),
+        _ => Err(error),
+    }
+}
+
+/// Whether names of files begin alike, as those of one image do: `disk.001` and `disk.002`, `disk.vmdk` and
+/// `disk-s001.vmdk`, `disk.qcow2` and `disk.data`.
+fn related(undo: &Path, target: &Path) -> bool {
+    let stem = |path: &Path| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        name.split('.').next().unwrap_or_default().to_owned()
+    };
+    let (one, other) = (stem(undo), stem(target));
+    let (short, long) = if one.len() < other.len() { (one, other) } else { (other, one) };
+    let rest = long.strip_prefix(&*short);
+    rest.is_some_and(|rest| short.is_empty() || !rest.starts_with(char::is_alphanumeric))
+}
+
+/// The refusal where an undo file may be of an interrupted write to the very file, and cannot be read.
+fn unreadable(undo: &Path, error: &Error) -> Error {
+    let what =
+        format!("{} may be of an interrupted write to this file, and cannot be read: {}", undo.display(), error.what());
+    Error::refused("undo-unreadable", what).advise(
+        "have its owner run `hivewright undo` on it or make it readable; remove it only if that write is known to be complete",
+    )
 }
 
 /// Whether the undo file of another file is of an image that `target` belongs to.
@@ -190,7 +237,10 @@ fn lock_family<'h, H: Host>(host: &'h H, path: &Path) -> Result<Locked<'h, H>> {
 fn open_ones<'h, H: Host>(host: &'h H, target: &Path) -> Result<Vec<Journal<'h, H>>> {
     let mut found = Vec::new();
     for path in names_around(host, target)? {
-        let journal = Journal::open(host, &path).map_err(|e| e.adding(&format!("it is {}", path.display())))?;
+        let journal = Journal::open(host, &path).map_err(|error| {
+            let denied = error.io_error().is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied);
+            if denied { unreadable(&path, &error) } else { error.adding(&format!("it is {}", path.display())) }
+        })?;
         if matches!(journal.record.mark, Mark::Open | Mark::Undoing) {
             found.push(journal);
         }
@@ -198,10 +248,14 @@ fn open_ones<'h, H: Host>(host: &'h H, target: &Path) -> Result<Vec<Journal<'h, 
     Ok(found)
 }
 
-pub(super) fn foreign(undo: &Path) -> Error {
-    let undo = undo.display();
+/// The refusal where `there` is what no change of ours left.
+pub(super) fn foreign<H: Host>(journal: &Journal<'_, H>, there: &dyn Storage) -> Error {
+    let undo = journal.path.display();
+    let file = journal.record.foreign_file(there).unwrap_or_else(|| journal.record.target.clone());
+    // The image may have been moved since: its files kept their names.
+    let file = file.file_name().unwrap_or_default().to_string_lossy();
     let what =
-        format!("the file is neither what it was before the change in {undo} nor what that left: it was changed since");
+        format!("{file} is neither what it was before the change in {undo} nor what that left: it was changed since");
     Error::refused("changed-since", what)
         .advise(format!("if the file is known to be good, remove {undo}; else restore it from a backup"))
 }

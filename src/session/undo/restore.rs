@@ -45,7 +45,7 @@ fn replaced<H: Host>(journal: &Journal<'_, H>, target: &Locked<'_, H>) -> Result
     let there = journal.record.whole(&*target.file)?;
     let old = journal.record.old_image(&there);
     if old.sha256() != sha256 {
-        return Err(changed_since(None));
+        return Err(changed_since(&target.path));
     }
     let bytes = old.to_vec();
     let done =

@@ -1,7 +1,11 @@
 //! How far a change got, by comparing what is there with what the undo file says.
 
-use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result, Space};
+use crate::hive::Patch;
 use crate::session::commit::{Change, Locked, Overlaid, changed_since, folder_of};
+use crate::storage::joined;
 use crate::storage::{Host, Storage};
 
 use super::record::{BLOCK, Block, Record};
@@ -220,15 +224,58 @@ impl Record {
     pub(in crate::session) fn expect_old(&self, storage: &dyn Storage) -> Result<()> {
         let len = storage.len()?;
         if len != self.change.len_before {
-            return Err(changed_since(None).expected(self.change.len_before, len));
+            let last = self.files.last().map_or(&self.target, |(name, _)| name);
+            return Err(changed_since(last).expected(self.change.len_before, len));
         }
         let versions = self.versions();
         let there = versions.read(storage)?;
         match self.blocks.iter().zip(there).find(|(block, there)| block.old != *there) {
-            Some((block, _)) => Err(changed_since(Some(block.offset))),
+            Some((block, _)) => {
+                let (path, offset) = self.file_at(block.offset);
+                Err(changed_since(&path).at(Space::File, offset))
+            }
             None if versions.fit() => Ok(()),
-            None => Err(changed_since(None)),
+            None => Err(changed_since(&self.target)),
         }
+    }
+
+    /// The file that holds a byte of the addresses, as it is named here, and where in it.
+    fn file_at(&self, offset: u64) -> (PathBuf, u64) {
+        let lens: Vec<u64> = self.files.iter().map(|file| file.1).collect();
+        let starts = joined::starts(&lens).unwrap_or_default();
+        let found = starts.iter().zip(&self.files).rev().find(|(start, _)| **start <= offset);
+        let folder = self.target.parent().unwrap_or(Path::new(""));
+        // Names in the record lie beside the target, or are whole.
+        found.map_or((self.target.clone(), offset), |(start, (name, _))| (folder.join(name), offset - start))
+    }
+
+    /// Where the change wrote over other bytes in the file at `path`, once for each sector, with the image at `target`.
+    pub(super) fn changed_in(&self, target: &Path, path: &Path) -> Result<Vec<u64>> {
+        const SECTOR: usize = 512;
+        let files = self.files_of(target)?;
+        let starts = joined::starts(&files.iter().map(|file| file.1).collect::<Vec<_>>())?;
+        let mut found = Vec::new();
+        // What is only added behind the old end, or written over itself, was nobody else's.
+        for Patch { offset, old, new, .. } in
+            self.change.patches.iter().filter(|patch| !patch.new.starts_with(&patch.old))
+        {
+            let holder = starts.iter().zip(&files).rev().find(|(start, _)| **start <= *offset);
+            let (start, file) = holder.map_or((0, target), |(start, (file, _))| (*start, &**file));
+            if file == path {
+                let end = offset + old.len().min(new.len()) as u64;
+                found.extend((*offset..end).step_by(SECTOR).chain([end - 1]).map(|at| at - start));
+            }
+        }
+        Ok(found)
+    }
+
+    /// The file that is neither old nor new, where that can be told of one of several.
+    pub(super) fn foreign_file(&self, storage: &dyn Storage) -> Option<PathBuf> {
+        let versions = self.versions();
+        let there = versions.read(storage).ok()?;
+        let is_foreign = |i: &usize| (0..=versions.groups).all(|groups| there[*i] != versions.block(*i, groups));
+        let index = (0..self.blocks.len()).find(is_foreign)?;
+        Some(self.file_at(self.blocks[index].offset).0)
     }
 
     /// Whether what lies past the old end is what the patches put there.

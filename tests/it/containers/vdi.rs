@@ -105,6 +105,9 @@ fn a_chain_reads_block_by_block_and_only_its_top_is_written_to() {
         split(&middle, &top, &[2], &[5], extra);
         File::options().write(true).open(&raw).unwrap().write_all_at(&[0; MIB], 11 << 20).unwrap();
         let before = [fs::read(&base).unwrap(), fs::read(&middle).unwrap()];
+        let real = |path: &Path| path.canonicalize().unwrap();
+        let standing = [&base, &middle, &top].map(|path| container::children(&[real(path)]));
+        assert_eq!(standing, [vec![real(&middle)], vec![real(&top)], Vec::new()]);
         let (image, recording) = open(&top).unwrap();
         assert_eq!((image.about.variant.as_str(), &image.about.remarks), ("differencing", &vec![]));
         assert_eq!(image.about.below.as_ref().unwrap().below.as_ref().unwrap().file, base.canonicalize().unwrap());

@@ -158,7 +158,11 @@ fn a_raw_disk_that_ends_like_a_vhd_stays_raw() {
     assert_eq!(format("c.img", &[&disk, &[0; 4096], footer]).format, "raw", "the footer is of a smaller disk");
     let slack = format("c.vhd", &[&disk, &[0; 4096], footer]);
     assert_eq!((slack.format, slack.size, slack.remarks[0].0), ("vhd", 12 << 20, "vhd-slack"));
-    assert_eq!(format("d.vhd", &[&disk[..disk.len() - 512], footer]).format, "raw", "the disk is cut short");
+    let cut = [&disk[..disk.len() - 512], footer].concat();
+    assert_eq!(format("d.img", &[&cut]).format, "raw", "nothing says that it should be a VHD");
+    fs::write(folder.path().join("d.vhd"), &cut).unwrap();
+    let told = open(&folder.path().join("d.vhd")).map(|_| ()).unwrap_err();
+    assert_eq!(told.code(), "vhd-footer", "the disk is cut short: {told}");
     let mut damaged = footer.to_vec();
     damaged[50] ^= 1;
     assert_eq!(format("e.img", &[&disk, &damaged]).format, "raw", "the checksum is wrong");
@@ -264,6 +268,9 @@ fn a_chain_reads_sector_by_sector_and_only_its_top_is_written_to() {
             file.write_all_at(&[*fill; 512], sector * 512).unwrap();
         }
         let before = [fs::read(&base).unwrap(), fs::read(&middle).unwrap()];
+        let real = |path: &Path| path.canonicalize().unwrap();
+        let standing = [&base, &middle, &top].map(|path| container::children(&[real(path)]));
+        assert_eq!(standing, [vec![real(&middle)], vec![real(&top)], Vec::new()]);
         let (image, recording) = open(&top).unwrap();
         assert_same(&image, &raw);
         let below = image.about.below.as_ref().unwrap();

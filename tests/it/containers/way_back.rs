@@ -1,11 +1,13 @@
 //! What must not be undone, and who must be kept out: the image is no longer what the undo file knows.
 
 use std::fs;
+use std::process::Command;
 
 use hivewright_fixtures::images::Image;
 
 use super::fixtures::Unpacked;
-use crate::support::tools::{have, output};
+use crate::command::{Run, fixtures, hivewright_in};
+use crate::support::tools::{have, output, succeeds};
 
 fn unpacked(name: &str) -> Unpacked {
     Unpacked::of(Image::named(name).unwrap())
@@ -45,22 +47,71 @@ fn a_copy_under_other_names_is_not_mixed_with_the_original() {
     }
 }
 
+/// Snapshots that come after a change, and what an undo may do then: the image has room for them between its clusters, so
+/// that it keeps its length, and the bytes that were written stand where they stood.
 #[test]
 fn what_a_younger_snapshot_shares_is_not_undone() {
-    if !have(&["qemu-img"]) {
+    if !have(&["qemu-img", "qemu-nbd"]) {
         return;
     }
-    let image = unpacked("qcow2");
-    assert_eq!(image.run(&["set", "2", "IMAGE", "--undo", "undo"]).code, 0);
-    // The time of a snapshot has seconds.
-    std::thread::sleep(std::time::Duration::from_millis(1100));
-    output("qemu-img", &["snapshot", "-c", "after", image.path().to_str().unwrap()]);
-    output("qemu-img", &["snapshot", "-d", "after", image.path().to_str().unwrap()]);
-    output("qemu-img", &["snapshot", "-c", "again", image.path().to_str().unwrap()]);
-    let before = image.hashes();
-    let refused = image.json(&["undo", "undo"]);
-    assert!(["undo-shared", "changed-since"].contains(&refused["error"]["code"].as_str().unwrap()), "{refused}");
-    assert!(image.hashes() == before);
+    let (create, delete, apply) = (["-c"], ["-d"], ["-a"]);
+    // What is done after the change to 2, whether it may be undone, and what the disk and the snapshot say at the end.
+    let cases: [(&[&[&str]], bool, &str, &str); 6] = [
+        (&[&create], false, "2\n", "2\n"),
+        (&[&create, &delete], true, "1\n", ""),
+        (&[&create, &delete, &create], false, "2\n", "2\n"),
+        (&[&create, &["set"]], false, "0\n", "2\n"),
+        (&[&create, &["set"], &delete], false, "0\n", ""),
+        (&[&create, &["set"], &apply], false, "2\n", "2\n"),
+    ];
+    let mut told_shared = 0;
+    for name in ["qcow2", "qcow2-v2", "qcow2-512", "qcow2-extended-l2"] {
+        let with_room = room_for_snapshots(name);
+        for (then, may, disk, inside) in &cases {
+            let image = unpacked(name);
+            let path = image.path();
+            let snapshot = |option: &str, name: &str| {
+                output("qemu-img", &["snapshot", option, name, path.to_str().unwrap()]);
+            };
+            fs::write(&path, &with_room).unwrap();
+            assert_eq!(image.run(&["set", "2", "IMAGE", "--undo", "undo"]).code, 0);
+            let len = fs::metadata(&path).unwrap().len();
+            for step in then.iter() {
+                match step[0] {
+                    "set" => assert_eq!(image.run(&["set", "0", "IMAGE"]).code, 0),
+                    option => snapshot(option, "after"),
+                }
+            }
+            let same_len = fs::metadata(&path).unwrap().len() == len;
+            assert!(same_len || name == "qcow2-512", "{name} {then:?}: there was no room");
+            let before = image.hashes();
+            let run = image.run(&["undo", "undo"]);
+            let case = format!("{name} {then:?}: {run:?}");
+            let is_done = run.code == 0;
+            assert!(is_done == *may || (!is_done && !same_len), "{case}");
+            assert!(is_done || (run.code == 3 && image.hashes() == before), "{case}");
+            told_shared += usize::from(run.err.contains("a snapshot was made inside of the image since"));
+            let expected = if *may && !is_done { "2\n" } else { disk };
+            assert_eq!(image.run(&["get", "--value", "IMAGE"]).out, *expected, "{case}");
+            assert!(succeeds("qemu-img", &["check", "-q", path.to_str().unwrap()]), "{case}");
+            if !inside.is_empty() {
+                snapshot("-a", "after");
+                assert_eq!(image.run(&["get", "--value", "IMAGE"]).out, *inside, "the snapshot; {case}");
+            }
+        }
+    }
+    assert!(told_shared > 8, "{told_shared} were seen by what is shared");
+}
+
+/// The image with room between its clusters for the tables of snapshots.
+fn room_for_snapshots(name: &str) -> Vec<u8> {
+    let image = unpacked(name);
+    for option in ["-c", "-d"] {
+        for i in 0..4 {
+            output("qemu-img", &["snapshot", option, &format!("room{i}"), image.path().to_str().unwrap()]);
+        }
+    }
+    fs::read(image.path()).unwrap()
 }
 
 #[test]
@@ -86,5 +137,78 @@ fn a_report_replaces_nothing_but_a_report() {
     assert!(image.hashes() == before);
     for _ in 0..2 {
         assert_eq!(image.run(&["audit", "--report", "report.html", "IMAGE"]).code, 0);
+    }
+}
+
+/// Runs the command as a user for whom the modes of files count: for root they do not. `None`, having said so, where
+/// nobody else can be played.
+fn as_a_user(image: &Unpacked, arguments: &[&str]) -> Option<Run> {
+    let folder = image.folder.path().to_str().unwrap();
+    if output("id", &["-u"]) != b"0\n" {
+        return Some(image.run(arguments));
+    }
+    let user = ["--reuid=65534", "--clear-groups"];
+    let binary = env!("CARGO_BIN_EXE_hivewright");
+    if !have(&["setpriv"]) || !succeeds("setpriv", &[&user[..], &["test", "-x", binary]].concat()) {
+        println!("skipped: nobody else can be played here");
+        return None;
+    }
+    output("chown", &["-R", "65534", folder]);
+    let all = [&user[..], &["env", "-C", folder, binary], arguments].concat();
+    let done = Command::new("setpriv").args(all).env("NO_COLOR", "1").output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Some(Run { code: done.status.code().unwrap(), out: text(done.stdout), err: text(done.stderr) })
+}
+
+/// An undo file that cannot be read is another's, unless it may be of this image: by its name, or by the files that the
+/// image has.
+#[test]
+fn an_undo_file_that_cannot_be_read_blocks_its_own_image_alone() {
+    let cases = [
+        ("split-raw", "disk.001", "fedora.qcow2", false),
+        ("split-raw", "disk.001", "disk2.001", false),
+        ("split-raw", "disk.001", "disk.001", true),
+        ("split-raw", "disk.001", "disk.002", true),
+        ("vmdk-split-flat", "disk.vmdk", "disk-f001.vmdk", true),
+        ("qcow2", "disk.qcow2", "disk.data", true),
+        ("qcow2", "disk.qcow2", "other.qcow2", false),
+    ];
+    for (name, named, other, blocks) in cases {
+        let image = unpacked(name);
+        let undo = format!("{other}.hivewright-undo");
+        let path = image.folder.path().join(&undo);
+        fs::write(&path, b"what another user has").unwrap();
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
+        let Some(run) = as_a_user(&image, &["set", "2", named]) else { return };
+        let expected = if blocks { 3 } else { 0 };
+        assert_eq!(run.code, expected, "{name}, {other}: {run:?}");
+        let told = run.err.contains(&undo) && run.err.contains("have its owner run `hivewright undo`");
+        assert_eq!(told, blocks, "{name}, {other}: {run:?}");
+        let now = image.run(&["get", "--value", named]).out;
+        assert_eq!(now, if blocks { "1\n" } else { "2\n" }, "{name}, {other}");
+    }
+}
+
+/// Whether the undo file can be put where the user wants it is found out before anything is written.
+#[test]
+fn an_undo_file_without_a_folder_is_told_before_anything_is_written() {
+    for (name, named) in [("qcow2", "disk.qcow2"), ("split-raw", "disk.001")] {
+        let image = unpacked(name);
+        let before = image.hashes();
+        for more in [&[][..], &["--in-place"]] {
+            let run = image.run(&[&["set", "2", named, "--undo", "missing/undo"], more].concat());
+            assert!(run.code == 2 && run.err.contains("make its folder first"), "{run:?}");
+            assert!(image.hashes() == before, "{name}: something was written");
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::copy(fixtures().join("windows/win10/SYSTEM"), folder.path().join("SYSTEM")).unwrap();
+    let before = fs::read(folder.path().join("SYSTEM")).unwrap();
+    for more in [&[][..], &["--in-place"]] {
+        let arguments = [&["set", "2", "SYSTEM", "--undo", "missing/undo"], more].concat();
+        let run = hivewright_in(folder.path(), arguments);
+        assert!(run.code == 2 && run.err.contains("missing/undo cannot be made"), "{run:?}");
+        assert!(fs::read(folder.path().join("SYSTEM")).unwrap() == before);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "something was left");
     }
 }

@@ -88,6 +88,9 @@ fn logs_inside_of_an_image_are_emptied() {
         let all = || parts.iter().flat_map(|part| fs::read(folder.join(part)).unwrap()).collect::<Vec<u8>>();
         let set = json(&run(folder, &["set", "1", name, "--truncate-logs", "--json"]));
         assert_eq!(set["logs_emptied"].as_array().unwrap().len(), 2, "{set}");
+        for (emptied, (log, _)) in set["logs_emptied"].as_array().unwrap().iter().zip(&place.logs) {
+            assert_eq!(emptied["inside"], format!("\\Windows\\System32\\config\\{log}"), "{set}");
+        }
         let now = fatfs::FileSystem::new(std::io::Cursor::new(all()), fatfs::FsOptions::new()).unwrap();
         for (log, bytes) in &place.logs {
             let mut there = Vec::new();
@@ -104,6 +107,16 @@ fn logs_inside_of_an_image_are_emptied() {
             assert_eq!(run(folder, &["undo", undo.as_str().unwrap()]).code, 0, "{undo}");
         }
         assert!(all() == before, "{name} is not what it was");
+        let said = run(folder, &["set", "1", name, "--truncate-logs"]).out;
+        for (log, _) in &place.logs {
+            let told = said.lines().any(|line| line.contains(&format!("\\{log} in ")) && line.ends_with("emptied"));
+            assert!(told, "{log}: {said}");
+        }
+        assert!(!said.lines().any(|line| line.starts_with('/') && line.ends_with("emptied")), "{said}");
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).for_each(|path| {
+            let is_undo = path.to_string_lossy().contains("hivewright-undo");
+            is_undo.then(|| fs::remove_file(path).unwrap());
+        });
     }
 }
 

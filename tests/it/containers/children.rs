@@ -1,0 +1,232 @@
+//! An image on which others stand is not written to, and the others are found without being trusted.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use hivewright::container::children;
+use hivewright_fixtures::images::Image;
+use serde_json::Value;
+
+use super::fixtures::Unpacked;
+use crate::support::tools::{have, output, succeeds};
+
+fn unpacked(name: &str) -> Unpacked {
+    Unpacked::of(Image::named(name).unwrap())
+}
+
+/// Makes an empty image that stands on `base`, as its header shall call that.
+fn make(folder: &Path, format: &str, name: &str, backing: &str) {
+    let path = folder.join(name);
+    let all = ["create", "-q", "-f", format, "-u", "-b", backing, "-F", "raw", path.to_str().unwrap(), "6M"];
+    output("qemu-img", &all);
+}
+
+fn code(told: &Value) -> &str {
+    told["error"]["code"].as_str().unwrap_or("none")
+}
+
+/// The names of the children that are found.
+fn found(image: &Unpacked) -> BTreeSet<String> {
+    let path = image.path().canonicalize().unwrap();
+    let names = children(&[path]).into_iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    names.collect()
+}
+
+#[test]
+fn what_others_stand_on_is_not_written_to() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let image = unpacked("qcow2");
+    let folder = image.folder.path();
+    let option = "--ignore-children";
+    make(folder, "qcow2", "snapshot.qcow2", "disk.qcow2");
+    let before = image.hashes();
+    for (verb, more) in [("set", &[][..]), ("set", &["--dry-run"]), ("unset", &[])] {
+        let verbs = if verb == "set" { vec!["set", "2", "IMAGE"] } else { vec!["unset", "IMAGE"] };
+        let run = image.run(&[&verbs[..], more].concat());
+        assert_eq!(run.code, 3, "{run:?}");
+        for part in ["snapshot.qcow2 stands on disk.qcow2", "edit the image at the top of the chain", option] {
+            assert!(run.err.contains(part), "{part}: {}", run.err);
+        }
+        assert_eq!(code(&image.json(&[&verbs[..], more].concat())), "has-children");
+    }
+    assert!(image.hashes() == before);
+    let info = image.json(&["info", "IMAGE"]);
+    assert_eq!(info["obstacles"][0]["code"], "has-children", "{info}");
+    // A copy, nothing to do, and the child itself are no harm.
+    assert_eq!(image.run(&["set", "2", "IMAGE", "--output", "copy.qcow2"]).code, 0);
+    assert_eq!(image.run(&["set", "1", "IMAGE"]).code, 0);
+    assert!(before.iter().all(|(name, hash)| image.hashes()[name] == *hash));
+    // The base of a chain is found, the top of it is free.
+    assert_eq!(image.run(&["set", "2", "IMAGE", option]).code, 0);
+    let undo = "disk.qcow2.hivewright-undo";
+    let refused = image.run(&["undo", undo]);
+    assert!(refused.code == 3 && refused.err.contains("snapshot.qcow2"), "{refused:?}");
+    assert_eq!(image.run(&["undo", undo, option]).code, 0);
+    assert!(before.iter().all(|(name, hash)| image.hashes()[name] == *hash));
+    fs::remove_file(folder.join("snapshot.qcow2")).unwrap();
+    assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
+    assert_eq!(image.run(&["undo", "disk.qcow2.hivewright-undo.1"]).code, 0);
+}
+
+#[test]
+fn the_top_of_a_chain_has_no_children_and_the_rest_has() {
+    for (name, file, expected) in [
+        ("qcow2-chain", "base.raw", &["middle.qcow2"][..]),
+        ("qcow2-chain", "middle.qcow2", &["top.qcow2"]),
+        ("qcow2-chain", "top.qcow2", &[]),
+        ("vmdk-delta", "base.vmdk", &["top.vmdk"]),
+        ("vmdk-delta", "top.vmdk", &[]),
+    ] {
+        let image = unpacked(name);
+        let found = children(&[image.folder.path().canonicalize().unwrap().join(file)]);
+        assert_eq!(found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect::<Vec<_>>(), expected);
+    }
+    let image = unpacked("vmdk-delta");
+    let before = image.hashes();
+    assert_eq!(code(&image.json(&["set", "2", "base.vmdk"])), "has-children");
+    assert!(image.hashes() == before);
+}
+
+/// However a child calls it: by what leads to the same file.
+#[test]
+fn a_child_is_known_by_the_file_that_its_name_leads_to() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let image = unpacked("split-raw");
+    let folder = image.folder.path();
+    fs::write(folder.join("other.raw"), b"x").unwrap();
+    symlink("disk.001", folder.join("current")).unwrap();
+    fs::hard_link(folder.join("disk.001"), folder.join("alias")).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    symlink(folder, elsewhere.path().join("here")).unwrap();
+    let through = elsewhere.path().join("here/disk.001");
+    let absolute = folder.join("disk.001");
+    let names = [
+        ("qcow2", "disk.001", true),
+        ("qcow", "./disk.001", true),
+        ("qed", "disk.001", true),
+        ("qcow2", absolute.to_str().unwrap(), true),
+        ("qcow2", through.to_str().unwrap(), true),
+        ("qcow2", "current", true),
+        ("qed", "alias", true),
+        ("qcow2", "file:disk.001", true),
+        ("qcow2", r#"json:{"driver":"raw","file":{"driver":"file","filename":"disk.001"}}"#, true),
+        // Of another machine: its folder is not here, and this may be its copy.
+        ("qcow2", "/no/such/folder/disk.001", true),
+        ("qcow2", "other.raw", false),
+        ("qcow2", "missing", false),
+        ("qcow2", "/dev/null", false),
+        ("qcow2", "nbd://localhost/disk.001x", false),
+    ];
+    let mut expected = BTreeSet::new();
+    for (i, (format, name, is)) in names.iter().enumerate() {
+        let child = format!("child{i:02}.{format}");
+        make(folder, format, &child, name);
+        if *is {
+            expected.insert(child);
+        }
+    }
+    assert_eq!(found(&image), expected);
+    let refused = image.run(&["set", "2", "disk.001"]);
+    assert!(refused.code == 3 && refused.err.contains(" and 5 more stand on disk.001"), "{refused:?}");
+    // A part of the image is one of its files as well.
+    make(folder, "qcow2", "of-part.qcow2", "disk.003");
+    expected.iter().for_each(|child| fs::remove_file(folder.join(child)).unwrap());
+    assert!(image.run(&["set", "2", "disk.001"]).err.contains("of-part.qcow2 stands on disk.001"));
+}
+
+/// What others may have put there: nothing is waited for, nothing special opened, nothing large read.
+#[test]
+fn hostile_neighbours_do_no_harm() {
+    if !have(&["qemu-img", "mkfifo"]) {
+        return;
+    }
+    let image = unpacked("qcow2");
+    let folder = image.folder.path();
+    let at = |name: &str| folder.join(name);
+    let secret = tempfile::NamedTempFile::new().unwrap();
+    symlink(secret.path(), at("a-link")).unwrap();
+    symlink("a-loop", at("a-loop")).unwrap();
+    symlink("/dev/zero", at("a-device")).unwrap();
+    output("mkfifo", &[at("a-pipe").to_str().unwrap()]);
+    // Where it may be made, which it may not everywhere.
+    let _ = succeeds("mknod", &[at("a-node").to_str().unwrap(), "c", "1", "5"]);
+    let _socket = std::os::unix::net::UnixListener::bind(at("a-socket")).unwrap();
+    fs::create_dir(at("a-folder")).unwrap();
+    File::create(at("a-giant")).unwrap().set_len(1 << 40).unwrap();
+    fs::write(at("unreadable"), b"QFI\xfb").unwrap();
+    fs::set_permissions(at("unreadable"), std::os::unix::fs::PermissionsExt::from_mode(0o0)).unwrap();
+    for (i, magic) in
+        [&b"QFI\xfb\0\0\0\x03"[..], b"QFI\xfb\0\0\0\x01", b"QED\0", b"KDMV", b"vhdxfile", b"cxsparse", b"conectix"]
+            .iter()
+            .enumerate()
+    {
+        fs::write(at(&format!("short{i}")), magic).unwrap();
+        fs::write(at(&format!("ones{i}")), [magic, &[0xff; 5000][..]].concat()).unwrap();
+        let large = File::create(at(&format!("large{i}"))).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&large, magic, 0).unwrap();
+        large.set_len(1 << 40).unwrap();
+    }
+    fs::write(at("text.vmdk"), ["# Disk DescriptorFile\n", &"x".repeat(1 << 20)].concat()).unwrap();
+    for name in ["/dev/zero", "a-pipe", "/proc/self/mem", "../../../etc/passwd", "a-loop", "a-folder"] {
+        make(folder, "qcow2", &format!("names-{}.qcow2", name.replace('/', "_")), name);
+    }
+    assert_eq!(found(&image), BTreeSet::new());
+    let begun = std::time::Instant::now();
+    assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+/// Every file is looked at by a folder's listing, up to a bound; those called like the image come first.
+#[test]
+fn a_folder_of_thousands_costs_little_and_hides_no_namesake() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let image = unpacked("qcow2");
+    let folder = image.folder.path();
+    (0..3000).for_each(|i| fs::write(folder.join(format!("a{i}")), b"x").unwrap());
+    make(folder, "qcow2", "disk-snapshot.qcow2", "disk.qcow2");
+    assert_eq!(found(&image).len(), 1);
+}
+
+/// Readers do not look, and what looks opens regular files of the folder alone.
+#[test]
+fn who_looks_opens_nothing_elsewhere_and_readers_do_not_look() {
+    if !have(&["qemu-img", "strace", "mkfifo"]) {
+        return;
+    }
+    let image = unpacked("qcow2");
+    let folder = image.folder.path().canonicalize().unwrap();
+    let elsewhere = tempfile::NamedTempFile::new().unwrap();
+    let secret = elsewhere.path().to_str().unwrap();
+    symlink(secret, folder.join("link")).unwrap();
+    output("mkfifo", &[folder.join("pipe").to_str().unwrap()]);
+    make(&folder, "qcow2", "neighbour.qcow2", secret);
+    make(&folder, "qcow2", "of-link.qcow2", "link");
+    let log: PathBuf = folder.join("trace");
+    let trace = |arguments: &[&str]| -> String {
+        let path = image.path();
+        let all = ["-f", "-e", "trace=open,openat", "-s", "4096", "-o", log.to_str().unwrap()];
+        let ours = [&[env!("CARGO_BIN_EXE_hivewright")], arguments, &[path.to_str().unwrap()]].concat();
+        assert!(succeeds("strace", &[&all[..], &ours].concat()));
+        fs::read_to_string(&log).unwrap()
+    };
+    for verb in [&["get"][..], &["check"], &["audit", "--json"]] {
+        let seen = trace(verb);
+        let is_audit = verb[0] == "audit";
+        assert!(seen.contains("disk.qcow2") && (is_audit || !seen.contains("neighbour.qcow2")), "{verb:?}");
+    }
+    for verb in [&["info"][..], &["set", "2"]] {
+        let seen = trace(verb);
+        assert!(seen.contains("neighbour.qcow2\""), "{verb:?}: the trace does not see it look");
+        for line in seen.lines().filter(|line| line.contains("open")) {
+            assert!(![secret, "/link\"", "/pipe\""].iter().any(|name| line.contains(name)), "{verb:?}: {line}");
+        }
+    }
+}

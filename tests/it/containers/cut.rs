@@ -1,0 +1,111 @@
+//! Images that have lost their ends, as a user meets them: the answer is right, or the message says that the image is cut
+//! short, and what to do.
+
+use std::fs::File;
+
+use hivewright_fixtures::images::Image;
+
+use super::fixtures::Unpacked;
+use crate::support::tools::have;
+
+/// An image, the file of it that is cut, and how many of a hundred parts are left of it.
+const CUTS: &[(&str, &str, &[u64])] = &[
+    ("qcow2", "disk.qcow2", &[1, 5, 50, 90]),
+    ("qcow2-2m", "disk.qcow2", &[50, 90]),
+    ("qcow2-zlib", "disk.qcow2", &[50, 90]),
+    ("qcow2-zstd", "disk.qcow2", &[1, 40, 50, 90]),
+    ("qcow2-extended-l2", "disk.qcow2", &[12, 50, 90]),
+    ("qcow2-snapshot", "disk.qcow2", &[50, 90]),
+    ("qcow2-chain", "middle.qcow2", &[4, 50]),
+    ("qcow2-chain", "top.qcow2", &[1, 50, 90]),
+    ("qcow2-data-file", "disk.data", &[0, 50]),
+    ("qcow2-data-file-raw", "disk.data", &[0, 50, 90]),
+    ("qcow", "disk.qcow", &[1, 50, 90]),
+    ("qed", "disk.qed", &[1, 50, 90, 99]),
+    ("parallels", "disk.hdd", &[1, 50, 90]),
+    ("vhd-fixed", "disk.vhd", &[1, 50, 90, 99]),
+    ("vhd-dynamic", "disk.vhd", &[1, 50, 90]),
+    ("vdi-static", "disk.vdi", &[1, 50, 90]),
+    ("vdi-dynamic", "disk.vdi", &[1, 50, 90]),
+    ("vhdx-fixed", "disk.vhdx", &[1, 6, 12, 50, 90]),
+    ("vhdx-dynamic", "disk.vhdx", &[1, 8, 50, 90]),
+    ("vmdk-flat", "disk-flat.vmdk", &[0, 50, 90]),
+    ("vmdk-split-flat", "disk-f001.vmdk", &[50]),
+    ("vmdk-sparse", "disk.vmdk", &[1, 50, 90]),
+    ("vmdk-split-sparse", "disk-s001.vmdk", &[0, 1, 50, 90]),
+    ("vmdk-split-sparse", "disk-s002.vmdk", &[0, 1]),
+    ("vmdk-delta", "base.vmdk", &[1, 50, 90]),
+    ("vmdk-stream", "disk.vmdk", &[1, 50]),
+    ("ova", "appliance.ova", &[2, 50, 90]),
+    ("ewf", "disk.E01", &[1, 50, 90, 99]),
+    ("ewf-segments", "disk.E02", &[0, 1, 50, 90, 99]),
+    ("ewf-segments", "disk.E04", &[0, 1, 50, 90, 99]),
+    ("split-raw", "disk.001", &[1, 50]),
+    ("split-raw", "disk.002", &[1, 50, 99]),
+];
+
+#[test]
+fn a_cut_image_is_told_to_be_cut() {
+    let mut told = 0;
+    for (name, file, parts) in CUTS {
+        let image = Image::named(name).unwrap();
+        let needs_engine = matches!(*name, "qcow2-zstd" | "qcow2-extended-l2" | "qcow" | "qed" | "parallels");
+        if needs_engine && !have(&["qemu-nbd"]) {
+            continue;
+        }
+        for part in *parts {
+            let unpacked = Unpacked::of(image);
+            let path = unpacked.folder.path().join(file);
+            let cut = File::options().write(true).open(&path).unwrap();
+            cut.set_len(cut.metadata().unwrap().len() * part / 100).unwrap();
+            let before = unpacked.hashes();
+            for verb in [&["get", "IMAGE"][..], &["set", "2", "IMAGE"]] {
+                let run = unpacked.run(verb);
+                let case = format!("{name}: {file} cut to {part} %: {run:?}");
+                assert_eq!(run.code, 2, "{case}");
+                assert!(
+                    ["cut short", "shorter than", "has another size", "is empty", "ends before"]
+                        .iter()
+                        .any(|words| run.err.contains(words)),
+                    "{case}"
+                );
+                assert!(run.err.contains("what to do: "), "{case}");
+                assert!(!run.err.contains("report it") && !run.err.contains("holds no Windows"), "{case}");
+                // Of several files, the one is named.
+                let several = before.len() > 1 && path != unpacked.path();
+                assert!(!several || run.err.contains(file), "{file} is not named: {case}");
+            }
+            assert!(unpacked.hashes() == before, "{name}: written to");
+            told += 1;
+        }
+    }
+    println!("{told} cut images");
+    assert!(told > 70);
+}
+
+/// Where zeros are allowed to stand for what is missing, the error that they lead to says so.
+#[test]
+fn a_backing_file_that_is_too_short_is_held_against_what_is_found() {
+    let unpacked = Unpacked::of(Image::named("qcow2-chain").unwrap());
+    let base = File::options().write(true).open(unpacked.folder.path().join("base.raw")).unwrap();
+    base.set_len(base.metadata().unwrap().len() / 2).unwrap();
+    let run = unpacked.run(&["get", "IMAGE"]);
+    assert!(
+        run.code == 2 && run.err.contains("its backing file base.raw has 3145728 bytes, the disk 6291456"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_segment_that_is_not_there_is_named() {
+    for (name, gone, first) in [
+        ("ewf-segments", "disk.E03", "disk.E01"),
+        ("ewf-segments", "disk.E01", "disk.E02"),
+        ("split-raw", "disk.002", "disk.001"),
+    ] {
+        let unpacked = Unpacked::of(Image::named(name).unwrap());
+        std::fs::remove_file(unpacked.folder.path().join(gone)).unwrap();
+        let run = unpacked.run(&["get", first]);
+        assert!(run.code == 2 && run.err.contains(gone) && run.err.contains("what to do: "), "{run:?}");
+    }
+}

@@ -1,0 +1,104 @@
+//! Which file a message names, where an image has several.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use hivewright::error::{Error, Space};
+use hivewright::hive::EditOptions;
+use hivewright::session::LogChoice;
+use hivewright::session::commit::Options;
+use hivewright::session::disk::{Choice, Disk};
+use hivewright::session::edit::{Prepared, Request, Wanted, prepare};
+use hivewright::storage::Storage;
+use hivewright::windows::Selection;
+use hivewright_fixtures::images::Image;
+
+use super::fixtures::Unpacked;
+
+/// `set 2`, up to where the image would be locked and written to.
+fn prepared(image: &Path) -> Prepared {
+    let request = Request {
+        wanted: Some(Wanted::Set(2)),
+        selection: Selection::Standard,
+        era: None,
+        force: false,
+        logs: LogChoice::Beside,
+        as_it_stands: false,
+        settle: true,
+        options: EditOptions::default(),
+        choice: Choice::default(),
+        ignore: Vec::new(),
+    };
+    prepare(image, &request).unwrap()
+}
+
+/// The file of the host that holds byte `offset` of the hive, and where in it.
+fn place(image: &Path, offset: u64) -> (std::path::PathBuf, u64) {
+    let hive = Disk::open(image).unwrap().unwrap().system_hive(&Choice::default()).unwrap();
+    let files = hive.disk().files().to_vec();
+    let place = *hive.paged().file().locate(offset).last().unwrap();
+    match place.space {
+        Space::File => (files[0].path.clone(), place.offset),
+        Space::Part(number) => (files[usize::from(number) - 1].path.clone(), place.offset),
+        other => panic!("{other}"),
+    }
+}
+
+/// Changes the byte at `offset` of the hive, wherever that is.
+fn change(image: &Path, offset: u64) -> String {
+    let (path, at) = place(image, offset);
+    let file = File::options().read(true).write(true).open(&path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0xff], at).unwrap();
+    path.file_name().unwrap().to_str().unwrap().to_owned()
+}
+
+fn names(error: &Error, file: &str) {
+    assert_eq!(error.code(), "changed-since", "{error}");
+    assert!(error.what().contains(file), "{file} is not named: {error}");
+}
+
+/// What changes between reading and writing is refused with the name of the file that changed.
+#[test]
+fn a_file_that_changed_meanwhile_is_named() {
+    for (name, holder) in [("split-raw", "disk.00"), ("vmdk-split-flat", "disk-f001"), ("qcow2-chain", "base.raw")] {
+        let image = Unpacked::of(Image::named(name).unwrap());
+        let ready = prepared(&image.path());
+        // The last page of the hive: no edit goes there.
+        let file = change(&image.path(), 8192 + 4000);
+        assert!(file.starts_with(holder) && file != "disk.001", "{name}: {file}");
+        let before = image.hashes();
+        names(&ready.commit(&Options::default()).unwrap_err(), &file);
+        assert!(image.hashes() == before, "{name}");
+    }
+}
+
+/// So is what was changed since, when a change is to be taken back.
+#[test]
+fn a_file_that_changed_since_is_named_by_undo() {
+    for name in ["split-raw", "vmdk-split-flat"] {
+        let image = Unpacked::of(Image::named(name).unwrap());
+        assert_eq!(image.run(&["set", "2", "IMAGE", "--undo", "undo"]).code, 0);
+        // The base block, of which every edit changes some bytes.
+        let file = change(&image.path(), 5);
+        assert!(file != "disk.001" && file != "disk.vmdk", "{name}: {file}");
+        let before = image.hashes();
+        let run = image.run(&["undo", "undo"]);
+        assert_eq!(run.code, 3, "{run:?}");
+        assert!(run.err.contains(&format!("{file} is neither")), "{name}: {}", run.err);
+        assert!(image.hashes() == before);
+    }
+}
+
+/// A part that is longer or shorter than the undo file knows it.
+#[test]
+fn a_part_of_another_length_is_named_by_undo() {
+    let image = Unpacked::of(Image::named("split-raw").unwrap());
+    assert_eq!(image.run(&["set", "2", "IMAGE", "--undo", "undo"]).code, 0);
+    let second = image.folder.path().join("disk.002");
+    File::options().write(true).open(&second).unwrap().set_len(fs::metadata(&second).unwrap().len() - 1).unwrap();
+    let run = image.run(&["undo", "undo"]);
+    assert!(run.code == 3 && run.err.contains("disk.002 is not what was read"), "{run:?}");
+}
