@@ -27,7 +27,9 @@ mod parallels;
 mod qcow;
 mod qcow2;
 mod qed;
+mod random;
 mod raw;
+mod tables;
 mod vdi;
 mod vhd;
 mod vhdx;
@@ -264,6 +266,18 @@ fn cut_short(code: &'static str, what: impl std::fmt::Display, needed: u64, len:
     Error::new(Kind::Corrupt, code, format!("the file is cut short: {what}"))
         .expected(format_args!("{needed} bytes or more"), len)
         .advise("copy it again from where it came; what is missing cannot be made up")
+}
+
+/// Opens the image on which the one of `opening` stands, which calls it `name` and, where it says that, of `format`. What is
+/// too short to be anything, or a hive, is raw as well.
+fn open_backing(opening: &Opening<'_>, name: &str, format: Option<&str>) -> Result<Image> {
+    let (path, file) = opening.gate.named(opening.path, name, Role::Backing)?;
+    let (gate, depth) = (opening.gate, opening.depth + 1);
+    let below = || Opening { gate, file: file.clone(), path: &path, role: Role::Backing, depth };
+    match open_layer(below(), format)? {
+        Some(image) => Ok(image),
+        None => raw::open(below()),
+    }
 }
 
 /// Opens what `opening` has, as [`open`] does. Formats call it for the image that theirs stands on.

@@ -1,7 +1,8 @@
 //! Disks in blocks: what VHD and VDI share. A table says where in the file each block of the disk lies.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use super::tables::index;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
@@ -122,71 +123,6 @@ pub(super) fn not_allocated(offset: u64) -> Error {
     Error::new(Kind::NoRoom, "not-allocated", what).at(Space::Disk, offset).advise(
         "convert a copy to raw and edit that: qemu-img convert -O raw IMAGE DISK.raw; or merge it into its parent",
     )
-}
-
-/// Bytes of a page of tables.
-const PAGE: u64 = 4096;
-/// Pages that are kept.
-const KEPT: usize = 64;
-
-/// Its number, and its bytes.
-type Page = (u64, Box<[u8]>);
-
-/// The tables of an image, read in pages, a few of which are kept.
-pub(super) struct Tables {
-    file: Arc<dyn Storage>,
-    kept: Mutex<Vec<Option<Page>>>,
-}
-
-impl Tables {
-    pub(super) fn new(file: Arc<dyn Storage>) -> Self {
-        Tables { file, kept: Mutex::new(vec![None; KEPT]) }
-    }
-
-    fn kept(&self) -> MutexGuard<'_, Vec<Option<Page>>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Fills `buf` from `offset` of the file.
-    pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let mut kept = self.kept();
-        let mut done = 0;
-        while done < buf.len() {
-            let at = offset.checked_add(done as u64).ok_or_else(|| past_end(offset))?;
-            let (page, within) = (at / PAGE, index(at % PAGE));
-            // Below KEPT.
-            let slot = &mut kept[index(page % KEPT as u64)];
-            if slot.as_ref().is_none_or(|(number, _)| *number != page) {
-                let there = self.file.len()?.saturating_sub(page * PAGE).min(PAGE);
-                let mut bytes = vec![0; index(there)].into_boxed_slice();
-                self.file.read_at(page * PAGE, &mut bytes)?;
-                *slot = Some((page, bytes));
-            }
-            let bytes = slot.as_ref().and_then(|(_, bytes)| bytes.get(within..)).filter(|bytes| !bytes.is_empty());
-            let bytes = bytes.ok_or_else(|| past_end(at))?;
-            let piece = bytes.len().min(buf.len() - done);
-            buf[done..done + piece].copy_from_slice(&bytes[..piece]);
-            done += piece;
-        }
-        Ok(())
-    }
-
-    /// Writes to the tables.
-    pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let mut kept = self.kept();
-        // Seldom enough to forget them all.
-        kept.fill(None);
-        self.file.write_at(offset, bytes)
-    }
-}
-
-/// Never above the length of a buffer.
-pub(super) fn index(n: u64) -> usize {
-    usize::try_from(n).unwrap_or(usize::MAX)
-}
-
-fn past_end(at: u64) -> Error {
-    Error::new(Kind::Corrupt, "past-end", "the file ends inside of a table of the image").at(Space::File, at)
 }
 
 /// Calls `each` with index and four bytes of every entry of a table of `entries`, read in large pieces.

@@ -27,7 +27,7 @@ mod against_qemu;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::{About, Image, Opening, Refusal, Role, open_layer, raw};
+use super::{About, Image, Opening, Refusal, Role};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -161,25 +161,6 @@ fn closed_to_names(driver: Driver, file: &dyn Storage) -> Result<()> {
         return Err(Error::new(Kind::Unsupported, "external-data-file", what).at(Space::File, 72));
     }
     Ok(())
-}
-
-/// The image below the one of `opening`, which calls it `name` and, where it says that, of `format`.
-///
-/// # Errors
-/// The gate does not let it through; it cannot be opened.
-pub(in crate::container) fn backing(opening: &Opening<'_>, name: &str, format: Option<&str>) -> Result<Image> {
-    let (path, file) = opening.gate.named(opening.path, name, Role::Backing)?;
-    let below = || Opening {
-        gate: opening.gate,
-        file: file.clone(),
-        path: &path,
-        role: Role::Backing,
-        depth: opening.depth + 1,
-    };
-    match open_layer(below(), format)? {
-        Some(image) => Ok(image),
-        None => raw::open(below()),
-    }
 }
 
 /// The name of a backing file of `len` bytes at `at`, which must end before `end`; `field` is where the header says so.

@@ -3,7 +3,7 @@
 //! Facts from M. McLoughlin, "The QCOW Image Format", the part on version 1; all numbers are big-endian.
 
 use super::nbd::{self, Driver, EngineFormat};
-use super::{About, Format, Image, Opening, Variant, cut_short};
+use super::{About, Format, Image, Opening, Variant, cut_short, open_backing};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -96,7 +96,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     about.facts.push(("cluster-size", (1u32 << header.cluster_bits).to_string()));
     let mut below = None;
     if let Some(name) = &header.backing {
-        let image = nbd::backing(&opening, name, None)?;
+        let image = open_backing(&opening, name, None)?;
         about.facts.push(("backing-file", name.clone()));
         about.variant = "overlay".into();
         about.below = Some(Box::new(image.about));

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::children::{Parent, names_in_header};
 use super::nbd::{self, Driver, EngineFormat};
-use super::{About, Format, Image, Opening, Refusal, Role, Variant, cut_short, open_layer};
+use super::{About, Format, Image, Opening, Refusal, Role, Variant, cut_short, open_backing};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 use header::{BITMAPS, COMPRESSION, CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Header, RAW_DATA_FILE};
@@ -174,14 +174,6 @@ fn data_file(opening: &Opening<'_>, header: &Header, about: &mut About) -> Resul
 /// Opens the disk that this one stands on, and says in `about` what it is.
 fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<Option<Arc<dyn Storage>>> {
     let Some(name) = &header.backing else { return Ok(None) };
-    let (path, file) = opening.gate.named(opening.path, plain(opening.path, name)?, Role::Backing)?;
-    let layer = || Opening {
-        gate: opening.gate,
-        file: file.clone(),
-        path: &path,
-        role: Role::Backing,
-        depth: opening.depth + 1,
-    };
     let said = header.backing_format.as_deref();
     // QEMU's names for what has another one here.
     let format = said.map(|said| match said {
@@ -189,12 +181,7 @@ fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<
         "vpc" => "vhd",
         other => other,
     });
-    // What is too short to be anything, or a hive, is raw as well.
-    let image = match open_layer(layer(), format)? {
-        Some(image) => image,
-        None => open_layer(layer(), Some("raw"))?
-            .ok_or_else(|| Error::new(Kind::Unsupported, "qcow2-backing", "the backing file is no disk"))?,
-    };
+    let image = open_backing(opening, plain(opening.path, name)?, format)?;
     about.facts.push(("backing-file", name.clone()));
     about.facts.push(("backing-format", said.unwrap_or("not said").to_owned()));
     if said.is_none() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::children::{Parent, names_in_header};
 use super::nbd::{self, Driver, EngineFormat};
-use super::{About, Format, Image, Opening, Refusal, Variant, cut_short};
+use super::{About, Format, Image, Opening, Refusal, Variant, cut_short, open_backing};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -117,7 +117,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let mut below = None;
     if let Some(name) = &header.backing {
         let format = (header.features & BACKING_IS_RAW != 0).then_some("raw");
-        let image = nbd::backing(&opening, name, format)?;
+        let image = open_backing(&opening, name, format)?;
         about.facts.push(("backing-file", name.clone()));
         about.variant = "overlay".into();
         about.below = Some(Box::new(image.about));

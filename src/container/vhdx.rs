@@ -14,7 +14,6 @@ mod header;
 mod locator;
 mod log;
 mod metadata;
-mod pages;
 mod region;
 
 use std::path::{Path, PathBuf};

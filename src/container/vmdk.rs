@@ -23,7 +23,6 @@ mod extents;
 mod grains;
 mod hosted;
 mod packed;
-mod pages;
 mod parent;
 mod places;
 mod se_sparse;

@@ -29,7 +29,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("memmap2", &["storage/mapped.rs"]),
     ("unsafe fn", &["container/qcow2/below.rs"]),
     ("imago::", &["container/qcow2"]),
-    ("getrandom", &["container/vhdx/fields.rs"]),
+    ("getrandom", &["container/random.rs"]),
     ("unsafe {", &["storage/mapped.rs", "container/nbd/child.rs"]),
     ("std::fs", &["storage", "fat/against_tools.rs", "partition/against_tools.rs", "container/nbd/against_qemu.rs"]),
     ("tempfile", &["storage", "fat/against_tools.rs", "partition/against_tools.rs", "container/nbd/against_qemu.rs"]),

@@ -1,12 +1,13 @@
 //! The block map.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::corrupt;
 use super::header::{CHANGED_AT, Header, Type};
-use crate::container::blocks::{Mapping, Source, Tables, each_entry, not_allocated};
+use crate::container::blocks::{Mapping, Source, each_entry, not_allocated};
 use crate::container::cut_short;
+use crate::container::random::uuid;
+use crate::container::tables::Tables;
 use crate::error::{Result, Space};
 use crate::storage::Storage;
 
@@ -26,7 +27,7 @@ pub(super) struct Map {
 
 impl Map {
     pub(super) fn new(file: Arc<dyn Storage>, header: Header) -> Self {
-        Map { tables: Tables::new(file.clone()), file, header, ready: Mutex::new(false) }
+        Map { tables: Tables::new(file.clone(), "vdi-block"), file, header, ready: Mutex::new(false) }
     }
 
     fn ready(&self) -> MutexGuard<'_, bool> {
@@ -76,14 +77,7 @@ impl Map {
     /// A new identifier of the contents, as VirtualBox gives one before it first writes to an image: differencing images
     /// on top of this one then show that they do not fit any more.
     fn new_identifier(&self) -> Result<()> {
-        let random = || RandomState::new().hash_one(self.header.changed.0);
-        let mut uuid = [0; 16];
-        uuid[..8].copy_from_slice(&random().to_le_bytes());
-        uuid[8..].copy_from_slice(&random().to_le_bytes());
-        // Version 4, which is random, of the usual variant (RFC 9562, 5.4); the third field is little-endian.
-        uuid[7] = uuid[7] & 0x0f | 0x40;
-        uuid[8] = uuid[8] & 0x3f | 0x80;
-        self.file.write_at(CHANGED_AT, &uuid)?;
+        self.file.write_at(CHANGED_AT, &uuid()?)?;
         self.file.flush()
     }
 }
@@ -92,9 +86,7 @@ impl Mapping for Map {
     fn map(&self, offset: u64, len: u64) -> Result<(Source, u64)> {
         let header = &self.header;
         let (index, within) = (offset / header.block, offset % header.block);
-        let mut entry = [0; 4];
-        self.tables.read(header.map + index * 4, &mut entry)?;
-        let source = match u32::from_le_bytes(entry) {
+        let source = match u32::from_le_bytes(self.tables.entry(header.map + index * 4)?) {
             FREE if header.kind == Type::Differencing => Source::Parent,
             FREE | ZERO => Source::Zeros,
             number => Source::File(self.begin(index, number)? + within),

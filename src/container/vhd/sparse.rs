@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::footer::{Footer, Type};
 use super::{Uuid, checksum, corrupt, u32_at, u64_at};
-use crate::container::blocks::{Mapping, Source, Tables, each_entry, index, not_allocated};
+use crate::container::blocks::{Mapping, Source, each_entry, not_allocated};
 use crate::container::cut_short;
+use crate::container::tables::{Tables, index};
 use crate::error::{Result, Space};
 use crate::storage::Storage;
 
@@ -105,7 +106,7 @@ impl Sparse {
         let movable = footer.at != 0 && footer.at.is_multiple_of(SECTOR) && footer.bytes.len() == 512;
         let state = State { end, footer: movable.then_some(footer.bytes), checked: false };
         Sparse {
-            tables: Tables::new(file.clone()),
+            tables: Tables::new(file.clone(), "vhd-block"),
             file,
             header,
             differencing: footer.kind == Type::Differencing,
@@ -143,8 +144,7 @@ impl Sparse {
     }
 
     fn block(&self, index: u64, end: u64) -> Result<Option<u64>> {
-        let mut entry = [0; 4];
-        self.tables.read(self.header.table + index * 4, &mut entry)?;
+        let entry = self.tables.entry(self.header.table + index * 4)?;
         self.begin(index, u32::from_be_bytes(entry), end)
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::fields::{MIB, corrupt, index};
 use super::metadata::Metadata;
-use super::pages::{PAGE, Pages};
 use super::region::{Region, Regions};
+use crate::container::tables::Tables;
 use crate::error::{Error, Result};
 use crate::storage::Storage;
 
@@ -25,7 +25,7 @@ pub(super) enum Lie {
 
 /// The block allocation table of one image.
 pub(super) struct Blocks {
-    pub(super) pages: Pages,
+    pub(super) tables: Tables,
     pub(super) file_len: u64,
     pub(super) block_size: u64,
     sector_size: u64,
@@ -57,9 +57,9 @@ impl Blocks {
                 .expected(format_args!("{entries} entries"), bat.len / 8));
         }
         let file_len = file.len()?;
-        let pages = Pages::new(file);
+        let tables = Tables::new(file, "vhdx-bat");
         let taken = regions.taken;
-        Ok(Blocks { pages, file_len, block_size, sector_size, chunk, count, entries, bat, has_parent, taken })
+        Ok(Blocks { tables, file_len, block_size, sector_size, chunk, count, entries, bat, has_parent, taken })
     }
 
     /// Where the byte at `offset` of the disk is, and how many bytes from there on, at most `most`, are there too.
@@ -67,7 +67,7 @@ impl Blocks {
         let (block, within) = (offset / self.block_size, offset % self.block_size);
         let most = most.min(self.block_size - within);
         let at = self.entry_place(block);
-        let entry = self.pages.number(at)?;
+        let entry = u64::from_le_bytes(self.tables.entry(at)?);
         // Where a block has no place here, the parent is asked only if the block was never written ([MS-VHDX] 2.5.1.1).
         let found = match entry & 7 {
             0 if self.has_parent => (Lie::Parent, most),
@@ -118,7 +118,7 @@ impl Blocks {
     fn run(&self, offset: u64, most: u64) -> Result<(bool, u64)> {
         let chunk = offset / self.block_size / self.chunk;
         let at = self.bat.offset + (chunk * (self.chunk + 1) + self.chunk) * 8;
-        let entry = self.pages.number(at)?;
+        let entry = u64::from_le_bytes(self.tables.entry(at)?);
         if entry & 7 != 6 {
             return Err(bad_entry("a block is there in part and has no sector bitmap", at).expected(6, entry & 7));
         }
@@ -132,10 +132,12 @@ impl Blocks {
         let end = (offset + most).div_ceil(self.sector_size) - offset / self.sector_size + first;
         let (mut is_here, mut bit) = (None, first);
         while bit < end {
-            let page = self.pages.page(bitmap + bit / 8)?;
-            let page_end = end.min((bit / (PAGE * 8) + 1) * PAGE * 8);
-            while bit < page_end {
-                let set = page[index(bit / 8 % PAGE)] >> (bit % 8) & 1 == 1;
+            // As far as this is looked ahead at once.
+            let start = bit / 8;
+            let bytes: [u8; 512] = self.tables.entry(bitmap + start / 512 * 512)?;
+            let piece_end = end.min((start / 512 + 1) * 512 * 8);
+            while bit < piece_end {
+                let set = bytes[index(bit / 8 % 512)] >> (bit % 8) & 1 == 1;
                 if *is_here.get_or_insert(set) != set {
                     let len = (bit - first) * self.sector_size - offset % self.sector_size;
                     return Ok((!set, len));

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::container::random::uuid;
+pub(super) use crate::container::tables::index;
 use crate::error::{Error, Kind, Result};
 
 /// One MiB: regions, blocks and the log begin and end at multiples of it ([MS-VHDX] 2.2).
@@ -22,11 +24,6 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
 
 pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(array(bytes, at))
-}
-
-/// For numbers that are known to be small: lengths of buffers, counts below a limit.
-pub(super) fn index(small: u64) -> usize {
-    usize::try_from(small).unwrap_or(usize::MAX)
 }
 
 /// The text of UTF-16 bytes; what is no character, or steers a terminal, becomes U+FFFD.
@@ -71,16 +68,9 @@ impl Guid {
         u128::from_str_radix(&digits, 16).ok().map(Guid::of)
     }
 
-    /// A new one of version 4 (RFC 9562, 5.4): 122 random bits of the operating system, so that no two are the same.
+    /// A new one, so that no two are the same.
     pub(super) fn random() -> Result<Guid> {
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|error| {
-            Error::new(Kind::Io, "no-random", format!("the operating system gives no random bytes: {error}"))
-        })?;
-        // The version stands in the third part, which lies in the file with its bytes swapped.
-        bytes[7] = bytes[7] & 0x0f | 0x40;
-        bytes[8] = bytes[8] & 0x3f | 0x80;
-        Ok(Guid(bytes))
+        uuid().map(Guid)
     }
 }
 

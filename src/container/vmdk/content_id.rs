@@ -1,10 +1,10 @@
 //! The content identifier (CID) of an image, which a writer renews: see the module above.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::descriptor::Descriptor;
+use crate::container::random;
 use crate::error::Result;
 use crate::storage::Storage;
 
@@ -40,10 +40,11 @@ impl ContentId {
         if *renewed {
             return Ok(());
         }
-        let digits = self.fresh();
+        let digits = self.fresh()?;
         self.file.write_at(self.at, digits.as_bytes())?;
         if let Some(at) = self.long {
-            let long = format!("{:016x}{:08x}{digits}", random(), random() >> 32);
+            let hex: String = random::bytes::<12>()?.iter().map(|byte| format!("{byte:02x}")).collect();
+            let long = format!("{hex}{digits}");
             self.file.write_at(at, long.as_bytes())?;
         }
         self.file.flush()?;
@@ -52,21 +53,16 @@ impl ContentId {
     }
 
     /// As many digits as the old CID has, so that nothing in the text moves.
-    fn fresh(&self) -> String {
+    fn fresh(&self) -> Result<String> {
         loop {
             // Eight of them at most.
-            let digits = format!("{:08x}", random() >> 32)[8 - self.digits..].to_owned();
+            let digits = format!("{:08x}", u32::from_le_bytes(random::bytes()?))[8 - self.digits..].to_owned();
             // One digit has sixteen values and at most five are taken.
             if u32::from_str_radix(&digits, 16).is_ok_and(|cid| !self.taken.contains(&cid)) {
-                return digits;
+                return Ok(digits);
             }
         }
     }
-}
-
-/// Different at every call: the seeds of the standard library's hash maps come from the system.
-fn random() -> u64 {
-    RandomState::new().build_hasher().finish()
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@
 use std::sync::{Arc, Mutex};
 
 use super::packed::Unpacked;
-use super::pages::Pages;
 use super::places::Known;
 use super::{SECTOR, at, broken, refusal};
 use crate::container::Refusal;
+use crate::container::tables::Tables;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
@@ -83,7 +83,7 @@ pub(super) struct Grains {
     pub(super) file_len: u64,
     pub(super) layout: Layout,
     pub(super) remark: Option<&'static str>,
-    pub(super) pages: Pages,
+    pub(super) tables: Tables,
     pub(super) unpacked: Unpacked,
     /// What a write has to know.
     pub(super) known: Mutex<Option<Known>>,
@@ -92,9 +92,9 @@ pub(super) struct Grains {
 impl Grains {
     pub(super) fn new(file: Arc<dyn Storage>, layout: Layout) -> Result<Self> {
         let file_len = file.len()?;
-        let pages = Pages::new(file.clone())?;
+        let tables = Tables::new(file.clone(), "vmdk-table");
         let (unpacked, known) = (Unpacked::default(), Mutex::default());
-        let mut grains = Grains { file, file_len, layout, remark: None, pages, unpacked, known };
+        let mut grains = Grains { file, file_len, layout, remark: None, tables, unpacked, known };
         grains.check()?;
         Ok(grains)
     }
@@ -177,7 +177,7 @@ impl Grains {
             return self.find_wide(table, within);
         }
         let entry = |place: u64| -> Result<Grain> {
-            Ok(match self.pages.u32(place)? {
+            Ok(match u32::from_le_bytes(self.tables.entry(place)?) {
                 0 => Grain::Absent,
                 1 if self.layout.zeroed => Grain::Zero,
                 sector => Grain::At(u64::from(sector) * SECTOR),

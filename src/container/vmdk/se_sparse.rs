@@ -85,7 +85,7 @@ impl Grains {
     pub(super) fn find_wide(&self, table: u64, within: u64) -> Result<Grain> {
         let Entries::Wide { tables, tables_end, grains } = self.layout.entries else { return Ok(Grain::Absent) };
         let place = self.layout.directory + table * 8;
-        let entry = self.pages.u64(place)?;
+        let entry = u64::from_le_bytes(self.tables.entry(place)?);
         if entry == 0 {
             return Ok(Grain::Absent);
         }
@@ -95,7 +95,7 @@ impl Grains {
             return Err(self.bad_entry("an entry of the directory leads to no table", place, entry));
         }
         let place = start + within * 8;
-        let entry = self.pages.u64(place)?;
+        let entry = u64::from_le_bytes(self.tables.entry(place)?);
         let number = (entry >> 48) & 0xfff | (entry & 0xffff_ffff_ffff) << 12;
         match entry >> 60 {
             0 if entry == 0 => Ok(Grain::Absent),
