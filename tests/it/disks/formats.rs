@@ -119,6 +119,7 @@ fn an_image_that_grows_on_top_of_another() {
     fs::create_dir(folder.join("far")).unwrap();
     let far = run(folder, &["set", "2", "top.qcow2", "--output", "far/t.qcow2", "--json"]);
     assert_eq!((far.code, &json(&far)["error"]["code"]), (2, &"output-files".into()));
+    ["top.qcow2", "other.qcow2"].iter().for_each(|child| fs::remove_file(folder.join(child)).unwrap());
     // A snapshot keeps its bytes: the clusters that it shares are copied.
     let path = folder.join("base.qcow2");
     output("qemu-img", &["snapshot", "-c", "kept", path.to_str().unwrap()]);

@@ -10,17 +10,8 @@ use serde_json::Value;
 
 use super::maker::make;
 use super::{audit, records, steady};
-use crate::support::tools::{output, succeeds};
-
-/// A Python that has what the recipe needs.
-fn python() -> Option<String> {
-    let named = std::env::var("HIVEWRIGHT_DASK_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    if !succeeds(&named, &["-c", "import dask.distributed, pyarrow.parquet"]) {
-        println!("skipped: {named} has no dask[distributed] and pyarrow (see HIVEWRIGHT_DASK_PYTHON)");
-        return None;
-    }
-    Some(named)
-}
+use crate::judges::python_with;
+use crate::support::tools::output;
 
 /// A `hivewright` that is killed in the middle of its first try at the second shard.
 fn unreliable(folder: &Path) -> PathBuf {
@@ -37,7 +28,7 @@ fn unreliable(folder: &Path) -> PathBuf {
     path
 }
 
-fn recipe(python: &str, home: &Path, program: &Path) -> (i32, String) {
+fn recipe(python: &Path, home: &Path, program: &Path) -> (i32, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes/dask/audit.py");
     let mut command = Command::new(python);
     command.arg(script).current_dir(home).arg("--hivewright").arg(program);
@@ -48,18 +39,19 @@ fn recipe(python: &str, home: &Path, program: &Path) -> (i32, String) {
     (out.status.code().unwrap(), String::from_utf8_lossy(&out.stderr).into_owned())
 }
 
-fn collected(python: &str, home: &Path) -> BTreeMap<(String, u64), Value> {
+fn collected(python: &Path, home: &Path) -> BTreeMap<(String, u64), Value> {
     let program = "import sys, pyarrow.parquet as p\nt = p.read_table(sys.argv[1])\n\
                    assert t.column('target').null_count == 0\n\
                    for line in t.column('record').to_pylist(): sys.stdout.buffer.write(line.encode() + b'\\n')";
     let parquet = home.join("r.parquet");
-    let text = output(python, &["-c", program, parquet.to_str().unwrap()]);
+    let text = output(python.to_str().unwrap(), &["-c", program, parquet.to_str().unwrap()]);
     steady(records(&String::from_utf8(text).unwrap()))
 }
 
 #[test]
 fn the_merged_result_of_all_shards_is_that_of_one_run() {
-    let Some(python) = python() else { return };
+    let test = "the_merged_result_of_all_shards_is_that_of_one_run";
+    let Some(python) = python_with(test, "dask.distributed, pyarrow.parquet") else { return };
     let home = tempfile::tempdir().unwrap();
     make(&home.path().join("fleet"), 60);
     let one = audit(home.path(), &["--json", "--expect", "2", "fleet"]);
