@@ -31,6 +31,7 @@ use crate::error::{Error, Kind, Result};
 use crate::files::Files;
 use crate::partition::{Scheme, Table, VolumeKind};
 use crate::storage::folder::{EntryKind, kind_of};
+use crate::storage::look::has_writer;
 use crate::storage::{Host, RealHost, Storage};
 use bottom::Reader;
 
@@ -184,6 +185,12 @@ impl Disk {
     pub fn children(&self) -> Option<Obstacle> {
         let own = self.files.iter().filter(|file| file.role != Role::Backing).map(|file| file.path.clone());
         if self.is_device { None } else { of_children(&own.collect::<Vec<_>>()) }
+    }
+
+    /// What a virtual machine that writes to one of its files has against writes; and whatever is read may be half written.
+    pub fn in_use(&self) -> Option<Obstacle> {
+        let file = self.files.iter().find(|file| has_writer(&file.path))?;
+        Some(obstacles::of_machine(&file.path))
     }
 
     /// Bytes read of its file so far.

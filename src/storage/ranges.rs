@@ -40,6 +40,11 @@ pub(super) fn try_share(storage: &FileStorage) -> Result<bool> {
     Ok(true)
 }
 
+/// Whether a virtual machine, or whoever locks as it does, may write to the file. Nothing is taken.
+pub(super) fn has_writer(storage: &FileStorage) -> Result<bool> {
+    Ok(is_taken(storage, DOES + WRITE)? || is_taken(storage, DOES + RESIZE)?)
+}
+
 fn take(storage: &FileStorage, lock: flock) -> Result<bool> {
     match fcntl(storage.file(), FcntlArg::F_OFD_SETLK(&lock)) {
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
@@ -96,5 +101,8 @@ mod tests {
         let machine = open();
         assert!(take(&machine, range(F_RDLCK, DOES + WRITE, 1)).unwrap());
         assert!(!try_share(&open()).unwrap());
+        assert!(has_writer(&open()).unwrap() && !has_writer(&machine).unwrap(), "one's own lock is none");
+        drop(machine);
+        assert!(!has_writer(&open()).unwrap());
     }
 }

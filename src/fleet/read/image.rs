@@ -89,7 +89,7 @@ fn volume(record: &mut Record, hive: &HiveOnDisk) {
             record.file_system = Some(state.file_system.to_owned());
             record.volume_label = Some(state.label.clone()).filter(|label| !label.is_empty());
             record.hibernated = Some(state.hibernation.is_saved());
-            let obstacles = hive.obstacles(&state).into_iter();
+            let obstacles = hive.disk().in_use().into_iter().chain(hive.obstacles(&state));
             record.write_blockers.extend(obstacles.map(|obstacle| blocker(obstacle.code, obstacle.what)));
         }
         Err(error) => record.write_blockers.push(blocker(error.code(), error.to_string())),

@@ -216,13 +216,13 @@ impl HiveOnDisk {
         self.volume_state().is_ok_and(|state| state.hibernation.is_saved())
     }
 
-    /// What newer data may be missing from an answer, in words.
+    /// What newer data may be missing from an answer, or be torn, in words.
     ///
     /// # Errors
     /// As [`HiveOnDisk::volume_state`].
     pub fn warnings(&self) -> Result<Vec<String>> {
         let all = obstacles::of_volume(&self.volume_state()?);
-        Ok(all.into_iter().map(|Obstacle { what, .. }| what).collect())
+        Ok(self.disk.in_use().into_iter().chain(all).map(|Obstacle { what, .. }| what).collect())
     }
 
     /// No file is larger than its disk, unless it has holes: those are no bytes to be kept in memory.

@@ -109,7 +109,7 @@ impl Disk {
             files: self.files.clone(),
             size: self.len(),
             table: self.table.clone(),
-            obstacles: self.obstacles().into_iter().chain(self.children()).collect(),
+            obstacles: self.in_use().into_iter().chain(self.obstacles()).chain(self.children()).collect(),
             volumes,
             verified: None,
             bytes_read: self.bytes_read(),

@@ -95,6 +95,12 @@ pub(in crate::session) fn of_children(files: &[PathBuf]) -> Option<Obstacle> {
     Some(Obstacle { advice: Some(advice), ..Obstacle::new(HAS_CHILDREN, what) })
 }
 
+/// What a virtual machine that has that file of the image open for writing has against others.
+pub(super) fn of_machine(file: &Path) -> Obstacle {
+    let what = format!("{} is open for writing elsewhere: what is read of it may be half written", file.display());
+    Obstacle { advice: Some("shut the virtual machine down first".to_owned()), ..Obstacle::new("in-use", what) }
+}
+
 /// What the state of a volume has against writes. Each of it also means that what is read may not be the newest.
 pub(super) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
     let all = [

@@ -258,9 +258,17 @@ fn an_image_in_use_is_left_alone() {
     if !have(&["qemu-io"]) {
         return;
     }
+    let told = || {
+        let (get, info) = (run(folder, &["get", "--value", "v"]), json(&run(folder, &["info", "v", "--json"])));
+        assert_eq!(get.out, "1\n");
+        let obstacle = info["obstacles"].as_array().unwrap().iter().any(|obstacle| obstacle["code"] == "in-use");
+        (get.err.contains("open for writing elsewhere"), obstacle)
+    };
     let qemu = Qemu::open(&path);
     refused(folder, "in-use", &[]);
+    assert_eq!(told(), (true, true), "who reads it meanwhile is warned");
     drop(qemu);
+    assert_eq!(told(), (false, false));
     assert_eq!(run(folder, &["set", "2", "v"]).code, 0);
     // The same for taking it back.
     let changed = sha256(&path);
