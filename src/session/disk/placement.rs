@@ -25,7 +25,7 @@ pub(in crate::session) struct Placement {
 }
 
 /// How much is compared at once.
-const PIECE: u64 = 1 << 20;
+const PIECE: u64 = 256 << 10;
 
 /// What no image parts: of as many bytes, the places of the first and the last tell those of all.
 const GRAIN: u64 = 512;
@@ -114,12 +114,15 @@ impl Placement {
             return Err(differs(self.len));
         }
         let mut there = Vec::new();
-        for start in (0..self.len).step_by(1 << 20) {
+        let pieces = (0..self.len.div_ceil(PIECE)).map(|piece| piece * PIECE);
+        for start in pieces {
             for run in self.within(start, PIECE) {
                 let from = usize::try_from(run.hive).map_err(|_| unplaced())?;
                 there.resize(usize::try_from(run.len).map_err(|_| unplaced())?, 0);
                 image.read_at(run.image, &mut there)?;
-                if let Some(at) = hive[from..].iter().zip(&there).position(|(a, b)| a != b) {
+                let own = &hive[from..from + there.len()];
+                if *own != *there {
+                    let at = own.iter().zip(&there).take_while(|(a, b)| a == b).count();
                     return Err(differs(run.hive + at as u64));
                 }
             }
