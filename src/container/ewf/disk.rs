@@ -2,12 +2,14 @@
 //!
 //! Facts: libewf, EWF, "Table section", "Sectors section", "Chunk data".
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use simd_adler32::adler32;
+use simd_adler32::{Adler32, adler32};
 
 use super::{cut_short, damaged};
 use crate::container::inflate::inflate;
+use crate::container::tables::{Tables, index};
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
@@ -17,6 +19,10 @@ const MOST_KEPT: usize = 8 << 20;
 const MOST_CHUNKS: usize = 16;
 /// Tables that are kept.
 const MOST_TABLES: usize = 16;
+/// Entries of a table that is kept whole. EnCase ends at 65534 (libewf, "Table section"); of a larger one, pages are kept.
+const WHOLE: u64 = 1 << 16;
+/// Entries of a table at most: more than all 512 GiB of a segment of usual chunks.
+const MOST_ENTRIES: u64 = 1 << 24;
 
 /// A table of chunks: what of it is known before it is read.
 #[derive(Clone)]
@@ -46,7 +52,9 @@ pub(super) struct Disk {
 #[derive(Default)]
 pub(super) struct Kept {
     chunks: Vec<(u64, Vec<u8>)>,
-    tables: Vec<(usize, Vec<u8>)>,
+    tables: Vec<(usize, Entries)>,
+    /// Where the entries of a large table are sound: its checksum is not taken again when it comes back.
+    sound: BTreeMap<usize, u64>,
     /// Room for a chunk as it is stored.
     stored: Vec<u8>,
 }
@@ -60,15 +68,40 @@ struct Stored<'a> {
     is_compressed: bool,
 }
 
+/// The entries of a table.
+enum Entries {
+    Whole(Vec<u8>),
+    /// Those of a large one, and where they begin.
+    Paged(Tables, u64),
+}
+
+impl Entries {
+    fn get(&self, table: &Table, i: u64) -> Result<Option<u32>> {
+        if i >= table.count {
+            return Ok(None);
+        }
+        Ok(match self {
+            Entries::Whole(bytes) => bytes.as_chunks().0.get(index(i)).map(|entry| u32::from_le_bytes(*entry)),
+            Entries::Paged(pages, at) => Some(u32::from_le_bytes(pages.entry(at + i * 4)?)),
+        })
+    }
+}
+
 impl Kept {
     /// The entries of a table, checked; from its copy where they are damaged.
-    fn entries(&mut self, table: &Table, index: usize) -> Result<&[u8]> {
+    fn entries(&mut self, table: &Table, index: usize) -> Result<&Entries> {
         if let Some(i) = self.tables.iter().position(|(of, _)| *of == index) {
             return Ok(&self.tables[i].1);
         }
-        let entries = match (read_entries(table, table.entries), table.copy) {
-            (Err(error), Some(copy)) => read_entries(table, copy).map_err(|_| error)?,
-            (entries, _) => entries?,
+        let entries = if table.count <= WHOLE {
+            Entries::Whole(either(table, |at| read_entries(table, at))?)
+        } else {
+            let at = match self.sound.get(&index) {
+                Some(at) => *at,
+                None => either(table, |at| sum_entries(table, at).map(|()| at))?,
+            };
+            self.sound.insert(index, at);
+            Entries::Paged(Tables::new(table.file.clone(), "ewf-segment"), at)
         };
         if self.tables.len() == MOST_TABLES {
             self.tables.remove(0);
@@ -79,18 +112,47 @@ impl Kept {
     }
 }
 
-fn read_entries(table: &Table, at: u64) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(table.count).unwrap_or(0) * 4];
-    table.file.read_at(at, &mut bytes)?;
-    // The format of SMART has no checksum here, but chunks.
-    if table.end < table.entries {
-        let mut sum = [0; 4];
-        table.file.read_at(at + bytes.len() as u64, &mut sum)?;
-        if adler32(&&bytes[..]) != u32::from_le_bytes(sum) {
-            return Err(damaged("the checksum of a table does not fit", &*table.file, at));
-        }
+/// What comes of the entries of a table, or of their copy. The error is that of the first.
+fn either<T>(table: &Table, read: impl Fn(u64) -> Result<T>) -> Result<T> {
+    match (read(table.entries), table.copy) {
+        (Err(error), Some(copy)) => read(copy).map_err(|_| error),
+        (read, _) => read,
     }
+}
+
+/// All entries of a table that is not large.
+fn read_entries(table: &Table, at: u64) -> Result<Vec<u8>> {
+    let mut bytes = vec![0; index(table.count) * 4];
+    table.file.read_at(at, &mut bytes)?;
+    hold(table, at, || Ok(adler32(&&bytes[..])))?;
     Ok(bytes)
+}
+
+/// Holds the entries of a table against their checksum, in pieces.
+fn sum_entries(table: &Table, at: u64) -> Result<()> {
+    hold(table, at, || {
+        let (mut sum, mut piece, mut done) = (Adler32::new(), vec![0; 256 << 10], 0);
+        while done < table.count * 4 {
+            let count = index(table.count * 4 - done).min(piece.len());
+            table.file.read_at(at + done, &mut piece[..count])?;
+            sum.write(&piece[..count]);
+            done += count as u64;
+        }
+        Ok(sum.finish())
+    })
+}
+
+fn hold(table: &Table, at: u64, sum: impl FnOnce() -> Result<u32>) -> Result<()> {
+    // The format of SMART has no checksum here, but chunks.
+    if table.end >= table.entries {
+        return Ok(());
+    }
+    let mut stored = [0; 4];
+    table.file.read_at(at + table.count * 4, &mut stored)?;
+    if sum()? != u32::from_le_bytes(stored) {
+        return Err(damaged("the checksum of a table does not fit", &*table.file, at));
+    }
+    Ok(())
 }
 
 impl Disk {
@@ -101,13 +163,13 @@ impl Disk {
     fn find(&self, number: u64, kept: &mut Kept) -> Result<Stored<'_>> {
         let index = self.tables.partition_point(|table| table.first <= number).saturating_sub(1);
         let table = &self.tables[index];
-        let entries = kept.entries(table, index)?.as_chunks::<4>().0;
-        let at = |i: u64| usize::try_from(i).ok().and_then(|i| entries.get(i)).map(|entry| u32::from_le_bytes(*entry));
-        let entry = at(number - table.first).ok_or_else(|| damaged("a chunk is in no table", &*table.file, 0))?;
+        let entries = kept.entries(table, index)?;
+        let at = |i: u64| entries.get(table, i);
+        let entry = at(number - table.first)?.ok_or_else(|| damaged("a chunk is in no table", &*table.file, 0))?;
         let place = |entry: u32| u64::from(entry & 0x7fff_ffff).checked_add(table.base);
         let outside = || damaged("a chunk lies outside of its segment", &*table.file, table.entries);
         let start = place(entry).ok_or_else(outside)?;
-        let next = at(number - table.first + 1).and_then(place).filter(|next| *next > start);
+        let next = at(number - table.first + 1)?.and_then(place).filter(|next| *next > start);
         let end = next.unwrap_or(table.end).min(table.file.len()?);
         let len = end.checked_sub(start).filter(|len| *len > 0).ok_or_else(outside)?;
         Ok(Stored { table, start, len, is_compressed: entry >> 31 != 0 })
@@ -205,8 +267,12 @@ impl Storage for Disk {
     }
 }
 
-/// Whether all of a table's chunks are in it.
+/// Whether all of a table's chunks are in it, and no more than a table has.
 pub(super) fn check(table: &Table) -> Result<()> {
+    if table.count > MOST_ENTRIES {
+        let what = format!("a table of the image has {} entries, more than is usual by far", table.count);
+        return Err(Error::new(Kind::Unsupported, "ewf-table", what).at(Space::File, table.entries));
+    }
     let end = table.count.checked_mul(4).and_then(|bytes| bytes.checked_add(table.entries));
     if end.is_none_or(|end| end.saturating_add(4) > table.file.len().unwrap_or(0)) {
         return Err(cut_short(&*table.file, table.entries, table.entries.saturating_add(table.count * 4)));

@@ -101,6 +101,45 @@ fn numbers_that_are_too_large_are_errors_with_sound_checksums_too() {
     }
 }
 
+/// Chunks of 1 KiB that all lie in one place, in one table of `count` entries, of which that many are there.
+fn with_a_table_of(count: u32, written: usize) -> Vec<u8> {
+    let mut image = segments::MAGIC.to_vec();
+    image.extend([1, 1, 0, 0, 0]);
+    let mut volume = vec![0; 90];
+    for (at, n) in [(4, count), (8, 2), (12, 512), (16, count * 2)] {
+        volume[at..at + 4].copy_from_slice(&n.to_le_bytes());
+    }
+    section(&mut image, "volume", &summed(&volume));
+    let start = image.len() as u32 + 76;
+    section(&mut image, "sectors", &summed(&[7; 1024]));
+    let mut head = vec![0; 20];
+    head[..4].copy_from_slice(&count.to_le_bytes());
+    let entries = start.to_le_bytes().repeat(written);
+    section(&mut image, "table", &[summed(&head), summed(&entries)].concat());
+    section(&mut image, "done", &[]);
+    image
+}
+
+#[test]
+fn a_table_larger_than_is_kept_is_read_in_pages_and_checked() {
+    for count in [1 << 16, (1 << 16) + 1, 300_000] {
+        let image = with_a_table_of(count, count as usize);
+        let opened = open_bytes(image.clone()).unwrap();
+        for chunk in [0, 1, count - 1] {
+            let mut bytes = [0; 1024];
+            opened.disk.read_at(u64::from(chunk) * 1024, &mut bytes).unwrap();
+            assert_eq!(bytes, [7; 1024], "{chunk} of {count}");
+        }
+        let mut damaged = image;
+        let last = damaged.len() - 76 - 8;
+        damaged[last] ^= 1;
+        let error = open_bytes(damaged).unwrap().disk.read_at(0, &mut [0]).unwrap_err();
+        assert!(error.what().contains("checksum of a table"), "{error}");
+    }
+    let error = open_bytes(with_a_table_of((1 << 24) + 1, 1)).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), "ewf-table");
+}
+
 #[test]
 fn a_hash_that_does_not_hold_is_told() {
     let image = open_bytes(sound().0).unwrap();

@@ -99,3 +99,57 @@ fn damage_is_not_handed_out() {
         assert!(caught > 200, "{caught}");
     }
 }
+
+/// A few KiB on the host's disk: tables of so many chunks of a disk, all zeros, with checksums that fit.
+fn sparse(path: &Path, tables: u32, count: u32) {
+    let summed = |bytes: &[u8]| [bytes, &simd_adler32::adler32(&bytes).to_le_bytes()].concat();
+    let file = File::create(path).unwrap();
+    let mut at = 13;
+    let mut section = |kind: &str, contents: &[u8], hole: u64| {
+        let size = 76 + contents.len() as u64 + hole;
+        let mut head = vec![0; 72];
+        head[..kind.len()].copy_from_slice(kind.as_bytes());
+        head[16..24].copy_from_slice(&(if kind == "done" { at } else { at + size }).to_le_bytes());
+        head[24..32].copy_from_slice(&size.to_le_bytes());
+        file.write_all_at(&[summed(&head), contents.to_vec()].concat(), at).unwrap();
+        at += size;
+        at
+    };
+    let mut volume = vec![0; 1048];
+    let sectors = u64::from(tables) * u64::from(count) * 2;
+    for (at, n) in [(4, tables * count), (8, 2), (12, 512), (16, sectors as u32), (20, (sectors >> 32) as u32)] {
+        volume[at..at + 4].copy_from_slice(&n.to_le_bytes());
+    }
+    file.write_all_at(b"EVF\x09\x0d\x0a\xff\0\x01\x01\0\0\0", 0).unwrap();
+    section("volume", &summed(&volume), 0);
+    let entries = u64::from(count) * 4;
+    for _ in 0..tables {
+        let mut head = vec![0; 20];
+        head[..4].copy_from_slice(&count.to_le_bytes());
+        let end = section("table", &summed(&head), entries + 4);
+        // Of zeros: their number above, 1 below.
+        let sum = ((entries % 65521) as u32) << 16 | 1;
+        file.write_all_at(&sum.to_le_bytes(), end - 4).unwrap();
+    }
+    section("done", &[], 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn tables_take_no_memory_that_the_file_has_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("big.E01");
+    for (tables, count, code) in [(1, 500_000_000, "ewf-table"), (20, 1 << 24, "ewf-segment")] {
+        sparse(&path, tables, count);
+        for verb in ["get", "info", "check"] {
+            let script = format!("ulimit -v 100000; ulimit -t 20; exec \"$0\" {verb} --json \"$1\"");
+            let began = std::time::Instant::now();
+            let mut shell = Command::new("sh");
+            let shell = shell.args(["-c", &script, env!("CARGO_BIN_EXE_hivewright")]).arg(&path);
+            let out = shell.output().unwrap();
+            let said = String::from_utf8_lossy(&out.stdout);
+            assert!(said.contains(code), "{verb}, {count}: {out:?}");
+            assert!(out.status.code() == Some(2) && began.elapsed().as_secs() < 20, "{verb}, {count}: {out:?}");
+        }
+    }
+}
