@@ -19,6 +19,7 @@ mod children;
 mod ewf;
 pub mod gate;
 mod inflate;
+mod layer;
 mod looks;
 mod named;
 mod nbd;
@@ -41,9 +42,10 @@ use std::sync::Arc;
 pub use children::{Parent, children};
 pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
+pub use layer::explained;
 pub use qcow2::is_unshared;
 
-use crate::error::{Error, Kind, Result, Space};
+use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
@@ -83,24 +85,6 @@ pub struct Format {
 
 /// See [`Format::stands_on`]. The file may be anything that looks like the format, and little of it can be read.
 pub type StandsOn = fn(&Arc<dyn Storage>, &Parent<'_>) -> Result<bool>;
-
-impl Format {
-    /// Opens an image. Damage in one that others stand on is told with its name.
-    fn opened(&self, opening: Opening<'_>) -> Result<Image> {
-        let name =
-            (opening.depth > 0).then(|| opening.path.file_name().unwrap_or_default().to_string_lossy().into_owned());
-        (self.open)(opening).map_err(|error| match name {
-            // The layer below has said it.
-            Some(name) if error.kind() == Kind::Corrupt && !error.what().contains(NAMED) => {
-                error.adding(&format!("{NAMED}{name}"))
-            }
-            _ => error,
-        })
-    }
-}
-
-/// How a message says which file it is about.
-const NAMED: &str = "it is the file ";
 
 /// A kind of images of one format, as the README's table has it.
 pub struct Variant {
@@ -244,23 +228,6 @@ pub fn open(gate: &Gate, path: &Path, format: Option<&str>) -> Result<Option<Ima
     opened.map_err(|error| explained(error, &gate.files()))
 }
 
-/// The error with the name of the file that it is about, where that is not the first of the image's, and with what to do
-/// about damage that nobody knows better.
-pub fn explained(error: Error, files: &[HostFile]) -> Error {
-    let last = error.trail().iter().find_map(|place| match place.space {
-        Space::Part(number) => files.get(usize::from(number).checked_sub(1)?),
-        _ => None,
-    });
-    let name = last.and_then(|file| Some(file.path.file_name()?.to_string_lossy().into_owned()));
-    let error = match name.filter(|name| !error.what().contains(name)) {
-        Some(name) => error.adding(&format!("{NAMED}{name}")),
-        None => error,
-    };
-    if error.kind() == Kind::Corrupt && error.advice().is_none() { error.advise(ANOTHER_COPY) } else { error }
-}
-
-const ANOTHER_COPY: &str = "take another copy of the image: this one is damaged, or was cut short on its way";
-
 /// The error for a file of `len` bytes that needs `needed`, as `what` in it says.
 fn cut_short(code: &'static str, what: impl std::fmt::Display, needed: u64, len: u64) -> Error {
     Error::new(Kind::Corrupt, code, format!("the file is cut short: {what}"))
@@ -276,7 +243,7 @@ fn open_backing(opening: &Opening<'_>, name: &str, format: Option<&str>) -> Resu
     let below = || Opening { gate, file: file.clone(), path: &path, role: Role::Backing, depth };
     match open_layer(below(), format)? {
         Some(image) => Ok(image),
-        None => raw::open(below()),
+        None => layer::open(&raw::FORMAT, below()),
     }
 }
 
@@ -298,7 +265,7 @@ pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<I
             Error::new(Kind::Unsupported, "format-unknown", format!("there is no format {name}"))
                 .advise(format!("give one of {}", names.join(", ")))
         };
-        return known.ok_or_else(unknown)?.opened(opening).map(Some);
+        return layer::open(known.ok_or_else(unknown)?, opening).map(Some);
     }
     let ends = looks::Ends::read(&*opening.file, opening.path)?;
     let probe = ends.probe();
@@ -306,13 +273,13 @@ pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<I
         return Ok(None);
     }
     if let Some(format) = FORMATS.iter().find(|format| (format.is)(&probe)) {
-        return format.opened(opening).map(Some);
+        return layer::open(format, opening).map(Some);
     }
     if probe.head.len() < 72 {
         return Ok(None);
     }
     match named::refuse(&opening, &probe) {
         Some(error) => Err(error),
-        None => raw::open(opening).map(Some),
+        None => layer::open(&raw::FORMAT, opening).map(Some),
     }
 }

@@ -9,7 +9,7 @@ use super::sparse::Header;
 use super::{corrupt, u32_at, u64_at};
 use crate::container::children::Parent;
 use crate::container::tables::index;
-use crate::container::{Image, Opening, Role, open_layer};
+use crate::container::{Image, Opening, Role, layer, open_layer};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 use crate::storage::folder::modified;
@@ -115,7 +115,7 @@ fn find(opening: &Opening<'_>, header: &Header, names: &[String]) -> Result<(Str
 
 fn candidate(opening: &Opening<'_>, header: &Header, name: &str) -> Result<Footer> {
     let (path, file): (_, Arc<dyn Storage>) = opening.gate.look_at(opening.path, name)?;
-    let footer = footer::find(&*file, &mut Vec::new())?;
+    let footer = footer::find(&*file, &mut Vec::new()).map_err(|error| layer::below(error, &[], &path))?;
     if footer.uuid == header.parent {
         return Ok(footer);
     }

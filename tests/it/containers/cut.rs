@@ -36,6 +36,13 @@ const CUTS: &[(&str, &str, &[u64])] = &[
     ("vmdk-split-sparse", "disk-s002.vmdk", &[0, 1]),
     ("vmdk-delta", "base.vmdk", &[1, 50, 90]),
     ("vmdk-stream", "disk.vmdk", &[1, 50]),
+    ("vmdk-esx-delta", "middle-delta.vmdk", &[1, 50]),
+    ("vhd-differencing", "base.vhd", &[1, 50, 90]),
+    ("vhd-differencing", "middle.avhd", &[50]),
+    ("vdi-differencing", "base.vdi", &[1, 50, 90]),
+    ("vdi-differencing", "middle.vdi", &[50]),
+    ("vhdx-differencing", "base.vhdx", &[1, 8, 50, 90]),
+    ("vhdx-differencing", "middle.avhdx", &[50]),
     ("ova", "appliance.ova", &[2, 50, 90]),
     ("ewf", "disk.E01", &[1, 50, 90, 99]),
     ("ewf-segments", "disk.E02", &[0, 1, 50, 90, 99]),
@@ -74,6 +81,9 @@ fn a_cut_image_is_told_to_be_cut() {
                 // Of several files, the one is named.
                 let several = before.len() > 1 && path != unpacked.path();
                 assert!(!several || run.err.contains(file), "{file} is not named: {case}");
+                assert!(run.err.matches("it is the file ").count() < 2, "{case}");
+                let other = run.err.rsplit_once("it is the file ").filter(|(_, name)| !name.starts_with(file));
+                assert!(other.is_none(), "another file is named: {case}");
             }
             assert!(unpacked.hashes() == before, "{name}: written to");
             told += 1;
