@@ -2,7 +2,7 @@
 
 use hivewright::hive::recover::Recovery;
 use hivewright::session::disk::HiveOnDisk;
-use hivewright::session::surroundings::saved_session;
+use hivewright::session::surroundings;
 use hivewright::session::{Answer, Reading, State};
 use hivewright::windows::{Era, RuleReport};
 use serde::Serialize;
@@ -36,10 +36,10 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     super::warn_if_unfinished(&reading);
     let answer = reading.rule(args.windows.map(Era::from))?;
     let hive = reading.name();
-    let sleeping = saved_session(reading.target())?;
-    if let Some(file) = &sleeping {
-        let file = file.display();
-        super::warn(&format!("{file} holds a saved session: this Windows sleeps, and `set` would be refused"));
+    let sleeping = surroundings::sleeping(reading.target())?;
+    if let Some(session) = &sleeping {
+        let sleeps = if session.too_short.is_none() { "this Windows sleeps, and " } else { "" };
+        super::warn(&format!("{session}: {sleeps}`set` would be refused"));
     }
     warn(&hive, &answer);
     if args.json {

@@ -152,6 +152,17 @@ fn recover<'l, B: HiveBytes>(
     }
 }
 
+/// Why the hive is not taken as it stands.
+fn cause(head: Option<&BaseBlock>) -> &'static str {
+    match head {
+        Some(head) if !head.checksum_holds() && head.primary_sequence == head.secondary_sequence => {
+            "the checksum of the base block does not fit, though its sequence numbers agree"
+        }
+        Some(head) if !head.checksum_holds() => "the hive is dirty, and the checksum of its base block does not fit",
+        _ => "the hive is dirty",
+    }
+}
+
 fn plan<'l, B: HiveBytes>(
     bytes: &B,
     head: Option<BaseBlock>,
@@ -159,7 +170,8 @@ fn plan<'l, B: HiveBytes>(
     report: &mut Recovery,
 ) -> Result<Plan<'l>> {
     if logs.is_empty() {
-        return Err(Error::refused("no-log", "the hive is dirty and there is no transaction log")
+        let what = format!("{}, and there is no transaction log", cause(head.as_ref()));
+        return Err(Error::refused("no-log", what)
             .advise("look for the files of the same name that end in .LOG, .LOG1 and .LOG2"));
     }
     let primary = Primary { head: head.filter(|head| head.checksum_holds()), first_bin: first_bin_timestamp(bytes) };

@@ -48,12 +48,17 @@ fn a_hive_in_use() {
 
 #[test]
 fn a_dirty_hive_without_logs_of_use() {
-    for name in ["dirty/new-no-logs", "check/dirty-sequence", "check/base-checksum"] {
+    for (name, says) in [
+        ("dirty/new-no-logs", "the hive is dirty"),
+        ("check/dirty-sequence", "the hive is dirty"),
+        ("check/base-checksum", "the checksum of the base block does not fit"),
+    ] {
         let copy = Copied::of(name);
         for extra in [None, Some("--force"), Some("--dry-run")] {
-            copy.run(["set", "2", "SYSTEM"].into_iter().chain(extra)).failed(3, "dirty");
+            copy.run(["set", "2", "SYSTEM"].into_iter().chain(extra)).failed(3, says);
         }
-        copy.run(["unset", "SYSTEM"]).failed(3, "dirty");
+        copy.run(["unset", "SYSTEM"]).failed(3, says);
+        copy.run(["unset", "SYSTEM", "--json"]).failed_as_json(3, "dirty");
         copy.assert_untouched(name);
     }
 }

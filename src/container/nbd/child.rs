@@ -4,6 +4,7 @@
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{self, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,6 +15,14 @@ use crate::error::{Error, Kind, Result};
 
 /// Bytes that are kept of what it says.
 const MOST_SAID: usize = 2048;
+
+/// Numbers of errors that Unix systems agree upon.
+const EACCES: i32 = 13;
+const ENOEXEC: i32 = 8;
+
+/// What to do where the user named another program.
+pub(super) const WHERE: &str = "say where qemu-nbd itself is: --qemu-nbd FILE (`command -v qemu-nbd` shows it), \
+     or leave the option out where it is on PATH";
 
 /// A running child. Dropping it kills it.
 pub(super) struct Child {
@@ -33,9 +42,25 @@ impl Child {
     /// Starts `command`.
     ///
     /// # Errors
-    /// `no-qemu-nbd` where there is no such program; the host could not start it.
+    /// `no-qemu-nbd` where there is no such program, or none that can be started; the host could not start it.
     pub(super) fn start(mut command: Command) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        Self::heard(command, |child| Some(Box::new(child.stderr.take()?)))
+    }
+
+    /// Whether `program` calls itself qemu-nbd when asked for its version. One that says nothing for long is none.
+    pub(super) fn is_qemu_nbd(program: &Path) -> bool {
+        let mut command = Command::new(program);
+        command.arg("--version").stdout(Stdio::piped()).stderr(Stdio::null());
+        let asked = Self::heard(command, |child| Some(Box::new(child.stdout.take()?)));
+        asked.is_ok_and(|child| {
+            child.hear_out(Duration::from_secs(2));
+            child.said().contains("qemu-nbd")
+        })
+    }
+
+    fn heard(mut command: Command, voice: fn(&mut process::Child) -> Option<Box<dyn Read>>) -> Result<Self> {
+        command.stdin(Stdio::null());
         // Away from the terminal's signals: what ends us ends it.
         command.process_group(0);
         ends_with_us(&mut command);
@@ -50,7 +75,7 @@ impl Child {
                 Ok(child) => child,
                 Err(error) => return drop(started.send(Err(error))),
             };
-            let voice = child.stderr.take();
+            let voice = voice(&mut child);
             // Whoever asked is waiting for it.
             let _ = started.send(Ok(child));
             if let Some(voice) = voice {
@@ -68,6 +93,11 @@ impl Child {
                 Ok(Child { process, said, ended, _stay: stay })
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing(&program)),
+            // A folder, a file that may not be executed, or one that no system can.
+            Err(error) if matches!(error.raw_os_error(), Some(EACCES | ENOEXEC)) => {
+                let what = format!("{program} is no program that can be started: {error}");
+                Err(Error::new(Kind::Unsupported, "no-qemu-nbd", what).advise(WHERE))
+            }
             Err(error) => Err(failed(error)),
         }
     }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::Driver;
-use super::child::Child;
+use super::child::{Child, WHERE};
 use super::client::{Client, Failure};
 use super::server::{Export, Shared, serve};
 use super::wire::errno;
@@ -81,10 +81,12 @@ impl Plan {
             let ready = (servers.len() == count).then(|| UnixStream::connect(&above));
             match ready {
                 Some(Ok(stream)) => break stream,
-                _ if child.has_ended() => return Err(refused(&shared, &child, "does not open the image")),
+                _ if child.has_ended() => return Err(self.refused(&shared, &child, "does not open the image")),
                 _ if Instant::now() > until => {
                     let what = format!("did not open the image within {} seconds", START.as_secs());
-                    return Err(refused(&shared, &child, &what).becoming(Kind::Io, "engine-timeout"));
+                    let error = self.refused(&shared, &child, &what);
+                    let slow = error.code() == "engine-refused";
+                    return Err(if slow { error.becoming(Kind::Io, "engine-timeout") } else { error });
                 }
                 _ => thread::sleep(LOOK),
             }
@@ -95,8 +97,24 @@ impl Plan {
         let client = limit(Some(START)).and_then(|()| Client::connect(stream.try_clone()?));
         match client.and_then(|client| limit(Some(REQUEST)).map(|()| client)) {
             Ok(client) => Ok(Running { client, shared, servers, child, driver: self.driver }),
-            Err(error) => Err(refused(&shared, &child, &format!("does not export the image: {error}"))),
+            Err(error) => Err(self.refused(&shared, &child, &format!("does not export the image: {error}"))),
         }
+    }
+
+    /// Why it did not come up: what a storage said, else that it is another program, else what QEMU said.
+    fn refused(&self, shared: &Shared, child: &Child, what: &str) -> Error {
+        // The last words come through a pipe that another thread reads.
+        child.hear_out(Duration::from_millis(200));
+        if let Some(error) = shared.take_failure() {
+            return error;
+        }
+        if !Child::is_qemu_nbd(&self.program) {
+            let what = format!("{} is no qemu-nbd, which this image is read by", self.program.display());
+            return Error::new(Kind::Unsupported, "no-qemu-nbd", what).advise(WHERE);
+        }
+        let what = format!("qemu-nbd {what}; it said: {}", child.said());
+        Error::new(Kind::Corrupt, "engine-refused", what)
+            .advise("ask QEMU about a copy of the image: qemu-img check IMAGE")
     }
 
     fn command(&self, below: &Path, above: &Path) -> Command {
@@ -140,17 +158,6 @@ fn server(stream: UnixStream, shared: &Arc<Shared>) -> Result<JoinHandle<()>> {
         let _ = stream.shutdown(Shutdown::Both);
     };
     thread::Builder::new().name("nbd server".into()).spawn(serve).map_err(failed)
-}
-
-/// Why it did not come up: what a storage said, else what QEMU said.
-fn refused(shared: &Shared, child: &Child, what: &str) -> Error {
-    // The last words come through a pipe that another thread reads.
-    child.hear_out(Duration::from_millis(200));
-    shared.take_failure().unwrap_or_else(|| {
-        let what = format!("qemu-nbd {what}; it said: {}", child.said());
-        Error::new(Kind::Corrupt, "engine-refused", what)
-            .advise("ask QEMU about a copy of the image: qemu-img check IMAGE")
-    })
 }
 
 impl Running {

@@ -72,15 +72,11 @@ mod tests {
 
     #[test]
     fn renews_once_in_place() {
-        for (text, long) in [("CID=1234abcd", true), ("CID=7", false)] {
+        for (text, cid, long) in [("CID=1234abcd", 0x1234_abcd, true), ("CID=7", 7, false)] {
             let whole = format!("{text}\nddb.longContentID=\"00000000000000000000000A1234ABCD\"\n");
             let end = text.len();
-            let descriptor = Descriptor {
-                cid: 0x1234_abcd,
-                cid_at: 4..end,
-                long_id_at: Some(end + 20..end + 52),
-                ..Descriptor::default()
-            };
+            let descriptor =
+                Descriptor { cid, cid_at: 4..end, long_id_at: Some(end + 20..end + 52), ..Descriptor::default() };
             let memory = Arc::new(Memory::new([b"....", whole.as_bytes()].concat()));
             let id = ContentId::new(memory.clone(), 4, whole.as_bytes(), &descriptor);
             let now = || {

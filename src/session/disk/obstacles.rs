@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Disk;
 use crate::container;
 use crate::error::Error;
-use crate::files::{FileInVolume, Files, VolumeState};
+use crate::files::{FileInVolume, Files, Hibernation, VolumeState};
 use crate::partition::TableSource;
 use crate::storage::Storage;
 
@@ -121,7 +121,18 @@ pub(super) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
             "the volume's journal has work to redo: its metadata is not what it is going to be",
         ),
     ];
-    let own = all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle::new(code, what));
+    let short = match state.hibernation {
+        Hibernation::Short(len) => Some(format!(
+            "hiberfil.sys has {len} bytes, too few to rule out that a session is saved (elsewhere, maybe), \
+             which would bring the old hive back"
+        )),
+        _ => None,
+    };
+    let words = |code, what: &str| match &short {
+        Some(short) if code == "volume-hibernated" => short.clone(),
+        _ => what.to_owned(),
+    };
+    let own = all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle::new(code, words(code, what)));
     own.chain(state.remarks.iter().map(|r| Obstacle::new(r.code, &r.what))).collect()
 }
 

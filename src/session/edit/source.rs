@@ -61,7 +61,7 @@ fn recovered(path: &Path, dirty: DirtyHive<Vec<u8>>, files: &LogFiles, request: 
         Err(failed) => {
             let Unrecovered { hive, error, .. } = *failed;
             if !request.as_it_stands {
-                return Err(dirty_without_logs(path, &error));
+                return Err(dirty_without_logs(path, &error, hive.primary_alone()));
             }
             Ok(Source::new(hive.as_it_stands(), Origin::AsItStood(error), highest))
         }
@@ -113,8 +113,13 @@ fn look_at_base_block(file: &FileStorage, len: u64) -> Result<()> {
     BaseBlock::parse(&head)?.validate(len)
 }
 
-fn dirty_without_logs(path: &Path, why: &Error) -> Error {
-    Error::refused("dirty", format!("{}: {}", path.display(), why.what())).advise(
-        "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log; --as-it-stands gives up what stands in them",
-    )
+fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>) -> Error {
+    let base = hive.base_block();
+    let advice = if base.primary_sequence == base.secondary_sequence {
+        "if another tool has left the checksum wrong, --as-it-stands takes the hive as it is and sets it right; \
+         if a write was torn, put its .LOG, .LOG1 and .LOG2 beside it or name them with --log"
+    } else {
+        "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log; --as-it-stands gives up what stands in them"
+    };
+    Error::refused("dirty", format!("{}: {}", path.display(), why.what())).advise(advice)
 }

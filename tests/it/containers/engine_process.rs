@@ -23,10 +23,10 @@ fn image(folder: &Path) -> PathBuf {
     folder.join("disk.qed")
 }
 
-/// A program in the place of qemu-nbd.
+/// A program in the place of qemu-nbd, which says that it is one.
 fn script(folder: &Path, body: &str) -> PathBuf {
     let path = folder.join("engine.sh");
-    fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+    fs::write(&path, format!("#!/bin/sh\n[ \"$1\" = --version ] && echo qemu-nbd 0 && exit\n{body}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
 }
@@ -114,6 +114,25 @@ fn killed_while_it_starts_we_leave_no_process() {
     within_seconds(5, "it outlives us", || {
         !fs::read_to_string(process.join("cmdline")).is_ok_and(|line| line.starts_with("sleep"))
     });
+}
+
+#[test]
+fn another_program_is_no_damage_of_the_image() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = image(folder.path());
+    for (program, says) in [
+        (Path::new("/bin/true"), "/bin/true is no qemu-nbd"),
+        (Path::new("/bin/cat"), "/bin/cat is no qemu-nbd"),
+        (folder.path(), "is no program that can be started"),
+        (&path, "is no program that can be started"),
+    ] {
+        let error = open_through(program, &path).map(|_| ()).unwrap_err();
+        assert_eq!((error.kind(), error.code()), (hivewright::Kind::Unsupported, "no-qemu-nbd"), "{error}");
+        assert!(error.what().contains(says) && error.advice().unwrap().contains("--qemu-nbd FILE"), "{error:?}");
+    }
 }
 
 #[test]
