@@ -12,6 +12,7 @@ mod set;
 mod undo;
 mod verbs;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -23,6 +24,7 @@ pub(crate) fn main() -> ExitCode {
     stay_silent_about_the_witness();
     let args = Args::parse();
     let json = args.command.wants_json();
+    let files = args.command.files();
     let outcome = match args.command {
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run_set(&args),
@@ -38,7 +40,24 @@ pub(crate) fn main() -> ExitCode {
     };
     match outcome {
         Ok(outcome) => outcome.into(),
-        Err(error) => exit::report(&error, json),
+        Err(error) => exit::report(&about(error, &files), json),
+    }
+}
+
+/// The error with the name of what the command was about, the first of `files`, where it names none of them.
+fn about(error: anyhow::Error, files: &[PathBuf]) -> anyhow::Error {
+    let text = format!("{error:#}");
+    let ends = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "/:;,()".contains(c));
+    let says = |file: &PathBuf| {
+        let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+        let mut found = text.match_indices(&*name);
+        found.any(|(at, name)| ends(text[..at].chars().next_back()) && ends(text[at + name.len()..].chars().next()))
+    };
+    match files.first() {
+        Some(target) if error.is::<hivewright::Error>() && !files.iter().any(says) => {
+            error.context(target.display().to_string())
+        }
+        _ => error,
     }
 }
 
@@ -89,6 +108,8 @@ fn bytes_read(reading: &hivewright::session::Reading) -> Option<u64> {
 /// Warns of a write that did not end, and of a volume that may not show its newest state.
 fn warn_if_unfinished(reading: &hivewright::session::Reading) {
     if let Some(hive) = reading.on_disk() {
+        let looks = hive.disk().about().remarks.iter().filter(|(code, _)| *code == "looks-like");
+        looks.for_each(|(_, what)| warn(what));
         match hive.warnings() {
             Ok(warnings) => warnings.iter().for_each(|what| warn(what)),
             Err(error) => warn(&format!("the state of the volume is not known: {error}")),

@@ -247,6 +247,12 @@ fn open_backing(opening: &Opening<'_>, name: &str, format: Option<&str>) -> Resu
     }
 }
 
+/// The format of that name; `vpc` is what QEMU calls VHD.
+fn named_format(name: &str) -> Option<&'static Format> {
+    let name = if name == "vpc" { vhd::FORMAT.name } else { name };
+    FORMATS.iter().copied().find(|known| known.name == name)
+}
+
 /// Opens what `opening` has, as [`open`] does. Formats call it for the image that theirs stands on.
 ///
 /// # Errors
@@ -259,13 +265,12 @@ pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<I
         );
     }
     if let Some(name) = format {
-        let known = FORMATS.iter().find(|known| known.name == name);
         let unknown = || {
             let names: Vec<&str> = FORMATS.iter().map(|known| known.name).collect();
             Error::new(Kind::Unsupported, "format-unknown", format!("there is no format {name}"))
                 .advise(format!("give one of {}", names.join(", ")))
         };
-        return layer::open(known.ok_or_else(unknown)?, opening).map(Some);
+        return layer::open(named_format(name).ok_or_else(unknown)?, opening).map(Some);
     }
     let ends = looks::Ends::read(&*opening.file, opening.path)?;
     let probe = ends.probe();

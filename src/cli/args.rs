@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgGroup, Parser, ValueEnum};
 use hivewright::session::disk::{Choice, ImageOptions};
+use hivewright::storage::folder::{EntryKind, kind_of};
 
 pub(crate) use super::verbs::Command;
 
@@ -59,11 +61,20 @@ impl DiskArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImageArgs {
     /// A folder from which an image may take backing files, parents and extents, beside its own; may be repeated
-    #[arg(long = "allow-path", value_name = "DIR")]
+    #[arg(long = "allow-path", value_name = "DIR", value_parser = PathBufValueParser::new().try_map(folder))]
     pub(crate) allow_paths: Vec<PathBuf>,
     /// Where qemu-nbd is, which opens what is not read here
     #[arg(long, value_name = "FILE")]
     pub(crate) qemu_nbd: Option<PathBuf>,
+}
+
+/// What is no folder would be passed over without a word.
+fn folder(path: PathBuf) -> Result<PathBuf, String> {
+    match kind_of(&path) {
+        Ok(EntryKind::Folder) => Ok(path),
+        Ok(_) => Err("it is no folder".to_owned()),
+        Err(error) => Err(error.what().to_owned()),
+    }
 }
 
 impl ImageArgs {
@@ -77,10 +88,11 @@ impl ImageArgs {
 Examples:
   hivewright get SYSTEM                 the whole answer, for people
   hivewright get --value /mnt/image     the bare number at next boot
-  hivewright get --json SYSTEM | jq .verdicts
+  hivewright get --json SYSTEM | jq .at_next_boot
   hivewright get disk.raw --partition 3
 
-Exit status 1 means that the rule is not set at next boot.")]
+Exit status 1 means that the rule is not set at next boot, or that the hive does
+not show which Windows it is of, so that this is open.")]
 pub(crate) struct GetArgs {
     #[arg(value_name = "TARGET", help = TARGET_HELP)]
     pub(crate) target: PathBuf,
@@ -165,10 +177,10 @@ pub(crate) struct WriteArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Keep the replaced bytes in this file, for `hivewright undo`
-    #[arg(long, value_name = "FILE", conflicts_with = "where")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "output"])]
     pub(crate) undo: Option<PathBuf>,
     /// Overwrite bytes in place, under an undo file, instead of replacing the file
-    #[arg(long, conflicts_with = "where")]
+    #[arg(long, conflicts_with_all = ["dry_run", "output"])]
     pub(crate) in_place: bool,
     /// Leave last-written times as they are, for reproducible images
     #[arg(long)]
@@ -180,7 +192,7 @@ pub(crate) struct WriteArgs {
     #[arg(long = "log", value_name = "FILE")]
     pub(crate) logs: Vec<PathBuf>,
     /// Empty the transaction logs once the hive is written; each gets an undo file
-    #[arg(long, conflicts_with = "where")]
+    #[arg(long, conflicts_with_all = ["dry_run", "output"])]
     pub(crate) truncate_logs: bool,
     /// Print what was done as JSON
     #[arg(long)]

@@ -1,9 +1,12 @@
 //! The verbs, one line each.
 
+use std::path::PathBuf;
+
 use clap::{ArgMatches, Args as _, FromArgMatches, Subcommand};
 
 use super::args::{
     CheckArgs, CompletionsArgs, GetArgs, InfoArgs, ManArgs, RecoverArgs, SchemaArgs, SetArgs, UndoArgs, UnsetArgs,
+    WriteArgs,
 };
 use super::audit::AuditArgs;
 
@@ -78,6 +81,24 @@ verbs! {
 }
 
 impl Command {
+    /// What the command is about, then the other files that it was given. None where it tells of several.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let writing = |target: &PathBuf, write: &WriteArgs| {
+            let others = write.output.iter().chain(&write.undo).chain(&write.logs);
+            std::iter::once(target).chain(others).cloned().collect()
+        };
+        match self {
+            Command::Get(args) => std::iter::once(&args.target).chain(&args.logs).cloned().collect(),
+            Command::Check(args) => std::iter::once(&args.target).chain(&args.logs).cloned().collect(),
+            Command::Set(args) => writing(&args.target, &args.edit.write),
+            Command::Unset(args) => writing(&args.target, &args.edit.write),
+            Command::Recover(args) => writing(&args.target, &args.write),
+            Command::Info(args) => args.target.iter().cloned().collect(),
+            Command::Undo(args) => std::iter::once(&args.undo_file).chain(&args.target).cloned().collect(),
+            Command::Audit(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => Vec::new(),
+        }
+    }
+
     pub(crate) fn wants_json(&self) -> bool {
         match self {
             Command::Get(args) => args.json,

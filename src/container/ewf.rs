@@ -43,7 +43,7 @@ const OTHERS: [(&[u8], &str); 3] = [
 /// Bytes of a chunk at most. 32 KiB is usual.
 const MAX_CHUNK: u64 = 32 << 20;
 const EVIDENCE: &str = "an E01 image is evidence: its hashes would no longer be true";
-const ADVICE: &str = "work on a copy: ewfexport -f raw IMAGE";
+const ADVICE: &str = "work on a copy: ewfexport -u -f raw -t NAME IMAGE";
 
 fn open(opening: Opening<'_>) -> Result<Image> {
     let mut magic = [0; 8];

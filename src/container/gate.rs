@@ -131,7 +131,11 @@ impl Gate {
                 "no-file",
                 format!("the image {} needs {name}, which is not there", named_by.display()),
             )
-            .advise("copy it beside the image, or give --allow-path with the folder where it is"),
+            .advise(match on_this_host(name).components().count() {
+                1 => "copy it beside the image, or give --allow-path with the folder where it is".to_owned(),
+                // A copy beside the image would not be found, and one in another folder not be let through.
+                _ => format!("it is looked for at {}: give --allow-path with the folder where it is", wanted.display()),
+            }),
             _ => error,
         };
         let path = RealHost.resolve(&wanted).or_else(|error| self.in_allowed(&wanted).ok_or(missing(error)))?;

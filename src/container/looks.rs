@@ -40,7 +40,7 @@ pub(super) fn held_against(
     path: &Path,
     format: &str,
 ) -> Result<Option<Image>> {
-    let Some(named) = FORMATS.iter().find(|known| known.name == format) else { return opened };
+    let Some(named) = super::named_format(format) else { return opened };
     if opened.is_ok() && named.name != "raw" {
         return opened;
     }
@@ -71,7 +71,8 @@ fn other(probe: &Probe<'_>, named: &Format) -> Option<(String, String)> {
         return Some((format!("an image of the format {title}"), advice(name)));
     }
     // The mark at the end of a boot sector. A fixed VHD that has lost its footer begins as a raw disk does.
-    let boots = probe.head.get(510..512) == Some(&[0x55, 0xaa]) && !matches!(named.name, "raw" | "vhd");
+    let may_be_vhd = named.name == "vhd" && probe.name.to_ascii_lowercase().ends_with(".vhd");
+    let boots = probe.head.get(510..512) == Some(&[0x55, 0xaa]) && named.name != "raw" && !may_be_vhd;
     boots.then(|| ("a raw disk or volume".into(), advice("raw")))
 }
 
@@ -110,7 +111,7 @@ mod tests {
         ];
         let mut told = 0;
         for (bytes, what, advice) in &looks {
-            for format in FORMATS.iter().filter(|format| !["raw", "vhd"].contains(&format.name)) {
+            for format in FORMATS.iter().filter(|format| format.name != "raw") {
                 if *what == format.title {
                     continue;
                 }
@@ -126,6 +127,8 @@ mod tests {
         assert!(as_raw.about.remarks[0].1.contains("looks like an image of the format VHDX"));
         // Nothing else speaks for a file of zeros: then the named format says what it misses.
         assert_eq!(opened(vec![0; 4096], "vdi").map(|_| ()).unwrap_err().code(), "vdi-header");
+        // As QEMU calls VHD.
+        assert_eq!(opened(looks[0].0.clone(), "vpc").map(|_| ()).unwrap_err().code(), "format-mismatch");
         let unknown = opened(vec![0; 4096], "vdx").map(|_| ()).unwrap_err();
         let known = FORMATS.iter().all(|format| unknown.advice().unwrap().contains(format.name));
         assert!(unknown.code() == "format-unknown" && known, "{unknown:?}");

@@ -82,16 +82,16 @@ impl FileInVolume {
     /// (a hole), `file-not-valid` (behind the valid length). [`Kind::NoRoom`]: `file-too-short`.
     pub fn writable(&self, offset: u64, len: u64) -> Result<()> {
         let Facts { traits, .. } = self.facts;
-        let copy = "write a patched copy of the file and put it back with Windows or a mounted volume";
-        for (is, code, what) in [
-            (traits.encrypted, "file-encrypted", "the file is encrypted"),
-            (traits.compressed, "file-compressed", "the file is compressed on its volume"),
-            (traits.sparse, "file-sparse", "the file is marked as sparse"),
-            (traits.resident, "file-resident", "the file is kept inside its record, not in clusters of its own"),
-            (self.contents.is_some(), "file-not-plain", "the file's clusters do not hold its bytes as they are"),
+        let copy = "mount the volume and edit the hive there, where a new file takes its place";
+        for (is, code, what, advice) in [
+            (traits.encrypted, "file-encrypted", "the file is encrypted", DECRYPT),
+            (traits.compressed, "file-compressed", "the file is compressed on its volume", UNCOMPRESS),
+            (traits.sparse, "file-sparse", "the file is marked as sparse", UNCOMPRESS_SPARSE),
+            (traits.resident, "file-resident", "the file is kept inside its record, not in clusters of its own", copy),
+            (self.contents.is_some(), "file-not-plain", "the file's clusters do not hold its bytes as they are", copy),
         ] {
             if is {
-                return Err(Error::refused(code, what).advise(copy));
+                return Err(Error::refused(code, what).advise(advice));
             }
         }
         if offset.checked_add(len).is_none_or(|end| end > self.facts.len) {
@@ -120,6 +120,12 @@ impl FileInVolume {
     }
 }
 
+const DECRYPT: &str = "decrypt it with Windows, under the account that encrypted it";
+const UNCOMPRESS: &str =
+    "mount the volume and edit the hive there, or have Windows uncompress it first: compact /u FILE";
+const UNCOMPRESS_SPARSE: &str =
+    "mount the volume and edit the hive there, or have Windows put a plain copy in its place";
+
 impl fmt::Debug for FileInVolume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FileInVolume")
@@ -137,8 +143,7 @@ impl Storage for FileInVolume {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.within(offset, buf.len())?;
         if self.facts.traits.encrypted {
-            return Err(Error::new(Kind::Unsupported, "file-encrypted", "the file is encrypted (EFS)")
-                .advise("decrypt it with Windows, under the account that encrypted it"));
+            return Err(Error::new(Kind::Unsupported, "file-encrypted", "the file is encrypted (EFS)").advise(DECRYPT));
         }
         let valid = self.facts.valid_len.saturating_sub(offset).min(buf.len() as u64);
         let (stored, zeros) = buf.split_at_mut(usize::try_from(valid).unwrap_or(usize::MAX));

@@ -170,7 +170,7 @@ impl Reading {
     /// It is no hive, or cannot be read.
     pub fn size_and_state(&self) -> Result<(u64, &'static str)> {
         let whole = self.whole()?;
-        let state = match open(whole)? {
+        let state = match open(whole).map_err(|error| self.neither(error))? {
             Opened::Clean(_) => "clean",
             Opened::Dirty(_) => "dirty",
         };
@@ -187,6 +187,10 @@ impl Reading {
             Source::Called(file) => file.whole(),
             Source::Disk(hive) => hive.whole(),
         }
+    }
+
+    fn neither(&self, error: Error) -> Error {
+        if self.on_disk().is_some() { error } else { target::neither(error, &self.target.hive) }
     }
 
     fn by_pages(&self) -> Option<&dyn ByPages> {
@@ -297,7 +301,7 @@ impl Reading {
             Err(error) => match recover::recover_headless(whole, &logs) {
                 Ok(recovered) => recovered_answer(recovered, era, None, None),
                 // Without a log that fits, the file is what it looks like.
-                Err(_) => Err(error),
+                Err(_) => Err(self.neither(error)),
             },
         }
     }

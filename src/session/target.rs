@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 use crate::storage::folder::{EntryKind, entries, kind_of, named};
+use crate::storage::look::see;
 
 /// A hive to work on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,21 @@ pub fn logs_beside(hive: &Path) -> Result<Vec<PathBuf>> {
     };
     let names = ["LOG", "LOG1", "LOG2"].map(|ending| format!("{name}.{ending}"));
     entries(folder, EntryKind::File, &|entry| names.iter().any(|log| log.eq_ignore_ascii_case(entry)))
+}
+
+/// The error for a file of the host that is no hive. Nothing has spoken for a disk either, or it would be read as one.
+pub(super) fn neither(error: Error, path: &Path) -> Error {
+    if error.code() != "base-signature" {
+        return error;
+    }
+    let advice = match see(path) {
+        Ok(seen) if seen.len == 0 => "the file is empty: copy it again from where it came",
+        _ => {
+            "name a SYSTEM hive (it begins with `regf`), a folder with Windows, or an image of a disk; \
+             if this is an image all the same, say of which format: --format raw"
+        }
+    };
+    error.adding("nor a disk image or a volume that is known here").advise(advice)
 }
 
 fn find_in(folder: &Path) -> Result<Target> {

@@ -43,6 +43,10 @@ impl Obstacle {
             ("volume-hibernated" | "volume-fast-startup", _) => {
                 "start that Windows and shut it down fully: shutdown /s /t 0".to_owned()
             }
+            ("table-damaged", _) => {
+                "have gdisk mend it in a copy of the image: it finds the backup, and `w` writes both again".to_owned()
+            }
+            ("partitions-overlap", _) => "mend the table in a copy of the image: gdisk or sfdisk".to_owned(),
             ("device-read-only", _) => "see that nothing of it is mounted, and give --device".to_owned(),
             _ => "mount the volume and edit the hive there, or repair it first".to_owned(),
         };
@@ -89,8 +93,12 @@ pub(in crate::session) fn of_children(files: &[PathBuf]) -> Option<Obstacle> {
     };
     let image = files.first().map(|path| name(path)).unwrap_or_default();
     let what = format!("{names} {stand} on {image}, and would be damaged when that changes below");
+    let copy = match files.len() {
+        1 => "a copy (--output)",
+        _ => "a copy of all its files in another folder (cp --reflink=auto)",
+    };
     let advice = format!(
-        "edit the image at the top of the chain instead, or a copy (--output); --ignore-children where {names} may be lost"
+        "edit the image at the top of the chain instead, or {copy}; --ignore-children where {names} may be lost"
     );
     Some(Obstacle { advice: Some(advice), ..Obstacle::new(HAS_CHILDREN, what) })
 }
@@ -146,6 +154,9 @@ pub(super) fn of_file(files: &dyn Files, file: &FileInVolume) -> Vec<Obstacle> {
         .into_iter()
         .flatten()
         .filter_map(Result::err)
-        .map(|error| Obstacle::new(error.code(), error.what()))
+        .map(|error| Obstacle {
+            advice: error.advice().map(str::to_owned),
+            ..Obstacle::new(error.code(), error.what())
+        })
         .collect()
 }

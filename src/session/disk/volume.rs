@@ -20,8 +20,12 @@ impl Disk {
         if found.is_empty() {
             let numbers: Vec<String> = self.table.partitions.iter().map(|p| p.number.to_string()).collect();
             let what = format!("{} has no partition {number}", self.path.display());
-            return Err(Error::new(Kind::NotFound, "no-partition", what)
-                .advise(format!("there are the partitions {} (0 is the whole disk)", numbers.join(", "))));
+            let whole = if numbers.iter().any(|number| number == "0") { " (0 is the whole disk)" } else { "" };
+            return Err(Error::new(Kind::NotFound, "no-partition", what).advise(match numbers.len() {
+                0 => "its partition table is empty: there is no partition to choose".to_owned(),
+                1 => format!("there is the partition {}{whole}", numbers[0]),
+                _ => format!("there are the partitions {}{whole}", numbers.join(", ")),
+            }));
         }
         Ok(found)
     }

@@ -9,6 +9,7 @@ use crate::hive::{DirtyHive, Hive, Opened, PatchSet, open};
 use crate::regf::base_block::{self, BaseBlock};
 use crate::session::disk::HiveOnDisk;
 use crate::session::logs::{LogChoice, LogFiles};
+use crate::session::target::neither;
 use crate::storage::{FileStorage, Storage, zeros_in_large_pages};
 
 /// The most bytes of a file that is edited: a hive's bins stay below 2 GiB, slack behind them is a fraction of that.
@@ -41,7 +42,7 @@ pub(super) fn open_source(path: &Path, request: &Request) -> Result<Source> {
         // A base block that says nothing can be had from a log, and only from a log.
         let files = LogFiles::open(path, &request.logs)?;
         if files.is_empty() {
-            return Err(error);
+            return Err(neither(error, path));
         }
         let highest = highest_sequence(&files.logs());
         let recovered = recover_headless(file.read_whole(MAX_FILE_SIZE)?, &files.logs()).map_err(|_| error)?;
