@@ -7,6 +7,7 @@ mod cli_folders;
 mod cli_get;
 mod cli_output;
 mod cli_refusals;
+mod cli_says;
 mod cli_set;
 mod command;
 mod commit_faults;
