@@ -73,10 +73,14 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
     let watched = progress.clone();
     let find = move |give: &mut dyn FnMut(Target) -> bool| find(names, shard, &watched, give);
     let work = move |target: &Target| {
-        if let Some(records) = kept(target, &earlier, &wishes, verify_hashes) {
-            return Done { records, kept: true };
-        }
-        Done { records: read::with_parts(target, &wishes), kept: false }
+        // Parts are asked for on their own: whether they have records says the image now, and not the earlier run.
+        let mut is_kept = true;
+        let records = read::with_parts(target, &wishes, |one| {
+            let records = kept(one, &earlier, &wishes, verify_hashes);
+            is_kept &= records.is_some();
+            records.unwrap_or_else(|| read::read(one, &wishes))
+        });
+        Done { records, kept: is_kept }
     };
     let give_up = |target: &Target, why: GivenUp| {
         let error = given_up(&why);
@@ -84,8 +88,7 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
         if let GivenUp::Late(time) = why {
             record.seconds = (time.as_secs_f64() * 1e3).round() / 1e3;
         }
-        let parts =
-            target.parts.iter().map(|part| read::failed(&Target::come_across(part, Vec::new()), &part_of(target)));
+        let parts = target.parts.iter().map(|part| read::failed(&Target::part(part), &part_of(target)));
         Done { records: std::iter::once(record).chain(parts).collect(), kept: false }
     };
     let mut taken = |done: Done| {
@@ -163,7 +166,17 @@ fn search(said: &str) -> (Target, Error) {
     let error =
         Error::new(Kind::Corrupt, "panic", what).advise("please report this, with the target if it can be shared");
     let name = "the search for targets";
-    (Target { name: name.into(), path: name.into(), kind: TargetKind::File, named: true, parts: Vec::new() }, error)
+    (
+        Target {
+            name: name.into(),
+            path: name.into(),
+            kind: TargetKind::File,
+            named: true,
+            parts: Vec::new(),
+            may_bear: false,
+        },
+        error,
+    )
 }
 
 /// Why a file has no record of its own.

@@ -8,6 +8,7 @@ mod late;
 mod maker;
 mod opened;
 mod page;
+mod parts;
 mod policies;
 mod recipe;
 mod resumed;
