@@ -166,12 +166,14 @@ impl Disk {
     pub fn begins_with(&self, file: &Path) -> bool {
         let Some(index) = self.files.iter().position(|own| own.path == file) else { return false };
         let len = self.files[index].size;
-        let is_there = |offset: u64| {
-            self.below.locate(offset).last().is_some_and(|place| match place.space {
-                Space::Part(number) => usize::from(number) == index + 1 && place.offset == offset,
-                Space::File => index == 0 && place.offset == offset,
-                _ => false,
-            })
+        // An image that keeps its data in another file has it from nowhere else; what it never wrote has no place.
+        let may_have_holes = self.about.format == "qcow2" && self.about.below.is_none();
+        let is_there = |offset: u64| match self.below.locate(offset).last() {
+            Some(place) if matches!(place.space, Space::Part(_) | Space::File) => {
+                let number = if let Space::Part(number) = place.space { usize::from(number) } else { 1 };
+                number == index + 1 && place.offset == offset
+            }
+            _ => may_have_holes && offset > 0,
         };
         (1..=self.len()).contains(&len) && (0..64).all(|part| is_there(len / 64 * part)) && is_there(len - 1)
     }

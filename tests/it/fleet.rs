@@ -1,5 +1,6 @@
 //! `hivewright audit`: fleets made by a program, and what is told of them.
 
+mod damaged;
 mod formats;
 mod found;
 mod killed;

@@ -49,11 +49,16 @@ impl Whole {
 }
 
 /// Whether it is an extent of a VMDK that no descriptor stands in: without that of another file it is nothing. (VMware's
-/// "Virtual Disk Format 5.0": the descriptor's place is at 28 of a hosted sparse extent; COWD extents have none. The
-/// magic of seSparse is from QEMU's `block/vmdk.c`.)
+/// "Virtual Disk Format 5.0": the descriptor's place in sectors is at 28 of a hosted sparse extent, and QEMU leaves the place
+/// empty; COWD extents have none. The magic of seSparse is from QEMU's `block/vmdk.c`.)
 fn is_extent(head: &[u8]) -> bool {
     match head.get(..4) {
-        Some(b"KDMV") => head.get(28..36).is_some_and(|place| place.iter().all(|&byte| byte == 0)),
+        Some(b"KDMV") => {
+            let place = head.get(28..36).and_then(|place| place.first_chunk()).map(|place| u64::from_le_bytes(*place));
+            let start = place.and_then(|sectors| usize::try_from(sectors.checked_mul(512)?).ok());
+            let text = start.and_then(|start| head.get(start..start.checked_add(512)?));
+            place == Some(0) || text.is_some_and(|text| text.iter().all(|&byte| byte == 0))
+        }
         Some(magic) => magic == b"COWD" || magic == 0xcafe_babe_u32.to_le_bytes(),
         None => false,
     }
@@ -70,6 +75,12 @@ mod tests {
         assert!(is_extent(&sparse));
         sparse[28] = 1;
         assert!(!is_extent(&sparse), "it has its own");
+        sparse.resize(1024, 0);
+        assert!(is_extent(&sparse), "there is room for one");
+        sparse[512] = b'#';
+        assert!(!is_extent(&sparse));
+        sparse[28..36].fill(0xff);
+        assert!(!is_extent(&sparse));
         assert!(is_extent(b"COWD\x01") && is_extent(b"\xbe\xba\xfe\xca\0\0\0\0"));
         assert!(!is_extent(b"QFI\xfb") && !is_extent(b"# Disk") && !is_extent(b"KD"));
     }
