@@ -93,10 +93,12 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
     };
     let mut taken = |done: Done| {
         progress.done.fetch_add(1, Ordering::Relaxed);
-        summary.count_target(done.records.is_empty(), done.kept);
+        summary.count_target(&done.records, done.kept);
         for mut record in done.records {
             policy.judge(&mut record);
             summary.count(&record);
+            let is_unexpected = record.status == Status::Read && record.compliant.is_none();
+            summary.without_expectation += u64::from(is_unexpected && !policy.is_empty());
             if !summary.is_cut_off && !take(&record) {
                 summary.is_cut_off = true;
                 stop.store(true, Ordering::SeqCst);
@@ -107,6 +109,7 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
         let (target, error) = search(&said);
         taken(Done { records: vec![read::failed(&target, &error)], kept: false });
     }
+    summary.unfitted = policy.unfitted();
     summary.looked = progress.looked.load(Ordering::Relaxed);
     summary.interrupted = stop.load(Ordering::SeqCst) && !summary.is_cut_off;
     summary.seconds = begun.elapsed().as_secs_f64();
