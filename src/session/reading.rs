@@ -273,7 +273,7 @@ impl Reading {
             match open(by_pages.pages()) {
                 Ok(Opened::Clean(hive)) => return answer(&hive, by_pages, era, State::Clean, Some(sequences(&hive))),
                 // What is no hive, and has no logs that could make it one again, is not read to its end.
-                Err(error) if self.log_files()?.is_empty() => return Err(error),
+                Err(error) if self.log_files()?.hold_nothing() => return Err(error),
                 _ => {}
             }
         }

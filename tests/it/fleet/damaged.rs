@@ -98,7 +98,9 @@ fn logs_beside_their_hive_are_no_targets() {
 fn what_is_no_hive_is_not_read_to_its_end() {
     let home = tempfile::tempdir().unwrap();
     let at = |name: &str| home.path().join(name);
-    File::create(at("zeros")).unwrap().set_len(1 << 30).unwrap();
+    for name in ["zeros", "zeros.LOG1"] {
+        File::create(at(name)).unwrap().set_len(1 << 30).unwrap();
+    }
     let kib = peak(home.path(), &["--json", "zeros"], &at("r.jsonl"));
     let told = records(&fs::read_to_string(at("r.jsonl")).unwrap());
     let record = &of(&told, "zeros")[0];
