@@ -39,7 +39,7 @@ mod vmdk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use children::{Parent, children};
+pub use children::{Parent, children, parents_of_vhdx};
 pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
 pub use layer::explained;

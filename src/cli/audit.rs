@@ -54,6 +54,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     let is_reported = report.is_none_or(|report| report.end(&summary));
     let ended = renderer.end(&summary, &mut out).and_then(|()| out.flush());
     ended.map_err(|error| report::unprinted(error, "all was audited, and a report is whole if it was asked for"))?;
+    warn_of_unfitted(&summary);
     tell(&summary);
     Ok(match summary.end(args.keep_going_ok) {
         End::Interrupted => Outcome::Interrupted,
@@ -121,12 +122,23 @@ fn stop_at_ctrl_c(stop: Arc<AtomicBool>) -> anyhow::Result<()> {
     ctrlc::set_handler(handler).context("listening for Ctrl-C")
 }
 
+/// What of a policy has fitted nothing, which is a slip as a rule. A part of an audit may well have nothing for it.
+fn warn_of_unfitted(summary: &Summary) {
+    if summary.is_part || summary.interrupted || summary.is_cut_off || summary.read == 0 {
+        return;
+    }
+    for entry in &summary.unfitted {
+        super::warn(&format!("no Windows that was read fits {entry} of the policy: nothing was held against it"));
+    }
+}
+
 /// The counts, for people: records alone go to standard output.
 fn tell(summary: &Summary) {
     let mut text = format!("{} targets, {} installations read", summary.targets, summary.read);
     for (count, what) in [
         (summary.compliant, "as expected"),
         (summary.not_compliant, "NOT as expected"),
+        (summary.without_expectation, "of which the policy expects nothing"),
         (summary.errors, "could not be read"),
         (summary.no_windows, "without Windows"),
         (summary.passed_over, "hives other than SYSTEM passed over"),

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::FORMATS;
 use super::gate::{neighbours, on_this_host};
 use super::looks::Ends;
+use super::vhdx;
 use crate::error::{Error, Kind, Place, Result};
-use crate::storage::look::{Seen, see};
+use crate::storage::look::{Seen, open_plain, see};
 use crate::storage::{FileStorage, Storage};
 
 /// Files of the folder that are looked at, those whose names begin as the image's first.
@@ -61,6 +62,13 @@ pub fn children(files: &[PathBuf]) -> Vec<PathBuf> {
         is_child.unwrap_or(false).then_some(path)
     });
     found.collect()
+}
+
+/// The names by which the VHDX at `path` calls its parent: they stand far behind its first bytes. None where it has no
+/// parent, or cannot be read.
+pub fn parents_of_vhdx(path: &Path) -> Vec<String> {
+    let Ok(Some(file)) = open_plain(path) else { return Vec::new() };
+    vhdx::parents(&Little::of(file)).unwrap_or_default()
 }
 
 fn stands_on(path: &Path, file: Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {

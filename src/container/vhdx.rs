@@ -88,13 +88,19 @@ fn replayed(opening: &Opening<'_>, header: &mut Header, about: &mut About) -> Re
     Ok(Arc::new(replayed.file))
 }
 
-/// Whether a differencing disk names that file. Its log is not replayed: no writer moves the locator.
+/// Whether a differencing disk names that file.
 fn stands_on(file: &Arc<dyn Storage>, of: &Parent<'_>) -> Result<bool> {
+    Ok(parents(&**file)?.iter().any(|path| of.is_called(path)))
+}
+
+/// The paths by which a differencing disk knows its parent; none for another one. Its log is not replayed: no writer moves
+/// the locator.
+pub(super) fn parents(file: &dyn Storage) -> Result<Vec<String>> {
     let remarks = &mut Vec::new();
-    let header = Header::current(&**file, remarks)?;
-    let regions = region::read(&**file, header.log(), remarks)?;
-    let Some((item, at)) = metadata::read(&**file, regions.metadata)?.locator else { return Ok(false) };
-    Ok(locator::parse(&item, at)?.paths.iter().any(|path| of.is_called(path)))
+    let header = Header::current(file, remarks)?;
+    let regions = region::read(file, header.log(), remarks)?;
+    let Some((item, at)) = metadata::read(file, regions.metadata)?.locator else { return Ok(Vec::new()) };
+    Ok(locator::parse(&item, at)?.paths)
 }
 
 /// The program that made the image ([MS-VHDX] 2.2.1). Fails for a file that is too short to be one.

@@ -33,12 +33,26 @@ pub struct Target {
     pub named: bool,
     /// Files beside it that are no targets because it says that they are parts of it. It may be wrong, or lie.
     pub parts: Vec<PathBuf>,
+    /// Whether others of its folder may stand on it: where all of them were looked at, none does.
+    pub may_bear: bool,
 }
 
 impl Target {
     /// Something that nobody named.
     pub fn come_across(path: &Path, parts: Vec<PathBuf>) -> Self {
-        Target { name: path.into(), path: path.to_owned(), kind: TargetKind::File, named: false, parts }
+        Target {
+            name: path.into(),
+            path: path.to_owned(),
+            kind: TargetKind::File,
+            named: false,
+            parts,
+            may_bear: false,
+        }
+    }
+
+    /// What was left out as a part of another one.
+    pub fn part(path: &Path) -> Self {
+        Target { may_bear: true, ..Self::come_across(path, Vec::new()) }
     }
 }
 
@@ -62,6 +76,8 @@ pub struct Finder<'a> {
     /// Files and folders that were seen: a few bytes for each target and each folder, none for other files.
     seen: HashSet<FileId>,
     done: bool,
+    /// A pattern chooses among the files of a folder.
+    chosen: bool,
     /// Files that were looked into.
     looked: &'a AtomicU64,
 }
@@ -69,7 +85,7 @@ pub struct Finder<'a> {
 impl<'a> Finder<'a> {
     /// Targets go to `take`; `looked` counts the files whose first bytes are read.
     pub fn new(take: &'a mut Taker<'a>, looked: &'a AtomicU64) -> Self {
-        Finder { take, seen: HashSet::new(), done: false, looked }
+        Finder { take, seen: HashSet::new(), done: false, chosen: false, looked }
     }
 
     /// Whether no more are wanted.
@@ -120,7 +136,8 @@ impl<'a> Finder<'a> {
     /// A file that was come across, with the others that are left out because of it.
     fn come_across(&mut self, path: &Path, id: Option<FileId>, parts: Vec<PathBuf>) {
         if id.is_none_or(|id| self.seen.insert(id)) {
-            self.done |= !(self.take)(Target::come_across(path, parts));
+            let may_bear = self.chosen;
+            self.done |= !(self.take)(Target { may_bear, ..Target::come_across(path, parts) });
         }
     }
 
@@ -131,7 +148,7 @@ impl<'a> Finder<'a> {
 
     fn give(&mut self, path: &Path, kind: TargetKind) {
         let (name, path) = (path.into(), path.to_owned());
-        let target = Target { name, path, kind, named: true, parts: Vec::new() };
+        let target = Target { name, path, kind, named: true, parts: Vec::new(), may_bear: true };
         self.done |= !(self.take)(target);
     }
 }

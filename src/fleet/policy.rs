@@ -5,7 +5,7 @@
 //! ```toml
 //! [[expect]]
 //! name = "domain controllers"           # for the report; all conditions are optional
-//! path = ["dc/**", "**/dc-*.vhdx"]      # patterns of the target's name
+//! path = ["dc/**", "dc-*.vhdx"]         # patterns of the target as its record has it, or of its end from a `/` on
 //! windows = "vista+"                    # or "xp"
 //! version = ">=10.0.17763"              # of SOFTWARE: major.minor.build.revision, as far as given
 //! product_type = "domain_controller"    # or "client", "server"
@@ -25,6 +25,7 @@ mod wanted;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use globset::GlobMatcher;
 
@@ -56,6 +57,8 @@ struct Entry {
     at: At,
     rule: Option<Wanted>,
     neighbours: BTreeMap<Neighbour, Wanted>,
+    /// Whether it has fitted a Windows.
+    has_fitted: AtomicBool,
 }
 
 impl Policy {
@@ -98,6 +101,17 @@ impl Policy {
         Ok(Policy { entries: entries.map(|(entry, number)| Entry::new(entry.into_inner(), number)).collect() })
     }
 
+    /// Whether nothing is expected at all.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Names of the entries that have fitted no Windows so far.
+    pub fn unfitted(&self) -> Vec<String> {
+        let unfitted = self.entries.iter().filter(|entry| !entry.has_fitted.load(Ordering::Relaxed));
+        unfitted.map(|entry| entry.by.clone()).collect()
+    }
+
     /// Judges a record: `compliant` and `violations` are set anew.
     pub fn judge(&self, record: &mut Record) {
         record.violations = Vec::new();
@@ -107,6 +121,7 @@ impl Policy {
         }
         let mut judged = false;
         let fitting: Vec<&Entry> = self.entries.iter().filter(|entry| entry.fits(record)).collect();
+        fitting.iter().for_each(|entry| entry.has_fitted.store(true, Ordering::Relaxed));
         if let Some((entry, wanted)) = fitting.iter().find_map(|entry| Some((entry, entry.rule?))) {
             judged = true;
             entry.judge("rule", wanted, record, |verdict, _| wanted::of_verdict(verdict));
@@ -130,7 +145,7 @@ impl Entry {
             None => format!("expect {number}"),
         };
         let EntryText { name: _, path, windows, version, product_type, at, rule, neighbours } = text;
-        Entry { by, paths: path, windows, version, product_type, at, rule, neighbours }
+        Entry { by, paths: path, windows, version, product_type, at, rule, neighbours, ..Entry::default() }
     }
 
     fn fits(&self, record: &Record) -> bool {

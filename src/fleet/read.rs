@@ -4,9 +4,9 @@ mod facts;
 mod files;
 mod host;
 mod image;
+mod parts;
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 pub use files::is_unchanged;
@@ -16,8 +16,8 @@ use super::record::{Failure, Record, Status};
 use crate::error::{Error, Kind, Result};
 use crate::regf::timestamp::FileTime;
 use crate::session::disk::{Choice, Disk, ImageOptions};
-use crate::storage::{Host, RealHost};
 use files::HostFiles;
+use parts::Whole;
 
 /// What more than the usual is to be read, and how.
 #[derive(Clone, Debug, Default)]
@@ -55,24 +55,40 @@ pub fn read(target: &Target, wishes: &Wishes) -> Vec<Record> {
     records
 }
 
-/// As [`read`]. Where nothing can be said of the target but errors, what was left out as parts of it is read as well: no
-/// image hides its neighbours by what it says.
-pub fn with_parts(target: &Target, wishes: &Wishes) -> Vec<Record> {
-    let mut records = read(target, wishes);
-    if records.iter().any(|record| record.status != Status::Error) {
+/// What `one` has of a target, and of what was left out as parts of it, where that is not read with it: no image hides its
+/// neighbours by what it says of them. A part is told of with its whole if that has an installation and is really made of
+/// it, or if neither has any.
+pub fn with_parts(target: &Target, wishes: &Wishes, mut one: impl FnMut(&Target) -> Vec<Record>) -> Vec<Record> {
+    let mut records = one(target);
+    if target.parts.is_empty() {
         return records;
     }
-    let come_across = |part| Target::come_across(part, Vec::new());
-    let parts: Vec<_> = target.parts.iter().map(|part| (part, read(&come_across(part), wishes))).collect();
-    let good = parts.iter().flat_map(|(_, records)| records).filter(|record| record.status != Status::Error);
-    let below: HashSet<PathBuf> = good.flat_map(|record| &record.files).map(PathBuf::from).collect();
-    for (part, found) in parts {
-        // What another of them stands on has been read with that.
-        if !RealHost.resolve(part).is_ok_and(|part| below.contains(&part)) {
-            records.extend(found);
+    let whole = Whole::of(&target.path, &wishes.image);
+    let is_in = |whole: &Option<Whole>, part: &Path| whole.as_ref().is_some_and(|whole| whole.has(part));
+    let is_read = has_read(&records);
+    let mut parts = Vec::new();
+    for part in &target.parts {
+        let belongs = is_in(&whole, part);
+        if !(is_read && belongs) {
+            let mut found = one(&Target::part(part));
+            found.retain(|record| !(belongs && record.status == Status::NoWindows));
+            parts.push((part, found));
         }
     }
+    // What another of them stands on has been read with that; of two that claim each other, one stays.
+    let mut is_told = vec![false; parts.len()];
+    for (i, (part, _)) in parts.iter().enumerate().filter(|(_, (_, found))| has_read(found)) {
+        let whole = if is_told[i] || parts.len() < 2 { None } else { Whole::of(part, &wishes.image) };
+        for (j, (other, _)) in parts.iter().enumerate().filter(|(j, _)| *j != i) {
+            is_told[j] |= is_in(&whole, other);
+        }
+    }
+    records.extend(parts.into_iter().zip(is_told).filter(|(_, is_told)| !is_told).flat_map(|((_, found), _)| found));
     records
+}
+
+fn has_read(records: &[Record]) -> bool {
+    records.iter().any(|record| record.status == Status::Read)
 }
 
 /// As [`read`], and an error where the target changes meanwhile.

@@ -73,10 +73,14 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
     let watched = progress.clone();
     let find = move |give: &mut dyn FnMut(Target) -> bool| find(names, shard, &watched, give);
     let work = move |target: &Target| {
-        if let Some(records) = kept(target, &earlier, &wishes, verify_hashes) {
-            return Done { records, kept: true };
-        }
-        Done { records: read::with_parts(target, &wishes), kept: false }
+        // Parts are asked for on their own: whether they have records says the image now, and not the earlier run.
+        let mut is_kept = true;
+        let records = read::with_parts(target, &wishes, |one| {
+            let records = kept(one, &earlier, &wishes, verify_hashes);
+            is_kept &= records.is_some();
+            records.unwrap_or_else(|| read::read(one, &wishes))
+        });
+        Done { records, kept: is_kept }
     };
     let give_up = |target: &Target, why: GivenUp| {
         let error = given_up(&why);
@@ -84,16 +88,17 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
         if let GivenUp::Late(time) = why {
             record.seconds = (time.as_secs_f64() * 1e3).round() / 1e3;
         }
-        let parts =
-            target.parts.iter().map(|part| read::failed(&Target::come_across(part, Vec::new()), &part_of(target)));
+        let parts = target.parts.iter().map(|part| read::failed(&Target::part(part), &part_of(target)));
         Done { records: std::iter::once(record).chain(parts).collect(), kept: false }
     };
     let mut taken = |done: Done| {
         progress.done.fetch_add(1, Ordering::Relaxed);
-        summary.count_target(done.records.is_empty(), done.kept);
+        summary.count_target(&done.records, done.kept);
         for mut record in done.records {
             policy.judge(&mut record);
             summary.count(&record);
+            let is_unexpected = record.status == Status::Read && record.compliant.is_none();
+            summary.without_expectation += u64::from(is_unexpected && !policy.is_empty());
             if !summary.is_cut_off && !take(&record) {
                 summary.is_cut_off = true;
                 stop.store(true, Ordering::SeqCst);
@@ -104,6 +109,7 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
         let (target, error) = search(&said);
         taken(Done { records: vec![read::failed(&target, &error)], kept: false });
     }
+    summary.unfitted = policy.unfitted();
     summary.looked = progress.looked.load(Ordering::Relaxed);
     summary.interrupted = stop.load(Ordering::SeqCst) && !summary.is_cut_off;
     summary.seconds = begun.elapsed().as_secs_f64();
@@ -163,7 +169,17 @@ fn search(said: &str) -> (Target, Error) {
     let error =
         Error::new(Kind::Corrupt, "panic", what).advise("please report this, with the target if it can be shared");
     let name = "the search for targets";
-    (Target { name: name.into(), path: name.into(), kind: TargetKind::File, named: true, parts: Vec::new() }, error)
+    (
+        Target {
+            name: name.into(),
+            path: name.into(),
+            kind: TargetKind::File,
+            named: true,
+            parts: Vec::new(),
+            may_bear: false,
+        },
+        error,
+    )
 }
 
 /// Why a file has no record of its own.

@@ -27,7 +27,7 @@ pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
 
 use crate::container::{About, Gate, HostFile, Image, Role, Verified, explained};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Space};
 use crate::files::Files;
 use crate::partition::{Scheme, Table, VolumeKind};
 use crate::storage::folder::{EntryKind, kind_of};
@@ -159,6 +159,23 @@ impl Disk {
     /// The files of the host that it is made of; the first is the one that was named.
     pub fn files(&self) -> &[HostFile] {
         &self.files
+    }
+
+    /// Whether the bytes of that file, from its first to its last, are the first of the disk, as far as 65 of them tell. The
+    /// path is as in [`Disk::files`].
+    pub fn begins_with(&self, file: &Path) -> bool {
+        let Some(index) = self.files.iter().position(|own| own.path == file) else { return false };
+        let len = self.files[index].size;
+        // An image that keeps its data in another file has it from nowhere else; what it never wrote has no place.
+        let may_have_holes = self.about.format == "qcow2" && self.about.below.is_none();
+        let is_there = |offset: u64| match self.below.locate(offset).last() {
+            Some(place) if matches!(place.space, Space::Part(_) | Space::File) => {
+                let number = if let Space::Part(number) = place.space { usize::from(number) } else { 1 };
+                number == index + 1 && place.offset == offset
+            }
+            _ => may_have_holes && offset > 0,
+        };
+        (1..=self.len()).contains(&len) && (0..64).all(|part| is_there(len / 64 * part)) && is_there(len - 1)
     }
 
     /// The partition table.

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::hive::recover::Log;
 use crate::hive::{Patch, PatchSet, Step};
 use crate::regf::base_block;
-use crate::storage::{FileStorage, Mapped};
+use crate::storage::{FileStorage, Mapped, Storage};
 
 /// The most bytes of a log that is emptied. Windows keeps them at a few MiB.
 const MAX_LOG_SIZE: usize = 1 << 30;
@@ -73,7 +73,8 @@ impl LogFiles {
         choice.paths(hive)?.into_iter().map(open).collect::<Result<_>>().map(LogFiles)
     }
 
-    /// As [`LogFiles::open`], but read instead of mapped; at most `most` bytes of each.
+    /// As [`LogFiles::open`], but read instead of mapped; at most `most` bytes of each. Of what does not begin as a log no
+    /// more than its first bytes count, whatever its name.
     ///
     /// # Errors
     /// As [`LogFiles::open`]; `too-large`.
@@ -81,7 +82,13 @@ impl LogFiles {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let read = |path: PathBuf| {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let bytes = FileStorage::open(&path)?.read_whole(most)?;
+            let file = FileStorage::open(&path)?;
+            let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+            let mut bytes = vec![0; len.min(base_block::SIZE)];
+            file.read_at(0, &mut bytes)?;
+            if bytes.starts_with(&base_block::SIGNATURE) {
+                bytes = file.read_whole(most)?;
+            }
             Ok(LogFile { path, name, bytes: LogBytes::Memory(bytes) })
         };
         choice.paths(hive)?.into_iter().map(read).collect::<Result<_>>().map(LogFiles)
@@ -102,6 +109,11 @@ impl LogFiles {
     /// Their files.
     pub fn paths(&self) -> Vec<PathBuf> {
         self.0.iter().map(|log| log.path.clone()).collect()
+    }
+
+    /// Whether none begins as a log does.
+    pub fn hold_nothing(&self) -> bool {
+        !self.0.iter().any(|log| log.bytes.starts_with(&base_block::SIGNATURE))
     }
 
     /// Whether there is none.

@@ -273,10 +273,13 @@ impl Reading {
     /// # Errors
     /// Not a hive, or a root that cannot be read; `witness` where the other parser reads something else.
     pub fn rule(&self, era: Option<Era>) -> Result<Answer> {
-        if let Some(by_pages) = self.by_pages()
-            && let Ok(Opened::Clean(hive)) = open(by_pages.pages())
-        {
-            return answer(&hive, by_pages, era, State::Clean, Some(sequences(&hive)));
+        if let Some(by_pages) = self.by_pages() {
+            match open(by_pages.pages()) {
+                Ok(Opened::Clean(hive)) => return answer(&hive, by_pages, era, State::Clean, Some(sequences(&hive))),
+                // What is no hive, and has no logs that could make it one again, is not read to its end.
+                Err(error) if self.log_files()?.hold_nothing() => return Err(error),
+                _ => {}
+            }
         }
         let whole = self.whole()?;
         let opened = match open(whole) {

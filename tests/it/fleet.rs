@@ -1,5 +1,6 @@
 //! `hivewright audit`: fleets made by a program, and what is told of them.
 
+mod damaged;
 mod formats;
 mod found;
 mod killed;
@@ -8,6 +9,7 @@ mod late;
 mod maker;
 mod opened;
 mod page;
+mod parts;
 mod policies;
 mod recipe;
 mod resumed;

@@ -13,7 +13,7 @@ Expectations: a number stands there (0, 1, 2), set, unset. An absent value is
 unset and no 0, though Windows then does as for 0. --expect asks about the next
 boot. A policy is a TOML file; the first entry that fits decides:
   [[expect]]
-  path = \"dc/**\"                     # pattern of the target's name
+  path = \"dc/**\"                     # pattern of the target, or of its end
   windows = \"vista+\"                 # or \"xp\"
   version = \">=10.0.17763\"           # major.minor.build.revision
   product_type = \"domain_controller\" # or \"client\", \"server\"
@@ -22,6 +22,12 @@ boot. A policy is a TOML file; the first entry that fits decides:
   neighbours = { ProhibitIpSec = \"off\", AllowL2TPWeakCrypto = \"unset\" }
   [[expect]]
   rule = 2
+A path is held against the target as records name it, which is as it was given
+or found: /srv/dc/a.vhdx, ./dc/a.vhdx. A pattern with / in front has to fit all
+of that, another one may begin behind any / of it: dc/** fits both. * stays in
+one folder, ** does not. A version that is not known fits no condition. Of a
+Windows that fits no entry nothing is expected, and such are counted at the end;
+an entry that fits no Windows is warned of (not with --shard).
 Neighbours may be any number, \"on\" (there and not 0), \"off\", \"set\", \"unset\" or
 \"any\". What a policy cannot say is refused, with its line.
 

@@ -22,7 +22,8 @@ pub enum Looks {
 }
 
 /// Magics of containers, also of those that are not read: they are to have a record.
-const CONTAINERS: [(usize, &[u8]); 8] = [
+const CONTAINERS: [(usize, &[u8]); 9] = [
+    (0, b"LUKS\xba\xbe"),
     (0, b"QFI\xfb"),
     (0, b"vhdxfile"),
     (0, b"conectix"),
@@ -33,7 +34,8 @@ const CONTAINERS: [(usize, &[u8]); 8] = [
     (0, b"MSWIM\0\0\0"),
 ];
 /// Names that nothing but a disk image has.
-const DISK_NAMES: [&str; 7] = [".vhd", ".vhdx", ".avhdx", ".vmdk", ".vdi", ".qcow2", ".e01"];
+const DISK_NAMES: [&str; 11] =
+    [".vhd", ".vhdx", ".avhd", ".avhdx", ".vmdk", ".vdi", ".qcow", ".qcow2", ".qed", ".e01", ".ova"];
 
 /// What a file of `len` bytes looks like that begins with `head` (at most [`HEAD`] bytes). Its name counts only where its
 /// bytes say nothing.
@@ -48,17 +50,28 @@ pub fn looks_like_target(head: &[u8], len: u64, name: &str) -> Option<Looks> {
     if CONTAINERS.iter().any(|(at, magic)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic))) {
         return Some(Looks::Container);
     }
+    // What follows the first piece of a disk in pieces is not counted here, and may be missing in that.
+    let len = if name.ends_with(".001") { u64::MAX } else { len };
     if len >= LEAST_DISK && (is_volume(head) || is_gpt(head) || is_mbr(head, len)) {
         return Some(Looks::Disk);
     }
     let name = name.to_ascii_lowercase();
-    (len > 0 && DISK_NAMES.iter().any(|ending| name.ends_with(ending))).then_some(Looks::DiskByName)
+    DISK_NAMES.iter().any(|ending| name.ends_with(ending)).then_some(Looks::DiskByName)
 }
 
 /// A transaction log begins with a copy of the hive's base block. The type at 28 says so (1, 2: old format, 6: new), and no
 /// hive bin follows at 4096 (Windows registry file format specification, "Format of transaction log files").
+///
+/// A log of the old format may hold a page at 4096 that begins as a bin does; the mark of its first entry, or that of its
+/// dirty vector, stands at 512, where the base block of a hive has zeros.
 fn is_log(head: &[u8]) -> bool {
-    matches!(head.get(28..32), Some([1 | 2 | 6, 0, 0, 0])) && head.get(4096..4100) != Some(b"hbin")
+    has_type_of_log(head)
+        && (head.get(4096..4100) != Some(b"hbin") || matches!(head.get(512..516), Some(b"DIRT" | b"HvLE")))
+}
+
+/// See [`is_log`]: a copy of a base block may say so too.
+pub(super) fn has_type_of_log(head: &[u8]) -> bool {
+    matches!(head.get(28..32), Some([1 | 2 | 6, 0, 0, 0]))
 }
 
 fn is_volume(head: &[u8]) -> bool {
@@ -114,6 +127,10 @@ mod tests {
             (with(&[(0, b"regf"), (28, &[6])]), None),
             (with(&[(0, b"regf"), (28, &[1])]), None),
             (with(&[(0, b"regf"), (28, &[1]), (4096, b"hbin")]), Some(Looks::Hive)),
+            (with(&[(0, b"regf"), (28, &[1]), (512, b"DIRT"), (4096, b"hbin")]), None),
+            (with(&[(0, b"regf"), (28, &[6]), (512, b"HvLE"), (4096, b"hbin")]), None),
+            (with(&[(0, b"regf"), (512, b"DIRT"), (4096, b"hbin")]), Some(Looks::Hive)),
+            (with(&[(0, b"LUKS\xba\xbe")]), Some(Looks::Container)),
             (with(&[(0, b"QFI\xfb")]), Some(Looks::Container)),
             (with(&[(64, b"\x7f\x10\xda\xbe")]), Some(Looks::Container)),
             (with(&[(3, b"NTFS    ")]), Some(Looks::Disk)),
@@ -130,7 +147,8 @@ mod tests {
         assert_eq!(looks_like_target(&mbr, 4096, "x"), None, "too small for a disk");
         assert_eq!(looks_like_target(&mbr, 1 << 20, "x"), None, "leads behind its end");
         assert_eq!(looks_like_target(&with(&[]), big, "PC-7.VHDX"), Some(Looks::DiskByName));
-        assert_eq!(looks_like_target(b"", 0, "empty.vhdx"), None);
+        assert_eq!(looks_like_target(b"", 0, "empty.vhdx"), Some(Looks::DiskByName));
+        assert_eq!(looks_like_target(&mbr, 4096, "x.001"), Some(Looks::Disk), "the first piece, cut short");
         for end in [0, 1, 4, 30, 511, 600] {
             let _ = looks_like_target(&mbr[..end], big, "x");
         }

@@ -68,7 +68,9 @@ impl Finder<'_> {
                     _ => {}
                 }
             }
+            self.chosen = true;
             self.release(&mut waiting);
+            self.chosen = false;
             folders.extend(below.into_iter().rev());
         }
         if matched {

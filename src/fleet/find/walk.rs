@@ -5,8 +5,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use super::looks::{HEAD, Looks, looks_like_target};
+use super::looks::{HEAD, Looks, has_type_of_log, looks_like_target};
 use super::{Finder, TargetKind, first_of, parts};
+use crate::error::{Error, Kind};
 use crate::session::target::installation_at;
 use crate::storage::FileId;
 use crate::storage::folder::EntryKind;
@@ -21,6 +22,9 @@ pub(super) struct Candidate {
     id: Option<FileId>,
     /// Names of files beside it that it says are parts of it.
     parts: HashSet<String>,
+    /// What images that have no names of each other go by: its own identifier, and that of what it stands on.
+    made: Option<[u8; 16]>,
+    parent: Option<[u8; 16]>,
 }
 
 impl Finder<'_> {
@@ -103,19 +107,25 @@ impl Finder<'_> {
             Err(error) => return self.lost(path, error),
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if seen.len == 0 && name.ends_with(".001") && look::see(&path.with_extension("002")).is_ok() {
+            self.seen.extend(seen.id);
+            return self.lost(path, empty_piece(path));
+        }
         let Some(looks) = looks_like_target(&head, seen.len, &name) else { return };
-        if parts::is_later_segment(&head) {
+        if parts::is_later_segment(&head) && !is_without_first(path, &head) || is_log_beside(path, &head) {
             return;
         }
-        let parts = parts::names_parts(&head);
+        let parts = parts::names_parts(&head, path);
+        let (made, parent) = parts::identifiers(&head);
         waiting.push(match first_of(path) {
-            Some((first, seen)) if looks != Looks::Hive => Candidate { path: first, id: seen.id, parts },
-            _ => Candidate { path: path.to_owned(), id: seen.id, parts },
+            Some((first, seen)) if looks != Looks::Hive => Candidate { path: first, id: seen.id, parts, made, parent },
+            _ => Candidate { path: path.to_owned(), id: seen.id, parts, made, parent },
         });
     }
 
     /// Gives the candidates that are no parts of others.
     pub(super) fn release(&mut self, waiting: &mut Vec<Candidate>) {
+        name_parents(waiting);
         let is_part_of = parts_of_others(waiting);
         let mut parts: Vec<Vec<PathBuf>> = vec![Vec::new(); waiting.len()];
         for (part, whole) in is_part_of.iter().enumerate() {
@@ -129,6 +139,38 @@ impl Finder<'_> {
             }
         }
     }
+}
+
+/// Turns identifiers into names. Copies of an image have the same one; which of them is meant, reading will show.
+fn name_parents(all: &mut [Candidate]) {
+    let mut made: HashMap<[u8; 16], Vec<String>> = HashMap::new();
+    for candidate in all.iter().filter(|candidate| candidate.made.is_some()) {
+        let name = candidate.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        made.entry(candidate.made.unwrap_or_default()).or_default().push(name);
+    }
+    for candidate in all {
+        candidate.parts.extend(candidate.parent.and_then(|parent| made.get(&parent)).into_iter().flatten().cloned());
+    }
+}
+
+/// Whether it is the second segment of an EWF image, whose first is not there to be told of.
+fn is_without_first(path: &Path, head: &[u8]) -> bool {
+    let is_second = head.get(9..11) == Some(&[2, 0]);
+    is_second && ["E01", "e01"].iter().all(|first| look::see(&path.with_extension(first)).is_err())
+}
+
+/// Whether it is a transaction log by its name and by what its base block says, and stands beside the file it is of.
+fn is_log_beside(path: &Path, head: &[u8]) -> bool {
+    let is_log = |ending: &OsStr| ["LOG", "LOG1", "LOG2"].iter().any(|log| ending.eq_ignore_ascii_case(log));
+    head.starts_with(b"regf")
+        && has_type_of_log(head)
+        && path.extension().is_some_and(is_log)
+        && look::see(&path.with_extension("")).is_ok_and(|seen| seen.kind == EntryKind::File)
+}
+
+fn empty_piece(path: &Path) -> Error {
+    let what = format!("{} is empty, and is the first piece of an image in pieces", path.display());
+    Error::new(Kind::Corrupt, "split-empty", what).advise("copy it again from where it came")
 }
 
 /// Of which other candidate each is a part; that one is no part itself. Of files that name each other in a circle, the first
@@ -177,7 +219,7 @@ mod tests {
         let all = |links: &[(&str, &[&str])]| {
             let candidate = |(name, parts): &(&str, &[&str])| {
                 let parts = parts.iter().map(|&part| part.to_owned()).collect();
-                Candidate { path: PathBuf::from(name), id: None, parts }
+                Candidate { path: PathBuf::from(name), id: None, parts, made: None, parent: None }
             };
             parts_of_others(&links.iter().map(candidate).collect::<Vec<_>>())
         };

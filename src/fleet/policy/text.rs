@@ -186,10 +186,11 @@ impl Visitor<'_> for Allowed {
 /// One pattern or a list of them.
 struct Patterns(Vec<GlobMatcher>);
 
-/// A pattern that can fit something.
+/// A pattern that can fit something: matchers of which one has to. Unless it begins at the root, it may fit from any folder
+/// of the name on, since the same target is named in many ways: from here, from the root, from `.`.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-struct Pattern(GlobMatcher);
+struct Pattern(Vec<GlobMatcher>);
 
 impl TryFrom<String> for Pattern {
     type Error = String;
@@ -198,7 +199,9 @@ impl TryFrom<String> for Pattern {
         if text.is_empty() {
             return Err("an empty pattern fits nothing: say \"**\" for all, or leave `path` out".to_owned());
         }
-        pattern::compile(&text).map(Pattern).map_err(|error| error.what().to_owned())
+        let relative = (!text.starts_with('/')).then(|| format!("**/{}", text.trim_start_matches("./")));
+        let all = std::iter::once(pattern::compile(&text)).chain(relative.map(|text| pattern::compile(&text)));
+        all.collect::<crate::error::Result<_>>().map(Pattern).map_err(|error| error.what().to_owned())
     }
 }
 
@@ -218,13 +221,13 @@ impl<'de> Visitor<'de> for OneOrMore {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Patterns, E> {
-        Pattern::try_from(text.to_owned()).map(|pattern| Patterns(vec![pattern.0])).map_err(E::custom)
+        Pattern::try_from(text.to_owned()).map(|pattern| Patterns(pattern.0)).map_err(E::custom)
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Patterns, A::Error> {
         let mut patterns = Vec::new();
         while let Some(Pattern(pattern)) = list.next_element()? {
-            patterns.push(pattern);
+            patterns.extend(pattern);
         }
         if patterns.is_empty() {
             return Err(de::Error::custom("an empty list fits nothing: leave `path` out for all"));

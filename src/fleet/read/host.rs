@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::files::{HostFiles, see};
-use super::{Found, Wishes, facts, lossy, unread};
+use super::{Found, Wishes, facts, failed, lossy, unread};
 use crate::error::{Error, Kind, Result};
-use crate::fleet::find::Target;
+use crate::fleet::find::{HEAD, Looks, Target, looks_like_target};
 use crate::fleet::record::{Blocker, Failure, Record};
 use crate::hive::open as open_hive;
 use crate::session::surroundings::saved_session;
@@ -67,6 +67,10 @@ pub(super) fn folder(target: &Target, hive: &Path, wishes: &Wishes) -> Result<Fo
 /// A file that is no disk.
 pub(super) fn hive(target: &Target, wishes: &Wishes) -> Result<Found> {
     let path = &*target.path;
+    if let Some(error) = unrecognised(path) {
+        let files = HostFiles::new(vec![path.to_owned()], Vec::new(), true)?;
+        return Ok(Found { records: vec![failed(target, &error)], files, bytes_read: 0 });
+    }
     let files = HostFiles::new(vec![path.to_owned()], beside(path), true)?;
     let reading = open(path, None)?;
     let mut record = unread(target);
@@ -87,6 +91,19 @@ pub(super) fn hive(target: &Target, wishes: &Wishes) -> Result<Found> {
         _ => vec![record],
     };
     Ok(Found { records, files, bytes_read })
+}
+
+/// The error for what has nothing of an image but its name.
+fn unrecognised(path: &Path) -> Option<Error> {
+    let (seen, head) = look::peek(path, HEAD, true).ok()??;
+    let looks = looks_like_target(&head, seen.len, &path.file_name()?.to_string_lossy());
+    let what = match seen.len {
+        0 => format!("{} has the name of a disk image, and is empty", path.display()),
+        _ => format!("{} has the name of a disk image, and nothing in it shows one", path.display()),
+    };
+    let error = Error::new(Kind::Corrupt, "image-unrecognised", what)
+        .advise("copy it again from where it came; if it is a raw disk all the same: hivewright info --format raw");
+    (looks == Some(Looks::DiskByName)).then_some(error)
 }
 
 /// Whether a hive that could be read has nothing of a SYSTEM hive. Where its top is damaged, that cannot be told.

@@ -25,6 +25,8 @@ pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Foun
     frame.container = Some(disk.container().to_owned());
     frame.size = (disk.container() == "device").then(|| disk.len());
     frame.partition_scheme = Some(facts::word(disk.table().scheme));
+    let children = target.may_bear.then(|| disk.children()).flatten();
+    let children = children.map(|obstacle| Blocker { code: obstacle.code.to_owned(), what: obstacle.what });
     let Search { found, troubles } = disk.search(&Choice::default())?;
     let mut records: Vec<Record> = found
         .iter()
@@ -33,7 +35,9 @@ pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Foun
             let mut record = Record { installation: number, ..frame.clone() };
             place(&mut record, disk, installation.partition);
             record.windows_root = Some(installation.root.clone());
-            installed(record, disk, installation, wishes)
+            let mut record = installed(record, disk, installation, wishes);
+            record.write_blockers.extend(children.clone());
+            record
         })
         .collect();
     for trouble in &troubles {

@@ -11,7 +11,7 @@
 //!
 //! What is not known is an empty cell, as is a list that has nothing. Names come from images, and images from attackers:
 //! a text that a spreadsheet would take for a formula gets an apostrophe in front (CWE-1236), and control characters and
-//! direction marks become U+FFFD.
+//! direction marks become U+FFFD. Where that, or bytes that are no UTF-8, changes a target, `target_hex` has its bytes.
 
 use std::io::{self, Write};
 
@@ -127,7 +127,9 @@ fn target(row: &mut Row, r: &Record) {
     row.fact("form", Some(r.form));
     row.text("tool", &r.tool);
     row.text("target", &r.target);
-    row.maybe("target_hex", r.target_hex.as_ref());
+    let shown = harmless(&r.target);
+    let bytes = || r.target.bytes().map(|byte| format!("{byte:02x}")).collect();
+    row.maybe("target_hex", r.target_hex.clone().or_else(|| (shown != r.target).then(bytes)).as_ref());
     row.fact("installation", Some(r.installation));
     row.fact("installations", Some(r.installations));
     row.fact("part", Some(r.part));

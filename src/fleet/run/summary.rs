@@ -19,6 +19,10 @@ pub struct Summary {
     pub compliant: u64,
     /// Installations not as expected.
     pub not_compliant: u64,
+    /// Installations of which nothing was expected, where something was of others.
+    pub without_expectation: u64,
+    /// Expectations that fitted no installation: see [`crate::fleet::policy::Policy::unfitted`].
+    pub unfitted: Vec<String>,
     /// Targets whose records are those of an earlier run.
     pub kept: u64,
     /// Hives that were come across and are none of SYSTEM.
@@ -49,9 +53,11 @@ pub enum End {
 }
 
 impl Summary {
-    pub(super) fn count_target(&mut self, is_passed_over: bool, is_kept: bool) {
-        self.targets += u64::from(!is_passed_over);
-        self.passed_over += u64::from(is_passed_over);
+    /// Counts one that was found, with the records of it and of its parts.
+    pub(super) fn count_target(&mut self, records: &[Record], is_kept: bool) {
+        let targets = records.chunk_by(|a, b| a.target == b.target).count() as u64;
+        self.targets += targets;
+        self.passed_over += u64::from(targets == 0);
         self.kept += u64::from(is_kept);
     }
 

@@ -9,7 +9,7 @@ use super::maker::{check, make};
 use super::{audit, records, steady};
 
 /// The most memory that an audit ever held, in KiB, as the host counts it.
-fn peak(folder: &Path, args: &[&str], out: &Path) -> u64 {
+pub(super) fn peak(folder: &Path, args: &[&str], out: &Path) -> u64 {
     let mut child = Command::new(env!("CARGO_BIN_EXE_hivewright"))
         .current_dir(folder)
         .arg("audit")

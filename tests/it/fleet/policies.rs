@@ -81,3 +81,42 @@ fn what_a_policy_cannot_say_is_told_with_its_line() {
         assert!(run.code == 2 && run.err.contains("--expect"), "{wrong}: {}", run.err);
     }
 }
+
+/// A policy that is about nothing is no assent.
+#[test]
+fn what_a_policy_does_not_reach_is_told() {
+    let home = tempfile::tempdir().unwrap();
+    for name in ["fleet/dc/a", "fleet/dc/deep/b", "fleet/web/c"] {
+        fs::create_dir_all(home.path().join(name).parent().unwrap()).unwrap();
+        fs::write(home.path().join(name), SystemHive::new(Release::Win10).with_right_rule(1, 1).build().bytes).unwrap();
+    }
+    let told = |path: &str, target: &str| {
+        let text = format!("[[expect]]\nname = \"dc\"\npath = \"{path}\"\nrule = 2\n");
+        fs::write(home.path().join("lab.toml"), text).unwrap();
+        let run = audit(home.path(), &["--json", "--policy", "lab.toml", target]);
+        let warned = run.err.contains("fits expect 1 (dc) of the policy");
+        let reached = |record: &serde_json::Value| !record["compliant"].is_null();
+        let count = super::records(&run.out).values().filter(|record| reached(record)).count();
+        let left = 3 - count;
+        let said = run.err.contains(&format!("{left} of which the policy expects nothing"));
+        assert_eq!((said, warned, run.code), (left > 0, count == 0, i32::from(count > 0)), "{path}: {}", run.err);
+        count
+    };
+    let root = home.path().canonicalize().unwrap();
+    let root = root.to_str().unwrap();
+    // However the target is named, its end is the same.
+    for target in ["fleet", "./fleet", &format!("{root}/fleet")] {
+        assert_eq!(told("dc/**", target), 2, "{target}");
+        assert_eq!(told("./dc/**", target), 2, "{target}");
+        assert_eq!(told("dc/*", target), 1, "{target}");
+        assert_eq!(told("{a,c}", target), 2, "{target}");
+        assert_eq!(told("c/**", target), 0, "only whole folders");
+        assert_eq!(told("fleet", target), 0, "{target}");
+        assert_eq!(told("/dc/**", target), 0, "{target}");
+    }
+    assert_eq!(told(&format!("{root}/fleet/dc/**"), &format!("{root}/fleet")), 2);
+    // A part of an audit may have nothing for it, and of all that was expected nothing is missing.
+    let run = audit(home.path(), &["--json", "--policy", "lab.toml", "--shard", "1/1", "fleet/web"]);
+    assert!(!run.err.contains("warning"), "{}", run.err);
+    assert!(!audit(home.path(), &["--json", "--expect", "1", "fleet"]).err.contains("expects nothing"));
+}
