@@ -1,5 +1,6 @@
 //! Taking changes back: the undo file, undoing a commit, and what an interrupted one left.
 
+mod around;
 mod hex;
 mod journal;
 mod leftover;
@@ -19,9 +20,9 @@ use crate::storage::{Host, RealHost};
 
 pub(super) use journal::{Journal, expect_room};
 pub use leftover::{
-    Leftover, Recovered, find_unfinished, find_unfinished_on, recover_unfinished, recover_unfinished_on,
+    Leftover, Recovered, find_unfinished, find_unfinished_on, leftovers_on, recover_unfinished, recover_unfinished_on,
 };
-pub(super) use leftover::{is_image_left_over, settle};
+pub(super) use leftover::{doubts, is_image_left_over, recover_all_on, refuse_left_over, settle};
 pub use record::Mark;
 pub(super) use record::Record;
 pub use restore::Restored;
@@ -96,7 +97,7 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
     let how = match (journal.record.mark, state) {
         (Mark::Restored, State::Untouched) => Restored::Already,
         (_, State::Untouched) => {
-            journal.record.make_durable(&locked, state)?;
+            journal.record.make_durable(&locked, &locked.path, state)?;
             journal.mark(Mark::Restored)?;
             Restored::Already
         }
@@ -112,7 +113,7 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
             restore::restore(&mut journal, &locked, begun)?
         }
         (Mark::Committed | Mark::Restored, State::Partly) | (_, State::Foreign) => {
-            return Err(leftover::foreign(&journal, &*locked.storage_of(&files)?));
+            return Err(leftover::foreign(&journal, &locked.path, &*locked.storage_of(&files)?));
         }
     };
     let is_image = journal.record.is_of_image();

@@ -9,6 +9,7 @@ use crate::session::commit::{Committed, Options, Stage, Wanted, commit_on_disk, 
 use crate::session::disk::{Disk, HiveOnDisk};
 use crate::session::logs::emptied;
 use crate::session::target::Target;
+use crate::session::undo::refuse_left_over;
 use crate::storage::{Access, Host, Storage};
 
 /// Bytes of the smallest sector: clusters and what images are made of are multiples of it.
@@ -21,12 +22,18 @@ const SECTOR: u64 = 512;
 /// As [`super::prepare`], [`Disk::system_hive`] and [`HiveOnDisk::may_be_written`].
 pub(super) fn prepare<H: Host>(host: &H, path: &Path, disk: Option<Disk>, request: &Request) -> Result<Prepared> {
     // What an interrupted write left is put right before anything of the disk is believed.
-    let settled = settle(host, path, request.settle)?;
+    let mut settled = settle(host, &[host.resolve(path)?], request.settle)?;
     let gone = || Error::refused("changed-since", format!("{} is no disk any more", path.display()));
-    let disk = match disk.filter(|_| settled.is_none()) {
+    let open = || Disk::open_on(host, path, &request.choice.image)?.ok_or_else(gone);
+    let mut disk = match disk.filter(|_| settled.is_none()) {
         Some(disk) => disk,
-        None => Disk::open_on(host, path, &request.choice.image)?.ok_or_else(gone)?,
+        None => open()?,
     };
+    // Another of its files may have been named then.
+    if let Some(also) = settle(host, &disk.own_files(), request.settle)? {
+        (settled, disk) = (Some(also), open()?);
+    }
+    refuse_left_over(host, &disk.backing_files())?;
     let hive = disk.system_hive(&request.choice)?;
     hive.may_be_written(&request.ignore)?;
     let source = source::on_disk(path, &hive, request)?;
@@ -83,6 +90,8 @@ impl Prepared {
         if !self.is_already_so() {
             hive.refuse_children(&self.request.ignore)?;
         }
+        refuse_left_over(host, &hive.disk().own_files())?;
+        refuse_left_over(host, &hive.disk().backing_files())?;
         let host = host.clone();
         let stage = Stage::new(move |path, _| Ok(std::sync::Arc::new(host.open(path, Access::Read)?)));
         self.with_wanted(hive, |wanted| rehearse(wanted, &stage)).map(|_| ())

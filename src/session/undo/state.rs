@@ -209,15 +209,15 @@ impl Record {
         Ok(if versions.is_at(&there, 0, None) { (State::Partly, 0) } else { (State::Foreign, 0) })
     }
 
-    /// For a file that is wholly old or wholly new: makes sure that this is so on the medium too.
-    pub(super) fn make_durable<H: Host>(&self, target: &Locked<'_, H>, state: State) -> Result<()> {
-        let storage = target.storage_of(&self.files_of(&target.path)?)?;
+    /// For a file `target` that is wholly old or wholly new: makes sure that this is so on the medium too.
+    pub(super) fn make_durable<H: Host>(&self, locked: &Locked<'_, H>, target: &Path, state: State) -> Result<()> {
+        let storage = locked.storage_at(target, &self.files_of(target)?)?;
         match state {
             State::Untouched => self.versions().roll_back(&*storage, 1)?,
             State::Written => self.versions().write_last_again(&*storage)?,
             State::Partly | State::Foreign => {}
         }
-        target.host.sync_folder(folder_of(&target.path))
+        locked.host.sync_folder(folder_of(target))
     }
 
     /// Compares the length and every saved block with what is there, and the blocks with the patches.
