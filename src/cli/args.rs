@@ -158,7 +158,7 @@ pub(crate) struct WriteArgs {
     /// Bring the log of a VHDX image that was not closed to its places first, under the same undo file
     #[arg(long)]
     pub(crate) replay_image_log: bool,
-    /// Write into a disk image although others in its folder stand on it
+    /// Write into a disk image although others in its folder stand on it, or describe it as a part of theirs
     #[arg(long)]
     pub(crate) ignore_children: bool,
     /// Write the changed hive, or a copy of the disk image with it, to a new file and leave the original alone
@@ -202,6 +202,7 @@ impl WriteArgs {
             (self.ignore_dirty_volume, "volume-dirty"),
             (self.ignore_journal, "volume-journal"),
             (self.ignore_children, "has-children"),
+            (self.ignore_children, "part-of-image"),
         ];
         all.into_iter().filter(|(is, _)| *is).map(|(_, code)| code).collect()
     }

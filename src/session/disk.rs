@@ -26,7 +26,7 @@ pub(in crate::session) use obstacles::{HAS_CHILDREN, of_children};
 pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
 
-use crate::container::{About, Gate, HostFile, Image, Role, Verified, explained};
+use crate::container::{About, Gate, HostFile, Image, Role, Verified, explained, neighbours};
 use crate::error::{Error, Kind, Result};
 use crate::files::Files;
 use crate::partition::{Scheme, Table, VolumeKind};
@@ -182,9 +182,14 @@ impl Disk {
         obstacles::of_disk(self)
     }
 
-    /// What images that stand on this one have against writes to it. Other files of its folder are looked at for that.
+    /// What images that stand on this one, or of which it is a part, have against writes to it. Other files of its folder are looked at for that.
     pub fn children(&self) -> Option<Obstacle> {
-        if self.is_device { None } else { of_children(&self.own_files()) }
+        if self.is_device {
+            return None;
+        }
+        let own = self.own_files();
+        let found = neighbours(&own);
+        obstacles::of_whole(&own, &found).or_else(|| of_children(&own, &found))
     }
 
     /// Paths of the files that a write may change; the first is the one that was named.

@@ -124,7 +124,7 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
 fn refuse_children<H: Host>(locked: &Locked<'_, H>) -> Result<()> {
     let files: Vec<PathBuf> = locked.all().map(|file| file.path.clone()).collect();
     let advice = "remove those, or merge them (qemu-img commit), first; --ignore-children restores it nevertheless";
-    of_children(&files).map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
+    of_children(&files, &container::neighbours(&files)).map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
 }
 
 /// Whether all that would be written belongs to the disk as it is now. A snapshot inside of the image shares it, or has it
