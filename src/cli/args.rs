@@ -309,7 +309,7 @@ pub(crate) struct UndoArgs {
     /// What `--undo`, or a write in place, has left
     #[arg(value_name = "UNDO-FILE")]
     pub(crate) undo_file: PathBuf,
-    /// The file to restore, where it is no longer where it was
+    /// The file to restore, where it is no longer where it was, nor beside the undo file
     #[arg(long, value_name = "FILE")]
     pub(crate) target: Option<PathBuf>,
     /// Restore a disk image although others in its folder stand on it

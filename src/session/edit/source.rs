@@ -61,7 +61,7 @@ fn recovered(path: &Path, dirty: DirtyHive<Vec<u8>>, files: &LogFiles, request: 
         Err(failed) => {
             let Unrecovered { hive, error, .. } = *failed;
             if !request.as_it_stands {
-                return Err(dirty_without_logs(path, &error));
+                return Err(dirty_without_logs(path, &error, request));
             }
             Ok(Source::new(hive.as_it_stands(), Origin::AsItStood(error), highest))
         }
@@ -113,8 +113,9 @@ fn look_at_base_block(file: &FileStorage, len: u64) -> Result<()> {
     BaseBlock::parse(&head)?.validate(len)
 }
 
-fn dirty_without_logs(path: &Path, why: &Error) -> Error {
-    Error::refused("dirty", format!("{}: {}", path.display(), why.what())).advise(
-        "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log; --as-it-stands gives up what stands in them",
-    )
+fn dirty_without_logs(path: &Path, why: &Error, request: &Request) -> Error {
+    // Without an edit there is nothing to give them up for.
+    let rest = if request.wanted.is_some() { "; --as-it-stands gives up what stands in them" } else { "" };
+    Error::refused("dirty", format!("{}: {}", path.display(), why.what()))
+        .advise(format!("put its .LOG, .LOG1 and .LOG2 beside it or name them with --log{rest}"))
 }

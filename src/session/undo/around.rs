@@ -110,6 +110,13 @@ const PIECE_OF_A_HEADER: usize = 64 << 10;
 /// Bytes of a header at most: 4096 files with names.
 const MOST_OF_A_HEADER: usize = 4 << 20;
 
+/// The undo files beside `target` by their names, but for what cannot be read.
+pub(super) fn beside<'h, H: Host>(host: &'h H, target: &Path) -> Result<Vec<Journal<'h, H>>> {
+    let names = host.starting_with(&folder_for(target), &journal::undo_prefix(target))?;
+    let own = names.iter().filter(|path| stands_beside(path, target));
+    Ok(own.filter_map(|path| Journal::open(host, path).ok()).collect())
+}
+
 /// Undo files of an image of these files that lack the mark of an end, or why one of them cannot be read.
 pub(super) fn open_ones<'h, H: Host>(host: &'h H, files: &[PathBuf], which: Which) -> Vec<Result<Journal<'h, H>>> {
     let names = match names_around(host, files, which) {

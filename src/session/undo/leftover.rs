@@ -238,7 +238,8 @@ fn target_of<H: Host>(journal: &Journal<'_, H>, files: &[PathBuf]) -> Result<Pat
 /// The refusal where `there` is what no change of ours left.
 pub(super) fn foreign<H: Host>(journal: &Journal<'_, H>, target: &Path, there: &dyn Storage) -> Error {
     let undo = journal.path.display();
-    let file = journal.record.foreign_file(there).unwrap_or_else(|| target.to_owned());
+    let of_several = if journal.record.files.is_empty() { None } else { journal.record.foreign_file(there) };
+    let file = of_several.unwrap_or_else(|| target.to_owned());
     // The image may have been moved since: its files kept their names.
     let file = file.file_name().unwrap_or_default().to_string_lossy();
     let what =

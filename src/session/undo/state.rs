@@ -318,6 +318,14 @@ impl Record {
         Ok(found)
     }
 
+    /// Whether all is as the change left it where that wrote, and the file has only become longer since.
+    pub(super) fn has_only_grown(&self, storage: &dyn Storage) -> Result<bool> {
+        let versions = self.versions();
+        Ok(storage.len()? > self.change.len_after
+            && versions.is_at(&versions.read(storage)?, versions.groups)
+            && self.has_new_space(storage)?)
+    }
+
     /// The file that is neither old nor new, where that can be told of one of several.
     pub(super) fn foreign_file(&self, storage: &dyn Storage) -> Option<PathBuf> {
         let versions = self.versions();
