@@ -142,11 +142,12 @@
 //! | VHDX | new write identifiers in the older header, then in the other |
 //! | VHDX with a log to be replayed | before that: a new identifier in the older header, then what is logged, then a header without the log |
 //! | VMDK | the content identifier (CID) in the descriptor, then data |
-//! | qcow2 | nothing where the cluster is there and not shared; else, by the crate imago: the new cluster and its refcount, then the tables that lead to it |
+//! | qcow2 | nothing where the cluster is there and not shared; else, by the crate imago: the new cluster, then its refcount, then the L2 table, then the entries of the upper tables, then refcounts that fall |
 //! | QED, QCOW 1, Parallels, qcow2 with zstd or extended L2 | what QEMU writes, in the order in which it flushes; the mark of an open image is set and cleared in between |
 //!
 //! A stop in between leaves an image that its own tools open, at worst with a cluster that nothing uses or a mark that it was
-//! not closed; the next run takes it back as it takes back everything else.
+//! not closed (`tests/it/disks/prefixes.rs` kills the program before each write, and asks QEMU); the next run takes it back as
+//! it takes back everything else.
 //!
 //! Rolling back writes whole blocks of 4096 bytes around the patches, which may hold bytes of neighbours; only where
 //! these are what was saved, so that they get what they have.

@@ -5,6 +5,7 @@
 mod below;
 mod disk;
 mod header;
+mod late;
 mod own;
 mod snapshots;
 mod sound;

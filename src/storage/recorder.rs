@@ -1,5 +1,8 @@
 //! Keeps in memory what is written: the bytes below stay as they are.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -52,14 +55,18 @@ type Pages = BTreeMap<u64, Box<[u8]>>;
 
 struct State {
     len: u64,
-    /// The length at the last [`Recorder::take`].
+    /// The length when the epoch began.
     settled_len: u64,
     /// Pages that differ from the storage below.
     now: Pages,
-    /// As they were at the last `take`, those that were written to since.
+    /// As they were when the epoch began, those that were written to since.
     settled: Pages,
-    /// Start, end and epoch of every write since the last `take`, in order.
-    log: Vec<(u64, u64, u32)>,
+    /// Start and end of every write of the epoch, in order.
+    log: Vec<(u64, u64)>,
+    epoch: u32,
+    /// The length at the last [`Recorder::take`], and what earlier epochs have written since.
+    taken_len: u64,
+    done: Vec<Written>,
 }
 
 /// Bytes that were written.
@@ -90,8 +97,9 @@ impl Recorder {
     /// As [`Recorder::new`].
     pub fn timed(below: Arc<dyn Storage>, clock: Arc<Clock>) -> Result<Self> {
         let len = below.len()?;
-        let (now, settled, log) = (Pages::new(), Pages::new(), Vec::new());
-        let state = Mutex::new(State { len, settled_len: len, now, settled, log });
+        let (now, settled, log, done) = <_>::default();
+        let state = State { len, settled_len: len, now, settled, log, epoch: 0, taken_len: len, done };
+        let state = Mutex::new(state);
         Ok(Recorder { below, below_len: len, clock, state })
     }
 
@@ -100,18 +108,37 @@ impl Recorder {
         self.below_len
     }
 
-    /// What has changed since the last call, sorted by epoch, then offset: stretches that do not overlap and differ in
-    /// their first and last byte; where the storage grew, all of the new bytes. And the length before. The clock begins
-    /// anew: recorders that share one are asked together.
+    /// What was written since the last call, sorted by epoch, then offset: of each epoch stretches that do not overlap and
+    /// differ in their first and last byte from what was there before it; where the storage grew, all of the new bytes. What
+    /// is written in two epochs is told twice: a stop between them leaves the first. And the length before. The clock
+    /// begins anew: recorders that share one are asked together.
     ///
     /// # Errors
     /// The storage below cannot be read.
     pub fn take(&self) -> Result<(u64, Vec<Written>)> {
         let mut state = self.state();
-        let (len_before, mut written) = (state.settled_len, Vec::new());
-        let epochs = epochs(&state.log);
-        let mut spans: Vec<(u64, u64)> = state.log.iter().map(|&(start, end, _)| (start, end)).collect();
-        spans.push((len_before, state.len));
+        self.settle(&mut state)?;
+        self.clock.reset();
+        state.epoch = 0;
+        let len = state.len;
+        let len_before = std::mem::replace(&mut state.taken_len, len);
+        Ok((len_before, std::mem::take(&mut state.done)))
+    }
+
+    /// A write or a change of the length: what earlier epochs have written is settled before.
+    fn begin(&self, state: &mut State) -> Result<()> {
+        let now = self.clock.stamp();
+        if now != state.epoch {
+            self.settle(state)?;
+            state.epoch = now;
+        }
+        Ok(())
+    }
+
+    /// Tells what the epoch has written, and ends it.
+    fn settle(&self, state: &mut State) -> Result<()> {
+        let mut spans = std::mem::take(&mut state.log);
+        spans.push((state.settled_len, state.len));
         for (start, end) in merged(spans) {
             let (mut old, mut new) = (Vec::new(), Vec::new());
             for page in pages(start, end) {
@@ -127,14 +154,11 @@ impl Recorder {
                     None => new.extend_from_slice(&before[within]),
                 }
             }
-            split(state.settled_len, &epochs, start, &old, &new, &mut written);
+            split(state.settled_len, state.epoch, start, &old, &new, &mut state.done);
         }
-        written.sort_by_key(|w| (w.epoch, w.offset));
         state.settled_len = state.len;
-        self.clock.reset();
         state.settled.clear();
-        state.log.clear();
-        Ok((len_before, written))
+        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -152,24 +176,20 @@ impl Recorder {
     }
 }
 
-/// Cuts a stretch into what differs and what is new, by epoch.
-fn split(settled_len: u64, epochs: &Epochs, start: u64, old: &[u8], new: &[u8], written: &mut Vec<Written>) {
+/// Cuts a stretch into what differs and what is new.
+fn split(settled_len: u64, epoch: u32, start: u64, old: &[u8], new: &[u8], written: &mut Vec<Written>) {
     let counts = |i: usize| start + i as u64 >= settled_len || old[i] != new[i];
     // Stretches with few equal bytes between are one: a write costs more than a byte.
     const NEAR: usize = 8;
-    let epoch_at = |at: u64| epochs.range(..=at).next_back().filter(|e| at < e.1.0).map_or(0, |e| e.1.1);
     let mut i = 0;
     while i < new.len() {
         if !counts(i) {
             i += 1;
             continue;
         }
-        let (first, mut last, epoch) = (i, i, epoch_at(start + i as u64));
+        let (first, mut last) = (i, i);
         while i < new.len() && i - last <= NEAR {
             if counts(i) {
-                if epoch_at(start + i as u64) != epoch {
-                    break;
-                }
                 last = i;
             }
             i += 1;
@@ -179,26 +199,6 @@ fn split(settled_len: u64, epochs: &Epochs, start: u64, old: &[u8], new: &[u8], 
         written.push(Written { offset, old: old[first..old_end].to_vec(), new: new[first..=last].to_vec(), epoch });
         i = last + 1;
     }
-}
-
-/// End and epoch of what was written last, by its start.
-type Epochs = BTreeMap<u64, (u64, u32)>;
-
-fn epochs(log: &[(u64, u64, u32)]) -> Epochs {
-    let mut epochs = Epochs::new();
-    for &(start, end, epoch) in log {
-        while let Some((&at, &(stop, older))) = epochs.range(..end).next_back().filter(|e| e.1.0 > start) {
-            epochs.remove(&at);
-            if at < start {
-                epochs.insert(at, (start, older));
-            }
-            if stop > end {
-                epochs.insert(end, (stop, older));
-            }
-        }
-        epochs.insert(start, (end, epoch));
-    }
-    epochs
 }
 
 /// The spans as sorted ones that neither touch nor overlap.
@@ -256,6 +256,10 @@ impl Storage for Recorder {
         let mut state = self.state();
         let end = offset.checked_add(bytes.len() as u64).filter(|&end| end <= state.len);
         let end = end.ok_or_else(|| past_end(offset, bytes.len(), state.len))?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.begin(&mut state)?;
         for page in pages(offset, end) {
             let had = state.now.get(&page).cloned();
             if had.is_none() && state.now.len() == MAX_PAGES {
@@ -270,9 +274,7 @@ impl Storage for Recorder {
                 .copy_from_slice(&bytes[index(from - offset)..index(to - offset)]);
             state.now.insert(page, after);
         }
-        if offset < end {
-            state.log.push((offset, end, self.clock.stamp()));
-        }
+        state.log.push((offset, end));
         Ok(())
     }
 
@@ -287,100 +289,14 @@ impl Storage for Recorder {
         if len < state.len {
             return Err(Error::new(Kind::Unsupported, "fixed-length", "a file that is written to is not cut short"));
         }
-        state.len = len;
+        if len > state.len {
+            self.begin(&mut state)?;
+            state.len = len;
+        }
         Ok(())
     }
 
     fn locate(&self, offset: u64) -> Vec<Place> {
         self.below.locate(offset)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::memory::Memory;
-    use super::*;
-
-    fn recorder(bytes: Vec<u8>) -> (Arc<Memory>, Recorder) {
-        let below = Arc::new(Memory::new(bytes));
-        (below.clone(), Recorder::new(below).unwrap())
-    }
-
-    fn all(storage: &dyn Storage) -> Vec<u8> {
-        let mut bytes = vec![0; storage.len().unwrap() as usize];
-        storage.read_at(0, &mut bytes).unwrap();
-        bytes
-    }
-
-    #[test]
-    fn reads_what_was_written_and_leaves_the_bytes_below() {
-        let (below, recorder) = recorder((0..10_000).map(|i| i as u8).collect());
-        let mut expected = all(&*below);
-        recorder.write_at(4090, &[0xaa; 20]).unwrap();
-        expected[4090..4110].fill(0xaa);
-        assert_eq!(all(&recorder), expected);
-        recorder.set_len(20_000).unwrap();
-        recorder.write_at(9_995, &[0xbb; 10]).unwrap();
-        recorder.write_at(15_000, &[]).unwrap();
-        recorder.write_at(16_384, &[0xcc; 3]).unwrap();
-        recorder.read_at(16_384, &mut [0; 3]).unwrap();
-        expected.resize(20_000, 0);
-        expected[16_384..16_387].fill(0xcc);
-        expected[9_995..10_005].fill(0xbb);
-        assert_eq!(all(&recorder), expected);
-        assert_eq!(all(&*below), (0..10_000).map(|i| i as u8).collect::<Vec<_>>());
-        for (offset, len) in [(19_999, 2), (20_000, 1), (u64::MAX, 2)] {
-            assert_eq!(recorder.write_at(offset, &vec![0; len]).unwrap_err().code(), "past-end");
-            assert_eq!(recorder.read_at(offset, &mut vec![0; len]).unwrap_err().code(), "past-end");
-        }
-        assert_eq!(recorder.set_len(5).unwrap_err().code(), "fixed-length");
-    }
-
-    #[test]
-    fn tells_what_changed_since_it_was_last_asked() {
-        let (_, recorder) = recorder(vec![0; 9000]);
-        recorder.write_at(10, &[1, 0, 3]).unwrap();
-        recorder.flush().unwrap();
-        recorder.flush().unwrap();
-        recorder.write_at(8190, &[0, 7, 7, 0]).unwrap();
-        recorder.write_at(500, &[0; 50]).unwrap();
-        let at = |offset, old: &[u8], new: &[u8], epoch| Written { offset, old: old.into(), new: new.into(), epoch };
-        let (first, second) = (at(10, &[0; 3], &[1, 0, 3], 0), at(8191, &[0; 2], &[7, 7], 1));
-        assert_eq!(recorder.take().unwrap(), (9000, vec![first, second]));
-        recorder.write_at(11, &[2]).unwrap();
-        recorder.set_len(9003).unwrap();
-        recorder.write_at(8999, &[5, 6]).unwrap();
-        let (first, second) = (at(11, &[0], &[2], 0), at(8999, &[0], &[5, 6, 0, 0], 0));
-        assert_eq!(recorder.take().unwrap(), (9000, vec![first, second]));
-        assert_eq!(recorder.take().unwrap(), (9003, vec![]));
-    }
-
-    #[test]
-    fn recorders_of_one_clock_know_what_came_first() {
-        let clock = Arc::new(Clock::default());
-        let make = || Recorder::timed(Arc::new(Memory::new(vec![0; 100])), clock.clone()).unwrap();
-        let (a, b) = (make(), make());
-        a.write_at(0, &[1; 8]).unwrap();
-        a.flush().unwrap();
-        b.write_at(0, &[2]).unwrap();
-        a.write_at(2, &[3; 2]).unwrap();
-        let of = |recorder: &Recorder| -> Vec<(u64, usize, u32)> {
-            recorder.take().unwrap().1.iter().map(|w| (w.offset, w.new.len(), w.epoch)).collect()
-        };
-        assert_eq!(of(&a), [(0, 2, 0), (4, 4, 0), (2, 2, 1)]);
-        assert_eq!(of(&b), [(0, 1, 1)]);
-        b.write_at(1, &[2]).unwrap();
-        assert_eq!(of(&b), [(1, 1, 0)]);
-    }
-
-    #[test]
-    fn a_byte_written_twice_belongs_to_the_later_epoch() {
-        let (_, recorder) = recorder(vec![0; 100]);
-        recorder.write_at(0, &[1, 1, 1, 1]).unwrap();
-        recorder.flush().unwrap();
-        recorder.write_at(1, &[2, 2]).unwrap();
-        let (_, written) = recorder.take().unwrap();
-        let found: Vec<_> = written.iter().map(|w| (w.epoch, w.offset, w.new.clone())).collect();
-        assert_eq!(found, [(0, 0, vec![1]), (0, 3, vec![1]), (1, 1, vec![2, 2])]);
     }
 }

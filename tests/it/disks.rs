@@ -5,6 +5,7 @@ mod elsewhere;
 mod faults;
 mod fixtures;
 mod formats;
+mod prefixes;
 mod reading;
 mod real;
 mod writing;

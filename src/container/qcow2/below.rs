@@ -4,13 +4,14 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use imago::io_buffers::{IoVector, IoVectorMut};
 use imago::storage::drivers::CommonStorageHelper;
 
 use super::header::{AUTOCLEAR, DATA_FILE, Header, INCOMPATIBLE};
+use super::late::{Late, Now};
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
@@ -24,6 +25,19 @@ pub(super) struct Mode {
     pub writing: AtomicBool,
     /// Each write waits for the one before it.
     pub in_order: AtomicBool,
+    /// What is written late, once it is written to.
+    pub late: Mutex<Option<Late>>,
+}
+
+impl Mode {
+    fn late(&self) -> MutexGuard<'_, Option<Late>> {
+        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what has waited.
+    pub(super) fn settle(&self, file: &dyn Storage) -> Result<()> {
+        self.late().as_mut().map_or(Ok(()), |late| late.settle(file))
+    }
 }
 
 /// See the module.
@@ -73,6 +87,9 @@ impl Below {
         if !there.is_empty() {
             self.storage.read_at(offset, there)?;
         }
+        if let Some(late) = &*self.mode.late() {
+            late.show(offset, buf);
+        }
         for (at, bytes) in &self.shown {
             for (at, byte) in (*at..).zip(bytes) {
                 let shown = at.checked_sub(offset).and_then(|i| buf.get_mut(usize::try_from(i).ok()?));
@@ -98,7 +115,12 @@ impl Below {
             }
             self.storage.set_len(end)?;
         }
-        self.storage.write_at(offset, bytes)
+        let now = self.mode.late().as_mut().map(|late| late.now(&*self.storage, offset, bytes)).transpose()?;
+        match now.unwrap_or(Now::All) {
+            Now::All => self.storage.write_at(offset, bytes),
+            Now::Other(bytes) => self.storage.write_at(offset, &bytes),
+            Now::Nothing => Ok(()),
+        }
     }
 
     /// The error, at the place that `offset` has in a file of the host.

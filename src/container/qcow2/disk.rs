@@ -10,6 +10,7 @@ use imago::{FormatAccess, Mapping, ShallowMapping};
 
 use super::below::{Below, Mode};
 use super::header::{AUTOCLEAR, BITMAPS, Header, RAW_DATA_FILE};
+use super::late::Late;
 use super::{damaged, sound};
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
@@ -88,9 +89,23 @@ impl Disk {
         Ok(())
     }
 
+    fn is_compressed(&self, offset: u64) -> bool {
+        matches!(self.access.get_mapping(offset, 1), Ok((Mapping::Special { .. }, _)))
+    }
+
+    /// Data before the tables that lead to it, counts that rise before upper tables, counts that fall last.
+    fn flush_all(&self) -> Result<()> {
+        self.mode.in_order.store(true, Ordering::Relaxed);
+        let flushed = self.access.flush();
+        self.mode.in_order.store(false, Ordering::Relaxed);
+        flushed.map_err(failed)?;
+        self.mode.settle(&*self.file)
+    }
+
     /// What must be done before anything is written: once.
     fn begin_writing(&self) -> Result<()> {
-        sound::check(&*self.file, &self.header)?;
+        let blocks = sound::check(&*self.file, &self.header)?;
+        *self.mode.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(Late::new(&self.header, blocks));
         self.mode.writing.store(true, Ordering::Relaxed);
         // A writer clears what it does not know to keep; a bitmap is among the refusals.
         let kept = self.header.autoclear & (BITMAPS | RAW_DATA_FILE);
@@ -145,7 +160,11 @@ impl Storage for Disk {
             *written = true;
         }
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        self.access.write(bytes, offset).map_err(|e| failed(e).at(Space::Disk, offset))
+        // What is compressed is freed when it is written to, and may be taken again by the next write: the tables must
+        // not lead there then.
+        let frees = self.is_compressed(offset) || self.is_compressed(offset + bytes.len().saturating_sub(1) as u64);
+        self.access.write(bytes, offset).map_err(|e| failed(e).at(Space::Disk, offset))?;
+        if frees { self.flush_all() } else { Ok(()) }
     }
 
     fn flush(&self) -> Result<()> {
@@ -153,11 +172,7 @@ impl Storage for Disk {
         if !*written {
             return Ok(());
         }
-        // Data before the tables that lead to it, counts before the tables that are counted.
-        self.mode.in_order.store(true, Ordering::Relaxed);
-        let flushed = self.access.flush();
-        self.mode.in_order.store(false, Ordering::Relaxed);
-        flushed.map_err(failed)
+        self.flush_all()
     }
 
     fn locate(&self, offset: u64) -> Vec<Place> {

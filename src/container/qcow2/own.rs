@@ -32,14 +32,15 @@ pub(super) fn are_own(file: &dyn Storage, header: &Header, offsets: &[u64]) -> R
             sought.remove(&(entry & !0x1ff));
         })?;
     }
-    let mut tables = Vec::new();
+    // Each once, however many entries lead there.
+    let mut tables = BTreeSet::new();
     each(file, header.l1, 8, |entry| {
         if entry & COPIED != 0 {
             sought.remove(&(entry & OFFSET));
         }
         // A table that a snapshot shares leads to nothing that is not shared.
         if entry & COPIED != 0 && entry & OFFSET != 0 {
-            tables.push(entry & OFFSET);
+            tables.insert(entry & OFFSET);
         }
     })?;
     let width = header.l2_entry();

@@ -31,11 +31,11 @@ const OWN: u8 = 0x40;
 /// In a mark: nobody else may refer to it, whatever is counted.
 const ALONE: u8 = 0x80;
 
-/// Looks at every table.
+/// Looks at every table. Gives the entries of the refcount table.
 ///
 /// # Errors
 /// `qcow2-unsound`: there are more references to something than are counted, or it lies past the end.
-pub(super) fn check(file: &dyn Storage, header: &Header) -> Result<()> {
+pub(super) fn check(file: &dyn Storage, header: &Header) -> Result<Vec<u64>> {
     let len = file.len()?;
     let clusters = len.div_ceil(header.cluster);
     let size = usize::try_from(clusters).ok().filter(|_| clusters <= MAX_CLUSTERS);
@@ -58,7 +58,8 @@ pub(super) fn check(file: &dyn Storage, header: &Header) -> Result<()> {
         look.mark(table, header.cluster, times, if own { OWN } else { 0 })?;
         look.lower(table, times, own)?;
     }
-    look.compare(&blocks)
+    look.compare(&blocks)?;
+    Ok(blocks)
 }
 
 struct Look<'a> {

@@ -206,10 +206,13 @@ impl Script {
         }
     }
 
-    /// Adds writes to the last phase; where one goes over bytes that this phase has written, to a new one.
+    /// Adds writes, sorted by epoch, to the last phase; those of a later epoch, or over bytes that this phase has written,
+    /// to a new one.
     fn add(&mut self, taken: Vec<Taken>, step: Step, what: &str) {
+        let mut epoch = taken.first().map_or(0, |taken| taken.written.epoch);
         for taken in taken {
-            if self.phases.last().is_none_or(|scenes| scenes.overlaps(&taken)) {
+            let is_later = std::mem::replace(&mut epoch, taken.written.epoch) != taken.written.epoch;
+            if is_later || self.phases.last().is_none_or(|scenes| scenes.overlaps(&taken)) {
                 self.phases.push(Scenes::new());
             }
             if let Some(Scenes(scenes)) = self.phases.last_mut() {

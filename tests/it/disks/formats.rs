@@ -61,13 +61,13 @@ fn set_and_undo(folder: &Path, name: &str, of: &[&str], kept: &[&str]) {
     }
 }
 
-fn disk() -> Vec<u8> {
+pub(super) fn disk() -> Vec<u8> {
     let mut disk = volume(96, &[("SYSTEM", &hive())]);
     disk.resize(4 << 20, 0);
     disk
 }
 
-fn convert(folder: &Path, format: &str, options: &[&str], name: &str) {
+pub(super) fn convert(folder: &Path, format: &str, options: &[&str], name: &str) {
     let (from, to) = (folder.join("disk"), folder.join(name));
     let all = [&["convert", "-O", format], options, &[from.to_str().unwrap(), to.to_str().unwrap()]].concat();
     output("qemu-img", &all);

@@ -51,13 +51,14 @@ impl Stage {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was written since the last call.
+    /// What was written since the last call, sorted by epoch.
     pub(super) fn take(&self) -> Result<Vec<Taken>> {
         let mut taken = Vec::new();
         for file in &*self.files_now() {
             let (_, written) = file.recorder.take()?;
             taken.extend(written.into_iter().map(|written| Taken { path: file.path.clone(), written }));
         }
+        taken.sort_by_key(|taken| taken.written.epoch);
         Ok(taken)
     }
 
