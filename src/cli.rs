@@ -115,10 +115,7 @@ fn warn_if_unfinished(reading: &hivewright::session::Reading) {
             Err(error) => warn(&format!("the state of the volume is not known: {error}")),
         }
     }
-    if let Some(undo) = reading.unfinished() {
-        let (hive, undo) = (reading.target().hive.display(), undo.display());
-        warn(&format!("an interrupted write left {hive} partly written: see `hivewright undo {undo}`"));
-    }
+    reading.unfinished().iter().for_each(|what| warn(what));
 }
 
 /// Writes a warning to standard error.

@@ -39,7 +39,7 @@ mod vmdk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use children::{Parent, children, parents_of_vhdx};
+pub use children::{Neighbours, Parent, children, neighbours, parents_of_vhdx};
 pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
 pub use layer::explained;
@@ -81,6 +81,9 @@ pub struct Format {
     pub open: fn(Opening<'_>) -> Result<Image>,
     /// Whether an image stands on that one, by its header alone. `None` where no image of the format has a parent.
     pub stands_on: Option<StandsOn>,
+    /// Whether that one's file holds bytes of the disk of an image, by its header alone. `None` where an image of the format
+    /// names no such file that could be taken for a disk of its own.
+    pub has_part: Option<StandsOn>,
 }
 
 /// See [`Format::stands_on`]. The file may be anything that looks like the format, and little of it can be read.

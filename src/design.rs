@@ -126,7 +126,9 @@
 //! image: no hash over all of it, which would cost what the image is large. After the last write the whole way from the
 //! files to the hive is opened anew, and gives the edited hive at the same places; else everything is taken back. What an
 //! interruption leaves is settled by the next run, whichever file of the image it is given, before it believes anything
-//! on the disk. No metadata of the file system inside is ever written: a hive that would grow past its file is refused
+//! on the disk: undo files are looked for beside all of its files. Beside the files that it stands on too: what was left
+//! there is refused, and settled by who names that image. Reading verbs warn of all of it, a write that was changed since
+//! and an undo file that cannot be believed included. No metadata of the file system inside is ever written: a hive that would grow past its file is refused
 //! (`no-room`).
 //!
 //! What a write touches beside the data, in this order, with a flush between what is parted by "then". The undo file holds

@@ -170,7 +170,7 @@ pub(crate) struct WriteArgs {
     /// Bring the log of a VHDX image that was not closed to its places first, under the same undo file
     #[arg(long)]
     pub(crate) replay_image_log: bool,
-    /// Write into a disk image although others in its folder stand on it
+    /// Write into a disk image although others in its folder stand on it, or describe it as a part of theirs
     #[arg(long)]
     pub(crate) ignore_children: bool,
     /// Write the changed hive, or a copy of the disk image with it, to a new file and leave the original alone
@@ -214,6 +214,7 @@ impl WriteArgs {
             (self.ignore_dirty_volume, "volume-dirty"),
             (self.ignore_journal, "volume-journal"),
             (self.ignore_children, "has-children"),
+            (self.ignore_children, "part-of-image"),
         ];
         all.into_iter().filter(|(is, _)| *is).map(|(_, code)| code).collect()
     }
@@ -320,7 +321,7 @@ pub(crate) struct UndoArgs {
     /// What `--undo`, or a write in place, has left
     #[arg(value_name = "UNDO-FILE")]
     pub(crate) undo_file: PathBuf,
-    /// The file to restore, where it is no longer where it was
+    /// The file to restore, where it is no longer where it was, nor beside the undo file
     #[arg(long, value_name = "FILE")]
     pub(crate) target: Option<PathBuf>,
     /// Restore a disk image although others in its folder stand on it

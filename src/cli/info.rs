@@ -20,6 +20,7 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
     // Required where nothing else is asked for.
     let target = args.target.as_deref().unwrap_or(Path::new(""));
     let Some(disk) = Disk::open_as(target, &args.disk.choice().image)? else { return hive(args, target) };
+    disk.unfinished().iter().for_each(|what| super::warn(what));
     let mut info = disk.info(&args.disk.choice())?;
     if args.verify {
         info.verified = Some(verified(&disk)?);

@@ -4,23 +4,31 @@
 //! Whoever writes to an image changes what its children show where they hold nothing themselves, and what they do hold,
 //! such as half of a file system's metadata, may no longer fit. So this is asked before a write in place.
 //!
-//! The neighbours may be anybody's, and hostile: at most [`MOST`] are looked at, none but regular files, at most
-//! [`MOST_BYTES`] of each. The names in them are looked up and lead to nothing that is opened.
+//! A file may also be part of an image that another one describes: an extent of VMware, the data file of a qcow2 image.
+//! Who writes to it by its own name goes past whatever that image knows, and past its children.
+//!
+//! The neighbours may be anybody's, and hostile: at most [`MOST_FILES`] are opened, none but regular files, of at most
+//! [`MOST_IMAGES`] more than the ends are read, and at most [`MOST_BYTES`] of each. The names in them are looked up and lead
+//! to nothing that is opened. What cannot be found out for all that is told.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::FORMATS;
-use super::gate::{neighbours, on_this_host};
+use super::gate::on_this_host;
 use super::looks::Ends;
-use super::vhdx;
+use super::{FORMATS, Format, StandsOn, vhdx};
 use crate::error::{Error, Kind, Place, Result};
-use crate::storage::look::{Seen, open_plain, see};
+use crate::storage::folder::EntryKind;
+use crate::storage::look::{Seen, list, open_plain, see};
 use crate::storage::{FileStorage, Storage};
 
-/// Files of the folder that are looked at, those whose names begin as the image's first.
-const MOST: usize = 512;
+/// Files that are opened, those whose names begin as the image's first.
+const MOST_FILES: usize = 1 << 16;
+/// Images of which more than the ends are read.
+const MOST_IMAGES: usize = 4096;
+/// The folder below that of a machine's disks where VirtualBox keeps what stands on them.
+const SNAPSHOTS: &str = "Snapshots";
 /// Bytes that are read of each: of nearly all it is the first sectors and the last, of a VHDX its tables too.
 const MOST_BYTES: u64 = 512 << 10;
 
@@ -28,8 +36,8 @@ const MOST_BYTES: u64 = 512 << 10;
 pub struct Parent<'a> {
     /// Its files, the one that was named first.
     files: &'a [(PathBuf, Option<Seen>)],
-    /// The folder where names lead from.
-    folder: &'a Path,
+    /// The folder from which names lead: that of the image that is asked.
+    folder: PathBuf,
     /// The first file.
     pub(super) file: Arc<dyn Storage>,
 }
@@ -39,8 +47,10 @@ impl Parent<'_> {
     /// such as that of a folder on another machine, is taken for the file of that name in this folder.
     pub(super) fn is_called(&self, name: &str) -> bool {
         let name = on_this_host(name);
-        let beside = || self.folder.join(name.file_name().unwrap_or_default());
-        let Ok(seen) = see(&self.folder.join(&name)).or_else(|_| see(&beside())) else { return false };
+        let last = name.file_name().unwrap_or_default();
+        let own = self.files.first().and_then(|(path, _)| path.parent()).unwrap_or(&self.folder);
+        let beside = || see(&self.folder.join(last)).or_else(|_| see(&own.join(last)));
+        let Ok(seen) = see(&self.folder.join(&name)).or_else(|_| beside()) else { return false };
         match seen.id {
             Some(id) => self.files.iter().any(|(_, own)| own.is_some_and(|own| own.id == Some(id))),
             None => self.files.iter().any(|(path, _)| path.file_name() == name.file_name()),
@@ -48,20 +58,17 @@ impl Parent<'_> {
     }
 }
 
-/// The images in the folder of `files`, which are one image's, that stand on any of them. What cannot be read is none.
-pub fn children(files: &[PathBuf]) -> Vec<PathBuf> {
-    let known: Vec<(PathBuf, Option<Seen>)> = files.iter().map(|path| (path.clone(), see(path).ok())).collect();
-    let Some((first, Some(_))) = known.first() else { return Vec::new() };
-    let (Some(folder), Some((_, own))) = (first.parent(), neighbours(first, &|path| path == first, 1).next()) else {
-        return Vec::new();
-    };
-    let parent = Parent { files: &known, folder, file: Arc::new(Little::of(own)) };
-    let is_other = |path: &Path| !files.iter().any(|own| own == path);
-    let found = neighbours(first, &is_other, MOST).filter_map(|(path, file)| {
-        let is_child = stands_on(&path, Arc::new(Little::of(file)), &parent);
-        is_child.unwrap_or(false).then_some(path)
-    });
-    found.collect()
+/// What is known of the images around one.
+#[derive(Debug, Default)]
+pub struct Neighbours {
+    /// Those that stand on it.
+    pub children: Vec<PathBuf>,
+    /// Those of which it is a part, where it has but one file.
+    pub wholes: Vec<PathBuf>,
+    /// What may be an image, and cannot be opened.
+    pub closed: Vec<PathBuf>,
+    /// Whether there is more than is looked at.
+    pub is_cut: bool,
 }
 
 /// The names by which the VHDX at `path` calls its parent: they stand far behind its first bytes. None where it has no
@@ -71,13 +78,93 @@ pub fn parents_of_vhdx(path: &Path) -> Vec<String> {
     vhdx::parents(&Little::of(file)).unwrap_or_default()
 }
 
-fn stands_on(path: &Path, file: Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {
-    let ends = Ends::read(&*file, path)?;
-    let probe = ends.probe();
-    match FORMATS.iter().find(|format| (format.is)(&probe)).and_then(|format| format.stands_on) {
-        Some(stands_on) => stands_on(&file, parent),
-        None => Ok(false),
+/// The images around that of `files` that stand on any of them.
+pub fn children(files: &[PathBuf]) -> Vec<PathBuf> {
+    neighbours(files).children
+}
+
+/// Looks at the images in the folder of `files`, which are one image's, and in the one where VirtualBox keeps snapshots.
+/// What is damaged is no image.
+pub fn neighbours(files: &[PathBuf]) -> Neighbours {
+    let mut found = look(files);
+    if !found.wholes.is_empty() {
+        // What stands on the whole stands on its parts.
+        let all: Vec<PathBuf> = files.iter().chain(&found.wholes).cloned().collect();
+        found.children = look(&all).children;
     }
+    found
+}
+
+fn look(files: &[PathBuf]) -> Neighbours {
+    let known: Vec<(PathBuf, Option<Seen>)> = files.iter().map(|path| (path.clone(), see(path).ok())).collect();
+    let mut found = Neighbours::default();
+    let Some((first, Some(_))) = known.first() else { return found };
+    let (Some(folder), Ok(Some(own))) = (first.parent(), open_plain(first)) else { return found };
+    let mut parent = Parent { files: &known, folder: folder.to_owned(), file: Arc::new(Little::of(own)) };
+    let mut images = 0;
+    let paths = around(first, &mut found.is_cut);
+    for path in paths.into_iter().filter(|path| !files.contains(path)) {
+        let file = match open_plain(&path) {
+            Ok(Some(file)) => file,
+            Err(error) if error.kind() != Kind::NotFound && may_be_image(&path, first) => {
+                found.closed.push(path);
+                continue;
+            }
+            _ => continue,
+        };
+        let file: Arc<dyn Storage> = Arc::new(Little::of(file));
+        let Some(format) = format_of(&path, &*file).unwrap_or(None) else { continue };
+        images += 1;
+        if images > MOST_IMAGES {
+            found.is_cut = true;
+            break;
+        }
+        parent.folder = path.parent().unwrap_or(folder).to_owned();
+        let asked = |ask: Option<StandsOn>| ask.is_some_and(|ask| ask(&file, &parent).unwrap_or(false));
+        if asked(format.stands_on) {
+            found.children.push(path);
+        } else if files.len() == 1 && asked(format.has_part) {
+            found.wholes.push(path);
+        }
+    }
+    found
+}
+
+/// Regular files in the folder of the image at `first`, those first whose names begin as its own, and in the one of its
+/// snapshots. Links and all that is special are passed over.
+fn around(first: &Path, is_cut: &mut bool) -> Vec<PathBuf> {
+    let folder = first.parent().unwrap_or(Path::new("/"));
+    let own = first.file_stem().unwrap_or_default().as_encoded_bytes();
+    let mut paths = Vec::new();
+    for folder in [folder.to_owned(), folder.join(SNAPSHOTS)] {
+        let mut names = list(&folder).unwrap_or_default();
+        names.retain(|named| named.kind == EntryKind::File);
+        names.sort_by_key(|named| !named.name.as_encoded_bytes().starts_with(own));
+        paths.extend(names.into_iter().map(|named| folder.join(named.name)));
+    }
+    *is_cut = paths.len() > MOST_FILES;
+    paths.truncate(MOST_FILES);
+    paths
+}
+
+/// Its format, if images of it can name other files.
+fn format_of(path: &Path, file: &dyn Storage) -> Result<Option<&'static Format>> {
+    let ends = Ends::read(file, path)?;
+    let probe = ends.probe();
+    let found = FORMATS.iter().copied().find(|format| (format.is)(&probe));
+    Ok(found.filter(|format| format.stands_on.is_some() || format.has_part.is_some()))
+}
+
+/// Whether a file that cannot be opened has a name as images have it: one that says so, or that of `image` and more, as
+/// libvirt calls what stands on it.
+fn may_be_image(path: &Path, image: &Path) -> bool {
+    const OF_IMAGES: [&str; 9] = ["qcow2", "qcow", "qed", "vmdk", "vhd", "avhd", "vhdx", "avhdx", "vdi"];
+    const OF_OTHERS: [&str; 10] = ["log", "vmx", "vmxf", "vmsd", "nvram", "xml", "txt", "json", "iso", "lock"];
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let (name, stem) = (path.file_name().unwrap_or_default(), image.file_stem().unwrap_or_default());
+    let is_named_alike = name.as_encoded_bytes().starts_with(stem.as_encoded_bytes());
+    OF_IMAGES.contains(&&*ending)
+        || is_named_alike && !OF_OTHERS.contains(&&*ending) && !name.to_string_lossy().contains("hivewright")
 }
 
 /// Whether the name of `len` bytes at `at` of the file, as the header of QEMU's formats has it, is the parent's. Their

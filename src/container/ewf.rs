@@ -32,6 +32,7 @@ pub(super) const FORMAT: Format = Format {
     },
     open,
     stands_on: None,
+    has_part: None,
 };
 
 /// Kin of the format that is not read, by first bytes.

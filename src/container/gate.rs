@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::nbd;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::folder::{EntryKind, kind_of};
-use crate::storage::look::{list, open_plain};
-use crate::storage::{FileStorage, Host, RealHost, Storage};
+use crate::storage::{Host, RealHost, Storage};
 
 /// What a file is to the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -194,23 +193,6 @@ impl Gate {
     pub fn files(&self) -> Vec<HostFile> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
-}
-
-/// The regular files in the folder of the file at `path` that are wanted, at most so many, those first whose names begin
-/// as its own; opened for reading. What cannot be opened is passed over, links and all that is special too.
-pub(super) fn neighbours(
-    path: &Path,
-    wanted: &dyn Fn(&Path) -> bool,
-    most: usize,
-) -> impl Iterator<Item = (PathBuf, FileStorage)> {
-    let folder = path.parent().unwrap_or(Path::new("/")).to_owned();
-    let own = path.file_stem().unwrap_or_default().as_encoded_bytes();
-    let mut names = list(&folder).unwrap_or_default();
-    names.retain(|named| named.kind == EntryKind::File && wanted(&folder.join(&named.name)));
-    names.sort_by_key(|named| !named.name.as_encoded_bytes().starts_with(own));
-    let paths = names.into_iter().take(most).map(move |named| folder.join(named.name));
-    // One after the other: they are not kept open.
-    paths.filter_map(|path| Some((path.clone(), open_plain(&path).ok()??)))
 }
 
 /// The name as a path of this host.

@@ -23,6 +23,7 @@ pub(super) const FORMAT: Format = Format {
     is,
     open,
     stands_on: None,
+    has_part: None,
 };
 
 /// Bytes of a description at most.

@@ -14,6 +14,7 @@ pub(super) const FORMAT: Format = Format {
     is: |probe| MAGICS.iter().any(|magic| probe.head.starts_with(*magic)),
     open,
     stands_on: None,
+    has_part: None,
 };
 
 /// With block numbers in sectors, and in clusters.

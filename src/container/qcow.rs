@@ -22,6 +22,7 @@ pub(super) const FORMAT: Format = Format {
     open,
     // The first fields are those of version 2.
     stands_on: Some(super::qcow2::stands_on),
+    has_part: None,
 };
 
 /// `QFI\xfb`, and the version.

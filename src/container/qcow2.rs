@@ -37,6 +37,7 @@ pub(super) const FORMAT: Format = Format {
     is: |probe| probe.head.starts_with(header::MAGIC),
     open,
     stands_on: Some(stands_on),
+    has_part: Some(has_part),
 };
 
 fn open(opening: Opening<'_>) -> Result<Image> {
@@ -75,6 +76,35 @@ pub(super) fn stands_on(file: &Arc<dyn Storage>, parent: &Parent<'_>) -> Result<
     let number = |at: &[u8]| at.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
     names_in_header(&**file, number(&head[8..16]), number(&head[16..20]), parent)
 }
+
+/// Whether the name of its data file is that. Of a name that is not in the header nothing is known.
+fn has_part(file: &Arc<dyn Storage>, part: &Parent<'_>) -> Result<bool> {
+    let number = |at: u64| -> Result<u64> {
+        let mut bytes = [0; 4];
+        file.read_at(at, &mut bytes)?;
+        Ok(u32::from_be_bytes(bytes).into())
+    };
+    if number(4)? < 3 || number(header::INCOMPATIBLE + 4)? & DATA_FILE == 0 {
+        return Ok(false);
+    }
+    let mut at = number(100)?;
+    for _ in 0..MOST_EXTENSIONS {
+        let (kind, len) = (number(at)?, number(at + 4)?);
+        if kind == header::DATA_FILE_NAME && len <= 4096 {
+            let mut name = vec![0; usize::try_from(len).unwrap_or(0)];
+            file.read_at(at + 8, &mut name)?;
+            return Ok(part.is_called(&String::from_utf8_lossy(&name)));
+        }
+        if kind == 0 {
+            break;
+        }
+        at += 8 + len.next_multiple_of(8);
+    }
+    Ok(false)
+}
+
+/// Header extensions among which the name of a data file is looked for.
+const MOST_EXTENSIONS: usize = 64;
 
 /// What only QEMU itself reads.
 fn by_engine(opening: Opening<'_>, header: &Header) -> Result<Image> {

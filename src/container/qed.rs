@@ -17,6 +17,7 @@ pub(super) const FORMAT: Format = Format {
     is: |probe| probe.head.starts_with(MAGIC),
     open,
     stands_on: Some(stands_on),
+    has_part: None,
 };
 
 const MAGIC: &[u8] = b"QED\0";

@@ -20,6 +20,7 @@ pub(super) const FORMAT: Format = Format {
     is: |_| false,
     open,
     stands_on: None,
+    has_part: None,
 };
 
 pub(super) fn open(opening: Opening<'_>) -> Result<Image> {

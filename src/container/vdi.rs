@@ -34,6 +34,7 @@ pub(super) const FORMAT: Format = Format {
     is,
     open,
     stands_on: Some(stands_on),
+    has_part: None,
 };
 
 fn is(probe: &Probe<'_>) -> bool {

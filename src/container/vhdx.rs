@@ -44,6 +44,7 @@ pub(super) const FORMAT: Format = Format {
     is: |probe| probe.head.starts_with(SIGNATURE),
     open,
     stands_on: Some(stands_on),
+    has_part: None,
 };
 
 const SIGNATURE: &[u8] = b"vhdxfile";

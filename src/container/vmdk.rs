@@ -50,6 +50,7 @@ pub(super) const FORMAT: Format = Format {
     is,
     open,
     stands_on: Some(parent::is_under),
+    has_part: Some(parent::has_part),
 };
 
 /// Bytes of a sector, the unit of nearly every number in the format.

@@ -26,10 +26,11 @@ pub(in crate::session) use obstacles::{HAS_CHILDREN, of_children};
 pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
 
-use crate::container::{About, Gate, HostFile, Image, Role, Verified, explained};
+use crate::container::{About, Gate, HostFile, Image, Role, Verified, explained, neighbours};
 use crate::error::{Error, Kind, Result, Space};
 use crate::files::Files;
 use crate::partition::{Scheme, Table, VolumeKind};
+use crate::session::undo::doubts;
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::look::has_writer;
 use crate::storage::{Host, RealHost, Storage};
@@ -198,16 +199,41 @@ impl Disk {
         obstacles::of_disk(self)
     }
 
-    /// What images that stand on this one have against writes to it. Other files of its folder are looked at for that.
+    /// What images that stand on this one, or of which it is a part, have against writes to it. Other files of its folder are looked at for that.
     pub fn children(&self) -> Option<Obstacle> {
-        let own = self.files.iter().filter(|file| file.role != Role::Backing).map(|file| file.path.clone());
-        if self.is_device { None } else { of_children(&own.collect::<Vec<_>>()) }
+        if self.is_device {
+            return None;
+        }
+        let own = self.own_files();
+        let found = neighbours(&own);
+        obstacles::of_whole(&own, &found).or_else(|| of_children(&own, &found))
+    }
+
+    /// Paths of the files that a write may change; the first is the one that was named.
+    pub(in crate::session) fn own_files(&self) -> Vec<PathBuf> {
+        self.paths(|role| role != Role::Backing)
+    }
+
+    /// Paths of the files that are only read.
+    pub(in crate::session) fn backing_files(&self) -> Vec<PathBuf> {
+        self.paths(|role| role == Role::Backing)
+    }
+
+    fn paths(&self, wanted: impl Fn(Role) -> bool) -> Vec<PathBuf> {
+        self.files.iter().filter(|file| wanted(file.role)).map(|file| file.path.clone()).collect()
     }
 
     /// What a virtual machine that writes to one of its files has against writes; and whatever is read may be half written.
     pub fn in_use(&self) -> Option<Obstacle> {
         let file = self.files.iter().find(|file| has_writer(&file.path))?;
         Some(obstacles::of_machine(&file.path))
+    }
+
+    /// What writes that did not end have against what is read of any of its files, a sentence fragment each: then it may be
+    /// neither the old state nor the new one.
+    pub fn unfinished(&self) -> Vec<String> {
+        // A raw disk may be part of an image that was written to by another name.
+        doubts(&self.paths(|_| true), self.container() == "raw")
     }
 
     /// Bytes read of its file so far.

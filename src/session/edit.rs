@@ -7,7 +7,7 @@ mod on_disk;
 mod proof;
 mod source;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 pub use source::Origin;
 
@@ -18,7 +18,7 @@ use super::disk::{Choice, Disk, HiveOnDisk};
 use super::logs::LogChoice;
 use super::surroundings;
 use super::target::{self, Target};
-use super::undo::{self, Leftover, State};
+use super::undo;
 use crate::error::{Error, Result};
 use crate::hive::recover::Recovery;
 use crate::hive::{EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet, Value};
@@ -128,7 +128,7 @@ pub fn prepare_on<H: Host>(host: &H, path: &Path, request: &Request) -> Result<P
     }
     let target = target::find(path)?;
     surroundings::refuse_saved_session(&target)?;
-    let settled = settle(host, &target.hive, request.settle)?;
+    let settled = settle(host, &[host.resolve(&target.hive)?], request.settle)?;
     let source = source::open_source(&target.hive, request)?;
     edit_source(target, settled, source, request)
 }
@@ -224,23 +224,13 @@ impl Prepared {
     }
 }
 
-/// Ends a write to `hive` that an earlier run began: takes it back, or sees that it is complete. Without leave to
-/// write, one that left the file partly written is refused.
-fn settle<H: Host>(host: &H, hive: &Path, may_write: bool) -> Result<Option<undo::Recovered>> {
+/// Ends a write to any of `files`, of one hive or image, that an earlier run began: takes it back, or sees that it is
+/// complete. Without leave to write, one that left a file partly written is refused.
+fn settle<H: Host>(host: &H, files: &[PathBuf], may_write: bool) -> Result<Option<undo::Recovered>> {
     if may_write {
-        return undo::recover_unfinished_on(host, hive);
+        return undo::recover_all_on(host, files);
     }
-    match undo::find_unfinished_on(host, hive)? {
-        Some(Leftover { undo, state: State::Partly }) => Err(unfinished(hive, &undo)),
-        _ => Ok(None),
-    }
-}
-
-/// The refusal to work on a file that an interrupted write left.
-pub(super) fn unfinished(hive: &Path, undo: &Path) -> Error {
-    let (hive, undo) = (hive.display(), undo.display());
-    Error::refused("unfinished-write", format!("an interrupted write left {hive} partly written; {undo} restores it"))
-        .advise(format!("hivewright undo {undo}"))
+    undo::refuse_left_over(host, files).map(|()| None)
 }
 
 fn apply(editor: &mut Editor, change: &Change, wanted: Wanted) -> Result<bool> {

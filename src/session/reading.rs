@@ -12,7 +12,7 @@ use shown::{ByPages, Shown};
 use super::disk::{Choice, Disk, HiveOnDisk};
 use super::logs::{LogChoice, LogFiles};
 use super::target::{self, Target};
-use super::undo::{self, Leftover};
+use super::undo;
 use crate::error::{Error, Result};
 use crate::hive::approach;
 use crate::hive::check::{self, Report};
@@ -20,8 +20,7 @@ use crate::hive::recover::{self, LogReport, Recovered, Recovery};
 use crate::hive::witness::{self, Testimony};
 use crate::hive::{Hive, HiveBytes, Opened, open};
 use crate::regf::base_block::{BaseBlock, SIGNATURE};
-use crate::storage::Mapped;
-use crate::storage::folder::kind_of;
+use crate::storage::{Host, Mapped, RealHost};
 use crate::windows::{self, Era, RuleReport, rule};
 
 /// A hive that is read.
@@ -209,18 +208,14 @@ impl Reading {
         }
     }
 
-    /// The undo file of a write to the hive that did not end, if it left the hive partly written: whatever is read
-    /// then is neither the old state nor the new one.
-    pub fn unfinished(&self) -> Option<std::path::PathBuf> {
-        // One look for the first of its names: listing a folder can cost more than all of the reading. It stands beside
-        // the file of an image that was named then.
-        let files = self.on_disk().map_or(&[][..], |hive| hive.disk().files());
-        let mut names = std::iter::once(&self.target.hive).chain(files.iter().map(|file| &file.path));
-        names.find(|name| kind_of(&undo::beside(name)).is_ok())?;
-        match undo::find_unfinished(&self.target.hive) {
-            Ok(Some(Leftover { undo, state: undo::State::Partly })) => Some(undo),
-            _ => None,
-        }
+    /// What writes that did not end have against what is read, a sentence fragment each: then it may be neither the old
+    /// state nor the new one. Asked of every file that is read of a disk.
+    pub fn unfinished(&self) -> Vec<String> {
+        let Some(hive) = self.on_disk() else {
+            let hive = RealHost.resolve(&self.target.hive);
+            return hive.map(|hive| undo::doubts(&[hive], false)).unwrap_or_default();
+        };
+        hive.disk().unfinished()
     }
 
     /// Which hive.

@@ -1,5 +1,6 @@
 //! Taking changes back: the undo file, undoing a commit, and what an interrupted one left.
 
+mod around;
 mod hex;
 mod journal;
 mod leftover;
@@ -19,9 +20,9 @@ use crate::storage::{Host, RealHost};
 
 pub(super) use journal::{Journal, expect_room};
 pub use leftover::{
-    Leftover, Recovered, find_unfinished, find_unfinished_on, recover_unfinished, recover_unfinished_on,
+    Leftover, Recovered, find_unfinished, find_unfinished_on, leftovers_on, recover_unfinished, recover_unfinished_on,
 };
-pub(super) use leftover::{is_image_left_over, settle};
+pub(super) use leftover::{doubts, is_image_left_over, recover_all_on, refuse_left_over, settle};
 pub use record::Mark;
 pub(super) use record::Record;
 pub use restore::Restored;
@@ -45,11 +46,13 @@ pub fn beside(target: &Path) -> PathBuf {
 
 /// Takes back the change that the undo file `undo` holds. Doing it again changes nothing.
 ///
-/// The target is, in this order: `target`; the file beside which `undo` is by its name; the one that `undo` names.
+/// The target is, in this order: `target`; the file beside which `undo` is by its name; the one that `undo` names; the one
+/// of that name beside `undo`.
 ///
 /// # Errors
-/// `has-children` where images stand on the target, which is one. `changed-since` where the target is neither what the change left nor what it was before (nor what an interruption
-/// of the change leaves): nothing was changed. Codes of an undo file that cannot be read: `not-an-undo-file`,
+/// `has-children` where images stand on the target, which is one. `changed-since` where the target is neither what the
+/// change left nor what it was before (nor what an interruption of the change leaves): nothing was changed. `undo-shared`
+/// where a snapshot was made inside of it since. `no-target` where there is none. Codes of an undo file that cannot be read: `not-an-undo-file`,
 /// `undo-damaged`, `undo-version`. [`crate::Kind::Unfinished`] if writing began and failed: again `undo` restores it.
 pub fn undo(undo: &Path, target: Option<&Path>) -> Result<Undone> {
     undo_on(&RealHost, undo, target)
@@ -96,14 +99,14 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
     let how = match (journal.record.mark, state) {
         (Mark::Restored, State::Untouched) => Restored::Already,
         (_, State::Untouched) => {
-            journal.record.make_durable(&locked, state)?;
+            journal.record.make_durable(&locked, &locked.path, state)?;
             journal.mark(Mark::Restored)?;
             Restored::Already
         }
         (_, State::Written) if journal.record.is_of_image() && !is_unshared(&journal.record, &locked)? => {
             let what = "a snapshot was made inside of the image since: what would be undone belongs to that as well, or \
                         is no longer the disk's";
-            return Err(Error::refused("undo-shared", what).advise("set the value that was there before instead"));
+            return Err(Error::refused("undo-shared", what).advise(INSTEAD));
         }
         (_, State::Written) | (Mark::Open | Mark::Undoing, State::Partly) => {
             if state == State::Written && journal.record.is_of_image() && !ignore.contains(&HAS_CHILDREN) {
@@ -112,18 +115,61 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
             restore::restore(&mut journal, &locked, begun)?
         }
         (Mark::Committed | Mark::Restored, State::Partly) | (_, State::Foreign) => {
-            return Err(leftover::foreign(&journal, &*locked.storage_of(&files)?));
+            if let Some(error) = why_foreign(&journal, &locked)? {
+                return Err(error);
+            }
+            return Err(leftover::foreign(&journal, &locked.path, &*locked.storage_of(&files)?));
         }
     };
     let is_image = journal.record.is_of_image();
     Ok(Undone { target: locked.path, how, is_image })
 }
 
+/// The way back where bytes can no longer be put back.
+const INSTEAD: &str = "set the value that was there before instead, or take it away: hivewright set, hivewright unset";
+
+/// A better word for what is neither old nor new, where there is one: another change came after it, or the image grew.
+fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Result<Option<Error>> {
+    let record = &journal.record;
+    if record.mark != Mark::Committed {
+        return Ok(None);
+    }
+    let mut later = around::beside(locked.host, &locked.path)?;
+    later.retain(|other| {
+        let is_whole = |other: &Journal<'_, H>| {
+            let storage = locked.storage_at(&locked.path, &other.record.files_of(&locked.path)?)?;
+            other.record.state(&*storage)
+        };
+        other.path != journal.path
+            && other.record.mark == Mark::Committed
+            && other.record.created >= record.created
+            && is_whole(other).is_ok_and(|state| state == State::Written)
+    });
+    if let Some(last) = later.iter().max_by(|a, b| a.record.created.cmp(&b.record.created)) {
+        let (last, this) = (last.path.display(), journal.path.display());
+        let what = format!("{} was changed once more since: {last} has what {this} left", locked.path.display());
+        return Ok(Some(
+            Error::refused("changed-since", what).advise(format!("the newer one first: hivewright undo {last}")),
+        ));
+    }
+    let storage = locked.storage_of(&record.files_of(&locked.path)?)?;
+    if !record.is_of_image() || !record.has_only_grown(&*storage)? {
+        return Ok(None);
+    }
+    let what = format!(
+        "{} has what the change left, and has become longer since: a snapshot was made inside of it, or something else \
+         written, to which these bytes may belong by now",
+        locked.path.display()
+    );
+    Ok(Some(Error::refused("undo-shared", what).advise(INSTEAD)))
+}
+
 /// Refuses where other images stand on this one: they may have been made on what the change left.
 fn refuse_children<H: Host>(locked: &Locked<'_, H>) -> Result<()> {
     let files: Vec<PathBuf> = locked.all().map(|file| file.path.clone()).collect();
-    let advice = "remove those, or merge them (qemu-img commit), first; --ignore-children restores it nevertheless";
-    of_children(&files).map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
+    let advice = "delete those first, after `qemu-img commit` if what they hold shall be kept: that leaves them standing; \
+                  --ignore-children restores it nevertheless";
+    of_children(&files, &container::neighbours(&files)).map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
 }
 
 /// Whether all that would be written belongs to the disk as it is now. A snapshot inside of the image shares it, or has it

@@ -173,7 +173,8 @@ fn an_interrupted_write_is_found_refused_and_taken_back() {
     partly[102] ^= 0xff;
     fs::write(place.hive(), &partly).unwrap();
     let found = find_unfinished(&place.hive()).unwrap();
-    assert_eq!(found, Some(Leftover { undo: file.canonicalize().unwrap(), state: State::Partly }));
+    let (left, target) = (file.canonicalize().unwrap(), place.hive().canonicalize().unwrap());
+    assert_eq!(found, Some(Leftover { undo: left, target, state: State::Partly }));
     let error = place.commit(&in_place()).unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Refused, "unfinished-write"));
     assert!(error.advice().unwrap().starts_with("hivewright undo "));

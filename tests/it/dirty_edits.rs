@@ -165,6 +165,9 @@ fn without_usable_logs_it_is_refused() {
             }
             place.is_untouched();
         }
+        // It has no such option.
+        let advice = place.json(&["recover", "SYSTEM"], 3)["error"]["advice"].as_str().unwrap().to_owned();
+        assert!(advice.contains("--log") && !advice.contains("--as-it-stands"), "{}: {advice}", place.name);
         refused += 1;
     }
     assert_eq!(refused, 7);

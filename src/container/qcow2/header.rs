@@ -21,6 +21,8 @@ pub(super) const DIRTY: u64 = 1;
 pub(super) const CORRUPT: u64 = 1 << 1;
 /// Guest bytes are in another file.
 pub(super) const DATA_FILE: u64 = 1 << 2;
+/// The header extension with its name.
+pub(super) const DATA_FILE_NAME: u64 = 0x4441_5441;
 /// Clusters are not compressed with zlib.
 pub(super) const COMPRESSION: u64 = 1 << 3;
 /// Entries of L2 tables have 16 bytes.
@@ -193,7 +195,7 @@ fn extensions(bytes: &Bytes, mut at: u64, header: &mut Header) -> Result<()> {
         match kind {
             0 => break,
             0xe279_2aca => header.backing_format = Some(bytes.text(data.clone())?),
-            0x4441_5441 => header.data_file = Some(bytes.text(data.clone())?),
+            kind if u64::from(kind) == DATA_FILE_NAME => header.data_file = Some(bytes.text(data.clone())?),
             _ => {}
         }
         at = data.start + len.next_multiple_of(8);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::super::{self as container, About, Image, Opening};
+use super::descriptor::Descriptor;
 use super::hosted::{self, Header};
 use super::{FORMAT, broken, descriptor};
 use crate::container::Role;
@@ -45,6 +46,18 @@ pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image
 
 /// Whether the descriptor of a child names that file.
 pub(super) fn is_under(file: &Arc<dyn Storage>, of: &Parent<'_>) -> Result<bool> {
+    let found = described(file)?;
+    Ok(found.and_then(|descriptor| descriptor.parent).is_some_and(|(_, hint)| of.is_called(&hint)))
+}
+
+/// Whether a descriptor names that file as an extent.
+pub(super) fn has_part(file: &Arc<dyn Storage>, part: &Parent<'_>) -> Result<bool> {
+    let mut extents = described(file)?.map(|descriptor| descriptor.extents).unwrap_or_default();
+    extents.dedup_by(|a, b| a.name == b.name);
+    Ok(extents.iter().any(|line| !line.name.is_empty() && part.is_called(&line.name)))
+}
+
+fn described(file: &Arc<dyn Storage>) -> Result<Option<Descriptor>> {
     let mut magic = [0; 4];
     file.read_at(0, &mut magic)?;
     let found = if magic == *hosted::MAGIC {
@@ -53,7 +66,7 @@ pub(super) fn is_under(file: &Arc<dyn Storage>, of: &Parent<'_>) -> Result<bool>
     } else {
         Some(descriptor::read(file, 0, file.len()?.min(MOST_OF_A_DESCRIPTOR))?)
     };
-    Ok(found.and_then(|(_, descriptor)| descriptor.parent).is_some_and(|(_, hint)| of.is_called(&hint)))
+    Ok(found.map(|(_, descriptor)| descriptor))
 }
 
 /// Bytes of a descriptor in which a parent is looked for: hundreds of extents fit in.

@@ -42,8 +42,7 @@ pub(super) fn rule(record: &mut Record, reading: &Reading, wishes: &Wishes) {
         Ok(answer) => told(record, &answer, by_software),
         Err(error) => (record.status, record.error) = (Status::Error, Some(Failure::from(&error))),
     }
-    if let Some(undo) = reading.unfinished() {
-        let what = format!("an interrupted write left it partly written: see `hivewright undo {}`", undo.display());
+    for what in reading.unfinished() {
         record.write_blockers.push(Blocker { code: "unfinished".to_owned(), what });
     }
 }

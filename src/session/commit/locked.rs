@@ -84,6 +84,15 @@ impl<'h, H: Host> Locked<'h, H> {
         Ok(Arc::new(arranged(files, file)?))
     }
 
+    /// The same, where `target` is the file that was named when the change to `files` was made: any of those locked.
+    ///
+    /// # Errors
+    /// As [`Locked::storage_of`]; `changed-since` where it is not among them.
+    pub(in crate::session) fn storage_at(&self, target: &Path, files: &Arrangement) -> Result<Arc<dyn Storage>> {
+        let own = self.all().find(|known| known.path == *target).ok_or_else(|| changed_since(target))?;
+        if files.len() < 2 { Ok(own.file.clone()) } else { self.storage_of(files) }
+    }
+
     /// The same, opened anew.
     pub(in crate::session) fn reopen(&self, files: &Arrangement) -> Result<Box<dyn Storage>> {
         Ok(Box::new(reopened(self.host, &self.path, files)?))

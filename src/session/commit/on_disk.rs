@@ -10,7 +10,7 @@ use super::{Committed, How, Options, Proof, done, in_place};
 use crate::container::{HostFile as Described, Role};
 use crate::error::{Error, Kind, Result};
 use crate::hive::Patch;
-use crate::session::undo::{Journal, Leftover, Mark, Record, State, expect_room, find_unfinished_on, settle};
+use crate::session::undo::{Journal, Mark, Record, expect_room, refuse_left_over, settle};
 use crate::storage::{Access, Host, HostFile, Storage};
 
 /// Brings `wanted` to the image at `path`, once `proof` has passed.
@@ -147,11 +147,10 @@ pub(super) fn share<'a, H: Host>(
             let what = format!("{} is in use: another program writes to it", path.display());
             return Err(Error::refused("in-use", what).advise("close the program that uses it, and try again"));
         }
-        if let Some(Leftover { undo, state: State::Partly }) = find_unfinished_on(host, path)? {
-            return Err(crate::session::edit::unfinished(path, &undo));
-        }
         shared.push((path.clone(), Arc::new(file)));
     }
+    let paths: Vec<PathBuf> = shared.iter().map(|file| file.0.clone()).collect();
+    refuse_left_over(host, &paths)?;
     Ok(shared)
 }
 

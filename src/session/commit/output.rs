@@ -45,5 +45,5 @@ pub(super) fn write<H: Host>(
 
 pub(super) fn exists(path: &Path) -> Error {
     Error::refused("output-exists", format!("{} exists already", path.display()))
-        .advise("name a file that does not exist, or remove that one")
+        .advise("name a file that does not exist")
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Disk;
-use crate::container;
+use crate::container::Neighbours;
 use crate::error::Error;
 use crate::files::{FileInVolume, Files, Hibernation, VolumeState};
 use crate::partition::TableSource;
@@ -22,13 +22,16 @@ pub struct Obstacle {
 }
 
 /// Obstacles that a user may take upon himself, and the option that does.
-pub(super) const IGNORABLE: [(&str, &str); 3] = [
+pub(super) const IGNORABLE: [(&str, &str); 4] = [
     ("volume-dirty", "--ignore-dirty-volume"),
     ("volume-journal", "--ignore-journal"),
     (HAS_CHILDREN, "--ignore-children"),
+    (PART_OF_IMAGE, "--ignore-children"),
 ];
 /// See [`of_children`].
 pub(in crate::session) const HAS_CHILDREN: &str = "has-children";
+/// The file is a part of an image that another one describes.
+const PART_OF_IMAGE: &str = "part-of-image";
 
 impl Obstacle {
     pub(super) fn new(code: &'static str, what: impl Into<String>) -> Self {
@@ -77,30 +80,59 @@ pub(super) fn of_disk(disk: &Disk) -> Vec<Obstacle> {
     of_image.chain(own).collect()
 }
 
+/// What the image of which that file is a part has against writes past it.
+pub(super) fn of_whole(files: &[PathBuf], found: &Neighbours) -> Option<Obstacle> {
+    let (whole, file) = (found.wholes.first()?, files.first()?);
+    let (whole, file) = (name(whole), name(file));
+    let what = format!("{file} is a part of the image that {whole} describes, which would not know of the change");
+    let advice = format!("name {whole} instead; --ignore-children where it is not in use any more");
+    Some(Obstacle { advice: Some(advice), ..Obstacle::new(PART_OF_IMAGE, what) })
+}
+
 /// What images that stand on the one of these files have against writes to it: their bytes are changes to what it was.
-pub(in crate::session) fn of_children(files: &[PathBuf]) -> Option<Obstacle> {
-    const SHOWN: usize = 5;
-    let children = container::children(files);
-    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut names = children.iter().take(SHOWN).map(|path| name(path)).collect::<Vec<_>>().join(", ");
-    if children.len() > SHOWN {
-        names += &format!(" and {} more", children.len() - SHOWN);
-    }
-    let stand = match children.len() {
-        0 => return None,
-        1 => "stands",
-        _ => "stand",
-    };
+/// Where it is not known whether there are any, that is said.
+pub(in crate::session) fn of_children(files: &[PathBuf], found: &Neighbours) -> Option<Obstacle> {
     let image = files.first().map(|path| name(path)).unwrap_or_default();
-    let what = format!("{names} {stand} on {image}, and would be damaged when that changes below");
-    let copy = match files.len() {
-        1 => "a copy (--output)",
-        _ => "a copy of all its files in another folder (cp --reflink=auto)",
-    };
-    let advice = format!(
-        "edit the image at the top of the chain instead, or {copy}; --ignore-children where {names} may be lost"
-    );
-    Some(Obstacle { advice: Some(advice), ..Obstacle::new(HAS_CHILDREN, what) })
+    let obstacle = |what, advice| Some(Obstacle { advice: Some(advice), ..Obstacle::new(HAS_CHILDREN, what) });
+    if !found.children.is_empty() {
+        let (names, stand) = (names(&found.children), if found.children.len() == 1 { "stands" } else { "stand" });
+        let copy = match files.len() {
+            1 => "a copy (--output)",
+            _ => "a copy of all its files in another folder (cp --reflink=auto)",
+        };
+        return obstacle(
+            format!("{names} {stand} on {image}, and would be damaged when that changes below"),
+            format!(
+                "edit the image at the top of the chain instead, or {copy}; --ignore-children where {names} may be lost"
+            ),
+        );
+    }
+    if !found.closed.is_empty() {
+        let names = names(&found.closed);
+        return obstacle(
+            format!("whether {names} stands on {image} is not known: it cannot be opened"),
+            "run as who may read it; --ignore-children where it is known that it does not".to_owned(),
+        );
+    }
+    found.is_cut.then_some(())?;
+    obstacle(
+        format!("whether an image stands on {image} is not known: there are more files around it than are looked at"),
+        "move it into a folder of its own, with what stands on it; --ignore-children where nothing does".to_owned(),
+    )
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The first of them, and how many more.
+fn names(paths: &[PathBuf]) -> String {
+    const SHOWN: usize = 5;
+    let names = paths.iter().take(SHOWN).map(|path| name(path)).collect::<Vec<_>>().join(", ");
+    match paths.len().checked_sub(SHOWN) {
+        None | Some(0) => names,
+        Some(more) => format!("{names} and {more} more"),
+    }
 }
 
 /// What a virtual machine that has that file of the image open for writing has against others.

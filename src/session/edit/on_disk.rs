@@ -9,6 +9,7 @@ use crate::session::commit::{Committed, Options, Stage, Wanted, commit_on_disk, 
 use crate::session::disk::{Disk, HiveOnDisk};
 use crate::session::logs::emptied;
 use crate::session::target::Target;
+use crate::session::undo::refuse_left_over;
 use crate::storage::{Access, Host, Storage};
 
 /// Bytes of the smallest sector: clusters and what images are made of are multiples of it.
@@ -21,12 +22,18 @@ const SECTOR: u64 = 512;
 /// As [`super::prepare`], [`Disk::system_hive`] and [`HiveOnDisk::may_be_written`].
 pub(super) fn prepare<H: Host>(host: &H, path: &Path, disk: Option<Disk>, request: &Request) -> Result<Prepared> {
     // What an interrupted write left is put right before anything of the disk is believed.
-    let settled = settle(host, path, request.settle)?;
+    let mut settled = settle(host, &[host.resolve(path)?], request.settle)?;
     let gone = || Error::refused("changed-since", format!("{} is no disk any more", path.display()));
-    let disk = match disk.filter(|_| settled.is_none()) {
+    let open = || Disk::open_on(host, path, &request.choice.image)?.ok_or_else(gone);
+    let mut disk = match disk.filter(|_| settled.is_none()) {
         Some(disk) => disk,
-        None => Disk::open_on(host, path, &request.choice.image)?.ok_or_else(gone)?,
+        None => open()?,
     };
+    // Another of its files may have been named then.
+    if let Some(also) = settle(host, &disk.own_files(), request.settle)? {
+        (settled, disk) = (Some(also), open()?);
+    }
+    refuse_left_over(host, &disk.backing_files())?;
     let hive = disk.system_hive(&request.choice)?;
     hive.may_be_written(&request.ignore)?;
     let source = source::on_disk(path, &hive, request)?;
@@ -83,16 +90,22 @@ impl Prepared {
         if !self.is_already_so() {
             hive.refuse_children(&self.request.ignore)?;
         }
+        refuse_left_over(host, &hive.disk().own_files())?;
+        refuse_left_over(host, &hive.disk().backing_files())?;
         let host = host.clone();
         let stage = Stage::new(move |path, _| Ok(std::sync::Arc::new(host.open(path, Access::Read)?)));
-        self.with_wanted(hive, |wanted| rehearse(wanted, &stage)).map(|_| ())
+        self.with_wanted(hive, !self.is_already_so(), |wanted| rehearse(wanted, &stage)).map(|_| ())
     }
 
     pub(super) fn commit_on_disk<H: Host>(&self, host: &H, hive: &HiveOnDisk, options: &Options) -> Result<Committed> {
-        if options.output.is_none() && !self.is_already_so() {
+        let in_place = options.output.is_none() && !self.is_already_so();
+        if in_place {
             hive.refuse_children(&self.request.ignore)?;
         }
-        self.with_wanted(hive, |wanted| commit_on_disk(host, &self.target.hive, wanted, &|| self.prove(), options))
+        // Under the locks it is asked again: one may have been made meanwhile.
+        self.with_wanted(hive, in_place, |wanted| {
+            commit_on_disk(host, &self.target.hive, wanted, &|| self.prove(), options)
+        })
     }
 
     /// Empties the logs beside the hive, each under an undo file of its own.
@@ -103,21 +116,33 @@ impl Prepared {
             let mut new = old.to_vec();
             let Some(patches) = emptied(&mut new) else { continue };
             hive.refuse_children(&self.request.ignore)?;
-            let check = |again: &HiveOnDisk| again.may_be_written(&self.request.ignore);
+            let check = |again: &HiveOnDisk| self.check(again, true);
             let wanted = Wanted { hive: &log, old, new: &new, phases: &[&patches], check: &check };
             done.push(commit_on_disk(host, &self.target.hive, &wanted, &|| Ok(()), &Options::default())?);
         }
         Ok(done)
     }
 
-    fn with_wanted<T>(&self, hive: &HiveOnDisk, with: impl FnOnce(&Wanted<'_>) -> Result<T>) -> Result<T> {
+    fn check(&self, again: &HiveOnDisk, in_place: bool) -> Result<()> {
+        if in_place {
+            again.refuse_children(&self.request.ignore)?;
+        }
+        again.may_be_written(&self.request.ignore)
+    }
+
+    fn with_wanted<T>(
+        &self,
+        hive: &HiveOnDisk,
+        in_place: bool,
+        with: impl FnOnce(&Wanted<'_>) -> Result<T>,
+    ) -> Result<T> {
         let phases: Vec<&PatchSet> = [&self.recovery, &self.edit].into_iter().filter(|set| !set.is_empty()).collect();
         with(&Wanted {
             hive,
             old: hive.whole()?,
             new: &self.edited.bytes,
             phases: &phases,
-            check: &|again| again.may_be_written(&self.request.ignore),
+            check: &|again| self.check(again, in_place),
         })
     }
 }

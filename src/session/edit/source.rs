@@ -62,7 +62,7 @@ fn recovered(path: &Path, dirty: DirtyHive<Vec<u8>>, files: &LogFiles, request: 
         Err(failed) => {
             let Unrecovered { hive, error, .. } = *failed;
             if !request.as_it_stands {
-                return Err(dirty_without_logs(path, &error, hive.primary_alone()));
+                return Err(dirty_without_logs(path, &error, hive.primary_alone(), request));
             }
             Ok(Source::new(hive.as_it_stands(), Origin::AsItStood(error), highest))
         }
@@ -114,13 +114,19 @@ fn look_at_base_block(file: &FileStorage, len: u64) -> Result<()> {
     BaseBlock::parse(&head)?.validate(len)
 }
 
-fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>) -> Error {
+fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>, request: &Request) -> Error {
     let base = hive.base_block();
-    let advice = if base.primary_sequence == base.secondary_sequence {
-        "if another tool has left the checksum wrong, --as-it-stands takes the hive as it is and sets it right; \
-         if a write was torn, put its .LOG, .LOG1 and .LOG2 beside it or name them with --log"
-    } else {
-        "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log; --as-it-stands gives up what stands in them"
+    // Without an edit there is nothing to give them up for.
+    let may_give_up = request.wanted.is_some();
+    let advice = match (base.primary_sequence == base.secondary_sequence, may_give_up) {
+        (true, true) => {
+            "if another tool has left the checksum wrong, --as-it-stands takes the hive as it is and sets it right; \
+             if a write was torn, put its .LOG, .LOG1 and .LOG2 beside it or name them with --log"
+        }
+        (false, true) => {
+            "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log; --as-it-stands gives up what stands in them"
+        }
+        (_, false) => "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log",
     };
     Error::refused("dirty", format!("{}: {}", path.display(), why.what())).advise(advice)
 }

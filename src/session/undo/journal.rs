@@ -43,7 +43,7 @@ impl<'h, H: Host> Journal<'h, H> {
         while !staged.place(&path)? {
             match numbers.next() {
                 Some(number) if wanted.is_none() => path = beside(&record.target, &format!(".{}", number + 1)),
-                _ => return Err(exists(&path)),
+                _ => return Err(exists(host, &path)),
             }
         }
         let journal = Journal { host, path, record };
@@ -62,12 +62,22 @@ impl<'h, H: Host> Journal<'h, H> {
         Ok(Journal { host, path: path.to_owned(), record })
     }
 
-    /// The file that it belongs to: the one beside which it is by its name, else the one that it names.
+    /// The file that it belongs to: the one beside which it is by its name, else the one that it names, else the one of that
+    /// name beside it.
+    ///
+    /// # Errors
+    /// `no-target`: none of them is there.
     pub(in crate::session) fn target(&self) -> Result<PathBuf> {
-        match sibling_target(&self.path) {
-            Some(sibling) if self.host.exists(&sibling)? => Ok(sibling),
-            _ => Ok(self.record.target.clone()),
+        let named = &self.record.target;
+        let beside = named.file_name().map(|name| self.path.with_file_name(name));
+        for path in [sibling_target(&self.path), Some(named.clone()), beside].into_iter().flatten() {
+            if path.is_absolute() && self.host.exists(&path)? {
+                return Ok(path);
+            }
         }
+        let what =
+            format!("{}, to which the undo file belongs, is not there, nor beside the undo file", named.display());
+        Err(Error::new(Kind::NotFound, "no-target", what).advise("say where it is now: --target FILE"))
     }
 
     /// Adds a mark, durably.
@@ -157,12 +167,18 @@ pub(in crate::session) fn expect_room<H: Host>(host: &H, path: &Path) -> Result<
 
 /// Refuses to write an undo file over anything.
 fn refuse_taken<H: Host>(host: &H, path: &Path) -> Result<()> {
-    if host.exists(path)? { Err(exists(path)) } else { Ok(()) }
+    if host.exists(path)? { Err(exists(host, path)) } else { Ok(()) }
 }
 
-fn exists(path: &Path) -> Error {
-    Error::refused("undo-exists", format!("the undo file {} exists already", path.display()))
-        .advise("name a file that does not exist, or remove that one if its change need not be undone")
+/// What is no undo file of a change that has ended is nothing to be removed: it may be the image itself.
+fn exists<H: Host>(host: &H, path: &Path) -> Error {
+    let is_file = matches!(kind_of(path), Ok(EntryKind::File));
+    let of = is_file.then(|| host.resolve(path).and_then(|path| Journal::open(host, &path)));
+    let is_ended =
+        of.and_then(Result::ok).is_some_and(|journal| matches!(journal.record.mark, Mark::Committed | Mark::Restored));
+    let or = if is_ended { ", or remove that one if its change need not be undone" } else { "" };
+    Error::refused("undo-exists", format!("an undo file is asked for at {}, which exists already", path.display()))
+        .advise(format!("name a file that does not exist{or}"))
 }
 
 #[cfg(test)]

@@ -34,8 +34,13 @@ use super::lines::{BlockLine, EndLine, HeaderLine, MarkLine, PatchLine};
 /// The unit in which old bytes are saved, and to which the end line and the marks are filled up.
 pub(in crate::session) const BLOCK: u64 = 4096;
 
-/// The longest undo file that is read: far more than one for every byte of the largest hive seen.
-const LONGEST: u64 = 1 << 32;
+/// The longest undo file that is read or written: room for a log of 64 MiB that was applied, all of it. An edit takes
+/// some thousands of bytes.
+const LONGEST: usize = 512 << 20;
+/// Bytes that are read before they are looked at.
+const PIECE: usize = 1 << 20;
+/// Phases that a change can have: a format flushes a few times for each step of an edit.
+const MAX_PHASES: usize = 4096;
 
 /// What became of the change, as the undo file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -165,6 +170,12 @@ impl Record {
         let end = EndLine { patches: self.change.patches.len(), blocks: self.blocks.len(), sha256: sha256.into() };
         push(&mut out, &end)?;
         fill_up(&mut out);
+        // Room for marks remains.
+        if out.len() > LONGEST - PIECE || self.change.phases().count() > MAX_PHASES {
+            let what = "the change is so large that its undo file could not be read again";
+            return Err(Error::refused("undo-too-long", what)
+                .expected(format_args!("at most {} bytes", LONGEST - PIECE), out.len()));
+        }
         Ok(out)
     }
 
@@ -181,13 +192,21 @@ impl Record {
     /// # Errors
     /// Not an undo file, of a later version, incomplete or changed.
     pub(in crate::session) fn load(storage: &dyn Storage) -> Result<Self> {
-        let len = storage.len()?;
-        if len > LONGEST {
-            return Err(damaged("it is too long"));
+        let len = usize::try_from(storage.len()?).unwrap_or(usize::MAX);
+        let (mut bytes, mut most) = (Vec::new(), len.min(LONGEST));
+        while bytes.len() < most {
+            let start = bytes.len();
+            bytes.resize(most.min(start + PIECE), 0);
+            storage.read_at(start as u64, &mut bytes[start..])?;
+            check_beginning(&bytes)?;
+            // Only a mark can have come to zeros, and few marks follow it. A hole costs its maker nothing.
+            if most == len.min(LONGEST) && bytes[start..].contains(&0) {
+                most = most.min(bytes.len() + PIECE);
+            }
         }
-        let mut bytes = vec![0; usize::try_from(len).map_err(|_| damaged("it is too long"))?];
-        storage.read_at(0, &mut bytes)?;
-        Self::parse(&bytes)
+        let record = Self::parse(&bytes)?;
+        // What is left out could be marks, of which the last one counts.
+        if bytes.len() < len { Err(damaged("it is too long")) } else { Ok(record) }
     }
 
     pub(in crate::session) fn parse(bytes: &[u8]) -> Result<Self> {
@@ -197,7 +216,7 @@ impl Record {
         let mut count = 0;
         while lines.rest.starts_with(b"{\"offset\"") {
             let (patch, phase) = PatchLine::parse(lines.next("a patch")?)?;
-            if phase == phases.len() && count > 0 {
+            if phase == phases.len() && count > 0 && phase < MAX_PHASES {
                 phases.push(Vec::new());
             }
             let last = phases.len() - 1;
@@ -237,9 +256,7 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     /// Finds the end line, believes it only if its hash is right, and gives what follows it.
     fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
-        if !bytes.starts_with(b"{\"hivewright_undo\":") {
-            return Err(Error::new(Kind::Corrupt, "not-an-undo-file", "this is not an undo file"));
-        }
+        check_beginning(bytes)?;
         HeaderLine::check_version(first_line(bytes).unwrap_or_default())?;
         let mut start = 0;
         while let Some(line) = first_line(&bytes[start..]) {
@@ -268,6 +285,13 @@ impl<'a> Lines<'a> {
         }
         Ok(())
     }
+}
+
+fn check_beginning(bytes: &[u8]) -> Result<()> {
+    if bytes.starts_with(b"{\"hivewright_undo\":") {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Corrupt, "not-an-undo-file", "this is not an undo file"))
 }
 
 /// Up to the first line feed and with it, or to the end.

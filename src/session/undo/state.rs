@@ -1,5 +1,6 @@
 //! How far a change got, by comparing what is there with what the undo file says.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result, Space};
@@ -30,13 +31,15 @@ pub(in crate::session) struct Versions<'a> {
     blocks: &'a [Block],
     /// For each block, the patches that touch its old bytes, with the number of their group.
     touching: Vec<Vec<(usize, usize)>>,
+    /// For each group, the blocks that its patches touch, ascending.
+    touched: Vec<Vec<usize>>,
     groups: usize,
 }
 
 impl<'a> Versions<'a> {
     pub(super) fn new(change: &'a Change, blocks: &'a [Block]) -> Self {
-        let mut touching = vec![Vec::new(); blocks.len()];
         let groups = change.groups();
+        let (mut touching, mut touched_by) = (vec![Vec::new(); blocks.len()], vec![Vec::new(); groups.len()]);
         for (group, range) in groups.iter().enumerate() {
             for index in range.clone() {
                 let patch = &change.patches[index];
@@ -47,9 +50,12 @@ impl<'a> Versions<'a> {
                 for of_block in &mut touching[first..first + touched] {
                     of_block.push((group, index));
                 }
+                touched_by[group].extend(first..first + touched);
             }
+            touched_by[group].sort_unstable();
+            touched_by[group].dedup();
         }
-        Versions { change, blocks, touching, groups: groups.len() }
+        Versions { change, blocks, touching, touched: touched_by, groups: groups.len() }
     }
 
     /// The old part of block `index` when the first `groups` groups are written.
@@ -61,10 +67,6 @@ impl<'a> Versions<'a> {
             lay(&mut bytes, block.offset, patch.offset, &patch.new);
         }
         bytes
-    }
-
-    fn touched_by(&self, index: usize, group: usize) -> bool {
-        self.touching[index].iter().any(|(g, _)| *g == group)
     }
 
     /// Whether the blocks hold the old bytes of the patches; of a byte with several, the first one's.
@@ -88,12 +90,58 @@ impl<'a> Versions<'a> {
         self.blocks.iter().map(read).collect()
     }
 
-    /// Whether each block is as the first `groups` groups leave it; those that group `but` touches may be anything.
-    fn is_at(&self, there: &[Vec<u8>], groups: usize, but: Option<usize>) -> bool {
-        there
-            .iter()
-            .enumerate()
-            .all(|(i, bytes)| but.is_some_and(|g| self.touched_by(i, g)) || *bytes == self.block(i, groups))
+    /// Whether each block is as the first `groups` groups leave it.
+    fn is_at(&self, there: &[Vec<u8>], groups: usize) -> bool {
+        there.iter().enumerate().all(|(i, bytes)| *bytes == self.block(i, groups))
+    }
+
+    /// The numbers of groups, ascending, as whose first ones block `index` can be what is `there`: all of the old block, one
+    /// range of them between two groups that touch it, and so on. Each patch is laid once.
+    fn fitting(&self, index: usize, there: &[u8]) -> Vec<Range<usize>> {
+        let block = &self.blocks[index];
+        let (mut bytes, mut start, mut fits) = (block.old.clone(), 0, Vec::new());
+        for of_group in self.touching[index].chunk_by(|a, b| a.0 == b.0) {
+            let group = of_group[0].0;
+            if bytes == there {
+                fits.push(start..group + 1);
+            }
+            for (_, patch) in of_group {
+                let patch = &self.change.patches[*patch];
+                lay(&mut bytes, block.offset, patch.offset, &patch.new);
+            }
+            start = group + 1;
+        }
+        if bytes == there {
+            fits.push(start..self.groups + 1);
+        }
+        fits
+    }
+
+    /// For each group, whether each block is as the groups before it leave it; those that itself touches may be anything.
+    fn interrupted_in(&self, there: &[Vec<u8>]) -> Vec<bool> {
+        // By how much the number of blocks that fit differs from the group before.
+        let mut steps = vec![0_i64; self.groups + 2];
+        let mut add = |range: Range<usize>| {
+            steps[range.start] += 1;
+            steps[range.end] -= 1;
+        };
+        for (index, bytes) in there.iter().enumerate() {
+            let fits = self.fitting(index, bytes);
+            for of_group in self.touching[index].chunk_by(|a, b| a.0 == b.0) {
+                let group = of_group[0].0;
+                let next = fits.partition_point(|range| range.end <= group);
+                if fits.get(next).is_none_or(|range| range.start > group) {
+                    add(group..group + 1);
+                }
+            }
+            fits.into_iter().for_each(&mut add);
+        }
+        let mut sum = 0;
+        let counts = steps.iter().take(self.groups).map(|step| {
+            sum += step;
+            sum
+        });
+        counts.map(|count| usize::try_from(count) == Ok(there.len())).collect()
     }
 
     /// Writes the blocks back: of the first `begun` groups, the last one first; each is durable before the one before
@@ -133,7 +181,7 @@ impl<'a> Versions<'a> {
 
     /// Writes the blocks that `group` touches as they are when the first `written` groups are written.
     fn write_blocks(&self, storage: &dyn Storage, group: usize, written: usize) -> Result<()> {
-        for index in (0..self.blocks.len()).filter(|i| self.touched_by(*i, group)) {
+        for &index in &self.touched[group] {
             storage.write_at(self.blocks[index].offset, &self.block(index, written))?;
         }
         Ok(())
@@ -194,30 +242,31 @@ impl Record {
             return Ok((State::Foreign, 0));
         }
         let there = versions.read(storage)?;
-        if len == len_before && versions.is_at(&there, 0, None) {
+        if len == len_before && versions.is_at(&there, 0) {
             return Ok((State::Untouched, 0));
         }
-        if len == len_after && versions.is_at(&there, versions.groups, None) && self.has_new_space(storage)? {
+        if len == len_after && versions.is_at(&there, versions.groups) && self.has_new_space(storage)? {
             return Ok((State::Written, versions.groups));
         }
         // The length changes before the first group is written, and back after it is restored; but what was restored
         // may be written once more to be sure that it is durable.
         let groups = if len == len_after { versions.groups } else { versions.groups.min(1) };
-        if let Some(last) = (0..groups).rev().find(|&group| versions.is_at(&there, group, Some(group))) {
+        let interrupted = versions.interrupted_in(&there);
+        if let Some(last) = interrupted[..groups].iter().rposition(|is| *is) {
             return Ok((State::Partly, last + 1));
         }
-        Ok(if versions.is_at(&there, 0, None) { (State::Partly, 0) } else { (State::Foreign, 0) })
+        Ok(if versions.is_at(&there, 0) { (State::Partly, 0) } else { (State::Foreign, 0) })
     }
 
-    /// For a file that is wholly old or wholly new: makes sure that this is so on the medium too.
-    pub(super) fn make_durable<H: Host>(&self, target: &Locked<'_, H>, state: State) -> Result<()> {
-        let storage = target.storage_of(&self.files_of(&target.path)?)?;
+    /// For a file `target` that is wholly old or wholly new: makes sure that this is so on the medium too.
+    pub(super) fn make_durable<H: Host>(&self, locked: &Locked<'_, H>, target: &Path, state: State) -> Result<()> {
+        let storage = locked.storage_at(target, &self.files_of(target)?)?;
         match state {
             State::Untouched => self.versions().roll_back(&*storage, 1)?,
             State::Written => self.versions().write_last_again(&*storage)?,
             State::Partly | State::Foreign => {}
         }
-        target.host.sync_folder(folder_of(&target.path))
+        locked.host.sync_folder(folder_of(target))
     }
 
     /// Compares the length and every saved block with what is there, and the blocks with the patches.
@@ -269,11 +318,19 @@ impl Record {
         Ok(found)
     }
 
+    /// Whether all is as the change left it where that wrote, and the file has only become longer since.
+    pub(super) fn has_only_grown(&self, storage: &dyn Storage) -> Result<bool> {
+        let versions = self.versions();
+        Ok(storage.len()? > self.change.len_after
+            && versions.is_at(&versions.read(storage)?, versions.groups)
+            && self.has_new_space(storage)?)
+    }
+
     /// The file that is neither old nor new, where that can be told of one of several.
     pub(super) fn foreign_file(&self, storage: &dyn Storage) -> Option<PathBuf> {
         let versions = self.versions();
         let there = versions.read(storage).ok()?;
-        let is_foreign = |i: &usize| (0..=versions.groups).all(|groups| there[*i] != versions.block(*i, groups));
+        let is_foreign = |i: &usize| versions.fitting(*i, &there[*i]).is_empty();
         let index = (0..self.blocks.len()).find(is_foreign)?;
         Some(self.file_at(self.blocks[index].offset).0)
     }
@@ -304,3 +361,6 @@ impl Record {
         Overlaid::new(there, self.change.len_before, old)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -230,3 +230,115 @@ fn who_looks_opens_nothing_elsewhere_and_readers_do_not_look() {
         }
     }
 }
+
+#[test]
+fn a_part_is_not_written_to_past_its_image() {
+    for (name, part, whole) in
+        [("vmdk-flat", "disk-flat.vmdk", "disk.vmdk"), ("qcow2-data-file-raw", "disk.data", "disk.qcow2")]
+    {
+        let image = unpacked(name);
+        let before = image.hashes();
+        for arguments in [&["set", "2", part][..], &["unset", part], &["set", "2", part, "--dry-run"]] {
+            let run = image.run(arguments);
+            assert!(run.code == 3 && run.err.contains(&format!("name {whole} instead")), "{name}: {run:?}");
+            assert_eq!(code(&image.json(arguments)), "part-of-image", "{name}");
+        }
+        assert_eq!(image.json(&["info", part])["obstacles"][0]["code"], "part-of-image", "{name}");
+        assert!(image.hashes() == before);
+        // Nothing to do, and a copy, are no harm.
+        assert_eq!(image.run(&["set", "1", part]).code, 0);
+        assert_eq!(image.run(&["set", "2", part, "--output", "copy"]).code, 0);
+        assert_eq!(image.run(&["get", "--value", "copy"]).out, "2\n");
+        fs::remove_file(image.folder.path().join("copy")).unwrap();
+        assert_eq!(image.run(&["set", "2", part, "--ignore-children"]).code, 0);
+        // What stands on the whole would be damaged by an undo as well.
+        let over = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=2\ncreateType=\"vmfsSparse\"\n";
+        if name == "vmdk-flat" {
+            let text = format!("{over}parentFileNameHint=\"disk.vmdk\"\nRW 12288 VMFSSPARSE \"over-delta.vmdk\"\n");
+            fs::write(image.folder.path().join("over.vmdk"), text).unwrap();
+            let refused = image.run(&["undo", "disk-flat.vmdk.hivewright-undo"]);
+            assert!(refused.code == 3 && refused.err.contains("over.vmdk stands on"), "{refused:?}");
+            fs::remove_file(image.folder.path().join("over.vmdk")).unwrap();
+        }
+        assert_eq!(image.run(&["undo", &format!("{part}.hivewright-undo")]).code, 0);
+        fs::remove_file(image.folder.path().join(format!("{part}.hivewright-undo"))).unwrap();
+        // By its own name the image may be written to.
+        assert_eq!(image.run(&["set", "2", whole]).code, 0);
+        assert_eq!(image.run(&["undo", &format!("{whole}.hivewright-undo")]).code, 0);
+    }
+}
+
+/// A child with another beginning of its name, behind hundreds of images; and more images than are looked at.
+#[test]
+fn hundreds_of_images_hide_no_child() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let image = unpacked("qcow2");
+    let folder = image.folder.path();
+    make(folder, "qcow2", "a.qcow2", "missing");
+    let other = fs::read(folder.join("a.qcow2")).unwrap();
+    (0..1000).for_each(|i| fs::write(folder.join(format!("b{i:04}")), &other).unwrap());
+    make(folder, "qcow2", "web.qcow2", "disk.qcow2");
+    assert_eq!(found(&image), BTreeSet::from(["web.qcow2".to_owned()]));
+    fs::remove_file(folder.join("web.qcow2")).unwrap();
+    assert_eq!(code(&image.json(&["set", "2", "IMAGE", "--dry-run"])), "none");
+    (1000..4100).for_each(|i| fs::write(folder.join(format!("b{i:04}")), &other).unwrap());
+    let run = image.run(&["set", "2", "IMAGE"]);
+    assert!(run.code == 3 && run.err.contains("more files around it"), "{run:?}");
+    assert_eq!(image.run(&["set", "2", "IMAGE", "--ignore-children"]).code, 0);
+}
+
+/// VirtualBox keeps what stands on a machine's disks in a folder below theirs.
+#[test]
+fn a_child_in_the_folder_of_snapshots_is_found() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let image = unpacked("qcow2");
+    let snapshots = image.folder.path().join("Snapshots");
+    fs::create_dir(&snapshots).unwrap();
+    for (name, backing, is) in
+        [("one", "../disk.qcow2", true), ("other", "../a.qcow2", false), ("two", "disk.qcow2", true)]
+    {
+        make(&snapshots, "qcow2", name, backing);
+        assert_eq!(found(&image).contains(name), is, "{name}");
+    }
+    assert_eq!(code(&image.json(&["set", "2", "IMAGE"])), "has-children");
+}
+
+#[test]
+fn what_cannot_be_opened_may_be_a_child() {
+    if !have(&["qemu-img", "setpriv"]) {
+        return;
+    }
+    let image = unpacked("qcow2");
+    let folder = image.folder.path();
+    let mode =
+        |path: &Path, mode| fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    mode(folder, 0o777);
+    mode(&image.path(), 0o666);
+    let (path, program) = (image.path(), env!("CARGO_BIN_EXE_hivewright"));
+    // For root every file is open.
+    let run = || {
+        let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", program, "set", "2", "--dry-run"];
+        std::process::Command::new("setpriv").args(nobody).arg(&path).output().unwrap()
+    };
+    if run().status.code() != Some(0) {
+        println!("skipped: another user cannot run the program here");
+        return;
+    }
+    for (name, counts) in [("web.vmdk", true), ("disk.snap1", true), ("disk.log", false), ("notes", false)] {
+        fs::write(folder.join(name), b"QFI").unwrap();
+        mode(&folder.join(name), 0o600);
+        let out = run();
+        let told = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(if counts { 3 } else { 0 }), "{name}: {told}");
+        assert_eq!(
+            told.contains(&format!("whether {name} stands on disk.qcow2 is not known")),
+            counts,
+            "{name}: {told}"
+        );
+        fs::remove_file(folder.join(name)).unwrap();
+    }
+}

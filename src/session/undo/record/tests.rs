@@ -83,3 +83,58 @@ fn a_right_hash_over_wrong_lines_is_no_help() {
     assert_eq!(Record::parse(later).unwrap_err().code(), "undo-version");
     assert_eq!(Record::parse(b"{}").unwrap_err().code(), "not-an-undo-file");
 }
+
+/// A storage of that many bytes: the given ones, then zeros. It counts what is read of it.
+struct Sparse {
+    bytes: Vec<u8>,
+    len: u64,
+    read: std::sync::atomic::AtomicU64,
+}
+
+impl Storage for Sparse {
+    fn len(&self) -> Result<u64> {
+        Ok(self.len)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.read.fetch_add(buf.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        for (i, byte) in buf.iter_mut().enumerate() {
+            *byte = self.bytes.get(offset as usize + i).copied().unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
+        unreachable!("nothing writes")
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn locate(&self, _: u64) -> Vec<crate::error::Place> {
+        Vec::new()
+    }
+}
+
+#[test]
+fn of_a_hole_little_is_read() {
+    let whole = file(HEADER, &[PATCH, BLOCK_LINE], 1, 1);
+    for (bytes, len, code) in [
+        (b"{\"hivewright_undo\":2,".to_vec(), 3 << 30, "undo-damaged"),
+        (b"{\"hivewright_undo\":2,".to_vec(), 1 << 50, "undo-damaged"),
+        (Vec::new(), 3 << 30, "not-an-undo-file"),
+        (whole.clone(), 3 << 30, "undo-damaged"),
+    ] {
+        let storage = Sparse { bytes, len, read: 0.into() };
+        assert_eq!(Record::load(&storage).unwrap_err().code(), code);
+        assert!(storage.read.into_inner() <= 2 << 20);
+    }
+    // A mark may have come to zeros, or to nothing but a length.
+    let storage = Sparse { len: whole.len() as u64 + 4096, bytes: whole.clone(), read: 0.into() };
+    assert_eq!(Record::load(&storage).unwrap().mark, Mark::Open);
+    let mut marked = [whole, vec![0; 4096]].concat();
+    marked.extend(Record::mark_bytes(Mark::Committed).unwrap());
+    let storage = Sparse { len: marked.len() as u64, bytes: marked, read: 0.into() };
+    assert_eq!(Record::load(&storage).unwrap().mark, Mark::Committed);
+}

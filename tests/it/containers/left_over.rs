@@ -1,0 +1,170 @@
+//! What an interrupted write left is seen whichever file of the image is named, and by what stands on it.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use hivewright_fixtures::images::Image;
+use serde_json::Value;
+
+use super::fixtures::Unpacked;
+
+fn unpacked(name: &str) -> Unpacked {
+    Unpacked::of(Image::named(name).unwrap())
+}
+
+fn hex(text: &Value) -> Vec<u8> {
+    let text = text.as_str().unwrap().as_bytes();
+    text.chunks(2).map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
+}
+
+/// Takes the mark off the undo file at `undo`, and gives its patches: offset, old and new bytes.
+fn unmark(undo: &Path) -> Vec<(u64, Vec<u8>, Vec<u8>)> {
+    let bytes = fs::read(undo).unwrap();
+    let (mut end, mut patches) = (0, Vec::new());
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        end += line.len();
+        let line: Value = serde_json::from_slice(line).unwrap();
+        if line["what"].is_string() {
+            patches.push((line["offset"].as_u64().unwrap(), hex(&line["old"]), hex(&line["new"])));
+        }
+        if line["patches"].is_u64() {
+            break;
+        }
+    }
+    fs::write(undo, &bytes[..end]).unwrap();
+    patches
+}
+
+/// Makes of a write to `file` that ended one that was interrupted before its last patch.
+fn interrupt(image: &Unpacked, file: &str) {
+    let at = |name: &str| image.folder.path().join(name);
+    let run = image.run(&["set", "2", file, "--ignore-children"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let patches = unmark(&at(&format!("{file}.hivewright-undo")));
+    let (offset, old, _) = patches.last().unwrap();
+    assert!(patches.len() > 1);
+    File::options().write(true).open(at(file)).unwrap().write_all_at(old, *offset).unwrap();
+}
+
+/// Of every verb that reads: a warning or a blocker, and `undo` named in it.
+fn readers_warn(image: &Unpacked, named: &str, undo: &str, what: &str) {
+    for verb in ["get", "check", "info"] {
+        let run = image.run(&[verb, named]);
+        assert!(run.err.contains(what) && run.err.contains(undo), "{verb:?} {named}: {run:?}");
+    }
+    let run = image.run(&["audit", named, "--json"]);
+    assert!(run.out.contains("\"code\":\"unfinished\"") && run.out.contains(undo), "audit {named}: {run:?}");
+}
+
+fn dry_run_refuses(image: &Unpacked, named: &str, expected: &str) {
+    for arguments in [&["set", "0", named, "--dry-run"][..], &["unset", named, "--output", "copy"]] {
+        let told = image.json(&[arguments, &["--ignore-children"]].concat());
+        assert_eq!(told["error"]["code"], expected, "{arguments:?}: {told}");
+    }
+}
+
+const PARTLY: &str = "partly written";
+
+#[test]
+fn an_interrupted_write_is_seen_by_every_name_of_the_image() {
+    for (name, file, other) in
+        [("vmdk-flat", "disk-flat.vmdk", "disk.vmdk"), ("qcow2-data-file-raw", "disk.data", "disk.qcow2")]
+    {
+        let image = unpacked(name);
+        let before = image.hashes();
+        interrupt(&image, file);
+        let undo = format!("{file}.hivewright-undo");
+        for named in [file, other] {
+            readers_warn(&image, named, &undo, PARTLY);
+            dry_run_refuses(&image, named, "unfinished-write");
+        }
+        // Taken back first, then written: so all of it can be undone.
+        let run = image.run(&["set", "0", other]);
+        assert!(run.code == 0 && run.err.contains("was taken back first"), "{name}: {run:?}");
+        assert_eq!(image.run(&["get", "--value", other]).out, "0\n");
+        assert_eq!(image.run(&["undo", &format!("{other}.hivewright-undo")]).code, 0);
+        let after = image.hashes();
+        assert!(before.iter().all(|(name, hash)| after[name] == *hash), "{name}");
+    }
+}
+
+/// The other way about: the undo file of a whole image is seen from a part of it.
+#[test]
+fn an_interrupted_write_is_seen_from_a_part_of_the_image() {
+    let image = unpacked("vmdk-flat");
+    let run = image.run(&["set", "2", "disk.vmdk"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let undo = "disk.vmdk.hivewright-undo";
+    let patches = unmark(&image.folder.path().join(undo));
+    // The descriptor comes first, in a block of its own.
+    let (offset, old, _) = patches.iter().rfind(|patch| patch.0 >= 4096).unwrap();
+    let flat = File::options().write(true).open(image.folder.path().join("disk-flat.vmdk")).unwrap();
+    flat.write_all_at(old, offset - 4096).unwrap();
+    for named in ["disk.vmdk", "disk-flat.vmdk"] {
+        readers_warn(&image, named, undo, PARTLY);
+        dry_run_refuses(&image, named, "unfinished-write");
+    }
+}
+
+#[test]
+fn what_stands_on_a_half_written_image_is_half_written() {
+    let image = unpacked("qcow2-chain");
+    interrupt(&image, "base.raw");
+    readers_warn(&image, "top.qcow2", "base.raw.hivewright-undo", PARTLY);
+    dry_run_refuses(&image, "top.qcow2", "unfinished-write");
+    let before = image.hashes();
+    let told = image.json(&["set", "0", "top.qcow2"]);
+    assert_eq!(told["error"]["code"], "unfinished-write", "{told}");
+    assert!(image.hashes() == before);
+    // The number of its name does not matter.
+    let at = |name: &str| image.folder.path().join(name);
+    fs::rename(at("base.raw.hivewright-undo"), at("base.raw.hivewright-undo.1")).unwrap();
+    readers_warn(&image, "top.qcow2", "base.raw.hivewright-undo.1", PARTLY);
+    dry_run_refuses(&image, "base.raw", "unfinished-write");
+}
+
+#[test]
+fn what_was_changed_after_an_interruption_is_told_and_not_written() {
+    let image = unpacked("qcow2-chain");
+    interrupt(&image, "base.raw");
+    let at = |name: &str| image.folder.path().join(name);
+    let undo = at("base.raw.hivewright-undo");
+    let patches = unmark(&undo);
+    let base = File::options().write(true).open(at("base.raw")).unwrap();
+    patches.iter().for_each(|(offset, ..)| base.write_all_at(b"\x5a", *offset).unwrap());
+    let sound = fs::read(&undo).unwrap();
+    for named in ["base.raw", "top.qcow2"] {
+        let run = image.run(&["get", named]);
+        assert!(run.err.contains("changed since") && run.err.contains("base.raw.hivewright-undo"), "{named}: {run:?}");
+        dry_run_refuses(&image, named, "changed-since");
+        let told = image.json(&["set", "0", named, "--ignore-children"]);
+        assert_eq!(told["error"]["code"], "changed-since", "{told}");
+    }
+    // One that cannot be believed.
+    fs::write(&undo, &sound[..sound.len() / 2]).unwrap();
+    for named in ["base.raw", "top.qcow2"] {
+        let run = image.run(&["get", named]);
+        assert!(run.err.contains("cannot be believed") && run.err.contains("base.raw.hivewright-undo"), "{run:?}");
+        let told = image.json(&["set", "0", named, "--ignore-children"]);
+        assert_eq!(told["error"]["code"], "undo-damaged", "{told}");
+    }
+}
+
+/// Another file's undo file, before one that counts.
+#[test]
+fn every_undo_file_is_looked_at() {
+    let image = unpacked("qcow2-chain");
+    let at = |name: &str| image.folder.path().join(name);
+    let before = fs::read(at("base.raw")).unwrap();
+    interrupt(&image, "base.raw");
+    let torn = fs::read(at("base.raw")).unwrap();
+    fs::rename(at("base.raw.hivewright-undo"), at("kept")).unwrap();
+    // A write that was complete, but for its mark: it ends well.
+    fs::write(at("base.raw"), before).unwrap();
+    assert_eq!(image.run(&["set", "0", "base.raw", "--ignore-children"]).code, 0);
+    fs::rename(at("kept"), at("base.raw.hivewright-undo.1")).unwrap();
+    fs::write(at("base.raw"), torn).unwrap();
+    readers_warn(&image, "base.raw", "base.raw.hivewright-undo.1", PARTLY);
+    dry_run_refuses(&image, "base.raw", "unfinished-write");
+}
