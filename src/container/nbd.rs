@@ -95,6 +95,8 @@ impl Driver {
     fn ahead(self, writing: bool) -> u64 {
         match self {
             // Where nothing grows, all that an image refers to: what its file lacks is asked for, and missed.
+            // QEMU keeps a bit for each cluster that a Parallels file has room for.
+            Driver::Parallels if !writing => 1 << 42,
             _ if !writing => 1 << 50,
             Driver::Qcow2 | Driver::Parallels => 256 << 20,
             _ => 0,
