@@ -232,8 +232,11 @@ impl Disk {
     /// What writes that did not end have against what is read of any of its files, a sentence fragment each: then it may be
     /// neither the old state nor the new one.
     pub fn unfinished(&self) -> Vec<String> {
-        // A raw disk may be part of an image that was written to by another name.
-        doubts(&self.paths(|_| true), self.container() == "raw")
+        // A raw disk may be part of an image that was written to by another name. A folder is listed for that where its own
+        // name says so: a fleet has thousands of raw disks in one.
+        let is_part = |path: &Path| path.extension().is_some_and(|ending| ending == "vmdk" || ending == "data");
+        let listing = self.container() == "raw" && self.files.first().is_some_and(|file| is_part(&file.path));
+        doubts(&self.paths(|_| true), listing)
     }
 
     /// Bytes read of its file so far.
