@@ -45,8 +45,9 @@ pub use gate::{Gate, HostFile, Opener, Role};
 pub use layer::explained;
 pub use qcow2::is_unshared;
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
+use crate::storage::span::end_within;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
 pub const FORMATS: &[&Format] = &[
@@ -236,6 +237,12 @@ fn cut_short(code: &'static str, what: impl std::fmt::Display, needed: u64, len:
     Error::new(Kind::Corrupt, code, format!("the file is cut short: {what}"))
         .expected(format_args!("{needed} bytes or more"), len)
         .advise("copy it again from where it came; what is missing cannot be made up")
+}
+
+/// Refuses what does not lie in a disk of `size` bytes.
+fn within_disk(size: u64, offset: u64, len: usize) -> Result<()> {
+    let end = end_within("the disk", size, offset, len);
+    end.map(drop).map_err(|error| error.at(Space::Disk, offset))
 }
 
 /// Opens the image on which the one of `opening` stands, which calls it `name` and, where it says that, of `format`. What is

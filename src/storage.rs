@@ -21,6 +21,7 @@ mod ranges;
 mod real;
 pub mod recorder;
 pub mod scratch;
+pub(crate) mod span;
 pub mod split;
 pub mod window;
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::tables::index;
+use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
@@ -37,15 +38,6 @@ pub(super) struct Mapped<M> {
 }
 
 impl<M: Mapping> Mapped<M> {
-    fn check(&self, offset: u64, len: usize) -> Result<()> {
-        if offset.checked_add(len as u64).is_some_and(|end| end <= self.size) {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Corrupt, "past-end", "the disk ends before what is asked of it")
-            .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{} bytes in all", self.size))
-            .at(Space::Disk, offset))
-    }
-
     fn read_parent(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let Some(parent) = &self.parent else {
             buf.fill(0);
@@ -64,7 +56,7 @@ impl<M: Mapping> Storage for Mapped<M> {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.check(offset, buf.len())?;
+        within_disk(self.size, offset, buf.len())?;
         let mut done = 0;
         while done < buf.len() {
             let at = offset + done as u64;
@@ -82,7 +74,7 @@ impl<M: Mapping> Storage for Mapped<M> {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.check(offset, bytes.len())?;
+        within_disk(self.size, offset, bytes.len())?;
         if bytes.is_empty() {
             return Ok(());
         }

@@ -15,8 +15,9 @@ use sha1::{Digest, Sha1};
 use simd_adler32::adler32;
 
 use super::{About, Format, Image, Opening, Refusal, Variant};
-use crate::error::{Error, Kind, Result, Space};
+use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
+use crate::storage::span::placed;
 use disk::{Disk, Kept, Table};
 use segments::Segment;
 
@@ -236,12 +237,10 @@ pub fn verify(disk: &dyn Storage, about: &About) -> Result<Vec<Verified>> {
 
 /// The error for bytes at `offset` of a segment that break the format.
 fn damaged(what: impl Into<String>, file: &dyn Storage, offset: u64) -> Error {
-    let place = file.locate(offset).pop().map_or((Space::File, offset), |place| (place.space, place.offset));
-    Error::new(Kind::Corrupt, "ewf-segment", what).at(place.0, place.1)
+    placed(Error::new(Kind::Corrupt, "ewf-segment", what), file, offset)
 }
 
 fn cut_short(file: &dyn Storage, offset: u64, needed: u64) -> Error {
-    let place = file.locate(offset).pop().map_or((Space::File, offset), |place| (place.space, place.offset));
     let what = "a section of this segment ends behind its end";
-    super::cut_short("ewf-segment", what, needed, file.len().unwrap_or(0)).at(place.0, place.1)
+    placed(super::cut_short("ewf-segment", what, needed, file.len().unwrap_or(0)), file, offset)
 }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::cut_short;
 use crate::error::{Error, Result};
 use crate::storage::Storage;
+use crate::storage::span::placed;
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
@@ -74,7 +75,7 @@ impl Tables {
     fn past_end(&self, at: u64) -> Error {
         let len = self.file.len().unwrap_or(0);
         let error = cut_short(self.code, "one of its tables is behind its end", at.saturating_add(1), len);
-        self.file.locate(at).into_iter().fold(error, |error, place| error.at(place.space, place.offset))
+        placed(error, &*self.file, at)
     }
 }
 

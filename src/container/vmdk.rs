@@ -192,10 +192,6 @@ fn broken(code: &'static str, what: impl Into<String>) -> Error {
 }
 
 /// The error, at every place that the byte at `offset` of `file` has.
-fn at(error: Error, file: &dyn Storage, offset: u64) -> Error {
-    file.locate(offset).into_iter().fold(error, |error, place| error.at(place.space, place.offset))
-}
-
 /// What keeps a whole image from being written to.
 fn refusal(code: &'static str, what: &str, advice: &str) -> Refusal {
     Refusal { code, what: what.into(), advice: advice.into() }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Storage;
 use crate::error::{Error, Kind, Place, Result};
+use crate::storage::span::end_within;
 
 /// Every file begins at a multiple of this, so that a block of one address space is a block of the other. What lies
 /// between the end of a file and the next one reads as zeros, and what is written there is gone.
@@ -67,10 +68,7 @@ impl<S: Deref<Target: Storage>> Joined<S> {
         mut each: impl FnMut(&Part<S>, u64, std::ops::Range<usize>) -> Result<()>,
     ) -> Result<()> {
         let total = self.len_now()?;
-        let end = offset.checked_add(len as u64).filter(|&end| end <= total).ok_or_else(|| {
-            Error::new(Kind::Corrupt, "past-end", "the files of the image end before what is asked of them")
-                .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{total} bytes in all"))
-        })?;
+        let end = end_within("the last file of the image", total, offset, len)?;
         let last = self.parts.len() - 1;
         for (i, part) in self.parts.iter().enumerate() {
             let part_end = if i == last { total } else { part.start + part.len };

@@ -3,7 +3,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Storage;
-use crate::error::{Error, Kind, Place, Result};
+use crate::error::{Place, Result};
+use crate::storage::span::end_within;
 
 /// A run of bytes in memory. It has no address space of its own: [`Storage::locate`] answers with no place.
 #[derive(Debug, Default)]
@@ -28,13 +29,10 @@ impl Memory {
 
 /// The range `offset .. offset + len` of `total` bytes, as indices.
 fn range(offset: u64, len: usize, total: usize) -> Result<std::ops::Range<usize>> {
-    let start = usize::try_from(offset).ok();
-    let end = start.and_then(|start| start.checked_add(len)).filter(|&end| end <= total);
-    match (start, end) {
-        (Some(start), Some(end)) => Ok(start..end),
-        _ => Err(Error::new(Kind::Corrupt, "past-end", "the storage ends before what is asked of it")
-            .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{total} bytes in all"))),
-    }
+    let end = end_within("the storage", total as u64, offset, len)?;
+    // Neither is above `total`.
+    let index = |at: u64| usize::try_from(at).unwrap_or(total);
+    Ok(index(offset)..index(end))
 }
 
 impl Storage for Memory {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Storage;
+use super::span::{end_within, lay_over};
 use crate::error::{Error, Kind, Place, Result};
 
 /// Bytes that are kept together.
@@ -224,11 +225,6 @@ fn index(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
 
-fn past_end(offset: u64, len: usize, total: u64) -> Error {
-    Error::new(Kind::Corrupt, "past-end", "the storage ends before what is asked of it")
-        .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{total} bytes in all"))
-}
-
 impl Storage for Recorder {
     fn len(&self) -> Result<u64> {
         Ok(self.state().len)
@@ -236,8 +232,7 @@ impl Storage for Recorder {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let state = self.state();
-        let end = offset.checked_add(buf.len() as u64).filter(|&end| end <= state.len);
-        let end = end.ok_or_else(|| past_end(offset, buf.len(), state.len))?;
+        let end = end_within("the storage", state.len, offset, buf.len())?;
         let below = self.below_len.clamp(offset, end) - offset;
         let (there, new) = buf.split_at_mut(index(below));
         new.fill(0);
@@ -245,17 +240,14 @@ impl Storage for Recorder {
             self.below.read_at(offset, there)?;
         }
         for (page, bytes) in state.now.range(pages(offset, end)) {
-            let (from, to) = (offset.max(page * PAGE), end.min((page + 1) * PAGE));
-            buf[index(from - offset)..index(to - offset)]
-                .copy_from_slice(&bytes[index(from - page * PAGE)..index(to - page * PAGE)]);
+            lay_over(buf, offset, page * PAGE, bytes);
         }
         Ok(())
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let mut state = self.state();
-        let end = offset.checked_add(bytes.len() as u64).filter(|&end| end <= state.len);
-        let end = end.ok_or_else(|| past_end(offset, bytes.len(), state.len))?;
+        let end = end_within("the storage", state.len, offset, bytes.len())?;
         if bytes.is_empty() {
             return Ok(());
         }
@@ -268,10 +260,8 @@ impl Storage for Recorder {
             }
             let before = had.map_or_else(|| self.page_below(page), Ok)?;
             state.settled.entry(page).or_insert_with(|| before.clone());
-            let (from, to) = (offset.max(page * PAGE), end.min((page + 1) * PAGE));
             let mut after = before;
-            after[index(from - page * PAGE)..index(to - page * PAGE)]
-                .copy_from_slice(&bytes[index(from - offset)..index(to - offset)]);
+            lay_over(&mut after, page * PAGE, offset, bytes);
             state.now.insert(page, after);
         }
         state.log.push((offset, end));

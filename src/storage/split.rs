@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Storage;
 use crate::error::{Error, Kind, Place, Result, Space};
+use crate::storage::span::end_within;
 
 /// Segments one after the other, addressed as one disk.
 #[derive(Debug)]
@@ -78,11 +79,7 @@ impl<S: Deref<Target: Storage>> Split<S> {
         len: usize,
         mut each: impl FnMut(&Segment<S>, u64, std::ops::Range<usize>) -> Result<()>,
     ) -> Result<()> {
-        if offset.checked_add(len as u64).is_none_or(|end| end > self.len) {
-            return Err(Error::new(Kind::Corrupt, "past-end", "the split image ends before what is asked of it")
-                .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{} bytes in all", self.len))
-                .at(Space::Disk, offset));
-        }
+        end_within("the split image", self.len, offset, len).map_err(|error| error.at(Space::Disk, offset))?;
         let mut done = 0;
         while done < len {
             let Some((index, within)) = self.find(offset + done as u64) else { break };

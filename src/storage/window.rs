@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use super::Storage;
 use crate::error::{Error, Kind, Place, Result, Space};
+use crate::storage::span::end_within;
 
 /// The bytes from `start` on, `len` of them, of the storage below. Nothing outside is ever read or written.
 ///
@@ -38,13 +39,9 @@ impl<S: Deref<Target: Storage>> Window<S> {
 
     /// The offset below, if `len` bytes at `offset` lie inside.
     fn below(&self, offset: u64, len: usize) -> Result<u64> {
+        end_within("this part of the storage", self.len, offset, len).map_err(|error| error.at(self.space, offset))?;
         // `start + self.len` does not overflow (see `new`), so neither does a smaller sum.
-        match offset.checked_add(len as u64) {
-            Some(end) if end <= self.len => Ok(self.start + offset),
-            _ => Err(Error::new(Kind::Corrupt, "past-end", "this part of the storage ends before what is asked of it")
-                .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{} bytes in all", self.len))
-                .at(self.space, offset)),
-        }
+        Ok(self.start + offset)
     }
 }
 

@@ -10,6 +10,7 @@ use simd_adler32::{Adler32, adler32};
 use super::{cut_short, damaged};
 use crate::container::inflate::inflate;
 use crate::container::tables::{Tables, index};
+use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
@@ -231,10 +232,7 @@ impl Storage for Disk {
     }
 
     fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> Result<()> {
-        if offset.checked_add(buf.len() as u64).is_none_or(|end| end > self.size) {
-            return Err(Error::new(Kind::Corrupt, "past-end", "the disk ends before what is asked of it")
-                .expected(format_args!("{} bytes at {offset:#x}", buf.len()), format_args!("{} in all", self.size)));
-        }
+        within_disk(self.size, offset, buf.len())?;
         let mut kept = self.kept();
         while !buf.is_empty() {
             let number = offset / self.chunk as u64;

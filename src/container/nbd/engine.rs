@@ -6,6 +6,7 @@ use super::cache::Cache;
 use super::client::{Client, Failure};
 use super::running::{Plan, Running};
 use super::{Closing, Refused};
+use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
@@ -52,15 +53,6 @@ impl Engine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn within(&self, offset: u64, len: usize) -> Result<()> {
-        match offset.checked_add(len as u64) {
-            Some(end) if end <= self.size => Ok(()),
-            _ => Err(Error::new(Kind::Corrupt, "past-end", "the disk ends before what is asked of it")
-                .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{} bytes in all", self.size))
-                .at(Space::Disk, offset)),
-        }
-    }
-
     /// Asks the running qemu-nbd for something; a new one, where the file has outgrown what the old one knows of.
     fn ask<T>(
         &self,
@@ -95,7 +87,7 @@ impl Storage for Engine {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.within(offset, buf.len())?;
+        within_disk(self.size, offset, buf.len())?;
         let state = &mut *self.state();
         let large = buf.len() >= LARGE;
         let mut at = offset;
@@ -121,7 +113,7 @@ impl Storage for Engine {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.within(offset, bytes.len())?;
+        within_disk(self.size, offset, bytes.len())?;
         if let Some(refused) = &self.refused {
             return Err(refused.error());
         }

@@ -12,8 +12,9 @@ use imago::storage::drivers::CommonStorageHelper;
 
 use super::header::{AUTOCLEAR, DATA_FILE, Header, INCOMPATIBLE};
 use super::late::{Late, Now};
-use crate::error::{Error, Kind, Place, Result, Space};
+use crate::error::{Error, Kind, Place, Result};
 use crate::storage::Storage;
+use crate::storage::span::{lay_over, placed};
 
 /// How far past its end a file may be written to at once: what lies between is all zeros that must be kept.
 const MAX_GAP: u64 = 64 << 20;
@@ -79,7 +80,7 @@ impl Below {
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let len = self.storage.len()?;
         if self.ends && offset >= len && !buf.is_empty() {
-            return Err(self.at(cut_short(offset, len), offset));
+            return Err(placed(cut_short(offset, len), &*self.storage, offset));
         }
         let there = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
         let (there, past) = buf.split_at_mut(there);
@@ -91,10 +92,7 @@ impl Below {
             late.show(offset, buf);
         }
         for (at, bytes) in &self.shown {
-            for (at, byte) in (*at..).zip(bytes) {
-                let shown = at.checked_sub(offset).and_then(|i| buf.get_mut(usize::try_from(i).ok()?));
-                shown.into_iter().for_each(|shown| *shown = *byte);
-            }
+            lay_over(buf, offset, *at, bytes);
         }
         Ok(())
     }
@@ -121,12 +119,6 @@ impl Below {
             Now::Other(bytes) => self.storage.write_at(offset, &bytes),
             Now::Nothing => Ok(()),
         }
-    }
-
-    /// The error, at the place that `offset` has in a file of the host.
-    fn at(&self, error: Error, offset: u64) -> Error {
-        let place = self.storage.locate(offset).pop().unwrap_or(Place { space: Space::File, offset });
-        error.at(place.space, place.offset)
     }
 
     /// Where a byte lies.
@@ -164,7 +156,7 @@ impl imago::Storage for Below {
             let end = offset.saturating_add(buf.len() as u64);
             let is_table = buf.len() == self.table && offset.is_multiple_of(buf.len() as u64);
             if is_table && !self.mode.writing.load(Ordering::Relaxed) && end > self.size()? {
-                return Err(io::Error::other(self.at(cut_short(end - 1, self.size()?), offset)));
+                return Err(io::Error::other(placed(cut_short(end - 1, self.size()?), &*self.storage, offset)));
             }
             self.read(offset, &mut buf).map_err(io::Error::other)?;
             offset += buf.len() as u64;

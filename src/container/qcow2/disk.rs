@@ -12,6 +12,7 @@ use super::below::{Below, Mode};
 use super::header::{AUTOCLEAR, BITMAPS, Header, RAW_DATA_FILE};
 use super::late::Late;
 use super::{damaged, sound};
+use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
@@ -53,14 +54,6 @@ impl Disk {
         let access = FormatAccess::new(image);
         let (turn, kept) = (RwLock::default(), Mutex::default());
         Ok(Disk { access, file, header, refusal, mode, turn, kept })
-    }
-
-    fn within(&self, offset: u64, len: usize) -> Result<()> {
-        let fits = offset.checked_add(len as u64).is_some_and(|end| end <= self.header.size);
-        fits.then_some(()).ok_or_else(|| {
-            Error::new(Kind::Corrupt, "past-end", "the disk ends before what is asked of it")
-                .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{} bytes in all", self.header.size))
-        })
     }
 
     /// Fills `buf` from the compressed cluster around `offset`.
@@ -123,7 +116,7 @@ impl Storage for Disk {
     }
 
     fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> Result<()> {
-        self.within(offset, buf.len())?;
+        within_disk(self.header.size, offset, buf.len())?;
         let _turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
         while !buf.is_empty() {
             let (mapping, count) = self.access.get_mapping(offset, buf.len() as u64).map_err(failed)?;
@@ -150,7 +143,7 @@ impl Storage for Disk {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.within(offset, bytes.len())?;
+        within_disk(self.header.size, offset, bytes.len())?;
         if let Some((code, what, advice)) = &self.refusal {
             return Err(Error::refused(code, what.clone()).advise(advice.clone()).at(Space::Disk, offset));
         }

@@ -12,6 +12,7 @@ use std::ops::Range;
 use super::header::{Header, Table};
 use crate::error::Result;
 use crate::storage::Storage;
+use crate::storage::span::lay_over;
 
 /// What waits, by offset.
 type Waiting = BTreeMap<u64, Vec<u8>>;
@@ -99,10 +100,7 @@ impl Late {
     pub(super) fn show(&self, offset: u64, buf: &mut [u8]) {
         let all = self.upper.iter().map(|(_, waiting)| waiting).chain([&self.counts]);
         for (at, bytes) in all.flatten() {
-            for (at, byte) in (*at..).zip(bytes) {
-                let shown = at.checked_sub(offset).and_then(|i| buf.get_mut(usize::try_from(i).ok()?));
-                shown.into_iter().for_each(|shown| *shown = *byte);
-            }
+            lay_over(buf, offset, *at, bytes);
         }
     }
 

@@ -6,6 +6,7 @@ use super::blocks::{Blocks, Lie};
 use super::fields::index;
 use super::header::Header;
 use crate::container::Refusal;
+use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
@@ -26,15 +27,6 @@ pub(super) struct Renewed {
 }
 
 impl Disk {
-    fn check_range(&self, offset: u64, len: usize) -> Result<()> {
-        match offset.checked_add(len as u64) {
-            Some(end) if end <= self.size => Ok(()),
-            _ => Err(Error::new(Kind::Corrupt, "past-end", "the disk ends before what is asked of it")
-                .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{} bytes in all", self.size))
-                .at(Space::Disk, offset)),
-        }
-    }
-
     /// Calls `with` for each piece of `len` bytes at `offset`: its place on the disk, where it lies, its range.
     fn pieces(
         &self,
@@ -42,7 +34,7 @@ impl Disk {
         len: usize,
         mut with: impl FnMut(u64, Lie, std::ops::Range<usize>) -> Result<()>,
     ) -> Result<()> {
-        self.check_range(offset, len)?;
+        within_disk(self.size, offset, len)?;
         let mut done = 0;
         while done < len {
             let at = offset + done as u64;

@@ -8,9 +8,10 @@
 use std::sync::Arc;
 
 use super::grains::Layout;
-use super::{SECTOR, at, broken, refusal};
+use super::{SECTOR, broken, refusal};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
+use crate::storage::span::placed;
 
 pub(super) const MAGIC: &[u8] = b"COWD";
 const PER_TABLE: u64 = 4096;
@@ -18,7 +19,7 @@ const HEADER: usize = 2048;
 
 pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
     let mut bytes = [0; HEADER];
-    let wrong = |code, what: &str| Err(at(broken(code, what), &**file, 0));
+    let wrong = |code, what: &str| Err(placed(broken(code, what), &**file, 0));
     if file.len()? < HEADER as u64 {
         return wrong("vmdk-header", "the file is shorter than a header");
     }
@@ -31,7 +32,7 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
     if u32(4) != 1 {
         // Workstation 3 wrote version 3, with other tables.
         let what = format!("a sparse extent of ESX of version {}", u32(4));
-        return Err(at(Error::new(Kind::Unsupported, "vmdk-version", what), &**file, 4));
+        return Err(placed(Error::new(Kind::Unsupported, "vmdk-version", what), &**file, 4));
     }
     let (capacity, grain) = (sectors(12), sectors(16));
     if grain == 0 || capacity.div_ceil(grain).div_ceil(PER_TABLE) > u64::from(u32(24)) {

@@ -5,9 +5,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::{SECTOR, at, broken};
+use super::{SECTOR, broken};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
+use crate::storage::span::placed;
 
 /// Bytes that one may have: four thousand extents fit in.
 const MAX_LEN: u64 = 1 << 20;
@@ -73,7 +74,7 @@ pub(super) fn is_one(head: &[u8]) -> bool {
 pub(super) fn read(file: &Arc<dyn Storage>, offset: u64, len: u64) -> Result<(Vec<u8>, Descriptor)> {
     if len > MAX_LEN {
         let error = broken("vmdk-descriptor", "the descriptor is too long").expected(MAX_LEN, len);
-        return Err(at(error, &**file, offset));
+        return Err(placed(error, &**file, offset));
     }
     let mut text = vec![0; usize::try_from(len).unwrap_or(0)];
     file.read_at(offset, &mut text)?;
@@ -81,7 +82,7 @@ pub(super) fn read(file: &Arc<dyn Storage>, offset: u64, len: u64) -> Result<(Ve
     text.truncate(end);
     let parsed = parse(&text).map_err(|fault| {
         let error = Error::new(fault.kind, "vmdk-descriptor", format!("in the descriptor: {}", fault.what));
-        at(error, &**file, offset + fault.at as u64)
+        placed(error, &**file, offset + fault.at as u64)
     })?;
     Ok((text, parsed))
 }

@@ -8,6 +8,7 @@ use super::descriptor::Access;
 use super::extents::{Body, Extent};
 use super::grains::Spot;
 use crate::container::Refusal;
+use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
@@ -39,15 +40,6 @@ impl Disk {
             Some(below) => Some((below.clone(), below.len()?)),
         };
         Ok(Disk { extents, size, below, content_id, refusal })
-    }
-
-    fn inside(&self, offset: u64, len: usize) -> Result<()> {
-        if offset.checked_add(len as u64).is_some_and(|end| end <= self.size) {
-            return Ok(());
-        }
-        Err(Error::new(Kind::Corrupt, "past-end", "the disk ends before what is asked of it")
-            .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{} bytes in all", self.size))
-            .at(Space::Disk, offset))
     }
 
     /// The extent that holds the byte at `offset`, which is inside; where in it; what is left of it, `most` at most.
@@ -147,7 +139,7 @@ impl Storage for Disk {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        self.inside(offset, buf.len())?;
+        within_disk(self.size, offset, buf.len())?;
         let mut done = 0;
         while done < buf.len() {
             let at = offset + done as u64;
@@ -159,7 +151,7 @@ impl Storage for Disk {
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        self.inside(offset, bytes.len())?;
+        within_disk(self.size, offset, bytes.len())?;
         if let Some(refusal) = &self.refusal {
             return Err(Error::refused(refusal.code, refusal.what.as_str()).advise(refusal.advice.as_str()));
         }

@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex};
 
 use super::packed::Unpacked;
 use super::places::Known;
-use super::{SECTOR, at, broken, refusal};
+use super::{SECTOR, broken, refusal};
 use crate::container::Refusal;
 use crate::container::tables::Tables;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
+use crate::storage::span::placed;
 
 /// Entries of a directory at most: those of a disk of 128 TiB with usual grains.
 const MAX_TABLES: u64 = 1 << 22;
@@ -101,7 +102,7 @@ impl Grains {
 
     fn check(&mut self) -> Result<()> {
         let layout = &mut self.layout;
-        let wrong = |what: &str| Err(at(broken("vmdk-header", what), &*self.file, 0));
+        let wrong = |what: &str| Err(placed(broken("vmdk-header", what), &*self.file, 0));
         if !layout.grain.is_power_of_two() || !(SECTOR..=MAX_GRAIN).contains(&layout.grain) {
             return wrong("the size of a grain is no power of two up to 16 MiB");
         }
@@ -168,7 +169,7 @@ impl Grains {
         let error = broken("vmdk-grain", "a grain lies past the end of its file")
             .expected(format_args!("{len} bytes at {start:#x}"), format_args!("{} bytes in all", self.file_len))
             .advise("the file was cut short: look for a whole copy");
-        Err(at(error, &*self.file, start))
+        Err(placed(error, &*self.file, start))
     }
 
     pub(super) fn find(&self, index: u64, directory: u64) -> Result<Grain> {
@@ -193,6 +194,6 @@ impl Grains {
     pub(super) fn bad_entry(&self, what: &str, place: u64, value: u64) -> Error {
         let error = Error::new(Kind::Corrupt, "vmdk-table", what)
             .expected("an entry as the format has it", format_args!("{value:#x}"));
-        at(error, &*self.file, place)
+        placed(error, &*self.file, place)
     }
 }

@@ -9,10 +9,11 @@
 use std::sync::Arc;
 
 use super::grains::Layout;
-use super::{SECTOR, at, broken, refusal};
+use super::{SECTOR, broken, refusal};
 use crate::container::cut_short;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
+use crate::storage::span::placed;
 
 pub(super) const MAGIC: &[u8] = b"KDMV";
 /// The directory that stands in the footer instead.
@@ -39,10 +40,10 @@ impl Header {
 
     fn read_at(file: &Arc<dyn Storage>, offset: u64) -> Result<Self> {
         let mut bytes = [0; 512];
-        let wrong = |code, what: String| Err(at(broken(code, what), &**file, offset));
+        let wrong = |code, what: String| Err(placed(broken(code, what), &**file, offset));
         if file.len()? < SECTOR {
             let error = cut_short("vmdk-header", "it ends within its header", SECTOR, file.len()?);
-            return Err(at(error, &**file, offset));
+            return Err(placed(error, &**file, offset));
         }
         file.read_at(offset, &mut bytes)?;
         let header = Header { bytes };
@@ -52,7 +53,7 @@ impl Header {
         let version = header.u32(4);
         if !(1..=3).contains(&version) {
             let what = format!("a sparse extent of version {version}");
-            return Err(at(Error::new(Kind::Unsupported, "vmdk-version", what), &**file, offset + 4));
+            return Err(placed(Error::new(Kind::Unsupported, "vmdk-version", what), &**file, offset + 4));
         }
         if header.has(flags::NEWLINES) && bytes[73..77] != *b"\n \r\n" {
             return wrong("vmdk-newlines", "ends of lines were changed: it was copied as if it were text".into());
@@ -136,7 +137,7 @@ impl Header {
         let start = len.saturating_sub(3 * SECTOR);
         let no_footer = || {
             let error = broken("vmdk-footer", "the stream does not end as it should");
-            at(error, &**file, start).advise("it was cut short on its way: look for a whole copy")
+            placed(error, &**file, start).advise("it was cut short on its way: look for a whole copy")
         };
         let mut tail = [0; 1536];
         if len < 4 * SECTOR {

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::grains::Grains;
-use super::{SECTOR, at, broken};
+use super::{SECTOR, broken};
 use crate::container::inflate::{Failed, inflate};
 use crate::error::{Error, Result};
+use crate::storage::span::placed;
 
 /// Bytes of grains that are kept; always one grain.
 const KEPT: usize = 4 << 20;
@@ -72,7 +73,7 @@ impl Grains {
     }
 
     fn bad_grain(&self, what: &str, place: u64) -> Error {
-        at(broken("vmdk-grain", what), &*self.file, place)
+        placed(broken("vmdk-grain", what), &*self.file, place)
             .advise("the file is damaged or cut short: look for a whole copy")
     }
 }

@@ -8,8 +8,9 @@ use std::ops::Range;
 use std::sync::PoisonError;
 
 use super::grains::{Grains, Spot};
-use super::{SECTOR, at, broken};
+use super::{SECTOR, broken};
 use crate::error::{Error, Result};
+use crate::storage::span::placed;
 
 /// What has been found out of an extent at its first write.
 pub(super) struct Known {
@@ -120,7 +121,7 @@ impl Grains {
     }
 
     fn harm(&self, code: &'static str, what: &str, place: u64) -> Error {
-        at(broken(code, what), &*self.file, place).advise(
+        placed(broken(code, what), &*self.file, place).advise(
             "the image is damaged; what can be read of it goes into a new one: qemu-img convert -O vmdk IMAGE NEW.vmdk",
         )
     }

@@ -14,9 +14,10 @@
 use std::sync::Arc;
 
 use super::grains::{Entries, Grain, Grains, Layout};
-use super::{SECTOR, at, broken, refusal};
+use super::{SECTOR, broken, refusal};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
+use crate::storage::span::placed;
 
 pub(super) const MAGIC: &[u8] = &0xcafe_babe_u64.to_le_bytes();
 const VOLATILE_MAGIC: u64 = 0xcafe_cafe;
@@ -30,11 +31,11 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
         header.chunks_exact(8).map(|b| b.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b))).collect();
     let number = |at: usize| places[at / 8];
     if !header.starts_with(MAGIC) {
-        return Err(at(broken("vmdk-magic", "no space-efficient extent stands where one should"), &**file, 0));
+        return Err(placed(broken("vmdk-magic", "no space-efficient extent stands where one should"), &**file, 0));
     }
     if (number(8), number(24), number(32), number(40)) != (VERSION, 8, TABLE / SECTOR, 0) {
         let what = "a space-efficient extent of another version, with other sizes or with flags";
-        return Err(at(Error::new(Kind::Unsupported, "vmdk-version", what), &**file, 8));
+        return Err(placed(Error::new(Kind::Unsupported, "vmdk-version", what), &**file, 8));
     }
     let bytes = |at: usize| {
         let too_large =
@@ -43,7 +44,7 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
     };
     let volatile = sector(file, bytes(80)?)?;
     if volatile[..8] != VOLATILE_MAGIC.to_le_bytes() {
-        return Err(at(
+        return Err(placed(
             broken("vmdk-magic", "the second header of a space-efficient extent is missing"),
             &**file,
             bytes(80)?,
@@ -51,12 +52,12 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
     }
     if volatile[24] != 0 {
         let what = "the snapshot has a journal that is not replayed yet";
-        return Err(at(Error::new(Kind::Unsupported, "vmdk-sesparse-journal", what), &**file, bytes(80)? + 24)
+        return Err(placed(Error::new(Kind::Unsupported, "vmdk-sesparse-journal", what), &**file, bytes(80)? + 24)
             .advise("start and shut down its machine, or let ESXi consolidate its snapshots"));
     }
     let (capacity, per_table) = (bytes(16)?, TABLE / 8);
     if capacity.div_ceil(8 * SECTOR).div_ceil(per_table) > bytes(136)? / 8 {
-        return Err(at(broken("vmdk-header", "the directory of grains is too small for the extent"), &**file, 136));
+        return Err(placed(broken("vmdk-header", "the directory of grains is too small for the extent"), &**file, 136));
     }
     let advice = "convert the whole chain: qemu-img convert -O vmdk -o subformat=monolithicSparse IMAGE NEW.vmdk";
     let what = "it is a space-efficient snapshot (seSparse), whose upkeep VMware has not published";
@@ -74,7 +75,7 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
 fn sector(file: &Arc<dyn Storage>, offset: u64) -> Result<[u8; 512]> {
     let mut bytes = [0; 512];
     if offset.checked_add(SECTOR).is_none_or(|end| end > file.len().unwrap_or(0)) {
-        return Err(at(broken("vmdk-header", "the file ends before its headers do"), &**file, offset));
+        return Err(placed(broken("vmdk-header", "the file ends before its headers do"), &**file, offset));
     }
     file.read_at(offset, &mut bytes)?;
     Ok(bytes)

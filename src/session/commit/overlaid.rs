@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::Result;
 use crate::storage::Storage;
+use crate::storage::span;
 
 use super::change::Change;
 
@@ -69,10 +70,7 @@ impl<'a> Overlaid<'a> {
         let end = start + piece.len() as u64;
         let first = self.runs.partition_point(|(offset, run)| offset + run.len() as u64 <= start);
         for (offset, run) in self.runs[first..].iter().take_while(|run| run.0 < end) {
-            let (from, to) = (start.max(*offset), end.min(offset + run.len() as u64));
-            // OK to index: from and to lie within both the piece and the run.
-            let local = |base: u64| usize::try_from(from - base).unwrap_or(0)..usize::try_from(to - base).unwrap_or(0);
-            piece[local(start)].copy_from_slice(&run[local(*offset)]);
+            span::lay_over(piece, start, *offset, run);
         }
     }
 

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::fields::index;
-use crate::error::{Error, Kind, Place, Result};
+use crate::error::{Error, Place, Result};
 use crate::storage::Storage;
+use crate::storage::span::end_within;
 
 /// See the module.
 pub(in super::super) struct Overlay {
@@ -81,10 +82,7 @@ impl Storage for Overlay {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let end = offset.checked_add(buf.len() as u64).filter(|&end| end <= self.len).ok_or_else(|| {
-            Error::new(Kind::Corrupt, "past-end", "the file ends before what is asked of it")
-                .expected(format_args!("{} bytes at {offset:#x}", buf.len()), format_args!("{} bytes", self.len))
-        })?;
+        let end = end_within("the file", self.len, offset, buf.len())?;
         let (there, new) = buf.split_at_mut(index(self.below_len.clamp(offset, end) - offset));
         new.fill(0);
         if !there.is_empty() {
