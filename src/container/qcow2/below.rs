@@ -103,8 +103,7 @@ impl Below {
         if self.shown.iter().any(|(at, _)| offset < at + 8 && *at < end) {
             return Err(Error::new(Kind::Unsupported, "qcow2-header-write", "the features would have to be rewritten"));
         }
-        // Entries of the upper tables are written one by one: what they lead to must be there before.
-        if self.mode.in_order.load(Ordering::Relaxed) || bytes.len() == 8 {
+        if self.mode.in_order.load(Ordering::Relaxed) {
             self.storage.flush()?;
         }
         if end > len {
