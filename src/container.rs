@@ -30,6 +30,7 @@ mod qcow2;
 mod qed;
 mod random;
 mod raw;
+mod relatives;
 mod tables;
 mod vdi;
 mod vhd;
@@ -39,11 +40,12 @@ mod vmdk;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use children::{Neighbours, Parent, children, neighbours, parents_of_vhdx};
+pub use children::{Neighbours, neighbours};
 pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
 pub use layer::explained;
 pub use qcow2::is_unshared;
+pub use relatives::{Ask, Relatives, last_part, relatives};
 
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
@@ -80,15 +82,12 @@ pub struct Format {
     pub is: fn(&Probe<'_>) -> bool,
     /// Opens an image.
     pub open: fn(Opening<'_>) -> Result<Image>,
-    /// Whether an image stands on that one, by its header alone. `None` where no image of the format has a parent.
-    pub stands_on: Option<StandsOn>,
-    /// Whether that one's file holds bytes of the disk of an image, by its header alone. `None` where an image of the format
-    /// names no such file that could be taken for a disk of its own.
-    pub has_part: Option<StandsOn>,
+    /// Endings of names that nothing but images of the format has, in lower case; the first is that of a first file.
+    pub endings: &'static [&'static str],
+    /// What an image says of other files, by its headers alone. `None` where no image of the format knows of any that could
+    /// be taken for a disk of its own.
+    pub relatives: Option<Ask>,
 }
-
-/// See [`Format::stands_on`]. The file may be anything that looks like the format, and little of it can be read.
-pub type StandsOn = fn(&Arc<dyn Storage>, &Parent<'_>) -> Result<bool>;
 
 /// A kind of images of one format, as the README's table has it.
 pub struct Variant {
@@ -214,6 +213,11 @@ pub fn table() -> String {
         }
     }
     rows
+}
+
+/// Whether the bytes of a file show that it is an image of a format, or something else that holds a disk and is not read.
+pub fn is_known(probe: &Probe<'_>) -> bool {
+    FORMATS.iter().any(|format| (format.is)(probe)) || named::is_one(probe)
 }
 
 /// Opens the image at `path`: of the format of that name, or of the one that its bytes show. `None` for a hive, and

@@ -32,8 +32,8 @@ pub(super) const FORMAT: Format = Format {
         OTHERS.iter().any(|(magic, _)| probe.head.starts_with(magic)) || probe.head.starts_with(segments::MAGIC)
     },
     open,
-    stands_on: None,
-    has_part: None,
+    endings: &["e01"],
+    relatives: Some(segments::relatives),
 };
 
 /// Kin of the format that is not read, by first bytes.

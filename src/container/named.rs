@@ -4,7 +4,9 @@ use super::{Opening, Probe};
 use crate::error::{Error, Kind};
 
 /// Where a magic stands, the magic, the code and the name of what it shows, and what to do.
-const MAGICS: [(usize, &[u8], &str, &str, &str); 2] = [
+type Named = (usize, &'static [u8], &'static str, &'static str, &'static str);
+
+const MAGICS: [Named; 2] = [
     (
         0,
         b"LUKS\xba\xbe",
@@ -14,6 +16,16 @@ const MAGICS: [(usize, &[u8], &str, &str, &str); 2] = [
     ),
     (0, b"MSWIM\0\0\0", "container", "a WIM image", "unpack it: wimapply IMAGE INDEX FOLDER"),
 ];
+
+/// Whether it is one of them.
+pub(super) fn is_one(probe: &Probe<'_>) -> bool {
+    found(probe).is_some()
+}
+
+fn found(probe: &Probe<'_>) -> Option<&'static Named> {
+    let is = |at: usize, magic: &[u8]| probe.head.get(at..).is_some_and(|head| head.starts_with(magic));
+    MAGICS.iter().find(|(at, magic, ..)| is(*at, magic))
+}
 
 /// The error for a file that is none of [`super::FORMATS`] and not raw either.
 pub(super) fn refuse(opening: &Opening<'_>, probe: &Probe<'_>) -> Option<Error> {
@@ -28,8 +40,7 @@ pub(super) fn refuse(opening: &Opening<'_>, probe: &Probe<'_>) -> Option<Error> 
                 .advise("copy it again from where it came; if it is a raw disk all the same, say so: --format raw"),
         );
     }
-    let is = |at: usize, magic: &[u8]| probe.head.get(at..).is_some_and(|head| head.starts_with(magic));
-    let (_, _, code, what, how) = MAGICS.iter().find(|(at, magic, ..)| is(*at, magic))?;
+    let (_, _, code, what, how) = found(probe)?;
     let what = format!("{} is {what}, which is not read here", opening.path.display());
     Some(Error::new(Kind::Unsupported, code, what).advise(*how))
 }

@@ -22,8 +22,8 @@ pub(super) const FORMAT: Format = Format {
     variants: &[Variant { what: "with a VMDK", reads: "its disk, in place", writes: "refused, naming the conversion" }],
     is,
     open,
-    stands_on: None,
-    has_part: None,
+    endings: &["ova"],
+    relatives: None,
 };
 
 /// Bytes of a description at most.

@@ -13,8 +13,8 @@ pub(super) const FORMAT: Format = Format {
     variants: &[Variant { what: "expanding, one file", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" }],
     is: |probe| MAGICS.iter().any(|magic| probe.head.starts_with(*magic)),
     open,
-    stands_on: None,
-    has_part: None,
+    endings: &[],
+    relatives: None,
 };
 
 /// With block numbers in sectors, and in clusters.

@@ -21,8 +21,8 @@ pub(super) const FORMAT: Format = Format {
     is: |probe| probe.head.starts_with(MAGIC),
     open,
     // The first fields are those of version 2.
-    stands_on: Some(super::qcow2::stands_on),
-    has_part: None,
+    endings: &["qcow"],
+    relatives: Some(super::qcow2::relatives),
 };
 
 /// `QFI\xfb`, and the version.

@@ -15,8 +15,8 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::children::{Parent, names_in_header};
 use super::nbd::{self, Driver, EngineFormat};
+use super::relatives::{Relatives, named_in_header};
 use super::{About, Format, Image, Opening, Refusal, Role, Variant, cut_short, open_backing};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
@@ -36,8 +36,8 @@ pub(super) const FORMAT: Format = Format {
     ],
     is: |probe| probe.head.starts_with(header::MAGIC),
     open,
-    stands_on: Some(stands_on),
-    has_part: Some(has_part),
+    endings: &["qcow2"],
+    relatives: Some(relatives),
 };
 
 fn open(opening: Opening<'_>) -> Result<Image> {
@@ -69,23 +69,25 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     Ok(Image { disk: Arc::new(disk), about })
 }
 
-/// Where the name of the backing file stands is at the same place in every version, encrypted or not.
-pub(super) fn stands_on(file: &Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {
+/// Where the name of the backing file stands is at the same place in every version, encrypted or not. Of a data file that
+/// is not named in the header nothing is known.
+pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
     let mut head = [0; 20];
     file.read_at(0, &mut head)?;
     let number = |at: &[u8]| at.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
-    names_in_header(&**file, number(&head[8..16]), number(&head[16..20]), parent)
+    let parents = named_in_header(&**file, number(&head[8..16]), number(&head[16..20])).unwrap_or_default();
+    let parts = data_file_in_header(file).unwrap_or_default().into_iter().collect();
+    Ok(Relatives { parents, parts, ..Relatives::default() })
 }
 
-/// Whether the name of its data file is that. Of a name that is not in the header nothing is known.
-fn has_part(file: &Arc<dyn Storage>, part: &Parent<'_>) -> Result<bool> {
+fn data_file_in_header(file: &Arc<dyn Storage>) -> Result<Option<String>> {
     let number = |at: u64| -> Result<u64> {
         let mut bytes = [0; 4];
         file.read_at(at, &mut bytes)?;
         Ok(u32::from_be_bytes(bytes).into())
     };
     if number(4)? < 3 || number(header::INCOMPATIBLE + 4)? & DATA_FILE == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     let mut at = number(100)?;
     for _ in 0..MOST_EXTENSIONS {
@@ -93,14 +95,14 @@ fn has_part(file: &Arc<dyn Storage>, part: &Parent<'_>) -> Result<bool> {
         if kind == header::DATA_FILE_NAME && len <= 4096 {
             let mut name = vec![0; usize::try_from(len).unwrap_or(0)];
             file.read_at(at + 8, &mut name)?;
-            return Ok(part.is_called(&String::from_utf8_lossy(&name)));
+            return Ok(Some(String::from_utf8_lossy(&name).into_owned()));
         }
         if kind == 0 {
             break;
         }
         at += 8 + len.next_multiple_of(8);
     }
-    Ok(false)
+    Ok(None)
 }
 
 /// Header extensions among which the name of a data file is looked for.

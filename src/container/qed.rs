@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use super::children::{Parent, names_in_header};
 use super::nbd::{self, Driver, EngineFormat};
+use super::relatives::{Relatives, named_in_header};
 use super::{About, Format, Image, Opening, Refusal, Variant, cut_short, open_backing};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
@@ -16,8 +16,8 @@ pub(super) const FORMAT: Format = Format {
     variants: &[Variant { what: "with or without backing file", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" }],
     is: |probe| probe.head.starts_with(MAGIC),
     open,
-    stands_on: Some(stands_on),
-    has_part: None,
+    endings: &["qed"],
+    relatives: Some(relatives),
 };
 
 const MAGIC: &[u8] = b"QED\0";
@@ -91,14 +91,14 @@ impl Header {
     }
 }
 
-fn stands_on(file: &Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {
+fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
     let mut head = [0; 64];
     file.read_at(0, &mut head)?;
     let number = |at: usize| u64::from(u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
     if number(16) & BACKING == 0 {
-        return Ok(false);
+        return Ok(Relatives::default());
     }
-    names_in_header(&**file, number(56), number(60), parent)
+    named_in_header(&**file, number(56), number(60)).map(Relatives::under)
 }
 
 fn open(opening: Opening<'_>) -> Result<Image> {

@@ -19,8 +19,8 @@ pub(super) const FORMAT: Format = Format {
     // Nothing shows it: it is what is left.
     is: |_| false,
     open,
-    stands_on: None,
-    has_part: None,
+    endings: &[],
+    relatives: None,
 };
 
 pub(super) fn open(opening: Opening<'_>) -> Result<Image> {

@@ -17,7 +17,7 @@ mod parent;
 use std::sync::Arc;
 
 use super::blocks::Mapped;
-use super::children::Parent;
+use super::relatives::Relatives;
 use super::{About, Format, Image, Opening, Probe, Variant};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
@@ -33,8 +33,8 @@ pub(super) const FORMAT: Format = Format {
     ],
     is,
     open,
-    stands_on: Some(stands_on),
-    has_part: None,
+    endings: &["vdi"],
+    relatives: Some(relatives),
 };
 
 fn is(probe: &Probe<'_>) -> bool {
@@ -42,9 +42,11 @@ fn is(probe: &Probe<'_>) -> bool {
 }
 
 /// A differencing image has no name of its parent, but its identifier.
-fn stands_on(file: &Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {
-    let (child, parent) = (Header::read(&**file)?, Header::read(&*parent.file)?);
-    Ok(child.kind == Type::Differencing && child.parent_made == parent.made)
+fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+    let header = Header::read(&**file)?;
+    let (own, parent) = (Some(header.made.0), header.parent_made.0);
+    let parent = (header.kind == Type::Differencing).then_some(parent);
+    Ok(Relatives { own, parent, ..Relatives::default() })
 }
 
 fn open(opening: Opening<'_>) -> Result<Image> {

@@ -28,8 +28,8 @@ pub(super) const FORMAT: Format = Format {
     ],
     is,
     open,
-    stands_on: Some(parent::is_under),
-    has_part: None,
+    endings: &["vhd", "avhd"],
+    relatives: Some(parent::relatives),
 };
 
 /// By the copy of the footer at the start; a fixed image has the footer at its end alone, which must then fit the file,

@@ -24,7 +24,7 @@ use self::disk::{Disk, Renewed};
 use self::fields::{Guid, MIB, corrupt, text};
 use self::header::Header;
 use self::metadata::Metadata;
-use super::children::Parent;
+use super::relatives::Relatives;
 use super::{About, Format, Gate, Image, Opening, Role, Variant, cut_short, open_layer};
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
@@ -43,8 +43,8 @@ pub(super) const FORMAT: Format = Format {
     ],
     is: |probe| probe.head.starts_with(SIGNATURE),
     open,
-    stands_on: Some(stands_on),
-    has_part: None,
+    endings: &["vhdx", "avhdx"],
+    relatives: Some(relatives),
 };
 
 const SIGNATURE: &[u8] = b"vhdxfile";
@@ -89,19 +89,14 @@ fn replayed(opening: &Opening<'_>, header: &mut Header, about: &mut About) -> Re
     Ok(Arc::new(replayed.file))
 }
 
-/// Whether a differencing disk names that file.
-fn stands_on(file: &Arc<dyn Storage>, of: &Parent<'_>) -> Result<bool> {
-    Ok(parents(&**file)?.iter().any(|path| of.is_called(path)))
-}
-
-/// The paths by which a differencing disk knows its parent; none for another one. Its log is not replayed: no writer moves
-/// the locator.
-pub(super) fn parents(file: &dyn Storage) -> Result<Vec<String>> {
+/// The paths by which a differencing disk knows its parent. Its log is not replayed: no writer moves the locator.
+fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
     let remarks = &mut Vec::new();
-    let header = Header::current(file, remarks)?;
-    let regions = region::read(file, header.log(), remarks)?;
-    let Some((item, at)) = metadata::read(file, regions.metadata)?.locator else { return Ok(Vec::new()) };
-    Ok(locator::parse(&item, at)?.paths)
+    let header = Header::current(&**file, remarks)?;
+    let regions = region::read(&**file, header.log(), remarks)?;
+    let locator = metadata::read(&**file, regions.metadata)?.locator;
+    let parents = locator.map(|(item, at)| locator::parse(&item, at)).transpose()?;
+    Ok(Relatives::under(parents.map(|found| found.paths).unwrap_or_default()))
 }
 
 /// The program that made the image ([MS-VHDX] 2.2.1). Fails for a file that is too short to be one.

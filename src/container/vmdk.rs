@@ -49,8 +49,8 @@ pub(super) const FORMAT: Format = Format {
     ],
     is,
     open,
-    stands_on: Some(parent::is_under),
-    has_part: Some(parent::has_part),
+    endings: &["vmdk"],
+    relatives: Some(parent::relatives),
 };
 
 /// Bytes of a sector, the unit of nearly every number in the format.

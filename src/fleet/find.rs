@@ -3,7 +3,6 @@
 //! Of a file that nobody named only the first [`HEAD`] bytes are read. Links and special files in folders are left alone.
 
 mod looks;
-mod parts;
 pub(in crate::fleet) mod pattern;
 mod walk;
 

@@ -9,6 +9,7 @@ use simd_adler32::adler32;
 
 use super::{cut_short, damaged};
 use crate::container::Opening;
+use crate::container::relatives::Relatives;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
@@ -92,6 +93,12 @@ fn number(file: &dyn Storage) -> Result<u32> {
         return Err(damaged("a segment does not begin as one", file, 0));
     }
     Ok(u16::from_le_bytes([head[9], head[10]]).into())
+}
+
+/// Which segment it is. None names the others.
+pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+    let number = u16::try_from(number(&**file)?).ok();
+    Ok(Relatives { piece: number.filter(|number| *number != 1), ..Relatives::default() })
 }
 
 /// The name of segment `number` where some other of the image is called `name`. SMART begins with `.s01`, all others

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use super::footer::{self, Footer, Type};
 use super::sparse::Header;
 use super::{corrupt, u32_at, u64_at};
-use crate::container::children::Parent;
+use crate::container::relatives::Relatives;
 use crate::container::tables::index;
 use crate::container::{Image, Opening, Role, layer, open_layer};
 use crate::error::{Error, Kind, Result};
@@ -53,14 +53,14 @@ pub(super) fn open(
     Ok((image, texts))
 }
 
-/// Whether a differencing image names that one.
-pub(super) fn is_under(file: &Arc<dyn Storage>, parent: &Parent<'_>) -> Result<bool> {
+/// The names that a differencing image has of its parent.
+pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
     let footer = footer::find(&**file, &mut Vec::new())?;
     if footer.kind != Type::Differencing {
-        return Ok(false);
+        return Ok(Relatives::default());
     }
     let (names, _) = names(&**file, &Header::read(&**file, &footer)?)?;
-    Ok(names.iter().any(|name| parent.is_called(name)))
+    Ok(Relatives::under(names))
 }
 
 /// The parent's names, the best first, and where they stand in the file.

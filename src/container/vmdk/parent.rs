@@ -7,7 +7,7 @@ use super::descriptor::Descriptor;
 use super::hosted::{self, Header};
 use super::{FORMAT, broken, descriptor};
 use crate::container::Role;
-use crate::container::children::Parent;
+use crate::container::relatives::Relatives;
 use crate::error::{Kind, Result};
 use crate::storage::Storage;
 
@@ -44,17 +44,14 @@ pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image
     }
 }
 
-/// Whether the descriptor of a child names that file.
-pub(super) fn is_under(file: &Arc<dyn Storage>, of: &Parent<'_>) -> Result<bool> {
-    let found = described(file)?;
-    Ok(found.and_then(|descriptor| descriptor.parent).is_some_and(|(_, hint)| of.is_called(&hint)))
-}
-
-/// Whether a descriptor names that file as an extent.
-pub(super) fn has_part(file: &Arc<dyn Storage>, part: &Parent<'_>) -> Result<bool> {
-    let mut extents = described(file)?.map(|descriptor| descriptor.extents).unwrap_or_default();
-    extents.dedup_by(|a, b| a.name == b.name);
-    Ok(extents.iter().any(|line| !line.name.is_empty() && part.is_called(&line.name)))
+/// The hint at the parent and the extents, as the descriptor has them.
+pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+    let Some(found) = described(file)? else { return Ok(Relatives::default()) };
+    let parents = found.parent.into_iter().map(|(_, hint)| hint).collect();
+    let mut parts: Vec<String> = found.extents.into_iter().map(|line| line.name).collect();
+    parts.retain(|name| !name.is_empty());
+    parts.dedup();
+    Ok(Relatives { parents, parts, ..Relatives::default() })
 }
 
 fn described(file: &Arc<dyn Storage>) -> Result<Option<Descriptor>> {

@@ -1,6 +1,6 @@
 //! What the first bytes of a file say. Cheap: it decides whether anything more is opened.
 
-use crate::container::{FORMATS, Probe};
+use crate::container::{FORMATS, Probe, is_known};
 
 /// Bytes of a file that decide: a hive's base block, or a boot sector with the header of a GPT behind it, in sectors of
 /// 4096 bytes too.
@@ -21,22 +21,6 @@ pub enum Looks {
     DiskByName,
 }
 
-/// Magics of containers, also of those that are not read: they are to have a record.
-const CONTAINERS: [(usize, &[u8]); 9] = [
-    (0, b"LUKS\xba\xbe"),
-    (0, b"QFI\xfb"),
-    (0, b"vhdxfile"),
-    (0, b"conectix"),
-    (0, b"KDMV"),
-    (0, b"# Disk DescriptorFile"),
-    (64, b"\x7f\x10\xda\xbe"),
-    (0, b"EVF\x09"),
-    (0, b"MSWIM\0\0\0"),
-];
-/// Names that nothing but a disk image has.
-const DISK_NAMES: [&str; 11] =
-    [".vhd", ".vhdx", ".avhd", ".avhdx", ".vmdk", ".vdi", ".qcow", ".qcow2", ".qed", ".e01", ".ova"];
-
 /// What a file of `len` bytes looks like that begins with `head` (at most [`HEAD`] bytes). Its name counts only where its
 /// bytes say nothing.
 pub fn looks_like_target(head: &[u8], len: u64, name: &str) -> Option<Looks> {
@@ -44,10 +28,7 @@ pub fn looks_like_target(head: &[u8], len: u64, name: &str) -> Option<Looks> {
         return (!is_log(head)).then_some(Looks::Hive);
     }
     let probe = Probe { head: &head[..head.len().min(Probe::HEAD)], tail: &[], len, name };
-    if FORMATS.iter().any(|format| (format.is)(&probe)) {
-        return Some(Looks::Container);
-    }
-    if CONTAINERS.iter().any(|(at, magic)| head.get(*at..).is_some_and(|rest| rest.starts_with(magic))) {
+    if is_known(&probe) {
         return Some(Looks::Container);
     }
     // What follows the first piece of a disk in pieces is not counted here, and may be missing in that.
@@ -56,7 +37,8 @@ pub fn looks_like_target(head: &[u8], len: u64, name: &str) -> Option<Looks> {
         return Some(Looks::Disk);
     }
     let name = name.to_ascii_lowercase();
-    DISK_NAMES.iter().any(|ending| name.ends_with(ending)).then_some(Looks::DiskByName)
+    let ending = name.rsplit_once('.').map(|(_, ending)| ending)?;
+    FORMATS.iter().any(|format| format.endings.contains(&ending)).then_some(Looks::DiskByName)
 }
 
 /// A transaction log begins with a copy of the hive's base block. The type at 28 says so (1, 2: old format, 6: new), and no

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::looks::{HEAD, Looks, has_type_of_log, looks_like_target};
-use super::{Finder, TargetKind, first_of, parts};
+use super::{Finder, TargetKind, first_of};
+use crate::container::{FORMATS, Relatives, last_part, relatives};
 use crate::error::{Error, Kind};
 use crate::session::target::installation_at;
 use crate::storage::FileId;
@@ -23,7 +24,7 @@ pub(super) struct Candidate {
     /// Names of files beside it that it says are parts of it.
     parts: HashSet<String>,
     /// What images that have no names of each other go by: its own identifier, and that of what it stands on.
-    made: Option<[u8; 16]>,
+    own: Option<[u8; 16]>,
     parent: Option<[u8; 16]>,
 }
 
@@ -112,15 +113,16 @@ impl Finder<'_> {
             return self.lost(path, empty_piece(path));
         }
         let Some(looks) = looks_like_target(&head, seen.len, &name) else { return };
-        if parts::is_later_segment(&head) && !is_without_first(path, &head) || is_log_beside(path, &head) {
+        let said = if looks == Looks::Container { relatives(path) } else { Relatives::default() };
+        if said.piece.is_some() && !is_without_first(path, &said) || is_log_beside(path, &head) {
             return;
         }
-        let parts = parts::names_parts(&head, path);
-        let (made, parent) = parts::identifiers(&head);
-        waiting.push(match first_of(path) {
-            Some((first, seen)) if looks != Looks::Hive => Candidate { path: first, id: seen.id, parts, made, parent },
-            _ => Candidate { path: path.to_owned(), id: seen.id, parts, made, parent },
-        });
+        let parts = said.parents.iter().chain(&said.parts).filter_map(|name| last_part(name)).collect();
+        let (path, id) = match first_of(path) {
+            Some((first, seen)) if looks != Looks::Hive => (first, seen.id),
+            _ => (path.to_owned(), seen.id),
+        };
+        waiting.push(Candidate { path, id, parts, own: said.own, parent: said.parent });
     }
 
     /// Gives the candidates that are no parts of others.
@@ -143,20 +145,21 @@ impl Finder<'_> {
 
 /// Turns identifiers into names. Copies of an image have the same one; which of them is meant, reading will show.
 fn name_parents(all: &mut [Candidate]) {
-    let mut made: HashMap<[u8; 16], Vec<String>> = HashMap::new();
-    for candidate in all.iter().filter(|candidate| candidate.made.is_some()) {
+    let mut called: HashMap<[u8; 16], Vec<String>> = HashMap::new();
+    for (own, candidate) in all.iter().filter_map(|candidate| Some((candidate.own?, candidate))) {
         let name = candidate.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        made.entry(candidate.made.unwrap_or_default()).or_default().push(name);
+        called.entry(own).or_default().push(name);
     }
     for candidate in all {
-        candidate.parts.extend(candidate.parent.and_then(|parent| made.get(&parent)).into_iter().flatten().cloned());
+        candidate.parts.extend(candidate.parent.and_then(|parent| called.get(&parent)).into_iter().flatten().cloned());
     }
 }
 
-/// Whether it is the second segment of an EWF image, whose first is not there to be told of.
-fn is_without_first(path: &Path, head: &[u8]) -> bool {
-    let is_second = head.get(9..11) == Some(&[2, 0]);
-    is_second && ["E01", "e01"].iter().all(|first| look::see(&path.with_extension(first)).is_err())
+/// Whether it is the second piece of an image whose first is not there to be told of.
+fn is_without_first(path: &Path, said: &Relatives) -> bool {
+    let first = |ending: &str| look::see(&path.with_extension(ending)).is_ok();
+    let mut firsts = FORMATS.iter().filter_map(|format| format.endings.first());
+    said.piece == Some(2) && !firsts.any(|ending| first(ending) || first(&ending.to_ascii_uppercase()))
 }
 
 /// Whether it is a transaction log by its name and by what its base block says, and stands beside the file it is of.
@@ -219,7 +222,7 @@ mod tests {
         let all = |links: &[(&str, &[&str])]| {
             let candidate = |(name, parts): &(&str, &[&str])| {
                 let parts = parts.iter().map(|&part| part.to_owned()).collect();
-                Candidate { path: PathBuf::from(name), id: None, parts, made: None, parent: None }
+                Candidate { path: PathBuf::from(name), id: None, parts, own: None, parent: None }
             };
             parts_of_others(&links.iter().map(candidate).collect::<Vec<_>>())
         };

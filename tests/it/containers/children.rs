@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use hivewright::container::children;
+use hivewright::container::neighbours;
 use hivewright_fixtures::images::Image;
 use serde_json::Value;
 
@@ -30,7 +30,8 @@ fn code(told: &Value) -> &str {
 /// The names of the children that are found.
 fn found(image: &Unpacked) -> BTreeSet<String> {
     let path = image.path().canonicalize().unwrap();
-    let names = children(&[path]).into_iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    let names =
+        neighbours(&[path]).children.into_iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
     names.collect()
 }
 
@@ -82,7 +83,7 @@ fn the_top_of_a_chain_has_no_children_and_the_rest_has() {
         ("vmdk-delta", "top.vmdk", &[]),
     ] {
         let image = unpacked(name);
-        let found = children(&[image.folder.path().canonicalize().unwrap().join(file)]);
+        let found = neighbours(&[image.folder.path().canonicalize().unwrap().join(file)]).children;
         assert_eq!(found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect::<Vec<_>>(), expected);
     }
     let image = unpacked("vmdk-delta");
