@@ -30,6 +30,8 @@ pub struct Relatives {
     pub own: Option<[u8; 16]>,
     /// What this image calls the one that it stands on, where it has no name of it.
     pub parent: Option<[u8; 16]>,
+    /// It is an extent without a descriptor: alone it is nothing.
+    pub is_fragment: bool,
     /// Which piece of an image it is, where another file is the first, which is 1.
     pub piece: Option<u16>,
 }
@@ -170,6 +172,23 @@ mod tests {
         let vmdk = b"# Disk DescriptorFile\nversion=1\r\nCID=1\nparentCID=2\ncreateType=\"monolithicFlat\"\n\
             parentFileNameHint=\"p.vmdk\"\nRW 63 FLAT \"a-flat.vmdk\" 0\nRW 1 ZERO\nRW 63 FLAT \"a-flat.vmdk\" 63\n";
         assert_eq!((said(vmdk).parents, said(vmdk).parts), (vec!["p.vmdk".into()], vec!["a-flat.vmdk".into()]));
+    }
+
+    #[test]
+    fn an_extent_without_a_descriptor_is_nothing_alone() {
+        let mut sparse = vec![0; 2048];
+        sparse[..8].copy_from_slice(b"KDMV\x01\0\0\0");
+        assert!(said(&sparse).is_fragment);
+        (sparse[28], sparse[36]) = (1, 2);
+        assert!(said(&sparse).is_fragment, "there is room for one");
+        let text = b"# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicSparse\"\n\
+            RW 63 SPARSE \"its-own-name.vmdk\"\n";
+        sparse[512..512 + text.len()].copy_from_slice(text);
+        assert_eq!((said(&sparse).is_fragment, said(&sparse).parts), (false, vec!["its-own-name.vmdk".into()]));
+        sparse[28..36].fill(0xff);
+        assert!(!said(&sparse).is_fragment);
+        assert!(said(b"COWD\x01").is_fragment && said(b"\xbe\xba\xfe\xca\0\0\0\0").is_fragment);
+        assert!(!said(b"QFI\xfb").is_fragment && !said(b"# Disk").is_fragment && !said(b"KD").is_fragment);
     }
 
     #[test]

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use super::super::{self as container, About, Image, Opening};
-use super::descriptor::Descriptor;
 use super::hosted::{self, Header};
-use super::{FORMAT, broken, descriptor};
+use super::{FORMAT, broken, cowd, descriptor, se_sparse};
 use crate::container::Role;
 use crate::container::relatives::Relatives;
 use crate::error::{Kind, Result};
@@ -44,26 +43,27 @@ pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image
     }
 }
 
-/// The hint at the parent and the extents, as the descriptor has them.
+/// The hint at the parent and the extents, as the descriptor has them. (VMware, "Virtual Disk Format 5.0": a hosted sparse
+/// extent may have one in it; those of ESX never do.)
 pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
-    let Some(found) = described(file)? else { return Ok(Relatives::default()) };
+    let mut head = [0; 8];
+    let there = file.len()?.min(8);
+    // At most 8.
+    file.read_at(0, &mut head[..usize::try_from(there).unwrap_or(8)])?;
+    let described = if head.starts_with(hosted::MAGIC) {
+        let place = Header::read(file)?.descriptor()?;
+        place.map_or(Ok(None), |(at, len)| descriptor::read_embedded(file, at, len.min(MOST_OF_A_DESCRIPTOR)))?
+    } else if head.starts_with(cowd::MAGIC) || head.starts_with(se_sparse::MAGIC) {
+        None
+    } else {
+        Some(descriptor::read(file, 0, file.len()?.min(MOST_OF_A_DESCRIPTOR))?)
+    };
+    let Some((_, found)) = described else { return Ok(Relatives { is_fragment: true, ..Relatives::default() }) };
     let parents = found.parent.into_iter().map(|(_, hint)| hint).collect();
     let mut parts: Vec<String> = found.extents.into_iter().map(|line| line.name).collect();
     parts.retain(|name| !name.is_empty());
     parts.dedup();
     Ok(Relatives { parents, parts, ..Relatives::default() })
-}
-
-fn described(file: &Arc<dyn Storage>) -> Result<Option<Descriptor>> {
-    let mut magic = [0; 4];
-    file.read_at(0, &mut magic)?;
-    let found = if magic == *hosted::MAGIC {
-        let place = Header::read(file)?.descriptor()?;
-        place.map_or(Ok(None), |(at, len)| descriptor::read_embedded(file, at, len.min(MOST_OF_A_DESCRIPTOR)))?
-    } else {
-        Some(descriptor::read(file, 0, file.len()?.min(MOST_OF_A_DESCRIPTOR))?)
-    };
-    Ok(found.map(|(_, descriptor)| descriptor))
 }
 
 /// Bytes of a descriptor in which a parent is looked for: hundreds of extents fit in.

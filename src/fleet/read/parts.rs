@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::container::{About, HostFile};
+use crate::container::{About, HostFile, relatives};
 use crate::fleet::find::{HEAD, Looks, looks_like_target};
 use crate::session::disk::{Disk, ImageOptions};
 use crate::storage::{Host, RealHost, look};
@@ -42,46 +42,8 @@ impl Whole {
             (Some(Looks::Container | Looks::Hive), Some((_, is_raw))) => !is_raw,
             (_, Some(_)) | (None | Some(Looks::DiskByName), None) => true,
             (Some(Looks::Hive), None) => false,
-            (Some(Looks::Container), None) => is_extent(&head),
+            (Some(Looks::Container), None) => relatives(&part).is_fragment,
             (Some(Looks::Disk), None) => self.disks.iter().any(|disk| disk.begins_with(&part)),
         }
-    }
-}
-
-/// Whether it is an extent of a VMDK that no descriptor stands in: without that of another file it is nothing. (VMware's
-/// "Virtual Disk Format 5.0": the descriptor's place in sectors is at 28 of a hosted sparse extent, and QEMU leaves the place
-/// empty; COWD extents have none. The magic of seSparse is from QEMU's `block/vmdk.c`.)
-fn is_extent(head: &[u8]) -> bool {
-    match head.get(..4) {
-        Some(b"KDMV") => {
-            let place = head.get(28..36).and_then(|place| place.first_chunk()).map(|place| u64::from_le_bytes(*place));
-            let start = place.and_then(|sectors| usize::try_from(sectors.checked_mul(512)?).ok());
-            let text = start.and_then(|start| head.get(start..start.checked_add(512)?));
-            place == Some(0) || text.is_some_and(|text| text.iter().all(|&byte| byte == 0))
-        }
-        Some(magic) => magic == b"COWD" || magic == 0xcafe_babe_u32.to_le_bytes(),
-        None => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn extents_without_a_descriptor_are_nothing_alone() {
-        let mut sparse = vec![0; 512];
-        sparse[..4].copy_from_slice(b"KDMV");
-        assert!(is_extent(&sparse));
-        sparse[28] = 1;
-        assert!(!is_extent(&sparse), "it has its own");
-        sparse.resize(1024, 0);
-        assert!(is_extent(&sparse), "there is room for one");
-        sparse[512] = b'#';
-        assert!(!is_extent(&sparse));
-        sparse[28..36].fill(0xff);
-        assert!(!is_extent(&sparse));
-        assert!(is_extent(b"COWD\x01") && is_extent(b"\xbe\xba\xfe\xca\0\0\0\0"));
-        assert!(!is_extent(b"QFI\xfb") && !is_extent(b"# Disk") && !is_extent(b"KD"));
     }
 }
