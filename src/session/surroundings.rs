@@ -58,14 +58,6 @@ pub fn sleeping(target: &Target) -> Result<Option<SavedSession>> {
     Ok(None)
 }
 
-/// The file alone of what [`sleeping`] finds.
-///
-/// # Errors
-/// As [`sleeping`].
-pub fn saved_session(target: &Target) -> Result<Option<PathBuf>> {
-    Ok(sleeping(target)?.map(|session| session.path))
-}
-
 /// Refuses to write beside a saved session.
 pub(super) fn refuse_saved_session(target: &Target) -> Result<()> {
     match sleeping(target)? {
@@ -110,7 +102,7 @@ mod tests {
     fn a_sleeping_windows_is_told_from_one_that_is_shut_down() {
         let sleeps = |name: &str, bytes: &[u8]| {
             let (_folder, target) = volume(Some((name, bytes)));
-            let found = saved_session(&target).unwrap().is_some();
+            let found = sleeping(&target).unwrap().is_some();
             assert_eq!(refuse_saved_session(&target).is_err(), found);
             found
         };
@@ -123,7 +115,7 @@ mod tests {
         assert!(!sleeps("hiberfil.sys", &page(b"wake")));
         assert!(!sleeps("hiberfil.sys", &page(&[0; 4])));
         let (_folder, target) = volume(None);
-        assert_eq!(saved_session(&target).unwrap(), None);
-        assert_eq!(saved_session(&Target { windows: None, ..target }).unwrap(), None);
+        assert_eq!(sleeping(&target).unwrap(), None);
+        assert_eq!(sleeping(&Target { windows: None, ..target }).unwrap(), None);
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fleet::find::{HEAD, Looks, Target, looks_like_target};
 use crate::fleet::record::{Blocker, Failure, Record};
 use crate::hive::open as open_hive;
-use crate::session::surroundings::saved_session;
+use crate::session::surroundings::sleeping;
 use crate::session::target::Target as Place;
 use crate::session::{HiveFile, LogChoice, Reading};
 use crate::storage::look;
@@ -50,14 +50,11 @@ pub(super) fn folder(target: &Target, hive: &Path, wishes: &Wishes) -> Result<Fo
     let is_folder = target.path != hive;
     record.container = Some(if is_folder { "folder" } else { "hive" }.to_owned());
     record.windows_root = windows.map(lossy);
-    if let Ok(session) = saved_session(reading.target()) {
+    if let Ok(session) = sleeping(reading.target()) {
         record.hibernated = Some(session.is_some());
-        record.write_blockers.extend(session.map(|file| Blocker {
+        record.write_blockers.extend(session.map(|session| Blocker {
             code: "hibernated".to_owned(),
-            what: format!(
-                "{} holds a saved session, which would write its own hive over an edited one",
-                file.display()
-            ),
+            what: format!("{session}: it would write its own hive over an edited one"),
         }));
     }
     let (record, bytes_read) = rule(record, hive, &reading, wishes);

@@ -34,9 +34,7 @@ impl Leftover {
     pub fn trouble(&self) -> Option<String> {
         let (target, undo) = (self.target.display(), self.undo.display());
         match self.state {
-            State::Partly => {
-                Some(format!("an interrupted write left {target} partly written: see `hivewright undo {undo}`"))
-            }
+            State::Partly => Some(format!("{}: see `hivewright undo {undo}`", partly(&self.target))),
             State::Foreign => Some(format!(
                 "a write to {target} was interrupted, and it was changed since: it is neither what it was before nor what \
                  that write left, see {undo}"
@@ -83,12 +81,19 @@ pub fn leftovers_on<H: Host>(host: &H, files: &[PathBuf]) -> Vec<Result<Leftover
 }
 
 fn leftovers<H: Host>(host: &H, files: &[PathBuf], which: Which) -> Vec<Result<Leftover>> {
-    let state = |journal: Journal<'_, H>| {
-        let target = target_of(&journal, files)?;
-        let state = journal.record.state(&reopened(host, &target, &journal.record.files_of(&target)?)?)?;
+    let leftover = |journal: Journal<'_, H>| {
+        let (target, _, state) = look_at(host, &journal, files)?;
         Ok(Leftover { undo: journal.path, target, state })
     };
-    open_ones(host, files, which).into_iter().map(|journal| journal.and_then(state)).collect()
+    open_ones(host, files, which).into_iter().map(|journal| journal.and_then(leftover)).collect()
+}
+
+/// The target of one of [`open_ones`] of `files`, as it is there, and how far the write got.
+fn look_at<H: Host>(host: &H, journal: &Journal<'_, H>, files: &[PathBuf]) -> Result<(PathBuf, impl Storage, State)> {
+    let target = target_of(journal, files)?;
+    let there = reopened(host, &target, &journal.record.files_of(&target)?)?;
+    let state = journal.record.state(&there)?;
+    Ok((target, there, state))
 }
 
 /// What interrupted writes to any of `files`, which are absolute and hold no link, have against what is read of them, a
@@ -109,20 +114,22 @@ pub(in crate::session) fn doubts(files: &[PathBuf], listing: bool) -> Vec<String
 pub(in crate::session) fn refuse_left_over<H: Host>(host: &H, files: &[PathBuf]) -> Result<()> {
     for journal in open_ones(host, files, Which::All) {
         let journal = journal?;
-        let target = target_of(&journal, files)?;
-        let there = reopened(host, &target, &journal.record.files_of(&target)?)?;
-        let state = journal.record.state(&there)?;
+        let (target, there, state) = look_at(host, &journal, files)?;
         refuse_trouble(&journal, &target, state, &there)?;
     }
     Ok(())
+}
+
+fn partly(target: &Path) -> String {
+    format!("an interrupted write left {} partly written", target.display())
 }
 
 fn refuse_trouble<H: Host>(journal: &Journal<'_, H>, target: &Path, state: State, there: &dyn Storage) -> Result<()> {
     match state {
         State::Foreign => Err(foreign(journal, target, there)),
         State::Partly => {
-            let (target, undo) = (target.display(), journal.path.display());
-            let what = format!("an interrupted write left {target} partly written; {undo} restores it");
+            let undo = journal.path.display();
+            let what = format!("{}; {undo} restores it", partly(target));
             Err(Error::refused("unfinished-write", what).advise(format!("hivewright undo {undo}")))
         }
         State::Untouched | State::Written => Ok(()),
