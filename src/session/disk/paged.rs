@@ -7,6 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::error::{Error, Kind, Result};
 use crate::files::FileInVolume;
 use crate::hive::HiveBytes;
+use crate::storage::span::lay_over;
 use crate::storage::{Storage, zeros_in_large_pages};
 
 /// Bytes of a page: a look-up touches few cells, and those of one key lie near each other.
@@ -117,12 +118,7 @@ impl Paged {
             self.file.read_at(start, &mut page)?;
             pages.kept.insert(number, page.into());
         }
-        let page = &pages.kept[&number];
-        let (from, to) =
-            (offset.max(number * PAGE), (offset + out.len() as u64).min(number * PAGE + page.len() as u64));
-        // Both are differences within a page, or within `out`.
-        let range = |base: u64| usize::try_from(from - base).unwrap_or(0)..usize::try_from(to - base).unwrap_or(0);
-        out[range(offset)].copy_from_slice(&page[range(number * PAGE)]);
+        lay_over(out, offset, number * PAGE, &pages.kept[&number]);
         Ok(())
     }
 }

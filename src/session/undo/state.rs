@@ -7,6 +7,7 @@ use crate::error::{Error, Result, Space};
 use crate::hive::Patch;
 use crate::session::commit::{Change, Locked, Overlaid, changed_since, folder_of};
 use crate::storage::joined;
+use crate::storage::span::lay_over;
 use crate::storage::{Host, Storage};
 
 use super::record::{BLOCK, Block, Record};
@@ -64,7 +65,7 @@ impl<'a> Versions<'a> {
         let mut bytes = block.old.clone();
         for (_, patch) in self.touching[index].iter().filter(|(group, _)| *group < groups) {
             let patch = &self.change.patches[*patch];
-            lay(&mut bytes, block.offset, patch.offset, &patch.new);
+            lay_over(&mut bytes, block.offset, patch.offset, &patch.new);
         }
         bytes
     }
@@ -75,7 +76,7 @@ impl<'a> Versions<'a> {
             let mut bytes = block.old.clone();
             for (_, patch) in touching.iter().rev() {
                 let patch = &self.change.patches[*patch];
-                lay(&mut bytes, block.offset, patch.offset, &patch.old);
+                lay_over(&mut bytes, block.offset, patch.offset, &patch.old);
             }
             bytes == block.old
         })
@@ -107,7 +108,7 @@ impl<'a> Versions<'a> {
             }
             for (_, patch) in of_group {
                 let patch = &self.change.patches[*patch];
-                lay(&mut bytes, block.offset, patch.offset, &patch.new);
+                lay_over(&mut bytes, block.offset, patch.offset, &patch.new);
             }
             start = group + 1;
         }
@@ -191,22 +192,12 @@ impl<'a> Versions<'a> {
 /// The bytes past the old end when all is written.
 fn new_space(change: &Change) -> Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(change.len_after - change.len_before).map_err(|_| too_long())?];
-    change.patches.iter().for_each(|patch| lay(&mut bytes, change.len_before, patch.offset, &patch.new));
+    change.patches.iter().for_each(|patch| lay_over(&mut bytes, change.len_before, patch.offset, &patch.new));
     Ok(bytes)
 }
 
 fn too_long() -> Error {
     super::record::damaged("the file does not fit into memory")
-}
-
-/// Puts the part of `bytes` that lies in `block` over it.
-fn lay(block: &mut [u8], block_offset: u64, offset: u64, bytes: &[u8]) {
-    let (start, end) = (offset.max(block_offset), (offset + bytes.len() as u64).min(block_offset + block.len() as u64));
-    if start < end {
-        // OK to cast: both differences are within a slice.
-        let within = |base: u64| usize::try_from(start - base).unwrap_or(0)..usize::try_from(end - base).unwrap_or(0);
-        block[within(block_offset)].copy_from_slice(&bytes[within(offset)]);
-    }
 }
 
 impl Record {
