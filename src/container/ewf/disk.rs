@@ -17,11 +17,11 @@ use crate::storage::Storage;
 /// Bytes of chunks that are kept, and chunks at most. Whoever reads a disk keeps what he reads again: more would only be
 /// more memory to be touched.
 const MOST_KEPT: usize = 8 << 20;
-const MOST_CHUNKS: usize = 16;
+const MOST_CHUNKS: usize = 4;
 /// Tables that are kept.
 const MOST_TABLES: usize = 16;
-/// Entries of a table that is kept whole. EnCase ends at 65534 (libewf, "Table section"); of a larger one, pages are kept.
-const WHOLE: u64 = 1 << 16;
+/// Bytes of entries that are held against their checksum at once.
+const PIECE: usize = 16 << 10;
 /// Entries of a table at most: more than all 512 GiB of a segment of usual chunks.
 const MOST_ENTRIES: u64 = 1 << 24;
 
@@ -54,7 +54,7 @@ pub(super) struct Disk {
 pub(super) struct Kept {
     chunks: Vec<(u64, Vec<u8>)>,
     tables: Vec<(usize, Entries)>,
-    /// Where the entries of a large table are sound: its checksum is not taken again when it comes back.
+    /// Where the entries of a table are sound: its checksum is not taken again when it comes back.
     sound: BTreeMap<usize, u64>,
     /// Room for a chunk as it is stored.
     stored: Vec<u8>,
@@ -69,22 +69,17 @@ struct Stored<'a> {
     is_compressed: bool,
 }
 
-/// The entries of a table.
-enum Entries {
-    Whole(Vec<u8>),
-    /// Those of a large one, and where they begin.
-    Paged(Tables, u64),
+/// The entries of a table that was found sound.
+struct Entries {
+    pages: Tables,
+    /// Where they begin.
+    at: u64,
 }
 
 impl Entries {
     fn get(&self, table: &Table, i: u64) -> Result<Option<u32>> {
-        if i >= table.count {
-            return Ok(None);
-        }
-        Ok(match self {
-            Entries::Whole(bytes) => bytes.as_chunks().0.get(index(i)).map(|entry| u32::from_le_bytes(*entry)),
-            Entries::Paged(pages, at) => Some(u32::from_le_bytes(pages.entry(at + i * 4)?)),
-        })
+        let entry = || self.pages.entry(self.at + i * 4).map(u32::from_le_bytes);
+        (i < table.count).then(entry).transpose()
     }
 }
 
@@ -94,16 +89,13 @@ impl Kept {
         if let Some(i) = self.tables.iter().position(|(of, _)| *of == index) {
             return Ok(&self.tables[i].1);
         }
-        let entries = if table.count <= WHOLE {
-            Entries::Whole(either(table, |at| read_entries(table, at))?)
-        } else {
-            let at = match self.sound.get(&index) {
-                Some(at) => *at,
-                None => either(table, |at| sum_entries(table, at).map(|()| at))?,
-            };
-            self.sound.insert(index, at);
-            Entries::Paged(Tables::new(table.file.clone(), "ewf-segment"), at)
+        let at = match self.sound.get(&index) {
+            Some(at) => *at,
+            None => sound(table, table.entries)
+                .or_else(|error| table.copy.and_then(|copy| sound(table, copy).ok()).ok_or(error))?,
         };
+        self.sound.insert(index, at);
+        let entries = Entries { pages: Tables::new(table.file.clone(), "ewf-segment"), at };
         if self.tables.len() == MOST_TABLES {
             self.tables.remove(0);
         }
@@ -113,47 +105,25 @@ impl Kept {
     }
 }
 
-/// What comes of the entries of a table, or of their copy. The error is that of the first.
-fn either<T>(table: &Table, read: impl Fn(u64) -> Result<T>) -> Result<T> {
-    match (read(table.entries), table.copy) {
-        (Err(error), Some(copy)) => read(copy).map_err(|_| error),
-        (read, _) => read,
-    }
-}
-
-/// All entries of a table that is not large.
-fn read_entries(table: &Table, at: u64) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; index(table.count) * 4];
-    table.file.read_at(at, &mut bytes)?;
-    hold(table, at, || Ok(adler32(&&bytes[..])))?;
-    Ok(bytes)
-}
-
-/// Holds the entries of a table against their checksum, in pieces.
-fn sum_entries(table: &Table, at: u64) -> Result<()> {
-    hold(table, at, || {
-        let (mut sum, mut piece, mut done) = (Adler32::new(), vec![0; 256 << 10], 0);
-        while done < table.count * 4 {
-            let count = index(table.count * 4 - done).min(piece.len());
-            table.file.read_at(at + done, &mut piece[..count])?;
-            sum.write(&piece[..count]);
-            done += count as u64;
-        }
-        Ok(sum.finish())
-    })
-}
-
-fn hold(table: &Table, at: u64, sum: impl FnOnce() -> Result<u32>) -> Result<()> {
+/// Where the entries of a table are, if the checksum behind them fits. They are read in pieces.
+fn sound(table: &Table, at: u64) -> Result<u64> {
     // The format of SMART has no checksum here, but chunks.
     if table.end >= table.entries {
-        return Ok(());
+        return Ok(at);
+    }
+    let (mut sum, mut piece, mut done) = (Adler32::new(), vec![0; PIECE], 0);
+    while done < table.count * 4 {
+        let count = index(table.count * 4 - done).min(piece.len());
+        table.file.read_at(at + done, &mut piece[..count])?;
+        sum.write(&piece[..count]);
+        done += count as u64;
     }
     let mut stored = [0; 4];
-    table.file.read_at(at + table.count * 4, &mut stored)?;
-    if sum()? != u32::from_le_bytes(stored) {
+    table.file.read_at(at + done, &mut stored)?;
+    if sum.finish() != u32::from_le_bytes(stored) {
         return Err(damaged("the checksum of a table does not fit", &*table.file, at));
     }
-    Ok(())
+    Ok(at)
 }
 
 impl Disk {
