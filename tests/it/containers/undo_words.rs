@@ -43,6 +43,38 @@ fn a_snapshot_that_was_made_since_is_named() {
     assert!(!run.err.contains("backup"), "{run:?}");
 }
 
+/// What is neither old nor new may be another file, or the right one after a snapshot was brought back: its undo file is
+/// not to be thrown away for that.
+#[test]
+fn what_is_neither_old_nor_new_costs_no_undo_file() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    for option in ["-d", "-a"] {
+        let image = unpacked("qcow2");
+        let snapshot = |option: &str| output("qemu-img", &["snapshot", option, "s", image.path().to_str().unwrap()]);
+        snapshot("-c");
+        assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
+        snapshot(option);
+        let run = image.run(&["undo", "disk.qcow2.hivewright-undo"]);
+        let says = |words: &[&str]| words.iter().all(|word| run.err.contains(word));
+        assert!(run.code == 3 && says(&["snapshot", "--target FILE", "hivewright set"]), "{option}: {run:?}");
+        assert!(!says(&["remove"]) && !says(&["backup"]), "{option}: {run:?}");
+    }
+}
+
+#[test]
+fn a_change_that_was_taken_back_is_told_from_the_one_that_came_after_it() {
+    let image = unpacked("qcow2");
+    let names = ["disk.qcow2.hivewright-undo", "disk.qcow2.hivewright-undo.1"];
+    assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
+    assert_eq!(image.run(&["undo", names[0]]).code, 0);
+    assert_eq!(image.run(&["set", "0", "IMAGE"]).code, 0);
+    let run = image.run(&["undo", names[0]]);
+    assert!(run.code == 3 && run.err.contains("taken back already") && run.err.contains(names[1]), "{run:?}");
+    assert_eq!(image.run(&["undo", names[1]]).code, 0);
+}
+
 /// What is in the way may be the image itself.
 #[test]
 fn nothing_but_an_undo_file_that_is_done_with_is_to_be_removed() {
