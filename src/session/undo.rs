@@ -85,11 +85,11 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
         return Err(Error::new(Kind::Unsupported, "not-an-undo-file", what));
     }
     let mut journal = Journal::open(host, &host.resolve(undo)?)?;
-    let target = match target {
+    let named = match target {
         Some(path) => path.to_owned(),
         None => journal.target()?,
     };
-    let target = host.resolve(&target)?;
+    let target = host.resolve(&named)?;
     let files = journal.record.files_of(&target)?;
     let locked = Locked::take_all(host, &target, &files)?;
     if journal.record.is_of_image() {
@@ -110,7 +110,7 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
         }
         (_, State::Written) | (Mark::Open | Mark::Undoing, State::Partly) => {
             if state == State::Written && journal.record.is_of_image() && !ignore.contains(&HAS_CHILDREN) {
-                refuse_children(&locked)?;
+                refuse_children(&locked, &named)?;
             }
             restore::restore(&mut journal, &locked, begun)?
         }
@@ -177,12 +177,13 @@ fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Res
 }
 
 /// Refuses where other images stand on this one: they may have been made on what the change left.
-fn refuse_children<H: Host>(locked: &Locked<'_, H>) -> Result<()> {
+fn refuse_children<H: Host>(locked: &Locked<'_, H>, named: &Path) -> Result<()> {
     let files: Vec<PathBuf> = locked.all().map(|file| file.path.clone()).collect();
     let advice = "if they are of no use any more, delete them first; else leave this change and set the value that was \
                   there before in the image at the top of the chain: hivewright set, hivewright unset; \
                   --ignore-children restores it nevertheless, and what they show changes with it";
-    of_children(&files, &container::neighbours(&files)).map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
+    of_children(&files, &container::neighbours(&files, named))
+        .map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
 }
 
 /// Whether all that would be written belongs to the disk as it is now. A snapshot inside of the image shares it, or has it

@@ -30,8 +30,10 @@ fn code(told: &Value) -> &str {
 /// The names of the children that are found.
 fn found(image: &Unpacked) -> BTreeSet<String> {
     let path = image.path().canonicalize().unwrap();
-    let names =
-        neighbours(&[path]).children.into_iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    let names = neighbours(std::slice::from_ref(&path), &path)
+        .children
+        .into_iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
     names.collect()
 }
 
@@ -83,13 +85,46 @@ fn the_top_of_a_chain_has_no_children_and_the_rest_has() {
         ("vmdk-delta", "top.vmdk", &[]),
     ] {
         let image = unpacked(name);
-        let found = neighbours(&[image.folder.path().canonicalize().unwrap().join(file)]).children;
+        let path = image.folder.path().canonicalize().unwrap().join(file);
+        let found = neighbours(std::slice::from_ref(&path), &path).children;
         assert_eq!(found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect::<Vec<_>>(), expected);
     }
     let image = unpacked("vmdk-delta");
     let before = image.hashes();
     assert_eq!(code(&image.json(&["set", "2", "base.vmdk"])), "has-children");
     assert!(image.hashes() == before);
+}
+
+/// A link to an image of another folder stands among those that were made on it: they are looked for there as well.
+#[test]
+fn children_are_found_beside_the_name_that_the_user_gave() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let image = unpacked("qcow2");
+    let at = |name: &str| image.folder.path().join(name);
+    fs::create_dir(at("vm")).unwrap();
+    symlink("../disk.qcow2", at("vm/golden.qcow2")).unwrap();
+    make(&at("vm"), "qcow2", "child.qcow2", "golden.qcow2");
+    symlink("vm", at("alias")).unwrap();
+    for name in ["vm/golden.qcow2", "alias/golden.qcow2"] {
+        assert_eq!(code(&image.json(&["set", "2", name])), "has-children", "{name}");
+    }
+    let run = crate::command::hivewright_in(&at("vm"), ["set", "2", "golden.qcow2"]);
+    assert!(run.code == 3 && run.err.contains("child.qcow2 stands on"), "{run:?}");
+    // By its own name nothing is seen of them, which are in another folder.
+    assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
+    assert_eq!(
+        code(&image.json(&["undo", "disk.qcow2.hivewright-undo", "--target", "vm/golden.qcow2"])),
+        "has-children"
+    );
+    // An extent that is a link beside the descriptor that names it.
+    let image = unpacked("vmdk-flat");
+    let at = |name: &str| image.folder.path().join(name);
+    fs::create_dir(at("vm")).unwrap();
+    fs::rename(at("disk.vmdk"), at("vm/disk.vmdk")).unwrap();
+    symlink("../disk-flat.vmdk", at("vm/disk-flat.vmdk")).unwrap();
+    assert_eq!(code(&image.json(&["set", "2", "vm/disk-flat.vmdk"])), "part-of-image");
 }
 
 /// However a child calls it: by what leads to the same file.
