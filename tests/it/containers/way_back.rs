@@ -189,6 +189,27 @@ fn an_undo_file_that_cannot_be_read_blocks_its_own_image_alone() {
     }
 }
 
+/// While bytes are overwritten, the undo file stands beside them wherever it is to be kept: a folder that takes none is
+/// told with a way out.
+#[test]
+fn a_folder_that_takes_no_undo_file_is_told_with_a_way_out() {
+    let image = unpacked("qcow2");
+    let before = image.hashes();
+    let folder = image.folder.path();
+    let mode = |mode| fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::set_permissions(elsewhere.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let at = |name: &str| elsewhere.path().join(name).to_str().unwrap().to_owned();
+    mode(0o555);
+    let run = as_a_user(&image, &["set", "2", "disk.qcow2", "--undo", &at("undo")]);
+    let copied = as_a_user(&image, &["set", "2", "disk.qcow2", "--output", &at("copy.qcow2")]);
+    mode(0o755);
+    let Some(run) = run else { return };
+    assert!(run.code == 2 && run.err.contains("what to do") && run.err.contains("--output FILE"), "{run:?}");
+    assert_eq!(copied.unwrap().code, 0);
+    assert!(image.hashes() == before);
+}
+
 /// Whether the undo file can be put where the user wants it is found out before anything is written.
 #[test]
 fn an_undo_file_without_a_folder_is_told_before_anything_is_written() {
