@@ -181,6 +181,11 @@ const DOUBTS: [&str; 3] = ["looks-like", "backing-short", "qcow2-data-file-short
 const WARNINGS: [&str; 5] = ["looks-like", "qcow2-corrupt", "qcow2-dirty", "qed-need-check", "parallels-in-use"];
 
 impl About {
+    /// Whether the top image has a log that was read as if it were in its places, and that the next write brings there.
+    pub fn log_waits(&self) -> bool {
+        self.remarks.iter().any(|(code, _)| *code == vhdx::LOG_WAITS)
+    }
+
     /// What the readers of the disk are to be warned of, of all images that it is made of.
     pub fn warnings(&self) -> Vec<String> {
         self.remarked(&WARNINGS).map(|(file, what)| format!("{}: {what}", file.display())).collect()

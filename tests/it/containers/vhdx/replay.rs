@@ -217,6 +217,11 @@ fn the_command_replays_when_asked_and_takes_it_back() {
     }
     assert_eq!(unpacked.hashes()["disk.vhdx"], before["disk.vhdx"]);
     // Setting what is set changes nothing, and the log stays.
-    assert_eq!(unpacked.run(&["set", "1", "IMAGE", "--replay-image-log"]).code, 0);
+    let run = unpacked.run(&["set", "1", "IMAGE", "--replay-image-log"]);
+    assert!(run.code == 0 && run.err.contains("the log of the image stays"), "{run:?}");
     assert_eq!(unpacked.hashes()["disk.vhdx"], before["disk.vhdx"]);
+    // Of a log that is not there nothing is said.
+    let closed = Unpacked::of(Fixture::named("vhdx-dynamic").unwrap());
+    let run = closed.run(&["set", "1", "IMAGE", "--replay-image-log"]);
+    assert!(run.code == 0 && !run.err.contains("log"), "{run:?}");
 }
