@@ -9,6 +9,7 @@ use super::grains::Spot;
 use crate::container::Refusal;
 use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
+use crate::storage::span::read_then_zeros;
 use crate::storage::{Storage, touched};
 
 pub(super) struct Disk {
@@ -94,10 +95,7 @@ impl Disk {
             return Ok(());
         };
         // A child may be larger than its parent: zeros behind that.
-        let there = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
-        let (there, behind) = buf.split_at_mut(there);
-        behind.fill(0);
-        if there.is_empty() { Ok(()) } else { below.read_at(offset, there) }
+        read_then_zeros(&**below, *len, offset, buf)
     }
 
     /// Where to write: nothing, unless all of it has a place.
