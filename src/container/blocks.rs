@@ -107,6 +107,9 @@ impl<M: Mapping> Storage for Mapped<M> {
     }
 }
 
+#[cfg(test)]
+pub(super) mod hostile;
+
 /// The error for bytes that cannot be written in place.
 pub(super) fn not_allocated(offset: u64) -> Error {
     let what = "the image has no place of its own for these bytes of the disk";
