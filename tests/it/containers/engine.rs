@@ -15,10 +15,6 @@ const KINDS: [(&str, &[&str]); 6] = [
 
 const FORMATS: [&str; 3] = ["qed", "qcow", "parallels"];
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 /// `raw_disk` as an image of `format` with `options`.
 fn convert(raw: &Path, format: &str, options: &[&str]) -> PathBuf {
     let image = raw.with_extension(format);
@@ -27,20 +23,10 @@ fn convert(raw: &Path, format: &str, options: &[&str]) -> PathBuf {
     image
 }
 
-/// Writes the same to the image and to the raw disk.
-fn write(image: &Image, raw: &Path, offset: u64, bytes: &[u8]) {
-    image.disk.write_at(offset, bytes).unwrap();
-    File::options().write(true).open(raw).unwrap().write_all_at(bytes, offset).unwrap();
-}
-
 fn check(path: &Path, format: &str) {
     if format != "qcow" {
         output("qemu-img", &["check", "-f", format, text(path)]);
     }
-}
-
-fn compare(raw: &Path, image: &Path, format: &str) {
-    output("qemu-img", &["compare", "-f", "raw", "-F", format, text(raw), text(image)]);
 }
 
 #[test]

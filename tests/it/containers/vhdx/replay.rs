@@ -52,8 +52,7 @@ fn a_log_that_is_brought_is_what_qemu_brings() {
         assert!(after.iter().any(|header| header.3 == [0; 16]) && after[0].2 == after[1].2);
         assert!(after.iter().all(|header| header.1 != [0x11; 16]), "the identifier of the file is the old one");
 
-        image.disk.write_at(2 << 20, b"changed").unwrap();
-        File::options().write(true).open(&raw).unwrap().write_all_at(b"changed", 2 << 20).unwrap();
+        write(&image, &raw, 2 << 20, b"changed");
         recording.write_whole();
         assert!(headers(&vhdx).iter().all(|header| header.3 == [0; 16]), "a header is left whose log counts");
         let again = open(&vhdx).unwrap().0;
