@@ -1,5 +1,6 @@
 //! What tests build with.
 
+pub(crate) mod asked;
 pub(crate) mod contents;
 pub(crate) mod dirty_place;
 pub(crate) mod disk;

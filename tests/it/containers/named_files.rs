@@ -5,32 +5,18 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hivewright::error::{Error, Space};
-use hivewright::hive::EditOptions;
-use hivewright::session::LogChoice;
 use hivewright::session::commit::Options;
 use hivewright::session::disk::{Choice, Disk};
-use hivewright::session::edit::{Prepared, Request, Wanted, prepare};
+use hivewright::session::edit::{Prepared, Wanted, prepare};
 use hivewright::storage::Storage;
-use hivewright::windows::Selection;
 use hivewright_fixtures::images::Image;
 
 use super::fixtures::Unpacked;
+use crate::support::asked::request;
 
 /// `set 2`, up to where the image would be locked and written to.
 fn prepared(image: &Path) -> Prepared {
-    let request = Request {
-        wanted: Some(Wanted::Set(2)),
-        selection: Selection::Standard,
-        era: None,
-        force: false,
-        logs: LogChoice::Beside,
-        as_it_stands: false,
-        settle: true,
-        options: EditOptions::default(),
-        choice: Choice::default(),
-        ignore: Vec::new(),
-    };
-    prepare(image, &request).unwrap()
+    prepare(image, &request(Some(Wanted::Set(2)))).unwrap()
 }
 
 /// The file of the host that holds byte `offset` of the hive, and where in it.

@@ -11,18 +11,17 @@ use std::time::Instant;
 
 use hivewright::hive::{EditOptions, Patch, Step};
 use hivewright::regf::timestamp::FileTime;
-use hivewright::session::LogChoice;
 use hivewright::session::commit::{Options, commit_files_on};
-use hivewright::session::disk::{Choice, ImageOptions};
+use hivewright::session::disk::ImageOptions;
 use hivewright::session::edit::{Prepared, Request, Wanted, prepare_on};
 use hivewright::session::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
-use hivewright::windows::Selection;
 use hivewright::{Kind, Result};
 use tempfile::TempDir;
 
 use super::hive;
 use crate::commit_faults::{Count, fates};
 use crate::containers::vhdx::maker::crc32c;
+use crate::support::asked::request;
 use crate::support::dirty_place::named;
 use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
 
@@ -72,18 +71,8 @@ impl Case {
 
     /// The image whose files are there, the first of which is named.
     fn of(before: Vec<(PathBuf, Vec<u8>)>, folder: Option<TempDir>, wanted: Option<Wanted>) -> Self {
-        let request = Request {
-            wanted,
-            selection: Selection::Standard,
-            era: None,
-            force: false,
-            logs: LogChoice::Beside,
-            as_it_stands: false,
-            settle: true,
-            options: EditOptions { timestamp: Some(FileTime(1)), ..EditOptions::default() },
-            choice: Choice::default(),
-            ignore: Vec::new(),
-        };
+        let options = EditOptions { timestamp: Some(FileTime(1)), ..EditOptions::default() };
+        let request = Request { options, ..request(wanted) };
         let host = LyingHost::with_all(&before);
         let own = before.len();
         Case { _folder: folder, before, host, request, named: 0, own }
