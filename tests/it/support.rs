@@ -7,5 +7,6 @@ pub(crate) mod disk;
 pub(crate) mod lying_host;
 pub(crate) mod memory;
 pub(crate) mod ntfs_volume;
+pub(crate) mod pages;
 mod shared;
 pub(crate) mod tools;
