@@ -4,6 +4,7 @@ pub(crate) mod asked;
 pub(crate) mod contents;
 pub(crate) mod dirty_place;
 pub(crate) mod disk;
+pub(crate) mod hex;
 pub(crate) mod lying_host;
 pub(crate) mod memory;
 pub(crate) mod ntfs_volume;

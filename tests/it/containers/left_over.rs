@@ -8,14 +8,10 @@ use hivewright_fixtures::images::Image;
 use serde_json::Value;
 
 use super::fixtures::Unpacked;
+use crate::support::hex::bytes_of;
 
 fn unpacked(name: &str) -> Unpacked {
     Unpacked::of(Image::named(name).unwrap())
-}
-
-fn hex(text: &Value) -> Vec<u8> {
-    let text = text.as_str().unwrap().as_bytes();
-    text.chunks(2).map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
 }
 
 /// Takes the mark off the undo file at `undo`, and gives its patches: offset, old and new bytes.
@@ -26,7 +22,7 @@ fn unmark(undo: &Path) -> Vec<(u64, Vec<u8>, Vec<u8>)> {
         end += line.len();
         let line: Value = serde_json::from_slice(line).unwrap();
         if line["what"].is_string() {
-            patches.push((line["offset"].as_u64().unwrap(), hex(&line["old"]), hex(&line["new"])));
+            patches.push((line["offset"].as_u64().unwrap(), bytes_of(&line["old"]), bytes_of(&line["new"])));
         }
         if line["patches"].is_u64() {
             break;

@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::{hive, json, run, sha256};
 use crate::corpus;
 use crate::support::disk::{START, gpt, mbr, split, windows_volume};
+use crate::support::hex::bytes_of;
 use crate::support::ntfs_volume::NtfsVolume;
 use crate::support::tools::{have, output, succeeds};
 
@@ -96,7 +97,7 @@ fn tear_last_patch(undo: &[u8], folder: &Path) {
         let len = file["len"].as_u64().unwrap();
         if at < len {
             let torn = File::options().write(true).open(folder.join(file["name"].as_str().unwrap())).unwrap();
-            return torn.write_all_at(&[byte(&last["old"].as_str().unwrap().as_bytes()[..2])], at).unwrap();
+            return torn.write_all_at(&bytes_of(&last["old"])[..1], at).unwrap();
         }
         at -= len.next_multiple_of(4096);
     }
@@ -383,7 +384,7 @@ fn an_interrupted_write_is_put_right_by_the_next_run() {
         for torn in [false, true] {
             let mut image = before.clone();
             for (i, patch) in patches[..cut].iter().enumerate() {
-                let new: Vec<u8> = patch["new"].as_str().unwrap().as_bytes().chunks(2).map(byte).collect();
+                let new = bytes_of(&patch["new"]);
                 let at = patch["offset"].as_u64().unwrap() as usize;
                 let some = if torn && i + 1 == cut { new.len().div_ceil(2) } else { new.len() };
                 image[at..at + some].copy_from_slice(&new[..some]);
@@ -405,10 +406,6 @@ fn an_interrupted_write_is_put_right_by_the_next_run() {
         }
     }
     println!("{} cut points, each whole and torn", patches.len() + 1);
-}
-
-fn byte(digits: &[u8]) -> u8 {
-    u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap()
 }
 
 #[test]
