@@ -9,7 +9,6 @@ use hivewright::session::commit::Options;
 use hivewright::session::disk::{Choice, Disk};
 use hivewright::session::edit::{Prepared, Wanted, prepare};
 use hivewright::storage::Storage;
-use hivewright_fixtures::images::Image;
 
 use super::fixtures::Unpacked;
 use crate::support::asked::request;
@@ -50,7 +49,7 @@ fn names(error: &Error, file: &str) {
 #[test]
 fn a_file_that_changed_meanwhile_is_named() {
     for (name, holder) in [("split-raw", "disk.00"), ("vmdk-split-flat", "disk-f001"), ("qcow2-chain", "base.raw")] {
-        let image = Unpacked::of(Image::named(name).unwrap());
+        let image = Unpacked::named(name);
         let ready = prepared(&image.path());
         // The last page of the hive: no edit goes there.
         let file = change(&image.path(), 8192 + 4000);
@@ -65,7 +64,7 @@ fn a_file_that_changed_meanwhile_is_named() {
 #[test]
 fn a_file_that_changed_since_is_named_by_undo() {
     for name in ["split-raw", "vmdk-split-flat"] {
-        let image = Unpacked::of(Image::named(name).unwrap());
+        let image = Unpacked::named(name);
         assert_eq!(image.run(&["set", "2", "IMAGE", "--undo", "undo"]).code, 0);
         // The base block, of which every edit changes some bytes.
         let file = change(&image.path(), 5);
@@ -81,7 +80,7 @@ fn a_file_that_changed_since_is_named_by_undo() {
 /// A part that is longer or shorter than the undo file knows it.
 #[test]
 fn a_part_of_another_length_is_named_by_undo() {
-    let image = Unpacked::of(Image::named("split-raw").unwrap());
+    let image = Unpacked::named("split-raw");
     assert_eq!(image.run(&["set", "2", "IMAGE", "--undo", "undo"]).code, 0);
     let second = image.folder.path().join("disk.002");
     File::options().write(true).open(&second).unwrap().set_len(fs::metadata(&second).unwrap().len() - 1).unwrap();

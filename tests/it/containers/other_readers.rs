@@ -4,8 +4,6 @@
 use std::fs;
 use std::process::Command;
 
-use hivewright_fixtures::images::Image;
-
 use super::fixtures::{Unpacked, raw, raw_disk};
 use super::{assert_same, open};
 use crate::command::hivewright_in;
@@ -93,7 +91,7 @@ fn chains_are_the_same_disk_to_others() {
     let (test, expected, folder) = ("chains_are_the_same_disk_to_others", raw(), raw_disk());
     let mut judged = 0;
     for chain in CHAINS {
-        let unpacked = Unpacked::of(Image::named(chain.0).unwrap());
+        let unpacked = Unpacked::named(chain.0);
         let (image, _) = open(&unpacked.path()).unwrap();
         assert_same(&image, &folder.path().join("disk.raw"));
         let depth = std::iter::successors(Some(&image.about), |about| about.below.as_deref()).count();
@@ -112,7 +110,7 @@ fn what_is_set_in_the_top_is_seen_by_others() {
     assert!(edited != raw());
     let mut judged = 0;
     for chain in CHAINS.into_iter().filter(|chain| chain.0 != "vmdk-sesparse") {
-        let unpacked = Unpacked::of(Image::named(chain.0).unwrap());
+        let unpacked = Unpacked::named(chain.0);
         let before = unpacked.hashes();
         let run = unpacked.run(&["set", "2", "IMAGE", "--keep-timestamps", "--undo", "undo"]);
         assert_eq!(run.code, 0, "{}: {run:?}", chain.0);

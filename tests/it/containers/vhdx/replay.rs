@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use hivewright::storage::recorder::Written;
-use hivewright_fixtures::images::Image as Fixture;
 
 use super::log::{LOG, entries, maker};
 use super::maker::{Change, Entry, put, put_log};
@@ -153,7 +152,7 @@ fn what_does_not_fit_is_refused_all_the_same() {
 
 /// A fixture whose table has lost the block of the hive; the log has it, and makes the file longer.
 fn unclosed() -> Unpacked {
-    let unpacked = Unpacked::of(Fixture::named("vhdx-dynamic").unwrap());
+    let unpacked = Unpacked::named("vhdx-dynamic");
     let mut bytes = fs::read(unpacked.path()).unwrap();
     let region = (192 << 10) + 16;
     let is_table = |at: &usize| bytes[*at..*at + 4] == [0x66, 0x77, 0xc2, 0x2d];
