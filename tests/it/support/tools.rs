@@ -1,7 +1,8 @@
 //! Other people's programs, as independent judges. Where one is missing, the test says so and passes.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// Whether all of `programs` can be started; prints one line if not.
 pub(crate) fn have(programs: &[&str]) -> bool {
@@ -24,6 +25,13 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     let errors = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{program} {arguments:?}: {errors}{}", String::from_utf8_lossy(&out.stdout));
     out.stdout
+}
+
+/// What a program says once it has read `input`.
+pub(crate) fn answer(program: &mut Command, input: &[u8]) -> Output {
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
 }
 
 /// Whether a program succeeds.
