@@ -15,9 +15,7 @@ fn corpus() -> Option<PathBuf> {
 
 /// A file of the corpus, which may be stored under its name plus `.zst`.
 fn file(name: &str) -> Vec<u8> {
-    let folder = corpus().unwrap();
-    let stored = if folder.join(name).is_file() { name.to_owned() } else { format!("{name}.zst") };
-    crate::corpus::read(&folder, &stored).unwrap()
+    crate::corpus::find(&corpus().unwrap(), name).unwrap_or_else(|| panic!("{name} is not in the corpus"))
 }
 
 struct Case {
