@@ -22,7 +22,7 @@ use super::hive;
 use crate::commit_faults::{Count, fates};
 use crate::containers::vhdx::maker::crc32c;
 use crate::support::asked::request;
-use crate::support::dirty_place::named;
+use crate::support::dirty_place::{DirtyPlace, named};
 use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
 
 /// Operations that change nothing: a power cut before one is a power cut before the next that does.
@@ -42,6 +42,15 @@ pub(super) fn volume(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
         }
     }
     image.into_inner()
+}
+
+/// One with a dirty hive and its logs.
+pub(super) fn volume_of(place: &DirtyPlace) -> Vec<u8> {
+    let files: Vec<(&str, &[u8])> = std::iter::once(("SYSTEM", &place.primary[..]))
+        .chain(place.logs.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])))
+        .collect();
+    let kib = files.iter().map(|file| file.1.len().div_ceil(1024)).sum::<usize>() + 24;
+    volume(kib, &files)
 }
 
 /// The files of an image, and the edit of it.
@@ -286,11 +295,7 @@ fn removing_in_a_split_image() {
 #[test]
 fn recovering_and_setting_in_a_split_image() {
     let place = named("new-two-logs");
-    let files: Vec<(&str, &[u8])> = std::iter::once(("SYSTEM", &place.primary[..]))
-        .chain(place.logs.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])))
-        .collect();
-    let kib = files.iter().map(|file| file.1.len().div_ceil(1024)).sum::<usize>() + 24;
-    let case = Case::new(&volume(kib, &files), 3, Some(Wanted::Set(1)));
+    let case = Case::new(&volume_of(&place), 3, Some(Wanted::Set(1)));
     case.play("recover and set in an image of three files", [100, 400]);
 }
 

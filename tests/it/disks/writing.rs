@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{hive, json, run, sha256};
 use crate::corpus;
-use crate::support::disk::{START, gpt, mbr, split, windows_volume};
+use crate::support::disk::{START, XP_HIVE, gpt, mbr, split, windows_volume, xp_on_fat32};
 use crate::support::hex::bytes_of;
 use crate::support::ntfs_volume::NtfsVolume;
 use crate::support::tools::{have, output, succeeds};
@@ -415,22 +415,14 @@ fn windows_xp_on_fat32_is_changed_in_place() {
     }
     let folder = tempfile::tempdir().unwrap();
     let (folder, path) = (folder.path(), folder.path().join("fat"));
-    let hive = hivewright_fixtures::SystemHive::new(hivewright_fixtures::Release::XpSp3).with_right_rule(1, 1).build();
-    fs::write(folder.join("hive"), &hive.bytes).unwrap();
-    File::create(&path).unwrap().set_len(64 << 20).unwrap();
+    xp_on_fat32(&path, 1);
     let image = path.to_str().unwrap();
-    output("mkfs.vfat", &["-F", "32", image]);
-    for name in ["::WINDOWS", "::WINDOWS/system32", "::WINDOWS/system32/config"] {
-        output("mmd", &["-i", image, name]);
-    }
-    let (from, to) = (folder.join("hive"), "::WINDOWS/system32/config/system");
-    output("mcopy", &["-i", image, from.to_str().unwrap(), to]);
     let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path, &Choice::default()));
     let set = run(folder, &["set", "2", "fat"]);
     assert_eq!(set.code, 0, "{}", set.err);
     let (count, inside) = differences(&before, &fs::read(&path).unwrap(), &ranges);
     assert!(count > 0 && inside);
-    fs::write(folder.join("theirs"), output("mtype", &["-i", image, to])).unwrap();
+    fs::write(folder.join("theirs"), output("mtype", &["-i", image, XP_HIVE])).unwrap();
     assert_eq!(run(folder, &["get", "--value", "theirs"]).out, "2\n");
     output("fsck.vfat", &["-n", image]);
     assert_eq!(run(folder, &["undo", "fat.hivewright-undo"]).code, 0);
