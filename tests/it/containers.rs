@@ -31,6 +31,7 @@ use hivewright::container::{self, Gate, Image, Opener, Role};
 use hivewright::storage::counting::Counting;
 use hivewright::storage::recorder::Recorder;
 use hivewright::storage::{FileStorage, Storage};
+use tempfile::TempDir;
 
 use crate::support::tools::output;
 
@@ -130,6 +131,14 @@ pub(crate) fn raw_disk(path: &Path, mib: u64) {
             disk.write_all_at(&bytes, sector * 512).unwrap();
         }
     }
+}
+
+/// `disk.raw` of `mib` MiB in a folder of its own.
+fn raw_in_folder(mib: u64) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("disk.raw");
+    raw_disk(&raw, mib);
+    (folder, raw)
 }
 
 /// Holds all bytes of an image against those of a raw disk, read in pieces of odd sizes too.

@@ -29,9 +29,8 @@ fn its_disk_is_read_in_place() {
     if !have(&["qemu-img", "tar"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let (raw, vmdk) = (folder.path().join("disk.raw"), folder.path().join("disk.vmdk"));
-    raw_disk(&raw, 12);
+    let (folder, raw) = raw_in_folder(12);
+    let vmdk = folder.path().join("disk.vmdk");
     fs::write(folder.path().join("vm.ovf"), OVF).unwrap();
     fs::write(folder.path().join("vm.mf"), "SHA256(vm.ovf)= 00\n").unwrap();
     for subformat in ["streamOptimized", "monolithicSparse"] {

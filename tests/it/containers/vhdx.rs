@@ -47,9 +47,8 @@ fn reads_and_writes_what_qemu_makes() {
         "subformat=fixed,block_size=1M",
         "subformat=fixed,block_size=32M",
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        let (raw, vhdx) = (folder.path().join("disk.raw"), folder.path().join("disk.vhdx"));
-        raw_disk(&raw, 17);
+        let (folder, raw) = raw_in_folder(17);
+        let vhdx = folder.path().join("disk.vhdx");
         qemu_img(&["convert", "-f", "raw", "-O", "vhdx", "-o", options, text(&raw), text(&vhdx)]);
         let (image, recording) = open(&vhdx).unwrap();
         assert_eq!(image.about.format, "vhdx");

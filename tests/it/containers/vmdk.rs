@@ -42,9 +42,8 @@ fn every_subformat_reads_and_writes_as_its_raw_disk() {
         return;
     }
     for subformat in SUBFORMATS {
-        let folder = tempfile::tempdir().unwrap();
-        let (raw, vmdk) = (folder.path().join("disk.raw"), folder.path().join("disk.vmdk"));
-        raw_disk(&raw, 12);
+        let (folder, raw) = raw_in_folder(12);
+        let vmdk = folder.path().join("disk.vmdk");
         convert(&raw, subformat, &vmdk);
         let (image, recording) = open(&vmdk).unwrap();
         assert_same(&image, &raw);
@@ -85,9 +84,8 @@ fn a_write_changes_the_cid_its_own_bytes_and_nothing_else() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let (raw, vmdk) = (folder.path().join("disk.raw"), folder.path().join("disk.vmdk"));
-    raw_disk(&raw, 8);
+    let (folder, raw) = raw_in_folder(8);
+    let vmdk = folder.path().join("disk.vmdk");
     convert(&raw, "monolithicSparse", &vmdk);
     let before = fs::read(&vmdk).unwrap();
     let digits = before.windows(4).position(|w| w == b"CID=").unwrap() + 4;

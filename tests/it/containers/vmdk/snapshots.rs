@@ -21,9 +21,8 @@ fn chains_read_through_and_write_on_top() {
     if !have(&["qemu-img", "qemu-io"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let (raw, base) = (folder.path().join("disk.raw"), folder.path().join("base.vmdk"));
-    raw_disk(&raw, 12);
+    let (folder, raw) = raw_in_folder(12);
+    let base = folder.path().join("base.vmdk");
     convert(&raw, "twoGbMaxExtentSparse", &base);
     create(folder.path(), "mid.vmdk", "base.vmdk");
     output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x31 1M 200k", text(&folder.path().join("mid.vmdk"))]);
