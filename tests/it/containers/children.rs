@@ -6,15 +6,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use hivewright::container::neighbours;
-use hivewright_fixtures::images::Image;
 use serde_json::Value;
 
 use super::fixtures::Unpacked;
 use crate::support::tools::{have, output, succeeds};
-
-fn unpacked(name: &str) -> Unpacked {
-    Unpacked::of(Image::named(name).unwrap())
-}
 
 /// Makes an empty image that stands on `base`, as its header shall call that.
 fn make(folder: &Path, format: &str, name: &str, backing: &str) {
@@ -42,7 +37,7 @@ fn what_others_stand_on_is_not_written_to() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path();
     let option = "--ignore-children";
     make(folder, "qcow2", "snapshot.qcow2", "disk.qcow2");
@@ -84,12 +79,12 @@ fn the_top_of_a_chain_has_no_children_and_the_rest_has() {
         ("vmdk-delta", "base.vmdk", &["top.vmdk"]),
         ("vmdk-delta", "top.vmdk", &[]),
     ] {
-        let image = unpacked(name);
+        let image = Unpacked::named(name);
         let path = image.folder.path().canonicalize().unwrap().join(file);
         let found = neighbours(std::slice::from_ref(&path), &path).children;
         assert_eq!(found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect::<Vec<_>>(), expected);
     }
-    let image = unpacked("vmdk-delta");
+    let image = Unpacked::named("vmdk-delta");
     let before = image.hashes();
     assert_eq!(code(&image.json(&["set", "2", "base.vmdk"])), "has-children");
     assert!(image.hashes() == before);
@@ -101,7 +96,7 @@ fn children_are_found_beside_the_name_that_the_user_gave() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let at = |name: &str| image.folder.path().join(name);
     fs::create_dir(at("vm")).unwrap();
     symlink("../disk.qcow2", at("vm/golden.qcow2")).unwrap();
@@ -119,7 +114,7 @@ fn children_are_found_beside_the_name_that_the_user_gave() {
         "has-children"
     );
     // An extent that is a link beside the descriptor that names it.
-    let image = unpacked("vmdk-flat");
+    let image = Unpacked::named("vmdk-flat");
     let at = |name: &str| image.folder.path().join(name);
     fs::create_dir(at("vm")).unwrap();
     fs::rename(at("disk.vmdk"), at("vm/disk.vmdk")).unwrap();
@@ -133,7 +128,7 @@ fn a_child_is_known_by_the_file_that_its_name_leads_to() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("split-raw");
+    let image = Unpacked::named("split-raw");
     let folder = image.folder.path();
     fs::write(folder.join("other.raw"), b"x").unwrap();
     symlink("disk.001", folder.join("current")).unwrap();
@@ -182,7 +177,7 @@ fn hostile_neighbours_do_no_harm() {
     if !have(&["qemu-img", "mkfifo"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path();
     let at = |name: &str| folder.join(name);
     let secret = tempfile::NamedTempFile::new().unwrap();
@@ -224,7 +219,7 @@ fn a_folder_of_thousands_costs_little_and_hides_no_namesake() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path();
     (0..3000).for_each(|i| fs::write(folder.join(format!("a{i}")), b"x").unwrap());
     make(folder, "qcow2", "disk-snapshot.qcow2", "disk.qcow2");
@@ -237,7 +232,7 @@ fn who_looks_opens_nothing_elsewhere_and_readers_do_not_look() {
     if !have(&["qemu-img", "strace", "mkfifo"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path().canonicalize().unwrap();
     let elsewhere = tempfile::NamedTempFile::new().unwrap();
     let secret = elsewhere.path().to_str().unwrap();
@@ -272,7 +267,7 @@ fn a_part_is_not_written_to_past_its_image() {
     for (name, part, whole) in
         [("vmdk-flat", "disk-flat.vmdk", "disk.vmdk"), ("qcow2-data-file-raw", "disk.data", "disk.qcow2")]
     {
-        let image = unpacked(name);
+        let image = Unpacked::named(name);
         let before = image.hashes();
         for arguments in [&["set", "2", part][..], &["unset", part], &["set", "2", part, "--dry-run"]] {
             let run = image.run(arguments);
@@ -310,7 +305,7 @@ fn hundreds_of_images_hide_no_child() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path();
     make(folder, "qcow2", "a.qcow2", "missing");
     let other = fs::read(folder.join("a.qcow2")).unwrap();
@@ -331,7 +326,7 @@ fn a_child_in_the_folder_of_snapshots_is_found() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let snapshots = image.folder.path().join("Snapshots");
     fs::create_dir(&snapshots).unwrap();
     for (name, backing, is) in
@@ -348,7 +343,7 @@ fn what_cannot_be_opened_may_be_a_child() {
     if !have(&["qemu-img", "setpriv"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path();
     let mode =
         |path: &Path, mode| fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::process::{Command, Output};
 
 use hivewright::error::{Place, Space};
-use hivewright_fixtures::images::Image;
 
 use super::fixtures::Unpacked;
 use super::*;
@@ -289,7 +288,7 @@ fn a_dirty_image_is_told_of_and_mended_as_advised() {
     if !have(&["qemu-img", "qemu-io"]) {
         return;
     }
-    let image = Unpacked::of(Image::named("qcow2-lazy").unwrap());
+    let image = Unpacked::named("qcow2-lazy");
     let path = image.path();
     let at = path.to_str().unwrap();
     let write = ["-c", "write -P 0x11 3M 64k", "-c", "flush", "-c", "abort", at];

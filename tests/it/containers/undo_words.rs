@@ -45,7 +45,7 @@ fn what_is_neither_old_nor_new_costs_no_undo_file() {
         return;
     }
     for option in ["-d", "-a"] {
-        let image = unpacked("qcow2");
+        let image = Unpacked::named("qcow2");
         let snapshot = |option: &str| output("qemu-img", &["snapshot", option, "s", image.path().to_str().unwrap()]);
         snapshot("-c");
         assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
@@ -59,7 +59,7 @@ fn what_is_neither_old_nor_new_costs_no_undo_file() {
 
 #[test]
 fn a_change_that_was_taken_back_is_told_from_the_one_that_came_after_it() {
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let names = ["disk.qcow2.hivewright-undo", "disk.qcow2.hivewright-undo.1"];
     assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
     assert_eq!(image.run(&["undo", names[0]]).code, 0);

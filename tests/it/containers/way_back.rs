@@ -187,7 +187,7 @@ fn an_undo_file_that_cannot_be_read_blocks_its_own_image_alone() {
 /// told with a way out.
 #[test]
 fn a_folder_that_takes_no_undo_file_is_told_with_a_way_out() {
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let before = image.hashes();
     let folder = image.folder.path();
     let mode = |mode| fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();

@@ -219,7 +219,7 @@ fn the_command_replays_when_asked_and_takes_it_back() {
     assert!(run.code == 0 && run.err.contains("the log of the image stays"), "{run:?}");
     assert_eq!(unpacked.hashes()["disk.vhdx"], before["disk.vhdx"]);
     // Of a log that is not there nothing is said.
-    let closed = Unpacked::of(Fixture::named("vhdx-dynamic").unwrap());
+    let closed = Unpacked::named("vhdx-dynamic");
     let run = closed.run(&["set", "1", "IMAGE", "--replay-image-log"]);
     assert!(run.code == 0 && !run.err.contains("log"), "{run:?}");
 }
