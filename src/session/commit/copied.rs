@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::change::{Change, broken, changed_since};
 use super::in_place::write_patches;
 use super::on_disk::share;
-use super::output::exists;
+use super::output::{place_for, put};
 use super::rehearsal::{Plan, Stage, Wanted, rehearse};
 use super::staged::{Staged, folder_of};
 use super::{Committed, How, Options, Proof, done};
@@ -23,10 +23,7 @@ pub(super) fn write<H: Host>(
     proof: Proof<'_>,
     options: &Options,
 ) -> Result<Committed> {
-    let path = host.resolve(folder_of(output))?.join(output.file_name().ok_or_else(|| exists(output))?);
-    if host.exists(&path)? {
-        return Err(exists(&path));
-    }
+    let path = place_for(host, output)?;
     let image = only_file(wanted, &path)?;
     let shared = share(host, wanted.hive.disk().files().iter())?;
     proof()?;
@@ -47,12 +44,7 @@ pub(super) fn write<H: Host>(
     if !wanted.hive.again(&wanted.hive.gate(stage))?.paged().holds(wanted.new)? {
         return Err(Error::new(Kind::Io, "read-back", "the hive in the copy does not read back as it was written"));
     }
-    if !staged.place(&path)? {
-        return Err(exists(&path));
-    }
-    host.sync_folder(folder_of(&path)).map_err(|e| {
-        e.adding("the output is complete, but may be gone after a power loss").becoming(Kind::Io, "not-durable")
-    })?;
+    put(host, &mut staged, &path)?;
     Ok(Committed { notes: plan.notes, ..done(How::Output, path) })
 }
 

@@ -18,10 +18,7 @@ pub(super) fn write<H: Host>(
     before: &Overlaid<'_>,
     new: &New<'_>,
 ) -> Result<PathBuf> {
-    let path = host.resolve(folder_of(output))?.join(output.file_name().ok_or_else(|| exists(output))?);
-    if host.exists(&path)? {
-        return Err(exists(&path));
-    }
+    let path = place_for(host, output)?;
     let original = host.open(&host.resolve(target)?, Access::Read)?;
     let times = original.times()?;
     if before.first_difference(&original)?.is_some() {
@@ -33,17 +30,32 @@ pub(super) fn write<H: Host>(
         staged.file.take_times(&times)?;
         staged.file.flush()?;
     }
-    if !staged.place(&path)? {
-        return Err(exists(&path));
-    }
-    host.sync_folder(folder_of(&path)).map_err(|e| {
-        e.adding("the output is complete, but may be gone after a power loss").becoming(Kind::Io, "not-durable")
-    })?;
+    put(host, &mut staged, &path)?;
     same_bytes(host, &path, new.bytes)?;
     Ok(path)
 }
 
-pub(super) fn exists(path: &Path) -> Error {
+/// Where the new file `output` is going to be, whose folder is there.
+pub(super) fn place_for<H: Host>(host: &H, output: &Path) -> Result<PathBuf> {
+    let folder = host.resolve(folder_of(output)).map_err(|error| match error.kind() {
+        Kind::NotFound => error.becoming(Kind::NotFound, "output-folder").advise("make the folder first"),
+        _ => error,
+    })?;
+    let path = folder.join(output.file_name().ok_or_else(|| exists(output))?);
+    if host.exists(&path)? { Err(exists(&path)) } else { Ok(path) }
+}
+
+/// Gives a file that is whole and durable its name.
+pub(super) fn put<H: Host>(host: &H, staged: &mut Staged<'_, H>, path: &Path) -> Result<()> {
+    if !staged.place(path)? {
+        return Err(exists(path));
+    }
+    host.sync_folder(folder_of(path)).map_err(|e| {
+        e.adding("the output is complete, but may be gone after a power loss").becoming(Kind::Io, "not-durable")
+    })
+}
+
+fn exists(path: &Path) -> Error {
     Error::refused("output-exists", format!("{} exists already", path.display()))
         .advise("name a file that does not exist")
 }

@@ -210,6 +210,8 @@ fn an_undo_file_without_a_folder_is_told_before_anything_is_written() {
     for (name, named) in [("qcow2", "disk.qcow2"), ("split-raw", "disk.001")] {
         let image = Unpacked::named(name);
         let before = image.hashes();
+        let run = image.run(&["set", "2", named, "--output", "missing/copy"]);
+        assert!(run.code == 2 && run.err.contains("make the folder first"), "{run:?}");
         for more in [&[][..], &["--in-place"]] {
             let run = image.run(&[&["set", "2", named, "--undo", "missing/undo"], more].concat());
             assert!(run.code == 2 && run.err.contains("make its folder first"), "{run:?}");
