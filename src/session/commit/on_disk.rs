@@ -115,6 +115,11 @@ fn write<H: Host>(
     }
     let mut committed = Committed { why_in_place: Some(WHY.to_owned()), ..done(How::InPlace, locked.path.clone()) };
     committed.notes.extend_from_slice(&plan.notes);
+    let linked = locked.all().filter(|file| file.about.links > 1 && !file.about.device);
+    committed.notes.extend(linked.map(|file| {
+        let (name, links) = (file.path.display(), file.about.links);
+        format!("{name} has {links} names (hard links): what stands on it by those in other folders was not looked for")
+    }));
     if options.keep_times {
         for file in locked.all() {
             let kept = file.file.take_times(&file.times).and_then(|()| file.file.flush());

@@ -113,6 +113,12 @@ fn children_are_found_beside_the_name_that_the_user_gave() {
         code(&image.json(&["undo", "disk.qcow2.hivewright-undo", "--target", "vm/golden.qcow2"])),
         "has-children"
     );
+    // Where the other names of a file are, nobody can tell.
+    let image = Unpacked::named("qcow2");
+    fs::create_dir(image.folder.path().join("vm")).unwrap();
+    fs::hard_link(image.path(), image.folder.path().join("vm/golden.qcow2")).unwrap();
+    let run = image.run(&["set", "2", "IMAGE"]);
+    assert!(run.code == 0 && run.out.contains("has 2 names (hard links)"), "{run:?}");
     // An extent that is a link beside the descriptor that names it.
     let image = Unpacked::named("vmdk-flat");
     let at = |name: &str| image.folder.path().join(name);
