@@ -89,6 +89,8 @@ impl Prepared {
         let Some(hive) = &self.on_disk else { return Ok(()) };
         if !self.is_already_so() {
             hive.refuse_children(&self.request.ignore)?;
+            // Whether it may be opened so is found out by opening it so.
+            hive.disk().own_files().iter().try_for_each(|path| host.open(path, Access::Write).map(drop))?;
         }
         refuse_left_over(host, &hive.disk().own_files())?;
         refuse_left_over(host, &hive.disk().backing_files())?;

@@ -204,6 +204,18 @@ fn a_folder_that_takes_no_undo_file_is_told_with_a_way_out() {
     assert!(image.hashes() == before);
 }
 
+#[test]
+fn a_dry_run_is_refused_what_the_write_is_refused() {
+    let image = Unpacked::named("qcow2");
+    fs::set_permissions(image.path(), std::os::unix::fs::PermissionsExt::from_mode(0o444)).unwrap();
+    for more in [&[][..], &["--dry-run"]] {
+        let Some(run) = as_a_user(&image, &[&["set", "2", "disk.qcow2"], more].concat()) else { return };
+        assert!(run.code == 2 && run.err.contains("Permission denied"), "{more:?}: {run:?}");
+    }
+    let Some(run) = as_a_user(&image, &["set", "1", "disk.qcow2", "--dry-run"]) else { return };
+    assert_eq!(run.code, 0, "nothing would be written: {run:?}");
+}
+
 /// Whether the undo file can be put where the user wants it is found out before anything is written.
 #[test]
 fn an_undo_file_without_a_folder_is_told_before_anything_is_written() {
