@@ -118,9 +118,17 @@ fn warn_if_unfinished(reading: &hivewright::session::Reading) {
     reading.unfinished().iter().for_each(|what| warn(what));
 }
 
+/// [`warn`], and what to do.
+fn warn_and_advise(text: &str, advice: &str) {
+    use std::io::Write;
+    warn(text);
+    // As there.
+    let _ = writeln!(std::io::stderr().lock(), "  what to do: {advice}");
+}
+
 /// Writes a warning to standard error.
 fn warn(text: &str) {
     use std::io::Write;
     // Nothing is left to be told if standard error is gone.
-    let _ = writeln!(std::io::stderr().lock(), "hivewright: warning: {text}");
+    let _ = writeln!(std::io::stderr().lock(), "hivewright: warning: {}", report::plain(text));
 }

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 
 use hivewright::{Error, Kind};
 
+use super::report::plain;
+
 /// How a verb ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -49,10 +51,10 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     }
     let mut stderr = std::io::stderr().lock();
     // Nothing is left to be told if standard error is gone.
-    let _ = writeln!(stderr, "hivewright: {error:#}");
+    let _ = writeln!(stderr, "hivewright: {}", plain(&format!("{error:#}")));
     let known = error.downcast_ref::<Error>();
     if let Some(advice) = known.and_then(Error::advice) {
-        let _ = writeln!(stderr, "  what to do: {advice}");
+        let _ = writeln!(stderr, "  what to do: {}", plain(advice));
     }
     if json {
         let document = serde_json::json!({

@@ -12,7 +12,7 @@ mod state;
 use std::path::{Path, PathBuf};
 
 use crate::container;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell};
 use crate::session::commit::Locked;
 use crate::session::disk::{HAS_CHILDREN, of_children};
 use crate::storage::folder::{EntryKind, kind_of};
@@ -146,11 +146,10 @@ fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Res
             && is_whole(other).is_ok_and(|state| state == State::Written)
     });
     if let Some(last) = later.iter().max_by(|a, b| a.record.created.cmp(&b.record.created)) {
+        let advice = format!("the newer one first: hivewright undo {}", shell::word(&last.path));
         let (last, this) = (last.path.display(), journal.path.display());
         let what = format!("{} was changed once more since: {last} has what {this} left", locked.path.display());
-        return Ok(Some(
-            Error::refused("changed-since", what).advise(format!("the newer one first: hivewright undo {last}")),
-        ));
+        return Ok(Some(Error::refused("changed-since", what).advise(advice)));
     }
     let storage = locked.storage_of(&record.files_of(&locked.path)?)?;
     if !record.is_of_image() || !record.has_only_grown(&*storage)? {

@@ -9,6 +9,7 @@ mod cli_output;
 mod cli_refusals;
 mod cli_says;
 mod cli_set;
+mod cli_words;
 mod command;
 mod commit_faults;
 mod commit_files;
