@@ -9,6 +9,7 @@ mod get;
 mod info;
 mod report;
 mod set;
+mod stop;
 mod undo;
 mod verbs;
 
@@ -22,9 +23,14 @@ use self::args::{Args, Command};
 /// Runs the command.
 pub(crate) fn main() -> ExitCode {
     stay_silent_about_the_witness();
+    stop::outlive_a_limit();
     let args = Args::parse();
     let json = args.command.wants_json();
     let files = args.command.files();
+    // An audit has an end of its own.
+    if !matches!(args.command, Command::Audit(_)) {
+        stop::leave_nothing_behind();
+    }
     let outcome = match args.command {
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run_set(&args),

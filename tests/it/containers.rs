@@ -14,6 +14,7 @@ mod other_readers;
 mod ova;
 mod qcow2;
 mod raw;
+mod stopped;
 mod undo_words;
 mod vdi;
 mod vhd;

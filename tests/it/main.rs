@@ -5,6 +5,7 @@ mod check_fixtures;
 mod cli_commit;
 mod cli_folders;
 mod cli_get;
+mod cli_limits;
 mod cli_output;
 mod cli_refusals;
 mod cli_says;
