@@ -24,7 +24,10 @@ use self::args::{Args, Command};
 pub(crate) fn main() -> ExitCode {
     stay_silent_about_the_witness();
     stop::outlive_a_limit();
-    let args = Args::parse();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return exit::usage(&error, std::env::args_os().skip(1)),
+    };
     let json = args.command.wants_json();
     let files = args.command.files();
     // An audit has an end of its own.

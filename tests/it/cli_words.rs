@@ -3,12 +3,14 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
 use hivewright::error::shell;
 
 use crate::command::hivewright_in;
+use crate::containers::left_over::unmark;
 use crate::copies::fixture;
 use crate::support::tools::{have, output};
 
@@ -79,6 +81,47 @@ fn the_way_back_can_be_pasted() {
         assert!(!output.stdout.iter().any(|&byte| byte != b'\n' && byte.is_ascii_control()), "{name:?}");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "{name:?}: something else was run");
     }
+}
+
+/// A write that was interrupted, and one after which another came.
+#[test]
+fn so_can_the_way_back_from_an_interruption() {
+    if !have(&["bash"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let name = "my hive; touch pwn";
+    let hive = folder.path().join(name);
+    let undo = folder.path().join(format!("{name}.hivewright-undo"));
+    let before = fixture("windows/win10");
+    fs::write(&hive, &before).unwrap();
+    for number in ["2", "1"] {
+        assert_eq!(hivewright_in(folder.path(), ["set", number, name, "--in-place"]).code, 0);
+    }
+    let run = hivewright_in(folder.path(), [OsStr::new("undo"), undo.as_ref()]).failed(3, "changed once more");
+    paste(folder.path(), advised(&run.err, "the newer one first: hivewright "));
+    paste(folder.path(), &format!("undo {}", shell::word(&undo)));
+    assert!(fs::read(&hive).unwrap() == before);
+    fs::remove_file(&undo).unwrap();
+    fs::remove_file(undo.with_extension("hivewright-undo.1")).unwrap();
+    assert_eq!(hivewright_in(folder.path(), ["set", "2", name, "--in-place"]).code, 0);
+    let (offset, old, _) = unmark(&undo).pop().unwrap();
+    fs::File::options().write(true).open(&hive).unwrap().write_all_at(&old, offset).unwrap();
+    let warned = hivewright_in(folder.path(), ["get", name]).err;
+    let refused = hivewright_in(folder.path(), ["set", "2", name, "--dry-run"]).failed(3, "partly written").err;
+    let words =
+        [advised(&warned, "see `hivewright ").split('`').next().unwrap(), advised(&refused, "what to do: hivewright ")];
+    assert_eq!(words[0], words[1]);
+    paste(folder.path(), words[0]);
+    assert!(fs::read(&hive).unwrap() == before, "not what it was");
+}
+
+/// Runs what was printed after the name of the command.
+fn paste(folder: &Path, words: &str) {
+    let command = format!("{} {words}", env!("CARGO_BIN_EXE_hivewright"));
+    let output = Command::new("bash").args(["-c", &command]).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(!folder.join("pwn").exists(), "{command}");
 }
 
 #[test]

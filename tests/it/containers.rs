@@ -8,7 +8,7 @@ mod engine_process;
 mod ewf;
 mod fixtures;
 mod gate_trace;
-mod left_over;
+pub(crate) mod left_over;
 mod named_files;
 mod other_readers;
 mod ova;
