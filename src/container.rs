@@ -177,12 +177,30 @@ pub struct About {
 /// Codes of remarks that may be the reason why nothing, or something damaged, is found on the disk.
 const DOUBTS: [&str; 3] = ["looks-like", "backing-short", "qcow2-data-file-short"];
 
+/// Codes of remarks that whoever reads the disk has to know: what he sees may not be what its user last saw.
+const WARNINGS: [&str; 5] = ["looks-like", "qcow2-corrupt", "qcow2-dirty", "qed-need-check", "parallels-in-use"];
+
 impl About {
+    /// Whether the top image has a log that was read as if it were in its places, and that the next write brings there.
+    pub fn log_waits(&self) -> bool {
+        self.remarks.iter().any(|(code, _)| *code == vhdx::LOG_WAITS)
+    }
+
+    /// What the readers of the disk are to be warned of, of all images that it is made of.
+    pub fn warnings(&self) -> Vec<String> {
+        self.remarked(&WARNINGS).map(|(file, what)| format!("{}: {what}", file.display())).collect()
+    }
+
     /// What speaks against the disk being what its maker meant, of all images that it is made of.
     pub fn doubts(&self) -> Vec<&str> {
+        self.remarked(&DOUBTS).map(|(_, what)| what).collect()
+    }
+
+    /// The remarks of these codes, and about which file they are.
+    fn remarked<'a>(&'a self, codes: &'static [&str]) -> impl Iterator<Item = (&'a Path, &'a str)> {
         let layers = std::iter::successors(Some(self), |about| about.below.as_deref());
-        let remarks = layers.flat_map(|about| &about.remarks).filter(|(code, _)| DOUBTS.contains(code));
-        remarks.map(|(_, what)| what.as_str()).collect()
+        let all = layers.flat_map(|about| about.remarks.iter().map(|(code, what)| (code, &*about.file, &**what)));
+        all.filter(|(code, ..)| codes.contains(code)).map(|(_, file, what)| (file, what))
     }
 }
 

@@ -97,6 +97,27 @@ pub struct Partition {
     pub kind: VolumeKind,
 }
 
+impl Partition {
+    /// A partition of which only its place is known.
+    fn new(number: u32, offset: u64, len: u64, disk: &Disk<'_>) -> Self {
+        Partition {
+            number,
+            offset,
+            len,
+            available: disk.len.saturating_sub(offset).min(len),
+            type_name: "unknown",
+            type_id: String::new(),
+            unique_id: None,
+            name: None,
+            attributes: 0,
+            attribute_names: Vec::new(),
+            bootable: false,
+            logical: false,
+            kind: VolumeKind::Unknown,
+        }
+    }
+}
+
 /// A partition table, read.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Table {
@@ -189,21 +210,8 @@ fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> R
 
 /// The whole disk as one volume.
 fn whole_disk(disk: &Disk<'_>, warnings: Warnings) -> Result<Table> {
-    let partition = Partition {
-        number: 0,
-        offset: 0,
-        len: disk.len,
-        available: disk.len,
-        type_name: "whole disk",
-        type_id: String::new(),
-        unique_id: None,
-        name: None,
-        attributes: 0,
-        attribute_names: Vec::new(),
-        bootable: false,
-        logical: false,
-        kind: kind::detect(disk, 0, disk.len)?,
-    };
+    let kind = kind::detect(disk, 0, disk.len)?;
+    let partition = Partition { type_name: "whole disk", kind, ..Partition::new(0, 0, disk.len, disk) };
     Ok(Table {
         scheme: Scheme::None,
         sector_size: 512,

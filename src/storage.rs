@@ -24,6 +24,7 @@ pub mod recorder;
 pub mod scratch;
 pub(crate) mod span;
 pub mod split;
+pub(crate) mod touched;
 pub mod window;
 
 pub use file::FileStorage;

@@ -177,7 +177,7 @@ pub(crate) struct WriteArgs {
     /// Write the changed hive, or a copy of the disk image with it, to a new file and leave the original alone
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Keep the replaced bytes in this file, for `hivewright undo`
+    /// Keep the replaced bytes in this file, for `hivewright undo`; while bytes are overwritten they stand beside the target
     #[arg(long, value_name = "FILE", conflicts_with_all = ["dry_run", "output"])]
     pub(crate) undo: Option<PathBuf>,
     /// Overwrite bytes in place, under an undo file, instead of replacing the file

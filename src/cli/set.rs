@@ -40,8 +40,11 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
         super::warn(&format!("an interrupted write to {} was taken back first", prepared.target.hive.display()));
     }
     let ending = finish(&prepared, args)?;
-    if args.replay_image_log && matches!(ending, Ending::AlreadySo) {
-        super::warn("nothing had to be written: a log of the image, if it has one, is still to be replayed");
+    let log_waits = prepared.on_disk().is_some_and(|hive| hive.disk().about().log_waits());
+    if log_waits && matches!(ending, Ending::AlreadySo) {
+        super::warn(
+            "nothing had to be written, and the log of the image stays: the next write brings it to its places",
+        );
     }
     let told = if args.json {
         super::json(&report::document(&prepared, request.wanted, &ending))?

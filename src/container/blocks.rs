@@ -6,6 +6,7 @@ use super::tables::index;
 use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
+use crate::storage::span::read_then_zeros;
 
 /// Where bytes of the disk come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,10 +44,7 @@ impl<M: Mapping> Mapped<M> {
             buf.fill(0);
             return Ok(());
         };
-        let there = usize::try_from(parent.len()?.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
-        let (there, past) = buf.split_at_mut(there);
-        past.fill(0);
-        if there.is_empty() { Ok(()) } else { parent.read_at(offset, there) }
+        read_then_zeros(&**parent, parent.len()?, offset, buf)
     }
 }
 
@@ -108,6 +106,9 @@ impl<M: Mapping> Storage for Mapped<M> {
         places
     }
 }
+
+#[cfg(test)]
+pub(super) mod hostile;
 
 /// The error for bytes that cannot be written in place.
 pub(super) fn not_allocated(offset: u64) -> Error {

@@ -18,9 +18,9 @@ use super::FORMATS;
 use super::gate::on_this_host;
 use super::relatives::{Little, asked};
 use crate::error::Kind;
-use crate::storage::Storage;
 use crate::storage::folder::EntryKind;
 use crate::storage::look::{Seen, list, open_plain, see};
+use crate::storage::{Host, RealHost, Storage};
 
 /// Files that are opened, those whose names begin as the image's first.
 const MOST_FILES: usize = 1 << 16;
@@ -66,19 +66,20 @@ pub struct Neighbours {
     pub is_cut: bool,
 }
 
-/// Looks at the images in the folder of `files`, which are one image's, and in the one where VirtualBox keeps snapshots.
-/// What is damaged is no image.
-pub fn neighbours(files: &[PathBuf]) -> Neighbours {
-    let mut found = look(files);
+/// Looks at the images in the folder of `files`, which are one image's and hold no links, and in that of the name that the
+/// user `named` it by, which may be a link; and in those below them where VirtualBox keeps snapshots. What is damaged is no
+/// image.
+pub fn neighbours(files: &[PathBuf], named: &Path) -> Neighbours {
+    let mut found = look(files, named);
     if !found.wholes.is_empty() {
         // What stands on the whole stands on its parts.
         let all: Vec<PathBuf> = files.iter().chain(&found.wholes).cloned().collect();
-        found.children = look(&all).children;
+        found.children = look(&all, named).children;
     }
     found
 }
 
-fn look(files: &[PathBuf]) -> Neighbours {
+fn look(files: &[PathBuf], named: &Path) -> Neighbours {
     let known: Vec<(PathBuf, Option<Seen>)> = files.iter().map(|path| (path.clone(), see(path).ok())).collect();
     let mut found = Neighbours::default();
     let Some((first, Some(_))) = known.first() else { return found };
@@ -86,7 +87,7 @@ fn look(files: &[PathBuf]) -> Neighbours {
     let own: Arc<dyn Storage> = Arc::new(Little::of(own));
     let own = asked(first, &*own).unwrap_or(None).and_then(|(format, ask)| Some((format.name, ask(&own).ok()?.own?)));
     let (known, mut images) = (Known { files: &known, own }, 0);
-    let paths = around(first, &mut found.is_cut);
+    let paths = around(first, named, &mut found.is_cut);
     for path in paths.into_iter().filter(|path| !files.contains(path)) {
         let file = match open_plain(&path) {
             Ok(Some(file)) => file,
@@ -119,12 +120,18 @@ fn look(files: &[PathBuf]) -> Neighbours {
 }
 
 /// Regular files in the folder of the image at `first`, those first whose names begin as its own, and in the one of its
-/// snapshots. Links and all that is special are passed over.
-fn around(first: &Path, is_cut: &mut bool) -> Vec<PathBuf> {
+/// snapshots; the same of the folder in which it was `named`. Links and all that is special are passed over.
+fn around(first: &Path, named: &Path, is_cut: &mut bool) -> Vec<PathBuf> {
     let folder = first.parent().unwrap_or(Path::new("/"));
     let own = first.file_stem().unwrap_or_default().as_encoded_bytes();
     let mut paths = Vec::new();
-    for folder in [folder.to_owned(), folder.join(SNAPSHOTS)] {
+    let of_name = match named.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        parent => parent.unwrap_or(Path::new("/")),
+    };
+    let of_name = RealHost.resolve(of_name).ok().filter(|of_name| of_name != folder);
+    let folders = std::iter::once(folder.to_owned()).chain(of_name);
+    for folder in folders.flat_map(|folder| [folder.join(SNAPSHOTS), folder].into_iter().rev()) {
         let mut names = list(&folder).unwrap_or_default();
         names.retain(|named| named.kind == EntryKind::File);
         names.sort_by_key(|named| !named.name.as_encoded_bytes().starts_with(own));

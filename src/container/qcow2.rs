@@ -166,6 +166,9 @@ fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
     if header.incompatible & CORRUPT != 0 {
         remarks.push(("qcow2-corrupt", "QEMU found this image damaged and marked it so".to_owned()));
     }
+    if header.incompatible & DIRTY != 0 {
+        remarks.push(("qcow2-dirty", "its last writer did not close it, or has it open".to_owned()));
+    }
     let (variant, file) = (format!("v{}", header.version), opening.path.to_owned());
     let refusal = refusal(header);
     Ok(About { format: "qcow2", variant, file, size: header.size, facts, refusal, remarks, below: None })
@@ -174,10 +177,15 @@ fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
 /// Why the image is not written to, if so.
 fn refusal(header: &Header) -> Option<Refusal> {
     let (code, what, advice) = if header.incompatible & CORRUPT != 0 {
-        ("qcow2-corrupt", "QEMU found the image damaged and marked it so", "mend a copy: qemu-img check -r all")
+        (
+            "qcow2-corrupt",
+            "QEMU found the image damaged and marked it so",
+            "mend a copy of it: qemu-img check -r all COPY",
+        )
     } else if header.incompatible & DIRTY != 0 {
         let what = "the image was not closed: its refcounts may be behind, and a virtual machine may be running";
-        ("qcow2-dirty", what, "when nothing uses it: qemu-img check -r leaks")
+        // Not `-r leaks`, which takes the mark of being dirty away and counts nothing anew.
+        ("qcow2-dirty", what, "when nothing uses it: qemu-img check -r all IMAGE")
     } else if header.autoclear & BITMAPS != 0 {
         let what = "the image has persistent bitmaps, which would no longer be true";
         ("qcow2-bitmaps", what, "remove them (qemu-img bitmap --remove), or work on a copy: qemu-img convert")

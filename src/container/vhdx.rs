@@ -50,6 +50,8 @@ pub(super) const FORMAT: Format = Format {
 const SIGNATURE: &[u8] = b"vhdxfile";
 /// The name of the fact by which a child knows its parent.
 const DATA_WRITE: &str = "data write identifier";
+/// The code of the remark that the log will be brought to its places by the next write.
+pub(super) const LOG_WAITS: &str = "vhdx-log-waits";
 
 fn open(opening: Opening<'_>) -> Result<Image> {
     let mut about = About { format: FORMAT.name, file: opening.path.to_owned(), ..About::default() };
@@ -85,6 +87,8 @@ fn replayed(opening: &Opening<'_>, header: &mut Header, about: &mut About) -> Re
     } else if opening.gate.writing {
         replayed.bring(&**file, header)?;
         return Ok(file.clone());
+    } else {
+        about.remarks.push((LOG_WAITS, "its log holds changes that are not yet in their places".to_owned()));
     }
     Ok(Arc::new(replayed.file))
 }

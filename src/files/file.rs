@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::extents::{Extent, Extents};
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
+use crate::storage::span::zeros_behind;
 
 /// How a file is kept. Any of the first four means that it cannot be written in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -145,9 +146,7 @@ impl Storage for FileInVolume {
         if self.facts.traits.encrypted {
             return Err(Error::new(Kind::Unsupported, "file-encrypted", "the file is encrypted (EFS)").advise(DECRYPT));
         }
-        let valid = self.facts.valid_len.saturating_sub(offset).min(buf.len() as u64);
-        let (stored, zeros) = buf.split_at_mut(usize::try_from(valid).unwrap_or(usize::MAX));
-        zeros.fill(0);
+        let stored = zeros_behind(self.facts.valid_len, offset, buf);
         if stored.is_empty() {
             return Ok(());
         }

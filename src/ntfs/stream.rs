@@ -6,6 +6,7 @@ use super::cache::Cache;
 use super::{corrupt, runs, unsupported};
 use crate::error::{Error, Kind, Result};
 use crate::files::Extents;
+use crate::storage::span::zeros_behind;
 
 /// Where the bytes of a stream are.
 #[derive(Debug)]
@@ -113,9 +114,7 @@ impl Stream {
         if super::record::is_transformed(self.flags) {
             return Err(unsupported("ntfs-metadata-compressed", "metadata is marked compressed or encrypted", self.at));
         }
-        let valid = self.valid_len.saturating_sub(offset).min(buf.len() as u64);
-        let (stored, zeros) = buf.split_at_mut(usize::try_from(valid).unwrap_or(usize::MAX));
-        zeros.fill(0);
+        let stored = zeros_behind(self.valid_len, offset, buf);
         extents.read(offset, stored, |at, part| cache.read_at(at, part))
     }
 

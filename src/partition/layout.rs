@@ -28,8 +28,8 @@ impl Entry {
         if offset.checked_add(len).is_none() {
             return self.no_such_range(warnings);
         }
-        let available = disk.len.saturating_sub(offset).min(len);
-        if available < len {
+        let partition = Partition { type_id, type_name, ..Partition::new(self.number, offset, len, disk) };
+        if partition.available < len {
             let what = format!(
                 "partition {} ends at {:#x}, the disk at {:#x}: the image is truncated, or the table is not this disk's",
                 self.number,
@@ -38,21 +38,7 @@ impl Entry {
             );
             warnings.push("partition-past-end", what);
         }
-        Some(Partition {
-            number: self.number,
-            offset,
-            len,
-            available,
-            type_name,
-            type_id,
-            unique_id: None,
-            name: None,
-            attributes: 0,
-            attribute_names: Vec::new(),
-            bootable: false,
-            logical: false,
-            kind: VolumeKind::Unknown,
-        })
+        Some(partition)
     }
 
     fn no_such_range(&self, warnings: &mut Warnings) -> Option<Partition> {

@@ -205,7 +205,7 @@ impl Disk {
             return None;
         }
         let own = self.own_files();
-        let found = neighbours(&own);
+        let found = neighbours(&own, &self.path);
         obstacles::of_whole(&own, &found).or_else(|| of_children(&own, &found))
     }
 

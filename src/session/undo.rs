@@ -85,11 +85,11 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
         return Err(Error::new(Kind::Unsupported, "not-an-undo-file", what));
     }
     let mut journal = Journal::open(host, &host.resolve(undo)?)?;
-    let target = match target {
+    let named = match target {
         Some(path) => path.to_owned(),
         None => journal.target()?,
     };
-    let target = host.resolve(&target)?;
+    let target = host.resolve(&named)?;
     let files = journal.record.files_of(&target)?;
     let locked = Locked::take_all(host, &target, &files)?;
     if journal.record.is_of_image() {
@@ -110,7 +110,7 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
         }
         (_, State::Written) | (Mark::Open | Mark::Undoing, State::Partly) => {
             if state == State::Written && journal.record.is_of_image() && !ignore.contains(&HAS_CHILDREN) {
-                refuse_children(&locked)?;
+                refuse_children(&locked, &named)?;
             }
             restore::restore(&mut journal, &locked, begun)?
         }
@@ -118,7 +118,8 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
             if let Some(error) = why_foreign(&journal, &locked)? {
                 return Err(error);
             }
-            return Err(leftover::foreign(&journal, &locked.path, &*locked.storage_of(&files)?));
+            let error = leftover::foreign(&journal, &locked.path, &*locked.storage_of(&files)?);
+            return Err(error.advise(format!("{OR_ANOTHER}: {INSTEAD}")));
         }
     };
     let is_image = journal.record.is_of_image();
@@ -127,11 +128,14 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
 
 /// The way back where bytes can no longer be put back.
 const INSTEAD: &str = "set the value that was there before instead, or take it away: hivewright set, hivewright unset";
+/// Of what is neither old nor new.
+const OR_ANOTHER: &str = "if it is not the file that was changed, name that one: --target FILE; if that Windows ran \
+                          since, or a snapshot inside of the image was deleted or applied";
 
 /// A better word for what is neither old nor new, where there is one: another change came after it, or the image grew.
 fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Result<Option<Error>> {
     let record = &journal.record;
-    if record.mark != Mark::Committed {
+    if !matches!(record.mark, Mark::Committed | Mark::Restored) {
         return Ok(None);
     }
     let mut later = around::beside(locked.host, &locked.path)?;
@@ -146,13 +150,22 @@ fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Res
             && is_whole(other).is_ok_and(|state| state == State::Written)
     });
     if let Some(last) = later.iter().max_by(|a, b| a.record.created.cmp(&b.record.created)) {
-        let advice = format!("the newer one first: hivewright undo {}", shell::word(&last.path));
-        let (last, this) = (last.path.display(), journal.path.display());
-        let what = format!("{} was changed once more since: {last} has what {this} left", locked.path.display());
+        let advice = format!("hivewright undo {}", shell::word(&last.path));
+        let (last, this, target) = (last.path.display(), journal.path.display(), locked.path.display());
+        let (what, advice) = match record.mark {
+            Mark::Restored => {
+                let what = format!("the change in {this} was taken back already, and {target} was changed anew since");
+                (what, format!("that newer change is in {last}: {advice}"))
+            }
+            _ => {
+                let what = format!("{target} was changed once more since: {last} has what {this} left");
+                (what, format!("the newer one first: {advice}"))
+            }
+        };
         return Ok(Some(Error::refused("changed-since", what).advise(advice)));
     }
     let storage = locked.storage_of(&record.files_of(&locked.path)?)?;
-    if !record.is_of_image() || !record.has_only_grown(&*storage)? {
+    if record.mark != Mark::Committed || !record.is_of_image() || !record.has_only_grown(&*storage)? {
         return Ok(None);
     }
     let what = format!(
@@ -164,11 +177,13 @@ fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Res
 }
 
 /// Refuses where other images stand on this one: they may have been made on what the change left.
-fn refuse_children<H: Host>(locked: &Locked<'_, H>) -> Result<()> {
+fn refuse_children<H: Host>(locked: &Locked<'_, H>, named: &Path) -> Result<()> {
     let files: Vec<PathBuf> = locked.all().map(|file| file.path.clone()).collect();
-    let advice = "delete those first, after `qemu-img commit` if what they hold shall be kept: that leaves them standing; \
-                  --ignore-children restores it nevertheless";
-    of_children(&files, &container::neighbours(&files)).map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
+    let advice = "if they are of no use any more, delete them first; else leave this change and set the value that was \
+                  there before in the image at the top of the chain: hivewright set, hivewright unset; \
+                  --ignore-children restores it nevertheless, and what they show changes with it";
+    of_children(&files, &container::neighbours(&files, named))
+        .map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
 }
 
 /// Whether all that would be written belongs to the disk as it is now. A snapshot inside of the image shares it, or has it

@@ -1,11 +1,11 @@
 //! Files of one image, one after the other, as a single run of addresses.
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Storage;
 use crate::error::{Error, Kind, Place, Result};
 use crate::storage::span::end_within;
+use crate::storage::touched::{self, Touched};
 
 /// Every file begins at a multiple of this, so that a block of one address space is a block of the other. What lies
 /// between the end of a file and the next one reads as zeros, and what is written there is gone.
@@ -21,7 +21,7 @@ struct Part<S> {
     /// Bytes when it was joined; of the last one, whatever it has now.
     len: u64,
     storage: S,
-    touched: AtomicBool,
+    touched: Touched,
 }
 
 /// Where files of these lengths begin.
@@ -51,7 +51,7 @@ impl<S: Deref<Target: Storage>> Joined<S> {
     pub fn new(files: Vec<S>) -> Result<Self> {
         let lens = files.iter().map(|file| file.len()).collect::<Result<Vec<_>>>()?;
         let parts = files.into_iter().zip(starts(&lens)?).zip(lens);
-        let part = |((storage, start), len)| Part { start, len, storage, touched: AtomicBool::new(false) };
+        let part = |((storage, start), len)| Part { start, len, storage, touched: Touched::default() };
         Ok(Joined { parts: parts.map(part).collect() })
     }
 
@@ -100,23 +100,13 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Joined<S> {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.pieces(offset, bytes.len(), |part, within, piece| {
-            part.touched.store(true, Ordering::SeqCst);
+            part.touched.set();
             part.storage.write_at(within, &bytes[piece])
         })
     }
 
-    /// Flushes every file that was written to since it was last flushed; all of them are tried.
     fn flush(&self) -> Result<()> {
-        let mut first_error = None;
-        for part in &self.parts {
-            if part.touched.swap(false, Ordering::SeqCst)
-                && let Err(error) = part.storage.flush()
-            {
-                part.touched.store(true, Ordering::SeqCst);
-                first_error.get_or_insert(error);
-            }
-        }
-        first_error.map_or(Ok(()), Err)
+        touched::flush(self.parts.iter().map(|part| (&part.touched, &*part.storage)))
     }
 
     /// Changes the length of the last file.
@@ -125,7 +115,7 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Joined<S> {
         let own = len.checked_sub(last.start).ok_or_else(|| {
             Error::new(Kind::Unsupported, "fixed-length", "only the last file of an image changes its length")
         })?;
-        last.touched.store(true, Ordering::SeqCst);
+        last.touched.set();
         last.storage.set_len(own)
     }
 

@@ -1,4 +1,4 @@
-//! Spans of a storage: whether they end before it does, one laid over another, and their places.
+//! Spans of a storage: whether they end before it does, zeros behind its end, one laid over another, and their places.
 
 use super::Storage;
 use crate::error::{Error, Kind, Result};
@@ -12,6 +12,23 @@ pub(crate) fn end_within(what: &str, total: u64, offset: u64, len: usize) -> Res
         Error::new(Kind::Corrupt, "past-end", format!("{what} ends before what is asked of it"))
             .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{total} bytes in all"))
     })
+}
+
+/// Makes zeros of what `buf`, at `offset`, has behind `end`. Gives the rest of it, which is to be read.
+pub(crate) fn zeros_behind(end: u64, offset: u64, buf: &mut [u8]) -> &mut [u8] {
+    let there = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
+    let (there, behind) = buf.split_at_mut(there);
+    behind.fill(0);
+    there
+}
+
+/// Fills `buf` with the bytes of `storage` from `offset` on, and with zeros behind its end, which is `len`.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn read_then_zeros(storage: &dyn Storage, len: u64, offset: u64, buf: &mut [u8]) -> Result<()> {
+    let there = zeros_behind(len, offset, buf);
+    if there.is_empty() { Ok(()) } else { storage.read_at(offset, there) }
 }
 
 /// Puts what `bytes`, at `at`, have in common with `under`, at `offset`, over it.
@@ -33,6 +50,7 @@ pub(crate) fn placed(error: Error, storage: &dyn Storage, offset: u64) -> Error 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::memory::Memory;
 
     #[test]
     fn ends() {
@@ -41,6 +59,16 @@ mod tests {
         for (offset, len) in [(4, 7), (11, 0), (u64::MAX, 1)] {
             let error = end_within("the disk", 10, offset, len).unwrap_err();
             assert_eq!((error.code(), error.what()), ("past-end", "the disk ends before what is asked of it"));
+        }
+    }
+
+    #[test]
+    fn zeros_are_behind_the_end() {
+        let storage = Memory::new(vec![7; 10]);
+        for (offset, expected) in [(5, [7; 4]), (6, [7; 4]), (8, [7, 7, 0, 0]), (10, [0; 4]), (u64::MAX, [0; 4])] {
+            let mut buf = [1; 4];
+            read_then_zeros(&storage, 10, offset, &mut buf).unwrap();
+            assert_eq!(buf, expected, "{offset}");
         }
     }
 

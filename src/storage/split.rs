@@ -8,11 +8,11 @@ mod names;
 pub use names::{firsts, order};
 
 use std::ops::Deref;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Storage;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::span::end_within;
+use crate::storage::touched::{self, Touched};
 
 /// Segments one after the other, addressed as one disk.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Split<S> {
 struct Segment<S> {
     name: String,
     storage: S,
-    touched: AtomicBool,
+    touched: Touched,
 }
 
 impl<S: Deref<Target: Storage>> Split<S> {
@@ -53,9 +53,8 @@ impl<S: Deref<Target: Storage>> Split<S> {
             }
             len = len.checked_add(this).ok_or_else(too_large)?;
         }
-        let touched = || AtomicBool::new(false);
-        let segments =
-            segments.into_iter().map(|(name, storage)| Segment { name, storage, touched: touched() }).collect();
+        let segment = |(name, storage)| Segment { name, storage, touched: Touched::default() };
+        let segments = segments.into_iter().map(segment).collect();
         Ok(Split { segments, segment_len, len })
     }
 
@@ -103,23 +102,13 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Split<S> {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.pieces(offset, bytes.len(), |segment, within, piece| {
-            segment.touched.store(true, Ordering::SeqCst);
+            segment.touched.set();
             segment.storage.write_at(within, &bytes[piece])
         })
     }
 
-    /// Flushes every segment that was written to since it was last flushed; all of them are tried.
     fn flush(&self) -> Result<()> {
-        let mut first_error = None;
-        for segment in &self.segments {
-            if segment.touched.swap(false, Ordering::SeqCst)
-                && let Err(error) = segment.storage.flush()
-            {
-                segment.touched.store(true, Ordering::SeqCst);
-                first_error.get_or_insert(error);
-            }
-        }
-        first_error.map_or(Ok(()), Err)
+        touched::flush(self.segments.iter().map(|segment| (&segment.touched, &*segment.storage)))
     }
 
     /// The address in the whole image as a place of the disk, then what the segment says.
@@ -138,6 +127,8 @@ fn too_large() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::super::memory::Memory;
     use super::*;
 

@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use serde_json::Value;
 
 use crate::copies::{Copied, long_ago};
+use crate::support::hex::hex;
 
 #[test]
 fn output_leaves_the_original_alone() {
@@ -111,10 +112,6 @@ impl std::io::Read for HexOf<'_> {
         buffer[..2 * n].copy_from_slice(hex(&bytes[..n]).as_bytes());
         Ok(2 * n)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[test]

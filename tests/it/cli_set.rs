@@ -6,6 +6,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::copies::{Copied, fixtures_in, long_ago};
+use crate::support::hex::bytes_of;
 
 const RULE: &str = "AssumeUDPEncapsulationContextOnSendRule";
 /// Fixtures that `set` refuses, with the code.
@@ -20,11 +21,6 @@ const REFUSED: [(&str, &str); 9] = [
     ("shapes/select-zero", "select-zero"),
     ("shapes/select-nowhere", "control-set-missing"),
 ];
-
-fn hex(text: &Value) -> Vec<u8> {
-    let text = text.as_str().unwrap();
-    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).unwrap()).collect()
-}
 
 /// Puts patches of a hive offset, old and new bytes into a copy of `bytes`.
 fn patched(bytes: &[u8], patches: &[(usize, Vec<u8>, Vec<u8>)]) -> Vec<u8> {
@@ -41,7 +37,7 @@ fn patched(bytes: &[u8], patches: &[(usize, Vec<u8>, Vec<u8>)]) -> Vec<u8> {
 
 fn patches_of(json: &Value) -> Vec<(usize, Vec<u8>, Vec<u8>)> {
     let patches = json["patches"].as_array().unwrap().iter();
-    patches.map(|p| (p["hive_offset"].as_u64().unwrap() as usize, hex(&p["old"]), hex(&p["new"]))).collect()
+    patches.map(|p| (p["hive_offset"].as_u64().unwrap() as usize, bytes_of(&p["old"]), bytes_of(&p["new"]))).collect()
 }
 
 /// The patches as people read them.

@@ -8,6 +8,7 @@ use hivewright::session::commit::{InPlace, Options, commit_on};
 use hivewright::session::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
 use hivewright::{Kind, Result};
 
+use crate::support::asked::in_place;
 use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
 
 const TARGET: &str = "/w/SYSTEM";
@@ -54,10 +55,6 @@ fn case(old_len: usize, new_len: usize) -> Case {
         .collect();
     let set = PatchSet { old_len: old_len as u64, new_len: new_len as u64, patches };
     Case { set, old, new }
-}
-
-fn in_place() -> Options {
-    Options { in_place: InPlace::Always, ..Options::default() }
 }
 
 fn commit(host: &LyingHost, case: &Case, options: &Options) -> Result<()> {

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use hivewright::hive::{Patch, PatchSet, Step};
-use hivewright::session::commit::{Committed, How, InPlace, Options, commit};
+use hivewright::session::commit::{Committed, How, Options, commit};
 use hivewright::session::undo::{Leftover, Recovered, Restored, State, find_unfinished, recover_unfinished, undo};
 use hivewright::{Kind, Result};
 use tempfile::TempDir;
+
+use crate::support::asked::in_place;
 
 /// A folder with a file `hive`, and a change to it that makes it longer.
 struct Place {
@@ -61,10 +63,6 @@ impl Place {
     fn is(&self, bytes: &[u8]) {
         assert!(fs::read(self.hive()).unwrap() == bytes);
     }
-}
-
-fn in_place() -> Options {
-    Options { in_place: InPlace::Always, ..Options::default() }
 }
 
 /// Where the system lets a new file be the same as the old one.

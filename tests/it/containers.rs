@@ -25,11 +25,16 @@ mod way_back;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hivewright::container::{self, Gate, Image, Opener, Role};
+use hivewright::storage::counting::Counting;
 use hivewright::storage::recorder::Recorder;
 use hivewright::storage::{FileStorage, Storage};
+use tempfile::TempDir;
+
+use crate::support::tools::output;
 
 /// What tests open images with: reads from files, keeps in memory what is written.
 #[derive(Default)]
@@ -85,6 +90,35 @@ pub(crate) fn open_to_write(path: &Path, replay_log: bool) -> hivewright::Result
     Ok((image, recording))
 }
 
+/// Opens an image for reading, and counts the bytes that are read of its files.
+fn open_counted(path: &Path) -> (Image, Arc<AtomicU64>) {
+    struct Counted(Arc<AtomicU64>);
+    impl Opener for Counted {
+        fn open(&self, path: &Path, _: Role) -> hivewright::Result<Arc<dyn Storage>> {
+            Ok(Arc::new(Counting::into_total(Box::new(FileStorage::open(path)?), self.0.clone())))
+        }
+    }
+    let total = Arc::new(AtomicU64::new(0));
+    let gate = Gate::new(Arc::new(Counted(total.clone())), &[]);
+    (container::open(&gate, path, None).unwrap().unwrap(), total)
+}
+
+/// A path as an argument.
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Writes the same to an image and to a raw disk.
+fn write(image: &Image, raw: &Path, at: u64, bytes: &[u8]) {
+    image.disk.write_at(at, bytes).unwrap();
+    File::options().write(true).open(raw).unwrap().write_all_at(bytes, at).unwrap();
+}
+
+/// Has qemu-img hold an image, in its own name of that format, against a raw disk.
+fn compare(raw: &Path, image: &Path, format: &str) {
+    output("qemu-img", &["compare", "-f", "raw", "-F", format, text(raw), text(image)]);
+}
+
 /// A raw disk of `mib` MiB: patterns with zeros between, different in every sector; data in its first and last sector.
 pub(crate) fn raw_disk(path: &Path, mib: u64) {
     let disk = File::create(path).unwrap();
@@ -98,6 +132,14 @@ pub(crate) fn raw_disk(path: &Path, mib: u64) {
             disk.write_all_at(&bytes, sector * 512).unwrap();
         }
     }
+}
+
+/// `disk.raw` of `mib` MiB in a folder of its own.
+fn raw_in_folder(mib: u64) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = folder.path().join("disk.raw");
+    raw_disk(&raw, mib);
+    (folder, raw)
 }
 
 /// Holds all bytes of an image against those of a raw disk, read in pieces of odd sizes too.

@@ -23,6 +23,12 @@ pub(crate) fn can_unpack(test: &str) -> bool {
     there
 }
 
+/// A file of the corpus that may be packed, its name then longer by `.zst`. `None` where it is not there.
+pub(crate) fn find(folder: &Path, name: &str) -> Option<Vec<u8>> {
+    let stored = [name.to_owned(), format!("{name}.zst")].into_iter().find(|stored| folder.join(stored).is_file())?;
+    read(folder, &stored)
+}
+
 /// A file of the corpus, unpacked with the command `zstd` where its name says so.
 pub(crate) fn read(folder: &Path, stored: &str) -> Option<Vec<u8>> {
     let path = folder.join(stored);

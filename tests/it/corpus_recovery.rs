@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use hivewright::hive::recover::{Log, LogReport, Recovered, highest_sequence, recover_headless};
 use hivewright::hive::{Hive, HiveBytes, Opened, PatchSet, open};
-use sha2::{Digest, Sha256};
+
+use crate::support::hex::sha256;
 
 fn corpus() -> Option<PathBuf> {
     crate::corpus::folder("corpus_recovery").filter(|_| crate::corpus::can_unpack("corpus_recovery"))
@@ -14,9 +15,7 @@ fn corpus() -> Option<PathBuf> {
 
 /// A file of the corpus, which may be stored under its name plus `.zst`.
 fn file(name: &str) -> Vec<u8> {
-    let folder = corpus().unwrap();
-    let stored = if folder.join(name).is_file() { name.to_owned() } else { format!("{name}.zst") };
-    crate::corpus::read(&folder, &stored).unwrap()
+    crate::corpus::find(&corpus().unwrap(), name).unwrap_or_else(|| panic!("{name} is not in the corpus"))
 }
 
 struct Case {
@@ -56,10 +55,6 @@ fn count<B: HiveBytes>(hive: &Hive<B>) -> (u64, u64) {
         rest.extend(key.subkeys().unwrap());
     }
     (keys, values)
-}
-
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bins<B: HiveBytes>(hive: &Hive<B>) -> Cow<'_, [u8]> {
@@ -108,7 +103,7 @@ fn counts_and_bins_are_those_of_other_readers() {
             Opened::Dirty(_) => {
                 let done = case.recovered();
                 assert_eq!(count(&done.hive), wanted, "{name}");
-                assert_eq!(hash(&bins(&done.hive)), own["bins_sha256"], "{name}");
+                assert_eq!(sha256(&bins(&done.hive)), own["bins_sha256"], "{name}");
                 let whole = done.hive.bytes().to_vec().unwrap();
                 assert_eq!(patched(&case.hive, &done.patches().unwrap()), whole, "{name}");
                 assert!(matches!(open(whole).unwrap(), Opened::Clean(_)));

@@ -11,14 +11,14 @@ use hivewright::hive::recover::{Log, recover_headless};
 use hivewright::hive::{EditOptions, Editor, Opened, PatchSet, open};
 use hivewright::regf::key_value::ValueType;
 use hivewright::regf::timestamp::FileTime;
-use hivewright::session::LogChoice;
 use hivewright::session::commit::{Edit, InPlace, Options, commit_edit_on};
 use hivewright::session::edit::{Request, Wanted, prepare};
 use hivewright::session::undo::{Leftover, State, find_unfinished_on, recover_unfinished_on, undo_on};
-use hivewright::windows::{Selection, rule};
+use hivewright::windows::rule;
 use hivewright::{Kind, Result};
 
 use crate::commit_faults::{Count, cut_everywhere};
+use crate::support::asked::{in_place, request};
 use crate::support::contents::{Contents, booted, contents};
 use crate::support::dirty_place::{DirtyPlace, named};
 use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
@@ -45,18 +45,7 @@ impl Case {
     fn of(place: &DirtyPlace) -> Self {
         const NUMBER: u32 = 1;
         let options = EditOptions { timestamp: Some(FileTime(1)), ..EditOptions::default() };
-        let request = Request {
-            choice: hivewright::session::disk::Choice::default(),
-            ignore: Vec::new(),
-            wanted: Some(Wanted::Set(NUMBER)),
-            selection: Selection::Standard,
-            era: None,
-            force: false,
-            logs: LogChoice::Beside,
-            as_it_stands: false,
-            settle: false,
-            options,
-        };
+        let request = Request { settle: false, options, ..request(Some(Wanted::Set(NUMBER))) };
         let prepared = prepare(&place.path("SYSTEM"), &request).unwrap();
         prepared.prove().unwrap();
         let logs: Vec<Log<'_>> = place.logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
@@ -208,10 +197,6 @@ fn failures(kind: &str, name: &str, options: &Options) {
         }
     }
     println!("{kind}, {name}: {count} failed operations; {:.1} s", start.elapsed().as_secs_f32());
-}
-
-fn in_place() -> Options {
-    Options { in_place: InPlace::Always, ..Options::default() }
 }
 
 #[test]

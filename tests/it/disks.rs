@@ -13,9 +13,9 @@ mod writing;
 use std::path::Path;
 
 use hivewright_fixtures::{Release, SystemHive};
-use sha2::{Digest, Sha256};
 
 use crate::command::{Run, hivewright_in};
+use crate::support::hex;
 
 /// A hive of Windows 10 that says 1.
 pub(crate) fn hive() -> Vec<u8> {
@@ -31,5 +31,5 @@ pub(crate) fn json(run: &Run) -> serde_json::Value {
 }
 
 pub(crate) fn sha256(path: &Path) -> String {
-    Sha256::digest(std::fs::read(path).unwrap()).iter().map(|b| format!("{b:02x}")).collect()
+    hex::sha256(&std::fs::read(path).unwrap())
 }

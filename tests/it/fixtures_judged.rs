@@ -1,9 +1,8 @@
 //! The sound fixtures, and what `set` makes of them, in the eyes of others.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::json;
 
@@ -11,6 +10,7 @@ use crate::command::{fixtures, hivewright_in};
 use crate::copies::{fixture, fixtures_in};
 use crate::corpus;
 use crate::judges::{Judge, has, hivexregedit};
+use crate::support::tools::answer;
 
 const RULE: &str = "AssumeUDPEncapsulationContextOnSendRule";
 /// Fixtures that show the oracle something that is there on purpose.
@@ -35,15 +35,7 @@ fn the_oracle_finds_the_fixtures_sound() {
 
 /// Runs a script in hivexsh; standard output.
 fn hivexsh(hive: &Path, script: &str) -> String {
-    let mut child = Command::new("hivexsh")
-        .arg(hive)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = answer(Command::new("hivexsh").arg(hive), script.as_bytes());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && said.is_empty(), "hivexsh: {}: {said}", hive.display());
     String::from_utf8_lossy(&output.stdout).into_owned()

@@ -16,6 +16,7 @@ use hivewright::regf::key_value::ValueType;
 use hivewright::regf::timestamp::FileTime;
 use hivewright::windows::{self, Selection, rule};
 
+use crate::copies::fixture;
 use crate::{command, corpus};
 
 const MASKS: [u8; 4] = [0xff, 0x01, 0x80, 0x18];
@@ -134,10 +135,6 @@ fn mended(mut bytes: Vec<u8>) -> Vec<u8> {
         bytes[508..512].copy_from_slice(&base.computed_checksum().to_le_bytes());
     }
     bytes
-}
-
-fn fixture(name: &str) -> Vec<u8> {
-    std::fs::read(command::fixtures().join(name).join("SYSTEM")).unwrap()
 }
 
 /// Where damage tells most: the fields of the base block, and all that is not zero.

@@ -1,12 +1,12 @@
 //! Independent readers of hives, where they are at hand: they share no code with this project.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
 use crate::corpus;
+use crate::support::tools::answer;
 
 /// Runs many jobs in one process: starting Python costs more than most of them.
 const DRIVER: &str = r#"
@@ -90,15 +90,9 @@ impl Judge {
     /// `["diff", OLD, NEW]` or `["read", PATH, KEY, VALUE]`, in order.
     pub(crate) fn ask(&self, jobs: &[Value]) -> Vec<Value> {
         let task = json!({"judge": self.name, "oracle": self.oracle, "jobs": jobs});
-        let mut child = Command::new(&self.python)
-            .args(["-c", DRIVER])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(task.to_string().as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        assert!(output.status.success(), "the judge {} failed", self.name);
+        let output = answer(Command::new(&self.python).args(["-c", DRIVER]), task.to_string().as_bytes());
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "the judge {} failed: {errors}", self.name);
         let answers: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(answers.len(), jobs.len());
         answers

@@ -8,9 +8,10 @@ use hivewright::files::{Extent, FileInVolume, Files, Hibernation};
 use hivewright::ntfs::Ntfs;
 use hivewright::storage::Storage;
 
+use crate::corpus;
 use crate::support::memory::{Memory, ReadOnly};
 use crate::support::ntfs_volume::{self as volumes, NtfsVolume, noise};
-use crate::support::tools::{corpus, have, output, succeeds};
+use crate::support::tools::{have, output, succeeds};
 
 mod damage;
 mod states;
@@ -113,7 +114,9 @@ fn compare_all(image: &Path, limit: usize) -> usize {
 
 #[test]
 fn volumes_of_the_corpus_read_as_the_judges_read_them() {
-    let Some(images) = corpus("images").filter(|_| have(JUDGES) && have(&["zstd", "qemu-img"])) else { return };
+    let images =
+        corpus::folder("volumes_of_the_corpus_read_as_the_judges_read_them").map(|corpus| corpus.join("images"));
+    let Some(images) = images.filter(|_| have(JUDGES) && have(&["zstd", "qemu-img"])) else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut total = 0;
     for name in ["ntfs_testfs1.raw", "synthetic_win81_volume.raw", "synthetic_xp_mbr.raw", "windows_volume.qcow2"] {

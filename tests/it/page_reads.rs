@@ -3,41 +3,16 @@
 //! The witness reads a slice, which cannot count. So it is handed a copy in which all pages but some hold 0xff: where it
 //! answers as before from a set of pages, it needs no others.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-
-use hivewright::error::Result;
 use hivewright::hive::witness::{self, Seen};
-use hivewright::hive::{self, EditOptions, HiveBytes, Opened};
+use hivewright::hive::{self, EditOptions, Opened};
 use hivewright::regf::key_value::ValueType;
 use hivewright::windows::{self, RuleReport, Selection, rule};
 
+use crate::support::pages::{Counting, PAGE, Pages};
 use crate::{corpus, hostile};
 
-const PAGE: usize = 4096;
 /// What the promise is.
 const MOST: usize = 64;
-
-type Pages = BTreeSet<usize>;
-
-struct Counting<'h> {
-    bytes: &'h [u8],
-    pages: RefCell<Pages>,
-}
-
-impl HiveBytes for Counting<'_> {
-    fn len(&self) -> u64 {
-        self.bytes.len() as u64
-    }
-
-    fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
-        if len > 0 {
-            self.pages.borrow_mut().extend(offset as usize / PAGE..=(offset as usize + len - 1) / PAGE);
-        }
-        self.bytes.read(offset, len)
-    }
-}
 
 /// The keys about which `session::Reading::rule` asks the witness: all that hold the value, and that of the next boot.
 fn asked(report: &RuleReport) -> Vec<String> {
@@ -101,7 +76,7 @@ fn with_the_rule_everywhere(bytes: Vec<u8>) -> Option<Vec<u8>> {
 }
 
 fn few_pages(name: &str, bytes: &[u8]) {
-    let counting = Counting { bytes, pages: RefCell::default() };
+    let counting = Counting::new(bytes);
     let opened = hive::open(&counting).unwrap();
     let hive = opened.primary_alone();
     let report = windows::report(hive, None).unwrap();
@@ -112,7 +87,7 @@ fn few_pages(name: &str, bytes: &[u8]) {
             hive.data(&value).unwrap();
         }
     }
-    let ours = counting.pages.take();
+    let ours = counting.take();
     let both = needed(bytes, &paths, &ours);
     let none = needed(bytes, &paths, &Pages::new());
     println!(

@@ -1,10 +1,13 @@
 //! What tests build with.
 
+pub(crate) mod asked;
 pub(crate) mod contents;
 pub(crate) mod dirty_place;
 pub(crate) mod disk;
+pub(crate) mod hex;
 pub(crate) mod lying_host;
 pub(crate) mod memory;
 pub(crate) mod ntfs_volume;
+pub(crate) mod pages;
 mod shared;
 pub(crate) mod tools;

@@ -1,37 +1,14 @@
 //! A report touches few pages of a hive: it may stand on a slow medium.
 
-use std::borrow::Cow;
-use std::cell::RefCell;
-use std::collections::BTreeSet;
-
-use hivewright::error::Result;
-use hivewright::hive::{self, HiveBytes};
+use hivewright::hive;
 use hivewright::windows;
 
 use crate::corpus;
+use crate::support::pages::{Counting, PAGE};
 
 /// Pages of 4096 bytes that a report of a modern hive may touch; XP spreads its keys a little wider.
 const MOST: usize = 40;
 const MOST_ON_XP: usize = 45;
-
-/// Notes which pages were read.
-struct Counting {
-    bytes: Vec<u8>,
-    pages: RefCell<BTreeSet<u64>>,
-}
-
-impl HiveBytes for Counting {
-    fn len(&self) -> u64 {
-        HiveBytes::len(&self.bytes)
-    }
-
-    fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
-        if len > 0 {
-            self.pages.borrow_mut().extend(offset / 4096..=(offset + len as u64 - 1) / 4096);
-        }
-        self.bytes.read(offset, len)
-    }
-}
 
 #[test]
 fn a_report_touches_few_pages() {
@@ -47,11 +24,11 @@ fn a_report_touches_few_pages() {
         "nt40_server",
     ] {
         let Some(bytes) = corpus::read(&folder, &format!("system/{name}/SYSTEM.zst")) else { return };
-        let all = bytes.len() / 4096;
-        let counting = Counting { bytes, pages: RefCell::default() };
+        let all = bytes.len() / PAGE;
+        let counting = Counting::new(&bytes);
         let opened = hive::open(&counting).unwrap();
         let report = windows::report(opened.primary_alone(), None).unwrap();
-        let touched = counting.pages.borrow().len();
+        let touched = counting.take().len();
         println!("{name}: {touched} of {all} pages, {} control sets", report.control_sets.len());
         assert!(touched <= if name.starts_with("xp") { MOST_ON_XP } else { MOST }, "{name}: {touched} pages");
     }

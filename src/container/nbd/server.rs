@@ -10,6 +10,7 @@ use super::wire::{self, broken, command, errno, export, info, option, reply};
 use crate::container::cut_short;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
+use crate::storage::span::read_then_zeros;
 
 /// How far a file may grow, in bytes: what an edit of a hive allocates is far less.
 const MOST_GROWTH: u64 = 256 << 20;
@@ -56,10 +57,7 @@ impl Export {
             let what = "a cluster or table of the image lies behind its end";
             return Err(cut_short("image-truncated", what, end, len));
         }
-        let there = len.saturating_sub(offset);
-        let (there, past) = buf.split_at_mut(usize::try_from(there).map_or(buf.len(), |there| there.min(buf.len())));
-        past.fill(0);
-        if there.is_empty() { Ok(()) } else { self.storage.read_at(offset, there) }
+        read_then_zeros(&*self.storage, len, offset, buf)
     }
 
     /// Grows the file first, where the write ends past it, by as many steps as it needs. Says whether it did.

@@ -14,7 +14,7 @@ use super::header::{AUTOCLEAR, DATA_FILE, Header, INCOMPATIBLE};
 use super::late::{Late, Now};
 use crate::error::{Error, Kind, Place, Result};
 use crate::storage::Storage;
-use crate::storage::span::{lay_over, placed};
+use crate::storage::span::{lay_over, placed, read_then_zeros};
 
 /// How far past its end a file may be written to at once: what lies between is all zeros that must be kept.
 const MAX_GAP: u64 = 64 << 20;
@@ -82,12 +82,7 @@ impl Below {
         if self.ends && offset >= len && !buf.is_empty() {
             return Err(placed(cut_short(offset, len), &*self.storage, offset));
         }
-        let there = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
-        let (there, past) = buf.split_at_mut(there);
-        past.fill(0);
-        if !there.is_empty() {
-            self.storage.read_at(offset, there)?;
-        }
+        read_then_zeros(&*self.storage, len, offset, buf)?;
         if let Some(late) = &*self.mode.late() {
             late.show(offset, buf);
         }

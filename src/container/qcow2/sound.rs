@@ -178,5 +178,5 @@ fn refcount(block: &[u8], i: usize, bits: usize) -> u64 {
 fn unsound(what: &str, offset: u64) -> Error {
     Error::refused("qcow2-unsound", format!("the image is damaged: {what}"))
         .at(Space::File, offset)
-        .advise("look at it with qemu-img check, and mend a copy: qemu-img check -r all")
+        .advise("look at it with qemu-img check, and mend a copy: qemu-img check -r all COPY")
 }

@@ -1,12 +1,11 @@
 //! Damaged and invented images: an answer or an error, soon.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::FORMAT;
-use crate::container::{Gate, Image, Opening};
-use crate::error::{Kind, Result};
-use crate::storage::memory::Memory;
+use crate::container::Image;
+use crate::container::blocks::hostile::{self, Tally};
+use crate::error::Result;
 use crate::storage::recorder::Recorder;
 
 const BLOCK: usize = 4096;
@@ -15,10 +14,11 @@ const SIZE: usize = 4 * BLOCK + 1000;
 const DATA: usize = 1024;
 
 fn open(bytes: Vec<u8>) -> Result<(Image, Arc<Recorder>)> {
-    let file = Arc::new(Recorder::new(Arc::new(Memory::new(bytes)))?);
-    let gate = Gate::shut();
-    let image = (FORMAT.open)(Opening::of(&gate, file.clone(), Path::new("/nowhere/x.vdi")))?;
-    Ok((image, file))
+    hostile::open(&FORMAT, bytes)
+}
+
+fn judge(bytes: Vec<u8>) -> Option<Vec<u8>> {
+    hostile::judge(&FORMAT, bytes, b"n")
 }
 
 /// A dynamic image with the blocks 0, 4 and 2, in this order, block 3 as zeros, and 16 bytes in front of each; its disk.
@@ -43,38 +43,19 @@ fn dynamic() -> (Vec<u8>, Vec<u8>) {
     (image, disk)
 }
 
-/// Opens, reads and writes; what comes of it is an answer or an error of the format.
-fn judge(bytes: Vec<u8>) -> Option<Vec<u8>> {
-    let (image, _) = open(bytes).map_err(|error| assert_ne!(error.kind(), Kind::Io, "{error}")).ok()?;
-    let mut whole = vec![0; image.disk.len().unwrap().min(1 << 16) as usize];
-    for (i, piece) in whole.chunks_mut(1000).enumerate() {
-        image.disk.locate(i as u64 * 1000);
-        image.disk.read_at(i as u64 * 1000, piece).ok()?;
-    }
-    for at in (0..whole.len() as u64).step_by(3001) {
-        let _ = image.disk.write_at(at, b"n");
-    }
-    Some(whole)
-}
-
 #[test]
 fn every_flipped_byte() {
     let (image, disk) = dynamic();
     assert_eq!(judge(image.clone()).unwrap(), disk);
-    let (mut same, mut other, mut errors) = (0, 0, 0);
+    let mut tally = Tally::default();
     for at in 0..DATA {
         for value in [image[at] ^ 1, image[at] ^ 0x80, !image[at], 0, 0x7f, 0xff] {
             let mut damaged = image.clone();
             damaged[at] = value;
-            match judge(damaged) {
-                Some(read) if read == disk => same += 1,
-                Some(_) => other += 1,
-                None => errors += 1,
-            }
+            tally.count(judge(damaged), &disk);
         }
     }
-    println!("{same} read as before, {other} otherwise, {errors} not");
-    assert!(same > 5000 && other > 0 && errors > 100);
+    tally.is_above(5000, 100);
 }
 
 #[test]

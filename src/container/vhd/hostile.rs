@@ -1,13 +1,12 @@
 //! Damaged and invented images: an answer or an error, soon; and what writing leaves at every step.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::{FORMAT, checksum};
-use crate::container::{Gate, Image, Opening, Probe};
-use crate::error::{Kind, Result};
+use crate::container::blocks::hostile::{self, Tally};
+use crate::container::{Image, Probe};
+use crate::error::Result;
 use crate::storage::Storage;
-use crate::storage::memory::Memory;
 use crate::storage::recorder::{Recorder, Written};
 
 const BLOCK: usize = 4096;
@@ -18,10 +17,11 @@ const TABLE: usize = 1536;
 const FIRST: usize = 2048;
 
 fn open(bytes: Vec<u8>) -> Result<(Image, Arc<Recorder>)> {
-    let file = Arc::new(Recorder::new(Arc::new(Memory::new(bytes)))?);
-    let gate = Gate::shut();
-    let image = (FORMAT.open)(Opening::of(&gate, file.clone(), Path::new("/nowhere/x.vhd")))?;
-    Ok((image, file))
+    hostile::open(&FORMAT, bytes)
+}
+
+fn judge(bytes: Vec<u8>) -> Option<Vec<u8>> {
+    hostile::judge(&FORMAT, bytes, b"new")
 }
 
 fn all(storage: &dyn Storage) -> Vec<u8> {
@@ -67,26 +67,12 @@ fn dynamic() -> (Vec<u8>, Vec<u8>) {
     (([image, footer(3, 512, 512)]).concat(), disk)
 }
 
-/// Opens, reads and writes; what comes of it is an answer or an error of the format.
-fn judge(bytes: Vec<u8>) -> Option<Vec<u8>> {
-    let (image, _) = open(bytes).map_err(|error| assert_ne!(error.kind(), Kind::Io, "{error}")).ok()?;
-    let mut whole = vec![0; image.disk.len().unwrap().min(1 << 16) as usize];
-    for (i, piece) in whole.chunks_mut(1000).enumerate() {
-        image.disk.locate(i as u64 * 1000);
-        image.disk.read_at(i as u64 * 1000, piece).ok()?;
-    }
-    for at in (0..whole.len() as u64 - 3).step_by(3001) {
-        let _ = image.disk.write_at(at, b"new");
-    }
-    Some(whole)
-}
-
 #[test]
 fn every_flipped_byte_with_and_without_mended_checksums() {
     let (image, disk) = dynamic();
     assert_eq!(judge(image.clone()).unwrap(), disk);
     let tail = image.len() - 512;
-    let (mut same, mut other, mut errors) = (0, 0, 0);
+    let mut tally = Tally::default();
     for at in (0..FIRST).chain(tail..image.len()) {
         for value in [image[at] ^ 1, image[at] ^ 0x80, !image[at], 0, 0x7f] {
             let mut damaged = image.clone();
@@ -96,16 +82,11 @@ fn every_flipped_byte_with_and_without_mended_checksums() {
             mend(&mut mended[512..1536], 36);
             mend(&mut mended[tail..], 64);
             for image in [damaged, mended] {
-                match judge(image) {
-                    Some(read) if read == disk => same += 1,
-                    Some(_) => other += 1,
-                    None => errors += 1,
-                }
+                tally.count(judge(image), &disk);
             }
         }
     }
-    println!("{same} read as before, {other} otherwise, {errors} not");
-    assert!(same > 10_000 && other > 0 && errors > 1000);
+    tally.is_above(10_000, 1000);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::container::Refusal;
 use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
+use crate::storage::span::read_then_zeros;
 
 /// See the module.
 pub(super) struct Disk {
@@ -52,10 +53,7 @@ impl Disk {
             buf.fill(0);
             return Ok(());
         };
-        let there = parent.len()?.saturating_sub(at).min(buf.len() as u64);
-        let (there, behind) = buf.split_at_mut(index(there));
-        behind.fill(0);
-        if there.is_empty() { Ok(()) } else { parent.read_at(at, there) }
+        read_then_zeros(&**parent, parent.len()?, at, buf)
     }
 
     /// What has to be done once before the first byte of data changes.

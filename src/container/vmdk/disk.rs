@@ -1,7 +1,6 @@
 //! The disk that the guest sees: extents one after the other, and the parent where they hold nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::content_id::ContentId;
 use super::descriptor::Access;
@@ -10,7 +9,8 @@ use super::grains::Spot;
 use crate::container::Refusal;
 use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
-use crate::storage::Storage;
+use crate::storage::span::read_then_zeros;
+use crate::storage::{Storage, touched};
 
 pub(super) struct Disk {
     extents: Vec<Extent>,
@@ -95,10 +95,7 @@ impl Disk {
             return Ok(());
         };
         // A child may be larger than its parent: zeros behind that.
-        let there = usize::try_from(len.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
-        let (there, behind) = buf.split_at_mut(there);
-        behind.fill(0);
-        if there.is_empty() { Ok(()) } else { below.read_at(offset, there) }
+        read_then_zeros(&**below, *len, offset, buf)
     }
 
     /// Where to write: nothing, unless all of it has a place.
@@ -163,26 +160,15 @@ impl Storage for Disk {
         for target in targets {
             let extent = &self.extents[target.extent];
             let Some(file) = extent.file() else { return Err(not_allocated(offset + done as u64)) };
-            extent.touched.store(true, Ordering::SeqCst);
+            extent.touched.set();
             file.write_at(target.at, &bytes[done..done + target.len])?;
             done += target.len;
         }
         Ok(())
     }
 
-    /// Flushes every extent that was written to since it was last flushed; all of them are tried.
     fn flush(&self) -> Result<()> {
-        let mut first_error = None;
-        for extent in &self.extents {
-            if extent.touched.swap(false, Ordering::SeqCst)
-                && let Some(file) = extent.file()
-                && let Err(error) = file.flush()
-            {
-                extent.touched.store(true, Ordering::SeqCst);
-                first_error.get_or_insert(error);
-            }
-        }
-        first_error.map_or(Ok(()), Err)
+        touched::flush(self.extents.iter().filter_map(|extent| Some((&extent.touched, &**extent.file()?))))
     }
 
     fn locate(&self, offset: u64) -> Vec<Place> {

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use super::descriptor::{Access, Descriptor, Line};
 use super::grains::Grains;
@@ -11,6 +10,7 @@ use super::{broken, cowd, device, hosted, se_sparse};
 use crate::container::{Opening, Refusal};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
+use crate::storage::touched::Touched;
 
 /// An extent.
 pub(super) struct Extent {
@@ -20,8 +20,7 @@ pub(super) struct Extent {
     pub(super) access: Access,
     pub(super) name: String,
     pub(super) body: Body,
-    /// Written to since it was last flushed.
-    pub(super) touched: AtomicBool,
+    pub(super) touched: Touched,
 }
 
 pub(super) enum Body {
@@ -72,7 +71,7 @@ pub(super) fn open(opening: &Opening<'_>, descriptor: &Descriptor, own: Option<G
             None => open_one(opening, line, &mut files)?,
         };
         let name = if line.name.is_empty() { line.kind.clone() } else { line.name.clone() };
-        extents.push(Extent { start, len: line.len, access: line.access, name, body, touched: AtomicBool::new(false) });
+        extents.push(Extent { start, len: line.len, access: line.access, name, body, touched: Touched::default() });
         let end = start.checked_add(line.len).filter(|&end| end < 1 << 60);
         start = end.ok_or_else(|| broken("vmdk-descriptor", "the extents together exceed 2^60 bytes"))?;
     }

@@ -105,16 +105,13 @@ impl HiveOnDisk {
     /// user takes upon himself, of those that can be: see `obstacles::IGNORABLE`.
     ///
     /// # Errors
-    /// [`Kind::Refused`] with the code of the first [`Obstacle`].
+    /// [`Kind::Refused`] with the code of the first [`Obstacle`] that counts.
     pub fn may_be_written(&self, ignore: &[&str]) -> Result<()> {
-        let found = self.obstacles(&self.volume_state()?).into_iter().find(|obstacle| {
-            let may = obstacles::IGNORABLE.iter().any(|(code, _)| *code == obstacle.code);
-            !(may && ignore.contains(&obstacle.code))
-        });
-        match found {
-            Some(obstacle) => Err(obstacle.refuse()),
-            None => Ok(()),
-        }
+        let mut all = self.obstacles(&self.volume_state()?);
+        // What no option overrides comes first: else the advice to give one would lead to the next refusal.
+        all.sort_by_key(Obstacle::is_ignorable);
+        let stands = |obstacle: &&Obstacle| !(obstacle.is_ignorable() && ignore.contains(&obstacle.code));
+        all.iter().find(stands).map_or(Ok(()), |obstacle| Err(obstacle.refuse()))
     }
 
     /// Refuses where other images stand on this one, unless `ignore` has that: for writes in place alone.

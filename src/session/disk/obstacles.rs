@@ -22,7 +22,7 @@ pub struct Obstacle {
 }
 
 /// Obstacles that a user may take upon himself, and the option that does.
-pub(super) const IGNORABLE: [(&str, &str); 4] = [
+const IGNORABLE: [(&str, &str); 4] = [
     ("volume-dirty", "--ignore-dirty-volume"),
     ("volume-journal", "--ignore-journal"),
     (HAS_CHILDREN, "--ignore-children"),
@@ -38,6 +38,11 @@ impl Obstacle {
         Obstacle { code, what: what.into(), advice: None }
     }
 
+    /// Whether there is an option that overrides it.
+    pub(super) fn is_ignorable(&self) -> bool {
+        IGNORABLE.iter().any(|(code, _)| *code == self.code)
+    }
+
     /// As a refusal.
     pub(in crate::session) fn refuse(&self) -> Error {
         let option = IGNORABLE.iter().find(|(code, _)| *code == self.code);
@@ -50,6 +55,9 @@ impl Obstacle {
                 "have gdisk mend it in a copy of the image: it finds the backup, and `w` writes both again".to_owned()
             }
             ("partitions-overlap", _) => "mend the table in a copy of the image: gdisk or sfdisk".to_owned(),
+            ("volume-truncated", _) => {
+                "copy the disk again, whole, or put its missing segment beside the others".to_owned()
+            }
             ("device-read-only", _) => "see that nothing of it is mounted, and give --device".to_owned(),
             _ => "mount the volume and edit the hive there, or repair it first".to_owned(),
         };

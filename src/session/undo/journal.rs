@@ -16,6 +16,10 @@ pub(super) const SUFFIX: &str = ".hivewright-undo";
 /// For its owner alone: there are parts of a registry in it.
 const PRIVATE: u32 = 0o600;
 
+/// Where the folder of the target takes no undo file.
+const NO_PLACE: &str = "bytes are overwritten only under an undo file that stands beside them until all are written, wherever \
+                        it is to be kept: make room in that folder, or write a patched copy elsewhere (--output FILE)";
+
 /// An undo file under its name, durable.
 pub(in crate::session) struct Journal<'h, H: Host> {
     host: &'h H,
@@ -37,8 +41,9 @@ impl<'h, H: Host> Journal<'h, H> {
         if wanted.is_some() {
             refuse_taken(host, &first)?;
         }
-        let mut staged = Staged::new(host, &first, PRIVATE)?;
-        staged.fill(&Overlaid::plain(&bytes))?;
+        let no_place = |error: Error| if wanted.is_none() { error.advise(NO_PLACE) } else { error };
+        let mut staged = Staged::new(host, &first, PRIVATE).map_err(no_place)?;
+        staged.fill(&Overlaid::plain(&bytes)).map_err(no_place)?;
         let mut path = first;
         while !staged.place(&path)? {
             match numbers.next() {

@@ -6,15 +6,10 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use hivewright::container::neighbours;
-use hivewright_fixtures::images::Image;
 use serde_json::Value;
 
 use super::fixtures::Unpacked;
 use crate::support::tools::{have, output, succeeds};
-
-fn unpacked(name: &str) -> Unpacked {
-    Unpacked::of(Image::named(name).unwrap())
-}
 
 /// Makes an empty image that stands on `base`, as its header shall call that.
 fn make(folder: &Path, format: &str, name: &str, backing: &str) {
@@ -30,8 +25,10 @@ fn code(told: &Value) -> &str {
 /// The names of the children that are found.
 fn found(image: &Unpacked) -> BTreeSet<String> {
     let path = image.path().canonicalize().unwrap();
-    let names =
-        neighbours(&[path]).children.into_iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
+    let names = neighbours(std::slice::from_ref(&path), &path)
+        .children
+        .into_iter()
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
     names.collect()
 }
 
@@ -40,7 +37,7 @@ fn what_others_stand_on_is_not_written_to() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path();
     let option = "--ignore-children";
     make(folder, "qcow2", "snapshot.qcow2", "disk.qcow2");
@@ -82,14 +79,47 @@ fn the_top_of_a_chain_has_no_children_and_the_rest_has() {
         ("vmdk-delta", "base.vmdk", &["top.vmdk"]),
         ("vmdk-delta", "top.vmdk", &[]),
     ] {
-        let image = unpacked(name);
-        let found = neighbours(&[image.folder.path().canonicalize().unwrap().join(file)]).children;
+        let image = Unpacked::named(name);
+        let path = image.folder.path().canonicalize().unwrap().join(file);
+        let found = neighbours(std::slice::from_ref(&path), &path).children;
         assert_eq!(found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect::<Vec<_>>(), expected);
     }
-    let image = unpacked("vmdk-delta");
+    let image = Unpacked::named("vmdk-delta");
     let before = image.hashes();
     assert_eq!(code(&image.json(&["set", "2", "base.vmdk"])), "has-children");
     assert!(image.hashes() == before);
+}
+
+/// A link to an image of another folder stands among those that were made on it: they are looked for there as well.
+#[test]
+fn children_are_found_beside_the_name_that_the_user_gave() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let image = Unpacked::named("qcow2");
+    let at = |name: &str| image.folder.path().join(name);
+    fs::create_dir(at("vm")).unwrap();
+    symlink("../disk.qcow2", at("vm/golden.qcow2")).unwrap();
+    make(&at("vm"), "qcow2", "child.qcow2", "golden.qcow2");
+    symlink("vm", at("alias")).unwrap();
+    for name in ["vm/golden.qcow2", "alias/golden.qcow2"] {
+        assert_eq!(code(&image.json(&["set", "2", name])), "has-children", "{name}");
+    }
+    let run = crate::command::hivewright_in(&at("vm"), ["set", "2", "golden.qcow2"]);
+    assert!(run.code == 3 && run.err.contains("child.qcow2 stands on"), "{run:?}");
+    // By its own name nothing is seen of them, which are in another folder.
+    assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
+    assert_eq!(
+        code(&image.json(&["undo", "disk.qcow2.hivewright-undo", "--target", "vm/golden.qcow2"])),
+        "has-children"
+    );
+    // An extent that is a link beside the descriptor that names it.
+    let image = Unpacked::named("vmdk-flat");
+    let at = |name: &str| image.folder.path().join(name);
+    fs::create_dir(at("vm")).unwrap();
+    fs::rename(at("disk.vmdk"), at("vm/disk.vmdk")).unwrap();
+    symlink("../disk-flat.vmdk", at("vm/disk-flat.vmdk")).unwrap();
+    assert_eq!(code(&image.json(&["set", "2", "vm/disk-flat.vmdk"])), "part-of-image");
 }
 
 /// However a child calls it: by what leads to the same file.
@@ -98,7 +128,7 @@ fn a_child_is_known_by_the_file_that_its_name_leads_to() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("split-raw");
+    let image = Unpacked::named("split-raw");
     let folder = image.folder.path();
     fs::write(folder.join("other.raw"), b"x").unwrap();
     symlink("disk.001", folder.join("current")).unwrap();
@@ -147,7 +177,7 @@ fn hostile_neighbours_do_no_harm() {
     if !have(&["qemu-img", "mkfifo"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path();
     let at = |name: &str| folder.join(name);
     let secret = tempfile::NamedTempFile::new().unwrap();
@@ -189,7 +219,7 @@ fn a_folder_of_thousands_costs_little_and_hides_no_namesake() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path();
     (0..3000).for_each(|i| fs::write(folder.join(format!("a{i}")), b"x").unwrap());
     make(folder, "qcow2", "disk-snapshot.qcow2", "disk.qcow2");
@@ -202,7 +232,7 @@ fn who_looks_opens_nothing_elsewhere_and_readers_do_not_look() {
     if !have(&["qemu-img", "strace", "mkfifo"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path().canonicalize().unwrap();
     let elsewhere = tempfile::NamedTempFile::new().unwrap();
     let secret = elsewhere.path().to_str().unwrap();
@@ -237,7 +267,7 @@ fn a_part_is_not_written_to_past_its_image() {
     for (name, part, whole) in
         [("vmdk-flat", "disk-flat.vmdk", "disk.vmdk"), ("qcow2-data-file-raw", "disk.data", "disk.qcow2")]
     {
-        let image = unpacked(name);
+        let image = Unpacked::named(name);
         let before = image.hashes();
         for arguments in [&["set", "2", part][..], &["unset", part], &["set", "2", part, "--dry-run"]] {
             let run = image.run(arguments);
@@ -275,7 +305,7 @@ fn hundreds_of_images_hide_no_child() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path();
     make(folder, "qcow2", "a.qcow2", "missing");
     let other = fs::read(folder.join("a.qcow2")).unwrap();
@@ -296,7 +326,7 @@ fn a_child_in_the_folder_of_snapshots_is_found() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let snapshots = image.folder.path().join("Snapshots");
     fs::create_dir(&snapshots).unwrap();
     for (name, backing, is) in
@@ -313,7 +343,7 @@ fn what_cannot_be_opened_may_be_a_child() {
     if !have(&["qemu-img", "setpriv"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let folder = image.folder.path();
     let mode =
         |path: &Path, mode| fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();

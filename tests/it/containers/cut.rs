@@ -96,7 +96,7 @@ fn a_cut_image_is_told_to_be_cut() {
 /// Where zeros are allowed to stand for what is missing, the error that they lead to says so.
 #[test]
 fn a_backing_file_that_is_too_short_is_held_against_what_is_found() {
-    let unpacked = Unpacked::of(Image::named("qcow2-chain").unwrap());
+    let unpacked = Unpacked::named("qcow2-chain");
     let base = File::options().write(true).open(unpacked.folder.path().join("base.raw")).unwrap();
     base.set_len(base.metadata().unwrap().len() / 2).unwrap();
     let run = unpacked.run(&["get", "IMAGE"]);
@@ -113,7 +113,7 @@ fn a_segment_that_is_not_there_is_named() {
         ("ewf-segments", "disk.E01", "disk.E02"),
         ("split-raw", "disk.002", "disk.001"),
     ] {
-        let unpacked = Unpacked::of(Image::named(name).unwrap());
+        let unpacked = Unpacked::named(name);
         std::fs::remove_file(unpacked.folder.path().join(gone)).unwrap();
         let run = unpacked.run(&["get", first]);
         assert!(run.code == 2 && run.err.contains(gone) && run.err.contains("what to do: "), "{run:?}");

@@ -15,10 +15,6 @@ const KINDS: [(&str, &[&str]); 6] = [
 
 const FORMATS: [&str; 3] = ["qed", "qcow", "parallels"];
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 /// `raw_disk` as an image of `format` with `options`.
 fn convert(raw: &Path, format: &str, options: &[&str]) -> PathBuf {
     let image = raw.with_extension(format);
@@ -27,20 +23,10 @@ fn convert(raw: &Path, format: &str, options: &[&str]) -> PathBuf {
     image
 }
 
-/// Writes the same to the image and to the raw disk.
-fn write(image: &Image, raw: &Path, offset: u64, bytes: &[u8]) {
-    image.disk.write_at(offset, bytes).unwrap();
-    File::options().write(true).open(raw).unwrap().write_all_at(bytes, offset).unwrap();
-}
-
 fn check(path: &Path, format: &str) {
     if format != "qcow" {
         output("qemu-img", &["check", "-f", format, text(path)]);
     }
-}
-
-fn compare(raw: &Path, image: &Path, format: &str) {
-    output("qemu-img", &["compare", "-f", "raw", "-F", format, text(raw), text(image)]);
 }
 
 #[test]
@@ -48,9 +34,7 @@ fn every_byte_is_that_of_the_raw_disk() {
     if !have(&["qemu-img", "qemu-nbd"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let raw = folder.path().join("disk.raw");
-    raw_disk(&raw, 12);
+    let (_folder, raw) = raw_in_folder(12);
     for (format, options) in KINDS {
         let path = convert(&raw, format, options);
         let before = fs::read(&path).unwrap();
@@ -69,9 +53,7 @@ fn what_is_allocated_is_written_in_place() {
         return;
     }
     for format in FORMATS {
-        let folder = tempfile::tempdir().unwrap();
-        let raw = folder.path().join("disk.raw");
-        raw_disk(&raw, 12);
+        let (_folder, raw) = raw_in_folder(12);
         let path = convert(&raw, format, &[]);
         let len = fs::metadata(&path).unwrap().len();
         let (image, recording) = open(&path).unwrap();
@@ -96,9 +78,7 @@ fn what_is_not_allocated_is_where_the_format_can() {
     for (format, options) in
         [("qed", "cluster_size=4k"), ("qed", "cluster_size=64k"), ("parallels", "cluster_size=64k")]
     {
-        let folder = tempfile::tempdir().unwrap();
-        let raw = folder.path().join("disk.raw");
-        raw_disk(&raw, 20);
+        let (_folder, raw) = raw_in_folder(20);
         let path = convert(&raw, format, &["-o", options]);
         let (image, recording) = open(&path).unwrap();
         for (i, at) in [15 << 20, (16 << 20) - 7_000, 10_000_000].into_iter().enumerate() {
@@ -120,9 +100,7 @@ fn qcow_is_not_written_where_nothing_is_allocated() {
     if !have(&["qemu-img", "qemu-nbd"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let raw = folder.path().join("disk.raw");
-    raw_disk(&raw, 12);
+    let (_folder, raw) = raw_in_folder(12);
     let (image, _) = open(&convert(&raw, "qcow", &[])).unwrap();
     assert_eq!(image.disk.write_at(8 << 20, b"new").unwrap_err().code(), "not-allocated");
 }
@@ -134,9 +112,7 @@ fn where_there_is_room_only_data_is_written() {
         return;
     }
     for (format, options) in KINDS {
-        let folder = tempfile::tempdir().unwrap();
-        let raw = folder.path().join("disk.raw");
-        raw_disk(&raw, 12);
+        let (_folder, raw) = raw_in_folder(12);
         let path = convert(&raw, format, options);
         let sectors = [4100, 4400, if format == "qcow" { 4500 } else { 9000 }, 12 * 2048 - 1];
         let (image, recording) = open(&path).unwrap();
@@ -176,9 +152,7 @@ fn an_overlay_takes_what_is_written_and_its_backing_files_nothing() {
     if !have(&["qemu-img", "qemu-nbd"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let raw = folder.path().join("disk.raw");
-    raw_disk(&raw, 12);
+    let (folder, raw) = raw_in_folder(12);
     let base = convert(&raw, "qed", &[]);
     let untouched = fs::read(&base).unwrap();
     for (format, below, below_format) in [("qed", &base, "qed"), ("qed", &raw, "raw"), ("qcow", &base, "qed")] {
@@ -210,9 +184,7 @@ fn images_that_were_not_closed_are_read_and_not_written() {
     if !have(&["qemu-img", "qemu-nbd"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let raw = folder.path().join("disk.raw");
-    raw_disk(&raw, 12);
+    let (_folder, raw) = raw_in_folder(12);
     for (format, at, mark) in [("qed", 16, &[2][..]), ("parallels", 44, b"Ynot".as_slice())] {
         let path = convert(&raw, format, &[]);
         File::options().write(true).open(&path).unwrap().write_all_at(mark, at).unwrap();

@@ -11,10 +11,6 @@ use crate::support::tools::{have, output, succeeds};
 const HOLD: &str = "HIVEWRIGHT_TEST_HOLD";
 const ENGINE: &str = "HIVEWRIGHT_TEST_ENGINE";
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 /// A small QED image.
 fn image(folder: &Path) -> PathBuf {
     let raw = folder.join("disk.raw");

@@ -29,6 +29,10 @@ fn images(wanted: impl Fn(&Image) -> bool) -> Vec<Unpacked> {
 }
 
 impl Unpacked {
+    pub(super) fn named(name: &str) -> Self {
+        Unpacked::of(Image::named(name).unwrap())
+    }
+
     pub(super) fn of(image: Image) -> Self {
         let folder = tempfile::tempdir().unwrap();
         image.unpack(&home(), folder.path()).unwrap();
@@ -165,7 +169,7 @@ fn a_snapshot_inside_stays_what_it_was() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let unpacked = Unpacked::of(Image::named("qcow2-snapshot").unwrap());
+    let unpacked = Unpacked::named("qcow2-snapshot");
     let snapshot = |to: &str| {
         let to = unpacked.folder.path().join(to);
         let (from, to) = (unpacked.path(), to.to_str().unwrap().to_owned());
@@ -208,13 +212,13 @@ fn each_that_is_refused_says_why_and_stays_as_it_is() {
 #[test]
 fn stored_hashes_are_verified_on_request() {
     for name in ["ewf", "ewf-segments"] {
-        let unpacked = Unpacked::of(Image::named(name).unwrap());
+        let unpacked = Unpacked::named(name);
         let run = unpacked.run(&["info", "--verify", "IMAGE"]);
         assert!(run.code == 0 && run.out.contains("md5 holds"), "{name}: {run:?}");
         let info = unpacked.json(&["info", "IMAGE", "--verify"]);
         let md5 = format!("{:x}", <md5::Md5 as md5::Digest>::digest(raw()));
         assert_eq!((&info["verified"][0]["stored"], &info["verified"][0]["found"]), (&md5.clone().into(), &md5.into()));
     }
-    let run = Unpacked::of(Image::named("qcow2").unwrap()).run(&["info", "--verify", "IMAGE"]);
+    let run = Unpacked::named("qcow2").run(&["info", "--verify", "IMAGE"]);
     assert!(run.code == 2 && run.err.contains("stores no hash"), "{run:?}");
 }

@@ -4,19 +4,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use hivewright_fixtures::images::Image;
 use serde_json::Value;
 
 use super::fixtures::Unpacked;
-
-fn unpacked(name: &str) -> Unpacked {
-    Unpacked::of(Image::named(name).unwrap())
-}
-
-fn hex(text: &Value) -> Vec<u8> {
-    let text = text.as_str().unwrap().as_bytes();
-    text.chunks(2).map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
-}
+use crate::support::hex::bytes_of;
 
 /// Takes the mark off the undo file at `undo`, and gives its patches: offset, old and new bytes.
 pub(crate) fn unmark(undo: &Path) -> Vec<(u64, Vec<u8>, Vec<u8>)> {
@@ -26,7 +17,7 @@ pub(crate) fn unmark(undo: &Path) -> Vec<(u64, Vec<u8>, Vec<u8>)> {
         end += line.len();
         let line: Value = serde_json::from_slice(line).unwrap();
         if line["what"].is_string() {
-            patches.push((line["offset"].as_u64().unwrap(), hex(&line["old"]), hex(&line["new"])));
+            patches.push((line["offset"].as_u64().unwrap(), bytes_of(&line["old"]), bytes_of(&line["new"])));
         }
         if line["patches"].is_u64() {
             break;
@@ -71,7 +62,7 @@ fn an_interrupted_write_is_seen_by_every_name_of_the_image() {
     for (name, file, other) in
         [("vmdk-flat", "disk-flat.vmdk", "disk.vmdk"), ("qcow2-data-file-raw", "disk.data", "disk.qcow2")]
     {
-        let image = unpacked(name);
+        let image = Unpacked::named(name);
         let before = image.hashes();
         interrupt(&image, file);
         let undo = format!("{file}.hivewright-undo");
@@ -92,7 +83,7 @@ fn an_interrupted_write_is_seen_by_every_name_of_the_image() {
 /// The other way about: the undo file of a whole image is seen from a part of it.
 #[test]
 fn an_interrupted_write_is_seen_from_a_part_of_the_image() {
-    let image = unpacked("vmdk-flat");
+    let image = Unpacked::named("vmdk-flat");
     let run = image.run(&["set", "2", "disk.vmdk"]);
     assert_eq!(run.code, 0, "{run:?}");
     let undo = "disk.vmdk.hivewright-undo";
@@ -109,7 +100,7 @@ fn an_interrupted_write_is_seen_from_a_part_of_the_image() {
 
 #[test]
 fn what_stands_on_a_half_written_image_is_half_written() {
-    let image = unpacked("qcow2-chain");
+    let image = Unpacked::named("qcow2-chain");
     interrupt(&image, "base.raw");
     readers_warn(&image, "top.qcow2", "base.raw.hivewright-undo", PARTLY);
     dry_run_refuses(&image, "top.qcow2", "unfinished-write");
@@ -126,7 +117,7 @@ fn what_stands_on_a_half_written_image_is_half_written() {
 
 #[test]
 fn what_was_changed_after_an_interruption_is_told_and_not_written() {
-    let image = unpacked("qcow2-chain");
+    let image = Unpacked::named("qcow2-chain");
     interrupt(&image, "base.raw");
     let at = |name: &str| image.folder.path().join(name);
     let undo = at("base.raw.hivewright-undo");
@@ -154,7 +145,7 @@ fn what_was_changed_after_an_interruption_is_told_and_not_written() {
 /// Another file's undo file, before one that counts.
 #[test]
 fn every_undo_file_is_looked_at() {
-    let image = unpacked("qcow2-chain");
+    let image = Unpacked::named("qcow2-chain");
     let at = |name: &str| image.folder.path().join(name);
     let before = fs::read(at("base.raw")).unwrap();
     interrupt(&image, "base.raw");

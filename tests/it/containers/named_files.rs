@@ -5,32 +5,17 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hivewright::error::{Error, Space};
-use hivewright::hive::EditOptions;
-use hivewright::session::LogChoice;
 use hivewright::session::commit::Options;
 use hivewright::session::disk::{Choice, Disk};
-use hivewright::session::edit::{Prepared, Request, Wanted, prepare};
+use hivewright::session::edit::{Prepared, Wanted, prepare};
 use hivewright::storage::Storage;
-use hivewright::windows::Selection;
-use hivewright_fixtures::images::Image;
 
 use super::fixtures::Unpacked;
+use crate::support::asked::request;
 
 /// `set 2`, up to where the image would be locked and written to.
 fn prepared(image: &Path) -> Prepared {
-    let request = Request {
-        wanted: Some(Wanted::Set(2)),
-        selection: Selection::Standard,
-        era: None,
-        force: false,
-        logs: LogChoice::Beside,
-        as_it_stands: false,
-        settle: true,
-        options: EditOptions::default(),
-        choice: Choice::default(),
-        ignore: Vec::new(),
-    };
-    prepare(image, &request).unwrap()
+    prepare(image, &request(Some(Wanted::Set(2)))).unwrap()
 }
 
 /// The file of the host that holds byte `offset` of the hive, and where in it.
@@ -64,7 +49,7 @@ fn names(error: &Error, file: &str) {
 #[test]
 fn a_file_that_changed_meanwhile_is_named() {
     for (name, holder) in [("split-raw", "disk.00"), ("vmdk-split-flat", "disk-f001"), ("qcow2-chain", "base.raw")] {
-        let image = Unpacked::of(Image::named(name).unwrap());
+        let image = Unpacked::named(name);
         let ready = prepared(&image.path());
         // The last page of the hive: no edit goes there.
         let file = change(&image.path(), 8192 + 4000);
@@ -79,7 +64,7 @@ fn a_file_that_changed_meanwhile_is_named() {
 #[test]
 fn a_file_that_changed_since_is_named_by_undo() {
     for name in ["split-raw", "vmdk-split-flat"] {
-        let image = Unpacked::of(Image::named(name).unwrap());
+        let image = Unpacked::named(name);
         assert_eq!(image.run(&["set", "2", "IMAGE", "--undo", "undo"]).code, 0);
         // The base block, of which every edit changes some bytes.
         let file = change(&image.path(), 5);
@@ -95,7 +80,7 @@ fn a_file_that_changed_since_is_named_by_undo() {
 /// A part that is longer or shorter than the undo file knows it.
 #[test]
 fn a_part_of_another_length_is_named_by_undo() {
-    let image = Unpacked::of(Image::named("split-raw").unwrap());
+    let image = Unpacked::named("split-raw");
     assert_eq!(image.run(&["set", "2", "IMAGE", "--undo", "undo"]).code, 0);
     let second = image.folder.path().join("disk.002");
     File::options().write(true).open(&second).unwrap().set_len(fs::metadata(&second).unwrap().len() - 1).unwrap();

@@ -4,13 +4,11 @@
 use std::fs;
 use std::process::Command;
 
-use hivewright_fixtures::images::Image;
-use sha2::{Digest, Sha256};
-
 use super::fixtures::{Unpacked, raw, raw_disk};
 use super::{assert_same, open};
 use crate::command::hivewright_in;
 use crate::judges::python_with;
+use crate::support::hex::sha256;
 
 const MIB: usize = 1 << 20;
 
@@ -66,10 +64,6 @@ const CHAINS: [Chain; 6] = [
     ("vmdk-sesparse", &["top.vmdk", "middle.vmdk", "base.vmdk"], &["dissect.hypervisor.disk.vmdk"]),
 ];
 
-fn hash(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Holds what others read of the chain against the disk `expected`. Gives how many did.
 fn judge(test: &str, unpacked: &Unpacked, (name, files, readers): Chain, expected: &[u8]) -> usize {
     let mut judged = 0;
@@ -85,7 +79,7 @@ fn judge(test: &str, unpacked: &Unpacked, (name, files, readers): Chain, expecte
         for (i, (told, bytes)) in told.iter().zip(expected.chunks(MIB)).enumerate() {
             // libvhdi (20260901) asks the parent for a block that is defined to be zeros ([MS-VHDX] 2.5.1.1, state 2).
             let is_excused = (name, *reader, i) == ("vhdx-differencing", "pyvhdi", 1);
-            assert!(is_excused || *told == hash(bytes), "{name}: {reader} sees other bytes in MiB {i}");
+            assert!(is_excused || *told == sha256(bytes), "{name}: {reader} sees other bytes in MiB {i}");
         }
         judged += 1;
     }
@@ -97,7 +91,7 @@ fn chains_are_the_same_disk_to_others() {
     let (test, expected, folder) = ("chains_are_the_same_disk_to_others", raw(), raw_disk());
     let mut judged = 0;
     for chain in CHAINS {
-        let unpacked = Unpacked::of(Image::named(chain.0).unwrap());
+        let unpacked = Unpacked::named(chain.0);
         let (image, _) = open(&unpacked.path()).unwrap();
         assert_same(&image, &folder.path().join("disk.raw"));
         let depth = std::iter::successors(Some(&image.about), |about| about.below.as_deref()).count();
@@ -116,7 +110,7 @@ fn what_is_set_in_the_top_is_seen_by_others() {
     assert!(edited != raw());
     let mut judged = 0;
     for chain in CHAINS.into_iter().filter(|chain| chain.0 != "vmdk-sesparse") {
-        let unpacked = Unpacked::of(Image::named(chain.0).unwrap());
+        let unpacked = Unpacked::named(chain.0);
         let before = unpacked.hashes();
         let run = unpacked.run(&["set", "2", "IMAGE", "--keep-timestamps", "--undo", "undo"]);
         assert_eq!(run.code, 0, "{}: {run:?}", chain.0);

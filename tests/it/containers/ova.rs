@@ -1,7 +1,7 @@
 //! OVA archives, packed by tar around a disk of qemu-img.
 
 use super::vmdk::builder::{S, descriptor, hosted};
-use super::vmdk::{code, convert, name};
+use super::vmdk::{code, convert};
 use super::*;
 use crate::support::tools::{have, output};
 
@@ -20,7 +20,7 @@ const OVF: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 fn pack(folder: &Path, format: &str, members: &[&str]) -> PathBuf {
     let ova = folder.join(format!("{format}.ova"));
     let format = format!("--format={format}");
-    output("tar", &[&["-C", name(folder), &format, "-cf", name(&ova)], members].concat());
+    output("tar", &[&["-C", text(folder), &format, "-cf", text(&ova)], members].concat());
     ova
 }
 
@@ -29,9 +29,8 @@ fn its_disk_is_read_in_place() {
     if !have(&["qemu-img", "tar"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let (raw, vmdk) = (folder.path().join("disk.raw"), folder.path().join("disk.vmdk"));
-    raw_disk(&raw, 12);
+    let (folder, raw) = raw_in_folder(12);
+    let vmdk = folder.path().join("disk.vmdk");
     fs::write(folder.path().join("vm.ovf"), OVF).unwrap();
     fs::write(folder.path().join("vm.mf"), "SHA256(vm.ovf)= 00\n").unwrap();
     for subformat in ["streamOptimized", "monolithicSparse"] {

@@ -5,8 +5,9 @@ use std::process::{Command, Output};
 
 use hivewright::error::{Place, Space};
 
+use super::fixtures::Unpacked;
 use super::*;
-use crate::support::tools::have;
+use crate::support::tools::{have, succeeds};
 
 /// Pieces that are written: sector by sector, across clusters, over zeros, at both ends. Never where it matters that
 /// they are alike.
@@ -278,6 +279,34 @@ fn what_is_not_read_or_written_says_so() {
     opened.disk.flush().unwrap();
     recording.bring_to_disk();
     assert_eq!(fs::read(&image).unwrap()[95], 2);
+}
+
+/// What its last writer left half done is told to readers, and the advice to writers mends it: the refcounts that were put
+/// off are counted anew, and nothing that the machine wrote is lost.
+#[test]
+fn a_dirty_image_is_told_of_and_mended_as_advised() {
+    if !have(&["qemu-img", "qemu-io"]) {
+        return;
+    }
+    let image = Unpacked::named("qcow2-lazy");
+    let path = image.path();
+    let at = path.to_str().unwrap();
+    let write = ["-c", "write -P 0x11 3M 64k", "-c", "flush", "-c", "abort", at];
+    assert!(!succeeds("qemu-io", &write), "it does not close the image");
+    for verb in ["get", "check"] {
+        let run = image.run(&[verb, "IMAGE"]);
+        assert!(run.err.contains("its last writer did not close it"), "{verb}: {run:?}");
+    }
+    let run = image.run(&["set", "2", "IMAGE"]);
+    assert!(run.code == 3 && run.err.contains("qemu-img check -r all IMAGE"), "{run:?}");
+    assert!(succeeds("qemu-img", &["check", "-q", "-r", "all", at]));
+    assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
+    let is_there = |bytes: &str| succeeds("qemu-io", &["-r", "-c", &format!("read -P {bytes} 3M 64k"), at]);
+    assert!(is_there("0x11") && succeeds("qemu-img", &["check", "-q", at]));
+    // A mark of damage is told too.
+    File::options().write(true).open(&path).unwrap().write_all_at(&[2], 79).unwrap();
+    let run = image.run(&["get", "IMAGE"]);
+    assert!(run.err.contains("QEMU found this image damaged"), "{run:?}");
 }
 
 #[test]

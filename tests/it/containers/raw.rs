@@ -1,14 +1,13 @@
 //! Raw images, whole and split, and the gate.
 
 use super::*;
+use crate::support::disk;
 
 /// `disk.raw` cut into `disk.001` and on, 5 MiB each.
 fn split(folder: &Path) -> PathBuf {
     let raw = folder.join("disk.raw");
     raw_disk(&raw, 12);
-    for (i, part) in fs::read(&raw).unwrap().chunks(5 << 20).enumerate() {
-        fs::write(folder.join(format!("disk.{:03}", i + 1)), part).unwrap();
-    }
+    disk::split(&raw, 5 << 20, &folder.join("disk"));
     raw
 }
 

@@ -2,18 +2,12 @@
 
 use std::fs;
 
-use hivewright_fixtures::images::Image;
-
 use super::fixtures::Unpacked;
 use crate::support::tools::{have, output};
 
-fn unpacked(name: &str) -> Unpacked {
-    Unpacked::of(Image::named(name).unwrap())
-}
-
 #[test]
 fn out_of_order_the_newer_undo_file_is_named() {
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let before = image.hashes();
     for value in ["2", "0", "2"] {
         assert_eq!(image.run(&["set", value, "IMAGE"]).code, 0);
@@ -33,7 +27,7 @@ fn a_snapshot_that_was_made_since_is_named() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
     output("qemu-img", &["snapshot", "-c", "s", image.path().to_str().unwrap()]);
     let told = image.json(&["undo", "disk.qcow2.hivewright-undo"]);
@@ -43,10 +37,42 @@ fn a_snapshot_that_was_made_since_is_named() {
     assert!(!run.err.contains("backup"), "{run:?}");
 }
 
+/// What is neither old nor new may be another file, or the right one after a snapshot was brought back: its undo file is
+/// not to be thrown away for that.
+#[test]
+fn what_is_neither_old_nor_new_costs_no_undo_file() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    for option in ["-d", "-a"] {
+        let image = Unpacked::named("qcow2");
+        let snapshot = |option: &str| output("qemu-img", &["snapshot", option, "s", image.path().to_str().unwrap()]);
+        snapshot("-c");
+        assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
+        snapshot(option);
+        let run = image.run(&["undo", "disk.qcow2.hivewright-undo"]);
+        let says = |words: &[&str]| words.iter().all(|word| run.err.contains(word));
+        assert!(run.code == 3 && says(&["snapshot", "--target FILE", "hivewright set"]), "{option}: {run:?}");
+        assert!(!says(&["remove"]) && !says(&["backup"]), "{option}: {run:?}");
+    }
+}
+
+#[test]
+fn a_change_that_was_taken_back_is_told_from_the_one_that_came_after_it() {
+    let image = Unpacked::named("qcow2");
+    let names = ["disk.qcow2.hivewright-undo", "disk.qcow2.hivewright-undo.1"];
+    assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
+    assert_eq!(image.run(&["undo", names[0]]).code, 0);
+    assert_eq!(image.run(&["set", "0", "IMAGE"]).code, 0);
+    let run = image.run(&["undo", names[0]]);
+    assert!(run.code == 3 && run.err.contains("taken back already") && run.err.contains(names[1]), "{run:?}");
+    assert_eq!(image.run(&["undo", names[1]]).code, 0);
+}
+
 /// What is in the way may be the image itself.
 #[test]
 fn nothing_but_an_undo_file_that_is_done_with_is_to_be_removed() {
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let at = |name: &str| image.folder.path().join(name);
     fs::hard_link(image.path(), at("link")).unwrap();
     fs::write(at("other"), b"x").unwrap();
@@ -64,7 +90,7 @@ fn nothing_but_an_undo_file_that_is_done_with_is_to_be_removed() {
 
 #[test]
 fn a_target_that_moved_is_found_beside_the_undo_file_or_asked_for() {
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let at = |name: &str| image.folder.path().join(name);
     let before = fs::read(image.path()).unwrap();
     assert_eq!(image.run(&["set", "2", "IMAGE", "--undo", "undo"]).code, 0);

@@ -5,21 +5,12 @@ use crate::support::tools::{have, output};
 
 const MIB: usize = 1 << 20;
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 /// `disk.raw` of 12 MiB, in which some MiB are zeros, and `disk.vdi` made of it.
 fn made(folder: &Path, options: &str) -> (PathBuf, PathBuf) {
     let (raw, vdi) = (folder.join("disk.raw"), folder.join("disk.vdi"));
     raw_disk(&raw, 12);
     output("qemu-img", &["convert", "-f", "raw", "-O", "vdi", "-o", options, text(&raw), text(&vdi)]);
     (raw, vdi)
-}
-
-fn write(image: &Image, raw: &Path, at: u64, bytes: &[u8]) {
-    image.disk.write_at(at, bytes).unwrap();
-    File::options().write(true).open(raw).unwrap().write_all_at(bytes, at).unwrap();
 }
 
 fn refused(image: &Image, at: u64) {
@@ -56,7 +47,7 @@ fn static_and_dynamic_images_read_as_the_disk_and_are_written_to() {
         assert_same(&image, &raw);
         recording.bring_to_disk();
         output("qemu-img", &["check", "-f", "vdi", text(&vdi)]);
-        output("qemu-img", &["compare", "-f", "raw", "-F", "vdi", text(&raw), text(&vdi)]);
+        compare(&raw, &vdi, "vdi");
         assert_same(&open(&vdi).unwrap().0, &raw);
         let after = fs::read(&vdi).unwrap();
         assert_ne!(before[408..424], after[408..424], "the contents have a new identifier");
@@ -106,7 +97,7 @@ fn a_chain_reads_block_by_block_and_only_its_top_is_written_to() {
         File::options().write(true).open(&raw).unwrap().write_all_at(&[0; MIB], 11 << 20).unwrap();
         let before = [fs::read(&base).unwrap(), fs::read(&middle).unwrap()];
         let real = |path: &Path| path.canonicalize().unwrap();
-        let standing = [&base, &middle, &top].map(|path| container::neighbours(&[real(path)]).children);
+        let standing = [&base, &middle, &top].map(|path| container::neighbours(&[real(path)], &real(path)).children);
         assert_eq!(standing, [vec![real(&middle)], vec![real(&top)], Vec::new()]);
         let (image, recording) = open(&top).unwrap();
         assert_eq!((image.about.variant.as_str(), &image.about.remarks), ("differencing", &vec![]));

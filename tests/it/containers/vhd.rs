@@ -6,26 +6,12 @@ use crate::support::tools::{have, output, succeeds};
 const SUBFORMATS: [&str; 4] =
     ["subformat=dynamic", "subformat=dynamic,force_size", "subformat=fixed", "subformat=fixed,force_size"];
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 /// `disk.raw` of 12 MiB, of which the blocks 2 and 4 of 2 MiB are zeros, and `disk.vhd` made of it.
 fn made(folder: &Path, options: &str) -> (PathBuf, PathBuf) {
     let (raw, vhd) = (folder.join("disk.raw"), folder.join("disk.vhd"));
     raw_disk(&raw, 12);
     output("qemu-img", &["convert", "-f", "raw", "-O", "vpc", "-o", options, text(&raw), text(&vhd)]);
     (raw, vhd)
-}
-
-/// Writes to the image and to the raw disk.
-fn write(image: &Image, raw: &Path, at: u64, bytes: &[u8]) {
-    image.disk.write_at(at, bytes).unwrap();
-    File::options().write(true).open(raw).unwrap().write_all_at(bytes, at).unwrap();
-}
-
-fn compare(raw: &Path, vhd: &Path) {
-    output("qemu-img", &["compare", "-f", "raw", "-F", "vpc", text(raw), text(vhd)]);
 }
 
 fn remarks(image: &Image) -> Vec<&'static str> {
@@ -55,7 +41,7 @@ fn every_subformat_reads_as_the_disk_and_is_written_to() {
         let place = image.disk.locate(1000);
         assert_eq!(place[0].offset, 1000);
         recording.bring_to_disk();
-        compare(&raw, &vhd);
+        compare(&raw, &vhd, "vpc");
         assert_same(&open(&vhd).unwrap().0, &raw);
     }
 }
@@ -97,11 +83,11 @@ fn a_block_that_is_not_there_is_made_as_qemu_makes_it() {
         assert_same(&image, &raw);
         recording.bring_to_disk();
         assert_eq!(fs::metadata(&vhd).unwrap().len(), before + (2 << 20) + 512);
-        compare(&raw, &vhd);
+        compare(&raw, &vhd, "vpc");
         // QEMU goes on where this ended.
         output("qemu-io", &["-f", "vpc", "-c", "write -P 0x5a 9M 64k", text(&vhd)]);
         File::options().write(true).open(&raw).unwrap().write_all_at(&[0x5a; 65536], 9 << 20).unwrap();
-        compare(&raw, &vhd);
+        compare(&raw, &vhd, "vpc");
         let (image, _) = open(&vhd).unwrap();
         assert_eq!(remarks(&image), Vec::<&str>::new());
         assert_same(&image, &raw);
@@ -269,7 +255,7 @@ fn a_chain_reads_sector_by_sector_and_only_its_top_is_written_to() {
         }
         let before = [fs::read(&base).unwrap(), fs::read(&middle).unwrap()];
         let real = |path: &Path| path.canonicalize().unwrap();
-        let standing = [&base, &middle, &top].map(|path| container::neighbours(&[real(path)]).children);
+        let standing = [&base, &middle, &top].map(|path| container::neighbours(&[real(path)], &real(path)).children);
         assert_eq!(standing, [vec![real(&middle)], vec![real(&top)], Vec::new()]);
         let (image, recording) = open(&top).unwrap();
         assert_same(&image, &raw);

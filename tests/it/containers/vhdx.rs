@@ -10,15 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::support::tools::{have, output};
-use hivewright::storage::counting::Counting;
 use maker::{Block, MIB, Maker};
 
 fn qemu_img(args: &[&str]) {
     output("qemu-img", args);
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 /// Sequence number, identifiers of file write, data write and log.
@@ -52,9 +47,8 @@ fn reads_and_writes_what_qemu_makes() {
         "subformat=fixed,block_size=1M",
         "subformat=fixed,block_size=32M",
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        let (raw, vhdx) = (folder.path().join("disk.raw"), folder.path().join("disk.vhdx"));
-        raw_disk(&raw, 17);
+        let (folder, raw) = raw_in_folder(17);
+        let vhdx = folder.path().join("disk.vhdx");
         qemu_img(&["convert", "-f", "raw", "-O", "vhdx", "-o", options, text(&raw), text(&vhdx)]);
         let (image, recording) = open(&vhdx).unwrap();
         assert_eq!(image.about.format, "vhdx");
@@ -88,7 +82,7 @@ fn reads_and_writes_what_qemu_makes() {
 /// Has qemu-img look at an image and hold it against a raw disk.
 fn check_with_qemu(image: &Path, raw: &Path) {
     qemu_img(&["check", "-f", "vhdx", text(image)]);
-    qemu_img(&["compare", "-f", "vhdx", "-F", "raw", text(image), text(raw)]);
+    compare(raw, image, "vhdx");
 }
 
 #[test]
@@ -177,15 +171,7 @@ fn the_table_is_right_on_disks_of_many_chunks() {
 
 /// Opening costs headers, a region table, a metadata table; then a page of the table for each place far from others.
 fn assert_reads_little(vhdx: &Path, places: &[u64]) {
-    struct Counter(Arc<AtomicU64>);
-    impl Opener for Counter {
-        fn open(&self, path: &Path, _: Role) -> hivewright::Result<Arc<dyn Storage>> {
-            Ok(Arc::new(Counting::into_total(Box::new(FileStorage::open(path)?), self.0.clone())))
-        }
-    }
-    let total = Arc::new(AtomicU64::new(0));
-    let gate = Gate::new(Arc::new(Counter(total.clone())), &[]);
-    let image = container::open(&gate, vhdx, None).unwrap().unwrap();
+    let (image, total) = open_counted(vhdx);
     for _ in 0..3 {
         places.iter().for_each(|at| image.disk.read_at(*at, &mut [0; 512]).unwrap());
     }

@@ -9,7 +9,6 @@ pub(super) use hostile::read_all;
 
 use super::*;
 use crate::support::tools::{have, output, succeeds};
-use hivewright::storage::counting::Counting;
 
 const SUBFORMATS: [&str; 5] =
     ["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"];
@@ -22,13 +21,9 @@ const EDITS: [(u64, &[u8]); 4] = [
     (2047 * 512, b"end"),
 ];
 
-pub(super) fn name(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 pub(super) fn convert(raw: &Path, subformat: &str, to: &Path) {
     let option = format!("subformat={subformat}");
-    output("qemu-img", &["convert", "-f", "raw", "-O", "vmdk", "-o", &option, name(raw), name(to)]);
+    output("qemu-img", &["convert", "-f", "raw", "-O", "vmdk", "-o", &option, text(raw), text(to)]);
 }
 
 pub(super) fn code<T>(result: hivewright::Result<T>) -> &'static str {
@@ -37,11 +32,7 @@ pub(super) fn code<T>(result: hivewright::Result<T>) -> &'static str {
 
 /// Makes the same edits to the image and to the raw disk.
 fn edit(image: &Image, raw: &Path) {
-    let host = File::options().write(true).open(raw).unwrap();
-    for (offset, bytes) in EDITS {
-        image.disk.write_at(offset, bytes).unwrap();
-        host.write_all_at(bytes, offset).unwrap();
-    }
+    EDITS.iter().for_each(|&(offset, bytes)| write(image, raw, offset, bytes));
     image.disk.flush().unwrap();
 }
 
@@ -51,9 +42,8 @@ fn every_subformat_reads_and_writes_as_its_raw_disk() {
         return;
     }
     for subformat in SUBFORMATS {
-        let folder = tempfile::tempdir().unwrap();
-        let (raw, vmdk) = (folder.path().join("disk.raw"), folder.path().join("disk.vmdk"));
-        raw_disk(&raw, 12);
+        let (folder, raw) = raw_in_folder(12);
+        let vmdk = folder.path().join("disk.vmdk");
         convert(&raw, subformat, &vmdk);
         let (image, recording) = open(&vmdk).unwrap();
         assert_same(&image, &raw);
@@ -79,9 +69,9 @@ fn every_subformat_reads_and_writes_as_its_raw_disk() {
         edit(&image, &raw);
         assert!(fs::read(&vmdk).unwrap() == before, "a recorder let bytes through");
         recording.bring_to_disk();
-        output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&vmdk)]);
+        compare(&raw, &vmdk, "vmdk");
         // qemu-img checks sparse ones alone.
-        assert!(!subformat.ends_with("Sparse") || succeeds("qemu-img", &["check", "-f", "vmdk", name(&vmdk)]));
+        assert!(!subformat.ends_with("Sparse") || succeeds("qemu-img", &["check", "-f", "vmdk", text(&vmdk)]));
         let (again, _) = open(&vmdk).unwrap();
         assert_same(&again, &raw);
         assert_ne!(again.about.facts[0], image.about.facts[0], "the CID is the same as before");
@@ -94,9 +84,8 @@ fn a_write_changes_the_cid_its_own_bytes_and_nothing_else() {
     if !have(&["qemu-img"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let (raw, vmdk) = (folder.path().join("disk.raw"), folder.path().join("disk.vmdk"));
-    raw_disk(&raw, 8);
+    let (folder, raw) = raw_in_folder(8);
+    let vmdk = folder.path().join("disk.vmdk");
     convert(&raw, "monolithicSparse", &vmdk);
     let before = fs::read(&vmdk).unwrap();
     let digits = before.windows(4).position(|w| w == b"CID=").unwrap() + 4;
@@ -152,7 +141,7 @@ fn more_than_one_extent() {
         image.disk.write_at(4 * GIB - 5, b"across the border").unwrap();
         recording.bring_to_disk();
         same(&open(&vmdk).unwrap().0);
-        output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&vmdk)]);
+        compare(&raw, &vmdk, "vmdk");
         // An extent by itself.
         let (part, expected) = match subformat {
             "twoGbMaxExtentSparse" => ("disk-s001.vmdk", Err("vmdk-extent-alone")),
@@ -166,15 +155,6 @@ fn more_than_one_extent() {
     }
 }
 
-/// Reads, and counts how much.
-struct Counts(Arc<std::sync::atomic::AtomicU64>);
-
-impl Opener for Counts {
-    fn open(&self, path: &Path, _: Role) -> hivewright::Result<Arc<dyn Storage>> {
-        Ok(Arc::new(Counting::into_total(Box::new(FileStorage::open(path)?), self.0.clone())))
-    }
-}
-
 #[test]
 fn a_large_disk_costs_little() {
     if !have(&["qemu-img", "qemu-io"]) {
@@ -182,17 +162,15 @@ fn a_large_disk_costs_little() {
     }
     let folder = tempfile::tempdir().unwrap();
     let vmdk = folder.path().join("disk.vmdk");
-    output("qemu-img", &["create", "-f", "vmdk", name(&vmdk), "800G"]);
-    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x5a 500G 1M", "-c", "write -P 0xa5 799G 64k", name(&vmdk)]);
-    let read = Arc::new(std::sync::atomic::AtomicU64::new(0));
-    let gate = Gate::new(Arc::new(Counts(read.clone())), &[]);
-    let image = container::open(&gate, &vmdk, None).unwrap().unwrap();
+    output("qemu-img", &["create", "-f", "vmdk", text(&vmdk), "800G"]);
+    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x5a 500G 1M", "-c", "write -P 0xa5 799G 64k", text(&vmdk)]);
+    let (image, read) = open_counted(&vmdk);
     for (at, byte) in [(500 << 30, 0x5a), (799 << 30, 0xa5), (3 << 30, 0)] {
         let mut buf = [1; 5000];
         image.disk.read_at(at, &mut buf).unwrap();
         assert_eq!(buf, [byte; 5000]);
     }
-    let read = read.load(std::sync::atomic::Ordering::Relaxed);
+    let read = read.load(Ordering::Relaxed);
     assert!(read < 100_000, "{read} bytes were read");
 }
 
@@ -203,9 +181,9 @@ fn grains_of_zeros() {
     }
     let folder = tempfile::tempdir().unwrap();
     let (vmdk, raw) = (folder.path().join("disk.vmdk"), folder.path().join("disk.raw"));
-    output("qemu-img", &["create", "-f", "vmdk", "-o", "zeroed_grain=on", name(&vmdk), "4M"]);
-    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x11 0 1M", "-c", "write -z 64k 192k", name(&vmdk)]);
-    output("qemu-img", &["convert", "-f", "vmdk", "-O", "raw", name(&vmdk), name(&raw)]);
+    output("qemu-img", &["create", "-f", "vmdk", "-o", "zeroed_grain=on", text(&vmdk), "4M"]);
+    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x11 0 1M", "-c", "write -z 64k 192k", text(&vmdk)]);
+    output("qemu-img", &["convert", "-f", "vmdk", "-O", "raw", text(&vmdk), text(&raw)]);
     let (image, _) = open(&vmdk).unwrap();
     assert_same(&image, &raw);
     assert_eq!(code(image.disk.write_at(70_000, b"x")), "not-allocated");

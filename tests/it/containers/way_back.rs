@@ -3,19 +3,13 @@
 use std::fs;
 use std::process::Command;
 
-use hivewright_fixtures::images::Image;
-
 use super::fixtures::Unpacked;
 use crate::command::{Run, fixtures, hivewright_in};
 use crate::support::tools::{have, output, succeeds};
 
-fn unpacked(name: &str) -> Unpacked {
-    Unpacked::of(Image::named(name).unwrap())
-}
-
 #[test]
 fn a_copy_under_other_names_is_not_mixed_with_the_original() {
-    let image = unpacked("split-raw");
+    let image = Unpacked::named("split-raw");
     assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
     for part in ["001", "002", "003", "004"] {
         let at = |name: &str| image.folder.path().join(format!("{name}.{part}"));
@@ -68,7 +62,7 @@ fn what_a_younger_snapshot_shares_is_not_undone() {
     for name in ["qcow2", "qcow2-v2", "qcow2-512", "qcow2-extended-l2"] {
         let with_room = room_for_snapshots(name);
         for (then, may, disk, inside) in &cases {
-            let image = unpacked(name);
+            let image = Unpacked::named(name);
             let path = image.path();
             let snapshot = |option: &str, name: &str| {
                 output("qemu-img", &["snapshot", option, name, path.to_str().unwrap()]);
@@ -105,7 +99,7 @@ fn what_a_younger_snapshot_shares_is_not_undone() {
 
 /// The image with room between its clusters for the tables of snapshots.
 fn room_for_snapshots(name: &str) -> Vec<u8> {
-    let image = unpacked(name);
+    let image = Unpacked::named(name);
     for option in ["-c", "-d"] {
         for i in 0..4 {
             output("qemu-img", &["snapshot", option, &format!("room{i}"), image.path().to_str().unwrap()]);
@@ -116,7 +110,7 @@ fn room_for_snapshots(name: &str) -> Vec<u8> {
 
 #[test]
 fn a_disk_that_vmware_has_open_is_left_alone() {
-    let image = unpacked("vmdk-sparse");
+    let image = Unpacked::named("vmdk-sparse");
     let lock = image.folder.path().join("disk.vmdk.lck");
     fs::create_dir(&lock).unwrap();
     fs::write(lock.join("M12345.lck"), b"x").unwrap();
@@ -130,7 +124,7 @@ fn a_disk_that_vmware_has_open_is_left_alone() {
 
 #[test]
 fn a_report_replaces_nothing_but_a_report() {
-    let image = unpacked("qcow2");
+    let image = Unpacked::named("qcow2");
     let before = image.hashes();
     let run = image.run(&["audit", "--report", "IMAGE", "IMAGE"]);
     assert_eq!(run.code, 3, "{run:?}");
@@ -174,7 +168,7 @@ fn an_undo_file_that_cannot_be_read_blocks_its_own_image_alone() {
         ("qcow2", "disk.qcow2", "other.qcow2", false),
     ];
     for (name, named, other, blocks) in cases {
-        let image = unpacked(name);
+        let image = Unpacked::named(name);
         let undo = format!("{other}.hivewright-undo");
         let path = image.folder.path().join(&undo);
         fs::write(&path, b"what another user has").unwrap();
@@ -189,11 +183,32 @@ fn an_undo_file_that_cannot_be_read_blocks_its_own_image_alone() {
     }
 }
 
+/// While bytes are overwritten, the undo file stands beside them wherever it is to be kept: a folder that takes none is
+/// told with a way out.
+#[test]
+fn a_folder_that_takes_no_undo_file_is_told_with_a_way_out() {
+    let image = Unpacked::named("qcow2");
+    let before = image.hashes();
+    let folder = image.folder.path();
+    let mode = |mode| fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::set_permissions(elsewhere.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let at = |name: &str| elsewhere.path().join(name).to_str().unwrap().to_owned();
+    mode(0o555);
+    let run = as_a_user(&image, &["set", "2", "disk.qcow2", "--undo", &at("undo")]);
+    let copied = as_a_user(&image, &["set", "2", "disk.qcow2", "--output", &at("copy.qcow2")]);
+    mode(0o755);
+    let Some(run) = run else { return };
+    assert!(run.code == 2 && run.err.contains("what to do") && run.err.contains("--output FILE"), "{run:?}");
+    assert_eq!(copied.unwrap().code, 0);
+    assert!(image.hashes() == before);
+}
+
 /// Whether the undo file can be put where the user wants it is found out before anything is written.
 #[test]
 fn an_undo_file_without_a_folder_is_told_before_anything_is_written() {
     for (name, named) in [("qcow2", "disk.qcow2"), ("split-raw", "disk.001")] {
-        let image = unpacked(name);
+        let image = Unpacked::named(name);
         let before = image.hashes();
         for more in [&[][..], &["--in-place"]] {
             let run = image.run(&[&["set", "2", named, "--undo", "missing/undo"], more].concat());

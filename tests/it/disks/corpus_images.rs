@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use super::fixtures::reads_only;
 use super::{json, run, sha256};
 use crate::corpus;
+use crate::support::hex;
 
 /// An image, and of one with Windows: the hive in it, the number that the next boot finds, and the service that reads
 /// it.
@@ -66,7 +65,7 @@ fn images_are_read_and_never_written() {
         assert_eq!(found, (*number, Some(*service)), "{name}: {told}");
         let disk = hivewright::session::disk::Disk::open(&path).unwrap().unwrap();
         let inside = disk.system_hive(&hivewright::session::disk::Choice::default()).unwrap();
-        let inside: String = Sha256::digest(inside.whole().unwrap()).iter().map(|b| format!("{b:02x}")).collect();
+        let inside = hex::sha256(inside.whole().unwrap());
         assert_eq!(Some(inside), manifest(&corpus, hive), "{name}: the hive in it");
         assert_eq!(sha256(&path), sum, "{name}");
     }

@@ -8,7 +8,7 @@ use std::process::Command;
 use hivewright::storage::{Access, Host, RealHost, Storage};
 use serde_json::Value;
 
-use super::faults::volume;
+use super::faults::{volume, volume_of};
 use super::{hive, json, run, sha256};
 use crate::support::dirty_place::named;
 use crate::support::disk::split;
@@ -75,13 +75,9 @@ fn holes_are_kept_where_blocks_cannot_be_shared() {
 #[test]
 fn logs_inside_of_an_image_are_emptied() {
     let place = named("new-two-logs");
-    let files: Vec<(&str, &[u8])> = std::iter::once(("SYSTEM", &place.primary[..]))
-        .chain(place.logs.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])))
-        .collect();
-    let kib = files.iter().map(|file| file.1.len().div_ceil(1024)).sum::<usize>() + 24;
     let folder = tempfile::tempdir().unwrap();
     let (folder, whole) = (folder.path(), folder.path().join("whole"));
-    let before = volume(kib, &files);
+    let before = volume_of(&place);
     fs::write(&whole, &before).unwrap();
     split(&whole, before.len() / 2 + 7, &folder.join("d"));
     for (name, parts) in [("whole", vec!["whole"]), ("d.001", vec!["d.001", "d.002"])] {

@@ -11,19 +11,18 @@ use std::time::Instant;
 
 use hivewright::hive::{EditOptions, Patch, Step};
 use hivewright::regf::timestamp::FileTime;
-use hivewright::session::LogChoice;
 use hivewright::session::commit::{Options, commit_files_on};
-use hivewright::session::disk::{Choice, ImageOptions};
+use hivewright::session::disk::ImageOptions;
 use hivewright::session::edit::{Prepared, Request, Wanted, prepare_on};
 use hivewright::session::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
-use hivewright::windows::Selection;
 use hivewright::{Kind, Result};
 use tempfile::TempDir;
 
 use super::hive;
 use crate::commit_faults::{Count, fates};
 use crate::containers::vhdx::maker::crc32c;
-use crate::support::dirty_place::named;
+use crate::support::asked::request;
+use crate::support::dirty_place::{DirtyPlace, named};
 use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
 
 /// Operations that change nothing: a power cut before one is a power cut before the next that does.
@@ -43,6 +42,15 @@ pub(super) fn volume(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
         }
     }
     image.into_inner()
+}
+
+/// One with a dirty hive and its logs.
+pub(super) fn volume_of(place: &DirtyPlace) -> Vec<u8> {
+    let files: Vec<(&str, &[u8])> = std::iter::once(("SYSTEM", &place.primary[..]))
+        .chain(place.logs.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])))
+        .collect();
+    let kib = files.iter().map(|file| file.1.len().div_ceil(1024)).sum::<usize>() + 24;
+    volume(kib, &files)
 }
 
 /// The files of an image, and the edit of it.
@@ -72,18 +80,8 @@ impl Case {
 
     /// The image whose files are there, the first of which is named.
     fn of(before: Vec<(PathBuf, Vec<u8>)>, folder: Option<TempDir>, wanted: Option<Wanted>) -> Self {
-        let request = Request {
-            wanted,
-            selection: Selection::Standard,
-            era: None,
-            force: false,
-            logs: LogChoice::Beside,
-            as_it_stands: false,
-            settle: true,
-            options: EditOptions { timestamp: Some(FileTime(1)), ..EditOptions::default() },
-            choice: Choice::default(),
-            ignore: Vec::new(),
-        };
+        let options = EditOptions { timestamp: Some(FileTime(1)), ..EditOptions::default() };
+        let request = Request { options, ..request(wanted) };
         let host = LyingHost::with_all(&before);
         let own = before.len();
         Case { _folder: folder, before, host, request, named: 0, own }
@@ -297,11 +295,7 @@ fn removing_in_a_split_image() {
 #[test]
 fn recovering_and_setting_in_a_split_image() {
     let place = named("new-two-logs");
-    let files: Vec<(&str, &[u8])> = std::iter::once(("SYSTEM", &place.primary[..]))
-        .chain(place.logs.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])))
-        .collect();
-    let kib = files.iter().map(|file| file.1.len().div_ceil(1024)).sum::<usize>() + 24;
-    let case = Case::new(&volume(kib, &files), 3, Some(Wanted::Set(1)));
+    let case = Case::new(&volume_of(&place), 3, Some(Wanted::Set(1)));
     case.play("recover and set in an image of three files", [100, 400]);
 }
 

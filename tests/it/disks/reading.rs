@@ -8,7 +8,7 @@ use hivewright::session::disk::{Choice, Disk};
 
 use super::{hive, json, run, sha256};
 use crate::corpus;
-use crate::support::disk::{START, gpt, mbr, split, windows_volume};
+use crate::support::disk::{START, gpt, mbr, split, windows_volume, xp_on_fat32};
 use crate::support::tools::{have, output};
 
 /// The verbs that read, on a disk whose rule is `1`.
@@ -185,17 +185,8 @@ fn windows_xp_on_fat32() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let (folder, path) = (folder.path(), folder.path().join("fat"));
-    let hive = hivewright_fixtures::SystemHive::new(hivewright_fixtures::Release::XpSp3).with_right_rule(1, 2).build();
-    fs::write(folder.join("hive"), &hive.bytes).unwrap();
-    File::create(&path).unwrap().set_len(64 << 20).unwrap();
-    let image = path.to_str().unwrap();
-    output("mkfs.vfat", &["-F", "32", "-n", "XP", image]);
-    for name in ["::WINDOWS", "::WINDOWS/system32", "::WINDOWS/system32/config"] {
-        output("mmd", &["-i", image, name]);
-    }
-    let from = folder.join("hive");
-    output("mcopy", &["-i", image, from.to_str().unwrap(), "::WINDOWS/system32/config/system"]);
+    let folder = folder.path();
+    xp_on_fat32(&folder.join("fat"), 2);
     let get = run(folder, &["get", "--value", "fat"]);
     assert_eq!((get.code, get.out.as_str()), (0, "2\n"), "{}", get.err);
     let info = run(folder, &["info", "fat"]);

@@ -24,15 +24,6 @@ fn answer(folder: &Path, target: &str) -> (i32, Value) {
     (get.code, answer)
 }
 
-fn file(folder: &Path, name: &str) -> Option<Vec<u8>> {
-    let packed = format!("{name}.zst");
-    match (folder.join(name).is_file(), folder.join(&packed).is_file()) {
-        (true, _) => corpus::read(folder, name),
-        (_, true) => corpus::read(folder, &packed),
-        _ => None,
-    }
-}
-
 #[test]
 fn answers_and_edits_are_those_of_the_bare_hive() {
     let test = "answers_and_edits_are_those_of_the_bare_hive";
@@ -40,7 +31,7 @@ fn answers_and_edits_are_those_of_the_bare_hive() {
     let (mut seen, mut changed, mut most) = (0, 0, 0);
     for entry in fs::read_dir(corpus.join("system")).unwrap() {
         let from = entry.unwrap().path();
-        let Some(hive) = file(&from, "SYSTEM") else { continue };
+        let Some(hive) = corpus::find(&from, "SYSTEM") else { continue };
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         fs::write(folder.join("SYSTEM"), &hive).unwrap();
@@ -49,7 +40,7 @@ fn answers_and_edits_are_those_of_the_bare_hive() {
             let config = root.join("Windows/System32/config");
             fs::create_dir_all(&config).unwrap();
             fs::write(config.join("SYSTEM"), &hive).unwrap();
-            for (name, bytes) in LOGS.iter().filter_map(|name| Some((name, file(&from, name)?))) {
+            for (name, bytes) in LOGS.iter().filter_map(|name| Some((name, corpus::find(&from, name)?))) {
                 fs::write(folder.join(name), &bytes).unwrap();
                 fs::write(config.join(name), bytes).unwrap();
             }

@@ -12,7 +12,8 @@ use serde_json::Value;
 
 use super::{hive, json, run, sha256};
 use crate::corpus;
-use crate::support::disk::{START, gpt, mbr, split, windows_volume};
+use crate::support::disk::{START, XP_HIVE, gpt, mbr, split, windows_volume, xp_on_fat32};
+use crate::support::hex::bytes_of;
 use crate::support::ntfs_volume::NtfsVolume;
 use crate::support::tools::{have, output, succeeds};
 
@@ -96,7 +97,7 @@ fn tear_last_patch(undo: &[u8], folder: &Path) {
         let len = file["len"].as_u64().unwrap();
         if at < len {
             let torn = File::options().write(true).open(folder.join(file["name"].as_str().unwrap())).unwrap();
-            return torn.write_all_at(&[byte(&last["old"].as_str().unwrap().as_bytes()[..2])], at).unwrap();
+            return torn.write_all_at(&bytes_of(&last["old"])[..1], at).unwrap();
         }
         at -= len.next_multiple_of(4096);
     }
@@ -383,7 +384,7 @@ fn an_interrupted_write_is_put_right_by_the_next_run() {
         for torn in [false, true] {
             let mut image = before.clone();
             for (i, patch) in patches[..cut].iter().enumerate() {
-                let new: Vec<u8> = patch["new"].as_str().unwrap().as_bytes().chunks(2).map(byte).collect();
+                let new = bytes_of(&patch["new"]);
                 let at = patch["offset"].as_u64().unwrap() as usize;
                 let some = if torn && i + 1 == cut { new.len().div_ceil(2) } else { new.len() };
                 image[at..at + some].copy_from_slice(&new[..some]);
@@ -407,10 +408,6 @@ fn an_interrupted_write_is_put_right_by_the_next_run() {
     println!("{} cut points, each whole and torn", patches.len() + 1);
 }
 
-fn byte(digits: &[u8]) -> u8 {
-    u8::from_str_radix(std::str::from_utf8(digits).unwrap(), 16).unwrap()
-}
-
 #[test]
 fn windows_xp_on_fat32_is_changed_in_place() {
     if !have(&["mkfs.vfat", "mmd", "mcopy", "mtype", "fsck.vfat"]) {
@@ -418,22 +415,14 @@ fn windows_xp_on_fat32_is_changed_in_place() {
     }
     let folder = tempfile::tempdir().unwrap();
     let (folder, path) = (folder.path(), folder.path().join("fat"));
-    let hive = hivewright_fixtures::SystemHive::new(hivewright_fixtures::Release::XpSp3).with_right_rule(1, 1).build();
-    fs::write(folder.join("hive"), &hive.bytes).unwrap();
-    File::create(&path).unwrap().set_len(64 << 20).unwrap();
+    xp_on_fat32(&path, 1);
     let image = path.to_str().unwrap();
-    output("mkfs.vfat", &["-F", "32", image]);
-    for name in ["::WINDOWS", "::WINDOWS/system32", "::WINDOWS/system32/config"] {
-        output("mmd", &["-i", image, name]);
-    }
-    let (from, to) = (folder.join("hive"), "::WINDOWS/system32/config/system");
-    output("mcopy", &["-i", image, from.to_str().unwrap(), to]);
     let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path, &Choice::default()));
     let set = run(folder, &["set", "2", "fat"]);
     assert_eq!(set.code, 0, "{}", set.err);
     let (count, inside) = differences(&before, &fs::read(&path).unwrap(), &ranges);
     assert!(count > 0 && inside);
-    fs::write(folder.join("theirs"), output("mtype", &["-i", image, to])).unwrap();
+    fs::write(folder.join("theirs"), output("mtype", &["-i", image, XP_HIVE])).unwrap();
     assert_eq!(run(folder, &["get", "--value", "theirs"]).out, "2\n");
     output("fsck.vfat", &["-n", image]);
     assert_eq!(run(folder, &["undo", "fat.hivewright-undo"]).code, 0);

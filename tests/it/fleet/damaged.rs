@@ -9,6 +9,7 @@ use hivewright_fixtures::{Release, SystemHive};
 
 use super::large::peak;
 use super::{audit, of, records};
+use crate::support::hex::hex;
 use crate::support::tools::have;
 
 fn hive() -> Vec<u8> {
@@ -116,7 +117,7 @@ fn a_row_has_the_bytes_of_a_name_that_it_cannot_show() {
     for name in ["plain", "new\nline", "=1+2"] {
         fs::write(home.path().join(name), hive()).unwrap();
         let row = audit(home.path(), &["--format", "csv", name]).out;
-        let hex: String = name.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let hex = hex(name.as_bytes());
         assert_eq!(row.contains(&format!(",{hex},")), name != "plain", "{row}");
         assert!(Path::new(name) == Path::new("plain") || !row.contains(&format!(",{name},")), "{row}");
     }

@@ -1,7 +1,6 @@
 //! Records as CSV, as JUnit, and under their schema: read back by others.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -11,21 +10,14 @@ use serde_json::{Value, json};
 use super::{audit, records};
 use crate::command::{fixtures, hivewright};
 use crate::judges::python_with;
+use crate::support::tools::answer;
 
 /// Names that mean something elsewhere.
 const HOSTILE: [&str; 6] = ["=1+1", "@x", "a\",\"b\r\nc", "<x>&'\"]]>\u{1b}\u{1}", "\u{202e}cod.exe\u{ffff}", "plain"];
 
 /// What a Python program says of `input`, as JSON.
 fn told(python: &Path, program: &str, input: &str) -> Value {
-    let mut child = Command::new(python)
-        .args(["-B", "-X", "utf8", "-c", program])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = answer(Command::new(python).args(["-B", "-X", "utf8", "-c", program]), input.as_bytes());
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -85,9 +77,8 @@ fn rows_come_back_from_pythons_reader() {
 fn cases_come_back_from_pythons_reader_and_from_libxml() {
     let (_, text) = hostile("junit");
     if crate::judges::has("xmllint", "JUnit") {
-        let mut child = Command::new("xmllint").args(["--noout", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
-        assert!(child.wait().unwrap().success());
+        let output = answer(Command::new("xmllint").args(["--noout", "-"]), text.as_bytes());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     let Some(python) = python_with("JUnit", "xml.etree.ElementTree") else { return };
     let program = "import json, sys\n\

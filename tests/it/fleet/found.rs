@@ -1,17 +1,16 @@
 //! What is found, and what is left alone.
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use hivewright_fixtures::{Release, SystemHive};
 
 use super::{audit, of, records};
 use crate::support::disk::{mbr, split, windows_volume};
-use crate::support::tools::{have, output};
+use crate::support::tools::{answer, have, output};
 
 fn hive(value: u32) -> Vec<u8> {
     SystemHive::new(Release::Win10).with_right_rule(1, value).build().bytes
@@ -127,16 +126,9 @@ fn patterns_and_lists_name_targets() {
     assert_eq!(audit(home.path(), &["y/*.raw"]).code, 2);
     fs::write(at("list"), "x/1.raw\r\n\nx/y/3.raw").unwrap();
     assert_eq!(names(home.path(), &["--from-file", "list"]), ["x/1.raw", "x/y/3.raw"]);
-    let mut child = Command::new(env!("CARGO_BIN_EXE_hivewright"))
-        .current_dir(home.path())
-        .args(["audit", "--json", "--from-file", "-", "-0", "x/2.raw"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"new\nline\0x/note.txt\0").unwrap();
-    let out = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hivewright"));
+    command.current_dir(home.path()).args(["audit", "--json", "--from-file", "-", "-0", "x/2.raw"]);
+    let out = String::from_utf8(answer(&mut command, b"new\nline\0x/note.txt\0").stdout).unwrap();
     let all = records(&out);
     let named: Vec<_> = all.keys().map(|(name, _)| name.as_str()).collect();
     assert_eq!(named, ["new\nline", "x/2.raw", "x/note.txt"], "what a list names has a record");

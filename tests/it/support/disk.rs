@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use hivewright_fixtures::{Release, SystemHive};
+
 use super::ntfs_volume::{NtfsVolume, windows};
 use super::tools::{have, output};
 
@@ -41,6 +43,23 @@ pub(crate) fn mbr(volume: &[u8], path: &Path) {
     sector[510..].copy_from_slice(&[0x55, 0xaa]);
     let disk = File::options().write(true).open(path).unwrap();
     disk.write_all_at(&sector, 0).unwrap();
+}
+
+/// Where the hive of [`xp_on_fat32`] is, as mtools call it.
+pub(crate) const XP_HIVE: &str = "::WINDOWS/system32/config/system";
+
+/// A FAT32 volume called XP, with a Windows XP whose rule is `value`. Needs mkfs.vfat, mmd and mcopy.
+pub(crate) fn xp_on_fat32(path: &Path, value: u32) {
+    let hive = SystemHive::new(Release::XpSp3).with_right_rule(1, value).build();
+    let from = path.with_extension("hive");
+    fs::write(&from, &hive.bytes).unwrap();
+    File::create(path).unwrap().set_len(64 << 20).unwrap();
+    let image = path.to_str().unwrap();
+    output("mkfs.vfat", &["-F", "32", "-n", "XP", image]);
+    for name in ["::WINDOWS", "::WINDOWS/system32", "::WINDOWS/system32/config"] {
+        output("mmd", &["-i", image, name]);
+    }
+    output("mcopy", &["-i", image, from.to_str().unwrap(), XP_HIVE]);
 }
 
 fn put(volume: &[u8], len: u64, path: &Path) {

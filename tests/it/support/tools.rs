@@ -1,7 +1,7 @@
 //! Other people's programs, as independent judges. Where one is missing, the test says so and passes.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 /// Whether all of `programs` can be started; prints one line if not.
 pub(crate) fn have(programs: &[&str]) -> bool {
@@ -26,19 +26,15 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     out.stdout
 }
 
+/// What a program says once it has read `input`.
+pub(crate) fn answer(program: &mut Command, input: &[u8]) -> Output {
+    let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
 /// Whether a program succeeds.
 pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let out = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     out.is_ok_and(|out| out.status.success())
-}
-
-/// A folder of the corpus, which is not part of the project.
-pub(crate) fn corpus(folder: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
-    let root = std::env::var_os("HIVEWRIGHT_CORPUS").map_or(beside, PathBuf::from);
-    let found = Some(root.join(folder)).filter(|path| path.is_dir());
-    if found.is_none() {
-        println!("skipped: no corpus at {}", root.display());
-    }
-    found
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::fields::index;
 use crate::error::{Error, Place, Result};
 use crate::storage::Storage;
-use crate::storage::span::end_within;
+use crate::storage::span::{end_within, read_then_zeros};
 
 /// See the module.
 pub(in super::super) struct Overlay {
@@ -83,11 +83,7 @@ impl Storage for Overlay {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let end = end_within("the file", self.len, offset, buf.len())?;
-        let (there, new) = buf.split_at_mut(index(self.below_len.clamp(offset, end) - offset));
-        new.fill(0);
-        if !there.is_empty() {
-            self.below.read_at(offset, there)?;
-        }
+        read_then_zeros(&*self.below, self.below_len, offset, buf)?;
         let first = self.changes.range(..=offset).next_back().map_or(offset, |(&from, _)| from);
         for (&from, change) in self.changes.range(first..end).filter(|(_, change)| change.end > offset) {
             let (start, stop) = (from.max(offset), change.end.min(end));

@@ -45,8 +45,9 @@ fn a_chain_reads_as_one_disk() {
         let raw = folder.path().join("disk.raw");
         fs::write(&raw, &disk).unwrap();
         let real = folder.path().canonicalize().unwrap();
-        let standing = ["base", "parent", "child"]
-            .map(|name| container::neighbours(&[real.join(format!("{name}.vhdx"))]).children);
+        let standing = ["base", "parent", "child"].map(|name| {
+            container::neighbours(&[real.join(format!("{name}.vhdx"))], &real.join(format!("{name}.vhdx"))).children
+        });
         assert_eq!(standing, [vec![real.join("parent.vhdx")], vec![real.join("child.vhdx")], Vec::new()]);
         let (image, _) = open(&child).unwrap();
         assert_same(&image, &raw);

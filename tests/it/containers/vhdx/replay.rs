@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use hivewright::storage::recorder::Written;
-use hivewright_fixtures::images::Image as Fixture;
 
 use super::log::{LOG, entries, maker};
 use super::maker::{Change, Entry, put, put_log};
@@ -52,8 +51,7 @@ fn a_log_that_is_brought_is_what_qemu_brings() {
         assert!(after.iter().any(|header| header.3 == [0; 16]) && after[0].2 == after[1].2);
         assert!(after.iter().all(|header| header.1 != [0x11; 16]), "the identifier of the file is the old one");
 
-        image.disk.write_at(2 << 20, b"changed").unwrap();
-        File::options().write(true).open(&raw).unwrap().write_all_at(b"changed", 2 << 20).unwrap();
+        write(&image, &raw, 2 << 20, b"changed");
         recording.write_whole();
         assert!(headers(&vhdx).iter().all(|header| header.3 == [0; 16]), "a header is left whose log counts");
         let again = open(&vhdx).unwrap().0;
@@ -154,7 +152,7 @@ fn what_does_not_fit_is_refused_all_the_same() {
 
 /// A fixture whose table has lost the block of the hive; the log has it, and makes the file longer.
 fn unclosed() -> Unpacked {
-    let unpacked = Unpacked::of(Fixture::named("vhdx-dynamic").unwrap());
+    let unpacked = Unpacked::named("vhdx-dynamic");
     let mut bytes = fs::read(unpacked.path()).unwrap();
     let region = (192 << 10) + 16;
     let is_table = |at: &usize| bytes[*at..*at + 4] == [0x66, 0x77, 0xc2, 0x2d];
@@ -217,6 +215,11 @@ fn the_command_replays_when_asked_and_takes_it_back() {
     }
     assert_eq!(unpacked.hashes()["disk.vhdx"], before["disk.vhdx"]);
     // Setting what is set changes nothing, and the log stays.
-    assert_eq!(unpacked.run(&["set", "1", "IMAGE", "--replay-image-log"]).code, 0);
+    let run = unpacked.run(&["set", "1", "IMAGE", "--replay-image-log"]);
+    assert!(run.code == 0 && run.err.contains("the log of the image stays"), "{run:?}");
     assert_eq!(unpacked.hashes()["disk.vhdx"], before["disk.vhdx"]);
+    // Of a log that is not there nothing is said.
+    let closed = Unpacked::named("vhdx-dynamic");
+    let run = closed.run(&["set", "1", "IMAGE", "--replay-image-log"]);
+    assert!(run.code == 0 && !run.err.contains("log"), "{run:?}");
 }

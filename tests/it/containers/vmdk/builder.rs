@@ -1,5 +1,7 @@
 //! Sparse extents as VMware writes them, small enough to be taken apart byte by byte.
 
+use hivewright_fixtures::esx;
+
 /// A sector.
 pub(in crate::containers) const S: usize = 512;
 
@@ -97,30 +99,9 @@ pub(in crate::containers) fn stream(text: &[u8], grains: &[(usize, Vec<u8>)]) ->
     file
 }
 
-/// A delta of ESX with grains of one sector, of `sectors` in all.
+/// A delta of ESX with grains of one sector, each of one byte, of `sectors` in all.
 pub(in crate::containers) fn cowd(sectors: usize, grains: &[(usize, u8)]) -> Vec<u8> {
-    let tables = sectors.div_ceil(4096);
-    let mut file = vec![0; 2048];
-    put(&mut file, 0, b"COWD");
-    for (at, number) in [(4, 1), (8, 3), (12, sectors), (16, 1), (20, 4), (24, tables)] {
-        put32(&mut file, at, number);
-    }
-    file.resize(((4 + tables * 4).div_ceil(S) + 4) * S, 0);
-    for (grain, byte) in grains {
-        let entry = 4 * S + grain / 4096 * 4;
-        if file[entry..entry + 4] == [0; 4] {
-            let sector = file.len() / S;
-            put32(&mut file, entry, sector);
-            file.resize(file.len() + 4096 * 4, 0);
-        }
-        let table = u32::from_le_bytes(file[entry..entry + 4].try_into().unwrap()) as usize * S;
-        let sector = file.len() / S;
-        put32(&mut file, table + grain % 4096 * 4, sector);
-        put(&mut file, sector * S, &[*byte; S]);
-    }
-    let free = file.len() / S;
-    put32(&mut file, 28, free);
-    file
+    esx::cowd(sectors, grains.iter().map(|&(grain, byte)| (grain, [byte; S])))
 }
 
 /// A grain of a space-efficient extent.
@@ -132,54 +113,25 @@ pub(in crate::containers) enum Wide {
 
 /// A space-efficient extent of `sectors`, 4 KiB to a grain; its grains lie in the file from the last to the first.
 pub(in crate::containers) fn se_sparse(sectors: usize, grains: &[(usize, Wide)]) -> Vec<u8> {
-    let tables = sectors.div_ceil(8 * 4096);
-    let (directory, first_table) = (4, 5);
-    let first_grain = first_table + tables * 64;
-    let mut file = vec![0; first_grain * S];
-    for (at, number) in [
-        (0, 0xcafe_babe),
-        (8, 0x2_0000_0001),
-        (16, sectors as u64),
-        (24, 8),
-        (32, 64),
-        (80, 1),
-        (88, 1),
-        (96, 2),
-        (104, 2),
-        (112, 4),
-        (120, 4),
-        (128, directory as u64),
-        (136, 1),
-        (144, first_table as u64),
-        (152, (tables * 64) as u64),
-        (160, 8),
-        (168, 4),
-        (176, 12),
-        (184, 4),
-        (192, first_grain as u64),
-        (200, sectors as u64),
-        (512, 0xcafe_cafe),
-    ] {
-        put64(&mut file, at, number);
-    }
+    let (tables, mut file) = (esx::se_tables(sectors), esx::se_sparse(sectors));
+    let first_grain = file.len();
     // Tables are handed out in the order in which they are needed, not in that of the directory.
     for table in 0..tables {
-        put64(&mut file, directory * S + table * 8, 0x1000_0000_0000_0000 | (tables - 1 - table) as u64);
+        put64(&mut file, esx::DIRECTORY * S + table * 8, esx::se_table(tables - 1 - table));
     }
     for (i, (grain, what)) in grains.iter().enumerate() {
-        let entry = first_table * S + (tables - 1 - grain / 4096) * 64 * S + grain % 4096 * 8;
-        let number = (grains.len() - 1 - i) as u64;
-        let place = first_grain * S + number as usize * 4096;
+        let table = tables - 1 - grain / esx::ENTRIES;
+        let entry = (esx::FIRST_TABLE + table * esx::TABLE) * S + grain % esx::ENTRIES * 8;
+        let number = grains.len() - 1 - i;
         match what {
-            Wide::Unmapped => put64(&mut file, entry, 0x1000_0000_0000_0000),
-            Wide::Zero => put64(&mut file, entry, 0x2000_0000_0000_0000),
+            Wide::Unmapped => put64(&mut file, entry, esx::SE_UNMAPPED),
+            Wide::Zero => put64(&mut file, entry, esx::SE_ZERO),
             Wide::Data(byte) => {
-                put64(&mut file, entry, 0x3000_0000_0000_0000 | (number & 0xfff) << 48 | number >> 12);
-                put(&mut file, place, &[*byte; 4096]);
+                put64(&mut file, entry, esx::se_grain(number as u64));
+                put(&mut file, first_grain + number * 4096, &[*byte; 4096]);
             }
         }
     }
-    let end = first_grain * S + grains.len() * 4096;
-    file.resize(end, 0);
+    file.resize(first_grain + grains.len() * 4096, 0);
     file
 }

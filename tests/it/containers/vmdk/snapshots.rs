@@ -7,12 +7,12 @@ fn create(folder: &Path, image: &str, base: &str) {
     let (image, base) = (folder.join(image), folder.join(base));
     // Relative, as VMware has it.
     let base = base.file_name().unwrap().to_str().unwrap();
-    output("qemu-img", &["create", "-f", "vmdk", "-b", base, "-F", "vmdk", name(&image)]);
+    output("qemu-img", &["create", "-f", "vmdk", "-b", base, "-F", "vmdk", text(&image)]);
 }
 
 fn raw_of(vmdk: &Path) -> PathBuf {
     let raw = vmdk.with_extension("raw");
-    output("qemu-img", &["convert", "-f", "vmdk", "-O", "raw", name(vmdk), name(&raw)]);
+    output("qemu-img", &["convert", "-f", "vmdk", "-O", "raw", text(vmdk), text(&raw)]);
     raw
 }
 
@@ -21,15 +21,14 @@ fn chains_read_through_and_write_on_top() {
     if !have(&["qemu-img", "qemu-io"]) {
         return;
     }
-    let folder = tempfile::tempdir().unwrap();
-    let (raw, base) = (folder.path().join("disk.raw"), folder.path().join("base.vmdk"));
-    raw_disk(&raw, 12);
+    let (folder, raw) = raw_in_folder(12);
+    let base = folder.path().join("base.vmdk");
     convert(&raw, "twoGbMaxExtentSparse", &base);
     create(folder.path(), "mid.vmdk", "base.vmdk");
-    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x31 1M 200k", name(&folder.path().join("mid.vmdk"))]);
+    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x31 1M 200k", text(&folder.path().join("mid.vmdk"))]);
     create(folder.path(), "top.vmdk", "mid.vmdk");
     let top = folder.path().join("top.vmdk");
-    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x32 1100k 10k", "-c", "write -P 0x33 9M 64k", name(&top)]);
+    output("qemu-io", &["-f", "vmdk", "-c", "write -P 0x32 1100k 10k", "-c", "write -P 0x33 9M 64k", text(&top)]);
     let raw = raw_of(&top);
     let (image, recording) = open(&top).unwrap();
     assert_same(&image, &raw);
@@ -39,12 +38,11 @@ fn chains_read_through_and_write_on_top() {
     for parents in [0, 1 << 20, 4000 * 512] {
         assert_eq!(code(image.disk.write_at(parents, b"x")), "not-allocated");
     }
-    image.disk.write_at((9 << 20) + 77, b"on top").unwrap();
-    File::options().write(true).open(&raw).unwrap().write_all_at(b"on top", (9 << 20) + 77).unwrap();
+    write(&image, &raw, (9 << 20) + 77, b"on top");
     recording.bring_to_disk();
     assert_same(&open(&top).unwrap().0, &raw);
-    output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&top)]);
-    assert!(succeeds("qemu-img", &["check", "-f", "vmdk", name(&top)]));
+    compare(&raw, &top, "vmdk");
+    assert!(succeeds("qemu-img", &["check", "-f", "vmdk", text(&top)]));
     // A parent that was written to is no longer the one that its children know.
     let (image, recording) = open(&base).unwrap();
     image.disk.write_at(0, b"changed").unwrap();
@@ -87,7 +85,7 @@ fn deltas_of_esx() {
     assert_same(&image, &raw);
     assert_eq!(image.about.facts[0], ("cid", "33334444".into()));
     if have(&["qemu-img"]) {
-        output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&top)]);
+        compare(&raw, &top, "vmdk");
     }
     image.disk.write_at(1000, &[0xee; 24]).unwrap();
     assert_eq!(code(image.disk.write_at(1000, &[0xee; 25])), "not-allocated");
@@ -96,7 +94,7 @@ fn deltas_of_esx() {
     fs::write(&raw, &expected).unwrap();
     assert_same(&open(&top).unwrap().0, &raw);
     if have(&["qemu-img"]) {
-        output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&top)]);
+        compare(&raw, &top, "vmdk");
     }
     // The long identifier goes with the CID.
     let text = fs::read_to_string(&top).unwrap();
@@ -125,7 +123,7 @@ fn space_efficient_deltas_are_read() {
     let (image, _) = open(&top).unwrap();
     assert_same(&image, &raw);
     if have(&["qemu-img"]) {
-        output("qemu-img", &["compare", "-f", "raw", "-F", "vmdk", name(&raw), name(&top)]);
+        compare(&raw, &top, "vmdk");
     }
     assert_eq!(code(image.disk.write_at(0, b"x")), "vmdk-sesparse");
     assert_eq!(code(open(&folder.path().join("vm-000001-sesparse.vmdk"))), "vmdk-extent-alone");

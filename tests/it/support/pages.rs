@@ -1,0 +1,43 @@
+//! Which pages of a hive a reader touches.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use hivewright::error::Result;
+use hivewright::hive::HiveBytes;
+
+pub(crate) const PAGE: usize = 4096;
+
+/// Numbers of pages.
+pub(crate) type Pages = BTreeSet<usize>;
+
+/// Notes which pages were read.
+pub(crate) struct Counting<'h> {
+    bytes: &'h [u8],
+    pages: RefCell<Pages>,
+}
+
+impl<'h> Counting<'h> {
+    pub(crate) fn new(bytes: &'h [u8]) -> Self {
+        Counting { bytes, pages: RefCell::default() }
+    }
+
+    /// Those that were read since this was asked before.
+    pub(crate) fn take(&self) -> Pages {
+        self.pages.take()
+    }
+}
+
+impl HiveBytes for Counting<'_> {
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
+        if len > 0 {
+            self.pages.borrow_mut().extend(offset as usize / PAGE..=(offset as usize + len - 1) / PAGE);
+        }
+        self.bytes.read(offset, len)
+    }
+}
