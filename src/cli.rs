@@ -9,6 +9,7 @@ mod get;
 mod info;
 mod report;
 mod set;
+mod stop;
 mod undo;
 mod verbs;
 
@@ -22,9 +23,17 @@ use self::args::{Args, Command};
 /// Runs the command.
 pub(crate) fn main() -> ExitCode {
     stay_silent_about_the_witness();
-    let args = Args::parse();
+    stop::outlive_a_limit();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return exit::usage(&error, std::env::args_os().skip(1)),
+    };
     let json = args.command.wants_json();
     let files = args.command.files();
+    // An audit has an end of its own.
+    if !matches!(args.command, Command::Audit(_)) {
+        stop::leave_nothing_behind();
+    }
     let outcome = match args.command {
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run_set(&args),
@@ -117,9 +126,17 @@ fn warn_if_unfinished(reading: &hivewright::session::Reading) {
     reading.unfinished().iter().for_each(|what| warn(what));
 }
 
+/// [`warn`], and what to do.
+fn warn_and_advise(text: &str, advice: &str) {
+    use std::io::Write;
+    warn(text);
+    // As there.
+    let _ = writeln!(std::io::stderr().lock(), "  what to do: {advice}");
+}
+
 /// Writes a warning to standard error.
 fn warn(text: &str) {
     use std::io::Write;
     // Nothing is left to be told if standard error is gone.
-    let _ = writeln!(std::io::stderr().lock(), "hivewright: warning: {text}");
+    let _ = writeln!(std::io::stderr().lock(), "hivewright: warning: {}", report::plain(text));
 }

@@ -8,6 +8,7 @@ pub mod counting;
 mod file;
 pub mod folder;
 pub mod fresh;
+pub mod held;
 mod host;
 pub mod joined;
 pub mod look;

@@ -16,6 +16,7 @@ Exit status:
   2  could not: usage, I/O, damaged or unsupported input; nothing was changed
   3  would not: dirty, in use, unsafe or ambiguous; nothing was changed
   4  failed after writing began; the undo file is named
+  130  stopped by Ctrl-C or a signal; no unfinished copies are left
 
 Examples:
   hivewright get /mnt/image

@@ -17,12 +17,13 @@ use hivewright::fleet::read::Wishes;
 use hivewright::fleet::resume::Earlier;
 use hivewright::fleet::run::{self, End, Names, Plan, Progress, Summary};
 use hivewright::fleet::{Record, pool};
-use hivewright::storage::{look, private};
+use hivewright::storage::{held, look};
 
 pub(crate) use self::args::AuditArgs;
 use self::progress::Bar;
 use self::report::Report;
 use super::exit::Outcome;
+use super::stop;
 
 pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     let stop = Arc::new(AtomicBool::new(false));
@@ -46,7 +47,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     });
     bar.end();
     // Targets that were given up still hold theirs.
-    private::remove_all();
+    held::remove_folders();
     if let Some(error) = failed {
         return Err(report::unprinted(error, "the audit was stopped there, and there is no report"));
     }
@@ -115,11 +116,10 @@ fn names(args: &AuditArgs) -> anyhow::Result<Names> {
 fn stop_at_ctrl_c(stop: Arc<AtomicBool>) -> anyhow::Result<()> {
     let handler = move || {
         if stop.swap(true, Ordering::SeqCst) {
-            private::remove_all();
-            std::process::exit(i32::from(super::exit::INTERRUPTED));
+            held::end(i32::from(super::exit::INTERRUPTED));
         }
     };
-    ctrlc::set_handler(handler).context("listening for Ctrl-C")
+    stop::at_signals(handler).context("listening for Ctrl-C")
 }
 
 /// What of a policy has fitted nothing, which is a slip as a rule. A part of an audit may well have nothing for it.

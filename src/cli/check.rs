@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::args::CheckArgs;
 use super::exit::Outcome;
-use super::report::{Style, recovery};
+use super::report::{Style, plain, recovery};
 
 #[derive(Serialize)]
 struct Document<'a> {
@@ -59,7 +59,7 @@ fn write_text(out: &mut String, name: &str, report: &Report, style: Style) -> st
         })
         .collect();
     let verdict = if counted.is_empty() { "sound, nothing found".to_owned() } else { counted.join(", ") };
-    writeln!(out, "{}", style.strong(&format!("{name}: {verdict}")))?;
+    writeln!(out, "{}", style.strong(&format!("{}: {verdict}", plain(name))))?;
     let facts = &report.facts;
     writeln!(
         out,
@@ -71,9 +71,9 @@ fn write_text(out: &mut String, name: &str, report: &Report, style: Style) -> st
         let head = format!("{:<7} {:<20}", severity.as_str(), finding.code.as_str());
         write!(out, "\n{} {:#010x}", style.by_severity(severity, &head), finding.offset)?;
         if let Some(key) = &finding.key {
-            write!(out, "  {}", if key.is_empty() { "(root)" } else { key })?;
+            write!(out, "  {}", if key.is_empty() { "(root)".to_owned() } else { plain(key) })?;
         }
-        write!(out, "\n        {}", finding.what)?;
+        write!(out, "\n        {}", plain(&finding.what))?;
         if let (Some(expected), Some(actual)) = (&finding.expected, &finding.actual) {
             write!(out, "\n        expected {expected}, found {actual}")?;
         }

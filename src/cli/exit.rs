@@ -1,9 +1,12 @@
 //! Exit codes, and the one place that prints errors.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
 use hivewright::{Error, Kind};
+
+use super::report::plain;
 
 /// How a verb ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +23,9 @@ pub(crate) enum Outcome {
 
 /// What shells say of a program that Ctrl-C has ended.
 pub(crate) const INTERRUPTED: u8 = 130;
+
+/// What clap ends with where the arguments are wrong.
+const USAGE: u8 = 2;
 
 impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> ExitCode {
@@ -49,10 +55,10 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
     }
     let mut stderr = std::io::stderr().lock();
     // Nothing is left to be told if standard error is gone.
-    let _ = writeln!(stderr, "hivewright: {error:#}");
+    let _ = writeln!(stderr, "hivewright: {}", plain(&format!("{error:#}")));
     let known = error.downcast_ref::<Error>();
     if let Some(advice) = known.and_then(Error::advice) {
-        let _ = writeln!(stderr, "  what to do: {advice}");
+        let _ = writeln!(stderr, "  what to do: {}", plain(advice));
     }
     if json {
         let document = serde_json::json!({
@@ -68,6 +74,27 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         let _ = writeln!(std::io::stdout().lock(), "{document:#}");
     }
     ExitCode::from(code)
+}
+
+/// Prints what is wrong with the arguments, or the help that they ask for; of what is wrong the same as JSON, if they seem to
+/// ask for that.
+pub(crate) fn usage(error: &clap::Error, args: impl Iterator<Item = OsString>) -> ExitCode {
+    // Nothing is left to be told if nobody listens.
+    let _ = error.print();
+    let options = args.take_while(|arg| arg != "--").collect::<Vec<_>>();
+    // JSON Lines are of records alone.
+    let of_records = options.first().is_some_and(|verb| verb == "audit");
+    if error.use_stderr() && !of_records && options.iter().any(|arg| arg == "--json") {
+        let text = error.render().to_string();
+        // How it is used, and where help is, follow after an empty line.
+        let message = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        let message = message.strip_prefix("error: ").unwrap_or(&message);
+        let document = serde_json::json!({
+            "error": { "exit": USAGE, "kind": null, "code": "usage", "message": message, "places": null, "advice": null }
+        });
+        let _ = writeln!(std::io::stdout().lock(), "{document:#}");
+    }
+    ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
 }
 
 /// Whoever read our output has gone: nothing to complain about.

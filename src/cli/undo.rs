@@ -5,6 +5,7 @@ use hivewright::storage::RealHost;
 
 use super::args::UndoArgs;
 use super::exit::Outcome;
+use super::report::plain;
 
 pub(crate) fn run(args: &UndoArgs) -> anyhow::Result<Outcome> {
     let ignore: &[&str] = if args.ignore_children { &["has-children"] } else { &[] };
@@ -21,6 +22,7 @@ pub(crate) fn run(args: &UndoArgs) -> anyhow::Result<Outcome> {
         Restored::Replaced => "is what it was before, bit for bit (the file was replaced)",
         Restored::InPlace => "is what it was before, bit for bit (changed in place)",
     };
-    super::tell(format!("{} {how}\n", undone.target.display()).as_bytes());
+    let target = plain(&undone.target.display().to_string());
+    super::tell(format!("{target} {how}\n").as_bytes());
     Ok(Outcome::Yes)
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::nbd;
-use crate::error::{Error, Kind, Place, Result, Space};
+use crate::error::{Error, Kind, Place, Result, Space, shell};
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Host, RealHost, Storage};
 
@@ -141,7 +141,7 @@ impl Gate {
         if !self.lets_through(&path) {
             let what =
                 format!("the image {} names {}, which is outside of its folder", named_by.display(), path.display());
-            let folder = path.parent().unwrap_or(&path).display().to_string();
+            let folder = shell::word(path.parent().unwrap_or(&path));
             return Err(Error::refused("outside-folder", what)
                 .advise(format!("if that is right, allow it: --allow-path {folder}")));
         }

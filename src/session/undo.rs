@@ -12,7 +12,7 @@ mod state;
 use std::path::{Path, PathBuf};
 
 use crate::container;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell};
 use crate::session::commit::Locked;
 use crate::session::disk::{HAS_CHILDREN, of_children};
 use crate::storage::folder::{EntryKind, kind_of};
@@ -150,8 +150,8 @@ fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Res
             && is_whole(other).is_ok_and(|state| state == State::Written)
     });
     if let Some(last) = later.iter().max_by(|a, b| a.record.created.cmp(&b.record.created)) {
-        let (last, this) = (last.path.display(), journal.path.display());
-        let (target, advice) = (locked.path.display(), format!("hivewright undo {last}"));
+        let advice = format!("hivewright undo {}", shell::word(&last.path));
+        let (last, this, target) = (last.path.display(), journal.path.display(), locked.path.display());
         let (what, advice) = match record.mark {
             Mark::Restored => {
                 let what = format!("the change in {this} was taken back already, and {target} was changed anew since");

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 use super::file::failed;
+use super::held::{self, What};
 use super::{FileStorage, Storage};
 use crate::error::{Error, Kind, Result};
 
@@ -15,6 +16,17 @@ pub struct Fresh {
     file: BufWriter<File>,
     written: TempPath,
     path: PathBuf,
+    // After what it stands for.
+    _held: Held,
+}
+
+/// The name for the time being, as long as it is held.
+struct Held(PathBuf);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        held::let_go(&self.0);
+    }
 }
 
 impl Fresh {
@@ -36,8 +48,12 @@ impl Fresh {
         // As any new file: a temporary one is its owner's alone.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let (file, written) = builder.tempfile_in(folder).map_err(|e| not_begun(path, folder, e))?.into_parts();
-        Ok(Fresh { file: BufWriter::new(file), written, path: path.to_owned() })
+        let make = || {
+            let made = builder.tempfile_in(folder).map_err(|e| not_begun(path, folder, e))?;
+            Ok((made.path().to_owned(), made.into_parts()))
+        };
+        let (name, (file, written)) = held::hold(What::File, make)?;
+        Ok(Fresh { file: BufWriter::new(file), written, path: path.to_owned(), _held: Held(name) })
     }
 
     /// Gives it its name, in place of what was called so.
@@ -48,8 +64,10 @@ impl Fresh {
         let file = self.file.into_inner().map_err(|e| failed("write", &self.path, e.into_error()))?;
         // Else a name could stand for a file that the disk has not got.
         file.sync_all().map_err(|e| failed("write", &self.path, e))?;
-        self.written.persist(&self.path).map_err(|e| failed("create", &self.path, e.error))?;
-        Ok(())
+        let name = self.written.to_path_buf();
+        let persist =
+            || self.written.persist(&self.path).map(|()| true).map_err(|e| failed("create", &self.path, e.error));
+        held::rename(&name, persist).map(drop)
     }
 }
 

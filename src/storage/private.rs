@@ -1,33 +1,17 @@
 //! A folder that nobody else can look into, for as long as it is held.
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::Path;
 
+use super::held::{self, What};
 use crate::error::{Error, Result};
 
 /// A new empty folder of mode 0700 with a short path, removed with all that is in it when this value goes.
 #[derive(Debug)]
 pub struct PrivateFolder(tempfile::TempDir);
 
-/// Those that are held.
-static HELD: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-
-fn held() -> MutexGuard<'static, BTreeSet<PathBuf>> {
-    HELD.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Removes those that are still held: for a process that ends while threads of it hang, whose folders nobody else removes.
-pub fn remove_all() {
-    for folder in std::mem::take(&mut *held()) {
-        // It is gone, or it cannot be helped.
-        let _ = std::fs::remove_dir_all(folder);
-    }
-}
-
 impl Drop for PrivateFolder {
     fn drop(&mut self) {
-        held().remove(self.path());
+        held::let_go(self.path());
     }
 }
 
@@ -48,9 +32,9 @@ impl PrivateFolder {
         // It is made with this mode: at no time can others look in.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
-        let folder = builder.prefix("hivewright-").tempdir_in(within).map(PrivateFolder).map_err(failed)?;
-        held().insert(folder.path().to_owned());
-        Ok(folder)
+        builder.prefix("hivewright-");
+        let make = || builder.tempdir_in(within).map(|made| (made.path().to_owned(), made)).map_err(failed);
+        held::hold(What::Folder, make).map(|(_, made)| PrivateFolder(made))
     }
 
     /// Where it is.
@@ -73,8 +57,8 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         }
         std::fs::write(path.join("s"), b"").unwrap();
-        assert!(held().contains(&path));
+        assert!(held::is_held(&path));
         drop(folder);
-        assert!(!path.exists() && !held().contains(&path));
+        assert!(!path.exists() && !held::is_held(&path));
     }
 }

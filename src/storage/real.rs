@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 use super::file::{FileStorage, failed};
+use super::held::{self, What};
 use super::{About, Access, Carried, Host, HostFile, Times};
 
 /// The file system of this machine, with nothing between.
@@ -63,9 +64,11 @@ impl Host for RealHost {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         #[cfg(not(unix))]
         let _ = mode;
-        let made = builder.tempfile_in(folder).map_err(|e| failed("make a new file in", folder, e))?;
-        let (file, path) = made.keep().map_err(|e| failed("keep a new file in", folder, e.error))?;
-        Ok((path.clone(), FileStorage::new(file, path)))
+        held::hold(What::File, || {
+            let made = builder.tempfile_in(folder).map_err(|e| failed("make a new file in", folder, e))?;
+            let (file, path) = made.keep().map_err(|e| failed("keep a new file in", folder, e.error))?;
+            Ok((path.clone(), FileStorage::new(file, path)))
+        })
     }
 
     fn carry_metadata(&self, from: &FileStorage, to: &FileStorage) -> Result<Carried> {
@@ -78,23 +81,24 @@ impl Host for RealHost {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        fs::rename(from, to).map_err(|e| failed("rename a file to", to, e))
+        let rename = || fs::rename(from, to).map(|()| true).map_err(|e| failed("rename a file to", to, e));
+        held::rename(from, rename).map(drop)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> Result<bool> {
-        let temporary = tempfile::TempPath::try_from_path(from).map_err(|e| failed("rename", from, e))?;
-        match temporary.persist_noclobber(to) {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                let tempfile::PathPersistError { error, path } = error;
-                path.keep().map_err(|e| failed("keep", from, e.error))?;
-                if error.kind() == io::ErrorKind::AlreadyExists { Ok(false) } else { claim_and_rename(from, to) }
-            }
-        }
+        held::rename(from, || {
+            let temporary = tempfile::TempPath::try_from_path(from).map_err(|e| failed("rename", from, e))?;
+            let Err(error) = temporary.persist_noclobber(to) else { return Ok(true) };
+            let tempfile::PathPersistError { error, path } = error;
+            path.keep().map_err(|e| failed("keep", from, e.error))?;
+            if error.kind() == io::ErrorKind::AlreadyExists { Ok(false) } else { claim_and_rename(from, to) }
+        })
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
-        fs::remove_file(path).map_err(|e| failed("remove", path, e))
+        let removed = fs::remove_file(path).map_err(|e| failed("remove", path, e));
+        held::let_go(path);
+        removed
     }
 
     #[cfg(unix)]

@@ -192,7 +192,7 @@ fn wrong_words_are_usage() {
         &["set", "-1", "SYSTEM"],
         &["set", "two", "SYSTEM"],
         &["set", "0x2", "SYSTEM"],
-        &["get", "--json", "--value", "SYSTEM"],
+        &["get", "--value", "SYSTEM", "--", "--json"],
         &["set", "2", "SYSTEM", "--dry-run", "--output", "x"],
         &["set", "2", "SYSTEM", "--in-place", "--output", "x"],
         &["set", "2", "SYSTEM", "--windows", "7"],
@@ -207,6 +207,7 @@ fn wrong_words_are_usage() {
         assert_eq!((run.code, run.out.as_str()), (2, ""), "{case:?}: {}", run.err);
         assert!(!run.err.is_empty(), "{case:?}");
     }
+    copy.run(["get", "--json", "--value", "SYSTEM"]).failed_as_json(2, "usage");
     copy.assert_untouched("usage");
 }
 

@@ -31,6 +31,28 @@ fn no_colour_where_no_terminal_is() {
     }
 }
 
+#[test]
+fn wrong_arguments_are_an_error_as_json_too() {
+    for args in [
+        &["get", "--json", "--partition", "x", "disk.raw"][..],
+        &["set", "9", "SYSTEM", "--json"],
+        &["undo", "--json", "--nonsense", "a\x1b[2J"],
+    ] {
+        let run = hivewright(args).failed_as_json(2, "usage");
+        assert!(run.err.starts_with("error: "), "{}", run.err);
+    }
+    let missing = hivewright(["set", "--json"]).json();
+    let message = "the following required arguments were not provided: <0|1|2> <TARGET>";
+    assert_eq!((&missing["error"]["message"], &missing["error"]["code"]), (&message.into(), &"usage".into()));
+    // A file may be called so, and what an audit prints are records.
+    for args in [&["get", "--partition", "x", "--", "--json"][..], &["audit", "--json", "--jobs", "x"], &["get"]] {
+        let run = hivewright(args);
+        assert!(run.code == 2 && run.out.is_empty() && !run.err.is_empty(), "{run:?}");
+    }
+    let run = hivewright(["get", "--json", "--help"]);
+    assert!(run.code == 0 && run.out.contains("Usage:"), "{run:?}");
+}
+
 /// The output of a command line on a terminal, by the command `script`, which makes one.
 fn on_a_terminal(line: &str, no_color: bool) -> Option<Vec<u8>> {
     let mut command = Command::new("script");

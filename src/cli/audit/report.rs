@@ -44,11 +44,9 @@ impl Report {
     /// What was written of it goes.
     fn give_up(&mut self, why: &dyn std::fmt::Display) {
         self.file = None;
-        super::super::warn(&format!(
-            "there will be no report {}: {why}; the records are not affected\n  \
-             what to do: make room, then run it again with --report, and with --resume where the records are JSON Lines",
-            self.path.display()
-        ));
+        let what = format!("there will be no report {}: {why}; the records are not affected", self.path.display());
+        let advice = "make room, then run it again with --report, and with --resume where the records are JSON Lines";
+        super::super::warn_and_advise(&what, advice);
     }
 }
 

@@ -1,14 +1,18 @@
 //! What `set` and `unset` did, or would do.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use hivewright::Place;
+use hivewright::error::shell;
 use hivewright::hive::{Patch, PatchSet};
 use hivewright::regf::key_value::ValueType;
 use hivewright::session::commit::{Committed, How};
 use hivewright::session::edit::{Before, Change, Prepared, Wanted};
 use hivewright::windows::rule;
 use serde_json::{Value, json};
+
+use super::plain;
 
 /// How a run of `set` or `unset` ended.
 #[derive(Debug)]
@@ -35,7 +39,7 @@ pub(crate) fn text(prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending)
 }
 
 fn write_text(out: &mut String, prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending) -> std::fmt::Result {
-    let hive = prepared.target.hive.display();
+    let hive = shown(&prepared.target.hive);
     let patches = &prepared.edited.patches;
     let already = prepared.is_already_so();
     match (wanted, ending) {
@@ -49,7 +53,7 @@ fn write_text(out: &mut String, prepared: &Prepared, wanted: Option<Wanted>, end
         let before = change.before.iter().map(describe).collect::<Vec<_>>().join(" and ");
         let before = if before.is_empty() { "not set".to_owned() } else { before };
         let after = if change.changes { now(wanted) } else { "left".to_owned() };
-        writeln!(out, "  {}: {before} -> {after}", change.place.path)?;
+        writeln!(out, "  {}: {before} -> {after}", plain(&change.place.path))?;
     }
     if let Some(recovery) = prepared.recovered() {
         writeln!(out, "The hive was dirty: {}", super::recovery::applied(recovery))?;
@@ -68,10 +72,15 @@ fn write_text(out: &mut String, prepared: &Prepared, wanted: Option<Wanted>, end
     Ok(())
 }
 
+/// A path, for people.
+fn shown(path: &Path) -> String {
+    plain(&path.display().to_string())
+}
+
 fn write_committed(out: &mut String, what: &str, committed: &Committed) -> std::fmt::Result {
-    let mut path = committed.path.display().to_string();
+    let mut path = shown(&committed.path);
     if let Some(inside) = &committed.inside {
-        path = format!("{inside} in {path}");
+        path = format!("{} in {path}", plain(inside));
     }
     match committed.how {
         How::Unchanged => {}
@@ -80,12 +89,12 @@ fn write_committed(out: &mut String, what: &str, committed: &Committed) -> std::
         How::Output => writeln!(out, "{path} was written: {what}; the original is as it was")?,
     }
     if let Some(why) = &committed.why_in_place {
-        writeln!(out, "in place because {why}")?;
+        writeln!(out, "in place because {}", plain(why))?;
     }
     if let Some(undo) = &committed.undo {
-        writeln!(out, "to undo: hivewright undo {}", undo.display())?;
+        writeln!(out, "to undo: hivewright undo {}", shell::word(undo))?;
     }
-    committed.notes.iter().try_for_each(|note| writeln!(out, "note: {note}"))
+    committed.notes.iter().try_for_each(|note| writeln!(out, "note: {}", plain(note)))
 }
 
 fn write_patches(out: &mut String, prepared: &Prepared) -> std::fmt::Result {
@@ -95,7 +104,7 @@ fn write_patches(out: &mut String, prepared: &Prepared) -> std::fmt::Result {
     }
     writeln!(out, "\nPatches, by hive offset, in the order of writing:")?;
     for patch in &patches.patches {
-        writeln!(out, "{:#010x}  {} bytes  {}", patch.offset, patch.new.len(), patch.what)?;
+        writeln!(out, "{:#010x}  {} bytes  {}", patch.offset, patch.new.len(), plain(&patch.what))?;
         write_places(out, &prepared.pieces(patch.offset, patch.new.len() as u64))?;
         for (start, new) in patch.new.chunks(16).enumerate().map(|(i, chunk)| (i * 16, chunk)) {
             let old = patch.old.get(start..patch.old.len().min(start + 16)).unwrap_or_default();

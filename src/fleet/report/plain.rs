@@ -4,8 +4,7 @@
 /// U+FFFD.
 pub fn plain(text: &str) -> String {
     let harmless = |c: char| match c {
-        '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
+        c if crate::error::shell::steers(c) => '\u{fffd}',
         c => c,
     };
     text.chars().map(harmless).collect()

@@ -1,6 +1,6 @@
 //! Patches written over the bytes that are there, with an undo file that is durable before the first of them.
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, shell};
 use crate::hive::Patch;
 use crate::session::undo::{Journal, State};
 use crate::storage::{Host, Storage};
@@ -107,9 +107,8 @@ pub(in crate::session) fn restore<H: Host>(
 
 /// The error of a write that began and did not end.
 pub(in crate::session) fn unfinished(error: Error, undo: &std::path::Path) -> Error {
-    let undo = undo.display();
     error
-        .adding(&format!("the file is partly written; {undo} restores it"))
+        .adding(&format!("the file is partly written; {} restores it", undo.display()))
         .becoming(Kind::Unfinished, "unfinished-write")
-        .advise(format!("hivewright undo {undo}"))
+        .advise(format!("hivewright undo {}", shell::word(undo)))
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shell};
 use crate::session::commit::{Locked, reopened};
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Host, RealHost, Storage};
@@ -34,7 +34,9 @@ impl Leftover {
     pub fn trouble(&self) -> Option<String> {
         let (target, undo) = (self.target.display(), self.undo.display());
         match self.state {
-            State::Partly => Some(format!("{}: see `hivewright undo {undo}`", partly(&self.target))),
+            State::Partly => {
+                Some(format!("{}: see `hivewright undo {}`", partly(&self.target), shell::word(&self.undo)))
+            }
             State::Foreign => Some(format!(
                 "a write to {target} was interrupted, and it was changed since: it is neither what it was before nor what \
                  that write left, see {undo}"
@@ -130,7 +132,8 @@ fn refuse_trouble<H: Host>(journal: &Journal<'_, H>, target: &Path, state: State
         State::Partly => {
             let undo = journal.path.display();
             let what = format!("{}; {undo} restores it", partly(target));
-            Err(Error::refused("unfinished-write", what).advise(format!("hivewright undo {undo}")))
+            let advice = format!("hivewright undo {}", shell::word(&journal.path));
+            Err(Error::refused("unfinished-write", what).advise(advice))
         }
         State::Untouched | State::Written => Ok(()),
     }

@@ -10,7 +10,7 @@ use super::fixtures::Unpacked;
 use crate::support::hex::bytes_of;
 
 /// Takes the mark off the undo file at `undo`, and gives its patches: offset, old and new bytes.
-fn unmark(undo: &Path) -> Vec<(u64, Vec<u8>, Vec<u8>)> {
+pub(crate) fn unmark(undo: &Path) -> Vec<(u64, Vec<u8>, Vec<u8>)> {
     let bytes = fs::read(undo).unwrap();
     let (mut end, mut patches) = (0, Vec::new());
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
