@@ -270,13 +270,10 @@ fn named_format(name: &str) -> Option<&'static Format> {
 /// Opens what `opening` has, as [`open`] does. Formats call it for the image that theirs stands on.
 ///
 /// # Errors
-/// `image-depth` where too many stand on each other; as [`open`].
+/// `image-depth` where too many stand on each other, `image-circle` where one stands on itself; as [`open`].
 pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<Image>> {
-    if opening.depth > MAX_DEPTH {
-        let what = format!("more than {MAX_DEPTH} images stand on each other, or they go round in circles");
-        return Err(
-            Error::new(Kind::Corrupt, "image-depth", what).advise("look at the chain: qemu-img info --backing-chain")
-        );
+    if opening.depth >= MAX_DEPTH {
+        return Err(too_deep(&opening));
     }
     if let Some(name) = format {
         let unknown = || {
@@ -301,4 +298,16 @@ pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<I
         Some(error) => Err(error),
         None => layer::open(&raw::FORMAT, opening).map(Some),
     }
+}
+
+/// The error for one image more than [`MAX_DEPTH`].
+fn too_deep(opening: &Opening<'_>) -> Error {
+    let opened = opening.gate.files().iter().filter(|file| file.path == opening.path).count();
+    if opened > 1 {
+        let what = format!("{} stands on itself: the images go round in circles", opening.path.display());
+        return Error::new(Kind::Corrupt, "image-circle", what).advise("look at the chain: qemu-img info IMAGE");
+    }
+    let what = format!("more than {MAX_DEPTH} images stand on each other, which is the limit of this program");
+    Error::new(Kind::Unsupported, "image-depth", what)
+        .advise("shorten the chain first, or read a flat copy of it: qemu-img convert -O qcow2 IMAGE FLAT.qcow2")
 }
