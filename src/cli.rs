@@ -108,8 +108,7 @@ fn bytes_read(reading: &hivewright::session::Reading) -> Option<u64> {
 /// Warns of a write that did not end, and of a volume that may not show its newest state.
 fn warn_if_unfinished(reading: &hivewright::session::Reading) {
     if let Some(hive) = reading.on_disk() {
-        let looks = hive.disk().about().remarks.iter().filter(|(code, _)| *code == "looks-like");
-        looks.for_each(|(_, what)| warn(what));
+        hive.disk().about().warnings().into_iter().for_each(warn);
         match hive.warnings() {
             Ok(warnings) => warnings.iter().for_each(|what| warn(what)),
             Err(error) => warn(&format!("the state of the volume is not known: {error}")),

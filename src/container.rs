@@ -36,6 +36,7 @@ mod vdi;
 mod vhd;
 mod vhdx;
 mod vmdk;
+mod xml;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use children::{Neighbours, neighbours};
 pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
 pub use layer::explained;
+pub use parallels::in_bundle;
 pub use qcow2::is_unshared;
 pub use relatives::{Ask, Relatives, last_part, relatives};
 
@@ -175,14 +177,25 @@ pub struct About {
 }
 
 /// Codes of remarks that may be the reason why nothing, or something damaged, is found on the disk.
-const DOUBTS: [&str; 3] = ["looks-like", "backing-short", "qcow2-data-file-short"];
+const DOUBTS: [&str; 5] = ["looks-like", "backing-short", "qcow2-data-file-short", "ova-disks", "parallels-snapshots"];
+/// Codes of remarks without which an answer is taken for that of another disk.
+const WARNINGS: [&str; 3] = ["looks-like", "ova-disks", "parallels-snapshots"];
 
 impl About {
     /// What speaks against the disk being what its maker meant, of all images that it is made of.
     pub fn doubts(&self) -> Vec<&str> {
+        self.all_remarks().filter(|(code, _)| DOUBTS.contains(code)).map(|(_, what)| what.as_str()).collect()
+    }
+
+    /// What is to be said with whatever is read of the disk: that it is not all, or not the newest.
+    pub fn warnings(&self) -> Vec<&str> {
+        self.all_remarks().filter(|(code, _)| WARNINGS.contains(code)).map(|(_, what)| what.as_str()).collect()
+    }
+
+    /// The remarks of all images that the disk is made of.
+    pub fn all_remarks(&self) -> impl Iterator<Item = &(&'static str, String)> {
         let layers = std::iter::successors(Some(self), |about| about.below.as_deref());
-        let remarks = layers.flat_map(|about| &about.remarks).filter(|(code, _)| DOUBTS.contains(code));
-        remarks.map(|(_, what)| what.as_str()).collect()
+        layers.flat_map(|about| &about.remarks)
     }
 }
 

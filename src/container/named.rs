@@ -1,6 +1,6 @@
 //! Files that are recognised and not read: their bytes are not those of a disk.
 
-use super::{Opening, Probe};
+use super::{Opening, Probe, parallels};
 use crate::error::{Error, Kind};
 
 /// What a magic at the start of a file shows.
@@ -79,6 +79,9 @@ pub(super) fn refuse(opening: &Opening<'_>, probe: &Probe<'_>) -> Option<Error> 
     if let Some(Named { code, what, advice, .. }) = found(probe) {
         let what = format!("{path} is {what}, which is not read here");
         return Some(Error::new(Kind::Unsupported, code, what).advise(*advice));
+    }
+    if parallels::bundle::is_descriptor(probe.head) {
+        return Some(parallels::bundle::only_described(opening.path, &opening.file));
     }
     // A fixed VHD is a raw disk with a footer behind it, which is what a copy that breaks off loses.
     probe.name.to_ascii_lowercase().ends_with(".vhd").then(|| {

@@ -1,7 +1,8 @@
-//! The description of a virtual machine: which files are its disks. Two kinds of elements matter, so that no more is
-//! read of the XML than tags and their attributes.
+//! The description of a virtual machine: which files are its disks.
 //!
 //! Facts: DSP0243 7.1 (`File`: `id`, `href`, `compression`, `chunkSize`) and 9.1 (`Disk`: `fileRef`).
+
+use crate::container::xml::{Tag, Tags};
 
 /// A disk that has a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,7 +15,7 @@ pub(super) struct Disk {
 /// The disks of the description, in its order.
 pub(super) fn disks(text: &str) -> Vec<Disk> {
     // More of them than any machine has are nobody's interest.
-    let all: Vec<Tag<'_>> = Tags(text).filter(|tag| matches!(tag.name, "File" | "Disk")).take(4096).collect();
+    let all: Vec<Tag<'_>> = Tags::of(text).filter(|tag| matches!(tag.name, "File" | "Disk")).take(4096).collect();
     let (files, disks): (Vec<_>, Vec<_>) = all.iter().partition(|tag| tag.name == "File");
     let file_of = |disk: &&Tag<'_>| {
         let id = disk.attribute("fileRef")?;
@@ -37,74 +38,6 @@ pub(super) fn percents(text: &str) -> String {
         rest = if code.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// A start tag, without the prefix of its namespace.
-struct Tag<'a> {
-    name: &'a str,
-    attributes: &'a str,
-}
-
-fn local(name: &str) -> &str {
-    name.rsplit(':').next().unwrap_or(name)
-}
-
-impl Tag<'_> {
-    fn attribute(&self, wanted: &str) -> Option<String> {
-        let mut rest = self.attributes;
-        while let Some((name, after)) = rest.split_once('=') {
-            let after = after.trim_start();
-            let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-            let (value, after) = after[1..].split_once(quote)?;
-            if local(name.trim()) == wanted {
-                return Some(entities(value));
-            }
-            rest = after;
-        }
-        None
-    }
-}
-
-fn entities(text: &str) -> String {
-    let known = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
-    known.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
-}
-
-/// Start tags in order; comments and the like are left out.
-struct Tags<'a>(&'a str);
-
-impl<'a> Iterator for Tags<'a> {
-    type Item = Tag<'a>;
-
-    fn next(&mut self) -> Option<Tag<'a>> {
-        loop {
-            let rest = &self.0[self.0.find('<')? + 1..];
-            let skipped = [("!--", "-->"), ("![CDATA[", "]]>"), ("?", "?>"), ("!", ">"), ("/", ">")];
-            if let Some((_, end)) = skipped.iter().find(|(start, _)| rest.starts_with(start)) {
-                self.0 = &rest[rest.find(end)? + end.len()..];
-                continue;
-            }
-            let end = end_of_tag(rest)?;
-            self.0 = &rest[end + 1..];
-            let tag = rest[..end].trim_end_matches('/');
-            let (name, attributes) = tag.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((tag, ""));
-            return Some(Tag { name: local(name), attributes });
-        }
-    }
-}
-
-/// The `>` that is in no quotes.
-fn end_of_tag(text: &str) -> Option<usize> {
-    let mut quote = None;
-    for (i, b) in text.bytes().enumerate() {
-        match (quote, b) {
-            (None, b'>') => return Some(i),
-            (None, b'"' | b'\'') => quote = Some(b),
-            (Some(open), b) if open == b => quote = None,
-            _ => {}
-        }
-    }
-    None
 }
 
 #[cfg(test)]
