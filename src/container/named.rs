@@ -14,9 +14,11 @@ struct Named {
     is_told: bool,
 }
 
+const PACKED: &str = "compressed";
+
 impl Named {
     const fn packed(magic: &'static [u8], what: &'static str, advice: &'static str) -> Self {
-        Named { magic, code: "compressed", what, advice, is_told: false }
+        Named { magic, code: PACKED, what, advice, is_told: false }
     }
 }
 
@@ -36,18 +38,18 @@ const MAGICS: [Named; 9] = [
         is_told: true,
     },
     // RFC 1952, 2.3.1: the magic, and deflate, its only method.
-    Named::packed(b"\x1f\x8b\x08", "a gzip file", "unpack it first: gzip -dc FILE > DISK"),
+    Named::packed(b"\x1f\x8b\x08", "a gzip file", "gzip -dc FILE > DISK"),
     // RFC 8878, 3.1.1.
-    Named::packed(b"\x28\xb5\x2f\xfd", "a Zstandard file", "unpack it first: zstd -dc FILE > DISK"),
+    Named::packed(b"\x28\xb5\x2f\xfd", "a Zstandard file", "zstd -dc FILE > DISK"),
     // The .xz File Format, 2.1.1.1.
-    Named::packed(b"\xfd7zXZ\0", "an xz file", "unpack it first: xz -dc FILE > DISK"),
+    Named::packed(b"\xfd7zXZ\0", "an xz file", "xz -dc FILE > DISK"),
     // The size of its blocks, one digit, comes between them: see `found`.
-    Named::packed(b"BZh", "a bzip2 file", "unpack it first: bzip2 -dc FILE > DISK"),
+    Named::packed(b"BZh", "a bzip2 file", "bzip2 -dc FILE > DISK"),
     // 7zFormat.txt of the LZMA SDK, "SignatureHeader".
-    Named::packed(b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first: 7z x FILE"),
+    Named::packed(b"7z\xbc\xaf\x27\x1c", "a 7z archive", "7z x FILE"),
     // APPNOTE.TXT of PKWARE, 4.3.7, and 8.5.3 for one in several parts.
-    Named::packed(b"PK\x03\x04", "a zip archive", "unpack it first: unzip FILE"),
-    Named::packed(b"PK\x07\x08PK\x03\x04", "a zip archive in parts", "unpack it first: 7z x FILE"),
+    Named::packed(b"PK\x03\x04", "a zip archive", "unzip FILE"),
+    Named::packed(b"PK\x07\x08PK\x03\x04", "a zip archive in parts", "7z x FILE"),
 ];
 
 /// Whether it is one of those of which is told wherever they are come across.
@@ -55,10 +57,9 @@ pub(super) fn is_one(probe: &Probe<'_>) -> bool {
     found(probe).is_some_and(|named| named.is_told)
 }
 
-#[cfg(test)]
 /// Whether it is packed: what, and how to unpack it.
 pub(super) fn packed(probe: &Probe<'_>) -> Option<(&'static str, &'static str)> {
-    found(probe).filter(|named| named.code == "compressed").map(|named| (named.what, named.advice))
+    found(probe).filter(|named| named.code == PACKED).map(|named| (named.what, named.advice))
 }
 
 fn found(probe: &Probe<'_>) -> Option<&'static Named> {
@@ -78,7 +79,8 @@ pub(super) fn refuse(opening: &Opening<'_>, probe: &Probe<'_>) -> Option<Error> 
     let path = opening.path.display();
     if let Some(Named { code, what, advice, .. }) = found(probe) {
         let what = format!("{path} is {what}, which is not read here");
-        return Some(Error::new(Kind::Unsupported, code, what).advise(*advice));
+        let advice = if code == &PACKED { format!("unpack it first: {advice}") } else { (*advice).to_owned() };
+        return Some(Error::new(Kind::Unsupported, code, what).advise(advice));
     }
     if parallels::bundle::is_descriptor(probe.head) {
         return Some(parallels::bundle::only_described(opening.path, &opening.file));

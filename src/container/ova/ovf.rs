@@ -1,6 +1,6 @@
 //! The description of a virtual machine: which files are its disks.
 //!
-//! Facts: DSP0243 7.1 (`File`: `id`, `href`, `compression`, `chunkSize`) and 9.1 (`Disk`: `fileRef`).
+//! Facts: DSP0243 7.1 (`File`: `id`, `href`, `compression`, `chunkSize`) and 9.1 (`Disk`: `fileRef`, `format`).
 
 use crate::container::xml::{Tag, Tags};
 
@@ -8,8 +8,12 @@ use crate::container::xml::{Tag, Tags};
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Disk {
     pub(super) file: String,
-    /// Compressed as a whole, or cut into pieces.
-    pub(super) changed: bool,
+    /// How it is compressed as a whole.
+    pub(super) compression: Option<String>,
+    /// Cut into pieces.
+    pub(super) in_pieces: bool,
+    /// What its format is said to be: an address.
+    pub(super) format: String,
 }
 
 /// The disks of the description, in its order.
@@ -20,9 +24,10 @@ pub(super) fn disks(text: &str) -> Vec<Disk> {
     let file_of = |disk: &&Tag<'_>| {
         let id = disk.attribute("fileRef")?;
         let file = files.iter().find(|file| file.attribute("id").as_deref() == Some(&id))?;
-        let compressed = file.attribute("compression").is_some_and(|how| !how.is_empty() && how != "identity");
-        let changed = compressed || file.attribute("chunkSize").is_some();
-        Some(Disk { file: file.attribute("href")?, changed })
+        let compression = file.attribute("compression").filter(|how| !how.is_empty() && how != "identity");
+        let in_pieces = file.attribute("chunkSize").is_some();
+        let format = disk.attribute("format").unwrap_or_default();
+        Some(Disk { file: file.attribute("href")?, compression, in_pieces, format })
     };
     disks.into_iter().filter_map(|disk| file_of(&disk)).collect()
 }
@@ -51,9 +56,13 @@ mod tests {
             <ovf:File ovf:id='f2' ovf:href='two%20.vmdk' ovf:compression="gzip"></ovf:File>
             <File ovf:id="f3" ovf:href="cd.iso"/></References>
             <DiskSection><Info>List &lt;Disk</Info><Disk ovf:capacity="1" ovf:diskId="empty"/>
-            <Disk ovf:fileRef="f2" ovf:diskId="d2"/><Disk ovf:fileRef="f1"/><Disk ovf:fileRef="gone"/></DiskSection>"#;
-        let disk = |file: &str, changed| Disk { file: file.into(), changed };
-        assert_eq!(disks(text), [disk("two%20.vmdk", true), disk("a&b > c.vmdk", false)]);
+            <Disk ovf:fileRef="f2" ovf:diskId="d2" ovf:format="http://x"/><Disk ovf:fileRef="f1"/><Disk ovf:fileRef="gone"/></DiskSection>"#;
+        let disk = |file: &str, compression: Option<&str>, format: &str| {
+            let compression = compression.map(str::to_owned);
+            Disk { file: file.into(), compression, in_pieces: false, format: format.into() }
+        };
+        let expected = [disk("two%20.vmdk", Some("gzip"), "http://x"), disk("a&b > c.vmdk", None, "")];
+        assert_eq!(disks(text), expected);
         assert_eq!(percents("two%20.vmdk%zz%"), "two .vmdk%zz%");
         for end in 0..text.len() {
             disks(&text[..end]);
