@@ -4,7 +4,8 @@
 //! description is the first member) and 7.1 (references to files).
 //!
 //! Of several disks, the one that is opened is the first of the description's disks that has a file; the fact `disks`
-//! lists them all, and a remark says it. What format it has, its bytes say. Nothing is written: the archive comes with the hashes of its members, and often their signature.
+//! lists them all, and a remark says it. What format it has, its bytes say. Nothing is written: the archive comes with the
+//! hashes of its members, and often their signature.
 
 mod ovf;
 mod tar;
