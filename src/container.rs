@@ -36,6 +36,7 @@ mod vdi;
 mod vhd;
 mod vhdx;
 mod vmdk;
+mod xml;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub use children::{Neighbours, neighbours};
 pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
 pub use layer::explained;
+pub use parallels::in_bundle;
 pub use qcow2::is_unshared;
 pub use relatives::{Ask, Relatives, last_part, relatives};
 
@@ -175,10 +177,17 @@ pub struct About {
 }
 
 /// Codes of remarks that may be the reason why nothing, or something damaged, is found on the disk.
-const DOUBTS: [&str; 3] = ["looks-like", "backing-short", "qcow2-data-file-short"];
-
-/// Codes of remarks that whoever reads the disk has to know: what he sees may not be what its user last saw.
-const WARNINGS: [&str; 5] = ["looks-like", "qcow2-corrupt", "qcow2-dirty", "qed-need-check", "parallels-in-use"];
+const DOUBTS: [&str; 5] = ["looks-like", "backing-short", "qcow2-data-file-short", "ova-disks", "parallels-snapshots"];
+/// Codes of remarks that whoever reads the disk has to know: what he sees may not be all, or not what its user last saw.
+const WARNINGS: [&str; 7] = [
+    "looks-like",
+    "ova-disks",
+    "parallels-in-use",
+    "parallels-snapshots",
+    "qcow2-corrupt",
+    "qcow2-dirty",
+    "qed-need-check",
+];
 
 impl About {
     /// Whether the top image has a log that was read as if it were in its places, and that the next write brings there.
@@ -198,9 +207,19 @@ impl About {
 
     /// The remarks of these codes, and about which file they are.
     fn remarked<'a>(&'a self, codes: &'static [&str]) -> impl Iterator<Item = (&'a Path, &'a str)> {
-        let layers = std::iter::successors(Some(self), |about| about.below.as_deref());
-        let all = layers.flat_map(|about| about.remarks.iter().map(|(code, what)| (code, &*about.file, &**what)));
+        let all =
+            self.layers().flat_map(|about| about.remarks.iter().map(|(code, what)| (code, &*about.file, &**what)));
         all.filter(|(code, ..)| codes.contains(code)).map(|(_, file, what)| (file, what))
+    }
+
+    /// The remarks of all images that the disk is made of.
+    pub fn all_remarks(&self) -> impl Iterator<Item = &(&'static str, String)> {
+        self.layers().flat_map(|about| &about.remarks)
+    }
+
+    /// The images that the disk is made of, the top one first.
+    pub fn layers(&self) -> impl Iterator<Item = &About> {
+        std::iter::successors(Some(self), |about| about.below.as_deref())
     }
 }
 
@@ -288,13 +307,10 @@ fn named_format(name: &str) -> Option<&'static Format> {
 /// Opens what `opening` has, as [`open`] does. Formats call it for the image that theirs stands on.
 ///
 /// # Errors
-/// `image-depth` where too many stand on each other; as [`open`].
+/// `image-depth` where too many stand on each other, `image-circle` where one stands on itself; as [`open`].
 pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<Image>> {
-    if opening.depth > MAX_DEPTH {
-        let what = format!("more than {MAX_DEPTH} images stand on each other, or they go round in circles");
-        return Err(
-            Error::new(Kind::Corrupt, "image-depth", what).advise("look at the chain: qemu-img info --backing-chain")
-        );
+    if opening.depth >= MAX_DEPTH {
+        return Err(too_deep(&opening));
     }
     if let Some(name) = format {
         let unknown = || {
@@ -319,4 +335,16 @@ pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<I
         Some(error) => Err(error),
         None => layer::open(&raw::FORMAT, opening).map(Some),
     }
+}
+
+/// The error for one image more than [`MAX_DEPTH`].
+fn too_deep(opening: &Opening<'_>) -> Error {
+    let opened = opening.gate.files().iter().filter(|file| file.path == opening.path).count();
+    if opened > 1 {
+        let what = format!("{} stands on itself: the images go round in circles", opening.path.display());
+        return Error::new(Kind::Corrupt, "image-circle", what).advise("look at the chain: qemu-img info IMAGE");
+    }
+    let what = format!("more than {MAX_DEPTH} images stand on each other, which is the limit of this program");
+    Error::new(Kind::Unsupported, "image-depth", what)
+        .advise("shorten the chain first, or read a flat copy of it: qemu-img convert -O qcow2 IMAGE FLAT.qcow2")
 }

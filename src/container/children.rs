@@ -1,5 +1,5 @@
 //! Images that stand on another one. Nothing in that one names them, but those in its folder can be found, by the parent
-//! that each of them names.
+//! that each of them names; those of Parallels by the descriptor beside them.
 //!
 //! Whoever writes to an image changes what its children show where they hold nothing themselves, and what they do hold,
 //! such as half of a file system's metadata, may no longer fit. So this is asked before a write in place.
@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use super::FORMATS;
 use super::gate::on_this_host;
+use super::parallels::bundle::standing_on;
 use super::relatives::{Little, asked};
 use crate::error::Kind;
 use crate::storage::folder::EntryKind;
@@ -83,6 +84,10 @@ fn look(files: &[PathBuf], named: &Path) -> Neighbours {
     let known: Vec<(PathBuf, Option<Seen>)> = files.iter().map(|path| (path.clone(), see(path).ok())).collect();
     let mut found = Neighbours::default();
     let Some((first, Some(_))) = known.first() else { return found };
+    match standing_on(first) {
+        Ok(above) => found.children.extend(above.into_iter().filter(|path| !files.contains(path))),
+        Err(descriptor) => found.closed.push(descriptor),
+    }
     let (Some(folder), Ok(Some(own))) = (first.parent(), open_plain(first)) else { return found };
     let own: Arc<dyn Storage> = Arc::new(Little::of(own));
     let own = asked(first, &*own).unwrap_or(None).and_then(|(format, ask)| Some((format.name, ask(&own).ok()?.own?)));

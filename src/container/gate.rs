@@ -140,7 +140,7 @@ impl Gate {
         let path = RealHost.resolve(&wanted).or_else(|error| self.in_allowed(&wanted).ok_or(missing(error)))?;
         if !self.lets_through(&path) {
             let what =
-                format!("the image {} names {}, which is outside of its folder", named_by.display(), path.display());
+                format!("the image {} names {}, which is not beside the image", named_by.display(), path.display());
             let folder = shell::word(path.parent().unwrap_or(&path));
             return Err(Error::refused("outside-folder", what)
                 .advise(format!("if that is right, allow it: --allow-path {folder}")));

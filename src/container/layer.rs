@@ -37,7 +37,7 @@ pub(super) fn open(format: &Format, opening: Opening<'_>) -> Result<Image> {
 /// An error of the image at `path`, on which others stand. The lowest is the first to say its name.
 pub(super) fn below(error: Error, files: &[HostFile], path: &Path) -> Error {
     let of_the_bytes = matches!(error.kind(), Kind::Corrupt | Kind::Unsupported);
-    if !of_the_bytes || matches!(error.code(), "no-qemu-nbd" | "image-files") {
+    if !of_the_bytes || matches!(error.code(), "no-qemu-nbd" | "image-files" | "image-depth") {
         return error;
     }
     // It may speak of a part of the image that it has named.

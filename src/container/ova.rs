@@ -4,14 +4,17 @@
 //! description is the first member) and 7.1 (references to files).
 //!
 //! Of several disks, the one that is opened is the first of the description's disks that has a file; the fact `disks`
-//! lists them all. Nothing is written: the archive comes with the hashes of its members, and often their signature.
+//! lists them all, and a remark says it. What format it has, its bytes say. Nothing is written: the archive comes with the
+//! hashes of its members, and often their signature.
 
 mod ovf;
 mod tar;
 
 use std::sync::Arc;
 
-use super::{About, Format, Image, Opening, Probe, Refusal, Role, Variant, open_layer, vmdk};
+use super::looks::Ends;
+use super::{About, FORMATS, Format, Image, Opening, Probe, Refusal, Role, Variant, named, open_layer};
+use super::{qcow2, vdi, vhd, vhdx, vmdk};
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 use crate::storage::window::Window;
@@ -19,13 +22,24 @@ use crate::storage::window::Window;
 pub(super) const FORMAT: Format = Format {
     name: "ova",
     title: "OVA",
-    variants: &[Variant { what: "with a VMDK", reads: "its disk, in place", writes: "refused, naming the conversion" }],
+    variants: &[
+        Variant {
+            what: "with a VMDK, VHD, VHDX, VDI or qcow2",
+            reads: "its disk, in place; of several the first, with a warning",
+            writes: "refused, naming the conversion",
+        },
+        Variant { what: "with a compressed disk, or one in pieces", reads: "named", writes: "no" },
+    ],
     is,
     open,
     endings: &["ova"],
     relatives: None,
 };
 
+/// What its disks may be: each whole in one file.
+const INSIDE: [&str; 5] =
+    [vmdk::FORMAT.name, vhd::FORMAT.name, vhdx::FORMAT.name, vdi::FORMAT.name, qcow2::FORMAT.name];
+const UNPACK: &str = "unpack the archive (tar -xf), and name the disk itself";
 /// Bytes of a description at most.
 const MAX_OVF: u64 = 4 << 20;
 const ADVICE: &str = "unpack it (tar -xf), convert the disk (qemu-img convert -O vmdk -o subformat=monolithicSparse), edit \
@@ -56,14 +70,19 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     opening.file.read_at(ovf.start, &mut text)?;
     let disks = ovf::disks(&String::from_utf8_lossy(&text));
     let Some(disk) = disks.first() else { return Err(no_disk("it describes no disk that has a file")) };
-    if disk.changed {
-        let what = format!("the disk {} is compressed as a whole, or cut into pieces", disk.file);
-        return Err(Error::new(Kind::Unsupported, "ova-disk", what).advise("unpack the archive (tar -xf) and the disk"));
+    if let Some(how) = &disk.compression {
+        let unpack = if how == "gzip" { "gzip -dc FILE > DISK" } else { "with what compressed it" };
+        return Err(packed(&disk.file, &format!("compressed as a whole ({how})"), unpack));
+    }
+    if disk.in_pieces {
+        let what = format!("the disk {} is cut into pieces", disk.file);
+        return Err(Error::new(Kind::Unsupported, "ova-disk", what)
+            .advise("unpack the archive (tar -xf), join the pieces (cat), and name the result"));
     }
     let Some(member) = members.get(&disk.file).or_else(|| members.get(&ovf::percents(&disk.file))) else {
         return Err(no_disk(&format!("its first disk {} is not in it", disk.file)));
     };
-    let inner = open_disk(&opening, member, &disk.file)?;
+    let inner = open_disk(&opening, member, disk)?;
     let names: Vec<&str> = disks.iter().map(|disk| disk.file.as_str()).collect();
     let mut about = About {
         format: FORMAT.name,
@@ -75,7 +94,12 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         ..About::default()
     };
     if disks.len() > 1 {
-        let what = format!("only the first of {} disks is looked at: unpack the archive for the others", disks.len());
+        let what = format!(
+            "only the first of {} disks is looked at, {}: unpack the archive (tar -xf) for {}",
+            disks.len(),
+            disk.file,
+            names[1..].join(", ")
+        );
         about.remarks.push(("ova-disks", what));
     }
     about.below = Some(Box::new(inner.about));
@@ -86,21 +110,60 @@ const READ_ONLY: &str = "it is an archive with hashes of what is in it";
 
 fn no_disk(what: &str) -> Error {
     Error::new(Kind::NotFound, "ova-no-disk", format!("no disk of the archive can be read: {what}"))
+        .advise("look what is in it (tar -tvf): if the disk lies elsewhere, name that; else take a whole copy")
 }
 
-fn open_disk(opening: &Opening<'_>, member: &tar::Member, name: &str) -> Result<Image> {
+fn packed(file: &str, what: &str, unpack: &str) -> Error {
+    let what = format!("the disk {file} is {what}");
+    let advice = format!("unpack the archive (tar -xf), then the disk, and name that: {unpack}");
+    Error::new(Kind::Unsupported, "ova-disk-compressed", what).advise(advice)
+}
+
+/// The format of a disk in the archive, by its bytes: they and what is said of them often disagree.
+fn format_of(file: &dyn Storage, opening: &Opening<'_>, disk: &ovf::Disk) -> Result<&'static str> {
+    let ends = Ends::read(file, opening.path)?;
+    // The name of the archive says nothing of the disk.
+    let probe = Probe { name: "", ..ends.probe() };
+    let unsupported = |what: &str| {
+        let what = format!("the disk {} is {what}", disk.file);
+        Err(Error::new(Kind::Unsupported, "ova-disk-format", what).advise(UNPACK))
+    };
+    if let Some(format) = FORMATS.iter().find(|format| (format.is)(&probe)) {
+        let found = INSIDE.into_iter().find(|name| *name == format.name);
+        return found.map_or_else(|| unsupported(&format!("in the format {}", format.title)), Ok);
+    }
+    if let Some((what, unpack)) = named::packed(&probe) {
+        return Err(packed(&disk.file, what, unpack));
+    }
+    if disk.file.to_ascii_lowercase().ends_with(".vmdk") {
+        // It will say what is missing.
+        return Ok(vmdk::FORMAT.name);
+    }
+    match disk.format.as_str() {
+        "" => unsupported("of no format that is known inside of an archive"),
+        said => unsupported(&format!("of no format that is known inside of an archive; its description says {said}")),
+    }
+}
+
+fn open_disk(opening: &Opening<'_>, member: &tar::Member, disk: &ovf::Disk) -> Result<Image> {
+    let name = &disk.file;
     if !member.plain {
         let what = format!("{name} is stored in the archive as a link or a sparse file");
         return Err(Error::new(Kind::Unsupported, "ova-disk", what).advise("unpack the archive: tar -xf"));
     }
     let window = Window::new(opening.file.clone(), member.start, member.len, Space::File)?;
     let file: Arc<dyn Storage> = Arc::new(Sealed(window));
+    let format = format_of(&*file, opening, disk)?;
     let (gate, path, depth) = (opening.gate, opening.path, opening.depth + 1);
     let before = gate.files().len();
-    let inner = open_layer(Opening { gate, file, path, role: Role::Backing, depth }, Some(vmdk::FORMAT.name))?;
+    let inner = open_layer(Opening { gate, file, path, role: Role::Backing, depth }, Some(format));
     // Its neighbours are in the archive; one of that name beside the archive is somebody else.
+    let is_apart = |error: &Error| matches!(error.code(), "no-file" | "outside-folder" | "not-a-file");
     match inner {
-        Some(image) if gate.files().len() == before => Ok(image),
+        Ok(Some(image)) if gate.files().len() == before => Ok(image),
+        Err(error) if gate.files().len() == before && !is_apart(&error) => {
+            Err(error.adding(&format!("it is the disk {name} of the archive")))
+        }
         _ => {
             let what = format!("the disk {name} is not whole in itself: it names further files");
             Err(Error::new(Kind::Unsupported, "ova-disk", what).advise("unpack the archive: tar -xf"))

@@ -1,6 +1,10 @@
-//! Parallels: one file of an expanding disk (`.hds`, `.hdd`), opened by qemu-nbd. Only the header is read here.
+//! Parallels: one whole file of an expanding disk (`.hds`, `.hdd`), opened by qemu-nbd. Only the header is read here.
 //!
 //! Facts from QEMU's `docs/interop/parallels`; all numbers are little-endian.
+
+pub(super) mod bundle;
+
+pub use bundle::in_bundle;
 
 use super::nbd::{self, Driver, EngineFormat};
 use super::{About, Format, Image, Opening, Refusal, Variant, cut_short};
@@ -10,7 +14,15 @@ use crate::storage::Storage;
 pub(super) const FORMAT: Format = Format {
     name: "parallels",
     title: "Parallels",
-    variants: &[Variant { what: "expanding, one file", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" }],
+    variants: &[
+        Variant { what: "expanding, one file (.hds)", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" },
+        Variant {
+            what: "snapshots, as `DiskDescriptor.xml` beside them has them",
+            reads: "the base, as it was then",
+            writes: "refused (`has-children`), naming the merge",
+        },
+        Variant { what: "in pieces (several `Storage`)", reads: "named", writes: "no" },
+    ],
     is: |probe| MAGICS.iter().any(|magic| probe.head.starts_with(*magic)),
     open,
     endings: &[],
@@ -80,6 +92,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let mut about = About { format: "parallels", variant: variant.into(), file, ..About::default() };
     about.size = header.size;
     about.facts.push(("cluster-size", header.cluster.to_string()));
+    about.remarks.extend(bundle::look(&opening)?);
     if header.in_use {
         about.remarks.push(("parallels-in-use", "its last writer did not close it, or has it open".into()));
         about.refusal = Some(Refusal {

@@ -25,6 +25,10 @@ pub(super) const FORMAT: Format = Format {
     relatives: Some(super::qcow2::relatives),
 };
 
+const DECRYPT: &str = "decrypt a copy of it, with its password in a file: qemu-img convert --object \
+                       secret,id=key,file=PASSWORD --image-opts \
+                       driver=qcow,file.filename=IMAGE,encrypt.format=aes,encrypt.key-secret=key -O raw DISK.raw";
+
 /// `QFI\xfb`, and the version.
 const MAGIC: &[u8] = b"QFI\xfb\0\0\0\x01";
 
@@ -58,8 +62,7 @@ impl Header {
             0 => {}
             1 => {
                 let what = "this QCOW image is encrypted";
-                return Err(Error::new(Kind::Unsupported, "encrypted", what)
-                    .advise("decrypt a copy of it with an older QEMU: qemu-img convert"));
+                return Err(Error::new(Kind::Unsupported, "encrypted", what).advise(DECRYPT));
             }
             other => return Err(corrupt("odd method of encryption", 36).expected("0 or 1", other)),
         }

@@ -1,6 +1,6 @@
 //! Raw images: the bytes of the disk and nothing else, in one file or in segments.
 
-use super::{About, Format, Image, Opening, Variant};
+use super::{About, Format, Image, Opening, Variant, parallels};
 use crate::error::{Result, Space};
 use crate::storage::Storage;
 use crate::storage::folder::{EntryKind, entries};
@@ -25,8 +25,11 @@ pub(super) const FORMAT: Format = Format {
 
 pub(super) fn open(opening: Opening<'_>) -> Result<Image> {
     let role = opening.part();
+    let ending = opening.path.extension().unwrap_or_default();
+    let remark = if ending.eq_ignore_ascii_case("hds") { parallels::bundle::look(&opening)? } else { None };
     let Opening { gate, file, path, .. } = opening;
-    let about = About { format: "raw", file: path.to_owned(), ..About::default() };
+    let about =
+        About { format: "raw", file: path.to_owned(), remarks: remark.into_iter().collect(), ..About::default() };
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Some(names) = segments(path, &name)? else {
         let size = file.len()?;

@@ -66,6 +66,9 @@ pub struct Record {
 
     /// What the target is: `hive`, `folder`, `device`, `raw`, `split`, or the name of a container format.
     pub container: Option<String>,
+    /// What is out of order in the image, or in one below it, and did not keep it from being read: that it has further disks
+    /// at which nobody looked (`ova-disks`), or is the state before a snapshot (`parallels-snapshots`).
+    pub image_remarks: Vec<Blocker>,
     /// What divides the disk: `gpt`, `mbr`, `none`.
     pub partition_scheme: Option<String>,
     /// Number of the partition, as Linux counts them; 0 is the whole disk.

@@ -138,7 +138,7 @@ impl Disk {
     pub fn container(&self) -> &'static str {
         match (self.is_device, self.about.format) {
             (true, _) => "device",
-            (_, "raw") if self.files.len() > 1 => "split",
+            (_, "raw") if self.own_files().len() > 1 => "split",
             (_, format) => format,
         }
     }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::container::in_bundle;
 use crate::error::{Error, Kind, Result};
 use crate::storage::folder::{EntryKind, entries, kind_of, named};
 use crate::storage::look::see;
@@ -86,7 +87,10 @@ fn find_in(folder: &Path) -> Result<Target> {
                 n => format!("{} holds no Windows installation ({n} folders could not be read)", folder.display()),
             },
         )
-        .advise("name the root of the mounted volume, its Windows folder, or the file System32/config/SYSTEM itself")),
+        .advise(in_bundle(folder).unwrap_or_else(|| {
+            "name the root of the mounted volume, its Windows folder, or the file System32/config/SYSTEM itself"
+                .to_owned()
+        }))),
         _ => {
             let names: Vec<String> = found.iter().map(|t| t.hive.display().to_string()).collect();
             Err(Error::refused(

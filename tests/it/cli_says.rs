@@ -39,6 +39,33 @@ fn what_is_neither_hive_nor_image_is_named_and_has_advice() {
     }
 }
 
+/// What packs other files is named, and so is what unpacks it. Folders are full of such files: there it is no target.
+#[test]
+fn what_is_packed_is_to_be_unpacked_first() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, magic, tool) in [
+        ("a.gz", &b"\x1f\x8b\x08\0"[..], "gzip -dc"),
+        ("a.zst", b"\x28\xb5\x2f\xfd", "zstd -dc"),
+        ("a.xz", b"\xfd7zXZ\0", "xz -dc"),
+        ("a.bz2", b"BZh91AY&SY", "bzip2 -dc"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c", "7z x"),
+        ("a.zip", b"PK\x03\x04", "unzip"),
+        ("a.vhd", b"PK\x03\x04", "unzip"),
+    ] {
+        file(folder.path(), name, 1 << 20, 0, magic);
+        for verb in [&["get"][..], &["check"], &["info"], &["set", "2"]] {
+            let run = run(folder.path(), &[verb, &[name]].concat()).failed(2, tool);
+            assert!(run.err.contains("which is not read here"), "{}", run.err);
+        }
+        run(folder.path(), &["get", "--json", name]).failed_as_json(2, "compressed");
+    }
+    let told = run(folder.path(), &["audit", "--json", "a.zip", "."]);
+    let targets: Vec<&str> =
+        told.out.lines().filter_map(|line| line.split("\"target\":\"").nth(1)?.split('"').next()).collect();
+    assert_eq!((told.code, targets), (2, vec!["a.zip", "./a.vhd"]), "{}", told.out);
+    assert_eq!(told.out.matches("\"code\":\"compressed\"").count(), 2, "{}", told.out);
+}
+
 #[test]
 fn a_wrong_format_is_told_from_damage() {
     let folder = tempfile::tempdir().unwrap();

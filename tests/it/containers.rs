@@ -12,6 +12,7 @@ pub(crate) mod left_over;
 mod named_files;
 mod other_readers;
 mod ova;
+mod parallels;
 mod qcow2;
 mod raw;
 mod stopped;

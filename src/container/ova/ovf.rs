@@ -1,27 +1,33 @@
-//! The description of a virtual machine: which files are its disks. Two kinds of elements matter, so that no more is
-//! read of the XML than tags and their attributes.
+//! The description of a virtual machine: which files are its disks.
 //!
-//! Facts: DSP0243 7.1 (`File`: `id`, `href`, `compression`, `chunkSize`) and 9.1 (`Disk`: `fileRef`).
+//! Facts: DSP0243 7.1 (`File`: `id`, `href`, `compression`, `chunkSize`) and 9.1 (`Disk`: `fileRef`, `format`).
+
+use crate::container::xml::{Tag, Tags};
 
 /// A disk that has a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Disk {
     pub(super) file: String,
-    /// Compressed as a whole, or cut into pieces.
-    pub(super) changed: bool,
+    /// How it is compressed as a whole.
+    pub(super) compression: Option<String>,
+    /// Cut into pieces.
+    pub(super) in_pieces: bool,
+    /// What its format is said to be: an address.
+    pub(super) format: String,
 }
 
 /// The disks of the description, in its order.
 pub(super) fn disks(text: &str) -> Vec<Disk> {
     // More of them than any machine has are nobody's interest.
-    let all: Vec<Tag<'_>> = Tags(text).filter(|tag| matches!(tag.name, "File" | "Disk")).take(4096).collect();
+    let all: Vec<Tag<'_>> = Tags::of(text).filter(|tag| matches!(tag.name, "File" | "Disk")).take(4096).collect();
     let (files, disks): (Vec<_>, Vec<_>) = all.iter().partition(|tag| tag.name == "File");
     let file_of = |disk: &&Tag<'_>| {
         let id = disk.attribute("fileRef")?;
         let file = files.iter().find(|file| file.attribute("id").as_deref() == Some(&id))?;
-        let compressed = file.attribute("compression").is_some_and(|how| !how.is_empty() && how != "identity");
-        let changed = compressed || file.attribute("chunkSize").is_some();
-        Some(Disk { file: file.attribute("href")?, changed })
+        let compression = file.attribute("compression").filter(|how| !how.is_empty() && how != "identity");
+        let in_pieces = file.attribute("chunkSize").is_some();
+        let format = disk.attribute("format").unwrap_or_default();
+        Some(Disk { file: file.attribute("href")?, compression, in_pieces, format })
     };
     disks.into_iter().filter_map(|disk| file_of(&disk)).collect()
 }
@@ -39,74 +45,6 @@ pub(super) fn percents(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A start tag, without the prefix of its namespace.
-struct Tag<'a> {
-    name: &'a str,
-    attributes: &'a str,
-}
-
-fn local(name: &str) -> &str {
-    name.rsplit(':').next().unwrap_or(name)
-}
-
-impl Tag<'_> {
-    fn attribute(&self, wanted: &str) -> Option<String> {
-        let mut rest = self.attributes;
-        while let Some((name, after)) = rest.split_once('=') {
-            let after = after.trim_start();
-            let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''))?;
-            let (value, after) = after[1..].split_once(quote)?;
-            if local(name.trim()) == wanted {
-                return Some(entities(value));
-            }
-            rest = after;
-        }
-        None
-    }
-}
-
-fn entities(text: &str) -> String {
-    let known = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
-    known.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
-}
-
-/// Start tags in order; comments and the like are left out.
-struct Tags<'a>(&'a str);
-
-impl<'a> Iterator for Tags<'a> {
-    type Item = Tag<'a>;
-
-    fn next(&mut self) -> Option<Tag<'a>> {
-        loop {
-            let rest = &self.0[self.0.find('<')? + 1..];
-            let skipped = [("!--", "-->"), ("![CDATA[", "]]>"), ("?", "?>"), ("!", ">"), ("/", ">")];
-            if let Some((_, end)) = skipped.iter().find(|(start, _)| rest.starts_with(start)) {
-                self.0 = &rest[rest.find(end)? + end.len()..];
-                continue;
-            }
-            let end = end_of_tag(rest)?;
-            self.0 = &rest[end + 1..];
-            let tag = rest[..end].trim_end_matches('/');
-            let (name, attributes) = tag.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((tag, ""));
-            return Some(Tag { name: local(name), attributes });
-        }
-    }
-}
-
-/// The `>` that is in no quotes.
-fn end_of_tag(text: &str) -> Option<usize> {
-    let mut quote = None;
-    for (i, b) in text.bytes().enumerate() {
-        match (quote, b) {
-            (None, b'>') => return Some(i),
-            (None, b'"' | b'\'') => quote = Some(b),
-            (Some(open), b) if open == b => quote = None,
-            _ => {}
-        }
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,9 +56,13 @@ mod tests {
             <ovf:File ovf:id='f2' ovf:href='two%20.vmdk' ovf:compression="gzip"></ovf:File>
             <File ovf:id="f3" ovf:href="cd.iso"/></References>
             <DiskSection><Info>List &lt;Disk</Info><Disk ovf:capacity="1" ovf:diskId="empty"/>
-            <Disk ovf:fileRef="f2" ovf:diskId="d2"/><Disk ovf:fileRef="f1"/><Disk ovf:fileRef="gone"/></DiskSection>"#;
-        let disk = |file: &str, changed| Disk { file: file.into(), changed };
-        assert_eq!(disks(text), [disk("two%20.vmdk", true), disk("a&b > c.vmdk", false)]);
+            <Disk ovf:fileRef="f2" ovf:diskId="d2" ovf:format="http://x"/><Disk ovf:fileRef="f1"/><Disk ovf:fileRef="gone"/></DiskSection>"#;
+        let disk = |file: &str, compression: Option<&str>, format: &str| {
+            let compression = compression.map(str::to_owned);
+            Disk { file: file.into(), compression, in_pieces: false, format: format.into() }
+        };
+        let expected = [disk("two%20.vmdk", Some("gzip"), "http://x"), disk("a&b > c.vmdk", None, "")];
+        assert_eq!(disks(text), expected);
         assert_eq!(percents("two%20.vmdk%zz%"), "two .vmdk%zz%");
         for end in 0..text.len() {
             disks(&text[..end]);

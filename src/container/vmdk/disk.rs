@@ -57,7 +57,9 @@ impl Disk {
         let extent = &self.extents[index];
         if extent.access == Access::None {
             let what = format!("the image keeps the extent {} from being read (NOACCESS)", extent.name);
-            return Err(Error::new(Kind::Unsupported, "vmdk-no-access", what).at(Space::Disk, offset));
+            return Err(Error::new(Kind::Unsupported, "vmdk-no-access", what).at(Space::Disk, offset).advise(
+                "if it may be read all the same, say RW or RDONLY in a copy of the descriptor, and name that",
+            ));
         }
         Ok(match &extent.body {
             Body::Zero => (index, Spot::Zero, most),
@@ -106,8 +108,10 @@ impl Disk {
             let (index, within, most) = self.find(at, len - done);
             let extent = &self.extents[index];
             if extent.access != Access::ReadWrite {
-                let what = format!("the image keeps the extent {} from being written to", extent.name);
-                return Err(Error::refused("vmdk-read-only-extent", what).at(Space::Disk, at));
+                let what = format!("the image keeps the extent {} from being written to (RDONLY)", extent.name);
+                return Err(Error::refused("vmdk-read-only-extent", what).at(Space::Disk, at).advise(
+                    "if it may be changed all the same, say RW for it in the descriptor, of which a copy is kept",
+                ));
             }
             let place = match &extent.body {
                 Body::Zero => None,

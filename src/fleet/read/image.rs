@@ -24,6 +24,8 @@ pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Foun
     let mut frame = unread(target);
     frame.container = Some(disk.container().to_owned());
     frame.size = (disk.container() == "device").then(|| disk.len());
+    let remark = |(code, what): &(&str, String)| Blocker { code: (*code).to_owned(), what: what.clone() };
+    frame.image_remarks = disk.about().all_remarks().map(remark).collect();
     frame.partition_scheme = Some(facts::word(disk.table().scheme));
     let children = target.may_bear.then(|| disk.children()).flatten();
     let children = children.map(|obstacle| Blocker { code: obstacle.code.to_owned(), what: obstacle.what });

@@ -21,7 +21,7 @@ impl Whole {
     pub(super) fn of(path: &Path, options: &ImageOptions) -> Option<Self> {
         let top = Disk::open_as(path, options).ok()??;
         let files = top.files().iter().map(|HostFile { path, .. }| path.clone()).collect();
-        let abouts = std::iter::successors(Some(top.about()), |about| about.below.as_deref());
+        let abouts = top.about().layers();
         let layers: Vec<_> = abouts.map(|About { file, format, .. }| (file.clone(), *format == "raw")).collect();
         let below = layers.iter().skip(1).filter_map(|(file, _)| Disk::open_as(file, options).ok()?);
         let disks = below.collect::<Vec<_>>();

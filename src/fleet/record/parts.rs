@@ -184,7 +184,7 @@ pub struct Neighbour {
     pub meaning: String,
 }
 
-/// What stands against writing to the hive.
+/// What stands against writing to the hive, or is out of order in its image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Blocker {
     /// Stable, in kebab case.

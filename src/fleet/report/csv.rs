@@ -6,7 +6,7 @@
 //!   `at_next_boot_effective`;
 //! - a list becomes one cell with `;` between its items: `control_sets` as `ControlSet001=2;ControlSet002=absent`,
 //!   `violations` as `rule at next-boot: expected 2, found 1 (--expect)`, `neighbours` as `ProhibitIpSec=1`, `mistakes` and
-//!   `write_blockers` as their codes. In an item, `%` is written as `%25` and `;` as `%3B`. `sequence_numbers` and the
+//!   `write_blockers` and `image_remarks` as their codes. In an item, `%` is written as `%25` and `;` as `%3B`. `sequence_numbers` and the
 //!   entries of a replay are `5;4`.
 //!
 //! What is not known is an empty cell, as is a list that has nothing. Names come from images, and images from attackers:
@@ -143,6 +143,7 @@ fn target(row: &mut Row, r: &Record) {
 
 fn place(row: &mut Row, r: &Record) {
     row.maybe("container", r.container.as_ref());
+    row.list("image_remarks", r.image_remarks.iter().map(|it| it.code.clone()));
     row.maybe("partition_scheme", r.partition_scheme.as_ref());
     row.fact("partition", r.partition);
     row.maybe("partition_type", r.partition_type.as_ref());

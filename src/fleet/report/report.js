@@ -148,6 +148,7 @@
       ["hive state", [r.hive_state, r.sequence_numbers && r.sequence_numbers.join("/")].filter(Boolean).join(", ")],
       ["replay", r.replay && (r.replay.applied ? `${r.replay.pages} pages${r.replay.changed_verdict ? "; it changes the verdict" : ""}` : r.replay.why_not)],
       ["hibernated", r.hibernated], ["read", r.bytes_read && `${r.bytes_read.toLocaleString("en")} bytes in ${r.seconds} s, ${r.audited_at}`]]));
+    if (r.image_remarks.length) part("The image", pairs(r.image_remarks.map((b) => [b.code, b.what])));
     if (r.write_blockers.length) part("What stands against a write", pairs(r.write_blockers.map((b) => [b.code, b.what])));
     return make("tr", { class: "detail" }, cell);
   };

@@ -198,3 +198,16 @@ fn images_that_were_not_closed_are_read_and_not_written() {
         assert!(fs::read(&path).unwrap() == before, "{format} was mended or marked");
     }
 }
+
+#[test]
+fn an_encrypted_qcow_is_told_how_to_decrypt() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("disk.qcow");
+    let mut header = vec![0; 560];
+    header[..8].copy_from_slice(b"QFI\xfb\0\0\0\x01");
+    header[39] = 1;
+    fs::write(&path, header).unwrap();
+    let error = open(&path).map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), "encrypted");
+    assert!(error.advice().unwrap().contains("encrypt.format=aes,encrypt.key-secret="), "{error:?}");
+}

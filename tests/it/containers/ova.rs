@@ -80,7 +80,10 @@ fn the_first_disk_of_the_description_is_taken() {
         let (image, _) = open(&pack(folder.path(), "ustar", members)).map_err(|e| e.code())?;
         let mut byte = [0];
         image.disk.read_at(0, &mut byte).unwrap();
-        Ok((byte[0], image.about.remarks.len()))
+        let others =
+            image.about.warnings().iter().all(|what| what.contains("disk.vmdk") && what.contains("second.vmdk"));
+        assert!(others, "{:?}", image.about);
+        Ok((byte[0], image.about.warnings().len()))
     };
     assert_eq!(opened(OVF, &members), Ok((1, 0)));
     assert_eq!(opened(&two, &members), Ok((1, 1)));
@@ -88,7 +91,9 @@ fn the_first_disk_of_the_description_is_taken() {
     assert_eq!(opened(&OVF.replace("\"disk.vmdk\"", "\"%64isk.vmdk\""), &members), Ok((1, 0)));
     assert_eq!(opened("<Envelope/>", &members), Err("ova-no-disk"));
     assert_eq!(opened(OVF, &members[..2]), Err("ova-no-disk"));
-    assert_eq!(opened(&OVF.replace("ovf:size", "ovf:compression=\"gzip\" ovf:size"), &members), Err("ova-disk"));
+    let compressed = OVF.replace("ovf:size", "ovf:compression=\"gzip\" ovf:size");
+    assert_eq!(opened(&compressed, &members), Err("ova-disk-compressed"));
+    assert_eq!(opened(&OVF.replace("ovf:size", "ovf:chunkSize=\"9\" ovf:size"), &members), Err("ova-disk"));
     assert_eq!(opened(OVF, &["vm.ovf", "disk.vmdk", "disk.vmdk"]), Err("ova-tar"), "which of the two?");
     // What the disk in the archive names is in the archive, not beside it.
     write("flat.bin", &[3; 4 * S]);
@@ -125,4 +130,65 @@ fn damaged_archives_are_errors() {
             super::vmdk::read_all(bytes[..len].to_vec(), "ova");
         }
     }
+}
+
+#[test]
+fn a_disk_of_another_format_is_read_by_its_bytes() {
+    if !have(&["qemu-img", "tar"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (raw, disk) = (folder.path().join("disk.raw"), folder.path().join("disk.vmdk"));
+    raw_disk(&raw, 12);
+    fs::write(folder.path().join("vm.ovf"), OVF).unwrap();
+    for (format, options) in [
+        ("qcow2", "compat=1.1"),
+        ("vpc", "subformat=dynamic,force_size=on"),
+        ("vpc", "subformat=fixed,force_size=on"),
+        ("vhdx", "subformat=dynamic"),
+        ("vdi", "static=off"),
+    ] {
+        output("qemu-img", &["convert", "-f", "raw", "-O", format, "-o", options, text(&raw), text(&disk)]);
+        let (image, recording) = open(&pack(folder.path(), "ustar", &["vm.ovf", "disk.vmdk"])).unwrap();
+        assert_same(&image, &raw);
+        let inner = image.about.below.as_deref().unwrap().format;
+        assert_eq!((image.about.format, inner), ("ova", if format == "vpc" { "vhd" } else { format }));
+        assert!(image.disk.write_at(0, b"x").is_err(), "{format}");
+        drop(image);
+        recording.bring_to_disk();
+        assert!(recording.0.lock().unwrap().iter().all(|(path, ..)| path.extension().unwrap() == "ova"));
+    }
+    // What stands on a file beside the archive is not read, whoever that file is.
+    let overlay = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "disk.raw", text(&disk)];
+    output("qemu-img", &overlay);
+    assert_eq!(code(open(&pack(folder.path(), "ustar", &["vm.ovf", "disk.vmdk"]))), "ova-disk");
+    fs::remove_file(&raw).unwrap();
+    assert_eq!(code(open(&pack(folder.path(), "ustar", &["vm.ovf", "disk.vmdk"]))), "ova-disk");
+}
+
+#[test]
+fn what_is_no_disk_in_an_archive_is_named() {
+    if !have(&["tar"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let told = |file: &str, bytes: &[u8]| {
+        let ovf = OVF.replace("disk.vmdk", file).replace("ovf:fileRef", "ovf:format=\"http://of.raw\" ovf:fileRef");
+        fs::write(folder.path().join("vm.ovf"), ovf).unwrap();
+        fs::write(folder.path().join(file), bytes).unwrap();
+        let error = open(&pack(folder.path(), "ustar", &["vm.ovf", file])).map(|_| ()).unwrap_err();
+        assert!(error.what().contains(file), "{error}");
+        (error.code(), format!("{} {}", error.what(), error.advice().unwrap()))
+    };
+    let (code, text) = told("disk.gz", &[&b"\x1f\x8b\x08"[..], &[0; 4096]].concat());
+    assert!(code == "ova-disk-compressed" && text.contains("a gzip file") && text.contains("gzip -dc"), "{text}");
+    let (code, text) = told("disk.img", &[7; 4096]);
+    assert!(code == "ova-disk-format" && text.contains("http://of.raw") && text.contains("tar -xf"), "{text}");
+    let (code, text) = told("disk.e01", &[&b"EVF\x09\x0d\x0a\xff\x00\x01\x01\0\0\0"[..], &[0; 4096]].concat());
+    assert!(code == "ova-disk-format" && text.contains("E01 (EWF)"), "{text}");
+    let (code, text) = told("short.vmdk", &[9; 4096]);
+    assert!(code == "vmdk-magic" && text.contains("the disk short.vmdk of the archive"), "{text}");
+    fs::write(folder.path().join("vm.ovf"), OVF).unwrap();
+    let gone = open(&pack(folder.path(), "ustar", &["vm.ovf"])).map(|_| ()).unwrap_err();
+    assert!(gone.code() == "ova-no-disk" && gone.advice().unwrap().contains("tar -tvf"), "{gone:?}");
 }

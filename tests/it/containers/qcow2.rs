@@ -327,7 +327,9 @@ fn names_in_a_header_lead_through_the_gate_only() {
     let (image, _) = open(&inside.join("image.qcow2")).unwrap();
     assert!(image.about.remarks.is_empty());
     done(&inside, "qemu-img rebase -u -b image.qcow2 -F qcow2 image.qcow2");
-    assert_eq!(code(&inside.join("image.qcow2")).0, "image-depth");
+    assert_eq!(code(&inside.join("image.qcow2")).0, "image-circle");
+    let error = open(&inside.join("image.qcow2")).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), hivewright::Kind::Corrupt, "{error}");
     done(&inside, "qemu-img rebase -u -b gone.raw -F raw image.qcow2");
     assert_eq!(code(&inside.join("image.qcow2")).0, "no-file");
     done(&inside, "qemu-img rebase -u -b nbd://host/disk -F raw image.qcow2");
@@ -346,4 +348,21 @@ fn names_in_a_header_lead_through_the_gate_only() {
     let (image, _) = open(&inside.join("image.qcow2")).unwrap();
     assert_eq!(image.about.remarks[0].0, "backing-probed");
     assert_eq!(image.about.below.unwrap().format, "qcow2");
+}
+
+#[test]
+fn a_chain_may_have_32_images() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let folder = folder_with_disk();
+    let at = folder.path();
+    done(at, "qemu-img create -q -f qcow2 -b disk.raw -F raw 1.qcow2");
+    for top in 2..33 {
+        done(at, &format!("qemu-img create -q -f qcow2 -u -b {}.qcow2 -F qcow2 {top}.qcow2 1M", top - 1));
+    }
+    open(&at.join("31.qcow2")).unwrap();
+    let error = open(&at.join("32.qcow2")).map(|_| ()).unwrap_err();
+    assert_eq!((error.code(), error.kind()), ("image-depth", hivewright::Kind::Unsupported));
+    assert!(error.what().contains("limit of this program") && !error.what().contains("1.qcow2"), "{error}");
 }

@@ -62,6 +62,10 @@ fn names_lead_nowhere_but_beside_the_image() {
     fs::create_dir(inside.join("below")).unwrap();
     fs::write(inside.join("below/file"), [1; 100]).unwrap();
     assert_eq!(code(&[], "below/file").0, Err("outside-folder"));
+    let gate = Gate::new(Arc::<Recording>::default(), &[]);
+    let (image, _) = gate.image(&inside.join("image")).unwrap();
+    let told = gate.named(&image, "below/file", Role::Part).map(|_| ()).unwrap_err();
+    assert!(told.what().contains("which is not beside the image"), "{told}");
     assert_eq!(code(&[], "below").0, Err("not-a-file"));
     assert_eq!(code(&[], "/dev/zero").0, Err("outside-folder"));
     assert_eq!(code(&["/dev".into()], "/dev/zero").0, Err("not-a-file"));

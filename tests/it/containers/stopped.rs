@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hivewright_fixtures::images::Image;
-
 use super::fixtures::Unpacked;
 use crate::copies::Copied;
 use crate::support::tools::{have, output};
@@ -43,7 +41,7 @@ struct Place {
 
 impl Place {
     fn hanging_at(ending: &str) -> Self {
-        let image = Unpacked::of(Image::named("qed").unwrap());
+        let image = Unpacked::named("qed");
         let temporary = tempfile::tempdir().unwrap();
         let elsewhere = temporary.path().join("engine");
         let folder = image.folder.path().to_str().unwrap().to_owned();

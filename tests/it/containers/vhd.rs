@@ -324,7 +324,7 @@ fn the_parent_is_found_by_any_of_its_names_and_known_by_its_identifier() {
     assert_eq!(opened(&child, Parent::default()), Err("vhd-parent"));
     assert_eq!(opened(&outside, Parent { relative: r"..\disk.vhd", ..Parent::default() }), Err("outside-folder"));
     let own = [size as u8 ^ 0x55; 16];
-    assert_eq!(opened(&child, Parent { relative: "child.vhd", uuid: own, ..Parent::default() }), Err("image-depth"));
+    assert_eq!(opened(&child, Parent { relative: "child.vhd", uuid: own, ..Parent::default() }), Err("image-circle"));
     assert!(succeeds("qemu-img", &["info", "-f", "vpc", text(&base)]), "the parent is as it was");
 }
 

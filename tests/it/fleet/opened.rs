@@ -148,3 +148,38 @@ fn an_engine_that_is_not_there_is_said_in_each_record_and_asked_again() {
     let advice = error["advice"].as_str().unwrap();
     assert!(advice.contains("an audit cannot be told so"), "{advice}");
 }
+
+/// Of an archive with several disks one is read, and who reads it is told of the others.
+#[test]
+fn further_disks_of_an_archive_are_told_of() {
+    if !have(&["qemu-img", "tar"]) {
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    let hive = SystemHive::new(Release::Win10).with_right_rule(1, 2).build().bytes;
+    let Some(volume) = windows_volume(8, &hive, |_| {}) else { return };
+    let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    mbr(&volume.bytes(), &home.path().join("windows.raw"));
+    fs::write(home.path().join("data.raw"), vec![0; 1 << 20]).unwrap();
+    for name in ["windows", "data"] {
+        output("qemu-img", &["convert", "-O", "vmdk", &path(&format!("{name}.raw")), &path(&format!("{name}.vmdk"))]);
+    }
+    for (name, disks) in [("first.ova", ["windows", "data"]), ("second.ova", ["data", "windows"])] {
+        let files = disks.map(|disk| format!("<File id=\"{disk}\" href=\"{disk}.vmdk\"/>")).concat();
+        let disks = disks.map(|disk| format!("<Disk fileRef=\"{disk}\"/>")).concat();
+        fs::write(home.path().join("vm.ovf"), format!("<Envelope>{files}{disks}</Envelope>")).unwrap();
+        output("tar", &["-C", &path(""), "-cf", &path(name), "vm.ovf", "windows.vmdk", "data.vmdk"]);
+    }
+    let says = "only the first of 2 disks is looked at";
+    let get = crate::command::hivewright_in(home.path(), ["get", "--value", "first.ova"]);
+    assert!(get.out == "2\n" && get.err.contains(&format!("warning: {says}, windows.vmdk")), "{get:?}");
+    let second = crate::command::hivewright_in(home.path(), ["get", "second.ova"]);
+    assert!(second.code == 2 && second.err.contains(says) && second.err.contains("windows.vmdk"), "{second:?}");
+    let run = audit(home.path(), &["--json", "first.ova", "second.ova"]);
+    let record = one(&run, "first.ova");
+    let remark = &record["image_remarks"][0];
+    assert_eq!((&record["status"], &remark["code"]), (&"read".into(), &"ova-disks".into()), "{record}");
+    assert!(remark["what"].as_str().unwrap().contains("data.vmdk"), "{remark}");
+    let message = one(&run, "second.ova")["error"]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains(says), "{message}");
+}

@@ -155,7 +155,7 @@ fn circles_and_strangers_end() {
     let me = folder.path().join("me.vhdx");
     let maker = Maker { sector: 512, size: MIB, data_write: PARENT, ..Maker::default() };
     fs::write(&me, Maker { locator: locator("me.vhdx", &PARENT), ..maker.clone() }.build()).unwrap();
-    assert_eq!(open(&me).map(|_| ()).unwrap_err().code(), "image-depth");
+    assert_eq!(open(&me).map(|_| ()).unwrap_err().code(), "image-circle");
     fs::write(folder.path().join("raw"), vec![0; 2 * MIB]).unwrap();
     fs::write(&me, Maker { locator: locator("raw", &PARENT), ..maker.clone() }.build()).unwrap();
     assert_eq!(open(&me).map(|_| ()).unwrap_err().code(), "vhdx-signature");

@@ -228,8 +228,9 @@ fn descriptors_that_lead_astray() {
     opened("custom", "RDONLY 4 FLAT \"flat.bin\" 0\nNOACCESS 4 FLAT \"flat.bin\" 4").unwrap();
     let (image, _) = open(&path).unwrap();
     image.disk.read_at(0, &mut [0; 4 * S]).unwrap();
-    assert_eq!(code(image.disk.write_at(0, b"x")), "vmdk-read-only-extent");
-    assert_eq!(code(image.disk.read_at(4 * S as u64, &mut [0])), "vmdk-no-access");
+    let told = [image.disk.write_at(0, b"x"), image.disk.read_at(4 * S as u64, &mut [0])].map(Result::unwrap_err);
+    assert_eq!(told.each_ref().map(|error| error.code()), ["vmdk-read-only-extent", "vmdk-no-access"]);
+    assert!(told.iter().all(|error| error.advice().is_some_and(|advice| advice.contains("descriptor"))), "{told:?}");
     fs::write(
         &path,
         [&descriptor(7, None, "custom", "RW 4 ZERO")[..], b"ddb.iofilters = \"vmwarevmcrypt\"\n"].concat(),

@@ -144,7 +144,7 @@ fn a_hint_that_leads_nowhere_is_a_name_beside() {
         ("/etc/passwd", Err("outside-folder")),
         ("/dev/zero", Err("outside-folder")),
         // It is its own parent, and its CID another than the one it wants.
-        ("vm-000001.vmdk", Err("image-depth")),
+        ("vm-000001.vmdk", Err("image-circle")),
         ("vm-flat.vmdk", Err("vmdk-magic")),
     ] {
         let extents = format!("RW {SECTORS} VMFSSPARSE \"vm-000001-delta.vmdk\"");

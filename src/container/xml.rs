@@ -1,0 +1,96 @@
+//! As much of XML as descriptions of images need: start tags with their attributes and the text behind them. What is
+//! nested in what is for the reader to know by the order; anything else is passed over.
+
+/// A start tag, without the prefix of its namespace.
+pub(super) struct Tag<'a> {
+    pub(super) name: &'a str,
+    attributes: &'a str,
+    text: &'a str,
+}
+
+fn local(name: &str) -> &str {
+    name.rsplit(':').next().unwrap_or(name)
+}
+
+impl Tag<'_> {
+    pub(super) fn attribute(&self, wanted: &str) -> Option<String> {
+        let mut rest = self.attributes;
+        while let Some((name, after)) = rest.split_once('=') {
+            let after = after.trim_start();
+            let quote = after.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+            let (value, after) = after[1..].split_once(quote)?;
+            if local(name.trim()) == wanted {
+                return Some(entities(value));
+            }
+            rest = after;
+        }
+        None
+    }
+
+    /// The text between it and the next tag, without the white space around it.
+    pub(super) fn text(&self) -> String {
+        entities(self.text.trim())
+    }
+}
+
+fn entities(text: &str) -> String {
+    let known = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
+    known.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+}
+
+/// Start tags in order; comments and the like are left out.
+pub(super) struct Tags<'a>(&'a str);
+
+impl<'a> Tags<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Tags(text)
+    }
+}
+
+impl<'a> Iterator for Tags<'a> {
+    type Item = Tag<'a>;
+
+    fn next(&mut self) -> Option<Tag<'a>> {
+        loop {
+            let rest = &self.0[self.0.find('<')? + 1..];
+            let skipped = [("!--", "-->"), ("![CDATA[", "]]>"), ("?", "?>"), ("!", ">"), ("/", ">")];
+            if let Some((_, end)) = skipped.iter().find(|(start, _)| rest.starts_with(start)) {
+                self.0 = &rest[rest.find(end)? + end.len()..];
+                continue;
+            }
+            let end = end_of_tag(rest)?;
+            self.0 = &rest[end + 1..];
+            let tag = rest[..end].trim_end_matches('/');
+            let (name, attributes) = tag.split_once(|c: char| c.is_ascii_whitespace()).unwrap_or((tag, ""));
+            let text = self.0.split('<').next().unwrap_or_default();
+            return Some(Tag { name: local(name), attributes, text });
+        }
+    }
+}
+
+/// The `>` that is in no quotes.
+fn end_of_tag(text: &str) -> Option<usize> {
+    let mut quote = None;
+    for (i, b) in text.bytes().enumerate() {
+        match (quote, b) {
+            (None, b'>') => return Some(i),
+            (None, b'"' | b'\'') => quote = Some(b),
+            (Some(open), b) if open == b => quote = None,
+            _ => {}
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_ends_at_the_next_tag() {
+        let tags: Vec<(String, String)> =
+            Tags::of("<a>\n x &amp; y <b/><c>z</c> <d").map(|tag| (tag.name.to_owned(), tag.text())).collect();
+        let expected = [("a", "x & y"), ("b", ""), ("c", "z")].map(|(name, text)| (name.to_owned(), text.to_owned()));
+        assert_eq!(tags, expected);
+    }
+}
