@@ -172,7 +172,12 @@ fn further_disks_of_an_archive_are_told_of() {
     }
     let says = "only the first of 2 disks is looked at";
     let get = crate::command::hivewright_in(home.path(), ["get", "--value", "first.ova"]);
-    assert!(get.out == "2\n" && get.err.contains(&format!("warning: {says}, windows.vmdk")), "{get:?}");
+    assert!(
+        get.out == "2\n"
+            && get.err.contains("warning: ")
+            && get.err.contains(&format!("first.ova: {says}, windows.vmdk")),
+        "{get:?}"
+    );
     let second = crate::command::hivewright_in(home.path(), ["get", "second.ova"]);
     assert!(second.code == 2 && second.err.contains(says) && second.err.contains("windows.vmdk"), "{second:?}");
     let run = audit(home.path(), &["--json", "first.ova", "second.ova"]);
