@@ -47,7 +47,7 @@ pub use gate::{Gate, HostFile, Opener, Role};
 pub use layer::explained;
 pub use parallels::in_bundle;
 pub use qcow2::is_unshared;
-pub use relatives::{Ask, Relatives, last_part, relatives};
+pub use relatives::{Ask, Piece, Relatives, last_part, relatives};
 
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
@@ -84,7 +84,7 @@ pub struct Format {
     pub is: fn(&Probe<'_>) -> bool,
     /// Opens an image.
     pub open: fn(Opening<'_>) -> Result<Image>,
-    /// Endings of names that nothing but images of the format has, in lower case; the first is that of a first file.
+    /// Endings of names that nothing but images of the format has, in lower case.
     pub endings: &'static [&'static str],
     /// What an image says of other files, by its headers alone. `None` where no image of the format knows of any that could
     /// be taken for a disk of its own.
@@ -179,7 +179,7 @@ pub struct About {
 /// Codes of remarks that may be the reason why nothing, or something damaged, is found on the disk.
 const DOUBTS: [&str; 5] = ["looks-like", "backing-short", "qcow2-data-file-short", "ova-disks", "parallels-snapshots"];
 /// Codes of remarks that whoever reads the disk has to know: what he sees may not be all, or not what its user last saw.
-const WARNINGS: [&str; 7] = [
+const WARNINGS: [&str; 8] = [
     "looks-like",
     "ova-disks",
     "parallels-in-use",
@@ -187,6 +187,7 @@ const WARNINGS: [&str; 7] = [
     "qcow2-corrupt",
     "qcow2-dirty",
     "qed-need-check",
+    vhdx::LOG_WAITS,
 ];
 
 impl About {

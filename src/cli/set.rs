@@ -39,12 +39,19 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
     if let Some(undo::Recovered::RolledBack) = prepared.settled {
         super::warn(&format!("an interrupted write to {} was taken back first", prepared.target.hive.display()));
     }
+    if let Some(hive) = prepared.on_disk() {
+        hive.disk().about().warnings().iter().for_each(|what| super::warn(what));
+    }
     let ending = finish(&prepared, args)?;
     let log_waits = prepared.on_disk().is_some_and(|hive| hive.disk().about().log_waits());
-    if log_waits && matches!(ending, Ending::AlreadySo) {
-        super::warn(
-            "nothing had to be written, and the log of the image stays: the next write brings it to its places",
-        );
+    match ending {
+        Ending::AlreadySo if log_waits => super::warn("nothing had to be written, and the log of the image stays"),
+        Ending::DryRun if log_waits => {
+            super::warn(
+                "the log of the image would be brought to its places first, which changes more bytes than are told",
+            );
+        }
+        _ => {}
     }
     let told = if args.json {
         super::json(&report::document(&prepared, request.wanted, &ending))?

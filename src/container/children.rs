@@ -16,12 +16,12 @@ use std::sync::Arc;
 
 use super::FORMATS;
 use super::gate::on_this_host;
-use super::parallels::bundle::standing_on;
+use super::parallels::bundle::{MERGE, standing_on};
 use super::relatives::{Little, asked};
 use crate::error::Kind;
+use crate::storage::Storage;
 use crate::storage::folder::EntryKind;
-use crate::storage::look::{Seen, list, open_plain, see};
-use crate::storage::{Host, RealHost, Storage};
+use crate::storage::look::{Seen, folders_on_the_way, list, open_plain, see};
 
 /// Files that are opened, those whose names begin as the image's first.
 const MOST_FILES: usize = 1 << 16;
@@ -65,10 +65,12 @@ pub struct Neighbours {
     pub closed: Vec<PathBuf>,
     /// Whether there is more than is looked at.
     pub is_cut: bool,
+    /// What to do about the children, where they can only be merged.
+    pub advice: Option<&'static str>,
 }
 
-/// Looks at the images in the folder of `files`, which are one image's and hold no links, and in that of the name that the
-/// user `named` it by, which may be a link; and in those below them where VirtualBox keeps snapshots. What is damaged is no
+/// Looks at the images in the folder of `files`, which are one image's and hold no links, and in those of the name that the
+/// user `named` it by, and of the links that this is; and in those below them where VirtualBox keeps snapshots. What is damaged is no
 /// image.
 pub fn neighbours(files: &[PathBuf], named: &Path) -> Neighbours {
     let mut found = look(files, named);
@@ -85,7 +87,10 @@ fn look(files: &[PathBuf], named: &Path) -> Neighbours {
     let mut found = Neighbours::default();
     let Some((first, Some(_))) = known.first() else { return found };
     match standing_on(first) {
-        Ok(above) => found.children.extend(above.into_iter().filter(|path| !files.contains(path))),
+        Ok(above) => {
+            found.children.extend(above.into_iter().filter(|path| !files.contains(path)));
+            found.advice = (!found.children.is_empty()).then_some(MERGE);
+        }
         Err(descriptor) => found.closed.push(descriptor),
     }
     let (Some(folder), Ok(Some(own))) = (first.parent(), open_plain(first)) else { return found };
@@ -125,17 +130,14 @@ fn look(files: &[PathBuf], named: &Path) -> Neighbours {
 }
 
 /// Regular files in the folder of the image at `first`, those first whose names begin as its own, and in the one of its
-/// snapshots; the same of the folder in which it was `named`. Links and all that is special are passed over.
+/// snapshots; the same of the folders in which the name and links are by which it was `named`. Links and all that is special
+/// are passed over.
 fn around(first: &Path, named: &Path, is_cut: &mut bool) -> Vec<PathBuf> {
     let folder = first.parent().unwrap_or(Path::new("/"));
     let own = first.file_stem().unwrap_or_default().as_encoded_bytes();
     let mut paths = Vec::new();
-    let of_name = match named.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-        parent => parent.unwrap_or(Path::new("/")),
-    };
-    let of_name = RealHost.resolve(of_name).ok().filter(|of_name| of_name != folder);
-    let folders = std::iter::once(folder.to_owned()).chain(of_name);
+    let folders = std::iter::once(folder.to_owned());
+    let folders = folders.chain(folders_on_the_way(named).into_iter().filter(|other| other != folder));
     for folder in folders.flat_map(|folder| [folder.join(SNAPSHOTS), folder].into_iter().rev()) {
         let mut names = list(&folder).unwrap_or_default();
         names.retain(|named| named.kind == EntryKind::File);

@@ -25,7 +25,7 @@ pub(super) const FORMAT: Format = Format {
     ],
     is: |probe| MAGICS.iter().any(|magic| probe.head.starts_with(*magic)),
     open,
-    endings: &[],
+    endings: &["hds"],
     relatives: None,
 };
 

@@ -33,7 +33,16 @@ pub struct Relatives {
     /// It is an extent without a descriptor: alone it is nothing.
     pub is_fragment: bool,
     /// Which piece of an image it is, where another file is the first, which is 1.
-    pub piece: Option<u16>,
+    pub piece: Option<Piece>,
+}
+
+/// See [`Relatives::piece`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Its number.
+    pub number: u16,
+    /// Endings that the name of the first may have, in lower case.
+    pub firsts: &'static [&'static str],
 }
 
 /// See [`Format::relatives`]. The file may be anything that looks like the format, and little of it can be read.
@@ -194,7 +203,7 @@ mod tests {
     #[test]
     fn a_segment_has_a_number() {
         let segment = |number| [&b"EVF\x09\x0d\x0a\xff\x00\x01"[..], &[number, 0, 0, 0]].concat();
-        assert_eq!((said(&segment(2)).piece, said(&segment(1)).piece), (Some(2), None));
+        assert_eq!((said(&segment(2)).piece.map(|piece| piece.number), said(&segment(1)).piece), (Some(2), None));
     }
 
     #[test]

@@ -87,9 +87,9 @@ fn replayed(opening: &Opening<'_>, header: &mut Header, about: &mut About) -> Re
     } else if opening.gate.writing {
         replayed.bring(&**file, header)?;
         return Ok(file.clone());
-    } else {
-        about.remarks.push((LOG_WAITS, "its log holds changes that are not yet in their places".to_owned()));
     }
+    let what = "it was not closed: its log holds changes that are not yet in their places, and is read as if they were";
+    about.remarks.push((LOG_WAITS, what.to_owned()));
     Ok(Arc::new(replayed.file))
 }
 

@@ -33,9 +33,33 @@ impl Tag<'_> {
     }
 }
 
+/// The text with its references to characters resolved (XML 1.0, 4.1 and 4.6). What is none stays as it is.
 fn entities(text: &str) -> String {
-    let known = [("&lt;", "<"), ("&gt;", ">"), ("&quot;", "\""), ("&apos;", "'"), ("&amp;", "&")];
-    known.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once('&') {
+        out += before;
+        let found = after.split_once(';').and_then(|(name, behind)| Some((character(name)?, behind)));
+        rest = match found {
+            Some((c, behind)) => {
+                out.push(c);
+                behind
+            }
+            None => {
+                out.push('&');
+                after
+            }
+        };
+    }
+    out + rest
+}
+
+fn character(name: &str) -> Option<char> {
+    const KNOWN: [(&str, char); 5] = [("lt", '<'), ("gt", '>'), ("quot", '"'), ("apos", '\''), ("amp", '&')];
+    if let Some(number) = name.strip_prefix('#') {
+        let (digits, base) = number.strip_prefix('x').map_or((number, 10), |digits| (digits, 16));
+        return char::from_u32(u32::from_str_radix(digits, base).ok()?);
+    }
+    KNOWN.iter().find(|(known, _)| *known == name).map(|(_, c)| *c)
 }
 
 /// Start tags in order; comments and the like are left out.
@@ -85,6 +109,18 @@ fn end_of_tag(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn references_become_characters() {
+        for (text, expected) in [
+            ("Joe&#39;s &amp;amp; &#xe9;&#233; PC", "Joe's &amp; \u{e9}\u{e9} PC"),
+            ("a & b &; &none; &#xd800; &#; &#x110000;", "a & b &; &none; &#xd800; &#; &#x110000;"),
+            ("&lt;&gt;&quot;&apos;", "<>\"'"),
+            ("&", "&"),
+        ] {
+            assert_eq!(entities(text), expected);
+        }
+    }
 
     #[test]
     fn text_ends_at_the_next_tag() {

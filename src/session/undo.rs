@@ -176,14 +176,19 @@ fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Res
     Ok(Some(Error::refused("undo-shared", what).advise(INSTEAD)))
 }
 
+/// Where what stands on the image has no top that could be written to.
+const MERGED: &str = "leave this change, and set the value that was there before once the snapshots are merged or removed: \
+                      hivewright set, hivewright unset; --ignore-children restores it nevertheless";
+
 /// Refuses where other images stand on this one: they may have been made on what the change left.
 fn refuse_children<H: Host>(locked: &Locked<'_, H>, named: &Path) -> Result<()> {
     let files: Vec<PathBuf> = locked.all().map(|file| file.path.clone()).collect();
     let advice = "if they are of no use any more, delete them first; else leave this change and set the value that was \
                   there before in the image at the top of the chain: hivewright set, hivewright unset; \
                   --ignore-children restores it nevertheless, and what they show changes with it";
-    of_children(&files, &container::neighbours(&files, named))
-        .map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
+    let found = container::neighbours(&files, named);
+    let advice = if found.advice.is_some() { MERGED } else { advice };
+    of_children(&files, &found).map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
 }
 
 /// Whether all that would be written belongs to the disk as it is now. A snapshot inside of the image shares it, or has it

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::file::failed;
@@ -39,6 +39,25 @@ pub struct Named {
 /// There is nothing, or the host could not tell.
 pub fn see(path: &Path) -> Result<Seen> {
     fs::metadata(path).map(|about| seen(&about)).map_err(|e| failed("look at", path, e))
+}
+
+/// The folders in which `path` and, where it is a link, the links that it leads to are, each without links; the last is
+/// that of the file itself. Links that go round in circles end.
+pub fn folders_on_the_way(path: &Path) -> Vec<PathBuf> {
+    // As many as Linux follows.
+    const MOST_LINKS: usize = 40;
+    let (mut folders, mut path) = (Vec::new(), path.to_owned());
+    for _ in 0..=MOST_LINKS {
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        let Ok(folder) = fs::canonicalize(parent) else { break };
+        if !folders.contains(&folder) {
+            folders.push(folder.clone());
+        }
+        let Ok(to) = fs::read_link(&path) else { break };
+        path = folder.join(to);
+    }
+    folders
 }
 
 /// What stands in `folder`, by name.

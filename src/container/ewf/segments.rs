@@ -9,7 +9,7 @@ use simd_adler32::adler32;
 
 use super::{cut_short, damaged};
 use crate::container::Opening;
-use crate::container::relatives::Relatives;
+use crate::container::relatives::{Piece, Relatives};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
@@ -98,7 +98,8 @@ fn number(file: &dyn Storage) -> Result<u32> {
 /// Which segment it is. None names the others.
 pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
     let number = u16::try_from(number(&**file)?).ok();
-    Ok(Relatives { piece: number.filter(|number| *number != 1), ..Relatives::default() })
+    let piece = number.filter(|number| *number != 1).map(|number| Piece { number, firsts: &["e01", "s01"] });
+    Ok(Relatives { piece, ..Relatives::default() })
 }
 
 /// The name of segment `number` where some other of the image is called `name`. SMART begins with `.s01`, all others

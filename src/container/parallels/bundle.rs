@@ -17,8 +17,10 @@ const DESCRIPTOR: &str = "DiskDescriptor.xml";
 const MOST: u64 = 1 << 20;
 /// What a root has for a parent.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
-const MERGE: &str = "merge its snapshots in Parallels Desktop, or in a copy of the folder: prl_disk_tool merge --hdd FOLDER; \
+pub(in crate::container) const MERGE: &str = "merge its snapshots in Parallels Desktop, or in a copy of the folder: prl_disk_tool merge --hdd FOLDER; \
                      then name the one .hds file that is left";
+
+const JOIN: &str = "make it one file in Parallels Desktop (the disk's settings: do not split), and name that";
 
 /// An image of a bundle. Its GUID has no braces.
 #[derive(Default)]
@@ -102,10 +104,11 @@ impl Bundle {
 
     /// The image of that file: by its name, else by the GUID that is in it, since a name may be written in two ways.
     fn image(&self, path: &Path) -> Option<&Listed> {
-        let name = path.file_name()?.to_string_lossy().into_owned();
-        let lower = name.to_ascii_lowercase();
-        let by_name = self.images.iter().find(|image| last_part(&image.file).as_ref() == Some(&name));
-        let has = |guid: &str| !guid.is_empty() && lower.contains(&format!("{{{guid}}}"));
+        let name = path.file_name()?.to_string_lossy().to_lowercase();
+        // Where it comes from, case may not count.
+        let is_called = |image: &&Listed| last_part(&image.file).is_some_and(|file| file.to_lowercase() == name);
+        let by_name = self.images.iter().find(is_called);
+        let has = |guid: &str| !guid.is_empty() && name.contains(&format!("{{{guid}}}"));
         by_name.or_else(|| self.images.iter().find(|image| has(&image.guid)))
     }
 
@@ -125,8 +128,7 @@ impl Bundle {
     fn judge(&self, image: &Listed) -> Result<Vec<String>> {
         if self.storages > 1 {
             let what = format!("the disk is cut into {} pieces, of which this is one", self.storages);
-            return Err(Error::new(Kind::Unsupported, "parallels-split", what)
-                .advise("make it one file in Parallels Desktop (the disk's settings: do not split), and name that"));
+            return Err(Error::new(Kind::Unsupported, "parallels-split", what).advise(JOIN));
         }
         let mut shots = self.shots.iter().filter(|shot| shot.guid == image.guid).peekable();
         if shots.peek().is_none() && self.images.len() > 1 {
@@ -148,6 +150,7 @@ impl Bundle {
                 Some(name) => format!("name the image in it: {}", folder.join(name).display()),
                 None => "name the .hds file in it".to_owned(),
             },
+            _ if self.storages > 1 => JOIN.to_owned(),
             _ => MERGE.to_owned(),
         }
     }
@@ -163,7 +166,13 @@ pub(in crate::container) fn look(opening: &Opening<'_>) -> Result<Option<(&'stat
         Err(error) if error.kind() == Kind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Some(image) = bundle.image(opening.path) else { return Ok(None) };
+    let unknown = || {
+        let what = format!("{DESCRIPTOR} beside the image does not name it: whether it is the whole disk is not known");
+        Error::new(Kind::Unsupported, "parallels-descriptor", what).advise(
+            "give it the name that it has there; an image that is known to be whole can be read in another folder",
+        )
+    };
+    let image = bundle.image(opening.path).ok_or_else(unknown)?;
     let above = bundle.judge(image)?;
     let what =
         || format!("it is the disk as it was before a snapshot: {} has what was written since", above.join(", "));

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use super::looks::{HEAD, Looks, has_type_of_log, looks_like_target};
 use super::{Finder, TargetKind, first_of};
-use crate::container::{FORMATS, Relatives, last_part, relatives};
+use crate::container::{Relatives, last_part, relatives};
 use crate::error::{Error, Kind};
 use crate::session::target::installation_at;
 use crate::storage::FileId;
@@ -157,9 +157,9 @@ fn name_parents(all: &mut [Candidate]) {
 
 /// Whether it is the second piece of an image whose first is not there to be told of.
 fn is_without_first(path: &Path, said: &Relatives) -> bool {
-    let first = |ending: &str| look::see(&path.with_extension(ending)).is_ok();
-    let mut firsts = FORMATS.iter().filter_map(|format| format.endings.first());
-    said.piece == Some(2) && !firsts.any(|ending| first(ending) || first(&ending.to_ascii_uppercase()))
+    let is_there = |ending: &str| look::see(&path.with_extension(ending)).is_ok();
+    let has_first = |ending: &&str| is_there(ending) || is_there(&ending.to_ascii_uppercase());
+    said.piece.is_some_and(|piece| piece.number == 2 && !piece.firsts.iter().any(has_first))
 }
 
 /// Whether it is a transaction log by its name and by what its base block says, and stands beside the file it is of.

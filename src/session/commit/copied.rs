@@ -57,7 +57,7 @@ fn only_file(wanted: &Wanted<'_>, output: &Path) -> Result<PathBuf> {
         return Err(Error::new(Kind::Unsupported, "output-files", what)
             .advise("copy all of its files into a new folder (cp --reflink=auto --sparse=always) and edit the copy"));
     }
-    if files.len() > 1 && folder_of(output) != folder_of(&image) {
+    if wanted.hive.disk().about().below.is_some() && folder_of(output) != folder_of(&image) {
         let what = "the image stands on other files, which its copy would not find from another folder";
         return Err(Error::new(Kind::Unsupported, "output-files", what)
             .advise(format!("name a new file in {}", folder_of(&image).display())));

@@ -108,11 +108,12 @@ pub(in crate::session) fn of_children(files: &[PathBuf], found: &Neighbours) -> 
             1 => "a copy (--output)",
             _ => "a copy of all its files in another folder (cp --reflink=auto)",
         };
+        let instead = found
+            .advice
+            .map_or_else(|| format!("edit the image at the top of the chain instead, or {copy}"), str::to_owned);
         return obstacle(
             format!("{names} {stand} on {image}, and would be damaged when that changes below"),
-            format!(
-                "edit the image at the top of the chain instead, or {copy}; --ignore-children where {names} may be lost"
-            ),
+            format!("{instead}; --ignore-children where {names} may be lost"),
         );
     }
     if !found.closed.is_empty() {

@@ -102,7 +102,10 @@ fn children_are_found_beside_the_name_that_the_user_gave() {
     symlink("../disk.qcow2", at("vm/golden.qcow2")).unwrap();
     make(&at("vm"), "qcow2", "child.qcow2", "golden.qcow2");
     symlink("vm", at("alias")).unwrap();
-    for name in ["vm/golden.qcow2", "alias/golden.qcow2"] {
+    fs::create_dir(at("far")).unwrap();
+    symlink("../alias/golden.qcow2", at("far/link.qcow2")).unwrap();
+    symlink("far/link.qcow2", at("first.qcow2")).unwrap();
+    for name in ["vm/golden.qcow2", "alias/golden.qcow2", "far/link.qcow2", "first.qcow2"] {
         assert_eq!(code(&image.json(&["set", "2", name])), "has-children", "{name}");
     }
     let run = crate::command::hivewright_in(&at("vm"), ["set", "2", "golden.qcow2"]);

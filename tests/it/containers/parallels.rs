@@ -80,6 +80,42 @@ fn a_base_is_told_from_the_disk_and_is_not_written_to() {
     run(&home, &["get", BASE, "--json"]).failed_as_json(2, "parallels-descriptor");
 }
 
+/// Names are what they mean, on the systems where such bundles are made too; a file that the descriptor does not name may be
+/// any of its images.
+#[test]
+fn a_base_under_another_name_is_known_or_refused() {
+    if !have(&["qemu-img", "qemu-nbd"]) {
+        return;
+    }
+    let home = bundle(true);
+    let at = |name: &str| home.path().join("vm.hdd").join(name);
+    for (now, listed) in
+        [("Joe's PC.hds", "Joe&#39;s PC.hds"), ("WinXP.hds", "winxp.HDS"), ("\u{e9}.hds", "&#xE9;.hds")]
+    {
+        let file = |name: &str| format!("<File>{name}</File>");
+        fs::write(at("DiskDescriptor.xml"), descriptor(true).replace(&file(BASE), &file(listed))).unwrap();
+        fs::rename(at(BASE), at(now)).unwrap();
+        let refused = run(&home, &["set", "2", now]);
+        assert!(refused.code == 3 && refused.err.contains("prl_disk_tool merge"), "{now}: {refused:?}");
+        fs::rename(at(now), at(BASE)).unwrap();
+    }
+    fs::rename(at(BASE), at("other.hds")).unwrap();
+    for args in [&["get", "other.hds"][..], &["set", "2", "other.hds"]] {
+        run(&home, &[args, &["--json"]].concat()).failed_as_json(2, "parallels-descriptor");
+    }
+}
+
+#[test]
+fn a_copy_of_a_bundle_without_snapshots_goes_anywhere() {
+    if !have(&["qemu-nbd"]) {
+        return;
+    }
+    let home = bundle(false);
+    let set = run(&home, &["set", "2", BASE, "--output", "../copy.hds"]);
+    assert_eq!(set.code, 0, "{set:?}");
+    assert_eq!(hivewright_in(home.path(), ["get", "--value", "copy.hds"]).out, "2\n");
+}
+
 #[test]
 fn a_bundle_without_snapshots_is_one_file() {
     if !have(&["qemu-nbd"]) {
@@ -114,6 +150,8 @@ fn a_bundle_with_snapshots_is_to_be_merged() {
     let split = descriptor(true).replace("</Storage>", "</Storage><Storage></Storage>");
     fs::write(home.path().join("vm.hdd/DiskDescriptor.xml"), split).unwrap();
     run(&home, &["get", BASE, "--json"]).failed_as_json(2, "parallels-split");
+    let told = hivewright_in(home.path(), ["get", "vm.hdd"]);
+    assert!(told.err.contains("do not split"), "{told:?}");
     // The base of a bundle may be plain.
     fs::write(home.path().join("vm.hdd").join(BASE), [1; 1 << 20]).unwrap();
     run(&home, &["get", BASE, "--json"]).failed_as_json(2, "parallels-split");

@@ -181,6 +181,10 @@ fn further_disks_of_an_archive_are_told_of() {
     let second = crate::command::hivewright_in(home.path(), ["get", "second.ova"]);
     assert!(second.code == 2 && second.err.contains(says) && second.err.contains("windows.vmdk"), "{second:?}");
     let run = audit(home.path(), &["--json", "first.ova", "second.ova"]);
+    for (format, hint) in [("table", "1 to watch out for"), ("junit", "ova-disks: ")] {
+        let told = audit(home.path(), &["--format", format, "first.ova"]);
+        assert!(told.out.contains(hint), "{told:?}");
+    }
     let record = one(&run, "first.ova");
     let remark = &record["image_remarks"][0];
     assert_eq!((&record["status"], &remark["code"]), (&"read".into(), &"ova-disks".into()), "{record}");

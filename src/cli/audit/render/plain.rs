@@ -47,7 +47,7 @@ fn state(record: &Record) -> String {
             let rule = record.at_next_boot.as_ref().map_or_else(|| "unknown".to_owned(), verdict);
             let windows = record.product.as_ref().or(record.family.as_ref());
             let facts = [windows, record.host_name.as_ref(), record.hive_state.as_ref()];
-            let mistakes = match record.mistakes.len() {
+            let mistakes = match record.mistakes.len() + record.image_remarks.len() {
                 0 => String::new(),
                 count => format!(", {count} to watch out for"),
             };

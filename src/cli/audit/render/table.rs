@@ -58,7 +58,7 @@ impl State {
         let boot = record.at_next_boot.as_ref();
         let unsure = boot.is_some_and(|it| ["undefined", "unknown"].contains(&it.state.as_str()));
         let alone = record.hive_state.as_deref() == Some("primary-alone");
-        let odd = unsure || alone || !record.mistakes.is_empty();
+        let odd = unsure || alone || !record.mistakes.is_empty() || !record.image_remarks.is_empty();
         match record.status {
             Status::Error => State::Error,
             Status::NoWindows => State::None,
@@ -114,7 +114,13 @@ impl Row {
 /// Codes, each once, with how often.
 fn findings(record: &Record) -> String {
     let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
-    for code in record.error.iter().map(|it| &it.code).chain(record.mistakes.iter().map(|it| &it.code)) {
+    for code in record
+        .error
+        .iter()
+        .map(|it| &it.code)
+        .chain(record.mistakes.iter().map(|it| &it.code))
+        .chain(record.image_remarks.iter().map(|it| &it.code))
+    {
         *codes.entry(code).or_default() += 1;
     }
     if record.hibernated == Some(true) {

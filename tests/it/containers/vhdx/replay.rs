@@ -187,7 +187,10 @@ fn the_command_replays_when_asked_and_takes_it_back() {
     }
     let info = unpacked.json(&["info", "IMAGE"]);
     assert_eq!(info["container"]["refusal"]["code"], "vhdx-log", "{info}");
-    assert_eq!(unpacked.run(&["set", "2", "IMAGE", "--replay-image-log", "--dry-run"]).code, 0);
+    let run = unpacked.run(&["set", "2", "IMAGE", "--replay-image-log", "--dry-run"]);
+    assert!(run.code == 0 && run.err.contains("the log of the image would be brought to its places first"), "{run:?}");
+    let run = unpacked.run(&["get", "--value", "IMAGE"]);
+    assert!(run.out == "1\n" && run.err.contains("it was not closed: its log holds changes"), "{run:?}");
     assert!(unpacked.hashes() == before, "something was written");
 
     let folder = fixture_disk();
