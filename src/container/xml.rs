@@ -38,11 +38,13 @@ fn entities(text: &str) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('&') {
         out += before;
-        let found = after.split_once(';').and_then(|(name, behind)| Some((character(name)?, behind)));
+        // The end is looked for no further than a reference can reach: else a text of ampersands is read again and again.
+        let end = after.bytes().take(LONGEST_REFERENCE).position(|byte| byte == b';');
+        let found = end.and_then(|end| Some((character(&after[..end])?, end)));
         rest = match found {
-            Some((c, behind)) => {
+            Some((c, end)) => {
                 out.push(c);
-                behind
+                &after[end + 1..]
             }
             None => {
                 out.push('&');
@@ -52,6 +54,9 @@ fn entities(text: &str) -> String {
     }
     out + rest
 }
+
+/// Bytes of a reference: `#1114111;` or `#x10ffff;`, with some zeros in front.
+const LONGEST_REFERENCE: usize = 16;
 
 fn character(name: &str) -> Option<char> {
     const KNOWN: [(&str, char); 5] = [("lt", '<'), ("gt", '>'), ("quot", '"'), ("apos", '\''), ("amp", '&')];
@@ -117,9 +122,15 @@ mod tests {
             ("a & b &; &none; &#xd800; &#; &#x110000;", "a & b &; &none; &#xd800; &#; &#x110000;"),
             ("&lt;&gt;&quot;&apos;", "<>\"'"),
             ("&", "&"),
+            (
+                "&\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9};",
+                "&\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9};",
+            ),
         ] {
             assert_eq!(entities(text), expected);
         }
+        let many = "&".repeat(4 << 20);
+        assert_eq!(entities(&many), many, "and at once");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! Facts: DSP0243 7.1 (`File`: `id`, `href`, `compression`, `chunkSize`) and 9.1 (`Disk`: `fileRef`, `format`).
 
+use std::collections::HashMap;
+
 use crate::container::xml::{Tag, Tags};
 
 /// A disk that has a file.
@@ -21,9 +23,12 @@ pub(super) fn disks(text: &str) -> Vec<Disk> {
     // More of them than any machine has are nobody's interest.
     let all: Vec<Tag<'_>> = Tags::of(text).filter(|tag| matches!(tag.name, "File" | "Disk")).take(4096).collect();
     let (files, disks): (Vec<_>, Vec<_>) = all.iter().partition(|tag| tag.name == "File");
+    // Of two files of one name, the first.
+    let by_id: HashMap<String, &Tag<'_>> =
+        files.into_iter().rev().filter_map(|file| Some((file.attribute("id")?, file))).collect();
     let file_of = |disk: &&Tag<'_>| {
         let id = disk.attribute("fileRef")?;
-        let file = files.iter().find(|file| file.attribute("id").as_deref() == Some(&id))?;
+        let file = by_id.get(&id)?;
         let compression = file.attribute("compression").filter(|how| !how.is_empty() && how != "identity");
         let in_pieces = file.attribute("chunkSize").is_some();
         let format = disk.attribute("format").unwrap_or_default();

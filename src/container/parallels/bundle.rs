@@ -15,6 +15,8 @@ use crate::storage::look::open_plain;
 const DESCRIPTOR: &str = "DiskDescriptor.xml";
 /// Bytes of it at most.
 const MOST: u64 = 1 << 20;
+/// Images and snapshots of one disk at most.
+const MOST_IMAGES: usize = 1024;
 /// What a root has for a parent.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 pub(in crate::container) const MERGE: &str = "merge its snapshots in Parallels Desktop, or in a copy of the folder: prl_disk_tool merge --hdd FOLDER; \
@@ -79,6 +81,9 @@ impl Bundle {
         let (mut all, mut inside) = (Bundle::default(), Inside::Nothing);
         let guid = |text: String| text.trim_matches(['{', '}']).to_ascii_lowercase();
         for tag in Tags::of(text) {
+            if all.images.len() > MOST_IMAGES || all.shots.len() > MOST_IMAGES {
+                return Err(broken("has more images than any disk"));
+            }
             match (tag.name, &inside) {
                 ("Storage", _) => (all.storages, inside) = (all.storages + 1, Inside::Nothing),
                 ("Snapshots", _) => inside = Inside::Nothing,

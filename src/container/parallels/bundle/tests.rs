@@ -48,6 +48,7 @@ fn any_text_is_borne() {
             let _ = judged(&text, "x.{}.hds");
         }
     }
+    assert_eq!(judged(&TEXT.replace("<Shot>", &"<Shot>".repeat(2000)), "x").unwrap_err(), "parallels-descriptor");
     let long = crate::storage::memory::Memory::new(vec![b' '; (1 << 20) + 1]);
     assert_eq!(Bundle::read(&long).map(|_| ()).unwrap_err().code(), "parallels-descriptor");
 }
