@@ -17,6 +17,14 @@ pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
+/// A program that heeds signals whether or not whoever runs the tests ignores them, as what runs in the background of a
+/// script does, or behind nohup.
+pub(crate) fn heeding(program: &str) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT,TERM,HUP", program]);
+    command
+}
+
 /// Runs the command in the folder of the fixtures.
 pub(crate) fn hivewright<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Run {
     hivewright_in(&fixtures(), args)

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::fixtures::Unpacked;
+use crate::command::heeding;
 use crate::copies::Copied;
 use crate::support::tools::{have, output};
 
@@ -55,7 +56,7 @@ impl Place {
 
     /// Begins the command, behind `start`, and waits until it hangs.
     fn begin(&self, start: &str, arguments: &[&str], ending: &str) -> Child {
-        let mut command = Command::new("sh");
+        let mut command = heeding("sh");
         command.args(["-c", &format!("{start} exec \"$@\""), "sh", BINARY]).args(arguments);
         command.args([Path::new("--qemu-nbd"), &self.engine]).current_dir(self.image.folder.path());
         command.env("TMPDIR", self.temporary.path()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -156,7 +157,7 @@ fn at_no_moment_is_anything_half_there() {
             1 => (&["--undo", "UNDO"], "UNDO"),
             _ => (&["--in-place"], "SYSTEM.hivewright-undo"),
         };
-        let mut command = Command::new(BINARY);
+        let mut command = heeding(BINARY);
         command.current_dir(copy.folder.path()).args(["set", "2", "SYSTEM", "--keep-timestamps"]).args(arguments);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_micros(500 * (round / 3)));

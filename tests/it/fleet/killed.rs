@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::maker::make;
 use super::{audit, records, steady};
+use crate::command::heeding;
 use crate::support::tools::output;
 
 fn begin(folder: &Path, args: &[&str], out: &Path) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hivewright"));
+    let mut command = heeding(env!("CARGO_BIN_EXE_hivewright"));
     command.current_dir(folder).arg("audit").args(args).stdout(fs::File::create(out).unwrap());
     command.stderr(Stdio::null()).spawn().unwrap()
 }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use hivewright_fixtures::{Release, SystemHive};
 
 use super::{of, records};
+use crate::command::heeding;
 use crate::support::tools::{have, output};
 
 const HIVES: usize = 30;
@@ -35,7 +36,7 @@ fn home() -> Option<tempfile::TempDir> {
 }
 
 fn begin(home: &Path, timeout: &str) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_hivewright"));
+    let mut command = heeding(env!("CARGO_BIN_EXE_hivewright"));
     command.args(["audit", "--json", "-j", "2", "--qemu-nbd", "./silent", "--timeout", timeout, "fleet"]);
     command.current_dir(home).env("TMPDIR", home.join("temporary"));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
