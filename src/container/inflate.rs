@@ -1,4 +1,4 @@
-//! zlib streams (RFC 1950) that lie in memory whole.
+//! zlib streams (RFC 1950), and what is in them, that lie in memory whole.
 
 use std::cell::RefCell;
 
@@ -16,11 +16,21 @@ pub(super) enum Failed {
 /// Decompresses the stream that `packed` begins with; what stands behind it does not matter. Gives the bytes that were
 /// written to `out`: their checksum has been compared.
 pub(super) fn inflate(packed: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
-    thread_local!(static STATE: RefCell<Decompressor> = RefCell::new(Decompressor::new()));
-    STATE.with_borrow_mut(|state| state.zlib_decompress(packed, out)).map_err(|error| match error {
+    STATE.with_borrow_mut(|state| state.zlib_decompress(packed, out)).map_err(failed)
+}
+
+/// The same of bare deflate (RFC 1951), which has no checksum.
+pub(super) fn inflate_raw(packed: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
+    STATE.with_borrow_mut(|state| state.deflate_decompress(packed, out)).map_err(failed)
+}
+
+thread_local!(static STATE: RefCell<Decompressor> = RefCell::new(Decompressor::new()));
+
+fn failed(error: DecompressionError) -> Failed {
+    match error {
         DecompressionError::BadData => Failed::Damaged,
         DecompressionError::InsufficientSpace => Failed::TooLong,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod disk;
 mod header;
 mod late;
 mod own;
+mod packed;
 mod snapshots;
 mod sound;
 #[cfg(test)]

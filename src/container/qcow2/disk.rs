@@ -11,13 +11,14 @@ use imago::{FormatAccess, Mapping, ShallowMapping};
 use super::below::{Below, Mode};
 use super::header::{AUTOCLEAR, BITMAPS, Header, RAW_DATA_FILE};
 use super::late::Late;
-use super::{damaged, sound};
+use super::{damaged, packed, sound};
+use crate::container::tables::Tables;
 use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
 /// Bytes of decompressed clusters that are kept.
-const MOST_KEPT: u64 = 8 << 20;
+const MOST_KEPT: u64 = 512 << 10;
 
 /// See the module.
 pub(super) struct Disk {
@@ -29,6 +30,8 @@ pub(super) struct Disk {
     /// Reads share it; a write has it alone, since it may free what was being read. Holds whether it was written to.
     turn: RwLock<bool>,
     mode: Arc<Mode>,
+    /// As they are while nothing was written.
+    tables: Tables,
     /// Decompressed clusters and their numbers, the one used last at the end.
     kept: Mutex<Vec<(u64, Vec<u8>)>>,
 }
@@ -53,11 +56,12 @@ impl Disk {
         image.set_backing(backing.map(FormatAccess::new));
         let access = FormatAccess::new(image);
         let (turn, kept) = (RwLock::default(), Mutex::default());
-        Ok(Disk { access, file, header, refusal, mode, turn, kept })
+        let tables = Tables::new(file.clone(), "qcow2-tables");
+        Ok(Disk { access, file, header, refusal, mode, tables, turn, kept })
     }
 
-    /// Fills `buf` from the compressed cluster around `offset`.
-    fn read_compressed(&self, layer: &FormatAccess<Below>, offset: u64, buf: &mut [u8]) -> Result<()> {
+    /// Fills `buf` from the compressed cluster around `offset`; `written`: the image is no longer as it was found.
+    fn read_compressed(&self, layer: &FormatAccess<Below>, offset: u64, buf: &mut [u8], written: bool) -> Result<()> {
         if self.header.data_file.is_some() {
             return Err(damaged("a cluster is compressed though the bytes are in a data file", 0));
         }
@@ -68,17 +72,19 @@ impl Disk {
         let (_, bytes) = match cached {
             Some(at) => kept.remove(at),
             None => {
-                let mut bytes = vec![0; index(cluster.min(self.header.size - number * cluster))];
-                layer.read(&mut bytes, number * cluster).map_err(failed)?;
+                let is_full = kept.len() as u64 >= (MOST_KEPT / cluster).max(2);
+                let mut bytes = if is_full { kept.remove(0).1 } else { Vec::new() };
+                bytes.resize(index(cluster), 0);
+                if written || packed::read(&self.tables, &*self.file, &self.header, number, &mut bytes).is_none() {
+                    bytes.truncate(index(self.header.size - number * cluster));
+                    layer.read(&mut bytes[..], number * cluster).map_err(failed)?;
+                }
                 (number, bytes)
             }
         };
         let within = index(offset - number * cluster);
         buf.copy_from_slice(&bytes[within..within + buf.len()]);
         kept.push((number, bytes));
-        if kept.len() as u64 > (MOST_KEPT / cluster).max(2) {
-            kept.remove(0);
-        }
         Ok(())
     }
 
@@ -117,7 +123,7 @@ impl Storage for Disk {
 
     fn read_at(&self, mut offset: u64, mut buf: &mut [u8]) -> Result<()> {
         within_disk(self.header.size, offset, buf.len())?;
-        let _turn = self.turn.read().unwrap_or_else(PoisonError::into_inner);
+        let written = self.turn.read().unwrap_or_else(PoisonError::into_inner);
         while !buf.is_empty() {
             let (mapping, count) = self.access.get_mapping(offset, buf.len() as u64).map_err(failed)?;
             let mut count = index(count).min(buf.len());
@@ -130,7 +136,7 @@ impl Storage for Disk {
             let (chunk, rest) = buf.split_at_mut(count);
             match mapping {
                 Mapping::Raw { storage, offset: at, .. } => storage.read(at, chunk),
-                Mapping::Special { layer, offset: at, .. } => self.read_compressed(layer, at, chunk),
+                Mapping::Special { layer, offset: at, .. } => self.read_compressed(layer, at, chunk, *written),
                 _ => {
                     chunk.fill(0);
                     Ok(())
