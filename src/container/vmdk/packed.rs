@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::storage::span::placed;
 
 /// Bytes of grains that are kept; always one grain.
-const KEPT: usize = 4 << 20;
+const KEPT: usize = 512 << 10;
 
 /// The last grains that were decompressed, by their places.
 #[derive(Default)]
