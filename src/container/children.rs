@@ -12,14 +12,12 @@
 //! cannot be found out for all that is told.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use super::FORMATS;
 use super::gate::on_this_host;
 use super::parallels::bundle::{MERGE, standing_on};
-use super::relatives::{Little, asked};
+use super::relatives::said;
 use crate::error::Kind;
-use crate::storage::Storage;
 use crate::storage::folder::EntryKind;
 use crate::storage::look::{Seen, folders_on_the_way, list, open_plain, see};
 
@@ -34,8 +32,8 @@ const SNAPSHOTS: &str = "Snapshots";
 struct Known<'a> {
     /// Its files, the one that was named first.
     files: &'a [(PathBuf, Option<Seen>)],
-    /// What it is called by children without a name of it, and of which format those are.
-    own: Option<(&'static str, [u8; 16])>,
+    /// What it is called by children without a name of it.
+    own: Option<[u8; 16]>,
 }
 
 impl Known<'_> {
@@ -69,9 +67,9 @@ pub struct Neighbours {
     pub advice: Option<&'static str>,
 }
 
-/// Looks at the images in the folder of `files`, which are one image's and hold no links, and in those of the name that the
-/// user `named` it by, and of the links that this is; and in those below them where VirtualBox keeps snapshots. What is damaged is no
-/// image.
+/// Looks at the images in the folder of `files`, which are one image's and hold no links; in those of the name that the user
+/// `named` it by, and of the links that this is; and in those below them where VirtualBox keeps snapshots. What is damaged
+/// is no image.
 pub fn neighbours(files: &[PathBuf], named: &Path) -> Neighbours {
     let mut found = look(files, named);
     if !found.wholes.is_empty() {
@@ -94,8 +92,7 @@ fn look(files: &[PathBuf], named: &Path) -> Neighbours {
         Err(descriptor) => found.closed.push(descriptor),
     }
     let (Some(folder), Ok(Some(own))) = (first.parent(), open_plain(first)) else { return found };
-    let own: Arc<dyn Storage> = Arc::new(Little::of(own));
-    let own = asked(first, &*own).unwrap_or(None).and_then(|(format, ask)| Some((format.name, ask(&own).ok()?.own?)));
+    let own = said(first, own).and_then(|said| said.own);
     let (known, mut images) = (Known { files: &known, own }, 0);
     let paths = around(first, named, &mut found.is_cut);
     for path in paths.into_iter().filter(|path| !files.contains(path)) {
@@ -107,9 +104,7 @@ fn look(files: &[PathBuf], named: &Path) -> Neighbours {
             }
             _ => continue,
         };
-        let file: Arc<dyn Storage> = Arc::new(Little::of(file));
-        let Some((format, ask)) = asked(&path, &*file).unwrap_or(None) else { continue };
-        let said = ask(&file).unwrap_or_default();
+        let Some(said) = said(&path, file) else { continue };
         if said.piece.is_some() {
             continue;
         }
@@ -120,7 +115,7 @@ fn look(files: &[PathBuf], named: &Path) -> Neighbours {
         }
         let folder = path.parent().unwrap_or(folder);
         let is_one_of = |names: &[String]| names.iter().any(|name| known.is_called(name, folder));
-        if is_one_of(&said.parents) || said.parent.is_some_and(|parent| known.own == Some((format.name, parent))) {
+        if is_one_of(&said.parents) || said.parent.is_some_and(|parent| known.own == Some(parent)) {
             found.children.push(path);
         } else if files.len() == 1 && is_one_of(&said.parts) {
             found.wholes.push(path);

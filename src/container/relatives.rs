@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::FORMATS;
 use super::gate::on_this_host;
 use super::looks::Ends;
-use super::{FORMATS, Format};
 use crate::error::{Error, Kind, Place, Result};
 use crate::storage::look::open_plain;
 use crate::storage::{FileStorage, Storage};
@@ -45,7 +45,7 @@ pub struct Piece {
     pub firsts: &'static [&'static str],
 }
 
-/// See [`Format::relatives`]. The file may be anything that looks like the format, and little of it can be read.
+/// See [`super::Format::relatives`]. The file may be anything that looks like the format, and little of it can be read.
 pub type Ask = fn(&Arc<dyn Storage>) -> Result<Relatives>;
 
 impl Relatives {
@@ -57,12 +57,13 @@ impl Relatives {
 
 /// What the file at `path` says of others. Nothing where it is no image, cannot be read, or is damaged.
 pub fn relatives(path: &Path) -> Relatives {
-    let found = || -> Result<_> {
-        let Some(file) = open_plain(path)? else { return Ok(None) };
-        let file: Arc<dyn Storage> = Arc::new(Little::of(file));
-        asked(path, &*file)?.map(|(_, ask)| ask(&file)).transpose()
-    };
-    found().ok().flatten().unwrap_or_default()
+    open_plain(path).ok().flatten().and_then(|file| said(path, file)).unwrap_or_default()
+}
+
+/// What a file that is open says of others. `None` where images of its format know of none.
+pub(super) fn said(path: &Path, file: FileStorage) -> Option<Relatives> {
+    let file: Arc<dyn Storage> = Arc::new(Little { file, left: MOST_BYTES.into() });
+    Some(asked(path, &*file).ok()??(&file).unwrap_or_default())
 }
 
 /// The last part of a name in an image: that of a file beside it, if the name leads nowhere else.
@@ -70,12 +71,11 @@ pub fn last_part(name: &str) -> Option<String> {
     Some(on_this_host(name).file_name()?.to_string_lossy().into_owned())
 }
 
-/// The format of a file, and what is to be asked of it, if images of that format know of other files.
-pub(super) fn asked(path: &Path, file: &dyn Storage) -> Result<Option<(&'static Format, Ask)>> {
+/// What is to be asked of a file of its format.
+fn asked(path: &Path, file: &dyn Storage) -> Result<Option<Ask>> {
     let ends = Ends::read(file, path)?;
     let probe = ends.probe();
-    let found = FORMATS.iter().copied().find(|format| (format.is)(&probe));
-    Ok(found.and_then(|format| Some((format, format.relatives?))))
+    Ok(FORMATS.iter().find(|format| (format.is)(&probe)).and_then(|format| format.relatives))
 }
 
 /// The names in `len` bytes at `at` of the file, as the header of QEMU's formats has that of a backing file. A name may be a
@@ -94,15 +94,9 @@ pub(super) fn named_in_header(file: &dyn Storage, at: u64, len: u64) -> Result<V
 }
 
 /// A file of which only so much is read.
-pub(super) struct Little {
+struct Little {
     file: FileStorage,
     left: AtomicU64,
-}
-
-impl Little {
-    pub(super) fn of(file: FileStorage) -> Self {
-        Little { file, left: MOST_BYTES.into() }
-    }
 }
 
 impl Storage for Little {
@@ -139,7 +133,7 @@ mod tests {
     fn said(bytes: &[u8]) -> Relatives {
         let file: Arc<dyn Storage> = Arc::new(Memory::new(bytes.to_vec()));
         let asked = asked(Path::new("/nowhere/image"), &*file).unwrap();
-        asked.and_then(|(_, ask)| ask(&file).ok()).unwrap_or_default()
+        asked.and_then(|ask| ask(&file).ok()).unwrap_or_default()
     }
 
     fn qcow2() -> Vec<u8> {
