@@ -44,6 +44,11 @@ pub fn beside(target: &Path) -> PathBuf {
     journal::beside(target, "")
 }
 
+/// The command that takes back what the undo file `undo` holds, to be pasted into a shell.
+pub fn command(undo: &Path) -> String {
+    format!("hivewright undo {}", shell::word(undo))
+}
+
 /// Takes back the change that the undo file `undo` holds. Doing it again changes nothing.
 ///
 /// The target is, in this order: `target`; the file beside which `undo` is by its name; the one that `undo` names; the one
@@ -52,8 +57,9 @@ pub fn beside(target: &Path) -> PathBuf {
 /// # Errors
 /// `has-children` where images stand on the target, which is one. `changed-since` where the target is neither what the
 /// change left nor what it was before (nor what an interruption of the change leaves): nothing was changed. `undo-shared`
-/// where a snapshot was made inside of it since. `no-target` where there is none. Codes of an undo file that cannot be read: `not-an-undo-file`,
-/// `undo-damaged`, `undo-version`. [`crate::Kind::Unfinished`] if writing began and failed: again `undo` restores it.
+/// where a snapshot was made inside of it since. `no-target` where there is none. Codes of an undo file that cannot be read:
+/// `not-an-undo-file`, `undo-damaged`, `undo-version`. [`crate::Kind::Unfinished`] if writing began and failed: again `undo`
+/// restores it.
 pub fn undo(undo: &Path, target: Option<&Path>) -> Result<Undone> {
     undo_on(&RealHost, undo, target)
 }
@@ -150,7 +156,7 @@ fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Res
             && is_whole(other).is_ok_and(|state| state == State::Written)
     });
     if let Some(last) = later.iter().max_by(|a, b| a.record.created.cmp(&b.record.created)) {
-        let advice = format!("hivewright undo {}", shell::word(&last.path));
+        let advice = command(&last.path);
         let (last, this, target) = (last.path.display(), journal.path.display(), locked.path.display());
         let (what, advice) = match record.mark {
             Mark::Restored => {
@@ -177,8 +183,8 @@ fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Res
 }
 
 /// Where what stands on the image has no top that could be written to.
-const MERGED: &str = "leave this change, and set the value that was there before once the snapshots are merged or removed: \
-                      hivewright set, hivewright unset; --ignore-children restores it nevertheless";
+const MERGED: &str = "leave this change, and set the value that was there before once the snapshots are merged or \
+                      removed: hivewright set, hivewright unset; --ignore-children restores it nevertheless";
 
 /// Refuses where other images stand on this one: they may have been made on what the change left.
 fn refuse_children<H: Host>(locked: &Locked<'_, H>, named: &Path) -> Result<()> {

@@ -4,11 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use hivewright::Place;
-use hivewright::error::shell;
 use hivewright::hive::{Patch, PatchSet};
 use hivewright::regf::key_value::ValueType;
 use hivewright::session::commit::{Committed, How};
 use hivewright::session::edit::{Before, Change, Prepared, Wanted};
+use hivewright::session::undo;
 use hivewright::windows::rule;
 use serde_json::{Value, json};
 
@@ -92,7 +92,7 @@ fn write_committed(out: &mut String, what: &str, committed: &Committed) -> std::
         writeln!(out, "in place because {}", plain(why))?;
     }
     if let Some(undo) = &committed.undo {
-        writeln!(out, "to undo: hivewright undo {}", shell::word(undo))?;
+        writeln!(out, "to undo: {}", undo::command(undo))?;
     }
     committed.notes.iter().try_for_each(|note| writeln!(out, "note: {}", plain(note)))
 }

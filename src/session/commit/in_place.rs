@@ -1,8 +1,8 @@
 //! Patches written over the bytes that are there, with an undo file that is durable before the first of them.
 
-use crate::error::{Error, Kind, Result, shell};
+use crate::error::{Error, Kind, Result};
 use crate::hive::Patch;
-use crate::session::undo::{Journal, State};
+use crate::session::undo::{self, Journal, State};
 use crate::storage::{Host, Storage};
 
 use super::change::Change;
@@ -110,5 +110,5 @@ pub(in crate::session) fn unfinished(error: Error, undo: &std::path::Path) -> Er
     error
         .adding(&format!("the file is partly written; {} restores it", undo.display()))
         .becoming(Kind::Unfinished, "unfinished-write")
-        .advise(format!("hivewright undo {}", shell::word(undo)))
+        .advise(undo::command(undo))
 }

@@ -17,8 +17,9 @@ pub(super) const SUFFIX: &str = ".hivewright-undo";
 const PRIVATE: u32 = 0o600;
 
 /// Where the folder of the target takes no undo file.
-const NO_PLACE: &str = "bytes are overwritten only under an undo file that stands beside them until all are written, wherever \
-                        it is to be kept: make room in that folder, or write a patched copy elsewhere (--output FILE)";
+const NO_PLACE: &str = "bytes are overwritten only under an undo file that stands beside them until all are written, \
+                        wherever it is to be kept: make room in that folder, or write a patched copy elsewhere \
+                        (--output FILE)";
 
 /// An undo file under its name, durable.
 pub(in crate::session) struct Journal<'h, H: Host> {

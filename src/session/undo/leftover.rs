@@ -2,12 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result, shell};
+use crate::error::{Error, Result};
 use crate::session::commit::{Locked, reopened};
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Host, RealHost, Storage};
 
 use super::around::{Which, open_ones, seems_left, stands_beside};
+use super::command;
 use super::journal::Journal;
 use super::record::Mark;
 use super::restore::{Restored, restore};
@@ -34,9 +35,7 @@ impl Leftover {
     pub fn trouble(&self) -> Option<String> {
         let (target, undo) = (self.target.display(), self.undo.display());
         match self.state {
-            State::Partly => {
-                Some(format!("{}: see `hivewright undo {}`", partly(&self.target), shell::word(&self.undo)))
-            }
+            State::Partly => Some(format!("{}: see `{}`", partly(&self.target), command(&self.undo))),
             State::Foreign => Some(format!(
                 "a write to {target} was interrupted, and it was changed since: it is neither what it was before nor what \
                  that write left, see {undo}"
@@ -132,8 +131,7 @@ fn refuse_trouble<H: Host>(journal: &Journal<'_, H>, target: &Path, state: State
         State::Partly => {
             let undo = journal.path.display();
             let what = format!("{}; {undo} restores it", partly(target));
-            let advice = format!("hivewright undo {}", shell::word(&journal.path));
-            Err(Error::refused("unfinished-write", what).advise(advice))
+            Err(Error::refused("unfinished-write", what).advise(command(&journal.path)))
         }
         State::Untouched | State::Written => Ok(()),
     }
