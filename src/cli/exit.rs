@@ -61,19 +61,25 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         let _ = writeln!(stderr, "  what to do: {}", plain(advice));
     }
     if json {
-        let document = serde_json::json!({
-            "error": {
-                "exit": code,
-                "kind": known.map(Error::kind),
-                "code": known.map(Error::code),
-                "message": format!("{error:#}"),
-                "places": known.map(Error::trail),
-                "advice": known.and_then(Error::advice),
-            }
-        });
-        let _ = writeln!(std::io::stdout().lock(), "{document:#}");
+        tell(code, known.map(Error::code), &format!("{error:#}"), known);
     }
     ExitCode::from(code)
+}
+
+/// Prints an error as JSON.
+fn tell(exit: u8, code: Option<&str>, message: &str, known: Option<&Error>) {
+    let document = serde_json::json!({
+        "error": {
+            "exit": exit,
+            "kind": known.map(Error::kind),
+            "code": code,
+            "message": message,
+            "places": known.map(Error::trail),
+            "advice": known.and_then(Error::advice),
+        }
+    });
+    // Nothing is left to be told if nobody listens.
+    let _ = writeln!(std::io::stdout().lock(), "{document:#}");
 }
 
 /// Prints what is wrong with the arguments, or the help that they ask for; of what is wrong the same as JSON, if they seem to
@@ -89,10 +95,7 @@ pub(crate) fn usage(error: &clap::Error, args: impl Iterator<Item = OsString>) -
         // How it is used, and where help is, follow after an empty line.
         let message = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
         let message = message.strip_prefix("error: ").unwrap_or(&message);
-        let document = serde_json::json!({
-            "error": { "exit": USAGE, "kind": null, "code": "usage", "message": message, "places": null, "advice": null }
-        });
-        let _ = writeln!(std::io::stdout().lock(), "{document:#}");
+        tell(USAGE, Some("usage"), message, None);
     }
     ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
 }
