@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Storage;
-use super::span::{end_within, lay_over};
+use super::span::{end_within, lay_over, read_then_zeros};
 use crate::error::{Error, Kind, Place, Result};
 
 /// Bytes that are kept together.
@@ -169,10 +169,7 @@ impl Recorder {
     /// The page as the storage below has it; zeros past its end.
     fn page_below(&self, page: u64) -> Result<Box<[u8]>> {
         let mut bytes = vec![0; index(PAGE)].into_boxed_slice();
-        let there = self.below_len.saturating_sub(page * PAGE).min(PAGE);
-        if there > 0 {
-            self.below.read_at(page * PAGE, &mut bytes[..index(there)])?;
-        }
+        read_then_zeros(&*self.below, self.below_len, page * PAGE, &mut bytes)?;
         Ok(bytes)
     }
 }
@@ -233,12 +230,7 @@ impl Storage for Recorder {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let state = self.state();
         let end = end_within("the storage", state.len, offset, buf.len())?;
-        let below = self.below_len.clamp(offset, end) - offset;
-        let (there, new) = buf.split_at_mut(index(below));
-        new.fill(0);
-        if !there.is_empty() {
-            self.below.read_at(offset, there)?;
-        }
+        read_then_zeros(&*self.below, self.below_len, offset, buf)?;
         for (page, bytes) in state.now.range(pages(offset, end)) {
             lay_over(buf, offset, page * PAGE, bytes);
         }
