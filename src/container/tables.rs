@@ -26,7 +26,7 @@ pub(super) struct Tables {
 impl Tables {
     /// Tables of `file`; `code` is that of the error where the file ends before them.
     pub(super) fn new(file: Arc<dyn Storage>, code: &'static str) -> Self {
-        Tables { file, code, kept: Mutex::new(vec![None; KEPT]) }
+        Tables { file, code, kept: Mutex::default() }
     }
 
     /// The entry at `offset` of the file.
@@ -39,6 +39,8 @@ impl Tables {
     /// Fills `buf` from `offset` of the file.
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let mut kept = self.kept();
+        // Not before: most images are opened without a question to all of their tables.
+        kept.resize(KEPT, None);
         let mut done = 0;
         while done < buf.len() {
             let at = offset.saturating_add(done as u64);
@@ -64,7 +66,7 @@ impl Tables {
     pub(super) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let mut kept = self.kept();
         // Seldom enough to forget them all.
-        kept.fill(None);
+        kept.clear();
         self.file.write_at(offset, bytes)
     }
 

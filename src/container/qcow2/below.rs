@@ -23,16 +23,22 @@ const MAX_GAP: u64 = 64 << 20;
 #[derive(Default)]
 pub(super) struct Mode {
     /// It has been looked at and is written to: clusters may end at the end of the file. Before, tables are whole.
-    pub writing: AtomicBool,
+    writing: AtomicBool,
     /// Each write waits for the one before it.
     pub in_order: AtomicBool,
     /// What is written late, once it is written to.
-    pub late: Mutex<Option<Late>>,
+    late: Mutex<Option<Late>>,
 }
 
 impl Mode {
     fn late(&self) -> MutexGuard<'_, Option<Late>> {
         self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is written to from now on, with these tables.
+    pub(super) fn begin(&self, late: Late) {
+        *self.late() = Some(late);
+        self.writing.store(true, Ordering::Relaxed);
     }
 
     /// Writes what has waited.

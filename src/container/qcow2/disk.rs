@@ -12,7 +12,7 @@ use super::below::{Below, Mode};
 use super::header::{AUTOCLEAR, BITMAPS, Header, RAW_DATA_FILE};
 use super::late::Late;
 use super::{damaged, packed, sound};
-use crate::container::tables::Tables;
+use crate::container::tables::{Tables, index};
 use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
@@ -104,8 +104,7 @@ impl Disk {
     /// What must be done before anything is written: once.
     fn begin_writing(&self) -> Result<()> {
         let blocks = sound::check(&*self.file, &self.header)?;
-        *self.mode.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(Late::new(&self.header, blocks));
-        self.mode.writing.store(true, Ordering::Relaxed);
+        self.mode.begin(Late::new(&self.header, blocks));
         // A writer clears what it does not know to keep; a bitmap is among the refusals.
         let kept = self.header.autoclear & (BITMAPS | RAW_DATA_FILE);
         if kept != self.header.autoclear {
@@ -189,11 +188,6 @@ impl Storage for Disk {
         }
         places
     }
-}
-
-/// Never above the length of a buffer or a cluster.
-fn index(n: u64) -> usize {
-    usize::try_from(n).unwrap_or(usize::MAX)
 }
 
 /// What imago says, as an error of ours. What came from below comes back as it was.
