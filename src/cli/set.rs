@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hivewright::container::About;
 use hivewright::hive::EditOptions;
 use hivewright::regf::timestamp::FileTime;
 use hivewright::session::LogChoice;
@@ -39,11 +40,10 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
     if let Some(undo::Recovered::RolledBack) = prepared.settled {
         super::warn(&format!("an interrupted write to {} was taken back first", prepared.target.hive.display()));
     }
-    if let Some(hive) = prepared.on_disk() {
-        hive.disk().about().warnings().iter().for_each(|what| super::warn(what));
-    }
+    let image = prepared.on_disk().map(|hive| hive.disk().about());
+    image.iter().flat_map(|image| image.warnings()).for_each(|what| super::warn(&what));
     let ending = finish(&prepared, args)?;
-    let log_waits = prepared.on_disk().is_some_and(|hive| hive.disk().about().log_waits());
+    let log_waits = image.is_some_and(About::log_waits);
     match ending {
         Ending::AlreadySo if log_waits => super::warn("nothing had to be written, and the log of the image stays"),
         Ending::DryRun if log_waits => {

@@ -20,8 +20,8 @@ pub(super) const FORMAT: Format = Format {
     ],
     is: |probe| probe.head.starts_with(MAGIC),
     open,
-    // The first fields are those of version 2.
     endings: &["qcow"],
+    // The first fields are those of version 2.
     relatives: Some(super::qcow2::relatives),
 };
 

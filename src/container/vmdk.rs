@@ -191,7 +191,6 @@ fn broken(code: &'static str, what: impl Into<String>) -> Error {
     Error::new(Kind::Corrupt, code, what)
 }
 
-/// The error, at every place that the byte at `offset` of `file` has.
 /// What keeps a whole image from being written to.
 fn refusal(code: &'static str, what: &str, advice: &str) -> Refusal {
     Refusal { code, what: what.into(), advice: advice.into() }

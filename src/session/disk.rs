@@ -199,7 +199,8 @@ impl Disk {
         obstacles::of_disk(self)
     }
 
-    /// What images that stand on this one, or of which it is a part, have against writes to it. Other files of its folder are looked at for that.
+    /// What images that stand on this one, or of which it is a part, have against writes to it. Other files of its folder
+    /// are looked at for that.
     pub fn children(&self) -> Option<Obstacle> {
         if self.is_device {
             return None;

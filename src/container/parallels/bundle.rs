@@ -19,9 +19,10 @@ const MOST: u64 = 1 << 20;
 const MOST_IMAGES: usize = 1024;
 /// What a root has for a parent.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
-pub(in crate::container) const MERGE: &str = "merge its snapshots in Parallels Desktop, or in a copy of the folder: prl_disk_tool merge --hdd FOLDER; \
-                     then name the one .hds file that is left";
-
+/// What to do where there are snapshots.
+pub(in crate::container) const MERGE: &str = "merge its snapshots in Parallels Desktop, or in a copy of the folder: \
+     prl_disk_tool merge --hdd FOLDER; then name the one .hds file that is left";
+/// What to do where the disk is in pieces.
 const JOIN: &str = "make it one file in Parallels Desktop (the disk's settings: do not split), and name that";
 
 /// An image of a bundle. Its GUID has no braces.

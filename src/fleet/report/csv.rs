@@ -5,9 +5,9 @@
 //! - a part that is there at most once gives a column for each of its fields: `at_next_boot` and `effective` give
 //!   `at_next_boot_effective`;
 //! - a list becomes one cell with `;` between its items: `control_sets` as `ControlSet001=2;ControlSet002=absent`,
-//!   `violations` as `rule at next-boot: expected 2, found 1 (--expect)`, `neighbours` as `ProhibitIpSec=1`, `mistakes` and
-//!   `write_blockers` and `image_remarks` as their codes. In an item, `%` is written as `%25` and `;` as `%3B`. `sequence_numbers` and the
-//!   entries of a replay are `5;4`.
+//!   `violations` as `rule at next-boot: expected 2, found 1 (--expect)`, `neighbours` as `ProhibitIpSec=1`, `mistakes`,
+//!   `write_blockers` and `image_remarks` as their codes. In an item, `%` is written as `%25` and `;` as `%3B`.
+//!   `sequence_numbers` and the entries of a replay are `5;4`.
 //!
 //! What is not known is an empty cell, as is a list that has nothing. Names come from images, and images from attackers:
 //! a text that a spreadsheet would take for a formula gets an apostrophe in front (CWE-1236), and control characters and
