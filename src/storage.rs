@@ -4,6 +4,7 @@
 //! top of another. [`Host`] is everything else a commit asks of the file system, so that tests can put a lying one
 //! in its place. Nothing here knows a format.
 
+mod blank;
 pub mod counting;
 mod file;
 pub mod folder;
@@ -27,6 +28,7 @@ pub mod split;
 pub(crate) mod touched;
 pub mod window;
 
+pub(crate) use blank::Blank;
 pub use file::FileStorage;
 pub use host::{About, Access, Carried, FileId, Host, HostFile, Times};
 pub use mapped::Mapped;

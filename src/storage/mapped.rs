@@ -2,10 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
-use memmap2::Mmap;
+use memmap2::{Mmap, MmapMut};
 
 use crate::error::{Error, Kind, Result};
 
@@ -67,6 +67,34 @@ impl Mapped {
         // a signal before anything is written. `commit` compares the file with what was read before it writes.
         let map = unsafe { Mmap::map(file) }.map_err(|e| failed("map", path, e))?;
         Ok(Mapped { map: Some(map) })
+    }
+}
+
+/// Memory of its own, zeros at first: a page is had when it is touched.
+pub(super) struct Anonymous(MmapMut);
+
+impl Anonymous {
+    /// `len` bytes.
+    ///
+    /// # Errors
+    /// `no-memory`: the host has no room for so many.
+    pub(super) fn new(len: usize) -> Result<Self> {
+        let no_room = |e| Error::new(Kind::Io, "no-memory", format!("no room for {len} bytes: {e}"));
+        MmapMut::map_anon(len).map(Anonymous).map_err(no_room)
+    }
+}
+
+impl Deref for Anonymous {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl DerefMut for Anonymous {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 }
 

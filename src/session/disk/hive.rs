@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result, Space};
 use crate::files::{Files, VolumeState};
 use crate::hive::open;
 use crate::partition::Partition;
-use crate::storage::{Host, Storage, joined};
+use crate::storage::{Blank, Host, Storage, joined};
 use crate::windows::{self, Product};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
@@ -74,7 +74,7 @@ impl HiveOnDisk {
     }
 
     /// See [`Paged::seen`]; all bytes if they were read meanwhile.
-    pub(in crate::session) fn seen(&self) -> Result<Option<Vec<u8>>> {
+    pub(in crate::session) fn seen(&self) -> Result<Option<Blank>> {
         self.paged.seen(self.most())
     }
 

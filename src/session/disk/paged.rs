@@ -8,14 +8,14 @@ use crate::error::{Error, Kind, Result};
 use crate::files::FileInVolume;
 use crate::hive::HiveBytes;
 use crate::storage::span::lay_over;
-use crate::storage::{Storage, zeros_in_large_pages};
+use crate::storage::{Blank, Storage, zeros_in_large_pages};
 
-/// Bytes of a page: a look-up touches few cells, and those of one key lie near each other.
-const PAGE: u64 = 16 << 10;
+/// Bytes of a page: the cells of a look-up lie scattered, and what is read beside them may have to be decompressed.
+const PAGE: u64 = 4 << 10;
 /// Bytes that are compared at a time: few enough to stay near the processor.
 const PIECE: usize = 256 << 10;
 /// Pages that are kept: 16 MiB.
-const MOST_PAGES: usize = 1024;
+const MOST_PAGES: usize = 4096;
 
 /// The bytes of a file, of which only pages that were asked for are read, each once.
 pub struct Paged {
@@ -45,7 +45,7 @@ impl Paged {
     /// # Errors
     /// `too-large` for more than `most`; the file cannot be read.
     pub fn whole(&self, most: u64) -> Result<Vec<u8>> {
-        let mut bytes = self.zeros(most)?;
+        let mut bytes = zeros_in_large_pages(self.size(most)?);
         self.file.read_at(0, &mut bytes)?;
         Ok(bytes)
     }
@@ -75,18 +75,15 @@ impl Paged {
     /// no longer kept.
     ///
     /// # Errors
-    /// `too-large` for more than `most`.
-    pub fn seen(&self, most: u64) -> Result<Option<Vec<u8>>> {
+    /// `too-large` for more than `most`; `no-memory`.
+    pub(in crate::session) fn seen(&self, most: u64) -> Result<Option<Blank>> {
         let pages = self.pages();
         if pages.dropped {
             return Ok(None);
         }
-        let mut bytes = self.zeros(most)?;
+        let mut bytes = Blank::new(self.size(most)?)?;
         for (number, page) in &pages.kept {
-            let start = usize::try_from(number * PAGE).unwrap_or(usize::MAX);
-            if let Some(place) = bytes.get_mut(start..).and_then(|rest| rest.get_mut(..page.len())) {
-                place.copy_from_slice(page);
-            }
+            bytes.lay(usize::try_from(number * PAGE).unwrap_or(usize::MAX), page);
         }
         Ok(Some(bytes))
     }
@@ -96,10 +93,10 @@ impl Paged {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn zeros(&self, most: u64) -> Result<Vec<u8>> {
+    fn size(&self, most: u64) -> Result<usize> {
         let len = HiveBytes::len(self);
         match usize::try_from(len) {
-            Ok(size) if len <= most => Ok(zeros_in_large_pages(size)),
+            Ok(size) if len <= most => Ok(size),
             _ => Err(Error::new(Kind::Unsupported, "too-large", format!("the file inside the volume has {len} bytes"))),
         }
     }

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::files::{Extents, Facts, FileInVolume, Traits};
 use crate::session::disk::Paged;
 use crate::storage::counting::Counting;
-use crate::storage::{FileStorage, Storage};
+use crate::storage::{Blank, FileStorage, Storage};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
 pub(super) const MOST_BYTES: u64 = 3 << 30;
@@ -61,7 +61,7 @@ impl HiveFile {
     }
 
     /// See [`Paged::seen`].
-    pub(super) fn seen(&self) -> Result<Option<Vec<u8>>> {
+    pub(super) fn seen(&self) -> Result<Option<Blank>> {
         self.paged.seen(MOST_BYTES)
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::called::HiveFile;
 use crate::error::Result;
 use crate::session::disk::{HiveOnDisk, Paged};
+use crate::storage::Blank;
 
 pub(super) trait Shown {
     /// Whether all bytes cost more than some.
@@ -12,7 +13,7 @@ pub(super) trait Shown {
         true
     }
     /// Bytes that have everything that was looked up, if that can be had for less than all of them.
-    fn seen(&self) -> Result<Option<Cow<'_, [u8]>>>;
+    fn seen(&self) -> Result<Option<Blank>>;
     /// All bytes.
     fn all(&self) -> Result<Cow<'_, [u8]>>;
 }
@@ -28,7 +29,7 @@ impl Shown for [u8] {
         false
     }
 
-    fn seen(&self) -> Result<Option<Cow<'_, [u8]>>> {
+    fn seen(&self) -> Result<Option<Blank>> {
         Ok(None)
     }
 
@@ -38,8 +39,8 @@ impl Shown for [u8] {
 }
 
 impl Shown for HiveOnDisk {
-    fn seen(&self) -> Result<Option<Cow<'_, [u8]>>> {
-        Ok(HiveOnDisk::seen(self)?.map(Cow::Owned))
+    fn seen(&self) -> Result<Option<Blank>> {
+        HiveOnDisk::seen(self)
     }
 
     fn all(&self) -> Result<Cow<'_, [u8]>> {
@@ -54,8 +55,8 @@ impl ByPages for HiveOnDisk {
 }
 
 impl Shown for HiveFile {
-    fn seen(&self) -> Result<Option<Cow<'_, [u8]>>> {
-        Ok(HiveFile::seen(self)?.map(Cow::Owned))
+    fn seen(&self) -> Result<Option<Blank>> {
+        HiveFile::seen(self)
     }
 
     fn all(&self) -> Result<Cow<'_, [u8]>> {
