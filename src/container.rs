@@ -32,6 +32,7 @@ mod random;
 mod raw;
 mod relatives;
 mod tables;
+mod unpacked;
 mod vdi;
 mod vhd;
 mod vhdx;

@@ -10,14 +10,11 @@ use simd_adler32::{Adler32, adler32};
 use super::{cut_short, damaged};
 use crate::container::inflate::inflate;
 use crate::container::tables::{Tables, index};
+use crate::container::unpacked::Unpacked;
 use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
-/// Bytes of chunks that are kept, and chunks at most. Whoever reads a disk keeps what he reads again: more would only be
-/// more memory to be touched.
-const MOST_KEPT: usize = 8 << 20;
-const MOST_CHUNKS: usize = 4;
 /// Tables that are kept.
 const MOST_TABLES: usize = 16;
 /// Bytes of entries that are held against their checksum at once.
@@ -49,15 +46,22 @@ pub(super) struct Disk {
     pub kept: Mutex<Kept>,
 }
 
-/// What was read last, the latest at the end.
+/// What was read last.
 #[derive(Default)]
 pub(super) struct Kept {
-    chunks: Vec<(u64, Vec<u8>)>,
-    tables: Vec<(usize, Entries)>,
-    /// Where the entries of a table are sound: its checksum is not taken again when it comes back.
-    sound: BTreeMap<usize, u64>,
+    chunks: Unpacked,
+    tables: SoundTables,
     /// Room for a chunk as it is stored.
     stored: Vec<u8>,
+}
+
+/// Tables whose checksums fit.
+#[derive(Default)]
+struct SoundTables {
+    /// The last ones that were asked, the latest at the end.
+    kept: Vec<(usize, Entries)>,
+    /// Where the entries of a table are sound: its checksum is not taken again when it comes back.
+    at: BTreeMap<usize, u64>,
 }
 
 /// Where a chunk lies.
@@ -83,25 +87,25 @@ impl Entries {
     }
 }
 
-impl Kept {
+impl SoundTables {
     /// The entries of a table, checked; from its copy where they are damaged.
     fn entries(&mut self, table: &Table, index: usize) -> Result<&Entries> {
-        if let Some(i) = self.tables.iter().position(|(of, _)| *of == index) {
-            return Ok(&self.tables[i].1);
+        if let Some(i) = self.kept.iter().position(|(of, _)| *of == index) {
+            return Ok(&self.kept[i].1);
         }
-        let at = match self.sound.get(&index) {
+        let at = match self.at.get(&index) {
             Some(at) => *at,
             None => sound(table, table.entries)
                 .or_else(|error| table.copy.and_then(|copy| sound(table, copy).ok()).ok_or(error))?,
         };
-        self.sound.insert(index, at);
+        self.at.insert(index, at);
         let entries = Entries { pages: Tables::new(table.file.clone(), "ewf-segment"), at };
-        if self.tables.len() == MOST_TABLES {
-            self.tables.remove(0);
+        if self.kept.len() == MOST_TABLES {
+            self.kept.remove(0);
         }
-        let last = self.tables.len();
-        self.tables.push((index, entries));
-        Ok(&self.tables[last].1)
+        let last = self.kept.len();
+        self.kept.push((index, entries));
+        Ok(&self.kept[last].1)
     }
 }
 
@@ -131,10 +135,10 @@ impl Disk {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, number: u64, kept: &mut Kept) -> Result<Stored<'_>> {
+    fn find(&self, number: u64, tables: &mut SoundTables) -> Result<Stored<'_>> {
         let index = self.tables.partition_point(|table| table.first <= number).saturating_sub(1);
         let table = &self.tables[index];
-        let entries = kept.entries(table, index)?;
+        let entries = tables.entries(table, index)?;
         let at = |i: u64| entries.get(table, i);
         let entry = at(number - table.first)?.ok_or_else(|| damaged("a chunk is in no table", &*table.file, 0))?;
         let place = |entry: u32| u64::from(entry & 0x7fff_ffff).checked_add(table.base);
@@ -154,16 +158,11 @@ impl Disk {
 
     /// The chunk of that number, checked.
     fn chunk<'a>(&self, number: u64, kept: &'a mut Kept) -> Result<&'a [u8]> {
-        if let Some(i) = kept.chunks.iter().rposition(|(of, _)| *of == number) {
-            return Ok(&kept.chunks[i].1);
-        }
-        let stored = self.find(number, kept)?;
-        let is_full = kept.chunks.len() >= (MOST_KEPT / self.chunk).clamp(1, MOST_CHUNKS);
-        let mut chunk = if is_full { kept.chunks.remove(0).1 } else { Vec::new() };
-        self.read_chunk(number, &stored, &mut kept.stored, &mut chunk)?;
-        let last = kept.chunks.len();
-        kept.chunks.push((number, chunk));
-        Ok(&kept.chunks[last].1)
+        let Kept { chunks, tables, stored } = kept;
+        chunks.piece(number, self.chunk, |chunk| {
+            let from = self.find(number, tables)?;
+            self.read_chunk(number, &from, stored, chunk)
+        })
     }
 
     fn read_chunk(&self, number: u64, from: &Stored<'_>, stored: &mut Vec<u8>, chunk: &mut Vec<u8>) -> Result<()> {
@@ -226,7 +225,7 @@ impl Storage for Disk {
     fn locate(&self, offset: u64) -> Vec<Place> {
         let mut places = vec![Place { space: Space::Disk, offset }];
         if offset < self.size
-            && let Ok(found) = self.find(offset / self.chunk as u64, &mut self.kept())
+            && let Ok(found) = self.find(offset / self.chunk as u64, &mut self.kept().tables)
             && !found.is_compressed
         {
             places.extend(found.table.file.locate(found.start + offset % self.chunk as u64));

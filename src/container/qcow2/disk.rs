@@ -13,12 +13,10 @@ use super::header::{AUTOCLEAR, BITMAPS, Header, RAW_DATA_FILE};
 use super::late::Late;
 use super::{damaged, packed, sound};
 use crate::container::tables::{Tables, index};
+use crate::container::unpacked::Unpacked;
 use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
-
-/// Bytes of decompressed clusters that are kept.
-const MOST_KEPT: u64 = 512 << 10;
 
 /// See the module.
 pub(super) struct Disk {
@@ -32,8 +30,8 @@ pub(super) struct Disk {
     mode: Arc<Mode>,
     /// As they are while nothing was written.
     tables: Tables,
-    /// Decompressed clusters and their numbers, the one used last at the end.
-    kept: Mutex<Vec<(u64, Vec<u8>)>>,
+    /// Decompressed clusters.
+    kept: Mutex<Unpacked>,
 }
 
 impl Disk {
@@ -68,23 +66,16 @@ impl Disk {
         let cluster = self.header.cluster;
         let number = offset / cluster;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let cached = kept.iter().position(|(of, _)| *of == number);
-        let (_, bytes) = match cached {
-            Some(at) => kept.remove(at),
-            None => {
-                let is_full = kept.len() as u64 >= (MOST_KEPT / cluster).max(2);
-                let mut bytes = if is_full { kept.remove(0).1 } else { Vec::new() };
-                bytes.resize(index(cluster), 0);
-                if written || packed::read(&self.tables, &*self.file, &self.header, number, &mut bytes).is_none() {
-                    bytes.truncate(index(self.header.size - number * cluster));
-                    layer.read(&mut bytes[..], number * cluster).map_err(failed)?;
-                }
-                (number, bytes)
+        let bytes = kept.piece(number, index(cluster), |bytes| {
+            bytes.resize(index(cluster), 0);
+            if written || packed::read(&self.tables, &*self.file, &self.header, number, bytes).is_none() {
+                bytes.truncate(index(self.header.size - number * cluster));
+                layer.read(&mut bytes[..], number * cluster).map_err(failed)?;
             }
-        };
+            Ok(())
+        })?;
         let within = index(offset - number * cluster);
         buf.copy_from_slice(&bytes[within..within + buf.len()]);
-        kept.push((number, bytes));
         Ok(())
     }
 

@@ -76,12 +76,10 @@ impl Disk {
         match (spot, &extent.body, extent.file()) {
             (Spot::At(place), _, Some(file)) => file.read_at(place, buf),
             (Spot::Packed(place, index), Body::Sparse(grains), _) => {
-                let grain = grains.unpack(place, index).map_err(|error| error.at(Space::Disk, offset))?;
                 let within = offset - extent.start - index * grains.layout.grain;
                 let within = usize::try_from(within).unwrap_or(usize::MAX);
                 // A run of a packed grain ends with the grain.
-                buf.copy_from_slice(&grain[within..within + buf.len()]);
-                Ok(())
+                grains.unpack(place, index, within, buf).map_err(|error| error.at(Space::Disk, offset))
             }
             (Spot::Absent, ..) => self.read_below(offset, buf),
             _ => {

@@ -6,11 +6,11 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::packed::Unpacked;
 use super::places::Known;
 use super::{SECTOR, broken, refusal};
 use crate::container::Refusal;
 use crate::container::tables::Tables;
+use crate::container::unpacked::Unpacked;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 use crate::storage::span::placed;
@@ -85,7 +85,7 @@ pub(super) struct Grains {
     pub(super) layout: Layout,
     pub(super) remark: Option<&'static str>,
     pub(super) tables: Tables,
-    pub(super) unpacked: Unpacked,
+    pub(super) unpacked: Mutex<Unpacked>,
     /// What a write has to know.
     pub(super) known: Mutex<Option<Known>>,
 }
@@ -94,7 +94,7 @@ impl Grains {
     pub(super) fn new(file: Arc<dyn Storage>, layout: Layout) -> Result<Self> {
         let file_len = file.len()?;
         let tables = Tables::new(file.clone(), "vmdk-table");
-        let (unpacked, known) = (Unpacked::default(), Mutex::default());
+        let (unpacked, known) = (Mutex::default(), Mutex::default());
         let mut grains = Grains { file, file_len, layout, remark: None, tables, unpacked, known };
         grains.check()?;
         Ok(grains)

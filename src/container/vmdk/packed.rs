@@ -3,8 +3,7 @@
 //! Facts: *Virtual Disk Format 5.0*, "Stream-Optimized Compressed Sparse Extents": before the stream stands a marker,
 //! the first sector of the grain in the extent (8 bytes) and the bytes of the stream (4).
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::PoisonError;
 
 use super::grains::Grains;
 use super::{SECTOR, broken};
@@ -12,29 +11,17 @@ use crate::container::inflate::{Failed, inflate};
 use crate::error::{Error, Result};
 use crate::storage::span::placed;
 
-/// Bytes of grains that are kept; always one grain.
-const KEPT: usize = 512 << 10;
-
-/// The last grains that were decompressed, by their places.
-#[derive(Default)]
-pub(super) struct Unpacked(Mutex<BTreeMap<u64, Arc<[u8]>>>);
-
 impl Grains {
-    /// The bytes of the grain `index`, whose compressed ones stand at `place` of the file.
-    pub(super) fn unpack(&self, place: u64, index: u64) -> Result<Arc<[u8]>> {
-        let mut kept = self.unpacked.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(grain) = kept.get(&place) {
-            return Ok(grain.clone());
-        }
-        let grain: Arc<[u8]> = self.inflate(place, index)?.into();
-        if (kept.len() + 1) * grain.len() > KEPT {
-            kept.clear();
-        }
-        kept.insert(place, grain.clone());
-        Ok(grain)
+    /// Fills `buf` from the byte `within` of the grain `index`, whose compressed bytes stand at `place` of the file.
+    pub(super) fn unpack(&self, place: u64, index: u64, within: usize, buf: &mut [u8]) -> Result<()> {
+        let mut kept = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+        let size = usize::try_from(self.layout.grain).unwrap_or(usize::MAX);
+        let grain = kept.piece(place, size, |grain| self.inflate(place, index, grain))?;
+        buf.copy_from_slice(&grain[within..within + buf.len()]);
+        Ok(())
     }
 
-    fn inflate(&self, place: u64, index: u64) -> Result<Vec<u8>> {
+    fn inflate(&self, place: u64, index: u64, grain: &mut Vec<u8>) -> Result<()> {
         let size = self.layout.grain;
         let (start, len) = match self.layout.packed {
             Some(true) => self.marker(place, index)?,
@@ -43,10 +30,13 @@ impl Grains {
         // Twice a grain at most, and a grain 16 MiB.
         let mut packed = vec![0; usize::try_from(len).unwrap_or(0)];
         self.file.read_at(start, &mut packed)?;
-        let mut grain = vec![0; usize::try_from(size).unwrap_or(0)];
+        grain.resize(usize::try_from(size).unwrap_or(0), 0);
         let needed = size.min(self.layout.capacity - index * size);
-        match inflate(&packed, &mut grain) {
-            Ok(written) if written as u64 >= needed => Ok(grain),
+        match inflate(&packed, grain) {
+            Ok(written) if written as u64 >= needed => {
+                grain[written..].fill(0);
+                Ok(())
+            }
             Ok(written) => Err(self.bad_grain("a compressed grain is too short", place).expected(needed, written)),
             Err(Failed::TooLong) => Err(self.bad_grain("a compressed grain holds more than a grain", place)),
             Err(Failed::Damaged) => Err(self.bad_grain("a compressed grain cannot be decompressed", place)),
