@@ -1,0 +1,41 @@
+//! What an image, a descriptor or a Parallels bundle says of other files, and what is made of it before a write: whatever
+//! they hold, names or nothing, and nothing is opened but the files of the folder.
+//!
+//! An input is the number of a name, and the bytes of the file that is called so.
+#![no_main]
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use hivewright::container::{in_bundle, last_part, neighbours, relatives};
+use libfuzzer_sys::fuzz_target;
+
+const NAMES: [&str; 4] = ["DiskDescriptor.xml", "image.vmdk", "image.ova", "image.qcow2"];
+/// What the names of a fuzzed file may lead to.
+const BESIDE: &str = "disk.hds";
+
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
+    let folder = std::env::temp_dir().join(format!("hivewright-fuzz-relatives-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let folder = folder.canonicalize().unwrap();
+    std::fs::write(folder.join(BESIDE), "WithoutFreeSpace").unwrap();
+    folder
+});
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&number, bytes)) = data.split_first() else { return };
+    let file = FOLDER.join(NAMES[usize::from(number) % NAMES.len()]);
+    std::fs::write(&file, bytes).unwrap();
+    let said = relatives(&file);
+    for name in said.parents.iter().chain(&said.parts) {
+        let last = last_part(name);
+        assert!(last.is_none_or(|last| !last.contains('/') && last != ".."), "{name:?}");
+    }
+    let beside = FOLDER.join(BESIDE);
+    let found = neighbours(std::slice::from_ref(&beside), &beside);
+    assert!(found.wholes.iter().all(|whole| whole.parent() == Some(&**FOLDER)), "{:?}", found.wholes);
+    if number as usize % NAMES.len() == 0 {
+        in_bundle(&FOLDER);
+    }
+    std::fs::remove_file(&file).unwrap();
+});
