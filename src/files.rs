@@ -44,7 +44,7 @@ pub trait Files: Send + Sync {
     /// file system whose only map is the chain of clusters itself has nothing to add.
     ///
     /// # Errors
-    /// `file-clusters-free`; the map cannot be read.
+    /// `file-clusters-free`; the map cannot be read; another table of the file system's is damaged.
     fn confirm(&self, file: &FileInVolume) -> Result<()> {
         let _ = file;
         Ok(())

@@ -245,7 +245,11 @@ impl Files for Ntfs {
     }
 
     fn confirm(&self, file: &FileInVolume) -> Result<()> {
-        cluster_map::confirm(&self.mft, file.extents()).map_err(|error| located(&self.mft.cache, error))
+        let confirmed = || {
+            self.upcase()?.confirm(&self.mft.cache)?;
+            cluster_map::confirm(&self.mft, file.extents())
+        };
+        confirmed().map_err(|error| located(&self.mft.cache, error))
     }
 }
 

@@ -134,7 +134,8 @@ fn tables(segments: &[Segment], volume: &Volume) -> Result<Vec<Table>> {
                         return Err(damaged("the checksum of a table does not fit", &*file, section.start));
                     }
                     let end = if data_end > 0 { data_end } else { section.start + section.len };
-                    let table = Table { file, first, count, base, entries, copy: None, end };
+                    let file_len = file.len()?;
+                    let table = Table { file, file_len, first, count, base, entries, copy: None, end };
                     disk::check(&table)?;
                     first += count;
                     tables.push(table);

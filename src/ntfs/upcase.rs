@@ -13,12 +13,14 @@ use crate::error::{Error, Result};
 const RECORD: u64 = 10;
 /// Bytes: two for every 16-bit code unit.
 const LEN: u64 = 2 << 16;
-/// Entries of a page. Names of Windows' own files need the first page only.
+/// Entries of a page.
 const PAGE: usize = 2048;
 
-/// The table, read page by page.
+/// The table, read page by page. What it says of ASCII is known without it: most names need no page.
 pub(crate) struct Upcase {
     stream: Stream,
+    /// Where its record stands.
+    at: u64,
     pages: [OnceLock<Box<[u16]>>; (1 << 16) / PAGE],
 }
 
@@ -30,14 +32,15 @@ impl Upcase {
         if stream.len != LEN {
             return Err(wrong("$UpCase has another length").expected(LEN, stream.len));
         }
-        let table = Upcase { stream, pages: [const { OnceLock::new() }; _] };
-        let ascii = table.page(&mft.cache, 0)?;
-        if !(0..128u8).all(|unit| ascii[usize::from(unit)] == u16::from(unit.to_ascii_uppercase())) {
-            return Err(
-                wrong("$UpCase does not even map the letters a to z").advise("the volume is damaged: run chkdsk")
-            );
-        }
-        Ok(table)
+        Ok(Upcase { stream, at: record.at, pages: [const { OnceLock::new() }; _] })
+    }
+
+    /// Whether the table says of ASCII what every such table says.
+    ///
+    /// # Errors
+    /// `ntfs-upcase`: it does not; or it cannot be read.
+    pub(crate) fn confirm(&self, cache: &Cache) -> Result<()> {
+        self.page(cache, 0).map(drop)
     }
 
     fn page(&self, cache: &Cache, number: usize) -> Result<&[u16]> {
@@ -47,12 +50,20 @@ impl Upcase {
         }
         let mut bytes = vec![0; 2 * PAGE];
         self.stream.read_at(cache, (number * bytes.len()) as u64, &mut bytes)?;
-        Ok(page.get_or_init(|| bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect()))
+        let units: Box<[u16]> = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
+        if number == 0 && !(0..128u8).all(|unit| units[usize::from(unit)] == u16::from(unit.to_ascii_uppercase())) {
+            return Err(corrupt("ntfs-upcase", "$UpCase does not even map the letters a to z", self.at)
+                .advise("the volume is damaged: run chkdsk"));
+        }
+        Ok(page.get_or_init(|| units))
     }
 
     /// A name in upper case: so it is sorted in a folder, but for names that differ by case only.
     pub(crate) fn name(&self, cache: &Cache, units: impl Iterator<Item = u16>) -> Result<Vec<u16>> {
-        let upper = |unit| Ok::<_, Error>(self.page(cache, usize::from(unit) / PAGE)?[usize::from(unit) % PAGE]);
+        let upper = |unit: u16| match u8::try_from(unit) {
+            Ok(unit) if unit.is_ascii() => Ok::<_, Error>(unit.to_ascii_uppercase().into()),
+            _ => Ok(self.page(cache, usize::from(unit) / PAGE)?[usize::from(unit) % PAGE]),
+        };
         units.map(upper).collect()
     }
 }

@@ -26,6 +26,7 @@ const MOST_ENTRIES: u64 = 1 << 24;
 #[derive(Clone)]
 pub(super) struct Table {
     pub file: Arc<dyn Storage>,
+    pub file_len: u64,
     /// Number of its first chunk in the disk.
     pub first: u64,
     pub count: u64,
@@ -145,7 +146,7 @@ impl Disk {
         let outside = || damaged("a chunk lies outside of its segment", &*table.file, table.entries);
         let start = place(entry).ok_or_else(outside)?;
         let next = at(number - table.first + 1)?.and_then(place).filter(|next| *next > start);
-        let end = next.unwrap_or(table.end).min(table.file.len()?);
+        let end = next.unwrap_or(table.end).min(table.file_len);
         let len = end.checked_sub(start).filter(|len| *len > 0).ok_or_else(outside)?;
         Ok(Stored { table, start, len, is_compressed: entry >> 31 != 0 })
     }
@@ -241,7 +242,7 @@ pub(super) fn check(table: &Table) -> Result<()> {
         return Err(Error::new(Kind::Unsupported, "ewf-table", what).at(Space::File, table.entries));
     }
     let end = table.count.checked_mul(4).and_then(|bytes| bytes.checked_add(table.entries));
-    if end.is_none_or(|end| end.saturating_add(4) > table.file.len().unwrap_or(0)) {
+    if end.is_none_or(|end| end.saturating_add(4) > table.file_len) {
         return Err(cut_short(&*table.file, table.entries, table.entries.saturating_add(table.count * 4)));
     }
     Ok(())

@@ -2,15 +2,21 @@
 //!
 //! Facts: libewf, EWF, "Header section", "Header2 section".
 
-use crate::container::inflate::inflate;
+use crate::container::inflate::{Failed, inflate};
 
-/// Bytes of text at most.
+/// Bytes of text at most, and those of nearly all.
 const MAX_TEXT: usize = 1 << 20;
+const USUAL: usize = 4 << 10;
 
 /// The fields of a header section, by what they are. Empty ones are left out, and so is a password.
 pub(super) fn fields(section: &[u8]) -> Vec<(&'static str, String)> {
-    let mut bytes = vec![0; MAX_TEXT];
-    let Ok(len) = inflate(section, &mut bytes) else { return Vec::new() };
+    let mut bytes = vec![0; USUAL];
+    let mut len = inflate(section, &mut bytes);
+    if len == Err(Failed::TooLong) {
+        bytes = vec![0; MAX_TEXT];
+        len = inflate(section, &mut bytes);
+    }
+    let Ok(len) = len else { return Vec::new() };
     bytes.truncate(len);
     let text = match bytes.strip_prefix(b"\xff\xfe") {
         Some(wide) => {
@@ -75,6 +81,8 @@ mod tests {
         assert_eq!(fields(&pack(text.as_bytes())), expected);
         let wide: Vec<u8> = "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
         assert_eq!(fields(&pack(&wide)), expected);
+        let long = fields(&pack(text.replace("some notes", &"n".repeat(USUAL)).as_bytes()));
+        assert!(long[3].1.starts_with("nnn") && long[4] == expected[4], "{long:?}");
         for bytes in [&b""[..], b"no zlib", &pack(b"main\n"), &pack(b"\xff\xfe\0"), &pack(&vec![b'\t'; 1 << 22])] {
             assert_eq!(fields(bytes), []);
         }

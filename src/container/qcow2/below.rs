@@ -84,11 +84,14 @@ impl Below {
 
     /// Fills `buf`; zeros past the end.
     pub(super) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let len = self.storage.len()?;
-        if self.ends && offset >= len && !buf.is_empty() {
-            return Err(placed(cut_short(offset, len), &*self.storage, offset));
+        // Most lie in the file whole: its length is asked for when one does not.
+        if self.storage.read_at(offset, buf).is_err() {
+            let len = self.storage.len()?;
+            if self.ends && offset >= len && !buf.is_empty() {
+                return Err(placed(cut_short(offset, len), &*self.storage, offset));
+            }
+            read_then_zeros(&*self.storage, len, offset, buf)?;
         }
-        read_then_zeros(&*self.storage, len, offset, buf)?;
         if let Some(late) = &*self.mode.late() {
             late.show(offset, buf);
         }

@@ -18,7 +18,15 @@ const TRIED: u32 = 9;
 /// of the reading.
 pub(in crate::session) fn seems_left(files: &[PathBuf]) -> bool {
     let numbers = || std::iter::once(String::new()).chain((1..=TRIED).map(|number| format!(".{number}")));
-    files.iter().any(|file| numbers().any(|number| kind_of(&journal::beside(file, &number)).is_ok()))
+    let is_there = |first: &Path, number: String| {
+        let mut name = first.as_os_str().to_owned();
+        name.push(number);
+        kind_of(Path::new(&name)).is_ok()
+    };
+    files.iter().any(|file| {
+        let first = journal::beside(file, "");
+        numbers().any(|number| is_there(&first, number))
+    })
 }
 
 /// Whether `undo` is beside `file` by its name and its folder.

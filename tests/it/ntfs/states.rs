@@ -153,6 +153,23 @@ fn a_file_in_free_clusters_is_found_out() {
 }
 
 #[test]
+fn a_table_with_other_letters_than_all_is_no_volume_to_write_to() {
+    let Some(made) = NtfsVolume::make(16, &[]) else { return };
+    if made.fill(|root| fs::write(root.join("file"), noise(50_000, 3)).unwrap()).is_none() {
+        return;
+    }
+    let mut bytes = made.bytes();
+    let table = volume(&bytes).open("$UpCase").unwrap().unwrap();
+    // The upper case of the letter i is another one.
+    bytes[table.locate(2 * u64::from(b'i'))[0].offset as usize] = b'J';
+    let damaged = volume(&bytes);
+    let file = damaged.open("FILE").unwrap().unwrap();
+    assert_eq!(damaged.confirm(&file).unwrap_err().code(), "ntfs-upcase");
+    // Where the table is asked, it is not believed.
+    assert_eq!(damaged.open("f\u{e4}le").unwrap_err().code(), "ntfs-upcase");
+}
+
+#[test]
 fn folders_that_mind_case_do() {
     let Some(made) = NtfsVolume::make(16, &[]) else { return };
     let filled = made.fill(|root| {
