@@ -150,7 +150,7 @@ pub fn partitions(disk: &dyn Storage) -> Result<Table> {
     let mut warnings = Warnings::default();
     let Some(sector) = disk.read(0, 512)? else { return whole_disk(&disk, warnings) };
     let mbr = mbr::Mbr::parse(&sector);
-    let at_0 = kind::detect(&disk, 0, disk.len)?;
+    let at_0 = kind::by_first_sectors(&disk, 0, disk.len)?;
     if at_0.begins_in_sector_0() && !mbr.as_ref().is_some_and(mbr::Mbr::is_protective) {
         match mbr {
             Some(mbr) if mbr.leads_to_volumes(&disk)? => {

@@ -149,14 +149,16 @@ pub(super) fn of_type(type_id: &str) -> Option<VolumeKind> {
 /// Bytes that are looked at first: up to the LVM label, the ext and HFS+ superblocks, the RAID and swap magics.
 const HEAD: usize = 4096 + 512;
 
+/// What the first sectors of the `len` bytes at `offset` of `disk` say that these hold.
+pub(super) fn by_first_sectors(disk: &Disk<'_>, offset: u64, len: u64) -> Result<VolumeKind> {
+    let head = usize::try_from(len).map_or(HEAD, |len| len.min(HEAD));
+    let head = if offset < disk.len { disk.read(offset, head)? } else { None };
+    Ok(head.map_or(VolumeKind::PastEnd, |head| of_head(&head)))
+}
+
 /// What the `len` bytes at `offset` of `disk` hold.
 pub(super) fn detect(disk: &Disk<'_>, offset: u64, len: u64) -> Result<VolumeKind> {
-    if offset >= disk.len {
-        return Ok(VolumeKind::PastEnd);
-    }
-    let head = usize::try_from(len).map_or(HEAD, |len| len.min(HEAD));
-    let Some(head) = disk.read(offset, head)? else { return Ok(VolumeKind::PastEnd) };
-    let kind = of_head(&head);
+    let kind = by_first_sectors(disk, offset, len)?;
     if matches!(kind, VolumeKind::Unknown | VolumeKind::Empty) {
         // The Btrfs superblock stands at 64 KiB, its magic 64 bytes in (Btrfs on-disk format).
         let magic = 0x10040;
