@@ -23,6 +23,7 @@ mod ranges;
 mod real;
 pub mod recorder;
 pub mod scratch;
+mod slots;
 pub(crate) mod span;
 pub mod split;
 pub(crate) mod touched;
@@ -34,6 +35,7 @@ pub use host::{About, Access, Carried, FileId, Host, HostFile, Times};
 pub use mapped::Mapped;
 pub(crate) use mapped::zeros_in_large_pages;
 pub use real::RealHost;
+pub(crate) use slots::Slots;
 
 use crate::error::{Error, Kind, Place, Result};
 

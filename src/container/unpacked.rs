@@ -2,41 +2,67 @@
 //! page of a file may begin in one and end in the next.
 
 use crate::error::Result;
+use crate::storage::Slots;
 
 /// Pieces that are kept, and bytes: always two pieces. More would be more memory to be touched, for little that is asked
 /// for again.
 const MOST: usize = 16;
 const MOST_BYTES: usize = 4 << 20;
 
-/// The pieces used last, by number, the latest at the end.
+/// The pieces used last.
 #[derive(Default)]
-pub(super) struct Unpacked(Vec<(u64, Vec<u8>)>);
+pub(super) struct Unpacked {
+    slots: Option<Slots>,
+    /// The latest at the end.
+    kept: Vec<Piece>,
+}
+
+/// The piece of that number: the first `len` bytes of a slot.
+#[derive(Clone, Copy)]
+struct Piece {
+    number: u64,
+    slot: usize,
+    len: usize,
+}
 
 impl Unpacked {
-    /// The piece of that number, of `size` bytes or less. `unpack` fills in one that is not kept: what it is given has the
-    /// bytes of another piece, or none.
+    /// The piece of that number, of `size` bytes or less, as all of them. One that is not kept is filled in by `unpack`,
+    /// which says how many bytes it has; what it is given has `size` bytes, of other pieces.
+    ///
+    /// # Errors
+    /// Those of `unpack`; `no-memory`.
     pub(super) fn piece(
         &mut self,
         number: u64,
         size: usize,
-        unpack: impl FnOnce(&mut Vec<u8>) -> Result<()>,
+        unpack: impl FnOnce(&mut [u8]) -> Result<usize>,
     ) -> Result<&[u8]> {
-        let piece = match self.0.iter().rposition(|(of, _)| *of == number) {
-            Some(at) => self.0.remove(at),
+        let slots = match self.slots.take().filter(|slots| slots.size() == size) {
+            Some(slots) => slots,
             None => {
-                let is_full = self.0.len() >= (MOST_BYTES / size.max(1)).clamp(2, MOST);
-                let mut bytes = if is_full { self.0.remove(0).1 } else { Vec::new() };
-                unpack(&mut bytes)?;
-                (number, bytes)
+                self.kept.clear();
+                Slots::new((MOST_BYTES / size.max(1)).clamp(2, MOST), size)?
             }
         };
-        self.0.push(piece);
-        Ok(self.0.last().map_or(&[], |(_, bytes)| bytes))
+        let slots = self.slots.insert(slots);
+        let piece = match self.kept.iter().rposition(|piece| piece.number == number) {
+            Some(at) => self.kept.remove(at),
+            None => {
+                if self.kept.len() == slots.count() {
+                    self.kept.remove(0);
+                }
+                let is_free = |slot: &usize| self.kept.iter().all(|piece| piece.slot != *slot);
+                let slot = (0..slots.count()).find(is_free).unwrap_or(0);
+                Piece { number, slot, len: unpack(slots.get_mut(slot))?.min(size) }
+            }
+        };
+        self.kept.push(piece);
+        Ok(&slots.get(piece.slot)[..piece.len])
     }
 
     /// No longer keeps any.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.kept.clear();
     }
 }
 
@@ -51,9 +77,9 @@ mod tests {
         for number in numbers {
             let piece = kept.piece(number, size, |bytes| {
                 done.push(number);
-                bytes.clear();
-                bytes.extend(number.to_le_bytes());
-                Ok(())
+                assert_eq!(bytes.len(), size);
+                bytes[..8].copy_from_slice(&number.to_le_bytes());
+                Ok(8)
             });
             assert_eq!(piece.unwrap(), number.to_le_bytes());
         }
@@ -64,17 +90,17 @@ mod tests {
     fn the_piece_that_was_used_least_lately_goes() {
         let mut kept = Unpacked::default();
         let most = MOST as u64;
-        assert_eq!(unpacked(&mut kept, 1, 0..most), (0..most).collect::<Vec<_>>());
-        assert_eq!(unpacked(&mut kept, 1, [0, most, 0, 1, 2, 0]), [most, 1, 2]);
+        assert_eq!(unpacked(&mut kept, 9, 0..most), (0..most).collect::<Vec<_>>());
+        assert_eq!(unpacked(&mut kept, 9, [0, most, 0, 1, 2, 0]), [most, 1, 2]);
         kept.clear();
-        assert_eq!(unpacked(&mut kept, 1, [0, 0]), [0]);
+        assert_eq!(unpacked(&mut kept, 9, [0, 0]), [0]);
+        assert_eq!(unpacked(&mut kept, 10, [0, 1]), [0, 1], "of another size");
     }
 
     #[test]
     fn two_large_ones_are_kept() {
         let mut kept = Unpacked::default();
         assert_eq!(unpacked(&mut kept, MOST_BYTES, [1, 2, 1, 2, 3, 2, 1, 2]), [1, 2, 3, 1]);
-        assert!(unpacked(&mut kept, usize::MAX, [2, 1, 2]).is_empty());
     }
 
     #[test]
@@ -82,7 +108,7 @@ mod tests {
         let mut kept = Unpacked::default();
         unpacked(&mut kept, MOST_BYTES, [1, 2]);
         let failed = kept.piece(3, MOST_BYTES, |bytes| {
-            bytes[0] ^= 0xff;
+            bytes.fill(0xff);
             Err(Error::refused("damaged", "half of it"))
         });
         assert_eq!(failed.unwrap_err().code(), "damaged");

@@ -82,6 +82,14 @@ impl Anonymous {
         let no_room = |e| Error::new(Kind::Io, "no-memory", format!("no room for {len} bytes: {e}"));
         MmapMut::map_anon(len).map(Anonymous).map_err(no_room)
     }
+
+    /// Has the pages of a part at once: one by one, which is what happens where the host cannot, takes longer.
+    pub(super) fn have(&self, start: usize, len: usize) {
+        #[cfg(target_os = "linux")]
+        let _ = self.0.advise_range(memmap2::Advice::PopulateWrite, start, len);
+        #[cfg(not(target_os = "linux"))]
+        let _ = (start, len);
+    }
 }
 
 impl Deref for Anonymous {

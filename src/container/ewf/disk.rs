@@ -166,7 +166,8 @@ impl Disk {
         })
     }
 
-    fn read_chunk(&self, number: u64, from: &Stored<'_>, stored: &mut Vec<u8>, chunk: &mut Vec<u8>) -> Result<()> {
+    /// Fills in the bytes of a chunk, and says how many it has.
+    fn read_chunk(&self, number: u64, from: &Stored<'_>, stored: &mut Vec<u8>, chunk: &mut [u8]) -> Result<usize> {
         let file = &*from.table.file;
         // What is compressed is stored as it is where it would not be shorter.
         stored.resize(usize::try_from(from.len).unwrap_or(usize::MAX).min(self.chunk + 1024), 0);
@@ -175,21 +176,18 @@ impl Disk {
         let wanted = self.len_of(number);
         if from.is_compressed {
             // Shorter last chunks are padded by some.
-            chunk.resize(self.chunk, 0);
             let count = inflate(stored, chunk).map_err(|_| wrong("a compressed chunk is damaged"))?;
             if count < wanted {
                 return Err(wrong("a compressed chunk is too short").expected(wanted, count));
             }
-            chunk.truncate(wanted);
-            return Ok(());
+            return Ok(wanted);
         }
         // Shorter last chunks are padded by some: the checksum is after all that is there.
         for len in [wanted, self.chunk] {
             let Some((data, sum)) = stored.split_at_checked(len) else { continue };
             if sum.first_chunk().is_some_and(|sum| u32::from_le_bytes(*sum) == adler32(&data)) {
-                chunk.clear();
-                chunk.extend_from_slice(&data[..wanted]);
-                return Ok(());
+                chunk[..wanted].copy_from_slice(&data[..wanted]);
+                return Ok(wanted);
             }
         }
         Err(wrong("the checksum of a chunk does not fit"))

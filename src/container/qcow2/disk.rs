@@ -67,12 +67,12 @@ impl Disk {
         let number = offset / cluster;
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let bytes = kept.piece(number, index(cluster), |bytes| {
-            bytes.resize(index(cluster), 0);
-            if written || packed::read(&self.tables, &*self.file, &self.header, number, bytes).is_none() {
-                bytes.truncate(index(self.header.size - number * cluster));
-                layer.read(&mut bytes[..], number * cluster).map_err(failed)?;
+            if !written && packed::read(&self.tables, &*self.file, &self.header, number, bytes).is_some() {
+                return Ok(bytes.len());
             }
-            Ok(())
+            let len = bytes.len().min(index(self.header.size - number * cluster));
+            layer.read(&mut bytes[..len], number * cluster).map_err(failed)?;
+            Ok(len)
         })?;
         let within = index(offset - number * cluster);
         buf.copy_from_slice(&bytes[within..within + buf.len()]);

@@ -21,7 +21,7 @@ impl Grains {
         Ok(())
     }
 
-    fn inflate(&self, place: u64, index: u64, grain: &mut Vec<u8>) -> Result<()> {
+    fn inflate(&self, place: u64, index: u64, grain: &mut [u8]) -> Result<usize> {
         let size = self.layout.grain;
         let (start, len) = match self.layout.packed {
             Some(true) => self.marker(place, index)?,
@@ -30,12 +30,11 @@ impl Grains {
         // Twice a grain at most, and a grain 16 MiB.
         let mut packed = vec![0; usize::try_from(len).unwrap_or(0)];
         self.file.read_at(start, &mut packed)?;
-        grain.resize(usize::try_from(size).unwrap_or(0), 0);
         let needed = size.min(self.layout.capacity - index * size);
         match inflate(&packed, grain) {
             Ok(written) if written as u64 >= needed => {
                 grain[written..].fill(0);
-                Ok(())
+                Ok(grain.len())
             }
             Ok(written) => Err(self.bad_grain("a compressed grain is too short", place).expected(needed, written)),
             Err(Failed::TooLong) => Err(self.bad_grain("a compressed grain holds more than a grain", place)),
