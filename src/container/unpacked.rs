@@ -4,36 +4,41 @@
 use crate::error::Result;
 use crate::storage::Slots;
 
-/// Pieces that are kept, and bytes: always two pieces. More would be more memory to be touched, for little that is asked
-/// for again.
+/// Pieces that are kept, and bytes: always one piece. More would be more memory to be touched, for little that is asked for
+/// again.
 const MOST: usize = 16;
 const MOST_BYTES: usize = 4 << 20;
 
-/// The pieces used last.
-#[derive(Default)]
-pub(super) struct Unpacked {
+/// The pieces used last, by what they are called. One for all files of a disk, which may be many.
+pub(super) struct Unpacked<K = u64> {
     slots: Option<Slots>,
     /// The latest at the end.
-    kept: Vec<Piece>,
+    kept: Vec<Piece<K>>,
 }
 
-/// The piece of that number: the first `len` bytes of a slot.
+/// The piece that is called so: the first `len` bytes of a slot.
 #[derive(Clone, Copy)]
-struct Piece {
-    number: u64,
+struct Piece<K> {
+    key: K,
     slot: usize,
     len: usize,
 }
 
-impl Unpacked {
-    /// The piece of that number, of `size` bytes or less, as all of them. One that is not kept is filled in by `unpack`,
+impl<K> Default for Unpacked<K> {
+    fn default() -> Self {
+        Unpacked { slots: None, kept: Vec::new() }
+    }
+}
+
+impl<K: Copy + PartialEq> Unpacked<K> {
+    /// The piece that is called so, of `size` bytes or less, as all of them. One that is not kept is filled in by `unpack`,
     /// which says how many bytes it has; what it is given has `size` bytes, of other pieces.
     ///
     /// # Errors
     /// Those of `unpack`; `no-memory`.
     pub(super) fn piece(
         &mut self,
-        number: u64,
+        key: K,
         size: usize,
         unpack: impl FnOnce(&mut [u8]) -> Result<usize>,
     ) -> Result<&[u8]> {
@@ -41,11 +46,11 @@ impl Unpacked {
             Some(slots) => slots,
             None => {
                 self.kept.clear();
-                Slots::new((MOST_BYTES / size.max(1)).clamp(2, MOST), size)?
+                Slots::new((MOST_BYTES / size.max(1)).clamp(1, MOST), size)?
             }
         };
         let slots = self.slots.insert(slots);
-        let piece = match self.kept.iter().rposition(|piece| piece.number == number) {
+        let piece = match self.kept.iter().rposition(|piece| piece.key == key) {
             Some(at) => self.kept.remove(at),
             None => {
                 if self.kept.len() == slots.count() {
@@ -53,7 +58,7 @@ impl Unpacked {
                 }
                 let is_free = |slot: &usize| self.kept.iter().all(|piece| piece.slot != *slot);
                 let slot = (0..slots.count()).find(is_free).unwrap_or(0);
-                Piece { number, slot, len: unpack(slots.get_mut(slot))?.min(size) }
+                Piece { key, slot, len: unpack(slots.get_mut(slot))?.min(size) }
             }
         };
         self.kept.push(piece);
@@ -98,20 +103,21 @@ mod tests {
     }
 
     #[test]
-    fn two_large_ones_are_kept() {
+    fn of_large_ones_few_are_kept() {
         let mut kept = Unpacked::default();
-        assert_eq!(unpacked(&mut kept, MOST_BYTES, [1, 2, 1, 2, 3, 2, 1, 2]), [1, 2, 3, 1]);
+        assert_eq!(unpacked(&mut kept, MOST_BYTES / 2, [1, 2, 1, 2, 3, 2, 1, 2]), [1, 2, 3, 1]);
+        assert_eq!(unpacked(&mut kept, MOST_BYTES + 1, [1, 1, 2, 1]), [1, 2, 1]);
     }
 
     #[test]
     fn what_could_not_be_unpacked_is_not_kept() {
         let mut kept = Unpacked::default();
-        unpacked(&mut kept, MOST_BYTES, [1, 2]);
-        let failed = kept.piece(3, MOST_BYTES, |bytes| {
+        unpacked(&mut kept, MOST_BYTES / 2, [1, 2]);
+        let failed = kept.piece(3, MOST_BYTES / 2, |bytes| {
             bytes.fill(0xff);
             Err(Error::refused("damaged", "half of it"))
         });
         assert_eq!(failed.unwrap_err().code(), "damaged");
-        assert_eq!(unpacked(&mut kept, MOST_BYTES, [2, 3, 1]), [3, 1]);
+        assert_eq!(unpacked(&mut kept, MOST_BYTES / 2, [2, 3, 1]), [3, 1]);
     }
 }

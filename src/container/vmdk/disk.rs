@@ -1,12 +1,13 @@
 //! The disk that the guest sees: extents one after the other, and the parent where they hold nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::content_id::ContentId;
 use super::descriptor::Access;
 use super::extents::{Body, Extent};
 use super::grains::Spot;
 use crate::container::Refusal;
+use crate::container::unpacked::Unpacked;
 use crate::container::within_disk;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::span::read_then_zeros;
@@ -18,6 +19,8 @@ pub(super) struct Disk {
     below: Option<(Arc<dyn Storage>, u64)>,
     content_id: ContentId,
     refusal: Option<Refusal>,
+    /// Compressed grains, by extent and number.
+    unpacked: Mutex<Unpacked<(usize, u64)>>,
 }
 
 /// A piece of a write that has a place: the extent, where in its file, and how much.
@@ -39,7 +42,7 @@ impl Disk {
             None => None,
             Some(below) => Some((below.clone(), below.len()?)),
         };
-        Ok(Disk { extents, size, below, content_id, refusal })
+        Ok(Disk { extents, size, below, content_id, refusal, unpacked: Mutex::default() })
     }
 
     /// The extent that holds the byte at `offset`, which is inside; where in it; what is left of it, `most` at most.
@@ -71,15 +74,21 @@ impl Disk {
         })
     }
 
-    fn read_run(&self, extent: usize, spot: Spot, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let extent = &self.extents[extent];
+    fn read_run(&self, number: usize, spot: Spot, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let extent = &self.extents[number];
         match (spot, &extent.body, extent.file()) {
             (Spot::At(place), _, Some(file)) => file.read_at(place, buf),
             (Spot::Packed(place, index), Body::Sparse(grains), _) => {
                 let within = offset - extent.start - index * grains.layout.grain;
                 let within = usize::try_from(within).unwrap_or(usize::MAX);
+                let size = usize::try_from(grains.layout.grain).unwrap_or(usize::MAX);
+                let mut kept = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+                let grain = kept
+                    .piece((number, index), size, |grain| grains.unpack(place, index, grain))
+                    .map_err(|error| error.at(Space::Disk, offset))?;
                 // A run of a packed grain ends with the grain.
-                grains.unpack(place, index, within, buf).map_err(|error| error.at(Space::Disk, offset))
+                buf.copy_from_slice(&grain[within..within + buf.len()]);
+                Ok(())
             }
             (Spot::Absent, ..) => self.read_below(offset, buf),
             _ => {

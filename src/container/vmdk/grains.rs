@@ -10,7 +10,6 @@ use super::places::Known;
 use super::{SECTOR, broken, refusal};
 use crate::container::Refusal;
 use crate::container::tables::Tables;
-use crate::container::unpacked::Unpacked;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 use crate::storage::span::placed;
@@ -85,7 +84,6 @@ pub(super) struct Grains {
     pub(super) layout: Layout,
     pub(super) remark: Option<&'static str>,
     pub(super) tables: Tables,
-    pub(super) unpacked: Mutex<Unpacked>,
     /// What a write has to know.
     pub(super) known: Mutex<Option<Known>>,
 }
@@ -94,8 +92,7 @@ impl Grains {
     pub(super) fn new(file: Arc<dyn Storage>, layout: Layout) -> Result<Self> {
         let file_len = file.len()?;
         let tables = Tables::new(file.clone(), "vmdk-table");
-        let (unpacked, known) = (Mutex::default(), Mutex::default());
-        let mut grains = Grains { file, file_len, layout, remark: None, tables, unpacked, known };
+        let mut grains = Grains { file, file_len, layout, remark: None, tables, known: Mutex::default() };
         grains.check()?;
         Ok(grains)
     }

@@ -3,8 +3,6 @@
 //! Facts: *Virtual Disk Format 5.0*, "Stream-Optimized Compressed Sparse Extents": before the stream stands a marker,
 //! the first sector of the grain in the extent (8 bytes) and the bytes of the stream (4).
 
-use std::sync::PoisonError;
-
 use super::grains::Grains;
 use super::{SECTOR, broken};
 use crate::container::inflate::{Failed, inflate};
@@ -12,16 +10,9 @@ use crate::error::{Error, Result};
 use crate::storage::span::placed;
 
 impl Grains {
-    /// Fills `buf` from the byte `within` of the grain `index`, whose compressed bytes stand at `place` of the file.
-    pub(super) fn unpack(&self, place: u64, index: u64, within: usize, buf: &mut [u8]) -> Result<()> {
-        let mut kept = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
-        let size = usize::try_from(self.layout.grain).unwrap_or(usize::MAX);
-        let grain = kept.piece(place, size, |grain| self.inflate(place, index, grain))?;
-        buf.copy_from_slice(&grain[within..within + buf.len()]);
-        Ok(())
-    }
-
-    fn inflate(&self, place: u64, index: u64, grain: &mut [u8]) -> Result<usize> {
+    /// Decompresses into `grain`, which has room for a grain, the one of that number, whose compressed bytes stand at `place`
+    /// of the file. Says how many bytes it has: all that are in the extent.
+    pub(super) fn unpack(&self, place: u64, index: u64, grain: &mut [u8]) -> Result<usize> {
         let size = self.layout.grain;
         let (start, len) = match self.layout.packed {
             Some(true) => self.marker(place, index)?,
@@ -32,10 +23,7 @@ impl Grains {
         self.file.read_at(start, &mut packed)?;
         let needed = size.min(self.layout.capacity - index * size);
         match inflate(&packed, grain) {
-            Ok(written) if written as u64 >= needed => {
-                grain[written..].fill(0);
-                Ok(grain.len())
-            }
+            Ok(written) if written as u64 >= needed => Ok(written),
             Ok(written) => Err(self.bad_grain("a compressed grain is too short", place).expected(needed, written)),
             Err(Failed::TooLong) => Err(self.bad_grain("a compressed grain holds more than a grain", place)),
             Err(Failed::Damaged) => Err(self.bad_grain("a compressed grain cannot be decompressed", place)),

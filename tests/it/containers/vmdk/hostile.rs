@@ -146,8 +146,12 @@ fn bombs_and_liars() {
     let mut bytes = small_stream();
     let table = 16 * S + bytes[16 * S..].windows(4).position(|w| w == 16_u32.to_le_bytes()).unwrap();
     bytes.copy_within(table..table + 4, table + 4);
-    let image = open_bytes(bytes, "vmdk").unwrap();
-    assert_eq!(code(image.disk.read_at((GRAIN * S) as u64, &mut [0; 10])), "vmdk-grain");
+    for before in [None, Some(0)] {
+        let disk = open_bytes(bytes.clone(), "vmdk").unwrap().disk;
+        before.into_iter().for_each(|at| disk.read_at(at, &mut [0; 10]).unwrap());
+        assert_eq!(code(disk.read_at((GRAIN * S) as u64, &mut [0; 10])), "vmdk-grain", "{before:?}");
+        assert_eq!(code(disk.read_at(0, &mut vec![0; 2 * GRAIN * S])), "vmdk-grain");
+    }
 }
 
 #[test]
