@@ -21,18 +21,17 @@ pub(crate) struct Blank {
 }
 
 impl Blank {
-    /// Bytes that may be laid into one map before the host has it back: its pages stay in memory.
+    /// A map is kept until so many bytes were laid into it, whose pages stay in memory; and only one so small.
     const MOST_USED: usize = 4 << 20;
+    const MOST_KEPT: usize = 256 << 20;
 
     /// `len` zeros.
     ///
     /// # Errors
     /// `no-memory`: the host has no room for so many.
     pub(crate) fn new(len: usize) -> Result<Self> {
-        let (map, used) = match SPARE.take().filter(|(map, used)| map.len() >= len && *used < Self::MOST_USED) {
-            Some(spare) => spare,
-            None => (Anonymous::new(len)?, 0),
-        };
+        let spare = SPARE.take().filter(|(map, _)| map.len() >= len);
+        let (map, used) = spare.map_or_else(|| Ok((Anonymous::new(len)?, 0)), Ok)?;
         Ok(Blank { map: Some(map), len, laid: Vec::new(), used })
     }
 
@@ -50,7 +49,8 @@ impl Blank {
 
 impl Drop for Blank {
     fn drop(&mut self) {
-        if let Some(mut map) = self.map.take() {
+        let is_worth_it = |map: &Anonymous| self.used < Self::MOST_USED && map.len() <= Self::MOST_KEPT;
+        if let Some(mut map) = self.map.take().filter(is_worth_it) {
             self.laid.drain(..).for_each(|place| map[place].fill(0));
             SPARE.set(Some((map, self.used)));
         }
@@ -84,6 +84,25 @@ mod tests {
             }
             assert!(blank.iter().all(|&byte| byte == 0xa5), "{len}");
         }
+        assert!(has_spare());
         assert_eq!(Blank::new(usize::MAX / 4).map(|_| ()).unwrap_err().code(), "no-memory");
+    }
+
+    /// Whether this thread keeps a map. It no longer does then.
+    fn has_spare() -> bool {
+        SPARE.take().is_some()
+    }
+
+    #[test]
+    fn what_takes_much_memory_is_given_back() {
+        drop(Blank::new(Blank::MOST_KEPT).unwrap());
+        assert!(has_spare());
+        drop(Blank::new(Blank::MOST_KEPT + 1).unwrap());
+        assert!(!has_spare());
+        let bytes = vec![1; Blank::MOST_USED / 2];
+        for is_kept in [true, false] {
+            Blank::new(bytes.len()).unwrap().lay(0, &bytes);
+            assert_eq!(SPARE.take().map(|spare| SPARE.set(Some(spare))).is_some(), is_kept);
+        }
     }
 }

@@ -37,8 +37,9 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Counting<S> {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.below.read_at(offset, buf)?;
         self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
-        self.below.read_at(offset, buf)
+        Ok(())
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {

@@ -79,8 +79,12 @@ impl Anonymous {
     /// # Errors
     /// `no-memory`: the host has no room for so many.
     pub(super) fn new(len: usize) -> Result<Self> {
-        let no_room = |e| Error::new(Kind::Io, "no-memory", format!("no room for {len} bytes: {e}"));
-        MmapMut::map_anon(len).map(Anonymous).map_err(no_room)
+        let no_memory = |e| Error::new(Kind::Io, "no-memory", format!("no room for {len} bytes: {e}"));
+        let map = MmapMut::map_anon(len).map_err(no_memory)?;
+        // Where every map is in large pages, each touch would have two MiB cleared. A host without them says no.
+        #[cfg(target_os = "linux")]
+        let _ = map.advise(memmap2::Advice::NoHugePage);
+        Ok(Anonymous(map))
     }
 
     /// Has the pages of a part at once: one by one, which is what happens where the host cannot, takes longer.

@@ -1,5 +1,5 @@
-//! Memory for a few pieces of one size. A piece is had from the host at once when it is first used: page by page it takes
-//! longer than to fill it.
+//! Memory for a few pieces of one size. All pages of a piece are had when it is first used: one by one that takes longer than
+//! to fill it.
 
 use super::mapped::Anonymous;
 use crate::error::Result;
