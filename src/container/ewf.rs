@@ -134,7 +134,7 @@ fn tables(segments: &[Segment], volume: &Volume) -> Result<Vec<Table>> {
                         return Err(damaged("the checksum of a table does not fit", &*file, section.start));
                     }
                     let end = if data_end > 0 { data_end } else { section.start + section.len };
-                    let file_len = file.len()?;
+                    let file_len = segment.len;
                     let table = Table { file, file_len, first, count, base, entries, copy: None, end };
                     disk::check(&table)?;
                     first += count;
@@ -163,6 +163,8 @@ fn describe(
             facts.push((name, value));
         }
     };
+    // Some sections are written twice.
+    let mut before = Vec::new();
     for kind in ["header", "header2", "digest", "hash", "error2"] {
         for segment in segments {
             for section in segment.sections.iter().filter(|section| section.kind == kind) {
@@ -171,6 +173,9 @@ fn describe(
                     remarks.push(("ewf-section", format!("the section {kind} cannot be read")));
                     continue;
                 };
+                if bytes == before {
+                    continue;
+                }
                 match kind {
                     "header" | "header2" => text::fields(&bytes).into_iter().for_each(|(name, value)| add(name, value)),
                     "digest" if bytes.len() >= 36 => {
@@ -185,6 +190,7 @@ fn describe(
                     }
                     _ => {}
                 }
+                before = bytes;
             }
         }
     }

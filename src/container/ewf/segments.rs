@@ -34,14 +34,14 @@ pub(super) struct Section {
 /// A segment.
 pub(super) struct Segment {
     pub file: Arc<dyn Storage>,
+    pub len: u64,
     pub sections: Vec<Section>,
 }
 
 impl Segment {
     /// The contents of a section, which must have at most `most` bytes.
     pub(super) fn contents(&self, section: &Section, most: u64) -> Result<Vec<u8>> {
-        let len = self.file.len()?;
-        let fits = section.start.checked_add(section.len).is_some_and(|end| end <= len);
+        let fits = section.start.checked_add(section.len).is_some_and(|end| end <= self.len);
         let Some(size) = usize::try_from(section.len).ok().filter(|_| fits && section.len <= most) else {
             return Err(damaged(format!("the section {} is too large", section.kind), &*self.file, section.start)
                 .expected(format_args!("at most {most}"), section.len));
@@ -73,8 +73,9 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Vec<Segment>> {
         if self::number(&*file)? != wanted {
             return Err(damaged("a segment has another number than its name", &*file, 9).expected(wanted, "another"));
         }
-        let (sections, last) = sections(&*file)?;
-        segments.push(Segment { file, sections });
+        let len = file.len()?;
+        let (sections, last) = sections(&*file, len)?;
+        segments.push(Segment { file, len, sections });
         if last {
             return Ok(segments);
         }
@@ -123,8 +124,8 @@ pub(super) fn name_of(name: &str, number: u32) -> Option<String> {
 }
 
 /// The sections of a segment, and whether it is the last one.
-fn sections(file: &dyn Storage) -> Result<(Vec<Section>, bool)> {
-    let (len, mut at, mut found) = (file.len()?, 13, Vec::new());
+fn sections(file: &dyn Storage, len: u64) -> Result<(Vec<Section>, bool)> {
+    let (mut at, mut found) = (13, Vec::new());
     loop {
         if at + DESCRIPTION > len {
             return Err(cut_short(file, at, at + DESCRIPTION));
