@@ -40,11 +40,11 @@ pub trait Files: Send + Sync {
     /// The storage below could not be read, or the volume does not say.
     fn state(&self) -> Result<VolumeState>;
 
-    /// Checks before a write that the file system's own map of clusters agrees that those of `file` are in use. A
-    /// file system whose only map is the chain of clusters itself has nothing to add.
+    /// Checks before a write what a reader can do without, above all that the file system's own map of clusters agrees
+    /// that those of `file` are in use. A file system whose only map is the chain of clusters itself has nothing to add.
     ///
     /// # Errors
-    /// `file-clusters-free`; the map cannot be read; another table of the file system's is damaged.
+    /// `file-clusters-free`; the map, or another table of the file system, is damaged or cannot be read.
     fn confirm(&self, file: &FileInVolume) -> Result<()> {
         let _ = file;
         Ok(())

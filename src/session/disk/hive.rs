@@ -73,7 +73,7 @@ impl HiveOnDisk {
         Ok(self.whole.get().map_or(&[], Vec::as_slice))
     }
 
-    /// See [`Paged::seen`]; all bytes if they were read meanwhile.
+    /// See [`Paged::seen`].
     pub(in crate::session) fn seen(&self) -> Result<Option<Blank>> {
         self.paged.seen(self.most())
     }

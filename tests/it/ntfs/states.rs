@@ -153,7 +153,7 @@ fn a_file_in_free_clusters_is_found_out() {
 }
 
 #[test]
-fn a_table_with_other_letters_than_all_is_no_volume_to_write_to() {
+fn a_file_of_a_volume_with_a_damaged_table_of_letters_is_not_confirmed() {
     let Some(made) = NtfsVolume::make(16, &[]) else { return };
     if made.fill(|root| fs::write(root.join("file"), noise(50_000, 3)).unwrap()).is_none() {
         return;
