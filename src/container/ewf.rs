@@ -159,8 +159,11 @@ fn describe(
 ) -> Result<()> {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut add = |name: &'static str, value: String| {
-        if !facts.iter().any(|(known, _)| *known == name) {
-            facts.push((name, value));
+        match facts.iter_mut().find(|(known, _)| *known == name) {
+            // "header" is in the code page of its writer, "header2" in UTF-16.
+            Some((_, known)) if known.contains(char::REPLACEMENT_CHARACTER) => *known = value,
+            Some(_) => {}
+            None => facts.push((name, value)),
         }
     };
     // Some sections are written twice.

@@ -116,16 +116,19 @@ fn sound(table: &Table, at: u64) -> Result<u64> {
     if table.end >= table.entries {
         return Ok(at);
     }
+    // With the checksum: whole entries, all of them.
+    let mut left = table.count * 4 + 4;
     let (mut sum, mut piece, mut done) = (Adler32::new(), vec![0; PIECE], 0);
-    while done < table.count * 4 {
-        let count = index(table.count * 4 - done).min(piece.len());
-        table.file.read_at(at + done, &mut piece[..count])?;
-        sum.write(&piece[..count]);
-        done += count as u64;
+    while left > PIECE as u64 {
+        table.file.read_at(at + done, &mut piece)?;
+        sum.write(&piece);
+        (done, left) = (done + PIECE as u64, left - PIECE as u64);
     }
-    let mut stored = [0; 4];
-    table.file.read_at(at + done, &mut stored)?;
-    if sum.finish() != u32::from_le_bytes(stored) {
+    let piece = &mut piece[..index(left)];
+    table.file.read_at(at + done, piece)?;
+    let (entries, stored) = piece.split_at(piece.len() - 4);
+    sum.write(entries);
+    if sum.finish().to_le_bytes() != *stored {
         return Err(damaged("the checksum of a table does not fit", &*table.file, at));
     }
     Ok(at)

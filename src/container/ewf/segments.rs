@@ -68,11 +68,14 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Vec<Segment>> {
                 let what = format!("segment {wanted} of the image is needed, and {name} does not show its name");
                 Error::new(Kind::NotFound, "no-file", what).advise("name the files as E01 images are: .E01, .E02 ...")
             })?;
-            opening.gate.named(opening.path, &name, opening.part())?.1
+            let file = opening.gate.named(opening.path, &name, opening.part())?.1;
+            if self::number(&*file)? != wanted {
+                return Err(
+                    damaged("a segment has another number than its name", &*file, 9).expected(wanted, "another")
+                );
+            }
+            file
         };
-        if self::number(&*file)? != wanted {
-            return Err(damaged("a segment has another number than its name", &*file, 9).expected(wanted, "another"));
-        }
         let len = file.len()?;
         let (sections, last) = sections(&*file, len)?;
         segments.push(Segment { file, len, sections });

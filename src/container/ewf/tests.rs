@@ -32,9 +32,15 @@ fn summed(bytes: &[u8]) -> Vec<u8> {
 
 /// Three chunks of 1 KiB: one compressed, one as it is, one that is half used.
 fn sound() -> (Vec<u8>, Vec<u8>) {
+    sound_behind(&[])
+}
+
+/// The same with sections in front.
+fn sound_behind(sections: &[(&str, &[u8])]) -> (Vec<u8>, Vec<u8>) {
     let disk: Vec<u8> = (0..2560u32).map(|i| ((i * i) >> 3) as u8).collect();
     let mut image = segments::MAGIC.to_vec();
     image.extend([1, 1, 0, 0, 0]);
+    sections.iter().for_each(|(kind, contents)| section(&mut image, kind, contents));
     let mut volume = vec![0; 90];
     for (at, n) in [(4, 3u32), (8, 2), (12, 512), (16, 5)] {
         volume[at..at + 4].copy_from_slice(&n.to_le_bytes());
@@ -78,6 +84,23 @@ fn a_changed_byte_is_an_error_or_makes_no_difference() {
             }
         }
     }
+}
+
+#[test]
+fn names_that_a_code_page_hides_are_those_of_the_wide_header() {
+    let text = |examiner: &str| format!("1\nmain\nc\te\n7\t{examiner}\n");
+    let pack = crate::container::inflate::deflate;
+    let latin1: Vec<u8> = text("M\u{fc}ller").chars().map(|c| c as u8).collect();
+    let wide: Vec<u8> =
+        "\u{feff}".encode_utf16().chain(text("M\u{fc}ller").encode_utf16()).flat_map(u16::to_le_bytes).collect();
+    let examiner = |sections: &[(&str, &[u8])]| {
+        let facts = open_bytes(sound_behind(sections).0).unwrap().about.facts;
+        facts.into_iter().filter(|(name, _)| *name == "examiner").map(|(_, value)| value).collect::<Vec<_>>()
+    };
+    let (latin1, wide, plain) = (pack(&latin1), pack(&wide), pack(text("Miller").as_bytes()));
+    assert_eq!(examiner(&[("header", &latin1), ("header2", &wide), ("header2", &wide)]), ["M\u{fc}ller"]);
+    assert_eq!(examiner(&[("header", &latin1), ("header2", b"no text")]), ["M\u{fffd}ller"]);
+    assert_eq!(examiner(&[("header", &plain)]), ["Miller"]);
 }
 
 #[test]
