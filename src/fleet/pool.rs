@@ -3,17 +3,19 @@
 //! Jobs wait in a short queue, results in another: whoever is slow holds up the others, and memory stays. A thread that
 //! exceeds its time is given up and replaced. It cannot be ended from outside; should it come back, its result is ignored.
 
+mod queue;
 mod table;
 
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use queue::Queue;
 use table::Table;
 
 /// How often is looked for threads that exceed their time.
@@ -57,7 +59,7 @@ enum Message<R> {
 }
 
 struct Shared<J, R> {
-    queue: Mutex<Receiver<J>>,
+    queue: Queue<J>,
     table: Table<J>,
     work: Box<Work<J, R>>,
     give_up: Box<GiveUp<J, R>>,
@@ -89,25 +91,32 @@ where
     J: Send + Sync + 'static,
     R: Send + 'static,
 {
-    let (into_queue, queue) = sync_channel::<J>(options.jobs * 4);
     let (results, out) = sync_channel::<Message<R>>(options.jobs * 4);
-    let stop = options.stop.clone();
-    let finder = thread::Builder::new().spawn(move || {
-        GUARDED.set(true);
-        let mut give = |job| !stop.load(Ordering::SeqCst) && into_queue.send(job).is_ok();
-        catch_unwind(AssertUnwindSafe(|| find(&mut give))).err().map(|panic| said(&*panic))
-    });
-    let finder = match finder {
-        Ok(finder) => finder,
-        Err(error) => return Some(format!("the system gives no thread: {error}")),
-    };
     let shared = Arc::new(Shared {
-        queue: Mutex::new(queue),
+        queue: Queue::new(),
         table: Table::default(),
         work: Box::new(work),
         give_up: Box::new(give_up),
         stop: options.stop.clone(),
     });
+    let found = shared.clone();
+    let finder = thread::Builder::new().spawn(move || {
+        GUARDED.set(true);
+        let mut give = |job| {
+            let is_wanted = !found.stop.load(Ordering::SeqCst);
+            if is_wanted {
+                found.queue.push(job);
+            }
+            is_wanted
+        };
+        let panicked = catch_unwind(AssertUnwindSafe(|| find(&mut give))).err();
+        found.queue.close();
+        panicked.map(|panic| said(&*panic))
+    });
+    let finder = match finder {
+        Ok(finder) => finder,
+        Err(error) => return Some(format!("the system gives no thread: {error}")),
+    };
     let start = || {
         let (shared, results) = (shared.clone(), results.clone());
         thread::Builder::new().spawn(move || worker(&shared, &results)).is_ok()
@@ -134,19 +143,18 @@ where
             return None;
         }
     }
-    // Nobody is left who holds the queue for long, and nothing is in it unless they were given up or never began.
-    let queue = shared.queue.lock().unwrap_or_else(PoisonError::into_inner);
-    queue.iter().for_each(|job| take((shared.give_up)(&job, GivenUp::NobodyLeft)));
-    drop(queue);
-    // Its end of the queue is gone, so that it is at its end.
+    // Nothing is in the queue unless all were given up, or never began.
+    while let Some(job) = shared.queue.pop() {
+        take((shared.give_up)(&job, GivenUp::NobodyLeft));
+    }
+    // It has closed the queue, so that it is at its end.
     finder.join().ok().flatten()
 }
 
 fn worker<J, R>(shared: &Shared<J, R>, results: &SyncSender<Message<R>>) {
     GUARDED.set(true);
     loop {
-        let next = shared.queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = next else { break };
+        let Some(job) = shared.queue.pop() else { break };
         if shared.stop.load(Ordering::SeqCst) {
             // The queue is emptied, so that whoever fills it comes to see the stop.
             continue;
