@@ -14,6 +14,7 @@ mod other_readers;
 mod ova;
 mod parallels;
 mod qcow2;
+mod qcow2_damaged;
 mod raw;
 mod stopped;
 mod undo_words;

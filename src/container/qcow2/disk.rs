@@ -71,7 +71,14 @@ impl Disk {
                 return Ok(bytes.len());
             }
             let len = bytes.len().min(index(self.header.size - number * cluster));
-            layer.read(&mut bytes[..len], number * cluster).map_err(failed)?;
+            let (bytes, mut again) = (&mut bytes[..len], vec![0xff; len]);
+            bytes.fill(0);
+            layer.read(&mut *bytes, number * cluster).map_err(failed)?;
+            layer.read(&mut again[..], number * cluster).map_err(failed)?;
+            // What a damaged stream repeats from before its start, imago takes from what the buffer held.
+            if *bytes != again[..] {
+                return Err(Error::new(Kind::Corrupt, "qcow2-tables", "a compressed cluster is damaged"));
+            }
             Ok(len)
         })?;
         let within = index(offset - number * cluster);
@@ -79,8 +86,15 @@ impl Disk {
         Ok(())
     }
 
-    fn is_compressed(&self, offset: u64) -> bool {
-        matches!(self.access.get_mapping(offset, 1), Ok((Mapping::Special { .. }, _)))
+    /// Whether a compressed cluster is there. It will be copied: one that cannot be read is not written to.
+    fn is_compressed(&self, offset: u64, written: bool) -> Result<bool> {
+        match self.access.get_mapping(offset, 1) {
+            Ok((Mapping::Special { layer, offset, .. }, _)) => {
+                self.read_compressed(layer, offset, &mut [0], written)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Data before the tables that lead to it, counts that rise before upper tables, counts that fall last.
@@ -148,10 +162,13 @@ impl Storage for Disk {
             self.begin_writing()?;
             *written = true;
         }
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
         // What is compressed is freed when it is written to, and may be taken again by the next write: the tables must
         // not lead there then.
-        let frees = self.is_compressed(offset) || self.is_compressed(offset + bytes.len().saturating_sub(1) as u64);
+        let mut frees = false;
+        for end in [offset, offset + bytes.len().saturating_sub(1) as u64] {
+            frees |= self.is_compressed(end, *written).map_err(|e| e.at(Space::Disk, end))?;
+        }
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.access.write(bytes, offset).map_err(|e| failed(e).at(Space::Disk, offset))?;
         if frees { self.flush_all() } else { Ok(()) }
     }
