@@ -30,8 +30,10 @@ impl Blank {
     /// # Errors
     /// `no-memory`: the host has no room for so many.
     pub(crate) fn new(len: usize) -> Result<Self> {
-        let spare = SPARE.take().filter(|(map, _)| map.len() >= len);
-        let (map, used) = spare.map_or_else(|| Ok((Anonymous::new(len)?, 0)), Ok)?;
+        let (map, used) = match SPARE.take() {
+            Some(spare) if spare.0.len() >= len => spare,
+            _ => (Anonymous::new(len)?, 0),
+        };
         Ok(Blank { map: Some(map), len, laid: Vec::new(), used })
     }
 

@@ -86,11 +86,12 @@ impl Disk {
         Ok(())
     }
 
-    /// Whether a compressed cluster is there. It will be copied: one that cannot be read is not written to.
-    fn is_compressed(&self, offset: u64, written: bool) -> Result<bool> {
+    /// Whether a compressed cluster is there, of an image that is written to. It will be copied: one that cannot be read is
+    /// an error.
+    fn is_compressed(&self, offset: u64) -> Result<bool> {
         match self.access.get_mapping(offset, 1) {
             Ok((Mapping::Special { layer, offset, .. }, _)) => {
-                self.read_compressed(layer, offset, &mut [0], written)?;
+                self.read_compressed(layer, offset, &mut [0], true)?;
                 Ok(true)
             }
             _ => Ok(false),
@@ -166,7 +167,7 @@ impl Storage for Disk {
         // not lead there then.
         let mut frees = false;
         for end in [offset, offset + bytes.len().saturating_sub(1) as u64] {
-            frees |= self.is_compressed(end, *written).map_err(|e| e.at(Space::Disk, end))?;
+            frees |= self.is_compressed(end).map_err(|e| e.at(Space::Disk, end))?;
         }
         self.kept.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.access.write(bytes, offset).map_err(|e| failed(e).at(Space::Disk, offset))?;

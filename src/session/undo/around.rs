@@ -1,7 +1,7 @@
 //! Undo files around the files of an image: beside each of them, and beside others that belong to the same image.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
@@ -17,15 +17,12 @@ const TRIED: u32 = 9;
 /// Whether an undo file seems to be there for one of `files`, without a list of any folder: that can cost more than all
 /// of the reading.
 pub(in crate::session) fn seems_left(files: &[PathBuf]) -> bool {
-    let numbers = || std::iter::once(String::new()).chain((1..=TRIED).map(|number| format!(".{number}")));
-    let is_there = |first: &Path, number: String| {
-        let mut name = first.as_os_str().to_owned();
-        name.push(number);
-        kind_of(Path::new(&name)).is_ok()
-    };
+    let is_there = |name: &OsStr| kind_of(Path::new(name)).is_ok();
     files.iter().any(|file| {
-        let first = journal::beside(file, "");
-        numbers().any(|number| is_there(&first, number))
+        // Its folder is looked up once for all names.
+        let first = journal::beside(file, "").into_os_string();
+        let numbered = |number| [&first, OsStr::new(&format!(".{number}"))].into_iter().collect::<OsString>();
+        is_there(&first) || (1..=TRIED).any(|number| is_there(&numbered(number)))
     })
 }
 

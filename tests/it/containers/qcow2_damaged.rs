@@ -45,11 +45,9 @@ fn a_cluster_that_repeats_what_was_before_its_start_is_neither_read_nor_copied()
     let stream = echo(cluster as usize);
     bytes[start..start + stream.len()].copy_from_slice(&stream);
     fs::write(&path, &bytes).unwrap();
-    for _ in 0..2 {
-        let disk = open(&path).unwrap().0.disk;
-        let mut byte = [0];
-        assert_eq!(disk.read_at(index * cluster + 9, &mut byte).unwrap_err().code(), "qcow2-tables");
-        assert_eq!(disk.write_at(index * cluster + 9, b"x").unwrap_err().code(), "qcow2-tables");
-        assert_eq!(disk.read_at(index * cluster + 9, &mut byte).unwrap_err().code(), "qcow2-tables");
-    }
+    let disk = open(&path).unwrap().0.disk;
+    let mut byte = [0];
+    assert_eq!(disk.read_at(index * cluster + 9, &mut byte).unwrap_err().code(), "qcow2-tables");
+    assert_eq!(disk.write_at(index * cluster + 9, b"x").unwrap_err().code(), "qcow2-tables");
+    assert_eq!(disk.read_at(index * cluster + 9, &mut byte).unwrap_err().code(), "qcow2-tables");
 }
