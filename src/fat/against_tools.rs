@@ -16,7 +16,7 @@ const PATH: &str = "Windows/System32/config/A long name of a SYSTEM hive.dat";
 /// Runs a tool; `None`, said aloud, if it is not installed.
 fn run(tool: &str, args: &[&str]) -> Option<Vec<u8>> {
     let Ok(output) = Command::new(tool).args(args).env("MTOOLS_SKIP_CHECK", "1").output() else {
-        println!("skipped: {tool} is not installed");
+        hivewright_fixtures::skip::missing(format_args!("{tool} is not installed"));
         return None;
     };
     let text = String::from_utf8_lossy(&output.stderr).into_owned();

@@ -13,7 +13,7 @@ fn run(tool: &str, args: &[&str], input: &str) -> Option<String> {
     let child =
         Command::new(tool).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let Ok(mut child) = child else {
-        println!("skipped: {tool} is not installed");
+        hivewright_fixtures::skip::missing(format_args!("{tool} is not installed"));
         return None;
     };
     // A tool that does not read its input may close it first.
@@ -202,7 +202,7 @@ fn disks_of_the_corpus() {
     for (name, scheme, offset) in images {
         let path = corpus.join("images").join(format!("{name}.raw.zst"));
         if !path.exists() {
-            println!("skipped: the corpus is not there ({name})");
+            hivewright_fixtures::skip::missing(format_args!("the corpus is not there ({name})"));
             continue;
         }
         let folder = tempfile::tempdir().unwrap();

@@ -146,7 +146,10 @@ mod tests {
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o2641)).unwrap();
         let old = RealHost.open(&path, super::super::Access::Write).unwrap();
         if fsetxattr(old.file(), c"user.kept", b"value", XattrFlags::empty()).is_err() {
-            println!("skipped: no extended attributes on the file system of {}", folder.path().display());
+            hivewright_fixtures::skip::impossible(format_args!(
+                "no extended attributes on the file system of {}",
+                folder.path().display()
+            ));
             return;
         }
         let (_, new) = RealHost.create_temporary(&path, 0o600).unwrap();

@@ -69,11 +69,11 @@ fn colour_on_a_terminal_unless_it_is_unwanted() {
     for args in ["get mistakes/twins-in-case/SYSTEM", "check check/subkey-hash/SYSTEM"] {
         let line = format!("'{BINARY}' {args}");
         let (Some(coloured), Some(plain)) = (on_a_terminal(&line, false), on_a_terminal(&line, true)) else {
-            println!("skipped: colour on a terminal: there is no command script");
+            hivewright_fixtures::skip::missing("colour on a terminal: there is no command script");
             return;
         };
         if plain.is_empty() {
-            println!("skipped: colour on a terminal: the command script makes none here");
+            hivewright_fixtures::skip::impossible("colour on a terminal: the command script makes none here");
             return;
         }
         assert!(coloured.contains(&0x1b), "{args}: no colour");
@@ -181,7 +181,7 @@ fn completions_are_scripts_that_their_shells_read() {
         let script = folder.path().join(shell);
         std::fs::write(&script, &run.out).unwrap();
         match Command::new(program).arg(flag).arg(&script).output() {
-            Err(_) => println!("skipped: completions for {shell}: no such shell"),
+            Err(_) => hivewright_fixtures::skip::missing(format_args!("completions for {shell}: no such shell")),
             Ok(output) => {
                 let err = String::from_utf8_lossy(&output.stderr).into_owned();
                 assert!(output.status.success() && err.is_empty(), "{shell}: {err}");
@@ -214,7 +214,7 @@ fn manual_pages_render_without_a_warning() {
         }
     }
     if judges == 0 {
-        println!("skipped: manual pages: neither groff nor mandoc is there");
+        hivewright_fixtures::skip::missing("manual pages: neither groff nor mandoc is there");
     }
     hivewright(["man", "--output-dir", &format!("{target}/none")]).failed(2, "writing manual pages");
 }

@@ -292,7 +292,10 @@ fn mode_and_attributes_are_kept() {
     let before = fs::metadata(place.hive()).unwrap();
     let flags = rustix::fs::XattrFlags::empty();
     if rustix::fs::setxattr(place.hive(), "user.note", b"kept", flags).is_err() {
-        println!("skipped: no extended attributes on the file system of {}", place.folder.path().display());
+        hivewright_fixtures::skip::impossible(format_args!(
+            "no extended attributes on the file system of {}",
+            place.folder.path().display()
+        ));
         return;
     }
     let undo_file = place.path("undo");

@@ -10,7 +10,7 @@ pub(crate) fn folder(test: &str) -> Option<PathBuf> {
     if folder.join("truth.json").is_file() {
         return Some(folder);
     }
-    println!("skipped: {test}: no corpus at {}", folder.display());
+    hivewright_fixtures::skip::missing(format_args!("{test}: no corpus at {}", folder.display()));
     None
 }
 
@@ -18,7 +18,7 @@ pub(crate) fn folder(test: &str) -> Option<PathBuf> {
 pub(crate) fn can_unpack(test: &str) -> bool {
     let there = Command::new("zstd").arg("--version").output().is_ok();
     if !there {
-        println!("skipped: {test}: there is no command zstd");
+        hivewright_fixtures::skip::missing(format_args!("{test}: there is no command zstd"));
     }
     there
 }
@@ -36,7 +36,7 @@ pub(crate) fn read(folder: &Path, stored: &str) -> Option<Vec<u8>> {
         return Some(std::fs::read(path).unwrap());
     }
     let Ok(unpacked) = Command::new("zstd").args(["-dcq"]).arg(&path).output() else {
-        println!("skipped: {stored}: there is no command zstd");
+        hivewright_fixtures::skip::missing(format_args!("{stored}: there is no command zstd"));
         return None;
     };
     assert!(unpacked.status.success(), "{stored}: {}", String::from_utf8_lossy(&unpacked.stderr));

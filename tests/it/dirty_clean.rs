@@ -59,11 +59,11 @@ fn opened(place: &DirtyPlace, args: &[&str]) -> Option<Vec<String>> {
     strace.args(["-f", "-e", "trace=open,openat,openat2", "-o"]).arg(&trace);
     let run = strace.arg(env!("CARGO_BIN_EXE_hivewright")).args(args).current_dir(place.folder()).output();
     let Ok(output) = run else {
-        println!("skipped: dirty_clean: there is no strace");
+        hivewright_fixtures::skip::missing("dirty_clean: there is no strace");
         return None;
     };
     let Ok(calls) = fs::read_to_string(&trace) else {
-        println!("skipped: dirty_clean: strace may not trace here");
+        hivewright_fixtures::skip::impossible("dirty_clean: strace may not trace here");
         return None;
     };
     assert_eq!(output.status.code(), Some(0), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));

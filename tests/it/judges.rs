@@ -67,7 +67,9 @@ impl Judge {
         let beside = || corpus.join("../tools/hive_oracle.py");
         let oracle = std::env::var_os("HIVEWRIGHT_ORACLE").map_or_else(beside, PathBuf::from);
         let Some(python) = pythons().into_iter().find(|p| oracle.is_file() && can(p, "import json")) else {
-            println!("skipped: {test}: the oracle beside the corpus, or a Python for it");
+            hivewright_fixtures::skip::missing(format_args!(
+                "{test}: the oracle beside the corpus, or a Python for it"
+            ));
             return None;
         };
         Some(Judge { name: "oracle", python, oracle: Some(oracle) })
@@ -128,7 +130,7 @@ fn ask_oracle(test: &str, job: Value) -> Option<Value> {
 pub(crate) fn python_with(test: &str, module: &str) -> Option<PathBuf> {
     let found = pythons().into_iter().find(|p| can(p, &format!("import {module}")));
     if found.is_none() {
-        println!("skipped: {test}: no Python has the module {module}");
+        hivewright_fixtures::skip::missing(format_args!("{test}: no Python has the module {module}"));
     }
     found
 }
@@ -149,7 +151,7 @@ fn can(python: &Path, what: &str) -> bool {
 pub(crate) fn has(command: &str, test: &str) -> bool {
     let there = Command::new(command).arg("--version").stdin(Stdio::null()).output().is_ok();
     if !there {
-        println!("skipped: {test}: there is no command {command}");
+        hivewright_fixtures::skip::missing(format_args!("{test}: there is no command {command}"));
     }
     there
 }

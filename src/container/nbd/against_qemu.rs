@@ -16,7 +16,7 @@ use crate::storage::recorder::Recorder;
 fn have_qemu() -> bool {
     let here = ["qemu-img", "qemu-nbd"].iter().all(|tool| Command::new(tool).arg("--version").output().is_ok());
     if !here {
-        println!("skipped: qemu-img or qemu-nbd is not installed");
+        hivewright_fixtures::skip::missing("qemu-img or qemu-nbd is not installed");
     }
     here
 }

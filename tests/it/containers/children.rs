@@ -365,7 +365,7 @@ fn what_cannot_be_opened_may_be_a_child() {
         std::process::Command::new("setpriv").args(nobody).arg(&path).output().unwrap()
     };
     if run().status.code() != Some(0) {
-        println!("skipped: another user cannot run the program here");
+        hivewright_fixtures::skip::impossible("another user cannot run the program here");
         return;
     }
     for (name, counts) in [("web.vmdk", true), ("disk.snap1", true), ("disk.log", false), ("notes", false)] {

@@ -127,7 +127,10 @@ impl Loop {
         }
         let made = Command::new("losetup").args(["--find", "--show"]).arg(file).output().unwrap();
         if !made.status.success() {
-            println!("skipped: no loop device: {}", String::from_utf8_lossy(&made.stderr).trim());
+            hivewright_fixtures::skip::impossible(format_args!(
+                "no loop device: {}",
+                String::from_utf8_lossy(&made.stderr).trim()
+            ));
             return None;
         }
         Some(Loop(PathBuf::from(String::from_utf8(made.stdout).unwrap().trim())))

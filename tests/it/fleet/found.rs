@@ -61,7 +61,7 @@ fn other_files_are_hardly_read_and_nothing_is_written() {
     let strace =
         ["-ff", "-y", "-e", calls, "-o", trace.to_str().unwrap(), program, "audit", "--json", all.to_str().unwrap()];
     if !crate::support::tools::succeeds("strace", &strace) {
-        println!("skipped: strace cannot trace here");
+        hivewright_fixtures::skip::impossible("strace cannot trace here");
         return;
     }
     // A file for each thread: in one for all, calls are torn apart.
@@ -154,7 +154,7 @@ fn what_a_pattern_cannot_look_into_is_told() {
     let run = audit(home.path(), &["--json", "x/*/*.raw"]);
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
     if is_open {
-        println!("skipped: permissions do not count for this user");
+        hivewright_fixtures::skip::impossible("permissions do not count for this user");
         return;
     }
     let all = records(&run.out);

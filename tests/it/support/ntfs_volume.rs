@@ -45,7 +45,7 @@ impl NtfsVolume {
         fs::create_dir_all(&point).unwrap();
         let (volume, at) = (self.path(), point.to_str().unwrap());
         if !succeeds("ntfs-3g", &["-o", "compression", volume.to_str().unwrap(), at]) {
-            println!("skipped: ntfs-3g cannot mount here");
+            hivewright_fixtures::skip::impossible("ntfs-3g cannot mount here");
             return None;
         }
         let filled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fill(&point)));

@@ -11,7 +11,7 @@ pub(crate) fn have(programs: &[&str]) -> bool {
     };
     match programs.iter().find(|program| !found(program)) {
         Some(missing) => {
-            println!("skipped: {missing} is not installed");
+            hivewright_fixtures::skip::missing(format_args!("{missing} is not installed"));
             false
         }
         None => true,
