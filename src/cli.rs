@@ -49,7 +49,7 @@ pub(crate) fn main() -> ExitCode {
     };
     match outcome {
         Ok(outcome) => outcome.into(),
-        Err(error) => exit::report(&about(error, &files), json),
+        Err(error) => exit::report(&about(error, &files), files.first().map(PathBuf::as_path), json),
     }
 }
 
@@ -95,8 +95,8 @@ fn print_json(document: &impl serde::Serialize) -> anyhow::Result<()> {
 }
 
 /// Tells, in one go, of what is done already. That it cannot be told takes nothing back: a warning at most.
-fn tell(bytes: &[u8]) {
-    if let Err(error) = print(bytes)
+fn tell(words: anyhow::Result<Vec<u8>>) {
+    if let Err(error) = words.and_then(|bytes| print(&bytes))
         && !exit::is_broken_pipe(&error)
     {
         warn(&format!("it is done, but could not be told: {error:#}"));

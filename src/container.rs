@@ -50,6 +50,7 @@ pub use parallels::in_bundle;
 pub use qcow2::is_unshared;
 pub use relatives::{Ask, Piece, Relatives, last_part, relatives};
 
+use crate::error::exact::field;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 use crate::storage::span::end_within;
@@ -161,6 +162,7 @@ pub struct About {
     /// Which kind of it, such as `dynamic`.
     pub variant: String,
     /// Its file.
+    #[serde(flatten, serialize_with = "field::file")]
     pub file: PathBuf,
     /// Bytes of the disk that the guest sees.
     pub size: u64,

@@ -7,6 +7,7 @@
 mod blank;
 pub mod counting;
 mod file;
+pub mod fitting;
 pub mod folder;
 pub mod fresh;
 pub mod held;

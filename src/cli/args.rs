@@ -18,6 +18,9 @@ Exit status:
   4  failed after writing began; the undo file is named
   130  stopped by Ctrl-C or a signal; no unfinished copies are left
 
+Paths in JSON are text. Where one is not UTF-8, a second field with `_hex`
+behind its name holds all of its bytes in hexadecimal.
+
 Examples:
   hivewright get /mnt/image
   hivewright set 2 SYSTEM --dry-run

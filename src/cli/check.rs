@@ -1,7 +1,9 @@
 //! `hivewright check`.
 
 use std::fmt::Write;
+use std::path::Path;
 
+use hivewright::error::exact::field;
 use hivewright::hive::check::{Code, Report, Severity};
 use hivewright::session::{Logs, Reading};
 use serde::Serialize;
@@ -13,6 +15,8 @@ use super::report::{Style, plain, recovery};
 #[derive(Serialize)]
 struct Document<'a> {
     hive: String,
+    #[serde(flatten, serialize_with = "field::file")]
+    file: &'a Path,
     sound: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_read: Option<u64>,
@@ -31,7 +35,8 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
     if args.json {
         let bytes_read = super::bytes_read(&reading);
         let (sound, logs) = (report.is_sound(), logs.as_ref());
-        super::print_json(&Document { hive: name, sound, bytes_read, report: &report, logs })?;
+        let file = &*reading.target().hive;
+        super::print_json(&Document { hive: name, file, sound, bytes_read, report: &report, logs })?;
     } else {
         let mut out = text(&name, &report, Style::of_stdout());
         if let Some(logs) = &logs {

@@ -2,9 +2,12 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
-use hivewright::{Error, Kind};
+use hivewright::error::exact::field;
+use hivewright::{Error, Kind, Place};
+use serde::Serialize;
 
 use super::report::plain;
 
@@ -48,7 +51,7 @@ fn code(error: &anyhow::Error) -> u8 {
 }
 
 /// Prints the chain on standard error, what to do next below it, and on standard output the same as JSON if asked.
-pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
+pub(crate) fn report(error: &anyhow::Error, file: Option<&Path>, json: bool) -> ExitCode {
     let code = code(error);
     if is_broken_pipe(error) {
         return ExitCode::from(code);
@@ -61,25 +64,36 @@ pub(crate) fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         let _ = writeln!(stderr, "  what to do: {}", plain(advice));
     }
     if json {
-        tell(code, known.map(Error::code), &format!("{error:#}"), known);
+        tell(code, known.map(Error::code), &format!("{error:#}"), file, known);
     }
     ExitCode::from(code)
 }
 
+#[derive(Serialize)]
+struct Document<'a> {
+    error: Told<'a>,
+}
+
+/// An error, as JSON has it.
+#[derive(Serialize)]
+struct Told<'a> {
+    exit: u8,
+    kind: Option<Kind>,
+    code: Option<&'a str>,
+    message: &'a str,
+    /// What the command was about.
+    #[serde(flatten, serialize_with = "field::file")]
+    file: Option<&'a Path>,
+    places: Option<&'a [Place]>,
+    advice: Option<&'a str>,
+}
+
 /// Prints an error as JSON.
-fn tell(exit: u8, code: Option<&str>, message: &str, known: Option<&Error>) {
-    let document = serde_json::json!({
-        "error": {
-            "exit": exit,
-            "kind": known.map(Error::kind),
-            "code": code,
-            "message": message,
-            "places": known.map(Error::trail),
-            "advice": known.and_then(Error::advice),
-        }
-    });
+fn tell(exit: u8, code: Option<&str>, message: &str, file: Option<&Path>, known: Option<&Error>) {
+    let (kind, places, advice) = (known.map(Error::kind), known.map(Error::trail), known.and_then(Error::advice));
+    let document = Document { error: Told { exit, kind, code, message, file, places, advice } };
     // Nothing is left to be told if nobody listens.
-    let _ = writeln!(std::io::stdout().lock(), "{document:#}");
+    let _ = super::json(&document).map(|text| std::io::stdout().lock().write_all(&text));
 }
 
 /// Prints what is wrong with the arguments, or the help that they ask for; of what is wrong the same as JSON, if they seem to
@@ -95,7 +109,7 @@ pub(crate) fn usage(error: &clap::Error, args: impl Iterator<Item = OsString>) -
         // How it is used, and where help is, follow after an empty line.
         let message = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
         let message = message.strip_prefix("error: ").unwrap_or(&message);
-        tell(USAGE, Some("usage"), message, None);
+        tell(USAGE, Some("usage"), message, None, None);
     }
     ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
 }

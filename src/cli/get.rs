@@ -1,5 +1,8 @@
 //! `hivewright get`.
 
+use std::path::Path;
+
+use hivewright::error::exact::field;
 use hivewright::hive::recover::Recovery;
 use hivewright::session::disk::HiveOnDisk;
 use hivewright::session::surroundings;
@@ -14,6 +17,8 @@ use super::report::{self, HiveState, Style};
 #[derive(Serialize)]
 struct Document<'a> {
     hive: String,
+    #[serde(flatten, serialize_with = "field::file")]
+    file: &'a Path,
     dirty: bool,
     hibernated: bool,
     state: &'static str,
@@ -44,7 +49,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     warn(&hive, &answer);
     if args.json {
         let hibernated = sleeping.is_some() || reading.on_disk().is_some_and(HiveOnDisk::is_hibernated);
-        let document = document(hive, hibernated, &answer);
+        let document = document(hive, &reading.target().hive, hibernated, &answer);
         super::print_json(&Document { bytes_read: super::bytes_read(&reading), ..document })?;
     } else if args.value {
         let mut text = String::new();
@@ -58,7 +63,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     Ok(if answer.report.at_next_boot.number.is_some() { Outcome::Yes } else { Outcome::No })
 }
 
-fn document(hive: String, hibernated: bool, answer: &Answer) -> Document<'_> {
+fn document<'a>(hive: String, file: &'a Path, hibernated: bool, answer: &'a Answer) -> Document<'a> {
     let (state, recovery, primary_alone, not_recovered) = match &answer.state {
         State::Clean => ("clean", None, None, None),
         State::Recovered { recovery, primary_alone } => {
@@ -68,6 +73,7 @@ fn document(hive: String, hibernated: bool, answer: &Answer) -> Document<'_> {
     };
     Document {
         hive,
+        file,
         dirty: !matches!(answer.state, State::Clean),
         hibernated,
         state,

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use hivewright::container::Verified;
+use hivewright::error::exact::field;
 use hivewright::session::disk::Disk;
 use hivewright::session::{LogChoice, Reading};
 use hivewright::{Error, Kind};
-use serde_json::json;
+use serde::Serialize;
 
 use super::args::InfoArgs;
 use super::exit::Outcome;
@@ -47,13 +48,23 @@ fn verified(disk: &Disk) -> anyhow::Result<Vec<Verified>> {
     Ok(found)
 }
 
+/// The document of a hive that is no part of a disk.
+#[derive(Serialize)]
+struct Hive<'a> {
+    hive: String,
+    #[serde(flatten, serialize_with = "field::file")]
+    file: &'a Path,
+    size: u64,
+    state: &'static str,
+}
+
 /// A hive that is no part of a disk: there is only one storey.
 fn hive(args: &InfoArgs, target: &Path) -> anyhow::Result<Outcome> {
     let reading = Reading::choose(target, &args.disk.choice(), LogChoice::Beside)?;
     super::warn_if_unfinished(&reading);
     let (size, state) = reading.size_and_state()?;
     if args.json {
-        super::print_json(&json!({ "hive": reading.name(), "size": size, "state": state }))?;
+        super::print_json(&Hive { hive: reading.name(), file: &reading.target().hive, size, state })?;
     } else {
         super::print(format!("{}: a hive, {state}, {size} bytes\n", reading.name()).as_bytes())?;
     }

@@ -53,14 +53,14 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
         }
         _ => {}
     }
-    let told = if args.json {
-        super::json(&report::document(&prepared, request.wanted, &ending))?
+    let words = if args.json {
+        super::json(&report::document(&prepared, request.wanted, &ending))
     } else {
-        report::text(&prepared, request.wanted, &ending).into_bytes()
+        Ok(report::text(&prepared, request.wanted, &ending).into_bytes())
     };
     match ending {
-        Ending::Written { .. } => super::tell(&told),
-        Ending::DryRun | Ending::AlreadySo => super::print(&told)?,
+        Ending::Written { .. } => super::tell(words),
+        Ending::DryRun | Ending::AlreadySo => super::print(&words?)?,
     }
     Ok(Outcome::Yes)
 }

@@ -11,7 +11,7 @@ pub(crate) fn run(args: &UndoArgs) -> anyhow::Result<Outcome> {
     let ignore: &[&str] = if args.ignore_children { &["has-children"] } else { &[] };
     let undone = undo_ignoring(&RealHost, &args.undo_file, args.target.as_deref(), ignore)?;
     if args.json {
-        super::tell(&super::json(&undone)?);
+        super::tell(super::json(&undone));
         return Ok(Outcome::Yes);
     }
     let how = match undone.how {
@@ -23,6 +23,6 @@ pub(crate) fn run(args: &UndoArgs) -> anyhow::Result<Outcome> {
         Restored::InPlace => "is what it was before, bit for bit (changed in place)",
     };
     let target = plain(&undone.target.display().to_string());
-    super::tell(format!("{target} {how}\n").as_bytes());
+    super::tell(Ok(format!("{target} {how}\n").into_bytes()));
     Ok(Outcome::Yes)
 }

@@ -11,6 +11,7 @@
 //! [`MOST_IMAGES`] more than the ends are read. The names in them are looked up and lead to nothing that is opened. What
 //! cannot be found out for all that is told.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::FORMATS;
@@ -44,11 +45,17 @@ impl Known<'_> {
         let last = name.file_name().unwrap_or_default();
         let own = self.files.first().and_then(|(path, _)| path.parent()).unwrap_or(folder);
         let beside = || see(&folder.join(last)).or_else(|_| see(&own.join(last)));
-        let Ok(seen) = see(&folder.join(&name)).or_else(|_| beside()) else { return false };
+        let Ok(seen) = see(&folder.join(&name)).or_else(|_| beside()) else { return self.resembles(last) };
         match seen.id {
             Some(id) => self.files.iter().any(|(_, own)| own.is_some_and(|own| own.id == Some(id))),
             None => self.files.iter().any(|(path, _)| path.file_name() == name.file_name()),
         }
+    }
+
+    /// Whether a name with bytes that are not UTF-8, of which the text is `name`, may be that of one of the files.
+    fn resembles(&self, name: &OsStr) -> bool {
+        let Some(name) = name.to_str().filter(|name| name.contains(char::REPLACEMENT_CHARACTER)) else { return false };
+        self.files.iter().any(|(path, _)| path.file_name().unwrap_or_default().to_string_lossy() == name)
     }
 }
 

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::nbd;
+use crate::error::exact::field;
 use crate::error::{Error, Kind, Place, Result, Space, shell};
-use crate::storage::folder::{EntryKind, kind_of};
+use crate::storage::folder::{EntryKind, entries, kind_of};
 use crate::storage::{Host, RealHost, Storage};
 
 /// What a file is to the image.
@@ -37,6 +38,7 @@ pub trait Opener: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct HostFile {
     /// Absolute, through every symbolic link.
+    #[serde(flatten, serialize_with = "field::path")]
     pub path: PathBuf,
     /// What it is to the image.
     pub role: Role,
@@ -106,6 +108,21 @@ impl Gate {
         Ok((path, file))
     }
 
+    /// Opens the segment of the same image as the one at `named_by` that has its name but for the ending: that of `like`.
+    ///
+    /// # Errors
+    /// As [`Gate::named`].
+    pub fn segment(&self, named_by: &Path, like: &str, role: Role) -> Result<Arc<dyn Storage>> {
+        // Of the rest of the name, a text may not hold all.
+        let name = match (named_by.extension(), Path::new(like).extension()) {
+            (Some(_), Some(ending)) => named_by.with_extension(ending),
+            _ => PathBuf::from(like),
+        };
+        let name = Path::new(name.file_name().unwrap_or_default());
+        let path = self.find_path(named_by, name, &name.display())?;
+        self.hand_out(&path, role)
+    }
+
     /// Opens a file as [`Gate::named`] does, to see which one it is: it does not become a file of the image.
     ///
     /// # Errors
@@ -123,21 +140,27 @@ impl Gate {
     }
 
     fn find(&self, named_by: &Path, name: &str) -> Result<PathBuf> {
-        let wanted = named_by.parent().unwrap_or(Path::new("/")).join(on_this_host(name));
+        self.find_path(named_by, &on_this_host(name), &name)
+    }
+
+    /// Finds what the image at `named_by` calls `name`, which is `shown` to people.
+    fn find_path(&self, named_by: &Path, name: &Path, shown: &dyn std::fmt::Display) -> Result<PathBuf> {
+        let wanted = named_by.parent().unwrap_or(Path::new("/")).join(name);
         let missing = |error: Error| match error.kind() {
             Kind::NotFound => Error::new(
                 Kind::NotFound,
                 "no-file",
-                format!("the image {} needs {name}, which is not there", named_by.display()),
+                format!("the image {} needs {shown}, which is not there", named_by.display()),
             )
-            .advise(match on_this_host(name).components().count() {
+            .advise(match name.components().count() {
                 1 => "copy it beside the image, or give --allow-path with the folder where it is".to_owned(),
                 // A copy beside the image would not be found, and one in another folder not be let through.
                 _ => format!("it is looked for at {}: give --allow-path with the folder where it is", wanted.display()),
             }),
             _ => error,
         };
-        let path = RealHost.resolve(&wanted).or_else(|error| self.in_allowed(&wanted).ok_or(missing(error)))?;
+        let found = RealHost.resolve(&wanted).or_else(|error| resembling(&wanted).ok_or(error));
+        let path = found.or_else(|error| self.in_allowed(&wanted).ok_or(missing(error)))?;
         if !self.lets_through(&path) {
             let what =
                 format!("the image {} names {}, which is not beside the image", named_by.display(), path.display());
@@ -156,7 +179,8 @@ impl Gate {
     /// The file of that name in a folder that the user allowed: images are moved apart.
     fn in_allowed(&self, wanted: &Path) -> Option<PathBuf> {
         let name = wanted.file_name()?;
-        self.allowed.iter().find_map(|folder| RealHost.resolve(&folder.join(name)).ok())
+        let resolve = |path: PathBuf| RealHost.resolve(&path).ok().or_else(|| resembling(&path));
+        self.allowed.iter().find_map(|folder| resolve(folder.join(name)))
     }
 
     fn lets_through(&self, path: &Path) -> bool {
@@ -203,6 +227,14 @@ pub(super) fn on_this_host(name: &str) -> PathBuf {
         return name.rsplit(['\\', '/']).next().unwrap_or(name).into();
     }
     name.replace('\\', "/").into()
+}
+
+/// The one file whose name looks like that of `wanted`, as text: names in images are text here, while a name of the host
+/// may have bytes that are not UTF-8.
+fn resembling(wanted: &Path) -> Option<PathBuf> {
+    let name = wanted.file_name()?.to_str().filter(|name| name.contains(char::REPLACEMENT_CHARACTER))?;
+    let alike = entries(wanted.parent()?, EntryKind::File, &|other| other.to_string_lossy() == name).ok()?;
+    <[PathBuf; 1]>::try_from(alike).ok().and_then(|[only]| RealHost.resolve(&only).ok())
 }
 
 /// A file other than the first, whose places say so.

@@ -168,7 +168,7 @@ fn closed_to_names(driver: Driver, file: &dyn Storage) -> Result<()> {
 /// The name of a backing file of `len` bytes at `at`, which must end before `end`; `field` is where the header says so.
 ///
 /// # Errors
-/// `backing-name`: it lies elsewhere, has more than 1023 bytes, or is no text.
+/// `backing-name`: it lies elsewhere, has more than 1023 bytes, or is no text ([`no_text`]).
 pub(in crate::container) fn name(file: &dyn Storage, at: u64, len: u64, end: u64, field: u64) -> Result<String> {
     let odd = |what: &str| Error::new(Kind::Corrupt, "backing-name", what.to_owned()).at(Space::File, field);
     // QEMU's own limit, and far more than a name has.
@@ -180,5 +180,13 @@ pub(in crate::container) fn name(file: &dyn Storage, at: u64, len: u64, end: u64
     }
     let mut name = vec![0; usize::try_from(len).unwrap_or(0)];
     file.read_at(at, &mut name)?;
-    String::from_utf8(name).map_err(|_| odd("the name of the backing file is no UTF-8"))
+    String::from_utf8(name).map_err(|_| no_text().at(Space::File, field))
+}
+
+/// The error for an image whose engine takes no names but text.
+pub(in crate::container) fn no_text() -> Error {
+    let what = "the image names another file by bytes that are not UTF-8";
+    Error::new(Kind::Unsupported, "backing-name", what).advise(
+        "give that file another name, and tell a copy of the image of it: qemu-img rebase -u -F FORMAT -b NAME IMAGE",
+    )
 }

@@ -38,7 +38,7 @@ pub(super) fn open(opening: Opening<'_>) -> Result<Image> {
     };
     let mut parts: Vec<(String, Arc<dyn Storage>)> = Vec::new();
     for segment in names {
-        let storage = if segment == name { file.clone() } else { gate.named(path, &segment, role)?.1 };
+        let storage = if segment == name { file.clone() } else { gate.segment(path, &segment, role)? };
         parts.push((segment, storage));
     }
     let variant = format!("{} segments", parts.len());
@@ -53,9 +53,11 @@ fn segments(path: &Path, name: &str) -> Result<Option<Vec<String>>> {
         return Ok(None);
     }
     let folder = path.parent().unwrap_or(Path::new("."));
+    // Two names that are not UTF-8 may look alike.
     let names: Vec<String> = entries(folder, EntryKind::File, &|_| true)?
         .iter()
-        .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
+        .filter(|other| other.file_stem() == path.file_stem())
+        .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))
         .collect();
     order(name, names.iter().map(String::as_str))
 }

@@ -154,9 +154,10 @@ impl<'a> Finder<'a> {
 
 /// The first segment of the split image that `path` is a later one of.
 fn first_of(path: &Path) -> Option<(PathBuf, Seen)> {
-    let name = path.file_name()?.to_str()?;
-    split::firsts(name).into_iter().find_map(|first| {
-        let first = path.with_file_name(first);
+    let name = path.file_name()?;
+    // What makes a piece of a name stands behind the last dot, so the rest of it may be any bytes.
+    split::firsts(&name.to_string_lossy()).into_iter().find_map(|first| {
+        let first = path.with_extension(Path::new(&first).extension()?);
         let seen = look::see(&first).ok().filter(|seen| seen.kind == EntryKind::File)?;
         Some((first, seen))
     })

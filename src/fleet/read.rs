@@ -137,10 +137,7 @@ pub fn hashes(target: &Target, wishes: &Wishes) -> Result<Vec<String>> {
 
 /// A record that says nothing yet but the target's name.
 pub(in crate::fleet) fn unread(target: &Target) -> Record {
-    let mut record = Record::new(target.name.to_string_lossy().into_owned());
-    if target.name.to_str().is_none() {
-        record.target_hex = Some(target.name.as_encoded_bytes().iter().map(|b| format!("{b:02x}")).collect());
-    }
+    let mut record = Record::new(&target.name);
     (record.part, record.parts) = (1, 1);
     record
 }

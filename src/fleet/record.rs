@@ -5,8 +5,13 @@
 
 mod parts;
 
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::error::exact;
 
 pub use parts::{Blocker, ControlSet, Failure, Mistake, Neighbour, Replay, Status, Verdict, Violation};
 
@@ -26,7 +31,9 @@ pub struct Record {
     /// The target's name: as the user gave it, or that with the way below it appended. For a Windows folder, that folder;
     /// for an image in several files, the first of them.
     pub target: String,
-    /// The bytes of that name in hexadecimal, where it is not UTF-8 and `target` therefore only resembles it.
+    /// The bytes of that name in hexadecimal (on Windows its UTF-16, the lower byte first), where it is not UTF-8 and `target`
+    /// therefore only resembles it. The same of other paths of the host is in the fields `windows_root_hex`, `hive_hex` and
+    /// `files_hex`.
     pub target_hex: Option<String>,
     /// The number of this installation among those of the target, from 1; 0 where the target has none.
     pub installation: u32,
@@ -60,6 +67,8 @@ pub struct Record {
     /// Files of the host that the answer rests on beside the target itself: further segments, extents and backing files,
     /// transaction logs and the hive SOFTWARE (also where these could be and are not). Of a Windows folder, its hive comes first.
     pub files: Vec<String>,
+    /// As `target_hex`, of each of `files`, `null` for those that are UTF-8. Empty where all of them are.
+    pub files_hex: Vec<Option<String>>,
     /// Sixteen hexadecimal digits made of names, sizes and times of the target and these files: another one means that
     /// something has changed. `null` for a block device, which does not say.
     pub stamp: Option<String>,
@@ -83,8 +92,12 @@ pub struct Record {
     pub volume_label: Option<String>,
     /// The Windows folder: from the root of its volume, or as a folder of the host.
     pub windows_root: Option<String>,
+    /// As `target_hex`, of a Windows folder of the host.
+    pub windows_root_hex: Option<String>,
     /// The SYSTEM hive: from the root of its volume, or as a file of the host.
     pub hive: Option<String>,
+    /// As `target_hex`, of a hive that is a file of the host.
+    pub hive_hex: Option<String>,
     /// SHA-256 of the hive's primary file, in lower-case hexadecimal, where that was asked for.
     pub hive_sha256: Option<String>,
     /// Bytes of the hive's primary file.
@@ -151,9 +164,31 @@ pub struct Record {
 
 impl Record {
     /// A record of this form and program that says nothing yet.
-    pub fn new(target: String) -> Self {
+    pub fn new(target: impl Into<OsString>) -> Self {
         let tool = concat!("hivewright ", env!("CARGO_PKG_VERSION")).to_owned();
-        Record { form: FORM, tool, target, ..Self::default() }
+        let target = target.into();
+        let (text, target_hex) = (target.to_string_lossy().into_owned(), exact::hex(&target));
+        Record { form: FORM, tool, target: text, target_hex, ..Self::default() }
+    }
+
+    /// The target's name, whole. `None` where its bytes are no bytes.
+    pub fn target_path(&self) -> Option<PathBuf> {
+        exact::path(&self.target, self.target_hex.as_deref())
+    }
+
+    /// The files that the answer rests on, in the order of [`Record::files`]. `None` as there.
+    pub fn file_paths(&self) -> Option<Vec<PathBuf>> {
+        let hexes = self.files_hex.iter().map(Option::as_deref).chain(std::iter::repeat(None));
+        self.files.iter().zip(hexes).map(|(text, hex)| exact::path(text, hex)).collect()
+    }
+
+    /// Puts these down as the files that the answer rests on.
+    pub(super) fn rests_on<'a>(&mut self, files: impl Iterator<Item = &'a Path> + Clone) {
+        self.files = files.clone().map(|path| path.to_string_lossy().into_owned()).collect();
+        self.files_hex = files.map(exact::hex).collect();
+        if self.files_hex.iter().all(Option::is_none) {
+            self.files_hex.clear();
+        }
     }
 
     /// As one line of JSON, with its line feed. JSON has no raw line feeds, so a line is a record.
@@ -176,7 +211,7 @@ mod tests {
 
     #[test]
     fn comes_back_as_it_went() {
-        let mut record = Record::new("a\nb\u{2028}\"".to_owned());
+        let mut record = Record::new("a\nb\u{2028}\"");
         record.status = Status::Error;
         record.error = Some(Failure { kind: "io".into(), code: "io".into(), message: "x\r\ny".into(), advice: None });
         record.control_sets.push(ControlSet { number: 1, value: Some(2), ..ControlSet::default() });

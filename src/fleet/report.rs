@@ -7,3 +7,10 @@ mod plain;
 pub mod schema;
 
 pub use plain::plain;
+
+use crate::error::exact;
+
+/// The whole of a path of the host, of which a report has the `shown` form: in hexadecimal, where that is not all.
+fn whole(text: &str, hex: Option<&String>, shown: &str) -> Option<String> {
+    hex.cloned().or_else(|| (text != shown).then(|| exact::whole(text)))
+}

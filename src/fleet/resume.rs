@@ -5,6 +5,7 @@
 mod line;
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -45,7 +46,7 @@ impl Earlier {
         let number = self.files.len();
         self.files.push(open(path)?);
         let mut lines = BufReader::with_capacity(1 << 18, look::stream(path)?);
-        let ours = Record::new(String::new()).tool;
+        let ours = Record::new("").tool;
         let (mut line, mut offset, mut count) = (Vec::new(), 0, 0_u64);
         let (mut is_results, mut of_another, mut foreign) = (false, 0_u64, 0_u64);
         loop {
@@ -59,7 +60,7 @@ impl Earlier {
             match Line::of(&line, &ours) {
                 Line::Record { target, part } => {
                     let len = u32::try_from(size).unwrap_or(u32::MAX);
-                    self.found(&target, part, Place { file: number, offset, len });
+                    self.found(target.as_os_str(), part, Place { file: number, offset, len });
                     is_results = true;
                 }
                 Line::Foreign if !is_results => return Err(no_records(path, count)),
@@ -75,8 +76,8 @@ impl Earlier {
         Ok(())
     }
 
-    fn found(&mut self, target: &str, part: u32, place: Place) {
-        let places = self.places.entry(Fnv::default().with(target.as_bytes()).get()).or_default();
+    fn found(&mut self, target: &OsStr, part: u32, place: Place) {
+        let places = self.places.entry(hash(target)).or_default();
         if part == 1 {
             places.clear();
         }
@@ -119,11 +120,12 @@ impl Earlier {
     }
 
     /// All records of a target, if all of them are there and none is of an error that may pass.
-    pub fn of(&self, target: &str) -> Option<Vec<Record>> {
-        let places = self.places.get(&Fnv::default().with(target.as_bytes()).get())?;
+    pub fn of(&self, target: impl AsRef<OsStr>) -> Option<Vec<Record>> {
+        let target = target.as_ref();
+        let places = self.places.get(&hash(target))?;
         let records: Vec<Record> = places.iter().filter_map(|place| self.read(*place)).collect();
         let is_whole = records.iter().zip(1..).all(|(record, part)| {
-            record.target == target
+            record.target_path().is_some_and(|path| path == target)
                 && record.part == part
                 && record.parts as usize == records.len()
                 && !may_pass(record)
@@ -136,6 +138,10 @@ impl Earlier {
         self.files.get(place.file)?.read_at(place.offset, &mut line).ok()?;
         Record::read(&line)
     }
+}
+
+fn hash(target: &OsStr) -> u64 {
+    Fnv::default().with(target.as_encoded_bytes()).get()
 }
 
 /// Opens a file of results, which is read from its first line to its last, and then here and there.
@@ -172,7 +178,7 @@ mod tests {
     use super::*;
 
     fn record(target: &str, part: u32, parts: u32) -> Record {
-        Record { part, parts, stamp: Some("0".to_owned()), ..Record::new(target.to_owned()) }
+        Record { part, parts, stamp: Some("0".to_owned()), ..Record::new(target) }
     }
 
     #[test]

@@ -142,7 +142,7 @@ fn kept(target: &Target, earlier: &Earlier, wishes: &Wishes, verify: bool) -> Op
     if earlier.is_empty() || matches!(target.kind, TargetKind::Lost(_)) {
         return None;
     }
-    let records = earlier.of(target.name.to_str()?)?;
+    let records = earlier.of(&target.name)?;
     let has_hash = |record: &Record| record.hive_sha256.is_some() || record.at_next_boot.is_none();
     let says_all = !wishes.sha256 || records.iter().all(has_hash);
     // A disk without Windows is an error only where it was named.

@@ -14,6 +14,7 @@ mod staged;
 
 use std::path::{Path, PathBuf};
 
+use crate::error::exact::field;
 use crate::error::{Error, Kind, Result};
 use crate::hive::PatchSet;
 use crate::storage::{About, Access, Host, HostFile, RealHost};
@@ -75,11 +76,13 @@ pub struct Committed {
     /// How.
     pub how: How,
     /// The file that holds the new bytes.
+    #[serde(flatten, serialize_with = "field::path")]
     pub path: PathBuf,
     /// What inside of it was changed, where it is an image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inside: Option<String>,
     /// The undo file, if one was written.
+    #[serde(flatten, serialize_with = "field::undo")]
     pub undo: Option<PathBuf>,
     /// Why it was written in place.
     pub why_in_place: Option<String>,

@@ -119,6 +119,7 @@ pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_on<H: Host>(host: &H, path: &Path, request: &Request) -> Result<Prepared> {
+    request.logs.expect()?;
     // An image that is partly written may not even open.
     if undo::is_image_left_over(host, path)? {
         return on_disk::prepare(host, path, None, request);

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 
 use super::commit::{self, Committed, InPlace, Options};
 use super::target::logs_beside;
-use crate::error::Result;
-use crate::hive::recover::Log;
+use crate::error::{Error, Kind, Result, exact};
+use crate::hive::recover::{Log, LogReport};
 use crate::hive::{Patch, PatchSet, Step};
 use crate::regf::base_block;
+use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{FileStorage, Mapped, Storage};
 
 /// The most bytes of a log that is emptied. Windows keeps them at a few MiB.
@@ -24,6 +25,28 @@ pub enum LogChoice {
 }
 
 impl LogChoice {
+    /// Refuses where a log that was named is not there or cannot be read, whether or not the hive turns out to need it.
+    ///
+    /// # Errors
+    /// Those of the host; `not-a-file`.
+    pub fn expect(&self) -> Result<()> {
+        let LogChoice::Files(paths) = self else { return Ok(()) };
+        let expect = |path: &PathBuf| {
+            if kind_of(path)? != EntryKind::File {
+                return Err(Error::new(
+                    Kind::Unsupported,
+                    "not-a-file",
+                    format!("{} is not a regular file", path.display()),
+                ));
+            }
+            let file = FileStorage::open(path)?;
+            let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+            file.read_at(0, &mut vec![0; len.min(base_block::SIZE)])
+        };
+        let advise = |error: Error| error.advise("leave --log out to have the logs beside the hive used");
+        paths.iter().try_for_each(expect).map_err(advise)
+    }
+
     fn paths(&self, hive: &Path) -> Result<Vec<PathBuf>> {
         match self {
             LogChoice::Beside => logs_beside(hive),
@@ -104,6 +127,13 @@ impl LogFiles {
     /// The logs, for a replay.
     pub fn logs(&self) -> Vec<Log<'_>> {
         self.0.iter().map(|log| Log { name: &log.name, bytes: &log.bytes }).collect()
+    }
+
+    /// Gives the reports on [`LogFiles::logs`], which are in their order, the whole names of those.
+    pub(in crate::session) fn name(&self, reports: &mut [LogReport]) {
+        for (report, log) in reports.iter_mut().zip(&self.0) {
+            report.name_hex = exact::hex(log.path.file_name().unwrap_or_default());
+        }
     }
 
     /// Their files.

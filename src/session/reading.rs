@@ -98,8 +98,9 @@ impl Reading {
     /// As [`Reading::of`], where a disk holds several partitions or installations.
     ///
     /// # Errors
-    /// As [`Reading::of`]; `not-a-disk` for a choice where there is none.
+    /// As [`Reading::of`] and [`LogChoice::expect`]; `not-a-disk` for a choice where there is none.
     pub fn choose(path: &Path, choice: &Choice, logs: LogChoice) -> Result<Self> {
+        logs.expect()?;
         if choice.is_default()
             && let Some(map) = Mapped::open_if(path, &SIGNATURE)?
         {
@@ -251,16 +252,16 @@ impl Reading {
             return Ok(None);
         }
         let logs = files.logs();
-        if clean {
-            return Ok(Some(Logs { needed: false, usable: false, why: None, logs: recover::list(&logs) }));
-        }
-        Ok(Some(match recover::recover_headless(whole, &logs) {
-            Ok(recovered) => Logs { needed: true, usable: true, why: None, logs: recovered.report.logs },
-            Err(failed) => {
-                let why = Some(failed.error.what().to_owned());
-                Logs { needed: true, usable: false, why, logs: failed.report.logs }
+        let (needed, usable, why, mut logs) = if clean {
+            (false, false, None, recover::list(&logs))
+        } else {
+            match recover::recover_headless(whole, &logs) {
+                Ok(recovered) => (true, true, None, recovered.report.logs),
+                Err(failed) => (true, false, Some(failed.error.what().to_owned()), failed.report.logs),
             }
-        }))
+        };
+        files.name(&mut logs);
+        Ok(Some(Logs { needed, usable, why, logs }))
     }
 
     /// What the hive says about the rule; each value read is confirmed by an independent parser.
@@ -284,7 +285,7 @@ impl Reading {
         };
         let files = self.log_files()?;
         let logs = files.logs();
-        match opened {
+        let mut answer = match opened {
             Ok(dirty) => {
                 let alone = windows::report(dirty.primary_alone(), era).ok().map(Box::new);
                 let numbers = Some(sequences(dirty.primary_alone()));
@@ -301,7 +302,11 @@ impl Reading {
                 // Without a log that fits, the file is what it looks like.
                 Err(_) => Err(self.neither(error)),
             },
+        }?;
+        if let State::Recovered { recovery, .. } | State::Alone { recovery, .. } = &mut answer.state {
+            files.name(&mut recovery.logs);
         }
+        Ok(answer)
     }
 }
 

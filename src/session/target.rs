@@ -1,5 +1,6 @@
 //! What the user named: a hive, or a folder in which one is found as Windows would find it.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use crate::container::in_bundle;
@@ -35,12 +36,12 @@ pub fn find(path: &Path) -> Result<Target> {
 
 /// The transaction logs beside a hive: its name with `.LOG`, `.LOG1` or `.LOG2`.
 pub fn logs_beside(hive: &Path) -> Result<Vec<PathBuf>> {
-    let Some(name) = hive.file_name().and_then(|n| n.to_str()) else { return Ok(Vec::new()) };
+    let Some(name) = hive.file_name() else { return Ok(Vec::new()) };
     let folder = match hive.parent() {
         Some(folder) if folder != Path::new("") => folder,
         _ => Path::new("."),
     };
-    let names = ["LOG", "LOG1", "LOG2"].map(|ending| format!("{name}.{ending}"));
+    let names = [".LOG", ".LOG1", ".LOG2"].map(|ending| [name, OsStr::new(ending)].into_iter().collect::<OsString>());
     entries(folder, EntryKind::File, &|entry| names.iter().any(|log| log.eq_ignore_ascii_case(entry)))
 }
 

@@ -1,7 +1,6 @@
 //! Taking changes back: the undo file, undoing a commit, and what an interrupted one left.
 
 mod around;
-mod hex;
 mod journal;
 mod leftover;
 mod lines;
@@ -12,6 +11,7 @@ mod state;
 use std::path::{Path, PathBuf};
 
 use crate::container;
+use crate::error::exact::field;
 use crate::error::{Error, Kind, Result, shell};
 use crate::session::commit::Locked;
 use crate::session::disk::{HAS_CHILDREN, of_children};
@@ -32,6 +32,7 @@ pub use state::State;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Undone {
     /// The file that holds the old bytes again.
+    #[serde(flatten, serialize_with = "field::target")]
     pub target: PathBuf,
     /// How.
     pub how: Restored,

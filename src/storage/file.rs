@@ -57,8 +57,12 @@ impl FileStorage {
     }
 }
 
-/// The error of a failed call that had to do with `path`. A missing file is [`Kind::NotFound`].
+/// The error of a failed call that had to do with `path`. A missing file is [`Kind::NotFound`], and so is what is looked for
+/// under a name that no file can have here, such as one that is too long.
 pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
+    if source.kind() == io::ErrorKind::InvalidFilename && matches!(what, "open" | "look at") {
+        return Error::new(Kind::NotFound, "no-file", format!("cannot {what} {}: {source}", path.display()));
+    }
     if source.kind() == io::ErrorKind::NotFound {
         return Error::new(Kind::NotFound, "no-file", format!("cannot {what} {}: it is not there", path.display()));
     }

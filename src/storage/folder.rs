@@ -1,8 +1,10 @@
 //! Folders of the host, read as Windows reads its own: names without regard to case. Links are not followed.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::file::failed;
 use crate::error::{Error, Kind, Result};
 
 /// What a path stands for.
@@ -31,7 +33,7 @@ pub fn kind_of(path: &Path) -> Result<EntryKind> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             Err(Error::new(Kind::NotFound, "no-file", format!("there is no {}", path.display())))
         }
-        Err(e) => Err(Error::io(format!("cannot look at {}: {e}", path.display()), e)),
+        Err(e) => Err(failed("look at", path, e)),
     }
 }
 
@@ -54,12 +56,12 @@ pub(super) fn is_block_device(_: &fs::Metadata) -> bool {
 ///
 /// # Errors
 /// The host could not list the folder.
-pub fn entries(folder: &Path, kind: EntryKind, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<PathBuf>> {
+pub fn entries(folder: &Path, kind: EntryKind, wanted: &dyn Fn(&OsStr) -> bool) -> Result<Vec<PathBuf>> {
     let failed = |e| Error::io(format!("cannot read the folder {}: {e}", folder.display()), e);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if !wanted(&entry.file_name().to_string_lossy()) {
+        if !wanted(&entry.file_name()) {
             continue;
         }
         let is = entry.file_type().map_err(failed)?;

@@ -1,5 +1,6 @@
 //! A file that appears under its name when it is whole.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -7,9 +8,13 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 use super::file::failed;
+use super::fitting::{RANDOM, fitting};
 use super::held::{self, What};
 use super::{FileStorage, Storage};
 use crate::error::{Error, Kind, Result};
+
+/// What its name ends in until it is whole.
+const UNFINISHED: &str = ".unfinished";
 
 /// A file that is being written under another name, and gone if it is dropped.
 pub struct Fresh {
@@ -43,8 +48,10 @@ impl Fresh {
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
         // Whoever finds it, left by a run that was killed, sees what it was going to be.
-        let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
-        builder.prefix(&prefix).suffix(".unfinished");
+        let mut prefix = OsString::from(".");
+        prefix.push(fitting(path.file_name().unwrap_or_default(), 2 + RANDOM + UNFINISHED.len()));
+        prefix.push(".");
+        builder.prefix(&prefix).rand_bytes(RANDOM).suffix(UNFINISHED);
         // As any new file: a temporary one is its owner's alone.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

@@ -8,8 +8,12 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 use super::file::{FileStorage, failed};
+use super::fitting::{RANDOM, fitting};
 use super::held::{self, What};
 use super::{About, Access, Carried, Host, HostFile, Times};
+
+/// What the name of a new file ends in for the time being.
+const NEW: &str = ".hivewright-new";
 
 /// The file system of this machine, with nothing between.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,7 +29,8 @@ impl Host for RealHost {
     fn exists(&self, path: &Path) -> Result<bool> {
         match fs::symlink_metadata(path) {
             Ok(_) => Ok(true),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            // What cannot be a name here is none of a file.
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename) => Ok(false),
             Err(e) => Err(failed("look at", path, e)),
         }
     }
@@ -56,10 +61,11 @@ impl Host for RealHost {
     fn create_temporary(&self, beside: &Path, mode: u32) -> Result<(PathBuf, FileStorage)> {
         let folder = beside.parent().unwrap_or(Path::new("."));
         let mut prefix = std::ffi::OsString::from(".");
-        prefix.push(beside.file_name().unwrap_or_default());
+        let more = 2 + RANDOM + NEW.len();
+        prefix.push(fitting(beside.file_name().unwrap_or_default(), more));
         prefix.push(".");
         let mut builder = tempfile::Builder::new();
-        builder.prefix(&prefix).suffix(".hivewright-new");
+        builder.prefix(&prefix).rand_bytes(RANDOM).suffix(NEW);
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         #[cfg(not(unix))]

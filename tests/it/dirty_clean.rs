@@ -43,6 +43,27 @@ fn what_cannot_be_opened_beside_a_clean_hive_is_no_matter() {
 }
 
 /// A folder named as a log is no log; a dirty hive says that there is none.
+/// A log that the user named is looked at although a clean hive needs none.
+#[test]
+fn a_named_log_must_be_there() {
+    let place = named("new-clean");
+    fs::create_dir(place.path("folder")).unwrap();
+    for (log, code) in [("none", "no-file"), ("folder", "not-a-file"), ("SYSTEM/below", "io")] {
+        for args in [
+            &["get", "SYSTEM"][..],
+            &["check", "SYSTEM"],
+            &["set", "2", "SYSTEM"],
+            &["unset", "SYSTEM"],
+            &["recover", "SYSTEM"],
+            &["set", "2", "SYSTEM", "--dry-run"],
+        ] {
+            place.run(&[args, &["--json", "--log", "SYSTEM.LOG1", "--log", log]].concat()).failed_as_json(2, code);
+        }
+    }
+    assert_eq!(place.hive(), place.primary);
+    assert_eq!(place.run(&["set", "2", "SYSTEM", "--log", "SYSTEM.LOG1"]).code, 0);
+}
+
 #[test]
 fn a_folder_is_no_log() {
     let place = named("new-no-logs");

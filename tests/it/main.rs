@@ -37,6 +37,8 @@ mod judges;
 mod law;
 mod ntfs;
 mod page_reads;
+#[cfg(unix)]
+mod paths;
 mod readme;
 mod support;
 mod windows_mistakes;

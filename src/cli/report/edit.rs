@@ -4,12 +4,16 @@ use std::fmt::Write;
 use std::path::Path;
 
 use hivewright::Place;
+use hivewright::error::exact::field;
+use hivewright::error::hex;
+use hivewright::hive::recover::Recovery;
 use hivewright::hive::{Patch, PatchSet};
 use hivewright::regf::key_value::ValueType;
 use hivewright::session::commit::{Committed, How};
 use hivewright::session::edit::{Before, Change, Prepared, Wanted};
 use hivewright::session::undo;
 use hivewright::windows::rule;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::plain;
@@ -125,8 +129,28 @@ fn write_places(out: &mut String, pieces: &[(u64, Vec<Place>)]) -> std::fmt::Res
     Ok(())
 }
 
+/// The same as JSON has it.
+#[derive(Serialize)]
+pub(crate) struct Document<'a> {
+    hive: String,
+    #[serde(flatten, serialize_with = "field::file")]
+    file: &'a Path,
+    value_name: &'static str,
+    verb: &'static str,
+    wanted: Option<u32>,
+    state: &'static str,
+    changed_bytes: u64,
+    old_len: u64,
+    new_len: u64,
+    places: Vec<Value>,
+    patches: Vec<Value>,
+    recovery: Option<&'a Recovery>,
+    commit: Option<&'a Committed>,
+    logs_emptied: &'a [Committed],
+}
+
 /// The same as a document.
-pub(crate) fn document(prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending) -> Value {
+pub(crate) fn document<'a>(prepared: &'a Prepared, wanted: Option<Wanted>, ending: &'a Ending) -> Document<'a> {
     let patches = &prepared.edited.patches;
     let state = match ending {
         // A copy is written with --output even where nothing changes.
@@ -136,28 +160,36 @@ pub(crate) fn document(prepared: &Prepared, wanted: Option<Wanted>, ending: &End
     };
     let (committed, logs) = match ending {
         Ending::Written { committed, logs } => (committed.as_ref(), logs.as_slice()),
-        Ending::DryRun | Ending::AlreadySo => (None, &[][..]),
+        Ending::DryRun | Ending::AlreadySo => (None, <&[_]>::default()),
     };
-    json!({
-        "hive": prepared.target.hive.display().to_string(),
-        "value_name": rule::NAME,
-        "verb": match wanted { Some(Wanted::Set(_)) => "set", Some(Wanted::Unset) => "unset", None => "recover" },
-        "wanted": match wanted { Some(Wanted::Set(number)) => Some(number), _ => None },
-        "state": state,
-        "changed_bytes": patches.changed_bytes(),
-        "old_len": patches.old_len,
-        "new_len": patches.new_len,
-        "places": prepared.changes.iter().map(place).collect::<Vec<_>>(),
-        "patches": patches.patches.iter().map(|of| patch(prepared, of)).collect::<Vec<_>>(),
-        "recovery": prepared.recovered(),
-        "commit": committed,
-        "logs_emptied": logs,
-    })
+    Document {
+        hive: prepared.target.hive.display().to_string(),
+        file: &prepared.target.hive,
+        value_name: rule::NAME,
+        verb: match wanted {
+            Some(Wanted::Set(_)) => "set",
+            Some(Wanted::Unset) => "unset",
+            None => "recover",
+        },
+        wanted: match wanted {
+            Some(Wanted::Set(number)) => Some(number),
+            _ => None,
+        },
+        state,
+        changed_bytes: patches.changed_bytes(),
+        old_len: patches.old_len,
+        new_len: patches.new_len,
+        places: prepared.changes.iter().map(place).collect(),
+        patches: patches.patches.iter().map(|of| patch(prepared, of)).collect(),
+        recovery: prepared.recovered(),
+        commit: committed,
+        logs_emptied: logs,
+    }
 }
 
 fn place(change: &Change) -> Value {
     let before = change.before.iter().map(
-        |(kind, data)| json!({ "data_type": kind.to_string(), "data_type_number": kind.0, "data_hex": hex(data) }),
+        |(kind, data)| json!({ "data_type": kind.to_string(), "data_type_number": kind.0, "data_hex": hex::encode(data) }),
     );
     json!({
         "control_set": change.place.control_set,
@@ -172,8 +204,8 @@ fn patch(prepared: &Prepared, patch: &Patch) -> Value {
         "hive_offset": patch.offset,
         "places": prepared.places(patch.offset),
         "pieces": prepared.pieces(patch.offset, patch.new.len() as u64).into_iter().map(piece).collect::<Vec<_>>(),
-        "old": hex(&patch.old),
-        "new": hex(&patch.new),
+        "old": hex::encode(&patch.old),
+        "new": hex::encode(&patch.new),
         "what": patch.what,
         "step": patch.step,
     })
@@ -203,10 +235,6 @@ fn describe((kind, data): &Before) -> String {
         (ValueType::DWORD, Ok(raw)) => u32::from_le_bytes(raw).to_string(),
         _ => format!("{kind} of {} bytes", data.len()),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn spaced(bytes: &[u8]) -> String {

@@ -20,7 +20,7 @@ pub(crate) fn disk(info: &DiskInfo, style: Style) -> String {
 }
 
 fn write_disk(out: &mut String, info: &DiskInfo, style: Style) -> fmt::Result {
-    writeln!(out, "{}  {}", style.strong(&plain(&info.file)), size(info.size))?;
+    writeln!(out, "{}  {}", style.strong(&plain(&info.file.display().to_string())), size(info.size))?;
     write_container(out, &info.container, 2)?;
     for hash in info.verified.iter().flatten() {
         let what = if hash.holds() { "holds" } else { "DOES NOT HOLD: the bytes are not those that were hashed" };

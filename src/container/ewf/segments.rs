@@ -63,12 +63,12 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Vec<Segment>> {
         let file = if wanted == number {
             opening.file.clone()
         } else {
-            let name = opening.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let name = name_of(name, wanted).ok_or_else(|| {
+            let name = opening.path.file_name().unwrap_or_default().to_string_lossy();
+            let name = name_of(&name, wanted).ok_or_else(|| {
                 let what = format!("segment {wanted} of the image is needed, and {name} does not show its name");
                 Error::new(Kind::NotFound, "no-file", what).advise("name the files as E01 images are: .E01, .E02 ...")
             })?;
-            let file = opening.gate.named(opening.path, &name, opening.part())?.1;
+            let file = opening.gate.segment(opening.path, &name, opening.part())?;
             if self::number(&*file)? != wanted {
                 return Err(
                     damaged("a segment has another number than its name", &*file, 9).expected(wanted, "another")

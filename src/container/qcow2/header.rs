@@ -6,6 +6,7 @@ use std::ops::Range;
 
 use super::damaged;
 use crate::container::cut_short;
+use crate::container::nbd::no_text;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -105,7 +106,7 @@ impl Bytes {
 
     fn text(&self, range: Range<u64>) -> Result<String> {
         let bytes = self.get(range.clone()).ok_or_else(|| damaged("a name leaves the header", range.start))?;
-        String::from_utf8(bytes.to_vec()).map_err(|_| damaged("a name is not UTF-8", range.start))
+        String::from_utf8(bytes.to_vec()).map_err(|_| no_text().at(Space::File, range.start))
     }
 }
 

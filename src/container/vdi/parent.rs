@@ -1,6 +1,8 @@
 //! The parent of a differencing image. The image does not name it, VirtualBox keeps that in its own register: it is found
 //! by its identifier among the images in the same folder, and in those that the user allows.
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::header::{Header, Uuid};
@@ -42,12 +44,13 @@ fn find(opening: &Opening<'_>, header: &Header) -> Result<(String, Header)> {
     }
     let mut found: Vec<(String, Header)> = Vec::new();
     for path in images(opening) {
-        let Some(name) = path.to_str() else { continue };
+        // A name that is no text is looked for in the same folders.
+        let name = path.to_str().map_or_else(|| path.file_name().unwrap_or_default().to_string_lossy(), Cow::from);
         // What cannot be opened, or read, is not it.
-        let Ok((_, file)) = opening.gate.look_at(opening.path, name) else { continue };
+        let Ok((_, file)) = opening.gate.look_at(opening.path, &name) else { continue };
         let Ok(this) = Header::read(&*file) else { continue };
         if this.made == header.parent_made {
-            found.push((name.to_owned(), this));
+            found.push((name.into_owned(), this));
         }
     }
     if found.iter().any(|(_, this)| this.changed == header.parent_changed) {
@@ -71,7 +74,7 @@ fn find(opening: &Opening<'_>, header: &Header) -> Result<(String, Header)> {
 
 /// The images in the folder of this one and in those that the user allows, each once, but not this one.
 fn images(opening: &Opening<'_>) -> Vec<PathBuf> {
-    let is_image = |name: &str| name.to_ascii_lowercase().ends_with(".vdi");
+    let is_image = |name: &OsStr| name.to_ascii_lowercase().as_encoded_bytes().ends_with(b".vdi");
     let own = opening.path.parent().map(Path::to_owned);
     let mut images: Vec<PathBuf> = Vec::new();
     for folder in own.into_iter().chain(opening.gate.folders()) {

@@ -59,7 +59,8 @@ impl Finder<'_> {
                 } else {
                     folder.join(&named.name)
                 };
-                let is_match = matcher.is_match(&path);
+                // A pattern is text: of names that are not UTF-8 it fits those that look so.
+                let is_match = matcher.is_match(&*path.to_string_lossy());
                 matched |= is_match;
                 match named.kind {
                     EntryKind::File if is_match => self.file(&path, &mut waiting),

@@ -67,19 +67,19 @@ impl HostFiles {
         record.size = record.size.or(Some(own().map(|(len, _)| len).sum()));
         record.modified = own().filter_map(|(_, modified)| modified).max().map(precise);
         let beside = &self.files[usize::from(self.is_first_target)..];
-        record.files = beside.iter().map(|(path, _)| super::lossy(path)).collect();
-        let named = self.files.iter().map(|(path, state)| (super::lossy(path), *state));
+        record.rests_on(beside.iter().map(|(path, _)| &**path));
+        let named = self.files.iter().map(|(path, state)| (path.clone(), *state));
         record.stamp = has_times.then(|| stamp(self.seed, named));
     }
 }
 
 /// Whether the files that a record rests on are as they were, and are what an image opened like this would rest on.
 pub fn is_unchanged(record: &Record, options: &ImageOptions) -> bool {
-    let target = (record.container.as_deref() != Some("folder")).then_some(&record.target);
+    let (Some(target), Some(files)) = (record.target_path(), record.file_paths()) else { return false };
+    let target = (record.container.as_deref() != Some("folder")).then_some(target);
     let more = if matches!(record.container.as_deref(), Some("hive" | "folder")) { 0 } else { record.files.len() };
     let seed = seed(options, more);
-    let states = target.into_iter().chain(&record.files).map(|name| Ok((name.clone(), see(Path::new(name))?)));
-    // A name that is not UTF-8 leads nowhere here, so that its target is read again.
+    let states = target.into_iter().chain(files).map(|path| see(&path).map(|state| (path, state)));
     let now = states.collect::<Result<Vec<_>>>().map(|states| stamp(seed, states.into_iter()));
     now.is_ok_and(|now| record.stamp == Some(now))
 }
@@ -91,9 +91,9 @@ fn seed(options: &ImageOptions, more: usize) -> Fnv {
     folders.fold(Fnv::default(), |hash, folder| hash.with(folder.as_os_str().as_encoded_bytes()).with(&[0]))
 }
 
-fn stamp(mut hash: Fnv, files: impl Iterator<Item = (String, State)>) -> String {
-    for (name, state) in files {
-        hash = hash.with(name.as_bytes()).with(&[0, u8::from(state.is_some())]);
+fn stamp(mut hash: Fnv, files: impl Iterator<Item = (PathBuf, State)>) -> String {
+    for (path, state) in files {
+        hash = hash.with(path.as_os_str().as_encoded_bytes()).with(&[0, u8::from(state.is_some())]);
         let (len, modified) = state.unwrap_or_default();
         let since = modified.and_then(|moment| moment.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
         hash = hash.with(&len.to_le_bytes()).with(&since.as_nanos().to_le_bytes());
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn every_difference_shows() {
         let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
-        let one = |name: &str, state: State| stamp(Fnv::default(), [(name.to_owned(), state)].into_iter());
+        let one = |name: &str, state: State| stamp(Fnv::default(), [(PathBuf::from(name), state)].into_iter());
         let all = [
             one("a", Some((1, at(1)))),
             one("b", Some((1, at(1)))),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{HostFiles, see};
 use super::{Found, Wishes, facts, failed, lossy, unread};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, exact};
 use crate::fleet::find::{HEAD, Looks, Target, looks_like_target};
 use crate::fleet::record::{Blocker, Failure, Record};
 use crate::hive::open as open_hive;
@@ -50,6 +50,7 @@ pub(super) fn folder(target: &Target, hive: &Path, wishes: &Wishes) -> Result<Fo
     let is_folder = target.path != hive;
     record.container = Some(if is_folder { "folder" } else { "hive" }.to_owned());
     record.windows_root = windows.map(lossy);
+    record.windows_root_hex = windows.and_then(exact::hex);
     if let Ok(session) = sleeping(reading.target()) {
         record.hibernated = Some(session.is_some());
         record.write_blockers.extend(session.map(|session| Blocker {
@@ -113,6 +114,7 @@ fn is_not_system(record: &Record) -> bool {
 /// What the hive says, and how many bytes that took.
 fn rule(mut record: Record, hive: &Path, reading: &Reading, wishes: &Wishes) -> (Record, u64) {
     record.hive = Some(lossy(hive));
+    record.hive_hex = exact::hex(hive);
     let mut bytes_read = 0;
     if let Some(software) = software(hive) {
         match product(&software) {

@@ -11,13 +11,14 @@
 //!
 //! What is not known is an empty cell, as is a list that has nothing. Names come from images, and images from attackers:
 //! a text that a spreadsheet would take for a formula gets an apostrophe in front (CWE-1236), and control characters and
-//! direction marks become U+FFFD. Where that, or bytes that are no UTF-8, changes a target, `target_hex` has its bytes.
+//! direction marks become U+FFFD. Where that, or bytes that are no UTF-8, changes a target, `target_hex` has its bytes; the
+//! same hold `windows_root_hex` and `hive_hex` of paths of the host. `files_hex` is as long as `files`, or empty.
 
 use std::io::{self, Write};
 
 use csv::{Terminator, WriterBuilder};
 
-use super::plain;
+use super::{plain, whole};
 use crate::fleet::record::{ControlSet, Failure, Record, Replay, Verdict};
 
 /// Writes the head line.
@@ -59,6 +60,12 @@ impl Row {
 
     fn maybe(&mut self, name: &str, text: Option<&String>) {
         self.text(name, text.map_or("", String::as_str));
+    }
+
+    /// The bytes of a path of the host, where the cell with its text does not hold all of it.
+    fn path_hex(&mut self, name: &str, text: Option<&String>, hex: Option<&String>) {
+        let whole = text.and_then(|text| whole(text, hex, &harmless(text)));
+        self.maybe(name, whole.as_ref());
     }
 
     fn list(&mut self, name: &str, items: impl Iterator<Item = String>) {
@@ -120,6 +127,10 @@ fn row(r: &Record) -> Row {
     row.list("neighbours", r.neighbours.iter().map(|it| format!("{}={}", it.name, number(it.value))));
     row.fact("hibernated", r.hibernated);
     row.list("write_blockers", r.write_blockers.iter().map(|it| it.code.clone()));
+    let is_of_host = matches!(r.container.as_deref(), Some("hive" | "folder"));
+    row.path_hex("windows_root_hex", r.windows_root.as_ref().filter(|_| is_of_host), r.windows_root_hex.as_ref());
+    row.path_hex("hive_hex", r.hive.as_ref().filter(|_| is_of_host), r.hive_hex.as_ref());
+    row.list("files_hex", r.files_hex.iter().map(|hex| hex.clone().unwrap_or_default()));
     row
 }
 
@@ -127,9 +138,7 @@ fn target(row: &mut Row, r: &Record) {
     row.fact("form", Some(r.form));
     row.text("tool", &r.tool);
     row.text("target", &r.target);
-    let shown = harmless(&r.target);
-    let bytes = || r.target.bytes().map(|byte| format!("{byte:02x}")).collect();
-    row.maybe("target_hex", r.target_hex.clone().or_else(|| (shown != r.target).then(bytes)).as_ref());
+    row.path_hex("target_hex", Some(&r.target), r.target_hex.as_ref());
     row.fact("installation", Some(r.installation));
     row.fact("installations", Some(r.installations));
     row.fact("part", Some(r.part));

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Write};
 
-use super::plain;
+use super::{plain, whole};
 use crate::fleet::Record;
 use crate::fleet::record::{Status, Verdict};
 use crate::fleet::run::Summary;
@@ -133,6 +133,8 @@ fn said(record: &Record) -> Vec<String> {
         format!("{at}: {}{value}. {}", verdict.state, verdict.meaning)
     };
     let mut said = Vec::new();
+    let target = whole(&record.target, record.target_hex.as_ref(), &plain(&record.target));
+    said.extend(target.map(|hex| format!("target_hex: {hex}")));
     let windows = record.product.as_ref().or(record.family.as_ref());
     said.extend(windows.map(|windows| format!("Windows: {windows}")));
     said.extend(record.host_name.as_ref().map(|host| format!("host name: {host}")));

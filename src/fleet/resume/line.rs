@@ -1,9 +1,11 @@
 //! What a line of an earlier run's results is.
 
 use std::borrow::Cow;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::error::exact;
 use crate::fleet::record::FORM;
 
 /// How every record begins.
@@ -15,7 +17,7 @@ const PROGRAM: &str = "hivewright ";
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// A record of this version: the part of this target.
-    Record { target: String, part: u32 },
+    Record { target: PathBuf, part: u32 },
     /// A record of another version, whose facts may be others.
     OfAnother,
     /// What a run that was killed has left of a record; also with the next run's first one behind it.
@@ -33,6 +35,7 @@ struct Head<'a> {
     #[serde(borrow)]
     tool: Cow<'a, str>,
     target: Option<String>,
+    target_hex: Option<String>,
     part: Option<u32>,
 }
 
@@ -47,10 +50,12 @@ impl Line {
             return if end < line.len() { Line::Torn } else { Line::Blank };
         }
         match serde_json::from_slice::<Head<'_>>(text) {
-            Ok(Head { form: FORM, tool, target: Some(target), part: Some(part) }) if tool == ours => match whole {
-                true => Line::Record { target, part },
-                false => Line::Torn,
-            },
+            Ok(Head { form: FORM, tool, target: Some(target), target_hex, part: Some(part) }) if tool == ours => {
+                match exact::path(&target, target_hex.as_deref()) {
+                    Some(target) if whole => Line::Record { target, part },
+                    _ => Line::Torn,
+                }
+            }
             Ok(head) if head.tool.starts_with(PROGRAM) => Line::OfAnother,
             _ if begins_like_one(text) || !whole && BEGINNING.starts_with(text) => Line::Torn,
             _ => Line::Foreign,
@@ -70,11 +75,11 @@ mod tests {
 
     #[test]
     fn lines_are_what_they_are() {
-        let record = Record { part: 2, ..Record::new("a".to_owned()) };
+        let record = Record { part: 2, ..Record::new("a") };
         let ours = record.tool.clone();
         let of = |line: &[u8]| Line::of(line, &ours);
         let line = record.line();
-        assert_eq!(of(&line), Line::Record { target: "a".to_owned(), part: 2 });
+        assert_eq!(of(&line), Line::Record { target: "a".into(), part: 2 });
         for end in 1..line.len() {
             assert_eq!(of(&line[..end]), Line::Torn, "{end}");
             assert_eq!(of(&[&line[..end], &[0; 70][..]].concat()), Line::Torn, "{end} and zeros");
@@ -86,7 +91,7 @@ mod tests {
         assert_eq!(of(b"{\"tool\":\"hivewright 99.0.0\",\"form\":2,\"whatever\":[]}\n"), Line::OfAnother);
         // As `jq -S` prints it, with something added.
         let sorted = format!("{{\"added\":1,\"form\":1,\"part\":1,\"target\":\"b\",\"tool\":\"{ours}\"}}\n");
-        assert_eq!(of(sorted.as_bytes()), Line::Record { target: "b".to_owned(), part: 1 });
+        assert_eq!(of(sorted.as_bytes()), Line::Record { target: "b".into(), part: 1 });
         assert_eq!((of(b"\n"), of(b" \r\n"), of(b"\0\0")), (Line::Blank, Line::Blank, Line::Torn));
         for foreign in
             ["root:x:0:0\n", "{\n", "{}\n", "[]\n", "\u{feff}{\"form\":1\n", "form,tool,target\n", "1", "{\"a\":1}\n"]

@@ -35,6 +35,9 @@ pub struct Recovery {
 pub struct LogReport {
     /// Its name.
     pub name: String,
+    /// All of its name in hexadecimal where that is not UTF-8, see [`crate::error::exact`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_hex: Option<String>,
     /// Its size in bytes.
     pub size: u64,
     /// Whether its base block holds.
@@ -122,6 +125,7 @@ impl LogReport {
     pub(super) fn new(log: &Log<'_>) -> Self {
         LogReport {
             name: log.name.to_owned(),
+            name_hex: None,
             size: log.bytes.len() as u64,
             base_block_valid: false,
             format: None,

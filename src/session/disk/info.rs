@@ -1,7 +1,10 @@
 //! Everything that is known of a disk without changing it, for people and for programs.
 
+use std::path::PathBuf;
+
 use super::{Choice, Disk, Installation, Obstacle, Paged, absolute, installation, obstacles};
 use crate::container::{About, HostFile, Verified};
+use crate::error::exact::field;
 use crate::error::{Place, Result};
 use crate::files::{Files, VolumeState};
 use crate::hive::{Opened, open};
@@ -16,7 +19,8 @@ const HIVES: [&str; 5] = ["SYSTEM", "SOFTWARE", "SAM", "SECURITY", "DEFAULT"];
 #[derive(Debug, serde::Serialize)]
 pub struct DiskInfo {
     /// Its file.
-    pub file: String,
+    #[serde(flatten, serialize_with = "field::file")]
+    pub file: PathBuf,
     /// What kind of image it is.
     pub container: About,
     /// The files of the host that it is made of; the first is the one that was named.
@@ -104,7 +108,7 @@ impl Disk {
             volumes.push(self.volume_info(partition, choice)?);
         }
         Ok(DiskInfo {
-            file: absolute(&self.path).display().to_string(),
+            file: absolute(&self.path),
             container: self.about.clone(),
             files: self.files.clone(),
             size: self.len(),

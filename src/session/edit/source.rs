@@ -45,7 +45,8 @@ pub(super) fn open_source(path: &Path, request: &Request) -> Result<Source> {
             return Err(neither(error, path));
         }
         let highest = highest_sequence(&files.logs());
-        let recovered = recover_headless(file.read_whole(MAX_FILE_SIZE)?, &files.logs()).map_err(|_| error)?;
+        let mut recovered = recover_headless(file.read_whole(MAX_FILE_SIZE)?, &files.logs()).map_err(|_| error)?;
+        files.name(&mut recovered.report.logs);
         return materialized(recovered, highest);
     }
     let dirty = match open(file.read_whole(MAX_FILE_SIZE)?)? {
@@ -58,7 +59,10 @@ pub(super) fn open_source(path: &Path, request: &Request) -> Result<Source> {
 fn recovered(path: &Path, dirty: DirtyHive<Vec<u8>>, files: &LogFiles, request: &Request) -> Result<Source> {
     let highest = highest_sequence(&files.logs());
     match dirty.recover(&files.logs()) {
-        Ok(recovered) => materialized(recovered, highest),
+        Ok(mut recovered) => {
+            files.name(&mut recovered.report.logs);
+            materialized(recovered, highest)
+        }
         Err(failed) => {
             let Unrecovered { hive, error, .. } = *failed;
             if !request.as_it_stands {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
 use crate::session::commit::{Overlaid, Staged, folder_of, same_bytes};
+use crate::storage::fitting::fitting;
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{Access, Host, Storage};
 
@@ -76,7 +77,9 @@ impl<'h, H: Host> Journal<'h, H> {
     pub(in crate::session) fn target(&self) -> Result<PathBuf> {
         let named = &self.record.target;
         let beside = named.file_name().map(|name| self.path.with_file_name(name));
-        for path in [sibling_target(&self.path), Some(named.clone()), beside].into_iter().flatten() {
+        // The name of an undo file may be too short to tell that of its target.
+        let own = sibling_target(&self.path).or_else(|| beside.clone().filter(|path| is_beside(&self.path, path)));
+        for path in [own, Some(named.clone()), beside].into_iter().flatten() {
             if path.is_absolute() && self.host.exists(&path)? {
                 return Ok(path);
             }
@@ -127,7 +130,8 @@ pub(super) fn folder_for(target: &Path) -> PathBuf {
 
 /// What the name of every undo file beside `target` starts with.
 pub(super) fn undo_prefix(target: &Path) -> OsString {
-    let mut name = target.file_name().unwrap_or_default().to_owned();
+    // As many more as there may be undo files of one target in one folder.
+    let mut name = fitting(target.file_name().unwrap_or_default(), SUFFIX.len() + ".9999".len());
     name.push(SUFFIX);
     name
 }
@@ -145,9 +149,10 @@ pub(super) fn is_beside(path: &Path, target: &Path) -> bool {
 
 /// The target beside which `path` is an undo file by its name.
 fn sibling_target(path: &Path) -> Option<PathBuf> {
-    let name = path.file_name()?.to_str()?;
-    let target = path.with_file_name(&name[..name.rfind(SUFFIX)?]);
-    is_beside(path, &target).then_some(target)
+    let has_suffix = |path: &Path| path.extension().is_some_and(|ending| ending == &SUFFIX[1..]);
+    let first = if has_suffix(path) { path.to_owned() } else { path.with_extension("") };
+    let target = first.with_extension("");
+    (has_suffix(&first) && is_beside(path, &target)).then_some(target)
 }
 
 /// Refuses unless an undo file can be made at `path`, which is asked before anything is written: by making a new file

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::error::exact::field;
 use crate::error::{Error, Result};
 use crate::session::commit::{Locked, reopened};
 use crate::storage::folder::{EntryKind, kind_of};
@@ -18,8 +19,10 @@ use super::state::State;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Leftover {
     /// The undo file.
+    #[serde(flatten, serialize_with = "field::undo")]
     pub undo: PathBuf,
     /// The file that was named for the write.
+    #[serde(flatten, serialize_with = "field::target")]
     pub target: PathBuf,
     /// How far the write got.
     pub state: State,

@@ -1,14 +1,13 @@
 //! The lines of an undo file, as JSON has them.
 
 use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, exact, hex};
 use crate::hive::{Patch, Step};
 
-use super::hex;
 use super::record::{BLOCK, Block, Mark, Record, damaged};
 
 /// The version that is written for one file and one phase.
@@ -52,17 +51,16 @@ struct VersionLine {
 
 impl<'a> HeaderLine<'a> {
     pub(super) fn of(record: &'a Record) -> Self {
-        let bytes = |path: &Path| path.to_str().is_none().then(|| path_bytes(path)).flatten();
         let plain = record.files.is_empty() && record.change.later.is_empty();
         let entry = |(path, len): &(PathBuf, u64)| FileEntry {
             name: path.to_string_lossy().into_owned(),
-            name_bytes: bytes(path),
+            name_bytes: exact::hex(path),
             len: *len,
         };
         HeaderLine {
             hivewright_undo: if plain { PLAIN } else { VERSION },
             target: record.target.to_string_lossy(),
-            target_bytes: bytes(&record.target),
+            target_bytes: exact::hex(&record.target),
             created: record.created.as_str().into(),
             len_before: record.change.len_before,
             len_after: record.change.len_after,
@@ -92,11 +90,11 @@ impl<'a> HeaderLine<'a> {
     }
 
     pub(super) fn before(&self) -> Result<Option<[u8; 32]>> {
-        self.sha256_before.as_deref().map(hex::decode_array).transpose()
+        self.sha256_before.as_deref().map(decode_hash).transpose()
     }
 
     pub(super) fn after(&self) -> Result<Option<[u8; 32]>> {
-        self.sha256_after.as_deref().map(hex::decode_array).transpose()
+        self.sha256_after.as_deref().map(decode_hash).transpose()
     }
 
     pub(super) fn path(&self) -> Result<PathBuf> {
@@ -110,31 +108,21 @@ impl<'a> HeaderLine<'a> {
 }
 
 fn path(text: &str, bytes: Option<&str>) -> Result<PathBuf> {
-    match bytes {
-        None => Ok(PathBuf::from(text)),
-        Some(bytes) => Ok(path_of(hex::decode(bytes)?)),
-    }
+    exact::path(text, bytes).ok_or_else(not_hex)
 }
 
-#[cfg(unix)]
-fn path_bytes(path: &Path) -> Option<String> {
-    Some(hex::encode(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())))
+/// The bytes of hexadecimal text.
+pub(super) fn decode(text: &str) -> Result<Vec<u8>> {
+    hex::decode(text).ok_or_else(not_hex)
 }
 
-#[cfg(unix)]
-fn path_of(bytes: Vec<u8>) -> PathBuf {
-    PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes))
+/// The same, of a hash.
+pub(super) fn decode_hash(text: &str) -> Result<[u8; 32]> {
+    decode(text)?.try_into().map_err(|_| damaged("a hash has the wrong length"))
 }
 
-/// A path that is no text cannot be written down elsewhere: the target is then named by the caller.
-#[cfg(not(unix))]
-fn path_bytes(_: &Path) -> Option<String> {
-    None
-}
-
-#[cfg(not(unix))]
-fn path_of(bytes: Vec<u8>) -> PathBuf {
-    PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
+fn not_hex() -> Error {
+    damaged("it holds bytes that are not hexadecimal")
 }
 
 #[derive(Serialize, Deserialize)]
@@ -168,7 +156,7 @@ impl<'a> PatchLine<'a> {
     pub(super) fn parse(line: &'a [u8]) -> Result<(Patch, usize)> {
         let PatchLine { offset, phase, step, old, new, what } = from_json(line)?;
         let what = what.into_owned();
-        Ok((Patch { offset, old: hex::decode(&old)?, new: hex::decode(&new)?, what, step }, phase))
+        Ok((Patch { offset, old: decode(&old)?, new: decode(&new)?, what, step }, phase))
     }
 }
 
@@ -188,7 +176,7 @@ pub(super) struct BlockLine<'a> {
 impl BlockLine<'_> {
     pub(super) fn parse(line: &[u8]) -> Result<Block> {
         let BlockLine { block: offset, old } = from_json(line)?;
-        Ok(Block { offset, old: hex::decode(&old)? })
+        Ok(Block { offset, old: decode(&old)? })
     }
 }
 

@@ -22,14 +22,13 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, hex};
 use crate::hive::Patch;
 use crate::regf::timestamp::FileTime;
 use crate::session::commit::{Change, Overlaid};
 use crate::storage::Storage;
 
-use super::hex;
-use super::lines::{BlockLine, EndLine, HeaderLine, MarkLine, PatchLine};
+use super::lines::{BlockLine, EndLine, HeaderLine, MarkLine, PatchLine, decode_hash};
 
 /// The unit in which old bytes are saved, and to which the end line and the marks are filled up.
 pub(in crate::session) const BLOCK: u64 = 4096;
@@ -263,7 +262,7 @@ impl<'a> Lines<'a> {
             if line.starts_with(b"{\"patches\"") {
                 let end = EndLine::parse(line)?;
                 let stop = start + line.len();
-                if !stop.is_multiple_of(4096) || hex::decode_array(&end.sha256)? != *Sha256::digest(&bytes[..start]) {
+                if !stop.is_multiple_of(4096) || decode_hash(&end.sha256)? != *Sha256::digest(&bytes[..start]) {
                     return Err(damaged("its hash does not fit"));
                 }
                 return Ok((Lines { rest: &bytes[..start], end }, &bytes[stop..]));

@@ -1,0 +1,157 @@
+//! Paths in JSON, so that nothing of them is lost.
+//!
+//! A path is text under the name of its field. Where it holds bytes that are not UTF-8 (on Windows: a surrogate without
+//! the other of its pair), the text only resembles it, with U+FFFD for what has no letter. Then a second field, with
+//! `_hex` behind the name, holds the whole path in hexadecimal: its bytes; on Windows the units of its UTF-16, the lower
+//! byte first. Without that field the text is the path.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use serde::Serializer;
+use serde::ser::SerializeMap;
+
+use super::hex;
+
+/// The whole path in hexadecimal, where the text of it only resembles it.
+pub fn hex(path: impl AsRef<OsStr>) -> Option<String> {
+    let path = path.as_ref();
+    path.to_str().is_none().then(|| whole(path))
+}
+
+/// The whole path in hexadecimal.
+pub fn whole(path: impl AsRef<OsStr>) -> String {
+    hex::encode(&units(path.as_ref()))
+}
+
+/// The path of which [`hex`] and the text were written down. `None` where the former is not as it should be.
+pub fn path(text: &str, hex: Option<&str>) -> Option<PathBuf> {
+    match hex {
+        None => Some(PathBuf::from(text)),
+        Some(hex) => from_units(hex::decode(hex)?).map(PathBuf::from),
+    }
+}
+
+#[cfg(unix)]
+fn units(path: &OsStr) -> Vec<u8> {
+    std::os::unix::ffi::OsStrExt::as_bytes(path).to_vec()
+}
+
+#[cfg(unix)]
+fn from_units(bytes: Vec<u8>) -> Option<OsString> {
+    Some(std::os::unix::ffi::OsStringExt::from_vec(bytes))
+}
+
+#[cfg(windows)]
+fn units(path: &OsStr) -> Vec<u8> {
+    std::os::windows::ffi::OsStrExt::encode_wide(path).flat_map(u16::to_le_bytes).collect()
+}
+
+#[cfg(windows)]
+fn from_units(bytes: Vec<u8>) -> Option<OsString> {
+    let (pairs, rest) = bytes.as_chunks::<2>();
+    let units: Vec<u16> = pairs.iter().map(|pair| u16::from_le_bytes(*pair)).collect();
+    rest.is_empty().then(|| std::os::windows::ffi::OsStringExt::from_wide(&units))
+}
+
+#[cfg(not(any(unix, windows)))]
+fn units(path: &OsStr) -> Vec<u8> {
+    path.to_string_lossy().into_owned().into_bytes()
+}
+
+#[cfg(not(any(unix, windows)))]
+fn from_units(bytes: Vec<u8>) -> Option<OsString> {
+    String::from_utf8(bytes).ok().map(OsString::from)
+}
+
+/// A field that may hold a path.
+pub trait Field {
+    /// The path, if there is one.
+    fn path(&self) -> Option<&Path>;
+}
+
+impl Field for PathBuf {
+    fn path(&self) -> Option<&Path> {
+        Some(self)
+    }
+}
+
+impl Field for &Path {
+    fn path(&self) -> Option<&Path> {
+        Some(self)
+    }
+}
+
+impl<F: Field> Field for Option<F> {
+    fn path(&self) -> Option<&Path> {
+        self.as_ref().and_then(Field::path)
+    }
+}
+
+/// Functions for `#[serde(flatten, serialize_with)]`, one for each name that a field with a path has.
+macro_rules! fields {
+    ($($name:ident and $hex:ident),*) => {
+        $(
+            /// Writes the field of this name, and the other one where it is needed. No path is `null`.
+            ///
+            /// # Errors
+            /// Those of the serializer.
+            pub fn $name<S: Serializer>(field: &impl Field, serializer: S) -> Result<S::Ok, S::Error> {
+                let mut map = serializer.serialize_map(None)?;
+                let path = field.path();
+                map.serialize_entry(stringify!($name), &path.map(Path::to_string_lossy))?;
+                if let Some(hex) = path.and_then(hex) {
+                    map.serialize_entry(stringify!($hex), &hex)?;
+                }
+                map.end()
+            }
+        )*
+    };
+}
+
+/// See `fields`: the functions have the names of the fields.
+pub mod field {
+    use super::{Field, Path, SerializeMap, Serializer, hex};
+
+    fields!(file and file_hex, path and path_hex, target and target_hex, undo and undo_hex);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(serde::Serialize)]
+    struct Document {
+        before: u8,
+        #[serde(flatten, serialize_with = "field::file")]
+        file: PathBuf,
+        #[serde(flatten, serialize_with = "field::undo")]
+        undo: Option<PathBuf>,
+    }
+
+    #[test]
+    fn text_is_the_path_where_it_can_be() {
+        for text in ["", "/a b/\u{fc}\n\"", "\u{fffd}"] {
+            assert_eq!((hex(text), path(text, None)), (None, Some(PathBuf::from(text))));
+            let document = Document { before: 1, file: text.into(), undo: None };
+            let expected = serde_json::json!({ "before": 1, "file": text, "undo": null });
+            assert_eq!(serde_json::to_value(document).unwrap(), expected);
+        }
+        assert_eq!(path("a", Some("0")), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn every_other_path_comes_back_from_its_numbers() {
+        let bytes =
+            |bytes: &[u8]| PathBuf::from(<OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes.to_vec()));
+        for odd in [&b"\xff"[..], b"a/\xe2\x82", b"\xed\xa0\x80\n", b"\xffvisible\xfe"] {
+            let document = Document { before: 1, file: "f".into(), undo: Some(bytes(odd)) };
+            let json = serde_json::to_value(document).unwrap();
+            assert_eq!((json["file"].as_str(), json.get("file_hex")), (Some("f"), None));
+            let back = path(json["undo"].as_str().unwrap(), json["undo_hex"].as_str()).unwrap();
+            assert_eq!(back, bytes(odd));
+        }
+        assert_eq!(hex(bytes(b"x\xff")).unwrap(), "78ff");
+    }
+}
