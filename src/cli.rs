@@ -17,6 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use hivewright::session::disk::Obstacle;
 
 use self::args::{Args, Command};
 
@@ -114,16 +115,15 @@ fn bytes_read(reading: &hivewright::session::Reading) -> Option<u64> {
     reading.on_disk().map(|hive| hive.disk().bytes_read())
 }
 
-/// Warns of a write that did not end, and of a volume that may not show its newest state.
-fn warn_if_unfinished(reading: &hivewright::session::Reading) {
+/// Warns of a write that did not end, and of all that makes what is read doubtful. Gives everything that stands against a write.
+fn warn_of_doubts(reading: &hivewright::session::Reading) -> Vec<Obstacle> {
     if let Some(hive) = reading.on_disk() {
         hive.disk().about().warnings().iter().for_each(|what| warn(what));
-        match hive.warnings() {
-            Ok(warnings) => warnings.iter().for_each(|what| warn(what)),
-            Err(error) => warn(&format!("the state of the volume is not known: {error}")),
-        }
     }
+    let obstacles = reading.obstacles();
+    obstacles.iter().filter(|it| it.doubts).for_each(|it| warn(&format!("{}; `set` would be refused", it.what)));
     reading.unfinished().iter().for_each(|what| warn(what));
+    obstacles
 }
 
 /// [`warn`], and what to do.

@@ -22,7 +22,7 @@ pub use folder::DirEntry;
 use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result, Space};
-use crate::files::{self, FileInVolume, Files, Hibernation, Journal, MAX_ENTRIES, Remark, VolumeState};
+use crate::files::{self, FileInVolume, Files, Hibernation, Journal, MAX_ENTRIES, Remark, VolumeState, hibernation};
 use crate::storage::Storage;
 use folder::Found;
 
@@ -75,13 +75,12 @@ impl Fat {
         }
     }
 
-    fn hibernation(&self) -> Result<Hibernation> {
-        let Some(file) = Files::open(self, "hiberfil.sys")? else { return Ok(Hibernation::NoFile) };
-        let (len, mut first) = (file.len()?, [0; 4]);
-        if len >= 4096 {
-            file.read_at(0, &mut first)?;
+    fn hibernation(&self) -> Hibernation {
+        match Files::open(self, hibernation::FILE) {
+            Ok(None) => Hibernation::NoFile,
+            Ok(Some(file)) => Hibernation::of(file.len(), |first| file.read_at(0, first)),
+            Err(error) => Hibernation::unreadable(&error),
         }
-        Ok(Hibernation::judge(len, first))
     }
 
     fn resolve(&self, path: &str) -> Result<Option<Found>> {
@@ -134,11 +133,6 @@ impl Files for Fat {
 
     fn state(&self) -> Result<VolumeState> {
         let [dirty, io_error] = chain::status_bits(&*self.volume, &self.geometry)?;
-        let hibernation = match self.hibernation() {
-            Err(error) if error.kind() == Kind::Io => return Err(error),
-            Err(error) => Hibernation::Unreadable(error.code()),
-            Ok(hibernation) => hibernation,
-        };
         let error = || Remark { code: "fat-disk-error", what: "a disk error was met while it was mounted".to_owned() };
         Ok(VolumeState {
             file_system: match self.geometry.fat_type {
@@ -147,11 +141,12 @@ impl Files for Fat {
                 FatType::Fat32 => "FAT32",
             },
             version: None,
-            label: self.geometry.label.clone(),
+            label: folder::label(&*self.volume, &self.geometry).unwrap_or_default(),
             dirty,
             flags: if dirty { DIRTY } else { 0 } | if io_error { DISK_ERROR } else { 0 },
             journal: Journal::None,
-            hibernation,
+            hibernation: self.hibernation(),
+            shadow_copies: Some(0),
             remarks: io_error.then(error).into_iter().collect(),
         })
     }

@@ -9,9 +9,12 @@
 
 pub mod extents;
 pub mod file;
+pub mod hibernation;
+pub mod shadow_copies;
 
 pub use extents::{Extent, Extents};
 pub use file::{Contents, Facts, FileInVolume, Traits};
+pub use hibernation::Hibernation;
 
 use crate::error::Result;
 
@@ -23,8 +26,8 @@ pub trait Files: Send + Sync {
     /// The file at `path`. `None` if a name on the way is not there.
     ///
     /// # Errors
-    /// The volume is damaged on the way, the way leads through a link (`file-reparse`), or a folder stands there
-    /// (`file-is-folder`).
+    /// The volume is damaged on the way, the way leads through a link (`file-reparse`), a filter driver of Windows
+    /// makes the file's bytes (`file-filtered`), or a folder stands there (`file-is-folder`).
     fn open(&self, path: &str) -> Result<Option<FileInVolume>>;
 
     /// What stands in the folder at `path`, sorted by name; each file once, by its long name. `None` if a name on the
@@ -50,6 +53,9 @@ pub trait Files: Send + Sync {
         Ok(())
     }
 }
+
+/// The code of the error for a file whose bytes a filter driver of Windows makes.
+pub const FILTERED: &str = "file-filtered";
 
 /// The names of `path`, outermost first.
 pub fn names(path: &str) -> impl Iterator<Item = &str> {
@@ -91,6 +97,8 @@ pub struct VolumeState {
     pub journal: Journal,
     /// What the hibernation file in the root says.
     pub hibernation: Hibernation,
+    /// How many shadow copies of it there are; `None` where that cannot be told.
+    pub shadow_copies: Option<u32>,
     /// What was out of order while opening and could be worked around.
     pub remarks: Vec<Remark>,
 }
@@ -136,44 +144,6 @@ impl Journal {
     }
 }
 
-/// What the first bytes of `hiberfil.sys` say.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Hibernation {
-    /// There is no such file.
-    NoFile,
-    /// Shorter than 4096 bytes while present (its length): it belongs to a session saved elsewhere.
-    Short(u64),
-    /// `hibr` or `HIBR`: a session is saved.
-    Saved,
-    /// `wake` or `WAKE`: the session has been resumed.
-    Resumed,
-    /// Zeros: no session is saved.
-    Zeros,
-    /// Other bytes.
-    Other([u8; 4]),
-    /// The file is there and cannot be read; the code of the error that says why.
-    Unreadable(&'static str),
-}
-
-impl Hibernation {
-    /// Judges by the file's length and its first four bytes.
-    pub fn judge(len: u64, first: [u8; 4]) -> Self {
-        match (len, &first) {
-            (0..4096, _) => Hibernation::Short(len),
-            (_, b"hibr" | b"HIBR") => Hibernation::Saved,
-            (_, b"wake" | b"WAKE") => Hibernation::Resumed,
-            (_, [0, 0, 0, 0]) => Hibernation::Zeros,
-            _ => Hibernation::Other(first),
-        }
-    }
-
-    /// Whether a saved session may overwrite what is written now. Bytes that are not understood count.
-    pub fn is_saved(&self) -> bool {
-        !matches!(self, Hibernation::NoFile | Hibernation::Resumed | Hibernation::Zeros)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,13 +152,5 @@ mod tests {
     fn paths_part_at_both_slashes() {
         assert_eq!(names("\\Windows/System32\\\\config/SYSTEM").count(), 4);
         assert_eq!(names("/").count(), 0);
-    }
-
-    #[test]
-    fn hibernation_is_judged_by_length_first() {
-        assert_eq!(Hibernation::judge(100, *b"wake"), Hibernation::Short(100));
-        assert_eq!(Hibernation::judge(4096, *b"HIBR"), Hibernation::Saved);
-        assert!(Hibernation::judge(4096, *b"RSTR").is_saved(), "unknown bytes are not taken for harmless");
-        assert!(!Hibernation::judge(4096, [0; 4]).is_saved());
     }
 }

@@ -22,6 +22,7 @@ pub mod lznt1;
 mod mft;
 pub mod record;
 pub mod runs;
+mod shadow_copies;
 mod stream;
 mod upcase;
 mod volume_info;
@@ -30,7 +31,10 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Kind, Result, Space};
-use crate::files::{DirEntry, Extents, Facts, FileInVolume, Files, Hibernation, Remark, Traits, VolumeState, names};
+use crate::files::{
+    DirEntry, Extents, Facts, FileInVolume, Files, Hibernation, Remark, Traits, VolumeState, hibernation, names,
+    shadow_copies as copies,
+};
 use crate::storage::Storage;
 use attribute::{flags, kind};
 use boot_sector::Geometry;
@@ -109,10 +113,12 @@ impl Ntfs {
     /// The record of what stands at `path`.
     fn resolve(&self, path: &str) -> Result<Option<Record>> {
         let mut record = self.mft.record(ROOT)?;
+        let mut so_far = String::new();
         for name in names(path) {
-            if let Some(link) = record.reparse()? {
+            if let Some(link) = record.reparse(&so_far)? {
                 return Err(link);
             }
+            so_far.extend(["\\", name]);
             let units: Vec<u16> = name.encode_utf16().collect();
             if !record.is_folder || units.len() > MAX_NAME {
                 return Ok(None);
@@ -127,7 +133,7 @@ impl Ntfs {
 
     fn file(&self, path: &str) -> Result<Option<FileInVolume>> {
         let Some(record) = self.resolve(path)? else { return Ok(None) };
-        if let Some(link) = record.reparse()? {
+        if let Some(link) = record.reparse(path)? {
             return Err(link);
         }
         if record.is_folder {
@@ -176,20 +182,28 @@ impl Ntfs {
         Ok(FileInVolume::new(volume, facts, extents, None))
     }
 
-    fn hibernation(&self) -> Result<Hibernation> {
-        let judged = self.file("hiberfil.sys").and_then(|file| {
-            let Some(file) = file else { return Ok(Hibernation::NoFile) };
-            let len = file.facts().len;
-            let mut first = [0; 4];
-            if len >= 4 {
-                file.read_at(0, &mut first)?;
+    fn hibernation(&self) -> Hibernation {
+        match self.file(hibernation::FILE) {
+            Ok(None) => Hibernation::NoFile,
+            Ok(Some(file)) => Hibernation::of(Ok(file.facts().len), |first| file.read_at(0, first)),
+            Err(error) => Hibernation::unreadable(&located(&self.mft.cache, error)),
+        }
+    }
+
+    /// Shadow copies, by their files and by their catalog: the more of both. The files may be another volume's, and the catalog
+    /// may be older than they are.
+    fn shadow_copies(&self) -> Option<u32> {
+        let by_name = match self.list(copies::FOLDER) {
+            Ok(entries) => {
+                let entries = entries.unwrap_or_default();
+                u32::try_from(entries.iter().filter(|entry| !entry.is_folder && copies::is_store(&entry.name)).count())
+                    .ok()
             }
-            Ok(Hibernation::judge(len, first))
-        });
-        match judged {
-            Err(error) if error.kind() == Kind::Io => Err(error),
-            Err(error) => Ok(Hibernation::Unreadable(error.code())),
-            ok => ok,
+            Err(_) => None,
+        };
+        match (by_name, shadow_copies::listed(&self.mft.cache).unwrap_or(None)) {
+            (Some(0) | None, None) | (None, Some(0)) => None,
+            (one, other) => one.max(other),
         }
     }
 
@@ -218,7 +232,7 @@ impl Files for Ntfs {
     fn list(&self, path: &str) -> Result<Option<Vec<DirEntry>>> {
         let entries = || {
             let Some(record) = self.resolve(path)?.filter(|record| record.is_folder) else { return Ok(None) };
-            match record.reparse()? {
+            match record.reparse(path)? {
                 Some(link) => Err(link),
                 None => Folder::open(&self.mft, &record)?.list(self.upcase()?).map(Some),
             }
@@ -229,7 +243,7 @@ impl Files for Ntfs {
     fn state(&self) -> Result<VolumeState> {
         let state = || {
             let info = VolumeInfo::read(&self.mft)?;
-            let (journal, hibernation) = (log_file::state(&self.mft)?, self.hibernation()?);
+            let (journal, hibernation) = (log_file::state(&self.mft)?, self.hibernation());
             Ok(VolumeState {
                 file_system: "NTFS",
                 version: Some(info.version),
@@ -238,6 +252,7 @@ impl Files for Ntfs {
                 flags: info.flags,
                 journal,
                 hibernation,
+                shadow_copies: self.shadow_copies(),
                 remarks: self.remarks(),
             })
         };

@@ -116,6 +116,13 @@ impl Partition {
             kind: VolumeKind::Unknown,
         }
     }
+
+    /// Whether its type says that it holds no volume: a partition that Windows keeps for later, or the database of a dynamic
+    /// disk.
+    pub fn is_reserved(&self) -> bool {
+        let is_unused = matches!(self.kind, VolumeKind::Empty | VolumeKind::Unknown | VolumeKind::PastEnd);
+        self.type_id == types::LDM_METADATA || self.type_id == types::RESERVED && is_unused
+    }
 }
 
 /// A partition table, read.

@@ -6,6 +6,7 @@
 pub mod commit;
 pub mod disk;
 pub mod edit;
+mod host_files;
 pub mod logs;
 pub mod reading;
 pub mod surroundings;

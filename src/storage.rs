@@ -19,6 +19,7 @@ pub mod memory;
 #[cfg(target_os = "linux")]
 mod metadata;
 pub mod private;
+pub mod probe;
 #[cfg(target_os = "linux")]
 mod ranges;
 mod real;

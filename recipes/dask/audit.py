@@ -16,7 +16,7 @@ SCALARS = {
         "product_type", "architecture", "host_name", "hive_state",
     ],
     "int64": ["installation", "installations", "part", "parts", "bytes_read", "size", "hive_size", "partition", "build",
-              "revision"],
+              "revision", "shadow_copies"],
     "float64": ["seconds"],
     "bool": ["compliant", "hives_agree", "confirmed", "hibernated"],
 }

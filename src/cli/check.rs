@@ -28,7 +28,7 @@ struct Document<'a> {
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let reading = Reading::choose(&args.target, &args.disk.choice(), super::set::logs(&args.logs))?;
-    super::warn_if_unfinished(&reading);
+    super::warn_of_doubts(&reading);
     let report = reading.check()?;
     let logs = reading.logs(args.list_logs)?;
     let name = reading.name();

@@ -4,8 +4,7 @@ use std::path::Path;
 
 use hivewright::error::exact::field;
 use hivewright::hive::recover::Recovery;
-use hivewright::session::disk::HiveOnDisk;
-use hivewright::session::surroundings;
+use hivewright::session::disk::Obstacle;
 use hivewright::session::{Answer, Reading, State};
 use hivewright::windows::{Era, RuleReport};
 use serde::Serialize;
@@ -20,12 +19,13 @@ struct Document<'a> {
     #[serde(flatten, serialize_with = "field::file")]
     file: &'a Path,
     dirty: bool,
-    hibernated: bool,
+    hibernated: Option<bool>,
     state: &'static str,
     sequence_numbers: Option<[u32; 2]>,
     confirmed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_read: Option<u64>,
+    obstacles: Vec<Obstacle>,
     #[serde(flatten)]
     rule: &'a RuleReport,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,19 +38,15 @@ struct Document<'a> {
 
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     let reading = Reading::choose(&args.target, &args.disk.choice(), super::set::logs(&args.logs))?;
-    super::warn_if_unfinished(&reading);
+    let mut obstacles = super::warn_of_doubts(&reading);
+    obstacles.extend(reading.on_disk().and_then(|hive| hive.disk().children()));
     let answer = reading.rule(args.windows.map(Era::from))?;
     let hive = reading.name();
-    let sleeping = surroundings::sleeping(reading.target())?;
-    if let Some(session) = &sleeping {
-        let sleeps = if session.too_short.is_none() { "this Windows sleeps, and " } else { "" };
-        super::warn(&format!("{session}: {sleeps}`set` would be refused"));
-    }
     warn(&hive, &answer);
     if args.json {
-        let hibernated = sleeping.is_some() || reading.on_disk().is_some_and(HiveOnDisk::is_hibernated);
-        let document = document(hive, &reading.target().hive, hibernated, &answer);
-        super::print_json(&Document { bytes_read: super::bytes_read(&reading), ..document })?;
+        let (hibernated, bytes_read) = (reading.is_hibernated(), super::bytes_read(&reading));
+        let document = document(hive, &reading.target().hive, &answer);
+        super::print_json(&Document { hibernated, bytes_read, obstacles, ..document })?;
     } else if args.value {
         let mut text = String::new();
         report::value(&answer.report, &mut text)?;
@@ -58,12 +54,13 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     } else {
         let mut text = String::new();
         report::get(&answer.report, state(&answer), &mut text, Style::of_stdout())?;
+        report::obstacles(&obstacles, &mut text, Style::of_stdout())?;
         super::print(text.as_bytes())?;
     }
     Ok(if answer.report.at_next_boot.number.is_some() { Outcome::Yes } else { Outcome::No })
 }
 
-fn document<'a>(hive: String, file: &'a Path, hibernated: bool, answer: &'a Answer) -> Document<'a> {
+fn document<'a>(hive: String, file: &'a Path, answer: &'a Answer) -> Document<'a> {
     let (state, recovery, primary_alone, not_recovered) = match &answer.state {
         State::Clean => ("clean", None, None, None),
         State::Recovered { recovery, primary_alone } => {
@@ -75,11 +72,12 @@ fn document<'a>(hive: String, file: &'a Path, hibernated: bool, answer: &'a Answ
         hive,
         file,
         dirty: !matches!(answer.state, State::Clean),
-        hibernated,
+        hibernated: None,
         state,
         sequence_numbers: answer.sequences,
         confirmed: answer.unconfirmed.is_none(),
         bytes_read: None,
+        obstacles: Vec::new(),
         rule: &answer.report,
         recovery,
         primary_alone,

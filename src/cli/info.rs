@@ -4,7 +4,7 @@ use std::path::Path;
 
 use hivewright::container::Verified;
 use hivewright::error::exact::field;
-use hivewright::session::disk::Disk;
+use hivewright::session::disk::{Disk, Obstacle};
 use hivewright::session::{LogChoice, Reading};
 use hivewright::{Error, Kind};
 use serde::Serialize;
@@ -56,17 +56,32 @@ struct Hive<'a> {
     file: &'a Path,
     size: u64,
     state: &'static str,
+    hibernated: Option<bool>,
+    shadow_copies: Option<u32>,
+    obstacles: Vec<Obstacle>,
 }
 
 /// A hive that is no part of a disk: there is only one storey.
 fn hive(args: &InfoArgs, target: &Path) -> anyhow::Result<Outcome> {
     let reading = Reading::choose(target, &args.disk.choice(), LogChoice::Beside)?;
-    super::warn_if_unfinished(&reading);
+    let obstacles = reading.obstacles();
+    reading.unfinished().iter().for_each(|what| super::warn(what));
     let (size, state) = reading.size_and_state()?;
+    let (hibernated, shadow_copies) = (reading.is_hibernated(), reading.shadow_copies());
     if args.json {
-        super::print_json(&Hive { hive: reading.name(), file: &reading.target().hive, size, state })?;
+        super::print_json(&Hive {
+            hive: reading.name(),
+            file: &reading.target().hive,
+            size,
+            state,
+            hibernated,
+            shadow_copies,
+            obstacles,
+        })?;
     } else {
-        super::print(format!("{}: a hive, {state}, {size} bytes\n", reading.name()).as_bytes())?;
+        let more = shadow_copies.map(|count| report::shadow_copies(Some(count))).unwrap_or_default();
+        let state = format!("{state}{more}");
+        super::print(report::hive(&reading.name(), (size, &state), &obstacles, Style::of_stdout()).as_bytes())?;
     }
     Ok(Outcome::Yes)
 }

@@ -12,6 +12,7 @@ pub(crate) use style::Style;
 pub(crate) use wrap::plain;
 
 use hivewright::hive::recover::Recovery;
+use hivewright::session::disk::Obstacle;
 use hivewright::windows::report::ControlSetReport;
 use hivewright::windows::rule::{Presence, RuleValue, ServiceReport, State, Verdict};
 use hivewright::windows::{Detection, RuleReport};
@@ -52,6 +53,14 @@ pub(crate) fn get(report: &RuleReport, hive: HiveState<'_>, out: &mut dyn Write,
     writeln!(out)?;
     hive_line(report, hive, out, style)?;
     watch_out(report, out, style)
+}
+
+/// What stands against a write and casts no doubt on the answer: of what does, the user has been warned.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn obstacles(all: &[Obstacle], out: &mut dyn Write, style: Style) -> fmt::Result {
+    all.iter().filter(|it| !it.doubts).try_for_each(|obstacle| info::write_obstacle(out, obstacle, 0, style))
 }
 
 /// The bare number that the next boot finds in a 4-byte REG_DWORD of the right place, and whether there is one.

@@ -42,6 +42,8 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
     }
     let image = prepared.on_disk().map(|hive| hive.disk().about());
     image.iter().flat_map(|image| image.warnings()).for_each(|what| super::warn(&what));
+    let shadow_copies = if prepared.is_already_so() { None } else { of_shadow_copies(&prepared) };
+    shadow_copies.iter().for_each(|what| super::warn(what));
     let ending = finish(&prepared, args)?;
     let log_waits = image.is_some_and(About::log_waits);
     match ending {
@@ -63,6 +65,16 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
         Ending::DryRun | Ending::AlreadySo => super::print(&words?)?,
     }
     Ok(Outcome::Yes)
+}
+
+/// What an edit means for the shadow copies of the volume, where it has any.
+fn of_shadow_copies(prepared: &Prepared) -> Option<String> {
+    let count = prepared.shadow_copies().filter(|&count| count > 0)?;
+    let (copies, them) = if count == 1 { ("copy".to_owned(), "it") } else { ("copies".to_owned(), "them") };
+    Some(format!(
+        "the volume has {count} shadow {copies}: blocks that the volume shares with {them} change in {them} too, and restoring \
+         one brings the old value back"
+    ))
 }
 
 fn request(wanted: Option<Wanted>, edit: Option<&super::args::EditArgs>, write: &WriteArgs) -> anyhow::Result<Request> {
@@ -89,7 +101,10 @@ pub(crate) fn logs(named: &[std::path::PathBuf]) -> LogChoice {
 
 fn finish(prepared: &Prepared, args: &WriteArgs) -> anyhow::Result<Ending> {
     if args.dry_run {
-        prepared.try_out()?;
+        // A run that has nothing to write needs no leave to write.
+        if !prepared.is_already_so() {
+            prepared.try_out()?;
+        }
         return Ok(Ending::DryRun);
     }
     let emptied = |committed| -> anyhow::Result<Ending> {

@@ -3,7 +3,9 @@
 use super::corrupt;
 use crate::error::{Error, Result};
 
-/// How wide the entries of the FAT are. Only the number of clusters decides (fatgen103, "FAT Type Determination").
+/// How wide the entries of the FAT are. Where the 16-bit field for the sectors of a FAT is zero, 28 bits: Windows and Linux
+/// mount such a volume as FAT32 however few clusters it has, and tools make small ones, EFI system partitions above all.
+/// Elsewhere the number of clusters decides (fatgen103, "FAT Type Determination").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FatType {
@@ -40,8 +42,6 @@ pub struct Geometry {
     pub clusters: u32,
     /// Bytes of the volume, as it says itself.
     pub len: u64,
-    /// The volume's label in the boot sector; empty for none.
-    pub label: String,
     /// Status bits of the boot sector: 1 dirty, 2 disk error (the NT drivers keep them there).
     pub status: u8,
 }
@@ -81,14 +81,14 @@ impl Geometry {
         let clusters = len.saturating_sub(data_offset) / u64::from(cluster_size);
         let fat_type = match clusters {
             0 => return Err(bad("the volume ends before its first cluster", 32)),
+            _ if is_32 => FatType::Fat32,
             1..4085 => FatType::Fat12,
             4085..65525 => FatType::Fat16,
-            _ => FatType::Fat32,
+            _ => {
+                return Err(bad("the number of clusters is not that of its kind of FAT", 32)
+                    .expected("fewer than 65525", clusters));
+            }
         };
-        if is_32 != (fat_type == FatType::Fat32) {
-            return Err(bad("the number of clusters is not that of its kind of FAT", 32)
-                .expected(if is_32 { "at least 65525" } else { "fewer than 65525" }, clusters));
-        }
         // A FAT that is too short for all clusters still serves those that it has.
         let entries = fat_len * 8 / fat_type.bits();
         let clusters = u32::try_from(clusters.min(entries.saturating_sub(2)).min(0x0fff_fff5)).unwrap_or(0);
@@ -104,7 +104,6 @@ impl Geometry {
             data_offset,
             clusters,
             len,
-            label: label(&sector[if is_32 { 71..82 } else { 43..54 }]),
             status: sector[if is_32 { 65 } else { 37 }],
         })
     }
@@ -134,18 +133,6 @@ fn active_fat(is_32: bool, flags: u32, fats: u32) -> Result<u32> {
         }
         active if is_32 && flags & 0x80 != 0 => Ok(active),
         _ => Ok(0),
-    }
-}
-
-/// The label, if there is one; bytes above 127 are characters of a code page that the volume does not name.
-fn label(raw: &[u8]) -> String {
-    let text: String = raw
-        .iter()
-        .map(|&b| if (b' '..0x7f).contains(&b) { char::from(b) } else { char::REPLACEMENT_CHARACTER })
-        .collect();
-    match text.trim_end() {
-        "NO NAME" => String::new(),
-        label => label.to_owned(),
     }
 }
 

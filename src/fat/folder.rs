@@ -11,6 +11,10 @@ const MOST_BYTES: u64 = 65536 * 32;
 const LONG_NAME: u8 = 0x0f;
 const VOLUME_LABEL: u8 = 0x08;
 const FOLDER: u8 = 0x10;
+/// What tools write where there is no label.
+const NO_LABEL: &str = "NO NAME";
+/// The first byte of an entry that is free.
+const FREE: u8 = 0xe5;
 
 /// One name in a folder.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -70,6 +74,21 @@ pub(super) fn entries(volume: &dyn Storage, geometry: &Geometry, folder: &Found)
     Ok(all)
 }
 
+/// The volume's label: an entry of the root folder. Windows, which keeps the one in the boot sector as it was when the volume
+/// was formatted, shows this one alone. Empty for none.
+pub(super) fn label(volume: &dyn Storage, geometry: &Geometry) -> Result<String> {
+    let mut label = String::new();
+    walk_raw(volume, geometry, &Found::Root, |raw, _| {
+        let is_label =
+            raw[11] & 0x3f != LONG_NAME && raw[11] & (VOLUME_LABEL | FOLDER) == VOLUME_LABEL && raw[0] != FREE;
+        if is_label {
+            label = text(&raw[..11]);
+        }
+        !is_label
+    })?;
+    Ok(if label == NO_LABEL { String::new() } else { label })
+}
+
 /// Without regard to case, character by character. What could not be read is no name.
 fn same_name(a: &str, b: &str) -> bool {
     let upper = |c: char| {
@@ -87,12 +106,36 @@ fn walk(
     mut each: impl FnMut(DirEntry) -> bool,
 ) -> Result<()> {
     let mut long = LongName::default();
+    walk_raw(volume, geometry, folder, |raw, at| {
+        match (raw[0], raw[11]) {
+            (FREE, _) => long.clear(),
+            (_, attributes) if attributes & 0x3f == LONG_NAME => long.push(raw),
+            (_, attributes) if attributes & VOLUME_LABEL != 0 => long.clear(),
+            // The folder itself and its parent.
+            (b'.', _) => long.clear(),
+            _ => return each(entry(raw, at, geometry, &mut long)),
+        }
+        true
+    })
+}
+
+/// Gives the 32 bytes of each entry of `folder`, and where they stand, to `each` while it answers `true`.
+fn walk_raw(
+    volume: &dyn Storage,
+    geometry: &Geometry,
+    folder: &Found,
+    mut each: impl FnMut(&[u8; 32], u64) -> bool,
+) -> Result<()> {
+    // The entries in a piece of a folder that stands at `offset`. Answers whether the folder goes on.
+    let mut block = |bytes: &[u8], offset: u64| {
+        (offset..).step_by(32).zip(bytes.as_chunks::<32>().0).all(|(at, raw)| raw[0] != 0 && each(raw, at))
+    };
     let first = match folder {
         Found::Root if geometry.fat_type != FatType::Fat32 => {
             // At most 65535 entries, two megabytes.
             let mut bytes = vec![0; usize::try_from(geometry.root_len).unwrap_or(0)];
             volume.read_at(geometry.root_offset, &mut bytes)?;
-            block(&bytes, geometry.root_offset, geometry, &mut long, &mut each);
+            block(&bytes, geometry.root_offset);
             return Ok(());
         }
         Found::Root => geometry.root_cluster,
@@ -106,38 +149,12 @@ fn walk(
             return Err(corrupt("fat-folder-long", "a folder has more than 65536 entries", offset));
         }
         volume.read_at(offset, &mut bytes)?;
-        if !block(&bytes, offset, geometry, &mut long, &mut each) {
+        if !block(&bytes, offset) {
             break;
         }
         done += u64::from(geometry.cluster_size);
     }
     Ok(())
-}
-
-/// The entries in a piece of a folder that stands at `offset`. Answers whether the folder goes on.
-fn block(
-    bytes: &[u8],
-    offset: u64,
-    geometry: &Geometry,
-    long: &mut LongName,
-    each: &mut impl FnMut(DirEntry) -> bool,
-) -> bool {
-    for (at, raw) in (offset..).step_by(32).zip(bytes.as_chunks::<32>().0) {
-        match (raw[0], raw[11]) {
-            (0, _) => return false,
-            (0xe5, _) => long.clear(),
-            (_, attributes) if attributes & 0x3f == LONG_NAME => long.push(raw),
-            (_, attributes) if attributes & VOLUME_LABEL != 0 => long.clear(),
-            // The folder itself and its parent.
-            (b'.', _) => long.clear(),
-            _ => {
-                if !each(entry(raw, at, geometry, long)) {
-                    return false;
-                }
-            }
-        }
-    }
-    true
 }
 
 fn entry(raw: &[u8; 32], offset: u64, geometry: &Geometry, long: &mut LongName) -> DirEntry {
@@ -161,15 +178,17 @@ fn entry(raw: &[u8; 32], offset: u64, geometry: &Geometry, long: &mut LongName) 
 /// `NAME.EXT`. Bytes above 127 are characters of a code page that the volume does not name; so is a 5 at the start,
 /// which stands for E5.
 fn short_name(raw: &[u8; 32]) -> String {
-    let text = |bytes: &[u8]| -> String {
-        let end = bytes.iter().rposition(|&b| b != b' ').map_or(0, |i| i + 1);
-        bytes[..end]
-            .iter()
-            .map(|&b| if (b' '..0x80).contains(&b) { char::from(b) } else { char::REPLACEMENT_CHARACTER })
-            .collect()
-    };
     let (base, extension) = (text(&raw[..8]), text(&raw[8..11]));
     if extension.is_empty() { base } else { format!("{base}.{extension}") }
+}
+
+/// Bytes of the OEM code page, without the spaces that fill them up.
+fn text(bytes: &[u8]) -> String {
+    let end = bytes.iter().rposition(|&b| b != b' ').map_or(0, |i| i + 1);
+    bytes[..end]
+        .iter()
+        .map(|&b| if (b' '..0x80).contains(&b) { char::from(b) } else { char::REPLACEMENT_CHARACTER })
+        .collect()
 }
 
 /// The pieces of a long name, met last piece first.

@@ -156,10 +156,13 @@ pub struct Record {
     /// Settings next door, in the control sets of the two verdicts.
     pub neighbours: Vec<Neighbour>,
 
-    /// Whether a saved session will write its own hive over this one; `null` where there is no volume to ask.
+    /// Whether a saved session will write its own hive over this one; `null` where there is no volume to ask, or that cannot be
+    /// ruled out: see `write_blockers`.
     pub hibernated: Option<bool>,
     /// What stands against writing to the hive.
     pub write_blockers: Vec<Blocker>,
+    /// How many shadow copies the volume has, or all volumes of a disk without Windows; `null` where there is no volume to ask, or that cannot be told.
+    pub shadow_copies: Option<u32>,
 }
 
 impl Record {

@@ -8,6 +8,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 use super::attribute::{self, Attribute, Form, flags, kind};
 use super::{corrupt, fixup};
 use crate::error::{Error, Kind, Result};
+use crate::files::FILTERED;
 
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -171,11 +172,12 @@ impl Record {
         Ok(())
     }
 
-    /// The error for a link, or for a file whose bytes a filter driver makes; `None` if the record is neither.
+    /// The error for a link, or for a file whose bytes a filter driver makes, that stands at `path`; `None` if the record is
+    /// neither.
     ///
     /// # Errors
     /// `ntfs-attribute`.
-    pub fn reparse(&self) -> Result<Option<Error>> {
+    pub fn reparse(&self, path: &str) -> Result<Option<Error>> {
         let Some(attribute) = self.first(kind::REPARSE_POINT)? else { return Ok(None) };
         let tag = match attribute.form {
             Form::Resident([a, b, c, d, ..]) => u32::from_le_bytes([*a, *b, *c, *d]),
@@ -187,20 +189,25 @@ impl Record {
         if self.is_folder && tag & ANOTHER_NAME == 0 && tag != 0 {
             return Ok(None);
         }
-        let what = match tag {
-            0xa000_0003 => "a junction or mount point",
-            0xa000_000c => "a symbolic link",
-            0x8000_0017 => "a file compressed by Windows (WOF: compact OS or WIMBoot)",
-            0x8000_0013 => "a deduplicated file",
-            _ => "a reparse point",
+        let (code, what, advice) = match tag {
+            0xa000_0003 => (LINK, "a junction or mount point", OF_LINK),
+            0xa000_000c => (LINK, "a symbolic link", OF_LINK),
+            0x8000_0017 => (FILTERED, "a file compressed by Windows (WOF: compact OS or WIMBoot)", OF_COMPRESSED),
+            0x8000_0013 => (FILTERED, "a deduplicated file", OF_FILTERED),
+            tag if tag & ANOTHER_NAME == 0 && tag != 0 => (FILTERED, "a file whose bytes Windows makes", OF_FILTERED),
+            _ => (LINK, "a reparse point", OF_LINK),
         };
-        Ok(Some(
-            Error::new(Kind::Unsupported, "file-reparse", format!("{what} is in the way, tag {tag:#010x}"))
-                .at(crate::error::Space::Volume, attribute.at)
-                .advise("name the place that it leads to, or copy the file out with Windows"),
-        ))
+        let what = format!("{path} is {what}, tag {tag:#010x}");
+        let error = Error::new(Kind::Unsupported, code, what).at(crate::error::Space::Volume, attribute.at);
+        Ok(Some(error.advise(advice)))
     }
 }
+
+const LINK: &str = "file-reparse";
+const OF_LINK: &str = "name the place that it leads to";
+const OF_COMPRESSED: &str = "have Windows store it plainly again, `compact /u /exe FILE` with its path: in that Windows itself, or in another one that \
+     has the disk attached; or copy it out with Windows, and edit the copy";
+const OF_FILTERED: &str = "copy the file out with the Windows that keeps it so, and edit the copy";
 
 /// Whether the flags of an attribute say that its clusters hold other bytes than its own.
 pub fn is_transformed(attribute_flags: u16) -> bool {

@@ -7,7 +7,7 @@
 const GPT: &[(&str, &str)] = &[
     ("EBD0A0A2-B9E5-4433-87C0-68B6B72699C7", "Basic data"),
     ("C12A7328-F81F-11D2-BA4B-00A0C93EC93B", "EFI system"),
-    ("E3C9E316-0B5C-4DB8-817D-F92DF00215AE", "Microsoft reserved"),
+    (RESERVED, "Microsoft reserved"),
     ("DE94BBA4-06D1-4D40-A16A-BFD50179D6AC", "Windows recovery"),
     (LDM_METADATA, "Windows LDM metadata"),
     (LDM_DATA, "Windows LDM data"),
@@ -26,6 +26,7 @@ const GPT: &[(&str, &str)] = &[
     ("7C3457EF-0000-11AA-AA11-00306543ECAC", "Apple APFS"),
 ];
 
+pub(super) const RESERVED: &str = "E3C9E316-0B5C-4DB8-817D-F92DF00215AE";
 pub(super) const LDM_METADATA: &str = "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3";
 pub(super) const LDM_DATA: &str = "AF9B60A0-1431-4F62-BC68-3311714A69AD";
 pub(super) const STORAGE_SPACES: &str = "E75CAF8F-F680-4CEE-AFA3-B001E56EFC2D";

@@ -23,9 +23,9 @@ use super::undo::{Journal, Mark, Record, expect_room, settle};
 
 pub(super) use change::{Change, changed_since};
 pub(super) use in_place::{restore, unfinished};
-pub(super) use locked::{Locked, reopened};
+pub(super) use locked::{Locked, reopened, vmware_is_out};
 pub use on_disk::commit_files_on;
-pub(super) use on_disk::commit_on_disk;
+pub(super) use on_disk::{commit_on_disk, take};
 pub(super) use overlaid::Overlaid;
 pub(super) use rehearsal::{Stage, Wanted, no_room, rehearse};
 pub(super) use replace::{New, Tried, replace};

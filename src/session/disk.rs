@@ -22,7 +22,7 @@ pub use hive::HiveOnDisk;
 pub use info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
 pub use installation::{Installation, Search, Trouble};
 pub use obstacles::Obstacle;
-pub(in crate::session) use obstacles::{HAS_CHILDREN, of_children};
+pub(in crate::session) use obstacles::{HAS_CHILDREN, of_children, of_hibernation};
 pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
 
@@ -30,9 +30,9 @@ use crate::container::{About, Gate, HostFile, Image, Role, Verified, explained, 
 use crate::error::{Error, Kind, Result, Space};
 use crate::files::Files;
 use crate::partition::{Scheme, Table, VolumeKind};
+use crate::session::host_files;
 use crate::session::undo::doubts;
 use crate::storage::folder::{EntryKind, kind_of};
-use crate::storage::look::has_writer;
 use crate::storage::{Host, RealHost, Storage};
 use bottom::Reader;
 
@@ -224,10 +224,16 @@ impl Disk {
         self.files.iter().filter(|file| wanted(file.role)).map(|file| file.path.clone()).collect()
     }
 
-    /// What a virtual machine that writes to one of its files has against writes; and whatever is read may be half written.
-    pub fn in_use(&self) -> Option<Obstacle> {
-        let file = self.files.iter().find(|file| has_writer(&file.path))?;
-        Some(obstacles::of_machine(&file.path))
+    /// What keeps a write from its files on the host: they are in use, or may not be written to.
+    pub fn host_obstacles(&self) -> Vec<Obstacle> {
+        host_files::obstacles(&self.own_files(), &self.backing_files(), true)
+    }
+
+    /// Shadow copies of all volumes that can be read; `None` where one of these cannot tell.
+    pub fn shadow_copies(&self) -> Option<u32> {
+        let partitions = self.partitions(None).ok()?;
+        let states = partitions.into_iter().filter_map(|partition| self.volume(partition).ok()?.state().ok());
+        states.map(|state| state.shadow_copies).sum()
     }
 
     /// What writes that did not end have against what is read of any of its files, a sentence fragment each: then it may be

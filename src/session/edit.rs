@@ -204,13 +204,21 @@ impl Prepared {
 }
 
 impl Prepared {
-    /// Everything that [`Prepared::commit`] does before it writes, without a lock.
+    /// Everything that [`Prepared::commit`] does before it writes, so that it ends as that would. The locks are given back.
     ///
     /// # Errors
     /// As there.
     pub fn try_out(&self) -> Result<()> {
-        self.prove()?;
-        self.rehearse_on(&RealHost)
+        self.rehearse_on(&RealHost)?;
+        self.prove()
+    }
+
+    /// How many shadow copies the volume of the hive has; `None` where that cannot be told, or there is no volume at hand.
+    pub fn shadow_copies(&self) -> Option<u32> {
+        match &self.on_disk {
+            Some(hive) => hive.volume_state().ok()?.shadow_copies,
+            None => surroundings::shadow_copies(&self.target),
+        }
     }
 
     /// Empties the transaction logs, see [`super::logs::empty`]. The hive should be on the disk by then.

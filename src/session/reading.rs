@@ -9,8 +9,9 @@ use std::path::Path;
 pub use called::HiveFile;
 use shown::{ByPages, Shown};
 
-use super::disk::{Choice, Disk, HiveOnDisk};
+use super::disk::{Choice, Disk, HiveOnDisk, Obstacle};
 use super::logs::{LogChoice, LogFiles};
+use super::surroundings;
 use super::target::{self, Target};
 use super::undo;
 use crate::error::{Error, Result};
@@ -217,6 +218,29 @@ impl Reading {
             return hive.map(|hive| undo::doubts(&[hive], false)).unwrap_or_default();
         };
         hive.disk().unfinished()
+    }
+
+    /// Everything that is known to stand against a write to the hive; of an image all but the other images that stand on it,
+    /// which [`Disk::children`] looks for.
+    pub fn obstacles(&self) -> Vec<Obstacle> {
+        self.on_disk().map_or_else(|| surroundings::obstacles(&self.target), HiveOnDisk::all_obstacles)
+    }
+
+    /// Whether the hive belongs to a hibernated session. `None` where that cannot be told, or there is no volume at hand.
+    pub fn is_hibernated(&self) -> Option<bool> {
+        let state = match self.on_disk() {
+            Some(hive) => hive.volume_state().ok()?.hibernation,
+            None => surroundings::hibernation(&self.target)?,
+        };
+        state.is_saved()
+    }
+
+    /// How many shadow copies its volume has. `None` where that cannot be told, or there is no volume at hand.
+    pub fn shadow_copies(&self) -> Option<u32> {
+        match self.on_disk() {
+            Some(hive) => hive.volume_state().ok()?.shadow_copies,
+            None => surroundings::shadow_copies(&self.target),
+        }
     }
 
     /// Which hive.

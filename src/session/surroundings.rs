@@ -1,80 +1,94 @@
-//! What surrounds a hive in a mounted volume: whether the Windows that it belongs to sleeps.
+//! What surrounds a hive in a mounted volume: whether the Windows that it belongs to is hibernated, and whether the volume has
+//! shadow copies. The same is asked of a volume inside of an image by [`crate::files::Files::state`].
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
+use super::disk::{Obstacle, of_hibernation};
+use super::host_files;
 use super::target::Target;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::files::{Hibernation, hibernation as file, shadow_copies as copies};
+use crate::storage::Storage;
 use crate::storage::folder::{EntryKind, named};
-use crate::storage::{FileStorage, Storage};
+use crate::storage::look::{list, open_plain};
 
-/// Bytes of the header page of a hibernation file.
-const HEADER_SIZE: usize = 4096;
-
-/// A hibernation file that says, or may mean, that a session is saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SavedSession {
-    /// The file.
-    pub path: PathBuf,
-    /// Its bytes, where they are too few to say: then the session may be saved elsewhere.
-    pub too_short: Option<u64>,
+/// What the hibernation file in the root of the volume says; `None` where only a hive is at hand.
+pub fn hibernation(target: &Target) -> Option<Hibernation> {
+    volume_of(target).map(|volume| hibernation_of(&volume).0)
 }
 
-impl fmt::Display for SavedSession {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path.display();
-        match self.too_short {
-            None => write!(f, "{path} holds a saved session"),
-            Some(len) => {
-                write!(f, "{path} has {len} bytes, too few to rule out that a session is saved (elsewhere, maybe)")
-            }
-        }
+/// How many shadow copies the volume has, as far as their files can be listed; `None` where that cannot be told.
+pub fn shadow_copies(target: &Target) -> Option<u32> {
+    let mut count = 0;
+    for folder in named(&volume_of(target)?, EntryKind::Folder, copies::FOLDER).ok()? {
+        let files = list(&folder).ok()?;
+        count += files
+            .iter()
+            .filter(|it| it.kind == EntryKind::File && copies::is_store(&it.name.to_string_lossy()))
+            .count();
     }
+    u32::try_from(count).ok()
 }
 
-/// The hibernation file of the volume, if it holds a saved session: Windows will resume with the hive that it has in
-/// memory and write that over whatever stands in the file. Shutting down with Fast Startup saves one too.
-///
-/// A session is saved where `hiberfil.sys` in the root of the volume begins with `hibr` or `HIBR`, or is too short to
-/// say; ntfs-3g refuses a writable mount for the same sign.
-///
-/// # Errors
-/// The file is there and cannot be read.
-pub fn sleeping(target: &Target) -> Result<Option<SavedSession>> {
-    let Some(volume) = target.windows.as_deref().and_then(Path::parent) else { return Ok(None) };
-    let volume = if volume.as_os_str().is_empty() { Path::new(".") } else { volume };
-    for path in named(volume, EntryKind::File, "hiberfil.sys")? {
-        let file = FileStorage::open(&path)?;
-        let mut head = [0; HEADER_SIZE];
-        let len = file.len()?;
-        if len < HEADER_SIZE as u64 {
-            return Ok(Some(SavedSession { path, too_short: Some(len) }));
-        }
-        file.read_at(0, &mut head)?;
-        if head.starts_with(b"hibr") || head.starts_with(b"HIBR") {
-            return Ok(Some(SavedSession { path, too_short: None }));
-        }
-    }
-    Ok(None)
+/// Everything that is known to stand against a write to a hive of the host.
+pub fn obstacles(target: &Target) -> Vec<Obstacle> {
+    let own = std::slice::from_ref(&target.hive);
+    hibernated(target).into_iter().chain(host_files::obstacles(own, &[], false)).collect()
 }
 
 /// Refuses to write beside a saved session.
 pub(super) fn refuse_saved_session(target: &Target) -> Result<()> {
-    match sleeping(target)? {
-        None => Ok(()),
-        Some(session) => Err(Error::refused(
-            "hibernated",
-            format!("{session}: it would write its own hive over the edited one"),
-        )
-        .advise(match session.too_short {
-            None => {
-                "start that Windows and shut it down fully (hold Shift, or `shutdown /s`), then edit; reading is fine"
-            }
-            Some(_) => {
-                "start the Windows of this volume and shut it down fully (`shutdown /s`); \
-                 where no session is known to be saved, the file is a leftover: move it away"
-            }
-        })),
+    hibernated(target).map_or(Ok(()), |obstacle| Err(obstacle.refuse()))
+}
+
+fn hibernated(target: &Target) -> Option<Obstacle> {
+    let (state, path) = hibernation_of(&volume_of(target)?);
+    of_hibernation(&state, path.as_deref())
+}
+
+/// The root of the volume that a hive lies in: above the Windows folder through which it was found, or in which it lies by
+/// the names of its folders.
+fn volume_of(target: &Target) -> Option<PathBuf> {
+    let above = |windows: &Path| {
+        let volume = windows.parent()?;
+        Some(if volume.as_os_str().is_empty() { PathBuf::from(".") } else { volume.to_owned() })
+    };
+    if let Some(windows) = &target.windows {
+        return above(windows);
+    }
+    let hive = std::path::absolute(&target.hive).ok()?;
+    let (config, system32) = (hive.parent()?, hive.ancestors().nth(2)?);
+    let is = |folder: &Path, name: &str| folder.file_name().is_some_and(|own| own.eq_ignore_ascii_case(name));
+    if is(config, "config") && is(system32, "System32") { above(system32.parent()?) } else { None }
+}
+
+/// The state, and the file that says so. Where names differ only by case, the worst counts.
+fn hibernation_of(volume: &Path) -> (Hibernation, Option<PathBuf>) {
+    let entries = match list(volume) {
+        Ok(entries) => entries,
+        Err(error) => return (Hibernation::unreadable(&error), None),
+    };
+    let files = entries.into_iter().filter(|entry| entry.name.eq_ignore_ascii_case(file::FILE));
+    let judged = files.map(|entry| {
+        let path = volume.join(entry.name);
+        (judge(&path), Some(path))
+    });
+    let worst = judged.max_by_key(|(state, _)| match state.is_saved() {
+        Some(false) => 0,
+        None => 1,
+        Some(true) => 2,
+    });
+    worst.unwrap_or((Hibernation::NoFile, None))
+}
+
+fn judge(path: &Path) -> Hibernation {
+    match open_plain(path) {
+        Ok(Some(file)) => Hibernation::of(file.len(), |first| file.read_at(0, first)),
+        Ok(None) => {
+            let what = format!("{} is no plain file", path.display());
+            Hibernation::unreadable(&Error::new(Kind::Unsupported, "not-a-file", what))
+        }
+        Err(error) => Hibernation::unreadable(&error),
     }
 }
 
@@ -93,29 +107,50 @@ mod tests {
     }
 
     fn page(start: &[u8; 4]) -> Vec<u8> {
-        let mut page = vec![0; HEADER_SIZE];
+        let mut page = vec![0; 4096];
         page[..4].copy_from_slice(start);
         page
     }
 
     #[test]
-    fn a_sleeping_windows_is_told_from_one_that_is_shut_down() {
-        let sleeps = |name: &str, bytes: &[u8]| {
-            let (_folder, target) = volume(Some((name, bytes)));
-            let found = sleeping(&target).unwrap().is_some();
-            assert_eq!(refuse_saved_session(&target).is_err(), found);
-            found
-        };
-        assert!(sleeps("hiberfil.sys", &page(b"hibr")));
-        assert!(sleeps("HIBERFIL.SYS", &page(b"HIBR")));
-        assert!(sleeps("hiberfil.sys", b"wake") && sleeps("hiberfil.sys", b""), "too short to say");
-        let (_folder, target) = volume(Some(("hiberfil.sys", b"")));
-        let said = refuse_saved_session(&target).unwrap_err();
-        assert!(said.what().contains("has 0 bytes, too few") && !said.what().contains("holds"), "{said}");
-        assert!(!sleeps("hiberfil.sys", &page(b"wake")));
-        assert!(!sleeps("hiberfil.sys", &page(&[0; 4])));
-        let (_folder, target) = volume(None);
-        assert_eq!(sleeping(&target).unwrap(), None);
-        assert_eq!(sleeping(&Target { windows: None, ..target }).unwrap(), None);
+    fn a_hibernated_windows_is_told_from_one_that_is_shut_down() {
+        for (name, bytes, code) in [
+            ("hiberfil.sys", page(b"hibr"), Some("volume-hibernated")),
+            ("HIBERFIL.SYS", page(b"HIBR"), Some("volume-hibernated")),
+            ("hiberfil.sys", page(b"RSTR"), Some("volume-hibernation-unknown")),
+            ("hiberfil.sys", b"wake".to_vec(), Some("volume-hibernation-unknown")),
+            ("hiberfil.sys", Vec::new(), Some("volume-hibernation-unknown")),
+            ("hiberfil.sys", page(b"wake"), None),
+            ("hiberfil.sys", page(&[0; 4]), None),
+        ] {
+            let (_folder, mut target) = volume(Some((name, &bytes)));
+            for windows in [target.windows.take(), None] {
+                target.windows = windows;
+                assert_eq!(hibernated(&target).map(|it| it.code), code);
+                assert_eq!(refuse_saved_session(&target).err().map(|it| it.code()), code);
+            }
+        }
+        let (folder, target) = volume(None);
+        assert_eq!(hibernation(&target), Some(Hibernation::NoFile));
+        assert_eq!(hibernation(&Target { hive: folder.path().join("SYSTEM"), windows: None }), None);
+        // The worst of two counts; what is no file is not known.
+        std::fs::write(folder.path().join("hiberfil.sys"), page(b"wake")).unwrap();
+        std::fs::create_dir(folder.path().join("HiberFil.sys")).unwrap();
+        assert_eq!(hibernation(&target).unwrap().is_saved(), None);
+        std::fs::write(folder.path().join("Hiberfil.SYS"), page(b"hibr")).unwrap();
+        assert_eq!(hibernation(&target), Some(Hibernation::Saved));
+    }
+
+    #[test]
+    fn shadow_copies_are_counted_by_their_files() {
+        let (folder, target) = volume(None);
+        assert_eq!(shadow_copies(&target), Some(0));
+        let of = folder.path().join(copies::FOLDER);
+        std::fs::create_dir(&of).unwrap();
+        for own in ["", "{600f0b69-5bdf-11e3-9d6c-005056c00008}", "{600f0b6d-5bdf-11e3-9d6c-005056c00008}"] {
+            std::fs::write(of.join(format!("{own}{{3808876b-c176-4e48-b7ae-04046e6cc752}}")), "").unwrap();
+        }
+        assert_eq!(shadow_copies(&target), Some(2));
+        assert_eq!(shadow_copies(&Target { hive: folder.path().join("SYSTEM"), windows: None }), None);
     }
 }

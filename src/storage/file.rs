@@ -69,6 +69,35 @@ pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
     Error::io(format!("cannot {what} {}: {source}", path.display()), source)
 }
 
+/// The error of an open for writing that failed: `read-only` where the host does not let the user write.
+pub(super) fn denied(path: &Path, source: io::Error) -> Error {
+    let is_denied = is_denied(&source);
+    let error = failed("open for writing", path, source);
+    if !is_denied {
+        return error;
+    }
+    error.becoming(Kind::Io, "read-only").advise(
+        "run as a user who may write to it; see that its file system is not mounted read-only and that it is not marked \
+         immutable (lsattr); or write a copy: --output",
+    )
+}
+
+/// The error of an attempt to make a file: `folder-read-only` where the host does not let the user.
+pub(super) fn denied_folder(what: &str, folder: &Path, source: io::Error) -> Error {
+    let is_denied = is_denied(&source);
+    let error = failed(what, folder, source);
+    if !is_denied {
+        return error;
+    }
+    error.becoming(Kind::Io, "folder-read-only").advise(
+        "run as a user who may make files in that folder: the new file, or the undo file, is made beside the target",
+    )
+}
+
+fn is_denied(source: &io::Error) -> bool {
+    matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
 impl Storage for FileStorage {
     fn len(&self) -> Result<u64> {
         let about = self.file.metadata().map_err(|e| self.failed("look at", e))?;

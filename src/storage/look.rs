@@ -124,16 +124,6 @@ pub fn open_plain(path: &Path) -> Result<Option<FileStorage>> {
     Ok(is_file.then(|| FileStorage::new(file, path.to_owned())))
 }
 
-/// Whether a virtual machine has the regular file at `path` open for writing, as far as its locks tell. What cannot be
-/// asked is taken for no.
-pub fn has_writer(path: &Path) -> bool {
-    #[cfg(target_os = "linux")]
-    let asked = || Some(super::ranges::has_writer(&open_plain(path).ok()??).unwrap_or(false));
-    #[cfg(not(target_os = "linux"))]
-    let asked = || open_plain(path).ok().map(|_| false);
-    asked().unwrap_or(false)
-}
-
 /// Opens `path` from its first byte to its last, whatever it is: a pipe too. For what the user named.
 ///
 /// # Errors

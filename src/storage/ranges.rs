@@ -45,6 +45,11 @@ pub(super) fn has_writer(storage: &FileStorage) -> Result<bool> {
     Ok(is_taken(storage, DOES + WRITE)? || is_taken(storage, DOES + RESIZE)?)
 }
 
+/// Whether another has any lock on the file that [`try_lock`] would meet. Nothing is taken.
+pub(super) fn has_user(storage: &FileStorage) -> Result<bool> {
+    is_range_taken(storage, range(F_WRLCK, 0, 0))
+}
+
 fn take(storage: &FileStorage, lock: flock) -> Result<bool> {
     match fcntl(storage.file(), FcntlArg::F_OFD_SETLK(&lock)) {
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(false),
@@ -55,7 +60,10 @@ fn take(storage: &FileStorage, lock: flock) -> Result<bool> {
 
 /// Whether another holds any lock on that byte.
 fn is_taken(storage: &FileStorage, byte: i64) -> Result<bool> {
-    let mut lock = range(F_WRLCK, byte, 1);
+    is_range_taken(storage, range(F_WRLCK, byte, 1))
+}
+
+fn is_range_taken(storage: &FileStorage, mut lock: flock) -> Result<bool> {
     match fcntl(storage.file(), FcntlArg::F_OFD_GETLK(&mut lock)) {
         Err(error) => without_locks(storage, error).map(|()| false),
         Ok(_) => Ok(i32::from(lock.l_type) != F_UNLCK),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-use super::file::{FileStorage, failed};
+use super::file::{FileStorage, denied, denied_folder, failed};
 use super::fitting::{RANDOM, fitting};
 use super::held::{self, What};
 use super::{About, Access, Carried, Host, HostFile, Times};
@@ -53,8 +53,11 @@ impl Host for RealHost {
         options.read(true).write(access == Access::Write);
         keep_writers_out(&mut options, access);
         claim_device(&mut options, path, access);
-        let file =
-            options.open(path).map_err(|e| if is_in_use(&e) { in_use(path) } else { failed("open", path, e) })?;
+        let file = options.open(path).map_err(|e| match access {
+            _ if is_in_use(&e) => in_use(path),
+            Access::Write => denied(path, e),
+            Access::Read => failed("open", path, e),
+        })?;
         Ok(FileStorage::new(file, path.to_owned()))
     }
 
@@ -71,7 +74,7 @@ impl Host for RealHost {
         #[cfg(not(unix))]
         let _ = mode;
         held::hold(What::File, || {
-            let made = builder.tempfile_in(folder).map_err(|e| failed("make a new file in", folder, e))?;
+            let made = builder.tempfile_in(folder).map_err(|e| denied_folder("make a new file in", folder, e))?;
             let (file, path) = made.keep().map_err(|e| failed("keep a new file in", folder, e.error))?;
             Ok((path.clone(), FileStorage::new(file, path)))
         })
@@ -133,7 +136,7 @@ fn claim_and_rename(from: &Path, to: &Path) -> Result<bool> {
     }
 }
 
-fn in_use(path: &Path) -> Error {
+pub(super) fn in_use(path: &Path) -> Error {
     Error::refused("in-use", format!("{} is in use by another program", path.display()))
         .advise("close the program that uses it, unmount it, or shut the virtual machine down, and try again")
 }

@@ -179,7 +179,12 @@ mod unix {
         let (hive, before) = (home.join("SYSTEM"), fixture("shapes/rule-set"));
         // Neither the folder nor the file may be written to.
         mode(&hive, 0o444);
-        for args in [&["set", "1", "SYSTEM"][..], &["set", "1", "SYSTEM", "--in-place"], &["unset", "SYSTEM"]] {
+        for args in [
+            &["set", "1", "SYSTEM"][..],
+            &["set", "1", "SYSTEM", "--in-place"],
+            &["set", "1", "SYSTEM", "--dry-run"],
+            &["unset", "SYSTEM"],
+        ] {
             let run = bound.run(&home, args);
             assert!(matches!(run.code, 2 | 3) && run.out.is_empty(), "{args:?}: {run:?}");
             assert!(run.err.contains("denied"), "{args:?}: {}", run.err);
@@ -187,7 +192,6 @@ mod unix {
             assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "{args:?}: something was left behind");
         }
         assert_eq!(bound.run(&home, ["get", "--value", "SYSTEM"]).done().out, "2\n");
-        bound.run(&home, ["set", "1", "SYSTEM", "--dry-run"]).done();
         // The file may be written to, the folder may not.
         mode(&hive, 0o644);
         bound.give(&hive);

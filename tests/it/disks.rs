@@ -5,9 +5,11 @@ mod elsewhere;
 mod faults;
 mod fixtures;
 mod formats;
+mod obstacles;
 mod prefixes;
 mod reading;
 mod real;
+mod volumes;
 mod writing;
 
 use std::path::Path;

@@ -145,6 +145,7 @@ pub(crate) struct Document<'a> {
     places: Vec<Value>,
     patches: Vec<Value>,
     recovery: Option<&'a Recovery>,
+    shadow_copies: Option<u32>,
     commit: Option<&'a Committed>,
     logs_emptied: &'a [Committed],
 }
@@ -182,6 +183,7 @@ pub(crate) fn document<'a>(prepared: &'a Prepared, wanted: Option<Wanted>, endin
         places: prepared.changes.iter().map(place).collect(),
         patches: patches.patches.iter().map(|of| patch(prepared, of)).collect(),
         recovery: prepared.recovered(),
+        shadow_copies: prepared.shadow_copies(),
         commit: committed,
         logs_emptied: logs,
     }

@@ -3,7 +3,7 @@
 use std::fmt::{self, Write};
 
 use hivewright::container::{About, HostFile};
-use hivewright::files::{Hibernation, VolumeState};
+use hivewright::files::VolumeState;
 use hivewright::partition::{Partition, Scheme, TableSource};
 use hivewright::session::disk::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, Obstacle, VolumeInfo};
 
@@ -98,12 +98,30 @@ fn write_volume(out: &mut String, partition: &Partition, volume: &VolumeInfo, st
 
 fn describe(state: &VolumeState) -> String {
     let version = state.version.map(|(major, minor)| format!(" {major}.{minor}")).unwrap_or_default();
-    let hibernation = match state.hibernation {
-        Hibernation::NoFile => "no hibernation file",
-        Hibernation::Resumed | Hibernation::Zeros => "not hibernated",
-        _ => "hibernated",
+    let hibernation = match state.hibernation.is_saved() {
+        Some(_) => state.hibernation.to_string(),
+        None => "hibernation unknown".to_owned(),
     };
-    format!("{}{version}, {}, {hibernation}", state.file_system, if state.dirty { "dirty" } else { "clean" })
+    let health = if state.dirty { "dirty" } else { "clean" };
+    format!("{}{version}, {health}, {hibernation}{}", state.file_system, shadow_copies(state.shadow_copies))
+}
+
+/// How many there are, as the rest of a list; nothing for none.
+pub(crate) fn shadow_copies(count: Option<u32>) -> String {
+    match count {
+        Some(0) => String::new(),
+        Some(1) => ", 1 shadow copy".to_owned(),
+        Some(count) => format!(", {count} shadow copies"),
+        None => ", shadow copies unknown".to_owned(),
+    }
+}
+
+/// The text of a hive that is no part of a disk.
+pub(crate) fn hive(name: &str, (size, state): (u64, &str), obstacles: &[Obstacle], style: Style) -> String {
+    let mut out = format!("{name}: a hive, {state}, {size} bytes\n");
+    // Writing to a string cannot fail.
+    let _ = obstacles.iter().try_for_each(|obstacle| write_obstacle(&mut out, obstacle, 2, style));
+    out
 }
 
 fn write_installation(out: &mut String, found: &InstallationInfo, style: Style) -> fmt::Result {
@@ -143,11 +161,11 @@ fn write_hive(out: &mut String, hive: &HiveInfo, style: Style) -> fmt::Result {
     hive.obstacles.iter().try_for_each(|obstacle| write_obstacle(out, obstacle, 8, style))
 }
 
-fn write_obstacle(out: &mut String, obstacle: &Obstacle, indent: usize, style: Style) -> fmt::Result {
+pub(super) fn write_obstacle(out: &mut dyn Write, obstacle: &Obstacle, indent: usize, style: Style) -> fmt::Result {
     note(out, &format!("not writable: {} ({})", plain(&obstacle.what), obstacle.code), indent, style)
 }
 
-fn note(out: &mut String, text: &str, indent: usize, style: Style) -> fmt::Result {
+fn note(out: &mut dyn Write, text: &str, indent: usize, style: Style) -> fmt::Result {
     writeln!(out, "{}", style.paint(Colour::Warn, &wrapped(&plain(text), indent)))
 }
 

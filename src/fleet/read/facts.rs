@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::Wishes;
 use crate::fleet::record::{Blocker, ControlSet, Failure, Mistake, Neighbour, Record, Replay, Status, Verdict};
 use crate::hive::recover::Recovery;
+use crate::session::disk::Obstacle;
 use crate::session::{Answer, Reading, State};
 use crate::windows::report::ControlSetReport;
 use crate::windows::{Decision, Era, Product, RuleReport, rule as meanings};
@@ -28,6 +29,14 @@ pub(super) fn product(record: &mut Record, product: Option<&Product>) {
     record.edition = product.edition;
     record.service_pack = product.service_pack;
     record.installation_type = product.installation_type;
+}
+
+/// What stands around the hive, and against writes to it.
+pub(super) fn surroundings(record: &mut Record, reading: &Reading) {
+    record.hibernated = reading.is_hibernated();
+    record.shadow_copies = reading.shadow_copies();
+    let blocker = |Obstacle { code, what, .. }| Blocker { code: code.to_owned(), what };
+    record.write_blockers.extend(reading.obstacles().into_iter().map(blocker));
 }
 
 /// What SYSTEM says, all of it, or why it cannot be read.

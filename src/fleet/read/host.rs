@@ -6,9 +6,8 @@ use super::files::{HostFiles, see};
 use super::{Found, Wishes, facts, failed, lossy, unread};
 use crate::error::{Error, Kind, Result, exact};
 use crate::fleet::find::{HEAD, Looks, Target, looks_like_target};
-use crate::fleet::record::{Blocker, Failure, Record};
+use crate::fleet::record::{Failure, Record};
 use crate::hive::open as open_hive;
-use crate::session::surroundings::sleeping;
 use crate::session::target::Target as Place;
 use crate::session::{HiveFile, LogChoice, Reading};
 use crate::storage::look;
@@ -51,13 +50,6 @@ pub(super) fn folder(target: &Target, hive: &Path, wishes: &Wishes) -> Result<Fo
     record.container = Some(if is_folder { "folder" } else { "hive" }.to_owned());
     record.windows_root = windows.map(lossy);
     record.windows_root_hex = windows.and_then(exact::hex);
-    if let Ok(session) = sleeping(reading.target()) {
-        record.hibernated = Some(session.is_some());
-        record.write_blockers.extend(session.map(|session| Blocker {
-            code: "hibernated".to_owned(),
-            what: format!("{session}: it would write its own hive over an edited one"),
-        }));
-    }
     let (record, bytes_read) = rule(record, hive, &reading, wishes);
     Ok(Found { records: vec![record], files, bytes_read })
 }
@@ -126,6 +118,7 @@ fn rule(mut record: Record, hive: &Path, reading: &Reading, wishes: &Wishes) -> 
         }
     }
     record.hive_size = see(hive).ok().flatten().map(|(len, _)| len);
+    facts::surroundings(&mut record, reading);
     facts::rule(&mut record, reading, wishes);
     (record, bytes_read + reading.bytes_read().unwrap_or(0))
 }

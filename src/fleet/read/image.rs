@@ -49,6 +49,7 @@ pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Foun
         records.push(record);
     }
     if records.is_empty() {
+        frame.shadow_copies = disk.shadow_copies();
         records.push(match target.named {
             true => Record { error: failed(target, &disk.no_installation(&Choice::default())).error, ..frame },
             false => frame,
@@ -78,6 +79,7 @@ fn installed(mut record: Record, disk: &Disk, installation: &Installation, wishe
     if let Some(hive) = reading.on_disk() {
         volume(&mut record, hive);
     }
+    facts::surroundings(&mut record, &reading);
     facts::rule(&mut record, &reading, wishes);
     record
 }
@@ -89,15 +91,8 @@ fn volume(record: &mut Record, hive: &HiveOnDisk) {
         Ok(product) => facts::product(record, product.as_ref()),
         Err(error) => record.software_error = Some(Failure::from(&error)),
     }
-    let blocker = |code: &str, what: String| Blocker { code: code.to_owned(), what };
-    match hive.volume_state() {
-        Ok(state) => {
-            record.file_system = Some(state.file_system.to_owned());
-            record.volume_label = Some(state.label.clone()).filter(|label| !label.is_empty());
-            record.hibernated = Some(state.hibernation.is_saved());
-            let obstacles = hive.disk().in_use().into_iter().chain(hive.obstacles(&state));
-            record.write_blockers.extend(obstacles.map(|obstacle| blocker(obstacle.code, obstacle.what)));
-        }
-        Err(error) => record.write_blockers.push(blocker(error.code(), error.to_string())),
+    if let Ok(state) = hive.volume_state() {
+        record.file_system = Some(state.file_system.to_owned());
+        record.volume_label = Some(state.label).filter(|label| !label.is_empty());
     }
 }

@@ -30,12 +30,17 @@
     ["read", "read", "good"],
     ["none", "no Windows", "mute"],
   ];
+  // What to say of a saved session, or of one that cannot be ruled out.
+  const hibernation = (r) => {
+    if (r.hibernated) return "hibernated";
+    return r.hibernated === null && r.write_blockers.some((b) => b.code === "volume-hibernation-unknown") ? "hibernation-unknown" : null;
+  };
   const stateOf = (r) => {
     if (r.status === "error") return 1;
     if (r.status === "no-windows") return 5;
     if (r.compliant === false) return 0;
     const unsure = r.at_next_boot && ["undefined", "unknown"].includes(r.at_next_boot.state);
-    if (unsure || r.mistakes.length || r.hibernated || r.hive_state === "primary-alone" || r.confirmed === false) return 2;
+    if (unsure || r.mistakes.length || hibernation(r) || r.hive_state === "primary-alone" || r.confirmed === false) return 2;
     return r.compliant === true ? 3 : 4;
   };
   const ruleOf = (r) => {
@@ -147,7 +152,7 @@
       ["volume", [r.file_system, r.volume_label].filter(Boolean).join(", ")], ["Windows folder", r.windows_root], ["hive", r.hive], ["hive SHA-256", r.hive_sha256],
       ["hive state", [r.hive_state, r.sequence_numbers && r.sequence_numbers.join("/")].filter(Boolean).join(", ")],
       ["replay", r.replay && (r.replay.applied ? `${r.replay.pages} pages${r.replay.changed_verdict ? "; it changes the verdict" : ""}` : r.replay.why_not)],
-      ["hibernated", r.hibernated], ["read", r.bytes_read && `${r.bytes_read.toLocaleString("en")} bytes in ${r.seconds} s, ${r.audited_at}`]]));
+      ["hibernated", r.hibernated ?? (hibernation(r) && "cannot be ruled out")], ["shadow copies", r.shadow_copies], ["read", r.bytes_read && `${r.bytes_read.toLocaleString("en")} bytes in ${r.seconds} s, ${r.audited_at}`]]));
     if (r.image_remarks.length) part("The image", pairs(r.image_remarks.map((b) => [b.code, b.what])));
     if (r.write_blockers.length) part("What stands against a write", pairs(r.write_blockers.map((b) => [b.code, b.what])));
     return make("tr", { class: "detail" }, cell);
@@ -157,7 +162,7 @@
     const { r } = row;
     const open = make("button", { class: "open", type: "button", "aria-expanded": "false" }, row.target);
     const [, name, colour] = states[row.state];
-    const why = r.status === "error" ? r.error && r.error.code : r.mistakes.map((m) => m.code).concat(r.hibernated ? ["hibernated"] : []).join(", ");
+    const why = r.status === "error" ? r.error && r.error.code : r.mistakes.map((m) => m.code).concat(hibernation(r) || []).join(", ");
     const where = r.installations > 1 ? plain([r.partition !== null ? `partition ${r.partition}` : "", r.windows_root].filter(Boolean).join(" ")) : "";
     row.line = make("tr", { class: "row" },
       make("td", { class: `state ${colour}` }, name),

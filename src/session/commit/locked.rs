@@ -167,7 +167,7 @@ fn arranged(files: &Arrangement, open: impl Fn(&Path) -> Result<Arc<dyn Storage>
 }
 
 /// Refuses if VMware has the disk at `path` open: it leaves a folder of its name and `.lck` with a file in it.
-fn vmware_is_out<H: Host>(host: &H, path: &Path) -> Result<()> {
+pub(in crate::session) fn vmware_is_out<H: Host>(host: &H, path: &Path) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".lck");
     let folder = path.with_file_name(name);

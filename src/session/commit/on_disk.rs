@@ -10,6 +10,7 @@ use super::{Committed, How, Options, Proof, done, in_place};
 use crate::container::{HostFile as Described, Role};
 use crate::error::{Error, Kind, Result};
 use crate::hive::Patch;
+use crate::session::disk::HiveOnDisk;
 use crate::session::undo::{Journal, Mark, Record, expect_room, refuse_left_over, settle};
 use crate::storage::{Access, Host, HostFile, Storage};
 
@@ -34,13 +35,25 @@ pub(in crate::session) fn commit_on_disk<H: Host>(
 
 const WHY: &str = "the hive is inside of a disk image";
 
-fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, options: &Options) -> Result<Committed> {
-    let files = wanted.hive.disk().files();
+/// Files that are ours, and those of its backing files that are kept from changing.
+type Taken<'h, H> = (Locked<'h, H>, Vec<(PathBuf, Arc<dyn Storage>)>);
+
+/// Opens and locks all files of the image that holds `hive`, of which the one at `path` was named.
+///
+/// # Errors
+/// `in-use`, `read-only`.
+pub(in crate::session) fn take<'h, H: Host>(host: &'h H, path: &Path, hive: &HiveOnDisk) -> Result<Taken<'h, H>> {
+    let files = hive.disk().files();
     let is = |backing: bool| files.iter().filter(move |file| (file.role == Role::Backing) == backing);
     let own: Vec<(PathBuf, u64)> = is(false).map(|file| (file.path.clone(), file.size)).collect();
     let locked = Locked::take_all(host, path, &own)?;
     let shared = share(host, is(true))?;
     locked.keep_machines_out()?;
+    Ok((locked, shared))
+}
+
+fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, options: &Options) -> Result<Committed> {
+    let (locked, shared) = take(host, path, wanted.hive)?;
     settle(&locked)?;
     if wanted.phases.iter().all(|phase| phase.is_empty()) {
         return Ok(done(How::Unchanged, locked.path));

@@ -208,18 +208,16 @@ impl HiveOnDisk {
         }
     }
 
-    /// Whether its volume belongs to a saved session. A state that cannot be read is no answer, and not taken for one.
-    pub fn is_hibernated(&self) -> bool {
-        self.volume_state().is_ok_and(|state| state.hibernation.is_saved())
-    }
-
-    /// What newer data may be missing from an answer, or be torn, in words.
-    ///
-    /// # Errors
-    /// As [`HiveOnDisk::volume_state`].
-    pub fn warnings(&self) -> Result<Vec<String>> {
-        let all = obstacles::of_volume(&self.volume_state()?);
-        Ok(self.disk.in_use().into_iter().chain(all).map(|Obstacle { what, .. }| what).collect())
+    /// Everything that is known to stand against a write to it but other images that stand on this one, which
+    /// [`Disk::children`] looks for. A state of the volume that cannot be read is one thing more.
+    pub fn all_obstacles(&self) -> Vec<Obstacle> {
+        let of_hive = match self.volume_state() {
+            Ok(state) => self.obstacles(&state),
+            Err(error) => {
+                vec![Obstacle::new(error.code(), format!("the state of the volume is not known: {error}")).doubting()]
+            }
+        };
+        self.disk.host_obstacles().into_iter().chain(of_hive).collect()
     }
 
     /// No file is larger than its disk, unless it has holes: those are no bytes to be kept in memory.

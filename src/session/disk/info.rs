@@ -113,7 +113,7 @@ impl Disk {
             files: self.files.clone(),
             size: self.len(),
             table: self.table.clone(),
-            obstacles: self.in_use().into_iter().chain(self.obstacles()).chain(self.children()).collect(),
+            obstacles: self.host_obstacles().into_iter().chain(self.obstacles()).chain(self.children()).collect(),
             volumes,
             verified: None,
             bytes_read: self.bytes_read(),
@@ -128,6 +128,9 @@ impl Disk {
             obstacles: Vec::new(),
             installations: Vec::new(),
         };
+        if partition.is_reserved() || self.is_told_before(partition) {
+            return Ok(info);
+        }
         if let Err(error) = self.look_into(partition, choice, &mut info) {
             if error.kind() == crate::Kind::Io {
                 return Err(error);

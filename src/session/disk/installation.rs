@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Choice, Disk};
 use crate::error::{Error, Kind, Result};
-use crate::files::{FileInVolume, Files, names};
+use crate::files::{FILTERED, Files, names};
 use crate::partition::{Partition, VolumeKind};
 
 /// Folders at the top of a volume that are looked into; no volume of Windows has a fraction of that.
@@ -61,6 +61,9 @@ impl Disk {
     pub fn search(&self, choice: &Choice) -> Result<Search> {
         let mut search = Search { found: Vec::new(), troubles: Vec::new() };
         for partition in self.partitions(choice.partition)? {
+            if choice.partition.is_none() && (partition.is_reserved() || self.is_told_before(partition)) {
+                continue;
+            }
             let roots = self.volume(partition).and_then(|files| match &choice.windows_root {
                 Some(root) => named(&*files, root),
                 None => roots(&*files),
@@ -101,7 +104,7 @@ fn may_hide_windows(partition: &Partition) -> bool {
 /// The folder that the user names, if it is one of Windows.
 fn named(files: &dyn Files, root: &str) -> Result<Vec<String>> {
     let root: String = names(root).flat_map(|name| ["\\", name]).collect();
-    Ok(if system_of(files, &root)?.is_some() { vec![root] } else { Vec::new() })
+    Ok(if has_system(files, &root)? { vec![root] } else { Vec::new() })
 }
 
 /// Folders at the top of the volume that hold Windows.
@@ -111,9 +114,9 @@ pub(super) fn roots(files: &dyn Files) -> Result<Vec<String>> {
     let folders = top.into_iter().filter(|entry| entry.is_folder && !entry.is_reparse && !entry.name.starts_with('$'));
     for folder in folders.take(MOST_FOLDERS) {
         let root = format!("\\{}", folder.name);
-        match system_of(files, &root) {
-            Ok(Some(_)) => found.push(root),
-            Ok(None) => {}
+        match has_system(files, &root) {
+            Ok(true) => found.push(root),
+            Ok(false) => {}
             Err(error) if error.kind() == Kind::Io => return Err(error),
             // A folder that cannot be searched is no reason to doubt the others, unless it is Windows' own.
             Err(error) if is_usual(&folder.name) => return Err(error),
@@ -127,10 +130,14 @@ fn is_usual(name: &str) -> bool {
     name.eq_ignore_ascii_case("Windows") || name.eq_ignore_ascii_case("WINNT")
 }
 
-fn system_of(files: &dyn Files, root: &str) -> Result<Option<FileInVolume>> {
+/// Whether the folder holds the hive SYSTEM. One that is there and whose bytes Windows alone can make out counts: what keeps
+/// it from being read is said of it, and hides neither the volume nor what else is in it.
+fn has_system(files: &dyn Files, root: &str) -> Result<bool> {
     match files.open(&format!("{root}\\System32\\config\\SYSTEM")) {
-        Err(error) if error.code() == "file-is-folder" => Ok(None),
-        other => other,
+        Ok(file) => Ok(file.is_some()),
+        Err(error) if error.code() == "file-is-folder" => Ok(false),
+        Err(error) if error.code() == FILTERED => Ok(true),
+        Err(error) => Err(error),
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Obstacle {
     /// What to do instead, where its finder knows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
+    /// Whether it also means that what is read may not be the newest, or be torn.
+    #[serde(skip)]
+    pub doubts: bool,
 }
 
 /// Obstacles that a user may take upon himself, and the option that does.
@@ -34,8 +37,22 @@ pub(in crate::session) const HAS_CHILDREN: &str = "has-children";
 const PART_OF_IMAGE: &str = "part-of-image";
 
 impl Obstacle {
-    pub(super) fn new(code: &'static str, what: impl Into<String>) -> Self {
-        Obstacle { code, what: what.into(), advice: None }
+    pub(in crate::session) fn new(code: &'static str, what: impl Into<String>) -> Self {
+        Obstacle { code, what: what.into(), advice: None, doubts: false }
+    }
+
+    fn advise(self, advice: impl Into<String>) -> Self {
+        Obstacle { advice: Some(advice.into()), ..self }
+    }
+
+    /// Of an error, which then keeps a write from beginning.
+    pub(in crate::session) fn of(error: &Error) -> Self {
+        Obstacle { advice: error.advice().map(str::to_owned), ..Obstacle::new(error.code(), error.what()) }
+    }
+
+    /// Marks it as one that makes what is read doubtful too.
+    pub(in crate::session) fn doubting(self) -> Self {
+        Obstacle { doubts: true, ..self }
     }
 
     /// Whether there is an option that overrides it.
@@ -45,20 +62,13 @@ impl Obstacle {
 
     /// As a refusal.
     pub(in crate::session) fn refuse(&self) -> Error {
-        let option = IGNORABLE.iter().find(|(code, _)| *code == self.code);
-        let generic = || match (self.code, option) {
-            (_, Some((_, option))) => format!("let Windows (chkdsk) or ntfsfix settle it, or give {option}"),
-            ("volume-hibernated" | "volume-fast-startup", _) => {
-                "start that Windows and shut it down fully: shutdown /s /t 0".to_owned()
-            }
-            ("table-damaged", _) => {
+        let generic = || match self.code {
+            "table-damaged" => {
                 "have gdisk mend it in a copy of the image: it finds the backup, and `w` writes both again".to_owned()
             }
-            ("partitions-overlap", _) => "mend the table in a copy of the image: gdisk or sfdisk".to_owned(),
-            ("volume-truncated", _) => {
-                "copy the disk again, whole, or put its missing segment beside the others".to_owned()
-            }
-            ("device-read-only", _) => "see that nothing of it is mounted, and give --device".to_owned(),
+            "partitions-overlap" => "mend the table in a copy of the image: gdisk or sfdisk".to_owned(),
+            "volume-truncated" => "copy the disk again, whole, or put its missing segment beside the others".to_owned(),
+            "device-read-only" => "see that nothing of it is mounted, and give --device".to_owned(),
             _ => "mount the volume and edit the hive there, or repair it first".to_owned(),
         };
         Error::refused(self.code, self.what.clone()).advise(self.advice.clone().unwrap_or_else(generic))
@@ -144,20 +154,37 @@ fn names(paths: &[PathBuf]) -> String {
     }
 }
 
-/// What a virtual machine that has that file of the image open for writing has against others.
-pub(super) fn of_machine(file: &Path) -> Obstacle {
-    let what = format!("{} is open for writing elsewhere: what is read of it may be half written", file.display());
-    Obstacle { advice: Some("shut the virtual machine down first".to_owned()), ..Obstacle::new("in-use", what) }
+/// What the hibernation file has against writes: `path` where it is one of the host.
+pub(in crate::session) fn of_hibernation(state: &Hibernation, path: Option<&Path>) -> Option<Obstacle> {
+    let (code, what, advice) = match (state, state.is_saved()) {
+        (_, Some(false)) => return None,
+        (_, Some(true)) => (
+            "volume-hibernated",
+            "the volume belongs to a hibernated session, which still holds the old hive and would bring it back"
+                .to_owned(),
+            SHUT_DOWN.to_owned(),
+        ),
+        (Hibernation::Unreadable { .. }, None) => (
+            "volume-hibernation-unknown",
+            format!("whether the volume belongs to a hibernated session is not known: {state}"),
+            "see why the file cannot be read; where the volume is damaged, let Windows (chkdsk) repair it first"
+                .to_owned(),
+        ),
+        (_, None) => (
+            "volume-hibernation-unknown",
+            format!("that the volume belongs to a hibernated session cannot be ruled out: {state}"),
+            format!("{SHUT_DOWN}; where no session is known to be saved, the file is a leftover: move it away"),
+        ),
+    };
+    let what = path.map_or(what.clone(), |path| format!("{what} ({})", path.display()));
+    Some(Obstacle::new(code, what).advise(advice).doubting())
 }
+
+const SHUT_DOWN: &str = "start that Windows and shut it down fully: shutdown /s /t 0";
 
 /// What the state of a volume has against writes. Each of it also means that what is read may not be the newest.
 pub(super) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
     let all = [
-        (
-            state.hibernation.is_saved(),
-            "volume-hibernated",
-            "the volume belongs to a hibernated session, which still holds the old hive and would bring it back",
-        ),
         (
             state.journal.may_be_cached(),
             "volume-fast-startup",
@@ -170,19 +197,16 @@ pub(super) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
             "the volume's journal has work to redo: its metadata is not what it is going to be",
         ),
     ];
-    let short = match state.hibernation {
-        Hibernation::Short(len) => Some(format!(
-            "hiberfil.sys has {len} bytes, too few to rule out that a session is saved (elsewhere, maybe), \
-             which would bring the old hive back"
-        )),
-        _ => None,
+    // ntfsfix leaves the volume marked dirty without -d.
+    let tool = if state.file_system == "NTFS" { "`ntfsfix -d VOLUME`" } else { "`fsck.fat -a VOLUME`" };
+    let advice = |code: &str| match IGNORABLE.iter().find(|(ignorable, _)| *ignorable == code) {
+        Some((_, option)) => format!("let Windows (chkdsk) or {tool} settle it, or give {option}"),
+        None => SHUT_DOWN.to_owned(),
     };
-    let words = |code, what: &str| match &short {
-        Some(short) if code == "volume-hibernated" => short.clone(),
-        _ => what.to_owned(),
-    };
-    let own = all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle::new(code, words(code, what)));
-    own.chain(state.remarks.iter().map(|r| Obstacle::new(r.code, &r.what))).collect()
+    let own =
+        all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle::new(code, what).advise(advice(code)));
+    let remarks = state.remarks.iter().map(|remark| Obstacle::new(remark.code, &remark.what));
+    of_hibernation(&state.hibernation, None).into_iter().chain(own).chain(remarks).map(Obstacle::doubting).collect()
 }
 
 /// What a file has against being written in place.
@@ -191,13 +215,5 @@ pub(super) fn of_file(files: &dyn Files, file: &FileInVolume) -> Vec<Obstacle> {
     let plain = file.writable(0, len);
     // Only what lies in clusters can be looked up in the map of clusters.
     let confirmed = plain.is_ok().then(|| files.confirm(file));
-    [Some(plain), confirmed]
-        .into_iter()
-        .flatten()
-        .filter_map(Result::err)
-        .map(|error| Obstacle {
-            advice: error.advice().map(str::to_owned),
-            ..Obstacle::new(error.code(), error.what())
-        })
-        .collect()
+    [Some(plain), confirmed].into_iter().flatten().filter_map(Result::err).map(|error| Obstacle::of(&error)).collect()
 }

@@ -30,6 +30,14 @@ impl Disk {
         Ok(found)
     }
 
+    /// Whether a partition is another part of what an earlier one stands for: the volumes of a dynamic disk, or of a pool, lie
+    /// anywhere in all of its partitions, and are one matter.
+    pub(super) fn is_told_before(&self, partition: &Partition) -> bool {
+        let is_pool = matches!(partition.kind, VolumeKind::DynamicDisk | VolumeKind::StorageSpaces);
+        let first = self.table.partitions.iter().find(|other| other.kind == partition.kind && !other.is_reserved());
+        is_pool && first.is_some_and(|first| first.number != partition.number)
+    }
+
     /// Its bytes.
     pub(super) fn window(&self, partition: &Partition) -> Result<Arc<dyn Storage>> {
         // What a truncated image lacks is not there to be read; the file system says whether that matters.

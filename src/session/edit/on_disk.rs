@@ -5,11 +5,14 @@ use std::path::Path;
 use super::{Prepared, Request, edit_source, settle, source};
 use crate::error::{Error, Place, Result, Space};
 use crate::hive::{EditOptions, PatchSet};
-use crate::session::commit::{Committed, Options, Stage, Wanted, commit_on_disk, no_room, rehearse};
+use crate::session::commit::{
+    Committed, Locked, Options, Stage, Wanted, commit_on_disk, folder_of, no_room, rehearse, take,
+};
 use crate::session::disk::{Disk, HiveOnDisk};
 use crate::session::logs::emptied;
 use crate::session::target::Target;
 use crate::session::undo::refuse_left_over;
+use crate::storage::probe::may_make_files;
 use crate::storage::{Access, Host, Storage};
 
 /// Bytes of the smallest sector: clusters and what images are made of are multiples of it.
@@ -84,19 +87,21 @@ impl Prepared {
         pieces
     }
 
-    /// Makes the change in memory, down to the bytes of the image's files, where the hive is inside of one.
+    /// Takes the locks that a write takes, and makes the change in memory, down to the bytes of the image's files, where the
+    /// hive is inside of one.
     pub(super) fn rehearse_on<H: Host>(&self, host: &H) -> Result<()> {
-        let Some(hive) = &self.on_disk else { return Ok(()) };
-        if !self.is_already_so() {
-            hive.refuse_children(&self.request.ignore)?;
-            // Whether it may be opened so is found out by opening it so.
-            hive.disk().own_files().iter().try_for_each(|path| host.open(path, Access::Write).map(drop))?;
-        }
+        let path = &self.target.hive;
+        let Some(hive) = &self.on_disk else {
+            let locked = Locked::take(host, path)?;
+            return may_make_files(folder_of(&locked.path));
+        };
+        hive.refuse_children(&self.request.ignore)?;
+        let (locked, _shared) = take(host, path, hive)?;
+        may_make_files(folder_of(&locked.path))?;
         refuse_left_over(host, &hive.disk().own_files())?;
-        refuse_left_over(host, &hive.disk().backing_files())?;
         let host = host.clone();
         let stage = Stage::new(move |path, _| Ok(std::sync::Arc::new(host.open(path, Access::Read)?)));
-        self.with_wanted(hive, !self.is_already_so(), |wanted| rehearse(wanted, &stage)).map(|_| ())
+        self.with_wanted(hive, true, |wanted| rehearse(wanted, &stage)).map(|_| ())
     }
 
     pub(super) fn commit_on_disk<H: Host>(&self, host: &H, hive: &HiveOnDisk, options: &Options) -> Result<Committed> {

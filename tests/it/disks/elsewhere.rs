@@ -117,11 +117,11 @@ fn logs_inside_of_an_image_are_emptied() {
 }
 
 /// A loop device on a file, until it is dropped.
-struct Loop(PathBuf);
+pub(super) struct Loop(pub(super) PathBuf);
 
 impl Loop {
     /// `None`, having said so, where there are none.
-    fn of(file: &Path) -> Option<Loop> {
+    pub(super) fn of(file: &Path) -> Option<Loop> {
         if !have(&["losetup"]) {
             return None;
         }

@@ -220,10 +220,10 @@ fn refused(folder: &Path, code: &str, more: &[&str]) {
 }
 
 /// QEMU with an image open: it holds its byte-range locks until this is dropped.
-struct Qemu(Child, Option<ChildStdin>);
+pub(super) struct Qemu(Child, Option<ChildStdin>);
 
 impl Qemu {
-    fn open(path: &Path) -> Qemu {
+    pub(super) fn open(path: &Path) -> Qemu {
         Qemu::open_with(&["-f", "raw"], path)
     }
 

@@ -48,7 +48,10 @@ fn a_windows_folder_is_one_target_with_all_that_is_in_it() {
     let record = &of(&all, "mnt/WINDOWS")[0];
     knows_the_product(record);
     assert_eq!(record["container"], "folder");
-    assert_eq!((&record["hibernated"], &record["write_blockers"][0]["code"]), (&json!(true), &json!("hibernated")));
+    assert_eq!(
+        (&record["hibernated"], &record["write_blockers"][0]["code"]),
+        (&json!(true), &json!("volume-hibernated"))
+    );
     assert_eq!((&record["host_name"], &record["architecture"]), (&json!("FIXTURE"), &json!("AMD64")));
     let set = &record["control_sets"][0];
     assert_eq!(set["roles"], json!(["current", "default", "last_known_good"]));

@@ -6,6 +6,7 @@ use hivewright::fleet::Record;
 use hivewright::fleet::record::{Status, Verdict};
 
 use super::Renderer;
+use crate::cli::report::info::shadow_copies;
 use crate::cli::report::{Style, plain as shown};
 
 pub(super) struct Plain {
@@ -40,9 +41,10 @@ pub(super) fn name(record: &Record) -> String {
 }
 
 fn state(record: &Record) -> String {
+    let copies = record.shadow_copies.map(|count| shadow_copies(Some(count))).unwrap_or_default();
     match record.status {
-        Status::NoWindows => "no Windows in it".to_owned(),
-        Status::Error => record.error.as_ref().map_or_else(String::new, |error| error.message.clone()),
+        Status::NoWindows => format!("no Windows in it{copies}"),
+        Status::Error => format!("{}{copies}", record.error.as_ref().map_or("", |error| &error.message)),
         Status::Read => {
             let rule = record.at_next_boot.as_ref().map_or_else(|| "unknown".to_owned(), verdict);
             let windows = record.product.as_ref().or(record.family.as_ref());
@@ -57,7 +59,7 @@ fn state(record: &Record) -> String {
                 Some(false) => "NOT as expected, ",
                 None => "",
             };
-            format!("{judged}{rule}, {}{mistakes}", facts.join(", "))
+            format!("{judged}{rule}, {}{mistakes}{copies}", facts.join(", "))
         }
     }
 }

@@ -63,7 +63,7 @@ impl State {
             Status::Error => State::Error,
             Status::NoWindows => State::None,
             Status::Read if record.compliant == Some(false) => State::Differs,
-            Status::Read if odd || record.hibernated == Some(true) || record.confirmed == Some(false) => State::Odd,
+            Status::Read if odd || hibernation(record).is_some() || record.confirmed == Some(false) => State::Odd,
             Status::Read if record.compliant == Some(true) => State::Fine,
             Status::Read => State::Read,
         }
@@ -111,6 +111,16 @@ impl Row {
     }
 }
 
+/// What to say of a saved session, or of one that cannot be ruled out.
+fn hibernation(record: &Record) -> Option<&'static str> {
+    let is_unknown = || record.write_blockers.iter().any(|it| it.code == "volume-hibernation-unknown");
+    match record.hibernated {
+        Some(true) => Some("hibernated"),
+        None if is_unknown() => Some("hibernation-unknown"),
+        _ => None,
+    }
+}
+
 /// Codes, each once, with how often.
 fn findings(record: &Record) -> String {
     let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
@@ -123,9 +133,7 @@ fn findings(record: &Record) -> String {
     {
         *codes.entry(code).or_default() += 1;
     }
-    if record.hibernated == Some(true) {
-        codes.insert("hibernated", 1);
-    }
+    codes.extend(hibernation(record).map(|code| (code, 1)));
     let many = |(code, count): (&str, usize)| if count > 1 { format!("{code} ({count})") } else { code.to_owned() };
     shown(&codes.into_iter().map(many).collect::<Vec<_>>().join(", "))
 }

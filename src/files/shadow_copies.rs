@@ -1,0 +1,34 @@
+//! Shadow copies of a volume, by the names of their files.
+
+/// Folder of the files in which Windows keeps what shadow copies differ in from their volume.
+pub const FOLDER: &str = "System Volume Information";
+/// What the name of each of them ends with (J. Metz, *Volume Shadow Snapshot (VSS) format*). Its beginning is the shadow copy's
+/// own identifier; the catalog's file has none.
+const IDENTIFIER: &str = "{3808876b-c176-4e48-b7ae-04046e6cc752}";
+
+/// Whether a file of that name in [`FOLDER`] belongs to one shadow copy.
+pub fn is_store(name: &str) -> bool {
+    let Some((own, identifier)) = name.split_at_checked(IDENTIFIER.len()) else { return false };
+    let like = IDENTIFIER.bytes().zip(own.bytes());
+    identifier.eq_ignore_ascii_case(IDENTIFIER)
+        && like.into_iter().all(|(model, byte)| if is_digit(model) { is_digit(byte) } else { model == byte })
+}
+
+fn is_digit(byte: u8) -> bool {
+    byte.is_ascii_hexdigit()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalog_and_other_files_are_no_shadow_copies() {
+        let own = "{600F0B69-5bdf-11e3-9d6c-005056c00008}";
+        assert!(is_store(&format!("{own}{IDENTIFIER}")) && is_store(&format!("{own}{}", IDENTIFIER.to_uppercase())));
+        for name in [IDENTIFIER, own, "", "tracking.log", &format!("{IDENTIFIER}{own}"), &"\u{e4}".repeat(38)] {
+            assert!(!is_store(name), "{name}");
+        }
+        assert!(!is_store(&format!("{}{IDENTIFIER}", own.replace('9', "g"))));
+    }
+}

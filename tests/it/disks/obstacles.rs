@@ -1,0 +1,269 @@
+//! What one verb refuses, the others mention, by the same code; and a dry run ends as the real run does. For images and for
+//! folders of the host alike.
+
+use std::any::Any;
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use hivewright_fixtures::disks::ntfs::{DATA, attribute, put, records};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::elsewhere::Loop;
+use super::fixtures::bytes_of;
+use super::writing::Qemu;
+use super::{hive, run};
+use crate::command::Run;
+use crate::support::tools::{have, output, succeeds};
+
+/// Something that stands against a write.
+struct Row {
+    name: String,
+    /// What is named on the command line, from the folder.
+    target: String,
+    /// More arguments of the verbs that write.
+    options: &'static [&'static str],
+    /// The code and exit status of the refusal; `None` where the target may be written to.
+    refused: Refused,
+    folder: TempDir,
+    /// What keeps it so.
+    _held: Box<dyn Any>,
+}
+
+impl Row {
+    fn image(name: impl Into<String>, bytes: &[u8], refused: Refused) -> Row {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("disk"), bytes).unwrap();
+        Row { name: name.into(), target: "disk".into(), options: &[], refused, folder, _held: Box::new(()) }
+    }
+
+    /// A volume of the host, whose hibernation file has these bytes.
+    fn mounted(name: impl Into<String>, hiberfil: Option<&[u8]>, refused: Refused) -> Row {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("mnt/Windows/System32/config");
+        fs::create_dir_all(&config).unwrap();
+        fs::write(config.join("SYSTEM"), hive()).unwrap();
+        if let Some(bytes) = hiberfil {
+            fs::write(folder.path().join("mnt/HiberFil.sys"), bytes).unwrap();
+        }
+        Row { name: name.into(), target: "mnt".into(), options: &[], refused, folder, _held: Box::new(()) }
+    }
+
+    fn held(self, held: impl Any) -> Row {
+        Row { _held: Box::new(held), ..self }
+    }
+
+    fn file(&self) -> PathBuf {
+        let hive = if self.target == "mnt" { "mnt/Windows/System32/config/SYSTEM" } else { &self.target };
+        self.folder.path().join(hive)
+    }
+
+    fn run(&self, verb: &[&str], more: &[&str]) -> Run {
+        run(self.folder.path(), &[verb, &[&self.target, "--json"], more].concat())
+    }
+
+    fn check(&self) {
+        let before = fs::read(self.file()).unwrap();
+        let ends = |more: &[&str]| {
+            let ran = self.run(&["set", "2"], &[self.options, more].concat());
+            let told: Value = serde_json::from_str(&ran.out).unwrap_or_else(|e| panic!("{}: {e}: {ran:?}", self.name));
+            (told["error"]["code"].as_str().map(str::to_owned), ran.code)
+        };
+        let wanted = self.refused.map_or((None, 0), |(code, exit)| (Some(code.to_owned()), exit));
+        assert_eq!(ends(&["--dry-run"]), wanted, "{}: the dry run", self.name);
+        assert!(fs::read(self.file()).unwrap() == before, "{}: it was written to", self.name);
+        let mentioned = self.mentioned();
+        for (verb, codes) in &mentioned {
+            match self.refused {
+                Some((code, _)) => assert!(codes.contains(code), "{}: {verb}: {codes:?}", self.name),
+                None => assert!(codes.is_empty(), "{}: {verb}: {codes:?}", self.name),
+            }
+        }
+        assert!(mentioned.windows(2).all(|pair| pair[0].1 == pair[1].1), "{}: {mentioned:?}", self.name);
+        assert_eq!(ends(&[]), wanted, "{}: the real run", self.name);
+        assert_eq!(fs::read(self.file()).unwrap() == before, self.refused.is_some(), "{}", self.name);
+    }
+
+    /// What the verbs that read say of writes.
+    fn mentioned(&self) -> Vec<(&'static str, BTreeSet<String>)> {
+        let of = |ran: Run| -> Value {
+            assert_eq!(ran.code, 0, "{}: {ran:?}", self.name);
+            serde_json::from_str(&ran.out).unwrap()
+        };
+        let (get, info, audit) =
+            (of(self.run(&["get"], &[])), of(self.run(&["info"], &[])), of(self.run(&["audit"], &[])));
+        vec![
+            ("get", codes(&get["obstacles"])),
+            ("info", under(&info, "obstacles")),
+            ("audit", codes(&audit["write_blockers"])),
+        ]
+    }
+}
+
+fn codes(list: &Value) -> BTreeSet<String> {
+    list.as_array().unwrap().iter().map(|it| it["code"].as_str().unwrap().to_owned()).collect()
+}
+
+/// The codes of all lists of that name, wherever they stand.
+fn under(document: &Value, name: &str) -> BTreeSet<String> {
+    match document {
+        Value::Object(fields) => {
+            let own = fields.get(name).map(codes).unwrap_or_default();
+            fields.values().flat_map(|field| under(field, name)).chain(own).collect()
+        }
+        Value::Array(items) => items.iter().flat_map(|item| under(item, name)).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// The code and exit status of a refusal.
+type Refused = Option<(&'static str, i32)>;
+
+const SAVED: Refused = Some(("volume-hibernated", 3));
+const UNKNOWN: Refused = Some(("volume-hibernation-unknown", 3));
+
+/// The first bytes of a hibernation file, and what follows from them.
+const SIGNATURES: [(&[u8; 4], Refused); 8] = [
+    (b"hibr", SAVED),
+    (b"HIBR", SAVED),
+    (b"wake", None),
+    (b"WAKE", None),
+    (&[0; 4], None),
+    (b"RSTR", UNKNOWN),
+    (b"link", UNKNOWN),
+    (&[0xff; 4], UNKNOWN),
+];
+
+#[test]
+fn hibernation_in_an_image() {
+    let image = bytes_of("hibernated");
+    let at = image.windows(8).position(|bytes| bytes == b"HIBR\0\0\0\0").unwrap();
+    for (first, refused) in SIGNATURES {
+        let mut bytes = image.clone();
+        bytes[at..at + 4].copy_from_slice(first);
+        Row::image(first.escape_ascii().to_string(), &bytes, refused).check();
+    }
+    let mut short = image.clone();
+    let data = attribute(&short, records(&image, "hiberfil.sys")[0], DATA);
+    put(&mut short, data + 48, &4095u64.to_le_bytes());
+    put(&mut short, data + 56, &4095u64.to_le_bytes());
+    Row::image("short", &short, UNKNOWN).check();
+}
+
+#[test]
+fn hibernation_in_a_folder() {
+    for (first, refused) in SIGNATURES {
+        let name = first.escape_ascii().to_string();
+        Row::mounted(name, Some(&[&first[..], &[0; 4092]].concat()), refused).check();
+    }
+    Row::mounted("short", Some(&[0; 4095]), UNKNOWN).check();
+    Row::mounted("none", None, None).check();
+    // The hive itself is named, and lies in a volume all the same.
+    let named = Row::mounted("by its name", Some(&[&b"hibr"[..], &[0; 4092]].concat()), SAVED);
+    Row { target: "mnt/Windows/System32/config/SYSTEM".into(), ..named }.check();
+}
+
+#[test]
+fn the_state_of_a_volume() {
+    for (name, code) in [
+        ("dirty-volume", "volume-dirty"),
+        ("unclean-journal", "volume-journal"),
+        ("fast-startup", "volume-fast-startup"),
+        ("compressed", "file-compressed"),
+        ("sparse", "file-sparse"),
+    ] {
+        Row::image(name, &bytes_of(name), Some((code, 3))).check();
+    }
+    Row::image("a sound one", &bytes_of("superfloppy"), None).check();
+}
+
+#[test]
+fn a_target_in_use() {
+    let (image, refused) = (bytes_of("superfloppy"), Some(("in-use", 3)));
+    for row in [Row::image("a locked image", &image, refused), Row::mounted("a locked hive", None, refused)] {
+        let held = File::open(row.file()).unwrap();
+        held.lock().unwrap();
+        row.held(held).check();
+    }
+    if have(&["qemu-io"]) {
+        let row = Row::image("an image that QEMU has open", &image, refused);
+        let qemu = Qemu::open(&row.file());
+        row.held(qemu).check();
+    }
+}
+
+#[test]
+fn an_image_with_children() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let row = Row::image("children", &bytes_of("superfloppy"), Some(("has-children", 3)));
+    let child = row.folder.path().join("child.qcow2");
+    let base = row.file();
+    output(
+        "qemu-img",
+        &["create", "-q", "-f", "qcow2", "-b", base.to_str().unwrap(), "-F", "raw", child.to_str().unwrap()],
+    );
+    row.check();
+}
+
+/// Keeps even the superuser from writing to a file, until it is dropped.
+struct Immutable(PathBuf);
+
+impl Immutable {
+    fn make(path: &Path) -> Option<Immutable> {
+        let is_made = succeeds("chattr", &["+i", path.to_str().unwrap()]);
+        if !is_made {
+            println!("skipped: no file can be made immutable here");
+        }
+        is_made.then(|| Immutable(path.to_owned()))
+    }
+}
+
+impl Drop for Immutable {
+    fn drop(&mut self) {
+        let _ = succeeds("chattr", &["-i", self.0.to_str().unwrap()]);
+    }
+}
+
+#[test]
+fn a_target_that_may_not_be_written_to() {
+    let image = bytes_of("superfloppy");
+    for (code, of_folder) in [("read-only", false), ("folder-read-only", true)] {
+        let refused = Some((code, 2));
+        for row in [Row::image(code, &image, refused), Row::mounted(code, None, refused)] {
+            let file = row.file();
+            let Some(held) = Immutable::make(if of_folder { file.parent().unwrap() } else { &file }) else { return };
+            row.check();
+            drop(held);
+        }
+    }
+}
+
+#[test]
+fn a_device_that_is_claimed_as_a_mount_does_it() {
+    const O_EXCL: i32 = 0o200;
+    let row = Row::image("device", &bytes_of("superfloppy"), None);
+    let Some(device) = Loop::of(&row.file()) else { return };
+    let target = device.0.to_str().unwrap().to_owned();
+    let claimed = {
+        use std::os::unix::fs::OpenOptionsExt;
+        File::options().read(true).custom_flags(O_EXCL).open(&device.0).unwrap()
+    };
+    let row = Row { target, options: &["--device"], refused: Some(("in-use", 3)), ..row };
+    let (get, of) = (row.mentioned(), |code: &str| code.to_owned());
+    for (verb, codes) in get {
+        assert_eq!(codes, [of("device-read-only"), of("in-use")].into(), "{verb}");
+    }
+    let before = fs::read(&device.0).unwrap();
+    for more in [&["--dry-run"][..], &[]] {
+        for (options, code) in [(&["--device"][..], "in-use"), (&[], "device-read-only")] {
+            let ran = row.run(&["set", "2"], &[options, more].concat());
+            let told: Value = serde_json::from_str(&ran.out).unwrap();
+            assert_eq!((ran.code, &told["error"]["code"]), (3, &Value::from(code)), "{more:?}");
+        }
+    }
+    assert!(fs::read(&device.0).unwrap() == before);
+    drop(claimed);
+}
