@@ -46,10 +46,12 @@ pub use children::{Neighbours, neighbours};
 pub use ewf::{Verified, verify};
 pub use gate::{Gate, HostFile, Opener, Role};
 pub use layer::explained;
+pub use named::{has_type_of_log, is_transaction_log};
 pub use parallels::in_bundle;
 pub use qcow2::is_unshared;
 pub use relatives::{Ask, Piece, Relatives, last_part, relatives};
 
+use crate::error::advised;
 use crate::error::exact::field;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
@@ -327,18 +329,17 @@ pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<I
     let ends = looks::Ends::read(&*opening.file, opening.path)?;
     let probe = ends.probe();
     if probe.head.starts_with(b"regf") {
+        named::refuse_log(&opening, &probe)?;
         return Ok(None);
     }
     if let Some(format) = FORMATS.iter().find(|format| (format.is)(&probe)) {
         return layer::open(format, opening).map(Some);
     }
+    named::refuse(&opening, &probe)?;
     if probe.head.len() < 72 {
         return Ok(None);
     }
-    match named::refuse(&opening, &probe) {
-        Some(error) => Err(error),
-        None => layer::open(&raw::FORMAT, opening).map(Some),
-    }
+    layer::open(&raw::FORMAT, opening).map(Some)
 }
 
 /// The error for one image more than [`MAX_DEPTH`].
@@ -346,9 +347,10 @@ fn too_deep(opening: &Opening<'_>) -> Error {
     let opened = opening.gate.files().iter().filter(|file| file.path == opening.path).count();
     if opened > 1 {
         let what = format!("{} stands on itself: the images go round in circles", opening.path.display());
-        return Error::new(Kind::Corrupt, "image-circle", what).advise("look at the chain: qemu-img info IMAGE");
+        return Error::new(Kind::Corrupt, "image-circle", what)
+            .advise(format!("look at the chain: {}", advised::SHOW_CHAIN));
     }
     let what = format!("more than {MAX_DEPTH} images stand on each other, which is the limit of this program");
     Error::new(Kind::Unsupported, "image-depth", what)
-        .advise("shorten the chain first, or read a flat copy of it: qemu-img convert -O qcow2 IMAGE FLAT.qcow2")
+        .advise("shorten the chain first: merge images of it into those that they stand on")
 }

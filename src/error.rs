@@ -3,6 +3,7 @@
 //! [`Kind`] decides the exit code, the code is stable for programs, and the trail of [`Place`]s grows on the way up:
 //! every storey that translated an address adds its own.
 
+pub mod advised;
 pub mod exact;
 pub mod hex;
 pub mod shell;

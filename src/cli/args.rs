@@ -281,8 +281,8 @@ Examples:
   hivewright info disk.raw
   hivewright info --json /dev/sdb | jq '.volumes[].installations'
 
-Nothing is written. Exit status 1 means that no Windows installation was found,
-or that --verify found other bytes than were hashed.")]
+Nothing is written. Exit status 1 means that no Windows installation was found;
+with --verify that other bytes than were hashed were found, and nothing else.")]
 pub(crate) struct InfoArgs {
     /// An image of a disk or volume, a part of a split one, a block device, a hive, or a folder with Windows
     #[arg(value_name = "TARGET", required_unless_present = "formats")]

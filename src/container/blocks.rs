@@ -27,6 +27,9 @@ pub(super) trait Mapping: Send + Sync {
 
     /// Makes all of the range come from the file, or refuses. What it wrote till then changes no byte of the disk.
     fn make_room(&self, offset: u64, len: u64) -> Result<()>;
+
+    /// What to do where no room can be made.
+    fn instead(&self) -> String;
 }
 
 /// A disk that is mapped to a file, and to a parent where the file does not have the bytes.
@@ -81,7 +84,7 @@ impl<M: Mapping> Storage for Mapped<M> {
         while done < bytes.len() {
             let at = offset + done as u64;
             let (source, len) = self.mapping.map(at, (bytes.len() - done) as u64)?;
-            let Source::File(place) = source else { return Err(not_allocated(at)) };
+            let Source::File(place) = source else { return Err(not_allocated(at, self.mapping.instead())) };
             let piece = &bytes[done..][..index(len)];
             self.file.write_at(place, piece)?;
             done += piece.len();
@@ -111,11 +114,9 @@ impl<M: Mapping> Storage for Mapped<M> {
 pub(super) mod hostile;
 
 /// The error for bytes that cannot be written in place.
-pub(super) fn not_allocated(offset: u64) -> Error {
+pub(super) fn not_allocated(offset: u64, advice: String) -> Error {
     let what = "the image has no place of its own for these bytes of the disk";
-    Error::new(Kind::NoRoom, "not-allocated", what).at(Space::Disk, offset).advise(
-        "convert a copy to raw and edit that: qemu-img convert -O raw IMAGE DISK.raw; or merge it into its parent",
-    )
+    Error::new(Kind::NoRoom, "not-allocated", what).at(Space::Disk, offset).advise(advice)
 }
 
 /// Calls `each` with index and four bytes of every entry of a table of `entries`, read in large pieces.

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use super::FORMATS;
 use super::gate::on_this_host;
-use super::parallels::bundle::{MERGE, standing_on};
+use super::parallels::bundle::{merge, standing_on};
 use super::relatives::said;
 use crate::error::Kind;
 use crate::storage::folder::EntryKind;
@@ -71,7 +71,7 @@ pub struct Neighbours {
     /// Whether there is more than is looked at.
     pub is_cut: bool,
     /// What to do about the children, where they can only be merged.
-    pub advice: Option<&'static str>,
+    pub advice: Option<String>,
 }
 
 /// Looks at the images in the folder of `files`, which are one image's and hold no links; in those of the name that the user
@@ -94,7 +94,7 @@ fn look(files: &[PathBuf], named: &Path) -> Neighbours {
     match standing_on(first) {
         Ok(above) => {
             found.children.extend(above.into_iter().filter(|path| !files.contains(path)));
-            found.advice = (!found.children.is_empty()).then_some(MERGE);
+            found.advice = (!found.children.is_empty()).then(merge);
         }
         Err(descriptor) => found.closed.push(descriptor),
     }

@@ -15,6 +15,7 @@ use sha1::{Digest, Sha1};
 use simd_adler32::adler32;
 
 use super::{About, Format, Image, Opening, Refusal, Variant};
+use crate::error::advised;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 use crate::storage::span::placed;
@@ -45,7 +46,9 @@ const OTHERS: [(&[u8], &str); 3] = [
 /// Bytes of a chunk at most. 32 KiB is usual.
 const MAX_CHUNK: u64 = 32 << 20;
 const EVIDENCE: &str = "an E01 image is evidence: its hashes would no longer be true";
-const ADVICE: &str = "work on a copy: ewfexport -u -f raw -t NAME IMAGE";
+fn advice() -> String {
+    format!("work on a copy: {}", advised::EXPORT_EWF)
+}
 
 fn open(opening: Opening<'_>) -> Result<Image> {
     let mut magic = [0; 8];
@@ -62,7 +65,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let mut facts = vec![("segments", segments.len().to_string()), ("chunk-size", volume.chunk.to_string())];
     let mut remarks = Vec::new();
     describe(&segments, &mut facts, &mut remarks)?;
-    let refusal = Some(Refusal { code: "ewf-evidence", what: EVIDENCE.to_owned(), advice: ADVICE.to_owned() });
+    let refusal = Some(Refusal { code: "ewf-evidence", what: EVIDENCE.to_owned(), advice: advice() });
     let variant = format!("{} segments", segments.len());
     let (size, file) = (volume.size, opening.path.to_owned());
     let about = About { format: "ewf", variant, file, size, facts, refusal, remarks, below: None };

@@ -97,7 +97,8 @@ impl Gate {
     }
 
     /// Opens the file that the image at `named_by` calls `name`: relative to its folder, or absolute. Backslashes part
-    /// names too, since images made on Windows have them; of an absolute name of Windows only the last part counts.
+    /// names too, since images made on Windows have them. Where nothing is at an absolute name, which is that of the system
+    /// where the image was made, the file of its last name beside the image is meant; a drive or a share is nowhere here.
     ///
     /// # Errors
     /// `outside-folder`: it leads elsewhere, [`Kind::Refused`]. `not-a-file`: to a folder, a device or a pipe.
@@ -145,22 +146,24 @@ impl Gate {
 
     /// Finds what the image at `named_by` calls `name`, which is `shown` to people.
     fn find_path(&self, named_by: &Path, name: &Path, shown: &dyn std::fmt::Display) -> Result<PathBuf> {
-        let wanted = named_by.parent().unwrap_or(Path::new("/")).join(name);
+        let own = named_by.parent().unwrap_or(Path::new("/"));
+        let wanted = own.join(name);
         let missing = |error: Error| match error.kind() {
             Kind::NotFound => Error::new(
                 Kind::NotFound,
                 "no-file",
                 format!("the image {} needs {shown}, which is not there", named_by.display()),
             )
-            .advise(match name.components().count() {
-                1 => "copy it beside the image, or give --allow-path with the folder where it is".to_owned(),
+            .advise(match name.is_absolute() || name.components().count() == 1 {
+                true => "copy it beside the image, or give --allow-path with the folder where it is".to_owned(),
                 // A copy beside the image would not be found, and one in another folder not be let through.
                 _ => format!("it is looked for at {}: give --allow-path with the folder where it is", wanted.display()),
             }),
             _ => error,
         };
+        let beside = name.is_absolute().then_some(own);
         let found = RealHost.resolve(&wanted).or_else(|error| resembling(&wanted).ok_or(error));
-        let path = found.or_else(|error| self.in_allowed(&wanted).ok_or(missing(error)))?;
+        let path = found.or_else(|error| self.moved(&wanted, beside).ok_or(missing(error)))?;
         if !self.lets_through(&path) {
             let what =
                 format!("the image {} names {}, which is not beside the image", named_by.display(), path.display());
@@ -176,11 +179,12 @@ impl Gate {
         Ok(path)
     }
 
-    /// The file of that name in a folder that the user allowed: images are moved apart.
-    fn in_allowed(&self, wanted: &Path) -> Option<PathBuf> {
+    /// The file of that name in the folder `beside` the image, or in one that the user allowed: images are moved.
+    fn moved(&self, wanted: &Path, beside: Option<&Path>) -> Option<PathBuf> {
         let name = wanted.file_name()?;
+        let mut folders = beside.into_iter().chain(self.allowed.iter().map(PathBuf::as_path));
         let resolve = |path: PathBuf| RealHost.resolve(&path).ok().or_else(|| resembling(&path));
-        self.allowed.iter().find_map(|folder| resolve(folder.join(name)))
+        folders.find_map(|folder| resolve(folder.join(name)))
     }
 
     fn lets_through(&self, path: &Path) -> bool {
@@ -219,9 +223,10 @@ impl Gate {
     }
 }
 
-/// The name as a path of this host.
+/// The name as a path of this host: a plain one, or an address such as `file://localhost/VMs/base%20disk.vhd` (RFC 8089).
 pub(super) fn on_this_host(name: &str) -> PathBuf {
-    let name = name.strip_prefix("file://").or(name.strip_prefix("file:")).unwrap_or(name);
+    let address = name.strip_prefix("file://").and_then(|rest| rest.find('/').map(|at| percents(&rest[at..])));
+    let name = address.as_deref().or(name.strip_prefix("file:")).unwrap_or(name);
     let is_drive = |name: &str| name.as_bytes().get(1) == Some(&b':') && name.as_bytes()[0].is_ascii_alphabetic();
     if is_drive(name) || name.starts_with(r"\\") {
         return name.rsplit(['\\', '/']).next().unwrap_or(name).into();
@@ -235,6 +240,20 @@ fn resembling(wanted: &Path) -> Option<PathBuf> {
     let name = wanted.file_name()?.to_str().filter(|name| name.contains(char::REPLACEMENT_CHARACTER))?;
     let alike = entries(wanted.parent()?, EntryKind::File, &|other| other.to_string_lossy() == name).ok()?;
     <[PathBuf; 1]>::try_from(alike).ok().and_then(|[only]| RealHost.resolve(&only).ok())
+}
+
+/// With `%20` and its like as characters.
+pub(super) fn percents(text: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        let code = after.get(..2).filter(|code| first == b'%' && code.iter().all(u8::is_ascii_hexdigit));
+        let code = code.and_then(|digits| std::str::from_utf8(digits).ok());
+        let code = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(code.unwrap_or(first));
+        rest = if code.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A file other than the first, whose places say so.
@@ -266,5 +285,32 @@ impl Storage for Part {
 
     fn locate(&self, offset: u64) -> Vec<Place> {
         vec![Place { space: Space::Part(self.number), offset }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_any_system_is_a_path_of_this_one() {
+        for (name, path) in [
+            (r"C:\VMs\base.vhd", "base.vhd"),
+            (r"\\server\share\base.vhd", "base.vhd"),
+            (r"\\?\Volume{6cd1e3ac-0000-0000-0000-100000000000}\VMs\base.vhdx", "base.vhdx"),
+            (r"\VMs\base.vhd", "/VMs/base.vhd"),
+            (r"..\base\base.vhd", "../base/base.vhd"),
+            ("/Users/me/base.hds", "/Users/me/base.hds"),
+            ("file:base.qcow2", "base.qcow2"),
+            ("file:///Users/me/my%20base.vhd", "/Users/me/my base.vhd"),
+            ("file://localhost/C:/VMs/base.vhd", "/C:/VMs/base.vhd"),
+        ] {
+            assert_eq!(on_this_host(name), Path::new(path), "{name}");
+        }
+    }
+
+    #[test]
+    fn only_digits_stand_for_a_character() {
+        assert_eq!(percents("two%20.vmdk%zz%+1%"), "two .vmdk%zz%+1%");
     }
 }

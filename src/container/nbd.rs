@@ -140,7 +140,7 @@ pub(in crate::container) fn open_with(
         let _ = (&mut about, refused, backing, Error::new(Kind::Unsupported, "", "").at(Space::File, 0));
         let what = format!("this image is read by {}, which is not supported on this system", program.display());
         Err(Error::new(Kind::Unsupported, "no-qemu-nbd", what)
-            .advise("convert a copy of the image: qemu-img convert -O raw IMAGE DISK.raw"))
+            .advise(format!("convert a copy of the image: {}", crate::error::advised::TO_RAW)))
     }
 }
 

@@ -8,6 +8,7 @@ pub use bundle::in_bundle;
 
 use super::nbd::{self, Driver, EngineFormat};
 use super::{About, Format, Image, Opening, Refusal, Variant, cut_short};
+use crate::error::advised;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -98,14 +99,14 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         about.refusal = Some(Refusal {
             code: "image-dirty",
             what: "this Parallels image was not closed by its last writer".into(),
-            advice: "shut the machine down that uses it; or mend it first: qemu-img check -r all IMAGE".into(),
+            advice: format!("shut the machine down that uses it; or mend it first: {}", advised::CHECK_REPAIR),
         });
     } else if header.extension {
         // It holds bitmaps of what has changed since when: a writer that does not keep them makes them lie.
         about.refusal = Some(Refusal {
             code: "parallels-extension",
             what: "this Parallels image holds bitmaps of changes, which qemu-nbd does not keep".into(),
-            advice: "convert a copy of it: qemu-img convert -O raw IMAGE DISK.raw".into(),
+            advice: format!("convert a copy of it: {}", advised::TO_RAW),
         });
     }
     nbd::open_with(opening, EngineFormat { driver: Driver::Parallels, cluster: header.cluster, about }, None)

@@ -4,6 +4,7 @@
 
 use super::nbd::{self, Driver, EngineFormat};
 use super::{About, Format, Image, Opening, Variant, cut_short, open_backing};
+use crate::error::advised;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -24,10 +25,6 @@ pub(super) const FORMAT: Format = Format {
     // The first fields are those of version 2.
     relatives: Some(super::qcow2::relatives),
 };
-
-const DECRYPT: &str = "decrypt a copy of it, with its password in a file: qemu-img convert --object \
-                       secret,id=key,file=PASSWORD --image-opts \
-                       driver=qcow,file.filename=IMAGE,encrypt.format=aes,encrypt.key-secret=key -O raw DISK.raw";
 
 /// `QFI\xfb`, and the version.
 const MAGIC: &[u8] = b"QFI\xfb\0\0\0\x01";
@@ -62,7 +59,8 @@ impl Header {
             0 => {}
             1 => {
                 let what = "this QCOW image is encrypted";
-                return Err(Error::new(Kind::Unsupported, "encrypted", what).advise(DECRYPT));
+                return Err(Error::new(Kind::Unsupported, "encrypted", what)
+                    .advise(format!("decrypt a copy of it, with its password in a file: {}", advised::DECRYPT_QCOW)));
             }
             other => return Err(corrupt("odd method of encryption", 36).expected("0 or 1", other)),
         }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use super::nbd::{self, Driver, EngineFormat};
 use super::relatives::{Relatives, named_in_header};
 use super::{About, Format, Image, Opening, Refusal, Role, Variant, cut_short, open_backing};
+use crate::error::advised;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 use header::{BITMAPS, COMPRESSION, CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Header, RAW_DATA_FILE};
@@ -115,7 +116,7 @@ fn by_engine(opening: Opening<'_>, header: &Header) -> Result<Image> {
         let what = "an image with zstd or extended L2 entries and a data file of its own is not read";
         return Err(Error::new(Kind::Unsupported, "qcow2-data-file", what)
             .at(Space::File, header::INCOMPATIBLE)
-            .advise("convert a copy of it: qemu-img convert -O raw IMAGE DISK.raw"));
+            .advise(format!("convert a copy of it: {}", advised::TO_RAW)));
     }
     let mut about = about(&opening, header)?;
     let backing = backing(&opening, header, &mut about)?;
@@ -181,19 +182,21 @@ fn refusal(header: &Header) -> Option<Refusal> {
         (
             "qcow2-corrupt",
             "QEMU found the image damaged and marked it so",
-            "mend a copy of it: qemu-img check -r all COPY",
+            format!("mend a copy of it: {}", advised::CHECK_REPAIR),
         )
     } else if header.incompatible & DIRTY != 0 {
         let what = "the image was not closed: its refcounts may be behind, and a virtual machine may be running";
         // Not `-r leaks`, which takes the mark of being dirty away and counts nothing anew.
-        ("qcow2-dirty", what, "when nothing uses it: qemu-img check -r all IMAGE")
+        ("qcow2-dirty", what, format!("when nothing uses it: {}", advised::CHECK_REPAIR))
     } else if header.autoclear & BITMAPS != 0 {
         let what = "the image has persistent bitmaps, which would no longer be true";
-        ("qcow2-bitmaps", what, "remove them (qemu-img bitmap --remove), or work on a copy: qemu-img convert")
+        let [show, remove, copy] = [advised::SHOW, advised::REMOVE_BITMAP, advised::TO_QCOW2];
+        let advice = format!("remove each that `{show}` names: {remove}; or work on a copy without them: {copy}");
+        ("qcow2-bitmaps", what, advice)
     } else {
         return None;
     };
-    Some(Refusal { code, what: what.to_owned(), advice: advice.to_owned() })
+    Some(Refusal { code, what: what.to_owned(), advice })
 }
 
 fn data_file(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<Option<Arc<dyn Storage>>> {
@@ -202,7 +205,8 @@ fn data_file(opening: &Opening<'_>, header: &Header, about: &mut About) -> Resul
     }
     let Some(name) = &header.data_file else {
         let what = "the bytes of the image are in another file, and it does not say in which";
-        return Err(Error::new(Kind::Unsupported, "qcow2-data-file", what).advise("convert a copy with qemu-img"));
+        return Err(Error::new(Kind::Unsupported, "qcow2-data-file", what)
+            .advise("take a whole copy of the image: its header is incomplete"));
     };
     let (_, file) = opening.gate.named(opening.path, plain(opening.path, name)?, opening.part())?;
     let len = file.len()?;
@@ -246,7 +250,7 @@ fn plain<'a>(path: &Path, name: &'a str) -> Result<&'a str> {
     if elsewhere {
         let what = format!("the image {} needs {name}, which is not a plain file", path.display());
         return Err(Error::new(Kind::Unsupported, "qcow2-backing", what)
-            .advise("convert a copy into one file: qemu-img convert -O qcow2 IMAGE COPY"));
+            .advise(format!("convert a copy into one file where QEMU reaches that: {}", advised::TO_QCOW2)));
     }
     Ok(name)
 }

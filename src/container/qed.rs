@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::nbd::{self, Driver, EngineFormat};
 use super::relatives::{Relatives, named_in_header};
 use super::{About, Format, Image, Opening, Refusal, Variant, cut_short, open_backing};
+use crate::error::advised;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -112,7 +113,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         about.refusal = Some(Refusal {
             code: "image-dirty",
             what: "this QED image was not closed by its last writer".into(),
-            advice: "shut the machine down that uses it; or mend it first: qemu-img check -r all IMAGE".into(),
+            advice: format!("shut the machine down that uses it; or mend it first: {}", advised::CHECK_REPAIR),
         });
     }
     let mut below = None;

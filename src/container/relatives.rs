@@ -187,7 +187,10 @@ mod tests {
         let text = b"# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicSparse\"\n\
             RW 63 SPARSE \"its-own-name.vmdk\"\n";
         sparse[512..512 + text.len()].copy_from_slice(text);
-        assert_eq!((said(&sparse).is_fragment, said(&sparse).parts), (false, vec!["its-own-name.vmdk".into()]));
+        assert_eq!(said(&sparse), Relatives::default(), "the name is that of the file itself");
+        let two = [&text[..], b"RW 63 SPARSE \"another.vmdk\"\n"].concat();
+        sparse[512..512 + two.len()].copy_from_slice(&two);
+        assert_eq!(said(&sparse).parts, ["another.vmdk"]);
         sparse[28..36].fill(0xff);
         assert!(!said(&sparse).is_fragment);
         assert!(said(b"COWD\x01").is_fragment && said(b"\xbe\xba\xfe\xca\0\0\0\0").is_fragment);

@@ -42,6 +42,7 @@ pub(super) const FORMAT: Format = Format {
     title: "VMDK",
     variants: &[
         Variant { what: "flat, monolithic or split", reads: "yes", writes: "yes" },
+        Variant { what: "fullDevice, partitionedDevice over files", reads: "yes", writes: "yes" },
         Variant { what: "sparse, monolithic or split", reads: "yes", writes: "where allocated" },
         Variant { what: "snapshots (delta)", reads: "yes, with their parents", writes: "where allocated" },
         Variant { what: "snapshots (seSparse)", reads: "yes, with their parents", writes: "refused" },
@@ -142,16 +143,11 @@ fn facts(descriptor: &Descriptor, extents: &[extents::Extent]) -> Vec<(&'static 
 }
 
 /// Images that lead to hardware, and encrypted ones.
+///
+/// Of `fullDevice` and `partitionedDevice` the extents tell: tools write such a descriptor over a raw image too, and each
+/// extent that is a device is refused by its name or by the gate.
 fn refuse_strangers(descriptor: &Descriptor) -> Result<()> {
-    const DEVICES: [&str; 7] = [
-        "fullDevice",
-        "partitionedDevice",
-        "vmfsRaw",
-        "vmfsRDM",
-        "vmfsRDMP",
-        "vmfsRawDeviceMap",
-        "vmfsPassthroughRawDeviceMap",
-    ];
+    const DEVICES: [&str; 5] = ["vmfsRaw", "vmfsRDM", "vmfsRDMP", "vmfsRawDeviceMap", "vmfsPassthroughRawDeviceMap"];
     let kind = &descriptor.create_type;
     if DEVICES.iter().any(|device| kind.eq_ignore_ascii_case(device)) {
         return Err(device(kind));

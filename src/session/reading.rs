@@ -14,6 +14,7 @@ use super::logs::{LogChoice, LogFiles};
 use super::surroundings;
 use super::target::{self, Target};
 use super::undo;
+use crate::container::has_type_of_log;
 use crate::error::{Error, Result};
 use crate::hive::approach;
 use crate::hive::check::{self, Report};
@@ -104,6 +105,7 @@ impl Reading {
         logs.expect()?;
         if choice.is_default()
             && let Some(map) = Mapped::open_if(path, &SIGNATURE)?
+            && !has_type_of_log(map.as_ref())
         {
             let target = Target { hive: path.to_owned(), windows: None };
             return Ok(Reading { target, source: Source::Host(map), logs });

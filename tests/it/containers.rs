@@ -3,12 +3,14 @@
 mod children;
 mod corpus_images;
 mod cut;
+mod elsewhere;
 mod engine;
 mod engine_process;
 mod ewf;
-mod fixtures;
+pub(crate) mod fixtures;
 mod gate_trace;
 pub(crate) mod left_over;
+mod misnamed;
 mod named_files;
 mod other_readers;
 mod ova;

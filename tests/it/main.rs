@@ -1,6 +1,7 @@
 //! One binary, one module a subject.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+mod advised;
 mod check_fixtures;
 mod cli_commit;
 mod cli_folders;

@@ -217,7 +217,7 @@ impl Storage for Disk {
     }
 
     fn write_at(&self, _offset: u64, _bytes: &[u8]) -> Result<()> {
-        Err(Error::refused("ewf-evidence", super::EVIDENCE).advise(super::ADVICE))
+        Err(Error::refused("ewf-evidence", super::EVIDENCE).advise(super::advice()))
     }
 
     fn flush(&self) -> Result<()> {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::error::advised;
 use crate::error::{Error, Kind, Result};
 
 /// Bytes that are kept of what it says.
@@ -172,8 +173,11 @@ fn listen(mut voice: impl Read, said: &Mutex<Vec<u8>>) {
 
 fn missing(program: &str) -> Error {
     Error::new(Kind::Unsupported, "no-qemu-nbd", format!("this image is read by {program}, which is not here")).advise(
-        "install it (Debian: apt install qemu-utils), or say where it is with --qemu-nbd FILE; \
-         or convert a copy of the image where QEMU is: qemu-img convert -O raw IMAGE DISK.raw",
+        format!(
+            "install it (Debian: apt install qemu-utils), or say where it is with --qemu-nbd FILE; \
+         or convert a copy of the image where QEMU is: {}",
+            advised::TO_RAW
+        ),
     )
 }
 

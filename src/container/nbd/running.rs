@@ -15,6 +15,7 @@ use super::child::{Child, WHERE};
 use super::client::{Client, Failure};
 use super::server::{Export, Shared, serve};
 use super::wire::errno;
+use crate::error::advised;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 use crate::storage::private::PrivateFolder;
@@ -114,7 +115,7 @@ impl Plan {
         }
         let what = format!("qemu-nbd {what}; it said: {}", child.said());
         Error::new(Kind::Corrupt, "engine-refused", what)
-            .advise("ask QEMU about a copy of the image: qemu-img check IMAGE")
+            .advise(format!("ask QEMU about a copy of the image: {}", advised::CHECK))
     }
 
     fn command(&self, below: &Path, above: &Path) -> Command {
@@ -172,7 +173,7 @@ impl Running {
                 if number == errno::NO_SPACE || (number == errno::INVALID && self.driver == Driver::Qcow) =>
             {
                 Error::new(Kind::NoRoom, "not-allocated", "qemu-nbd cannot make room in the image")
-                    .advise("convert a copy of it: qemu-img convert -O raw IMAGE DISK.raw")
+                    .advise(format!("convert a copy of it: {}", advised::TO_RAW))
             }
             Failure::Refused(errno::PERM) => {
                 Error::new(Kind::Unsupported, "engine-read-only", format!("qemu-nbd does not let us {doing}"))
@@ -180,8 +181,10 @@ impl Running {
             Failure::Refused(number) => {
                 let system = std::io::Error::from_raw_os_error(i32::try_from(number).unwrap_or(errno::IO as i32));
                 let what = format!("qemu-nbd could not {doing}: {system}; it said: {}", self.child.said());
-                Error::new(Kind::Io, "engine-failed", what)
-                    .advise("where the host's disk is sound, the image is damaged or cut short: qemu-img check IMAGE")
+                Error::new(Kind::Io, "engine-failed", what).advise(format!(
+                    "where the host's disk is sound, the image is damaged or cut short: {}",
+                    advised::CHECK
+                ))
             }
             Failure::Broken(error) => {
                 self.child.hear_out(Duration::from_millis(200));

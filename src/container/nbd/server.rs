@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::wire::{self, broken, command, errno, export, info, option, reply};
 use crate::container::cut_short;
+use crate::error::advised;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 use crate::storage::span::read_then_zeros;
@@ -68,7 +69,7 @@ impl Export {
             if end > self.original.saturating_add(MOST_GROWTH) {
                 let what = format!("the image would grow by more than {} MiB", MOST_GROWTH >> 20);
                 return Err(Error::new(Kind::NoRoom, "not-allocated", what)
-                    .advise("convert a copy of it: qemu-img convert -O raw IMAGE DISK.raw"));
+                    .advise(format!("convert a copy of it: {}", advised::TO_RAW)));
             }
             self.storage.set_len(self.original + (end - self.original).next_multiple_of(self.step))?;
         }

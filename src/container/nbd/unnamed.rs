@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::Driver;
+use crate::error::advised;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 
@@ -63,7 +64,7 @@ impl Storage for Unnamed {
             let what = "qemu-nbd would write the header of this image anew, without its backing file";
             return Err(Error::new(Kind::Unsupported, "header-rewrite", what)
                 .at(Space::File, offset)
-                .advise("convert a copy of it: qemu-img convert -O raw IMAGE DISK.raw"));
+                .advise(format!("convert a copy of it: {}", advised::TO_RAW)));
         }
         let mut bytes = bytes.to_vec();
         for (index, at, mask) in hidden {

@@ -37,19 +37,6 @@ pub(super) fn disks(text: &str) -> Vec<Disk> {
     disks.into_iter().filter_map(|disk| file_of(&disk)).collect()
 }
 
-/// With `%20` and its like as characters.
-pub(super) fn percents(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((&first, after)) = rest.split_first() {
-        let code = after.get(..2).filter(|_| first == b'%').and_then(|digits| std::str::from_utf8(digits).ok());
-        let code = code.and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        bytes.push(code.unwrap_or(first));
-        rest = if code.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,7 +55,6 @@ mod tests {
         };
         let expected = [disk("two%20.vmdk", Some("gzip"), "http://x"), disk("a&b > c.vmdk", None, "")];
         assert_eq!(disks(text), expected);
-        assert_eq!(percents("two%20.vmdk%zz%"), "two .vmdk%zz%");
         for end in 0..text.len() {
             disks(&text[..end]);
         }

@@ -32,7 +32,12 @@ struct Ahead {
     sparse: bool,
 }
 
-/// Every member, by name.
+/// The path in the first header of a file that begins so, if that is one of an archive.
+pub(super) fn first(head: &[u8]) -> Option<String> {
+    head.first_chunk().filter(|head| head[257..262] == *b"ustar").map(name)
+}
+
+/// Every member but folders, by its path.
 pub(super) fn members(file: &Arc<dyn Storage>) -> Result<BTreeMap<String, Member>> {
     let (len, mut at, mut found, mut ahead) = (file.len()?, 0, BTreeMap::new(), Ahead::default());
     for _ in 0..MAX_MEMBERS {
@@ -58,7 +63,7 @@ pub(super) fn members(file: &Arc<dyn Storage>) -> Result<BTreeMap<String, Member
             let said = std::mem::take(&mut ahead);
             let name = said.name.unwrap_or_else(|| name(&header));
             let plain = matches!(kind, b'0' | 0 | b'7') && !said.sparse;
-            if found.insert(name, Member { start, len: real, plain }).is_some() {
+            if kind != b'5' && found.insert(name, Member { start, len: real, plain }).is_some() {
                 return Err(broken(&**file, at, "two members of the archive have one name"));
             }
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::container::xml::Tags;
 use crate::container::{Opening, Role, last_part};
+use crate::error::advised;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 use crate::storage::look::open_plain;
@@ -20,8 +21,13 @@ const MOST_IMAGES: usize = 1024;
 /// What a root has for a parent.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
 /// What to do where there are snapshots.
-pub(in crate::container) const MERGE: &str = "merge its snapshots in Parallels Desktop, or in a copy of the folder: \
-     prl_disk_tool merge --hdd FOLDER; then name the one .hds file that is left";
+pub(in crate::container) fn merge() -> String {
+    let command = advised::MERGE_PARALLELS;
+    format!(
+        "merge its snapshots in Parallels Desktop, or in a copy of the folder: {command}; then name the one .hds file that \
+         is left"
+    )
+}
 /// What to do where the disk is in pieces.
 const JOIN: &str = "make it one file in Parallels Desktop (the disk's settings: do not split), and name that";
 
@@ -145,7 +151,7 @@ impl Bundle {
             Some(shot) => {
                 let what =
                     format!("the image holds only what has changed since a snapshot, over {}", self.name(&shot.parent));
-                Err(Error::new(Kind::Unsupported, "parallels-snapshot", what).advise(MERGE))
+                Err(Error::new(Kind::Unsupported, "parallels-snapshot", what).advise(merge()))
             }
         }
     }
@@ -157,7 +163,7 @@ impl Bundle {
                 None => "name the .hds file in it".to_owned(),
             },
             _ if self.storages > 1 => JOIN.to_owned(),
-            _ => MERGE.to_owned(),
+            _ => merge(),
         }
     }
 }

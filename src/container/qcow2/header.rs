@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::damaged;
 use crate::container::cut_short;
 use crate::container::nbd::no_text;
+use crate::error::advised;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -178,10 +179,9 @@ fn refuse_encrypted(method: u32) -> Result<()> {
         other => format!("method {other}"),
     };
     let what = format!("the image is encrypted ({how}), and the key is with whoever runs it");
-    Err(Error::new(Kind::Unsupported, "qcow2-encrypted", what).at(Space::File, 32).advise(
-        "decrypt a copy: qemu-img convert --object secret,id=k,file=KEYFILE --image-opts \
-         driver=qcow2,file.filename=IMAGE,encrypt.key-secret=k -O qcow2 COPY",
-    ))
+    Err(Error::new(Kind::Unsupported, "qcow2-encrypted", what)
+        .at(Space::File, 32)
+        .advise(format!("decrypt a copy: {}", advised::DECRYPT_QCOW2)))
 }
 
 fn extensions(bytes: &Bytes, mut at: u64, header: &mut Header) -> Result<()> {

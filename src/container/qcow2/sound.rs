@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use super::header::{Header, Table};
 use super::snapshots;
+use crate::error::advised;
 use crate::error::{Error, Result, Space};
 use crate::storage::Storage;
 
@@ -176,7 +177,9 @@ fn refcount(block: &[u8], i: usize, bits: usize) -> u64 {
 }
 
 fn unsound(what: &str, offset: u64) -> Error {
-    Error::refused("qcow2-unsound", format!("the image is damaged: {what}"))
-        .at(Space::File, offset)
-        .advise("look at it with qemu-img check, and mend a copy: qemu-img check -r all COPY")
+    Error::refused("qcow2-unsound", format!("the image is damaged: {what}")).at(Space::File, offset).advise(format!(
+        "look at it: {}, and mend a copy: {}",
+        advised::CHECK,
+        advised::CHECK_REPAIR
+    ))
 }

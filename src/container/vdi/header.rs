@@ -2,6 +2,7 @@
 
 use super::corrupt;
 use crate::container::cut_short;
+use crate::error::advised;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
 
@@ -88,7 +89,7 @@ impl Header {
             let what = format!("VDI images of version {}.{} are not read", version >> 16, version & 0xffff);
             return Err(Error::new(Kind::Unsupported, "vdi-version", what)
                 .at(Space::File, 68)
-                .advise("convert a copy of it: VBoxManage clonemedium IMAGE DISK.vdi"));
+                .advise(format!("convert a copy of it: {}", advised::CLONE_VDI)));
         }
         if four(72) < FIELDS.1 {
             return Err(

@@ -8,6 +8,7 @@ use crate::container::blocks::{Mapping, Source, each_entry, not_allocated};
 use crate::container::cut_short;
 use crate::container::random::uuid;
 use crate::container::tables::Tables;
+use crate::error::advised;
 use crate::error::{Result, Space};
 use crate::storage::Storage;
 
@@ -94,12 +95,19 @@ impl Mapping for Map {
         Ok((source, len.min(header.block - within)))
     }
 
+    fn instead(&self) -> String {
+        match self.header.kind {
+            Type::Differencing => format!("edit a copy that has no parent: {}", advised::CLONE_VDI),
+            _ => format!("edit a raw copy of the disk: {}", advised::TO_RAW),
+        }
+    }
+
     fn make_room(&self, offset: u64, len: u64) -> Result<()> {
         let mut at = offset;
         while at < offset + len {
             let (source, run) = self.map(at, offset + len - at)?;
             if !matches!(source, Source::File(_)) {
-                return Err(not_allocated(at));
+                return Err(not_allocated(at, self.instead()));
             }
             at += run;
         }

@@ -7,6 +7,7 @@ use super::{Uuid, checksum, corrupt, u32_at, u64_at};
 use crate::container::blocks::{Mapping, Source, each_entry, not_allocated};
 use crate::container::cut_short;
 use crate::container::tables::{Tables, index};
+use crate::error::advised;
 use crate::error::{Result, Space};
 use crate::storage::Storage;
 
@@ -194,7 +195,7 @@ impl Sparse {
         let end = start + self.bitmap + self.header.block;
         let (sector, footer) = match (u32::try_from(start / SECTOR), &state.footer) {
             (Ok(sector), Some(footer)) if sector != ABSENT && self.header.block <= LARGEST_NEW => (sector, footer),
-            _ => return Err(not_allocated(block * self.header.block)),
+            _ => return Err(not_allocated(block * self.header.block, self.instead())),
         };
         self.file.set_len(end + SECTOR)?;
         self.tables.write(end, footer)?;
@@ -246,13 +247,18 @@ impl Mapping for Sparse {
         Ok((if bit { here } else { elsewhere }, len.min((sector + run) * SECTOR - within)))
     }
 
+    fn instead(&self) -> String {
+        let raw = format!("edit a raw copy of the disk, parents and all: {}", advised::UNPACK_VHD);
+        if self.differencing { format!("{raw}; or merge it into its parent: {}", advised::MERGE_VHD) } else { raw }
+    }
+
     fn make_room(&self, offset: u64, len: u64) -> Result<()> {
         if self.differencing {
             let mut at = offset;
             while at < offset + len {
                 let (source, run) = self.map(at, offset + len - at)?;
                 if source == Source::Parent {
-                    return Err(not_allocated(at));
+                    return Err(not_allocated(at, self.instead()));
                 }
                 at += run;
             }

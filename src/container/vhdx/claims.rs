@@ -50,9 +50,7 @@ impl Blocks {
             if *word >> (mib % 64) & 1 == 1 {
                 return Err(bad_entry("two blocks lie at the same place", at)
                     .expected("a place of its own", format_args!("{place:#x}"))
-                    .advise(
-                        "the image is damaged: work on what can be read of it, qemu-img convert -O raw IMAGE DISK.raw",
-                    ));
+                    .advise("the image is damaged: take another copy of it"));
             }
             *word |= 1 << (mib % 64);
         }

@@ -7,6 +7,7 @@ use super::fields::index;
 use super::header::Header;
 use crate::container::Refusal;
 use crate::container::within_disk;
+use crate::error::advised;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::Storage;
 use crate::storage::span::read_then_zeros;
@@ -126,7 +127,12 @@ fn not_allocated(at: u64, lie: Lie) -> Error {
         Lie::Parent => "the bytes are in the parent of the image, which is not written to",
         _ => "the image has no place for these bytes yet",
     };
-    Error::new(Kind::NoRoom, "not-allocated", what)
-        .at(Space::Disk, at)
-        .advise("write to a raw copy of the disk (qemu-img convert -O raw IMAGE DISK.raw), or have the guest do it")
+    Error::new(Kind::NoRoom, "not-allocated", what).at(Space::Disk, at).advise(match lie {
+        Lie::Parent => format!(
+            "edit a raw copy of the disk, parents and all: {}; or merge it into its parent: {}",
+            advised::UNPACK_VHDX,
+            advised::MERGE_VHD
+        ),
+        _ => format!("edit a raw copy of the disk, {}; or have the guest do it", advised::UNPACK_VHDX),
+    })
 }

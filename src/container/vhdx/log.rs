@@ -16,6 +16,7 @@ pub(super) use overlay::Overlay;
 use super::fields::{MIB, corrupt, u32_at, u64_at};
 use super::header::Header;
 use crate::container::Refusal;
+use crate::error::advised;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 
@@ -50,12 +51,12 @@ impl Replayed {
     pub(super) fn refusal(&self) -> Refusal {
         let what = format!("its log holds changes that are not yet in their places ({} entries", self.entries);
         let (what, advice) = match (self.unfit, self.goes_round) {
-            (Some(unfit), false) => (format!("{what}; {unfit})"), ADVICE),
-            (Some(unfit), true) => (format!("{what}; {unfit})"), WINDOWS_ADVICE),
-            (_, true) => (format!("{what})"), ROUND_ADVICE),
-            _ => (format!("{what})"), FIT_ADVICE),
+            (Some(unfit), false) => (format!("{what}; {unfit})"), advice()),
+            (Some(unfit), true) => (format!("{what}; {unfit})"), WINDOWS_ADVICE.to_owned()),
+            (_, true) => (format!("{what})"), ROUND_ADVICE.to_owned()),
+            _ => (format!("{what})"), fit_advice()),
         };
-        Refusal { code: "vhdx-log", what, advice: advice.into() }
+        Refusal { code: "vhdx-log", what, advice }
     }
 
     /// Brings the changes to the file, and puts a header after which the log no longer counts ([MS-VHDX] 2.3.3).
@@ -75,7 +76,7 @@ pub(super) fn replay(file: Arc<dyn Storage>, header: &Header) -> Result<Replayed
     let file_len = file.len()?;
     if len > MOST_BYTES {
         let what = "the log has entries and is longer than those that are replayed";
-        return Err(Error::new(Kind::Unsupported, "vhdx-log-size", what).expected(MOST_BYTES, len).advise(ADVICE));
+        return Err(Error::new(Kind::Unsupported, "vhdx-log-size", what).expected(MOST_BYTES, len).advise(advice()));
     }
     if at + len > file_len || len == 0 {
         return Err(broken("the log ends behind the end of the file", at).expected(file_len, at + len));
@@ -93,7 +94,7 @@ pub(super) fn replay(file: Arc<dyn Storage>, header: &Header) -> Result<Replayed
             let what = "the log has more changes than are replayed";
             return Err(Error::new(Kind::Unsupported, "vhdx-log-size", what)
                 .expected(MOST_CHANGES, changes)
-                .advise(ADVICE));
+                .advise(advice()));
         }
         apply(&ring, entry, &mut overlay, at)?;
     }
@@ -159,11 +160,16 @@ fn broken(what: &str, at: u64) -> Error {
     corrupt("vhdx-log-corrupt", what, at).advise(BROKEN_ADVICE)
 }
 
-const FIT_ADVICE: &str = "give --replay-image-log, which brings them to their places first; or have the log replayed on \
-                          a copy of the image: mount it once on Windows, or qemu-img check -r all IMAGE";
+fn fit_advice() -> String {
+    format!("give --replay-image-log, which brings them to their places first; or {}", advice())
+}
 
-const ADVICE: &str =
-    "have the log replayed on a copy of the image: mount it once on Windows, or qemu-img check -r all IMAGE";
+fn advice() -> String {
+    let command = advised::CHECK_REPAIR;
+    format!(
+        "have the log replayed on a copy of the image: mount it once on Windows, or {command} where it has no parent"
+    )
+}
 
 /// QEMU (10.0 was looked at) does not ask where a log begins, and replays a part of such a log.
 const ROUND_ADVICE: &str = "give --replay-image-log, which brings them to their places first; or mount a copy of the image \

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::grains::Layout;
 use super::{SECTOR, broken, refusal};
+use crate::error::advised;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 use crate::storage::span::placed;
@@ -38,8 +39,8 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
     if grain == 0 || capacity.div_ceil(grain).div_ceil(PER_TABLE) > u64::from(u32(24)) {
         return wrong("vmdk-header", "the directory of grains is too small for the extent");
     }
-    let advice = "start and shut down its machine, or convert the chain: qemu-img convert -O vmdk IMAGE NEW.vmdk";
-    let unclean = || refusal("vmdk-unclean", "it was not closed: a machine runs from it, or has crashed", advice);
+    let advice = format!("start and shut down its machine, or convert the chain: {}", advised::TO_SPARSE_VMDK);
+    let unclean = || refusal("vmdk-unclean", "it was not closed: a machine runs from it, or has crashed", &advice);
     Ok(Layout {
         capacity,
         grain,

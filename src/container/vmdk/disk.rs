@@ -9,6 +9,7 @@ use super::grains::Spot;
 use crate::container::Refusal;
 use crate::container::unpacked::Unpacked;
 use crate::container::within_disk;
+use crate::error::advised;
 use crate::error::{Error, Kind, Place, Result, Space};
 use crate::storage::span::read_then_zeros;
 use crate::storage::{Storage, touched};
@@ -138,7 +139,7 @@ fn not_allocated(offset: u64) -> Error {
     let what = "the image has no place of its own for these bytes: they are its parent's, or zeros never written";
     Error::new(Kind::NoRoom, "not-allocated", what)
         .at(Space::Disk, offset)
-        .advise("edit a flat copy of it: qemu-img convert -O vmdk -o subformat=monolithicFlat IMAGE NEW.vmdk")
+        .advise(format!("edit a flat copy of it: {}", advised::TO_FLAT_VMDK))
 }
 
 impl Storage for Disk {

@@ -80,7 +80,6 @@ pub(super) fn open(opening: &Opening<'_>, descriptor: &Descriptor, own: Option<G
 }
 
 fn open_one(opening: &Opening<'_>, line: &Line, files: &mut Files) -> Result<Body> {
-    let is_device = |name: &str| name.starts_with("/dev/") || name.starts_with(r"\\.\") || name.starts_with(r"\\?\");
     match line.kind.as_str() {
         "ZERO" => return Ok(Body::Zero),
         "VMFSRDM" | "VMFSRAW" => return Err(device(&line.kind)),
@@ -91,7 +90,7 @@ fn open_one(opening: &Opening<'_>, line: &Line, files: &mut Files) -> Result<Bod
         other => {
             let what = format!("the extent {} is of a kind that is not read here: {other}", line.name);
             return Err(Error::new(Kind::Unsupported, "vmdk-extent-kind", what)
-                .advise("convert a copy of the image: qemu-img convert -O raw IMAGE DISK.raw"));
+                .advise("have VMware make a copy of it in one file, and edit that"));
         }
     }
     let file = files.open(opening, line)?;
@@ -102,6 +101,15 @@ fn open_one(opening: &Opening<'_>, line: &Line, files: &mut Files) -> Result<Bod
         _ => se_sparse::layout(&file)?,
     };
     sparse(line, Grains::new(file, layout)?)
+}
+
+/// Whether a name is that of a device: of Linux, of Windows. `\\?\C:\VMs\disk.vmdk` is a file by its long name (Microsoft,
+/// "Naming Files, Paths, and Namespaces").
+fn is_device(name: &str) -> bool {
+    let Some(long) = name.strip_prefix(r"\\?\") else { return name.starts_with("/dev/") || name.starts_with(r"\\.\") };
+    let leads_on = |rest: &str| rest.split_once('\\').is_some_and(|(_, name)| !name.is_empty());
+    let is_volume = |start: &str| start.ends_with(':') || matches!(start, "UNC") || start.starts_with("Volume{");
+    !(leads_on(long) && long.split('\\').next().is_some_and(is_volume))
 }
 
 fn flat(line: &Line, file: Arc<dyn Storage>) -> Result<Body> {

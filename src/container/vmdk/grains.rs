@@ -118,7 +118,7 @@ impl Grains {
         let second = layout.redundant.take().filter(|&second| fits(second));
         let Some(second) = second else { return wrong("the file ends before the directory of grains") };
         layout.directory = second;
-        let advice = "convert a copy of it: qemu-img convert -O vmdk IMAGE NEW.vmdk";
+        let advice = "take another copy of the image: what reads only the first directory does not read this one";
         layout.refusal = Some(refusal("vmdk-damaged", "its first directory of grains is damaged", advice));
         self.remark = Some("the first directory of grains is not in the file: read through the second");
         Ok(())

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::grains::Layout;
 use super::{SECTOR, broken, refusal};
 use crate::container::cut_short;
+use crate::error::advised;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 use crate::storage::span::placed;
@@ -106,16 +107,15 @@ impl Header {
         let redundant = self.sectors(48).ok().filter(|&at| at > 0 && self.has(flags::REDUNDANT));
         let mut metadata = vec![(0, SECTOR)];
         metadata.extend(self.descriptor()?.map(|(start, len)| (start, start + len)));
-        let unclean =
-            "convert a copy of it: qemu-img convert -O vmdk IMAGE NEW.vmdk; or start and shut down its machine";
+        let unclean = format!("convert a copy of it: {}; or start and shut down its machine", advised::TO_SPARSE_VMDK);
         let refusal = match (packed, self.bytes[72]) {
             (Some(_), _) => Some(refusal(
                 "vmdk-stream",
                 "its grains are compressed, and what is changed would not fit into their places",
-                "convert a copy of it: qemu-img convert -O vmdk -o subformat=monolithicSparse IMAGE NEW.vmdk",
+                &format!("convert a copy of it: {}", advised::TO_SPARSE_VMDK),
             )),
             (None, 0) => None,
-            _ => Some(refusal("vmdk-unclean", "it was not closed: a machine runs from it, or has crashed", unclean)),
+            _ => Some(refusal("vmdk-unclean", "it was not closed: a machine runs from it, or has crashed", &unclean)),
         };
         Ok(Layout {
             capacity: self.sectors(12)?,

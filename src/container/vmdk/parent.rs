@@ -7,20 +7,14 @@ use super::hosted::{self, Header};
 use super::{FORMAT, broken, cowd, descriptor, se_sparse};
 use crate::container::Role;
 use crate::container::relatives::Relatives;
-use crate::error::{Kind, Result};
+use crate::error::Result;
 use crate::storage::Storage;
 
 /// Opens the parent that is said to be at `hint` and had the CID `wanted` when the child was made.
 pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image> {
     let gate = child.gate;
-    let named = gate.named(child.path, hint, Role::Backing);
-    // It is a hint: ESX writes whole paths of its own volumes. The CID tells whether the one beside is the right one.
-    let (path, file) = match (named, hint.rsplit('/').next()) {
-        (Err(error), Some(last)) if error.kind() == Kind::NotFound && hint.starts_with('/') => {
-            gate.named(child.path, last, Role::Backing).map_err(|_| error)?
-        }
-        (named, _) => named?,
-    };
+    // It is a hint: the CID tells whether the file is the right one.
+    let (path, file) = gate.named(child.path, hint, Role::Backing)?;
     let depth = child.depth + 1;
     let opening = Opening { gate, file: Arc::clone(&file), path: &path, role: Role::Backing, depth };
     let Some(image) = container::open_layer(opening, Some(FORMAT.name))? else {
@@ -50,7 +44,8 @@ pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
     let there = file.len()?.min(8);
     // At most 8.
     file.read_at(0, &mut head[..usize::try_from(there).unwrap_or(8)])?;
-    let described = if head.starts_with(hosted::MAGIC) {
+    let is_embedded = head.starts_with(hosted::MAGIC);
+    let described = if is_embedded {
         let place = Header::read(file)?.descriptor()?;
         place.map_or(Ok(None), |(at, len)| descriptor::read_embedded(file, at, len.min(MOST_OF_A_DESCRIPTOR)))?
     } else if head.starts_with(cowd::MAGIC) || head.starts_with(se_sparse::MAGIC) {
@@ -60,7 +55,10 @@ pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
     };
     let Some((_, found)) = described else { return Ok(Relatives { is_fragment: true, ..Relatives::default() }) };
     let parents = found.parent.into_iter().map(|(_, hint)| hint).collect();
-    let mut parts: Vec<String> = found.extents.into_iter().map(|line| line.name).collect();
+    // The first extent of an embedded descriptor is the file that it stands in, whatever that was called when it was made:
+    // in a copy it has the name of the original.
+    let own = usize::from(is_embedded);
+    let mut parts: Vec<String> = found.extents.into_iter().skip(own).map(|line| line.name).collect();
     parts.retain(|name| !name.is_empty());
     parts.dedup();
     Ok(Relatives { parents, parts, ..Relatives::default() })

@@ -121,8 +121,6 @@ impl Grains {
     }
 
     fn harm(&self, code: &'static str, what: &str, place: u64) -> Error {
-        placed(broken(code, what), &*self.file, place).advise(
-            "the image is damaged; what can be read of it goes into a new one: qemu-img convert -O vmdk IMAGE NEW.vmdk",
-        )
+        placed(broken(code, what), &*self.file, place).advise("the image is damaged: take another copy of it")
     }
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use super::grains::{Entries, Grain, Grains, Layout};
 use super::{SECTOR, broken, refusal};
+use crate::error::advised;
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
 use crate::storage::span::placed;
@@ -59,7 +60,7 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
     if capacity.div_ceil(8 * SECTOR).div_ceil(per_table) > bytes(136)? / 8 {
         return Err(placed(broken("vmdk-header", "the directory of grains is too small for the extent"), &**file, 136));
     }
-    let advice = "convert the whole chain: qemu-img convert -O vmdk -o subformat=monolithicSparse IMAGE NEW.vmdk";
+    let advice = &format!("convert the whole chain: {}", advised::TO_SPARSE_VMDK);
     let what = "it is a space-efficient snapshot (seSparse), whose upkeep VMware has not published";
     Ok(Layout {
         capacity,

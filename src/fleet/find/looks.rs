@@ -1,6 +1,6 @@
 //! What the first bytes of a file say. Cheap: it decides whether anything more is opened.
 
-use crate::container::{FORMATS, Probe, is_known};
+use crate::container::{FORMATS, Probe, is_known, is_transaction_log};
 
 /// Bytes of a file that decide: a hive's base block, or a boot sector with the header of a GPT behind it, in sectors of
 /// 4096 bytes too.
@@ -25,7 +25,7 @@ pub enum Looks {
 /// bytes say nothing.
 pub fn looks_like_target(head: &[u8], len: u64, name: &str) -> Option<Looks> {
     if head.starts_with(b"regf") {
-        return (!is_log(head)).then_some(Looks::Hive);
+        return (!is_transaction_log(head)).then_some(Looks::Hive);
     }
     let probe = Probe { head: &head[..head.len().min(Probe::HEAD)], tail: &[], len, name };
     if is_known(&probe) {
@@ -39,21 +39,6 @@ pub fn looks_like_target(head: &[u8], len: u64, name: &str) -> Option<Looks> {
     let name = name.to_ascii_lowercase();
     let ending = name.rsplit_once('.').map(|(_, ending)| ending)?;
     FORMATS.iter().any(|format| format.endings.contains(&ending)).then_some(Looks::DiskByName)
-}
-
-/// A transaction log begins with a copy of the hive's base block. The type at 28 says so (1, 2: old format, 6: new), and no
-/// hive bin follows at 4096 (Windows registry file format specification, "Format of transaction log files").
-///
-/// A log of the old format may hold a page at 4096 that begins as a bin does; the mark of its first entry, or that of its
-/// dirty vector, stands at 512, where the base block of a hive has zeros.
-fn is_log(head: &[u8]) -> bool {
-    has_type_of_log(head)
-        && (head.get(4096..4100) != Some(b"hbin") || matches!(head.get(512..516), Some(b"DIRT" | b"HvLE")))
-}
-
-/// See [`is_log`]: a copy of a base block may say so too.
-pub(super) fn has_type_of_log(head: &[u8]) -> bool {
-    matches!(head.get(28..32), Some([1 | 2 | 6, 0, 0, 0]))
 }
 
 fn is_volume(head: &[u8]) -> bool {

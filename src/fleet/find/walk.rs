@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use super::looks::{HEAD, Looks, has_type_of_log, looks_like_target};
+use super::looks::{HEAD, Looks, looks_like_target};
 use super::{Finder, TargetKind, first_of};
-use crate::container::{Relatives, last_part, relatives};
+use crate::container::{Relatives, has_type_of_log, last_part, relatives};
 use crate::error::{Error, Kind};
 use crate::session::target::installation_at;
 use crate::storage::FileId;

@@ -11,6 +11,7 @@ use super::rehearsal::{Plan, Stage, Wanted, rehearse};
 use super::staged::{Staged, folder_of};
 use super::{Committed, How, Options, Proof, done};
 use crate::container::Role;
+use crate::error::advised;
 use crate::error::{Error, Kind, Result};
 use crate::session::undo::Record;
 use crate::storage::{Access, Host, HostFile, Storage};
@@ -55,7 +56,7 @@ fn only_file(wanted: &Wanted<'_>, output: &Path) -> Result<PathBuf> {
     if files.iter().filter(|file| file.role != Role::Backing).count() > 1 {
         let what = format!("the image has {} files, and one copy cannot hold them", files.len());
         return Err(Error::new(Kind::Unsupported, "output-files", what)
-            .advise("copy all of its files into a new folder (cp --reflink=auto --sparse=always) and edit the copy"));
+            .advise(format!("copy all of its files into a new folder and edit the copy: {}", advised::COPY_ALL)));
     }
     if wanted.hive.disk().about().below.is_some() && folder_of(output) != folder_of(&image) {
         let what = "the image stands on other files, which its copy would not find from another folder";

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Disk;
 use crate::container::Neighbours;
 use crate::error::Error;
+use crate::error::advised;
 use crate::files::{FileInVolume, Files, Hibernation, VolumeState};
 use crate::partition::TableSource;
 use crate::storage::Storage;
@@ -116,11 +117,10 @@ pub(in crate::session) fn of_children(files: &[PathBuf], found: &Neighbours) -> 
         let (names, stand) = (names(&found.children), if found.children.len() == 1 { "stands" } else { "stand" });
         let copy = match files.len() {
             1 => "a copy (--output)",
-            _ => "a copy of all its files in another folder (cp --reflink=auto)",
+            _ => &format!("a copy of all its files in another folder ({})", advised::COPY_ALL),
         };
-        let instead = found
-            .advice
-            .map_or_else(|| format!("edit the image at the top of the chain instead, or {copy}"), str::to_owned);
+        let generic = || format!("edit the image at the top of the chain instead, or {copy}");
+        let instead = found.advice.clone().unwrap_or_else(generic);
         return obstacle(
             format!("{names} {stand} on {image}, and would be damaged when that changes below"),
             format!("{instead}; --ignore-children where {names} may be lost"),

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use hivewright::container::neighbours;
 use serde_json::Value;
 
-use super::fixtures::Unpacked;
+use super::fixtures::{Unpacked, raw_disk};
+use crate::command::hivewright_in;
 use crate::support::tools::{have, output, succeeds};
 
 /// Makes an empty image that stands on `base`, as its header shall call that.
@@ -380,5 +381,55 @@ fn what_cannot_be_opened_may_be_a_child() {
             "{name}: {told}"
         );
         fs::remove_file(folder.join(name)).unwrap();
+    }
+}
+
+/// The descriptor in a sparse VMDK has the name that the file had when it was made: in a copy that of the original.
+#[test]
+fn a_copy_of_a_vmdk_is_no_child_and_no_whole() {
+    let image = Unpacked::named("vmdk-sparse");
+    let at = |name: &str| image.folder.path().join(name);
+    let text = fs::read(image.path()).unwrap();
+    assert!(text.windows(9).any(|bytes| bytes == b"disk.vmdk"), "the descriptor names its own file");
+    fs::copy(image.path(), at("backup.vmdk")).unwrap();
+    let info = image.json(&["info", "IMAGE"]);
+    assert_eq!(info["obstacles"].as_array().map_or(0, Vec::len), 0, "{info}");
+    for (name, other) in [("disk.vmdk", "backup.vmdk"), ("backup.vmdk", "disk.vmdk")] {
+        let before = image.hashes();
+        let run = image.run(&["set", "2", name]);
+        assert_eq!(run.code, 0, "{run:?}");
+        assert_eq!(image.run(&["get", "--value", name]).out, "2\n");
+        assert!(before[other] == image.hashes()[other], "{name}");
+    }
+}
+
+/// Tools describe a raw image as a whole device (VBoxManage internalcommands createrawvmdk): that description is an image that
+/// can be edited, and knows of it by its content identifier. The raw image by its own name is a part of it.
+#[test]
+fn a_raw_image_described_as_a_device_is_edited_by_the_description() {
+    let folder = raw_disk();
+    let at = |name: &str| folder.path().join(name);
+    let len = fs::metadata(at("disk.raw")).unwrap().len() / 512;
+    for kind in ["fullDevice", "partitionedDevice"] {
+        let text = format!(
+            "# Disk DescriptorFile\nversion=1\nCID=5e1c6b2c\nparentCID=ffffffff\ncreateType=\"{kind}\"\n\n\
+             # Extent description\nRW {len} FLAT \"disk.raw\" 0\n\n#DDB\nddb.adapterType = \"ide\"\n"
+        );
+        fs::write(at("pc.vmdk"), &text).unwrap();
+        let run = |arguments: &[&str]| hivewright_in(folder.path(), arguments);
+        let refused: Value = serde_json::from_str(&run(&["set", "2", "disk.raw", "--json"]).out).unwrap();
+        assert_eq!(code(&refused), "part-of-image");
+        let other = refused["error"]["advice"].as_str().unwrap().split(' ').nth(1).unwrap().to_owned();
+        assert_eq!(other, "pc.vmdk");
+        let before = fs::read(at("disk.raw")).unwrap();
+        assert_eq!(run(&["set", "2", &other]).code, 0);
+        assert_eq!(
+            (run(&["get", "--value", &other]).out, run(&["get", "--value", "disk.raw"]).out),
+            ("2\n".into(), "2\n".into())
+        );
+        assert_ne!(fs::read_to_string(at("pc.vmdk")).unwrap(), text, "it has a new content identifier");
+        assert_eq!(run(&["undo", "pc.vmdk.hivewright-undo"]).code, 0);
+        assert!(fs::read(at("disk.raw")).unwrap() == before && fs::read_to_string(at("pc.vmdk")).unwrap() == text);
+        fs::remove_file(at("pc.vmdk.hivewright-undo")).unwrap();
     }
 }

@@ -153,3 +153,18 @@ fn tables_take_no_memory_that_the_file_has_not() {
         }
     }
 }
+
+/// What is asked is whether the bytes are those that were hashed: with or without a Windows in them.
+#[test]
+fn to_verify_a_disk_without_windows_is_an_answer() {
+    if !have(&["ewfacquire"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    acquire(folder.path(), "-f encase6 -c none -d sha1");
+    let run = |arguments: &[&str]| crate::command::hivewright_in(folder.path(), arguments).code;
+    assert_eq!((run(&["info", "image.E01"]), run(&["info", "image.E01", "--verify"])), (1, 0));
+    let part = File::options().write(true).open(folder.path().join("image.E03")).unwrap();
+    part.write_all_at(&[0x5a; 16], 500_000).unwrap();
+    assert!(matches!(run(&["info", "image.E01", "--verify"]), 1 | 2));
+}

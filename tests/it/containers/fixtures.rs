@@ -16,9 +16,9 @@ use crate::command::{Run, hivewright_in};
 use crate::support::tools::{have, output, succeeds};
 
 /// An image, unpacked into a folder of its own.
-pub(super) struct Unpacked {
+pub(crate) struct Unpacked {
     image: Image,
-    pub(super) folder: TempDir,
+    pub(crate) folder: TempDir,
 }
 
 /// The images that can be worked on here: all, or those that need no QEMU.
@@ -29,33 +29,33 @@ fn images(wanted: impl Fn(&Image) -> bool) -> Vec<Unpacked> {
 }
 
 impl Unpacked {
-    pub(super) fn named(name: &str) -> Self {
+    pub(crate) fn named(name: &str) -> Self {
         Unpacked::of(Image::named(name).unwrap())
     }
 
-    pub(super) fn of(image: Image) -> Self {
+    pub(crate) fn of(image: Image) -> Self {
         let folder = tempfile::tempdir().unwrap();
         image.unpack(&home(), folder.path()).unwrap();
         Unpacked { image, folder }
     }
 
-    pub(super) fn run(&self, arguments: &[&str]) -> Run {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
         let name = self.image.file;
         let arguments: Vec<&str> = arguments.iter().map(|&a| if a == "IMAGE" { name } else { a }).collect();
         hivewright_in(self.folder.path(), &arguments)
     }
 
-    pub(super) fn json(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let run = self.run(&[arguments, &["--json"]].concat());
         serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{}: {e}: {run:?}", self.image.name))
     }
 
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join(self.image.file)
     }
 
     /// SHA-256 of every file in its folder, by name.
-    pub(super) fn hashes(&self) -> BTreeMap<String, Vec<u8>> {
+    pub(crate) fn hashes(&self) -> BTreeMap<String, Vec<u8>> {
         let hash = |path: &Path| Sha256::digest(fs::read(path).unwrap()).to_vec();
         let entries = fs::read_dir(self.folder.path()).unwrap().map(|entry| entry.unwrap());
         entries.map(|entry| (entry.file_name().into_string().unwrap(), hash(&entry.path()))).collect()
@@ -72,12 +72,12 @@ impl Unpacked {
     }
 }
 
-pub(super) fn raw() -> Vec<u8> {
+pub(crate) fn raw() -> Vec<u8> {
     Disk::named("gpt").unwrap().read(&home()).unwrap()
 }
 
 /// The raw disk in a folder of its own.
-pub(super) fn raw_disk() -> TempDir {
+pub(crate) fn raw_disk() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("disk.raw"), raw()).unwrap();
     folder

@@ -192,3 +192,59 @@ fn what_is_no_disk_in_an_archive_is_named() {
     let gone = open(&pack(folder.path(), "ustar", &["vm.ovf"])).map(|_| ()).unwrap_err();
     assert!(gone.code() == "ova-no-disk" && gone.advice().unwrap().contains("tar -tvf"), "{gone:?}");
 }
+
+/// Archives that people pack by hand have their members in any order, and in folders.
+#[test]
+fn members_come_in_any_order_and_in_folders() {
+    if !have(&["tar"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let disk = hosted(&descriptor(7, None, "monolithicSparse", "RW 512 SPARSE \"disk.vmdk\""), &[(0, 5)]);
+    ["vm/disks", "other"].iter().for_each(|name| fs::create_dir_all(at(name)).unwrap());
+    for name in ["disk.vmdk", "vm/disk.vmdk", "vm/disks/disk.vmdk"] {
+        fs::write(at(name), &disk).unwrap();
+    }
+    fs::write(
+        at("other/disk.vmdk"),
+        hosted(&descriptor(7, None, "monolithicSparse", "RW 512 SPARSE \"x\""), &[(0, 6)]),
+    )
+    .unwrap();
+    fs::write(at("vm.mf"), "SHA256(vm.ovf)= 00\n").unwrap();
+    let href = |href: &str| OVF.replace("\"disk.vmdk\"", &format!("\"{href}\""));
+    ["vm.ovf", "vm/vm.ovf"].iter().for_each(|name| fs::write(at(name), OVF).unwrap());
+    fs::write(at("deep.ovf"), href("vm/disks/disk.vmdk")).unwrap();
+    fs::write(at("steps.ovf"), href("./other/../vm/disk.vmdk")).unwrap();
+    fs::write(at("vm/backslash.ovf"), href("disks\\disk.vmdk")).unwrap();
+    for format in ["ustar", "gnu", "pax"] {
+        for members in [
+            &["disk.vmdk", "vm.ovf"][..],
+            &["vm.mf", "disk.vmdk", "vm.ovf"],
+            &["vm.mf", "./vm.ovf", "./disk.vmdk"],
+            &["vm/vm.ovf", "vm/disk.vmdk", "other/disk.vmdk"],
+            &["other", "vm/disk.vmdk", "vm/vm.ovf"],
+            // The folder and all that is in it.
+            &["vm/disks", "deep.ovf"],
+            &["vm/disk.vmdk", "other/disk.vmdk", "steps.ovf"],
+            &["vm/disks/disk.vmdk", "vm/backslash.ovf"],
+            // Not where it is said to be, and the only one of its name.
+            &["vm/disks/disk.vmdk", "vm.ovf"],
+        ] {
+            let ova = pack(folder.path(), format, members);
+            let (image, _) = open(&ova).unwrap_or_else(|error| panic!("{format} {members:?}: {error}"));
+            let mut byte = [0];
+            image.disk.read_at(0, &mut byte).unwrap();
+            assert_eq!((image.about.format, byte), ("ova", [5]), "{format} {members:?}");
+        }
+        let told = |members: &[&str]| code(open(&pack(folder.path(), format, members)));
+        assert_eq!(told(&["vm/disk.vmdk", "other/disk.vmdk", "vm.ovf"]), "ova-no-disk", "which of the two?");
+        assert_eq!(told(&["disk.vmdk", "vm.mf"]), "ova-ovf");
+        // By another name it is an archive of anything.
+        let ova = pack(folder.path(), format, &["disk.vmdk", "vm.ovf"]);
+        fs::rename(ova, at("vm.tar")).unwrap();
+        assert_eq!(code(open(&at("vm.tar"))), "compressed");
+        let gate = Gate::new(Arc::<Recording>::default(), &[]);
+        assert!(container::open(&gate, &at("vm.tar"), Some("ova")).is_ok());
+    }
+}

@@ -7,7 +7,7 @@ const SUBFORMATS: [&str; 4] =
     ["subformat=dynamic", "subformat=dynamic,force_size", "subformat=fixed", "subformat=fixed,force_size"];
 
 /// `disk.raw` of 12 MiB, of which the blocks 2 and 4 of 2 MiB are zeros, and `disk.vhd` made of it.
-fn made(folder: &Path, options: &str) -> (PathBuf, PathBuf) {
+pub(super) fn made(folder: &Path, options: &str) -> (PathBuf, PathBuf) {
     let (raw, vhd) = (folder.join("disk.raw"), folder.join("disk.vhd"));
     raw_disk(&raw, 12);
     output("qemu-img", &["convert", "-f", "raw", "-O", "vpc", "-o", options, text(&raw), text(&vhd)]);
@@ -159,12 +159,12 @@ fn a_raw_disk_that_ends_like_a_vhd_stays_raw() {
 
 /// What a differencing image says of its parent.
 #[derive(Default)]
-struct Parent<'a> {
-    relative: &'a str,
-    absolute: &'a str,
-    name: &'a str,
-    uuid: [u8; 16],
-    time: u32,
+pub(super) struct Parent<'a> {
+    pub(super) relative: &'a str,
+    pub(super) absolute: &'a str,
+    pub(super) name: &'a str,
+    pub(super) uuid: [u8; 16],
+    pub(super) time: u32,
 }
 
 fn summed(bytes: &mut [u8], at: usize) {
@@ -174,7 +174,7 @@ fn summed(bytes: &mut [u8], at: usize) {
 }
 
 /// A differencing image of blocks of 64 KiB that has `sectors` itself: their numbers and what they are filled with.
-fn differencing(path: &Path, size: u64, parent: &Parent<'_>, sectors: &[(u64, u8)]) -> [u8; 16] {
+pub(super) fn differencing(path: &Path, size: u64, parent: &Parent<'_>, sectors: &[(u64, u8)]) -> [u8; 16] {
     const BLOCK: u64 = 65536;
     let uuid = [size as u8 ^ 0x55; 16];
     let mut footer = vec![0; 512];
@@ -229,7 +229,7 @@ fn differencing(path: &Path, size: u64, parent: &Parent<'_>, sectors: &[(u64, u8
     uuid
 }
 
-fn uuid_of(vhd: &Path) -> [u8; 16] {
+pub(super) fn uuid_of(vhd: &Path) -> [u8; 16] {
     let bytes = fs::read(vhd).unwrap();
     bytes[bytes.len() - 444..][..16].try_into().unwrap()
 }

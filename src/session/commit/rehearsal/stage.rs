@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::container::{Opener, Role};
+use crate::error::advised;
 use crate::error::{Error, Kind, Place, Result};
 use crate::storage::Storage;
 use crate::storage::recorder::{Clock, Recorder, Written};
@@ -72,7 +73,7 @@ impl Stage {
         if let [(first, _), (second, _), ..] = &grown[..] {
             let what = format!("{} and {} would both have to grow", first.0.display(), second.0.display());
             return Err(Error::new(Kind::NoRoom, "image-grows", what)
-                .advise("convert a copy of the image to a single file (qemu-img convert) and edit that"));
+                .advise(format!("convert a copy of the image to a single file and edit that: {}", advised::TO_RAW)));
         }
         let mut last_len = arranged.last().map_or(0, |file| file.1);
         if let Some((file, len)) = grown.pop() {
