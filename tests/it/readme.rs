@@ -58,7 +58,8 @@ fn every_verb_is_named_and_every_named_option_exists() {
     }
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
     // Cargo's, and hivexregedit's.
-    let theirs = ["--release", "--profile", "--workspace", "--locked", "--path", "--open", "--target", "--merge"];
+    let theirs =
+        ["--release", "--profile", "--export", "--workspace", "--locked", "--path", "--open", "--target", "--merge"];
     let ours = |word: &&str| !theirs.contains(word);
     let options = words.filter(|word| word.starts_with("--") && !word.trim_matches('-').is_empty()).filter(ours);
     for option in options {
