@@ -160,6 +160,13 @@ impl Error {
         self
     }
 
+    /// Says first what it is about: the key or the value, say.
+    #[must_use]
+    pub fn about(mut self, subject: &str) -> Self {
+        self.0.what = format!("{subject}: {}", self.0.what);
+        self
+    }
+
     /// Adds to what is wrong, after a semicolon: what became of the files, say.
     #[must_use]
     pub fn adding(mut self, more: &str) -> Self {

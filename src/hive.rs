@@ -14,7 +14,7 @@ pub mod recover;
 pub mod witness;
 
 pub use bytes::HiveBytes;
-pub use edit::{EditOptions, Edited, Editor};
+pub use edit::{Delete, EditOptions, Edited, Editor};
 pub use lookup::{Key, Value};
 pub use overlay::Overlay;
 pub use patch::{Patch, PatchSet, Step};
@@ -79,6 +79,11 @@ impl<B> DirtyHive<B> {
 }
 
 impl<B> Hive<B> {
+    /// The hive in `bytes` as `base` has it, clean or not: for reading what was opened before.
+    pub(crate) fn of(bytes: B, base: BaseBlock) -> Self {
+        Hive { bytes, base }
+    }
+
     /// The base block.
     pub fn base_block(&self) -> &BaseBlock {
         &self.base

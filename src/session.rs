@@ -14,4 +14,4 @@ pub mod target;
 pub mod undo;
 
 pub use logs::LogChoice;
-pub use reading::{Answer, HiveFile, Logs, Reading, State};
+pub use reading::{Answer, HiveFile, Judged, Logs, Reading, State};

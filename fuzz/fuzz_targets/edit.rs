@@ -3,7 +3,7 @@
 #![no_main]
 
 use hivewright::hive::check::check;
-use hivewright::hive::{EditOptions, Opened, open};
+use hivewright::hive::{Delete, EditOptions, Opened, open};
 use hivewright::regf::base_block::BaseBlock;
 use hivewright::regf::key_value::ValueType;
 use hivewright::regf::timestamp::FileTime;
@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
         let mut editor = hive.edit(options);
         let size = usize::from(step[2]) * usize::from(step[2]) / 2;
         let done = match step[3] % 4 {
-            0 => editor.delete_value(at, name),
+            0 => editor.delete_value(at, name, Delete::Any),
             1 => editor.set_value(at, name, ValueType::DWORD, &[step[2], 0, 0, 0]),
             _ => editor.set_value(at, name, ValueType::BINARY, &vec![step[2]; size]),
         };

@@ -12,7 +12,7 @@ pub(crate) use super::verbs::Command;
 const AFTER_HELP: &str = "\
 Exit status:
   0  done, already so, or the answer is yes
-  1  the answer is no: not set, or the check found something
+  1  the answer is no: not set, or the check found errors or warnings
   2  could not: usage, I/O, damaged or unsupported input; nothing was changed
   3  would not: dirty, in use, unsafe or ambiguous; nothing was changed
   4  failed after writing began; the undo file is named
@@ -256,8 +256,10 @@ Examples:
   hivewright check --json NTUSER.DAT | jq '.findings[].code'
   hivewright check --logs SYSTEM
 
-Exit status 1 means that there are findings. Logs that cannot be applied are
-findings where the hive is dirty and needs them.")]
+A dirty hive is checked as Windows loads it, with its logs replayed.
+
+Exit status 1 means errors or warnings; a dirty hive is one. With nothing but
+notes it is 0, and 2 for a file that is no hive.")]
 pub(crate) struct CheckArgs {
     /// A hive of any kind, a folder that holds a Windows installation, an image of a disk or volume, or a block device
     #[arg(value_name = "TARGET")]

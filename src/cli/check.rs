@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use hivewright::error::exact::field;
-use hivewright::hive::check::{Code, Report, Severity};
-use hivewright::session::{Logs, Reading};
+use hivewright::hive::check::{Code, Counts, Report, Severity};
+use hivewright::session::{Judged, Logs, Reading};
 use serde::Serialize;
 
 use super::args::CheckArgs;
@@ -18,6 +18,10 @@ struct Document<'a> {
     #[serde(flatten, serialize_with = "field::file")]
     file: &'a Path,
     sound: bool,
+    /// What was checked: the primary file alone, or the hive with its logs replayed.
+    judged: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    primary_alone: Option<Summary<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_read: Option<u64>,
     #[serde(flatten)]
@@ -26,35 +30,50 @@ struct Document<'a> {
     logs: Option<&'a Logs>,
 }
 
+#[derive(Serialize)]
+struct Summary<'a> {
+    sound: bool,
+    counts: &'a Counts,
+}
+
+impl<'a> Summary<'a> {
+    fn of(report: &'a Report) -> Self {
+        Summary { sound: report.is_sound(), counts: &report.counts }
+    }
+}
+
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
     let reading = Reading::choose(&args.target, &args.disk.choice(), super::set::logs(&args.logs))?;
     super::warn_of_doubts(&reading);
-    let report = reading.check()?;
+    let Judged { report, primary_alone } = reading.check()?;
     let logs = reading.logs(args.list_logs)?;
     let name = reading.name();
     if args.json {
         let bytes_read = super::bytes_read(&reading);
         let (sound, logs) = (report.is_sound(), logs.as_ref());
-        let file = &*reading.target().hive;
-        super::print_json(&Document { hive: name, file, sound, bytes_read, report: &report, logs })?;
+        let judged = if primary_alone.is_some() { "replayed" } else { "primary" };
+        let (file, report) = (&*reading.target().hive, &report);
+        let primary_alone = primary_alone.as_ref().map(Summary::of);
+        super::print_json(&Document { hive: name, file, sound, judged, primary_alone, bytes_read, report, logs })?;
     } else {
-        let mut out = text(&name, &report, Style::of_stdout());
+        let mut out = text(&name, &report, primary_alone.as_ref(), Style::of_stdout());
         if let Some(logs) = &logs {
             recovery::logs(&mut out, logs, args.list_logs)?;
         }
         super::print(out.as_bytes())?;
     }
-    Ok(if report.worst().is_none() { Outcome::Yes } else { Outcome::No })
+    Ok(if report.worst() > Some(Severity::Note) { Outcome::No } else { Outcome::Yes })
 }
 
-fn text(name: &str, report: &Report, style: Style) -> String {
+fn text(name: &str, report: &Report, primary_alone: Option<&Report>, style: Style) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let _ = write_text(&mut out, name, report, style);
+    let _ = write_text(&mut out, name, report, primary_alone, style);
     out
 }
 
-fn write_text(out: &mut String, name: &str, report: &Report, style: Style) -> std::fmt::Result {
+/// How many findings there are of each severity.
+fn verdict(report: &Report) -> String {
     let counted: Vec<String> = [Severity::Error, Severity::Warning, Severity::Note]
         .into_iter()
         .filter_map(|severity| {
@@ -63,8 +82,21 @@ fn write_text(out: &mut String, name: &str, report: &Report, style: Style) -> st
             (count > 0).then(|| format!("{count} {}{plural}", severity.as_str()))
         })
         .collect();
-    let verdict = if counted.is_empty() { "sound, nothing found".to_owned() } else { counted.join(", ") };
-    writeln!(out, "{}", style.strong(&format!("{}: {verdict}", plain(name))))?;
+    if counted.is_empty() { "sound, nothing found".to_owned() } else { counted.join(", ") }
+}
+
+fn write_text(
+    out: &mut String,
+    name: &str,
+    report: &Report,
+    primary_alone: Option<&Report>,
+    style: Style,
+) -> std::fmt::Result {
+    let replayed = if primary_alone.is_some() { ", with its logs replayed" } else { "" };
+    writeln!(out, "{}", style.strong(&format!("{}{replayed}: {}", plain(name), verdict(report))))?;
+    if let Some(alone) = primary_alone {
+        writeln!(out, "its primary file alone: {}", verdict(alone))?;
+    }
     let facts = &report.facts;
     writeln!(
         out,
@@ -77,6 +109,11 @@ fn write_text(out: &mut String, name: &str, report: &Report, style: Style) -> st
         write!(out, "\n{} {:#010x}", style.by_severity(severity, &head), finding.offset)?;
         if let Some(key) = &finding.key {
             write!(out, "  {}", if key.is_empty() { "(root)".to_owned() } else { plain(key) })?;
+        }
+        match finding.value.as_deref() {
+            None => {}
+            Some("") => out.push_str("  (default value)"),
+            Some(value) => write!(out, "  value {}", plain(value))?,
         }
         write!(out, "\n        {}", plain(&finding.what))?;
         if let (Some(expected), Some(actual)) = (&finding.expected, &finding.actual) {

@@ -60,18 +60,25 @@ struct Checker<'h> {
     report: Report,
 }
 
-/// Where a finding is: in the file, in or for which cell, at which key (an index of [`Checker::keys`]).
+/// Where a finding is: in the file, in or for which cell, at which key (an index of [`Checker::keys`]), of which value.
 #[derive(Clone, Copy)]
 struct Spot {
     offset: u64,
     cell: CellOffset,
     key: Option<usize>,
+    /// The key value that it is about.
+    value: Option<CellOffset>,
 }
 
 impl Spot {
     /// A field of a cell: `field` bytes into its data.
     fn field(cell: CellOffset, field: usize, key: Option<usize>) -> Self {
-        Spot { offset: cell.data_in_file().saturating_add(field as u64), cell, key }
+        Spot { offset: cell.data_in_file().saturating_add(field as u64), cell, key, value: None }
+    }
+
+    /// The same place, as part of the key value that stands at `value`.
+    fn of_value(self, value: CellOffset) -> Self {
+        Spot { value: Some(value), ..self }
     }
 }
 
@@ -85,7 +92,7 @@ impl<'h> Checker<'h> {
         if self.report.count(code) {
             let mut finding = Finding::new(code, spot.offset, what);
             finding.cell = Some(spot.cell).filter(|cell| !cell.is_nil());
-            finding.key = spot.key.map(|index| self.path(index));
+            (finding.key, finding.value) = self.owner(spot);
             if let Some((expected, actual)) = values {
                 finding = finding.expected(expected, actual);
             }
@@ -94,15 +101,21 @@ impl<'h> Checker<'h> {
     }
 
     /// Notes what a parser refused. What stands behind it stays unseen.
-    fn refused(&mut self, error: &Error, code: Code, cell: CellOffset, key: Option<usize>) {
+    fn refused(&mut self, error: &Error, code: Code, spot: Spot) {
         self.whole = false;
         let code = Code::from_name(error.code()).unwrap_or(code);
         if self.report.count(code) {
             let mut finding = Finding::from_error(code, error);
-            finding.cell = Some(cell);
-            finding.key = key.map(|index| self.path(index));
+            finding.cell = Some(spot.cell);
+            (finding.key, finding.value) = self.owner(spot);
             self.report.keep(finding);
         }
+    }
+
+    /// The key's path and the value's name.
+    fn owner(&self, spot: Spot) -> (Option<String>, Option<String>) {
+        let value = spot.value.and_then(|at| self.value_name(at.0));
+        (spot.key.map(|index| self.path(index)), value.map(|name| name.name().to_string()))
     }
 
     /// The data of the cell at `at`, which must be allocated and which nothing else may have taken. `spot` is where
@@ -110,15 +123,24 @@ impl<'h> Checker<'h> {
     fn take(&mut self, at: CellOffset, spot: Spot, what: &str) -> Option<&'h [u8]> {
         let Some(data) = self.map.data(at) else {
             self.whole = false;
-            self.find(Code::CellReference, spot, what, Some((&"an allocated cell", &at)));
+            self.misled(Code::CellReference, spot, what, "an allocated cell", at);
             return None;
         };
         if !self.map.claim(at) {
             self.whole = false;
-            self.find(Code::CellShared, spot, what, Some((&"a cell of its own", &at)));
+            self.misled(Code::CellShared, spot, what, "a cell of its own", at);
             return None;
         }
         Some(data)
+    }
+
+    /// Notes that the reference at `spot` must not lead to `at`.
+    fn misled(&mut self, code: Code, spot: Spot, what: &str, expected: &str, at: CellOffset) {
+        let kept = self.report.findings.len();
+        self.find(code, spot, what, Some((&expected, &at)));
+        if let Some(finding) = self.report.findings.get_mut(kept) {
+            finding.target = Some(at);
+        }
     }
 
     /// Notes every allocated cell that nothing has taken, if everything could be read.

@@ -8,6 +8,8 @@ mod free_cells;
 mod journal;
 mod values;
 
+pub use values::Delete;
+
 use std::mem::offset_of;
 
 use zerocopy::IntoBytes;

@@ -123,7 +123,7 @@ impl<B: HiveBytes> Hive<B> {
             Data::Cell { at, size } => (at, size as usize),
         };
         let data = self.cell(at)?;
-        if big_data::is_used(self.base.minor_version.get(), size, &data) {
+        if big_data::is_used(size, &data) {
             return self.segments(at, &data, size).map(Cow::Owned);
         }
         if size > data.len() {

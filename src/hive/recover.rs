@@ -3,8 +3,10 @@
 //! The rules are those of the specification ("Format of transaction log files", "Multiple transaction log files").
 //! Damage in a log ends the replay at that point and is no error: what follows a torn entry was never finished.
 //! What no log can be applied to is handed back untouched. Nothing is copied but the pages' places: the recovered
-//! hive is an [`Overlay`]. Time is linear in the size of the logs and memory a fraction of it, whatever they say.
+//! hive is an [`Overlay`]. Time is linear in the size of the logs and memory a fraction of it, whatever they say; only the
+//! check of the result, which [`DirtyHive::recover`] asks, needs the hive in one piece.
 
+mod judge;
 mod new_format;
 mod old_format;
 mod patches;
@@ -57,7 +59,7 @@ impl<B: HiveBytes> DirtyHive<B> {
     /// Replays `logs`, in whatever order they come. A base block with a wrong checksum is replaced by a log's.
     ///
     /// # Errors
-    /// `no-log`, `no-usable-log`, or damage that the replay leaves or uncovers; the hive comes back with it.
+    /// `no-log`, `no-usable-log`; `replay-breaks` where the check finds damage that the logs bring; the hive comes back.
     pub fn recover<'l>(
         self,
         logs: &[Log<'l>],
@@ -80,8 +82,24 @@ pub fn recover_headless<'l, B: HiveBytes>(
     bytes: B,
     logs: &[Log<'l>],
 ) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<B>>> {
-    let head = bytes.read(0, SIZE).ok().and_then(|head| BaseBlock::parse(&head).ok());
+    let head = head_of(&bytes);
     recover(bytes, head, logs)
+}
+
+/// Replays `logs` as [`recover_headless`] does, and takes whatever comes of it for the hive: Windows asks no more.
+///
+/// # Errors
+/// `no-log`, `no-usable-log`, a result without a root; the bytes come back with it.
+pub fn replay<'l, B: HiveBytes>(
+    bytes: B,
+    logs: &[Log<'l>],
+) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<B>>> {
+    let head = head_of(&bytes);
+    replay_over(bytes, head, logs)
+}
+
+fn head_of<B: HiveBytes>(bytes: &B) -> Option<BaseBlock> {
+    bytes.read(0, SIZE).ok().and_then(|head| BaseBlock::parse(&head).ok())
 }
 
 /// What stands in the logs of a clean hive, which needs none of them.
@@ -126,6 +144,18 @@ struct Plan<'l> {
 }
 
 fn recover<'l, B: HiveBytes>(
+    bytes: B,
+    head: Option<BaseBlock>,
+    logs: &[Log<'l>],
+) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<B>>> {
+    let Recovered { hive, report } = replay_over(bytes, head, logs)?;
+    match judge::breach(&hive, &report) {
+        Ok(None) => Ok(Recovered { hive, report }),
+        Ok(Some(error)) | Err(error) => Err(Box::new(Unrecovered { hive: hive.bytes.into_base(), error, report })),
+    }
+}
+
+fn replay_over<'l, B: HiveBytes>(
     bytes: B,
     head: Option<BaseBlock>,
     logs: &[Log<'l>],
@@ -223,8 +253,12 @@ impl Primary {
             }
             LogFormat::Dirt if !finished => Some(Flaw::DirtSequence),
             LogFormat::Dirt => {
-                let own = self.head.as_ref().map(|head| head.last_written.get()).or(self.first_bin);
-                (own != Some(stamp)).then_some(Flaw::DirtTimestamp)
+                let fits = match &self.head {
+                    Some(head) => head.last_written.get() == stamp,
+                    // The log is written before the bins, so those may still be of the write before; never of a later one.
+                    None => self.first_bin.is_some_and(|bin| bin <= stamp),
+                };
+                (!fits).then_some(Flaw::DirtTimestamp)
             }
         }
     }
@@ -260,7 +294,7 @@ fn first_bin_timestamp<B: HiveBytes>(bytes: &B) -> Option<u64> {
     BinHeader::parse(&raw, 0, i32::MAX as u32).ok().map(|bin| bin.timestamp.get())
 }
 
-/// Whether the result is a hive at all. Whether it is a sound one is for the checker.
+/// Whether the result is a hive at all. Whether it is as sound as before is for [`judge`].
 fn examine<B: HiveBytes>(hive: &Hive<Overlay<'_, B>>) -> Result<()> {
     if let Some(hole) = hive.bytes.first_hole() {
         return Err(Error::corrupt("recovered-hole", "the hive grows beyond the pages that the logs hold", hole)

@@ -25,10 +25,15 @@ pub const SEGMENT_SIZE: usize = 16_344;
 /// The lowest minor version that knows big data.
 pub const SINCE_MINOR: u32 = 4;
 
-/// Whether the data of a value, `size` bytes, stands in segments behind a record in the cell whose data is `cell`. Old
-/// hives keep data of any size in one cell, and later versions of the format do not forbid it.
-pub fn is_used(minor_version: u32, size: usize, cell: &[u8]) -> bool {
-    minor_version >= SINCE_MINOR && size > SEGMENT_SIZE && cell.len() < size && cell.starts_with(b"db")
+/// Whether the data of a value, `size` bytes, stands in segments behind a record in the cell whose data is `cell`. The
+/// bytes decide, not the hive's version: careless tools write either form into any version.
+pub fn is_used(size: usize, cell: &[u8]) -> bool {
+    cell.len() < size && cell.starts_with(b"db")
+}
+
+/// Whether data of this size has to stand in segments (specification, "Big data").
+pub fn is_wanted(minor_version: u32, size: usize) -> bool {
+    minor_version >= SINCE_MINOR && size > SEGMENT_SIZE
 }
 
 /// Number of segments for `size` bytes of data.
@@ -64,10 +69,14 @@ mod tests {
     fn data_that_only_looks_like_a_record_is_data() {
         let mut cell = vec![0; 20_000];
         cell[..2].copy_from_slice(b"db");
-        assert!(!is_used(5, 20_000, &cell), "the cell holds all of it");
-        assert!(is_used(5, 20_000, &cell[..12]));
-        assert!(!is_used(3, 20_000, &cell[..12]), "not known to this version");
-        assert!(!is_used(5, SEGMENT_SIZE, &cell[..12]), "small enough for a cell");
+        assert!(!is_used(20_000, &cell), "the cell holds all of it");
+        assert!(is_used(20_000, &cell[..12]));
+        assert!(!is_used(20_000, &[0; 12]));
+    }
+
+    #[test]
+    fn segments_are_wanted_of_large_data_since_1_4() {
+        assert!(is_wanted(4, SEGMENT_SIZE + 1) && !is_wanted(4, SEGMENT_SIZE) && !is_wanted(3, 20_000));
     }
 
     #[test]

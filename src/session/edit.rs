@@ -21,8 +21,7 @@ use super::target::{self, Target};
 use super::undo;
 use crate::error::{Error, Result};
 use crate::hive::recover::Recovery;
-use crate::hive::{EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet, Value};
-use crate::regf::CellOffset;
+use crate::hive::{Delete, EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet, Value};
 use crate::regf::key_value::ValueType;
 use crate::storage::{Host, RealHost};
 use crate::windows::{self, Era, Place, Selection, rule};
@@ -61,8 +60,16 @@ pub struct Request {
     pub ignore: Vec<&'static str>,
 }
 
-/// A value before an edit: its type and data.
-pub type Before = (ValueType, Vec<u8>);
+/// A value before an edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// The type of its data.
+    pub kind: ValueType,
+    /// Its data.
+    pub data: Vec<u8>,
+    /// Whether it is a tombstone: Windows takes the value for absent, whatever a lower layer has.
+    pub tombstone: bool,
+}
 
 /// One key of the edit.
 #[derive(Clone, Debug)]
@@ -143,7 +150,7 @@ fn edit_source(
     let mut changes = Vec::new();
     if request.wanted.is_some() {
         for place in windows::plan(&source.hive, &request.selection, request.era)? {
-            let (before, others) = values(&source.hive, place.key)?;
+            let (before, others) = values(&source.hive, &place)?;
             changes.push(Change { place, before, changes: false, others });
         }
     }
@@ -151,7 +158,7 @@ fn edit_source(
     let mut editor = source.hive.edit(options);
     if let Some(wanted) = request.wanted {
         for change in &mut changes {
-            change.changes = apply(&mut editor, change, wanted)?;
+            change.changes = apply(&mut editor, change, wanted).map_err(|error| error.about(&change.place.path))?;
         }
     }
     let Edited { bytes, patches: edit } = editor.finish()?;
@@ -245,37 +252,48 @@ fn settle<H: Host>(host: &H, files: &[PathBuf], may_write: bool) -> Result<Optio
 fn apply(editor: &mut Editor, change: &Change, wanted: Wanted) -> Result<bool> {
     let key = change.place.key;
     let mut changed = false;
-    // Which of two twins Windows reads is not established: one that says what is wanted remains.
-    let keep = usize::from(matches!(wanted, Wanted::Set(_)));
-    for _ in keep..change.before.len() {
-        changed |= editor.delete_value(key, rule::NAME)?;
-    }
-    if let Wanted::Set(number) = wanted {
-        changed |= editor.set_value(key, rule::NAME, ValueType::DWORD, &number.to_le_bytes())?;
+    match wanted {
+        // Which of two twins Windows reads is not established: one that says what is wanted remains.
+        Wanted::Set(number) => {
+            for _ in 1..change.before.len() {
+                changed |= editor.delete_value(key, rule::NAME, Delete::Any)?;
+            }
+            changed |= editor.set_value(key, rule::NAME, ValueType::DWORD, &number.to_le_bytes())?;
+        }
+        // A tombstone says already that there is no such value; without it, that of a lower layer would show.
+        Wanted::Unset => {
+            for _ in change.before.iter().filter(|before| !before.tombstone) {
+                changed |= editor.delete_value(key, rule::NAME, Delete::Live)?;
+            }
+        }
     }
     Ok(changed)
 }
 
 /// All values of the key: those under the rule's name, in any letters, and a hash over the others.
-fn values<B: HiveBytes>(hive: &Hive<B>, key: CellOffset) -> Result<(Vec<Before>, Others)> {
+fn values<B: HiveBytes>(hive: &Hive<B>, place: &Place) -> Result<(Vec<Before>, Others)> {
     let (mut of_rule, mut others) = (Vec::new(), Sha256::new());
     let mut room = hive.length() as usize;
-    for value in hive.key_at(key)?.values()? {
-        let value = value?;
-        let data = hive.data(&value)?;
+    let minor = hive.base_block().minor_version.get();
+    let of_key = |error: Error| error.about(&place.path);
+    for value in hive.key_at(place.key).map_err(of_key)?.values().map_err(of_key)? {
+        let value = value.map_err(of_key)?;
+        let of_value = |error: Error| error.about(&format!("value {} of {}", value.name, place.path));
+        let data = hive.data(&value).map_err(of_value)?;
         // Values may share data only where the hive is damaged, and then a list of them is work without end.
         room = room.checked_sub(data.len()).ok_or_else(|| {
             let what = "the key's values have more data than the hive has room for";
-            Error::corrupt("value-data", what, value.at.in_file())
+            of_value(Error::corrupt("value-data", what, value.at.in_file()))
         })?;
         if !value.name.matches(rule::NAME) {
             hash_value(&mut others, &value, &data);
         } else if of_rule.len() == MAX_TWINS {
             let what = "the key has hundreds of values of the rule's name";
-            return Err(Error::corrupt("duplicate-value", what, value.at.in_file())
+            return Err(of_key(Error::corrupt("duplicate-value", what, value.at.in_file()))
                 .advise("no careless tool does that: take another copy of the hive"));
         } else {
-            of_rule.push((value.data_type(), data.into_owned()));
+            let tombstone = value.node.is_tombstone(minor);
+            of_rule.push(Before { kind: value.data_type(), data: data.into_owned(), tombstone });
         }
     }
     Ok((of_rule, others.finalize().into()))
@@ -286,7 +304,7 @@ fn hash_value(hash: &mut Sha256, value: &Value<'_>, data: &[u8]) {
     for number in [name.len() as u64, data.len() as u64, u64::from(value.data_type().0)] {
         hash.update(number.to_le_bytes());
     }
-    hash.update([u8::from(value.name.is_latin1())]);
+    hash.update(value.node.flags.get().to_le_bytes());
     hash.update(name);
     hash.update(data);
 }

@@ -2,11 +2,13 @@
 
 mod called;
 mod hash;
+mod judged;
 mod shown;
 
 use std::path::Path;
 
 pub use called::HiveFile;
+pub use judged::Judged;
 use shown::{ByPages, Shown};
 
 use super::disk::{Choice, Disk, HiveOnDisk, Obstacle};
@@ -17,7 +19,6 @@ use super::undo;
 use crate::container::has_type_of_log;
 use crate::error::{Error, Result};
 use crate::hive::approach;
-use crate::hive::check::{self, Report};
 use crate::hive::recover::{self, LogReport, Recovered, Recovery};
 use crate::hive::witness::{self, Testimony};
 use crate::hive::{Hive, HiveBytes, Opened, open};
@@ -248,14 +249,6 @@ impl Reading {
     /// Which hive.
     pub fn target(&self) -> &Target {
         &self.target
-    }
-
-    /// The full structural check of the primary file.
-    ///
-    /// # Errors
-    /// A file inside of a disk cannot be read.
-    pub fn check(&self) -> Result<Report> {
-        Ok(check::check(self.whole()?))
     }
 
     /// What the logs hold and what a replay would make of them; none for a clean hive, unless `always`.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hivewright::hive::check::{Severity, check};
-use hivewright::hive::{EditOptions, Hive, Opened, PatchSet, Step, open};
+use hivewright::hive::{Delete, EditOptions, Hive, Opened, PatchSet, Step, open};
 use hivewright::regf::key_value::ValueType;
 use hivewright::regf::timestamp::FileTime;
 use hivewright_fixtures::{HiveSpec, KeySpec, Minor};
@@ -147,7 +147,7 @@ fn run(minor: Minor, full: bool, ops: &[Op]) {
         let mut editor = hive.edit(options(1000 + tick as u64));
         let changed = match op {
             Op::Set { kind, data, .. } => editor.set_value(at, &name, ValueType(*kind), data).unwrap(),
-            Op::Delete { .. } => editor.delete_value(at, &name).unwrap(),
+            Op::Delete { .. } => editor.delete_value(at, &name, Delete::Any).unwrap(),
         };
         let edited = editor.finish().unwrap();
         assert_eq!(changed, !edited.patches.is_empty());
@@ -196,7 +196,7 @@ proptest! {
             if round % 2 == 0 {
                 prop_assert!(editor.set_value(at, name, ValueType::DWORD, &[2, 0, 0, 0]).unwrap());
             } else {
-                prop_assert!(editor.delete_value(at, name).unwrap());
+                prop_assert!(editor.delete_value(at, name, Delete::Any).unwrap());
             }
             bytes = editor.finish().unwrap().bytes;
             if round == 0 {

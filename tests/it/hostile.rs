@@ -9,7 +9,7 @@ use std::sync::Once;
 use hivewright::error::Result;
 use hivewright::hive::check::{Report, Severity, check};
 use hivewright::hive::recover::{Log, highest_sequence, recover_headless};
-use hivewright::hive::{EditOptions, Edited, Hive, HiveBytes, Opened, open, witness};
+use hivewright::hive::{Delete, EditOptions, Edited, Hive, HiveBytes, Opened, open, witness};
 use hivewright::regf::CellOffset;
 use hivewright::regf::base_block::BaseBlock;
 use hivewright::regf::key_value::ValueType;
@@ -109,7 +109,7 @@ fn apply(hive: Hive<Vec<u8>>, keys: &[CellOffset], number: Option<u32>) -> Optio
     for &key in keys {
         match number {
             Some(number) => editor.set_value(key, rule::NAME, ValueType::DWORD, &number.to_le_bytes()),
-            None => editor.delete_value(key, rule::NAME),
+            None => editor.delete_value(key, rule::NAME, Delete::Any),
         }
         .ok()?;
     }

@@ -190,9 +190,14 @@ pub(crate) fn document<'a>(prepared: &'a Prepared, wanted: Option<Wanted>, endin
 }
 
 fn place(change: &Change) -> Value {
-    let before = change.before.iter().map(
-        |(kind, data)| json!({ "data_type": kind.to_string(), "data_type_number": kind.0, "data_hex": hex::encode(data) }),
-    );
+    let before = change.before.iter().map(|Before { kind, data, tombstone }| {
+        json!({
+            "data_type": kind.to_string(),
+            "data_type_number": kind.0,
+            "data_hex": hex::encode(data),
+            "tombstone": tombstone,
+        })
+    });
     json!({
         "control_set": change.place.control_set,
         "key": change.place.path,
@@ -232,7 +237,10 @@ fn now(wanted: Wanted) -> String {
     }
 }
 
-fn describe((kind, data): &Before) -> String {
+fn describe(Before { kind, data, tombstone }: &Before) -> String {
+    if *tombstone {
+        return "a tombstone (not set)".to_owned();
+    }
     match (*kind, <[u8; 4]>::try_from(data.as_slice())) {
         (ValueType::DWORD, Ok(raw)) => u32::from_le_bytes(raw).to_string(),
         _ => format!("{kind} of {} bytes", data.len()),

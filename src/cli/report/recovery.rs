@@ -9,12 +9,7 @@ use super::wrap::plain;
 
 /// What was applied, as the rest of a sentence.
 pub(crate) fn applied(recovery: &Recovery) -> String {
-    let names: Vec<String> = recovery
-        .logs
-        .iter()
-        .filter(|log| log.left.is_none() && (log.entries.is_empty() || log.entries.iter().any(|e| e.left.is_none())))
-        .map(|log| plain(&log.name))
-        .collect();
+    let names: Vec<String> = recovery.applied_logs().map(|log| plain(&log.name)).collect();
     let numbers = match recovery.applied {
         Some([first, last]) if first == last => format!("entry {first}"),
         Some([first, last]) => format!("entries {first} to {last}"),

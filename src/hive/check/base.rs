@@ -91,7 +91,7 @@ fn extent(block: &BaseBlock, file_len: u64, report: &mut Report) -> Ground {
     }
     if !file_len.is_multiple_of(u64::from(bin::ALIGNMENT)) {
         report.add(
-            Finding::new(Code::RaggedEnd, file_len, "the file's size is no multiple of 4096")
+            Finding::new(Code::RaggedEnd, file_len - 1, "the file's size is no multiple of 4096")
                 .expected(file_len.next_multiple_of(u64::from(bin::ALIGNMENT)), file_len),
         );
     }

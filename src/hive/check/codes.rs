@@ -156,7 +156,7 @@ codes! {
     BigData "big-data" Error, "specification, Big data",
         "A large value's segments are not as they should be: its data is lost.";
     BigDataVersion "big-data-version" Warning, "specification, Big data; measured",
-        "Data stands in segments although it is small or the hive's version does not know segments.";
+        "Data stands in segments where the hive's version and its size want one cell, or the other way round, so Windows and other programs may not read it.";
 
     KeySecurity "key-security" Error, "specification, Key security",
         "A key's security descriptor cannot be read: Windows gives the key another one or drops it.";

@@ -37,7 +37,7 @@ impl<'h> Checker<'h> {
     }
 
     fn root(&mut self, at: CellOffset) -> bool {
-        let spot = Spot { offset: 36, cell: at, key: None };
+        let spot = Spot { offset: 36, cell: at, key: None, value: None };
         let Some(node) = self.map.data(at).and_then(|data| KeyNode::parse(data, at).ok()) else {
             self.find(Code::RootKey, spot, "the root cell is no key node", Some((&"a key node", &at)));
             return false;
@@ -60,22 +60,22 @@ impl<'h> Checker<'h> {
         let Some(data) = self.map.data(at) else {
             self.whole = false;
             let what = "a subkey does not lead to a cell in use";
-            self.find(Code::CellReference, spot, what, Some((&"an allocated cell", &at)));
+            self.misled(Code::CellReference, spot, what, "an allocated cell", at);
             return None;
         };
         let node = match KeyNode::parse(data, at) {
             Ok(node) => node,
             Err(error) => {
-                self.refused(&error, Code::KeySignature, at, parent);
+                self.refused(&error, Code::KeySignature, Spot::field(at, 0, parent));
                 return None;
             }
         };
         if !self.map.claim_key(at) {
             if self.map.is_key(at) {
-                self.find(Code::KeyTwice, spot, "a key is reached a second time", Some((&"a key of its own", &at)));
+                self.misled(Code::KeyTwice, spot, "a key is reached a second time", "a key of its own", at);
             } else {
                 self.whole = false;
-                self.find(Code::CellShared, spot, "a key", Some((&"a cell of its own", &at)));
+                self.misled(Code::CellShared, spot, "a key", "a cell of its own", at);
             }
             return None;
         }

@@ -84,7 +84,7 @@ impl<'h> Checker<'h> {
             Some(Ok(list)) => list,
             Some(Err(error)) => {
                 run.whole = false;
-                self.refused(&error, Code::ListSignature, at, spot.key);
+                self.refused(&error, Code::ListSignature, Spot::field(at, 0, spot.key));
                 return None;
             }
             None => {

@@ -40,8 +40,13 @@ pub struct Finding {
     /// The cell at fault, or the one that refers to what is at fault.
     #[serde(serialize_with = "cell_as_number")]
     pub cell: Option<CellOffset>,
+    /// The cell that it refers to, where that is what is wrong.
+    #[serde(skip)]
+    pub target: Option<CellOffset>,
     /// Path of the key that it belongs to, below the root, which itself is the empty path.
     pub key: Option<String>,
+    /// Name of the value that it belongs to, if to one whose name can be read; the default value's is empty.
+    pub value: Option<String>,
     /// One sentence fragment, lower case, without a full stop.
     pub what: String,
     /// What the format wants, if that can be said.
@@ -113,6 +118,12 @@ impl Report {
         }
     }
 
+    /// Adds a finding of another check on the same hive, in its place.
+    pub(crate) fn include(&mut self, finding: Finding) {
+        self.add(finding);
+        self.findings.sort_by_key(|finding| (finding.offset, finding.code));
+    }
+
     /// The worst severity among the findings; `None` if there is none at all.
     pub fn worst(&self) -> Option<Severity> {
         self.counts.iter().map(|(code, _)| code.severity()).max()
@@ -137,7 +148,18 @@ impl Report {
 impl Finding {
     pub(super) fn new(code: Code, offset: u64, what: impl Into<String>) -> Self {
         let severity = code.severity();
-        Finding { code, severity, offset, cell: None, key: None, what: what.into(), expected: None, actual: None }
+        Finding {
+            code,
+            severity,
+            offset,
+            cell: None,
+            target: None,
+            key: None,
+            value: None,
+            what: what.into(),
+            expected: None,
+            actual: None,
+        }
     }
 
     pub(super) fn from_error(code: Code, error: &Error) -> Self {
@@ -153,8 +175,23 @@ impl Finding {
         self
     }
 
+    /// The key and the value that it belongs to, for people.
+    pub fn owner(&self) -> Option<String> {
+        let key = self.key.as_deref()?;
+        let key = if key.is_empty() { "the root key" } else { key };
+        Some(match self.value.as_deref() {
+            None => key.to_owned(),
+            Some("") => format!("{key}, the default value"),
+            Some(value) => format!("{key}, value {value}"),
+        })
+    }
+
     fn memory(&self) -> usize {
-        let text = [&self.key, &self.expected, &self.actual].into_iter().flatten().map(String::len).sum::<usize>();
+        let text = [&self.key, &self.value, &self.expected, &self.actual]
+            .into_iter()
+            .flatten()
+            .map(String::len)
+            .sum::<usize>();
         size_of::<Finding>() + self.what.len() + text
     }
 }
@@ -167,9 +204,8 @@ impl Display for Finding {
             write!(f, ", expected {expected}, found {actual}")?;
         }
         write!(f, " (hive {:#x})", self.offset)?;
-        match &self.key {
-            Some(key) if key.is_empty() => f.write_str(" at the root key"),
-            Some(key) => write!(f, " at {key}"),
+        match self.owner() {
+            Some(owner) => write!(f, " at {owner}"),
             None => Ok(()),
         }
     }

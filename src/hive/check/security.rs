@@ -48,16 +48,16 @@ impl Checker<'_> {
         let Some(data) = self.map.data(one.at) else {
             self.whole = false;
             let what = format!("{} key(s) refer to a key security that is no cell in use", one.users);
-            self.find(Code::KeySecurity, spot, &what, Some((&"an allocated cell", &one.at)));
+            self.misled(Code::KeySecurity, spot, &what, "an allocated cell", one.at);
             return false;
         };
         if let Err(error) = KeySecurity::parse(data, one.at) {
-            self.refused(&error, Code::KeySecurity, one.at, Some(one.key));
+            self.refused(&error, Code::KeySecurity, Spot::field(one.at, 0, Some(one.key)));
             return false;
         }
         if !self.map.claim(one.at) {
             self.whole = false;
-            self.find(Code::CellShared, spot, "a key security", Some((&"a cell of its own", &one.at)));
+            self.misled(Code::CellShared, spot, "a key security", "a cell of its own", one.at);
             return false;
         }
         true

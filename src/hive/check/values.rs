@@ -2,18 +2,16 @@
 
 use std::hash::RandomState;
 
+use zerocopy::FromBytes;
+
 use super::codes::Code;
 use super::names::Seen;
 use super::{Checker, Spot};
-use crate::regf::CellOffset;
 use crate::regf::big_data::{self, BigData};
 use crate::regf::key_node::{KeyNode, flags};
 use crate::regf::key_value::{self, Data, INLINE, KeyValue, LATIN1_NAME, MAX_NAME_CHARACTERS, ValueType};
+use crate::regf::{CellOffset, LAYERED_SINCE_MINOR};
 
-/// The bit of a key value's flags that says that it marks a deleted one (specification, "Key value", flags).
-const TOMBSTONE: u16 = 2;
-/// The lowest minor version with layered keys. Before it the byte that marks them is a leftover.
-const LAYERED_SINCE_MINOR: u32 = 6;
 /// The only value of a symbolic link.
 const LINK_VALUE: &str = "SymbolicLinkValue";
 
@@ -61,7 +59,7 @@ impl<'h> Checker<'h> {
         let Some(data) = self.take(at, spot, "a value") else { return };
         let value = match KeyValue::parse(data, at) {
             Ok(value) => value,
-            Err(error) => return self.refused(&error, Code::ValueSignature, at, spot.key),
+            Err(error) => return self.refused(&error, Code::ValueSignature, Spot::field(at, 0, spot.key).of_value(at)),
         };
         self.report.facts.values += 1;
         let name = name_of(data, &value);
@@ -73,10 +71,15 @@ impl<'h> Checker<'h> {
             None
         };
         if let Some(wrong) = wrong {
-            self.find(Code::ValueName, Spot::field(at, 2, spot.key), wrong, None);
+            self.find(Code::ValueName, Spot::field(at, 2, spot.key).of_value(at), wrong, None);
         }
         if key.has(flags::SYMBOLIC_LINK) && !name.name().matches(LINK_VALUE) {
-            self.find(Code::LinkValues, Spot::field(at, 0, spot.key), "a symbolic link has another value", None);
+            self.find(
+                Code::LinkValues,
+                Spot::field(at, 0, spot.key).of_value(at),
+                "a symbolic link has another value",
+                None,
+            );
         }
         self.names.push((name.hash, at.0));
         largest.name = largest.name.max(name.utf16_size());
@@ -87,16 +90,16 @@ impl<'h> Checker<'h> {
     /// Checks the data and gives its size in bytes.
     fn size(&mut self, at: CellOffset, key: Option<usize>, value: &KeyValue) -> usize {
         let size = (value.data_size.get() & !INLINE) as usize;
-        let tombstone = value.flags.get() & TOMBSTONE != 0;
+        let tombstone = value.is_tombstone(self.minor);
         if value.data_type.get() == ValueType::DWORD.0 && size != 4 && !tombstone {
-            self.find(Code::DwordSize, Spot::field(at, 4, key), "size of a REG_DWORD", Some((&4, &size)));
+            self.find(Code::DwordSize, Spot::field(at, 4, key).of_value(at), "size of a REG_DWORD", Some((&4, &size)));
         }
         match value.location() {
             Data::Inline { .. } | Data::Cell { size: 0, .. } => {}
             Data::Cell { at: data_at, .. } => {
                 if size <= 4 {
                     let what = "small data stands in a cell of its own";
-                    self.find(Code::DataNotInline, Spot::field(at, 4, key), what, None);
+                    self.find(Code::DataNotInline, Spot::field(at, 4, key).of_value(at), what, None);
                 }
                 self.data(at, data_at, size, key);
             }
@@ -105,34 +108,35 @@ impl<'h> Checker<'h> {
     }
 
     fn data(&mut self, value_at: CellOffset, at: CellOffset, size: usize, key: Option<usize>) {
-        let Some(data) = self.take(at, Spot::field(value_at, 8, key), "a value's data") else { return };
-        // Data of any size may stand in one cell: hives below 1.4 know nothing else, and some of 1.5 do it too.
-        if data.len() >= size {
-            return;
+        let field = |offset| Spot::field(value_at, offset, key).of_value(value_at);
+        let Some(data) = self.take(at, field(8), "a value's data") else { return };
+        let segmented = big_data::is_used(size, data);
+        if segmented != big_data::is_wanted(self.minor, size) && (segmented || data.len() >= size) {
+            let what =
+                if segmented { "segments where one cell should be" } else { "one cell where segments should be" };
+            self.find(Code::BigDataVersion, field(4), what, None);
         }
-        if !data.starts_with(b"db") {
+        if segmented {
+            match BigData::parse(data, at, size) {
+                Ok(record) => self.segments(Spot::field(at, 0, key).of_value(value_at), &record, size),
+                Err(error) => self.refused(&error, Code::BigData, Spot::field(at, 0, key).of_value(value_at)),
+            }
+        } else if data.len() < size {
             self.whole = false;
             let expected = format_args!("at most {} bytes", data.len());
-            let spot = Spot::field(value_at, 4, key);
-            return self.find(Code::ValueData, spot, "the data runs out of its cell", Some((&expected, &size)));
-        }
-        if self.minor < big_data::SINCE_MINOR || size <= big_data::SEGMENT_SIZE {
-            let what = "segments where one cell should be";
-            self.find(Code::BigDataVersion, Spot::field(value_at, 4, key), what, None);
-        }
-        match BigData::parse(data, at, size) {
-            Ok(record) => self.segments(at, &record, size, key),
-            Err(error) => self.refused(&error, Code::BigData, at, key),
+            self.find(Code::ValueData, field(4), "the data runs out of its cell", Some((&expected, &size)));
         }
     }
 
-    fn segments(&mut self, record_at: CellOffset, record: &BigData, size: usize, key: Option<usize>) {
+    /// Checks the segments of big data. `place` is where its record stands.
+    fn segments(&mut self, place: Spot, record: &BigData, size: usize) {
+        let field = |cell, offset| Spot { value: place.value, ..Spot::field(cell, offset, place.key) };
         let list_at = CellOffset(record.list.get());
-        let Some(list) = self.take(list_at, Spot::field(record_at, 4, key), "a list of segments") else { return };
+        let Some(list) = self.take(list_at, field(place.cell, 4), "a list of segments") else { return };
         let count = usize::from(record.segment_count.get());
         if list.len() / 4 < count {
             self.whole = false;
-            let spot = Spot::field(record_at, 2, key);
+            let spot = field(place.cell, 2);
             let expected = format_args!("at most {}", list.len() / 4);
             return self.find(
                 Code::BigData,
@@ -143,11 +147,16 @@ impl<'h> Checker<'h> {
         }
         for (i, raw) in list.chunks_exact(4).take(count).enumerate() {
             let at = CellOffset(u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
-            let Some(data) = self.take(at, Spot::field(list_at, i * 4, key), "a segment") else { continue };
+            let Some(data) = self.take(at, field(list_at, i * 4), "a segment") else { continue };
             let share = size.saturating_sub(i * big_data::SEGMENT_SIZE).min(big_data::SEGMENT_SIZE);
             if data.len() < share {
-                let spot = Spot::field(at, 0, key);
-                self.find(Code::BigData, spot, "a segment is smaller than its share", Some((&share, &data.len())));
+                self.whole = false;
+                self.find(
+                    Code::BigData,
+                    field(at, 0),
+                    "a segment is smaller than its share",
+                    Some((&share, &data.len())),
+                );
             }
         }
     }
@@ -175,7 +184,7 @@ impl<'h> Checker<'h> {
         }
         alike.sort_unstable();
         for at in alike {
-            let spot = Spot::field(CellOffset(at), 0, Some(index));
+            let spot = Spot::field(CellOffset(at), 0, Some(index)).of_value(CellOffset(at));
             self.find(Code::DuplicateValue, spot, "another value of the key has the same name", None);
         }
         self.names = names;
@@ -204,13 +213,15 @@ impl<'h> Checker<'h> {
         names.is_some_and(|(a, b)| a.compare(&b).is_eq() && (a.bytes == b.bytes || a.is_settled() && b.is_settled()))
     }
 
-    fn value_name(&self, at: u32) -> Option<Seen<'h>> {
+    pub(super) fn value_name(&self, at: u32) -> Option<Seen<'h>> {
         let data = self.map.data(CellOffset(at))?;
-        Some(name_of(data, &KeyValue::parse(data, CellOffset(at)).ok()?))
+        let (value, rest) = KeyValue::read_from_prefix(data).ok()?;
+        let is_there = value.signature == *b"vk" && usize::from(value.name_length.get()) <= rest.len();
+        is_there.then(|| name_of(data, &value))
     }
 }
 
-/// The name of a value that was parsed from `data`.
+/// The name of a value that was read from `data`.
 fn name_of<'h>(data: &'h [u8], value: &KeyValue) -> Seen<'h> {
     let name = data.get(key_value::SIZE..).and_then(|rest| rest.get(..usize::from(value.name_length.get())));
     Seen::new(name.unwrap_or_default(), value.flags.get() & LATIN1_NAME != 0)

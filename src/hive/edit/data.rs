@@ -4,6 +4,7 @@ use zerocopy::IntoBytes;
 
 use super::Editor;
 use crate::error::{Error, Kind, Result};
+use crate::hive::{Hive, HiveBytes};
 use crate::regf::CellOffset;
 use crate::regf::big_data::{self, BigData};
 use crate::regf::key_value::{Data, INLINE, KeyValue};
@@ -26,7 +27,7 @@ impl Editor {
             return Ok(DataFields { size: size | INLINE, data: field });
         }
         let minor = self.hive()?.base_block().minor_version.get();
-        let at = if data.len() > big_data::SEGMENT_SIZE && minor >= big_data::SINCE_MINOR {
+        let at = if big_data::is_wanted(minor, data.len()) {
             self.store_segments(data)?
         } else {
             self.allocate(data, "value data")?
@@ -49,26 +50,29 @@ impl Editor {
 
     /// Gives back every cell that holds the data of `value`.
     pub(super) fn release_data(&mut self, value: &KeyValue) -> Result<()> {
-        let Data::Cell { at, size: size @ 1.. } = value.location() else { return Ok(()) };
+        let cells = self.hive()?.cells_of_data(value)?;
+        cells.into_iter().for_each(|cell| self.release(cell));
+        Ok(())
+    }
+}
+
+impl<B: HiveBytes> Hive<B> {
+    /// Every cell that holds the data of `value`: none where it stands in the key value, several of big data.
+    pub(crate) fn cells_of_data(&self, value: &KeyValue) -> Result<Vec<CellOffset>> {
+        let Data::Cell { at, size: size @ 1.. } = value.location() else { return Ok(Vec::new()) };
         let size = size as usize;
         let mut cells = vec![at];
-        {
-            let hive = self.hive()?;
-            let data = hive.cell(at)?;
-            if big_data::is_used(hive.base_block().minor_version.get(), size, &data) {
-                let record = BigData::parse(&data, at, size)?;
-                let list_at = CellOffset(record.list.get());
-                let list = hive.cell(list_at)?;
-                let count = usize::from(record.segment_count.get());
-                let offsets =
-                    list.chunks_exact(4).map(|raw| CellOffset(u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]])));
-                cells.extend(offsets.take(count));
-                cells.push(list_at);
-            }
+        let data = self.cell(at)?;
+        if big_data::is_used(size, &data) {
+            let record = BigData::parse(&data, at, size)?;
+            let list_at = CellOffset(record.list.get());
+            let list = self.cell(list_at)?;
+            let count = usize::from(record.segment_count.get());
+            let offsets =
+                list.chunks_exact(4).map(|raw| CellOffset(u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]])));
+            cells.extend(offsets.take(count));
+            cells.push(list_at);
         }
-        for cell in cells {
-            self.release(cell);
-        }
-        Ok(())
+        Ok(cells)
     }
 }

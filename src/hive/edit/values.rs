@@ -12,18 +12,27 @@ use crate::hive::Value;
 use crate::regf::CellOffset;
 use crate::regf::cell::{self, Header};
 use crate::regf::key_node::{KeyNode, flags};
-use crate::regf::key_value::{KeyValue, LATIN1_NAME, MAX_NAME_CHARACTERS, ValueType};
+use crate::regf::key_value::{KeyValue, LATIN1_NAME, MAX_NAME_CHARACTERS, TOMBSTONE, ValueType};
 use crate::regf::name::Name;
+
+/// Which values of a name to remove. They differ only in a layered hive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delete {
+    /// Values; a tombstone says that there is none, and stays.
+    Live,
+    /// Tombstones as well: a value of a lower layer shows then.
+    Any,
+}
 
 impl Editor {
     /// Sets a value of the key whose key node stands at `key`; the first of that name, without regard to case, or a
-    /// new one. Says whether anything changed.
+    /// new one. A tombstone becomes a value. Says whether anything changed.
     ///
     /// # Errors
     /// Keys that take no values (handles, symbolic links, tombstones) are refused; [`Kind::NoRoom`] if neither a free
     /// cell nor growth can hold what is new.
     pub fn set_value(&mut self, key: CellOffset, name: &str, kind: ValueType, data: &[u8]) -> Result<bool> {
-        let (node, old) = self.look_up(key, name)?;
+        let (node, old) = self.look_up(key, name, Delete::Any)?;
         match old {
             Some(old) => self.replace(key, &node, &old, kind, data),
             None => self.insert(key, &node, name, kind, data).map(|()| true),
@@ -31,8 +40,8 @@ impl Editor {
     }
 
     /// Removes the first value called `name` of the key at `key`. Says whether there was one.
-    pub fn delete_value(&mut self, key: CellOffset, name: &str) -> Result<bool> {
-        let (node, Some(old)) = self.look_up(key, name)? else { return Ok(false) };
+    pub fn delete_value(&mut self, key: CellOffset, name: &str, which: Delete) -> Result<bool> {
+        let (node, Some(old)) = self.look_up(key, name, which)? else { return Ok(false) };
         let rest = node.values() - 1;
         let list = CellOffset(node.values_list.get());
         if rest == 0 {
@@ -64,7 +73,7 @@ impl Editor {
         Ok(true)
     }
 
-    fn look_up(&self, key: CellOffset, name: &str) -> Result<(KeyNode, Option<Value<'static>>)> {
+    fn look_up(&self, key: CellOffset, name: &str, which: Delete) -> Result<(KeyNode, Option<Value<'static>>)> {
         let hive = self.hive()?;
         let found = hive.key_at(key)?;
         let refuse = |what| Err(Error::refused("key-takes-no-values", format!("the key {what}")));
@@ -77,9 +86,15 @@ impl Editor {
         if found.node().is_tombstone() {
             return refuse("is the tombstone of a layered key");
         }
-        let value =
-            found.value(name)?.map(|v| Value { at: v.at, index: v.index, node: v.node, name: v.name.into_owned() });
-        Ok((*found.node(), value))
+        let minor = hive.base_block().minor_version.get();
+        for value in found.values()? {
+            let value = value?;
+            if value.name.matches(name) && (which == Delete::Any || !value.node.is_tombstone(minor)) {
+                let Value { at, index, node, name } = value;
+                return Ok((*found.node(), Some(Value { at, index, node, name: name.into_owned() })));
+            }
+        }
+        Ok((*found.node(), None))
     }
 
     fn replace(
@@ -90,9 +105,10 @@ impl Editor {
         kind: ValueType,
         data: &[u8],
     ) -> Result<bool> {
+        let tombstone = old.node.is_tombstone(self.hive()?.base_block().minor_version.get());
         let inline = old.node.data_size.get() & crate::regf::key_value::INLINE != 0;
         // A DWORD in a cell of its own is read by Windows, but nothing that Windows writes looks so.
-        if old.data_type() == kind && inline == (data.len() <= 4) && *self.hive()?.data(old)? == *data {
+        if !tombstone && old.data_type() == kind && inline == (data.len() <= 4) && *self.hive()?.data(old)? == *data {
             return Ok(false);
         }
         let fields = self.store_data(data)?;
@@ -104,9 +120,13 @@ impl Editor {
         new.data_size = fields.size.into();
         new.data = fields.data;
         new.data_type = kind.0.into();
-        let span = offset_of!(KeyValue, data_size)..offset_of!(KeyValue, flags);
+        if tombstone {
+            new.flags = (new.flags.get() & !TOMBSTONE).into();
+        }
+        let span = offset_of!(KeyValue, data_size)..offset_of!(KeyValue, spare);
         let bytes = &new.as_bytes()[span.clone()];
-        self.write(old.at.data_in_file() + span.start as u64, bytes, Step::Link, "value: size, data, type")?;
+        let what = if tombstone { "value: size, data, type, no tombstone" } else { "value: size, data, type" };
+        self.write(old.at.data_in_file() + span.start as u64, bytes, Step::Link, what)?;
         self.raise_largest(key, node, old.name.utf16_size(), data.len())?;
         self.touch(key)?;
         Ok(true)

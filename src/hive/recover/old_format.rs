@@ -1,5 +1,7 @@
 //! Replay of the old format: one log, whole or not at all (specification, "Old format").
 
+use std::cmp::Reverse;
+
 use super::{Candidate, Plan, Primary, Recovery};
 use crate::regf::base_block::BaseBlock;
 use crate::regf::log::dirty_vector::DirtyVector;
@@ -10,10 +12,11 @@ use crate::regf::log::{Flaw, LogFormat};
 /// which are no part of the replay and stay as they are here.
 const RAISE: u32 = 2;
 
-/// Applies the first of `logs`, by name, that is whole; `None` if none is.
+/// Applies the first of `logs` that is whole, the latest before the others, by name where they are of one time; `None` if
+/// none is whole. Their times can differ only where the primary file has no base block to compare them with.
 pub(super) fn plan<'l>(primary: &Primary, logs: &[Candidate<'l>], report: &mut Recovery) -> Option<Plan<'l>> {
     let mut order: Vec<_> = logs.iter().collect();
-    order.sort_by_key(|log| log.log.name.to_ascii_lowercase());
+    order.sort_by_key(|log| (Reverse(log.base.last_written.get()), log.log.name.to_ascii_lowercase()));
     let mut plan = None;
     for log in order {
         let report_of_log = &mut report.logs[log.index];

@@ -111,6 +111,14 @@ impl Recovery {
         }
     }
 
+    /// The logs of which something was applied.
+    pub fn applied_logs(&self) -> impl Iterator<Item = &LogReport> {
+        let took_part = |log: &&LogReport| {
+            log.left.is_none() && (log.entries.is_empty() || log.entries.iter().any(|entry| entry.left.is_none()))
+        };
+        self.logs.iter().filter(took_part)
+    }
+
     /// Each log and why it was left, in one line.
     pub(super) fn reasons(&self) -> String {
         let reason = |log: &LogReport| {

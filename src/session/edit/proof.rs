@@ -3,11 +3,14 @@
 //! Every byte outside of the patches is the same. That the patches do no harm is shown by the full check (no cell is
 //! shared, lost or misplaced) and by the keys themselves: they hold what was asked for and everything else they held.
 
-use super::{Prepared, Wanted, values};
+use std::collections::HashSet;
+
+use super::{Before, Prepared, Wanted, values};
 use crate::error::{Error, Kind, Result, Space};
 use crate::hive::check::{self, Code, FINDINGS_KEPT, Finding, Report, Severity};
 use crate::hive::witness::{self, Testimony};
 use crate::hive::{Hive, Opened, open};
+use crate::regf::base_block::BaseBlock;
 use crate::regf::key_value::ValueType;
 use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
 use crate::windows::rule;
@@ -20,8 +23,12 @@ impl Prepared {
     /// `damaged` names the finding that stands in the way; `proof` and `witness` are faults of the program, found
     /// before they could do harm.
     pub fn prove(&self) -> Result<()> {
+        // What stays as it is does no harm, in whatever state.
+        if self.is_already_so() {
+            return Ok(());
+        }
         let report = check::check(&self.edited.bytes);
-        if report.worst().is_some_and(|worst| worst >= Severity::Warning) {
+        if report.worst() > Some(Severity::Note) {
             self.compare_findings(&report)?;
         }
         let hive = match open(&self.edited.bytes[..])? {
@@ -35,20 +42,23 @@ impl Prepared {
     }
 
     fn prove_changes(&self, hive: &Hive<&[u8]>, wanted: Wanted) -> Result<()> {
-        let wanted = match wanted {
-            Wanted::Set(number) => vec![(ValueType::DWORD, number.to_le_bytes().to_vec())],
-            Wanted::Unset => Vec::new(),
-        };
         for change in &self.changes {
             let place = &change.place;
-            let (now, others) = values(hive, place.key)?;
+            let (now, others) = values(hive, place)?;
             if others != change.others {
                 return Err(unproven(&format!("another value of {} changed", place.path)));
             }
+            let wanted = match wanted {
+                Wanted::Set(number) => {
+                    let data = number.to_le_bytes().to_vec();
+                    vec![Before { kind: ValueType::DWORD, data, tombstone: false }]
+                }
+                Wanted::Unset => change.before.iter().filter(|before| before.tombstone).cloned().collect(),
+            };
             if now != wanted {
                 return Err(unproven(&format!("{} does not hold what was asked for", place.path)));
             }
-            let ours = now.first().map(|(kind, data)| (kind.0, data.as_slice()));
+            let ours = now.first().map(|now| (now.kind.0, now.data.as_slice()));
             match witness::ask_about(&self.edited.bytes, &place.path, rule::NAME, ours) {
                 Testimony::Agrees => {}
                 Testimony::Silent(error) | Testimony::Differs(error) => return Err(error),
@@ -57,35 +67,47 @@ impl Prepared {
         Ok(())
     }
 
-    /// Holds the findings on the edited bytes against those on the hive before the edit, its logs replayed.
+    /// Holds the findings on the edited bytes against those on the hive before the edit, its logs replayed. Whatever
+    /// stands in the way is damage that was there before: only where there was none is it a fault of the program.
     fn compare_findings(&self, after: &Report) -> Result<()> {
         let mut original = self.edited.bytes.clone();
         self.edit.revert(&mut original)?;
         let before = check::check(&original);
-        for (code, count) in after.counts.iter() {
-            let known = code == Code::DirtySequence || count <= before.counts.of(code);
-            if code.severity() >= Severity::Warning && !known {
-                return Err(unproven(&format!("the edit would add {} to the check's findings", code.as_str())));
+        let worse = |(code, count): &(Code, u64)| {
+            code.severity() > Severity::Note && *code != Code::DirtySequence && *count > before.counts.of(*code)
+        };
+        let added = after.counts.iter().find(worse);
+        if let Some(first) = before.errors().next() {
+            if !self.request.force {
+                return Err(damaged(first, "the check finds damage").advise(
+                    "see `hivewright check`; --force edits nevertheless where the damage is not touched by the edit",
+                ));
             }
+            self.refuse_touched(&before, &original)?;
         }
-        let Some(first) = after.errors().next() else { return Ok(()) };
-        if !self.request.force {
-            return Err(damaged(first, "the check finds damage").advise(
-                "see `hivewright check`; --force edits nevertheless where the damage is not touched by the edit",
-            ));
+        let Some((code, _)) = added else { return Ok(()) };
+        let spread = |finding: &&Finding| finding.severity > Severity::Note && finding.code != Code::DirtySequence;
+        match before.findings.iter().filter(spread).max_by_key(|finding| finding.severity) {
+            Some(cause) => Err(damaged(cause, &format!("the edit would add {} to the damage", code.as_str()))
+                .advise("repair the hive first, or take another copy: --force does not go this far")),
+            None => Err(unproven(&format!("the edit would add {} to the check's findings", code.as_str()))),
         }
+    }
+
+    fn refuse_touched(&self, before: &Report, original: &[u8]) -> Result<()> {
         // What was counted and not kept cannot be told to be far away.
-        let all_known = after.counts.iter().all(|(_, count)| count <= FINDINGS_KEPT);
-        match after.errors().find(|finding| !all_known || self.touches(finding)) {
+        let all_known = before.counts.iter().all(|(_, count)| count <= FINDINGS_KEPT);
+        let cells = self.cells_of_keys(original)?;
+        match before.errors().find(|finding| !all_known || self.touches(finding, &cells, original)) {
             Some(touched) => Err(damaged(touched, "the edit would touch damage")
                 .advise("repair the hive first, or take another copy: --force does not go this far")),
             None => Ok(()),
         }
     }
 
-    /// Whether an edit comes near a finding: it changes the same cell, the same key or one on the way to it, or a hive
-    /// bin that cannot be told apart from there on.
-    fn touches(&self, finding: &Finding) -> bool {
+    /// Whether an edit comes near a finding: it changes the same cell, the same key or one on the way to it, a key whose
+    /// `cells` another one claims, or a hive bin that cannot be told apart from there on.
+    fn touches(&self, finding: &Finding, cells: &HashSet<CellOffset>, original: &[u8]) -> bool {
         if finding.offset < u64::from(BASE_BLOCK_SIZE) {
             return true;
         }
@@ -104,20 +126,44 @@ impl Prepared {
             }
         }
         let Some(cell) = finding.cell else { return true };
-        let size = self.cell_size(cell).unwrap_or(8);
-        patches().any(|p| p.offset < cell.in_file() + size && cell.in_file() < p.offset + p.new.len() as u64)
+        [Some(cell), finding.target].into_iter().flatten().any(|cell| {
+            let end = cell.in_file() + cell_size(original, cell).unwrap_or(8);
+            let patched = patches().any(|p| p.offset < end && cell.in_file() < p.offset + p.new.len() as u64);
+            patched || cells.contains(&cell)
+        })
     }
 
-    fn cell_size(&self, cell: CellOffset) -> Option<u64> {
-        let start = usize::try_from(cell.in_file()).ok()?;
-        let raw = self.edited.bytes.get(start..)?.first_chunk::<4>()?;
-        Some(u64::from(i32::from_le_bytes(*raw).unsigned_abs()))
+    /// Every cell of the edited keys: key node, values list, values and their data.
+    fn cells_of_keys(&self, original: &[u8]) -> Result<HashSet<CellOffset>> {
+        let base = BaseBlock::parse(original)?;
+        let hive = Hive::of(original, base);
+        let mut cells = HashSet::new();
+        for change in &self.changes {
+            let key = hive.key_at(change.place.key)?;
+            cells.insert(key.at());
+            cells.insert(CellOffset(key.node().values_list.get()));
+            for value in key.values()? {
+                let value = value?;
+                cells.insert(value.at);
+                cells.extend(hive.cells_of_data(&value.node)?);
+            }
+        }
+        cells.remove(&CellOffset::NIL);
+        Ok(cells)
     }
 }
 
+/// Bytes of the cell at `cell`.
+fn cell_size(hive: &[u8], cell: CellOffset) -> Option<u64> {
+    let start = usize::try_from(cell.in_file()).ok()?;
+    let raw = hive.get(start..)?.first_chunk::<4>()?;
+    Some(u64::from(i32::from_le_bytes(*raw).unsigned_abs()))
+}
+
 fn damaged(finding: &Finding, what: &str) -> Error {
-    let error = Error::refused("damaged", format!("{what}: {}: {}", finding.code.as_str(), finding.what))
-        .at(Space::Hive, finding.offset);
+    let owner = finding.owner().map(|owner| format!(" at {owner}")).unwrap_or_default();
+    let what = format!("{what}: {}: {}{owner}", finding.code.as_str(), finding.what);
+    let error = Error::refused("damaged", what).at(Space::Hive, finding.offset);
     match (&finding.expected, &finding.actual) {
         (Some(expected), Some(actual)) => error.expected(expected, actual),
         _ => error,

@@ -14,6 +14,8 @@ use crate::storage::{FileStorage, Storage, zeros_in_large_pages};
 
 /// The most bytes of a file that is edited: a hive's bins stay below 2 GiB, slack behind them is a fraction of that.
 const MAX_FILE_SIZE: usize = 3 << 30;
+/// The code of logs that can be applied and must not be.
+const REPLAY_BREAKS: &str = "replay-breaks";
 
 /// What the edited hive was.
 #[derive(Debug)]
@@ -45,7 +47,11 @@ pub(super) fn open_source(path: &Path, request: &Request) -> Result<Source> {
             return Err(neither(error, path));
         }
         let highest = highest_sequence(&files.logs());
-        let mut recovered = recover_headless(file.read_whole(MAX_FILE_SIZE)?, &files.logs()).map_err(|_| error)?;
+        let recovered = recover_headless(file.read_whole(MAX_FILE_SIZE)?, &files.logs());
+        let mut recovered = recovered.map_err(|failed| match failed.error.code() {
+            REPLAY_BREAKS => failed.error,
+            _ => error,
+        })?;
         files.name(&mut recovered.report.logs);
         return materialized(recovered, highest);
     }
@@ -119,6 +125,14 @@ fn look_at_base_block(file: &FileStorage, len: u64) -> Result<()> {
 }
 
 fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>, request: &Request) -> Error {
+    if why.code() == REPLAY_BREAKS {
+        let advice = why.advice().unwrap_or_default();
+        let give_up = "; --as-it-stands edits that and gives up what stands in the logs";
+        let give_up = if request.wanted.is_some() { give_up } else { "" };
+        let error = Error::refused(REPLAY_BREAKS, format!("{}: {}", path.display(), why.what()));
+        let error = error.advise(format!("{advice}{give_up}"));
+        return why.trail().iter().fold(error, |error, place| error.at(place.space, place.offset));
+    }
     let base = hive.base_block();
     // Without an edit there is nothing to give them up for.
     let may_give_up = request.wanted.is_some();

@@ -75,6 +75,33 @@ fn without_a_base_block_the_first_bin_s_timestamp_decides() {
     assert!(done.report.base_block_rebuilt);
     assert_eq!(done.hive.base_block().file_type.get(), 0);
     assert_eq!(done.hive.bytes().read(600, 1).unwrap()[0], 0xaa, "a log has the first sector only");
-    hive[4096 + 20] ^= 1;
+    hive[4096 + 20..4096 + 28].copy_from_slice(&(STAMP + 1).to_le_bytes());
     left_for(&hive, &[&bytes], "dirt-timestamp");
+}
+
+#[test]
+fn without_a_base_block_bins_of_the_write_before_are_the_log_s() {
+    let mut hive = hive([5, 4], 4);
+    hive[100] ^= 1;
+    hive[4096 + 20..4096 + 28].copy_from_slice(&(STAMP - 1_000_000).to_le_bytes());
+    let bytes = log([5, 5], 1, 0x71);
+    assert_eq!(markers(&recovered(&hive, &[&bytes]))[1], 0x71);
+    // With a base block that holds, its own time decides.
+    hive[100] ^= 1;
+    let mut head = base([5, 4], LENGTH, 0);
+    head.last_written = (STAMP - 1_000_000).into();
+    hive[..512].copy_from_slice(seal(head).as_bytes());
+    left_for(&hive, &[&bytes], "dirt-timestamp");
+}
+
+#[test]
+fn without_a_base_block_the_latest_log_is_used() {
+    let mut hive = hive([5, 4], 4);
+    hive[100] ^= 1;
+    let mut later = base([6, 6], LENGTH, 1);
+    later.last_written = (STAMP + 1).into();
+    let one = log([5, 5], 1, 0x71);
+    let two = dirt(&seal(later), &[(4096, bin(4096, 0x72))]);
+    let done = recovered(&hive, &[&one, &two]);
+    assert_eq!((markers(&done)[1], done.report.logs[0].left), (0x72, Some(Flaw::LogNotUsed)));
 }
