@@ -85,6 +85,10 @@
 //! 7. The undo file is marked `committed`. Where the user named one, it moves there only now: while bytes change it
 //!    stands beside the target, where the next run looks.
 //!
+//! **With its logs** (`--truncate-logs`): in place, all files locked, under one undo file beside the hive that holds blocks
+//! of all of them, and one hash over all. The recovery comes first, then the edit, then the base blocks of the logs: they are
+//! needed until the hive is clean.
+//!
 //! **Elsewhere** (`--output`): a new file is written, flushed and read back, and takes the wanted name only if
 //! nothing has it. The folder is flushed. The original is read, and never opened for writing.
 //!

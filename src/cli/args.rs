@@ -177,7 +177,8 @@ pub(crate) struct WriteArgs {
     /// Write into a disk image although others in its folder stand on it, or describe it as a part of theirs
     #[arg(long)]
     pub(crate) ignore_children: bool,
-    /// Write the changed hive, or a copy of the disk image with it, to a new file and leave the original alone
+    /// Write the changed hive, or a copy of the disk image with it, to a new file and leave the original alone; `recover` of an
+    /// image that cannot be written to (E01, OVA, streamOptimized ...) writes the hive alone
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Keep the replaced bytes in this file, for `hivewright undo`; while bytes are overwritten they stand beside the target
@@ -195,7 +196,7 @@ pub(crate) struct WriteArgs {
     /// A transaction log of the hive, instead of those beside it; may be repeated
     #[arg(long = "log", value_name = "FILE")]
     pub(crate) logs: Vec<PathBuf>,
-    /// Empty the transaction logs once the hive is written; each gets an undo file
+    /// Empty the transaction logs once the hive is written, in place: one undo file has the hive and its logs
     #[arg(long, conflicts_with_all = ["dry_run", "output"])]
     pub(crate) truncate_logs: bool,
     /// Print what was done as JSON
@@ -306,6 +307,7 @@ pub(crate) struct InfoArgs {
 #[command(after_help = "\
 Examples:
   hivewright recover SYSTEM --output SYSTEM.recovered
+  hivewright recover evidence.E01 --output SYSTEM.recovered
   hivewright recover SYSTEM --log evidence/SYSTEM.LOG1 --dry-run
 
 The logs stay as they are without --truncate-logs. Recovering a clean hive

@@ -6,8 +6,8 @@ use hivewright::container::About;
 use hivewright::hive::EditOptions;
 use hivewright::regf::timestamp::FileTime;
 use hivewright::session::LogChoice;
-use hivewright::session::commit::{InPlace, Options};
-use hivewright::session::edit::{Origin, Prepared, Request, Wanted, prepare};
+use hivewright::session::commit::{How, InPlace, Options};
+use hivewright::session::edit::{Logs, Origin, Prepared, Request, Wanted, prepare};
 use hivewright::session::undo;
 use hivewright::windows::{Era, Selection};
 
@@ -45,6 +45,12 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
     let shadow_copies = if prepared.is_already_so() { None } else { of_shadow_copies(&prepared) };
     shadow_copies.iter().for_each(|what| super::warn(what));
     let ending = finish(&prepared, args)?;
+    if let (Ending::Written(committed), Some(hive)) = (&ending, prepared.on_disk())
+        && committed.how == How::OutputHive
+    {
+        // None of them was a reason to refuse it.
+        hive.all_obstacles().iter().filter(|it| it.doubts).for_each(|it| super::warn(&it.what));
+    }
     let log_waits = image.is_some_and(About::log_waits);
     match ending {
         Ending::AlreadySo if log_waits => super::warn("nothing had to be written, and the log of the image stays"),
@@ -61,7 +67,7 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
         Ok(report::text(&prepared, request.wanted, &ending).into_bytes())
     };
     match ending {
-        Ending::Written { .. } => super::tell(words),
+        Ending::Written(_) => super::tell(words),
         Ending::DryRun | Ending::AlreadySo => super::print(&words?)?,
     }
     Ok(Outcome::Yes)
@@ -88,6 +94,7 @@ fn request(wanted: Option<Wanted>, edit: Option<&super::args::EditArgs>, write: 
         logs: logs(&write.logs),
         as_it_stands: edit.is_some_and(|edit| edit.as_it_stands),
         settle: !write.dry_run && write.output.is_none(),
+        elsewhere: write.output.is_some(),
         options: EditOptions { timestamp, ..EditOptions::default() },
         choice: write.choice(),
         ignore: write.ignored(),
@@ -107,20 +114,19 @@ fn finish(prepared: &Prepared, args: &WriteArgs) -> anyhow::Result<Ending> {
         }
         return Ok(Ending::DryRun);
     }
-    let emptied = |committed| -> anyhow::Result<Ending> {
-        let logs = if args.truncate_logs { prepared.empty_logs()? } else { Vec::new() };
-        Ok(Ending::Written { committed, logs })
-    };
-    if prepared.is_already_so() && args.output.is_none() {
-        return if args.truncate_logs { emptied(None) } else { Ok(Ending::AlreadySo) };
+    let logs = if args.truncate_logs { Logs::Emptied } else { Logs::Kept };
+    if prepared.is_already_so() && args.output.is_none() && logs == Logs::Kept {
+        return Ok(Ending::AlreadySo);
     }
     let options = Options {
         output: args.output.clone(),
         undo: args.undo.clone(),
         keep_times: args.keep_timestamps,
         in_place: if args.in_place { InPlace::Always } else { InPlace::Auto },
+        ..Options::default()
     };
-    emptied(Some(prepared.commit(&options)?))
+    let committed = prepared.commit(logs, &options)?;
+    Ok(if committed.how == How::Unchanged { Ending::AlreadySo } else { Ending::Written(Box::new(committed)) })
 }
 
 impl From<Windows> for Era {

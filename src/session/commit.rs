@@ -11,6 +11,7 @@ mod overlaid;
 mod rehearsal;
 mod replace;
 mod staged;
+mod with_logs;
 
 use std::path::{Path, PathBuf};
 
@@ -27,7 +28,7 @@ pub(super) use locked::{Locked, reopened, vmware_is_out};
 pub use on_disk::commit_files_on;
 pub(super) use on_disk::{commit_on_disk, take};
 pub(super) use overlaid::Overlaid;
-pub(super) use rehearsal::{Stage, Wanted, no_room, rehearse};
+pub(super) use rehearsal::{Part, Stage, Wanted, no_room, rehearse};
 pub(super) use replace::{New, Tried, replace};
 pub(super) use staged::{Staged, folder_of, same_bytes};
 
@@ -54,6 +55,19 @@ pub struct Options {
     pub keep_times: bool,
     /// When to write in place.
     pub in_place: InPlace,
+    /// Transaction logs that are emptied with the write, which is then in place: one undo file has them and the target.
+    pub empty: Vec<PathBuf>,
+}
+
+/// A transaction log that was emptied.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Emptied {
+    /// Its file, or the image that it is in.
+    #[serde(flatten, serialize_with = "field::path")]
+    pub path: PathBuf,
+    /// Where inside of that, where it is an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inside: Option<String>,
 }
 
 /// How the bytes came to the disk.
@@ -68,6 +82,8 @@ pub enum How {
     InPlace,
     /// A new file was written elsewhere.
     Output,
+    /// The hive alone was written to a new file: out of an image that cannot be written to.
+    OutputHive,
 }
 
 /// A commit that is done: everything is durable and was read back.
@@ -88,6 +104,9 @@ pub struct Committed {
     pub why_in_place: Option<String>,
     /// What did not work and does no harm.
     pub notes: Vec<String>,
+    /// The transaction logs that were emptied with it, under the same undo file.
+    #[serde(skip)]
+    pub emptied: Vec<Emptied>,
 }
 
 /// What is asked of the bytes to be written, while they are: a new file takes the place of the old one, and bytes
@@ -151,6 +170,11 @@ pub fn commit_edit_on<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options
     })
 }
 
+/// Writes all of a hive to the new file `output`, once `proof` has passed.
+pub(super) fn write_alone<H: Host>(host: &H, output: &Path, hive: &[u8], proof: Proof<'_>) -> Result<Committed> {
+    Ok(done(How::OutputHive, output::write_alone(host, output, hive, proof)?))
+}
+
 /// A commit whose errors of [`Kind::Io`] have yet to say that nothing was changed, or nothing that lasted.
 fn run<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> Result<Committed> {
     let change = Change::new(edit.patches, edit.image)?;
@@ -158,6 +182,9 @@ fn run<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> 
     if let Some(output) = &options.output {
         let new = New { bytes: &after, keep_times: options.keep_times, proof: edit.proof };
         return Ok(done(How::Output, output::write(host, target, output, &before, &new)?));
+    }
+    if let Some(logs) = with_logs::filled(host, target, &options.empty)? {
+        return with_logs::write(host, target, edit, &logs, options);
     }
     let locked = Locked::take(host, target)?;
     settle(&locked)?;
@@ -181,7 +208,7 @@ fn run<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> 
 }
 
 fn done(how: How, path: PathBuf) -> Committed {
-    Committed { how, path, inside: None, undo: None, why_in_place: None, notes: Vec::new() }
+    Committed { how, path, inside: None, undo: None, why_in_place: None, notes: Vec::new(), emptied: Vec::new() }
 }
 
 /// Why a new file in its place would not be the same, if so.

@@ -52,12 +52,24 @@ pub struct Request {
     pub as_it_stands: bool,
     /// Whether the file itself will be written: then an interrupted write is settled first.
     pub settle: bool,
+    /// Whether a new file will be written elsewhere: of an image that cannot be written to, the recovered hive alone.
+    pub elsewhere: bool,
     /// How to edit.
     pub options: EditOptions,
     /// Which partition and installation of a disk.
     pub choice: Choice,
     /// Codes of what a volume has against writes and the user takes upon himself.
     pub ignore: Vec<&'static str>,
+}
+
+/// What becomes of the transaction logs in a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logs {
+    /// They stay as they are.
+    Kept,
+    /// Their base blocks are zeroed, so that nobody applies them, under the undo file of the hive. The files keep their
+    /// sizes; a log that holds nothing is left alone.
+    Emptied,
 }
 
 /// A value before an edit.
@@ -188,17 +200,25 @@ impl Prepared {
     ///
     /// # Errors
     /// As [`Prepared::prove`] and [`commit::commit`].
-    pub fn commit(&self, options: &Options) -> Result<Committed> {
-        self.commit_on(&RealHost, options)
+    pub fn commit(&self, logs: Logs, options: &Options) -> Result<Committed> {
+        self.commit_on(&RealHost, logs, options)
     }
 
     /// [`Prepared::commit`] on another file system.
     ///
     /// # Errors
     /// As there.
-    pub fn commit_on<H: Host>(&self, host: &H, options: &Options) -> Result<Committed> {
+    pub fn commit_on<H: Host>(&self, host: &H, logs: Logs, options: &Options) -> Result<Committed> {
         if let Some(hive) = &self.on_disk {
-            return self.commit_on_disk(host, hive, options);
+            if logs == Logs::Emptied && self.request.logs != LogChoice::Beside {
+                let what = "the logs that were named are files of this host, and the hive is inside of an image";
+                return Err(Error::refused("logs-elsewhere", what).advise("leave out --truncate-logs, or --log"));
+            }
+            return self.commit_on_disk(host, hive, logs, options);
+        }
+        let mut options = options.clone();
+        if logs == Logs::Emptied {
+            options.empty = self.request.logs.paths(&self.target.hive)?;
         }
         let edit = commit::Edit {
             patches: &self.edited.patches,
@@ -206,7 +226,7 @@ impl Prepared {
             phases: Some((&self.recovery, &self.edit)),
             proof: &|| self.prove(),
         };
-        commit::commit_edit_on(host, &self.target.hive, &edit, options)
+        commit::commit_edit_on(host, &self.target.hive, &edit, &options)
     }
 }
 
@@ -225,17 +245,6 @@ impl Prepared {
         match &self.on_disk {
             Some(hive) => hive.volume_state().ok()?.shadow_copies,
             None => surroundings::shadow_copies(&self.target),
-        }
-    }
-
-    /// Empties the transaction logs, see [`super::logs::empty`]. The hive should be on the disk by then.
-    ///
-    /// # Errors
-    /// As there.
-    pub fn empty_logs(&self) -> Result<Vec<Committed>> {
-        match (&self.on_disk, &self.request.logs) {
-            (Some(hive), LogChoice::Beside) => self.empty_logs_on_disk(&RealHost, hive),
-            (_, logs) => super::logs::empty(&self.target.hive, logs),
         }
     }
 }

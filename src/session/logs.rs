@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use super::commit::{self, Committed, InPlace, Options};
 use super::target::logs_beside;
 use crate::error::{Error, Kind, Result, exact};
 use crate::hive::recover::{Log, LogReport};
@@ -10,9 +9,6 @@ use crate::hive::{Patch, PatchSet, Step};
 use crate::regf::base_block;
 use crate::storage::folder::{EntryKind, kind_of};
 use crate::storage::{FileStorage, Mapped, Storage};
-
-/// The most bytes of a log that is emptied. Windows keeps them at a few MiB.
-const MAX_LOG_SIZE: usize = 1 << 30;
 
 /// Where the transaction logs are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +43,7 @@ impl LogChoice {
         paths.iter().try_for_each(expect).map_err(advise)
     }
 
-    fn paths(&self, hive: &Path) -> Result<Vec<PathBuf>> {
+    pub(in crate::session) fn paths(&self, hive: &Path) -> Result<Vec<PathBuf>> {
         match self {
             LogChoice::Beside => logs_beside(hive),
             LogChoice::Files(paths) => Ok(paths.clone()),
@@ -136,11 +132,6 @@ impl LogFiles {
         }
     }
 
-    /// Their files.
-    pub fn paths(&self) -> Vec<PathBuf> {
-        self.0.iter().map(|log| log.path.clone()).collect()
-    }
-
     /// Whether none begins as a log does.
     pub fn hold_nothing(&self) -> bool {
         !self.0.iter().any(|log| log.bytes.starts_with(&base_block::SIGNATURE))
@@ -150,22 +141,6 @@ impl LogFiles {
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
-}
-
-/// Empties the logs of a hive: their base blocks are zeroed, so that nobody applies them. The files keep their sizes,
-/// and each gets an undo file beside it. A log that holds nothing is left alone.
-///
-/// # Errors
-/// As [`commit::commit`]; the logs before the one that failed are emptied.
-pub fn empty(hive: &Path, choice: &LogChoice) -> Result<Vec<Committed>> {
-    let mut done = Vec::new();
-    for path in LogFiles::open(hive, choice)?.paths() {
-        let mut image = FileStorage::open(&path)?.read_whole(MAX_LOG_SIZE)?;
-        let Some(patches) = emptied(&mut image) else { continue };
-        let options = Options { in_place: InPlace::Always, ..Options::default() };
-        done.push(commit::commit(&path, &patches, &image, &options)?);
-    }
-    Ok(done)
 }
 
 /// Zeroes the base block of a log, and says so; `None` where there is nothing to zero.

@@ -253,6 +253,7 @@ fn request(wanted: Wanted, force: bool) -> Request {
         logs: LogChoice::Beside,
         as_it_stands: false,
         settle: false,
+        elsewhere: false,
         options: EditOptions { timestamp: None, ..EditOptions::default() },
         choice: Choice::default(),
         ignore: Vec::new(),

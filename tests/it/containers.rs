@@ -18,6 +18,7 @@ mod parallels;
 mod qcow2;
 mod qcow2_damaged;
 mod raw;
+mod recovered;
 mod stopped;
 mod undo_words;
 mod vdi;

@@ -244,14 +244,13 @@ fn logs_are_emptied_on_request_and_come_back() {
             // The file is above all that ever stood in them, whoever reads the rest of them.
             let [number, _] = sequences(&place.hive());
             assert!(is_above(number, place.highest().unwrap()), "{}", place.name);
-            // A dirty copy finds nothing to apply any more: the hive and its logs belong together.
-            for log in emptied {
-                let undo = log["undo"].as_str().unwrap_or_else(|| panic!("{}: {json:#}", place.name));
-                let run = place.run(&["undo", undo]);
-                assert_eq!(run.code, 0, "{}: {run:?}", place.name);
+            assert_eq!(place.run(&["get", "--value", "SYSTEM"]).out, "1\n", "{}", place.name);
+            // One undo file brings the hive and its logs back, since they belong together.
+            assert!(json["commit"]["undo"].as_str().unwrap().ends_with("/undo"), "{}: {json:#}", place.name);
+            assert_eq!(place.names().iter().filter(|name| name.contains("undo")).count(), 1, "{:?}", place.names());
+            for how in ["in-place", "already"] {
+                assert_eq!(place.json(&["undo", "undo"], 0)["how"], how, "{}", place.name);
             }
-            assert_edited(&place, &expected(&place), 1);
-            assert_eq!(place.run(&["undo", "undo"]).code, 0, "{}", place.name);
             assert!(place.hive() == place.primary, "{}", place.name);
             place.logs_are_untouched();
         }
@@ -269,9 +268,28 @@ fn emptied_logs_of_a_hive_that_is_already_so() {
     let json = place.json(&args, 0);
     assert_eq!(json["logs_emptied"].as_array().unwrap().len(), 2, "{json:#}");
     assert!(place.hive() == place.primary);
+    let again = place.json(&args, 0);
+    assert_eq!((&again["state"], again["logs_emptied"].as_array().unwrap().len()), (&"already-so".into(), 0));
+    // Of one that is changed since, all are refused.
+    let undo = json["commit"]["undo"].as_str().unwrap();
+    let log = place.read("SYSTEM.LOG2");
+    fs::write(place.path("SYSTEM.LOG2"), [&[1][..], &log[1..]].concat()).unwrap();
+    assert_eq!(place.json(&["undo", undo], 3)["error"]["code"], "changed-since");
+    assert!(place.read("SYSTEM.LOG1")[..512].iter().all(|&b| b == 0));
+    fs::write(place.path("SYSTEM.LOG2"), log).unwrap();
     for (name, _) in &place.logs {
         assert!(place.read(name)[..512].iter().all(|&b| b == 0), "{name}");
     }
+    assert_eq!(place.run(&["undo", undo]).code, 0);
+    place.logs_are_untouched();
+}
+
+#[test]
+fn the_hive_is_none_of_its_logs() {
+    let place = named("new-clean");
+    let json = place.json(&["set", "2", "SYSTEM", "--truncate-logs", "--log", "SYSTEM"], 3);
+    assert_eq!(json["error"]["code"], "log-is-hive");
+    assert!(place.hive() == place.primary);
 }
 
 /// Sequence numbers above the stale tail too: entries that no replay wants may yet be wanted by another reader.

@@ -2,7 +2,7 @@
 
 mod corpus_images;
 mod elsewhere;
-mod faults;
+pub(crate) mod faults;
 mod fixtures;
 mod formats;
 mod obstacles;

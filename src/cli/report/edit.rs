@@ -9,7 +9,7 @@ use hivewright::error::hex;
 use hivewright::hive::recover::Recovery;
 use hivewright::hive::{Patch, PatchSet};
 use hivewright::regf::key_value::ValueType;
-use hivewright::session::commit::{Committed, How};
+use hivewright::session::commit::{Committed, Emptied, How};
 use hivewright::session::edit::{Before, Change, Prepared, Wanted};
 use hivewright::session::undo;
 use hivewright::windows::rule;
@@ -26,12 +26,7 @@ pub(crate) enum Ending {
     /// Proven, printed, not written.
     DryRun,
     /// On the disk; where the hive was left as it is, only its logs were emptied.
-    Written {
-        /// The hive.
-        committed: Option<Committed>,
-        /// The logs that were emptied.
-        logs: Vec<Committed>,
-    },
+    Written(Box<Committed>),
 }
 
 /// The text for people.
@@ -65,9 +60,8 @@ fn write_text(out: &mut String, prepared: &Prepared, wanted: Option<Wanted>, end
     match ending {
         Ending::AlreadySo => {}
         Ending::DryRun => write_patches(out, prepared)?,
-        Ending::Written { committed, logs } => {
-            committed.iter().try_for_each(|committed| write_committed(out, &extent(patches), committed))?;
-            logs.iter().try_for_each(|log| write_committed(out, "emptied", log))?;
+        Ending::Written(committed) => {
+            write_committed(out, &extent(patches), committed, already)?;
             if wanted.is_some() && !already {
                 writeln!(out, "Windows reads it at its next boot.")?;
             }
@@ -81,16 +75,27 @@ fn shown(path: &Path) -> String {
     plain(&path.display().to_string())
 }
 
-fn write_committed(out: &mut String, what: &str, committed: &Committed) -> std::fmt::Result {
-    let mut path = shown(&committed.path);
-    if let Some(inside) = &committed.inside {
-        path = format!("{} in {path}", plain(inside));
+/// A file, and where in it if that is an image.
+fn place_of(path: &Path, inside: Option<&str>) -> String {
+    match inside {
+        Some(inside) => format!("{} in {}", plain(inside), shown(path)),
+        None => shown(path),
     }
+}
+
+fn write_committed(out: &mut String, what: &str, committed: &Committed, already: bool) -> std::fmt::Result {
+    let path = place_of(&committed.path, committed.inside.as_deref());
     match committed.how {
         How::Unchanged => {}
+        // Its logs alone.
+        How::InPlace if already => {}
         How::Replaced => writeln!(out, "{path} was replaced: {what}")?,
         How::InPlace => writeln!(out, "{path} was changed in place: {what}")?,
         How::Output => writeln!(out, "{path} was written: {what}; the original is as it was")?,
+        How::OutputHive => writeln!(out, "{path} was written: the hive alone; the image is as it was")?,
+    }
+    for log in &committed.emptied {
+        writeln!(out, "{} was emptied", place_of(&log.path, log.inside.as_deref()))?;
     }
     if let Some(why) = &committed.why_in_place {
         writeln!(out, "in place because {}", plain(why))?;
@@ -147,7 +152,7 @@ pub(crate) struct Document<'a> {
     recovery: Option<&'a Recovery>,
     shadow_copies: Option<u32>,
     commit: Option<&'a Committed>,
-    logs_emptied: &'a [Committed],
+    logs_emptied: &'a [Emptied],
 }
 
 /// The same as a document.
@@ -155,12 +160,12 @@ pub(crate) fn document<'a>(prepared: &'a Prepared, wanted: Option<Wanted>, endin
     let patches = &prepared.edited.patches;
     let state = match ending {
         // A copy is written with --output even where nothing changes.
-        Ending::Written { .. } => "written",
+        Ending::Written(_) => "written",
         Ending::DryRun if !prepared.is_already_so() => "dry-run",
         Ending::DryRun | Ending::AlreadySo => "already-so",
     };
     let (committed, logs) = match ending {
-        Ending::Written { committed, logs } => (committed.as_ref(), logs.as_slice()),
+        Ending::Written(committed) => (Some(&**committed), &*committed.emptied),
         Ending::DryRun | Ending::AlreadySo => (None, <&[_]>::default()),
     };
     Document {

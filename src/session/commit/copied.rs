@@ -26,7 +26,7 @@ pub(super) fn write<H: Host>(
 ) -> Result<Committed> {
     let path = place_for(host, output)?;
     let image = only_file(wanted, &path)?;
-    let shared = share(host, wanted.hive.disk().files().iter())?;
+    let shared = share(host, wanted.hive.file.disk().files().iter())?;
     proof()?;
     let known = shared.clone();
     let plan = rehearse(wanted, &Stage::new(move |path, _| find(&known, path)))?;
@@ -42,7 +42,7 @@ pub(super) fn write<H: Host>(
     // The copy in the place of the image, as others will open it.
     let copy: Arc<dyn Storage> = Arc::new(host.open(staged.path(), Access::Read)?);
     let stage = Stage::new(move |path, _| if path == image { Ok(copy.clone()) } else { find(&shared, path) });
-    if !wanted.hive.again(&wanted.hive.gate(stage))?.paged().holds(wanted.new)? {
+    if !wanted.is_held_by(&wanted.again(&wanted.hive.file.gate(stage))?)? {
         return Err(Error::new(Kind::Io, "read-back", "the hive in the copy does not read back as it was written"));
     }
     put(host, &mut staged, &path)?;
@@ -51,14 +51,15 @@ pub(super) fn write<H: Host>(
 
 /// The file that is copied.
 fn only_file(wanted: &Wanted<'_>, output: &Path) -> Result<PathBuf> {
-    let files = wanted.hive.disk().files();
-    let image = files.first().map(|file| file.path.clone()).ok_or_else(|| changed_since(wanted.hive.disk().path()))?;
+    let files = wanted.hive.file.disk().files();
+    let image =
+        files.first().map(|file| file.path.clone()).ok_or_else(|| changed_since(wanted.hive.file.disk().path()))?;
     if files.iter().filter(|file| file.role != Role::Backing).count() > 1 {
         let what = format!("the image has {} files, and one copy cannot hold them", files.len());
         return Err(Error::new(Kind::Unsupported, "output-files", what)
             .advise(format!("copy all of its files into a new folder and edit the copy: {}", advised::COPY_ALL)));
     }
-    if wanted.hive.disk().about().below.is_some() && folder_of(output) != folder_of(&image) {
+    if wanted.hive.file.disk().about().below.is_some() && folder_of(output) != folder_of(&image) {
         let what = "the image stands on other files, which its copy would not find from another folder";
         return Err(Error::new(Kind::Unsupported, "output-files", what)
             .advise(format!("name a new file in {}", folder_of(&image).display())));

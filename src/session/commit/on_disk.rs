@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::change::{Change, broken, changed_since};
 use super::locked::Locked;
-use super::rehearsal::{Plan, Stage, Wanted, rehearse};
-use super::{Committed, How, Options, Proof, done, in_place};
+use super::rehearsal::{Part, Plan, Stage, Wanted, rehearse};
+use super::{Committed, Emptied, How, Options, Proof, done, in_place};
 use crate::container::{HostFile as Described, Role};
 use crate::error::{Error, Kind, Result};
 use crate::hive::Patch;
@@ -29,8 +29,12 @@ pub(in crate::session) fn commit_on_disk<H: Host>(
         Some(output) => super::copied::write(host, output, wanted, proof, options),
         None => run(host, path, wanted, proof, options),
     };
-    let inside = Some(wanted.hive.path());
-    done.map(|done| Committed { inside, ..done }).map_err(intact)
+    let inside = Some(wanted.hive.file.path());
+    let emptied = |done: &Committed| {
+        let emptied = |log: &Part<'_>| Emptied { path: done.path.clone(), inside: Some(log.file.path()) };
+        wanted.logs.iter().map(emptied).collect()
+    };
+    done.map(|done| Committed { inside, emptied: emptied(&done), ..done }).map_err(intact)
 }
 
 const WHY: &str = "the hive is inside of a disk image";
@@ -53,9 +57,9 @@ pub(in crate::session) fn take<'h, H: Host>(host: &'h H, path: &Path, hive: &Hiv
 }
 
 fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, options: &Options) -> Result<Committed> {
-    let (locked, shared) = take(host, path, wanted.hive)?;
+    let (locked, shared) = take(host, path, wanted.hive.file)?;
     settle(&locked)?;
-    if wanted.phases.iter().all(|phase| phase.is_empty()) {
+    if wanted.is_empty() {
         return Ok(done(How::Unchanged, locked.path));
     }
     if let Some(undo) = &options.undo {
@@ -63,8 +67,10 @@ fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, op
     }
     proof()?;
     let plan = rehearse(wanted, &stage(&locked, &shared))?;
-    if let Some(placement) = plan.placement.as_ref().filter(|_| plan.has_room) {
-        placement.expect(&*locked.storage_of(&plan.files)?, wanted.old, wanted.hive)?;
+    for (part, placement) in wanted.parts().zip(&plan.placements).filter(|_| plan.has_room) {
+        if let Some(placement) = placement {
+            placement.expect(&*locked.storage_of(&plan.files)?, part.old, part.file)?;
+        }
     }
     write(&locked, &plan, &|| reads_back(host, wanted, &plan), options)
 }
@@ -96,7 +102,7 @@ pub fn commit_files_on<H: Host>(
             len_before,
             len_after,
             phases,
-            placement: None,
+            placements: Vec::new(),
             has_room: false,
             notes: Vec::new(),
         };
@@ -121,18 +127,33 @@ fn write<H: Host>(
     let record = Record::new(&locked.path, change, &*storage, None)?.with_files(&plan.files);
     // Once more: no lock keeps VMware out.
     locked.keep_machines_out()?;
-    let mut journal = Journal::save(locked.host, None, record.clone())?;
-    in_place::write(&journal, &*storage, &|| locked.reopen(&plan.files))?;
-    if let Err(error) = after() {
-        return Err(take_back(locked, plan, &journal, error));
-    }
-    let mut committed = Committed { why_in_place: Some(WHY.to_owned()), ..done(How::InPlace, locked.path.clone()) };
-    committed.notes.extend_from_slice(&plan.notes);
+    let mut committed = write_all(locked, &plan.files, record, after, options)?;
+    committed.why_in_place = Some(WHY.to_owned());
+    let mut notes = plan.notes.clone();
     let linked = locked.all().filter(|file| file.about.links > 1 && !file.about.device);
-    committed.notes.extend(linked.map(|file| {
+    notes.extend(linked.map(|file| {
         let (name, links) = (file.path.display(), file.about.links);
         format!("{name} has {links} names (hard links): what stands on it by those in other folders was not looked for")
     }));
+    committed.notes.splice(0..0, notes);
+    Ok(committed)
+}
+
+/// Writes what `record` holds to these files, in place and under one undo file; `after` looks whether all is well.
+pub(super) fn write_all<H: Host>(
+    locked: &Locked<'_, H>,
+    files: &[(PathBuf, u64)],
+    record: Record,
+    after: &dyn Fn() -> Result<()>,
+    options: &Options,
+) -> Result<Committed> {
+    let storage = locked.storage_of(files)?;
+    let mut journal = Journal::save(locked.host, None, record.clone())?;
+    in_place::write(&journal, &*storage, &|| locked.reopen(files))?;
+    if let Err(error) = after() {
+        return Err(take_back(locked, files, &journal, error));
+    }
+    let mut committed = done(How::InPlace, locked.path.clone());
     if options.keep_times {
         for file in locked.all() {
             let kept = file.file.take_times(&file.times).and_then(|()| file.file.flush());
@@ -184,8 +205,9 @@ fn stage<H: Host>(locked: &Locked<'_, H>, shared: &[(PathBuf, Arc<dyn Storage>)]
 
 /// Opens everything anew, from the files up to the hive.
 fn reads_back<H: Host>(host: &H, wanted: &Wanted<'_>, plan: &Plan) -> Result<()> {
-    let again = wanted.hive.again_on(host)?;
-    if again.paged().holds(wanted.new)? && again.placement(&plan.files)? == plan.placement {
+    let again = wanted.again(&wanted.hive.file.gate_on(host))?;
+    let placements = again.iter().map(|file| file.placement(&plan.files)).collect::<Result<Vec<_>>>()?;
+    if wanted.is_held_by(&again)? && placements == plan.placements {
         return Ok(());
     }
     Err(Error::new(Kind::Io, "read-back", "the hive in the image does not read back as it was written"))
@@ -200,11 +222,16 @@ fn move_to<H: Host>(host: &H, wanted: &Path, record: Record, old: &Journal<'_, H
 }
 
 /// Restores everything, after the hive did not read back.
-fn take_back<H: Host>(locked: &Locked<'_, H>, plan: &Plan, journal: &Journal<'_, H>, error: Error) -> Error {
+fn take_back<H: Host>(
+    locked: &Locked<'_, H>,
+    files: &[(PathBuf, u64)],
+    journal: &Journal<'_, H>,
+    error: Error,
+) -> Error {
     let groups = journal.record.change.groups().len();
     let restored = locked
-        .storage_of(&plan.files)
-        .and_then(|storage| in_place::restore(journal, &*storage, &|| locked.reopen(&plan.files), groups));
+        .storage_of(files)
+        .and_then(|storage| in_place::restore(journal, &*storage, &|| locked.reopen(files), groups));
     if restored.is_err() {
         return in_place::unfinished(error, &journal.path);
     }

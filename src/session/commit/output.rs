@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 use crate::storage::{Access, Host, HostFile, Storage};
 
+use super::Proof;
 use super::change::changed_since;
 use super::overlaid::Overlaid;
 use super::replace::New;
@@ -32,6 +33,18 @@ pub(super) fn write<H: Host>(
     }
     put(host, &mut staged, &path)?;
     same_bytes(host, &path, new.bytes)?;
+    Ok(path)
+}
+
+/// Writes these bytes to the new file `output`. Never overwrites.
+pub(super) fn write_alone<H: Host>(host: &H, output: &Path, bytes: &[u8], proof: Proof<'_>) -> Result<PathBuf> {
+    /// As any new file.
+    const MODE: u32 = 0o644;
+    let (path, bytes) = (place_for(host, output)?, Overlaid::plain(bytes));
+    let mut staged = Staged::new(host, &path, MODE)?;
+    staged.fill_and_prove(&bytes, proof, &|| Ok(()))?;
+    put(host, &mut staged, &path)?;
+    same_bytes(host, &path, &bytes)?;
     Ok(path)
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(in crate::session) use stage::Stage;
 
 use super::change::changed_since;
+use crate::container::Gate;
 use crate::error::{Error, Kind, Result};
 use crate::hive::{Patch, PatchSet, Step};
 use crate::session::disk::{HiveOnDisk, Placement};
@@ -21,19 +22,58 @@ use crate::storage::joined;
 use crate::storage::recorder::Written;
 use stage::Taken;
 
-/// What shall become of a file inside of an image.
+/// What shall become of a hive inside of an image, and of its logs.
 #[derive(Clone, Copy)]
 pub(in crate::session) struct Wanted<'a> {
+    /// The hive.
+    pub(in crate::session) hive: Part<'a>,
+    /// Logs that change with it, after it.
+    pub(in crate::session) logs: &'a [Part<'a>],
+    /// What has to pass when the hive is opened anew, under its locks.
+    pub(in crate::session) check: &'a dyn Fn(&HiveOnDisk) -> Result<()>,
+}
+
+/// What shall become of one file inside of an image.
+#[derive(Clone, Copy)]
+pub(in crate::session) struct Part<'a> {
     /// Where it is.
-    pub(in crate::session) hive: &'a HiveOnDisk,
+    pub(in crate::session) file: &'a HiveOnDisk,
     /// All its bytes before.
     pub(in crate::session) old: &'a [u8],
     /// And after.
     pub(in crate::session) new: &'a [u8],
     /// What is done one after the other, such as a recovery and then the edit.
     pub(in crate::session) phases: &'a [&'a PatchSet],
-    /// What has to pass when the file is opened anew, under its locks.
-    pub(in crate::session) check: &'a dyn Fn(&HiveOnDisk) -> Result<()>,
+}
+
+impl<'a> Wanted<'a> {
+    /// The hive, then its logs.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Part<'a>> {
+        std::iter::once(&self.hive).chain(self.logs)
+    }
+
+    /// The same files, the hive first, from the files that `gate` hands out.
+    pub(super) fn again(&self, gate: &Gate) -> Result<Vec<HiveOnDisk>> {
+        let hive = self.hive.file.again(gate)?;
+        let mut all = self.logs.iter().map(|log| hive.beside(log.file)).collect::<Result<Vec<_>>>()?;
+        all.insert(0, hive);
+        Ok(all)
+    }
+
+    /// Whether these, which are [`Wanted::again`], hold what is wanted.
+    pub(super) fn is_held_by(&self, files: &[HiveOnDisk]) -> Result<bool> {
+        for (part, file) in self.parts().zip(files) {
+            if !file.paged().holds(part.new)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether nothing is to be written.
+    pub(super) fn is_empty(&self) -> bool {
+        self.parts().all(|part| part.phases.iter().all(|phase| phase.is_empty()))
+    }
 }
 
 /// What is written to the files of an image.
@@ -43,8 +83,8 @@ pub(in crate::session) struct Plan {
     pub(in crate::session) len_before: u64,
     pub(in crate::session) len_after: u64,
     pub(in crate::session) phases: Vec<Vec<Patch>>,
-    /// Where the file's bytes are when all is done, as far as the image tells.
-    pub(in crate::session) placement: Option<Placement>,
+    /// Where the bytes of each file inside are when all is done, as far as the image tells: the hive's, then its logs'.
+    pub(in crate::session) placements: Vec<Option<Placement>>,
     /// Whether they are there before.
     pub(in crate::session) has_room: bool,
     /// What else becomes of the image, for people.
@@ -60,16 +100,18 @@ const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link,
 /// `image-grows` where several files would grow; `placement` where a change would be written elsewhere than to the file's
 /// own places; `rehearsal` where the file does not read back as wanted.
 pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> Result<Plan> {
-    let mut gate = wanted.hive.gate(stage.clone());
+    let mut gate = wanted.hive.file.gate(stage.clone());
     gate.writing = true;
-    let hive = wanted.hive.again(&gate)?;
-    if !hive.paged().holds(wanted.old)? {
-        let offset = first_difference(hive.whole()?, wanted.old);
-        return Err(changed_since(&wanted.hive.file_at(offset.unwrap_or(0))));
+    let opened = wanted.again(&gate)?;
+    for (part, file) in wanted.parts().zip(&opened) {
+        if !file.paged().holds(part.old)? {
+            let offset = first_difference(file.whole()?, part.old);
+            return Err(changed_since(&part.file.file_at(offset.unwrap_or(0))));
+        }
     }
-    (wanted.check)(&hive)?;
+    (wanted.check)(&opened[0])?;
     let mut notes = Vec::new();
-    let mut script = Script { format: hive.disk().about().format, phases: Vec::new() };
+    let mut script = Script { format: opened[0].disk().about().format, phases: Vec::new() };
     if gate.replay_log {
         // Headers are written before it, after it, and once more before data: not one write of the last bytes.
         let log = stage.take()?;
@@ -78,17 +120,20 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
         }
         script.add_by_epoch(log, "log of the image");
     }
-    make_room(&hive, wanted)?;
+    wanted.parts().zip(&opened).try_for_each(|(part, file)| make_room(file, part))?;
     script.add_by_epoch(stage.take()?, "room in the image");
     let has_room = script.phases.is_empty();
-    let first = script.phases.len();
-    for set in wanted.phases {
-        script.phases.push(Scenes::new());
-        play(&hive, set, stage, &mut script)?;
+    let mut data = Vec::new();
+    for (part, file) in wanted.parts().zip(&opened) {
+        let first = script.phases.len();
+        for set in part.phases {
+            script.phases.push(Scenes::new());
+            play(file, set, stage, &mut script)?;
+        }
+        data.push(first..script.phases.len());
     }
-    let data = first..script.phases.len();
     // What has to be written when it is closed is written now.
-    drop(hive);
+    drop(opened);
     if let Some(error) = gate.closing_error() {
         return Err(error);
     }
@@ -96,21 +141,23 @@ pub(in crate::session) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<Stage>) -> R
     let closing = format!("closing of the image ({})", script.format);
     script.add_by_epoch(stage.take()?, &closing);
     let files = stage.files()?;
-    let again = wanted.hive.again(&wanted.hive.gate(stage.clone()))?;
-    if !again.paged().holds(wanted.new)? {
+    let again = wanted.again(&wanted.hive.file.gate(stage.clone()))?;
+    if !wanted.is_held_by(&again)? {
         return Err(not_as_wanted("the changed file does not read back as it should"));
     }
-    let placement = again.placement(&files.arranged)?;
+    let placements = again.iter().map(|file| file.placement(&files.arranged)).collect::<Result<Vec<_>>>()?;
     let starts = joined::starts(&files.arranged.iter().map(|file| file.1).collect::<Vec<_>>())?;
     let mut phases = script.phases.into_iter().map(|scenes| scenes.patches(&files, &starts)).collect::<Vec<_>>();
-    if let Some(placement) = &placement {
-        phases[data].iter().flatten().try_for_each(|patch| placement.holds(patch))?;
+    for (placement, data) in placements.iter().zip(data) {
+        if let Some(placement) = placement {
+            phases[data].iter().flatten().try_for_each(|patch| placement.holds(patch))?;
+        }
     }
     phases.retain(|phase| !phase.is_empty());
     let last_start = starts.last().copied().unwrap_or(0);
     let len_before = last_start + files.arranged.last().map_or(0, |file| file.1);
     let len_after = last_start + files.last_len;
-    Ok(Plan { files: files.arranged, len_before, len_after, phases, placement, has_room, notes })
+    Ok(Plan { files: files.arranged, len_before, len_after, phases, placements, has_room, notes })
 }
 
 /// Where two runs of bytes part.
@@ -126,7 +173,7 @@ fn not_as_wanted(what: &str) -> Error {
 }
 
 /// Writes the bytes that are there over themselves, wherever something is going to change.
-fn make_room(hive: &HiveOnDisk, wanted: &Wanted<'_>) -> Result<()> {
+fn make_room(hive: &HiveOnDisk, wanted: &Part<'_>) -> Result<()> {
     let file = hive.paged().file();
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     for set in wanted.phases {

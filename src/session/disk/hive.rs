@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result, Space};
 use crate::files::{Files, VolumeState};
 use crate::hive::open;
 use crate::partition::Partition;
+use crate::session::commit::changed_since;
 use crate::storage::{Blank, Host, Storage, joined};
 use crate::windows::{self, Product};
 
@@ -167,22 +168,26 @@ impl HiveOnDisk {
         HiveOnDisk::open(disk, self.installation.clone(), &self.name)
     }
 
-    /// As [`HiveOnDisk::again`], from the files of `host`, for reading.
-    pub(in crate::session) fn again_on<H: Host>(&self, host: &H) -> Result<HiveOnDisk> {
-        self.again(&self.gate(Arc::new(Reader { host: host.clone(), read: Arc::default() })))
+    /// As [`HiveOnDisk::gate`], with the files of `host`, for reading.
+    pub(in crate::session) fn gate_on<H: Host>(&self, host: &H) -> Gate {
+        self.gate(Arc::new(Reader { host: host.clone(), read: Arc::default() }))
     }
 
-    /// Its transaction logs as files to be written to, from the files of `host`.
-    pub(in crate::session) fn log_files_on<H: Host>(&self, host: &H) -> Result<Vec<HiveOnDisk>> {
-        let mut logs = Vec::new();
-        for ending in LOGS {
-            let mut log = self.again_on(host)?;
-            log.name = format!("{}.{ending}", self.name);
-            if let Some(file) = log.files.open(&log.path())? {
-                logs.push(HiveOnDisk { paged: Paged::new(file), whole: OnceLock::new(), ..log });
-            }
-        }
-        Ok(logs)
+    /// Its transaction logs as files to be written to.
+    pub(in crate::session) fn log_files(&self) -> Result<Vec<HiveOnDisk>> {
+        let logs = LOGS.iter().map(|ending| self.named(format!("{}.{ending}", self.name)));
+        logs.filter_map(Result::transpose).collect()
+    }
+
+    /// The same file as `other`, in the folder of this hive: on the disk as this one has it open.
+    pub(in crate::session) fn beside(&self, other: &HiveOnDisk) -> Result<HiveOnDisk> {
+        self.named(other.name.clone())?.ok_or_else(|| changed_since(&self.disk.path))
+    }
+
+    fn named(&self, name: String) -> Result<Option<HiveOnDisk>> {
+        let Some(file) = self.files.open(&self.installation.hive(&name))? else { return Ok(None) };
+        let (disk, installation, files) = (self.disk.clone(), self.installation.clone(), self.files.clone());
+        Ok(Some(HiveOnDisk { disk, installation, name, files, paged: Paged::new(file), whole: OnceLock::new() }))
     }
 
     /// Where its bytes lie, as addresses of `files` one after the other. `None` where the image does not tell.

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::{Prepared, Request, edit_source, settle, source};
+use super::{Logs, Prepared, Request, edit_source, settle, source};
 use crate::error::{Error, Place, Result, Space};
 use crate::hive::{EditOptions, PatchSet};
 use crate::session::commit::{
-    Committed, Locked, Options, Stage, Wanted, commit_on_disk, folder_of, no_room, rehearse, take,
+    Committed, Locked, Options, Part, Stage, Wanted, commit_on_disk, folder_of, no_room, rehearse, take, write_alone,
 };
 use crate::session::disk::{Disk, HiveOnDisk};
-use crate::session::logs::emptied;
+use crate::session::logs;
 use crate::session::target::Target;
 use crate::session::undo::refuse_left_over;
 use crate::storage::probe::may_make_files;
@@ -38,7 +38,9 @@ pub(super) fn prepare<H: Host>(host: &H, path: &Path, disk: Option<Disk>, reques
     }
     refuse_left_over(host, &disk.backing_files())?;
     let hive = disk.system_hive(&request.choice)?;
-    hive.may_be_written(&request.ignore)?;
+    if !is_for_hive_alone(request, &hive) {
+        hive.may_be_written(&request.ignore)?;
+    }
     let source = source::on_disk(path, &hive, request)?;
     let facts = hive.paged().file().facts();
     let max_file_len = request.options.max_file_len.min(facts.len).min(facts.valid_len);
@@ -46,10 +48,16 @@ pub(super) fn prepare<H: Host>(host: &H, path: &Path, disk: Option<Disk>, reques
     let target = Target { hive: path.to_owned(), windows: None };
     let prepared = edit_source(target, settled, source, &inside)?;
     let patches = &prepared.edited.patches;
-    if patches.old_len != patches.new_len {
+    if patches.old_len != patches.new_len && !is_for_hive_alone(request, &hive) {
         return Err(no_room(patches));
     }
     Ok(Prepared { on_disk: Some(hive), ..prepared })
+}
+
+/// Whether what is written elsewhere is the hive and no copy of the image: of one that cannot be written to, there would be
+/// none with the recovered hive in it.
+fn is_for_hive_alone(request: &Request, hive: &HiveOnDisk) -> bool {
+    request.wanted.is_none() && request.elsewhere && hive.disk().about().refusal.is_some()
 }
 
 impl Prepared {
@@ -101,33 +109,39 @@ impl Prepared {
         refuse_left_over(host, &hive.disk().own_files())?;
         let host = host.clone();
         let stage = Stage::new(move |path, _| Ok(std::sync::Arc::new(host.open(path, Access::Read)?)));
-        self.with_wanted(hive, true, |wanted| rehearse(wanted, &stage)).map(|_| ())
+        self.with_wanted(hive, &[], true, |wanted| rehearse(wanted, &stage)).map(|_| ())
     }
 
-    pub(super) fn commit_on_disk<H: Host>(&self, host: &H, hive: &HiveOnDisk, options: &Options) -> Result<Committed> {
-        let in_place = options.output.is_none() && !self.is_already_so();
+    pub(super) fn commit_on_disk<H: Host>(
+        &self,
+        host: &H,
+        hive: &HiveOnDisk,
+        logs: Logs,
+        options: &Options,
+    ) -> Result<Committed> {
+        if let Some(output) = options.output.as_deref().filter(|_| is_for_hive_alone(&self.request, hive)) {
+            return write_alone(host, output, &self.edited.bytes, &|| self.prove());
+        }
+        let mut emptied = Vec::new();
+        if logs == Logs::Emptied {
+            for log in hive.log_files()? {
+                let mut new = log.whole()?.to_vec();
+                emptied.extend(logs::emptied(&mut new).map(|patches| (log, new, patches)));
+            }
+        }
+        let phases: Vec<[&PatchSet; 1]> = emptied.iter().map(|(_, _, patches)| [patches]).collect();
+        let mut parts = Vec::new();
+        for ((log, new, _), phases) in emptied.iter().zip(&phases) {
+            parts.push(Part { file: log, old: log.whole()?, new, phases });
+        }
+        let in_place = options.output.is_none() && !(self.is_already_so() && parts.is_empty());
         if in_place {
             hive.refuse_children(&self.request.ignore)?;
         }
         // Under the locks it is asked again: one may have been made meanwhile.
-        self.with_wanted(hive, in_place, |wanted| {
+        self.with_wanted(hive, &parts, in_place, |wanted| {
             commit_on_disk(host, &self.target.hive, wanted, &|| self.prove(), options)
         })
-    }
-
-    /// Empties the logs beside the hive, each under an undo file of its own.
-    pub(super) fn empty_logs_on_disk<H: Host>(&self, host: &H, hive: &HiveOnDisk) -> Result<Vec<Committed>> {
-        let mut done = Vec::new();
-        for log in hive.log_files_on(host)? {
-            let old = log.whole()?;
-            let mut new = old.to_vec();
-            let Some(patches) = emptied(&mut new) else { continue };
-            hive.refuse_children(&self.request.ignore)?;
-            let check = |again: &HiveOnDisk| self.check(again, true);
-            let wanted = Wanted { hive: &log, old, new: &new, phases: &[&patches], check: &check };
-            done.push(commit_on_disk(host, &self.target.hive, &wanted, &|| Ok(()), &Options::default())?);
-        }
-        Ok(done)
     }
 
     fn check(&self, again: &HiveOnDisk, in_place: bool) -> Result<()> {
@@ -140,16 +154,12 @@ impl Prepared {
     fn with_wanted<T>(
         &self,
         hive: &HiveOnDisk,
+        logs: &[Part<'_>],
         in_place: bool,
         with: impl FnOnce(&Wanted<'_>) -> Result<T>,
     ) -> Result<T> {
         let phases: Vec<&PatchSet> = [&self.recovery, &self.edit].into_iter().filter(|set| !set.is_empty()).collect();
-        with(&Wanted {
-            hive,
-            old: hive.whole()?,
-            new: &self.edited.bytes,
-            phases: &phases,
-            check: &|again| self.check(again, in_place),
-        })
+        let hive = Part { file: hive, old: hive.whole()?, new: &self.edited.bytes, phases: &phases };
+        with(&Wanted { hive, logs, check: &|again| self.check(again, in_place) })
     }
 }

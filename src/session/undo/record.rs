@@ -10,7 +10,7 @@
 //! | end | `patches`, `blocks` (their numbers), `sha256` (of every byte before this line) |
 //! | marks, later | `committed`, `undoing` or `restored`: the time; the last one counts |
 //!
-//! Version 2 has what an image can need: several `phases`, of which a later one may go over what an earlier one wrote,
+//! Version 2 has what an image, or a hive with its logs, can need: several `phases`, of which a later one may go over what an earlier one wrote,
 //! and several `files`, each with its `name` (in the folder of the target, else its whole path), `name_bytes` (as
 //! `target_bytes`) and `len`. Offsets and lengths are then those of the files put one after the other, each beginning at
 //! a multiple of 4096; the last one grows.
@@ -70,7 +70,8 @@ pub(in crate::session) struct Record {
     pub(in crate::session) sha256_before: Option<[u8; 32]>,
     pub(in crate::session) sha256_after: Option<[u8; 32]>,
     pub(in crate::session) change: Change,
-    /// The files of an image that has several, with their lengths before, in the order of their addresses.
+    /// The files of an image that has several, or the logs of a hive and then itself, with their lengths before, in the
+    /// order of their addresses.
     pub(in crate::session) files: Vec<(PathBuf, u64)>,
     /// By offset. What a patch touches past the old end has no old bytes.
     pub(in crate::session) blocks: Vec<Block>,
@@ -131,8 +132,7 @@ impl Record {
         let elsewhere =
             self.files.iter().any(|(name, _)| name.is_absolute()) && target.parent() != self.target.parent();
         if !self.files.is_empty() && (renamed || elsewhere) {
-            let what =
-                "the undo file is of an image of several files, which had other names: which they are is not known";
+            let what = "the undo file is of several files, which had other names: which they are is not known";
             return Err(Error::refused("undo-other-image", what)
                 .advise("give all files the names that they had, beside each other, and try again"));
         }

@@ -39,7 +39,8 @@ pub(super) fn restore<H: Host>(journal: &mut Journal<'_, H>, target: &Locked<'_,
 /// Puts a new file with the old bytes in place of the target. `false`: that is not the way here.
 fn replaced<H: Host>(journal: &Journal<'_, H>, target: &Locked<'_, H>) -> Result<bool> {
     let Some(sha256) = journal.record.sha256_before else { return Ok(false) };
-    if why_in_place(&target.about).is_some() {
+    // Of several files, no new one takes the place of all.
+    if !journal.record.files.is_empty() || why_in_place(&target.about).is_some() {
         return Ok(false);
     }
     let there = journal.record.whole(&*target.file)?;

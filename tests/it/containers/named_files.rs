@@ -7,7 +7,7 @@ use std::path::Path;
 use hivewright::error::{Error, Space};
 use hivewright::session::commit::Options;
 use hivewright::session::disk::{Choice, Disk};
-use hivewright::session::edit::{Prepared, Wanted, prepare};
+use hivewright::session::edit::{Logs, Prepared, Wanted, prepare};
 use hivewright::storage::Storage;
 
 use super::fixtures::Unpacked;
@@ -55,7 +55,7 @@ fn a_file_that_changed_meanwhile_is_named() {
         let file = change(&image.path(), 8192 + 4000);
         assert!(file.starts_with(holder) && file != "disk.001", "{name}: {file}");
         let before = image.hashes();
-        names(&ready.commit(&Options::default()).unwrap_err(), &file);
+        names(&ready.commit(Logs::Kept, &Options::default()).unwrap_err(), &file);
         assert!(image.hashes() == before, "{name}");
     }
 }

@@ -98,10 +98,8 @@ fn logs_inside_of_an_image_are_emptied() {
         assert_eq!((&get["state"], &get["at_next_boot"]["number"]), (&"clean".into(), &1.into()));
         let again = json(&run(folder, &["set", "1", name, "--truncate-logs", "--json"]));
         assert_eq!(again["logs_emptied"], Value::Array(Vec::new()), "{again}");
-        let logs = set["logs_emptied"].as_array().unwrap();
-        for undo in logs.iter().rev().map(|log| &log["undo"]).chain([&set["commit"]["undo"]]) {
-            assert_eq!(run(folder, &["undo", undo.as_str().unwrap()]).code, 0, "{undo}");
-        }
+        assert_eq!(again["state"], "already-so", "{again}");
+        assert_eq!(run(folder, &["undo", set["commit"]["undo"].as_str().unwrap()]).code, 0);
         assert!(all() == before, "{name} is not what it was");
         let said = run(folder, &["set", "1", name, "--truncate-logs"]).out;
         for (log, _) in &place.logs {

@@ -13,7 +13,7 @@ use hivewright::hive::{EditOptions, Patch, Step};
 use hivewright::regf::timestamp::FileTime;
 use hivewright::session::commit::{Options, commit_files_on};
 use hivewright::session::disk::ImageOptions;
-use hivewright::session::edit::{Prepared, Request, Wanted, prepare_on};
+use hivewright::session::edit::{Logs, Prepared, Request, Wanted, prepare, prepare_on};
 use hivewright::session::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
 use hivewright::{Kind, Result};
 use tempfile::TempDir;
@@ -45,7 +45,7 @@ pub(super) fn volume(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
 }
 
 /// One with a dirty hive and its logs.
-pub(super) fn volume_of(place: &DirtyPlace) -> Vec<u8> {
+pub(crate) fn volume_of(place: &DirtyPlace) -> Vec<u8> {
     let files: Vec<(&str, &[u8])> = std::iter::once(("SYSTEM", &place.primary[..]))
         .chain(place.logs.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])))
         .collect();
@@ -63,6 +63,8 @@ struct Case {
     named: usize,
     /// How many of them, from the first on, may be written to.
     own: usize,
+    /// What becomes of the hive's logs.
+    logs: Logs,
 }
 
 impl Case {
@@ -84,7 +86,7 @@ impl Case {
         let request = Request { options, ..request(wanted) };
         let host = LyingHost::with_all(&before);
         let own = before.len();
-        Case { _folder: folder, before, host, request, named: 0, own }
+        Case { _folder: folder, before, host, request, named: 0, own, logs: Logs::Kept }
     }
 
     fn path(&self) -> &Path {
@@ -99,14 +101,15 @@ impl Case {
     fn play(&self, kind: &str, least: [usize; 2]) {
         let prepared = self.prepare(&self.host.healed()).unwrap();
         assert!(!prepared.is_already_so(), "{kind} changes nothing");
-        let run = |host: &LyingHost| prepared.commit_on(host, &Options::default()).map(drop);
+        let run = |host: &LyingHost| prepared.commit_on(host, self.logs, &Options::default()).map(drop);
         let whole = self.host.healed();
         run(&whole).unwrap();
         assert!(self.prepare(&whole).unwrap().is_already_so(), "{kind}: the next run finds it done");
         let files: Vec<PathBuf> = self.before[..self.own].iter().map(|(path, _)| path.clone()).collect();
         let image = Image { files: &files, old: seen(&self.host, &files), new: seen(&whole, &files) };
         let next = |host: &LyingHost| {
-            let again = self.prepare(host).and_then(|prepared| prepared.commit_on(host, &Options::default()));
+            let again =
+                self.prepare(host).and_then(|prepared| prepared.commit_on(host, self.logs, &Options::default()));
             again.map(drop)
         };
         image.play(kind, &self.host, &run, &next, least);
@@ -297,6 +300,43 @@ fn recovering_and_setting_in_a_split_image() {
     let place = named("new-two-logs");
     let case = Case::new(&volume_of(&place), 3, Some(Wanted::Set(1)));
     case.play("recover and set in an image of three files", [100, 400]);
+}
+
+#[test]
+fn emptying_logs_in_a_split_image() {
+    let place = named("new-two-logs");
+    let case = Case::new(&volume_of(&place), 3, Some(Wanted::Set(1)));
+    let case = Case { logs: Logs::Emptied, ..case };
+    case.play("recover, set and empty the logs in an image of three files", [110, 420]);
+}
+
+/// A hive that is a file of its own, and its logs: all of them old, or all new, whatever stops the write.
+#[test]
+fn emptying_logs_of_a_hive() {
+    for name in ["new-two-logs", "new-growth", "old-one-log"] {
+        let place = named(name);
+        let options = EditOptions { timestamp: Some(FileTime(1)), ..EditOptions::default() };
+        let request = Request { settle: false, options, ..request(Some(Wanted::Set(1))) };
+        let prepared = prepare(&place.path("SYSTEM"), &request).unwrap();
+        let at = |name: &str| place.folder().canonicalize().unwrap().join(name);
+        let logs = place.logs.iter().map(|(name, bytes)| (at(name), bytes.clone()));
+        let before: Vec<(PathBuf, Vec<u8>)> =
+            std::iter::once((at("SYSTEM"), place.primary.clone())).chain(logs).collect();
+        // A log that holds nothing is left alone.
+        let filled = before.iter().filter(|(_, bytes)| !bytes.is_empty());
+        let files: Vec<PathBuf> = filled.map(|(path, _)| path.clone()).collect();
+        let host = LyingHost::with_all(&before);
+        let run = |host: &LyingHost| prepared.commit_on(host, Logs::Emptied, &Options::default()).map(drop);
+        let whole = host.healed();
+        run(&whole).unwrap();
+        let image = Image { files: &files, old: seen(&host, &files), new: seen(&whole, &files) };
+        assert!(image.new.iter().zip(&image.old).all(|(new, old)| new != old), "{name}");
+        let next = |host: &LyingHost| {
+            recover_unfinished_on(host, &files[0])?;
+            if seen(host, &files) == image.new { Ok(()) } else { run(host) }
+        };
+        image.play(&format!("{name}, with its logs"), &host, &run, &next, [30, 100]);
+    }
 }
 
 /// What a format does that makes room: several phases over the same bytes, in files of odd lengths, the last of which grows.

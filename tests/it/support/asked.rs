@@ -17,6 +17,7 @@ pub(crate) fn request(wanted: Option<Wanted>) -> Request {
         logs: LogChoice::Beside,
         as_it_stands: false,
         settle: true,
+        elsewhere: false,
         options: EditOptions::default(),
         choice: Choice::default(),
         ignore: Vec::new(),
