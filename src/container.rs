@@ -49,12 +49,13 @@ pub use layer::explained;
 pub use named::{has_type_of_log, is_transaction_log};
 pub use parallels::in_bundle;
 pub use qcow2::is_unshared;
-pub use relatives::{Ask, Piece, Relatives, last_part, relatives};
+pub use relatives::{Ask, Piece, Relatives, last_part, meant_by, relatives};
 
 use crate::error::advised;
 use crate::error::exact::field;
 use crate::error::{Error, Kind, Result, Space};
 use crate::storage::Storage;
+use crate::storage::look::open_plain;
 use crate::storage::span::end_within;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
@@ -261,6 +262,27 @@ pub fn table() -> String {
 /// Whether the bytes of a file show that it is an image of a format, or something else that holds a disk and is not read.
 pub fn is_known(probe: &Probe<'_>) -> bool {
     FORMATS.iter().any(|format| (format.is)(probe)) || named::is_one(probe)
+}
+
+/// What a file is that is recognised and not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// The code of the error that opening it ends with.
+    pub code: &'static str,
+    /// In words.
+    pub what: &'static str,
+}
+
+/// What a file is by its ends, if it is one of those that are not read.
+pub fn known_as(probe: &Probe<'_>) -> Option<Known> {
+    named::known(probe).map(|(known, _)| known)
+}
+
+/// The same by all of its bytes, and whether it holds a disk. For files whose first bytes do not tell.
+pub fn known_whole(path: &Path) -> Option<(Known, bool)> {
+    let file = open_plain(path).ok()??;
+    let ends = looks::Ends::read(&file, path).ok()?;
+    named::known_whole(&file, &ends.probe())
 }
 
 /// Opens the image at `path`: of the format of that name, or of the one that its bytes show. `None` for a hive, and

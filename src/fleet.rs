@@ -3,6 +3,7 @@
 //! Targets stream from their discovery through a bounded pool to whoever prints them: memory does not grow with what
 //! is read. Nothing is written but what the caller writes.
 
+pub mod account;
 pub mod find;
 pub mod policy;
 pub mod pool;

@@ -4,6 +4,7 @@ mod args;
 mod progress;
 mod render;
 mod report;
+mod summary;
 
 use std::io::{BufReader, Write};
 use std::path::Path;
@@ -27,14 +28,17 @@ use super::stop;
 
 pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     let stop = Arc::new(AtomicBool::new(false));
-    let plan = plan(args, &stop)?;
-    stop_at_ctrl_c(stop)?;
     let progress = Arc::new(Progress::default());
+    let mut plan = plan(args, &stop)?;
+    stop_at_ctrl_c(stop)?;
     let mut report = args.report.as_deref().map(Report::begin).transpose()?;
     let mut renderer = render::of(args.format());
     let mut out = std::io::stdout().lock();
     renderer.begin(&mut out).map_err(|error| report::unprinted(error, "nothing was audited"))?;
     let bar = Bar::of(&progress);
+    if args.list_skipped {
+        plan.listener = summary::list(&bar, args.json || args.format == args::Format::Jsonl);
+    }
     let mut failed = None;
     let summary = run::run(plan, &progress, |record: &Record| {
         let written = bar.aside(|| {
@@ -56,7 +60,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     let ended = renderer.end(&summary, &mut out).and_then(|()| out.flush());
     ended.map_err(|error| report::unprinted(error, "all was audited, and a report is whole if it was asked for"))?;
     warn_of_unfitted(&summary);
-    tell(&summary);
+    summary::tell(&summary);
     Ok(match summary.end(args.keep_going_ok) {
         End::Interrupted => Outcome::Interrupted,
         _ if !is_reported => Outcome::CouldNot,
@@ -97,6 +101,7 @@ fn plan(args: &AuditArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Plan> {
         shard: args.shard,
         earlier,
         verify_hashes: args.verify_hash,
+        listener: Box::new(|_| {}),
         pool: pool::Options { jobs, timeout, stop: stop.clone() },
     })
 }
@@ -130,31 +135,4 @@ fn warn_of_unfitted(summary: &Summary) {
     for entry in &summary.unfitted {
         super::warn(&format!("no Windows that was read fits {entry} of the policy: nothing was held against it"));
     }
-}
-
-/// The counts, for people: records alone go to standard output.
-fn tell(summary: &Summary) {
-    let mut text = format!("{} targets, {} installations read", summary.targets, summary.read);
-    for (count, what) in [
-        (summary.compliant, "as expected"),
-        (summary.not_compliant, "NOT as expected"),
-        (summary.without_expectation, "of which the policy expects nothing"),
-        (summary.errors, "could not be read"),
-        (summary.no_windows, "without Windows"),
-        (summary.passed_over, "hives other than SYSTEM passed over"),
-        (summary.kept, "taken over from an earlier run"),
-    ] {
-        if count > 0 {
-            text += &format!(", {count} {what}");
-        }
-    }
-    if summary.records == 0 && !summary.interrupted {
-        text += &format!(" ({} files looked at)", summary.looked);
-    }
-    text += &format!(", in {:.1} s", summary.seconds);
-    if summary.interrupted {
-        text += "; stopped before the end, go on with --resume";
-    }
-    // Nothing is left to be told if standard error is gone.
-    let _ = writeln!(std::io::stderr().lock(), "hivewright: {text}");
 }

@@ -11,13 +11,11 @@
 //! [`MOST_IMAGES`] more than the ends are read. The names in them are looked up and lead to nothing that is opened. What
 //! cannot be found out for all that is told.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::FORMATS;
-use super::gate::on_this_host;
 use super::parallels::bundle::{merge, standing_on};
-use super::relatives::said;
+use super::relatives::{last_part, meant_by, said};
 use crate::error::Kind;
 use crate::storage::folder::EntryKind;
 use crate::storage::look::{Seen, folders_on_the_way, list, open_plain, see};
@@ -38,23 +36,22 @@ struct Known<'a> {
 }
 
 impl Known<'_> {
-    /// Whether `name`, in an image of `folder`, leads to one of the files. A name that leads nowhere from here, such as
-    /// that of a folder on another machine, is taken for the file of that name in this folder.
+    /// Whether `name`, in an image of `folder`, means one of the files.
     fn is_called(&self, name: &str, folder: &Path) -> bool {
-        let name = on_this_host(name);
-        let last = name.file_name().unwrap_or_default();
-        let own = self.files.first().and_then(|(path, _)| path.parent()).unwrap_or(folder);
-        let beside = || see(&folder.join(last)).or_else(|_| see(&own.join(last)));
-        let Ok(seen) = see(&folder.join(&name)).or_else(|_| beside()) else { return self.resembles(last) };
-        match seen.id {
-            Some(id) => self.files.iter().any(|(_, own)| own.is_some_and(|own| own.id == Some(id))),
-            None => self.files.iter().any(|(path, _)| path.file_name() == name.file_name()),
+        let own = self.files.first().and_then(|(path, _)| path.parent());
+        let Some(seen) = meant_by(name, folder, own) else { return self.resembles(name) };
+        match (seen.id, last_part(name)) {
+            (Some(id), _) => self.files.iter().any(|(_, own)| own.is_some_and(|own| own.id == Some(id))),
+            (None, Some(last)) => self.files.iter().any(|(path, _)| path.ends_with(&last)),
+            (None, None) => false,
         }
     }
 
     /// Whether a name with bytes that are not UTF-8, of which the text is `name`, may be that of one of the files.
-    fn resembles(&self, name: &OsStr) -> bool {
-        let Some(name) = name.to_str().filter(|name| name.contains(char::REPLACEMENT_CHARACTER)) else { return false };
+    fn resembles(&self, name: &str) -> bool {
+        let Some(name) = last_part(name).filter(|name| name.contains(char::REPLACEMENT_CHARACTER)) else {
+            return false;
+        };
         self.files.iter().any(|(path, _)| path.file_name().unwrap_or_default().to_string_lossy() == name)
     }
 }

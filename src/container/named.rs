@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::ova::first_member;
-use super::{Opening, Probe, parallels};
+use super::{Known, Opening, Probe, parallels};
 use crate::error::advised::{self, Command};
 use crate::error::{Error, Kind, Result};
 use crate::storage::Storage;
@@ -50,6 +50,10 @@ impl Named {
 
     fn advice(&self) -> String {
         self.command.map_or(self.advice.to_owned(), |command| self.advice.replace("{}", command.line))
+    }
+
+    fn known(&self) -> (Known, bool) {
+        (Known { code: self.code, what: self.what }, self.is_told)
     }
 
     fn error(&self, path: &Path) -> Error {
@@ -192,6 +196,16 @@ pub(super) fn is_one(probe: &Probe<'_>) -> bool {
 pub(super) fn packed(probe: &Probe<'_>) -> Option<(&'static str, Command)> {
     let named = found(probe).filter(|named| named.code == PACKED)?;
     Some((named.what, named.command?))
+}
+
+/// What it is by its ends, and whether it is one of those of which is told wherever they are come across.
+pub(super) fn known(probe: &Probe<'_>) -> Option<(Known, bool)> {
+    found(probe).map(Named::known)
+}
+
+/// The same by all of its bytes.
+pub(super) fn known_whole(file: &dyn Storage, probe: &Probe<'_>) -> Option<(Known, bool)> {
+    known(probe).or_else(|| optical(file, probe).ok()?.map(Named::known))
 }
 
 fn found(probe: &Probe<'_>) -> Option<&'static Named> {

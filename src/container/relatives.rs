@@ -11,7 +11,7 @@ use super::FORMATS;
 use super::gate::on_this_host;
 use super::looks::Ends;
 use crate::error::{Error, Kind, Place, Result};
-use crate::storage::look::open_plain;
+use crate::storage::look::{Seen, open_plain, see};
 use crate::storage::{FileStorage, Storage};
 
 /// Bytes that are read of each: of nearly all it is the first sectors and the last, of a VHDX its tables too.
@@ -69,6 +69,15 @@ pub(super) fn said(path: &Path, file: FileStorage) -> Option<Relatives> {
 /// The last part of a name in an image: that of a file beside it, if the name leads nowhere else.
 pub fn last_part(name: &str) -> Option<String> {
     Some(on_this_host(name).file_name()?.to_string_lossy().into_owned())
+}
+
+/// The file that an image in `folder` means by `name`. A name that leads nowhere from here, such as that of a folder on
+/// another machine, means the file of that name in this folder, or in `other`.
+pub fn meant_by(name: &str, folder: &Path, other: Option<&Path>) -> Option<Seen> {
+    let name = on_this_host(name);
+    let last = name.file_name().unwrap_or_default();
+    let beside = |folder: &Path| see(&folder.join(last)).ok();
+    see(&folder.join(&name)).ok().or_else(|| beside(folder)).or_else(|| other.and_then(beside))
 }
 
 /// What is to be asked of a file of its format.

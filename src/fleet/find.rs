@@ -1,8 +1,11 @@
-//! Finding targets: files, folders with all that is below, and patterns of names. They stream to whoever takes them.
+//! Finding targets: files, folders with all that is below, and patterns of names. They stream to the caller, and so do the
+//! files that are no targets.
 //!
 //! Of a file that nobody named only the first [`HEAD`] bytes are read. Links and special files in folders are left alone.
 
+mod kin;
 mod looks;
+mod names;
 pub(in crate::fleet) mod pattern;
 mod walk;
 
@@ -11,8 +14,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use looks::{HEAD, Looks, looks_like_target};
+pub use looks::{HEAD, Looks, looks_of};
 
+use super::account::{Passed, Reason};
 use crate::error::{Error, Kind};
 use crate::storage::FileId;
 use crate::storage::folder::EntryKind;
@@ -22,7 +26,7 @@ use crate::storage::split;
 /// Something to audit.
 #[derive(Debug)]
 pub struct Target {
-    /// What it is called in its records.
+    /// Its name in its records.
     pub name: OsString,
     /// The file or folder.
     pub path: PathBuf,
@@ -30,28 +34,54 @@ pub struct Target {
     pub kind: TargetKind,
     /// The user named it, so that it has a record whatever it turns out to be.
     pub named: bool,
-    /// Files beside it that are no targets because it says that they are parts of it. It may be wrong, or lie.
-    pub parts: Vec<PathBuf>,
-    /// Whether others of its folder may stand on it: where all of them were looked at, none does.
-    pub may_bear: bool,
+    /// It is a regular file, which the account counts.
+    pub is_file: bool,
+    /// It was given before: only its parts are asked for.
+    pub is_repeated: bool,
+    /// Files of its folder that are no targets because they are parts of it.
+    pub parts: Vec<Part>,
+    /// Images that stand on it.
+    pub dependents: Dependents,
+}
+
+/// A file that is a part of a target.
+#[derive(Debug)]
+pub struct Part {
+    /// The file.
+    pub path: PathBuf,
+    /// What it looks like alone.
+    pub looks: Looks,
+    /// Only the headers of the target claim it, which may be wrong, or lie.
+    pub is_claimed: bool,
+}
+
+/// Images that stand on a target directly.
+#[derive(Debug)]
+pub enum Dependents {
+    /// The folder of the target was not looked at for them.
+    Unknown,
+    /// All of its folder.
+    Known(Vec<PathBuf>),
 }
 
 impl Target {
-    /// Something that nobody named.
-    pub fn come_across(path: &Path, parts: Vec<PathBuf>) -> Self {
+    /// A file that was met in a folder.
+    pub fn met(path: &Path) -> Self {
         Target {
             name: path.into(),
             path: path.to_owned(),
             kind: TargetKind::File,
             named: false,
-            parts,
-            may_bear: false,
+            is_file: true,
+            is_repeated: false,
+            parts: Vec::new(),
+            dependents: Dependents::Unknown,
         }
     }
 
-    /// What was left out as a part of another one.
-    pub fn part(path: &Path) -> Self {
-        Target { may_bear: true, ..Self::come_across(path, Vec::new()) }
+    /// What the user named, or what is told of in any case.
+    pub fn named(path: &Path, kind: TargetKind) -> Self {
+        Target { kind, named: true, is_file: false, ..Target::met(path) }
     }
 }
 
@@ -66,8 +96,17 @@ pub enum TargetKind {
     Lost(Error),
 }
 
-/// Whoever takes targets. `false`: no more are wanted.
-pub type Taker<'a> = dyn FnMut(Target) -> bool + 'a;
+/// What a search comes upon.
+#[derive(Debug)]
+pub enum Found {
+    /// Something to audit.
+    Target(Box<Target>),
+    /// A file without a record of its own.
+    Passed(Passed),
+}
+
+/// The one that takes what is found. `false`: no more is wanted.
+pub type Taker<'a> = dyn FnMut(Found) -> bool + 'a;
 
 /// Finds targets, each once.
 pub struct Finder<'a> {
@@ -75,16 +114,14 @@ pub struct Finder<'a> {
     /// Files and folders that were seen: a few bytes for each target and each folder, none for other files.
     seen: HashSet<FileId>,
     done: bool,
-    /// A pattern chooses among the files of a folder.
-    chosen: bool,
     /// Files that were looked into.
     looked: &'a AtomicU64,
 }
 
 impl<'a> Finder<'a> {
-    /// Targets go to `take`; `looked` counts the files whose first bytes are read.
+    /// What is found goes to `take`; `looked` counts the files whose first bytes are read.
     pub fn new(take: &'a mut Taker<'a>, looked: &'a AtomicU64) -> Self {
-        Finder { take, seen: HashSet::new(), done: false, chosen: false, looked }
+        Finder { take, seen: HashSet::new(), done: false, looked }
     }
 
     /// Whether no more are wanted.
@@ -109,10 +146,10 @@ impl<'a> Finder<'a> {
         match seen.kind {
             EntryKind::Folder => self.walk(path),
             EntryKind::File => match first_of(path) {
-                Some((first, about)) if !self.is_hive(path) => self.once(&first, about.id),
-                _ => self.once(path, seen.id),
+                Some((first, about)) if !self.is_hive(path) => self.once(&first, about.id, true),
+                _ => self.once(path, seen.id, true),
             },
-            EntryKind::Device => self.once(path, seen.id),
+            EntryKind::Device => self.once(path, seen.id, false),
             EntryKind::Other => {
                 let what = format!("{} is neither a file nor a folder", path.display());
                 self.lost(path, Error::new(Kind::Unsupported, "target-kind", what));
@@ -126,29 +163,27 @@ impl<'a> Finder<'a> {
         matches!(look::peek(path, 4, true), Ok(Some((_, head))) if head == b"regf")
     }
 
-    fn once(&mut self, path: &Path, id: Option<FileId>) {
+    fn once(&mut self, path: &Path, id: Option<FileId>, is_file: bool) {
         if id.is_none_or(|id| self.seen.insert(id)) {
-            self.give(path, TargetKind::File);
-        }
-    }
-
-    /// A file that was come across, with the others that are left out because of it.
-    fn come_across(&mut self, path: &Path, id: Option<FileId>, parts: Vec<PathBuf>) {
-        if id.is_none_or(|id| self.seen.insert(id)) {
-            let may_bear = self.chosen;
-            self.done |= !(self.take)(Target { may_bear, ..Target::come_across(path, parts) });
+            self.give(Target { is_file, ..Target::named(path, TargetKind::File) });
         }
     }
 
     /// A target that cannot even be looked at.
     pub fn lost(&mut self, path: &Path, error: Error) {
-        self.give(path, TargetKind::Lost(error));
+        self.give(Target::named(path, TargetKind::Lost(error)));
     }
 
-    fn give(&mut self, path: &Path, kind: TargetKind) {
-        let (name, path) = (path.into(), path.to_owned());
-        let target = Target { name, path, kind, named: true, parts: Vec::new(), may_bear: true };
-        self.done |= !(self.take)(target);
+    fn give(&mut self, target: Target) {
+        self.done |= !(self.take)(Found::Target(Box::new(target)));
+    }
+
+    fn pass(&mut self, passed: Passed) {
+        self.done |= !(self.take)(Found::Passed(passed));
+    }
+
+    fn skip(&mut self, path: PathBuf, reason: Reason) {
+        self.pass(Passed::skipped(path, reason));
     }
 }
 

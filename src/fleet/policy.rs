@@ -73,14 +73,21 @@ impl Policy {
     /// # Errors
     /// As [`Policy::parse`]; the file cannot be read, or is longer than [`MOST_BYTES`].
     pub fn load(path: &Path) -> Result<Self> {
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         let failed = |e| Error::io(format!("cannot read {}: {e}", path.display()), e);
-        let size = look::stream(path)?.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(failed)?;
+        let size = look::stream(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
         let name = format!("the policy {}", path.display());
         if size as u64 > MOST_BYTES {
-            return Err(wrong(&name, &format!("it is longer than {MOST_BYTES} bytes")));
+            let line = line_at(&bytes, size);
+            return Err(wrong(&name, &format!("it is longer than {MOST_BYTES} bytes, which end in line {line}")));
         }
-        Self::parse(&text, &name)
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Self::parse(text, &name),
+            Err(error) => {
+                let line = line_at(&bytes, error.valid_up_to());
+                Err(wrong(&name, &format!("it is no UTF-8 text: line {line} holds other bytes")))
+            }
+        }
     }
 
     /// Reads a policy. Errors name it `name`, with the line that is wrong.
@@ -89,15 +96,17 @@ impl Policy {
     /// `policy`: it is no TOML, or says what no policy can say.
     pub fn parse(source: &str, name: &str) -> Result<Self> {
         let text: Text = toml::from_str(source).map_err(|e| wrong(name, e.to_string().trim_end()))?;
-        if text.expect.is_empty() {
-            return Err(wrong(name, "it has no [[expect]], and expects nothing"));
+        if text.expect.get_ref().is_empty() {
+            let line = line_at(source.as_bytes(), text.expect.span().start);
+            return Err(wrong(name, &format!("the expect in line {line} is empty, and expects nothing")));
         }
+        let expect = text.expect.into_inner();
         let is_idle = |entry: &EntryText| entry.rule.is_none() && entry.neighbours.is_empty();
-        if let Some(entry) = text.expect.iter().find(|entry| is_idle(entry.get_ref())) {
-            let line = 1 + source.bytes().take(entry.span().start).filter(|&byte| byte == b'\n').count();
+        if let Some(entry) = expect.iter().find(|entry| is_idle(entry.get_ref())) {
+            let line = line_at(source.as_bytes(), entry.span().start);
             return Err(wrong(name, &format!("the [[expect]] in line {line} has neither rule nor neighbours")));
         }
-        let entries = text.expect.into_iter().zip(1..);
+        let entries = expect.into_iter().zip(1..);
         Ok(Policy { entries: entries.map(|(entry, number)| Entry::new(entry.into_inner(), number)).collect() })
     }
 
@@ -174,6 +183,11 @@ impl Entry {
         }
         record.violations.append(&mut violations);
     }
+}
+
+/// The number of the line in which the byte at `offset` stands.
+fn line_at(text: &[u8], offset: usize) -> usize {
+    1 + text.iter().take(offset).filter(|&&byte| byte == b'\n').count()
 }
 
 fn wrong(name: &str, what: &str) -> Error {

@@ -11,13 +11,15 @@ use std::time::Instant;
 
 pub use files::is_unchanged;
 
-use super::find::{Target, TargetKind};
+use super::account::{Passed, Reason};
+use super::find::{Looks, Part, Target, TargetKind};
 use super::record::{Failure, Record, Status};
+use crate::container::{Neighbours, neighbours};
 use crate::error::{Error, Kind, Result};
 use crate::regf::timestamp::FileTime;
 use crate::session::disk::{Choice, Disk, ImageOptions};
+use crate::storage::{Host, RealHost};
 use files::HostFiles;
-use parts::Whole;
 
 /// What more than the usual is to be read, and how.
 #[derive(Clone, Debug, Default)]
@@ -55,36 +57,72 @@ pub fn read(target: &Target, wishes: &Wishes) -> Vec<Record> {
     records
 }
 
-/// What `one` has of a target, and of what was left out as parts of it, where that is not read with it: no image hides its
-/// neighbours by what it says of them. A part is told of with its whole if that has an installation and is really made of
-/// it, or if neither has any.
-pub fn with_parts(target: &Target, wishes: &Wishes, mut one: impl FnMut(&Target) -> Vec<Record>) -> Vec<Record> {
-    let mut records = one(target);
-    if target.parts.is_empty() {
-        return records;
+/// What came of a target and of its parts.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Their records.
+    pub records: Vec<Record>,
+    /// Regular files that have a record.
+    pub recorded: u64,
+    /// Files that have none.
+    pub passed: Vec<Passed>,
+}
+
+impl Outcome {
+    /// Adds the records of a target, which is counted if it is a file.
+    pub fn add(&mut self, target: &Target, records: Vec<Record>) {
+        match records.is_empty() {
+            true => self.passed.push(Passed::skipped(target.path.clone(), Reason::OtherHive)),
+            false => self.recorded += u64::from(target.is_file),
+        }
+        self.records.extend(records);
     }
-    let whole = Whole::of(&target.path, &wishes.image);
-    let is_in = |whole: &Option<Whole>, part: &Path| whole.as_ref().is_some_and(|whole| whole.has(part));
-    let is_read = has_read(&records);
-    let mut parts = Vec::new();
+
+    /// Adds a part, which `one` reads where it is a target alone.
+    pub fn add_alone(&mut self, part: &Part, one: impl FnOnce(&Target) -> Vec<Record>) {
+        match part.looks {
+            Looks::Other(reason) => self.passed.push(Passed::skipped(part.path.clone(), reason)),
+            _ => {
+                let target = Target::met(&part.path);
+                let records = one(&target);
+                self.add(&target, records);
+            }
+        }
+    }
+
+    fn add_part(&mut self, part: &Part, whole: &Target) {
+        self.passed.push(Passed::part(part.path.clone(), &whole.path));
+    }
+}
+
+/// What `one` has of a target, and of the parts that only the target's headers claim where they are not read with it: no
+/// image hides its neighbours by naming them.
+pub fn with_parts(target: &Target, wishes: &Wishes, mut one: impl FnMut(&Target) -> Vec<Record>) -> Outcome {
+    let mut outcome = Outcome::default();
+    if !target.is_repeated {
+        let records = one(target);
+        outcome.add(target, records);
+    }
+    let is_claimed = target.parts.iter().any(|part| part.is_claimed);
+    let whole = if is_claimed { Disk::open_as(&target.path, &wishes.image).ok().flatten() } else { None };
+    let is_read = target.is_repeated || has_read(&outcome.records);
     for part in &target.parts {
-        let belongs = is_in(&whole, part);
-        if !(is_read && belongs) {
-            let mut found = one(&Target::part(part));
-            found.retain(|record| !(belongs && record.status == Status::NoWindows));
-            parts.push((part, found));
+        if part.is_claimed && !whole.as_ref().is_some_and(|whole| parts::has(whole, &part.path)) {
+            outcome.add_alone(part, &mut one);
+            continue;
+        }
+        // Where the whole shows no Windows, a part that shows one alone is not hidden by it.
+        let alone = if part.is_claimed && !is_read && part.looks.is_target() {
+            one(&Target::met(&part.path))
+        } else {
+            Vec::new()
+        };
+        match has_read(&alone) {
+            true => outcome.add(&Target::met(&part.path), alone),
+            false => outcome.add_part(part, target),
         }
     }
-    // What another of them stands on has been read with that; of two that claim each other, one stays.
-    let mut is_told = vec![false; parts.len()];
-    for (i, (part, _)) in parts.iter().enumerate().filter(|(_, (_, found))| has_read(found)) {
-        let whole = if is_told[i] || parts.len() < 2 { None } else { Whole::of(part, &wishes.image) };
-        for (j, (other, _)) in parts.iter().enumerate().filter(|(j, _)| *j != i) {
-            is_told[j] |= is_in(&whole, other);
-        }
-    }
-    records.extend(parts.into_iter().zip(is_told).filter(|(_, is_told)| !is_told).flat_map(|((_, found), _)| found));
-    records
+    outcome
 }
 
 fn has_read(records: &[Record]) -> bool {
@@ -116,6 +154,18 @@ fn moved(target: &Target, wishes: &Wishes) -> Result<Vec<Record>> {
         record.bytes_read = found.bytes_read;
     }
     Ok(records)
+}
+
+/// Whether the images that stand on a target now are those of its record.
+pub fn has_same_dependents(target: &Target, record: &Record) -> bool {
+    if matches!(record.container.as_deref(), None | Some("hive" | "folder" | "device")) {
+        return true;
+    }
+    let look = || match RealHost.resolve(&target.path) {
+        Ok(file) => neighbours(&[file], &target.path),
+        Err(_) => Neighbours::default(),
+    };
+    record.dependent_paths() == Some(image::dependents(target, look).children)
 }
 
 /// SHA-256 of the hives of a target, in the order of its installations.

@@ -78,6 +78,11 @@ pub struct Record {
     /// What is out of order in the image, or in one below it, and did not keep it from being read: that it has further disks
     /// at which nobody looked (`ova-disks`), or is the state before a snapshot (`parallels-snapshots`).
     pub image_remarks: Vec<Blocker>,
+    /// Images that stand on this one directly (it is their backing file or parent), as files: those of the target's folder,
+    /// and of the folder `Snapshots` below it. Each has records of its own where it is a target.
+    pub dependents: Vec<String>,
+    /// As `files_hex`, of each of `dependents`.
+    pub dependents_hex: Vec<Option<String>>,
     /// What divides the disk: `gpt`, `mbr`, `none`.
     pub partition_scheme: Option<String>,
     /// Number of the partition, as Linux counts them; 0 is the whole disk.
@@ -181,17 +186,22 @@ impl Record {
 
     /// The files that the answer rests on, in the order of [`Record::files`]. `None` as there.
     pub fn file_paths(&self) -> Option<Vec<PathBuf>> {
-        let hexes = self.files_hex.iter().map(Option::as_deref).chain(std::iter::repeat(None));
-        self.files.iter().zip(hexes).map(|(text, hex)| exact::path(text, hex)).collect()
+        paths(&self.files, &self.files_hex)
+    }
+
+    /// The images that stand on it, as [`Record::file_paths`].
+    pub fn dependent_paths(&self) -> Option<Vec<PathBuf>> {
+        paths(&self.dependents, &self.dependents_hex)
     }
 
     /// Puts these down as the files that the answer rests on.
     pub(super) fn rests_on<'a>(&mut self, files: impl Iterator<Item = &'a Path> + Clone) {
-        self.files = files.clone().map(|path| path.to_string_lossy().into_owned()).collect();
-        self.files_hex = files.map(exact::hex).collect();
-        if self.files_hex.iter().all(Option::is_none) {
-            self.files_hex.clear();
-        }
+        (self.files, self.files_hex) = texts(files);
+    }
+
+    /// Puts these down as the images that stand on it.
+    pub(super) fn bears<'a>(&mut self, images: impl Iterator<Item = &'a Path> + Clone) {
+        (self.dependents, self.dependents_hex) = texts(images);
     }
 
     /// As one line of JSON, with its line feed. JSON has no raw line feeds, so a line is a record.
@@ -206,6 +216,18 @@ impl Record {
     pub fn read(line: &[u8]) -> Option<Self> {
         serde_json::from_slice(line).ok().filter(|record: &Record| record.form == FORM)
     }
+}
+
+/// Paths as text, and in hexadecimal where the text of any only resembles it.
+fn texts<'a>(paths: impl Iterator<Item = &'a Path> + Clone) -> (Vec<String>, Vec<Option<String>>) {
+    let texts = paths.clone().map(|path| path.to_string_lossy().into_owned()).collect();
+    let hexes: Vec<_> = paths.map(exact::hex).collect();
+    (texts, if hexes.iter().all(Option::is_none) { Vec::new() } else { hexes })
+}
+
+fn paths(texts: &[String], hexes: &[Option<String>]) -> Option<Vec<PathBuf>> {
+    let hexes = hexes.iter().map(Option::as_deref).chain(std::iter::repeat(None));
+    texts.iter().zip(hexes).map(|(text, hex)| exact::path(text, hex)).collect()
 }
 
 #[cfg(test)]

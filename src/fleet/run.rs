@@ -2,6 +2,7 @@
 
 mod summary;
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,10 +11,11 @@ use std::time::Instant;
 
 pub use summary::{End, Summary};
 
-use super::find::{Finder, Target, TargetKind};
+use super::account::{Account, Listener, Passed};
+use super::find::{Finder, Found, Target, TargetKind};
 use super::policy::Policy;
 use super::pool::{self, GivenUp};
-use super::read::{self, Wishes};
+use super::read::{self, Outcome, Wishes};
 use super::record::{Record, Status};
 use super::resume::Earlier;
 use super::shard::Shard;
@@ -40,6 +42,8 @@ pub struct Plan {
     pub earlier: Earlier,
     /// A target counts as unchanged only if its hives have the same hashes as well.
     pub verify_hashes: bool,
+    /// The one that takes each file without a record of its own, on any thread.
+    pub listener: Listener,
     /// How to work.
     pub pool: pool::Options,
 }
@@ -59,7 +63,7 @@ pub struct Progress {
 
 /// What one target gave.
 struct Done {
-    records: Vec<Record>,
+    outcome: Outcome,
     kept: bool,
 }
 
@@ -67,20 +71,21 @@ struct Done {
 /// `false` when no more are wanted. `progress` may be read meanwhile.
 pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -> bool) -> Summary {
     let begun = Instant::now();
-    let Plan { names, wishes, policy, shard, earlier, verify_hashes, pool: options } = plan;
+    let Plan { names, wishes, policy, shard, earlier, verify_hashes, listener, pool: options } = plan;
+    let account = Arc::new(Account::new(listener));
     let mut summary = Summary { is_part: shard.is_some(), ..Summary::default() };
     let stop = options.stop.clone();
-    let watched = progress.clone();
-    let find = move |give: &mut dyn FnMut(Target) -> bool| find(names, shard, &watched, give);
+    let (watched, counted) = (progress.clone(), account.clone());
+    let find = move |give: &mut dyn FnMut(Target) -> bool| find(names, shard, &watched, &counted, give);
     let work = move |target: &Target| {
         // Parts are asked for on their own: whether they have records says the image now, and not the earlier run.
         let mut is_kept = true;
-        let records = read::with_parts(target, &wishes, |one| {
+        let outcome = read::with_parts(target, &wishes, |one| {
             let records = kept(one, &earlier, &wishes, verify_hashes);
             is_kept &= records.is_some();
             records.unwrap_or_else(|| read::read(one, &wishes))
         });
-        Done { records, kept: is_kept }
+        Done { outcome, kept: is_kept && !target.is_repeated }
     };
     let give_up = |target: &Target, why: GivenUp| {
         let error = given_up(&why);
@@ -88,13 +93,22 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
         if let GivenUp::Late(time) = why {
             record.seconds = (time.as_secs_f64() * 1e3).round() / 1e3;
         }
-        let parts = target.parts.iter().map(|part| read::failed(&Target::part(part), &part_of(target)));
-        Done { records: std::iter::once(record).chain(parts).collect(), kept: false }
+        let mut outcome = Outcome::default();
+        outcome.add(target, vec![record]);
+        for part in &target.parts {
+            match part.is_claimed {
+                true => outcome.add_alone(part, |alone| vec![read::failed(alone, &part_of(target))]),
+                false => outcome.passed.push(Passed::part(part.path.clone(), &target.path)),
+            }
+        }
+        Done { outcome, kept: false }
     };
-    let mut taken = |done: Done| {
+    let mut taken = |Done { outcome: Outcome { records, recorded, passed }, kept }: Done| {
         progress.done.fetch_add(1, Ordering::Relaxed);
-        summary.count_target(&done.records, done.kept);
-        for mut record in done.records {
+        summary.count_target(&records, kept);
+        account.recorded(recorded);
+        passed.iter().for_each(|passed| account.passed(passed));
+        for mut record in records {
             policy.judge(&mut record);
             summary.count(&record);
             let is_unexpected = record.status == Status::Read && record.compliant.is_none();
@@ -107,22 +121,35 @@ pub fn run(plan: Plan, progress: &Arc<Progress>, mut take: impl FnMut(&Record) -
     };
     if let Some(said) = pool::run(&options, find, work, give_up, &mut taken) {
         let (target, error) = search(&said);
-        taken(Done { records: vec![read::failed(&target, &error)], kept: false });
+        let records = vec![read::failed(&target, &error)];
+        taken(Done { outcome: Outcome { records, ..Outcome::default() }, kept: false });
     }
     summary.unfitted = policy.unfitted();
+    summary.files = account.counts();
     summary.looked = progress.looked.load(Ordering::Relaxed);
     summary.interrupted = stop.load(Ordering::SeqCst) && !summary.is_cut_off;
     summary.seconds = begun.elapsed().as_secs_f64();
     summary
 }
 
-fn find(names: Names, shard: Option<Shard>, progress: &Progress, give: &mut dyn FnMut(Target) -> bool) {
-    let mut take = |target: Target| {
-        if shard.is_some_and(|shard| !shard.has(&target.name)) {
-            return true;
+fn find(
+    names: Names,
+    shard: Option<Shard>,
+    progress: &Progress,
+    account: &Account,
+    give: &mut dyn FnMut(Target) -> bool,
+) {
+    let is_meant = |name: &OsStr| shard.is_none_or(|shard| shard.has(name));
+    let mut take = |found: Found| match found {
+        Found::Target(target) if is_meant(&target.name) => {
+            progress.found.fetch_add(1, Ordering::Relaxed);
+            give(*target)
         }
-        progress.found.fetch_add(1, Ordering::Relaxed);
-        give(target)
+        Found::Passed(passed) if is_meant(passed.path.as_os_str()) => {
+            account.passed(&passed);
+            true
+        }
+        _ => true,
     };
     let mut finder = Finder::new(&mut take, &progress.looked);
     for name in names {
@@ -150,7 +177,9 @@ fn kept(target: &Target, earlier: &Earlier, wishes: &Wishes, verify: bool) -> Op
         None => record.status != Status::NoWindows || !target.named,
         Some(error) => error.code != "no-installation" || target.named,
     };
-    let is_same = |record: &Record| is_told_so(record) && read::is_unchanged(record, &wishes.image);
+    let is_same = |record: &Record| {
+        is_told_so(record) && read::is_unchanged(record, &wishes.image) && read::has_same_dependents(target, record)
+    };
     if !says_all || !records.iter().all(is_same) {
         return None;
     }
@@ -168,18 +197,7 @@ fn search(said: &str) -> (Target, Error) {
     let what = format!("the search failed in a way that it must not, and targets may be missing: {said}");
     let error =
         Error::new(Kind::Corrupt, "panic", what).advise("please report this, with the target if it can be shared");
-    let name = "the search for targets";
-    (
-        Target {
-            name: name.into(),
-            path: name.into(),
-            kind: TargetKind::File,
-            named: true,
-            parts: Vec::new(),
-            may_bear: false,
-        },
-        error,
-    )
+    (Target::named(Path::new("the search for targets"), TargetKind::File), error)
 }
 
 /// Why a file has no record of its own.
@@ -292,6 +310,7 @@ mod tests {
             shard: None,
             earlier: Earlier::default(),
             verify_hashes: false,
+            listener: Box::new(|_| {}),
             pool: pool::Options { jobs: 2, timeout: None, stop: Arc::default() },
         };
         let mut told = Vec::new();

@@ -26,7 +26,7 @@ pub(in crate::session) use obstacles::{HAS_CHILDREN, of_children, of_hibernation
 pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
 
-use crate::container::{About, Gate, HostFile, Image, Role, Verified, explained, neighbours};
+use crate::container::{About, Gate, HostFile, Image, Neighbours, Role, Verified, explained, neighbours};
 use crate::error::{Error, Kind, Result, Space};
 use crate::files::Files;
 use crate::partition::{Scheme, Table, VolumeKind};
@@ -199,15 +199,20 @@ impl Disk {
         obstacles::of_disk(self)
     }
 
-    /// What images that stand on this one, or of which it is a part, have against writes to it. Other files of its folder
-    /// are looked at for that.
+    /// The images that stand on this one, or of which it is a part, as the other files of its folder tell.
+    pub fn neighbours(&self) -> Neighbours {
+        if self.is_device { Neighbours::default() } else { neighbours(&self.own_files(), &self.path) }
+    }
+
+    /// What those images have against writes to this one.
     pub fn children(&self) -> Option<Obstacle> {
-        if self.is_device {
-            return None;
-        }
+        self.children_among(&self.neighbours())
+    }
+
+    /// The same of images that are known already.
+    pub fn children_among(&self, found: &Neighbours) -> Option<Obstacle> {
         let own = self.own_files();
-        let found = neighbours(&own, &self.path);
-        obstacles::of_whole(&own, &found).or_else(|| of_children(&own, &found))
+        obstacles::of_whole(&own, found).or_else(|| of_children(&own, found))
     }
 
     /// Paths of the files that a write may change; the first is the one that was named.

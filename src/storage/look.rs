@@ -20,6 +20,8 @@ pub struct Seen {
     pub id: Option<FileId>,
     /// Bytes; 0 for what has no length.
     pub len: u64,
+    /// Whether the host knows it by more than one name.
+    pub is_linked: bool,
     /// When its contents last changed, where the host says it.
     pub modified: Option<SystemTime>,
 }
@@ -161,13 +163,23 @@ fn seen(about: &Metadata) -> Seen {
         _ => EntryKind::Other,
     };
     let len = if kind == EntryKind::File { about.len() } else { 0 };
-    Seen { kind, id: id(about), len, modified: about.modified().ok() }
+    Seen { kind, id: id(about), len, is_linked: is_linked(about), modified: about.modified().ok() }
 }
 
 #[cfg(unix)]
 fn id(about: &Metadata) -> Option<FileId> {
     use std::os::unix::fs::MetadataExt;
     Some(FileId { device: about.dev(), file: about.ino() })
+}
+
+#[cfg(unix)]
+fn is_linked(about: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(about) > 1
+}
+
+#[cfg(not(unix))]
+fn is_linked(_: &Metadata) -> bool {
+    false
 }
 
 #[cfg(not(unix))]

@@ -1,5 +1,7 @@
 //! `hivewright audit`: fleets made by a program, and what is told of them.
 
+mod accounted;
+mod chains;
 mod damaged;
 mod formats;
 mod found;

@@ -31,10 +31,23 @@ an entry that fits no Windows is warned of (not with --shard).
 Neighbours may be any number, \"on\" (there and not 0), \"off\", \"set\", \"unset\" or
 \"any\". What a policy cannot say is refused, with its line.
 
+Every regular file below a target has a record, is a part of another file (an
+extent, a segment, a piece, a log of a hive), or is skipped with a reason; the
+counts are printed at the end, and --list-skipped names the files. With --json
+the list is JSON too, on standard error: lines that begin with { are its
+objects, with file, is (part, skipped, folder), part_of, reason, what. A file
+with the name or the bytes of an image that cannot be read, also a packed or an
+empty one, is no skipped file: it has a record with its error. Backing files
+and parents are images of their own: their records name those that stand on
+them (dependents). Files in folders below a Windows folder are not counted.
+Reasons: no-image, empty, transaction-log, other-hive, same-file, and for files
+that are recognised and not read compressed, container, reg-file, hive-9x.
+
 Examples:
   hivewright audit /srv/images
   hivewright audit --expect 2 --json /srv/images > results.jsonl
   hivewright audit --format csv --report audit.html /srv/images > audit.csv
+  hivewright audit --json --list-skipped /srv 2>&1 >r.jsonl | grep '^{' >skipped
   hivewright audit --resume results.jsonl --json /srv/images > complete.jsonl
   find /srv -name '*.raw' -print0 | hivewright audit --from-file - -0
   hivewright audit --policy policy.toml --shard 2/4 --json /srv/images
@@ -56,7 +69,7 @@ is the FNV-1a hash (64 bits) of the target's name as it stands in its record.";
 #[command(after_help = AFTER_HELP)]
 pub(crate) struct AuditArgs {
     /// Files, folders with all that is below, patterns, block devices. In folders, hives, images and Windows folders are
-    /// recognised by their content; links and special files are left alone
+    /// recognised by their content, or else by names that promise one; links and special files are left alone
     #[arg(value_name = "TARGET", required_unless_present = "from_file")]
     pub(crate) targets: Vec<PathBuf>,
     /// Targets from a file, one in a line; - is standard input
@@ -76,6 +89,10 @@ pub(crate) struct AuditArgs {
     #[arg(long)]
     pub(crate) keep_going_ok: bool,
 
+    /// List every file without a record of its own on standard error, as they come: parts of others, and skipped ones with
+    /// the reason. With --json each is a JSON object on a line of its own
+    #[arg(long)]
+    pub(crate) list_skipped: bool,
     /// Print JSON Lines: one record a line, as they come
     #[arg(long, conflicts_with = "format")]
     pub(crate) json: bool,

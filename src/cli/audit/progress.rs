@@ -42,6 +42,12 @@ impl Bar {
         if self.shares { self.bar.suspend(print) } else { print() }
     }
 
+    /// Returns a function that runs others with the bar out of the way of standard error, on any thread.
+    pub(super) fn printer(&self) -> impl Fn(&dyn Fn()) + Send + Sync + 'static {
+        let bar = self.bar.clone();
+        move |print| bar.suspend(print)
+    }
+
     /// Takes it away.
     pub(super) fn end(mut self) {
         self.ended.store(true, Ordering::SeqCst);

@@ -1,6 +1,8 @@
 //! What the first bytes of a file say. Cheap: it decides whether anything more is opened.
 
-use crate::container::{FORMATS, Probe, is_known, is_transaction_log};
+use super::names::{self, Meant};
+use crate::container::{Probe, is_known, is_transaction_log, known_as};
+use crate::fleet::account::Reason;
 
 /// Bytes of a file that decide: a hive's base block, or a boot sector with the header of a GPT behind it, in sectors of
 /// 4096 bytes too.
@@ -17,28 +19,42 @@ pub enum Looks {
     Disk,
     /// A disk in a container.
     Container,
-    /// Nothing that is known, under a name that only disk images have: a damaged one.
+    /// Nothing that is read, under the name of a disk image: a damaged one, or one that is packed.
     DiskByName,
+    /// Nothing that is known, under the name of a hive SYSTEM.
+    HiveByName,
+    /// No target.
+    Other(Reason),
+}
+
+impl Looks {
+    /// Whether it is a target.
+    pub fn is_target(self) -> bool {
+        !matches!(self, Looks::Other(_))
+    }
 }
 
 /// What a file of `len` bytes looks like that begins with `head` (at most [`HEAD`] bytes). Its name counts only where its
-/// bytes say nothing.
-pub fn looks_like_target(head: &[u8], len: u64, name: &str) -> Option<Looks> {
+/// bytes say nothing, or only that it is packed.
+pub fn looks_of(head: &[u8], len: u64, name: &str) -> Looks {
     if head.starts_with(b"regf") {
-        return (!is_transaction_log(head)).then_some(Looks::Hive);
+        return if is_transaction_log(head) { Looks::Other(Reason::Log) } else { Looks::Hive };
     }
     let probe = Probe { head: &head[..head.len().min(Probe::HEAD)], tail: &[], len, name };
     if is_known(&probe) {
-        return Some(Looks::Container);
+        return Looks::Container;
     }
     // What follows the first piece of a disk in pieces is not counted here, and may be missing in that.
-    let len = if name.ends_with(".001") { u64::MAX } else { len };
-    if len >= LEAST_DISK && (is_volume(head) || is_gpt(head) || is_mbr(head, len)) {
-        return Some(Looks::Disk);
+    let whole = if name.ends_with(".001") { u64::MAX } else { len };
+    if whole >= LEAST_DISK && (is_volume(head) || is_gpt(head) || is_mbr(head, whole)) {
+        return Looks::Disk;
     }
-    let name = name.to_ascii_lowercase();
-    let ending = name.rsplit_once('.').map(|(_, ending)| ending)?;
-    FORMATS.iter().any(|format| format.endings.contains(&ending)).then_some(Looks::DiskByName)
+    match names::meant(name) {
+        Some(Meant::Image) => Looks::DiskByName,
+        Some(Meant::Hive) => Looks::HiveByName,
+        None if len == 0 => Looks::Other(Reason::Empty),
+        None => Looks::Other(known_as(&probe).map_or(Reason::NoImage, Reason::Known)),
+    }
 }
 
 fn is_volume(head: &[u8]) -> bool {
@@ -74,6 +90,9 @@ fn is_mbr(head: &[u8], len: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::container::Known;
+
+    const NO_IMAGE: Looks = Looks::Other(Reason::NoImage);
 
     fn with(places: &[(usize, &[u8])]) -> Vec<u8> {
         let mut head = vec![0; HEAD];
@@ -90,34 +109,44 @@ mod tests {
         let mbr = with(&[(446, &entry), signed]);
         let big = 1 << 30;
         for (head, looks) in [
-            (with(&[(0, b"regf")]), Some(Looks::Hive)),
-            (with(&[(0, b"regf"), (28, &[6])]), None),
-            (with(&[(0, b"regf"), (28, &[1])]), None),
-            (with(&[(0, b"regf"), (28, &[1]), (4096, b"hbin")]), Some(Looks::Hive)),
-            (with(&[(0, b"regf"), (28, &[1]), (512, b"DIRT"), (4096, b"hbin")]), None),
-            (with(&[(0, b"regf"), (28, &[6]), (512, b"HvLE"), (4096, b"hbin")]), None),
-            (with(&[(0, b"regf"), (512, b"DIRT"), (4096, b"hbin")]), Some(Looks::Hive)),
-            (with(&[(0, b"LUKS\xba\xbe")]), Some(Looks::Container)),
-            (with(&[(0, b"QFI\xfb")]), Some(Looks::Container)),
-            (with(&[(64, b"\x7f\x10\xda\xbe")]), Some(Looks::Container)),
-            (with(&[(3, b"NTFS    ")]), Some(Looks::Disk)),
-            (with(&[(82, b"FAT32   "), signed]), Some(Looks::Disk)),
-            (with(&[(512, b"EFI PART")]), Some(Looks::Disk)),
-            (with(&[(4096, b"EFI PART")]), Some(Looks::Disk)),
-            (mbr.clone(), Some(Looks::Disk)),
-            (with(&[(446, b"text"), signed]), None),
-            (with(&[signed]), None),
-            (with(&[]), None),
+            (with(&[(0, b"regf")]), Looks::Hive),
+            (with(&[(0, b"regf"), (28, &[6])]), Looks::Other(Reason::Log)),
+            (with(&[(0, b"regf"), (28, &[1])]), Looks::Other(Reason::Log)),
+            (with(&[(0, b"regf"), (28, &[1]), (4096, b"hbin")]), Looks::Hive),
+            (with(&[(0, b"regf"), (28, &[1]), (512, b"DIRT"), (4096, b"hbin")]), Looks::Other(Reason::Log)),
+            (with(&[(0, b"regf"), (28, &[6]), (512, b"HvLE"), (4096, b"hbin")]), Looks::Other(Reason::Log)),
+            (with(&[(0, b"regf"), (512, b"DIRT"), (4096, b"hbin")]), Looks::Hive),
+            (with(&[(0, b"LUKS\xba\xbe")]), Looks::Container),
+            (with(&[(0, b"QFI\xfb")]), Looks::Container),
+            (with(&[(64, b"\x7f\x10\xda\xbe")]), Looks::Container),
+            (with(&[(3, b"NTFS    ")]), Looks::Disk),
+            (with(&[(82, b"FAT32   "), signed]), Looks::Disk),
+            (with(&[(512, b"EFI PART")]), Looks::Disk),
+            (with(&[(4096, b"EFI PART")]), Looks::Disk),
+            (mbr.clone(), Looks::Disk),
+            (with(&[(446, b"text"), signed]), NO_IMAGE),
+            (with(&[signed]), NO_IMAGE),
+            (with(&[]), NO_IMAGE),
         ] {
-            assert_eq!(looks_like_target(&head, big, "holiday.jpg"), looks, "{:?}", &head[..80]);
+            assert_eq!(looks_of(&head, big, "holiday.jpg"), looks, "{:?}", &head[..80]);
         }
-        assert_eq!(looks_like_target(&mbr, 4096, "x"), None, "too small for a disk");
-        assert_eq!(looks_like_target(&mbr, 1 << 20, "x"), None, "leads behind its end");
-        assert_eq!(looks_like_target(&with(&[]), big, "PC-7.VHDX"), Some(Looks::DiskByName));
-        assert_eq!(looks_like_target(b"", 0, "empty.vhdx"), Some(Looks::DiskByName));
-        assert_eq!(looks_like_target(&mbr, 4096, "x.001"), Some(Looks::Disk), "the first piece, cut short");
+        assert_eq!(looks_of(&mbr, 4096, "x"), NO_IMAGE, "too small for a disk");
+        assert_eq!(looks_of(&mbr, 1 << 20, "x"), NO_IMAGE, "leads behind its end");
+        assert_eq!(looks_of(&with(&[]), big, "PC-7.VHDX"), Looks::DiskByName);
+        assert_eq!(looks_of(b"", 0, "empty.vhdx"), Looks::DiskByName);
+        assert_eq!(looks_of(b"", 0, "notes.txt"), Looks::Other(Reason::Empty));
+        assert_eq!(looks_of(&with(&[]), big, "pc.RAW"), Looks::DiskByName);
+        assert_eq!(looks_of(b"", 0, "SYSTEM"), Looks::HiveByName);
+        let gzip = with(&[(0, b"\x1f\x8b\x08")]);
+        assert_eq!(looks_of(&gzip, big, "pc.qcow2.gz"), Looks::DiskByName);
+        assert_eq!(looks_of(&gzip, big, "System.gz"), Looks::HiveByName);
+        assert_eq!(
+            looks_of(&gzip, big, "notes.gz"),
+            Looks::Other(Reason::Known(Known { code: "compressed", what: "a gzip file" }))
+        );
+        assert_eq!(looks_of(&mbr, 4096, "x.001"), Looks::Disk, "the first piece, cut short");
         for end in [0, 1, 4, 30, 511, 600] {
-            let _ = looks_like_target(&mbr[..end], big, "x");
+            let _ = looks_of(&mbr[..end], big, "x");
         }
     }
 }

@@ -69,9 +69,7 @@ impl Finder<'_> {
                     _ => {}
                 }
             }
-            self.chosen = true;
-            self.release(&mut waiting);
-            self.chosen = false;
+            self.release(&mut waiting, false);
             folders.extend(below.into_iter().rev());
         }
         if matched {

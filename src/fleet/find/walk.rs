@@ -1,32 +1,24 @@
 //! A folder and all that is below, without recursion.
 
-use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use super::looks::{HEAD, Looks, looks_like_target};
-use super::{Finder, TargetKind, first_of};
-use crate::container::{Relatives, has_type_of_log, last_part, relatives};
+use super::kin::{Kin, Met, kin, log_beside};
+use super::looks::{HEAD, Looks, looks_of};
+use super::names::is_foreign;
+use super::{Dependents, Finder, Part, Target, TargetKind, first_of};
+use crate::container::known_whole;
 use crate::error::{Error, Kind};
+use crate::fleet::account::{Passed, Reason, Why};
 use crate::session::target::installation_at;
-use crate::storage::FileId;
 use crate::storage::folder::EntryKind;
 use crate::storage::look::{self, Named};
 
-/// Candidates of one folder that wait for what others of it say; further ones no longer wait.
+/// Files of one folder that wait until all of it was seen; further ones no longer wait.
 const MOST_WAITING: usize = 1 << 16;
-
-/// A file that looks like a target, until the whole folder was seen.
-pub(super) struct Candidate {
-    path: PathBuf,
-    id: Option<FileId>,
-    /// Names of files beside it that it says are parts of it.
-    parts: HashSet<String>,
-    /// What images that have no names of each other go by: its own identifier, and that of what it stands on.
-    own: Option<[u8; 16]>,
-    parent: Option<[u8; 16]>,
-}
+/// The folder below that of a machine's disks where VirtualBox keeps the images that stand on them.
+const SNAPSHOTS: &str = "Snapshots";
 
 impl Finder<'_> {
     /// Finds all targets in `root`, in the order of their names: a folder's files before what is below it.
@@ -62,20 +54,28 @@ impl Finder<'_> {
     fn folder(&mut self, folder: &Path, names: &[Named]) -> Vec<PathBuf> {
         let path = |named: &Named| folder.join(&named.name);
         let is_windows = self.windows(folder, names);
+        let is_whole = !names.iter().any(|named| named.name == SNAPSHOTS);
         let mut waiting = Vec::new();
         for file in names.iter().filter(|named| named.kind == EntryKind::File) {
             if self.done {
                 return Vec::new();
             }
+            if waiting.len() >= MOST_WAITING {
+                self.release(&mut waiting, false);
+            }
             self.file(&path(file), &mut waiting);
         }
-        self.release(&mut waiting);
-        if is_windows && folder.file_name().is_some_and(is_usual) {
-            // Nothing but Windows' own files, and there are many.
-            return Vec::new();
+        self.release(&mut waiting, is_whole);
+        // Below are nothing but Windows' own files, and there are many.
+        let is_usual = is_windows && folder.file_name().is_some_and(is_usual);
+        let mut below = Vec::new();
+        for named in names.iter().filter(|named| named.kind == EntryKind::Folder) {
+            match is_usual || is_windows && is_system32(&named.name) {
+                true => self.pass(Passed { path: path(named), why: Why::OfWindows(folder.to_owned()) }),
+                false => below.push(path(named)),
+            }
         }
-        let below = names.iter().filter(|named| named.kind == EntryKind::Folder);
-        below.filter(|named| !(is_windows && is_system32(&named.name))).map(path).collect()
+        below
     }
 
     /// Whether the folder is one of Windows, which then is a target.
@@ -90,119 +90,98 @@ impl Finder<'_> {
             let is_new = look::see(&found.hive).ok().and_then(|seen| seen.id).is_none_or(|id| self.seen.insert(id));
             if is_new {
                 let name = if several { &found.hive } else { folder };
-                self.give(name, TargetKind::Windows(found.hive.clone()));
+                self.give(Target::named(name, TargetKind::Windows(found.hive.clone())));
             }
         }
         !hives.is_empty()
     }
 
-    /// Looks at a file; one that looks like a target waits for what others beside it say.
-    pub(super) fn file(&mut self, path: &Path, waiting: &mut Vec<Candidate>) {
-        if waiting.len() >= MOST_WAITING {
-            self.release(waiting);
-        }
+    /// Looks at a file, which then waits for what others beside it say.
+    pub(super) fn file(&mut self, path: &Path, waiting: &mut Vec<Met>) {
         self.looked.fetch_add(1, Ordering::Relaxed);
         let (seen, head) = match look::peek(path, HEAD, false) {
             Ok(Some(found)) => found,
+            // No regular file any more.
             Ok(None) => return,
-            Err(error) => return self.lost(path, error),
+            Err(error) => return self.give(Target { is_file: true, ..Target::named(path, TargetKind::Lost(error)) }),
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let mut looks = looks_of(&head, seen.len, &name);
+        if matches!(looks, Looks::Other(_)) && is_foreign(&name) {
+            looks = match known_whole(path) {
+                Some((_, true)) => Looks::Container,
+                Some((known, false)) => Looks::Other(Reason::Known(known)),
+                None => looks,
+            };
+        }
+        let mut met = Met::new(path, seen, &head, looks);
         if seen.len == 0 && name.ends_with(".001") && look::see(&path.with_extension("002")).is_ok() {
+            met.fault = Some(empty_piece(path));
+        }
+        waiting.push(met);
+    }
+
+    /// Gives what is a target of its own, and passes what is not. `is_whole`: all images that may stand on one of them are
+    /// among them.
+    pub(super) fn release(&mut self, waiting: &mut Vec<Met>, is_whole: bool) {
+        let Kin { part_of, dependents } = kin(waiting);
+        let mut parts: Vec<Vec<Part>> = waiting.iter().map(|_| Vec::new()).collect();
+        for (met, part_of) in waiting.iter().zip(&part_of) {
+            if let Some((whole, is_claimed)) = *part_of {
+                parts[whole].push(Part { path: met.path.clone(), looks: met.looks, is_claimed });
+            }
+        }
+        let path = |image: &usize| waiting[*image].path.clone();
+        let dependents: Vec<Vec<PathBuf>> = dependents.iter().map(|images| images.iter().map(path).collect()).collect();
+        let all = waiting.drain(..).zip(part_of).zip(parts).zip(dependents);
+        for (((met, part_of), parts), dependents) in all {
+            if self.done {
+                return;
+            }
+            if part_of.is_none() {
+                let dependents = if is_whole { Dependents::Known(dependents) } else { Dependents::Unknown };
+                self.one(met, parts, dependents);
+            }
+        }
+    }
+
+    /// Gives or passes a file that is no part of another one that was met.
+    fn one(&mut self, met: Met, parts: Vec<Part>, dependents: Dependents) {
+        let hive = log_beside(&met);
+        let Met { path, seen, looks, fault, .. } = met;
+        if let Some(error) = fault {
             self.seen.extend(seen.id);
-            return self.lost(path, empty_piece(path));
+            return self.give(Target { is_file: true, parts, ..Target::named(&path, TargetKind::Lost(error)) });
         }
-        let Some(looks) = looks_like_target(&head, seen.len, &name) else { return };
-        let said = if looks == Looks::Container { relatives(path) } else { Relatives::default() };
-        if said.piece.is_some() && !is_without_first(path, &said) || is_log_beside(path, &head) {
-            return;
+        if let Some(hive) = hive {
+            return self.pass(Passed::part(path, &hive));
         }
-        let parts = said.parents.iter().chain(&said.parts).filter_map(|name| last_part(name)).collect();
-        let (path, id) = match first_of(path) {
-            Some((first, seen)) if looks != Looks::Hive => (first, seen.id),
-            _ => (path.to_owned(), seen.id),
-        };
-        waiting.push(Candidate { path, id, parts, own: said.own, parent: said.parent });
-    }
-
-    /// Gives the candidates that are no parts of others.
-    pub(super) fn release(&mut self, waiting: &mut Vec<Candidate>) {
-        name_parents(waiting);
-        let is_part_of = parts_of_others(waiting);
-        let mut parts: Vec<Vec<PathBuf>> = vec![Vec::new(); waiting.len()];
-        for (part, whole) in is_part_of.iter().enumerate() {
-            if let Some(whole) = whole {
-                parts[*whole].push(waiting[part].path.clone());
+        if let Looks::Other(reason) = looks {
+            return self.skip(path, reason);
+        }
+        // Only some files of the folder are meant, and this is a later piece.
+        let may_be_later = matches!(dependents, Dependents::Unknown) && looks != Looks::Hive;
+        if let Some((first, about)) = first_of(&path).filter(|_| may_be_later) {
+            if about.id.is_none_or(|id| self.seen.insert(id)) {
+                self.give(Target { is_file: false, ..Target::met(&first) });
             }
+            return self.pass(Passed::part(path, &first));
         }
-        for ((candidate, parts), whole) in waiting.drain(..).zip(parts).zip(is_part_of) {
-            if !self.done && whole.is_none() {
-                self.come_across(&candidate.path, candidate.id, parts);
-            }
+        if seen.id.is_none_or(|id| self.seen.insert(id)) {
+            return self.give(Target { parts, dependents, ..Target::met(&path) });
+        }
+        if !parts.is_empty() {
+            self.give(Target { parts, is_file: false, is_repeated: true, ..Target::met(&path) });
+        }
+        if seen.is_linked {
+            self.skip(path, Reason::SameFile);
         }
     }
-}
-
-/// Turns identifiers into names. Copies of an image have the same one; which of them is meant, reading will show.
-fn name_parents(all: &mut [Candidate]) {
-    let mut called: HashMap<[u8; 16], Vec<String>> = HashMap::new();
-    for (own, candidate) in all.iter().filter_map(|candidate| Some((candidate.own?, candidate))) {
-        let name = candidate.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        called.entry(own).or_default().push(name);
-    }
-    for candidate in all {
-        candidate.parts.extend(candidate.parent.and_then(|parent| called.get(&parent)).into_iter().flatten().cloned());
-    }
-}
-
-/// Whether it is the second piece of an image whose first is not there to be told of.
-fn is_without_first(path: &Path, said: &Relatives) -> bool {
-    let is_there = |ending: &str| look::see(&path.with_extension(ending)).is_ok();
-    let has_first = |ending: &&str| is_there(ending) || is_there(&ending.to_ascii_uppercase());
-    said.piece.is_some_and(|piece| piece.number == 2 && !piece.firsts.iter().any(has_first))
-}
-
-/// Whether it is a transaction log by its name and by what its base block says, and stands beside the file it is of.
-fn is_log_beside(path: &Path, head: &[u8]) -> bool {
-    let is_log = |ending: &OsStr| ["LOG", "LOG1", "LOG2"].iter().any(|log| ending.eq_ignore_ascii_case(log));
-    head.starts_with(b"regf")
-        && has_type_of_log(head)
-        && path.extension().is_some_and(is_log)
-        && look::see(&path.with_extension("")).is_ok_and(|seen| seen.kind == EntryKind::File)
 }
 
 fn empty_piece(path: &Path) -> Error {
     let what = format!("{} is empty, and is the first piece of an image in pieces", path.display());
     Error::new(Kind::Corrupt, "split-empty", what).advise("copy it again from where it came")
-}
-
-/// Of which other candidate each is a part; that one is no part itself. Of files that name each other in a circle, the first
-/// is kept: none gets lost by what another says.
-fn parts_of_others(all: &[Candidate]) -> Vec<Option<usize>> {
-    if all.iter().all(|candidate| candidate.parts.is_empty()) {
-        return vec![None; all.len()];
-    }
-    let name = |candidate: &Candidate| candidate.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let places: HashMap<String, usize> = all.iter().enumerate().map(|(i, candidate)| (name(candidate), i)).collect();
-    let parts = |i: usize| all[i].parts.iter().filter_map(|part| places.get(part).copied()).filter(move |&j| j != i);
-    let mut named = vec![false; all.len()];
-    (0..all.len()).for_each(|i| parts(i).for_each(|j| named[j] = true));
-    let (mut part_of, mut kept) = (vec![None; all.len()], vec![false; all.len()]);
-    let order = (0..all.len()).filter(|&i| !named[i]).chain((0..all.len()).filter(|&i| named[i]));
-    for i in order {
-        if part_of[i].is_some() {
-            continue;
-        }
-        kept[i] = true;
-        let mut reached = vec![i];
-        while let Some(at) = reached.pop() {
-            for part in parts(at).filter(|&part| !kept[part] && part_of[part].is_none()).collect::<Vec<_>>() {
-                part_of[part] = Some(i);
-                reached.push(part);
-            }
-        }
-    }
-    part_of
 }
 
 fn is_system32(name: &OsStr) -> bool {
@@ -211,24 +190,4 @@ fn is_system32(name: &OsStr) -> bool {
 
 fn is_usual(name: &OsStr) -> bool {
     name.eq_ignore_ascii_case("Windows") || name.eq_ignore_ascii_case("WINNT")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_are_left_out_and_circles_are_not() {
-        let all = |links: &[(&str, &[&str])]| {
-            let candidate = |(name, parts): &(&str, &[&str])| {
-                let parts = parts.iter().map(|&part| part.to_owned()).collect();
-                Candidate { path: PathBuf::from(name), id: None, parts, own: None, parent: None }
-            };
-            parts_of_others(&links.iter().map(candidate).collect::<Vec<_>>())
-        };
-        assert_eq!(all(&[("base", &[]), ("middle", &["base"]), ("top", &["middle"])]), [Some(2), Some(2), None]);
-        assert_eq!(all(&[("a", &["b"]), ("b", &["a"])]), [None, Some(0)]);
-        assert_eq!(all(&[("a", &["a", "elsewhere"]), ("b", &[])]), [None, None]);
-        assert_eq!(all(&[("a", &["b"]), ("b", &["c"]), ("c", &["b"])]), [None, Some(0), Some(0)]);
-    }
 }

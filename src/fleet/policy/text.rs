@@ -15,7 +15,7 @@ use crate::fleet::find::pattern;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Text {
-    pub(super) expect: Vec<Spanned<EntryText>>,
+    pub(super) expect: Spanned<Vec<Spanned<EntryText>>>,
 }
 
 /// One entry.

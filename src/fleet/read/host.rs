@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::files::{HostFiles, see};
 use super::{Found, Wishes, facts, failed, lossy, unread};
 use crate::error::{Error, Kind, Result, exact};
-use crate::fleet::find::{HEAD, Looks, Target, looks_like_target};
+use crate::fleet::find::{HEAD, Looks, Target, looks_of};
 use crate::fleet::record::{Failure, Record};
 use crate::hive::open as open_hive;
 use crate::session::target::Target as Place;
@@ -86,14 +86,14 @@ pub(super) fn hive(target: &Target, wishes: &Wishes) -> Result<Found> {
 /// The error for what has nothing of an image but its name.
 fn unrecognised(path: &Path) -> Option<Error> {
     let (seen, head) = look::peek(path, HEAD, true).ok()??;
-    let looks = looks_like_target(&head, seen.len, &path.file_name()?.to_string_lossy());
+    let looks = looks_of(&head, seen.len, &path.file_name()?.to_string_lossy());
     let what = match seen.len {
         0 => format!("{} has the name of a disk image, and is empty", path.display()),
         _ => format!("{} has the name of a disk image, and nothing in it shows one", path.display()),
     };
     let error = Error::new(Kind::Corrupt, "image-unrecognised", what)
         .advise("copy it again from where it came; if it is a raw disk all the same: hivewright info --format raw");
-    (looks == Some(Looks::DiskByName)).then_some(error)
+    (looks == Looks::DiskByName).then_some(error)
 }
 
 /// Whether a hive that could be read has nothing of a SYSTEM hive. Where its top is damaged, that cannot be told.

@@ -1,10 +1,13 @@
 //! Disks: every installation on every volume.
 
+use std::path::PathBuf;
+
 use super::files::HostFiles;
 use super::{Found, Wishes, facts, failed, unread};
+use crate::container::Neighbours;
 use crate::container::gate::{HostFile, Role};
 use crate::error::Result;
-use crate::fleet::find::Target;
+use crate::fleet::find::{Dependents, Target};
 use crate::fleet::record::{Blocker, Failure, Record, Status};
 use crate::session::disk::{Choice, Disk, HiveOnDisk, Installation, Search};
 use crate::session::{LogChoice, Reading};
@@ -27,7 +30,9 @@ pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Foun
     let remark = |(code, what): &(&str, String)| Blocker { code: (*code).to_owned(), what: what.clone() };
     frame.image_remarks = disk.about().all_remarks().map(remark).collect();
     frame.partition_scheme = Some(facts::word(disk.table().scheme));
-    let children = target.may_bear.then(|| disk.children()).flatten();
+    let above = dependents(target, || disk.neighbours());
+    frame.bears(above.children.iter().map(PathBuf::as_path));
+    let children = disk.children_among(&above);
     let children = children.map(|obstacle| Blocker { code: obstacle.code.to_owned(), what: obstacle.what });
     let Search { found, troubles } = disk.search(&Choice::default())?;
     let mut records: Vec<Record> = found
@@ -57,6 +62,14 @@ pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Foun
         records[0].status = if target.named { Status::Error } else { Status::NoWindows };
     }
     Ok(Found { records, files, bytes_read: disk.bytes_read() })
+}
+
+/// The images around a target: those that its folder has told of, or else what `look` finds.
+pub(super) fn dependents(target: &Target, look: impl FnOnce() -> Neighbours) -> Neighbours {
+    match &target.dependents {
+        Dependents::Known(children) => Neighbours { children: children.clone(), ..Neighbours::default() },
+        Dependents::Unknown => look(),
+    }
 }
 
 fn place(record: &mut Record, disk: &Disk, number: u32) {

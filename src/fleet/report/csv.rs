@@ -132,6 +132,8 @@ fn row(r: &Record) -> Row {
     row.path_hex("hive_hex", r.hive.as_ref().filter(|_| is_of_host), r.hive_hex.as_ref());
     row.list("files_hex", r.files_hex.iter().map(|hex| hex.clone().unwrap_or_default()));
     row.fact("shadow_copies", r.shadow_copies);
+    row.list("dependents", r.dependents.iter().cloned());
+    row.list("dependents_hex", r.dependents_hex.iter().map(|hex| hex.clone().unwrap_or_default()));
     row
 }
 

@@ -141,6 +141,7 @@ fn said(record: &Record) -> Vec<String> {
     said.extend(record.at_next_boot.as_ref().map(|it| verdict("at next boot", it)));
     said.extend(record.at_capture.as_ref().map(|it| verdict("at capture", it)));
     said.extend(record.image_remarks.iter().map(|it| format!("{}: {}", it.code, it.what)));
+    said.extend(record.dependents.iter().map(|image| format!("{image} stands on it")));
     said.extend(record.mistakes.iter().map(|it| format!("{}: {}: {}. {}", it.code, it.place, it.what, it.advice)));
     said
 }

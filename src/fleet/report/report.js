@@ -35,13 +35,18 @@
     if (r.hibernated) return "hibernated";
     return r.hibernated === null && r.write_blockers.some((b) => b.code === "volume-hibernation-unknown") ? "hibernation-unknown" : null;
   };
+  // A closer look may be due at what is as expected, too.
+  const isOdd = (r) => {
+    if (r.status !== "read") return false;
+    const unsure = r.at_next_boot && ["undefined", "unknown"].includes(r.at_next_boot.state);
+    return Boolean(unsure || r.mistakes.length || r.image_remarks.length || hibernation(r) || r.hive_state === "primary-alone" || r.confirmed === false);
+  };
   const stateOf = (r) => {
     if (r.status === "error") return 1;
     if (r.status === "no-windows") return 5;
     if (r.compliant === false) return 0;
-    const unsure = r.at_next_boot && ["undefined", "unknown"].includes(r.at_next_boot.state);
-    if (unsure || r.mistakes.length || hibernation(r) || r.hive_state === "primary-alone" || r.confirmed === false) return 2;
-    return r.compliant === true ? 3 : 4;
+    if (r.compliant === true) return 3;
+    return isOdd(r) ? 2 : 4;
   };
   const ruleOf = (r) => {
     if (r.status !== "read") return "";
@@ -59,21 +64,24 @@
     .filter(Boolean).map(plain).join(", ");
 
   const rows = records.map((r, index) => ({
-    r, index, state: stateOf(r), rule: ruleOf(r), windows: windowsOf(r), target: plain(r.target), host: plain(r.host_name || ""),
-    text: [r.target, r.host_name, r.product, r.family, r.edition, r.release, r.container, r.error && r.error.code, states[stateOf(r)][1],
+    r, index, state: stateOf(r), odd: isOdd(r), rule: ruleOf(r), windows: windowsOf(r), target: plain(r.target), host: plain(r.host_name || ""),
+    text: [r.target, r.host_name, r.product, r.family, r.edition, r.release, r.container, r.error && r.error.code, states[stateOf(r)][1], isOdd(r) && states[2][1],
       ...r.mistakes.map((m) => m.code)].filter(Boolean).join("\n").toLowerCase(),
     line: null, detail: null,
   }));
 
   // What one sees first.
   const expected = rows.some((row) => row.r.compliant !== null);
-  const counts = states.map((_, state) => rows.filter((row) => row.state === state).length);
+  const isIn = (row, state) => (state === 2 ? row.odd : row.state === state);
+  const counts = states.map((_, state) => rows.filter((row) => isIn(row, state)).length);
   const installations = rows.filter((row) => row.r.status === "read").length;
   const headline = at("headline");
   if (counts[0]) {
     headline.append(make("span", { class: "bad" }, `${counts[0].toLocaleString("en")} of ${installations.toLocaleString("en")}`), " installations are not as expected");
   } else if (counts[1]) {
     headline.append(make("span", { class: "bad" }, many(counts[1], "target", "targets")), " could not be read");
+  } else if (expected && counts[3] < installations) {
+    headline.append(make("span", { class: "good" }, `${counts[3].toLocaleString("en")} of ${installations.toLocaleString("en")}`), " installations are as expected, nothing is expected of the others");
   } else if (expected) {
     headline.append(make("span", { class: "good" }, `All ${installations.toLocaleString("en")}`), " installations are as expected");
   } else {
@@ -82,6 +90,12 @@
   const notes = [];
   if (counts[0] && counts[1]) notes.push(`${many(counts[1], "target", "targets")} could not be read, so the answer is not whole.`);
   if (counts[2]) notes.push(`${many(counts[2], "installation needs", "installations need")} a closer look.`);
+  const files = summary.files;
+  if (files) {
+    const all = files.recorded + files.parts + files.skipped;
+    const parts = [[files.recorded, "with a record"], [files.parts, files.parts === 1 ? "part of another" : "parts of others"], [files.skipped, "skipped"]];
+    notes.push(`${many(all, "file", "files")}: ${parts.map(([count, what]) => `${count.toLocaleString("en")} ${what}`).join(", ")}.`);
+  }
   if (summary.interrupted) notes.push("The audit was stopped before its end.");
   at("under").append(notes.join(" "));
 
@@ -153,6 +167,7 @@
       ["hive state", [r.hive_state, r.sequence_numbers && r.sequence_numbers.join("/")].filter(Boolean).join(", ")],
       ["replay", r.replay && (r.replay.applied ? `${r.replay.pages} pages${r.replay.changed_verdict ? "; it changes the verdict" : ""}` : r.replay.why_not)],
       ["hibernated", r.hibernated ?? (hibernation(r) && "cannot be ruled out")], ["shadow copies", r.shadow_copies], ["read", r.bytes_read && `${r.bytes_read.toLocaleString("en")} bytes in ${r.seconds} s, ${r.audited_at}`]]));
+    if (r.dependents.length) part("Images that stand on it", pairs(r.dependents.map((image) => ["image", image])));
     if (r.image_remarks.length) part("The image", pairs(r.image_remarks.map((b) => [b.code, b.what])));
     if (r.write_blockers.length) part("What stands against a write", pairs(r.write_blockers.map((b) => [b.code, b.what])));
     return make("tr", { class: "detail" }, cell);
@@ -162,10 +177,10 @@
     const { r } = row;
     const open = make("button", { class: "open", type: "button", "aria-expanded": "false" }, row.target);
     const [, name, colour] = states[row.state];
-    const why = r.status === "error" ? r.error && r.error.code : r.mistakes.map((m) => m.code).concat(hibernation(r) || []).join(", ");
+    const why = r.status === "error" ? r.error && r.error.code : r.mistakes.map((m) => m.code).concat(hibernation(r) || []).concat(r.dependents.length ? [`below ${r.dependents.length}`] : []).join(", ");
     const where = r.installations > 1 ? plain([r.partition !== null ? `partition ${r.partition}` : "", r.windows_root].filter(Boolean).join(" ")) : "";
     row.line = make("tr", { class: "row" },
-      make("td", { class: `state ${colour}` }, name),
+      make("td", { class: `state ${colour}` }, row.odd && row.state !== 2 ? `${name}, ${states[2][1]}` : name),
       make("td", {}, open, where && make("div", { class: "small" }, where)),
       make("td", {}, row.windows, make("div", { class: "small" }, buildOf(r))),
       make("td", {}, row.host),
@@ -181,7 +196,7 @@
 
   const columns = [["State", "state"], ["Target", "target"], ["Windows", "windows"], ["Host", "host"], ["At next boot", "rule"], ["Findings", "findings"]];
   const keys = {
-    state: (row) => row.state, findings: (row) => (row.r.error ? "~" + row.r.error.code : row.r.mistakes.map((m) => m.code).join()),
+    state: (row) => (row.odd && row.state > 2 ? 2.5 : row.state), findings: (row) => (row.r.error ? "~" + row.r.error.code : row.r.mistakes.map((m) => m.code).join()),
     target: (row) => row.target.toLowerCase(), windows: (row) => row.windows + String(row.r.build || 0).padStart(8, "0"), host: (row) => row.host.toLowerCase(), rule: (row) => row.rule,
   };
   let sorting = ["state", 1];
@@ -194,7 +209,7 @@
   });
   const show = () => {
     const [key, way] = sorting;
-    const wanted = rows.filter((row) => (filter.state === null || row.state === filter.state) && (filter.rule === null || row.rule === filter.rule)
+    const wanted = rows.filter((row) => (filter.state === null || isIn(row, filter.state)) && (filter.rule === null || row.rule === filter.rule)
       && (filter.windows === null || row.windows === filter.windows) && filter.text.split(/\s+/).every((word) => row.text.includes(word)));
     const sorted = wanted.map((row) => [keys[key](row), row]);
     sorted.sort(([a, x], [b, y]) => (a < b ? -way : a > b ? way : x.state - y.state || x.index - y.index));

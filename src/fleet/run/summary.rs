@@ -1,5 +1,6 @@
 //! How an audit ended, and what that means for its caller.
 
+use crate::fleet::account::Counts;
 use crate::fleet::record::{Record, Status};
 
 /// Counts of a whole audit.
@@ -25,8 +26,8 @@ pub struct Summary {
     pub unfitted: Vec<String>,
     /// Targets whose records are those of an earlier run.
     pub kept: u64,
-    /// Hives that were come across and are none of SYSTEM.
-    pub passed_over: u64,
+    /// The account of all regular files.
+    pub files: Counts,
     /// Files whose first bytes were read.
     pub looked: u64,
     /// Whether it was stopped before its end.
@@ -55,9 +56,7 @@ pub enum End {
 impl Summary {
     /// Counts one that was found, with the records of it and of its parts.
     pub(super) fn count_target(&mut self, records: &[Record], is_kept: bool) {
-        let targets = records.chunk_by(|a, b| a.target == b.target).count() as u64;
-        self.targets += targets;
-        self.passed_over += u64::from(targets == 0);
+        self.targets += records.chunk_by(|a, b| a.target == b.target).count() as u64;
         self.kept += u64::from(is_kept);
     }
 

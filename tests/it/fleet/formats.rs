@@ -174,6 +174,6 @@ fn a_terminal_gets_a_table_as_wide_as_it_is() {
         let states: Vec<&str> = text.lines().map(|line| line.split(' ').next().unwrap()).skip(1).take(9).collect();
         assert_eq!(states, [["differs"; 6].as_slice(), ["fine"; 3].as_slice()].concat(), "{text}");
         assert!(text.contains("9 records, 6 NOT as expected, 3 as expected"), "{text}");
-        assert_eq!(fs::read_to_string(home.path().join("told")).unwrap().lines().count(), 1);
+        assert_eq!(fs::read_to_string(home.path().join("told")).unwrap().lines().count(), 2);
     }
 }

@@ -199,3 +199,39 @@ fn it_runs_no_other_script_and_loads_nothing() {
     let script = "<script>document.title = \"owned\";</script>";
     assert_eq!(between(&dom(&with(&without_policy(&whole), script)).unwrap(), "<title>", "</title>"), "owned");
 }
+
+/// What is as expected and wants a closer look counts as both, and the headline says what the summary and the exit status do.
+#[test]
+fn as_many_are_as_expected_as_the_text_and_the_exit_status_say() {
+    let home = tempfile::tempdir().unwrap();
+    let fixtures = crate::command::fixtures();
+    let page = home.path().join("r.html");
+    for (wanted, code) in [("any", 0), ("2", 1), ("unset", 1)] {
+        let policy = home.path().join("policy.toml");
+        let rule = if wanted == "2" { wanted.to_owned() } else { format!("\"{wanted}\"") };
+        std::fs::write(&policy, format!("[[expect]]\nrule = {rule}\n")).unwrap();
+        let args = ["--json", "--policy", policy.to_str().unwrap(), "--report", page.to_str().unwrap(), "mistakes"];
+        let run = super::audit(&fixtures, &args);
+        let all = super::records(&run.out);
+        let is = |compliant: bool| all.values().filter(|record| record["compliant"] == compliant).count();
+        let (fine, not) = (is(true), is(false));
+        assert!(
+            fine > 1 && all.values().any(|it| it["compliant"] == true && it["mistakes"][0].is_object()),
+            "{wanted}"
+        );
+        assert_eq!((run.code, not > 0), (code, code == 1), "{}", run.err);
+        assert!(run.err.contains(&format!(", {fine} as expected")), "{wanted}: {}", run.err);
+        let Some(dom) = dom(&std::fs::read_to_string(&page).unwrap()) else { return };
+        let tiles = between(&dom, "id=\"tiles\"", "<div class=\"charts\">");
+        let tile = |name: &str| {
+            let (before, _) = tiles.split_once(&format!("</b>{name}<")).unwrap_or_else(|| panic!("no {name}: {tiles}"));
+            before.rsplit('>').next().unwrap().parse::<usize>().unwrap()
+        };
+        assert_eq!(tile("as expected"), fine, "{wanted}");
+        let headline = between(&dom, "id=\"headline\"", "</p>");
+        match not {
+            0 => assert!(headline.contains(&format!("All {fine}<")), "{headline}"),
+            _ => assert_eq!(tile("not as expected"), not, "{headline}"),
+        }
+    }
+}

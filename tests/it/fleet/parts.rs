@@ -99,7 +99,7 @@ fn no_image_hides_its_neighbours_by_naming_them() {
     }
     // What has an installation, and a part that it is not made of.
     qcow2("mixed/top.qcow2", Some(("dc.raw", "raw")));
-    assert_eq!(told(home.path(), "mixed"), pairs(&[("top.qcow2", "2")]), "a chain is one");
+    assert_eq!(told(home.path(), "mixed"), pairs(&[("dc.raw", "2"), ("top.qcow2", "2")]), "each of a chain");
     qcow2("mixed/golden.qcow2", None);
     let top = at("mixed/top.qcow2");
     output("qemu-img", &["rebase", "-u", "-f", "qcow2", "-b", "golden.qcow2", "-F", "raw", top.to_str().unwrap()]);
@@ -132,7 +132,8 @@ fn images_in_several_files_count_once() {
         let path = |name: &str| at(name).to_str().unwrap().to_owned();
         make(&[&path("empty/base.qcow2"), "8M"]);
         make(&["-b", "base.qcow2", "-F", "qcow2", &path("empty/top.qcow2")]);
-        assert_eq!(told(home.path(), "empty"), pairs(&[("top.qcow2", "no-windows")]));
+        let both = [("base.qcow2", "no-windows"), ("top.qcow2", "no-windows")];
+        assert_eq!(told(home.path(), "empty"), pairs(&both));
         // What stands on an image is told where that is asked for by its name.
         make(&["-b", &path("dc.raw"), "-F", "raw", &path("child.qcow2")]);
         let run = audit(home.path(), &["--json", "dc.raw"]);

@@ -8,42 +8,45 @@ use super::audit;
 
 const NUMBERS: &str = "expected 0, 1, 2, \"set\", \"unset\" or \"any\"";
 
-/// A policy, the line that is at fault (none: it cannot be told), and words of the message.
-const WRONG: &[(&str, Option<u32>, &[&str])] = &[
-    ("[[expect]]\nrule = 5\n", Some(2), &["`5`", NUMBERS]),
-    ("[[expect]]\nrule = 2\n\n[[expect]]\nrule = 3", Some(5), &["`3`", NUMBERS]),
-    ("[[expect]]\nrule = -1", Some(2), &["`-1`", NUMBERS]),
-    ("[[expect]]\nrule = 99999999999999999999", Some(2), &["99999999999999999999", NUMBERS]),
-    ("[[expect]]\nrule = 2.0", Some(2), &["floating point", NUMBERS]),
-    ("[[expect]]\nrule = true", Some(2), &["boolean", NUMBERS]),
-    ("[[expect]]\nrule = \"2\"", Some(2), &["string \"2\"", NUMBERS]),
-    ("[[expect]]\nrule = \"on\"", Some(2), &["\"on\"", NUMBERS]),
-    ("[[expect]]\nrule = [2]", Some(2), &["sequence", NUMBERS]),
-    ("[[expect]]\nrule = 2\nrule = 1", Some(3), &["duplicate"]),
-    ("[[expect]]\nrules = 2", Some(2), &["`rules`", "`rule`", "`neighbours`"]),
-    ("[[expect]]\nrule = 2\n[other]\nx = 1", Some(3), &["`other`", "`expect`"]),
-    ("[[expect]]\nrule = 2\npath = \"\"", Some(3), &["an empty pattern", "\"**\""]),
-    ("[[expect]]\nrule = 2\npath = [\n\"x\", \"\"]", Some(3), &["an empty pattern"]),
-    ("[[expect]]\nrule = 2\npath = []", Some(3), &["an empty list"]),
-    ("[[expect]]\nrule = 2\npath = \"[\"", Some(3), &["the pattern \"[\"", "unclosed"]),
-    ("[[expect]]\nrule = 2\npath = 3", Some(3), &["integer", "a pattern, or a list"]),
-    ("[[expect]]\nrule = 2\nname = 3", Some(3), &["integer", "a string"]),
-    ("[[expect]]\nrule = 2\nwindows = \"7\"", Some(3), &["`7`", "`xp` or `vista+`"]),
-    ("[[expect]]\nrule = 2\nversion = \"ten\"", Some(3), &["\"ten\"", ">=6.1"]),
-    ("[[expect]]\nrule = 2\nversion = \"10.0.1.2.3\"", Some(3), &["10.0.1.2.3"]),
-    ("[[expect]]\nrule = 2\nversion = 10.0", Some(3), &["floating point", "a string"]),
-    ("[[expect]]\nrule = 2\nproduct_type = \"laptop\"", Some(3), &["`laptop`", "`client`", "`domain_controller`"]),
-    ("[[expect]]\nrule = 2\nat = \"never\"", Some(3), &["`never`", "`next-boot`", "`both`"]),
-    ("[[expect]]\nneighbours = { Other = 1 }", Some(2), &["`Other`", "`ProhibitIpSec`"]),
-    ("[[expect]]\nneighbours = { ProhibitIpSec = 4294967296 }", Some(2), &["4294967295", "\"off\""]),
-    ("[[expect]]\nneighbours = { ProhibitIpSec = \"none\" }", Some(2), &["\"none\"", "\"off\""]),
-    ("[[expect]]\nneighbours = 1", Some(2), &["integer", "a map"]),
-    ("[[expect]]\nrule = 2\n[[expect]]\nname = \"x\"", Some(3), &["neither rule nor neighbours"]),
-    ("[expect]\nrule = 2", Some(1), &["expected a sequence"]),
-    ("expect = 2", Some(1), &["expected a sequence"]),
-    ("not toml", Some(1), &["expected `=`"]),
-    ("", Some(1), &["missing field `expect`"]),
-    ("expect = []", None, &["expects nothing"]),
+/// A policy, the line that is at fault, and words of the message.
+const WRONG: &[(&str, u32, &[&str])] = &[
+    ("[[expect]]\nrule = 5\n", 2, &["`5`", NUMBERS]),
+    ("[[expect]]\nrule = 2\n\n[[expect]]\nrule = 3", 5, &["`3`", NUMBERS]),
+    ("[[expect]]\nrule = -1", 2, &["`-1`", NUMBERS]),
+    ("[[expect]]\nrule = 99999999999999999999", 2, &["99999999999999999999", NUMBERS]),
+    ("[[expect]]\nrule = 2.0", 2, &["floating point", NUMBERS]),
+    ("[[expect]]\nrule = true", 2, &["boolean", NUMBERS]),
+    ("[[expect]]\nrule = \"2\"", 2, &["string \"2\"", NUMBERS]),
+    ("[[expect]]\nrule = \"on\"", 2, &["\"on\"", NUMBERS]),
+    ("[[expect]]\nrule = [2]", 2, &["sequence", NUMBERS]),
+    ("[[expect]]\nrule = 2\nrule = 1", 3, &["duplicate"]),
+    ("[[expect]]\nrules = 2", 2, &["`rules`", "`rule`", "`neighbours`"]),
+    ("[[expect]]\nrule = 2\n[other]\nx = 1", 3, &["`other`", "`expect`"]),
+    ("[[expect]]\nrule = 2\npath = \"\"", 3, &["an empty pattern", "\"**\""]),
+    ("[[expect]]\nrule = 2\npath = [\n\"x\", \"\"]", 3, &["an empty pattern"]),
+    ("[[expect]]\nrule = 2\npath = []", 3, &["an empty list"]),
+    ("[[expect]]\nrule = 2\npath = \"[\"", 3, &["the pattern \"[\"", "unclosed"]),
+    ("[[expect]]\nrule = 2\npath = 3", 3, &["integer", "a pattern, or a list"]),
+    ("[[expect]]\nrule = 2\nname = 3", 3, &["integer", "a string"]),
+    ("[[expect]]\nrule = 2\nwindows = \"7\"", 3, &["`7`", "`xp` or `vista+`"]),
+    ("[[expect]]\nrule = 2\nversion = \"ten\"", 3, &["\"ten\"", ">=6.1"]),
+    ("[[expect]]\nrule = 2\nversion = \"10.0.1.2.3\"", 3, &["10.0.1.2.3"]),
+    ("[[expect]]\nrule = 2\nversion = 10.0", 3, &["floating point", "a string"]),
+    ("[[expect]]\nrule = 2\nproduct_type = \"laptop\"", 3, &["`laptop`", "`client`", "`domain_controller`"]),
+    ("[[expect]]\nrule = 2\nat = \"never\"", 3, &["`never`", "`next-boot`", "`both`"]),
+    ("[[expect]]\nneighbours = { Other = 1 }", 2, &["`Other`", "`ProhibitIpSec`"]),
+    ("[[expect]]\nneighbours = { ProhibitIpSec = 4294967296 }", 2, &["4294967295", "\"off\""]),
+    ("[[expect]]\nneighbours = { ProhibitIpSec = \"none\" }", 2, &["\"none\"", "\"off\""]),
+    ("[[expect]]\nneighbours = 1", 2, &["integer", "a map"]),
+    ("[[expect]]\nrule = 2\n[[expect]]\nname = \"x\"", 3, &["neither rule nor neighbours"]),
+    ("[expect]\nrule = 2", 1, &["expected a sequence"]),
+    ("expect = 2", 1, &["expected a sequence"]),
+    ("not toml", 1, &["expected `=`"]),
+    ("", 1, &["missing field `expect`"]),
+    ("# all\nexpect = []", 2, &["expects nothing"]),
+    ("[[expect]]\nrule = 2\n\nname = \"x", 4, &["basic string"]),
+    ("[[expect]]\nrule = 2\n\n[[expect]]\nrule = 2\nneighbours = { ProhibitIpSec = [] }", 6, &["sequence"]),
+    ("[[expect]]\nrule = 2\n[expect.neighbours]\nProhibitIpSec = true", 4, &["boolean"]),
 ];
 
 #[test]
@@ -54,12 +57,15 @@ fn what_a_policy_cannot_say_is_told_with_its_line() {
         fs::write(home.path().join("lab.toml"), text).unwrap();
         let run = audit(home.path(), &["--json", "--policy", "lab.toml", "hive"]);
         assert_eq!((run.code, run.out.as_str()), (2, ""), "{text}: {}", run.err);
-        let place = line.map_or_else(String::new, |line| format!("line {line}"));
+        let place = format!("line {line}");
         for word in words.iter().copied().chain(["the policy lab.toml", &place, "what to do: `hivewright help audit`"])
         {
             assert!(run.err.contains(word), "{text}: {word:?} is not in {}", run.err);
         }
     }
+    fs::write(home.path().join("lab.toml"), b"# all\n[[expect]]\nname = \"\xff\"\nrule = 2\n").unwrap();
+    let run = audit(home.path(), &["--policy", "lab.toml", "hive"]);
+    assert!(run.code == 2 && run.err.contains("line 3"), "{}", run.err);
     fs::write(home.path().join("lab.toml"), vec![b'#'; (1 << 20) + 1]).unwrap();
     let run = audit(home.path(), &["--policy", "lab.toml", "hive"]);
     assert!(run.code == 2 && run.err.contains("longer than 1048576 bytes"), "{}", run.err);

@@ -21,7 +21,12 @@ impl Plain {
 
 impl Renderer for Plain {
     fn record(&mut self, record: &Record, out: &mut dyn Write) -> io::Result<()> {
-        let mut text = format!("{}: {}\n", self.style.strong(&name(record)), shown(&state(record)));
+        let above = match record.dependents.len() {
+            0 => String::new(),
+            1 => ", 1 image stands on it".to_owned(),
+            count => format!(", {count} images stand on it"),
+        };
+        let mut text = format!("{}: {}{above}\n", self.style.strong(&name(record)), shown(&state(record)));
         for it in &record.violations {
             text += &format!("  {}\n", shown(&it.to_string()));
         }

@@ -13,6 +13,7 @@ use hivewright::fleet::run::Summary;
 use super::Renderer;
 use super::cells::{fitted, fitted_in_the_middle, width};
 use super::plain::{name, verdict};
+use crate::cli::audit::summary::many;
 use crate::cli::report::{Style, plain as shown};
 
 /// Rows that are kept, to be sorted.
@@ -134,8 +135,10 @@ fn findings(record: &Record) -> String {
         *codes.entry(code).or_default() += 1;
     }
     codes.extend(hibernation(record).map(|code| (code, 1)));
-    let many = |(code, count): (&str, usize)| if count > 1 { format!("{code} ({count})") } else { code.to_owned() };
-    shown(&codes.into_iter().map(many).collect::<Vec<_>>().join(", "))
+    let counted = |(code, count): (&str, usize)| if count > 1 { format!("{code} ({count})") } else { code.to_owned() };
+    let mut found: Vec<String> = codes.into_iter().map(counted).collect();
+    found.extend((!record.dependents.is_empty()).then(|| format!("below {}", record.dependents.len())));
+    shown(&found.join(", "))
 }
 
 impl Table {
@@ -215,7 +218,7 @@ impl Renderer for Table {
             self.kept.sort_by(|a, b| (a.state, &a.cells[1]).cmp(&(b.state, &b.cells[1])));
             self.print(out)?;
         }
-        let mut line = format!("{} records", summary.records);
+        let mut line = many(summary.records, "record", "records");
         for (count, what, state) in [
             (summary.not_compliant, "NOT as expected", State::Differs),
             (summary.errors, "could not be read", State::Error),

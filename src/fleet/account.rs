@@ -1,0 +1,191 @@
+//! The account of the regular files below the targets: each has a record, is a part of another file, or is skipped.
+//!
+//! Only counts are kept. Files without a record of their own stream to the caller, one [`Passed`] each.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use crate::container::Known;
+use crate::error::exact;
+
+/// A regular file that has no record of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// The file, or a folder below a Windows folder, whose files are not looked at one by one.
+    pub path: PathBuf,
+    /// Why it has none.
+    pub why: Why,
+}
+
+/// Why a file has no record of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// It is a part of this file: an extent, a segment, a piece, a log.
+    PartOf(PathBuf),
+    /// It is nothing that an audit reads.
+    Skipped(Reason),
+    /// It is a folder of Windows' own files, which belong to the Windows folder that has a record.
+    OfWindows(PathBuf),
+}
+
+/// Why a file is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Neither its name nor its first bytes are those of a hive or an image.
+    NoImage,
+    /// It is empty.
+    Empty,
+    /// Its bytes show that it is this, which is not read, and its name is not that of an image or a hive.
+    Known(Known),
+    /// It is the transaction log of a hive that is not beside it.
+    Log,
+    /// It is a hive other than SYSTEM.
+    OtherHive,
+    /// It is another link to a file that was met before.
+    SameFile,
+}
+
+impl Reason {
+    /// Stable, in kebab case.
+    pub fn code(self) -> &'static str {
+        match self {
+            Reason::NoImage => "no-image",
+            Reason::Empty => "empty",
+            Reason::Known(known) => known.code,
+            Reason::Log => "transaction-log",
+            Reason::OtherHive => "other-hive",
+            Reason::SameFile => "same-file",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reason::NoImage => f.write_str("neither its name nor its first bytes are those of a hive or a disk image"),
+            Reason::Empty => f.write_str("it is empty"),
+            Reason::Known(known) => {
+                write!(f, "it is {}, and its name is not that of a hive or a disk image", known.what)
+            }
+            Reason::Log => f.write_str("it is the transaction log of a hive that is not beside it"),
+            Reason::OtherHive => f.write_str("it is a hive other than SYSTEM"),
+            Reason::SameFile => f.write_str("it is another link to a file that was met before"),
+        }
+    }
+}
+
+impl Passed {
+    /// A file that is skipped.
+    pub fn skipped(path: PathBuf, reason: Reason) -> Self {
+        Passed { path, why: Why::Skipped(reason) }
+    }
+
+    /// A part of `whole`.
+    pub fn part(path: PathBuf, whole: &Path) -> Self {
+        Passed { path, why: Why::PartOf(whole.to_owned()) }
+    }
+
+    /// As one line of JSON, without a line feed: an object with `file`, `is` (`part`, `skipped`, `folder`), `part_of`,
+    /// `reason` and `what`; `file_hex` and `part_of_hex` as in [`exact`].
+    pub fn line(&self) -> String {
+        let (is, part_of, reason) = match &self.why {
+            Why::PartOf(whole) => ("part", Some(whole), None),
+            Why::Skipped(reason) => ("skipped", None, Some(reason)),
+            Why::OfWindows(whole) => ("folder", Some(whole), None),
+        };
+        serde_json::json!({
+            "file": self.path.to_string_lossy(),
+            "file_hex": exact::hex(&self.path),
+            "is": is,
+            "part_of": part_of.map(|whole| whole.to_string_lossy()),
+            "part_of_hex": part_of.and_then(exact::hex),
+            "reason": reason.map(|reason| reason.code()),
+            "what": reason.map(ToString::to_string),
+        })
+        .to_string()
+    }
+}
+
+impl fmt::Display for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.why {
+            Why::PartOf(whole) => write!(f, "part: {path}: of {}", whole.display()),
+            Why::Skipped(reason) => write!(f, "skipped: {path}: {reason}"),
+            Why::OfWindows(whole) => {
+                write!(f, "folder: {path}: its files belong to the Windows folder {}", whole.display())
+            }
+        }
+    }
+}
+
+/// Counts of files.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Files with a record of their own.
+    pub recorded: u64,
+    /// Parts of other files.
+    pub parts: u64,
+    /// Skipped files.
+    pub skipped: u64,
+    /// Folders of Windows' own files, which are not counted one by one.
+    pub windows_folders: u64,
+    /// Skipped files by [`Reason::code`].
+    pub reasons: BTreeMap<&'static str, u64>,
+}
+
+impl Counts {
+    /// Files altogether.
+    pub fn files(&self) -> u64 {
+        self.recorded + self.parts + self.skipped
+    }
+}
+
+/// The one that takes the files without a record of their own.
+pub type Listener = Box<dyn Fn(&Passed) + Send + Sync>;
+
+/// The account, shared by the threads of an audit.
+pub struct Account {
+    counts: Mutex<Counts>,
+    listener: Listener,
+}
+
+impl Account {
+    /// An account that hands each file without a record to `listener` as well.
+    pub fn new(listener: Listener) -> Self {
+        Account { counts: Mutex::default(), listener }
+    }
+
+    /// Counts files with a record of their own.
+    pub fn recorded(&self, count: u64) {
+        self.lock().recorded += count;
+    }
+
+    /// Counts a file without one.
+    pub fn passed(&self, passed: &Passed) {
+        let mut counts = self.lock();
+        match passed.why {
+            Why::PartOf(_) => counts.parts += 1,
+            Why::Skipped(reason) => {
+                counts.skipped += 1;
+                *counts.reasons.entry(reason.code()).or_default() += 1;
+            }
+            Why::OfWindows(_) => counts.windows_folders += 1,
+        }
+        drop(counts);
+        (self.listener)(passed);
+    }
+
+    /// The counts so far.
+    pub fn counts(&self) -> Counts {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,160 @@
+//! Backing files and parents are images of their own, and say which images stand on them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use hivewright_fixtures::{Release, SystemHive};
+use serde_json::{Value, json};
+
+use super::{audit, of, records, steady};
+use crate::support::disk::{mbr, windows_volume};
+use crate::support::tools::{have, output};
+
+/// The dependents of each target of a run.
+fn dependents(all: &BTreeMap<(String, u64), Value>) -> Vec<(&str, Value)> {
+    all.iter().map(|((name, _), record)| (name.as_str(), record["dependents"].clone())).collect()
+}
+
+fn windows(path: &Path, value: Option<u32>) -> Option<()> {
+    let hive = SystemHive::new(Release::Win10);
+    let hive = match value {
+        Some(value) => hive.with_right_rule(1, value),
+        None => hive,
+    };
+    mbr(&windows_volume(8, &hive.build().bytes, |_| {})?.bytes(), path);
+    Some(())
+}
+
+fn qemu_img(args: &[&str]) {
+    output("qemu-img", args);
+}
+
+/// An unset golden image below images that are set.
+#[test]
+fn an_image_below_others_is_held_against_the_expectation() {
+    let home = tempfile::tempdir().unwrap();
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let at = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    let (Some(()), Some(())) = (windows(Path::new(&at("unset")), None), windows(Path::new(&at("set")), Some(2))) else {
+        return;
+    };
+    for (format, ending) in [("qcow2", "qcow2"), ("vmdk", "vmdk")] {
+        let folder = at(ending);
+        fs::create_dir(&folder).unwrap();
+        let file = |name: &str| format!("{folder}/{name}.{ending}");
+        qemu_img(&["convert", "-O", format, &at("unset"), &file("golden")]);
+        for top in ["a", "b"] {
+            // What differs from the golden image, as a machine has written it.
+            let raw = format!("{folder}/raw");
+            fs::copy(at("set"), &raw).unwrap();
+            qemu_img(&["create", "-q", "-f", format, "-b", &file("golden"), "-F", format, &file(top)]);
+            if !have(&["qemu-io"]) {
+                return;
+            }
+            write_over(&file(top), format, &fs::read(at("unset")).unwrap(), &fs::read(&raw).unwrap());
+            fs::remove_file(&raw).unwrap();
+        }
+        let run = audit(home.path(), &["--json", "--expect", "2", ending]);
+        let all = records(&run.out);
+        let target = |name: &str| format!("{ending}/{name}.{ending}");
+        let compliant = |name: &str| of(&all, &target(name))[0]["compliant"].clone();
+        assert_eq!((run.code, all.len()), (1, 3), "{}", run.err);
+        assert_eq!(["a", "b", "golden"].map(compliant), [json!(true), json!(true), json!(false)]);
+        let golden = &of(&all, &target("golden"))[0];
+        assert_eq!(golden["dependents"], json!([target("a"), target("b")]));
+        assert_eq!(golden["write_blockers"][0]["code"], "has-children");
+        for format in ["csv", "table", "junit"] {
+            let told = audit(home.path(), &["--format", format, ending]).out;
+            let words = match format {
+                "csv" => format!("{};{}", target("a"), target("b")),
+                "junit" => format!("{} stands on it", target("b")),
+                _ => "2 images stand on it".to_owned(),
+            };
+            assert_eq!(told.matches(&words).count(), 1, "{format}: {told}");
+        }
+    }
+}
+
+/// Writes the sectors of `new` that differ from those of `old` into the image.
+fn write_over(image: &str, format: &str, old: &[u8], new: &[u8]) {
+    let home = tempfile::tempdir().unwrap();
+    let mut commands = Vec::new();
+    for (i, (a, b)) in old.chunks(4096).zip(new.chunks(4096)).enumerate().filter(|(_, (a, b))| a != b) {
+        let piece = home.path().join(i.to_string());
+        fs::write(&piece, b).unwrap();
+        commands.push(format!("write -s {} {} {}", piece.display(), i * 4096, a.len()));
+    }
+    assert!(!commands.is_empty());
+    let mut command = Command::new("qemu-io");
+    command.args(commands.iter().flat_map(|line| ["-c", line]));
+    let done = command.args(["-f", format, image]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// Each image of a chain says which stands on it, by whatever its format calls its parent.
+#[test]
+fn each_image_of_a_chain_names_the_next() {
+    let home = tempfile::tempdir().unwrap();
+    let mut seen = 0;
+    for image in hivewright_fixtures::images::IMAGES.iter().filter(|image| image.file.starts_with("top")) {
+        let folder = home.path().join("all").join(image.name);
+        fs::create_dir_all(&folder).unwrap();
+        image.unpack(&hivewright_fixtures::folder::home(), &folder).unwrap();
+        let run = audit(home.path(), &["--json", &format!("all/{}", image.name)]);
+        let all = records(&run.out);
+        let top = format!("all/{}/{}", image.name, image.file);
+        let mut below: BTreeMap<&str, Value> = dependents(&all).into_iter().collect();
+        // From the top on, each names the one before; nothing is left.
+        let mut one = Some((top.as_str(), json!([])));
+        let mut count = 0;
+        while let Some((name, above)) = one {
+            assert_eq!(below.remove(name), Some(above), "{}: {name}", image.name);
+            count += 1;
+            one = below.iter().find(|(_, above)| **above == json!([name])).map(|(name, above)| (*name, above.clone()));
+        }
+        assert!(below.is_empty() && count > 1, "{}: {below:?}", image.name);
+        seen += 1;
+    }
+    assert!(seen > 4, "{seen}");
+}
+
+/// A new image above one whose record is known has that one read again.
+#[test]
+fn a_new_dependent_is_told_of_a_record_that_is_taken_over() {
+    let home = tempfile::tempdir().unwrap();
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    let at = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    fs::create_dir(at("all")).unwrap();
+    qemu_img(&["create", "-q", "-f", "qcow2", &at("all/base.qcow2"), "8M"]);
+    let run = |args: &[&str]| audit(home.path(), &[&["--json", "all"], args].concat());
+    fs::write(at("r.jsonl"), run(&[]).out).unwrap();
+    assert!(run(&["--resume", "r.jsonl"]).err.contains("1 taken over"));
+    qemu_img(&["create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", &at("all/top.qcow2")]);
+    let again = run(&["--resume", "r.jsonl"]);
+    assert!(!again.err.contains("taken over"), "{}", again.err);
+    assert_eq!(
+        dependents(&records(&again.out)),
+        [("all/base.qcow2", json!(["all/top.qcow2"])), ("all/top.qcow2", json!([]))]
+    );
+    fs::write(at("r.jsonl"), &again.out).unwrap();
+    let kept = run(&["--resume", "r.jsonl"]);
+    assert!(kept.err.contains("2 taken over"), "{}", kept.err);
+    assert_eq!(steady(records(&kept.out)), steady(records(&run(&[]).out)));
+    // Named, and with its snapshots in a folder below, it is the same.
+    fs::create_dir(at("all/Snapshots")).unwrap();
+    qemu_img(&["create", "-q", "-f", "qcow2", "-b", "../base.qcow2", "-F", "qcow2", &at("all/Snapshots/s.qcow2")]);
+    for target in ["all", "all/base.qcow2"] {
+        let found = audit(home.path(), &["--json", "--allow-path", "all", target]);
+        let base = &of(&records(&found.out), "all/base.qcow2")[0];
+        let above: Vec<&str> = base["dependents"].as_array().unwrap().iter().map(|it| it.as_str().unwrap()).collect();
+        assert_eq!(above.len(), 2, "{target}: {above:?}");
+        assert!(above.iter().any(|name| name.ends_with("all/Snapshots/s.qcow2")), "{target}: {above:?}");
+        assert!(above.iter().any(|name| name.ends_with("all/top.qcow2")), "{target}: {above:?}");
+    }
+}
