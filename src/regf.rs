@@ -20,6 +20,8 @@ use std::fmt;
 
 /// Bytes of the base block; the first hive bin begins behind it.
 pub const BASE_BLOCK_SIZE: u32 = 4096;
+/// The lowest minor version with layered keys and tombstones. Before it the bits that mark them are leftovers.
+pub const LAYERED_SINCE_MINOR: u32 = 6;
 
 /// A cell offset: bytes from the start of the first hive bin (not of the file).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -47,6 +49,6 @@ impl CellOffset {
 
 impl fmt::Display for CellOffset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#x}", self.0)
+        if self.is_nil() { f.write_str("no cell") } else { write!(f, "cell offset {:#x}", self.0) }
     }
 }

@@ -45,6 +45,9 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
     let shadow_copies = if prepared.is_already_so() { None } else { of_shadow_copies(&prepared) };
     shadow_copies.iter().for_each(|what| super::warn(what));
     let ending = finish(&prepared, args)?;
+    if let Some(why) = prepared.unconfirmed() {
+        super::warn(&format!("the check of the edit finds nothing, and the second parser could not confirm it: {why}"));
+    }
     let log_waits = image.is_some_and(About::log_waits);
     match ending {
         Ending::AlreadySo if log_waits => super::warn("nothing had to be written, and the log of the image stays"),

@@ -3,7 +3,7 @@
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::CellOffset;
+use super::{CellOffset, LAYERED_SINCE_MINOR};
 use crate::error::{Error, Result};
 
 /// The fixed part of a key value; the name follows it.
@@ -32,6 +32,8 @@ pub const SIZE: usize = size_of::<KeyValue>();
 pub const INLINE: u32 = 0x8000_0000;
 /// The bit of [`KeyValue::flags`] that says that the name is Latin-1.
 pub const LATIN1_NAME: u16 = 1;
+/// The bit of [`KeyValue::flags`] that marks the tombstone of a layered hive (specification, "Key value", flags).
+pub const TOMBSTONE: u16 = 2;
 /// The most characters that a value's name may have (Microsoft, "Registry element size limits").
 pub const MAX_NAME_CHARACTERS: usize = 16_383;
 
@@ -77,6 +79,11 @@ impl KeyValue {
             );
         }
         Ok(value)
+    }
+
+    /// Whether it says that there is no such value, whatever a layer below has. Hives without layers have no tombstones.
+    pub fn is_tombstone(&self, minor_version: u32) -> bool {
+        minor_version >= LAYERED_SINCE_MINOR && self.flags.get() & TOMBSTONE != 0
     }
 
     /// Where the data stands.

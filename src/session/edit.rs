@@ -8,6 +8,7 @@ mod proof;
 mod source;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub use source::Origin;
 
@@ -103,6 +104,8 @@ pub struct Prepared {
     request: Request,
     /// Where the hive is, if inside of a disk.
     on_disk: Option<HiveOnDisk>,
+    /// Why the independent parser could not confirm the edit.
+    unconfirmed: OnceLock<String>,
 }
 
 /// Reads the hive that `path` stands for and edits it in memory.
@@ -160,13 +163,29 @@ fn edit_source(
     let edited = Edited { bytes, patches };
     let origin = source.origin;
     let request = request.clone();
-    Ok(Prepared { target, origin, changes, settled, edited, recovery, edit, request, on_disk: None })
+    Ok(Prepared {
+        target,
+        origin,
+        changes,
+        settled,
+        edited,
+        recovery,
+        edit,
+        request,
+        on_disk: None,
+        unconfirmed: OnceLock::new(),
+    })
 }
 
 impl Prepared {
     /// Whether everything is as wanted already.
     pub fn is_already_so(&self) -> bool {
         self.edited.patches.is_empty()
+    }
+
+    /// Why the independent parser could not confirm the edit, if the proof has found it so.
+    pub fn unconfirmed(&self) -> Option<&str> {
+        self.unconfirmed.get().map(String::as_str)
     }
 
     /// What was replayed, if anything was.
