@@ -25,7 +25,9 @@
 //!   misplaced, every count and bound as the format wants it;
 //! - the edited keys hold what was asked for, and all their other values as before;
 //! - an independent parser, nt-hive, reads the same value from the same bytes ([`crate::hive::witness`]). It can panic
-//!   on damaged input and knows no offsets, so it is a witness and not the reader.
+//!   on damaged input and knows no offsets, so it is a witness and not the reader. Its own search puts letters beyond
+//!   ASCII in another order than Windows; where that finds no key, it goes through the lists, and our check answers for
+//!   their order. What it cannot read of a sound hive is said, and stands in the way of nothing.
 //!
 //! "Windows loads it" would prove nothing: the loader heals what it dislikes by dropping it, silently.
 //!

@@ -205,6 +205,14 @@ impl Error {
         &self.0.what
     }
 
+    /// What is wrong, what the format wants and what stands there, without kind and place.
+    pub fn sentence(&self) -> String {
+        match (&self.0.expected, &self.0.actual) {
+            (Some(expected), Some(actual)) => format!("{}, expected {expected}, found {actual}", self.0.what),
+            _ => self.0.what.clone(),
+        }
+    }
+
     /// What to do next, if there is something to do.
     pub fn advice(&self) -> Option<&str> {
         self.0.advice.as_deref()
@@ -234,10 +242,7 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let details = &self.0;
-        write!(f, "{}: {}", details.kind.as_str(), details.what)?;
-        if let (Some(expected), Some(actual)) = (&details.expected, &details.actual) {
-            write!(f, ", expected {expected}, found {actual}")?;
-        }
+        write!(f, "{}: {}", details.kind.as_str(), self.sentence())?;
         for (i, place) in details.trail.iter().enumerate() {
             write!(f, "{}{place}", if i == 0 { " (" } else { ", " })?;
         }

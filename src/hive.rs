@@ -15,7 +15,7 @@ pub mod witness;
 
 pub use bytes::HiveBytes;
 pub use edit::{Delete, EditOptions, Edited, Editor};
-pub use lookup::{Key, Value};
+pub use lookup::{DamagedValue, Key, Value};
 pub use overlay::Overlay;
 pub use patch::{Patch, PatchSet, Step};
 

@@ -42,7 +42,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     obstacles.extend(reading.on_disk().and_then(|hive| hive.disk().children()));
     let answer = reading.rule(args.windows.map(Era::from))?;
     let hive = reading.name();
-    warn(&hive, &answer);
+    warn(&hive, &answer, args.value);
     if args.json {
         let (hibernated, bytes_read) = (reading.is_hibernated(), super::bytes_read(&reading));
         let document = document(hive, &reading.target().hive, &answer);
@@ -57,7 +57,17 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
         report::obstacles(&obstacles, &mut text, Style::of_stdout())?;
         super::print(text.as_bytes())?;
     }
-    Ok(if answer.report.at_next_boot.number.is_some() { Outcome::Yes } else { Outcome::No })
+    let verdict = &answer.report.at_next_boot;
+    Ok(match verdict.error() {
+        Some(error) => {
+            if args.value {
+                super::warn_and_advise(&error.to_string(), error.advice().unwrap_or_default());
+            }
+            Outcome::CouldNot
+        }
+        None if verdict.number.is_some() => Outcome::Yes,
+        None => Outcome::No,
+    })
 }
 
 fn document<'a>(hive: String, file: &'a Path, answer: &'a Answer) -> Document<'a> {
@@ -95,11 +105,12 @@ fn state(answer: &Answer) -> HiveState<'_> {
     }
 }
 
-fn warn(hive: &str, answer: &Answer) {
+/// Warns of what the document does not have. The bare value has nothing of it.
+fn warn(hive: &str, answer: &Answer, is_bare: bool) {
     if let State::Alone { why, .. } = &answer.state {
         super::warn(&format!("{hive}: {}; the answer is of its primary file alone", why.what()));
     }
-    if let Some(why) = &answer.unconfirmed {
+    if let Some(why) = answer.unconfirmed.as_ref().filter(|_| is_bare) {
         super::warn(&format!("the second parser could not confirm the answer: {why}"));
     }
 }

@@ -6,12 +6,13 @@ use hivewright::container::Verified;
 use hivewright::error::exact::field;
 use hivewright::session::disk::{Disk, Obstacle};
 use hivewright::session::{LogChoice, Reading};
+use hivewright::windows::Mistake;
 use hivewright::{Error, Kind};
 use serde::Serialize;
 
 use super::args::InfoArgs;
 use super::exit::Outcome;
-use super::report::{Style, info as report};
+use super::report::{Style, info as report, watch_out};
 
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
     if args.formats {
@@ -55,11 +56,14 @@ struct Hive<'a> {
     hive: String,
     #[serde(flatten, serialize_with = "field::file")]
     file: &'a Path,
+    /// `SYSTEM`, `SOFTWARE`; none where nothing shows it.
+    kind: Option<&'static str>,
     size: u64,
     state: &'static str,
     hibernated: Option<bool>,
     shadow_copies: Option<u32>,
     obstacles: Vec<Obstacle>,
+    mistakes: Vec<Mistake>,
 }
 
 /// A hive that is no part of a disk: there is only one storey.
@@ -69,20 +73,32 @@ fn hive(args: &InfoArgs, target: &Path) -> anyhow::Result<Outcome> {
     reading.unfinished().iter().for_each(|what| super::warn(what));
     let (size, state) = reading.size_and_state()?;
     let (hibernated, shadow_copies) = (reading.is_hibernated(), reading.shadow_copies());
+    let kind = reading.kind();
+    // Another hive has no answer to give.
+    let mistakes = match reading.rule(None) {
+        Ok(answer) => answer.report.mistakes,
+        Err(error) if error.code() == "not-system" => Vec::new(),
+        Err(error) => vec![Mistake::from(&error)],
+    };
     if args.json {
         super::print_json(&Hive {
             hive: reading.name(),
             file: &reading.target().hive,
+            kind,
             size,
             state,
             hibernated,
             shadow_copies,
             obstacles,
+            mistakes,
         })?;
     } else {
         let more = shadow_copies.map(|count| report::shadow_copies(Some(count))).unwrap_or_default();
         let state = format!("{state}{more}");
-        super::print(report::hive(&reading.name(), (size, &state), &obstacles, Style::of_stdout()).as_bytes())?;
+        let style = Style::of_stdout();
+        let mut text = report::hive(&reading.name(), kind, (size, &state), &obstacles, style);
+        watch_out(&mistakes, &mut text, style)?;
+        super::print(text.as_bytes())?;
     }
     Ok(Outcome::Yes)
 }

@@ -15,7 +15,7 @@ use hivewright::hive::recover::Recovery;
 use hivewright::session::disk::Obstacle;
 use hivewright::windows::report::ControlSetReport;
 use hivewright::windows::rule::{Presence, RuleValue, ServiceReport, State, Verdict};
-use hivewright::windows::{Detection, RuleReport};
+use hivewright::windows::{Detection, Mistake, RuleReport};
 use style::Colour;
 use wrap::wrapped;
 
@@ -52,7 +52,8 @@ pub(crate) fn get(report: &RuleReport, hive: HiveState<'_>, out: &mut dyn Write,
     }
     writeln!(out)?;
     hive_line(report, hive, out, style)?;
-    watch_out(report, out, style)
+    watch_out(&report.mistakes, out, style)?;
+    nearby(report, out)
 }
 
 /// What stands against a write and casts no doubt on the answer: of what does, the user has been warned.
@@ -122,6 +123,7 @@ fn service_lines(service: &ServiceReport, report: &RuleReport, out: &mut dyn Wri
         (Presence::Unreadable, ..) => return writeln!(out, "    {name}: cannot be read"),
         (_, Presence::Unreadable, _) => writeln!(out, "    {name}: not all values can be read")?,
         (_, _, Some(value)) => writeln!(out, "{}", value_line(&name, report.value_name, &data(value)))?,
+        (_, _, None) if service.doubt.is_some() => writeln!(out, "    {name}: no value here")?,
         (_, _, None) if service.counts == Some(true) => {
             let default = if report.windows.is_xp_before_sp2() { 2 } else { 0 };
             writeln!(out, "    {name}: not set (Windows takes {default})")?;
@@ -177,16 +179,25 @@ fn hive_line(report: &RuleReport, hive: HiveState<'_>, out: &mut dyn Write, styl
     }
 }
 
-fn watch_out(report: &RuleReport, out: &mut dyn Write, style: Style) -> fmt::Result {
-    if !report.mistakes.is_empty() {
+/// What does not do what its author meant, and what could not be read.
+///
+/// # Errors
+/// Those of `out`.
+pub(crate) fn watch_out(mistakes: &[Mistake], out: &mut dyn Write, style: Style) -> fmt::Result {
+    if !mistakes.is_empty() {
         writeln!(out, "{}", style.paint(Colour::Warn, "Watch out:"))?;
     }
-    for mistake in &report.mistakes {
+    for mistake in mistakes {
         let place = if mistake.place.is_empty() { "the hive" } else { &mistake.place };
         writeln!(out, "  {}", plain(place))?;
-        writeln!(out, "{}", wrapped(&plain(&mistake.what), 4))?;
-        writeln!(out, "{}", wrapped(&format!("-> {}", mistake.advice), 4))?;
+        let at = mistake.offset.map_or_else(String::new, |offset| format!(" (hive {offset:#x})"));
+        writeln!(out, "{}", wrapped(&plain(&format!("{}{at}", mistake.what)), 4))?;
+        writeln!(out, "{}", wrapped(&plain(&format!("-> {}", mistake.advice)), 4))?;
     }
+    Ok(())
+}
+
+fn nearby(report: &RuleReport, out: &mut dyn Write) -> fmt::Result {
     let on: Vec<_> = report.neighbours.iter().filter(|neighbour| neighbour.on).collect();
     if !on.is_empty() {
         writeln!(out, "Nearby:")?;

@@ -51,6 +51,9 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
         // None of them was a reason to refuse it.
         hive.all_obstacles().iter().filter(|it| it.doubts).for_each(|it| super::warn(&it.what));
     }
+    if let Some(why) = prepared.unconfirmed() {
+        super::warn(&format!("the check of the edit finds nothing, and the second parser could not confirm it: {why}"));
+    }
     let log_waits = image.is_some_and(About::log_waits);
     match ending {
         Ending::AlreadySo if log_waits => super::warn("nothing had to be written, and the log of the image stays"),

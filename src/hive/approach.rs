@@ -6,7 +6,6 @@ use std::cmp::Ordering;
 use super::{Hive, HiveBytes, Key};
 use crate::error::Result;
 use crate::regf::CellOffset;
-use crate::regf::subkeys_list::SubkeysList;
 
 /// Touches what a search by halves for the key at `path` touches, so that a copy of the touched bytes is enough for a
 /// parser that searches so.
@@ -29,34 +28,30 @@ fn search<B: HiveBytes>(key: &Key<'_, B>, name: &str) -> Result<()> {
     let hive = key.hive();
     let name = name.to_uppercase();
     let compare =
-        |at: CellOffset| -> Result<Ordering> { Ok(hive.key_at(at)?.name().to_string().to_uppercase().cmp(&name)) };
-    let elements = |leaf: CellOffset| -> Result<Vec<CellOffset>> {
-        let data = hive.cell(leaf)?;
-        Ok(SubkeysList::parse(&data, leaf)?.elements().map(|(at, _)| at).collect())
-    };
+        |at: &CellOffset| -> Result<Ordering> { Ok(hive.key_at(*at)?.name().to_string().to_uppercase().cmp(&name)) };
     // In each leaf the first and the last tell whether the name is in between.
-    let found = halves(&key.leaves()?, |leaf| {
-        let all = elements(leaf)?;
-        let (Some(&first), Some(&last)) = (all.first(), all.last()) else { return Ok(Ordering::Equal) };
-        Ok(match (compare(first)?, compare(last)?) {
+    let leaves = key.elements_of_leaves()?;
+    let found = halves(&leaves, |leaf| {
+        let (Some(&first), Some(&last)) = (leaf.first(), leaf.last()) else { return Ok(Ordering::Equal) };
+        Ok(match (compare(&first)?, compare(&last)?) {
             (Ordering::Greater, _) => Ordering::Greater,
             (_, Ordering::Less) => Ordering::Less,
             _ => Ordering::Equal,
         })
     })?;
     match found {
-        Some(leaf) => halves(&elements(leaf)?, compare).map(|_| ()),
+        Some(leaf) => halves(leaf, compare).map(|_| ()),
         None => Ok(()),
     }
 }
 
-fn halves(all: &[CellOffset], compare: impl Fn(CellOffset) -> Result<Ordering>) -> Result<Option<CellOffset>> {
+fn halves<T>(all: &[T], compare: impl Fn(&T) -> Result<Ordering>) -> Result<Option<&T>> {
     let (mut from, mut to) = (0, all.len());
     while from < to {
         // The lower of two middles, as the textbook has it.
         let middle = (from + to - 1) / 2;
-        match compare(all[middle])? {
-            Ordering::Equal => return Ok(Some(all[middle])),
+        match compare(&all[middle])? {
+            Ordering::Equal => return Ok(Some(&all[middle])),
             Ordering::Less => from = middle + 1,
             Ordering::Greater => to = middle,
         }

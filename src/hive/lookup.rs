@@ -1,14 +1,21 @@
-//! Look-ups. They touch only the cells on the way, so that a mapped file is read page by page.
+//! Look-ups. They touch only the cells on the way, so that a mapped file is read page by page. Damage beside the way does
+//! not matter to them.
+
+mod reference;
+mod value;
 
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 
-use super::{Hive, HiveBytes, in_file};
-use crate::error::{Error, Result};
+pub use value::{DamagedValue, Value};
+
+use reference::Referrer;
+
+use super::{Hive, HiveBytes};
+use crate::error::{Error, Kind, Result};
 use crate::regf::CellOffset;
-use crate::regf::big_data::{self, BigData};
 use crate::regf::cell::{self, Header};
 use crate::regf::key_node::{self, KeyNode, flags};
-use crate::regf::key_value::{self, Data, KeyValue, ValueType};
 use crate::regf::name::Name;
 use crate::regf::subkeys_list::{ListKind, SubkeysList};
 use crate::regf::timestamp::FileTime;
@@ -29,33 +36,19 @@ impl<B> Clone for Key<'_, B> {
     }
 }
 
-/// A value of a key.
-#[derive(Clone, Debug)]
-pub struct Value<'h> {
-    /// Cell offset of the key value.
-    pub at: CellOffset,
-    /// Its place in the values list.
-    pub index: u32,
-    /// The fixed part.
-    pub node: KeyValue,
-    /// Its name; empty for the default value.
-    pub name: Name<'h>,
+/// An element of a subkeys list, and where it stands.
+#[derive(Clone, Copy)]
+struct Element {
+    kind: ListKind,
+    at: CellOffset,
+    hint: Option<u32>,
+    from: Referrer,
+    /// Offset of the hint in the file.
+    hint_at: u64,
 }
 
-impl Value<'_> {
-    /// The type of the data.
-    pub fn data_type(&self) -> ValueType {
-        ValueType(self.node.data_type.get())
-    }
-
-    /// Bytes of the data.
-    pub fn size(&self) -> usize {
-        match self.node.location() {
-            Data::Inline { size, .. } => size,
-            Data::Cell { size, .. } => size as usize,
-        }
-    }
-}
+/// The most errors that a listing keeps. A damaged list may have a million.
+const MOST_ERRORS: usize = 100;
 
 impl<B: HiveBytes> Hive<B> {
     /// The data of the allocated cell at `at`.
@@ -63,14 +56,18 @@ impl<B: HiveBytes> Hive<B> {
     /// # Errors
     /// `cell-reference` if that is no allocated cell within the bins.
     pub fn cell(&self, at: CellOffset) -> Result<Cow<'_, [u8]>> {
-        let wrong = |what| Error::corrupt("cell-reference", what, at.in_file());
+        self.cell_of(at, Referrer::field("reference", at.in_file()))
+    }
+
+    /// As [`Hive::cell`], for the cell that a field refers to.
+    fn cell_of(&self, at: CellOffset, from: Referrer) -> Result<Cow<'_, [u8]>> {
         if at.is_nil() || !at.0.is_multiple_of(cell::ALIGNMENT) || at.0 > self.length() - cell::ALIGNMENT {
-            return Err(wrong("a reference leads out of the hive bins"));
+            return Err(from.leads_out(at, self.length()));
         }
         let raw = self.bytes.read(at.in_file(), cell::HEADER_SIZE)?;
         let header = Header::parse([raw[0], raw[1], raw[2], raw[3]], at)?;
         if !header.allocated {
-            return Err(wrong("a reference leads to a free cell"));
+            return Err(from.leads_to_free_cell(at));
         }
         if header.size > self.length() - at.0 {
             return Err(Error::corrupt("cell-size", "the cell runs past the hive bins", at.in_file()));
@@ -80,12 +77,22 @@ impl<B: HiveBytes> Hive<B> {
 
     /// The root key.
     pub fn root(&self) -> Result<Key<'_, B>> {
-        self.key_at(self.base.root())
+        let root = self.key_of(self.base.root(), Referrer::field("root cell of the base block", 36));
+        root.map_err(|error| match error.kind() {
+            Kind::Io => error,
+            _ => error
+                .about("the root key cannot be read")
+                .advise("nothing of the hive can be found without its root key: take another copy of the hive"),
+        })
     }
 
     /// The key whose key node stands at `at`.
     pub fn key_at(&self, at: CellOffset) -> Result<Key<'_, B>> {
-        let data = self.cell(at)?;
+        self.key_of(at, Referrer::field("reference", at.in_file()))
+    }
+
+    fn key_of(&self, at: CellOffset, from: Referrer) -> Result<Key<'_, B>> {
+        let data = self.cell_of(at, from)?;
         let node = KeyNode::parse(&data, at)?;
         let name = slice(data, key_node::SIZE, usize::from(node.name_length.get()));
         Ok(Key { hive: self, at, node, name: Name::new(name, node.has(flags::LATIN1_NAME)) })
@@ -113,50 +120,6 @@ impl<B: HiveBytes> Hive<B> {
         }
         let what = "the subkeys list names more keys than the hive has room for";
         Err(Error::corrupt("list-size", what, list.data_in_file()).expected(format_args!("at most {most}"), keys))
-    }
-
-    /// The data of a value.
-    pub fn data(&self, value: &Value<'_>) -> Result<Cow<'_, [u8]>> {
-        let (at, size) = match value.node.location() {
-            Data::Inline { bytes, size } => return Ok(Cow::Owned(bytes[..size].to_vec())),
-            Data::Cell { size: 0, .. } => return Ok(Cow::Owned(Vec::new())),
-            Data::Cell { at, size } => (at, size as usize),
-        };
-        let data = self.cell(at)?;
-        if big_data::is_used(size, &data) {
-            return self.segments(at, &data, size).map(Cow::Owned);
-        }
-        if size > data.len() {
-            return Err(Error::corrupt(
-                "value-data",
-                "the value's data runs out of its cell",
-                value.at.data_in_file() + 4,
-            )
-            .expected(format_args!("at most {} bytes", data.len()), size));
-        }
-        Ok(slice(data, 0, size))
-    }
-
-    fn segments(&self, at: CellOffset, record: &[u8], size: usize) -> Result<Vec<u8>> {
-        let short = |what, place: CellOffset| Error::corrupt("big-data", what, place.data_in_file());
-        // Memory is bounded by the hive: no data is larger than all bins together.
-        if size > self.length() as usize {
-            return Err(short("big data is larger than the hive", at));
-        }
-        let record = BigData::parse(record, at, size)?;
-        let list_at = CellOffset(record.list.get());
-        let list = self.cell(list_at)?;
-        let mut out = Vec::with_capacity(size);
-        for i in 0..usize::from(record.segment_count.get()) {
-            let segment_at =
-                offset_in(&list, i).ok_or_else(|| short("the list of segments is larger than its cell", list_at))?;
-            let segment = self.cell(segment_at)?;
-            let want = (size - out.len()).min(big_data::SEGMENT_SIZE);
-            out.extend_from_slice(
-                segment.get(..want).ok_or_else(|| short("a segment is smaller than its share", segment_at))?,
-            );
-        }
-        Ok(out)
     }
 }
 
@@ -186,107 +149,173 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         FileTime(self.node.last_written.get())
     }
 
-    /// The subkey called `name`, without regard to case.
+    /// The subkey called `name`, without regard to case. A damaged key or leaf beside it does not matter.
+    ///
+    /// # Errors
+    /// The list is damaged; there is no such key, and one that cannot be read may be it.
     pub fn subkey(&self, name: &str) -> Result<Option<Key<'h, B>>> {
         let hash = crate::regf::name::hash(name.encode_utf16());
-        for leaf_at in self.leaves()? {
-            let data = self.hive.cell(leaf_at)?;
+        let possible = |element: &Element| match (element.kind, element.hint) {
+            (ListKind::HashLeaf, Some(h)) => h == hash,
+            (ListKind::FastLeaf, Some(h)) => hint_allows(h, name),
+            _ => true,
+        };
+        self.search(|element, key| possible(element).then(key).transpose(), |key| key.name.matches(name))
+            .map(|found| found.map(|(_, key)| key))
+    }
+
+    /// The damage by which Windows does not find the subkey called `name` although a list has it: its hash or hint is
+    /// that of another name. Every subkey is read for that.
+    ///
+    /// # Errors
+    /// As [`Key::subkey`].
+    pub fn hidden_subkey(&self, name: &str) -> Result<Option<Error>> {
+        let found = self.search(|_, key| key().map(Some), |key| key.name.matches(name))?;
+        Ok(found.map(|(element, key)| {
+            let (code, what) = match element.kind {
+                ListKind::HashLeaf => {
+                    ("subkey-hash", "Windows does not find the key: the list has a wrong hash for it")
+                }
+                _ => ("subkey-hint", "Windows may not find the key: the list has the beginning of another name for it"),
+            };
+            let (right, there) = (key.name.hash(), element.hint.unwrap_or_default());
+            let error = Error::corrupt(code, what, element.hint_at);
+            match element.kind {
+                ListKind::HashLeaf => error.expected(format_args!("{right:#010x}"), format_args!("{there:#010x}")),
+                _ => error.expected(key.name, there.to_le_bytes().escape_ascii()),
+            }
+        }))
+    }
+
+    /// The first key that is `wanted`, of those that `read` does not leave out.
+    fn search(
+        &self,
+        read: impl Fn(&Element, &dyn Fn() -> Result<Key<'h, B>>) -> Result<Option<Key<'h, B>>>,
+        wanted: impl Fn(&Key<'h, B>) -> bool,
+    ) -> Result<Option<(Element, Key<'h, B>)>> {
+        let mut damage: Option<Error> = None;
+        let ended = self.elements(&mut |element| {
+            let element = match element {
+                Ok(element) => element,
+                Err(error) => return note(&mut damage, error),
+            };
+            match read(&element, &|| self.hive.key_of(element.at, element.from)) {
+                Ok(Some(key)) if wanted(&key) => ControlFlow::Break(Ok((element, key))),
+                Ok(_) => ControlFlow::Continue(()),
+                Err(error) => note(&mut damage, error),
+            }
+        })?;
+        match (ended, damage) {
+            (Some(found), _) => found.map(Some),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// All subkeys, in the order of the list.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub fn subkeys(&self) -> Result<Vec<Key<'h, B>>> {
+        let (keys, errors) = self.readable_subkeys()?;
+        errors.into_iter().next().map_or(Ok(keys), Err)
+    }
+
+    /// All subkeys that can be read, in the order of the list, and the first errors about those that cannot.
+    ///
+    /// # Errors
+    /// The list as a whole cannot be read.
+    pub fn readable_subkeys(&self) -> Result<(Vec<Key<'h, B>>, Vec<Error>)> {
+        let (mut keys, mut errors) = (Vec::new(), Vec::new());
+        let ended = self.elements(&mut |element| {
+            match element.and_then(|element| self.hive.key_of(element.at, element.from)) {
+                Ok(key) => keys.push(key),
+                Err(error) if error.kind() == Kind::Io => return ControlFlow::Break(error),
+                Err(error) if errors.len() < MOST_ERRORS => errors.push(error),
+                Err(_) => {}
+            }
+            ControlFlow::Continue(())
+        })?;
+        ended.map_or(Ok((keys, errors)), Err)
+    }
+
+    /// Shows `each` the elements of all leaves, or why a leaf has none, until it breaks.
+    fn elements<T>(&self, each: &mut dyn FnMut(Result<Element>) -> ControlFlow<T>) -> Result<Option<T>> {
+        let mut keys = 0;
+        for (leaf_at, from) in self.leaves()? {
+            let data = match self.leaf(leaf_at, from) {
+                Ok(data) => data,
+                Err(error) => match each(Err(error)) {
+                    ControlFlow::Break(end) => return Ok(Some(end)),
+                    ControlFlow::Continue(()) => continue,
+                },
+            };
             let leaf = SubkeysList::parse(&data, leaf_at)?;
-            for (at, hint) in leaf.elements() {
-                let possible = match (leaf.kind, hint) {
-                    (ListKind::HashLeaf, Some(h)) => h == hash,
-                    (ListKind::FastLeaf, Some(h)) => hint_allows(h, name),
-                    _ => true,
-                };
-                if possible {
-                    let key = self.hive.key_at(at)?;
-                    if key.name.matches(name) {
-                        return Ok(Some(key));
-                    }
+            keys += leaf.len() as u64;
+            self.hive.has_room_for(keys, leaf_at)?;
+            for (i, (at, hint)) in leaf.elements().enumerate() {
+                let offset = 4 + (i * leaf.kind.element_size()) as u64;
+                let from = Referrer::element("subkeys list", i, leaf_at, offset);
+                let hint_at = leaf_at.data_in_file() + offset + 4;
+                if let ControlFlow::Break(end) = each(Ok(Element { kind: leaf.kind, at, hint, from, hint_at })) {
+                    return Ok(Some(end));
                 }
             }
         }
         Ok(None)
     }
 
-    /// All subkeys, in the order of the list.
-    pub fn subkeys(&self) -> Result<Vec<Key<'h, B>>> {
-        let mut keys = Vec::new();
-        for leaf_at in self.leaves()? {
-            let data = self.hive.cell(leaf_at)?;
-            for (at, _) in SubkeysList::parse(&data, leaf_at)?.elements() {
-                keys.push(self.hive.key_at(at)?);
+    /// The data of a leaf.
+    fn leaf(&self, at: CellOffset, from: Referrer) -> Result<Cow<'h, [u8]>> {
+        let data = self.hive.cell_of(at, from)?;
+        match SubkeysList::parse(&data, at)?.kind {
+            ListKind::IndexRoot => {
+                let what = "an index root points to an index root";
+                Err(Error::corrupt("list-nested", what, at.data_in_file()))
             }
+            _ => Ok(data),
         }
-        Ok(keys)
     }
 
-    /// Cell offsets of the leaves: the list itself, or what its index root points to.
-    pub(super) fn leaves(&self) -> Result<Vec<CellOffset>> {
+    /// The leaves: the list itself, or what its index root points to, each with the field that refers to it.
+    fn leaves(&self) -> Result<Vec<(CellOffset, Referrer)>> {
         let at = CellOffset(self.node.subkeys_list.get());
         if self.node.subkey_count.get() == 0 {
             return Ok(Vec::new());
         }
-        let data = self.hive.cell(at)?;
+        let from = Referrer::in_cell("key's subkeys list", self.at, 28);
+        let data = self.hive.cell_of(at, from)?;
         let list = SubkeysList::parse(&data, at)?;
         if list.kind != ListKind::IndexRoot {
-            self.hive.has_room_for(list.len() as u64, at)?;
-            return Ok(vec![at]);
+            return Ok(vec![(at, from)]);
         }
-        let leaves: Vec<CellOffset> = list.elements().map(|(leaf, _)| leaf).collect();
-        let mut keys = 0;
-        for &leaf_at in &leaves {
-            let data = self.hive.cell(leaf_at)?;
+        let leaf = |(i, (leaf, _)): (usize, (CellOffset, _))| {
+            (leaf, Referrer::element("index root", i, at, 4 + (i * ListKind::IndexRoot.element_size()) as u64))
+        };
+        Ok(list.elements().enumerate().map(leaf).collect())
+    }
+
+    /// The cell offsets of the elements of each leaf that can be read.
+    pub(super) fn elements_of_leaves(&self) -> Result<Vec<Vec<CellOffset>>> {
+        let (mut all, mut keys) = (Vec::new(), 0);
+        for (leaf_at, from) in self.leaves()? {
+            let data = self.leaf(leaf_at, from)?;
             let leaf = SubkeysList::parse(&data, leaf_at)?;
-            if leaf.kind == ListKind::IndexRoot {
-                let what = "an index root points to an index root";
-                return Err(Error::corrupt("list-nested", what, leaf_at.data_in_file()));
-            }
             keys += leaf.len() as u64;
-            self.hive.has_room_for(keys, at)?;
+            self.hive.has_room_for(keys, leaf_at)?;
+            all.push(leaf.elements().map(|(at, _)| at).collect());
         }
-        Ok(leaves)
+        Ok(all)
     }
+}
 
-    /// The first value called `name`, without regard to case; the empty name is the default value.
-    pub fn value(&self, name: &str) -> Result<Option<Value<'h>>> {
-        for value in self.values()? {
-            let value = value?;
-            if value.name.matches(name) {
-                return Ok(Some(value));
-            }
-        }
-        Ok(None)
+/// Keeps the first damage and goes on; an error of the medium ends the search.
+fn note<T>(damage: &mut Option<Error>, error: Error) -> ControlFlow<Result<T>> {
+    if error.kind() == Kind::Io {
+        return ControlFlow::Break(Err(error));
     }
-
-    /// All values, in the order of the list. A value that cannot be read is an error in its place.
-    pub fn values(&self) -> Result<impl Iterator<Item = Result<Value<'h>>> + use<'h, B>> {
-        let (hive, count) = (self.hive, self.node.values());
-        let at = CellOffset(self.node.values_list.get());
-        // As with keys: each value has a cell of its own.
-        let most = u64::from(hive.length()) / key_value::SIZE as u64;
-        if u64::from(count) > most {
-            return Err(Error::corrupt(
-                "values-list-size",
-                "the key has more values than the hive has room for",
-                in_file(at.0),
-            )
-            .expected(format_args!("at most {most} values"), count));
-        }
-        let list = if count == 0 { Cow::Borrowed(&[][..]) } else { hive.cell(at)? };
-        if (list.len() / 4) < count as usize {
-            return Err(Error::corrupt("values-list-size", "the values list is larger than its cell", in_file(at.0))
-                .expected(format_args!("at most {} values", list.len() / 4), count));
-        }
-        Ok((0..count).map(move |index| {
-            let at = offset_in(&list, index as usize).unwrap_or(CellOffset::NIL);
-            let data = hive.cell(at)?;
-            let node = KeyValue::parse(&data, at)?;
-            let name = slice(data, key_value::SIZE, usize::from(node.name_length.get()));
-            let latin1 = node.flags.get() & key_value::LATIN1_NAME != 0;
-            Ok(Value { at, index, node, name: Name::new(name, latin1) })
-        }))
-    }
+    damage.get_or_insert(error);
+    ControlFlow::Continue(())
 }
 
 /// The cell offset at `index` of a list of cell offsets.

@@ -8,6 +8,7 @@ mod proof;
 mod source;
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 pub use source::Origin;
 
@@ -122,6 +123,8 @@ pub struct Prepared {
     request: Request,
     /// Where the hive is, if inside of a disk.
     on_disk: Option<HiveOnDisk>,
+    /// Why the independent parser could not confirm the edit.
+    unconfirmed: OnceLock<String>,
 }
 
 /// Reads the hive that `path` stands for and edits it in memory.
@@ -179,13 +182,29 @@ fn edit_source(
     let edited = Edited { bytes, patches };
     let origin = source.origin;
     let request = request.clone();
-    Ok(Prepared { target, origin, changes, settled, edited, recovery, edit, request, on_disk: None })
+    Ok(Prepared {
+        target,
+        origin,
+        changes,
+        settled,
+        edited,
+        recovery,
+        edit,
+        request,
+        on_disk: None,
+        unconfirmed: OnceLock::new(),
+    })
 }
 
 impl Prepared {
     /// Whether everything is as wanted already.
     pub fn is_already_so(&self) -> bool {
         self.edited.patches.is_empty()
+    }
+
+    /// Why the independent parser could not confirm the edit, if the proof has found it so.
+    pub fn unconfirmed(&self) -> Option<&str> {
+        self.unconfirmed.get().map(String::as_str)
     }
 
     /// What was replayed, if anything was.
@@ -286,7 +305,7 @@ fn values<B: HiveBytes>(hive: &Hive<B>, place: &Place) -> Result<(Vec<Before>, O
     let minor = hive.base_block().minor_version.get();
     let of_key = |error: Error| error.about(&place.path);
     for value in hive.key_at(place.key).map_err(of_key)?.values().map_err(of_key)? {
-        let value = value.map_err(of_key)?;
+        let value = value.map_err(|damaged| of_key(damaged.into()))?;
         let of_value = |error: Error| error.about(&format!("value {} of {}", value.name, place.path));
         let data = hive.data(&value).map_err(of_value)?;
         // Values may share data only where the hive is damaged, and then a list of them is work without end.

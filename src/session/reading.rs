@@ -1,6 +1,7 @@
 //! Reading a hive where it lies: mapped, or by calls, or inside of a disk, page by page; nothing written.
 
 mod called;
+mod confirmed;
 mod hash;
 mod judged;
 mod shown;
@@ -8,8 +9,9 @@ mod shown;
 use std::path::Path;
 
 pub use called::HiveFile;
+use confirmed::answer;
 pub use judged::Judged;
-use shown::{ByPages, Shown};
+use shown::ByPages;
 
 use super::disk::{Choice, Disk, HiveOnDisk, Obstacle};
 use super::logs::{LogChoice, LogFiles};
@@ -18,13 +20,11 @@ use super::target::{self, Target};
 use super::undo;
 use crate::container::has_type_of_log;
 use crate::error::{Error, Result};
-use crate::hive::approach;
 use crate::hive::recover::{self, LogReport, Recovered, Recovery};
-use crate::hive::witness::{self, Testimony};
-use crate::hive::{Hive, HiveBytes, Opened, open};
+use crate::hive::{Hive, Opened, open};
 use crate::regf::base_block::{BaseBlock, SIGNATURE};
 use crate::storage::{Host, Mapped, RealHost};
-use crate::windows::{self, Era, RuleReport, rule};
+use crate::windows::{self, Era, RuleReport};
 
 /// A hive that is read.
 #[derive(Debug)]
@@ -213,6 +213,11 @@ impl Reading {
         }
     }
 
+    /// Which hive it is, as far as its primary file shows: `SYSTEM`, `SOFTWARE`.
+    pub fn kind(&self) -> Option<&'static str> {
+        windows::kind(open(self.whole().ok()?).ok()?.primary_alone())
+    }
+
     /// What writes that did not end have against what is read, a sentence fragment each: then it may be neither the old
     /// state nor the new one. Asked of every file that is read of a disk.
     pub fn unfinished(&self) -> Vec<String> {
@@ -283,10 +288,11 @@ impl Reading {
         Ok(Some(Logs { needed, usable, why, logs }))
     }
 
-    /// What the hive says about the rule; each value read is confirmed by an independent parser.
+    /// What the hive says about the rule; each value read is confirmed by an independent parser. Where that reads something
+    /// else, the verdict is unknown.
     ///
     /// # Errors
-    /// Not a hive, or a root that cannot be read; `witness` where the other parser reads something else.
+    /// Not a hive, or a root that cannot be read; `not-system` for a hive of another kind.
     pub fn rule(&self, era: Option<Era>) -> Result<Answer> {
         if let Some(by_pages) = self.by_pages() {
             match open(by_pages.pages()) {
@@ -344,51 +350,4 @@ fn recovered_answer(
     let whole = recovered.hive.bytes().to_vec()?;
     let state = State::Recovered { recovery: Box::new(recovered.report), primary_alone };
     answer(&recovered.hive, &whole[..], era, state, sequences)
-}
-
-fn answer<B: HiveBytes, S: Shown + ?Sized>(
-    hive: &Hive<B>,
-    shown: &S,
-    era: Option<Era>,
-    state: State,
-    sequences: Option<[u32; 2]>,
-) -> Result<Answer> {
-    let report = windows::report(hive, era)?;
-    let mut unconfirmed = None;
-    for path in to_confirm(&report) {
-        match confirm(hive, shown, path)? {
-            Testimony::Agrees => {}
-            Testimony::Silent(error) => unconfirmed = Some(error.to_string()),
-            Testimony::Differs(error) => return Err(error),
-        }
-    }
-    Ok(Answer { report, state, sequences, unconfirmed })
-}
-
-/// Paths of the keys about which the witness is asked: wherever a value stands, and where the next boot finds none.
-fn to_confirm(report: &RuleReport) -> impl Iterator<Item = &str> {
-    report.control_sets.iter().flat_map(|set| {
-        let next = report.at_next_boot.control_set == Some(set.number);
-        let absent = set.counting().filter(|_| next).filter(|service| service.value.is_none());
-        let with_value = set.services.iter().filter(|service| service.value.is_some());
-        with_value.chain(absent).map(|service| service.path.as_str())
-    })
-}
-
-fn confirm<B: HiveBytes, S: Shown + ?Sized>(hive: &Hive<B>, shown: &S, path: &str) -> Result<Testimony> {
-    let value = match hive.key(path)? {
-        Some(key) => key.value(rule::NAME)?,
-        None => None,
-    };
-    let data = value.as_ref().map(|value| hive.data(value)).transpose()?;
-    let ours = value.as_ref().zip(data.as_deref()).map(|(value, data)| (value.data_type().0, data));
-    // Our own look-ups come first, so that what they touched is there. A witness who needs more gets all of it.
-    if shown.is_partial()
-        && approach::touch(hive, path).is_ok()
-        && let Some(seen) = shown.seen()?
-        && let agrees @ Testimony::Agrees = witness::ask_about(&seen, path, rule::NAME, ours)
-    {
-        return Ok(agrees);
-    }
-    Ok(witness::ask_about(&shown.all()?, path, rule::NAME, ours))
 }

@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::fs::File;
+use std::io;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
@@ -20,9 +21,18 @@ use super::{FileStorage, Storage};
 /// a commit reads the file again, under a lock, and compares.
 #[derive(Debug)]
 pub struct Mapped {
-    /// `None` for an empty file: a map of no bytes is an error on some systems.
-    map: Option<Mmap>,
+    bytes: Bytes,
 }
+
+#[derive(Debug)]
+enum Bytes {
+    Map(Mmap),
+    /// Read by calls: file systems that share no memory maps (9p, some of FUSE and of the network), and empty files.
+    Read(Vec<u8>),
+}
+
+/// The most bytes that are read where there is no map: a hive's bins stay below 2 GiB.
+const MOST_BYTES: usize = 3 << 30;
 
 impl Mapped {
     /// Maps the whole of `path`.
@@ -52,21 +62,29 @@ impl Mapped {
     }
 
     fn of(file: &File, path: &Path) -> Result<Self> {
-        let about = file.metadata().map_err(|e| failed("look at", path, e))?;
-        if !about.is_file() {
-            let what = format!("{} is not a regular file", path.display());
-            return Err(Error::new(Kind::Unsupported, "not-a-file", what));
-        }
-        if about.len() == 0 {
-            return Ok(Mapped { map: None });
-        }
         // SAFETY: a map is sound as long as nobody changes the file under it, which no program can promise for a
         // file that others can reach. What limits the harm: the map is read-only and private to this value; the
         // bytes have no validity rule (`u8`) and every reader checks each offset against the slice's length at
         // each access, so a change gives wrong bytes, never a wrong address; a shortened file ends the process by
         // a signal before anything is written. `commit` compares the file with what was read before it writes.
-        let map = unsafe { Mmap::map(file) }.map_err(|e| failed("map", path, e))?;
-        Ok(Mapped { map: Some(map) })
+        Self::by(file, path, |file| unsafe { Mmap::map(file) })
+    }
+
+    fn by(file: &File, path: &Path, map: impl Fn(&File) -> io::Result<Mmap>) -> Result<Self> {
+        let about = file.metadata().map_err(|e| failed("look at", path, e))?;
+        if !about.is_file() {
+            let what = format!("{} is not a regular file", path.display());
+            return Err(Error::new(Kind::Unsupported, "not-a-file", what));
+        }
+        if about.len() > 0
+            && let Ok(map) = map(file)
+        {
+            return Ok(Mapped { bytes: Bytes::Map(map) });
+        }
+        // Without a map, the calls say what is wrong with the file, if anything is.
+        let file = file.try_clone().map_err(|e| failed("open", path, e))?;
+        let bytes = FileStorage::new(file, path.to_owned()).read_whole(MOST_BYTES)?;
+        Ok(Mapped { bytes: Bytes::Read(bytes) })
     }
 }
 
@@ -137,7 +155,10 @@ impl Deref for Mapped {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.map.as_deref().unwrap_or_default()
+        match &self.bytes {
+            Bytes::Map(map) => map,
+            Bytes::Read(bytes) => bytes,
+        }
     }
 }
 
@@ -153,6 +174,19 @@ mod tests {
         assert_eq!(&*Mapped::open(&path).unwrap(), b"bytes");
         std::fs::write(&path, b"").unwrap();
         assert_eq!(&*Mapped::open(&path).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_mapped_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        for len in [0, 1, 5_000, 1 << 20] {
+            let bytes: Vec<u8> = (0..len).map(|i: u32| i.to_le_bytes()[1]).collect();
+            std::fs::write(&path, &bytes).unwrap();
+            let refuse = |_: &File| Err(io::Error::from_raw_os_error(19));
+            let mapped = Mapped::by(&File::open(&path).unwrap(), &path, refuse).unwrap();
+            assert!(matches!(mapped.bytes, Bytes::Read(_)) && *mapped == *bytes, "{len}");
+        }
     }
 
     #[test]

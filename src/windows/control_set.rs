@@ -8,14 +8,14 @@
 use serde::Serialize;
 
 use super::Mistake;
+use super::kind::not_system;
 use super::look::{self, Damage, Look};
+use super::special::{self, special};
 use crate::error::{Error, Kind, Result};
 use crate::hive::{Hive, HiveBytes, Key};
 
 /// The link that Windows makes at boot.
 pub(super) const LINK: &str = "CurrentControlSet";
-/// The highest number that is tried by name where the root's keys cannot be listed.
-const MAX_TRIED: u32 = 999;
 
 /// What a control set is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -64,8 +64,10 @@ pub enum Pointer {
     Missing,
     /// It is not a 4-byte REG_DWORD.
     WrongType,
-    /// It stands in a damaged place.
+    /// It stands in a damaged place, or in one that Windows does not read as it stands.
     Unreadable,
+    /// A layered hive marks it as deleted.
+    Tombstone,
     /// The number of a control set, 0 for none.
     Number(u32),
 }
@@ -86,6 +88,15 @@ pub struct Select {
 }
 
 impl Select {
+    /// The key is there, and nothing of it can be read.
+    const UNREADABLE: Select = Select {
+        present: true,
+        current: Pointer::Unreadable,
+        default: Pointer::Unreadable,
+        last_known_good: Pointer::Unreadable,
+        failed: Pointer::Unreadable,
+    };
+
     /// The value for a role.
     pub fn pointer(&self, role: Role) -> Pointer {
         match role {
@@ -93,6 +104,14 @@ impl Select {
             Role::Default => self.default,
             Role::LastKnownGood => self.last_known_good,
             Role::Failed => self.failed,
+        }
+    }
+
+    /// The number of the control set of a role, if it names one.
+    fn number(&self, role: Role) -> Option<u32> {
+        match self.pointer(role) {
+            Pointer::Number(number) if number != 0 => Some(number),
+            _ => None,
         }
     }
 }
@@ -115,24 +134,37 @@ pub(super) struct ControlSets<'h, B> {
     pub(super) sets: Vec<ControlSet<'h, B>>,
     /// A key that should be a link of the running system.
     pub(super) stable_link: Option<Key<'h, B>>,
+    /// What keeps a value of `Select` from being read.
+    pointers: Vec<(Role, Mistake)>,
+    /// What keeps Windows, or us, from finding the key of a control set that `Select` names.
+    lost: Vec<(u32, Mistake)>,
 }
 
 impl<'h, B: HiveBytes> ControlSets<'h, B> {
     /// Finds them through the root's list of subkeys.
+    ///
+    /// # Errors
+    /// Those of the medium; a root key that cannot be read; `not-system` where nothing speaks for a hive SYSTEM.
     pub(super) fn find(hive: &'h Hive<B>, damage: &mut Damage) -> Result<Self> {
         let root = hive.root()?;
-        let select = read_select(&root, damage)?;
-        let mut sets = ControlSets { select, sets: Vec::new(), stable_link: None };
-        match damage.look("", root.subkeys().map(Some))? {
-            Look::There(keys) => keys.into_iter().for_each(|key| sets.take(key)),
-            // One bad key node hides its brothers from a listing, not from a look-up by name.
-            Look::Absent | Look::Unreadable => {
-                for name in (0..=MAX_TRIED).map(key_name).chain([LINK.to_owned()]) {
-                    if let Look::There(key) = damage.look("", root.subkey(&name))? {
-                        sets.take(key);
-                    }
-                }
+        let (select, pointers) = read_select(&root, damage)?;
+        let (sets, lost) = (Vec::new(), Vec::new());
+        let mut sets = ControlSets { select, sets, stable_link: None, pointers, lost };
+        let (keys, errors) = damage.look("", root.readable_subkeys().map(Some))?.into_there().unwrap_or_default();
+        keys.into_iter().for_each(|key| sets.take(key));
+        let is_sound = damage.count() == 0 && errors.is_empty();
+        if !select.present && sets.sets.is_empty() && sets.stable_link.is_none() && is_sound {
+            return Err(not_system(hive));
+        }
+        for number in Role::ALL.into_iter().filter_map(|role| sets.select.number(role)) {
+            let name = key_name(number);
+            if let Look::Unreadable(mistake) = damage.required(&root, &name, &name)? {
+                sets.lost.push((number, *mistake));
             }
+        }
+        // Behind those that a look-up by name has named.
+        for error in errors {
+            damage.note_unnamed(error)?;
         }
         sets.sets.sort_by_key(|set| set.number);
         Ok(sets)
@@ -145,8 +177,7 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
         }
         let name = key.name().to_string();
         if let Some(number) = number_in(&name) {
-            let points_here = |role: &Role| self.select.pointer(*role) == Pointer::Number(number);
-            let roles = Role::ALL.into_iter().filter(|role| number != 0 && points_here(role)).collect();
+            let roles = Role::ALL.into_iter().filter(|role| self.select.number(*role) == Some(number)).collect();
             self.sets.push(ControlSet { number, name, key, roles });
         }
     }
@@ -154,6 +185,11 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
     /// The set of that number.
     pub(super) fn numbered(&self, number: u32) -> Option<&ControlSet<'h, B>> {
         self.sets.iter().find(|set| set.number == number)
+    }
+
+    /// What keeps the set of that number from being found.
+    fn lost(&self, number: u32) -> Option<&Mistake> {
+        self.lost.iter().find(|(lost, _)| *lost == number).map(|(_, mistake)| mistake)
     }
 
     /// The set of a role, if `Select` names one that exists.
@@ -177,14 +213,18 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
             _ if !self.select.present => refuse("select-missing", "the hive has no key Select".to_owned()),
             Pointer::Missing => refuse("select-missing", format!("Select has no value {value}")),
             Pointer::WrongType => refuse("select-type", format!("Select\\{value} is not a 4-byte REG_DWORD")),
-            Pointer::Unreadable => {
-                Err(Error::new(Kind::Corrupt, "select-unreadable", format!("Select\\{value} cannot be read"))
-                    .advise(self.advice()))
+            Pointer::Tombstone => refuse("select-tombstone", format!("Select\\{value} is marked as deleted")),
+            Pointer::Unreadable => Err(match self.pointers.iter().find(|(of, _)| *of == role) {
+                Some((_, mistake)) if mistake.code == special::CODE => mistake.to_error(Kind::Refused),
+                Some((_, mistake)) => mistake.to_error(Kind::Corrupt),
+                None => Error::new(Kind::Corrupt, "unreadable", format!("Select\\{value} cannot be read")),
             }
+            .advise(self.advice())),
             Pointer::Number(0) => refuse("select-zero", format!("Select\\{value} is 0: no control set")),
-            Pointer::Number(number) => match self.numbered(number) {
-                Some(set) => Ok(set),
-                None => refuse(
+            Pointer::Number(number) => match (self.lost(number), self.numbered(number)) {
+                (Some(mistake), _) => Err(mistake.to_error(Kind::Corrupt)),
+                (None, Some(set)) => Ok(set),
+                (None, None) => refuse(
                     "control-set-missing",
                     format!("Select\\{value} is {number}, and there is no {}", key_name(number)),
                 ),
@@ -209,7 +249,11 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
             // Without Select, one line is enough; no failed set is the normal case.
             let needless = !self.select.present && role != Role::Default;
             let none = role == Role::Failed && matches!(pointer, Pointer::Missing | Pointer::Number(0));
+            // Damage has been told already.
             if needless || none || pointer == Pointer::Unreadable {
+                continue;
+            }
+            if self.select.number(role).is_some_and(|number| self.lost(number).is_some()) {
                 continue;
             }
             if let Err(error) = self.require(role) {
@@ -251,7 +295,8 @@ fn number_in(name: &str) -> Option<u32> {
     (written && head.eq_ignore_ascii_case("ControlSet")).then_some(number)
 }
 
-fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<Select> {
+/// The `Select` key, and what keeps its values from being read.
+fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<(Select, Vec<(Role, Mistake)>)> {
     let mut select = Select {
         present: false,
         current: Pointer::Missing,
@@ -259,24 +304,36 @@ fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<S
         last_known_good: Pointer::Missing,
         failed: Pointer::Missing,
     };
-    let key = match damage.look("Select", root.subkey("Select"))? {
+    let mut unreadable = Vec::new();
+    let minor = root.hive().base_block().minor_version.get();
+    let key = match damage.required(root, "Select", "Select")? {
         Look::There(key) => key,
-        Look::Absent => return Ok(select),
-        Look::Unreadable => {
-            let bad = Pointer::Unreadable;
-            return Ok(Select { present: true, current: bad, default: bad, last_known_good: bad, failed: bad });
-        }
+        Look::Absent => return Ok((select, unreadable)),
+        Look::Unreadable(mistake) => return Ok((Select::UNREADABLE, all_roles(&mistake))),
     };
+    if let Some(error) = special(&key, "Select") {
+        let mistake = Mistake::of_error(error.code(), "Select", &error, "");
+        damage.keep(mistake.clone());
+        return Ok((Select::UNREADABLE, all_roles(&mistake)));
+    }
     let mut read = |role: Role| -> Result<Pointer> {
+        let value = match damage.value(&key, "Select", role.value_name())? {
+            Look::There(value) if value.node.is_tombstone(minor) => return Ok(Pointer::Tombstone),
+            Look::There(value) => value,
+            Look::Absent => return Ok(Pointer::Missing),
+            Look::Unreadable(mistake) => {
+                unreadable.push((role, *mistake));
+                return Ok(Pointer::Unreadable);
+            }
+        };
         let place = format!("Select\\{}", role.value_name());
-        Ok(match damage.look(&place, key.value(role.value_name()))? {
-            Look::There(value) => match damage.look(&place, look::number(&key, &value))? {
-                Look::There(number) => Pointer::Number(number),
-                Look::Absent => Pointer::WrongType,
-                Look::Unreadable => Pointer::Unreadable,
-            },
-            Look::Absent => Pointer::Missing,
-            Look::Unreadable => Pointer::Unreadable,
+        Ok(match damage.look(&place, look::number(&key, &value))? {
+            Look::There(number) => Pointer::Number(number),
+            Look::Absent => Pointer::WrongType,
+            Look::Unreadable(mistake) => {
+                unreadable.push((role, *mistake));
+                Pointer::Unreadable
+            }
         })
     };
     select.present = true;
@@ -284,7 +341,11 @@ fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<S
     select.default = read(Role::Default)?;
     select.last_known_good = read(Role::LastKnownGood)?;
     select.failed = read(Role::Failed)?;
-    Ok(select)
+    Ok((select, unreadable))
+}
+
+fn all_roles(mistake: &Mistake) -> Vec<(Role, Mistake)> {
+    Role::ALL.into_iter().map(|role| (role, mistake.clone())).collect()
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! Look-ups for reading: damage on the way becomes a line of the report, a failing medium stays an error.
 
+use std::cmp::Ordering;
+
 use super::Mistake;
-use crate::error::{Kind, Result};
-use crate::hive::{HiveBytes, Key, Value};
+use crate::error::{Error, Kind, Result};
+use crate::hive::{DamagedValue, HiveBytes, Key, Value};
 use crate::regf::key_value::ValueType;
 
 /// What a look-up found.
@@ -11,21 +13,29 @@ pub(super) enum Look<T> {
     There(T),
     Absent,
     /// It may be there: the way to it is damaged.
-    Unreadable,
+    Unreadable(Box<Mistake>),
 }
 
 impl<T> Look<T> {
     pub(super) fn there(&self) -> Option<&T> {
         match self {
             Look::There(found) => Some(found),
-            Look::Absent | Look::Unreadable => None,
+            Look::Absent | Look::Unreadable(_) => None,
+        }
+    }
+
+    /// What stands in the way.
+    pub(super) fn damage(&self) -> Option<&Mistake> {
+        match self {
+            Look::Unreadable(damage) => Some(damage),
+            Look::There(_) | Look::Absent => None,
         }
     }
 
     pub(super) fn into_there(self) -> Option<T> {
         match self {
             Look::There(found) => Some(found),
-            Look::Absent | Look::Unreadable => None,
+            Look::Absent | Look::Unreadable(_) => None,
         }
     }
 }
@@ -39,6 +49,11 @@ pub(super) struct Damage {
     mistakes: Vec<Mistake>,
 }
 
+const HIDDEN_ADVICE: &str =
+    "Windows goes by this list: it does not read what stands below; take another copy of the hive";
+pub(super) const ADVICE: &str =
+    "the hive is damaged here: see what `hivewright check` finds, and do not rely on this part";
+
 impl Damage {
     /// Passes on what was found at `place`, and notes it if it is damaged.
     ///
@@ -48,30 +63,62 @@ impl Damage {
         match found {
             Ok(Some(found)) => Ok(Look::There(found)),
             Ok(None) => Ok(Look::Absent),
-            Err(error) if error.kind() == Kind::Io => Err(error),
-            Err(_) if self.mistakes.len() > MOST_TOLD => Ok(Look::Unreadable),
-            Err(error) => {
-                if self.mistakes.len() == MOST_TOLD {
-                    self.mistakes.push(Mistake::new(
-                        "unreadable",
-                        place,
-                        "and more from here on",
-                        "the hive is badly damaged: `hivewright check` names every place",
-                    ));
-                    return Ok(Look::Unreadable);
-                }
-                let mistake = Mistake::new(
-                    "unreadable",
-                    place,
-                    error.to_string(),
-                    "the hive is damaged here: see what `hivewright check` finds, and do not rely on this part",
-                );
-                if !self.mistakes.contains(&mistake) {
-                    self.mistakes.push(mistake);
-                }
-                Ok(Look::Unreadable)
-            }
+            Err(error) => self.note(place, error).map(|mistake| Look::Unreadable(Box::new(mistake))),
         }
+    }
+
+    /// Notes damage at `place`.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(super) fn note(&mut self, place: &str, error: Error) -> Result<Mistake> {
+        if error.kind() == Kind::Io {
+            return Err(error);
+        }
+        let mistake = Mistake::of_error("unreadable", place, &error, ADVICE);
+        self.keep(mistake.clone());
+        Ok(mistake)
+    }
+
+    /// Notes damage below the root, unless it is known which key it is of.
+    ///
+    /// # Errors
+    /// Those of the operating system.
+    pub(super) fn note_unnamed(&mut self, error: Error) -> Result<()> {
+        let place = error.trail().first().map(|place| place.offset);
+        if place.is_none() || !self.mistakes.iter().any(|mistake| mistake.offset == place) {
+            self.note("", error)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps a finding that is new, if they are not too many.
+    pub(super) fn keep(&mut self, mistake: Mistake) {
+        match self.mistakes.len().cmp(&MOST_TOLD) {
+            Ordering::Less if !self.mistakes.contains(&mistake) => self.mistakes.push(mistake),
+            Ordering::Equal => self.mistakes.push(Mistake::new(
+                "unreadable",
+                mistake.place,
+                "and more from here on",
+                "the hive is badly damaged: `hivewright check` names every place",
+            )),
+            Ordering::Less | Ordering::Greater => {}
+        }
+    }
+
+    /// The first finding at `place`.
+    pub(super) fn at(&self, place: &str) -> Option<&Mistake> {
+        self.mistakes.iter().find(|mistake| mistake.place == place)
+    }
+
+    /// How many findings there are.
+    pub(super) fn count(&self) -> usize {
+        self.mistakes.len()
+    }
+
+    /// The first finding behind the first `count`.
+    pub(super) fn since(&self, count: usize) -> Option<&Mistake> {
+        self.mistakes.get(count)
     }
 
     /// The subkey of `key` at `path`, whose own path is `place`.
@@ -85,34 +132,108 @@ impl Damage {
         self.look(&format!("{place}\\{path}"), found)
     }
 
-    /// Shows `each` the values of a key that can be read, and says whether that is all of them.
+    /// The subkey of that name, without which nothing is found. Where no look-up finds it, every subkey is read to see
+    /// whether a wrong hash hides it.
+    pub(super) fn required<'h, B: HiveBytes>(
+        &mut self,
+        key: &Key<'h, B>,
+        place: &str,
+        name: &str,
+    ) -> Result<Look<Key<'h, B>>> {
+        match self.look(place, key.subkey(name))? {
+            Look::Absent => self.hidden(key, place, name),
+            found => Ok(found),
+        }
+    }
+
+    /// Whether a key that no look-up finds is hidden.
+    pub(super) fn hidden<'h, B: HiveBytes>(
+        &mut self,
+        key: &Key<'h, B>,
+        place: &str,
+        name: &str,
+    ) -> Result<Look<Key<'h, B>>> {
+        // Damage that may hide the key has ended the look-up; what else is damaged is no matter of this key.
+        match key.hidden_subkey(name) {
+            Ok(Some(error)) => {
+                let mistake = Mistake::of_error(error.code(), place, &error, HIDDEN_ADVICE);
+                self.keep(mistake.clone());
+                Ok(Look::Unreadable(Box::new(mistake)))
+            }
+            Ok(None) => Ok(Look::Absent),
+            Err(error) if error.kind() == Kind::Io => Err(error),
+            Err(_) => Ok(Look::Absent),
+        }
+    }
+
+    /// The first value called `name` of the key whose path is `place`. Damaged values are noted.
+    pub(super) fn value<'h, B: HiveBytes>(
+        &mut self,
+        key: &Key<'h, B>,
+        place: &str,
+        name: &str,
+    ) -> Result<Look<Value<'h>>> {
+        let all = match self.look(place, key.values().map(Some))? {
+            Look::There(all) => all,
+            Look::Absent => return Ok(Look::Absent),
+            Look::Unreadable(damage) => return Ok(Look::Unreadable(damage)),
+        };
+        let mut first = None;
+        for value in all {
+            match value {
+                Ok(value) if value.name.matches(name) => return Ok(Look::There(value)),
+                Ok(_) => {}
+                Err(damaged) => {
+                    let mistake = self.damaged(place, damaged)?;
+                    first.get_or_insert(mistake);
+                }
+            }
+        }
+        Ok(first.map_or(Look::Absent, |damage| Look::Unreadable(Box::new(damage))))
+    }
+
+    /// Shows `each` the values of a key that can be read, and gives the first damage of the others.
     pub(super) fn values<'h, B: HiveBytes>(
         &mut self,
         key: &Key<'h, B>,
         place: &str,
         mut each: impl FnMut(&Value<'h>, &mut Self) -> Result<()>,
-    ) -> Result<bool> {
-        let Look::There(all) = self.look(place, key.values().map(Some))? else { return Ok(false) };
-        let mut complete = true;
+    ) -> Result<Option<Mistake>> {
+        let all = match self.look(place, key.values().map(Some))? {
+            Look::There(all) => all,
+            Look::Absent => return Ok(None),
+            Look::Unreadable(damage) => return Ok(Some(*damage)),
+        };
+        let mut first = None;
         for value in all {
-            match self.look(place, value.map(Some))? {
-                Look::There(value) => each(&value, self)?,
-                Look::Absent | Look::Unreadable => complete = false,
+            match value {
+                Ok(value) => each(&value, self)?,
+                Err(damaged) => {
+                    let mistake = self.damaged(place, damaged)?;
+                    first.get_or_insert(mistake);
+                }
             }
         }
-        Ok(complete)
+        Ok(first)
+    }
+
+    fn damaged(&mut self, key: &str, damaged: DamagedValue) -> Result<Mistake> {
+        let place = damaged.name.as_ref().map_or_else(|| key.to_owned(), |name| format!("{key}\\{name}"));
+        // The place has the name already.
+        let error = if damaged.name.is_some() { damaged.error } else { Error::from(damaged) };
+        self.note(&place, error)
     }
 
     /// The number in a 4-byte REG_DWORD; `None` for anything else.
     pub(super) fn dword<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<u32>> {
-        let found = key.value(name).and_then(|value| value.map_or(Ok(None), |value| number(key, &value)));
-        Ok(self.look(&format!("{place}\\{name}"), found)?.into_there())
+        let Look::There(value) = self.value(key, place, name)? else { return Ok(None) };
+        Ok(self.look(&format!("{place}\\{name}"), number(key, &value))?.into_there())
     }
 
     /// The text in a REG_SZ or REG_EXPAND_SZ, up to its first zero; `None` for anything else.
     pub(super) fn text<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<String>> {
-        let found = key.value(name).and_then(|value| value.map_or(Ok(None), |value| text(key, &value)));
-        Ok(self.look(&format!("{place}\\{name}"), found)?.into_there())
+        let Look::There(value) = self.value(key, place, name)? else { return Ok(None) };
+        Ok(self.look(&format!("{place}\\{name}"), text(key, &value))?.into_there())
     }
 
     /// What was collected.

@@ -36,7 +36,12 @@ pub(super) fn find(report: &mut RuleReport) {
 fn in_service(service: &ServiceReport, found: &mut Vec<Mistake>) {
     let place = format!("{}\\{NAME}", service.path);
     if let Some(value) = &service.value {
-        in_value(value, &place, found);
+        match (value.tombstone, &value.data_hex) {
+            (true, _) => found.push(tombstone(&place)),
+            // Damage has been told already.
+            (false, None) => {}
+            (false, Some(_)) => in_value(value, &place, found),
+        }
         if service.counts == Some(false) {
             found.push(wrong_key(service, &place, value));
         }
@@ -71,12 +76,7 @@ fn in_service(service: &ServiceReport, found: &mut Vec<Mistake>) {
         ));
     }
     if service.counts == Some(true) && service.key == Presence::Absent {
-        found.push(Mistake::new(
-            "service-key-missing",
-            &service.path,
-            "the service that reads the setting has no key",
-            "never make it by hand: mend Windows, or look whether this is the right control set",
-        ));
+        found.push(service.missing());
     }
 }
 
@@ -91,6 +91,15 @@ fn in_value(value: &RuleValue, place: &str, found: &mut Vec<Mistake>) {
         None => ("wrong-size", format!("a REG_DWORD of {} bytes instead of 4", value.size)),
     };
     found.push(Mistake::new(code, place, what, SET_IT));
+}
+
+fn tombstone(place: &str) -> Mistake {
+    Mistake::new(
+        "tombstone-value",
+        place,
+        "the value is a tombstone of a layered hive: Windows takes it for absent, whatever its data",
+        "no stock Windows has that here: find out what made it",
+    )
 }
 
 fn wrong_key(service: &ServiceReport, place: &str, value: &RuleValue) -> Mistake {

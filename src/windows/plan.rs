@@ -4,11 +4,11 @@ use super::control_set::{ControlSet, ControlSets};
 use super::look::{Damage, Look};
 use super::selection::Selection;
 use super::services::{Service, Services};
+use super::special;
 use super::version::{self, Decision, Era};
-use crate::error::{Error, Kind, Result, Space};
-use crate::hive::{Hive, HiveBytes, Key};
+use crate::error::{Error, Kind, Result};
+use crate::hive::{Hive, HiveBytes};
 use crate::regf::CellOffset;
-use crate::regf::key_node::flags;
 
 /// A service key to edit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,11 +52,17 @@ pub fn plan<B: HiveBytes>(hive: &Hive<B>, selection: &Selection, override_era: O
     let mut places = Vec::new();
     for set in picked {
         let decision = decide(set, &mut damage)?;
-        let services = Services::of(set, &mut damage)?;
+        let mut services = Services::of(set, &mut damage)?;
+        if decision != Decision::PolicyAgent {
+            services.seek_ipsec(&mut damage)?;
+        }
         refuse_damage(std::mem::take(&mut damage))?;
         let service = decision.require(&set.name)?;
         if decision != reference {
             return Err(disagrees(&set.name, decision, reference));
+        }
+        if let Some((_, error)) = special::on_the_way(set, &services, service) {
+            return Err(error);
         }
         places.push(place(set, &services, service)?);
     }
@@ -69,33 +75,11 @@ fn place<B: HiveBytes>(set: &ControlSet<'_, B>, services: &Services<'_, B>, serv
         return Err(Error::refused("service-key-missing", format!("there is no key {path}"))
             .advise("a service key is never made here: choose another set with --control-set, or check --windows"));
     };
-    refuse_special(&set.key, &set.name)?;
-    if let Look::There(all) = &services.all {
-        refuse_special(all, &services.path)?;
-    }
-    refuse_special(key, &path)?;
     // An edit of a key with a value that cannot be read would be a guess.
     for value in key.values()? {
         value?;
     }
     Ok(Place { control_set: set.number, control_set_name: set.name.clone(), service, path, key: key.at() })
-}
-
-/// Keys whose values are not what they seem.
-fn refuse_special<B: HiveBytes>(key: &Key<'_, B>, path: &str) -> Result<()> {
-    let node = key.node();
-    let what = if node.has(flags::PREDEFINED_HANDLE) {
-        "a predefined handle: its value count is no count"
-    } else if node.has(flags::SYMBOLIC_LINK) {
-        "a symbolic link: Windows would look elsewhere"
-    } else if node.is_tombstone() {
-        "a tombstone of a layered hive: it takes no values"
-    } else {
-        return Ok(());
-    };
-    Err(Error::refused("key-special", format!("{path} is {what}"))
-        .at(Space::Hive, key.at().in_file())
-        .advise("no stock Windows has that here: find out what made it before anything is written"))
 }
 
 fn disagrees(set: &str, decision: Decision, reference: Decision) -> Error {
@@ -109,10 +93,8 @@ fn disagrees(set: &str, decision: Decision, reference: Decision) -> Error {
 fn refuse_damage(damage: Damage) -> Result<()> {
     match damage.into_mistakes().into_iter().next() {
         None => Ok(()),
-        Some(first) => {
-            let place = if first.place.is_empty() { "the root key".to_owned() } else { first.place };
-            Err(Error::new(Kind::Corrupt, "unreadable", format!("{place}: {}", first.what))
-                .advise("the way to the setting is damaged: see what `hivewright check` finds before any write"))
-        }
+        Some(first) => Err(first
+            .to_error(Kind::Corrupt)
+            .advise("the way to the setting is damaged: see what `hivewright check` finds before any write")),
     }
 }

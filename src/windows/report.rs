@@ -1,5 +1,7 @@
 //! Everything that a hive says about the rule.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::Mistake;
@@ -9,8 +11,9 @@ use super::mistakes;
 use super::neighbour::{self, Neighbour};
 use super::rule::{self, ServiceReport, Verdict};
 use super::services::{Service, Services};
+use super::special;
 use super::version::{self, Decision, Detection, Era, SetEvidence};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::hive::{Hive, HiveBytes};
 
 /// The most control sets that are reported beside those of a role. Windows keeps a few; key nodes that share their
@@ -53,6 +56,23 @@ pub struct ControlSetReport {
     pub services: Vec<ServiceReport>,
 }
 
+impl RuleReport {
+    /// Makes open what the service key at `path` says, and every verdict that rests on it.
+    pub(crate) fn doubt(&mut self, path: &str, cause: Mistake) {
+        for set in &mut self.control_sets {
+            for service in set.services.iter_mut().filter(|service| service.path == path) {
+                service.doubt = Some(cause.clone());
+                let verdicts = [&mut self.at_next_boot, &mut self.at_capture].into_iter();
+                let resting = verdicts.filter(|it| service.counts == Some(true) && it.control_set == Some(set.number));
+                resting.for_each(|verdict| *verdict = Verdict::unknown(Some(set.number), cause.clone()));
+            }
+        }
+        if !self.mistakes.contains(&cause) {
+            self.mistakes.push(cause);
+        }
+    }
+}
+
 impl ControlSetReport {
     /// The service key that this Windows reads.
     pub fn counting(&self) -> Option<&ServiceReport> {
@@ -69,6 +89,7 @@ pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result
     let sets = ControlSets::find(hive, &mut damage)?;
     let marks = version::of_hive(hive, &mut damage)?;
     let mut found: Vec<(&ControlSet<'_, B>, Services<'_, B>, SetEvidence)> = Vec::new();
+    let mut evidence_damage = HashMap::new();
     let number = sets.deciding().map(|set| set.number);
     let mut left_out = 0;
     for set in &sets.sets {
@@ -77,8 +98,13 @@ pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result
             left_out += 1;
             continue;
         }
-        let services = Services::of(set, &mut damage)?;
+        let before = damage.count();
+        let mut services = Services::of(set, &mut damage)?;
         let evidence = version::of_set(&marks, set, &services, Some(set.number) == number, &mut damage)?;
+        if evidence.decision != Decision::PolicyAgent {
+            services.seek_ipsec(&mut damage)?;
+        }
+        evidence_damage.extend(damage.since(before).map(|mistake| (set.number, mistake.clone())));
         found.push((set, services, evidence));
     }
     let deciding = found.iter().find(|(set, ..)| Some(set.number) == number).map(|(set, _, evidence)| (*set, evidence));
@@ -86,7 +112,10 @@ pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result
 
     let (mut control_sets, mut neighbours) = (Vec::new(), Vec::new());
     for (set, services, evidence) in &found {
-        let look = |service| rule::look_into(services, service, windows.service, &mut damage);
+        let look = |service| {
+            let doubt = special::doubt(set, services, service);
+            rule::look_into(services, service, windows.service, doubt, &mut damage)
+        };
         control_sets.push(ControlSetReport {
             number: set.number,
             name: set.name.clone(),
@@ -98,10 +127,13 @@ pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result
             neighbours.extend(neighbour::of(services, &mut damage)?);
         }
     }
+    for doubt in control_sets.iter().filter_map(ControlSetReport::counting).filter_map(|it| it.doubt.as_ref()) {
+        damage.keep(doubt.clone());
+    }
     let mut report = RuleReport {
         value_name: rule::NAME,
-        at_next_boot: verdict(&sets, Role::Default, &control_sets, &windows),
-        at_capture: verdict(&sets, Role::Current, &control_sets, &windows),
+        at_next_boot: verdict(&sets, Role::Default, &control_sets, &windows, &evidence_damage),
+        at_capture: verdict(&sets, Role::Current, &control_sets, &windows, &evidence_damage),
         windows,
         select: sets.select,
         control_sets,
@@ -127,12 +159,18 @@ fn verdict<B: HiveBytes>(
     role: Role,
     reports: &[ControlSetReport],
     windows: &Detection,
+    damage: &HashMap<u32, Mistake>,
 ) -> Verdict {
-    match sets.require(role) {
-        Err(error) => Verdict::unknown(None, error.what()),
-        Ok(set) => {
-            let counting = reports.iter().find(|report| report.number == set.number).and_then(|r| r.counting());
-            Verdict::of(set.number, counting, windows)
+    let set = sets.require(role);
+    let report = set.and_then(|set| {
+        let gone = || Error::new(Kind::Corrupt, "control-set-missing", format!("there is no {}", set.name));
+        reports.iter().find(|report| report.number == set.number).ok_or_else(gone)
+    });
+    match report {
+        Ok(report) => Verdict::of(report, damage.get(&report.number), windows),
+        Err(error) => {
+            let place = format!("Select\\{}", role.value_name());
+            Verdict::unknown(None, Mistake::of_error(error.code(), place, &error, ""))
         }
     }
 }

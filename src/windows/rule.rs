@@ -5,10 +5,12 @@
 
 use serde::Serialize;
 
+use super::Mistake;
 use super::look::{self, Damage, Look};
+use super::report::ControlSetReport;
 use super::services::{Service, Services};
 use super::version::{Decision, Detection};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::hive::{HiveBytes, Key, Value};
 use crate::regf::key_value::{Data, ValueType};
 
@@ -52,6 +54,8 @@ pub struct RuleValue {
     pub data_cell: Option<u32>,
     /// Place in the key's list of values.
     pub index: u32,
+    /// Whether a layered hive marks it as deleted: then Windows takes it for absent.
+    pub tombstone: bool,
 }
 
 impl RuleValue {
@@ -73,6 +77,7 @@ impl RuleValue {
             cell: value.at.0,
             data_cell,
             index: value.index,
+            tombstone: value.node.is_tombstone(key.hive().base_block().minor_version.get()),
         })
     }
 
@@ -102,7 +107,7 @@ impl<T> From<&Look<T>> for Presence {
         match look {
             Look::There(_) => Presence::Present,
             Look::Absent => Presence::Absent,
-            Look::Unreadable => Presence::Unreadable,
+            Look::Unreadable(_) => Presence::Unreadable,
         }
     }
 }
@@ -122,6 +127,9 @@ pub struct ServiceReport {
     pub key_cell: Option<u32>,
     /// When the key's values or subkeys last changed, RFC 3339.
     pub last_written: Option<String>,
+    /// Why it is open whether Windows reads what stands here: damage, a link or a tombstone on the way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub doubt: Option<Mistake>,
     /// Whether the value is there.
     pub state: Presence,
     /// The value: the first of that name, as the registry finds it.
@@ -135,11 +143,24 @@ pub struct ServiceReport {
     pub misplaced_weak_crypto: bool,
 }
 
+impl ServiceReport {
+    /// The service has no key where it has to have one.
+    pub(super) fn missing(&self) -> Mistake {
+        Mistake::new(
+            "service-key-missing",
+            &self.path,
+            "the service that reads the setting has no key",
+            "never make it by hand: mend Windows, or look whether this is the right control set",
+        )
+    }
+}
+
 /// Looks into one service key.
 pub(super) fn look_into<B: HiveBytes>(
     services: &Services<'_, B>,
     service: Service,
     counting: Option<Service>,
+    doubt: Option<Mistake>,
     damage: &mut Damage,
 ) -> Result<ServiceReport> {
     let found = services.key(service);
@@ -150,6 +171,7 @@ pub(super) fn look_into<B: HiveBytes>(
         key: Presence::from(found),
         key_cell: None,
         last_written: None,
+        doubt,
         state: Presence::from(found),
         value: None,
         lookalikes: Vec::new(),
@@ -167,7 +189,7 @@ pub(super) fn look_into<B: HiveBytes>(
 
 fn scan_values<B: HiveBytes>(key: &Key<'_, B>, report: &mut ServiceReport, damage: &mut Damage) -> Result<Presence> {
     let path = report.path.clone();
-    let complete = damage.values(key, &path, |value, damage| {
+    let damaged = damage.values(key, &path, |value, damage| {
         let name = value.name.to_string();
         let exact = value.name.matches(NAME);
         if exact || name.trim_matches(|c: char| c.is_whitespace() || c == '\0').eq_ignore_ascii_case(NAME) {
@@ -180,10 +202,20 @@ fn scan_values<B: HiveBytes>(key: &Key<'_, B>, report: &mut ServiceReport, damag
         report.misplaced_weak_crypto |= value.name.matches(super::neighbour::WEAK_CRYPTO);
         Ok(())
     })?;
-    Ok(match (&report.value, complete) {
+    // What cannot be read may be the value; where that is there, it does not matter.
+    let data = report.value.as_ref().filter(|value| value.data_hex.is_none());
+    let damaged = match (&report.value, data) {
+        (Some(_), None) => return Ok(Presence::Present),
+        (_, Some(value)) => damage.at(&format!("{path}\\{}", value.name)).cloned().or(damaged),
+        (None, None) => damaged,
+    };
+    if report.doubt.is_none() {
+        report.doubt.clone_from(&damaged);
+    }
+    Ok(match (&report.value, damaged) {
         (Some(_), _) => Presence::Present,
-        (None, true) => Presence::Absent,
-        (None, false) => Presence::Unreadable,
+        (None, Some(_)) => Presence::Unreadable,
+        (None, None) => Presence::Absent,
     })
 }
 
@@ -208,6 +240,19 @@ pub enum State {
     Unknown,
 }
 
+/// Codes of causes that are no damage: the hive does not say.
+const UNSETTLED: [&str; 9] = [
+    "select-missing",
+    "select-type",
+    "select-tombstone",
+    "select-zero",
+    "control-set-missing",
+    "windows-unknown",
+    "windows-contradictory",
+    "windows-2000",
+    "service-key-missing",
+];
+
 /// What Windows does in one control set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verdict {
@@ -221,28 +266,41 @@ pub struct Verdict {
     pub effective: Option<u32>,
     /// In words.
     pub meaning: String,
+    /// What makes it unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Mistake>,
 }
 
 impl Verdict {
-    pub(super) fn unknown(control_set: Option<u32>, why: &str) -> Self {
-        Verdict { control_set, state: State::Unknown, number: None, effective: None, meaning: why.to_owned() }
+    pub(super) fn unknown(control_set: Option<u32>, cause: Mistake) -> Self {
+        let (state, number, effective, meaning) = (State::Unknown, None, None, cause.in_words());
+        Verdict { control_set, state, number, effective, meaning, cause: Some(cause) }
     }
 
-    /// The verdict on a control set, from the service key that counts.
-    pub(super) fn of(control_set: u32, counting: Option<&ServiceReport>, windows: &Detection) -> Self {
-        let unknown = |why| Self::unknown(Some(control_set), why);
-        let Some(service) = counting else {
-            return unknown(match windows.effective() {
-                Decision::Windows2000 => "the setting is not documented for Windows 2000",
-                Decision::Contradictory => "the hive shows marks of XP and of later Windows",
-                _ => "the hive does not show which Windows it is of",
+    /// The error of a caller that needs an answer, where damage, a link or a tombstone keeps it from being had. What a
+    /// sound hive leaves open is none.
+    pub fn error(&self) -> Option<Error> {
+        let cause = self.cause.as_ref().filter(|cause| !UNSETTLED.contains(&cause.code))?;
+        let kind = if cause.code == super::special::CODE { Kind::Unsupported } else { Kind::Corrupt };
+        Some(cause.to_error(kind))
+    }
+
+    /// The verdict on a control set, from the service key that counts. `evidence` is what damages the evidence of which key
+    /// that is.
+    pub(super) fn of(set: &ControlSetReport, evidence: Option<&Mistake>, windows: &Detection) -> Self {
+        let unknown = |cause| Self::unknown(Some(set.number), cause);
+        let Some(service) = set.counting() else {
+            let decision = windows.effective();
+            return unknown(match evidence {
+                Some(damage) if decision != Decision::Windows2000 => damage.clone(),
+                _ => decision.open(&set.name),
             });
         };
-        match (service.key, service.state, &service.value) {
-            (Presence::Absent, ..) => unknown("the service that reads the setting has no key"),
-            (_, _, Some(value)) => Self::of_value(control_set, value),
-            (_, Presence::Unreadable, _) | (Presence::Unreadable, ..) => unknown("the hive is damaged there"),
-            _ => Self::absent(control_set, windows),
+        match (&service.doubt, service.key, &service.value) {
+            (Some(doubt), ..) => unknown(doubt.clone()),
+            (None, Presence::Absent, _) => unknown(service.missing()),
+            (None, _, Some(value)) if !value.tombstone => Self::of_value(set.number, value),
+            _ => Self::absent(set.number, windows),
         }
     }
 
@@ -256,18 +314,21 @@ impl Verdict {
             ),
         };
         let effective = value.number.filter(|_| state == State::Set);
-        Verdict { control_set: Some(control_set), state, number: value.number, effective, meaning }
+        Verdict { control_set: Some(control_set), state, number: value.number, effective, meaning, cause: None }
     }
 
     /// KB818043 gave XP before SP2 the behaviour of 2; SP2 made it 0.
     fn absent(control_set: u32, windows: &Detection) -> Self {
-        let effective = if windows.is_xp_before_sp2() { 2 } else { 0 };
-        let meaning = if windows.is_xp_before_sp2() {
-            format!("XP before Service Pack 2 (with KB818043) does as for 2, {}", meaning(2))
-        } else {
-            format!("Windows takes 0, {}", meaning(0))
+        let (effective, meaning) = match windows.is_xp_before_sp2() {
+            _ if windows.service_pack_unreadable => {
+                let what =
+                    "XP before Service Pack 2 does as for 2, later ones as for 0; the service pack cannot be read";
+                (None, what.to_owned())
+            }
+            true => (Some(2), format!("XP before Service Pack 2 (with KB818043) does as for 2, {}", meaning(2))),
+            false => (Some(0), format!("Windows takes 0, {}", meaning(0))),
         };
         let (state, number) = (State::Absent, None);
-        Verdict { control_set: Some(control_set), state, number, effective: Some(effective), meaning }
+        Verdict { control_set: Some(control_set), state, number, effective, meaning, cause: None }
     }
 }

@@ -48,9 +48,13 @@ impl<'h, B: HiveBytes> Services<'h, B> {
     /// The services below a control set's key.
     pub(super) fn below(set: &Key<'h, B>, name: &str, damage: &mut Damage) -> Result<Self> {
         let path = format!("{name}\\Services");
-        let all = damage.look(&path, set.subkey("Services"))?;
+        let all = damage.required(set, &path, "Services")?;
         let mut services = Services { path, all, policy_agent: Look::Absent, ipsec: Look::Absent };
-        services.policy_agent = services.find("PolicyAgent", damage)?;
+        // Every Windows since 2000 has it.
+        services.policy_agent = match &services.all {
+            Look::There(all) => damage.required(all, &services.path_of("PolicyAgent"), "PolicyAgent")?,
+            _ => services.find("PolicyAgent", damage)?,
+        };
         services.ipsec = services.find("IPSec", damage)?;
         Ok(services)
     }
@@ -60,8 +64,16 @@ impl<'h, B: HiveBytes> Services<'h, B> {
         match &self.all {
             Look::There(all) => damage.look(&self.path_of(name), all.subkey(name)),
             Look::Absent => Ok(Look::Absent),
-            Look::Unreadable => Ok(Look::Unreadable),
+            Look::Unreadable(damage) => Ok(Look::Unreadable(damage.clone())),
         }
+    }
+
+    /// Looks whether the key `IPSec`, which Windows since Vista has not, is there and hidden.
+    pub(super) fn seek_ipsec(&mut self, damage: &mut Damage) -> Result<()> {
+        if let (Look::There(all), Look::Absent) = (&self.all, &self.ipsec) {
+            self.ipsec = damage.hidden(all, &self.path_of("IPSec"), "IPSec")?;
+        }
+        Ok(())
     }
 
     pub(super) fn key(&self, service: Service) -> &Look<Key<'h, B>> {

@@ -29,6 +29,7 @@ use serde::Serialize;
 pub use evidence::Evidence;
 pub(super) use evidence::{SetEvidence, of_hive, of_set};
 
+use super::Mistake;
 use super::services::Service;
 use crate::error::{Error, Kind, Result};
 
@@ -69,29 +70,31 @@ impl Decision {
         }
     }
 
-    /// The refusal to write without knowing which key counts; nothing where it is known.
+    /// The service, where the evidence shows it.
     ///
     /// # Errors
     /// `windows-2000`, `windows-unknown`, `windows-contradictory`, each refused.
     pub(super) fn require(self, set: &str) -> Result<Service> {
+        self.service().ok_or_else(|| self.open(set).to_error(Kind::Refused))
+    }
+
+    /// Why it is open which key counts in the control set of that name.
+    pub(super) fn open(self, set: &str) -> Mistake {
         let (code, what) = match self {
-            Decision::PolicyAgent => return Ok(Service::PolicyAgent),
-            Decision::IpSec => return Ok(Service::IpSec),
-            Decision::Windows2000 => {
-                ("windows-2000", format!("{set} is of Windows 2000, for which this setting is not documented"))
-            }
-            Decision::Unknown => {
-                ("windows-unknown", format!("{set} does not show which Windows it is of, so which key counts is open"))
-            }
+            Decision::Windows2000 => ("windows-2000", "the setting is not documented for Windows 2000"),
             Decision::Contradictory => (
                 "windows-contradictory",
-                format!("{set} shows marks of XP and of later Windows, so which key counts is open"),
+                "the hive shows marks of XP and of later Windows, so which key counts is open",
             ),
+            Decision::Unknown | Decision::PolicyAgent | Decision::IpSec => {
+                ("windows-unknown", "the hive does not show which Windows it is of, so which key counts is open")
+            }
         };
-        Err(Error::refused(code, what).advise(match self {
+        let advice = match self {
             Decision::Windows2000 => "if it is XP or Server 2003 after all, say --windows xp",
             _ => "if you know it, say --windows xp (XP, Server 2003) or --windows vista+ (Vista and later)",
-        }))
+        };
+        Mistake::new(code, set, what, advice)
     }
 }
 
@@ -184,6 +187,9 @@ pub struct Detection {
     pub product_type: Option<ProductType>,
     /// `PROCESSOR_ARCHITECTURE`: x86, AMD64, ARM64.
     pub architecture: Option<String>,
+    /// Whether damage hides the service pack or the product type, on which the default of XP hangs.
+    #[serde(skip)]
+    pub(super) service_pack_unreadable: bool,
     /// The computer's name.
     pub computer_name: Option<String>,
     /// Everything that was found, strongest first.

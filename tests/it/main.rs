@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod advised;
+mod answers;
 mod check_and_proof;
 mod check_fixtures;
 mod cli_commit;

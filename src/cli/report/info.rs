@@ -117,8 +117,15 @@ pub(crate) fn shadow_copies(count: Option<u32>) -> String {
 }
 
 /// The text of a hive that is no part of a disk.
-pub(crate) fn hive(name: &str, (size, state): (u64, &str), obstacles: &[Obstacle], style: Style) -> String {
-    let mut out = format!("{name}: a hive, {state}, {size} bytes\n");
+pub(crate) fn hive(
+    name: &str,
+    kind: Option<&str>,
+    (size, state): (u64, &str),
+    obstacles: &[Obstacle],
+    style: Style,
+) -> String {
+    let what = kind.map_or_else(|| "a hive".to_owned(), |kind| format!("the hive {kind}"));
+    let mut out = format!("{name}: {what}, {state}, {size} bytes\n");
     // Writing to a string cannot fail.
     let _ = obstacles.iter().try_for_each(|obstacle| write_obstacle(&mut out, obstacle, 2, style));
     out
@@ -128,6 +135,11 @@ fn write_installation(out: &mut String, found: &InstallationInfo, style: Style) 
     writeln!(out, "    {}  {}", style.strong(&plain(&found.place.root)), windows(&found.windows))?;
     if found.windows.agree == Some(false) {
         note(out, "the hives SYSTEM and SOFTWARE speak of different Windows", 6, style)?;
+    }
+    for mistake in &found.windows.mistakes {
+        let at = mistake.offset.map_or_else(String::new, |offset| format!(" (hive {offset:#x})"));
+        let place = if mistake.place.is_empty() { "SYSTEM" } else { &mistake.place };
+        note(out, &format!("{place}: {}{at} ({})", mistake.what, mistake.code), 6, style)?;
     }
     found.hives.iter().try_for_each(|hive| write_hive(out, hive, style))
 }

@@ -73,6 +73,10 @@ fn told(record: &mut Record, answer: &Answer, by_software: Option<String>) {
     record.at_next_boot = Some(verdict(&report.at_next_boot));
     record.mistakes = report.mistakes.iter().map(mistake).collect();
     record.neighbours = report.neighbours.iter().map(neighbour).collect();
+    if let Some(error) = report.at_next_boot.error() {
+        // What could be read stays in the record.
+        (record.status, record.error) = (Status::Error, Some(Failure::from(&error)));
+    }
     let open = match windows.decision {
         Decision::PolicyAgent | Decision::IpSec => return,
         Decision::Windows2000 => "windows-2000",
@@ -142,8 +146,8 @@ fn verdict(verdict: &meanings::Verdict) -> Verdict {
 }
 
 fn mistake(mistake: &crate::windows::Mistake) -> Mistake {
-    let crate::windows::Mistake { code, place, what, advice } = mistake.clone();
-    Mistake { code: code.to_owned(), place, what, advice }
+    let crate::windows::Mistake { code, place, what, advice, offset } = mistake.clone();
+    Mistake { code: code.to_owned(), place, what, advice, offset }
 }
 
 fn neighbour(found: &crate::windows::Neighbour) -> Neighbour {

@@ -15,24 +15,6 @@ use crate::windows::{self, Product};
 
 /// Endings of transaction logs, as Windows and as copying tools write them.
 const LOGS: [&str; 6] = [".LOG", ".LOG1", ".LOG2", ".log", ".log1", ".log2"];
-/// Ends of the names that the base blocks of other hives hold, in lower case: none of them is SYSTEM.
-const OTHERS: [&str; 14] = [
-    "software",
-    "security",
-    "sam",
-    "default",
-    "ntuser.dat",
-    "ntuser.man",
-    "usrclass.dat",
-    "components",
-    "drivers",
-    "elam",
-    "bbi",
-    "bcd",
-    "amcache.hve",
-    "settings.dat",
-];
-
 /// A hive to be read by calls.
 pub(super) fn open(hive: &Path, windows: Option<&Path>) -> Result<Reading> {
     let place = Place { hive: hive.to_owned(), windows: windows.map(Path::to_owned) };
@@ -66,20 +48,8 @@ pub(super) fn hive(target: &Target, wishes: &Wishes) -> Result<Found> {
     let mut record = unread(target);
     record.container = Some("hive".to_owned());
     let (record, bytes_read) = rule(record, path, &reading, wishes);
-    let is_other = match record.error {
-        None => is_not_system(&record),
-        Some(_) => names_another(path),
-    };
-    let records = match (is_other, target.named) {
-        (true, false) => Vec::new(),
-        (true, true) if record.error.is_none() => {
-            let what = format!("{} has neither Select nor a control set", path.display());
-            return Err(
-                Error::new(Kind::Unsupported, "not-system", what).advise("name the hive SYSTEM of that Windows")
-            );
-        }
-        _ => vec![record],
-    };
+    let is_other = record.error.as_ref().is_some_and(|error| error.code == "not-system" || names_another(path));
+    let records = if is_other && !target.named { Vec::new() } else { vec![record] };
     Ok(Found { records, files, bytes_read })
 }
 
@@ -94,13 +64,6 @@ fn unrecognised(path: &Path) -> Option<Error> {
     let error = Error::new(Kind::Corrupt, "image-unrecognised", what)
         .advise("copy it again from where it came; if it is a raw disk all the same: hivewright info --format raw");
     (looks == Looks::DiskByName).then_some(error)
-}
-
-/// Whether a hive that could be read has nothing of a SYSTEM hive. Where its top is damaged, that cannot be told.
-fn is_not_system(record: &Record) -> bool {
-    let has = |code: &str, place: &str| record.mistakes.iter().any(|it| it.code == code && it.place == place);
-    let is_damaged = record.mistakes.iter().any(|it| it.code == "unreadable");
-    record.control_sets.is_empty() && has("select-missing", "Select") && !is_damaged
 }
 
 /// What the hive says, and how many bytes that took.
@@ -154,9 +117,6 @@ fn beside(hive: &Path) -> Vec<PathBuf> {
 /// Whether a hive that cannot be read says that it is another one than SYSTEM: its base block keeps the end of its path.
 fn names_another(path: &Path) -> bool {
     let Ok(Some((_, head))) = look::peek(path, 112, true) else { return false };
-    let Some(raw) = head.get(48..112).filter(|_| head.starts_with(b"regf")) else { return false };
-    let units = raw.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).take_while(|&unit| unit != 0);
-    let name: String = char::decode_utf16(units).filter_map(|c| c.ok()?.to_lowercase().next()).collect();
-    let name = name.rsplit(['\\', '/']).next().unwrap_or_default();
-    OTHERS.contains(&name)
+    let name = head.get(48..112).filter(|_| head.starts_with(b"regf"));
+    name.is_some_and(|name| windows::other_by_file_name(name).is_some())
 }

@@ -167,6 +167,8 @@ pub struct Mistake {
     pub what: String,
     /// What to do about it.
     pub advice: String,
+    /// Where it stands, in bytes from the start of the hive file, if that is one place.
+    pub offset: Option<u64>,
 }
 
 /// A setting next door that is there.

@@ -10,7 +10,7 @@ use crate::files::{Files, VolumeState};
 use crate::hive::{Opened, open};
 use crate::partition::{Partition, Table};
 use crate::storage::Storage;
-use crate::windows::{self, Detection, Product};
+use crate::windows::{self, Detection, Mistake, Product};
 
 /// Hives that stand in the folder `config` of every Windows.
 const HIVES: [&str; 5] = ["SYSTEM", "SOFTWARE", "SAM", "SECURITY", "DEFAULT"];
@@ -78,6 +78,8 @@ pub struct InstallationSummary {
     pub evidence: Option<Detection>,
     /// Whether both speak of the same era; none if one of them is silent.
     pub agree: Option<bool>,
+    /// What `set` refuses in the hive SYSTEM, and what of it cannot be read.
+    pub mistakes: Vec<Mistake>,
 }
 
 /// A hive file.
@@ -163,14 +165,22 @@ impl Disk {
 fn summary(files: &dyn Files, place: &Installation) -> InstallationSummary {
     let paged = |name: &str| Some(Paged::new(files.open(&place.hive(name)).ok()??));
     let product = paged("SOFTWARE").and_then(|bytes| windows::product(open(bytes).ok()?.primary_alone()).ok()?);
-    let evidence =
-        paged("SYSTEM").and_then(|bytes| Some(windows::report(open(bytes).ok()?.primary_alone(), None).ok()?.windows));
+    let report =
+        paged("SYSTEM").map(|bytes| open(bytes).and_then(|opened| windows::report(opened.primary_alone(), None)));
+    let (evidence, mistakes) = match report {
+        None => (None, Vec::new()),
+        Some(Ok(report)) => {
+            let mistakes = report.mistakes.into_iter().filter(Mistake::is_in_the_way).collect();
+            (Some(report.windows), mistakes)
+        }
+        Some(Err(error)) => (None, vec![Mistake::from(&error)]),
+    };
     let eras = (product.as_ref().and_then(Product::era), evidence.as_ref().and_then(|found| found.service));
     let agree = match eras {
         (Some(era), Some(service)) => Some(era.decision().service() == Some(service)),
         _ => None,
     };
-    InstallationSummary { product, evidence, agree }
+    InstallationSummary { product, evidence, agree, mistakes }
 }
 
 fn hive_info(files: &dyn Files, place: &Installation, name: &'static str) -> Result<Option<HiveInfo>> {

@@ -17,7 +17,8 @@ use crate::windows::rule;
 
 impl Prepared {
     /// Proves the edited bytes: the full check finds nothing that was not there, the keys hold what was asked for and
-    /// everything else they held, and an independent parser reads the value.
+    /// everything else they held, and an independent parser reads the value. Of a sound hive that it cannot read,
+    /// [`Prepared::unconfirmed`] says so.
     ///
     /// # Errors
     /// `damaged` names the finding that stands in the way; `proof` and `witness` are faults of the program, found
@@ -36,12 +37,12 @@ impl Prepared {
             Opened::Dirty(_) => return Err(unproven("the edited hive is dirty")),
         };
         match self.request.wanted {
-            Some(wanted) => self.prove_changes(&hive, wanted),
+            Some(wanted) => self.prove_changes(&hive, wanted, report.is_sound()),
             None => Ok(()),
         }
     }
 
-    fn prove_changes(&self, hive: &Hive<&[u8]>, wanted: Wanted) -> Result<()> {
+    fn prove_changes(&self, hive: &Hive<&[u8]>, wanted: Wanted, is_sound: bool) -> Result<()> {
         for change in &self.changes {
             let place = &change.place;
             let (now, others) = values(hive, place)?;
@@ -60,7 +61,11 @@ impl Prepared {
             }
             let ours = now.first().map(|now| (now.kind.0, now.data.as_slice()));
             match witness::ask_about(&self.edited.bytes, &place.path, rule::NAME, ours) {
-                Testimony::Agrees => {}
+                // The check has seen that the lists are sorted as Windows sorts.
+                Testimony::Agrees | Testimony::AgreesByLists => {}
+                Testimony::Silent(error) if is_sound => {
+                    let _ = self.unconfirmed.set(error.what().to_owned());
+                }
                 Testimony::Silent(error) | Testimony::Differs(error) => return Err(error),
             }
         }

@@ -41,7 +41,7 @@ impl ControlFacts {
             let place = format!("{}\\Control", set.name);
             match damage.key(&control, &place, path)? {
                 Look::There(key) => damage.text(&key, &format!("{place}\\{path}"), name),
-                Look::Absent | Look::Unreadable => Ok(None),
+                Look::Absent | Look::Unreadable(_) => Ok(None),
             }
         };
         let product = text("ProductOptions", "ProductType")?;
@@ -92,8 +92,11 @@ impl Detection {
         let mut facts = ControlFacts::default();
         let (mut decision, mut perhaps_2000) = (Decision::Unknown, false);
         let mut because = "no control set";
+        let mut is_damaged = false;
         if let Some((set, found)) = deciding {
+            let before = damage.count();
             facts = ControlFacts::of(set, damage)?;
+            is_damaged = damage.since(before).is_some();
             (decision, because, perhaps_2000) = (found.decision, found.because, found.perhaps_2000);
             evidence.extend_from_slice(&found.evidence);
         }
@@ -104,9 +107,12 @@ impl Detection {
         if marks.driver_database.is_some() {
             evidence.extend(source_os(hive, damage)?);
         }
+        let hangs_on_pack = override_era.map_or(decision, Era::decision) == Decision::IpSec;
+        let is_settled = facts.service_pack.is_some() && facts.product_type.is_some();
         Ok(Detection {
             decision,
             because,
+            service_pack_unreadable: is_damaged && hangs_on_pack && !is_settled,
             override_era,
             service: override_era.map_or(decision, Era::decision).service(),
             control_set: deciding.map(|(set, _)| set.number),

@@ -39,7 +39,8 @@ fn record(i: usize) -> Record {
         2 => {
             let text = || hostile.to_owned();
             let code = if i.is_multiple_of(2) { hostile } else { "wrong-service" };
-            record.mistakes = vec![Mistake { code: code.to_owned(), place: text(), what: text(), advice: text() }];
+            record.mistakes =
+                vec![Mistake { code: code.to_owned(), place: text(), what: text(), advice: text(), offset: None }];
         }
         3 => {
             record.status = Status::Error;

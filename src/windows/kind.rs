@@ -1,0 +1,66 @@
+//! Which hive of Windows a file is: SYSTEM, or another one that holds no control set.
+
+use crate::error::{Error, Kind};
+use crate::hive::{Hive, HiveBytes};
+
+/// What the base blocks of other hives end with, in lower case, and how the hives are called.
+const BY_FILE_NAME: [(&str, &str); 15] = [
+    ("software", "SOFTWARE"),
+    ("security", "SECURITY"),
+    ("sam", "SAM"),
+    ("default", "DEFAULT"),
+    ("ntuser.dat", "NTUSER.DAT"),
+    ("ntuser.man", "NTUSER.MAN"),
+    ("usrclass.dat", "UsrClass.dat"),
+    ("components", "COMPONENTS"),
+    ("drivers", "DRIVERS"),
+    ("schema.dat", "schema.dat"),
+    ("elam", "ELAM"),
+    ("bbi", "BBI"),
+    ("bcd", "BCD"),
+    ("amcache.hve", "Amcache.hve"),
+    ("settings.dat", "settings.dat"),
+];
+
+/// Subkeys of the root that show a hive whose base block has no name, as saved copies have none.
+const BY_SUBKEYS: [(&str, &[&str]); 8] = [
+    ("SOFTWARE", &["Microsoft", "Classes"]),
+    ("NTUSER.DAT", &["Software", "Control Panel"]),
+    ("BCD", &["Description", "Objects"]),
+    ("COMPONENTS", &["DerivedData"]),
+    ("DRIVERS", &["DriverDatabase"]),
+    ("UsrClass.dat", &["Local Settings"]),
+    ("SECURITY", &["Policy"]),
+    ("SAM", &["SAM"]),
+];
+
+/// The hive that a base block names, if that is another one than SYSTEM. `file_name` is the field at 48: the end of a path
+/// in UTF-16.
+pub fn other_by_file_name(file_name: &[u8]) -> Option<&'static str> {
+    let units = file_name.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).take_while(|&unit| unit != 0);
+    let name: String = char::decode_utf16(units).filter_map(|c| c.ok()?.to_lowercase().next()).collect();
+    let name = name.rsplit(['\\', '/']).next().unwrap_or_default();
+    BY_FILE_NAME.iter().find(|(end, _)| *end == name).map(|(_, called)| *called)
+}
+
+/// Which hive it is, by the subkeys of its root and by its base block. `None` where neither shows it.
+pub fn kind<B: HiveBytes>(hive: &Hive<B>) -> Option<&'static str> {
+    let root = hive.root().ok();
+    let has = |name: &str| root.as_ref().is_some_and(|root| matches!(root.subkey(name), Ok(Some(_))));
+    if has("Select") || has("ControlSet001") {
+        return Some("SYSTEM");
+    }
+    let by_subkeys =
+        || BY_SUBKEYS.iter().find(|(_, names)| names.iter().all(|name| has(name))).map(|(called, _)| *called);
+    other_by_file_name(&hive.base_block().file_name).or_else(by_subkeys)
+}
+
+/// The error for a hive that has nothing of SYSTEM.
+pub(super) fn not_system<B: HiveBytes>(hive: &Hive<B>) -> Error {
+    let what = match kind(hive) {
+        Some(other) => format!("this is the hive {other}, not SYSTEM"),
+        None => "this is no hive SYSTEM: it has neither Select nor a control set".to_owned(),
+    };
+    Error::new(Kind::Unsupported, "not-system", what)
+        .advise("name the hive SYSTEM of that Windows: System32\\config\\SYSTEM in its folder")
+}

@@ -1,0 +1,280 @@
+//! Damage, links and tombstones around the setting: `get`, `info`, `audit` and `set` say the same of each.
+
+mod kinds;
+mod unmapped;
+
+use hivewright_fixtures::bytes::{get_u16, get_u32, put_u16, put_u32};
+use hivewright_fixtures::windows::service_path;
+use hivewright_fixtures::{Built, RULE, Release, SystemHive};
+use serde_json::Value;
+
+use crate::command::hivewright;
+
+const NIL: u32 = u32::MAX;
+const LINK: u16 = 0x10;
+
+/// One thing that is wrong with a hive whose setting is 2.
+struct Case {
+    name: &'static str,
+    damage: fn(&mut Built),
+    /// State of the next boot, and exit status of `get`.
+    get: (&'static str, i32),
+    /// Code and place of the remark.
+    says: (&'static str, &'static str),
+    /// Status of the audit's record.
+    audit: &'static str,
+    /// Exit status of `set --dry-run`.
+    set: &'static [i32],
+}
+
+const fn beside(name: &'static str, place: &'static str, damage: fn(&mut Built)) -> Case {
+    Case { name, damage, get: ("set", 0), says: ("unreadable", place), audit: "read", set: &[0, 2, 3] }
+}
+
+const fn on_the_way(name: &'static str, place: &'static str, damage: fn(&mut Built)) -> Case {
+    Case { name, damage, get: ("unknown", 2), says: ("unreadable", place), audit: "error", set: &[2] }
+}
+
+const fn hidden(name: &'static str, place: &'static str, damage: fn(&mut Built)) -> Case {
+    Case { says: ("subkey-hash", place), ..on_the_way(name, place, damage) }
+}
+
+const fn special(name: &'static str, place: &'static str, damage: fn(&mut Built)) -> Case {
+    Case { says: ("key-special", place), set: &[3], ..on_the_way(name, place, damage) }
+}
+
+const CASES: &[Case] = &[
+    beside("value beside the setting", r"ControlSet001\Services\PolicyAgent\Start", |b| value(b, AGENT, "Start")),
+    beside("value that leads nowhere", r"ControlSet001\Services\PolicyAgent", |b| {
+        let list = b.payload(b.offsets.key(AGENT).values_list.unwrap());
+        put_u32(&mut b.bytes, list, 0x00f0_0000);
+    }),
+    beside("key beside the service", r"ControlSet001\Services\RasMan", |b| key(b, r"ControlSet001\Services\RasMan")),
+    beside("related setting", r"ControlSet001\Services\RasMan\Parameters", |b| {
+        key(b, r"ControlSet001\Services\RasMan\Parameters");
+    }),
+    beside("product type", r"ControlSet001\Control\ProductOptions\ProductType", |b| {
+        value(b, r"ControlSet001\Control\ProductOptions", "ProductType");
+    }),
+    beside("version", "DriverDatabase", |b| key(b, "DriverDatabase")),
+    beside("key beside the control set", "", |b| key(b, "MountedDevices")),
+    on_the_way("key of the service", AGENT, |b| key(b, AGENT)),
+    on_the_way(
+        "data of the setting",
+        r"ControlSet001\Services\PolicyAgent\AssumeUDPEncapsulationContextOnSendRule",
+        |b| {
+            let vk = b.payload(b.offsets.value(AGENT, RULE).vk);
+            put_u32(&mut b.bytes, vk + 4, 4);
+            put_u32(&mut b.bytes, vk + 8, NIL);
+        },
+    ),
+    on_the_way("values list of the service", AGENT, |b| {
+        let nk = b.payload(b.offsets.key(AGENT).nk);
+        put_u32(&mut b.bytes, nk + 40, NIL);
+    }),
+    on_the_way("key Services", r"ControlSet001\Services", |b| key(b, r"ControlSet001\Services")),
+    on_the_way("key of the control set", "ControlSet001", |b| key(b, "ControlSet001")),
+    on_the_way("key Select", "Select", |b| key(b, "Select")),
+    on_the_way("value of Select", r"Select\Default", |b| value(b, "Select", "Default")),
+    hidden("hash of the service", AGENT, |b| hash(b, AGENT)),
+    hidden("hash of Services", r"ControlSet001\Services", |b| hash(b, r"ControlSet001\Services")),
+    hidden("hash of the control set", "ControlSet001", |b| hash(b, "ControlSet001")),
+    hidden("hash of Select", "Select", |b| hash(b, "Select")),
+    special("service is a link", AGENT, |b| flag(b, AGENT)),
+    special("Services is a link", r"ControlSet001\Services", |b| flag(b, r"ControlSet001\Services")),
+    special("control set is a link", "ControlSet001", |b| flag(b, "ControlSet001")),
+    special("Select is a link", "Select", |b| flag(b, "Select")),
+    special("service is a tombstone", AGENT, |b| {
+        layered(b);
+        let nk = b.payload(b.offsets.key(AGENT).nk);
+        b.bytes[nk + 13] |= 1;
+    }),
+    Case {
+        name: "setting is a tombstone",
+        damage: |b| {
+            layered(b);
+            let vk = b.payload(b.offsets.value(AGENT, RULE).vk);
+            let flags = get_u16(&b.bytes, vk + 16);
+            put_u16(&mut b.bytes, vk + 16, flags | 2);
+        },
+        get: ("absent", 1),
+        says: ("tombstone-value", r"ControlSet001\Services\PolicyAgent\AssumeUDPEncapsulationContextOnSendRule"),
+        audit: "read",
+        set: &[0, 3],
+    },
+];
+
+const AGENT: &str = r"ControlSet001\Services\PolicyAgent";
+
+fn key(built: &mut Built, path: &str) {
+    let at = built.payload(built.offsets.key(path).nk);
+    built.bytes[at..at + 2].copy_from_slice(b"xx");
+}
+
+fn value(built: &mut Built, path: &str, name: &str) {
+    let at = built.payload(built.offsets.value(path, name).vk);
+    built.bytes[at..at + 2].copy_from_slice(b"xx");
+}
+
+fn flag(built: &mut Built, path: &str) {
+    let at = built.payload(built.offsets.key(path).nk) + 2;
+    let flags = get_u16(&built.bytes, at);
+    put_u16(&mut built.bytes, at, flags | LINK);
+}
+
+/// Makes the hash of a key in its parent's list a wrong one.
+fn hash(built: &mut Built, path: &str) {
+    let parent = path.rsplit_once('\\').map_or("", |(parent, _)| parent);
+    let (nk, leaves) = (built.offsets.key(path).nk, built.offsets.key(parent).leaves.clone());
+    for leaf in leaves {
+        let at = built.payload(leaf);
+        for i in 0..usize::from(get_u16(&built.bytes, at + 2)) {
+            if get_u32(&built.bytes, at + 4 + 8 * i) == nk {
+                put_u32(&mut built.bytes, at + 8 + 8 * i, 0x1234_5678);
+                return;
+            }
+        }
+    }
+    panic!("{path} is in no list");
+}
+
+fn layered(built: &mut Built) {
+    put_u32(&mut built.bytes, 24, 6);
+    built.fix_checksum();
+}
+
+/// A hive whose setting is 2 and whose values are as the cases want them.
+fn hive() -> Built {
+    let spec = SystemHive::new(Release::Win10).with_right_rule(1, 2).spec();
+    let spec = spec.at(&service_path(1, "RasMan\\Parameters"), |k| k.dword("ProhibitIpSec", 0));
+    spec.at(AGENT, |k| k.without_value("Start").dword("Start", 2)).build()
+}
+
+fn says<'v>(mistakes: &'v Value, (code, place): (&str, &str)) -> Option<&'v Value> {
+    mistakes.as_array()?.iter().find(|it| it["code"] == code && it["place"] == place)
+}
+
+#[test]
+fn what_is_wrong_around_the_setting_is_said_alike_by_every_verb() {
+    let folder = tempfile::tempdir().unwrap();
+    for case in CASES {
+        let mut built = hive();
+        (case.damage)(&mut built);
+        let path = folder.path().join("SYSTEM");
+        std::fs::write(&path, &built.bytes).unwrap();
+        let path = path.to_str().unwrap();
+        let name = case.name;
+
+        let get = hivewright(["get", "--json", path]);
+        let told = get.json();
+        let verdict = &told["at_next_boot"];
+        assert_eq!((verdict["state"].as_str(), get.code), (Some(case.get.0), case.get.1), "{name}: {told:#}");
+        let mistake = says(&told["mistakes"], case.says).unwrap_or_else(|| panic!("{name}: {:#}", told["mistakes"]));
+        assert!(mistake["advice"].as_str().is_some_and(|advice| !advice.is_empty()), "{name}");
+        if case.says.0 != "tombstone-value" {
+            let offset = mistake["offset"].as_u64().unwrap_or_else(|| panic!("{name}: {mistake:#}"));
+            assert!(offset < built.bytes.len() as u64, "{name}");
+        }
+        match case.get.0 {
+            "unknown" => assert!(verdict["cause"]["code"] == case.says.0 && verdict["number"].is_null(), "{name}"),
+            "set" => assert_eq!((&verdict["number"], &told["confirmed"]), (&2.into(), &true.into()), "{name}"),
+            _ => assert!(verdict["number"].is_null(), "{name}"),
+        }
+        for option in ["--value", "--json"] {
+            assert_eq!(hivewright(["get", option, path]).code, case.get.1, "{name} {option}");
+        }
+        let text = hivewright(["get", path]);
+        assert_eq!((text.code, text.out.contains("\nWatch out:\n")), (case.get.1, true), "{name}");
+
+        let info = hivewright(["info", "--json", path]);
+        assert!(info.code == 0 && says(&info.json()["mistakes"], case.says).is_some(), "{name}: {}", info.out);
+
+        let audit = hivewright(["audit", "--json", "--expect", "2", path]);
+        let record: Value = serde_json::from_str(audit.out.lines().next().unwrap()).unwrap();
+        assert_eq!(record["status"], case.audit, "{name}: {record:#}");
+        assert!(says(&record["mistakes"], case.says).is_some(), "{name}: {record:#}");
+        let code = match (case.audit, case.get.0) {
+            ("error", _) => 2,
+            (_, "set") => 0,
+            _ => 1,
+        };
+        assert_eq!((audit.code, record["error"].is_null()), (code, code != 2), "{name}: {record:#}");
+
+        let set = hivewright(["set", "1", "--dry-run", path]);
+        assert!(case.set.contains(&set.code), "{name}: {} {}", set.code, set.err);
+    }
+}
+
+#[test]
+fn a_bad_reference_is_named_by_the_field_that_refers() {
+    let mut built = hive();
+    put_u32(&mut built.bytes, 36, NIL);
+    built.fix_checksum();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("SYSTEM");
+    std::fs::write(&path, &built.bytes).unwrap();
+    let path = path.to_str().unwrap();
+    for verb in [&["get", "--json"][..], &["set", "2", "--json"]] {
+        let run = hivewright(verb.iter().copied().chain([path]));
+        let error = &run.json()["error"];
+        assert_eq!((run.code, &error["code"]), (2, &"cell-reference".into()), "{error:#}");
+        assert_eq!(error["places"], serde_json::json!([{ "space": "hive", "offset": 36 }]));
+        assert!(error["advice"].is_string(), "{error:#}");
+    }
+    let info = hivewright(["info", "--json", path]).json();
+    assert_eq!(info["mistakes"][0]["offset"], 36, "{info:#}");
+}
+
+/// A hive as Windows sorts it, in which the second parser's own search goes astray.
+fn letters_of_another_order() -> Vec<u8> {
+    let names: Vec<String> = (0..60).map(|i| format!("\u{131}{i:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let spec = SystemHive::new(Release::Win10).with_right_rule(1, 2).spec();
+    spec.at("ControlSet001\\Services", |k| k.empty_keys(&names)).build().bytes
+}
+
+#[test]
+fn letters_that_the_second_parser_sorts_otherwise_are_no_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("SYSTEM");
+    std::fs::write(&path, letters_of_another_order()).unwrap();
+    let path = path.to_str().unwrap();
+    assert_eq!(hivewright(["check", path]).code, 0);
+    let get = hivewright(["get", "--json", path]);
+    let told = get.json();
+    assert_eq!((get.code, &told["at_next_boot"]["number"], &told["confirmed"]), (0, &2.into(), &true.into()));
+    assert!(says(&told["mistakes"], ("second-parser", AGENT)).is_some(), "{told:#}");
+    for (verb, number) in [(&["set", "1"][..], Some(1)), (&["unset"], None), (&["set", "0"], Some(0))] {
+        assert_eq!(hivewright(verb.iter().copied().chain([path])).code, 0, "{verb:?}");
+        assert_eq!(hivewright(["get", "--json", path]).json()["at_next_boot"]["number"].as_u64(), number, "{verb:?}");
+    }
+}
+
+#[test]
+fn no_message_holds_a_value_of_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    // Two subkeys change places, so that a search by halves does not find the service.
+    let mut built = hive();
+    let leaf = built.payload(built.offsets.key("ControlSet001\\Services").leaves[0]);
+    let count = usize::from(get_u16(&built.bytes, leaf + 2));
+    let nk = built.offsets.key(AGENT).nk;
+    let element = |i: usize| leaf + 4 + 8 * i;
+    let at = (0..count).find(|&i| get_u32(&built.bytes, element(i)) == nk).unwrap();
+    let (here, there) = (element(at), element(if at == 0 { count - 1 } else { 0 }));
+    for i in 0..8 {
+        built.bytes.swap(here + i, there + i);
+    }
+    let path = folder.path().join("SYSTEM");
+    std::fs::write(&path, &built.bytes).unwrap();
+    let path = path.to_str().unwrap();
+    for verb in [&["get"][..], &["get", "--value"], &["get", "--json"], &["info"], &["audit", "--json"], &["set", "1"]]
+    {
+        let run = hivewright(verb.iter().copied().chain([path]));
+        for word in ["Some(", "None", "[2, 0"] {
+            assert!(!run.out.contains(word) && !run.err.contains(word), "{verb:?}: {} {}", run.out, run.err);
+        }
+    }
+    let get = hivewright(["get", "--json", path]);
+    let cause = &get.json()["at_next_boot"]["cause"];
+    assert_eq!((get.code, &cause["code"]), (2, &"subkey-order".into()), "{cause:#}");
+}
