@@ -24,7 +24,7 @@ pub fn whole(path: impl AsRef<OsStr>) -> String {
     hex::encode(&units(path.as_ref()))
 }
 
-/// The path of which [`hex`] and the text were written down. `None` where the former is not as it should be.
+/// The path of which [`hex()`] and the text were written down. `None` where the former is not as it should be.
 pub fn path(text: &str, hex: Option<&str>) -> Option<PathBuf> {
     match hex {
         None => Some(PathBuf::from(text)),
