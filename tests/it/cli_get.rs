@@ -169,11 +169,11 @@ fn what_is_no_hive_is_an_error_and_not_an_answer() {
         (write("empty", b""), "base-signature", "not a registry hive"),
         (write("short", b"regf"), "base-signature", "not a registry hive"),
         (
-            write("text", &b"Windows Registry Editor Version 5.00\r\n".repeat(300)),
+            write("text", &b"These are the notes of nobody at all.\r\n".repeat(300)),
             "base-signature",
             "not a registry hive",
         ),
-        (write("log", &std::fs::read(log).unwrap()), "file-type", "a transaction log?"),
+        (write("log", &std::fs::read(log).unwrap()), "transaction-log", "a transaction log"),
         (write("cut", &whole[..whole.len() - 4096]), "length-past-end", "the file ends before its hive bins do"),
         (write("head", &whole[..4096]), "length-past-end", "the file ends before its hive bins do"),
         (folder.path().to_str().unwrap().to_owned(), "no-installation", "holds no Windows installation"),
