@@ -9,6 +9,7 @@ use hivewright_fixtures::{Built, RULE, Release, SystemHive};
 use serde_json::Value;
 
 use crate::command::hivewright;
+use crate::support::disk::windows_volume;
 
 const NIL: u32 = u32::MAX;
 const LINK: u16 = 0x10;
@@ -202,6 +203,24 @@ fn what_is_wrong_around_the_setting_is_said_alike_by_every_verb() {
 
         let set = hivewright(["set", "1", "--dry-run", path]);
         assert!(case.set.contains(&set.code), "{name}: {} {}", set.code, set.err);
+    }
+}
+
+#[test]
+fn info_of_a_disk_mentions_it_too() {
+    for name in ["value beside the setting", "key of the service", "Services is a link", "setting is a tombstone"] {
+        let case = CASES.iter().find(|case| case.name == name).unwrap();
+        let mut built = hive();
+        (case.damage)(&mut built);
+        let Some(volume) = windows_volume(16, &built.bytes, |_| {}) else { return };
+        let path = volume.path();
+        let path = path.to_str().unwrap();
+        let info = hivewright(["info", "--json", path]).json();
+        let mistakes = &info["volumes"][0]["installations"][0]["mistakes"];
+        assert!(says(mistakes, case.says).is_some(), "{name}: {mistakes:#}");
+        assert!(hivewright(["info", path]).out.contains(&format!("({})", case.says.0)), "{name}");
+        let get = hivewright(["get", "--json", path]);
+        assert_eq!((get.json()["at_next_boot"]["state"].as_str(), get.code), (Some(case.get.0), case.get.1), "{name}");
     }
 }
 
