@@ -95,9 +95,8 @@ Examples:
   hivewright get --json SYSTEM | jq .at_next_boot
   hivewright get disk.raw --partition 3
 
-Exit status 1 means that the rule is not set at next boot, or that the hive does
-not show which Windows it is of, so that this is open. Exit status 2 with an
-answer means that it is unknown: damage, a link or a tombstone is in the way.")]
+Exit status 1 means that the rule is not set, or that the Windows is not known.
+Exit status 2 with an answer: damage, a link or a tombstone makes it unknown.")]
 pub(crate) struct GetArgs {
     #[arg(value_name = "TARGET", help = TARGET_HELP)]
     pub(crate) target: PathBuf,
