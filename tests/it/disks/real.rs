@@ -17,7 +17,7 @@ fn answer(folder: &Path, target: &str) -> (i32, Value) {
     let get = run(folder, &["get", "--json", target]);
     let mut answer = json(&get);
     let fields = answer.as_object_mut().unwrap();
-    ["hive", "bytes_read", "hibernated"].iter().for_each(|field| drop(fields.remove(*field)));
+    ["hive", "file", "bytes_read", "hibernated"].iter().for_each(|field| drop(fields.remove(*field)));
     if let Some(error) = fields.get("error") {
         return (get.code, error["code"].clone());
     }
