@@ -24,6 +24,10 @@ impl<T> Look<T> {
         }
     }
 
+    pub(super) fn is_absent(&self) -> bool {
+        matches!(self, Look::Absent)
+    }
+
     /// What stands in the way.
     pub(super) fn damage(&self) -> Option<&Mistake> {
         match self {

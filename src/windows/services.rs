@@ -50,12 +50,11 @@ impl<'h, B: HiveBytes> Services<'h, B> {
         let path = format!("{name}\\Services");
         let all = damage.required(set, &path, "Services")?;
         let mut services = Services { path, all, policy_agent: Look::Absent, ipsec: Look::Absent };
-        // Every Windows since 2000 has it.
-        services.policy_agent = match &services.all {
-            Look::There(all) => damage.required(all, &services.path_of("PolicyAgent"), "PolicyAgent")?,
-            _ => services.find("PolicyAgent", damage)?,
-        };
+        services.policy_agent = services.find("PolicyAgent", damage)?;
         services.ipsec = services.find("IPSec", damage)?;
+        if services.policy_agent.is_absent() && services.is_since_2000(damage)? {
+            services.policy_agent = services.hidden("PolicyAgent", damage)?;
+        }
         Ok(services)
     }
 
@@ -68,12 +67,27 @@ impl<'h, B: HiveBytes> Services<'h, B> {
         }
     }
 
+    /// Whether another service shows a Windows that has PolicyAgent, as all have since 2000: only then is a long search for
+    /// a hidden one worth its reads.
+    fn is_since_2000(&self, damage: &mut Damage) -> Result<bool> {
+        let is_there = |found: &Look<_>| found.there().is_some();
+        Ok(is_there(&self.ipsec) || is_there(&self.find("BFE", damage)?) || is_there(&self.find("IKEEXT", damage)?))
+    }
+
     /// Looks whether the key `IPSec`, which Windows since Vista has not, is there and hidden.
     pub(super) fn seek_ipsec(&mut self, damage: &mut Damage) -> Result<()> {
-        if let (Look::There(all), Look::Absent) = (&self.all, &self.ipsec) {
-            self.ipsec = damage.hidden(all, &self.path_of("IPSec"), "IPSec")?;
+        // A Windows without PolicyAgent never had IPSec.
+        if self.ipsec.is_absent() && !self.policy_agent.is_absent() {
+            self.ipsec = self.hidden("IPSec", damage)?;
         }
         Ok(())
+    }
+
+    fn hidden(&self, name: &str, damage: &mut Damage) -> Result<Look<Key<'h, B>>> {
+        match &self.all {
+            Look::There(all) => damage.hidden(all, &self.path_of(name), name),
+            _ => Ok(Look::Absent),
+        }
     }
 
     pub(super) fn key(&self, service: Service) -> &Look<Key<'h, B>> {
