@@ -41,6 +41,7 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     let mut obstacles = super::warn_of_doubts(&reading);
     obstacles.extend(reading.on_disk().and_then(|hive| hive.disk().children()));
     let answer = reading.rule(args.windows.map(Era::from))?;
+    obstacles.extend(answer.obstacles.iter().cloned());
     let hive = reading.name();
     warn(&hive, &answer, args.value);
     if args.json {

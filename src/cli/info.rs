@@ -69,14 +69,17 @@ struct Hive<'a> {
 /// A hive that is no part of a disk: there is only one storey.
 fn hive(args: &InfoArgs, target: &Path) -> anyhow::Result<Outcome> {
     let reading = Reading::choose(target, &args.disk.choice(), LogChoice::Beside)?;
-    let obstacles = reading.obstacles();
+    let mut obstacles = reading.obstacles();
     reading.unfinished().iter().for_each(|what| super::warn(what));
     let (size, state) = reading.size_and_state()?;
     let (hibernated, shadow_copies) = (reading.is_hibernated(), reading.shadow_copies());
     let kind = reading.kind();
     // Another hive has no answer to give.
     let mistakes = match reading.rule(None) {
-        Ok(answer) => answer.report.mistakes,
+        Ok(answer) => {
+            obstacles.extend(answer.obstacles);
+            answer.report.mistakes
+        }
         Err(error) if error.code() == "not-system" => Vec::new(),
         Err(error) => vec![Mistake::from(&error)],
     };

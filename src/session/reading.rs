@@ -66,6 +66,8 @@ pub struct Answer {
     pub sequences: Option<[u32; 2]>,
     /// Why the independent parser could not confirm it, if it could not.
     pub unconfirmed: Option<String>,
+    /// What the hive itself has against an edit of the setting; [`Reading::obstacles`] has what surrounds it.
+    pub obstacles: Vec<Obstacle>,
 }
 
 /// What a hive's primary file is worth.

@@ -2,6 +2,7 @@
 
 use super::control_set::{ControlSet, ControlSets};
 use super::look::{Damage, Look};
+use super::rule;
 use super::selection::Selection;
 use super::services::{Service, Services};
 use super::special;
@@ -76,9 +77,14 @@ fn place<B: HiveBytes>(set: &ControlSet<'_, B>, services: &Services<'_, B>, serv
             .advise("a service key is never made here: choose another set with --control-set, or check --windows"));
     };
     // An edit of a key with a value that cannot be read would be a guess.
-    for value in key.values()? {
-        value?;
-    }
+    let mut damage = Damage::default();
+    damage.values(key, &path, |value, damage| {
+        if value.name.matches(rule::NAME) {
+            damage.look(&format!("{path}\\{}", rule::NAME), key.hive().data(value).map(Some))?;
+        }
+        Ok(())
+    })?;
+    refuse_damage(damage)?;
     Ok(Place { control_set: set.number, control_set_name: set.name.clone(), service, path, key: key.at() })
 }
 
@@ -93,8 +99,8 @@ fn disagrees(set: &str, decision: Decision, reference: Decision) -> Error {
 fn refuse_damage(damage: Damage) -> Result<()> {
     match damage.into_mistakes().into_iter().next() {
         None => Ok(()),
-        Some(first) => Err(first
-            .to_error(Kind::Corrupt)
-            .advise("the way to the setting is damaged: see what `hivewright check` finds before any write")),
+        Some(first) => Err(first.to_error(Kind::Corrupt).advise(
+            "the hive is damaged where an edit has to look: see what `hivewright check` finds before any write",
+        )),
     }
 }

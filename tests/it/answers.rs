@@ -151,6 +151,19 @@ fn hive() -> Built {
     spec.at(AGENT, |k| k.without_value("Start").dword("Start", 2)).build()
 }
 
+/// What makes the answer unknown: its name, the hive, the code, and the exit status of `set`.
+pub(crate) fn in_the_way() -> impl Iterator<Item = (&'static str, Vec<u8>, &'static str, i32)> {
+    let cases = CASES.iter().filter(|case| case.get.0 == "unknown");
+    cases.map(|case| (case.name, damaged(case.name), case.says.0, case.set[0]))
+}
+
+/// The hive of the case of that name.
+pub(crate) fn damaged(name: &str) -> Vec<u8> {
+    let mut built = hive();
+    (CASES.iter().find(|case| case.name == name).unwrap().damage)(&mut built);
+    built.bytes
+}
+
 fn says<'v>(mistakes: &'v Value, (code, place): (&str, &str)) -> Option<&'v Value> {
     mistakes.as_array()?.iter().find(|it| it["code"] == code && it["place"] == place)
 }

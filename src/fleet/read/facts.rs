@@ -8,7 +8,7 @@ use crate::hive::recover::Recovery;
 use crate::session::disk::Obstacle;
 use crate::session::{Answer, Reading, State};
 use crate::windows::report::ControlSetReport;
-use crate::windows::{Decision, Era, Product, RuleReport, rule as meanings};
+use crate::windows::{Era, Product, RuleReport, rule as meanings};
 
 /// How a value without fields is serialized: its stable name.
 pub(super) fn word(value: impl Serialize) -> String {
@@ -35,8 +35,11 @@ pub(super) fn product(record: &mut Record, product: Option<&Product>) {
 pub(super) fn surroundings(record: &mut Record, reading: &Reading) {
     record.hibernated = reading.is_hibernated();
     record.shadow_copies = reading.shadow_copies();
-    let blocker = |Obstacle { code, what, .. }| Blocker { code: code.to_owned(), what };
     record.write_blockers.extend(reading.obstacles().into_iter().map(blocker));
+}
+
+fn blocker(Obstacle { code, what, .. }: Obstacle) -> Blocker {
+    Blocker { code: code.to_owned(), what }
 }
 
 /// What SYSTEM says, all of it, or why it cannot be read.
@@ -77,13 +80,7 @@ fn told(record: &mut Record, answer: &Answer, by_software: Option<String>) {
         // What could be read stays in the record.
         (record.status, record.error) = (Status::Error, Some(Failure::from(&error)));
     }
-    let open = match windows.decision {
-        Decision::PolicyAgent | Decision::IpSec => return,
-        Decision::Windows2000 => "windows-2000",
-        Decision::Unknown => "windows-unknown",
-        Decision::Contradictory => "windows-contradictory",
-    };
-    record.write_blockers.push(Blocker { code: open.to_owned(), what: report.at_next_boot.meaning.clone() });
+    record.write_blockers.extend(answer.obstacles.iter().cloned().map(blocker));
 }
 
 fn state(record: &mut Record, state: &State, report: &RuleReport) {
@@ -96,11 +93,7 @@ fn state(record: &mut Record, state: &State, report: &RuleReport) {
             let primary_alone = alone.map(|alone| verdict(&alone.at_next_boot));
             ("recovered", Some(Replay { changed_verdict: changed, primary_alone, ..replay(recovery, None) }))
         }
-        State::Alone { why, recovery } => {
-            let what = format!("the hive is dirty, and its logs cannot be applied: {}", why.what());
-            record.write_blockers.push(Blocker { code: why.code().to_owned(), what });
-            ("primary-alone", Some(replay(recovery, Some(why.what()))))
-        }
+        State::Alone { why, recovery } => ("primary-alone", Some(replay(recovery, Some(why.what())))),
     };
     record.hive_state = Some(name.to_owned());
     record.replay = replay;

@@ -84,14 +84,7 @@ impl HiveOnDisk {
     /// # Errors
     /// One of them cannot be read.
     pub fn logs(&self) -> Result<Vec<(String, Vec<u8>)>> {
-        let mut logs = Vec::new();
-        for ending in LOGS {
-            let name = format!("{}.{ending}", self.name);
-            if let Some(file) = self.files.open(&self.installation.hive(&name))? {
-                logs.push((name, Paged::new(file).whole(self.most())?));
-            }
-        }
-        Ok(logs)
+        logs_of(&*self.files, &self.installation, &self.name, self.disk.len())
     }
 
     /// The state of its volume.
@@ -229,6 +222,23 @@ impl HiveOnDisk {
     fn most(&self) -> u64 {
         MOST_BYTES.min(self.disk.len())
     }
+}
+
+/// The transaction logs of a hive on a disk of `disk_len` bytes, by name.
+pub(super) fn logs_of(
+    files: &dyn Files,
+    place: &Installation,
+    hive: &str,
+    disk_len: u64,
+) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut logs = Vec::new();
+    for ending in LOGS {
+        let name = format!("{hive}.{ending}");
+        if let Some(file) = files.open(&place.hive(&name))? {
+            logs.push((name, Paged::new(file).whole(MOST_BYTES.min(disk_len))?));
+        }
+    }
+    Ok(logs)
 }
 
 impl fmt::Debug for HiveOnDisk {

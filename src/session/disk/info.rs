@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::hive::logs_of;
 use super::{Choice, Disk, Installation, Obstacle, Paged, absolute, installation, obstacles};
 use crate::container::{About, HostFile, Verified};
 use crate::error::exact::field;
@@ -9,6 +10,7 @@ use crate::error::{Place, Result};
 use crate::files::{Files, VolumeState};
 use crate::hive::{Opened, open};
 use crate::partition::{Partition, Table};
+use crate::session::logs::LogFiles;
 use crate::storage::Storage;
 use crate::windows::{self, Detection, Mistake, Product};
 
@@ -95,7 +97,7 @@ pub struct HiveInfo {
     pub extents: usize,
     /// Where its first byte is, in every address space.
     pub starts_at: Vec<Place>,
-    /// What stands against writing to it in place, beside what the volume has.
+    /// What stands against writing to it in place, beside what the volume has; of SYSTEM what the hive itself has as well.
     pub obstacles: Vec<Obstacle>,
 }
 
@@ -154,7 +156,7 @@ impl Disk {
             }
             let place = Installation { partition: partition.number, root };
             let windows = summary(&*files, &place);
-            let hives = HIVES.iter().filter_map(|name| hive_info(&*files, &place, name).transpose());
+            let hives = HIVES.iter().filter_map(|name| hive_info(&*files, &place, name, self.len()).transpose());
             let hives = hives.collect::<Result<_>>()?;
             info.installations.push(InstallationInfo { place, windows, hives });
         }
@@ -183,7 +185,7 @@ fn summary(files: &dyn Files, place: &Installation) -> InstallationSummary {
     InstallationSummary { product, evidence, agree, mistakes }
 }
 
-fn hive_info(files: &dyn Files, place: &Installation, name: &'static str) -> Result<Option<HiveInfo>> {
+fn hive_info(files: &dyn Files, place: &Installation, name: &'static str, disk_len: u64) -> Result<Option<HiveInfo>> {
     let path = place.hive(name);
     let file = match files.open(&path) {
         Ok(Some(file)) => file,
@@ -196,10 +198,20 @@ fn hive_info(files: &dyn Files, place: &Installation, name: &'static str) -> Res
         }
     };
     let (size, extents, starts_at) = (file.len()?, file.extents().len(), file.locate(0));
-    let obstacles = obstacles::of_file(files, &file);
+    let mut obstacles = obstacles::of_file(files, &file);
+    let is_system = name == HIVES[0];
     let state = match open(Paged::new(file)) {
-        Ok(Opened::Clean(_)) => "clean",
-        Ok(Opened::Dirty(_)) => "dirty",
+        Ok(Opened::Clean(hive)) => {
+            obstacles.extend(if is_system { obstacles::of_plan(&hive, None)? } else { None });
+            "clean"
+        }
+        Ok(Opened::Dirty(hive)) => {
+            if is_system {
+                let logs = LogFiles::in_memory(logs_of(files, place, name, disk_len)?);
+                obstacles.extend(obstacles::of_dirty_hive(hive, &logs.logs())?);
+            }
+            "dirty"
+        }
         Err(error) => error.code(),
     };
     Ok(Some(HiveInfo { name, size, state, extents, starts_at, obstacles }))

@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use super::Disk;
 use crate::container::Neighbours;
-use crate::error::Error;
 use crate::error::advised;
+use crate::error::{Error, Kind, Result};
 use crate::files::{FileInVolume, Files, Hibernation, VolumeState};
+use crate::hive::recover::Log;
+use crate::hive::{DirtyHive, Hive, HiveBytes};
 use crate::partition::TableSource;
 use crate::storage::Storage;
+use crate::windows::{self, Era, Selection};
 
 /// A reason not to write.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -36,6 +39,8 @@ const IGNORABLE: [(&str, &str); 4] = [
 pub(in crate::session) const HAS_CHILDREN: &str = "has-children";
 /// The file is a part of an image that another one describes.
 const PART_OF_IMAGE: &str = "part-of-image";
+/// The code of logs that can be applied and must not be.
+pub(in crate::session) const REPLAY_BREAKS: &str = "replay-breaks";
 
 impl Obstacle {
     pub(in crate::session) fn new(code: &'static str, what: impl Into<String>) -> Self {
@@ -207,6 +212,36 @@ pub(super) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
         all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle::new(code, what).advise(advice(code)));
     let remarks = state.remarks.iter().map(|remark| Obstacle::new(remark.code, &remark.what));
     of_hibernation(&state.hibernation, None).into_iter().chain(own).chain(remarks).map(Obstacle::doubting).collect()
+}
+
+/// What a dirty hive with these logs has against an edit of the setting in it.
+///
+/// # Errors
+/// As [`of_plan`].
+pub(super) fn of_dirty_hive<B: HiveBytes>(hive: DirtyHive<B>, logs: &[Log<'_>]) -> Result<Vec<Obstacle>> {
+    let (dirty, plan) = match hive.recover(logs) {
+        Ok(recovered) => (None, of_plan(&recovered.hive, None)?),
+        Err(failed) => (Some(of_dirty(&failed.error)), of_plan(failed.hive.primary_alone(), None)?),
+    };
+    Ok(dirty.into_iter().chain(plan).collect())
+}
+
+/// What a dirty hive has against an edit, since its logs cannot be applied.
+pub(in crate::session) fn of_dirty(why: &Error) -> Obstacle {
+    let code = if why.code() == REPLAY_BREAKS { REPLAY_BREAKS } else { "dirty" };
+    Obstacle::new(code, format!("the hive is dirty, and its logs cannot be applied: {}", why.what()))
+}
+
+/// What a hive has against an edit of the setting in it.
+///
+/// # Errors
+/// Those of the operating system: they say nothing about the hive.
+pub(in crate::session) fn of_plan<B: HiveBytes>(hive: &Hive<B>, era: Option<Era>) -> Result<Option<Obstacle>> {
+    match windows::plan(hive, &Selection::Standard, era) {
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == Kind::Io => Err(error),
+        Err(error) => Ok(Some(Obstacle { what: error.sentence(), ..Obstacle::of(&error) })),
+    }
 }
 
 /// What a file has against being written in place.

@@ -7,15 +7,13 @@ use crate::error::{Error, Kind, Result};
 use crate::hive::recover::{Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
 use crate::hive::{DirtyHive, Hive, Opened, PatchSet, open};
 use crate::regf::base_block::{self, BaseBlock};
-use crate::session::disk::HiveOnDisk;
+use crate::session::disk::{HiveOnDisk, REPLAY_BREAKS, of_dirty};
 use crate::session::logs::{LogChoice, LogFiles};
 use crate::session::target::neither;
 use crate::storage::{FileStorage, Storage, zeros_in_large_pages};
 
 /// The most bytes of a file that is edited: a hive's bins stay below 2 GiB, slack behind them is a fraction of that.
 const MAX_FILE_SIZE: usize = 3 << 30;
-/// The code of logs that can be applied and must not be.
-const REPLAY_BREAKS: &str = "replay-breaks";
 
 /// What the edited hive was.
 #[derive(Debug)]
@@ -146,5 +144,5 @@ fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>, request: &
         }
         (_, false) => "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log",
     };
-    Error::refused("dirty", format!("{}: {}", path.display(), why.what())).advise(advice)
+    Error::refused(of_dirty(why).code, format!("{}: {}", path.display(), why.what())).advise(advice)
 }

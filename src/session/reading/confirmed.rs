@@ -6,6 +6,7 @@ use crate::error::{Error, Kind, Result, Space};
 use crate::hive::check::{self, Code, Report};
 use crate::hive::witness::{self, Testimony};
 use crate::hive::{Hive, HiveBytes, approach};
+use crate::session::disk::{of_dirty, of_plan};
 use crate::windows::{self, Era, Mistake, RuleReport, rule};
 
 const BY_LISTS: &str = "the second parser, nt-hive, finds the key only by going through the lists of subkeys: it puts \
@@ -22,6 +23,8 @@ pub(super) fn answer<B: HiveBytes, S: Shown + ?Sized>(
     sequences: Option<[u32; 2]>,
 ) -> Result<Answer> {
     let mut report = windows::report(hive, era)?;
+    let dirty = if let State::Alone { why, .. } = &state { Some(of_dirty(why)) } else { None };
+    let obstacles = dirty.into_iter().chain(of_plan(hive, era)?).collect();
     let mut unconfirmed = None;
     for path in to_confirm(&report) {
         match confirm(hive, shown, &path)? {
@@ -41,7 +44,7 @@ pub(super) fn answer<B: HiveBytes, S: Shown + ?Sized>(
             }
         }
     }
-    Ok(Answer { report, state, sequences, unconfirmed })
+    Ok(Answer { report, state, sequences, unconfirmed, obstacles })
 }
 
 /// Paths of the keys about which the witness is asked: wherever a value stands, and where the next boot finds none. What is
