@@ -41,6 +41,20 @@ pub(crate) use slots::Slots;
 
 use crate::error::{Error, Kind, Place, Result};
 
+/// All bytes of the file at `path`, if there are at most `most`.
+///
+/// # Errors
+/// There are more (`too-large`), or it cannot be read.
+pub(crate) fn read_whole(file: &dyn Storage, path: &std::path::Path, most: usize) -> Result<Vec<u8>> {
+    let len = file.len()?;
+    let Some(size) = usize::try_from(len).ok().filter(|&size| size <= most) else {
+        return Err(Error::new(Kind::Unsupported, "too-large", format!("{} has {len} bytes", path.display())));
+    };
+    let mut bytes = zeros_in_large_pages(size);
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
 /// A run of bytes with its own addresses, from 0 to [`Storage::len`].
 ///
 /// All methods take `&self`, so that several storeys can stand on one shared storage. Writing is for

@@ -38,13 +38,7 @@ impl FileStorage {
     /// # Errors
     /// There are more (`too-large`), or the host could not read.
     pub fn read_whole(&self, most: usize) -> Result<Vec<u8>> {
-        let len = self.len()?;
-        let Some(size) = usize::try_from(len).ok().filter(|&size| size <= most) else {
-            return Err(Error::new(Kind::Unsupported, "too-large", format!("{} has {len} bytes", self.path.display())));
-        };
-        let mut bytes = super::mapped::zeros_in_large_pages(size);
-        self.read_at(0, &mut bytes)?;
-        Ok(bytes)
+        super::read_whole(self, &self.path, most)
     }
 
     /// The path under which it was opened.

@@ -7,14 +7,14 @@ use super::locked::Locked;
 use super::on_disk::write_all;
 use super::overlaid::Overlaid;
 use super::{Committed, Edit, Emptied, Options};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::hive::{Patch, PatchSet};
 use crate::session::logs::emptied;
 use crate::session::undo::{Record, expect_room, settle};
-use crate::storage::{Access, Host, Storage, joined};
+use crate::storage::{Access, Host, joined, read_whole};
 
 /// The most bytes of a log that is emptied. Windows keeps them at a few MiB.
-const MAX_LOG_SIZE: u64 = 1 << 30;
+const MAX_LOG_SIZE: usize = 1 << 30;
 const WHY: &str = "its transaction logs are emptied with it, under one undo file";
 
 /// A log that holds something, and what empties it.
@@ -36,23 +36,13 @@ pub(super) fn filled<H: Host>(host: &H, target: &Path, logs: &[PathBuf]) -> Resu
             let what = format!("{} is the hive, and none of its logs", path.display());
             return Err(Error::refused("log-is-hive", what).advise("name its logs with --log, or leave that out"));
         }
-        let mut bytes = whole(&host.open(&path, Access::Read)?, &path)?;
+        let mut bytes = read_whole(&host.open(&path, Access::Read)?, &path, MAX_LOG_SIZE)?;
         let new = found.iter().all(|log| log.path != path);
         if let Some(patches) = emptied(&mut bytes).filter(|_| new) {
             found.push(Log { path, bytes, patches });
         }
     }
     Ok((!found.is_empty()).then_some(found))
-}
-
-fn whole(file: &dyn Storage, path: &Path) -> Result<Vec<u8>> {
-    let len = file.len()?;
-    let Some(size) = usize::try_from(len).ok().filter(|_| len <= MAX_LOG_SIZE) else {
-        return Err(Error::new(Kind::Unsupported, "too-large", format!("{} has {len} bytes", path.display())));
-    };
-    let mut bytes = vec![0; size];
-    file.read_at(0, &mut bytes)?;
-    Ok(bytes)
 }
 
 /// Brings the edit to the hive at `target`, and empties `logs` after it.
