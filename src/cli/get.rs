@@ -39,7 +39,10 @@ struct Document<'a> {
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     let reading = Reading::choose(&args.target, &args.disk.choice(), super::set::logs(&args.logs))?;
     let mut obstacles = super::warn_of_doubts(&reading);
-    obstacles.extend(reading.on_disk().and_then(|hive| hive.disk().children()));
+    // Every file beside the image is opened for that, and the bare value has nothing of it.
+    if !args.value {
+        obstacles.extend(reading.on_disk().and_then(|hive| hive.disk().children()));
+    }
     let answer = reading.rule(args.windows.map(Era::from))?;
     obstacles.extend(answer.obstacles.iter().cloned());
     let hive = reading.name();

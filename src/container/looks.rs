@@ -24,7 +24,14 @@ impl Ends {
             Ok(bytes)
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Ends { head: read(0, Probe::HEAD)?, tail: read(len.saturating_sub(512), 512)?, len, name })
+        let head = read(0, Probe::HEAD)?;
+        // Thousands of small files may stand beside an image.
+        let tail = if head.len() as u64 == len {
+            head[head.len().saturating_sub(512)..].to_vec()
+        } else {
+            read(len.saturating_sub(512), 512)?
+        };
+        Ok(Ends { head, tail, len, name })
     }
 
     pub(super) fn probe(&self) -> Probe<'_> {
