@@ -26,6 +26,9 @@ use crate::regf::log::{Flaw, LogFormat, Page, SECTOR, entry, parse_head};
 use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
 use zerocopy::IntoBytes;
 
+/// The code of logs that can be applied and must not be.
+pub const REPLAY_BREAKS: &str = "replay-breaks";
+
 /// A transaction log file.
 #[derive(Clone, Copy, Debug)]
 pub struct Log<'l> {
@@ -86,7 +89,8 @@ pub fn recover_headless<'l, B: HiveBytes>(
     recover(bytes, head, logs)
 }
 
-/// Replays `logs` as [`recover_headless`] does, and takes whatever comes of it for the hive: Windows asks no more.
+/// Replays `logs` as [`recover_headless`] does, and takes whatever comes of it for the hive: Windows asks no more. For
+/// those that judge the result themselves, by [`Recovered::breach`] or otherwise.
 ///
 /// # Errors
 /// `no-log`, `no-usable-log`, a result without a root; the bytes come back with it.
@@ -129,6 +133,19 @@ pub fn highest_sequence(logs: &[Log<'_>]) -> Option<u32> {
 }
 
 impl<B: HiveBytes> Recovered<'_, B> {
+    /// What the full check finds that the logs break, see [`DirtyHive::recover`]; `whole` are the bytes of the hive.
+    ///
+    /// # Errors
+    /// The primary file cannot be read.
+    pub fn breach(&self, whole: &[u8]) -> Result<Option<Error>> {
+        judge::breach(&self.hive, whole, &self.report)
+    }
+
+    /// Gives the replay up.
+    pub fn into_unrecovered(self, error: Error) -> Box<Unrecovered<B>> {
+        Box::new(Unrecovered { hive: self.hive.bytes.into_base(), error, report: self.report })
+    }
+
     /// What makes the primary file what this hive is: the pages first, the base block last. Until that is written the
     /// file stays dirty, and a replay of the same logs ends in the same bytes.
     pub fn patches(&self) -> Result<PatchSet> {
@@ -148,10 +165,10 @@ fn recover<'l, B: HiveBytes>(
     head: Option<BaseBlock>,
     logs: &[Log<'l>],
 ) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<B>>> {
-    let Recovered { hive, report } = replay_over(bytes, head, logs)?;
-    match judge::breach(&hive, &report) {
-        Ok(None) => Ok(Recovered { hive, report }),
-        Ok(Some(error)) | Err(error) => Err(Box::new(Unrecovered { hive: hive.bytes.into_base(), error, report })),
+    let recovered = replay_over(bytes, head, logs)?;
+    match recovered.hive.bytes.to_vec().and_then(|whole| recovered.breach(&whole)) {
+        Ok(None) => Ok(recovered),
+        Ok(Some(error)) | Err(error) => Err(recovered.into_unrecovered(error)),
     }
 }
 
@@ -255,7 +272,11 @@ impl Primary {
             LogFormat::Dirt => {
                 let fits = match &self.head {
                     Some(head) => head.last_written.get() == stamp,
-                    // The log is written before the bins, so those may still be of the write before; never of a later one.
+                    // The specification asks for the same time as the first bin's (Old format, note 3), and then lets Windows
+                    // mend what does not fit. A write puts its time into the log and the base block before it comes to the
+                    // bins: if it tears the base block, the first bin still has the time of the write before, and the log is
+                    // the one that completes the write. Other readers ask for no time at all; but a log that is older than the
+                    // bins would take back a later write. Whether one that is not older fits is for the check of the result.
                     None => self.first_bin.is_some_and(|bin| bin <= stamp),
                 };
                 (!fits).then_some(Flaw::DirtTimestamp)

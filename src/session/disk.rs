@@ -22,7 +22,7 @@ pub use hive::HiveOnDisk;
 pub use info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
 pub use installation::{Installation, Search, Trouble};
 pub use obstacles::Obstacle;
-pub(in crate::session) use obstacles::{HAS_CHILDREN, REPLAY_BREAKS, of_children, of_dirty, of_hibernation, of_plan};
+pub(in crate::session) use obstacles::{HAS_CHILDREN, of_children, of_dirty, of_hibernation, of_plan};
 pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
 

@@ -4,6 +4,7 @@ mod called;
 mod confirmed;
 mod hash;
 mod judged;
+mod replayed;
 mod shown;
 
 use std::path::Path;
@@ -20,7 +21,7 @@ use super::target::{self, Target};
 use super::undo;
 use crate::container::has_type_of_log;
 use crate::error::{Error, Result};
-use crate::hive::recover::{self, LogReport, Recovered, Recovery};
+use crate::hive::recover::{self, LogReport, Recovery};
 use crate::hive::{Hive, Opened, open};
 use crate::regf::base_block::{BaseBlock, SIGNATURE};
 use crate::storage::{Host, Mapped, RealHost};
@@ -312,22 +313,27 @@ impl Reading {
         };
         let files = self.log_files()?;
         let logs = files.logs();
+        let replayed = recover::replay(whole, &logs);
         let mut answer = match opened {
             Ok(dirty) => {
-                let alone = windows::report(dirty.primary_alone(), era).ok().map(Box::new);
-                let numbers = Some(sequences(dirty.primary_alone()));
-                match dirty.recover(&logs) {
-                    Ok(recovered) => recovered_answer(recovered, era, alone, numbers),
+                let primary = dirty.primary_alone();
+                let (alone, numbers) = (windows::report(primary, era).ok(), Some(sequences(primary)));
+                match replayed.map_err(Ok).and_then(|it| replayed::answer_of(it, era, alone, numbers)) {
+                    Ok(answer) => Ok(answer),
                     Err(failed) => {
+                        let failed = failed?;
                         let state = State::Alone { why: failed.error, recovery: Box::new(failed.report) };
-                        answer(failed.hive.primary_alone(), whole, era, state, numbers)
+                        answer(primary, whole, era, state, numbers)
                     }
                 }
             }
-            Err(error) => match recover::recover_headless(whole, &logs) {
-                Ok(recovered) => recovered_answer(recovered, era, None, None),
-                // Without a log that fits, the file is what it looks like.
-                Err(_) => Err(self.neither(error)),
+            Err(error) => match replayed.map_err(Ok).and_then(|it| replayed::answer_of(it, era, None, None)) {
+                Ok(answer) => Ok(answer),
+                Err(failed) => match failed?.error {
+                    breaks if breaks.code() == recover::REPLAY_BREAKS => Err(breaks),
+                    // Without a log that fits, the file is what it looks like.
+                    _ => Err(self.neither(error)),
+                },
             },
         }?;
         if let State::Recovered { recovery, .. } | State::Alone { recovery, .. } = &mut answer.state {
@@ -340,16 +346,4 @@ impl Reading {
 fn sequences<B>(hive: &Hive<B>) -> [u32; 2] {
     let base = hive.base_block();
     [base.primary_sequence.get(), base.secondary_sequence.get()]
-}
-
-fn recovered_answer(
-    recovered: Recovered<'_, &[u8]>,
-    era: Option<Era>,
-    primary_alone: Option<Box<RuleReport>>,
-    sequences: Option<[u32; 2]>,
-) -> Result<Answer> {
-    // The witness wants all bytes in one piece.
-    let whole = recovered.hive.bytes().to_vec()?;
-    let state = State::Recovered { recovery: Box::new(recovered.report), primary_alone };
-    answer(&recovered.hive, &whole[..], era, state, sequences)
 }

@@ -80,6 +80,72 @@ fn a_log_that_breaks_the_hive_is_named_and_not_used() {
     assert_eq!(place.json(&["check", "SYSTEM"], 0)["judged"], "primary");
 }
 
+/// A hive that says 2, and a log whose numbers fit: after the replay it says `after`, and a key that is no matter of the
+/// answer has a wrong hash.
+fn torn_beside(after: u32) -> DirtyPlace {
+    let (before, mut after) = (state(2), state(after));
+    let root = payload(get_u32(&after, 36));
+    after[payload(get_u32(&before, root + 28)) + 8] ^= 1;
+    let log = new_log(8, &[before.clone(), after]);
+    DirtyPlace::new("torn beside", numbered(&before, 9, 8), vec![("SYSTEM.LOG1".to_owned(), log)], None)
+}
+
+#[test]
+fn a_log_that_breaks_the_hive_is_believed_about_no_other_answer() {
+    let place = torn_beside(3);
+    let get = place.json(&["get", "SYSTEM"], 0);
+    assert_eq!((&get["state"], &get["at_next_boot"]["number"]), (&"primary-alone".into(), &2.into()));
+    assert!(get["not_recovered"].as_str().unwrap().contains("SYSTEM.LOG1"), "{get:#}");
+    // Where the answer is the same without the logs, it does not rest on them. A write does.
+    let place = torn_beside(2);
+    let get = place.json(&["get", "SYSTEM"], 0);
+    assert_eq!((&get["state"], &get["at_next_boot"]["number"]), (&"recovered".into(), &2.into()));
+    assert_eq!(place.json(&["check", "SYSTEM"], 1)["logs"]["usable"], false);
+    for args in [&["recover", "SYSTEM"][..], &["set", "1", "SYSTEM"]] {
+        assert_eq!(place.json(args, 3)["error"]["code"], "replay-breaks", "{args:?}");
+        place.is_untouched();
+    }
+}
+
+#[test]
+fn a_log_that_breaks_a_hive_without_base_block_is_named() {
+    let torn = torn(false);
+    let mut primary = torn.hive();
+    primary[0] = 0;
+    let log = std::fs::read(torn.path("SYSTEM.LOG1")).unwrap();
+    let place = DirtyPlace::new("torn, no base block", primary, vec![("SYSTEM.LOG1".to_owned(), log)], None);
+    for args in [["get", "SYSTEM"], ["recover", "SYSTEM"]] {
+        assert_eq!(place.json(&args, 3)["error"]["code"], "replay-breaks", "{args:?}");
+    }
+}
+
+/// A hive whose base block is damaged, `bins` seconds older or newer than an old log, and the log, which sets 3.
+fn old_without_base(bins: i64, damage: impl FnOnce(&mut [u8])) -> DirtyPlace {
+    let mut primary = numbered(&state(0), 6, 5);
+    let mut after = state(3);
+    damage(&mut after);
+    let log = old_log(TYPE_OLD, 6, &primary, &after);
+    put_u64(&mut primary, 4096 + 20, STAMP.checked_add_signed(bins * 10_000_000).unwrap());
+    primary[508] ^= 0xFF;
+    DirtyPlace::new("old-torn-base", primary, vec![("SYSTEM.LOG1".to_owned(), log)], None)
+}
+
+#[test]
+fn an_old_log_rebuilds_a_base_block_unless_the_bins_are_newer_or_break() {
+    let place = old_without_base(1, |_| {});
+    assert_eq!(place.json(&["recover", "SYSTEM"], 3)["error"]["code"], "dirty");
+    place.is_untouched();
+    // A time that fits is no proof.
+    let break_list = |after: &mut [u8]| {
+        let root = payload(get_u32(after, 36));
+        let list = get_u32(after, root + 28);
+        put_u32(after, root + 28, list + 8);
+    };
+    let place = old_without_base(-3600, break_list);
+    assert_eq!(place.json(&["recover", "SYSTEM"], 3)["error"]["code"], "replay-breaks");
+    place.is_untouched();
+}
+
 #[test]
 fn damage_that_was_there_before_is_not_the_log_s() {
     let place = torn(true);
@@ -98,11 +164,7 @@ fn damage_that_was_there_before_is_not_the_log_s() {
 
 #[test]
 fn an_old_log_rebuilds_a_base_block_while_the_bins_are_of_the_write_before() {
-    let mut primary = numbered(&state(0), 6, 5);
-    let log = old_log(TYPE_OLD, 6, &primary, &state(3));
-    put_u64(&mut primary, 4096 + 20, STAMP - 600_000_000);
-    primary[508] ^= 0xFF;
-    let place = DirtyPlace::new("old-torn-base", primary, vec![("SYSTEM.LOG1".to_owned(), log)], None);
+    let place = old_without_base(-60, |_| {});
     assert_eq!(place.json(&["get", "SYSTEM"], 0)["at_next_boot"]["number"], 3);
     assert_eq!(place.run(&["recover", "SYSTEM"]).code, 0);
     assert!(matches!(open(&place.hive()[..]).unwrap(), Opened::Clean(_)));
@@ -130,6 +192,17 @@ fn a_tombstone_is_no_value_until_one_is_set() {
     assert!(copy.bytes() == built.bytes);
     copy.run(["unset", "SYSTEM"]).done();
     assert!(copy.bytes() != built.bytes);
+}
+
+#[test]
+fn a_tombstone_key_is_one_in_a_hive_with_layers_alone() {
+    for (minor, get, set) in [(Minor::V5, 0, 0), (Minor::V6, 2, 3)] {
+        let copy = Copied::with(hive(minor, |k| k.layered(1).dword(RULE, 2)).bytes);
+        assert_eq!(copy.run(["get", "SYSTEM"]).code, get, "{minor:?}");
+        assert_eq!(copy.run(["set", "1", "SYSTEM"]).code, set, "{minor:?}");
+        let noted = check(&copy.bytes()).findings.iter().any(|finding| finding.code.as_str() == "tombstone-values");
+        assert_eq!(noted, minor == Minor::V6);
+    }
 }
 
 /// The value that the one finding of this code is about.

@@ -7,7 +7,7 @@ use crate::container::Neighbours;
 use crate::error::advised;
 use crate::error::{Error, Kind, Result};
 use crate::files::{FileInVolume, Files, Hibernation, VolumeState};
-use crate::hive::recover::Log;
+use crate::hive::recover::{Log, REPLAY_BREAKS};
 use crate::hive::{DirtyHive, Hive, HiveBytes};
 use crate::partition::TableSource;
 use crate::storage::Storage;
@@ -39,8 +39,6 @@ const IGNORABLE: [(&str, &str); 4] = [
 pub(in crate::session) const HAS_CHILDREN: &str = "has-children";
 /// The file is a part of an image that another one describes.
 const PART_OF_IMAGE: &str = "part-of-image";
-/// The code of logs that can be applied and must not be.
-pub(in crate::session) const REPLAY_BREAKS: &str = "replay-breaks";
 
 impl Obstacle {
     pub(in crate::session) fn new(code: &'static str, what: impl Into<String>) -> Self {

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use super::Request;
 use crate::error::{Error, Kind, Result};
-use crate::hive::recover::{Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
+use crate::hive::recover::{REPLAY_BREAKS, Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
 use crate::hive::{DirtyHive, Hive, Opened, PatchSet, open};
 use crate::regf::base_block::{self, BaseBlock};
-use crate::session::disk::{HiveOnDisk, REPLAY_BREAKS, of_dirty};
+use crate::session::disk::{HiveOnDisk, of_dirty};
 use crate::session::logs::{LogChoice, LogFiles};
 use crate::session::target::neither;
 use crate::storage::{FileStorage, Storage, zeros_in_large_pages};
@@ -38,26 +38,50 @@ pub(super) struct Source {
 pub(super) fn open_source(path: &Path, request: &Request) -> Result<Source> {
     let file = FileStorage::open(path)?;
     let len = file.len()?;
-    if let Err(error) = look_at_base_block(&file, len) {
-        // A base block that says nothing can be had from a log, and only from a log.
-        let files = LogFiles::open(path, &request.logs)?;
+    let mut head = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(base_block::SIZE)];
+    file.read_at(0, &mut head)?;
+    let logs = || LogFiles::open(path, &request.logs);
+    if let Err(error) = look_at_base_block(&head, len) {
+        let files = logs()?;
         if files.is_empty() {
             return Err(neither(error, path));
         }
-        let highest = highest_sequence(&files.logs());
-        let recovered = recover_headless(file.read_whole(MAX_FILE_SIZE)?, &files.logs());
-        let mut recovered = recovered.map_err(|failed| match failed.error.code() {
-            REPLAY_BREAKS => failed.error,
-            _ => error,
-        })?;
-        files.name(&mut recovered.report.logs);
-        return materialized(recovered, highest);
+        return rebuilt(file.read_whole(MAX_FILE_SIZE)?, &files, error);
     }
-    let dirty = match open(file.read_whole(MAX_FILE_SIZE)?)? {
-        Opened::Clean(hive) => return Ok(Source::new(hive, Origin::Clean, None)),
-        Opened::Dirty(dirty) => dirty,
+    opened(path, file.read_whole(MAX_FILE_SIZE)?, logs, request)
+}
+
+/// Reads a hive inside of a disk, and the logs beside it if it is dirty.
+pub(super) fn on_disk(path: &Path, hive: &HiveOnDisk, request: &Request) -> Result<Source> {
+    let whole = hive.whole()?;
+    let mut bytes = zeros_in_large_pages(whole.len());
+    bytes.copy_from_slice(whole);
+    let logs = || match &request.logs {
+        LogChoice::Beside => Ok(LogFiles::in_memory(hive.logs()?)),
+        LogChoice::Files(_) => LogFiles::open(path, &request.logs),
     };
-    recovered(path, dirty, &LogFiles::open(path, &request.logs)?, request)
+    match look_at_base_block(whole, whole.len() as u64) {
+        Ok(()) => opened(path, bytes, logs, request),
+        Err(error) => rebuilt(bytes, &logs()?, error),
+    }
+}
+
+/// Takes the base block, which says nothing, from a log: only there it can be had. `error` is what is wrong with it.
+fn rebuilt(bytes: Vec<u8>, files: &LogFiles, error: Error) -> Result<Source> {
+    let highest = highest_sequence(&files.logs());
+    let mut recovered = recover_headless(bytes, &files.logs()).map_err(|failed| match failed.error.code() {
+        REPLAY_BREAKS => failed.error,
+        _ => error,
+    })?;
+    files.name(&mut recovered.report.logs);
+    materialized(recovered, highest)
+}
+
+fn opened(path: &Path, bytes: Vec<u8>, logs: impl FnOnce() -> Result<LogFiles>, request: &Request) -> Result<Source> {
+    match open(bytes)? {
+        Opened::Clean(hive) => Ok(Source::new(hive, Origin::Clean, None)),
+        Opened::Dirty(dirty) => recovered(path, dirty, &logs()?, request),
+    }
 }
 
 fn recovered(path: &Path, dirty: DirtyHive<Vec<u8>>, files: &LogFiles, request: &Request) -> Result<Source> {
@@ -75,22 +99,6 @@ fn recovered(path: &Path, dirty: DirtyHive<Vec<u8>>, files: &LogFiles, request: 
             Ok(Source::new(hive.as_it_stands(), Origin::AsItStood(error), highest))
         }
     }
-}
-
-/// Reads a hive inside of a disk, and the logs beside it if it is dirty.
-pub(super) fn on_disk(path: &Path, hive: &HiveOnDisk, request: &Request) -> Result<Source> {
-    let whole = hive.whole()?;
-    let mut bytes = zeros_in_large_pages(whole.len());
-    bytes.copy_from_slice(whole);
-    let dirty = match open(bytes)? {
-        Opened::Clean(hive) => return Ok(Source::new(hive, Origin::Clean, None)),
-        Opened::Dirty(dirty) => dirty,
-    };
-    let files = match &request.logs {
-        LogChoice::Beside => LogFiles::in_memory(hive.logs()?),
-        LogChoice::Files(_) => LogFiles::open(path, &request.logs)?,
-    };
-    recovered(path, dirty, &files, request)
 }
 
 impl Source {
@@ -116,10 +124,9 @@ fn materialized(recovered: Recovered<'_, Vec<u8>>, highest_sequence: Option<u32>
     Ok(Source { hive, origin: Origin::Recovered(report), recovery, highest_sequence })
 }
 
-fn look_at_base_block(file: &FileStorage, len: u64) -> Result<()> {
-    let mut head = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(base_block::SIZE)];
-    file.read_at(0, &mut head)?;
-    BaseBlock::parse(&head)?.validate(len)
+/// Whether a base block begins with `head`, in a file of `len` bytes.
+fn look_at_base_block(head: &[u8], len: u64) -> Result<()> {
+    BaseBlock::parse(head)?.validate(len)
 }
 
 fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>, request: &Request) -> Error {

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::faults::{volume, volume_of};
 use super::{hive, json, run, sha256};
-use crate::support::dirty_place::named;
+use crate::support::dirty_place::{DirtyPlace, named};
 use crate::support::disk::split;
 use crate::support::tools::have;
 
@@ -70,6 +70,46 @@ fn holes_are_kept_where_blocks_cannot_be_shared() {
     assert!(fs::read(&path).unwrap() == fs::read(&to_path).unwrap());
     let blocks = fs::metadata(&to_path).unwrap().blocks() * 512;
     assert!(blocks <= 4 << 20, "{blocks} bytes are allocated");
+}
+
+/// The hive in an image that is one volume.
+fn hive_in(image: &Path) -> Vec<u8> {
+    let volume = fatfs::FileSystem::new(File::open(image).unwrap(), fatfs::FsOptions::new()).unwrap();
+    let mut bytes = Vec::new();
+    let mut file = volume.root_dir().open_file("Windows/System32/config/SYSTEM").unwrap();
+    std::io::Read::read_to_end(&mut file, &mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_base_block_inside_of_an_image_is_rebuilt_from_a_log() {
+    for name in ["old-bad-base", "new-bad-base"] {
+        for signature in [b'r', 0] {
+            let DirtyPlace { mut primary, logs, .. } = named(name);
+            primary[0] = signature;
+            let mut place = DirtyPlace::new(name, primary, logs, None);
+            let folder = tempfile::tempdir().unwrap();
+            let (folder, path) = (folder.path(), folder.path().join("d"));
+            fs::write(&path, volume_of(&place)).unwrap();
+            let get = json(&run(folder, &["get", "d", "--json"]));
+            assert_eq!(get["state"], "recovered", "{name} {signature}: {get}");
+            let recover = json(&run(folder, &["recover", "d", "--json"]));
+            assert_eq!(recover["state"], "written", "{name} {signature}: {recover}");
+            assert_eq!(place.run(&["recover", "SYSTEM"]).code, 0, "{name} {signature}");
+            assert!(hive_in(&path) == place.hive() && hive_in(&path) != place.primary, "{name} {signature}");
+            assert_eq!(run(folder, &["undo", recover["commit"]["undo"].as_str().unwrap()]).code, 0);
+            assert!(hive_in(&path) == place.primary, "{name} {signature}");
+            assert_eq!(run(folder, &["set", "1", "d"]).code, 0, "{name} {signature}");
+            assert_eq!(run(folder, &["get", "--value", "d"]).out, "1\n", "{name} {signature}");
+            // Without a log it is what it looks like.
+            place.logs.clear();
+            let image = volume_of(&place);
+            fs::write(&path, &image).unwrap();
+            let code = if signature == 0 { "base-signature" } else { "dirty" };
+            assert_eq!(refused(folder, &["set", "1", "d"]).1, code, "{name}");
+            assert!(fs::read(&path).unwrap() == image, "{name}");
+        }
+    }
 }
 
 #[test]
