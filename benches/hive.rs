@@ -56,7 +56,7 @@ fn clean(bytes: Vec<u8>) -> Hive<Vec<u8>> {
 }
 
 fn set(hive: Hive<Vec<u8>>) -> usize {
-    let places = windows::plan(&hive, &Selection::default(), None).unwrap();
+    let places = windows::plan(&hive, &Selection::default(), None, false).unwrap();
     let mut editor = hive.edit(EditOptions::default());
     for place in places {
         editor.set_value(place.key, rule::NAME, ValueType::DWORD, &2u32.to_le_bytes()).unwrap();

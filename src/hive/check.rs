@@ -92,6 +92,7 @@ impl<'h> Checker<'h> {
         if self.report.count(code) {
             let mut finding = Finding::new(code, spot.offset, what);
             finding.cell = Some(spot.cell).filter(|cell| !cell.is_nil());
+            finding.of_value = spot.value;
             (finding.key, finding.value) = self.owner(spot);
             if let Some((expected, actual)) = values {
                 finding = finding.expected(expected, actual);
@@ -107,6 +108,7 @@ impl<'h> Checker<'h> {
         if self.report.count(code) {
             let mut finding = Finding::from_error(code, error);
             finding.cell = Some(spot.cell);
+            finding.of_value = spot.value;
             (finding.key, finding.value) = self.owner(spot);
             self.report.keep(finding);
         }

@@ -3,7 +3,7 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::CellOffset;
+use super::{CellOffset, LAYERED_SINCE_MINOR};
 use crate::error::{Error, Result};
 
 /// The fixed part of a key node; the name follows it.
@@ -102,9 +102,11 @@ impl KeyNode {
         self.flags.get() & flag != 0
     }
 
-    /// Whether a layered key hides the one below (specification, "Key node", layered keys).
-    pub fn is_tombstone(&self) -> bool {
-        (self.access_bits.get() >> 8).to_le_bytes()[0] & LAYER_SEMANTICS_MASK == 1
+    /// Whether a layered key hides the one below (specification, "Key node", layered keys). Hives without layers have no
+    /// tombstones.
+    pub fn is_tombstone(&self, minor_version: u32) -> bool {
+        minor_version >= LAYERED_SINCE_MINOR
+            && (self.access_bits.get() >> 8).to_le_bytes()[0] & LAYER_SEMANTICS_MASK == 1
     }
 
     /// Number of values that a values list holds; 0 where the field is a handle.

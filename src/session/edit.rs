@@ -7,12 +7,14 @@ mod on_disk;
 mod proof;
 mod source;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 pub use source::Origin;
 
 use sha2::{Digest, Sha256};
+use zerocopy::IntoBytes;
 
 use super::commit::{self, Committed, Options};
 use super::disk::{Choice, Disk, HiveOnDisk};
@@ -20,9 +22,10 @@ use super::logs::LogChoice;
 use super::surroundings;
 use super::target::{self, Target};
 use super::undo;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::hive::recover::Recovery;
 use crate::hive::{Delete, EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet, Value};
+use crate::regf::CellOffset;
 use crate::regf::key_value::ValueType;
 use crate::storage::{Host, RealHost};
 use crate::windows::{self, Era, Place, Selection, rule};
@@ -164,8 +167,8 @@ fn edit_source(
 ) -> Result<Prepared> {
     let mut changes = Vec::new();
     if request.wanted.is_some() {
-        for place in windows::plan(&source.hive, &request.selection, request.era)? {
-            let (before, others) = values(&source.hive, &place)?;
+        for place in windows::plan(&source.hive, &request.selection, request.era, request.force)? {
+            let (before, others) = values(&source.hive, &place, request.force)?;
             changes.push(Change { place, before, changes: false, others });
         }
     }
@@ -290,29 +293,49 @@ fn apply(editor: &mut Editor, change: &Change, wanted: Wanted) -> Result<bool> {
         }
         // A tombstone says already that there is no such value; without it, that of a lower layer would show.
         Wanted::Unset => {
-            for _ in change.before.iter().filter(|before| !before.tombstone) {
-                changed |= editor.delete_value(key, rule::NAME, Delete::Live)?;
+            // Until none is left, and it is known that none is.
+            while editor.delete_value(key, rule::NAME, Delete::Live)? {
+                changed = true;
             }
         }
     }
     Ok(changed)
 }
 
-/// All values of the key: those under the rule's name, in any letters, and a hash over the others.
-fn values<B: HiveBytes>(hive: &Hive<B>, place: &Place) -> Result<(Vec<Before>, Others)> {
+/// All values of the key: those under the rule's name, in any letters, and a hash over the others; with `despite_damage`,
+/// over the bytes of those that cannot be read.
+fn values<B: HiveBytes>(hive: &Hive<B>, place: &Place, despite_damage: bool) -> Result<(Vec<Before>, Others)> {
     let (mut of_rule, mut others) = (Vec::new(), Sha256::new());
     let mut room = hive.length() as usize;
     let minor = hive.base_block().minor_version.get();
     let of_key = |error: Error| error.about(&place.path);
     for value in hive.key_at(place.key).map_err(of_key)?.values().map_err(of_key)? {
-        let value = value.map_err(|damaged| of_key(damaged.into()))?;
-        let of_value = |error: Error| error.about(&format!("value {} of {}", value.name, place.path));
-        let data = hive.data(&value).map_err(of_value)?;
         // Values may share data only where the hive is damaged, and then a list of them is work without end.
-        room = room.checked_sub(data.len()).ok_or_else(|| {
-            let what = "the key's values have more data than the hive has room for";
-            of_value(Error::corrupt("value-data", what, value.at.in_file()))
-        })?;
+        let mut take = |bytes: &[u8], at: CellOffset| {
+            room = room.checked_sub(bytes.len()).ok_or_else(|| {
+                Error::corrupt("value-data", "the key's values have more data than the hive has room for", at.in_file())
+            })?;
+            Ok(())
+        };
+        let value = match value {
+            Err(damaged) if despite_damage && damaged.error.kind() != Kind::Io => {
+                let cell = hive.cell(damaged.at).unwrap_or_default();
+                take(&cell, damaged.at).map_err(of_key)?;
+                others.update(damaged.at.0.to_le_bytes());
+                others.update(cell);
+                continue;
+            }
+            value => value.map_err(|damaged| of_key(damaged.into()))?,
+        };
+        let of_value = |error: Error| error.about(&format!("value {} of {}", value.name, place.path));
+        let data = match hive.data(&value) {
+            Err(error) if despite_damage && error.kind() != Kind::Io && !value.name.matches(rule::NAME) => {
+                others.update(value.node.as_bytes());
+                Cow::default()
+            }
+            data => data.map_err(of_value)?,
+        };
+        take(&data, value.at).map_err(of_value)?;
         if !value.name.matches(rule::NAME) {
             hash_value(&mut others, &value, &data);
         } else if of_rule.len() == MAX_TWINS {

@@ -18,7 +18,7 @@ pub(super) fn special<B: HiveBytes>(key: &Key<'_, B>, path: &str) -> Option<Erro
         "a predefined handle: its value count is no count"
     } else if node.has(flags::SYMBOLIC_LINK) {
         "a symbolic link: Windows looks elsewhere"
-    } else if node.is_tombstone() {
+    } else if node.is_tombstone(key.hive().base_block().minor_version.get()) {
         "a tombstone of a layered hive: it takes no values"
     } else {
         return None;

@@ -3,12 +3,14 @@
 mod kinds;
 mod unmapped;
 
+use hivewright::hive::check::check;
 use hivewright_fixtures::bytes::{get_u16, get_u32, put_u16, put_u32};
 use hivewright_fixtures::windows::service_path;
 use hivewright_fixtures::{Built, RULE, Release, SystemHive};
 use serde_json::Value;
 
 use crate::command::hivewright;
+use crate::copies::Copied;
 use crate::support::disk::windows_volume;
 
 const NIL: u32 = u32::MAX;
@@ -216,6 +218,55 @@ fn what_is_wrong_around_the_setting_is_said_alike_by_every_verb() {
 
         let set = hivewright(["set", "1", "--dry-run", path]);
         assert!(case.set.contains(&set.code), "{name}: {} {}", set.code, set.err);
+    }
+}
+
+#[test]
+fn force_sets_what_damage_beside_leaves_whole() {
+    // Of these the check cannot tell how far they are from the way to the setting.
+    const TOO_NEAR: [&str; 3] = ["key beside the service", "version", "key beside the control set"];
+    for case in CASES {
+        let mut built = hive();
+        (case.damage)(&mut built);
+        let copy = Copied::with(built.bytes);
+        let name = case.name;
+        let beside = case.audit == "read" && case.get.0 == "set";
+        if !beside {
+            let set = copy.run(["set", "1", "--force", "SYSTEM"]).code;
+            assert!(set != 0 || case.get.0 == "absent", "{name}");
+            continue;
+        }
+        assert_ne!(copy.run(["set", "1", "SYSTEM"]).code, 0, "{name}");
+        assert!(copy.bytes() == copy.before, "{name}");
+        let set = copy.run(["set", "1", "--force", "SYSTEM"]);
+        assert_eq!(set.code, if TOO_NEAR.contains(&name) { 3 } else { 0 }, "{name}: {}", set.err);
+        if set.code != 0 {
+            continue;
+        }
+        let get = copy.run(["get", "--json", "SYSTEM"]).json();
+        assert_eq!((&get["at_next_boot"]["number"], &get["confirmed"]), (&1.into(), &true.into()), "{name}");
+        assert!(says(&get["mistakes"], case.says).is_some(), "{name}: {get:#}");
+        assert_eq!(check(&copy.bytes()).counts, check(&copy.before).counts, "{name}");
+        let changed = copy.bytes().iter().zip(&copy.before).filter(|(now, before)| now != before).count();
+        assert!(changed < 40, "{name}: {changed}");
+    }
+}
+
+#[test]
+fn force_does_not_take_what_cannot_be_read_for_another_value() {
+    let damaged = |with_rule: bool| {
+        let spec = SystemHive::new(Release::Win10).with_right_rule(1, 2).spec();
+        let mut built = spec.at(AGENT, |k| if with_rule { k } else { k.without_value(RULE) }).build();
+        value(&mut built, AGENT, "ObjectName");
+        Copied::with(built.bytes)
+    };
+    for (with_rule, args, code) in
+        [(true, &["set", "1"][..], 0), (true, &["unset"], 2), (false, &["set", "1"], 2), (false, &["unset"], 2)]
+    {
+        let copy = damaged(with_rule);
+        let run = copy.run(args.iter().copied().chain(["--force", "SYSTEM"]));
+        assert_eq!(run.code, code, "{with_rule} {args:?}: {}", run.err);
+        assert_eq!(copy.bytes() == copy.before, code != 0, "{with_rule} {args:?}");
     }
 }
 

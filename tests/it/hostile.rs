@@ -91,7 +91,7 @@ fn exercise(bytes: &[u8], tally: &mut Tally) {
 
 /// Sets and removes the rule wherever a write would go, else in the root key. Whether that worked.
 fn edit(hive: Hive<Vec<u8>>, before: &Report) -> bool {
-    let places = windows::plan(&hive, &Selection::default(), None)
+    let places = windows::plan(&hive, &Selection::default(), None, false)
         .map(|places| places.into_iter().map(|place| place.key).collect())
         .or_else(|_| hive.root().map(|root| vec![root.at()]));
     let Ok(places) = places else { return false };

@@ -67,7 +67,7 @@ fn needed(bytes: &[u8], paths: &[String], pages: &Pages) -> Pages {
 /// The hive with the rule in every control set, as `set --control-set all` makes it: then the witness is asked most.
 fn with_the_rule_everywhere(bytes: Vec<u8>) -> Option<Vec<u8>> {
     let Ok(Opened::Clean(hive)) = hive::open(bytes) else { return None };
-    let places = windows::plan(&hive, &Selection::All, None).ok()?;
+    let places = windows::plan(&hive, &Selection::All, None, false).ok()?;
     let mut editor = hive.edit(EditOptions::default());
     for place in places {
         editor.set_value(place.key, rule::NAME, ValueType::DWORD, &2u32.to_le_bytes()).unwrap();

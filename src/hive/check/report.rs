@@ -43,6 +43,9 @@ pub struct Finding {
     /// The cell that it refers to, where that is what is wrong.
     #[serde(skip)]
     pub target: Option<CellOffset>,
+    /// The key value that it is about, if about one.
+    #[serde(skip)]
+    pub of_value: Option<CellOffset>,
     /// Path of the key that it belongs to, below the root, which itself is the empty path.
     pub key: Option<String>,
     /// Name of the value that it belongs to, if to one whose name can be read; the default value's is empty.
@@ -154,6 +157,7 @@ impl Finding {
             offset,
             cell: None,
             target: None,
+            of_value: None,
             key: None,
             value: None,
             what: what.into(),

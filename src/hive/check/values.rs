@@ -7,10 +7,10 @@ use zerocopy::FromBytes;
 use super::codes::Code;
 use super::names::Seen;
 use super::{Checker, Spot};
+use crate::regf::CellOffset;
 use crate::regf::big_data::{self, BigData};
 use crate::regf::key_node::{KeyNode, flags};
 use crate::regf::key_value::{self, Data, INLINE, KeyValue, LATIN1_NAME, MAX_NAME_CHARACTERS, ValueType};
-use crate::regf::{CellOffset, LAYERED_SINCE_MINOR};
 
 /// The only value of a symbolic link.
 const LINK_VALUE: &str = "SymbolicLinkValue";
@@ -42,7 +42,7 @@ impl<'h> Checker<'h> {
             self.find(Code::ValuesListSize, spot, "more values than the list has room for", Some((&expected, &count)));
             return;
         }
-        if node.is_tombstone() && self.minor >= LAYERED_SINCE_MINOR {
+        if node.is_tombstone(self.minor) {
             self.find(Code::TombstoneValues, Spot::field(at, 36, Some(index)), "a tombstone key has values", None);
         }
         let mut largest = Largest::default();

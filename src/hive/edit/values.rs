@@ -83,18 +83,15 @@ impl Editor {
         if found.node().has(flags::SYMBOLIC_LINK) {
             return refuse("is a symbolic link");
         }
-        if found.node().is_tombstone() {
+        let minor = hive.base_block().minor_version.get();
+        if found.node().is_tombstone(minor) {
             return refuse("is the tombstone of a layered key");
         }
-        let minor = hive.base_block().minor_version.get();
-        for value in found.values()? {
-            let value = value?;
-            if value.name.matches(name) && (which == Delete::Any || !value.node.is_tombstone(minor)) {
-                let Value { at, index, node, name } = value;
-                return Ok((*found.node(), Some(Value { at, index, node, name: name.into_owned() })));
-            }
-        }
-        Ok((*found.node(), None))
+        let is_wanted =
+            |value: &Value<'_>| value.name.matches(name) && (which == Delete::Any || !value.node.is_tombstone(minor));
+        let value = found.value_that(is_wanted)?;
+        let owned = |Value { at, index, node, name }: Value<'_>| Value { at, index, node, name: name.into_owned() };
+        Ok((*found.node(), value.map(owned)))
     }
 
     fn replace(

@@ -44,6 +44,8 @@ impl Value<'_> {
 pub struct DamagedValue {
     /// Its place in the values list.
     pub index: u32,
+    /// The cell offset that the list has for it.
+    pub at: CellOffset,
     /// The name that the damaged bytes hold, if they hold one.
     pub name: Option<String>,
     /// The damage.
@@ -51,8 +53,8 @@ pub struct DamagedValue {
 }
 
 impl DamagedValue {
-    fn new(index: u32, cell: Option<&[u8]>, error: Error) -> Self {
-        DamagedValue { index, name: cell.and_then(name_of_damaged), error }
+    fn new(index: u32, at: CellOffset, cell: Option<&[u8]>, error: Error) -> Self {
+        DamagedValue { index, at, name: cell.and_then(name_of_damaged), error }
     }
 }
 
@@ -80,10 +82,15 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     /// # Errors
     /// The list is damaged; there is no such value, and one that cannot be read may be it.
     pub fn value(&self, name: &str) -> Result<Option<Value<'h>>> {
+        self.value_that(|value| value.name.matches(name))
+    }
+
+    /// As [`Key::value`], of any description.
+    pub(in crate::hive) fn value_that(&self, is_wanted: impl Fn(&Value<'h>) -> bool) -> Result<Option<Value<'h>>> {
         let mut damage = None;
         for value in self.values()? {
             match value {
-                Ok(value) if value.name.matches(name) => return Ok(Some(value)),
+                Ok(value) if is_wanted(&value) => return Ok(Some(value)),
                 Ok(_) => {}
                 Err(damaged) if damaged.error.kind() == Kind::Io => return Err(damaged.error),
                 Err(damaged) => {
@@ -118,10 +125,10 @@ impl<'h, B: HiveBytes> Key<'h, B> {
             let place = index as usize;
             let value_at = offset_in(&list, place).unwrap_or(CellOffset::NIL);
             let from = Referrer::element("key's values list", place, at, 4 * u64::from(index));
-            let data = hive.cell_of(value_at, from).map_err(|error| DamagedValue::new(index, None, error))?;
+            let data = hive.cell_of(value_at, from).map_err(|error| DamagedValue::new(index, value_at, None, error))?;
             let node = match KeyValue::parse(&data, value_at) {
                 Ok(node) => node,
-                Err(error) => return Err(DamagedValue::new(index, Some(&data), error)),
+                Err(error) => return Err(DamagedValue::new(index, value_at, Some(&data), error)),
             };
             let name = slice(data, key_value::SIZE, usize::from(node.name_length.get()));
             let latin1 = node.flags.get() & key_value::LATIN1_NAME != 0;

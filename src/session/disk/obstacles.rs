@@ -235,7 +235,7 @@ pub(in crate::session) fn of_dirty(why: &Error) -> Obstacle {
 /// # Errors
 /// Those of the operating system: they say nothing about the hive.
 pub(in crate::session) fn of_plan<B: HiveBytes>(hive: &Hive<B>, era: Option<Era>) -> Result<Option<Obstacle>> {
-    match windows::plan(hive, &Selection::Standard, era) {
+    match windows::plan(hive, &Selection::Standard, era, false) {
         Ok(_) => Ok(None),
         Err(error) if error.kind() == Kind::Io => Err(error),
         Err(error) => Ok(Some(Obstacle { what: error.sentence(), ..Obstacle::of(&error) })),

@@ -45,7 +45,7 @@ impl Prepared {
     fn prove_changes(&self, hive: &Hive<&[u8]>, wanted: Wanted, is_sound: bool) -> Result<()> {
         for change in &self.changes {
             let place = &change.place;
-            let (now, others) = values(hive, place)?;
+            let (now, others) = values(hive, place, self.request.force)?;
             if others != change.others {
                 return Err(unproven(&format!("another value of {} changed", place.path)));
             }
@@ -111,8 +111,9 @@ impl Prepared {
     }
 
     /// Whether an edit comes near a finding: it changes the same cell, the same key or one on the way to it, a key whose
-    /// `cells` another one claims, or a hive bin that cannot be told apart from there on.
-    fn touches(&self, finding: &Finding, cells: &HashSet<CellOffset>, original: &[u8]) -> bool {
+    /// `cells` another one claims, or a hive bin that cannot be told apart from there on. A value beside the setting is not
+    /// near while its own bytes and the list stay as they are.
+    fn touches(&self, finding: &Finding, cells: &Cells, original: &[u8]) -> bool {
         if finding.offset < u64::from(BASE_BLOCK_SIZE) {
             return true;
         }
@@ -121,7 +122,10 @@ impl Prepared {
             let page = finding.offset & !0xfff;
             return patches().any(|p| p.offset >= page);
         }
-        if let Some(key) = &finding.key {
+        let is_edited = |key: &String| self.changes.iter().any(|change| change.place.path.eq_ignore_ascii_case(key));
+        let is_beside = finding.key.as_ref().is_some_and(is_edited)
+            && finding.of_value.or(finding.cell).is_some_and(|cell| cells.beside.contains(&cell));
+        if let Some(key) = finding.key.as_ref().filter(|_| !is_beside) {
             // The root is on the way to everything, and so is what cannot be read of its list.
             let on_the_way = |place: &str| {
                 key.is_empty() || place.get(..key.len()).is_some_and(|start| start.eq_ignore_ascii_case(key))
@@ -131,31 +135,54 @@ impl Prepared {
             }
         }
         let Some(cell) = finding.cell else { return true };
+        let is_near = |cell: &CellOffset| cells.edited.contains(cell) || !is_beside && cells.beside.contains(cell);
         [Some(cell), finding.target].into_iter().flatten().any(|cell| {
             let end = cell.in_file() + cell_size(original, cell).unwrap_or(8);
             let patched = patches().any(|p| p.offset < end && cell.in_file() < p.offset + p.new.len() as u64);
-            patched || cells.contains(&cell)
+            patched || is_near(&cell)
         })
     }
 
-    /// Every cell of the edited keys: key node, values list, values and their data.
-    fn cells_of_keys(&self, original: &[u8]) -> Result<HashSet<CellOffset>> {
+    /// Every cell of the edited keys: key node, values list, values and their data, as far as these can be read.
+    fn cells_of_keys(&self, original: &[u8]) -> Result<Cells> {
         let base = BaseBlock::parse(original)?;
         let hive = Hive::of(original, base);
-        let mut cells = HashSet::new();
+        let mut cells = Cells::default();
         for change in &self.changes {
             let key = hive.key_at(change.place.key)?;
-            cells.insert(key.at());
-            cells.insert(CellOffset(key.node().values_list.get()));
+            cells.edited.insert(key.at());
+            cells.beside.insert(CellOffset(key.node().values_list.get()));
             for value in key.values()? {
-                let value = value?;
-                cells.insert(value.at);
-                cells.extend(hive.cells_of_data(&value.node)?);
+                let value = match value {
+                    Ok(value) => value,
+                    Err(damaged) => {
+                        cells.beside.insert(damaged.at);
+                        continue;
+                    }
+                };
+                let is_edited = value.name.matches(rule::NAME);
+                let kind = if is_edited { &mut cells.edited } else { &mut cells.beside };
+                kind.insert(value.at);
+                match hive.cells_of_data(&value.node) {
+                    Ok(of_data) => kind.extend(of_data),
+                    Err(error) if is_edited => return Err(error),
+                    Err(_) => {}
+                }
             }
         }
-        cells.remove(&CellOffset::NIL);
+        cells.edited.remove(&CellOffset::NIL);
+        cells.beside.remove(&CellOffset::NIL);
         Ok(cells)
     }
+}
+
+/// Cells of the edited keys.
+#[derive(Default)]
+struct Cells {
+    /// Key nodes, and what the rule's values consist of.
+    edited: HashSet<CellOffset>,
+    /// Values lists, and what the other values consist of.
+    beside: HashSet<CellOffset>,
 }
 
 /// Bytes of the cell at `cell`.
