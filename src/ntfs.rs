@@ -30,7 +30,7 @@ mod volume_info;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use crate::error::{Error, Kind, Result, Space};
+use crate::error::{Error, Kind, Result, Space, advised};
 use crate::files::{
     DirEntry, Extents, Facts, FileInVolume, Files, Hibernation, Remark, Traits, VolumeState, hibernation, names,
     shadow_copies as copies,
@@ -171,8 +171,9 @@ impl Ntfs {
             Body::Clusters(extents) => extents,
         };
         if let Some(twice) = extents.overlap() {
-            return Err(corrupt("ntfs-runs-overlap", "a file claims the same cluster twice", twice)
-                .advise("let chkdsk repair the volume"));
+            return Err(
+                corrupt("ntfs-runs-overlap", "a file claims the same cluster twice", twice).advise(advised::repair())
+            );
         }
         facts.covered_len = extents.len();
         if is_compressed && !facts.traits.encrypted {

@@ -22,7 +22,7 @@ mod maker;
 
 pub use kind::{VolumeKind, kind_of};
 
-use crate::error::{Error, Kind, Result, Space};
+use crate::error::{Error, Kind, Result, Space, advised};
 use crate::storage::Storage;
 use disk::{Disk, Warnings};
 
@@ -209,7 +209,11 @@ fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> R
             format!("no copy of the partition table holds: {}", flaw.what),
         )
         .at(Space::Disk, flaw.offset)
-        .advise("the image may be truncated; gdisk or testdisk can rebuild the table in a copy of it")),
+        .advise(format!(
+            "the image may be truncated: look for the whole one; or have a copy of it searched, where volumes that are not \
+             found are lost: {}",
+            advised::FIND_VOLUMES
+        ))),
         Some(mbr) => mbr.into_table(disk, warnings),
         None => whole_disk(disk, warnings),
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use hivewright::container::Verified;
-use hivewright::error::exact::field;
+use hivewright::error::{advised, exact::field};
 use hivewright::session::disk::{Disk, Obstacle};
 use hivewright::session::{LogChoice, Reading};
 use hivewright::windows::Mistake;
@@ -45,7 +45,9 @@ fn verified(disk: &Disk) -> anyhow::Result<Vec<Verified>> {
     let found = disk.verify()?;
     if found.is_empty() {
         let what = format!("{} stores no hash of its bytes", disk.path().display());
-        return Err(Error::new(Kind::NotFound, "no-hash", what).advise("compare sha256sum with what was noted").into());
+        return Err(Error::new(Kind::NotFound, "no-hash", what)
+            .advise(format!("compare with what was noted: {}", advised::HASH))
+            .into());
     }
     Ok(found)
 }

@@ -49,7 +49,8 @@ impl Named {
     }
 
     fn advice(&self) -> String {
-        self.command.map_or(self.advice.to_owned(), |command| self.advice.replace("{}", command.line))
+        let advice = self.advice.replace("{LIST_WIM}", advised::LIST_WIM.line);
+        self.command.map_or(advice.clone(), |command| advice.replace("{}", command.line))
     }
 
     fn known(&self) -> (Known, bool) {
@@ -65,18 +66,27 @@ impl Named {
 const KINDS: &[Named] = &[
     // LUKS1 and LUKS2 On-Disk Format Specification, "magic".
     Named {
+        is: |probe| probe.head.starts_with(b"LUKS\xba\xbe\0\x01"),
+        code: "luks",
+        what: "a LUKS volume",
+        advice: "decrypt it, with its passphrase in a file: {}; then name the disk inside",
+        command: Some(advised::DECRYPT_LUKS),
+        is_told: true,
+    },
+    // QEMU knows the first version alone.
+    Named {
         is: |probe| probe.head.starts_with(b"LUKS\xba\xbe"),
         code: "luks",
         what: "a LUKS volume",
-        advice: "open it (cryptsetup luksOpen), or decrypt a copy, with its passphrase in a file: {}; then name the disk inside",
-        command: Some(advised::DECRYPT_LUKS),
+        advice: "open it, and name the device with the disk inside: {}",
+        command: Some(advised::OPEN_LUKS),
         is_told: true,
     },
     // Microsoft, "Windows Imaging File Format (WIM)", "WIM header"; an ESD has the same.
     Named::disk(
         |probe| probe.head.starts_with(b"MSWIM\0\0\0"),
         "a WIM image (or ESD)",
-        "unpack the image of that INDEX (`wiminfo FILE` lists them), and name the folder: {}",
+        "unpack the image of that INDEX ({LIST_WIM} lists them), and name the folder: {}",
         Some(advised::APPLY_WIM),
     ),
     // J. Metz, "Mac OS disk image types" (libmodi): the trailer is a sector, its size stands at 8.
@@ -352,5 +362,15 @@ mod tests {
             assert_eq!(probe(head), what, "{head:?}");
         }
         assert!(is_known(&Probe { head: b"LUKS\xba\xbe", tail: &[], len: 1 << 20, name: "disk" }));
+    }
+
+    #[test]
+    fn each_version_of_luks_has_advice_that_works_for_it() {
+        for (version, command) in [(1, advised::DECRYPT_LUKS), (2, advised::OPEN_LUKS)] {
+            let head = [&b"LUKS\xba\xbe\0"[..], &[version]].concat();
+            let probe = Probe { head: &head, tail: &[], len: 1 << 20, name: "disk" };
+            let named = KINDS.iter().find(|named| (named.is)(&probe)).unwrap();
+            assert_eq!((named.code, named.command), ("luks", Some(command)));
+        }
     }
 }

@@ -28,7 +28,7 @@ mod against_qemu;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{About, Image, Opening, Refusal, Role};
-use crate::error::{Error, Kind, Result, Space};
+use crate::error::{Error, Kind, Result, Space, advised};
 use crate::storage::Storage;
 
 /// What QEMU calls a format: those of which we know that it opens nothing but what it is given.
@@ -186,7 +186,6 @@ pub(in crate::container) fn name(file: &dyn Storage, at: u64, len: u64, end: u64
 /// The error for an image whose engine takes no names but text.
 pub(in crate::container) fn no_text() -> Error {
     let what = "the image names another file by bytes that are not UTF-8";
-    Error::new(Kind::Unsupported, "backing-name", what).advise(
-        "give that file another name, and tell a copy of the image of it: qemu-img rebase -u -F FORMAT -b NAME IMAGE",
-    )
+    Error::new(Kind::Unsupported, "backing-name", what)
+        .advise(format!("give that file another name, and tell a copy of the image of it: {}", advised::REBASE))
 }

@@ -5,7 +5,8 @@
 
 use std::fmt;
 
-/// A command. Words in capitals stand for paths: IMAGE and FILE for the file that the message is about, in its folder; the
+/// A command. Words in capitals stand for what the user has: IMAGE and FILE for the file that the message is about, in its
+/// folder; VOLUME for the file or device of a volume, DRIVE for its letter in Windows; NUMBER for that of a partition; the
 /// others for files and folders that the command makes or that the user has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Command {
@@ -120,6 +121,60 @@ commands! {
     CONVERT_DMG = tried("qemu-img convert -f dmg -O raw FILE DISK.raw");
     /// The disks of a backup of Proxmox, where that runs.
     EXTRACT_VMA = described("vma extract FILE FOLDER", "Proxmox VE Administration Guide, \"Backup and Restore\"; vma(1)");
+    /// The partition table from its backup, to both of its places.
+    MEND_GPT = tried("sgdisk -e IMAGE");
+    /// A partition table made anew of the volumes that are found. gdisk makes an empty one without asking.
+    FIND_VOLUMES = tried("testdisk /cmd IMAGE partition_gpt,analyze,search,write");
+    /// One partition out of the table; its bytes stay.
+    DELETE_PARTITION = tried("sfdisk --delete IMAGE NUMBER");
+    /// The mark and the journal of an NTFS volume: without -d it is left marked as dirty.
+    SETTLE_NTFS = tried("ntfsfix -d VOLUME");
+    /// The mark of a FAT volume.
+    SETTLE_FAT = tried("fsck.fat -a VOLUME");
+    /// Whatever is damaged in a volume.
+    CHECK_DISK = described("chkdsk DRIVE: /f", "Microsoft, Windows commands, \"chkdsk\"");
+    /// Ends Windows and all of its sessions: what Fast Startup needs is asked for by /hybrid alone.
+    SHUT_DOWN = described("shutdown /s /t 0", "Microsoft, Windows commands, \"shutdown\"");
+    /// A file that NTFS keeps compressed.
+    UNCOMPRESS = described("compact /u FILE", "Microsoft, Windows commands, \"compact\"");
+    /// A file that WOF keeps compressed.
+    UNCOMPRESS_WOF = described("compact /u /exe FILE", "Microsoft, Windows commands, \"compact\"");
+    /// A volume of BitLocker where it is.
+    DECRYPT_BITLOCKER = described("manage-bde -off DRIVE:", "Microsoft, Windows commands, \"manage-bde off\"");
+    /// What a volume of BitLocker holds, as a file; it asks for the password.
+    COPY_BITLOCKER = described("dislocker-file -V VOLUME -u -- FILE", "dislocker-file(1); dislocker-fuse(1), \"-u\"");
+    /// A volume of BitLocker as a device.
+    OPEN_BITLOCKER = described("cryptsetup open --type bitlk VOLUME NAME", "cryptsetup-open(8), \"BitLocker\"");
+    /// A LUKS volume of either version as a device. It needs the device mapper, which a container does not have.
+    OPEN_LUKS = described("cryptsetup open VOLUME NAME", "cryptsetup-open(8), \"LUKS\"");
+    /// The volumes of dynamic disks as devices.
+    CREATE_LDM = described("ldmtool create all", "ldmtool(1)");
+    /// The name of the backing file in an image, and nothing else.
+    REBASE = tried("qemu-img rebase -u -F FORMAT -b NAME IMAGE");
+    /// A hash of all bytes of a file.
+    HASH = tried("sha256sum IMAGE");
+    /// Whether a file is immutable.
+    LIST_FLAGS = tried("lsattr FILE");
+    /// The images in a WIM or ESD.
+    LIST_WIM = tried("wiminfo FILE");
     /// All files of an image into another folder.
     COPY_ALL = tried("cp --reflink=auto --sparse=always FILES FOLDER");
+}
+
+/// What to do about a damaged volume.
+pub(crate) fn repair() -> String {
+    format!("have Windows repair the volume: {CHECK_DISK}")
+}
+
+/// How to get at a volume of BitLocker.
+pub(crate) fn unlock() -> String {
+    format!(
+        "decrypt it in Windows ({DECRYPT_BITLOCKER}), or name what it holds: as a file ({COPY_BITLOCKER}) or a device \
+         ({OPEN_BITLOCKER})"
+    )
+}
+
+/// How to get at a volume of dynamic disks.
+pub(crate) fn assemble() -> String {
+    format!("let Windows put the volume together, or Linux ({CREATE_LDM}), and name that volume")
 }

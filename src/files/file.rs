@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::extents::{Extent, Extents};
-use crate::error::{Error, Kind, Place, Result, Space};
+use crate::error::{Error, Kind, Place, Result, Space, advised};
 use crate::storage::Storage;
 use crate::storage::span::zeros_behind;
 
@@ -83,10 +83,14 @@ impl FileInVolume {
     /// (a hole), `file-not-valid` (behind the valid length). [`Kind::NoRoom`]: `file-too-short`.
     pub fn writable(&self, offset: u64, len: u64) -> Result<()> {
         let Facts { traits, .. } = self.facts;
+        let uncompress = &*format!(
+            "mount the volume and edit the hive there, or have Windows uncompress it first: {}",
+            advised::UNCOMPRESS
+        );
         let copy = "mount the volume and edit the hive there, where a new file takes its place";
         for (is, code, what, advice) in [
             (traits.encrypted, "file-encrypted", "the file is encrypted", DECRYPT),
-            (traits.compressed, "file-compressed", "the file is compressed on its volume", UNCOMPRESS),
+            (traits.compressed, "file-compressed", "the file is compressed on its volume", uncompress),
             (traits.sparse, "file-sparse", "the file is marked as sparse", UNCOMPRESS_SPARSE),
             (traits.resident, "file-resident", "the file is kept inside its record, not in clusters of its own", copy),
             (self.contents.is_some(), "file-not-plain", "the file's clusters do not hold its bytes as they are", copy),
@@ -122,8 +126,6 @@ impl FileInVolume {
 }
 
 const DECRYPT: &str = "decrypt it with Windows, under the account that encrypted it";
-const UNCOMPRESS: &str =
-    "mount the volume and edit the hive there, or have Windows uncompress it first: compact /u FILE";
 const UNCOMPRESS_SPARSE: &str =
     "mount the volume and edit the hive there, or have Windows put a plain copy in its place";
 

@@ -5,7 +5,7 @@ use zerocopy::little_endian::{U16, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::{corrupt, unsupported};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, advised};
 
 /// Bytes of the boot sector that are read here; sectors of 4096 bytes keep it in the first 512 too.
 pub const SIZE: usize = 512;
@@ -132,8 +132,7 @@ fn block_size(cluster: u64, field: i8) -> Option<usize> {
 
 fn not_ntfs(oem_id: [u8; 8], at: u64) -> Error {
     match &oem_id {
-        b"-FVE-FS-" => unsupported("bitlocker", "the volume is encrypted by BitLocker", at)
-            .advise("unlock it first, with Windows or with dislocker, and work on what that gives"),
+        b"-FVE-FS-" => unsupported("bitlocker", "the volume is encrypted by BitLocker", at).advise(advised::unlock()),
         b"ReFS\0\0\0\0" => unsupported("refs", "the volume is ReFS, which is not handled", at),
         _ => unsupported("ntfs-boot-sector", "not an NTFS volume: the boot sector's signature is missing", at)
             .expected("\"NTFS    \"", format_args!("\"{}\"", oem_id.escape_ascii())),

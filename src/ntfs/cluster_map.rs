@@ -3,7 +3,7 @@
 use super::attribute::kind;
 use super::corrupt;
 use super::mft::Mft;
-use crate::error::{Error, Kind, Result, Space};
+use crate::error::{Error, Kind, Result, Space, advised};
 use crate::files::Extent;
 
 const RECORD: u64 = 6;
@@ -36,7 +36,7 @@ pub(crate) fn confirm(mft: &Mft, extents: &[Extent]) -> Result<()> {
             if byte >> (number % 8) & 1 == 0 {
                 return Err(Error::new(Kind::Corrupt, "file-clusters-free", "a cluster of the file is marked as free")
                     .at(Space::Volume, number * cluster)
-                    .advise("the volume is damaged: let chkdsk repair it before anything is written"));
+                    .advise(format!("before anything is written, {}", advised::repair())));
             }
         }
     }

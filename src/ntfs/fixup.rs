@@ -2,7 +2,7 @@
 //! (Linux-NTFS documentation, "Fixup"; Microsoft, "MULTI_SECTOR_HEADER").
 
 use super::corrupt;
-use crate::error::{Result, hex};
+use crate::error::{Result, advised, hex};
 
 /// Bytes that one word of the update sequence array protects, whatever the size of a sector.
 pub const STRIDE: usize = 512;
@@ -28,7 +28,7 @@ pub fn apply(bytes: &mut [u8], at: u64, torn: &'static str) -> Result<()> {
         if bytes[end..end + 2] != number {
             return Err(corrupt(torn, "only a part of the record was written", at + end as u64)
                 .expected(hex::encode(&number), hex::encode(&bytes[end..end + 2]))
-                .advise("let Windows or chkdsk repair the volume, or use another copy of the disk"));
+                .advise(format!("use another copy of the disk, or {}", advised::repair())));
         }
         let real = word(bytes, array + 2 * i).unwrap_or_default();
         bytes[end..end + 2].copy_from_slice(&real);

@@ -13,7 +13,7 @@ use super::record::{Record, Reference};
 use super::stream::{Body, Stream};
 use super::upcase::Upcase;
 use super::{corrupt, fixup};
-use crate::error::{Error, Kind, Result, Space};
+use crate::error::{Error, Kind, Result, Space, advised};
 use crate::files::{DirEntry, MAX_ENTRIES};
 
 /// The index of names.
@@ -88,7 +88,7 @@ impl<'m> Folder<'m> {
             let step = wanted.cmp(&own);
             if last.as_ref().is_some_and(|(same, before)| *same == node && *before > own) {
                 return Err(corrupt("ntfs-index-order", "the names in an index node are not sorted", at)
-                    .advise("a name might be missed: let chkdsk repair the volume"));
+                    .advise(format!("a name might be missed: {}", advised::repair())));
             }
             last = Some((node, own));
             Ok(match step {

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::attribute::{self, Attribute, Form, flags, kind};
 use super::{corrupt, fixup};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, advised};
 use crate::files::FILTERED;
 
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
@@ -89,7 +89,7 @@ impl Record {
         match &header.signature {
             b"FILE" => fixup::apply(&mut bytes, at, "ntfs-record-torn")?,
             b"BAAD" => {
-                return Err(corrupt("ntfs-record-torn", format!("file record {number} was found torn by chkdsk"), at));
+                return Err(corrupt("ntfs-record-torn", format!("file record {number} is marked as torn"), at));
             }
             other => {
                 return Err(wrong("the signature is missing", 0)
@@ -189,10 +189,11 @@ impl Record {
         if self.is_folder && tag & ANOTHER_NAME == 0 && tag != 0 {
             return Ok(None);
         }
+        let compressed = of_compressed();
         let (code, what, advice) = match tag {
             0xa000_0003 => (LINK, "a junction or mount point", OF_LINK),
             0xa000_000c => (LINK, "a symbolic link", OF_LINK),
-            0x8000_0017 => (FILTERED, "a file compressed by Windows (WOF: compact OS or WIMBoot)", OF_COMPRESSED),
+            0x8000_0017 => (FILTERED, "a file compressed by Windows (WOF: compact OS or WIMBoot)", &*compressed),
             0x8000_0013 => (FILTERED, "a deduplicated file", OF_FILTERED),
             tag if tag & ANOTHER_NAME == 0 && tag != 0 => (FILTERED, "a file whose bytes Windows makes", OF_FILTERED),
             _ => (LINK, "a reparse point", OF_LINK),
@@ -205,8 +206,13 @@ impl Record {
 
 const LINK: &str = "file-reparse";
 const OF_LINK: &str = "name the place that it leads to";
-const OF_COMPRESSED: &str = "have Windows store it plainly again, `compact /u /exe FILE` with its path: in that Windows itself, or in another one that \
-     has the disk attached; or copy it out with Windows, and edit the copy";
+fn of_compressed() -> String {
+    format!(
+        "have Windows store it plainly again, `{}` with its path: in that Windows itself, or in another one that has the disk \
+         attached; or copy it out with Windows, and edit the copy",
+        advised::UNCOMPRESS_WOF
+    )
+}
 const OF_FILTERED: &str = "copy the file out with the Windows that keeps it so, and edit the copy";
 
 /// Whether the flags of an attribute say that its clusters hold other bytes than its own.

@@ -7,7 +7,7 @@ use super::cache::Cache;
 use super::corrupt;
 use super::mft::Mft;
 use super::stream::Stream;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, advised};
 
 /// Number of its record.
 const RECORD: u64 = 10;
@@ -53,7 +53,7 @@ impl Upcase {
         let units: Box<[u16]> = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
         if number == 0 && !(0..128u8).all(|unit| units[usize::from(unit)] == u16::from(unit.to_ascii_uppercase())) {
             return Err(corrupt("ntfs-upcase", "$UpCase does not even map the letters a to z", self.at)
-                .advise("the volume is damaged: run chkdsk"));
+                .advise(advised::repair()));
         }
         Ok(page.get_or_init(|| units))
     }

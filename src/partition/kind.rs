@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::disk::{Disk, u16_at, u32_at};
 use super::types;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, advised};
 use crate::storage::Storage;
 
 /// What a volume holds.
@@ -87,24 +87,19 @@ impl VolumeKind {
 
     /// Why the volume cannot be read here, and what to do. `None` for what can: NTFS and FAT.
     pub fn unsupported(self) -> Option<Error> {
-        let (code, advice) = match self {
+        let (code, advice): (_, String) = match self {
             VolumeKind::Ntfs | VolumeKind::Fat => return None,
-            VolumeKind::Bitlocker | VolumeKind::BitlockerToGo => (
-                "volume-bitlocker",
-                "decrypt it first (manage-bde -off), or unlock it (dislocker, cryptsetup bitlkOpen) and name the unlocked volume",
-            ),
-            VolumeKind::DynamicDisk => {
-                ("volume-dynamic-disk", "let Windows or ldmtool put the volume together and name that volume")
-            }
+            VolumeKind::Bitlocker | VolumeKind::BitlockerToGo => ("volume-bitlocker", advised::unlock()),
+            VolumeKind::DynamicDisk => ("volume-dynamic-disk", advised::assemble()),
             VolumeKind::StorageSpaces => {
-                ("volume-storage-spaces", "attach the pool to Windows and copy the hive out of it")
+                ("volume-storage-spaces", "attach the pool to Windows and copy the hive out of it".into())
             }
-            VolumeKind::Refs => ("volume-refs", "only Windows reads ReFS: copy the hive out there"),
-            VolumeKind::Luks => ("volume-luks", "unlock it (cryptsetup open) and name the unlocked volume"),
-            VolumeKind::PastEnd => ("volume-past-end", "the image is truncated: look for the whole one"),
-            VolumeKind::Extended => ("volume-extended", "name one of the logical partitions in it"),
-            VolumeKind::Empty => ("volume-empty", "there is nothing in it: name another partition"),
-            _ => ("volume-kind", "Windows is installed on NTFS or FAT: name another partition"),
+            VolumeKind::Refs => ("volume-refs", "only Windows reads ReFS: copy the hive out there".into()),
+            VolumeKind::Luks => ("volume-luks", format!("unlock it and name the device: {}", advised::OPEN_LUKS)),
+            VolumeKind::PastEnd => ("volume-past-end", "the image is truncated: look for the whole one".into()),
+            VolumeKind::Extended => ("volume-extended", "name one of the logical partitions in it".into()),
+            VolumeKind::Empty => ("volume-empty", "there is nothing in it: name another partition".into()),
+            _ => ("volume-kind", "Windows is installed on NTFS or FAT: name another partition".into()),
         };
         let what = match self {
             VolumeKind::Unknown => "the volume holds no known file system".to_owned(),

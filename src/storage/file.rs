@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Kind, Place, Result, Space};
+use crate::error::{Error, Kind, Place, Result, Space, advised};
 
 use super::Storage;
 
@@ -70,10 +70,11 @@ pub(super) fn denied(path: &Path, source: io::Error) -> Error {
     if !is_denied {
         return error;
     }
-    error.becoming(Kind::Io, "read-only").advise(
+    error.becoming(Kind::Io, "read-only").advise(format!(
         "run as a user who may write to it; see that its file system is not mounted read-only and that it is not marked \
-         immutable (lsattr); or write a copy: --output",
-    )
+         immutable ({}); or write a copy: --output",
+        advised::LIST_FLAGS
+    ))
 }
 
 /// The error of an attempt to make a file: `folder-read-only` where the host does not let the user.

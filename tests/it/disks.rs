@@ -3,13 +3,13 @@
 mod corpus_images;
 mod elsewhere;
 pub(crate) mod faults;
-mod fixtures;
+pub(crate) mod fixtures;
 mod formats;
 mod obstacles;
 mod prefixes;
 mod reading;
 mod real;
-mod volumes;
+pub(crate) mod volumes;
 mod writing;
 
 use std::path::Path;

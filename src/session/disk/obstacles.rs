@@ -67,10 +67,10 @@ impl Obstacle {
     /// As a refusal.
     pub(in crate::session) fn refuse(&self) -> Error {
         let generic = || match self.code {
-            "table-damaged" => {
-                "have gdisk mend it in a copy of the image: it finds the backup, and `w` writes both again".to_owned()
+            "table-damaged" => format!("have the table mended in a copy of the image: {}", advised::MEND_GPT),
+            "partitions-overlap" => {
+                format!("take the one that is a leftover out of the table of a copy: {}", advised::DELETE_PARTITION)
             }
-            "partitions-overlap" => "mend the table in a copy of the image: gdisk or sfdisk".to_owned(),
             "volume-truncated" => "copy the disk again, whole, or put its missing segment beside the others".to_owned(),
             "device-read-only" => "see that nothing of it is mounted, and give --device".to_owned(),
             _ => "mount the volume and edit the hive there, or repair it first".to_owned(),
@@ -165,25 +165,26 @@ pub(in crate::session) fn of_hibernation(state: &Hibernation, path: Option<&Path
             "volume-hibernated",
             "the volume belongs to a hibernated session, which still holds the old hive and would bring it back"
                 .to_owned(),
-            SHUT_DOWN.to_owned(),
+            shut_down(),
         ),
         (Hibernation::Unreadable { .. }, None) => (
             "volume-hibernation-unknown",
             format!("whether the volume belongs to a hibernated session is not known: {state}"),
-            "see why the file cannot be read; where the volume is damaged, let Windows (chkdsk) repair it first"
-                .to_owned(),
+            format!("see why the file cannot be read; where the volume is damaged, {}", advised::repair()),
         ),
         (_, None) => (
             "volume-hibernation-unknown",
             format!("that the volume belongs to a hibernated session cannot be ruled out: {state}"),
-            format!("{SHUT_DOWN}; where no session is known to be saved, the file is a leftover: move it away"),
+            format!("{}; where no session is known to be saved, the file is a leftover: move it away", shut_down()),
         ),
     };
     let what = path.map_or(what.clone(), |path| format!("{what} ({})", path.display()));
     Some(Obstacle::new(code, what).advise(advice).doubting())
 }
 
-const SHUT_DOWN: &str = "start that Windows and shut it down fully: shutdown /s /t 0";
+fn shut_down() -> String {
+    format!("start that Windows and shut it down fully: {}", advised::SHUT_DOWN)
+}
 
 /// What the state of a volume has against writes. Each of it also means that what is read may not be the newest.
 pub(super) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
@@ -200,11 +201,12 @@ pub(super) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
             "the volume's journal has work to redo: its metadata is not what it is going to be",
         ),
     ];
-    // ntfsfix leaves the volume marked dirty without -d.
-    let tool = if state.file_system == "NTFS" { "`ntfsfix -d VOLUME`" } else { "`fsck.fat -a VOLUME`" };
+    let tool = if state.file_system == "NTFS" { advised::SETTLE_NTFS } else { advised::SETTLE_FAT };
     let advice = |code: &str| match IGNORABLE.iter().find(|(ignorable, _)| *ignorable == code) {
-        Some((_, option)) => format!("let Windows (chkdsk) or {tool} settle it, or give {option}"),
-        None => SHUT_DOWN.to_owned(),
+        Some((_, option)) => {
+            format!("settle it, in Windows ({}) or by `{tool}`; or give {option}", advised::CHECK_DISK)
+        }
+        None => shut_down(),
     };
     let own =
         all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle::new(code, what).advise(advice(code)));

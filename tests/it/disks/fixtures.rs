@@ -61,7 +61,7 @@ impl Unpacked {
     }
 }
 
-pub(super) fn bytes_of(name: &str) -> Vec<u8> {
+pub(crate) fn bytes_of(name: &str) -> Vec<u8> {
     Fixture::named(name).unwrap().read(&home()).unwrap()
 }
 

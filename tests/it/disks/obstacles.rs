@@ -235,7 +235,7 @@ impl Immutable {
     fn make(path: &Path) -> Option<Immutable> {
         let is_made = succeeds("chattr", &["+i", path.to_str().unwrap()]);
         if !is_made {
-            println!("skipped: no file can be made immutable here");
+            hivewright_fixtures::skip::impossible("no file can be made immutable here");
         }
         is_made.then(|| Immutable(path.to_owned()))
     }

@@ -134,43 +134,7 @@ fn the_label_of_fat_is_that_of_the_root_folder() {
     }
 }
 
-/// The command that an advice names, run on that volume.
-fn follow(advice: &str, volume: &Path) {
-    let command = advice.split('`').nth(1).unwrap_or_else(|| panic!("no command: {advice}"));
-    let mut words = command.split(' ').map(|word| if word == "VOLUME" { volume.to_str().unwrap() } else { word });
-    let tool = words.next().unwrap();
-    // fsck.fat ends with 1 where it has mended something.
-    let ran = Command::new(tool).args(words).output().unwrap();
-    assert!(matches!(ran.status.code(), Some(0 | 1)), "{command}: {ran:?}");
-}
-
-#[test]
-fn the_advice_for_a_dirty_volume_settles_it() {
-    if !have(&["mkfs.fat", "mmd", "mcopy", "fsck.fat", "ntfsfix"]) {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let (folder, path) = (folder.path(), folder.path().join("v"));
-    let follows = |kind: &str, code: &str| {
-        let refused = document(&run(folder, &["set", "2", "v", "--json"]));
-        assert_eq!(refused["error"]["code"], code, "{kind}");
-        follow(refused["error"]["advice"].as_str().unwrap(), &path);
-        let set = run(folder, &["set", "2", "v"]);
-        assert_eq!(set.code, 0, "{kind}: {}", set.err);
-        fs::remove_file(folder.join("v.hivewright-undo")).unwrap();
-    };
-    for (bits, at) in [("16", 37), ("32", 65)] {
-        fat_with_windows(&path, bits);
-        File::options().write(true).open(&path).unwrap().write_all_at(&[1], at).unwrap();
-        follows(bits, "volume-dirty");
-    }
-    for (name, code) in [("dirty-volume", "volume-dirty"), ("unclean-journal", "volume-journal")] {
-        fs::write(&path, bytes_of(name)).unwrap();
-        follows(name, code);
-    }
-}
-
-fn fat_with_windows(path: &Path, bits: &str) {
+pub(crate) fn fat_with_windows(path: &Path, bits: &str) {
     let from = path.with_extension("hive");
     fs::write(&from, SystemHive::new(Release::XpSp3).with_right_rule(1, 1).build().bytes).unwrap();
     File::create(path).unwrap().set_len(40 << 20).unwrap();
