@@ -267,6 +267,12 @@ fn force_does_not_take_what_cannot_be_read_for_another_value() {
         let run = copy.run(args.iter().copied().chain(["--force", "SYSTEM"]));
         assert_eq!(run.code, code, "{with_rule} {args:?}: {}", run.err);
         assert_eq!(copy.bytes() == copy.before, code != 0, "{with_rule} {args:?}");
+        if code != 0 {
+            let error = copy.run(args.iter().copied().chain(["--force", "--json", "SYSTEM"])).json();
+            let error = &error["error"];
+            assert_eq!(error["code"], "value-signature", "{error:#}");
+            assert!(error["advice"].is_string() && error["places"][0]["offset"].is_u64(), "{error:#}");
+        }
     }
 }
 

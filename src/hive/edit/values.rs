@@ -89,7 +89,11 @@ impl Editor {
         }
         let is_wanted =
             |value: &Value<'_>| value.name.matches(name) && (which == Delete::Any || !value.node.is_tombstone(minor));
-        let value = found.value_that(is_wanted)?;
+        let may_be_it = |error: Error| match error.kind() {
+            Kind::Corrupt => error.advise("it may be the value that is looked for: take another copy of the hive"),
+            _ => error,
+        };
+        let value = found.value_that(is_wanted).map_err(may_be_it)?;
         let owned = |Value { at, index, node, name }: Value<'_>| Value { at, index, node, name: name.into_owned() };
         Ok((*found.node(), value.map(owned)))
     }
