@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use hivewright::hive::check::check;
-use hivewright::hive::recover::{Log, recover_headless};
-use hivewright::hive::{EditOptions, Hive, Opened, open};
-use hivewright::regf::key_value::ValueType;
 use hivewright::windows::{self, Selection, rule};
 use hivewright_fixtures::{KeySpec, Release, SystemHive};
+use hivewright_hive::check::check;
+use hivewright_hive::recover::{Log, recover_headless};
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::{EditOptions, Hive, Opened, open};
 
 /// Keys of the generated hive. Each has a key node, a values list, five values and a data cell.
 const KEYS: usize = 23_500;

@@ -75,7 +75,7 @@ fn about(error: anyhow::Error, files: &[PathBuf]) -> anyhow::Error {
 fn stay_silent_about_the_witness() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !hivewright::hive::witness::is_asking() && !hivewright::fleet::pool::is_guarded() {
+        if !hivewright_hive::witness::is_asking() && !hivewright::fleet::pool::is_guarded() {
             usual(info);
         }
     }));

@@ -29,7 +29,7 @@ pub use selection::Selection;
 pub use services::Service;
 pub use version::{Decision, Detection, Era};
 
-use crate::error::{Error, Kind, Place as Address, Space};
+use hivewright_error::{Error, Kind, Place as Address, Space};
 
 /// Something in the hive that does not do what its author meant, or that a reader of the answer has to know.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

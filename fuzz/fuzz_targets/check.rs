@@ -2,7 +2,7 @@
 //! gets past the checksum.
 #![no_main]
 
-use hivewright::hive::check::check;
+use hivewright_hive::check::check;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

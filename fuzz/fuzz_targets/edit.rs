@@ -2,11 +2,11 @@
 //! The first bytes say what to do, the rest is the hive; its base block is mended so that most inputs get through.
 #![no_main]
 
-use hivewright::hive::check::check;
-use hivewright::hive::{Delete, EditOptions, Opened, open};
-use hivewright::regf::base_block::BaseBlock;
-use hivewright::regf::key_value::ValueType;
-use hivewright::regf::timestamp::FileTime;
+use hivewright_hive::check::check;
+use hivewright_hive::{Delete, EditOptions, Opened, open};
+use hivewright_hive::regf::base_block::BaseBlock;
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::regf::timestamp::FileTime;
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 4] = ["AssumeUDPEncapsulationContextOnSendRule", "ImagePath", "", "Имя"];
@@ -39,7 +39,7 @@ fuzz_target!(|data: &[u8]| {
 });
 
 /// A key somewhere below the root.
-fn pick(hive: &hivewright::hive::Hive<Vec<u8>>, choice: u8) -> Option<hivewright::regf::CellOffset> {
+fn pick(hive: &hivewright_hive::Hive<Vec<u8>>, choice: u8) -> Option<hivewright_hive::regf::CellOffset> {
     let mut key = hive.root().ok()?;
     let mut choice = usize::from(choice);
     while choice > 0 {

@@ -4,8 +4,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hivewright::container::{FORMATS, Gate, Opening, Probe, open_layer};
-use hivewright::storage::memory::Memory;
+use hivewright_disk::container::{FORMATS, Gate, Opening, Probe, open_layer};
+use hivewright_storage::memory::Memory;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -6,8 +6,8 @@ mod opened;
 
 use std::sync::Arc;
 
-use hivewright::container::verify;
-use hivewright::storage::memory::Memory;
+use hivewright_disk::container::verify;
+use hivewright_storage::memory::Memory;
 use libfuzzer_sys::fuzz_target;
 
 fn sum(bytes: &mut [u8], start: usize, end: usize) {

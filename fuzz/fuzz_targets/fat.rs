@@ -6,8 +6,8 @@ mod poked;
 
 use std::sync::{Arc, LazyLock};
 
-use hivewright::fat::Fat;
-use hivewright::storage::memory::Memory;
+use hivewright_disk::fat::Fat;
+use hivewright_storage::memory::Memory;
 use libfuzzer_sys::fuzz_target;
 use poked::{Poked, ask_all, fixture};
 

@@ -5,8 +5,8 @@ mod opened;
 
 use std::sync::Arc;
 
-use hivewright::storage::memory::Memory;
-use hivewright::storage::recorder::Recorder;
+use hivewright_storage::memory::Memory;
+use hivewright_storage::recorder::Recorder;
 
 /// Pieces of the disk that are read and written.
 const PIECES: [usize; 4] = [1, 512, 700, 70_001];

@@ -3,7 +3,7 @@
 
 mod replay;
 
-use hivewright::regf::marvin32::{LOG_SEED, marvin32};
+use hivewright_hive::regf::marvin32::{LOG_SEED, marvin32};
 use libfuzzer_sys::fuzz_target;
 use replay::Flags;
 

@@ -5,7 +5,7 @@ mod poked;
 
 use std::sync::{Arc, LazyLock};
 
-use hivewright::ntfs::Ntfs;
+use hivewright_disk::ntfs::Ntfs;
 use libfuzzer_sys::fuzz_target;
 use poked::{Poked, ask_all, fixture};
 

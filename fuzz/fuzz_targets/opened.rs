@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hivewright::container::{Gate, Image, Opening, open_layer};
-use hivewright::storage::Storage;
+use hivewright_disk::container::{Gate, Image, Opening, open_layer};
+use hivewright_storage::Storage;
 
 /// Opens `file` as the named format; names in it lead nowhere.
 pub fn open(file: Arc<dyn Storage>, format: &str, writing: bool) -> Option<Image> {

@@ -7,10 +7,10 @@ mod poked;
 use std::sync::{Arc, LazyLock};
 
 use hivewright::Space;
-use hivewright::fat::Fat;
-use hivewright::ntfs::Ntfs;
-use hivewright::partition::{Partition, VolumeKind, partitions};
-use hivewright::storage::window::Window;
+use hivewright_disk::fat::Fat;
+use hivewright_disk::ntfs::Ntfs;
+use hivewright_disk::partition::{Partition, VolumeKind, partitions};
+use hivewright_storage::window::Window;
 use libfuzzer_sys::fuzz_target;
 use poked::{Poked, ask_all, fixture};
 

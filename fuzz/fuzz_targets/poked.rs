@@ -3,8 +3,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hivewright::files::Files;
-use hivewright::storage::Storage;
+use hivewright_disk::files::Files;
+use hivewright_storage::Storage;
 use hivewright::{Error, Kind, Place, Result};
 use hivewright_fixtures::disks::Disk;
 use hivewright_fixtures::folder::home;
@@ -87,7 +87,7 @@ pub fn ask_all<F: Files>(opened: Result<F>) {
     let _ = volume.state();
     for folder in ["", "Windows/System32"] {
         let listed = volume.list(folder);
-        assert!(listed.iter().flatten().all(|entries| entries.len() <= hivewright::files::MAX_ENTRIES));
+        assert!(listed.iter().flatten().all(|entries| entries.len() <= hivewright_disk::files::MAX_ENTRIES));
     }
     for path in ["Windows/System32/config/SYSTEM", "windows/system32/CONFIG/software", "hiberfil.sys"] {
         let Ok(Some(file)) = volume.open(path) else { continue };

@@ -6,10 +6,10 @@ mod opened;
 
 use std::sync::Arc;
 
-use hivewright::container::Image;
-use hivewright::storage::Storage;
-use hivewright::storage::memory::Memory;
-use hivewright::storage::recorder::Recorder;
+use hivewright_disk::container::Image;
+use hivewright_storage::Storage;
+use hivewright_storage::memory::Memory;
+use hivewright_storage::recorder::Recorder;
 use libfuzzer_sys::fuzz_target;
 
 /// Some of the disk, from its start, middle and end; `None` where it cannot be read.

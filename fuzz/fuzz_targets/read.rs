@@ -1,7 +1,7 @@
 //! Reading: whatever the bytes, a report or an error, and the witness never takes the process down.
 #![no_main]
 
-use hivewright::hive::{open, witness};
+use hivewright_hive::{open, witness};
 use hivewright::windows::{self, rule};
 use libfuzzer_sys::fuzz_target;
 

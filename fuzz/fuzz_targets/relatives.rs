@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use hivewright::container::{in_bundle, last_part, neighbours, relatives};
+use hivewright_disk::container::{in_bundle, last_part, neighbours, relatives};
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 4] = ["DiskDescriptor.xml", "image.vmdk", "image.ova", "image.qcow2"];

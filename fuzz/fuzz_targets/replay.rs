@@ -1,10 +1,10 @@
 //! What both targets of the logs share: logs mended so that they get through, and what holds of every replay.
 
-use hivewright::hive::check::check;
-use hivewright::hive::recover::{Log, highest_sequence, list, recover_headless};
-use hivewright::hive::{EditOptions, Hive, Opened, open};
-use hivewright::regf::base_block::BaseBlock;
-use hivewright::regf::key_value::ValueType;
+use hivewright_hive::check::check;
+use hivewright_hive::recover::{Log, highest_sequence, list, recover_headless};
+use hivewright_hive::{EditOptions, Hive, Opened, open};
+use hivewright_hive::regf::base_block::BaseBlock;
+use hivewright_hive::regf::key_value::ValueType;
 
 /// Parts of the first byte of an input.
 pub struct Flags(pub u8);

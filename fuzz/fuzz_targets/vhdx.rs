@@ -5,9 +5,9 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
-use hivewright::container::{Gate, Opener, Opening, Role, open_layer};
-use hivewright::storage::Storage;
-use hivewright::storage::recorder::Recorder;
+use hivewright_disk::container::{Gate, Opener, Opening, Role, open_layer};
+use hivewright_storage::Storage;
+use hivewright_storage::recorder::Recorder;
 use hivewright::{Error, Kind, Place, Result};
 use libfuzzer_sys::fuzz_target;
 

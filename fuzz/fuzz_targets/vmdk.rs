@@ -7,9 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use hivewright::container::{self, Gate, Opener, Role};
-use hivewright::storage::Storage;
-use hivewright::storage::memory::Memory;
+use hivewright_disk::container::{self, Gate, Opener, Role};
+use hivewright_storage::Storage;
+use hivewright_storage::memory::Memory;
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 3] = ["disk.vmdk", "extent.vmdk", "parent.vmdk"];

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgGroup, Parser, ValueEnum};
 use hivewright::session::disk::{Choice, ImageOptions};
-use hivewright::storage::folder::{EntryKind, kind_of};
+use hivewright_storage::folder::{EntryKind, kind_of};
 
 pub(crate) use super::verbs::Command;
 

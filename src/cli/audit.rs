@@ -18,7 +18,7 @@ use hivewright::fleet::read::Wishes;
 use hivewright::fleet::resume::Earlier;
 use hivewright::fleet::run::{self, End, Names, Plan, Progress, Summary};
 use hivewright::fleet::{Record, pool};
-use hivewright::storage::{held, look};
+use hivewright_storage::{held, look};
 
 pub(crate) use self::args::AuditArgs;
 use self::progress::Bar;

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use hivewright::error::exact::field;
-use hivewright::hive::check::{Code, Counts, Report, Severity};
 use hivewright::session::{Judged, Logs, Reading};
+use hivewright_hive::check::{Code, Counts, Report, Severity};
+use hivewright_storage::exact::field;
 use serde::Serialize;
 
 use super::args::CheckArgs;

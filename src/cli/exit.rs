@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use hivewright::error::exact::field;
 use hivewright::{Error, Kind, Place};
+use hivewright_storage::exact::field;
 use serde::Serialize;
 
 use super::report::plain;

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use hivewright::error::exact::field;
-use hivewright::hive::recover::Recovery;
 use hivewright::session::disk::Obstacle;
 use hivewright::session::{Answer, Reading, State};
 use hivewright::windows::{Era, RuleReport};
+use hivewright_hive::recover::Recovery;
+use hivewright_storage::exact::field;
 use serde::Serialize;
 
 use super::args::GetArgs;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use hivewright::container::Verified;
-use hivewright::error::{advised, exact::field};
+use hivewright_disk::container::Verified;
+use hivewright_storage::{advised, exact::field};
 use hivewright::session::disk::{Disk, Obstacle};
 use hivewright::session::{LogChoice, Reading};
 use hivewright::windows::Mistake;
@@ -16,7 +16,7 @@ use super::report::{Style, info as report, watch_out};
 
 pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
     if args.formats {
-        super::print(hivewright::container::table().as_bytes())?;
+        super::print(hivewright_disk::container::table().as_bytes())?;
         return Ok(Outcome::Yes);
     }
     // Required where nothing else is asked for.

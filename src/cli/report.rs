@@ -11,11 +11,11 @@ use std::fmt::{self, Write};
 pub(crate) use style::Style;
 pub(crate) use wrap::plain;
 
-use hivewright::hive::recover::Recovery;
 use hivewright::session::disk::Obstacle;
 use hivewright::windows::report::ControlSetReport;
 use hivewright::windows::rule::{Presence, RuleValue, ServiceReport, State, Verdict};
 use hivewright::windows::{Detection, Mistake, RuleReport};
+use hivewright_hive::recover::Recovery;
 use style::Colour;
 use wrap::wrapped;
 

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use hivewright::container::About;
-use hivewright::hive::EditOptions;
-use hivewright::regf::timestamp::FileTime;
 use hivewright::session::LogChoice;
 use hivewright::session::commit::{How, InPlace, Options};
 use hivewright::session::edit::{Logs, Origin, Prepared, Request, Wanted, prepare};
 use hivewright::session::undo;
 use hivewright::windows::{Era, Selection};
+use hivewright_disk::container::About;
+use hivewright_hive::EditOptions;
+use hivewright_hive::regf::timestamp::FileTime;
 
 use super::args::{RecoverArgs, SetArgs, UnsetArgs, Windows, WriteArgs};
 use super::exit::Outcome;

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use hivewright::storage::held;
+use hivewright_storage::held;
 
 use super::exit::INTERRUPTED;
 
@@ -38,7 +38,7 @@ pub(super) fn at_signals(act: impl Fn() + Send + 'static) -> io::Result<()> {
 fn ignored() -> u64 {
     use std::io::Read;
     let mut status = String::new();
-    let read = hivewright::storage::look::stream("/proc/self/status".as_ref())
+    let read = hivewright_storage::look::stream("/proc/self/status".as_ref())
         .is_ok_and(|file| file.take(1 << 16).read_to_string(&mut status).is_ok());
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).filter(|_| read);
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)

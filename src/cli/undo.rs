@@ -1,7 +1,7 @@
 //! `hivewright undo`.
 
 use hivewright::session::undo::{Restored, undo_ignoring};
-use hivewright::storage::RealHost;
+use hivewright_storage::RealHost;
 
 use super::args::UndoArgs;
 use super::exit::Outcome;

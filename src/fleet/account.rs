@@ -9,8 +9,8 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use crate::container::Known;
-use crate::error::exact;
+use hivewright_disk::container::Known;
+use hivewright_storage::exact;
 
 /// A regular file that has no record of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -17,11 +17,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use looks::{HEAD, Looks, looks_of};
 
 use super::account::{Passed, Reason};
-use crate::error::{Error, Kind};
-use crate::storage::FileId;
-use crate::storage::folder::EntryKind;
-use crate::storage::look::{self, Seen};
-use crate::storage::split;
+use hivewright_error::{Error, Kind};
+use hivewright_storage::FileId;
+use hivewright_storage::folder::EntryKind;
+use hivewright_storage::look::{self, Seen};
+use hivewright_storage::split;
 
 /// Something to audit.
 #[derive(Debug)]

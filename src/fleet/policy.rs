@@ -34,8 +34,8 @@ use text::{At, EntryText, Neighbour, ProductType, Text, Windows};
 pub use wanted::Wanted;
 
 use super::record::{Record, Status, Verdict, Violation};
-use crate::error::{Error, Kind, Result};
-use crate::storage::look;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::look;
 
 /// The most bytes of a policy.
 pub const MOST_BYTES: u64 = 1 << 20;

@@ -14,12 +14,12 @@ pub use files::is_unchanged;
 use super::account::{Passed, Reason};
 use super::find::{Looks, Part, Target, TargetKind};
 use super::record::{Failure, Record, Status};
-use crate::container::{Neighbours, neighbours};
-use crate::error::{Error, Kind, Result};
-use crate::regf::timestamp::FileTime;
 use crate::session::disk::{Choice, Disk, ImageOptions};
-use crate::storage::{Host, RealHost};
 use files::HostFiles;
+use hivewright_disk::container::{Neighbours, neighbours};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::regf::timestamp::FileTime;
+use hivewright_storage::{Host, RealHost};
 
 /// What more than the usual is to be read, and how.
 #[derive(Clone, Debug, Default)]

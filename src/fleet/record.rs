@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::error::exact;
+use hivewright_storage::exact;
 
 pub use parts::{Blocker, ControlSet, Failure, Mistake, Neighbour, Replay, Status, Verdict, Violation};
 

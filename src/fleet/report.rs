@@ -8,7 +8,7 @@ pub mod schema;
 
 pub use plain::plain;
 
-use crate::error::exact;
+use hivewright_storage::exact;
 
 /// The whole of a path of the host, of which a report has the `shown` form: in hexadecimal, where that is not all.
 fn whole(text: &str, hex: Option<&String>, shown: &str) -> Option<String> {

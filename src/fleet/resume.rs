@@ -13,9 +13,9 @@ use line::Line;
 
 use super::record::{Failure, Record, Status};
 use super::shard::Fnv;
-use crate::error::{Error, Kind, Result};
-use crate::storage::folder::EntryKind;
-use crate::storage::{FileStorage, Storage, look};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::folder::EntryKind;
+use hivewright_storage::{FileStorage, Storage, look};
 
 /// The most bytes of a line that may be a record. Longer ones are passed over.
 const MOST_LINE: u64 = 1 << 24;

@@ -19,8 +19,8 @@ use super::read::{self, Outcome, Wishes};
 use super::record::{Record, Status};
 use super::resume::Earlier;
 use super::shard::Shard;
-use crate::error::{Error, Kind, Result};
-use crate::storage::look;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::look;
 
 /// Names that a user gives, or why one cannot be had.
 pub type Names = Box<dyn Iterator<Item = Result<PathBuf>> + Send>;

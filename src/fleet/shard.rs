@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::str::FromStr;
 
-use crate::error::{Error, Kind, Result};
+use hivewright_error::{Error, Kind, Result};
 
 /// FNV-1a of 64 bits (Fowler, Noll and Vo; RFC 9923).
 #[derive(Clone, Copy, Debug)]

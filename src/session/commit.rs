@@ -15,10 +15,10 @@ mod with_logs;
 
 use std::path::{Path, PathBuf};
 
-use crate::error::exact::field;
-use crate::error::{Error, Kind, Result};
-use crate::hive::PatchSet;
-use crate::storage::{About, Access, Host, HostFile, RealHost};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::PatchSet;
+use hivewright_storage::exact::field;
+use hivewright_storage::{About, Access, Host, HostFile, RealHost};
 
 use super::undo::{Journal, Mark, Record, expect_room, settle};
 
@@ -284,7 +284,7 @@ impl<H: Host> Job<'_, H> {
         };
         let mut committed = Committed { why_in_place: Some(why), ..done(How::InPlace, path.clone()) };
         if self.options.keep_times {
-            let kept = file.take_times(times).and_then(|()| crate::storage::Storage::flush(&**file));
+            let kept = file.take_times(times).and_then(|()| hivewright_storage::Storage::flush(&**file));
             committed.notes.extend(kept.err().map(|e| format!("the times of the file could not be kept: {e}")));
         }
         for journal in &mut journals {

@@ -26,15 +26,15 @@ pub(in crate::session) use obstacles::{HAS_CHILDREN, of_children, of_dirty, of_h
 pub use paged::Paged;
 pub(in crate::session) use placement::Placement;
 
-use crate::container::{About, Gate, HostFile, Image, Neighbours, Role, Verified, explained, neighbours};
-use crate::error::{Error, Kind, Result, Space};
-use crate::files::Files;
-use crate::partition::{Scheme, Table, VolumeKind};
 use crate::session::host_files;
 use crate::session::undo::doubts;
-use crate::storage::folder::{EntryKind, kind_of};
-use crate::storage::{Host, RealHost, Storage};
 use bottom::Reader;
+use hivewright_disk::container::{About, Gate, HostFile, Image, Neighbours, Role, Verified, explained, neighbours};
+use hivewright_disk::files::Files;
+use hivewright_disk::partition::{Scheme, Table, VolumeKind};
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::{Host, RealHost, Storage};
 
 /// Which of several partitions and installations is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Disk {
     /// Opens the disk that `path` is. `None` if nothing speaks for a disk: the file may be a hive.
     ///
     /// # Errors
-    /// As [`crate::container::open`]; the partition table cannot be trusted (`gpt-damaged`).
+    /// As [`hivewright_disk::container::open`]; the partition table cannot be trusted (`gpt-damaged`).
     pub fn open(path: &Path) -> Result<Option<Disk>> {
         Self::open_as(path, &ImageOptions::default())
     }
@@ -111,7 +111,7 @@ impl Disk {
     ) -> Result<Option<Disk>> {
         let Some(Image { disk: below, about }) = bottom::open(gate, path, options)? else { return Ok(None) };
         let files = gate.files();
-        let table = crate::partition::partitions(&*below).map_err(|error| explained(error, &files))?;
+        let table = hivewright_disk::partition::partitions(&*below).map_err(|error| explained(error, &files))?;
         let is_device = kind_of(path)? == EntryKind::Device;
         let (path, options) = (path.to_owned(), options.clone());
         let disk = Disk { path, options, below, about, files, read, table, volumes: Arc::default(), is_device };
@@ -152,9 +152,9 @@ impl Disk {
     /// none.
     ///
     /// # Errors
-    /// As [`crate::container::verify`].
+    /// As [`hivewright_disk::container::verify`].
     pub fn verify(&self) -> Result<Vec<Verified>> {
-        crate::container::verify(&*self.below, &self.about)
+        hivewright_disk::container::verify(&*self.below, &self.about)
     }
 
     /// The files of the host that it is made of; the first is the one that was named.

@@ -22,12 +22,12 @@ use super::logs::LogChoice;
 use super::surroundings;
 use super::target::{self, Target};
 use super::undo;
-use crate::error::{Error, Kind, Result};
-use crate::hive::recover::Recovery;
-use crate::hive::{Delete, EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet, Value};
-use crate::regf::CellOffset;
-use crate::regf::key_value::ValueType;
-use crate::storage::{Host, RealHost};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::recover::Recovery;
+use hivewright_hive::{Delete, EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet, Value};
+use hivewright_hive::regf::CellOffset;
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_storage::{Host, RealHost};
 use crate::windows::{self, Era, Place, Selection, rule};
 
 /// What shall become of the rule.

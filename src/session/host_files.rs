@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::commit::vmware_is_out;
 use super::disk::Obstacle;
-use crate::storage::probe::{Usage, may_make_files, may_write, usage};
-use crate::storage::{Host, RealHost};
+use hivewright_storage::probe::{Usage, may_make_files, may_write, usage};
+use hivewright_storage::{Host, RealHost};
 
 /// Obstacles of the files `own`, which would be written to, the first of them the one that was named; and of `backing`, which
 /// must not change meanwhile.

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::target::logs_beside;
-use crate::error::{Error, Kind, Result, exact};
-use crate::hive::recover::{Log, LogReport};
-use crate::hive::{Patch, PatchSet, Step};
-use crate::regf::base_block;
-use crate::storage::folder::{EntryKind, kind_of};
-use crate::storage::{FileStorage, Mapped, Storage};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::recover::{Log, LogReport};
+use hivewright_hive::regf::base_block;
+use hivewright_hive::{Patch, PatchSet, Step};
+use hivewright_storage::exact;
+use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::{FileStorage, Mapped, Storage};
 
 /// Where the transaction logs are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -19,12 +19,12 @@ use super::logs::{LogChoice, LogFiles};
 use super::surroundings;
 use super::target::{self, Target};
 use super::undo;
-use crate::container::has_type_of_log;
-use crate::error::{Error, Result};
-use crate::hive::recover::{self, LogReport, Recovery};
-use crate::hive::{Hive, Opened, open};
-use crate::regf::base_block::{BaseBlock, SIGNATURE};
-use crate::storage::{Host, Mapped, RealHost};
+use hivewright_disk::container::has_type_of_log;
+use hivewright_error::{Error, Result};
+use hivewright_hive::recover::{self, LogReport, Recovery};
+use hivewright_hive::{Hive, Opened, open};
+use hivewright_hive::regf::base_block::{BaseBlock, SIGNATURE};
+use hivewright_storage::{Host, Mapped, RealHost};
 use crate::windows::{self, Era, RuleReport};
 
 /// A hive that is read.

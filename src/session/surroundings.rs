@@ -1,16 +1,16 @@
 //! What surrounds a hive in a mounted volume: whether the Windows that it belongs to is hibernated, and whether the volume has
-//! shadow copies. The same is asked of a volume inside of an image by [`crate::files::Files::state`].
+//! shadow copies. The same is asked of a volume inside of an image by [`hivewright_disk::files::Files::state`].
 
 use std::path::{Path, PathBuf};
 
 use super::disk::{Obstacle, of_hibernation};
 use super::host_files;
 use super::target::Target;
-use crate::error::{Error, Kind, Result};
-use crate::files::{Hibernation, hibernation as file, shadow_copies as copies};
-use crate::storage::Storage;
-use crate::storage::folder::{EntryKind, named};
-use crate::storage::look::{list, open_plain};
+use hivewright_disk::files::{Hibernation, hibernation as file, shadow_copies as copies};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::Storage;
+use hivewright_storage::folder::{EntryKind, named};
+use hivewright_storage::look::{list, open_plain};
 
 /// What the hibernation file in the root of the volume says; `None` where only a hive is at hand.
 pub fn hibernation(target: &Target) -> Option<Hibernation> {

@@ -3,10 +3,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::container::in_bundle;
-use crate::error::{Error, Kind, Result};
-use crate::storage::folder::{EntryKind, entries, kind_of, named};
-use crate::storage::look::see;
+use hivewright_disk::container::in_bundle;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::folder::{EntryKind, entries, kind_of, named};
+use hivewright_storage::look::see;
 
 /// A hive to work on.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,13 +10,14 @@ mod state;
 
 use std::path::{Path, PathBuf};
 
-use crate::container;
-use crate::error::exact::field;
-use crate::error::{Error, Kind, Result, shell};
 use crate::session::commit::Locked;
 use crate::session::disk::{HAS_CHILDREN, of_children};
-use crate::storage::folder::{EntryKind, kind_of};
-use crate::storage::{Host, RealHost};
+use hivewright_disk::container;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::exact::field;
+use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::shell;
+use hivewright_storage::{Host, RealHost};
 
 pub(super) use journal::{Journal, expect_room};
 pub use leftover::{

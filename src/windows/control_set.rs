@@ -11,8 +11,8 @@ use super::Mistake;
 use super::kind::not_system;
 use super::look::{self, Damage, Look};
 use super::special::{self, special};
-use crate::error::{Error, Kind, Result};
-use crate::hive::{Hive, HiveBytes, Key};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::{Hive, HiveBytes, Key};
 
 /// The link that Windows makes at boot.
 pub(super) const LINK: &str = "CurrentControlSet";

@@ -1,7 +1,7 @@
 //! Which hive of Windows a file is: SYSTEM, or another one that holds no control set.
 
-use crate::error::{Error, Kind};
-use crate::hive::{Hive, HiveBytes};
+use hivewright_error::{Error, Kind};
+use hivewright_hive::{Hive, HiveBytes};
 
 /// What the base blocks of other hives end with, in lower case, and how the hives are called.
 const BY_FILE_NAME: [(&str, &str); 15] = [

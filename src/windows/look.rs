@@ -3,9 +3,9 @@
 use std::cmp::Ordering;
 
 use super::Mistake;
-use crate::error::{Error, Kind, Result};
-use crate::hive::{DamagedValue, HiveBytes, Key, Value};
-use crate::regf::key_value::ValueType;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::{DamagedValue, HiveBytes, Key, Value};
 
 /// What a look-up found.
 #[derive(Clone, Debug)]

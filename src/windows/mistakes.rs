@@ -7,8 +7,8 @@ use super::report::{ControlSetReport, RuleReport};
 use super::rule::{self, NAME, Presence, RuleValue, ServiceReport};
 use super::services::{Service, Services};
 use super::version::Decision;
-use crate::error::Result;
-use crate::hive::HiveBytes;
+use hivewright_error::Result;
+use hivewright_hive::HiveBytes;
 
 const SET_IT: &str = "`hivewright set` writes it as a REG_DWORD where Windows looks";
 
@@ -81,7 +81,7 @@ fn in_service(service: &ServiceReport, found: &mut Vec<Mistake>) {
 }
 
 fn in_value(value: &RuleValue, place: &str, found: &mut Vec<Mistake>) {
-    const DWORD: u32 = crate::regf::key_value::ValueType::DWORD.0;
+    const DWORD: u32 = hivewright_hive::regf::key_value::ValueType::DWORD.0;
     let (code, what) = match value.number {
         Some(0..=2) => return,
         Some(number) => ("out-of-range", format!("{number}: only 0, 1 and 2 are defined")),

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::look::{Damage, Look};
 use super::services::Services;
-use crate::error::Result;
-use crate::hive::HiveBytes;
+use hivewright_error::Result;
+use hivewright_hive::HiveBytes;
 
 /// The name of a value that some guides put below `PolicyAgent`, where nothing reads it.
 pub(super) const WEAK_CRYPTO: &str = "AllowL2TPWeakCrypto";

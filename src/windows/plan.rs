@@ -7,9 +7,9 @@ use super::selection::Selection;
 use super::services::{Service, Services};
 use super::special;
 use super::version::{self, Decision, Era};
-use crate::error::{Error, Kind, Result};
-use crate::hive::{Hive, HiveBytes};
-use crate::regf::CellOffset;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::regf::CellOffset;
+use hivewright_hive::{Hive, HiveBytes};
 
 /// A service key to edit.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@
 //! seen in installations. `ProductName` still says "Windows 10" on Windows 11, which began with build 22000.
 
 use super::version::Era;
-use crate::error::Result;
-use crate::hive::{Hive, HiveBytes, Key};
-use crate::regf::key_value::ValueType;
+use hivewright_error::Result;
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::{Hive, HiveBytes, Key};
 
 const PATH: &str = "Microsoft\\Windows NT\\CurrentVersion";
 /// Code units of a text that are read.

@@ -13,8 +13,8 @@ use super::rule::{self, ServiceReport, Verdict};
 use super::services::{Service, Services};
 use super::special;
 use super::version::{self, Decision, Detection, Era, SetEvidence};
-use crate::error::{Error, Kind, Result};
-use crate::hive::{Hive, HiveBytes};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::{Hive, HiveBytes};
 
 /// The most control sets that are reported beside those of a role. Windows keeps a few; key nodes that share their
 /// services would make a report of many times the hive.

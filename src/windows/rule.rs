@@ -10,9 +10,9 @@ use super::look::{self, Damage, Look};
 use super::report::ControlSetReport;
 use super::services::{Service, Services};
 use super::version::{Decision, Detection};
-use crate::error::{Error, Kind, Result};
-use crate::hive::{HiveBytes, Key, Value};
-use crate::regf::key_value::{Data, ValueType};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::regf::key_value::{Data, ValueType};
+use hivewright_hive::{HiveBytes, Key, Value};
 
 /// The name of the value.
 pub const NAME: &str = "AssumeUDPEncapsulationContextOnSendRule";

@@ -1,8 +1,8 @@
 //! Which control sets a write goes to.
 
 use super::control_set::{ControlSet, ControlSets, Role, key_name};
-use crate::error::{Error, Kind, Result};
-use crate::hive::HiveBytes;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::HiveBytes;
 
 /// Which control sets a write goes to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -4,8 +4,8 @@ use serde::Serialize;
 
 use super::control_set::ControlSet;
 use super::look::{Damage, Look};
-use crate::error::Result;
-use crate::hive::{HiveBytes, Key};
+use hivewright_error::Result;
+use hivewright_hive::{HiveBytes, Key};
 
 /// A service whose key may hold the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

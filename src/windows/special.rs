@@ -4,9 +4,9 @@ use super::Mistake;
 use super::control_set::ControlSet;
 use super::look::Look;
 use super::services::{Service, Services};
-use crate::error::{Error, Space};
-use crate::hive::{HiveBytes, Key};
-use crate::regf::key_node::flags;
+use hivewright_error::{Error, Space};
+use hivewright_hive::regf::key_node::flags;
+use hivewright_hive::{HiveBytes, Key};
 
 /// The code of a refusal because of such a key.
 pub(super) const CODE: &str = "key-special";

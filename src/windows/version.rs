@@ -31,7 +31,7 @@ pub(super) use evidence::{SetEvidence, of_hive, of_set};
 
 use super::Mistake;
 use super::services::Service;
-use crate::error::{Error, Kind, Result};
+use hivewright_error::{Error, Kind, Result};
 
 /// What the evidence says about the service that reads the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]

@@ -11,8 +11,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
-use hivewright::container::{self, Gate};
-use hivewright::error::advised::{ALL, Command};
+use hivewright_disk::container::{self, Gate};
+use hivewright_storage::advised::{ALL, Command};
 
 use crate::command::hivewright_in;
 use crate::containers::fixtures::{Unpacked, raw, raw_disk};

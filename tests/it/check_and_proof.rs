@@ -3,9 +3,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hivewright::hive::check::{Report, check};
-use hivewright::hive::{EditOptions, Opened, open};
-use hivewright::regf::key_value::TOMBSTONE;
 use hivewright::session::LogChoice;
 use hivewright::session::disk::Choice;
 use hivewright::session::edit::{Request, Wanted, prepare};
@@ -16,6 +13,9 @@ use hivewright_fixtures::logs::{TYPE_OLD, new_log, numbered, old_log};
 use hivewright_fixtures::states::state;
 use hivewright_fixtures::windows::service_path;
 use hivewright_fixtures::{Built, KeySpec, Minor, RULE, Release, STAMP, SystemHive};
+use hivewright_hive::check::{Report, check};
+use hivewright_hive::regf::key_value::TOMBSTONE;
+use hivewright_hive::{EditOptions, Opened, open};
 
 use crate::copies::Copied;
 use crate::support::dirty_place::DirtyPlace;

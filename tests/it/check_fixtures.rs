@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use hivewright::hive::check::{Code, check};
 use hivewright_fixtures::damage::DAMAGES;
+use hivewright_hive::check::{Code, check};
 
 use crate::command::{fixtures, hivewright};
 

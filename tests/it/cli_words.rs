@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
-use hivewright::error::shell;
+use hivewright_storage::shell;
 
 use crate::command::hivewright_in;
 use crate::containers::left_over::unmark;

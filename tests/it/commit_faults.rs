@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use hivewright::hive::{Patch, PatchSet, Step};
 use hivewright::session::commit::{InPlace, Options, commit_on};
 use hivewright::session::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
 use hivewright::{Kind, Result};
+use hivewright_hive::{Patch, PatchSet, Step};
 
 use crate::support::asked::in_place;
 use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};

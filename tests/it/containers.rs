@@ -33,10 +33,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use hivewright::container::{self, Gate, Image, Opener, Role};
-use hivewright::storage::counting::Counting;
-use hivewright::storage::recorder::Recorder;
-use hivewright::storage::{FileStorage, Storage};
+use hivewright_disk::container::{self, Gate, Image, Opener, Role};
+use hivewright_storage::counting::Counting;
+use hivewright_storage::recorder::Recorder;
+use hivewright_storage::{FileStorage, Storage};
 use tempfile::TempDir;
 
 use crate::support::tools::output;

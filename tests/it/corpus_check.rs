@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hivewright::hive::check::{Code, Report, Severity, check};
+use hivewright_hive::check::{Code, Report, Severity, check};
 
 use crate::corpus;
 

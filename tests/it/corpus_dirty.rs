@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hivewright::hive::check::check;
+use hivewright_hive::check::check;
 
 use crate::corpus;
 use crate::judges::{oracle_diff, python_with};

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use hivewright::hive::recover::{Log, LogReport, Recovered, highest_sequence, recover_headless};
-use hivewright::hive::{Hive, HiveBytes, Opened, PatchSet, open};
+use hivewright_hive::recover::{Log, LogReport, Recovered, highest_sequence, recover_headless};
+use hivewright_hive::{Hive, HiveBytes, Opened, PatchSet, open};
 
 use crate::support::hex::sha256;
 

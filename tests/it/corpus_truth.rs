@@ -1,9 +1,9 @@
 //! Agreement with what six other readers say of the corpus's SYSTEM hives, in every control set.
 
-use hivewright::hive;
 use hivewright::windows::control_set::Pointer;
 use hivewright::windows::rule::{Presence, ServiceReport};
 use hivewright::windows::{self, RuleReport};
+use hivewright_hive as hive;
 use serde_json::Value;
 
 use crate::corpus;

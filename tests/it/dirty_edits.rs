@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use hivewright::hive::recover::{Log, highest_sequence};
+use hivewright_hive::recover::{Log, highest_sequence};
 
 use crate::judges::{oracle_diff, oracle_finds};
 use crate::support::contents::{booted, contents, differences};
@@ -238,7 +238,7 @@ fn logs_are_emptied_on_request_and_come_back() {
                 assert_eq!(now.len(), bytes.len(), "{}: {name}", place.name);
                 assert!(now.iter().take(512).all(|&b| b == 0), "{}: {name}", place.name);
                 let log = [Log { name, bytes: &now }];
-                let report = hivewright::hive::recover::list(&log);
+                let report = hivewright_hive::recover::list(&log);
                 assert_eq!(report[0].left.unwrap().code(), "log-empty", "{}: {name}", place.name);
             }
             // The file is above all that ever stood in them, whoever reads the rest of them.

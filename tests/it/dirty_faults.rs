@@ -6,16 +6,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use hivewright::hive::check::check;
-use hivewright::hive::recover::{Log, recover_headless};
-use hivewright::hive::{EditOptions, Editor, Opened, PatchSet, open};
-use hivewright::regf::key_value::ValueType;
-use hivewright::regf::timestamp::FileTime;
 use hivewright::session::commit::{Edit, InPlace, Options, commit_edit_on};
 use hivewright::session::edit::{Request, Wanted, prepare};
 use hivewright::session::undo::{Leftover, State, find_unfinished_on, recover_unfinished_on, undo_on};
 use hivewright::windows::rule;
 use hivewright::{Kind, Result};
+use hivewright_hive::check::check;
+use hivewright_hive::recover::{Log, recover_headless};
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::regf::timestamp::FileTime;
+use hivewright_hive::{EditOptions, Editor, Opened, PatchSet, open};
 
 use crate::commit_faults::{Count, cut_everywhere};
 use crate::support::asked::{in_place, request};

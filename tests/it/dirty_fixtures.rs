@@ -1,6 +1,6 @@
 //! Every dirty fixture, through the library and through the command: recovering, reading, checking.
 
-use hivewright::hive::recover::{Log, recover_headless};
+use hivewright_hive::recover::{Log, recover_headless};
 use serde_json::Value;
 
 use crate::support::contents::contents;

@@ -6,10 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hivewright::hive::recover::{Log, highest_sequence, recover_headless};
 use hivewright_fixtures::bytes::{fix_checksum, put_u32};
 use hivewright_fixtures::logs::{DATA_HASH, TYPE_NEW, TYPE_OLD, log_base, seal};
 use hivewright_fixtures::marvin::{SEED, marvin32};
+use hivewright_hive::recover::{Log, highest_sequence, recover_headless};
 
 use crate::support::dirty_place::{DirtyPlace, named};
 

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use hivewright::hive::check::{Severity, check};
-use hivewright::hive::{Delete, EditOptions, Hive, Opened, PatchSet, Step, open};
-use hivewright::regf::key_value::ValueType;
-use hivewright::regf::timestamp::FileTime;
 use hivewright_fixtures::{HiveSpec, KeySpec, Minor};
+use hivewright_hive::check::{Severity, check};
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::regf::timestamp::FileTime;
+use hivewright_hive::{Delete, EditOptions, Hive, Opened, PatchSet, Step, open};
 use proptest::prelude::*;
 
 const KEYS: [&str; 3] = ["Alpha", "Alpha\\Beta", "Gamma"];
@@ -161,7 +161,7 @@ fn run(minor: Minor, full: bool, ops: &[Op]) {
         let mut after = contents(&bytes);
         let path = format!("\\{}", KEYS[key]);
         let (mut expected, now) = (before[&path].clone(), after.remove(&path).unwrap());
-        let upper = |s: &str| s.encode_utf16().map(hivewright::regf::name::upcase).collect::<Vec<_>>();
+        let upper = |s: &str| s.encode_utf16().map(hivewright_hive::regf::name::upcase).collect::<Vec<_>>();
         let found = expected.iter().position(|(n, ..)| upper(n) == upper(&name));
         match (op, found) {
             (Op::Set { kind, data, .. }, Some(i)) => (expected[i].1, expected[i].2) = (*kind, data.clone()),

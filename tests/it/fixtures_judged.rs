@@ -50,7 +50,7 @@ fn hivexsh_reads_the_fixtures() {
     for name in fixtures_in(&["windows", "mistakes", "shapes"]) {
         let hive = fixtures().join(&name).join("SYSTEM");
         let keys = hivexsh(&hive, "ls\n");
-        let ours = hivewright::hive::open(fixture(&name)).unwrap();
+        let ours = hivewright_hive::open(fixture(&name)).unwrap();
         let root = ours.primary_alone().root().unwrap();
         let mut names: Vec<String> = root.subkeys().unwrap().iter().map(|key| key.name().to_string()).collect();
         let mut theirs: Vec<&str> = keys.lines().collect();

@@ -6,15 +6,15 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::Once;
 
-use hivewright::error::Result;
-use hivewright::hive::check::{Report, Severity, check};
-use hivewright::hive::recover::{Log, highest_sequence, recover_headless};
-use hivewright::hive::{Delete, EditOptions, Edited, Hive, HiveBytes, Opened, open, witness};
-use hivewright::regf::CellOffset;
-use hivewright::regf::base_block::BaseBlock;
-use hivewright::regf::key_value::ValueType;
-use hivewright::regf::timestamp::FileTime;
 use hivewright::windows::{self, Selection, rule};
+use hivewright_error::Result;
+use hivewright_hive::check::{Report, Severity, check};
+use hivewright_hive::recover::{Log, highest_sequence, recover_headless};
+use hivewright_hive::regf::CellOffset;
+use hivewright_hive::regf::base_block::BaseBlock;
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::regf::timestamp::FileTime;
+use hivewright_hive::{Delete, EditOptions, Edited, Hive, HiveBytes, Opened, open, witness};
 
 use crate::copies::fixture;
 use crate::{command, corpus};

@@ -2,11 +2,11 @@
 
 use std::process::Command;
 
-use hivewright::hive::check::check;
-use hivewright::hive::{Opened, open, witness};
 use hivewright::windows::{self, rule};
 use hivewright_fixtures::bytes::{fix_checksum, payload, put_u32};
 use hivewright_fixtures::{Offsets, Release, SystemHive};
+use hivewright_hive::check::check;
+use hivewright_hive::{Opened, open, witness};
 
 use crate::command;
 use crate::hostile::{Bounded, quiet_witness};

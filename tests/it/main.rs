@@ -37,7 +37,6 @@ mod fleet;
 mod hostile;
 mod hostile_lists;
 mod judges;
-mod law;
 mod ntfs;
 mod page_reads;
 #[cfg(unix)]

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hivewright::Kind;
-use hivewright::files::{Extent, FileInVolume, Files, Hibernation};
-use hivewright::ntfs::Ntfs;
-use hivewright::storage::Storage;
+use hivewright_disk::files::{Extent, FileInVolume, Files, Hibernation};
+use hivewright_disk::ntfs::Ntfs;
+use hivewright_storage::Storage;
 
 use crate::corpus;
 use crate::support::memory::{Memory, ReadOnly};

@@ -3,10 +3,10 @@
 //! The witness reads a slice, which cannot count. So it is handed a copy in which all pages but some hold 0xff: where it
 //! answers as before from a set of pages, it needs no others.
 
-use hivewright::hive::witness::{self, Seen};
-use hivewright::hive::{self, EditOptions, Opened};
-use hivewright::regf::key_value::ValueType;
 use hivewright::windows::{self, RuleReport, Selection, rule};
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::witness::{self, Seen};
+use hivewright_hive::{self as hive, EditOptions, Opened};
 
 use crate::support::pages::{Counting, PAGE, Pages};
 use crate::{corpus, hostile};

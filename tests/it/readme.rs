@@ -41,7 +41,7 @@ fn the_main_job_runs_on_the_fixture_that_ships() {
 
 #[test]
 fn the_table_of_formats_is_the_one_of_the_code() {
-    let table = hivewright::container::table();
+    let table = hivewright_disk::container::table();
     assert!(readme().contains(&table), "the README wants this table:\n{table}");
     assert_eq!(hivewright(["info", "--formats"]).out, table);
 }

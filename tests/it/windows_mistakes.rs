@@ -1,7 +1,7 @@
 //! Every mistake of public scripts is named, every Windows is told, every refusal has its reason and its advice.
 
-use hivewright::error::{Kind, Result};
-use hivewright::hive::{self, Hive};
+use hivewright_error::{Kind, Result};
+use hivewright_hive::{self, Hive};
 use hivewright::windows::rule::State;
 use hivewright::windows::{self, Decision, Era, Place, RuleReport, Selection};
 use hivewright_fixtures::describe::{FLAG_LINK, KeySpec};

@@ -1,7 +1,7 @@
 //! A report touches few pages of a hive: it may stand on a slow medium.
 
-use hivewright::hive;
 use hivewright::windows;
+use hivewright_hive as hive;
 
 use crate::corpus;
 use crate::support::pages::{Counting, PAGE};

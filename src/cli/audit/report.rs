@@ -7,7 +7,7 @@ use hivewright::Error;
 use hivewright::fleet::Record;
 use hivewright::fleet::report::html;
 use hivewright::fleet::run::Summary;
-use hivewright::storage::fresh::Fresh;
+use hivewright_storage::fresh::Fresh;
 
 /// A report that is being written. That it cannot be does not take the records along.
 pub(super) struct Report {

@@ -4,15 +4,15 @@ use std::fmt::Write;
 use std::path::Path;
 
 use hivewright::Place;
-use hivewright::error::exact::field;
-use hivewright::error::hex;
-use hivewright::hive::recover::Recovery;
-use hivewright::hive::{Patch, PatchSet};
-use hivewright::regf::key_value::ValueType;
 use hivewright::session::commit::{Committed, Emptied, How};
 use hivewright::session::edit::{Before, Change, Prepared, Wanted};
 use hivewright::session::undo;
 use hivewright::windows::rule;
+use hivewright_hive::recover::Recovery;
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::{Patch, PatchSet};
+use hivewright_storage::exact::field;
+use hivewright_storage::hex;
 use serde::Serialize;
 use serde_json::{Value, json};
 

@@ -1,12 +1,12 @@
 //! What users of `get` see, word for word.
 
 use super::{HiveState, Style};
-use hivewright::hive;
-use hivewright::hive::recover::{Log, Recovery, recover_headless};
 use hivewright::windows::{self, RuleReport};
 use hivewright_fixtures::dirty::DIRTY;
 use hivewright_fixtures::windows::service_path;
 use hivewright_fixtures::{Built, Release, SystemHive};
+use hivewright_hive as hive;
+use hivewright_hive::recover::{Log, Recovery, recover_headless};
 
 fn read(built: Built) -> RuleReport {
     windows::report(hive::open(built.bytes).unwrap().primary_alone(), None).unwrap()

@@ -2,10 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use hivewright::container::{About, HostFile};
-use hivewright::files::VolumeState;
-use hivewright::partition::{Partition, Scheme, TableSource};
 use hivewright::session::disk::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, Obstacle, VolumeInfo};
+use hivewright_disk::container::{About, HostFile};
+use hivewright_disk::files::VolumeState;
+use hivewright_disk::partition::{Partition, Scheme, TableSource};
 
 use super::Style;
 use super::style::Colour;

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use hivewright::hive::recover::{LogReport, Recovery};
 use hivewright::session::Logs;
+use hivewright_hive::recover::{LogReport, Recovery};
 
 use super::wrap::plain;
 

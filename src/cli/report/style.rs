@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::IsTerminal;
 
-use hivewright::hive::check::Severity;
+use hivewright_hive::check::Severity;
 
 /// Whether text is coloured. The caller knows: a terminal, no `NO_COLOR`, no `--color never`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,10 +8,10 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::looks::Looks;
-use crate::container::{Relatives, has_type_of_log, last_part, meant_by, relatives};
-use crate::error::Error;
-use crate::storage::look::{Seen, see};
-use crate::storage::split;
+use hivewright_disk::container::{Relatives, has_type_of_log, last_part, meant_by, relatives};
+use hivewright_error::Error;
+use hivewright_storage::look::{Seen, see};
+use hivewright_storage::split;
 
 /// A file of a folder, until the whole folder was seen.
 pub(super) struct Met {
@@ -146,9 +146,9 @@ fn by_headers(all: &[Met], kin: &mut Kin) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::Piece;
     use crate::fleet::account::Reason;
-    use crate::storage::folder::EntryKind;
+    use hivewright_disk::container::Piece;
+    use hivewright_storage::folder::EntryKind;
 
     /// Files of a folder that is not there, so that names alone tell.
     fn all(files: &[(&str, Looks, Relatives)]) -> Kin {

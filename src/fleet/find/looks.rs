@@ -1,8 +1,8 @@
 //! What the first bytes of a file say. Cheap: it decides whether anything more is opened.
 
 use super::names::{self, Meant};
-use crate::container::{Probe, is_known, is_transaction_log, known_as};
 use crate::fleet::account::Reason;
+use hivewright_disk::container::{Probe, is_known, is_transaction_log, known_as};
 
 /// Bytes of a file that decide: a hive's base block, or a boot sector with the header of a GPT behind it, in sectors of
 /// 4096 bytes too.
@@ -90,7 +90,7 @@ fn is_mbr(head: &[u8], len: u64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::Known;
+    use hivewright_disk::container::Known;
 
     const NO_IMAGE: Looks = Looks::Other(Reason::NoImage);
 

@@ -1,6 +1,6 @@
 //! Names that say what a file is meant to be, whatever its bytes are.
 
-use crate::container::FORMATS;
+use hivewright_disk::container::FORMATS;
 
 /// Endings of raw disks. No format has them for its own.
 const RAW: [&str; 3] = ["raw", "img", "dd"];

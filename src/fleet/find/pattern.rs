@@ -5,9 +5,9 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::Finder;
-use crate::error::{Error, Kind, Result};
-use crate::storage::folder::EntryKind;
-use crate::storage::look;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::folder::EntryKind;
+use hivewright_storage::look;
 
 /// Whether a path could be a pattern.
 pub(super) fn is_pattern(path: &Path) -> bool {

@@ -8,12 +8,12 @@ use super::kin::{Kin, Met, kin, log_beside};
 use super::looks::{HEAD, Looks, looks_of};
 use super::names::is_foreign;
 use super::{Dependents, Finder, Part, Target, TargetKind, first_of};
-use crate::container::known_whole;
-use crate::error::{Error, Kind};
 use crate::fleet::account::{Passed, Reason, Why};
 use crate::session::target::installation_at;
-use crate::storage::folder::EntryKind;
-use crate::storage::look::{self, Named};
+use hivewright_disk::container::known_whole;
+use hivewright_error::{Error, Kind};
+use hivewright_storage::folder::EntryKind;
+use hivewright_storage::look::{self, Named};
 
 /// Files of one folder that wait until all of it was seen; further ones no longer wait.
 const MOST_WAITING: usize = 1 << 16;

@@ -201,7 +201,7 @@ impl TryFrom<String> for Pattern {
         }
         let relative = (!text.starts_with('/')).then(|| format!("**/{}", text.trim_start_matches("./")));
         let all = std::iter::once(pattern::compile(&text)).chain(relative.map(|text| pattern::compile(&text)));
-        all.collect::<crate::error::Result<_>>().map(Pattern).map_err(|error| error.what().to_owned())
+        all.collect::<hivewright_error::Result<_>>().map(Pattern).map_err(|error| error.what().to_owned())
     }
 }
 

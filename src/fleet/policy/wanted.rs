@@ -3,8 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::error::{Error, Kind};
 use crate::fleet::record::{Record, Verdict};
+use hivewright_error::{Error, Kind};
 
 /// What is expected of a setting. `N`: this number stands there; an absent value is `unset` and no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Wishes;
 use crate::fleet::record::{Blocker, ControlSet, Failure, Mistake, Neighbour, Record, Replay, Status, Verdict};
-use crate::hive::recover::Recovery;
+use hivewright_hive::recover::Recovery;
 use crate::session::disk::Obstacle;
 use crate::session::{Answer, Reading, State};
 use crate::windows::report::ControlSetReport;

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::error::{Kind, Result};
 use crate::fleet::record::Record;
 use crate::fleet::shard::Fnv;
-use crate::regf::timestamp::FileTime;
 use crate::session::disk::ImageOptions;
-use crate::storage::folder::EntryKind;
-use crate::storage::look;
+use hivewright_error::{Kind, Result};
+use hivewright_hive::regf::timestamp::FileTime;
+use hivewright_storage::folder::EntryKind;
+use hivewright_storage::look;
 
 /// Size and time of modification of a file; `None` for one that is not there.
 type State = Option<(u64, Option<SystemTime>)>;

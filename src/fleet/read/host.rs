@@ -4,14 +4,15 @@ use std::path::{Path, PathBuf};
 
 use super::files::{HostFiles, see};
 use super::{Found, Wishes, facts, failed, lossy, unread};
-use crate::error::{Error, Kind, Result, exact};
 use crate::fleet::find::{HEAD, Looks, Target, looks_of};
 use crate::fleet::record::{Failure, Record};
-use crate::hive::open as open_hive;
 use crate::session::target::Target as Place;
 use crate::session::{HiveFile, LogChoice, Reading};
-use crate::storage::look;
 use crate::windows::{self, Product};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::open as open_hive;
+use hivewright_storage::exact;
+use hivewright_storage::look;
 
 /// Endings of transaction logs, as Windows and as copying tools write them.
 const LOGS: [&str; 6] = [".LOG", ".LOG1", ".LOG2", ".log", ".log1", ".log2"];

@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use super::files::HostFiles;
 use super::{Found, Wishes, facts, failed, unread};
-use crate::container::Neighbours;
-use crate::container::gate::{HostFile, Role};
-use crate::error::Result;
 use crate::fleet::find::{Dependents, Target};
 use crate::fleet::record::{Blocker, Failure, Record, Status};
 use crate::session::disk::{Choice, Disk, HiveOnDisk, Installation, Search};
 use crate::session::{LogChoice, Reading};
+use hivewright_disk::container::Neighbours;
+use hivewright_disk::container::gate::{HostFile, Role};
+use hivewright_error::Result;
 
 /// The hive of an installation, to be read.
 pub(super) fn open(disk: &Disk, installation: &Installation) -> Result<Reading> {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::container::{HostFile, Role, relatives};
 use crate::fleet::find::{HEAD, Looks, looks_of};
 use crate::session::disk::Disk;
-use crate::storage::{Host, RealHost, look};
+use hivewright_disk::container::{HostFile, Role, relatives};
+use hivewright_storage::{Host, RealHost, look};
 
 /// Whether `whole` has opened the file at `part` for its own data, and that is no disk or hive of its own of which only a
 /// piece, or nothing but the bytes of its container, stands in `whole`.

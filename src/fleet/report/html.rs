@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::fleet::Record;
 use crate::fleet::run::Summary;
-use crate::regf::timestamp::FileTime;
+use hivewright_hive::regf::timestamp::FileTime;
 
 /// How a page of ours begins, and no other.
 pub const BEGINNING: &str = "<!doctype html>\n<!-- hivewright audit -->\n";

@@ -12,8 +12,8 @@ use super::{plain, whole};
 use crate::fleet::Record;
 use crate::fleet::record::{Status, Verdict};
 use crate::fleet::run::Summary;
-use crate::regf::timestamp::FileTime;
-use crate::storage::scratch::Scratch;
+use hivewright_hive::regf::timestamp::FileTime;
+use hivewright_storage::scratch::Scratch;
 
 /// A suite that is being put together.
 pub struct Suite {

@@ -4,7 +4,7 @@
 /// U+FFFD.
 pub fn plain(text: &str) -> String {
     let harmless = |c: char| match c {
-        c if crate::error::shell::steers(c) => '\u{fffd}',
+        c if hivewright_storage::shell::steers(c) => '\u{fffd}',
         c => c,
     };
     text.chars().map(harmless).collect()

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::error::exact;
 use crate::fleet::record::FORM;
+use hivewright_storage::exact;
 
 /// How every record begins.
 const BEGINNING: &[u8] = b"{\"form\":";

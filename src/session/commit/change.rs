@@ -3,8 +3,8 @@
 use std::ops::Range;
 use std::path::Path;
 
-use crate::error::{Error, Result};
-use crate::hive::{Patch, PatchSet, Step};
+use hivewright_error::{Error, Result};
+use hivewright_hive::{Patch, PatchSet, Step};
 
 /// What is written, and the length before and after. There are phases, one after the other; in each, patches are sorted
 /// by step and do not overlap, while those of a later phase may go over what an earlier one wrote. All lie within the

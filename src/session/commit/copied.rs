@@ -10,11 +10,11 @@ use super::output::{place_for, put};
 use super::rehearsal::{Plan, Stage, Wanted, rehearse};
 use super::staged::{Staged, folder_of};
 use super::{Committed, How, Options, Proof, done};
-use crate::container::Role;
-use crate::error::advised;
-use crate::error::{Error, Kind, Result};
 use crate::session::undo::Record;
-use crate::storage::{Access, Host, HostFile, Storage};
+use hivewright_disk::container::Role;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::advised;
+use hivewright_storage::{Access, Host, HostFile, Storage};
 
 /// Writes a copy of the image with the change in it to the new file `output`.
 pub(super) fn write<H: Host>(

@@ -1,9 +1,9 @@
 //! Patches written over the bytes that are there, with an undo file that is durable before the first of them.
 
-use crate::error::{Error, Kind, Result};
-use crate::hive::Patch;
 use crate::session::undo::{self, Journal, State};
-use crate::storage::{Host, Storage};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::Patch;
+use hivewright_storage::{Host, Storage};
 
 use super::change::Change;
 

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::{Error, Result, Space};
-use crate::storage::joined::Joined;
-use crate::storage::{About, Access, Host, HostFile, Storage, Times};
+use hivewright_error::{Error, Result, Space};
+use hivewright_storage::joined::Joined;
+use hivewright_storage::{About, Access, Host, HostFile, Storage, Times};
 
 use super::change::changed_since;
 use super::overlaid::Overlaid;

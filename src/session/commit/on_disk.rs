@@ -7,12 +7,12 @@ use super::change::{Change, broken, changed_since};
 use super::locked::Locked;
 use super::rehearsal::{Part, Plan, Stage, Wanted, rehearse};
 use super::{Committed, Emptied, How, Options, Proof, done, in_place};
-use crate::container::{HostFile as Described, Role};
-use crate::error::{Error, Kind, Result};
-use crate::hive::Patch;
 use crate::session::disk::HiveOnDisk;
 use crate::session::undo::{Journal, Mark, Record, expect_room, refuse_left_over, settle};
-use crate::storage::{Access, Host, HostFile, Storage};
+use hivewright_disk::container::{HostFile as Described, Role};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::Patch;
+use hivewright_storage::{Access, Host, HostFile, Storage};
 
 /// Brings `wanted` to the image at `path`, once `proof` has passed.
 ///

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Kind, Result};
-use crate::storage::{Access, Host, HostFile, Storage};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::{Access, Host, HostFile, Storage};
 
 use super::Proof;
 use super::change::changed_since;

@@ -2,9 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::error::Result;
-use crate::storage::Storage;
-use crate::storage::span;
+use hivewright_error::Result;
+use hivewright_storage::Storage;
+use hivewright_storage::span;
 
 use super::change::Change;
 

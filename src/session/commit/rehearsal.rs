@@ -13,13 +13,13 @@ use std::sync::Arc;
 pub(in crate::session) use stage::Stage;
 
 use super::change::changed_since;
-use crate::container::Gate;
-use crate::error::{Error, Kind, Result};
-use crate::hive::{Patch, PatchSet, Step};
 use crate::session::disk::{HiveOnDisk, Placement};
-use crate::storage::Storage;
-use crate::storage::joined;
-use crate::storage::recorder::Written;
+use hivewright_disk::container::Gate;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::{Patch, PatchSet, Step};
+use hivewright_storage::Storage;
+use hivewright_storage::joined;
+use hivewright_storage::recorder::Written;
 use stage::Taken;
 
 /// What shall become of a hive inside of an image, and of its logs.

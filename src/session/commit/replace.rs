@@ -1,7 +1,7 @@
 //! A new file in the place of the old one.
 
-use crate::error::{Error, Kind, Result};
-use crate::storage::{Carried, Host, HostFile, Storage};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::{Carried, Host, HostFile, Storage};
 
 use super::Proof;
 use super::locked::Locked;

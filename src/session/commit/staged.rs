@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Kind, Result};
-use crate::storage::{Access, Host, HostFile, Storage};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::{Access, Host, HostFile, Storage};
 
 use super::Proof;
 use super::overlaid::Overlaid;
@@ -115,7 +115,7 @@ pub(in crate::session) fn same_bytes<H: Host>(host: &H, path: &Path, bytes: &Ove
         None => Ok(()),
         Some(offset) => {
             let what = format!("{} does not read back as it was written", path.display());
-            Err(Error::new(Kind::Io, "read-back", what).at(crate::error::Space::File, offset))
+            Err(Error::new(Kind::Io, "read-back", what).at(hivewright_error::Space::File, offset))
         }
     }
 }

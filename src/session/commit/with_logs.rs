@@ -7,11 +7,11 @@ use super::locked::Locked;
 use super::on_disk::write_all;
 use super::overlaid::Overlaid;
 use super::{Committed, Edit, Emptied, Options};
-use crate::error::{Error, Result};
-use crate::hive::{Patch, PatchSet};
+use hivewright_error::{Error, Result};
+use hivewright_hive::{Patch, PatchSet};
 use crate::session::logs::emptied;
 use crate::session::undo::{Record, expect_room, settle};
-use crate::storage::{Access, Host, joined, read_whole};
+use hivewright_storage::{Access, Host, joined, read_whole};
 
 /// The most bytes of a log that is emptied. Windows keeps them at a few MiB.
 const MAX_LOG_SIZE: usize = 1 << 30;

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use crate::container::{self, Gate, Image, Opener, Role};
-use crate::error::Result;
-use crate::storage::counting::Counting;
-use crate::storage::folder::{EntryKind, kind_of};
-use crate::storage::{Access, Host, Storage};
+use hivewright_disk::container::{self, Gate, Image, Opener, Role};
+use hivewright_error::Result;
+use hivewright_storage::counting::Counting;
+use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::{Access, Host, Storage};
 
 /// How an image is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

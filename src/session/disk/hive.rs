@@ -8,14 +8,14 @@ use super::bottom::Reader;
 use super::paged::Paged;
 use super::placement::Placement;
 use super::{Disk, Installation, Obstacle, obstacles};
-use crate::container::{Gate, Opener, explained};
-use crate::error::{Error, Kind, Result, Space};
-use crate::files::{Files, VolumeState};
-use crate::hive::open;
-use crate::partition::Partition;
 use crate::session::commit::changed_since;
-use crate::storage::{Blank, Host, Storage, joined};
 use crate::windows::{self, Product};
+use hivewright_disk::container::{Gate, Opener, explained};
+use hivewright_disk::files::{Files, VolumeState};
+use hivewright_disk::partition::Partition;
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_hive::open;
+use hivewright_storage::{Blank, Host, Storage, joined};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
 const MOST_BYTES: u64 = 3 << 30;

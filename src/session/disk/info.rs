@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use super::hive::logs_of;
 use super::{Choice, Disk, Installation, Obstacle, Paged, absolute, installation, obstacles};
-use crate::container::{About, HostFile, Verified};
-use crate::error::exact::field;
-use crate::error::{Place, Result};
-use crate::files::{Files, VolumeState};
-use crate::hive::{Opened, open};
-use crate::partition::{Partition, Table};
+use hivewright_disk::container::{About, HostFile, Verified};
+use hivewright_storage::exact::field;
+use hivewright_error::{Place, Result};
+use hivewright_disk::files::{Files, VolumeState};
+use hivewright_hive::{Opened, open};
+use hivewright_disk::partition::{Partition, Table};
 use crate::session::logs::LogFiles;
-use crate::storage::Storage;
+use hivewright_storage::Storage;
 use crate::windows::{self, Detection, Mistake, Product};
 
 /// Hives that stand in the folder `config` of every Windows.

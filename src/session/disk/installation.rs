@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::{Choice, Disk};
-use crate::error::{Error, Kind, Result};
-use crate::files::{FILTERED, Files, names};
-use crate::partition::{Partition, VolumeKind};
+use hivewright_disk::files::{FILTERED, Files, names};
+use hivewright_disk::partition::{Partition, VolumeKind};
+use hivewright_error::{Error, Kind, Result};
 
 /// Folders at the top of a volume that are looked into; no volume of Windows has a fraction of that.
 const MOST_FOLDERS: usize = 4096;
@@ -146,10 +146,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::container::About;
-    use crate::error::{Error, Place};
-    use crate::storage::Storage;
-    use crate::storage::memory::Memory;
+    use hivewright_disk::container::About;
+    use hivewright_error::{Error, Place};
+    use hivewright_storage::Storage;
+    use hivewright_storage::memory::Memory;
 
     /// A disk with bad sectors from an offset on.
     struct Bad(Memory, u64);
@@ -183,7 +183,8 @@ mod tests {
     fn bad_sectors_of_one_volume_do_not_hide_the_other_and_leave_no_choice() {
         let fixture = hivewright_fixtures::disks::Disk::named("two-windows").unwrap();
         let bytes = fixture.read(&hivewright_fixtures::folder::home()).unwrap();
-        let (table, size) = (crate::partition::partitions(&Memory::new(bytes.clone())).unwrap(), bytes.len() as u64);
+        let (table, size) =
+            (hivewright_disk::partition::partitions(&Memory::new(bytes.clone())).unwrap(), bytes.len() as u64);
         let second = table.partitions[1].offset;
         let disk = Disk {
             path: "disk".into(),

@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use super::Disk;
-use crate::container::Neighbours;
-use crate::error::advised;
-use crate::error::{Error, Kind, Result};
-use crate::files::{FileInVolume, Files, Hibernation, VolumeState};
-use crate::hive::recover::{Log, REPLAY_BREAKS};
-use crate::hive::{DirtyHive, Hive, HiveBytes};
-use crate::partition::TableSource;
-use crate::storage::Storage;
+use hivewright_disk::container::Neighbours;
+use hivewright_storage::advised;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_disk::files::{FileInVolume, Files, Hibernation, VolumeState};
+use hivewright_hive::recover::{Log, REPLAY_BREAKS};
+use hivewright_hive::{DirtyHive, Hive, HiveBytes};
+use hivewright_disk::partition::TableSource;
+use hivewright_storage::Storage;
 use crate::windows::{self, Era, Selection};
 
 /// A reason not to write.

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::error::{Error, Kind, Result};
-use crate::files::FileInVolume;
-use crate::hive::HiveBytes;
-use crate::storage::span::lay_over;
-use crate::storage::{Blank, Storage, zeros_in_large_pages};
+use hivewright_disk::files::FileInVolume;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::HiveBytes;
+use hivewright_storage::span::lay_over;
+use hivewright_storage::{Blank, Storage, zeros_in_large_pages};
 
 /// Bytes of a page: the cells of a look-up lie scattered, and what is read beside them may have to be decompressed.
 const PAGE: u64 = 4 << 10;

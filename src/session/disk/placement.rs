@@ -1,10 +1,10 @@
 //! Where the bytes of a hive lie in the files of an image: the only addresses that an edit of it may write to.
 
 use super::HiveOnDisk;
-use crate::error::{Error, Result, Space};
-use crate::files::FileInVolume;
-use crate::hive::Patch;
-use crate::storage::Storage;
+use hivewright_disk::files::FileInVolume;
+use hivewright_error::{Error, Result, Space};
+use hivewright_hive::Patch;
+use hivewright_storage::Storage;
 
 /// A stretch of a hive that is contiguous in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

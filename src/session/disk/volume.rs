@@ -3,13 +3,13 @@
 use std::sync::{Arc, PoisonError};
 
 use super::Disk;
-use crate::error::{Error, Kind, Result, Space};
-use crate::fat::Fat;
-use crate::files::Files;
-use crate::ntfs::Ntfs;
-use crate::partition::{Partition, VolumeKind};
-use crate::storage::Storage;
-use crate::storage::window::Window;
+use hivewright_disk::fat::Fat;
+use hivewright_disk::files::Files;
+use hivewright_disk::ntfs::Ntfs;
+use hivewright_disk::partition::{Partition, VolumeKind};
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_storage::Storage;
+use hivewright_storage::window::Window;
 
 impl Disk {
     /// The partitions that may hold files, or the one of that number.

@@ -3,8 +3,6 @@
 use std::path::Path;
 
 use super::{Logs, Prepared, Request, edit_source, settle, source};
-use crate::error::{Error, Place, Result, Space};
-use crate::hive::{EditOptions, PatchSet};
 use crate::session::commit::{
     Committed, Locked, Options, Part, Stage, Wanted, commit_on_disk, folder_of, no_room, rehearse, take, write_alone,
 };
@@ -12,8 +10,10 @@ use crate::session::disk::{Disk, HiveOnDisk};
 use crate::session::logs;
 use crate::session::target::Target;
 use crate::session::undo::refuse_left_over;
-use crate::storage::probe::may_make_files;
-use crate::storage::{Access, Host, Storage};
+use hivewright_error::{Error, Place, Result, Space};
+use hivewright_hive::{EditOptions, PatchSet};
+use hivewright_storage::probe::may_make_files;
+use hivewright_storage::{Access, Host, Storage};
 
 /// Bytes of the smallest sector: clusters and what images are made of are multiples of it.
 const SECTOR: u64 = 512;

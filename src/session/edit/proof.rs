@@ -6,14 +6,14 @@
 use std::collections::HashSet;
 
 use super::{Before, Prepared, Wanted, values};
-use crate::error::{Error, Kind, Result, Space};
-use crate::hive::check::{self, Code, FINDINGS_KEPT, Finding, Report, Severity};
-use crate::hive::witness::{self, Testimony};
-use crate::hive::{Hive, Opened, open};
-use crate::regf::base_block::BaseBlock;
-use crate::regf::key_value::ValueType;
-use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
 use crate::windows::rule;
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_hive::check::{self, Code, FINDINGS_KEPT, Finding, Report, Severity};
+use hivewright_hive::regf::base_block::BaseBlock;
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::regf::{BASE_BLOCK_SIZE, CellOffset};
+use hivewright_hive::witness::{self, Testimony};
+use hivewright_hive::{Hive, Opened, open};
 
 impl Prepared {
     /// Proves the edited bytes: the full check finds nothing that was not there, the keys hold what was asked for and

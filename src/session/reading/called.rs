@@ -6,11 +6,11 @@
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use crate::error::Result;
-use crate::files::{Extents, Facts, FileInVolume, Traits};
 use crate::session::disk::Paged;
-use crate::storage::counting::Counting;
-use crate::storage::{Blank, FileStorage, Storage};
+use hivewright_disk::files::{Extents, Facts, FileInVolume, Traits};
+use hivewright_error::Result;
+use hivewright_storage::counting::Counting;
+use hivewright_storage::{Blank, FileStorage, Storage};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
 pub(super) const MOST_BYTES: u64 = 3 << 30;

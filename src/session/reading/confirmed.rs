@@ -2,10 +2,10 @@
 
 use super::shown::Shown;
 use super::{Answer, State};
-use crate::error::{Error, Kind, Result, Space};
-use crate::hive::check::{self, Code, Report};
-use crate::hive::witness::{self, Testimony};
-use crate::hive::{Hive, HiveBytes, approach};
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_hive::check::{self, Code, Report};
+use hivewright_hive::witness::{self, Testimony};
+use hivewright_hive::{Hive, HiveBytes, approach};
 use crate::session::disk::{of_dirty, of_plan};
 use crate::windows::{self, Era, Mistake, RuleReport, rule};
 

@@ -3,8 +3,8 @@
 use sha2::{Digest, Sha256};
 
 use super::{Reading, Source};
-use crate::error::Result;
-use crate::storage::Storage;
+use hivewright_error::Result;
+use hivewright_storage::Storage;
 
 /// How much is hashed at once.
 const PIECE: u64 = 1 << 18;

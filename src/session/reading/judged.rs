@@ -1,12 +1,12 @@
 //! The full check of a hive as Windows will load it: with its logs replayed, where it needs them and they can be applied.
 
 use super::Reading;
-use crate::error::Result;
-use crate::hive::check::{self, Code, Report};
-use crate::hive::recover;
-use crate::hive::{Opened, open};
-use crate::regf::BASE_BLOCK_SIZE;
-use crate::regf::base_block::BaseBlock;
+use hivewright_error::Result;
+use hivewright_hive::check::{self, Code, Report};
+use hivewright_hive::recover;
+use hivewright_hive::regf::BASE_BLOCK_SIZE;
+use hivewright_hive::regf::base_block::BaseBlock;
+use hivewright_hive::{Opened, open};
 
 /// What a check found.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl Reading {
 }
 
 /// Why the file is no hive, where nothing of it can be read as one: something else, or a transaction log.
-fn no_hive(whole: &[u8], report: &Report) -> Option<crate::error::Error> {
+fn no_hive(whole: &[u8], report: &Report) -> Option<hivewright_error::Error> {
     if report.facts.bins > 0 {
         return None;
     }

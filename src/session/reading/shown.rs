@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::called::HiveFile;
-use crate::error::Result;
 use crate::session::disk::{HiveOnDisk, Paged};
-use crate::storage::Blank;
+use hivewright_error::Result;
+use hivewright_storage::Blank;
 
 pub(super) trait Shown {
     /// Whether all bytes cost more than some.

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Kind, Result};
-use crate::storage::folder::kind_of;
-use crate::storage::{Access, Host, Storage};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::folder::kind_of;
+use hivewright_storage::{Access, Host, Storage};
 
 use super::journal::{self, Journal, SUFFIX, folder_for, is_beside};
 use super::record::{Mark, Record};

@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Kind, Result};
 use crate::session::commit::{Overlaid, Staged, folder_of, same_bytes};
-use crate::storage::fitting::fitting;
-use crate::storage::folder::{EntryKind, kind_of};
-use crate::storage::{Access, Host, Storage};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::fitting::fitting;
+use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::{Access, Host, Storage};
 
 use super::record::{Mark, Record};
 

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::error::exact::field;
-use crate::error::{Error, Result};
 use crate::session::commit::{Locked, reopened};
-use crate::storage::folder::{EntryKind, kind_of};
-use crate::storage::{Host, RealHost, Storage};
+use hivewright_error::{Error, Result};
+use hivewright_storage::exact::field;
+use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::{Host, RealHost, Storage};
 
 use super::around::{Which, open_ones, seems_left, stands_beside};
 use super::command;

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Kind, Result, exact, hex};
-use crate::hive::{Patch, Step};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::{Patch, Step};
+use hivewright_storage::{exact, hex};
 
 use super::record::{BLOCK, Block, Mark, Record, damaged};
 

@@ -22,11 +22,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, Kind, Result, hex};
-use crate::hive::Patch;
-use crate::regf::timestamp::FileTime;
 use crate::session::commit::{Change, Overlaid};
-use crate::storage::Storage;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::Patch;
+use hivewright_hive::regf::timestamp::FileTime;
+use hivewright_storage::Storage;
+use hivewright_storage::hex;
 
 use super::lines::{BlockLine, EndLine, HeaderLine, MarkLine, PatchLine, decode_hash};
 

@@ -1,8 +1,8 @@
 //! The old bytes back to the disk.
 
-use crate::error::Result;
 use crate::session::commit::{self, Locked, New, Overlaid, Tried, changed_since, unfinished, why_in_place};
-use crate::storage::Host;
+use hivewright_error::Result;
+use hivewright_storage::Host;
 
 use super::journal::Journal;
 use super::record::Mark;

@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, Result, Space};
-use crate::hive::Patch;
 use crate::session::commit::{Change, Locked, Overlaid, changed_since, folder_of};
-use crate::storage::joined;
-use crate::storage::span::lay_over;
-use crate::storage::{Host, Storage};
+use hivewright_error::{Error, Result, Space};
+use hivewright_hive::Patch;
+use hivewright_storage::joined;
+use hivewright_storage::span::lay_over;
+use hivewright_storage::{Host, Storage};
 
 use super::record::{BLOCK, Block, Record};
 

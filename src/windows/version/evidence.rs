@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use super::Decision;
 use super::facts::ControlFacts;
-use crate::error::Result;
-use crate::hive::{Hive, HiveBytes, Key};
 use crate::windows::control_set::ControlSet;
 use crate::windows::look::{Damage, Look};
 use crate::windows::services::Services;
+use hivewright_error::Result;
+use hivewright_hive::{Hive, HiveBytes, Key};
 
 /// The lowest minor version of a hive that Windows 2000 cannot load.
 const SINCE_XP_MINOR: u32 = 5;

@@ -1,10 +1,10 @@
 //! What `Control` and `Setup` tell beside the services: service pack, kind of product, machine.
 
 use super::{Decision, Detection, Era, Evidence, ProductType, SetEvidence};
-use crate::error::Result;
-use crate::hive::{Hive, HiveBytes};
 use crate::windows::control_set::ControlSet;
 use crate::windows::look::{Damage, Look};
+use hivewright_error::Result;
+use hivewright_hive::{Hive, HiveBytes};
 
 use super::evidence::HiveMarks;
 

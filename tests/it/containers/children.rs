@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use hivewright::container::neighbours;
+use hivewright_disk::container::neighbours;
 use serde_json::Value;
 
 use super::fixtures::{Unpacked, raw_disk};

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use hivewright::container::verify;
+use hivewright_disk::container::verify;
 
 use super::*;
 use crate::support::tools::have;

@@ -4,11 +4,11 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use hivewright::error::{Error, Space};
 use hivewright::session::commit::Options;
 use hivewright::session::disk::{Choice, Disk};
 use hivewright::session::edit::{Logs, Prepared, Wanted, prepare};
-use hivewright::storage::Storage;
+use hivewright_error::{Error, Space};
+use hivewright_storage::Storage;
 
 use super::fixtures::Unpacked;
 use crate::support::asked::request;

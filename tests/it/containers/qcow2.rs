@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::process::{Command, Output};
 
-use hivewright::error::{Place, Space};
+use hivewright_error::{Place, Space};
 
 use super::fixtures::Unpacked;
 use super::*;
@@ -229,13 +229,13 @@ fn backing_files_are_read_and_never_written_to() {
     }
 }
 
-fn code(path: &Path) -> (&'static str, hivewright::error::Kind) {
+fn code(path: &Path) -> (&'static str, hivewright_error::Kind) {
     open(path).map(|_| ()).map_err(|e| (e.code(), e.kind())).unwrap_err()
 }
 
 #[test]
 fn what_is_not_read_or_written_says_so() {
-    use hivewright::error::Kind;
+    use hivewright_error::Kind;
     if !have(&["qemu-img"]) {
         return;
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hivewright::storage::{Access, Host, RealHost, Storage};
+use hivewright_storage::{Access, Host, RealHost, Storage};
 use serde_json::Value;
 
 use super::faults::{volume, volume_of};

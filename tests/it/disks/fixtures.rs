@@ -7,8 +7,8 @@ mod written;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hivewright::files::Files;
-use hivewright::ntfs::Ntfs;
+use hivewright_disk::files::Files;
+use hivewright_disk::ntfs::Ntfs;
 use hivewright_fixtures::disks::{DISKS, Disk as Fixture};
 use hivewright_fixtures::folder::home;
 use serde_json::{Value, json};

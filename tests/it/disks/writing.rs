@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use hivewright::session::disk::{Choice, Disk};
-use hivewright::storage::{Access, Host, HostFile, RealHost, Storage};
+use hivewright_storage::{Access, Host, HostFile, RealHost, Storage};
 use serde_json::Value;
 
 use super::{hive, json, run, sha256};

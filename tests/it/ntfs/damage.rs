@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use hivewright::files::Files;
-use hivewright::ntfs::Ntfs;
-use hivewright::storage::Storage;
 use hivewright::{Kind, Space};
+use hivewright_disk::files::Files;
+use hivewright_disk::ntfs::Ntfs;
+use hivewright_storage::Storage;
 
 use super::{HIVE, all_bytes};
 use crate::support::memory::Memory;

@@ -3,10 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use hivewright::files::{Files, Hibernation, Journal};
-use hivewright::ntfs::Ntfs;
-use hivewright::storage::Storage;
+use hivewright_disk::files::{Files, Hibernation, Journal};
+use hivewright_disk::ntfs::Ntfs;
 use hivewright_fixtures::disks::ntfs::{attribute, restart_page};
+use hivewright_storage::Storage;
 
 use super::{all_bytes, open};
 use crate::support::memory::Memory;

@@ -1,11 +1,11 @@
 //! What tests ask of an edit and of a commit.
 
-use hivewright::hive::EditOptions;
 use hivewright::session::LogChoice;
 use hivewright::session::commit::{InPlace, Options};
 use hivewright::session::disk::Choice;
 use hivewright::session::edit::{Request, Wanted};
 use hivewright::windows::Selection;
+use hivewright_hive::EditOptions;
 
 /// What the command asks for where it is given no option.
 pub(crate) fn request(wanted: Option<Wanted>) -> Request {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hivewright::hive::recover::{Log, recover_headless};
-use hivewright::hive::{Hive, HiveBytes, Opened, open};
-use hivewright::regf::CellOffset;
+use hivewright_hive::recover::{Log, recover_headless};
+use hivewright_hive::regf::CellOffset;
+use hivewright_hive::{Hive, HiveBytes, Opened, open};
 
 /// A key, or a value of it.
 pub(crate) type Place = (String, Option<String>);

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use hivewright::hive::recover::{Log, highest_sequence};
 use hivewright_fixtures::dirty::{DIRTY, Pair};
+use hivewright_hive::recover::{Log, highest_sequence};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use hivewright::storage::{About, Access, Carried, FileId, Host, HostFile, Storage, Times};
 use hivewright::{Error, Kind, Place, Result, Space};
+use hivewright_storage::{About, Access, Carried, FileId, Host, HostFile, Storage, Times};
 
 use super::shared::Shared;
 

@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use hivewright::storage::Storage;
 use hivewright::{Error, Kind, Place, Result, Space};
+use hivewright_storage::Storage;
 
 /// Bytes in memory.
 pub(crate) struct Memory {

@@ -5,9 +5,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hivewright::files::Files;
-use hivewright::ntfs::Ntfs;
-use hivewright::storage::Storage;
+use hivewright_disk::files::Files;
+use hivewright_disk::ntfs::Ntfs;
+use hivewright_storage::Storage;
 use tempfile::TempDir;
 
 use super::memory::Memory;

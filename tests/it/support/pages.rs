@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use hivewright::error::Result;
-use hivewright::hive::HiveBytes;
+use hivewright_error::Result;
+use hivewright_hive::HiveBytes;
 
 pub(crate) const PAGE: usize = 4096;
 

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::container::{Opener, Role};
-use crate::error::advised;
-use crate::error::{Error, Kind, Place, Result};
-use crate::storage::Storage;
-use crate::storage::recorder::{Clock, Recorder, Written};
+use hivewright_disk::container::{Opener, Role};
+use hivewright_error::{Error, Kind, Place, Result};
+use hivewright_storage::Storage;
+use hivewright_storage::advised;
+use hivewright_storage::recorder::{Clock, Recorder, Written};
 
 /// Opens a file of the host for reading.
 type Open = Box<dyn Fn(&Path, Role) -> Result<Arc<dyn Storage>> + Send + Sync>;

@@ -1,7 +1,7 @@
 //! What is believed of an undo file.
 
 use super::*;
-use crate::hive::Step;
+use hivewright_hive::Step;
 
 /// An undo file with these lines between the header and the end, with a right hash.
 fn file(header: &str, lines: &[&str], patches: usize, blocks: usize) -> Vec<u8> {
@@ -112,7 +112,7 @@ impl Storage for Sparse {
         Ok(())
     }
 
-    fn locate(&self, _: u64) -> Vec<crate::error::Place> {
+    fn locate(&self, _: u64) -> Vec<hivewright_error::Place> {
         Vec::new()
     }
 }

@@ -1,8 +1,8 @@
 //! How far a change got: every state that an interruption leaves, and no more work than the change has patches.
 
 use super::*;
-use crate::hive::Step;
-use crate::storage::memory::Memory;
+use hivewright_hive::Step;
+use hivewright_storage::memory::Memory;
 
 /// `phases` patches of one byte, one phase each, in turn to the first `blocks` blocks.
 fn record(phases: usize, blocks: usize) -> Record {

@@ -2,7 +2,7 @@
 
 use super::maker::{BAT, Change, Entry, SUMMED, guid_text, mend, put, put_log};
 use super::*;
-use hivewright::storage::memory::Memory;
+use hivewright_storage::memory::Memory;
 
 const SIZE: usize = 2 * MIB + 4096;
 
@@ -60,7 +60,7 @@ impl Storage for Patched {
         Ok(())
     }
 
-    fn locate(&self, _: u64) -> Vec<hivewright::error::Place> {
+    fn locate(&self, _: u64) -> Vec<hivewright_error::Place> {
         Vec::new()
     }
 }

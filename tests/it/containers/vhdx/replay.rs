@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hivewright::storage::recorder::Written;
+use hivewright_storage::recorder::Written;
 
 use super::log::{LOG, entries, maker};
 use super::maker::{Change, Entry, put, put_log};

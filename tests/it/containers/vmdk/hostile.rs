@@ -2,8 +2,8 @@
 
 use super::builder::{GRAIN, S, Wide, cowd, descriptor, hosted, se_sparse, stream};
 use super::*;
-use hivewright::container::{Opening, open_layer};
-use hivewright::storage::memory::Memory;
+use hivewright_disk::container::{Opening, open_layer};
+use hivewright_storage::memory::Memory;
 
 const OWN: &str = "RW 512 SPARSE \"disk.vmdk\"";
 

@@ -1,0 +1,153 @@
+//! The guest disk as a storage: requests in pieces, what was read kept, qemu-nbd started anew when it must be.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::cache::Cache;
+use super::client::{Client, Failure};
+use super::running::{Plan, Running};
+use super::{Closing, Refused};
+use crate::container::within_disk;
+use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_storage::Storage;
+
+/// The most bytes of one request.
+const PIECE: usize = 1 << 20;
+/// A read of at least so many bytes goes past what is kept.
+const LARGE: usize = 256 << 10;
+
+pub(super) struct Engine {
+    plan: Plan,
+    size: u64,
+    refused: Option<Refused>,
+    state: Mutex<State>,
+    closing: Closing,
+}
+
+struct State {
+    /// `None` after it could not be started again.
+    running: Option<Running>,
+    cache: Cache,
+    written: bool,
+}
+
+impl Engine {
+    /// Starts qemu-nbd.
+    pub(super) fn start(plan: Plan, refused: Option<Refused>, closing: Closing) -> Result<Self> {
+        let running = plan.start()?;
+        let size = running.client.size;
+        let writable = !running.client.is_read_only();
+        if plan.writing && !writable {
+            let what = "qemu-nbd opens this image for reading only";
+            return Err(Error::new(Kind::Unsupported, "engine-read-only", what));
+        }
+        let state = Mutex::new(State { running: Some(running), cache: Cache::default(), written: false });
+        Ok(Engine { plan, size, refused, state, closing })
+    }
+
+    /// Bytes of the disk.
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the running qemu-nbd for something; a new one, where the file has outgrown what the old one knows of.
+    fn ask<T>(
+        &self,
+        state: &mut State,
+        doing: &str,
+        ask: impl FnOnce(&mut Client<std::os::unix::net::UnixStream>) -> std::result::Result<T, Failure>,
+    ) -> Result<T> {
+        if state.running.as_ref().is_some_and(|running| running.shared.has_outgrown()) {
+            // `None` stays where either fails.
+            state.running.take().map_or(Ok(()), Running::close)?;
+            state.running = Some(self.plan.start()?);
+        }
+        let gone = || Error::new(Kind::Io, "engine-died", "qemu-nbd has ended before");
+        let running = state.running.as_mut().ok_or_else(gone)?;
+        match ask(&mut running.client) {
+            Ok(answer) => Ok(answer),
+            Err(failure) => {
+                let broken = matches!(failure, Failure::Broken(_));
+                let error = running.explain(doing, failure);
+                if broken {
+                    state.running = None;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Storage for Engine {
+    fn len(&self) -> Result<u64> {
+        Ok(self.size)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        within_disk(self.size, offset, buf.len())?;
+        let state = &mut *self.state();
+        let large = buf.len() >= LARGE;
+        let mut at = offset;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let doing = || format!("read at {at:#x} of the disk");
+            let taken = if large {
+                let taken = rest.len().min(PIECE);
+                self.ask(state, &doing(), |client| client.read(at, &mut rest[..taken]))?;
+                taken
+            } else if let Some(taken) = state.cache.copy(at, rest) {
+                taken
+            } else {
+                let (start, mut page) = Cache::page(at, self.size);
+                self.ask(state, &doing(), |client| client.read(start, &mut page))?;
+                state.cache.keep(start, page);
+                continue;
+            };
+            rest = &mut rest[taken..];
+            at += taken as u64;
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        within_disk(self.size, offset, bytes.len())?;
+        if let Some(refused) = &self.refused {
+            return Err(refused.error());
+        }
+        let state = &mut *self.state();
+        state.written = true;
+        state.cache.forget(offset, bytes.len());
+        for (i, piece) in bytes.chunks(PIECE).enumerate() {
+            let at = offset + (i * PIECE) as u64;
+            self.ask(state, &format!("write at {at:#x} of the disk"), |client| client.write(at, piece))?;
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<()> {
+        if !self.plan.writing {
+            return Ok(());
+        }
+        self.ask(&mut self.state(), "flush the disk", Client::flush)
+    }
+
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        vec![Place { space: Space::Disk, offset }]
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let state = &mut *self.state();
+        let flushed = if state.written { self.ask(state, "flush the disk", Client::flush) } else { Ok(()) };
+        let closed = state.running.take().map_or(Ok(()), Running::close);
+        if let Err(error) = flushed.and(closed)
+            && self.plan.writing
+        {
+            self.closing.failed(error);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! A running qemu-nbd between our server below it and our client above it.
+
+use std::net::Shutdown;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::Driver;
+use super::child::{Child, WHERE};
+use super::client::{Client, Failure};
+use super::server::{Export, Shared, serve};
+use super::wire::errno;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::Storage;
+use hivewright_storage::advised;
+use hivewright_storage::private::PrivateFolder;
+
+/// How long qemu-nbd may take to open an image, and to close it; how long one request may take.
+const START: Duration = Duration::from_secs(10);
+const CLOSE: Duration = Duration::from_secs(30);
+const REQUEST: Duration = Duration::from_secs(60);
+/// Between two looks whether it has come up.
+const LOOK: Duration = Duration::from_micros(300);
+
+/// What is started, as often as it is.
+pub(super) struct Plan {
+    pub(super) program: PathBuf,
+    pub(super) driver: Driver,
+    /// By which multiples of bytes the image grows.
+    pub(super) step: u64,
+    /// The image and, where it stands on one, the guest bytes below.
+    pub(super) image: Arc<dyn Storage>,
+    pub(super) backing: Option<Arc<dyn Storage>>,
+    pub(super) writing: bool,
+}
+
+/// See the module. Dropping it kills qemu-nbd; [`Running::close`] has it close the image.
+pub(super) struct Running {
+    // First, so that a qemu-nbd that is not our own child sees its client go before anybody waits for it.
+    pub(super) client: Client<UnixStream>,
+    pub(super) shared: Arc<Shared>,
+    servers: Vec<JoinHandle<()>>,
+    child: Child,
+    driver: Driver,
+}
+
+impl Plan {
+    /// Starts qemu-nbd on the image.
+    ///
+    /// # Errors
+    /// `no-qemu-nbd`; `engine-refused` where QEMU does not open the image; `engine-timeout`; what a storage said.
+    pub(super) fn start(&self) -> Result<Running> {
+        let export = Export::new(self.image.clone(), self.writing, self.driver.ahead(self.writing), self.step)?;
+        let mut exports = vec![export.whole(self.driver == Driver::Qed)];
+        if let Some(backing) = &self.backing {
+            exports.push(Export::new(backing.clone(), false, 0, 0)?);
+        }
+        let count = exports.len();
+        let shared = Arc::new(Shared::new(exports));
+        let folder = PrivateFolder::make()?;
+        let (below, above) = (folder.path().join("below"), folder.path().join("above"));
+        let failed = |e| Error::io(format!("cannot make a socket in {}: {e}", folder.path().display()), e);
+        let listener = UnixListener::bind(&below).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let child = Child::start(self.command(&below, &above))?;
+        let mut servers = Vec::new();
+        let until = Instant::now() + START;
+        let stream = loop {
+            if let Ok((stream, _)) = listener.accept() {
+                // More than it needs would be somebody else's.
+                if servers.len() < count {
+                    servers.push(server(stream, &shared)?);
+                }
+                continue;
+            }
+            // It listens before it opens anything: only who waits for the files may come first.
+            let ready = (servers.len() == count).then(|| UnixStream::connect(&above));
+            match ready {
+                Some(Ok(stream)) => break stream,
+                _ if child.has_ended() => return Err(self.refused(&shared, &child, "does not open the image")),
+                _ if Instant::now() > until => {
+                    let what = format!("did not open the image within {} seconds", START.as_secs());
+                    let error = self.refused(&shared, &child, &what);
+                    let slow = error.code() == "engine-refused";
+                    return Err(if slow { error.becoming(Kind::Io, "engine-timeout") } else { error });
+                }
+                _ => thread::sleep(LOOK),
+            }
+        };
+        // Both sides are connected: nothing of the folder is needed any more, so nothing of it can be left behind.
+        drop(folder);
+        let limit = |time| stream.set_read_timeout(time).and_then(|()| stream.set_write_timeout(time));
+        let client = limit(Some(START)).and_then(|()| Client::connect(stream.try_clone()?));
+        match client.and_then(|client| limit(Some(REQUEST)).map(|()| client)) {
+            Ok(client) => Ok(Running { client, shared, servers, child, driver: self.driver }),
+            Err(error) => Err(self.refused(&shared, &child, &format!("does not export the image: {error}"))),
+        }
+    }
+
+    /// Why it did not come up: what a storage said, else that it is another program, else what QEMU said.
+    fn refused(&self, shared: &Shared, child: &Child, what: &str) -> Error {
+        // The last words come through a pipe that another thread reads.
+        child.hear_out(Duration::from_millis(200));
+        if let Some(error) = shared.take_failure() {
+            return error;
+        }
+        if !Child::is_qemu_nbd(&self.program) {
+            let what = format!("{} is no qemu-nbd, which this image is read by", self.program.display());
+            return Error::new(Kind::Unsupported, "no-qemu-nbd", what).advise(WHERE);
+        }
+        let what = format!("qemu-nbd {what}; it said: {}", child.said());
+        Error::new(Kind::Corrupt, "engine-refused", what)
+            .advise(format!("ask QEMU about a copy of the image: {}", advised::CHECK))
+    }
+
+    fn command(&self, below: &Path, above: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--socket").arg(above).args(["--shared=1", "--discard=ignore", "--detect-zeroes=off"]);
+        // Writes may wait in QEMU until a flush, and a flush reaches our storages.
+        command.arg("--cache=writeback");
+        if !self.writing {
+            command.arg("--read-only");
+        }
+        command.arg("--").arg(format!("json:{}", self.graph(below)));
+        command
+    }
+
+    /// What QEMU opens, node by node. Nothing is left for it to find out: no format, no name.
+    fn graph(&self, below: &Path) -> Value {
+        let export = |number: usize, writable: bool| {
+            json!({ "driver": "nbd", "export": number.to_string(), "read-only": !writable,
+                    "server": { "type": "unix", "path": below.to_string_lossy() } })
+        };
+        let backing =
+            self.backing.as_ref().map(|_| json!({ "driver": "raw", "read-only": true, "file": export(1, false) }));
+        let mut graph =
+            json!({ "driver": self.driver.name(), "read-only": !self.writing, "file": export(0, self.writing) });
+        if self.driver.has_backing() {
+            graph["backing"] = backing.unwrap_or(Value::Null);
+        }
+        graph
+    }
+}
+
+fn server(stream: UnixStream, shared: &Arc<Shared>) -> Result<JoinHandle<()>> {
+    let failed = |e| Error::io(format!("cannot serve the image to qemu-nbd: {e}"), e);
+    // On some systems it takes after the listener.
+    stream.set_nonblocking(false).map_err(failed)?;
+    let shared = shared.clone();
+    let serve = move || {
+        let mut stream = stream;
+        // Whoever waits for QEMU's answer learns that it broke off.
+        let _ = serve(&mut stream, &shared);
+        let _ = stream.shutdown(Shutdown::Both);
+    };
+    thread::Builder::new().name("nbd server".into()).spawn(serve).map_err(failed)
+}
+
+impl Running {
+    /// What a request came to, as an error of ours: what a storage said, else the number, else what QEMU said.
+    pub(super) fn explain(&self, doing: &str, failure: Failure) -> Error {
+        if let Some(error) = self.shared.take_failure() {
+            return error;
+        }
+        match failure {
+            // QEMU's driver for qcow makes room by resizing the file, which an export does not allow.
+            Failure::Refused(number)
+                if number == errno::NO_SPACE || (number == errno::INVALID && self.driver == Driver::Qcow) =>
+            {
+                Error::new(Kind::NoRoom, "not-allocated", "qemu-nbd cannot make room in the image")
+                    .advise(format!("convert a copy of it: {}", advised::TO_RAW))
+            }
+            Failure::Refused(errno::PERM) => {
+                Error::new(Kind::Unsupported, "engine-read-only", format!("qemu-nbd does not let us {doing}"))
+            }
+            Failure::Refused(number) => {
+                let system = std::io::Error::from_raw_os_error(i32::try_from(number).unwrap_or(errno::IO as i32));
+                let what = format!("qemu-nbd could not {doing}: {system}; it said: {}", self.child.said());
+                Error::new(Kind::Io, "engine-failed", what).advise(format!(
+                    "where the host's disk is sound, the image is damaged or cut short: {}",
+                    advised::CHECK
+                ))
+            }
+            Failure::Broken(error) => {
+                self.child.hear_out(Duration::from_millis(200));
+                let timed_out = matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
+                let (code, how) = match timed_out {
+                    true => ("engine-timeout", format!("did not answer within {} seconds", REQUEST.as_secs())),
+                    false => ("engine-died", format!("broke off: {error}")),
+                };
+                let what = format!("qemu-nbd {how}, when asked to {doing}; it said: {}", self.child.said());
+                Error::new(Kind::Io, code, what)
+            }
+        }
+    }
+
+    /// Has QEMU flush and close the image, and waits until it is gone: then the storages below have everything.
+    ///
+    /// # Errors
+    /// What a storage said; `engine-timeout`; `engine-failed` where QEMU ended in another way than it should.
+    pub(super) fn close(mut self) -> Result<()> {
+        let said_goodbye = self.client.disconnect();
+        drop(self.client);
+        let status = self.child.wait(CLOSE);
+        for server in self.servers {
+            // A server panics nowhere; if one did, it would have been printed.
+            let _ = server.join();
+        }
+        if let Some(error) = self.shared.take_failure() {
+            return Err(error);
+        }
+        let status = status?;
+        if !status.success() || said_goodbye.is_err() {
+            let what = format!("qemu-nbd did not close the image well ({status}); it said: {}", self.child.said());
+            return Err(Error::new(Kind::Io, "engine-failed", what));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! An image without the name of its backing file.
+//!
+//! QEMU takes a name that stands in a header even where it is told what to open instead. So it does not get to see it:
+//! the bits of the header that say that there is one read as zero, and a write leaves them as they are.
+
+use std::sync::Arc;
+
+use super::Driver;
+use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_storage::Storage;
+use hivewright_storage::advised;
+
+/// See the module.
+pub(super) struct Unnamed {
+    below: Arc<dyn Storage>,
+    at: u64,
+    /// The bits that are hidden, from `at` on.
+    mask: &'static [u8],
+    /// Whether those bytes may be written to, around the hidden bits.
+    rewrites: bool,
+}
+
+impl Unnamed {
+    pub(super) fn new(below: Arc<dyn Storage>, driver: Driver) -> Self {
+        let (at, mask, rewrites): (u64, &[u8], bool) = match driver {
+            // Features: a backing file, and that it is raw. The rest of a header is written back as it was read.
+            Driver::Qed => (16, &[5], true),
+            // Offset and length of the name. A qcow2 header that is written anew would be one without it.
+            Driver::Qcow | Driver::Qcow2 => (8, &[0xff; 12], false),
+            Driver::Parallels => (0, &[], true),
+        };
+        Unnamed { below, at, mask, rewrites }
+    }
+
+    /// What of the hidden bits lies in `len` bytes at `offset`: index in those bytes, offset, and mask.
+    fn hidden(&self, offset: u64, len: usize) -> impl Iterator<Item = (usize, u64, u8)> {
+        let bytes = self.mask.iter().zip(self.at..);
+        bytes.filter_map(move |(&mask, at)| {
+            let index = usize::try_from(at.checked_sub(offset)?).ok().filter(|&index| index < len)?;
+            Some((index, at, mask))
+        })
+    }
+}
+
+impl Storage for Unnamed {
+    fn len(&self) -> Result<u64> {
+        self.below.len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.below.read_at(offset, buf)?;
+        for (index, _, mask) in self.hidden(offset, buf.len()) {
+            buf[index] &= !mask;
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut hidden = self.hidden(offset, bytes.len()).peekable();
+        if hidden.peek().is_none() {
+            return self.below.write_at(offset, bytes);
+        }
+        if !self.rewrites {
+            let what = "qemu-nbd would write the header of this image anew, without its backing file";
+            return Err(Error::new(Kind::Unsupported, "header-rewrite", what)
+                .at(Space::File, offset)
+                .advise(format!("convert a copy of it: {}", advised::TO_RAW)));
+        }
+        let mut bytes = bytes.to_vec();
+        for (index, at, mask) in hidden {
+            let mut there = [0];
+            self.below.read_at(at, &mut there)?;
+            bytes[index] = bytes[index] & !mask | there[0] & mask;
+        }
+        self.below.write_at(offset, &bytes)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.below.flush()
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.below.set_len(len)
+    }
+
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        self.below.locate(offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hivewright_storage::memory::Memory;
+
+    fn bytes(storage: &dyn Storage, offset: u64, len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        storage.read_at(offset, &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn hides_bits_and_keeps_them() {
+        let below = Arc::new(Memory::new(vec![0xff; 64]));
+        let qed = Unnamed::new(below.clone(), Driver::Qed);
+        assert_eq!(bytes(&qed, 15, 3), [0xff, 0xfa, 0xff]);
+        assert_eq!(bytes(&qed, 17, 3), [0xff; 3]);
+        qed.write_at(14, &[0; 4]).unwrap();
+        assert_eq!(bytes(&*below, 13, 6), [0xff, 0, 0, 5, 0, 0xff]);
+        qed.write_at(0, &[2; 16]).unwrap();
+        assert_eq!(bytes(&*below, 15, 2), [2, 5]);
+    }
+
+    #[test]
+    fn a_header_that_would_lose_the_name_is_not_written() {
+        let below = Arc::new(Memory::new(vec![7; 64]));
+        let qcow2 = Unnamed::new(below.clone(), Driver::Qcow2);
+        assert_eq!(bytes(&qcow2, 0, 64), [&[7; 8][..], &[0; 12], &[7; 44]].concat());
+        for (offset, len) in [(0, 64), (0, 9), (19, 1)] {
+            assert_eq!(qcow2.write_at(offset, &vec![1; len]).unwrap_err().code(), "header-rewrite");
+        }
+        qcow2.write_at(0, &[1; 8]).unwrap();
+        qcow2.write_at(20, &[1; 8]).unwrap();
+        assert_eq!(bytes(&*below, 0, 64), [&[1; 8][..], &[7; 12], &[1; 8], &[7; 36]].concat());
+    }
+}

@@ -1,0 +1,185 @@
+//! Whether an image is sound enough to be written to.
+//!
+//! Who allocates takes what has no refcount. In an image whose refcounts are wrong that may be the header, a table or a
+//! cluster of a snapshot, so before the first write all references are held against the counts: what a closed image always
+//! fulfils, and what costs a look at each table once.
+//!
+//! Facts: QEMU, docs/interop/qcow2.rst, "Host cluster management", "Cluster mapping".
+
+use std::collections::BTreeMap;
+
+use super::header::{Header, Table};
+use super::snapshots;
+use hivewright_error::{Error, Result, Space};
+use hivewright_storage::Storage;
+use hivewright_storage::advised;
+
+/// Bits 9 to 55: where a cluster or table is.
+pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
+/// Nobody else refers to it: it may be written to.
+pub(super) const COPIED: u64 = 1 << 63;
+/// The entry is of a compressed cluster.
+pub(super) const COMPRESSED: u64 = 1 << 62;
+/// Clusters of a file that are marked at most, a byte each.
+const MAX_CLUSTERS: u64 = 1 << 27;
+/// Entries of one table that are looked at: as many as the largest L1 table has.
+const MAX_ENTRIES: u64 = 1 << 22;
+
+/// In a mark: how many references there are; so many, or more.
+const COUNT: u8 = 0x3f;
+/// In a mark: it is written to in place, by who believes that it is referred to once and counted once.
+const OWN: u8 = 0x40;
+/// In a mark: nobody else may refer to it, whatever is counted.
+const ALONE: u8 = 0x80;
+
+/// Looks at every table. Gives the entries of the refcount table.
+///
+/// # Errors
+/// `qcow2-unsound`: there are more references to something than are counted, or it lies past the end.
+pub(super) fn check(file: &dyn Storage, header: &Header) -> Result<Vec<u64>> {
+    let len = file.len()?;
+    let clusters = len.div_ceil(header.cluster);
+    let size = usize::try_from(clusters).ok().filter(|_| clusters <= MAX_CLUSTERS);
+    let size = size.ok_or_else(|| unsound("the file has too many clusters to be checked", 0))?;
+    let mut look = Look { file, header, len, marks: vec![0; size] };
+    look.mark(0, 1, 1, ALONE)?;
+    let blocks = look.table(header.refcounts)?;
+    for block in blocks.iter().filter(|block| **block != 0) {
+        look.mark(*block, header.cluster, 1, ALONE)?;
+    }
+    let (snapshots, end) = snapshots::read(file, header)?;
+    look.mark(header.snapshots.0, end - header.snapshots.0, 1, ALONE)?;
+    // L2 tables: how many entries lead to each, and whether one of them says that it is the only one.
+    let mut tables = BTreeMap::new();
+    look.upper(header.l1, true, &mut tables)?;
+    for snapshot in snapshots {
+        look.upper(snapshot.l1, false, &mut tables)?;
+    }
+    for (table, (times, own)) in tables {
+        look.mark(table, header.cluster, times, if own { OWN } else { 0 })?;
+        look.lower(table, times, own)?;
+    }
+    look.compare(&blocks)?;
+    Ok(blocks)
+}
+
+struct Look<'a> {
+    file: &'a dyn Storage,
+    header: &'a Header,
+    /// Bytes of the file.
+    len: u64,
+    /// What is known of each cluster of the file.
+    marks: Vec<u8>,
+}
+
+impl Look<'_> {
+    fn entries(&self, table: Table) -> Result<Vec<u64>> {
+        let end = table.entries.checked_mul(8).and_then(|bytes| bytes.checked_add(table.offset));
+        if end.is_none_or(|end| end > self.len) || table.entries > MAX_ENTRIES {
+            return Err(unsound("a table leaves the file", table.offset));
+        }
+        let mut bytes = vec![0; usize::try_from(table.entries * 8).unwrap_or(0)];
+        self.file.read_at(table.offset, &mut bytes)?;
+        Ok(bytes.chunks_exact(8).map(|b| b.iter().fold(0, |n, b| n << 8 | u64::from(*b))).collect())
+    }
+
+    /// The entries of a table that nothing else may lie in.
+    fn table(&mut self, table: Table) -> Result<Vec<u64>> {
+        let entries = self.entries(table)?;
+        self.mark(table.offset, table.entries * 8, 1, ALONE)?;
+        Ok(entries)
+    }
+
+    /// Adds references to what lies at `offset`.
+    fn mark(&mut self, offset: u64, bytes: u64, times: u64, flags: u8) -> Result<()> {
+        let end = offset.checked_add(bytes).ok_or_else(|| unsound("something lies past the end", offset))?;
+        let times = u8::try_from(times).unwrap_or(COUNT);
+        for cluster in offset / self.header.cluster..end.div_ceil(self.header.cluster) {
+            let mark = usize::try_from(cluster).ok().and_then(|cluster| self.marks.get_mut(cluster));
+            let mark = mark.ok_or_else(|| unsound("something lies past the end of the file", offset))?;
+            let count = (*mark & COUNT).saturating_add(times).min(COUNT);
+            *mark = *mark & !COUNT | count | flags;
+        }
+        Ok(())
+    }
+
+    /// The tables that an L1 table leads to.
+    fn upper(&mut self, l1: Table, active: bool, tables: &mut BTreeMap<u64, (u64, bool)>) -> Result<()> {
+        for entry in self.table(l1)? {
+            let table = entry & OFFSET;
+            if table == 0 {
+                continue;
+            }
+            if !table.is_multiple_of(self.header.cluster) {
+                return Err(unsound("an L2 table lies between clusters", table));
+            }
+            let (times, own) = tables.entry(table).or_default();
+            *times += 1;
+            *own |= active && entry & COPIED != 0;
+        }
+        Ok(())
+    }
+
+    /// What an L2 table leads to, to which `times` others lead. In one that is `own`, entries are believed.
+    fn lower(&mut self, table: u64, times: u64, own: bool) -> Result<()> {
+        let cluster = self.header.cluster;
+        for entry in self.entries(Table { offset: table, entries: cluster / 8 })? {
+            if entry & COMPRESSED != 0 {
+                let bits = 62 - (cluster.trailing_zeros() - 8);
+                let offset = entry & ((1 << bits) - 1) & (OFFSET | 511);
+                let sectors = (entry & (COMPRESSED - 1)) >> bits;
+                // The last of its sectors may lie past the end: the clusters that begin before count.
+                let end = (offset / 512 * 512 + (sectors + 1) * 512).min(self.len.max(offset + 1));
+                self.mark(offset, end - offset, times, 0)?;
+            } else if entry & OFFSET != 0 && self.header.data_file.is_none() {
+                if !(entry & OFFSET).is_multiple_of(cluster) {
+                    return Err(unsound("data lies between clusters", entry & OFFSET));
+                }
+                self.mark(entry & OFFSET, 1, times, if own && entry & COPIED != 0 { OWN } else { 0 })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the marks against the counts.
+    fn compare(&self, blocks: &[u64]) -> Result<()> {
+        let bits = usize::try_from(self.header.refcount_bits).unwrap_or(64);
+        let per_block = usize::try_from(self.header.cluster).unwrap_or(0) * 8 / bits;
+        for (i, marks) in self.marks.chunks(per_block).enumerate() {
+            let place = blocks.get(i).copied().filter(|place| *place != 0);
+            let words = match place {
+                Some(offset) => self.entries(Table { offset, entries: self.header.cluster / 8 })?,
+                None => Vec::new(),
+            };
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+            for (j, mark) in marks.iter().enumerate().filter(|(_, mark)| **mark != 0) {
+                let offset = (i * per_block + j) as u64 * self.header.cluster;
+                let (count, refers) = (refcount(&bytes, j, bits), u64::from(mark & COUNT));
+                if count < refers {
+                    return Err(unsound("something is referred to more often than it is counted", offset));
+                }
+                if mark & ALONE != 0 && refers > 1 || mark & OWN != 0 && (refers, count) != (1, 1) {
+                    return Err(unsound("something is taken for unshared and is not", offset));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The count of number `i` in a block; 0 where there is no block.
+fn refcount(block: &[u8], i: usize, bits: usize) -> u64 {
+    let at = i * bits;
+    match bits {
+        8.. => block.get(at / 8..at / 8 + bits / 8).map_or(0, |b| b.iter().fold(0, |n, b| n << 8 | u64::from(*b))),
+        _ => block.get(at / 8).map_or(0, |byte| u64::from(*byte) >> (at % 8) & ((1 << bits) - 1)),
+    }
+}
+
+fn unsound(what: &str, offset: u64) -> Error {
+    Error::refused("qcow2-unsound", format!("the image is damaged: {what}")).at(Space::File, offset).advise(format!(
+        "look at it: {}, and mend a copy: {}",
+        advised::CHECK,
+        advised::CHECK_REPAIR
+    ))
+}

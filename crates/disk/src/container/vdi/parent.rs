@@ -1,0 +1,88 @@
+//! The parent of a differencing image. The image does not name it, VirtualBox keeps that in its own register: it is found
+//! by its identifier among the images in the same folder, and in those that the user allows.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::header::{Header, Uuid};
+use crate::container::{Image, Opening, Role, open_layer};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::folder::{EntryKind, entries};
+
+/// Images of one folder that are looked at.
+const MOST: usize = 4096;
+
+/// Opens the parent.
+pub(super) fn open(opening: &Opening<'_>, header: &Header, remarks: &mut Vec<(&'static str, String)>) -> Result<Image> {
+    let (name, parent) = find(opening, header)?;
+    let (path, file) = opening.gate.named(opening.path, &name, Role::Backing)?;
+    if parent.changed != header.parent_changed {
+        let what = format!(
+            "{} was written to since this image was made on it: the two may not fit any more, it has {} and not {}",
+            path.display(),
+            parent.changed,
+            header.parent_changed
+        );
+        remarks.push(("vdi-parent-changed", what));
+    }
+    if parent.size != header.size {
+        let what = format!("the parent's disk has {} bytes, this one {}", parent.size, header.size);
+        remarks.push(("vdi-parent-size", what));
+    }
+    let below = Opening { gate: opening.gate, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
+    // A named format is opened or is an error.
+    let image = open_layer(below, Some(super::FORMAT.name))?;
+    image.ok_or_else(|| Error::new(Kind::Corrupt, "vdi-parent", "the parent is no image"))
+}
+
+/// The name of the one image that is the parent, and its header. Of several with the parent's identifier, that which has
+/// not changed since.
+fn find(opening: &Opening<'_>, header: &Header) -> Result<(String, Header)> {
+    if header.parent_made == Uuid([0; 16]) {
+        return Err(super::corrupt("vdi-parent", "the differencing image does not say what its parent is", 424));
+    }
+    let mut found: Vec<(String, Header)> = Vec::new();
+    for path in images(opening) {
+        // A name that is no text is looked for in the same folders.
+        let name = path.to_str().map_or_else(|| path.file_name().unwrap_or_default().to_string_lossy(), Cow::from);
+        // What cannot be opened, or read, is not it.
+        let Ok((_, file)) = opening.gate.look_at(opening.path, &name) else { continue };
+        let Ok(this) = Header::read(&*file) else { continue };
+        if this.made == header.parent_made {
+            found.push((name.into_owned(), this));
+        }
+    }
+    if found.iter().any(|(_, this)| this.changed == header.parent_changed) {
+        found.retain(|(_, this)| this.changed == header.parent_changed);
+    }
+    match (found.pop(), found.pop()) {
+        (Some(parent), None) => Ok(parent),
+        (Some((one, _)), Some((two, _))) => {
+            let what = format!("{one} and {two} both have the identifier of the parent, {}", header.parent_made);
+            Err(Error::refused("vdi-parent-ambiguous", what).advise("leave only the right one where it is looked for"))
+        }
+        (None, _) => {
+            let what = format!("the image {} needs its parent, {}", opening.path.display(), header.parent_made);
+            Err(Error::new(Kind::NotFound, "no-file", what).advise(
+                "copy it beside the image, or give --allow-path with the folder where it is: \
+                 VirtualBox keeps it one folder above its snapshots",
+            ))
+        }
+    }
+}
+
+/// The images in the folder of this one and in those that the user allows, each once, but not this one.
+fn images(opening: &Opening<'_>) -> Vec<PathBuf> {
+    let is_image = |name: &OsStr| name.to_ascii_lowercase().as_encoded_bytes().ends_with(b".vdi");
+    let own = opening.path.parent().map(Path::to_owned);
+    let mut images: Vec<PathBuf> = Vec::new();
+    for folder in own.into_iter().chain(opening.gate.folders()) {
+        let here = entries(&folder, EntryKind::File, &is_image).unwrap_or_default();
+        images.extend(here.into_iter().take(MOST));
+    }
+    images.sort();
+    images.dedup();
+    images.retain(|path| path != opening.path);
+    images
+}

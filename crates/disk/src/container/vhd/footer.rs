@@ -1,0 +1,160 @@
+//! The footer (specification, "Hard Disk Footer Format"): at the end of the file, and a copy of it at the start of
+//! every image that is not fixed.
+
+use super::{Uuid, checksum, corrupt, u32_at, u64_at};
+use hivewright_error::{Error, Result};
+use hivewright_storage::Storage;
+
+pub(super) const COOKIE: &[u8] = b"conectix";
+/// Bytes of a footer. Before Virtual PC 2004 the last byte, a zero, was not there.
+pub(super) const LENGTHS: [usize; 2] = [512, 511];
+
+/// What kind of image it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    Fixed,
+    Dynamic,
+    Differencing,
+}
+
+/// A footer whose cookie, checksum, version and type hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Footer {
+    pub(super) kind: Type,
+    /// Bytes of the disk.
+    pub(super) size: u64,
+    /// Where the header of a dynamic or differencing image is.
+    pub(super) header: u64,
+    /// Seconds since 2000 when the image was made.
+    pub(super) made: u32,
+    pub(super) creator: String,
+    /// Bytes of the disk by its cylinders, heads and sectors.
+    pub(super) geometry: u64,
+    pub(super) uuid: Uuid,
+    pub(super) saved_state: bool,
+    /// Where it stands in the file.
+    pub(super) at: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Footer {
+    /// The footer in `bytes`, all of it, which stand at `at`.
+    pub(super) fn parse(bytes: &[u8], at: u64) -> Result<Self> {
+        let flaw = |what| corrupt("vhd-footer", what, at);
+        if !bytes.starts_with(COOKIE) || bytes.len() < LENGTHS[1] {
+            return Err(flaw("there is no footer of a VHD image"));
+        }
+        let (found, sum) = (u32_at(bytes, 64), checksum(bytes, 64));
+        if found != sum {
+            return Err(flaw("the checksum of a VHD footer is wrong")
+                .expected(format_args!("{sum:#010x}"), format_args!("{found:#010x}")));
+        }
+        let version = u32_at(bytes, 12);
+        if version >> 16 != 1 {
+            return Err(flaw("the version of a VHD footer is not known")
+                .expected("1.x", format_args!("{}.{}", version >> 16, version & 0xffff)));
+        }
+        let kind = match u32_at(bytes, 60) {
+            2 => Type::Fixed,
+            3 => Type::Dynamic,
+            4 => Type::Differencing,
+            other => return Err(flaw("the type of a VHD image is not known").expected("2, 3 or 4", other)),
+        };
+        let size = u64_at(bytes, 48);
+        if size == 0 {
+            return Err(flaw("the VHD image holds a disk of no bytes"));
+        }
+        let [cylinders, heads, sectors] = [u64::from(u32_at(bytes, 56) >> 16), bytes[58].into(), bytes[59].into()];
+        Ok(Footer {
+            kind,
+            size,
+            header: u64_at(bytes, 16),
+            made: u32_at(bytes, 24),
+            creator: bytes[28..32].escape_ascii().to_string().trim_end().to_owned(),
+            geometry: cylinders * heads * sectors * 512,
+            uuid: Uuid::at(bytes, 68),
+            saved_state: bytes[84] != 0,
+            at,
+            bytes: bytes.to_vec(),
+        })
+    }
+
+    /// Whether the file that it was read from has room for what it says.
+    fn fits(self, end: u64) -> Result<Self> {
+        let wanted = match self.kind {
+            Type::Fixed => Some(self.size),
+            _ => self.header.checked_add(1024),
+        };
+        if wanted.is_none_or(|wanted| wanted > end) {
+            let wanted = wanted.map_or("more than 2^64".to_owned(), |wanted| wanted.to_string());
+            let what = "the file is cut short: it ends before what its footer says";
+            return Err(corrupt("vhd-truncated", what, self.at)
+                .expected(format_args!("{wanted} bytes before the footer"), end)
+                .advise("copy it again from where it came; what is missing cannot be made up"));
+        }
+        Ok(self)
+    }
+
+    fn read(file: &dyn Storage, at: u64, len: usize) -> Result<Self> {
+        let mut bytes = vec![0; len];
+        file.read_at(at, &mut bytes)?;
+        Footer::parse(&bytes, at)
+    }
+
+    /// Whether both say the same about the disk.
+    fn agrees(&self, other: &Footer) -> bool {
+        (self.kind, self.size, self.header, self.uuid) == (other.kind, other.size, other.header, other.uuid)
+    }
+}
+
+/// The footer at the end of `file`, else the copy at its start; with remarks on what is out of order.
+pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(&'static str, String)>) -> Result<Footer> {
+    let len = file.len()?;
+    if len < 512 {
+        return Err(corrupt("vhd-footer", "the file is cut short: a VHD image has 512 bytes or more", 0));
+    }
+    let mut last = Footer::read(file, len - 512, 512);
+    if last.is_err()
+        && let Ok(older) = Footer::read(file, len - 511, 511)
+    {
+        last = Ok(older);
+    }
+    let last = last.and_then(|footer| {
+        let at = footer.at;
+        footer.fits(at)
+    });
+    let copy = || Footer::read(file, 0, 512).and_then(|footer| footer.fits(len)).and_then(not_fixed);
+    match last {
+        Err(error) => {
+            // A copy that holds, of a file that is too short for it, says more than the missing footer.
+            let footer = copy().map_err(|of_copy| if of_copy.code() == "vhd-truncated" { of_copy } else { error })?;
+            let what = "the footer at the end of the file is damaged: its copy at the start is used";
+            remarks.push(("vhd-footer-damaged", what.to_owned()));
+            Ok(footer)
+        }
+        Ok(footer) if footer.kind == Type::Fixed => {
+            if footer.at != footer.size {
+                let what = format!("the file has {} bytes between disk and footer", footer.at - footer.size);
+                remarks.push(("vhd-slack", what));
+            }
+            Ok(footer)
+        }
+        Ok(footer) => {
+            match copy() {
+                Ok(copy) if copy.agrees(&footer) => {}
+                Ok(_) => remarks.push(("vhd-copy-differs", "the copy of the footer says something else".to_owned())),
+                Err(error) => {
+                    remarks
+                        .push(("vhd-copy-damaged", format!("the copy of the footer does not hold: {}", error.what())));
+                }
+            }
+            Ok(footer)
+        }
+    }
+}
+
+/// A fixed image has no copy: what stands there is the disk's.
+fn not_fixed(footer: Footer) -> Result<Footer> {
+    let fixed = || -> Error { corrupt("vhd-footer", "the copy of the footer is of a fixed image", 0) };
+    if footer.kind == Type::Fixed { Err(fixed()) } else { Ok(footer) }
+}

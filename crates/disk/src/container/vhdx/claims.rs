@@ -1,0 +1,59 @@
+//! Whether every block has its place for itself, which is asked before the first write: where two blocks share bytes,
+//! writing one would change the other.
+
+use super::blocks::{Blocks, bad_entry};
+use super::fields::{MIB, index, u64_at};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::Storage;
+
+/// MiB of the largest file that is written to: its map has 16 MiB then.
+const MOST_MIB: u64 = 1 << 27;
+/// Bytes of the table that are read at once.
+const PIECE: u64 = 64 << 10;
+
+impl Blocks {
+    /// Reads all of the block allocation table once.
+    pub(super) fn check_unshared(&self, file: &dyn Storage) -> Result<()> {
+        let room = self.file_len.div_ceil(MIB);
+        if room > MOST_MIB {
+            let what = "the file of the image is larger than those that are written to";
+            return Err(Error::new(Kind::Unsupported, "vhdx-file-size", what)
+                .expected(format_args!("up to {MOST_MIB} MiB"), format_args!("{room} MiB")));
+        }
+        let mut used = vec![0_u64; index(room.div_ceil(64))];
+        // The region has them all: see `Blocks::new`.
+        let end = self.entries * 8;
+        for start in (0..end).step_by(index(PIECE)) {
+            let mut entries = vec![0; index(PIECE.min(end - start))];
+            file.read_at(self.bat.offset + start, &mut entries)?;
+            for (i, entry) in entries.chunks_exact(8).enumerate() {
+                let number = start / 8 + i as u64;
+                self.claim(&mut used, number, u64_at(entry, 0))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn claim(&self, used: &mut [u64], number: u64, entry: u64) -> Result<()> {
+        let is_bitmap = number % (self.chunk + 1) == self.chunk;
+        let is_of_disk = number - number / (self.chunk + 1) < self.count;
+        let is_there = if is_bitmap { self.has_parent && entry & 7 == 6 } else { is_of_disk && entry & 7 >= 6 };
+        if !is_there {
+            return Ok(());
+        }
+        let at = self.bat.offset + number * 8;
+        let len = if is_bitmap { MIB } else { self.block_size };
+        let place = self.place(entry, len, at)?;
+        // Places are multiples of 1 MiB, and so are lengths.
+        for mib in place / MIB..(place + len) / MIB {
+            let Some(word) = used.get_mut(index(mib / 64)) else { break };
+            if *word >> (mib % 64) & 1 == 1 {
+                return Err(bad_entry("two blocks lie at the same place", at)
+                    .expected("a place of its own", format_args!("{place:#x}"))
+                    .advise("the image is damaged: take another copy of it"));
+            }
+            *word |= 1 << (mib % 64);
+        }
+        Ok(())
+    }
+}

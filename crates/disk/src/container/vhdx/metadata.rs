@@ -1,0 +1,131 @@
+//! The metadata region: block size, disk size, sector sizes, and whether there is a parent ([MS-VHDX] 2.6).
+
+use super::fields::{Guid, MIB, corrupt, index, u16_at, u32_at, u64_at};
+use super::region::Region;
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_storage::Storage;
+
+/// Bytes of the table in front of the items.
+const TABLE: usize = 64 << 10;
+const SIGNATURE: &[u8; 8] = b"metadata";
+const ENTRY: usize = 32;
+const MOST_ENTRIES: u16 = 2047;
+/// Bytes of the largest disk that a VHDX has: 64 TiB.
+const MOST_BYTES: u64 = 64 << 40;
+
+const IS_USER: u32 = 1;
+const IS_REQUIRED: u32 = 4;
+
+/// The system's items, in the order of [`Items`].
+const KNOWN: [Guid; 6] = [
+    Guid::of(0xcaa16737_fa36_4d43_b3b6_33f0aa44e76b),
+    Guid::of(0x2fa54224_cd1b_4876_b211_5dbed83bf4b8),
+    Guid::of(0xbeca12ab_b2e6_4523_93ef_c309e000c746),
+    Guid::of(0x8141bf1d_a96f_4709_ba47_f233a8faab5f),
+    Guid::of(0xcda348c7_445d_4471_9cc9_e9885251c556),
+    Guid::of(0xa8d35f2d_b30b_454d_abf7_d3d84834ab0c),
+];
+/// File parameters, disk size, disk identifier, logical and physical sector size, parent locator.
+type Items = [Option<Region>; KNOWN.len()];
+
+/// What the metadata says.
+pub(super) struct Metadata {
+    /// Bytes of a payload block: a power of two from 1 MiB to 256 MiB.
+    pub(super) block_size: u64,
+    /// Blocks stay allocated: a fixed disk.
+    pub(super) fixed: bool,
+    /// Bytes of the disk.
+    pub(super) size: u64,
+    pub(super) disk_id: Guid,
+    /// Bytes: 512 or 4096.
+    pub(super) logical_sector: u32,
+    pub(super) physical_sector: u32,
+    /// The parent locator, where there is a parent, and where it lies.
+    pub(super) locator: Option<(Vec<u8>, u64)>,
+}
+
+/// Reads what is needed of the region.
+pub(super) fn read(file: &dyn Storage, region: Region) -> Result<Metadata> {
+    let items = items(file, region)?;
+    let number = |which: usize, what: &str, wide: usize| -> Result<(u64, u64)> {
+        let at = items[which].ok_or_else(|| corrupt(CODE, format!("the metadata has no {what}"), region.offset))?;
+        if at.len < wide as u64 {
+            return Err(corrupt(CODE, format!("the {what} is too short"), at.offset).expected(wide, at.len));
+        }
+        let mut bytes = [0; 8];
+        file.read_at(at.offset, &mut bytes[..wide.min(8)])?;
+        Ok((u64_at(&bytes, 0), at.offset))
+    };
+    let (parameters, at) = number(0, "file parameters", 8)?;
+    let block_size = parameters & 0xffff_ffff;
+    if !block_size.is_power_of_two() || !(MIB..=256 * MIB).contains(&block_size) {
+        return Err(corrupt(CODE, "the block size is none", at).expected("a power of 2, 1 to 256 MiB", block_size));
+    }
+    let sector = |which: usize, what: &str| match number(which, what, 4)? {
+        (512, _) => Ok(512),
+        (4096, _) => Ok(4096),
+        (other, at) => Err(corrupt(CODE, format!("the {what} is none"), at).expected("512 or 4096", other)),
+    };
+    let logical_sector = sector(3, "logical sector size")?;
+    let physical_sector = sector(4, "physical sector size")?;
+    let (size, at) = number(1, "disk size", 8)?;
+    if size % u64::from(logical_sector) != 0 || size > MOST_BYTES {
+        return Err(corrupt(CODE, "the disk has no size that a disk can have", at)
+            .expected(format_args!("a multiple of {logical_sector}, up to 64 TiB"), size));
+    }
+    let (_, at) = number(2, "disk identifier", 16)?;
+    let mut disk_id = [0; 16];
+    file.read_at(at, &mut disk_id)?;
+    let locator = if parameters >> 33 & 1 == 1 { Some(locator(file, region, items[5])?) } else { None };
+    let fixed = parameters >> 32 & 1 == 1;
+    Ok(Metadata { block_size, fixed, size, disk_id: Guid(disk_id), logical_sector, physical_sector, locator })
+}
+
+const CODE: &str = "vhdx-metadata";
+
+fn locator(file: &dyn Storage, region: Region, item: Option<Region>) -> Result<(Vec<u8>, u64)> {
+    let item = item.ok_or_else(|| corrupt(CODE, "the disk has a parent and nothing says which", region.offset))?;
+    // At most 1 MiB: see `items`.
+    let mut bytes = vec![0; index(item.len)];
+    file.read_at(item.offset, &mut bytes)?;
+    Ok((bytes, item.offset))
+}
+
+/// Where the items lie in the file.
+fn items(file: &dyn Storage, region: Region) -> Result<Items> {
+    let mut table = vec![0; TABLE];
+    file.read_at(region.offset, &mut table)?;
+    let count = u16_at(&table, 10);
+    if !table.starts_with(SIGNATURE) || count > MOST_ENTRIES {
+        return Err(corrupt(CODE, "there is no metadata table where it should be", region.offset));
+    }
+    let mut items = Items::default();
+    for (i, entry) in table[ENTRY..].chunks_exact(ENTRY).take(count.into()).enumerate() {
+        let at = region.offset + ((i + 1) * ENTRY) as u64;
+        let (guid, flags) = (Guid::at(entry, 0), u32_at(entry, 24));
+        // What users of the image store is none of its own items, whatever its identifier.
+        let known = KNOWN.iter().position(|known| *known == guid && flags & IS_USER == 0);
+        let Some(known) = known else {
+            if flags & IS_REQUIRED != 0 {
+                return Err(unknown(guid, at));
+            }
+            continue;
+        };
+        let (offset, len) = (u64::from(u32_at(entry, 16)), u64::from(u32_at(entry, 20)));
+        if offset < TABLE as u64 || len > MIB || offset + len > region.len {
+            return Err(corrupt(CODE, format!("the item {guid} does not lie where an item can"), at)
+                .expected("up to 1 MiB behind the table", format_args!("{len} bytes at {offset:#x} of the region")));
+        }
+        if items[known].replace(Region { offset: region.offset + offset, len }).is_some() {
+            return Err(corrupt(CODE, format!("the item {guid} is there twice"), at));
+        }
+    }
+    Ok(items)
+}
+
+fn unknown(guid: Guid, at: u64) -> Error {
+    let what = format!("the image cannot be read without its metadata item {guid}, which nobody here knows");
+    Error::new(Kind::Unsupported, "vhdx-metadata-item", what)
+        .at(Space::File, at)
+        .advise("convert a copy of it with what made it")
+}

@@ -1,0 +1,126 @@
+//! Where a grain may be written to: where nothing else is.
+//!
+//! Nothing in the format keeps two entries from leading to one place, or an entry from leading to a table. No sound
+//! image has that, and reading does not mind. A write would change something else with it, so it is refused.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::PoisonError;
+
+use super::grains::{Grains, Spot};
+use super::{SECTOR, broken};
+use hivewright_error::{Error, Result};
+use hivewright_storage::span::placed;
+
+/// What has been found out of an extent at its first write.
+pub(super) struct Known {
+    /// Everything that is no grain: start and end, sorted, none of them touching another.
+    metadata: Vec<(u64, u64)>,
+    /// Tables of the first directory: their numbers, and where they are.
+    tables: Vec<(u64, u64)>,
+    /// Grains to whose places no other entry leads.
+    alone: BTreeSet<u64>,
+}
+
+impl Grains {
+    /// Where the bytes from `offset` on may be written: one stretch of them, `most` at most. `None` where there is no
+    /// place.
+    pub(super) fn place(&self, offset: u64, most: u64) -> Result<Option<(u64, u64)>> {
+        let (spot, len) = self.run(offset, most)?;
+        let Spot::At(start) = spot else { return Ok(None) };
+        let size = self.layout.grain;
+        let grains = offset / size..(offset + len).div_ceil(size);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = match &mut *known {
+            Some(known) => known,
+            none => none.insert(self.look_around()?),
+        };
+        if !grains.clone().all(|grain| known.alone.contains(&grain)) {
+            self.tables_agree(grains.clone())?;
+            self.is_alone(known, grains.clone(), start - offset % size)?;
+            known.alone.extend(grains);
+        }
+        Ok(Some((start, len)))
+    }
+
+    fn tables_agree(&self, mut grains: Range<u64>) -> Result<()> {
+        let Some(second) = self.layout.redundant else { return Ok(()) };
+        let differs =
+            |index: u64| -> Result<bool> { Ok(self.find(index, self.layout.directory)? != self.find(index, second)?) };
+        match grains.find_map(|index| differs(index).map(|differs| differs.then_some(index)).transpose()) {
+            None => Ok(()),
+            Some(Err(error)) => Err(error),
+            Some(Ok(index)) => {
+                let what = format!("the two tables of grains do not agree on grain {index}");
+                Err(self.harm("vmdk-tables-differ", &what, second))
+            }
+        }
+    }
+
+    /// Whether the file has nothing but these grains from `start` on.
+    fn is_alone(&self, known: &Known, grains: Range<u64>, start: u64) -> Result<()> {
+        let size = self.layout.grain;
+        let end = start + (grains.end - grains.start) * size;
+        let next = known.metadata.partition_point(|(_, end)| *end <= start);
+        if known.metadata.get(next).is_some_and(|(from, _)| *from < end) {
+            return Err(self.harm("vmdk-grain-in-tables", "a grain lies on the tables of its own extent", start));
+        }
+        let all = self.layout.capacity.div_ceil(size);
+        for &(number, table) in &known.tables {
+            for (index, entry) in (number * self.layout.per_table..all).zip(self.entries(table)?) {
+                let place = u64::from(entry) * SECTOR;
+                let own = grains.contains(&index) && place == start + (index - grains.start) * size;
+                if entry > u32::from(self.layout.zeroed) && place < end && place + size > start && !own {
+                    let what = format!("grain {index} of the disk lies in the same place as grain {}", grains.start);
+                    return Err(self.harm("vmdk-grain-shared", &what, place));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Entries of the table at `place`; fewer where the file ends before.
+    fn entries(&self, place: u64) -> Result<impl Iterator<Item = u32>> {
+        let len = (self.layout.per_table * 4).min(self.file_len.saturating_sub(place));
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        self.file.read_at(place, &mut bytes)?;
+        let entries: Vec<u32> = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+        Ok(entries.into_iter())
+    }
+
+    /// Finds the header, the descriptor, both directories and all of their tables.
+    fn look_around(&self) -> Result<Known> {
+        let layout = &self.layout;
+        let (mut spans, mut tables) = (layout.metadata.clone(), Vec::new());
+        for directory in [Some(layout.directory), layout.redundant].into_iter().flatten() {
+            // Four million entries at most: see `check`.
+            let mut bytes = vec![0; usize::try_from(layout.tables() * 4).unwrap_or(0)];
+            self.file.read_at(directory, &mut bytes)?;
+            spans.push((directory, directory + layout.tables() * 4));
+            for (number, entry) in (0..).zip(bytes.chunks_exact(4)) {
+                let sector = u32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]);
+                let start = u64::from(sector) * SECTOR;
+                if sector <= u32::from(layout.zeroed) {
+                    continue;
+                }
+                spans.push((start, start + layout.per_table * 4));
+                if directory == layout.directory {
+                    tables.push((number, start));
+                }
+            }
+        }
+        spans.sort_unstable();
+        let mut metadata: Vec<(u64, u64)> = Vec::new();
+        for (start, end) in spans {
+            match metadata.last_mut() {
+                Some(last) if start <= last.1 => last.1 = last.1.max(end),
+                _ => metadata.push((start, end)),
+            }
+        }
+        Ok(Known { metadata, tables, alone: BTreeSet::new() })
+    }
+
+    fn harm(&self, code: &'static str, what: &str, place: u64) -> Error {
+        placed(broken(code, what), &*self.file, place).advise("the image is damaged: take another copy of it")
+    }
+}

@@ -1,0 +1,157 @@
+//! FAT12, FAT16 and FAT32 volumes, as Windows XP could be installed on: a path leads to the clusters of a file.
+//!
+//! Facts are those of Microsoft's "FAT: General Overview of On-Disk Format" (fatgen103), and of the Linux and NT drivers
+//! for the dirty bits. Nothing is written but through [`FileInVolume`], into clusters that the file owns: no directory entry, no FAT,
+//! no FSInfo. The walk is our own because the crate `fatfs` 0.3.6 gives no extents, panics on boot sectors whose sizes
+//! overflow and on cluster numbers below 2, and takes minutes over a folder whose chain is a cycle; it is the witness
+//! in the tests instead.
+
+mod boot_sector;
+mod chain;
+mod file;
+mod folder;
+
+#[cfg(test)]
+mod against_tools;
+#[cfg(test)]
+mod hostile;
+
+pub use boot_sector::{FatType, Geometry};
+pub use folder::DirEntry;
+
+use std::sync::Arc;
+
+use crate::files::{self, FileInVolume, Files, Hibernation, Journal, MAX_ENTRIES, Remark, VolumeState, hibernation};
+use folder::Found;
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_storage::Storage;
+
+/// A FAT volume.
+pub struct Fat {
+    volume: Arc<dyn Storage>,
+    geometry: Geometry,
+}
+
+impl Fat {
+    /// Opens the volume that is all of `volume`.
+    ///
+    /// # Errors
+    /// `fat-boot-sector`: no boot sector of FAT stands there, or its sizes contradict each other; or the storage could
+    /// not be read.
+    pub fn open(volume: Arc<dyn Storage>) -> Result<Self> {
+        let mut sector = [0; 512];
+        if volume.len()? < 512 {
+            return Err(Error::new(Kind::Unsupported, "fat-boot-sector", "the volume is too short for a boot sector"));
+        }
+        volume.read_at(0, &mut sector)?;
+        Ok(Fat { geometry: Geometry::parse(&sector)?, volume })
+    }
+
+    /// The sizes of the volume.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// The folder entry of the file or folder at `path`. `None` if a name on the way is not there, or for the root.
+    ///
+    /// # Errors
+    /// The volume is damaged on the way (`fat-*`), or could not be read.
+    pub fn entry(&self, path: &str) -> Result<Option<DirEntry>> {
+        Ok(match self.resolve(path)? {
+            Some(Found::Entry(entry)) => Some(entry),
+            Some(Found::Root) | None => None,
+        })
+    }
+
+    /// What stands in the folder at `path`, in the order of the volume. `None` if a name on the way is not there, or no
+    /// folder.
+    ///
+    /// # Errors
+    /// The volume is damaged on the way, or could not be read.
+    pub fn entries(&self, path: &str) -> Result<Option<Vec<DirEntry>>> {
+        match self.resolve(path)? {
+            Some(found) if found.is_folder() => folder::entries(&*self.volume, &self.geometry, &found).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    fn hibernation(&self) -> Hibernation {
+        match Files::open(self, hibernation::FILE) {
+            Ok(None) => Hibernation::NoFile,
+            Ok(Some(file)) => Hibernation::of(file.len(), |first| file.read_at(0, first)),
+            Err(error) => Hibernation::unreadable(&error),
+        }
+    }
+
+    fn resolve(&self, path: &str) -> Result<Option<Found>> {
+        let mut at = Found::Root;
+        for name in files::names(path) {
+            if !at.is_folder() {
+                return Ok(None);
+            }
+            match folder::find(&*self.volume, &self.geometry, &at, name)? {
+                Some(entry) => at = Found::Entry(entry),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(at))
+    }
+}
+
+/// Bit of [`VolumeState::flags`]: not unmounted, by the boot sector (Windows NT and later) or by entry 1 of the FAT
+/// (Windows 9x).
+pub const DIRTY: u16 = 1;
+/// Bit of [`VolumeState::flags`]: a disk error was met while it was mounted.
+pub const DISK_ERROR: u16 = 2;
+
+impl Files for Fat {
+    /// Names are long or 8.3.
+    fn open(&self, path: &str) -> Result<Option<FileInVolume>> {
+        match self.resolve(path)? {
+            Some(Found::Entry(entry)) if !entry.is_folder => {
+                file::open(self.volume.clone(), &self.geometry, &entry).map(Some)
+            }
+            Some(_) => Err(Error::new(Kind::NotFound, "file-is-folder", format!("{path} is a folder"))),
+            None => Ok(None),
+        }
+    }
+
+    fn list(&self, path: &str) -> Result<Option<Vec<files::DirEntry>>> {
+        let Some(entries) = self.entries(path)? else { return Ok(None) };
+        debug_assert!(entries.len() <= MAX_ENTRIES);
+        let entry = |entry: DirEntry| files::DirEntry {
+            name: entry.name,
+            id: u64::from(entry.first_cluster),
+            is_folder: entry.is_folder,
+            is_reparse: false,
+            len: entry.len,
+        };
+        let mut entries: Vec<_> = entries.into_iter().map(entry).collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(Some(entries))
+    }
+
+    fn state(&self) -> Result<VolumeState> {
+        let [dirty, io_error] = chain::status_bits(&*self.volume, &self.geometry)?;
+        let error = || Remark { code: "fat-disk-error", what: "a disk error was met while it was mounted".to_owned() };
+        Ok(VolumeState {
+            file_system: match self.geometry.fat_type {
+                FatType::Fat12 => "FAT12",
+                FatType::Fat16 => "FAT16",
+                FatType::Fat32 => "FAT32",
+            },
+            version: None,
+            label: folder::label(&*self.volume, &self.geometry).unwrap_or_default(),
+            dirty,
+            flags: if dirty { DIRTY } else { 0 } | if io_error { DISK_ERROR } else { 0 },
+            journal: Journal::None,
+            hibernation: self.hibernation(),
+            shadow_copies: Some(0),
+            remarks: io_error.then(error).into_iter().collect(),
+        })
+    }
+}
+
+fn corrupt(code: &'static str, what: impl Into<String>, offset: u64) -> Error {
+    Error::new(Kind::Corrupt, code, what).at(Space::Volume, offset)
+}

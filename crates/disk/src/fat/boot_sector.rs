@@ -1,0 +1,141 @@
+//! The BIOS parameter block (fatgen103, "Boot Sector and BPB") and what follows from it.
+
+use super::corrupt;
+use hivewright_error::{Error, Result};
+
+/// How wide the entries of the FAT are. Where the 16-bit field for the sectors of a FAT is zero, 28 bits: Windows and Linux
+/// mount such a volume as FAT32 however few clusters it has, and tools make small ones, EFI system partitions above all.
+/// Elsewhere the number of clusters decides (fatgen103, "FAT Type Determination").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FatType {
+    /// 12 bits.
+    Fat12,
+    /// 16 bits.
+    Fat16,
+    /// 28 bits in 32.
+    Fat32,
+}
+
+/// The sizes of a volume; all that could contradict each other has been checked.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Geometry {
+    /// Width of the FAT's entries.
+    pub fat_type: FatType,
+    /// Bytes in a sector.
+    pub sector_size: u32,
+    /// Bytes in a cluster.
+    pub cluster_size: u32,
+    /// Offset of the FAT in use, in bytes of the volume.
+    pub fat_offset: u64,
+    /// Bytes of one FAT.
+    pub fat_len: u64,
+    /// Offset of the root folder of FAT12 and FAT16.
+    pub root_offset: u64,
+    /// Bytes of that.
+    pub root_len: u64,
+    /// First cluster of the root folder of FAT32.
+    pub root_cluster: u32,
+    /// Offset of cluster 2.
+    pub data_offset: u64,
+    /// Clusters; the last has the number `clusters + 1`.
+    pub clusters: u32,
+    /// Bytes of the volume, as it says itself.
+    pub len: u64,
+    /// Status bits of the boot sector: 1 dirty, 2 disk error (the NT drivers keep them there).
+    pub status: u8,
+}
+
+impl Geometry {
+    /// Reads the first 512 bytes of a volume.
+    pub(super) fn parse(sector: &[u8; 512]) -> Result<Self> {
+        let u16_at = |at: usize| u32::from(u16::from_le_bytes([sector[at], sector[at + 1]]));
+        let u32_at = |at: usize| u16_at(at) | u16_at(at + 2) << 16;
+        let either = |short: u32, long: u32| if short != 0 { short } else { long };
+        let (sector_size, per_cluster) = (u16_at(11), u32::from(sector[13]));
+        let (reserved, fats, root_entries) = (u16_at(14), u32::from(sector[16]), u16_at(17));
+        let is_32 = u16_at(22) == 0;
+        let (sectors, per_fat) = (either(u16_at(19), u32_at(32)), either(u16_at(22), u32_at(36)));
+        if sector[510..] != [0x55, 0xaa] {
+            return Err(bad("its signature 55 AA is missing", 510));
+        }
+        if !sector_size.is_power_of_two() || !(512..=4096).contains(&sector_size) {
+            return Err(bad("bytes per sector", 11).expected("512, 1024, 2048 or 4096", sector_size));
+        }
+        if !per_cluster.is_power_of_two() {
+            return Err(bad("sectors per cluster", 13).expected("a power of 2", per_cluster));
+        }
+        if reserved == 0 || fats == 0 || per_fat == 0 {
+            return Err(bad("there are no reserved sectors, no FAT, or a FAT of no sectors", 14));
+        }
+        if is_32 != (root_entries == 0) || (is_32 && u16_at(42) != 0) {
+            return Err(bad("neither FAT32 of version 0 nor FAT16", 17));
+        }
+        // In 64 bits nothing of this overflows: the largest is 2^32 sectors of 2^12 bytes.
+        let bytes = |sectors: u32| u64::from(sectors) * u64::from(sector_size);
+        let fat_len = bytes(per_fat);
+        let root_offset = bytes(reserved) + u64::from(fats) * fat_len;
+        let root_len = (u64::from(root_entries) * 32).next_multiple_of(u64::from(sector_size));
+        let (data_offset, len) = (root_offset + root_len, bytes(sectors));
+        let cluster_size = sector_size * per_cluster;
+        let clusters = len.saturating_sub(data_offset) / u64::from(cluster_size);
+        let fat_type = match clusters {
+            0 => return Err(bad("the volume ends before its first cluster", 32)),
+            _ if is_32 => FatType::Fat32,
+            1..4085 => FatType::Fat12,
+            4085..65525 => FatType::Fat16,
+            _ => {
+                return Err(bad("the number of clusters is not that of its kind of FAT", 32)
+                    .expected("fewer than 65525", clusters));
+            }
+        };
+        // A FAT that is too short for all clusters still serves those that it has.
+        let entries = fat_len * 8 / fat_type.bits();
+        let clusters = u32::try_from(clusters.min(entries.saturating_sub(2)).min(0x0fff_fff5)).unwrap_or(0);
+        Ok(Geometry {
+            fat_type,
+            sector_size,
+            cluster_size,
+            fat_offset: bytes(reserved) + fat_len * u64::from(active_fat(is_32, u16_at(40), fats)?),
+            fat_len,
+            root_offset,
+            root_len,
+            root_cluster: if is_32 { u32_at(44) } else { 0 },
+            data_offset,
+            clusters,
+            len,
+            status: sector[if is_32 { 65 } else { 37 }],
+        })
+    }
+
+    /// Where `cluster` lies, if there is one of that number.
+    pub(super) fn offset_of(&self, cluster: u32) -> Option<u64> {
+        let index = cluster.checked_sub(2).filter(|&index| index < self.clusters)?;
+        Some(self.data_offset + u64::from(index) * u64::from(self.cluster_size))
+    }
+}
+
+impl FatType {
+    pub(super) fn bits(self) -> u64 {
+        match self {
+            FatType::Fat12 => 12,
+            FatType::Fat16 => 16,
+            FatType::Fat32 => 32,
+        }
+    }
+}
+
+/// The FAT in use: the first, unless FAT32's mirroring is switched off (fatgen103, BPB_ExtFlags).
+fn active_fat(is_32: bool, flags: u32, fats: u32) -> Result<u32> {
+    match flags & 0x0f {
+        active if is_32 && flags & 0x80 != 0 && active >= fats => {
+            Err(bad("the FAT in use", 40).expected(format_args!("one below {fats}"), active))
+        }
+        active if is_32 && flags & 0x80 != 0 => Ok(active),
+        _ => Ok(0),
+    }
+}
+
+fn bad(what: &str, offset: u64) -> Error {
+    corrupt("fat-boot-sector", format!("no boot sector of FAT: {what}"), offset)
+}

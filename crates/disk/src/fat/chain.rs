@@ -1,0 +1,107 @@
+//! Chains of clusters in the file allocation table (fatgen103, "FAT Data Structure").
+
+use super::boot_sector::{FatType, Geometry};
+use super::corrupt;
+use hivewright_error::Result;
+use hivewright_storage::Storage;
+
+/// Bytes of the FAT that are read at once: an entry of 12 bits may straddle two of them.
+const BLOCK: u64 = 4096;
+
+/// Follows one chain and keeps the block of the FAT that it read last.
+pub(super) struct Chain<'a> {
+    volume: &'a dyn Storage,
+    geometry: &'a Geometry,
+    /// Offset in the FAT of `block`.
+    at: u64,
+    block: Vec<u8>,
+    next: Option<u32>,
+    /// Brent's cycle finding: a cluster met before, and how far ahead of it the walk may go before it moves.
+    tortoise: u32,
+    steps: u64,
+    limit: u64,
+}
+
+impl<'a> Chain<'a> {
+    /// The chain that begins with `first`.
+    pub(super) fn new(volume: &'a dyn Storage, geometry: &'a Geometry, first: u32) -> Self {
+        Chain { volume, geometry, at: 0, block: Vec::new(), next: Some(first), tortoise: first, steps: 0, limit: 1 }
+    }
+
+    /// The next cluster, checked to be one.
+    ///
+    /// # Errors
+    /// `fat-chain-cluster`: a number that is no cluster, a free or a bad one. `fat-chain-cycle`.
+    pub(super) fn next(&mut self) -> Result<Option<u32>> {
+        let Some(cluster) = self.next else { return Ok(None) };
+        if self.geometry.offset_of(cluster).is_none() {
+            return Err(corrupt("fat-chain-cluster", "a chain leads to what is no cluster", self.geometry.fat_offset)
+                .expected(format_args!("2 to {}", self.geometry.clusters + 1), cluster));
+        }
+        let entry = self.entry(cluster)?;
+        self.next = (entry < end_of_chain(self.geometry.fat_type)).then_some(entry);
+        if self.next == Some(self.tortoise) {
+            let what = "a chain of clusters comes back to itself";
+            return Err(corrupt("fat-chain-cycle", what, self.geometry.fat_offset).expected("an end", cluster));
+        }
+        self.steps += 1;
+        if self.steps == self.limit {
+            self.tortoise = entry;
+            self.limit *= 2;
+            self.steps = 0;
+        }
+        Ok(Some(cluster))
+    }
+
+    /// The entry of `cluster`: the low bits are what it says.
+    fn entry(&mut self, cluster: u32) -> Result<u32> {
+        let bits = u64::from(cluster) * self.geometry.fat_type.bits();
+        let mut bytes = [0; 4];
+        let width = if self.geometry.fat_type == FatType::Fat32 { 4 } else { 2 };
+        for (i, byte) in (0..).zip(&mut bytes[..width]) {
+            *byte = self.byte(bits / 8 + i)?;
+        }
+        let entry = u32::from_le_bytes(bytes);
+        Ok(match self.geometry.fat_type {
+            FatType::Fat12 => entry >> (bits % 8) & 0xfff,
+            FatType::Fat16 => entry,
+            FatType::Fat32 => entry & 0x0fff_ffff,
+        })
+    }
+
+    fn byte(&mut self, at: u64) -> Result<u8> {
+        let start = at - at % BLOCK;
+        if self.block.is_empty() || self.at != start {
+            // The FAT may end in the middle of a block, and not on a byte that is asked for: entries lie inside it.
+            let len = BLOCK.min(self.geometry.fat_len.saturating_sub(start));
+            self.block.resize(usize::try_from(len).unwrap_or(0), 0);
+            self.at = start;
+            if let Err(error) = self.volume.read_at(self.geometry.fat_offset + start, &mut self.block) {
+                self.block.clear();
+                return Err(error);
+            }
+        }
+        Ok(self.block.get(usize::try_from(at - start).unwrap_or(usize::MAX)).copied().unwrap_or(0))
+    }
+}
+
+/// The least value that ends a chain.
+fn end_of_chain(fat_type: FatType) -> u32 {
+    match fat_type {
+        FatType::Fat12 => 0xff8,
+        FatType::Fat16 => 0xfff8,
+        FatType::Fat32 => 0x0fff_fff8,
+    }
+}
+
+/// Dirty and disk error, each by the boot sector or by the high bits of the FAT's entry 1, which are set while all is
+/// well (fatgen103; FAT12 has none).
+pub(super) fn status_bits(volume: &dyn Storage, geometry: &Geometry) -> Result<[bool; 2]> {
+    let entry = Chain::new(volume, geometry, 0).entry(1)?;
+    let (clean, sound) = match geometry.fat_type {
+        FatType::Fat12 => (0, 0),
+        FatType::Fat16 => (0x8000, 0x4000),
+        FatType::Fat32 => (0x0800_0000, 0x0400_0000),
+    };
+    Ok([geometry.status & 1 != 0 || entry & clean != clean, geometry.status & 2 != 0 || entry & sound != sound])
+}

@@ -1,0 +1,150 @@
+//! Whether the Windows of a volume left a saved session behind: decided here and nowhere else, for images and for folders.
+//!
+//! Windows resumes a saved session with the hive that it has in memory, and writes that over whatever stands in the file.
+//! What is known of the first four bytes of `hiberfil.sys` (Volatility's *Hiber Address Space*; J. Sylve, V. Marziale and G. Richard,
+//! *Modern Windows hibernation file analysis*, 2016; ntfs-3g refuses a writable mount for the first and for a short file):
+//!
+//! | bytes | the session |
+//! |---|---|
+//! | `hibr`, `HIBR` | is saved; by Fast Startup too |
+//! | `wake`, `WAKE` | has been resumed |
+//! | zeros | is gone: Windows 8 and later clears the page once it has resumed |
+//! | `RSTR` | was being resumed; how that ended is not known |
+//! | anything else, or fewer than 4096 bytes | cannot be ruled out; it may be saved elsewhere |
+
+use std::fmt;
+
+use serde::Serialize;
+
+use hivewright_error::{Error, Result};
+
+/// Name of the hibernation file, in the root of the volume.
+pub const FILE: &str = "hiberfil.sys";
+/// Bytes of the header page of a hibernation file.
+const HEADER_SIZE: u64 = 4096;
+
+/// What `hiberfil.sys` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hibernation {
+    /// There is no such file.
+    NoFile,
+    /// Shorter than its header page: its length.
+    Short(u64),
+    /// `hibr` or `HIBR`: a session is saved.
+    Saved,
+    /// `wake` or `WAKE`: the session has been resumed.
+    Resumed,
+    /// Zeros: no session is saved.
+    Zeros,
+    /// Other bytes.
+    Other([u8; 4]),
+    /// The file is there, or may be, and cannot be read.
+    Unreadable {
+        /// The code of the error.
+        code: &'static str,
+        /// Why not, as a sentence fragment.
+        what: String,
+    },
+}
+
+impl Hibernation {
+    /// Judges a hibernation file by its length and its first four bytes, which `read` gives, or by why it could not be opened.
+    pub fn of(file: Result<u64>, read: impl FnOnce(&mut [u8; 4]) -> Result<()>) -> Self {
+        let judged = file.and_then(|len| {
+            let mut first = [0; 4];
+            if len >= HEADER_SIZE {
+                read(&mut first)?;
+            }
+            Ok(Self::judge(len, first))
+        });
+        judged.unwrap_or_else(|error| Self::unreadable(&error))
+    }
+
+    /// The state of a file that cannot be read.
+    pub fn unreadable(error: &Error) -> Self {
+        Hibernation::Unreadable { code: error.code(), what: error.to_string() }
+    }
+
+    /// Judges by the file's length and its first four bytes.
+    fn judge(len: u64, first: [u8; 4]) -> Self {
+        match (len, &first) {
+            (0..HEADER_SIZE, _) => Hibernation::Short(len),
+            (_, b"hibr" | b"HIBR") => Hibernation::Saved,
+            (_, b"wake" | b"WAKE") => Hibernation::Resumed,
+            (_, [0, 0, 0, 0]) => Hibernation::Zeros,
+            _ => Hibernation::Other(first),
+        }
+    }
+
+    /// Whether a session is saved; `None` where that cannot be told.
+    pub fn is_saved(&self) -> Option<bool> {
+        match self {
+            Hibernation::NoFile | Hibernation::Resumed | Hibernation::Zeros => Some(false),
+            Hibernation::Saved => Some(true),
+            Hibernation::Short(_) | Hibernation::Other(_) | Hibernation::Unreadable { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Hibernation {
+    /// A sentence fragment.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Hibernation::NoFile => f.write_str("no hibernation file"),
+            Hibernation::Resumed | Hibernation::Zeros => f.write_str("not hibernated"),
+            Hibernation::Saved => f.write_str("hibernated"),
+            Hibernation::Short(len) => {
+                write!(f, "hiberfil.sys has {len} bytes, too few to say whether a session is saved")
+            }
+            Hibernation::Other(first) => {
+                write!(
+                    f,
+                    "hiberfil.sys begins with \"{}\", which does not say whether a session is saved",
+                    first.escape_ascii()
+                )
+            }
+            Hibernation::Unreadable { what, .. } => write!(f, "hiberfil.sys cannot be read: {what}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hivewright_error::Kind;
+
+    fn of(len: u64, first: [u8; 4]) -> Hibernation {
+        Hibernation::of(Ok(len), |bytes| {
+            *bytes = first;
+            Ok(())
+        })
+    }
+
+    #[test]
+    fn each_signature_has_one_meaning() {
+        for (first, saved) in [
+            (*b"hibr", Some(true)),
+            (*b"HIBR", Some(true)),
+            (*b"wake", Some(false)),
+            (*b"WAKE", Some(false)),
+            ([0; 4], Some(false)),
+            (*b"RSTR", None),
+            (*b"link", None),
+            (*b"Hibr", None),
+            ([0xff; 4], None),
+        ] {
+            assert_eq!(of(HEADER_SIZE, first).is_saved(), saved, "{}", first.escape_ascii());
+            assert_eq!(of(HEADER_SIZE - 1, first), Hibernation::Short(HEADER_SIZE - 1));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_known() {
+        let failed = || Error::new(Kind::Corrupt, "a-code", "a reason");
+        let lost = Hibernation::Unreadable { code: "a-code", what: failed().to_string() };
+        assert_eq!(Hibernation::of(Err(failed()), |_| Ok(())), lost);
+        assert_eq!(Hibernation::of(Ok(HEADER_SIZE), |_| Err(failed())), lost);
+        assert_eq!((lost.is_saved(), Hibernation::NoFile.is_saved()), (None, Some(false)));
+    }
+}

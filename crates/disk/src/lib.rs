@@ -1,0 +1,9 @@
+//! Disk images, partition tables and file systems: from files of the host to files of the guest.
+
+#![cfg_attr(test, allow(clippy::cast_possible_truncation))]
+
+pub mod container;
+pub mod fat;
+pub mod files;
+pub mod ntfs;
+pub mod partition;

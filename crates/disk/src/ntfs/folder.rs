@@ -1,0 +1,219 @@
+//! Folders: a B-tree of names, searched from the root node down.
+
+use std::cmp::Ordering;
+use std::collections::HashSet;
+
+use zerocopy::FromBytes;
+
+use super::attribute::{self, kind};
+use super::boot_sector::MAX_BLOCK;
+use super::index::{self, Block, Entry, Key, Root};
+use super::mft::Mft;
+use super::record::{Record, Reference};
+use super::stream::{Body, Stream};
+use super::upcase::Upcase;
+use super::{corrupt, fixup};
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_storage::advised;
+use crate::files::{DirEntry, MAX_ENTRIES};
+
+/// The index of names.
+const NAMES: &str = "$I30";
+/// `COLLATION_FILE_NAME`.
+const BY_NAME: u32 = 1;
+/// The type of what is indexed.
+const FILE_NAME: u32 = 0x30;
+
+/// A folder.
+pub(crate) struct Folder<'m> {
+    mft: &'m Mft,
+    minds_case: bool,
+    root: Vec<u8>,
+    at: u64,
+    block_size: usize,
+    blocks: Option<Stream>,
+    in_use: Option<Stream>,
+}
+
+/// Where to go on after an entry.
+enum Step {
+    /// Behind it.
+    On,
+    /// Into the node before it, and no further in this one.
+    Down,
+    /// Both.
+    DownAndOn,
+}
+
+impl<'m> Folder<'m> {
+    pub(crate) fn open(mft: &'m Mft, record: &Record) -> Result<Folder<'m>> {
+        let wrong = |what| corrupt("ntfs-index", what, record.at);
+        let root = mft.stream(record, kind::INDEX_ROOT, NAMES)?.ok_or_else(|| wrong("a folder has no index"))?;
+        let (Body::Resident(value), at) = (root.body, root.at) else {
+            return Err(wrong("the root of an index is not resident"));
+        };
+        let (header, _) = Root::read_from_prefix(&value).map_err(|_| wrong("the root of an index is cut short"))?;
+        let size = u64::from(header.block_size.get());
+        if header.kind.get() != FILE_NAME || header.collation.get() != BY_NAME {
+            return Err(wrong("the index of a folder is not one of names"));
+        }
+        if !size.is_power_of_two() || !(512..=MAX_BLOCK).contains(&size) {
+            return Err(wrong("the size of an index block").expected("a power of two from 512 to 65536", size));
+        }
+        Ok(Folder {
+            mft,
+            minds_case: record.minds_case()?,
+            root: value,
+            at,
+            // At most 64 KiB.
+            block_size: header.block_size.get() as usize,
+            blocks: mft.stream(record, kind::INDEX_ALLOCATION, NAMES)?,
+            in_use: mft.stream(record, kind::BITMAP, NAMES)?,
+        })
+    }
+
+    /// The file called `name`. A folder that does not mind case may still hold names that differ only by it (POSIX
+    /// programs make them): then the exact name wins.
+    ///
+    /// # Errors
+    /// `file-ambiguous` where none is exact.
+    pub(crate) fn find(&self, name: &[u16], upcase: &Upcase) -> Result<Option<Reference>> {
+        let mut exact = None;
+        let mut found: Vec<Reference> = Vec::new();
+        let mut last: Option<(Option<u64>, Vec<u16>)> = None;
+        let upper = |units: &mut dyn Iterator<Item = u16>| upcase.name(&self.mft.cache, units);
+        let wanted = upper(&mut name.iter().copied())?;
+        self.walk(|node, at, entry| {
+            let Some(key) = entry.key else { return Ok(Step::Down) };
+            let own = upper(&mut key.units())?;
+            let step = wanted.cmp(&own);
+            if last.as_ref().is_some_and(|(same, before)| *same == node && *before > own) {
+                return Err(corrupt("ntfs-index-order", "the names in an index node are not sorted", at)
+                    .advise(format!("a name might be missed: {}", advised::repair())));
+            }
+            last = Some((node, own));
+            Ok(match step {
+                Ordering::Less => Step::Down,
+                Ordering::Greater => Step::On,
+                Ordering::Equal => {
+                    if key.units().eq(name.iter().copied()) {
+                        exact = Some(entry.reference);
+                    } else if !self.minds_case && !found.contains(&entry.reference) {
+                        found.push(entry.reference);
+                    }
+                    Step::DownAndOn
+                }
+            })
+        })?;
+        match (exact, &found[..]) {
+            (Some(exact), _) => Ok(Some(exact)),
+            (None, []) => Ok(None),
+            (None, [one]) => Ok(Some(*one)),
+            (None, _) => Err(Error::new(
+                Kind::Unsupported,
+                "file-ambiguous",
+                format!("several names differ only by case from {}", String::from_utf16_lossy(name)),
+            )
+            .at(Space::Volume, self.at)
+            .advise("write the name exactly as it stands in the folder")),
+        }
+    }
+
+    /// All names but the short ones of files that have long ones.
+    pub(crate) fn list(&self, upcase: &Upcase) -> Result<Vec<DirEntry>> {
+        let mut all: Vec<([Vec<u16>; 2], DirEntry)> = Vec::new();
+        self.walk(|_, at, entry| {
+            // The root folder has an entry for itself.
+            let shown = |key: &Key<'_>| !key.is_short && !attribute::is_name(key.name, ".");
+            let Some(key) = entry.key.filter(shown) else { return Ok(Step::DownAndOn) };
+            if all.len() == MAX_ENTRIES {
+                return Err(Error::new(Kind::Unsupported, "folder-too-large", "the folder has too many names")
+                    .at(Space::Volume, at));
+            }
+            let units: Vec<u16> = key.units().collect();
+            let name = String::from_utf16_lossy(&units);
+            let id = entry.reference.number();
+            let (is_folder, is_reparse, len) = (key.is_folder, key.is_reparse, key.len);
+            let order = [upcase.name(&self.mft.cache, key.units())?, units];
+            all.push((order, DirEntry { name, id, is_folder, is_reparse, len }));
+            Ok(Step::DownAndOn)
+        })?;
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(all.into_iter().map(|(_, entry)| entry).collect())
+    }
+
+    /// Shows `visit` the node (`None` for the root), its volume offset and each entry, and goes where it says. Every
+    /// node is visited once.
+    fn walk(&self, mut visit: impl FnMut(Option<u64>, u64, &Entry<'_>) -> Result<Step>) -> Result<()> {
+        let mut seen = HashSet::new();
+        let mut todo = vec![None];
+        while let Some(node) = todo.pop() {
+            let block;
+            let (bytes, at) = match node {
+                None => (self.root.get(size_of::<Root>()..).unwrap_or_default(), self.at),
+                Some(vcn) => {
+                    if !seen.insert(vcn) {
+                        return Err(corrupt("ntfs-index-cycle", "an index node is the child of two entries", self.at)
+                            .expected("a node not seen before", vcn));
+                    }
+                    let at;
+                    (block, at) = self.block(vcn)?;
+                    (&block[size_of::<Block>()..], at)
+                }
+            };
+            for entry in index::entries(bytes, at) {
+                let entry = entry?;
+                let step = visit(node, at, &entry)?;
+                if let (Step::Down | Step::DownAndOn, Some(child)) = (&step, entry.child) {
+                    todo.push(Some(child));
+                }
+                if matches!(step, Step::Down) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The index block at `vcn`, and its volume offset.
+    fn block(&self, vcn: u64) -> Result<(Vec<u8>, u64)> {
+        let wrong = |code, what| corrupt(code, what, self.at).expected("an index block", format_args!("vcn {vcn}"));
+        let blocks = self.blocks.as_ref().ok_or_else(|| wrong("ntfs-index", "an index has no blocks but needs one"))?;
+        // Blocks smaller than a cluster are counted in 512 bytes (Linux-NTFS documentation, "Index Record").
+        let size = self.block_size as u64;
+        let cluster = self.mft.geometry.cluster;
+        let unit = if cluster <= size { cluster } else { fixup::STRIDE as u64 };
+        let offset = vcn.checked_mul(unit).filter(|&o| o.is_multiple_of(size) && o < blocks.len);
+        let offset = offset.ok_or_else(|| wrong("ntfs-index", "a child lies outside the index"))?;
+        if !self.is_in_use(offset / size)? {
+            return Err(wrong("ntfs-index-free", "a child is an index block that is not in use"));
+        }
+        let at = match &blocks.body {
+            Body::Clusters(extents) => extents.from(offset).and_then(|extent| extent.volume_offset),
+            Body::Resident(_) => None,
+        };
+        let at = at.ok_or_else(|| wrong("ntfs-index", "an index block has no clusters"))?;
+        let mut bytes = vec![0; self.block_size];
+        blocks.read_at(&self.mft.cache, offset, &mut bytes)?;
+        let (header, _) =
+            Block::read_from_prefix(&bytes).map_err(|_| wrong("ntfs-index", "an index block is too short"))?;
+        if header.signature != *b"INDX" {
+            return Err(corrupt("ntfs-index", "the signature of an index block is missing", at)
+                .expected("\"INDX\"", format_args!("\"{}\"", header.signature.escape_ascii())));
+        }
+        if header.vcn.get() != vcn {
+            return Err(
+                corrupt("ntfs-index", "an index block stands in the wrong place", at + 16).expected(vcn, header.vcn)
+            );
+        }
+        fixup::apply(&mut bytes, at, "ntfs-index-torn")?;
+        Ok((bytes, at))
+    }
+
+    fn is_in_use(&self, number: u64) -> Result<bool> {
+        let Some(bitmap) = self.in_use.as_ref().filter(|bitmap| number / 8 < bitmap.len) else { return Ok(false) };
+        let mut byte = [0];
+        bitmap.read_at(&self.mft.cache, number / 8, &mut byte)?;
+        Ok(byte[0] >> (number % 8) & 1 != 0)
+    }
+}

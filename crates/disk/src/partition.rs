@@ -1,0 +1,236 @@
+//! A disk's partition table: disk -> volumes. Reads, never writes.
+//!
+//! GPT (UEFI Specification 2.10, chapter 5) with its backup, else MBR with logical partitions, else the whole disk is
+//! one volume. What is odd but leaves a usable table is a [`Warning`]; only a table that cannot be trusted at all is an
+//! error. Numbers are those of Linux: primaries 1 to 4, logical partitions from 5, GPT entries from 1 with gaps.
+
+mod disk;
+mod extended;
+mod gpt;
+mod guid;
+mod kind;
+mod layout;
+mod mbr;
+mod types;
+
+#[cfg(test)]
+mod against_tools;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod maker;
+
+pub use kind::{VolumeKind, kind_of};
+
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_storage::advised;
+use hivewright_storage::Storage;
+use disk::{Disk, Warnings};
+
+/// What divides a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheme {
+    /// A GUID partition table.
+    Gpt,
+    /// A master boot record.
+    Mbr,
+    /// Nothing: the disk is one volume ("superfloppy").
+    None,
+}
+
+/// Which copy of the table was used.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase", tag = "copy")]
+pub enum TableSource {
+    /// The one at the start of the disk.
+    Primary,
+    /// The backup GPT, because the primary is damaged.
+    Backup {
+        /// Stable code of what is wrong with the primary.
+        code: &'static str,
+        /// The same for people.
+        why: String,
+        /// Where the backup header stands, in bytes of the disk.
+        offset: u64,
+    },
+    /// There is no table.
+    None,
+}
+
+/// Something odd that does not keep the table from being used.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Warning {
+    /// Stable code.
+    pub code: &'static str,
+    /// One sentence fragment for people.
+    pub what: String,
+}
+
+/// One partition, or the whole disk where there is no table.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Partition {
+    /// As Linux numbers them; 0 is the whole disk.
+    pub number: u32,
+    /// Bytes from the start of the disk.
+    pub offset: u64,
+    /// Bytes, as the table says.
+    pub len: u64,
+    /// Bytes of `len` that lie inside the disk: fewer in a truncated image.
+    pub available: u64,
+    /// The type in words, or "unknown".
+    pub type_name: &'static str,
+    /// The type as it stands in the table: `0x07`, or a GUID in capital letters.
+    pub type_id: String,
+    /// The partition's own GUID (GPT).
+    pub unique_id: Option<String>,
+    /// The name (GPT), as its owner wrote it: may hold any character.
+    pub name: Option<String>,
+    /// GPT attribute bits (UEFI 2.10, table 5.8; bits 48 to 63 belong to the type). 0 for MBR.
+    pub attributes: u64,
+    /// What the attribute bits mean, as far as known.
+    pub attribute_names: Vec<&'static str>,
+    /// MBR: marked active. GPT: legacy BIOS bootable.
+    pub bootable: bool,
+    /// In an extended partition.
+    pub logical: bool,
+    /// What its first sectors, or its type, say that it holds.
+    pub kind: VolumeKind,
+}
+
+impl Partition {
+    /// A partition of which only its place is known.
+    fn new(number: u32, offset: u64, len: u64, disk: &Disk<'_>) -> Self {
+        Partition {
+            number,
+            offset,
+            len,
+            available: disk.len.saturating_sub(offset).min(len),
+            type_name: "unknown",
+            type_id: String::new(),
+            unique_id: None,
+            name: None,
+            attributes: 0,
+            attribute_names: Vec::new(),
+            bootable: false,
+            logical: false,
+            kind: VolumeKind::Unknown,
+        }
+    }
+
+    /// Whether its type says that it holds no volume: a partition that Windows keeps for later, or the database of a dynamic
+    /// disk.
+    pub fn is_reserved(&self) -> bool {
+        let is_unused = matches!(self.kind, VolumeKind::Empty | VolumeKind::Unknown | VolumeKind::PastEnd);
+        self.type_id == types::LDM_METADATA || self.type_id == types::RESERVED && is_unused
+    }
+}
+
+/// A partition table, read.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Table {
+    /// What divides the disk.
+    pub scheme: Scheme,
+    /// Bytes in a sector, as the table counts them: 512 or 4096.
+    pub sector_size: u32,
+    /// Bytes of the disk.
+    pub disk_len: u64,
+    /// GPT: the disk's GUID. MBR: the disk signature, eight hexadecimal digits.
+    pub disk_id: Option<String>,
+    /// Which copy was used.
+    pub source: TableSource,
+    /// What is odd.
+    pub warnings: Vec<Warning>,
+    /// In the order of the table; an extended partition precedes its logical ones.
+    pub partitions: Vec<Partition>,
+}
+
+/// Reads the partition table of `disk`.
+///
+/// A valid GPT counts if a protective entry (0xEE) stands in the MBR, or no MBR at all does; a boot sector of a file
+/// system in sector 0 means that the disk is one volume. A GPT that stands in contradiction to either is reported
+/// (`stale-gpt`) and not used, as Windows and Linux do.
+///
+/// # Errors
+/// The storage could not be read; or `gpt-damaged`: the MBR says that there is a GPT, and neither copy of it holds.
+pub fn partitions(disk: &dyn Storage) -> Result<Table> {
+    let disk = Disk::new(disk)?;
+    let mut warnings = Warnings::default();
+    let Some(sector) = disk.read(0, 512)? else { return whole_disk(&disk, warnings) };
+    let mbr = mbr::Mbr::parse(&sector);
+    let at_0 = kind::by_first_sectors(&disk, 0, disk.len)?;
+    if at_0.begins_in_sector_0() && !mbr.as_ref().is_some_and(mbr::Mbr::is_protective) {
+        match mbr {
+            Some(mbr) if mbr.leads_to_volumes(&disk)? => {
+                let what = format!("sector 0 is also the boot sector of a volume ({at_0})");
+                warnings.push("boot-sector-in-mbr", what);
+                return mbr.into_table(&disk, warnings);
+            }
+            _ => {
+                gpt::warn_if_present(&disk, &mut warnings, "sector 0 is the boot sector of a volume")?;
+                return whole_disk(&disk, warnings);
+            }
+        }
+    }
+    match mbr {
+        Some(mbr) if !mbr.is_protective() && mbr.has_entries() => {
+            gpt::warn_if_present(&disk, &mut warnings, "the MBR has partitions and no protective entry")?;
+            mbr.into_table(&disk, warnings)
+        }
+        mbr => with_gpt(&disk, mbr, warnings),
+    }
+}
+
+/// A disk whose MBR is protective, empty or missing: a GPT if there is one.
+fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> Result<Table> {
+    let flaw = match gpt::find(disk, mbr.as_ref().and_then(mbr::Mbr::protected_last_lba), &mut warnings)? {
+        Ok(found) => {
+            match &mbr {
+                None => warnings.push("no-protective-mbr", "there is a GPT, and no protective MBR"),
+                Some(mbr) if !mbr.is_protective() => {
+                    warnings.push("no-protective-mbr", "the MBR before the GPT is empty")
+                }
+                Some(mbr) if mbr.is_hybrid() => {
+                    warnings.push("hybrid-mbr", "the MBR has partitions beside the protective one: Windows uses those");
+                }
+                Some(_) => {}
+            }
+            return found.into_table(disk, warnings);
+        }
+        Err(flaw) => flaw,
+    };
+    match mbr {
+        Some(mbr) if mbr.is_hybrid() => {
+            warnings.push("gpt-damaged", format!("no copy of the GPT holds ({}): the hybrid MBR is used", flaw.what));
+            mbr.into_table(disk, warnings)
+        }
+        Some(mbr) if mbr.is_protective() => Err(Error::new(
+            Kind::Corrupt,
+            "gpt-damaged",
+            format!("no copy of the partition table holds: {}", flaw.what),
+        )
+        .at(Space::Disk, flaw.offset)
+        .advise(format!(
+            "the image may be truncated: look for the whole one; or have a copy of it searched, where volumes that are not \
+             found are lost: {}",
+            advised::FIND_VOLUMES
+        ))),
+        Some(mbr) => mbr.into_table(disk, warnings),
+        None => whole_disk(disk, warnings),
+    }
+}
+
+/// The whole disk as one volume.
+fn whole_disk(disk: &Disk<'_>, warnings: Warnings) -> Result<Table> {
+    let kind = kind::detect(disk, 0, disk.len)?;
+    let partition = Partition { type_name: "whole disk", kind, ..Partition::new(0, 0, disk.len, disk) };
+    Ok(Table {
+        scheme: Scheme::None,
+        sector_size: 512,
+        disk_len: disk.len,
+        disk_id: None,
+        source: TableSource::None,
+        warnings: warnings.into_vec(),
+        partitions: vec![partition],
+    })
+}

@@ -1,0 +1,75 @@
+//! The disk while its table is being read, and what is collected on the way.
+
+use super::Warning;
+use hivewright_error::Result;
+use hivewright_storage::Storage;
+
+/// A disk and its length, asked once.
+pub(super) struct Disk<'a> {
+    storage: &'a dyn Storage,
+    pub(super) len: u64,
+}
+
+impl<'a> Disk<'a> {
+    pub(super) fn new(storage: &'a dyn Storage) -> Result<Self> {
+        Ok(Disk { len: storage.len()?, storage })
+    }
+
+    /// `len` bytes at `offset`, or nothing if the disk ends before they do.
+    pub(super) fn read(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
+        if offset.checked_add(len as u64).is_none_or(|end| end > self.len) {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; len];
+        self.storage.read_at(offset, &mut bytes)?;
+        Ok(Some(bytes))
+    }
+
+    /// The sector `lba` of `sector_size` bytes, or nothing if it does not lie inside the disk.
+    pub(super) fn sector(&self, lba: u64, sector_size: u32) -> Result<Option<Vec<u8>>> {
+        match lba.checked_mul(u64::from(sector_size)) {
+            Some(offset) => self.read(offset, sector_size as usize),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Warnings, so many and no more: a hostile table could earn one for each of its entries.
+#[derive(Default)]
+pub(super) struct Warnings {
+    list: Vec<Warning>,
+    dropped: usize,
+}
+
+/// Warnings that are kept.
+const MOST: usize = 64;
+
+impl Warnings {
+    pub(super) fn push(&mut self, code: &'static str, what: impl Into<String>) {
+        if self.list.len() < MOST {
+            self.list.push(Warning { code, what: what.into() });
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    pub(super) fn into_vec(mut self) -> Vec<Warning> {
+        if self.dropped > 0 {
+            self.list.push(Warning { code: "more-warnings", what: format!("and {} more", self.dropped) });
+        }
+        self.list
+    }
+}
+
+/// Little-endian integers of a slice that is known to be long enough: a shorter one reads as 0.
+pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
+    bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u16::from_le_bytes(*b))
+}
+
+pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b))
+}
+
+pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
+}

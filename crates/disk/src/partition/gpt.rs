@@ -1,0 +1,351 @@
+//! GUID partition tables (UEFI 2.10, 5.3): header, entries, and the backup of both.
+
+use super::disk::{Disk, Warnings, u32_at, u64_at};
+use super::guid::Guid;
+use super::layout::{self, Entry};
+use super::{Partition, Scheme, Table, TableSource, types};
+use hivewright_error::Result;
+
+const SIGNATURE: &[u8; 8] = b"EFI PART";
+/// Sector sizes of disks; the header says which by where it stands.
+const SECTOR_SIZES: [u32; 2] = [512, 4096];
+/// Bytes of an entry array that are believed: 32768 entries of 128 bytes. Tables in the wild have 128 entries.
+const MOST_ENTRY_BYTES: u64 = 4 << 20;
+
+/// Why a copy of the table does not hold.
+#[derive(Clone, Debug)]
+pub(super) struct Flaw {
+    pub(super) code: &'static str,
+    pub(super) what: String,
+    /// Bytes of the disk.
+    pub(super) offset: u64,
+}
+
+/// The parts of a header that passed its checks.
+struct Header {
+    sector_size: u32,
+    alternate_lba: u64,
+    first_usable: u64,
+    last_usable: u64,
+    disk_guid: Guid,
+    entries_lba: u64,
+    entry_count: u32,
+    entry_size: u32,
+    entries_crc: u32,
+}
+
+/// A copy of the table that holds.
+pub(super) struct Gpt {
+    header: Header,
+    entries: Vec<u8>,
+    source: TableSource,
+}
+
+/// Reports a primary header where there should be none.
+pub(super) fn warn_if_present(disk: &Disk<'_>, warnings: &mut Warnings, why: &str) -> Result<()> {
+    for size in SECTOR_SIZES {
+        if disk.sector(1, size)?.is_some_and(|sector| sector.starts_with(SIGNATURE)) {
+            warnings.push("stale-gpt", format!("a GPT is not used, because {why}"));
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The table: the primary, else the backup, else what is wrong with the primary. `protected_last` is the last sector
+/// that the protective MBR covers.
+pub(super) fn find(
+    disk: &Disk<'_>,
+    protected_last: Option<u64>,
+    warnings: &mut Warnings,
+) -> Result<std::result::Result<Gpt, Flaw>> {
+    let mut flaw = Flaw { code: "gpt-signature", what: "the GPT header is missing".to_owned(), offset: 512 };
+    let mut sizes = SECTOR_SIZES;
+    let mut alternate = None;
+    for size in SECTOR_SIZES {
+        match read_copy(disk, 1, size)? {
+            Ok((header, entries)) => {
+                check_backup(disk, &header, warnings)?;
+                return Ok(Ok(Gpt { header, entries, source: TableSource::Primary }));
+            }
+            Err(this) if this.code == "gpt-signature" => {}
+            Err(this) => {
+                // Where a damaged header stands, and the backup it names, are good guesses still.
+                flaw = this;
+                sizes = [size, 512 + 4096 - size];
+                alternate = disk.sector(1, size)?.map(|sector| u64_at(&sector, 32));
+                break;
+            }
+        }
+    }
+    for size in sizes {
+        let last = (disk.len / u64::from(size)).checked_sub(1);
+        for lba in [last, alternate, protected_last].into_iter().flatten().filter(|&lba| lba > 1) {
+            if let Ok((header, entries)) = read_copy(disk, lba, size)? {
+                // The header was read from there.
+                let offset = lba.saturating_mul(u64::from(size));
+                let source = TableSource::Backup { code: flaw.code, why: flaw.what, offset };
+                return Ok(Ok(Gpt { header, entries, source }));
+            }
+        }
+    }
+    Ok(Err(flaw))
+}
+
+/// Reports a backup that is not there or says something else.
+fn check_backup(disk: &Disk<'_>, primary: &Header, warnings: &mut Warnings) -> Result<()> {
+    match read_header(disk, primary.alternate_lba, primary.sector_size)? {
+        Err(flaw) => warnings.push("gpt-backup-damaged", format!("the backup GPT does not hold: {}", flaw.what)),
+        Ok(backup) if backup.entries_crc != primary.entries_crc => {
+            warnings.push("gpt-backup-differs", "the backup GPT has other entries than the primary");
+        }
+        Ok(_) => {}
+    }
+    Ok(())
+}
+
+/// A header at `lba` and its entries, both with their checksums right.
+fn read_copy(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::result::Result<(Header, Vec<u8>), Flaw>> {
+    let header = match read_header(disk, lba, sector_size)? {
+        Ok(header) => header,
+        Err(flaw) => return Ok(Err(flaw)),
+    };
+    let bytes = u64::from(header.entry_count) * u64::from(header.entry_size);
+    let offset = header.entries_lba.checked_mul(u64::from(sector_size));
+    let flaw = |code, what: &str| Flaw { code, what: what.to_owned(), offset: offset.unwrap_or(u64::MAX) };
+    if bytes > MOST_ENTRY_BYTES {
+        return Ok(Err(flaw("gpt-entry-count", "the GPT has more entries than can be")));
+    }
+    let entries = match (offset, usize::try_from(bytes)) {
+        (Some(offset), Ok(bytes)) => disk.read(offset, bytes)?,
+        _ => None,
+    };
+    Ok(match entries {
+        None => Err(flaw("gpt-entries-past-end", "the entries of the GPT lie past the end of the disk")),
+        Some(entries) if crc32fast::hash(&entries) != header.entries_crc => {
+            Err(flaw("gpt-entries-crc", "the checksum of the GPT's entries is wrong"))
+        }
+        Some(entries) => Ok((header, entries)),
+    })
+}
+
+/// The header at `lba` (UEFI 2.10, table 5.5), checked but for its entries.
+fn read_header(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::result::Result<Header, Flaw>> {
+    let offset = lba.saturating_mul(u64::from(sector_size));
+    let flaw = |code, what: &str| Ok(Err(Flaw { code, what: what.to_owned(), offset }));
+    let Some(sector) = disk.sector(lba, sector_size)? else {
+        return flaw("gpt-signature", "the GPT header lies past the end of the disk");
+    };
+    if !sector.starts_with(SIGNATURE) {
+        return flaw("gpt-signature", "the GPT header is missing");
+    }
+    let header_size = u32_at(&sector, 12);
+    if !(92..=sector_size).contains(&header_size) {
+        return flaw("gpt-header-size", "the size of the GPT header cannot be");
+    }
+    let mut checked = sector[..header_size as usize].to_vec();
+    checked[16..20].fill(0);
+    if crc32fast::hash(&checked) != u32_at(&sector, 16) {
+        return flaw("gpt-header-crc", "the checksum of the GPT header is wrong");
+    }
+    if u32_at(&sector, 8) >> 16 != 1 {
+        return flaw("gpt-revision", "the GPT has an unknown revision");
+    }
+    if u64_at(&sector, 24) != lba {
+        return flaw("gpt-my-lba", "the GPT header says that it stands elsewhere");
+    }
+    let entry_size = u32_at(&sector, 84);
+    if entry_size < 128 || !entry_size.is_power_of_two() {
+        return flaw("gpt-entry-size", "the size of a GPT entry is not 128 * 2^n");
+    }
+    Ok(Ok(Header {
+        sector_size,
+        alternate_lba: u64_at(&sector, 32),
+        first_usable: u64_at(&sector, 40),
+        last_usable: u64_at(&sector, 48),
+        disk_guid: Guid::at(&sector, 56),
+        entries_lba: u64_at(&sector, 72),
+        entry_count: u32_at(&sector, 80),
+        entry_size,
+        entries_crc: u32_at(&sector, 88),
+    }))
+}
+
+impl Gpt {
+    pub(super) fn into_table(self, disk: &Disk<'_>, mut warnings: Warnings) -> Result<Table> {
+        let header = &self.header;
+        let mut partitions = Vec::new();
+        for (number, entry) in (1..).zip(self.entries.chunks_exact(header.entry_size as usize)) {
+            partitions.extend(partition(number, entry, header, disk, &mut warnings));
+        }
+        layout::finish(disk, &mut partitions, &mut warnings)?;
+        Ok(Table {
+            scheme: Scheme::Gpt,
+            sector_size: header.sector_size,
+            disk_len: disk.len,
+            disk_id: Some(header.disk_guid.to_string()),
+            source: self.source,
+            warnings: warnings.into_vec(),
+            partitions,
+        })
+    }
+}
+
+/// One entry (UEFI 2.10, table 5.6), if it is used and makes sense.
+fn partition(
+    number: u32,
+    entry: &[u8],
+    header: &Header,
+    disk: &Disk<'_>,
+    warnings: &mut Warnings,
+) -> Option<Partition> {
+    let type_guid = Guid::at(entry, 0);
+    if type_guid.is_zero() {
+        return None;
+    }
+    let (first, last) = (u64_at(entry, 32), u64_at(entry, 40));
+    let Some(sectors) = last.checked_sub(first).and_then(|n| n.checked_add(1)) else {
+        warnings.push("partition-range", format!("partition {number} ends before it begins: left out"));
+        return None;
+    };
+    if first < header.first_usable || last > header.last_usable {
+        let what = format!("partition {number} lies outside of what the GPT sets aside for partitions");
+        warnings.push("partition-outside-usable", what);
+    }
+    let type_id = type_guid.to_string();
+    let type_name = types::gpt_name(&type_id);
+    let attributes = u64_at(entry, 48);
+    let partition =
+        Entry { number, first, sectors }.into_partition(type_id, type_name, header.sector_size, disk, warnings)?;
+    Some(Partition {
+        unique_id: Some(Guid::at(entry, 16).to_string()),
+        name: Some(name(&entry[56..128])),
+        attributes,
+        attribute_names: types::attribute_names(attributes, type_name == "Basic data"),
+        bootable: attributes & 4 != 0,
+        ..partition
+    })
+}
+
+/// UTF-16 up to the first NUL; what is not valid becomes U+FFFD.
+fn name(bytes: &[u8]) -> String {
+    let units = bytes.chunks_exact(2).map(|u| u16::from_le_bytes([u[0], u[1]]));
+    char::decode_utf16(units.take_while(|&u| u != 0)).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::maker::{BASIC, GptMaker, ntfs};
+    use super::super::{Scheme, TableSource, VolumeKind, partitions};
+    use hivewright_storage::memory::Memory;
+
+    fn disk(sector: usize) -> GptMaker {
+        GptMaker::new(sector, 4096).with(1, BASIC, 256, 1000, "Windows").with(3, BASIC, 1001, 2000, "Daten \u{1f4be}")
+    }
+
+    #[test]
+    fn reads_both_sector_sizes() {
+        for sector in [512, 4096] {
+            let mut image = disk(sector).build();
+            ntfs(&mut image, 256 * sector);
+            let table = partitions(&Memory::new(image)).unwrap();
+            assert_eq!((table.scheme, table.sector_size as usize), (Scheme::Gpt, sector));
+            assert_eq!((table.source, table.warnings), (TableSource::Primary, vec![]));
+            assert_eq!(table.disk_id.as_deref(), Some("00112233-4455-6677-8899-AABBCCDDEEFF"));
+            let [first, third] = &table.partitions[..] else { panic!() };
+            assert_eq!((first.number, third.number), (1, 3));
+            assert_eq!((first.offset, first.len), (256 * sector as u64, 745 * sector as u64));
+            assert_eq!((first.kind, third.kind), (VolumeKind::Ntfs, VolumeKind::Empty));
+            assert_eq!(third.name.as_deref(), Some("Daten \u{1f4be}"));
+            assert_eq!(third.type_name, "Basic data");
+        }
+    }
+
+    type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
+
+    #[test]
+    fn falls_back_and_says_why() {
+        for sector in [512, 4096] {
+            let whole = disk(sector).build();
+            let damages: [(&str, Damage<'_>); 5] = [
+                ("gpt-header-crc", &|d| d[sector + 40] ^= 1),
+                ("gpt-entries-crc", &|d| d[2 * sector + 40] ^= 1),
+                ("gpt-header-size", &|d| d[sector + 12] = 7),
+                ("gpt-signature", &|d| d[sector] = 0),
+                ("gpt-signature", &|d| d[..6 * sector].fill(0)),
+            ];
+            for (expected, damage) in damages {
+                let mut image = whole.clone();
+                damage(&mut image);
+                let table = partitions(&Memory::new(image)).unwrap();
+                let TableSource::Backup { code, offset, .. } = table.source else { panic!("{:?}", table.source) };
+                assert_eq!((code, offset as usize), (expected, whole.len() - sector));
+                assert_eq!(table.partitions.len(), 2);
+                assert_eq!(table.sector_size as usize, sector);
+            }
+        }
+    }
+
+    #[test]
+    fn finds_the_backup_of_a_longer_image() {
+        // By the damaged header's own field, and by what the protective MBR covers.
+        for damage in [512 + 40, 512] {
+            let mut image = disk(512).build();
+            image[damage] ^= 1;
+            image.resize(image.len() + 1_000_000, 0);
+            let table = partitions(&Memory::new(image)).unwrap();
+            assert!(matches!(table.source, TableSource::Backup { offset, .. } if offset == 4095 * 512));
+        }
+    }
+
+    #[test]
+    fn two_broken_copies_are_an_error() {
+        let mut image = disk(512).build();
+        image[512 + 40] ^= 1;
+        let end = image.len();
+        image[end - 512 + 40] ^= 1;
+        let error = partitions(&Memory::new(image)).unwrap_err();
+        assert_eq!(error.code(), "gpt-damaged");
+        assert!(error.what().contains("checksum"), "{error}");
+    }
+
+    #[test]
+    fn warns_of_a_lost_or_different_backup() {
+        let codes = |image: Vec<u8>| -> Vec<&'static str> {
+            partitions(&Memory::new(image)).unwrap().warnings.iter().map(|w| w.code).collect()
+        };
+        let mut image = disk(512).build();
+        image.truncate(1500 * 512);
+        assert_eq!(codes(image), ["gpt-backup-damaged", "partition-past-end"]);
+        let (mut image, other) = (disk(512).build(), disk(512).with(5, BASIC, 2001, 2002, "").build());
+        let at = image.len() - 33 * 512;
+        image[at..].copy_from_slice(&other[at..]);
+        assert_eq!(codes(image), ["gpt-backup-differs"]);
+    }
+
+    #[test]
+    fn does_not_believe_in_four_billion_entries() {
+        let image = disk(512).entry_count(u32::MAX).build();
+        assert_eq!(partitions(&Memory::new(image)).unwrap_err().code(), "gpt-damaged");
+    }
+
+    #[test]
+    fn impossible_ranges_are_left_out() {
+        let maker = disk(512)
+            .with(4, BASIC, 3000, 2999, "empty")
+            .with(5, BASIC, 0, u64::MAX, "all")
+            .with(6, BASIC, 1 << 62, (1 << 62) + 5, "far")
+            .with(7, BASIC, 900, 950, "over");
+        let table = partitions(&Memory::new(maker.build())).unwrap();
+        assert_eq!(table.partitions.iter().map(|p| p.number).collect::<Vec<_>>(), [1, 3, 7]);
+        let count = |code| table.warnings.iter().filter(|w| w.code == code).count();
+        assert_eq!((count("partition-range"), count("partitions-overlap")), (3, 1), "{:?}", table.warnings);
+    }
+
+    #[test]
+    fn attributes_have_names() {
+        let table = partitions(&Memory::new(disk(512).attributes(1, 1 << 63 | 1 << 60 | 5).build())).unwrap();
+        assert_eq!(table.partitions[0].attribute_names, ["required", "legacy-boot", "read-only", "no-drive-letter"]);
+        assert!(table.partitions[0].bootable);
+    }
+}

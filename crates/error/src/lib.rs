@@ -1,0 +1,270 @@
+//! One typed error: what the caller should do, what is wrong, and where.
+//!
+//! [`Kind`] decides the exit code, the code is stable for programs, and the trail of [`Place`]s grows on the way up:
+//! every storey that translated an address adds its own.
+
+#![cfg_attr(test, allow(clippy::cast_possible_truncation))]
+
+use std::fmt;
+
+/// The result of everything here that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What the caller should do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// The operating system failed us: try again, or mend the medium.
+    Io,
+    /// The bytes break a rule of their format.
+    Corrupt,
+    /// The bytes may be sound, but this program does not handle them.
+    Unsupported,
+    /// It could be done and would do harm: nothing was changed.
+    Refused,
+    /// What was asked for is not there.
+    NotFound,
+    /// The edit needs more room than there is.
+    NoRoom,
+    /// Writing began and did not end: the message names what restores the old state.
+    Unfinished,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Kind::Io => "i/o error",
+            Kind::Corrupt => "corrupt",
+            Kind::Unsupported => "unsupported",
+            Kind::Refused => "refused",
+            Kind::NotFound => "not found",
+            Kind::NoRoom => "no room",
+            Kind::Unfinished => "unfinished",
+        }
+    }
+}
+
+/// An address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// Offset in a hive file; a cell offset plus 4096.
+    Hive,
+    /// Offset in a transaction log.
+    Log,
+    /// Offset in a volume.
+    Volume,
+    /// Offset in a disk.
+    Disk,
+    /// Offset in a file of the host.
+    File,
+    /// Offset in another file of the host that belongs to the same image, numbered from 2 as `info` lists them.
+    Part(u16),
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Space::Hive => "hive",
+            Space::Log => "log",
+            Space::Volume => "volume",
+            Space::Disk => "disk",
+            Space::File => "file",
+            Space::Part(number) => return write!(f, "file {number}"),
+        })
+    }
+}
+
+impl serde::Serialize for Space {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// An offset in bytes, in one address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+pub struct Place {
+    /// The address space.
+    pub space: Space,
+    /// Bytes from the start of that space.
+    pub offset: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:#x}", self.space, self.offset)
+    }
+}
+
+/// What went wrong. Small to pass around: the details stand behind a pointer.
+#[derive(Debug)]
+pub struct Error(Box<Details>);
+
+#[derive(Debug)]
+struct Details {
+    kind: Kind,
+    code: &'static str,
+    what: String,
+    advice: Option<String>,
+    expected: Option<String>,
+    actual: Option<String>,
+    trail: Vec<Place>,
+    source: Option<std::io::Error>,
+}
+
+impl Error {
+    /// An error of `kind` with a stable `code` and one sentence fragment, lower case, without a full stop.
+    pub fn new(kind: Kind, code: &'static str, what: impl Into<String>) -> Self {
+        Error(Box::new(Details {
+            kind,
+            code,
+            what: what.into(),
+            advice: None,
+            expected: None,
+            actual: None,
+            trail: Vec::new(),
+            source: None,
+        }))
+    }
+
+    /// Bytes that break a rule, at a place in a hive file.
+    pub fn corrupt(code: &'static str, what: impl Into<String>, offset: u64) -> Self {
+        Self::new(Kind::Corrupt, code, what).at(Space::Hive, offset)
+    }
+
+    /// A refusal: nothing was changed.
+    pub fn refused(code: &'static str, what: impl Into<String>) -> Self {
+        Self::new(Kind::Refused, code, what)
+    }
+
+    /// A failed call of the operating system; `what` says what was being done, to which file, and what the system said.
+    pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
+        let mut error = Self::new(Kind::Io, "io", what);
+        error.0.source = Some(source);
+        error
+    }
+
+    /// Adds a place to the trail.
+    #[must_use]
+    pub fn at(mut self, space: Space, offset: u64) -> Self {
+        self.0.trail.push(Place { space, offset });
+        self
+    }
+
+    /// Says what to do next.
+    #[must_use]
+    pub fn advise(mut self, advice: impl Into<String>) -> Self {
+        self.0.advice = Some(advice.into());
+        self
+    }
+
+    /// Says first what it is about: the key or the value, say.
+    #[must_use]
+    pub fn about(mut self, subject: &str) -> Self {
+        self.0.what = format!("{subject}: {}", self.0.what);
+        self
+    }
+
+    /// Adds to what is wrong, after a semicolon: what became of the files, say.
+    #[must_use]
+    pub fn adding(mut self, more: &str) -> Self {
+        self.0.what.push_str("; ");
+        self.0.what.push_str(more);
+        self
+    }
+
+    /// The same failure with another consequence for the caller.
+    #[must_use]
+    pub fn becoming(mut self, kind: Kind, code: &'static str) -> Self {
+        (self.0.kind, self.0.code) = (kind, code);
+        self
+    }
+
+    /// Adds what the format wants and what stands there.
+    #[must_use]
+    pub fn expected(mut self, expected: impl fmt::Display, actual: impl fmt::Display) -> Self {
+        self.0.expected = Some(expected.to_string());
+        self.0.actual = Some(actual.to_string());
+        self
+    }
+
+    /// What the caller should do.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// What is wrong, without the place.
+    pub fn what(&self) -> &str {
+        &self.0.what
+    }
+
+    /// What is wrong, what the format wants and what stands there, without kind and place.
+    pub fn sentence(&self) -> String {
+        match (&self.0.expected, &self.0.actual) {
+            (Some(expected), Some(actual)) => format!("{}, expected {expected}, found {actual}", self.0.what),
+            _ => self.0.what.clone(),
+        }
+    }
+
+    /// What to do next, if there is something to do.
+    pub fn advice(&self) -> Option<&str> {
+        self.0.advice.as_deref()
+    }
+
+    /// What the format wants, if known.
+    pub fn wanted(&self) -> Option<&str> {
+        self.0.expected.as_deref()
+    }
+
+    /// What stands there instead, if known.
+    pub fn actual(&self) -> Option<&str> {
+        self.0.actual.as_deref()
+    }
+
+    /// What the operating system said, if it did.
+    pub fn io_error(&self) -> Option<&std::io::Error> {
+        self.0.source.as_ref()
+    }
+
+    /// Where, innermost address space first.
+    pub fn trail(&self) -> &[Place] {
+        &self.0.trail
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let details = &self.0;
+        write!(f, "{}: {}", details.kind.as_str(), self.sentence())?;
+        for (i, place) in details.trail.iter().enumerate() {
+            write!(f, "{}{place}", if i == 0 { " (" } else { ", " })?;
+        }
+        if !details.trail.is_empty() {
+            f.write_str(")")?;
+        }
+        Ok(())
+    }
+}
+
+// No `source()`: what the operating system said stands in the message already, and chains would say it twice.
+impl std::error::Error for Error {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_as_one_line_with_every_place() {
+        let error = Error::corrupt("cell-size", "cell size is not a multiple of 8", 0x21a030)
+            .expected("a multiple of 8", 13)
+            .at(Space::Disk, 0x2183b7030);
+        assert_eq!(
+            error.to_string(),
+            "corrupt: cell size is not a multiple of 8, expected a multiple of 8, found 13 (hive 0x21a030, disk 0x2183b7030)"
+        );
+    }
+}

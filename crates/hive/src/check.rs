@@ -1,0 +1,161 @@
+//! The full structural check: every rule of the format that can be seen in the bytes, all findings in one run.
+//!
+//! [`check`] looks at the primary file alone and never fails: what is no hive gives a report that says so. Whatever
+//! cannot be read is reported and left aside, and the check goes on behind it. Each byte of a structure is looked at
+//! a bounded number of times, there is no recursion, and memory stays below the size of the input (plus a constant).
+
+mod base;
+mod bins;
+mod cells;
+mod codes;
+mod keys;
+mod lists;
+mod names;
+mod report;
+mod security;
+mod values;
+
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod tiny;
+
+pub use codes::{Code, Severity};
+pub use report::{Counts, FINDINGS_KEPT, Facts, Finding, Report};
+
+use std::fmt::Display;
+
+use self::cells::CellMap;
+use self::keys::Visited;
+use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
+use hivewright_error::Error;
+
+/// Checks the hive file `bytes`, whatever it is.
+pub fn check(bytes: &[u8]) -> Report {
+    let mut report = Report::for_file(bytes.len());
+    if let Some(ground) = base::base_block(bytes, &mut report) {
+        let start = BASE_BLOCK_SIZE as usize;
+        let bins = bytes.get(start..start + ground.length as usize).unwrap_or_default();
+        let map = bins::tile(bins, ground.truncated, &mut report);
+        let mut checker = Checker::new(map, ground.minor, report);
+        checker.keys_from(ground.root);
+        checker.key_securities();
+        checker.unreferenced_cells();
+        report = checker.report;
+    }
+    report.findings.sort_by_key(|finding| (finding.offset, finding.code));
+    report
+}
+
+/// What a check knows on its way.
+struct Checker<'h> {
+    map: CellMap<'h>,
+    minor: u32,
+    /// Every key reached, parents before their children.
+    keys: Vec<Visited>,
+    /// Names of the values of one key, kept to spare allocations: (hash, cell offset).
+    names: Vec<(u32, u32)>,
+    /// Whether everything that was referred to could be read. Only then is it known that nothing refers to a cell.
+    whole: bool,
+    report: Report,
+}
+
+/// Where a finding is: in the file, in or for which cell, at which key (an index of [`Checker::keys`]), of which value.
+#[derive(Clone, Copy)]
+struct Spot {
+    offset: u64,
+    cell: CellOffset,
+    key: Option<usize>,
+    /// The key value that it is about.
+    value: Option<CellOffset>,
+}
+
+impl Spot {
+    /// A field of a cell: `field` bytes into its data.
+    fn field(cell: CellOffset, field: usize, key: Option<usize>) -> Self {
+        Spot { offset: cell.data_in_file().saturating_add(field as u64), cell, key, value: None }
+    }
+
+    /// The same place, as part of the key value that stands at `value`.
+    fn of_value(self, value: CellOffset) -> Self {
+        Spot { value: Some(value), ..self }
+    }
+}
+
+impl<'h> Checker<'h> {
+    fn new(map: CellMap<'h>, minor: u32, report: Report) -> Self {
+        Checker { map, minor, keys: Vec::new(), names: Vec::new(), whole: true, report }
+    }
+
+    /// Notes a finding. Nothing is formatted if it is only counted.
+    fn find(&mut self, code: Code, spot: Spot, what: &str, values: Option<(&dyn Display, &dyn Display)>) {
+        if self.report.count(code) {
+            let mut finding = Finding::new(code, spot.offset, what);
+            finding.cell = Some(spot.cell).filter(|cell| !cell.is_nil());
+            finding.of_value = spot.value;
+            (finding.key, finding.value) = self.owner(spot);
+            if let Some((expected, actual)) = values {
+                finding = finding.expected(expected, actual);
+            }
+            self.report.keep(finding);
+        }
+    }
+
+    /// Notes what a parser refused. What stands behind it stays unseen.
+    fn refused(&mut self, error: &Error, code: Code, spot: Spot) {
+        self.whole = false;
+        let code = Code::from_name(error.code()).unwrap_or(code);
+        if self.report.count(code) {
+            let mut finding = Finding::from_error(code, error);
+            finding.cell = Some(spot.cell);
+            finding.of_value = spot.value;
+            (finding.key, finding.value) = self.owner(spot);
+            self.report.keep(finding);
+        }
+    }
+
+    /// The key's path and the value's name.
+    fn owner(&self, spot: Spot) -> (Option<String>, Option<String>) {
+        let value = spot.value.and_then(|at| self.value_name(at.0));
+        (spot.key.map(|index| self.path(index)), value.map(|name| name.name().to_string()))
+    }
+
+    /// The data of the cell at `at`, which must be allocated and which nothing else may have taken. `spot` is where
+    /// the reference stands.
+    fn take(&mut self, at: CellOffset, spot: Spot, what: &str) -> Option<&'h [u8]> {
+        let Some(data) = self.map.data(at) else {
+            self.whole = false;
+            self.misled(Code::CellReference, spot, what, "an allocated cell", at);
+            return None;
+        };
+        if !self.map.claim(at) {
+            self.whole = false;
+            self.misled(Code::CellShared, spot, what, "a cell of its own", at);
+            return None;
+        }
+        Some(data)
+    }
+
+    /// Notes that the reference at `spot` must not lead to `at`.
+    fn misled(&mut self, code: Code, spot: Spot, what: &str, expected: &str, at: CellOffset) {
+        let kept = self.report.findings.len();
+        self.find(code, spot, what, Some((&expected, &at)));
+        if let Some(finding) = self.report.findings.get_mut(kept) {
+            finding.target = Some(at);
+        }
+    }
+
+    /// Notes every allocated cell that nothing has taken, if everything could be read.
+    fn unreferenced_cells(&mut self) {
+        if !self.whole {
+            return;
+        }
+        for at in self.map.unclaimed() {
+            if self.report.count(Code::UnreferencedCell) {
+                let mut finding = Finding::new(Code::UnreferencedCell, at.in_file(), "nothing refers to this cell");
+                finding.cell = Some(at);
+                self.report.keep(finding);
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The walk over all keys: level by level, each key once.
+
+use std::fmt::Display;
+
+use super::codes::Code;
+use super::names::Seen;
+use super::{Checker, Spot};
+use crate::regf::CellOffset;
+use crate::regf::key_node::{self, KeyNode, MAX_DEPTH, MAX_NAME_CHARACTERS, flags};
+
+/// A key that was reached.
+#[derive(Clone, Copy)]
+pub(super) struct Visited {
+    pub(super) at: CellOffset,
+    pub(super) security: CellOffset,
+    /// Index of the parent; the root's own.
+    pub(super) parent: u32,
+    pub(super) depth: u32,
+}
+
+/// Bytes of a path in a finding. Longer ones lose their beginning.
+const PATH_KEPT: usize = 1024;
+
+impl<'h> Checker<'h> {
+    /// Visits the root key and everything below.
+    pub(super) fn keys_from(&mut self, root: CellOffset) {
+        if !self.root(root) {
+            self.whole = false;
+            return;
+        }
+        let mut next = 0;
+        while next < self.keys.len() {
+            self.subkeys(next);
+            next += 1;
+        }
+        self.report.facts.keys = self.keys.len() as u64;
+    }
+
+    fn root(&mut self, at: CellOffset) -> bool {
+        let spot = Spot { offset: 36, cell: at, key: None, value: None };
+        let Some(node) = self.map.data(at).and_then(|data| KeyNode::parse(data, at).ok()) else {
+            self.find(Code::RootKey, spot, "the root cell is no key node", Some((&"a key node", &at)));
+            return false;
+        };
+        if !node.has(flags::ROOT) {
+            let (spot, parent) = (Spot::field(at, 2, None), CellOffset(node.parent.get()));
+            if parent.is_nil() {
+                self.find(Code::RootFlag, spot, "the root key's flags do not say that it is one", None);
+            } else {
+                let values: (&dyn Display, &dyn Display) = (&"no parent", &parent);
+                self.find(Code::RootKey, spot, "the root cell is a key below another", Some(values));
+            }
+        }
+        self.visit(at, None, spot).is_some()
+    }
+
+    /// Checks one key, without what is below it. `spot` is where the reference to it stands; `None` if it cannot be
+    /// read or was reached before.
+    pub(super) fn visit(&mut self, at: CellOffset, parent: Option<usize>, spot: Spot) -> Option<Seen<'h>> {
+        let Some(data) = self.map.data(at) else {
+            self.whole = false;
+            let what = "a subkey does not lead to a cell in use";
+            self.misled(Code::CellReference, spot, what, "an allocated cell", at);
+            return None;
+        };
+        let node = match KeyNode::parse(data, at) {
+            Ok(node) => node,
+            Err(error) => {
+                self.refused(&error, Code::KeySignature, Spot::field(at, 0, parent));
+                return None;
+            }
+        };
+        if !self.map.claim_key(at) {
+            if self.map.is_key(at) {
+                self.misled(Code::KeyTwice, spot, "a key is reached a second time", "a key of its own", at);
+            } else {
+                self.whole = false;
+                self.misled(Code::CellShared, spot, "a key", "a cell of its own", at);
+            }
+            return None;
+        }
+        let index = self.keys.len();
+        let depth = parent.map_or(0, |parent| self.keys[parent].depth + 1);
+        let up = u32::try_from(parent.unwrap_or(index)).unwrap_or(0);
+        self.keys.push(Visited { at, security: CellOffset(node.key_security.get()), parent: up, depth });
+        let name = &data[key_node::SIZE..][..usize::from(node.name_length.get())];
+        let name = Seen::new(name, node.has(flags::LATIN1_NAME));
+        self.key_name(index, at, &name);
+        self.parent(index, &node);
+        self.class(index, at, &node);
+        self.values(index, at, &node);
+        Some(name)
+    }
+
+    fn key_name(&mut self, index: usize, at: CellOffset, name: &Seen<'_>) {
+        let is_root = index == 0;
+        let wrong = if name.bytes.is_empty() && !is_root {
+            "the key has no name"
+        } else if name.is_odd() {
+            "the key's name ends within a character"
+        } else if name.characters() > MAX_NAME_CHARACTERS {
+            "the key's name is longer than 255 characters"
+        } else if !is_root && name.has_backslash() {
+            "the key's name contains a backslash"
+        } else {
+            return;
+        };
+        self.find(Code::KeyName, Spot::field(at, 72, Some(index)), wrong, None);
+    }
+
+    /// The root's parent is a leftover of the hive that it was mounted in.
+    fn parent(&mut self, index: usize, node: &KeyNode) {
+        let key = self.keys[index];
+        let expected = self.keys[key.parent as usize].at;
+        let actual = CellOffset(node.parent.get());
+        if index != 0 && actual != expected {
+            let spot = Spot::field(key.at, 16, Some(index));
+            self.find(Code::KeyParent, spot, "the key names another parent", Some((&expected, &actual)));
+        }
+        if key.depth as usize > MAX_DEPTH {
+            let spot = Spot::field(key.at, 0, Some(index));
+            self.find(Code::KeyDepth, spot, "the key is nested too deeply", Some((&MAX_DEPTH, &key.depth)));
+        }
+    }
+
+    fn class(&mut self, index: usize, at: CellOffset, node: &KeyNode) {
+        let (class, size) = (CellOffset(node.class_name.get()), usize::from(node.class_name_length.get()));
+        if size == 0 || class.is_nil() {
+            return;
+        }
+        let Some(data) = self.take(class, Spot::field(at, 48, Some(index)), "a class name") else { return };
+        if data.len() < size {
+            let spot = Spot::field(at, 74, Some(index));
+            self.find(Code::KeyClass, spot, "the class name runs out of its cell", Some((&data.len(), &size)));
+        }
+    }
+
+    /// The path of a key, as look-ups take it.
+    pub(super) fn path(&self, index: usize) -> String {
+        let mut names = Vec::new();
+        let (mut at, mut size) = (index, 0);
+        while at != 0 && size < PATH_KEPT {
+            let key = self.keys[at];
+            let name = self.name_at(key.at);
+            size += name.len() + 1;
+            names.push(name);
+            at = key.parent as usize;
+        }
+        if at != 0 {
+            names.push("...".to_owned());
+        }
+        names.reverse();
+        names.join("\\")
+    }
+
+    fn name_at(&self, at: CellOffset) -> String {
+        let parsed = self.map.data(at).and_then(|data| Some((data, KeyNode::parse(data, at).ok()?)));
+        parsed.map_or_else(String::new, |(data, node)| {
+            let name = &data[key_node::SIZE..][..usize::from(node.name_length.get())];
+            Seen::new(name, node.has(flags::LATIN1_NAME)).name().to_string()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::tiny::{Tiny, codes};
+    use crate::check::{Code, check};
+
+    #[test]
+    fn the_tiny_hive_is_clean() {
+        let report = check(&Tiny::new().bytes);
+        assert_eq!(report.findings, []);
+        assert_eq!((report.facts.keys, report.facts.values, report.facts.key_securities), (3, 3, 2));
+        assert_eq!((report.facts.bins, report.facts.free_cells), (1, 1));
+    }
+
+    #[test]
+    fn the_root_must_be_one() {
+        assert_eq!(codes(&Tiny::new().put(36, 0x28).sealed()), ["root-key"]);
+        assert_eq!(codes(&Tiny::new().put(36, Tiny::SECURITY).sealed()), ["root-key"]);
+        let unmarked = || Tiny::new().data16(Tiny::ROOT, 2, 0x20);
+        assert_eq!(codes(&unmarked().bytes), ["root-key"]);
+        assert_eq!(codes(&unmarked().data32(Tiny::ROOT, 16, u32::MAX).bytes), ["root-flag"]);
+    }
+
+    #[test]
+    fn fields_of_a_key_have_their_codes() {
+        let tiny = Tiny::new;
+        let nameless = codes(&tiny().data16(Tiny::BETA, 72, 0).bytes);
+        assert_eq!(nameless, ["key-name", "subkey-hash", "subkey-order"]);
+        assert_eq!(codes(&tiny().data16(Tiny::BETA, 72, 40).bytes), ["key-name"]);
+        assert_eq!(codes(&tiny().rename(Tiny::BETA, b"B\\ta").bytes), ["key-name"]);
+        assert_eq!(codes(&tiny().data32(Tiny::BETA, 16, 0x28).bytes), ["key-parent"]);
+        assert_eq!(codes(&tiny().data16(Tiny::BETA, 0, 0).bytes), ["key-signature"]);
+        assert_eq!(codes(&tiny().data32(Tiny::LIST, 4, Tiny::VALUE).bytes), ["key-size"]);
+        assert_eq!(codes(&tiny().data32(Tiny::LIST, 4, 0x24).bytes), ["cell-reference"]);
+        assert_eq!(codes(&tiny().data16(Tiny::ROOT, 74, 13).bytes), ["key-class"]);
+        assert_eq!(codes(&tiny().data32(Tiny::ROOT, 48, Tiny::DATA).bytes), ["cell-shared"]);
+    }
+
+    #[test]
+    fn a_loop_is_named_and_ended() {
+        let report = check(&Tiny::new().data32(Tiny::LIST, 12, Tiny::ROOT).bytes);
+        let twice = report.findings.iter().find(|f| f.code == Code::KeyTwice).unwrap();
+        assert_eq!(twice.offset, u64::from(4096 + Tiny::LIST + 4 + 12));
+        assert_eq!(twice.key.as_deref(), Some(""));
+        assert!(report.counts.of(Code::UnreferencedCell) > 0, "the key that the list lost");
+    }
+
+    #[test]
+    fn findings_name_the_key() {
+        let report = check(&Tiny::new().data32(Tiny::BETA, 16, 0x28).bytes);
+        assert_eq!(report.findings[0].key.as_deref(), Some("Beta"));
+        assert_eq!(report.findings[0].cell.map(|at| at.0), Some(Tiny::BETA));
+    }
+}

@@ -1,0 +1,287 @@
+//! What a check hands back.
+
+use std::fmt::{self, Display};
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+use super::codes::{Code, Severity};
+use crate::regf::CellOffset;
+use hivewright_error::Error;
+
+/// Findings of one code that are kept; the rest are counted only.
+pub const FINDINGS_KEPT: u64 = 1000;
+/// Text that is always kept, in bytes, however small the file.
+const TEXT_FLOOR: usize = 1 << 20;
+
+/// The outcome of a check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// In the order of their offsets; at most [`FINDINGS_KEPT`] of each code, fewer where their text would outgrow
+    /// the file.
+    pub findings: Vec<Finding>,
+    /// How many there are, kept or not.
+    pub counts: Counts,
+    /// What the hive consists of, as far as it could be read.
+    pub facts: Facts,
+    #[serde(skip)]
+    text_left: usize,
+}
+
+/// One breach of one rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    /// Which rule.
+    pub code: Code,
+    /// How bad: always [`Code::severity`], here for those who read JSON.
+    pub severity: Severity,
+    /// Where, in bytes from the start of the hive file.
+    pub offset: u64,
+    /// The cell at fault, or the one that refers to what is at fault.
+    #[serde(serialize_with = "cell_as_number")]
+    pub cell: Option<CellOffset>,
+    /// The cell that it refers to, where that is what is wrong.
+    #[serde(skip)]
+    pub target: Option<CellOffset>,
+    /// The key value that it is about, if about one.
+    #[serde(skip)]
+    pub of_value: Option<CellOffset>,
+    /// Path of the key that it belongs to, below the root, which itself is the empty path.
+    pub key: Option<String>,
+    /// Name of the value that it belongs to, if to one whose name can be read; the default value's is empty.
+    pub value: Option<String>,
+    /// One sentence fragment, lower case, without a full stop.
+    pub what: String,
+    /// What the format wants, if that can be said.
+    pub expected: Option<String>,
+    /// What stands there instead.
+    pub actual: Option<String>,
+}
+
+/// How many findings there are of each code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts([u64; Code::ALL.len()]);
+
+/// What a hive consists of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Facts {
+    /// Hive bins.
+    pub bins: u64,
+    /// Cells of all bins.
+    pub cells: u64,
+    /// Cells in use.
+    pub allocated_cells: u64,
+    /// Cells not in use.
+    pub free_cells: u64,
+    /// Bytes of the free cells.
+    pub free_bytes: u64,
+    /// Bytes of the largest free cell.
+    pub largest_free_cell: u64,
+    /// Keys reached from the root, the root among them.
+    pub keys: u64,
+    /// Values of those keys.
+    pub values: u64,
+    /// Distinct key securities that those keys use.
+    pub key_securities: u64,
+    /// Bytes of all hive bins, as the base block has it.
+    pub length: u64,
+    /// Bytes of the file.
+    pub file_len: u64,
+    /// Bytes of the file behind the last bin.
+    pub slack: u64,
+}
+
+impl Report {
+    pub(super) fn for_file(len: usize) -> Self {
+        Report {
+            findings: Vec::new(),
+            counts: Counts([0; Code::ALL.len()]),
+            facts: Facts { file_len: len as u64, ..Facts::default() },
+            text_left: len.max(TEXT_FLOOR),
+        }
+    }
+
+    /// Counts a finding; `true` if it is to be kept as well.
+    pub(super) fn count(&mut self, code: Code) -> bool {
+        let count = &mut self.counts.0[code as usize];
+        *count += 1;
+        *count <= FINDINGS_KEPT && self.text_left > 0
+    }
+
+    /// Keeps a finding that [`Report::count`] has counted.
+    pub(super) fn keep(&mut self, finding: Finding) {
+        self.text_left = self.text_left.saturating_sub(finding.memory());
+        self.findings.push(finding);
+    }
+
+    /// Counts a finding and keeps it if there is room.
+    pub(super) fn add(&mut self, finding: Finding) {
+        if self.count(finding.code) {
+            self.keep(finding);
+        }
+    }
+
+    /// Adds a finding of another check on the same hive, in its place.
+    pub fn include(&mut self, finding: Finding) {
+        self.add(finding);
+        self.findings.sort_by_key(|finding| (finding.offset, finding.code));
+    }
+
+    /// The worst severity among the findings; `None` if there is none at all.
+    pub fn worst(&self) -> Option<Severity> {
+        self.counts.iter().map(|(code, _)| code.severity()).max()
+    }
+
+    /// Number of findings of one severity.
+    pub fn count_of(&self, severity: Severity) -> u64 {
+        self.counts.iter().filter(|(code, _)| code.severity() == severity).map(|(_, count)| count).sum()
+    }
+
+    /// The errors that were kept.
+    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error)
+    }
+
+    /// Whether there is no error: then the hive may be edited.
+    pub fn is_sound(&self) -> bool {
+        self.count_of(Severity::Error) == 0
+    }
+}
+
+impl Finding {
+    pub(super) fn new(code: Code, offset: u64, what: impl Into<String>) -> Self {
+        let severity = code.severity();
+        Finding {
+            code,
+            severity,
+            offset,
+            cell: None,
+            target: None,
+            of_value: None,
+            key: None,
+            value: None,
+            what: what.into(),
+            expected: None,
+            actual: None,
+        }
+    }
+
+    pub(super) fn from_error(code: Code, error: &Error) -> Self {
+        let mut finding = Finding::new(code, error.trail().first().map_or(0, |place| place.offset), error.what());
+        finding.expected = error.wanted().map(str::to_owned);
+        finding.actual = error.actual().map(str::to_owned);
+        finding
+    }
+
+    pub(super) fn expected(mut self, expected: impl Display, actual: impl Display) -> Self {
+        self.expected = Some(expected.to_string());
+        self.actual = Some(actual.to_string());
+        self
+    }
+
+    /// The key and the value that it belongs to, for people.
+    pub fn owner(&self) -> Option<String> {
+        let key = self.key.as_deref()?;
+        let key = if key.is_empty() { "the root key" } else { key };
+        Some(match self.value.as_deref() {
+            None => key.to_owned(),
+            Some("") => format!("{key}, the default value"),
+            Some(value) => format!("{key}, value {value}"),
+        })
+    }
+
+    fn memory(&self) -> usize {
+        let text = [&self.key, &self.value, &self.expected, &self.actual]
+            .into_iter()
+            .flatten()
+            .map(String::len)
+            .sum::<usize>();
+        size_of::<Finding>() + self.what.len() + text
+    }
+}
+
+impl Display for Finding {
+    /// One line, without the severity.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.code.as_str(), self.what)?;
+        if let (Some(expected), Some(actual)) = (&self.expected, &self.actual) {
+            write!(f, ", expected {expected}, found {actual}")?;
+        }
+        write!(f, " (hive {:#x})", self.offset)?;
+        match self.owner() {
+            Some(owner) => write!(f, " at {owner}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Counts {
+    /// Findings of one code.
+    pub fn of(&self, code: Code) -> u64 {
+        self.0[code as usize]
+    }
+
+    /// Every code that was found, with its number, in the order of [`Code::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Code, u64)> + '_ {
+        Code::ALL.iter().map(|&code| (code, self.of(code))).filter(|&(_, count)| count > 0)
+    }
+}
+
+impl Serialize for Counts {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (code, count) in self.iter() {
+            map.serialize_entry(code.as_str(), &count)?;
+        }
+        map.end()
+    }
+}
+
+fn cell_as_number<S: Serializer>(cell: &Option<CellOffset>, serializer: S) -> Result<S::Ok, S::Error> {
+    cell.map(|at| at.0).serialize(serializer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_a_thousand_of_each_code_and_counts_the_rest() {
+        let mut report = Report::for_file(8 << 20);
+        for i in 0..FINDINGS_KEPT + 5 {
+            report.add(Finding::new(Code::UnreferencedCell, i, "x"));
+        }
+        report.add(Finding::new(Code::CellSize, 1, "y"));
+        assert_eq!(report.findings.len() as u64, FINDINGS_KEPT + 1);
+        assert_eq!(report.counts.of(Code::UnreferencedCell), FINDINGS_KEPT + 5);
+        assert_eq!((report.worst(), report.errors().count()), (Some(Severity::Error), 1));
+        assert!(!report.is_sound());
+    }
+
+    #[test]
+    fn text_does_not_outgrow_the_file() {
+        let mut report = Report::for_file(10);
+        for &code in Code::ALL {
+            for i in 0..FINDINGS_KEPT {
+                report.add(Finding::new(code, i, "x".repeat(4096)));
+            }
+        }
+        assert!(report.findings.len() < 300, "{} findings were kept", report.findings.len());
+        assert_eq!(report.counts.of(Code::ALL[Code::ALL.len() - 1]), FINDINGS_KEPT);
+    }
+
+    #[test]
+    fn json_has_names_and_numbers() {
+        let mut report = Report::for_file(0);
+        let mut finding = Finding::new(Code::CellShared, 4136, "a class name").expected("one", "two");
+        finding.cell = Some(CellOffset(0x20));
+        report.add(finding);
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["findings"][0]["code"], "cell-shared");
+        assert_eq!(json["findings"][0]["severity"], "error");
+        assert_eq!(json["findings"][0]["offset"], 4136);
+        assert_eq!(json["findings"][0]["cell"], 0x20);
+        assert_eq!(json["counts"], serde_json::json!({"cell-shared": 1}));
+        assert_eq!(report.findings[0].to_string(), "cell-shared: a class name, expected one, found two (hive 0x1028)");
+    }
+}

@@ -1,0 +1,159 @@
+//! Key securities: each key has one, all of them form one ring, and each knows how many keys use it.
+
+use std::fmt::Display;
+
+use super::codes::Code;
+use super::{Checker, Spot};
+use crate::regf::CellOffset;
+use crate::regf::key_security::KeySecurity;
+
+/// A key security that keys refer to.
+#[derive(Clone, Copy)]
+struct Used {
+    at: CellOffset,
+    users: u32,
+    /// The first key that does.
+    key: usize,
+}
+
+impl Checker<'_> {
+    /// Checks what the visited keys use. Needs the finished walk.
+    pub(super) fn key_securities(&mut self) {
+        let mut used = self.used();
+        used.retain(|one| self.security(one));
+        self.report.facts.key_securities = used.len() as u64;
+        self.references(&used);
+        if let Some(first) = used.first() {
+            let closed = self.ring(first.at, first.key);
+            self.outside(&used, closed);
+        }
+    }
+
+    /// Every distinct reference, in the order of cell offsets.
+    fn used(&self) -> Vec<Used> {
+        let mut pairs: Vec<(u32, u32)> = (0..).zip(&self.keys).map(|(i, key)| (key.security.0, i)).collect();
+        pairs.sort_unstable();
+        let runs = pairs.chunk_by(|a, b| a.0 == b.0).filter_map(|run| Some((run.first()?, run.len())));
+        runs.map(|(&(at, key), users)| Used {
+            at: CellOffset(at),
+            users: u32::try_from(users).unwrap_or(u32::MAX),
+            key: key as usize,
+        })
+        .collect()
+    }
+
+    /// Whether a key security stands there, of its own.
+    fn security(&mut self, one: &Used) -> bool {
+        let spot = Spot::field(self.keys[one.key].at, 44, Some(one.key));
+        let Some(data) = self.map.data(one.at) else {
+            self.whole = false;
+            let what = format!("{} key(s) refer to a key security that is no cell in use", one.users);
+            self.misled(Code::KeySecurity, spot, &what, "an allocated cell", one.at);
+            return false;
+        };
+        if let Err(error) = KeySecurity::parse(data, one.at) {
+            self.refused(&error, Code::KeySecurity, Spot::field(one.at, 0, Some(one.key)));
+            return false;
+        }
+        if !self.map.claim(one.at) {
+            self.whole = false;
+            self.misled(Code::CellShared, spot, "a key security", "a cell of its own", one.at);
+            return false;
+        }
+        true
+    }
+
+    /// Where keys are missing, only a count that is too low is surely wrong.
+    fn references(&mut self, used: &[Used]) {
+        for one in used {
+            let Some(said) = self.parsed(one.at).map(|security| security.reference_count.get()) else { continue };
+            if said < one.users || (self.whole && said != one.users) {
+                let spot = Spot::field(one.at, 12, Some(one.key));
+                self.find(Code::SecurityReferences, spot, "number of keys that use it", Some((&one.users, &said)));
+            }
+        }
+    }
+
+    fn parsed(&self, at: CellOffset) -> Option<KeySecurity> {
+        KeySecurity::parse(self.map.data(at)?, at).ok()
+    }
+
+    /// Follows the ring from `first` and takes the members that no key uses; `true` if it closes.
+    fn ring(&mut self, first: CellOffset, key: usize) -> bool {
+        let mut at = first;
+        while self.map.join_ring(at) {
+            let Some(this) = self.parsed(at) else { return false };
+            let next = CellOffset(this.flink.get());
+            let forward = Spot::field(at, 4, Some(key));
+            let Some(there) = self.parsed(next) else {
+                self.whole = false;
+                let values: (&dyn Display, &dyn Display) = (&"a key security", &next);
+                self.find(Code::SecurityRing, forward, "the ring leads to no key security", Some(values));
+                return false;
+            };
+            let back = CellOffset(there.blink.get());
+            if back != at {
+                let spot = Spot::field(next, 8, Some(key));
+                self.find(Code::SecurityRing, spot, "the ring does not lead back", Some((&at, &back)));
+            }
+            if self.map.claim(next) {
+                self.unused(next, &there);
+            }
+            at = next;
+        }
+        if at != first {
+            self.find(Code::SecurityRing, Spot::field(at, 4, Some(key)), "the ring closes too early", None);
+        }
+        at == first
+    }
+
+    /// A member of the ring that no visited key uses.
+    fn unused(&mut self, at: CellOffset, security: &KeySecurity) {
+        if self.whole {
+            let spot = Spot::field(at, 12, None);
+            let values: (&dyn Display, &dyn Display) = (&0, &security.reference_count);
+            self.find(Code::SecurityReferences, spot, "no key uses this key security", Some(values));
+        }
+    }
+
+    /// If the ring closes, whoever is not in it has been lost. If not, it is known to be broken already.
+    fn outside(&mut self, used: &[Used], closed: bool) {
+        for one in used.iter().filter(|_| closed) {
+            if !self.map.in_ring(one.at) {
+                let spot = Spot::field(one.at, 4, Some(one.key));
+                self.find(Code::SecurityRing, spot, "the key security is not in the ring of the others", None);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::tiny::{Tiny, codes};
+
+    #[test]
+    fn key_securities_have_their_codes() {
+        let tiny = Tiny::new;
+        let (one, other) = (Tiny::SECURITY, Tiny::SECURITY_2);
+        assert_eq!(codes(&tiny().data16(one, 0, 0).bytes)[..1], ["key-security"]);
+        assert_eq!(codes(&tiny().data32(one, 16, 400).bytes)[..1], ["key-security"]);
+        assert_eq!(codes(&tiny().data32(Tiny::BETA, 44, u32::MAX).bytes), ["key-security"]);
+        assert_eq!(codes(&tiny().data32(one, 12, 1).bytes), ["security-references"]);
+        assert_eq!(codes(&tiny().data32(one, 12, 3).bytes), ["security-references"]);
+        assert_eq!(codes(&tiny().data32(other, 8, other).bytes), ["security-ring"]);
+        assert_eq!(codes(&tiny().data32(one, 4, 0x24).bytes), ["security-ring"]);
+    }
+
+    #[test]
+    fn a_ring_that_leaves_one_out() {
+        let one = Tiny::SECURITY;
+        let alone = Tiny::new().data32(one, 4, one).data32(one, 8, one);
+        assert_eq!(codes(&alone.bytes), ["security-ring"]);
+    }
+
+    #[test]
+    fn a_member_that_no_key_uses() {
+        let tiny = Tiny::new().data32(Tiny::BETA, 44, Tiny::SECURITY).data32(Tiny::SECURITY, 12, 3);
+        assert_eq!(codes(&tiny.bytes), ["security-references"]);
+    }
+}

@@ -1,0 +1,173 @@
+//! What an edit has changed so far: disjoint runs of bytes with what stood there first.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::{Patch, PatchSet, Step};
+
+#[derive(Debug)]
+struct Run {
+    old: Vec<u8>,
+    what: String,
+    step: Step,
+}
+
+/// Runs by file offset. The new bytes stand in the image itself.
+#[derive(Debug, Default)]
+pub(super) struct Journal {
+    runs: BTreeMap<u64, Run>,
+    /// Bytes from here on did not exist before.
+    grown_from: Option<u64>,
+}
+
+impl Journal {
+    /// The file was lengthened; it ended at `old_len` before.
+    pub(super) fn note_growth(&mut self, old_len: u64) {
+        self.grown_from.get_or_insert(old_len);
+    }
+
+    /// A journal of changes that were made before, to go on with: the bytes there now are theirs.
+    pub(super) fn after(first: &PatchSet) -> Self {
+        let run = |patch: &Patch| {
+            let mut old = patch.old.clone();
+            old.resize(patch.new.len(), 0);
+            (patch.offset, Run { old, what: patch.what.clone(), step: patch.step })
+        };
+        let grown_from = (first.new_len > first.old_len).then_some(first.old_len);
+        Journal { runs: first.patches.iter().map(run).collect(), grown_from }
+    }
+
+    /// Notes that `new` is about to replace `current` at `offset`.
+    pub(super) fn note(&mut self, offset: u64, current: &[u8], new: &[u8], step: Step, what: &str) {
+        let end = offset + new.len() as u64;
+        let mut at = offset;
+        // Runs are disjoint, so at most one that begins before `offset` reaches into the range.
+        let first = self.runs.range(..=offset).next_back().map_or(offset, |(&start, _)| start);
+        let known: Vec<(u64, u64)> = self
+            .runs
+            .range(first..end)
+            .map(|(&start, run)| (start, start + run.old.len() as u64))
+            .filter(|&(_, stop)| stop > offset)
+            .collect();
+        for (start, stop) in known {
+            self.fill(at..start, offset, current, step, what);
+            if let Some(run) = self.runs.get_mut(&start) {
+                run.step = later(run.step, step);
+            }
+            at = at.max(stop);
+        }
+        self.fill(at..end, offset, current, step, what);
+    }
+
+    /// Adds a run for `part` of a write at `offset`.
+    fn fill(&mut self, part: Range<u64>, offset: u64, current: &[u8], step: Step, what: &str) {
+        let index = |place: u64| usize::try_from(place.saturating_sub(offset)).unwrap_or(usize::MAX);
+        if let Some(old) = current.get(index(part.start)..index(part.end)).filter(|old| !old.is_empty()) {
+            self.runs.insert(part.start, Run { old: old.to_vec(), what: what.to_owned(), step });
+        }
+    }
+
+    /// Whether every byte is what it was.
+    pub(super) fn changes_nothing(&self, image: &[u8]) -> bool {
+        self.runs.iter().all(|(&offset, run)| bytes_at(image, offset, run.old.len()) == run.old)
+    }
+
+    /// The patches, in the order of writing: of each run only what differs.
+    pub(super) fn into_patches(self, image: &[u8]) -> Vec<Patch> {
+        let mut patches = Vec::with_capacity(self.runs.len());
+        for (offset, run) in self.runs {
+            let new = bytes_at(image, offset, run.old.len());
+            let exists =
+                usize::try_from(self.grown_from.unwrap_or(u64::MAX).saturating_sub(offset)).unwrap_or(usize::MAX);
+            let old = &run.old[..run.old.len().min(exists)];
+            for part in differences(old, new) {
+                patches.push(Patch {
+                    offset: offset + part.start as u64,
+                    old: old[part.start..part.end.min(old.len())].to_vec(),
+                    new: new[part.clone()].to_vec(),
+                    what: run.what.clone(),
+                    step: run.step,
+                });
+            }
+        }
+        patches.sort_by_key(|patch| (patch.step, patch.offset));
+        patches
+    }
+}
+
+/// The parts of `new` that differ from `old`; equal runs of fewer than eight bytes do not part them. What stands
+/// behind the end of `old` is new, whatever it is.
+fn differences(old: &[u8], new: &[u8]) -> Vec<Range<usize>> {
+    let mut parts: Vec<Range<usize>> = Vec::new();
+    for at in (0..new.len()).filter(|&at| old.get(at) != Some(&new[at])) {
+        match parts.last_mut() {
+            Some(part) if at - part.end < 8 => part.end = at + 1,
+            _ => parts.push(at..at + 1),
+        }
+    }
+    parts
+}
+
+/// The step of bytes that are written twice in one edit: what nothing refers to at first stays preparation.
+fn later(first: Step, second: Step) -> Step {
+    if first == Step::Prepare { first } else { first.max(second) }
+}
+
+fn bytes_at(image: &[u8], offset: u64, len: usize) -> &[u8] {
+    usize::try_from(offset).ok().and_then(|start| image.get(start..start.checked_add(len)?)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apply(image: &mut [u8], journal: &mut Journal, offset: usize, new: &[u8], step: Step) {
+        journal.note(offset as u64, &image[offset..offset + new.len()], new, step, "x");
+        image[offset..offset + new.len()].copy_from_slice(new);
+    }
+
+    #[test]
+    fn overlapping_writes_become_disjoint_patches_with_the_first_old_bytes() {
+        let before = *b"0123456789";
+        let (mut image, mut journal) = (before, Journal::default());
+        apply(&mut image, &mut journal, 2, b"ab", Step::Link);
+        apply(&mut image, &mut journal, 6, b"cd", Step::Link);
+        apply(&mut image, &mut journal, 1, b"ABCDEFGH", Step::Settle);
+        apply(&mut image, &mut journal, 3, b"3", Step::Settle);
+        let patches = journal.into_patches(&image);
+        let mut undone = image;
+        for (i, patch) in patches.iter().enumerate() {
+            let at = patch.offset as usize;
+            assert_eq!(&image[at..at + patch.new.len()], patch.new);
+            undone[at..at + patch.old.len()].copy_from_slice(&patch.old);
+            assert!(
+                patches[..i].iter().all(|p| p.offset + p.new.len() as u64 <= patch.offset || p.offset > patch.offset)
+            );
+        }
+        assert_eq!(undone, before);
+        assert!(patches.iter().all(|p| p.new != b"3"), "an unchanged byte is no patch");
+    }
+
+    #[test]
+    fn writing_back_what_was_there_is_no_change() {
+        let (mut image, mut journal) = (*b"0123456789", Journal::default());
+        apply(&mut image, &mut journal, 2, b"ab", Step::Link);
+        assert!(!journal.changes_nothing(&image));
+        apply(&mut image, &mut journal, 2, b"23", Step::Release);
+        assert!(journal.changes_nothing(&image));
+        assert!(journal.into_patches(&image).is_empty());
+    }
+
+    #[test]
+    fn growth_has_no_old_bytes() {
+        let mut journal = Journal::default();
+        journal.note_growth(4);
+        let image = *b"0123NEW!";
+        journal.note(2, b"zz\0\0\0\0", b"23NEW!", Step::Prepare, "bin");
+        let patches = journal.into_patches(&image);
+        assert_eq!(
+            (patches[0].offset, patches[0].old.as_slice(), patches[0].new.as_slice()),
+            (2, &b"zz"[..], &b"23NEW!"[..])
+        );
+    }
+}

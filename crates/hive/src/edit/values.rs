@@ -1,0 +1,259 @@
+//! Setting and removing values of a key.
+
+use std::mem::offset_of;
+
+use zerocopy::IntoBytes;
+
+use super::data::DataFields;
+use super::free_cells::free_behind;
+use super::{Editor, Step};
+use crate::Value;
+use crate::regf::CellOffset;
+use crate::regf::cell::{self, Header};
+use crate::regf::key_node::{KeyNode, flags};
+use crate::regf::key_value::{KeyValue, LATIN1_NAME, MAX_NAME_CHARACTERS, TOMBSTONE, ValueType};
+use crate::regf::name::Name;
+use hivewright_error::{Error, Kind, Result};
+
+/// Which values of a name to remove. They differ only in a layered hive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delete {
+    /// Values; a tombstone says that there is none, and stays.
+    Live,
+    /// Tombstones as well: a value of a lower layer shows then.
+    Any,
+}
+
+impl Editor {
+    /// Sets a value of the key whose key node stands at `key`; the first of that name, without regard to case, or a
+    /// new one. A tombstone becomes a value. Says whether anything changed.
+    ///
+    /// # Errors
+    /// Keys that take no values (handles, symbolic links, tombstones) are refused; [`Kind::NoRoom`] if neither a free
+    /// cell nor growth can hold what is new.
+    pub fn set_value(&mut self, key: CellOffset, name: &str, kind: ValueType, data: &[u8]) -> Result<bool> {
+        let (node, old) = self.look_up(key, name, Delete::Any)?;
+        match old {
+            Some(old) => self.replace(key, &node, &old, kind, data),
+            None => self.insert(key, &node, name, kind, data).map(|()| true),
+        }
+    }
+
+    /// Removes the first value called `name` of the key at `key`. Says whether there was one.
+    pub fn delete_value(&mut self, key: CellOffset, name: &str, which: Delete) -> Result<bool> {
+        let (node, Some(old)) = self.look_up(key, name, which)? else { return Ok(false) };
+        let rest = node.values() - 1;
+        let list = CellOffset(node.values_list.get());
+        if rest == 0 {
+            self.write_field(
+                key,
+                offset_of!(KeyNode, value_count),
+                &rest.to_le_bytes(),
+                Step::Link,
+                "number of values",
+            )?;
+            let nil = CellOffset::NIL.0.to_le_bytes();
+            self.write_field(key, offset_of!(KeyNode, values_list), &nil, Step::Settle, "values list")?;
+            self.release(list);
+        } else {
+            let entry = |index: u32| list.data_in_file() + 4 * u64::from(index);
+            let moved = self.hive()?.cell(list)?[4 * (old.index as usize + 1)..4 * (rest as usize + 1)].to_vec();
+            self.write(entry(old.index), &moved, Step::Link, "values list: entries move up")?;
+            self.write_field(
+                key,
+                offset_of!(KeyNode, value_count),
+                &rest.to_le_bytes(),
+                Step::Settle,
+                "number of values",
+            )?;
+        }
+        self.release_data(&old.node)?;
+        self.release(old.at);
+        self.touch(key)?;
+        Ok(true)
+    }
+
+    fn look_up(&self, key: CellOffset, name: &str, which: Delete) -> Result<(KeyNode, Option<Value<'static>>)> {
+        let hive = self.hive()?;
+        let found = hive.key_at(key)?;
+        let refuse = |what| Err(Error::refused("key-takes-no-values", format!("the key {what}")));
+        if found.node().has(flags::PREDEFINED_HANDLE) {
+            return refuse("is a predefined handle");
+        }
+        if found.node().has(flags::SYMBOLIC_LINK) {
+            return refuse("is a symbolic link");
+        }
+        let minor = hive.base_block().minor_version.get();
+        if found.node().is_tombstone(minor) {
+            return refuse("is the tombstone of a layered key");
+        }
+        let is_wanted =
+            |value: &Value<'_>| value.name.matches(name) && (which == Delete::Any || !value.node.is_tombstone(minor));
+        let may_be_it = |error: Error| match error.kind() {
+            Kind::Corrupt => error.advise("it may be the value that is looked for: take another copy of the hive"),
+            _ => error,
+        };
+        let value = found.value_that(is_wanted).map_err(may_be_it)?;
+        let owned = |Value { at, index, node, name }: Value<'_>| Value { at, index, node, name: name.into_owned() };
+        Ok((*found.node(), value.map(owned)))
+    }
+
+    fn replace(
+        &mut self,
+        key: CellOffset,
+        node: &KeyNode,
+        old: &Value<'_>,
+        kind: ValueType,
+        data: &[u8],
+    ) -> Result<bool> {
+        let tombstone = old.node.is_tombstone(self.hive()?.base_block().minor_version.get());
+        let inline = old.node.data_size.get() & crate::regf::key_value::INLINE != 0;
+        // A DWORD in a cell of its own is read by Windows, but nothing that Windows writes looks so.
+        if !tombstone && old.data_type() == kind && inline == (data.len() <= 4) && *self.hive()?.data(old)? == *data {
+            return Ok(false);
+        }
+        let fields = self.store_data(data)?;
+        let old_fields = DataFields { size: old.node.data_size.get(), data: old.node.data };
+        if fields != old_fields {
+            self.release_data(&old.node)?;
+        }
+        let mut new = old.node;
+        new.data_size = fields.size.into();
+        new.data = fields.data;
+        new.data_type = kind.0.into();
+        if tombstone {
+            new.flags = (new.flags.get() & !TOMBSTONE).into();
+        }
+        let span = offset_of!(KeyValue, data_size)..offset_of!(KeyValue, spare);
+        let bytes = &new.as_bytes()[span.clone()];
+        let what = if tombstone { "value: size, data, type, no tombstone" } else { "value: size, data, type" };
+        self.write(old.at.data_in_file() + span.start as u64, bytes, Step::Link, what)?;
+        self.raise_largest(key, node, old.name.utf16_size(), data.len())?;
+        self.touch(key)?;
+        Ok(true)
+    }
+
+    fn insert(&mut self, key: CellOffset, node: &KeyNode, name: &str, kind: ValueType, data: &[u8]) -> Result<()> {
+        let name = Name::encode(name);
+        let Some(name_length) =
+            u16::try_from(name.bytes().len()).ok().filter(|_| name.utf16_size() / 2 <= MAX_NAME_CHARACTERS)
+        else {
+            return Err(Error::new(
+                Kind::Unsupported,
+                "value-name",
+                "the value's name has more than 16,383 characters",
+            ));
+        };
+        let fields = self.store_data(data)?;
+        let value = KeyValue {
+            signature: *b"vk",
+            name_length: name_length.into(),
+            data_size: fields.size.into(),
+            data: fields.data,
+            data_type: kind.0.into(),
+            flags: if name.is_latin1() { LATIN1_NAME } else { 0 }.into(),
+            spare: 0.into(),
+        };
+        let at = self.allocate(&[value.as_bytes(), name.bytes()].concat(), "key value")?;
+        let count =
+            node.values().checked_add(1).ok_or_else(|| Error::new(Kind::NoRoom, "no-room", "too many values"))?;
+        self.list_value(key, node, at)?;
+        self.write_field(
+            key,
+            offset_of!(KeyNode, value_count),
+            &count.to_le_bytes(),
+            Step::Settle,
+            "number of values",
+        )?;
+        self.raise_largest(key, node, name.utf16_size(), data.len())?;
+        self.touch(key)
+    }
+
+    /// Puts a key value behind the last entry of the key's values list: in the list's own spare room, in the free
+    /// cell behind it, or in a larger list elsewhere.
+    fn list_value(&mut self, key: CellOffset, node: &KeyNode, value: CellOffset) -> Result<()> {
+        let count = node.values() as usize;
+        let list = CellOffset(node.values_list.get());
+        if count == 0 {
+            let list = self.allocate(&value.0.to_le_bytes(), "values list")?;
+            return self.write_field(
+                key,
+                offset_of!(KeyNode, values_list),
+                &list.0.to_le_bytes(),
+                Step::Link,
+                "values list",
+            );
+        }
+        let entry = list.data_in_file() + 4 * count as u64;
+        let room = self.hive()?.cell(list)?.len() / 4;
+        if count < room {
+            return self.write(entry, &value.0.to_le_bytes(), Step::Prepare, "values list: new entry");
+        }
+        let header = self.header(list)?;
+        self.free_cells()?;
+        let behind = match &self.free {
+            Some(cells) => free_behind(cells, &self.hive()?, list, header.size),
+            None => None,
+        };
+        if let Some((behind, free_size)) = behind {
+            self.free_cells()?.remove(behind, free_size);
+            let rest = free_size - cell::ALIGNMENT;
+            if rest > 0 {
+                let rest_at = CellOffset(behind.0 + cell::ALIGNMENT);
+                let header = Header { size: rest, allocated: false };
+                self.write(rest_at.in_file(), &header.encode(), Step::Prepare, "size of the remaining free cell")?;
+                self.free_cells()?.insert(rest_at, rest);
+            }
+            let grown = Header { size: header.size + cell::ALIGNMENT, allocated: true };
+            self.write(list.in_file(), &grown.encode(), Step::Allocate, "size of the values list's cell")?;
+            // The entry lies where the free cell's size was: not before the list has grown over it.
+            return self.write(entry, &value.0.to_le_bytes(), Step::Link, "values list: new entry");
+        }
+        let mut entries = self.hive()?.cell(list)?[..4 * count].to_vec();
+        entries.extend(value.0.to_le_bytes());
+        let moved = self.allocate(&entries, "values list")?;
+        self.release(list);
+        self.write_field(key, offset_of!(KeyNode, values_list), &moved.0.to_le_bytes(), Step::Link, "values list")
+    }
+
+    /// The largest-name and largest-data fields are upper bounds: raised where needed, never lowered.
+    fn raise_largest(&mut self, key: CellOffset, node: &KeyNode, name: usize, data: usize) -> Result<()> {
+        let (name, data) = (u32::try_from(name).unwrap_or(u32::MAX), u32::try_from(data).unwrap_or(u32::MAX));
+        if name > node.largest_value_name.get() {
+            self.write_field(
+                key,
+                offset_of!(KeyNode, largest_value_name),
+                &name.to_le_bytes(),
+                Step::Link,
+                "largest value name",
+            )?;
+        }
+        if data > node.largest_value_data.get() {
+            self.write_field(
+                key,
+                offset_of!(KeyNode, largest_value_data),
+                &data.to_le_bytes(),
+                Step::Link,
+                "largest value data",
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Windows sets a key's last-written time on every change of its values.
+    fn touch(&mut self, key: CellOffset) -> Result<()> {
+        let Some(now) = self.options.timestamp else { return Ok(()) };
+        self.write_field(key, offset_of!(KeyNode, last_written), &now.0.to_le_bytes(), Step::Link, "key last written")
+    }
+
+    fn write_field(
+        &mut self,
+        cell: CellOffset,
+        field: usize,
+        new: &[u8],
+        step: Step,
+        what: &'static str,
+    ) -> Result<()> {
+        self.write(cell.data_in_file() + field as u64, new, step, what)
+    }
+}

@@ -1,0 +1,185 @@
+//! The values of a key and their data.
+
+use std::borrow::Cow;
+
+use super::reference::Referrer;
+use super::{Key, offset_in, slice};
+use crate::regf::CellOffset;
+use crate::regf::big_data::{self, BigData};
+use crate::regf::key_value::{self, Data, KeyValue, ValueType};
+use crate::regf::name::Name;
+use crate::{Hive, HiveBytes};
+use hivewright_error::{Error, Kind, Result};
+
+/// A value of a key.
+#[derive(Clone, Debug)]
+pub struct Value<'h> {
+    /// Cell offset of the key value.
+    pub at: CellOffset,
+    /// Its place in the values list.
+    pub index: u32,
+    /// The fixed part.
+    pub node: KeyValue,
+    /// Its name; empty for the default value.
+    pub name: Name<'h>,
+}
+
+impl Value<'_> {
+    /// The type of the data.
+    pub fn data_type(&self) -> ValueType {
+        ValueType(self.node.data_type.get())
+    }
+
+    /// Bytes of the data.
+    pub fn size(&self) -> usize {
+        match self.node.location() {
+            Data::Inline { size, .. } => size,
+            Data::Cell { size, .. } => size as usize,
+        }
+    }
+}
+
+/// An element of a values list that cannot be read.
+#[derive(Debug)]
+pub struct DamagedValue {
+    /// Its place in the values list.
+    pub index: u32,
+    /// The cell offset that the list has for it.
+    pub at: CellOffset,
+    /// The name that the damaged bytes hold, if they hold one.
+    pub name: Option<String>,
+    /// The damage.
+    pub error: Error,
+}
+
+impl DamagedValue {
+    fn new(index: u32, at: CellOffset, cell: Option<&[u8]>, error: Error) -> Self {
+        DamagedValue { index, at, name: cell.and_then(name_of_damaged), error }
+    }
+}
+
+impl From<DamagedValue> for Error {
+    fn from(damaged: DamagedValue) -> Error {
+        match damaged.name {
+            Some(name) => damaged.error.about(&format!("the value {name:?}")),
+            None => damaged.error.about(&format!("element {} of the values list", damaged.index)),
+        }
+    }
+}
+
+/// The name in the cell of a damaged key value, where its own fields give one.
+fn name_of_damaged(cell: &[u8]) -> Option<String> {
+    let short = |at: usize| Some(u16::from_le_bytes(*cell.get(at..)?.first_chunk()?));
+    let name = cell.get(key_value::SIZE..)?.get(..usize::from(short(2)?))?;
+    let name = Name::new(Cow::Borrowed(name), short(16)? & key_value::LATIN1_NAME != 0).to_string();
+    (!name.is_empty() && !name.contains([char::REPLACEMENT_CHARACTER, '\0'])).then_some(name)
+}
+
+impl<'h, B: HiveBytes> Key<'h, B> {
+    /// The first value called `name`, without regard to case; the empty name is the default value. A damaged value
+    /// beside it does not matter.
+    ///
+    /// # Errors
+    /// The list is damaged; there is no such value, and one that cannot be read may be it.
+    pub fn value(&self, name: &str) -> Result<Option<Value<'h>>> {
+        self.value_that(|value| value.name.matches(name))
+    }
+
+    /// As [`Key::value`], of any description.
+    pub(in crate::hive) fn value_that(&self, is_wanted: impl Fn(&Value<'h>) -> bool) -> Result<Option<Value<'h>>> {
+        let mut damage = None;
+        for value in self.values()? {
+            match value {
+                Ok(value) if is_wanted(&value) => return Ok(Some(value)),
+                Ok(_) => {}
+                Err(damaged) if damaged.error.kind() == Kind::Io => return Err(damaged.error),
+                Err(damaged) => {
+                    damage.get_or_insert(damaged);
+                }
+            }
+        }
+        damage.map_or(Ok(None), |damaged| Err(damaged.into()))
+    }
+
+    /// All values, in the order of the list. A value that cannot be read is an error in its place.
+    pub fn values(&self) -> Result<impl Iterator<Item = std::result::Result<Value<'h>, DamagedValue>> + use<'h, B>> {
+        let (hive, count) = (self.hive, self.node.values());
+        let at = CellOffset(self.node.values_list.get());
+        let count_at = self.at.data_in_file() + 36;
+        // As with keys: each value has a cell of its own.
+        let most = u64::from(hive.length()) / key_value::SIZE as u64;
+        if u64::from(count) > most {
+            let what = "the key has more values than the hive has room for";
+            return Err(Error::corrupt("values-list-size", what, count_at)
+                .expected(format_args!("at most {most} values"), count));
+        }
+        let list = match count {
+            0 => Cow::Borrowed(&[][..]),
+            _ => hive.cell_of(at, Referrer::in_cell("key's values list", self.at, 40))?,
+        };
+        if (list.len() / 4) < count as usize {
+            return Err(Error::corrupt("values-list-size", "the values list is larger than its cell", count_at)
+                .expected(format_args!("at most {} values", list.len() / 4), count));
+        }
+        Ok((0..count).map(move |index| {
+            let place = index as usize;
+            let value_at = offset_in(&list, place).unwrap_or(CellOffset::NIL);
+            let from = Referrer::element("key's values list", place, at, 4 * u64::from(index));
+            let data = hive.cell_of(value_at, from).map_err(|error| DamagedValue::new(index, value_at, None, error))?;
+            let node = match KeyValue::parse(&data, value_at) {
+                Ok(node) => node,
+                Err(error) => return Err(DamagedValue::new(index, value_at, Some(&data), error)),
+            };
+            let name = slice(data, key_value::SIZE, usize::from(node.name_length.get()));
+            let latin1 = node.flags.get() & key_value::LATIN1_NAME != 0;
+            Ok(Value { at: value_at, index, node, name: Name::new(name, latin1) })
+        }))
+    }
+}
+
+impl<B: HiveBytes> Hive<B> {
+    /// The data of a value.
+    pub fn data(&self, value: &Value<'_>) -> Result<Cow<'_, [u8]>> {
+        let (at, size) = match value.node.location() {
+            Data::Inline { bytes, size } => return Ok(Cow::Owned(bytes[..size].to_vec())),
+            Data::Cell { size: 0, .. } => return Ok(Cow::Owned(Vec::new())),
+            Data::Cell { at, size } => (at, size as usize),
+        };
+        let data = self.cell_of(at, Referrer::in_cell("data of the value", value.at, 8))?;
+        if big_data::is_used(size, &data) {
+            return self.segments(at, &data, size).map(Cow::Owned);
+        }
+        if size > data.len() {
+            return Err(Error::corrupt(
+                "value-data",
+                "the value's data runs out of its cell",
+                value.at.data_in_file() + 4,
+            )
+            .expected(format_args!("at most {} bytes", data.len()), size));
+        }
+        Ok(slice(data, 0, size))
+    }
+
+    fn segments(&self, at: CellOffset, record: &[u8], size: usize) -> Result<Vec<u8>> {
+        let short = |what, place: CellOffset| Error::corrupt("big-data", what, place.data_in_file());
+        // Memory is bounded by the hive: no data is larger than all bins together.
+        if size > self.length() as usize {
+            return Err(short("big data is larger than the hive", at));
+        }
+        let record = BigData::parse(record, at, size)?;
+        let list_at = CellOffset(record.list.get());
+        let list = self.cell_of(list_at, Referrer::in_cell("list of segments of big data", at, 4))?;
+        let mut out = Vec::with_capacity(size);
+        for i in 0..usize::from(record.segment_count.get()) {
+            let segment_at =
+                offset_in(&list, i).ok_or_else(|| short("the list of segments is larger than its cell", list_at))?;
+            let from = Referrer::element("list of segments of big data", i, list_at, 4 * i as u64);
+            let segment = self.cell_of(segment_at, from)?;
+            let want = (size - out.len()).min(big_data::SEGMENT_SIZE);
+            out.extend_from_slice(
+                segment.get(..want).ok_or_else(|| short("a segment is smaller than its share", segment_at))?,
+            );
+        }
+        Ok(out)
+    }
+}

@@ -1,0 +1,137 @@
+//! The waist: every change of a hive is a set of patches.
+
+use hivewright_error::{Error, Kind, Result};
+
+/// When a patch is written, relative to others. Each step is durable before the next begins, and the hive is sound
+/// after each: an interruption leaves the old state, or the new one, or the old one with cells that nothing uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Step {
+    /// Bytes that nothing refers to yet: the inside of free cells, new bins.
+    Prepare,
+    /// The headers of cells taken out of free space.
+    Allocate,
+    /// The base block: sequence numbers and the length that makes new bins part of the hive.
+    Base,
+    /// Pointers, counts and data in place: the moment of change.
+    Link,
+    /// What has to follow a pointer, such as a count.
+    Settle,
+    /// The headers of cells given back.
+    Release,
+}
+
+/// A run of bytes to replace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Patch {
+    /// Where, in the hive file.
+    pub offset: u64,
+    /// What is there now; shorter than `new` only where the file ends.
+    pub old: Vec<u8>,
+    /// What shall be there.
+    pub new: Vec<u8>,
+    /// What it is, for people.
+    pub what: String,
+    /// When it is written.
+    pub step: Step,
+}
+
+/// All patches of one change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PatchSet {
+    /// Bytes of the file before.
+    pub old_len: u64,
+    /// Bytes of the file after; never less.
+    pub new_len: u64,
+    /// In the order in which they are to be written; they do not overlap.
+    pub patches: Vec<Patch>,
+}
+
+impl PatchSet {
+    /// Whether nothing changes.
+    pub fn is_empty(&self) -> bool {
+        self.patches.is_empty() && self.old_len == self.new_len
+    }
+
+    /// Number of bytes that differ.
+    pub fn changed_bytes(&self) -> u64 {
+        let differ = |p: &Patch| p.new.iter().enumerate().filter(|&(i, new)| p.old.get(i) != Some(new)).count() as u64;
+        self.patches.iter().map(differ).sum()
+    }
+
+    /// Makes the change in `image`, the bytes before it.
+    ///
+    /// # Errors
+    /// `patch-set` if the bytes are not those that the patches were made for.
+    pub fn apply(&self, image: &mut Vec<u8>) -> Result<()> {
+        if image.len() as u64 != self.old_len {
+            return Err(mismatch());
+        }
+        image.resize(usize::try_from(self.new_len).map_err(|_| mismatch())?, 0);
+        self.each(image, |patch, place| {
+            if !place.starts_with(&patch.old) {
+                return Err(mismatch());
+            }
+            place.copy_from_slice(&patch.new);
+            Ok(())
+        })
+    }
+
+    /// Takes the change back in `image`, the bytes after it.
+    ///
+    /// # Errors
+    /// As [`PatchSet::apply`].
+    pub fn revert(&self, image: &mut Vec<u8>) -> Result<()> {
+        if image.len() as u64 != self.new_len {
+            return Err(mismatch());
+        }
+        self.each(image, |patch, place| {
+            if place != patch.new {
+                return Err(mismatch());
+            }
+            place[..patch.old.len()].copy_from_slice(&patch.old);
+            Ok(())
+        })?;
+        image.truncate(usize::try_from(self.old_len).map_err(|_| mismatch())?);
+        Ok(())
+    }
+
+    fn each(&self, image: &mut [u8], visit: impl Fn(&Patch, &mut [u8]) -> Result<()>) -> Result<()> {
+        for patch in &self.patches {
+            let start = usize::try_from(patch.offset).map_err(|_| mismatch())?;
+            let place = image.get_mut(start..).and_then(|rest| rest.get_mut(..patch.new.len()));
+            visit(patch, place.ok_or_else(mismatch)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn mismatch() -> Error {
+    Error::new(Kind::Corrupt, "patch-set", "the bytes are not those that the patches were made for")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_can_be_made_and_taken_back_on_its_own_bytes_only() {
+        let patch = |offset, old: &[u8], new: &[u8]| Patch {
+            offset,
+            old: old.to_vec(),
+            new: new.to_vec(),
+            what: "x".to_owned(),
+            step: Step::Link,
+        };
+        let set = PatchSet { old_len: 4, new_len: 6, patches: vec![patch(1, b"b", b"B"), patch(4, b"", b"ef")] };
+        let mut image = b"abcd".to_vec();
+        set.apply(&mut image).unwrap();
+        assert_eq!(image, b"aBcdef");
+        assert_eq!(set.changed_bytes(), 3);
+        assert_eq!(set.apply(&mut image.clone()).unwrap_err().code(), "patch-set");
+        set.revert(&mut image).unwrap();
+        assert_eq!(image, b"abcd");
+        assert_eq!(set.apply(&mut b"aXcd".to_vec()).unwrap_err().code(), "patch-set");
+        assert_eq!(set.revert(&mut image).unwrap_err().code(), "patch-set");
+    }
+}

@@ -1,0 +1,339 @@
+//! Recovery: the transaction logs of a dirty hive are replayed in memory, as Windows does when it loads the hive.
+//!
+//! The rules are those of the specification ("Format of transaction log files", "Multiple transaction log files").
+//! Damage in a log ends the replay at that point and is no error: what follows a torn entry was never finished.
+//! What no log can be applied to is handed back untouched. Nothing is copied but the pages' places: the recovered
+//! hive is an [`Overlay`]. Time is linear in the size of the logs and memory a fraction of it, whatever they say; only the
+//! check of the result, which [`DirtyHive::recover`] asks, needs the hive in one piece.
+
+mod judge;
+mod new_format;
+mod old_format;
+mod patches;
+mod report;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod writer;
+
+pub use report::{EntryReport, LogReport, Recovery, Stop};
+
+use super::{DirtyHive, Hive, HiveBytes, Overlay, PatchSet};
+use crate::regf::base_block::{BaseBlock, SIZE};
+use crate::regf::bin::{self, BinHeader};
+use crate::regf::log::{Flaw, LogFormat, Page, SECTOR, entry, parse_head};
+use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
+use hivewright_error::{Error, Result};
+use zerocopy::IntoBytes;
+
+/// The code of logs that can be applied and must not be.
+pub const REPLAY_BREAKS: &str = "replay-breaks";
+
+/// A transaction log file.
+#[derive(Clone, Copy, Debug)]
+pub struct Log<'l> {
+    /// Its name, for the report; and, in the old format, to know `.LOG1` from `.LOG2`.
+    pub name: &'l str,
+    /// All its bytes.
+    pub bytes: &'l [u8],
+}
+
+/// A hive after the replay.
+#[derive(Debug)]
+pub struct Recovered<'l, B> {
+    /// The hive, clean: base bytes below, pages of the logs above.
+    pub hive: Hive<Overlay<'l, B>>,
+    /// What was applied, what was left, and why.
+    pub report: Recovery,
+}
+
+/// What could not be recovered, unchanged.
+#[derive(Debug)]
+pub struct Unrecovered<H> {
+    /// What was to be recovered.
+    pub hive: H,
+    /// Why it was not.
+    pub error: Error,
+    /// What the logs hold.
+    pub report: Recovery,
+}
+
+impl<B: HiveBytes> DirtyHive<B> {
+    /// Replays `logs`, in whatever order they come. A base block with a wrong checksum is replaced by a log's.
+    ///
+    /// # Errors
+    /// `no-log`, `no-usable-log`; `replay-breaks` where the check finds damage that the logs bring; the hive comes back.
+    pub fn recover<'l>(
+        self,
+        logs: &[Log<'l>],
+    ) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<DirtyHive<B>>>> {
+        let base = self.0.base;
+        recover(self.0.bytes, Some(base), logs).map_err(|failed| {
+            let Unrecovered { hive: bytes, error, report } = *failed;
+            Box::new(Unrecovered { hive: DirtyHive(Hive { bytes, base }), error, report })
+        })
+    }
+}
+
+/// Recovers a hive file whose base block cannot be read at all, so that [`super::open`] refuses it: the base block is
+/// taken from the log with the latest entries, and only that log is applied (specification, "New format", last
+/// paragraph). A base block that holds is used.
+///
+/// # Errors
+/// As [`DirtyHive::recover`]; the bytes come back with it.
+pub fn recover_headless<'l, B: HiveBytes>(
+    bytes: B,
+    logs: &[Log<'l>],
+) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<B>>> {
+    let head = head_of(&bytes);
+    recover(bytes, head, logs)
+}
+
+/// Replays `logs` as [`recover_headless`] does, and takes whatever comes of it for the hive: Windows asks no more. For
+/// those that judge the result themselves, by [`Recovered::breach`] or otherwise.
+///
+/// # Errors
+/// `no-log`, `no-usable-log`, a result without a root; the bytes come back with it.
+pub fn replay<'l, B: HiveBytes>(
+    bytes: B,
+    logs: &[Log<'l>],
+) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<B>>> {
+    let head = head_of(&bytes);
+    replay_over(bytes, head, logs)
+}
+
+fn head_of<B: HiveBytes>(bytes: &B) -> Option<BaseBlock> {
+    bytes.read(0, SIZE).ok().and_then(|head| BaseBlock::parse(&head).ok())
+}
+
+/// What stands in the logs of a clean hive, which needs none of them.
+pub fn list(logs: &[Log<'_>]) -> Vec<LogReport> {
+    let describe = |log: &Log<'_>| {
+        let mut report = LogReport::new(log);
+        let why = match parse_head(log.bytes) {
+            Ok((format, base)) => {
+                report.head(format, &base);
+                Flaw::HiveClean
+            }
+            Err(flaw) => flaw,
+        };
+        report.leave(log, why);
+        report
+    };
+    logs.iter().map(describe).collect()
+}
+
+/// The highest sequence number that stands in any log, be it of a base block, of an entry that counts or of a stale
+/// one; later is decided by signed difference, since the numbers wrap. Whoever writes a hive and leaves its logs in
+/// place chooses a number above this.
+pub fn highest_sequence(logs: &[Log<'_>]) -> Option<u32> {
+    let heads = logs.iter().filter_map(|log| parse_head(log.bytes).ok()).flat_map(|(_, base)| sequences(&base));
+    let entries = logs.iter().flat_map(|log| entry::scan(log.bytes, SECTOR, false));
+    heads.chain(entries.map(|e| e.header.sequence.get())).reduce(|a, b| if is_after(b, a) { b } else { a })
+}
+
+impl<B: HiveBytes> Recovered<'_, B> {
+    /// What the full check finds that the logs break, see [`DirtyHive::recover`]; `whole` are the bytes of the hive.
+    ///
+    /// # Errors
+    /// The primary file cannot be read.
+    pub fn breach(&self, whole: &[u8]) -> Result<Option<Error>> {
+        judge::breach(&self.hive, whole, &self.report)
+    }
+
+    /// Gives the replay up.
+    pub fn into_unrecovered(self, error: Error) -> Box<Unrecovered<B>> {
+        Box::new(Unrecovered { hive: self.hive.bytes.into_base(), error, report: self.report })
+    }
+
+    /// What makes the primary file what this hive is: the pages first, the base block last. Until that is written the
+    /// file stays dirty, and a replay of the same logs ends in the same bytes.
+    pub fn patches(&self) -> Result<PatchSet> {
+        patches::of(self.hive.bytes())
+    }
+}
+
+/// What a replay puts over the primary file.
+struct Plan<'l> {
+    base: BaseBlock,
+    /// In the order of writing: later ones win.
+    pages: Vec<Page<'l>>,
+}
+
+fn recover<'l, B: HiveBytes>(
+    bytes: B,
+    head: Option<BaseBlock>,
+    logs: &[Log<'l>],
+) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<B>>> {
+    let recovered = replay_over(bytes, head, logs)?;
+    match recovered.hive.bytes.to_vec().and_then(|whole| recovered.breach(&whole)) {
+        Ok(None) => Ok(recovered),
+        Ok(Some(error)) | Err(error) => Err(recovered.into_unrecovered(error)),
+    }
+}
+
+fn replay_over<'l, B: HiveBytes>(
+    bytes: B,
+    head: Option<BaseBlock>,
+    logs: &[Log<'l>],
+) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<B>>> {
+    let mut report = Recovery::new(head.as_ref(), logs);
+    if head.as_ref().is_some_and(|head| !head.is_dirty()) {
+        let error = Error::refused("hive-clean", "the hive is clean: whatever its logs hold is in it, or was given up");
+        return Err(Box::new(Unrecovered { hive: bytes, error, report }));
+    }
+    let plan = match plan(&bytes, head, logs, &mut report) {
+        Ok(plan) => plan,
+        Err(error) => return Err(Box::new(Unrecovered { hive: bytes, error, report })),
+    };
+    let base = plan.base;
+    let mut overlay = Overlay::new(bytes, base.end_of_bins());
+    for page in plan.pages {
+        overlay.put(CellOffset(page.offset).in_file(), page.data);
+    }
+    overlay.put(0, base.as_bytes().to_vec());
+    let hive = Hive { bytes: overlay, base };
+    match examine(&hive) {
+        Ok(()) => Ok(Recovered { hive, report }),
+        Err(error) => Err(Box::new(Unrecovered { hive: hive.bytes.into_base(), error, report })),
+    }
+}
+
+/// Why the hive is not taken as it stands.
+fn cause(head: Option<&BaseBlock>) -> &'static str {
+    match head {
+        Some(head) if !head.checksum_holds() && head.primary_sequence == head.secondary_sequence => {
+            "the checksum of the base block does not fit, though its sequence numbers agree"
+        }
+        Some(head) if !head.checksum_holds() => "the hive is dirty, and the checksum of its base block does not fit",
+        _ => "the hive is dirty",
+    }
+}
+
+fn plan<'l, B: HiveBytes>(
+    bytes: &B,
+    head: Option<BaseBlock>,
+    logs: &[Log<'l>],
+    report: &mut Recovery,
+) -> Result<Plan<'l>> {
+    if logs.is_empty() {
+        let what = format!("{}, and there is no transaction log", cause(head.as_ref()));
+        return Err(Error::refused("no-log", what)
+            .advise("look for the files of the same name that end in .LOG, .LOG1 and .LOG2"));
+    }
+    let primary = Primary { head: head.filter(|head| head.checksum_holds()), first_bin: first_bin_timestamp(bytes) };
+    let mut found = Vec::new();
+    for (index, log) in logs.iter().enumerate() {
+        match parse_head(log.bytes) {
+            Ok((format, base)) => {
+                report.logs[index].head(format, &base);
+                match primary.refuse(format, &base) {
+                    None => found.push(Candidate { index, log: *log, format, base }),
+                    Some(flaw) => report.logs[index].leave(log, flaw),
+                }
+            }
+            Err(flaw) => report.logs[index].leave(log, flaw),
+        }
+    }
+    let (new, old): (Vec<_>, Vec<_>) = found.into_iter().partition(|log| log.format == LogFormat::Hvle);
+    // Where both apply, the old log is left from before an upgrade to 8.1.
+    let plan = new_format::plan(&primary, new, report).or_else(|| old_format::plan(&primary, &old, report));
+    report.settle(logs, plan.as_ref());
+    plan.ok_or_else(|| {
+        Error::refused("no-usable-log", format!("no transaction log can be applied: {}", report.reasons()))
+            .advise("look for other copies of the logs, taken at the same time as the hive")
+    })
+}
+
+/// What the primary file tells about itself.
+struct Primary {
+    /// Its base block, if that can be trusted.
+    head: Option<BaseBlock>,
+    /// The timestamp of its first bin.
+    first_bin: Option<u64>,
+}
+
+impl Primary {
+    /// Why a log cannot be one of this file, as far as its base block tells.
+    fn refuse(&self, format: LogFormat, log: &BaseBlock) -> Option<Flaw> {
+        let stamp = log.last_written.get();
+        if self.head.as_ref().is_some_and(|head| is_foreign(head, log)) {
+            return Some(Flaw::LogForeign);
+        }
+        let finished = log.primary_sequence == log.secondary_sequence;
+        match format {
+            LogFormat::Hvle if !finished => Some(Flaw::LogSequence),
+            // The writers of this format leave both timestamps alone; 0 says nothing.
+            LogFormat::Hvle => {
+                let other = self.first_bin.unwrap_or(0);
+                (self.head.is_none() && stamp != 0 && other != 0 && stamp != other).then_some(Flaw::LogForeign)
+            }
+            LogFormat::Dirt if !finished => Some(Flaw::DirtSequence),
+            LogFormat::Dirt => {
+                let fits = match &self.head {
+                    Some(head) => head.last_written.get() == stamp,
+                    // The specification asks for the same time as the first bin's (Old format, note 3), and then lets Windows
+                    // mend what does not fit. A write puts its time into the log and the base block before it comes to the
+                    // bins: if it tears the base block, the first bin still has the time of the write before, and the log is
+                    // the one that completes the write. Other readers ask for no time at all; but a log that is older than the
+                    // bins would take back a later write. Whether one that is not older fits is for the check of the result.
+                    None => self.first_bin.is_some_and(|bin| bin <= stamp),
+                };
+                (!fits).then_some(Flaw::DirtTimestamp)
+            }
+        }
+    }
+}
+
+/// A log whose base block holds and fits the hive.
+struct Candidate<'l> {
+    index: usize,
+    log: Log<'l>,
+    format: LogFormat,
+    base: BaseBlock,
+}
+
+/// Whether a log's base block, which is a copy of a hive's, is a copy of another hive's. The resource manager's id
+/// decides where there is one. Without, the file's name must be the same.
+fn is_foreign(hive: &BaseBlock, log: &BaseBlock) -> bool {
+    if hive.minor_version != log.minor_version || hive.root_cell != log.root_cell {
+        return true;
+    }
+    let id = |block: &BaseBlock| {
+        let mut id = [0; 16];
+        id.copy_from_slice(&block.reserved[..16]);
+        (block.has_rmtm() && id != [0; 16]).then_some(id)
+    };
+    match (id(hive), id(log)) {
+        (Some(a), Some(b)) => a != b,
+        _ => !hive.file_name.eq_ignore_ascii_case(&log.file_name),
+    }
+}
+
+fn first_bin_timestamp<B: HiveBytes>(bytes: &B) -> Option<u64> {
+    let raw = bytes.read(u64::from(BASE_BLOCK_SIZE), bin::HEADER_SIZE as usize).ok()?;
+    BinHeader::parse(&raw, 0, i32::MAX as u32).ok().map(|bin| bin.timestamp.get())
+}
+
+/// Whether the result is a hive at all. Whether it is as sound as before is for [`judge`].
+fn examine<B: HiveBytes>(hive: &Hive<Overlay<'_, B>>) -> Result<()> {
+    if let Some(hole) = hive.bytes.first_hole() {
+        return Err(Error::corrupt("recovered-hole", "the hive grows beyond the pages that the logs hold", hole)
+            .advise("a log is missing or damaged: look for other copies"));
+    }
+    hive.base.validate(hive.bytes.len())?;
+    hive.root().map(drop)
+}
+
+fn sequences(base: &BaseBlock) -> [u32; 2] {
+    [base.primary_sequence.get(), base.secondary_sequence.get()]
+}
+
+/// How far `number` lies behind `from`; negative if before. The numbers wrap.
+fn distance(number: u32, from: u32) -> i32 {
+    number.wrapping_sub(from).cast_signed()
+}
+
+fn is_after(number: u32, other: u32) -> bool {
+    distance(number, other) > 0
+}

@@ -1,0 +1,75 @@
+//! Whether a replay left the hive as sound as it was. Sequence numbers and hashes say that a log is whole and in its turn;
+//! they do not say that hive and log were copied at the same moment.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::{REPLAY_BREAKS, Recovery};
+use hivewright_error::{Error, Result, Space};
+use crate::check::{self, Code, Finding, Report};
+use crate::{Hive, HiveBytes, Overlay};
+use crate::regf::BASE_BLOCK_SIZE;
+use crate::regf::base_block::BaseBlock;
+use zerocopy::IntoBytes;
+
+/// What the logs break: damage in the replayed hive, whose bytes `whole` are, that its primary file does not have. `None`
+/// if there is none, or if the primary file is worse.
+pub(super) fn breach<B: HiveBytes>(
+    hive: &Hive<Overlay<'_, B>>,
+    whole: &[u8],
+    report: &Recovery,
+) -> Result<Option<Error>> {
+    let replayed = check::check(whole);
+    if replayed.is_sound() {
+        return Ok(None);
+    }
+    let before = check::check(&primary(hive, report)?);
+    let known: HashSet<(Code, u64)> = in_bins(&before).map(|finding| (finding.code, finding.offset)).collect();
+    let added = in_bins(&replayed).find(|finding| !known.contains(&(finding.code, finding.offset)));
+    let Some(added) = added.filter(|_| errors(&before) <= errors(&replayed)) else { return Ok(None) };
+    Ok(Some(error(added, report, errors(&before) == 0, hive.bytes.base().len())))
+}
+
+/// The primary file as it is; under the base block from the log where it has none.
+fn primary<'h, B: HiveBytes>(hive: &'h Hive<Overlay<'_, B>>, report: &Recovery) -> Result<Cow<'h, [u8]>> {
+    let base = hive.bytes.base();
+    let len = usize::try_from(base.len()).unwrap_or(usize::MAX);
+    let mut bytes = base.read(0, len)?;
+    if report.base_block_rebuilt {
+        let mut block: BaseBlock = hive.base;
+        let bins = base.len().saturating_sub(u64::from(BASE_BLOCK_SIZE)) / 4096 * 4096;
+        block.length = block.length.get().min(u32::try_from(bins).unwrap_or(u32::MAX)).into();
+        block.checksum = block.computed_checksum().into();
+        let block = block.as_bytes();
+        if let Some(head) = bytes.to_mut().get_mut(..block.len()) {
+            head.copy_from_slice(block);
+        }
+    }
+    Ok(bytes)
+}
+
+/// Errors behind the base block, which a replay always writes.
+fn in_bins(report: &Report) -> impl Iterator<Item = &Finding> {
+    report.errors().filter(|finding| finding.offset >= u64::from(BASE_BLOCK_SIZE) || finding.code == Code::RootKey)
+}
+
+fn errors(report: &Report) -> usize {
+    in_bins(report).count()
+}
+
+fn error(added: &Finding, report: &Recovery, sound_before: bool, file_len: u64) -> Error {
+    let owner = added.owner().map(|owner| format!(" at {owner}")).unwrap_or_default();
+    let logs = report.applied_logs().map(|log| log.name.as_str()).collect::<Vec<_>>().join(" and ");
+    let what = format!("the replay of {logs} breaks the hive: {}: {}{owner}", added.code.as_str(), added.what);
+    let error = Error::refused(REPLAY_BREAKS, what).advise(match (report.base_block_rebuilt, sound_before) {
+        (true, _) => "hive and log were not copied at the same moment: look for a pair that was",
+        (false, true) => {
+            "hive and log were not copied at the same moment: look for a pair that was; the primary file alone is sound"
+        }
+        (false, false) => {
+            "hive and log were not copied at the same moment: look for a pair that was; the primary file alone is damaged too"
+        }
+    });
+    // What the logs append has no place in the file yet.
+    if added.offset < file_len { error.at(Space::Hive, added.offset) } else { error }
+}

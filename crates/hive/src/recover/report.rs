@@ -1,0 +1,172 @@
+//! What a replay found and did.
+
+use super::{Log, Plan, sequences};
+use crate::regf::base_block::BaseBlock;
+use crate::regf::log::entry::{self, Entry};
+use crate::regf::log::{Flaw, LogFormat, SECTOR};
+
+/// The report of a replay.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Recovery {
+    /// The format of what was applied.
+    pub format: Option<LogFormat>,
+    /// The logs, in the order given.
+    pub logs: Vec<LogReport>,
+    /// Numbers of the first and the last entry applied; of the log itself in the old format.
+    pub applied: Option<[u32; 2]>,
+    /// Number of pages written, of 512 bytes each in the old format; a page that is written twice counts twice.
+    pub pages: u64,
+    /// Bytes of those pages.
+    pub bytes: u64,
+    /// Primary and secondary sequence number of the file.
+    pub sequence_before: Option<[u32; 2]>,
+    /// Both of them afterwards.
+    pub sequence_after: Option<u32>,
+    /// Bytes of all hive bins by the file's base block.
+    pub length_before: Option<u32>,
+    /// The same afterwards.
+    pub length_after: Option<u32>,
+    /// Whether the base block was invalid and a log's took its place.
+    pub base_block_rebuilt: bool,
+}
+
+/// One log.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct LogReport {
+    /// Its name.
+    pub name: String,
+    /// All of its name in hexadecimal where that is not UTF-8, byte by byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name_hex: Option<String>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Whether its base block holds.
+    pub base_block_valid: bool,
+    /// Its format, if the base block holds.
+    pub format: Option<LogFormat>,
+    /// Its primary and secondary sequence number, if the base block holds.
+    pub sequence: Option<[u32; 2]>,
+    /// Why nothing of it was applied.
+    pub left: Option<Flaw>,
+    /// Where the replay of it ended, if not at its end.
+    pub stopped: Option<Stop>,
+    /// New format: the entries, by offset, stale ones included.
+    pub entries: Vec<EntryReport>,
+}
+
+/// The end of a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Stop {
+    /// Bytes from the start of the log.
+    pub offset: u64,
+    /// Why.
+    pub why: Flaw,
+}
+
+/// One log entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct EntryReport {
+    /// Its sequence number.
+    pub sequence: u32,
+    /// Bytes from the start of the log.
+    pub offset: u64,
+    /// Bytes of the entry.
+    pub size: u32,
+    /// Number of pages that it says it has.
+    pub pages: u32,
+    /// Why it was not applied; `None` if it was.
+    pub left: Option<Flaw>,
+}
+
+impl Recovery {
+    pub(super) fn new(head: Option<&BaseBlock>, logs: &[Log<'_>]) -> Self {
+        Recovery {
+            format: None,
+            logs: logs.iter().map(LogReport::new).collect(),
+            applied: None,
+            pages: 0,
+            bytes: 0,
+            sequence_before: head.map(sequences),
+            sequence_after: None,
+            length_before: head.map(|head| head.length.get()),
+            length_after: None,
+            base_block_rebuilt: false,
+        }
+    }
+
+    /// Adds what the plan will do; a log of the format that was not used gets its reason.
+    pub(super) fn settle(&mut self, logs: &[Log<'_>], plan: Option<&Plan<'_>>) {
+        if let Some(plan) = plan {
+            self.bytes = plan.pages.iter().map(|page| page.data.len() as u64).sum();
+            let sectors = self.bytes / SECTOR as u64;
+            self.pages = if self.format == Some(LogFormat::Dirt) { sectors } else { plan.pages.len() as u64 };
+            self.sequence_after = Some(plan.base.primary_sequence.get());
+            self.length_after = Some(plan.base.length.get());
+            for (report, log) in self.logs.iter_mut().zip(logs) {
+                let untouched = report.left.is_none() && report.stopped.is_none() && report.entries.is_empty();
+                if untouched && report.format != self.format {
+                    report.leave(log, Flaw::LogNotUsed);
+                }
+            }
+        }
+    }
+
+    /// The logs of which something was applied.
+    pub fn applied_logs(&self) -> impl Iterator<Item = &LogReport> {
+        let took_part = |log: &&LogReport| {
+            log.left.is_none() && (log.entries.is_empty() || log.entries.iter().any(|entry| entry.left.is_none()))
+        };
+        self.logs.iter().filter(took_part)
+    }
+
+    /// Each log and why it was left, in one line.
+    pub(super) fn reasons(&self) -> String {
+        let reason = |log: &LogReport| {
+            let why = log.left.or(log.stopped.map(|stop| stop.why));
+            format!("{}: {}", log.name, why.map_or("nothing to apply", Flaw::what))
+        };
+        self.logs.iter().map(reason).collect::<Vec<_>>().join("; ")
+    }
+}
+
+impl LogReport {
+    pub(super) fn new(log: &Log<'_>) -> Self {
+        LogReport {
+            name: log.name.to_owned(),
+            name_hex: None,
+            size: log.bytes.len() as u64,
+            base_block_valid: false,
+            format: None,
+            sequence: None,
+            left: None,
+            stopped: None,
+            entries: Vec::new(),
+        }
+    }
+
+    pub(super) fn head(&mut self, format: LogFormat, base: &BaseBlock) {
+        self.base_block_valid = true;
+        self.format = Some(format);
+        self.sequence = Some(sequences(base));
+    }
+
+    /// Leaves the log as a whole.
+    pub(super) fn leave(&mut self, log: &Log<'_>, why: Flaw) {
+        self.left = Some(why);
+        if self.format != Some(LogFormat::Dirt) {
+            self.entries.extend(entry::scan(log.bytes, SECTOR, true).map(|e| EntryReport::of(&e, Some(why))));
+        }
+    }
+}
+
+impl EntryReport {
+    pub(super) fn of(entry: &Entry<'_>, left: Option<Flaw>) -> Self {
+        EntryReport {
+            sequence: entry.header.sequence.get(),
+            offset: entry.at as u64,
+            size: entry.header.size.get(),
+            pages: entry.header.page_count.get(),
+            left,
+        }
+    }
+}

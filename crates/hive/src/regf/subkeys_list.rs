@@ -1,0 +1,143 @@
+//! Subkeys lists (specification, "Subkeys list"): index leaf, fast leaf, hash leaf, and the index root over them.
+
+use zerocopy::little_endian::{U16, U32};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::CellOffset;
+use hivewright_error::{Error, Result};
+
+/// The four kinds of list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListKind {
+    /// `li`: cell offsets of key nodes.
+    IndexLeaf,
+    /// `lf`: with the first four characters of each name; since minor version 3.
+    FastLeaf,
+    /// `lh`: with the hash of each name; since minor version 5.
+    HashLeaf,
+    /// `ri`: cell offsets of leaves.
+    IndexRoot,
+}
+
+impl ListKind {
+    /// Bytes of one element.
+    pub fn element_size(self) -> usize {
+        match self {
+            ListKind::IndexLeaf | ListKind::IndexRoot => size_of::<IndexElement>(),
+            ListKind::FastLeaf | ListKind::HashLeaf => size_of::<LeafElement>(),
+        }
+    }
+
+    /// The lowest minor version that knows this kind.
+    pub fn since_minor(self) -> u32 {
+        match self {
+            ListKind::HashLeaf => 5,
+            _ => 3,
+        }
+    }
+}
+
+/// What every list begins with.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct ListHeader {
+    /// 0: `li`, `lf`, `lh` or `ri`.
+    pub signature: [u8; 2],
+    /// 2: number of elements.
+    pub count: U16,
+}
+
+/// An element of an index leaf or index root.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct IndexElement {
+    /// Cell offset of a key node, or of a leaf.
+    pub offset: U32,
+}
+
+/// An element of a fast leaf or hash leaf.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct LeafElement {
+    /// Cell offset of a key node.
+    pub offset: U32,
+    /// Fast leaf: first four characters of the name. Hash leaf: see [`super::name::hash`].
+    pub hint: U32,
+}
+
+/// A list, as a view of its cell's data.
+#[derive(Clone, Copy, Debug)]
+pub struct SubkeysList<'a> {
+    /// Which kind.
+    pub kind: ListKind,
+    elements: &'a [u8],
+}
+
+impl<'a> SubkeysList<'a> {
+    /// Reads a list from its cell's data, and checks that the count fits the cell.
+    pub fn parse(data: &'a [u8], at: CellOffset) -> Result<Self> {
+        let place = at.data_in_file();
+        let Ok((header, rest)) = ListHeader::read_from_prefix(data) else {
+            return Err(Error::corrupt("list-size", "the cell is too small for a subkeys list", place)
+                .expected("4 bytes", data.len()));
+        };
+        let kind = match &header.signature {
+            b"li" => ListKind::IndexLeaf,
+            b"lf" => ListKind::FastLeaf,
+            b"lh" => ListKind::HashLeaf,
+            b"ri" => ListKind::IndexRoot,
+            other => {
+                return Err(Error::corrupt("list-signature", "subkeys list signature", place)
+                    .expected("\"li\", \"lf\", \"lh\" or \"ri\"", format_args!("\"{}\"", other.escape_ascii())));
+            }
+        };
+        let size = usize::from(header.count.get()) * kind.element_size();
+        let Some(elements) = rest.get(..size) else {
+            return Err(Error::corrupt("list-size", "the subkeys list is larger than its cell", place + 2)
+                .expected(format_args!("at most {} elements", rest.len() / kind.element_size()), header.count));
+        };
+        Ok(SubkeysList { kind, elements })
+    }
+
+    /// Number of elements.
+    pub fn len(&self) -> usize {
+        self.elements.len() / self.kind.element_size()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.elements.is_empty()
+    }
+
+    /// The elements in order: cell offset, and the hint where the kind has one.
+    pub fn elements(&self) -> impl ExactSizeIterator<Item = (CellOffset, Option<u32>)> + 'a {
+        self.elements.chunks_exact(self.kind.element_size()).map(|raw| match LeafElement::read_from_bytes(raw) {
+            Ok(leaf) => (CellOffset(leaf.offset.get()), Some(leaf.hint.get())),
+            Err(_) => (CellOffset(u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]])), None),
+        })
+    }
+
+    /// The element at `index`, if there are that many.
+    pub fn get(&self, index: usize) -> Option<(CellOffset, Option<u32>)> {
+        let size = self.kind.element_size();
+        let raw = self.elements.get(index.checked_mul(size)?..)?.get(..size)?;
+        SubkeysList { kind: self.kind, elements: raw }.elements().next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_held_against_the_cell() {
+        let list = b"lh\x01\0\x20\0\0\0\xaa\0\0\0";
+        let parsed = SubkeysList::parse(list, CellOffset(32)).unwrap();
+        assert_eq!(parsed.elements().collect::<Vec<_>>(), [(CellOffset(0x20), Some(0xaa))]);
+        assert_eq!(parsed.get(1), None);
+        assert_eq!(SubkeysList::parse(&list[..11], CellOffset(32)).unwrap_err().code(), "list-size");
+        assert_eq!(SubkeysList::parse(b"li\xff\xff", CellOffset(32)).unwrap_err().code(), "list-size");
+        assert_eq!(SubkeysList::parse(b"xx\0\0", CellOffset(32)).unwrap_err().code(), "list-signature");
+        assert!(SubkeysList::parse(b"ri\0\0\0\0", CellOffset(32)).unwrap().is_empty());
+    }
+}

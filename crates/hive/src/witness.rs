@@ -1,0 +1,178 @@
+//! The witness: an independent parser (the crate nt-hive) that reads a value back from the same bytes.
+//!
+//! It may panic on damaged input, so it is asked only about what our own reader has just read, and a panic counts as
+//! its disagreeing. It exposes no offsets, timestamps or security, which is why it is not the reader itself.
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::regf::key_node;
+use crate::regf::key_value::ValueType;
+use hivewright_error::{Error, Kind, Result};
+
+thread_local! {
+    static ASKING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether this thread is asking the witness. A program's panic hook may stay silent then: the panic is caught.
+pub fn is_asking() -> bool {
+    ASKING.get()
+}
+
+/// What the witness saw: the number of the type, and the data.
+pub type Seen = Option<(u32, Vec<u8>)>;
+
+/// Reads the value `name` of the key at `path` from a whole hive file. `None` if the key or the value is not there.
+///
+/// # Errors
+/// `witness` if the other parser cannot read that far or panics.
+pub fn read(hive: &[u8], path: &str, name: &str) -> Result<Seen> {
+    read_by(Way::Halves, hive, path, name)
+}
+
+/// How the witness goes from a key to its subkey.
+#[derive(Clone, Copy)]
+enum Way {
+    /// By its own search, which takes the list to be sorted.
+    Halves,
+    /// Through the list, element by element: so the order of letters, in which it differs from Windows, is no matter.
+    Lists,
+}
+
+fn read_by(way: Way, hive: &[u8], path: &str, name: &str) -> Result<Seen> {
+    ASKING.set(true);
+    let answer = catch_unwind(AssertUnwindSafe(|| ask(way, hive, path, name)));
+    ASKING.set(false);
+    match answer {
+        Ok(Ok(seen)) => Ok(seen),
+        Ok(Err(error)) => Err(silent(path, &error.to_string())),
+        Err(_) => Err(silent(path, "it ends in a panic")),
+    }
+}
+
+/// The result of asking the witness.
+#[derive(Debug)]
+pub enum Testimony {
+    /// It reads what we read.
+    Agrees,
+    /// It reads what we read, but its own search does not find the key. Where the list is sorted as Windows sorts, that is
+    /// because it puts letters beyond U+007F in another order.
+    AgreesByLists,
+    /// It could not read that far.
+    Silent(Error),
+    /// It reads something else.
+    Differs(Error),
+}
+
+/// Asks the witness and holds its answer against ours: type and data, or `None` for no such value.
+pub fn ask_about(hive: &[u8], path: &str, name: &str, ours: Option<(u32, &[u8])>) -> Testimony {
+    let is_ours = |seen: &Seen| seen.as_ref().map(|(kind, data)| (*kind, data.as_slice())) == ours;
+    if read(hive, path, name).is_ok_and(|seen| is_ours(&seen)) {
+        return Testimony::Agrees;
+    }
+    match read_by(Way::Lists, hive, path, name) {
+        Ok(seen) if is_ours(&seen) => Testimony::AgreesByLists,
+        Ok(seen) => Testimony::Differs(disagreement(path, name, ours, seen.as_ref())),
+        Err(error) => Testimony::Silent(error),
+    }
+}
+
+fn ask(way: Way, bytes: &[u8], path: &str, name: &str) -> nt_hive::Result<Seen> {
+    // Sequence numbers and checksum are judged by our own reader, which also reads dirty hives.
+    let hive = nt_hive::Hive::without_validation(bytes)?;
+    let root = hive.root_key_node()?;
+    let found = match way {
+        Way::Halves => root.subpath(path).transpose()?,
+        Way::Lists => walk(root, path, bytes.len())?,
+    };
+    let Some(key) = found else { return Ok(None) };
+    let Some(values) = key.values() else { return Ok(None) };
+    let mut damage = None;
+    for value in values? {
+        // A damaged value may stand beside the one that is asked for. Names are compared here, because nt-hive's own
+        // look-up yields the next value behind a damaged one.
+        match value.and_then(|value| Ok((value.name()? == *name).then_some(value))) {
+            Ok(Some(value)) => return Ok(Some((value.data_type()? as u32, value.data()?.into_vec()?))),
+            Ok(None) => {}
+            Err(error) => {
+                damage.get_or_insert(error);
+            }
+        }
+    }
+    damage.map_or(Ok(None), Err)
+}
+
+/// The key at `path`, through the lists. Those of a damaged hive may name one key a million times.
+fn walk<'h>(
+    root: nt_hive::KeyNode<'h, &'h [u8]>,
+    path: &str,
+    room: usize,
+) -> nt_hive::Result<Option<nt_hive::KeyNode<'h, &'h [u8]>>> {
+    let mut key = root;
+    for wanted in path.split('\\').filter(|name| !name.is_empty()) {
+        let Some(subkeys) = key.subkeys() else { return Ok(None) };
+        let (mut next, mut damage) = (None, None);
+        for subkey in subkeys?.take(room / key_node::SIZE) {
+            match subkey.and_then(|subkey| Ok((is_called(&subkey.name()?, wanted), subkey))) {
+                Ok((true, subkey)) => {
+                    next = Some(subkey);
+                    break;
+                }
+                Ok((false, _)) => {}
+                Err(error) => {
+                    damage.get_or_insert(error);
+                }
+            }
+        }
+        key = match (next, damage) {
+            (Some(next), _) => next,
+            (None, None) => return Ok(None),
+            (None, Some(error)) => return Err(error),
+        };
+    }
+    Ok(Some(key))
+}
+
+/// Whether a key has the name, without the witness's own idea of upper case where that is of no matter.
+fn is_called(name: &nt_hive::NtHiveNameString<'_>, wanted: &str) -> bool {
+    if wanted.is_ascii() { name.to_string_lossy().eq_ignore_ascii_case(wanted) } else { *name == *wanted }
+}
+
+fn silent(path: &str, why: &str) -> Error {
+    let what = format!("the second parser, nt-hive, cannot read the values of {path}: {why}");
+    Error::new(Kind::Corrupt, "witness", what).advise(ADVICE)
+}
+
+fn disagreement(path: &str, name: &str, ours: Option<(u32, &[u8])>, theirs: Option<&(u32, Vec<u8>)>) -> Error {
+    let what = format!(
+        "two parsers disagree about the value {name} of {path}: this program reads {}, nt-hive reads {}",
+        in_words(ours),
+        in_words(theirs.map(|(kind, data)| (*kind, data.as_slice())))
+    );
+    Error::new(Kind::Corrupt, "witness", what).advise(ADVICE)
+}
+
+fn in_words(seen: Option<(u32, &[u8])>) -> String {
+    let Some((kind, data)) = seen else { return "no such value".to_owned() };
+    let kind = ValueType(kind);
+    match <[u8; 4]>::try_from(data) {
+        Ok(raw) if kind == ValueType::DWORD => format!("the {kind} {}", u32::from_le_bytes(raw)),
+        _ => format!("a {kind} of {} bytes", data.len()),
+    }
+}
+
+const ADVICE: &str =
+    "run `hivewright check` on the hive, and please report it with the hive if the check finds nothing";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_parser_reads_is_said_in_words() {
+        assert_eq!(in_words(None), "no such value");
+        assert_eq!(in_words(Some((4, &[2, 0, 0, 0]))), "the REG_DWORD 2");
+        assert_eq!(in_words(Some((4, &[2, 0]))), "a REG_DWORD of 2 bytes");
+        assert_eq!(in_words(Some((1, &[2, 0, 0, 0]))), "a REG_SZ of 4 bytes");
+    }
+}

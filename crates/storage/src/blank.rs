@@ -1,0 +1,110 @@
+//! Memory of which little is used: an allocator that hands out again what it was given back clears all of it.
+
+use std::cell::Cell;
+use std::ops::{Deref, Range};
+
+use super::mapped::Anonymous;
+use hivewright_error::Result;
+
+thread_local! {
+    /// What the last [`Blank`] of this thread stood in, zeros again, and how much was laid into it.
+    static SPARE: Cell<Option<(Anonymous, usize)>> = const { Cell::new(None) };
+}
+
+/// See the module.
+pub struct Blank {
+    map: Option<Anonymous>,
+    len: usize,
+    laid: Vec<Range<usize>>,
+    /// Bytes that were laid into the map in all its time.
+    used: usize,
+}
+
+impl Blank {
+    /// A map is kept until so many bytes were laid into it, whose pages stay in memory; and only one so small.
+    const MOST_USED: usize = 4 << 20;
+    const MOST_KEPT: usize = 256 << 20;
+
+    /// `len` zeros.
+    ///
+    /// # Errors
+    /// `no-memory`: the host has no room for so many.
+    pub fn new(len: usize) -> Result<Self> {
+        let (map, used) = match SPARE.take() {
+            Some(spare) if spare.0.len() >= len => spare,
+            _ => (Anonymous::new(len)?, 0),
+        };
+        Ok(Blank { map: Some(map), len, laid: Vec::new(), used })
+    }
+
+    /// Lays `bytes` in at `start`, if there is room for all of them.
+    pub fn lay(&mut self, start: usize, bytes: &[u8]) {
+        let place = start..start.saturating_add(bytes.len());
+        let into = self.map.as_mut().and_then(|map| map[..self.len].get_mut(place.clone()));
+        if let Some(into) = into {
+            into.copy_from_slice(bytes);
+            self.used += bytes.len();
+            self.laid.push(place);
+        }
+    }
+}
+
+impl Drop for Blank {
+    fn drop(&mut self) {
+        let is_worth_it = |map: &Anonymous| self.used < Self::MOST_USED && map.len() <= Self::MOST_KEPT;
+        if let Some(mut map) = self.map.take().filter(is_worth_it) {
+            self.laid.drain(..).for_each(|place| map[place].fill(0));
+            SPARE.set(Some((map, self.used)));
+        }
+    }
+}
+
+impl Deref for Blank {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.map.as_ref().map_or(&[], |map| &map[..self.len])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_bytes_are_zeros_but_for_what_is_laid_in_whoever_had_them_before() {
+        let bytes = |len| vec![0xa5; len];
+        for len in [9000, 0, 1, 4096, 3 << 20, 5000] {
+            let mut blank = Blank::new(len).unwrap();
+            assert!(blank.len() == len && blank.iter().all(|&byte| byte == 0), "{len}");
+            for (start, count) in
+                [(0, 10), (len / 2, 1), (len.saturating_sub(5), 5), (usize::MAX, 2), (len, 1), (0, len)]
+            {
+                blank.lay(start, &bytes(count));
+                let fits = start.checked_add(count).is_some_and(|end| end <= len);
+                assert!(!fits || blank[start..start + count] == bytes(count), "{len} {start}");
+            }
+            assert!(blank.iter().all(|&byte| byte == 0xa5), "{len}");
+        }
+        assert!(has_spare());
+        assert_eq!(Blank::new(usize::MAX / 4).map(|_| ()).unwrap_err().code(), "no-memory");
+    }
+
+    /// Whether this thread keeps a map. It no longer does then.
+    fn has_spare() -> bool {
+        SPARE.take().is_some()
+    }
+
+    #[test]
+    fn what_takes_much_memory_is_given_back() {
+        drop(Blank::new(Blank::MOST_KEPT).unwrap());
+        assert!(has_spare());
+        drop(Blank::new(Blank::MOST_KEPT + 1).unwrap());
+        assert!(!has_spare());
+        let bytes = vec![1; Blank::MOST_USED / 2];
+        for is_kept in [true, false] {
+            Blank::new(bytes.len()).unwrap().lay(0, &bytes);
+            assert_eq!(SPARE.take().map(|spare| SPARE.set(Some(spare))).is_some(), is_kept);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! A file of the host as a storage.
+
+use std::fs::File;
+use std::io::{self, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use hivewright_error::{Error, Kind, Place, Result, Space};
+use crate::advised;
+
+use super::Storage;
+
+/// An open file. Reads and writes name their offset, so the file's own position plays no part.
+#[derive(Debug)]
+pub struct FileStorage {
+    file: File,
+    path: PathBuf,
+}
+
+impl FileStorage {
+    /// Opens `path` for reading only.
+    ///
+    /// # Errors
+    /// The host could not open it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| failed("open", path, e))?;
+        Ok(FileStorage::new(file, path.to_owned()))
+    }
+
+    pub(super) fn new(file: File, path: PathBuf) -> Self {
+        FileStorage { file, path }
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// All bytes, if there are at most `most`.
+    ///
+    /// # Errors
+    /// There are more (`too-large`), or the host could not read.
+    pub fn read_whole(&self, most: usize) -> Result<Vec<u8>> {
+        super::read_whole(self, &self.path, most)
+    }
+
+    /// The path under which it was opened.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn failed(&self, what: &str, source: io::Error) -> Error {
+        failed(what, &self.path, source)
+    }
+}
+
+/// The error of a failed call that had to do with `path`. A missing file is [`Kind::NotFound`], and so is what is looked for
+/// under a name that no file can have here, such as one that is too long.
+pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
+    if source.kind() == io::ErrorKind::InvalidFilename && matches!(what, "open" | "look at") {
+        return Error::new(Kind::NotFound, "no-file", format!("cannot {what} {}: {source}", path.display()));
+    }
+    if source.kind() == io::ErrorKind::NotFound {
+        return Error::new(Kind::NotFound, "no-file", format!("cannot {what} {}: it is not there", path.display()));
+    }
+    Error::io(format!("cannot {what} {}: {source}", path.display()), source)
+}
+
+/// The error of an open for writing that failed: `read-only` where the host does not let the user write.
+pub(super) fn denied(path: &Path, source: io::Error) -> Error {
+    let is_denied = is_denied(&source);
+    let error = failed("open for writing", path, source);
+    if !is_denied {
+        return error;
+    }
+    error.becoming(Kind::Io, "read-only").advise(format!(
+        "run as a user who may write to it; see that its file system is not mounted read-only and that it is not marked \
+         immutable ({}); or write a copy: --output",
+        advised::LIST_FLAGS
+    ))
+}
+
+/// The error of an attempt to make a file: `folder-read-only` where the host does not let the user.
+pub(super) fn denied_folder(what: &str, folder: &Path, source: io::Error) -> Error {
+    let is_denied = is_denied(&source);
+    let error = failed(what, folder, source);
+    if !is_denied {
+        return error;
+    }
+    error.becoming(Kind::Io, "folder-read-only").advise(
+        "run as a user who may make files in that folder: the new file, or the undo file, is made beside the target",
+    )
+}
+
+fn is_denied(source: &io::Error) -> bool {
+    matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
+impl Storage for FileStorage {
+    fn len(&self) -> Result<u64> {
+        let about = self.file.metadata().map_err(|e| self.failed("look at", e))?;
+        if about.is_file() {
+            return Ok(about.len());
+        }
+        // A block device has no length but its end.
+        (&self.file).seek(SeekFrom::End(0)).map_err(|e| self.failed("measure", e))
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        read_exact_at(&self.file, offset, buf).map_err(|e| self.failed("read", e).at(Space::File, offset))
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        write_all_at(&self.file, offset, bytes).map_err(|e| self.failed("write", e).at(Space::File, offset))
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.file.sync_all().map_err(|e| self.failed("flush", e))
+    }
+
+    fn set_len(&self, len: u64) -> Result<()> {
+        self.file.set_len(len).map_err(|e| self.failed("change the length of", e))
+    }
+
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        vec![Place { space: Space::File, offset }]
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, offset: u64, buf: &mut [u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buf, offset)
+}
+
+#[cfg(unix)]
+fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    std::os::unix::fs::FileExt::write_all_at(file, bytes, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+    while !buf.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buf, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => (offset, buf) = (offset + n as u64, &mut buf[n..]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+#[cfg(windows)]
+fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match std::os::windows::fs::FileExt::seek_write(file, bytes, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => (offset, bytes) = (offset + n as u64, &bytes[n..]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Files of one image, one after the other, as a single run of addresses.
+
+use std::ops::Deref;
+
+use super::Storage;
+use crate::span::end_within;
+use crate::touched::{self, Touched};
+use hivewright_error::{Error, Kind, Place, Result};
+
+/// Every file begins at a multiple of this, so that a block of one address space is a block of the other. What lies
+/// between the end of a file and the next one reads as zeros, and what is written there is gone.
+pub const ALIGNMENT: u64 = 4096;
+
+/// See the module. Only the last file can grow.
+pub struct Joined<S> {
+    parts: Vec<Part<S>>,
+}
+
+struct Part<S> {
+    start: u64,
+    /// Bytes when it was joined; of the last one, whatever it has now.
+    len: u64,
+    storage: S,
+    touched: Touched,
+}
+
+/// Where files of these lengths begin.
+///
+/// # Errors
+/// `image-size`: their addresses would not end before 2^63.
+pub fn starts(lens: &[u64]) -> Result<Vec<u64>> {
+    let mut next: u64 = 0;
+    let mut starts = Vec::new();
+    for len in lens {
+        starts.push(next);
+        let end = next.checked_add(*len).and_then(|end| end.checked_next_multiple_of(ALIGNMENT));
+        next = end.filter(|end| *end < 1 << 63).ok_or_else(too_large)?;
+    }
+    Ok(starts)
+}
+
+fn too_large() -> Error {
+    Error::new(Kind::Unsupported, "image-size", "the files of the image together exceed 2^63 bytes")
+}
+
+impl<S: Deref<Target: Storage>> Joined<S> {
+    /// The files in this order.
+    ///
+    /// # Errors
+    /// As [`starts`]; a length cannot be read.
+    pub fn new(files: Vec<S>) -> Result<Self> {
+        let lens = files.iter().map(|file| file.len()).collect::<Result<Vec<_>>>()?;
+        let parts = files.into_iter().zip(starts(&lens)?).zip(lens);
+        let part = |((storage, start), len)| Part { start, len, storage, touched: Touched::default() };
+        Ok(Joined { parts: parts.map(part).collect() })
+    }
+
+    fn last(&self) -> Result<&Part<S>> {
+        self.parts.last().ok_or_else(|| Error::new(Kind::NotFound, "image-size", "an image without files"))
+    }
+
+    /// Calls `each` with every part that holds a piece of `offset .. offset + len`, the offset in it and the piece's
+    /// range in the caller's buffer. Pieces between files are passed over.
+    fn pieces(
+        &self,
+        offset: u64,
+        len: usize,
+        mut each: impl FnMut(&Part<S>, u64, std::ops::Range<usize>) -> Result<()>,
+    ) -> Result<()> {
+        let total = self.len_now()?;
+        let end = end_within("the last file of the image", total, offset, len)?;
+        let last = self.parts.len() - 1;
+        for (i, part) in self.parts.iter().enumerate() {
+            let part_end = if i == last { total } else { part.start + part.len };
+            let (from, to) = (offset.max(part.start), end.min(part_end));
+            if from < to {
+                // Both differences are at most `len`.
+                let local = |at: u64| usize::try_from(at - offset).unwrap_or(usize::MAX);
+                each(part, from - part.start, local(from)..local(to))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn len_now(&self) -> Result<u64> {
+        let last = self.last()?;
+        last.start.checked_add(last.storage.len()?).ok_or_else(too_large)
+    }
+}
+
+impl<S: Deref<Target: Storage> + Send + Sync> Storage for Joined<S> {
+    fn len(&self) -> Result<u64> {
+        self.len_now()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        buf.fill(0);
+        self.pieces(offset, buf.len(), |part, within, piece| part.storage.read_at(within, &mut buf[piece]))
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        self.pieces(offset, bytes.len(), |part, within, piece| {
+            part.touched.set();
+            part.storage.write_at(within, &bytes[piece])
+        })
+    }
+
+    fn flush(&self) -> Result<()> {
+        touched::flush(self.parts.iter().map(|part| (&part.touched, &*part.storage)))
+    }
+
+    /// Changes the length of the last file.
+    fn set_len(&self, len: u64) -> Result<()> {
+        let last = self.last()?;
+        let own = len.checked_sub(last.start).ok_or_else(|| {
+            Error::new(Kind::Unsupported, "fixed-length", "only the last file of an image changes its length")
+        })?;
+        last.touched.set();
+        last.storage.set_len(own)
+    }
+
+    /// What the file says that holds the byte.
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        let holder = self.parts.iter().rev().find(|part| part.start <= offset);
+        holder.map(|part| part.storage.locate(offset - part.start)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::Memory;
+    use super::super::recorder::Recorder;
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn files_begin_at_blocks_and_the_last_one_grows() {
+        let (first, second) = (Arc::new(Memory::new(vec![1; 5000])), Arc::new(Memory::new(vec![2; 10])));
+        let last = Arc::new(Recorder::new(Arc::new(Memory::new(vec![3; 100]))).unwrap());
+        let files: Vec<Arc<dyn Storage>> = vec![first.clone(), second.clone(), last.clone()];
+        let joined = Joined::new(files).unwrap();
+        assert_eq!(joined.len().unwrap(), 8192 + 4096 + 100);
+        let mut all = vec![9; 8192 + 4096 + 100];
+        joined.read_at(0, &mut all).unwrap();
+        assert!(all[..5000].iter().all(|&b| b == 1) && all[5000..8192].iter().all(|&b| b == 0));
+        assert!(all[8192..8202].iter().all(|&b| b == 2) && all[8202..12288].iter().all(|&b| b == 0));
+        assert!(all[12288..].iter().all(|&b| b == 3));
+        joined.write_at(4998, &[7; 4000]).unwrap();
+        joined.set_len(12288 + 200).unwrap();
+        joined.write_at(12288 + 98, &[8; 102]).unwrap();
+        joined.flush().unwrap();
+        let mut there = vec![0; 5000];
+        first.read_at(0, &mut there).unwrap();
+        assert_eq!((there[4997], there[4998], there[4999]), (1, 7, 7));
+        second.read_at(0, &mut there[..10]).unwrap();
+        assert_eq!(there[..10], [7; 10][..], "up to 8998 all of the second file is covered");
+        assert_eq!(last.len().unwrap(), 200);
+        assert_eq!(joined.set_len(100).unwrap_err().code(), "fixed-length");
+        assert_eq!(joined.write_at(12288 + 199, &[0; 2]).unwrap_err().code(), "past-end");
+        assert_eq!(joined.read_at(u64::MAX, &mut [0; 2]).unwrap_err().code(), "past-end");
+    }
+
+    #[test]
+    fn sizes_near_the_end_of_the_world_are_refused() {
+        assert!(starts(&[u64::MAX, 1]).is_err());
+        assert!(starts(&[1 << 62, 1 << 62]).is_err());
+        assert_eq!(starts(&[1, 4096, 0, 5]).unwrap(), [0, 4096, 8192, 8192]);
+    }
+}

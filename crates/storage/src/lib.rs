@@ -1,0 +1,112 @@
+//! Bytes with addresses, and the one seam through which the file system of the host is touched.
+//!
+//! A [`Storage`] is a run of bytes. A plain file is one; a volume, a partition and a disk image are each a storage on
+//! top of another. [`Host`] is everything else a commit asks of the file system, so that tests can put a lying one
+//! in its place. Nothing here knows a format.
+
+#![cfg_attr(test, allow(clippy::cast_possible_truncation))]
+
+pub mod advised;
+mod blank;
+pub mod counting;
+pub mod exact;
+mod file;
+pub mod fitting;
+pub mod folder;
+pub mod fresh;
+pub mod held;
+pub mod hex;
+mod host;
+pub mod joined;
+pub mod look;
+mod mapped;
+pub mod memory;
+#[cfg(target_os = "linux")]
+mod metadata;
+pub mod private;
+pub mod probe;
+#[cfg(target_os = "linux")]
+mod ranges;
+mod real;
+pub mod recorder;
+pub mod scratch;
+pub mod shell;
+mod slots;
+pub mod span;
+pub mod split;
+pub mod touched;
+pub mod window;
+
+pub use blank::Blank;
+pub use file::FileStorage;
+pub use host::{About, Access, Carried, FileId, Host, HostFile, Times};
+pub use mapped::Mapped;
+pub use mapped::zeros_in_large_pages;
+pub use real::RealHost;
+pub use slots::Slots;
+
+use hivewright_error::{Error, Kind, Place, Result};
+
+/// All bytes of the file at `path`, if there are at most `most`.
+///
+/// # Errors
+/// There are more (`too-large`), or it cannot be read.
+pub(crate) fn read_whole(file: &dyn Storage, path: &std::path::Path, most: usize) -> Result<Vec<u8>> {
+    let len = file.len()?;
+    let Some(size) = usize::try_from(len).ok().filter(|&size| size <= most) else {
+        return Err(Error::new(Kind::Unsupported, "too-large", format!("{} has {len} bytes", path.display())));
+    };
+    let mut bytes = zeros_in_large_pages(size);
+    file.read_at(0, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// A run of bytes with its own addresses, from 0 to [`Storage::len`].
+///
+/// All methods take `&self`, so that several storeys can stand on one shared storage. Writing is for
+/// `session::commit`, and for a storey that hands on what it was asked to write.
+pub trait Storage: Send + Sync {
+    /// Bytes from the first to the end.
+    ///
+    /// # Errors
+    /// The host could not tell.
+    fn len(&self) -> Result<u64>;
+
+    /// Fills `buf` with the bytes from `offset` on. Past the end is an error, not a short answer.
+    ///
+    /// # Errors
+    /// The end comes first, or the host could not read.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// Writes all of `bytes` at `offset`. Durable only after [`Storage::flush`].
+    ///
+    /// # Errors
+    /// The host could not write; any part of it may have been.
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
+
+    /// Returns when everything written is on the medium.
+    ///
+    /// # Errors
+    /// It is not known what of it is on the medium.
+    fn flush(&self) -> Result<()>;
+
+    /// Changes the length, where the storage has one that can change. New bytes are zeros.
+    ///
+    /// # Errors
+    /// The length is fixed, or the host could not change it.
+    fn set_len(&self, len: u64) -> Result<()> {
+        let _ = len;
+        Err(Error::new(Kind::Unsupported, "fixed-length", "the length of this storage cannot be changed"))
+    }
+
+    /// Where the byte at `offset` lies, innermost address space first, down to the file of the host.
+    fn locate(&self, offset: u64) -> Vec<Place>;
+
+    /// Whether there are no bytes.
+    ///
+    /// # Errors
+    /// As [`Storage::len`].
+    fn is_empty(&self) -> Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}

@@ -1,0 +1,255 @@
+//! The file system of this machine.
+
+use std::ffi::OsStr;
+use std::fs::{self, FileTimes, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hivewright_error::{Error, Result};
+
+use super::file::{FileStorage, denied, denied_folder, failed};
+use super::fitting::{RANDOM, fitting};
+use super::held::{self, What};
+use super::{About, Access, Carried, Host, HostFile, Times};
+
+/// What the name of a new file ends in for the time being.
+const NEW: &str = ".hivewright-new";
+
+/// The file system of this machine, with nothing between.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealHost;
+
+impl Host for RealHost {
+    type File = FileStorage;
+
+    fn resolve(&self, path: &Path) -> Result<PathBuf> {
+        fs::canonicalize(path).map_err(|e| failed("open", path, e))
+    }
+
+    fn exists(&self, path: &Path) -> Result<bool> {
+        match fs::symlink_metadata(path) {
+            Ok(_) => Ok(true),
+            // What cannot be a name here is none of a file.
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename) => Ok(false),
+            Err(e) => Err(failed("look at", path, e)),
+        }
+    }
+
+    fn starting_with(&self, folder: &Path, prefix: &OsStr) -> Result<Vec<PathBuf>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).map_err(|e| failed("list", folder, e))? {
+            let entry = entry.map_err(|e| failed("list", folder, e))?;
+            let named = entry.file_name().as_encoded_bytes().starts_with(prefix.as_encoded_bytes());
+            if named && entry.file_type().is_ok_and(|t| t.is_file()) {
+                found.push(entry.path());
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    fn open(&self, path: &Path, access: Access) -> Result<FileStorage> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(access == Access::Write);
+        keep_writers_out(&mut options, access);
+        claim_device(&mut options, path, access);
+        let file = options.open(path).map_err(|e| match access {
+            _ if is_in_use(&e) => in_use(path),
+            Access::Write => denied(path, e),
+            Access::Read => failed("open", path, e),
+        })?;
+        Ok(FileStorage::new(file, path.to_owned()))
+    }
+
+    fn create_temporary(&self, beside: &Path, mode: u32) -> Result<(PathBuf, FileStorage)> {
+        let folder = beside.parent().unwrap_or(Path::new("."));
+        let mut prefix = std::ffi::OsString::from(".");
+        let more = 2 + RANDOM + NEW.len();
+        prefix.push(fitting(beside.file_name().unwrap_or_default(), more));
+        prefix.push(".");
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(&prefix).rand_bytes(RANDOM).suffix(NEW);
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+        #[cfg(not(unix))]
+        let _ = mode;
+        held::hold(What::File, || {
+            let made = builder.tempfile_in(folder).map_err(|e| denied_folder("make a new file in", folder, e))?;
+            let (file, path) = made.keep().map_err(|e| failed("keep a new file in", folder, e.error))?;
+            Ok((path.clone(), FileStorage::new(file, path)))
+        })
+    }
+
+    fn carry_metadata(&self, from: &FileStorage, to: &FileStorage) -> Result<Carried> {
+        carry(from, to)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn copy_bytes(&self, from: &FileStorage, to: &FileStorage) -> Result<()> {
+        super::metadata::copy_bytes(from, to)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> Result<()> {
+        let rename = || fs::rename(from, to).map(|()| true).map_err(|e| failed("rename a file to", to, e));
+        held::rename(from, rename).map(drop)
+    }
+
+    fn rename_new(&self, from: &Path, to: &Path) -> Result<bool> {
+        held::rename(from, || {
+            let temporary = tempfile::TempPath::try_from_path(from).map_err(|e| failed("rename", from, e))?;
+            let Err(error) = temporary.persist_noclobber(to) else { return Ok(true) };
+            let tempfile::PathPersistError { error, path } = error;
+            path.keep().map_err(|e| failed("keep", from, e.error))?;
+            if error.kind() == io::ErrorKind::AlreadyExists { Ok(false) } else { claim_and_rename(from, to) }
+        })
+    }
+
+    fn remove(&self, path: &Path) -> Result<()> {
+        let removed = fs::remove_file(path).map_err(|e| failed("remove", path, e));
+        held::let_go(path);
+        removed
+    }
+
+    #[cfg(unix)]
+    fn sync_folder(&self, folder: &Path) -> Result<()> {
+        match fs::File::open(folder).and_then(|f| f.sync_all()) {
+            // Some network file systems have no such thing, and say so.
+            Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
+            done => done.map_err(|e| failed("flush the folder", folder, e)),
+        }
+    }
+
+    /// Windows has no way to flush a folder; NTFS keeps names in its journal.
+    #[cfg(not(unix))]
+    fn sync_folder(&self, _: &Path) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// For file systems that know neither a rename that spares what is there nor hard links: an empty file takes the
+/// name, which fails if it is taken, and is then replaced.
+fn claim_and_rename(from: &Path, to: &Path) -> Result<bool> {
+    match OpenOptions::new().write(true).create_new(true).open(to) {
+        Ok(_) => fs::rename(from, to).map(|()| true).map_err(|e| failed("rename a file to", to, e)),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(failed("make", to, e)),
+    }
+}
+
+pub(super) fn in_use(path: &Path) -> Error {
+    Error::refused("in-use", format!("{} is in use by another program", path.display()))
+        .advise("close the program that uses it, unmount it, or shut the virtual machine down, and try again")
+}
+
+#[cfg(windows)]
+fn keep_writers_out(options: &mut OpenOptions, access: Access) {
+    const FILE_SHARE_READ: u32 = 1;
+    if access == Access::Write {
+        std::os::windows::fs::OpenOptionsExt::share_mode(options, FILE_SHARE_READ);
+    }
+}
+
+#[cfg(not(windows))]
+fn keep_writers_out(_: &mut OpenOptions, _: Access) {}
+
+/// On Linux, O_EXCL on a block device is a claim that a mount, or another program with a claim, keeps from being made.
+#[cfg(target_os = "linux")]
+fn claim_device(options: &mut OpenOptions, path: &Path, access: Access) {
+    let is_device = fs::metadata(path).is_ok_and(|data| super::folder::is_block_device(&data));
+    if is_device && access == Access::Write {
+        // The bits of O_EXCL fit.
+        let flags = i32::try_from(rustix::fs::OFlags::EXCL.bits()).unwrap_or(0);
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn claim_device(_: &mut OpenOptions, _: &Path, _: Access) {}
+
+fn is_in_use(error: &io::Error) -> bool {
+    const ERROR_SHARING_VIOLATION: i32 = 32;
+    let is_sharing = cfg!(windows) && error.raw_os_error() == Some(ERROR_SHARING_VIOLATION);
+    is_sharing || error.kind() == io::ErrorKind::ResourceBusy
+}
+
+impl HostFile for FileStorage {
+    fn about(&self) -> Result<About> {
+        let data = self.file().metadata().map_err(|e| failed("look at", self.path(), e))?;
+        Ok(about(self, &data))
+    }
+
+    /// On Windows a lock would keep the reading back out as well, and opening for writing has kept others out.
+    fn try_lock(&self) -> Result<bool> {
+        if cfg!(windows) {
+            return Ok(true);
+        }
+        match self.file().try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            // A file system without locks has no holder either.
+            Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => Ok(true),
+            Err(TryLockError::Error(e)) => Err(failed("lock", self.path(), e)),
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn try_lock_ranges(&self) -> Result<bool> {
+        super::ranges::try_lock(self)
+    }
+
+    fn try_share(&self) -> Result<bool> {
+        let shared = match self.file().try_lock_shared() {
+            Err(TryLockError::WouldBlock) => false,
+            Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Unsupported => {
+                return Err(failed("lock", self.path(), e));
+            }
+            _ => true,
+        };
+        #[cfg(target_os = "linux")]
+        let shared = shared && super::ranges::try_share(self)?;
+        Ok(shared)
+    }
+
+    fn take_times(&self, from: &Times) -> Result<()> {
+        let times = FileTimes::new().set_accessed(from.accessed).set_modified(from.modified);
+        self.file().set_times(times).map_err(|e| failed("set the times of", self.path(), e))
+    }
+
+    fn times(&self) -> Result<Times> {
+        let of = |e| failed("look at", self.path(), e);
+        let data = self.file().metadata().map_err(of)?;
+        Ok(Times { accessed: data.accessed().map_err(of)?, modified: data.modified().map_err(of)? })
+    }
+}
+
+#[cfg(unix)]
+fn about(storage: &FileStorage, data: &fs::Metadata) -> About {
+    use std::os::unix::fs::MetadataExt;
+    About {
+        id: Some(super::FileId { device: data.dev(), file: data.ino() }),
+        links: data.nlink(),
+        regular: data.is_file(),
+        device: super::folder::is_block_device(data),
+        mode: data.mode() & 0o777,
+        keeps: keeps(storage),
+    }
+}
+
+#[cfg(not(unix))]
+fn about(_: &FileStorage, data: &fs::Metadata) -> About {
+    let keeps = Some("this system keeps security and attributes that a new file would not have");
+    About { id: None, links: 1, regular: data.is_file(), device: false, mode: 0o600, keeps }
+}
+
+#[cfg(target_os = "linux")]
+use super::metadata::{carry, keeps};
+
+#[cfg(all(unix, not(target_os = "linux")))]
+fn keeps(_: &FileStorage) -> Option<&'static str> {
+    Some("this system keeps access lists and flags that a new file would not have")
+}
+
+#[cfg(not(target_os = "linux"))]
+fn carry(_: &FileStorage, _: &FileStorage) -> Result<Carried> {
+    Ok(Carried::Lost("access lists and flags".to_owned()))
+}
