@@ -1,4 +1,4 @@
-//! Patches to the disk: the old bytes or the new ones, never a mixture. `crate::design` has the write order, the
+//! Patches to the disk: the old bytes or the new ones, never a mixture. `docs/design.md` has the write order, the
 //! crash table and what is assumed about media.
 
 mod change;
