@@ -22,13 +22,13 @@ use super::logs::LogChoice;
 use super::surroundings;
 use super::target::{self, Target};
 use super::undo;
+use crate::windows::{self, Era, Place, Selection, rule};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::recover::Recovery;
-use hivewright_hive::{Delete, EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet, Value};
 use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::{Delete, EditOptions, Edited, Editor, Hive, HiveBytes, PatchSet, Value};
 use hivewright_storage::{Host, RealHost};
-use crate::windows::{self, Era, Place, Selection, rule};
 
 /// What shall become of the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

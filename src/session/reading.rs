@@ -19,13 +19,13 @@ use super::logs::{LogChoice, LogFiles};
 use super::surroundings;
 use super::target::{self, Target};
 use super::undo;
+use crate::windows::{self, Era, RuleReport};
 use hivewright_disk::container::has_type_of_log;
 use hivewright_error::{Error, Result};
 use hivewright_hive::recover::{self, LogReport, Recovery};
-use hivewright_hive::{Hive, Opened, open};
 use hivewright_hive::regf::base_block::{BaseBlock, SIGNATURE};
+use hivewright_hive::{Hive, Opened, open};
 use hivewright_storage::{Host, Mapped, RealHost};
-use crate::windows::{self, Era, RuleReport};
 
 /// A hive that is read.
 #[derive(Debug)]

@@ -3,10 +3,10 @@
 mod kinds;
 mod unmapped;
 
-use hivewright::hive::check::check;
 use hivewright_fixtures::bytes::{get_u16, get_u32, put_u16, put_u32};
 use hivewright_fixtures::windows::service_path;
 use hivewright_fixtures::{Built, RULE, Release, SystemHive};
+use hivewright_hive::check::check;
 use serde_json::Value;
 
 use crate::command::hivewright;

@@ -1,13 +1,13 @@
 //! Every mistake of public scripts is named, every Windows is told, every refusal has its reason and its advice.
 
-use hivewright_error::{Kind, Result};
-use hivewright_hive::{self, Hive};
 use hivewright::windows::rule::State;
 use hivewright::windows::{self, Decision, Era, Place, RuleReport, Selection};
+use hivewright_error::{Kind, Result};
 use hivewright_fixtures::describe::{FLAG_LINK, KeySpec};
 use hivewright_fixtures::mistakes::MISTAKES;
 use hivewright_fixtures::windows::{RELEASES, service_path};
 use hivewright_fixtures::{HiveSpec, Minor, Release, SystemHive};
+use hivewright_hive::{self, Hive};
 
 fn open(bytes: Vec<u8>) -> Hive<Vec<u8>> {
     match hive::open(bytes).unwrap() {

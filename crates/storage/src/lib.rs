@@ -51,7 +51,7 @@ use hivewright_error::{Error, Kind, Place, Result};
 ///
 /// # Errors
 /// There are more (`too-large`), or it cannot be read.
-pub(crate) fn read_whole(file: &dyn Storage, path: &std::path::Path, most: usize) -> Result<Vec<u8>> {
+pub fn read_whole(file: &dyn Storage, path: &std::path::Path, most: usize) -> Result<Vec<u8>> {
     let len = file.len()?;
     let Some(size) = usize::try_from(len).ok().filter(|&size| size <= most) else {
         return Err(Error::new(Kind::Unsupported, "too-large", format!("{} has {len} bytes", path.display())));

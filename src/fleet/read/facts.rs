@@ -4,11 +4,11 @@ use serde::Serialize;
 
 use super::Wishes;
 use crate::fleet::record::{Blocker, ControlSet, Failure, Mistake, Neighbour, Record, Replay, Status, Verdict};
-use hivewright_hive::recover::Recovery;
 use crate::session::disk::Obstacle;
 use crate::session::{Answer, Reading, State};
 use crate::windows::report::ControlSetReport;
 use crate::windows::{Era, Product, RuleReport, rule as meanings};
+use hivewright_hive::recover::Recovery;
 
 /// How a value without fields is serialized: its stable name.
 pub(super) fn word(value: impl Serialize) -> String {

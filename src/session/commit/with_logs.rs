@@ -7,10 +7,10 @@ use super::locked::Locked;
 use super::on_disk::write_all;
 use super::overlaid::Overlaid;
 use super::{Committed, Edit, Emptied, Options};
-use hivewright_error::{Error, Result};
-use hivewright_hive::{Patch, PatchSet};
 use crate::session::logs::emptied;
 use crate::session::undo::{Record, expect_room, settle};
+use hivewright_error::{Error, Result};
+use hivewright_hive::{Patch, PatchSet};
 use hivewright_storage::{Access, Host, joined, read_whole};
 
 /// The most bytes of a log that is emptied. Windows keeps them at a few MiB.

@@ -4,15 +4,15 @@ use std::path::PathBuf;
 
 use super::hive::logs_of;
 use super::{Choice, Disk, Installation, Obstacle, Paged, absolute, installation, obstacles};
-use hivewright_disk::container::{About, HostFile, Verified};
-use hivewright_storage::exact::field;
-use hivewright_error::{Place, Result};
-use hivewright_disk::files::{Files, VolumeState};
-use hivewright_hive::{Opened, open};
-use hivewright_disk::partition::{Partition, Table};
 use crate::session::logs::LogFiles;
-use hivewright_storage::Storage;
 use crate::windows::{self, Detection, Mistake, Product};
+use hivewright_disk::container::{About, HostFile, Verified};
+use hivewright_disk::files::{Files, VolumeState};
+use hivewright_disk::partition::{Partition, Table};
+use hivewright_error::{Place, Result};
+use hivewright_hive::{Opened, open};
+use hivewright_storage::Storage;
+use hivewright_storage::exact::field;
 
 /// Hives that stand in the folder `config` of every Windows.
 const HIVES: [&str; 5] = ["SYSTEM", "SOFTWARE", "SAM", "SECURITY", "DEFAULT"];

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use super::Disk;
+use crate::windows::{self, Era, Selection};
 use hivewright_disk::container::Neighbours;
-use hivewright_storage::advised;
-use hivewright_error::{Error, Kind, Result};
 use hivewright_disk::files::{FileInVolume, Files, Hibernation, VolumeState};
+use hivewright_disk::partition::TableSource;
+use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::recover::{Log, REPLAY_BREAKS};
 use hivewright_hive::{DirtyHive, Hive, HiveBytes};
-use hivewright_disk::partition::TableSource;
 use hivewright_storage::Storage;
-use crate::windows::{self, Era, Selection};
+use hivewright_storage::advised;
 
 /// A reason not to write.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use super::Request;
-use hivewright_error::{Error, Kind, Result};
-use hivewright_hive::recover::{REPLAY_BREAKS, Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
-use hivewright_hive::{DirtyHive, Hive, Opened, PatchSet, open};
-use hivewright_hive::regf::base_block::{self, BaseBlock};
 use crate::session::disk::{HiveOnDisk, of_dirty};
 use crate::session::logs::{LogChoice, LogFiles};
 use crate::session::target::neither;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::recover::{REPLAY_BREAKS, Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
+use hivewright_hive::regf::base_block::{self, BaseBlock};
+use hivewright_hive::{DirtyHive, Hive, Opened, PatchSet, open};
 use hivewright_storage::{FileStorage, Storage, zeros_in_large_pages};
 
 /// The most bytes of a file that is edited: a hive's bins stay below 2 GiB, slack behind them is a fraction of that.

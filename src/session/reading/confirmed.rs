@@ -2,12 +2,12 @@
 
 use super::shown::Shown;
 use super::{Answer, State};
+use crate::session::disk::{of_dirty, of_plan};
+use crate::windows::{self, Era, Mistake, RuleReport, rule};
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_hive::check::{self, Code, Report};
 use hivewright_hive::witness::{self, Testimony};
 use hivewright_hive::{Hive, HiveBytes, approach};
-use crate::session::disk::{of_dirty, of_plan};
-use crate::windows::{self, Era, Mistake, RuleReport, rule};
 
 const BY_LISTS: &str = "the second parser, nt-hive, finds the key only by going through the lists of subkeys: it puts \
                         letters beyond ASCII in another order than Windows does";

@@ -2,9 +2,9 @@
 
 use super::confirmed::answer;
 use super::{Answer, State};
-use crate::error::Result;
-use crate::hive::recover::{Recovered, Unrecovered};
 use crate::windows::{Era, RuleReport, rule};
+use hivewright_error::Result;
+use hivewright_hive::recover::{Recovered, Unrecovered};
 
 type NoAnswer<'w> = Result<Box<Unrecovered<&'w [u8]>>>;
 

@@ -86,7 +86,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     }
 
     /// As [`Key::value`], of any description.
-    pub(in crate::hive) fn value_that(&self, is_wanted: impl Fn(&Value<'h>) -> bool) -> Result<Option<Value<'h>>> {
+    pub(crate) fn value_that(&self, is_wanted: impl Fn(&Value<'h>) -> bool) -> Result<Option<Value<'h>>> {
         let mut damage = None;
         for value in self.values()? {
             match value {

@@ -5,11 +5,11 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::{REPLAY_BREAKS, Recovery};
-use hivewright_error::{Error, Result, Space};
 use crate::check::{self, Code, Finding, Report};
-use crate::{Hive, HiveBytes, Overlay};
 use crate::regf::BASE_BLOCK_SIZE;
 use crate::regf::base_block::BaseBlock;
+use crate::{Hive, HiveBytes, Overlay};
+use hivewright_error::{Error, Result, Space};
 use zerocopy::IntoBytes;
 
 /// What the logs break: damage in the replayed hive, whose bytes `whole` are, that its primary file does not have. `None`
