@@ -7,7 +7,7 @@ use hivewright_fixtures::describe::{FLAG_LINK, KeySpec};
 use hivewright_fixtures::mistakes::MISTAKES;
 use hivewright_fixtures::windows::{RELEASES, service_path};
 use hivewright_fixtures::{HiveSpec, Minor, Release, SystemHive};
-use hivewright_hive::{self, Hive};
+use hivewright_hive::{self as hive, Hive};
 
 fn open(bytes: Vec<u8>) -> Hive<Vec<u8>> {
     match hive::open(bytes).unwrap() {
