@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use hivewright_disk::container::Verified;
-use hivewright_storage::{advised, exact::field};
 use hivewright::session::disk::{Disk, Obstacle};
 use hivewright::session::{LogChoice, Reading};
 use hivewright::windows::Mistake;
 use hivewright::{Error, Kind};
+use hivewright_disk::container::Verified;
+use hivewright_storage::{advised, exact::field};
 use serde::Serialize;
 
 use super::args::InfoArgs;

@@ -30,18 +30,18 @@ mod volume_info;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use hivewright_error::{Error, Kind, Result, Space};
-use hivewright_storage::advised;
 use crate::files::{
     DirEntry, Extents, Facts, FileInVolume, Files, Hibernation, Remark, Traits, VolumeState, hibernation, names,
     shadow_copies as copies,
 };
-use hivewright_storage::Storage;
 use attribute::{flags, kind};
 use boot_sector::Geometry;
 use cache::Cache;
 use compressed::{Compressed, Resident};
 use folder::Folder;
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_storage::Storage;
+use hivewright_storage::advised;
 use mft::Mft;
 use record::Record;
 use stream::{Body, Stream};

@@ -22,10 +22,10 @@ mod maker;
 
 pub use kind::{VolumeKind, kind_of};
 
-use hivewright_error::{Error, Kind, Result, Space};
-use hivewright_storage::advised;
-use hivewright_storage::Storage;
 use disk::{Disk, Warnings};
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_storage::Storage;
+use hivewright_storage::advised;
 
 /// What divides a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]

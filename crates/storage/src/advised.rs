@@ -162,12 +162,12 @@ commands! {
 }
 
 /// What to do about a damaged volume.
-pub(crate) fn repair() -> String {
+pub fn repair() -> String {
     format!("have Windows repair the volume: {CHECK_DISK}")
 }
 
 /// How to get at a volume of BitLocker.
-pub(crate) fn unlock() -> String {
+pub fn unlock() -> String {
     format!(
         "decrypt it in Windows ({DECRYPT_BITLOCKER}), or name what it holds: as a file ({COPY_BITLOCKER}) or a device \
          ({OPEN_BITLOCKER})"
@@ -175,6 +175,6 @@ pub(crate) fn unlock() -> String {
 }
 
 /// How to get at a volume of dynamic disks.
-pub(crate) fn assemble() -> String {
+pub fn assemble() -> String {
     format!("let Windows put the volume together, or Linux ({CREATE_LDM}), and name that volume")
 }

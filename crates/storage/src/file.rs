@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use hivewright_error::{Error, Kind, Place, Result, Space};
 use crate::advised;
+use hivewright_error::{Error, Kind, Place, Result, Space};
 
 use super::Storage;
 

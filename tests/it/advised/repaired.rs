@@ -6,8 +6,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
-use hivewright::error::advised::Command;
 use hivewright_fixtures::skip;
+use hivewright_storage::advised::Command;
 
 use super::{Trial, container_error, edited_after, guest, set_byte};
 use crate::command::hivewright_in;

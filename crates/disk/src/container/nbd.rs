@@ -29,8 +29,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{About, Image, Opening, Refusal, Role};
 use hivewright_error::{Error, Kind, Result, Space};
-use hivewright_storage::advised;
 use hivewright_storage::Storage;
+use hivewright_storage::advised;
 
 /// What QEMU calls a format: those of which we know that it opens nothing but what it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

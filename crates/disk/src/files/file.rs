@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::extents::{Extent, Extents};
 use hivewright_error::{Error, Kind, Place, Result, Space};
-use hivewright_storage::advised;
 use hivewright_storage::Storage;
+use hivewright_storage::advised;
 use hivewright_storage::span::zeros_behind;
 
 /// How a file is kept. Any of the first four means that it cannot be written in place.

@@ -3,9 +3,9 @@
 use super::attribute::kind;
 use super::corrupt;
 use super::mft::Mft;
+use crate::files::Extent;
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_storage::advised;
-use crate::files::Extent;
 
 const RECORD: u64 = 6;
 /// Bytes of the map that are looked at in one go.

@@ -13,9 +13,9 @@ use super::record::{Record, Reference};
 use super::stream::{Body, Stream};
 use super::upcase::Upcase;
 use super::{corrupt, fixup};
+use crate::files::{DirEntry, MAX_ENTRIES};
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_storage::advised;
-use crate::files::{DirEntry, MAX_ENTRIES};
 
 /// The index of names.
 const NAMES: &str = "$I30";

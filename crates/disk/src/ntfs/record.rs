@@ -7,9 +7,9 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::attribute::{self, Attribute, Form, flags, kind};
 use super::{corrupt, fixup};
+use crate::files::FILTERED;
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::advised;
-use crate::files::FILTERED;
 
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]

@@ -5,8 +5,8 @@ use std::fmt;
 use super::disk::{Disk, u16_at, u32_at};
 use super::types;
 use hivewright_error::{Error, Kind, Result};
-use hivewright_storage::advised;
 use hivewright_storage::Storage;
+use hivewright_storage::advised;
 
 /// What a volume holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
@@ -135,7 +135,7 @@ pub fn kind_of(volume: &dyn Storage) -> Result<VolumeKind> {
 pub(super) fn of_type(type_id: &str) -> Option<VolumeKind> {
     match type_id {
         "0x42" | types::LDM_METADATA | types::LDM_DATA => Some(VolumeKind::DynamicDisk),
-        "0xE7" | types::hivewright_storage_SPACES => Some(VolumeKind::StorageSpaces),
+        "0xE7" | types::STORAGE_SPACES => Some(VolumeKind::StorageSpaces),
         "0x05" | "0x0F" | "0x85" => Some(VolumeKind::Extended),
         "0xEE" => Some(VolumeKind::GptProtective),
         _ => None,
