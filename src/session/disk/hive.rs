@@ -8,14 +8,14 @@ use super::bottom::Reader;
 use super::paged::Paged;
 use super::placement::Placement;
 use super::{Disk, Installation, Obstacle, obstacles};
-use crate::session::commit::changed_since;
+use crate::session::commit::{Stage, changed_since};
 use crate::windows::{self, Product};
 use hivewright_disk::container::{Gate, Opener, explained};
 use hivewright_disk::files::{Files, VolumeState};
 use hivewright_disk::partition::Partition;
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_hive::open;
-use hivewright_storage::{Blank, Host, Storage, joined};
+use hivewright_storage::{Access, Blank, Host, RealHost, Storage, joined};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
 const MOST_BYTES: u64 = 3 << 30;
@@ -215,7 +215,22 @@ impl HiveOnDisk {
                 vec![Obstacle::new(error.code(), format!("the state of the volume is not known: {error}")).doubting()]
             }
         };
-        self.disk.host_obstacles().into_iter().chain(of_hive).collect()
+        self.disk.host_obstacles().into_iter().chain(of_hive).chain(self.of_placement()).collect()
+    }
+
+    /// Why the first sector of the hive, which every edit changes, cannot be written where it lies in a parent of the image.
+    /// That is tried in memory, with the formats that may have no place for it in the child.
+    pub(super) fn of_placement(&self) -> Option<Obstacle> {
+        const MAY_REFUSE: [&str; 4] = ["vhd", "vhdx", "vdi", "vmdk"];
+        if !MAY_REFUSE.contains(&self.disk.about.format) || !self.disk.backing_files().contains(&self.file_at(0)) {
+            return None;
+        }
+        let stage = Stage::new(|path, _| Ok(Arc::new(RealHost.open(path, Access::Read)?)));
+        let again = self.again(&self.gate(stage)).ok()?;
+        let mut sector = [0; 512];
+        let file = again.paged.file();
+        file.read_at(0, &mut sector).ok()?;
+        file.write_at(0, &sector).err().map(|error| Obstacle::of(&error))
     }
 
     /// No file is larger than its disk, unless it has holes: those are no bytes to be kept in memory.

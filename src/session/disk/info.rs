@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::hive::logs_of;
-use super::{Choice, Disk, Installation, Obstacle, Paged, absolute, installation, obstacles};
+use super::{Choice, Disk, HiveOnDisk, Installation, Obstacle, Paged, absolute, installation, obstacles};
 use crate::session::logs::LogFiles;
 use crate::windows::{self, Detection, Mistake, Product};
 use hivewright_disk::container::{About, HostFile, Verified};
@@ -157,7 +157,10 @@ impl Disk {
             let place = Installation { partition: partition.number, root };
             let windows = summary(&*files, &place);
             let hives = HIVES.iter().filter_map(|name| hive_info(&*files, &place, name, self.len()).transpose());
-            let hives = hives.collect::<Result<_>>()?;
+            let mut hives: Vec<HiveInfo> = hives.collect::<Result<_>>()?;
+            if let Some(system) = hives.iter_mut().find(|hive| hive.name == HIVES[0] && hive.extents > 0) {
+                system.obstacles.extend(HiveOnDisk::open(self.clone(), place.clone(), HIVES[0])?.of_placement());
+            }
             info.installations.push(InstallationInfo { place, windows, hives });
         }
         Ok(())

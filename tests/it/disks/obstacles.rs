@@ -16,7 +16,10 @@ use super::elsewhere::Loop;
 use super::fixtures::bytes_of;
 use super::writing::Qemu;
 use super::{hive, run};
+use crate::advised::guest;
 use crate::command::Run;
+use crate::containers::fixtures::Unpacked;
+use crate::containers::open;
 use crate::support::tools::{have, output, succeeds};
 
 /// Something that stands against a write.
@@ -226,6 +229,46 @@ fn an_image_with_children() {
         &["create", "-q", "-f", "qcow2", "-b", base.to_str().unwrap(), "-F", "raw", child.to_str().unwrap()],
     );
     row.check();
+}
+
+/// Takes all blocks out of a differencing image; gives whether it is one.
+fn emptied(format: &str, bytes: &mut [u8]) -> bool {
+    let big = |at: usize| u32::from_be_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
+    let little = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
+    let (kind, table, count) = match format {
+        "vhd" => (big(60), big(512 + 20), big(512 + 28)),
+        _ => (little(0x4c), little(0x154), little(0x180)),
+    };
+    if kind == 4 {
+        bytes[table..][..4 * count].fill(0xff);
+    }
+    kind == 4
+}
+
+/// An image whose parent has the hive, in a format that has no place for it in the child.
+#[test]
+fn a_hive_that_lies_in_the_parent() {
+    for name in ["vhd-differencing", "vdi-differencing", "vmdk-delta-empty"] {
+        let image = Unpacked::named(name);
+        let (path, format) = (image.path(), name.split('-').next().unwrap());
+        if format != "vmdk" {
+            let disk = guest(&path);
+            for file in fs::read_dir(image.folder.path()).unwrap().map(|entry| entry.unwrap().path()) {
+                let mut bytes = fs::read(&file).unwrap();
+                if emptied(format, &mut bytes) {
+                    fs::write(&file, bytes).unwrap();
+                    continue;
+                }
+                let (base, recording) = open(&file).unwrap();
+                base.disk.write_at(0, &disk).unwrap();
+                recording.bring_to_disk();
+            }
+            assert!(guest(&path) == disk, "{name}");
+        }
+        let target = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let (refused, folder) = (Some(("not-allocated", 3)), image.folder);
+        Row { name: name.into(), target, options: &[], refused, reads: [0; 2], folder, _held: Box::new(()) }.check();
+    }
 }
 
 /// Keeps even the superuser from writing to a file, until it is dropped.
