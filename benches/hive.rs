@@ -14,7 +14,7 @@ use hivewright_fixtures::{KeySpec, Release, SystemHive};
 use hivewright_hive::check::check;
 use hivewright_hive::recover::{Log, recover_headless};
 use hivewright_hive::regf::key_value::ValueType;
-use hivewright_hive::{EditOptions, Hive, Opened, open};
+use hivewright_hive::{EditOptions, Hive, Opened};
 
 /// Keys of the generated hive. Each has a key node, a values list, five values and a data cell.
 const KEYS: usize = 23_500;
@@ -49,7 +49,7 @@ fn generated() -> Vec<u8> {
 }
 
 fn clean(bytes: Vec<u8>) -> Hive<Vec<u8>> {
-    match open(bytes).unwrap() {
+    match Hive::open(bytes).unwrap() {
         Opened::Clean(hive) => hive,
         Opened::Dirty(_) => panic!("the hive is dirty"),
     }
@@ -59,7 +59,7 @@ fn set(hive: Hive<Vec<u8>>) -> usize {
     let places = windows::plan(&hive, &Selection::default(), None, false).unwrap();
     let mut editor = hive.edit(EditOptions::default());
     for place in places {
-        editor.set_value(place.key, rule::NAME, ValueType::DWORD, &2u32.to_le_bytes()).unwrap();
+        editor.set_value_at(place.key, rule::NAME, ValueType::DWORD, &2u32.to_le_bytes()).unwrap();
     }
     editor.finish().unwrap().patches.patches.len()
 }
@@ -71,7 +71,7 @@ fn hive(c: &mut Criterion) {
         let mut group = c.benchmark_group(name);
         group.sample_size(20);
         group.bench_function("report", |b| {
-            b.iter(|| windows::report(open(black_box(&bytes)).unwrap().primary_alone(), None).unwrap());
+            b.iter(|| windows::report(Hive::open(black_box(&bytes)).unwrap().primary_alone(), None).unwrap());
         });
         group.bench_function("set", |b| {
             b.iter_batched(|| clean(bytes.clone()), set, BatchSize::LargeInput);

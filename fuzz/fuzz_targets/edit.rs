@@ -3,7 +3,7 @@
 #![no_main]
 
 use hivewright_hive::check::check;
-use hivewright_hive::{Delete, EditOptions, Opened, open};
+use hivewright_hive::{Delete, EditOptions, Hive, Opened};
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::regf::timestamp::FileTime;
@@ -18,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
     let sound = check(&bytes).is_sound();
     let before = check(&bytes).findings.len();
     for step in plan.chunks_exact(4) {
-        let Ok(Opened::Clean(hive)) = open(bytes.clone()) else { return };
+        let Ok(Opened::Clean(hive)) = Hive::open(bytes.clone()) else { return };
         let Some(at) = pick(&hive, step[0]) else { return };
         let name = NAMES[usize::from(step[1]) % NAMES.len()];
         let options = EditOptions { timestamp: Some(FileTime(1)), max_file_len: 1 << 22, above_sequence: None };
@@ -43,7 +43,7 @@ fn pick(hive: &hivewright_hive::Hive<Vec<u8>>, choice: u8) -> Option<hivewright_
     let mut key = hive.root().ok()?;
     let mut choice = usize::from(choice);
     while choice > 0 {
-        let keys = key.subkeys().ok()?;
+        let keys: Vec<_> = key.subkeys().ok()?.collect::<Result<_, _>>().ok()?;
         let Some(next) = keys.into_iter().nth(choice % 4) else { break };
         key = next;
         choice /= 4;

@@ -1,7 +1,7 @@
 //! Reading: whatever the bytes, a report or an error, and the witness never takes the process down.
 #![no_main]
 
-use hivewright_hive::{open, witness};
+use hivewright_hive::{Hive, witness};
 use hivewright::windows::{self, rule};
 use libfuzzer_sys::fuzz_target;
 
@@ -14,7 +14,7 @@ fuzz_target!(init: {
         }
     }));
 }, |data: &[u8]| {
-    let Ok(opened) = open(data) else { return };
+    let Ok(opened) = Hive::open(data) else { return };
     let hive = opened.primary_alone();
     if let Ok(report) = windows::report(hive, None) {
         for set in &report.control_sets {
@@ -30,10 +30,10 @@ fuzz_target!(init: {
         let Some(key) = todo.pop() else { break };
         if let Ok(values) = key.values() {
             for value in values.flatten().take(2000) {
-                let _ = (value.name.to_string(), hive.data(&value));
+                let _ = (value.name().to_string(), value.raw_data());
             }
         }
-        todo.extend(key.subkeys().unwrap_or_default());
+        todo.extend(key.subkeys().into_iter().flatten().flatten().take(4000));
         todo.truncate(4000);
     }
 });

@@ -2,7 +2,7 @@
 
 use hivewright_hive::check::check;
 use hivewright_hive::recover::{Log, highest_sequence, list, recover_headless};
-use hivewright_hive::{EditOptions, Hive, Opened, open};
+use hivewright_hive::{EditOptions, Hive, Opened};
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::regf::key_value::ValueType;
 
@@ -89,7 +89,7 @@ fn replay(primary: &[u8], logs: &[Log<'_>]) {
     let again = recover_headless(&whole[..], logs).map(drop).unwrap_err();
     assert_eq!(again.error.code(), "hive-clean");
     let _ = check(&whole);
-    let Opened::Clean(hive) = open(whole).unwrap() else { panic!("dirty") };
+    let Opened::Clean(hive) = Hive::open(whole).unwrap() else { panic!("dirty") };
     edit(hive, highest);
 }
 
@@ -99,7 +99,7 @@ fn edit(hive: Hive<Vec<u8>>, highest: Option<u32>) {
     let mut editor = hive.edit(options);
     let Ok(true) = editor.set_value(root, "Marker", ValueType::DWORD, &[2, 0, 0, 0]) else { return };
     let Ok(edited) = editor.finish() else { return };
-    let Opened::Clean(edited) = open(&edited.bytes[..]).unwrap() else { panic!("dirty") };
+    let Opened::Clean(edited) = Hive::open(&edited.bytes[..]).unwrap() else { panic!("dirty") };
     let sequence = edited.base_block().primary_sequence.get();
     assert!(highest.is_none_or(|highest| sequence.wrapping_sub(highest).cast_signed() > 0));
 }

@@ -287,14 +287,14 @@ fn apply(editor: &mut Editor, change: &Change, wanted: Wanted) -> Result<bool> {
         // Which of two twins Windows reads is not established: one that says what is wanted remains.
         Wanted::Set(number) => {
             for _ in 1..change.before.len() {
-                changed |= editor.delete_value(key, rule::NAME, Delete::Any)?;
+                changed |= editor.delete_value_at(key, rule::NAME, Delete::Any)?;
             }
-            changed |= editor.set_value(key, rule::NAME, ValueType::DWORD, &number.to_le_bytes())?;
+            changed |= editor.set_value_at(key, rule::NAME, ValueType::DWORD, &number.to_le_bytes())?;
         }
         // A tombstone says already that there is no such value; without it, that of a lower layer would show.
         Wanted::Unset => {
             // Until none is left, and it is known that none is.
-            while editor.delete_value(key, rule::NAME, Delete::Live)? {
+            while editor.delete_value_at(key, rule::NAME, Delete::Live)? {
                 changed = true;
             }
         }
@@ -327,35 +327,35 @@ fn values<B: HiveBytes>(hive: &Hive<B>, place: &Place, despite_damage: bool) -> 
             }
             value => value.map_err(|damaged| of_key(damaged.into()))?,
         };
-        let of_value = |error: Error| error.about(&format!("value {} of {}", value.name, place.path));
-        let data = match hive.data(&value) {
-            Err(error) if despite_damage && error.kind() != Kind::Io && !value.name.matches(rule::NAME) => {
-                others.update(value.node.as_bytes());
+        let of_value = |error: Error| error.about(&format!("value {} of {}", value.name(), place.path));
+        let data = match value.raw_data() {
+            Err(error) if despite_damage && error.kind() != Kind::Io && !value.name().matches(rule::NAME) => {
+                others.update(value.node().as_bytes());
                 Cow::default()
             }
             data => data.map_err(of_value)?,
         };
-        take(&data, value.at).map_err(of_value)?;
-        if !value.name.matches(rule::NAME) {
+        take(&data, value.at()).map_err(of_value)?;
+        if !value.name().matches(rule::NAME) {
             hash_value(&mut others, &value, &data);
         } else if of_rule.len() == MAX_TWINS {
             let what = "the key has hundreds of values of the rule's name";
-            return Err(of_key(Error::corrupt("duplicate-value", what, value.at.in_file()))
+            return Err(of_key(Error::corrupt("duplicate-value", what, value.at().in_file()))
                 .advise("no careless tool does that: take another copy of the hive"));
         } else {
-            let tombstone = value.node.is_tombstone(minor);
+            let tombstone = value.node().is_tombstone(minor);
             of_rule.push(Before { kind: value.data_type(), data: data.into_owned(), tombstone });
         }
     }
     Ok((of_rule, others.finalize().into()))
 }
 
-fn hash_value(hash: &mut Sha256, value: &Value<'_>, data: &[u8]) {
-    let name = value.name.bytes();
+fn hash_value<B: HiveBytes>(hash: &mut Sha256, value: &Value<'_, B>, data: &[u8]) {
+    let name = value.name().bytes();
     for number in [name.len() as u64, data.len() as u64, u64::from(value.data_type().0)] {
         hash.update(number.to_le_bytes());
     }
-    hash.update(value.node.flags.get().to_le_bytes());
+    hash.update(value.node().flags.get().to_le_bytes());
     hash.update(name);
     hash.update(data);
 }

@@ -24,7 +24,7 @@ use hivewright_disk::container::has_type_of_log;
 use hivewright_error::{Error, Result};
 use hivewright_hive::recover::{self, LogReport, Recovery};
 use hivewright_hive::regf::base_block::{BaseBlock, SIGNATURE};
-use hivewright_hive::{Hive, Opened, open};
+use hivewright_hive::{Hive, Opened};
 use hivewright_storage::{Host, Mapped, RealHost};
 
 /// A hive that is read.
@@ -177,7 +177,7 @@ impl Reading {
     /// It is no hive, or cannot be read.
     pub fn size_and_state(&self) -> Result<(u64, &'static str)> {
         let whole = self.whole()?;
-        let state = match open(whole).map_err(|error| self.neither(error))? {
+        let state = match Hive::open(whole).map_err(|error| self.neither(error))? {
             Opened::Clean(_) => "clean",
             Opened::Dirty(_) => "dirty",
         };
@@ -218,7 +218,7 @@ impl Reading {
 
     /// Which hive it is, as far as its primary file shows: `SYSTEM`, `SOFTWARE`.
     pub fn kind(&self) -> Option<&'static str> {
-        windows::kind(open(self.whole().ok()?).ok()?.primary_alone())
+        windows::kind(Hive::open(self.whole().ok()?).ok()?.primary_alone())
     }
 
     /// What writes that did not end have against what is read, a sentence fragment each: then it may be neither the old
@@ -265,7 +265,7 @@ impl Reading {
     /// Logs that cannot be read.
     pub fn logs(&self, always: bool) -> Result<Option<Logs>> {
         let whole = self.whole()?;
-        let (clean, readable) = match open(whole) {
+        let (clean, readable) = match Hive::open(whole) {
             Ok(Opened::Clean(_)) => (true, true),
             Ok(Opened::Dirty(_)) => (false, true),
             // Damage elsewhere than in what tells clean from dirty is no matter of the logs.
@@ -298,7 +298,7 @@ impl Reading {
     /// Not a hive, or a root that cannot be read; `not-system` for a hive of another kind.
     pub fn rule(&self, era: Option<Era>) -> Result<Answer> {
         if let Some(by_pages) = self.by_pages() {
-            match open(by_pages.pages()) {
+            match Hive::open(by_pages.pages()) {
                 Ok(Opened::Clean(hive)) => return answer(&hive, by_pages, era, State::Clean, Some(sequences(&hive))),
                 // What is no hive, and has no logs that could make it one again, is not read to its end.
                 Err(error) if self.log_files()?.hold_nothing() => return Err(error),
@@ -306,7 +306,7 @@ impl Reading {
             }
         }
         let whole = self.whole()?;
-        let opened = match open(whole) {
+        let opened = match Hive::open(whole) {
             Ok(Opened::Clean(hive)) => return answer(&hive, whole, era, State::Clean, Some(sequences(&hive))),
             Ok(Opened::Dirty(hive)) => Ok(hive),
             Err(error) => Err(error),

@@ -318,7 +318,7 @@ fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<(
     }
     let mut read = |role: Role| -> Result<Pointer> {
         let value = match damage.value(&key, "Select", role.value_name())? {
-            Look::There(value) if value.node.is_tombstone(minor) => return Ok(Pointer::Tombstone),
+            Look::There(value) if value.node().is_tombstone(minor) => return Ok(Pointer::Tombstone),
             Look::There(value) => value,
             Look::Absent => return Ok(Pointer::Missing),
             Look::Unreadable(mistake) => {
@@ -327,7 +327,7 @@ fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<(
             }
         };
         let place = format!("Select\\{}", role.value_name());
-        Ok(match damage.look(&place, look::number(&key, &value))? {
+        Ok(match damage.look(&place, look::number(&value))? {
             Look::There(number) => Pointer::Number(number),
             Look::Absent => Pointer::WrongType,
             Look::Unreadable(mistake) => {

@@ -176,7 +176,7 @@ impl Damage {
         key: &Key<'h, B>,
         place: &str,
         name: &str,
-    ) -> Result<Look<Value<'h>>> {
+    ) -> Result<Look<Value<'h, B>>> {
         let all = match self.look(place, key.values().map(Some))? {
             Look::There(all) => all,
             Look::Absent => return Ok(Look::Absent),
@@ -185,7 +185,7 @@ impl Damage {
         let mut first = None;
         for value in all {
             match value {
-                Ok(value) if value.name.matches(name) => return Ok(Look::There(value)),
+                Ok(value) if value.name().matches(name) => return Ok(Look::There(value)),
                 Ok(_) => {}
                 Err(damaged) => {
                     let mistake = self.damaged(place, damaged)?;
@@ -201,7 +201,7 @@ impl Damage {
         &mut self,
         key: &Key<'h, B>,
         place: &str,
-        mut each: impl FnMut(&Value<'h>, &mut Self) -> Result<()>,
+        mut each: impl FnMut(&Value<'h, B>, &mut Self) -> Result<()>,
     ) -> Result<Option<Mistake>> {
         let all = match self.look(place, key.values().map(Some))? {
             Look::There(all) => all,
@@ -231,13 +231,13 @@ impl Damage {
     /// The number in a 4-byte REG_DWORD; `None` for anything else.
     pub(super) fn dword<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<u32>> {
         let Look::There(value) = self.value(key, place, name)? else { return Ok(None) };
-        Ok(self.look(&format!("{place}\\{name}"), number(key, &value))?.into_there())
+        Ok(self.look(&format!("{place}\\{name}"), number(&value))?.into_there())
     }
 
     /// The text in a REG_SZ or REG_EXPAND_SZ, up to its first zero; `None` for anything else.
     pub(super) fn text<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<String>> {
         let Look::There(value) = self.value(key, place, name)? else { return Ok(None) };
-        Ok(self.look(&format!("{place}\\{name}"), text(key, &value))?.into_there())
+        Ok(self.look(&format!("{place}\\{name}"), text(&value))?.into_there())
     }
 
     /// What was collected.
@@ -259,19 +259,19 @@ pub(super) fn descend<'h, B: HiveBytes>(key: &Key<'h, B>, path: &str) -> Result<
 }
 
 /// The number in a 4-byte REG_DWORD.
-pub(super) fn number<B: HiveBytes>(key: &Key<'_, B>, value: &Value<'_>) -> Result<Option<u32>> {
+pub(super) fn number<B: HiveBytes>(value: &Value<'_, B>) -> Result<Option<u32>> {
     if value.data_type() != ValueType::DWORD || value.size() != 4 {
         return Ok(None);
     }
-    let data = key.hive().data(value)?;
+    let data = value.raw_data()?;
     Ok(data.first_chunk().map(|raw| u32::from_le_bytes(*raw)))
 }
 
-fn text<B: HiveBytes>(key: &Key<'_, B>, value: &Value<'_>) -> Result<Option<String>> {
+fn text<B: HiveBytes>(value: &Value<'_, B>) -> Result<Option<String>> {
     if value.data_type() != ValueType::SZ && value.data_type() != ValueType::EXPAND_SZ {
         return Ok(None);
     }
-    Ok(Some(utf16(&key.hive().data(value)?)))
+    Ok(Some(utf16(&value.raw_data()?)))
 }
 
 /// UTF-16LE up to the first zero. Unpaired surrogates come out as U+FFFD.

@@ -100,8 +100,8 @@ fn place<B: HiveBytes>(
     if !despite_damage {
         let mut damage = Damage::default();
         damage.values(key, &path, |value, damage| {
-            if value.name.matches(rule::NAME) {
-                damage.look(&format!("{path}\\{}", rule::NAME), key.hive().data(value).map(Some))?;
+            if value.name().matches(rule::NAME) {
+                damage.look(&format!("{path}\\{}", rule::NAME), value.raw_data().map(Some))?;
             }
             Ok(())
         })?;

@@ -50,8 +50,8 @@ impl Product {
 /// The way to it is damaged.
 pub fn product<B: HiveBytes>(hive: &Hive<B>) -> Result<Option<Product>> {
     let Some(key) = hive.key(PATH)? else { return Ok(None) };
-    let text = |name: &str| text(hive, &key, name);
-    let number = |name: &str| number(hive, &key, name);
+    let text = |name: &str| text(&key, name);
+    let number = |name: &str| number(&key, name);
     let build = text("CurrentBuildNumber")?.or(text("CurrentBuild")?).and_then(|build| build.trim().parse().ok());
     let version = match (number("CurrentMajorVersionNumber")?, number("CurrentMinorVersionNumber")?) {
         (Some(major), Some(minor)) => Some((major, minor)),
@@ -74,17 +74,17 @@ pub fn product<B: HiveBytes>(hive: &Hive<B>) -> Result<Option<Product>> {
     }))
 }
 
-fn text<B: HiveBytes>(hive: &Hive<B>, key: &Key<'_, B>, name: &str) -> Result<Option<String>> {
+fn text<B: HiveBytes>(key: &Key<'_, B>, name: &str) -> Result<Option<String>> {
     let Some(value) = key.value(name)? else { return Ok(None) };
     if value.data_type() != ValueType::SZ || value.size() > 2 * MOST_UNITS {
         return Ok(None);
     }
-    let data = hive.data(&value)?;
+    let data = value.raw_data()?;
     let units = data.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).take_while(|&unit| unit != 0);
     Ok(Some(char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()))
 }
 
-fn number<B: HiveBytes>(hive: &Hive<B>, key: &Key<'_, B>, name: &str) -> Result<Option<u32>> {
+fn number<B: HiveBytes>(key: &Key<'_, B>, name: &str) -> Result<Option<u32>> {
     let Some(value) = key.value(name)?.filter(|value| value.data_type() == ValueType::DWORD) else { return Ok(None) };
-    Ok(<[u8; 4]>::try_from(&*hive.data(&value)?).ok().map(u32::from_le_bytes))
+    Ok(<[u8; 4]>::try_from(&*value.raw_data()?).ok().map(u32::from_le_bytes))
 }

@@ -11,7 +11,7 @@ use super::report::ControlSetReport;
 use super::services::{Service, Services};
 use super::version::{Decision, Detection};
 use hivewright_error::{Error, Kind, Result};
-use hivewright_hive::regf::key_value::{Data, ValueType};
+use hivewright_hive::regf::key_value::{Location, ValueType};
 use hivewright_hive::{HiveBytes, Key, Value};
 
 /// The name of the value.
@@ -59,25 +59,25 @@ pub struct RuleValue {
 }
 
 impl RuleValue {
-    fn read<B: HiveBytes>(key: &Key<'_, B>, value: &Value<'_>, place: &str, damage: &mut Damage) -> Result<Self> {
-        let data = damage.look(place, key.hive().data(value).map(Some))?.into_there();
+    fn read<B: HiveBytes>(key: &Key<'_, B>, value: &Value<'_, B>, place: &str, damage: &mut Damage) -> Result<Self> {
+        let data = damage.look(place, value.raw_data().map(Some))?.into_there();
         let number = data.as_deref().and_then(|data| <[u8; 4]>::try_from(data).ok()).map(u32::from_le_bytes);
-        let data_cell = match value.node.location() {
-            Data::Cell { at, size } if size > 0 => Some(at.0),
-            Data::Cell { .. } | Data::Inline { .. } => None,
+        let data_cell = match value.node().location() {
+            Location::Cell { at, size } if size > 0 => Some(at.0),
+            Location::Cell { .. } | Location::Inline { .. } => None,
         };
         Ok(RuleValue {
-            name: value.name.to_string(),
+            name: value.name().to_string(),
             data_type: value.data_type().to_string(),
             data_type_number: value.data_type().0,
             size: value.size(),
             data_hex: data.map(|data| data.iter().take(MAX_SHOWN).map(|b| format!("{b:02x}")).collect()),
             number: number.filter(|_| value.data_type() == ValueType::DWORD),
-            inline: matches!(value.node.location(), Data::Inline { .. }),
-            cell: value.at.0,
+            inline: matches!(value.node().location(), Location::Inline { .. }),
+            cell: value.at().0,
             data_cell,
-            index: value.index,
-            tombstone: value.node.is_tombstone(key.hive().base_block().minor_version.get()),
+            index: value.index(),
+            tombstone: value.node().is_tombstone(key.hive().base_block().minor_version.get()),
         })
     }
 
@@ -190,8 +190,8 @@ pub(super) fn look_into<B: HiveBytes>(
 fn scan_values<B: HiveBytes>(key: &Key<'_, B>, report: &mut ServiceReport, damage: &mut Damage) -> Result<Presence> {
     let path = report.path.clone();
     let damaged = damage.values(key, &path, |value, damage| {
-        let name = value.name.to_string();
-        let exact = value.name.matches(NAME);
+        let name = value.name().to_string();
+        let exact = value.name().matches(NAME);
         if exact || name.trim_matches(|c: char| c.is_whitespace() || c == '\0').eq_ignore_ascii_case(NAME) {
             if exact && report.value.is_none() {
                 report.value = Some(RuleValue::read(key, value, &format!("{path}\\{name}"), damage)?);
@@ -199,7 +199,7 @@ fn scan_values<B: HiveBytes>(key: &Key<'_, B>, report: &mut ServiceReport, damag
                 report.lookalikes.push(RuleValue::read(key, value, &format!("{path}\\{name}"), damage)?);
             }
         }
-        report.misplaced_weak_crypto |= value.name.matches(super::neighbour::WEAK_CRYPTO);
+        report.misplaced_weak_crypto |= value.name().matches(super::neighbour::WEAK_CRYPTO);
         Ok(())
     })?;
     // What cannot be read may be the value; where that is there, it does not matter.
@@ -222,7 +222,7 @@ fn scan_values<B: HiveBytes>(key: &Key<'_, B>, report: &mut ServiceReport, damag
 /// Whether the rule's value stands below a key, whatever its type: for places where it has no business.
 pub(super) fn stands_below<B: HiveBytes>(key: &Key<'_, B>, place: &str, damage: &mut Damage) -> Result<Option<String>> {
     let Look::There(value) = damage.look(place, key.value(NAME))? else { return Ok(None) };
-    let number = damage.look(place, look::number(key, &value))?.into_there();
+    let number = damage.look(place, look::number(&value))?.into_there();
     Ok(Some(number.map_or_else(|| value.data_type().to_string(), |number| number.to_string())))
 }
 

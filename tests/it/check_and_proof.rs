@@ -15,7 +15,7 @@ use hivewright_fixtures::windows::service_path;
 use hivewright_fixtures::{Built, KeySpec, Minor, RULE, Release, STAMP, SystemHive};
 use hivewright_hive::check::{Report, check};
 use hivewright_hive::regf::key_value::TOMBSTONE;
-use hivewright_hive::{EditOptions, Opened, open};
+use hivewright_hive::{EditOptions, Hive, Opened};
 
 use crate::copies::Copied;
 use crate::support::dirty_place::DirtyPlace;
@@ -167,7 +167,7 @@ fn an_old_log_rebuilds_a_base_block_while_the_bins_are_of_the_write_before() {
     let place = old_without_base(-60, |_| {});
     assert_eq!(place.json(&["get", "SYSTEM"], 0)["at_next_boot"]["number"], 3);
     assert_eq!(place.run(&["recover", "SYSTEM"]).code, 0);
-    assert!(matches!(open(&place.hive()[..]).unwrap(), Opened::Clean(_)));
+    assert!(matches!(Hive::open(&place.hive()[..]).unwrap(), Opened::Clean(_)));
     assert!(check(&place.hive()).is_sound());
 }
 
@@ -226,10 +226,10 @@ fn large_data_in_the_form_of_another_version_is_a_warning_and_no_obstacle() {
         assert_eq!(copy.run(["check", "SYSTEM"]).code, 1);
         copy.run(["set", "2", "SYSTEM"]).done();
         let edited = copy.bytes();
-        let hive = open(&edited[..]).unwrap();
+        let hive = Hive::open(&edited[..]).unwrap();
         let key = hive.primary_alone().key(&agent()).unwrap().unwrap();
         let value = key.value("Large").unwrap().unwrap();
-        assert!(hive.primary_alone().data(&value).unwrap() == data);
+        assert!(value.raw_data().unwrap() == data);
     }
 }
 
@@ -299,7 +299,7 @@ fn findings_lie_inside_the_file_and_name_their_value() {
 
 /// Everything that can be read, by key node and value: damage may show one key under two paths.
 fn readable(bytes: &[u8]) -> BTreeMap<(u32, u32), (Vec<u8>, Vec<u8>)> {
-    let opened = open(bytes).unwrap();
+    let opened = Hive::open(bytes).unwrap();
     let hive = opened.primary_alone();
     let (mut found, mut seen) = (BTreeMap::new(), BTreeSet::new());
     let mut rest: Vec<_> = hive.root().into_iter().collect();
@@ -308,11 +308,13 @@ fn readable(bytes: &[u8]) -> BTreeMap<(u32, u32), (Vec<u8>, Vec<u8>)> {
             continue;
         }
         for value in key.values().into_iter().flatten().flatten() {
-            if let Ok(data) = hive.data(&value) {
-                found.insert((key.at().0, value.index), (value.name.bytes().to_vec(), data.into_owned()));
+            if let Ok(data) = value.raw_data() {
+                found.insert((key.at().0, value.index()), (value.name().bytes().to_vec(), data.into_owned()));
             }
         }
-        rest.extend(key.subkeys().unwrap_or_default());
+        if let Ok(subkeys) = key.subkeys().and_then(Iterator::collect::<Result<Vec<_>, _>>) {
+            rest.extend(subkeys);
+        }
     }
     found
 }

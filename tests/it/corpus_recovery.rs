@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use hivewright_hive::recover::{Log, LogReport, Recovered, highest_sequence, recover_headless};
-use hivewright_hive::{Hive, HiveBytes, Opened, PatchSet, open};
+use hivewright_hive::{Hive, HiveBytes, Opened, PatchSet};
 
 use crate::support::hex::sha256;
 
@@ -33,7 +33,7 @@ impl Case {
     }
 
     fn recovered(&self) -> Recovered<'_, &[u8]> {
-        match open(&self.hive[..]).unwrap() {
+        match Hive::open(&self.hive[..]).unwrap() {
             Opened::Dirty(hive) => hive.recover(&self.logs()).unwrap_or_else(|failed| panic!("{}", failed.error)),
             Opened::Clean(_) => panic!("clean"),
         }
@@ -49,10 +49,10 @@ fn count<B: HiveBytes>(hive: &Hive<B>) -> (u64, u64) {
         assert!(seen.insert(key.at()), "a key is met twice");
         keys += 1;
         for value in key.values().unwrap() {
-            hive.data(&value.unwrap()).unwrap();
+            value.unwrap().raw_data().unwrap();
             values += 1;
         }
-        rest.extend(key.subkeys().unwrap());
+        rest.extend(key.subkeys().unwrap().map(Result::unwrap));
     }
     (keys, values)
 }
@@ -89,7 +89,7 @@ fn counts_and_bins_are_those_of_other_readers() {
         let case = Case::new(replay["primary"].as_str().unwrap(), &paths);
         let own = &replay["own_replay"];
         let wanted = (own["keys"].as_u64().unwrap(), own["values"].as_u64().unwrap());
-        match open(&case.hive[..]).unwrap() {
+        match Hive::open(&case.hive[..]).unwrap() {
             Opened::Clean(hive) => {
                 assert_eq!(own["dirty"], false, "{name}");
                 assert_eq!(count(&hive), wanted, "{name}");
@@ -106,7 +106,7 @@ fn counts_and_bins_are_those_of_other_readers() {
                 assert_eq!(sha256(&bins(&done.hive)), own["bins_sha256"], "{name}");
                 let whole = done.hive.bytes().to_vec().unwrap();
                 assert_eq!(patched(&case.hive, &done.patches().unwrap()), whole, "{name}");
-                assert!(matches!(open(whole).unwrap(), Opened::Clean(_)));
+                assert!(matches!(Hive::open(whole).unwrap(), Opened::Clean(_)));
                 recovered += 1;
             }
         }
@@ -231,7 +231,7 @@ fn logs_of_another_machine_are_refused() {
         "system/win81_dirty_nologs/SYSTEM",
         &["logs_only/win10_a/SYSTEM.LOG1", "logs_only/win10_a/SYSTEM.LOG2"],
     );
-    let Opened::Dirty(hive) = open(&case.hive[..]).unwrap() else { panic!("clean") };
+    let Opened::Dirty(hive) = Hive::open(&case.hive[..]).unwrap() else { panic!("clean") };
     let failed = hive.recover(&case.logs()).map(drop).unwrap_err();
     assert_eq!(failed.error.code(), "no-usable-log");
     assert!(failed.report.logs.iter().all(|log| log.left.unwrap().code() == "log-foreign" && !log.entries.is_empty()));
@@ -249,7 +249,7 @@ fn a_lost_base_block_is_rebuilt() {
     let mut case = Case::new(&format!("{folder}/UsrClass.dat"), &logs);
     let kept = case.hive[..512].to_vec();
     case.hive[..512].fill(0);
-    assert_eq!(open(&case.hive[..]).map(drop).unwrap_err().code(), "base-signature");
+    assert_eq!(Hive::open(&case.hive[..]).map(drop).unwrap_err().code(), "base-signature");
     let done = recover_headless(&case.hive[..], &case.logs()).unwrap_or_else(|failed| panic!("{}", failed.error));
     assert_eq!((done.report.applied, done.report.sequence_after), (Some([291, 300]), Some(301)));
     let changed = differences(&kept, &done.hive.bytes().read(0, 512).unwrap());

@@ -3,7 +3,7 @@
 use hivewright::windows::control_set::Pointer;
 use hivewright::windows::rule::{Presence, ServiceReport};
 use hivewright::windows::{self, RuleReport};
-use hivewright_hive as hive;
+use hivewright_hive::Hive;
 use serde_json::Value;
 
 use crate::corpus;
@@ -24,7 +24,7 @@ fn every_control_set_of_every_system_hive() {
     for (name, entry) in truth["files"].as_object().unwrap() {
         let Some(sets) = entry["control_sets"].as_object() else { continue };
         let Some(bytes) = corpus::read(&folder, entry["stored"].as_str().unwrap()) else { return };
-        let opened = hive::open(bytes);
+        let opened = Hive::open(bytes);
         let report = opened.and_then(|opened| windows::report(opened.primary_alone(), None));
         if let Some((_, code)) = REFUSED.iter().find(|(refused, _)| refused == name) {
             assert_eq!(report.unwrap_err().code(), *code, "{name}");

@@ -15,7 +15,7 @@ use hivewright_hive::check::check;
 use hivewright_hive::recover::{Log, recover_headless};
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::regf::timestamp::FileTime;
-use hivewright_hive::{EditOptions, Editor, Opened, PatchSet, open};
+use hivewright_hive::{EditOptions, Editor, Hive, Opened, PatchSet};
 
 use crate::commit_faults::{Count, cut_everywhere};
 use crate::support::asked::{in_place, request};
@@ -52,10 +52,10 @@ impl Case {
         let done = recover_headless(&place.primary[..], &logs).unwrap();
         let recovery = done.patches().unwrap();
         let recovered = done.hive.bytes().to_vec().unwrap();
-        let Opened::Clean(hive) = open(recovered.clone()).unwrap() else { panic!("dirty") };
+        let Opened::Clean(hive) = Hive::open(recovered.clone()).unwrap() else { panic!("dirty") };
         let mut editor: Editor = hive.edit(EditOptions { above_sequence: place.highest(), ..options });
         for change in &prepared.changes {
-            editor.set_value(change.place.key, rule::NAME, ValueType::DWORD, &NUMBER.to_le_bytes()).unwrap();
+            editor.set_value_at(change.place.key, rule::NAME, ValueType::DWORD, &NUMBER.to_le_bytes()).unwrap();
         }
         let done = editor.finish().unwrap();
         assert!(done.bytes == prepared.edited.bytes, "the test edits otherwise than the library");
@@ -94,7 +94,7 @@ impl Case {
     fn boot(&self, file: &[u8], about: &str) -> &'static str {
         let garbage = about.contains("Garbage");
         let logs: Vec<Log<'_>> = self.logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
-        let (booted, sort) = match (open(file), recover_headless(file, &logs)) {
+        let (booted, sort) = match (Hive::open(file), recover_headless(file, &logs)) {
             (_, Ok(done)) => (done.hive.bytes().to_vec().unwrap(), "partly, dirty, replays to the old state"),
             (Ok(Opened::Clean(_)), _) => (file.to_vec(), "partly, clean, holds the old or the new state"),
             (_, Err(failed)) => {

@@ -7,7 +7,7 @@ use hivewright_fixtures::{HiveSpec, KeySpec, Minor};
 use hivewright_hive::check::{Severity, check};
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::regf::timestamp::FileTime;
-use hivewright_hive::{Delete, EditOptions, Hive, Opened, PatchSet, Step, open};
+use hivewright_hive::{Delete, EditOptions, Hive, Opened, PatchSet, Step};
 use proptest::prelude::*;
 
 const KEYS: [&str; 3] = ["Alpha", "Alpha\\Beta", "Gamma"];
@@ -86,16 +86,16 @@ fn contents(bytes: &[u8]) -> BTreeMap<String, Vec<(String, u32, Vec<u8>)>> {
     while let Some((path, key)) = todo.pop() {
         let values = key.values().unwrap().map(|v| {
             let v = v.unwrap();
-            (v.name.to_string(), v.data_type().0, hive.data(&v).unwrap().into_owned())
+            (v.name().to_string(), v.data_type().0, v.raw_data().unwrap().into_owned())
         });
         out.insert(path.clone(), values.collect());
-        todo.extend(key.subkeys().unwrap().into_iter().map(|k| (format!("{path}\\{}", k.name()), k)));
+        todo.extend(key.subkeys().unwrap().map(Result::unwrap).map(|k| (format!("{path}\\{}", k.name()), k)));
     }
     out
 }
 
 fn clean(bytes: Vec<u8>) -> Hive<Vec<u8>> {
-    match open(bytes).unwrap() {
+    match Hive::open(bytes).unwrap() {
         Opened::Clean(hive) => hive,
         Opened::Dirty(_) => panic!("an edit left the hive dirty"),
     }
@@ -146,8 +146,8 @@ fn run(minor: Minor, full: bool, ops: &[Op]) {
         let at = hive.key(KEYS[key]).unwrap().unwrap().at();
         let mut editor = hive.edit(options(1000 + tick as u64));
         let changed = match op {
-            Op::Set { kind, data, .. } => editor.set_value(at, &name, ValueType(*kind), data).unwrap(),
-            Op::Delete { .. } => editor.delete_value(at, &name, Delete::Any).unwrap(),
+            Op::Set { kind, data, .. } => editor.set_value_at(at, &name, ValueType(*kind), data).unwrap(),
+            Op::Delete { .. } => editor.delete_value_at(at, &name, Delete::Any).unwrap(),
         };
         let edited = editor.finish().unwrap();
         assert_eq!(changed, !edited.patches.is_empty());
@@ -194,9 +194,9 @@ proptest! {
             let at = hive.key("Alpha").unwrap().unwrap().at();
             let mut editor = hive.edit(options(round as u64));
             if round % 2 == 0 {
-                prop_assert!(editor.set_value(at, name, ValueType::DWORD, &[2, 0, 0, 0]).unwrap());
+                prop_assert!(editor.set_value_at(at, name, ValueType::DWORD, &[2, 0, 0, 0]).unwrap());
             } else {
-                prop_assert!(editor.delete_value(at, name, Delete::Any).unwrap());
+                prop_assert!(editor.delete_value_at(at, name, Delete::Any).unwrap());
             }
             bytes = editor.finish().unwrap().bytes;
             if round == 0 {

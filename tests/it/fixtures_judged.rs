@@ -50,9 +50,9 @@ fn hivexsh_reads_the_fixtures() {
     for name in fixtures_in(&["windows", "mistakes", "shapes"]) {
         let hive = fixtures().join(&name).join("SYSTEM");
         let keys = hivexsh(&hive, "ls\n");
-        let ours = hivewright_hive::open(fixture(&name)).unwrap();
+        let ours = hivewright_hive::Hive::open(fixture(&name)).unwrap();
         let root = ours.primary_alone().root().unwrap();
-        let mut names: Vec<String> = root.subkeys().unwrap().iter().map(|key| key.name().to_string()).collect();
+        let mut names: Vec<String> = root.subkeys().unwrap().map(|key| key.unwrap().name().to_string()).collect();
         let mut theirs: Vec<&str> = keys.lines().collect();
         names.sort();
         theirs.sort_unstable();

@@ -14,7 +14,7 @@ use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::regf::timestamp::FileTime;
-use hivewright_hive::{Delete, EditOptions, Edited, Hive, HiveBytes, Opened, open, witness};
+use hivewright_hive::{Delete, EditOptions, Edited, Hive, HiveBytes, Opened, witness};
 
 use crate::copies::fixture;
 use crate::{command, corpus};
@@ -75,7 +75,7 @@ fn exercise(bytes: &[u8], tally: &mut Tally) {
     assert_eq!(report.facts.file_len, bytes.len() as u64);
     assert!(report.facts.keys <= report.facts.allocated_cells, "no key is counted twice");
     let bounded = Bounded::new(bytes);
-    let Ok(opened) = open(&bounded) else { return };
+    let Ok(opened) = Hive::open(&bounded) else { return };
     tally.opened += 1;
     if let Ok(read) = windows::report(opened.primary_alone(), None) {
         tally.reported += 1;
@@ -83,7 +83,7 @@ fn exercise(bytes: &[u8], tally: &mut Tally) {
             let _ = witness::read(bytes, &service.path, rule::NAME);
         }
     }
-    if let Ok(Opened::Clean(hive)) = open(bytes.to_vec()) {
+    if let Ok(Opened::Clean(hive)) = Hive::open(bytes.to_vec()) {
         tally.sound += u64::from(report.is_sound());
         tally.edited += u64::from(edit(hive, &report));
     }
@@ -97,7 +97,7 @@ fn edit(hive: Hive<Vec<u8>>, before: &Report) -> bool {
     let Ok(places) = places else { return false };
     let Some(set) = apply(hive, &places, Some(2)) else { return false };
     stays_as_sound(before, &set.bytes);
-    let Ok(Opened::Clean(hive)) = open(set.bytes) else { panic!("an edit left the hive dirty") };
+    let Ok(Opened::Clean(hive)) = Hive::open(set.bytes) else { panic!("an edit left the hive dirty") };
     let Some(unset) = apply(hive, &places, None) else { return false };
     stays_as_sound(before, &unset.bytes);
     true
@@ -108,8 +108,8 @@ fn apply(hive: Hive<Vec<u8>>, keys: &[CellOffset], number: Option<u32>) -> Optio
     let mut editor = hive.edit(options);
     for &key in keys {
         match number {
-            Some(number) => editor.set_value(key, rule::NAME, ValueType::DWORD, &number.to_le_bytes()),
-            None => editor.delete_value(key, rule::NAME, Delete::Any),
+            Some(number) => editor.set_value_at(key, rule::NAME, ValueType::DWORD, &number.to_le_bytes()),
+            None => editor.delete_value_at(key, rule::NAME, Delete::Any),
         }
         .ok()?;
     }
@@ -213,7 +213,7 @@ fn replay(hive: &[u8], logs: &[(&str, &[u8])], tally: &mut Tally) {
     tally.inputs += 1;
     let logs: Vec<_> = logs.iter().map(|&(name, bytes)| Log { name, bytes }).collect();
     let _ = highest_sequence(&logs);
-    let recovered = match open(hive) {
+    let recovered = match Hive::open(hive) {
         Ok(Opened::Dirty(dirty)) => dirty.recover(&logs).ok(),
         _ => recover_headless(hive, &logs).ok(),
     };

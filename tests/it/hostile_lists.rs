@@ -6,7 +6,7 @@ use hivewright::windows::{self, rule};
 use hivewright_fixtures::bytes::{fix_checksum, payload, put_u32};
 use hivewright_fixtures::{Offsets, Release, SystemHive};
 use hivewright_hive::check::check;
-use hivewright_hive::{Opened, open, witness};
+use hivewright_hive::{Hive, Opened, witness};
 
 use crate::command;
 use crate::hostile::{Bounded, quiet_witness};
@@ -132,7 +132,7 @@ fn reports_do_not_follow_lists_without_end() {
     for (name, bytes) in hives() {
         assert!(!check(&bytes).is_sound(), "{name}: the check sees it");
         let bounded = Bounded::new(&bytes);
-        let opened = open(&bounded).unwrap();
+        let opened = Hive::open(&bounded).unwrap();
         let Ok(report) = windows::report(opened.primary_alone(), None) else { continue };
         let (sets, mistakes) = (report.control_sets.len(), report.mistakes.len());
         println!("{name}: {sets} control sets, {mistakes} mistakes");
@@ -140,7 +140,7 @@ fn reports_do_not_follow_lists_without_end() {
         for service in report.control_sets.iter().take(2).flat_map(|set| &set.services) {
             let _ = witness::read(&bytes, &service.path, rule::NAME);
         }
-        let Ok(Opened::Clean(_)) = open(&bytes) else { panic!("{name} is clean") };
+        let Ok(Opened::Clean(_)) = Hive::open(&bytes) else { panic!("{name} is clean") };
     }
 }
 

@@ -6,7 +6,7 @@
 use hivewright::windows::{self, RuleReport, Selection, rule};
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::witness::{self, Seen};
-use hivewright_hive::{self as hive, EditOptions, Opened};
+use hivewright_hive::{EditOptions, Hive, Opened};
 
 use crate::support::pages::{Counting, PAGE, Pages};
 use crate::{corpus, hostile};
@@ -66,25 +66,25 @@ fn needed(bytes: &[u8], paths: &[String], pages: &Pages) -> Pages {
 
 /// The hive with the rule in every control set, as `set --control-set all` makes it: then the witness is asked most.
 fn with_the_rule_everywhere(bytes: Vec<u8>) -> Option<Vec<u8>> {
-    let Ok(Opened::Clean(hive)) = hive::open(bytes) else { return None };
+    let Ok(Opened::Clean(hive)) = Hive::open(bytes) else { return None };
     let places = windows::plan(&hive, &Selection::All, None, false).ok()?;
     let mut editor = hive.edit(EditOptions::default());
     for place in places {
-        editor.set_value(place.key, rule::NAME, ValueType::DWORD, &2u32.to_le_bytes()).unwrap();
+        editor.set_value_at(place.key, rule::NAME, ValueType::DWORD, &2u32.to_le_bytes()).unwrap();
     }
     Some(editor.finish().unwrap().bytes)
 }
 
 fn few_pages(name: &str, bytes: &[u8]) {
     let counting = Counting::new(bytes);
-    let opened = hive::open(&counting).unwrap();
+    let opened = Hive::open(&counting).unwrap();
     let hive = opened.primary_alone();
     let report = windows::report(hive, None).unwrap();
     let paths = asked(&report);
     // What the witness says is held against what we read once more.
     for path in &paths {
         if let Some(value) = hive.key(path).unwrap().unwrap().value(rule::NAME).unwrap() {
-            hive.data(&value).unwrap();
+            value.raw_data().unwrap();
         }
     }
     let ours = counting.take();

@@ -10,7 +10,7 @@ use hivewright_fixtures::{HiveSpec, Minor, Release, SystemHive};
 use hivewright_hive::{self as hive, Hive};
 
 fn open(bytes: Vec<u8>) -> Hive<Vec<u8>> {
-    match hive::open(bytes).unwrap() {
+    match Hive::open(bytes).unwrap() {
         hive::Opened::Clean(hive) => hive,
         hive::Opened::Dirty(_) => panic!("a fixture is dirty"),
     }
@@ -292,7 +292,7 @@ fn no_flipped_byte_makes_it_panic() {
         for flip in [0xff, 0x80] {
             let mut bytes = built.bytes.clone();
             bytes[at] ^= flip;
-            let Ok(opened) = hive::open(bytes) else { continue };
+            let Ok(opened) = Hive::open(bytes) else { continue };
             let hive = opened.primary_alone();
             answers += usize::from(windows::report(hive, None).is_ok());
             if let Ok(places) = windows::plan(hive, &Selection::Standard, None, false) {

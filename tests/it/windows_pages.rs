@@ -1,7 +1,7 @@
 //! A report touches few pages of a hive: it may stand on a slow medium.
 
 use hivewright::windows;
-use hivewright_hive as hive;
+use hivewright_hive::Hive;
 
 use crate::corpus;
 use crate::support::pages::{Counting, PAGE};
@@ -26,7 +26,7 @@ fn a_report_touches_few_pages() {
         let Some(bytes) = corpus::read(&folder, &format!("system/{name}/SYSTEM.zst")) else { return };
         let all = bytes.len() / PAGE;
         let counting = Counting::new(&bytes);
-        let opened = hive::open(&counting).unwrap();
+        let opened = Hive::open(&counting).unwrap();
         let report = windows::report(opened.primary_alone(), None).unwrap();
         let touched = counting.take().len();
         println!("{name}: {touched} of {all} pages, {} control sets", report.control_sets.len());

@@ -1,41 +1,83 @@
-//! A hive as a whole: look up, check, edit, recover. Bytes in, patches out; never I/O.
+//! Reads, edits, checks and recovers registry hives (the regf format). Bytes in, patches out; no I/O.
 //!
-//! [`open`] tells a clean hive from a dirty one by type: a [`DirtyHive`] has no way to be edited. It is recovered
-//! from its transaction logs first, or its owner says in so many words that it is to be taken as it stands.
+//! [`Hive::open`] tells a clean hive from a dirty one by type: a [`DirtyHive`] cannot be edited. It is recovered from its
+//! transaction logs first (see [`recover`]), or taken as it stands by [`DirtyHive::as_it_stands`].
+//!
+//! # Reading
+//! ```
+//! use hivewright_hive::{Data, Hive};
+//!
+//! # let bytes = hivewright_fixtures::HiveSpec::new(hivewright_fixtures::Minor::V5)
+//! #     .key("Select", |key| key.dword("Current", 1).sz("Remark", "x")).build().bytes;
+//! let hive = Hive::open(bytes)?.clean()?;
+//! let key = hive.key("Select")?.expect("a SYSTEM hive has this key");
+//! if let Some(value) = key.value("Current")? {
+//!     assert_eq!(value.data()?, Data::Dword(1));
+//! }
+//! for value in key.values()? {
+//!     let value = value?;
+//!     println!("{} = {:?}", value.name(), value.data()?);
+//! }
+//! # Ok::<(), hivewright_hive::Error>(())
+//! ```
+//!
+//! Reading touches only the cells on the way: bytes that are not a slice implement [`HiveBytes`] and are read page by
+//! page.
+//!
+//! # Editing
+//! ```
+//! use hivewright_hive::{Data, EditOptions, Hive};
+//!
+//! # let bytes = hivewright_fixtures::HiveSpec::new(hivewright_fixtures::Minor::V5).key("Setup", |key| key).build().bytes;
+//! let mut edit = Hive::open(bytes)?.clean()?.edit(EditOptions::default());
+//! edit.set_value("Setup", "Name", &Data::sz("x"))?;
+//! let edited = edit.finish()?;
+//! println!("{} bytes change", edited.patches.changed_bytes());
+//!
+//! let hive = Hive::open(edited.bytes)?.clean()?;
+//! let key = hive.key("setup")?.expect("it was there before");
+//! assert_eq!(key.value("NAME")?.map(|value| value.data()).transpose()?, Some(Data::sz("x")));
+//! # Ok::<(), hivewright_hive::Error>(())
+//! ```
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
-pub mod approach;
+pub mod binary_search;
 mod bytes;
 pub mod check;
+mod data;
 mod edit;
 mod lookup;
 mod overlay;
 mod patch;
 pub mod recover;
 pub mod regf;
+mod text;
 pub mod witness;
 
 pub use bytes::HiveBytes;
+pub use data::Data;
 pub use edit::{Delete, EditOptions, Edited, Editor};
 pub use lookup::{DamagedValue, Key, Value};
 pub use overlay::Overlay;
 pub use patch::{Patch, PatchSet, Step};
+pub use regf::key_value::ValueType;
+pub use text::{Text, TextList};
 
 use crate::regf::BASE_BLOCK_SIZE;
 use crate::regf::base_block::{self, BaseBlock};
-use hivewright_error::Result;
+pub use hivewright_error::{Error, Kind, Result};
 
-/// A hive, as [`open`] found it.
+/// A hive, as [`Hive::open`] found it.
 #[derive(Debug)]
 pub enum Opened<B> {
-    /// Every finished write is in it.
+    /// Every write was finished.
     Clean(Hive<B>),
     /// A write was begun and not finished.
     Dirty(DirtyHive<B>),
 }
 
-/// A hive whose bytes are to be taken as they stand.
+/// A hive: its bytes and its base block.
 #[derive(Debug)]
 pub struct Hive<B> {
     bytes: B,
@@ -46,22 +88,36 @@ pub struct Hive<B> {
 #[derive(Debug)]
 pub struct DirtyHive<B>(Hive<B>);
 
-/// Looks at the base block and tells clean from dirty. Reads nothing else.
-///
-/// # Errors
-/// Not a hive, a version or file type that is not handled, or a length that cannot be.
-pub fn open<B: HiveBytes>(bytes: B) -> Result<Opened<B>> {
-    let base = {
-        let size = (base_block::SIZE as u64).min(bytes.len());
-        BaseBlock::parse(&bytes.read(0, usize::try_from(size).unwrap_or(base_block::SIZE))?)?
-    };
-    base.validate(bytes.len())?;
-    let hive = Hive { bytes, base };
-    Ok(if base.is_dirty() { Opened::Dirty(DirtyHive(hive)) } else { Opened::Clean(hive) })
+impl<B: HiveBytes> Hive<B> {
+    /// Reads the base block and tells a clean hive from a dirty one. Reads nothing else.
+    ///
+    /// # Errors
+    /// Not a hive, a version or file type that is not supported, or an impossible length.
+    pub fn open(bytes: B) -> Result<Opened<B>> {
+        let base = {
+            let size = (base_block::SIZE as u64).min(bytes.len());
+            BaseBlock::parse(&bytes.read(0, usize::try_from(size).unwrap_or(base_block::SIZE))?)?
+        };
+        base.validate(bytes.len())?;
+        let hive = Hive { bytes, base };
+        Ok(if base.is_dirty() { Opened::Dirty(DirtyHive(hive)) } else { Opened::Clean(hive) })
+    }
 }
 
 impl<B> Opened<B> {
-    /// The hive as its primary file alone has it, clean or not: for reading.
+    /// Returns the hive if it is clean.
+    ///
+    /// # Errors
+    /// `dirty`, of kind [`Kind::Refused`], if it is not.
+    pub fn clean(self) -> Result<Hive<B>> {
+        match self {
+            Opened::Clean(hive) => Ok(hive),
+            Opened::Dirty(_) => Err(Error::refused("dirty", "a write of the hive was begun and not finished")
+                .advise("recover it from its transaction logs first")),
+        }
+    }
+
+    /// Returns the hive as its primary file alone has it, clean or not: for reading.
     pub fn primary_alone(&self) -> &Hive<B> {
         match self {
             Opened::Clean(hive) | Opened::Dirty(DirtyHive(hive)) => hive,
@@ -70,39 +126,39 @@ impl<B> Opened<B> {
 }
 
 impl<B> DirtyHive<B> {
-    /// The hive as its primary file alone has it: for reading.
+    /// Returns the hive as its primary file alone has it: for reading.
     pub fn primary_alone(&self) -> &Hive<B> {
         &self.0
     }
 
-    /// Gives up whatever stands in the transaction logs.
+    /// Takes the primary file alone and gives up the transaction logs.
     pub fn as_it_stands(self) -> Hive<B> {
         self.0
     }
 }
 
 impl<B> Hive<B> {
-    /// The hive in `bytes` as `base` has it, clean or not: for reading what was opened before.
+    /// Makes a hive of `bytes` and its base block, clean or not: for reading bytes that were opened before.
     pub fn of(bytes: B, base: BaseBlock) -> Self {
         Hive { bytes, base }
     }
 
-    /// The base block.
+    /// Returns the base block.
     pub fn base_block(&self) -> &BaseBlock {
         &self.base
     }
 
-    /// What the hive was opened on.
+    /// Returns the bytes that the hive was opened on.
     pub fn bytes(&self) -> &B {
         &self.bytes
     }
 
-    /// Gives back what the hive was opened on.
+    /// Returns the bytes that the hive was opened on.
     pub fn into_bytes(self) -> B {
         self.bytes
     }
 
-    /// Bytes of all hive bins: the end of the space that cell offsets count in.
+    /// Returns the size of all hive bins in bytes: the end of the space that cell offsets count in.
     pub fn length(&self) -> u32 {
         self.base.length.get()
     }

@@ -5,11 +5,11 @@ use hivewright::windows::{self, RuleReport};
 use hivewright_fixtures::dirty::DIRTY;
 use hivewright_fixtures::windows::service_path;
 use hivewright_fixtures::{Built, Release, SystemHive};
-use hivewright_hive as hive;
+use hivewright_hive::Hive;
 use hivewright_hive::recover::{Log, Recovery, recover_headless};
 
 fn read(built: Built) -> RuleReport {
-    windows::report(hive::open(built.bytes).unwrap().primary_alone(), None).unwrap()
+    windows::report(Hive::open(built.bytes).unwrap().primary_alone(), None).unwrap()
 }
 
 fn text(report: &RuleReport, state: HiveState, style: Style) -> String {

@@ -10,7 +10,7 @@ use crate::session::target::Target as Place;
 use crate::session::{HiveFile, LogChoice, Reading};
 use crate::windows::{self, Product};
 use hivewright_error::{Error, Kind, Result};
-use hivewright_hive::open as open_hive;
+use hivewright_hive::Hive;
 use hivewright_storage::exact;
 use hivewright_storage::look;
 
@@ -89,7 +89,7 @@ fn rule(mut record: Record, hive: &Path, reading: &Reading, wishes: &Wishes) -> 
 
 fn product(path: &Path) -> Result<(Option<Product>, u64)> {
     let file = HiveFile::open(path)?;
-    let product = windows::product(open_hive(file.paged())?.primary_alone())?;
+    let product = windows::product(Hive::open(file.paged())?.primary_alone())?;
     Ok((product, file.bytes_read()))
 }
 

@@ -14,7 +14,7 @@ use hivewright_disk::container::{Gate, Opener, explained};
 use hivewright_disk::files::{Files, VolumeState};
 use hivewright_disk::partition::Partition;
 use hivewright_error::{Error, Kind, Result, Space};
-use hivewright_hive::open;
+use hivewright_hive::Hive;
 use hivewright_storage::{Access, Blank, Host, RealHost, Storage, joined};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
@@ -135,7 +135,7 @@ impl HiveOnDisk {
     /// It is there, and is no hive or damaged.
     pub fn product(&self) -> Result<Option<Product>> {
         match self.files.open(&self.installation.hive("SOFTWARE"))? {
-            Some(file) => windows::product(open(Paged::new(file))?.primary_alone()),
+            Some(file) => windows::product(Hive::open(Paged::new(file))?.primary_alone()),
             None => Ok(None),
         }
     }

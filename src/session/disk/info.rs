@@ -10,7 +10,7 @@ use hivewright_disk::container::{About, HostFile, Verified};
 use hivewright_disk::files::{Files, VolumeState};
 use hivewright_disk::partition::{Partition, Table};
 use hivewright_error::{Place, Result};
-use hivewright_hive::{Opened, open};
+use hivewright_hive::{Hive, Opened};
 use hivewright_storage::Storage;
 use hivewright_storage::exact::field;
 
@@ -169,9 +169,9 @@ impl Disk {
 
 fn summary(files: &dyn Files, place: &Installation) -> InstallationSummary {
     let paged = |name: &str| Some(Paged::new(files.open(&place.hive(name)).ok()??));
-    let product = paged("SOFTWARE").and_then(|bytes| windows::product(open(bytes).ok()?.primary_alone()).ok()?);
+    let product = paged("SOFTWARE").and_then(|bytes| windows::product(Hive::open(bytes).ok()?.primary_alone()).ok()?);
     let report =
-        paged("SYSTEM").map(|bytes| open(bytes).and_then(|opened| windows::report(opened.primary_alone(), None)));
+        paged("SYSTEM").map(|bytes| Hive::open(bytes).and_then(|opened| windows::report(opened.primary_alone(), None)));
     let (evidence, mistakes) = match report {
         None => (None, Vec::new()),
         Some(Ok(report)) => {
@@ -203,7 +203,7 @@ fn hive_info(files: &dyn Files, place: &Installation, name: &'static str, disk_l
     let (size, extents, starts_at) = (file.len()?, file.extents().len(), file.locate(0));
     let mut obstacles = obstacles::of_file(files, &file);
     let is_system = name == HIVES[0];
-    let state = match open(Paged::new(file)) {
+    let state = match Hive::open(Paged::new(file)) {
         Ok(Opened::Clean(hive)) => {
             obstacles.extend(if is_system { obstacles::of_plan(&hive, None)? } else { None });
             "clean"

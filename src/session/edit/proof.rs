@@ -13,7 +13,7 @@ use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::regf::{BASE_BLOCK_SIZE, CellOffset};
 use hivewright_hive::witness::{self, Testimony};
-use hivewright_hive::{Hive, Opened, open};
+use hivewright_hive::{Hive, Opened};
 
 impl Prepared {
     /// Proves the edited bytes: the full check finds nothing that was not there, the keys hold what was asked for and
@@ -32,7 +32,7 @@ impl Prepared {
         if report.worst() > Some(Severity::Note) {
             self.compare_findings(&report)?;
         }
-        let hive = match open(&self.edited.bytes[..])? {
+        let hive = match Hive::open(&self.edited.bytes[..])? {
             Opened::Clean(hive) => hive,
             Opened::Dirty(_) => return Err(unproven("the edited hive is dirty")),
         };
@@ -160,10 +160,10 @@ impl Prepared {
                         continue;
                     }
                 };
-                let is_edited = value.name.matches(rule::NAME);
+                let is_edited = value.name().matches(rule::NAME);
                 let kind = if is_edited { &mut cells.edited } else { &mut cells.beside };
-                kind.insert(value.at);
-                match hive.cells_of_data(&value.node) {
+                kind.insert(value.at());
+                match hive.cells_of_data(value.node()) {
                     Ok(of_data) => kind.extend(of_data),
                     Err(error) if is_edited => return Err(error),
                     Err(_) => {}

@@ -9,7 +9,7 @@ use crate::session::target::neither;
 use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::recover::{REPLAY_BREAKS, Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
 use hivewright_hive::regf::base_block::{self, BaseBlock};
-use hivewright_hive::{DirtyHive, Hive, Opened, PatchSet, open};
+use hivewright_hive::{DirtyHive, Hive, Opened, PatchSet};
 use hivewright_storage::{FileStorage, Storage, zeros_in_large_pages};
 
 /// The most bytes of a file that is edited: a hive's bins stay below 2 GiB, slack behind them is a fraction of that.
@@ -78,7 +78,7 @@ fn rebuilt(bytes: Vec<u8>, files: &LogFiles, error: Error) -> Result<Source> {
 }
 
 fn opened(path: &Path, bytes: Vec<u8>, logs: impl FnOnce() -> Result<LogFiles>, request: &Request) -> Result<Source> {
-    match open(bytes)? {
+    match Hive::open(bytes)? {
         Opened::Clean(hive) => Ok(Source::new(hive, Origin::Clean, None)),
         Opened::Dirty(dirty) => recovered(path, dirty, &logs()?, request),
     }
@@ -114,7 +114,7 @@ fn materialized(recovered: Recovered<'_, Vec<u8>>, highest_sequence: Option<u32>
     let report = Box::new(recovered.report);
     let mut bytes = recovered.hive.into_bytes().into_base();
     recovery.apply(&mut bytes)?;
-    let hive = match open(bytes)? {
+    let hive = match Hive::open(bytes)? {
         Opened::Clean(hive) => hive,
         Opened::Dirty(_) => {
             return Err(Error::new(Kind::Corrupt, "proof", "the recovered hive is dirty; nothing was written")

@@ -7,7 +7,7 @@ use crate::windows::{self, Era, Mistake, RuleReport, rule};
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_hive::check::{self, Code, Report};
 use hivewright_hive::witness::{self, Testimony};
-use hivewright_hive::{Hive, HiveBytes, approach};
+use hivewright_hive::{Hive, HiveBytes, binary_search};
 
 const BY_LISTS: &str = "the second parser, nt-hive, finds the key only by going through the lists of subkeys: it puts \
                         letters beyond ASCII in another order than Windows does";
@@ -63,7 +63,7 @@ fn confirm<B: HiveBytes, S: Shown + ?Sized>(hive: &Hive<B>, shown: &S, path: &st
     let ours = || -> Result<_> {
         let Some(key) = hive.key(path)? else { return Ok(None) };
         let Some(value) = key.value(rule::NAME)? else { return Ok(None) };
-        Ok(Some((value.data_type().0, hive.data(&value)?)))
+        Ok(Some((value.data_type().0, value.raw_data()?)))
     };
     let ours = match ours() {
         Ok(ours) => ours,
@@ -74,7 +74,7 @@ fn confirm<B: HiveBytes, S: Shown + ?Sized>(hive: &Hive<B>, shown: &S, path: &st
     let ours = ours.as_ref().map(|(kind, data)| (*kind, &**data));
     // Our own look-ups come first, so that what they touched is there. A witness who needs more gets all of it.
     if shown.is_partial()
-        && approach::touch(hive, path).is_ok()
+        && binary_search::touch(hive, path).is_ok()
         && let Some(seen) = shown.seen()?
         && let agrees @ Testimony::Agrees = witness::ask_about(&seen, path, rule::NAME, ours)
     {

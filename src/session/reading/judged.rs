@@ -6,7 +6,7 @@ use hivewright_hive::check::{self, Code, Report};
 use hivewright_hive::recover;
 use hivewright_hive::regf::BASE_BLOCK_SIZE;
 use hivewright_hive::regf::base_block::BaseBlock;
-use hivewright_hive::{Opened, open};
+use hivewright_hive::{Hive, Opened};
 
 /// What a check found.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ impl Reading {
     pub fn check(&self) -> Result<Judged> {
         let whole = self.whole()?;
         let alone = check::check(whole);
-        let replayed = match open(whole) {
+        let replayed = match Hive::open(whole) {
             Ok(Opened::Clean(_)) => None,
             Ok(Opened::Dirty(_)) => self.replayed(whole)?,
             Err(_) if BaseBlock::parse(whole).is_ok_and(|base| !base.is_dirty()) => None,

@@ -68,7 +68,10 @@ impl ControlFacts {
 fn source_os<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Result<Vec<Evidence>> {
     let setup = hive.root().and_then(|root| root.subkey("Setup"));
     let Look::There(setup) = damage.look("Setup", setup)? else { return Ok(Vec::new()) };
-    let keys = damage.look("Setup", setup.subkeys().map(Some))?.into_there().unwrap_or_default();
+    let keys = damage
+        .look("Setup", setup.subkeys().and_then(Iterator::collect::<Result<Vec<_>>>).map(Some))?
+        .into_there()
+        .unwrap_or_default();
     let names = keys.iter().map(|key| key.name().to_string()).filter(|name| name.starts_with("Source OS"));
     Ok(names
         .map(|name| Evidence {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hivewright_hive::recover::{Log, recover_headless};
 use hivewright_hive::regf::CellOffset;
-use hivewright_hive::{Hive, HiveBytes, Opened, open};
+use hivewright_hive::{Hive, HiveBytes, Opened};
 
 /// A key, or a value of it.
 pub(crate) type Place = (String, Option<String>);
@@ -14,7 +14,7 @@ pub(crate) type Contents = BTreeMap<Place, (u32, Vec<u8>)>;
 
 /// All keys and values of a hive file, clean or not.
 pub(crate) fn contents(file: &[u8]) -> Contents {
-    let opened = open(file).unwrap();
+    let opened = Hive::open(file).unwrap();
     contents_of(opened.primary_alone())
 }
 
@@ -31,10 +31,10 @@ pub(crate) fn contents_of<B: HiveBytes>(hive: &Hive<B>) -> Contents {
         found.insert((path.clone(), None), (u32::from(key.node().flags.get()), descriptor));
         for value in key.values().unwrap() {
             let value = value.unwrap();
-            let data = hive.data(&value).unwrap().into_owned();
-            found.insert((path.clone(), Some(value.name.to_string().to_uppercase())), (value.data_type().0, data));
+            let data = value.raw_data().unwrap().into_owned();
+            found.insert((path.clone(), Some(value.name().to_string().to_uppercase())), (value.data_type().0, data));
         }
-        for subkey in key.subkeys().unwrap() {
+        for subkey in key.subkeys().unwrap().map(Result::unwrap) {
             rest.push((format!("{path}\\{}", subkey.name().to_string().to_uppercase()), subkey));
         }
     }
@@ -50,7 +50,7 @@ pub(crate) fn differences(a: &Contents, b: &Contents) -> Vec<Place> {
 /// What a boot with these logs makes of a file: the bytes, and whether anything was replayed.
 pub(crate) fn booted(file: &[u8], logs: &[(String, Vec<u8>)]) -> (Vec<u8>, bool) {
     let logs: Vec<Log<'_>> = logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
-    if matches!(open(file), Ok(Opened::Clean(_))) {
+    if matches!(Hive::open(file), Ok(Opened::Clean(_))) {
         let again = recover_headless(file, &logs).map(drop).unwrap_err();
         assert_eq!(again.error.code(), "hive-clean");
         return (file.to_vec(), false);

@@ -10,7 +10,7 @@ use super::{Checker, Spot};
 use crate::regf::CellOffset;
 use crate::regf::big_data::{self, BigData};
 use crate::regf::key_node::{KeyNode, flags};
-use crate::regf::key_value::{self, Data, INLINE, KeyValue, LATIN1_NAME, MAX_NAME_CHARACTERS, ValueType};
+use crate::regf::key_value::{self, INLINE, KeyValue, LATIN1_NAME, Location, MAX_NAME_CHARACTERS, ValueType};
 
 /// The only value of a symbolic link.
 const LINK_VALUE: &str = "SymbolicLinkValue";
@@ -95,8 +95,8 @@ impl<'h> Checker<'h> {
             self.find(Code::DwordSize, Spot::field(at, 4, key).of_value(at), "size of a REG_DWORD", Some((&4, &size)));
         }
         match value.location() {
-            Data::Inline { .. } | Data::Cell { size: 0, .. } => {}
-            Data::Cell { at: data_at, .. } => {
+            Location::Inline { .. } | Location::Cell { size: 0, .. } => {}
+            Location::Cell { at: data_at, .. } => {
                 if size <= 4 {
                     let what = "small data stands in a cell of its own";
                     self.find(Code::DataNotInline, Spot::field(at, 4, key).of_value(at), what, None);

@@ -5,7 +5,7 @@ use zerocopy::IntoBytes;
 use super::Editor;
 use crate::regf::CellOffset;
 use crate::regf::big_data::{self, BigData};
-use crate::regf::key_value::{Data, INLINE, KeyValue};
+use crate::regf::key_value::{INLINE, KeyValue, Location};
 use crate::{Hive, HiveBytes};
 use hivewright_error::{Error, Kind, Result};
 
@@ -59,7 +59,7 @@ impl Editor {
 impl<B: HiveBytes> Hive<B> {
     /// Every cell that holds the data of `value`: none where it stands in the key value, several of big data.
     pub fn cells_of_data(&self, value: &KeyValue) -> Result<Vec<CellOffset>> {
-        let Data::Cell { at, size: size @ 1.. } = value.location() else { return Ok(Vec::new()) };
+        let Location::Cell { at, size: size @ 1.. } = value.location() else { return Ok(Vec::new()) };
         let size = size as usize;
         let mut cells = vec![at];
         let data = self.cell(at)?;

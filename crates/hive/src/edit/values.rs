@@ -7,12 +7,12 @@ use zerocopy::IntoBytes;
 use super::data::DataFields;
 use super::free_cells::free_behind;
 use super::{Editor, Step};
-use crate::Value;
 use crate::regf::CellOffset;
 use crate::regf::cell::{self, Header};
 use crate::regf::key_node::{KeyNode, flags};
 use crate::regf::key_value::{KeyValue, LATIN1_NAME, MAX_NAME_CHARACTERS, TOMBSTONE, ValueType};
 use crate::regf::name::Name;
+use crate::{Data, Value};
 use hivewright_error::{Error, Kind, Result};
 
 /// Which values of a name to remove. They differ only in a layered hive.
@@ -24,14 +24,48 @@ pub enum Delete {
     Any,
 }
 
+/// A value that is there, without a borrow of the hive.
+struct Found {
+    at: CellOffset,
+    index: u32,
+    node: KeyValue,
+    /// Bytes of its name as UTF-16.
+    name_size: usize,
+}
+
 impl Editor {
+    /// Sets the value `name` of the key at `path`: the first of that name, without regard to case, or a new one. Says
+    /// whether anything changed.
+    ///
+    /// # Errors
+    /// `no-key` if there is no such key; otherwise as [`Editor::set_value_at`].
+    pub fn set_value(&mut self, path: &str, name: &str, data: &Data) -> Result<bool> {
+        let key = self.key_at_path(path)?;
+        self.set_value_at(key, name, data.data_type(), &data.to_bytes())
+    }
+
+    /// Removes the first value called `name` of the key at `path`. Says whether there was one.
+    ///
+    /// # Errors
+    /// `no-key` if there is no such key; otherwise as [`Editor::delete_value_at`].
+    pub fn delete_value(&mut self, path: &str, name: &str) -> Result<bool> {
+        let key = self.key_at_path(path)?;
+        self.delete_value_at(key, name, Delete::Live)
+    }
+
+    fn key_at_path(&self, path: &str) -> Result<CellOffset> {
+        let hive = self.hive()?;
+        let key = hive.key(path)?;
+        key.map(|key| key.at()).ok_or_else(|| Error::new(Kind::NotFound, "no-key", format!("there is no key {path}")))
+    }
+
     /// Sets a value of the key whose key node stands at `key`; the first of that name, without regard to case, or a
     /// new one. A tombstone becomes a value. Says whether anything changed.
     ///
     /// # Errors
     /// Keys that take no values (handles, symbolic links, tombstones) are refused; [`Kind::NoRoom`] if neither a free
     /// cell nor growth can hold what is new.
-    pub fn set_value(&mut self, key: CellOffset, name: &str, kind: ValueType, data: &[u8]) -> Result<bool> {
+    pub fn set_value_at(&mut self, key: CellOffset, name: &str, kind: ValueType, data: &[u8]) -> Result<bool> {
         let (node, old) = self.look_up(key, name, Delete::Any)?;
         match old {
             Some(old) => self.replace(key, &node, &old, kind, data),
@@ -40,7 +74,7 @@ impl Editor {
     }
 
     /// Removes the first value called `name` of the key at `key`. Says whether there was one.
-    pub fn delete_value(&mut self, key: CellOffset, name: &str, which: Delete) -> Result<bool> {
+    pub fn delete_value_at(&mut self, key: CellOffset, name: &str, which: Delete) -> Result<bool> {
         let (node, Some(old)) = self.look_up(key, name, which)? else { return Ok(false) };
         let rest = node.values() - 1;
         let list = CellOffset(node.values_list.get());
@@ -73,7 +107,7 @@ impl Editor {
         Ok(true)
     }
 
-    fn look_up(&self, key: CellOffset, name: &str, which: Delete) -> Result<(KeyNode, Option<Value<'static>>)> {
+    fn look_up(&self, key: CellOffset, name: &str, which: Delete) -> Result<(KeyNode, Option<Found>)> {
         let hive = self.hive()?;
         let found = hive.key_at(key)?;
         let refuse = |what| Err(Error::refused("key-takes-no-values", format!("the key {what}")));
@@ -87,29 +121,28 @@ impl Editor {
         if found.node().is_tombstone(minor) {
             return refuse("is the tombstone of a layered key");
         }
-        let is_wanted =
-            |value: &Value<'_>| value.name.matches(name) && (which == Delete::Any || !value.node.is_tombstone(minor));
+        let is_wanted = |value: &Value<'_, &[u8]>| {
+            value.name().matches(name) && (which == Delete::Any || !value.node().is_tombstone(minor))
+        };
         let may_be_it = |error: Error| match error.kind() {
             Kind::Corrupt => error.advise("it may be the value that is looked for: take another copy of the hive"),
             _ => error,
         };
         let value = found.value_that(is_wanted).map_err(may_be_it)?;
-        let owned = |Value { at, index, node, name }: Value<'_>| Value { at, index, node, name: name.into_owned() };
-        Ok((*found.node(), value.map(owned)))
+        let found_value = |value: Value<'_, &[u8]>| Found {
+            at: value.at(),
+            index: value.index(),
+            node: *value.node(),
+            name_size: value.name().utf16_size(),
+        };
+        Ok((*found.node(), value.map(found_value)))
     }
 
-    fn replace(
-        &mut self,
-        key: CellOffset,
-        node: &KeyNode,
-        old: &Value<'_>,
-        kind: ValueType,
-        data: &[u8],
-    ) -> Result<bool> {
+    fn replace(&mut self, key: CellOffset, node: &KeyNode, old: &Found, kind: ValueType, data: &[u8]) -> Result<bool> {
         let tombstone = old.node.is_tombstone(self.hive()?.base_block().minor_version.get());
         let inline = old.node.data_size.get() & crate::regf::key_value::INLINE != 0;
         // A DWORD in a cell of its own is read by Windows, but nothing that Windows writes looks so.
-        if !tombstone && old.data_type() == kind && inline == (data.len() <= 4) && *self.hive()?.data(old)? == *data {
+        if !tombstone && old.node.data_type.get() == kind.0 && inline == (data.len() <= 4) && self.holds(old, data)? {
             return Ok(false);
         }
         let fields = self.store_data(data)?;
@@ -128,9 +161,15 @@ impl Editor {
         let bytes = &new.as_bytes()[span.clone()];
         let what = if tombstone { "value: size, data, type, no tombstone" } else { "value: size, data, type" };
         self.write(old.at.data_in_file() + span.start as u64, bytes, Step::Link, what)?;
-        self.raise_largest(key, node, old.name.utf16_size(), data.len())?;
+        self.raise_largest(key, node, old.name_size, data.len())?;
         self.touch(key)?;
         Ok(true)
+    }
+
+    /// Whether `data` is the data of a value.
+    fn holds(&self, value: &Found, data: &[u8]) -> Result<bool> {
+        let hive = self.hive()?;
+        Ok(*hive.data_of(value.at, &value.node)? == *data)
     }
 
     fn insert(&mut self, key: CellOffset, node: &KeyNode, name: &str, kind: ValueType, data: &[u8]) -> Result<()> {

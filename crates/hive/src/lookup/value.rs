@@ -6,36 +6,76 @@ use super::reference::Referrer;
 use super::{Key, offset_in, slice};
 use crate::regf::CellOffset;
 use crate::regf::big_data::{self, BigData};
-use crate::regf::key_value::{self, Data, KeyValue, ValueType};
+use crate::regf::key_value::{self, KeyValue, Location, ValueType};
 use crate::regf::name::Name;
-use crate::{Hive, HiveBytes};
+use crate::{Data, Hive, HiveBytes};
 use hivewright_error::{Error, Kind, Result};
 
 /// A value of a key.
-#[derive(Clone, Debug)]
-pub struct Value<'h> {
-    /// Cell offset of the key value.
-    pub at: CellOffset,
-    /// Its place in the values list.
-    pub index: u32,
-    /// The fixed part.
-    pub node: KeyValue,
-    /// Its name; empty for the default value.
-    pub name: Name<'h>,
+#[derive(Debug)]
+pub struct Value<'h, B> {
+    hive: &'h Hive<B>,
+    at: CellOffset,
+    index: u32,
+    node: KeyValue,
+    name: Name<'h>,
 }
 
-impl Value<'_> {
-    /// The type of the data.
+// Derived, this would ask for `B: Clone`.
+impl<B> Clone for Value<'_, B> {
+    fn clone(&self) -> Self {
+        Value { hive: self.hive, at: self.at, index: self.index, node: self.node, name: self.name.clone() }
+    }
+}
+
+impl<'h, B: HiveBytes> Value<'h, B> {
+    /// Returns the cell offset of the key value.
+    pub fn at(&self) -> CellOffset {
+        self.at
+    }
+
+    /// Returns its place in the values list.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Returns the fixed part of the key value.
+    pub fn node(&self) -> &KeyValue {
+        &self.node
+    }
+
+    /// Returns its name; empty for the default value.
+    pub fn name(&self) -> &Name<'h> {
+        &self.name
+    }
+
+    /// Returns the type of the data.
     pub fn data_type(&self) -> ValueType {
         ValueType(self.node.data_type.get())
     }
 
-    /// Bytes of the data.
+    /// Returns the number of bytes of the data.
     pub fn size(&self) -> usize {
         match self.node.location() {
-            Data::Inline { size, .. } => size,
-            Data::Cell { size, .. } => size as usize,
+            Location::Inline { size, .. } => size,
+            Location::Cell { size, .. } => size as usize,
         }
+    }
+
+    /// Reads the data and interprets it by its type.
+    ///
+    /// # Errors
+    /// A cell that holds the data is damaged.
+    pub fn data(&self) -> Result<Data> {
+        Ok(Data::new(self.data_type(), self.raw_data()?))
+    }
+
+    /// Reads the data as bytes, borrowed from the hive where they stand in one piece.
+    ///
+    /// # Errors
+    /// A cell that holds the data is damaged.
+    pub fn raw_data(&self) -> Result<Cow<'h, [u8]>> {
+        self.hive.data_of(self.at, &self.node)
     }
 }
 
@@ -76,17 +116,17 @@ fn name_of_damaged(cell: &[u8]) -> Option<String> {
 }
 
 impl<'h, B: HiveBytes> Key<'h, B> {
-    /// The first value called `name`, without regard to case; the empty name is the default value. A damaged value
+    /// Returns the first value called `name`, without regard to case; the empty name is the default value. A damaged value
     /// beside it does not matter.
     ///
     /// # Errors
     /// The list is damaged; there is no such value, and one that cannot be read may be it.
-    pub fn value(&self, name: &str) -> Result<Option<Value<'h>>> {
+    pub fn value(&self, name: &str) -> Result<Option<Value<'h, B>>> {
         self.value_that(|value| value.name.matches(name))
     }
 
     /// As [`Key::value`], of any description.
-    pub(crate) fn value_that(&self, is_wanted: impl Fn(&Value<'h>) -> bool) -> Result<Option<Value<'h>>> {
+    pub(crate) fn value_that(&self, is_wanted: impl Fn(&Value<'h, B>) -> bool) -> Result<Option<Value<'h, B>>> {
         let mut damage = None;
         for value in self.values()? {
             match value {
@@ -101,8 +141,12 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         damage.map_or(Ok(None), |damaged| Err(damaged.into()))
     }
 
-    /// All values, in the order of the list. A value that cannot be read is an error in its place.
-    pub fn values(&self) -> Result<impl Iterator<Item = std::result::Result<Value<'h>, DamagedValue>> + use<'h, B>> {
+    /// Returns an iterator over all values, in the order of the list. A value that cannot be read is an error in its
+    /// place; the iteration goes on behind it.
+    ///
+    /// # Errors
+    /// The list as a whole cannot be read.
+    pub fn values(&self) -> Result<impl Iterator<Item = std::result::Result<Value<'h, B>, DamagedValue>> + use<'h, B>> {
         let (hive, count) = (self.hive, self.node.values());
         let at = CellOffset(self.node.values_list.get());
         let count_at = self.at.data_in_file() + 36;
@@ -132,30 +176,27 @@ impl<'h, B: HiveBytes> Key<'h, B> {
             };
             let name = slice(data, key_value::SIZE, usize::from(node.name_length.get()));
             let latin1 = node.flags.get() & key_value::LATIN1_NAME != 0;
-            Ok(Value { at: value_at, index, node, name: Name::new(name, latin1) })
+            Ok(Value { hive, at: value_at, index, node, name: Name::new(name, latin1) })
         }))
     }
 }
 
 impl<B: HiveBytes> Hive<B> {
-    /// The data of a value.
-    pub fn data(&self, value: &Value<'_>) -> Result<Cow<'_, [u8]>> {
-        let (at, size) = match value.node.location() {
-            Data::Inline { bytes, size } => return Ok(Cow::Owned(bytes[..size].to_vec())),
-            Data::Cell { size: 0, .. } => return Ok(Cow::Owned(Vec::new())),
-            Data::Cell { at, size } => (at, size as usize),
+    /// Returns the data of the key value that stands at `at_value`.
+    pub(crate) fn data_of(&self, at_value: CellOffset, value: &KeyValue) -> Result<Cow<'_, [u8]>> {
+        let (at, size) = match value.location() {
+            Location::Inline { bytes, size } => return Ok(Cow::Owned(bytes[..size].to_vec())),
+            Location::Cell { size: 0, .. } => return Ok(Cow::Owned(Vec::new())),
+            Location::Cell { at, size } => (at, size as usize),
         };
-        let data = self.cell_of(at, Referrer::in_cell("data of the value", value.at, 8))?;
+        let data = self.cell_of(at, Referrer::in_cell("data of the value", at_value, 8))?;
         if big_data::is_used(size, &data) {
             return self.segments(at, &data, size).map(Cow::Owned);
         }
         if size > data.len() {
-            return Err(Error::corrupt(
-                "value-data",
-                "the value's data runs out of its cell",
-                value.at.data_in_file() + 4,
-            )
-            .expected(format_args!("at most {} bytes", data.len()), size));
+            let what = "the value's data runs out of its cell";
+            return Err(Error::corrupt("value-data", what, at_value.data_in_file() + 4)
+                .expected(format_args!("at most {} bytes", data.len()), size));
         }
         Ok(slice(data, 0, size))
     }

@@ -6,10 +6,10 @@ mod whole;
 
 use super::writer::*;
 use super::*;
-use crate::{Opened, Step, open};
+use crate::{Hive, Opened, Step};
 
 fn dirty(bytes: &[u8]) -> DirtyHive<&[u8]> {
-    match open(bytes).unwrap() {
+    match Hive::open(bytes).unwrap() {
         Opened::Dirty(hive) => hive,
         Opened::Clean(_) => panic!("the hive is clean"),
     }

@@ -39,7 +39,7 @@ pub const MAX_NAME_CHARACTERS: usize = 16_383;
 
 /// Where a value's data stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Data {
+pub enum Location {
     /// In the key value itself: up to four bytes.
     Inline {
         /// The field.
@@ -87,12 +87,12 @@ impl KeyValue {
     }
 
     /// Where the data stands.
-    pub fn location(&self) -> Data {
+    pub fn location(&self) -> Location {
         let size = self.data_size.get();
         if size & INLINE != 0 {
-            Data::Inline { bytes: self.data, size: ((size & !INLINE) as usize).min(4) }
+            Location::Inline { bytes: self.data, size: ((size & !INLINE) as usize).min(4) }
         } else {
-            Data::Cell { at: CellOffset(u32::from_le_bytes(self.data)), size }
+            Location::Cell { at: CellOffset(u32::from_le_bytes(self.data)), size }
         }
     }
 }
@@ -102,16 +102,28 @@ impl KeyValue {
 pub struct ValueType(pub u32);
 
 impl ValueType {
-    /// Text, UTF-16.
+    /// No type is defined.
+    pub const NONE: ValueType = ValueType(0);
+    /// A string, UTF-16.
     pub const SZ: ValueType = ValueType(1);
-    /// Text with names of environment variables.
+    /// A string with names of environment variables.
     pub const EXPAND_SZ: ValueType = ValueType(2);
     /// Bytes.
     pub const BINARY: ValueType = ValueType(3);
     /// 32 bits, little-endian.
     pub const DWORD: ValueType = ValueType(4);
-    /// Texts, each ended by a zero.
+    /// 32 bits, big-endian.
+    pub const DWORD_BIG_ENDIAN: ValueType = ValueType(5);
+    /// The target of a symbolic link, UTF-16.
+    pub const LINK: ValueType = ValueType(6);
+    /// Strings, each ended by a zero.
     pub const MULTI_SZ: ValueType = ValueType(7);
+    /// Resources of a device.
+    pub const RESOURCE_LIST: ValueType = ValueType(8);
+    /// Resources of a piece of hardware.
+    pub const FULL_RESOURCE_DESCRIPTOR: ValueType = ValueType(9);
+    /// Resources that a device can use.
+    pub const RESOURCE_REQUIREMENTS_LIST: ValueType = ValueType(10);
     /// 64 bits, little-endian.
     pub const QWORD: ValueType = ValueType(11);
 }
@@ -147,12 +159,12 @@ mod tests {
     fn inline_data_is_at_most_four_bytes() {
         let mut raw = *b"vk\0\0\x04\0\0\x80\x02\0\0\0\x04\0\0\0\0\0\0\0";
         let value = KeyValue::parse(&raw, CellOffset(32)).unwrap();
-        assert_eq!(value.location(), Data::Inline { bytes: [2, 0, 0, 0], size: 4 });
+        assert_eq!(value.location(), Location::Inline { bytes: [2, 0, 0, 0], size: 4 });
         raw[4] = 5;
         assert_eq!(KeyValue::parse(&raw, CellOffset(32)).unwrap_err().code(), "value-data");
         raw[7] = 0;
         let value = KeyValue::parse(&raw, CellOffset(32)).unwrap();
-        assert_eq!(value.location(), Data::Cell { at: CellOffset(2), size: 5 });
+        assert_eq!(value.location(), Location::Cell { at: CellOffset(2), size: 5 });
         raw[2] = 1;
         assert_eq!(KeyValue::parse(&raw, CellOffset(32)).unwrap_err().code(), "value-name");
     }

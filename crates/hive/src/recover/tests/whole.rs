@@ -53,7 +53,7 @@ fn an_invalid_base_block_comes_from_the_latest_log_alone() {
         assert_eq!(entries(&done.report.logs[1]), [(7, "log-not-used"), (8, "log-not-used")]);
         assert_eq!(done.hive.base_block().as_bytes(), base([10, 10], LENGTH, 0).as_bytes());
         let patched = patched(&hive, &done.patches().unwrap());
-        assert!(matches!(open(&patched[..]).unwrap(), Opened::Clean(_)));
+        assert!(matches!(Hive::open(&patched[..]).unwrap(), Opened::Clean(_)));
     }
 }
 

@@ -1,5 +1,9 @@
-//! The way of other parsers to a key: subkeys lists are sorted, so they search them by halves and see other cells than
-//! our own look-up does, which goes by hashes and hints.
+//! The binary-search path to a key.
+//!
+//! nt-hive searches the sorted subkeys lists by halves and so reads other cells than our look-up, which goes by hashes
+//! and hints. [`touch`] reads those cells as well: then the pages of a hive in an image that were read so far are enough
+//! for nt-hive, and `get` need not read the whole hive. `tests/it/page_reads.rs` counts the pages, `benches/processes`
+//! the time.
 
 use std::cmp::Ordering;
 
@@ -7,11 +11,10 @@ use super::{Hive, HiveBytes, Key};
 use crate::regf::CellOffset;
 use hivewright_error::Result;
 
-/// Touches what a search by halves for the key at `path` touches, so that a copy of the touched bytes is enough for a
-/// parser that searches so.
+/// Reads all that a binary search for the key at `path` reads.
 ///
 /// # Errors
-/// Damage on the way.
+/// A cell on the way is damaged.
 pub fn touch<B: HiveBytes>(hive: &Hive<B>, path: &str) -> Result<()> {
     let mut key = hive.root()?;
     for name in path.split('\\').filter(|name| !name.is_empty()) {
@@ -29,7 +32,7 @@ fn search<B: HiveBytes>(key: &Key<'_, B>, name: &str) -> Result<()> {
     let name = name.to_uppercase();
     let compare =
         |at: &CellOffset| -> Result<Ordering> { Ok(hive.key_at(*at)?.name().to_string().to_uppercase().cmp(&name)) };
-    // In each leaf the first and the last tell whether the name is in between.
+    // The first and the last element of a leaf tell whether the name is in between.
     let leaves = key.elements_of_leaves()?;
     let found = halves(&leaves, |leaf| {
         let (Some(&first), Some(&last)) = (leaf.first(), leaf.last()) else { return Ok(Ordering::Equal) };

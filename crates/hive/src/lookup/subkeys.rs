@@ -1,0 +1,275 @@
+//! The subkeys of a key: by name, and all of them.
+
+use std::borrow::Cow;
+
+use super::Key;
+use super::reference::Referrer;
+use crate::regf::CellOffset;
+use crate::regf::key_node;
+use crate::regf::subkeys_list::{ListKind, SubkeysList};
+use crate::{Hive, HiveBytes};
+use hivewright_error::{Error, Kind, Result};
+
+/// An element of a subkeys list, and where it stands.
+#[derive(Clone, Copy)]
+struct Element {
+    kind: ListKind,
+    at: CellOffset,
+    hint: Option<u32>,
+    from: Referrer,
+    /// Offset of the hint in the file.
+    hint_at: u64,
+}
+
+/// The most errors that a listing keeps. A damaged list may have a million.
+const MOST_ERRORS: usize = 100;
+
+impl<'h, B: HiveBytes> Key<'h, B> {
+    /// Returns the subkey called `name`, without regard to case. A damaged key or leaf beside it does not matter.
+    ///
+    /// # Errors
+    /// The list is damaged; there is no such key, and one that cannot be read may be it.
+    pub fn subkey(&self, name: &str) -> Result<Option<Key<'h, B>>> {
+        let hash = crate::regf::name::hash(name.encode_utf16());
+        let possible = |element: &Element| match (element.kind, element.hint) {
+            (ListKind::HashLeaf, Some(h)) => h == hash,
+            (ListKind::FastLeaf, Some(h)) => hint_allows(h, name),
+            _ => true,
+        };
+        self.find(name, possible).map(|found| found.map(|(_, key)| key))
+    }
+
+    /// Returns the damage by which Windows does not find the subkey called `name` although a list has it: its hash or
+    /// hint is that of another name. Reads every subkey.
+    ///
+    /// # Errors
+    /// As [`Key::subkey`].
+    pub fn hidden_subkey(&self, name: &str) -> Result<Option<Error>> {
+        let found = self.find(name, |_| true)?;
+        Ok(found.map(|(element, key)| {
+            let (code, what) = match element.kind {
+                ListKind::HashLeaf => {
+                    ("subkey-hash", "Windows does not find the key: the list has a wrong hash for it")
+                }
+                _ => ("subkey-hint", "Windows may not find the key: the list has the beginning of another name for it"),
+            };
+            let (right, there) = (key.name.hash(), element.hint.unwrap_or_default());
+            let error = Error::corrupt(code, what, element.hint_at);
+            match element.kind {
+                ListKind::HashLeaf => error.expected(format_args!("{right:#010x}"), format_args!("{there:#010x}")),
+                _ => error.expected(key.name, there.to_le_bytes().escape_ascii()),
+            }
+        }))
+    }
+
+    /// Finds the first key called `name` among the elements that are `possible`; the others are not read.
+    fn find(&self, name: &str, possible: impl Fn(&Element) -> bool) -> Result<Option<(Element, Key<'h, B>)>> {
+        let mut damage = None;
+        for element in self.elements()? {
+            let read = match element {
+                Ok(element) if possible(&element) => element.key(self.hive).map(|key| (element, key)),
+                Ok(_) => continue,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(found) if found.1.name.matches(name) => return Ok(Some(found)),
+                Ok(_) => {}
+                Err(error) if error.kind() == Kind::Io => return Err(error),
+                // The first damage is reported, after all that can be read.
+                Err(error) => {
+                    damage.get_or_insert(error);
+                }
+            }
+        }
+        damage.map_or(Ok(None), Err)
+    }
+
+    /// Returns an iterator over all subkeys, in the order of the list. A damaged subkey, or a damaged leaf of the list,
+    /// is an error in its place; the iteration goes on behind it.
+    ///
+    /// # Errors
+    /// The list as a whole cannot be read.
+    ///
+    /// # Examples
+    /// ```
+    /// use hivewright_hive::Hive;
+    ///
+    /// # let bytes = hivewright_fixtures::HiveSpec::new(hivewright_fixtures::Minor::V5)
+    /// #     .key("Select", |key| key).key("Setup", |key| key).build().bytes;
+    /// let hive = Hive::open(bytes)?.clean()?;
+    /// for subkey in hive.root()?.subkeys()? {
+    ///     match subkey {
+    ///         Ok(key) => println!("{} {}", key.last_written(), key.name()),
+    ///         Err(error) => eprintln!("skipped: {error}"),
+    ///     }
+    /// }
+    /// # assert_eq!(hive.root()?.subkeys()?.filter_map(Result::ok).count(), 2);
+    /// # Ok::<(), hivewright_hive::Error>(())
+    /// ```
+    pub fn subkeys(&self) -> Result<impl Iterator<Item = Result<Key<'h, B>>> + use<'h, B>> {
+        let hive = self.hive;
+        Ok(self.elements()?.map(move |element| element?.key(hive)))
+    }
+
+    /// Returns all subkeys that can be read, in the order of the list, and the first errors about the others.
+    ///
+    /// # Errors
+    /// The list as a whole cannot be read.
+    pub fn readable_subkeys(&self) -> Result<(Vec<Key<'h, B>>, Vec<Error>)> {
+        let (mut keys, mut errors) = (Vec::new(), Vec::new());
+        let mut elements = self.elements()?;
+        while let Some(element) = elements.next() {
+            match element.and_then(|element| element.key(self.hive)) {
+                Ok(key) => keys.push(key),
+                Err(error) if error.kind() == Kind::Io || elements.overlong => return Err(error),
+                Err(error) if errors.len() < MOST_ERRORS => errors.push(error),
+                Err(_) => {}
+            }
+        }
+        Ok((keys, errors))
+    }
+
+    fn elements(&self) -> Result<Elements<'h, B>> {
+        Ok(Elements { hive: self.hive, leaves: self.leaves()?.into_iter(), leaf: None, keys: 0, overlong: false })
+    }
+
+    /// Returns the leaves: the list itself, or those that its index root points to, each with the field that refers to
+    /// it.
+    fn leaves(&self) -> Result<Vec<(CellOffset, Referrer)>> {
+        let at = CellOffset(self.node.subkeys_list.get());
+        if self.node.subkey_count.get() == 0 {
+            return Ok(Vec::new());
+        }
+        let from = Referrer::in_cell("key's subkeys list", self.at, 28);
+        let data = self.hive.cell_of(at, from)?;
+        let list = SubkeysList::parse(&data, at)?;
+        if list.kind != ListKind::IndexRoot {
+            return Ok(vec![(at, from)]);
+        }
+        let leaf = |(i, (leaf, _)): (usize, (CellOffset, _))| {
+            (leaf, Referrer::element("index root", i, at, 4 + (i * ListKind::IndexRoot.element_size()) as u64))
+        };
+        Ok(list.elements().enumerate().map(leaf).collect())
+    }
+
+    /// Returns the cell offsets of the elements of each leaf.
+    pub(crate) fn elements_of_leaves(&self) -> Result<Vec<Vec<CellOffset>>> {
+        let (mut all, mut keys) = (Vec::new(), 0);
+        for (leaf_at, from) in self.leaves()? {
+            let leaf = Leaf::read(self.hive, leaf_at, from)?;
+            keys += leaf.len() as u64;
+            has_room_for(self.hive, keys, leaf_at)?;
+            all.push(leaf.list()?.elements().map(|(at, _)| at).collect());
+        }
+        Ok(all)
+    }
+}
+
+impl Element {
+    fn key<'h, B: HiveBytes>(&self, hive: &'h Hive<B>) -> Result<Key<'h, B>> {
+        hive.key_of(self.at, self.from)
+    }
+}
+
+/// A leaf of a subkeys list: its cell's data, already parsed once.
+struct Leaf<'h> {
+    at: CellOffset,
+    data: Cow<'h, [u8]>,
+    len: usize,
+    /// The next element of an iteration.
+    next: usize,
+}
+
+impl<'h> Leaf<'h> {
+    fn read<B: HiveBytes>(hive: &'h Hive<B>, at: CellOffset, from: Referrer) -> Result<Self> {
+        let data = hive.cell_of(at, from)?;
+        let list = SubkeysList::parse(&data, at)?;
+        if list.kind == ListKind::IndexRoot {
+            let what = "an index root points to an index root";
+            return Err(Error::corrupt("list-nested", what, at.data_in_file()));
+        }
+        let len = list.len();
+        Ok(Leaf { at, data, len, next: 0 })
+    }
+
+    fn list(&self) -> Result<SubkeysList<'_>> {
+        SubkeysList::parse(&self.data, self.at)
+    }
+
+    fn len(&self) -> usize {
+        self.len
+    }
+
+    fn next(&mut self) -> Option<Element> {
+        let list = self.list().ok()?;
+        let (i, kind) = (self.next, list.kind);
+        let (at, hint) = list.get(i)?;
+        let offset = 4 + (i * kind.element_size()) as u64;
+        let from = Referrer::element("subkeys list", i, self.at, offset);
+        let hint_at = self.at.data_in_file() + offset + 4;
+        self.next += 1;
+        Some(Element { kind, at, hint, from, hint_at })
+    }
+}
+
+/// The elements of all leaves, leaf by leaf. A leaf that cannot be read is an error in its place.
+struct Elements<'h, B> {
+    hive: &'h Hive<B>,
+    leaves: std::vec::IntoIter<(CellOffset, Referrer)>,
+    leaf: Option<Leaf<'h>>,
+    /// Elements of all leaves so far.
+    keys: u64,
+    /// The list names more keys than the hive has room for, which ends it.
+    overlong: bool,
+}
+
+impl<B: HiveBytes> Iterator for Elements<'_, B> {
+    type Item = Result<Element>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(element) = self.leaf.as_mut().and_then(Leaf::next) {
+                return Some(Ok(element));
+            }
+            self.leaf = None;
+            let (at, from) = self.leaves.next()?;
+            let leaf = match Leaf::read(self.hive, at, from) {
+                Ok(leaf) => leaf,
+                Err(error) => return Some(Err(error)),
+            };
+            self.keys += leaf.len() as u64;
+            if let Err(error) = has_room_for(self.hive, self.keys, at) {
+                self.leaves = Vec::new().into_iter();
+                self.overlong = true;
+                return Some(Err(error));
+            }
+            self.leaf = Some(leaf);
+        }
+    }
+}
+
+/// Checks that the hive has room for as many keys as a list names. Lists may name one key over and over, an index root
+/// one leaf: half a MiB lists four thousand million keys. Each key has a key node, so the list of an undamaged hive is
+/// never longer than the bins have room for.
+fn has_room_for<B>(hive: &Hive<B>, keys: u64, list: CellOffset) -> Result<()> {
+    let most = u64::from(hive.length()) / key_node::SIZE as u64;
+    if keys <= most {
+        return Ok(());
+    }
+    let what = "the subkeys list names more keys than the hive has room for";
+    Err(Error::corrupt("list-size", what, list.data_in_file()).expected(format_args!("at most {most}"), keys))
+}
+
+/// Whether a fast leaf's hint (first four characters of the name, zero padded) may belong to `name`. Hints of names
+/// beyond ASCII are taken as no hint.
+fn hint_allows(hint: u32, name: &str) -> bool {
+    let hint = hint.to_le_bytes();
+    if hint == [0; 4] || !hint.is_ascii() || !name.is_ascii() {
+        return true;
+    }
+    let mut padded = [0u8; 4];
+    for (to, from) in padded.iter_mut().zip(name.bytes()) {
+        *to = from;
+    }
+    padded.eq_ignore_ascii_case(&hint)
+}
