@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use hivewright::windows::{self, Selection, rule};
+use hivewright::settings::nat_t::{self};
+use hivewright::windows::Selection;
 use hivewright_fixtures::{KeySpec, Release, SystemHive};
 use hivewright_hive::check::check;
 use hivewright_hive::recover::{Log, recover_headless};
@@ -56,10 +57,10 @@ fn clean(bytes: Vec<u8>) -> Hive<Vec<u8>> {
 }
 
 fn set(hive: Hive<Vec<u8>>) -> usize {
-    let places = windows::plan(&hive, &Selection::default(), None, false).unwrap();
+    let places = nat_t::plan(&hive, &Selection::default(), None, false).unwrap();
     let mut editor = hive.edit(EditOptions::default());
     for place in places {
-        editor.set_value_at(place.key, rule::NAME, ValueType::DWORD, &2u32.to_le_bytes()).unwrap();
+        editor.set_value_at(place.key, nat_t::NAME, ValueType::DWORD, &2u32.to_le_bytes()).unwrap();
     }
     editor.finish().unwrap().patches.patches.len()
 }
@@ -71,7 +72,7 @@ fn hive(c: &mut Criterion) {
         let mut group = c.benchmark_group(name);
         group.sample_size(20);
         group.bench_function("report", |b| {
-            b.iter(|| windows::report(Hive::open(black_box(&bytes)).unwrap().primary_alone(), None).unwrap());
+            b.iter(|| nat_t::report(Hive::open(black_box(&bytes)).unwrap().primary_alone(), None).unwrap());
         });
         group.bench_function("set", |b| {
             b.iter_batched(|| clean(bytes.clone()), set, BatchSize::LargeInput);

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use hivewright::session::disk::Obstacle;
+use hivewright::locate::{Disk, Obstacle};
 
 use self::args::{Args, Command};
 
@@ -75,7 +75,7 @@ fn about(error: anyhow::Error, files: &[PathBuf]) -> anyhow::Error {
 fn stay_silent_about_the_witness() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !hivewright_hive::witness::is_asking() && !hivewright::fleet::pool::is_guarded() {
+        if !hivewright_hive::witness::is_asking() && !hivewright::audit::pool::is_guarded() {
             usual(info);
         }
     }));
@@ -111,16 +111,16 @@ fn json(document: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Bytes read of a disk image, where the hive is inside of one.
-fn bytes_read(reading: &hivewright::session::Reading) -> Option<u64> {
-    reading.on_disk().map(|hive| hive.disk().bytes_read())
+fn bytes_read(reading: &hivewright::read::Reading) -> Option<u64> {
+    reading.hive().disk().map(Disk::bytes_read)
 }
 
 /// Warns of a write that did not end, and of all that makes what is read doubtful. Gives everything that stands against a write.
-fn warn_of_doubts(reading: &hivewright::session::Reading) -> Vec<Obstacle> {
-    if let Some(hive) = reading.on_disk() {
-        hive.disk().about().warnings().iter().for_each(|what| warn(what));
+fn warn_of_doubts(reading: &hivewright::read::Reading) -> Vec<Obstacle> {
+    if let Some(disk) = reading.hive().disk() {
+        disk.about().warnings().iter().for_each(|what| warn(what));
     }
-    let obstacles = reading.obstacles();
+    let obstacles = reading.hive().all_obstacles();
     obstacles.iter().filter(|it| it.doubts).for_each(|it| warn(&format!("{}; `set` would be refused", it.what)));
     reading.unfinished().iter().for_each(|what| warn(what));
     obstacles

@@ -8,20 +8,24 @@
 //!
 //! | layer | task |
 //! |---|---|
-//! | [`fleet`] | finds many targets, reads each, and writes one record for each Windows |
-//! | [`session`] | finds the hives of one target; reads, edits, proves, commits, undoes |
+//! | [`audit`] | finds many targets, reads each, and writes one record for each Windows |
+//! | [`undo`] | takes a change back, and settles what an interrupted one left |
+//! | [`edit`] | prepares, proves and commits an edit, through the private module `transaction` |
+//! | [`read`] | answers from a hive where it lies |
+//! | [`locate`] | opens an image, a folder or a hive; finds Windows installations and their hives |
 //! | [`windows`] | knows the setting, the control sets and the versions of Windows |
 //! | [`hivewright_hive`] | looks up, checks, edits and recovers a hive: bytes in, patches out, no I/O |
 //! | [`hivewright_disk`] | opens disk images, partition tables, NTFS and FAT: from files of the host to files of the guest |
 //! | [`hivewright_storage`] | reads, locks and writes files of the host; tests put a lying host in its place |
 //!
-//! Every change ends in a [`hivewright_hive::PatchSet`]: a dry run prints it, the proof checks it, [`session::commit`]
-//! writes it, and [`session::undo`] reverses it. `ARCHITECTURE.md` has the picture and the invariants.
+//! Every change ends in a [`hivewright_hive::PatchSet`]: a dry run prints it, the proof checks it, [`edit::commit`]
+//! writes it, and [`undo`] reverses it. `ARCHITECTURE.md` has the picture and the invariants.
 //!
 //! # Example
 //!
 //! ```no_run
-//! use hivewright::session::{LogChoice, Reading};
+//! use hivewright::locate::LogChoice;
+//! use hivewright::read::Reading;
 //!
 //! let reading = Reading::of("/mnt/image".as_ref(), LogChoice::Beside)?;
 //! let answer = reading.rule(None)?;
@@ -31,8 +35,14 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
-pub mod fleet;
-pub mod session;
+pub mod audit;
+pub mod edit;
+pub mod info;
+pub mod locate;
+pub mod read;
+pub mod settings;
+mod transaction;
+pub mod undo;
 pub mod windows;
 
 pub use hivewright_error::{Error, Kind, Place, Result, Space};

@@ -1,30 +1,16 @@
-//! What the setting means: the rule, the control sets, and which Windows reads it from where.
-//!
-//! [`fn@report`] reads and never refuses what it can read; damage on the way is named in the report. [`fn@plan`] names the
-//! service keys that a write has to edit, or refuses. Both look up by name and touch a few dozen pages of a hive.
-//!
-//! The rule is the REG_DWORD [`rule::NAME`]. Vista and later read it from `Services\PolicyAgent` (KB926179), XP and
-//! Server 2003 from `Services\IPSec` (KB885407, KB926179). Which of them a hive belongs to is decided in [`version`].
+//! What a hive tells of its Windows: the control sets, the version, the product, the services.
 
 pub mod control_set;
 mod kind;
-mod look;
-mod mistakes;
-mod neighbour;
-mod plan;
+pub(crate) mod look;
 mod product;
-pub mod report;
-pub mod rule;
 mod selection;
-mod services;
-mod special;
+pub(crate) mod services;
+pub(crate) mod special;
 pub mod version;
 
 pub use kind::{kind, other_by_file_name};
-pub use neighbour::Neighbour;
-pub use plan::{Place, plan};
 pub use product::{Product, product};
-pub use report::{RuleReport, report};
 pub use selection::Selection;
 pub use services::Service;
 pub use version::{Decision, Detection, Era};
@@ -82,7 +68,7 @@ impl Mistake {
     }
 
     /// What is there and where, in one line.
-    fn in_words(&self) -> String {
+    pub(crate) fn in_words(&self) -> String {
         match self.offset {
             Some(offset) => format!("{} ({})", self.with_place(), Address { space: Space::Hive, offset }),
             None => self.with_place(),

@@ -2,7 +2,7 @@
 #![no_main]
 
 use hivewright_hive::{Hive, witness};
-use hivewright::windows::{self, rule};
+use hivewright::settings::nat_t::{self};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(init: {
@@ -16,10 +16,10 @@ fuzz_target!(init: {
 }, |data: &[u8]| {
     let Ok(opened) = Hive::open(data) else { return };
     let hive = opened.primary_alone();
-    if let Ok(report) = windows::report(hive, None) {
+    if let Ok(report) = nat_t::report(hive, None) {
         for set in &report.control_sets {
             for service in &set.services {
-                let _ = witness::read(data, &service.path, rule::NAME);
+                let _ = witness::read(data, &service.path, nat_t::NAME);
             }
         }
     }
@@ -30,10 +30,10 @@ fuzz_target!(init: {
         let Some(key) = todo.pop() else { break };
         if let Ok(values) = key.values() {
             for value in values.flatten().take(2000) {
-                let _ = (value.name().to_string(), value.raw_data());
+                let _ = (value.name.to_string(), value.raw_data());
             }
         }
-        todo.extend(key.subkeys().into_iter().flatten().flatten().take(4000));
+        todo.extend(key.subkeys().unwrap_or_default());
         todo.truncate(4000);
     }
 });

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgGroup, Parser, ValueEnum};
-use hivewright::session::disk::{Choice, ImageOptions};
+use hivewright::locate::{Choice, ImageOptions};
 use hivewright_storage::folder::{EntryKind, kind_of};
 
 pub(crate) use super::verbs::Command;

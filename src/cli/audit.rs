@@ -13,11 +13,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use hivewright::fleet::policy::Policy;
-use hivewright::fleet::read::Wishes;
-use hivewright::fleet::resume::Earlier;
-use hivewright::fleet::run::{self, End, Names, Plan, Progress, Summary};
-use hivewright::fleet::{Record, pool};
+use hivewright::audit::policy::Policy;
+use hivewright::audit::read::Wishes;
+use hivewright::audit::resume::Earlier;
+use hivewright::audit::run::{self, End, Names, Plan, Progress, Summary};
+use hivewright::audit::{Record, pool};
 use hivewright_storage::{held, look};
 
 pub(crate) use self::args::AuditArgs;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
 
 /// `hivewright schema`.
 pub(crate) fn schema() -> anyhow::Result<Outcome> {
-    super::print_json(&hivewright::fleet::report::schema::schema())?;
+    super::print_json(&hivewright::audit::report::schema::schema())?;
     Ok(Outcome::Yes)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use hivewright::session::{Judged, Logs, Reading};
+use hivewright::read::{Judged, Logs, Reading};
 use hivewright_hive::check::{Code, Counts, Report, Severity};
 use hivewright_storage::exact::field;
 use serde::Serialize;
@@ -47,12 +47,12 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
     super::warn_of_doubts(&reading);
     let Judged { report, primary_alone } = reading.check()?;
     let logs = reading.logs(args.list_logs)?;
-    let name = reading.name();
+    let name = reading.hive().description();
     if args.json {
         let bytes_read = super::bytes_read(&reading);
         let (sound, logs) = (report.is_sound(), logs.as_ref());
         let judged = if primary_alone.is_some() { "replayed" } else { "primary" };
-        let (file, report) = (&*reading.target().hive, &report);
+        let (file, report) = (reading.hive().host_file(), &report);
         let primary_alone = primary_alone.as_ref().map(Summary::of);
         super::print_json(&Document { hive: name, file, sound, judged, primary_alone, bytes_read, report, logs })?;
     } else {

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use hivewright::session::disk::Obstacle;
-use hivewright::session::{Answer, Reading, State};
-use hivewright::windows::{Era, RuleReport};
+use hivewright::locate::{Disk, Obstacle};
+use hivewright::read::Reading;
+use hivewright::settings::nat_t::{self, Answer, Basis, SettingReport};
+use hivewright::windows::Era;
 use hivewright_hive::recover::Recovery;
 use hivewright_storage::exact::field;
 use serde::Serialize;
@@ -27,11 +28,11 @@ struct Document<'a> {
     bytes_read: Option<u64>,
     obstacles: Vec<Obstacle>,
     #[serde(flatten)]
-    rule: &'a RuleReport,
+    rule: &'a SettingReport,
     #[serde(skip_serializing_if = "Option::is_none")]
     recovery: Option<&'a Recovery>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    primary_alone: Option<&'a RuleReport>,
+    primary_alone: Option<&'a SettingReport>,
     #[serde(skip_serializing_if = "Option::is_none")]
     not_recovered: Option<&'a str>,
 }
@@ -41,15 +42,15 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     let mut obstacles = super::warn_of_doubts(&reading);
     // Every file beside the image is opened for that, and the bare value has nothing of it.
     if !args.value {
-        obstacles.extend(reading.on_disk().and_then(|hive| hive.disk().children()));
+        obstacles.extend(reading.hive().disk().and_then(Disk::children));
     }
-    let answer = reading.rule(args.windows.map(Era::from))?;
+    let answer = nat_t::answer(&reading, args.windows.map(Era::from))?;
     obstacles.extend(answer.obstacles.iter().cloned());
-    let hive = reading.name();
+    let hive = reading.hive().description();
     warn(&hive, &answer, args.value);
     if args.json {
-        let (hibernated, bytes_read) = (reading.is_hibernated(), super::bytes_read(&reading));
-        let document = document(hive, &reading.target().hive, &answer);
+        let (hibernated, bytes_read) = (reading.hive().is_hibernated(), super::bytes_read(&reading));
+        let document = document(hive, reading.hive().host_file(), &answer);
         super::print_json(&Document { hibernated, bytes_read, obstacles, ..document })?;
     } else if args.value {
         let mut text = String::new();
@@ -76,16 +77,16 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
 
 fn document<'a>(hive: String, file: &'a Path, answer: &'a Answer) -> Document<'a> {
     let (state, recovery, primary_alone, not_recovered) = match &answer.state {
-        State::Clean => ("clean", None, None, None),
-        State::Recovered { recovery, primary_alone } => {
+        Basis::Clean => ("clean", None, None, None),
+        Basis::Recovered { recovery, primary_alone } => {
             ("recovered", Some(&**recovery), primary_alone.as_deref(), None)
         }
-        State::Alone { why, recovery } => ("primary-alone", Some(&**recovery), None, Some(why.what())),
+        Basis::Alone { why, recovery } => ("primary-alone", Some(&**recovery), None, Some(why.what())),
     };
     Document {
         hive,
         file,
-        dirty: !matches!(answer.state, State::Clean),
+        dirty: !matches!(answer.state, Basis::Clean),
         hibernated: None,
         state,
         sequence_numbers: answer.sequences,
@@ -101,17 +102,17 @@ fn document<'a>(hive: String, file: &'a Path, answer: &'a Answer) -> Document<'a
 
 fn state(answer: &Answer) -> HiveState<'_> {
     match &answer.state {
-        State::Clean => HiveState::Clean,
-        State::Recovered { recovery, primary_alone } => {
+        Basis::Clean => HiveState::Clean,
+        Basis::Recovered { recovery, primary_alone } => {
             HiveState::Recovered { recovery, primary_alone: primary_alone.as_deref() }
         }
-        State::Alone { .. } => HiveState::DirtyAlone,
+        Basis::Alone { .. } => HiveState::DirtyAlone,
     }
 }
 
 /// Warns of what the document does not have. The bare value has nothing of it.
 fn warn(hive: &str, answer: &Answer, is_bare: bool) {
-    if let State::Alone { why, .. } = &answer.state {
+    if let Basis::Alone { why, .. } = &answer.state {
         super::warn(&format!("{hive}: {}; the answer is of its primary file alone", why.what()));
     }
     if let Some(why) = answer.unconfirmed.as_ref().filter(|_| is_bare) {

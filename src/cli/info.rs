@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use hivewright::session::disk::{Disk, Obstacle};
-use hivewright::session::{LogChoice, Reading};
+use hivewright::locate::{Disk, Image, LogChoice, Obstacle};
+use hivewright::read::Reading;
+use hivewright::settings::nat_t;
+use hivewright::undo;
 use hivewright::windows::Mistake;
 use hivewright::{Error, Kind};
 use hivewright_disk::container::Verified;
@@ -21,11 +23,12 @@ pub(crate) fn run(args: &InfoArgs) -> anyhow::Result<Outcome> {
     }
     // Required where nothing else is asked for.
     let target = args.target.as_deref().unwrap_or(Path::new(""));
-    let Some(disk) = Disk::open_as(target, &args.disk.choice().image)? else { return hive(args, target) };
-    disk.unfinished().iter().for_each(|what| super::warn(what));
+    let image = Image::open_as(target, &args.disk.choice().image)?;
+    let Some(disk) = image.disk() else { return hive(args, target) };
+    undo::unfinished(&image, target).iter().for_each(|what| super::warn(what));
     let mut info = disk.info(&args.disk.choice())?;
     if args.verify {
-        info.verified = Some(verified(&disk)?);
+        info.verified = Some(verified(disk)?);
     }
     if args.json {
         super::print_json(&info)?;
@@ -71,13 +74,13 @@ struct Hive<'a> {
 /// A hive that is no part of a disk: there is only one storey.
 fn hive(args: &InfoArgs, target: &Path) -> anyhow::Result<Outcome> {
     let reading = Reading::choose(target, &args.disk.choice(), LogChoice::Beside)?;
-    let mut obstacles = reading.obstacles();
+    let mut obstacles = reading.hive().all_obstacles();
     reading.unfinished().iter().for_each(|what| super::warn(what));
     let (size, state) = reading.size_and_state()?;
-    let (hibernated, shadow_copies) = (reading.is_hibernated(), reading.shadow_copies());
+    let (hibernated, shadow_copies) = (reading.hive().is_hibernated(), reading.hive().shadow_copies());
     let kind = reading.kind();
     // Another hive has no answer to give.
-    let mistakes = match reading.rule(None) {
+    let mistakes = match nat_t::answer(&reading, None) {
         Ok(answer) => {
             obstacles.extend(answer.obstacles);
             answer.report.mistakes
@@ -87,8 +90,8 @@ fn hive(args: &InfoArgs, target: &Path) -> anyhow::Result<Outcome> {
     };
     if args.json {
         super::print_json(&Hive {
-            hive: reading.name(),
-            file: &reading.target().hive,
+            hive: reading.hive().description(),
+            file: reading.hive().host_file(),
             kind,
             size,
             state,
@@ -101,7 +104,7 @@ fn hive(args: &InfoArgs, target: &Path) -> anyhow::Result<Outcome> {
         let more = shadow_copies.map(|count| report::shadow_copies(Some(count))).unwrap_or_default();
         let state = format!("{state}{more}");
         let style = Style::of_stdout();
-        let mut text = report::hive(&reading.name(), kind, (size, &state), &obstacles, style);
+        let mut text = report::hive(&reading.hive().description(), kind, (size, &state), &obstacles, style);
         watch_out(&mistakes, &mut text, style)?;
         super::print(text.as_bytes())?;
     }

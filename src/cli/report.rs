@@ -11,10 +11,11 @@ use std::fmt::{self, Write};
 pub(crate) use style::Style;
 pub(crate) use wrap::plain;
 
-use hivewright::session::disk::Obstacle;
-use hivewright::windows::report::ControlSetReport;
-use hivewright::windows::rule::{Presence, RuleValue, ServiceReport, State, Verdict};
-use hivewright::windows::{Detection, Mistake, RuleReport};
+use hivewright::locate::Obstacle;
+use hivewright::settings::nat_t::{
+    ControlSetReport, Presence, ServiceReport, SettingReport, SettingState, SettingValue, Verdict,
+};
+use hivewright::windows::{Detection, Mistake};
 use hivewright_hive::recover::Recovery;
 use style::Colour;
 use wrap::wrapped;
@@ -29,7 +30,7 @@ pub(crate) enum HiveState<'a> {
         /// What was applied.
         recovery: &'a Recovery,
         /// The answer without it.
-        primary_alone: Option<&'a RuleReport>,
+        primary_alone: Option<&'a SettingReport>,
     },
     /// The hive is dirty, and its primary file alone was read.
     DirtyAlone,
@@ -39,7 +40,7 @@ pub(crate) enum HiveState<'a> {
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn get(report: &RuleReport, hive: HiveState<'_>, out: &mut dyn Write, style: Style) -> fmt::Result {
+pub(crate) fn get(report: &SettingReport, hive: HiveState<'_>, out: &mut dyn Write, style: Style) -> fmt::Result {
     headline(&report.at_next_boot, "at next boot", out, style)?;
     let (next, captured) = (&report.at_next_boot, &report.at_capture);
     if (next.state, next.number, next.effective) != (captured.state, captured.number, captured.effective) {
@@ -68,7 +69,7 @@ pub(crate) fn obstacles(all: &[Obstacle], out: &mut dyn Write, style: Style) -> 
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn value(report: &RuleReport, out: &mut dyn Write) -> Result<bool, fmt::Error> {
+pub(crate) fn value(report: &SettingReport, out: &mut dyn Write) -> Result<bool, fmt::Error> {
     match report.at_next_boot.number {
         Some(number) => writeln!(out, "{number}").map(|()| true),
         None => Ok(false),
@@ -77,11 +78,11 @@ pub(crate) fn value(report: &RuleReport, out: &mut dyn Write) -> Result<bool, fm
 
 fn headline(verdict: &Verdict, when: &str, out: &mut dyn Write, style: Style) -> fmt::Result {
     let (what, colour) = match (verdict.state, verdict.number) {
-        (State::Set, Some(number)) => (number.to_string(), Colour::Good),
-        (State::Undefined, Some(number)) => (number.to_string(), Colour::Bad),
-        (State::Undefined, None) | (State::Set, None) => ("not usable".to_owned(), Colour::Bad),
-        (State::Absent, _) => ("not set".to_owned(), Colour::Strong),
-        (State::Unknown, _) => ("unknown".to_owned(), Colour::Warn),
+        (SettingState::Set, Some(number)) => (number.to_string(), Colour::Good),
+        (SettingState::Undefined, Some(number)) => (number.to_string(), Colour::Bad),
+        (SettingState::Undefined, None) | (SettingState::Set, None) => ("not usable".to_owned(), Colour::Bad),
+        (SettingState::Absent, _) => ("not set".to_owned(), Colour::Strong),
+        (SettingState::Unknown, _) => ("unknown".to_owned(), Colour::Warn),
     };
     let text = format!("{what} {when}: {}", plain(&verdict.meaning));
     // Painted after wrapping: colour codes have no width.
@@ -106,7 +107,7 @@ fn windows_line(windows: &Detection) -> String {
     wrapped(&parts.join(", "), 0)
 }
 
-fn control_set(set: &ControlSetReport, report: &RuleReport, out: &mut dyn Write, style: Style) -> fmt::Result {
+fn control_set(set: &ControlSetReport, report: &SettingReport, out: &mut dyn Write, style: Style) -> fmt::Result {
     let roles: Vec<&str> = set.roles.iter().map(|role| role.as_str()).collect();
     let roles = if roles.is_empty() { "no role".to_owned() } else { roles.join(", ") };
     writeln!(out, "  {}  {roles}", style.paint(Colour::Strong, &plain(&set.name)))?;
@@ -116,7 +117,7 @@ fn control_set(set: &ControlSetReport, report: &RuleReport, out: &mut dyn Write,
     }
 }
 
-fn service_lines(service: &ServiceReport, report: &RuleReport, out: &mut dyn Write) -> fmt::Result {
+fn service_lines(service: &ServiceReport, report: &SettingReport, out: &mut dyn Write) -> fmt::Result {
     let name = format!("Services\\{}", service.service.as_str());
     match (service.key, service.state, &service.value) {
         (Presence::Absent, ..) => return writeln!(out, "    {name}: no such key"),
@@ -142,7 +143,7 @@ fn value_line(service: &str, name: &str, data: &str) -> String {
     if line.chars().count() <= wrap::WIDTH { line } else { format!("    {service}\\{name}\n      = {data}") }
 }
 
-fn data(value: &RuleValue) -> String {
+fn data(value: &SettingValue) -> String {
     match (value.number, &value.data_hex) {
         (Some(number), _) => format!("{number} ({})", value.data_type),
         (None, Some(hex)) if value.size > 0 => {
@@ -154,7 +155,7 @@ fn data(value: &RuleValue) -> String {
     }
 }
 
-fn hive_line(report: &RuleReport, hive: HiveState<'_>, out: &mut dyn Write, style: Style) -> fmt::Result {
+fn hive_line(report: &SettingReport, hive: HiveState<'_>, out: &mut dyn Write, style: Style) -> fmt::Result {
     match hive {
         HiveState::Clean => writeln!(out, "Hive: clean"),
         HiveState::Recovered { recovery, primary_alone } => {
@@ -197,7 +198,7 @@ pub(crate) fn watch_out(mistakes: &[Mistake], out: &mut dyn Write, style: Style)
     Ok(())
 }
 
-fn nearby(report: &RuleReport, out: &mut dyn Write) -> fmt::Result {
+fn nearby(report: &SettingReport, out: &mut dyn Write) -> fmt::Result {
     let on: Vec<_> = report.neighbours.iter().filter(|neighbour| neighbour.on).collect();
     if !on.is_empty() {
         writeln!(out, "Nearby:")?;

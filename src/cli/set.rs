@@ -1,11 +1,13 @@
 //! `hivewright set`, `unset` and `recover`: the verbs that write.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use hivewright::session::LogChoice;
-use hivewright::session::commit::{How, InPlace, Options};
-use hivewright::session::edit::{Logs, Origin, Prepared, Request, Wanted, prepare};
-use hivewright::session::undo;
+use hivewright::edit::commit::{How, InPlace, Options};
+use hivewright::edit::{Logs, Origin, Plan, Prepared, Request, prepare};
+use hivewright::locate::{Disk, LogChoice};
+use hivewright::settings::nat_t::{SettingChange, Wanted};
+use hivewright::undo;
 use hivewright::windows::{Era, Selection};
 use hivewright_disk::container::About;
 use hivewright_hive::EditOptions;
@@ -17,39 +19,40 @@ use super::report::edit::{self as report, Ending};
 
 pub(crate) fn run_set(args: &SetArgs) -> anyhow::Result<Outcome> {
     let wanted = Wanted::Set(args.value);
-    run(&args.target, &request(Some(wanted), Some(&args.edit), &args.edit.write)?, &args.edit.write)
+    run(&args.target, Some(wanted), &request(Some(wanted), Some(&args.edit), &args.edit.write)?, &args.edit.write)
 }
 
 pub(crate) fn run_unset(args: &UnsetArgs) -> anyhow::Result<Outcome> {
-    run(&args.target, &request(Some(Wanted::Unset), Some(&args.edit), &args.edit.write)?, &args.edit.write)
+    let wanted = Some(Wanted::Unset);
+    run(&args.target, wanted, &request(wanted, Some(&args.edit), &args.edit.write)?, &args.edit.write)
 }
 
 pub(crate) fn run_recover(args: &RecoverArgs) -> anyhow::Result<Outcome> {
-    run(&args.target, &request(None, None, &args.write)?, &args.write)
+    run(&args.target, None, &request(None, None, &args.write)?, &args.write)
 }
 
-fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Outcome> {
+fn run(target: &Path, wanted: Option<Wanted>, request: &Request, args: &WriteArgs) -> anyhow::Result<Outcome> {
     let prepared = prepare(target, request)?;
     if let Origin::AsItStood(why) = &prepared.origin {
         super::warn(&format!(
             "{} is dirty and taken as it stands ({}): what its logs hold is lost for good once it is written",
-            prepared.target.hive.display(),
+            prepared.hive.host_file().display(),
             why.what()
         ));
     }
     if let Some(undo::Recovered::RolledBack) = prepared.settled {
-        super::warn(&format!("an interrupted write to {} was taken back first", prepared.target.hive.display()));
+        super::warn(&format!("an interrupted write to {} was taken back first", prepared.hive.host_file().display()));
     }
-    let image = prepared.on_disk().map(|hive| hive.disk().about());
+    let image = prepared.hive.disk().map(Disk::about);
     image.iter().flat_map(|image| image.warnings()).for_each(|what| super::warn(&what));
     let shadow_copies = if prepared.is_already_so() { None } else { of_shadow_copies(&prepared) };
     shadow_copies.iter().for_each(|what| super::warn(what));
     let ending = finish(&prepared, args)?;
-    if let (Ending::Written(committed), Some(hive)) = (&ending, prepared.on_disk())
+    if let Ending::Written(committed) = &ending
         && committed.how == How::OutputHive
     {
         // None of them was a reason to refuse it.
-        hive.all_obstacles().iter().filter(|it| it.doubts).for_each(|it| super::warn(&it.what));
+        prepared.hive.all_obstacles().iter().filter(|it| it.doubts).for_each(|it| super::warn(&it.what));
     }
     if let Some(why) = prepared.unconfirmed() {
         super::warn(&format!("the check of the edit finds nothing, and the second parser could not confirm it: {why}"));
@@ -65,9 +68,9 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
         _ => {}
     }
     let words = if args.json {
-        super::json(&report::document(&prepared, request.wanted, &ending))
+        super::json(&report::document(&prepared, wanted, &ending))
     } else {
-        Ok(report::text(&prepared, request.wanted, &ending).into_bytes())
+        Ok(report::text(&prepared, wanted, &ending).into_bytes())
     };
     match ending {
         Ending::Written(_) => super::tell(words),
@@ -78,7 +81,7 @@ fn run(target: &Path, request: &Request, args: &WriteArgs) -> anyhow::Result<Out
 
 /// What an edit means for the shadow copies of the volume, where it has any.
 fn of_shadow_copies(prepared: &Prepared) -> Option<String> {
-    let count = prepared.shadow_copies().filter(|&count| count > 0)?;
+    let count = prepared.hive.shadow_copies().filter(|&count| count > 0)?;
     let (copies, them) = if count == 1 { ("copy".to_owned(), "it") } else { ("copies".to_owned(), "them") };
     Some(format!(
         "the volume has {count} shadow {copies}: blocks that the volume shares with {them} change in {them} too, and restoring \
@@ -89,10 +92,10 @@ fn of_shadow_copies(prepared: &Prepared) -> Option<String> {
 fn request(wanted: Option<Wanted>, edit: Option<&super::args::EditArgs>, write: &WriteArgs) -> anyhow::Result<Request> {
     let selection = edit.and_then(|edit| edit.control_set.as_deref()).map_or(Ok(Selection::Standard), str::parse)?;
     let timestamp = (!write.keep_timestamps).then(FileTime::now);
+    let era = edit.and_then(|edit| edit.windows).map(Era::from);
+    let plan = wanted.map(|wanted| Arc::new(SettingChange { wanted, selection, era }) as Arc<dyn Plan>);
     Ok(Request {
-        wanted,
-        selection,
-        era: edit.and_then(|edit| edit.windows).map(Era::from),
+        plan,
         force: write.force,
         logs: logs(&write.logs),
         as_it_stands: edit.is_some_and(|edit| edit.as_it_stands),

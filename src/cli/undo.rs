@@ -1,6 +1,6 @@
 //! `hivewright undo`.
 
-use hivewright::session::undo::{Restored, undo_ignoring};
+use hivewright::undo::{Restored, undo_ignoring};
 use hivewright_storage::RealHost;
 
 use super::args::UndoArgs;

@@ -15,7 +15,7 @@ use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::{Hive, HiveBytes, Key};
 
 /// The link that Windows makes at boot.
-pub(super) const LINK: &str = "CurrentControlSet";
+pub(crate) const LINK: &str = "CurrentControlSet";
 
 /// What a control set is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -118,22 +118,22 @@ impl Select {
 
 /// A control set.
 #[derive(Debug)]
-pub(super) struct ControlSet<'h, B> {
-    pub(super) number: u32,
+pub(crate) struct ControlSet<'h, B> {
+    pub(crate) number: u32,
     /// As the key is called.
-    pub(super) name: String,
-    pub(super) key: Key<'h, B>,
-    pub(super) roles: Vec<Role>,
+    pub(crate) name: String,
+    pub(crate) key: Key<'h, B>,
+    pub(crate) roles: Vec<Role>,
 }
 
 /// All control sets of a hive.
 #[derive(Debug)]
-pub(super) struct ControlSets<'h, B> {
-    pub(super) select: Select,
+pub(crate) struct ControlSets<'h, B> {
+    pub(crate) select: Select,
     /// By number.
-    pub(super) sets: Vec<ControlSet<'h, B>>,
+    pub(crate) sets: Vec<ControlSet<'h, B>>,
     /// A key that should be a link of the running system.
-    pub(super) stable_link: Option<Key<'h, B>>,
+    pub(crate) stable_link: Option<Key<'h, B>>,
     /// What keeps a value of `Select` from being read.
     pointers: Vec<(Role, Mistake)>,
     /// What keeps Windows, or us, from finding the key of a control set that `Select` names.
@@ -145,7 +145,7 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
     ///
     /// # Errors
     /// Those of the medium; a root key that cannot be read; `not-system` where nothing speaks for a hive SYSTEM.
-    pub(super) fn find(hive: &'h Hive<B>, damage: &mut Damage) -> Result<Self> {
+    pub(crate) fn find(hive: &'h Hive<B>, damage: &mut Damage) -> Result<Self> {
         let root = hive.root()?;
         let (select, pointers) = read_select(&root, damage)?;
         let (sets, lost) = (Vec::new(), Vec::new());
@@ -183,7 +183,7 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
     }
 
     /// The set of that number.
-    pub(super) fn numbered(&self, number: u32) -> Option<&ControlSet<'h, B>> {
+    pub(crate) fn numbered(&self, number: u32) -> Option<&ControlSet<'h, B>> {
         self.sets.iter().find(|set| set.number == number)
     }
 
@@ -193,12 +193,12 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
     }
 
     /// The set of a role, if `Select` names one that exists.
-    pub(super) fn of_role(&self, role: Role) -> Option<&ControlSet<'h, B>> {
+    pub(crate) fn of_role(&self, role: Role) -> Option<&ControlSet<'h, B>> {
         self.sets.iter().find(|set| set.roles.contains(&role))
     }
 
     /// The set whose services tell which Windows this is: the one of the next boot, or the best there is.
-    pub(super) fn deciding(&self) -> Option<&ControlSet<'h, B>> {
+    pub(crate) fn deciding(&self) -> Option<&ControlSet<'h, B>> {
         self.of_role(Role::Default).or_else(|| self.of_role(Role::Current)).or_else(|| self.sets.first())
     }
 
@@ -206,7 +206,7 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
     ///
     /// # Errors
     /// `select-missing`, `select-type`, `select-zero`, `control-set-missing`, each refused.
-    pub(super) fn require(&self, role: Role) -> Result<&ControlSet<'h, B>> {
+    pub(crate) fn require(&self, role: Role) -> Result<&ControlSet<'h, B>> {
         let value = role.value_name();
         let refuse = |code, what: String| Err(Error::refused(code, what).advise(self.advice()));
         match self.select.pointer(role) {
@@ -233,7 +233,7 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
     }
 
     /// Names the option that overrides a missing or wrong `Select`, with the numbers that exist.
-    pub(super) fn advice(&self) -> String {
+    pub(crate) fn advice(&self) -> String {
         if self.sets.is_empty() {
             return "the hive has no control set: is it a SYSTEM hive?".to_owned();
         }
@@ -242,7 +242,7 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
     }
 
     /// What is wrong with `Select` itself, and a stable `CurrentControlSet`.
-    pub(super) fn mistakes(&self) -> Vec<Mistake> {
+    pub(crate) fn mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         for role in Role::ALL {
             let pointer = self.select.pointer(role);
@@ -283,7 +283,7 @@ fn advice_for(role: Role) -> &'static str {
 }
 
 /// The key of a control set, as Windows writes it.
-pub(super) fn key_name(number: u32) -> String {
+pub(crate) fn key_name(number: u32) -> String {
     format!("ControlSet{number:03}")
 }
 

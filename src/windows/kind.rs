@@ -56,7 +56,7 @@ pub fn kind<B: HiveBytes>(hive: &Hive<B>) -> Option<&'static str> {
 }
 
 /// The error for a hive that has nothing of SYSTEM.
-pub(super) fn not_system<B: HiveBytes>(hive: &Hive<B>) -> Error {
+pub(crate) fn not_system<B: HiveBytes>(hive: &Hive<B>) -> Error {
     let what = match kind(hive) {
         Some(other) => format!("this is the hive {other}, not SYSTEM"),
         None => "this is no hive SYSTEM: it has neither Select nor a control set".to_owned(),

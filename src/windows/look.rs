@@ -9,7 +9,7 @@ use hivewright_hive::{DamagedValue, HiveBytes, Key, Value};
 
 /// What a look-up found.
 #[derive(Clone, Debug)]
-pub(super) enum Look<T> {
+pub(crate) enum Look<T> {
     There(T),
     Absent,
     /// It may be there: the way to it is damaged.
@@ -17,26 +17,26 @@ pub(super) enum Look<T> {
 }
 
 impl<T> Look<T> {
-    pub(super) fn there(&self) -> Option<&T> {
+    pub(crate) fn there(&self) -> Option<&T> {
         match self {
             Look::There(found) => Some(found),
             Look::Absent | Look::Unreadable(_) => None,
         }
     }
 
-    pub(super) fn is_absent(&self) -> bool {
+    pub(crate) fn is_absent(&self) -> bool {
         matches!(self, Look::Absent)
     }
 
     /// What stands in the way.
-    pub(super) fn damage(&self) -> Option<&Mistake> {
+    pub(crate) fn damage(&self) -> Option<&Mistake> {
         match self {
             Look::Unreadable(damage) => Some(damage),
             Look::There(_) | Look::Absent => None,
         }
     }
 
-    pub(super) fn into_there(self) -> Option<T> {
+    pub(crate) fn into_there(self) -> Option<T> {
         match self {
             Look::There(found) => Some(found),
             Look::Absent | Look::Unreadable(_) => None,
@@ -49,13 +49,13 @@ const MOST_TOLD: usize = 100;
 
 /// Collects what could not be read.
 #[derive(Debug, Default)]
-pub(super) struct Damage {
+pub(crate) struct Damage {
     mistakes: Vec<Mistake>,
 }
 
 const HIDDEN_ADVICE: &str =
     "Windows goes by this list: it does not read what stands below; take another copy of the hive";
-pub(super) const ADVICE: &str =
+pub(crate) const ADVICE: &str =
     "the hive is damaged here: see what `hivewright check` finds, and do not rely on this part";
 
 impl Damage {
@@ -63,7 +63,7 @@ impl Damage {
     ///
     /// # Errors
     /// Those of the operating system: they say nothing about the hive.
-    pub(super) fn look<T>(&mut self, place: &str, found: Result<Option<T>>) -> Result<Look<T>> {
+    pub(crate) fn look<T>(&mut self, place: &str, found: Result<Option<T>>) -> Result<Look<T>> {
         match found {
             Ok(Some(found)) => Ok(Look::There(found)),
             Ok(None) => Ok(Look::Absent),
@@ -75,7 +75,7 @@ impl Damage {
     ///
     /// # Errors
     /// Those of the operating system.
-    pub(super) fn note(&mut self, place: &str, error: Error) -> Result<Mistake> {
+    pub(crate) fn note(&mut self, place: &str, error: Error) -> Result<Mistake> {
         if error.kind() == Kind::Io {
             return Err(error);
         }
@@ -88,7 +88,7 @@ impl Damage {
     ///
     /// # Errors
     /// Those of the operating system.
-    pub(super) fn note_unnamed(&mut self, error: Error) -> Result<()> {
+    pub(crate) fn note_unnamed(&mut self, error: Error) -> Result<()> {
         let place = error.trail().first().map(|place| place.offset);
         if place.is_none() || !self.mistakes.iter().any(|mistake| mistake.offset == place) {
             self.note("", error)?;
@@ -97,7 +97,7 @@ impl Damage {
     }
 
     /// Keeps a finding that is new, if they are not too many.
-    pub(super) fn keep(&mut self, mistake: Mistake) {
+    pub(crate) fn keep(&mut self, mistake: Mistake) {
         match self.mistakes.len().cmp(&MOST_TOLD) {
             Ordering::Less if !self.mistakes.contains(&mistake) => self.mistakes.push(mistake),
             Ordering::Equal => self.mistakes.push(Mistake::new(
@@ -111,22 +111,22 @@ impl Damage {
     }
 
     /// The first finding at `place`.
-    pub(super) fn at(&self, place: &str) -> Option<&Mistake> {
+    pub(crate) fn at(&self, place: &str) -> Option<&Mistake> {
         self.mistakes.iter().find(|mistake| mistake.place == place)
     }
 
     /// How many findings there are.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.mistakes.len()
     }
 
     /// The first finding behind the first `count`.
-    pub(super) fn since(&self, count: usize) -> Option<&Mistake> {
+    pub(crate) fn since(&self, count: usize) -> Option<&Mistake> {
         self.mistakes.get(count)
     }
 
     /// The subkey of `key` at `path`, whose own path is `place`.
-    pub(super) fn key<'h, B: HiveBytes>(
+    pub(crate) fn key<'h, B: HiveBytes>(
         &mut self,
         key: &Key<'h, B>,
         place: &str,
@@ -138,7 +138,7 @@ impl Damage {
 
     /// The subkey of that name, without which nothing is found. Where no look-up finds it, every subkey is read to see
     /// whether a wrong hash hides it.
-    pub(super) fn required<'h, B: HiveBytes>(
+    pub(crate) fn required<'h, B: HiveBytes>(
         &mut self,
         key: &Key<'h, B>,
         place: &str,
@@ -151,7 +151,7 @@ impl Damage {
     }
 
     /// Whether a key that no look-up finds is hidden.
-    pub(super) fn hidden<'h, B: HiveBytes>(
+    pub(crate) fn hidden<'h, B: HiveBytes>(
         &mut self,
         key: &Key<'h, B>,
         place: &str,
@@ -171,7 +171,7 @@ impl Damage {
     }
 
     /// The first value called `name` of the key whose path is `place`. Damaged values are noted.
-    pub(super) fn value<'h, B: HiveBytes>(
+    pub(crate) fn value<'h, B: HiveBytes>(
         &mut self,
         key: &Key<'h, B>,
         place: &str,
@@ -197,7 +197,7 @@ impl Damage {
     }
 
     /// Shows `each` the values of a key that can be read, and gives the first damage of the others.
-    pub(super) fn values<'h, B: HiveBytes>(
+    pub(crate) fn values<'h, B: HiveBytes>(
         &mut self,
         key: &Key<'h, B>,
         place: &str,
@@ -229,25 +229,25 @@ impl Damage {
     }
 
     /// The number in a 4-byte REG_DWORD; `None` for anything else.
-    pub(super) fn dword<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<u32>> {
+    pub(crate) fn dword<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<u32>> {
         let Look::There(value) = self.value(key, place, name)? else { return Ok(None) };
         Ok(self.look(&format!("{place}\\{name}"), number(&value))?.into_there())
     }
 
     /// The text in a REG_SZ or REG_EXPAND_SZ, up to its first zero; `None` for anything else.
-    pub(super) fn text<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<String>> {
+    pub(crate) fn text<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<String>> {
         let Look::There(value) = self.value(key, place, name)? else { return Ok(None) };
         Ok(self.look(&format!("{place}\\{name}"), text(&value))?.into_there())
     }
 
     /// What was collected.
-    pub(super) fn into_mistakes(self) -> Vec<Mistake> {
+    pub(crate) fn into_mistakes(self) -> Vec<Mistake> {
         self.mistakes
     }
 }
 
 /// The subkey at `path` below `key`.
-pub(super) fn descend<'h, B: HiveBytes>(key: &Key<'h, B>, path: &str) -> Result<Option<Key<'h, B>>> {
+pub(crate) fn descend<'h, B: HiveBytes>(key: &Key<'h, B>, path: &str) -> Result<Option<Key<'h, B>>> {
     let mut at = key.clone();
     for name in path.split('\\') {
         match at.subkey(name)? {
@@ -259,7 +259,7 @@ pub(super) fn descend<'h, B: HiveBytes>(key: &Key<'h, B>, path: &str) -> Result<
 }
 
 /// The number in a 4-byte REG_DWORD.
-pub(super) fn number<B: HiveBytes>(value: &Value<'_, B>) -> Result<Option<u32>> {
+pub(crate) fn number<B: HiveBytes>(value: &Value<'_, B>) -> Result<Option<u32>> {
     if value.data_type() != ValueType::DWORD || value.size() != 4 {
         return Ok(None);
     }
@@ -275,7 +275,7 @@ fn text<B: HiveBytes>(value: &Value<'_, B>) -> Result<Option<String>> {
 }
 
 /// UTF-16LE up to the first zero. Unpaired surrogates come out as U+FFFD.
-pub(super) fn utf16(data: &[u8]) -> String {
+pub(crate) fn utf16(data: &[u8]) -> String {
     let units = data.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).take_while(|&unit| unit != 0);
     char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
 }

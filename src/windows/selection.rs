@@ -43,7 +43,7 @@ impl Selection {
     /// # Errors
     /// Refusals where `Select` does not lead to them, see [`ControlSets::require`]; `control-set-missing` where the
     /// set asked for is not there.
-    pub(super) fn pick<'s, 'h, B: HiveBytes>(self, sets: &'s ControlSets<'h, B>) -> Result<Vec<&'s ControlSet<'h, B>>> {
+    pub(crate) fn pick<'s, 'h, B: HiveBytes>(self, sets: &'s ControlSets<'h, B>) -> Result<Vec<&'s ControlSet<'h, B>>> {
         Ok(match self {
             Selection::Current => vec![sets.require(Role::Current)?],
             Selection::Default => vec![sets.require(Role::Default)?],

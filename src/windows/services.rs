@@ -32,21 +32,21 @@ impl Service {
 
 /// The keys below `Services` of one control set. What is looked up costs a page or two: only what is asked for.
 #[derive(Debug)]
-pub(super) struct Services<'h, B> {
+pub(crate) struct Services<'h, B> {
     /// The path of `Services`.
-    pub(super) path: String,
-    pub(super) all: Look<Key<'h, B>>,
-    pub(super) policy_agent: Look<Key<'h, B>>,
-    pub(super) ipsec: Look<Key<'h, B>>,
+    pub(crate) path: String,
+    pub(crate) all: Look<Key<'h, B>>,
+    pub(crate) policy_agent: Look<Key<'h, B>>,
+    pub(crate) ipsec: Look<Key<'h, B>>,
 }
 
 impl<'h, B: HiveBytes> Services<'h, B> {
-    pub(super) fn of(set: &ControlSet<'h, B>, damage: &mut Damage) -> Result<Self> {
+    pub(crate) fn of(set: &ControlSet<'h, B>, damage: &mut Damage) -> Result<Self> {
         Self::below(&set.key, &set.name, damage)
     }
 
     /// The services below a control set's key.
-    pub(super) fn below(set: &Key<'h, B>, name: &str, damage: &mut Damage) -> Result<Self> {
+    pub(crate) fn below(set: &Key<'h, B>, name: &str, damage: &mut Damage) -> Result<Self> {
         let path = format!("{name}\\Services");
         let all = damage.required(set, &path, "Services")?;
         let mut services = Services { path, all, policy_agent: Look::Absent, ipsec: Look::Absent };
@@ -59,7 +59,7 @@ impl<'h, B: HiveBytes> Services<'h, B> {
     }
 
     /// The key of any service.
-    pub(super) fn find(&self, name: &str, damage: &mut Damage) -> Result<Look<Key<'h, B>>> {
+    pub(crate) fn find(&self, name: &str, damage: &mut Damage) -> Result<Look<Key<'h, B>>> {
         match &self.all {
             Look::There(all) => damage.look(&self.path_of(name), all.subkey(name)),
             Look::Absent => Ok(Look::Absent),
@@ -75,7 +75,7 @@ impl<'h, B: HiveBytes> Services<'h, B> {
     }
 
     /// Looks whether the key `IPSec`, which Windows since Vista has not, is there and hidden.
-    pub(super) fn seek_ipsec(&mut self, damage: &mut Damage) -> Result<()> {
+    pub(crate) fn seek_ipsec(&mut self, damage: &mut Damage) -> Result<()> {
         // A Windows without PolicyAgent never had IPSec.
         if self.ipsec.is_absent() && !self.policy_agent.is_absent() {
             self.ipsec = self.hidden("IPSec", damage)?;
@@ -90,7 +90,7 @@ impl<'h, B: HiveBytes> Services<'h, B> {
         }
     }
 
-    pub(super) fn key(&self, service: Service) -> &Look<Key<'h, B>> {
+    pub(crate) fn key(&self, service: Service) -> &Look<Key<'h, B>> {
         match service {
             Service::PolicyAgent => &self.policy_agent,
             Service::IpSec => &self.ipsec,
@@ -98,7 +98,7 @@ impl<'h, B: HiveBytes> Services<'h, B> {
     }
 
     /// The path of a service's key.
-    pub(super) fn path_of(&self, service: &str) -> String {
+    pub(crate) fn path_of(&self, service: &str) -> String {
         format!("{}\\{service}", self.path)
     }
 }

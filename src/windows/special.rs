@@ -9,10 +9,10 @@ use hivewright_hive::regf::key_node::flags;
 use hivewright_hive::{HiveBytes, Key};
 
 /// The code of a refusal because of such a key.
-pub(super) const CODE: &str = "key-special";
+pub(crate) const CODE: &str = "key-special";
 
 /// Why the key at `path` is not what it seems, if so: a write is refused with this, and a reading answer is open.
-pub(super) fn special<B: HiveBytes>(key: &Key<'_, B>, path: &str) -> Option<Error> {
+pub(crate) fn special<B: HiveBytes>(key: &Key<'_, B>, path: &str) -> Option<Error> {
     let node = key.node();
     let what = if node.has(flags::PREDEFINED_HANDLE) {
         "a predefined handle: its value count is no count"
@@ -30,7 +30,7 @@ pub(super) fn special<B: HiveBytes>(key: &Key<'_, B>, path: &str) -> Option<Erro
 }
 
 /// The first such key on the way from a control set to the key of a service: its path, and the error.
-pub(super) fn on_the_way<B: HiveBytes>(
+pub(crate) fn on_the_way<B: HiveBytes>(
     set: &ControlSet<'_, B>,
     services: &Services<'_, B>,
     service: Service,
@@ -44,7 +44,7 @@ pub(super) fn on_the_way<B: HiveBytes>(
 }
 
 /// What stands in the way of taking what the key of a service holds for what Windows reads.
-pub(super) fn doubt<B: HiveBytes>(
+pub(crate) fn doubt<B: HiveBytes>(
     set: &ControlSet<'_, B>,
     services: &Services<'_, B>,
     service: Service,

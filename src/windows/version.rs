@@ -27,7 +27,7 @@ mod facts;
 use serde::Serialize;
 
 pub use evidence::Evidence;
-pub(super) use evidence::{SetEvidence, of_hive, of_set};
+pub(crate) use evidence::{SetEvidence, of_hive, of_set};
 
 use super::Mistake;
 use super::services::Service;
@@ -74,12 +74,12 @@ impl Decision {
     ///
     /// # Errors
     /// `windows-2000`, `windows-unknown`, `windows-contradictory`, each refused.
-    pub(super) fn require(self, set: &str) -> Result<Service> {
+    pub(crate) fn require(self, set: &str) -> Result<Service> {
         self.service().ok_or_else(|| self.open(set).to_error(Kind::Refused))
     }
 
     /// Why it is open which key counts in the control set of that name.
-    pub(super) fn open(self, set: &str) -> Mistake {
+    pub(crate) fn open(self, set: &str) -> Mistake {
         let (code, what) = match self {
             Decision::Windows2000 => ("windows-2000", "the setting is not documented for Windows 2000"),
             Decision::Contradictory => (
@@ -189,7 +189,7 @@ pub struct Detection {
     pub architecture: Option<String>,
     /// Whether damage hides the service pack or the product type, on which the default of XP hangs.
     #[serde(skip)]
-    pub(super) service_pack_unreadable: bool,
+    pub(crate) service_pack_unreadable: bool,
     /// The computer's name.
     pub computer_name: Option<String>,
     /// Everything that was found, strongest first.

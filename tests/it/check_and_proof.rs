@@ -3,10 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hivewright::session::LogChoice;
-use hivewright::session::disk::Choice;
-use hivewright::session::edit::{Request, Wanted, prepare};
-use hivewright::windows::Selection;
+use hivewright::edit::{Request, prepare};
+use hivewright::locate::Choice;
+use hivewright::locate::LogChoice;
+use hivewright::settings::nat_t::Wanted;
 use hivewright_fixtures::bytes::{fix_checksum, get_u16, get_u32, payload, put_u16, put_u32, put_u64};
 use hivewright_fixtures::damage::DAMAGES;
 use hivewright_fixtures::logs::{TYPE_OLD, new_log, numbered, old_log};
@@ -18,6 +18,7 @@ use hivewright_hive::regf::key_value::TOMBSTONE;
 use hivewright_hive::{EditOptions, Hive, Opened};
 
 use crate::copies::Copied;
+use crate::support::asked::plan;
 use crate::support::dirty_place::DirtyPlace;
 
 fn agent() -> String {
@@ -321,9 +322,7 @@ fn readable(bytes: &[u8]) -> BTreeMap<(u32, u32), (Vec<u8>, Vec<u8>)> {
 
 fn request(wanted: Wanted, force: bool) -> Request {
     Request {
-        wanted: Some(wanted),
-        selection: Selection::Standard,
-        era: None,
+        plan: Some(plan(wanted)),
         force,
         logs: LogChoice::Beside,
         as_it_stands: false,
@@ -382,7 +381,7 @@ fn damage_at_random_is_edited_around_or_named() {
                     assert!(force || before.is_sound() || prepared.is_already_so(), "round {round}");
                     let after = check(&prepared.edited.bytes);
                     assert!(after.errors().count() <= before.errors().count(), "round {round}");
-                    let keys: Vec<u32> = prepared.changes.iter().map(|change| change.place.key.0).collect();
+                    let keys: Vec<u32> = prepared.changes.iter().map(|change| change.operation.key.0).collect();
                     let others = |bytes: &[u8]| {
                         let mut all = readable(bytes);
                         all.retain(|(key, _), _| !keys.contains(key));

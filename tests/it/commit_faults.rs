@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use hivewright::session::commit::{InPlace, Options, commit_on};
-use hivewright::session::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
+use hivewright::edit::commit::{InPlace, Options, commit_on};
+use hivewright::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
 use hivewright::{Kind, Result};
 use hivewright_hive::{Patch, PatchSet, Step};
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use hivewright::session::commit::{Committed, How, Options, commit};
-use hivewright::session::undo::{Leftover, Recovered, Restored, State, find_unfinished, recover_unfinished, undo};
+use hivewright::edit::commit::{Committed, How, Options, commit};
+use hivewright::undo::{Leftover, Recovered, Restored, State, find_unfinished, recover_unfinished, undo};
 use hivewright::{Kind, Result};
 use hivewright_hive::{Patch, PatchSet, Step};
 use tempfile::TempDir;

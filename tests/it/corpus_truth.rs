@@ -1,8 +1,8 @@
 //! Agreement with what six other readers say of the corpus's SYSTEM hives, in every control set.
 
+use hivewright::settings::nat_t::{self, SettingReport};
+use hivewright::settings::nat_t::{Presence, ServiceReport};
 use hivewright::windows::control_set::Pointer;
-use hivewright::windows::rule::{Presence, ServiceReport};
-use hivewright::windows::{self, RuleReport};
 use hivewright_hive::Hive;
 use serde_json::Value;
 
@@ -25,7 +25,7 @@ fn every_control_set_of_every_system_hive() {
         let Some(sets) = entry["control_sets"].as_object() else { continue };
         let Some(bytes) = corpus::read(&folder, entry["stored"].as_str().unwrap()) else { return };
         let opened = Hive::open(bytes);
-        let report = opened.and_then(|opened| windows::report(opened.primary_alone(), None));
+        let report = opened.and_then(|opened| nat_t::report(opened.primary_alone(), None));
         if let Some((_, code)) = REFUSED.iter().find(|(refused, _)| refused == name) {
             assert_eq!(report.unwrap_err().code(), *code, "{name}");
             continue;
@@ -70,7 +70,7 @@ fn as_truth(service: &ServiceReport) -> Value {
     serde_json::json!({"key": true, "value": value})
 }
 
-fn select(name: &str, truth: &Value, report: &RuleReport, differences: &mut Vec<String>) {
+fn select(name: &str, truth: &Value, report: &SettingReport, differences: &mut Vec<String>) {
     let select = report.select;
     if select.present == truth.is_null() {
         differences.push(format!("{name}: Select {}", select.present));

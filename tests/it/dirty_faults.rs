@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use hivewright::session::commit::{Edit, InPlace, Options, commit_edit_on};
-use hivewright::session::edit::{Request, Wanted, prepare};
-use hivewright::session::undo::{Leftover, State, find_unfinished_on, recover_unfinished_on, undo_on};
-use hivewright::windows::rule;
+use hivewright::edit::commit::{Edit, InPlace, Options, commit_edit_on};
+use hivewright::edit::{Request, prepare};
+use hivewright::settings::nat_t;
+use hivewright::settings::nat_t::Wanted;
+use hivewright::undo::{Leftover, State, find_unfinished_on, recover_unfinished_on, undo_on};
 use hivewright::{Kind, Result};
 use hivewright_hive::check::check;
 use hivewright_hive::recover::{Log, recover_headless};
@@ -55,7 +56,7 @@ impl Case {
         let Opened::Clean(hive) = Hive::open(recovered.clone()).unwrap() else { panic!("dirty") };
         let mut editor: Editor = hive.edit(EditOptions { above_sequence: place.highest(), ..options });
         for change in &prepared.changes {
-            editor.set_value_at(change.place.key, rule::NAME, ValueType::DWORD, &NUMBER.to_le_bytes()).unwrap();
+            editor.set_value_at(change.operation.key, nat_t::NAME, ValueType::DWORD, &NUMBER.to_le_bytes()).unwrap();
         }
         let done = editor.finish().unwrap();
         assert!(done.bytes == prepared.edited.bytes, "the test edits otherwise than the library");

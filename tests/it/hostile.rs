@@ -6,7 +6,8 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::Once;
 
-use hivewright::windows::{self, Selection, rule};
+use hivewright::settings::nat_t::{self};
+use hivewright::windows::Selection;
 use hivewright_error::Result;
 use hivewright_hive::check::{Report, Severity, check};
 use hivewright_hive::recover::{Log, highest_sequence, recover_headless};
@@ -77,10 +78,10 @@ fn exercise(bytes: &[u8], tally: &mut Tally) {
     let bounded = Bounded::new(bytes);
     let Ok(opened) = Hive::open(&bounded) else { return };
     tally.opened += 1;
-    if let Ok(read) = windows::report(opened.primary_alone(), None) {
+    if let Ok(read) = nat_t::report(opened.primary_alone(), None) {
         tally.reported += 1;
         for service in read.control_sets.iter().flat_map(|set| &set.services) {
-            let _ = witness::read(bytes, &service.path, rule::NAME);
+            let _ = witness::read(bytes, &service.path, nat_t::NAME);
         }
     }
     if let Ok(Opened::Clean(hive)) = Hive::open(bytes.to_vec()) {
@@ -91,7 +92,7 @@ fn exercise(bytes: &[u8], tally: &mut Tally) {
 
 /// Sets and removes the rule wherever a write would go, else in the root key. Whether that worked.
 fn edit(hive: Hive<Vec<u8>>, before: &Report) -> bool {
-    let places = windows::plan(&hive, &Selection::default(), None, false)
+    let places = nat_t::plan(&hive, &Selection::default(), None, false)
         .map(|places| places.into_iter().map(|place| place.key).collect())
         .or_else(|_| hive.root().map(|root| vec![root.at()]));
     let Ok(places) = places else { return false };
@@ -108,8 +109,8 @@ fn apply(hive: Hive<Vec<u8>>, keys: &[CellOffset], number: Option<u32>) -> Optio
     let mut editor = hive.edit(options);
     for &key in keys {
         match number {
-            Some(number) => editor.set_value_at(key, rule::NAME, ValueType::DWORD, &number.to_le_bytes()),
-            None => editor.delete_value_at(key, rule::NAME, Delete::Any),
+            Some(number) => editor.set_value_at(key, nat_t::NAME, ValueType::DWORD, &number.to_le_bytes()),
+            None => editor.delete_value_at(key, nat_t::NAME, Delete::Any),
         }
         .ok()?;
     }

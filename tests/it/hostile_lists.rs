@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use hivewright::windows::{self, rule};
+use hivewright::settings::nat_t::{self};
 use hivewright_fixtures::bytes::{fix_checksum, payload, put_u32};
 use hivewright_fixtures::{Offsets, Release, SystemHive};
 use hivewright_hive::check::check;
@@ -27,10 +27,10 @@ struct Crafted {
 
 impl Crafted {
     fn new() -> Self {
-        let spaced = format!("{} ", rule::NAME);
+        let spaced = format!("{} ", nat_t::NAME);
         let big = vec![7; 1 << 20];
         let describe =
-            |k: hivewright_fixtures::KeySpec| k.dword(rule::NAME, 1).dword(spaced.as_str(), 2).binary("big", &big);
+            |k: hivewright_fixtures::KeySpec| k.dword(nat_t::NAME, 1).dword(spaced.as_str(), 2).binary("big", &big);
         let built = SystemHive::new(Release::Win10).spec().at(POLICY_AGENT, describe).build();
         Crafted { bytes: built.bytes, offsets: built.offsets }
     }
@@ -88,7 +88,7 @@ impl Crafted {
 }
 
 fn hives() -> Vec<(&'static str, Vec<u8>)> {
-    let spaced = format!("{} ", rule::NAME);
+    let spaced = format!("{} ", nat_t::NAME);
     let many_sets = || {
         let mut hive = Crafted::new();
         let key = hive.offsets.cell(hive.offsets.key("ControlSet001").nk);
@@ -120,7 +120,7 @@ fn hives() -> Vec<(&'static str, Vec<u8>)> {
             hive.values(std::iter::repeat(value))
         }),
         ("a lookalike over and over", Crafted::new().value_again(&spaced)),
-        ("the rule over and over", Crafted::new().value_again(rule::NAME)),
+        ("the rule over and over", Crafted::new().value_again(nat_t::NAME)),
         ("a large value over and over", Crafted::new().value_again("big")),
         ("twenty thousand control sets with the same services", many_sets()),
     ]
@@ -133,12 +133,12 @@ fn reports_do_not_follow_lists_without_end() {
         assert!(!check(&bytes).is_sound(), "{name}: the check sees it");
         let bounded = Bounded::new(&bytes);
         let opened = Hive::open(&bounded).unwrap();
-        let Ok(report) = windows::report(opened.primary_alone(), None) else { continue };
+        let Ok(report) = nat_t::report(opened.primary_alone(), None) else { continue };
         let (sets, mistakes) = (report.control_sets.len(), report.mistakes.len());
         println!("{name}: {sets} control sets, {mistakes} mistakes");
         assert!(sets <= 101 && mistakes <= 500, "{name}: {sets} control sets, {mistakes} mistakes");
         for service in report.control_sets.iter().take(2).flat_map(|set| &set.services) {
-            let _ = witness::read(&bytes, &service.path, rule::NAME);
+            let _ = witness::read(&bytes, &service.path, nat_t::NAME);
         }
         let Ok(Opened::Clean(_)) = Hive::open(&bytes) else { panic!("{name} is clean") };
     }

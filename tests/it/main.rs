@@ -3,6 +3,7 @@
 
 mod advised;
 mod answers;
+mod audit;
 mod check_and_proof;
 mod check_fixtures;
 mod cli_commit;
@@ -33,7 +34,6 @@ mod dirty_hostile;
 mod disks;
 mod edit_properties;
 mod fixtures_judged;
-mod fleet;
 mod hostile;
 mod hostile_lists;
 mod judges;

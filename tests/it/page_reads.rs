@@ -3,7 +3,8 @@
 //! The witness reads a slice, which cannot count. So it is handed a copy in which all pages but some hold 0xff: where it
 //! answers as before from a set of pages, it needs no others.
 
-use hivewright::windows::{self, RuleReport, Selection, rule};
+use hivewright::settings::nat_t::{self, SettingReport};
+use hivewright::windows::Selection;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::witness::{self, Seen};
 use hivewright_hive::{EditOptions, Hive, Opened};
@@ -14,8 +15,8 @@ use crate::{corpus, hostile};
 /// What the promise is.
 const MOST: usize = 64;
 
-/// The keys about which `session::Reading::rule` asks the witness: all that hold the value, and that of the next boot.
-fn asked(report: &RuleReport) -> Vec<String> {
+/// The keys about which `read::Reading::rule` asks the witness: all that hold the value, and that of the next boot.
+fn asked(report: &SettingReport) -> Vec<String> {
     let next = report.at_next_boot.control_set;
     let mut paths = Vec::new();
     for set in &report.control_sets {
@@ -29,7 +30,7 @@ fn asked(report: &RuleReport) -> Vec<String> {
 }
 
 fn testimony(bytes: &[u8], paths: &[String]) -> Option<Vec<Seen>> {
-    paths.iter().map(|path| witness::read(bytes, path, rule::NAME).ok()).collect()
+    paths.iter().map(|path| witness::read(bytes, path, nat_t::NAME).ok()).collect()
 }
 
 fn only(bytes: &[u8], pages: &Pages) -> Vec<u8> {
@@ -67,10 +68,10 @@ fn needed(bytes: &[u8], paths: &[String], pages: &Pages) -> Pages {
 /// The hive with the rule in every control set, as `set --control-set all` makes it: then the witness is asked most.
 fn with_the_rule_everywhere(bytes: Vec<u8>) -> Option<Vec<u8>> {
     let Ok(Opened::Clean(hive)) = Hive::open(bytes) else { return None };
-    let places = windows::plan(&hive, &Selection::All, None, false).ok()?;
+    let places = nat_t::plan(&hive, &Selection::All, None, false).ok()?;
     let mut editor = hive.edit(EditOptions::default());
     for place in places {
-        editor.set_value_at(place.key, rule::NAME, ValueType::DWORD, &2u32.to_le_bytes()).unwrap();
+        editor.set_value_at(place.key, nat_t::NAME, ValueType::DWORD, &2u32.to_le_bytes()).unwrap();
     }
     Some(editor.finish().unwrap().bytes)
 }
@@ -79,11 +80,11 @@ fn few_pages(name: &str, bytes: &[u8]) {
     let counting = Counting::new(bytes);
     let opened = Hive::open(&counting).unwrap();
     let hive = opened.primary_alone();
-    let report = windows::report(hive, None).unwrap();
+    let report = nat_t::report(hive, None).unwrap();
     let paths = asked(&report);
     // What the witness says is held against what we read once more.
     for path in &paths {
-        if let Some(value) = hive.key(path).unwrap().unwrap().value(rule::NAME).unwrap() {
+        if let Some(value) = hive.key(path).unwrap().unwrap().value(nat_t::NAME).unwrap() {
             value.raw_data().unwrap();
         }
     }

@@ -1,27 +1,28 @@
 //! Every mistake of public scripts is named, every Windows is told, every refusal has its reason and its advice.
 
-use hivewright::windows::rule::State;
-use hivewright::windows::{self, Decision, Era, Place, RuleReport, Selection};
+use hivewright::settings::nat_t::SettingState;
+use hivewright::settings::nat_t::{self, Place, SettingReport};
+use hivewright::windows::{Decision, Era, Selection};
 use hivewright_error::{Kind, Result};
 use hivewright_fixtures::describe::{FLAG_LINK, KeySpec};
 use hivewright_fixtures::mistakes::MISTAKES;
 use hivewright_fixtures::windows::{RELEASES, service_path};
 use hivewright_fixtures::{HiveSpec, Minor, Release, SystemHive};
-use hivewright_hive::{self as hive, Hive};
+use hivewright_hive::{Hive, Opened};
 
 fn open(bytes: Vec<u8>) -> Hive<Vec<u8>> {
     match Hive::open(bytes).unwrap() {
-        hive::Opened::Clean(hive) => hive,
-        hive::Opened::Dirty(_) => panic!("a fixture is dirty"),
+        Opened::Clean(hive) => hive,
+        Opened::Dirty(_) => panic!("a fixture is dirty"),
     }
 }
 
-fn report(spec: &HiveSpec) -> RuleReport {
-    windows::report(&open(spec.build().bytes), None).unwrap()
+fn report(spec: &HiveSpec) -> SettingReport {
+    nat_t::report(&open(spec.build().bytes), None).unwrap()
 }
 
 fn plan(spec: &HiveSpec, selection: Selection, era: Option<Era>) -> Result<Vec<Place>> {
-    windows::plan(&open(spec.build().bytes), &selection, era, false)
+    nat_t::plan(&open(spec.build().bytes), &selection, era, false)
 }
 
 fn refusal(spec: &HiveSpec, selection: Selection, era: Option<Era>) -> &'static str {
@@ -38,34 +39,39 @@ fn with(release: Release, path: &str, change: impl FnOnce(KeySpec) -> KeySpec) -
 #[test]
 fn each_mistake_is_named() {
     // Fixture, codes, and what the next boot goes by.
-    let expected: &[(&str, &[&str], State, Option<u32>)] = &[
-        ("trailing-space", &["name-space"], State::Absent, Some(0)),
-        ("subkey-instead-of-value", &["subkey-not-value"], State::Absent, Some(0)),
-        ("ipsec-key-on-win10", &["wrong-key"], State::Absent, Some(0)),
-        ("both-keys-on-win10", &["wrong-key"], State::Set, Some(2)),
-        ("ipsec-key-on-hardened-win10", &["wrong-key"], State::Absent, Some(0)),
-        ("policyagent-key-on-xp", &["wrong-key"], State::Absent, Some(0)),
-        ("policyagent-key-on-2003", &["wrong-key"], State::Absent, Some(0)),
-        ("text-instead-of-dword", &["wrong-type"], State::Undefined, None),
-        ("qword-instead-of-dword", &["wrong-type"], State::Undefined, None),
-        ("dword-of-two-bytes", &["wrong-size"], State::Undefined, None),
-        ("dword-of-eight-bytes", &["wrong-size"], State::Undefined, None),
-        ("dword-of-no-bytes", &["wrong-size"], State::Undefined, None),
-        ("three", &["out-of-range"], State::Undefined, None),
-        ("twins-in-case", &["same-name-twice"], State::Set, Some(0)),
-        ("literal-controlset001", &["not-the-booted-set"], State::Absent, Some(0)),
-        ("differing-control-sets", &["sets-differ"], State::Set, Some(2)),
-        ("stable-currentcontrolset", &["current-control-set-key", "current-control-set-value"], State::Absent, Some(0)),
-        ("neighbour-prohibitipsec", &[], State::Set, Some(2)),
-        ("neighbour-weak-crypto", &[], State::Set, Some(2)),
-        ("neighbour-dh2048", &[], State::Set, Some(2)),
-        ("neighbour-weak-crypto-misplaced", &["weak-crypto-misplaced"], State::Set, Some(2)),
+    let expected: &[(&str, &[&str], SettingState, Option<u32>)] = &[
+        ("trailing-space", &["name-space"], SettingState::Absent, Some(0)),
+        ("subkey-instead-of-value", &["subkey-not-value"], SettingState::Absent, Some(0)),
+        ("ipsec-key-on-win10", &["wrong-key"], SettingState::Absent, Some(0)),
+        ("both-keys-on-win10", &["wrong-key"], SettingState::Set, Some(2)),
+        ("ipsec-key-on-hardened-win10", &["wrong-key"], SettingState::Absent, Some(0)),
+        ("policyagent-key-on-xp", &["wrong-key"], SettingState::Absent, Some(0)),
+        ("policyagent-key-on-2003", &["wrong-key"], SettingState::Absent, Some(0)),
+        ("text-instead-of-dword", &["wrong-type"], SettingState::Undefined, None),
+        ("qword-instead-of-dword", &["wrong-type"], SettingState::Undefined, None),
+        ("dword-of-two-bytes", &["wrong-size"], SettingState::Undefined, None),
+        ("dword-of-eight-bytes", &["wrong-size"], SettingState::Undefined, None),
+        ("dword-of-no-bytes", &["wrong-size"], SettingState::Undefined, None),
+        ("three", &["out-of-range"], SettingState::Undefined, None),
+        ("twins-in-case", &["same-name-twice"], SettingState::Set, Some(0)),
+        ("literal-controlset001", &["not-the-booted-set"], SettingState::Absent, Some(0)),
+        ("differing-control-sets", &["sets-differ"], SettingState::Set, Some(2)),
+        (
+            "stable-currentcontrolset",
+            &["current-control-set-key", "current-control-set-value"],
+            SettingState::Absent,
+            Some(0),
+        ),
+        ("neighbour-prohibitipsec", &[], SettingState::Set, Some(2)),
+        ("neighbour-weak-crypto", &[], SettingState::Set, Some(2)),
+        ("neighbour-dh2048", &[], SettingState::Set, Some(2)),
+        ("neighbour-weak-crypto-misplaced", &["weak-crypto-misplaced"], SettingState::Set, Some(2)),
     ];
     for fixture in MISTAKES {
         let Some((_, codes, state, effective)) = expected.iter().find(|(name, ..)| *name == fixture.name) else {
             panic!("{} is not expected here", fixture.name);
         };
-        let report = windows::report(&open((fixture.make)().bytes), None).unwrap();
+        let report = nat_t::report(&open((fixture.make)().bytes), None).unwrap();
         let found: Vec<_> = report.mistakes.iter().map(|mistake| mistake.code).collect();
         assert_eq!(&found, codes, "{}", fixture.name);
         assert_eq!(
@@ -107,7 +113,7 @@ fn every_windows_is_told_and_no_more() {
         assert!(report.mistakes.is_empty(), "{name}: {:?}", report.mistakes);
         if release == Release::Win2000 {
             assert_eq!(report.windows.decision, Decision::Windows2000);
-            assert_eq!(report.at_next_boot.state, State::Unknown);
+            assert_eq!(report.at_next_boot.state, SettingState::Unknown);
             assert_eq!(refusal(&spec, Selection::Standard, None), "windows-2000");
         } else {
             let places = plan(&spec, Selection::Standard, None).unwrap();
@@ -120,7 +126,7 @@ fn every_windows_is_told_and_no_more() {
 #[test]
 fn places_lead_to_the_key_node() {
     let built = SystemHive::new(Release::Win7).build();
-    let places = windows::plan(&open(built.bytes.clone()), &Selection::All, None, false).unwrap();
+    let places = nat_t::plan(&open(built.bytes.clone()), &Selection::All, None, false).unwrap();
     let cells: Vec<u32> = places.iter().map(|place| place.key.0).collect();
     let wanted = [1, 2].map(|set| built.offsets.key(&service_path(set, "PolicyAgent")).nk);
     assert_eq!(cells, wanted);
@@ -129,13 +135,13 @@ fn places_lead_to_the_key_node() {
 #[test]
 fn before_sp2_the_default_is_another() {
     let xp = report(&SystemHive::new(Release::XpSp1).spec());
-    assert_eq!((xp.at_next_boot.state, xp.at_next_boot.effective), (State::Absent, Some(2)));
+    assert_eq!((xp.at_next_boot.state, xp.at_next_boot.effective), (SettingState::Absent, Some(2)));
     assert!(xp.at_next_boot.meaning.contains("KB818043"));
     let rtm =
         SystemHive::new(Release::XpSp1).spec().at("ControlSet001\\Control\\Windows", |k| k.without_value("CSDVersion"));
     assert_eq!(report(&rtm).at_next_boot.effective, Some(2));
     let xp = report(&SystemHive::new(Release::XpSp3).spec());
-    assert_eq!((xp.at_next_boot.state, xp.at_next_boot.effective), (State::Absent, Some(0)));
+    assert_eq!((xp.at_next_boot.state, xp.at_next_boot.effective), (SettingState::Absent, Some(0)));
 }
 
 #[test]
@@ -165,7 +171,7 @@ fn select_decides_or_refuses() {
     let none = SystemHive::new(Release::Win7).without_select().spec();
     assert_eq!(refusal(&none, Selection::Standard, None), "select-missing");
     assert_eq!(numbers(&none, Selection::Number(2)), [2]);
-    assert_eq!(report(&none).at_next_boot.state, State::Unknown);
+    assert_eq!(report(&none).at_next_boot.state, SettingState::Unknown);
     let text = SystemHive::new(Release::Win7).without_select().spec().key("Select", |k| k.sz("Default", "1"));
     assert_eq!(refusal(&text, Selection::Default, None), "select-type");
     let codes: Vec<_> = report(&text).mistakes.iter().map(|mistake| mistake.code).collect();
@@ -192,7 +198,7 @@ fn evidence_that_does_not_decide_refuses_until_the_user_does() {
     let vista = plan(&later, Selection::Standard, Some(Era::VistaPlus)).unwrap();
     assert_eq!(vista[0].path, service_path(1, "PolicyAgent"));
     let built = SystemHive::new(Release::Win10).build();
-    let report = windows::report(&open(built.bytes), Some(Era::Xp)).unwrap();
+    let report = nat_t::report(&open(built.bytes), Some(Era::Xp)).unwrap();
     let codes: Vec<_> = report.mistakes.iter().map(|mistake| mistake.code).collect();
     assert_eq!(codes, ["service-key-missing", "override-disagrees"]);
 }
@@ -241,10 +247,10 @@ fn damage_is_reported_by_reading_and_refused_by_writing() {
     let at = built.payload(rule);
     built.bytes[at] = b'X';
     let hive = open(built.bytes);
-    let report = windows::report(&hive, None).unwrap();
-    assert_eq!(report.at_next_boot.state, State::Unknown);
+    let report = nat_t::report(&hive, None).unwrap();
+    assert_eq!(report.at_next_boot.state, SettingState::Unknown);
     assert_eq!(report.mistakes.iter().map(|mistake| mistake.code).collect::<Vec<_>>(), ["unreadable"]);
-    let error = windows::plan(&hive, &Selection::Standard, None, false).unwrap_err();
+    let error = nat_t::plan(&hive, &Selection::Standard, None, false).unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Corrupt, "unreadable"));
 }
 
@@ -277,11 +283,11 @@ fn one_bad_control_set_does_not_hide_its_brothers() {
     let at = built.payload(built.offsets.key("ControlSet002").nk);
     built.bytes[at] = b'X';
     let hive = open(built.bytes);
-    let report = windows::report(&hive, None).unwrap();
+    let report = nat_t::report(&hive, None).unwrap();
     assert_eq!(report.at_next_boot.number, Some(2));
     assert_eq!(report.control_sets.len(), 1);
     assert!(report.mistakes.iter().filter(|mistake| mistake.code == "unreadable").count() <= 2);
-    assert_eq!(windows::plan(&hive, &Selection::Standard, None, false).unwrap_err().kind(), Kind::Corrupt);
+    assert_eq!(nat_t::plan(&hive, &Selection::Standard, None, false).unwrap_err().kind(), Kind::Corrupt);
 }
 
 #[test]
@@ -294,8 +300,8 @@ fn no_flipped_byte_makes_it_panic() {
             bytes[at] ^= flip;
             let Ok(opened) = Hive::open(bytes) else { continue };
             let hive = opened.primary_alone();
-            answers += usize::from(windows::report(hive, None).is_ok());
-            if let Ok(places) = windows::plan(hive, &Selection::Standard, None, false) {
+            answers += usize::from(nat_t::report(hive, None).is_ok());
+            if let Ok(places) = nat_t::plan(hive, &Selection::Standard, None, false) {
                 assert!(places.iter().all(|place| place.path == service_path(1, "PolicyAgent")));
             }
         }

@@ -1,6 +1,6 @@
 //! A report touches few pages of a hive: it may stand on a slow medium.
 
-use hivewright::windows;
+use hivewright::settings::nat_t;
 use hivewright_hive::Hive;
 
 use crate::corpus;
@@ -27,7 +27,7 @@ fn a_report_touches_few_pages() {
         let all = bytes.len() / PAGE;
         let counting = Counting::new(&bytes);
         let opened = Hive::open(&counting).unwrap();
-        let report = windows::report(opened.primary_alone(), None).unwrap();
+        let report = nat_t::report(opened.primary_alone(), None).unwrap();
         let touched = counting.take().len();
         println!("{name}: {touched} of {all} pages, {} control sets", report.control_sets.len());
         assert!(touched <= if name.starts_with("xp") { MOST_ON_XP } else { MOST }, "{name}: {touched} pages");

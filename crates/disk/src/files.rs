@@ -16,6 +16,8 @@ pub use extents::{Extent, Extents};
 pub use file::{Contents, Facts, FileInVolume, Traits};
 pub use hibernation::Hibernation;
 
+use std::path::PathBuf;
+
 use hivewright_error::Result;
 
 /// A volume with files.
@@ -42,6 +44,16 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// The storage below could not be read, or the volume does not say.
     fn state(&self) -> Result<VolumeState>;
+
+    /// The file of the host that is the file at `path`, where the volume is a folder of the host. `None` for a volume inside of
+    /// an image.
+    ///
+    /// # Errors
+    /// As [`Files::open`].
+    fn host_path(&self, path: &str) -> Result<Option<PathBuf>> {
+        let _ = path;
+        Ok(None)
+    }
 
     /// Checks before a write what a reader can do without, above all that the file system's own map of clusters agrees
     /// that those of `file` are in use. A file system whose only map is the chain of clusters itself has nothing to add.

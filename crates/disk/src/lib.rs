@@ -5,5 +5,6 @@
 pub mod container;
 pub mod fat;
 pub mod files;
+pub mod host_folder;
 pub mod ntfs;
 pub mod partition;

@@ -4,9 +4,10 @@
 use std::io;
 use std::path::Path;
 
+use super::Host;
 use super::file::{denied, denied_folder};
 use super::real::in_use;
-use hivewright_error::Result;
+use hivewright_error::{Error, Result};
 
 /// What others do with a file, as far as their locks tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -162,4 +163,19 @@ mod tests {
         assert!(may_write(&file).is_ok() && may_make_files(folder.path()).is_ok());
         assert!(may_make_files(&file.join("below")).is_err());
     }
+}
+
+/// Refuses if VMware has the disk at `path` open: it leaves a folder of its name and `.lck` with a file in it.
+///
+/// # Errors
+/// `in-use`; the folder cannot be listed.
+pub fn vmware_is_out<H: Host>(host: &H, path: &Path) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lck");
+    let folder = path.with_file_name(name);
+    if !host.exists(&folder)? || host.starting_with(&folder, std::ffi::OsStr::new(""))?.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{} is in use by VMware: {} says so", path.display(), folder.display());
+    Err(Error::refused("in-use", what).advise("shut the virtual machine down; if none runs, remove that folder"))
 }

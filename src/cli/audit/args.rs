@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::ValueEnum;
-use hivewright::fleet::policy::Wanted;
-use hivewright::fleet::shard::Shard;
+use hivewright::audit::policy::Wanted;
+use hivewright::audit::shard::Shard;
 
 use crate::cli::args::ImageArgs;
 

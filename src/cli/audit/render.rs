@@ -6,10 +6,10 @@ mod table;
 
 use std::io::{self, IsTerminal, Write};
 
-use hivewright::fleet::Record;
-use hivewright::fleet::report::csv;
-use hivewright::fleet::report::junit::Suite;
-use hivewright::fleet::run::Summary;
+use hivewright::audit::Record;
+use hivewright::audit::report::csv;
+use hivewright::audit::report::junit::Suite;
+use hivewright::audit::run::Summary;
 
 use super::args::Format;
 use crate::cli::report::Style;

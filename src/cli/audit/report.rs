@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use hivewright::Error;
-use hivewright::fleet::Record;
-use hivewright::fleet::report::html;
-use hivewright::fleet::run::Summary;
+use hivewright::audit::Record;
+use hivewright::audit::report::html;
+use hivewright::audit::run::Summary;
 use hivewright_storage::fresh::Fresh;
 
 /// A report that is being written. That it cannot be does not take the records along.

@@ -4,10 +4,10 @@ use std::fmt::Write;
 use std::path::Path;
 
 use hivewright::Place;
-use hivewright::session::commit::{Committed, Emptied, How};
-use hivewright::session::edit::{Before, Change, Prepared, Wanted};
-use hivewright::session::undo;
-use hivewright::windows::rule;
+use hivewright::edit::commit::{Committed, Emptied, How};
+use hivewright::edit::{Before, Change, Prepared};
+use hivewright::settings::nat_t::{self, Wanted};
+use hivewright::undo;
 use hivewright_hive::recover::Recovery;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::{Patch, PatchSet};
@@ -38,21 +38,21 @@ pub(crate) fn text(prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending)
 }
 
 fn write_text(out: &mut String, prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending) -> std::fmt::Result {
-    let hive = shown(&prepared.target.hive);
+    let hive = shown(prepared.hive.host_file());
     let patches = &prepared.edited.patches;
     let already = prepared.is_already_so();
     match (wanted, ending) {
         (None, _) if already => writeln!(out, "already clean: nothing was changed in {hive}")?,
         (Some(wanted), _) if already => writeln!(out, "already {}: nothing was changed in {hive}", now(wanted))?,
         (_, Ending::DryRun) => writeln!(out, "would change {} of {hive}; nothing was written", extent(patches))?,
-        (Some(wanted), _) => writeln!(out, "{} is now {}", rule::NAME, now(wanted))?,
+        (Some(wanted), _) => writeln!(out, "{} is now {}", nat_t::NAME, now(wanted))?,
         (None, _) => writeln!(out, "{hive} is recovered")?,
     }
     for (change, wanted) in prepared.changes.iter().zip(wanted.into_iter().cycle()) {
         let before = change.before.iter().map(describe).collect::<Vec<_>>().join(" and ");
         let before = if before.is_empty() { "not set".to_owned() } else { before };
         let after = if change.changes { now(wanted) } else { "left".to_owned() };
-        writeln!(out, "  {}: {before} -> {after}", plain(&change.place.path))?;
+        writeln!(out, "  {}: {before} -> {after}", plain(&change.operation.path))?;
     }
     if let Some(recovery) = prepared.recovered() {
         writeln!(out, "The hive was dirty: {}", super::recovery::applied(recovery))?;
@@ -169,9 +169,9 @@ pub(crate) fn document<'a>(prepared: &'a Prepared, wanted: Option<Wanted>, endin
         Ending::DryRun | Ending::AlreadySo => (None, <&[_]>::default()),
     };
     Document {
-        hive: prepared.target.hive.display().to_string(),
-        file: &prepared.target.hive,
-        value_name: rule::NAME,
+        hive: prepared.hive.host_file().display().to_string(),
+        file: prepared.hive.host_file(),
+        value_name: nat_t::NAME,
         verb: match wanted {
             Some(Wanted::Set(_)) => "set",
             Some(Wanted::Unset) => "unset",
@@ -188,7 +188,7 @@ pub(crate) fn document<'a>(prepared: &'a Prepared, wanted: Option<Wanted>, endin
         places: prepared.changes.iter().map(place).collect(),
         patches: patches.patches.iter().map(|of| patch(prepared, of)).collect(),
         recovery: prepared.recovered(),
-        shadow_copies: prepared.shadow_copies(),
+        shadow_copies: prepared.hive.shadow_copies(),
         commit: committed,
         logs_emptied: logs,
     }
@@ -204,8 +204,8 @@ fn place(change: &Change) -> Value {
         })
     });
     json!({
-        "control_set": change.place.control_set,
-        "key": change.place.path,
+        "control_set": change.operation.control_set,
+        "key": change.operation.path,
         "before": before.collect::<Vec<_>>(),
         "changes": change.changes,
     })

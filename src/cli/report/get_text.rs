@@ -1,18 +1,18 @@
 //! What users of `get` see, word for word.
 
 use super::{HiveState, Style};
-use hivewright::windows::{self, RuleReport};
+use hivewright::settings::nat_t::{self, SettingReport};
 use hivewright_fixtures::dirty::DIRTY;
 use hivewright_fixtures::windows::service_path;
 use hivewright_fixtures::{Built, Release, SystemHive};
 use hivewright_hive::Hive;
 use hivewright_hive::recover::{Log, Recovery, recover_headless};
 
-fn read(built: Built) -> RuleReport {
-    windows::report(Hive::open(built.bytes).unwrap().primary_alone(), None).unwrap()
+fn read(built: Built) -> SettingReport {
+    nat_t::report(Hive::open(built.bytes).unwrap().primary_alone(), None).unwrap()
 }
 
-fn text(report: &RuleReport, state: HiveState, style: Style) -> String {
+fn text(report: &SettingReport, state: HiveState, style: Style) -> String {
     let mut out = String::new();
     super::get(report, state, &mut out, style).unwrap();
     out

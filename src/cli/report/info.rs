@@ -2,7 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use hivewright::session::disk::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, Obstacle, VolumeInfo};
+use hivewright::info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
+use hivewright::locate::Obstacle;
 use hivewright_disk::container::{About, HostFile};
 use hivewright_disk::files::VolumeState;
 use hivewright_disk::partition::{Partition, Scheme, TableSource};

@@ -28,27 +28,27 @@ pub struct Evidence {
 
 /// What holds for all control sets of a hive.
 #[derive(Debug)]
-pub(in crate::windows) struct HiveMarks {
+pub(crate) struct HiveMarks {
     minor: u32,
     has_wpa: bool,
     /// `DriverDatabase\Version`: major << 24, minor << 16.
-    pub(in crate::windows) driver_database: Option<u32>,
-    pub(in crate::windows) evidence: Vec<Evidence>,
+    pub(crate) driver_database: Option<u32>,
+    pub(crate) evidence: Vec<Evidence>,
 }
 
 /// What the services of one control set say.
 #[derive(Debug)]
-pub(in crate::windows) struct SetEvidence {
-    pub(in crate::windows) decision: Decision,
+pub(crate) struct SetEvidence {
+    pub(crate) decision: Decision,
     /// What decided, in a few words.
-    pub(in crate::windows) because: &'static str,
+    pub(crate) because: &'static str,
     /// It may be Windows 2000 as well.
-    pub(in crate::windows) perhaps_2000: bool,
-    pub(in crate::windows) evidence: Vec<Evidence>,
+    pub(crate) perhaps_2000: bool,
+    pub(crate) evidence: Vec<Evidence>,
 }
 
 /// Looks at the root and the base block.
-pub(in crate::windows) fn of_hive<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Result<HiveMarks> {
+pub(crate) fn of_hive<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Result<HiveMarks> {
     let root = hive.root()?;
     let minor = hive.base_block().minor_version.get();
     let mut evidence = Vec::new();
@@ -86,7 +86,7 @@ fn root_name_means(name: &str) -> &'static str {
 }
 
 /// Looks at the services of one control set and decides: by all the evidence (`full`), or by as much as is needed.
-pub(in crate::windows) fn of_set<B: HiveBytes>(
+pub(crate) fn of_set<B: HiveBytes>(
     marks: &HiveMarks,
     set: &ControlSet<'_, B>,
     services: &Services<'_, B>,

@@ -10,7 +10,7 @@ use super::evidence::HiveMarks;
 
 /// Facts of one control set.
 #[derive(Debug, Default)]
-pub(in crate::windows) struct ControlFacts {
+pub(crate) struct ControlFacts {
     service_pack: Option<u32>,
     product_type: Option<ProductType>,
     architecture: Option<String>,
@@ -20,10 +20,7 @@ pub(in crate::windows) struct ControlFacts {
 
 impl ControlFacts {
     /// The service pack: the high byte of `CSDVersion` (0x200 is SP2); without that value there is none.
-    pub(in crate::windows) fn service_pack<B: HiveBytes>(
-        set: &ControlSet<'_, B>,
-        damage: &mut Damage,
-    ) -> Result<Option<u32>> {
+    pub(crate) fn service_pack<B: HiveBytes>(set: &ControlSet<'_, B>, damage: &mut Damage) -> Result<Option<u32>> {
         let key = damage.key(&set.key, &set.name, "Control\\Windows")?;
         let Look::There(key) = key else { return Ok(None) };
         let place = format!("{}\\Control\\Windows", set.name);
@@ -33,7 +30,7 @@ impl ControlFacts {
         Ok(damage.dword(&key, &place, "CSDVersion")?.map(|csd| csd >> 8 & 0xff))
     }
 
-    pub(in crate::windows) fn of<B: HiveBytes>(set: &ControlSet<'_, B>, damage: &mut Damage) -> Result<Self> {
+    pub(crate) fn of<B: HiveBytes>(set: &ControlSet<'_, B>, damage: &mut Damage) -> Result<Self> {
         let mut facts = ControlFacts { service_pack: Self::service_pack(set, damage)?, ..Self::default() };
         let control = damage.look(&format!("{}\\Control", set.name), set.key.subkey("Control"))?;
         let Look::There(control) = control else { return Ok(facts) };
@@ -84,7 +81,7 @@ fn source_os<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Result<Vec<Ev
 
 impl Detection {
     /// Puts together what is known of a hive and of its deciding control set.
-    pub(in crate::windows) fn new<B: HiveBytes>(
+    pub(crate) fn new<B: HiveBytes>(
         hive: &Hive<B>,
         marks: &HiveMarks,
         deciding: Option<(&ControlSet<'_, B>, &SetEvidence)>,

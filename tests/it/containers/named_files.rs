@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use hivewright::session::commit::Options;
-use hivewright::session::disk::{Choice, Disk};
-use hivewright::session::edit::{Logs, Prepared, Wanted, prepare};
+use hivewright::edit::commit::Options;
+use hivewright::edit::{Logs, Prepared, prepare};
+use hivewright::locate::{Choice, Disk};
+use hivewright::settings::nat_t::Wanted;
 use hivewright_error::{Error, Space};
 use hivewright_storage::Storage;
 
@@ -21,8 +22,8 @@ fn prepared(image: &Path) -> Prepared {
 /// The file of the host that holds byte `offset` of the hive, and where in it.
 fn place(image: &Path, offset: u64) -> (std::path::PathBuf, u64) {
     let hive = Disk::open(image).unwrap().unwrap().system_hive(&Choice::default()).unwrap();
-    let files = hive.disk().files().to_vec();
-    let place = *hive.paged().file().locate(offset).last().unwrap();
+    let files = hive.disk().unwrap().files().to_vec();
+    let place = *hive.file().unwrap().locate(offset).last().unwrap();
     match place.space {
         Space::File => (files[0].path.clone(), place.offset),
         Space::Part(number) => (files[usize::from(number) - 1].path.clone(), place.offset),

@@ -63,8 +63,8 @@ fn images_are_read_and_never_written() {
         assert!(codes[6..].iter().all(|&code| code == 0 || (may_refuse && code == 3)), "{name}: {codes:?}");
         let found = (told["at_next_boot"]["number"].as_u64(), told["windows"]["service"].as_str());
         assert_eq!(found, (*number, Some(*service)), "{name}: {told}");
-        let disk = hivewright::session::disk::Disk::open(&path).unwrap().unwrap();
-        let inside = disk.system_hive(&hivewright::session::disk::Choice::default()).unwrap();
+        let disk = hivewright::locate::Disk::open(&path).unwrap().unwrap();
+        let inside = disk.system_hive(&hivewright::locate::Choice::default()).unwrap();
         let inside = hex::sha256(inside.whole().unwrap());
         assert_eq!(Some(inside), manifest(&corpus, hive), "{name}: the hive in it");
         assert_eq!(sha256(&path), sum, "{name}");

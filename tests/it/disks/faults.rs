@@ -9,10 +9,11 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use hivewright::session::commit::{Options, commit_files_on};
-use hivewright::session::disk::ImageOptions;
-use hivewright::session::edit::{Logs, Prepared, Request, Wanted, prepare, prepare_on};
-use hivewright::session::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
+use hivewright::edit::commit::{Options, commit_files_on};
+use hivewright::edit::{Logs, Prepared, Request, prepare, prepare_on};
+use hivewright::locate::ImageOptions;
+use hivewright::settings::nat_t::Wanted;
+use hivewright::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
 use hivewright::{Kind, Result};
 use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_hive::{EditOptions, Patch, Step};

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hivewright::session::disk::ImageOptions;
+use hivewright::locate::ImageOptions;
 use serde_json::Value;
 
 use super::faults::{self, volume};

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use hivewright::session::disk::{Choice, Disk};
+use hivewright::locate::{Choice, Disk};
 
 use super::{hive, json, run, sha256};
 use crate::corpus;
@@ -67,7 +67,7 @@ fn the_hive_found_is_the_one_that_others_find() {
     let found = disk.system_hive(&Choice::default()).unwrap();
     let theirs = output("ntfscat", &[volume.path().to_str().unwrap(), "Windows/System32/config/SYSTEM"]);
     assert!(found.whole().unwrap() == theirs && theirs == hive());
-    let places = hivewright_storage::Storage::locate(found.paged().file(), 0);
+    let places = hivewright_storage::Storage::locate(found.file().unwrap(), 0);
     let spaces: Vec<String> = places.iter().map(ToString::to_string).collect();
     assert_eq!(places.len(), 3, "{spaces:?}");
     assert_eq!(places[1].offset, places[0].offset + START);
@@ -202,7 +202,7 @@ fn flipped_bytes_neither_panic_nor_hang() {
     mbr(&volume.bytes(), &path);
     let image = fs::read(&path).unwrap();
     let found = Disk::open(&path).unwrap().unwrap().system_hive(&Choice::default()).unwrap();
-    let hive_at = hivewright_storage::Storage::locate(found.paged().file(), 0)[2].offset as usize;
+    let hive_at = hivewright_storage::Storage::locate(found.file().unwrap(), 0)[2].offset as usize;
     let file = File::options().write(true).open(&path).unwrap();
     let places = (0..512).step_by(7).chain((START as usize..START as usize + 512).step_by(5));
     for at in places.chain((hive_at..hive_at + 4096).step_by(97)) {

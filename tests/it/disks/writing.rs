@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use hivewright::session::disk::{Choice, Disk};
+use hivewright::locate::{Choice, Disk};
 use hivewright_storage::{Access, Host, HostFile, RealHost, Storage};
 use serde_json::Value;
 
@@ -22,7 +22,7 @@ const SYSTEM: &str = "Windows/System32/config/SYSTEM";
 /// Ranges of the image that belong to the hive.
 pub(super) fn clusters(image: &Path, choice: &Choice) -> Vec<(u64, u64)> {
     let found = Disk::open(image).unwrap().unwrap().system_hive(choice).unwrap();
-    let file = found.paged().file();
+    let file = found.file().unwrap();
     let place = |offset| file.locate(offset).last().unwrap().offset;
     file.extents().iter().map(|e| (place(e.file_offset), e.len)).collect()
 }

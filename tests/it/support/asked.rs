@@ -1,18 +1,19 @@
 //! What tests ask of an edit and of a commit.
 
-use hivewright::session::LogChoice;
-use hivewright::session::commit::{InPlace, Options};
-use hivewright::session::disk::Choice;
-use hivewright::session::edit::{Request, Wanted};
+use hivewright::edit::commit::{InPlace, Options};
+use std::sync::Arc;
+
+use hivewright::edit::{Plan, Request};
+use hivewright::locate::Choice;
+use hivewright::locate::LogChoice;
+use hivewright::settings::nat_t::{SettingChange, Wanted};
 use hivewright::windows::Selection;
 use hivewright_hive::EditOptions;
 
 /// What the command asks for where it is given no option.
 pub(crate) fn request(wanted: Option<Wanted>) -> Request {
     Request {
-        wanted,
-        selection: Selection::Standard,
-        era: None,
+        plan: wanted.map(plan),
         force: false,
         logs: LogChoice::Beside,
         as_it_stands: false,
@@ -22,6 +23,11 @@ pub(crate) fn request(wanted: Option<Wanted>) -> Request {
         choice: Choice::default(),
         ignore: Vec::new(),
     }
+}
+
+/// An edit of the control sets that the command edits.
+pub(crate) fn plan(wanted: Wanted) -> Arc<dyn Plan> {
+    Arc::new(SettingChange { wanted, selection: Selection::Standard, era: None })
 }
 
 /// The file is written in place, though it could be replaced.

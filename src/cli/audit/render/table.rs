@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use hivewright::fleet::Record;
-use hivewright::fleet::record::Status;
-use hivewright::fleet::run::Summary;
+use hivewright::audit::Record;
+use hivewright::audit::record::Status;
+use hivewright::audit::run::Summary;
 
 use super::Renderer;
 use super::cells::{fitted, fitted_in_the_middle, width};

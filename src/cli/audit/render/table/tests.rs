@@ -1,4 +1,4 @@
-use hivewright::fleet::record::{Failure, Mistake, Verdict};
+use hivewright::audit::record::{Failure, Mistake, Verdict};
 
 use super::*;
 

@@ -1,0 +1,136 @@
+//! The files of the host that a record rests on: whether they stood still, and whether they are the same as then.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::audit::record::Record;
+use crate::audit::shard::Fnv;
+use crate::locate::ImageOptions;
+use hivewright_error::{Kind, Result};
+use hivewright_hive::regf::timestamp::FileTime;
+use hivewright_storage::folder::EntryKind;
+use hivewright_storage::look;
+
+/// Size and time of modification of a file; `None` for one that is not there.
+type State = Option<(u64, Option<SystemTime>)>;
+
+/// What the host says about a file now.
+///
+/// # Errors
+/// The host could not tell.
+pub(super) fn see(path: &Path) -> Result<State> {
+    match look::see(path) {
+        // Whoever reads a device changes its time.
+        Ok(seen) if seen.kind == EntryKind::Device => Ok(Some((0, None))),
+        Ok(seen) => Ok(Some((seen.len, seen.modified))),
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Files, and how they were when reading began.
+pub(super) struct HostFiles {
+    /// The target's own, and those beside.
+    files: Vec<(PathBuf, State)>,
+    /// How many of them are the target's own.
+    own: usize,
+    /// Whether the first is the target itself, and not in a folder that is.
+    is_first_target: bool,
+    /// What their stamp begins with.
+    seed: Fnv,
+}
+
+impl HostFiles {
+    /// Looks at all of them.
+    pub(super) fn new(own: Vec<PathBuf>, beside: Vec<PathBuf>, is_first_target: bool) -> Result<Self> {
+        let count = own.len();
+        let files = own.into_iter().chain(beside);
+        let files = files.map(|path| see(&path).map(|state| (path, state))).collect::<Result<_>>()?;
+        Ok(HostFiles { files, own: count, is_first_target, seed: Fnv::default() })
+    }
+
+    /// The same as files of an image that was opened so.
+    pub(super) fn of_image(mut self, options: &ImageOptions) -> Self {
+        self.seed = seed(options, self.files.len() - 1);
+        self
+    }
+
+    /// Whether none has changed since.
+    pub(super) fn stand_still(&self) -> bool {
+        self.files.iter().all(|(path, state)| see(path).is_ok_and(|now| now == *state))
+    }
+
+    /// Puts down what they are.
+    pub(super) fn describe(&self, record: &mut Record) {
+        let own = || self.files[..self.own].iter().filter_map(|(_, state)| *state);
+        let has_times = own().all(|(_, modified)| modified.is_some());
+        record.size = record.size.or(Some(own().map(|(len, _)| len).sum()));
+        record.modified = own().filter_map(|(_, modified)| modified).max().map(precise);
+        let beside = &self.files[usize::from(self.is_first_target)..];
+        record.rests_on(beside.iter().map(|(path, _)| &**path));
+        let named = self.files.iter().map(|(path, state)| (path.clone(), *state));
+        record.stamp = has_times.then(|| stamp(self.seed, named));
+    }
+}
+
+/// Whether the files that a record rests on are as they were, and are what an image opened like this would rest on.
+pub fn is_unchanged(record: &Record, options: &ImageOptions) -> bool {
+    let (Some(target), Some(files)) = (record.target_path(), record.file_paths()) else { return false };
+    let target = (record.container.as_deref() != Some("folder")).then_some(target);
+    let more = if matches!(record.container.as_deref(), Some("hive" | "folder")) { 0 } else { record.files.len() };
+    let seed = seed(options, more);
+    let states = target.into_iter().chain(files).map(|path| see(&path).map(|state| (path, state)));
+    let now = states.collect::<Result<Vec<_>>>().map(|states| stamp(seed, states.into_iter()));
+    now.is_ok_and(|now| record.stamp == Some(now))
+}
+
+/// Which files an image of several has depends on the folders that it may take them from. What stands alone does not, so
+/// that one more folder does not have a whole fleet read again.
+fn seed(options: &ImageOptions, more: usize) -> Fnv {
+    let folders = options.allow.iter().filter(|_| more > 0);
+    folders.fold(Fnv::default(), |hash, folder| hash.with(folder.as_os_str().as_encoded_bytes()).with(&[0]))
+}
+
+fn stamp(mut hash: Fnv, files: impl Iterator<Item = (PathBuf, State)>) -> String {
+    for (path, state) in files {
+        hash = hash.with(path.as_os_str().as_encoded_bytes()).with(&[0, u8::from(state.is_some())]);
+        let (len, modified) = state.unwrap_or_default();
+        let since = modified.and_then(|moment| moment.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        hash = hash.with(&len.to_le_bytes()).with(&since.as_nanos().to_le_bytes());
+    }
+    format!("{:016x}", hash.get())
+}
+
+/// RFC 3339 with nanoseconds.
+fn precise(moment: SystemTime) -> String {
+    let nanos = moment.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
+    format!("{}.{nanos:09}Z", FileTime::of(moment).to_string().trim_end_matches('Z'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn times_keep_their_nanoseconds() {
+        assert_eq!(precise(UNIX_EPOCH + Duration::new(951_827_696, 42)), "2000-02-29T12:34:56.000000042Z");
+    }
+
+    #[test]
+    fn every_difference_shows() {
+        let at = |seconds| Some(UNIX_EPOCH + Duration::from_secs(seconds));
+        let one = |name: &str, state: State| stamp(Fnv::default(), [(PathBuf::from(name), state)].into_iter());
+        let all = [
+            one("a", Some((1, at(1)))),
+            one("b", Some((1, at(1)))),
+            one("a", Some((2, at(1)))),
+            one("a", Some((1, at(2)))),
+            one("a", None),
+            one("a", Some((0, None))),
+        ];
+        for (i, a) in all.iter().enumerate() {
+            assert!(all[i + 1..].iter().all(|b| a != b), "{i}");
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Writes an edit: a new file, patches in place, or another file; of a hive inside of an image, the image's files.
+
+mod copied;
+mod dry_run;
+mod in_image;
+mod output;
+mod with_logs;
+
+use std::path::{Path, PathBuf};
+
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::PatchSet;
+use hivewright_storage::exact::field;
+use hivewright_storage::{Access, Host, HostFile, RealHost};
+
+use crate::transaction::{
+    self, Change, Journal, Locked, Mark, New, Overlaid, Record, Tried, expect_room, replace, why_in_place,
+};
+use crate::undo::settle;
+
+pub use crate::transaction::Proof;
+pub(super) use dry_run::{Part, Wanted, no_room, rehearse};
+pub use in_image::commit_files_on;
+pub(super) use in_image::{commit_on_disk, take};
+
+/// When to write over the bytes of the file instead of putting a new file in its place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InPlace {
+    /// Where a new file would not be the same: other hard links, an NTFS or FUSE mount, metadata that does not carry
+    /// over, systems other than Linux.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+}
+
+/// How a commit is done.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Write the edited file here, and leave the original alone. Never overwrites.
+    pub output: Option<PathBuf>,
+    /// Write an undo file here. Never overwrites. Without it, one beside the target is written where the bytes are
+    /// changed in place, and none otherwise.
+    pub undo: Option<PathBuf>,
+    /// Keep the times of access and modification.
+    pub keep_times: bool,
+    /// When to write in place.
+    pub in_place: InPlace,
+    /// Transaction logs that are emptied with the write, which is then in place: one undo file has them and the target.
+    pub empty: Vec<PathBuf>,
+}
+
+/// A transaction log that was emptied.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Emptied {
+    /// Its file, or the image that it is in.
+    #[serde(flatten, serialize_with = "field::path")]
+    pub path: PathBuf,
+    /// Where inside of that, where it is an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inside: Option<String>,
+}
+
+/// How the bytes came to the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// There was nothing to change, and nothing was written.
+    Unchanged,
+    /// A new file took the place of the old one.
+    Replaced,
+    /// The bytes that differ were written over the old ones.
+    InPlace,
+    /// A new file was written elsewhere.
+    Output,
+    /// The hive alone was written to a new file: out of an image that cannot be written to.
+    OutputHive,
+}
+
+/// A commit that is done: everything is durable and was read back.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Committed {
+    /// How.
+    pub how: How,
+    /// The file that holds the new bytes.
+    #[serde(flatten, serialize_with = "field::path")]
+    pub path: PathBuf,
+    /// What inside of it was changed, where it is an image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inside: Option<String>,
+    /// The undo file, if one was written.
+    #[serde(flatten, serialize_with = "field::undo")]
+    pub undo: Option<PathBuf>,
+    /// Why it was written in place.
+    pub why_in_place: Option<String>,
+    /// What did not work and does no harm.
+    pub notes: Vec<String>,
+    /// The transaction logs that were emptied with it, under the same undo file.
+    #[serde(skip)]
+    pub emptied: Vec<Emptied>,
+}
+
+/// A change to be committed.
+#[derive(Clone, Copy)]
+pub struct Edit<'a> {
+    /// From the file as it is to the file as it shall be.
+    pub patches: &'a PatchSet,
+    /// The whole file as it shall be.
+    pub image: &'a [u8],
+    /// Where a recovery goes before: its patches alone and those that follow it. In place they are written one after
+    /// the other, so that every prefix of each is what it is for a hive that is only recovered, or only edited.
+    pub phases: Option<(&'a PatchSet, &'a PatchSet)>,
+    /// What has to pass.
+    pub proof: Proof<'a>,
+}
+
+/// Brings `patches` to the file `target`; `image` is the whole file as it shall be.
+///
+/// # Errors
+/// [`Kind::Refused`] and [`Kind::Io`]: the original is intact (codes `in-use`, `changed-since`, `output-exists`,
+/// `undo-exists`, `unfinished-write`, `undo-damaged`, `not-a-file`, `patch-set`, `read-back`, `io`).
+/// [`Kind::Unfinished`]: it may not be, and the message names what restores it.
+pub fn commit(target: &Path, patches: &PatchSet, image: &[u8], options: &Options) -> Result<Committed> {
+    commit_on(&RealHost, target, patches, image, options)
+}
+
+/// [`commit`] of a change that has to be proven.
+///
+/// # Errors
+/// As [`commit`], and those of the proof: the original is intact then.
+pub fn commit_edit(target: &Path, edit: &Edit<'_>, options: &Options) -> Result<Committed> {
+    commit_edit_on(&RealHost, target, edit, options)
+}
+
+/// [`commit`] on another file system.
+///
+/// # Errors
+/// As [`commit`].
+pub fn commit_on<H: Host>(
+    host: &H,
+    target: &Path,
+    patches: &PatchSet,
+    image: &[u8],
+    options: &Options,
+) -> Result<Committed> {
+    commit_edit_on(host, target, &Edit { patches, image, phases: None, proof: &|| Ok(()) }, options)
+}
+
+/// [`commit_edit`] on another file system.
+///
+/// # Errors
+/// As [`commit_edit`].
+pub fn commit_edit_on<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> Result<Committed> {
+    run(host, target, edit, options).map_err(|e| match e.kind() {
+        Kind::Io => e.adding("the original is intact"),
+        _ => e,
+    })
+}
+
+/// Writes all of a hive to the new file `output`, once `proof` has passed.
+pub(super) fn write_alone<H: Host>(host: &H, output: &Path, hive: &[u8], proof: Proof<'_>) -> Result<Committed> {
+    Ok(done(How::OutputHive, output::write_alone(host, output, hive, proof)?))
+}
+
+/// A commit whose errors of [`Kind::Io`] have yet to say that nothing was changed, or nothing that lasted.
+fn run<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> Result<Committed> {
+    let change = Change::new(edit.patches, edit.image)?;
+    let (before, after) = (Overlaid::before(&change, edit.image), Overlaid::plain(edit.image));
+    if let Some(output) = &options.output {
+        let new = New { bytes: &after, keep_times: options.keep_times, proof: edit.proof };
+        return Ok(done(How::Output, output::write(host, target, output, &before, &new)?));
+    }
+    if let Some(logs) = with_logs::filled(host, target, &options.empty)? {
+        return with_logs::write(host, target, edit, &logs, options);
+    }
+    let locked = Locked::take(host, target)?;
+    settle(&locked)?;
+    if change.is_empty() {
+        locked.expect(&before)?;
+        return Ok(done(How::Unchanged, locked.path));
+    }
+    let why = match options.in_place {
+        InPlace::Always => Some("asked for".to_owned()),
+        InPlace::Auto => why_in_place(&locked.about),
+    };
+    let job = Job { locked: &locked, change: &change, before, after, edit, options };
+    let why = match why {
+        Some(why) => why,
+        None => match job.replace()? {
+            Ok(committed) => return Ok(committed),
+            Err(lost) => lost,
+        },
+    };
+    job.write_in_place(why)
+}
+
+fn done(how: How, path: PathBuf) -> Committed {
+    Committed { how, path, inside: None, undo: None, why_in_place: None, notes: Vec::new(), emptied: Vec::new() }
+}
+
+/// A checked change to a locked file.
+struct Job<'a, H: Host> {
+    locked: &'a Locked<'a, H>,
+    change: &'a Change,
+    before: Overlaid<'a>,
+    after: Overlaid<'a>,
+    edit: &'a Edit<'a>,
+    options: &'a Options,
+}
+
+impl<H: Host> Job<'_, H> {
+    /// What takes the whole change back.
+    fn record(&self) -> Result<Record> {
+        let whole = Some((&self.before, &self.after));
+        Record::new(&self.locked.path, self.change.clone(), &*self.locked.file, whole)
+    }
+
+    /// `Err`: what a new file would lose; nothing was changed.
+    fn replace(&self) -> Result<std::result::Result<Committed, String>> {
+        let mut journal = None;
+        let mut save = || -> Result<()> {
+            if let Some(wanted) = &self.options.undo {
+                expect_room(self.locked.host, wanted)?;
+                journal = Some(Journal::save(self.locked.host, self.options.undo.as_deref(), self.record()?)?);
+            }
+            Ok(())
+        };
+        let new = New { bytes: &self.after, keep_times: self.options.keep_times, proof: self.edit.proof };
+        let tried = replace(self.locked, &self.before, &new, &mut save);
+        match tried {
+            Ok(Tried::Lost(lost)) => return Ok(Err(lost)),
+            Ok(Tried::Done) => {}
+            Err(error) if error.kind() == Kind::Unfinished => return Err(error),
+            Err(error) => {
+                let _ = journal.map(|j| j.remove());
+                return Err(error);
+            }
+        }
+        let mut committed = done(How::Replaced, self.locked.path.clone());
+        if let Some(mut journal) = journal {
+            committed.notes.extend(journal.mark_or_note(Mark::Committed));
+            committed.undo = Some(journal.path);
+        }
+        Ok(Ok(committed))
+    }
+
+    fn write_in_place(&self, why: String) -> Result<Committed> {
+        let Locked { host, path, file, times, .. } = self.locked;
+        if let Some(wanted) = &self.options.undo {
+            expect_room(*host, wanted)?;
+        }
+        (self.edit.proof)()?;
+        self.locked.expect(&self.before)?;
+        let whole = self.record()?;
+        // While bytes change, the undo file stands where the next run looks for it.
+        let mut journals = match self.edit.phases {
+            Some((first, then)) if !first.is_empty() && !then.is_empty() => self.write_phases(first, then)?,
+            _ => {
+                let journal = Journal::save(*host, None, whole.clone())?;
+                transaction::write(&journal, &**file, &|| Ok(Box::new(host.open(path, Access::Read)?)))?;
+                vec![journal]
+            }
+        };
+        let mut committed = Committed { why_in_place: Some(why), ..done(How::InPlace, path.clone()) };
+        if self.options.keep_times {
+            let kept = file.take_times(times).and_then(|()| hivewright_storage::Storage::flush(&**file));
+            committed.notes.extend(kept.err().map(|e| format!("the times of the file could not be kept: {e}")));
+        }
+        for journal in &mut journals {
+            committed.notes.extend(journal.mark_or_note(Mark::Committed));
+        }
+        committed.undo = journals.last().map(|journal| journal.path.clone());
+        if journals.len() > 1 || self.options.undo.is_some() {
+            match self.gather(whole, &journals) {
+                Ok(path) => committed.undo = Some(path),
+                Err(error) => {
+                    let left: Vec<String> = journals.iter().rev().map(|j| j.path.display().to_string()).collect();
+                    let left = left.join(", then ");
+                    committed.notes.push(format!("the undo file could not be put in its place ({error}): use {left}"));
+                }
+            }
+        }
+        Ok(committed)
+    }
+
+    /// The recovery and then the edit, each with an undo file of its own.
+    fn write_phases(&self, first: &PatchSet, then: &PatchSet) -> Result<Vec<Journal<'_, H>>> {
+        let mut between = self.edit.image.to_vec();
+        then.revert(&mut between)?;
+        let mut recovered = self.write_phase(first, &between)?;
+        // From here on the hive is recovered: a next run must not take it for an unfinished write.
+        let edited = recovered.mark(Mark::Committed).and_then(|()| self.write_phase(then, self.edit.image));
+        match edited {
+            Ok(edited) => Ok(vec![recovered, edited]),
+            Err(error) => Err(after_phase(error, &recovered)),
+        }
+    }
+
+    /// One change, under an undo file of its own.
+    fn write_phase(&self, patches: &PatchSet, image: &[u8]) -> Result<Journal<'_, H>> {
+        let Locked { host, path, file, .. } = self.locked;
+        let change = Change::new(patches, image)?;
+        let whole = (&Overlaid::before(&change, image), &Overlaid::plain(image));
+        let record = Record::new(path, change.clone(), &**file, Some(whole))?;
+        let journal = Journal::save(*host, None, record)?;
+        transaction::write(&journal, &**file, &|| Ok(Box::new(host.open(path, Access::Read)?)))?;
+        Ok(journal)
+    }
+
+    /// One undo file for all of it, where the user wants it, in place of those that were needed meanwhile.
+    fn gather(&self, whole: Record, journals: &[Journal<'_, H>]) -> Result<PathBuf> {
+        let mut journal = Journal::save(self.locked.host, self.options.undo.as_deref(), whole)?;
+        journal.mark(Mark::Committed)?;
+        for old in journals {
+            old.remove()?;
+        }
+        Ok(journal.path)
+    }
+}
+
+/// A failure in the second phase: what the first one did stays, and its undo file is named.
+fn after_phase<H: Host>(error: Error, first: &Journal<'_, H>) -> Error {
+    if error.kind() == Kind::Unfinished {
+        return error;
+    }
+    let undo = first.path.display();
+    error
+        .adding(&format!("the hive is recovered, not edited; {undo} takes that back"))
+        .becoming(Kind::Unfinished, "recovered-only")
+}

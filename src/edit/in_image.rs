@@ -1,0 +1,115 @@
+//! The edit of a hive inside of a disk image: prepared from what the file system gives, written to the image's files.
+
+use super::commit::{Committed, Options, Part, Wanted, commit_on_disk, rehearse, take, write_alone};
+use super::{Logs, Prepared, Request};
+use crate::locate::{HiveHandle, logs};
+use crate::transaction::{Locked, folder_of};
+use crate::undo::refuse_left_over;
+use hivewright_disk::container::ImageOverlay;
+use hivewright_error::{Place, Result, Space};
+use hivewright_hive::PatchSet;
+use hivewright_storage::probe::may_make_files;
+use hivewright_storage::{Access, Host, Storage};
+
+/// Bytes of the smallest sector: clusters and what images are made of are multiples of it.
+const SECTOR: u64 = 512;
+
+/// Whether what is written elsewhere is the hive and no copy of the image: of one that cannot be written to, there would be
+/// none with the recovered hive in it.
+pub(super) fn is_for_hive_alone(request: &Request, hive: &HiveHandle) -> bool {
+    request.plan.is_none() && request.elsewhere && hive.disk().is_some_and(|disk| disk.about().refusal.is_some())
+}
+
+impl Prepared {
+    /// Where a byte of the hive is, in every address space; in the hive alone where it is a file of its own.
+    pub fn places(&self, offset: u64) -> Vec<Place> {
+        let own = Place { space: Space::Hive, offset };
+        let inside = self.hive.disk().and_then(|_| self.hive.file().ok());
+        let below = inside.map(|file| file.locate(offset)).unwrap_or_default();
+        std::iter::once(own).chain(below).collect()
+    }
+
+    /// The same for `len` bytes from `offset` on: the pieces in which they lie, each by its length and the place of its
+    /// first byte. What lies together in the hive need not do so below.
+    pub fn pieces(&self, offset: u64, len: u64) -> Vec<(u64, Vec<Place>)> {
+        let is_next = |(so_far, first): &(u64, Vec<Place>), next: &[Place]| {
+            first.len() == next.len()
+                && first.iter().zip(next).all(|(a, b)| a.space == b.space && a.offset + so_far == b.offset)
+        };
+        let mut pieces: Vec<(u64, Vec<Place>)> = Vec::new();
+        let (mut at, end) = (offset, offset.saturating_add(len));
+        while at < end {
+            // No storey below parts what lies in one sector.
+            let until = (at / SECTOR + 1).saturating_mul(SECTOR).min(end);
+            let places = self.places(at);
+            match pieces.last_mut().filter(|last| is_next(last, &places)) {
+                Some(last) => last.0 += until - at,
+                None => pieces.push((until - at, places)),
+            }
+            at = until;
+        }
+        pieces
+    }
+
+    /// Takes the locks that a write takes, and makes the change in memory, down to the bytes of the image's files, where the
+    /// hive is inside of one.
+    pub(super) fn rehearse_on<H: Host>(&self, host: &H) -> Result<()> {
+        let (hive, path) = (&self.hive, self.hive.host_file());
+        let Some(disk) = hive.disk() else {
+            let locked = Locked::take(host, path)?;
+            return may_make_files(folder_of(&locked.path));
+        };
+        hive.refuse_children(&self.request.ignore)?;
+        let (locked, _shared) = take(host, path, hive)?;
+        may_make_files(folder_of(&locked.path))?;
+        refuse_left_over(host, &disk.own_files())?;
+        let host = host.clone();
+        let stage = ImageOverlay::new(move |path, _| Ok(std::sync::Arc::new(host.open(path, Access::Read)?)));
+        self.with_wanted(&[], true, |wanted| rehearse(wanted, &stage)).map(|_| ())
+    }
+
+    pub(super) fn commit_on_disk<H: Host>(&self, host: &H, logs: Logs, options: &Options) -> Result<Committed> {
+        let hive = &self.hive;
+        if let Some(output) = options.output.as_deref().filter(|_| is_for_hive_alone(&self.request, hive)) {
+            return write_alone(host, output, &self.edited.bytes, &|| self.prove());
+        }
+        let mut emptied = Vec::new();
+        if logs == Logs::Emptied {
+            for log in hive.log_handles()? {
+                let mut new = log.whole()?.to_vec();
+                emptied.extend(logs::emptied(&mut new).map(|patches| (log, new, patches)));
+            }
+        }
+        let phases: Vec<[&PatchSet; 1]> = emptied.iter().map(|(_, _, patches)| [patches]).collect();
+        let mut parts = Vec::new();
+        for ((log, new, _), phases) in emptied.iter().zip(&phases) {
+            parts.push(Part { file: log, old: log.whole()?, new, phases });
+        }
+        let in_place = options.output.is_none() && !(self.is_already_so() && parts.is_empty());
+        if in_place {
+            hive.refuse_children(&self.request.ignore)?;
+        }
+        // Under the locks it is asked again: one may have been made meanwhile.
+        self.with_wanted(&parts, in_place, |wanted| {
+            commit_on_disk(host, hive.host_file(), wanted, &|| self.prove(), options)
+        })
+    }
+
+    fn check(&self, again: &HiveHandle, in_place: bool) -> Result<()> {
+        if in_place {
+            again.refuse_children(&self.request.ignore)?;
+        }
+        again.may_be_written(&self.request.ignore)
+    }
+
+    fn with_wanted<T>(
+        &self,
+        logs: &[Part<'_>],
+        in_place: bool,
+        with: impl FnOnce(&Wanted<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let phases: Vec<&PatchSet> = [&self.recovery, &self.edit].into_iter().filter(|set| !set.is_empty()).collect();
+        let hive = Part { file: &self.hive, old: self.hive.whole()?, new: &self.edited.bytes, phases: &phases };
+        with(&Wanted { hive, logs, check: &|again| self.check(again, in_place) })
+    }
+}

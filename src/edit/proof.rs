@@ -1,0 +1,201 @@
+//! The proof of an edit, on its bytes, before any of them is written.
+//!
+//! Every byte outside of the patches is the same. That the patches do no harm is shown by the full check (no cell is
+//! shared, lost or misplaced) and by the keys themselves: they hold what was asked for and everything else they held.
+
+use std::collections::HashSet;
+
+use super::{Action, Before, Prepared, values};
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_hive::check::{self, Code, FINDINGS_KEPT, Finding, Report, Severity};
+use hivewright_hive::regf::base_block::BaseBlock;
+use hivewright_hive::regf::{BASE_BLOCK_SIZE, CellOffset};
+use hivewright_hive::witness::{self, Testimony};
+use hivewright_hive::{Hive, Opened};
+
+impl Prepared {
+    /// Proves the edited bytes: the full check finds nothing that was not there, the keys hold what was asked for and
+    /// everything else they held, and an independent parser reads the value. Of a sound hive that it cannot read,
+    /// [`Prepared::unconfirmed`] says so.
+    ///
+    /// # Errors
+    /// `damaged` names the finding that stands in the way; `proof` and `witness` are faults of the program, found
+    /// before they could do harm.
+    pub fn prove(&self) -> Result<()> {
+        // What stays as it is does no harm, in whatever state.
+        if self.is_already_so() {
+            return Ok(());
+        }
+        let report = check::check(&self.edited.bytes);
+        if report.worst() > Some(Severity::Note) {
+            self.compare_findings(&report)?;
+        }
+        let hive = match Hive::open(&self.edited.bytes[..])? {
+            Opened::Clean(hive) => hive,
+            Opened::Dirty(_) => return Err(unproven("the edited hive is dirty")),
+        };
+        self.prove_changes(&hive, report.is_sound())
+    }
+
+    fn prove_changes(&self, hive: &Hive<&[u8]>, is_sound: bool) -> Result<()> {
+        for change in &self.changes {
+            let operation = &change.operation;
+            let (now, others) = values(hive, operation, self.request.force)?;
+            if others != change.others {
+                return Err(unproven(&format!("another value of {} changed", operation.path)));
+            }
+            let wanted = match &operation.action {
+                Action::SetValue { kind, data } => vec![Before { kind: *kind, data: data.clone(), tombstone: false }],
+                Action::DeleteValue => change.before.iter().filter(|before| before.tombstone).cloned().collect(),
+            };
+            if now != wanted {
+                return Err(unproven(&format!("{} does not hold what was asked for", operation.path)));
+            }
+            let ours = now.first().map(|now| (now.kind.0, now.data.as_slice()));
+            match witness::ask_about(&self.edited.bytes, &operation.path, &operation.name, ours) {
+                // The check has seen that the lists are sorted as Windows sorts.
+                Testimony::Agrees | Testimony::AgreesByLists => {}
+                Testimony::Silent(error) if is_sound => {
+                    let _ = self.unconfirmed.set(error.what().to_owned());
+                }
+                Testimony::Silent(error) | Testimony::Differs(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds the findings on the edited bytes against those on the hive before the edit, its logs replayed. Whatever
+    /// stands in the way is damage that was there before: only where there was none is it a fault of the program.
+    fn compare_findings(&self, after: &Report) -> Result<()> {
+        let mut original = self.edited.bytes.clone();
+        self.edit.revert(&mut original)?;
+        let before = check::check(&original);
+        let worse = |(code, count): &(Code, u64)| {
+            code.severity() > Severity::Note && *code != Code::DirtySequence && *count > before.counts.of(*code)
+        };
+        let added = after.counts.iter().find(worse);
+        if let Some(first) = before.errors().next() {
+            if !self.request.force {
+                return Err(damaged(first, "the check finds damage").advise(
+                    "see `hivewright check`; --force edits nevertheless where the damage is not touched by the edit",
+                ));
+            }
+            self.refuse_touched(&before, &original)?;
+        }
+        let Some((code, _)) = added else { return Ok(()) };
+        let spread = |finding: &&Finding| finding.severity > Severity::Note && finding.code != Code::DirtySequence;
+        match before.findings.iter().filter(spread).max_by_key(|finding| finding.severity) {
+            Some(cause) => Err(damaged(cause, &format!("the edit would add {} to the damage", code.as_str()))
+                .advise("repair the hive first, or take another copy: --force does not go this far")),
+            None => Err(unproven(&format!("the edit would add {} to the check's findings", code.as_str()))),
+        }
+    }
+
+    fn refuse_touched(&self, before: &Report, original: &[u8]) -> Result<()> {
+        // What was counted and not kept cannot be told to be far away.
+        let all_known = before.counts.iter().all(|(_, count)| count <= FINDINGS_KEPT);
+        let cells = self.cells_of_keys(original)?;
+        match before.errors().find(|finding| !all_known || self.touches(finding, &cells, original)) {
+            Some(touched) => Err(damaged(touched, "the edit would touch damage")
+                .advise("repair the hive first, or take another copy: --force does not go this far")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an edit comes near a finding: it changes the same cell, the same key or one on the way to it, a key whose
+    /// `cells` another one claims, or a hive bin that cannot be told apart from there on. A value beside the setting is not
+    /// near while its own bytes and the list stay as they are.
+    fn touches(&self, finding: &Finding, cells: &Cells, original: &[u8]) -> bool {
+        if finding.offset < u64::from(BASE_BLOCK_SIZE) {
+            return true;
+        }
+        let patches = || self.edit.patches.iter().filter(|p| p.offset >= u64::from(BASE_BLOCK_SIZE));
+        if matches!(finding.code, Code::BinSignature | Code::BinOffset | Code::BinSize | Code::CellSize) {
+            let page = finding.offset & !0xfff;
+            return patches().any(|p| p.offset >= page);
+        }
+        let is_edited =
+            |key: &String| self.changes.iter().any(|change| change.operation.path.eq_ignore_ascii_case(key));
+        let is_beside = finding.key.as_ref().is_some_and(is_edited)
+            && finding.of_value.or(finding.cell).is_some_and(|cell| cells.beside.contains(&cell));
+        if let Some(key) = finding.key.as_ref().filter(|_| !is_beside) {
+            // The root is on the way to everything, and so is what cannot be read of its list.
+            let on_the_way = |place: &str| {
+                key.is_empty() || place.get(..key.len()).is_some_and(|start| start.eq_ignore_ascii_case(key))
+            };
+            if self.changes.iter().any(|change| on_the_way(&change.operation.path)) {
+                return true;
+            }
+        }
+        let Some(cell) = finding.cell else { return true };
+        let is_near = |cell: &CellOffset| cells.edited.contains(cell) || !is_beside && cells.beside.contains(cell);
+        [Some(cell), finding.target].into_iter().flatten().any(|cell| {
+            let end = cell.in_file() + cell_size(original, cell).unwrap_or(8);
+            let patched = patches().any(|p| p.offset < end && cell.in_file() < p.offset + p.new.len() as u64);
+            patched || is_near(&cell)
+        })
+    }
+
+    /// Every cell of the edited keys: key node, values list, values and their data, as far as these can be read.
+    fn cells_of_keys(&self, original: &[u8]) -> Result<Cells> {
+        let base = BaseBlock::parse(original)?;
+        let hive = Hive::of(original, base);
+        let mut cells = Cells::default();
+        for change in &self.changes {
+            let key = hive.key_at(change.operation.key)?;
+            cells.edited.insert(key.at());
+            cells.beside.insert(CellOffset(key.node().values_list.get()));
+            for value in key.values()? {
+                let value = match value {
+                    Ok(value) => value,
+                    Err(damaged) => {
+                        cells.beside.insert(damaged.at);
+                        continue;
+                    }
+                };
+                let is_edited = value.name().matches(&change.operation.name);
+                let kind = if is_edited { &mut cells.edited } else { &mut cells.beside };
+                kind.insert(value.at());
+                match hive.cells_of_data(value.node()) {
+                    Ok(of_data) => kind.extend(of_data),
+                    Err(error) if is_edited => return Err(error),
+                    Err(_) => {}
+                }
+            }
+        }
+        cells.edited.remove(&CellOffset::NIL);
+        cells.beside.remove(&CellOffset::NIL);
+        Ok(cells)
+    }
+}
+
+/// Cells of the edited keys.
+#[derive(Default)]
+struct Cells {
+    /// Key nodes, and what the rule's values consist of.
+    edited: HashSet<CellOffset>,
+    /// Values lists, and what the other values consist of.
+    beside: HashSet<CellOffset>,
+}
+
+/// Bytes of the cell at `cell`.
+fn cell_size(hive: &[u8], cell: CellOffset) -> Option<u64> {
+    let start = usize::try_from(cell.in_file()).ok()?;
+    let raw = hive.get(start..)?.first_chunk::<4>()?;
+    Some(u64::from(i32::from_le_bytes(*raw).unsigned_abs()))
+}
+
+fn damaged(finding: &Finding, what: &str) -> Error {
+    let owner = finding.owner().map(|owner| format!(" at {owner}")).unwrap_or_default();
+    let what = format!("{what}: {}: {}{owner}", finding.code.as_str(), finding.what);
+    let error = Error::refused("damaged", what).at(Space::Hive, finding.offset);
+    match (&finding.expected, &finding.actual) {
+        (Some(expected), Some(actual)) => error.expected(expected, actual),
+        _ => error,
+    }
+}
+
+fn unproven(what: &str) -> Error {
+    Error::new(Kind::Corrupt, "proof", format!("{what}; nothing was written"))
+        .advise("this is a fault of the program: please report it with the hive")
+}

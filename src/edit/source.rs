@@ -1,0 +1,139 @@
+//! The hive to be edited, in memory: clean as it is, or recovered from its logs first.
+
+use std::path::Path;
+
+use super::Request;
+use crate::locate::logs::LogFiles;
+use crate::locate::{HiveHandle, no_hive_no_disk, of_dirty};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::recover::{REPLAY_BREAKS, Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
+use hivewright_hive::regf::base_block::{self, BaseBlock};
+use hivewright_hive::{DirtyHive, Hive, Opened, PatchSet};
+use hivewright_storage::Storage;
+
+/// What the edited hive was.
+#[derive(Debug)]
+pub enum Origin {
+    /// Clean.
+    Clean,
+    /// Dirty, and its logs were replayed before the edit.
+    Recovered(Box<Recovery>),
+    /// Dirty, and taken as its primary file stood, because the user said so.
+    AsItStood(Error),
+}
+
+pub(super) struct Source {
+    pub(super) hive: Hive<Vec<u8>>,
+    pub(super) origin: Origin,
+    /// From the file to that hive.
+    pub(super) recovery: PatchSet,
+    pub(super) highest_sequence: Option<u32>,
+}
+
+/// Reads a hive, and its logs if it is dirty.
+pub(super) fn open_source(hive: &HiveHandle, request: &Request) -> Result<Source> {
+    let path = hive.host_file();
+    let file = hive.file()?;
+    let len = file.len()?;
+    let mut head = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(base_block::SIZE)];
+    file.read_at(0, &mut head)?;
+    let logs = || LogFiles::read(hive, &request.logs);
+    match look_at_base_block(&head, len) {
+        Ok(()) => opened(path, hive.to_vec()?, logs, request),
+        Err(error) => {
+            let files = logs()?;
+            if files.is_empty() && hive.disk().is_none() {
+                return Err(no_hive_no_disk(error, path));
+            }
+            rebuilt(hive.to_vec()?, &files, error)
+        }
+    }
+}
+
+/// Takes the base block, which says nothing, from a log: only there it can be had. `error` is what is wrong with it.
+fn rebuilt(bytes: Vec<u8>, files: &LogFiles, error: Error) -> Result<Source> {
+    let highest = highest_sequence(&files.logs());
+    let mut recovered = recover_headless(bytes, &files.logs()).map_err(|failed| match failed.error.code() {
+        REPLAY_BREAKS => failed.error,
+        _ => error,
+    })?;
+    files.name(&mut recovered.report.logs);
+    materialized(recovered, highest)
+}
+
+fn opened(path: &Path, bytes: Vec<u8>, logs: impl FnOnce() -> Result<LogFiles>, request: &Request) -> Result<Source> {
+    match Hive::open(bytes)? {
+        Opened::Clean(hive) => Ok(Source::new(hive, Origin::Clean, None)),
+        Opened::Dirty(dirty) => recovered(path, dirty, &logs()?, request),
+    }
+}
+
+fn recovered(path: &Path, dirty: DirtyHive<Vec<u8>>, files: &LogFiles, request: &Request) -> Result<Source> {
+    let highest = highest_sequence(&files.logs());
+    match dirty.recover(&files.logs()) {
+        Ok(mut recovered) => {
+            files.name(&mut recovered.report.logs);
+            materialized(recovered, highest)
+        }
+        Err(failed) => {
+            let Unrecovered { hive, error, .. } = *failed;
+            if !request.as_it_stands {
+                return Err(dirty_without_logs(path, &error, hive.primary_alone(), request));
+            }
+            Ok(Source::new(hive.as_it_stands(), Origin::AsItStood(error), highest))
+        }
+    }
+}
+
+impl Source {
+    fn new(hive: Hive<Vec<u8>>, origin: Origin, highest_sequence: Option<u32>) -> Self {
+        let len = hive.bytes().len() as u64;
+        let recovery = PatchSet { old_len: len, new_len: len, patches: Vec::new() };
+        Source { hive, origin, recovery, highest_sequence }
+    }
+}
+
+fn materialized(recovered: Recovered<'_, Vec<u8>>, highest_sequence: Option<u32>) -> Result<Source> {
+    let recovery = recovered.patches()?;
+    let report = Box::new(recovered.report);
+    let mut bytes = recovered.hive.into_bytes().into_base();
+    recovery.apply(&mut bytes)?;
+    let hive = match Hive::open(bytes)? {
+        Opened::Clean(hive) => hive,
+        Opened::Dirty(_) => {
+            return Err(Error::new(Kind::Corrupt, "proof", "the recovered hive is dirty; nothing was written")
+                .advise("this is a fault of the program: please report it with the hive and its logs"));
+        }
+    };
+    Ok(Source { hive, origin: Origin::Recovered(report), recovery, highest_sequence })
+}
+
+/// Whether a base block begins with `head`, in a file of `len` bytes.
+fn look_at_base_block(head: &[u8], len: u64) -> Result<()> {
+    BaseBlock::parse(head)?.validate(len)
+}
+
+fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>, request: &Request) -> Error {
+    if why.code() == REPLAY_BREAKS {
+        let advice = why.advice().unwrap_or_default();
+        let give_up = "; --as-it-stands edits that and gives up what stands in the logs";
+        let give_up = if request.plan.is_some() { give_up } else { "" };
+        let error = Error::refused(REPLAY_BREAKS, format!("{}: {}", path.display(), why.what()));
+        let error = error.advise(format!("{advice}{give_up}"));
+        return why.trail().iter().fold(error, |error, place| error.at(place.space, place.offset));
+    }
+    let base = hive.base_block();
+    // Without an edit there is nothing to give them up for.
+    let may_give_up = request.plan.is_some();
+    let advice = match (base.primary_sequence == base.secondary_sequence, may_give_up) {
+        (true, true) => {
+            "if another tool has left the checksum wrong, --as-it-stands takes the hive as it is and sets it right; \
+             if a write was torn, put its .LOG, .LOG1 and .LOG2 beside it or name them with --log"
+        }
+        (false, true) => {
+            "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log; --as-it-stands gives up what stands in them"
+        }
+        (_, false) => "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log",
+    };
+    Error::refused(of_dirty(why).code, format!("{}: {}", path.display(), why.what())).advise(advice)
+}

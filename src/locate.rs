@@ -1,0 +1,43 @@
+//! From what the user named to the hives in it: file of the host, image, volume, files, Windows installation, hive. Nothing
+//! here writes.
+//!
+//! A bare hive and a folder of the host are images like any other: see [`Image`]. Everything above takes a [`HiveHandle`],
+//! wherever the hive lies.
+
+mod disk;
+mod folder;
+mod hive;
+mod host_obstacles;
+mod image;
+mod installation;
+pub mod logs;
+mod obstacles;
+mod options;
+mod paged;
+mod placement;
+mod volume;
+
+pub(crate) use disk::absolute;
+pub use disk::{Choice, Disk};
+pub(crate) use folder::no_hive_no_disk;
+pub use folder::{HiveFile, installation_at};
+pub use hive::HiveHandle;
+pub use image::Image;
+pub(crate) use installation::roots;
+pub use installation::{Installation, Search, Trouble};
+pub use logs::LogChoice;
+pub use obstacles::Obstacle;
+pub(crate) use obstacles::{HAS_CHILDREN, of_children, of_dirty, of_file, of_volume};
+pub use options::ImageOptions;
+pub use paged::Paged;
+pub(crate) use placement::Placement;
+
+use std::path::Path;
+
+use hivewright_error::Error;
+
+/// The refusal where a file is not what was read before.
+pub(crate) fn changed_since(path: &Path) -> Error {
+    let what = format!("{} is not what was read: something else has written to it", path.display());
+    Error::refused("changed-since", what).advise("see what else uses the file, then start again from what is there now")
+}

@@ -1,0 +1,439 @@
+//! One hive file, wherever it lies: on the host, or on a volume of a disk.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::folder::HiveFile;
+use super::options::Reader;
+use super::paged::Paged;
+use super::placement::Placement;
+use super::{Disk, Image, Installation, Obstacle, changed_since, host_obstacles, obstacles};
+use crate::windows::{self, Product};
+use hivewright_disk::container::{Gate, ImageOverlay, Opener, explained};
+use hivewright_disk::files::{Files, VolumeState};
+use hivewright_disk::host_folder::{HostFiles, guest_name};
+use hivewright_disk::partition::Partition;
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_hive::Hive;
+use hivewright_storage::{Access, Blank, Host, Mapped, RealHost, Storage, joined, zeros_in_large_pages};
+
+/// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
+const MOST_BYTES: u64 = 3 << 30;
+/// Endings of the names of a hive's transaction logs: one until Windows XP, two since Windows Vista.
+const LOG_ENDINGS: [&str; 3] = ["LOG", "LOG1", "LOG2"];
+
+/// A hive file, and the files beside it.
+pub struct HiveHandle {
+    image: Image,
+    /// Its file of the host; the image's where it is inside of one.
+    host_file: PathBuf,
+    /// The Windows folder of the host through which it was found.
+    host_windows: Option<PathBuf>,
+    installation: Option<Installation>,
+    /// The files of its volume; of a hive of the host, those of its folder.
+    files: Arc<dyn Files>,
+    /// The volume, where it is at hand.
+    volume: Option<Arc<dyn Files>>,
+    /// Its folder in `files`.
+    folder: String,
+    name: String,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    Mapped(Mapped),
+    Paged(Paged, OnceLock<Vec<u8>>),
+}
+
+impl Bytes {
+    fn paged(paged: Paged) -> Self {
+        Bytes::Paged(paged, OnceLock::new())
+    }
+}
+
+impl HiveHandle {
+    /// A hive inside of a disk.
+    pub(crate) fn on_disk(disk: Disk, installation: Installation, name: &str) -> Result<Self> {
+        let partition = disk.partitions(Some(installation.partition))?.remove(0);
+        let files = disk.volume(partition)?;
+        let path = installation.hive(name);
+        let gone = || Error::new(Kind::NotFound, "no-file", format!("there is no {path} on the disk"));
+        let paged = Paged::new(files.open(&path)?.ok_or_else(gone)?);
+        Ok(HiveHandle {
+            host_file: disk.path().to_owned(),
+            host_windows: None,
+            folder: installation.config(),
+            installation: Some(installation),
+            volume: Some(files.clone()),
+            files,
+            name: name.to_owned(),
+            bytes: Bytes::paged(paged),
+            image: Image::from(disk),
+        })
+    }
+
+    /// A hive of the host, read through a map or by calls: a mapped file that somebody cuts short ends the process, and with
+    /// it an audit of many others.
+    pub(super) fn on_host(image: &Image, host: &dyn HostFiles, file: HiveFile, mapped: bool) -> Result<Self> {
+        let bytes = match mapped {
+            true => Bytes::Mapped(Mapped::open(&file.hive)?),
+            false => Bytes::paged(Paged::new(host.file(&file.hive)?)),
+        };
+        Ok(HiveHandle {
+            image: image.clone(),
+            installation: None,
+            files: host.folder(file.folder()),
+            volume: file.volume().map(|root| host.folder(&root)),
+            folder: String::new(),
+            name: guest_name(file.hive.file_name().unwrap_or_default()),
+            host_file: file.hive,
+            host_windows: file.windows,
+            bytes,
+        })
+    }
+
+    /// The image that it is in: a disk, a folder, or the hive itself.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
+    /// The disk that it is in.
+    pub fn disk(&self) -> Option<&Disk> {
+        self.image.disk()
+    }
+
+    /// Its file of the host; of a hive inside of a disk, the image that was named.
+    pub fn host_file(&self) -> &Path {
+        &self.host_file
+    }
+
+    /// The Windows folder of the host through which it was found.
+    pub fn host_windows(&self) -> Option<&Path> {
+        self.host_windows.as_deref()
+    }
+
+    /// The installation on the disk that it belongs to.
+    pub fn installation(&self) -> Option<&Installation> {
+        self.installation.as_ref()
+    }
+
+    /// The path of the hive in its volume; of a hive of the host, its name.
+    pub fn path(&self) -> String {
+        self.beside(&self.name)
+    }
+
+    /// The hive in words: its file, and where in the file if that is a disk.
+    pub fn description(&self) -> String {
+        let file = self.host_file.display();
+        match &self.installation {
+            None => file.to_string(),
+            Some(Installation { partition: 0, .. }) => format!("{} in {file}", self.path()),
+            Some(Installation { partition, .. }) => format!("{} in partition {partition} of {file}", self.path()),
+        }
+    }
+
+    fn beside(&self, name: &str) -> String {
+        if self.folder.is_empty() { name.to_owned() } else { format!("{}\\{name}", self.folder) }
+    }
+
+    /// Its pages, where it is read page by page; else all of it is at hand for nothing.
+    pub fn paged(&self) -> Option<&Paged> {
+        match &self.bytes {
+            Bytes::Mapped(_) => None,
+            Bytes::Paged(paged, _) => Some(paged),
+        }
+    }
+
+    /// All of its bytes.
+    ///
+    /// # Errors
+    /// `too-large`; they cannot be read.
+    pub fn whole(&self) -> Result<&[u8]> {
+        match &self.bytes {
+            Bytes::Mapped(map) => Ok(map),
+            Bytes::Paged(paged, whole) => {
+                if whole.get().is_none() {
+                    let _ = whole.set(paged.whole(self.most()).map_err(|error| self.explained(error))?);
+                }
+                Ok(whole.get().map_or(&[], Vec::as_slice))
+            }
+        }
+    }
+
+    /// Whether these are all of its bytes. They are read again, piece by piece.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn holds(&self, bytes: &[u8]) -> Result<bool> {
+        match &self.bytes {
+            Bytes::Mapped(map) => Ok(**map == *bytes),
+            Bytes::Paged(paged, _) => paged.holds(bytes),
+        }
+    }
+
+    /// A copy of all of its bytes. Those of a hive inside of a disk are kept too: they are compared with what is there when it
+    /// is written.
+    ///
+    /// # Errors
+    /// As [`HiveHandle::whole`].
+    pub(crate) fn to_vec(&self) -> Result<Vec<u8>> {
+        if let (None, Some(paged)) = (self.disk(), self.paged()) {
+            return paged.whole(self.most());
+        }
+        let whole = self.whole()?;
+        let mut bytes = zeros_in_large_pages(whole.len());
+        bytes.copy_from_slice(whole);
+        Ok(bytes)
+    }
+
+    /// See [`Paged::seen`].
+    pub(crate) fn seen(&self) -> Result<Option<Blank>> {
+        match &self.bytes {
+            Bytes::Mapped(_) => Ok(None),
+            Bytes::Paged(paged, _) => paged.seen(self.most()),
+        }
+    }
+
+    /// The error, with the part of a disk image that it is about.
+    fn explained(&self, error: Error) -> Error {
+        match self.disk() {
+            Some(disk) => explained(error, disk.files()),
+            None => error,
+        }
+    }
+
+    /// The transaction logs beside it: path, name, bytes. Of a file of which `is_log` says no, only the first `head` bytes.
+    ///
+    /// # Errors
+    /// One of them cannot be read.
+    pub(super) fn logs(&self, head: usize, is_log: fn(&[u8]) -> bool) -> Result<Vec<(PathBuf, String, Vec<u8>)>> {
+        let mut logs = Vec::new();
+        for ending in LOG_ENDINGS {
+            let name = format!("{}.{ending}", self.name);
+            let Some(file) = self.files.open(&self.beside(&name))? else { continue };
+            let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+            let mut bytes = vec![0; len.min(head)];
+            file.read_at(0, &mut bytes)?;
+            if is_log(&bytes) {
+                bytes = Paged::new(file).whole(self.most())?;
+            }
+            let path = self.files.host_path(&self.beside(&name))?.unwrap_or_else(|| PathBuf::from(&name));
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            logs.push((path, name, bytes));
+        }
+        Ok(logs)
+    }
+
+    /// The state of its volume. `None` where there is none at hand.
+    ///
+    /// # Errors
+    /// The volume does not say.
+    pub fn volume_state(&self) -> Result<Option<VolumeState>> {
+        self.volume.as_ref().map(|volume| volume.state()).transpose()
+    }
+
+    /// Whether it belongs to a hibernated session. `None` where that cannot be told.
+    pub fn is_hibernated(&self) -> Option<bool> {
+        self.volume_state().ok()??.hibernation.is_saved()
+    }
+
+    /// How many shadow copies its volume has. `None` where that cannot be told.
+    pub fn shadow_copies(&self) -> Option<u32> {
+        self.volume_state().ok()??.shadow_copies
+    }
+
+    /// Refuses if the hive should not, or cannot, be written; `ignore` names obstacles of the volume that the user takes upon
+    /// himself, of those that can be: see `obstacles::IGNORABLE`.
+    ///
+    /// # Errors
+    /// [`Kind::Refused`] with the code of the first [`Obstacle`] that counts.
+    pub fn may_be_written(&self, ignore: &[&str]) -> Result<()> {
+        let mut all = self.obstacles()?;
+        // What no option overrides comes first: else the advice to give one would lead to the next refusal.
+        all.sort_by_key(Obstacle::is_ignorable);
+        let stands = |obstacle: &&Obstacle| !(obstacle.is_ignorable() && ignore.contains(&obstacle.code));
+        all.iter().find(stands).map_or(Ok(()), |obstacle| Err(obstacle.refuse()))
+    }
+
+    /// Refuses where other images stand on this one, unless `ignore` has that: for writes in place alone.
+    pub(crate) fn refuse_children(&self, ignore: &[&str]) -> Result<()> {
+        match self.disk().and_then(Disk::children) {
+            Some(obstacle) if !ignore.contains(&obstacle.code) => Err(obstacle.refuse()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Everything that stands against writing to it, the disk's and the volume's first.
+    ///
+    /// # Errors
+    /// The state of the volume cannot be read.
+    pub fn obstacles(&self) -> Result<Vec<Obstacle>> {
+        let state = self.volume_state()?;
+        let of_disk = self.disk().map(Disk::obstacles).unwrap_or_default();
+        let all = of_disk.into_iter().chain(state.iter().flat_map(obstacles::of_volume));
+        let of_file = self.paged().map(|paged| obstacles::of_file(&*self.files, paged.file()));
+        Ok(all.chain(of_file.into_iter().flatten()).collect())
+    }
+
+    /// Everything that is known to stand against a write to it but other images that stand on this one, which
+    /// [`Disk::children`] looks for. A state of the volume that cannot be read is one thing more.
+    pub fn all_obstacles(&self) -> Vec<Obstacle> {
+        let own = self.obstacles().unwrap_or_else(|error| {
+            vec![Obstacle::new(error.code(), format!("the state of the volume is not known: {error}")).doubting()]
+        });
+        let of_host = match self.disk() {
+            Some(disk) => disk.host_obstacles(),
+            None => host_obstacles::obstacles(std::slice::from_ref(&self.host_file), &[], false),
+        };
+        // In a disk the file that is named is the first thing in the way; a folder's Windows comes before its files.
+        match self.disk() {
+            Some(_) => of_host.into_iter().chain(own).chain(self.of_placement()).collect(),
+            None => own.into_iter().chain(of_host).collect(),
+        }
+    }
+
+    /// Why the first sector of the hive, which every edit changes, cannot be written where it lies in a parent of the image.
+    /// That is tried in memory, with the formats that may have no place for it in the child.
+    pub(crate) fn of_placement(&self) -> Option<Obstacle> {
+        const MAY_REFUSE: [&str; 4] = ["vhd", "vhdx", "vdi", "vmdk"];
+        let disk = self.disk()?;
+        if !MAY_REFUSE.contains(&disk.about().format) || !disk.backing_files().contains(&self.file_at(0)) {
+            return None;
+        }
+        let overlay = ImageOverlay::new(|path, _| Ok(Arc::new(RealHost.open(path, Access::Read)?)));
+        let again = self.again(&self.gate(overlay).ok()?).ok()?;
+        let mut sector = [0; 512];
+        let file = again.file().ok()?;
+        file.read_at(0, &mut sector).ok()?;
+        file.write_at(0, &sector).err().map(|error| Obstacle::of(&error))
+    }
+
+    /// The partition that its volume is.
+    pub fn partition(&self) -> Option<&Partition> {
+        let number = self.installation.as_ref()?.partition;
+        self.disk()?.table().partitions.iter().find(|partition| partition.number == number)
+    }
+
+    /// Which Windows the hive SOFTWARE beside it says it is, its primary file alone. `None` where there is no such hive, it does
+    /// not say, or this hive has another name than SYSTEM, so that it need not belong to it.
+    ///
+    /// # Errors
+    /// It is there, and is no hive or damaged.
+    pub fn product(&self) -> Result<Option<Product>> {
+        if !self.name.eq_ignore_ascii_case("SYSTEM") {
+            return Ok(None);
+        }
+        match self.files.open(&self.beside("SOFTWARE"))? {
+            Some(file) => windows::product(Hive::open(Paged::new(file))?.primary_alone()),
+            None => Ok(None),
+        }
+    }
+
+    /// The file of the host that holds a byte of it, as far as the image tells; else the image.
+    pub(crate) fn file_at(&self, offset: u64) -> PathBuf {
+        let file = || {
+            let space = self.paged()?.file().locate(offset).last()?.space;
+            let number = if let Space::Part(number) = space { usize::from(number).saturating_sub(1) } else { 0 };
+            Some(self.disk()?.files().get(number)?.path.clone())
+        };
+        file().unwrap_or_else(|| self.host_file.clone())
+    }
+
+    /// A gate that hands out files of `opener` for the same image.
+    pub(crate) fn gate(&self, opener: Arc<dyn Opener>) -> Result<Gate> {
+        Ok(self.in_disk()?.options().gate(opener))
+    }
+
+    /// The disk, for what is done to hives inside of disks alone.
+    pub(crate) fn in_disk(&self) -> Result<&Disk> {
+        self.disk().ok_or_else(|| changed_since(&self.host_file))
+    }
+
+    /// Opens everything anew, from the files that `gate` hands out up to the hive.
+    pub(crate) fn again(&self, gate: &Gate) -> Result<HiveHandle> {
+        let disk = self.in_disk()?;
+        let gone = || Error::refused("changed-since", format!("{} is no disk any more", disk.path().display()));
+        let again = Disk::open_through(disk.path(), disk.options(), gate, Arc::default())?.ok_or_else(gone)?;
+        HiveHandle::on_disk(again, self.installation.clone().ok_or_else(gone)?, &self.name)
+    }
+
+    /// As [`HiveHandle::gate`], with the files of `host`, for reading.
+    pub(crate) fn gate_on<H: Host>(&self, host: &H) -> Result<Gate> {
+        self.gate(Arc::new(Reader { host: host.clone(), read: Arc::default() }))
+    }
+
+    /// Its transaction logs as files to be written to.
+    pub(crate) fn log_handles(&self) -> Result<Vec<HiveHandle>> {
+        let logs = LOG_ENDINGS.iter().map(|ending| self.sibling(format!("{}.{ending}", self.name)));
+        logs.filter_map(Result::transpose).collect()
+    }
+
+    /// The same file as `other`, in the folder of this hive: on the disk as this one has it open.
+    pub(crate) fn same_file(&self, other: &HiveHandle) -> Result<HiveHandle> {
+        self.sibling(other.name.clone())?.ok_or_else(|| changed_since(&self.host_file))
+    }
+
+    fn sibling(&self, name: String) -> Result<Option<HiveHandle>> {
+        let Some(file) = self.files.open(&self.beside(&name))? else { return Ok(None) };
+        Ok(Some(HiveHandle {
+            image: self.image.clone(),
+            host_file: self.host_file.clone(),
+            host_windows: self.host_windows.clone(),
+            installation: self.installation.clone(),
+            files: self.files.clone(),
+            volume: self.volume.clone(),
+            folder: self.folder.clone(),
+            name,
+            bytes: Bytes::paged(Paged::new(file)),
+        }))
+    }
+
+    /// Where its bytes lie, as addresses of `files` one after the other. `None` where the image does not tell.
+    ///
+    /// # Errors
+    /// `placement`: a byte of it has no place of its own in an image whose bytes all have one.
+    pub(crate) fn placement(&self, files: &[(PathBuf, u64)]) -> Result<Option<Placement>> {
+        let disk = self.in_disk()?;
+        let file = self.paged().ok_or_else(|| changed_since(&self.host_file))?.file();
+        let is_linear = disk.about().format == "raw" && disk.files().len() == 1;
+        let lens: Vec<u64> = files.iter().map(|file| file.1).collect();
+        let starts = joined::starts(&lens)?;
+        let start_of = |space| {
+            let number = match space {
+                Space::File => 0,
+                Space::Part(number) => usize::from(number).checked_sub(1)?,
+                _ => return None,
+            };
+            let path = &disk.files().get(number)?.path;
+            starts.get(files.iter().position(|file| file.0 == *path)?).copied()
+        };
+        match Placement::of(file, is_linear, &start_of) {
+            Err(_) if disk.about().format != "raw" => Ok(None),
+            placement => placement.map(Some),
+        }
+    }
+
+    /// The file in its volume.
+    ///
+    /// # Errors
+    /// It is mapped.
+    pub fn file(&self) -> Result<&hivewright_disk::files::FileInVolume> {
+        self.paged().map(Paged::file).ok_or_else(|| changed_since(&self.host_file))
+    }
+
+    /// No file is larger than its disk, unless it has holes: those are no bytes to be kept in memory.
+    fn most(&self) -> u64 {
+        self.disk().map_or(MOST_BYTES, |disk| MOST_BYTES.min(disk.len()))
+    }
+}
+
+impl fmt::Debug for HiveHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HiveHandle")
+            .field("host_file", &self.host_file)
+            .field("installation", &self.installation)
+            .field("path", &self.path())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,52 @@
+//! What keeps a commit from the files of the host that it would need. Found by asking, not by trying: nothing is opened for
+//! writing, nothing is locked. A commit, and a dry run, find the same by trying, with the same codes.
+
+use std::path::{Path, PathBuf};
+
+use super::Obstacle;
+use hivewright_storage::probe::{Usage, may_make_files, may_write, usage, vmware_is_out};
+use hivewright_storage::{Host, RealHost};
+
+/// Obstacles of the files `own`, which would be written to, the first of them the one that was named; and of `backing`, which
+/// must not change meanwhile.
+pub(super) fn obstacles(own: &[PathBuf], backing: &[PathBuf], is_image: bool) -> Vec<Obstacle> {
+    let named = own.first().and_then(|path| RealHost.resolve(path).ok());
+    // A new file, or the undo file, is made beside it.
+    let folder = named.as_deref().and_then(Path::parent).and_then(|folder| may_make_files(folder).err());
+    let written = own.iter().filter_map(|path| of_own(path, is_image));
+    let read =
+        backing.iter().filter(|path| usage(path, is_image) == Usage::Written).map(|path| in_use(path, Usage::Written));
+    // One of a kind is enough: an image may have thousands of files.
+    let mut all: Vec<Obstacle> = Vec::new();
+    for obstacle in written.chain(read).chain(folder.map(|error| Obstacle::of(&error))) {
+        if all.iter().all(|known| known.code != obstacle.code) {
+            all.push(obstacle);
+        }
+    }
+    all
+}
+
+fn of_own(path: &Path, is_image: bool) -> Option<Obstacle> {
+    if let Err(error) = may_write(path) {
+        return Some(Obstacle::of(&error));
+    }
+    let usage = usage(path, is_image);
+    if usage > Usage::Free {
+        return Some(in_use(path, usage));
+    }
+    let by_vmware = RealHost.resolve(path).and_then(|path| vmware_is_out(&RealHost, &path));
+    by_vmware.err().filter(|error| is_image && error.code() == "in-use").map(|error| Obstacle::of(&error).doubting())
+}
+
+fn in_use(path: &Path, usage: Usage) -> Obstacle {
+    let path = path.display();
+    let (what, is_doubted) = match usage {
+        Usage::Written => {
+            (format!("{path} is open for writing elsewhere: what is read of it may be half written"), true)
+        }
+        _ => (format!("{path} is in use: a program that reads it keeps writers out"), false),
+    };
+    let advice = "close the program that uses it, or shut the virtual machine down";
+    let obstacle = Obstacle { advice: Some(advice.to_owned()), ..Obstacle::new("in-use", what) };
+    if is_doubted { obstacle.doubting() } else { obstacle }
+}

@@ -1,0 +1,211 @@
+//! Windows installations on a disk: folders with `System32\config\SYSTEM`.
+
+use std::fmt;
+
+use super::{Choice, Disk};
+use hivewright_disk::files::{FILTERED, Files, names};
+use hivewright_disk::partition::{Partition, VolumeKind};
+use hivewright_error::{Error, Kind, Result};
+
+/// Folders at the top of a volume that are looked into; no volume of Windows has a fraction of that.
+const MOST_FOLDERS: usize = 4096;
+
+/// Where a Windows installation is.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Installation {
+    /// The number of its partition; 0 is the whole disk.
+    pub partition: u32,
+    /// Its folder, from the root of the volume: `\Windows`.
+    pub root: String,
+}
+
+impl fmt::Display for Installation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.partition {
+            0 => f.write_str(&self.root),
+            number => write!(f, "{} of partition {number}", self.root),
+        }
+    }
+}
+
+impl Installation {
+    /// The folder of its hives.
+    pub fn config(&self) -> String {
+        format!("{}\\System32\\config", self.root)
+    }
+
+    /// The path of a hive of that name in its folder `config`.
+    pub fn hive(&self, name: &str) -> String {
+        format!("{}\\{name}", self.config())
+    }
+}
+
+/// What was found, and what kept volumes from being searched: errors that explain an empty find.
+#[derive(Debug)]
+pub struct Search {
+    /// Installations, in the order of the partition table.
+    pub found: Vec<Installation>,
+    /// Volumes that may hold Windows and cannot be searched.
+    pub troubles: Vec<Trouble>,
+}
+
+/// A volume that may hold Windows and cannot be searched.
+#[derive(Debug)]
+pub struct Trouble {
+    /// The number of its partition.
+    pub partition: u32,
+    /// Why not.
+    pub error: Error,
+}
+
+impl Disk {
+    /// All installations that `choice` leaves.
+    ///
+    /// # Errors
+    /// `no-partition`.
+    pub fn search(&self, choice: &Choice) -> Result<Search> {
+        let mut search = Search { found: Vec::new(), troubles: Vec::new() };
+        for partition in self.partitions(choice.partition)? {
+            if choice.partition.is_none() && (partition.is_reserved() || self.is_told_before(partition)) {
+                continue;
+            }
+            let roots = self.volume(partition).and_then(|files| match &choice.windows_root {
+                Some(root) => named(&*files, root),
+                None => roots(&*files),
+            });
+            match roots {
+                Ok(roots) => search
+                    .found
+                    .extend(roots.into_iter().map(|root| Installation { partition: partition.number, root })),
+                Err(error) if error.kind() == Kind::Io || choice.partition.is_some() || may_hide_windows(partition) => {
+                    let place = match partition.number {
+                        0 => "the volume".to_owned(),
+                        number => format!("partition {number}"),
+                    };
+                    let error = error.adding(&format!("it is {place} of {}", self.path.display()));
+                    search.troubles.push(Trouble { partition: partition.number, error });
+                }
+                Err(_) => {}
+            }
+        }
+        Ok(search)
+    }
+}
+
+/// Types of partitions that Windows makes for its volumes: FAT and NTFS in an MBR, basic data in a GPT.
+const OF_WINDOWS: [&str; 6] = ["0x06", "0x07", "0x0b", "0x0c", "0x0e", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"];
+
+/// Whether it would be no wonder if Windows were in there.
+fn may_hide_windows(partition: &Partition) -> bool {
+    use VolumeKind::{Bitlocker, BitlockerToGo, DynamicDisk, Fat, Ntfs, PastEnd, Refs, StorageSpaces, Unknown};
+    match partition.kind {
+        Ntfs | Fat | Refs | Bitlocker | BitlockerToGo | DynamicDisk | StorageSpaces => true,
+        // Damaged beyond recognition, or cut off: the table still says what it was.
+        Unknown | PastEnd => OF_WINDOWS.iter().any(|id| id.eq_ignore_ascii_case(&partition.type_id)),
+        _ => false,
+    }
+}
+
+/// The folder that the user names, if it is one of Windows.
+fn named(files: &dyn Files, root: &str) -> Result<Vec<String>> {
+    let root: String = names(root).flat_map(|name| ["\\", name]).collect();
+    Ok(if has_system(files, &root)? { vec![root] } else { Vec::new() })
+}
+
+/// Folders at the top of the volume that hold Windows.
+pub(crate) fn roots(files: &dyn Files) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let top = files.list("")?.unwrap_or_default();
+    let folders = top.into_iter().filter(|entry| entry.is_folder && !entry.is_reparse && !entry.name.starts_with('$'));
+    for folder in folders.take(MOST_FOLDERS) {
+        let root = format!("\\{}", folder.name);
+        match has_system(files, &root) {
+            Ok(true) => found.push(root),
+            Ok(false) => {}
+            Err(error) if error.kind() == Kind::Io => return Err(error),
+            // A folder that cannot be searched is no reason to doubt the others, unless it is Windows' own.
+            Err(error) if is_usual(&folder.name) => return Err(error),
+            Err(_) => {}
+        }
+    }
+    Ok(found)
+}
+
+fn is_usual(name: &str) -> bool {
+    name.eq_ignore_ascii_case("Windows") || name.eq_ignore_ascii_case("WINNT")
+}
+
+/// Whether the folder holds the hive SYSTEM. One that is there and whose bytes Windows alone can make out counts: what keeps
+/// it from being read is said of it, and hides neither the volume nor what else is in it.
+fn has_system(files: &dyn Files, root: &str) -> Result<bool> {
+    match files.open(&format!("{root}\\System32\\config\\SYSTEM")) {
+        Ok(file) => Ok(file.is_some()),
+        Err(error) if error.code() == "file-is-folder" => Ok(false),
+        Err(error) if error.code() == FILTERED => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use hivewright_disk::container::About;
+    use hivewright_error::{Error, Place};
+    use hivewright_storage::Storage;
+    use hivewright_storage::memory::Memory;
+
+    /// A disk with bad sectors from an offset on.
+    struct Bad(Memory, u64);
+
+    impl Storage for Bad {
+        fn len(&self) -> Result<u64> {
+            self.0.len()
+        }
+
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            if offset + buf.len() as u64 > self.1 {
+                return Err(Error::new(Kind::Io, "io", "a bad sector"));
+            }
+            self.0.read_at(offset, buf)
+        }
+
+        fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
+            unreachable!("nothing is written here")
+        }
+
+        fn flush(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn locate(&self, _: u64) -> Vec<Place> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn bad_sectors_of_one_volume_do_not_hide_the_other_and_leave_no_choice() {
+        let fixture = hivewright_fixtures::disks::Disk::named("two-windows").unwrap();
+        let bytes = fixture.read(&hivewright_fixtures::folder::home()).unwrap();
+        let (table, size) =
+            (hivewright_disk::partition::partitions(&Memory::new(bytes.clone())).unwrap(), bytes.len() as u64);
+        let second = table.partitions[1].offset;
+        let disk = Disk {
+            path: "disk".into(),
+            options: <_>::default(),
+            below: Arc::new(Bad(Memory::new(bytes), second + (1 << 20))),
+            about: About { format: "raw", size, ..About::default() },
+            files: Vec::new(),
+            read: Arc::default(),
+            table,
+            volumes: Arc::default(),
+            is_device: false,
+        };
+        let Search { found, troubles } = disk.search(&Choice::default()).unwrap();
+        assert_eq!((found.len(), found[0].partition, troubles.len(), troubles[0].partition), (1, 1, 1, 2));
+        assert_eq!(disk.installation(&Choice::default()).unwrap_err().kind(), Kind::Io, "there may be another");
+        let first = Choice { partition: Some(1), ..Choice::default() };
+        assert_eq!(disk.installation(&first).unwrap(), found[0]);
+    }
+}

@@ -1,0 +1,139 @@
+//! A hive inside a volume, read page by page as look-ups ask for it.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use hivewright_disk::files::FileInVolume;
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::HiveBytes;
+use hivewright_storage::span::lay_over;
+use hivewright_storage::{Blank, Storage, zeros_in_large_pages};
+
+/// Bytes of a page: the cells of a look-up lie scattered, and what is read beside them may have to be decompressed.
+const PAGE: u64 = 4 << 10;
+/// Bytes that are compared at a time: few enough to stay near the processor.
+const PIECE: usize = 256 << 10;
+/// Pages that are kept: 16 MiB.
+const MOST_PAGES: usize = 4096;
+
+/// The bytes of a file, of which only pages that were asked for are read, each once.
+pub struct Paged {
+    file: FileInVolume,
+    pages: Mutex<Pages>,
+}
+
+#[derive(Default)]
+struct Pages {
+    kept: HashMap<u64, Box<[u8]>>,
+    dropped: bool,
+}
+
+impl Paged {
+    /// Nothing of `file` is read yet.
+    pub fn new(file: FileInVolume) -> Self {
+        Paged { file, pages: Mutex::default() }
+    }
+
+    /// The file.
+    pub fn file(&self) -> &FileInVolume {
+        &self.file
+    }
+
+    /// All bytes.
+    ///
+    /// # Errors
+    /// `too-large` for more than `most`; the file cannot be read.
+    pub fn whole(&self, most: u64) -> Result<Vec<u8>> {
+        let mut bytes = zeros_in_large_pages(self.size(most)?);
+        self.file.read_at(0, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Whether these are all of its bytes. They are read again, piece by piece.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn holds(&self, bytes: &[u8]) -> Result<bool> {
+        if HiveBytes::len(self) != bytes.len() as u64 {
+            return Ok(false);
+        }
+        let mut there = vec![0; PIECE.min(bytes.len())];
+        let mut at = 0;
+        for piece in bytes.chunks(PIECE) {
+            let there = &mut there[..piece.len()];
+            self.file.read_at(at, there)?;
+            if there != piece {
+                return Ok(false);
+            }
+            at += piece.len() as u64;
+        }
+        Ok(true)
+    }
+
+    /// As many bytes as the file has, zeros but for the pages that were asked for so far. `None` if some of those are
+    /// no longer kept.
+    ///
+    /// # Errors
+    /// `too-large` for more than `most`; `no-memory`.
+    pub(crate) fn seen(&self, most: u64) -> Result<Option<Blank>> {
+        let pages = self.pages();
+        if pages.dropped {
+            return Ok(None);
+        }
+        let mut bytes = Blank::new(self.size(most)?)?;
+        for (number, page) in &pages.kept {
+            bytes.lay(usize::try_from(number * PAGE).unwrap_or(usize::MAX), page);
+        }
+        Ok(Some(bytes))
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        // A page is put there whole or not at all.
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn size(&self, most: u64) -> Result<usize> {
+        let len = HiveBytes::len(self);
+        match usize::try_from(len) {
+            Ok(size) if len <= most => Ok(size),
+            _ => Err(Error::new(Kind::Unsupported, "too-large", format!("the file inside the volume has {len} bytes"))),
+        }
+    }
+
+    /// Copies what lies in page `number` to `out`, whose first byte stands at `offset` in the file.
+    fn copy(&self, number: u64, offset: u64, out: &mut [u8]) -> Result<()> {
+        let mut pages = self.pages();
+        if !pages.kept.contains_key(&number) {
+            if pages.kept.len() >= MOST_PAGES {
+                pages.kept.clear();
+                pages.dropped = true;
+            }
+            let start = number * PAGE;
+            let len = PAGE.min(HiveBytes::len(self) - start);
+            let mut page = vec![0; usize::try_from(len).unwrap_or(0)];
+            self.file.read_at(start, &mut page)?;
+            pages.kept.insert(number, page.into());
+        }
+        lay_over(out, offset, number * PAGE, &pages.kept[&number]);
+        Ok(())
+    }
+}
+
+impl HiveBytes for Paged {
+    fn len(&self) -> u64 {
+        self.file.facts().len
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
+        let end = offset.checked_add(len as u64).filter(|&end| end <= HiveBytes::len(self));
+        let end = end.ok_or_else(|| Error::corrupt("past-end", "the file ends before what is looked for", offset))?;
+        let mut out = vec![0; len];
+        if len > 0 {
+            for number in offset / PAGE..=(end - 1) / PAGE {
+                self.copy(number, offset, &mut out)?;
+            }
+        }
+        Ok(Cow::Owned(out))
+    }
+}

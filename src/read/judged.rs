@@ -1,0 +1,70 @@
+//! The full check of a hive as Windows will load it: with its logs replayed, where it needs them and they can be applied.
+
+use super::Reading;
+use crate::locate::logs::LogFiles;
+use hivewright_error::Result;
+use hivewright_hive::check::{self, Code, Report};
+use hivewright_hive::recover;
+use hivewright_hive::regf::BASE_BLOCK_SIZE;
+use hivewright_hive::regf::base_block::BaseBlock;
+use hivewright_hive::{Hive, Opened};
+
+/// What a check found.
+#[derive(Debug)]
+pub struct Judged {
+    /// Of the hive with its logs replayed, and what its primary file says of itself in the base block; of the primary
+    /// file alone where no log is applied.
+    pub report: Report,
+    /// Of the primary file alone, if logs were replayed for the other.
+    pub primary_alone: Option<Report>,
+}
+
+impl Reading {
+    /// The full structural check, of the hive as Windows will load it.
+    ///
+    /// # Errors
+    /// `base-signature` and its like for what is no hive; a file inside of a disk, or a log, cannot be read.
+    pub fn check(&self) -> Result<Judged> {
+        let whole = self.hive.whole()?;
+        let alone = check::check(whole);
+        let replayed = match Hive::open(whole) {
+            Ok(Opened::Clean(_)) => None,
+            Ok(Opened::Dirty(_)) => self.replayed(whole)?,
+            Err(_) if BaseBlock::parse(whole).is_ok_and(|base| !base.is_dirty()) => None,
+            Err(_) => self.replayed(whole)?,
+        };
+        let Some(replayed) = replayed else {
+            if let Some(error) = no_hive(whole, &alone) {
+                return Err(self.no_hive(error));
+            }
+            return Ok(Judged { report: alone, primary_alone: None });
+        };
+        let mut report = check::check(&replayed);
+        let is_new = |code: Code| report.counts.of(code) == 0;
+        let of_base = |offset| offset < u64::from(BASE_BLOCK_SIZE);
+        let state: Vec<_> = alone.findings.iter().filter(|f| of_base(f.offset) && is_new(f.code)).cloned().collect();
+        state.into_iter().for_each(|finding| report.include(finding));
+        Ok(Judged { report, primary_alone: Some(alone) })
+    }
+
+    /// The hive with its logs replayed, whatever comes of it; `None` if none can be applied.
+    fn replayed(&self, whole: &[u8]) -> Result<Option<Vec<u8>>> {
+        let files = LogFiles::read(&self.hive, &self.logs)?;
+        match recover::replay(whole, &files.logs()) {
+            Ok(recovered) => recovered.hive.bytes().to_vec().map(Some),
+            Err(_) => Ok(None),
+        }
+    }
+}
+
+/// Why the file is no hive, where nothing of it can be read as one: something else, or a transaction log.
+fn no_hive(whole: &[u8], report: &Report) -> Option<hivewright_error::Error> {
+    if report.facts.bins > 0 {
+        return None;
+    }
+    let base = match BaseBlock::parse(whole) {
+        Ok(base) => base,
+        Err(error) => return Some(error),
+    };
+    base.validate(whole.len() as u64).err().filter(|error| error.code() == "file-type")
+}

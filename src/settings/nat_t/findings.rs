@@ -1,0 +1,187 @@
+//! The mistakes that public scripts and guides make, each with its place and what to do.
+
+use super::report::{ControlSetReport, SettingReport};
+use super::value::{self, NAME, Presence, ServiceReport, SettingValue};
+use crate::windows::Mistake;
+use crate::windows::control_set::{ControlSets, LINK, Role};
+use crate::windows::look::Damage;
+use crate::windows::services::{Service, Services};
+use crate::windows::version::Decision;
+use hivewright_error::Result;
+use hivewright_hive::HiveBytes;
+
+const SET_IT: &str = "`hivewright set` writes it as a REG_DWORD where Windows looks";
+
+/// Adds what is wrong with what the report holds.
+pub(super) fn find(report: &mut SettingReport) {
+    let mut found = Vec::new();
+    for set in &report.control_sets {
+        for service in &set.services {
+            in_service(service, &mut found);
+        }
+        if set.decision != report.windows.decision {
+            found.push(Mistake::new(
+                "windows-disagrees",
+                &set.name,
+                format!("its services say {}, those of the deciding control set do not", set.decision.as_str()),
+                "a write to this control set needs --windows xp or --windows vista+",
+            ));
+        }
+    }
+    override_disagrees(report, &mut found);
+    sets_differ(report, &mut found);
+    report.mistakes.append(&mut found);
+}
+
+fn in_service(service: &ServiceReport, found: &mut Vec<Mistake>) {
+    let place = format!("{}\\{NAME}", service.path);
+    if let Some(value) = &service.value {
+        match (value.tombstone, &value.data_hex) {
+            (true, _) => found.push(tombstone(&place)),
+            // Damage has been told already.
+            (false, None) => {}
+            (false, Some(_)) => in_value(value, &place, found),
+        }
+        if service.counts == Some(false) {
+            found.push(wrong_key(service, &place, value));
+        }
+    }
+    for other in &service.lookalikes {
+        let (place, data) = (format!("{}\\{}", service.path, other.name), other.describe());
+        found.push(if other.name.eq_ignore_ascii_case(NAME) {
+            Mistake::new(
+                "same-name-twice",
+                place,
+                format!("a second value of the same name holds {data}; a look-up finds the first one"),
+                "remove all of them, then set the one that is wanted",
+            )
+        } else {
+            Mistake::new(
+                "name-space",
+                place,
+                format!("its name has space around it, so Windows ignores it ({data})"),
+                SET_IT,
+            )
+        });
+    }
+    if service.subkey_of_that_name {
+        found.push(Mistake::new("subkey-not-value", &place, "a subkey of this name: Windows reads a value", SET_IT));
+    }
+    if service.misplaced_weak_crypto {
+        found.push(Mistake::new(
+            "weak-crypto-misplaced",
+            format!("{}\\{}", service.path, super::related::WEAK_CRYPTO),
+            "this value belongs below Services\\RasMan\\Parameters; nothing reads it here",
+            "remove it here",
+        ));
+    }
+    if service.counts == Some(true) && service.key == Presence::Absent {
+        found.push(service.missing());
+    }
+}
+
+fn in_value(value: &SettingValue, place: &str, found: &mut Vec<Mistake>) {
+    const DWORD: u32 = hivewright_hive::regf::key_value::ValueType::DWORD.0;
+    let (code, what) = match value.number {
+        Some(0..=2) => return,
+        Some(number) => ("out-of-range", format!("{number}: only 0, 1 and 2 are defined")),
+        None if value.data_type_number != DWORD => {
+            ("wrong-type", format!("{}: Windows expects a REG_DWORD", value.describe()))
+        }
+        None => ("wrong-size", format!("a REG_DWORD of {} bytes instead of 4", value.size)),
+    };
+    found.push(Mistake::new(code, place, what, SET_IT));
+}
+
+fn tombstone(place: &str) -> Mistake {
+    Mistake::new(
+        "tombstone-value",
+        place,
+        "the value is a tombstone of a layered hive: Windows takes it for absent, whatever its data",
+        "no stock Windows has that here: find out what made it",
+    )
+}
+
+fn wrong_key(service: &ServiceReport, place: &str, value: &SettingValue) -> Mistake {
+    let data = value.describe();
+    let (what, advice) = match service.service {
+        Service::IpSec => (
+            format!("{data} stands where only XP and Server 2003 look; this Windows reads Services\\PolicyAgent"),
+            "a wrong guide, or left by an upgrade from XP (KB947234): set it in the right place if it is wanted",
+        ),
+        Service::PolicyAgent => {
+            (format!("{data} stands where only Vista and later look; this Windows reads Services\\IPSec"), SET_IT)
+        }
+    };
+    Mistake::new("wrong-key", place, what, advice)
+}
+
+fn override_disagrees(report: &SettingReport, found: &mut Vec<Mistake>) {
+    let known = matches!(report.windows.decision, Decision::PolicyAgent | Decision::IpSec | Decision::Windows2000);
+    if known && report.windows.effective() != report.windows.decision {
+        found.push(Mistake::new(
+            "override-disagrees",
+            "",
+            format!("the evidence says {}, --windows says otherwise", report.windows.decision.as_str()),
+            "leave --windows away unless you know better than the services in this hive",
+        ));
+    }
+}
+
+/// Values of the counting key that are not the same in every control set.
+fn sets_differ(report: &SettingReport, found: &mut Vec<Mistake>) {
+    let state = |set: &ControlSetReport| -> Option<Option<(u32, Option<String>)>> {
+        let service = set.counting()?;
+        let value = service.value.as_ref().map(|value| (value.data_type_number, value.data_hex.clone()));
+        (service.state != Presence::Unreadable).then_some(value)
+    };
+    let next = report.at_next_boot.control_set;
+    let Some(reference) = report.control_sets.iter().find(|set| Some(set.number) == next) else { return };
+    let Some(wanted) = state(reference) else { return };
+    for set in &report.control_sets {
+        let Some(here) = state(set).filter(|here| *here != wanted) else { continue };
+        let Some(service) = set.counting() else { continue };
+        let place = format!("{}\\{NAME}", service.path);
+        let has = |service: &ServiceReport| service.value.as_ref().map_or("not set".to_owned(), SettingValue::describe);
+        let booted = set.roles.contains(&Role::Current);
+        if here.is_some() && wanted.is_none() && !booted {
+            found.push(Mistake::new(
+                "not-the-booted-set",
+                place,
+                format!("{} here, but the next boot takes {}, which has nothing", has(service), reference.name),
+                "a literal ControlSetNNN in a script, or an older state: set it in the set of the next boot",
+            ));
+            continue;
+        }
+        let other = reference.counting().map_or_else(String::new, has);
+        found.push(Mistake::new(
+            "sets-differ",
+            place,
+            format!("{} here, {other} in {}, which the next boot takes", has(service), reference.name),
+            "a switch to this control set changes the answer; --control-set all makes them the same",
+        ));
+    }
+}
+
+/// The setting below a stable key that Windows never reads.
+pub(super) fn below_the_link<B: HiveBytes>(
+    sets: &ControlSets<'_, B>,
+    report: &mut SettingReport,
+    damage: &mut Damage,
+) -> Result<()> {
+    let Some(link) = &sets.stable_link else { return Ok(()) };
+    let services = Services::below(link, LINK, damage)?;
+    for service in Service::ALL {
+        let Some(key) = services.key(service).there() else { continue };
+        let place = format!("{}\\{NAME}", services.path_of(service.as_str()));
+        if let Some(data) = value::stands_below(key, &place, damage)? {
+            report.mistakes.push(Mistake::new(
+                "current-control-set-value",
+                place,
+                format!("{data} stands below a key that Windows never reads"),
+                "a careless tool wrote it: set it in the set of the next boot",
+            ));
+        }
+    }
+    Ok(())
+}

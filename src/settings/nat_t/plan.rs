@@ -1,0 +1,195 @@
+//! Where a write has to go, or why it may not.
+
+use super::value::NAME;
+use crate::windows::Selection;
+use crate::windows::control_set::{ControlSet, ControlSets};
+use crate::windows::look::{Damage, Look};
+use crate::windows::services::{Service, Services};
+use crate::windows::special;
+use crate::windows::version::{self, Decision, Era};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::recover::Log;
+use hivewright_hive::regf::CellOffset;
+use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::{DirtyHive, Hive, HiveBytes};
+
+use crate::edit::{Action, Operation, Plan};
+use crate::locate::{Obstacle, of_dirty};
+
+/// What shall become of the setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A REG_DWORD of this number.
+    Set(u32),
+    /// No value of that name.
+    Unset,
+}
+
+/// An edit of the setting.
+#[derive(Clone, Copy, Debug)]
+pub struct SettingChange {
+    /// What shall become of it.
+    pub wanted: Wanted,
+    /// In which control sets.
+    pub selection: Selection,
+    /// Which Windows it is, whatever the evidence says.
+    pub era: Option<Era>,
+}
+
+impl Plan for SettingChange {
+    fn operations(&self, hive: &Hive<Vec<u8>>, despite_damage: bool) -> Result<Vec<Operation>> {
+        let action = match self.wanted {
+            Wanted::Set(number) => Action::SetValue { kind: ValueType::DWORD, data: number.to_le_bytes().to_vec() },
+            Wanted::Unset => Action::DeleteValue,
+        };
+        let operation = |place: Place| Operation {
+            control_set: Some(place.control_set),
+            path: place.path,
+            key: place.key,
+            name: NAME.to_owned(),
+            action: action.clone(),
+        };
+        Ok(plan(hive, &self.selection, self.era, despite_damage)?.into_iter().map(operation).collect())
+    }
+}
+
+/// What a hive has against an edit of the setting in it.
+///
+/// # Errors
+/// Those of the operating system: they say nothing about the hive.
+pub(crate) fn obstacle<B: HiveBytes>(hive: &Hive<B>, era: Option<Era>) -> Result<Option<Obstacle>> {
+    match plan(hive, &Selection::Standard, era, false) {
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == Kind::Io => Err(error),
+        Err(error) => Ok(Some(Obstacle { what: error.sentence(), ..Obstacle::of(&error) })),
+    }
+}
+
+/// What a dirty hive with these logs has against an edit of the setting in it.
+///
+/// # Errors
+/// As [`obstacle`].
+pub(crate) fn obstacles_of_dirty<B: HiveBytes>(hive: DirtyHive<B>, logs: &[Log<'_>]) -> Result<Vec<Obstacle>> {
+    let (dirty, plan) = match hive.recover(logs) {
+        Ok(recovered) => (None, obstacle(&recovered.hive, None)?),
+        Err(failed) => (Some(of_dirty(&failed.error)), obstacle(failed.hive.primary_alone(), None)?),
+    };
+    Ok(dirty.into_iter().chain(plan).collect())
+}
+
+/// A service key to edit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Number of the control set.
+    pub control_set: u32,
+    /// Its key's name.
+    pub control_set_name: String,
+    /// Whose key it is.
+    pub service: Service,
+    /// Path of the key below the root of the hive.
+    pub path: String,
+    /// Cell offset of the key node.
+    pub key: CellOffset,
+}
+
+/// The service keys that a write of the setting has to edit, the one of the next boot first. With `despite_damage`, damage
+/// passes that leaves a reader the answer.
+///
+/// # Errors
+/// Refused, nothing guessed: `select-missing`, `select-type`, `select-zero`, `control-set-missing` (see [`Selection`]);
+/// `windows-unknown`, `windows-contradictory`, `windows-2000` (see [`version`]); `windows-disagrees` where the control
+/// set of the next boot says another Windows; `service-key-missing`, never made; `key-special` for a symbolic link, a
+/// predefined handle or a tombstone on the way. Damage on the way is an error too.
+pub fn plan<B: HiveBytes>(
+    hive: &Hive<B>,
+    selection: &Selection,
+    override_era: Option<Era>,
+    despite_damage: bool,
+) -> Result<Vec<Place>> {
+    // A writer takes no damage for an answer: what look-ups collected is checked before anything is decided.
+    let mut damage = Damage::default();
+    let sets = ControlSets::find(hive, &mut damage)?;
+    let picked = selection.pick(&sets)?;
+    let decide = |set: &ControlSet<'_, B>, damage: &mut Damage| -> Result<Decision> {
+        if let Some(era) = override_era {
+            return Ok(era.decision());
+        }
+        let marks = version::of_hive(hive, damage)?;
+        let services = Services::of(set, damage)?;
+        Ok(version::of_set(&marks, set, &services, true, damage)?.decision)
+    };
+    let reference = match sets.deciding() {
+        Some(set) => decide(set, &mut damage)?,
+        None => Decision::Unknown,
+    };
+    let mut places = Vec::new();
+    for set in picked {
+        let decision = decide(set, &mut damage)?;
+        let mut services = Services::of(set, &mut damage)?;
+        if decision != Decision::PolicyAgent {
+            services.seek_ipsec(&mut damage)?;
+        }
+        let found = std::mem::take(&mut damage);
+        // What cannot be read may be what is missing to tell.
+        if !despite_damage || decision.service().is_none() {
+            refuse_damage(found)?;
+        }
+        let service = decision.require(&set.name)?;
+        if decision != reference {
+            return Err(disagrees(&set.name, decision, reference));
+        }
+        if let Some((_, error)) = special::on_the_way(set, &services, service) {
+            return Err(error);
+        }
+        places.push(place(set, &services, service, despite_damage)?);
+    }
+    Ok(places)
+}
+
+fn place<B: HiveBytes>(
+    set: &ControlSet<'_, B>,
+    services: &Services<'_, B>,
+    service: Service,
+    despite_damage: bool,
+) -> Result<Place> {
+    let path = services.path_of(service.as_str());
+    let key = match services.key(service) {
+        Look::There(key) => key,
+        Look::Unreadable(damage) => return Err(damage.to_error(Kind::Corrupt).advise(ADVICE)),
+        Look::Absent => {
+            return Err(Error::refused("service-key-missing", format!("there is no key {path}")).advise(
+                "a service key is never made here: choose another set with --control-set, or check --windows",
+            ));
+        }
+    };
+    // An edit of a key with a value that cannot be read would be a guess, but for a value that stands beside it.
+    if !despite_damage {
+        let mut damage = Damage::default();
+        damage.values(key, &path, |value, damage| {
+            if value.name().matches(NAME) {
+                damage.look(&format!("{path}\\{}", NAME), value.raw_data().map(Some))?;
+            }
+            Ok(())
+        })?;
+        refuse_damage(damage)?;
+    }
+    Ok(Place { control_set: set.number, control_set_name: set.name.clone(), service, path, key: key.at() })
+}
+
+fn disagrees(set: &str, decision: Decision, reference: Decision) -> Error {
+    Error::refused(
+        "windows-disagrees",
+        format!("{set} says {}, the control set of the next boot says {}", decision.as_str(), reference.as_str()),
+    )
+    .advise("leave that set out with --control-set, or say --windows xp or --windows vista+")
+}
+
+fn refuse_damage(damage: Damage) -> Result<()> {
+    match damage.into_mistakes().into_iter().next() {
+        None => Ok(()),
+        Some(first) => Err(first.to_error(Kind::Corrupt).advise(ADVICE)),
+    }
+}
+
+const ADVICE: &str = "the hive is damaged where an edit has to look: see what `hivewright check` finds before any write; --force \
+                      edits nevertheless where the setting is whole and the edit does not touch the damage";

@@ -1,0 +1,47 @@
+//! Settings next door that decide whether the setting matters. Reported, never changed unasked.
+
+use serde::Serialize;
+
+use crate::windows::look::{Damage, Look};
+use crate::windows::services::Services;
+use hivewright_error::Result;
+use hivewright_hive::HiveBytes;
+
+/// The name of a value that some guides put below `PolicyAgent`, where nothing reads it.
+pub(super) const WEAK_CRYPTO: &str = "AllowL2TPWeakCrypto";
+
+/// The values of `RasMan\Parameters` that are worth a word, and what 1 means.
+const VALUES: [(&str, &str); 3] = [
+    ("ProhibitIpSec", "L2TP without IPsec: for L2TP connections the setting is moot"),
+    (WEAK_CRYPTO, "L2TP may use weak cryptography"),
+    ("NegotiateDH2048_AES256", "L2TP negotiates DH2048 and AES256"),
+];
+
+/// A setting next door that is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Neighbour {
+    /// Path of the value below the root of the hive.
+    pub place: String,
+    /// Its number; none if it is not a 4-byte REG_DWORD.
+    pub number: Option<u32>,
+    /// Whether it is on: any number but 0.
+    pub on: bool,
+    /// What it means when it is on.
+    pub meaning: &'static str,
+}
+
+/// The neighbours in one control set.
+pub(super) fn of<B: HiveBytes>(services: &Services<'_, B>, damage: &mut Damage) -> Result<Vec<Neighbour>> {
+    let mut found = Vec::new();
+    let Look::There(ras_man) = services.find("RasMan", damage)? else { return Ok(found) };
+    let path = services.path_of("RasMan");
+    let Look::There(key) = damage.key(&ras_man, &path, "Parameters")? else { return Ok(found) };
+    for (name, meaning) in VALUES {
+        let place = format!("{path}\\Parameters\\{name}");
+        if damage.look(&place, key.value(name))?.there().is_some() {
+            let number = damage.dword(&key, &format!("{path}\\Parameters"), name)?;
+            found.push(Neighbour { place, number, on: number.is_some_and(|n| n != 0), meaning });
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,216 @@
+//! Bringing undo files and their marks to the disk.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::{Overlaid, Staged, folder_of, same_bytes};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::fitting::fitting;
+use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::{Access, Host, Storage};
+
+use super::record::{Mark, Record};
+
+/// What is added to the name of a target.
+pub(crate) const SUFFIX: &str = ".hivewright-undo";
+
+/// For its owner alone: there are parts of a registry in it.
+const PRIVATE: u32 = 0o600;
+
+/// Where the folder of the target takes no undo file.
+const NO_PLACE: &str = "bytes are overwritten only under an undo file that stands beside them until all are written, \
+                        wherever it is to be kept: make room in that folder, or write a patched copy elsewhere \
+                        (--output FILE)";
+
+/// An undo file under its name, durable.
+pub(crate) struct Journal<'h, H: Host> {
+    host: &'h H,
+    pub(crate) path: PathBuf,
+    pub(crate) record: Record,
+}
+
+impl<'h, H: Host> Journal<'h, H> {
+    /// Writes `record` to a new undo file: `wanted`, or the first free name beside the target. It has its name only
+    /// when it is complete and durable, so an undo file that cannot be read was not left by an interruption.
+    pub(crate) fn save(host: &'h H, wanted: Option<&Path>, mut record: Record) -> Result<Self> {
+        let bytes = record.to_bytes()?;
+        record.next_mark = bytes.len() as u64;
+        let mut numbers = 0_u32..;
+        let first = match wanted {
+            Some(path) => host.resolve(folder_of(path))?.join(path.file_name().unwrap_or_default()),
+            None => beside(&record.target, ""),
+        };
+        if wanted.is_some() {
+            refuse_taken(host, &first)?;
+        }
+        let no_place = |error: Error| if wanted.is_none() { error.advise(NO_PLACE) } else { error };
+        let mut staged = Staged::new(host, &first, PRIVATE).map_err(no_place)?;
+        staged.fill(&Overlaid::plain(&bytes)).map_err(no_place)?;
+        let mut path = first;
+        while !staged.place(&path)? {
+            match numbers.next() {
+                Some(number) if wanted.is_none() => path = beside(&record.target, &format!(".{}", number + 1)),
+                _ => return Err(exists(host, &path)),
+            }
+        }
+        let journal = Journal { host, path, record };
+        let sure = host
+            .sync_folder(folder_of(&journal.path))
+            .and_then(|()| same_bytes(host, &journal.path, &Overlaid::plain(&bytes)));
+        if sure.is_err() {
+            let _ = journal.remove();
+        }
+        sure.map(|()| journal)
+    }
+
+    /// Opens the undo file `path`.
+    pub(crate) fn open(host: &'h H, path: &Path) -> Result<Self> {
+        let record = Record::load(&host.open(path, Access::Read)?)?;
+        Ok(Journal { host, path: path.to_owned(), record })
+    }
+
+    /// The file that it belongs to: the one beside which it is by its name, else the one that it names, else the one of that
+    /// name beside it.
+    ///
+    /// # Errors
+    /// `no-target`: none of them is there.
+    pub(crate) fn target(&self) -> Result<PathBuf> {
+        let named = &self.record.target;
+        let beside = named.file_name().map(|name| self.path.with_file_name(name));
+        // The name of an undo file may be too short to tell that of its target.
+        let own = sibling_target(&self.path).or_else(|| beside.clone().filter(|path| is_beside(&self.path, path)));
+        for path in [own, Some(named.clone()), beside].into_iter().flatten() {
+            if path.is_absolute() && self.host.exists(&path)? {
+                return Ok(path);
+            }
+        }
+        let what =
+            format!("{}, to which the undo file belongs, is not there, nor beside the undo file", named.display());
+        Err(Error::new(Kind::NotFound, "no-target", what).advise("say where it is now: --target FILE"))
+    }
+
+    /// Adds a mark, durably.
+    pub(crate) fn mark(&mut self, mark: Mark) -> Result<()> {
+        let bytes = Record::mark_bytes(mark)?;
+        let file = self.host.open(&self.path, Access::Write)?;
+        file.write_at(self.record.next_mark, &bytes)?;
+        file.flush()?;
+        self.record.next_mark += bytes.len() as u64;
+        self.record.mark = mark;
+        Ok(())
+    }
+
+    /// Adds a mark that the files say as well: a failure is a note for people, not an error.
+    pub(crate) fn mark_or_note(&mut self, mark: Mark) -> Option<String> {
+        let failed = self.mark(mark).err()?;
+        Some(format!("the undo file {} could not be marked: {failed}", self.path.display()))
+    }
+
+    /// Removes the undo file, which is of no use any more.
+    pub(crate) fn remove(&self) -> Result<()> {
+        self.host.remove(&self.path)?;
+        self.host.sync_folder(folder_of(&self.path))
+    }
+}
+
+/// The command that takes back what the undo file `undo` holds, to be pasted into a shell.
+pub fn command(undo: &Path) -> String {
+    format!("hivewright undo {}", hivewright_storage::shell::word(undo))
+}
+
+/// The undo file of that `number` (empty, or `.1` and so on) for `target`.
+pub(crate) fn beside(target: &Path, number: &str) -> PathBuf {
+    let mut name = undo_prefix(target);
+    name.push(number);
+    folder_for(target).join(name)
+}
+
+/// The folder where undo files of `target` are. Beside a block device nothing lasts: theirs go to the current folder.
+pub(crate) fn folder_for(target: &Path) -> PathBuf {
+    match kind_of(target) {
+        Ok(EntryKind::Device) => std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        _ => target.parent().unwrap_or(Path::new("")).to_owned(),
+    }
+}
+
+/// What the name of every undo file beside `target` starts with.
+pub(crate) fn undo_prefix(target: &Path) -> OsString {
+    // As many more as there may be undo files of one target in one folder.
+    let mut name = fitting(target.file_name().unwrap_or_default(), SUFFIX.len() + ".9999".len());
+    name.push(SUFFIX);
+    name
+}
+
+/// Whether `path` has a name that undo files beside `target` get.
+pub(crate) fn is_beside(path: &Path, target: &Path) -> bool {
+    let prefix = undo_prefix(target);
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    match name.strip_prefix(prefix.as_encoded_bytes()) {
+        Some([]) => true,
+        Some([b'.', number @ ..]) => !number.is_empty() && number.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
+}
+
+/// The target beside which `path` is an undo file by its name.
+fn sibling_target(path: &Path) -> Option<PathBuf> {
+    let has_suffix = |path: &Path| path.extension().is_some_and(|ending| ending == &SUFFIX[1..]);
+    let first = if has_suffix(path) { path.to_owned() } else { path.with_extension("") };
+    let target = first.with_extension("");
+    (has_suffix(&first) && is_beside(path, &target)).then_some(target)
+}
+
+/// Refuses unless an undo file can be made at `path`, which is asked before anything is written: by making a new file
+/// there, which goes again. Nothing but that tells for sure.
+///
+/// # Errors
+/// `undo-exists`; `undo-folder` where its folder is not there, or takes no file.
+pub(crate) fn expect_room<H: Host>(host: &H, path: &Path) -> Result<()> {
+    let try_out = || -> Result<()> {
+        let folder = host.resolve(folder_of(path))?;
+        Staged::new(host, &folder.join(path.file_name().unwrap_or_default()), PRIVATE).map(drop)
+    };
+    refuse_taken(host, path)?;
+    try_out().map_err(|error| {
+        let error = match error.kind() {
+            Kind::NotFound => error.becoming(Kind::NotFound, "undo-folder"),
+            _ => error,
+        };
+        let what = format!("so the undo file {} cannot be made", path.display());
+        error.adding(&what).advise("make its folder first, or name a file in another one")
+    })
+}
+
+/// Refuses to write an undo file over anything.
+fn refuse_taken<H: Host>(host: &H, path: &Path) -> Result<()> {
+    if host.exists(path)? { Err(exists(host, path)) } else { Ok(()) }
+}
+
+/// What is no undo file of a change that has ended is nothing to be removed: it may be the image itself.
+fn exists<H: Host>(host: &H, path: &Path) -> Error {
+    let is_file = matches!(kind_of(path), Ok(EntryKind::File));
+    let of = is_file.then(|| host.resolve(path).and_then(|path| Journal::open(host, &path)));
+    let is_ended =
+        of.and_then(Result::ok).is_some_and(|journal| matches!(journal.record.mark, Mark::Committed | Mark::Restored));
+    let or = if is_ended { ", or remove that one if its change need not be undone" } else { "" };
+    Error::refused("undo-exists", format!("an undo file is asked for at {}, which exists already", path.display()))
+        .advise(format!("name a file that does not exist{or}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_beside_a_target() {
+        let target = Path::new("/w/SYSTEM");
+        assert_eq!(beside(target, ".2"), Path::new("/w/SYSTEM.hivewright-undo.2"));
+        for (name, is) in [("", true), (".1", true), (".12", true), (".", false), (".x", false), (".1.bak", false)] {
+            let path = PathBuf::from(format!("/w/SYSTEM.hivewright-undo{name}"));
+            assert_eq!(is_beside(&path, target), is, "{name}");
+            assert_eq!(sibling_target(&path).is_some(), is, "{name}");
+        }
+        assert_eq!(sibling_target(Path::new("/w/SYSTEM.hivewright-undo.3")).unwrap(), target);
+        assert_eq!(sibling_target(Path::new("/w/elsewhere")), None);
+    }
+}

@@ -1,0 +1,236 @@
+//! The lines of an undo file, as JSON has them.
+
+use std::borrow::Cow;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::{Patch, Step};
+use hivewright_storage::{exact, hex};
+
+use super::record::{BLOCK, Block, Mark, Record, damaged};
+
+/// The version that is written for one file and one phase.
+const PLAIN: u32 = 1;
+/// The version with phases and files, and the last one that is read.
+const VERSION: u32 = 2;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HeaderLine<'a> {
+    hivewright_undo: u32,
+    #[serde(borrow)]
+    target: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target_bytes: Option<String>,
+    pub(crate) created: Cow<'a, str>,
+    pub(crate) len_before: u64,
+    pub(crate) len_after: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256_before: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sha256_after: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<FileEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileEntry {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name_bytes: Option<String>,
+    len: u64,
+}
+
+/// What every version of the header has.
+#[derive(Deserialize)]
+struct VersionLine {
+    hivewright_undo: u32,
+}
+
+impl<'a> HeaderLine<'a> {
+    pub(crate) fn of(record: &'a Record) -> Self {
+        let plain = record.files.is_empty() && record.change.later.is_empty();
+        let entry = |(path, len): &(PathBuf, u64)| FileEntry {
+            name: path.to_string_lossy().into_owned(),
+            name_bytes: exact::hex(path),
+            len: *len,
+        };
+        HeaderLine {
+            hivewright_undo: if plain { PLAIN } else { VERSION },
+            target: record.target.to_string_lossy(),
+            target_bytes: exact::hex(&record.target),
+            created: record.created.as_str().into(),
+            len_before: record.change.len_before,
+            len_after: record.change.len_after,
+            sha256_before: record.sha256_before.map(|hash| hex::encode(&hash)),
+            sha256_after: record.sha256_after.map(|hash| hex::encode(&hash)),
+            files: record.files.iter().map(entry).collect(),
+        }
+    }
+
+    /// Before anything else is believed: a later version may look quite different.
+    pub(crate) fn check_version(line: &[u8]) -> Result<()> {
+        let version: VersionLine = from_json(line)?;
+        if !(PLAIN..=VERSION).contains(&version.hivewright_undo) {
+            let what = format!("version {} of undo files is not handled", version.hivewright_undo);
+            return Err(Error::new(Kind::Unsupported, "undo-version", what));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn parse(line: &'a [u8]) -> Result<Self> {
+        Self::check_version(line)?;
+        let header: Self = from_json(line)?;
+        if header.sha256_before.is_some() != header.sha256_after.is_some() {
+            return Err(damaged("it has one hash of two"));
+        }
+        Ok(header)
+    }
+
+    pub(crate) fn before(&self) -> Result<Option<[u8; 32]>> {
+        self.sha256_before.as_deref().map(decode_hash).transpose()
+    }
+
+    pub(crate) fn after(&self) -> Result<Option<[u8; 32]>> {
+        self.sha256_after.as_deref().map(decode_hash).transpose()
+    }
+
+    pub(crate) fn path(&self) -> Result<PathBuf> {
+        path(&self.target, self.target_bytes.as_deref())
+    }
+
+    pub(crate) fn files(&self) -> Result<Vec<(PathBuf, u64)>> {
+        let path = |entry: &FileEntry| Ok((path(&entry.name, entry.name_bytes.as_deref())?, entry.len));
+        self.files.iter().map(path).collect()
+    }
+}
+
+fn path(text: &str, bytes: Option<&str>) -> Result<PathBuf> {
+    exact::path(text, bytes).ok_or_else(not_hex)
+}
+
+/// The bytes of hexadecimal text.
+pub(crate) fn decode(text: &str) -> Result<Vec<u8>> {
+    hex::decode(text).ok_or_else(not_hex)
+}
+
+/// The same, of a hash.
+pub(crate) fn decode_hash(text: &str) -> Result<[u8; 32]> {
+    decode(text)?.try_into().map_err(|_| damaged("a hash has the wrong length"))
+}
+
+fn not_hex() -> Error {
+    damaged("it holds bytes that are not hexadecimal")
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PatchLine<'a> {
+    offset: u64,
+    #[serde(default, skip_serializing_if = "is_first")]
+    phase: usize,
+    step: Step,
+    #[serde(borrow)]
+    old: Cow<'a, str>,
+    #[serde(borrow)]
+    new: Cow<'a, str>,
+    #[serde(borrow)]
+    what: Cow<'a, str>,
+}
+
+impl<'a> PatchLine<'a> {
+    pub(crate) fn of(patch: &'a Patch, phase: usize) -> Self {
+        PatchLine {
+            offset: patch.offset,
+            phase,
+            step: patch.step,
+            old: hex::encode(&patch.old).into(),
+            new: hex::encode(&patch.new).into(),
+            what: Cow::Borrowed(patch.what.as_str()),
+        }
+    }
+
+    /// The patch, and the number of its phase.
+    pub(crate) fn parse(line: &'a [u8]) -> Result<(Patch, usize)> {
+        let PatchLine { offset, phase, step, old, new, what } = from_json(line)?;
+        let what = what.into_owned();
+        Ok((Patch { offset, old: decode(&old)?, new: decode(&new)?, what, step }, phase))
+    }
+}
+
+// The signature is what the attribute wants.
+fn is_first(phase: &usize) -> bool {
+    *phase == 0
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct BlockLine<'a> {
+    pub(crate) block: u64,
+    #[serde(borrow)]
+    pub(crate) old: Cow<'a, str>,
+}
+
+impl BlockLine<'_> {
+    pub(crate) fn parse(line: &[u8]) -> Result<Block> {
+        let BlockLine { block: offset, old } = from_json(line)?;
+        Ok(Block { offset, old: decode(&old)? })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EndLine<'a> {
+    pub(crate) patches: usize,
+    pub(crate) blocks: usize,
+    #[serde(borrow)]
+    pub(crate) sha256: Cow<'a, str>,
+}
+
+impl<'a> EndLine<'a> {
+    pub(crate) fn parse(line: &'a [u8]) -> Result<Self> {
+        from_json(line)
+    }
+}
+
+/// A mark: the time under the name of what happened then.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub(crate) enum MarkLine {
+    Committed(String),
+    Undoing(String),
+    Restored(String),
+}
+
+impl MarkLine {
+    /// [`Mark::Open`] is the lack of a mark, and is written as the change being undone.
+    pub(crate) fn of(mark: Mark, time: String) -> Self {
+        match mark {
+            Mark::Committed => MarkLine::Committed(time),
+            Mark::Open | Mark::Undoing => MarkLine::Undoing(time),
+            Mark::Restored => MarkLine::Restored(time),
+        }
+    }
+
+    /// The last mark that can be read, and where the next one goes: over what cannot be read, if it is at the end.
+    pub(crate) fn last(marks: &[u8], start: usize) -> (Mark, u64) {
+        let mut last = (Mark::Open, start as u64);
+        for (i, line) in marks.as_chunks::<4096>().0.iter().enumerate() {
+            let mark = match serde_json::from_slice(line) {
+                Ok(MarkLine::Committed(_)) => Mark::Committed,
+                Ok(MarkLine::Undoing(_)) => Mark::Undoing,
+                Ok(MarkLine::Restored(_)) => Mark::Restored,
+                Err(_) => continue,
+            };
+            last = (mark, start as u64 + (i as u64 + 1) * BLOCK);
+        }
+        last
+    }
+}
+
+fn from_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(line).map_err(|e| damaged(&format!("a line is not as it should be: {e}")))
+}

@@ -1,0 +1,359 @@
+//! The undo file: JSON lines that `jq` reads, checked before a byte of them is believed.
+//!
+//! In this order, each line one object:
+//!
+//! | line | fields |
+//! |---|---|
+//! | header | `hivewright_undo` (1 or 2), `target`, `target_bytes` (hex, where the path is not UTF-8), `created`, `len_before`, `len_after`, `sha256_before`, `sha256_after` (of the whole file; absent where that is too long to read), `files` |
+//! | patch, one for each | `offset`, `phase` (if not 0), `step`, `old`, `new` (hex), `what`; in the order of writing |
+//! | block, one for each | `block` (its offset), `old` (hex): all of the 4096 bytes around a patch as they were, less what lies past the old end |
+//! | end | `patches`, `blocks` (their numbers), `sha256` (of every byte before this line) |
+//! | marks, later | `committed`, `undoing` or `restored`: the time; the last one counts |
+//!
+//! Version 2 has what an image, or a hive with its logs, can need: several `phases`, of which a later one may go over what an earlier one wrote,
+//! and several `files`, each with its `name` (in the folder of the target, else its whole path), `name_bytes` (as
+//! `target_bytes`) and `len`. Offsets and lengths are then those of the files put one after the other, each beginning at
+//! a multiple of 4096; the last one grows.
+//!
+//! A disk may garble the whole sector under an interrupted write, hence the blocks. The end line and each mark are
+//! filled up with spaces to a multiple of 4096 bytes, so that a garbled mark takes nothing else with it.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use super::{Change, Overlaid};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::Patch;
+use hivewright_hive::regf::timestamp::FileTime;
+use hivewright_storage::Storage;
+use hivewright_storage::hex;
+
+use super::lines::{BlockLine, EndLine, HeaderLine, MarkLine, PatchLine, decode_hash};
+
+/// The unit in which old bytes are saved, and to which the end line and the marks are filled up.
+pub(crate) const BLOCK: u64 = 4096;
+
+/// The longest undo file that is read or written: room for a log of 64 MiB that was applied, all of it. An edit takes
+/// some thousands of bytes.
+const LONGEST: usize = 512 << 20;
+/// Bytes that are read before they are looked at.
+const PIECE: usize = 1 << 20;
+/// Phases that a change can have: a format flushes a few times for each step of an edit.
+const MAX_PHASES: usize = 4096;
+
+/// What became of the change, as the undo file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mark {
+    /// Nothing is said: writing may have begun.
+    Open,
+    /// The change is complete.
+    Committed,
+    /// The change was complete, and taking it back has begun.
+    Undoing,
+    /// The old bytes are back.
+    Restored,
+}
+
+/// The old bytes around patches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Block {
+    pub(crate) offset: u64,
+    pub(crate) old: Vec<u8>,
+}
+
+/// An undo file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) target: PathBuf,
+    pub(crate) created: String,
+    pub(crate) sha256_before: Option<[u8; 32]>,
+    pub(crate) sha256_after: Option<[u8; 32]>,
+    pub(crate) change: Change,
+    /// The files of an image that has several, or the logs of a hive and then itself, with their lengths before, in the
+    /// order of their addresses.
+    pub(crate) files: Vec<(PathBuf, u64)>,
+    /// By offset. What a patch touches past the old end has no old bytes.
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) mark: Mark,
+    /// Where in the undo file the next mark goes.
+    pub(crate) next_mark: u64,
+}
+
+impl Record {
+    /// A record of `change` to `target`, with the old bytes read from `storage`.
+    pub(crate) fn new(
+        target: &Path,
+        change: Change,
+        storage: &dyn Storage,
+        whole: Option<(&Overlaid<'_>, &Overlaid<'_>)>,
+    ) -> Result<Self> {
+        let mut blocks = Vec::new();
+        for offset in blocks_of(&change) {
+            // OK to cast: at most one block.
+            let len = usize::try_from(BLOCK.min(change.len_before - offset)).unwrap_or(0);
+            let mut old = vec![0; len];
+            storage.read_at(offset, &mut old)?;
+            blocks.push(Block { offset, old });
+        }
+        Ok(Record {
+            target: target.to_owned(),
+            created: FileTime::now().to_string(),
+            sha256_before: whole.map(|(before, _)| before.sha256()),
+            sha256_after: whole.map(|(_, after)| after.sha256()),
+            change,
+            files: Vec::new(),
+            blocks,
+            mark: Mark::Open,
+            next_mark: 0,
+        })
+    }
+
+    /// The same record of an image of these files. One file alone is the target, and not written down.
+    pub(crate) fn with_files(mut self, files: &[(PathBuf, u64)]) -> Self {
+        let folder = self.target.parent();
+        let name = |path: &Path| match path.file_name() {
+            Some(name) if path.parent() == folder => PathBuf::from(name),
+            _ => path.to_owned(),
+        };
+        if files.len() > 1 {
+            self.files = files.iter().map(|(path, len)| (name(path), *len)).collect();
+        }
+        self
+    }
+
+    /// [`Record::files`] with the paths that they have where `target` is now.
+    ///
+    /// # Errors
+    /// `undo-other-image`: it is a copy under another name, or in another folder than the one from which a file was named
+    /// elsewhere. Beside it may stand files of another image, under the names that this one's had.
+    pub(crate) fn files_of(&self, target: &Path) -> Result<Vec<(PathBuf, u64)>> {
+        let renamed = target.file_name() != self.target.file_name();
+        let elsewhere =
+            self.files.iter().any(|(name, _)| name.is_absolute()) && target.parent() != self.target.parent();
+        if !self.files.is_empty() && (renamed || elsewhere) {
+            let what = "the undo file is of several files, which had other names: which they are is not known";
+            return Err(Error::refused("undo-other-image", what)
+                .advise("give all files the names that they had, beside each other, and try again"));
+        }
+        let folder = target.parent().unwrap_or(Path::new(""));
+        Ok(self.files.iter().map(|(name, len)| (folder.join(name), *len)).collect())
+    }
+
+    /// Whether it belongs to an image: those are not hashed whole.
+    pub(crate) fn is_of_image(&self) -> bool {
+        self.sha256_before.is_none()
+    }
+
+    /// The files of an image, by the first bytes of the undo file at `path`, which is beside the target. Nothing else of
+    /// it is believed.
+    pub(crate) fn files_in_header(head: &[u8], path: &Path) -> Result<Vec<(PathBuf, u64)>> {
+        let header = HeaderLine::parse(first_line(head).unwrap_or_default())?;
+        let join = |(name, len): (PathBuf, u64)| (path.with_file_name(name), len);
+        Ok(header.files()?.into_iter().map(join).collect())
+    }
+
+    /// The bytes of the undo file, without marks.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        push(&mut out, &HeaderLine::of(self))?;
+        for (phase, range) in self.change.phases().enumerate() {
+            for patch in &self.change.patches[range] {
+                push(&mut out, &PatchLine::of(patch, phase))?;
+            }
+        }
+        for block in &self.blocks {
+            push(&mut out, &BlockLine { block: block.offset, old: hex::encode(&block.old).into() })?;
+        }
+        let sha256 = hex::encode(&Sha256::digest(&out));
+        let end = EndLine { patches: self.change.patches.len(), blocks: self.blocks.len(), sha256: sha256.into() };
+        push(&mut out, &end)?;
+        fill_up(&mut out);
+        // Room for marks remains.
+        if out.len() > LONGEST - PIECE || self.change.phases().count() > MAX_PHASES {
+            let what = "the change is so large that its undo file could not be read again";
+            return Err(Error::refused("undo-too-long", what)
+                .expected(format_args!("at most {} bytes", LONGEST - PIECE), out.len()));
+        }
+        Ok(out)
+    }
+
+    /// The bytes of a mark, to be written at `next_mark`.
+    pub(crate) fn mark_bytes(mark: Mark) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        push(&mut out, &MarkLine::of(mark, FileTime::now().to_string()))?;
+        fill_up(&mut out);
+        Ok(out)
+    }
+
+    /// Reads an undo file and checks everything that can be checked without its target.
+    ///
+    /// # Errors
+    /// Not an undo file, of a later version, incomplete or changed.
+    pub(crate) fn load(storage: &dyn Storage) -> Result<Self> {
+        let len = usize::try_from(storage.len()?).unwrap_or(usize::MAX);
+        let (mut bytes, mut most) = (Vec::new(), len.min(LONGEST));
+        while bytes.len() < most {
+            let start = bytes.len();
+            bytes.resize(most.min(start + PIECE), 0);
+            storage.read_at(start as u64, &mut bytes[start..])?;
+            check_beginning(&bytes)?;
+            // Only a mark can have come to zeros, and few marks follow it. A hole costs its maker nothing.
+            if most == len.min(LONGEST) && bytes[start..].contains(&0) {
+                most = most.min(bytes.len() + PIECE);
+            }
+        }
+        let record = Self::parse(&bytes)?;
+        // What is left out could be marks, of which the last one counts.
+        if bytes.len() < len { Err(damaged("it is too long")) } else { Ok(record) }
+    }
+
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self> {
+        let (mut lines, marks) = Lines::split(bytes)?;
+        let header = HeaderLine::parse(lines.next("the header")?)?;
+        let mut phases: Vec<Vec<Patch>> = vec![Vec::new()];
+        let mut count = 0;
+        while lines.rest.starts_with(b"{\"offset\"") {
+            let (patch, phase) = PatchLine::parse(lines.next("a patch")?)?;
+            if phase == phases.len() && count > 0 && phase < MAX_PHASES {
+                phases.push(Vec::new());
+            }
+            let last = phases.len() - 1;
+            if phase != last {
+                return Err(damaged("its patches are not in order"));
+            }
+            phases[last].push(patch);
+            count += 1;
+        }
+        let mut blocks = Vec::new();
+        while lines.rest.starts_with(b"{\"block\"") {
+            blocks.push(BlockLine::parse(lines.next("a block")?)?);
+        }
+        lines.finish(count, blocks.len())?;
+        let change = checked(&header, phases, &blocks)?;
+        let (mark, next_mark) = MarkLine::last(marks, bytes.len() - marks.len());
+        Ok(Record {
+            target: header.path()?,
+            sha256_before: header.before()?,
+            sha256_after: header.after()?,
+            files: header.files()?,
+            created: header.created.into_owned(),
+            change,
+            blocks,
+            mark,
+            next_mark,
+        })
+    }
+}
+
+/// The lines up to the end line.
+struct Lines<'a> {
+    rest: &'a [u8],
+    end: EndLine<'a>,
+}
+
+impl<'a> Lines<'a> {
+    /// Finds the end line, believes it only if its hash is right, and gives what follows it.
+    fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
+        check_beginning(bytes)?;
+        HeaderLine::check_version(first_line(bytes).unwrap_or_default())?;
+        let mut start = 0;
+        while let Some(line) = first_line(&bytes[start..]) {
+            if line.starts_with(b"{\"patches\"") {
+                let end = EndLine::parse(line)?;
+                let stop = start + line.len();
+                if !stop.is_multiple_of(4096) || decode_hash(&end.sha256)? != *Sha256::digest(&bytes[..start]) {
+                    return Err(damaged("its hash does not fit"));
+                }
+                return Ok((Lines { rest: &bytes[..start], end }, &bytes[stop..]));
+            }
+            start += line.len();
+        }
+        Err(damaged("its end is missing"))
+    }
+
+    fn next(&mut self, what: &str) -> Result<&'a [u8]> {
+        let line = first_line(self.rest).ok_or_else(|| damaged(&format!("{what} is missing")))?;
+        self.rest = &self.rest[line.len()..];
+        Ok(line)
+    }
+
+    fn finish(&self, patches: usize, blocks: usize) -> Result<()> {
+        if !self.rest.is_empty() || (self.end.patches, self.end.blocks) != (patches, blocks) {
+            return Err(damaged("its lines are not those that it counts"));
+        }
+        Ok(())
+    }
+}
+
+fn check_beginning(bytes: &[u8]) -> Result<()> {
+    if bytes.starts_with(b"{\"hivewright_undo\":") {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Corrupt, "not-an-undo-file", "this is not an undo file"))
+}
+
+/// Up to the first line feed and with it, or to the end.
+fn first_line(bytes: &[u8]) -> Option<&[u8]> {
+    let mut rest = bytes;
+    // Reading from memory does not fail.
+    let len = std::io::BufRead::skip_until(&mut rest, b'\n').unwrap_or(0);
+    (len > 0).then(|| &bytes[..len])
+}
+
+/// The change that the lines describe, if they fit together.
+fn checked(header: &HeaderLine<'_>, phases: Vec<Vec<Patch>>, blocks: &[Block]) -> Result<Change> {
+    if !phases.iter().all(|phase| phase.is_sorted_by_key(|p| p.step)) {
+        return Err(damaged("its patches are not in order"));
+    }
+    let mut change = Change::checked(header.len_before, header.len_after, phases.clone()).map_err(damaged)?;
+    change.patches = phases.concat();
+    if !blocks.iter().map(|b| b.offset).eq(blocks_of(&change)) {
+        return Err(damaged("its blocks are not those around its patches"));
+    }
+    for block in blocks {
+        if block.old.len() as u64 != BLOCK.min(header.len_before - block.offset) {
+            return Err(damaged("a block has the wrong length"));
+        }
+    }
+    let old_of = super::state::Versions::new(&change, blocks);
+    if !old_of.fit() {
+        return Err(damaged("its blocks and patches disagree"));
+    }
+    Ok(change)
+}
+
+/// Offsets of the blocks that hold old bytes of a patch or lie around one, ascending.
+fn blocks_of(change: &Change) -> Vec<u64> {
+    let mut found: Vec<u64> = Vec::new();
+    for patch in &change.patches {
+        let end = (patch.offset + patch.new.len() as u64).min(change.len_before);
+        let first = patch.offset - patch.offset % BLOCK;
+        found.extend((first..end).step_by(4096));
+    }
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+fn push(out: &mut Vec<u8>, line: &impl serde::Serialize) -> Result<()> {
+    serde_json::to_writer(&mut *out, line).map_err(|e| Error::io("cannot write a line of the undo file", e.into()))?;
+    out.push(b'\n');
+    Ok(())
+}
+
+/// Puts spaces before the last line feed, up to a multiple of a block.
+fn fill_up(out: &mut Vec<u8>) {
+    out.pop();
+    out.resize((out.len() + 1).next_multiple_of(4096) - 1, b' ');
+    out.push(b'\n');
+}
+
+pub(crate) fn damaged(why: &str) -> Error {
+    Error::new(Kind::Corrupt, "undo-damaged", format!("the undo file cannot be believed: {why}"))
+        .advise("keep it and the file that it belongs to as they are, and restore from a backup")
+}
+
+#[cfg(test)]
+mod tests;

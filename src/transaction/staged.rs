@@ -1,0 +1,129 @@
+//! A new file under a name of its own, until it takes its place.
+
+use std::path::{Path, PathBuf};
+
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::{Access, Host, HostFile, Storage};
+
+use super::Proof;
+use super::overlaid::Overlaid;
+
+/// A new file; removed when dropped before it took its place.
+pub(crate) struct Staged<'h, H: Host> {
+    host: &'h H,
+    /// Its name for the time being; `None` once it took its place.
+    path: Option<PathBuf>,
+    pub(crate) file: H::File,
+}
+
+impl<'h, H: Host> Staged<'h, H> {
+    /// An empty file in the folder of `beside`.
+    pub(crate) fn new(host: &'h H, beside: &Path, mode: u32) -> Result<Self> {
+        let (path, file) = host.create_temporary(beside, mode)?;
+        Ok(Staged { host, path: Some(path), file })
+    }
+
+    /// Its name for the time being.
+    pub(crate) fn path(&self) -> &Path {
+        self.path.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// Writes `bytes`, flushes them, and reads them back through another opening.
+    pub(crate) fn fill(&self, bytes: &Overlaid<'_>) -> Result<()> {
+        self.fill_and_see(bytes, &|| Ok(()))
+    }
+
+    /// [`Staged::fill`], and `see` while the medium works: what is read comes from memory, flushed or not.
+    fn fill_and_see(&self, bytes: &Overlaid<'_>, see: Proof<'_>) -> Result<()> {
+        let read_back = || self.path.as_ref().map_or(Ok(()), |path| same_bytes(self.host, path, bytes));
+        if !H::CONCURRENT {
+            see()?;
+            bytes.write_to(&self.file)?;
+            return self.file.flush().and_then(|()| read_back());
+        }
+        bytes.write_to(&self.file)?;
+        beside(&[see, &read_back], || self.file.flush())
+    }
+
+    /// [`Staged::fill`], while the proof runs beside it, and then `see`: all have to succeed.
+    pub(crate) fn fill_and_prove(&self, bytes: &Overlaid<'_>, proof: Proof<'_>, see: Proof<'_>) -> Result<()> {
+        if !H::CONCURRENT {
+            return proof().and_then(|()| self.fill_and_see(bytes, see));
+        }
+        beside(&[proof], || self.fill_and_see(bytes, see))
+    }
+
+    /// Takes the place of the file at `to`. In one step: `to` is the old file or the new one at any moment.
+    pub(crate) fn replace(&mut self, to: &Path) -> Result<()> {
+        if let Some(path) = &self.path {
+            self.host.rename(path, to)?;
+            self.path = None;
+        }
+        Ok(())
+    }
+
+    /// Whether the name `at` leads to this very file, with `len` bytes. Where the host cannot tell files apart, the
+    /// length has to do.
+    pub(crate) fn is_at(&self, at: &Path, len: u64) -> Result<()> {
+        let there = self.host.open(at, Access::Read)?;
+        if there.about()?.id == self.file.about()?.id && there.len()? == len {
+            return Ok(());
+        }
+        let what = format!("{} is not the file that was put there", at.display());
+        Err(Error::new(Kind::Io, "read-back", what))
+    }
+
+    /// Takes the name `to` if it is free. `false`: it is not.
+    pub(crate) fn place(&mut self, to: &Path) -> Result<bool> {
+        match &self.path {
+            Some(path) if !self.host.rename_new(path, to)? => Ok(false),
+            _ => {
+                self.path = None;
+                Ok(true)
+            }
+        }
+    }
+}
+
+/// Runs `work`, and each of `others` on a thread of its own beside it. All have to succeed; the others' errors go first.
+fn beside(others: &[Proof<'_>], work: impl FnOnce() -> Result<()>) -> Result<()> {
+    std::thread::scope(|scope| {
+        let start = |other| std::thread::Builder::new().spawn_scoped(scope, other);
+        let started: Vec<_> = others.iter().map(|&other| (other, start(other))).collect();
+        let worked = work();
+        let done = started.into_iter().map(|(other, thread)| match thread {
+            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            // No thread to be had: one after the other.
+            Err(_) => other(),
+        });
+        done.fold(Ok(()), Result::and).and(worked)
+    })
+}
+
+impl<H: Host> Drop for Staged<'_, H> {
+    fn drop(&mut self) {
+        if let Some(path) = &self.path {
+            // What cannot be removed is litter, not harm.
+            let _ = self.host.remove(path);
+        }
+    }
+}
+
+/// Reads `path` back through a fresh opening and compares.
+pub(crate) fn same_bytes<H: Host>(host: &H, path: &Path, bytes: &Overlaid<'_>) -> Result<()> {
+    match bytes.first_difference(&host.open(path, Access::Read)?)? {
+        None => Ok(()),
+        Some(offset) => {
+            let what = format!("{} does not read back as it was written", path.display());
+            Err(Error::new(Kind::Io, "read-back", what).at(hivewright_error::Space::File, offset))
+        }
+    }
+}
+
+/// The folder that holds the name `path`.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
