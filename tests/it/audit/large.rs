@@ -53,14 +53,11 @@ fn two_thousand_targets_have_two_thousand_right_records() {
     assert!((1..150 << 10).contains(&kib), "{kib} KiB");
 
     // What failed before anything was known of its files is tried again.
-    let begun = Instant::now();
     let again = audit(home.path(), &["--json", "--resume", "results.jsonl", "fleet"]);
-    let took = begun.elapsed();
     let kept = again.err.split(" taken over").next().unwrap().rsplit(' ').next().unwrap().parse::<u32>().unwrap();
     assert!((1960..=2000).contains(&kept), "{}", again.err);
     println!("{kib} KiB; made {made:?}; first {}; second {}", one.err.trim(), again.err.trim());
     assert!(steady(records(&again.out)) == all);
-    assert!(took < Duration::from_secs(if cfg!(debug_assertions) { 4 } else { 1 }), "{took:?}");
 }
 
 #[test]
