@@ -211,7 +211,7 @@ const ESCAPE: u32 = 0xF780;
 const BACKSLASH: char = '\u{F05C}';
 
 /// The name of a file of the host as text. Bytes that are not UTF-8, and characters that stand for such bytes, become
-/// characters for private use, so that [`host_name`] gives the name again.
+/// characters for private use, so that opening by that text finds the name again.
 #[cfg(unix)]
 pub fn guest_name(name: &OsStr) -> String {
     use std::os::unix::ffi::OsStrExt;

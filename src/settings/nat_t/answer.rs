@@ -29,7 +29,7 @@ pub struct Answer {
     pub sequences: Option<[u32; 2]>,
     /// Why the independent parser could not confirm it, if it could not.
     pub unconfirmed: Option<String>,
-    /// What the hive itself has against an edit of the setting; [`Reading::obstacles`] has what surrounds it.
+    /// What the hive itself has against an edit of the setting; [`HiveHandle::all_obstacles`](crate::locate::HiveHandle::all_obstacles) has what surrounds it.
     pub obstacles: Vec<Obstacle>,
 }
 
