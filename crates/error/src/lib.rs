@@ -11,8 +11,9 @@ use std::fmt;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What the caller should do about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Kind {
     /// The operating system failed us: try again, or mend the medium.
     Io,
@@ -74,6 +75,7 @@ impl fmt::Display for Space {
     }
 }
 
+#[cfg(feature = "serde")]
 impl serde::Serialize for Space {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         serializer.collect_str(self)
@@ -81,7 +83,8 @@ impl serde::Serialize for Space {
 }
 
 /// An offset in bytes, in one address space.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Place {
     /// The address space.
     pub space: Space,

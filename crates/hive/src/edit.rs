@@ -6,10 +6,15 @@
 mod data;
 mod free_cells;
 mod journal;
+mod keys;
+mod lists;
+mod security;
+mod tree;
 mod values;
 
 pub use values::Delete;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem::offset_of;
 
 use zerocopy::IntoBytes;
@@ -51,7 +56,16 @@ pub struct Editor {
     bytes: Vec<u8>,
     journal: Journal,
     free: Option<FreeCells>,
+    /// Cells of the hive before the edit that nothing refers to after it.
     released: Vec<CellOffset>,
+    /// Cells that the edit made, with their sizes.
+    fresh: BTreeMap<CellOffset, u32>,
+    /// Cells that the edit made and has no use for, by size. They count as allocated until the end.
+    spare: BTreeSet<(u32, CellOffset)>,
+    /// Values lists that were grown in place, with their sizes before.
+    grown: BTreeMap<CellOffset, u32>,
+    /// Values lists from which entries were taken.
+    shortened: BTreeSet<CellOffset>,
     options: EditOptions,
     old_len: u64,
 }
@@ -71,7 +85,18 @@ impl Hive<Vec<u8>> {
     pub fn edit(self, options: EditOptions) -> Editor {
         let bytes = self.into_bytes();
         let old_len = bytes.len() as u64;
-        Editor { bytes, journal: Journal::default(), free: None, released: Vec::new(), options, old_len }
+        Editor {
+            bytes,
+            journal: Journal::default(),
+            free: None,
+            released: Vec::new(),
+            fresh: BTreeMap::new(),
+            spare: BTreeSet::new(),
+            grown: BTreeMap::new(),
+            shortened: BTreeSet::new(),
+            options,
+            old_len,
+        }
     }
 }
 
@@ -101,8 +126,12 @@ impl Editor {
     /// Gives freed cells back, raises the sequence numbers and yields the patches. Without a change nothing is
     /// touched and the patch set is empty.
     pub fn finish(mut self) -> Result<Edited> {
+        // No step of the change refers to a spare cell: it is free as soon as the cells beside it are taken.
+        for (_, at) in std::mem::take(&mut self.spare) {
+            self.release_now(at, Step::Allocate)?;
+        }
         for at in std::mem::take(&mut self.released) {
-            self.release_now(at)?;
+            self.release_now(at, Step::Release)?;
         }
         if self.journal.changes_nothing(&self.bytes) && self.bytes.len() as u64 == self.old_len {
             return Ok(Edited {
@@ -182,6 +211,10 @@ impl Editor {
             )
             .advise("values of a hive hold at most 1 MiB here"));
         };
+        if let Some(at) = self.take_spare(size) {
+            self.write(at.data_in_file(), data, Step::Prepare, what)?;
+            return Ok(at);
+        }
         let Some((free, free_size)) = self.free_cells()?.take(size) else {
             return self.append_bin(size, data, what);
         };
@@ -199,7 +232,16 @@ impl Editor {
             self.write(free.in_file(), &shrunk, Step::Allocate, "size of the remaining free cell")?;
             self.free_cells()?.insert(free, rest);
         }
+        self.fresh.insert(at, size);
         Ok(at)
+    }
+
+    /// Takes the smallest spare cell that is large enough and not much too large.
+    fn take_spare(&mut self, size: u32) -> Option<CellOffset> {
+        let &(found, at) = self.spare.range((size, CellOffset(0))..).next().filter(|(found, _)| found / 2 <= size)?;
+        self.spare.remove(&(found, at));
+        self.fresh.insert(at, found);
+        Some(at)
     }
 
     /// Appends a bin just large enough for a cell of `size`, with `data` in that cell.
@@ -242,16 +284,41 @@ impl Editor {
         if rest > 0 {
             cells.insert(CellOffset(at.0 + size), rest);
         }
+        self.fresh.insert(at, size);
         Ok(at)
     }
 
-    /// Gives a cell back once everything else is done.
-    fn release(&mut self, at: CellOffset) {
+    /// Gives a cell back: for reuse if the edit made it, else once everything else is done.
+    fn release(&mut self, at: CellOffset) -> Result<()> {
+        if let Some(size) = self.fresh.remove(&at) {
+            self.spare.insert((size, at));
+            return Ok(());
+        }
+        if let Some(size) = self.grown.remove(&at) {
+            self.ungrow(at, size)?;
+        }
         self.released.push(at);
+        Ok(())
+    }
+
+    /// Takes back that a cell was grown in place: a cell cannot grow in one step and be freed in a later one.
+    fn ungrow(&mut self, at: CellOffset, size: u32) -> Result<()> {
+        let grown = self.header(at)?.size;
+        let behind = CellOffset(at.0 + size);
+        self.write(
+            at.in_file(),
+            &Header { size, allocated: true }.encode(),
+            Step::Allocate,
+            "size of the values list's cell",
+        )?;
+        // For a moment the freed part is a cell, so that it joins what is free behind it.
+        let part = Header { size: grown - size, allocated: true };
+        self.write(behind.in_file(), &part.encode(), Step::Link, "size of the free cell")?;
+        self.release_now(behind, Step::Link)
     }
 
     /// Marks a cell free and joins it with free neighbours in its bin, by one size field.
-    fn release_now(&mut self, at: CellOffset) -> Result<()> {
+    fn release_now(&mut self, at: CellOffset, step: Step) -> Result<()> {
         let header = self.header(at)?;
         if !header.allocated {
             return Err(Error::corrupt("cell-shared", "a cell would be freed twice", at.in_file()));
@@ -262,8 +329,16 @@ impl Editor {
             cells.neighbours(&self.hive()?, at, header.size)?
         };
         let (mut start, mut size) = (at, header.size);
+        let before = match neighbours.before {
+            // A size written first of all cannot count bytes that are freed last: the cell in front takes the room.
+            Some((before, before_size)) if step > Step::Allocate && self.is_written_first(before)? => {
+                self.absorb(before, before_size)?;
+                None
+            }
+            before => before,
+        };
         let cells = self.free_cells()?;
-        if let Some((before, before_size)) = neighbours.before {
+        if let Some((before, before_size)) = before {
             cells.remove(before, before_size);
             (start, size) = (before, size + before_size);
         }
@@ -272,12 +347,27 @@ impl Editor {
             size += after_size;
         }
         cells.insert(start, size);
-        self.write(
-            start.in_file(),
-            &Header { size, allocated: false }.encode(),
-            Step::Release,
-            "size of the freed cell",
-        )
+        self.write(start.in_file(), &Header { size, allocated: false }.encode(), step, "size of the freed cell")
+    }
+
+    /// Whether the size field of a cell is written in the first step and the cell lies between cells of before.
+    fn is_written_first(&self, at: CellOffset) -> Result<bool> {
+        Ok(self.journal.step_at(at.in_file()) == Some(Step::Prepare))
+    }
+
+    /// Makes a free cell part of the cell in front of it, which is in use.
+    fn absorb(&mut self, free: CellOffset, size: u32) -> Result<()> {
+        let front = {
+            self.free_cells()?;
+            let cells = self.free.as_ref().ok_or_else(|| past_end(0))?;
+            cells.in_front(&self.hive()?, free)?
+        };
+        let Some((front, front_size)) = front else {
+            return Err(Error::corrupt("cell-reference", "a free cell has no cell in front of it", free.in_file()));
+        };
+        self.free_cells()?.remove(free, size);
+        let header = Header { size: front_size + size, allocated: true };
+        self.write(front.in_file(), &header.encode(), Step::Allocate, "size of a cell with the room behind it")
     }
 }
 

@@ -30,12 +30,14 @@
 //!
 //! # let bytes = hivewright_fixtures::HiveSpec::new(hivewright_fixtures::Minor::V5).key("Setup", |key| key).build().bytes;
 //! let mut edit = Hive::open(bytes)?.clean()?.edit(EditOptions::default());
-//! edit.set_value("Setup", "Name", &Data::sz("x"))?;
+//! edit.create_key(r"Setup\Example\Deeper")?;
+//! edit.set_value(r"Setup\Example", "Name", &Data::sz("x"))?;
+//! edit.delete_key("Setup\\Old")?;
 //! let edited = edit.finish()?;
 //! println!("{} bytes change", edited.patches.changed_bytes());
 //!
 //! let hive = Hive::open(edited.bytes)?.clean()?;
-//! let key = hive.key("setup")?.expect("it was there before");
+//! let key = hive.key(r"setup\example")?.expect("it was created");
 //! assert_eq!(key.value("NAME")?.map(|value| value.data()).transpose()?, Some(Data::sz("x")));
 //! # Ok::<(), hivewright_hive::Error>(())
 //! ```

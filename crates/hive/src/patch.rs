@@ -4,8 +4,9 @@ use hivewright_error::{Error, Kind, Result};
 
 /// When a patch is written, relative to others. Each step is durable before the next begins, and the hive is sound
 /// after each: an interruption leaves the old state, or the new one, or the old one with cells that nothing uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Step {
     /// Bytes that nothing refers to yet: the inside of free cells, new bins.
     Prepare,

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display};
 
+#[cfg(feature = "serde")]
 use serde::ser::SerializeMap;
+#[cfg(feature = "serde")]
 use serde::{Serialize, Serializer};
 
 use super::codes::{Code, Severity};
@@ -15,7 +17,8 @@ pub const FINDINGS_KEPT: u64 = 1000;
 const TEXT_FLOOR: usize = 1 << 20;
 
 /// The outcome of a check.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Report {
     /// In the order of their offsets; at most [`FINDINGS_KEPT`] of each code, fewer where their text would outgrow
     /// the file.
@@ -24,12 +27,13 @@ pub struct Report {
     pub counts: Counts,
     /// What the hive consists of, as far as it could be read.
     pub facts: Facts,
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     text_left: usize,
 }
 
 /// One breach of one rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Finding {
     /// Which rule.
     pub code: Code,
@@ -38,13 +42,13 @@ pub struct Finding {
     /// Where, in bytes from the start of the hive file.
     pub offset: u64,
     /// The cell at fault, or the one that refers to what is at fault.
-    #[serde(serialize_with = "cell_as_number")]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "cell_as_number"))]
     pub cell: Option<CellOffset>,
     /// The cell that it refers to, where that is what is wrong.
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub target: Option<CellOffset>,
     /// The key value that it is about, if about one.
-    #[serde(skip)]
+    #[cfg_attr(feature = "serde", serde(skip))]
     pub of_value: Option<CellOffset>,
     /// Path of the key that it belongs to, below the root, which itself is the empty path.
     pub key: Option<String>,
@@ -63,7 +67,8 @@ pub struct Finding {
 pub struct Counts([u64; Code::ALL.len()]);
 
 /// What a hive consists of.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Facts {
     /// Hive bins.
     pub bins: u64,
@@ -227,6 +232,7 @@ impl Counts {
     }
 }
 
+#[cfg(feature = "serde")]
 impl Serialize for Counts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -237,6 +243,7 @@ impl Serialize for Counts {
     }
 }
 
+#[cfg(feature = "serde")]
 fn cell_as_number<S: Serializer>(cell: &Option<CellOffset>, serializer: S) -> Result<S::Ok, S::Error> {
     cell.map(|at| at.0).serialize(serializer)
 }
@@ -270,6 +277,7 @@ mod tests {
         assert_eq!(report.counts.of(Code::ALL[Code::ALL.len() - 1]), FINDINGS_KEPT);
     }
 
+    #[cfg(feature = "serde")]
     #[test]
     fn json_has_names_and_numbers() {
         let mut report = Report::for_file(0);

@@ -51,8 +51,7 @@ impl Editor {
     /// Gives back every cell that holds the data of `value`.
     pub(super) fn release_data(&mut self, value: &KeyValue) -> Result<()> {
         let cells = self.hive()?.cells_of_data(value)?;
-        cells.into_iter().for_each(|cell| self.release(cell));
-        Ok(())
+        cells.into_iter().try_for_each(|cell| self.release(cell))
     }
 }
 

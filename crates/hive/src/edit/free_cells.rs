@@ -68,6 +68,14 @@ impl FreeCells {
         self.bins.insert(at);
     }
 
+    /// Returns the cell right in front of the cell at `at`, if it is in use, and its size.
+    pub(super) fn in_front<B: HiveBytes>(&self, hive: &Hive<B>, at: CellOffset) -> Result<Option<(CellOffset, u32)>> {
+        let Some(&start) = self.bins.range(..=at.0).next_back() else { return Ok(None) };
+        let cells = walk(hive, start, bin_size(hive, start)?)?;
+        let front = cells.iter().rev().find(|(offset, _)| *offset < at.0);
+        Ok(front.filter(|(_, header)| header.allocated).map(|&(offset, header)| (CellOffset(offset), header.size)))
+    }
+
     /// What stands right before and behind the cell at `at`, where that is free.
     pub(super) fn neighbours<B: HiveBytes>(&self, hive: &Hive<B>, at: CellOffset, size: u32) -> Result<Neighbours> {
         let Some(&start) = self.bins.range(..=at.0).next_back() else {

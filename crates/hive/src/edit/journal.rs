@@ -59,6 +59,12 @@ impl Journal {
         self.fill(at..end, offset, current, step, what);
     }
 
+    /// Returns the step in which the byte at `offset` is written, if it was changed.
+    pub(super) fn step_at(&self, offset: u64) -> Option<Step> {
+        let (&start, run) = self.runs.range(..=offset).next_back()?;
+        (offset - start < run.old.len() as u64).then_some(run.step)
+    }
+
     /// Adds a run for `part` of a write at `offset`.
     fn fill(&mut self, part: Range<u64>, offset: u64, current: &[u8], step: Step, what: &str) {
         let index = |place: u64| usize::try_from(place.saturating_sub(offset)).unwrap_or(usize::MAX);

@@ -88,8 +88,9 @@ impl Editor {
             )?;
             let nil = CellOffset::NIL.0.to_le_bytes();
             self.write_field(key, offset_of!(KeyNode, values_list), &nil, Step::Settle, "values list")?;
-            self.release(list);
+            self.release(list)?;
         } else {
+            self.shortened.insert(list);
             let entry = |index: u32| list.data_in_file() + 4 * u64::from(index);
             let moved = self.hive()?.cell(list)?[4 * (old.index as usize + 1)..4 * (rest as usize + 1)].to_vec();
             self.write(entry(old.index), &moved, Step::Link, "values list: entries move up")?;
@@ -102,7 +103,7 @@ impl Editor {
             )?;
         }
         self.release_data(&old.node)?;
-        self.release(old.at);
+        self.release(old.at)?;
         self.touch(key)?;
         Ok(true)
     }
@@ -226,7 +227,9 @@ impl Editor {
         let entry = list.data_in_file() + 4 * count as u64;
         let room = self.hive()?.cell(list)?.len() / 4;
         if count < room {
-            return self.write(entry, &value.0.to_le_bytes(), Step::Prepare, "values list: new entry");
+            // Where an entry was taken from the list, this one is in use until the others have moved.
+            let step = if self.shortened.contains(&list) { Step::Link } else { Step::Prepare };
+            return self.write(entry, &value.0.to_le_bytes(), step, "values list: new entry");
         }
         let header = self.header(list)?;
         self.free_cells()?;
@@ -245,13 +248,17 @@ impl Editor {
             }
             let grown = Header { size: header.size + cell::ALIGNMENT, allocated: true };
             self.write(list.in_file(), &grown.encode(), Step::Allocate, "size of the values list's cell")?;
+            match self.fresh.get_mut(&list) {
+                Some(size) => *size = grown.size,
+                None => _ = self.grown.entry(list).or_insert(header.size),
+            }
             // The entry lies where the free cell's size was: not before the list has grown over it.
             return self.write(entry, &value.0.to_le_bytes(), Step::Link, "values list: new entry");
         }
         let mut entries = self.hive()?.cell(list)?[..4 * count].to_vec();
         entries.extend(value.0.to_le_bytes());
         let moved = self.allocate(&entries, "values list")?;
-        self.release(list);
+        self.release(list)?;
         self.write_field(key, offset_of!(KeyNode, values_list), &moved.0.to_le_bytes(), Step::Link, "values list")
     }
 
@@ -279,13 +286,13 @@ impl Editor {
         Ok(())
     }
 
-    /// Windows sets a key's last-written time on every change of its values.
-    fn touch(&mut self, key: CellOffset) -> Result<()> {
+    /// Windows sets a key's last-written time on every change of its values or subkeys.
+    pub(super) fn touch(&mut self, key: CellOffset) -> Result<()> {
         let Some(now) = self.options.timestamp else { return Ok(()) };
         self.write_field(key, offset_of!(KeyNode, last_written), &now.0.to_le_bytes(), Step::Link, "key last written")
     }
 
-    fn write_field(
+    pub(super) fn write_field(
         &mut self,
         cell: CellOffset,
         field: usize,

@@ -152,6 +152,16 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         Ok(list.elements().enumerate().map(leaf).collect())
     }
 
+    /// Returns the cells of the subkeys list: the index root, if there is one, and the leaves.
+    pub(crate) fn list_cells(&self) -> Result<Vec<CellOffset>> {
+        let mut cells: Vec<_> = self.leaves()?.into_iter().map(|(at, _)| at).collect();
+        let list = CellOffset(self.node.subkeys_list.get());
+        if cells.first().is_some_and(|&first| first != list) {
+            cells.push(list);
+        }
+        Ok(cells)
+    }
+
     /// Returns the cell offsets of the elements of each leaf.
     pub(crate) fn elements_of_leaves(&self) -> Result<Vec<Vec<CellOffset>>> {
         let (mut all, mut keys) = (Vec::new(), 0);

@@ -6,7 +6,8 @@ use crate::regf::log::entry::{self, Entry};
 use crate::regf::log::{Flaw, LogFormat, SECTOR};
 
 /// The report of a replay.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Recovery {
     /// The format of what was applied.
     pub format: Option<LogFormat>,
@@ -31,12 +32,13 @@ pub struct Recovery {
 }
 
 /// One log.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct LogReport {
     /// Its name.
     pub name: String,
     /// All of its name in hexadecimal where that is not UTF-8, byte by byte.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub name_hex: Option<String>,
     /// Its size in bytes.
     pub size: u64,
@@ -55,7 +57,8 @@ pub struct LogReport {
 }
 
 /// The end of a replay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Stop {
     /// Bytes from the start of the log.
     pub offset: u64,
@@ -64,7 +67,8 @@ pub struct Stop {
 }
 
 /// One log entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct EntryReport {
     /// Its sequence number.
     pub sequence: u32,

@@ -12,8 +12,9 @@ use super::base_block::{BaseBlock, SIZE};
 pub const SECTOR: usize = 512;
 
 /// The two formats of a log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum LogFormat {
     /// Up to Windows 8: one dirty vector; file type 1, or 2 up to Windows 2000.
     Dirt,
@@ -117,6 +118,7 @@ impl fmt::Display for Flaw {
     }
 }
 
+#[cfg(feature = "serde")]
 impl serde::Serialize for Flaw {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.code())

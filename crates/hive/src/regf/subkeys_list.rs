@@ -4,6 +4,7 @@ use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::CellOffset;
+use super::name::Name;
 use hivewright_error::{Error, Result};
 
 /// The four kinds of list.
@@ -25,6 +26,51 @@ impl ListKind {
         match self {
             ListKind::IndexLeaf | ListKind::IndexRoot => size_of::<IndexElement>(),
             ListKind::FastLeaf | ListKind::HashLeaf => size_of::<LeafElement>(),
+        }
+    }
+
+    /// Returns the signature.
+    pub fn signature(self) -> [u8; 2] {
+        *match self {
+            ListKind::IndexLeaf => b"li",
+            ListKind::FastLeaf => b"lf",
+            ListKind::HashLeaf => b"lh",
+            ListKind::IndexRoot => b"ri",
+        }
+    }
+
+    /// Whether the elements have a hint beside the cell offset.
+    pub fn has_hints(self) -> bool {
+        matches!(self, ListKind::FastLeaf | ListKind::HashLeaf)
+    }
+
+    /// Returns the number of elements at which Windows parts a leaf; `None` for an index root.
+    pub fn capacity(self) -> Option<usize> {
+        match self {
+            ListKind::FastLeaf => Some(507),
+            ListKind::IndexLeaf | ListKind::HashLeaf => Some(1013),
+            ListKind::IndexRoot => None,
+        }
+    }
+
+    /// Returns the kind that Windows gives a new leaf.
+    pub fn for_minor(minor: u32) -> Self {
+        if minor >= ListKind::HashLeaf.since_minor() { ListKind::HashLeaf } else { ListKind::FastLeaf }
+    }
+
+    /// Returns the hint of an element for a key called `name`; 0 for kinds without. A fast leaf's is the first four
+    /// characters, or zeros for a name that is stored as UTF-16.
+    pub fn hint(self, name: &Name<'_>) -> u32 {
+        match self {
+            ListKind::HashLeaf => name.hash(),
+            ListKind::FastLeaf if name.is_latin1() => {
+                let mut first = [0; 4];
+                for (to, &from) in first.iter_mut().zip(name.bytes()) {
+                    *to = from;
+                }
+                u32::from_le_bytes(first)
+            }
+            _ => 0,
         }
     }
 

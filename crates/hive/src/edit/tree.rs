@@ -1,0 +1,74 @@
+//! All cells of a key and of everything below it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Editor;
+use crate::regf::CellOffset;
+use crate::regf::key_node::flags;
+use crate::{HiveBytes, Key};
+use hivewright_error::{Error, Result};
+
+/// A key and everything below it.
+#[derive(Default)]
+pub(super) struct Tree {
+    /// Every cell that is used by these keys alone.
+    pub(super) cells: BTreeSet<CellOffset>,
+    /// Key securities, with the number of these keys that use each.
+    pub(super) securities: BTreeMap<CellOffset, u32>,
+}
+
+impl Tree {
+    /// A cell that is reached twice would be freed twice, or is still used elsewhere.
+    fn take(&mut self, cell: CellOffset) -> Result<()> {
+        if self.cells.insert(cell) {
+            return Ok(());
+        }
+        Err(Error::corrupt("cell-shared", "a cell of the tree is used twice", cell.in_file())
+            .advise("run `hivewright check` on the hive, and take another copy of it"))
+    }
+
+    fn take_key<B: HiveBytes>(&mut self, key: &Key<'_, B>) -> Result<()> {
+        let node = key.node();
+        if node.has(flags::ROOT) {
+            return Err(Error::refused("root-key", "the root key cannot be deleted"));
+        }
+        if node.has(flags::NO_DELETE) {
+            let what = format!("the key {} is marked against deletion", key.name());
+            return Err(Error::refused("key-no-delete", what));
+        }
+        self.take(key.at())?;
+        *self.securities.entry(CellOffset(node.key_security.get())).or_default() += 1;
+        let class = CellOffset(node.class_name.get());
+        if node.class_name_length.get() > 0 && !class.is_nil() {
+            self.take(class)?;
+        }
+        if node.values() > 0 {
+            self.take(CellOffset(node.values_list.get()))?;
+        }
+        for value in key.values()? {
+            let value = value?;
+            self.take(value.at())?;
+            for cell in key.hive().cells_of_data(value.node())? {
+                self.take(cell)?;
+            }
+        }
+        key.list_cells()?.into_iter().try_for_each(|cell| self.take(cell))
+    }
+}
+
+impl Editor {
+    /// Collects the cells of the key at `key` and of everything below it. Every cell is taken once, so the walk ends.
+    pub(super) fn tree(&self, key: CellOffset) -> Result<Tree> {
+        let hive = self.hive()?;
+        let mut tree = Tree::default();
+        let mut rest = vec![key];
+        while let Some(at) = rest.pop() {
+            let key = hive.key_at(at)?;
+            tree.take_key(&key)?;
+            for subkey in key.subkeys()? {
+                rest.push(subkey?.at());
+            }
+        }
+        Ok(tree)
+    }
+}
