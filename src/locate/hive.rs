@@ -11,7 +11,7 @@ use super::placement::Placement;
 use super::{Disk, Image, Installation, Obstacle, changed_since, host_obstacles, obstacles};
 use crate::windows::{self, Product};
 use hivewright_disk::container::{Gate, ImageOverlay, Opener, explained};
-use hivewright_disk::files::{Files, VolumeState};
+use hivewright_disk::files::{FileInVolume, Files, VolumeState};
 use hivewright_disk::host_folder::{HostFiles, guest_name};
 use hivewright_disk::partition::Partition;
 use hivewright_error::{Error, Kind, Result, Space};
@@ -211,7 +211,7 @@ impl HiveHandle {
         let mut logs = Vec::new();
         for ending in LOG_ENDINGS {
             let name = format!("{}.{ending}", self.name);
-            let Some(file) = self.files.open(&self.beside(&name))? else { continue };
+            let Some(file) = self.open_beside(&name)? else { continue };
             let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
             let mut bytes = vec![0; len.min(head)];
             file.read_at(0, &mut bytes)?;
@@ -223,6 +223,14 @@ impl HiveHandle {
             logs.push((path, name, bytes));
         }
         Ok(logs)
+    }
+
+    /// The file of that name in its folder. A folder of that name is none.
+    fn open_beside(&self, name: &str) -> Result<Option<FileInVolume>> {
+        match self.files.open(&self.beside(name)) {
+            Err(error) if error.code() == "file-is-folder" => Ok(None),
+            found => found,
+        }
     }
 
     /// The state of its volume. `None` where there is none at hand.
@@ -375,7 +383,7 @@ impl HiveHandle {
     }
 
     fn sibling(&self, name: String) -> Result<Option<HiveHandle>> {
-        let Some(file) = self.files.open(&self.beside(&name))? else { return Ok(None) };
+        let Some(file) = self.open_beside(&name)? else { return Ok(None) };
         Ok(Some(HiveHandle {
             image: self.image.clone(),
             host_file: self.host_file.clone(),
@@ -418,7 +426,7 @@ impl HiveHandle {
     ///
     /// # Errors
     /// It is mapped.
-    pub fn file(&self) -> Result<&hivewright_disk::files::FileInVolume> {
+    pub fn file(&self) -> Result<&FileInVolume> {
         self.paged().map(Paged::file).ok_or_else(|| changed_since(&self.host_file))
     }
 
