@@ -21,15 +21,21 @@
 //! Every change ends in a [`hivewright_hive::PatchSet`]: a dry run prints it, the proof checks it, [`edit::commit`]
 //! writes it, and [`undo`] reverses it. `ARCHITECTURE.md` has the picture and the invariants.
 //!
-//! # Example
+//! # Examples
 //!
 //! ```no_run
-//! use hivewright::locate::LogChoice;
-//! use hivewright::read::Reading;
+//! use hivewright::{HiveKind, Image};
 //!
-//! let reading = Reading::of("/mnt/image".as_ref(), LogChoice::Beside)?;
-//! let answer = reading.rule(None)?;
-//! println!("at next boot: {:?}", answer.report.at_next_boot.number);
+//! // A folder or a bare hive just as well.
+//! let image = Image::open("golden.qcow2")?;
+//! for windows in image.installations()? {
+//!     let system = windows.hive(HiveKind::System)?;
+//!     if let Some(key) = system.key(r"CurrentControlSet\Services\PolicyAgent")?
+//!         && let Some(start) = key.value("Start")?
+//!     {
+//!         println!("{windows}: {:?}", start.data()?);
+//!     }
+//! }
 //! # Ok::<(), hivewright::Error>(())
 //! ```
 
@@ -37,7 +43,9 @@
 
 pub mod audit;
 pub mod edit;
+mod hive;
 pub mod info;
+mod installation;
 pub mod locate;
 pub mod read;
 pub mod settings;
@@ -45,4 +53,8 @@ mod transaction;
 pub mod undo;
 pub mod windows;
 
+pub use hive::{Hive, HiveKind, HiveSource, Key, Value};
 pub use hivewright_error::{Error, Kind, Place, Result, Space};
+pub use hivewright_hive::Data;
+pub use installation::Installation;
+pub use locate::Image;

@@ -249,6 +249,18 @@ impl Disk {
         HiveHandle::on_disk(self.clone(), installation.clone(), "SYSTEM")
     }
 
+    /// The SYSTEM hives of all installations.
+    ///
+    /// # Errors
+    /// An image or volume cannot be read; the trouble of a volume that may hold Windows, where no other has it.
+    pub(crate) fn system_hives(&self) -> Result<Vec<HiveHandle>> {
+        let Search { found, mut troubles } = self.search(&Choice::default())?;
+        if let Some(i) = troubles.iter().position(|it| it.error.kind() == Kind::Io || found.is_empty()) {
+            return Err(self.doubted(troubles.swap_remove(i).error));
+        }
+        found.iter().map(|installation| self.system_hive_of(installation)).collect()
+    }
+
     /// The one installation of Windows that is meant.
     ///
     /// # Errors

@@ -74,7 +74,13 @@ pub(crate) fn no_hive_no_disk(error: Error, path: &Path) -> Error {
     error.adding("nor a disk image or a volume that is known here").advise(advice)
 }
 
-fn find_in(folder: &Path) -> Result<HiveFile> {
+/// All SYSTEM hives that `path` stands for: the file itself, or those of the installations in or at the folder.
+pub(super) fn find_all(path: &Path) -> Result<Vec<HiveFile>> {
+    if kind_of(path)? == EntryKind::Folder { Ok(all_in(path)?.0) } else { Ok(vec![find(path)?]) }
+}
+
+/// All SYSTEM hives in a folder, and the number of folders that could not be read.
+fn all_in(folder: &Path) -> Result<(Vec<HiveFile>, usize)> {
     let mut found: Vec<HiveFile> = Vec::new();
     let mut unreadable = 0;
     // The config folder itself, the Windows folder itself, or the root of a volume.
@@ -92,6 +98,11 @@ fn find_in(folder: &Path) -> Result<HiveFile> {
             }
         }
     }
+    Ok((found, unreadable))
+}
+
+fn find_in(folder: &Path) -> Result<HiveFile> {
+    let (mut found, unreadable) = all_in(folder)?;
     match found.len() {
         1 => Ok(found.remove(0)),
         0 => Err(Error::new(

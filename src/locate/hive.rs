@@ -1,5 +1,6 @@
 //! One hive file, wherever it lies: on the host, or on a volume of a disk.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -15,7 +16,7 @@ use hivewright_disk::files::{FileInVolume, Files, VolumeState};
 use hivewright_disk::host_folder::{HostFiles, guest_name};
 use hivewright_disk::partition::Partition;
 use hivewright_error::{Error, Kind, Result, Space};
-use hivewright_hive::Hive;
+use hivewright_hive::{Hive, HiveBytes};
 use hivewright_storage::{Access, Blank, Host, Mapped, RealHost, Storage, joined, zeros_in_large_pages};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
@@ -382,7 +383,8 @@ impl HiveHandle {
         self.sibling(other.name.clone())?.ok_or_else(|| changed_since(&self.host_file))
     }
 
-    fn sibling(&self, name: String) -> Result<Option<HiveHandle>> {
+    /// Another hive file in its folder.
+    pub(crate) fn sibling(&self, name: String) -> Result<Option<HiveHandle>> {
         let Some(file) = self.open_beside(&name)? else { return Ok(None) };
         Ok(Some(HiveHandle {
             image: self.image.clone(),
@@ -433,6 +435,22 @@ impl HiveHandle {
     /// No file is larger than its disk, unless it has holes: those are no bytes to be kept in memory.
     fn most(&self) -> u64 {
         self.disk().map_or(MOST_BYTES, |disk| MOST_BYTES.min(disk.len()))
+    }
+}
+
+impl HiveBytes for HiveHandle {
+    fn len(&self) -> u64 {
+        match &self.bytes {
+            Bytes::Mapped(map) => map.len() as u64,
+            Bytes::Paged(paged, _) => HiveBytes::len(paged),
+        }
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
+        match &self.bytes {
+            Bytes::Mapped(map) => HiveBytes::read(&**map, offset, len),
+            Bytes::Paged(paged, _) => paged.read(offset, len),
+        }
     }
 }
 

@@ -32,8 +32,8 @@ impl Image {
     ///
     /// # Errors
     /// As [`Disk::open`].
-    pub fn open(path: &Path) -> Result<Image> {
-        Self::open_as(path, &ImageOptions::default())
+    pub fn open(path: impl AsRef<Path>) -> Result<Image> {
+        Self::open_as(path.as_ref(), &ImageOptions::default())
     }
 
     /// As [`Image::open`], where more is known of the image.
@@ -115,6 +115,17 @@ impl Image {
         match &self.content {
             Content::Disk(disk) => disk.system_hive(choice),
             Content::Host(files) => HiveHandle::on_host(self, &**files, self.hive_file(choice)?, true),
+        }
+    }
+
+    /// The SYSTEM hives of all installations.
+    pub(crate) fn system_hives(&self) -> Result<Vec<HiveHandle>> {
+        match &self.content {
+            Content::Disk(disk) => disk.system_hives(),
+            Content::Host(files) => {
+                let found = folder::find_all(&self.path)?;
+                found.into_iter().map(|file| HiveHandle::on_host(self, &**files, file, false)).collect()
+            }
         }
     }
 

@@ -33,6 +33,7 @@ mod dirty_fixtures;
 mod dirty_hostile;
 mod disks;
 mod edit_properties;
+mod face;
 mod fixtures_judged;
 mod hostile;
 mod hostile_lists;

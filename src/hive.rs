@@ -1,0 +1,151 @@
+//! A hive as Windows would load it, found in an image.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use hivewright_error::{Error, Kind, Result};
+use hivewright_hive::recover::{self, Recovery};
+use hivewright_hive::{HiveBytes, Opened};
+
+use crate::locate::logs::LogFiles;
+use crate::locate::{HiveHandle, LogChoice};
+use crate::windows::control_set;
+
+/// Which hive of a Windows installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum HiveKind {
+    /// `HKEY_LOCAL_MACHINE\SYSTEM`: control sets, services, hardware.
+    System,
+    /// `HKEY_LOCAL_MACHINE\SOFTWARE`: installed software, the version of Windows.
+    Software,
+    /// `HKEY_LOCAL_MACHINE\SAM`: accounts.
+    Sam,
+    /// `HKEY_LOCAL_MACHINE\SECURITY`: secrets and policies.
+    Security,
+    /// `HKEY_USERS\.DEFAULT`: the profile of the account LocalSystem.
+    Default,
+}
+
+impl HiveKind {
+    /// Every kind.
+    pub const ALL: [HiveKind; 5] =
+        [HiveKind::System, HiveKind::Software, HiveKind::Sam, HiveKind::Security, HiveKind::Default];
+
+    /// Returns the name of its file in `System32\config`.
+    pub fn file_name(self) -> &'static str {
+        match self {
+            HiveKind::System => "SYSTEM",
+            HiveKind::Software => "SOFTWARE",
+            HiveKind::Sam => "SAM",
+            HiveKind::Security => "SECURITY",
+            HiveKind::Default => "DEFAULT",
+        }
+    }
+}
+
+/// The bytes that a [`Hive`] is read from.
+pub struct HiveSource(Source);
+
+enum Source {
+    /// The file itself, page by page or through a map.
+    File(HiveHandle),
+    /// The primary file with its transaction logs replayed.
+    Replayed(Vec<u8>),
+}
+
+impl HiveBytes for HiveSource {
+    fn len(&self) -> u64 {
+        match &self.0 {
+            Source::File(file) => HiveBytes::len(file),
+            Source::Replayed(bytes) => HiveBytes::len(bytes),
+        }
+    }
+
+    fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
+        match &self.0 {
+            Source::File(file) => file.read(offset, len),
+            Source::Replayed(bytes) => bytes.read(offset, len),
+        }
+    }
+}
+
+/// A key of a [`Hive`].
+pub type Key<'h> = hivewright_hive::Key<'h, HiveSource>;
+/// A value of a [`Key`].
+pub type Value<'h> = hivewright_hive::Value<'h, HiveSource>;
+
+/// A hive as Windows would load it: if it is dirty, its transaction logs are replayed in memory. Nothing is written.
+///
+/// # Examples
+/// ```
+/// use hivewright::{Data, Image};
+///
+/// # let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/windows/win10/SYSTEM");
+/// let system = Image::open(file)?.hive()?;
+/// let select = system.key("Select")?.expect("every SYSTEM hive has it");
+/// let current = select.value("Current")?.map(|value| value.data()).transpose()?;
+/// assert_eq!(current, Some(Data::Dword(1)));
+/// assert!(system.key(r"CurrentControlSet\Services\PolicyAgent")?.is_some());
+/// # Ok::<(), hivewright::Error>(())
+/// ```
+pub struct Hive {
+    hive: hivewright_hive::Hive<HiveSource>,
+    recovery: Option<Box<Recovery>>,
+    description: String,
+}
+
+impl Hive {
+    /// Opens a hive that was found.
+    pub(crate) fn open(file: HiveHandle) -> Result<Self> {
+        let description = file.description();
+        let dirty = match hivewright_hive::Hive::open(HiveSource(Source::File(file)))? {
+            Opened::Clean(hive) => return Ok(Hive { hive, recovery: None, description }),
+            Opened::Dirty(dirty) => dirty.as_it_stands().into_bytes(),
+        };
+        let Source::File(file) = dirty.0 else { unreachable!("it was opened as a file") };
+        let logs = LogFiles::read(&file, &LogChoice::Beside)?;
+        let recovered = recover::recover_headless(file.whole()?, &logs.logs()).map_err(|failed| failed.error)?;
+        let (bytes, recovery) = (recovered.hive.bytes().to_vec()?, recovered.report);
+        let hive = hivewright_hive::Hive::open(HiveSource(Source::Replayed(bytes)))?.clean()?;
+        Ok(Hive { hive, recovery: Some(Box::new(recovery)), description })
+    }
+
+    /// Returns the root key.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn root(&self) -> Result<Key<'_>> {
+        self.hive.root()
+    }
+
+    /// Returns the key at `path`, whose names are parted by backslashes, without the name of the root; `None` if there is none.
+    /// Case does not matter. In a SYSTEM hive, `CurrentControlSet` is the control set that the `Select` key calls current.
+    ///
+    /// # Errors
+    /// The way to it is damaged; `Select` does not lead to a control set.
+    pub fn key(&self, path: &str) -> Result<Option<Key<'_>>> {
+        let path = path.trim_start_matches('\\');
+        let (first, rest) = path.split_once('\\').unwrap_or((path, ""));
+        if !first.eq_ignore_ascii_case("CurrentControlSet") {
+            return self.hive.key(path);
+        }
+        let Some(select) = self.hive.key("Select")? else { return self.hive.key(path) };
+        let current = select.value("Current")?.map(|value| value.data()).transpose()?;
+        match current {
+            Some(crate::Data::Dword(number)) => self.hive.key(&format!("{}\\{rest}", control_set::key_name(number))),
+            _ => Err(Error::new(Kind::Corrupt, "select-type", "Select\\Current is no REG_DWORD")),
+        }
+    }
+
+    /// Returns the report on the replay of the transaction logs; `None` for a hive that was clean.
+    pub fn recovery(&self) -> Option<&Recovery> {
+        self.recovery.as_deref()
+    }
+}
+
+impl fmt::Debug for Hive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hive").field(&self.description).finish()
+    }
+}

@@ -1,0 +1,78 @@
+//! A Windows installation in an image.
+
+use std::fmt;
+
+use hivewright_error::{Error, Kind, Result};
+
+use crate::hive::{Hive, HiveKind};
+use crate::locate::{HiveHandle, Image};
+use crate::windows::Product;
+
+/// A Windows installation: a folder with `System32\config\SYSTEM`.
+///
+/// # Examples
+/// ```
+/// use hivewright::{HiveKind, Image};
+///
+/// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/windows/win10/SYSTEM");
+/// for windows in Image::open(image)?.installations()? {
+///     let system = windows.hive(HiveKind::System)?;
+///     for key in system.root()?.subkeys()? {
+///         println!("{windows}: {}", key?.name());
+///     }
+/// }
+/// # assert_eq!(Image::open(image)?.installations()?.len(), 1);
+/// # Ok::<(), hivewright::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Installation(HiveHandle);
+
+impl Installation {
+    /// Opens one of its hives; a dirty one is recovered in memory.
+    ///
+    /// # Errors
+    /// `no-file` if it has none of that kind; it is no hive; it is dirty and its logs cannot be applied.
+    pub fn hive(&self, kind: HiveKind) -> Result<Hive> {
+        let name = kind.file_name();
+        let gone =
+            || Error::new(Kind::NotFound, "no-file", format!("there is no {name} beside {}", self.0.description()));
+        Hive::open(self.0.sibling(name.to_owned())?.ok_or_else(gone)?)
+    }
+
+    /// Returns the version of Windows as the hive SOFTWARE has it, its primary file alone; `None` if there is no such hive or it
+    /// does not say.
+    ///
+    /// # Errors
+    /// The hive is there and cannot be read.
+    pub fn product(&self) -> Result<Option<Product>> {
+        self.0.product()
+    }
+}
+
+impl fmt::Display for Installation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.0.installation(), self.0.host_windows()) {
+            (Some(place), _) => place.fmt(f),
+            (None, Some(windows)) => windows.display().fmt(f),
+            (None, None) => self.0.host_file().display().fmt(f),
+        }
+    }
+}
+
+impl Image {
+    /// Returns the Windows installations in it, in the order of their volumes.
+    ///
+    /// # Errors
+    /// The image cannot be read. A volume that cannot be read and may hold Windows is an error if no other volume has one.
+    pub fn installations(&self) -> Result<Vec<Installation>> {
+        self.system_hives()?.into_iter().map(|hive| Ok(Installation(hive))).collect()
+    }
+
+    /// Opens the hive that the image is, or the SYSTEM hive of its only installation.
+    ///
+    /// # Errors
+    /// As [`Image::installations`] and [`Installation::hive`]; `several-installations`.
+    pub fn hive(&self) -> Result<Hive> {
+        Hive::open(self.system_hive(&crate::locate::Choice::default())?)
+    }
+}
