@@ -33,7 +33,8 @@ impl Installation {
     /// # Errors
     /// `no-file` if it has none of that kind; it is no hive; it is dirty and its logs cannot be applied.
     pub fn hive(&self, kind: HiveKind) -> Result<Hive> {
-        let name = kind.file_name();
+        // A hive that was named itself may have any name.
+        let name = if kind == HiveKind::System { self.0.name() } else { kind.file_name() };
         let gone =
             || Error::new(Kind::NotFound, "no-file", format!("there is no {name} beside {}", self.0.description()));
         Hive::open(self.0.sibling(name.to_owned())?.ok_or_else(gone)?)

@@ -131,7 +131,7 @@ pub struct Record {
 
     /// The narrowest product family that the hive SYSTEM supports. This and the next four are from SYSTEM.
     pub family: Option<String>,
-    /// What decides where the rule is read: `PolicyAgent`, `IPSec`, `Windows2000`, `Unknown`, `Contradictory`.
+    /// What decides where the setting is read: `PolicyAgent`, `IPSec`, `Windows2000`, `Unknown`, `Contradictory`.
     pub decision: Option<String>,
     /// `client`, `server`, `domain_controller`.
     pub product_type: Option<String>,
@@ -152,7 +152,7 @@ pub struct Record {
     /// Whether an independent parser has read the same.
     pub confirmed: Option<bool>,
 
-    /// All control sets, by number, each with the rule in it.
+    /// All control sets, by number, each with the setting in it.
     pub control_sets: Vec<ControlSet>,
     /// What the captured boot went by.
     pub at_capture: Option<Verdict>,

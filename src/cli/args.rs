@@ -95,7 +95,7 @@ Examples:
   hivewright get --json SYSTEM | jq .at_next_boot
   hivewright get disk.raw --partition 3
 
-Exit status 1 means that the rule is not set, or that the Windows is not known.
+Exit status 1 means that the setting is not set, or that the Windows is not known.
 Exit status 2 with an answer: damage, a link or a tombstone makes it unknown.")]
 pub(crate) struct GetArgs {
     #[arg(value_name = "TARGET", help = TARGET_HELP)]
@@ -130,7 +130,7 @@ Examples:
 
 Setting what is set changes nothing and says so.")]
 pub(crate) struct SetArgs {
-    /// The value of the rule
+    /// The value of the setting
     #[arg(value_name = "0|1|2", value_parser = clap::value_parser!(u32).range(0..=2))]
     pub(crate) value: u32,
     #[arg(value_name = "TARGET", help = TARGET_HELP)]
@@ -243,7 +243,7 @@ pub(crate) struct EditArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Windows {
-    /// XP or Server 2003: the rule belongs to Services\IPSec
+    /// XP or Server 2003: the setting belongs to Services\IPSec
     Xp,
     /// Vista, Server 2008 or later: it belongs to Services\PolicyAgent
     #[value(name = "vista+")]

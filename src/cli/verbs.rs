@@ -56,11 +56,11 @@ macro_rules! verbs {
 }
 
 verbs! {
-    /// Say how the rule stands, at capture and at next boot
+    /// Say how the setting stands, at capture and at next boot
     Get(GetArgs) = "get",
-    /// Set the rule to 0, 1 or 2
+    /// Set the setting to 0, 1 or 2
     Set(SetArgs) = "set",
-    /// Remove the rule, so that Windows takes its default
+    /// Remove the setting, so that Windows takes its default
     Unset(UnsetArgs) = "unset",
     /// Audit many images, hives and Windows folders: one record for each Windows
     Audit(AuditArgs) = "audit",

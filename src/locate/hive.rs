@@ -119,6 +119,11 @@ impl HiveHandle {
         self.installation.as_ref()
     }
 
+    /// The name of its file.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The path of the hive in its volume; of a hive of the host, its name.
     pub fn path(&self) -> String {
         self.beside(&self.name)

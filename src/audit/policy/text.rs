@@ -131,7 +131,7 @@ impl Neighbour {
     }
 }
 
-/// What may be said of the rule: what Windows knows of it.
+/// What may be said of the setting: what Windows knows of it.
 struct OfRule(Wanted);
 /// What may be said of a setting next door: any number, since none is ruled out.
 struct OfNeighbour(Wanted);

@@ -88,7 +88,7 @@ impl Wanted {
     }
 }
 
-/// The rule, as a verdict has it.
+/// The setting, as a verdict has it.
 pub(super) fn of_verdict(verdict: &Verdict) -> Found {
     match (&*verdict.state, verdict.value) {
         ("set", Some(number)) => Found::Number(number),

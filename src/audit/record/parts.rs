@@ -93,7 +93,7 @@ impl From<&Error> for Failure {
     }
 }
 
-/// A control set, and the rule in it.
+/// A control set, and the setting in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(JsonSchema))]
 #[serde(default)]
@@ -104,12 +104,12 @@ pub struct ControlSet {
     pub name: String,
     /// What it is for: `current`, `default`, `last_known_good`, `failed`; empty for a set that nothing points to.
     pub roles: Vec<String>,
-    /// The key of the service that reads the rule in this Windows, below the root of the hive; `null` where that is
+    /// The key of the service that reads the setting in this Windows, below the root of the hive; `null` where that is
     /// open.
     pub key: Option<String>,
     /// When that key's values or subkeys last changed.
     pub key_last_written: Option<String>,
-    /// Whether the rule is there: `present`, `absent`, `unreadable`; `null` where it is open which key counts.
+    /// Whether the setting is there: `present`, `absent`, `unreadable`; `null` where it is open which key counts.
     pub rule: Option<String>,
     /// Its type: `REG_DWORD`.
     pub data_type: Option<String>,

@@ -186,7 +186,7 @@ fn windows(row: &mut Row, r: &Record) {
     row.fact("hives_agree", r.hives_agree);
 }
 
-/// The number of the rule, or why there is none.
+/// The number of the setting, or why there is none.
 fn rule(set: &ControlSet) -> String {
     match (&set.rule, set.value) {
         (_, Some(value)) => value.to_string(),

@@ -156,7 +156,7 @@
       part("Not as expected", pairs(r.violations.map((v) => [`${v.setting} at ${v.at}`, `expected ${v.expected}, found ${v.found} (${v.by})`])));
     }
     if (r.mistakes.length) part("Findings", pairs(r.mistakes.map((m) => [m.code, `${m.place}: ${m.what}. ${m.advice}`])));
-    part("The rule", pairs([["at next boot", verdict(r.at_next_boot)], ["at capture", verdict(r.at_capture)],
+    part("The setting", pairs([["at next boot", verdict(r.at_next_boot)], ["at capture", verdict(r.at_capture)],
       ...r.control_sets.map((c) => [c.name, [c.roles.join(", "), c.rule && `${c.rule}${c.data_type ? " " + c.data_type : ""}`,
         c.value !== null && `= ${c.value}`, c.key, c.key_last_written && `key last written ${c.key_last_written}`].filter(Boolean).join("; ")])]));
     part("Windows", pairs([["product", r.product], ["version", [r.version, buildOf(r)].filter(Boolean).join(", ")], ["edition", r.edition], ["family", r.family],

@@ -90,7 +90,7 @@ Watch out:
     -> `hivewright set` writes it as a REG_DWORD where Windows looks
 Nearby:
   ControlSet001\Services\RasMan\Parameters\ProhibitIpSec = 1
-    L2TP without IPsec: for L2TP connections the rule is moot
+    L2TP without IPsec: for L2TP connections the setting is moot
 "#;
     let spec = SystemHive::new(Release::Win10).spec();
     let spec = spec.at(&service_path(1, "PolicyAgent"), |k| k.sz(hivewright_fixtures::RULE, "2"));
