@@ -14,7 +14,7 @@
 //! The session never lets a format write to the host's files: it hands storages into the gate that keep what is
 //! written in memory, and brings the collected bytes to the disk itself, under an undo file.
 
-mod blocks;
+mod block_mapping;
 mod children;
 mod ewf;
 pub mod gate;

@@ -16,7 +16,7 @@ mod parent;
 
 use std::sync::Arc;
 
-use super::blocks::Mapped;
+use super::block_mapping;
 use super::relatives::Relatives;
 use super::{About, Format, Image, Opening, Probe, Variant};
 use header::{Header, Type};
@@ -60,15 +60,11 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     .into();
     about.facts.push(("block-size", header.block.to_string()));
     about.facts.push(("uuid", header.made.to_string()));
-    let mut below = None;
-    if header.kind == Type::Differencing {
-        let image = parent::open(&opening, &header, &mut about.remarks)?;
-        about.below = Some(Box::new(image.about));
-        below = Some(image.disk);
-    }
-    let (file, size) = (opening.file, header.size);
-    let mapping = Map::new(file.clone(), header);
-    Ok(Image { disk: Arc::new(Mapped { mapping, file, parent: below, size }), about })
+    let parent = match header.kind {
+        Type::Differencing => Some(parent::open(&opening, &header, &mut about.remarks)?),
+        _ => None,
+    };
+    Ok(block_mapping::image(Map::new(opening.file, header), parent, about))
 }
 
 /// An error of the format, at an offset of the file.

@@ -12,7 +12,7 @@ mod sparse;
 
 use std::sync::Arc;
 
-use super::blocks::Mapped;
+use super::block_mapping;
 use super::{About, Format, Image, Opening, Probe, Refusal, Variant};
 use footer::{Footer, Type};
 use hivewright_error::{Error, Kind, Result, Space};
@@ -63,17 +63,14 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     }
     let header = Header::read(&*file, &footer)?;
     about.facts.push(("block-size", header.block.to_string()));
-    let mut below = None;
-    let mut own = Vec::new();
-    if footer.kind == Type::Differencing {
-        let (image, locators) = parent::open(&opening, &header, &footer, &mut about.remarks)?;
-        own = locators;
-        about.below = Some(Box::new(image.about));
-        below = Some(image.disk);
-    }
-    let size = footer.size;
-    let mapping = Sparse::new(file.clone(), header, footer, own);
-    Ok(Image { disk: Arc::new(Mapped { mapping, file, parent: below, size }), about })
+    let (parent, locators) = match footer.kind {
+        Type::Differencing => {
+            let (image, locators) = parent::open(&opening, &header, &footer, &mut about.remarks)?;
+            (Some(image), locators)
+        }
+        _ => (None, Vec::new()),
+    };
+    Ok(block_mapping::image(Sparse::new(file, header, footer, locators), parent, about))
 }
 
 fn describe(footer: &Footer, about: &mut About) {

@@ -8,7 +8,6 @@
 mod blocks;
 mod claims;
 mod crc;
-mod disk;
 mod fields;
 mod header;
 mod locator;
@@ -20,10 +19,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::blocks::Blocks;
-use self::disk::{Disk, Renewed};
 use self::fields::{Guid, MIB, corrupt, text};
 use self::header::Header;
 use self::metadata::Metadata;
+use super::block_mapping;
 use super::relatives::Relatives;
 use super::{About, Format, Gate, Image, Opening, Role, Variant, cut_short, open_layer};
 use hivewright_error::{Error, Kind, Result, Space};
@@ -67,12 +66,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         Some((item, at)) => Some(parent(&opening, item, *at)?),
         None => None,
     };
-    let blocks = Blocks::new(file.clone(), regions, &metadata)?;
-    let (parent, below) = parent.map(|parent| (parent.disk, Box::new(parent.about))).unzip();
-    about.below = below;
-    let (refusal, header) = (about.refusal.clone(), Renewed { header, done: false }.into());
-    let disk = Disk { file, blocks, size: metadata.size, parent, refusal, header };
-    Ok(Image { disk: Arc::new(disk), about })
+    Ok(block_mapping::image(Blocks::new(file, regions, &metadata, header)?, parent, about))
 }
 
 /// The file as it is after a replay of its log, and whether it is written to.

@@ -27,15 +27,12 @@ mod parent;
 mod places;
 mod se_sparse;
 
-use std::sync::Arc;
-
-use super::{About, Format, Image, Opening, Probe, Refusal, Variant, cut_short};
+use super::{About, Format, Image, Opening, Probe, Refusal, Variant, block_mapping, cut_short};
 use content_id::ContentId;
 use descriptor::Descriptor;
-use disk::Disk;
+use disk::Extents;
 use grains::Grains;
 use hivewright_error::{Error, Kind, Result};
-use hivewright_storage::Storage;
 
 pub(super) const FORMAT: Format = Format {
     name: "vmdk",
@@ -117,16 +114,9 @@ fn build(opening: Opening<'_>, at: u64, text: &[u8], descriptor: Descriptor, own
         about.remarks.push(("vmdk-change-tracking", what));
     }
     let content_id = ContentId::new(opening.file.clone(), at, text, &descriptor);
-    let below = match &descriptor.parent {
-        Some((cid, hint)) => {
-            let parent = parent::open(&opening, hint, *cid)?;
-            about.below = Some(Box::new(parent.about));
-            Some(parent.disk)
-        }
-        None => None,
-    };
-    let disk: Arc<dyn Storage> = Arc::new(Disk::new(extents, size, below, content_id, about.refusal.clone())?);
-    Ok(Image { disk, about })
+    let parent = descriptor.parent.as_ref();
+    let parent = parent.map(|(cid, hint)| parent::open(&opening, hint, *cid)).transpose()?;
+    Ok(block_mapping::image(Extents::new(extents, content_id), parent, about))
 }
 
 fn facts(descriptor: &Descriptor, extents: &[extents::Extent]) -> Vec<(&'static str, String)> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::FORMAT;
 use crate::container::Image;
-use crate::container::blocks::hostile::{self, Tally};
+use crate::container::block_mapping::hostile::{self, Tally};
 use hivewright_error::Result;
 use hivewright_storage::recorder::Recorder;
 

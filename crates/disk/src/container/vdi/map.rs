@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::corrupt;
 use super::header::{CHANGED_AT, Header, Type};
-use crate::container::blocks::{Mapping, Source, each_entry, not_allocated};
+use crate::container::block_mapping::{BlockMapping, Location, NO_PLACE, each_entry, not_allocated};
 use crate::container::cut_short;
 use crate::container::random::uuid;
 use crate::container::tables::Tables;
-use hivewright_error::{Result, Space};
+use hivewright_error::{Error, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -83,34 +83,28 @@ impl Map {
     }
 }
 
-impl Mapping for Map {
-    fn map(&self, offset: u64, len: u64) -> Result<(Source, u64)> {
+impl BlockMapping for Map {
+    fn map(&self, offset: u64, len: u64) -> Result<(Location<'_>, u64)> {
         let header = &self.header;
         let (index, within) = (offset / header.block, offset % header.block);
-        let source = match u32::from_le_bytes(self.tables.entry(header.map + index * 4)?) {
-            FREE if header.kind == Type::Differencing => Source::Parent,
-            FREE | ZERO => Source::Zeros,
-            number => Source::File(self.begin(index, number)? + within),
+        let location = match u32::from_le_bytes(self.tables.entry(header.map + index * 4)?) {
+            FREE if header.kind == Type::Differencing => Location::Parent,
+            FREE | ZERO => Location::Zeros,
+            number => Location::File(&*self.file, self.begin(index, number)? + within),
         };
-        Ok((source, len.min(header.block - within)))
+        Ok((location, len.min(header.block - within)))
     }
 
-    fn instead(&self) -> String {
-        match self.header.kind {
+    fn not_allocated(&self, offset: u64, _: &Location<'_>) -> Error {
+        let advice = match self.header.kind {
             Type::Differencing => format!("edit a copy that has no parent: {}", advised::CLONE_VDI),
             _ => format!("edit a raw copy of the disk: {}", advised::TO_RAW),
-        }
+        };
+        not_allocated(offset, NO_PLACE, advice)
     }
 
-    fn make_room(&self, offset: u64, len: u64) -> Result<()> {
-        let mut at = offset;
-        while at < offset + len {
-            let (source, run) = self.map(at, offset + len - at)?;
-            if !matches!(source, Source::File(_)) {
-                return Err(not_allocated(at, self.instead()));
-            }
-            at += run;
-        }
+    fn prepare_write(&self, offset: u64, len: u64) -> Result<()> {
+        self.check_allocated(offset, len)?;
         let mut ready = self.ready();
         if !*ready {
             self.check()?;
@@ -118,5 +112,9 @@ impl Mapping for Map {
             *ready = true;
         }
         Ok(())
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.file.flush()
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{FORMAT, checksum};
-use crate::container::blocks::hostile::{self, Tally};
+use crate::container::block_mapping::hostile::{self, Tally};
 use crate::container::{Image, Probe};
 use hivewright_error::Result;
 use hivewright_storage::Storage;

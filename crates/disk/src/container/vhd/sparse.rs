@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::footer::{Footer, Type};
 use super::{Uuid, checksum, corrupt, u32_at, u64_at};
-use crate::container::blocks::{Mapping, Source, each_entry, not_allocated};
+use crate::container::block_mapping::{BlockMapping, Location, NO_PLACE, each_entry, not_allocated};
 use crate::container::cut_short;
 use crate::container::tables::{Tables, index};
-use hivewright_error::{Result, Space};
+use hivewright_error::{Error, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -85,10 +85,10 @@ pub(super) struct Sparse {
     bitmap: u64,
     /// Starts and ends of what is no block.
     own: Vec<(u64, u64)>,
-    state: Mutex<State>,
+    state: Mutex<Writable>,
 }
 
-struct State {
+struct Writable {
     /// Where blocks end at the latest: where the footer is, or the file ends if it is damaged.
     end: u64,
     /// The footer's bytes, if it is where it belongs.
@@ -105,7 +105,7 @@ impl Sparse {
         let end = if footer.at == 0 { file.len().unwrap_or(0) } else { footer.at };
         // Only a whole footer can be moved: with one of 511 bytes nothing would be on a sector any more.
         let movable = footer.at != 0 && footer.at.is_multiple_of(SECTOR) && footer.bytes.len() == 512;
-        let state = State { end, footer: movable.then_some(footer.bytes), checked: false };
+        let state = Writable { end, footer: movable.then_some(footer.bytes), checked: false };
         Sparse {
             tables: Tables::new(file.clone(), "vhd-block"),
             file,
@@ -118,7 +118,7 @@ impl Sparse {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Writable> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -166,7 +166,7 @@ impl Sparse {
     }
 
     /// Holds all blocks against each other: a write to one must not change another.
-    fn check(&self, state: &mut State) -> Result<()> {
+    fn check(&self, state: &mut Writable) -> Result<()> {
         if state.checked {
             return Ok(());
         }
@@ -190,12 +190,12 @@ impl Sparse {
 
     /// Makes a block of zeros where the footer is, and moves that behind it. Every step leaves a sound image: the new
     /// end gets its footer first, the table names the block last.
-    fn make_block(&self, state: &mut State, block: u64) -> Result<()> {
+    fn make_block(&self, state: &mut Writable, block: u64) -> Result<()> {
         let start = state.end;
         let end = start + self.bitmap + self.header.block;
         let (sector, footer) = match (u32::try_from(start / SECTOR), &state.footer) {
             (Ok(sector), Some(footer)) if sector != ABSENT && self.header.block <= LARGEST_NEW => (sector, footer),
-            _ => return Err(not_allocated(block * self.header.block, self.instead())),
+            _ => return Err(self.not_allocated(block * self.header.block, &Location::Zeros)),
         };
         self.file.set_len(end + SECTOR)?;
         self.tables.write(end, footer)?;
@@ -231,37 +231,38 @@ impl Sparse {
     }
 }
 
-impl Mapping for Sparse {
-    fn map(&self, offset: u64, len: u64) -> Result<(Source, u64)> {
+impl BlockMapping for Sparse {
+    fn map(&self, offset: u64, len: u64) -> Result<(Location<'_>, u64)> {
         let (index, within) = (offset / self.header.block, offset % self.header.block);
         let len = len.min(self.header.block - within);
-        let elsewhere = if self.differencing { Source::Parent } else { Source::Zeros };
+        let elsewhere = || if self.differencing { Location::Parent } else { Location::Zeros };
         let end = self.state().end;
-        let Some(start) = self.block(index, end)? else { return Ok((elsewhere, len)) };
-        let here = Source::File(start + self.bitmap + within);
+        let Some(start) = self.block(index, end)? else { return Ok((elsewhere(), len)) };
+        let here = Location::File(&*self.file, start + self.bitmap + within);
         if !self.differencing {
             return Ok((here, len));
         }
         let sector = within / SECTOR;
         let (bit, run) = self.same_bits(start, sector, (within + len).div_ceil(SECTOR) - sector)?;
-        Ok((if bit { here } else { elsewhere }, len.min((sector + run) * SECTOR - within)))
+        Ok((if bit { here } else { elsewhere() }, len.min((sector + run) * SECTOR - within)))
     }
 
-    fn instead(&self) -> String {
+    fn not_allocated(&self, offset: u64, _: &Location<'_>) -> Error {
         let raw = format!("edit a raw copy of the disk, parents and all: {}", advised::UNPACK_VHD);
-        if self.differencing { format!("{raw}; or merge it into its parent: {}", advised::MERGE_VHD) } else { raw }
+        let advice = match self.differencing {
+            true => format!("{raw}; or merge it into its parent: {}", advised::MERGE_VHD),
+            false => raw,
+        };
+        not_allocated(offset, NO_PLACE, advice)
     }
 
-    fn make_room(&self, offset: u64, len: u64) -> Result<()> {
+    fn flush(&self) -> Result<()> {
+        self.file.flush()
+    }
+
+    fn prepare_write(&self, offset: u64, len: u64) -> Result<()> {
         if self.differencing {
-            let mut at = offset;
-            while at < offset + len {
-                let (source, run) = self.map(at, offset + len - at)?;
-                if source == Source::Parent {
-                    return Err(not_allocated(at, self.instead()));
-                }
-                at += run;
-            }
+            self.check_allocated(offset, len)?;
         }
         let state = &mut *self.state();
         self.check(state)?;

@@ -1,30 +1,23 @@
 //! From bytes of the disk to bytes of the file: block allocation table and sector bitmaps ([MS-VHDX] 2.4, 2.5).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::fields::{MIB, corrupt, index};
+use super::header::Header;
 use super::metadata::Metadata;
 use super::region::{Region, Regions};
+use crate::container::block_mapping::{BlockMapping, Location, not_allocated};
 use crate::container::tables::Tables;
 use hivewright_error::{Error, Result};
 use hivewright_storage::Storage;
+use hivewright_storage::advised;
 
 /// Sectors that a sector bitmap block of 1 MiB speaks for.
 const SECTORS_PER_BITMAP: u64 = 1 << 23;
 
-/// Where bytes of the disk are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lie {
-    /// From this byte of the file on.
-    File(u64),
-    /// Nowhere: they are zeros, or undefined, which reads as zeros here.
-    Zeros,
-    /// In the parent, at the same place of the disk.
-    Parent,
-}
-
 /// The block allocation table of one image.
 pub(super) struct Blocks {
+    pub(super) file: Arc<dyn Storage>,
     pub(super) tables: Tables,
     pub(super) file_len: u64,
     pub(super) block_size: u64,
@@ -39,10 +32,17 @@ pub(super) struct Blocks {
     pub(super) has_parent: bool,
     /// Where no block can be.
     pub(super) taken: Vec<Region>,
+    header: Mutex<Renewed>,
+}
+
+/// The header, and whether this opening has written its own.
+struct Renewed {
+    header: Header,
+    done: bool,
 }
 
 impl Blocks {
-    pub(super) fn new(file: Arc<dyn Storage>, regions: Regions, metadata: &Metadata) -> Result<Blocks> {
+    pub(super) fn new(file: Arc<dyn Storage>, regions: Regions, metadata: &Metadata, header: Header) -> Result<Blocks> {
         let Metadata { block_size, size, .. } = *metadata;
         let sector_size = u64::from(metadata.logical_sector);
         // At least 16: blocks have 256 MiB at most.
@@ -57,40 +57,22 @@ impl Blocks {
                 .expected(format_args!("{entries} entries"), bat.len / 8));
         }
         let file_len = file.len()?;
-        let tables = Tables::new(file, "vhdx-bat");
-        let taken = regions.taken;
-        Ok(Blocks { tables, file_len, block_size, sector_size, chunk, count, entries, bat, has_parent, taken })
-    }
-
-    /// Where the byte at `offset` of the disk is, and how many bytes from there on, at most `most`, are there too.
-    pub(super) fn find(&self, offset: u64, most: u64) -> Result<(Lie, u64)> {
-        let (block, within) = (offset / self.block_size, offset % self.block_size);
-        let most = most.min(self.block_size - within);
-        let at = self.entry_place(block);
-        let entry = u64::from_le_bytes(self.tables.entry(at)?);
-        // Where a block has no place here, the parent is asked only if the block was never written ([MS-VHDX] 2.5.1.1).
-        let found = match entry & 7 {
-            0 if self.has_parent => (Lie::Parent, most),
-            0..=3 => (Lie::Zeros, most),
-            6 => (Lie::File(self.block_place(entry, at)? + within), most),
-            7 if self.has_parent => {
-                let (is_here, most) = self.run(offset, most)?;
-                let place = self.block_place(entry, at)? + within;
-                (if is_here { Lie::File(place) } else { Lie::Parent }, most)
-            }
-            state => {
-                return Err(bad_entry("an entry of the block allocation table has no state", at)
-                    .expected("0, 1, 2, 3, 6 or, with a parent, 7", state));
-            }
-        };
-        match found {
-            (Lie::File(place), len) if place + len > self.file_len => {
-                Err(bad_entry("a block of the disk ends behind the end of the file", at)
-                    .expected(format_args!("at least {} bytes", place + len), self.file_len)
-                    .advise("the image is cut short: copy it again from where it came"))
-            }
-            found => Ok(found),
-        }
+        let tables = Tables::new(file.clone(), "vhdx-bat");
+        let (taken, header) = (regions.taken, Renewed { header, done: false }.into());
+        Ok(Blocks {
+            file,
+            tables,
+            file_len,
+            block_size,
+            sector_size,
+            chunk,
+            count,
+            entries,
+            bat,
+            has_parent,
+            taken,
+            header,
+        })
     }
 
     /// Where the entry of a payload block stands: that of its sector bitmap follows those of each chunk.
@@ -146,6 +128,64 @@ impl Blocks {
             }
         }
         Ok((is_here.unwrap_or(false), most))
+    }
+}
+
+impl BlockMapping for Blocks {
+    fn map(&self, offset: u64, most: u64) -> Result<(Location<'_>, u64)> {
+        let (block, within) = (offset / self.block_size, offset % self.block_size);
+        let most = most.min(self.block_size - within);
+        let at = self.entry_place(block);
+        let entry = u64::from_le_bytes(self.tables.entry(at)?);
+        // Where a block has no place here, the parent is asked only if the block was never written ([MS-VHDX] 2.5.1.1).
+        let found = match entry & 7 {
+            0 if self.has_parent => (Location::Parent, most),
+            // Zeros, or undefined, which reads as zeros here.
+            0..=3 => (Location::Zeros, most),
+            6 => (Location::File(&*self.file, self.block_place(entry, at)? + within), most),
+            7 if self.has_parent => {
+                let (is_here, most) = self.run(offset, most)?;
+                let place = self.block_place(entry, at)? + within;
+                (if is_here { Location::File(&*self.file, place) } else { Location::Parent }, most)
+            }
+            state => {
+                return Err(bad_entry("an entry of the block allocation table has no state", at)
+                    .expected("0, 1, 2, 3, 6 or, with a parent, 7", state));
+            }
+        };
+        match found {
+            (Location::File(_, place), len) if place + len > self.file_len => {
+                Err(bad_entry("a block of the disk ends behind the end of the file", at)
+                    .expected(format_args!("at least {} bytes", place + len), self.file_len)
+                    .advise("the image is cut short: copy it again from where it came"))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn prepare_write(&self, offset: u64, len: u64) -> Result<()> {
+        self.check_allocated(offset, len)?;
+        let mut renewed = self.header.lock().unwrap_or_else(PoisonError::into_inner);
+        if !renewed.done {
+            self.check_unshared()?;
+            renewed.header.renew(&*self.file)?;
+            renewed.done = true;
+        }
+        Ok(())
+    }
+
+    fn not_allocated(&self, offset: u64, location: &Location<'_>) -> Error {
+        if let Location::Parent = location {
+            let what = "the bytes are in the parent of the image, which is not written to";
+            let raw = format!("edit a raw copy of the disk, parents and all: {}", advised::UNPACK_VHDX);
+            return not_allocated(offset, what, format!("{raw}; or merge it into its parent: {}", advised::MERGE_VHD));
+        }
+        let advice = format!("edit a raw copy of the disk, {}; or have the guest do it", advised::UNPACK_VHDX);
+        not_allocated(offset, "the image has no place for these bytes yet", advice)
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.file.flush()
     }
 }
 

@@ -4,7 +4,6 @@
 use super::blocks::{Blocks, bad_entry};
 use super::fields::{MIB, index, u64_at};
 use hivewright_error::{Error, Kind, Result};
-use hivewright_storage::Storage;
 
 /// MiB of the largest file that is written to: its map has 16 MiB then.
 const MOST_MIB: u64 = 1 << 27;
@@ -13,7 +12,7 @@ const PIECE: u64 = 64 << 10;
 
 impl Blocks {
     /// Reads all of the block allocation table once.
-    pub(super) fn check_unshared(&self, file: &dyn Storage) -> Result<()> {
+    pub(super) fn check_unshared(&self) -> Result<()> {
         let room = self.file_len.div_ceil(MIB);
         if room > MOST_MIB {
             let what = "the file of the image is larger than those that are written to";
@@ -25,7 +24,7 @@ impl Blocks {
         let end = self.entries * 8;
         for start in (0..end).step_by(index(PIECE)) {
             let mut entries = vec![0; index(PIECE.min(end - start))];
-            file.read_at(self.bat.offset + start, &mut entries)?;
+            self.file.read_at(self.bat.offset + start, &mut entries)?;
             for (i, entry) in entries.chunks_exact(8).enumerate() {
                 let number = start / 8 + i as u64;
                 self.claim(&mut used, number, u64_at(entry, 0))?;

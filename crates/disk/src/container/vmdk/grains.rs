@@ -67,16 +67,6 @@ pub(super) enum Grain {
     At(u64),
 }
 
-/// Where a stretch of the guest is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spot {
-    Absent,
-    Zero,
-    At(u64),
-    /// In the compressed grain of this number, at that place of the file.
-    Packed(u64, u64),
-}
-
 /// A sparse extent.
 pub(super) struct Grains {
     pub(super) file: Arc<dyn Storage>,
@@ -124,14 +114,15 @@ impl Grains {
         Ok(())
     }
 
-    /// Where the bytes from `offset` on are: one stretch of them, `most` at most. Both lie inside of the extent.
-    pub(super) fn run(&self, offset: u64, most: u64) -> Result<(Spot, u64)> {
+    /// Returns where the bytes from `offset` on are, and how many of them lie there one after the other, `most` at most. All
+    /// of them lie inside of the extent. Of a compressed grain it is the place of the whole grain.
+    pub(super) fn run(&self, offset: u64, most: u64) -> Result<(Grain, u64)> {
         let size = self.layout.grain;
         let (index, within) = (offset / size, offset % size);
         let first = self.find(index, self.layout.directory)?;
         let mut len = size - within;
-        if let (Grain::At(place), true) = (first, self.layout.packed.is_some()) {
-            return Ok((Spot::Packed(place, index), len.min(most)));
+        if let (Grain::At(_), true) = (first, self.layout.packed.is_some()) {
+            return Ok((first, len.min(most)));
         }
         let mut next = index + 1;
         while len < most && self.follows(first, next - index, self.find(next, self.layout.directory)?) {
@@ -139,21 +130,17 @@ impl Grains {
             next += 1;
         }
         let len = len.min(most);
-        let spot = match first {
-            Grain::Absent => Spot::Absent,
-            Grain::Zero => Spot::Zero,
-            Grain::At(place) => Spot::At(self.in_file(place, within, len)?),
-        };
-        Ok((spot, len))
+        Ok(match first {
+            Grain::At(place) => (Grain::At(self.in_file(place, within, len)?), len),
+            nothing => (nothing, len),
+        })
     }
 
     /// Whether the grain `distance` after `first` goes on where that would.
     fn follows(&self, first: Grain, distance: u64, grain: Grain) -> bool {
         match (first, grain) {
             // Sums of a place below 2^60 and the length of a buffer.
-            (Grain::At(first), Grain::At(place)) => {
-                self.layout.packed.is_none() && first + distance * self.layout.grain == place
-            }
+            (Grain::At(first), Grain::At(place)) => first + distance * self.layout.grain == place,
             (first, grain) => first == grain,
         }
     }

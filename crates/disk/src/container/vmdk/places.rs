@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::PoisonError;
 
-use super::grains::{Grains, Spot};
+use super::grains::Grains;
 use super::{SECTOR, broken};
 use hivewright_error::{Error, Result};
 use hivewright_storage::span::placed;
@@ -23,11 +23,9 @@ pub(super) struct Known {
 }
 
 impl Grains {
-    /// Where the bytes from `offset` on may be written: one stretch of them, `most` at most. `None` where there is no
-    /// place.
-    pub(super) fn place(&self, offset: u64, most: u64) -> Result<Option<(u64, u64)>> {
-        let (spot, len) = self.run(offset, most)?;
-        let Spot::At(start) = spot else { return Ok(None) };
+    /// Fails where a write of `len` bytes at `offset`, which lie at `start` of the file one after the other, would change
+    /// anything else.
+    pub(super) fn check_alone(&self, offset: u64, len: u64, start: u64) -> Result<()> {
         let size = self.layout.grain;
         let grains = offset / size..(offset + len).div_ceil(size);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -40,7 +38,7 @@ impl Grains {
             self.is_alone(known, grains.clone(), start - offset % size)?;
             known.alone.extend(grains);
         }
-        Ok(Some((start, len)))
+        Ok(())
     }
 
     fn tables_agree(&self, mut grains: Range<u64>) -> Result<()> {
