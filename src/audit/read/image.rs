@@ -9,7 +9,7 @@ use crate::audit::record::{Blocker, Failure, Record, Status};
 use crate::locate::{Choice, Disk, HiveHandle, Installation, LogChoice, Search};
 use crate::read::Reading;
 use hivewright_disk::container::Neighbours;
-use hivewright_disk::container::gate::{HostFile, Role};
+use hivewright_disk::container::{HostFile, Role};
 use hivewright_error::Result;
 
 /// The hive of an installation, to be read.

@@ -1,0 +1,161 @@
+//! Images that stand on another one. Nothing in that one names them, but those in its folder can be found, by the parent
+//! that each of them names; those of Parallels by the descriptor beside them.
+//!
+//! Whoever writes to an image changes what its children show where they hold nothing themselves, and what they do hold,
+//! such as half of a file system's metadata, may no longer fit. So this is asked before a write in place.
+//!
+//! A file may also be part of an image that another one describes: an extent of VMware, the data file of a qcow2 image.
+//! Who writes to it by its own name goes past whatever that image knows, and past its children.
+//!
+//! The neighbours may be anybody's, and hostile: at most [`MOST_FILES`] are opened, none but regular files, of at most
+//! [`MOST_IMAGES`] more than the ends are read. The names in them are looked up and lead to nothing that is opened. What
+//! cannot be found out for all that is told.
+
+use std::path::{Path, PathBuf};
+
+use super::FORMATS;
+use super::formats::parallels::bundle::{merge, standing_on};
+use super::references::{last_part, meant_by, said};
+use hivewright_error::Kind;
+use hivewright_storage::folder::EntryKind;
+use hivewright_storage::look::{Seen, folders_on_the_way, list, open_plain, see};
+
+/// Files that are opened, those whose names begin as the image's first.
+const MOST_FILES: usize = 1 << 16;
+/// Images of which more than the ends are read.
+const MOST_IMAGES: usize = 4096;
+/// The folder below that of a machine's disks where VirtualBox keeps what stands on them.
+const SNAPSHOTS: &str = "Snapshots";
+
+/// An image, as others may call it.
+struct Known<'a> {
+    /// Its files, the one that was named first.
+    files: &'a [(PathBuf, Option<Seen>)],
+    /// What it is called by children without a name of it.
+    own: Option<[u8; 16]>,
+}
+
+impl Known<'_> {
+    /// Whether `name`, in an image of `folder`, means one of the files.
+    fn is_called(&self, name: &str, folder: &Path) -> bool {
+        let own = self.files.first().and_then(|(path, _)| path.parent());
+        let Some(seen) = meant_by(name, folder, own) else { return self.resembles(name) };
+        match (seen.id, last_part(name)) {
+            (Some(id), _) => self.files.iter().any(|(_, own)| own.is_some_and(|own| own.id == Some(id))),
+            (None, Some(last)) => self.files.iter().any(|(path, _)| path.ends_with(&last)),
+            (None, None) => false,
+        }
+    }
+
+    /// Whether a name with bytes that are not UTF-8, of which the text is `name`, may be that of one of the files.
+    fn resembles(&self, name: &str) -> bool {
+        let Some(name) = last_part(name).filter(|name| name.contains(char::REPLACEMENT_CHARACTER)) else {
+            return false;
+        };
+        self.files.iter().any(|(path, _)| path.file_name().unwrap_or_default().to_string_lossy() == name)
+    }
+}
+
+/// What is known of the images around one.
+#[derive(Debug, Default)]
+pub struct Neighbours {
+    /// Those that stand on it.
+    pub children: Vec<PathBuf>,
+    /// Those of which it is a part, where it has but one file.
+    pub wholes: Vec<PathBuf>,
+    /// What may be an image, and cannot be opened.
+    pub closed: Vec<PathBuf>,
+    /// Whether there is more than is looked at.
+    pub is_cut: bool,
+    /// What to do about the children, where they can only be merged.
+    pub advice: Option<String>,
+}
+
+/// Looks at the images in the folder of `files`, which are one image's and hold no links; in those of the name that the user
+/// `named` it by, and of the links that this is; and in those below them where VirtualBox keeps snapshots. What is damaged
+/// is no image.
+pub fn neighbours(files: &[PathBuf], named: &Path) -> Neighbours {
+    let mut found = look(files, named);
+    if !found.wholes.is_empty() {
+        // What stands on the whole stands on its parts.
+        let all: Vec<PathBuf> = files.iter().chain(&found.wholes).cloned().collect();
+        found.children = look(&all, named).children;
+    }
+    found
+}
+
+fn look(files: &[PathBuf], named: &Path) -> Neighbours {
+    let known: Vec<(PathBuf, Option<Seen>)> = files.iter().map(|path| (path.clone(), see(path).ok())).collect();
+    let mut found = Neighbours::default();
+    let Some((first, Some(_))) = known.first() else { return found };
+    match standing_on(first) {
+        Ok(above) => {
+            found.children.extend(above.into_iter().filter(|path| !files.contains(path)));
+            found.advice = (!found.children.is_empty()).then(merge);
+        }
+        Err(descriptor) => found.closed.push(descriptor),
+    }
+    let (Some(folder), Ok(Some(own))) = (first.parent(), open_plain(first)) else { return found };
+    let own = said(first, own).and_then(|said| said.own);
+    let (known, mut images) = (Known { files: &known, own }, 0);
+    let paths = around(first, named, &mut found.is_cut);
+    for path in paths.into_iter().filter(|path| !files.contains(path)) {
+        let file = match open_plain(&path) {
+            Ok(Some(file)) => file,
+            Err(error) if error.kind() != Kind::NotFound && may_be_image(&path, first) => {
+                found.closed.push(path);
+                continue;
+            }
+            _ => continue,
+        };
+        let Some(said) = said(&path, file) else { continue };
+        if said.piece.is_some() {
+            continue;
+        }
+        images += 1;
+        if images > MOST_IMAGES {
+            found.is_cut = true;
+            break;
+        }
+        let folder = path.parent().unwrap_or(folder);
+        let is_one_of = |names: &[String]| names.iter().any(|name| known.is_called(name, folder));
+        if is_one_of(&said.parents) || said.parent.is_some_and(|parent| known.own == Some(parent)) {
+            found.children.push(path);
+        } else if files.len() == 1 && is_one_of(&said.parts) {
+            found.wholes.push(path);
+        }
+    }
+    found
+}
+
+/// Regular files in the folder of the image at `first`, those first whose names begin as its own, and in the one of its
+/// snapshots; the same of the folders in which the name and links are by which it was `named`. Links and all that is special
+/// are passed over.
+fn around(first: &Path, named: &Path, is_cut: &mut bool) -> Vec<PathBuf> {
+    let folder = first.parent().unwrap_or(Path::new("/"));
+    let own = first.file_stem().unwrap_or_default().as_encoded_bytes();
+    let mut paths = Vec::new();
+    let folders = std::iter::once(folder.to_owned());
+    let folders = folders.chain(folders_on_the_way(named).into_iter().filter(|other| other != folder));
+    for folder in folders.flat_map(|folder| [folder.join(SNAPSHOTS), folder].into_iter().rev()) {
+        let mut names = list(&folder).unwrap_or_default();
+        names.retain(|named| named.kind == EntryKind::File);
+        names.sort_by_key(|named| !named.name.as_encoded_bytes().starts_with(own));
+        paths.extend(names.into_iter().map(|named| folder.join(named.name)));
+    }
+    *is_cut = paths.len() > MOST_FILES;
+    paths.truncate(MOST_FILES);
+    paths
+}
+
+/// Whether a file that cannot be opened has a name as images have it: one that says so, or that of `image` and more, as
+/// libvirt calls what stands on it.
+fn may_be_image(path: &Path, image: &Path) -> bool {
+    const OF_OTHERS: [&str; 10] = ["log", "vmx", "vmxf", "vmsd", "nvram", "xml", "txt", "json", "iso", "lock"];
+    let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let (name, stem) = (path.file_name().unwrap_or_default(), image.file_stem().unwrap_or_default());
+    let is_named_alike = name.as_encoded_bytes().starts_with(stem.as_encoded_bytes());
+    let mut of_images = FORMATS.iter().filter(|format| format.relatives.is_some()).flat_map(|format| format.endings);
+    of_images.any(|of_image| *of_image == ending)
+        || is_named_alike && !OF_OTHERS.contains(&&*ending) && !name.to_string_lossy().contains("hivewright")
+}

@@ -1,0 +1,246 @@
+//! OVA: a virtual machine in one file, a tar archive of its description and its disks. Its disk is read in place.
+//!
+//! Facts: DMTF DSP0243, *Open Virtualization Format Specification*, 5.3 "Distribution as a single file" and 7.1
+//! (references to files). The specification has the description first and no folders; archives packed by hand have their
+//! members in any order, and in folders: files are then named relative to the description, or by their last name.
+//!
+//! Of several disks, the one that is opened is the first of the description's disks that has a file; the fact `disks`
+//! lists them all, and a remark says it. What format it has, its bytes say. Nothing is written: the archive comes with the
+//! hashes of its members, and often their signature.
+
+mod ovf;
+mod tar;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::container::formats::{qcow2, vdi, vhd, vhdx, vmdk};
+use crate::container::path_policy::percents;
+use crate::container::probe::Ends;
+use crate::container::{
+    About, FORMATS, Format, Image, Opening, Probe, Refusal, Role, Variant, open_layer, unsupported,
+};
+use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_storage::Storage;
+use hivewright_storage::advised;
+use hivewright_storage::window::Window;
+
+pub(in crate::container) const FORMAT: Format = Format {
+    name: "ova",
+    title: "OVA",
+    variants: &[
+        Variant {
+            what: "with a VMDK, VHD, VHDX, VDI or qcow2",
+            reads: "its disk, in place; of several the first, with a warning",
+            writes: "refused, naming the conversion",
+        },
+        Variant { what: "with a compressed disk, or one in pieces", reads: "named", writes: "no" },
+    ],
+    is,
+    open,
+    endings: &["ova"],
+    relatives: None,
+};
+
+/// What its disks may be: each whole in one file.
+const INSIDE: [&str; 5] =
+    [vmdk::FORMAT.name, vhd::FORMAT.name, vhdx::FORMAT.name, vdi::FORMAT.name, qcow2::FORMAT.name];
+/// Bytes of a description at most.
+const MAX_OVF: u64 = 4 << 20;
+
+/// What to do where the archive is in the way.
+fn unpack(then: &str) -> String {
+    format!("unpack the archive ({}){then}", advised::UNTAR)
+}
+
+/// What to do instead of an edit.
+fn advice() -> String {
+    unpack(&format!(
+        ", convert the disk ({}), edit that, and pack it anew with a new manifest",
+        advised::TO_SPARSE_VMDK
+    ))
+}
+
+fn is(probe: &Probe<'_>) -> bool {
+    let Some(first) = first_member(probe.head).filter(|first| first != unsupported::XVA) else { return false };
+    let ends = |name: &str, with: &str| name.to_ascii_lowercase().ends_with(with);
+    // Where something else comes first, the name of the file must do: archives are made of anything.
+    ends(&first, ".ovf") || ends(probe.name, ".ova")
+}
+
+/// The path of the first member, if a file that begins so is an archive.
+pub(in crate::container) fn first_member(head: &[u8]) -> Option<String> {
+    tar::first(head)
+}
+
+fn open(opening: Opening<'_>) -> Result<Image> {
+    let members = tar::members(&opening.file)?;
+    let is_ovf = |name: &str| name.to_ascii_lowercase().ends_with(".ovf");
+    let ovfs = members.iter().filter(|(name, member)| is_ovf(name) && member.plain);
+    let Some((ovf_name, ovf)) = ovfs.min_by_key(|(_, member)| member.start) else {
+        return Err(Error::new(Kind::Corrupt, "ova-ovf", "no member of the archive is a description (.ovf)")
+            .advise(unpack(", and name the disk itself")));
+    };
+    if ovf.len > MAX_OVF {
+        return Err(Error::new(Kind::Corrupt, "ova-ovf", "the description is too long").expected(MAX_OVF, ovf.len));
+    }
+    let mut text = vec![0; usize::try_from(ovf.len).unwrap_or(0)];
+    opening.file.read_at(ovf.start, &mut text)?;
+    let disks = ovf::disks(&String::from_utf8_lossy(&text));
+    let Some(disk) = disks.first() else { return Err(no_disk("it describes no disk that has a file")) };
+    if let Some(how) = &disk.compression {
+        let unpack = if how == "gzip" { advised::GUNZIP.line } else { "with what compressed it" };
+        return Err(packed(&disk.file, &format!("compressed as a whole ({how})"), unpack));
+    }
+    if disk.in_pieces {
+        let what = format!("the disk {} is cut into pieces", disk.file);
+        return Err(Error::new(Kind::Unsupported, "ova-disk", what)
+            .advise(unpack(", join the pieces (cat), and name the result")));
+    }
+    let Some(member) = find(&members, ovf_name, &disk.file) else {
+        return Err(no_disk(&format!("its first disk {} is not in it", disk.file)));
+    };
+    let inner = open_disk(&opening, member, disk)?;
+    let names: Vec<&str> = disks.iter().map(|disk| disk.file.as_str()).collect();
+    let mut about = About {
+        format: FORMAT.name,
+        variant: format!("{} disk{}", disks.len(), if disks.len() == 1 { "" } else { "s" }),
+        file: opening.path.to_owned(),
+        size: inner.about.size,
+        facts: vec![("disk", disk.file.clone()), ("disks", names.join(", "))],
+        refusal: Some(Refusal { code: "ova-read-only", what: READ_ONLY.into(), advice: advice() }),
+        ..About::default()
+    };
+    if disks.len() > 1 {
+        let what = format!(
+            "only the first of {} disks is looked at, {}: {} for {}",
+            disks.len(),
+            disk.file,
+            unpack(""),
+            names[1..].join(", ")
+        );
+        about.remarks.push(("ova-disks", what));
+    }
+    about.below = Some(Box::new(inner.about));
+    Ok(Image { disk: inner.disk, about })
+}
+
+/// The member that the description called `ovf` calls `href`: beside it, from the root of the archive, or the only one of
+/// that last name.
+fn find<'a>(members: &'a BTreeMap<String, tar::Member>, ovf: &str, href: &str) -> Option<&'a tar::Member> {
+    let folder = ovf.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
+    let names = [href.to_owned(), percents(href)].map(|name| name.replace('\\', "/"));
+    let exact = names.iter().flat_map(|name| [joined(folder, name), joined("", name)]);
+    let mut exact = exact.filter_map(|name| members.get(&name));
+    exact.next().or_else(|| {
+        let mut alike = members.iter().filter(|(name, _)| names.iter().any(|wanted| last(wanted) == last(name)));
+        alike.next().filter(|_| alike.next().is_none()).map(|(_, member)| member)
+    })
+}
+
+/// The path of `name` in `folder`, without steps that lead nowhere or back.
+fn joined(folder: &str, name: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in folder.split('/').chain(name.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+const READ_ONLY: &str = "it is an archive with hashes of what is in it";
+
+fn no_disk(what: &str) -> Error {
+    Error::new(Kind::NotFound, "ova-no-disk", format!("no disk of the archive can be read: {what}")).advise(format!(
+        "see what is in it ({}): if the disk lies elsewhere, name that; else take a whole copy",
+        advised::LIST_TAR
+    ))
+}
+
+fn packed(file: &str, what: &str, unpack: &str) -> Error {
+    let what = format!("the disk {file} is {what}");
+    let advice = self::unpack(&format!(", then the disk, and name that: {unpack}"));
+    Error::new(Kind::Unsupported, "ova-disk-compressed", what).advise(advice)
+}
+
+/// The format of a disk in the archive, by its bytes: they and what is said of them often disagree.
+fn format_of(file: &dyn Storage, opening: &Opening<'_>, disk: &ovf::Disk) -> Result<&'static str> {
+    let ends = Ends::read(file, opening.path)?;
+    // The name of the archive says nothing of the disk.
+    let probe = Probe { name: "", ..ends.probe() };
+    let unsupported = |what: &str| {
+        let what = format!("the disk {} is {what}", disk.file);
+        Err(Error::new(Kind::Unsupported, "ova-disk-format", what).advise(unpack(", and name the disk itself")))
+    };
+    if let Some(format) = FORMATS.iter().find(|format| (format.is)(&probe)) {
+        let found = INSIDE.into_iter().find(|name| *name == format.name);
+        return found.map_or_else(|| unsupported(&format!("in the format {}", format.title)), Ok);
+    }
+    if let Some((what, unpack)) = unsupported::packed(&probe) {
+        return Err(packed(&disk.file, what, unpack.line));
+    }
+    if disk.file.to_ascii_lowercase().ends_with(".vmdk") {
+        // It will say what is missing.
+        return Ok(vmdk::FORMAT.name);
+    }
+    match disk.format.as_str() {
+        "" => unsupported("of no format that is known inside of an archive"),
+        said => unsupported(&format!("of no format that is known inside of an archive; its description says {said}")),
+    }
+}
+
+fn open_disk(opening: &Opening<'_>, member: &tar::Member, disk: &ovf::Disk) -> Result<Image> {
+    let name = &disk.file;
+    if !member.plain {
+        let what = format!("{name} is stored in the archive as a link or a sparse file");
+        return Err(Error::new(Kind::Unsupported, "ova-disk", what).advise(unpack("")));
+    }
+    let window = Window::new(opening.file.clone(), member.start, member.len, Space::File)?;
+    let file: Arc<dyn Storage> = Arc::new(Sealed(window));
+    let format = format_of(&*file, opening, disk)?;
+    let (gate, path, depth) = (opening.gate, opening.path, opening.depth + 1);
+    let before = gate.files().len();
+    let inner = open_layer(Opening { gate, file, path, role: Role::Backing, depth }, Some(format));
+    // Its neighbours are in the archive; one of that name beside the archive is somebody else.
+    let is_apart = |error: &Error| matches!(error.code(), "no-file" | "outside-folder" | "not-a-file");
+    match inner {
+        Ok(Some(image)) if gate.files().len() == before => Ok(image),
+        Err(error) if gate.files().len() == before && !is_apart(&error) => {
+            Err(error.adding(&format!("it is the disk {name} of the archive")))
+        }
+        _ => {
+            let what = format!("the disk {name} is not whole in itself: it names further files");
+            Err(Error::new(Kind::Unsupported, "ova-disk", what).advise(unpack("")))
+        }
+    }
+}
+
+/// A member of the archive: read only.
+struct Sealed(Window<Arc<dyn Storage>>);
+
+impl Storage for Sealed {
+    fn len(&self) -> Result<u64> {
+        self.0.len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        self.0.read_at(offset, buf)
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
+        Err(Error::refused("ova-read-only", READ_ONLY).advise(advice()))
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The archive's places: what lies in a member has no address that people could use.
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        self.0.locate(offset).split_off(1)
+    }
+}

@@ -1,0 +1,113 @@
+//! Parallels: one whole file of an expanding disk (`.hds`, `.hdd`), opened by qemu-nbd. Only the header is read here.
+//!
+//! Facts from QEMU's `docs/interop/parallels`; all numbers are little-endian.
+
+pub(in crate::container) mod bundle;
+
+pub use bundle::in_bundle;
+
+use crate::container::helpers::nbd::{self, Driver, EngineFormat};
+use crate::container::{About, Format, Image, Opening, Refusal, Variant, cut_short};
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_storage::Storage;
+use hivewright_storage::advised;
+
+pub(in crate::container) const FORMAT: Format = Format {
+    name: "parallels",
+    title: "Parallels",
+    variants: &[
+        Variant { what: "expanding, one file (.hds)", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" },
+        Variant {
+            what: "snapshots, as `DiskDescriptor.xml` beside them has them",
+            reads: "the base, as it was then",
+            writes: "refused (`has-children`), naming the merge",
+        },
+        Variant { what: "in pieces (several `Storage`)", reads: "named", writes: "no" },
+    ],
+    is: |probe| MAGICS.iter().any(|magic| probe.head.starts_with(*magic)),
+    open,
+    endings: &["hds"],
+    relatives: None,
+};
+
+/// With block numbers in sectors, and in clusters.
+const MAGICS: [&[u8; 16]; 2] = [b"WithoutFreeSpace", b"WithouFreSpacExt"];
+/// What a writer puts into the header for as long as it has the image open.
+const IN_USE: u32 = 0x746f_6e59;
+
+fn corrupt(what: &str, at: u64) -> Error {
+    Error::new(Kind::Corrupt, "parallels-header", what).at(Space::File, at)
+}
+
+/// What stands in the header.
+struct Header {
+    extended: bool,
+    cluster: u64,
+    size: u64,
+    in_use: bool,
+    extension: bool,
+}
+
+impl Header {
+    fn read(file: &dyn Storage) -> Result<Self> {
+        let len = file.len()?;
+        let mut bytes = [0; 64];
+        if len < 64 {
+            return Err(cut_short("parallels-header", "it ends within its header", 64, len).at(Space::File, 0));
+        }
+        file.read_at(0, &mut bytes)?;
+        let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        let extended = bytes.starts_with(MAGICS[1]);
+        if !extended && !bytes.starts_with(MAGICS[0]) {
+            return Err(corrupt("this is no Parallels image", 0));
+        }
+        if u32_at(16) != 2 {
+            return Err(corrupt("odd version", 16).expected(2, u32_at(16)));
+        }
+        let (tracks, entries) = (u64::from(u32_at(28)), u64::from(u32_at(32)));
+        if tracks == 0 || tracks > 1 << 21 {
+            return Err(corrupt("odd cluster size", 28).expected("1 sector to 1 GiB", tracks));
+        }
+        if 64 + entries * 4 > len {
+            let what = "it ends within its block table";
+            return Err(cut_short("parallels-header", what, 64 + entries * 4, len).at(Space::File, 32));
+        }
+        // The older kind has a number of 32 bits here, and leaves the rest alone.
+        let high = if extended { u64::from(u32_at(40)) << 32 } else { 0 };
+        let sectors = u64::from(u32_at(36)) | high;
+        if sectors > entries * tracks {
+            return Err(corrupt("the disk is larger than the block table can map", 36)
+                .expected(format_args!("at most {} sectors", entries * tracks), sectors));
+        }
+        let extension = u32_at(56) != 0 || u32_at(60) != 0;
+        let in_use = u32_at(44) == IN_USE;
+        // Bounded by the product of two numbers of 32 and 21 bits.
+        Ok(Header { extended, cluster: tracks * 512, size: sectors * 512, in_use, extension })
+    }
+}
+
+fn open(opening: Opening<'_>) -> Result<Image> {
+    let header = Header::read(&*opening.file)?;
+    let variant = if header.extended { "expanding, extended" } else { "expanding" };
+    let file = opening.path.to_owned();
+    let mut about = About { format: "parallels", variant: variant.into(), file, ..About::default() };
+    about.size = header.size;
+    about.facts.push(("cluster-size", header.cluster.to_string()));
+    about.remarks.extend(bundle::look(&opening)?);
+    if header.in_use {
+        about.remarks.push(("parallels-in-use", "its last writer did not close it, or has it open".into()));
+        about.refusal = Some(Refusal {
+            code: "image-dirty",
+            what: "this Parallels image was not closed by its last writer".into(),
+            advice: format!("shut the machine down that uses it; or mend it first: {}", advised::CHECK_REPAIR),
+        });
+    } else if header.extension {
+        // It holds bitmaps of what has changed since when: a writer that does not keep them makes them lie.
+        about.refusal = Some(Refusal {
+            code: "parallels-extension",
+            what: "this Parallels image holds bitmaps of changes, which qemu-nbd does not keep".into(),
+            advice: format!("convert a copy of it: {}", advised::TO_RAW),
+        });
+    }
+    nbd::open_with(opening, EngineFormat { driver: Driver::Parallels, cluster: header.cluster, about }, None)
+}

@@ -1,0 +1,231 @@
+//! A disk of Parallels is a folder (a bundle) of images and `DiskDescriptor.xml`, which says which image stands on which:
+//! the images themselves do not. Every image but the root holds what has changed since, and nothing else.
+//!
+//! Facts from QEMU's `docs/interop/prl-xml`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::container::helpers::xml::Tags;
+use crate::container::{Opening, Role, last_part};
+use hivewright_error::{Error, Kind, Result};
+use hivewright_storage::Storage;
+use hivewright_storage::advised;
+use hivewright_storage::look::open_plain;
+
+const DESCRIPTOR: &str = "DiskDescriptor.xml";
+/// Bytes of it at most.
+const MOST: u64 = 1 << 20;
+/// Images and snapshots of one disk at most.
+const MOST_IMAGES: usize = 1024;
+/// What a root has for a parent.
+const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
+/// What to do where there are snapshots.
+pub(in crate::container) fn merge() -> String {
+    let command = advised::MERGE_PARALLELS;
+    format!(
+        "merge its snapshots in Parallels Desktop, or in a copy of the folder: {command}; then name the one .hds file that \
+         is left"
+    )
+}
+/// What to do where the disk is in pieces.
+const JOIN: &str = "make it one file in Parallels Desktop (the disk's settings: do not split), and name that";
+
+/// An image of a bundle. Its GUID has no braces.
+#[derive(Default)]
+struct Listed {
+    guid: String,
+    file: String,
+}
+
+/// Which image stands on which.
+#[derive(Default)]
+struct Shot {
+    guid: String,
+    parent: String,
+}
+
+/// What a descriptor says.
+#[derive(Default)]
+struct Bundle {
+    /// Pieces of the disk, each with images of its own.
+    storages: usize,
+    images: Vec<Listed>,
+    shots: Vec<Shot>,
+}
+
+fn broken(what: &str) -> Error {
+    Error::new(Kind::Corrupt, "parallels-descriptor", format!("{DESCRIPTOR} beside the image {what}")).advise(
+        "copy the folder again from where it came; an image that is known to be whole can be read in another folder",
+    )
+}
+
+/// Whether a file that begins so is a descriptor.
+pub(in crate::container) fn is_descriptor(head: &[u8]) -> bool {
+    String::from_utf8_lossy(head).contains("<Parallels_disk_image")
+}
+
+impl Bundle {
+    fn read(file: &dyn Storage) -> Result<Self> {
+        let len = file.len()?;
+        if len > MOST {
+            return Err(broken("is too long").expected(format_args!("at most {MOST} bytes"), len));
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+        file.read_at(0, &mut bytes)?;
+        Self::of(&String::from_utf8_lossy(&bytes))
+    }
+
+    fn of(text: &str) -> Result<Self> {
+        enum Inside {
+            Nothing,
+            Image,
+            Shot,
+        }
+        if !text.contains("</Parallels_disk_image>") {
+            return Err(broken("is cut short, or is none of Parallels"));
+        }
+        let (mut all, mut inside) = (Bundle::default(), Inside::Nothing);
+        let guid = |text: String| text.trim_matches(['{', '}']).to_ascii_lowercase();
+        for tag in Tags::of(text) {
+            if all.images.len() > MOST_IMAGES || all.shots.len() > MOST_IMAGES {
+                return Err(broken("has more images than any disk"));
+            }
+            match (tag.name, &inside) {
+                ("Storage", _) => (all.storages, inside) = (all.storages + 1, Inside::Nothing),
+                ("Snapshots", _) => inside = Inside::Nothing,
+                ("Image", _) => {
+                    all.images.push(Listed::default());
+                    inside = Inside::Image;
+                }
+                ("Shot", _) => {
+                    all.shots.push(Shot::default());
+                    inside = Inside::Shot;
+                }
+                ("GUID", Inside::Image) => all.images.last_mut().into_iter().for_each(|i| i.guid = guid(tag.text())),
+                ("File", Inside::Image) => all.images.last_mut().into_iter().for_each(|i| i.file = tag.text()),
+                ("GUID", Inside::Shot) => all.shots.last_mut().into_iter().for_each(|s| s.guid = guid(tag.text())),
+                ("ParentGUID", Inside::Shot) => {
+                    all.shots.last_mut().into_iter().for_each(|s| s.parent = guid(tag.text()));
+                }
+                _ => {}
+            }
+        }
+        Ok(all)
+    }
+
+    /// The image of that file: by its name, else by the GUID that is in it, since a name may be written in two ways.
+    fn image(&self, path: &Path) -> Option<&Listed> {
+        let name = path.file_name()?.to_string_lossy().to_lowercase();
+        // Where it comes from, case may not count.
+        let is_called = |image: &&Listed| last_part(&image.file).is_some_and(|file| file.to_lowercase() == name);
+        let by_name = self.images.iter().find(is_called);
+        let has = |guid: &str| !guid.is_empty() && name.contains(&format!("{{{guid}}}"));
+        by_name.or_else(|| self.images.iter().find(|image| has(&image.guid)))
+    }
+
+    /// What the image that has this GUID is called.
+    fn name(&self, guid: &str) -> String {
+        let listed = self.images.iter().find(|image| image.guid == guid);
+        listed.and_then(|image| last_part(&image.file)).unwrap_or_else(|| format!("the snapshot {{{guid}}}"))
+    }
+
+    /// Those that stand on that image.
+    fn on(&self, image: &Listed) -> Vec<String> {
+        let own = self.shots.iter().filter(|shot| shot.parent == image.guid && shot.guid != image.guid);
+        own.map(|shot| self.name(&shot.guid)).collect()
+    }
+
+    /// Which images stand on that one, if it is the root.
+    fn judge(&self, image: &Listed) -> Result<Vec<String>> {
+        if self.storages > 1 {
+            let what = format!("the disk is cut into {} pieces, of which this is one", self.storages);
+            return Err(Error::new(Kind::Unsupported, "parallels-split", what).advise(JOIN));
+        }
+        let mut shots = self.shots.iter().filter(|shot| shot.guid == image.guid).peekable();
+        if shots.peek().is_none() && self.images.len() > 1 {
+            return Err(broken("does not say on which of its images this one stands"));
+        }
+        match shots.find(|shot| shot.parent != NOBODY) {
+            None => Ok(self.on(image)),
+            Some(shot) => {
+                let what =
+                    format!("the image holds only what has changed since a snapshot, over {}", self.name(&shot.parent));
+                Err(Error::new(Kind::Unsupported, "parallels-snapshot", what).advise(merge()))
+            }
+        }
+    }
+
+    fn advice(&self, folder: &Path) -> String {
+        match self.images.as_slice() {
+            [image] => match last_part(&image.file) {
+                Some(name) => format!("name the image in it: {}", folder.join(name).display()),
+                None => "name the .hds file in it".to_owned(),
+            },
+            _ if self.storages > 1 => JOIN.to_owned(),
+            _ => merge(),
+        }
+    }
+}
+
+/// Whether the image may be read, as the descriptor beside it has it; a remark where others stand on it.
+///
+/// # Errors
+/// `parallels-snapshot`, `parallels-split`: it is not the whole disk. `parallels-descriptor`: that cannot be told.
+pub(in crate::container) fn look(opening: &Opening<'_>) -> Result<Option<(&'static str, String)>> {
+    let bundle = match opening.gate.named(opening.path, DESCRIPTOR, Role::Backing) {
+        Ok((_, file)) => Bundle::read(&*file)?,
+        Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let unknown = || {
+        let what = format!("{DESCRIPTOR} beside the image does not name it: whether it is the whole disk is not known");
+        Error::new(Kind::Unsupported, "parallels-descriptor", what).advise(
+            "give it the name that it has there; an image that is known to be whole can be read in another folder",
+        )
+    };
+    let image = bundle.image(opening.path).ok_or_else(unknown)?;
+    let above = bundle.judge(image)?;
+    let what =
+        || format!("it is the disk as it was before a snapshot: {} has what was written since", above.join(", "));
+    Ok((!above.is_empty()).then(|| ("parallels-snapshots", what())))
+}
+
+fn beside(folder: &Path) -> Result<Option<Bundle>> {
+    match open_plain(&folder.join(DESCRIPTOR)) {
+        Ok(Some(file)) => Bundle::read(&file).map(Some),
+        Ok(None) => Err(broken("is no file")),
+        Err(error) if error.kind() == Kind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Images that stand on the one at `path`. Where the descriptor beside it cannot be read, that is the error.
+pub(in crate::container) fn standing_on(path: &Path) -> std::result::Result<Vec<PathBuf>, PathBuf> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let is_of_bundle = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("hds"));
+    match beside(folder) {
+        Ok(Some(bundle)) => {
+            let above = bundle.image(path).map(|image| bundle.on(image)).unwrap_or_default();
+            Ok(above.into_iter().map(|name| folder.join(name)).collect())
+        }
+        Err(_) if is_of_bundle => Err(folder.join(DESCRIPTOR)),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Which file to name instead of this folder, if it is a bundle.
+pub fn in_bundle(folder: &Path) -> Option<String> {
+    Some(beside(folder).ok()??.advice(folder))
+}
+
+/// The error for a descriptor that was named instead of an image.
+pub(in crate::container) fn only_described(path: &Path, file: &Arc<dyn Storage>) -> Error {
+    let what = format!("{} describes a disk of Parallels, and has none of its bytes", path.display());
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let advice = Bundle::read(&**file).map_or_else(|_| "name the .hds file beside it".to_owned(), |b| b.advice(folder));
+    Error::new(Kind::Unsupported, "parallels-bundle", what).advise(advice)
+}
+
+#[cfg(test)]
+mod tests;

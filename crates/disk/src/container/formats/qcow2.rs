@@ -1,0 +1,261 @@
+//! qcow2, the format of QEMU: clusters through two levels of tables, counted, over backing files.
+//!
+//! Facts: QEMU, docs/interop/qcow2.rst. The header is judged here; the crate imago maps and allocates.
+
+mod compressed;
+mod consistency;
+mod disk;
+mod header;
+mod imago_adapter;
+mod snapshot_sharing;
+mod snapshots;
+#[cfg(test)]
+mod tests;
+mod write_order;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::container::helpers::nbd::{self, Driver, EngineFormat};
+use crate::container::references::{Relatives, named_in_header};
+use crate::container::{About, Format, Image, Opening, Refusal, Role, Variant, cut_short, open_backing};
+use header::{BITMAPS, COMPRESSION, CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Header, RAW_DATA_FILE};
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_storage::Storage;
+use hivewright_storage::advised;
+
+pub(in crate::container) const FORMAT: Format = Format {
+    name: "qcow2",
+    title: "qcow2",
+    variants: &[
+        Variant {
+            what: "v2, v3: all cluster sizes, zlib, backing chains, snapshots, external data file",
+            reads: "yes",
+            writes: "yes, allocating in the top layer where needed",
+        },
+        Variant { what: "zstd, extended L2", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" },
+        Variant { what: "LUKS, AES", reads: "named", writes: "refused" },
+    ],
+    is: |probe| probe.head.starts_with(header::MAGIC),
+    open,
+    endings: &["qcow2"],
+    relatives: Some(relatives),
+};
+
+fn open(opening: Opening<'_>) -> Result<Image> {
+    let (mut magic, len) = ([0; 4], opening.file.len()?);
+    if len >= 4 {
+        opening.file.read_at(0, &mut magic)?;
+    }
+    if magic == header::MAGIC && len < 104 {
+        return Err(cut_short("qcow2-header", "it ends within its header", 104, len).at(Space::File, 0));
+    }
+    if magic != header::MAGIC {
+        let what = format!("{} is no qcow2 image", opening.path.display());
+        return Err(Error::new(Kind::Corrupt, "qcow2-header", what).at(Space::File, 0).expected("QFI\\xfb", "none"));
+    }
+    let header = header::read(&*opening.file)?;
+    if header.incompatible & (COMPRESSION | EXTENDED_L2) != 0 {
+        return by_engine(opening, &header);
+    }
+    let mut about = about(&opening, &header)?;
+    let data = data_file(&opening, &header, &mut about)?;
+    let backing = backing(&opening, &header, &mut about)?;
+    let mut against = about.refusal.clone();
+    if opening.role != Role::Image || !opening.gate.writing {
+        let what = "the image was opened for reading only".to_owned();
+        against = against.or(Some(Refusal { code: "read-only", what, advice: "open it for writing".to_owned() }));
+    }
+    let against = against.map(|refusal| (refusal.code, refusal.what, refusal.advice));
+    let disk = disk::Disk::open(opening.file, header, data, backing, against)?;
+    Ok(Image { disk: Arc::new(disk), about })
+}
+
+/// Where the name of the backing file stands is at the same place in every version, encrypted or not. Of a data file that
+/// is not named in the header nothing is known.
+pub(in crate::container) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+    let mut head = [0; 20];
+    file.read_at(0, &mut head)?;
+    let number = |at: &[u8]| at.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+    let parents = named_in_header(&**file, number(&head[8..16]), number(&head[16..20])).unwrap_or_default();
+    let parts = data_file_in_header(file).unwrap_or_default().into_iter().collect();
+    Ok(Relatives { parents, parts, ..Relatives::default() })
+}
+
+fn data_file_in_header(file: &Arc<dyn Storage>) -> Result<Option<String>> {
+    let number = |at: u64| -> Result<u64> {
+        let mut bytes = [0; 4];
+        file.read_at(at, &mut bytes)?;
+        Ok(u32::from_be_bytes(bytes).into())
+    };
+    if number(4)? < 3 || number(header::INCOMPATIBLE + 4)? & DATA_FILE == 0 {
+        return Ok(None);
+    }
+    let mut at = number(100)?;
+    for _ in 0..MOST_EXTENSIONS {
+        let (kind, len) = (number(at)?, number(at + 4)?);
+        if kind == header::DATA_FILE_NAME && len <= 4096 {
+            let mut name = vec![0; usize::try_from(len).unwrap_or(0)];
+            file.read_at(at + 8, &mut name)?;
+            return Ok(Some(String::from_utf8_lossy(&name).into_owned()));
+        }
+        if kind == 0 {
+            break;
+        }
+        at += 8 + len.next_multiple_of(8);
+    }
+    Ok(None)
+}
+
+/// Header extensions among which the name of a data file is looked for.
+const MOST_EXTENSIONS: usize = 64;
+
+/// What only QEMU itself reads.
+fn by_engine(opening: Opening<'_>, header: &Header) -> Result<Image> {
+    if header.incompatible & DATA_FILE != 0 {
+        let what = "an image with zstd or extended L2 entries and a data file of its own is not read";
+        return Err(Error::new(Kind::Unsupported, "qcow2-data-file", what)
+            .at(Space::File, header::INCOMPATIBLE)
+            .advise(format!("convert a copy of it: {}", advised::TO_RAW)));
+    }
+    let mut about = about(&opening, header)?;
+    let backing = backing(&opening, header, &mut about)?;
+    nbd::open_with(opening, EngineFormat { driver: Driver::Qcow2, cluster: header.cluster, about }, backing)
+}
+
+/// Whether what stands at these offsets of the file belongs to the disk as it is, and to no snapshot inside of the image;
+/// true of what is no qcow2 image.
+///
+/// # Errors
+/// The header is damaged, or the file cannot be read.
+pub fn is_unshared(file: &dyn Storage, offsets: &[u64]) -> Result<bool> {
+    let mut head = [0; 8];
+    if file.len()? >= 104 {
+        file.read_at(0, &mut head)?;
+    }
+    // Version 1 is another format, which has no snapshots.
+    if !head.starts_with(header::MAGIC) || head[4..] < [0, 0, 0, 2][..] {
+        return Ok(true);
+    }
+    snapshot_sharing::are_own(file, &header::read(file)?, offsets)
+}
+
+fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
+    let compression = if header.incompatible & COMPRESSION == 0 { "zlib" } else { "zstd" };
+    let mut facts = vec![
+        ("version", header.version.to_string()),
+        ("cluster-size", header.cluster.to_string()),
+        ("refcount-bits", header.refcount_bits.to_string()),
+        ("compression", format!("{compression}, where compressed")),
+    ];
+    if header.incompatible & EXTENDED_L2 != 0 {
+        facts.push(("extended-l2", "yes".to_owned()));
+    }
+    if header.compatible & 1 != 0 {
+        facts.push(("lazy-refcounts", "yes".to_owned()));
+    }
+    if header.snapshots.1 > 0 {
+        let (found, _) = snapshots::read(&*opening.file, header)?;
+        let shown: Vec<&str> = found.iter().take(20).map(|snapshot| snapshot.name.as_str()).collect();
+        let more = if found.len() > shown.len() { ", ..." } else { "" };
+        facts.push(("snapshots", format!("{}: {}{more}", found.len(), shown.join(", "))));
+    }
+    if header.incompatible & DATA_FILE != 0 {
+        let raw = if header.autoclear & RAW_DATA_FILE != 0 { " (raw)" } else { "" };
+        facts.push(("data-file", format!("{}{raw}", header.data_file.as_deref().unwrap_or_default())));
+    }
+    let mut remarks = Vec::new();
+    if header.incompatible & CORRUPT != 0 {
+        remarks.push(("qcow2-corrupt", "QEMU found this image damaged and marked it so".to_owned()));
+    }
+    if header.incompatible & DIRTY != 0 {
+        remarks.push(("qcow2-dirty", "its last writer did not close it, or has it open".to_owned()));
+    }
+    let (variant, file) = (format!("v{}", header.version), opening.path.to_owned());
+    let refusal = refusal(header);
+    Ok(About { format: "qcow2", variant, file, size: header.size, facts, refusal, remarks, below: None })
+}
+
+/// Why the image is not written to, if so.
+fn refusal(header: &Header) -> Option<Refusal> {
+    let (code, what, advice) = if header.incompatible & CORRUPT != 0 {
+        (
+            "qcow2-corrupt",
+            "QEMU found the image damaged and marked it so",
+            format!("mend a copy of it: {}", advised::CHECK_REPAIR),
+        )
+    } else if header.incompatible & DIRTY != 0 {
+        let what = "the image was not closed: its refcounts may be behind, and a virtual machine may be running";
+        // Not `-r leaks`, which takes the mark of being dirty away and counts nothing anew.
+        ("qcow2-dirty", what, format!("when nothing uses it: {}", advised::CHECK_REPAIR))
+    } else if header.autoclear & BITMAPS != 0 {
+        let what = "the image has persistent bitmaps, which would no longer be true";
+        let [show, remove, copy] = [advised::SHOW, advised::REMOVE_BITMAP, advised::TO_QCOW2];
+        let advice = format!("remove each that `{show}` names: {remove}; or work on a copy without them: {copy}");
+        ("qcow2-bitmaps", what, advice)
+    } else {
+        return None;
+    };
+    Some(Refusal { code, what: what.to_owned(), advice })
+}
+
+fn data_file(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<Option<Arc<dyn Storage>>> {
+    if header.incompatible & DATA_FILE == 0 {
+        return Ok(None);
+    }
+    let Some(name) = &header.data_file else {
+        let what = "the bytes of the image are in another file, and it does not say in which";
+        return Err(Error::new(Kind::Unsupported, "qcow2-data-file", what)
+            .advise("take a whole copy of the image: its header is incomplete"));
+    };
+    let (_, file) = opening.gate.named(opening.path, plain(opening.path, name)?, opening.part())?;
+    let len = file.len()?;
+    if len < header.size {
+        let what = format!("the data file {name} has {len} bytes, the disk {}: zeros after that", header.size);
+        about.remarks.push(("qcow2-data-file-short", what));
+    }
+    Ok(Some(file))
+}
+
+/// Opens the disk that this one stands on, and says in `about` what it is.
+fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<Option<Arc<dyn Storage>>> {
+    let Some(name) = &header.backing else { return Ok(None) };
+    let said = header.backing_format.as_deref();
+    // QEMU's names for what has another one here.
+    let format = said.map(|said| match said {
+        "file" | "host_device" => "raw",
+        "vpc" => "vhd",
+        other => other,
+    });
+    let image = open_backing(opening, plain(opening.path, name)?, format)?;
+    about.facts.push(("backing-file", name.clone()));
+    about.facts.push(("backing-format", said.unwrap_or("not said").to_owned()));
+    if said.is_none() {
+        let what =
+            format!("the image does not say of which format its backing file is: {} by its bytes", image.about.format);
+        about.remarks.push(("backing-probed", what));
+    }
+    let below = image.disk.len()?;
+    if below < header.size {
+        let what = format!("its backing file {name} has {below} bytes, the disk {}: zeros after that", header.size);
+        about.remarks.push(("backing-short", what));
+    }
+    about.below = Some(Box::new(image.about));
+    Ok(Some(image.disk))
+}
+
+/// The name of a file of this host: QEMU has other names too.
+fn plain<'a>(path: &Path, name: &'a str) -> Result<&'a str> {
+    let elsewhere = name.starts_with("json:") || name.contains("://") && !name.starts_with("file://");
+    if elsewhere {
+        let what = format!("the image {} needs {name}, which is not a plain file", path.display());
+        return Err(Error::new(Kind::Unsupported, "qcow2-backing", what)
+            .advise(format!("convert a copy into one file where QEMU reaches that: {}", advised::TO_QCOW2)));
+    }
+    Ok(name)
+}
+
+/// The error for bytes at `offset` of the file that break the format.
+fn damaged(what: impl Into<String>, offset: u64) -> Error {
+    Error::new(Kind::Corrupt, "qcow2-header", what).at(Space::File, offset)
+}

@@ -1,0 +1,162 @@
+//! VHDX, the format of Hyper-V: fixed, dynamic and differencing disks. Source of every fact: [MS-VHDX], "Virtual Hard
+//! Disk v2 (VHDX) File Format".
+//!
+//! A disk is cut into payload blocks; the block allocation table says where each lies in the file. Blocks that have a
+//! place are written to, others are `not-allocated`. In front of the first data of an opening go new headers with new
+//! identifiers, which tell children and caches that the disk is not what it was ([MS-VHDX] 2.2.2).
+
+mod blocks;
+mod claims;
+mod crc;
+mod fields;
+mod header;
+mod locator;
+mod log;
+mod metadata;
+mod region;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use self::blocks::Blocks;
+use self::fields::{Guid, MIB, corrupt, text};
+use self::header::Header;
+use self::metadata::Metadata;
+use crate::container::helpers::block_mapping;
+use crate::container::references::Relatives;
+use crate::container::{About, Format, Gate, Image, Opening, Role, Variant, cut_short, open_layer};
+use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_storage::Storage;
+
+pub(in crate::container) const FORMAT: Format = Format {
+    name: "vhdx",
+    title: "VHDX",
+    variants: &[
+        Variant { what: "fixed, dynamic", reads: "yes", writes: "yes, with new write GUIDs" },
+        Variant { what: "differencing", reads: "chain", writes: "where its own blocks hold the data" },
+        Variant {
+            what: "with a non-empty log",
+            reads: "replayed in memory",
+            writes: "refused, or after --replay-image-log",
+        },
+    ],
+    is: |probe| probe.head.starts_with(SIGNATURE),
+    open,
+    endings: &["vhdx", "avhdx"],
+    relatives: Some(relatives),
+};
+
+const SIGNATURE: &[u8] = b"vhdxfile";
+/// The name of the fact by which a child knows its parent.
+const DATA_WRITE: &str = "data write identifier";
+/// The code of the remark that the log will be brought to its places by the next write.
+pub(in crate::container) const LOG_WAITS: &str = "vhdx-log-waits";
+
+fn open(opening: Opening<'_>) -> Result<Image> {
+    let mut about = About { format: FORMAT.name, file: opening.path.to_owned(), ..About::default() };
+    let creator = creator(&*opening.file)?;
+    let mut header = Header::current(&*opening.file, &mut about.remarks)?;
+    let file = replayed(&opening, &mut header, &mut about)?;
+    let regions = region::read(&*file, header.log(), &mut about.remarks)?;
+    let metadata = metadata::read(&*file, regions.metadata)?;
+    about.size = metadata.size;
+    about.variant = variant(&metadata).into();
+    about.facts = facts(&metadata, &header, creator);
+    let parent = match &metadata.locator {
+        Some((item, at)) => Some(parent(&opening, item, *at)?),
+        None => None,
+    };
+    Ok(block_mapping::image(Blocks::new(file, regions, &metadata, header)?, parent, about))
+}
+
+/// The file as it is after a replay of its log, and whether it is written to.
+fn replayed(opening: &Opening<'_>, header: &mut Header, about: &mut About) -> Result<Arc<dyn Storage>> {
+    let file = &opening.file;
+    if header.log_guid() == Guid::ZERO {
+        return Ok(file.clone());
+    }
+    let replayed = log::replay(file.clone(), header)?;
+    if !(opening.gate.replay_log && opening.role == Role::Image && replayed.is_fit()) {
+        about.refusal = Some(replayed.refusal());
+    } else if opening.gate.writing {
+        replayed.bring(&**file, header)?;
+        return Ok(file.clone());
+    }
+    let what = "it was not closed: its log holds changes that are not yet in their places, and is read as if they were";
+    about.remarks.push((LOG_WAITS, what.to_owned()));
+    Ok(Arc::new(replayed.file))
+}
+
+/// The paths by which a differencing disk knows its parent. Its log is not replayed: no writer moves the locator.
+fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+    let remarks = &mut Vec::new();
+    let header = Header::current(&**file, remarks)?;
+    let regions = region::read(&**file, header.log(), remarks)?;
+    let locator = metadata::read(&**file, regions.metadata)?.locator;
+    let parents = locator.map(|(item, at)| locator::parse(&item, at)).transpose()?;
+    Ok(Relatives::under(parents.map(|found| found.paths).unwrap_or_default()))
+}
+
+/// The program that made the image ([MS-VHDX] 2.2.1). Fails for a file that is too short to be one.
+fn creator(file: &dyn Storage) -> Result<String> {
+    let mut start = [0; 520];
+    let len = file.len()?;
+    if len < MIB {
+        return Err(cut_short("vhdx-truncated", "it ends within its headers", MIB, len).at(Space::File, 0));
+    }
+    file.read_at(0, &mut start)?;
+    if !start.starts_with(SIGNATURE) {
+        return Err(corrupt("vhdx-signature", "the file is not a VHDX image", 0));
+    }
+    let name = start[8..].chunks_exact(2).take_while(|unit| *unit != [0, 0]).flatten().copied().collect::<Vec<u8>>();
+    Ok(text(&name))
+}
+
+fn variant(metadata: &Metadata) -> &'static str {
+    match (metadata.locator.is_some(), metadata.fixed) {
+        (true, _) => "differencing",
+        (_, true) => "fixed",
+        _ => "dynamic",
+    }
+}
+
+fn facts(metadata: &Metadata, header: &Header, creator: String) -> Vec<(&'static str, String)> {
+    let sectors = format!("{} logical, {} physical", metadata.logical_sector, metadata.physical_sector);
+    vec![
+        ("block size", metadata.block_size.to_string()),
+        ("sector size", sectors),
+        ("disk identifier", metadata.disk_id.to_string()),
+        (DATA_WRITE, header.data_write().to_string()),
+        ("creator", creator),
+    ]
+}
+
+/// Opens the parent that the locator names, and holds it against what the child says of it.
+fn parent(opening: &Opening<'_>, item: &[u8], at: u64) -> Result<Image> {
+    let locator = locator::parse(item, at)?;
+    let (path, file) = find_parent(opening.gate, opening.path, &locator.paths)?;
+    let below = Opening { gate: opening.gate, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
+    let missing = || Error::new(Kind::Corrupt, "vhdx-parent", format!("{} is not a VHDX image", path.display()));
+    let image = open_layer(below, Some(FORMAT.name))?.ok_or_else(missing)?;
+    let actual = image.about.facts.iter().find(|(name, _)| *name == DATA_WRITE).map_or("", |(_, value)| value);
+    let expected: Vec<String> = locator.linkages.iter().map(Guid::to_string).collect();
+    if !expected.iter().any(|expected| expected == actual) {
+        let what = format!("{} is not the parent that {} stands on", path.display(), opening.path.display());
+        return Err(Error::new(Kind::Corrupt, "vhdx-parent", what)
+            .expected(format_args!("{DATA_WRITE} {}", expected.join(" or ")), actual)
+            .advise("it was written to since, or it is another image: look for the copy that belongs to the child"));
+    }
+    Ok(image)
+}
+
+/// The first of the paths that leads to a file. If none does, the first one says why.
+fn find_parent(gate: &Gate, child: &Path, paths: &[String]) -> Result<(PathBuf, Arc<dyn Storage>)> {
+    let mut first = None;
+    for path in paths {
+        match gate.named(child, path, Role::Backing) {
+            Ok(found) => return Ok(found),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    Err(first.unwrap_or_else(|| Error::new(Kind::NotFound, "no-file", "the image names no parent")))
+}

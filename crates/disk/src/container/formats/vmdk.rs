@@ -1,0 +1,184 @@
+//! VMDK, the disks of VMware: a descriptor in text, extents that hold the data, parents below snapshots.
+//!
+//! Facts: VMware, *Virtual Disk Format 5.0* (technical note), held against Joachim Metz's *VMware Virtual Disk (VMDK)
+//! format* (libvmdk); each room names its section. Space-efficient sparse extents are not in there: see [`se_sparse`].
+//!
+//! **Parents.** A child records the content identifier (CID) that its parent had when it was made. Where the parent
+//! has another now, it was changed since, and what the child does not hold itself would be a mixture of two states
+//! that never was on any disk. So that is an error (`vmdk-parent-changed`) for reading too, as it is for VMware.
+//!
+//! **The CID.** Whoever changes a disk gives it a new CID at the first write, so that children of it notice ("The
+//! Descriptor File"). It is brought to the medium before the data: after a stop between the two, a child is refused
+//! although nothing has changed, which harms nobody; the other way round it would be read with wrong data.
+//!
+//! **What is written.** Flat extents, and grains that the top layer holds already. No grain is allocated, no table
+//! changed. Nothing is written where an extent was not closed (`vmdk-unclean`), compresses its grains
+//! (`vmdk-stream`) or is of a kind whose upkeep is not public (`vmdk-sesparse`).
+
+mod compressed;
+mod content_id;
+mod cowd;
+mod descriptor;
+mod disk;
+mod extents;
+mod grains;
+mod hosted;
+mod parent;
+mod places;
+mod se_sparse;
+
+use crate::container::helpers::block_mapping;
+use crate::container::{About, Format, Image, Opening, Probe, Refusal, Variant, cut_short};
+use content_id::ContentId;
+use descriptor::Descriptor;
+use disk::Extents;
+use grains::Grains;
+use hivewright_error::{Error, Kind, Result};
+
+pub(in crate::container) const FORMAT: Format = Format {
+    name: "vmdk",
+    title: "VMDK",
+    variants: &[
+        Variant { what: "flat, monolithic or split", reads: "yes", writes: "yes" },
+        Variant { what: "fullDevice, partitionedDevice over files", reads: "yes", writes: "yes" },
+        Variant { what: "sparse, monolithic or split", reads: "yes", writes: "where allocated" },
+        Variant { what: "snapshots (delta)", reads: "yes, with their parents", writes: "where allocated" },
+        Variant { what: "snapshots (seSparse)", reads: "yes, with their parents", writes: "refused" },
+        Variant { what: "streamOptimized", reads: "yes", writes: "refused, naming the conversion" },
+    ],
+    is,
+    open,
+    endings: &["vmdk"],
+    relatives: Some(parent::relatives),
+};
+
+/// Bytes of a sector, the unit of nearly every number in the format.
+const SECTOR: u64 = 512;
+
+fn is(probe: &Probe<'_>) -> bool {
+    let magics: [&[u8]; 3] = [hosted::MAGIC, cowd::MAGIC, se_sparse::MAGIC];
+    magics.iter().any(|magic| probe.head.starts_with(magic)) || descriptor::is_one(probe.head)
+}
+
+fn open(opening: Opening<'_>) -> Result<Image> {
+    let mut head = [0; 512];
+    let there = opening.file.len()?.min(SECTOR);
+    // At most 512.
+    opening.file.read_at(0, &mut head[..usize::try_from(there).unwrap_or(0)])?;
+    if head.starts_with(hosted::MAGIC) {
+        return open_embedded(opening);
+    }
+    if head.starts_with(cowd::MAGIC) || head.starts_with(se_sparse::MAGIC) {
+        return Err(name_the_descriptor(&opening));
+    }
+    if !descriptor::is_one(&head[..usize::try_from(there).unwrap_or(0)]) {
+        let what = format!("{} is neither a descriptor nor a sparse extent of VMware", opening.path.display());
+        return Err(broken("vmdk-magic", what));
+    }
+    let (text, descriptor) = descriptor::read(&opening.file, 0, opening.file.len()?)?;
+    build(opening, 0, &text, descriptor, None)
+}
+
+/// An image whose descriptor stands in its only file.
+fn open_embedded(opening: Opening<'_>) -> Result<Image> {
+    let header = hosted::Header::read(&opening.file)?;
+    let Some((at, len)) = header.descriptor()? else { return Err(name_the_descriptor(&opening)) };
+    let Some((text, descriptor)) = descriptor::read_embedded(&opening.file, at, len)? else {
+        let (there, needed) = (opening.file.len()?, at.saturating_add(SECTOR));
+        if needed > there && needed < 1 << 50 {
+            return Err(cut_short("vmdk-header", "its descriptor is behind its end", needed, there));
+        }
+        return Err(name_the_descriptor(&opening));
+    };
+    let grains = Grains::new(opening.file.clone(), header.layout(&opening.file)?)?;
+    build(opening, at, &text, descriptor, Some(grains))
+}
+
+/// The image of a descriptor that stands at `at` of the file; `own` are the grains behind it in the same file.
+fn build(opening: Opening<'_>, at: u64, text: &[u8], descriptor: Descriptor, own: Option<Grains>) -> Result<Image> {
+    refuse_strangers(&descriptor)?;
+    let extents = extents::open(&opening, &descriptor, own)?;
+    let size = extents.last().map_or(0, |last| last.start + last.len);
+    let mut about = About {
+        format: "vmdk",
+        variant: descriptor.create_type.clone(),
+        file: opening.path.to_owned(),
+        size,
+        facts: facts(&descriptor, &extents),
+        refusal: extents.iter().find_map(|extent| extent.refusal().cloned()),
+        remarks: extents.iter().flat_map(extents::Extent::remark).collect(),
+        below: None,
+    };
+    if let Some(path) = &descriptor.change_track {
+        let what =
+            format!("changes are tracked in {path}, which an edit does not touch: let the next backup be a full one");
+        about.remarks.push(("vmdk-change-tracking", what));
+    }
+    let content_id = ContentId::new(opening.file.clone(), at, text, &descriptor);
+    let parent = descriptor.parent.as_ref();
+    let parent = parent.map(|(cid, hint)| parent::open(&opening, hint, *cid)).transpose()?;
+    Ok(block_mapping::image(Extents::new(extents, content_id), parent, about))
+}
+
+fn facts(descriptor: &Descriptor, extents: &[extents::Extent]) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("cid", format!("{:08x}", descriptor.cid))];
+    if let Some((cid, hint)) = &descriptor.parent {
+        facts.push(("parent-cid", format!("{cid:08x}")));
+        facts.push(("parent", hint.clone()));
+    }
+    facts.push(("extents", extents.len().to_string()));
+    if let Some(grain) = extents.iter().find_map(extents::Extent::grain_size) {
+        facts.push(("grain-size", grain.to_string()));
+    }
+    facts
+}
+
+/// Images that lead to hardware, and encrypted ones.
+///
+/// Of `fullDevice` and `partitionedDevice` the extents tell: tools write such a descriptor over a raw image too, and each
+/// extent that is a device is refused by its name or by the gate.
+fn refuse_strangers(descriptor: &Descriptor) -> Result<()> {
+    const DEVICES: [&str; 5] = ["vmfsRaw", "vmfsRDM", "vmfsRDMP", "vmfsRawDeviceMap", "vmfsPassthroughRawDeviceMap"];
+    let kind = &descriptor.create_type;
+    if DEVICES.iter().any(|device| kind.eq_ignore_ascii_case(device)) {
+        return Err(device(kind));
+    }
+    if descriptor.encrypted {
+        let what = "the image is encrypted by VMware";
+        return Err(Error::new(Kind::Unsupported, "vmdk-encrypted", what)
+            .advise("remove the encryption in VMware, or clone the machine without it"));
+    }
+    Ok(())
+}
+
+fn device(what: &str) -> Error {
+    let what = format!("the descriptor stands for hardware of its host ({what}), not for files");
+    Error::new(Kind::Unsupported, "vmdk-device", what).advise("name the device, or an image of it, instead")
+}
+
+/// For one extent of several, or one that keeps its descriptor beside it.
+fn name_the_descriptor(opening: &Opening<'_>) -> Error {
+    let name = opening.path.file_name().unwrap_or_default().to_string_lossy();
+    let stem = name.strip_suffix(".vmdk").unwrap_or(&name);
+    let is_number = |part: &str| part.len() > 1 && part[1..].bytes().all(|b| b.is_ascii_digit());
+    let guess = match stem.rsplit_once('-') {
+        Some((disk, "delta" | "sesparse" | "cowd")) => Some(disk),
+        Some((disk, part)) if part.starts_with(['s', 'f']) && is_number(part) => Some(disk),
+        _ => None,
+    };
+    let advice = match guess {
+        Some(disk) => format!("name its descriptor, a small text file: probably {disk}.vmdk"),
+        None => "name its descriptor, a small text file with the ending .vmdk".to_owned(),
+    };
+    let what = format!("{} is an extent without the descriptor that says what it is part of", opening.path.display());
+    Error::new(Kind::Unsupported, "vmdk-extent-alone", what).advise(advice)
+}
+
+fn broken(code: &'static str, what: impl Into<String>) -> Error {
+    Error::new(Kind::Corrupt, code, what)
+}
+
+/// What keeps a whole image from being written to.
+fn refusal(code: &'static str, what: &str, advice: &str) -> Refusal {
+    Refusal { code, what: what.into(), advice: advice.into() }
+}

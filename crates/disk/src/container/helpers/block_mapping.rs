@@ -1,0 +1,182 @@
+//! A disk in blocks, as VHD, VDI, VHDX and VMDK keep it. A format says by a [`BlockMapping`] where the bytes of the disk lie
+//! and prepares a write; [`MappedDisk`] reads, writes and locates by it.
+
+use std::sync::Arc;
+
+use crate::container::helpers::tables::index;
+use crate::container::{About, Image, Refusal, within_disk};
+use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_storage::Storage;
+use hivewright_storage::span::read_then_zeros;
+
+/// The place of bytes of the disk.
+pub(in crate::container) enum Location<'m> {
+    /// In this file, at this offset.
+    File(&'m dyn Storage, u64),
+    /// In a compressed block. The function fills a buffer of the length of the run.
+    Compressed(Box<dyn FnOnce(&mut [u8]) -> Result<()> + 'm>),
+    /// In the parent, at the same offset of its disk; zeros where there is no parent, and behind its end.
+    Parent,
+    /// Nowhere: they are zeros.
+    Zeros,
+}
+
+/// The tables of one image.
+pub(in crate::container) trait BlockMapping: Send + Sync {
+    /// Returns the location of the byte at `offset`, and for how many bytes it goes on: at least 1, at most `len`, which is
+    /// not 0. The range lies inside of the disk.
+    fn map(&self, offset: u64, len: u64) -> Result<(Location<'_>, u64)>;
+
+    /// Makes the whole range lie in files of this image and updates the identifiers that a writer renews, or refuses. The
+    /// bytes of the disk stay as they are. The range is not empty.
+    fn prepare_write(&self, offset: u64, len: u64) -> Result<()>;
+
+    /// Builds the error for a byte that has no place in this image.
+    fn not_allocated(&self, offset: u64, location: &Location<'_>) -> Error;
+
+    /// Flushes the files of this image.
+    fn flush(&self) -> Result<()>;
+
+    /// Fails where a byte of the range has no place in the files of this image.
+    fn check_allocated(&self, offset: u64, len: u64) -> Result<()> {
+        let (mut at, end) = (offset, offset + len);
+        while at < end {
+            match self.map(at, end - at)? {
+                (Location::File(..), run) => at += run,
+                (location, _) => return Err(self.not_allocated(at, &location)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Builds the image whose disk has this mapping, and lies on `parent`.
+pub(in crate::container) fn image(
+    mapping: impl BlockMapping + 'static,
+    parent: Option<Image>,
+    mut about: About,
+) -> Image {
+    let (parent, below) = parent.map(|parent| (parent.disk, Box::new(parent.about))).unzip();
+    about.below = below;
+    let disk = MappedDisk { mapping, parent, size: about.size, refusal: about.refusal.clone() };
+    Image { disk: Arc::new(disk), about }
+}
+
+/// See the module.
+struct MappedDisk<M> {
+    mapping: M,
+    parent: Option<Arc<dyn Storage>>,
+    /// Bytes of the disk.
+    size: u64,
+    refusal: Option<Refusal>,
+}
+
+impl<M: BlockMapping> MappedDisk<M> {
+    fn read_parent(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let Some(parent) = &self.parent else {
+            buf.fill(0);
+            return Ok(());
+        };
+        read_then_zeros(&**parent, parent.len()?, offset, buf)
+    }
+}
+
+impl<M: BlockMapping> Storage for MappedDisk<M> {
+    fn len(&self) -> Result<u64> {
+        Ok(self.size)
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        within_disk(self.size, offset, buf.len())?;
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset + done as u64;
+            let (location, len) = self.mapping.map(at, (buf.len() - done) as u64)?;
+            // At most what is left of the buffer.
+            let run = &mut buf[done..][..index(len)];
+            match location {
+                Location::File(file, at) => file.read_at(at, run)?,
+                Location::Compressed(read) => read(run)?,
+                Location::Parent => self.read_parent(at, run)?,
+                Location::Zeros => run.fill(0),
+            }
+            done += run.len();
+        }
+        Ok(())
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        within_disk(self.size, offset, bytes.len())?;
+        if let Some(Refusal { code, what, advice }) = &self.refusal {
+            return Err(Error::refused(code, what.as_str()).advise(advice.as_str()));
+        }
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        self.mapping.prepare_write(offset, bytes.len() as u64)?;
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = offset + done as u64;
+            match self.mapping.map(at, (bytes.len() - done) as u64)? {
+                (Location::File(file, place), len) => {
+                    let run = &bytes[done..][..index(len)];
+                    file.write_at(place, run)?;
+                    done += run.len();
+                }
+                (location, _) => return Err(self.mapping.not_allocated(at, &location)),
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<()> {
+        self.mapping.flush()
+    }
+
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        let mut places = vec![Place { space: Space::Disk, offset }];
+        if offset < self.size {
+            match (self.mapping.map(offset, 1), &self.parent) {
+                (Ok((Location::File(file, at), _)), _) => places.extend(file.locate(at)),
+                // Without the parent's own "disk": it is the same address.
+                (Ok((Location::Parent, _)), Some(parent)) if parent.len().is_ok_and(|len| offset < len) => {
+                    places.extend(parent.locate(offset).into_iter().skip(1));
+                }
+                _ => {}
+            }
+        }
+        places
+    }
+}
+
+#[cfg(test)]
+pub(in crate::container) mod hostile;
+
+/// Builds the error for bytes that cannot be written in place.
+pub(in crate::container) fn not_allocated(offset: u64, what: &str, advice: String) -> Error {
+    Error::new(Kind::NoRoom, "not-allocated", what).at(Space::Disk, offset).advise(advice)
+}
+
+/// The reason where a format does not tell a parent's bytes from zeros.
+pub(in crate::container) const NO_PLACE: &str = "the image has no place of its own for these bytes of the disk";
+
+/// Calls `each` with index and four bytes of every entry of a table of `entries`, read in large pieces.
+pub(in crate::container) fn each_entry(
+    file: &dyn Storage,
+    table: u64,
+    entries: u64,
+    mut each: impl FnMut(u64, [u8; 4]) -> Result<()>,
+) -> Result<()> {
+    let mut buf = vec![0; 1 << 16];
+    let mut first = 0;
+    while first < entries {
+        let piece = (entries - first).min(buf.len() as u64 / 4);
+        let bytes = &mut buf[..index(piece) * 4];
+        file.read_at(table + first * 4, bytes)?;
+        for (i, entry) in bytes.as_chunks::<4>().0.iter().enumerate() {
+            each(first + i as u64, *entry)?;
+        }
+        first += piece;
+    }
+    Ok(())
+}

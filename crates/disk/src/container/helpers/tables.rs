@@ -1,0 +1,87 @@
+//! Tables of an image, read in pages of which some are kept: a table is as large as the disk, and a question touches little
+//! of it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::container::cut_short;
+use hivewright_error::{Error, Result};
+use hivewright_storage::Storage;
+use hivewright_storage::span::placed;
+
+/// Bytes of a page.
+const PAGE: u64 = 4096;
+/// Pages that are kept: 1 MiB.
+const KEPT: usize = 256;
+
+/// Its number, and its bytes.
+type Page = (u64, Box<[u8]>);
+
+/// See the module.
+pub(in crate::container) struct Tables {
+    file: Arc<dyn Storage>,
+    code: &'static str,
+    kept: Mutex<Vec<Option<Page>>>,
+}
+
+impl Tables {
+    /// Tables of `file`; `code` is that of the error where the file ends before them.
+    pub(in crate::container) fn new(file: Arc<dyn Storage>, code: &'static str) -> Self {
+        Tables { file, code, kept: Mutex::default() }
+    }
+
+    /// The entry at `offset` of the file.
+    pub(in crate::container) fn entry<const N: usize>(&self, offset: u64) -> Result<[u8; N]> {
+        let mut entry = [0; N];
+        self.read(offset, &mut entry)?;
+        Ok(entry)
+    }
+
+    /// Fills `buf` from `offset` of the file.
+    pub(in crate::container) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let mut kept = self.kept();
+        // Not before: most images are opened without a question to all of their tables.
+        kept.resize(KEPT, None);
+        let mut done = 0;
+        while done < buf.len() {
+            let at = offset.saturating_add(done as u64);
+            let (page, within) = (at / PAGE, index(at % PAGE));
+            // Below KEPT.
+            let slot = &mut kept[index(page % KEPT as u64)];
+            if slot.as_ref().is_none_or(|(number, _)| *number != page) {
+                let there = self.file.len()?.saturating_sub(page * PAGE).min(PAGE);
+                let mut bytes = vec![0; index(there)].into_boxed_slice();
+                self.file.read_at(page * PAGE, &mut bytes)?;
+                *slot = Some((page, bytes));
+            }
+            let bytes = slot.as_ref().and_then(|(_, bytes)| bytes.get(within..)).filter(|bytes| !bytes.is_empty());
+            let bytes = bytes.ok_or_else(|| self.past_end(at))?;
+            let piece = bytes.len().min(buf.len() - done);
+            buf[done..done + piece].copy_from_slice(&bytes[..piece]);
+            done += piece;
+        }
+        Ok(())
+    }
+
+    /// Writes to the tables.
+    pub(in crate::container) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        let mut kept = self.kept();
+        // Seldom enough to forget them all.
+        kept.clear();
+        self.file.write_at(offset, bytes)
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<Option<Page>>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn past_end(&self, at: u64) -> Error {
+        let len = self.file.len().unwrap_or(0);
+        let error = cut_short(self.code, "one of its tables is behind its end", at.saturating_add(1), len);
+        placed(error, &*self.file, at)
+    }
+}
+
+/// Never above the length of a page or a buffer.
+pub(in crate::container) fn index(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}

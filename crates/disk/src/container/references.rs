@@ -1,0 +1,236 @@
+//! What an image says of other files, by its headers alone, whether or not it could be opened.
+//!
+//! The files may be anybody's, and hostile: of each at most [`MOST_BYTES`] are read. The names in them lead to nothing
+//! that is opened here.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::FORMATS;
+use super::path_policy::on_this_host;
+use super::probe::Ends;
+use hivewright_error::{Error, Kind, Place, Result};
+use hivewright_storage::look::{Seen, open_plain, see};
+use hivewright_storage::{FileStorage, Storage};
+
+/// Bytes that are read of each: of nearly all it is the first sectors and the last, of a VHDX its tables too.
+const MOST_BYTES: u64 = 512 << 10;
+/// Bytes of a name at most, as the headers of QEMU's formats have it.
+const LONGEST: u64 = 1023;
+
+/// See the module. Nothing of it is to be believed but to ask whether it is so.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Relatives {
+    /// Names of the image that this one stands on. Any of them may be the one that leads to it.
+    pub parents: Vec<String>,
+    /// Names of files that hold bytes of this image's disk.
+    pub parts: Vec<String>,
+    /// What the children of this image call it, where they have no name of it.
+    pub own: Option<[u8; 16]>,
+    /// What this image calls the one that it stands on, where it has no name of it.
+    pub parent: Option<[u8; 16]>,
+    /// It is an extent without a descriptor: alone it is nothing.
+    pub is_fragment: bool,
+    /// Which piece of an image it is, where another file is the first, which is 1.
+    pub piece: Option<Piece>,
+}
+
+/// See [`Relatives::piece`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Its number.
+    pub number: u16,
+    /// Endings that the name of the first may have, in lower case.
+    pub firsts: &'static [&'static str],
+}
+
+/// See [`super::Format::relatives`]. The file may be anything that looks like the format, and little of it can be read.
+pub type Ask = fn(&Arc<dyn Storage>) -> Result<Relatives>;
+
+impl Relatives {
+    /// An image that has a parent of one of these names.
+    pub(super) fn under(parents: Vec<String>) -> Self {
+        Relatives { parents, ..Self::default() }
+    }
+}
+
+/// What the file at `path` says of others. Nothing where it is no image, cannot be read, or is damaged.
+pub fn relatives(path: &Path) -> Relatives {
+    open_plain(path).ok().flatten().and_then(|file| said(path, file)).unwrap_or_default()
+}
+
+/// What a file that is open says of others. `None` where images of its format know of none.
+pub(super) fn said(path: &Path, file: FileStorage) -> Option<Relatives> {
+    let file: Arc<dyn Storage> = Arc::new(Little { file, left: MOST_BYTES.into() });
+    Some(asked(path, &*file).ok()??(&file).unwrap_or_default())
+}
+
+/// The last part of a name in an image: that of a file beside it, if the name leads nowhere else.
+pub fn last_part(name: &str) -> Option<String> {
+    Some(on_this_host(name).file_name()?.to_string_lossy().into_owned())
+}
+
+/// The file that an image in `folder` means by `name`. A name that leads nowhere from here, such as that of a folder on
+/// another machine, means the file of that name in this folder, or in `other`.
+pub fn meant_by(name: &str, folder: &Path, other: Option<&Path>) -> Option<Seen> {
+    let name = on_this_host(name);
+    let last = name.file_name().unwrap_or_default();
+    let beside = |folder: &Path| see(&folder.join(last)).ok();
+    see(&folder.join(&name)).ok().or_else(|| beside(folder)).or_else(|| other.and_then(beside))
+}
+
+/// What is to be asked of a file of its format.
+fn asked(path: &Path, file: &dyn Storage) -> Result<Option<Ask>> {
+    let ends = Ends::read(file, path)?;
+    let probe = ends.probe();
+    Ok(FORMATS.iter().find(|format| (format.is)(&probe)).and_then(|format| format.relatives))
+}
+
+/// The names in `len` bytes at `at` of the file, as the header of QEMU's formats has that of a backing file. A name may be a
+/// description in JSON too, of which every string is one.
+pub(super) fn named_in_header(file: &dyn Storage, at: u64, len: u64) -> Result<Vec<String>> {
+    if at == 0 || len == 0 || len > LONGEST {
+        return Ok(Vec::new());
+    }
+    let mut name = vec![0; usize::try_from(len).unwrap_or(0)];
+    file.read_at(at, &mut name)?;
+    let name = String::from_utf8_lossy(&name);
+    Ok(match name.strip_prefix("json:") {
+        Some(json) => json.split('"').filter(|word| !word.is_empty()).map(str::to_owned).collect(),
+        None => vec![name.into_owned()],
+    })
+}
+
+/// A file of which only so much is read.
+struct Little {
+    file: FileStorage,
+    left: AtomicU64,
+}
+
+impl Storage for Little {
+    fn len(&self) -> Result<u64> {
+        self.file.len()
+    }
+
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let take = |left: u64| left.checked_sub(buf.len() as u64);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
+            return Err(Error::new(Kind::Unsupported, "too-large", "more than the headers of an image would be read"));
+        }
+        self.file.read_at(offset, buf)
+    }
+
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
+        Err(Error::refused("neighbour", "a file of another image would be written to"))
+    }
+
+    fn flush(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn locate(&self, offset: u64) -> Vec<Place> {
+        self.file.locate(offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hivewright_storage::memory::Memory;
+
+    fn said(bytes: &[u8]) -> Relatives {
+        let file: Arc<dyn Storage> = Arc::new(Memory::new(bytes.to_vec()));
+        let asked = asked(Path::new("/nowhere/image"), &*file).unwrap();
+        asked.and_then(|ask| ask(&file).ok()).unwrap_or_default()
+    }
+
+    fn qcow2() -> Vec<u8> {
+        let mut qcow2 = vec![0; 4096];
+        qcow2[..8].copy_from_slice(b"QFI\xfb\0\0\0\x02");
+        qcow2[8..16].copy_from_slice(&1000u64.to_be_bytes());
+        qcow2[16..20].copy_from_slice(&12u32.to_be_bytes());
+        qcow2[1000..1012].copy_from_slice(b"../base.qcow");
+        qcow2
+    }
+
+    #[test]
+    fn a_qcow2_image_names_its_backing_file_and_its_data_file() {
+        let mut qcow2 = qcow2();
+        assert_eq!(said(&qcow2), Relatives::under(vec!["../base.qcow".into()]));
+        qcow2[7] = 3;
+        qcow2[79] = 4;
+        qcow2[100..104].copy_from_slice(&104u32.to_be_bytes());
+        qcow2[104..120].copy_from_slice(b"\0\0\0\x01\0\0\0\x05raw\0\0\0\0\0");
+        qcow2[120..137].copy_from_slice(b"DATA\0\0\0\x09disk.data");
+        assert_eq!((said(&qcow2).parents, said(&qcow2).parts), (vec!["../base.qcow".into()], vec!["disk.data".into()]));
+        qcow2[120] = 0;
+        qcow2[124..128].fill(0xff);
+        qcow2[8..16].copy_from_slice(&u64::MAX.to_be_bytes());
+        assert_eq!(said(&qcow2), Relatives::default());
+    }
+
+    #[test]
+    fn every_word_of_a_description_may_be_the_name() {
+        let mut qcow2 = qcow2();
+        let json = br#"json:{"file":{"filename":"base.raw"}}"#;
+        qcow2[16..20].copy_from_slice(&(json.len() as u32).to_be_bytes());
+        qcow2[1000..1000 + json.len()].copy_from_slice(json);
+        assert!(said(&qcow2).parents.contains(&"base.raw".into()));
+    }
+
+    #[test]
+    fn a_descriptor_names_its_parent_and_its_extents() {
+        let vmdk = b"# Disk DescriptorFile\nversion=1\r\nCID=1\nparentCID=2\ncreateType=\"monolithicFlat\"\n\
+            parentFileNameHint=\"p.vmdk\"\nRW 63 FLAT \"a-flat.vmdk\" 0\nRW 1 ZERO\nRW 63 FLAT \"a-flat.vmdk\" 63\n";
+        assert_eq!((said(vmdk).parents, said(vmdk).parts), (vec!["p.vmdk".into()], vec!["a-flat.vmdk".into()]));
+    }
+
+    #[test]
+    fn an_extent_without_a_descriptor_is_nothing_alone() {
+        let mut sparse = vec![0; 2048];
+        sparse[..8].copy_from_slice(b"KDMV\x01\0\0\0");
+        assert!(said(&sparse).is_fragment);
+        (sparse[28], sparse[36]) = (1, 2);
+        assert!(said(&sparse).is_fragment, "there is room for one");
+        let text = b"# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicSparse\"\n\
+            RW 63 SPARSE \"its-own-name.vmdk\"\n";
+        sparse[512..512 + text.len()].copy_from_slice(text);
+        assert_eq!(said(&sparse), Relatives::default(), "the name is that of the file itself");
+        let two = [&text[..], b"RW 63 SPARSE \"another.vmdk\"\n"].concat();
+        sparse[512..512 + two.len()].copy_from_slice(&two);
+        assert_eq!(said(&sparse).parts, ["another.vmdk"]);
+        sparse[28..36].fill(0xff);
+        assert!(!said(&sparse).is_fragment);
+        assert!(said(b"COWD\x01").is_fragment && said(b"\xbe\xba\xfe\xca\0\0\0\0").is_fragment);
+        assert!(!said(b"QFI\xfb").is_fragment && !said(b"# Disk").is_fragment && !said(b"KD").is_fragment);
+    }
+
+    #[test]
+    fn a_segment_has_a_number() {
+        let segment = |number| [&b"EVF\x09\x0d\x0a\xff\x00\x01"[..], &[number, 0, 0, 0]].concat();
+        assert_eq!((said(&segment(2)).piece.map(|piece| piece.number), said(&segment(1)).piece), (Some(2), None));
+    }
+
+    #[test]
+    fn names_lead_beside_the_image_at_last() {
+        for (name, last) in [
+            ("../base.qcow", Some("base.qcow")),
+            (r"C:\VMs\base.vhd", Some("base.vhd")),
+            ("file:base", Some("base")),
+            ("", None),
+            ("..", None),
+        ] {
+            assert_eq!(last_part(name).as_deref(), last, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_says_less() {
+        let qcow2 = qcow2();
+        for end in (0..64).chain(990..1020) {
+            let said = said(&qcow2[..end]);
+            assert!(said == Relatives::default() || end >= 1012, "{end}");
+        }
+    }
+}
