@@ -183,7 +183,7 @@ fn refuse_children<H: Host>(locked: &Locked<'_, H>, named: &Path) -> Result<()> 
     let advice = "if they are of no use any more, delete them first; else leave this change and set the value that was \
                   there before in the image at the top of the chain: hivewright set, hivewright unset; \
                   --ignore-children restores it nevertheless, and what they show changes with it";
-    let found = container::neighbours(&files, named);
+    let found = container::find_dependents(&files, named);
     let advice = if found.advice.is_some() { MERGED } else { advice };
     of_children(&files, &found).map_or(Ok(()), |obstacle| Err(obstacle.refuse().advise(advice)))
 }

@@ -16,7 +16,7 @@ use super::find::{Looks, Part, Target, TargetKind};
 use super::record::{Failure, Record, Status};
 use crate::locate::{Choice, Disk, ImageOptions};
 use files::HostFiles;
-use hivewright_disk::container::{Neighbours, neighbours};
+use hivewright_disk::container::{FoundDependents, find_dependents};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_storage::{Host, RealHost};
@@ -96,7 +96,7 @@ impl Outcome {
 }
 
 /// What `one` has of a target, and of the parts that only the target's headers claim where they are not read with it: no
-/// image hides its neighbours by naming them.
+/// image hides its find_dependents by naming them.
 pub fn with_parts(target: &Target, wishes: &Wishes, mut one: impl FnMut(&Target) -> Vec<Record>) -> Outcome {
     let mut outcome = Outcome::default();
     if !target.is_repeated {
@@ -162,8 +162,8 @@ pub fn has_same_dependents(target: &Target, record: &Record) -> bool {
         return true;
     }
     let look = || match RealHost.resolve(&target.path) {
-        Ok(file) => neighbours(&[file], &target.path),
-        Err(_) => Neighbours::default(),
+        Ok(file) => find_dependents(&[file], &target.path),
+        Err(_) => FoundDependents::default(),
     };
     record.dependent_paths() == Some(image::dependents(target, look).children)
 }

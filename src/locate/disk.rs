@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex};
 
 use super::options::{self, ImageOptions, Reader};
 use super::{HiveHandle, Installation, Obstacle, Search, host_obstacles, obstacles};
-use hivewright_disk::container::{About, Gate, HostFile, Image, Neighbours, Role, Verified, explained, neighbours};
+use hivewright_disk::container::{
+    About, FoundDependents, Gate, HostFile, Image, Role, Verified, explained, find_dependents,
+};
 use hivewright_disk::files::Files;
 use hivewright_disk::partition::{Scheme, Table, VolumeKind};
 use hivewright_error::{Error, Kind, Result, Space};
@@ -176,17 +178,17 @@ impl Disk {
     }
 
     /// The images that stand on this one, or of which it is a part, as the other files of its folder tell.
-    pub fn neighbours(&self) -> Neighbours {
-        if self.is_device { Neighbours::default() } else { neighbours(&self.own_files(), &self.path) }
+    pub fn find_dependents(&self) -> FoundDependents {
+        if self.is_device { FoundDependents::default() } else { find_dependents(&self.own_files(), &self.path) }
     }
 
     /// What those images have against writes to this one.
     pub fn children(&self) -> Option<Obstacle> {
-        self.children_among(&self.neighbours())
+        self.children_among(&self.find_dependents())
     }
 
     /// The same of images that are known already.
-    pub fn children_among(&self, found: &Neighbours) -> Option<Obstacle> {
+    pub fn children_among(&self, found: &FoundDependents) -> Option<Obstacle> {
         let own = self.own_files();
         obstacles::of_whole(&own, found).or_else(|| obstacles::of_children(&own, found))
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Disk;
-use hivewright_disk::container::Neighbours;
+use hivewright_disk::container::FoundDependents;
 use hivewright_disk::files::{FileInVolume, Files, Hibernation, VolumeState};
 use hivewright_disk::partition::TableSource;
 use hivewright_error::Error;
@@ -101,7 +101,7 @@ pub(super) fn of_disk(disk: &Disk) -> Vec<Obstacle> {
 }
 
 /// What the image of which that file is a part has against writes past it.
-pub(super) fn of_whole(files: &[PathBuf], found: &Neighbours) -> Option<Obstacle> {
+pub(super) fn of_whole(files: &[PathBuf], found: &FoundDependents) -> Option<Obstacle> {
     let (whole, file) = (found.wholes.first()?, files.first()?);
     let (whole, file) = (name(whole), name(file));
     let what = format!("{file} is a part of the image that {whole} describes, which would not know of the change");
@@ -111,7 +111,7 @@ pub(super) fn of_whole(files: &[PathBuf], found: &Neighbours) -> Option<Obstacle
 
 /// What images that stand on the one of these files have against writes to it: their bytes are changes to what it was.
 /// Where it is not known whether there are any, that is said.
-pub(crate) fn of_children(files: &[PathBuf], found: &Neighbours) -> Option<Obstacle> {
+pub(crate) fn of_children(files: &[PathBuf], found: &FoundDependents) -> Option<Obstacle> {
     let image = files.first().map(|path| name(path)).unwrap_or_default();
     let obstacle = |what, advice| Some(Obstacle { advice: Some(advice), ..Obstacle::new(HAS_CHILDREN, what) });
     if !found.children.is_empty() {

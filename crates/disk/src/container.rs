@@ -27,7 +27,7 @@ mod references;
 mod unsupported;
 
 pub use about::{About, Refusal};
-pub use dependents::{Neighbours, neighbours};
+pub use dependents::{FoundDependents, find_dependents};
 pub use error_context::explained;
 pub use formats::ewf::{Verified, verify};
 pub use formats::parallels::in_bundle;
@@ -37,7 +37,7 @@ pub use open::{Image, MAX_DEPTH, Opening, open, open_layer};
 pub use overlay::{ImageOverlay, OverlayFiles, Taken};
 pub use path_policy::{Gate, HostFile, Opener, Role};
 pub use probe::{Probe, is_known};
-pub use references::{Ask, Piece, Relatives, last_part, meant_by, relatives};
+pub use references::{Piece, ReadReferences, References, last_part, meant_by, references};
 pub use unsupported::{Known, has_type_of_log, is_transaction_log, known_as, known_whole};
 
 use helpers::{cut_short, within_disk};

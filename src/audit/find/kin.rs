@@ -8,7 +8,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::looks::Looks;
-use hivewright_disk::container::{Relatives, has_type_of_log, last_part, meant_by, relatives};
+use hivewright_disk::container::{References, has_type_of_log, last_part, meant_by, references};
 use hivewright_error::Error;
 use hivewright_storage::look::{Seen, see};
 use hivewright_storage::split;
@@ -22,13 +22,13 @@ pub(super) struct Met {
     pub(super) is_log: bool,
     /// Why it has a record of an error.
     pub(super) fault: Option<Error>,
-    said: Relatives,
+    said: References,
 }
 
 impl Met {
     /// A file that was looked at.
     pub(super) fn new(path: &Path, seen: Seen, head: &[u8], looks: Looks) -> Self {
-        let said = if looks == Looks::Container { relatives(path) } else { Relatives::default() };
+        let said = if looks == Looks::Container { references(path) } else { References::default() };
         let is_log = head.starts_with(b"regf") && has_type_of_log(head);
         Met { path: path.to_owned(), seen, looks, is_log, fault: None, said }
     }
@@ -151,9 +151,9 @@ mod tests {
     use hivewright_storage::folder::EntryKind;
 
     /// Files of a folder that is not there, so that names alone tell.
-    fn all(files: &[(&str, Looks, Relatives)]) -> Kin {
+    fn all(files: &[(&str, Looks, References)]) -> Kin {
         let seen = Seen { kind: EntryKind::File, id: None, len: 9, is_linked: false, modified: None };
-        let met = |(name, looks, said): &(&str, Looks, Relatives)| Met {
+        let met = |(name, looks, said): &(&str, Looks, References)| Met {
             path: PathBuf::from("/nowhere").join(name),
             seen,
             looks: *looks,
@@ -168,10 +168,10 @@ mod tests {
 
     #[test]
     fn pieces_and_logs_belong_to_their_first_and_hives_to_nobody() {
-        let none = Relatives::default;
+        let none = References::default;
         let piece = |number| {
             let piece = Piece { number, firsts: &["e01"] };
-            Relatives { piece: (number > 1).then_some(piece), ..none() }
+            References { piece: (number > 1).then_some(piece), ..none() }
         };
         let found = all(&[
             ("SYSTEM", Looks::Hive, none()),
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn who_has_the_identifier_of_a_parent_is_stood_on_and_no_part() {
         let image =
-            |own, parent| Relatives { own: Some([own; 16]), parent: Some([parent; 16]), ..Relatives::default() };
+            |own, parent| References { own: Some([own; 16]), parent: Some([parent; 16]), ..References::default() };
         let found = all(&[
             ("a", Looks::Container, image(1, 0)),
             ("b", Looks::Container, image(2, 1)),

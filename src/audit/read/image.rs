@@ -8,7 +8,7 @@ use crate::audit::find::{Dependents, Target};
 use crate::audit::record::{Blocker, Failure, Record, Status};
 use crate::locate::{Choice, Disk, HiveHandle, Installation, LogChoice, Search};
 use crate::read::Reading;
-use hivewright_disk::container::Neighbours;
+use hivewright_disk::container::FoundDependents;
 use hivewright_disk::container::{HostFile, Role};
 use hivewright_error::Result;
 
@@ -30,7 +30,7 @@ pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Foun
     let remark = |(code, what): &(&str, String)| Blocker { code: (*code).to_owned(), what: what.clone() };
     frame.image_remarks = disk.about().all_remarks().map(remark).collect();
     frame.partition_scheme = Some(facts::word(disk.table().scheme));
-    let above = dependents(target, || disk.neighbours());
+    let above = dependents(target, || disk.find_dependents());
     frame.bears(above.children.iter().map(PathBuf::as_path));
     let children = disk.children_among(&above);
     let children = children.map(|obstacle| Blocker { code: obstacle.code.to_owned(), what: obstacle.what });
@@ -65,9 +65,9 @@ pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Foun
 }
 
 /// The images around a target: those that its folder has told of, or else what `look` finds.
-pub(super) fn dependents(target: &Target, look: impl FnOnce() -> Neighbours) -> Neighbours {
+pub(super) fn dependents(target: &Target, look: impl FnOnce() -> FoundDependents) -> FoundDependents {
     match &target.dependents {
-        Dependents::Known(children) => Neighbours { children: children.clone(), ..Neighbours::default() },
+        Dependents::Known(children) => FoundDependents { children: children.clone(), ..FoundDependents::default() },
         Dependents::Unknown => look(),
     }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::audit::find::{HEAD, Looks, looks_of};
 use crate::locate::Disk;
-use hivewright_disk::container::{HostFile, Role, relatives};
+use hivewright_disk::container::{HostFile, Role, references};
 use hivewright_storage::{Host, RealHost, look};
 
 /// Whether `whole` has opened the file at `part` for its own data, and that is no disk or hive of its own of which only a
@@ -19,7 +19,7 @@ pub(super) fn has(whole: &Disk, part: &Path) -> bool {
     match looks_of(&head, seen.len, &part.file_name().unwrap_or_default().to_string_lossy()) {
         Looks::Other(_) | Looks::DiskByName | Looks::HiveByName => true,
         Looks::Hive => false,
-        Looks::Container => relatives(&part).is_fragment,
+        Looks::Container => references(&part).is_fragment,
         Looks::Disk => whole.begins_with(&part),
     }
 }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use hivewright_disk::container::neighbours;
+use hivewright_disk::container::find_dependents;
 use serde_json::Value;
 
 use super::fixtures::{Unpacked, raw_disk};
@@ -26,7 +26,7 @@ fn code(told: &Value) -> &str {
 /// The names of the children that are found.
 fn found(image: &Unpacked) -> BTreeSet<String> {
     let path = image.path().canonicalize().unwrap();
-    let names = neighbours(std::slice::from_ref(&path), &path)
+    let names = find_dependents(std::slice::from_ref(&path), &path)
         .children
         .into_iter()
         .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
@@ -82,7 +82,7 @@ fn the_top_of_a_chain_has_no_children_and_the_rest_has() {
     ] {
         let image = Unpacked::named(name);
         let path = image.folder.path().canonicalize().unwrap().join(file);
-        let found = neighbours(std::slice::from_ref(&path), &path).children;
+        let found = find_dependents(std::slice::from_ref(&path), &path).children;
         assert_eq!(found.iter().map(|path| path.file_name().unwrap().to_str().unwrap()).collect::<Vec<_>>(), expected);
     }
     let image = Unpacked::named("vmdk-delta");

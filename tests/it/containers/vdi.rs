@@ -97,7 +97,8 @@ fn a_chain_reads_block_by_block_and_only_its_top_is_written_to() {
         File::options().write(true).open(&raw).unwrap().write_all_at(&[0; MIB], 11 << 20).unwrap();
         let before = [fs::read(&base).unwrap(), fs::read(&middle).unwrap()];
         let real = |path: &Path| path.canonicalize().unwrap();
-        let standing = [&base, &middle, &top].map(|path| container::neighbours(&[real(path)], &real(path)).children);
+        let standing =
+            [&base, &middle, &top].map(|path| container::find_dependents(&[real(path)], &real(path)).children);
         assert_eq!(standing, [vec![real(&middle)], vec![real(&top)], Vec::new()]);
         let (image, recording) = open(&top).unwrap();
         assert_eq!((image.about.variant.as_str(), &image.about.remarks), ("differencing", &vec![]));

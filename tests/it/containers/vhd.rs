@@ -255,7 +255,8 @@ fn a_chain_reads_sector_by_sector_and_only_its_top_is_written_to() {
         }
         let before = [fs::read(&base).unwrap(), fs::read(&middle).unwrap()];
         let real = |path: &Path| path.canonicalize().unwrap();
-        let standing = [&base, &middle, &top].map(|path| container::neighbours(&[real(path)], &real(path)).children);
+        let standing =
+            [&base, &middle, &top].map(|path| container::find_dependents(&[real(path)], &real(path)).children);
         assert_eq!(standing, [vec![real(&middle)], vec![real(&top)], Vec::new()]);
         let (image, recording) = open(&top).unwrap();
         assert_same(&image, &raw);

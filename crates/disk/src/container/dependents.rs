@@ -58,7 +58,7 @@ impl Known<'_> {
 
 /// What is known of the images around one.
 #[derive(Debug, Default)]
-pub struct Neighbours {
+pub struct FoundDependents {
     /// Those that stand on it.
     pub children: Vec<PathBuf>,
     /// Those of which it is a part, where it has but one file.
@@ -74,7 +74,7 @@ pub struct Neighbours {
 /// Looks at the images in the folder of `files`, which are one image's and hold no links; in those of the name that the user
 /// `named` it by, and of the links that this is; and in those below them where VirtualBox keeps snapshots. What is damaged
 /// is no image.
-pub fn neighbours(files: &[PathBuf], named: &Path) -> Neighbours {
+pub fn find_dependents(files: &[PathBuf], named: &Path) -> FoundDependents {
     let mut found = look(files, named);
     if !found.wholes.is_empty() {
         // What stands on the whole stands on its parts.
@@ -84,9 +84,9 @@ pub fn neighbours(files: &[PathBuf], named: &Path) -> Neighbours {
     found
 }
 
-fn look(files: &[PathBuf], named: &Path) -> Neighbours {
+fn look(files: &[PathBuf], named: &Path) -> FoundDependents {
     let known: Vec<(PathBuf, Option<Seen>)> = files.iter().map(|path| (path.clone(), see(path).ok())).collect();
-    let mut found = Neighbours::default();
+    let mut found = FoundDependents::default();
     let Some((first, Some(_))) = known.first() else { return found };
     match standing_on(first) {
         Ok(above) => {
@@ -155,7 +155,7 @@ fn may_be_image(path: &Path, image: &Path) -> bool {
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let (name, stem) = (path.file_name().unwrap_or_default(), image.file_stem().unwrap_or_default());
     let is_named_alike = name.as_encoded_bytes().starts_with(stem.as_encoded_bytes());
-    let mut of_images = FORMATS.iter().filter(|format| format.relatives.is_some()).flat_map(|format| format.endings);
+    let mut of_images = FORMATS.iter().filter(|format| format.references.is_some()).flat_map(|format| format.endings);
     of_images.any(|of_image| *of_image == ending)
         || is_named_alike && !OF_OTHERS.contains(&&*ending) && !name.to_string_lossy().contains("hivewright")
 }

@@ -13,7 +13,7 @@ pub(super) mod vhd;
 pub(super) mod vhdx;
 pub(super) mod vmdk;
 
-use super::{Ask, Image, Opening, Probe};
+use super::{Image, Opening, Probe, ReadReferences};
 use hivewright_error::Result;
 
 /// Every format, in the order in which they are tried; what nobody knows is a raw disk.
@@ -48,7 +48,7 @@ pub struct Format {
     pub endings: &'static [&'static str],
     /// What an image says of other files, by its headers alone. `None` where no image of the format knows of any that could
     /// be taken for a disk of its own.
-    pub relatives: Option<Ask>,
+    pub references: Option<ReadReferences>,
 }
 
 /// A kind of images of one format, as the README's table has it.

@@ -21,7 +21,7 @@ const LONGEST: u64 = 1023;
 
 /// See the module. Nothing of it is to be believed but to ask whether it is so.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Relatives {
+pub struct References {
     /// Names of the image that this one stands on. Any of them may be the one that leads to it.
     pub parents: Vec<String>,
     /// Names of files that hold bytes of this image's disk.
@@ -36,7 +36,7 @@ pub struct Relatives {
     pub piece: Option<Piece>,
 }
 
-/// See [`Relatives::piece`].
+/// See [`References::piece`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// Its number.
@@ -45,23 +45,23 @@ pub struct Piece {
     pub firsts: &'static [&'static str],
 }
 
-/// See [`super::Format::relatives`]. The file may be anything that looks like the format, and little of it can be read.
-pub type Ask = fn(&Arc<dyn Storage>) -> Result<Relatives>;
+/// See [`super::Format::references`]. The file may be anything that looks like the format, and little of it can be read.
+pub type ReadReferences = fn(&Arc<dyn Storage>) -> Result<References>;
 
-impl Relatives {
+impl References {
     /// An image that has a parent of one of these names.
     pub(super) fn under(parents: Vec<String>) -> Self {
-        Relatives { parents, ..Self::default() }
+        References { parents, ..Self::default() }
     }
 }
 
 /// What the file at `path` says of others. Nothing where it is no image, cannot be read, or is damaged.
-pub fn relatives(path: &Path) -> Relatives {
+pub fn references(path: &Path) -> References {
     open_plain(path).ok().flatten().and_then(|file| said(path, file)).unwrap_or_default()
 }
 
 /// What a file that is open says of others. `None` where images of its format know of none.
-pub(super) fn said(path: &Path, file: FileStorage) -> Option<Relatives> {
+pub(super) fn said(path: &Path, file: FileStorage) -> Option<References> {
     let file: Arc<dyn Storage> = Arc::new(Little { file, left: MOST_BYTES.into() });
     Some(asked(path, &*file).ok()??(&file).unwrap_or_default())
 }
@@ -81,10 +81,10 @@ pub fn meant_by(name: &str, folder: &Path, other: Option<&Path>) -> Option<Seen>
 }
 
 /// What is to be asked of a file of its format.
-fn asked(path: &Path, file: &dyn Storage) -> Result<Option<Ask>> {
+fn asked(path: &Path, file: &dyn Storage) -> Result<Option<ReadReferences>> {
     let ends = Ends::read(file, path)?;
     let probe = ends.probe();
-    Ok(FORMATS.iter().find(|format| (format.is)(&probe)).and_then(|format| format.relatives))
+    Ok(FORMATS.iter().find(|format| (format.is)(&probe)).and_then(|format| format.references))
 }
 
 /// The names in `len` bytes at `at` of the file, as the header of QEMU's formats has that of a backing file. A name may be a
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
     use hivewright_storage::memory::Memory;
 
-    fn said(bytes: &[u8]) -> Relatives {
+    fn said(bytes: &[u8]) -> References {
         let file: Arc<dyn Storage> = Arc::new(Memory::new(bytes.to_vec()));
         let asked = asked(Path::new("/nowhere/image"), &*file).unwrap();
         asked.and_then(|ask| ask(&file).ok()).unwrap_or_default()
@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn a_qcow2_image_names_its_backing_file_and_its_data_file() {
         let mut qcow2 = qcow2();
-        assert_eq!(said(&qcow2), Relatives::under(vec!["../base.qcow".into()]));
+        assert_eq!(said(&qcow2), References::under(vec!["../base.qcow".into()]));
         qcow2[7] = 3;
         qcow2[79] = 4;
         qcow2[100..104].copy_from_slice(&104u32.to_be_bytes());
@@ -167,7 +167,7 @@ mod tests {
         qcow2[120] = 0;
         qcow2[124..128].fill(0xff);
         qcow2[8..16].copy_from_slice(&u64::MAX.to_be_bytes());
-        assert_eq!(said(&qcow2), Relatives::default());
+        assert_eq!(said(&qcow2), References::default());
     }
 
     #[test]
@@ -196,7 +196,7 @@ mod tests {
         let text = b"# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicSparse\"\n\
             RW 63 SPARSE \"its-own-name.vmdk\"\n";
         sparse[512..512 + text.len()].copy_from_slice(text);
-        assert_eq!(said(&sparse), Relatives::default(), "the name is that of the file itself");
+        assert_eq!(said(&sparse), References::default(), "the name is that of the file itself");
         let two = [&text[..], b"RW 63 SPARSE \"another.vmdk\"\n"].concat();
         sparse[512..512 + two.len()].copy_from_slice(&two);
         assert_eq!(said(&sparse).parts, ["another.vmdk"]);
@@ -230,7 +230,7 @@ mod tests {
         let qcow2 = qcow2();
         for end in (0..64).chain(990..1020) {
             let said = said(&qcow2[..end]);
-            assert!(said == Relatives::default() || end >= 1012, "{end}");
+            assert!(said == References::default() || end >= 1012, "{end}");
         }
     }
 }

@@ -46,7 +46,8 @@ fn a_chain_reads_as_one_disk() {
         fs::write(&raw, &disk).unwrap();
         let real = folder.path().canonicalize().unwrap();
         let standing = ["base", "parent", "child"].map(|name| {
-            container::neighbours(&[real.join(format!("{name}.vhdx"))], &real.join(format!("{name}.vhdx"))).children
+            container::find_dependents(&[real.join(format!("{name}.vhdx"))], &real.join(format!("{name}.vhdx")))
+                .children
         });
         assert_eq!(standing, [vec![real.join("parent.vhdx")], vec![real.join("child.vhdx")], Vec::new()]);
         let (image, _) = open(&child).unwrap();

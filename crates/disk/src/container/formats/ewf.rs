@@ -34,7 +34,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     },
     open,
     endings: &["e01"],
-    relatives: Some(segments::relatives),
+    references: Some(segments::references),
 };
 
 /// Kin of the format that is not read, by first bytes.

@@ -39,7 +39,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     is,
     open,
     endings: &["ova"],
-    relatives: None,
+    references: None,
 };
 
 /// What its disks may be: each whole in one file.

@@ -27,7 +27,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     is: |probe| MAGICS.iter().any(|magic| probe.head.starts_with(*magic)),
     open,
     endings: &["hds"],
-    relatives: None,
+    references: None,
 };
 
 /// With block numbers in sectors, and in clusters.

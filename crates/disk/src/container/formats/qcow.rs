@@ -23,7 +23,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     open,
     endings: &["qcow"],
     // The first fields are those of version 2.
-    relatives: Some(crate::container::formats::qcow2::relatives),
+    references: Some(crate::container::formats::qcow2::references),
 };
 
 /// `QFI\xfb`, and the version.

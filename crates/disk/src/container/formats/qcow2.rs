@@ -17,7 +17,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::container::helpers::nbd::{self, Driver, EngineFormat};
-use crate::container::references::{Relatives, named_in_header};
+use crate::container::references::{References, named_in_header};
 use crate::container::{About, Format, Image, Opening, Refusal, Role, Variant, cut_short, open_backing};
 use header::{BITMAPS, COMPRESSION, CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Header, RAW_DATA_FILE};
 use hivewright_error::{Error, Kind, Result, Space};
@@ -39,7 +39,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     is: |probe| probe.head.starts_with(header::MAGIC),
     open,
     endings: &["qcow2"],
-    relatives: Some(relatives),
+    references: Some(references),
 };
 
 fn open(opening: Opening<'_>) -> Result<Image> {
@@ -73,13 +73,13 @@ fn open(opening: Opening<'_>) -> Result<Image> {
 
 /// Where the name of the backing file stands is at the same place in every version, encrypted or not. Of a data file that
 /// is not named in the header nothing is known.
-pub(in crate::container) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+pub(in crate::container) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let mut head = [0; 20];
     file.read_at(0, &mut head)?;
     let number = |at: &[u8]| at.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
     let parents = named_in_header(&**file, number(&head[8..16]), number(&head[16..20])).unwrap_or_default();
     let parts = data_file_in_header(file).unwrap_or_default().into_iter().collect();
-    Ok(Relatives { parents, parts, ..Relatives::default() })
+    Ok(References { parents, parts, ..References::default() })
 }
 
 fn data_file_in_header(file: &Arc<dyn Storage>) -> Result<Option<String>> {

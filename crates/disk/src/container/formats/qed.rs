@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::container::helpers::nbd::{self, Driver, EngineFormat};
-use crate::container::references::{Relatives, named_in_header};
+use crate::container::references::{References, named_in_header};
 use crate::container::{About, Format, Image, Opening, Refusal, Variant, cut_short, open_backing};
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_storage::Storage;
@@ -18,7 +18,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     is: |probe| probe.head.starts_with(MAGIC),
     open,
     endings: &["qed"],
-    relatives: Some(relatives),
+    references: Some(references),
 };
 
 const MAGIC: &[u8] = b"QED\0";
@@ -92,14 +92,14 @@ impl Header {
     }
 }
 
-fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let mut head = [0; 64];
     file.read_at(0, &mut head)?;
     let number = |at: usize| u64::from(u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
     if number(16) & BACKING == 0 {
-        return Ok(Relatives::default());
+        return Ok(References::default());
     }
-    named_in_header(&**file, number(56), number(60)).map(Relatives::under)
+    named_in_header(&**file, number(56), number(60)).map(References::under)
 }
 
 fn open(opening: Opening<'_>) -> Result<Image> {

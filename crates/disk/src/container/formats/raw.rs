@@ -21,7 +21,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     is: |_| false,
     open,
     endings: &[],
-    relatives: None,
+    references: None,
 };
 
 pub(in crate::container) fn open(opening: Opening<'_>) -> Result<Image> {

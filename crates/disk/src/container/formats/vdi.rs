@@ -17,7 +17,7 @@ mod parent;
 use std::sync::Arc;
 
 use crate::container::helpers::block_mapping;
-use crate::container::references::Relatives;
+use crate::container::references::References;
 use crate::container::{About, Format, Image, Opening, Probe, Variant};
 use header::{Header, Type};
 use hivewright_error::{Error, Kind, Result, Space};
@@ -34,7 +34,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     is,
     open,
     endings: &["vdi"],
-    relatives: Some(relatives),
+    references: Some(references),
 };
 
 fn is(probe: &Probe<'_>) -> bool {
@@ -42,11 +42,11 @@ fn is(probe: &Probe<'_>) -> bool {
 }
 
 /// A differencing image has no name of its parent, but its identifier.
-fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let header = Header::read(&**file)?;
     let (own, parent) = (Some(header.made.0), header.parent_made.0);
     let parent = (header.kind == Type::Differencing).then_some(parent);
-    Ok(Relatives { own, parent, ..Relatives::default() })
+    Ok(References { own, parent, ..References::default() })
 }
 
 fn open(opening: Opening<'_>) -> Result<Image> {

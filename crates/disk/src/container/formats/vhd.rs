@@ -29,7 +29,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     is,
     open,
     endings: &["vhd", "avhd"],
-    relatives: Some(parent::relatives),
+    references: Some(parent::references),
 };
 
 /// By the copy of the footer at the start; a fixed image has the footer at its end alone, which must then fit the file,

@@ -23,7 +23,7 @@ use self::fields::{Guid, MIB, corrupt, text};
 use self::header::Header;
 use self::metadata::Metadata;
 use crate::container::helpers::block_mapping;
-use crate::container::references::Relatives;
+use crate::container::references::References;
 use crate::container::{About, Format, Gate, Image, Opening, Role, Variant, cut_short, open_layer};
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_storage::Storage;
@@ -43,7 +43,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     is: |probe| probe.head.starts_with(SIGNATURE),
     open,
     endings: &["vhdx", "avhdx"],
-    relatives: Some(relatives),
+    references: Some(references),
 };
 
 const SIGNATURE: &[u8] = b"vhdxfile";
@@ -88,13 +88,13 @@ fn replayed(opening: &Opening<'_>, header: &mut Header, about: &mut About) -> Re
 }
 
 /// The paths by which a differencing disk knows its parent. Its log is not replayed: no writer moves the locator.
-fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let remarks = &mut Vec::new();
     let header = Header::current(&**file, remarks)?;
     let regions = region::read(&**file, header.log(), remarks)?;
     let locator = metadata::read(&**file, regions.metadata)?.locator;
     let parents = locator.map(|(item, at)| locator::parse(&item, at)).transpose()?;
-    Ok(Relatives::under(parents.map(|found| found.paths).unwrap_or_default()))
+    Ok(References::under(parents.map(|found| found.paths).unwrap_or_default()))
 }
 
 /// The program that made the image ([MS-VHDX] 2.2.1). Fails for a file that is too short to be one.

@@ -49,7 +49,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     is,
     open,
     endings: &["vmdk"],
-    relatives: Some(parent::relatives),
+    references: Some(parent::references),
 };
 
 /// Bytes of a sector, the unit of nearly every number in the format.

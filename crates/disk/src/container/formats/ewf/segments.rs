@@ -9,7 +9,7 @@ use simd_adler32::adler32;
 
 use super::{cut_short, damaged};
 use crate::container::Opening;
-use crate::container::references::{Piece, Relatives};
+use crate::container::references::{Piece, References};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::Storage;
 
@@ -100,10 +100,10 @@ fn number(file: &dyn Storage) -> Result<u32> {
 }
 
 /// Which segment it is. None names the others.
-pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+pub(super) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let number = u16::try_from(number(&**file)?).ok();
     let piece = number.filter(|number| *number != 1).map(|number| Piece { number, firsts: &["e01", "s01"] });
-    Ok(Relatives { piece, ..Relatives::default() })
+    Ok(References { piece, ..References::default() })
 }
 
 /// The name of segment `number` where some other of the image is called `name`. SMART begins with `.s01`, all others

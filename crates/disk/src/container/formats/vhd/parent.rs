@@ -8,7 +8,7 @@ use super::footer::{self, Footer, Type};
 use super::sparse::Header;
 use super::{corrupt, u32_at, u64_at};
 use crate::container::helpers::tables::index;
-use crate::container::references::Relatives;
+use crate::container::references::References;
 use crate::container::{Image, Opening, Role, error_context, open_layer};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::Storage;
@@ -54,13 +54,13 @@ pub(super) fn open(
 }
 
 /// The names that a differencing image has of its parent.
-pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+pub(super) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let footer = footer::find(&**file, &mut Vec::new())?;
     if footer.kind != Type::Differencing {
-        return Ok(Relatives::default());
+        return Ok(References::default());
     }
     let (names, _) = names(&**file, &Header::read(&**file, &footer)?)?;
-    Ok(Relatives::under(names))
+    Ok(References::under(names))
 }
 
 /// The parent's names, the best first, and where they stand in the file.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::hosted::{self, Header};
 use super::{FORMAT, broken, cowd, descriptor, se_sparse};
 use crate::container::Role;
-use crate::container::references::Relatives;
+use crate::container::references::References;
 use crate::container::{self, About, Image, Opening};
 use hivewright_error::Result;
 use hivewright_storage::Storage;
@@ -39,7 +39,7 @@ pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image
 
 /// The hint at the parent and the extents, as the descriptor has them. (VMware, "Virtual Disk Format 5.0": a hosted sparse
 /// extent may have one in it; those of ESX never do.)
-pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
+pub(super) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let mut head = [0; 8];
     let there = file.len()?.min(8);
     // At most 8.
@@ -53,7 +53,7 @@ pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
     } else {
         Some(descriptor::read(file, 0, file.len()?.min(MOST_OF_A_DESCRIPTOR))?)
     };
-    let Some((_, found)) = described else { return Ok(Relatives { is_fragment: true, ..Relatives::default() }) };
+    let Some((_, found)) = described else { return Ok(References { is_fragment: true, ..References::default() }) };
     let parents = found.parent.into_iter().map(|(_, hint)| hint).collect();
     // The first extent of an embedded descriptor is the file that it stands in, whatever that was called when it was made:
     // in a copy it has the name of the original.
@@ -61,7 +61,7 @@ pub(super) fn relatives(file: &Arc<dyn Storage>) -> Result<Relatives> {
     let mut parts: Vec<String> = found.extents.into_iter().skip(own).map(|line| line.name).collect();
     parts.retain(|name| !name.is_empty());
     parts.dedup();
-    Ok(Relatives { parents, parts, ..Relatives::default() })
+    Ok(References { parents, parts, ..References::default() })
 }
 
 /// Bytes of a descriptor in which a parent is looked for: hundreds of extents fit in.

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use hivewright_disk::container::{in_bundle, last_part, neighbours, relatives};
+use hivewright_disk::container::{in_bundle, last_part, find_dependents, references};
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 4] = ["DiskDescriptor.xml", "image.vmdk", "image.ova", "image.qcow2"];
@@ -15,7 +15,7 @@ const NAMES: [&str; 4] = ["DiskDescriptor.xml", "image.vmdk", "image.ova", "imag
 const BESIDE: &str = "disk.hds";
 
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = std::env::temp_dir().join(format!("hivewright-fuzz-relatives-{}", std::process::id()));
+    let folder = std::env::temp_dir().join(format!("hivewright-fuzz-references-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let folder = folder.canonicalize().unwrap();
     std::fs::write(folder.join(BESIDE), "WithoutFreeSpace").unwrap();
@@ -26,10 +26,10 @@ fuzz_target!(|data: &[u8]| {
     let Some((&number, bytes)) = data.split_first() else { return };
     let file = FOLDER.join(NAMES[usize::from(number) % NAMES.len()]);
     std::fs::write(&file, bytes).unwrap();
-    let said = relatives(&file);
+    let said = references(&file);
     said.parents.iter().chain(&said.parts).for_each(|name| drop(last_part(name)));
     let beside = FOLDER.join(BESIDE);
-    let found = neighbours(std::slice::from_ref(&beside), &beside);
+    let found = find_dependents(std::slice::from_ref(&beside), &beside);
     let others = found.wholes.iter().chain(&found.children).filter(|other| **other != file);
     // A bundle's descriptor may name any file as a child.
     let is_bundle = usize::from(number) % NAMES.len() == 0;
