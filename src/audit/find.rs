@@ -20,7 +20,7 @@ use super::account::{Passed, Reason};
 use hivewright_error::{Error, Kind};
 use hivewright_storage::FileId;
 use hivewright_storage::folder::EntryKind;
-use hivewright_storage::look::{self, Seen};
+use hivewright_storage::probe::{self, Seen};
 use hivewright_storage::split;
 
 /// Something to audit.
@@ -131,7 +131,7 @@ impl<'a> Finder<'a> {
 
     /// Finds what `path` stands for. What is not there, and has `*`, `?`, `[` or `{` in its name, is a pattern.
     pub fn named(&mut self, path: &Path) {
-        match look::see(path) {
+        match probe::see(path) {
             Ok(seen) => self.named_and_seen(path, &seen),
             Err(error) if error.kind() == Kind::NotFound && pattern::is_pattern(path) => {
                 if let Err(error) = self.matching(path) {
@@ -160,7 +160,7 @@ impl<'a> Finder<'a> {
     /// Segments of an image are never hives; copies of hives are often numbered.
     fn is_hive(&mut self, path: &Path) -> bool {
         self.looked.fetch_add(1, Ordering::Relaxed);
-        matches!(look::peek(path, 4, true), Ok(Some((_, head))) if head == b"regf")
+        matches!(probe::peek(path, 4, true), Ok(Some((_, head))) if head == b"regf")
     }
 
     fn once(&mut self, path: &Path, id: Option<FileId>, is_file: bool) {
@@ -193,7 +193,7 @@ fn first_of(path: &Path) -> Option<(PathBuf, Seen)> {
     // What makes a piece of a name stands behind the last dot, so the rest of it may be any bytes.
     split::firsts(&name.to_string_lossy()).into_iter().find_map(|first| {
         let first = path.with_extension(Path::new(&first).extension()?);
-        let seen = look::see(&first).ok().filter(|seen| seen.kind == EntryKind::File)?;
+        let seen = probe::see(&first).ok().filter(|seen| seen.kind == EntryKind::File)?;
         Some((first, seen))
     })
 }

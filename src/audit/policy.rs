@@ -35,7 +35,7 @@ pub use wanted::Wanted;
 
 use super::record::{Record, Status, Verdict, Violation};
 use hivewright_error::{Error, Kind, Result};
-use hivewright_storage::look;
+use hivewright_storage::probe;
 
 /// The most bytes of a policy.
 pub const MOST_BYTES: u64 = 1 << 20;
@@ -75,7 +75,7 @@ impl Policy {
     pub fn load(path: &Path) -> Result<Self> {
         let mut bytes = Vec::new();
         let failed = |e| Error::io(format!("cannot read {}: {e}", path.display()), e);
-        let size = look::stream(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let size = probe::stream(path)?.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
         let name = format!("the policy {}", path.display());
         if size as u64 > MOST_BYTES {
             let line = line_at(&bytes, size);

@@ -15,7 +15,7 @@ use super::record::{Failure, Record, Status};
 use super::shard::Fnv;
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::folder::EntryKind;
-use hivewright_storage::{FileStorage, Storage, look};
+use hivewright_storage::{FileStorage, Storage, probe};
 
 /// The most bytes of a line that may be a record. Longer ones are passed over.
 const MOST_LINE: u64 = 1 << 24;
@@ -45,7 +45,7 @@ impl Earlier {
     pub fn add(&mut self, path: &Path) -> Result<()> {
         let number = self.files.len();
         self.files.push(open(path)?);
-        let mut lines = BufReader::with_capacity(1 << 18, look::stream(path)?);
+        let mut lines = BufReader::with_capacity(1 << 18, probe::stream(path)?);
         let ours = Record::new("").tool;
         let (mut line, mut offset, mut count) = (Vec::new(), 0, 0_u64);
         let (mut is_results, mut of_another, mut foreign) = (false, 0_u64, 0_u64);
@@ -106,9 +106,9 @@ impl Earlier {
     /// `resume-is-output`.
     pub fn refuse_as_output(&self) -> Result<()> {
         // Where the host has no such name, it cannot be told.
-        let Ok(output) = look::see(Path::new("/dev/stdout")) else { return Ok(()) };
+        let Ok(output) = probe::see(Path::new("/dev/stdout")) else { return Ok(()) };
         let is_output =
-            |file: &&FileStorage| output.id.is_some() && look::see(file.path()).is_ok_and(|seen| seen.id == output.id);
+            |file: &&FileStorage| output.id.is_some() && probe::see(file.path()).is_ok_and(|seen| seen.id == output.id);
         match self.files.iter().find(is_output) {
             None => Ok(()),
             Some(file) => Err(Error::refused(
@@ -150,7 +150,7 @@ fn open(path: &Path) -> Result<FileStorage> {
         Kind::NotFound => error.advise("leave --resume out of a first run, or begin with an empty file"),
         _ => error,
     };
-    if look::see(path).map_err(advise)?.kind != EntryKind::File {
+    if probe::see(path).map_err(advise)?.kind != EntryKind::File {
         let what = format!("{} is no regular file, and holds no results to go on from", path.display());
         return Err(Error::new(Kind::Unsupported, "resume-no-file", what)
             .advise("name a file that `hivewright audit --json` has written"));

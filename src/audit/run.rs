@@ -20,7 +20,7 @@ use super::record::{Record, Status};
 use super::resume::Earlier;
 use super::shard::Shard;
 use hivewright_error::{Error, Kind, Result};
-use hivewright_storage::look;
+use hivewright_storage::probe;
 
 /// Names that a user gives, or why one cannot be had.
 pub type Names = Box<dyn Iterator<Item = Result<PathBuf>> + Send>;
@@ -230,7 +230,7 @@ fn given_up(why: &GivenUp) -> Error {
 /// # Errors
 /// It cannot be opened.
 pub fn listed_in(path: &Path, by_zeros: bool) -> Result<Names> {
-    Ok(listed(Box::new(BufReader::new(look::stream(path)?)), by_zeros))
+    Ok(listed(Box::new(BufReader::new(probe::stream(path)?)), by_zeros))
 }
 
 /// The names in a list, one in a line, or with a zero byte behind each.

@@ -18,7 +18,7 @@ use hivewright::audit::read::Wishes;
 use hivewright::audit::resume::Earlier;
 use hivewright::audit::run::{self, End, Names, Plan, Progress, Summary};
 use hivewright::audit::{Record, pool};
-use hivewright_storage::{held, look};
+use hivewright_storage::{probe, temp_files};
 
 pub(crate) use self::args::AuditArgs;
 use self::progress::Bar;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
     });
     bar.end();
     // Targets that were given up still hold theirs.
-    held::remove_folders();
+    temp_files::remove_folders();
     if let Some(error) = failed {
         return Err(report::unprinted(error, "the audit was stopped there, and there is no report"));
     }
@@ -84,7 +84,7 @@ fn plan(args: &AuditArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Plan> {
     earlier.refuse_as_output()?;
     earlier.remarks().iter().for_each(|what| super::warn(what));
     for folder in &args.image.allow_paths {
-        look::see(folder).context("--allow-path")?;
+        probe::see(folder).context("--allow-path")?;
     }
     let policy = match (args.expect, &args.policy) {
         (Some(wanted), _) => Policy::of_all(wanted),
@@ -121,7 +121,7 @@ fn names(args: &AuditArgs) -> anyhow::Result<Names> {
 fn stop_at_ctrl_c(stop: Arc<AtomicBool>) -> anyhow::Result<()> {
     let handler = move || {
         if stop.swap(true, Ordering::SeqCst) {
-            held::end(i32::from(super::exit::INTERRUPTED));
+            temp_files::end(i32::from(super::exit::INTERRUPTED));
         }
     };
     stop::at_signals(handler).context("listening for Ctrl-C")

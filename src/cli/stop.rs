@@ -2,16 +2,16 @@
 
 use std::io;
 
-use hivewright_storage::held;
+use hivewright_storage::temp_files;
 
 use super::exit::INTERRUPTED;
 
 /// Whoever is told to end while new files have no place yet, or private folders are there, takes them along. A write in
 /// place that has begun is left as a kill leaves it: its undo file has its place already, and the next run settles it.
 pub(super) fn leave_nothing_behind() {
-    held::before_the_first(|| {
+    temp_files::before_the_first(|| {
         // Where nobody listens it ends as ever, and leaves those behind.
-        let _ = at_signals(|| held::end(i32::from(INTERRUPTED)));
+        let _ = at_signals(|| temp_files::end(i32::from(INTERRUPTED)));
     });
 }
 
@@ -38,7 +38,7 @@ pub(super) fn at_signals(act: impl Fn() + Send + 'static) -> io::Result<()> {
 fn ignored() -> u64 {
     use std::io::Read;
     let mut status = String::new();
-    let read = hivewright_storage::look::stream("/proc/self/status".as_ref())
+    let read = hivewright_storage::probe::stream("/proc/self/status".as_ref())
         .is_ok_and(|file| file.take(1 << 16).read_to_string(&mut status).is_ok());
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).filter(|_| read);
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)

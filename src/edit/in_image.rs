@@ -8,7 +8,7 @@ use crate::undo::refuse_left_over;
 use hivewright_disk::container::ImageOverlay;
 use hivewright_error::{Place, Result, Space};
 use hivewright_hive::PatchSet;
-use hivewright_storage::probe::may_make_files;
+use hivewright_storage::availability::may_make_files;
 use hivewright_storage::{Access, Host, Storage};
 
 /// Bytes of the smallest sector: clusters and what images are made of are multiples of it.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use hivewright_disk::container::in_bundle;
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::folder::{EntryKind, entries, kind_of, named};
-use hivewright_storage::look::see;
+use hivewright_storage::probe::see;
 
 /// A hive of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]

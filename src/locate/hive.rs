@@ -17,7 +17,7 @@ use hivewright_disk::host_folder::{HostFiles, guest_name};
 use hivewright_disk::partition::Partition;
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_hive::{Hive, HiveBytes};
-use hivewright_storage::{Access, Blank, Host, Mapped, RealHost, Storage, joined, zeros_in_large_pages};
+use hivewright_storage::{Access, Host, Mapped, RealHost, SparseBuffer, Storage, joined, zeros_in_large_pages};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
 const MOST_BYTES: u64 = 3 << 30;
@@ -194,7 +194,7 @@ impl HiveHandle {
     }
 
     /// See [`Paged::seen`].
-    pub(crate) fn seen(&self) -> Result<Option<Blank>> {
+    pub(crate) fn seen(&self) -> Result<Option<SparseBuffer>> {
         match &self.bytes {
             Bytes::Mapped(_) => Ok(None),
             Bytes::Paged(paged, _) => paged.seen(self.most()),

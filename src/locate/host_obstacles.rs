@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Obstacle;
-use hivewright_storage::probe::{Usage, may_make_files, may_write, usage, vmware_is_out};
+use hivewright_storage::availability::{Usage, may_make_files, may_write, usage, vmware_is_out};
 use hivewright_storage::{Host, RealHost};
 
 /// Obstacles of the files `own`, which would be written to, the first of them the one that was named; and of `backing`, which

@@ -10,7 +10,7 @@ use hivewright_disk::host_folder::{FilesOf, HostFiles};
 use hivewright_error::{Error, Result};
 use hivewright_hive::regf::base_block::{self, SIGNATURE};
 use hivewright_storage::folder::{EntryKind, kind_of};
-use hivewright_storage::look::peek;
+use hivewright_storage::probe::peek;
 use hivewright_storage::{Host, RealHost};
 
 /// An image: something with Windows installations, or a hive, in it.

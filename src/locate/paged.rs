@@ -8,7 +8,7 @@ use hivewright_disk::files::FileInVolume;
 use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::HiveBytes;
 use hivewright_storage::span::lay_over;
-use hivewright_storage::{Blank, Storage, zeros_in_large_pages};
+use hivewright_storage::{SparseBuffer, Storage, zeros_in_large_pages};
 
 /// Bytes of a page: the cells of a look-up lie scattered, and what is read beside them may have to be decompressed.
 const PAGE: u64 = 4 << 10;
@@ -76,12 +76,12 @@ impl Paged {
     ///
     /// # Errors
     /// `too-large` for more than `most`; `no-memory`.
-    pub(crate) fn seen(&self, most: u64) -> Result<Option<Blank>> {
+    pub(crate) fn seen(&self, most: u64) -> Result<Option<SparseBuffer>> {
         let pages = self.pages();
         if pages.dropped {
             return Ok(None);
         }
-        let mut bytes = Blank::new(self.size(most)?)?;
+        let mut bytes = SparseBuffer::new(self.size(most)?)?;
         for (number, page) in &pages.kept {
             bytes.lay(usize::try_from(number * PAGE).unwrap_or(usize::MAX), page);
         }

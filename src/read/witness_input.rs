@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 use crate::locate::HiveHandle;
 use hivewright_error::Result;
-use hivewright_storage::Blank;
+use hivewright_storage::SparseBuffer;
 
 pub(crate) trait WitnessInput {
     /// Whether all bytes cost more than some.
     fn is_partial(&self) -> bool;
     /// Bytes that have everything that was looked up, if that can be had for less than all of them.
-    fn seen(&self) -> Result<Option<Blank>>;
+    fn seen(&self) -> Result<Option<SparseBuffer>>;
     /// All bytes.
     fn all(&self) -> Result<Cow<'_, [u8]>>;
 }
@@ -20,7 +20,7 @@ impl WitnessInput for [u8] {
         false
     }
 
-    fn seen(&self) -> Result<Option<Blank>> {
+    fn seen(&self) -> Result<Option<SparseBuffer>> {
         Ok(None)
     }
 
@@ -34,7 +34,7 @@ impl WitnessInput for HiveHandle {
         self.paged().is_some()
     }
 
-    fn seen(&self) -> Result<Option<Blank>> {
+    fn seen(&self) -> Result<Option<SparseBuffer>> {
         HiveHandle::seen(self)
     }
 

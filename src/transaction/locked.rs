@@ -9,7 +9,7 @@ use hivewright_storage::{About, Access, Host, HostFile, Storage, Times};
 
 use super::overlaid::Overlaid;
 use crate::locate::changed_since;
-use hivewright_storage::probe::vmware_is_out;
+use hivewright_storage::availability::vmware_is_out;
 
 /// An open file that is ours as long as this lives.
 pub(crate) struct Locked<'h, H: Host> {

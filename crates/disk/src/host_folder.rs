@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::counting::Counting;
 use hivewright_storage::folder::EntryKind;
-use hivewright_storage::look::{Named, list, open_plain};
+use hivewright_storage::probe::{Named, list, open_plain};
 use hivewright_storage::{Access, Host, Storage};
 
 use crate::files::{

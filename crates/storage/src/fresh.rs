@@ -9,7 +9,7 @@ use tempfile::TempPath;
 
 use super::file::failed;
 use super::fitting::{RANDOM, fitting};
-use super::held::{self, What};
+use super::temp_files::{self, What};
 use super::{FileStorage, Storage};
 use hivewright_error::{Error, Kind, Result};
 
@@ -30,7 +30,7 @@ struct Held(PathBuf);
 
 impl Drop for Held {
     fn drop(&mut self) {
-        held::let_go(&self.0);
+        temp_files::let_go(&self.0);
     }
 }
 
@@ -59,7 +59,7 @@ impl Fresh {
             let made = builder.tempfile_in(folder).map_err(|e| not_begun(path, folder, e))?;
             Ok((made.path().to_owned(), made.into_parts()))
         };
-        let (name, (file, written)) = held::hold(What::File, make)?;
+        let (name, (file, written)) = temp_files::hold(What::File, make)?;
         Ok(Fresh { file: BufWriter::new(file), written, path: path.to_owned(), _held: Held(name) })
     }
 
@@ -74,7 +74,7 @@ impl Fresh {
         let name = self.written.to_path_buf();
         let persist =
             || self.written.persist(&self.path).map(|()| true).map_err(|e| failed("create", &self.path, e.error));
-        held::rename(&name, persist).map(drop)
+        temp_files::rename(&name, persist).map(drop)
     }
 }
 

@@ -3,8 +3,8 @@
 use std::ops::Deref;
 
 use super::Storage;
+use crate::dirty_flag::{self, DirtyFlag};
 use crate::span::end_within;
-use crate::touched::{self, Touched};
 use hivewright_error::{Error, Kind, Place, Result};
 
 /// Every file begins at a multiple of this, so that a block of one address space is a block of the other. What lies
@@ -21,7 +21,7 @@ struct Part<S> {
     /// Bytes when it was joined; of the last one, whatever it has now.
     len: u64,
     storage: S,
-    touched: Touched,
+    dirty: DirtyFlag,
 }
 
 /// Where files of these lengths begin.
@@ -51,7 +51,7 @@ impl<S: Deref<Target: Storage>> Joined<S> {
     pub fn new(files: Vec<S>) -> Result<Self> {
         let lens = files.iter().map(|file| file.len()).collect::<Result<Vec<_>>>()?;
         let parts = files.into_iter().zip(starts(&lens)?).zip(lens);
-        let part = |((storage, start), len)| Part { start, len, storage, touched: Touched::default() };
+        let part = |((storage, start), len)| Part { start, len, storage, dirty: DirtyFlag::default() };
         Ok(Joined { parts: parts.map(part).collect() })
     }
 
@@ -100,13 +100,13 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Joined<S> {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.pieces(offset, bytes.len(), |part, within, piece| {
-            part.touched.set();
+            part.dirty.set();
             part.storage.write_at(within, &bytes[piece])
         })
     }
 
     fn flush(&self) -> Result<()> {
-        touched::flush(self.parts.iter().map(|part| (&part.touched, &*part.storage)))
+        dirty_flag::flush(self.parts.iter().map(|part| (&part.dirty, &*part.storage)))
     }
 
     /// Changes the length of the last file.
@@ -115,7 +115,7 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Joined<S> {
         let own = len.checked_sub(last.start).ok_or_else(|| {
             Error::new(Kind::Unsupported, "fixed-length", "only the last file of an image changes its length")
         })?;
-        last.touched.set();
+        last.dirty.set();
         last.storage.set_len(own)
     }
 

@@ -7,18 +7,17 @@
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
 pub mod advised;
-mod blank;
+pub mod availability;
 pub mod counting;
+pub mod dirty_flag;
 pub mod exact;
 mod file;
 pub mod fitting;
 pub mod folder;
 pub mod fresh;
-pub mod held;
 pub mod hex;
 mod host;
 pub mod joined;
-pub mod look;
 mod mapped;
 pub mod memory;
 #[cfg(target_os = "linux")]
@@ -33,17 +32,18 @@ pub mod scratch;
 pub mod shell;
 mod slots;
 pub mod span;
+mod sparse_buffer;
 pub mod split;
-pub mod touched;
+pub mod temp_files;
 pub mod window;
 
-pub use blank::Blank;
 pub use file::FileStorage;
 pub use host::{About, Access, Carried, FileId, Host, HostFile, Times};
 pub use mapped::Mapped;
 pub use mapped::zeros_in_large_pages;
 pub use real::RealHost;
 pub use slots::Slots;
+pub use sparse_buffer::SparseBuffer;
 
 use hivewright_error::{Error, Kind, Place, Result};
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::held::{self, What};
+use super::temp_files::{self, What};
 use hivewright_error::{Error, Result};
 
 /// A new empty folder of mode 0700 with a short path, removed with all that is in it when this value goes.
@@ -11,7 +11,7 @@ pub struct PrivateFolder(tempfile::TempDir);
 
 impl Drop for PrivateFolder {
     fn drop(&mut self) {
-        held::let_go(self.path());
+        temp_files::let_go(self.path());
     }
 }
 
@@ -34,7 +34,7 @@ impl PrivateFolder {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
         builder.prefix("hivewright-");
         let make = || builder.tempdir_in(within).map(|made| (made.path().to_owned(), made)).map_err(failed);
-        held::hold(What::Folder, make).map(|(_, made)| PrivateFolder(made))
+        temp_files::hold(What::Folder, make).map(|(_, made)| PrivateFolder(made))
     }
 
     /// Where it is.
@@ -57,8 +57,8 @@ mod tests {
             assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o700);
         }
         std::fs::write(path.join("s"), b"").unwrap();
-        assert!(held::is_held(&path));
+        assert!(temp_files::is_held(&path));
         drop(folder);
-        assert!(!path.exists() && !held::is_held(&path));
+        assert!(!path.exists() && !temp_files::is_held(&path));
     }
 }

@@ -9,7 +9,7 @@ use hivewright_error::{Error, Result};
 
 use super::file::{FileStorage, denied, denied_folder, failed};
 use super::fitting::{RANDOM, fitting};
-use super::held::{self, What};
+use super::temp_files::{self, What};
 use super::{About, Access, Carried, Host, HostFile, Times};
 
 /// What the name of a new file ends in for the time being.
@@ -73,7 +73,7 @@ impl Host for RealHost {
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
         #[cfg(not(unix))]
         let _ = mode;
-        held::hold(What::File, || {
+        temp_files::hold(What::File, || {
             let made = builder.tempfile_in(folder).map_err(|e| denied_folder("make a new file in", folder, e))?;
             let (file, path) = made.keep().map_err(|e| failed("keep a new file in", folder, e.error))?;
             Ok((path.clone(), FileStorage::new(file, path)))
@@ -91,11 +91,11 @@ impl Host for RealHost {
 
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
         let rename = || fs::rename(from, to).map(|()| true).map_err(|e| failed("rename a file to", to, e));
-        held::rename(from, rename).map(drop)
+        temp_files::rename(from, rename).map(drop)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> Result<bool> {
-        held::rename(from, || {
+        temp_files::rename(from, || {
             let temporary = tempfile::TempPath::try_from_path(from).map_err(|e| failed("rename", from, e))?;
             let Err(error) = temporary.persist_noclobber(to) else { return Ok(true) };
             let tempfile::PathPersistError { error, path } = error;
@@ -106,7 +106,7 @@ impl Host for RealHost {
 
     fn remove(&self, path: &Path) -> Result<()> {
         let removed = fs::remove_file(path).map_err(|e| failed("remove", path, e));
-        held::let_go(path);
+        temp_files::let_go(path);
         removed
     }
 

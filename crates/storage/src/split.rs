@@ -10,8 +10,8 @@ pub use names::{firsts, order};
 use std::ops::Deref;
 
 use super::Storage;
+use crate::dirty_flag::{self, DirtyFlag};
 use crate::span::end_within;
-use crate::touched::{self, Touched};
 use hivewright_error::{Error, Kind, Place, Result, Space};
 
 /// Segments one after the other, addressed as one disk.
@@ -26,7 +26,7 @@ pub struct Split<S> {
 struct Segment<S> {
     name: String,
     storage: S,
-    touched: Touched,
+    dirty: DirtyFlag,
 }
 
 impl<S: Deref<Target: Storage>> Split<S> {
@@ -53,7 +53,7 @@ impl<S: Deref<Target: Storage>> Split<S> {
             }
             len = len.checked_add(this).ok_or_else(too_large)?;
         }
-        let segment = |(name, storage)| Segment { name, storage, touched: Touched::default() };
+        let segment = |(name, storage)| Segment { name, storage, dirty: DirtyFlag::default() };
         let segments = segments.into_iter().map(segment).collect();
         Ok(Split { segments, segment_len, len })
     }
@@ -102,13 +102,13 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Split<S> {
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.pieces(offset, bytes.len(), |segment, within, piece| {
-            segment.touched.set();
+            segment.dirty.set();
             segment.storage.write_at(within, &bytes[piece])
         })
     }
 
     fn flush(&self) -> Result<()> {
-        touched::flush(self.segments.iter().map(|segment| (&segment.touched, &*segment.storage)))
+        dirty_flag::flush(self.segments.iter().map(|segment| (&segment.dirty, &*segment.storage)))
     }
 
     /// The address in the whole image as a place of the disk, then what the segment says.

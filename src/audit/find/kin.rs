@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::looks::Looks;
 use hivewright_disk::container::{References, has_type_of_log, last_part, meant_by, references};
 use hivewright_error::Error;
-use hivewright_storage::look::{Seen, see};
+use hivewright_storage::probe::{Seen, see};
 use hivewright_storage::split;
 
 /// A file of a folder, until the whole folder was seen.

@@ -7,7 +7,7 @@ use globset::{GlobBuilder, GlobMatcher};
 use super::Finder;
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::folder::EntryKind;
-use hivewright_storage::look;
+use hivewright_storage::probe;
 
 /// Whether a path could be a pattern.
 pub(super) fn is_pattern(path: &Path) -> bool {
@@ -41,7 +41,7 @@ impl Finder<'_> {
         let mut folders = vec![(base, 0)];
         let mut matched = false;
         while let Some((folder, level)) = folders.pop().filter(|_| !self.done) {
-            let names = match look::list(&folder) {
+            let names = match probe::list(&folder) {
                 Ok(names) => names,
                 // Nothing is below what is not there.
                 Err(error) if error.kind() == Kind::NotFound => continue,

@@ -13,7 +13,7 @@ use crate::locate::installation_at;
 use hivewright_disk::container::known_whole;
 use hivewright_error::{Error, Kind};
 use hivewright_storage::folder::EntryKind;
-use hivewright_storage::look::{self, Named};
+use hivewright_storage::probe::{self, Named};
 
 /// Files of one folder that wait until all of it was seen; further ones no longer wait.
 const MOST_WAITING: usize = 1 << 16;
@@ -31,7 +31,7 @@ impl Finder<'_> {
             if !self.is_new(&folder) {
                 continue;
             }
-            match look::list(&folder) {
+            match probe::list(&folder) {
                 Ok(names) => {
                     let below = self.folder(&folder, &names);
                     folders.extend(below.into_iter().rev());
@@ -43,7 +43,7 @@ impl Finder<'_> {
 
     /// Whether a folder was not seen before: links and mounts can lead in circles.
     fn is_new(&mut self, folder: &Path) -> bool {
-        match look::see(folder) {
+        match probe::see(folder) {
             Ok(seen) => seen.id.is_none_or(|id| self.seen.insert(id)),
             // Listing it will say why.
             Err(_) => true,
@@ -87,7 +87,7 @@ impl Finder<'_> {
         let hives = installation_at(folder).unwrap_or_default();
         let several = hives.len() > 1;
         for found in &hives {
-            let is_new = look::see(&found.hive).ok().and_then(|seen| seen.id).is_none_or(|id| self.seen.insert(id));
+            let is_new = probe::see(&found.hive).ok().and_then(|seen| seen.id).is_none_or(|id| self.seen.insert(id));
             if is_new {
                 let name = if several { &found.hive } else { folder };
                 self.give(Target::named(name, TargetKind::Windows(found.hive.clone())));
@@ -99,7 +99,7 @@ impl Finder<'_> {
     /// Looks at a file, which then waits for what others beside it say.
     pub(super) fn file(&mut self, path: &Path, waiting: &mut Vec<Met>) {
         self.looked.fetch_add(1, Ordering::Relaxed);
-        let (seen, head) = match look::peek(path, HEAD, false) {
+        let (seen, head) = match probe::peek(path, HEAD, false) {
             Ok(Some(found)) => found,
             // No regular file any more.
             Ok(None) => return,
@@ -115,7 +115,7 @@ impl Finder<'_> {
             };
         }
         let mut met = Met::new(path, seen, &head, looks);
-        if seen.len == 0 && name.ends_with(".001") && look::see(&path.with_extension("002")).is_ok() {
+        if seen.len == 0 && name.ends_with(".001") && probe::see(&path.with_extension("002")).is_ok() {
             met.fault = Some(empty_piece(path));
         }
         waiting.push(met);

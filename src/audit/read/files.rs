@@ -9,7 +9,7 @@ use crate::locate::ImageOptions;
 use hivewright_error::{Kind, Result};
 use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_storage::folder::EntryKind;
-use hivewright_storage::look;
+use hivewright_storage::probe;
 
 /// Size and time of modification of a file; `None` for one that is not there.
 type State = Option<(u64, Option<SystemTime>)>;
@@ -19,7 +19,7 @@ type State = Option<(u64, Option<SystemTime>)>;
 /// # Errors
 /// The host could not tell.
 pub(super) fn see(path: &Path) -> Result<State> {
-    match look::see(path) {
+    match probe::see(path) {
         // Whoever reads a device changes its time.
         Ok(seen) if seen.kind == EntryKind::Device => Ok(Some((0, None))),
         Ok(seen) => Ok(Some((seen.len, seen.modified))),

@@ -12,7 +12,7 @@ use crate::windows;
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::RealHost;
 use hivewright_storage::exact;
-use hivewright_storage::look;
+use hivewright_storage::probe;
 
 /// Endings of transaction logs, as Windows and as copying tools write them.
 const LOGS: [&str; 6] = [".LOG", ".LOG1", ".LOG2", ".log", ".log1", ".log2"];
@@ -55,7 +55,7 @@ pub(super) fn hive(target: &Target, wishes: &Wishes) -> Result<Found> {
 
 /// The error for what has nothing of an image but its name.
 fn unrecognised(path: &Path) -> Option<Error> {
-    let (seen, head) = look::peek(path, HEAD, true).ok()??;
+    let (seen, head) = probe::peek(path, HEAD, true).ok()??;
     let looks = looks_of(&head, seen.len, &path.file_name()?.to_string_lossy());
     let what = match seen.len {
         0 => format!("{} has the name of a disk image, and is empty", path.display()),
@@ -96,7 +96,7 @@ fn beside(hive: &Path) -> Vec<PathBuf> {
 
 /// Whether a hive that cannot be read says that it is another one than SYSTEM: its base block keeps the end of its path.
 fn names_another(path: &Path) -> bool {
-    let Ok(Some((_, head))) = look::peek(path, 112, true) else { return false };
+    let Ok(Some((_, head))) = probe::peek(path, 112, true) else { return false };
     let name = head.get(48..112).filter(|_| head.starts_with(b"regf"));
     name.is_some_and(|name| windows::other_by_file_name(name).is_some())
 }

@@ -18,7 +18,7 @@ use super::formats::parallels::bundle::{merge, standing_on};
 use super::references::{last_part, meant_by, said};
 use hivewright_error::Kind;
 use hivewright_storage::folder::EntryKind;
-use hivewright_storage::look::{Seen, folders_on_the_way, list, open_plain, see};
+use hivewright_storage::probe::{Seen, folders_on_the_way, list, open_plain, see};
 
 /// Files that are opened, those whose names begin as the image's first.
 const MOST_FILES: usize = 1 << 16;

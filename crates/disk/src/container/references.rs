@@ -11,7 +11,7 @@ use super::FORMATS;
 use super::path_policy::on_this_host;
 use super::probe::Ends;
 use hivewright_error::{Error, Kind, Place, Result};
-use hivewright_storage::look::{Seen, open_plain, see};
+use hivewright_storage::probe::{Seen, open_plain, see};
 use hivewright_storage::{FileStorage, Storage};
 
 /// Bytes that are read of each: of nearly all it is the first sectors and the last, of a VHDX its tables too.

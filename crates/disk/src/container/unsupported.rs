@@ -8,7 +8,7 @@ use super::{Opening, Probe};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised::{self, Command};
-use hivewright_storage::look::open_plain;
+use hivewright_storage::probe::open_plain;
 
 /// What a file is that is recognised and not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

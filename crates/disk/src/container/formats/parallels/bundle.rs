@@ -11,7 +11,7 @@ use crate::container::{Opening, Role, last_part};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
-use hivewright_storage::look::open_plain;
+use hivewright_storage::probe::open_plain;
 
 const DESCRIPTOR: &str = "DiskDescriptor.xml";
 /// Bytes of it at most.

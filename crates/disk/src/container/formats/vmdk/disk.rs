@@ -10,7 +10,7 @@ use crate::container::helpers::block_cache::Unpacked;
 use crate::container::helpers::block_mapping::{BlockMapping, Location, not_allocated};
 use crate::container::helpers::tables::index;
 use hivewright_error::{Error, Kind, Result, Space};
-use hivewright_storage::{advised, touched};
+use hivewright_storage::{advised, dirty_flag};
 
 /// The extents of a disk, which has no other bytes.
 pub(super) struct Extents {
@@ -95,7 +95,7 @@ impl BlockMapping for Extents {
         }
         self.content_id.renew()?;
         for extent in &self.extents[self.find(offset, 1).0..=self.find(end - 1, 1).0] {
-            extent.touched.set();
+            extent.dirty.set();
         }
         Ok(())
     }
@@ -106,6 +106,6 @@ impl BlockMapping for Extents {
     }
 
     fn flush(&self) -> Result<()> {
-        touched::flush(self.extents.iter().filter_map(|extent| Some((&extent.touched, &**extent.file()?))))
+        dirty_flag::flush(self.extents.iter().filter_map(|extent| Some((&extent.dirty, &**extent.file()?))))
     }
 }

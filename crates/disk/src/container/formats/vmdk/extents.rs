@@ -10,7 +10,7 @@ use super::{broken, cowd, device, hosted, se_sparse};
 use crate::container::{Opening, Refusal};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::Storage;
-use hivewright_storage::touched::Touched;
+use hivewright_storage::dirty_flag::DirtyFlag;
 
 /// An extent.
 pub(super) struct Extent {
@@ -20,7 +20,7 @@ pub(super) struct Extent {
     pub(super) access: Access,
     pub(super) name: String,
     pub(super) body: Body,
-    pub(super) touched: Touched,
+    pub(super) dirty: DirtyFlag,
 }
 
 pub(super) enum Body {
@@ -71,7 +71,7 @@ pub(super) fn open(opening: &Opening<'_>, descriptor: &Descriptor, own: Option<G
             None => open_one(opening, line, &mut files)?,
         };
         let name = if line.name.is_empty() { line.kind.clone() } else { line.name.clone() };
-        extents.push(Extent { start, len: line.len, access: line.access, name, body, touched: Touched::default() });
+        extents.push(Extent { start, len: line.len, access: line.access, name, body, dirty: DirtyFlag::default() });
         let end = start.checked_add(line.len).filter(|&end| end < 1 << 60);
         start = end.ok_or_else(|| broken("vmdk-descriptor", "the extents together exceed 2^60 bytes"))?;
     }

@@ -7,12 +7,12 @@ use super::mapped::Anonymous;
 use hivewright_error::Result;
 
 thread_local! {
-    /// What the last [`Blank`] of this thread stood in, zeros again, and how much was laid into it.
+    /// What the last [`SparseBuffer`] of this thread stood in, zeros again, and how much was laid into it.
     static SPARE: Cell<Option<(Anonymous, usize)>> = const { Cell::new(None) };
 }
 
 /// See the module.
-pub struct Blank {
+pub struct SparseBuffer {
     map: Option<Anonymous>,
     len: usize,
     laid: Vec<Range<usize>>,
@@ -20,7 +20,7 @@ pub struct Blank {
     used: usize,
 }
 
-impl Blank {
+impl SparseBuffer {
     /// A map is kept until so many bytes were laid into it, whose pages stay in memory; and only one so small.
     const MOST_USED: usize = 4 << 20;
     const MOST_KEPT: usize = 256 << 20;
@@ -34,7 +34,7 @@ impl Blank {
             Some(spare) if spare.0.len() >= len => spare,
             _ => (Anonymous::new(len)?, 0),
         };
-        Ok(Blank { map: Some(map), len, laid: Vec::new(), used })
+        Ok(SparseBuffer { map: Some(map), len, laid: Vec::new(), used })
     }
 
     /// Lays `bytes` in at `start`, if there is room for all of them.
@@ -49,7 +49,7 @@ impl Blank {
     }
 }
 
-impl Drop for Blank {
+impl Drop for SparseBuffer {
     fn drop(&mut self) {
         let is_worth_it = |map: &Anonymous| self.used < Self::MOST_USED && map.len() <= Self::MOST_KEPT;
         if let Some(mut map) = self.map.take().filter(is_worth_it) {
@@ -59,7 +59,7 @@ impl Drop for Blank {
     }
 }
 
-impl Deref for Blank {
+impl Deref for SparseBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -75,7 +75,7 @@ mod tests {
     fn blank_bytes_are_zeros_but_for_what_is_laid_in_whoever_had_them_before() {
         let bytes = |len| vec![0xa5; len];
         for len in [9000, 0, 1, 4096, 3 << 20, 5000] {
-            let mut blank = Blank::new(len).unwrap();
+            let mut blank = SparseBuffer::new(len).unwrap();
             assert!(blank.len() == len && blank.iter().all(|&byte| byte == 0), "{len}");
             for (start, count) in
                 [(0, 10), (len / 2, 1), (len.saturating_sub(5), 5), (usize::MAX, 2), (len, 1), (0, len)]
@@ -87,7 +87,7 @@ mod tests {
             assert!(blank.iter().all(|&byte| byte == 0xa5), "{len}");
         }
         assert!(has_spare());
-        assert_eq!(Blank::new(usize::MAX / 4).map(|_| ()).unwrap_err().code(), "no-memory");
+        assert_eq!(SparseBuffer::new(usize::MAX / 4).map(|_| ()).unwrap_err().code(), "no-memory");
     }
 
     /// Whether this thread keeps a map. It no longer does then.
@@ -97,13 +97,13 @@ mod tests {
 
     #[test]
     fn what_takes_much_memory_is_given_back() {
-        drop(Blank::new(Blank::MOST_KEPT).unwrap());
+        drop(SparseBuffer::new(SparseBuffer::MOST_KEPT).unwrap());
         assert!(has_spare());
-        drop(Blank::new(Blank::MOST_KEPT + 1).unwrap());
+        drop(SparseBuffer::new(SparseBuffer::MOST_KEPT + 1).unwrap());
         assert!(!has_spare());
-        let bytes = vec![1; Blank::MOST_USED / 2];
+        let bytes = vec![1; SparseBuffer::MOST_USED / 2];
         for is_kept in [true, false] {
-            Blank::new(bytes.len()).unwrap().lay(0, &bytes);
+            SparseBuffer::new(bytes.len()).unwrap().lay(0, &bytes);
             assert_eq!(SPARE.take().map(|spare| SPARE.set(Some(spare))).is_some(), is_kept);
         }
     }

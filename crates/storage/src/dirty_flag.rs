@@ -7,9 +7,9 @@ use hivewright_error::Result;
 
 /// Whether a file was written to since it was last flushed.
 #[derive(Debug, Default)]
-pub struct Touched(AtomicBool);
+pub struct DirtyFlag(AtomicBool);
 
-impl Touched {
+impl DirtyFlag {
     /// To be said before it is written to.
     pub fn set(&self) {
         self.0.store(true, Ordering::SeqCst);
@@ -20,7 +20,7 @@ impl Touched {
 ///
 /// # Errors
 /// The first of a file that could not be flushed. The next flush tries it again.
-pub fn flush<'f, S>(files: impl Iterator<Item = (&'f Touched, &'f S)>) -> Result<()>
+pub fn flush<'f, S>(files: impl Iterator<Item = (&'f DirtyFlag, &'f S)>) -> Result<()>
 where
     S: Storage + ?Sized + 'f,
 {
