@@ -49,12 +49,12 @@ pub struct Recorder {
     below: Arc<dyn Storage>,
     below_len: u64,
     clock: Arc<Clock>,
-    state: Mutex<State>,
+    state: Mutex<Recording>,
 }
 
 type Pages = BTreeMap<u64, Box<[u8]>>;
 
-struct State {
+struct Recording {
     len: u64,
     /// The length when the epoch began.
     settled_len: u64,
@@ -99,7 +99,7 @@ impl Recorder {
     pub fn timed(below: Arc<dyn Storage>, clock: Arc<Clock>) -> Result<Self> {
         let len = below.len()?;
         let (now, settled, log, done) = <_>::default();
-        let state = State { len, settled_len: len, now, settled, log, epoch: 0, taken_len: len, done };
+        let state = Recording { len, settled_len: len, now, settled, log, epoch: 0, taken_len: len, done };
         let state = Mutex::new(state);
         Ok(Recorder { below, below_len: len, clock, state })
     }
@@ -127,7 +127,7 @@ impl Recorder {
     }
 
     /// A write or a change of the length: what earlier epochs have written is settled before.
-    fn begin(&self, state: &mut State) -> Result<()> {
+    fn begin(&self, state: &mut Recording) -> Result<()> {
         let now = self.clock.stamp();
         if now != state.epoch {
             self.settle(state)?;
@@ -137,7 +137,7 @@ impl Recorder {
     }
 
     /// Tells what the epoch has written, and ends it.
-    fn settle(&self, state: &mut State) -> Result<()> {
+    fn settle(&self, state: &mut Recording) -> Result<()> {
         let mut spans = std::mem::take(&mut state.log);
         spans.push((state.settled_len, state.len));
         for (start, end) in merged(spans) {
@@ -162,7 +162,7 @@ impl Recorder {
         Ok(())
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Recording> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -28,14 +28,14 @@ const MOST_IMAGES: usize = 4096;
 const SNAPSHOTS: &str = "Snapshots";
 
 /// An image, as others may call it.
-struct Known<'a> {
+struct ImageNames<'a> {
     /// Its files, the one that was named first.
     files: &'a [(PathBuf, Option<Seen>)],
     /// What it is called by children without a name of it.
     own: Option<[u8; 16]>,
 }
 
-impl Known<'_> {
+impl ImageNames<'_> {
     /// Whether `name`, in an image of `folder`, means one of the files.
     fn is_called(&self, name: &str, folder: &Path) -> bool {
         let own = self.files.first().and_then(|(path, _)| path.parent());
@@ -97,7 +97,7 @@ fn look(files: &[PathBuf], named: &Path) -> FoundDependents {
     }
     let (Some(folder), Ok(Some(own))) = (first.parent(), open_plain(first)) else { return found };
     let own = said(first, own).and_then(|said| said.own);
-    let (known, mut images) = (Known { files: &known, own }, 0);
+    let (known, mut images) = (ImageNames { files: &known, own }, 0);
     let paths = around(first, named, &mut found.is_cut);
     for path in paths.into_iter().filter(|path| !files.contains(path)) {
         let file = match open_plain(&path) {

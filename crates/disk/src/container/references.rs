@@ -62,7 +62,7 @@ pub fn references(path: &Path) -> References {
 
 /// What a file that is open says of others. `None` where images of its format know of none.
 pub(super) fn said(path: &Path, file: FileStorage) -> Option<References> {
-    let file: Arc<dyn Storage> = Arc::new(Little { file, left: MOST_BYTES.into() });
+    let file: Arc<dyn Storage> = Arc::new(LimitedFile { file, left: MOST_BYTES.into() });
     Some(asked(path, &*file).ok()??(&file).unwrap_or_default())
 }
 
@@ -103,12 +103,12 @@ pub(super) fn named_in_header(file: &dyn Storage, at: u64, len: u64) -> Result<V
 }
 
 /// A file of which only so much is read.
-struct Little {
+struct LimitedFile {
     file: FileStorage,
     left: AtomicU64,
 }
 
-impl Storage for Little {
+impl Storage for LimitedFile {
     fn len(&self) -> Result<u64> {
         self.file.len()
     }

@@ -32,7 +32,7 @@ pub fn known_whole(path: &Path) -> Option<(Known, bool)> {
 }
 
 /// What the bytes of a file show that it is.
-struct Named {
+struct Unreadable {
     is: fn(&Probe<'_>) -> bool,
     code: &'static str,
     what: &'static str,
@@ -50,15 +50,15 @@ const CONTAINER: &str = "container";
 /// The first member of an archive of XenServer, which is a tar archive too (XenServer, "Export VMs": XVA).
 pub(super) const XVA: &str = "ova.xml";
 
-impl Named {
+impl Unreadable {
     const fn packed(is: fn(&Probe<'_>) -> bool, what: &'static str, command: Command) -> Self {
         let advice = "unpack it first: {}";
-        Named { is, code: PACKED, what, advice, command: Some(command), is_told: false }
+        Unreadable { is, code: PACKED, what, advice, command: Some(command), is_told: false }
     }
 
     /// A container of a disk.
     const fn disk(is: fn(&Probe<'_>) -> bool, what: &'static str, advice: &'static str, how: Option<Command>) -> Self {
-        Named { is, code: CONTAINER, what, advice, command: how, is_told: true }
+        Unreadable { is, code: CONTAINER, what, advice, command: how, is_told: true }
     }
 
     /// What belongs to a registry, and is no hive that is read here.
@@ -68,7 +68,7 @@ impl Named {
         what: &'static str,
         advice: &'static str,
     ) -> Self {
-        Named { is, code, what, advice, command: None, is_told: false }
+        Unreadable { is, code, what, advice, command: None, is_told: false }
     }
 
     fn advice(&self) -> String {
@@ -86,9 +86,9 @@ impl Named {
     }
 }
 
-const KINDS: &[Named] = &[
+const KINDS: &[Unreadable] = &[
     // LUKS1 and LUKS2 On-Disk Format Specification, "magic".
-    Named {
+    Unreadable {
         is: |probe| probe.head.starts_with(b"LUKS\xba\xbe\0\x01"),
         code: "luks",
         what: "a LUKS volume",
@@ -97,7 +97,7 @@ const KINDS: &[Named] = &[
         is_told: true,
     },
     // QEMU knows the first version alone.
-    Named {
+    Unreadable {
         is: |probe| probe.head.starts_with(b"LUKS\xba\xbe"),
         code: "luks",
         what: "a LUKS volume",
@@ -106,45 +106,45 @@ const KINDS: &[Named] = &[
         is_told: true,
     },
     // Microsoft, "Windows Imaging File Format (WIM)", "WIM header"; an ESD has the same.
-    Named::disk(
+    Unreadable::disk(
         |probe| probe.head.starts_with(b"MSWIM\0\0\0"),
         "a WIM image (or ESD)",
         "unpack the image of that INDEX ({LIST_WIM} lists them), and name the folder: {}",
         Some(advised::APPLY_WIM),
     ),
     // J. Metz, "Mac OS disk image types" (libmodi): the trailer is a sector, its size stands at 8.
-    Named::disk(
+    Unreadable::disk(
         |probe| probe.tail.starts_with(b"koly\0\0\0\x04\0\0\x02\0"),
         "a DMG (Apple disk image)",
         "convert a copy of it: {}",
         Some(advised::CONVERT_DMG),
     ),
-    Named::disk(
+    Unreadable::disk(
         |probe| first_member(probe.head).is_some_and(|first| first == XVA),
         "an XVA (XenServer, XCP-ng)",
         "import it there, and export its disk: xe vdi-export format=vhd (or raw)",
         None,
     ),
     // Proxmox, pve-qemu, `vma_spec.txt`.
-    Named::disk(
+    Unreadable::disk(
         |probe| probe.head.starts_with(b"VMA\0"),
         "a VMA (backup of Proxmox VE)",
         "take its disks out, where Proxmox runs: {}",
         Some(advised::EXTRACT_VMA),
     ),
-    Named::disk(is_vbk, "a backup of Veeam (VBK, VIB)", "restore its disk with Veeam, and name that", None),
+    Unreadable::disk(is_vbk, "a backup of Veeam (VBK, VIB)", "restore its disk with Veeam, and name that", None),
     // afflib, `lib/afflib_i.h`: AF_HEADER.
-    Named::disk(
+    Unreadable::disk(
         |probe| probe.head.starts_with(b"AFF10\r\n\0"),
         "an AFF image",
         "take the disk out: {}",
         Some(advised::EXPORT_AFF),
     ),
-    Named::disk(is_aff4, "an AFF4 image", "export its disk, as raw or E01, with the tool that made it", None),
+    Unreadable::disk(is_aff4, "an AFF4 image", "export its disk, as raw or E01, with the tool that made it", None),
     // Linux, `Documentation/filesystems/squashfs.rst`, and `fs/squashfs/squashfs_fs.h`: the version stands at 28.
-    Named {
+    Unreadable {
         is_told: false,
-        ..Named::disk(
+        ..Unreadable::disk(
             |probe| probe.head.starts_with(b"hsqs") && probe.head.get(28..30) == Some(&[4, 0]),
             "a squashfs file system",
             "unpack it, and name the disk or the folder in it: {}",
@@ -152,39 +152,43 @@ const KINDS: &[Named] = &[
         )
     },
     // RFC 1952, 2.3.1: the magic, and deflate, its only method.
-    Named::packed(|probe| probe.head.starts_with(b"\x1f\x8b\x08"), "a gzip file", advised::GUNZIP),
+    Unreadable::packed(|probe| probe.head.starts_with(b"\x1f\x8b\x08"), "a gzip file", advised::GUNZIP),
     // RFC 8878, 3.1.1.
-    Named::packed(|probe| probe.head.starts_with(b"\x28\xb5\x2f\xfd"), "a Zstandard file", advised::UNZSTD),
+    Unreadable::packed(|probe| probe.head.starts_with(b"\x28\xb5\x2f\xfd"), "a Zstandard file", advised::UNZSTD),
     // The .xz File Format, 2.1.1.1.
-    Named::packed(|probe| probe.head.starts_with(b"\xfd7zXZ\0"), "an xz file", advised::UNXZ),
-    Named::packed(|probe| is_bzip2(probe.head), "a bzip2 file", advised::BUNZIP2),
+    Unreadable::packed(|probe| probe.head.starts_with(b"\xfd7zXZ\0"), "an xz file", advised::UNXZ),
+    Unreadable::packed(|probe| is_bzip2(probe.head), "a bzip2 file", advised::BUNZIP2),
     // LZ4 Frame Format Description, "General structure" and "Legacy frame".
-    Named::packed(
+    Unreadable::packed(
         |probe| [b"\x04\x22\x4d\x18", b"\x02\x21\x4c\x18"].iter().any(|magic| probe.head.starts_with(*magic)),
         "an LZ4 file",
         advised::UNLZ4,
     ),
     // 7zFormat.txt of the LZMA SDK, "SignatureHeader".
-    Named::packed(|probe| probe.head.starts_with(b"7z\xbc\xaf\x27\x1c"), "a 7z archive", advised::UNPACK),
+    Unreadable::packed(|probe| probe.head.starts_with(b"7z\xbc\xaf\x27\x1c"), "a 7z archive", advised::UNPACK),
     // RARLAB, "RAR 5.0 archive format" and technote.txt of RAR 4: the marker block.
-    Named::packed(
+    Unreadable::packed(
         |probe| [&b"Rar!\x1a\x07\0"[..], b"Rar!\x1a\x07\x01\0"].iter().any(|magic| probe.head.starts_with(magic)),
         "a RAR archive",
         advised::UNPACK,
     ),
     // APPNOTE.TXT of PKWARE, 4.3.7, and 8.5.3 for one in several parts.
-    Named::packed(|probe| probe.head.starts_with(b"PK\x03\x04"), "a zip archive", advised::UNZIP),
-    Named::packed(|probe| probe.head.starts_with(b"PK\x07\x08PK\x03\x04"), "a zip archive in parts", advised::UNPACK),
+    Unreadable::packed(|probe| probe.head.starts_with(b"PK\x03\x04"), "a zip archive", advised::UNZIP),
+    Unreadable::packed(
+        |probe| probe.head.starts_with(b"PK\x07\x08PK\x03\x04"),
+        "a zip archive in parts",
+        advised::UNPACK,
+    ),
     // POSIX.1-2017, *pax*, "ustar Interchange Format".
-    Named::packed(|probe| first_member(probe.head).is_some(), "a tar archive", advised::UNTAR),
-    Named::registry(
+    Unreadable::packed(|probe| first_member(probe.head).is_some(), "a tar archive", advised::UNTAR),
+    Unreadable::registry(
         is_reg_file,
         "reg-file",
         "a .reg file (registry entries as text)",
         "name the hive that holds the entries: System32/config/SYSTEM",
     ),
     // J. Metz, "Windows 9x/Me Registry File (CREG) format" (libcreg).
-    Named::registry(
+    Unreadable::registry(
         |probe| probe.head.starts_with(b"CREG"),
         "hive-9x",
         "a registry of Windows 95, 98 or Me",
@@ -193,8 +197,8 @@ const KINDS: &[Named] = &[
 ];
 
 /// An optical disc: ISO 9660 (ECMA-119, 6.2 and 8.1), UDF (ECMA-167, 2/8 and 3/9.1).
-const OPTICAL: [Named; 2] = [
-    Named {
+const OPTICAL: [Unreadable; 2] = [
+    Unreadable {
         is: |_| false,
         code: CONTAINER,
         what: "an image of an optical disc (ISO 9660)",
@@ -202,7 +206,7 @@ const OPTICAL: [Named; 2] = [
         command: Some(advised::UNPACK),
         is_told: false,
     },
-    Named {
+    Unreadable {
         is: |_| false,
         code: CONTAINER,
         what: "an image of an optical disc (UDF)",
@@ -212,7 +216,7 @@ const OPTICAL: [Named; 2] = [
     },
 ];
 
-const LOG: Named = Named::registry(
+const LOG: Unreadable = Unreadable::registry(
     |probe| probe.head.starts_with(b"regf") && is_transaction_log(probe.head),
     "transaction-log",
     "a transaction log of a hive",
@@ -233,15 +237,15 @@ pub(super) fn packed(probe: &Probe<'_>) -> Option<(&'static str, Command)> {
 
 /// What it is by its ends, and whether it is one of those of which is told wherever they are come across.
 fn known(probe: &Probe<'_>) -> Option<(Known, bool)> {
-    found(probe).map(Named::known)
+    found(probe).map(Unreadable::known)
 }
 
 /// The same by all of its bytes.
 fn whole(file: &dyn Storage, probe: &Probe<'_>) -> Option<(Known, bool)> {
-    known(probe).or_else(|| optical(file, probe).ok()?.map(Named::known))
+    known(probe).or_else(|| optical(file, probe).ok()?.map(Unreadable::known))
 }
 
-fn found(probe: &Probe<'_>) -> Option<&'static Named> {
+fn found(probe: &Probe<'_>) -> Option<&'static Unreadable> {
     KINDS.iter().find(|named| (named.is)(probe))
 }
 
@@ -301,7 +305,7 @@ pub fn has_type_of_log(head: &[u8]) -> bool {
 /// What an image of an optical disc is, if the file is one. The system area before its descriptors may hold the boot sector
 /// and partition table of a disk: then only one whose length is that of the disc is an image of it, and not a disk that once
 /// held one.
-fn optical(file: &dyn Storage, probe: &Probe<'_>) -> Result<Option<&'static Named>> {
+fn optical(file: &dyn Storage, probe: &Probe<'_>) -> Result<Option<&'static Unreadable>> {
     const DESCRIPTORS: u64 = 16 * 2048;
     /// Padding that programs write behind the disc.
     const MOST_BEHIND: u64 = 2 << 20;

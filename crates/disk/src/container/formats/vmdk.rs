@@ -23,8 +23,8 @@ mod disk;
 mod extents;
 mod grains;
 mod hosted;
+mod overlap;
 mod parent;
-mod places;
 mod se_sparse;
 
 use crate::container::helpers::block_mapping;

@@ -10,7 +10,7 @@ const MOST: usize = 16;
 const MOST_BYTES: usize = 4 << 20;
 
 /// The pieces used last, by what they are called. One for all files of a disk, which may be many.
-pub(in crate::container) struct Unpacked<K = u64> {
+pub(in crate::container) struct BlockCache<K = u64> {
     slots: Option<Slots>,
     /// The latest at the end.
     kept: Vec<Piece<K>>,
@@ -24,13 +24,13 @@ struct Piece<K> {
     len: usize,
 }
 
-impl<K> Default for Unpacked<K> {
+impl<K> Default for BlockCache<K> {
     fn default() -> Self {
-        Unpacked { slots: None, kept: Vec::new() }
+        BlockCache { slots: None, kept: Vec::new() }
     }
 }
 
-impl<K: Copy + PartialEq> Unpacked<K> {
+impl<K: Copy + PartialEq> BlockCache<K> {
     /// The piece that is called so, of `size` bytes or less, as all of them. One that is not kept is filled in by `unpack`,
     /// which says how many bytes it has; what it is given has `size` bytes, of other pieces.
     ///
@@ -77,7 +77,7 @@ mod tests {
     use hivewright_error::Error;
 
     /// The numbers of the pieces that had to be unpacked when these were asked for in turn.
-    fn unpacked(kept: &mut Unpacked, size: usize, numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
+    fn unpacked(kept: &mut BlockCache, size: usize, numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
         let mut done = Vec::new();
         for number in numbers {
             let piece = kept.piece(number, size, |bytes| {
@@ -93,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_piece_that_was_used_least_lately_goes() {
-        let mut kept = Unpacked::default();
+        let mut kept = BlockCache::default();
         let most = MOST as u64;
         assert_eq!(unpacked(&mut kept, 9, 0..most), (0..most).collect::<Vec<_>>());
         assert_eq!(unpacked(&mut kept, 9, [0, most, 0, 1, 2, 0]), [most, 1, 2]);
@@ -104,14 +104,14 @@ mod tests {
 
     #[test]
     fn of_large_ones_few_are_kept() {
-        let mut kept = Unpacked::default();
+        let mut kept = BlockCache::default();
         assert_eq!(unpacked(&mut kept, MOST_BYTES / 2, [1, 2, 1, 2, 3, 2, 1, 2]), [1, 2, 3, 1]);
         assert_eq!(unpacked(&mut kept, MOST_BYTES + 1, [1, 1, 2, 1]), [1, 2, 1]);
     }
 
     #[test]
     fn what_could_not_be_unpacked_is_not_kept() {
-        let mut kept = Unpacked::default();
+        let mut kept = BlockCache::default();
         unpacked(&mut kept, MOST_BYTES / 2, [1, 2]);
         let failed = kept.piece(3, MOST_BYTES / 2, |bytes| {
             bytes.fill(0xff);

@@ -9,12 +9,15 @@ use hivewright_error::{Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::span::read_then_zeros;
 
+/// Fills a buffer of the length of the run.
+pub(in crate::container) type ReadRun<'m> = Box<dyn FnOnce(&mut [u8]) -> Result<()> + 'm>;
+
 /// The place of bytes of the disk.
 pub(in crate::container) enum Location<'m> {
     /// In this file, at this offset.
     File(&'m dyn Storage, u64),
-    /// In a compressed block. The function fills a buffer of the length of the run.
-    Compressed(Box<dyn FnOnce(&mut [u8]) -> Result<()> + 'm>),
+    /// In a compressed block, which this function decompresses.
+    Compressed(ReadRun<'m>),
     /// In the parent, at the same offset of its disk; zeros where there is no parent, and behind its end.
     Parent,
     /// Nowhere: they are zeros.

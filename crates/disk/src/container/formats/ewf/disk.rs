@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use simd_adler32::{Adler32, adler32};
 
 use super::{cut_short, damaged};
-use crate::container::helpers::block_cache::Unpacked;
+use crate::container::helpers::block_cache::BlockCache;
 use crate::container::helpers::inflate::inflate;
 use crate::container::helpers::tables::{Tables, index};
 use crate::container::within_disk;
@@ -50,7 +50,7 @@ pub(super) struct Disk {
 /// What was read last.
 #[derive(Default)]
 pub(super) struct Kept {
-    chunks: Unpacked,
+    chunks: BlockCache,
     tables: SoundTables,
     /// Room for a chunk as it is stored.
     stored: Vec<u8>,

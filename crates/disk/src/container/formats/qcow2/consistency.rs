@@ -2,7 +2,7 @@
 //!
 //! Who allocates takes what has no refcount. In an image whose refcounts are wrong that may be the header, a table or a
 //! cluster of a snapshot, so before the first write all references are held against the counts: what a closed image always
-//! fulfils, and what costs a look at each table once.
+//! fulfils, and what costs one read of each table.
 //!
 //! Facts: QEMU, docs/interop/qcow2.rst, "Host cluster management", "Cluster mapping".
 
@@ -41,29 +41,29 @@ pub(super) fn check(file: &dyn Storage, header: &Header) -> Result<Vec<u64>> {
     let clusters = len.div_ceil(header.cluster);
     let size = usize::try_from(clusters).ok().filter(|_| clusters <= MAX_CLUSTERS);
     let size = size.ok_or_else(|| unsound("the file has too many clusters to be checked", 0))?;
-    let mut look = Look { file, header, len, marks: vec![0; size] };
-    look.mark(0, 1, 1, ALONE)?;
-    let blocks = look.table(header.refcounts)?;
+    let mut checker = Checker { file, header, len, marks: vec![0; size] };
+    checker.mark(0, 1, 1, ALONE)?;
+    let blocks = checker.table(header.refcounts)?;
     for block in blocks.iter().filter(|block| **block != 0) {
-        look.mark(*block, header.cluster, 1, ALONE)?;
+        checker.mark(*block, header.cluster, 1, ALONE)?;
     }
     let (snapshots, end) = snapshots::read(file, header)?;
-    look.mark(header.snapshots.0, end - header.snapshots.0, 1, ALONE)?;
+    checker.mark(header.snapshots.0, end - header.snapshots.0, 1, ALONE)?;
     // L2 tables: how many entries lead to each, and whether one of them says that it is the only one.
     let mut tables = BTreeMap::new();
-    look.upper(header.l1, true, &mut tables)?;
+    checker.upper(header.l1, true, &mut tables)?;
     for snapshot in snapshots {
-        look.upper(snapshot.l1, false, &mut tables)?;
+        checker.upper(snapshot.l1, false, &mut tables)?;
     }
     for (table, (times, own)) in tables {
-        look.mark(table, header.cluster, times, if own { OWN } else { 0 })?;
-        look.lower(table, times, own)?;
+        checker.mark(table, header.cluster, times, if own { OWN } else { 0 })?;
+        checker.lower(table, times, own)?;
     }
-    look.compare(&blocks)?;
+    checker.compare(&blocks)?;
     Ok(blocks)
 }
 
-struct Look<'a> {
+struct Checker<'a> {
     file: &'a dyn Storage,
     header: &'a Header,
     /// Bytes of the file.
@@ -72,7 +72,7 @@ struct Look<'a> {
     marks: Vec<u8>,
 }
 
-impl Look<'_> {
+impl Checker<'_> {
     fn entries(&self, table: Table) -> Result<Vec<u64>> {
         let end = table.entries.checked_mul(8).and_then(|bytes| bytes.checked_add(table.offset));
         if end.is_none_or(|end| end > self.len) || table.entries > MAX_ENTRIES {

@@ -9,10 +9,10 @@ use imago::raw::Raw;
 use imago::{FormatAccess, Mapping, ShallowMapping};
 
 use super::header::{AUTOCLEAR, BITMAPS, Header, RAW_DATA_FILE};
-use super::imago_adapter::{Below, Mode};
-use super::write_order::Late;
+use super::imago_adapter::{ImagoStorage, Mode};
+use super::write_order::WriteOrder;
 use super::{compressed, consistency, damaged};
-use crate::container::helpers::block_cache::Unpacked;
+use crate::container::helpers::block_cache::BlockCache;
 use crate::container::helpers::tables::{Tables, index};
 use crate::container::within_disk;
 use hivewright_error::{Error, Kind, Place, Result, Space};
@@ -20,7 +20,7 @@ use hivewright_storage::Storage;
 
 /// See the module.
 pub(super) struct Disk {
-    access: FormatAccess<Below>,
+    access: FormatAccess<ImagoStorage>,
     file: Arc<dyn Storage>,
     header: Header,
     /// What stands against writing, if anything does.
@@ -31,7 +31,7 @@ pub(super) struct Disk {
     /// As they are while nothing was written.
     tables: Tables,
     /// Decompressed clusters.
-    kept: Mutex<Unpacked>,
+    kept: Mutex<BlockCache>,
 }
 
 impl Disk {
@@ -47,10 +47,11 @@ impl Disk {
         refusal: Option<(&'static str, String, String)>,
     ) -> Result<Disk> {
         let mode = Arc::default();
-        let below = Below::image(file.clone(), &header, Arc::clone(&mode));
-        let mut image = Qcow2::<Below>::open_image(below, refusal.is_none()).map_err(failed)?;
-        image.set_data_file(data.map(Below::data_file));
-        let backing = backing.map(|disk| Raw::open_image(Below::new(disk), false)).transpose().map_err(failed)?;
+        let below = ImagoStorage::image(file.clone(), &header, Arc::clone(&mode));
+        let mut image = Qcow2::<ImagoStorage>::open_image(below, refusal.is_none()).map_err(failed)?;
+        image.set_data_file(data.map(ImagoStorage::data_file));
+        let backing =
+            backing.map(|disk| Raw::open_image(ImagoStorage::new(disk), false)).transpose().map_err(failed)?;
         image.set_backing(backing.map(FormatAccess::new));
         let access = FormatAccess::new(image);
         let (turn, kept) = (RwLock::default(), Mutex::default());
@@ -59,7 +60,13 @@ impl Disk {
     }
 
     /// Fills `buf` from the compressed cluster around `offset`; `written`: the image is no longer as it was found.
-    fn read_compressed(&self, layer: &FormatAccess<Below>, offset: u64, buf: &mut [u8], written: bool) -> Result<()> {
+    fn read_compressed(
+        &self,
+        layer: &FormatAccess<ImagoStorage>,
+        offset: u64,
+        buf: &mut [u8],
+        written: bool,
+    ) -> Result<()> {
         if self.header.data_file.is_some() {
             return Err(damaged("a cluster is compressed though the bytes are in a data file", 0));
         }
@@ -110,7 +117,7 @@ impl Disk {
     /// What must be done before anything is written: once.
     fn begin_writing(&self) -> Result<()> {
         let blocks = consistency::check(&*self.file, &self.header)?;
-        self.mode.begin(Late::new(&self.header, blocks));
+        self.mode.begin(WriteOrder::new(&self.header, blocks));
         // A writer clears what it does not know to keep; a bitmap is among the refusals.
         let kept = self.header.autoclear & (BITMAPS | RAW_DATA_FILE);
         if kept != self.header.autoclear {

@@ -11,7 +11,7 @@ use imago::io_buffers::{IoVector, IoVectorMut};
 use imago::storage::drivers::CommonStorageHelper;
 
 use super::header::{AUTOCLEAR, DATA_FILE, Header, INCOMPATIBLE};
-use super::write_order::{Late, Now};
+use super::write_order::{Now, WriteOrder};
 use hivewright_error::{Error, Kind, Place, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::span::{lay_over, placed, read_then_zeros};
@@ -26,29 +26,29 @@ pub(super) struct Mode {
     writing: AtomicBool,
     /// Each write waits for the one before it.
     pub in_order: AtomicBool,
-    /// What is written late, once it is written to.
-    late: Mutex<Option<Late>>,
+    /// The order of writes, once the image is written to.
+    order: Mutex<Option<WriteOrder>>,
 }
 
 impl Mode {
-    fn late(&self) -> MutexGuard<'_, Option<Late>> {
-        self.late.lock().unwrap_or_else(PoisonError::into_inner)
+    fn order(&self) -> MutexGuard<'_, Option<WriteOrder>> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// It is written to from now on, with these tables.
-    pub(super) fn begin(&self, late: Late) {
-        *self.late() = Some(late);
+    pub(super) fn begin(&self, order: WriteOrder) {
+        *self.order() = Some(order);
         self.writing.store(true, Ordering::Relaxed);
     }
 
     /// Writes what has waited.
     pub(super) fn settle(&self, file: &dyn Storage) -> Result<()> {
-        self.late().as_mut().map_or(Ok(()), |late| late.settle(file))
+        self.order().as_mut().map_or(Ok(()), |order| order.settle(file))
     }
 }
 
 /// See the module.
-pub(super) struct Below {
+pub(super) struct ImagoStorage {
     storage: Arc<dyn Storage>,
     /// Eight bytes of the header each, and where, as imago is to see them.
     shown: Vec<(u64, [u8; 8])>,
@@ -60,16 +60,16 @@ pub(super) struct Below {
     helper: CommonStorageHelper,
 }
 
-impl Below {
+impl ImagoStorage {
     /// A data file, which has every cluster that is allocated.
     pub(super) fn data_file(storage: Arc<dyn Storage>) -> Self {
-        Below { ends: true, ..Below::new(storage) }
+        ImagoStorage { ends: true, ..ImagoStorage::new(storage) }
     }
 
     /// A backing disk: zeros past its end.
     pub(super) fn new(storage: Arc<dyn Storage>) -> Self {
         let (shown, mode, helper) = (Vec::new(), Arc::default(), CommonStorageHelper::default());
-        Below { storage, shown, ends: false, table: 0, mode, helper }
+        ImagoStorage { storage, shown, ends: false, table: 0, mode, helper }
     }
 
     /// The file with the tables.
@@ -79,7 +79,7 @@ impl Below {
             _ => vec![(INCOMPATIBLE, (header.incompatible & DATA_FILE).to_be_bytes()), (AUTOCLEAR, [0; 8])],
         };
         let table = usize::try_from(header.cluster).unwrap_or(0);
-        Below { shown, ends: true, table, mode, ..Below::new(storage) }
+        ImagoStorage { shown, ends: true, table, mode, ..ImagoStorage::new(storage) }
     }
 
     /// Fills `buf`; zeros past the end.
@@ -92,8 +92,8 @@ impl Below {
             }
             read_then_zeros(&*self.storage, len, offset, buf)?;
         }
-        if let Some(late) = &*self.mode.late() {
-            late.show(offset, buf);
+        if let Some(order) = &*self.mode.order() {
+            order.show(offset, buf);
         }
         for (at, bytes) in &self.shown {
             lay_over(buf, offset, *at, bytes);
@@ -116,7 +116,7 @@ impl Below {
             }
             self.storage.set_len(end)?;
         }
-        let now = self.mode.late().as_mut().map(|late| late.now(&*self.storage, offset, bytes)).transpose()?;
+        let now = self.mode.order().as_mut().map(|order| order.now(&*self.storage, offset, bytes)).transpose()?;
         match now.unwrap_or(Now::All) {
             Now::All => self.storage.write_at(offset, bytes),
             Now::Other(bytes) => self.storage.write_at(offset, &bytes),
@@ -135,13 +135,13 @@ fn cut_short(offset: u64, len: u64) -> Error {
     crate::container::cut_short("qcow2-header", "a cluster lies behind its end", offset.saturating_add(1), len)
 }
 
-impl fmt::Debug for Below {
+impl fmt::Debug for ImagoStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Below")
+        f.write_str("ImagoStorage")
     }
 }
 
-impl fmt::Display for Below {
+impl fmt::Display for ImagoStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the file")
     }
@@ -149,7 +149,7 @@ impl fmt::Display for Below {
 
 // The trait has unsafe methods to be called by its own checks only. Implementing them needs nothing unsafe.
 #[allow(unsafe_code)]
-impl imago::Storage for Below {
+impl imago::Storage for ImagoStorage {
     fn size(&self) -> io::Result<u64> {
         self.storage.len().map_err(io::Error::other)
     }

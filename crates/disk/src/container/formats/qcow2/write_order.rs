@@ -1,4 +1,4 @@
-//! What is written late. imago writes an entry of an upper table as soon as it has one, while the count of what that leads
+//! The order of writes to the tables. imago writes an entry of an upper table as soon as it has one, while the count of what that leads
 //! to is still in its memory; and a block of refcounts as a whole, with what rises and what falls in it. A stop behind
 //! either would leave tables that lead to what is not counted, and the next writer would take it. So upper entries wait
 //! for all below them, and counts that fall for everything else.
@@ -18,7 +18,7 @@ use hivewright_storage::span::lay_over;
 type Waiting = BTreeMap<u64, Vec<u8>>;
 
 /// The tables of an image that is written to.
-pub(super) struct Late {
+pub(super) struct WriteOrder {
     /// Blocks of refcounts.
     blocks: BTreeSet<u64>,
     cluster: u64,
@@ -40,7 +40,7 @@ pub(super) enum Now {
     Nothing,
 }
 
-impl Late {
+impl WriteOrder {
     /// `blocks` are the entries of the refcount table.
     pub(super) fn new(header: &Header, blocks: Vec<u64>) -> Self {
         let blocks = blocks.into_iter().filter(|block| *block != 0).collect();
@@ -48,7 +48,7 @@ impl Late {
         let upper = [header.refcounts, header.l1].map(|table| (range(table), Waiting::new()));
         // At most 64.
         let bits = usize::try_from(header.refcount_bits).unwrap_or(64);
-        Late { blocks, cluster: header.cluster, bits, upper, counts: Waiting::new() }
+        WriteOrder { blocks, cluster: header.cluster, bits, upper, counts: Waiting::new() }
     }
 
     /// What of `bytes` may be written to `offset` now; the rest waits.
@@ -123,10 +123,10 @@ mod tests {
     use super::*;
     use hivewright_storage::memory::Memory;
 
-    fn late(bits: u32) -> Late {
+    fn order(bits: u32) -> WriteOrder {
         let table = |offset| Table { offset, entries: 4 };
         let (refcounts, l1) = (table(0), table(64));
-        Late::new(&Header { cluster: 512, refcount_bits: bits, refcounts, l1, ..Header::default() }, vec![512, 0])
+        WriteOrder::new(&Header { cluster: 512, refcount_bits: bits, refcounts, l1, ..Header::default() }, vec![512, 0])
     }
 
     #[test]
@@ -144,37 +144,37 @@ mod tests {
             let mut bytes = vec![0; 1024];
             bytes[520..528].copy_from_slice(&there);
             let file = Memory::new(bytes);
-            let mut late = late(bits);
-            assert_eq!(late.now(&file, 256, &wanted).unwrap(), Now::All, "no block of refcounts");
-            assert_eq!(late.now(&file, 520, &wanted).unwrap(), Now::Other(now), "{bits}");
+            let mut order = order(bits);
+            assert_eq!(order.now(&file, 256, &wanted).unwrap(), Now::All, "no block of refcounts");
+            assert_eq!(order.now(&file, 520, &wanted).unwrap(), Now::Other(now), "{bits}");
             let mut shown = [0; 16];
-            late.show(516, &mut shown);
+            order.show(516, &mut shown);
             assert_eq!(shown[4..12], wanted, "{bits}");
-            late.settle(&file).unwrap();
+            order.settle(&file).unwrap();
             let mut settled = [0; 8];
             file.read_at(520, &mut settled).unwrap();
             assert_eq!(settled[..], wanted, "{bits}");
             // What rises does not wait.
-            assert_eq!(late.now(&file, 520, &[0xff; 8]).unwrap(), Now::All);
+            assert_eq!(order.now(&file, 520, &[0xff; 8]).unwrap(), Now::All);
         }
     }
 
     #[test]
     fn entries_of_upper_tables_wait() {
         let file = Memory::new(vec![0; 1024]);
-        let mut late = late(16);
+        let mut order = order(16);
         for (offset, now) in [(8, Now::Nothing), (64, Now::Nothing), (96, Now::All)] {
-            assert_eq!(late.now(&file, offset, &[7; 8]).unwrap(), now, "{offset}");
+            assert_eq!(order.now(&file, offset, &[7; 8]).unwrap(), now, "{offset}");
         }
-        let read = |late: &Late| {
+        let read = |order: &WriteOrder| {
             let mut bytes = [0; 128];
             file.read_at(0, &mut bytes).unwrap();
             let there = bytes.iter().filter(|byte| **byte == 7).count();
-            late.show(0, &mut bytes);
+            order.show(0, &mut bytes);
             (there, bytes.iter().filter(|byte| **byte == 7).count())
         };
-        assert_eq!(read(&late), (0, 16));
-        late.settle(&file).unwrap();
-        assert_eq!(read(&late), (16, 16));
+        assert_eq!(read(&order), (0, 16));
+        order.settle(&file).unwrap();
+        assert_eq!(read(&order), (16, 16));
     }
 }

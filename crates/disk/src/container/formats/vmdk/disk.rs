@@ -6,7 +6,7 @@ use super::content_id::ContentId;
 use super::descriptor::Access;
 use super::extents::{Body, Extent};
 use super::grains::{Grain, Grains};
-use crate::container::helpers::block_cache::Unpacked;
+use crate::container::helpers::block_cache::BlockCache;
 use crate::container::helpers::block_mapping::{BlockMapping, Location, not_allocated};
 use crate::container::helpers::tables::index;
 use hivewright_error::{Error, Kind, Result, Space};
@@ -17,7 +17,7 @@ pub(super) struct Extents {
     extents: Vec<Extent>,
     content_id: ContentId,
     /// Compressed grains, by extent and number.
-    unpacked: Mutex<Unpacked<(usize, u64)>>,
+    unpacked: Mutex<BlockCache<(usize, u64)>>,
 }
 
 impl Extents {

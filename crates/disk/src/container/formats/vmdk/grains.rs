@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::places::Known;
+use super::overlap::Occupied;
 use super::{SECTOR, broken, refusal};
 use crate::container::Refusal;
 use crate::container::helpers::tables::Tables;
@@ -75,7 +75,7 @@ pub(super) struct Grains {
     pub(super) remark: Option<&'static str>,
     pub(super) tables: Tables,
     /// What a write has to know.
-    pub(super) known: Mutex<Option<Known>>,
+    pub(super) known: Mutex<Option<Occupied>>,
 }
 
 impl Grains {

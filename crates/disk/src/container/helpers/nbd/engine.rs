@@ -19,11 +19,11 @@ pub(super) struct Engine {
     plan: Plan,
     size: u64,
     refused: Option<Refused>,
-    state: Mutex<State>,
+    state: Mutex<Process>,
     closing: Closing,
 }
 
-struct State {
+struct Process {
     /// `None` after it could not be started again.
     running: Option<Running>,
     cache: Cache,
@@ -40,7 +40,7 @@ impl Engine {
             let what = "qemu-nbd opens this image for reading only";
             return Err(Error::new(Kind::Unsupported, "engine-read-only", what));
         }
-        let state = Mutex::new(State { running: Some(running), cache: Cache::default(), written: false });
+        let state = Mutex::new(Process { running: Some(running), cache: Cache::default(), written: false });
         Ok(Engine { plan, size, refused, state, closing })
     }
 
@@ -49,14 +49,14 @@ impl Engine {
         self.size
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Process> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the running qemu-nbd for something; a new one, where the file has outgrown what the old one knows of.
     fn ask<T>(
         &self,
-        state: &mut State,
+        state: &mut Process,
         doing: &str,
         ask: impl FnOnce(&mut Client<std::os::unix::net::UnixStream>) -> std::result::Result<T, Failure>,
     ) -> Result<T> {

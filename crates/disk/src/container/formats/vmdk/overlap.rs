@@ -13,7 +13,7 @@ use hivewright_error::{Error, Result};
 use hivewright_storage::span::placed;
 
 /// What has been found out of an extent at its first write.
-pub(super) struct Known {
+pub(super) struct Occupied {
     /// Everything that is no grain: start and end, sorted, none of them touching another.
     metadata: Vec<(u64, u64)>,
     /// Tables of the first directory: their numbers, and where they are.
@@ -56,7 +56,7 @@ impl Grains {
     }
 
     /// Whether the file has nothing but these grains from `start` on.
-    fn is_alone(&self, known: &Known, grains: Range<u64>, start: u64) -> Result<()> {
+    fn is_alone(&self, known: &Occupied, grains: Range<u64>, start: u64) -> Result<()> {
         let size = self.layout.grain;
         let end = start + (grains.end - grains.start) * size;
         let next = known.metadata.partition_point(|(_, end)| *end <= start);
@@ -87,7 +87,7 @@ impl Grains {
     }
 
     /// Finds the header, the descriptor, both directories and all of their tables.
-    fn look_around(&self) -> Result<Known> {
+    fn look_around(&self) -> Result<Occupied> {
         let layout = &self.layout;
         let (mut spans, mut tables) = (layout.metadata.clone(), Vec::new());
         for directory in [Some(layout.directory), layout.redundant].into_iter().flatten() {
@@ -115,7 +115,7 @@ impl Grains {
                 _ => metadata.push((start, end)),
             }
         }
-        Ok(Known { metadata, tables, alone: BTreeSet::new() })
+        Ok(Occupied { metadata, tables, alone: BTreeSet::new() })
     }
 
     fn harm(&self, code: &'static str, what: &str, place: u64) -> Error {
