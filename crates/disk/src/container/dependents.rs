@@ -1,15 +1,15 @@
 //! Images that stand on another one. Nothing in that one names them, but those in its folder can be found, by the parent
 //! that each of them names; those of Parallels by the descriptor beside them.
 //!
-//! Whoever writes to an image changes what its children show where they hold nothing themselves, and what they do hold,
-//! such as half of a file system's metadata, may no longer fit. So this is asked before a write in place.
+//! A write to an image changes the disks of its children wherever they hold nothing themselves, and the parts they do hold,
+//! such as half of a file system's metadata, may no longer fit. So dependents are looked for before a write in place.
 //!
 //! A file may also be part of an image that another one describes: an extent of VMware, the data file of a qcow2 image.
-//! Who writes to it by its own name goes past whatever that image knows, and past its children.
+//! A write to it by its own name bypasses that image, and the children of that image.
 //!
 //! The neighbours may be anybody's, and hostile: at most [`MOST_FILES`] are opened, none but regular files, of at most
-//! [`MOST_IMAGES`] more than the ends are read. The names in them are looked up and lead to nothing that is opened. What
-//! cannot be found out for all that is told.
+//! [`MOST_IMAGES`] more than the ends are read. The names in them are looked up, and nothing is opened by them. The answer says
+//! where it is incomplete.
 
 use std::path::{Path, PathBuf};
 
@@ -27,11 +27,11 @@ const MOST_IMAGES: usize = 4096;
 /// The folder below that of a machine's disks where VirtualBox keeps what stands on them.
 const SNAPSHOTS: &str = "Snapshots";
 
-/// An image, as others may call it.
+/// The names and the identifier of an image, by which others may refer to it.
 struct ImageNames<'a> {
     /// Its files, the one that was named first.
     files: &'a [(PathBuf, Option<Seen>)],
-    /// What it is called by children without a name of it.
+    /// The identifier by which children without a name of it refer to it.
     own: Option<[u8; 16]>,
 }
 
@@ -56,18 +56,18 @@ impl ImageNames<'_> {
     }
 }
 
-/// What is known of the images around one.
+/// The images that depend on another one.
 #[derive(Debug, Default)]
 pub struct FoundDependents {
     /// Those that stand on it.
     pub children: Vec<PathBuf>,
     /// Those of which it is a part, where it has but one file.
     pub wholes: Vec<PathBuf>,
-    /// What may be an image, and cannot be opened.
+    /// Files that may be images and cannot be opened.
     pub closed: Vec<PathBuf>,
     /// Whether there is more than is looked at.
     pub is_cut: bool,
-    /// What to do about the children, where they can only be merged.
+    /// The remedy where the children can only be merged.
     pub advice: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Which file an error is about, where an image has several: those that it stands on, and parts.
+//! Adds to an error the file that it is about, where an image has several: parts, and images that it stands on.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,12 +8,12 @@ use super::{Format, Image, Opening};
 use hivewright_error::{Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 
-/// How a message says which file it is about.
+/// The words that name the file in a message.
 const NAMED: &str = "it is the file ";
 const ANOTHER_COPY: &str = "take another copy of the image: this one is damaged, or was cut short on its way";
 
-/// The error with the name of the file that it is about, where that is not the first of the image's, and with what to do
-/// about damage that nobody knows better.
+/// Adds the name of the file that the error is about, where that is not the first of the image's; and general advice for
+/// damage that has none.
 pub fn explained(error: Error, files: &[HostFile]) -> Error {
     let error = match part(&error, files) {
         Some(part) => named(error, &part.path),
@@ -22,8 +22,7 @@ pub fn explained(error: Error, files: &[HostFile]) -> Error {
     if error.kind() == Kind::Corrupt && error.advice().is_none() { error.advise(ANOTHER_COPY) } else { error }
 }
 
-/// Opens an image. What is wrong with one that others stand on is told with the name of its file, and so is what is wrong
-/// when it is read.
+/// Opens an image. Errors of an image that others stand on, when it is opened and when it is read, name its file.
 pub(super) fn open(format: &Format, opening: Opening<'_>) -> Result<Image> {
     if opening.depth == 0 {
         return (format.open)(opening);
@@ -34,7 +33,7 @@ pub(super) fn open(format: &Format, opening: Opening<'_>) -> Result<Image> {
     Ok(Image { disk: Arc::new(Layer { disk, path, files: gate.files() }), ..image })
 }
 
-/// An error of the image at `path`, on which others stand. The lowest is the first to say its name.
+/// Adds the name of the image at `path`, on which others stand, unless a lower one has added its own.
 pub(super) fn below(error: Error, files: &[HostFile], path: &Path) -> Error {
     let of_the_bytes = matches!(error.kind(), Kind::Corrupt | Kind::Unsupported);
     if !of_the_bytes || matches!(error.code(), "no-qemu-nbd" | "image-files" | "image-depth") {
@@ -48,7 +47,7 @@ pub(super) fn below(error: Error, files: &[HostFile], path: &Path) -> Error {
     named(error, part.as_deref().unwrap_or(path))
 }
 
-/// The file of the image that the places of an error lead to, if it is not the first.
+/// Returns the file that the places of an error lead to, if it is not the first.
 fn part<'a>(error: &Error, files: &'a [HostFile]) -> Option<&'a HostFile> {
     error.trail().iter().find_map(|place| match place.space {
         Space::Part(number) => files.get(usize::from(number).checked_sub(1)?),
@@ -64,7 +63,7 @@ fn named(error: Error, path: &Path) -> Error {
     error.adding(&format!("{NAMED}{name}"))
 }
 
-/// Whether the message has the name of that file, as a word.
+/// Returns whether the message contains the name of that file as a word.
 fn says(error: &Error, path: &Path) -> bool {
     let (what, name) = (error.what(), path.file_name().unwrap_or_default().to_string_lossy());
     let goes_on = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || matches!(c, '-' | '_'));

@@ -16,7 +16,7 @@ pub(super) mod vmdk;
 use super::{Image, Opening, Probe, ReadReferences};
 use hivewright_error::Result;
 
-/// Every format, in the order in which they are tried; what nobody knows is a raw disk.
+/// Every format, in the order in which they are tried. A file of no known format is a raw disk.
 pub const FORMATS: &[&Format] = &[
     &vhd::FORMAT,
     &vdi::FORMAT,
@@ -38,7 +38,7 @@ pub struct Format {
     pub name: &'static str,
     /// As people call it.
     pub title: &'static str,
-    /// What can be done with which kind of it.
+    /// The kinds of it, and the limits of reading and writing each.
     pub variants: &'static [Variant],
     /// Whether a file is of this format, by its bytes. Not asked of a file whose format was named.
     pub is: fn(&Probe<'_>) -> bool,
@@ -46,14 +46,14 @@ pub struct Format {
     pub open: fn(Opening<'_>) -> Result<Image>,
     /// Endings of names that nothing but images of the format has, in lower case.
     pub endings: &'static [&'static str],
-    /// What an image says of other files, by its headers alone. `None` where no image of the format knows of any that could
-    /// be taken for a disk of its own.
+    /// Reads the references to other files from the headers of an image. `None` where no image of the format refers to a file
+    /// that could be taken for a disk of its own.
     pub references: Option<ReadReferences>,
 }
 
 /// A kind of images of one format, as the README's table has it.
 pub struct Variant {
-    /// Which.
+    /// The kind.
     pub what: &'static str,
     /// Whether it is read, and with what limits.
     pub reads: &'static str,
@@ -61,7 +61,7 @@ pub struct Variant {
     pub writes: &'static str,
 }
 
-/// What is read and written, as a table in Markdown: the README has it, and `info --formats` prints it.
+/// Returns the table of formats in Markdown, which the README has and `info --formats` prints.
 pub fn table() -> String {
     let mut rows = String::from("| format | read | write in place |\n|---|---|---|\n");
     for format in FORMATS {
@@ -72,7 +72,7 @@ pub fn table() -> String {
     rows
 }
 
-/// The format of that name; `vpc` is what QEMU calls VHD.
+/// Returns the format of that name. QEMU calls VHD `vpc`.
 pub(super) fn named_format(name: &str) -> Option<&'static Format> {
     let name = if name == "vpc" { vhd::FORMAT.name } else { name };
     FORMATS.iter().copied().find(|known| known.name == name)

@@ -11,14 +11,14 @@ pub(super) mod xml;
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_storage::span::end_within;
 
-/// The error for a file of `len` bytes that needs `needed`, as `what` in it says.
+/// Builds the error for a file of `len` bytes that needs `needed`. `what` says which part is missing.
 pub(super) fn cut_short(code: &'static str, what: impl std::fmt::Display, needed: u64, len: u64) -> Error {
     Error::new(Kind::Corrupt, code, format!("the file is cut short: {what}"))
         .expected(format_args!("{needed} bytes or more"), len)
         .advise("copy it again from where it came; what is missing cannot be made up")
 }
 
-/// Refuses what does not lie in a disk of `size` bytes.
+/// Refuses a range that does not lie in a disk of `size` bytes.
 pub(super) fn within_disk(size: u64, offset: u64, len: usize) -> Result<()> {
     let end = end_within("the disk", size, offset, len);
     end.map(drop).map_err(|error| error.at(Space::Disk, offset))

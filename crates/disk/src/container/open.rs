@@ -13,7 +13,7 @@ use hivewright_storage::advised;
 /// How many images may stand on each other: backing files, parents, an image in an archive.
 pub const MAX_DEPTH: usize = 32;
 
-/// What a format is given to open an image.
+/// An image to be opened by a format.
 pub struct Opening<'a> {
     /// Through which other files are opened.
     pub gate: &'a Gate,
@@ -21,7 +21,7 @@ pub struct Opening<'a> {
     pub file: Arc<dyn Storage>,
     /// Its path; names in the image are relative to its folder.
     pub path: &'a Path,
-    /// What its files are to the image that the user named: [`Role::Image`] for that itself, else [`Role::Backing`].
+    /// [`Role::Image`] for the image that the user named, [`Role::Backing`] for one that it stands on.
     pub role: Role,
     /// How many images stand on this one.
     pub depth: usize,
@@ -29,9 +29,9 @@ pub struct Opening<'a> {
 
 /// An opened image.
 pub struct Image {
-    /// What the guest sees.
+    /// The disk that the guest sees.
     pub disk: Arc<dyn Storage>,
-    /// What it is.
+    /// Its description.
     pub about: About,
 }
 
@@ -41,18 +41,17 @@ impl<'a> Opening<'a> {
         Opening { gate, file, path, role: Role::Image, depth: 0 }
     }
 
-    /// What a further file of this image is.
+    /// Returns the role of a further file of this image.
     pub fn part(&self) -> Role {
         if self.role == Role::Image { Role::Part } else { Role::Backing }
     }
 }
 
-/// Opens the image at `path`: of the format of that name, or of the one that its bytes show. `None` for a hive, and
-/// what is too short to be a disk.
+/// Opens the image at `path` as the named format, or as the one that its bytes show. `None` for a hive, and for a file that
+/// is too short to be a disk.
 ///
 /// # Errors
-/// `format-unknown` for a name that no format has, `format-mismatch` where it is not the image's; whatever keeps the image
-/// from being opened.
+/// `format-unknown` for a name that no format has, `format-mismatch` where it is not the image's; any error of the format.
 pub fn open(gate: &Gate, path: &Path, format: Option<&str>) -> Result<Option<Image>> {
     let (path, file) = gate.image(path)?;
     let opening = Opening::of(gate, file.clone(), &path);
@@ -63,8 +62,8 @@ pub fn open(gate: &Gate, path: &Path, format: Option<&str>) -> Result<Option<Ima
     opened.map_err(|error| error_context::explained(error, &gate.files()))
 }
 
-/// Opens the image on which the one of `opening` stands, which calls it `name` and, where it says that, of `format`. What is
-/// too short to be anything, or a hive, is raw as well.
+/// Opens the backing image of `opening`, which names it `name` and may name its `format`. A hive, or a file too short to be
+/// anything, is opened as raw.
 pub(super) fn open_backing(opening: &Opening<'_>, name: &str, format: Option<&str>) -> Result<Image> {
     let (path, file) = opening.gate.named(opening.path, name, Role::Backing)?;
     let (gate, depth) = (opening.gate, opening.depth + 1);
@@ -75,7 +74,7 @@ pub(super) fn open_backing(opening: &Opening<'_>, name: &str, format: Option<&st
     }
 }
 
-/// Opens what `opening` has, as [`open`] does. Formats call it for the image that theirs stands on.
+/// Opens an image as [`open`] does. Formats call it for the image that theirs stands on.
 ///
 /// # Errors
 /// `image-depth` where too many stand on each other, `image-circle` where one stands on itself; as [`open`].
@@ -107,7 +106,7 @@ pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<I
     error_context::open(&raw::FORMAT, opening).map(Some)
 }
 
-/// The error for one image more than [`MAX_DEPTH`].
+/// Builds the error for one image more than [`MAX_DEPTH`].
 fn too_deep(opening: &Opening<'_>) -> Error {
     let opened = opening.gate.files().iter().filter(|file| file.path == opening.path).count();
     if opened > 1 {

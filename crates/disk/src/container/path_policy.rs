@@ -1,4 +1,4 @@
-//! The gate: the only way from an image to files of the host.
+//! The path policy: which files of the host an image may open. The [`Gate`] opens them, and nothing else does.
 //!
 //! An image may name other files: a backing file, a parent, extents, segments. Such a name may come from an attacker, who
 //! wants to read this host's files through it, or to have a device touched. So a name leads only to a regular file in
@@ -14,7 +14,7 @@ use hivewright_storage::folder::{EntryKind, entries, kind_of};
 use hivewright_storage::shell;
 use hivewright_storage::{Host, RealHost, Storage};
 
-/// What a file is to the image.
+/// The role of a file in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
@@ -26,7 +26,7 @@ pub enum Role {
     Backing,
 }
 
-/// Opens files for a gate. Sessions have one that reads, and one that keeps in memory what is written.
+/// Opens files for a gate.
 pub trait Opener: Send + Sync {
     /// Opens the file at `path`, which is absolute and holds no symbolic link.
     ///
@@ -41,7 +41,7 @@ pub struct HostFile {
     /// Absolute, through every symbolic link.
     #[serde(flatten, serialize_with = "field::path")]
     pub path: PathBuf,
-    /// What it is to the image.
+    /// Its role in the image.
     pub role: Role,
     /// Bytes.
     pub size: u64,
@@ -56,7 +56,7 @@ pub struct Gate {
     allowed: Vec<PathBuf>,
     /// Where qemu-nbd is, if not on PATH.
     pub qemu_nbd: Option<PathBuf>,
-    /// Whether the disk is going to be written to: an engine must then be told to open it so.
+    /// Whether the disk is going to be written to. An engine then opens it for writing.
     pub writing: bool,
     /// Whether a log of the image, which says what has yet to be written to it, is brought to its places when it is
     /// opened for writing. Otherwise an image whose log counts is not written to.
@@ -67,14 +67,14 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate that lets through what lies in the folder of the image, or in or below one of `allowed`.
+    /// Returns a gate that allows files in the folder of the image, and in or below one of `allowed`.
     pub fn new(opener: Arc<dyn Opener>, allowed: &[PathBuf]) -> Self {
         let allowed = allowed.iter().filter_map(|folder| RealHost.resolve(folder).ok()).collect();
         let (opened, folder, closing) = <_>::default();
         Gate { opener, allowed, qemu_nbd: None, writing: false, replay_log: false, opened, folder, closing }
     }
 
-    /// A gate without a way through: to open an image whose bytes are at hand, and no other file.
+    /// Returns a gate that allows no file, for an image whose bytes are in memory.
     pub fn shut() -> Self {
         struct Nothing;
         impl Opener for Nothing {
@@ -145,7 +145,7 @@ impl Gate {
         self.find_path(named_by, &on_this_host(name), &name)
     }
 
-    /// Finds what the image at `named_by` calls `name`, which is `shown` to people.
+    /// Finds the file that the image at `named_by` calls `name`. Messages have it as `shown`.
     fn find_path(&self, named_by: &Path, name: &Path, shown: &dyn std::fmt::Display) -> Result<PathBuf> {
         let own = named_by.parent().unwrap_or(Path::new("/"));
         let wanted = own.join(name);
@@ -212,19 +212,19 @@ impl Gate {
         Ok(if number == 1 { file } else { Arc::new(Part { below: file, number }) })
     }
 
-    /// What failed when an image that was opened through this gate was closed, once. An engine writes its last metadata
-    /// then: who writes drops the disk, asks this, and only then takes what the storages below have recorded.
+    /// Takes the error of closing an image that was opened through this gate. An engine writes its last metadata when it is
+    /// closed, so a writer drops the disk, asks this, and only then takes the recorded writes.
     pub fn closing_error(&self) -> Option<Error> {
         self.closing.take()
     }
 
-    /// Every file that was opened, in that order; the first is the image.
+    /// Returns every file that was opened, in that order; the first is the image.
     pub fn files(&self) -> Vec<HostFile> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// The name as a path of this host: a plain one, or an address such as `file://localhost/VMs/base%20disk.vhd` (RFC 8089).
+/// Converts a name to a path of this host: a plain one, or an address such as `file://localhost/VMs/base%20disk.vhd` (RFC 8089).
 pub(super) fn on_this_host(name: &str) -> PathBuf {
     let address = name.strip_prefix("file://").and_then(|rest| rest.find('/').map(|at| percents(&rest[at..])));
     let name = address.as_deref().or(name.strip_prefix("file:")).unwrap_or(name);
@@ -243,7 +243,7 @@ fn resembling(wanted: &Path) -> Option<PathBuf> {
     <[PathBuf; 1]>::try_from(alike).ok().and_then(|[only]| RealHost.resolve(&only).ok())
 }
 
-/// With `%20` and its like as characters.
+/// Decodes `%20` and the like.
 pub(super) fn percents(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

@@ -8,7 +8,7 @@ use super::{FORMATS, Format, Image, unsupported};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::Storage;
 
-/// What is known of a file before it is opened as anything.
+/// The bytes by which the format of a file is recognised.
 pub struct Probe<'a> {
     /// The first [`Probe::HEAD`] bytes, or all of a shorter file.
     pub head: &'a [u8],
@@ -25,7 +25,7 @@ impl Probe<'_> {
     pub const HEAD: usize = 1024;
 }
 
-/// Whether the bytes of a file show that it is an image of a format, or something else that holds a disk and is not read.
+/// Returns whether a file is an image of a format, or a container of a disk that is not supported.
 pub fn is_known(probe: &Probe<'_>) -> bool {
     FORMATS.iter().any(|format| (format.is)(probe)) || unsupported::is_one(probe)
 }
@@ -39,7 +39,7 @@ pub(super) struct Ends {
 }
 
 impl Ends {
-    /// Reads them.
+    /// Reads the first and the last bytes of `file`.
     pub(super) fn read(file: &dyn Storage, path: &Path) -> Result<Self> {
         let len = file.len()?;
         let read = |from: u64, most: usize| -> Result<Vec<u8>> {
@@ -63,8 +63,8 @@ impl Ends {
     }
 }
 
-/// What came of opening the file at `path` as `format`, which the user named. An image of another format is an error that
-/// says so, instead of what the named format misses in it; read as raw, it has a remark.
+/// Compares the result of opening the file at `path` as `format`, which the user named, with the bytes of the file. An image
+/// of another format becomes the error `format-mismatch`; read as raw, it gets a remark.
 pub(super) fn held_against(
     opened: Result<Option<Image>>,
     file: &dyn Storage,
@@ -92,7 +92,7 @@ pub(super) fn held_against(
     }
 }
 
-/// What it is by its bytes, and which option says so. None where they say nothing.
+/// Returns the kind of file that the bytes show, and the option that fits it. `None` where they show nothing.
 fn other(probe: &Probe<'_>, named: &Format) -> Option<(String, String)> {
     if probe.head.starts_with(b"regf") {
         return Some(("a registry hive".into(), "leave --format out".into()));

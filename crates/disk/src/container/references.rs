@@ -1,4 +1,4 @@
-//! What an image says of other files, by its headers alone, whether or not it could be opened.
+//! The references of an image to other files, read from its headers alone, whether or not it could be opened.
 //!
 //! The files may be anybody's, and hostile: of each at most [`MOST_BYTES`] are read. The names in them lead to nothing
 //! that is opened here.
@@ -26,9 +26,9 @@ pub struct References {
     pub parents: Vec<String>,
     /// Names of files that hold bytes of this image's disk.
     pub parts: Vec<String>,
-    /// What the children of this image call it, where they have no name of it.
+    /// The identifier of this image, by which children without a name of it refer to it.
     pub own: Option<[u8; 16]>,
-    /// What this image calls the one that it stands on, where it has no name of it.
+    /// The identifier of the parent, where the image has no name of it.
     pub parent: Option<[u8; 16]>,
     /// It is an extent without a descriptor: alone it is nothing.
     pub is_fragment: bool,
@@ -49,29 +49,29 @@ pub struct Piece {
 pub type ReadReferences = fn(&Arc<dyn Storage>) -> Result<References>;
 
 impl References {
-    /// An image that has a parent of one of these names.
+    /// References to a parent of one of these names.
     pub(super) fn under(parents: Vec<String>) -> Self {
         References { parents, ..Self::default() }
     }
 }
 
-/// What the file at `path` says of others. Nothing where it is no image, cannot be read, or is damaged.
+/// Reads the references of the file at `path`. There are none where it is no image, cannot be read, or is damaged.
 pub fn references(path: &Path) -> References {
     open_plain(path).ok().flatten().and_then(|file| said(path, file)).unwrap_or_default()
 }
 
-/// What a file that is open says of others. `None` where images of its format know of none.
+/// Reads the references of an open file. `None` where images of its format have none.
 pub(super) fn said(path: &Path, file: FileStorage) -> Option<References> {
     let file: Arc<dyn Storage> = Arc::new(LimitedFile { file, left: MOST_BYTES.into() });
     Some(asked(path, &*file).ok()??(&file).unwrap_or_default())
 }
 
-/// The last part of a name in an image: that of a file beside it, if the name leads nowhere else.
+/// Returns the last part of a name in an image: the name of a file beside it, if the whole name leads nowhere.
 pub fn last_part(name: &str) -> Option<String> {
     Some(on_this_host(name).file_name()?.to_string_lossy().into_owned())
 }
 
-/// The file that an image in `folder` means by `name`. A name that leads nowhere from here, such as that of a folder on
+/// Finds the file that an image in `folder` means by `name`. A name that leads nowhere from here, such as that of a folder on
 /// another machine, means the file of that name in this folder, or in `other`.
 pub fn meant_by(name: &str, folder: &Path, other: Option<&Path>) -> Option<Seen> {
     let name = on_this_host(name);
@@ -80,14 +80,14 @@ pub fn meant_by(name: &str, folder: &Path, other: Option<&Path>) -> Option<Seen>
     see(&folder.join(&name)).ok().or_else(|| beside(folder)).or_else(|| other.and_then(beside))
 }
 
-/// What is to be asked of a file of its format.
+/// Returns the function that reads the references of the file's format.
 fn asked(path: &Path, file: &dyn Storage) -> Result<Option<ReadReferences>> {
     let ends = Ends::read(file, path)?;
     let probe = ends.probe();
     Ok(FORMATS.iter().find(|format| (format.is)(&probe)).and_then(|format| format.references))
 }
 
-/// The names in `len` bytes at `at` of the file, as the header of QEMU's formats has that of a backing file. A name may be a
+/// Reads the names in `len` bytes at `at` of the file, as the header of QEMU's formats has that of a backing file. A name may be a
 /// description in JSON too, of which every string is one.
 pub(super) fn named_in_header(file: &dyn Storage, at: u64, len: u64) -> Result<Vec<String>> {
     if at == 0 || len == 0 || len > LONGEST {
@@ -102,7 +102,7 @@ pub(super) fn named_in_header(file: &dyn Storage, at: u64, len: u64) -> Result<V
     })
 }
 
-/// A file of which only so much is read.
+/// A file of which a limited number of bytes is read.
 struct LimitedFile {
     file: FileStorage,
     left: AtomicU64,

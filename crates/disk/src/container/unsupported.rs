@@ -1,4 +1,4 @@
-//! Files that are recognised and not read: their bytes are not those of a disk or of a hive.
+//! Files that are recognised and not supported: their bytes are not those of a disk or of a hive.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use hivewright_storage::Storage;
 use hivewright_storage::advised::{self, Command};
 use hivewright_storage::probe::open_plain;
 
-/// What a file is that is recognised and not read.
+/// A kind of file that is recognised and not supported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// The code of the error that opening it ends with.
@@ -19,27 +19,28 @@ pub struct Known {
     pub what: &'static str,
 }
 
-/// What a file is by its ends, if it is one of those that are not read.
+/// Recognises an unsupported file by its first and last bytes.
 pub fn known_as(probe: &Probe<'_>) -> Option<Known> {
     known(probe).map(|(known, _)| known)
 }
 
-/// The same by all of its bytes, and whether it holds a disk. For files whose first bytes do not tell.
+/// Recognises an unsupported file by all of its bytes, and returns whether it holds a disk. For files whose first bytes do not
+/// show it.
 pub fn known_whole(path: &Path) -> Option<(Known, bool)> {
     let file = open_plain(path).ok()??;
     let ends = Ends::read(&file, path).ok()?;
     whole(&file, &ends.probe())
 }
 
-/// What the bytes of a file show that it is.
+/// An unsupported kind of file.
 struct Unreadable {
     is: fn(&Probe<'_>) -> bool,
     code: &'static str,
     what: &'static str,
-    /// What to do; `{}` stands for the command.
+    /// The remedy; `{}` stands for the command.
     advice: &'static str,
     command: Option<Command>,
-    /// Whether it is told of where it is only come across: folders are full of archives that nobody takes for disks.
+    /// Whether an audit reports it where it finds one: folders are full of archives that nobody takes for disks.
     is_told: bool,
 }
 

@@ -32,14 +32,14 @@ pub(in crate::container) const FORMAT: Format = Format {
 
 /// With block numbers in sectors, and in clusters.
 const MAGICS: [&[u8; 16]; 2] = [b"WithoutFreeSpace", b"WithouFreSpacExt"];
-/// What a writer puts into the header for as long as it has the image open.
+/// The mark in the header while a writer has the image open.
 const IN_USE: u32 = 0x746f_6e59;
 
 fn corrupt(what: &str, at: u64) -> Error {
     Error::new(Kind::Corrupt, "parallels-header", what).at(Space::File, at)
 }
 
-/// What stands in the header.
+/// The fields of the header.
 struct Header {
     extended: bool,
     cluster: u64,

@@ -110,7 +110,7 @@ fn data_file_in_header(file: &Arc<dyn Storage>) -> Result<Option<String>> {
 /// Header extensions among which the name of a data file is looked for.
 const MOST_EXTENSIONS: usize = 64;
 
-/// What only QEMU itself reads.
+/// Features that only QEMU itself supports.
 fn by_engine(opening: Opening<'_>, header: &Header) -> Result<Image> {
     if header.incompatible & DATA_FILE != 0 {
         let what = "an image with zstd or extended L2 entries and a data file of its own is not read";

@@ -1,17 +1,16 @@
 //! VMDK, the disks of VMware: a descriptor in text, extents that hold the data, parents below snapshots.
 //!
 //! Facts: VMware, *Virtual Disk Format 5.0* (technical note), held against Joachim Metz's *VMware Virtual Disk (VMDK)
-//! format* (libvmdk); each room names its section. Space-efficient sparse extents are not in there: see [`se_sparse`].
+//! format* (libvmdk); each module names its section. Space-efficient sparse extents are not in there: see [`se_sparse`].
 //!
 //! **Parents.** A child records the content identifier (CID) that its parent had when it was made. Where the parent
 //! has another now, it was changed since, and what the child does not hold itself would be a mixture of two states
 //! that never was on any disk. So that is an error (`vmdk-parent-changed`) for reading too, as it is for VMware.
 //!
-//! **The CID.** Whoever changes a disk gives it a new CID at the first write, so that children of it notice ("The
-//! Descriptor File"). It is brought to the medium before the data: after a stop between the two, a child is refused
+//! **The CID.** A writer gives the disk a new CID at the first write, so that its children notice ("The Descriptor File"). It is brought to the medium before the data: after a stop between the two, a child is refused
 //! although nothing has changed, which harms nobody; the other way round it would be read with wrong data.
 //!
-//! **What is written.** Flat extents, and grains that the top layer holds already. No grain is allocated, no table
+//! **Writes** go to flat extents, and to grains that the top layer holds already. No grain is allocated, no table
 //! changed. Nothing is written where an extent was not closed (`vmdk-unclean`), compresses its grains
 //! (`vmdk-stream`) or is of a kind whose upkeep is not public (`vmdk-sesparse`).
 

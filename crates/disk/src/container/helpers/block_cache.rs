@@ -1,15 +1,14 @@
-//! Decompressed pieces of a disk. Whoever reads a disk comes back to the last ones: a file system lies in few of them, and a
-//! page of a file may begin in one and end in the next.
+//! Cache of decompressed blocks. Reads come back to the last ones: a file system lies in few of them, and a page of a file may
+//! begin in one and end in the next.
 
 use hivewright_error::Result;
 use hivewright_storage::Slots;
 
-/// Pieces that are kept, and bytes: always one piece. More would be more memory to be touched, for little that is asked for
-/// again.
+/// Cache limits; at least one block is kept. A larger cache touches more memory and is seldom hit.
 const MOST: usize = 16;
 const MOST_BYTES: usize = 4 << 20;
 
-/// The pieces used last, by what they are called. One for all files of a disk, which may be many.
+/// The blocks used last, by key. One cache serves all files of a disk, which may be many.
 pub(in crate::container) struct BlockCache<K = u64> {
     slots: Option<Slots>,
     /// The latest at the end.
@@ -65,7 +64,7 @@ impl<K: Copy + PartialEq> BlockCache<K> {
         Ok(&slots.get(piece.slot)[..piece.len])
     }
 
-    /// No longer keeps any.
+    /// Empties the cache.
     pub(in crate::container) fn clear(&mut self) {
         self.kept.clear();
     }

@@ -1,4 +1,4 @@
-//! zlib streams (RFC 1950), and what is in them, that lie in memory whole.
+//! Decompression of zlib (RFC 1950) and deflate (RFC 1951) streams that lie in memory whole.
 
 use std::cell::RefCell;
 
@@ -13,13 +13,13 @@ pub(in crate::container) enum Failed {
     TooLong,
 }
 
-/// Decompresses the stream that `packed` begins with; what stands behind it does not matter. Gives the bytes that were
-/// written to `out`: their checksum has been compared.
+/// Decompresses the stream at the start of `packed` and ignores the bytes behind it. Returns the number of bytes written to
+/// `out`, after their checksum was compared.
 pub(in crate::container) fn inflate(packed: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
     STATE.with_borrow_mut(|state| state.zlib_decompress(packed, out)).map_err(failed)
 }
 
-/// The same of bare deflate (RFC 1951), which has no checksum.
+/// Decompresses bare deflate (RFC 1951), which has no checksum.
 pub(in crate::container) fn inflate_raw(packed: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
     STATE.with_borrow_mut(|state| state.deflate_decompress(packed, out)).map_err(failed)
 }

@@ -1,4 +1,4 @@
-//! `qemu-nbd` as the engine for what is not read here itself.
+//! `qemu-nbd` as the engine for formats that this program does not read itself.
 //!
 //! QEMU opens no file of the host: it is a client of our NBD server for the files below, each of which came through the
 //! [`Gate`](crate::container::Gate), and an NBD server for the disk, of which we are the client. Every name that stands in an image
@@ -32,7 +32,7 @@ use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// What QEMU calls a format: those of which we know that it opens nothing but what it is given.
+/// QEMU's name of a format. For each of these, QEMU is known to open only the files that it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::container) enum Driver {
     Qcow,

@@ -1,8 +1,8 @@
-//! New identifiers, so that no two are the same.
+//! Random bytes and new identifiers.
 
 use hivewright_error::{Error, Kind, Result};
 
-/// Random bytes of the operating system.
+/// Returns random bytes of the operating system.
 pub(in crate::container) fn bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {

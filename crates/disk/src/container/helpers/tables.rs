@@ -1,5 +1,4 @@
-//! Tables of an image, read in pages of which some are kept: a table is as large as the disk, and a question touches little
-//! of it.
+//! Cache of pages of an image's tables: tables grow with the disk, and a lookup touches little of them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -1,5 +1,5 @@
-//! As much of XML as descriptions of images need: start tags with their attributes and the text behind them. What is
-//! nested in what is for the reader to know by the order; anything else is passed over.
+//! The part of XML that descriptions of images need: start tags with their attributes and the text behind them. Nesting is
+//! known by the order alone; everything else is skipped.
 
 /// A start tag, without the prefix of its namespace.
 pub(in crate::container) struct Tag<'a> {
@@ -33,7 +33,7 @@ impl Tag<'_> {
     }
 }
 
-/// The text with its references to characters resolved (XML 1.0, 4.1 and 4.6). What is none stays as it is.
+/// The text with its references to characters resolved (XML 1.0, 4.1 and 4.6). Unknown ones stay as they are.
 fn entities(text: &str) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('&') {

@@ -1,5 +1,5 @@
-//! Compressed clusters of an image that nothing was written to yet. Where they lie is in the tables; they are decompressed
-//! here, several times as fast as imago does it. Whatever is odd is left to imago, which says what it is.
+//! Compressed clusters of an image that nothing was written to yet. The tables say where they
+//! lie. They are decompressed here, several times as fast as by imago. Anything odd is left to imago, which reports it.
 //!
 //! Facts: QEMU, docs/interop/qcow2.rst, "L1 table entry", "Compressed Clusters Descriptor".
 

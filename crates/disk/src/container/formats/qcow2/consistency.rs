@@ -1,8 +1,8 @@
-//! Whether an image is sound enough to be written to.
+//! Checks the refcounts of an image before the first write.
 //!
-//! Who allocates takes what has no refcount. In an image whose refcounts are wrong that may be the header, a table or a
-//! cluster of a snapshot, so before the first write all references are held against the counts: what a closed image always
-//! fulfils, and what costs one read of each table.
+//! A writer allocates clusters whose refcount is 0. In an image whose refcounts are wrong such a cluster may be the header, a
+//! table or a cluster of a snapshot. So all references are compared with the counts, which agree in every image that was
+//! closed. The check reads each table once.
 //!
 //! Facts: QEMU, docs/interop/qcow2.rst, "Host cluster management", "Cluster mapping".
 

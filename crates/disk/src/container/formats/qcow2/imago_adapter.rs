@@ -1,4 +1,4 @@
-//! A storage as imago takes it: the file of the image, its data file, or the disk that is its backing file.
+//! Adapts a storage to imago: the file of the image, its data file, or the disk that is its backing file.
 //!
 //! The features in the header are shown to imago as it may know them: it has to leave alone what it does not.
 

@@ -30,7 +30,7 @@ pub(super) struct Blocks {
     pub(super) entries: u64,
     pub(super) bat: Region,
     pub(super) has_parent: bool,
-    /// Where no block can be.
+    /// Regions where no block can be.
     pub(super) taken: Vec<Region>,
     header: Mutex<Renewed>,
 }

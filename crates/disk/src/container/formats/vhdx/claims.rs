@@ -1,5 +1,4 @@
-//! Whether every block has its place for itself, which is asked before the first write: where two blocks share bytes,
-//! writing one would change the other.
+//! Checks before the first write that no two blocks share bytes: writing one would change the other.
 
 use super::blocks::{Blocks, bad_entry};
 use super::fields::{MIB, index, u64_at};

@@ -28,7 +28,7 @@ const KNOWN: [Guid; 6] = [
 /// File parameters, disk size, disk identifier, logical and physical sector size, parent locator.
 type Items = [Option<Region>; KNOWN.len()];
 
-/// What the metadata says.
+/// The metadata.
 pub(super) struct Metadata {
     /// Bytes of a payload block: a power of two from 1 MiB to 256 MiB.
     pub(super) block_size: u64,
@@ -44,7 +44,7 @@ pub(super) struct Metadata {
     pub(super) locator: Option<(Vec<u8>, u64)>,
 }
 
-/// Reads what is needed of the region.
+/// Reads the metadata region.
 pub(super) fn read(file: &dyn Storage, region: Region) -> Result<Metadata> {
     let items = items(file, region)?;
     let number = |which: usize, what: &str, wide: usize| -> Result<(u64, u64)> {

@@ -35,7 +35,7 @@ impl Region {
     }
 }
 
-/// What the region table says.
+/// The entries of the region table.
 pub(super) struct Regions {
     pub(super) bat: Region,
     pub(super) metadata: Region,

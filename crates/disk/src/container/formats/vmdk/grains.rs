@@ -19,7 +19,7 @@ const MAX_TABLES: u64 = 1 << 22;
 /// Bytes of a grain at most.
 const MAX_GRAIN: u64 = 16 << 20;
 
-/// What the header of an extent says, in bytes.
+/// The fields of an extent's header, in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     /// Bytes of the guest.
@@ -74,7 +74,7 @@ pub(super) struct Grains {
     pub(super) layout: Layout,
     pub(super) remark: Option<&'static str>,
     pub(super) tables: Tables,
-    /// What a write has to know.
+    /// Filled at the first write.
     pub(super) known: Mutex<Option<Occupied>>,
 }
 

@@ -1,4 +1,4 @@
-//! Where a grain may be written to: where nothing else is.
+//! Checks before a write that nothing else in the file lies where the grain does.
 //!
 //! Nothing in the format keeps two entries from leading to one place, or an entry from leading to a table. No sound
 //! image has that, and reading does not mind. A write would change something else with it, so it is refused.
@@ -12,9 +12,9 @@ use super::{SECTOR, broken};
 use hivewright_error::{Error, Result};
 use hivewright_storage::span::placed;
 
-/// What has been found out of an extent at its first write.
+/// The occupied ranges of an extent, collected at its first write.
 pub(super) struct Occupied {
-    /// Everything that is no grain: start and end, sorted, none of them touching another.
+    /// The ranges of everything that is no grain: start and end, sorted, apart from each other.
     metadata: Vec<(u64, u64)>,
     /// Tables of the first directory: their numbers, and where they are.
     tables: Vec<(u64, u64)>,

@@ -1,4 +1,4 @@
-//! What was read of the disk lately: file systems read small structures that lie near each other.
+//! Cache of pages read of the disk: file systems read small structures that lie near each other.
 
 /// Bytes of a page, and how many are kept: 4 MiB.
 const PAGE: u64 = 64 << 10;

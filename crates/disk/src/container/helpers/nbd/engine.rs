@@ -1,4 +1,4 @@
-//! The guest disk as a storage: requests in pieces, what was read kept, qemu-nbd started anew when it must be.
+//! The guest disk as a storage: splits requests, caches reads, and restarts qemu-nbd when it must.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,5 +1,5 @@
-//! What goes over the wire, as "The NBD protocol" (doc/proto.md of the Network Block Device project) numbers it: fixed
-//! newstyle negotiation and simple replies, big-endian throughout.
+//! Numbers of "The NBD protocol" (doc/proto.md of the Network Block Device project): fixed newstyle negotiation and simple
+//! replies, big-endian throughout.
 
 use std::io::{self, Read};
 
@@ -34,13 +34,13 @@ pub(super) mod reply {
     pub(in super::super) const UNKNOWN: u32 = ERROR + 6;
 }
 
-/// What an answer of kind [`reply::INFO`] tells.
+/// Kinds of information in an answer [`reply::INFO`].
 pub(super) mod info {
     pub(in super::super) const EXPORT: u16 = 0;
     pub(in super::super) const BLOCK_SIZE: u16 = 3;
 }
 
-/// What an export can do.
+/// Abilities of an export.
 pub(super) mod export {
     pub(in super::super) const HAS_FLAGS: u16 = 1;
     pub(in super::super) const READ_ONLY: u16 = 1 << 1;
