@@ -56,7 +56,7 @@ pub(crate) fn main() -> ExitCode {
 
 /// The error with the name of what the command was about, the first of `files`, where it names none of them.
 fn about(error: anyhow::Error, files: &[PathBuf]) -> anyhow::Error {
-    let text = format!("{error:#}");
+    let text = exit::message(&error);
     let ends = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "/:;,()".contains(c));
     let says = |file: &PathBuf| {
         let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
@@ -100,7 +100,7 @@ fn tell(words: anyhow::Result<Vec<u8>>) {
     if let Err(error) = words.and_then(|bytes| print(&bytes))
         && !exit::is_broken_pipe(&error)
     {
-        warn(&format!("it is done, but could not be told: {error:#}"));
+        warn(&format!("it is done, but could not be told: {}", exit::message(&error)));
     }
 }
 

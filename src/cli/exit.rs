@@ -50,21 +50,37 @@ fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
+/// Joins the messages of the chain, as far as the first [`Error`]: its message has the text of its cause.
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for part in error.chain() {
+        if !message.is_empty() {
+            message.push_str(": ");
+        }
+        message.push_str(&part.to_string());
+        if part.is::<Error>() {
+            break;
+        }
+    }
+    message
+}
+
 /// Prints the chain on standard error, what to do next below it, and on standard output the same as JSON if asked.
 pub(crate) fn report(error: &anyhow::Error, file: Option<&Path>, json: bool) -> ExitCode {
     let code = code(error);
     if is_broken_pipe(error) {
         return ExitCode::from(code);
     }
+    let message = message(error);
     let mut stderr = std::io::stderr().lock();
     // Nothing is left to be told if standard error is gone.
-    let _ = writeln!(stderr, "hivewright: {}", plain(&format!("{error:#}")));
+    let _ = writeln!(stderr, "hivewright: {}", plain(&message));
     let known = error.downcast_ref::<Error>();
     if let Some(advice) = known.and_then(Error::advice) {
         let _ = writeln!(stderr, "  what to do: {}", plain(advice));
     }
     if json {
-        tell(code, known.map(Error::code), &format!("{error:#}"), file, known);
+        tell(code, known.map(Error::code), &message, file, known);
     }
     ExitCode::from(code)
 }
@@ -116,6 +132,8 @@ pub(crate) fn usage(error: &clap::Error, args: impl Iterator<Item = OsString>) -
 
 /// Whoever read our output has gone: nothing to complain about.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let io = error.root_cause().downcast_ref::<std::io::Error>();
+    // An error of a file is never about our output.
+    let io =
+        error.root_cause().downcast_ref::<std::io::Error>().filter(|_| !error.chain().any(|part| part.is::<Error>()));
     io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }

@@ -1,11 +1,12 @@
-//! One typed error: what the caller should do, what is wrong, and where.
+//! The error of the hivewright crates: a kind, a stable code, a message, and every place.
 //!
-//! [`Kind`] decides the exit code, the code is stable for programs, and the trail of [`Place`]s grows on the way up:
-//! every storey that translated an address adds its own.
+//! [`Kind`] says what the caller should do, the code is stable for programs, and the trail of [`Place`]s grows on the way
+//! up: each layer that translates an address adds the place in its address space.
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -111,6 +112,7 @@ struct Details {
     expected: Option<String>,
     actual: Option<String>,
     trail: Vec<Place>,
+    file: Option<PathBuf>,
     source: Option<std::io::Error>,
 }
 
@@ -125,6 +127,7 @@ impl Error {
             expected: None,
             actual: None,
             trail: Vec::new(),
+            file: None,
             source: None,
         }))
     }
@@ -144,6 +147,13 @@ impl Error {
         let mut error = Self::new(Kind::Io, "io", what);
         error.0.source = Some(source);
         error
+    }
+
+    /// Names the file of the host that the error is about. The message names it too.
+    #[must_use]
+    pub fn of_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.0.file = Some(file.into());
+        self
     }
 
     /// Adds a place to the trail.
@@ -228,7 +238,12 @@ impl Error {
         self.0.actual.as_deref()
     }
 
-    /// What the operating system said, if it did.
+    /// Returns the file of the host that the error is about, where a call on a file failed.
+    pub fn file(&self) -> Option<&Path> {
+        self.0.file.as_deref()
+    }
+
+    /// Returns the error of the operating system, if one is the cause.
     pub fn io_error(&self) -> Option<&std::io::Error> {
         self.0.source.as_ref()
     }
@@ -253,12 +268,26 @@ impl fmt::Display for Error {
     }
 }
 
-// No `source()`: what the operating system said stands in the message already, and chains would say it twice.
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    /// Returns the error of the operating system, if one is the cause. The message has its text already: a report need not
+    /// follow the chain beyond this error.
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|source| source as _)
+    }
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cause_and_the_file_are_data() {
+        let cause = std::io::Error::from(std::io::ErrorKind::StorageFull);
+        let error = Error::io("cannot write a.img", cause).of_file("a.img");
+        let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
+        assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::StorageFull));
+        assert_eq!(error.file(), Some(Path::new("a.img")));
+    }
 
     #[test]
     fn reads_as_one_line_with_every_place() {

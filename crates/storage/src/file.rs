@@ -55,13 +55,14 @@ impl FileStorage {
 /// The error of a failed call that had to do with `path`. A missing file is [`Kind::NotFound`], and so is what is looked for
 /// under a name that no file can have here, such as one that is too long.
 pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
-    if source.kind() == io::ErrorKind::InvalidFilename && matches!(what, "open" | "look at") {
-        return Error::new(Kind::NotFound, "no-file", format!("cannot {what} {}: {source}", path.display()));
-    }
-    if source.kind() == io::ErrorKind::NotFound {
-        return Error::new(Kind::NotFound, "no-file", format!("cannot {what} {}: it is not there", path.display()));
-    }
-    Error::io(format!("cannot {what} {}: {source}", path.display()), source)
+    let error = if source.kind() == io::ErrorKind::InvalidFilename && matches!(what, "open" | "look at") {
+        Error::new(Kind::NotFound, "no-file", format!("cannot {what} {}: {source}", path.display()))
+    } else if source.kind() == io::ErrorKind::NotFound {
+        Error::new(Kind::NotFound, "no-file", format!("cannot {what} {}: it is not there", path.display()))
+    } else {
+        Error::io(format!("cannot {what} {}: {source}", path.display()), source)
+    };
+    error.of_file(path)
 }
 
 /// The error of an open for writing that failed: `read-only` where the host does not let the user write.

@@ -7,7 +7,7 @@ pub const LOG_SEED: u64 = 0x82EF_4D88_7A4E_55C5;
 /// The hash of `bytes`; its lower half is what a log entry stores first.
 pub fn marvin32(seed: u64, bytes: &[u8]) -> u64 {
     let [a, b, c, d, e, f, g, h] = seed.to_le_bytes();
-    let mut state = State { low: u32::from_le_bytes([a, b, c, d]), high: u32::from_le_bytes([e, f, g, h]) };
+    let mut state = Accumulator { low: u32::from_le_bytes([a, b, c, d]), high: u32::from_le_bytes([e, f, g, h]) };
     let mut words = bytes.chunks_exact(4);
     for word in &mut words {
         state.mix(u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
@@ -21,12 +21,12 @@ pub fn marvin32(seed: u64, bytes: &[u8]) -> u64 {
     u64::from(state.high) << 32 | u64::from(state.low)
 }
 
-struct State {
+struct Accumulator {
     low: u32,
     high: u32,
 }
 
-impl State {
+impl Accumulator {
     #[inline]
     fn mix(&mut self, word: u32) {
         self.low = self.low.wrapping_add(word);
