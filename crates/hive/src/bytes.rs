@@ -1,19 +1,21 @@
-//! Where a hive's bytes come from.
+//! The source of a hive's bytes.
 
 use std::borrow::Cow;
 
 use hivewright_error::{Error, Result};
 
-/// The bytes of a hive file, addressed by file offset. A slice is one; whoever keeps a hive in pages, or loads it
-/// piece by piece, implements it too.
+/// The bytes of a hive file, addressed by file offset. Slices implement it; so can a page cache or a file.
 pub trait HiveBytes {
-    /// Bytes of the file.
+    /// Returns the length of the file in bytes.
     fn len(&self) -> u64;
 
-    /// `len` bytes from `offset` on. Past the end is an error, not a short answer.
+    /// Reads `len` bytes from `offset` on.
+    ///
+    /// # Errors
+    /// `past-end` if the range ends behind the file: a short read is never returned.
     fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>>;
 
-    /// Whether there is nothing.
+    /// Whether the file has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -1,8 +1,7 @@
-//! The full structural check: every rule of the format that can be seen in the bytes, all findings in one run.
+//! The full structural check: every rule of the format that the bytes can show, all findings in one run.
 //!
-//! [`check`] looks at the primary file alone and never fails: what is no hive gives a report that says so. Whatever
-//! cannot be read is reported and left aside, and the check goes on behind it. Each byte of a structure is looked at
-//! a bounded number of times, there is no recursion, and memory stays below the size of the input (plus a constant).
+//! [`check`] reads the primary file alone and never fails: bytes that are no hive give a report that says so. A structure
+//! that cannot be read is reported and skipped. Each byte of a structure is read a bounded number of times, there is no recursion, and memory stays below the size of the input (plus a constant).
 
 mod base;
 mod bins;
@@ -30,7 +29,7 @@ use self::keys::Visited;
 use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
 use hivewright_error::Error;
 
-/// Checks the hive file `bytes`, whatever it is.
+/// Checks the hive file `bytes`.
 pub fn check(bytes: &[u8]) -> Report {
     let mut report = Report::for_file(bytes.len());
     if let Some(ground) = base::base_block(bytes, &mut report) {
@@ -47,7 +46,7 @@ pub fn check(bytes: &[u8]) -> Report {
     report
 }
 
-/// What a check knows on its way.
+/// The state of a check.
 struct Checker<'h> {
     map: CellMap<'h>,
     minor: u32,
@@ -87,7 +86,7 @@ impl<'h> Checker<'h> {
         Checker { map, minor, keys: Vec::new(), names: Vec::new(), whole: true, report }
     }
 
-    /// Notes a finding. Nothing is formatted if it is only counted.
+    /// Records a finding. Nothing is formatted if it is only counted.
     fn find(&mut self, code: Code, spot: Spot, what: &str, values: Option<(&dyn Display, &dyn Display)>) {
         if self.report.count(code) {
             let mut finding = Finding::new(code, spot.offset, what);
@@ -101,7 +100,7 @@ impl<'h> Checker<'h> {
         }
     }
 
-    /// Notes what a parser refused. What stands behind it stays unseen.
+    /// Records the error of a parser. The structures behind it are not read.
     fn refused(&mut self, error: &Error, code: Code, spot: Spot) {
         self.whole = false;
         let code = Code::from_name(error.code()).unwrap_or(code);
@@ -136,7 +135,7 @@ impl<'h> Checker<'h> {
         Some(data)
     }
 
-    /// Notes that the reference at `spot` must not lead to `at`.
+    /// Records that the reference at `spot` must not lead to `at`.
     fn misled(&mut self, code: Code, spot: Spot, what: &str, expected: &str, at: CellOffset) {
         let kept = self.report.findings.len();
         self.find(code, spot, what, Some((&expected, &at)));
@@ -145,7 +144,7 @@ impl<'h> Checker<'h> {
         }
     }
 
-    /// Notes every allocated cell that nothing has taken, if everything could be read.
+    /// Records every allocated cell that nothing refers to, if everything could be read.
     fn unreferenced_cells(&mut self) {
         if !self.whole {
             return;

@@ -1,7 +1,7 @@
-//! Editing values: the smallest change of bytes that the format allows, journalled as patches.
+//! Edits of keys and values: the smallest change of bytes that the format allows, recorded as patches.
 //!
-//! An edit never puts new data where old data is still referred to. What it frees is given back at the end
-//! ([`Editor::finish`]), so every prefix of the patches, taken step by step, is a sound hive (see [`Step`]).
+//! An edit never puts new data where old data is still referred to. Cells that it frees become free space at the end
+//! ([`Editor::finish`]), so the hive is consistent after every [`Step`] of the patches.
 
 mod data;
 mod free_cells;
@@ -33,14 +33,14 @@ use hivewright_error::{Error, Kind, Result};
 /// The largest cell that an edit makes. Windows keeps cells below about 1 MiB (measured; specification, "Cell").
 const MAX_CELL_SIZE: u32 = 1 << 20;
 
-/// What an edit shall respect.
+/// Options of an edit.
 #[derive(Clone, Copy, Debug)]
 pub struct EditOptions {
-    /// The last-written time that changed keys get; `None` leaves it, for reproducible output.
+    /// The last-written time of changed keys; `None` leaves it, for reproducible output.
     pub timestamp: Option<FileTime>,
-    /// The most bytes that the file may have; an edit that needs more fails with [`Kind::NoRoom`].
+    /// The maximum length of the file in bytes; an edit that needs more fails with [`Kind::NoRoom`].
     pub max_file_len: u64,
-    /// The result's sequence numbers will be above this one too (the highest of the transaction logs).
+    /// A sequence number that those of the result exceed: the highest of the transaction logs.
     pub above_sequence: Option<u32>,
 }
 
@@ -75,7 +75,7 @@ pub struct Editor {
 pub struct Edited {
     /// The whole file.
     pub bytes: Vec<u8>,
-    /// What was changed.
+    /// The change.
     pub patches: PatchSet,
 }
 
@@ -101,7 +101,7 @@ impl Hive<Vec<u8>> {
 }
 
 impl PatchSet {
-    /// `self` and then `next`, as one change: from the bytes before `self` to `image`, the bytes after `next`.
+    /// Joins `self` and the following `next` into one change. `image` is the bytes after `next`.
     pub fn then(&self, next: &PatchSet, image: &[u8]) -> PatchSet {
         let mut journal = Journal::after(self);
         if next.new_len > next.old_len {
@@ -117,14 +117,14 @@ impl PatchSet {
 }
 
 impl Editor {
-    /// The hive as it stands in the middle of the edit.
+    /// Returns the hive as edited so far.
     pub fn hive(&self) -> Result<Hive<&[u8]>> {
         let base = BaseBlock::parse(&self.bytes)?;
         Ok(Hive { bytes: &self.bytes, base })
     }
 
-    /// Gives freed cells back, raises the sequence numbers and yields the patches. Without a change nothing is
-    /// touched and the patch set is empty.
+    /// Frees the cells that are no longer used, raises the sequence numbers and returns the patches. Without a change the
+    /// bytes stay and the patch set is empty.
     pub fn finish(mut self) -> Result<Edited> {
         // No step of the change refers to a spare cell: it is free as soon as the cells beside it are taken.
         for (_, at) in std::mem::take(&mut self.spare) {
@@ -145,7 +145,7 @@ impl Editor {
         Ok(Edited { bytes: self.bytes, patches: PatchSet { old_len: self.old_len, new_len, patches } })
     }
 
-    /// Both sequence numbers one above what they were and above the logs' (they wrap, so "above" is by signed
+    /// Writes both sequence numbers, one above the old ones and the logs' (they wrap, so "above" is by signed
     /// difference), and the checksum. The timestamp stays: old-format logs are matched by it.
     fn write_base_block(&mut self) -> Result<()> {
         let mut base = *self.hive()?.base_block();
@@ -175,7 +175,7 @@ impl Editor {
         self.write(field(offset_of!(BaseBlock, checksum)), checksum.as_bytes(), Step::Base, "base block checksum")
     }
 
-    /// Puts `new` at a file offset that exists, and notes the change.
+    /// Writes `new` at a file offset that exists, and records the change.
     fn write(&mut self, offset: u64, new: &[u8], step: Step, what: &str) -> Result<()> {
         let start = usize::try_from(offset).map_err(|_| past_end(offset))?;
         let Some(place) = start.checked_add(new.len()).and_then(|end| self.bytes.get_mut(start..end)) else {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::HiveBytes;
 use hivewright_error::{Error, Result};
 
-/// The bytes of `base` with ranges of `'l` put over them; what is longer than `base` and not replaced is zero.
+/// The bytes of `base` with some ranges replaced. Bytes behind the end of `base` that are not replaced are zero.
 #[derive(Clone, Debug)]
 pub struct Overlay<'l, B> {
     base: B,
@@ -16,13 +16,13 @@ pub struct Overlay<'l, B> {
 }
 
 impl<'l, B: HiveBytes> Overlay<'l, B> {
-    /// `base` as it is, with zeros behind it if `len` is more than it has.
+    /// Makes an overlay that replaces nothing. Zeros follow `base` up to `len`.
     pub fn new(base: B, len: u64) -> Self {
         let len = len.max(base.len());
         Overlay { base, ranges: BTreeMap::new(), len }
     }
 
-    /// Puts `data` over what stands at `offset`, earlier ranges included. What leads past the end is cut off.
+    /// Replaces the bytes at `offset` by `data`, earlier ranges included. Bytes behind the end are cut off.
     pub fn put(&mut self, offset: u64, data: impl Into<Cow<'l, [u8]>>) {
         let room = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut data = data.into();
@@ -52,22 +52,22 @@ impl<'l, B: HiveBytes> Overlay<'l, B> {
         self.ranges.insert(offset, data);
     }
 
-    /// What lies below.
+    /// Returns the bytes below the overlay.
     pub fn base(&self) -> &B {
         &self.base
     }
 
-    /// Gives back what lies below.
+    /// Returns the bytes below the overlay.
     pub fn into_base(self) -> B {
         self.base
     }
 
-    /// The ranges put over it, by ascending file offset.
+    /// Returns the replaced ranges, by ascending file offset.
     pub fn replaced(&self) -> impl Iterator<Item = (u64, &[u8])> {
         self.ranges.iter().map(|(&at, data)| (at, data.as_ref()))
     }
 
-    /// The first byte that neither `base` nor a range has.
+    /// Returns the offset of the first byte that neither `base` nor a range has.
     pub fn first_hole(&self) -> Option<u64> {
         let mut filled = self.base.len();
         for (at, data) in self.replaced() {
@@ -79,7 +79,7 @@ impl<'l, B: HiveBytes> Overlay<'l, B> {
         (filled < self.len).then_some(filled)
     }
 
-    /// The whole file.
+    /// Copies the whole file.
     pub fn to_vec(&self) -> Result<Vec<u8>> {
         let len = usize::try_from(self.len).map_err(|_| past_end(self.len))?;
         self.assemble(0, len)

@@ -1,50 +1,50 @@
-//! The waist: every change of a hive is a set of patches.
+//! Patches. Every change of a hive is a set of them.
 
 use hivewright_error::{Error, Kind, Result};
 
-/// When a patch is written, relative to others. Each step is durable before the next begins, and the hive is sound
-/// after each: an interruption leaves the old state, or the new one, or the old one with cells that nothing uses.
+/// The order in which patches are written. Each step is durable before the next begins, and the hive is consistent after
+/// each: an interruption leaves the old state, the new one, or the old one with unused cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Step {
-    /// Bytes that nothing refers to yet: the inside of free cells, new bins.
+    /// Writes bytes that nothing refers to yet: the inside of free cells, new bins.
     Prepare,
-    /// The headers of cells taken out of free space.
+    /// Writes the headers of cells taken out of free space.
     Allocate,
-    /// The base block: sequence numbers and the length that makes new bins part of the hive.
+    /// Writes the base block: sequence numbers and the length that makes new bins part of the hive.
     Base,
-    /// Pointers, counts and data in place: the moment of change.
+    /// Writes pointers, counts and data in place: the change takes effect.
     Link,
-    /// What has to follow a pointer, such as a count.
+    /// Writes fields that have to follow a pointer, such as a count.
     Settle,
-    /// The headers of cells given back.
+    /// Writes the headers of freed cells.
     Release,
 }
 
 /// A run of bytes to replace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Patch {
-    /// Where, in the hive file.
+    /// The offset in the hive file.
     pub offset: u64,
-    /// What is there now; shorter than `new` only where the file ends.
+    /// The bytes before; shorter than `new` only where the file ends.
     pub old: Vec<u8>,
-    /// What shall be there.
+    /// The bytes after.
     pub new: Vec<u8>,
-    /// What it is, for people.
+    /// A description, for users.
     pub what: String,
-    /// When it is written.
+    /// The step in which it is written.
     pub step: Step,
 }
 
 /// All patches of one change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatchSet {
-    /// Bytes of the file before.
+    /// The length of the file before, in bytes.
     pub old_len: u64,
-    /// Bytes of the file after; never less.
+    /// The length of the file after; never less.
     pub new_len: u64,
-    /// In the order in which they are to be written; they do not overlap.
+    /// The patches in the order of writing; they do not overlap.
     pub patches: Vec<Patch>,
 }
 
@@ -54,13 +54,13 @@ impl PatchSet {
         self.patches.is_empty() && self.old_len == self.new_len
     }
 
-    /// Number of bytes that differ.
+    /// Returns the number of bytes that differ.
     pub fn changed_bytes(&self) -> u64 {
         let differ = |p: &Patch| p.new.iter().enumerate().filter(|&(i, new)| p.old.get(i) != Some(new)).count() as u64;
         self.patches.iter().map(differ).sum()
     }
 
-    /// Makes the change in `image`, the bytes before it.
+    /// Applies the change to `image`, the bytes before it.
     ///
     /// # Errors
     /// `patch-set` if the bytes are not those that the patches were made for.
@@ -78,7 +78,7 @@ impl PatchSet {
         })
     }
 
-    /// Takes the change back in `image`, the bytes after it.
+    /// Reverts the change in `image`, the bytes after it.
     ///
     /// # Errors
     /// As [`PatchSet::apply`].

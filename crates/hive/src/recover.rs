@@ -2,9 +2,9 @@
 //!
 //! The rules are those of the specification ("Format of transaction log files", "Multiple transaction log files").
 //! Damage in a log ends the replay at that point and is no error: what follows a torn entry was never finished.
-//! What no log can be applied to is handed back untouched. Nothing is copied but the pages' places: the recovered
-//! hive is an [`Overlay`]. Time is linear in the size of the logs and memory a fraction of it, whatever they say; only the
-//! check of the result, which [`DirtyHive::recover`] asks, needs the hive in one piece.
+//! A hive to which no log can be applied is returned unchanged. Only the offsets of the pages are copied: the recovered
+//! hive is an [`Overlay`]. Time is linear in the size of the logs and memory a fraction of it, whatever they contain; only
+//! the check of the result by [`DirtyHive::recover`] needs the hive in one piece.
 
 mod judge;
 mod new_format;
@@ -34,7 +34,7 @@ pub const REPLAY_BREAKS: &str = "replay-breaks";
 pub struct Log<'l> {
     /// Its name, for the report; and, in the old format, to know `.LOG1` from `.LOG2`.
     pub name: &'l str,
-    /// All its bytes.
+    /// The whole file.
     pub bytes: &'l [u8],
 }
 
@@ -43,23 +43,23 @@ pub struct Log<'l> {
 pub struct Recovered<'l, B> {
     /// The hive, clean: base bytes below, pages of the logs above.
     pub hive: Hive<Overlay<'l, B>>,
-    /// What was applied, what was left, and why.
+    /// The report of the replay.
     pub report: Recovery,
 }
 
-/// What could not be recovered, unchanged.
+/// A hive that could not be recovered, unchanged.
 #[derive(Debug)]
 pub struct Unrecovered<H> {
-    /// What was to be recovered.
+    /// The hive.
     pub hive: H,
-    /// Why it was not.
+    /// The reason.
     pub error: Error,
-    /// What the logs hold.
+    /// The report of the logs.
     pub report: Recovery,
 }
 
 impl<B: HiveBytes> DirtyHive<B> {
-    /// Replays `logs`, in whatever order they come. A base block with a wrong checksum is replaced by a log's.
+    /// Replays `logs`, in any order. A base block with a wrong checksum is replaced by a log's.
     ///
     /// # Errors
     /// `no-log`, `no-usable-log`; `replay-breaks` where the check finds damage that the logs bring; the hive comes back.
@@ -89,8 +89,8 @@ pub fn recover_headless<'l, B: HiveBytes>(
     recover(bytes, head, logs)
 }
 
-/// Replays `logs` as [`recover_headless`] does, and takes whatever comes of it for the hive: Windows asks no more. For
-/// those that judge the result themselves, by [`Recovered::breach`] or otherwise.
+/// Replays `logs` as [`recover_headless`] does, without a check of the result: Windows makes none either. For callers that
+/// check the result themselves, by [`Recovered::breach`] or otherwise.
 ///
 /// # Errors
 /// `no-log`, `no-usable-log`, a result without a root; the bytes come back with it.
@@ -106,7 +106,7 @@ fn head_of<B: HiveBytes>(bytes: &B) -> Option<BaseBlock> {
     bytes.read(0, SIZE).ok().and_then(|head| BaseBlock::parse(&head).ok())
 }
 
-/// What stands in the logs of a clean hive, which needs none of them.
+/// Reports the logs of a clean hive, which needs none of them.
 pub fn list(logs: &[Log<'_>]) -> Vec<LogReport> {
     let describe = |log: &Log<'_>| {
         let mut report = LogReport::new(log);
@@ -123,9 +123,8 @@ pub fn list(logs: &[Log<'_>]) -> Vec<LogReport> {
     logs.iter().map(describe).collect()
 }
 
-/// The highest sequence number that stands in any log, be it of a base block, of an entry that counts or of a stale
-/// one; later is decided by signed difference, since the numbers wrap. Whoever writes a hive and leaves its logs in
-/// place chooses a number above this.
+/// Returns the highest sequence number in any log: of base blocks and of all entries, stale ones included. Numbers are
+/// compared by signed difference, since they wrap. A writer that leaves the logs in place uses a number above this one.
 pub fn highest_sequence(logs: &[Log<'_>]) -> Option<u32> {
     let heads = logs.iter().filter_map(|log| parse_head(log.bytes).ok()).flat_map(|(_, base)| sequences(&base));
     let entries = logs.iter().flat_map(|log| entry::scan(log.bytes, SECTOR, false));
@@ -133,7 +132,8 @@ pub fn highest_sequence(logs: &[Log<'_>]) -> Option<u32> {
 }
 
 impl<B: HiveBytes> Recovered<'_, B> {
-    /// What the full check finds that the logs break, see [`DirtyHive::recover`]; `whole` are the bytes of the hive.
+    /// Returns the damage that the logs bring, by the full check; see [`DirtyHive::recover`]. `whole` is the bytes of the
+    /// hive.
     ///
     /// # Errors
     /// The primary file cannot be read.
@@ -141,19 +141,19 @@ impl<B: HiveBytes> Recovered<'_, B> {
         judge::breach(&self.hive, whole, &self.report)
     }
 
-    /// Gives the replay up.
+    /// Returns the hive without the replay.
     pub fn into_unrecovered(self, error: Error) -> Box<Unrecovered<B>> {
         Box::new(Unrecovered { hive: self.hive.bytes.into_base(), error, report: self.report })
     }
 
-    /// What makes the primary file what this hive is: the pages first, the base block last. Until that is written the
-    /// file stays dirty, and a replay of the same logs ends in the same bytes.
+    /// Returns the patches that bring the primary file to this state: the pages first, the base block last. Until the base
+    /// block is written the file stays dirty, and a replay of the same logs ends in the same bytes.
     pub fn patches(&self) -> Result<PatchSet> {
         patches::of(self.hive.bytes())
     }
 }
 
-/// What a replay puts over the primary file.
+/// The bytes that a replay puts over the primary file.
 struct Plan<'l> {
     base: BaseBlock,
     /// In the order of writing: later ones win.
@@ -245,7 +245,7 @@ fn plan<'l, B: HiveBytes>(
     })
 }
 
-/// What the primary file tells about itself.
+/// The state of the primary file.
 struct Primary {
     /// Its base block, if that can be trusted.
     head: Option<BaseBlock>,
@@ -254,7 +254,7 @@ struct Primary {
 }
 
 impl Primary {
-    /// Why a log cannot be one of this file, as far as its base block tells.
+    /// Returns why a log cannot belong to this file, as far as its base block shows.
     fn refuse(&self, format: LogFormat, log: &BaseBlock) -> Option<Flaw> {
         let stamp = log.last_written.get();
         if self.head.as_ref().is_some_and(|head| is_foreign(head, log)) {
@@ -315,7 +315,7 @@ fn first_bin_timestamp<B: HiveBytes>(bytes: &B) -> Option<u64> {
     BinHeader::parse(&raw, 0, i32::MAX as u32).ok().map(|bin| bin.timestamp.get())
 }
 
-/// Whether the result is a hive at all. Whether it is as sound as before is for [`judge`].
+/// Whether the result is a hive. [`judge`] decides whether it is as consistent as before.
 fn examine<B: HiveBytes>(hive: &Hive<Overlay<'_, B>>) -> Result<()> {
     if let Some(hole) = hive.bytes.first_hole() {
         return Err(Error::corrupt("recovered-hole", "the hive grows beyond the pages that the logs hold", hole)
@@ -329,7 +329,7 @@ fn sequences(base: &BaseBlock) -> [u32; 2] {
     [base.primary_sequence.get(), base.secondary_sequence.get()]
 }
 
-/// How far `number` lies behind `from`; negative if before. The numbers wrap.
+/// Returns the distance from `from` to `number`; negative if before. The numbers wrap.
 fn distance(number: u32, from: u32) -> i32 {
     number.wrapping_sub(from).cast_signed()
 }

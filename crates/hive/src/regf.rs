@@ -1,4 +1,4 @@
-//! What the bytes of a hive mean: one room for each on-disk structure, pure functions over `&[u8]`.
+//! The structures of a hive file, one module each: pure functions over `&[u8]`.
 //!
 //! Names and layouts follow Maxim Suhanov's *Windows registry file format specification*
 //! (`github.com/msuhanov/regf`); the section is named at each structure. All integers are little-endian.
@@ -31,17 +31,17 @@ impl CellOffset {
     /// "No cell".
     pub const NIL: CellOffset = CellOffset(u32::MAX);
 
-    /// Whether this says "no cell".
+    /// Whether it means "no cell".
     pub fn is_nil(self) -> bool {
         self == Self::NIL
     }
 
-    /// The offset of the cell's size field in the hive file.
+    /// Returns the offset of the cell's size field in the hive file.
     pub fn in_file(self) -> u64 {
         u64::from(self.0) + u64::from(BASE_BLOCK_SIZE)
     }
 
-    /// The offset of the cell's data (behind the size field) in the hive file.
+    /// Returns the offset of the cell's data (behind the size field) in the hive file.
     pub fn data_in_file(self) -> u64 {
         self.in_file() + cell::HEADER_SIZE as u64
     }

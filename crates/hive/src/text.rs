@@ -26,7 +26,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// Encodes `text` with its zero. A zero within `text` is kept; [`Text::to_string`] ends there.
+    /// Encodes `text` with its zero. A zero within `text` is kept; shown, it ends the string.
     pub fn new(text: &str) -> Self {
         let units = text.encode_utf16().chain([0]);
         Text { bytes: units.flat_map(u16::to_le_bytes).collect() }

@@ -1,7 +1,8 @@
-//! The witness: an independent parser (the crate nt-hive) that reads a value back from the same bytes.
+//! The witness: a second, independent parser (the crate nt-hive) that reads a value from the same bytes.
 //!
-//! It may panic on damaged input, so it is asked only about what our own reader has just read, and a panic counts as
-//! its disagreeing. It exposes no offsets, timestamps or security, which is why it is not the reader itself.
+//! A mistake in this crate's reader would otherwise confirm itself: the same code would read an edit back. nt-hive shares no
+//! code with it. nt-hive may panic on damaged input, so it is asked only about values that this crate has just read, and a
+//! panic counts as no answer. It exposes no offsets, timestamps or security, so it cannot be the reader.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,15 +15,16 @@ thread_local! {
     static ASKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is asking the witness. A program's panic hook may stay silent then: the panic is caught.
+/// Whether this thread is in the witness. A panic hook can stay silent then: the panic is caught.
 pub fn is_asking() -> bool {
     ASKING.get()
 }
 
-/// What the witness saw: the number of the type, and the data.
+/// A value as the witness reads it: the number of its type, and its data.
 pub type Seen = Option<(u32, Vec<u8>)>;
 
-/// Reads the value `name` of the key at `path` from a whole hive file. `None` if the key or the value is not there.
+/// Reads the value `name` of the key at `path` with the witness. `hive` is the whole file. Returns `None` if the key or
+/// the value is not there.
 ///
 /// # Errors
 /// `witness` if the other parser cannot read that far or panics.
@@ -30,12 +32,12 @@ pub fn read(hive: &[u8], path: &str, name: &str) -> Result<Seen> {
     read_by(Way::Halves, hive, path, name)
 }
 
-/// How the witness goes from a key to its subkey.
+/// The way from a key to its subkey.
 #[derive(Clone, Copy)]
 enum Way {
-    /// By its own search, which takes the list to be sorted.
+    /// nt-hive's binary search, which takes the list to be sorted.
     Halves,
-    /// Through the list, element by element: so the order of letters, in which it differs from Windows, is no matter.
+    /// Element by element, so that nt-hive's order of letters, which is not Windows', does not matter.
     Lists,
 }
 
@@ -53,18 +55,18 @@ fn read_by(way: Way, hive: &[u8], path: &str, name: &str) -> Result<Seen> {
 /// The result of asking the witness.
 #[derive(Debug)]
 pub enum Testimony {
-    /// It reads what we read.
+    /// The witness reads the same.
     Agrees,
-    /// It reads what we read, but its own search does not find the key. Where the list is sorted as Windows sorts, that is
-    /// because it puts letters beyond U+007F in another order.
+    /// The witness reads the same, but its binary search does not find the key. If the list is sorted as Windows sorts, the
+    /// cause is that nt-hive orders letters beyond U+007F differently.
     AgreesByLists,
-    /// It could not read that far.
+    /// The witness cannot read the value.
     Silent(Error),
-    /// It reads something else.
+    /// The witness reads something else.
     Differs(Error),
 }
 
-/// Asks the witness and holds its answer against ours: type and data, or `None` for no such value.
+/// Compares the witness's reading with `ours`: type and data, or `None` for no such value.
 pub fn ask_about(hive: &[u8], path: &str, name: &str, ours: Option<(u32, &[u8])>) -> Testimony {
     let is_ours = |seen: &Seen| seen.as_ref().map(|(kind, data)| (*kind, data.as_slice())) == ours;
     if read(hive, path, name).is_ok_and(|seen| is_ours(&seen)) {
@@ -102,7 +104,7 @@ fn ask(way: Way, bytes: &[u8], path: &str, name: &str) -> nt_hive::Result<Seen> 
     damage.map_or(Ok(None), Err)
 }
 
-/// The key at `path`, through the lists. Those of a damaged hive may name one key a million times.
+/// Finds the key at `path` through the lists. Those of a damaged hive may name one key a million times.
 fn walk<'h>(
     root: nt_hive::KeyNode<'h, &'h [u8]>,
     path: &str,
@@ -133,7 +135,7 @@ fn walk<'h>(
     Ok(Some(key))
 }
 
-/// Whether a key has the name, without the witness's own idea of upper case where that is of no matter.
+/// Whether a key has the name; of ASCII names without nt-hive's folding of case.
 fn is_called(name: &nt_hive::NtHiveNameString<'_>, wanted: &str) -> bool {
     if wanted.is_ascii() { name.to_string_lossy().eq_ignore_ascii_case(wanted) } else { *name == *wanted }
 }

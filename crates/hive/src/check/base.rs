@@ -1,4 +1,4 @@
-//! The base block, and how far the bins behind it can be looked at.
+//! The base block, and the extent of the bins that can be read.
 
 use super::bins;
 use super::codes::Code;
@@ -6,7 +6,7 @@ use super::report::{Finding, Report};
 use crate::regf::base_block::{BaseBlock, SIGNATURE};
 use crate::regf::{BASE_BLOCK_SIZE, CellOffset, bin};
 
-/// What the base block says, bounded by what is there.
+/// The fields of the base block, bounded by the size of the file.
 pub(super) struct Ground {
     pub(super) minor: u32,
     pub(super) root: CellOffset,

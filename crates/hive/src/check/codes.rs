@@ -1,11 +1,11 @@
-//! The table of all rules: one line for the machine, one for the user, one for who doubts it.
+//! The table of all rules: a code for programs, a sentence for users, the source of the rule.
 
 use std::fmt;
 
 #[cfg(feature = "serde")]
 use serde::{Serialize, Serializer};
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
@@ -19,7 +19,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The name in reports.
+    /// Returns the name in reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Severity::Note => "note",
@@ -38,7 +38,7 @@ struct Entry {
 
 macro_rules! codes {
     ($($code:ident $name:literal $severity:ident, $rule:literal, $explain:literal;)+) => {
-        /// What a finding is about. The order is that of the check.
+        /// The rule that a finding breaks, in the order of the check.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Code { $(#[doc = $explain] $code,)+ }
 
@@ -169,27 +169,27 @@ codes! {
 }
 
 impl Code {
-    /// The stable name.
+    /// Returns the stable name.
     pub fn as_str(self) -> &'static str {
         TABLE[self as usize].name
     }
 
-    /// How bad it is.
+    /// Returns the severity.
     pub fn severity(self) -> Severity {
         TABLE[self as usize].severity
     }
 
-    /// What it means for the user, in one sentence.
+    /// Returns the meaning for the user, in one sentence.
     pub fn explain(self) -> &'static str {
         TABLE[self as usize].explain
     }
 
-    /// Where the rule comes from.
+    /// Returns the source of the rule.
     pub fn rule(self) -> &'static str {
         TABLE[self as usize].rule
     }
 
-    /// The code called `name`.
+    /// Returns the code called `name`.
     pub fn from_name(name: &str) -> Option<Code> {
         Code::ALL.iter().copied().find(|code| code.as_str() == name)
     }

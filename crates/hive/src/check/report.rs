@@ -1,4 +1,4 @@
-//! What a check hands back.
+//! The report of a check.
 
 use std::fmt::{self, Display};
 
@@ -23,31 +23,31 @@ pub struct Report {
     /// In the order of their offsets; at most [`FINDINGS_KEPT`] of each code, fewer where their text would outgrow
     /// the file.
     pub findings: Vec<Finding>,
-    /// How many there are, kept or not.
+    /// The number of findings of each code, kept or not.
     pub counts: Counts,
-    /// What the hive consists of, as far as it could be read.
+    /// Facts about the hive, as far as it could be read.
     pub facts: Facts,
     #[cfg_attr(feature = "serde", serde(skip))]
     text_left: usize,
 }
 
-/// One breach of one rule.
+/// A broken rule at one place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Finding {
-    /// Which rule.
+    /// The rule.
     pub code: Code,
-    /// How bad: always [`Code::severity`], here for those who read JSON.
+    /// The severity: always [`Code::severity`], here for readers of JSON.
     pub severity: Severity,
-    /// Where, in bytes from the start of the hive file.
+    /// The offset in the hive file, in bytes.
     pub offset: u64,
-    /// The cell at fault, or the one that refers to what is at fault.
+    /// The damaged cell, or the cell with the wrong reference.
     #[cfg_attr(feature = "serde", serde(serialize_with = "cell_as_number"))]
     pub cell: Option<CellOffset>,
-    /// The cell that it refers to, where that is what is wrong.
+    /// The cell that a wrong reference leads to.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub target: Option<CellOffset>,
-    /// The key value that it is about, if about one.
+    /// The key value that the finding is about.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub of_value: Option<CellOffset>,
     /// Path of the key that it belongs to, below the root, which itself is the empty path.
@@ -56,17 +56,17 @@ pub struct Finding {
     pub value: Option<String>,
     /// One sentence fragment, lower case, without a full stop.
     pub what: String,
-    /// What the format wants, if that can be said.
+    /// The value that the format requires, if known.
     pub expected: Option<String>,
-    /// What stands there instead.
+    /// The value found.
     pub actual: Option<String>,
 }
 
-/// How many findings there are of each code.
+/// The number of findings of each code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Counts([u64; Code::ALL.len()]);
 
-/// What a hive consists of.
+/// Numbers of bins, cells, keys and values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Facts {
@@ -132,17 +132,17 @@ impl Report {
         self.findings.sort_by_key(|finding| (finding.offset, finding.code));
     }
 
-    /// The worst severity among the findings; `None` if there is none at all.
+    /// Returns the worst severity among the findings; `None` without findings.
     pub fn worst(&self) -> Option<Severity> {
         self.counts.iter().map(|(code, _)| code.severity()).max()
     }
 
-    /// Number of findings of one severity.
+    /// Returns the number of findings of one severity.
     pub fn count_of(&self, severity: Severity) -> u64 {
         self.counts.iter().filter(|(code, _)| code.severity() == severity).map(|(_, count)| count).sum()
     }
 
-    /// The errors that were kept.
+    /// Returns the errors that were kept.
     pub fn errors(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| finding.severity == Severity::Error)
     }
@@ -184,7 +184,7 @@ impl Finding {
         self
     }
 
-    /// The key and the value that it belongs to, for people.
+    /// Returns the key and the value that it belongs to, for users.
     pub fn owner(&self) -> Option<String> {
         let key = self.key.as_deref()?;
         let key = if key.is_empty() { "the root key" } else { key };
@@ -206,7 +206,7 @@ impl Finding {
 }
 
 impl Display for Finding {
-    /// One line, without the severity.
+    /// Writes one line, without the severity.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.code.as_str(), self.what)?;
         if let (Some(expected), Some(actual)) = (&self.expected, &self.actual) {
@@ -221,12 +221,12 @@ impl Display for Finding {
 }
 
 impl Counts {
-    /// Findings of one code.
+    /// Returns the number of findings of one code.
     pub fn of(&self, code: Code) -> u64 {
         self.0[code as usize]
     }
 
-    /// Every code that was found, with its number, in the order of [`Code::ALL`].
+    /// Returns every code that was found, with its number, in the order of [`Code::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Code, u64)> + '_ {
         Code::ALL.iter().map(|&code| (code, self.of(code))).filter(|&(_, count)| count > 0)
     }

@@ -48,7 +48,7 @@ impl Editor {
         self.allocate(record.as_bytes(), "big data")
     }
 
-    /// Gives back every cell that holds the data of `value`.
+    /// Releases every cell that holds the data of `value`.
     pub(super) fn release_data(&mut self, value: &KeyValue) -> Result<()> {
         let cells = self.hive()?.cells_of_data(value)?;
         cells.into_iter().try_for_each(|cell| self.release(cell))
@@ -56,7 +56,7 @@ impl Editor {
 }
 
 impl<B: HiveBytes> Hive<B> {
-    /// Every cell that holds the data of `value`: none where it stands in the key value, several of big data.
+    /// Returns every cell that holds the data of `value`: none for inline data, several for big data.
     pub fn cells_of_data(&self, value: &KeyValue) -> Result<Vec<CellOffset>> {
         let Location::Cell { at, size: size @ 1.. } = value.location() else { return Ok(Vec::new()) };
         let size = size as usize;

@@ -1,4 +1,4 @@
-//! Free cells of a hive, by size. They are not listed in the file: the bins are walked once.
+//! Free cells of a hive, by size. The file has no list of them, so the bins are walked once.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ pub(super) struct Neighbours {
 }
 
 impl FreeCells {
-    /// Walks all bins, as far as they can be told apart.
+    /// Collects the free cells of all bins up to the first bin that cannot be read.
     pub(super) fn collect<B: HiveBytes>(hive: &Hive<B>) -> Self {
         let (mut free, mut bins) = (Vec::new(), BTreeSet::new());
         let mut at = 0;
@@ -76,7 +76,7 @@ impl FreeCells {
         Ok(front.filter(|(_, header)| header.allocated).map(|&(offset, header)| (CellOffset(offset), header.size)))
     }
 
-    /// What stands right before and behind the cell at `at`, where that is free.
+    /// Returns the free cells right before and behind the cell at `at`.
     pub(super) fn neighbours<B: HiveBytes>(&self, hive: &Hive<B>, at: CellOffset, size: u32) -> Result<Neighbours> {
         let Some(&start) = self.bins.range(..=at.0).next_back() else {
             return Err(Error::corrupt(
@@ -100,7 +100,7 @@ impl FreeCells {
     }
 }
 
-/// Whether the bytes right behind the cell `at` (in the same bin) are a free cell, and its size.
+/// Returns the free cell right behind the cell `at` in the same bin, with its size.
 pub(super) fn free_behind<B: HiveBytes>(
     cells: &FreeCells,
     hive: &Hive<B>,
@@ -116,7 +116,7 @@ fn bin_size<B: HiveBytes>(hive: &Hive<B>, at: u32) -> Result<u32> {
     Ok(BinHeader::parse(&raw, at, hive.length())?.size.get())
 }
 
-/// All cells of a bin, in order.
+/// Returns all cells of a bin, in order.
 fn walk<B: HiveBytes>(hive: &Hive<B>, start: u32, size: u32) -> Result<Vec<(u32, Header)>> {
     let mut cells = Vec::new();
     visit(hive, start, size, |offset, header| cells.push((offset, header)))?;

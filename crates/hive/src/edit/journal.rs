@@ -1,4 +1,4 @@
-//! What an edit has changed so far: disjoint runs of bytes with what stood there first.
+//! The changes of an edit so far: disjoint runs of bytes, with the bytes before.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,12 +21,12 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// The file was lengthened; it ended at `old_len` before.
+    /// Records that the file grew from `old_len` bytes.
     pub(super) fn note_growth(&mut self, old_len: u64) {
         self.grown_from.get_or_insert(old_len);
     }
 
-    /// A journal of changes that were made before, to go on with: the bytes there now are theirs.
+    /// Makes a journal that goes on behind changes made before.
     pub(super) fn after(first: &PatchSet) -> Self {
         let run = |patch: &Patch| {
             let mut old = patch.old.clone();
@@ -37,7 +37,7 @@ impl Journal {
         Journal { runs: first.patches.iter().map(run).collect(), grown_from }
     }
 
-    /// Notes that `new` is about to replace `current` at `offset`.
+    /// Records that `new` is about to replace `current` at `offset`.
     pub(super) fn note(&mut self, offset: u64, current: &[u8], new: &[u8], step: Step, what: &str) {
         let end = offset + new.len() as u64;
         let mut at = offset;
@@ -78,7 +78,7 @@ impl Journal {
         self.runs.iter().all(|(&offset, run)| bytes_at(image, offset, run.old.len()) == run.old)
     }
 
-    /// The patches, in the order of writing: of each run only what differs.
+    /// Returns the patches in the order of writing: of each run only the bytes that differ.
     pub(super) fn into_patches(self, image: &[u8]) -> Vec<Patch> {
         let mut patches = Vec::with_capacity(self.runs.len());
         for (offset, run) in self.runs {
@@ -101,8 +101,8 @@ impl Journal {
     }
 }
 
-/// The parts of `new` that differ from `old`; equal runs of fewer than eight bytes do not part them. What stands
-/// behind the end of `old` is new, whatever it is.
+/// Returns the parts of `new` that differ from `old`; fewer than eight equal bytes between two differences belong to one
+/// part. Bytes behind the end of `old` differ.
 fn differences(old: &[u8], new: &[u8]) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = Vec::new();
     for at in (0..new.len()).filter(|&at| old.get(at) != Some(&new[at])) {
@@ -114,7 +114,8 @@ fn differences(old: &[u8], new: &[u8]) -> Vec<Range<usize>> {
     parts
 }
 
-/// The step of bytes that are written twice in one edit: what nothing refers to at first stays preparation.
+/// Returns the step of bytes that are written twice in one edit. Bytes that nothing refers to at first stay in the first
+/// step.
 fn later(first: Step, second: Step) -> Step {
     if first == Step::Prepare { first } else { first.max(second) }
 }

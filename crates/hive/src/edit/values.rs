@@ -15,12 +15,12 @@ use crate::regf::name::Name;
 use crate::{Data, Value};
 use hivewright_error::{Error, Kind, Result};
 
-/// Which values of a name to remove. They differ only in a layered hive.
+/// The values that a deletion concerns. The two differ only in a layered hive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delete {
-    /// Values; a tombstone says that there is none, and stays.
+    /// Values, not tombstones: a tombstone stays.
     Live,
-    /// Tombstones as well: a value of a lower layer shows then.
+    /// Values and tombstones: without the tombstone, a value of a lower layer appears.
     Any,
 }
 
@@ -167,7 +167,7 @@ impl Editor {
         Ok(true)
     }
 
-    /// Whether `data` is the data of a value.
+    /// Whether a value's data equals `data`.
     fn holds(&self, value: &Found, data: &[u8]) -> Result<bool> {
         let hive = self.hive()?;
         Ok(*hive.data_of(value.at, &value.node)? == *data)
@@ -209,8 +209,8 @@ impl Editor {
         self.touch(key)
     }
 
-    /// Puts a key value behind the last entry of the key's values list: in the list's own spare room, in the free
-    /// cell behind it, or in a larger list elsewhere.
+    /// Appends a key value to the key's values list: in the unused end of the list's cell, in the free cell behind it, or
+    /// in a larger list elsewhere.
     fn list_value(&mut self, key: CellOffset, node: &KeyNode, value: CellOffset) -> Result<()> {
         let count = node.values() as usize;
         let list = CellOffset(node.values_list.get());
@@ -262,7 +262,7 @@ impl Editor {
         self.write_field(key, offset_of!(KeyNode, values_list), &moved.0.to_le_bytes(), Step::Link, "values list")
     }
 
-    /// The largest-name and largest-data fields are upper bounds: raised where needed, never lowered.
+    /// Raises the largest-name and largest-data fields, which are upper bounds, where needed. They are never lowered.
     fn raise_largest(&mut self, key: CellOffset, node: &KeyNode, name: usize, data: usize) -> Result<()> {
         let (name, data) = (u32::try_from(name).unwrap_or(u32::MAX), u32::try_from(data).unwrap_or(u32::MAX));
         if name > node.largest_value_name.get() {
@@ -286,7 +286,7 @@ impl Editor {
         Ok(())
     }
 
-    /// Windows sets a key's last-written time on every change of its values or subkeys.
+    /// Sets a key's last-written time, as Windows does on every change of its values or subkeys.
     pub(super) fn touch(&mut self, key: CellOffset) -> Result<()> {
         let Some(now) = self.options.timestamp else { return Ok(()) };
         self.write_field(key, offset_of!(KeyNode, last_written), &now.0.to_le_bytes(), Step::Link, "key last written")

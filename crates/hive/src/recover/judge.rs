@@ -1,4 +1,4 @@
-//! Whether a replay left the hive as sound as it was. Sequence numbers and hashes say that a log is whole and in its turn;
+//! Whether a replay left the hive as consistent as it was. Sequence numbers and hashes say that a log is whole and in its turn;
 //! they do not say that hive and log were copied at the same moment.
 
 use std::borrow::Cow;
@@ -12,8 +12,8 @@ use crate::{Hive, HiveBytes, Overlay};
 use hivewright_error::{Error, Result, Space};
 use zerocopy::IntoBytes;
 
-/// What the logs break: damage in the replayed hive, whose bytes `whole` are, that its primary file does not have. `None`
-/// if there is none, or if the primary file is worse.
+/// Returns the damage of the replayed hive (`whole`) that its primary file does not have. `None` if there is none, or if
+/// the primary file is worse.
 pub(super) fn breach<B: HiveBytes>(
     hive: &Hive<Overlay<'_, B>>,
     whole: &[u8],

@@ -13,7 +13,7 @@ const CARRIED_FLAGS: u32 = 1;
 /// Where the flags stand in [`BaseBlock::reserved`].
 const FLAGS: std::ops::Range<usize> = 144 - 112..148 - 112;
 
-/// Replays what can be replayed of `logs`; `None` if that is nothing.
+/// Replays `logs` as far as possible; `None` if no entry applies.
 pub(super) fn plan<'l>(primary: &Primary, logs: Vec<Candidate<'l>>, report: &mut Recovery) -> Option<Plan<'l>> {
     let mut replay = Replay { pages: Vec::new(), first: None, last: None };
     let base = match primary.head {
@@ -80,7 +80,7 @@ fn latest_alone<'l>(mut logs: Vec<Candidate<'l>>, replay: &mut Replay<'l>, repor
 }
 
 impl<'l> Replay<'l> {
-    /// Applies the entries of one log, up to the first that is not what it should be.
+    /// Applies the entries of one log, up to the first damaged one.
     fn log(&mut self, log: &Candidate<'l>, report: &mut LogReport) {
         let bytes = log.log.bytes;
         let mut expected = log.base.primary_sequence.get();

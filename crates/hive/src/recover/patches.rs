@@ -1,4 +1,4 @@
-//! From a recovered hive back to the file: the bytes that differ.
+//! The patches from a primary file to its recovered hive.
 
 use crate::regf::BASE_BLOCK_SIZE;
 use crate::{HiveBytes, Overlay, Patch, PatchSet, Step};
@@ -7,7 +7,7 @@ use hivewright_error::Result;
 /// Differences with fewer equal bytes than this between them are one patch.
 const JOIN: usize = 16;
 
-/// All patches that make `overlay` of its base.
+/// Returns the patches from the base to the overlay.
 pub(super) fn of<B: HiveBytes>(overlay: &Overlay<'_, B>) -> Result<PatchSet> {
     let mut set = PatchSet { old_len: overlay.base().len(), new_len: overlay.len(), patches: Vec::new() };
     let is_base_block = |&(at, _): &(u64, &[u8])| at < u64::from(BASE_BLOCK_SIZE);

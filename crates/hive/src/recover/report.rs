@@ -1,4 +1,4 @@
-//! What a replay found and did.
+//! The report of a replay.
 
 use super::{Log, Plan, sequences};
 use crate::regf::base_block::BaseBlock;
@@ -9,7 +9,7 @@ use crate::regf::log::{Flaw, LogFormat, SECTOR};
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Recovery {
-    /// The format of what was applied.
+    /// The format of the applied logs.
     pub format: Option<LogFormat>,
     /// The logs, in the order given.
     pub logs: Vec<LogReport>,
@@ -48,9 +48,9 @@ pub struct LogReport {
     pub format: Option<LogFormat>,
     /// Its primary and secondary sequence number, if the base block holds.
     pub sequence: Option<[u32; 2]>,
-    /// Why nothing of it was applied.
+    /// The reason why nothing of it was applied.
     pub left: Option<Flaw>,
-    /// Where the replay of it ended, if not at its end.
+    /// The end of its replay, if before the end of the log.
     pub stopped: Option<Stop>,
     /// New format: the entries, by offset, stale ones included.
     pub entries: Vec<EntryReport>,
@@ -62,7 +62,7 @@ pub struct LogReport {
 pub struct Stop {
     /// Bytes from the start of the log.
     pub offset: u64,
-    /// Why.
+    /// The reason.
     pub why: Flaw,
 }
 
@@ -76,9 +76,9 @@ pub struct EntryReport {
     pub offset: u64,
     /// Bytes of the entry.
     pub size: u32,
-    /// Number of pages that it says it has.
+    /// The number of pages by its header.
     pub pages: u32,
-    /// Why it was not applied; `None` if it was.
+    /// The reason why it was not applied; `None` if it was.
     pub left: Option<Flaw>,
 }
 
@@ -115,7 +115,7 @@ impl Recovery {
         }
     }
 
-    /// The logs of which something was applied.
+    /// Returns the logs of which an entry was applied.
     pub fn applied_logs(&self) -> impl Iterator<Item = &LogReport> {
         let took_part = |log: &&LogReport| {
             log.left.is_none() && (log.entries.is_empty() || log.entries.iter().any(|entry| entry.left.is_none()))
@@ -123,7 +123,7 @@ impl Recovery {
         self.logs.iter().filter(took_part)
     }
 
-    /// Each log and why it was left, in one line.
+    /// Returns each log and the reason why it was not applied, in one line.
     pub(super) fn reasons(&self) -> String {
         let reason = |log: &LogReport| {
             let why = log.left.or(log.stopped.map(|stop| stop.why));

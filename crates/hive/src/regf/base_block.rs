@@ -42,7 +42,7 @@ pub struct BaseBlock {
 
 /// Bytes that the checksum covers together with the checksum itself.
 pub const SIZE: usize = size_of::<BaseBlock>();
-/// What a hive file begins with.
+/// The signature of a hive file.
 pub const SIGNATURE: [u8; 4] = *b"regf";
 
 impl BaseBlock {
@@ -58,7 +58,7 @@ impl BaseBlock {
         Ok(block)
     }
 
-    /// The checksum that the first 508 bytes should have (specification, "Base block", checksum).
+    /// Computes the checksum of the first 508 bytes (specification, "Base block", checksum).
     pub fn computed_checksum(&self) -> u32 {
         let bytes = self.as_bytes();
         let words = bytes[..SIZE - 4].chunks_exact(4).map(|w| u32::from_le_bytes([w[0], w[1], w[2], w[3]]));
@@ -69,32 +69,32 @@ impl BaseBlock {
         }
     }
 
-    /// Whether the checksum stands as it should.
+    /// Whether the stored checksum is right.
     pub fn checksum_holds(&self) -> bool {
         self.checksum.get() == self.computed_checksum()
     }
 
-    /// Dirty: a write was begun and not finished, so that the transaction logs may hold newer pages.
+    /// Whether a write was begun and not finished, so that the transaction logs may hold newer pages.
     pub fn is_dirty(&self) -> bool {
         self.primary_sequence != self.secondary_sequence || !self.checksum_holds()
     }
 
-    /// The root key node.
+    /// Returns the cell offset of the root key node.
     pub fn root(&self) -> CellOffset {
         CellOffset(self.root_cell.get())
     }
 
-    /// End of the last hive bin in the file.
+    /// Returns the end of the last hive bin in the file.
     pub fn end_of_bins(&self) -> u64 {
         u64::from(BASE_BLOCK_SIZE) + u64::from(self.length.get())
     }
 
-    /// Whether the GUID signature stands, which only Vista and later write.
+    /// Whether the GUID signature is there, which only Vista and later write.
     pub fn has_rmtm(&self) -> bool {
         self.reserved[52..56] == *b"rmtm"
     }
 
-    /// Checks what must hold before any cell may be looked at. `file_len` is the file's length in bytes.
+    /// Checks the fields that must be right before any cell is read. `file_len` is the file's length in bytes.
     pub fn validate(&self, file_len: u64) -> Result<()> {
         let (major, minor) = (self.major_version.get(), self.minor_version.get());
         if major != 1 || !(3..=6).contains(&minor) {

@@ -36,7 +36,7 @@ pub fn is_wanted(minor_version: u32, size: usize) -> bool {
     minor_version >= SINCE_MINOR && size > SEGMENT_SIZE
 }
 
-/// Number of segments for `size` bytes of data.
+/// Returns the number of segments for `size` bytes of data.
 pub fn segments_for(size: usize) -> usize {
     size.div_ceil(SEGMENT_SIZE)
 }

@@ -28,11 +28,11 @@ pub struct BinHeader {
 pub const HEADER_SIZE: u32 = 32;
 /// Bins begin at, and are sized in, multiples of this.
 pub const ALIGNMENT: u32 = 4096;
-/// What a bin begins with.
+/// The signature of a bin.
 pub const SIGNATURE: [u8; 4] = *b"hbin";
 
 impl BinHeader {
-    /// A header for a new bin. Its timestamp is 0: only the first bin's means anything.
+    /// Makes the header of a new bin. Its timestamp is 0: only the first bin's has a meaning.
     pub fn new(offset: u32, size: u32) -> Self {
         BinHeader {
             signature: SIGNATURE,

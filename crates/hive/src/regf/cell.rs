@@ -18,8 +18,10 @@ pub struct Header {
 }
 
 impl Header {
-    /// Decodes a size field. Only 0 and sizes that are not a multiple of 8 are refused here; whether the cell fits
-    /// its bin is the caller's to know.
+    /// Decodes a size field.
+    ///
+    /// # Errors
+    /// `cell-size` for 0 and sizes that are not a multiple of 8. The caller checks whether the cell fits its bin.
     pub fn parse(raw: [u8; HEADER_SIZE], at: CellOffset) -> Result<Self> {
         let value = i32::from_le_bytes(raw);
         let size = value.unsigned_abs();
@@ -30,7 +32,7 @@ impl Header {
         Ok(Header { size, allocated: value < 0 })
     }
 
-    /// The size field of a cell.
+    /// Encodes the size field of a cell.
     ///
     /// # Panics
     /// Never for sizes that a hive can hold (below 2 GiB).
@@ -40,7 +42,7 @@ impl Header {
     }
 }
 
-/// Size of the cell that `data` bytes of content need.
+/// Returns the size of the cell that `data` bytes of content need.
 pub fn size_for(data: usize) -> Option<u32> {
     let raw = data.checked_add(HEADER_SIZE)?;
     u32::try_from(raw).ok()?.checked_next_multiple_of(ALIGNMENT)

@@ -56,9 +56,9 @@ pub struct KeyNode {
 
 /// Bytes of the fixed part.
 pub const SIZE: usize = size_of::<KeyNode>();
-/// The most characters that a key's name may have (Microsoft, "Registry element size limits").
+/// The maximum length of a key's name in characters (Microsoft, "Registry element size limits").
 pub const MAX_NAME_CHARACTERS: usize = 255;
-/// The deepest key (Microsoft, "Registry element size limits").
+/// The maximum depth of a key (Microsoft, "Registry element size limits").
 pub const MAX_DEPTH: usize = 512;
 
 /// Bits of [`KeyNode::flags`].
@@ -109,7 +109,7 @@ impl KeyNode {
             && (self.access_bits.get() >> 8).to_le_bytes()[0] & LAYER_SEMANTICS_MASK == 1
     }
 
-    /// Number of values that a values list holds; 0 where the field is a handle.
+    /// Returns the number of values in the values list; 0 where the field is a handle.
     pub fn values(&self) -> u32 {
         if self.has(flags::PREDEFINED_HANDLE) { 0 } else { self.value_count.get() }
     }

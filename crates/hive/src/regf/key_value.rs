@@ -34,10 +34,10 @@ pub const INLINE: u32 = 0x8000_0000;
 pub const LATIN1_NAME: u16 = 1;
 /// The bit of [`KeyValue::flags`] that marks the tombstone of a layered hive (specification, "Key value", flags).
 pub const TOMBSTONE: u16 = 2;
-/// The most characters that a value's name may have (Microsoft, "Registry element size limits").
+/// The maximum length of a value's name in characters (Microsoft, "Registry element size limits").
 pub const MAX_NAME_CHARACTERS: usize = 16_383;
 
-/// Where a value's data stands.
+/// The location of a value's data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Location {
     /// In the key value itself: up to four bytes.
@@ -81,12 +81,12 @@ impl KeyValue {
         Ok(value)
     }
 
-    /// Whether it says that there is no such value, whatever a layer below has. Hives without layers have no tombstones.
+    /// Whether it is a tombstone: it hides the value of a layer below. Hives without layers have no tombstones.
     pub fn is_tombstone(&self, minor_version: u32) -> bool {
         minor_version >= LAYERED_SINCE_MINOR && self.flags.get() & TOMBSTONE != 0
     }
 
-    /// Where the data stands.
+    /// Returns the location of the data.
     pub fn location(&self) -> Location {
         let size = self.data_size.get();
         if size & INLINE != 0 {

@@ -64,7 +64,7 @@ pub enum Flaw {
 }
 
 impl Flaw {
-    /// The stable code.
+    /// Returns the stable code.
     pub fn code(self) -> &'static str {
         match self {
             Flaw::LogEmpty => "log-empty",
@@ -88,7 +88,7 @@ impl Flaw {
         }
     }
 
-    /// What is wrong, for people.
+    /// Returns a description, for users.
     pub fn what(self) -> &'static str {
         match self {
             Flaw::LogEmpty => "the log holds nothing to apply",
@@ -125,7 +125,7 @@ impl serde::Serialize for Flaw {
     }
 }
 
-/// Bytes to put over those of the primary file.
+/// A page that replaces bytes of the primary file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page<'l> {
     /// Where, from the start of the first hive bin; a multiple of 512.

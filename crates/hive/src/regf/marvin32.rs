@@ -4,7 +4,7 @@
 /// The seed that Windows uses for every log entry.
 pub const LOG_SEED: u64 = 0x82EF_4D88_7A4E_55C5;
 
-/// The hash of `bytes`; its lower half is what a log entry stores first.
+/// Returns the hash of `bytes`. A log entry stores its lower half first.
 pub fn marvin32(seed: u64, bytes: &[u8]) -> u64 {
     let [a, b, c, d, e, f, g, h] = seed.to_le_bytes();
     let mut state = Accumulator { low: u32::from_le_bytes([a, b, c, d]), high: u32::from_le_bytes([e, f, g, h]) };

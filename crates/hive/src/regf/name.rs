@@ -12,12 +12,12 @@ pub struct Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// A name from its stored bytes: one byte (Latin-1) or two (UTF-16LE) for each code unit.
+    /// Makes a name of its stored bytes: one byte (Latin-1) or two (UTF-16LE) for each code unit.
     pub fn new(bytes: Cow<'a, [u8]>, latin1: bool) -> Self {
         Name { bytes, latin1 }
     }
 
-    /// The shortest form in which Windows stores `text`: Latin-1 where every code unit fits.
+    /// Encodes `text` as Windows stores it: Latin-1 where every code unit fits.
     pub fn encode(text: &str) -> Name<'static> {
         let units: Vec<u16> = text.encode_utf16().collect();
         let narrow: Option<Vec<u8>> = units.iter().map(|&u| u8::try_from(u).ok()).collect();
@@ -27,7 +27,7 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// The stored bytes.
+    /// Returns the stored bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
@@ -37,12 +37,12 @@ impl<'a> Name<'a> {
         self.latin1
     }
 
-    /// Bytes of the name as UTF-16, which is how the largest-name fields count.
+    /// Returns the size of the name in bytes as UTF-16; the largest-name fields count so.
     pub fn utf16_size(&self) -> usize {
         self.units().count() * 2
     }
 
-    /// The code units. An odd last byte of a damaged UTF-16 name is dropped.
+    /// Returns the code units. An odd last byte of a damaged UTF-16 name is dropped.
     pub fn units(&self) -> impl Iterator<Item = u16> + '_ {
         let step = if self.latin1 { 1 } else { 2 };
         self.bytes
@@ -50,7 +50,7 @@ impl<'a> Name<'a> {
             .map(|c| if let [low, high] = *c { u16::from_le_bytes([low, high]) } else { u16::from(c[0]) })
     }
 
-    /// Whether this is `text` by the registry's comparison.
+    /// Whether it equals `text` without regard to case.
     pub fn matches(&self, text: &str) -> bool {
         if self.latin1 && self.bytes.is_ascii() && text.is_ascii() {
             return self.bytes.eq_ignore_ascii_case(text.as_bytes());
@@ -58,7 +58,7 @@ impl<'a> Name<'a> {
         self.units().map(upcase).eq(text.encode_utf16().map(upcase))
     }
 
-    /// The registry's order: ascending by upper-cased code units.
+    /// Compares two names in the registry's order: by upper-cased code units.
     pub fn compare(&self, other: &Name<'_>) -> Ordering {
         if self.latin1 && other.latin1 && self.bytes.is_ascii() && other.bytes.is_ascii() {
             let upper = |b: &u8| b.to_ascii_uppercase();
@@ -67,12 +67,12 @@ impl<'a> Name<'a> {
         self.units().map(upcase).cmp(other.units().map(upcase))
     }
 
-    /// The hash of a hash leaf entry (specification, "Hash leaf").
+    /// Returns the hash for a hash leaf (specification, "Hash leaf").
     pub fn hash(&self) -> u32 {
         hash(self.units())
     }
 
-    /// A copy that borrows nothing.
+    /// Converts into a name that borrows nothing.
     pub fn into_owned(self) -> Name<'static> {
         Name { bytes: Cow::Owned(self.bytes.into_owned()), latin1: self.latin1 }
     }
@@ -86,7 +86,7 @@ impl fmt::Display for Name<'_> {
     }
 }
 
-/// Hash of upper-cased code units as hash leaves keep it.
+/// Returns the hash of the upper-cased code units, as hash leaves store it.
 pub fn hash(units: impl Iterator<Item = u16>) -> u32 {
     units.fold(0, |h: u32, unit| h.wrapping_mul(37).wrapping_add(u32::from(upcase(unit))))
 }
@@ -134,7 +134,7 @@ const UNCHANGED: &[(u16, u16)] = &[
     (0xab53, 0xabbf),
 ];
 
-/// The registry's one-to-one upper case of a code unit: nothing expands, surrogates stay.
+/// Returns the registry's upper case of a code unit. It is one-to-one: nothing expands, surrogates stay.
 pub fn upcase(unit: u16) -> u16 {
     if let Ok(ascii) = u8::try_from(unit)
         && ascii.is_ascii()

@@ -21,7 +21,7 @@ pub enum ListKind {
 }
 
 impl ListKind {
-    /// Bytes of one element.
+    /// Returns the size of one element in bytes.
     pub fn element_size(self) -> usize {
         match self {
             ListKind::IndexLeaf | ListKind::IndexRoot => size_of::<IndexElement>(),
@@ -44,7 +44,7 @@ impl ListKind {
         matches!(self, ListKind::FastLeaf | ListKind::HashLeaf)
     }
 
-    /// Returns the number of elements at which Windows parts a leaf; `None` for an index root.
+    /// Returns the number of elements at which Windows splits a leaf; `None` for an index root.
     pub fn capacity(self) -> Option<usize> {
         match self {
             ListKind::FastLeaf => Some(507),
@@ -74,7 +74,7 @@ impl ListKind {
         }
     }
 
-    /// The lowest minor version that knows this kind.
+    /// Returns the lowest minor version that has this kind.
     pub fn since_minor(self) -> u32 {
         match self {
             ListKind::HashLeaf => 5,
@@ -83,7 +83,7 @@ impl ListKind {
     }
 }
 
-/// What every list begins with.
+/// The header of every list.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct ListHeader {
@@ -114,7 +114,7 @@ pub struct LeafElement {
 /// A list, as a view of its cell's data.
 #[derive(Clone, Copy, Debug)]
 pub struct SubkeysList<'a> {
-    /// Which kind.
+    /// The kind.
     pub kind: ListKind,
     elements: &'a [u8],
 }
@@ -145,17 +145,17 @@ impl<'a> SubkeysList<'a> {
         Ok(SubkeysList { kind, elements })
     }
 
-    /// Number of elements.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.elements.len() / self.kind.element_size()
     }
 
-    /// Whether there is none.
+    /// Whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.elements.is_empty()
     }
 
-    /// The elements in order: cell offset, and the hint where the kind has one.
+    /// Returns the elements in order: cell offset, and the hint where the kind has one.
     pub fn elements(&self) -> impl ExactSizeIterator<Item = (CellOffset, Option<u32>)> + 'a {
         self.elements.chunks_exact(self.kind.element_size()).map(|raw| match LeafElement::read_from_bytes(raw) {
             Ok(leaf) => (CellOffset(leaf.offset.get()), Some(leaf.hint.get())),
@@ -163,7 +163,7 @@ impl<'a> SubkeysList<'a> {
         })
     }
 
-    /// The element at `index`, if there are that many.
+    /// Returns the element at `index`.
     pub fn get(&self, index: usize) -> Option<(CellOffset, Option<u32>)> {
         let size = self.kind.element_size();
         let raw = self.elements.get(index.checked_mul(size)?..)?.get(..size)?;

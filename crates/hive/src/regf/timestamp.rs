@@ -7,17 +7,17 @@ use std::time::{SystemTime, UNIX_EPOCH};
 const EPOCH_GAP_SECONDS: u64 = 11_644_473_600;
 const TICKS_PER_SECOND: u64 = 10_000_000;
 
-/// A moment, in 100-nanosecond intervals since 1601-01-01 UTC.
+/// A time, in 100-nanosecond intervals since 1601-01-01 UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FileTime(pub u64);
 
 impl FileTime {
-    /// The present moment by the host's clock; 0 if that clock stands before 1970.
+    /// Returns the current time of the host; 0 before 1970.
     pub fn now() -> Self {
         FileTime::of(SystemTime::now())
     }
 
-    /// A moment of the host; 0 before 1970.
+    /// Converts a time of the host; 0 before 1970.
     pub fn of(moment: SystemTime) -> Self {
         let Ok(since) = moment.duration_since(UNIX_EPOCH) else {
             return FileTime(0);
@@ -28,7 +28,7 @@ impl FileTime {
 }
 
 impl fmt::Display for FileTime {
-    /// RFC 3339, UTC, whole seconds. Every 64-bit value has a date (up to the year 60056).
+    /// Writes RFC 3339, UTC, whole seconds. Every 64-bit value has a date (up to the year 60056).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0 / TICKS_PER_SECOND;
         let (days, second) = (seconds / 86_400, seconds % 86_400);

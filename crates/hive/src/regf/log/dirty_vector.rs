@@ -3,7 +3,7 @@
 
 use super::{Flaw, Page, SECTOR};
 
-/// What the vector begins with.
+/// The signature of the vector.
 pub const SIGNATURE: [u8; 4] = *b"DIRT";
 
 /// The dirty vector of a log that holds all its pages.
@@ -35,7 +35,7 @@ impl<'l> DirtyVector<'l> {
         Ok(DirtyVector { bitmap, pages })
     }
 
-    /// The dirty pages by ascending offset; neighbours come as one.
+    /// Returns the dirty pages by ascending offset; adjacent ones as one.
     pub fn pages(&self) -> impl Iterator<Item = Page<'l>> + use<'l> {
         let (bitmap, mut rest) = (self.bitmap, self.pages);
         let bits = bitmap.len() * 8;

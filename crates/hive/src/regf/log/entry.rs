@@ -28,14 +28,14 @@ pub struct EntryHeader {
     pub hash_2: U64,
 }
 
-/// What an entry begins with.
+/// The signature of an entry.
 pub const SIGNATURE: [u8; 4] = *b"HvLE";
 /// Bytes of the header.
 pub const HEADER_SIZE: usize = size_of::<EntryHeader>();
 const HASHED_BY_2: usize = 32;
 const REFERENCE_SIZE: usize = 8;
 
-/// An entry whose header is sound: signature, size and hash 2.
+/// An entry with a valid header: signature, size and hash 2.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'l> {
     /// Where it begins in the log.
@@ -46,7 +46,7 @@ pub struct Entry<'l> {
 }
 
 impl<'l> Entry<'l> {
-    /// The entry at `at` of a log. `None` if no entry begins there.
+    /// Returns the entry at `at` of a log. `None` if no entry begins there.
     pub fn parse(log: &'l [u8], at: usize) -> Option<Result<Self, Flaw>> {
         let bytes = log.get(at..)?;
         let (header, _) = EntryHeader::read_from_prefix(bytes).ok().filter(|(h, _)| h.signature == SIGNATURE)?;
@@ -60,12 +60,12 @@ impl<'l> Entry<'l> {
         Some(bytes.get(..size).map(|bytes| Entry { at, header, bytes }).ok_or(Flaw::EntrySize))
     }
 
-    /// The offset behind it.
+    /// Returns the offset behind it.
     pub fn end(&self) -> usize {
         self.at + self.bytes.len()
     }
 
-    /// Checks what the header does not vouch for. Reads the whole entry once.
+    /// Checks the fields and pages that hash 2 does not cover. Reads the whole entry once.
     pub fn check(&self) -> Result<(), Flaw> {
         if self.header.hash_1.get() != marvin32(LOG_SEED, &self.bytes[HEADER_SIZE..]) {
             return Err(Flaw::EntryHash1);
@@ -81,7 +81,7 @@ impl<'l> Entry<'l> {
         if pages == 0 { Err(Flaw::EntryPageBounds) } else { Ok(()) }
     }
 
-    /// The pages, in the order in which they are written. All of them, if [`Entry::check`] found nothing.
+    /// Returns the pages in the order of writing. All of them, if [`Entry::check`] found nothing.
     pub fn pages(&self) -> impl Iterator<Item = Page<'l>> + use<'l> {
         self.walk().map_while(Result::ok)
     }
