@@ -75,7 +75,7 @@ impl<B: HiveBytes> DirtyHive<B> {
     }
 }
 
-/// Recovers a hive file whose base block cannot be read at all, so that [`super::open`] refuses it: the base block is
+/// Recovers a hive file whose base block cannot be read at all, so that [`Hive::open`](crate::Hive::open) refuses it: the base block is
 /// taken from the log with the latest entries, and only that log is applied (specification, "New format", last
 /// paragraph). A base block that holds is used.
 ///
