@@ -16,15 +16,15 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Kind {
-    /// The operating system failed us: try again, or mend the medium.
+    /// A call of the operating system failed: try again, or repair the medium.
     Io,
     /// The bytes break a rule of their format.
     Corrupt,
     /// The bytes may be sound, but this program does not handle them.
     Unsupported,
-    /// It could be done and would do harm: nothing was changed.
+    /// It would do harm: nothing was changed.
     Refused,
-    /// What was asked for is not there.
+    /// It is not there.
     NotFound,
     /// The edit needs more room than there is.
     NoRoom,
@@ -99,7 +99,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// What went wrong. Small to pass around: the details stand behind a pointer.
+/// An error. Small to pass around: the details stand behind a pointer.
 #[derive(Debug)]
 pub struct Error(Box<Details>);
 
@@ -117,7 +117,7 @@ struct Details {
 }
 
 impl Error {
-    /// An error of `kind` with a stable `code` and one sentence fragment, lower case, without a full stop.
+    /// Makes an error of `kind` with a stable `code` and one sentence fragment, lower case, without a full stop.
     pub fn new(kind: Kind, code: &'static str, what: impl Into<String>) -> Self {
         Error(Box::new(Details {
             kind,
@@ -132,17 +132,17 @@ impl Error {
         }))
     }
 
-    /// Bytes that break a rule, at a place in a hive file.
+    /// Makes an error about bytes that break a rule, at a place in a hive file.
     pub fn corrupt(code: &'static str, what: impl Into<String>, offset: u64) -> Self {
         Self::new(Kind::Corrupt, code, what).at(Space::Hive, offset)
     }
 
-    /// A refusal: nothing was changed.
+    /// Makes a refusal: nothing was changed.
     pub fn refused(code: &'static str, what: impl Into<String>) -> Self {
         Self::new(Kind::Refused, code, what)
     }
 
-    /// A failed call of the operating system; `what` says what was being done, to which file, and what the system said.
+    /// Makes an error about a failed call of the operating system. `what` names the operation, the file, and the cause.
     pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
         let mut error = Self::new(Kind::Io, "io", what);
         error.0.source = Some(source);
@@ -163,21 +163,21 @@ impl Error {
         self
     }
 
-    /// Says what to do next.
+    /// Sets the advice: what to do next.
     #[must_use]
     pub fn advise(mut self, advice: impl Into<String>) -> Self {
         self.0.advice = Some(advice.into());
         self
     }
 
-    /// Says first what it is about: the key or the value, say.
+    /// Puts the subject in front of the message: the key or the value, for example.
     #[must_use]
     pub fn about(mut self, subject: &str) -> Self {
         self.0.what = format!("{subject}: {}", self.0.what);
         self
     }
 
-    /// Adds to what is wrong, after a semicolon: what became of the files, say.
+    /// Appends to the message, after a semicolon: the state of the files, for example.
     #[must_use]
     pub fn adding(mut self, more: &str) -> Self {
         self.0.what.push_str("; ");
@@ -185,14 +185,14 @@ impl Error {
         self
     }
 
-    /// The same failure with another consequence for the caller.
+    /// Replaces kind and code: the same failure with another consequence for the caller.
     #[must_use]
     pub fn becoming(mut self, kind: Kind, code: &'static str) -> Self {
         (self.0.kind, self.0.code) = (kind, code);
         self
     }
 
-    /// Adds what the format wants and what stands there.
+    /// Adds the value that the format requires and the value found.
     #[must_use]
     pub fn expected(mut self, expected: impl fmt::Display, actual: impl fmt::Display) -> Self {
         self.0.expected = Some(expected.to_string());
@@ -200,22 +200,22 @@ impl Error {
         self
     }
 
-    /// What the caller should do.
+    /// Returns the kind: what the caller should do.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
 
-    /// The stable code.
+    /// Returns the stable code.
     pub fn code(&self) -> &'static str {
         self.0.code
     }
 
-    /// What is wrong, without the place.
+    /// Returns the message without the places.
     pub fn what(&self) -> &str {
         &self.0.what
     }
 
-    /// What is wrong, what the format wants and what stands there, without kind and place.
+    /// Returns the message with the value required and the value found, without kind and places.
     pub fn sentence(&self) -> String {
         match (&self.0.expected, &self.0.actual) {
             (Some(expected), Some(actual)) => format!("{}, expected {expected}, found {actual}", self.0.what),
@@ -223,17 +223,17 @@ impl Error {
         }
     }
 
-    /// What to do next, if there is something to do.
+    /// Returns the advice, if there is one.
     pub fn advice(&self) -> Option<&str> {
         self.0.advice.as_deref()
     }
 
-    /// What the format wants, if known.
+    /// Returns the value that the format requires, if known.
     pub fn wanted(&self) -> Option<&str> {
         self.0.expected.as_deref()
     }
 
-    /// What stands there instead, if known.
+    /// Returns the value found instead, if known.
     pub fn actual(&self) -> Option<&str> {
         self.0.actual.as_deref()
     }
@@ -248,7 +248,7 @@ impl Error {
         self.0.source.as_ref()
     }
 
-    /// Where, innermost address space first.
+    /// Returns the places, innermost address space first.
     pub fn trail(&self) -> &[Place] {
         &self.0.trail
     }
