@@ -284,10 +284,51 @@ fn refusals_have_their_codes() {
     assert_eq!(editor.create_key(&"x\\".repeat(513)).unwrap_err().code(), "key-depth");
 }
 
+fn corpus() -> PathBuf {
+    let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
+    std::env::var_os("HIVEWRIGHT_CORPUS").map_or_else(beside, PathBuf::from)
+}
+
 fn oracle() -> Option<PathBuf> {
-    let beside = || Some(PathBuf::from(std::env::var_os("HIVEWRIGHT_CORPUS")?).join("../tools/hive_oracle.py"));
-    let path = std::env::var_os("HIVEWRIGHT_ORACLE").map(PathBuf::from).or_else(beside);
-    path.filter(|path| path.is_file())
+    let beside = || corpus().join("../tools/hive_oracle.py");
+    let path = std::env::var_os("HIVEWRIGHT_ORACLE").map_or_else(beside, PathBuf::from);
+    path.is_file().then_some(path)
+}
+
+/// Real hives of four versions of Windows: a tree is deleted, another made, and the check finds nothing that it did not
+/// find before.
+#[test]
+fn real_hives_get_and_lose_trees() {
+    for name in ["nt40_server", "xp_sp3_ietest", "win7_sp1_x86", "win10_21h2"] {
+        let stored = corpus().join(format!("system/{name}/SYSTEM.zst"));
+        let unpacked = Command::new("zstd").arg("-dcq").arg(&stored).output();
+        let Some(bytes) = unpacked.ok().filter(|_| stored.is_file()).map(|output| output.stdout) else {
+            hivewright_fixtures::skip::missing(format_args!("{}, or the command zstd", stored.display()));
+            continue;
+        };
+        let Ok(hive) = Hive::open(bytes.clone()).unwrap().clean() else { panic!("{name} is dirty") };
+        let mut editor = hive.edit(options(1));
+        assert!(editor.delete_key("ControlSet001\\Enum").unwrap(), "{name}");
+        for key in many(1200) {
+            editor.create_key(&format!("ControlSet001\\Services\\{key}")).unwrap();
+            editor.set_value(&format!("ControlSet001\\Services\\{key}"), "n", &Data::sz(&key)).unwrap();
+        }
+        for key in many(1200).iter().step_by(2) {
+            assert!(editor.delete_key(&format!("ControlSet001\\Services\\{key}")).unwrap());
+        }
+        let edited = editor.finish().unwrap();
+        let (before, after) = (check(&bytes), check(&edited.bytes));
+        for (code, count) in after.counts.iter() {
+            assert!(count <= before.counts.of(code), "{name}: {}", code.as_str());
+        }
+        for step in [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Settle, Step::Release] {
+            let report = check(&prefix(&bytes, &edited.patches, step));
+            assert!(report.errors().count() <= before.errors().count(), "{name} after {step:?}");
+        }
+        let mut reverted = edited.bytes.clone();
+        edited.patches.revert(&mut reverted).unwrap();
+        assert!(reverted == bytes, "{name}");
+    }
 }
 
 /// hivexsh, nt-hive and the oracle, where they are installed, read the keys of an edited hive.
