@@ -63,8 +63,8 @@ pub fn read_whole(file: &dyn Storage, path: &std::path::Path, most: usize) -> Re
 
 /// A run of bytes with its own addresses, from 0 to [`Storage::len`].
 ///
-/// All methods take `&self`, so that several storeys can stand on one shared storage. Writing is for
-/// `session::commit`, and for a storey that hands on what it was asked to write.
+/// All methods take `&self`, so that several layers can share one storage. Writing is for
+/// the commit, and for a layer that passes a write on.
 pub trait Storage: Send + Sync {
     /// Bytes from the first to the end.
     ///

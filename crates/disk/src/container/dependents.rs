@@ -7,9 +7,9 @@
 //! A file may also be part of an image that another one describes: an extent of VMware, the data file of a qcow2 image.
 //! A write to it by its own name bypasses that image, and the children of that image.
 //!
-//! The neighbours may be anybody's, and hostile: at most [`MOST_FILES`] are opened, none but regular files, of at most
-//! [`MOST_IMAGES`] more than the ends are read. The names in them are looked up, and nothing is opened by them. The answer says
-//! where it is incomplete.
+//! The other images may be hostile: at most [`MOST_FILES`] are opened, none but regular files, and of at most [`MOST_IMAGES`]
+//! more than the ends are read. The names in them are looked up, and nothing is opened by them. The answer says where it is
+//! incomplete.
 
 use std::path::{Path, PathBuf};
 

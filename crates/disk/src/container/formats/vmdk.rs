@@ -7,8 +7,9 @@
 //! has another now, it was changed since, and what the child does not hold itself would be a mixture of two states
 //! that never was on any disk. So that is an error (`vmdk-parent-changed`) for reading too, as it is for VMware.
 //!
-//! **The CID.** A writer gives the disk a new CID at the first write, so that its children notice ("The Descriptor File"). It is brought to the medium before the data: after a stop between the two, a child is refused
-//! although nothing has changed, which harms nobody; the other way round it would be read with wrong data.
+//! **The CID.** A writer gives the disk a new CID at the first write, so that its children notice ("The Descriptor File").
+//! It is brought to the medium before the data: after a stop between the two, a child is refused although nothing has
+//! changed, which harms nobody; the other way round it would be read with wrong data.
 //!
 //! **Writes** go to flat extents, and to grains that the top layer holds already. No grain is allocated, no table
 //! changed. Nothing is written where an extent was not closed (`vmdk-unclean`), compresses its grains

@@ -1,5 +1,5 @@
-//! Cache of decompressed blocks. Reads come back to the last ones: a file system lies in few of them, and a page of a file may
-//! begin in one and end in the next.
+//! Cache of decompressed blocks. Reads come back to the last ones: a file system lies in few of them, and a page of a file
+//! may begin in one and end in the next.
 
 use hivewright_error::Result;
 use hivewright_storage::Slots;

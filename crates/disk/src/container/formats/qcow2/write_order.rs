@@ -1,7 +1,7 @@
-//! The order of writes to the tables. imago writes an entry of an upper table as soon as it has one, while the count of what that leads
-//! to is still in its memory; and a block of refcounts as a whole, with what rises and what falls in it. A stop behind
-//! either would leave tables that lead to what is not counted, and the next writer would take it. So upper entries wait
-//! for all below them, and counts that fall for everything else.
+//! The order of writes to the tables. imago writes an entry of an upper table at once, while the refcounts of the clusters
+//! that it leads to are still in its memory; and a block of refcounts as a whole, with counts that rise and counts that
+//! fall. After a stop behind either, tables would lead to clusters that are not counted, and the next writer would allocate
+//! them. So upper entries wait for everything below them, and counts that fall wait for all other writes.
 //!
 //! Facts: QEMU, docs/interop/qcow2.rst, "Host cluster management": entries of 1 to 64 bits, big-endian; those of less than
 //! a byte begin at its lowest bit.
