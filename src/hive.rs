@@ -49,7 +49,7 @@ pub struct HiveSource(Source);
 
 enum Source {
     /// The file itself, page by page or through a map.
-    File(HiveHandle),
+    File(Box<HiveHandle>),
     /// The primary file with its transaction logs replayed.
     Replayed(Vec<u8>),
 }
@@ -57,7 +57,7 @@ enum Source {
 impl HiveBytes for HiveSource {
     fn len(&self) -> u64 {
         match &self.0 {
-            Source::File(file) => HiveBytes::len(file),
+            Source::File(file) => HiveBytes::len(&**file),
             Source::Replayed(bytes) => HiveBytes::len(bytes),
         }
     }
@@ -99,7 +99,7 @@ impl Hive {
     /// Opens a hive that was found.
     pub(crate) fn open(file: HiveHandle) -> Result<Self> {
         let description = file.description();
-        let dirty = match hivewright_hive::Hive::open(HiveSource(Source::File(file)))? {
+        let dirty = match hivewright_hive::Hive::open(HiveSource(Source::File(Box::new(file))))? {
             Opened::Clean(hive) => return Ok(Hive { hive, recovery: None, description }),
             Opened::Dirty(dirty) => dirty.as_it_stands().into_bytes(),
         };
