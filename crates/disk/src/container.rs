@@ -1,15 +1,15 @@
 //! Image files: from files of the host to the bytes of the disk that the guest sees.
 //!
-//! This module opens an image and describes it. [`formats`] has the formats, one file or folder for each; [`helpers`] has
+//! This module opens an image and describes it. `formats` has the formats, one file or folder for each; `helpers` has
 //! code that several formats share. Every file of the host is opened through the [`Gate`].
 //!
-//! A guest disk is written to through [`Storage::write_at`] like any storage, under these rules:
+//! A guest disk is written to through `Storage::write_at` like any storage, under these rules:
 //! - it writes only to files that belong to the top layer, never to a backing file or parent;
 //! - writing the bytes that are there already makes room: what a later write of the same range needs in metadata and
 //!   clusters is done then, so that it touches data only;
 //! - what has no place in the top layer, where the format (or this program) cannot make one, is `not-allocated`;
 //! - opening an image writes nothing, but for its log where [`Gate::replay_log`] asks for that;
-//! - after [`Storage::flush`] everything is in the storages of the files below, and those are flushed.
+//! - after `Storage::flush` everything is in the storages of the files below, and those are flushed.
 //!
 //! The session never lets a format write to the host's files: it hands storages into the gate that keep what is
 //! written in memory, and brings the collected bytes to the disk itself, under an undo file.
