@@ -25,9 +25,9 @@ fuzz_target!(|data: &[u8]| {
         let mut editor = hive.edit(options);
         let size = usize::from(step[2]) * usize::from(step[2]) / 2;
         let done = match step[3] % 4 {
-            0 => editor.delete_value(at, name, Delete::Any),
-            1 => editor.set_value(at, name, ValueType::DWORD, &[step[2], 0, 0, 0]),
-            _ => editor.set_value(at, name, ValueType::BINARY, &vec![step[2]; size]),
+            0 => editor.delete_value_at(at, name, Delete::Any),
+            1 => editor.set_value_at(at, name, ValueType::DWORD, &[step[2], 0, 0, 0]),
+            _ => editor.set_value_at(at, name, ValueType::BINARY, &vec![step[2]; size]),
         };
         let Ok(edited) = done.and_then(|_| editor.finish()) else { return };
         bytes = edited.bytes;

@@ -30,10 +30,10 @@ fuzz_target!(init: {
         let Some(key) = todo.pop() else { break };
         if let Ok(values) = key.values() {
             for value in values.flatten().take(2000) {
-                let _ = (value.name.to_string(), value.raw_data());
+                let _ = (value.name().to_string(), value.raw_data());
             }
         }
-        todo.extend(key.subkeys().unwrap_or_default());
+        todo.extend(key.subkeys().into_iter().flatten().flatten().take(4000));
         todo.truncate(4000);
     }
 });

@@ -97,7 +97,7 @@ fn edit(hive: Hive<Vec<u8>>, highest: Option<u32>) {
     let Ok(root) = hive.root().map(|root| root.at()) else { return };
     let options = EditOptions { timestamp: None, max_file_len: 1 << 22, above_sequence: highest };
     let mut editor = hive.edit(options);
-    let Ok(true) = editor.set_value(root, "Marker", ValueType::DWORD, &[2, 0, 0, 0]) else { return };
+    let Ok(true) = editor.set_value_at(root, "Marker", ValueType::DWORD, &[2, 0, 0, 0]) else { return };
     let Ok(edited) = editor.finish() else { return };
     let Opened::Clean(edited) = Hive::open(&edited.bytes[..]).unwrap() else { panic!("dirty") };
     let sequence = edited.base_block().primary_sequence.get();
