@@ -8,7 +8,7 @@ use hivewright_storage::exact::field;
 /// The description of an opened image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct About {
-    /// its name in the table of formats.
+    /// Its name in the table of formats.
     pub format: &'static str,
     /// The kind of the format, such as `dynamic`.
     pub variant: String,
