@@ -196,13 +196,14 @@ pub fn prepare_on<H: Host>(host: &H, path: &Path, request: &Request) -> Result<P
 fn open_settled<H: Host>(host: &H, path: &Path, request: &Request) -> Result<(Image, Option<undo::Recovered>)> {
     let open = || Image::open_on(host, path, &request.choice.image);
     // An image that is partly written may not even open.
-    let mut image = if undo::is_image_left_over(host, path)? { None } else { Some(open()?) };
-    if let Some(host) = image.take_if(|image| image.disk().is_none()) {
-        return Ok((host, None));
-    }
+    let image = if undo::is_image_left_over(host, path)? { None } else { Some(open()?) };
+    let image = match image {
+        Some(no_disk) if no_disk.disk().is_none() => return Ok((no_disk, None)),
+        image => image,
+    };
     let gone = || Error::refused("changed-since", format!("{} is no disk any more", path.display()));
     let mut settled = settle(host, &[host.resolve(path)?], request.settle)?;
-    let mut known = match image.take().filter(|_| settled.is_none()) {
+    let mut known = match image.filter(|_| settled.is_none()) {
         Some(image) => image,
         None => open()?,
     };

@@ -99,16 +99,17 @@ impl Hive {
     /// Opens a hive that was found.
     pub(crate) fn open(file: HiveHandle) -> Result<Self> {
         let description = file.description();
-        let dirty = match hivewright_hive::Hive::open(HiveSource(Source::File(Box::new(file))))? {
-            Opened::Clean(hive) => return Ok(Hive { hive, recovery: None, description }),
-            Opened::Dirty(dirty) => dirty.as_it_stands().into_bytes(),
+        let (source, recovery) = match hivewright_hive::Hive::open(&file)? {
+            Opened::Clean(_) => (Source::File(Box::new(file)), None),
+            Opened::Dirty(_) => {
+                let logs = LogFiles::read(&file, &LogChoice::Beside)?;
+                let recovered =
+                    recover::recover_headless(file.whole()?, &logs.logs()).map_err(|failed| failed.error)?;
+                (Source::Replayed(recovered.hive.bytes().to_vec()?), Some(Box::new(recovered.report)))
+            }
         };
-        let Source::File(file) = dirty.0 else { unreachable!("it was opened as a file") };
-        let logs = LogFiles::read(&file, &LogChoice::Beside)?;
-        let recovered = recover::recover_headless(file.whole()?, &logs.logs()).map_err(|failed| failed.error)?;
-        let (bytes, recovery) = (recovered.hive.bytes().to_vec()?, recovered.report);
-        let hive = hivewright_hive::Hive::open(HiveSource(Source::Replayed(bytes)))?.clean()?;
-        Ok(Hive { hive, recovery: Some(Box::new(recovery)), description })
+        let hive = hivewright_hive::Hive::open(HiveSource(source))?.clean()?;
+        Ok(Hive { hive, recovery, description })
     }
 
     /// Returns the root key.

@@ -66,7 +66,7 @@ impl Image {
     /// # Errors
     /// The image cannot be read. A volume that cannot be read and may hold Windows is an error if no other volume has one.
     pub fn installations(&self) -> Result<Vec<Installation>> {
-        self.system_hives()?.into_iter().map(|hive| Ok(Installation(hive))).collect()
+        Ok(self.system_hives()?.into_iter().map(Installation).collect())
     }
 
     /// Opens the hive that the image is, or the SYSTEM hive of its only installation.

@@ -9,20 +9,17 @@ use super::folder::HiveFile;
 use super::options::Reader;
 use super::paged::Paged;
 use super::placement::Placement;
-use super::{Disk, Image, Installation, Obstacle, changed_since, host_obstacles, obstacles};
+use super::{Disk, Image, Installation, Obstacle, changed_since, host_obstacles, logs, obstacles};
 use crate::windows::{self, Product};
 use hivewright_disk::container::{Gate, ImageOverlay, Opener, explained};
 use hivewright_disk::files::{FileInVolume, Files, VolumeState};
 use hivewright_disk::host_folder::{HostFiles, guest_name};
-use hivewright_disk::partition::Partition;
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_hive::{Hive, HiveBytes};
 use hivewright_storage::{Access, Host, Mapped, RealHost, SparseBuffer, Storage, joined, zeros_in_large_pages};
 
 /// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
 const MOST_BYTES: u64 = 3 << 30;
-/// Endings of the names of a hive's transaction logs: one until Windows XP, two since Windows Vista.
-const LOG_ENDINGS: [&str; 3] = ["LOG", "LOG1", "LOG2"];
 
 /// A hive file, and the files beside it.
 pub struct HiveHandle {
@@ -36,6 +33,7 @@ pub struct HiveHandle {
     files: Arc<dyn Files>,
     /// The volume, where it is at hand.
     volume: Option<Arc<dyn Files>>,
+    state: OnceLock<VolumeState>,
     /// Its folder in `files`.
     folder: String,
     name: String,
@@ -67,6 +65,7 @@ impl HiveHandle {
             folder: installation.config(),
             installation: Some(installation),
             volume: Some(files.clone()),
+            state: OnceLock::new(),
             files,
             name: name.to_owned(),
             bytes: Bytes::paged(paged),
@@ -86,6 +85,7 @@ impl HiveHandle {
             installation: None,
             files: host.folder(file.folder()),
             volume: file.volume().map(|root| host.folder(&root)),
+            state: OnceLock::new(),
             folder: String::new(),
             name: guest_name(file.hive.file_name().unwrap_or_default()),
             host_file: file.hive,
@@ -209,24 +209,16 @@ impl HiveHandle {
         }
     }
 
-    /// The transaction logs beside it: path, name, bytes. Of a file of which `is_log` says no, only the first `head` bytes.
+    /// The transaction logs beside it, each with its path on the host; inside of a disk, with its name.
     ///
     /// # Errors
-    /// One of them cannot be read.
-    pub(super) fn logs(&self, head: usize, is_log: fn(&[u8]) -> bool) -> Result<Vec<(PathBuf, String, Vec<u8>)>> {
+    /// One of them cannot be opened.
+    pub(super) fn logs(&self) -> Result<Vec<(PathBuf, FileInVolume)>> {
         let mut logs = Vec::new();
-        for ending in LOG_ENDINGS {
-            let name = format!("{}.{ending}", self.name);
-            let Some(file) = self.open_beside(&name)? else { continue };
-            let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
-            let mut bytes = vec![0; len.min(head)];
-            file.read_at(0, &mut bytes)?;
-            if is_log(&bytes) {
-                bytes = Paged::new(file).whole(self.most())?;
+        for name in logs::ENDINGS.map(|ending| format!("{}.{ending}", self.name)) {
+            if let Some(file) = self.open_beside(&name)? {
+                logs.push((self.files.host_path(&self.beside(&name))?.unwrap_or_else(|| PathBuf::from(&name)), file));
             }
-            let path = self.files.host_path(&self.beside(&name))?.unwrap_or_else(|| PathBuf::from(&name));
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            logs.push((path, name, bytes));
         }
         Ok(logs)
     }
@@ -239,12 +231,16 @@ impl HiveHandle {
         }
     }
 
-    /// The state of its volume. `None` where there is none at hand.
+    /// The state of its volume, asked of it once. `None` where there is none at hand.
     ///
     /// # Errors
     /// The volume does not say.
-    pub fn volume_state(&self) -> Result<Option<VolumeState>> {
-        self.volume.as_ref().map(|volume| volume.state()).transpose()
+    pub fn volume_state(&self) -> Result<Option<&VolumeState>> {
+        let Some(volume) = &self.volume else { return Ok(None) };
+        if self.state.get().is_none() {
+            let _ = self.state.set(volume.state()?);
+        }
+        Ok(self.state.get())
     }
 
     /// Whether it belongs to a hibernated session. `None` where that cannot be told.
@@ -285,7 +281,7 @@ impl HiveHandle {
     pub fn obstacles(&self) -> Result<Vec<Obstacle>> {
         let state = self.volume_state()?;
         let of_disk = self.disk().map(Disk::obstacles).unwrap_or_default();
-        let all = of_disk.into_iter().chain(state.iter().flat_map(obstacles::of_volume));
+        let all = of_disk.into_iter().chain(state.into_iter().flat_map(obstacles::of_volume));
         let of_file = self.paged().map(|paged| obstacles::of_file(&*self.files, paged.file()));
         Ok(all.chain(of_file.into_iter().flatten()).collect())
     }
@@ -321,12 +317,6 @@ impl HiveHandle {
         let file = again.file().ok()?;
         file.read_at(0, &mut sector).ok()?;
         file.write_at(0, &sector).err().map(|error| Obstacle::of(&error))
-    }
-
-    /// The partition that its volume is.
-    pub fn partition(&self) -> Option<&Partition> {
-        let number = self.installation.as_ref()?.partition;
-        self.disk()?.table().partitions.iter().find(|partition| partition.number == number)
     }
 
     /// Which Windows the hive SOFTWARE beside it says it is, its primary file alone. `None` where there is no such hive, it does
@@ -379,7 +369,7 @@ impl HiveHandle {
 
     /// Its transaction logs as files to be written to.
     pub(crate) fn log_handles(&self) -> Result<Vec<HiveHandle>> {
-        let logs = LOG_ENDINGS.iter().map(|ending| self.sibling(format!("{}.{ending}", self.name)));
+        let logs = logs::ENDINGS.iter().map(|ending| self.sibling(format!("{}.{ending}", self.name)));
         logs.filter_map(Result::transpose).collect()
     }
 
@@ -398,6 +388,7 @@ impl HiveHandle {
             installation: self.installation.clone(),
             files: self.files.clone(),
             volume: self.volume.clone(),
+            state: OnceLock::new(),
             folder: self.folder.clone(),
             name,
             bytes: Bytes::paged(Paged::new(file)),
@@ -410,7 +401,7 @@ impl HiveHandle {
     /// `placement`: a byte of it has no place of its own in an image whose bytes all have one.
     pub(crate) fn placement(&self, files: &[(PathBuf, u64)]) -> Result<Option<Placement>> {
         let disk = self.in_disk()?;
-        let file = self.paged().ok_or_else(|| changed_since(&self.host_file))?.file();
+        let file = self.file()?;
         let is_linear = disk.about().format == "raw" && disk.files().len() == 1;
         let lens: Vec<u64> = files.iter().map(|file| file.1).collect();
         let starts = joined::starts(&lens)?;
@@ -438,7 +429,7 @@ impl HiveHandle {
     }
 
     /// No file is larger than its disk, unless it has holes: those are no bytes to be kept in memory.
-    fn most(&self) -> u64 {
+    pub(super) fn most(&self) -> u64 {
         self.disk().map_or(MOST_BYTES, |disk| MOST_BYTES.min(disk.len()))
     }
 }

@@ -101,10 +101,7 @@ impl Image {
     /// As [`Disk::installation`]; for what is no disk, `no-installation` and `several-installations` of a folder, and
     /// `not-a-disk` for a choice where there is none.
     pub fn system_hive(&self, choice: &Choice) -> Result<HiveHandle> {
-        match &self.content {
-            Content::Disk(disk) => disk.system_hive(choice),
-            Content::Host(files) => HiveHandle::on_host(self, &**files, self.hive_file(choice)?, false),
-        }
+        self.system_hive_by(choice, false)
     }
 
     /// As [`Image::system_hive`]; a hive of the host is mapped where that can be done.
@@ -112,9 +109,13 @@ impl Image {
     /// # Errors
     /// As there.
     pub fn mapped_system_hive(&self, choice: &Choice) -> Result<HiveHandle> {
+        self.system_hive_by(choice, true)
+    }
+
+    fn system_hive_by(&self, choice: &Choice, mapped: bool) -> Result<HiveHandle> {
         match &self.content {
             Content::Disk(disk) => disk.system_hive(choice),
-            Content::Host(files) => HiveHandle::on_host(self, &**files, self.hive_file(choice)?, true),
+            Content::Host(files) => HiveHandle::on_host(self, &**files, self.hive_file(choice)?, mapped),
         }
     }
 

@@ -1,15 +1,20 @@
 //! The transaction logs of a hive: found, read, named. A clean hive's are not even opened.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::HiveHandle;
+use super::{HiveHandle, Paged};
+use hivewright_disk::files::FileInVolume;
+use hivewright_disk::host_folder::{FilesOf, HostFiles};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::recover::{Log, LogReport};
 use hivewright_hive::regf::base_block;
 use hivewright_hive::{Patch, PatchSet, Step};
 use hivewright_storage::exact;
 use hivewright_storage::folder::{EntryKind, kind_of};
-use hivewright_storage::{FileStorage, Storage};
+use hivewright_storage::{FileStorage, RealHost, Storage};
+
+/// Endings of the names of a hive's transaction logs: one until Windows XP, two since Windows Vista.
+pub(crate) const ENDINGS: [&str; 3] = ["LOG", "LOG1", "LOG2"];
 
 /// Where the transaction logs are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,7 +52,7 @@ impl LogChoice {
     /// The files of the host that are the logs of a hive of the host.
     pub(crate) fn paths(&self, hive: &HiveHandle) -> Result<Vec<PathBuf>> {
         match self {
-            LogChoice::Beside => Ok(hive.logs(0, |_| false)?.into_iter().map(|(path, ..)| path).collect()),
+            LogChoice::Beside => Ok(hive.logs()?.into_iter().map(|(path, _)| path).collect()),
             LogChoice::Files(paths) => Ok(paths.clone()),
         }
     }
@@ -70,14 +75,16 @@ impl LogFiles {
     /// # Errors
     /// A log that was named and is not there, or one that cannot be read; `too-large`.
     pub fn read(hive: &HiveHandle, choice: &LogChoice) -> Result<Self> {
-        let logs = match choice {
-            LogChoice::Beside => {
-                let found = hive.logs(base_block::SIZE, is_log)?;
-                found.into_iter().map(|(path, name, bytes)| LogFile { path, name, bytes }).collect()
+        let files = match choice {
+            LogChoice::Beside => hive.logs()?,
+            LogChoice::Files(paths) => {
+                let host = FilesOf::new(RealHost);
+                paths.iter().map(|path| Ok((path.clone(), host.file(path)?))).collect::<Result<_>>()?
             }
-            LogChoice::Files(paths) => paths.iter().map(|path| read_file(path)).collect::<Result<_>>()?,
         };
-        Ok(LogFiles(logs))
+        let most = if *choice == LogChoice::Beside { hive.most() } else { MOST_BYTES };
+        let logs = files.into_iter().map(|(path, file)| LogFile::read(path, file, most));
+        logs.collect::<Result<_>>().map(LogFiles)
     }
 
     /// The logs, for a replay.
@@ -104,22 +111,23 @@ impl LogFiles {
 }
 
 /// The most bytes of a log.
-const MOST_BYTES: usize = 3 << 30;
+const MOST_BYTES: u64 = 3 << 30;
 
 fn is_log(head: &[u8]) -> bool {
     head.starts_with(&base_block::SIGNATURE)
 }
 
-fn read_file(path: &Path) -> Result<LogFile> {
-    let file = FileStorage::open(path)?;
-    let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
-    let mut bytes = vec![0; len.min(base_block::SIZE)];
-    file.read_at(0, &mut bytes)?;
-    if is_log(&bytes) {
-        bytes = file.read_whole(MOST_BYTES)?;
+impl LogFile {
+    fn read(path: PathBuf, file: FileInVolume, most: u64) -> Result<Self> {
+        let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
+        let mut bytes = vec![0; len.min(base_block::SIZE)];
+        file.read_at(0, &mut bytes)?;
+        if is_log(&bytes) {
+            bytes = Paged::new(file).whole(most)?;
+        }
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(LogFile { path, name, bytes })
     }
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok(LogFile { path: path.to_owned(), name, bytes })
 }
 
 /// Zeroes the base block of a log, and says so; `None` where there is nothing to zero.

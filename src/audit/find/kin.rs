@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::looks::Looks;
+use crate::locate::logs::ENDINGS;
 use hivewright_disk::container::{References, has_type_of_log, last_part, meant_by, references};
 use hivewright_error::Error;
 use hivewright_storage::probe::{Seen, see};
@@ -90,7 +91,7 @@ fn first_segment(met: &Met, places: &HashMap<PathBuf, usize>) -> Option<usize> {
 
 /// The hive beside which Windows keeps a log of that name.
 fn hive_of_log(path: &Path) -> Option<PathBuf> {
-    let is_log = |ending: &OsStr| ["LOG", "LOG1", "LOG2"].iter().any(|log| ending.eq_ignore_ascii_case(log));
+    let is_log = |ending: &OsStr| ENDINGS.iter().any(|log| ending.eq_ignore_ascii_case(log));
     path.extension().filter(|ending| is_log(ending)).map(|_| path.with_extension(""))
 }
 

@@ -6,6 +6,7 @@ use super::files::{HostFiles, see};
 use super::{Found, Wishes, facts, failed, lossy, unread};
 use crate::audit::find::{HEAD, Looks, Target, looks_of};
 use crate::audit::record::Record;
+use crate::locate::logs::ENDINGS;
 use crate::locate::{Image, LogChoice};
 use crate::read::Reading;
 use crate::windows;
@@ -14,8 +15,6 @@ use hivewright_storage::RealHost;
 use hivewright_storage::exact;
 use hivewright_storage::probe;
 
-/// Endings of transaction logs, as Windows and as copying tools write them.
-const LOGS: [&str; 6] = [".LOG", ".LOG1", ".LOG2", ".log", ".log1", ".log2"];
 /// A hive to be read by calls.
 pub(super) fn open(hive: &Path, windows: Option<&Path>) -> Result<Reading> {
     Ok(Reading::new(Image::hive_of_file(&RealHost, hive, windows)?, LogChoice::Beside))
@@ -86,12 +85,15 @@ fn softwares(hive: &Path) -> Vec<PathBuf> {
 /// The files beside a hive that its answer may rest on. That none is there can matter as well.
 fn beside(hive: &Path) -> Vec<PathBuf> {
     let name = hive.file_name().unwrap_or_default();
-    let log = |ending: &str| {
+    let log = |ending: String| {
         let mut log = name.to_owned();
+        log.push(".");
         log.push(ending);
         hive.with_file_name(log)
     };
-    LOGS.into_iter().map(log).chain(softwares(hive)).collect()
+    // As Windows and as copying tools write them.
+    let endings = ENDINGS.map(str::to_owned).into_iter().chain(ENDINGS.map(str::to_lowercase));
+    endings.map(log).chain(softwares(hive)).collect()
 }
 
 /// Whether a hive that cannot be read says that it is another one than SYSTEM: its base block keeps the end of its path.

@@ -101,6 +101,6 @@ fn volume(record: &mut Record, hive: &HiveHandle) {
     record.hive_size = hive.file().ok().map(|file| file.facts().len);
     if let Ok(Some(state)) = hive.volume_state() {
         record.file_system = Some(state.file_system.to_owned());
-        record.volume_label = Some(state.label).filter(|label| !label.is_empty());
+        record.volume_label = Some(state.label.clone()).filter(|label| !label.is_empty());
     }
 }
