@@ -54,6 +54,7 @@ mod overlay;
 mod patch;
 pub mod recover;
 pub mod regf;
+pub mod security_descriptor;
 mod text;
 pub mod witness;
 
