@@ -100,5 +100,8 @@ pub fn ask_all<F: Files>(opened: Result<F>) {
             let _ = file.locate(start);
         }
         let _ = (file.writable(0, len), volume.confirm(&file), file.extents().len());
+        if let Ok(Some(growth)) = volume.plan_growth(path, file.facts().covered_len.saturating_add(100_000)) {
+            assert_eq!(growth.extents.overlap(), None);
+        }
     }
 }

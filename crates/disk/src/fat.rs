@@ -1,8 +1,8 @@
 //! FAT12, FAT16 and FAT32 volumes, as Windows XP could be installed on: a path leads to the clusters of a file.
 //!
 //! Facts are those of Microsoft's "FAT: General Overview of On-Disk Format" (fatgen103), and of the Linux and NT drivers
-//! for the dirty bits. Nothing is written but through [`FileInVolume`], into clusters that the file owns: no directory entry, no FAT,
-//! no FSInfo. The walk is our own because the crate `fatfs` 0.3.6 gives no extents, panics on boot sectors whose sizes
+//! for the dirty bits. Nothing is written but through [`FileInVolume`], into clusters that the file owns, and by a
+//! [`Growth`] to the FATs, the file's entry in its folder and FSInfo. The walk is our own because the crate `fatfs` 0.3.6 gives no extents, panics on boot sectors whose sizes
 //! overflow and on cluster numbers below 2, and takes minutes over a folder whose chain is a cycle; it is the witness
 //! in the tests instead.
 
@@ -10,6 +10,7 @@ mod boot_sector;
 mod chain;
 mod file;
 mod folder;
+mod growth;
 
 #[cfg(test)]
 mod against_tools;
@@ -21,7 +22,9 @@ pub use folder::DirEntry;
 
 use std::sync::Arc;
 
-use crate::files::{self, FileInVolume, Files, Hibernation, Journal, MAX_ENTRIES, Remark, VolumeState, hibernation};
+use crate::files::{
+    self, FileInVolume, Files, Growth, Hibernation, Journal, MAX_ENTRIES, Remark, VolumeState, hibernation,
+};
 use folder::Found;
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_storage::Storage;
@@ -111,7 +114,7 @@ impl Files for Fat {
             Some(Found::Entry(entry)) if !entry.is_folder => {
                 file::open(self.volume.clone(), &self.geometry, &entry).map(Some)
             }
-            Some(_) => Err(Error::new(Kind::NotFound, "file-is-folder", format!("{path} is a folder"))),
+            Some(_) => Err(is_folder(path)),
             None => Ok(None),
         }
     }
@@ -129,6 +132,14 @@ impl Files for Fat {
         let mut entries: Vec<_> = entries.into_iter().map(entry).collect();
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(Some(entries))
+    }
+
+    fn plan_growth(&self, path: &str, len: u64) -> Result<Option<Growth>> {
+        match self.resolve(path)? {
+            Some(Found::Entry(entry)) if !entry.is_folder => growth::plan(self, &entry, len).map(Some),
+            Some(_) => Err(is_folder(path)),
+            None => Ok(None),
+        }
     }
 
     fn state(&self) -> Result<VolumeState> {
@@ -150,6 +161,10 @@ impl Files for Fat {
             remarks: io_error.then(error).into_iter().collect(),
         })
     }
+}
+
+fn is_folder(path: &str) -> Error {
+    Error::new(Kind::NotFound, "file-is-folder", format!("{path} is a folder"))
 }
 
 fn corrupt(code: &'static str, what: impl Into<String>, offset: u64) -> Error {

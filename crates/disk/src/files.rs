@@ -2,23 +2,25 @@
 //!
 //! [`Files`] is the one door; each file system stands behind it. A file is handed out as a [`FileInVolume`]: it reads
 //! like any storage, and writes go through [`Storage::write_at`] of the volume below, into clusters that the file
-//! already owns. No metadata is ever changed.
+//! already owns. Metadata changes by a [`Growth`] alone, which makes a file longer.
 //!
 //! [`Storage`]: hivewright_storage::Storage
 //! [`Storage::write_at`]: hivewright_storage::Storage::write_at
 
 pub mod extents;
 pub mod file;
+pub mod growth;
 pub mod hibernation;
 pub mod shadow_copies;
 
 pub use extents::{Extent, Extents};
 pub use file::{Contents, Facts, FileInVolume, Traits};
+pub use growth::Growth;
 pub use hibernation::Hibernation;
 
 use std::path::PathBuf;
 
-use hivewright_error::Result;
+use hivewright_error::{Error, Kind, Result};
 
 /// A volume with files.
 ///
@@ -53,6 +55,19 @@ pub trait Files: Send + Sync {
     fn host_path(&self, path: &str) -> Result<Option<PathBuf>> {
         let _ = path;
         Ok(None)
+    }
+
+    /// Plans that the file at `path` becomes `len` bytes long. Nothing is written: see [`Growth::write`]. `None` if a name on
+    /// the way is not there.
+    ///
+    /// # Errors
+    /// As [`Files::open`] and [`FileInVolume::writable`]. [`Kind::NoRoom`]: `no-room`, `free-space-in-pieces`,
+    /// `file-record-full`, `file-in-many-records`. [`Kind::Refused`]: `growth-in-doubt` where the volume's map of clusters may
+    /// not be the newest, `file-of-file-system`. [`Kind::Unsupported`]: `fixed-length` for a file that would become shorter,
+    /// and where this knows of no way.
+    fn plan_growth(&self, path: &str, len: u64) -> Result<Option<Growth>> {
+        let what = format!("{path} cannot be made {len} bytes long here");
+        Err(Error::new(Kind::Unsupported, "fixed-length", what))
     }
 
     /// Checks before a write what a reader can do without, above all that the file system's own map of clusters agrees

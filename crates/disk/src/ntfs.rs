@@ -3,7 +3,7 @@
 //! Facts are those of the Linux-NTFS documentation, of Joachim Metz's *NTFS format* (libfsntfs, keramics) and of
 //! Microsoft's public pages; each room names its section. Metadata is read in blocks of 4096 bytes, the last of which
 //! are kept, so that opening one file among thousands reads little: see `Cache`. Nothing is written but through
-//! [`FileInVolume`], into clusters that the file owns.
+//! [`FileInVolume`], into clusters that the file owns, and by a [`Growth`]: see `growth`.
 //!
 //! Every length, offset and count is checked against the volume before it is used; loops are bounded by what was read;
 //! indexes are walked with a set of the nodes seen.
@@ -14,8 +14,10 @@ pub mod boot_sector;
 mod cache;
 mod cluster_map;
 mod compressed;
+mod draft;
 pub mod fixup;
 mod folder;
+mod growth;
 pub mod index;
 mod log_file;
 pub mod lznt1;
@@ -31,12 +33,13 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use crate::files::{
-    DirEntry, Extents, Facts, FileInVolume, Files, Hibernation, Remark, Traits, VolumeState, hibernation, names,
-    shadow_copies as copies,
+    DirEntry, Extents, Facts, FileInVolume, Files, Growth, Hibernation, Remark, Traits, VolumeState, hibernation,
+    names, shadow_copies as copies,
 };
 use attribute::{flags, kind};
 use boot_sector::Geometry;
 use cache::Cache;
+use cluster_map::ClusterMap;
 use compressed::{Compressed, Resident};
 use folder::Folder;
 use hivewright_error::{Error, Kind, Result, Space};
@@ -261,10 +264,14 @@ impl Files for Ntfs {
         state().map_err(|error| located(&self.mft.cache, error))
     }
 
+    fn plan_growth(&self, path: &str, len: u64) -> Result<Option<Growth>> {
+        growth::plan(self, path, len).map_err(|error| located(&self.mft.cache, error))
+    }
+
     fn confirm(&self, file: &FileInVolume) -> Result<()> {
         let confirmed = || {
             self.upcase()?.confirm(&self.mft.cache)?;
-            cluster_map::confirm(&self.mft, file.extents())
+            ClusterMap::open(&self.mft)?.confirm(file.extents())
         };
         confirmed().map_err(|error| located(&self.mft.cache, error))
     }

@@ -168,5 +168,7 @@ fn reach_everything(medium: &Arc<Memory>) {
         let _ = file.read_at(0, &mut buf);
         let _ = file.read_at(len - buf.len() as u64, &mut buf);
         let _ = (file.writable(0, len), volume.confirm(&file));
+        let grown = |more| volume.plan_growth(path, file.facts().covered_len.saturating_add(more));
+        let _ = (grown(1), grown(200_000));
     }
 }

@@ -30,6 +30,12 @@ pub struct Geometry {
     pub fat_offset: u64,
     /// Bytes of one FAT.
     pub fat_len: u64,
+    /// Offsets of the FATs that are kept alike, the one in use among them.
+    #[serde(skip)]
+    pub fats: Vec<u64>,
+    /// Offset of FSInfo on FAT32, where there is one.
+    #[serde(skip)]
+    pub fs_info: Option<u64>,
     /// Offset of the root folder of FAT12 and FAT16.
     pub root_offset: u64,
     /// Bytes of that.
@@ -92,12 +98,17 @@ impl Geometry {
         // A FAT that is too short for all clusters still serves those that it has.
         let entries = fat_len * 8 / fat_type.bits();
         let clusters = u32::try_from(clusters.min(entries.saturating_sub(2)).min(0x0fff_fff5)).unwrap_or(0);
+        let fat_at = |number: u32| bytes(reserved) + fat_len * u64::from(number);
+        let active = active_fat(is_32, u16_at(40), fats)?;
         Ok(Geometry {
             fat_type,
             sector_size,
             cluster_size,
-            fat_offset: bytes(reserved) + fat_len * u64::from(active_fat(is_32, u16_at(40), fats)?),
+            fat_offset: fat_at(active.unwrap_or(0)),
             fat_len,
+            fats: active.map_or(0..fats, |active| active..active + 1).map(fat_at).collect(),
+            // Neither 0 nor all ones is a sector of its own.
+            fs_info: Some(u16_at(48)).filter(|sector| is_32 && (1..reserved).contains(sector)).map(bytes),
             root_offset,
             root_len,
             root_cluster: if is_32 { u32_at(44) } else { 0 },
@@ -113,6 +124,12 @@ impl Geometry {
         let index = cluster.checked_sub(2).filter(|&index| index < self.clusters)?;
         Some(self.data_offset + u64::from(index) * u64::from(self.cluster_size))
     }
+
+    /// The cluster that the byte at `offset` of the volume lies in, if it lies in one.
+    pub(super) fn cluster_at(&self, offset: u64) -> Option<u32> {
+        let index = offset.checked_sub(self.data_offset)? / u64::from(self.cluster_size);
+        u32::try_from(index).ok().filter(|&index| index < self.clusters).map(|index| index + 2)
+    }
 }
 
 impl FatType {
@@ -125,14 +142,14 @@ impl FatType {
     }
 }
 
-/// The FAT in use: the first, unless FAT32's mirroring is switched off (fatgen103, BPB_ExtFlags).
-fn active_fat(is_32: bool, flags: u32, fats: u32) -> Result<u32> {
+/// The one FAT in use, where FAT32's mirroring is switched off (fatgen103, BPB_ExtFlags). `None` where all are kept alike.
+fn active_fat(is_32: bool, flags: u32, fats: u32) -> Result<Option<u32>> {
     match flags & 0x0f {
         active if is_32 && flags & 0x80 != 0 && active >= fats => {
             Err(bad("the FAT in use", 40).expected(format_args!("one below {fats}"), active))
         }
-        active if is_32 && flags & 0x80 != 0 => Ok(active),
-        _ => Ok(0),
+        active if is_32 && flags & 0x80 != 0 => Ok(Some(active)),
+        _ => Ok(None),
     }
 }
 

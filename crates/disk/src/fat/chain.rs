@@ -54,19 +54,13 @@ impl<'a> Chain<'a> {
     }
 
     /// The entry of `cluster`: the low bits are what it says.
-    fn entry(&mut self, cluster: u32) -> Result<u32> {
-        let bits = u64::from(cluster) * self.geometry.fat_type.bits();
+    pub(super) fn entry(&mut self, cluster: u32) -> Result<u32> {
+        let place = EntryPlace::of(self.geometry.fat_type, cluster);
         let mut bytes = [0; 4];
-        let width = if self.geometry.fat_type == FatType::Fat32 { 4 } else { 2 };
-        for (i, byte) in (0..).zip(&mut bytes[..width]) {
-            *byte = self.byte(bits / 8 + i)?;
+        for (i, byte) in (0..).zip(&mut bytes[..place.width]) {
+            *byte = self.byte(place.at + i)?;
         }
-        let entry = u32::from_le_bytes(bytes);
-        Ok(match self.geometry.fat_type {
-            FatType::Fat12 => entry >> (bits % 8) & 0xfff,
-            FatType::Fat16 => entry,
-            FatType::Fat32 => entry & 0x0fff_ffff,
-        })
+        Ok((u32::from_le_bytes(bytes) & place.mask) >> place.shift)
     }
 
     fn byte(&mut self, at: u64) -> Result<u8> {
@@ -85,8 +79,34 @@ impl<'a> Chain<'a> {
     }
 }
 
+/// Where a FAT keeps the entry of a cluster: bits of a little-endian number, of which the others belong to a neighbour (12
+/// bits) or are kept as they are (32).
+pub(super) struct EntryPlace {
+    /// Bytes from the start of the FAT.
+    pub(super) at: u64,
+    /// Bytes of the number.
+    pub(super) width: usize,
+    /// The bits that are the entry.
+    pub(super) mask: u32,
+    /// How far they are shifted.
+    pub(super) shift: u32,
+}
+
+impl EntryPlace {
+    pub(super) fn of(fat_type: FatType, cluster: u32) -> Self {
+        let bits = u64::from(cluster) * fat_type.bits();
+        let shift = if bits.is_multiple_of(8) { 0 } else { 4 };
+        let (width, mask) = match fat_type {
+            FatType::Fat12 => (2, 0xfff << shift),
+            FatType::Fat16 => (2, 0xffff),
+            FatType::Fat32 => (4, 0x0fff_ffff),
+        };
+        EntryPlace { at: bits / 8, width, mask, shift }
+    }
+}
+
 /// The least value that ends a chain.
-fn end_of_chain(fat_type: FatType) -> u32 {
+pub(super) fn end_of_chain(fat_type: FatType) -> u32 {
     match fat_type {
         FatType::Fat12 => 0xff8,
         FatType::Fat16 => 0xfff8,

@@ -41,6 +41,12 @@ fn judge(image: Vec<u8>) -> Vec<u8> {
             assert!(file.len().unwrap() <= covered && covered == file.facts().covered_len);
             assert!(file.extents().iter().all(|e| e.volume_offset.unwrap() >= fat.geometry().data_offset));
             let _ = file.read_at(0, &mut vec![0; file.len().unwrap().min(10_000) as usize]);
+            let len = file.facts().covered_len;
+            for more in [1, 100_000] {
+                if let Ok(Some(growth)) = fat.plan_growth("windows/system32/config/SYSTEM HIVE", len + more) {
+                    assert!(growth.extents.overlap().is_none());
+                }
+            }
         }
     }
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());

@@ -1,7 +1,7 @@
 //! Attributes of a file record (Linux-NTFS documentation, "Attribute header"; Microsoft, "ATTRIBUTE_RECORD_HEADER").
 
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::corrupt;
 use hivewright_error::Result;
@@ -12,6 +12,8 @@ pub mod kind {
     pub const STANDARD_INFORMATION: u32 = 0x10;
     /// Where the attributes of a file stand that needs several records.
     pub const ATTRIBUTE_LIST: u32 = 0x20;
+    /// A name of the file, and the folder that it stands in.
+    pub const FILE_NAME: u32 = 0x30;
     /// The volume's label.
     pub const VOLUME_NAME: u32 = 0x60;
     /// Version and flags of the volume.
@@ -40,11 +42,12 @@ pub mod flags {
     pub const SPARSE: u16 = 0x8000;
 }
 
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct Header {
+pub(super) struct Header {
     kind: U32,
-    length: U32,
+    /// 4: bytes of the attribute, a multiple of 8.
+    pub(super) length: U32,
     non_resident: u8,
     name_length: u8,
     name_offset: U16,
@@ -61,7 +64,7 @@ struct Resident {
 }
 
 /// Header of a non-resident attribute behind the common part.
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct NonResident {
     /// 16: first cluster of the stream that this attribute maps.
@@ -105,6 +108,12 @@ pub struct Attribute<'r> {
     pub form: Form<'r>,
     /// Volume offset of the attribute.
     pub at: u64,
+    /// Bytes from the start of the record.
+    pub offset: usize,
+    /// Bytes from the start of the attribute to its value or run list.
+    pub body: usize,
+    /// Bytes of the attribute, a multiple of 8.
+    pub length: usize,
 }
 
 impl Attribute<'_> {
@@ -134,8 +143,8 @@ pub fn all(record: &[u8], start: usize, at: u64) -> impl Iterator<Item = Result<
     std::iter::from_fn(move || {
         let i = next.take()?;
         match parse(record, i, at + i as u64) {
-            Ok(Some((attribute, length))) => {
-                next = Some(i + length);
+            Ok(Some(attribute)) => {
+                next = Some(i + attribute.length);
                 Some(Ok(attribute))
             }
             Ok(None) => None,
@@ -144,9 +153,9 @@ pub fn all(record: &[u8], start: usize, at: u64) -> impl Iterator<Item = Result<
     })
 }
 
-fn parse(record: &[u8], start: usize, at: u64) -> Result<Option<(Attribute<'_>, usize)>> {
+fn parse(record: &[u8], offset: usize, at: u64) -> Result<Option<Attribute<'_>>> {
     let wrong = |what| corrupt("ntfs-attribute", what, at);
-    let rest = record.get(start..).unwrap_or_default();
+    let rest = record.get(offset..).unwrap_or_default();
     if rest.starts_with(&kind::END.to_le_bytes()) {
         return Ok(None);
     }
@@ -168,21 +177,24 @@ fn parse(record: &[u8], start: usize, at: u64) -> Result<Option<(Attribute<'_>, 
             .ok_or_else(|| wrong("the name of an attribute runs out of it"))?,
     };
     let behind = &bytes[size_of::<Header>()..];
-    let form = match header.non_resident {
+    let (form, body) = match header.non_resident {
         0 => {
             let (fields, _) = Resident::read_from_prefix(behind).map_err(|_| wrong("an attribute is cut short"))?;
             let value = part(fields.value_offset, fields.value_length.get() as usize);
-            Form::Resident(value.ok_or_else(|| wrong("the value of an attribute runs out of it"))?)
+            let value = value.ok_or_else(|| wrong("the value of an attribute runs out of it"))?;
+            (Form::Resident(value), fields.value_offset)
         }
         1 => {
             let (fields, _) = NonResident::read_from_prefix(behind).map_err(|_| wrong("an attribute is cut short"))?;
             let runs = bytes.get(usize::from(fields.runs_offset.get())..);
-            Form::Runs(fields, runs.ok_or_else(|| wrong("the run list of an attribute lies behind it"))?)
+            let runs = runs.ok_or_else(|| wrong("the run list of an attribute lies behind it"))?;
+            (Form::Runs(fields, runs), fields.runs_offset)
         }
         _ => return Err(wrong("an attribute is neither resident nor not")),
     };
     let (kind, flags, instance) = (header.kind.get(), header.flags.get(), header.instance.get());
-    Ok(Some((Attribute { kind, flags, instance, name, form, at }, length)))
+    let body = usize::from(body.get());
+    Ok(Some(Attribute { kind, flags, instance, name, form, at, offset, body, length }))
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
-//! `$Bitmap`, record 6: which clusters are in use, one bit each.
+//! `$Bitmap`, record 6: which clusters are in use, one bit each (Linux-NTFS documentation, "$Bitmap").
+
+use std::collections::BTreeMap;
 
 use super::attribute::kind;
 use super::corrupt;
 use super::mft::Mft;
+use super::record::is_transformed;
+use super::stream::Stream;
 use crate::files::Extent;
+use crate::files::growth::VolumePatch;
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_storage::advised;
 
@@ -11,35 +16,135 @@ const RECORD: u64 = 6;
 /// Bytes of the map that are looked at in one go.
 const PIECE: u64 = 4096;
 
-/// Checks that the map has all clusters of `extents` in use.
-pub(crate) fn confirm(mft: &Mft, extents: &[Extent]) -> Result<()> {
-    let record = mft.record(RECORD)?;
-    let none = || corrupt("ntfs-bitmap", "$Bitmap has no data", record.at);
-    let map = mft.stream(&record, kind::DATA, "")?.ok_or_else(none)?;
-    let cluster = mft.geometry.cluster;
-    let mut piece = (u64::MAX, Vec::new());
-    for extent in extents {
-        let Some(start) = extent.volume_offset else { continue };
-        // So that no more is looked at than there is, whatever the boot sector claims.
-        if start + extent.len > mft.cache.len() {
-            return Err(corrupt("volume-truncated", "the storage ends before the file does", start)
-                .expected(format_args!("more than {} bytes", start + extent.len), mft.cache.len())
-                .advise("the image is cut short: copy the disk again"));
-        }
-        for number in start / cluster..(start + extent.len).div_ceil(cluster) {
-            let at = number / 8;
-            if piece.0 != at / PIECE {
-                let from = at / PIECE * PIECE;
-                piece = (at / PIECE, vec![0; usize::try_from(PIECE.min(map.len.saturating_sub(from))).unwrap_or(0)]);
-                map.read_at(&mft.cache, from, &mut piece.1)?;
-            }
-            let byte = usize::try_from(at % PIECE).ok().and_then(|i| piece.1.get(i)).copied().unwrap_or(0);
-            if byte >> (number % 8) & 1 == 0 {
-                return Err(Error::new(Kind::Corrupt, "file-clusters-free", "a cluster of the file is marked as free")
-                    .at(Space::Volume, number * cluster)
-                    .advise(format!("before anything is written, {}", advised::repair())));
-            }
-        }
+/// The map of clusters.
+pub(crate) struct ClusterMap<'m> {
+    mft: &'m Mft,
+    stream: Stream,
+    /// The piece that was read last, by its number.
+    piece: (u64, Vec<u8>),
+}
+
+impl<'m> ClusterMap<'m> {
+    pub(crate) fn open(mft: &'m Mft) -> Result<Self> {
+        let record = mft.record(RECORD)?;
+        let none = || corrupt("ntfs-bitmap", "$Bitmap has no data", record.at);
+        let stream = mft.stream(&record, kind::DATA, "")?.ok_or_else(none)?;
+        Ok(ClusterMap { mft, stream, piece: (u64::MAX, Vec::new()) })
     }
-    Ok(())
+
+    /// Eight clusters from `8 * at` on; those behind the end of the map are free.
+    fn byte(&mut self, at: u64) -> Result<u8> {
+        let number = at / PIECE;
+        if self.piece.0 != number {
+            let len = PIECE.min(self.stream.len.saturating_sub(number * PIECE));
+            let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
+            self.stream.read_at(&self.mft.cache, number * PIECE, &mut bytes)?;
+            self.piece = (number, bytes);
+        }
+        Ok(usize::try_from(at % PIECE).ok().and_then(|i| self.piece.1.get(i)).copied().unwrap_or(0))
+    }
+
+    fn is_used(&mut self, cluster: u64) -> Result<bool> {
+        Ok(self.byte(cluster / 8)? >> (cluster % 8) & 1 != 0)
+    }
+
+    /// Checks that all clusters of `extents` are in use.
+    pub(crate) fn confirm(&mut self, extents: &[Extent]) -> Result<()> {
+        let (cluster, len) = (self.mft.geometry.cluster, self.mft.cache.len());
+        for extent in extents {
+            let Some(start) = extent.volume_offset else { continue };
+            // So that no more is looked at than there is, whatever the boot sector claims.
+            if start + extent.len > len {
+                return Err(corrupt("volume-truncated", "the storage ends before the file does", start)
+                    .expected(format_args!("more than {} bytes", start + extent.len), len)
+                    .advise("the image is cut short: copy the disk again"));
+            }
+            for number in start / cluster..(start + extent.len).div_ceil(cluster) {
+                if !self.is_used(number)? {
+                    let what = "a cluster of the file is marked as free";
+                    return Err(Error::new(Kind::Corrupt, "file-clusters-free", what)
+                        .at(Space::Volume, number * cluster)
+                        .advise(format!("before anything is written, {}", advised::repair())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Clusters that can be given away: those that the volume, its storage and the filled part of the map have.
+    pub(crate) fn limit(&self) -> u64 {
+        let geometry = &self.mft.geometry;
+        let there = self.mft.cache.len() / geometry.cluster;
+        geometry.clusters.min(there).min(self.stream.valid_len.saturating_mul(8))
+    }
+
+    /// Free clusters from `start` on, without a gap, at most `most`.
+    pub(crate) fn free_from(&mut self, start: u64, most: u64) -> Result<u64> {
+        let end = self.limit().min(start.saturating_add(most));
+        let mut at = start;
+        while at < end && !self.is_used(at)? {
+            at += 1;
+        }
+        Ok(at.saturating_sub(start))
+    }
+
+    /// Shows every run of free clusters as its first one and how many, in order.
+    pub(crate) fn free_runs(&mut self, mut show: impl FnMut(u64, u64)) -> Result<()> {
+        let limit = self.limit();
+        let (mut start, mut at) = (None, 0);
+        while at < limit {
+            let byte = self.byte(at / 8)?;
+            // Whole bytes of the same kind at once.
+            let step = if at.is_multiple_of(8) && matches!(byte, 0 | 0xff) { 8.min(limit - at) } else { 1 };
+            match (byte >> (at % 8) & 1 == 0, start) {
+                (true, None) => start = Some(at),
+                (false, Some(first)) => {
+                    show(first, at - first);
+                    start = None;
+                }
+                _ => {}
+            }
+            at += step;
+        }
+        if let Some(first) = start {
+            show(first, limit - first);
+        }
+        Ok(())
+    }
+
+    /// What marks `runs`, which are free, as in use.
+    pub(crate) fn mark(&mut self, runs: &[(u64, u64)]) -> Result<Vec<VolumePatch>> {
+        let wrong = |what| corrupt("ntfs-bitmap", what, self.stream.at).advise(advised::repair());
+        let extents = self.stream.extents().ok_or_else(|| wrong("$Bitmap is resident"))?;
+        if is_transformed(self.stream.flags) {
+            return Err(wrong("$Bitmap is compressed or encrypted"));
+        }
+        let mut masks: BTreeMap<u64, u8> = BTreeMap::new();
+        for &(start, len) in runs {
+            for byte in start / 8..(start + len).div_ceil(8) {
+                let of_run = |bit: &u64| (start..start + len).contains(&(byte * 8 + bit));
+                let mask = (0..8).filter(of_run).fold(0, |mask, bit| mask | 1 << bit);
+                *masks.entry(byte).or_default() |= mask;
+            }
+        }
+        let mut patches: Vec<VolumePatch> = Vec::new();
+        for (byte, mask) in masks {
+            let at = extents.from(byte).and_then(|extent| extent.volume_offset);
+            let at = at.ok_or_else(|| wrong("a part of $Bitmap has no clusters"))?;
+            let mut old = [0];
+            self.stream.read_at(&self.mft.cache, byte, &mut old)?;
+            if old[0] & mask != 0 {
+                return Err(wrong("a cluster that was free is in use"));
+            }
+            let new = old[0] | mask;
+            match patches.last_mut() {
+                Some(last) if last.offset + last.old.len() as u64 == at => {
+                    last.old.push(old[0]);
+                    last.new.push(new);
+                }
+                _ => patches.push(VolumePatch { offset: at, old: old.to_vec(), new: vec![new] }),
+            }
+        }
+        Ok(patches)
+    }
 }

@@ -14,16 +14,8 @@ pub const STRIDE: usize = 512;
 /// # Errors
 /// `torn`, or `ntfs-fixup` if the array does not fit.
 pub fn apply(bytes: &mut [u8], at: u64, torn: &'static str) -> Result<()> {
-    let word = |bytes: &[u8], i: usize| Some([*bytes.get(i)?, *bytes.get(i + 1)?]);
-    let field = |i| word(bytes, i).map_or(0, |raw| usize::from(u16::from_le_bytes(raw)));
-    let (array, count) = (field(4), field(6));
-    let strides = bytes.len() / STRIDE;
-    let fits = array >= 8 && array.is_multiple_of(2) && array + 2 * count <= STRIDE - 2;
-    if !bytes.len().is_multiple_of(STRIDE) || !fits || count != strides + 1 {
-        return Err(corrupt("ntfs-fixup", "the update sequence array does not fit its record", at + 4)
-            .expected(format_args!("{} words", strides + 1), format_args!("{count} words at {array}")));
-    }
-    let number = word(bytes, array).unwrap_or_default();
+    let (array, count) = array(bytes, at)?;
+    let number = word(bytes, array);
     for i in 1..count {
         let end = i * STRIDE - 2;
         if bytes[end..end + 2] != number {
@@ -31,10 +23,48 @@ pub fn apply(bytes: &mut [u8], at: u64, torn: &'static str) -> Result<()> {
                 .expected(hex::encode(&number), hex::encode(&bytes[end..end + 2]))
                 .advise(format!("use another copy of the disk, or {}", advised::repair())));
         }
-        let real = word(bytes, array + 2 * i).unwrap_or_default();
+        let real = word(bytes, array + 2 * i);
         bytes[end..end + 2].copy_from_slice(&real);
     }
     Ok(())
+}
+
+/// Protects a block in which [`apply`] put the real bytes back: the bytes are then as they stand on the medium. With
+/// `renew` it takes the next number, so that strides of two writes do not fit together.
+///
+/// # Errors
+/// `ntfs-fixup`.
+pub fn protect(bytes: &mut [u8], at: u64, renew: bool) -> Result<()> {
+    let (array, count) = array(bytes, at)?;
+    let mut number = u16::from_le_bytes(word(bytes, array));
+    if renew {
+        // Neither 0 nor all ones is in use as a number.
+        number = if number >= u16::MAX - 1 { 1 } else { number + 1 };
+        bytes[array..array + 2].copy_from_slice(&number.to_le_bytes());
+    }
+    for i in 1..count {
+        let end = i * STRIDE - 2;
+        bytes.copy_within(end..end + 2, array + 2 * i);
+        bytes[end..end + 2].copy_from_slice(&number.to_le_bytes());
+    }
+    Ok(())
+}
+
+/// Where the array stands in its block, and how many words it has: the number, then one for each stride.
+fn array(bytes: &[u8], at: u64) -> Result<(usize, usize)> {
+    let field = |i| usize::from(u16::from_le_bytes(word(bytes, i)));
+    let (array, count) = (field(4), field(6));
+    let strides = bytes.len() / STRIDE;
+    let fits = array >= 8 && array.is_multiple_of(2) && array + 2 * count <= STRIDE - 2;
+    if !bytes.len().is_multiple_of(STRIDE) || !fits || count != strides + 1 {
+        return Err(corrupt("ntfs-fixup", "the update sequence array does not fit its record", at + 4)
+            .expected(format_args!("{} words", strides + 1), format_args!("{count} words at {array}")));
+    }
+    Ok((array, count))
+}
+
+fn word(bytes: &[u8], i: usize) -> [u8; 2] {
+    bytes.get(i..i + 2).and_then(|word| word.try_into().ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -55,6 +85,24 @@ mod tests {
         let mut bytes = block();
         apply(&mut bytes, 0, "torn").unwrap();
         assert_eq!((&bytes[510..512], &bytes[1022..]), (&[1, 2][..], &[3, 4][..]));
+    }
+
+    #[test]
+    fn protects_as_it_was() {
+        let (before, mut bytes) = (block(), block());
+        apply(&mut bytes, 0, "torn").unwrap();
+        let real = bytes.clone();
+        protect(&mut bytes, 0, false).unwrap();
+        assert_eq!(bytes, before);
+        for (number, next) in [(7u16, 8u16), (u16::MAX - 2, u16::MAX - 1), (u16::MAX - 1, 1), (u16::MAX, 1), (0, 1)] {
+            let mut renewed = real.clone();
+            renewed[48..50].copy_from_slice(&number.to_le_bytes());
+            protect(&mut renewed, 0, true).unwrap();
+            assert_eq!((&renewed[48..50], &renewed[1022..]), (&next.to_le_bytes()[..], &next.to_le_bytes()[..]));
+            apply(&mut renewed, 0, "torn").unwrap();
+            assert_eq!(renewed[54..], real[54..]);
+        }
+        assert_eq!(protect(&mut [0; 512], 0, false).unwrap_err().code(), "ntfs-fixup");
     }
 
     #[test]

@@ -13,16 +13,14 @@ use super::record::{Record, Reference};
 use super::stream::{Body, Stream};
 use super::upcase::Upcase;
 use super::{corrupt, fixup};
-use crate::files::{DirEntry, MAX_ENTRIES};
+use crate::files::{DirEntry, Extents, MAX_ENTRIES};
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_storage::advised;
 
 /// The index of names.
-const NAMES: &str = "$I30";
+pub(crate) const NAMES: &str = "$I30";
 /// `COLLATION_FILE_NAME`.
 const BY_NAME: u32 = 1;
-/// The type of what is indexed.
-const FILE_NAME: u32 = 0x30;
 
 /// A folder.
 pub(crate) struct Folder<'m> {
@@ -33,6 +31,23 @@ pub(crate) struct Folder<'m> {
     block_size: usize,
     blocks: Option<Stream>,
     in_use: Option<Stream>,
+}
+
+/// Where a folder keeps the `$FILE_NAME` of a file.
+pub(crate) enum KeyPlace {
+    /// In the value of its `$INDEX_ROOT`, so many bytes from the start.
+    Root(usize),
+    /// In an index block.
+    Block {
+        /// The clusters of `$INDEX_ALLOCATION`.
+        blocks: Extents,
+        /// Where the block begins in them.
+        at: u64,
+        /// Bytes of the block.
+        len: usize,
+        /// Where the `$FILE_NAME` begins in the block.
+        offset: usize,
+    },
 }
 
 /// Where to go on after an entry.
@@ -54,7 +69,7 @@ impl<'m> Folder<'m> {
         };
         let (header, _) = Root::read_from_prefix(&value).map_err(|_| wrong("the root of an index is cut short"))?;
         let size = u64::from(header.block_size.get());
-        if header.kind.get() != FILE_NAME || header.collation.get() != BY_NAME {
+        if header.kind.get() != kind::FILE_NAME || header.collation.get() != BY_NAME {
             return Err(wrong("the index of a folder is not one of names"));
         }
         if !size.is_power_of_two() || !(512..=MAX_BLOCK).contains(&size) {
@@ -80,6 +95,49 @@ impl<'m> Folder<'m> {
     pub(crate) fn find(&self, name: &[u16], upcase: &Upcase) -> Result<Option<Reference>> {
         let mut exact = None;
         let mut found: Vec<Reference> = Vec::new();
+        self.alike(name, upcase, |_, entry, is_exact| {
+            if is_exact {
+                exact = Some(entry.reference);
+            } else if !self.minds_case && !found.contains(&entry.reference) {
+                found.push(entry.reference);
+            }
+        })?;
+        match (exact, &found[..]) {
+            (Some(exact), _) => Ok(Some(exact)),
+            (None, []) => Ok(None),
+            (None, [one]) => Ok(Some(*one)),
+            (None, _) => Err(Error::new(
+                Kind::Unsupported,
+                "file-ambiguous",
+                format!("several names differ only by case from {}", String::from_utf16_lossy(name)),
+            )
+            .at(Space::Volume, self.at)
+            .advise("write the name exactly as it stands in the folder")),
+        }
+    }
+
+    /// Where the folder keeps its `$FILE_NAME` of the file with that record number, under exactly that name.
+    pub(crate) fn key_place(&self, name: &[u16], file: u64, upcase: &Upcase) -> Result<Option<KeyPlace>> {
+        let mut found = None;
+        self.alike(name, upcase, |node, entry, is_exact| {
+            if is_exact && entry.reference.number() == file {
+                found = Some((node, entry.key_offset));
+            }
+        })?;
+        let Some((node, offset)) = found else { return Ok(None) };
+        Ok(Some(match node {
+            None => KeyPlace::Root(size_of::<Root>() + offset),
+            Some(vcn) => {
+                let blocks = self.blocks.as_ref().and_then(Stream::extents).cloned().unwrap_or_default();
+                let (at, len) = (self.block_offset(vcn)?, self.block_size);
+                KeyPlace::Block { blocks, at, len, offset: size_of::<Block>() + offset }
+            }
+        }))
+    }
+
+    /// Shows `each` all entries whose names differ from `name` by case at most: the node, the entry, and whether its name
+    /// does not differ at all.
+    fn alike(&self, name: &[u16], upcase: &Upcase, mut each: impl FnMut(Option<u64>, &Entry<'_>, bool)) -> Result<()> {
         let mut last: Option<(Option<u64>, Vec<u16>)> = None;
         let upper = |units: &mut dyn Iterator<Item = u16>| upcase.name(&self.mft.cache, units);
         let wanted = upper(&mut name.iter().copied())?;
@@ -96,27 +154,11 @@ impl<'m> Folder<'m> {
                 Ordering::Less => Step::Down,
                 Ordering::Greater => Step::On,
                 Ordering::Equal => {
-                    if key.units().eq(name.iter().copied()) {
-                        exact = Some(entry.reference);
-                    } else if !self.minds_case && !found.contains(&entry.reference) {
-                        found.push(entry.reference);
-                    }
+                    each(node, entry, key.units().eq(name.iter().copied()));
                     Step::DownAndOn
                 }
             })
-        })?;
-        match (exact, &found[..]) {
-            (Some(exact), _) => Ok(Some(exact)),
-            (None, []) => Ok(None),
-            (None, [one]) => Ok(Some(*one)),
-            (None, _) => Err(Error::new(
-                Kind::Unsupported,
-                "file-ambiguous",
-                format!("several names differ only by case from {}", String::from_utf16_lossy(name)),
-            )
-            .at(Space::Volume, self.at)
-            .advise("write the name exactly as it stands in the folder")),
-        }
+        })
     }
 
     /// All names but the short ones of files that have long ones.
@@ -175,23 +217,27 @@ impl<'m> Folder<'m> {
         Ok(())
     }
 
-    /// The index block at `vcn`, and its volume offset.
-    fn block(&self, vcn: u64) -> Result<(Vec<u8>, u64)> {
-        let wrong = |code, what| corrupt(code, what, self.at).expected("an index block", format_args!("vcn {vcn}"));
-        let blocks = self.blocks.as_ref().ok_or_else(|| wrong("ntfs-index", "an index has no blocks but needs one"))?;
+    /// Where the index block at `vcn` begins in the blocks of the index.
+    fn block_offset(&self, vcn: u64) -> Result<u64> {
+        let wrong = |what| corrupt("ntfs-index", what, self.at).expected("an index block", format_args!("vcn {vcn}"));
+        let blocks = self.blocks.as_ref().ok_or_else(|| wrong("an index has no blocks but needs one"))?;
         // Blocks smaller than a cluster are counted in 512 bytes (Linux-NTFS documentation, "Index Record").
         let size = self.block_size as u64;
         let cluster = self.mft.geometry.cluster;
         let unit = if cluster <= size { cluster } else { fixup::STRIDE as u64 };
         let offset = vcn.checked_mul(unit).filter(|&o| o.is_multiple_of(size) && o < blocks.len);
-        let offset = offset.ok_or_else(|| wrong("ntfs-index", "a child lies outside the index"))?;
+        offset.ok_or_else(|| wrong("a child lies outside the index"))
+    }
+
+    /// The index block at `vcn`, and its volume offset.
+    fn block(&self, vcn: u64) -> Result<(Vec<u8>, u64)> {
+        let wrong = |code, what| corrupt(code, what, self.at).expected("an index block", format_args!("vcn {vcn}"));
+        let blocks = self.blocks.as_ref().ok_or_else(|| wrong("ntfs-index", "an index has no blocks but needs one"))?;
+        let (offset, size) = (self.block_offset(vcn)?, self.block_size as u64);
         if !self.is_in_use(offset / size)? {
             return Err(wrong("ntfs-index-free", "a child is an index block that is not in use"));
         }
-        let at = match &blocks.body {
-            Body::Clusters(extents) => extents.from(offset).and_then(|extent| extent.volume_offset),
-            Body::Resident(_) => None,
-        };
+        let at = blocks.extents().and_then(|extents| extents.from(offset)).and_then(|extent| extent.volume_offset);
         let at = at.ok_or_else(|| wrong("ntfs-index", "an index block has no clusters"))?;
         let mut bytes = vec![0; self.block_size];
         blocks.read_at(&self.mft.cache, offset, &mut bytes)?;

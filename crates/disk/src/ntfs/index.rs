@@ -1,7 +1,7 @@
 //! Nodes of the index of a folder, `$I30` (Linux-NTFS documentation, "$INDEX_ROOT", "Index Record", "Index Entry").
 
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::corrupt;
 use super::record::Reference;
@@ -56,13 +56,15 @@ const HAS_CHILD: u16 = 1;
 const IS_LAST: u16 = 2;
 
 /// `$FILE_NAME`, the key of an entry, before the name itself.
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct FileName {
+pub(super) struct FileName {
     parent: U64,
     times: [u8; 32],
-    allocated: U64,
-    len: U64,
+    /// 40: bytes of the file's clusters, as the folder remembers.
+    pub(super) allocated: U64,
+    /// 48: bytes of the file, likewise.
+    pub(super) len: U64,
     flags: U32,
     tag: U32,
     name_length: u8,
@@ -77,6 +79,8 @@ const IS_FOLDER: u32 = 0x1000_0000;
 /// The name that an entry is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'n> {
+    /// The folder that it stands in.
+    pub parent: Reference,
     /// UTF-16, little-endian.
     pub name: &'n [u8],
     /// Bytes of the file, as the folder remembers.
@@ -103,6 +107,8 @@ pub struct Entry<'n> {
     pub reference: Reference,
     /// Its name; `None` in the last entry of a node.
     pub key: Option<Key<'n>>,
+    /// Where the name's `$FILE_NAME` begins, in bytes from the start of the node.
+    pub key_offset: usize,
     /// The node with all names that sort before this one.
     pub child: Option<u64>,
 }
@@ -117,11 +123,10 @@ pub fn entries(node: &[u8], at: u64) -> impl Iterator<Item = Result<Entry<'_>>> 
     std::iter::from_fn(move || {
         let i = next.take()?;
         let Some(used) = used else { return Some(Err(corrupt("ntfs-index", "an index node is malformed", at))) };
-        let parsed = entry(used, i, at);
-        if let Ok((entry, length)) = &parsed
-            && entry.key.is_some()
-        {
-            next = Some(i + length);
+        let mut parsed = entry(used, i, at);
+        if let Ok((entry, length)) = &mut parsed {
+            entry.key_offset += bounds.map_or(0, |(start, _)| start);
+            next = entry.key.is_some().then_some(i + *length);
         }
         Some(parsed.map(|(entry, _)| entry))
     })
@@ -144,13 +149,16 @@ fn entry(node: &[u8], start: usize, at: u64) -> Result<(Entry<'_>, usize)> {
         let bytes = rest[body].get(..usize::from(header.key_length.get()));
         Some(bytes.and_then(key).ok_or_else(|| wrong("the name in an index entry runs out of it"))?)
     };
-    Ok((Entry { reference: Reference(header.reference.get()), key, child }, length))
+    let key_offset = start + size_of::<EntryHeader>();
+    Ok((Entry { reference: Reference(header.reference.get()), key, key_offset, child }, length))
 }
 
-fn key(bytes: &[u8]) -> Option<Key<'_>> {
+/// Reads a `$FILE_NAME`. `None` where it is cut short.
+pub fn key(bytes: &[u8]) -> Option<Key<'_>> {
     let (header, behind) = FileName::read_from_prefix(bytes).ok()?;
     let flags = header.flags.get();
     Some(Key {
+        parent: Reference(header.parent.get()),
         name: behind.get(..2 * usize::from(header.name_length))?,
         len: header.len.get(),
         is_folder: flags & IS_FOLDER != 0,

@@ -7,6 +7,7 @@ use super::attribute_list::{self, MAX_SIZE};
 use super::boot_sector::Geometry;
 use super::cache::Cache;
 use super::corrupt;
+use super::draft::Draft;
 use super::record::{Record, Reference};
 use super::stream::{Body, Stream};
 use crate::files::Extents;
@@ -63,15 +64,12 @@ impl Mft {
     }
 
     fn primary(&self, number: u64) -> Result<Record> {
-        let Body::Clusters(extents) = &self.data.body else {
-            return Err(corrupt("ntfs-mft", "the data of $MFT is resident", self.data.at));
-        };
         let size = self.geometry.record as u64;
         if number.checked_add(1).and_then(|count| count.checked_mul(size)).is_none_or(|end| end > self.data.valid_len) {
             return Err(corrupt("ntfs-mft", format!("file record {number} lies behind the end of $MFT"), self.data.at)
                 .expected(format_args!("a number below {}", self.data.valid_len / size), number));
         }
-        read_record(&self.cache, &self.geometry, extents, number)
+        read_record(&self.cache, &self.geometry, self.extents()?, number)
     }
 
     /// The file that `reference` was made for.
@@ -94,6 +92,36 @@ impl Mft {
             record.expect(reference)?;
             Ok(record)
         })
+    }
+}
+
+impl Mft {
+    /// The parts of the attribute of `kind` called `name` of the file whose base record this is, first part first: the
+    /// number of each part's record, and its first cluster.
+    pub(crate) fn parts(&self, base: &Record, kind: u32, name: &str) -> Result<Vec<(u64, u64)>> {
+        match attribute_list(&self.cache, &self.geometry, base)? {
+            None => Ok(part(base, kind, name, 0)?.map(|_| (base.number, 0)).into_iter().collect()),
+            Some((list, at)) => {
+                let parts = attribute_list::parts(&list, kind, name, at)?;
+                Ok(parts.into_iter().map(|part| (part.record.number(), part.lowest_vcn)).collect())
+            }
+        }
+    }
+
+    /// The clusters of the table.
+    pub(crate) fn extents(&self) -> Result<&Extents> {
+        match &self.data.body {
+            Body::Clusters(extents) => Ok(extents),
+            Body::Resident(_) => Err(corrupt("ntfs-mft", "the data of $MFT is resident", self.data.at)),
+        }
+    }
+
+    /// The record of that number, to be changed.
+    pub(crate) fn draft(&self, number: u64) -> Result<Draft> {
+        // It is one that can be read: not from the mirror.
+        self.primary(number)?;
+        let size = self.geometry.record;
+        Draft::read(&self.cache, self.extents()?, number * size as u64, size, "ntfs-record-torn")
     }
 }
 
@@ -150,7 +178,7 @@ fn stream(
     whole.map(Stream::finish).transpose()
 }
 
-fn part<'r>(
+pub(super) fn part<'r>(
     record: &'r Record,
     kind: u32,
     name: &str,

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use zerocopy::little_endian::{U16, U32, U64};
-use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::attribute::{self, Attribute, Form, flags, kind};
 use super::{corrupt, fixup};
@@ -11,9 +11,9 @@ use crate::files::FILTERED;
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::advised;
 
-#[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
-struct Header {
+pub(super) struct Header {
     /// `FILE`, or `BAAD` where chkdsk met a torn record.
     signature: [u8; 4],
     fixup: [u8; 4],
@@ -26,9 +26,10 @@ struct Header {
     attributes: U16,
     /// 22.
     flags: U16,
-    /// 24.
-    used: U32,
-    allocated: U32,
+    /// 24: bytes up to the end of the last attribute, the end mark included.
+    pub(super) used: U32,
+    /// 28: bytes of the record.
+    pub(super) allocated: U32,
     /// 32: the record that this one extends; 0 for none.
     base: U64,
     next_instance: U16,

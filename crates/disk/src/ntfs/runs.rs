@@ -18,39 +18,114 @@ pub fn append(encoded: &[u8], clusters: u64, cluster: u64, limit: u64, at: u64, 
     let wrong = |what, i: usize| corrupt("ntfs-runs", what, at + i as u64);
     let (mut i, mut lcn, mut rest) = (0, 0i64, clusters);
     while rest > 0 {
-        let head = *encoded.get(i).ok_or_else(|| wrong("a run list has no end", i))?;
-        let (length_size, offset_size) = (usize::from(head & 15), usize::from(head >> 4));
-        if head == 0 {
-            return Err(wrong("a run list ends before its stream", i).expected(clusters, clusters - rest));
-        }
-        let part = |from: usize, size: usize| encoded.get(from..from + size).filter(|_| size <= 8);
-        let length = part(i + 1, length_size).map(signed).filter(|&length| length > 0);
-        let delta = part(i + 1 + length_size, offset_size);
-        let (Some(length), Some(delta)) = (length, delta) else {
-            return Err(wrong("a run is malformed", i));
-        };
-        let length = length.unsigned_abs();
+        let Run { length, delta, size } = Run::read(encoded, i, at)?
+            .ok_or_else(|| wrong("a run list ends before its stream", i).expected(clusters, clusters - rest))?;
         if length > rest {
             return Err(wrong("a run list is longer than its stream", i).expected(rest, length));
         }
         // Without an offset it is a hole. A delta that leads before the volume shows as a negative cluster.
-        let start = if delta.is_empty() {
-            None
-        } else {
-            lcn = lcn.checked_add(signed(delta)).unwrap_or(-1);
-            let start = u64::try_from(lcn).ok().filter(|&start| start < limit && length <= limit - start);
-            Some(start.ok_or_else(|| {
-                wrong("a run leaves the volume", i)
-                    .expected(format_args!("clusters below {limit}"), format_args!("{length} from {lcn}"))
-            })?)
+        let start = match delta {
+            None => None,
+            Some(delta) => {
+                lcn = lcn.checked_add(delta).unwrap_or(-1);
+                let start = u64::try_from(lcn).ok().filter(|&start| start < limit && length <= limit - start);
+                Some(start.ok_or_else(|| {
+                    wrong("a run leaves the volume", i)
+                        .expected(format_args!("clusters below {limit}"), format_args!("{length} from {lcn}"))
+                })?)
+            }
         };
         push(extents, start, length, cluster).ok_or_else(|| wrong("a stream has too many runs, or is too long", i))?;
         rest -= length;
-        i += 1 + length_size + offset_size;
+        i += size;
     }
     match encoded.get(i) {
         Some(0) | None => Ok(()),
         Some(_) => Err(wrong("a run list goes on behind its stream", i)),
+    }
+}
+
+/// The run list `encoded` of a stream that has `clusters` clusters, with `added` behind them: first cluster and number of
+/// clusters of each. What stands there stays as it is, but for the last run where the first of `added` follows it.
+///
+/// # Errors
+/// `ntfs-runs`.
+pub fn extend(encoded: &[u8], clusters: u64, at: u64, added: &[(u64, u64)]) -> Result<Vec<u8>> {
+    let wrong = |what, i: usize| corrupt("ntfs-runs", what, at + i as u64);
+    // The last run: where it stands, where its clusters begin, how many they are; and where those before it began.
+    let (mut i, mut last, mut before) = (0, None, 0i64);
+    let (mut lcn, mut rest) = (0i64, clusters);
+    while rest > 0 {
+        let run = Run::read(encoded, i, at)?.filter(|run| run.length <= rest);
+        let run = run.ok_or_else(|| wrong("a run list does not end with its stream", i))?;
+        before = lcn;
+        let next = run.delta.and_then(|delta| lcn.checked_add(delta));
+        lcn = next.ok_or_else(|| wrong("a run that has no clusters", i))?;
+        last = Some((i, lcn, run.length));
+        rest -= run.length;
+        i += run.size;
+    }
+    let mut new = encoded.get(..i).unwrap_or_default().to_vec();
+    let put = |new: &mut Vec<u8>, from: i64, start: i64, length: u64| {
+        let (length, delta) = (shortest(i64::try_from(length).unwrap_or(i64::MAX)), shortest(start - from));
+        // Eight bytes at most.
+        new.push(u8::try_from(delta.len() << 4 | length.len()).unwrap_or(0));
+        new.extend(length);
+        new.extend(delta);
+    };
+    for &(start, length) in added {
+        let start = i64::try_from(start).map_err(|_| wrong("a run leaves the volume", i))?;
+        match last {
+            Some((at, first, so_far)) if first.checked_add_unsigned(so_far) == Some(start) => {
+                new.truncate(at);
+                put(&mut new, before, first, so_far + length);
+                last = Some((at, first, so_far + length));
+            }
+            _ => {
+                let at = new.len();
+                put(&mut new, lcn, start, length);
+                (last, before, lcn) = (Some((at, start, length)), lcn, start);
+            }
+        }
+    }
+    new.push(0);
+    Ok(new)
+}
+
+/// The fewest bytes that hold a number with its sign, one at least.
+fn shortest(number: i64) -> Vec<u8> {
+    let bytes = number.to_le_bytes();
+    let len = (1..8).find(|&len| signed(&bytes[..len]) == number).unwrap_or(8);
+    bytes[..len].to_vec()
+}
+
+/// One run of a list.
+struct Run {
+    /// Clusters, one at least.
+    length: u64,
+    /// How far they begin from those of the run before; `None` for a hole.
+    delta: Option<i64>,
+    /// Bytes that it takes in the list.
+    size: usize,
+}
+
+impl Run {
+    /// The run at `i`; `None` at the end mark. `encoded` stands at volume offset `at`.
+    fn read(encoded: &[u8], i: usize, at: u64) -> Result<Option<Run>> {
+        let wrong = |what| corrupt("ntfs-runs", what, at + i as u64);
+        let head = *encoded.get(i).ok_or_else(|| wrong("a run list has no end"))?;
+        if head == 0 {
+            return Ok(None);
+        }
+        let (length_size, offset_size) = (usize::from(head & 15), usize::from(head >> 4));
+        let part = |from: usize, size: usize| encoded.get(from..from + size).filter(|_| size <= 8).map(signed);
+        let length =
+            part(i + 1, length_size).and_then(|length| u64::try_from(length).ok()).filter(|&length| length > 0);
+        let (Some(length), Some(delta)) = (length, part(i + 1 + length_size, offset_size)) else {
+            return Err(wrong("a run is malformed"));
+        };
+        let delta = (offset_size > 0).then_some(delta);
+        Ok(Some(Run { length, delta, size: 1 + length_size + offset_size }))
     }
 }
 
@@ -90,6 +165,44 @@ mod tests {
         let sparse = [0x11, 0x30, 0x20, 0x01, 0x60, 0x11, 0x10, 0x30, 0];
         assert_eq!(decode(&sparse, 0xa0).unwrap(), [(Some(0x200), 0x300), (None, 0x600), (Some(0x500), 0x100)]);
         assert_eq!(decode(&[], 0).unwrap(), []);
+    }
+
+    #[test]
+    fn extended_lists_hold_the_old_runs_and_the_new_ones() {
+        let scrambled = [0x11, 0x30, 0x60, 0x21, 0x10, 0x00, 0x01, 0x11, 0x20, 0xe0, 0, 0xaa, 0xaa];
+        for (added, expected) in [
+            (&[][..], &[0x11, 0x30, 0x60, 0x21, 0x10, 0x00, 0x01, 0x11, 0x20, 0xe0, 0][..]),
+            // Behind the last run, and then far before it.
+            (
+                &[(0x160, 0x60), (0x20, 0x7f)],
+                &[0x11, 0x30, 0x60, 0x21, 0x10, 0x00, 0x01, 0x12, 0x80, 0x00, 0xe0, 0x21, 0x7f, 0xe0, 0xfe, 0],
+            ),
+            (
+                &[(0x161, 1), (0x162, 1)],
+                &[0x11, 0x30, 0x60, 0x21, 0x10, 0x00, 0x01, 0x11, 0x20, 0xe0, 0x11, 0x02, 0x21, 0],
+            ),
+        ] {
+            assert_eq!(extend(&scrambled, 0x60, 0, added).unwrap(), expected, "{added:x?}");
+        }
+        assert_eq!(extend(&[], 0, 0, &[(200, 200)]).unwrap(), [0x22, 200, 0, 200, 0, 0]);
+        for (encoded, clusters) in [(&[0x11, 0x30][..], 0x30), (&[0x01, 0x30, 0], 0x30), (&[0x11, 0x30, 0x60, 0], 0x31)]
+        {
+            assert_eq!(extend(encoded, clusters, 0, &[(1, 1)]).unwrap_err().code(), "ntfs-runs", "{encoded:02x?}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_encoded_is_read(runs in proptest::collection::vec((0u64..0x3f_0000, 1u64..0xffff), 1..20), cut in 0usize..20) {
+            let (old, new) = runs.split_at(cut.min(runs.len()));
+            let count = |runs: &[(u64, u64)]| runs.iter().map(|run| run.1).sum::<u64>();
+            let first = extend(&[], 0, 0, old).unwrap();
+            let all = extend(&first, count(old), 0, new).unwrap();
+            let mut expected = Extents::default();
+            runs.iter().for_each(|&(start, len)| assert!(expected.push(Some(start * 16), len * 16)));
+            let expected: Vec<_> = expected.as_slice().iter().map(|e| (e.volume_offset, e.len)).collect();
+            proptest::prop_assert_eq!(decode(&all, count(&runs)).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -95,6 +95,14 @@ impl Stream {
         Ok(self)
     }
 
+    /// Its clusters; `None` where it is resident.
+    pub(crate) fn extents(&self) -> Option<&Extents> {
+        match &self.body {
+            Body::Clusters(extents) => Some(extents),
+            Body::Resident(_) => None,
+        }
+    }
+
     /// Fills `buf` from `offset` on; for metadata, which is neither compressed nor encrypted.
     pub(crate) fn read_at(&self, cache: &Cache, offset: u64, buf: &mut [u8]) -> Result<()> {
         let end = offset.checked_add(buf.len() as u64).filter(|&end| end <= self.len);

@@ -1,0 +1,88 @@
+//! A protected block of metadata, a file record or an index block, as it stands and as it shall be.
+
+use super::cache::Cache;
+use super::fixup::{self, STRIDE};
+use crate::files::growth::VolumePatch;
+use crate::files::{Extent, Extents};
+use hivewright_error::Result;
+
+/// A block that is changed.
+pub(super) struct Draft {
+    /// As it stands on the medium.
+    raw: Vec<u8>,
+    /// Its bytes with the real last words of each stride, to be changed.
+    pub(super) bytes: Vec<u8>,
+    pieces: Vec<Extent>,
+}
+
+/// Under which number the changed block is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Number {
+    /// The one that it has. A write that is torn between strides leaves some of them old.
+    Kept,
+    /// The one that it has if a single stride changes, which a medium writes whole or not at all: then the block is never
+    /// torn. Else the next, so that a torn block is known for one.
+    Renewed,
+}
+
+impl Draft {
+    /// Reads `len` bytes from `offset` on of a stream that has `extents`. `torn` is the code for a torn block.
+    pub(super) fn read(cache: &Cache, extents: &Extents, offset: u64, len: usize, torn: &'static str) -> Result<Draft> {
+        let mut raw = vec![0; len];
+        extents.read(offset, &mut raw, |at, part| cache.read_at(at, part))?;
+        let pieces: Vec<Extent> = extents.within(offset, len as u64).collect();
+        let mut bytes = raw.clone();
+        fixup::apply(&mut bytes, place(&pieces), torn)?;
+        Ok(Draft { raw, bytes, pieces })
+    }
+
+    /// Volume offset of its first byte.
+    pub(super) fn at(&self) -> u64 {
+        place(&self.pieces)
+    }
+
+    /// What changes on the medium: in each stride one patch at most, unless it lies in several pieces.
+    pub(super) fn patches(&self, number: Number) -> Result<Vec<VolumePatch>> {
+        let mut new = self.protected(false)?;
+        let strides = new.chunks(STRIDE).zip(self.raw.chunks(STRIDE)).filter(|(new, old)| new != old).count();
+        if strides > 1 && number == Number::Renewed {
+            new = self.protected(true)?;
+        }
+        let mut patches = Vec::new();
+        let first = self.pieces.first().map_or(0, |piece| piece.file_offset);
+        for piece in &self.pieces {
+            // All within the block.
+            let start = index(piece.file_offset - first);
+            let end = start + index(piece.len);
+            let mut at = start;
+            while at < end {
+                let stop = end.min((at / STRIDE + 1) * STRIDE);
+                let differs = |i: &usize| self.raw[*i] != new[*i];
+                if let (Some(from), Some(last), Some(volume)) =
+                    ((at..stop).find(differs), (at..stop).rfind(differs), piece.volume_offset)
+                {
+                    let offset = volume + (from - start) as u64;
+                    let (old, new) = (self.raw[from..=last].to_vec(), new[from..=last].to_vec());
+                    patches.push(VolumePatch { offset, old, new });
+                }
+                at = stop;
+            }
+        }
+        Ok(patches)
+    }
+
+    fn protected(&self, renew: bool) -> Result<Vec<u8>> {
+        let mut new = self.bytes.clone();
+        fixup::protect(&mut new, self.at(), renew)?;
+        Ok(new)
+    }
+}
+
+fn place(pieces: &[Extent]) -> u64 {
+    pieces.first().and_then(|piece| piece.volume_offset).unwrap_or(0)
+}
+
+/// Never above the length of a block.
+fn index(n: u64) -> usize {
+    usize::try_from(n).unwrap_or(usize::MAX)
+}
