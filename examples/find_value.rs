@@ -12,7 +12,7 @@ fn main() {
         eprintln!("usage: find_value FOLDER HIVE KEY VALUE");
         std::process::exit(2);
     };
-    let Some(kind) = HiveKind::ALL.into_iter().find(|kind| kind.file_name().eq_ignore_ascii_case(hive)) else {
+    let Some(kind) = HiveKind::OF_CONFIG.into_iter().find(|kind| kind.file_name().eq_ignore_ascii_case(hive)) else {
         eprintln!("{hive} is no hive of a Windows installation");
         std::process::exit(2);
     };
@@ -22,15 +22,15 @@ fn main() {
     });
     for path in entries.flatten().map(|entry| entry.path()) {
         // What cannot be read is said, and hides none of the others.
-        if let Err(error) = print(&path, kind, key, value) {
+        if let Err(error) = print(&path, &kind, key, value) {
             eprintln!("{}: {error}", path.display());
         }
     }
 }
 
-fn print(path: &Path, kind: HiveKind, key: &str, name: &str) -> Result<()> {
+fn print(path: &Path, kind: &HiveKind, key: &str, name: &str) -> Result<()> {
     for windows in Image::open(path)?.installations()? {
-        let hive = windows.hive(kind)?;
+        let hive = windows.hive(kind.clone())?;
         let Some(key) = hive.key(key)? else { continue };
         if let Some(value) = key.value(name)? {
             println!("{} {windows}: {:?}", path.display(), value.data()?);

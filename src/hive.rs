@@ -11,39 +11,6 @@ use crate::locate::logs::LogFiles;
 use crate::locate::{HiveHandle, LogChoice};
 use crate::windows::control_set;
 
-/// Which hive of a Windows installation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum HiveKind {
-    /// `HKEY_LOCAL_MACHINE\SYSTEM`: control sets, services, hardware.
-    System,
-    /// `HKEY_LOCAL_MACHINE\SOFTWARE`: installed software, the version of Windows.
-    Software,
-    /// `HKEY_LOCAL_MACHINE\SAM`: accounts.
-    Sam,
-    /// `HKEY_LOCAL_MACHINE\SECURITY`: secrets and policies.
-    Security,
-    /// `HKEY_USERS\.DEFAULT`: the profile of the account LocalSystem.
-    Default,
-}
-
-impl HiveKind {
-    /// Every kind.
-    pub const ALL: [HiveKind; 5] =
-        [HiveKind::System, HiveKind::Software, HiveKind::Sam, HiveKind::Security, HiveKind::Default];
-
-    /// Returns the name of its file in `System32\config`.
-    pub fn file_name(self) -> &'static str {
-        match self {
-            HiveKind::System => "SYSTEM",
-            HiveKind::Software => "SOFTWARE",
-            HiveKind::Sam => "SAM",
-            HiveKind::Security => "SECURITY",
-            HiveKind::Default => "DEFAULT",
-        }
-    }
-}
-
 /// The bytes that a [`Hive`] is read from.
 pub struct HiveSource(Source);
 

@@ -1,10 +1,15 @@
 //! A Windows installation in an image.
 
+mod profiles;
+
 use std::fmt;
 
-use hivewright_error::{Error, Kind, Result};
+pub use profiles::Profile;
 
-use crate::hive::{Hive, HiveKind};
+use hivewright_error::Result;
+
+use crate::hive::Hive;
+use crate::hive_kind::HiveKind;
 use crate::locate::{HiveHandle, Image};
 use crate::windows::Product;
 
@@ -25,19 +30,16 @@ use crate::windows::Product;
 /// # Ok::<(), hivewright::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Installation(HiveHandle);
+pub struct Installation(pub(crate) HiveHandle);
 
 impl Installation {
     /// Opens one of its hives; a dirty one is recovered in memory.
     ///
     /// # Errors
-    /// `no-file` if it has none of that kind; it is no hive; it is dirty and its logs cannot be applied.
+    /// `no-file` if it has none of that kind; `no-profile` where it has no such user; it is no hive; it is dirty and its logs
+    /// cannot be applied.
     pub fn hive(&self, kind: HiveKind) -> Result<Hive> {
-        // A hive that was named itself may have any name.
-        let name = if kind == HiveKind::System { self.0.name() } else { kind.file_name() };
-        let gone =
-            || Error::new(Kind::NotFound, "no-file", format!("there is no {name} beside {}", self.0.description()));
-        Hive::open(self.0.sibling(name.to_owned())?.ok_or_else(gone)?)
+        Hive::open(self.find(&kind)?)
     }
 
     /// Returns the version of Windows as the hive SOFTWARE has it, its primary file alone; `None` if there is no such hive or it

@@ -10,7 +10,7 @@
 //! |---|---|
 //! | [`audit`] | finds many targets, reads each, and writes one record for each Windows |
 //! | [`undo`] | takes a change back, and settles what an interrupted one left |
-//! | [`edit`] | prepares, proves and commits an edit, through the private module `transaction` |
+//! | [`edit`] | prepares, proves and commits an edit of one hive or several, through the private module `transaction` |
 //! | [`read`] | answers from a hive where it lies |
 //! | [`locate`] | opens an image, a folder or a hive; finds Windows installations and their hives |
 //! | [`windows`] | knows the setting, the control sets and the versions of Windows |
@@ -38,23 +38,45 @@
 //! }
 //! # Ok::<(), hivewright::Error>(())
 //! ```
+//!
+//! A [`Transaction`] changes keys and values of several hives, all or none:
+//!
+//! ```no_run
+//! use hivewright::{Data, HiveKind, Image};
+//!
+//! let image = Image::open("golden.qcow2")?;
+//! let mut edit = image.transaction();
+//! edit.user(HiveKind::DefaultUser);
+//! edit.set_value(r"HKLM\SOFTWARE\Example", "Name", Data::sz("x"))?;
+//! edit.set_value(r"HKCU\Control Panel\Desktop", "ScreenSaveActive", Data::sz("0"))?;
+//! let committed = edit.prepare()?.commit()?;
+//! println!("to undo: {:?}", committed.undo);
+//! # Ok::<(), hivewright::Error>(())
+//! ```
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
 pub mod audit;
 pub mod edit;
 mod hive;
+mod hive_kind;
 pub mod info;
 mod installation;
+mod key_path;
 pub mod locate;
 pub mod read;
+mod registry_path;
 pub mod settings;
 mod transaction;
 pub mod undo;
 pub mod windows;
 
-pub use hive::{Hive, HiveKind, HiveSource, Key, Value};
+pub use edit::{PreparedTransaction, Transaction};
+pub use hive::{Hive, HiveSource, Key, Value};
+pub use hive_kind::HiveKind;
 pub use hivewright_error::{Error, Kind, Place, Result, Space};
 pub use hivewright_hive::Data;
-pub use installation::Installation;
+pub use installation::{Installation, Profile};
+pub use key_path::KeyPath;
 pub use locate::Image;
+pub use registry_path::RegistryPath;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use hivewright::edit::commit::{How, InPlace, Options};
-use hivewright::edit::{Logs, Origin, Plan, Prepared, Request, prepare};
+use hivewright::edit::{Edits, Logs, Origin, Prepared, PreparedHive, Request, prepare};
 use hivewright::locate::{Disk, LogChoice};
 use hivewright::settings::nat_t::{SettingChange, Wanted};
 use hivewright::undo;
@@ -33,28 +33,29 @@ pub(crate) fn run_recover(args: &RecoverArgs) -> anyhow::Result<Outcome> {
 
 fn run(target: &Path, wanted: Option<Wanted>, request: &Request, args: &WriteArgs) -> anyhow::Result<Outcome> {
     let prepared = prepare(target, request)?;
-    if let Origin::AsItStood(why) = &prepared.origin {
+    let Some(hive) = prepared.hives.first() else { return Ok(Outcome::Yes) };
+    if let Origin::AsItStood(why) = &hive.origin {
         super::warn(&format!(
             "{} is dirty and taken as it stands ({}): what its logs hold is lost for good once it is written",
-            prepared.hive.host_file().display(),
+            hive.hive.host_file().display(),
             why.what()
         ));
     }
     if let Some(undo::Recovered::RolledBack) = prepared.settled {
-        super::warn(&format!("an interrupted write to {} was taken back first", prepared.hive.host_file().display()));
+        super::warn(&format!("an interrupted write to {} was taken back first", hive.hive.host_file().display()));
     }
-    let image = prepared.hive.disk().map(Disk::about);
+    let image = hive.hive.disk().map(Disk::about);
     image.iter().flat_map(|image| image.warnings()).for_each(|what| super::warn(&what));
-    let shadow_copies = if prepared.is_already_so() { None } else { of_shadow_copies(&prepared) };
+    let shadow_copies = if prepared.is_already_so() { None } else { of_shadow_copies(hive) };
     shadow_copies.iter().for_each(|what| super::warn(what));
     let ending = finish(&prepared, args)?;
     if let Ending::Written(committed) = &ending
         && committed.how == How::OutputHive
     {
         // None of them was a reason to refuse it.
-        prepared.hive.all_obstacles().iter().filter(|it| it.doubts).for_each(|it| super::warn(&it.what));
+        hive.hive.all_obstacles().iter().filter(|it| it.doubts).for_each(|it| super::warn(&it.what));
     }
-    if let Some(why) = prepared.unconfirmed() {
+    if let Some(why) = hive.unconfirmed() {
         super::warn(&format!("the check of the edit finds nothing, and the second parser could not confirm it: {why}"));
     }
     let log_waits = image.is_some_and(About::log_waits);
@@ -68,9 +69,9 @@ fn run(target: &Path, wanted: Option<Wanted>, request: &Request, args: &WriteArg
         _ => {}
     }
     let words = if args.json {
-        super::json(&report::document(&prepared, wanted, &ending))
+        super::json(&report::document(hive, wanted, &ending))
     } else {
-        Ok(report::text(&prepared, wanted, &ending).into_bytes())
+        Ok(report::text(hive, wanted, &ending).into_bytes())
     };
     match ending {
         Ending::Written(_) => super::tell(words),
@@ -80,8 +81,8 @@ fn run(target: &Path, wanted: Option<Wanted>, request: &Request, args: &WriteArg
 }
 
 /// What an edit means for the shadow copies of the volume, where it has any.
-fn of_shadow_copies(prepared: &Prepared) -> Option<String> {
-    let count = prepared.hive.shadow_copies().filter(|&count| count > 0)?;
+fn of_shadow_copies(hive: &PreparedHive) -> Option<String> {
+    let count = hive.hive.shadow_copies().filter(|&count| count > 0)?;
     let (copies, them) = if count == 1 { ("copy".to_owned(), "it") } else { ("copies".to_owned(), "them") };
     Some(format!(
         "the volume has {count} shadow {copies}: blocks that the volume shares with {them} change in {them} too, and restoring \
@@ -93,9 +94,12 @@ fn request(wanted: Option<Wanted>, edit: Option<&super::args::EditArgs>, write: 
     let selection = edit.and_then(|edit| edit.control_set.as_deref()).map_or(Ok(Selection::Standard), str::parse)?;
     let timestamp = (!write.keep_timestamps).then(FileTime::now);
     let era = edit.and_then(|edit| edit.windows).map(Era::from);
-    let plan = wanted.map(|wanted| Arc::new(SettingChange { wanted, selection, era }) as Arc<dyn Plan>);
+    let edits = match wanted {
+        Some(wanted) => Edits::Named(Arc::new(SettingChange { wanted, selection, era })),
+        None => Edits::None,
+    };
     Ok(Request {
-        plan,
+        edits,
         force: write.force,
         logs: logs(&write.logs),
         as_it_stands: edit.is_some_and(|edit| edit.as_it_stands),

@@ -1,10 +1,11 @@
-//! Writes an edit: a new file, patches in place, or another file; of a hive inside of an image, the image's files.
+//! Writes an edit: a new file, patches in place, or another file; several files together in place; of hives inside of an image,
+//! the image's files.
 
 mod copied;
 mod dry_run;
 mod in_image;
 mod output;
-mod with_logs;
+mod together;
 
 use std::path::{Path, PathBuf};
 
@@ -50,9 +51,9 @@ pub struct Options {
     pub empty: Vec<PathBuf>,
 }
 
-/// A transaction log that was emptied.
+/// A file that was changed.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Emptied {
+pub struct ChangedFile {
     /// Its file, or the image that it is in.
     #[serde(flatten, serialize_with = "field::path")]
     pub path: PathBuf,
@@ -95,14 +96,26 @@ pub struct Committed {
     pub why_in_place: Option<String>,
     /// What did not work and does no harm.
     pub notes: Vec<String>,
-    /// The transaction logs that were emptied with it, under the same undo file.
+    /// The hives that were changed, in the order in which they were written.
     #[serde(skip)]
-    pub emptied: Vec<Emptied>,
+    pub hives: Vec<ChangedFile>,
+    /// The transaction logs that were emptied with them, under the same undo file.
+    #[serde(skip)]
+    pub emptied: Vec<ChangedFile>,
 }
 
-/// A change to be committed.
+impl Committed {
+    /// There was nothing to do.
+    pub(super) fn unchanged(path: PathBuf) -> Self {
+        done(How::Unchanged, path)
+    }
+}
+
+/// A change of one hive to be committed.
 #[derive(Clone, Copy)]
 pub struct Edit<'a> {
+    /// The file of the host.
+    pub target: &'a Path,
     /// From the file as it is to the file as it shall be.
     pub patches: &'a PatchSet,
     /// The whole file as it shall be.
@@ -110,8 +123,6 @@ pub struct Edit<'a> {
     /// Where a recovery goes before: its patches alone and those that follow it. In place they are written one after
     /// the other, so that every prefix of each is what it is for a hive that is only recovered, or only edited.
     pub phases: Option<(&'a PatchSet, &'a PatchSet)>,
-    /// What has to pass.
-    pub proof: Proof<'a>,
 }
 
 /// Brings `patches` to the file `target`; `image` is the whole file as it shall be.
@@ -122,14 +133,6 @@ pub struct Edit<'a> {
 /// [`Kind::Unfinished`]: it may not be, and the message names what restores it.
 pub fn commit(target: &Path, patches: &PatchSet, image: &[u8], options: &Options) -> Result<Committed> {
     commit_on(&RealHost, target, patches, image, options)
-}
-
-/// [`commit`] of a change that has to be proven.
-///
-/// # Errors
-/// As [`commit`], and those of the proof: the original is intact then.
-pub fn commit_edit(target: &Path, edit: &Edit<'_>, options: &Options) -> Result<Committed> {
-    commit_edit_on(&RealHost, target, edit, options)
 }
 
 /// [`commit`] on another file system.
@@ -143,15 +146,21 @@ pub fn commit_on<H: Host>(
     image: &[u8],
     options: &Options,
 ) -> Result<Committed> {
-    commit_edit_on(host, target, &Edit { patches, image, phases: None, proof: &|| Ok(()) }, options)
+    commit_edits_on(host, &[Edit { target, patches, image, phases: None }], &|| Ok(()), options)
 }
 
-/// [`commit_edit`] on another file system.
+/// Brings changes of several hives to their files, once `proof` has passed: all of them, or none.
 ///
 /// # Errors
-/// As [`commit_edit`].
-pub fn commit_edit_on<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> Result<Committed> {
-    run(host, target, edit, options).map_err(|e| match e.kind() {
+/// As [`commit`], and those of the proof: the originals are intact then. `output-files`: several hives are no single file.
+pub fn commit_edits_on<H: Host>(
+    host: &H,
+    edits: &[Edit<'_>],
+    proof: Proof<'_>,
+    options: &Options,
+) -> Result<Committed> {
+    run(host, edits, proof, options).map_err(|e| match e.kind() {
+        Kind::Io if edits.len() > 1 => e.adding("the originals are intact"),
         Kind::Io => e.adding("the original is intact"),
         _ => e,
     })
@@ -163,17 +172,19 @@ pub(super) fn write_alone<H: Host>(host: &H, output: &Path, hive: &[u8], proof: 
 }
 
 /// A commit whose errors of [`Kind::Io`] have yet to say that nothing was changed, or nothing that lasted.
-fn run<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> Result<Committed> {
+fn run<H: Host>(host: &H, edits: &[Edit<'_>], proof: Proof<'_>, options: &Options) -> Result<Committed> {
+    let [edit] = edits else { return run_several(host, edits, proof, options) };
     let change = Change::new(edit.patches, edit.image)?;
     let (before, after) = (Overlaid::before(&change, edit.image), Overlaid::plain(edit.image));
     if let Some(output) = &options.output {
-        let new = New { bytes: &after, keep_times: options.keep_times, proof: edit.proof };
-        return Ok(done(How::Output, output::write(host, target, output, &before, &new)?));
+        let new = New { bytes: &after, keep_times: options.keep_times, proof };
+        return Ok(done(How::Output, output::write(host, edit.target, output, &before, &new)?));
     }
-    if let Some(logs) = with_logs::filled(host, target, &options.empty)? {
-        return with_logs::write(host, target, edit, &logs, options);
+    let logs = together::filled(host, edits, &options.empty)?;
+    if !logs.is_empty() {
+        return together::write(host, edits, &logs, proof, options);
     }
-    let locked = Locked::take(host, target)?;
+    let locked = Locked::take(host, edit.target)?;
     settle(&locked)?;
     if change.is_empty() {
         locked.expect(&before)?;
@@ -183,7 +194,7 @@ fn run<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> 
         InPlace::Always => Some("asked for".to_owned()),
         InPlace::Auto => why_in_place(&locked.about),
     };
-    let job = Job { locked: &locked, change: &change, before, after, edit, options };
+    let job = Job { locked: &locked, change: &change, before, after, edit, proof, options };
     let why = match why {
         Some(why) => why,
         None => match job.replace()? {
@@ -194,8 +205,26 @@ fn run<H: Host>(host: &H, target: &Path, edit: &Edit<'_>, options: &Options) -> 
     job.write_in_place(why)
 }
 
+/// [`run`] of several hives, or none. No new files take the place of several at once, so they change in place.
+fn run_several<H: Host>(host: &H, edits: &[Edit<'_>], proof: Proof<'_>, options: &Options) -> Result<Committed> {
+    let first = edits.first().map(|edit| host.resolve(edit.target)).transpose()?.unwrap_or_default();
+    if options.output.is_some() {
+        let what = format!("the edit concerns {} hives, and one new file cannot hold them", edits.len());
+        return Err(Error::new(Kind::Unsupported, "output-files", what).advise("copy the folder and edit the copy"));
+    }
+    let logs = together::filled(host, edits, &options.empty)?;
+    let changed: Vec<Edit<'_>> = edits.iter().filter(|edit| !edit.patches.is_empty()).copied().collect();
+    match &changed[..] {
+        [] if logs.is_empty() => Ok(done(How::Unchanged, first)),
+        [] => together::write(host, edits, &logs, proof, options),
+        [one] if logs.is_empty() => run(host, &[*one], proof, options),
+        several => together::write(host, several, &logs, proof, options),
+    }
+}
+
 fn done(how: How, path: PathBuf) -> Committed {
-    Committed { how, path, inside: None, undo: None, why_in_place: None, notes: Vec::new(), emptied: Vec::new() }
+    let (notes, hives, emptied) = <_>::default();
+    Committed { how, path, inside: None, undo: None, why_in_place: None, notes, hives, emptied }
 }
 
 /// A checked change to a locked file.
@@ -205,6 +234,7 @@ struct Job<'a, H: Host> {
     before: Overlaid<'a>,
     after: Overlaid<'a>,
     edit: &'a Edit<'a>,
+    proof: Proof<'a>,
     options: &'a Options,
 }
 
@@ -225,7 +255,7 @@ impl<H: Host> Job<'_, H> {
             }
             Ok(())
         };
-        let new = New { bytes: &self.after, keep_times: self.options.keep_times, proof: self.edit.proof };
+        let new = New { bytes: &self.after, keep_times: self.options.keep_times, proof: self.proof };
         let tried = replace(self.locked, &self.before, &new, &mut save);
         match tried {
             Ok(Tried::Lost(lost)) => return Ok(Err(lost)),
@@ -249,7 +279,7 @@ impl<H: Host> Job<'_, H> {
         if let Some(wanted) = &self.options.undo {
             expect_room(*host, wanted)?;
         }
-        (self.edit.proof)()?;
+        (self.proof)()?;
         self.locked.expect(&self.before)?;
         let whole = self.record()?;
         // While bytes change, the undo file stands where the next run looks for it.

@@ -1,9 +1,9 @@
-//! The edit of a hive inside of a disk image: prepared from what the file system gives, written to the image's files.
+//! The edit of hives inside of a disk image: prepared from what the file system gives, written to the image's files.
 
 use super::commit::{Committed, Options, Part, Wanted, commit_on_disk, rehearse, take, write_alone};
-use super::{Logs, Prepared, Request};
+use super::{Edits, Logs, Prepared, PreparedHive, Request};
 use crate::locate::{HiveHandle, logs};
-use crate::transaction::{Locked, folder_of};
+use crate::transaction::{Locked, Member, folder_of};
 use crate::undo::refuse_left_over;
 use hivewright_disk::container::ImageOverlay;
 use hivewright_error::{Place, Result, Space};
@@ -17,10 +17,11 @@ const SECTOR: u64 = 512;
 /// Whether what is written elsewhere is the hive and no copy of the image: of one that cannot be written to, there would be
 /// none with the recovered hive in it.
 pub(super) fn is_for_hive_alone(request: &Request, hive: &HiveHandle) -> bool {
-    request.plan.is_none() && request.elsewhere && hive.disk().is_some_and(|disk| disk.about().refusal.is_some())
+    let is_recovery = matches!(request.edits, Edits::None);
+    is_recovery && request.elsewhere && hive.disk().is_some_and(|disk| disk.about().refusal.is_some())
 }
 
-impl Prepared {
+impl PreparedHive {
     /// Where a byte of the hive is, in every address space; in the hive alone where it is a file of its own.
     pub fn places(&self, offset: u64) -> Vec<Place> {
         let own = Place { space: Space::Hive, offset };
@@ -50,17 +51,21 @@ impl Prepared {
         }
         pieces
     }
+}
 
+impl Prepared {
     /// Takes the locks that a write takes, and makes the change in memory, down to the bytes of the image's files, where the
-    /// hive is inside of one.
+    /// hives are inside of one.
     pub(super) fn rehearse_on<H: Host>(&self, host: &H) -> Result<()> {
-        let (hive, path) = (&self.hive, self.hive.host_file());
-        let Some(disk) = hive.disk() else {
-            let locked = Locked::take(host, path)?;
-            return may_make_files(folder_of(&locked.path));
+        let Some(first) = self.hives.first().map(|first| &first.hive) else { return Ok(()) };
+        let Some(disk) = first.disk() else {
+            let member = |hive: &PreparedHive| Member::new(hive.hive.host_file().to_owned(), 0);
+            let members: Vec<Member> = self.hives.iter().map(member).collect();
+            let locked = Locked::take_all(host, first.host_file(), &members)?;
+            return locked.all().try_for_each(|locked| may_make_files(folder_of(&locked.path)));
         };
-        hive.refuse_children(&self.request.ignore)?;
-        let (locked, _shared) = take(host, path, hive)?;
+        first.refuse_children(&self.request.ignore)?;
+        let (locked, _shared) = take(host, first.host_file(), first)?;
         may_make_files(folder_of(&locked.path))?;
         refuse_left_over(host, &disk.own_files())?;
         let host = host.clone();
@@ -69,13 +74,15 @@ impl Prepared {
     }
 
     pub(super) fn commit_on_disk<H: Host>(&self, host: &H, logs: Logs, options: &Options) -> Result<Committed> {
-        let hive = &self.hive;
-        if let Some(output) = options.output.as_deref().filter(|_| is_for_hive_alone(&self.request, hive)) {
-            return write_alone(host, output, &self.edited.bytes, &|| self.prove());
+        let Some(first) = self.hives.first() else { return Ok(Committed::unchanged(self.path.clone())) };
+        if let Some(output) = options.output.as_deref().filter(|_| is_for_hive_alone(&self.request, &first.hive)) {
+            return write_alone(host, output, &first.edited.bytes, &|| self.prove());
         }
         let mut emptied = Vec::new();
         if logs == Logs::Emptied {
-            for log in hive.log_handles()? {
+            for log in
+                self.hives.iter().map(|hive| hive.hive.log_handles()).collect::<Result<Vec<_>>>()?.into_iter().flatten()
+            {
                 let mut new = log.whole()?.to_vec();
                 emptied.extend(logs::emptied(&mut new).map(|patches| (log, new, patches)));
             }
@@ -87,11 +94,11 @@ impl Prepared {
         }
         let in_place = options.output.is_none() && !(self.is_already_so() && parts.is_empty());
         if in_place {
-            hive.refuse_children(&self.request.ignore)?;
+            first.hive.refuse_children(&self.request.ignore)?;
         }
         // Under the locks it is asked again: one may have been made meanwhile.
         self.with_wanted(&parts, in_place, |wanted| {
-            commit_on_disk(host, hive.host_file(), wanted, &|| self.prove(), options)
+            commit_on_disk(host, first.hive.host_file(), wanted, &|| self.prove(), options)
         })
     }
 
@@ -108,8 +115,11 @@ impl Prepared {
         in_place: bool,
         with: impl FnOnce(&Wanted<'_>) -> Result<T>,
     ) -> Result<T> {
-        let phases: Vec<&PatchSet> = [&self.recovery, &self.edit].into_iter().filter(|set| !set.is_empty()).collect();
-        let hive = Part { file: &self.hive, old: self.hive.whole()?, new: &self.edited.bytes, phases: &phases };
-        with(&Wanted { hive, logs, check: &|again| self.check(again, in_place) })
+        let phases: Vec<Vec<&PatchSet>> = self.hives.iter().map(PreparedHive::phases).collect();
+        let mut hives = Vec::new();
+        for (hive, phases) in self.hives.iter().zip(&phases) {
+            hives.push(Part { file: &hive.hive, old: hive.hive.whole()?, new: &hive.edited.bytes, phases });
+        }
+        with(&Wanted { hives: &hives, logs, check: &|again| self.check(again, in_place) })
     }
 }

@@ -5,18 +5,21 @@
 
 use std::collections::HashSet;
 
-use super::{Action, Before, Prepared, values};
+use super::expected::ExpectedKey;
+use super::values::{self, Named};
+use super::{Action, Change, PreparedHive};
 use hivewright_error::{Error, Kind, Result, Space};
 use hivewright_hive::check::{self, Code, FINDINGS_KEPT, Finding, Report, Severity};
 use hivewright_hive::regf::base_block::BaseBlock;
+use hivewright_hive::regf::name::Name;
 use hivewright_hive::regf::{BASE_BLOCK_SIZE, CellOffset};
 use hivewright_hive::witness::{self, Testimony};
 use hivewright_hive::{Hive, Opened};
 
-impl Prepared {
+impl PreparedHive {
     /// Proves the edited bytes: the full check finds nothing that was not there, the keys hold what was asked for and
     /// everything else they held, and an independent parser reads the value. Of a sound hive that it cannot read,
-    /// [`Prepared::unconfirmed`] says so.
+    /// [`PreparedHive::unconfirmed`] says so.
     ///
     /// # Errors
     /// `damaged` names the finding that stands in the way; `proof` and `witness` are faults of the program, found
@@ -38,28 +41,63 @@ impl Prepared {
     }
 
     fn prove_changes(&self, hive: &Hive<&[u8]>, is_sound: bool) -> Result<()> {
-        for change in &self.changes {
-            let operation = &change.operation;
-            let (now, others) = values(hive, operation, self.request.force)?;
-            if others != change.others {
-                return Err(unproven(&format!("another value of {} changed", operation.path)));
-            }
-            let wanted = match &operation.action {
-                Action::SetValue { kind, data } => vec![Before { kind: *kind, data: data.clone(), tombstone: false }],
-                Action::DeleteValue => change.before.iter().filter(|before| before.tombstone).cloned().collect(),
-            };
-            if now != wanted {
-                return Err(unproven(&format!("{} does not hold what was asked for", operation.path)));
-            }
-            let ours = now.first().map(|now| (now.kind.0, now.data.as_slice()));
-            match witness::ask_about(&self.edited.bytes, &operation.path, &operation.name, ours) {
-                // The check has seen that the lists are sorted as Windows sorts.
-                Testimony::Agrees | Testimony::AgreesByLists => {}
-                Testimony::Silent(error) if is_sound => {
-                    let _ = self.unconfirmed.set(error.what().to_owned());
+        let mut found = Vec::new();
+        for key in self.expected.keys() {
+            match self.place_of(hive, key)? {
+                Some(at) => {
+                    self.prove_values(hive, key, at, is_sound)?;
+                    found.push((at, key));
                 }
-                Testimony::Silent(error) | Testimony::Differs(error) => return Err(error),
+                None => self.ask_witness(key, &Name::encode(""), None, is_sound)?,
             }
+        }
+        self.expected.expect_keys(hive, &found)
+    }
+
+    /// Where a key stands that shall be there; `None` for one that shall not.
+    fn place_of(&self, hive: &Hive<&[u8]>, key: &ExpectedKey) -> Result<Option<CellOffset>> {
+        // The plan has looked it up, on a way that may be damaged, and no key is created or deleted.
+        if let Some(at) = key.original.filter(|_| !self.expected.may_change_keys()) {
+            return Ok(Some(at));
+        }
+        let found = hive.key(&key.path.to_string())?.map(|key| key.at());
+        let is_right = match (key.exists, found) {
+            (true, Some(found)) => key.is_new || key.original == Some(found),
+            (is_there, found) => is_there == found.is_some(),
+        };
+        if is_right { Ok(found) } else { Err(not_as_wanted(key)) }
+    }
+
+    fn prove_values(&self, hive: &Hive<&[u8]>, key: &ExpectedKey, at: CellOffset, is_sound: bool) -> Result<()> {
+        let mut named: Named = key.values.keys().map(|name| (name.clone(), Vec::new())).collect();
+        let others = values::read(hive, at, &key.path, &mut named, self.force)?;
+        if others != key.others {
+            return Err(unproven(&format!("another value of {} changed", key.path)));
+        }
+        for (name, (as_named, wanted)) in &key.values {
+            if named.get(name) != Some(wanted) {
+                return Err(not_as_wanted(key));
+            }
+            let ours = wanted.first().map(|now| (now.kind.0, now.data.as_slice()));
+            self.ask_witness(key, as_named, ours, is_sound)?;
+        }
+        Ok(())
+    }
+
+    fn ask_witness(
+        &self,
+        key: &ExpectedKey,
+        name: &Name<'_>,
+        ours: Option<(u32, &[u8])>,
+        is_sound: bool,
+    ) -> Result<()> {
+        match witness::ask_about(&self.edited.bytes, &key.path.to_string(), &name.to_string(), ours) {
+            // The check has seen that the lists are sorted as Windows sorts.
+            Testimony::Agrees | Testimony::AgreesByLists => {}
+            Testimony::Silent(error) if is_sound => {
+                let _ = self.unconfirmed.set(error.what().to_owned());
+            }
+            Testimony::Silent(error) | Testimony::Differs(error) => return Err(error),
         }
         Ok(())
     }
@@ -75,7 +113,7 @@ impl Prepared {
         };
         let added = after.counts.iter().find(worse);
         if let Some(first) = before.errors().next() {
-            if !self.request.force {
+            if !self.force {
                 return Err(damaged(first, "the check finds damage").advise(
                     "see `hivewright check`; --force edits nevertheless where the damage is not touched by the edit",
                 ));
@@ -114,16 +152,17 @@ impl Prepared {
             let page = finding.offset & !0xfff;
             return patches().any(|p| p.offset >= page);
         }
-        let is_edited =
-            |key: &String| self.changes.iter().any(|change| change.operation.path.eq_ignore_ascii_case(key));
+        let paths: Vec<(String, bool)> = self.paths().collect();
+        let is_edited = |key: &String| paths.iter().any(|(path, _)| path.eq_ignore_ascii_case(key));
         let is_beside = finding.key.as_ref().is_some_and(is_edited)
             && finding.of_value.or(finding.cell).is_some_and(|cell| cells.beside.contains(&cell));
         if let Some(key) = finding.key.as_ref().filter(|_| !is_beside) {
             // The root is on the way to everything, and so is what cannot be read of its list.
-            let on_the_way = |place: &str| {
-                key.is_empty() || place.get(..key.len()).is_some_and(|start| start.eq_ignore_ascii_case(key))
+            let begins = |long: &str, short: &str| {
+                short.is_empty() || long.get(..short.len()).is_some_and(|start| start.eq_ignore_ascii_case(short))
             };
-            if self.changes.iter().any(|change| on_the_way(&change.operation.path)) {
+            // Of a tree that is deleted, everything below counts too.
+            if paths.iter().any(|(path, is_tree)| begins(path, key) || *is_tree && begins(key, path)) {
                 return true;
             }
         }
@@ -136,13 +175,20 @@ impl Prepared {
         })
     }
 
+    /// Paths of the edited keys, and whether all below them is edited too.
+    fn paths(&self) -> impl Iterator<Item = (String, bool)> {
+        let of = |change: &Change| (change.operation.path.to_string(), change.operation.action == Action::DeleteKey);
+        self.changes.iter().map(of)
+    }
+
     /// Every cell of the edited keys: key node, values list, values and their data, as far as these can be read.
     fn cells_of_keys(&self, original: &[u8]) -> Result<Cells> {
         let base = BaseBlock::parse(original)?;
         let hive = Hive::of(original, base);
         let mut cells = Cells::default();
-        for change in &self.changes {
-            let key = hive.key_at(change.operation.key)?;
+        for expected in self.expected.keys() {
+            let Some(at) = expected.original else { continue };
+            let key = hive.key_at(at)?;
             cells.edited.insert(key.at());
             cells.beside.insert(CellOffset(key.node().values_list.get()));
             for value in key.values()? {
@@ -153,7 +199,7 @@ impl Prepared {
                         continue;
                     }
                 };
-                let is_edited = value.name().matches(&change.operation.name);
+                let is_edited = expected.values.values().any(|(name, _)| value.name().compare(name).is_eq());
                 let kind = if is_edited { &mut cells.edited } else { &mut cells.beside };
                 kind.insert(value.at());
                 match hive.cells_of_data(value.node()) {
@@ -195,7 +241,11 @@ fn damaged(finding: &Finding, what: &str) -> Error {
     }
 }
 
-fn unproven(what: &str) -> Error {
+fn not_as_wanted(key: &ExpectedKey) -> Error {
+    unproven(&format!("{} does not hold what was asked for", key.path))
+}
+
+pub(super) fn unproven(what: &str) -> Error {
     Error::new(Kind::Corrupt, "proof", format!("{what}; nothing was written"))
         .advise("this is a fault of the program: please report it with the hive")
 }

@@ -30,8 +30,8 @@ pub(super) struct Source {
     pub(super) highest_sequence: Option<u32>,
 }
 
-/// Reads a hive, and its logs if it is dirty.
-pub(super) fn open_source(hive: &HiveHandle, request: &Request) -> Result<Source> {
+/// Reads a hive, and its logs if it is dirty. `is_edit`: there is more to do than to recover it.
+pub(super) fn open_source(hive: &HiveHandle, is_edit: bool, request: &Request) -> Result<Source> {
     let path = hive.host_file();
     let file = hive.file()?;
     let len = file.len()?;
@@ -39,7 +39,10 @@ pub(super) fn open_source(hive: &HiveHandle, request: &Request) -> Result<Source
     file.read_at(0, &mut head)?;
     let logs = || LogFiles::read(hive, &request.logs);
     match look_at_base_block(&head, len) {
-        Ok(()) => opened(path, hive.to_vec()?, logs, request),
+        Ok(()) => match Hive::open(hive.to_vec()?)? {
+            Opened::Clean(hive) => Ok(Source::new(hive, Origin::Clean, None)),
+            Opened::Dirty(dirty) => recovered(path, dirty, &logs()?, is_edit, request),
+        },
         Err(error) => {
             let files = logs()?;
             if files.is_empty() && hive.disk().is_none() {
@@ -61,14 +64,13 @@ fn rebuilt(bytes: Vec<u8>, files: &LogFiles, error: Error) -> Result<Source> {
     materialized(recovered, highest)
 }
 
-fn opened(path: &Path, bytes: Vec<u8>, logs: impl FnOnce() -> Result<LogFiles>, request: &Request) -> Result<Source> {
-    match Hive::open(bytes)? {
-        Opened::Clean(hive) => Ok(Source::new(hive, Origin::Clean, None)),
-        Opened::Dirty(dirty) => recovered(path, dirty, &logs()?, request),
-    }
-}
-
-fn recovered(path: &Path, dirty: DirtyHive<Vec<u8>>, files: &LogFiles, request: &Request) -> Result<Source> {
+fn recovered(
+    path: &Path,
+    dirty: DirtyHive<Vec<u8>>,
+    files: &LogFiles,
+    is_edit: bool,
+    request: &Request,
+) -> Result<Source> {
     let highest = highest_sequence(&files.logs());
     match dirty.recover(&files.logs()) {
         Ok(mut recovered) => {
@@ -78,7 +80,7 @@ fn recovered(path: &Path, dirty: DirtyHive<Vec<u8>>, files: &LogFiles, request: 
         Err(failed) => {
             let Unrecovered { hive, error, .. } = *failed;
             if !request.as_it_stands {
-                return Err(dirty_without_logs(path, &error, hive.primary_alone(), request));
+                return Err(dirty_without_logs(path, &error, hive.primary_alone(), is_edit));
             }
             Ok(Source::new(hive.as_it_stands(), Origin::AsItStood(error), highest))
         }
@@ -113,19 +115,18 @@ fn look_at_base_block(head: &[u8], len: u64) -> Result<()> {
     BaseBlock::parse(head)?.validate(len)
 }
 
-fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>, request: &Request) -> Error {
+fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>, is_edit: bool) -> Error {
     if why.code() == REPLAY_BREAKS {
         let advice = why.advice().unwrap_or_default();
         let give_up = "; --as-it-stands edits that and gives up what stands in the logs";
-        let give_up = if request.plan.is_some() { give_up } else { "" };
+        let give_up = if is_edit { give_up } else { "" };
         let error = Error::refused(REPLAY_BREAKS, format!("{}: {}", path.display(), why.what()));
         let error = error.advise(format!("{advice}{give_up}"));
         return why.trail().iter().fold(error, |error, place| error.at(place.space, place.offset));
     }
     let base = hive.base_block();
     // Without an edit there is nothing to give them up for.
-    let may_give_up = request.plan.is_some();
-    let advice = match (base.primary_sequence == base.secondary_sequence, may_give_up) {
+    let advice = match (base.primary_sequence == base.secondary_sequence, is_edit) {
         (true, true) => {
             "if another tool has left the checksum wrong, --as-it-stands takes the hive as it is and sets it right; \
              if a write was torn, put its .LOG, .LOG1 and .LOG2 beside it or name them with --log"

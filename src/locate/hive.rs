@@ -29,11 +29,13 @@ pub struct HiveHandle {
     /// The Windows folder of the host through which it was found.
     host_windows: Option<PathBuf>,
     installation: Option<Installation>,
-    /// The files of its volume; of a hive of the host, those of its folder.
+    /// The number of its partition; 0 is the whole disk, or the host.
+    partition: u32,
+    /// The files of its volume; of a hive of the host, those of its folder where no volume is at hand.
     files: Arc<dyn Files>,
     /// The volume, where it is at hand.
     volume: Option<Arc<dyn Files>>,
-    state: OnceLock<VolumeState>,
+    state: Arc<OnceLock<VolumeState>>,
     /// Its folder in `files`.
     folder: String,
     name: String,
@@ -52,20 +54,26 @@ impl Bytes {
 }
 
 impl HiveHandle {
-    /// A hive inside of a disk.
+    /// A hive in the folder `config` of an installation on a disk.
     pub(crate) fn on_disk(disk: Disk, installation: Installation, name: &str) -> Result<Self> {
-        let partition = disk.partitions(Some(installation.partition))?.remove(0);
-        let files = disk.volume(partition)?;
-        let path = installation.hive(name);
+        let (partition, folder) = (installation.partition, installation.config());
+        Self::on_volume(disk, installation, partition, folder, name)
+    }
+
+    /// A hive that belongs to an installation on a disk, wherever on it that lies.
+    fn on_volume(disk: Disk, installation: Installation, partition: u32, folder: String, name: &str) -> Result<Self> {
+        let files = disk.volume(disk.partitions(Some(partition))?.remove(0))?;
+        let path = format!("{folder}\\{name}");
         let gone = || Error::new(Kind::NotFound, "no-file", format!("there is no {path} on the disk"));
         let paged = Paged::new(files.open(&path)?.ok_or_else(gone)?);
         Ok(HiveHandle {
             host_file: disk.path().to_owned(),
             host_windows: None,
-            folder: installation.config(),
+            folder,
             installation: Some(installation),
+            partition,
             volume: Some(files.clone()),
-            state: OnceLock::new(),
+            state: Arc::default(),
             files,
             name: name.to_owned(),
             bytes: Bytes::paged(paged),
@@ -83,9 +91,10 @@ impl HiveHandle {
         Ok(HiveHandle {
             image: image.clone(),
             installation: None,
+            partition: 0,
             files: host.folder(file.folder()),
             volume: file.volume().map(|root| host.folder(&root)),
-            state: OnceLock::new(),
+            state: Arc::default(),
             folder: String::new(),
             name: guest_name(file.hive.file_name().unwrap_or_default()),
             host_file: file.hive,
@@ -124,7 +133,7 @@ impl HiveHandle {
         &self.name
     }
 
-    /// The path of the hive in its volume; of a hive of the host, its name.
+    /// The path of the hive in its volume; its name, where only a folder of the host is at hand.
     pub fn path(&self) -> String {
         self.beside(&self.name)
     }
@@ -132,10 +141,10 @@ impl HiveHandle {
     /// The hive in words: its file, and where in the file if that is a disk.
     pub fn description(&self) -> String {
         let file = self.host_file.display();
-        match &self.installation {
-            None => file.to_string(),
-            Some(Installation { partition: 0, .. }) => format!("{} in {file}", self.path()),
-            Some(Installation { partition, .. }) => format!("{} in partition {partition} of {file}", self.path()),
+        match (self.disk(), self.partition) {
+            (None, _) => file.to_string(),
+            (Some(_), 0) => format!("{} in {file}", self.path()),
+            (Some(_), partition) => format!("{} in partition {partition} of {file}", self.path()),
         }
     }
 
@@ -216,19 +225,11 @@ impl HiveHandle {
     pub(super) fn logs(&self) -> Result<Vec<(PathBuf, FileInVolume)>> {
         let mut logs = Vec::new();
         for name in logs::ENDINGS.map(|ending| format!("{}.{ending}", self.name)) {
-            if let Some(file) = self.open_beside(&name)? {
+            if let Some(file) = open_file(&*self.files, &self.beside(&name))? {
                 logs.push((self.files.host_path(&self.beside(&name))?.unwrap_or_else(|| PathBuf::from(&name)), file));
             }
         }
         Ok(logs)
-    }
-
-    /// The file of that name in its folder. A folder of that name is none.
-    fn open_beside(&self, name: &str) -> Result<Option<FileInVolume>> {
-        match self.files.open(&self.beside(name)) {
-            Err(error) if error.code() == "file-is-folder" => Ok(None),
-            found => found,
-        }
     }
 
     /// The state of its volume, asked of it once. `None` where there is none at hand.
@@ -358,8 +359,13 @@ impl HiveHandle {
     pub(crate) fn again(&self, gate: &Gate) -> Result<HiveHandle> {
         let disk = self.in_disk()?;
         let gone = || Error::refused("changed-since", format!("{} is no disk any more", disk.path().display()));
-        let again = Disk::open_through(disk.path(), disk.options(), gate, Arc::default())?.ok_or_else(gone)?;
-        HiveHandle::on_disk(again, self.installation.clone().ok_or_else(gone)?, &self.name)
+        self.again_on(Disk::open_through(disk.path(), disk.options(), gate, Arc::default())?.ok_or_else(gone)?)
+    }
+
+    /// The same file on a disk that was opened anew.
+    fn again_on(&self, disk: Disk) -> Result<HiveHandle> {
+        let installation = self.installation.clone().ok_or_else(|| changed_since(&self.host_file))?;
+        HiveHandle::on_volume(disk, installation, self.partition, self.folder.clone(), &self.name)
     }
 
     /// As [`HiveHandle::gate`], with the files of `host`, for reading.
@@ -369,28 +375,60 @@ impl HiveHandle {
 
     /// Its transaction logs as files to be written to.
     pub(crate) fn log_handles(&self) -> Result<Vec<HiveHandle>> {
-        let logs = logs::ENDINGS.iter().map(|ending| self.sibling(format!("{}.{ending}", self.name)));
+        let logs = logs::ENDINGS.iter().map(|ending| self.sibling(&format!("{}.{ending}", self.name)));
         logs.filter_map(Result::transpose).collect()
     }
 
-    /// The same file as `other`, in the folder of this hive: on the disk as this one has it open.
+    /// The same file as `other`, on the disk as this one has it open.
     pub(crate) fn same_file(&self, other: &HiveHandle) -> Result<HiveHandle> {
-        self.sibling(other.name.clone())?.ok_or_else(|| changed_since(&self.host_file))
+        other.again_on(self.in_disk()?.clone())
     }
 
-    /// Another hive file in its folder.
-    pub(crate) fn sibling(&self, name: String) -> Result<Option<HiveHandle>> {
-        let Some(file) = self.open_beside(&name)? else { return Ok(None) };
+    /// Whether both are one file.
+    pub(crate) fn is_same_file(&self, other: &HiveHandle) -> bool {
+        let inside = |hive: &HiveHandle| hive.disk().map(|_| (hive.partition, hive.path().to_ascii_lowercase()));
+        self.host_file == other.host_file && inside(self) == inside(other)
+    }
+
+    /// Another file in its folder.
+    pub(crate) fn sibling(&self, name: &str) -> Result<Option<HiveHandle>> {
+        self.file_of(&self.files, self.partition, &self.folder, name)
+    }
+
+    /// A file on its volume, by the path of its folder from the root of that. `None` if it is not there.
+    ///
+    /// # Errors
+    /// `no-volume`: only a folder of hives is at hand, and not the volume around it.
+    pub(crate) fn on_its_volume(&self, folder: &str, name: &str) -> Result<Option<HiveHandle>> {
+        let volume = self.volume.as_ref().ok_or_else(|| {
+            let what = format!("{} is not on a volume that is at hand: {folder} is not found", self.description());
+            Error::new(Kind::NotFound, "no-volume", what).advise("name the root of the volume, or the Windows folder")
+        })?;
+        self.file_of(volume, self.partition, folder, name)
+    }
+
+    /// A file on another volume of its disk.
+    pub(crate) fn on_other_volume(&self, partition: u32, folder: &str, name: &str) -> Result<Option<HiveHandle>> {
+        let disk = self.in_disk()?;
+        let files = disk.volume(disk.partitions(Some(partition))?.remove(0))?;
+        self.file_of(&files, partition, folder, name)
+    }
+
+    fn file_of(&self, files: &Arc<dyn Files>, partition: u32, folder: &str, name: &str) -> Result<Option<HiveHandle>> {
+        let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}\\{name}") };
+        let Some(file) = open_file(&**files, &path)? else { return Ok(None) };
+        let is_own_volume = partition == self.partition;
         Ok(Some(HiveHandle {
             image: self.image.clone(),
-            host_file: self.host_file.clone(),
+            host_file: files.host_path(&path)?.unwrap_or_else(|| self.host_file.clone()),
             host_windows: self.host_windows.clone(),
             installation: self.installation.clone(),
-            files: self.files.clone(),
-            volume: self.volume.clone(),
-            state: OnceLock::new(),
-            folder: self.folder.clone(),
-            name,
+            partition,
+            files: files.clone(),
+            volume: if is_own_volume { self.volume.clone() } else { Some(files.clone()) },
+            state: if is_own_volume { self.state.clone() } else { Arc::default() },
+            folder: folder.to_owned(),
+            name: name.to_owned(),
             bytes: Bytes::paged(Paged::new(file)),
         }))
     }
@@ -431,6 +469,14 @@ impl HiveHandle {
     /// No file is larger than its disk, unless it has holes: those are no bytes to be kept in memory.
     pub(super) fn most(&self) -> u64 {
         self.disk().map_or(MOST_BYTES, |disk| MOST_BYTES.min(disk.len()))
+    }
+}
+
+/// The file at `path`. A folder of that name is none.
+fn open_file(files: &dyn Files, path: &str) -> Result<Option<FileInVolume>> {
+    match files.open(path) {
+        Err(error) if error.code() == "file-is-folder" => Ok(None),
+        found => found,
     }
 }
 

@@ -87,6 +87,11 @@ impl Image {
         }
     }
 
+    /// Whether it is a hive of the host that was named itself.
+    pub(crate) fn is_hive(&self) -> bool {
+        matches!(self.content, Content::Host(_)) && matches!(kind_of(&self.path), Ok(EntryKind::File))
+    }
+
     /// Bytes read of its files so far.
     pub fn bytes_read(&self) -> u64 {
         match &self.content {

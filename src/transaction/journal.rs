@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{Overlaid, Staged, folder_of, same_bytes};
+use super::{Overlaid, Staged, folder_of, pointer, same_bytes};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::fitting::fitting;
 use hivewright_storage::folder::{EntryKind, kind_of};
@@ -13,6 +13,9 @@ use super::record::{Mark, Record};
 
 /// What is added to the name of a target.
 pub(crate) const SUFFIX: &str = ".hivewright-undo";
+
+/// The code of the error for a pointer whose undo file is not there.
+pub(crate) const GONE: &str = "undo-gone";
 
 /// For its owner alone: there are parts of a registry in it.
 const PRIVATE: u32 = 0o600;
@@ -63,10 +66,65 @@ impl<'h, H: Host> Journal<'h, H> {
         sure.map(|()| journal)
     }
 
-    /// Opens the undo file `path`.
+    /// [`Journal::save`] beside the target, and before that pointers to it beside the files that lie in other folders.
+    pub(crate) fn save_beside(host: &'h H, record: Record) -> Result<Self> {
+        let others = record.in_other_folders(&record.target);
+        if others.is_empty() {
+            return Self::save(host, None, record);
+        }
+        for number in 0_u32.. {
+            let number = if number == 0 { String::new() } else { format!(".{number}") };
+            let path = beside(&record.target, &number);
+            if host.exists(&path)? {
+                continue;
+            }
+            let pointers = others.iter().try_for_each(|other| pointer::save(host, other, &path).map(drop));
+            match pointers.and_then(|()| Self::save(host, Some(&path), record.clone())) {
+                Ok(journal) => return Ok(journal),
+                Err(error) => {
+                    let _ = pointer::remove_all(host, &others, &path);
+                    if error.code() != "undo-exists" {
+                        return Err(error.advise(NO_PLACE));
+                    }
+                }
+            }
+        }
+        Self::save(host, None, record)
+    }
+
+    /// Opens the undo file `path`, or the one to which that points.
+    ///
+    /// # Errors
+    /// `undo-gone`: it points to one that is not there.
     pub(crate) fn open(host: &'h H, path: &Path) -> Result<Self> {
-        let record = Record::load(&host.open(path, Access::Read)?)?;
-        Ok(Journal { host, path: path.to_owned(), record })
+        let file = host.open(path, Access::Read)?;
+        let Some(to) = pointer::read(&file, path)? else {
+            return Ok(Journal { host, path: path.to_owned(), record: Record::load(&file)? });
+        };
+        let gone = |error: Error| match error.kind() {
+            Kind::NotFound => Error::new(Kind::NotFound, GONE, format!("the undo file {} is not there", to.display()))
+                .advise(format!("remove {} if its change need not be undone", path.display())),
+            _ => error,
+        };
+        let record = Record::load(&host.open(&to, Access::Read).map_err(gone)?)?;
+        Ok(Journal { host, path: to, record })
+    }
+
+    /// Makes pointers to it where there are none, before bytes change.
+    pub(crate) fn point(&self, target: &Path) -> Result<()> {
+        let others = self.record.in_other_folders(target);
+        pointer::remove_all(self.host, &others, &self.path)?;
+        others.iter().try_for_each(|other| pointer::save(self.host, other, &self.path).map(drop))
+    }
+
+    /// Removes the pointers to it, once its change has ended. One that stays does no harm.
+    fn unpoint(&self) {
+        if self.record.in_other_folders(&self.record.target).is_empty() {
+            return;
+        }
+        if let Ok(target) = self.target() {
+            let _ = pointer::remove_all(self.host, &self.record.in_other_folders(&target), &self.path);
+        }
     }
 
     /// The file that it belongs to: the one beside which it is by its name, else the one that it names, else the one of that
@@ -97,6 +155,9 @@ impl<'h, H: Host> Journal<'h, H> {
         file.flush()?;
         self.record.next_mark += bytes.len() as u64;
         self.record.mark = mark;
+        if matches!(mark, Mark::Committed | Mark::Restored) {
+            self.unpoint();
+        }
         Ok(())
     }
 
@@ -109,7 +170,9 @@ impl<'h, H: Host> Journal<'h, H> {
     /// Removes the undo file, which is of no use any more.
     pub(crate) fn remove(&self) -> Result<()> {
         self.host.remove(&self.path)?;
-        self.host.sync_folder(folder_of(&self.path))
+        self.host.sync_folder(folder_of(&self.path))?;
+        self.unpoint();
+        Ok(())
     }
 }
 

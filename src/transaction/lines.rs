@@ -1,7 +1,7 @@
 //! The lines of an undo file, as JSON has them.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,12 +9,15 @@ use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::{Patch, Step};
 use hivewright_storage::{exact, hex};
 
+use super::members::Member;
 use super::record::{BLOCK, Block, Mark, Record, damaged};
 
 /// The version that is written for one file and one phase.
 const PLAIN: u32 = 1;
-/// The version with phases and files, and the last one that is read.
-const VERSION: u32 = 2;
+/// The version with phases and files.
+const OF_SEVERAL: u32 = 2;
+/// The version with files of several folders and files that grow together, and the last one that is read.
+pub(super) const VERSION: u32 = 3;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +45,8 @@ struct FileEntry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     name_bytes: Option<String>,
     len: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    len_after: Option<u64>,
 }
 
 /// What every version of the header has.
@@ -53,13 +58,22 @@ struct VersionLine {
 impl<'a> HeaderLine<'a> {
     pub(crate) fn of(record: &'a Record) -> Self {
         let plain = record.files.is_empty() && record.change.later.is_empty();
-        let entry = |(path, len): &(PathBuf, u64)| FileEntry {
-            name: path.to_string_lossy().into_owned(),
-            name_bytes: exact::hex(path),
-            len: *len,
+        let is_tree = |file: &Member| {
+            file.grown.is_some() || file.path.is_relative() && file.path.parent() != Some(Path::new(""))
+        };
+        let version = match plain {
+            true => PLAIN,
+            false if record.files.iter().any(is_tree) => VERSION,
+            false => OF_SEVERAL,
+        };
+        let entry = |file: &Member| FileEntry {
+            name: file.path.to_string_lossy().into_owned(),
+            name_bytes: exact::hex(&file.path),
+            len: file.len,
+            len_after: file.grown,
         };
         HeaderLine {
-            hivewright_undo: if plain { PLAIN } else { VERSION },
+            hivewright_undo: version,
             target: record.target.to_string_lossy(),
             target_bytes: exact::hex(&record.target),
             created: record.created.as_str().into(),
@@ -102,9 +116,12 @@ impl<'a> HeaderLine<'a> {
         path(&self.target, self.target_bytes.as_deref())
     }
 
-    pub(crate) fn files(&self) -> Result<Vec<(PathBuf, u64)>> {
-        let path = |entry: &FileEntry| Ok((path(&entry.name, entry.name_bytes.as_deref())?, entry.len));
-        self.files.iter().map(path).collect()
+    pub(crate) fn files(&self) -> Result<Vec<Member>> {
+        let member = |entry: &FileEntry| {
+            let path = path(&entry.name, entry.name_bytes.as_deref())?;
+            Ok(Member { path, len: entry.len, grown: entry.len_after })
+        };
+        self.files.iter().map(member).collect()
     }
 }
 

@@ -7,6 +7,7 @@ use hivewright_error::{Error, Result, Space};
 use hivewright_storage::joined::Joined;
 use hivewright_storage::{About, Access, Host, HostFile, Storage, Times};
 
+use super::members::Member;
 use super::overlaid::Overlaid;
 use crate::locate::changed_since;
 use hivewright_storage::availability::vmware_is_out;
@@ -24,9 +25,8 @@ pub(crate) struct Locked<'h, H: Host> {
     others: Vec<Locked<'h, H>>,
 }
 
-/// The files of an image in the order of their addresses, with the lengths that they have before a change. None where
-/// the target is all there is.
-pub(crate) type Arrangement = [(PathBuf, u64)];
+/// The files that change together, in the order of their addresses. None where the target is all there is.
+pub(crate) type Arrangement = [Member];
 
 impl<'h, H: Host> Locked<'h, H> {
     /// Opens and locks the file that `target` leads to.
@@ -54,8 +54,8 @@ impl<'h, H: Host> Locked<'h, H> {
     /// Opens and locks `target`, which may be a block device, and the other files of its image.
     pub(crate) fn take_all(host: &'h H, target: &Path, files: &Arrangement) -> Result<Self> {
         let mut locked = Self::take_one(host, target, true)?;
-        for (path, _) in files {
-            let path = host.resolve(path)?;
+        for file in files {
+            let path = host.resolve(&file.path)?;
             if locked.all().all(|known| known.path != path) {
                 let other = Self::take(host, &path)?;
                 locked.others.push(other);
@@ -152,13 +152,18 @@ pub(crate) fn reopened<H: Host>(host: &H, target: &Path, files: &Arrangement) ->
 /// The addresses of what follows depend on the lengths of all but the last.
 fn arranged(files: &Arrangement, open: impl Fn(&Path) -> Result<Arc<dyn Storage>>) -> Result<Joined<Arc<dyn Storage>>> {
     let mut storages = Vec::new();
-    for (i, (path, len)) in files.iter().enumerate() {
+    let several_grow = files.iter().any(|file| file.grown.is_some());
+    for (i, member) in files.iter().enumerate() {
+        let Member { path, len, .. } = member;
         let file = open(path)?;
         let actual = file.len()?;
-        if i + 1 < files.len() && actual != *len {
+        if i + 1 < files.len() && member.grown.is_none() && actual != *len {
             return Err(changed_since(path).expected(format_args!("{len} bytes"), actual));
         }
-        storages.push(file);
+        storages.push((file, member.room()));
     }
-    Joined::new(storages)
+    if several_grow {
+        return Joined::with_room(storages);
+    }
+    Joined::new(storages.into_iter().map(|(file, _)| file).collect())
 }

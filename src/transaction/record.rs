@@ -4,7 +4,7 @@
 //!
 //! | line | fields |
 //! |---|---|
-//! | header | `hivewright_undo` (1 or 2), `target`, `target_bytes` (hex, where the path is not UTF-8), `created`, `len_before`, `len_after`, `sha256_before`, `sha256_after` (of the whole file; absent where that is too long to read), `files` |
+//! | header | `hivewright_undo` (1, 2 or 3), `target`, `target_bytes` (hex, where the path is not UTF-8), `created`, `len_before`, `len_after`, `sha256_before`, `sha256_after` (of the whole file; absent where that is too long to read), `files` |
 //! | patch, one for each | `offset`, `phase` (if not 0), `step`, `old`, `new` (hex), `what`; in the order of writing |
 //! | block, one for each | `block` (its offset), `old` (hex): all of the 4096 bytes around a patch as they were, less what lies past the old end |
 //! | end | `patches`, `blocks` (their numbers), `sha256` (of every byte before this line) |
@@ -15,6 +15,11 @@
 //! `target_bytes`) and `len`. Offsets and lengths are then those of the files put one after the other, each beginning at
 //! a multiple of 4096; the last one grows.
 //!
+//! Version 3 has what hives of several folders can need: a `name` may be a path from the folder of the target, with `..`, so that
+//! all may be moved together; and several files may grow, the last among them. Each of those has its length after as `len_after`,
+//! and addresses for as many bytes; those past its old end read as zeros before. Beside the hives in other folders stand pointers
+//! while bytes change: see the module `pointer`.
+//!
 //! A disk may garble the whole sector under an interrupted write, hence the blocks. The end line and each mark are
 //! filled up with spaces to a multiple of 4096 bytes, so that a garbled mark takes nothing else with it.
 
@@ -22,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::members::{Member, absolute, relative};
 use super::{Change, Overlaid};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::Patch;
@@ -71,9 +77,8 @@ pub(crate) struct Record {
     pub(crate) sha256_before: Option<[u8; 32]>,
     pub(crate) sha256_after: Option<[u8; 32]>,
     pub(crate) change: Change,
-    /// The files of an image that has several, or the logs of a hive and then itself, with their lengths before, in the
-    /// order of their addresses.
-    pub(crate) files: Vec<(PathBuf, u64)>,
+    /// The files of an image that has several, or logs and then their hives, in the order of their addresses.
+    pub(crate) files: Vec<Member>,
     /// By offset. What a patch touches past the old end has no old bytes.
     pub(crate) blocks: Vec<Block>,
     pub(crate) mark: Mark,
@@ -110,17 +115,26 @@ impl Record {
         })
     }
 
-    /// The same record of an image of these files. One file alone is the target, and not written down.
-    pub(crate) fn with_files(mut self, files: &[(PathBuf, u64)]) -> Self {
+    /// The same record of these files. One file alone is the target, and not written down. What lies in another folder than the
+    /// target is named by its whole path; if `is_tree`, by the way to it from that folder, so that all may be moved together.
+    pub(crate) fn with_files(mut self, files: &[Member], is_tree: bool) -> Self {
         let folder = self.target.parent();
-        let name = |path: &Path| match path.file_name() {
-            Some(name) if path.parent() == folder => PathBuf::from(name),
+        let name = |path: &Path| match (path.file_name(), folder) {
+            (Some(name), _) if path.parent() == folder => PathBuf::from(name),
+            (_, Some(folder)) if is_tree => relative(folder, path),
             _ => path.to_owned(),
         };
         if files.len() > 1 {
-            self.files = files.iter().map(|(path, len)| (name(path), *len)).collect();
+            self.files = files.iter().map(|file| Member { path: name(&file.path), ..file.clone() }).collect();
         }
         self
+    }
+
+    /// Paths of the files that lie in other folders than the target, which is now at `target`, and move with it.
+    pub(crate) fn in_other_folders(&self, target: &Path) -> Vec<PathBuf> {
+        let folder = target.parent().unwrap_or(Path::new(""));
+        let is_other = |file: &&Member| file.path.is_relative() && file.path.parent() != Some(Path::new(""));
+        self.files.iter().filter(is_other).map(|file| absolute(folder, &file.path)).collect()
     }
 
     /// [`Record::files`] with the paths that they have where `target` is now.
@@ -128,17 +142,17 @@ impl Record {
     /// # Errors
     /// `undo-other-image`: it is a copy under another name, or in another folder than the one from which a file was named
     /// elsewhere. Beside it may stand files of another image, under the names that this one's had.
-    pub(crate) fn files_of(&self, target: &Path) -> Result<Vec<(PathBuf, u64)>> {
+    pub(crate) fn files_of(&self, target: &Path) -> Result<Vec<Member>> {
         let renamed = target.file_name() != self.target.file_name();
         let elsewhere =
-            self.files.iter().any(|(name, _)| name.is_absolute()) && target.parent() != self.target.parent();
+            self.files.iter().any(|file| file.path.is_absolute()) && target.parent() != self.target.parent();
         if !self.files.is_empty() && (renamed || elsewhere) {
             let what = "the undo file is of several files, which had other names: which they are is not known";
             return Err(Error::refused("undo-other-image", what)
                 .advise("give all files the names that they had, beside each other, and try again"));
         }
         let folder = target.parent().unwrap_or(Path::new(""));
-        Ok(self.files.iter().map(|(name, len)| (folder.join(name), *len)).collect())
+        Ok(self.files.iter().map(|file| Member { path: absolute(folder, &file.path), ..file.clone() }).collect())
     }
 
     /// Whether it belongs to an image: those are not hashed whole.
@@ -148,10 +162,10 @@ impl Record {
 
     /// The files of an image, by the first bytes of the undo file at `path`, which is beside the target. Nothing else of
     /// it is believed.
-    pub(crate) fn files_in_header(head: &[u8], path: &Path) -> Result<Vec<(PathBuf, u64)>> {
+    pub(crate) fn files_in_header(head: &[u8], path: &Path) -> Result<Vec<PathBuf>> {
         let header = HeaderLine::parse(first_line(head).unwrap_or_default())?;
-        let join = |(name, len): (PathBuf, u64)| (path.with_file_name(name), len);
-        Ok(header.files()?.into_iter().map(join).collect())
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Ok(header.files()?.into_iter().map(|file| absolute(folder, &file.path)).collect())
     }
 
     /// The bytes of the undo file, without marks.

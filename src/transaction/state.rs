@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::members::{absolute, starts};
 use super::{Change, Locked, Overlaid, folder_of};
 use crate::locate::changed_since;
 use hivewright_error::{Error, Result, Space};
 use hivewright_hive::Patch;
-use hivewright_storage::joined;
 use hivewright_storage::span::lay_over;
 use hivewright_storage::{Host, Storage};
 
@@ -265,7 +265,7 @@ impl Record {
     pub(crate) fn expect_old(&self, storage: &dyn Storage) -> Result<()> {
         let len = storage.len()?;
         if len != self.change.len_before {
-            let last = self.files.last().map_or(&self.target, |(name, _)| name);
+            let last = self.files.last().map_or(&self.target, |file| &file.path);
             return Err(changed_since(last).expected(self.change.len_before, len));
         }
         let versions = self.versions();
@@ -282,26 +282,25 @@ impl Record {
 
     /// The file that holds a byte of the addresses, as it is named here, and where in it.
     fn file_at(&self, offset: u64) -> (PathBuf, u64) {
-        let lens: Vec<u64> = self.files.iter().map(|file| file.1).collect();
-        let starts = joined::starts(&lens).unwrap_or_default();
+        let starts = starts(&self.files).unwrap_or_default();
         let found = starts.iter().zip(&self.files).rev().find(|(start, _)| **start <= offset);
         let folder = self.target.parent().unwrap_or(Path::new(""));
         // Names in the record lie beside the target, or are whole.
-        found.map_or((self.target.clone(), offset), |(start, (name, _))| (folder.join(name), offset - start))
+        found.map_or((self.target.clone(), offset), |(start, file)| (absolute(folder, &file.path), offset - start))
     }
 
     /// Where the change wrote over other bytes in the file at `path`, once for each sector, with the image at `target`.
     pub(crate) fn changed_in(&self, target: &Path, path: &Path) -> Result<Vec<u64>> {
         const SECTOR: usize = 512;
         let files = self.files_of(target)?;
-        let starts = joined::starts(&files.iter().map(|file| file.1).collect::<Vec<_>>())?;
+        let starts = starts(&files)?;
         let mut found = Vec::new();
         // What is only added behind the old end, or written over itself, was nobody else's.
         for Patch { offset, old, new, .. } in
             self.change.patches.iter().filter(|patch| !patch.new.starts_with(&patch.old))
         {
             let holder = starts.iter().zip(&files).rev().find(|(start, _)| **start <= *offset);
-            let (start, file) = holder.map_or((0, target), |(start, (file, _))| (*start, &**file));
+            let (start, file) = holder.map_or((0, target), |(start, file)| (*start, &*file.path));
             if file == path {
                 let end = offset + old.len().min(new.len()) as u64;
                 found.extend((*offset..end).step_by(SECTOR).chain([end - 1]).map(|at| at - start));

@@ -8,6 +8,7 @@ use hivewright_error::{Error, Kind, Result};
 use hivewright_storage::folder::kind_of;
 use hivewright_storage::{Access, Host, Storage};
 
+use crate::transaction::folder_of;
 use crate::transaction::journal::{self, Journal, SUFFIX, folder_for, is_beside};
 use crate::transaction::record::{Mark, Record};
 
@@ -107,7 +108,7 @@ fn lists<H: Host>(host: &H, undo: &Path, own: &[PathBuf]) -> Result<bool> {
     }
     // What cannot be read belongs to another file: that one's trouble.
     let files = Record::files_in_header(&head, undo).unwrap_or_default();
-    Ok(files.iter().any(|(path, _)| own.contains(path)))
+    Ok(files.iter().any(|path| own.contains(path)))
 }
 
 /// Bytes of a header mostly.
@@ -122,16 +123,51 @@ pub(super) fn beside<'h, H: Host>(host: &'h H, target: &Path) -> Result<Vec<Jour
     Ok(own.filter_map(|path| Journal::open(host, path).ok()).collect())
 }
 
-/// Undo files of an image of these files that lack the mark of an end, or why one of them cannot be read.
-pub(super) fn open_ones<'h, H: Host>(host: &'h H, files: &[PathBuf], which: Which) -> Vec<Result<Journal<'h, H>>> {
-    let names = match names_around(host, files, which) {
-        Ok(names) => names,
-        Err(error) => return vec![Err(error)],
-    };
-    let is_open = |journal: &Result<Journal<'_, H>>| {
-        journal.as_ref().map_or(true, |journal| matches!(journal.record.mark, Mark::Open | Mark::Undoing))
-    };
-    names.iter().map(|path| open(host, path)).filter(is_open).collect()
+/// Undo files around files.
+pub(super) struct Around<'h, H: Host> {
+    /// Those that lack the mark of an end, each once, or why one of them cannot be read.
+    pub(super) open: Vec<Result<Journal<'h, H>>>,
+    /// Pointers to undo files that are not there or have ended.
+    stale: Vec<PathBuf>,
+}
+
+impl<'h, H: Host> Around<'h, H> {
+    /// Those of `files`, or of an image that one of them is of.
+    pub(super) fn of(host: &'h H, files: &[PathBuf], which: Which) -> Self {
+        let mut around = Around { open: Vec::new(), stale: Vec::new() };
+        let names = match names_around(host, files, which) {
+            Ok(names) => names,
+            Err(error) => {
+                around.open.push(Err(error));
+                return around;
+            }
+        };
+        for path in names {
+            match open(host, &path) {
+                Ok(journal) if matches!(journal.record.mark, Mark::Open | Mark::Undoing) => around.add(journal),
+                Ok(journal) if journal.path != path => around.stale.push(path),
+                Ok(_) => {}
+                Err(error) if error.code() == journal::GONE => around.stale.push(path),
+                Err(error) => around.open.push(Err(error)),
+            }
+        }
+        around
+    }
+
+    /// An undo file may be met beside its target and by a pointer.
+    fn add(&mut self, journal: Journal<'h, H>) {
+        let is_it = |known: &Result<Journal<'h, H>>| known.as_ref().is_ok_and(|known| known.path == journal.path);
+        if !self.open.iter().any(is_it) {
+            self.open.push(Ok(journal));
+        }
+    }
+
+    /// Removes what an interrupted run left and nobody needs. What stays does no harm.
+    pub(super) fn sweep(&self, host: &H) {
+        for path in &self.stale {
+            let _ = host.remove(path).and_then(|()| host.sync_folder(folder_of(path)));
+        }
+    }
 }
 
 fn open<'h, H: Host>(host: &'h H, path: &Path) -> Result<Journal<'h, H>> {

@@ -9,7 +9,7 @@ use hivewright_storage::exact::field;
 use hivewright_storage::folder::{EntryKind, kind_of};
 use hivewright_storage::{Host, RealHost, Storage};
 
-use super::around::{Which, open_ones, seems_left, stands_beside};
+use super::around::{Around, Which, seems_left, stands_beside};
 use super::restore::{Restored, restore};
 use crate::transaction::journal::Journal;
 use crate::transaction::journal::command;
@@ -90,10 +90,10 @@ fn leftovers<H: Host>(host: &H, files: &[PathBuf], which: Which) -> Vec<Result<L
         let (target, _, state) = look_at(host, &journal, files)?;
         Ok(Leftover { undo: journal.path, target, state })
     };
-    open_ones(host, files, which).into_iter().map(|journal| journal.and_then(leftover)).collect()
+    Around::of(host, files, which).open.into_iter().map(|journal| journal.and_then(leftover)).collect()
 }
 
-/// The target of one of [`open_ones`] of `files`, as it is there, and how far the write got.
+/// The target of one of those [`Around`] `files`, as it is there, and how far the write got.
 fn look_at<H: Host>(host: &H, journal: &Journal<'_, H>, files: &[PathBuf]) -> Result<(PathBuf, impl Storage, State)> {
     let target = target_of(journal, files)?;
     let there = reopened(host, &target, &journal.record.files_of(&target)?)?;
@@ -130,7 +130,7 @@ fn doubts(files: &[PathBuf], listing: bool) -> Vec<String> {
 /// Refuses where an interrupted write left any of `files`, which are absolute and hold no link, partly written, or it was
 /// changed after one; or where that is not known.
 pub(crate) fn refuse_left_over<H: Host>(host: &H, files: &[PathBuf]) -> Result<()> {
-    for journal in open_ones(host, files, Which::All) {
+    for journal in Around::of(host, files, Which::All).open {
         let journal = journal?;
         let (target, there, state) = look_at(host, &journal, files)?;
         refuse_trouble(&journal, &target, state, &there)?;
@@ -159,7 +159,7 @@ pub(crate) fn is_image_left_over<H: Host>(host: &H, target: &Path) -> Result<boo
     if kind_of(target)? == EntryKind::Folder {
         return Ok(false);
     }
-    for journal in open_ones(host, &[host.resolve(target)?], Which::All) {
+    for journal in Around::of(host, &[host.resolve(target)?], Which::All).open {
         if journal?.record.is_of_image() {
             return Ok(true);
         }
@@ -187,7 +187,9 @@ pub fn recover_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<
 /// As [`recover_unfinished_on`], of an image of these `files`, which are absolute and hold no link.
 pub(crate) fn recover_all_on<H: Host>(host: &H, files: &[PathBuf]) -> Result<Option<Recovered>> {
     let mut done = None;
-    for journal in open_ones(host, files, Which::All) {
+    let around = Around::of(host, files, Which::All);
+    around.sweep(host);
+    for journal in around.open {
         let journal = journal?;
         let target = target_of(&journal, files)?;
         let arranged = journal.record.files_of(&target)?;
@@ -222,7 +224,7 @@ pub(crate) fn recover_all_on<H: Host>(host: &H, files: &[PathBuf]) -> Result<Opt
 /// Settles what an interrupted run left without having to write to the target; refuses where that does not do.
 pub(crate) fn settle<H: Host>(locked: &Locked<'_, H>) -> Result<()> {
     let files: Vec<PathBuf> = locked.all().map(|file| file.path.clone()).collect();
-    for journal in open_ones(locked.host, &files, Which::All) {
+    for journal in Around::of(locked.host, &files, Which::All).open {
         let mut journal = journal?;
         let target = target_of(&journal, &files)?;
         let storage = locked.storage_at(&target, &journal.record.files_of(&target)?)?;
@@ -252,7 +254,7 @@ fn settle_one<H: Host>(
     Ok(Recovered::NotBegun)
 }
 
-/// The target of one of [`open_ones`] of `files`: the one beside which it is, else the one that it names.
+/// The target of one of those [`Around`] `files`: the one beside which it is, else the one that it names.
 fn target_of<H: Host>(journal: &Journal<'_, H>, files: &[PathBuf]) -> Result<PathBuf> {
     match files.iter().find(|file| stands_beside(&journal.path, file)) {
         Some(file) => Ok(file.clone()),

@@ -28,6 +28,7 @@ pub(super) fn restore<H: Host>(journal: &mut Journal<'_, H>, target: &Locked<'_,
         return Ok(Restored::Replaced);
     }
     if journal.record.mark != Mark::Open {
+        journal.point(&target.path)?;
         journal.mark(Mark::Undoing)?;
     }
     let files = journal.record.files_of(&target.path)?;

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hivewright::edit::{Request, prepare};
+use hivewright::edit::{Edits, Request, prepare};
 use hivewright::locate::Choice;
 use hivewright::locate::LogChoice;
 use hivewright::settings::nat_t::Wanted;
@@ -322,7 +322,7 @@ fn readable(bytes: &[u8]) -> BTreeMap<(u32, u32), (Vec<u8>, Vec<u8>)> {
 
 fn request(wanted: Wanted, force: bool) -> Request {
     Request {
-        plan: Some(plan(wanted)),
+        edits: Edits::Named(plan(wanted)),
         force,
         logs: LogChoice::Beside,
         as_it_stands: false,
@@ -379,15 +379,19 @@ fn damage_at_random_is_edited_around_or_named() {
                 Ok(prepared) => {
                     done += 1;
                     assert!(force || before.is_sound() || prepared.is_already_so(), "round {round}");
-                    let after = check(&prepared.edited.bytes);
+                    let after = check(&prepared.hives[0].edited.bytes);
                     assert!(after.errors().count() <= before.errors().count(), "round {round}");
-                    let keys: Vec<u32> = prepared.changes.iter().map(|change| change.operation.key.0).collect();
+                    let keys: Vec<u32> =
+                        prepared.hives[0].changes.iter().map(|change| change.operation.key.unwrap().0).collect();
                     let others = |bytes: &[u8]| {
                         let mut all = readable(bytes);
                         all.retain(|(key, _), _| !keys.contains(key));
                         all
                     };
-                    assert!(others(&bytes) == others(&prepared.edited.bytes), "round {round}: another key changed");
+                    assert!(
+                        others(&bytes) == others(&prepared.hives[0].edited.bytes),
+                        "round {round}: another key changed"
+                    );
                 }
                 Err(error) => {
                     refused += 1;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use hivewright::edit::commit::{Edit, InPlace, Options, commit_edit_on};
+use hivewright::edit::commit::{Edit, InPlace, Options, commit_edits_on};
 use hivewright::edit::{Request, prepare};
 use hivewright::settings::nat_t;
 use hivewright::settings::nat_t::Wanted;
@@ -49,6 +49,7 @@ impl Case {
         let request = Request { settle: false, options, ..request(Some(Wanted::Set(NUMBER))) };
         let prepared = prepare(&place.path("SYSTEM"), &request).unwrap();
         prepared.prove().unwrap();
+        let prepared = &prepared.hives[0];
         let logs: Vec<Log<'_>> = place.logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
         let done = recover_headless(&place.primary[..], &logs).unwrap();
         let recovery = done.patches().unwrap();
@@ -56,7 +57,9 @@ impl Case {
         let Opened::Clean(hive) = Hive::open(recovered.clone()).unwrap() else { panic!("dirty") };
         let mut editor: Editor = hive.edit(EditOptions { above_sequence: place.highest(), ..options });
         for change in &prepared.changes {
-            editor.set_value_at(change.operation.key, nat_t::NAME, ValueType::DWORD, &NUMBER.to_le_bytes()).unwrap();
+            editor
+                .set_value_at(change.operation.key.unwrap(), nat_t::NAME, ValueType::DWORD, &NUMBER.to_le_bytes())
+                .unwrap();
         }
         let done = editor.finish().unwrap();
         assert!(done.bytes == prepared.edited.bytes, "the test edits otherwise than the library");
@@ -76,12 +79,12 @@ impl Case {
 
     fn commit(&self, host: &LyingHost, options: &Options) -> Result<()> {
         let edit = Edit {
+            target: Path::new(TARGET),
             patches: &self.whole,
             image: &self.edited,
             phases: Some((&self.recovery, &self.edit)),
-            proof: &|| Ok(()),
         };
-        commit_edit_on(host, Path::new(TARGET), &edit, options).map(drop)
+        commit_edits_on(host, &[edit], &|| Ok(()), options).map(drop)
     }
 
     /// The name of the stage whose file this is.

@@ -44,5 +44,6 @@ mod page_reads;
 mod paths;
 mod readme;
 mod support;
+mod transaction;
 mod windows_mistakes;
 mod windows_pages;

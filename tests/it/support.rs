@@ -10,4 +10,6 @@ pub(crate) mod memory;
 pub(crate) mod ntfs_volume;
 pub(crate) mod pages;
 mod shared;
+pub(crate) mod stopped;
 pub(crate) mod tools;
+pub(crate) mod windows_folder;

@@ -11,17 +11,34 @@ use hivewright_error::{Error, Kind, Place, Result};
 /// between the end of a file and the next one reads as zeros, and what is written there is gone.
 pub const ALIGNMENT: u64 = 4096;
 
-/// See the module. Only the last file can grow.
+/// See the module. Only the last file can grow, unless others have room: see [`Joined::with_room`].
 pub struct Joined<S> {
     parts: Vec<Part<S>>,
 }
 
 struct Part<S> {
     start: u64,
-    /// Bytes when it was joined; of the last one, whatever it has now.
+    /// Bytes when it was joined; of the last one without room, whatever it has now.
     len: u64,
+    /// Bytes that it may grow to; `len` where it may not, or is the last of several that keep their lengths.
+    room: u64,
     storage: S,
     dirty: DirtyFlag,
+}
+
+impl<S> Part<S> {
+    fn grows(&self) -> bool {
+        self.room > self.len
+    }
+}
+
+/// Lengths of a file that may grow with others, in bytes: before, and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Before.
+    pub before: u64,
+    /// After.
+    pub after: u64,
 }
 
 /// Where files of these lengths begin.
@@ -43,6 +60,10 @@ fn too_large() -> Error {
     Error::new(Kind::Unsupported, "image-size", "the files of the image together exceed 2^63 bytes")
 }
 
+fn fixed() -> Error {
+    Error::new(Kind::Unsupported, "fixed-length", "only the last file of an image changes its length")
+}
+
 impl<S: Deref<Target: Storage>> Joined<S> {
     /// The files in this order.
     ///
@@ -51,8 +72,33 @@ impl<S: Deref<Target: Storage>> Joined<S> {
     pub fn new(files: Vec<S>) -> Result<Self> {
         let lens = files.iter().map(|file| file.len()).collect::<Result<Vec<_>>>()?;
         let parts = files.into_iter().zip(starts(&lens)?).zip(lens);
-        let part = |((storage, start), len)| Part { start, len, storage, dirty: DirtyFlag::default() };
+        let part = |((storage, start), len)| Part { start, len, room: len, storage, dirty: DirtyFlag::default() };
         Ok(Joined { parts: parts.map(part).collect() })
+    }
+
+    /// Files of which several grow together, the last among them. Each has addresses for its length after; where it ends before
+    /// those, it reads as zeros, and what is written there is gone.
+    ///
+    /// The length of all tells how far the growth got: it is that of before, or that of after, if every file has its length of
+    /// before, or of after; else something between. It is past both where a file has neither of its lengths nor one between.
+    /// [`Storage::set_len`] takes the length of before or of after, and gives every file its own.
+    ///
+    /// # Errors
+    /// As [`starts`]; `fixed-length` where the last file does not grow by two bytes or more.
+    pub fn with_room(files: Vec<(S, Room)>) -> Result<Self> {
+        let rooms: Vec<u64> = files.iter().map(|(_, room)| room.after).collect();
+        let starts = starts(&rooms)?;
+        if files.last().is_none_or(|(_, last)| last.after < last.before.saturating_add(2)) {
+            return Err(fixed());
+        }
+        let part = |((storage, room), start): ((S, Room), u64)| Part {
+            start,
+            len: room.before,
+            room: room.after.max(room.before),
+            storage,
+            dirty: DirtyFlag::default(),
+        };
+        Ok(Joined { parts: files.into_iter().zip(starts).map(part).collect() })
     }
 
     fn last(&self) -> Result<&Part<S>> {
@@ -71,7 +117,11 @@ impl<S: Deref<Target: Storage>> Joined<S> {
         let end = end_within("the last file of the image", total, offset, len)?;
         let last = self.parts.len() - 1;
         for (i, part) in self.parts.iter().enumerate() {
-            let part_end = if i == last { total } else { part.start + part.len };
+            let part_end = match part.grows() {
+                true => part.start + part.storage.len()?.min(part.room),
+                false if i == last => total,
+                false => part.start + part.len,
+            };
             let (from, to) = (offset.max(part.start), end.min(part_end));
             if from < to {
                 // Both differences are at most `len`.
@@ -84,7 +134,24 @@ impl<S: Deref<Target: Storage>> Joined<S> {
 
     fn len_now(&self) -> Result<u64> {
         let last = self.last()?;
-        last.start.checked_add(last.storage.len()?).ok_or_else(too_large)
+        if !last.grows() {
+            return last.start.checked_add(last.storage.len()?).ok_or_else(too_large);
+        }
+        let (before, after) = (last.start + last.len, last.start + last.room);
+        let (mut all_before, mut all_after) = (true, true);
+        for part in self.parts.iter().filter(|part| part.grows()) {
+            let len = part.storage.len()?;
+            if !(part.len..=part.room).contains(&len) {
+                return Ok(after + 1);
+            }
+            all_before &= len == part.len;
+            all_after &= len == part.room;
+        }
+        Ok(match (all_before, all_after) {
+            (true, _) => before,
+            (_, true) => after,
+            _ => before + 1,
+        })
     }
 }
 
@@ -109,12 +176,20 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Joined<S> {
         dirty_flag::flush(self.parts.iter().map(|part| (&part.dirty, &*part.storage)))
     }
 
-    /// Changes the length of the last file.
+    /// Changes the length of the last file, or of all that have room.
     fn set_len(&self, len: u64) -> Result<()> {
         let last = self.last()?;
-        let own = len.checked_sub(last.start).ok_or_else(|| {
-            Error::new(Kind::Unsupported, "fixed-length", "only the last file of an image changes its length")
-        })?;
+        if last.grows() {
+            let is_after = len == last.start + last.room;
+            if !is_after && len != last.start + last.len {
+                return Err(fixed());
+            }
+            return self.parts.iter().filter(|part| part.grows()).try_for_each(|part| {
+                part.dirty.set();
+                part.storage.set_len(if is_after { part.room } else { part.len })
+            });
+        }
+        let own = len.checked_sub(last.start).ok_or_else(fixed)?;
         last.dirty.set();
         last.storage.set_len(own)
     }
@@ -131,7 +206,7 @@ mod tests {
     use super::super::memory::Memory;
     use super::super::recorder::Recorder;
     use super::*;
-    use std::sync::Arc;
+    use std::sync::{Arc, Mutex};
 
     #[test]
     fn files_begin_at_blocks_and_the_last_one_grows() {
@@ -158,6 +233,70 @@ mod tests {
         assert_eq!(joined.set_len(100).unwrap_err().code(), "fixed-length");
         assert_eq!(joined.write_at(12288 + 199, &[0; 2]).unwrap_err().code(), "past-end");
         assert_eq!(joined.read_at(u64::MAX, &mut [0; 2]).unwrap_err().code(), "past-end");
+    }
+
+    /// A file whose length changes both ways.
+    struct Changing(Mutex<Vec<u8>>);
+
+    impl Storage for Changing {
+        fn len(&self) -> Result<u64> {
+            Ok(self.0.lock().unwrap().len() as u64)
+        }
+
+        fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+            let start = usize::try_from(offset).unwrap();
+            buf.copy_from_slice(&self.0.lock().unwrap()[start..start + buf.len()]);
+            Ok(())
+        }
+
+        fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+            let start = usize::try_from(offset).unwrap();
+            self.0.lock().unwrap()[start..start + bytes.len()].copy_from_slice(bytes);
+            Ok(())
+        }
+
+        fn flush(&self) -> Result<()> {
+            Ok(())
+        }
+
+        fn set_len(&self, len: u64) -> Result<()> {
+            self.0.lock().unwrap().resize(usize::try_from(len).unwrap(), 0);
+            Ok(())
+        }
+
+        fn locate(&self, _: u64) -> Vec<Place> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn files_with_room_grow_and_shrink_together() {
+        let memory = |len: usize, byte| Arc::new(Changing(Mutex::new(vec![byte; len])));
+        let (first, fixed, last) = (memory(100, 1), memory(50, 2), memory(4096, 3));
+        let room = |before, after| Room { before, after };
+        let files: Vec<(Arc<dyn Storage>, Room)> =
+            vec![(first.clone(), room(100, 8000)), (fixed.clone(), room(50, 50)), (last.clone(), room(4096, 8192))];
+        let joined = Joined::with_room(files).unwrap();
+        let (before, after) = (8192 + 4096 + 4096, 8192 + 4096 + 8192);
+        assert_eq!(joined.len().unwrap(), before);
+        let mut there = vec![9; 300];
+        joined.read_at(0, &mut there).unwrap();
+        assert!(there[..100].iter().all(|&b| b == 1) && there[100..].iter().all(|&b| b == 0));
+        joined.write_at(90, &[7; 20]).unwrap();
+        assert_eq!(first.len().unwrap(), 100, "what is past the end of a file is gone");
+        joined.set_len(after).unwrap();
+        assert_eq!((first.len().unwrap(), fixed.len().unwrap(), last.len().unwrap()), (8000, 50, 8192));
+        joined.write_at(90, &[8; 20]).unwrap();
+        joined.write_at(after - 1, &[8]).unwrap();
+        joined.read_at(100, &mut there[..10]).unwrap();
+        assert_eq!((joined.len().unwrap(), &there[..10]), (after, &[8; 10][..]));
+        first.set_len(100).unwrap();
+        assert!((before + 1..after).contains(&joined.len().unwrap()), "one has shrunk and one has not");
+        first.set_len(99).unwrap();
+        assert!(joined.len().unwrap() > after);
+        joined.set_len(before).unwrap();
+        assert_eq!((first.len().unwrap(), last.len().unwrap(), joined.len().unwrap()), (100, 4096, before));
+        assert_eq!(joined.set_len(before + 1).unwrap_err().code(), "fixed-length");
     }
 
     #[test]

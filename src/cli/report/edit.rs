@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::path::Path;
 
 use hivewright::Place;
-use hivewright::edit::commit::{Committed, Emptied, How};
-use hivewright::edit::{Before, Change, Prepared};
+use hivewright::edit::commit::{ChangedFile, Committed, How};
+use hivewright::edit::{Before, Change, PreparedHive};
 use hivewright::settings::nat_t::{self, Wanted};
 use hivewright::undo;
 use hivewright_hive::recover::Recovery;
@@ -30,14 +30,14 @@ pub(crate) enum Ending {
 }
 
 /// The text for people.
-pub(crate) fn text(prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending) -> String {
+pub(crate) fn text(prepared: &PreparedHive, wanted: Option<Wanted>, ending: &Ending) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
     let _ = write_text(&mut out, prepared, wanted, ending);
     out
 }
 
-fn write_text(out: &mut String, prepared: &Prepared, wanted: Option<Wanted>, ending: &Ending) -> std::fmt::Result {
+fn write_text(out: &mut String, prepared: &PreparedHive, wanted: Option<Wanted>, ending: &Ending) -> std::fmt::Result {
     let hive = shown(prepared.hive.host_file());
     let patches = &prepared.edited.patches;
     let already = prepared.is_already_so();
@@ -52,7 +52,7 @@ fn write_text(out: &mut String, prepared: &Prepared, wanted: Option<Wanted>, end
         let before = change.before.iter().map(describe).collect::<Vec<_>>().join(" and ");
         let before = if before.is_empty() { "not set".to_owned() } else { before };
         let after = if change.changes { now(wanted) } else { "left".to_owned() };
-        writeln!(out, "  {}: {before} -> {after}", plain(&change.operation.path))?;
+        writeln!(out, "  {}: {before} -> {after}", plain(&change.operation.path.to_string()))?;
     }
     if let Some(recovery) = prepared.recovered() {
         writeln!(out, "The hive was dirty: {}", super::recovery::applied(recovery))?;
@@ -106,7 +106,7 @@ fn write_committed(out: &mut String, what: &str, committed: &Committed, already:
     committed.notes.iter().try_for_each(|note| writeln!(out, "note: {}", plain(note)))
 }
 
-fn write_patches(out: &mut String, prepared: &Prepared) -> std::fmt::Result {
+fn write_patches(out: &mut String, prepared: &PreparedHive) -> std::fmt::Result {
     let patches = &prepared.edited.patches;
     if patches.is_empty() {
         return Ok(());
@@ -152,11 +152,11 @@ pub(crate) struct Document<'a> {
     recovery: Option<&'a Recovery>,
     shadow_copies: Option<u32>,
     commit: Option<&'a Committed>,
-    logs_emptied: &'a [Emptied],
+    logs_emptied: &'a [ChangedFile],
 }
 
 /// The same as a document.
-pub(crate) fn document<'a>(prepared: &'a Prepared, wanted: Option<Wanted>, ending: &'a Ending) -> Document<'a> {
+pub(crate) fn document<'a>(prepared: &'a PreparedHive, wanted: Option<Wanted>, ending: &'a Ending) -> Document<'a> {
     let patches = &prepared.edited.patches;
     let state = match ending {
         // A copy is written with --output even where nothing changes.
@@ -205,13 +205,13 @@ fn place(change: &Change) -> Value {
     });
     json!({
         "control_set": change.operation.control_set,
-        "key": change.operation.path,
+        "key": change.operation.path.to_string(),
         "before": before.collect::<Vec<_>>(),
         "changes": change.changes,
     })
 }
 
-fn patch(prepared: &Prepared, patch: &Patch) -> Value {
+fn patch(prepared: &PreparedHive, patch: &Patch) -> Value {
     json!({
         "hive_offset": patch.offset,
         "places": prepared.places(patch.offset),

@@ -28,7 +28,7 @@ pub(super) fn write<H: Host>(
 ) -> Result<Committed> {
     let path = place_for(host, output)?;
     let image = only_file(wanted, &path)?;
-    let shared = share(host, wanted.hive.file.in_disk()?.files().iter())?;
+    let shared = share(host, wanted.base()?.in_disk()?.files().iter())?;
     proof()?;
     let known = shared.clone();
     let plan = rehearse(wanted, &ImageOverlay::new(move |path, _| find(&known, path)))?;
@@ -44,7 +44,7 @@ pub(super) fn write<H: Host>(
     // The copy in the place of the image, as others will open it.
     let copy: Arc<dyn Storage> = Arc::new(host.open(staged.path(), Access::Read)?);
     let stage = ImageOverlay::new(move |path, _| if path == image { Ok(copy.clone()) } else { find(&shared, path) });
-    if !wanted.is_held_by(&wanted.again(&wanted.hive.file.gate(stage)?)?)? {
+    if !wanted.is_held_by(&wanted.again(&wanted.base()?.gate(stage)?)?)? {
         return Err(Error::new(Kind::Io, "read-back", "the hive in the copy does not read back as it was written"));
     }
     put(host, &mut staged, &path)?;
@@ -53,7 +53,7 @@ pub(super) fn write<H: Host>(
 
 /// The file that is copied.
 fn only_file(wanted: &Wanted<'_>, output: &Path) -> Result<PathBuf> {
-    let disk = wanted.hive.file.in_disk()?;
+    let disk = wanted.base()?.in_disk()?;
     let files = disk.files();
     let image = files.first().map(|file| file.path.clone()).ok_or_else(|| changed_since(disk.path()))?;
     if files.iter().filter(|file| file.role != Role::Backing).count() > 1 {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::locate::changed_since;
 use crate::locate::{HiveHandle, Placement};
+use crate::transaction::broken;
 use hivewright_disk::container::{Gate, ImageOverlay, OverlayFiles, Taken};
 use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::{Patch, PatchSet, Step};
@@ -17,18 +18,18 @@ use hivewright_storage::Storage;
 use hivewright_storage::joined;
 use hivewright_storage::recorder::Written;
 
-/// What shall become of a hive inside of an image, and of its logs.
+/// What shall become of hives inside of an image, and of their logs.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
-    /// The hive.
-    pub(crate) hive: Part<'a>,
-    /// Logs that change with it, after it.
+    /// The hives, at least one.
+    pub(crate) hives: &'a [Part<'a>],
+    /// Logs that change with them, after them.
     pub(crate) logs: &'a [Part<'a>],
-    /// What has to pass when the hive is opened anew, under its locks.
+    /// What has to pass when a hive is opened anew, under its locks.
     pub(crate) check: &'a dyn Fn(&HiveHandle) -> Result<()>,
 }
 
-/// What shall become of one file inside of an image.
+/// What shall become of one file inside of an image. Its lengths before and after are those of its bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Part<'a> {
     /// Where it is.
@@ -42,16 +43,21 @@ pub(crate) struct Part<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// The hive, then its logs.
+    /// The hives, then their logs.
     pub(super) fn parts(&self) -> impl Iterator<Item = &Part<'a>> {
-        std::iter::once(&self.hive).chain(self.logs)
+        self.hives.iter().chain(self.logs)
     }
 
-    /// The same files, the hive first, from the files that `gate` hands out.
+    /// The first hive, whose image is that of all.
+    pub(super) fn base(&self) -> Result<&'a HiveHandle> {
+        self.hives.first().map(|hive| hive.file).ok_or_else(|| broken("no hive is to be changed"))
+    }
+
+    /// The same files, the hives first, from the files that `gate` hands out.
     pub(super) fn again(&self, gate: &Gate) -> Result<Vec<HiveHandle>> {
-        let hive = self.hive.file.again(gate)?;
-        let mut all = self.logs.iter().map(|log| hive.same_file(log.file)).collect::<Result<Vec<_>>>()?;
-        all.insert(0, hive);
+        let base = self.base()?.again(gate)?;
+        let mut all = self.parts().skip(1).map(|part| base.same_file(part.file)).collect::<Result<Vec<_>>>()?;
+        all.insert(0, base);
         Ok(all)
     }
 
@@ -78,7 +84,7 @@ pub(crate) struct Plan {
     pub(crate) len_before: u64,
     pub(crate) len_after: u64,
     pub(crate) phases: Vec<Vec<Patch>>,
-    /// Where the bytes of each file inside are when all is done, as far as the image tells: the hive's, then its logs'.
+    /// Where the bytes of each file inside are when all is done, as far as the image tells: the hives', then their logs'.
     pub(crate) placements: Vec<Option<Placement>>,
     /// Whether they are there before.
     pub(crate) has_room: bool,
@@ -95,7 +101,7 @@ const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link,
 /// `image-grows` where several files would grow; `placement` where a change would be written elsewhere than to the file's
 /// own places; `rehearsal` where the file does not read back as wanted.
 pub(crate) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<ImageOverlay>) -> Result<Plan> {
-    let mut gate = wanted.hive.file.gate(stage.clone())?;
+    let mut gate = wanted.base()?.gate(stage.clone())?;
     gate.writing = true;
     let opened = wanted.again(&gate)?;
     for (part, file) in wanted.parts().zip(&opened) {
@@ -104,7 +110,7 @@ pub(crate) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<ImageOverlay>) -> Result
             return Err(changed_since(&part.file.file_at(offset.unwrap_or(0))));
         }
     }
-    (wanted.check)(&opened[0])?;
+    opened[..wanted.hives.len()].iter().try_for_each(wanted.check)?;
     let mut notes = Vec::new();
     let mut script = Script { format: opened[0].in_disk()?.about().format, phases: Vec::new() };
     if gate.replay_log {
@@ -136,7 +142,7 @@ pub(crate) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<ImageOverlay>) -> Result
     let closing = format!("closing of the image ({})", script.format);
     script.add_by_epoch(stage.take()?, &closing);
     let files = stage.files()?;
-    let again = wanted.again(&wanted.hive.file.gate(stage.clone())?)?;
+    let again = wanted.again(&wanted.base()?.gate(stage.clone())?)?;
     if !wanted.is_held_by(&again)? {
         return Err(not_as_wanted("the changed file does not read back as it should"));
     }

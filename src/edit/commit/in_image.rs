@@ -4,13 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dry_run::{Part, Plan, Wanted, rehearse};
-use super::{Committed, Emptied, How, Options, done};
+use super::{ChangedFile, Committed, How, Options, done};
 use crate::locate::HiveHandle;
 use crate::locate::changed_since;
-use crate::transaction::Locked;
-use crate::transaction::{self, Proof};
-use crate::transaction::{Change, broken};
-use crate::transaction::{Journal, Mark, Record, expect_room};
+use crate::transaction::{self, Change, Journal, Locked, Mark, Member, Proof, Record, broken, expect_room};
 use crate::undo::{refuse_left_over, settle};
 use hivewright_disk::container::{HostFile as Described, ImageOverlay, Role};
 use hivewright_error::{Error, Kind, Result};
@@ -32,15 +29,20 @@ pub(crate) fn commit_on_disk<H: Host>(
         Some(output) => super::copied::write(host, output, wanted, proof, options),
         None => run(host, path, wanted, proof, options),
     };
-    let inside = Some(wanted.hive.file.path());
-    let emptied = |done: &Committed| {
-        let emptied = |log: &Part<'_>| Emptied { path: done.path.clone(), inside: Some(log.file.path()) };
-        wanted.logs.iter().map(emptied).collect()
+    let inside = wanted.hives.first().map(|hive| hive.file.path());
+    let changed = |done: &Committed, parts: &[Part<'_>]| {
+        let changed = |part: &Part<'_>| ChangedFile { path: done.path.clone(), inside: Some(part.file.path()) };
+        parts.iter().map(changed).collect()
     };
-    done.map(|done| Committed { inside, emptied: emptied(&done), ..done }).map_err(intact)
+    let done = done.map_err(intact)?;
+    let (hives, emptied) = (changed(&done, wanted.hives), changed(&done, wanted.logs));
+    Ok(Committed { inside, hives, emptied, ..done })
 }
 
-const WHY: &str = "the hive is inside of a disk image";
+/// Why it is in place.
+fn why(hives: usize) -> &'static str {
+    if hives > 1 { "the hives are inside of a disk image" } else { "the hive is inside of a disk image" }
+}
 
 /// Files that are ours, and those of its backing files that are kept from changing.
 type Taken<'h, H> = (Locked<'h, H>, Vec<(PathBuf, Arc<dyn Storage>)>);
@@ -52,7 +54,7 @@ type Taken<'h, H> = (Locked<'h, H>, Vec<(PathBuf, Arc<dyn Storage>)>);
 pub(crate) fn take<'h, H: Host>(host: &'h H, path: &Path, hive: &HiveHandle) -> Result<Taken<'h, H>> {
     let files = hive.in_disk()?.files();
     let is = |backing: bool| files.iter().filter(move |file| (file.role == Role::Backing) == backing);
-    let own: Vec<(PathBuf, u64)> = is(false).map(|file| (file.path.clone(), file.size)).collect();
+    let own: Vec<Member> = is(false).map(|file| Member::new(file.path.clone(), file.size)).collect();
     let locked = Locked::take_all(host, path, &own)?;
     let shared = share(host, is(true))?;
     locked.keep_machines_out()?;
@@ -60,7 +62,7 @@ pub(crate) fn take<'h, H: Host>(host: &'h H, path: &Path, hive: &HiveHandle) -> 
 }
 
 fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, options: &Options) -> Result<Committed> {
-    let (locked, shared) = take(host, path, wanted.hive.file)?;
+    let (locked, shared) = take(host, path, wanted.base()?)?;
     settle(&locked)?;
     if wanted.is_empty() {
         return Ok(done(How::Unchanged, locked.path));
@@ -72,10 +74,11 @@ fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, op
     let plan = rehearse(wanted, &stage(&locked, &shared))?;
     for (part, placement) in wanted.parts().zip(&plan.placements).filter(|_| plan.has_room) {
         if let Some(placement) = placement {
-            placement.expect(&*locked.storage_of(&plan.files)?, part.old, part.file)?;
+            placement.expect(&*locked.storage_of(&Member::all(&plan.files))?, part.old, part.file)?;
         }
     }
-    write(&locked, &plan, &|| reads_back(host, wanted, &plan), options)
+    let committed = write(&locked, &plan, &|| reads_back(host, wanted, &plan), options)?;
+    Ok(Committed { why_in_place: Some(why(wanted.hives.len()).to_owned()), ..committed })
 }
 
 /// Brings phases of patches to files, in place and under one undo file beside the first of them: what a change inside of
@@ -96,10 +99,10 @@ pub fn commit_files_on<H: Host>(
         for path in files {
             arranged.push((host.resolve(path)?, host.open(&host.resolve(path)?, Access::Read)?.len()?));
         }
-        let locked = Locked::take_all(host, first, &arranged)?;
+        let locked = Locked::take_all(host, first, &Member::all(&arranged))?;
         locked.keep_machines_out()?;
         settle(&locked)?;
-        let len_before = locked.storage_of(&arranged)?.len()?;
+        let len_before = locked.storage_of(&Member::all(&arranged))?.len()?;
         let plan = Plan {
             files: arranged,
             len_before,
@@ -125,13 +128,13 @@ fn write<H: Host>(
     after: &dyn Fn() -> Result<()>,
     options: &Options,
 ) -> Result<Committed> {
-    let storage = locked.storage_of(&plan.files)?;
+    let members = Member::all(&plan.files);
+    let storage = locked.storage_of(&members)?;
     let change = Change::checked(plan.len_before, plan.len_after, plan.phases.clone()).map_err(broken)?;
-    let record = Record::new(&locked.path, change, &*storage, None)?.with_files(&plan.files);
+    let record = Record::new(&locked.path, change, &*storage, None)?.with_files(&members, false);
     // Once more: no lock keeps VMware out.
     locked.keep_machines_out()?;
-    let mut committed = write_all(locked, &plan.files, record, after, options)?;
-    committed.why_in_place = Some(WHY.to_owned());
+    let mut committed = write_all(locked, &members, record, after, options)?;
     let mut notes = plan.notes.clone();
     let linked = locked.all().filter(|file| file.about.links > 1 && !file.about.device);
     notes.extend(linked.map(|file| {
@@ -145,13 +148,13 @@ fn write<H: Host>(
 /// Writes what `record` holds to these files, in place and under one undo file; `after` looks whether all is well.
 pub(super) fn write_all<H: Host>(
     locked: &Locked<'_, H>,
-    files: &[(PathBuf, u64)],
+    files: &[Member],
     record: Record,
     after: &dyn Fn() -> Result<()>,
     options: &Options,
 ) -> Result<Committed> {
     let storage = locked.storage_of(files)?;
-    let mut journal = Journal::save(locked.host, None, record.clone())?;
+    let mut journal = Journal::save_beside(locked.host, record.clone())?;
     transaction::write(&journal, &*storage, &|| locked.reopen(files))?;
     if let Err(error) = after() {
         return Err(take_back(locked, files, &journal, error));
@@ -208,7 +211,7 @@ fn stage<H: Host>(locked: &Locked<'_, H>, shared: &[(PathBuf, Arc<dyn Storage>)]
 
 /// Opens everything anew, from the files up to the hive.
 fn reads_back<H: Host>(host: &H, wanted: &Wanted<'_>, plan: &Plan) -> Result<()> {
-    let again = wanted.again(&wanted.hive.file.gate_on(host)?)?;
+    let again = wanted.again(&wanted.base()?.gate_on(host)?)?;
     let placements = again.iter().map(|file| file.placement(&plan.files)).collect::<Result<Vec<_>>>()?;
     if wanted.is_held_by(&again)? && placements == plan.placements {
         return Ok(());
@@ -225,12 +228,7 @@ fn move_to<H: Host>(host: &H, wanted: &Path, record: Record, old: &Journal<'_, H
 }
 
 /// Restores everything, after the hive did not read back.
-fn take_back<H: Host>(
-    locked: &Locked<'_, H>,
-    files: &[(PathBuf, u64)],
-    journal: &Journal<'_, H>,
-    error: Error,
-) -> Error {
+fn take_back<H: Host>(locked: &Locked<'_, H>, files: &[Member], journal: &Journal<'_, H>, error: Error) -> Error {
     let groups = journal.record.change.groups().len();
     let restored = locked
         .storage_of(files)

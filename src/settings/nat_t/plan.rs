@@ -11,9 +11,11 @@ use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::recover::Log;
 use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::regf::name::Name;
 use hivewright_hive::{DirtyHive, Hive, HiveBytes};
 
 use crate::edit::{Action, Operation, Plan};
+use crate::key_path::KeyPath;
 use crate::locate::{Obstacle, of_dirty};
 
 /// What shall become of the setting.
@@ -39,14 +41,16 @@ pub struct SettingChange {
 impl Plan for SettingChange {
     fn operations(&self, hive: &Hive<Vec<u8>>, despite_damage: bool) -> Result<Vec<Operation>> {
         let action = match self.wanted {
-            Wanted::Set(number) => Action::SetValue { kind: ValueType::DWORD, data: number.to_le_bytes().to_vec() },
-            Wanted::Unset => Action::DeleteValue,
+            Wanted::Set(number) => {
+                let data = number.to_le_bytes().to_vec();
+                Action::SetValue { name: Name::encode(NAME), kind: ValueType::DWORD, data }
+            }
+            Wanted::Unset => Action::DeleteValue { name: Name::encode(NAME) },
         };
         let operation = |place: Place| Operation {
             control_set: Some(place.control_set),
-            path: place.path,
-            key: place.key,
-            name: NAME.to_owned(),
+            path: KeyPath::from(&*place.path),
+            key: Some(place.key),
             action: action.clone(),
         };
         Ok(plan(hive, &self.selection, self.era, despite_damage)?.into_iter().map(operation).collect())

@@ -7,27 +7,22 @@
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
+use hivewright::Result;
 use hivewright::edit::commit::{Options, commit_files_on};
 use hivewright::edit::{Logs, Prepared, Request, prepare, prepare_on};
 use hivewright::locate::ImageOptions;
 use hivewright::settings::nat_t::Wanted;
-use hivewright::undo::{find_unfinished_on, recover_unfinished_on, undo_on};
-use hivewright::{Kind, Result};
+use hivewright::undo::recover_unfinished_on;
 use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_hive::{EditOptions, Patch, Step};
 use tempfile::TempDir;
 
 use super::hive;
-use crate::commit_faults::{Count, fates};
-use crate::containers::vhdx::maker::crc32c;
 use crate::support::asked::request;
 use crate::support::dirty_place::{DirtyPlace, named};
-use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
-
-/// Operations that change nothing: a power cut before one is a power cut before the next that does.
-const LOOKS: [&str; 9] = ["look", "list", "open Read", "open Write", "length", "read", "stat", "lock", "look at times"];
+use crate::support::lying_host::LyingHost;
+use crate::support::stopped::{Files, seen};
 
 /// A FAT volume with these files in the folder of the hives, each in one piece.
 pub(super) fn volume(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -107,7 +102,7 @@ impl Case {
         run(&whole).unwrap();
         assert!(self.prepare(&whole).unwrap().is_already_so(), "{kind}: the next run finds it done");
         let files: Vec<PathBuf> = self.before[..self.own].iter().map(|(path, _)| path.clone()).collect();
-        let image = Image { files: &files, old: seen(&self.host, &files), new: seen(&whole, &files) };
+        let image = Files { files: &files, old: seen(&self.host, &files), new: seen(&whole, &files) };
         let next = |host: &LyingHost| {
             let again =
                 self.prepare(host).and_then(|prepared| prepared.commit_on(host, self.logs, &Options::default()));
@@ -129,151 +124,6 @@ pub(super) fn play_image(kind: &str, file: &Path, others: &[PathBuf], image: Ima
     let mut case = Case { own: 1, ..Case::of(before, None, Some(Wanted::Set(2))) };
     case.request.choice.image = image;
     case.play(kind, least);
-}
-
-fn seen(host: &LyingHost, files: &[PathBuf]) -> Vec<Vec<u8>> {
-    let see = |path: &PathBuf| host.see(path.to_str().unwrap()).expect("a file of the image is gone");
-    files.iter().map(|path| without_chance(see(path))).collect()
-}
-
-/// Of a VHDX image without the identifiers of what was written, which no two runs have the same, where a header holds.
-fn without_chance(mut bytes: Vec<u8>) -> Vec<u8> {
-    for at in [64 << 10, 128 << 10].into_iter().filter(|_| bytes.starts_with(b"vhdxfile")).collect::<Vec<_>>() {
-        let mut header = bytes[at..at + 4096].to_vec();
-        header[4..8].fill(0);
-        if crc32c(&header).to_le_bytes() == bytes[at + 4..at + 8] {
-            bytes[at + 4..at + 8].fill(0);
-            bytes[at + 16..at + 48].fill(0);
-        }
-    }
-    bytes
-}
-
-/// The power is cut, and all that can be lost is lost.
-fn all(host: &LyingHost, fate: Fate) -> LyingHost {
-    host.reboot(&vec![fate; host.unflushed().len()])
-}
-
-/// The files of an image on both sides of a change.
-struct Image<'a> {
-    files: &'a [PathBuf],
-    old: Vec<Vec<u8>>,
-    new: Vec<Vec<u8>>,
-}
-
-type Run<'a> = &'a dyn Fn(&LyingHost) -> Result<()>;
-
-impl Image<'_> {
-    fn play(&self, kind: &str, start: &LyingHost, run: Run<'_>, next: Run<'_>, least: [usize; 2]) {
-        assert!(self.old != self.new);
-        let (began, mut count) = (Instant::now(), Count::default());
-        let whole = start.healed();
-        run(&whole).unwrap();
-        let log = whole.log();
-        count.operations = log.len();
-        let changes = |at: usize| log.get(at).is_none_or(|name| !LOOKS.contains(&name.as_str()));
-        for cut in (0..=log.len()).filter(|&at| changes(at)) {
-            let host = start.faulty(Fault::Cut(cut), Fate::Lost);
-            // Nobody is left to hear the result.
-            let _ = run(&host);
-            for (i, plan) in fates(&host.unflushed()).iter().enumerate() {
-                let about = format!("{kind}, cut before operation {cut} ({:?}), {plan:?}", log.get(cut));
-                let after = host.reboot(plan);
-                let worst = plan.iter().all(|&fate| fate == Fate::Garbage);
-                count.cuts += 1;
-                count.nested += self.recovers(&after, i, worst, &about);
-                if i == 0 {
-                    next(&after).unwrap_or_else(|e| panic!("{e}: {about}"));
-                    self.is(&all(&after, Fate::Lost), &self.new, &about);
-                }
-            }
-        }
-        for (at, name) in log.iter().enumerate() {
-            let (failures, fates): (&[Failure], &[Fate]) = match name.as_str() {
-                name if LOOKS.contains(&name) => (&[Failure::Io], &[Fate::Lost]),
-                "flush" => (&[Failure::Io, Failure::DoneAllTheSame], &[Fate::Lost, Fate::Done, Fate::Garbage]),
-                _ => (&[Failure::Io, Failure::Full, Failure::DoneAllTheSame], &[Fate::Lost]),
-            };
-            for (&failure, &fate) in failures.iter().flat_map(|failure| fates.iter().map(move |fate| (failure, fate))) {
-                for fault in [Fault::Fail(at, failure), Fault::FailFrom(at, failure)] {
-                    let host = start.faulty(fault, fate);
-                    let result = run(&host);
-                    count.failures += 1;
-                    let about = format!("{kind}, {name} fails: {fault:?} {fate:?}: {result:?}");
-                    self.says_what_is(&host.healed(), result, &about);
-                }
-            }
-        }
-        count.print(kind, began);
-        assert!(count.cuts >= least[0] && count.failures >= least[1], "{kind}: too few were tried");
-    }
-
-    fn is(&self, host: &LyingHost, expected: &[Vec<u8>], about: &str) {
-        assert!(seen(host, self.files) == expected, "not the bytes that they should be: {about}");
-    }
-
-    fn is_old_or_new(&self, host: &LyingHost, about: &str) {
-        let there = seen(host, self.files);
-        let differs = |other: &[Vec<u8>]| -> Vec<String> {
-            let first = |(a, b): (&Vec<u8>, &Vec<u8>)| a.iter().zip(b).position(|(a, b)| a != b);
-            let pairs = there.iter().zip(other).filter(|(a, b)| a != b);
-            pairs.map(|(a, b)| format!("{} of {} bytes, first at {:?}", a.len(), b.len(), first((a, b)))).collect()
-        };
-        let is = there == self.old || there == self.new;
-        assert!(is, "neither old ({:?}) nor new ({:?}): {about}", differs(&self.old), differs(&self.new));
-    }
-
-    /// The next run, given any of the files, makes them old or new; also if its own power is cut. Gives the number of
-    /// those cuts.
-    fn recovers(&self, host: &LyingHost, turn: usize, nested: bool, about: &str) -> usize {
-        let named = &self.files[turn % self.files.len()];
-        let run = |host: &LyingHost| recover_unfinished_on(host, named).map(drop);
-        let whole = host.healed();
-        run(&whole).unwrap_or_else(|e| panic!("{e}: {about}"));
-        self.is_old_or_new(&whole, about);
-        self.is_old_or_new(&all(&whole, Fate::Lost), about);
-        assert_eq!(find_unfinished_on(&whole, named).unwrap(), None, "{about}");
-        let log = if nested { whole.log() } else { Vec::new() };
-        let cuts: Vec<usize> = (0..log.len()).filter(|&at| !LOOKS.contains(&log[at].as_str())).collect();
-        for &cut in &cuts {
-            let cut_again = host.faulty(Fault::Cut(cut), Fate::Lost);
-            let _ = run(&cut_again);
-            for fate in [Fate::Lost, Fate::Garbage] {
-                let again = all(&cut_again, fate);
-                run(&again).unwrap_or_else(|e| panic!("{e}: cut again before {cut}, {fate:?}: {about}"));
-                self.is_old_or_new(&again, about);
-            }
-        }
-        2 * cuts.len()
-    }
-
-    /// The result of a run with a fault is what it says.
-    fn says_what_is(&self, host: &LyingHost, result: Result<()>, about: &str) {
-        let error = match result {
-            Ok(()) => {
-                self.is(host, &self.new, about);
-                return self.is(&all(host, Fate::Lost), &self.new, about);
-            }
-            Err(error) => error,
-        };
-        if error.kind() == Kind::Unfinished {
-            assert_eq!(error.code(), "unfinished-write", "{about}");
-            let undo = error.advice().unwrap().strip_prefix("hivewright undo ").unwrap().to_owned();
-            for host in [all(host, Fate::Lost), all(host, Fate::Done), host.healed()] {
-                undo_on(&host, Path::new(&undo), None).unwrap_or_else(|e| panic!("{e}: {about}"));
-                self.is(&host, &self.old, about);
-                self.is(&all(&host, Fate::Lost), &self.old, about);
-            }
-        } else {
-            let told = error.kind() == Kind::Refused || error.to_string().contains("the original is intact");
-            assert!(told, "it does not say what is: {about}");
-            for host in [host.healed(), all(host, Fate::Done), all(host, Fate::Lost)] {
-                self.is(&host, &self.old, about);
-            }
-        }
-        self.recovers(host, 1, false, about);
-        self.recovers(&all(host, Fate::Lost), 2, false, about);
-    }
 }
 
 #[test]
@@ -330,7 +180,7 @@ fn emptying_logs_of_a_hive() {
         let run = |host: &LyingHost| prepared.commit_on(host, Logs::Emptied, &Options::default()).map(drop);
         let whole = host.healed();
         run(&whole).unwrap();
-        let image = Image { files: &files, old: seen(&host, &files), new: seen(&whole, &files) };
+        let image = Files { files: &files, old: seen(&host, &files), new: seen(&whole, &files) };
         assert!(image.new.iter().zip(&image.old).all(|(new, old)| new != old), "{name}");
         let next = |host: &LyingHost| {
             recover_unfinished_on(host, &files[0])?;
@@ -374,7 +224,7 @@ fn phases_over_each_other_in_files_of_which_one_grows() {
     let host = LyingHost::with_all(&before);
     let run = |host: &LyingHost| commit_files_on(host, &files, (starts[2] + grown) as u64, phases.clone()).map(drop);
     let old = before.iter().map(|(_, bytes)| bytes.clone()).collect();
-    let image = Image { files: &files, old, new: after };
+    let image = Files { files: &files, old, new: after };
     let next = |host: &LyingHost| {
         recover_unfinished_on(host, &files[0])?;
         if seen(host, &files) == image.new { Ok(()) } else { run(host) }

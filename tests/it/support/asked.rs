@@ -3,7 +3,7 @@
 use hivewright::edit::commit::{InPlace, Options};
 use std::sync::Arc;
 
-use hivewright::edit::{Plan, Request};
+use hivewright::edit::{Edits, Plan, Request};
 use hivewright::locate::Choice;
 use hivewright::locate::LogChoice;
 use hivewright::settings::nat_t::{SettingChange, Wanted};
@@ -13,7 +13,7 @@ use hivewright_hive::EditOptions;
 /// What the command asks for where it is given no option.
 pub(crate) fn request(wanted: Option<Wanted>) -> Request {
     Request {
-        plan: wanted.map(plan),
+        edits: wanted.map_or(Edits::None, |wanted| Edits::Named(plan(wanted))),
         force: false,
         logs: LogChoice::Beside,
         as_it_stands: false,

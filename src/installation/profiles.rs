@@ -1,0 +1,208 @@
+//! The hives of an installation, and the profiles of its users: by what its registry says of them, not by guessing folders.
+//!
+//! `SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList` has a subkey for each user, called by SID, with the folder of the
+//! profile as `ProfileImagePath`; its value `Default` has that of the default user, on Windows XP `ProfilesDirectory` and
+//! `DefaultUserProfile` together.
+
+use super::Installation;
+use crate::hive::Key;
+use crate::hive_kind::HiveKind;
+use crate::locate::HiveHandle;
+use hivewright_disk::partition::Partition;
+use hivewright_error::{Error, Kind, Result};
+
+/// The key of Windows' version.
+const CURRENT_VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
+/// The folder of the default user where the registry does not say.
+const DEFAULT_USER: &str = r"\Users\Default";
+/// Where `UsrClass.dat` lies in a profile: since Windows Vista, and before.
+const CLASSES: [&str; 2] = [r"AppData\Local\Microsoft\Windows", r"Local Settings\Application Data\Microsoft\Windows"];
+/// Where the boot configuration lies: on an EFI system partition, and on a boot volume.
+const BOOT: [&str; 2] = [r"\EFI\Microsoft\Boot", r"\Boot"];
+
+/// A user with a profile.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Profile {
+    /// The security identifier.
+    pub sid: String,
+    /// The folder of the profile, as the registry has it: `%SystemDrive%\Users\name`.
+    pub folder: String,
+}
+
+impl Profile {
+    /// Returns the last name of its folder, mostly the name of the user.
+    pub fn name(&self) -> &str {
+        self.folder.trim_end_matches('\\').rsplit('\\').next().unwrap_or_default()
+    }
+
+    /// Whether it is the profile of `user`, a SID or the name of the folder. A profile that was set aside has no user any more.
+    fn is_of(&self, user: &str) -> bool {
+        self.sid.eq_ignore_ascii_case(user)
+            || self.sid.rsplit('.').next() != Some("bak") && self.name().eq_ignore_ascii_case(user)
+    }
+}
+
+impl Installation {
+    /// Returns the users that have a profile, as the key `ProfileList` of SOFTWARE lists them.
+    ///
+    /// # Errors
+    /// `no-file` without SOFTWARE; `no-profile` without that key; SOFTWARE cannot be read.
+    pub fn profiles(&self) -> Result<Vec<Profile>> {
+        let software = self.hive(HiveKind::Software)?;
+        let Some(list) = software.key(&format!("{CURRENT_VERSION}\\ProfileList"))? else {
+            return Err(no_profile(format!("SOFTWARE of {self} lists no profiles")));
+        };
+        let mut profiles = Vec::new();
+        for key in list.subkeys()? {
+            let key = key?;
+            if let Some(folder) = text(&key, "ProfileImagePath")? {
+                profiles.push(Profile { sid: key.name().to_string(), folder });
+            }
+        }
+        Ok(profiles)
+    }
+
+    /// Finds the file of a hive.
+    ///
+    /// # Errors
+    /// As [`Installation::hive`]; `profile-volume` for a profile on another volume than Windows.
+    pub(crate) fn find(&self, kind: &HiveKind) -> Result<HiveHandle> {
+        let name = kind.file_name();
+        let found = match kind {
+            HiveKind::Bcd => return self.find_boot(),
+            HiveKind::DefaultUser => self.0.on_its_volume(&self.default_user()?, name)?,
+            HiveKind::User(user) => self.0.on_its_volume(&self.profile(user)?, name)?,
+            HiveKind::UserClasses(user) => {
+                let folder = self.profile(user)?;
+                let mut found = None;
+                for below in CLASSES {
+                    found = match found {
+                        None => self.0.on_its_volume(&format!("{folder}\\{below}"), name)?,
+                        found => found,
+                    };
+                }
+                found
+            }
+            // A hive that was named itself may have any name.
+            HiveKind::System => self.0.sibling(self.0.name())?,
+            _ => self.0.sibling(name)?,
+        };
+        found.ok_or_else(|| self.lacks(name))
+    }
+
+    pub(super) fn lacks(&self, name: &str) -> Error {
+        Error::new(Kind::NotFound, "no-file", format!("there is no {name} beside {}", self.0.description()))
+    }
+
+    /// The folder of the profile of `user`, from the root of the volume.
+    fn profile(&self, user: &str) -> Result<String> {
+        let profiles = self.profiles()?;
+        let mut found = profiles.iter().filter(|profile| profile.is_of(user));
+        match (found.next(), found.next()) {
+            (Some(one), None) => self.on_volume(&one.folder),
+            (Some(one), Some(other)) => {
+                let what = format!("{user} is the name of the profiles {} and {}", one.sid, other.sid);
+                Err(Error::refused("several-profiles", what).advise("name the user by SID"))
+            }
+            (None, _) => {
+                let names: Vec<String> = profiles.iter().map(|it| format!("{} ({})", it.sid, it.name())).collect();
+                let error = no_profile(format!("{self} has no profile of {user}"));
+                Err(error.advise(format!("there are profiles of {}", names.join(", "))))
+            }
+        }
+    }
+
+    /// The folder of the default user, from the root of the volume.
+    fn default_user(&self) -> Result<String> {
+        let software = match self.hive(HiveKind::Software) {
+            Err(error) if error.code() == "no-file" => return Ok(DEFAULT_USER.to_owned()),
+            software => software?,
+        };
+        let Some(list) = software.key(&format!("{CURRENT_VERSION}\\ProfileList"))? else {
+            return Ok(DEFAULT_USER.to_owned());
+        };
+        if let Some(folder) = text(&list, "Default")? {
+            return self.on_volume(&folder);
+        }
+        match (text(&list, "ProfilesDirectory")?, text(&list, "DefaultUserProfile")?) {
+            (Some(all), Some(name)) => self.on_volume(&format!("{}\\{name}", all.trim_end_matches('\\'))),
+            _ => Ok(DEFAULT_USER.to_owned()),
+        }
+    }
+
+    /// The path of a folder from the root of the volume of Windows, of one that begins with a drive.
+    fn on_volume(&self, path: &str) -> Result<String> {
+        let (root, rest) = path.split_once('\\').unwrap_or((path, ""));
+        let is = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(root));
+        if is(&["%SystemDrive%"]) {
+            return Ok(format!("\\{rest}"));
+        }
+        let windows = self.windows_folder()?;
+        if let Some((drive, folder)) = windows.as_deref().and_then(|folder| folder.split_once('\\')) {
+            if is(&["%SystemRoot%", "%windir%"]) {
+                return Ok(format!("\\{folder}\\{rest}"));
+            }
+            if is(&[drive]) {
+                return Ok(format!("\\{rest}"));
+            }
+        }
+        let what = format!("the folder {path} of a profile is not known to be on the volume of {self}");
+        Err(Error::new(Kind::Unsupported, "profile-volume", what).advise("name the hive's file itself, on its volume"))
+    }
+
+    /// The folder of Windows with its drive, as SOFTWARE has it.
+    fn windows_folder(&self) -> Result<Option<String>> {
+        let software = self.hive(HiveKind::Software)?;
+        let key = software.key(CURRENT_VERSION)?;
+        key.map(|key| text(&key, "SystemRoot")).transpose().map(Option::flatten)
+    }
+
+    /// The boot configuration, on whichever volume of the disk has it.
+    fn find_boot(&self) -> Result<HiveHandle> {
+        let name = HiveKind::Bcd.file_name();
+        let mut found = Vec::new();
+        let Some(disk) = self.0.disk() else {
+            for folder in BOOT {
+                found.extend(self.0.on_its_volume(folder, name)?);
+            }
+            return self.one_of(found);
+        };
+        let volumes = disk.partitions(None)?.into_iter().filter(|partition| !partition.is_reserved());
+        let numbers: Vec<u32> = volumes.map(|Partition { number, .. }| *number).collect();
+        for (number, folder) in numbers.iter().flat_map(|number| BOOT.map(|folder| (*number, folder))) {
+            match self.0.on_other_volume(number, folder, name) {
+                Ok(more) => found.extend(more),
+                Err(error) if error.kind() == Kind::Io => return Err(error),
+                // No file system that is read here holds it.
+                Err(_) => {}
+            }
+        }
+        self.one_of(found)
+    }
+
+    fn one_of(&self, mut found: Vec<HiveHandle>) -> Result<HiveHandle> {
+        match found.len() {
+            0 => Err(self.lacks(HiveKind::Bcd.file_name())),
+            1 => Ok(found.remove(0)),
+            _ => {
+                let names: Vec<String> = found.iter().map(HiveHandle::description).collect();
+                let what = format!("there are {} boot configurations: {}", names.len(), names.join(", "));
+                Err(Error::refused("several-boot-configurations", what).advise("name the hive's file itself"))
+            }
+        }
+    }
+}
+
+fn no_profile(what: String) -> Error {
+    Error::new(Kind::NotFound, "no-profile", what)
+}
+
+/// The text of a value, if it has one.
+fn text(key: &Key<'_>, name: &str) -> Result<Option<String>> {
+    let Some(value) = key.value(name)? else { return Ok(None) };
+    Ok(match value.data()? {
+        crate::Data::Sz(text) | crate::Data::ExpandSz(text) => text.to_str(),
+        _ => None,
+    })
+}

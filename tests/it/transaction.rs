@@ -1,0 +1,234 @@
+//! Transactions over several hives of an installation.
+
+mod faults;
+mod obstacles;
+mod paths;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hivewright::edit::commit::How;
+use hivewright::undo::undo;
+use hivewright::{Data, HiveKind, Image, Transaction};
+use hivewright_hive::check::check;
+use tempfile::TempDir;
+
+use crate::support::tools::have;
+use crate::support::windows_folder::{DEFAULT_USER, SOFTWARE, SYSTEM, files, put, volume};
+
+/// An installation on the host in a folder of its own, or inside of an image.
+pub(crate) struct Place {
+    folder: TempDir,
+    pub(crate) image: PathBuf,
+}
+
+impl Place {
+    pub(crate) fn folder() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().canonicalize().unwrap();
+        put(&image, &files());
+        Place { folder, image }
+    }
+
+    pub(crate) fn raw() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().canonicalize().unwrap().join("disk.raw");
+        fs::write(&image, volume(&files())).unwrap();
+        Place { folder, image }
+    }
+
+    /// `None`, having said so, without qemu-img.
+    pub(crate) fn qcow2() -> Option<Self> {
+        if !have(&["qemu-img"]) {
+            return None;
+        }
+        let raw = Self::raw();
+        let image = raw.image.with_extension("qcow2");
+        let mut convert = Command::new("qemu-img");
+        convert.args(["convert", "-f", "raw", "-O", "qcow2", "-o", "cluster_size=512"]).arg(&raw.image).arg(&image);
+        assert!(convert.status().unwrap().success());
+        fs::remove_file(&raw.image).unwrap();
+        Some(Place { folder: raw.folder, image })
+    }
+
+    pub(crate) fn open(&self) -> Image {
+        Image::open(&self.image).unwrap()
+    }
+
+    /// All files below the folder, with their bytes.
+    pub(crate) fn bytes(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        let (mut found, mut folders) = (Vec::new(), vec![self.folder.path().canonicalize().unwrap()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { found.push((path.clone(), fs::read(path).unwrap())) }
+            }
+        }
+        found.sort();
+        found
+    }
+}
+
+/// Operations on three hives, none of which has to grow.
+pub(crate) fn small(image: &Image) -> Transaction {
+    let mut edit = image.transaction();
+    edit.user(HiveKind::DefaultUser);
+    edit.set_value(r"HKLM\SYSTEM\CurrentControlSet\Services\PolicyAgent", "Half", Data::Dword(77)).unwrap();
+    edit.set_value(r"HKLM\SOFTWARE\Example\Inner", "Name", Data::sz("x")).unwrap();
+    edit.set_value(r"HKCU\Software\Example", "", Data::sz("default")).unwrap();
+    edit.delete_value(r"HKCU\Control Panel", "Old").unwrap();
+    edit
+}
+
+/// The values that [`small`] sets.
+fn expect_small(image: &Image) {
+    let windows = image.installations().unwrap().remove(0);
+    let value = |kind: HiveKind, key: &str, name: &str| {
+        let hive = windows.hive(kind).unwrap();
+        let key = hive.key(key).unwrap()?;
+        key.value(name).unwrap().map(|value| value.data().unwrap())
+    };
+    let system = value(HiveKind::System, r"CurrentControlSet\Services\PolicyAgent", "Half");
+    assert_eq!(system, Some(Data::Dword(77)));
+    assert_eq!(value(HiveKind::Software, r"Example\Inner", "Name"), Some(Data::sz("x")));
+    assert_eq!(value(HiveKind::DefaultUser, r"Software\Example", ""), Some(Data::sz("default")));
+    assert_eq!(value(HiveKind::DefaultUser, "Control Panel", "Old"), None);
+}
+
+fn changes_and_comes_back(place: &Place) {
+    let before = place.bytes();
+    let prepared = small(&place.open()).prepare().unwrap();
+    assert_eq!(prepared.hives().len(), 3);
+    prepared.try_out().unwrap();
+    assert!(place.bytes() == before, "nothing is written before the commit");
+    let committed = prepared.commit().unwrap();
+    assert_eq!((committed.how, committed.hives.len()), (How::InPlace, 3));
+    expect_small(&place.open());
+    assert!(small(&place.open()).prepare().unwrap().is_already_so());
+    let undo_file = committed.undo.unwrap();
+    let names: Vec<PathBuf> = place.bytes().into_iter().map(|(path, _)| path).collect();
+    let expected: Vec<PathBuf> = {
+        let mut names: Vec<PathBuf> = before.iter().map(|(path, _)| path.clone()).chain([undo_file.clone()]).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names, expected, "one undo file, and nothing else");
+    undo(&undo_file, None).unwrap();
+    fs::remove_file(&undo_file).unwrap();
+    assert!(place.bytes() == before, "every byte is back");
+}
+
+#[test]
+fn three_hives_of_a_folder_change_together() {
+    changes_and_comes_back(&Place::folder());
+}
+
+#[test]
+fn three_hives_of_a_raw_image_change_together() {
+    changes_and_comes_back(&Place::raw());
+}
+
+#[test]
+fn three_hives_of_a_qcow2_change_together() {
+    let Some(place) = Place::qcow2() else { return };
+    changes_and_comes_back(&place);
+}
+
+#[test]
+fn hives_of_a_folder_grow_together_and_shrink_again() {
+    let place = Place::folder();
+    let before = place.bytes();
+    let image = place.open();
+    let mut edit = image.transaction();
+    edit.user(HiveKind::DefaultUser);
+    for key in [r"HKLM\SYSTEM\Example", r"HKLM\SOFTWARE\Example", r"HKCU\Example"] {
+        edit.set_value(key, "Large", Data::Binary(vec![7; 9000])).unwrap();
+    }
+    let committed = edit.prepare().unwrap().commit().unwrap();
+    for file in [SYSTEM, SOFTWARE, DEFAULT_USER] {
+        let bytes = fs::read(place.image.join(file)).unwrap();
+        let old = &before.iter().find(|(path, _)| path.ends_with(file)).unwrap().1;
+        assert!(bytes.len() > old.len() && check(&bytes).is_sound(), "{file}");
+    }
+    // All of it may have moved meanwhile.
+    let moved = place.folder.path().join("moved");
+    fs::create_dir(&moved).unwrap();
+    for name in ["Windows", "Users"] {
+        fs::rename(place.image.join(name), moved.join(name)).unwrap();
+    }
+    let undo_file = moved.join(committed.undo.unwrap().strip_prefix(&place.image).unwrap());
+    undo(&undo_file, None).unwrap();
+    fs::remove_file(&undo_file).unwrap();
+    for (path, bytes) in &before {
+        let path = moved.join(path.strip_prefix(&place.image).unwrap());
+        assert!(fs::read(&path).unwrap() == *bytes, "{}", path.display());
+    }
+}
+
+#[test]
+fn a_copy_of_an_image_gets_all_hives() {
+    let place = Place::raw();
+    let before = fs::read(&place.image).unwrap();
+    let copy = place.image.with_file_name("copy");
+    let committed = small(&place.open()).output(&copy).prepare().unwrap().commit().unwrap();
+    assert_eq!((committed.how, committed.undo), (How::Output, None));
+    assert!(fs::read(&place.image).unwrap() == before);
+    expect_small(&Image::open(&copy).unwrap());
+    let several = Place::folder();
+    let refused = small(&several.open()).output(several.image.join("new")).prepare().unwrap().commit().unwrap_err();
+    assert_eq!(refused.code(), "output-files");
+}
+
+/// Judged by another program, where one is there.
+#[test]
+fn others_read_what_was_written() {
+    let place = Place::folder();
+    small(&place.open()).prepare().unwrap().commit().unwrap();
+    for (file, key) in [(SOFTWARE, r"\Example\Inner"), (DEFAULT_USER, r"\Software\Example")] {
+        if !have(&["hivexget"]) {
+            return;
+        }
+        let output = Command::new("hivexget").arg(place.image.join(file)).arg(key).output().unwrap();
+        assert!(output.status.success(), "{file}: {output:?}");
+    }
+}
+
+#[test]
+fn keys_are_created_and_deleted_with_all_below() {
+    let place = Place::folder();
+    let image = place.open();
+    let mut edit = image.transaction();
+    edit.create_key(r"HKLM\SOFTWARE\A\B\C").unwrap();
+    edit.set_value(r"HKLM\SOFTWARE\a\b", "One", Data::Dword(1)).unwrap();
+    edit.prepare().unwrap().commit().unwrap();
+    let mut edit = image.transaction();
+    // Deleted, made again, and with less in it.
+    edit.delete_key(r"HKLM\SOFTWARE\A").unwrap();
+    edit.delete_key(r"HKLM\SOFTWARE\A\B\None").unwrap();
+    edit.set_value(r"HKLM\SOFTWARE\A\New", "Two", Data::Dword(2)).unwrap();
+    let prepared = edit.prepare().unwrap();
+    let changes: Vec<bool> = prepared.hives()[0].changes.iter().map(|change| change.changes).collect();
+    assert_eq!(changes, [true, false, true]);
+    let committed = prepared.commit().unwrap();
+    assert_eq!(committed.how, How::Replaced, "one hive alone is replaced as ever");
+    let software = image.installations().unwrap()[0].hive(HiveKind::Software).unwrap();
+    assert!(software.key(r"A\B").unwrap().is_none() && software.key(r"A\New").unwrap().is_some());
+    let bytes = fs::read(place.image.join(SOFTWARE)).unwrap();
+    assert!(check(&bytes).is_sound());
+}
+
+#[test]
+fn a_transaction_without_operations_changes_nothing() {
+    let place = Place::folder();
+    let before = place.bytes();
+    let prepared = place.open().transaction().prepare().unwrap();
+    assert!(prepared.is_already_so());
+    assert_eq!(prepared.commit().unwrap().how, How::Unchanged);
+    assert!(place.bytes() == before);
+}
+
+/// The path of a file of the installation.
+pub(crate) fn at(folder: &Path, file: &str) -> PathBuf {
+    folder.join(file)
+}
