@@ -102,7 +102,7 @@ impl Case {
         run(&whole).unwrap();
         assert!(self.prepare(&whole).unwrap().is_already_so(), "{kind}: the next run finds it done");
         let files: Vec<PathBuf> = self.before[..self.own].iter().map(|(path, _)| path.clone()).collect();
-        let image = Files { files: &files, old: seen(&self.host, &files), new: seen(&whole, &files) };
+        let image = Files { files: &files, old: seen(&self.host, &files), new: seen(&whole, &files), every: 1 };
         let next = |host: &LyingHost| {
             let again =
                 self.prepare(host).and_then(|prepared| prepared.commit_on(host, self.logs, &Options::default()));
@@ -180,7 +180,7 @@ fn emptying_logs_of_a_hive() {
         let run = |host: &LyingHost| prepared.commit_on(host, Logs::Emptied, &Options::default()).map(drop);
         let whole = host.healed();
         run(&whole).unwrap();
-        let image = Files { files: &files, old: seen(&host, &files), new: seen(&whole, &files) };
+        let image = Files { files: &files, old: seen(&host, &files), new: seen(&whole, &files), every: 1 };
         assert!(image.new.iter().zip(&image.old).all(|(new, old)| new != old), "{name}");
         let next = |host: &LyingHost| {
             recover_unfinished_on(host, &files[0])?;
@@ -224,7 +224,7 @@ fn phases_over_each_other_in_files_of_which_one_grows() {
     let host = LyingHost::with_all(&before);
     let run = |host: &LyingHost| commit_files_on(host, &files, (starts[2] + grown) as u64, phases.clone()).map(drop);
     let old = before.iter().map(|(_, bytes)| bytes.clone()).collect();
-    let image = Files { files: &files, old, new: after };
+    let image = Files { files: &files, old, new: after, every: 1 };
     let next = |host: &LyingHost| {
         recover_unfinished_on(host, &files[0])?;
         if seen(host, &files) == image.new { Ok(()) } else { run(host) }

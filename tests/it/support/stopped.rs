@@ -42,6 +42,9 @@ pub(crate) struct Files<'a> {
     pub(crate) files: &'a [PathBuf],
     pub(crate) old: Vec<Vec<u8>>,
     pub(crate) new: Vec<Vec<u8>>,
+    /// Of failures, and of cuts while an interrupted write is taken back, one in so many is played. Every operation of the write
+    /// itself is cut.
+    pub(crate) every: usize,
 }
 
 type Run<'a> = &'a dyn Fn(&LyingHost) -> Result<()>;
@@ -72,7 +75,7 @@ impl Files<'_> {
                 }
             }
         }
-        for (at, name) in log.iter().enumerate() {
+        for (at, name) in log.iter().enumerate().step_by(self.every) {
             let (failures, fates): (&[Failure], &[Fate]) = match name.as_str() {
                 name if LOOKS.contains(&name) => (&[Failure::Io], &[Fate::Lost]),
                 "flush" => (&[Failure::Io, Failure::DoneAllTheSame], &[Fate::Lost, Fate::Done, Fate::Garbage]),
@@ -118,7 +121,11 @@ impl Files<'_> {
         self.is_old_or_new(&all(&whole, Fate::Lost), about);
         assert_eq!(find_unfinished_on(&whole, named).unwrap(), None, "{about}");
         let log = if nested { whole.log() } else { Vec::new() };
-        let cuts: Vec<usize> = (0..log.len()).filter(|&at| !LOOKS.contains(&log[at].as_str())).collect();
+        let cuts: Vec<usize> = (0..log.len())
+            .filter(|&at| !LOOKS.contains(&log[at].as_str()))
+            .skip(turn % self.every)
+            .step_by(self.every)
+            .collect();
         for &cut in &cuts {
             let cut_again = host.faulty(Fault::Cut(cut), Fate::Lost);
             let _ = run(&cut_again);
