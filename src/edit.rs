@@ -27,7 +27,7 @@ use self::commit::{Committed, Options};
 use self::places::HiveEdit;
 use crate::locate::{Choice, Image, LogChoice};
 use crate::undo;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_hive::EditOptions;
 use hivewright_storage::{Host, RealHost};
 
@@ -51,7 +51,7 @@ pub struct Request {
     /// Which partition and installation of a disk.
     pub choice: Choice,
     /// Codes of what a volume has against writes and the user takes upon himself.
-    pub ignore: Vec<&'static str>,
+    pub ignore: Vec<Code>,
 }
 
 /// What becomes of the transaction logs in a commit.
@@ -95,7 +95,7 @@ pub fn prepare_on<H: Host>(host: &H, path: &Path, request: &Request) -> Result<P
     let mut edits = places::find(&image, request)?;
     if let ([_, _, ..], LogChoice::Files(_)) = (&edits[..], &request.logs) {
         let what = "logs are named, and the edit concerns several hives";
-        return Err(Error::refused("logs-of-several", what).advise("leave out --log: logs beside a hive are found"));
+        return Err(Error::refused(Code::LogsOfSeveral, what).advise("leave out --log: logs beside a hive are found"));
     }
     let is_alone = edits.iter().any(|edit| in_image::is_for_hive_alone(request, &edit.hive));
     for HiveEdit { hive, .. } in edits.iter().filter(|_| !is_alone) {
@@ -132,7 +132,7 @@ fn open_settled<H: Host>(host: &H, path: &Path, request: &Request) -> Result<(Im
         Some(no_disk) if no_disk.disk().is_none() => return Ok((no_disk, None)),
         image => image,
     };
-    let gone = || Error::refused("changed-since", format!("{} is no disk any more", path.display()));
+    let gone = || Error::refused(Code::ChangedSince, format!("{} is no disk any more", path.display()));
     let mut settled = settle(host, &[host.resolve(path)?], request.settle)?;
     let mut known = match image.filter(|_| settled.is_none()) {
         Some(image) => image,
@@ -177,7 +177,7 @@ impl Prepared {
         if first.hive.disk().is_some() {
             if logs == Logs::Emptied && self.request.logs != LogChoice::Beside {
                 let what = "the logs that were named are files of this host, and the hive is inside of an image";
-                return Err(Error::refused("logs-elsewhere", what).advise("leave out --truncate-logs, or --log"));
+                return Err(Error::refused(Code::LogsElsewhere, what).advise("leave out --truncate-logs, or --log"));
             }
             return self.commit_on_disk(host, logs, options);
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::recover::{self, Recovery};
 use hivewright_hive::{HiveBytes, Opened};
 
@@ -102,7 +102,7 @@ impl Hive {
         let current = select.value("Current")?.map(|value| value.data()).transpose()?;
         match current {
             Some(crate::Data::Dword(number)) => self.hive.key(&format!("{}\\{rest}", control_set::key_name(number))),
-            _ => Err(Error::new(Kind::Corrupt, "select-type", "Select\\Current is no REG_DWORD")),
+            _ => Err(Error::new(Kind::Corrupt, Code::SelectType, "Select\\Current is no REG_DWORD")),
         }
     }
 

@@ -199,7 +199,7 @@ impl Disk {
             Err(error) if error.kind() == crate::Kind::Io => return Err(error),
             Err(error) => {
                 let obstacles = vec![Obstacle::new(error.code(), error.what())];
-                let state = error.code();
+                let state = error.code().as_str();
                 return Ok(Some(HiveInfo { name, size: 0, state, extents: 0, starts_at: Vec::new(), obstacles }));
             }
         };
@@ -219,7 +219,7 @@ impl Disk {
                 }
                 "dirty"
             }
-            Err(error) => error.code(),
+            Err(error) => error.code().as_str(),
         };
         Ok(Some(HiveInfo { name, size, state, extents, starts_at, obstacles }))
     }

@@ -74,7 +74,7 @@ pub mod windows;
 pub use edit::{PreparedTransaction, Transaction};
 pub use hive::{Hive, HiveSource, Key, Value};
 pub use hive_kind::HiveKind;
-pub use hivewright_error::{Error, Kind, Place, Result, Space};
+pub use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 pub use hivewright_hive::Data;
 pub use installation::{Installation, Profile};
 pub use key_path::KeyPath;

@@ -34,10 +34,11 @@ pub(crate) use placement::Placement;
 
 use std::path::Path;
 
-use hivewright_error::Error;
+use hivewright_error::{Code, Error};
 
 /// The refusal where a file is not what was read before.
 pub(crate) fn changed_since(path: &Path) -> Error {
     let what = format!("{} is not what was read: something else has written to it", path.display());
-    Error::refused("changed-since", what).advise("see what else uses the file, then start again from what is there now")
+    Error::refused(Code::ChangedSince, what)
+        .advise("see what else uses the file, then start again from what is there now")
 }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use crate::hive_kind::HiveKind;
 use crate::key_path::KeyPath;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::regf::name::Name;
 
 /// A path as Windows writes it: `HKLM\SYSTEM\CurrentControlSet\Services`, with the long or the short name of its root, in any
@@ -78,7 +78,7 @@ impl RegistryPath {
         let Some((_, root)) = root else {
             if first.to_ascii_uppercase().starts_with("HKEY_") {
                 let what = format!("{first} is no root of the registry that a hive has");
-                return Err(Error::new(Kind::Unsupported, "registry-root", what).advise(ADVICE));
+                return Err(Error::new(Kind::Unsupported, Code::RegistryRoot, what).advise(ADVICE));
             }
             return Ok(RegistryPath { root: Root::Named, key: path.clone() });
         };
@@ -93,7 +93,7 @@ impl RegistryPath {
             }
             _ => {
                 let what = "HKEY_CURRENT_CONFIG is a link that Windows makes at boot";
-                return Err(Error::new(Kind::Unsupported, "registry-root", what)
+                return Err(Error::new(Kind::Unsupported, Code::RegistryRoot, what)
                     .advise("name the profile: HKLM\\SYSTEM\\CurrentControlSet\\Hardware Profiles\\0001"));
             }
         };
@@ -154,7 +154,7 @@ fn of_machine(name: Option<Name<'static>>) -> Result<HiveKind> {
             "" => "HKEY_LOCAL_MACHINE is no hive: its subkeys are".to_owned(),
             _ => format!("HKEY_LOCAL_MACHINE\\{name} is no hive of an installation that is not running"),
         };
-        Error::new(Kind::Unsupported, "registry-root", what).advise(ADVICE)
+        Error::new(Kind::Unsupported, Code::RegistryRoot, what).advise(ADVICE)
     })
 }
 
@@ -162,7 +162,7 @@ fn of_users(name: Option<Name<'static>>) -> Result<HiveKind> {
     let name = name.map(|name| name.to_string()).unwrap_or_default();
     if name.is_empty() {
         let what = "HKEY_USERS is no hive: its subkeys are";
-        return Err(Error::new(Kind::Unsupported, "registry-root", what).advise(ADVICE));
+        return Err(Error::new(Kind::Unsupported, Code::RegistryRoot, what).advise(ADVICE));
     }
     // The account LocalSystem.
     if [".DEFAULT", "S-1-5-18"].iter().any(|default| default.eq_ignore_ascii_case(&name)) {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::locate::{HAS_CHILDREN, of_children};
 use crate::transaction::{Journal, Locked, Record, journal};
 use hivewright_disk::container;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::exact::field;
 use hivewright_storage::folder::{EntryKind, kind_of};
 use hivewright_storage::{Host, RealHost};
@@ -67,7 +67,7 @@ pub fn undo_on<H: Host>(host: &H, undo: &Path, target: Option<&Path>) -> Result<
 ///
 /// # Errors
 /// As [`undo`].
-pub fn undo_ignoring<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -> Result<Undone> {
+pub fn undo_ignoring<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[Code]) -> Result<Undone> {
     run(host, undo, target, ignore).map_err(unchanged)
 }
 
@@ -76,10 +76,10 @@ fn unchanged(error: Error) -> Error {
     if error.kind() == Kind::Io { error.adding("the file is what it was before this try") } else { error }
 }
 
-fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -> Result<Undone> {
+fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[Code]) -> Result<Undone> {
     if matches!(kind_of(undo), Ok(EntryKind::Folder | EntryKind::Device | EntryKind::Other)) {
         let what = format!("{} is no file", undo.display());
-        return Err(Error::new(Kind::Unsupported, "not-an-undo-file", what));
+        return Err(Error::new(Kind::Unsupported, Code::NotAnUndoFile, what));
     }
     let mut journal = Journal::open(host, &host.resolve(undo)?)?;
     let named = match target {
@@ -103,7 +103,7 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[&str]) -
         (_, State::Written) if journal.record.is_of_image() && !is_unshared(&journal.record, &locked)? => {
             let what = "a snapshot was made inside of the image since: what would be undone belongs to that as well, or \
                         is no longer the disk's";
-            return Err(Error::refused("undo-shared", what).advise(INSTEAD));
+            return Err(Error::refused(Code::UndoShared, what).advise(INSTEAD));
         }
         (_, State::Written) | (Mark::Open | Mark::Undoing, State::Partly) => {
             if state == State::Written && journal.record.is_of_image() && !ignore.contains(&HAS_CHILDREN) {
@@ -159,7 +159,7 @@ fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Res
                 (what, format!("the newer one first: {advice}"))
             }
         };
-        return Ok(Some(Error::refused("changed-since", what).advise(advice)));
+        return Ok(Some(Error::refused(Code::ChangedSince, what).advise(advice)));
     }
     let storage = locked.storage_of(&record.files_of(&locked.path)?)?;
     if record.mark != Mark::Committed || !record.is_of_image() || !record.has_only_grown(&*storage)? {
@@ -170,7 +170,7 @@ fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Res
          written, to which these bytes may belong by now",
         locked.path.display()
     );
-    Ok(Some(Error::refused("undo-shared", what).advise(INSTEAD)))
+    Ok(Some(Error::refused(Code::UndoShared, what).advise(INSTEAD)))
 }
 
 /// Where what stands on the image has no top that could be written to.

@@ -15,13 +15,13 @@ pub use selection::Selection;
 pub use services::Service;
 pub use version::{Decision, Detection, Era};
 
-use hivewright_error::{Error, Kind, Place as Address, Space};
+use hivewright_error::{Code, Error, Kind, Place as Address, Space};
 
 /// Something in the hive that does not do what its author meant, or that a reader of the answer has to know.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Mistake {
     /// Stable, in kebab case.
-    pub code: &'static str,
+    pub code: Code,
     /// Path of the key or value below the root of the hive.
     pub place: String,
     /// What is there.
@@ -41,7 +41,7 @@ impl From<&Error> for Mistake {
 
 impl Mistake {
     pub(crate) fn new(
-        code: &'static str,
+        code: Code,
         place: impl Into<String>,
         what: impl Into<String>,
         advice: impl Into<String>,
@@ -50,7 +50,7 @@ impl Mistake {
     }
 
     /// What an error says of a key or value.
-    pub(crate) fn of_error(code: &'static str, place: impl Into<String>, error: &Error, advice: &str) -> Self {
+    pub(crate) fn of_error(code: Code, place: impl Into<String>, error: &Error, advice: &str) -> Self {
         let offset = error.trail().iter().find(|place| place.space == Space::Hive).map(|place| place.offset);
         let advice = error.advice().unwrap_or(advice);
         Mistake { offset, ..Mistake::new(code, place, error.sentence(), advice) }
@@ -58,7 +58,7 @@ impl Mistake {
 
     /// Whether `set` refuses because of it, or damage keeps something from being read.
     pub fn is_in_the_way(&self) -> bool {
-        self.offset.is_some() || ["tombstone-value", "select-tombstone", "unreadable"].contains(&self.code)
+        self.offset.is_some() || [Code::TombstoneValue, Code::SelectTombstone, Code::Unreadable].contains(&self.code)
     }
 
     fn with_place(&self) -> String {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hivewright_disk::files::Files;
 use hivewright_storage::Storage;
-use hivewright::{Error, Kind, Place, Result};
+use hivewright::{Code, Error, Kind, Place, Result};
 use hivewright_fixtures::disks::Disk;
 use hivewright_fixtures::folder::home;
 
@@ -64,7 +64,7 @@ impl Storage for Poked {
         let read = self.read.fetch_add(buf.len() as u64, Ordering::Relaxed);
         assert!(read < MOST_READ, "read without end");
         let bytes = usize::try_from(offset).ok().and_then(|at| self.get(at, buf.len()));
-        buf.copy_from_slice(&bytes.ok_or_else(|| Error::new(Kind::Io, "past-end", "the disk ends"))?);
+        buf.copy_from_slice(&bytes.ok_or_else(|| Error::new(Kind::Io, Code::PastEnd, "the disk ends"))?);
         Ok(())
     }
 

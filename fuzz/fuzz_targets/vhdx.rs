@@ -8,7 +8,7 @@ use std::sync::{Arc, LazyLock};
 use hivewright_disk::container::{Gate, Opener, Opening, Role, open_layer};
 use hivewright_storage::Storage;
 use hivewright_storage::recorder::Recorder;
-use hivewright::{Error, Kind, Place, Result};
+use hivewright::{Code, Error, Kind, Place, Result};
 use libfuzzer_sys::fuzz_target;
 
 const KIB: usize = 1 << 10;
@@ -94,7 +94,7 @@ impl Storage for Sparse {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let Some(end) = start.checked_add(buf.len()).filter(|end| *end <= self.len) else {
-            return Err(Error::new(Kind::Corrupt, "past-end", "the file ends"));
+            return Err(Error::new(Kind::Corrupt, Code::PastEnd, "the file ends"));
         };
         buf.fill(0);
         for (at, bytes) in &self.parts {

@@ -55,7 +55,7 @@ impl Reason {
         match self {
             Reason::NoImage => "no-image",
             Reason::Empty => "empty",
-            Reason::Known(known) => known.code,
+            Reason::Known(known) => known.code.as_str(),
             Reason::Log => "transaction-log",
             Reason::OtherHive => "other-hive",
             Reason::SameFile => "same-file",

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use looks::{HEAD, Looks, looks_of};
 
 use super::account::{Passed, Reason};
-use hivewright_error::{Error, Kind};
+use hivewright_error::{Code, Error, Kind};
 use hivewright_storage::FileId;
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe::{self, Seen};
@@ -152,7 +152,7 @@ impl<'a> Finder<'a> {
             EntryKind::Device => self.once(path, seen.id, false),
             EntryKind::Other => {
                 let what = format!("{} is neither a file nor a folder", path.display());
-                self.lost(path, Error::new(Kind::Unsupported, "target-kind", what));
+                self.lost(path, Error::new(Kind::Unsupported, Code::TargetKind, what));
             }
         }
     }

@@ -34,7 +34,7 @@ use text::{At, EntryText, Neighbour, ProductType, Text, Windows};
 pub use wanted::Wanted;
 
 use super::record::{Record, Status, Verdict, Violation};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::probe;
 
 /// The most bytes of a policy.
@@ -191,7 +191,7 @@ fn line_at(text: &[u8], offset: usize) -> usize {
 }
 
 fn wrong(name: &str, what: &str) -> Error {
-    Error::new(Kind::Corrupt, "policy", format!("{name} cannot be used: {what}"))
+    Error::new(Kind::Corrupt, Code::Policy, format!("{name} cannot be used: {what}"))
         .advise("`hivewright help audit` shows how a policy is written")
 }
 

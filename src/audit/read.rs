@@ -17,7 +17,7 @@ use super::record::{Failure, Record, Status};
 use crate::locate::{Choice, Disk, ImageOptions};
 use files::HostFiles;
 use hivewright_disk::container::{FoundDependents, find_dependents};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_storage::{Host, RealHost};
 
@@ -146,7 +146,7 @@ fn moved(target: &Target, wishes: &Wishes) -> Result<Vec<Record>> {
     };
     if files::see(own)? != before || !found.files.stand_still() {
         let what = format!("{} has changed while it was read", target.path.display());
-        return Err(Error::new(Kind::Io, "changed", what).advise("audit it again when nobody writes to it"));
+        return Err(Error::new(Kind::Io, Code::Changed, what).advise("audit it again when nobody writes to it"));
     }
     let mut records = found.records;
     for record in &mut records {

@@ -235,12 +235,14 @@ fn paths(texts: &[String], hexes: &[Option<String>]) -> Option<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hivewright_error::Code;
 
     #[test]
     fn comes_back_as_it_went() {
         let mut record = Record::new("a\nb\u{2028}\"");
         record.status = Status::Error;
-        record.error = Some(Failure { kind: "io".into(), code: "io".into(), message: "x\r\ny".into(), advice: None });
+        record.error =
+            Some(Failure { kind: "io".into(), code: Code::Io.to_string(), message: "x\r\ny".into(), advice: None });
         record.control_sets.push(ControlSet { number: 1, value: Some(2), ..ControlSet::default() });
         record.seconds = 0.25;
         let line = record.line();

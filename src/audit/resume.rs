@@ -13,7 +13,7 @@ use line::Line;
 
 use super::record::{Failure, Record, Status};
 use super::shard::Fnv;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::{FileStorage, Storage, probe};
 
@@ -112,7 +112,7 @@ impl Earlier {
         match self.files.iter().find(is_output) {
             None => Ok(()),
             Some(file) => Err(Error::refused(
-                "resume-is-output",
+                Code::ResumeIsOutput,
                 format!("the output goes to {}, which is to be read", file.path().display()),
             )
             .advise("send the output to another file: it holds the earlier records too")),
@@ -152,7 +152,7 @@ fn open(path: &Path) -> Result<FileStorage> {
     };
     if probe::see(path).map_err(advise)?.kind != EntryKind::File {
         let what = format!("{} is no regular file, and holds no results to go on from", path.display());
-        return Err(Error::new(Kind::Unsupported, "resume-no-file", what)
+        return Err(Error::new(Kind::Unsupported, Code::ResumeNoFile, what)
             .advise("name a file that `hivewright audit --json` has written"));
     }
     FileStorage::open(path)
@@ -160,7 +160,7 @@ fn open(path: &Path) -> Result<FileStorage> {
 
 fn no_records(path: &Path, line: u64) -> Error {
     let what = format!("line {line} of {} is no record of an audit", path.display());
-    Error::new(Kind::Unsupported, "resume-no-records", what)
+    Error::new(Kind::Unsupported, Code::ResumeNoRecords, what)
         .advise("name a file that `hivewright audit --json` has written; other formats do not hold all that is needed")
 }
 

@@ -19,7 +19,7 @@ use super::read::{self, Outcome, Wishes};
 use super::record::{Record, Status};
 use super::resume::Earlier;
 use super::shard::Shard;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::probe;
 
 /// Names that a user gives, or why one cannot be had.
@@ -175,7 +175,7 @@ fn kept(target: &Target, earlier: &Earlier, wishes: &Wishes, verify: bool) -> Op
     // A disk without Windows is an error only where it was named.
     let is_told_so = |record: &Record| match &record.error {
         None => record.status != Status::NoWindows || !target.named,
-        Some(error) => error.code != "no-installation" || target.named,
+        Some(error) => error.code != Code::NoInstallation || target.named,
     };
     let is_same = |record: &Record| {
         is_told_so(record) && read::is_unchanged(record, &wishes.image) && read::has_same_dependents(target, record)
@@ -196,29 +196,29 @@ fn kept(target: &Target, earlier: &Earlier, wishes: &Wishes, verify: bool) -> Op
 fn search(said: &str) -> (Target, Error) {
     let what = format!("the search failed in a way that it must not, and targets may be missing: {said}");
     let error =
-        Error::new(Kind::Corrupt, "panic", what).advise("please report this, with the target if it can be shared");
+        Error::new(Kind::Corrupt, Code::Panic, what).advise("please report this, with the target if it can be shared");
     (Target::named(Path::new("the search for targets"), TargetKind::File), error)
 }
 
 /// Why a file has no record of its own.
 fn part_of(target: &Target) -> Error {
     let what = format!("{} says that this is a part of it, and was given up", target.path.display());
-    Error::new(Kind::Io, "part-of", what).advise("audit this file by its name")
+    Error::new(Kind::Io, Code::PartOf, what).advise("audit this file by its name")
 }
 
 fn given_up(why: &GivenUp) -> Error {
     match why {
         GivenUp::Late(time) => {
             let what = format!("it was given up after {:.1} seconds", time.as_secs_f64());
-            Error::new(Kind::Io, "timeout", what).advise("give it more time with --timeout, or look at its medium")
+            Error::new(Kind::Io, Code::Timeout, what).advise("give it more time with --timeout, or look at its medium")
         }
         GivenUp::Panicked(said) => {
-            Error::new(Kind::Corrupt, "panic", format!("reading it failed in a way that it must not: {said}"))
+            Error::new(Kind::Corrupt, Code::Panic, format!("reading it failed in a way that it must not: {said}"))
                 .advise("please report this, with the image if it can be shared")
         }
         GivenUp::NobodyLeft => Error::new(
             Kind::Io,
-            "nobody-left",
+            Code::NobodyLeft,
             "nobody is left to try this one: too many others never came back, or the system gives no threads",
         )
         .advise("look at the medium, then go on with --resume"),
@@ -255,13 +255,13 @@ fn next_name(list: &mut dyn BufRead, by_zeros: bool) -> Result<Option<Vec<u8>>> 
     }
     if name.pop_if(|last| *last == end).is_none() && name.len() as u64 == LONGEST_NAME {
         let what = format!("a name in the list of targets is longer than {LONGEST_NAME} bytes");
-        return Err(Error::new(Kind::Unsupported, "list", what).advise("give a list of names, one in a line"));
+        return Err(Error::new(Kind::Unsupported, Code::List, what).advise("give a list of names, one in a line"));
     }
     if !by_zeros {
         name.pop_if(|last| *last == b'\r');
         if name.contains(&0) {
             let what = "a line in the list of targets holds a zero byte, which no name does";
-            return Err(Error::new(Kind::Unsupported, "list", what).advise("give -0 if names end in zero bytes"));
+            return Err(Error::new(Kind::Unsupported, Code::List, what).advise("give -0 if names end in zero bytes"));
         }
     }
     Ok(Some(name))
@@ -281,7 +281,7 @@ fn path(bytes: Vec<u8>) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn all(list: &[u8], by_zeros: bool) -> Vec<std::result::Result<String, &'static str>> {
+    fn all(list: &[u8], by_zeros: bool) -> Vec<std::result::Result<String, Code>> {
         let told = |name: Result<PathBuf>| name.map(|path| path.display().to_string()).map_err(|e| e.code());
         listed(Box::new(std::io::Cursor::new(list.to_vec())), by_zeros).map(told).collect()
     }
@@ -291,10 +291,10 @@ mod tests {
         let names = |names: &[&str]| names.iter().map(|&name| Ok(name.to_owned())).collect::<Vec<_>>();
         assert_eq!(all(b"a\r\n\n b\nc", false), names(&["a", " b", "c"]));
         assert_eq!(all(b"a\n\0\0b", true), names(&["a\n", "b"]));
-        assert_eq!(all(b"a\nb\0c\nd\n", false), [Ok("a".to_owned()), Err("list")], "zeros, without -0");
+        assert_eq!(all(b"a\nb\0c\nd\n", false), [Ok("a".to_owned()), Err(Code::List)], "zeros, without -0");
         let long = "x".repeat(usize::try_from(LONGEST_NAME).unwrap() - 1);
         assert_eq!(all(format!("{long}\nb").as_bytes(), false), names(&[&long, "b"]));
-        assert_eq!(all(format!("{long}xx\nb").as_bytes(), false), [Err("list")]);
+        assert_eq!(all(format!("{long}xx\nb").as_bytes(), false), [Err(Code::List)]);
         // One that never ends.
         let endless = listed(Box::new(BufReader::new(std::io::repeat(b'x'))), false);
         assert_eq!(endless.map(|name| name.unwrap_err().code()).collect::<Vec<_>>(), ["list"]);

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::str::FromStr;
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// FNV-1a of 64 bits (Fowler, Noll and Vo; RFC 9923).
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ impl FromStr for Shard {
         let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
         match numbers {
             Some((number, of)) if number >= 1 && number <= of => Ok(Shard { number, of }),
-            _ => Err(Error::new(Kind::Unsupported, "shard", format!("\"{text}\" is no shard"))
+            _ => Err(Error::new(Kind::Unsupported, Code::Shard, format!("\"{text}\" is no shard"))
                 .advise("say I/N with I from 1 to N, such as 1/4")),
         }
     }

@@ -1,5 +1,6 @@
 //! Arguments: structures without logic.
 
+use hivewright_error::Code;
 use std::path::PathBuf;
 
 use clap::builder::{PathBufValueParser, TypedValueParser};
@@ -214,12 +215,12 @@ impl WriteArgs {
     }
 
     /// Codes of what a volume has against writes, as far as the user takes them upon himself.
-    pub(crate) fn ignored(&self) -> Vec<&'static str> {
+    pub(crate) fn ignored(&self) -> Vec<Code> {
         let all = [
-            (self.ignore_dirty_volume, "volume-dirty"),
-            (self.ignore_journal, "volume-journal"),
-            (self.ignore_children, "has-children"),
-            (self.ignore_children, "part-of-image"),
+            (self.ignore_dirty_volume, Code::VolumeDirty),
+            (self.ignore_journal, Code::VolumeJournal),
+            (self.ignore_children, Code::HasChildren),
+            (self.ignore_children, Code::PartOfImage),
         ];
         all.into_iter().filter(|(is, _)| *is).map(|(_, code)| code).collect()
     }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use hivewright::read::{Judged, Logs, Reading};
-use hivewright_hive::check::{Code, Counts, Report, Severity};
+use hivewright_hive::check::{Counts, Report, Severity};
 use hivewright_storage::exact::field;
 use serde::Serialize;
 
@@ -105,7 +105,7 @@ fn write_text(
     )?;
     for finding in &report.findings {
         let severity = finding.severity;
-        let head = format!("{:<7} {:<20}", severity.as_str(), finding.code.as_str());
+        let head = format!("{:<7} {:<20}", severity.as_str(), finding.rule);
         write!(out, "\n{} {:#010x}", style.by_severity(severity, &head), finding.offset)?;
         if let Some(key) = &finding.key {
             write!(out, "  {}", if key.is_empty() { "(root)".to_owned() } else { plain(key) })?;
@@ -126,11 +126,11 @@ fn write_text(
     if all > kept {
         writeln!(out, "\n{} more of the same kinds are counted, not shown", all - kept)?;
     }
-    let met: Vec<Code> = report.counts.iter().filter(|&(_, count)| count > 0).map(|(code, _)| code).collect();
+    let met: Vec<_> = report.counts.iter().filter(|&(_, count)| count > 0).map(|(rule, _)| rule.code()).collect();
     if !met.is_empty() {
         writeln!(out, "\nWhat this means:")?;
         for code in met {
-            writeln!(out, "  {}: {}", code.as_str(), code.explain())?;
+            writeln!(out, "  {code}: {}", code.explain())?;
         }
     }
     Ok(())

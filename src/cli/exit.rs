@@ -1,5 +1,6 @@
 //! Exit codes, and the one place that prints errors.
 
+use hivewright_error::Code;
 use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
@@ -95,7 +96,7 @@ struct Document<'a> {
 struct Told<'a> {
     exit: u8,
     kind: Option<Kind>,
-    code: Option<&'a str>,
+    code: Option<Code>,
     message: &'a str,
     /// What the command was about.
     #[serde(flatten, serialize_with = "field::file")]
@@ -105,7 +106,7 @@ struct Told<'a> {
 }
 
 /// Prints an error as JSON.
-fn tell(exit: u8, code: Option<&str>, message: &str, file: Option<&Path>, known: Option<&Error>) {
+fn tell(exit: u8, code: Option<Code>, message: &str, file: Option<&Path>, known: Option<&Error>) {
     let (kind, places, advice) = (known.map(Error::kind), known.map(Error::trail), known.and_then(Error::advice));
     let document = Document { error: Told { exit, kind, code, message, file, places, advice } };
     // Nothing is left to be told if nobody listens.
@@ -125,7 +126,7 @@ pub(crate) fn usage(error: &clap::Error, args: impl Iterator<Item = OsString>) -
         // How it is used, and where help is, follow after an empty line.
         let message = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
         let message = message.strip_prefix("error: ").unwrap_or(&message);
-        tell(USAGE, Some("usage"), message, None, None);
+        tell(USAGE, Some(Code::Usage), message, None, None);
     }
     ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
 }

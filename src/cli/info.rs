@@ -1,5 +1,6 @@
 //! `hivewright info`.
 
+use hivewright_error::Code;
 use std::path::Path;
 
 use hivewright::locate::{Disk, Image, LogChoice, Obstacle};
@@ -48,7 +49,7 @@ fn verified(disk: &Disk) -> anyhow::Result<Vec<Verified>> {
     let found = disk.verify()?;
     if found.is_empty() {
         let what = format!("{} stores no hash of its bytes", disk.path().display());
-        return Err(Error::new(Kind::NotFound, "no-hash", what)
+        return Err(Error::new(Kind::NotFound, Code::NoHash, what)
             .advise(format!("compare with what was noted: {}", advised::HASH))
             .into());
     }
@@ -85,7 +86,7 @@ fn hive(args: &InfoArgs, target: &Path) -> anyhow::Result<Outcome> {
             obstacles.extend(answer.obstacles);
             answer.report.mistakes
         }
-        Err(error) if error.code() == "not-system" => Vec::new(),
+        Err(error) if error.code() == Code::NotSystem => Vec::new(),
         Err(error) => vec![Mistake::from(&error)],
     };
     if args.json {

@@ -1,6 +1,7 @@
 //! `hivewright undo`.
 
 use hivewright::undo::{Restored, undo_ignoring};
+use hivewright_error::Code;
 use hivewright_storage::RealHost;
 
 use super::args::UndoArgs;
@@ -8,7 +9,7 @@ use super::exit::Outcome;
 use super::report::plain;
 
 pub(crate) fn run(args: &UndoArgs) -> anyhow::Result<Outcome> {
-    let ignore: &[&str] = if args.ignore_children { &["has-children"] } else { &[] };
+    let ignore: &[Code] = if args.ignore_children { &[Code::HasChildren] } else { &[] };
     let undone = undo_ignoring(&RealHost, &args.undo_file, args.target.as_deref(), ignore)?;
     if args.json {
         super::tell(super::json(&undone));

@@ -9,7 +9,7 @@ mod together;
 
 use std::path::{Path, PathBuf};
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::PatchSet;
 use hivewright_storage::exact::field;
 use hivewright_storage::{Access, Host, HostFile, RealHost};
@@ -210,7 +210,7 @@ fn run_several<H: Host>(host: &H, edits: &[Edit<'_>], proof: Proof<'_>, options:
     let first = edits.first().map(|edit| host.resolve(edit.target)).transpose()?.unwrap_or_default();
     if options.output.is_some() {
         let what = format!("the edit concerns {} hives, and one new file cannot hold them", edits.len());
-        return Err(Error::new(Kind::Unsupported, "output-files", what).advise("copy the folder and edit the copy"));
+        return Err(Error::new(Kind::Unsupported, Code::OutputFiles, what).advise("copy the folder and edit the copy"));
     }
     let logs = together::filled(host, edits, &options.empty)?;
     let changed: Vec<Edit<'_>> = edits.iter().filter(|edit| !edit.patches.is_empty()).copied().collect();
@@ -356,5 +356,5 @@ fn after_phase<H: Host>(error: Error, first: &Journal<'_, H>) -> Error {
     let undo = first.path.display();
     error
         .adding(&format!("the hive is recovered, not edited; {undo} takes that back"))
-        .becoming(Kind::Unfinished, "recovered-only")
+        .becoming(Kind::Unfinished, Code::RecoveredOnly)
 }

@@ -11,7 +11,7 @@ use crate::locate::{HiveHandle, Image};
 use crate::windows::control_set::{ControlSets, LINK};
 use crate::windows::look::Damage;
 use crate::windows::{Selection, kind};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::Hive;
 use hivewright_hive::regf::name::Name;
 
@@ -66,7 +66,9 @@ fn on_paths(windows: Installation, is_bare: bool, operations: &[PathOperation]) 
 fn of_installation(windows: &Installation, path: &crate::RegistryPath) -> Result<HiveHandle> {
     if path.needs_user() {
         let what = format!("{path} is a path of whichever user is logged on");
-        return Err(Error::refused("user-unnamed", what).advise("say which user: by SID, by name, or the default user"));
+        return Err(
+            Error::refused(Code::UserUnnamed, what).advise("say which user: by SID, by name, or the default user")
+        );
     }
     match path.hive() {
         Some(kind) => windows.find(kind),
@@ -83,7 +85,7 @@ fn bare(windows: &Installation, path: &crate::RegistryPath) -> Result<HiveHandle
         && !wanted.fits(found)
     {
         let what = format!("{path} is not in {}, which is the hive {found}", hive.description());
-        return Err(Error::new(Kind::NotFound, "other-hive", what)
+        return Err(Error::new(Kind::NotFound, Code::OtherHive, what)
             .advise("name the Windows folder, the volume or the image that has all hives"));
     }
     Ok(hive)

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use super::expected::ExpectedKey;
 use super::values::{self, Named};
 use super::{Action, Change, PreparedHive};
-use hivewright_error::{Error, Kind, Result, Space};
-use hivewright_hive::check::{self, Code, FINDINGS_KEPT, Finding, Report, Severity};
+use hivewright_error::{Code, Error, Kind, Result, Space};
+use hivewright_hive::check::{self, FINDINGS_KEPT, Finding, Report, Rule, Severity};
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::regf::name::Name;
 use hivewright_hive::regf::{BASE_BLOCK_SIZE, CellOffset};
@@ -108,8 +108,8 @@ impl PreparedHive {
         let mut original = self.edited.bytes.clone();
         self.edit.revert(&mut original)?;
         let before = check::check(&original);
-        let worse = |(code, count): &(Code, u64)| {
-            code.severity() > Severity::Note && *code != Code::DirtySequence && *count > before.counts.of(*code)
+        let worse = |(rule, count): &(Rule, u64)| {
+            rule.severity() > Severity::Note && *rule != Rule::DirtySequence && *count > before.counts.of(*rule)
         };
         let added = after.counts.iter().find(worse);
         if let Some(first) = before.errors().next() {
@@ -120,12 +120,12 @@ impl PreparedHive {
             }
             self.refuse_touched(&before, &original)?;
         }
-        let Some((code, _)) = added else { return Ok(()) };
-        let spread = |finding: &&Finding| finding.severity > Severity::Note && finding.code != Code::DirtySequence;
+        let Some((rule, _)) = added else { return Ok(()) };
+        let spread = |finding: &&Finding| finding.severity > Severity::Note && finding.rule != Rule::DirtySequence;
         match before.findings.iter().filter(spread).max_by_key(|finding| finding.severity) {
-            Some(cause) => Err(damaged(cause, &format!("the edit would add {} to the damage", code.as_str()))
+            Some(cause) => Err(damaged(cause, &format!("the edit would add {} to the damage", rule))
                 .advise("repair the hive first, or take another copy: --force does not go this far")),
-            None => Err(unproven(&format!("the edit would add {} to the check's findings", code.as_str()))),
+            None => Err(unproven(&format!("the edit would add {} to the check's findings", rule))),
         }
     }
 
@@ -148,7 +148,7 @@ impl PreparedHive {
             return true;
         }
         let patches = || self.edit.patches.iter().filter(|p| p.offset >= u64::from(BASE_BLOCK_SIZE));
-        if matches!(finding.code, Code::BinSignature | Code::BinOffset | Code::BinSize | Code::CellSize) {
+        if matches!(finding.rule, Rule::BinSignature | Rule::BinOffset | Rule::BinSize | Rule::CellSize) {
             let page = finding.offset & !0xfff;
             return patches().any(|p| p.offset >= page);
         }
@@ -233,8 +233,8 @@ fn cell_size(hive: &[u8], cell: CellOffset) -> Option<u64> {
 
 fn damaged(finding: &Finding, what: &str) -> Error {
     let owner = finding.owner().map(|owner| format!(" at {owner}")).unwrap_or_default();
-    let what = format!("{what}: {}: {}{owner}", finding.code.as_str(), finding.what);
-    let error = Error::refused("damaged", what).at(Space::Hive, finding.offset);
+    let what = format!("{what}: {}: {}{owner}", finding.rule, finding.what);
+    let error = Error::refused(Code::Damaged, what).at(Space::Hive, finding.offset);
     match (&finding.expected, &finding.actual) {
         (Some(expected), Some(actual)) => error.expected(expected, actual),
         _ => error,
@@ -246,6 +246,6 @@ fn not_as_wanted(key: &ExpectedKey) -> Error {
 }
 
 pub(super) fn unproven(what: &str) -> Error {
-    Error::new(Kind::Corrupt, "proof", format!("{what}; nothing was written"))
+    Error::new(Kind::Corrupt, Code::Proof, format!("{what}; nothing was written"))
         .advise("this is a fault of the program: please report it with the hive")
 }

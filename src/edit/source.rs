@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Request;
 use crate::locate::logs::LogFiles;
 use crate::locate::{HiveHandle, no_hive_no_disk, of_dirty};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::recover::{REPLAY_BREAKS, Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
 use hivewright_hive::regf::base_block::{self, BaseBlock};
 use hivewright_hive::{DirtyHive, Hive, Opened, PatchSet};
@@ -103,7 +103,7 @@ fn materialized(recovered: Recovered<'_, Vec<u8>>, highest_sequence: Option<u32>
     let hive = match Hive::open(bytes)? {
         Opened::Clean(hive) => hive,
         Opened::Dirty(_) => {
-            return Err(Error::new(Kind::Corrupt, "proof", "the recovered hive is dirty; nothing was written")
+            return Err(Error::new(Kind::Corrupt, Code::Proof, "the recovered hive is dirty; nothing was written")
                 .advise("this is a fault of the program: please report it with the hive and its logs"));
         }
     };

@@ -7,7 +7,7 @@ use super::{Action, Edits, Logs, PathOperation, Prepared, PreparedHive, Request,
 use crate::hive_kind::HiveKind;
 use crate::locate::{Choice, Image, LogChoice};
 use crate::registry_path::RegistryPath;
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_hive::regf::name::Name;
 use hivewright_hive::{Data, EditOptions};
 
@@ -218,7 +218,7 @@ impl Transaction {
 
     /// Takes it upon the caller that a volume has this against writes: `volume-dirty`, `volume-journal`, `has-children`,
     /// `part-of-image`.
-    pub fn ignore(&mut self, code: &'static str) -> &mut Self {
+    pub fn ignore(&mut self, code: Code) -> &mut Self {
         self.request.ignore.push(code);
         self
     }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use zerocopy::IntoBytes;
 
 use super::Before;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::name::{Name, upcase};
 use hivewright_hive::{Hive, HiveBytes, Value};
@@ -54,7 +54,11 @@ pub(super) fn read<B: HiveBytes>(
         // Values may share data only where the hive is damaged, and then a list of them is work without end.
         let mut take = |bytes: &[u8], at: CellOffset| {
             room = room.checked_sub(bytes.len()).ok_or_else(|| {
-                Error::corrupt("value-data", "the key's values have more data than the hive has room for", at.in_file())
+                Error::corrupt(
+                    Code::ValueData,
+                    "the key's values have more data than the hive has room for",
+                    at.in_file(),
+                )
             })?;
             Ok(())
         };
@@ -82,7 +86,7 @@ pub(super) fn read<B: HiveBytes>(
             None => hash_value(&mut others, &value, &data),
             Some(of_name) if of_name.len() == MAX_TWINS => {
                 let what = "the key has hundreds of values of that name";
-                return Err(of_key(Error::corrupt("duplicate-value", what, value.at().in_file()))
+                return Err(of_key(Error::corrupt(Code::DuplicateValue, what, value.at().in_file()))
                     .advise("no careless tool does that: take another copy of the hive"));
             }
             Some(of_name) => {

@@ -9,7 +9,7 @@ use crate::hive::Key;
 use crate::hive_kind::HiveKind;
 use crate::locate::HiveHandle;
 use hivewright_disk::partition::Partition;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// The key of Windows' version.
 const CURRENT_VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
@@ -92,7 +92,7 @@ impl Installation {
     }
 
     pub(super) fn lacks(&self, name: &str) -> Error {
-        Error::new(Kind::NotFound, "no-file", format!("there is no {name} beside {}", self.0.description()))
+        Error::new(Kind::NotFound, Code::NoFile, format!("there is no {name} beside {}", self.0.description()))
     }
 
     /// The folder of the profile of `user`, from the root of the volume.
@@ -103,7 +103,7 @@ impl Installation {
             (Some(one), None) => self.on_volume(&one.folder),
             (Some(one), Some(other)) => {
                 let what = format!("{user} is the name of the profiles {} and {}", one.sid, other.sid);
-                Err(Error::refused("several-profiles", what).advise("name the user by SID"))
+                Err(Error::refused(Code::SeveralProfiles, what).advise("name the user by SID"))
             }
             (None, _) => {
                 let names: Vec<String> = profiles.iter().map(|it| format!("{} ({})", it.sid, it.name())).collect();
@@ -116,7 +116,7 @@ impl Installation {
     /// The folder of the default user, from the root of the volume.
     fn default_user(&self) -> Result<String> {
         let software = match self.hive(HiveKind::Software) {
-            Err(error) if error.code() == "no-file" => return Ok(DEFAULT_USER.to_owned()),
+            Err(error) if error.code() == Code::NoFile => return Ok(DEFAULT_USER.to_owned()),
             software => software?,
         };
         let Some(list) = software.key(&format!("{CURRENT_VERSION}\\ProfileList"))? else {
@@ -148,7 +148,8 @@ impl Installation {
             }
         }
         let what = format!("the folder {path} of a profile is not known to be on the volume of {self}");
-        Err(Error::new(Kind::Unsupported, "profile-volume", what).advise("name the hive's file itself, on its volume"))
+        Err(Error::new(Kind::Unsupported, Code::ProfileVolume, what)
+            .advise("name the hive's file itself, on its volume"))
     }
 
     /// The folder of Windows with its drive, as SOFTWARE has it.
@@ -188,14 +189,14 @@ impl Installation {
             _ => {
                 let names: Vec<String> = found.iter().map(HiveHandle::description).collect();
                 let what = format!("there are {} boot configurations: {}", names.len(), names.join(", "));
-                Err(Error::refused("several-boot-configurations", what).advise("name the hive's file itself"))
+                Err(Error::refused(Code::SeveralBootConfigurations, what).advise("name the hive's file itself"))
             }
         }
     }
 }
 
 fn no_profile(what: String) -> Error {
-    Error::new(Kind::NotFound, "no-profile", what)
+    Error::new(Kind::NotFound, Code::NoProfile, what)
 }
 
 /// The text of a value, if it has one.

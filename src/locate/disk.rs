@@ -15,7 +15,7 @@ use hivewright_disk::container::{
 };
 use hivewright_disk::files::Files;
 use hivewright_disk::partition::{Scheme, Table, VolumeKind};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::folder::{EntryKind, kind_of};
 use hivewright_storage::{Host, RealHost, Storage};
 
@@ -281,7 +281,7 @@ impl Disk {
             count => {
                 let names: Vec<String> = found.iter().map(Installation::to_string).collect();
                 let what = format!("{} holds {count} installations: {}", self.path.display(), names.join(", "));
-                Err(Error::refused("several-installations", what)
+                Err(Error::refused(Code::SeveralInstallations, what)
                     .advise("choose one with --partition, --windows-root or both"))
             }
         }
@@ -295,7 +295,7 @@ impl Disk {
         };
         let advice =
             "`hivewright info` shows what is on the disk; --windows-root names a folder that is not at the top";
-        self.doubted(Error::new(Kind::NotFound, "no-installation", what).advise(advice))
+        self.doubted(Error::new(Kind::NotFound, Code::NoInstallation, what).advise(advice))
     }
 
     /// The error, and what of the image may be the reason for it.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use hivewright_disk::container::in_bundle;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::folder::{EntryKind, entries, kind_of, named};
 use hivewright_storage::probe::see;
 
@@ -27,7 +27,7 @@ pub(super) fn find(path: &Path) -> Result<HiveFile> {
         EntryKind::Folder => find_in(path),
         EntryKind::Device | EntryKind::Other => Err(Error::new(
             Kind::Unsupported,
-            "target-kind",
+            Code::TargetKind,
             format!("{} is neither a file nor a folder", path.display()),
         )),
     }
@@ -61,7 +61,7 @@ impl HiveFile {
 
 /// The error for a file of the host that is no hive. Nothing has spoken for a disk either, or it would be read as one.
 pub(crate) fn no_hive_no_disk(error: Error, path: &Path) -> Error {
-    if error.code() != "base-signature" {
+    if error.code() != Code::BaseSignature {
         return error;
     }
     let advice = match see(path) {
@@ -107,7 +107,7 @@ fn find_in(folder: &Path) -> Result<HiveFile> {
         1 => Ok(found.remove(0)),
         0 => Err(Error::new(
             Kind::NotFound,
-            "no-installation",
+            Code::NoInstallation,
             match unreadable {
                 0 => format!("{} holds no Windows installation", folder.display()),
                 n => format!("{} holds no Windows installation ({n} folders could not be read)", folder.display()),
@@ -120,7 +120,7 @@ fn find_in(folder: &Path) -> Result<HiveFile> {
         _ => {
             let names: Vec<String> = found.iter().map(|t| t.hive.display().to_string()).collect();
             Err(Error::refused(
-                "several-installations",
+                Code::SeveralInstallations,
                 format!("{} holds {} SYSTEM hives: {}", folder.display(), names.len(), names.join(", ")),
             )
             .advise("name one of them"))

@@ -14,7 +14,7 @@ use crate::windows::{self, Product};
 use hivewright_disk::container::{Gate, ImageOverlay, Opener, explained};
 use hivewright_disk::files::{FileInVolume, Files, VolumeState};
 use hivewright_disk::host_folder::{HostFiles, guest_name};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_hive::{Hive, HiveBytes};
 use hivewright_storage::{Access, Host, Mapped, RealHost, SparseBuffer, Storage, joined, zeros_in_large_pages};
 
@@ -64,7 +64,7 @@ impl HiveHandle {
     fn on_volume(disk: Disk, installation: Installation, partition: u32, folder: String, name: &str) -> Result<Self> {
         let files = disk.volume(disk.partitions(Some(partition))?.remove(0))?;
         let path = format!("{folder}\\{name}");
-        let gone = || Error::new(Kind::NotFound, "no-file", format!("there is no {path} on the disk"));
+        let gone = || Error::new(Kind::NotFound, Code::NoFile, format!("there is no {path} on the disk"));
         let paged = Paged::new(files.open(&path)?.ok_or_else(gone)?);
         Ok(HiveHandle {
             host_file: disk.path().to_owned(),
@@ -259,7 +259,7 @@ impl HiveHandle {
     ///
     /// # Errors
     /// [`Kind::Refused`] with the code of the first [`Obstacle`] that counts.
-    pub fn may_be_written(&self, ignore: &[&str]) -> Result<()> {
+    pub fn may_be_written(&self, ignore: &[Code]) -> Result<()> {
         let mut all = self.obstacles()?;
         // What no option overrides comes first: else the advice to give one would lead to the next refusal.
         all.sort_by_key(Obstacle::is_ignorable);
@@ -268,7 +268,7 @@ impl HiveHandle {
     }
 
     /// Refuses where other images stand on this one, unless `ignore` has that: for writes in place alone.
-    pub(crate) fn refuse_children(&self, ignore: &[&str]) -> Result<()> {
+    pub(crate) fn refuse_children(&self, ignore: &[Code]) -> Result<()> {
         match self.disk().and_then(Disk::children) {
             Some(obstacle) if !ignore.contains(&obstacle.code) => Err(obstacle.refuse()),
             _ => Ok(()),
@@ -358,7 +358,7 @@ impl HiveHandle {
     /// Opens everything anew, from the files that `gate` hands out up to the hive.
     pub(crate) fn again(&self, gate: &Gate) -> Result<HiveHandle> {
         let disk = self.in_disk()?;
-        let gone = || Error::refused("changed-since", format!("{} is no disk any more", disk.path().display()));
+        let gone = || Error::refused(Code::ChangedSince, format!("{} is no disk any more", disk.path().display()));
         self.again_on(Disk::open_through(disk.path(), disk.options(), gate, Arc::default())?.ok_or_else(gone)?)
     }
 
@@ -402,7 +402,8 @@ impl HiveHandle {
     pub(crate) fn on_its_volume(&self, folder: &str, name: &str) -> Result<Option<HiveHandle>> {
         let volume = self.volume.as_ref().ok_or_else(|| {
             let what = format!("{} is not on a volume that is at hand: {folder} is not found", self.description());
-            Error::new(Kind::NotFound, "no-volume", what).advise("name the root of the volume, or the Windows folder")
+            Error::new(Kind::NotFound, Code::NoVolume, what)
+                .advise("name the root of the volume, or the Windows folder")
         })?;
         self.file_of(volume, self.partition, folder, name)
     }
@@ -475,7 +476,7 @@ impl HiveHandle {
 /// The file at `path`. A folder of that name is none.
 fn open_file(files: &dyn Files, path: &str) -> Result<Option<FileInVolume>> {
     match files.open(path) {
-        Err(error) if error.code() == "file-is-folder" => Ok(None),
+        Err(error) if error.code() == Code::FileIsFolder => Ok(None),
         found => found,
     }
 }

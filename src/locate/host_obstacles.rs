@@ -1,6 +1,7 @@
 //! What keeps a commit from the files of the host that it would need. Found by asking, not by trying: nothing is opened for
 //! writing, nothing is locked. A commit, and a dry run, find the same by trying, with the same codes.
 
+use hivewright_error::Code;
 use std::path::{Path, PathBuf};
 
 use super::Obstacle;
@@ -35,7 +36,7 @@ fn of_own(path: &Path, is_image: bool) -> Option<Obstacle> {
         return Some(in_use(path, usage));
     }
     let by_vmware = RealHost.resolve(path).and_then(|path| vmware_is_out(&RealHost, &path));
-    by_vmware.err().filter(|error| is_image && error.code() == "in-use").map(|error| Obstacle::of(&error).doubting())
+    by_vmware.err().filter(|error| is_image && error.code() == Code::InUse).map(|error| Obstacle::of(&error).doubting())
 }
 
 fn in_use(path: &Path, usage: Usage) -> Obstacle {
@@ -47,6 +48,6 @@ fn in_use(path: &Path, usage: Usage) -> Obstacle {
         _ => (format!("{path} is in use: a program that reads it keeps writers out"), false),
     };
     let advice = "close the program that uses it, or shut the virtual machine down";
-    let obstacle = Obstacle { advice: Some(advice.to_owned()), ..Obstacle::new("in-use", what) };
+    let obstacle = Obstacle { advice: Some(advice.to_owned()), ..Obstacle::new(Code::InUse, what) };
     if is_doubted { obstacle.doubting() } else { obstacle }
 }

@@ -7,7 +7,7 @@ use super::folder::{self, HiveFile};
 use super::{Choice, Disk, HiveHandle, ImageOptions};
 use hivewright_disk::container::has_type_of_log;
 use hivewright_disk::host_folder::{FilesOf, HostFiles};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_hive::regf::base_block::{self, SIGNATURE};
 use hivewright_storage::folder::{EntryKind, kind_of};
 use hivewright_storage::probe::peek;
@@ -141,7 +141,7 @@ impl Image {
             return Ok(file);
         }
         let what = format!("{} is no disk: there is no partition or folder to choose", self.path.display());
-        Err(Error::refused("not-a-disk", what))
+        Err(Error::refused(Code::NotADisk, what))
     }
 }
 

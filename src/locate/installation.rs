@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Choice, Disk};
 use hivewright_disk::files::{FILTERED, Files, names};
 use hivewright_disk::partition::{Partition, VolumeKind};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// Folders at the top of a volume that are looked into; no volume of Windows has a fraction of that.
 const MOST_FOLDERS: usize = 4096;
@@ -140,7 +140,7 @@ fn is_usual(name: &str) -> bool {
 fn has_system(files: &dyn Files, root: &str) -> Result<bool> {
     match files.open(&format!("{root}\\System32\\config\\SYSTEM")) {
         Ok(file) => Ok(file.is_some()),
-        Err(error) if error.code() == "file-is-folder" => Ok(false),
+        Err(error) if error.code() == Code::FileIsFolder => Ok(false),
         Err(error) if error.code() == FILTERED => Ok(true),
         Err(error) => Err(error),
     }
@@ -166,7 +166,7 @@ mod tests {
 
         fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
             if offset + buf.len() as u64 > self.1 {
-                return Err(Error::new(Kind::Io, "io", "a bad sector"));
+                return Err(Error::new(Kind::Io, Code::Io, "a bad sector"));
             }
             self.0.read_at(offset, buf)
         }

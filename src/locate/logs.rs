@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{HiveHandle, Paged};
 use hivewright_disk::files::FileInVolume;
 use hivewright_disk::host_folder::{FilesOf, HostFiles};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::recover::{Log, LogReport};
 use hivewright_hive::regf::base_block;
 use hivewright_hive::{Patch, PatchSet, Step};
@@ -37,7 +37,7 @@ impl LogChoice {
             if kind_of(path)? != EntryKind::File {
                 return Err(Error::new(
                     Kind::Unsupported,
-                    "not-a-file",
+                    Code::NotAFile,
                     format!("{} is not a regular file", path.display()),
                 ));
             }

@@ -6,7 +6,7 @@ use super::Disk;
 use hivewright_disk::container::FoundDependents;
 use hivewright_disk::files::{FileInVolume, Files, Hibernation, VolumeState};
 use hivewright_disk::partition::TableSource;
-use hivewright_error::Error;
+use hivewright_error::{Code, Error};
 use hivewright_hive::recover::REPLAY_BREAKS;
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
@@ -15,7 +15,7 @@ use hivewright_storage::advised;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Obstacle {
     /// Stable code.
-    pub code: &'static str,
+    pub code: Code,
     /// One sentence fragment.
     pub what: String,
     /// What to do instead, where its finder knows.
@@ -27,19 +27,19 @@ pub struct Obstacle {
 }
 
 /// Obstacles that a user may take upon himself, and the option that does.
-const IGNORABLE: [(&str, &str); 4] = [
-    ("volume-dirty", "--ignore-dirty-volume"),
-    ("volume-journal", "--ignore-journal"),
+const IGNORABLE: [(Code, &str); 4] = [
+    (Code::VolumeDirty, "--ignore-dirty-volume"),
+    (Code::VolumeJournal, "--ignore-journal"),
     (HAS_CHILDREN, "--ignore-children"),
     (PART_OF_IMAGE, "--ignore-children"),
 ];
 /// See [`of_children`].
-pub(crate) const HAS_CHILDREN: &str = "has-children";
+pub(crate) const HAS_CHILDREN: Code = Code::HasChildren;
 /// The file is a part of an image that another one describes.
-const PART_OF_IMAGE: &str = "part-of-image";
+const PART_OF_IMAGE: Code = Code::PartOfImage;
 
 impl Obstacle {
-    pub(crate) fn new(code: &'static str, what: impl Into<String>) -> Self {
+    pub(crate) fn new(code: Code, what: impl Into<String>) -> Self {
         Obstacle { code, what: what.into(), advice: None, doubts: false }
     }
 
@@ -65,12 +65,14 @@ impl Obstacle {
     /// As a refusal.
     pub(crate) fn refuse(&self) -> Error {
         let generic = || match self.code {
-            "table-damaged" => format!("have the table mended in a copy of the image: {}", advised::MEND_GPT),
-            "partitions-overlap" => {
+            Code::TableDamaged => format!("have the table mended in a copy of the image: {}", advised::MEND_GPT),
+            Code::PartitionsOverlap => {
                 format!("take the one that is a leftover out of the table of a copy: {}", advised::DELETE_PARTITION)
             }
-            "volume-truncated" => "copy the disk again, whole, or put its missing segment beside the others".to_owned(),
-            "device-read-only" => "see that nothing of it is mounted, and give --device".to_owned(),
+            Code::VolumeTruncated => {
+                "copy the disk again, whole, or put its missing segment beside the others".to_owned()
+            }
+            Code::DeviceReadOnly => "see that nothing of it is mounted, and give --device".to_owned(),
             _ => "mount the volume and edit the hive there, or repair it first".to_owned(),
         };
         Error::refused(self.code, self.what.clone()).advise(self.advice.clone().unwrap_or_else(generic))
@@ -80,16 +82,16 @@ impl Obstacle {
 /// What a disk as a whole has against writes.
 pub(super) fn of_disk(disk: &Disk) -> Vec<Obstacle> {
     let table = &disk.table;
-    let overlap = table.warnings.iter().any(|warning| warning.code == "partitions-overlap");
+    let overlap = table.warnings.iter().any(|warning| warning.code == Code::PartitionsOverlap);
     let backup = matches!(table.source, TableSource::Backup { .. });
     let all = [
         (
             disk.is_device && !disk.options.device,
-            "device-read-only",
+            Code::DeviceReadOnly,
             "a block device is only written to when asked for",
         ),
-        (backup, "table-damaged", "the primary partition table is damaged: only its backup says where volumes are"),
-        (overlap, "partitions-overlap", "partitions overlap: a write to one may hit another"),
+        (backup, Code::TableDamaged, "the primary partition table is damaged: only its backup says where volumes are"),
+        (overlap, Code::PartitionsOverlap, "partitions overlap: a write to one may hit another"),
     ];
     let own = all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle::new(code, what));
     let of_image = disk
@@ -160,18 +162,18 @@ pub(crate) fn of_hibernation(state: &Hibernation, path: Option<&Path>) -> Option
     let (code, what, advice) = match (state, state.is_saved()) {
         (_, Some(false)) => return None,
         (_, Some(true)) => (
-            "volume-hibernated",
+            Code::VolumeHibernated,
             "the volume belongs to a hibernated session, which still holds the old hive and would bring it back"
                 .to_owned(),
             shut_down(),
         ),
         (Hibernation::Unreadable { .. }, None) => (
-            "volume-hibernation-unknown",
+            Code::VolumeHibernationUnknown,
             format!("whether the volume belongs to a hibernated session is not known: {state}"),
             format!("see why the file cannot be read; where the volume is damaged, {}", advised::repair()),
         ),
         (_, None) => (
-            "volume-hibernation-unknown",
+            Code::VolumeHibernationUnknown,
             format!("that the volume belongs to a hibernated session cannot be ruled out: {state}"),
             format!("{}; where no session is known to be saved, the file is a leftover: move it away", shut_down()),
         ),
@@ -189,18 +191,18 @@ pub(crate) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
     let all = [
         (
             state.journal.may_be_cached(),
-            "volume-fast-startup",
+            Code::VolumeFastStartup,
             "the volume was not fully shut down (Fast Startup, hibernation or a crash): Windows may keep newer metadata",
         ),
-        (state.dirty, "volume-dirty", "the volume is marked dirty: it asks to be checked before it is used"),
+        (state.dirty, Code::VolumeDirty, "the volume is marked dirty: it asks to be checked before it is used"),
         (
             state.journal.is_unclean(),
-            "volume-journal",
+            Code::VolumeJournal,
             "the volume's journal has work to redo: its metadata is not what it is going to be",
         ),
     ];
     let tool = if state.file_system == "NTFS" { advised::SETTLE_NTFS } else { advised::SETTLE_FAT };
-    let advice = |code: &str| match IGNORABLE.iter().find(|(ignorable, _)| *ignorable == code) {
+    let advice = |code| match IGNORABLE.iter().find(|(ignorable, _)| *ignorable == code) {
         Some((_, option)) => {
             format!("settle it, in Windows ({}) or by `{tool}`; or give {option}", advised::CHECK_DISK)
         }
@@ -214,7 +216,7 @@ pub(crate) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
 
 /// What a dirty hive has against an edit, since its logs cannot be applied.
 pub(crate) fn of_dirty(why: &Error) -> Obstacle {
-    let code = if why.code() == REPLAY_BREAKS { REPLAY_BREAKS } else { "dirty" };
+    let code = if why.code() == REPLAY_BREAKS { REPLAY_BREAKS } else { Code::Dirty };
     Obstacle::new(code, format!("the hive is dirty, and its logs cannot be applied: {}", why.what()))
 }
 

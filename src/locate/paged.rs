@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hivewright_disk::files::FileInVolume;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::HiveBytes;
 use hivewright_storage::span::lay_over;
 use hivewright_storage::{SparseBuffer, Storage, zeros_in_large_pages};
@@ -97,7 +97,11 @@ impl Paged {
         let len = HiveBytes::len(self);
         match usize::try_from(len) {
             Ok(size) if len <= most => Ok(size),
-            _ => Err(Error::new(Kind::Unsupported, "too-large", format!("the file inside the volume has {len} bytes"))),
+            _ => Err(Error::new(
+                Kind::Unsupported,
+                Code::TooLarge,
+                format!("the file inside the volume has {len} bytes"),
+            )),
         }
     }
 
@@ -127,7 +131,8 @@ impl HiveBytes for Paged {
 
     fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
         let end = offset.checked_add(len as u64).filter(|&end| end <= HiveBytes::len(self));
-        let end = end.ok_or_else(|| Error::corrupt("past-end", "the file ends before what is looked for", offset))?;
+        let end =
+            end.ok_or_else(|| Error::corrupt(Code::PastEnd, "the file ends before what is looked for", offset))?;
         let mut out = vec![0; len];
         if len > 0 {
             for number in offset / PAGE..=(end - 1) / PAGE {

@@ -2,7 +2,7 @@
 
 use super::HiveHandle;
 use hivewright_disk::files::FileInVolume;
-use hivewright_error::{Error, Result, Space};
+use hivewright_error::{Code, Error, Result, Space};
 use hivewright_hive::Patch;
 use hivewright_storage::Storage;
 
@@ -85,7 +85,7 @@ impl Placement {
         if inside.sum::<u64>() == end - start {
             return Ok(());
         }
-        Err(Error::refused("placement", "the image would be written to outside of the hive's place")
+        Err(Error::refused(Code::Placement, "the image would be written to outside of the hive's place")
             .at(Space::File, start))
     }
 
@@ -106,7 +106,7 @@ impl Placement {
         let differs = |at| {
             let file = of.file_at(at);
             let what = format!("{} does not hold the hive where its file system says", file.display());
-            Error::refused("changed-since", what)
+            Error::refused(Code::ChangedSince, what)
                 .at(Space::Hive, at)
                 .advise("see what else uses the image, then start again from what is there now")
         };
@@ -132,5 +132,5 @@ impl Placement {
 }
 
 fn unplaced() -> Error {
-    Error::refused("placement", "the hive has bytes without a place of their own in the image")
+    Error::refused(Code::Placement, "the hive has bytes without a place of their own in the image")
 }

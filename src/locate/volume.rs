@@ -7,7 +7,7 @@ use hivewright_disk::fat::Fat;
 use hivewright_disk::files::Files;
 use hivewright_disk::ntfs::Ntfs;
 use hivewright_disk::partition::{Partition, VolumeKind};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::window::Window;
 
@@ -21,7 +21,7 @@ impl Disk {
             let numbers: Vec<String> = self.table.partitions.iter().map(|p| p.number.to_string()).collect();
             let what = format!("{} has no partition {number}", self.path.display());
             let whole = if numbers.iter().any(|number| number == "0") { " (0 is the whole disk)" } else { "" };
-            return Err(Error::new(Kind::NotFound, "no-partition", what).advise(match numbers.len() {
+            return Err(Error::new(Kind::NotFound, Code::NoPartition, what).advise(match numbers.len() {
                 0 => "its partition table is empty: there is no partition to choose".to_owned(),
                 1 => format!("there is the partition {}{whole}", numbers[0]),
                 _ => format!("there are the partitions {}{whole}", numbers.join(", ")),
@@ -67,11 +67,11 @@ impl Disk {
             (VolumeKind::Unknown | VolumeKind::Empty, Some(error)) => Ntfs::open_by_backup(self.window(partition)?)
                 .map(|volume| Arc::new(volume) as Arc<dyn Files>)
                 .map_err(|failed| match failed.code() {
-                    "ntfs-boot-sector" => error,
+                    Code::NtfsBootSector => error,
                     _ => failed,
                 }),
             (_, Some(error)) => Err(error),
-            (_, None) => Err(Error::new(Kind::Unsupported, "volume-kind", "no file system that is read here")),
+            (_, None) => Err(Error::new(Kind::Unsupported, Code::VolumeKind, "no file system that is read here")),
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use super::Reading;
 use crate::locate::logs::LogFiles;
-use hivewright_error::Result;
-use hivewright_hive::check::{self, Code, Report};
+use hivewright_error::{Code, Result};
+use hivewright_hive::check::{self, Report, Rule};
 use hivewright_hive::recover;
 use hivewright_hive::regf::BASE_BLOCK_SIZE;
 use hivewright_hive::regf::base_block::BaseBlock;
@@ -40,9 +40,9 @@ impl Reading {
             return Ok(Judged { report: alone, primary_alone: None });
         };
         let mut report = check::check(&replayed);
-        let is_new = |code: Code| report.counts.of(code) == 0;
+        let is_new = |code: Rule| report.counts.of(code) == 0;
         let of_base = |offset| offset < u64::from(BASE_BLOCK_SIZE);
-        let state: Vec<_> = alone.findings.iter().filter(|f| of_base(f.offset) && is_new(f.code)).cloned().collect();
+        let state: Vec<_> = alone.findings.iter().filter(|f| of_base(f.offset) && is_new(f.rule)).cloned().collect();
         state.into_iter().for_each(|finding| report.include(finding));
         Ok(Judged { report, primary_alone: Some(alone) })
     }
@@ -66,5 +66,5 @@ fn no_hive(whole: &[u8], report: &Report) -> Option<hivewright_error::Error> {
         Ok(base) => base,
         Err(error) => return Some(error),
     };
-    base.validate(whole.len() as u64).err().filter(|error| error.code() == "file-type")
+    base.validate(whole.len() as u64).err().filter(|error| error.code() == Code::FileType)
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_hive::{Patch, PatchSet, Step};
 
 /// What is written, and the length before and after. There are phases, one after the other; in each, patches are sorted
@@ -110,7 +110,7 @@ impl Change {
 }
 
 pub(crate) fn broken(what: &str) -> Error {
-    Error::refused("patch-set", what).advise("this is a fault of the program: please report it")
+    Error::refused(Code::PatchSet, what).advise("this is a fault of the program: please report it")
 }
 
 fn at(image: &[u8], offset: u64, len: usize) -> Option<&[u8]> {

@@ -2,7 +2,7 @@
 
 use super::journal::command;
 use super::{Journal, State};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::Patch;
 use hivewright_storage::{Host, Storage};
 
@@ -70,7 +70,7 @@ fn expect<H: Host>(journal: &Journal<'_, H>, reopen: Reopen<'_>, wanted: State) 
     if journal.record.state(&*reopen()?)? == wanted {
         return Ok(());
     }
-    Err(Error::new(Kind::Io, "read-back", "the file does not read back as it was written"))
+    Err(Error::new(Kind::Io, Code::ReadBack, "the file does not read back as it was written"))
 }
 
 /// After a failure: tries to bring the old bytes back, and says what became of it.
@@ -106,6 +106,6 @@ pub(crate) fn restore<H: Host>(
 pub(crate) fn unfinished(error: Error, undo: &std::path::Path) -> Error {
     error
         .adding(&format!("the file is partly written; {} restores it", undo.display()))
-        .becoming(Kind::Unfinished, "unfinished-write")
+        .becoming(Kind::Unfinished, Code::UnfinishedWrite)
         .advise(command(undo))
 }

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Overlaid, Staged, folder_of, pointer, same_bytes};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::fitting::fitting;
 use hivewright_storage::folder::{EntryKind, kind_of};
 use hivewright_storage::{Access, Host, Storage};
@@ -15,7 +15,7 @@ use super::record::{Mark, Record};
 pub(crate) const SUFFIX: &str = ".hivewright-undo";
 
 /// The code of the error for a pointer whose undo file is not there.
-pub(crate) const GONE: &str = "undo-gone";
+pub(crate) const GONE: Code = Code::UndoGone;
 
 /// For its owner alone: there are parts of a registry in it.
 const PRIVATE: u32 = 0o600;
@@ -83,7 +83,7 @@ impl<'h, H: Host> Journal<'h, H> {
                 Ok(journal) => return Ok(journal),
                 Err(error) => {
                     let _ = pointer::remove_all(host, &others, &path);
-                    if error.code() != "undo-exists" {
+                    if error.code() != Code::UndoExists {
                         return Err(error.advise(NO_PLACE));
                     }
                 }
@@ -144,7 +144,7 @@ impl<'h, H: Host> Journal<'h, H> {
         }
         let what =
             format!("{}, to which the undo file belongs, is not there, nor beside the undo file", named.display());
-        Err(Error::new(Kind::NotFound, "no-target", what).advise("say where it is now: --target FILE"))
+        Err(Error::new(Kind::NotFound, Code::NoTarget, what).advise("say where it is now: --target FILE"))
     }
 
     /// Adds a mark, durably.
@@ -236,7 +236,7 @@ pub(crate) fn expect_room<H: Host>(host: &H, path: &Path) -> Result<()> {
     refuse_taken(host, path)?;
     try_out().map_err(|error| {
         let error = match error.kind() {
-            Kind::NotFound => error.becoming(Kind::NotFound, "undo-folder"),
+            Kind::NotFound => error.becoming(Kind::NotFound, Code::UndoFolder),
             _ => error,
         };
         let what = format!("so the undo file {} cannot be made", path.display());
@@ -256,7 +256,7 @@ fn exists<H: Host>(host: &H, path: &Path) -> Error {
     let is_ended =
         of.and_then(Result::ok).is_some_and(|journal| matches!(journal.record.mark, Mark::Committed | Mark::Restored));
     let or = if is_ended { ", or remove that one if its change need not be undone" } else { "" };
-    Error::refused("undo-exists", format!("an undo file is asked for at {}, which exists already", path.display()))
+    Error::refused(Code::UndoExists, format!("an undo file is asked for at {}, which exists already", path.display()))
         .advise(format!("name a file that does not exist{or}"))
 }
 

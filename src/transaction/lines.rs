@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::{Patch, Step};
 use hivewright_storage::{exact, hex};
 
@@ -90,7 +90,7 @@ impl<'a> HeaderLine<'a> {
         let version: VersionLine = from_json(line)?;
         if !(PLAIN..=VERSION).contains(&version.hivewright_undo) {
             let what = format!("version {} of undo files is not handled", version.hivewright_undo);
-            return Err(Error::new(Kind::Unsupported, "undo-version", what));
+            return Err(Error::new(Kind::Unsupported, Code::UndoVersion, what));
         }
         Ok(())
     }

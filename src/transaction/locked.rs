@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hivewright_error::{Error, Result, Space};
+use hivewright_error::{Code, Error, Result, Space};
 use hivewright_storage::joined::Joined;
 use hivewright_storage::{About, Access, Host, HostFile, Storage, Times};
 
@@ -39,11 +39,11 @@ impl<'h, H: Host> Locked<'h, H> {
         let file = Arc::new(host.open(&path, Access::Write)?);
         let about = file.about()?;
         if !(about.regular || about.device && may_be_device) {
-            return Err(Error::refused("not-a-file", format!("{} is not a regular file", path.display())));
+            return Err(Error::refused(Code::NotAFile, format!("{} is not a regular file", path.display())));
         }
         if !file.try_lock()? {
             let what = format!("{} is in use: another program holds its lock", path.display());
-            return Err(Error::refused("in-use", what).advise("close the program that uses it, and try again"));
+            return Err(Error::refused(Code::InUse, what).advise("close the program that uses it, and try again"));
         }
         let times = file.times()?;
         let locked = Locked { host, path, file, about, times, others: Vec::new() };
@@ -106,7 +106,7 @@ impl<'h, H: Host> Locked<'h, H> {
             vmware_is_out(self.host, path)?;
             if !file.try_lock_ranges()? {
                 let what = format!("{} is in use: a virtual machine or another program holds its lock", path.display());
-                return Err(Error::refused("in-use", what).advise("shut the virtual machine down, and try again"));
+                return Err(Error::refused(Code::InUse, what).advise("shut the virtual machine down, and try again"));
             }
         }
         Ok(())

@@ -14,7 +14,7 @@ use super::journal::{SUFFIX, beside};
 use super::lines::VERSION;
 use super::members::{absolute, relative};
 use super::{Overlaid, Staged, folder_of, same_bytes};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_storage::exact;
 use hivewright_storage::{Host, Storage};
 
@@ -67,7 +67,7 @@ pub(crate) fn save<H: Host>(host: &H, target: &Path, undo: &Path) -> Result<Path
     let mut numbers = 1..MOST_NAMES;
     while !staged.place(&path)? {
         let number = numbers.next().ok_or_else(|| {
-            Error::refused("undo-exists", format!("{} and all names after it are taken", path.display()))
+            Error::refused(Code::UndoExists, format!("{} and all names after it are taken", path.display()))
                 .advise("remove undo files of changes that need not be undone")
         })?;
         path = beside(target, &format!(".{number}"));

@@ -29,7 +29,7 @@ use sha2::{Digest, Sha256};
 
 use super::members::{Member, absolute, relative};
 use super::{Change, Overlaid};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::Patch;
 use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_storage::Storage;
@@ -148,7 +148,7 @@ impl Record {
             self.files.iter().any(|file| file.path.is_absolute()) && target.parent() != self.target.parent();
         if !self.files.is_empty() && (renamed || elsewhere) {
             let what = "the undo file is of several files, which had other names: which they are is not known";
-            return Err(Error::refused("undo-other-image", what)
+            return Err(Error::refused(Code::UndoOtherImage, what)
                 .advise("give all files the names that they had, beside each other, and try again"));
         }
         let folder = target.parent().unwrap_or(Path::new(""));
@@ -187,7 +187,7 @@ impl Record {
         // Room for marks remains.
         if out.len() > LONGEST - PIECE || self.change.phases().count() > MAX_PHASES {
             let what = "the change is so large that its undo file could not be read again";
-            return Err(Error::refused("undo-too-long", what)
+            return Err(Error::refused(Code::UndoTooLong, what)
                 .expected(format_args!("at most {} bytes", LONGEST - PIECE), out.len()));
         }
         Ok(out)
@@ -305,7 +305,7 @@ fn check_beginning(bytes: &[u8]) -> Result<()> {
     if bytes.starts_with(b"{\"hivewright_undo\":") {
         return Ok(());
     }
-    Err(Error::new(Kind::Corrupt, "not-an-undo-file", "this is not an undo file"))
+    Err(Error::new(Kind::Corrupt, Code::NotAnUndoFile, "this is not an undo file"))
 }
 
 /// Up to the first line feed and with it, or to the end.
@@ -365,7 +365,7 @@ fn fill_up(out: &mut Vec<u8>) {
 }
 
 pub(crate) fn damaged(why: &str) -> Error {
-    Error::new(Kind::Corrupt, "undo-damaged", format!("the undo file cannot be believed: {why}"))
+    Error::new(Kind::Corrupt, Code::UndoDamaged, format!("the undo file cannot be believed: {why}"))
         .advise("keep it and the file that it belongs to as they are, and restore from a backup")
 }
 

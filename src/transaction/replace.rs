@@ -1,6 +1,6 @@
 //! A new file in the place of the old one.
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::{Carried, Host, HostFile, Storage};
 
 use super::Proof;
@@ -94,7 +94,7 @@ fn stage<'h, H: Host>(
 fn not_durable(error: Error) -> Error {
     error
         .adding("the new file is in its place and complete, but after a power loss the old one may be back")
-        .becoming(Kind::Unfinished, "not-durable")
+        .becoming(Kind::Unfinished, Code::NotDurable)
         .advise("see what ails the file system, then look which of the two is there")
 }
 
@@ -108,10 +108,10 @@ fn put_back<H: Host>(target: &Locked<'_, H>, before: &Overlaid<'_>, error: Error
         Ok(true)
     };
     if matches!(again(), Ok(true)) {
-        return error.adding("the old file was put back").becoming(Kind::Io, "read-back");
+        return error.adding("the old file was put back").becoming(Kind::Io, Code::ReadBack);
     }
     error
         .adding("the old file could not be put back")
-        .becoming(Kind::Unfinished, "read-back")
+        .becoming(Kind::Unfinished, Code::ReadBack)
         .advise("the medium fails: restore the file from a backup, or with the undo file if one was asked for")
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::{Access, Host, HostFile, Storage};
 
 use super::Proof;
@@ -70,7 +70,7 @@ impl<'h, H: Host> Staged<'h, H> {
             return Ok(());
         }
         let what = format!("{} is not the file that was put there", at.display());
-        Err(Error::new(Kind::Io, "read-back", what))
+        Err(Error::new(Kind::Io, Code::ReadBack, what))
     }
 
     /// Takes the name `to` if it is free. `false`: it is not.
@@ -115,7 +115,7 @@ pub(crate) fn same_bytes<H: Host>(host: &H, path: &Path, bytes: &Overlaid<'_>) -
         None => Ok(()),
         Some(offset) => {
             let what = format!("{} does not read back as it was written", path.display());
-            Err(Error::new(Kind::Io, "read-back", what).at(hivewright_error::Space::File, offset))
+            Err(Error::new(Kind::Io, Code::ReadBack, what).at(hivewright_error::Space::File, offset))
         }
     }
 }

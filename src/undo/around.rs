@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::folder::kind_of;
 use hivewright_storage::{Access, Host, Storage};
 
@@ -88,7 +88,7 @@ fn related(undo: &Path, target: &Path) -> bool {
 fn unreadable(undo: &Path, error: &Error) -> Error {
     let what =
         format!("{} may be of an interrupted write to this file, and cannot be read: {}", undo.display(), error.what());
-    Error::refused("undo-unreadable", what).advise(
+    Error::refused(Code::UndoUnreadable, what).advise(
         "have its owner run `hivewright undo` on it or make it readable; remove it only if that write is known to be complete",
     )
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::locate::Image;
 use crate::transaction::{Locked, reopened};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_storage::exact::field;
 use hivewright_storage::folder::{EntryKind, kind_of};
 use hivewright_storage::{Host, RealHost, Storage};
@@ -148,7 +148,7 @@ fn refuse_trouble<H: Host>(journal: &Journal<'_, H>, target: &Path, state: State
         State::Partly => {
             let undo = journal.path.display();
             let what = format!("{}; {undo} restores it", partly(target));
-            Err(Error::refused("unfinished-write", what).advise(command(&journal.path)))
+            Err(Error::refused(Code::UnfinishedWrite, what).advise(command(&journal.path)))
         }
         State::Untouched | State::Written => Ok(()),
     }
@@ -271,6 +271,6 @@ pub(super) fn foreign<H: Host>(journal: &Journal<'_, H>, target: &Path, there: &
     let file = file.file_name().unwrap_or_default().to_string_lossy();
     let what =
         format!("{file} is neither what it was before the change in {undo} nor what that left: it was changed since");
-    Error::refused("changed-since", what)
+    Error::refused(Code::ChangedSince, what)
         .advise(format!("if the file is known to be good, remove {undo}; else restore it from a backup"))
 }

@@ -11,7 +11,7 @@ use super::Mistake;
 use super::kind::not_system;
 use super::look::{self, Damage, Look};
 use super::special::{self, special};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::{Hive, HiveBytes, Key};
 
 /// The link that Windows makes at boot.
@@ -210,22 +210,22 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
         let value = role.value_name();
         let refuse = |code, what: String| Err(Error::refused(code, what).advise(self.advice()));
         match self.select.pointer(role) {
-            _ if !self.select.present => refuse("select-missing", "the hive has no key Select".to_owned()),
-            Pointer::Missing => refuse("select-missing", format!("Select has no value {value}")),
-            Pointer::WrongType => refuse("select-type", format!("Select\\{value} is not a 4-byte REG_DWORD")),
-            Pointer::Tombstone => refuse("select-tombstone", format!("Select\\{value} is marked as deleted")),
+            _ if !self.select.present => refuse(Code::SelectMissing, "the hive has no key Select".to_owned()),
+            Pointer::Missing => refuse(Code::SelectMissing, format!("Select has no value {value}")),
+            Pointer::WrongType => refuse(Code::SelectType, format!("Select\\{value} is not a 4-byte REG_DWORD")),
+            Pointer::Tombstone => refuse(Code::SelectTombstone, format!("Select\\{value} is marked as deleted")),
             Pointer::Unreadable => Err(match self.pointers.iter().find(|(of, _)| *of == role) {
                 Some((_, mistake)) if mistake.code == special::CODE => mistake.to_error(Kind::Refused),
                 Some((_, mistake)) => mistake.to_error(Kind::Corrupt),
-                None => Error::new(Kind::Corrupt, "unreadable", format!("Select\\{value} cannot be read")),
+                None => Error::new(Kind::Corrupt, Code::Unreadable, format!("Select\\{value} cannot be read")),
             }
             .advise(self.advice())),
-            Pointer::Number(0) => refuse("select-zero", format!("Select\\{value} is 0: no control set")),
+            Pointer::Number(0) => refuse(Code::SelectZero, format!("Select\\{value} is 0: no control set")),
             Pointer::Number(number) => match (self.lost(number), self.numbered(number)) {
                 (Some(mistake), _) => Err(mistake.to_error(Kind::Corrupt)),
                 (None, Some(set)) => Ok(set),
                 (None, None) => refuse(
-                    "control-set-missing",
+                    Code::ControlSetMissing,
                     format!("Select\\{value} is {number}, and there is no {}", key_name(number)),
                 ),
             },
@@ -264,7 +264,7 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
         }
         if self.stable_link.is_some() {
             mistakes.push(Mistake::new(
-                "current-control-set-key",
+                Code::CurrentControlSetKey,
                 LINK,
                 "a key of this name stands in the file; Windows makes a link of this name at boot, and never reads this key",
                 "a careless tool made it: look in ControlSetNNN instead, and remove this key",

@@ -1,6 +1,6 @@
 //! Which hive of Windows a file is: SYSTEM, or another one that holds no control set.
 
-use hivewright_error::{Error, Kind};
+use hivewright_error::{Code, Error, Kind};
 use hivewright_hive::{Hive, HiveBytes};
 
 /// What the base blocks of other hives end with, in lower case, and how the hives are called.
@@ -61,6 +61,6 @@ pub(crate) fn not_system<B: HiveBytes>(hive: &Hive<B>) -> Error {
         Some(other) => format!("this is the hive {other}, not SYSTEM"),
         None => "this is no hive SYSTEM: it has neither Select nor a control set".to_owned(),
     };
-    Error::new(Kind::Unsupported, "not-system", what)
+    Error::new(Kind::Unsupported, Code::NotSystem, what)
         .advise("name the hive SYSTEM of that Windows: System32\\config\\SYSTEM in its folder")
 }

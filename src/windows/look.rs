@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::Mistake;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::{DamagedValue, HiveBytes, Key, Value};
 
@@ -79,7 +79,7 @@ impl Damage {
         if error.kind() == Kind::Io {
             return Err(error);
         }
-        let mistake = Mistake::of_error("unreadable", place, &error, ADVICE);
+        let mistake = Mistake::of_error(Code::Unreadable, place, &error, ADVICE);
         self.keep(mistake.clone());
         Ok(mistake)
     }
@@ -101,7 +101,7 @@ impl Damage {
         match self.mistakes.len().cmp(&MOST_TOLD) {
             Ordering::Less if !self.mistakes.contains(&mistake) => self.mistakes.push(mistake),
             Ordering::Equal => self.mistakes.push(Mistake::new(
-                "unreadable",
+                Code::Unreadable,
                 mistake.place,
                 "and more from here on",
                 "the hive is badly damaged: `hivewright check` names every place",

@@ -1,7 +1,7 @@
 //! Which control sets a write goes to.
 
 use super::control_set::{ControlSet, ControlSets, Role, key_name};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::HiveBytes;
 
 /// Which control sets a write goes to.
@@ -30,7 +30,7 @@ impl std::str::FromStr for Selection {
             "default" => Ok(Selection::Default),
             "all" => Ok(Selection::All),
             other => other.strip_prefix("controlset").unwrap_or(other).parse().map(Selection::Number).map_err(|_| {
-                Error::new(Kind::NotFound, "control-set-unknown", format!("\"{text}\" names no control set"))
+                Error::new(Kind::NotFound, Code::ControlSetUnknown, format!("\"{text}\" names no control set"))
                     .advise("say current, default, all, or a number such as 001")
             }),
         }
@@ -52,11 +52,14 @@ impl Selection {
                 if next.number == captured.number { vec![next] } else { vec![next, captured] }
             }
             Selection::All if sets.sets.is_empty() => {
-                return Err(Error::refused("control-set-missing", "the hive has no control set").advise(sets.advice()));
+                return Err(
+                    Error::refused(Code::ControlSetMissing, "the hive has no control set").advise(sets.advice())
+                );
             }
             Selection::All => sets.sets.iter().collect(),
             Selection::Number(number) => vec![sets.numbered(number).ok_or_else(|| {
-                Error::refused("control-set-missing", format!("there is no {}", key_name(number))).advise(sets.advice())
+                Error::refused(Code::ControlSetMissing, format!("there is no {}", key_name(number)))
+                    .advise(sets.advice())
             })?],
         })
     }

@@ -4,12 +4,12 @@ use super::Mistake;
 use super::control_set::ControlSet;
 use super::look::Look;
 use super::services::{Service, Services};
-use hivewright_error::{Error, Space};
+use hivewright_error::{Code, Error, Space};
 use hivewright_hive::regf::key_node::flags;
 use hivewright_hive::{HiveBytes, Key};
 
 /// The code of a refusal because of such a key.
-pub(crate) const CODE: &str = "key-special";
+pub(crate) const CODE: Code = Code::KeySpecial;
 
 /// Why the key at `path` is not what it seems, if so: a write is refused with this, and a reading answer is open.
 pub(crate) fn special<B: HiveBytes>(key: &Key<'_, B>, path: &str) -> Option<Error> {

@@ -31,7 +31,7 @@ pub(crate) use evidence::{SetEvidence, of_hive, of_set};
 
 use super::Mistake;
 use super::services::Service;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// What the evidence says about the service that reads the rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -81,13 +81,13 @@ impl Decision {
     /// Why it is open which key counts in the control set of that name.
     pub(crate) fn open(self, set: &str) -> Mistake {
         let (code, what) = match self {
-            Decision::Windows2000 => ("windows-2000", "the setting is not documented for Windows 2000"),
+            Decision::Windows2000 => (Code::Windows2000, "the setting is not documented for Windows 2000"),
             Decision::Contradictory => (
-                "windows-contradictory",
+                Code::WindowsContradictory,
                 "the hive shows marks of XP and of later Windows, so which key counts is open",
             ),
             Decision::Unknown | Decision::PolicyAgent | Decision::IpSec => {
-                ("windows-unknown", "the hive does not show which Windows it is of, so which key counts is open")
+                (Code::WindowsUnknown, "the hive does not show which Windows it is of, so which key counts is open")
             }
         };
         let advice = match self {
@@ -126,7 +126,7 @@ impl std::str::FromStr for Era {
         match text.to_ascii_lowercase().as_str() {
             "xp" => Ok(Era::Xp),
             "vista+" => Ok(Era::VistaPlus),
-            _ => Err(Error::new(Kind::NotFound, "windows-name", format!("\"{text}\" names no Windows"))
+            _ => Err(Error::new(Kind::NotFound, Code::WindowsName, format!("\"{text}\" names no Windows"))
                 .advise("say xp (XP, Server 2003) or vista+ (Vista and later)")),
         }
     }
@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn open_questions_refuse_and_name_the_option() {
         for (decision, code) in [
-            (Decision::Windows2000, "windows-2000"),
-            (Decision::Unknown, "windows-unknown"),
-            (Decision::Contradictory, "windows-contradictory"),
+            (Decision::Windows2000, Code::Windows2000),
+            (Decision::Unknown, Code::WindowsUnknown),
+            (Decision::Contradictory, Code::WindowsContradictory),
         ] {
             let error = decision.require("ControlSet001").unwrap_err();
             assert_eq!((error.code(), error.kind()), (code, Kind::Refused));

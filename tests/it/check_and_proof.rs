@@ -201,14 +201,15 @@ fn a_tombstone_key_is_one_in_a_hive_with_layers_alone() {
         let copy = Copied::with(hive(minor, |k| k.layered(1).dword(RULE, 2)).bytes);
         assert_eq!(copy.run(["get", "SYSTEM"]).code, get, "{minor:?}");
         assert_eq!(copy.run(["set", "1", "SYSTEM"]).code, set, "{minor:?}");
-        let noted = check(&copy.bytes()).findings.iter().any(|finding| finding.code.as_str() == "tombstone-values");
+        let noted =
+            check(&copy.bytes()).findings.iter().any(|finding| finding.rule.code().as_str() == "tombstone-values");
         assert_eq!(noted, minor == Minor::V6);
     }
 }
 
 /// The value that the one finding of this code is about.
 fn value_of(report: &Report, code: &str) -> (Option<String>, Option<String>) {
-    let found = report.findings.iter().find(|finding| finding.code.as_str() == code).unwrap();
+    let found = report.findings.iter().find(|finding| finding.rule.code().as_str() == code).unwrap();
     (found.key.clone(), found.value.clone())
 }
 
@@ -291,7 +292,7 @@ fn findings_lie_inside_the_file_and_name_their_value() {
         let report = check(&bytes);
         for finding in &report.findings {
             assert!(finding.offset < bytes.len() as u64, "{}: {finding}", damage.code);
-            if of_values.contains(&finding.code.as_str()) {
+            if of_values.contains(&finding.rule.code().as_str()) {
                 assert!(finding.key.is_some() && finding.value.is_some(), "{}: {finding}", damage.code);
             }
         }

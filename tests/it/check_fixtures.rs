@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use hivewright_fixtures::damage::DAMAGES;
-use hivewright_hive::check::{Code, check};
+use hivewright_hive::check::{Rule, check};
 
 use crate::command::{fixtures, hivewright};
 
@@ -17,7 +17,7 @@ fn every_code_has_a_fixture_that_shows_it_and_little_else() {
     for damage in DAMAGES {
         let report = check(&(damage.make)());
         let found: BTreeSet<&str> =
-            report.counts.iter().filter(|&(_, n)| n > 0).map(|(code, _)| code.as_str()).collect();
+            report.counts.iter().filter(|&(_, n)| n > 0).map(|(rule, _)| rule.code().as_str()).collect();
         let expected: BTreeSet<&str> = damage.also.iter().copied().chain([damage.code]).collect();
         if found != expected {
             wrong.push(format!("{}: {}: {found:?}", damage.code, damage.what));
@@ -25,7 +25,7 @@ fn every_code_has_a_fixture_that_shows_it_and_little_else() {
         shown.insert(damage.code);
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    let all: BTreeSet<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let all: BTreeSet<&str> = Rule::ALL.iter().map(|rule| rule.code().as_str()).collect();
     assert_eq!(shown, all, "codes and fixtures are not the same set");
 }
 

@@ -1,5 +1,6 @@
 //! Commits and undos on a file system that lies: old or new, or brought back to one of them, at every cut.
 
+use hivewright_error::Code;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -240,7 +241,7 @@ fn commit_says_what_is(outcome: Outcome<'_>, case: &Case) {
             }
         }
         Err(error) if error.kind() == Kind::Unfinished => {
-            assert!(matches!(error.code(), "not-durable" | "read-back"), "{about}");
+            assert!(matches!(error.code(), Code::NotDurable | Code::ReadBack), "{about}");
             old_or_new(host, case, &about);
             old_or_new(&all_lost(host), case, &about);
         }
@@ -282,7 +283,7 @@ fn meddling_is_seen_until_the_rename() {
     for at in 0..rename {
         let host = host.faulty(Fault::Meddle(at), Fate::Lost);
         let error = commit(&host, &case, &Options::default()).unwrap_err();
-        assert_eq!((error.kind(), error.code()), (Kind::Refused, "changed-since"), "before operation {at}");
+        assert_eq!((error.kind(), error.code()), (Kind::Refused, Code::ChangedSince), "before operation {at}");
         assert!(host.see(TARGET).as_ref() == Some(&meddled), "before operation {at}");
     }
 }

@@ -1,5 +1,6 @@
 //! Commits and undos on the real file system.
 
+use hivewright_error::Code;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -141,7 +142,7 @@ fn a_target_that_changed_since_is_left_alone() {
     other[7000] ^= 1;
     fs::write(place.hive(), &other).unwrap();
     let error = undo(&file, None).unwrap_err();
-    assert_eq!((error.kind(), error.code()), (Kind::Refused, "changed-since"));
+    assert_eq!((error.kind(), error.code()), (Kind::Refused, Code::ChangedSince));
     place.is(&other);
 }
 
@@ -153,7 +154,7 @@ fn a_file_that_is_not_what_was_read_is_left_alone() {
         other[7000] ^= 1;
         fs::write(place.hive(), &other).unwrap();
         let error = place.commit(&options).unwrap_err();
-        assert_eq!((error.kind(), error.code()), (Kind::Refused, "changed-since"));
+        assert_eq!((error.kind(), error.code()), (Kind::Refused, Code::ChangedSince));
         place.is(&other);
         assert_eq!(place.names(), ["hive"]);
     }
@@ -174,7 +175,7 @@ fn an_interrupted_write_is_found_refused_and_taken_back() {
     let (left, target) = (file.canonicalize().unwrap(), place.hive().canonicalize().unwrap());
     assert_eq!(found, Some(Leftover { undo: left, target, state: State::Partly }));
     let error = place.commit(&in_place()).unwrap_err();
-    assert_eq!((error.kind(), error.code()), (Kind::Refused, "unfinished-write"));
+    assert_eq!((error.kind(), error.code()), (Kind::Refused, Code::UnfinishedWrite));
     assert!(error.advice().unwrap().starts_with("hivewright undo "));
     assert_eq!(recover_unfinished(&place.hive()).unwrap(), Some(Recovered::RolledBack));
     place.is(&place.old);
@@ -203,7 +204,7 @@ fn an_output_never_overwrites() {
     place.is(&place.old);
     fs::write(&output, b"precious").unwrap();
     let error = place.commit(&options).unwrap_err();
-    assert_eq!((error.kind(), error.code()), (Kind::Refused, "output-exists"));
+    assert_eq!((error.kind(), error.code()), (Kind::Refused, Code::OutputExists));
     assert_eq!(fs::read(&output).unwrap(), b"precious");
     assert_eq!(place.names(), ["edited", "hive"]);
 }
@@ -215,7 +216,7 @@ fn an_undo_file_never_overwrites() {
         let file = place.path("mine");
         fs::write(&file, b"precious").unwrap();
         let error = place.commit(&Options { undo: Some(file.clone()), ..base }).unwrap_err();
-        assert_eq!((error.kind(), error.code()), (Kind::Refused, "undo-exists"));
+        assert_eq!((error.kind(), error.code()), (Kind::Refused, Code::UndoExists));
         assert_eq!(fs::read(&file).unwrap(), b"precious");
         place.is(&place.old);
     }
@@ -248,7 +249,7 @@ fn a_lock_means_in_use() {
     other.try_lock().unwrap();
     for options in [Options::default(), in_place()] {
         let error = place.commit(&options).unwrap_err();
-        assert_eq!((error.kind(), error.code()), (Kind::Refused, "in-use"));
+        assert_eq!((error.kind(), error.code()), (Kind::Refused, Code::InUse));
         place.is(&place.old);
     }
     let output = Options { output: Some(place.path("edited")), ..Options::default() };
@@ -339,7 +340,10 @@ fn undo_files_that_were_tampered_with_are_not_believed() {
         bad[at] ^= 1;
         fs::write(&file, &bad).unwrap();
         let error = undo(&file, None).unwrap_err();
-        assert!(matches!(error.code(), "undo-damaged" | "not-an-undo-file" | "undo-version"), "byte {at}: {error}");
+        assert!(
+            matches!(error.code(), Code::UndoDamaged | Code::NotAnUndoFile | Code::UndoVersion),
+            "byte {at}: {error}"
+        );
         fs::write(&file, &good[..at]).unwrap();
         assert!(undo(&file, None).is_err(), "cut at {at}");
         place.is(&place.new);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hivewright_hive::check::{Code, Report, Severity, check};
+use hivewright_hive::check::{Report, Rule, Severity, check};
 
 use crate::corpus;
 
@@ -21,7 +21,7 @@ fn files(folder: &Path, out: &mut Vec<PathBuf>) {
 
 /// Whatever is worse than a note, but for a pending write.
 fn complaints(report: &Report) -> Vec<String> {
-    let worse = report.findings.iter().filter(|f| f.severity > Severity::Note && f.code != Code::DirtySequence);
+    let worse = report.findings.iter().filter(|f| f.severity > Severity::Note && f.rule != Rule::DirtySequence);
     worse.map(ToString::to_string).collect()
 }
 
@@ -57,16 +57,16 @@ fn real_hives_are_clean() {
 fn damaged_hives_show_their_damage() {
     let Some(folder) = corpus::folder(TEST) else { return };
     let hives = [
-        ("synthetic/damaged/bad_checksum.zst", Code::BaseChecksum),
-        ("synthetic/damaged/cycle_to_ancestor.zst", Code::KeyTwice),
-        ("synthetic/damaged/hbin_sig_broken.zst", Code::BinSignature),
-        ("synthetic/damaged/nk_name_beyond_cell.zst", Code::KeyName),
-        ("synthetic/damaged/root_offset_bad.zst", Code::RootKey),
-        ("synthetic/damaged/subkey_count_huge.zst", Code::SubkeyCount),
-        ("synthetic/damaged/truncated_half.zst", Code::LengthPastEnd),
-        ("synthetic/damaged/vlist_out_of_file.zst", Code::CellReference),
-        ("edge/yarp/DuplicateSubkeysHive.zst", Code::SubkeyDuplicate),
-        ("edge/yarp/InvalidParentHive.zst", Code::KeyParent),
+        ("synthetic/damaged/bad_checksum.zst", Rule::BaseChecksum),
+        ("synthetic/damaged/cycle_to_ancestor.zst", Rule::KeyTwice),
+        ("synthetic/damaged/hbin_sig_broken.zst", Rule::BinSignature),
+        ("synthetic/damaged/nk_name_beyond_cell.zst", Rule::KeyName),
+        ("synthetic/damaged/root_offset_bad.zst", Rule::RootKey),
+        ("synthetic/damaged/subkey_count_huge.zst", Rule::SubkeyCount),
+        ("synthetic/damaged/truncated_half.zst", Rule::LengthPastEnd),
+        ("synthetic/damaged/vlist_out_of_file.zst", Rule::CellReference),
+        ("edge/yarp/DuplicateSubkeysHive.zst", Rule::SubkeyDuplicate),
+        ("edge/yarp/InvalidParentHive.zst", Rule::KeyParent),
     ];
     for (name, code) in hives {
         let Some(bytes) = corpus::read(&folder, name) else { return };
@@ -83,6 +83,6 @@ fn nothing_of_the_corpus_panics() {
     for path in paths {
         let Some(bytes) = corpus::read(&folder, path.strip_prefix(&folder).unwrap().to_str().unwrap()) else { return };
         let report = check(&bytes);
-        assert!(bytes.starts_with(b"regf") || report.counts.of(Code::BaseSignature) == 1, "{}", path.display());
+        assert!(bytes.starts_with(b"regf") || report.counts.of(Rule::BaseSignature) == 1, "{}", path.display());
     }
 }

@@ -2,6 +2,7 @@
 
 #![cfg(unix)]
 
+use hivewright_error::Code;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -211,7 +212,7 @@ fn numbers_near_the_end_of_32_bits() {
         let failed = recover_headless(&place.primary[..], &logs).map(drop);
         assert!(failed.is_err(), "{what} was applied");
         let code = failed.unwrap_err().error.code();
-        assert!(matches!(code, "no-usable-log" | "recovered-hole"), "{what}: {code}");
+        assert!(matches!(code, Code::NoUsableLog | Code::RecoveredHole), "{what}: {code}");
         survives(&place);
     }
 }

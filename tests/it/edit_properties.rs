@@ -120,7 +120,7 @@ fn every_prefix_is_sound(old: &[u8], new: &[u8], set: &PatchSet) {
     let (before, after) = (contents(old), contents(new));
     for step in [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Settle, Step::Release] {
         let bytes = prefix(old, set, step);
-        let errors: Vec<_> = check(&bytes).errors().map(|f| f.code.as_str()).collect();
+        let errors: Vec<_> = check(&bytes).errors().map(|f| f.rule.code().as_str()).collect();
         // An entry taken out of the middle of a values list stands there twice until the count follows.
         let twice = step == Step::Link && errors.iter().all(|&code| code == "cell-shared");
         assert!(errors.is_empty() || twice, "after {step:?}: {errors:?}");

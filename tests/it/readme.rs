@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use hivewright_error::Code;
+
 use crate::command::{hivewright, hivewright_in};
 
 fn readme() -> String {
@@ -44,6 +46,22 @@ fn the_table_of_formats_is_the_one_of_the_code() {
     let table = hivewright_disk::container::table();
     assert!(readme().contains(&table), "the README wants this table:\n{table}");
     assert_eq!(hivewright(["info", "--formats"]).out, table);
+}
+
+#[test]
+fn the_list_of_codes_is_the_one_of_the_code() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/codes.md");
+    let mut codes = Code::ALL.to_vec();
+    codes.sort_by_key(|code| code.as_str());
+    let rows: String = codes.iter().map(|code| format!("| `{code}` | {} |\n", code.explain())).collect();
+    let text = fs::read_to_string(&path).unwrap();
+    let head = "| code | meaning |\n|---|---|\n";
+    let (before, _) = text.split_once(head).unwrap();
+    let now = format!("{before}{head}{rows}");
+    if std::env::var_os("HIVEWRIGHT_BLESS").is_some() {
+        fs::write(&path, &now).unwrap();
+    }
+    assert!(fs::read_to_string(&path).unwrap() == now, "HIVEWRIGHT_BLESS=1 writes docs/codes.md anew");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use hivewright::settings::nat_t::SettingState;
 use hivewright::settings::nat_t::{self, Place, SettingReport};
 use hivewright::windows::{Decision, Era, Selection};
-use hivewright_error::{Kind, Result};
+use hivewright_error::{Code, Kind, Result};
 use hivewright_fixtures::describe::{FLAG_LINK, KeySpec};
 use hivewright_fixtures::mistakes::MISTAKES;
 use hivewright_fixtures::windows::{RELEASES, service_path};
@@ -29,7 +29,7 @@ fn refusal(spec: &HiveSpec, selection: Selection, era: Option<Era>) -> &'static 
     let error = plan(spec, selection, era).unwrap_err();
     assert!(matches!(error.kind(), Kind::Refused | Kind::NotFound), "{error}");
     assert!(error.advice().is_some(), "{error}");
-    error.code()
+    error.code().as_str()
 }
 
 fn with(release: Release, path: &str, change: impl FnOnce(KeySpec) -> KeySpec) -> HiveSpec {
@@ -251,7 +251,7 @@ fn damage_is_reported_by_reading_and_refused_by_writing() {
     assert_eq!(report.at_next_boot.state, SettingState::Unknown);
     assert_eq!(report.mistakes.iter().map(|mistake| mistake.code).collect::<Vec<_>>(), ["unreadable"]);
     let error = nat_t::plan(&hive, &Selection::Standard, None, false).unwrap_err();
-    assert_eq!((error.kind(), error.code()), (Kind::Corrupt, "unreadable"));
+    assert_eq!((error.kind(), error.code()), (Kind::Corrupt, Code::Unreadable));
 }
 
 #[test]

@@ -26,7 +26,7 @@ use crate::files::{
     self, FileInVolume, Files, Growth, Hibernation, Journal, MAX_ENTRIES, Remark, VolumeState, hibernation,
 };
 use folder::Found;
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 
 /// A FAT volume.
@@ -44,7 +44,11 @@ impl Fat {
     pub fn open(volume: Arc<dyn Storage>) -> Result<Self> {
         let mut sector = [0; 512];
         if volume.len()? < 512 {
-            return Err(Error::new(Kind::Unsupported, "fat-boot-sector", "the volume is too short for a boot sector"));
+            return Err(Error::new(
+                Kind::Unsupported,
+                Code::FatBootSector,
+                "the volume is too short for a boot sector",
+            ));
         }
         volume.read_at(0, &mut sector)?;
         Ok(Fat { geometry: Geometry::parse(&sector)?, volume })
@@ -144,7 +148,8 @@ impl Files for Fat {
 
     fn state(&self) -> Result<VolumeState> {
         let [dirty, io_error] = chain::status_bits(&*self.volume, &self.geometry)?;
-        let error = || Remark { code: "fat-disk-error", what: "a disk error was met while it was mounted".to_owned() };
+        let error =
+            || Remark { code: Code::FatDiskError, what: "a disk error was met while it was mounted".to_owned() };
         Ok(VolumeState {
             file_system: match self.geometry.fat_type {
                 FatType::Fat12 => "FAT12",
@@ -164,9 +169,9 @@ impl Files for Fat {
 }
 
 fn is_folder(path: &str) -> Error {
-    Error::new(Kind::NotFound, "file-is-folder", format!("{path} is a folder"))
+    Error::new(Kind::NotFound, Code::FileIsFolder, format!("{path} is a folder"))
 }
 
-fn corrupt(code: &'static str, what: impl Into<String>, offset: u64) -> Error {
+fn corrupt(code: Code, what: impl Into<String>, offset: u64) -> Error {
     Error::new(Kind::Corrupt, code, what).at(Space::Volume, offset)
 }

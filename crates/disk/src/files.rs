@@ -20,7 +20,7 @@ pub use hibernation::Hibernation;
 
 use std::path::PathBuf;
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// A volume with files.
 ///
@@ -67,7 +67,7 @@ pub trait Files: Send + Sync {
     /// and where this knows of no way.
     fn plan_growth(&self, path: &str, len: u64) -> Result<Option<Growth>> {
         let what = format!("{path} cannot be made {len} bytes long here");
-        Err(Error::new(Kind::Unsupported, "fixed-length", what))
+        Err(Error::new(Kind::Unsupported, Code::FixedLength, what))
     }
 
     /// Checks before a write what a reader can do without, above all that the file system's own map of clusters agrees
@@ -82,7 +82,7 @@ pub trait Files: Send + Sync {
 }
 
 /// The code of the error for a file whose bytes a filter driver of Windows makes.
-pub const FILTERED: &str = "file-filtered";
+pub const FILTERED: Code = Code::FileFiltered;
 
 /// The names of `path`, outermost first.
 pub fn names(path: &str) -> impl Iterator<Item = &str> {
@@ -134,7 +134,7 @@ pub struct VolumeState {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Remark {
     /// Stable code.
-    pub code: &'static str,
+    pub code: Code,
     /// One sentence fragment.
     pub what: String,
 }
@@ -156,7 +156,7 @@ pub enum Journal {
         clean: bool,
     },
     /// It cannot be read as a journal; the code of the error that says why.
-    Unreadable(&'static str),
+    Unreadable(Code),
 }
 
 impl Journal {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::counting::Counting;
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe::{Named, list, open_plain};
@@ -38,7 +38,7 @@ impl<H: Host> HostFolder<H> {
             EntryKind::File => Ok(Some(path)),
             EntryKind::Folder => {
                 let what = format!("{} is a folder", path.display());
-                Err(Error::new(Kind::Corrupt, "file-is-folder", what))
+                Err(Error::new(Kind::Corrupt, Code::FileIsFolder, what))
             }
             EntryKind::Device | EntryKind::Other => Ok(None),
         }
@@ -56,7 +56,7 @@ impl<H: Host> HostFolder<H> {
             if let Some(other) = found.next() {
                 let (one, other) = (name.to_string_lossy(), other.name.to_string_lossy());
                 let what = format!("{} has {one} and {other}, which are one name to Windows", at.0.display());
-                return Err(Error::refused("ambiguous-name", what).advise("move one of them away"));
+                return Err(Error::refused(Code::AmbiguousName, what).advise("move one of them away"));
             }
             at = (at.0.join(name), kind);
         }
@@ -99,7 +99,7 @@ fn judge(path: &Path) -> Hibernation {
         Ok(Some(file)) => Hibernation::of(file.len(), |first| file.read_at(0, first)),
         Ok(None) => {
             let what = format!("{} is no regular file", path.display());
-            Hibernation::unreadable(&Error::new(Kind::Unsupported, "not-a-file", what))
+            Hibernation::unreadable(&Error::new(Kind::Unsupported, Code::NotAFile, what))
         }
         Err(error) => Hibernation::unreadable(&error),
     }
@@ -119,7 +119,7 @@ impl<H: Host> Files for HostFolder<H> {
         let entries = list(&folder)?;
         if entries.len() > MAX_ENTRIES {
             let what = format!("{} has more than {MAX_ENTRIES} entries", folder.display());
-            return Err(Error::new(Kind::Unsupported, "folder-too-large", what));
+            return Err(Error::new(Kind::Unsupported, Code::FolderTooLarge, what));
         }
         let entry = |Named { name, kind }: &Named| DirEntry {
             name: guest_name(name),
@@ -324,10 +324,10 @@ mod tests {
         let path = r"\Windows\System32\config\SYSTEM";
         assert_eq!(volume.open(path).unwrap().unwrap().len().unwrap(), 4);
         assert!(volume.open(r"\Windows\nothing\config\SYSTEM").unwrap().is_none());
-        assert_eq!(volume.open(r"\Windows").err().map(|error| error.code()), Some("file-is-folder"));
+        assert_eq!(volume.open(r"\Windows").err().map(|error| error.code()), Some(Code::FileIsFolder));
         std::fs::create_dir(folder.path().join("WINDOWS/System32")).unwrap();
         if std::fs::read_dir(folder.path().join("WINDOWS")).unwrap().count() == 2 {
-            assert_eq!(volume.open(path).err().map(|error| error.code()), Some("ambiguous-name"));
+            assert_eq!(volume.open(path).err().map(|error| error.code()), Some(Code::AmbiguousName));
         }
     }
 

@@ -42,7 +42,7 @@ use cache::Cache;
 use cluster_map::ClusterMap;
 use compressed::{Compressed, Resident};
 use folder::Folder;
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use mft::Mft;
@@ -90,7 +90,7 @@ impl Ntfs {
     pub fn open_by_backup(volume: Arc<dyn Storage>) -> Result<Ntfs> {
         let cache = Cache::new(volume)?;
         let none =
-            || unsupported("ntfs-boot-sector", "there is no backup boot sector at the volume's end", cache.len());
+            || unsupported(Code::NtfsBootSector, "there is no backup boot sector at the volume's end", cache.len());
         let geometry = backup(&cache).ok_or_else(none)?;
         Ntfs::with(cache, geometry, true)
     }
@@ -142,10 +142,10 @@ impl Ntfs {
         }
         if record.is_folder {
             let what = format!("{path} is a folder");
-            return Err(Error::new(Kind::NotFound, "file-is-folder", what).at(Space::Volume, record.at));
+            return Err(Error::new(Kind::NotFound, Code::FileIsFolder, what).at(Space::Volume, record.at));
         }
         let stream = self.mft.stream(&record, kind::DATA, "")?;
-        let stream = stream.ok_or_else(|| corrupt("ntfs-no-data", "a file has no data attribute", record.at))?;
+        let stream = stream.ok_or_else(|| corrupt(Code::NtfsNoData, "a file has no data attribute", record.at))?;
         self.contents(&record, stream).map(Some)
     }
 
@@ -176,7 +176,7 @@ impl Ntfs {
         };
         if let Some(twice) = extents.overlap() {
             return Err(
-                corrupt("ntfs-runs-overlap", "a file claims the same cluster twice", twice).advise(advised::repair())
+                corrupt(Code::NtfsRunsOverlap, "a file claims the same cluster twice", twice).advise(advised::repair())
             );
         }
         facts.covered_len = extents.len();
@@ -215,11 +215,15 @@ impl Ntfs {
     fn remarks(&self) -> Vec<Remark> {
         let (claimed, len) = (self.mft.geometry.bytes, self.mft.cache.len());
         let all = [
-            (self.from_backup, "ntfs-backup-boot-sector", "the boot sector is damaged; its backup was used".to_owned()),
-            (self.mft.mirror_used(), "ntfs-mft-mirror", "$MFT is damaged; $MFTMirr was used".to_owned()),
+            (
+                self.from_backup,
+                Code::NtfsBackupBootSector,
+                "the boot sector is damaged; its backup was used".to_owned(),
+            ),
+            (self.mft.mirror_used(), Code::NtfsMftMirror, "$MFT is damaged; $MFTMirr was used".to_owned()),
             (
                 claimed > len,
-                "volume-truncated",
+                Code::VolumeTruncated,
                 format!(
                     "the volume claims {claimed} bytes, and {len} are there: the image is cut short, or lacks its last segment"
                 ),
@@ -307,10 +311,10 @@ fn with_places(volume: &dyn Storage, error: Error) -> Error {
         .fold(error, |error, place| error.at(place.space, place.offset))
 }
 
-fn corrupt(code: &'static str, what: impl Into<String>, at: u64) -> Error {
+fn corrupt(code: Code, what: impl Into<String>, at: u64) -> Error {
     Error::new(Kind::Corrupt, code, what).at(Space::Volume, at)
 }
 
-fn unsupported(code: &'static str, what: impl Into<String>, at: u64) -> Error {
+fn unsupported(code: Code, what: impl Into<String>, at: u64) -> Error {
     Error::new(Kind::Unsupported, code, what).at(Space::Volume, at)
 }

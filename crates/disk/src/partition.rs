@@ -23,7 +23,7 @@ mod maker;
 pub use kind::{VolumeKind, kind_of};
 
 use disk::{Disk, Warnings};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -48,7 +48,7 @@ pub enum TableSource {
     /// The backup GPT, because the primary is damaged.
     Backup {
         /// Stable code of what is wrong with the primary.
-        code: &'static str,
+        code: Code,
         /// The same for people.
         why: String,
         /// Where the backup header stands, in bytes of the disk.
@@ -62,7 +62,7 @@ pub enum TableSource {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Warning {
     /// Stable code.
-    pub code: &'static str,
+    pub code: Code,
     /// One sentence fragment for people.
     pub what: String,
 }
@@ -163,7 +163,7 @@ pub fn partitions(disk: &dyn Storage) -> Result<Table> {
         match mbr {
             Some(mbr) if mbr.leads_to_volumes(&disk)? => {
                 let what = format!("sector 0 is also the boot sector of a volume ({at_0})");
-                warnings.push("boot-sector-in-mbr", what);
+                warnings.push(Code::BootSectorInMbr, what);
                 return mbr.into_table(&disk, warnings);
             }
             _ => {
@@ -186,12 +186,13 @@ fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> R
     let flaw = match gpt::find(disk, mbr.as_ref().and_then(mbr::Mbr::protected_last_lba), &mut warnings)? {
         Ok(found) => {
             match &mbr {
-                None => warnings.push("no-protective-mbr", "there is a GPT, and no protective MBR"),
+                None => warnings.push(Code::NoProtectiveMbr, "there is a GPT, and no protective MBR"),
                 Some(mbr) if !mbr.is_protective() => {
-                    warnings.push("no-protective-mbr", "the MBR before the GPT is empty")
+                    warnings.push(Code::NoProtectiveMbr, "the MBR before the GPT is empty")
                 }
                 Some(mbr) if mbr.is_hybrid() => {
-                    warnings.push("hybrid-mbr", "the MBR has partitions beside the protective one: Windows uses those");
+                    warnings
+                        .push(Code::HybridMbr, "the MBR has partitions beside the protective one: Windows uses those");
                 }
                 Some(_) => {}
             }
@@ -201,12 +202,12 @@ fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> R
     };
     match mbr {
         Some(mbr) if mbr.is_hybrid() => {
-            warnings.push("gpt-damaged", format!("no copy of the GPT holds ({}): the hybrid MBR is used", flaw.what));
+            warnings.push(Code::GptDamaged, format!("no copy of the GPT holds ({}): the hybrid MBR is used", flaw.what));
             mbr.into_table(disk, warnings)
         }
         Some(mbr) if mbr.is_protective() => Err(Error::new(
             Kind::Corrupt,
-            "gpt-damaged",
+            Code::GptDamaged,
             format!("no copy of the partition table holds: {}", flaw.what),
         )
         .at(Space::Disk, flaw.offset)

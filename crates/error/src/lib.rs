@@ -5,8 +5,12 @@
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
+mod code;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
+
+pub use code::Code;
 
 /// The result of everything here that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -106,7 +110,7 @@ pub struct Error(Box<Details>);
 #[derive(Debug)]
 struct Details {
     kind: Kind,
-    code: &'static str,
+    code: Code,
     what: String,
     advice: Option<String>,
     expected: Option<String>,
@@ -117,8 +121,8 @@ struct Details {
 }
 
 impl Error {
-    /// Makes an error of `kind` with a stable `code` and one sentence fragment, lower case, without a full stop.
-    pub fn new(kind: Kind, code: &'static str, what: impl Into<String>) -> Self {
+    /// Makes an error of `kind` with one sentence fragment, lower case, without a full stop.
+    pub fn new(kind: Kind, code: Code, what: impl Into<String>) -> Self {
         Error(Box::new(Details {
             kind,
             code,
@@ -133,18 +137,18 @@ impl Error {
     }
 
     /// Makes an error about bytes that break a rule, at a place in a hive file.
-    pub fn corrupt(code: &'static str, what: impl Into<String>, offset: u64) -> Self {
+    pub fn corrupt(code: Code, what: impl Into<String>, offset: u64) -> Self {
         Self::new(Kind::Corrupt, code, what).at(Space::Hive, offset)
     }
 
     /// Makes a refusal: nothing was changed.
-    pub fn refused(code: &'static str, what: impl Into<String>) -> Self {
+    pub fn refused(code: Code, what: impl Into<String>) -> Self {
         Self::new(Kind::Refused, code, what)
     }
 
     /// Makes an error about a failed call of the operating system. `what` names the operation, the file, and the cause.
     pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
-        let mut error = Self::new(Kind::Io, "io", what);
+        let mut error = Self::new(Kind::Io, Code::Io, what);
         error.0.source = Some(source);
         error
     }
@@ -187,7 +191,7 @@ impl Error {
 
     /// Replaces kind and code: the same failure with another consequence for the caller.
     #[must_use]
-    pub fn becoming(mut self, kind: Kind, code: &'static str) -> Self {
+    pub fn becoming(mut self, kind: Kind, code: Code) -> Self {
         (self.0.kind, self.0.code) = (kind, code);
         self
     }
@@ -206,7 +210,7 @@ impl Error {
     }
 
     /// Returns the stable code.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> Code {
         self.0.code
     }
 
@@ -291,7 +295,7 @@ mod tests {
 
     #[test]
     fn reads_as_one_line_with_every_place() {
-        let error = Error::corrupt("cell-size", "cell size is not a multiple of 8", 0x21a030)
+        let error = Error::corrupt(Code::CellSize, "cell size is not a multiple of 8", 0x21a030)
             .expected("a multiple of 8", 13)
             .at(Space::Disk, 0x2183b7030);
         assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// The bytes of a hive file, addressed by file offset. Slices implement it; so can a page cache or a file.
 pub trait HiveBytes {
@@ -31,7 +31,7 @@ impl HiveBytes for [u8] {
             .ok()
             .and_then(|start| self.get(start..start.checked_add(len)?))
             .map(Cow::Borrowed)
-            .ok_or_else(|| Error::corrupt("past-end", "the file ends before what is looked for", offset))
+            .ok_or_else(|| Error::corrupt(Code::PastEnd, "the file ends before what is looked for", offset))
     }
 }
 

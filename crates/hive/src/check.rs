@@ -6,11 +6,11 @@
 mod base;
 mod bins;
 mod cells;
-mod codes;
 mod keys;
 mod lists;
 mod names;
 mod report;
+mod rules;
 mod security;
 mod values;
 
@@ -19,8 +19,8 @@ mod hostile;
 #[cfg(test)]
 mod tiny;
 
-pub use codes::{Code, Severity};
 pub use report::{Counts, FINDINGS_KEPT, Facts, Finding, Report};
+pub use rules::{Rule, Severity};
 
 use std::fmt::Display;
 
@@ -42,7 +42,7 @@ pub fn check(bytes: &[u8]) -> Report {
         checker.unreferenced_cells();
         report = checker.report;
     }
-    report.findings.sort_by_key(|finding| (finding.offset, finding.code));
+    report.findings.sort_by_key(|finding| (finding.offset, finding.rule));
     report
 }
 
@@ -87,9 +87,9 @@ impl<'h> Checker<'h> {
     }
 
     /// Records a finding. Nothing is formatted if it is only counted.
-    fn find(&mut self, code: Code, spot: Spot, what: &str, values: Option<(&dyn Display, &dyn Display)>) {
-        if self.report.count(code) {
-            let mut finding = Finding::new(code, spot.offset, what);
+    fn find(&mut self, rule: Rule, spot: Spot, what: &str, values: Option<(&dyn Display, &dyn Display)>) {
+        if self.report.count(rule) {
+            let mut finding = Finding::new(rule, spot.offset, what);
             finding.cell = Some(spot.cell).filter(|cell| !cell.is_nil());
             finding.of_value = spot.value;
             (finding.key, finding.value) = self.owner(spot);
@@ -101,11 +101,11 @@ impl<'h> Checker<'h> {
     }
 
     /// Records the error of a parser. The structures behind it are not read.
-    fn refused(&mut self, error: &Error, code: Code, spot: Spot) {
+    fn refused(&mut self, error: &Error, rule: Rule, spot: Spot) {
         self.whole = false;
-        let code = Code::from_name(error.code()).unwrap_or(code);
-        if self.report.count(code) {
-            let mut finding = Finding::from_error(code, error);
+        let rule = Rule::of(error.code()).unwrap_or(rule);
+        if self.report.count(rule) {
+            let mut finding = Finding::from_error(rule, error);
             finding.cell = Some(spot.cell);
             finding.of_value = spot.value;
             (finding.key, finding.value) = self.owner(spot);
@@ -124,21 +124,21 @@ impl<'h> Checker<'h> {
     fn take(&mut self, at: CellOffset, spot: Spot, what: &str) -> Option<&'h [u8]> {
         let Some(data) = self.map.data(at) else {
             self.whole = false;
-            self.misled(Code::CellReference, spot, what, "an allocated cell", at);
+            self.misled(Rule::CellReference, spot, what, "an allocated cell", at);
             return None;
         };
         if !self.map.claim(at) {
             self.whole = false;
-            self.misled(Code::CellShared, spot, what, "a cell of its own", at);
+            self.misled(Rule::CellShared, spot, what, "a cell of its own", at);
             return None;
         }
         Some(data)
     }
 
     /// Records that the reference at `spot` must not lead to `at`.
-    fn misled(&mut self, code: Code, spot: Spot, what: &str, expected: &str, at: CellOffset) {
+    fn misled(&mut self, rule: Rule, spot: Spot, what: &str, expected: &str, at: CellOffset) {
         let kept = self.report.findings.len();
-        self.find(code, spot, what, Some((&expected, &at)));
+        self.find(rule, spot, what, Some((&expected, &at)));
         if let Some(finding) = self.report.findings.get_mut(kept) {
             finding.target = Some(at);
         }
@@ -150,8 +150,8 @@ impl<'h> Checker<'h> {
             return;
         }
         for at in self.map.unclaimed() {
-            if self.report.count(Code::UnreferencedCell) {
-                let mut finding = Finding::new(Code::UnreferencedCell, at.in_file(), "nothing refers to this cell");
+            if self.report.count(Rule::UnreferencedCell) {
+                let mut finding = Finding::new(Rule::UnreferencedCell, at.in_file(), "nothing refers to this cell");
                 finding.cell = Some(at);
                 self.report.keep(finding);
             }

@@ -28,7 +28,7 @@ use crate::regf::bin::{self, BinHeader};
 use crate::regf::cell::{self, Header};
 use crate::regf::timestamp::FileTime;
 use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// The largest cell that an edit makes. Windows keeps cells below about 1 MiB (measured; specification, "Cell").
 const MAX_CELL_SIZE: u32 = 1 << 20;
@@ -206,7 +206,7 @@ impl Editor {
         let Some(size) = cell::size_for(data.len()).filter(|&size| size <= MAX_CELL_SIZE) else {
             return Err(Error::new(
                 Kind::Unsupported,
-                "data-too-large",
+                Code::DataTooLarge,
                 format!("{} bytes do not fit a cell", data.len()),
             )
             .advise("values of a hive hold at most 1 MiB here"));
@@ -253,7 +253,7 @@ impl Editor {
         let Some(length) = length.filter(|_| end <= self.options.max_file_len) else {
             return Err(Error::new(
                 Kind::NoRoom,
-                "no-room",
+                Code::NoRoom,
                 format!("no free cell of {size} bytes, and the hive cannot grow by {bin_size}"),
             )
             .at(hivewright_error::Space::Hive, in_file(start)));
@@ -321,7 +321,7 @@ impl Editor {
     fn release_now(&mut self, at: CellOffset, step: Step) -> Result<()> {
         let header = self.header(at)?;
         if !header.allocated {
-            return Err(Error::corrupt("cell-shared", "a cell would be freed twice", at.in_file()));
+            return Err(Error::corrupt(Code::CellShared, "a cell would be freed twice", at.in_file()));
         }
         let neighbours = {
             self.free_cells()?;
@@ -363,7 +363,7 @@ impl Editor {
             cells.in_front(&self.hive()?, free)?
         };
         let Some((front, front_size)) = front else {
-            return Err(Error::corrupt("cell-reference", "a free cell has no cell in front of it", free.in_file()));
+            return Err(Error::corrupt(Code::CellReference, "a free cell has no cell in front of it", free.in_file()));
         };
         self.free_cells()?.remove(free, size);
         let header = Header { size: front_size + size, allocated: true };
@@ -372,5 +372,5 @@ impl Editor {
 }
 
 fn past_end(offset: u64) -> Error {
-    Error::corrupt("past-end", "the file ends before what is to be changed", offset)
+    Error::corrupt(Code::PastEnd, "the file ends before what is to be changed", offset)
 }

@@ -61,6 +61,7 @@ pub mod witness;
 pub use bytes::HiveBytes;
 pub use data::Data;
 pub use edit::{Delete, EditOptions, Edited, Editor};
+use hivewright_error::Code;
 pub use lookup::{DamagedValue, Key, Value};
 pub use overlay::Overlay;
 pub use patch::{Patch, PatchSet, Step};
@@ -115,7 +116,7 @@ impl<B> Opened<B> {
     pub fn clean(self) -> Result<Hive<B>> {
         match self {
             Opened::Clean(hive) => Ok(hive),
-            Opened::Dirty(_) => Err(Error::refused("dirty", "a write of the hive was begun and not finished")
+            Opened::Dirty(_) => Err(Error::refused(Code::Dirty, "a write of the hive was begun and not finished")
                 .advise("recover it from its transaction logs first")),
         }
     }

@@ -19,7 +19,7 @@ use crate::regf::key_node::{self, KeyNode, flags};
 use crate::regf::key_security::{self, KeySecurity};
 use crate::regf::name::Name;
 use crate::regf::timestamp::FileTime;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// A key of a hive.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ impl<B: HiveBytes> Hive<B> {
             return Err(from.leads_to_free_cell(at));
         }
         if header.size > self.length() - at.0 {
-            return Err(Error::corrupt("cell-size", "the cell runs past the hive bins", at.in_file()));
+            return Err(Error::corrupt(Code::CellSize, "the cell runs past the hive bins", at.in_file()));
         }
         self.bytes.read(at.data_in_file(), header.size as usize - cell::HEADER_SIZE)
     }
@@ -159,7 +159,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         let data = self.hive.cell_of(at, field(offset_of!(KeyNode, class_name)))?;
         let name = data.get(..size).ok_or_else(|| {
             let place = self.at.data_in_file() + offset_of!(KeyNode, class_name_length) as u64;
-            Error::corrupt("key-class", "the class name runs out of its cell", place)
+            Error::corrupt(Code::KeyClass, "the class name runs out of its cell", place)
                 .expected(format_args!("at most {} bytes", data.len()), size)
         })?;
         Ok(Some(Text::from_bytes(name)))

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::HiveBytes;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// The bytes of `base` with some ranges replaced. Bytes behind the end of `base` that are not replaced are zero.
 #[derive(Clone, Debug)]
@@ -137,7 +137,7 @@ fn part<'l>(data: &Cow<'l, [u8]>, start: usize, end: usize) -> Cow<'l, [u8]> {
 }
 
 fn past_end(offset: u64) -> Error {
-    Error::corrupt("past-end", "the file ends before what is looked for", offset)
+    Error::corrupt(Code::PastEnd, "the file ends before what is looked for", offset)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Patches. Every change of a hive is a set of them.
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// The order in which patches are written. Each step is durable before the next begins, and the hive is consistent after
 /// each: an interruption leaves the old state, the new one, or the old one with unused cells.
@@ -108,7 +108,7 @@ impl PatchSet {
 }
 
 fn mismatch() -> Error {
-    Error::new(Kind::Corrupt, "patch-set", "the bytes are not those that the patches were made for")
+    Error::new(Kind::Corrupt, Code::PatchSet, "the bytes are not those that the patches were made for")
 }
 
 #[cfg(test)]

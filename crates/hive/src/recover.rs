@@ -23,11 +23,11 @@ use crate::regf::base_block::{BaseBlock, SIZE};
 use crate::regf::bin::{self, BinHeader};
 use crate::regf::log::{Flaw, LogFormat, Page, SECTOR, entry, parse_head};
 use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use zerocopy::IntoBytes;
 
 /// The code of logs that can be applied and must not be.
-pub const REPLAY_BREAKS: &str = "replay-breaks";
+pub const REPLAY_BREAKS: Code = Code::ReplayBreaks;
 
 /// A transaction log file.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +179,8 @@ fn replay_over<'l, B: HiveBytes>(
 ) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<B>>> {
     let mut report = Recovery::new(head.as_ref(), logs);
     if head.as_ref().is_some_and(|head| !head.is_dirty()) {
-        let error = Error::refused("hive-clean", "the hive is clean: whatever its logs hold is in it, or was given up");
+        let error =
+            Error::refused(Code::HiveClean, "the hive is clean: whatever its logs hold is in it, or was given up");
         return Err(Box::new(Unrecovered { hive: bytes, error, report }));
     }
     let plan = match plan(&bytes, head, logs, &mut report) {
@@ -218,7 +219,7 @@ fn plan<'l, B: HiveBytes>(
 ) -> Result<Plan<'l>> {
     if logs.is_empty() {
         let what = format!("{}, and there is no transaction log", cause(head.as_ref()));
-        return Err(Error::refused("no-log", what)
+        return Err(Error::refused(Code::NoLog, what)
             .advise("look for the files of the same name that end in .LOG, .LOG1 and .LOG2"));
     }
     let primary = Primary { head: head.filter(|head| head.checksum_holds()), first_bin: first_bin_timestamp(bytes) };
@@ -240,7 +241,7 @@ fn plan<'l, B: HiveBytes>(
     let plan = new_format::plan(&primary, new, report).or_else(|| old_format::plan(&primary, &old, report));
     report.settle(logs, plan.as_ref());
     plan.ok_or_else(|| {
-        Error::refused("no-usable-log", format!("no transaction log can be applied: {}", report.reasons()))
+        Error::refused(Code::NoUsableLog, format!("no transaction log can be applied: {}", report.reasons()))
             .advise("look for other copies of the logs, taken at the same time as the hive")
     })
 }
@@ -318,7 +319,7 @@ fn first_bin_timestamp<B: HiveBytes>(bytes: &B) -> Option<u64> {
 /// Whether the result is a hive. [`judge`] decides whether it is as consistent as before.
 fn examine<B: HiveBytes>(hive: &Hive<Overlay<'_, B>>) -> Result<()> {
     if let Some(hole) = hive.bytes.first_hole() {
-        return Err(Error::corrupt("recovered-hole", "the hive grows beyond the pages that the logs hold", hole)
+        return Err(Error::corrupt(Code::RecoveredHole, "the hive grows beyond the pages that the logs hold", hole)
             .advise("a log is missing or damaged: look for other copies"));
     }
     hive.base.validate(hive.bytes.len())?;

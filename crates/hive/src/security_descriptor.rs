@@ -25,7 +25,7 @@ pub use acl::{Ace, AceBody, AceType, Acl, Guid, ObjectTypes, ace_flags};
 pub use sddl::{Omitted, Sddl};
 pub use sid::{Sid, WellKnownSid};
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// Bytes of the header.
 const HEADER_SIZE: usize = 20;
@@ -173,12 +173,12 @@ impl SecurityDescriptor {
 
 /// The error for bytes that are no descriptor. `at` counts from the start of the descriptor.
 fn damaged(what: &str, at: usize) -> Error {
-    Error::new(Kind::Corrupt, "security-descriptor", format!("{what} (byte {at} of the descriptor)"))
+    Error::new(Kind::Corrupt, Code::SecurityDescriptor, format!("{what} (byte {at} of the descriptor)"))
 }
 
 /// The error for text that is no descriptor.
 fn text_error(what: impl Into<String>) -> Error {
-    Error::refused("sddl", what)
+    Error::refused(Code::Sddl, what)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::regf::key_node;
 use crate::regf::key_value::ValueType;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 thread_local! {
     static ASKING: Cell<bool> = const { Cell::new(false) };
@@ -142,7 +142,7 @@ fn is_called(name: &nt_hive::NtHiveNameString<'_>, wanted: &str) -> bool {
 
 fn silent(path: &str, why: &str) -> Error {
     let what = format!("the second parser, nt-hive, cannot read the values of {path}: {why}");
-    Error::new(Kind::Corrupt, "witness", what).advise(ADVICE)
+    Error::new(Kind::Corrupt, Code::Witness, what).advise(ADVICE)
 }
 
 fn disagreement(path: &str, name: &str, ours: Option<(u32, &[u8])>, theirs: Option<&(u32, Vec<u8>)>) -> Error {
@@ -151,7 +151,7 @@ fn disagreement(path: &str, name: &str, ours: Option<(u32, &[u8])>, theirs: Opti
         in_words(ours),
         in_words(theirs.map(|(kind, data)| (*kind, data.as_slice())))
     );
-    Error::new(Kind::Corrupt, "witness", what).advise(ADVICE)
+    Error::new(Kind::Corrupt, Code::Witness, what).advise(ADVICE)
 }
 
 fn in_words(seen: Option<(u32, &[u8])>) -> String {

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::Host;
 use super::file::{denied, denied_folder};
 use super::real::in_use;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// What others do with a file, as far as their locks tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -177,5 +177,5 @@ pub fn vmware_is_out<H: Host>(host: &H, path: &Path) -> Result<()> {
         return Ok(());
     }
     let what = format!("{} is in use by VMware: {} says so", path.display(), folder.display());
-    Err(Error::refused("in-use", what).advise("shut the virtual machine down; if none runs, remove that folder"))
+    Err(Error::refused(Code::InUse, what).advise("shut the virtual machine down; if none runs, remove that folder"))
 }

@@ -5,7 +5,7 @@ use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::advised;
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 
 use super::Storage;
 
@@ -56,9 +56,9 @@ impl FileStorage {
 /// under a name that no file can have here, such as one that is too long.
 pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
     let error = if source.kind() == io::ErrorKind::InvalidFilename && matches!(what, "open" | "look at") {
-        Error::new(Kind::NotFound, "no-file", format!("cannot {what} {}: {source}", path.display()))
+        Error::new(Kind::NotFound, Code::NoFile, format!("cannot {what} {}: {source}", path.display()))
     } else if source.kind() == io::ErrorKind::NotFound {
-        Error::new(Kind::NotFound, "no-file", format!("cannot {what} {}: it is not there", path.display()))
+        Error::new(Kind::NotFound, Code::NoFile, format!("cannot {what} {}: it is not there", path.display()))
     } else {
         Error::io(format!("cannot {what} {}: {source}", path.display()), source)
     };
@@ -72,7 +72,7 @@ pub(super) fn denied(path: &Path, source: io::Error) -> Error {
     if !is_denied {
         return error;
     }
-    error.becoming(Kind::Io, "read-only").advise(format!(
+    error.becoming(Kind::Io, Code::ReadOnly).advise(format!(
         "run as a user who may write to it; see that its file system is not mounted read-only and that it is not marked \
          immutable ({}); or write a copy: --output",
         advised::LIST_FLAGS
@@ -86,7 +86,7 @@ pub(super) fn denied_folder(what: &str, folder: &Path, source: io::Error) -> Err
     if !is_denied {
         return error;
     }
-    error.becoming(Kind::Io, "folder-read-only").advise(
+    error.becoming(Kind::Io, Code::FolderReadOnly).advise(
         "run as a user who may make files in that folder: the new file, or the undo file, is made beside the target",
     )
 }

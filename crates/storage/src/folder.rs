@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::file::failed;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// What a path stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,7 +31,7 @@ pub fn kind_of(path: &Path) -> Result<EntryKind> {
         Ok(found) if is_block_device(&found) => Ok(EntryKind::Device),
         Ok(_) => Ok(EntryKind::Other),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            Err(Error::new(Kind::NotFound, "no-file", format!("there is no {}", path.display())))
+            Err(Error::new(Kind::NotFound, Code::NoFile, format!("there is no {}", path.display())))
         }
         Err(e) => Err(failed("look at", path, e)),
     }

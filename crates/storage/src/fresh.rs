@@ -11,7 +11,7 @@ use super::file::failed;
 use super::fitting::{RANDOM, fitting};
 use super::temp_files::{self, What};
 use super::{FileStorage, Storage};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// What its name ends in until it is whole.
 const UNFINISHED: &str = ".unfinished";
@@ -43,7 +43,7 @@ impl Fresh {
     pub fn begin(path: &Path, like: &[u8]) -> Result<Self> {
         if !may_be_replaced(path, like)? {
             let what = format!("{} is there already, and is not what would be written there", path.display());
-            return Err(Error::refused("file-exists", what).advise("name a file that does not exist"));
+            return Err(Error::refused(Code::FileExists, what).advise("name a file that does not exist"));
         }
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
@@ -81,7 +81,7 @@ impl Fresh {
 fn not_begun(path: &Path, folder: &Path, error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::NotFound && !folder.exists() {
         let what = format!("cannot write {}: there is no folder {}", path.display(), folder.display());
-        return Error::new(Kind::NotFound, "no-folder", what).advise("make the folder, or name another place");
+        return Error::new(Kind::NotFound, Code::NoFolder, what).advise("make the folder, or name another place");
     }
     // The error itself names a file that nobody has asked for.
     let what =
@@ -130,11 +130,16 @@ mod tests {
         fresh.write_all(b"new").unwrap();
         fresh.finish().unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(&folder).unwrap().count()), (b"new".to_vec(), 1));
-        assert_eq!(Fresh::begin(&folder.path().join("none/x"), b"").err().map(|e| e.code()), Some("no-folder"));
+        assert_eq!(Fresh::begin(&folder.path().join("none/x"), b"").err().map(|e| e.code()), Some(Code::NoFolder));
         assert!(Fresh::begin(&path.join("x"), b"").is_err());
         // What is there now begins otherwise; a device and a folder are no files at all.
         for other in [&path, Path::new("/dev/null"), folder.path()] {
-            assert_eq!(Fresh::begin(other, b"old").err().map(|e| e.code()), Some("file-exists"), "{}", other.display());
+            assert_eq!(
+                Fresh::begin(other, b"old").err().map(|e| e.code()),
+                Some(Code::FileExists),
+                "{}",
+                other.display()
+            );
         }
     }
 }

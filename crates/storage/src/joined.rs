@@ -5,7 +5,7 @@ use std::ops::Deref;
 use super::Storage;
 use crate::dirty_flag::{self, DirtyFlag};
 use crate::span::end_within;
-use hivewright_error::{Error, Kind, Place, Result};
+use hivewright_error::{Code, Error, Kind, Place, Result};
 
 /// Every file begins at a multiple of this, so that a block of one address space is a block of the other. What lies
 /// between the end of a file and the next one reads as zeros, and what is written there is gone.
@@ -57,11 +57,11 @@ pub fn starts(lens: &[u64]) -> Result<Vec<u64>> {
 }
 
 fn too_large() -> Error {
-    Error::new(Kind::Unsupported, "image-size", "the files of the image together exceed 2^63 bytes")
+    Error::new(Kind::Unsupported, Code::ImageSize, "the files of the image together exceed 2^63 bytes")
 }
 
 fn fixed() -> Error {
-    Error::new(Kind::Unsupported, "fixed-length", "only the last file of an image changes its length")
+    Error::new(Kind::Unsupported, Code::FixedLength, "only the last file of an image changes its length")
 }
 
 impl<S: Deref<Target: Storage>> Joined<S> {
@@ -102,7 +102,7 @@ impl<S: Deref<Target: Storage>> Joined<S> {
     }
 
     fn last(&self) -> Result<&Part<S>> {
-        self.parts.last().ok_or_else(|| Error::new(Kind::NotFound, "image-size", "an image without files"))
+        self.parts.last().ok_or_else(|| Error::new(Kind::NotFound, Code::ImageSize, "an image without files"))
     }
 
     /// Calls `each` with every part that holds a piece of `offset .. offset + len`, the offset in it and the piece's

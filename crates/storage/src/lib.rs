@@ -45,7 +45,7 @@ pub use real::RealHost;
 pub use slots::Slots;
 pub use sparse_buffer::SparseBuffer;
 
-use hivewright_error::{Error, Kind, Place, Result};
+use hivewright_error::{Code, Error, Kind, Place, Result};
 
 /// All bytes of the file at `path`, if there are at most `most`.
 ///
@@ -54,7 +54,7 @@ use hivewright_error::{Error, Kind, Place, Result};
 pub fn read_whole(file: &dyn Storage, path: &std::path::Path, most: usize) -> Result<Vec<u8>> {
     let len = file.len()?;
     let Some(size) = usize::try_from(len).ok().filter(|&size| size <= most) else {
-        return Err(Error::new(Kind::Unsupported, "too-large", format!("{} has {len} bytes", path.display())));
+        return Err(Error::new(Kind::Unsupported, Code::TooLarge, format!("{} has {len} bytes", path.display())));
     };
     let mut bytes = zeros_in_large_pages(size);
     file.read_at(0, &mut bytes)?;
@@ -96,7 +96,7 @@ pub trait Storage: Send + Sync {
     /// The length is fixed, or the host could not change it.
     fn set_len(&self, len: u64) -> Result<()> {
         let _ = len;
-        Err(Error::new(Kind::Unsupported, "fixed-length", "the length of this storage cannot be changed"))
+        Err(Error::new(Kind::Unsupported, Code::FixedLength, "the length of this storage cannot be changed"))
     }
 
     /// Where the byte at `offset` lies, innermost address space first, down to the file of the host.

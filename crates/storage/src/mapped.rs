@@ -8,7 +8,7 @@ use std::path::Path;
 
 use memmap2::{Mmap, MmapMut};
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 use super::file::failed;
 use super::folder::{EntryKind, kind_of};
@@ -74,7 +74,7 @@ impl Mapped {
         let about = file.metadata().map_err(|e| failed("look at", path, e))?;
         if !about.is_file() {
             let what = format!("{} is not a regular file", path.display());
-            return Err(Error::new(Kind::Unsupported, "not-a-file", what));
+            return Err(Error::new(Kind::Unsupported, Code::NotAFile, what));
         }
         if about.len() > 0
             && let Ok(map) = map(file)
@@ -97,7 +97,7 @@ impl Anonymous {
     /// # Errors
     /// `no-memory`: the host has no room for so many.
     pub(super) fn new(len: usize) -> Result<Self> {
-        let no_memory = |e| Error::new(Kind::Io, "no-memory", format!("no room for {len} bytes: {e}"));
+        let no_memory = |e| Error::new(Kind::Io, Code::NoMemory, format!("no room for {len} bytes: {e}"));
         let map = MmapMut::map_anon(len).map_err(no_memory)?;
         // Where every map is in large pages, each touch would have two MiB cleared. A host without them says no.
         #[cfg(target_os = "linux")]

@@ -5,7 +5,7 @@ use std::fs::{self, FileTimes, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 use super::file::{FileStorage, denied, denied_folder, failed};
 use super::fitting::{RANDOM, fitting};
@@ -137,7 +137,7 @@ fn claim_and_rename(from: &Path, to: &Path) -> Result<bool> {
 }
 
 pub(super) fn in_use(path: &Path) -> Error {
-    Error::refused("in-use", format!("{} is in use by another program", path.display()))
+    Error::refused(Code::InUse, format!("{} is in use by another program", path.display()))
         .advise("close the program that uses it, unmount it, or shut the virtual machine down, and try again")
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Storage;
 use super::span::{end_within, lay_over, read_then_zeros};
-use hivewright_error::{Error, Kind, Place, Result};
+use hivewright_error::{Code, Error, Kind, Place, Result};
 
 /// Bytes that are kept together.
 const PAGE: u64 = 4096;
@@ -248,7 +248,7 @@ impl Storage for Recorder {
             let had = state.now.get(&page).cloned();
             if had.is_none() && state.now.len() == MAX_PAGES {
                 let what = "one edit writes more than a gigabyte: that is not what it is for";
-                return Err(Error::new(Kind::Unsupported, "too-large", what));
+                return Err(Error::new(Kind::Unsupported, Code::TooLarge, what));
             }
             let before = had.map_or_else(|| self.page_below(page), Ok)?;
             state.settled.entry(page).or_insert_with(|| before.clone());
@@ -269,7 +269,7 @@ impl Storage for Recorder {
     fn set_len(&self, len: u64) -> Result<()> {
         let mut state = self.state();
         if len < state.len {
-            return Err(Error::new(Kind::Unsupported, "fixed-length", "a file that is written to is not cut short"));
+            return Err(Error::new(Kind::Unsupported, Code::FixedLength, "a file that is written to is not cut short"));
         }
         if len > state.len {
             self.begin(&mut state)?;

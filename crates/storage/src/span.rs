@@ -1,7 +1,7 @@
 //! Spans of a storage: whether they end before it does, zeros behind its end, one laid over another, and their places.
 
 use super::Storage;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// The end of `len` bytes at `offset` of `what`, which has `total`.
 ///
@@ -9,7 +9,7 @@ use hivewright_error::{Error, Kind, Result};
 /// `past-end`
 pub fn end_within(what: &str, total: u64, offset: u64, len: usize) -> Result<u64> {
     offset.checked_add(len as u64).filter(|&end| end <= total).ok_or_else(|| {
-        Error::new(Kind::Corrupt, "past-end", format!("{what} ends before what is asked of it"))
+        Error::new(Kind::Corrupt, Code::PastEnd, format!("{what} ends before what is asked of it"))
             .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{total} bytes in all"))
     })
 }
@@ -58,7 +58,7 @@ mod tests {
         assert_eq!(end_within("it", u64::MAX, u64::MAX, 0).unwrap(), u64::MAX);
         for (offset, len) in [(4, 7), (11, 0), (u64::MAX, 1)] {
             let error = end_within("the disk", 10, offset, len).unwrap_err();
-            assert_eq!((error.code(), error.what()), ("past-end", "the disk ends before what is asked of it"));
+            assert_eq!((error.code(), error.what()), (Code::PastEnd, "the disk ends before what is asked of it"));
         }
     }
 

@@ -12,7 +12,7 @@ use std::ops::Deref;
 use super::Storage;
 use crate::dirty_flag::{self, DirtyFlag};
 use crate::span::end_within;
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 
 /// Segments one after the other, addressed as one disk.
 #[derive(Debug)]
@@ -37,17 +37,17 @@ impl<S: Deref<Target: Storage>> Split<S> {
     /// size from the first, or the last is larger.
     pub fn new(segments: Vec<(String, S)>) -> Result<Self> {
         let Some((_, first)) = segments.first() else {
-            return Err(Error::new(Kind::NotFound, "split-empty", "a split image without segments"));
+            return Err(Error::new(Kind::NotFound, Code::SplitEmpty, "a split image without segments"));
         };
         let (segment_len, last) = (first.len()?, segments.len() - 1);
         let mut len: u64 = 0;
         for (i, (name, storage)) in segments.iter().enumerate() {
             let this = storage.len()?;
             if this == 0 {
-                return Err(Error::new(Kind::Corrupt, "split-empty", format!("segment {name} is empty")));
+                return Err(Error::new(Kind::Corrupt, Code::SplitEmpty, format!("segment {name} is empty")));
             }
             if this > segment_len || (i < last && this < segment_len) {
-                return Err(Error::new(Kind::Corrupt, "split-uneven", format!("segment {name} has another size"))
+                return Err(Error::new(Kind::Corrupt, Code::SplitUneven, format!("segment {name} has another size"))
                     .expected(format_args!("{segment_len} bytes, as {}", segments[0].0), this)
                     .advise("a copy of it was cut short, or it belongs to another image"));
             }
@@ -122,7 +122,7 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Split<S> {
 }
 
 fn too_large() -> Error {
-    Error::new(Kind::Unsupported, "split-size", "the segments together exceed 2^64 bytes")
+    Error::new(Kind::Unsupported, Code::SplitSize, "the segments together exceed 2^64 bytes")
 }
 
 #[cfg(test)]
@@ -185,7 +185,7 @@ mod tests {
         fn flush(&self) -> Result<()> {
             self.2.fetch_add(1, Ordering::SeqCst);
             match self.1.load(Ordering::SeqCst) {
-                true => Err(Error::new(Kind::Io, "io", "flush")),
+                true => Err(Error::new(Kind::Io, Code::Io, "flush")),
                 false => Ok(()),
             }
         }

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::Storage;
 use crate::span::end_within;
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 
 /// The bytes from `start` on, `len` of them, of the storage below. Nothing outside is ever read or written.
 ///
@@ -26,7 +26,7 @@ impl<S: Deref<Target: Storage>> Window<S> {
         let below_len = below.len()?;
         match start.checked_add(len) {
             Some(end) if end <= below_len => Ok(Window { below, start, len, space }),
-            _ => Err(Error::new(Kind::Corrupt, "window-past-end", "the storage ends before this part of it does")
+            _ => Err(Error::new(Kind::Corrupt, Code::WindowPastEnd, "the storage ends before this part of it does")
                 .expected(format_args!("{len} bytes from {start:#x}"), format_args!("{below_len} bytes in all"))
                 .advise("the image is truncated, or a segment of it is missing: look for the whole one")),
         }

@@ -91,6 +91,7 @@ fn is_mbr(head: &[u8], len: u64) -> bool {
 mod tests {
     use super::*;
     use hivewright_disk::container::Known;
+    use hivewright_error::Code;
 
     const NO_IMAGE: Looks = Looks::Other(Reason::NoImage);
 
@@ -142,7 +143,7 @@ mod tests {
         assert_eq!(looks_of(&gzip, big, "System.gz"), Looks::HiveByName);
         assert_eq!(
             looks_of(&gzip, big, "notes.gz"),
-            Looks::Other(Reason::Known(Known { code: "compressed", what: "a gzip file" }))
+            Looks::Other(Reason::Known(Known { code: Code::Compressed, what: "a gzip file" }))
         );
         assert_eq!(looks_of(&mbr, 4096, "x.001"), Looks::Disk, "the first piece, cut short");
         for end in [0, 1, 4, 30, 511, 600] {

@@ -5,7 +5,7 @@ use std::path::{Component, Path, PathBuf};
 use globset::{GlobBuilder, GlobMatcher};
 
 use super::Finder;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe;
 
@@ -25,7 +25,11 @@ fn has_marks(text: &str) -> bool {
 pub(in crate::audit) fn compile(pattern: &str) -> Result<GlobMatcher> {
     let glob = GlobBuilder::new(pattern).literal_separator(true).build();
     glob.map(|glob| glob.compile_matcher()).map_err(|e| {
-        Error::new(Kind::NotFound, "pattern", format!("the pattern \"{pattern}\" cannot be understood: {}", e.kind()))
+        Error::new(
+            Kind::NotFound,
+            Code::Pattern,
+            format!("the pattern \"{pattern}\" cannot be understood: {}", e.kind()),
+        )
     })
 }
 
@@ -75,7 +79,7 @@ impl Finder<'_> {
         if matched {
             return Ok(());
         }
-        Err(Error::new(Kind::NotFound, "no-file", format!("nothing matches {}", pattern.display())))
+        Err(Error::new(Kind::NotFound, Code::NoFile, format!("nothing matches {}", pattern.display())))
     }
 }
 

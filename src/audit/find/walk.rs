@@ -11,7 +11,7 @@ use super::{Dependents, Finder, Part, Target, TargetKind, first_of};
 use crate::audit::account::{Passed, Reason, Why};
 use crate::locate::installation_at;
 use hivewright_disk::container::known_whole;
-use hivewright_error::{Error, Kind};
+use hivewright_error::{Code, Error, Kind};
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe::{self, Named};
 
@@ -181,7 +181,7 @@ impl Finder<'_> {
 
 fn empty_piece(path: &Path) -> Error {
     let what = format!("{} is empty, and is the first piece of an image in pieces", path.display());
-    Error::new(Kind::Corrupt, "split-empty", what).advise("copy it again from where it came")
+    Error::new(Kind::Corrupt, Code::SplitEmpty, what).advise("copy it again from where it came")
 }
 
 fn is_system32(name: &OsStr) -> bool {

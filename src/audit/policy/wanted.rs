@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::audit::record::{Record, Verdict};
-use hivewright_error::{Error, Kind};
+use hivewright_error::{Code, Error, Kind};
 
 /// What is expected of a setting. `N`: this number stands there; an absent value is `unset` and no number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,7 @@ impl FromStr for Wanted {
             "any" => Ok(Wanted::Any),
             _ => text.parse().map(Wanted::Number).map_err(|_| {
                 let what = format!("\"{text}\" is no expectation: say a number, set, unset, on, off or any");
-                Error::new(Kind::NotFound, "expectation", what)
+                Error::new(Kind::NotFound, Code::Expectation, what)
             }),
         }
     }
@@ -106,7 +106,7 @@ pub(super) fn of_neighbour(verdict: &Verdict, name: &str, record: &Record) -> Fo
     match record.neighbours.iter().find(|found| found.name == name && below(&found.place)) {
         Some(found) => found.value.map_or(Found::Undefined(None), Found::Number),
         // What could not be read may be there.
-        None if record.mistakes.iter().any(|it| it.code == "unreadable" && below(&it.place)) => Found::Unknown,
+        None if record.mistakes.iter().any(|it| it.code == Code::Unreadable && below(&it.place)) => Found::Unknown,
         None => Found::Unset,
     }
 }

@@ -1,5 +1,6 @@
 //! From what a hive says to what a record says.
 
+use hivewright_error::Code;
 use serde::Serialize;
 
 use super::Wishes;
@@ -46,7 +47,7 @@ pub(super) fn surroundings(record: &mut Record, reading: &Reading) {
 }
 
 fn blocker(Obstacle { code, what, .. }: Obstacle) -> Blocker {
-    Blocker { code: code.to_owned(), what }
+    Blocker { code: code.to_string(), what }
 }
 
 /// What SYSTEM says, all of it, or why it cannot be read.
@@ -62,7 +63,7 @@ pub(super) fn rule(record: &mut Record, reading: &Reading, wishes: &Wishes) {
         Err(error) => (record.status, record.error) = (Status::Error, Some(Failure::from(&error))),
     }
     for what in reading.unfinished() {
-        record.write_blockers.push(Blocker { code: "unfinished".to_owned(), what });
+        record.write_blockers.push(Blocker { code: Code::Unfinished.to_string(), what });
     }
 }
 
@@ -147,7 +148,7 @@ fn verdict(verdict: &nat_t::Verdict) -> Verdict {
 
 fn mistake(mistake: &crate::windows::Mistake) -> Mistake {
     let crate::windows::Mistake { code, place, what, advice, offset } = mistake.clone();
-    Mistake { code: code.to_owned(), place, what, advice, offset }
+    Mistake { code: code.to_string(), place, what, advice, offset }
 }
 
 fn neighbour(found: &nat_t::Neighbour) -> Neighbour {

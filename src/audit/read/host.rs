@@ -10,7 +10,7 @@ use crate::locate::logs::ENDINGS;
 use crate::locate::{Image, LogChoice};
 use crate::read::Reading;
 use crate::windows;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::RealHost;
 use hivewright_storage::exact;
 use hivewright_storage::probe;
@@ -47,7 +47,7 @@ pub(super) fn hive(target: &Target, wishes: &Wishes) -> Result<Found> {
     let mut record = unread(target);
     record.container = Some("hive".to_owned());
     let (record, bytes_read) = rule(record, path, &reading, wishes);
-    let is_other = record.error.as_ref().is_some_and(|error| error.code == "not-system" || names_another(path));
+    let is_other = record.error.as_ref().is_some_and(|error| error.code == Code::NotSystem || names_another(path));
     let records = if is_other && !target.named { Vec::new() } else { vec![record] };
     Ok(Found { records, files, bytes_read })
 }
@@ -60,7 +60,7 @@ fn unrecognised(path: &Path) -> Option<Error> {
         0 => format!("{} has the name of a disk image, and is empty", path.display()),
         _ => format!("{} has the name of a disk image, and nothing in it shows one", path.display()),
     };
-    let error = Error::new(Kind::Corrupt, "image-unrecognised", what)
+    let error = Error::new(Kind::Corrupt, Code::ImageUnrecognised, what)
         .advise("copy it again from where it came; if it is a raw disk all the same: hivewright info --format raw");
     (looks == Looks::DiskByName).then_some(error)
 }

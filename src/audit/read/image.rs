@@ -10,7 +10,7 @@ use crate::locate::{Choice, Disk, HiveHandle, Installation, LogChoice, Search};
 use crate::read::Reading;
 use hivewright_disk::container::FoundDependents;
 use hivewright_disk::container::{HostFile, Role};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 
 /// The hive of an installation, to be read.
 pub(super) fn open(disk: &Disk, installation: &Installation) -> Result<Reading> {
@@ -27,13 +27,13 @@ pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Foun
     let mut frame = unread(target);
     frame.container = Some(disk.container().to_owned());
     frame.size = (disk.container() == "device").then(|| disk.len());
-    let remark = |(code, what): &(&str, String)| Blocker { code: (*code).to_owned(), what: what.clone() };
+    let remark = |(code, what): &(Code, String)| Blocker { code: code.to_string(), what: what.clone() };
     frame.image_remarks = disk.about().all_remarks().map(remark).collect();
     frame.partition_scheme = Some(facts::word(disk.table().scheme));
     let above = dependents(target, || disk.find_dependents());
     frame.bears(above.children.iter().map(PathBuf::as_path));
     let children = disk.children_among(&above);
-    let children = children.map(|obstacle| Blocker { code: obstacle.code.to_owned(), what: obstacle.what });
+    let children = children.map(|obstacle| Blocker { code: obstacle.code.to_string(), what: obstacle.what });
     let Search { found, troubles } = disk.search(&Choice::default())?;
     let mut records: Vec<Record> = found
         .iter()

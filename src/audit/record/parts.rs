@@ -88,7 +88,7 @@ impl From<&Error> for Failure {
             true => format!("{advice}; an audit cannot be told so: look at this one alone with `hivewright info`"),
             false => advice.to_owned(),
         };
-        let (code, advice) = (error.code().to_owned(), error.advice().map(elsewhere));
+        let (code, advice) = (error.code().to_string(), error.advice().map(elsewhere));
         Failure { kind: kind.to_owned(), code, message: error.to_string(), advice }
     }
 }

@@ -14,7 +14,7 @@ use crate::transaction::write_patches;
 use crate::transaction::{Change, broken};
 use crate::transaction::{Staged, folder_of};
 use hivewright_disk::container::{ImageOverlay, Role};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::advised;
 use hivewright_storage::{Access, Host, HostFile, Storage};
 
@@ -45,7 +45,7 @@ pub(super) fn write<H: Host>(
     let copy: Arc<dyn Storage> = Arc::new(host.open(staged.path(), Access::Read)?);
     let stage = ImageOverlay::new(move |path, _| if path == image { Ok(copy.clone()) } else { find(&shared, path) });
     if !wanted.is_held_by(&wanted.again(&wanted.base()?.gate(stage)?)?)? {
-        return Err(Error::new(Kind::Io, "read-back", "the hive in the copy does not read back as it was written"));
+        return Err(Error::new(Kind::Io, Code::ReadBack, "the hive in the copy does not read back as it was written"));
     }
     put(host, &mut staged, &path)?;
     Ok(Committed { notes: plan.notes, ..done(How::Output, path) })
@@ -58,12 +58,12 @@ fn only_file(wanted: &Wanted<'_>, output: &Path) -> Result<PathBuf> {
     let image = files.first().map(|file| file.path.clone()).ok_or_else(|| changed_since(disk.path()))?;
     if files.iter().filter(|file| file.role != Role::Backing).count() > 1 {
         let what = format!("the image has {} files, and one copy cannot hold them", files.len());
-        return Err(Error::new(Kind::Unsupported, "output-files", what)
+        return Err(Error::new(Kind::Unsupported, Code::OutputFiles, what)
             .advise(format!("copy all of its files into a new folder and edit the copy: {}", advised::COPY_ALL)));
     }
     if disk.about().below.is_some() && folder_of(output) != folder_of(&image) {
         let what = "the image stands on other files, which its copy would not find from another folder";
-        return Err(Error::new(Kind::Unsupported, "output-files", what)
+        return Err(Error::new(Kind::Unsupported, Code::OutputFiles, what)
             .advise(format!("name a new file in {}", folder_of(&image).display())));
     }
     Ok(image)

@@ -12,7 +12,7 @@ use crate::locate::changed_since;
 use crate::locate::{HiveHandle, Placement};
 use crate::transaction::broken;
 use hivewright_disk::container::{Gate, ImageOverlay, OverlayFiles, Taken};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::{Patch, PatchSet, Step};
 use hivewright_storage::Storage;
 use hivewright_storage::joined;
@@ -169,7 +169,7 @@ fn first_difference(one: &[u8], other: &[u8]) -> Option<u64> {
 }
 
 fn not_as_wanted(what: &str) -> Error {
-    Error::new(Kind::Corrupt, "rehearsal", format!("{what}; nothing was written"))
+    Error::new(Kind::Corrupt, Code::Rehearsal, format!("{what}; nothing was written"))
         .advise("this is a fault of the program: please report it with the format of the image")
 }
 
@@ -201,7 +201,7 @@ fn make_room(hive: &HiveHandle, wanted: &Part<'_>) -> Result<()> {
 
 /// The refusal to let a file grow inside of its volume.
 pub(crate) fn no_room(set: &PatchSet) -> Error {
-    Error::new(Kind::NoRoom, "no-room", "the hive would have to grow inside of its volume")
+    Error::new(Kind::NoRoom, Code::NoRoom, "the hive would have to grow inside of its volume")
         .expected(format_args!("{} bytes", set.old_len), set.new_len)
         .advise("mount the volume and edit the hive there, where its file can grow")
 }

@@ -10,7 +10,7 @@ use crate::locate::changed_since;
 use crate::transaction::{self, Change, Journal, Locked, Mark, Member, Proof, Record, broken, expect_room};
 use crate::undo::{refuse_left_over, settle};
 use hivewright_disk::container::{HostFile as Described, ImageOverlay, Role};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::Patch;
 use hivewright_storage::{Access, Host, HostFile, Storage};
 
@@ -190,7 +190,7 @@ pub(super) fn share<'a, H: Host>(
         let file = host.open(path, Access::Read)?;
         if !file.try_share()? {
             let what = format!("{} is in use: another program writes to it", path.display());
-            return Err(Error::refused("in-use", what).advise("close the program that uses it, and try again"));
+            return Err(Error::refused(Code::InUse, what).advise("close the program that uses it, and try again"));
         }
         shared.push((path.clone(), Arc::new(file)));
     }
@@ -216,7 +216,7 @@ fn reads_back<H: Host>(host: &H, wanted: &Wanted<'_>, plan: &Plan) -> Result<()>
     if wanted.is_held_by(&again)? && placements == plan.placements {
         return Ok(());
     }
-    Err(Error::new(Kind::Io, "read-back", "the hive in the image does not read back as it was written"))
+    Err(Error::new(Kind::Io, Code::ReadBack, "the hive in the image does not read back as it was written"))
 }
 
 /// One undo file where the user wants it, in place of the one that was needed meanwhile.
@@ -237,5 +237,5 @@ fn take_back<H: Host>(locked: &Locked<'_, H>, files: &[Member], journal: &Journa
         return transaction::unfinished(error, &journal.path);
     }
     let _ = journal.remove();
-    error.adding("the image is what it was before").becoming(Kind::Io, "read-back")
+    error.adding("the image is what it was before").becoming(Kind::Io, Code::ReadBack)
 }

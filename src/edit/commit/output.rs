@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::{Access, Host, HostFile, Storage};
 
 use crate::locate::changed_since;
@@ -51,7 +51,7 @@ pub(super) fn write_alone<H: Host>(host: &H, output: &Path, bytes: &[u8], proof:
 /// Where the new file `output` is going to be, whose folder is there.
 pub(super) fn place_for<H: Host>(host: &H, output: &Path) -> Result<PathBuf> {
     let folder = host.resolve(folder_of(output)).map_err(|error| match error.kind() {
-        Kind::NotFound => error.becoming(Kind::NotFound, "output-folder").advise("make the folder first"),
+        Kind::NotFound => error.becoming(Kind::NotFound, Code::OutputFolder).advise("make the folder first"),
         _ => error,
     })?;
     let path = folder.join(output.file_name().ok_or_else(|| exists(output))?);
@@ -64,11 +64,11 @@ pub(super) fn put<H: Host>(host: &H, staged: &mut Staged<'_, H>, path: &Path) ->
         return Err(exists(path));
     }
     host.sync_folder(folder_of(path)).map_err(|e| {
-        e.adding("the output is complete, but may be gone after a power loss").becoming(Kind::Io, "not-durable")
+        e.adding("the output is complete, but may be gone after a power loss").becoming(Kind::Io, Code::NotDurable)
     })
 }
 
 fn exists(path: &Path) -> Error {
-    Error::refused("output-exists", format!("{} exists already", path.display()))
+    Error::refused(Code::OutputExists, format!("{} exists already", path.display()))
         .advise("name a file that does not exist")
 }

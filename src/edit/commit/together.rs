@@ -9,7 +9,7 @@ use crate::locate::changed_since;
 use crate::locate::logs::emptied;
 use crate::transaction::{Change, Locked, Member, Overlaid, Proof, Record, broken, expect_room, starts};
 use crate::undo::settle;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_hive::{Patch, PatchSet};
 use hivewright_storage::{Access, Host, read_whole};
 
@@ -37,7 +37,7 @@ pub(super) fn filled<H: Host>(host: &H, edits: &[Edit<'_>], logs: &[PathBuf]) ->
         let path = host.resolve(path)?;
         if hives.contains(&path) {
             let what = format!("{} is the hive, and none of its logs", path.display());
-            return Err(Error::refused("log-is-hive", what).advise("name its logs with --log, or leave that out"));
+            return Err(Error::refused(Code::LogIsHive, what).advise("name its logs with --log, or leave that out"));
         }
         let mut bytes = read_whole(&host.open(&path, Access::Read)?, &path, MAX_LOG_SIZE)?;
         let new = found.iter().all(|log| log.path != path);

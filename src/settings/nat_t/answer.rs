@@ -7,8 +7,8 @@ use super::value::NAME;
 use crate::locate::{Obstacle, of_dirty};
 use crate::read::{Reading, WitnessInput};
 use crate::windows::{Era, Mistake};
-use hivewright_error::{Error, Kind, Result, Space};
-use hivewright_hive::check::{self, Code, Report};
+use hivewright_error::{Code, Error, Kind, Result, Space};
+use hivewright_hive::check::{self, Report, Rule};
 use hivewright_hive::recover::{self, Recovery};
 use hivewright_hive::witness::{self, Testimony};
 use hivewright_hive::{Hive, HiveBytes, Opened, binary_search};
@@ -129,11 +129,11 @@ pub(super) fn confirmed<B: HiveBytes, S: WitnessInput + ?Sized>(
             Testimony::Agrees => {}
             Testimony::AgreesByLists => match hidden(&check::check(&shown.all()?), &path) {
                 Some(cause) => report.doubt(&path, cause),
-                None => report.mistakes.push(Mistake::new("second-parser", &path, BY_LISTS, NO_HARM)),
+                None => report.mistakes.push(Mistake::new(Code::SecondParser, &path, BY_LISTS, NO_HARM)),
             },
             Testimony::Silent(error) => {
                 unconfirmed = Some(error.what().to_owned());
-                report.mistakes.push(Mistake::new("unconfirmed", &path, error.what(), UNCONFIRMED));
+                report.mistakes.push(Mistake::new(Code::Unconfirmed, &path, error.what(), UNCONFIRMED));
             }
             Testimony::Differs(error) => {
                 unconfirmed = Some(error.what().to_owned());
@@ -183,8 +183,8 @@ fn confirm<B: HiveBytes, S: WitnessInput + ?Sized>(hive: &Hive<B>, shown: &S, pa
 
 /// The finding by which Windows does not find a key on the way to `path`.
 fn hidden(report: &Report, path: &str) -> Option<Mistake> {
-    const HIDING: [Code; 5] =
-        [Code::SubkeyOrder, Code::SubkeyDuplicate, Code::SubkeyHash, Code::SubkeyHint, Code::SubkeyCount];
+    const HIDING: [Rule; 5] =
+        [Rule::SubkeyOrder, Rule::SubkeyDuplicate, Rule::SubkeyHash, Rule::SubkeyHint, Rule::SubkeyCount];
     let is_on_the_way = |key: &str| match path.get(..key.len()) {
         Some(start) => start.eq_ignore_ascii_case(key) && matches!(path.as_bytes().get(key.len()), None | Some(b'\\')),
         None => false,
@@ -193,18 +193,18 @@ fn hidden(report: &Report, path: &str) -> Option<Mistake> {
     let parent = |key: &str| key.rsplit_once('\\').map_or(String::new(), |(parent, _)| parent.to_owned());
     let finding = report.errors().find(|finding| {
         let key = finding.key.as_deref().unwrap_or_default();
-        let hides = match finding.code {
-            Code::SubkeyHash | Code::SubkeyHint => is_on_the_way(key),
+        let hides = match finding.rule {
+            Rule::SubkeyHash | Rule::SubkeyHint => is_on_the_way(key),
             _ => parent(key).is_empty() || is_on_the_way(&parent(key)),
         };
-        HIDING.contains(&finding.code) && hides
+        HIDING.contains(&finding.rule) && hides
     })?;
     let what = format!("Windows may not find the key: {}", finding.what);
-    let mut error = Error::new(Kind::Corrupt, finding.code.as_str(), what).at(Space::Hive, finding.offset);
+    let mut error = Error::new(Kind::Corrupt, finding.rule.code(), what).at(Space::Hive, finding.offset);
     if let (Some(expected), Some(actual)) = (&finding.expected, &finding.actual) {
         error = error.expected(expected, actual);
     }
     let place = finding.key.clone().unwrap_or_default();
     let advice = "Windows goes by this list: see what `hivewright check` finds, and take another copy of the hive";
-    Some(Mistake::of_error(finding.code.as_str(), place, &error, advice))
+    Some(Mistake::of_error(finding.rule.code(), place, &error, advice))
 }

@@ -7,7 +7,7 @@ use crate::windows::control_set::{ControlSets, LINK, Role};
 use crate::windows::look::Damage;
 use crate::windows::services::{Service, Services};
 use crate::windows::version::Decision;
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_hive::HiveBytes;
 
 const SET_IT: &str = "`hivewright set` writes it as a REG_DWORD where Windows looks";
@@ -21,7 +21,7 @@ pub(super) fn find(report: &mut SettingReport) {
         }
         if set.decision != report.windows.decision {
             found.push(Mistake::new(
-                "windows-disagrees",
+                Code::WindowsDisagrees,
                 &set.name,
                 format!("its services say {}, those of the deciding control set do not", set.decision.as_str()),
                 "a write to this control set needs --windows xp or --windows vista+",
@@ -50,14 +50,14 @@ fn in_service(service: &ServiceReport, found: &mut Vec<Mistake>) {
         let (place, data) = (format!("{}\\{}", service.path, other.name), other.describe());
         found.push(if other.name.eq_ignore_ascii_case(NAME) {
             Mistake::new(
-                "same-name-twice",
+                Code::SameNameTwice,
                 place,
                 format!("a second value of the same name holds {data}; a look-up finds the first one"),
                 "remove all of them, then set the one that is wanted",
             )
         } else {
             Mistake::new(
-                "name-space",
+                Code::NameSpace,
                 place,
                 format!("its name has space around it, so Windows ignores it ({data})"),
                 SET_IT,
@@ -65,11 +65,11 @@ fn in_service(service: &ServiceReport, found: &mut Vec<Mistake>) {
         });
     }
     if service.subkey_of_that_name {
-        found.push(Mistake::new("subkey-not-value", &place, "a subkey of this name: Windows reads a value", SET_IT));
+        found.push(Mistake::new(Code::SubkeyNotValue, &place, "a subkey of this name: Windows reads a value", SET_IT));
     }
     if service.misplaced_weak_crypto {
         found.push(Mistake::new(
-            "weak-crypto-misplaced",
+            Code::WeakCryptoMisplaced,
             format!("{}\\{}", service.path, super::related::WEAK_CRYPTO),
             "this value belongs below Services\\RasMan\\Parameters; nothing reads it here",
             "remove it here",
@@ -84,18 +84,18 @@ fn in_value(value: &SettingValue, place: &str, found: &mut Vec<Mistake>) {
     const DWORD: u32 = hivewright_hive::regf::key_value::ValueType::DWORD.0;
     let (code, what) = match value.number {
         Some(0..=2) => return,
-        Some(number) => ("out-of-range", format!("{number}: only 0, 1 and 2 are defined")),
+        Some(number) => (Code::OutOfRange, format!("{number}: only 0, 1 and 2 are defined")),
         None if value.data_type_number != DWORD => {
-            ("wrong-type", format!("{}: Windows expects a REG_DWORD", value.describe()))
+            (Code::WrongType, format!("{}: Windows expects a REG_DWORD", value.describe()))
         }
-        None => ("wrong-size", format!("a REG_DWORD of {} bytes instead of 4", value.size)),
+        None => (Code::WrongSize, format!("a REG_DWORD of {} bytes instead of 4", value.size)),
     };
     found.push(Mistake::new(code, place, what, SET_IT));
 }
 
 fn tombstone(place: &str) -> Mistake {
     Mistake::new(
-        "tombstone-value",
+        Code::TombstoneValue,
         place,
         "the value is a tombstone of a layered hive: Windows takes it for absent, whatever its data",
         "no stock Windows has that here: find out what made it",
@@ -113,14 +113,14 @@ fn wrong_key(service: &ServiceReport, place: &str, value: &SettingValue) -> Mist
             (format!("{data} stands where only Vista and later look; this Windows reads Services\\IPSec"), SET_IT)
         }
     };
-    Mistake::new("wrong-key", place, what, advice)
+    Mistake::new(Code::WrongKey, place, what, advice)
 }
 
 fn override_disagrees(report: &SettingReport, found: &mut Vec<Mistake>) {
     let known = matches!(report.windows.decision, Decision::PolicyAgent | Decision::IpSec | Decision::Windows2000);
     if known && report.windows.effective() != report.windows.decision {
         found.push(Mistake::new(
-            "override-disagrees",
+            Code::OverrideDisagrees,
             "",
             format!("the evidence says {}, --windows says otherwise", report.windows.decision.as_str()),
             "leave --windows away unless you know better than the services in this hive",
@@ -146,7 +146,7 @@ fn sets_differ(report: &SettingReport, found: &mut Vec<Mistake>) {
         let booted = set.roles.contains(&Role::Current);
         if here.is_some() && wanted.is_none() && !booted {
             found.push(Mistake::new(
-                "not-the-booted-set",
+                Code::NotTheBootedSet,
                 place,
                 format!("{} here, but the next boot takes {}, which has nothing", has(service), reference.name),
                 "a literal ControlSetNNN in a script, or an older state: set it in the set of the next boot",
@@ -155,7 +155,7 @@ fn sets_differ(report: &SettingReport, found: &mut Vec<Mistake>) {
         }
         let other = reference.counting().map_or_else(String::new, has);
         found.push(Mistake::new(
-            "sets-differ",
+            Code::SetsDiffer,
             place,
             format!("{} here, {other} in {}, which the next boot takes", has(service), reference.name),
             "a switch to this control set changes the answer; --control-set all makes them the same",
@@ -176,7 +176,7 @@ pub(super) fn below_the_link<B: HiveBytes>(
         let place = format!("{}\\{NAME}", services.path_of(service.as_str()));
         if let Some(data) = value::stands_below(key, &place, damage)? {
             report.mistakes.push(Mistake::new(
-                "current-control-set-value",
+                Code::CurrentControlSetValue,
                 place,
                 format!("{data} stands below a key that Windows never reads"),
                 "a careless tool wrote it: set it in the set of the next boot",

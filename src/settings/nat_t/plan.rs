@@ -7,7 +7,7 @@ use crate::windows::look::{Damage, Look};
 use crate::windows::services::{Service, Services};
 use crate::windows::special;
 use crate::windows::version::{self, Decision, Era};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::recover::Log;
 use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::key_value::ValueType;
@@ -161,7 +161,7 @@ fn place<B: HiveBytes>(
         Look::There(key) => key,
         Look::Unreadable(damage) => return Err(damage.to_error(Kind::Corrupt).advise(ADVICE)),
         Look::Absent => {
-            return Err(Error::refused("service-key-missing", format!("there is no key {path}")).advise(
+            return Err(Error::refused(Code::ServiceKeyMissing, format!("there is no key {path}")).advise(
                 "a service key is never made here: choose another set with --control-set, or check --windows",
             ));
         }
@@ -182,7 +182,7 @@ fn place<B: HiveBytes>(
 
 fn disagrees(set: &str, decision: Decision, reference: Decision) -> Error {
     Error::refused(
-        "windows-disagrees",
+        Code::WindowsDisagrees,
         format!("{set} says {}, the control set of the next boot says {}", decision.as_str(), reference.as_str()),
     )
     .advise("leave that set out with --control-set, or say --windows xp or --windows vista+")

@@ -13,7 +13,7 @@ use crate::windows::look::Damage;
 use crate::windows::services::{Service, Services};
 use crate::windows::special;
 use crate::windows::version::{self, Decision, Detection, Era, SetEvidence};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::{Hive, HiveBytes};
 
 /// The most control sets that are reported beside those of a role. Windows keeps a few; key nodes that share their
@@ -144,7 +144,7 @@ pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result
     findings::below_the_link(&sets, &mut report, &mut damage)?;
     if left_out > 0 {
         report.mistakes.push(Mistake::new(
-            "control-sets-left-out",
+            Code::ControlSetsLeftOut,
             "",
             format!("{left_out} more control sets are listed, of the same numbers or beyond the first {MOST_SETS}"),
             "no Windows has that: see what `hivewright check` finds",
@@ -163,7 +163,7 @@ fn verdict<B: HiveBytes>(
 ) -> Verdict {
     let set = sets.require(role);
     let report = set.and_then(|set| {
-        let gone = || Error::new(Kind::Corrupt, "control-set-missing", format!("there is no {}", set.name));
+        let gone = || Error::new(Kind::Corrupt, Code::ControlSetMissing, format!("there is no {}", set.name));
         reports.iter().find(|report| report.number == set.number).ok_or_else(gone)
     });
     match report {

@@ -10,7 +10,7 @@ use crate::windows::Mistake;
 use crate::windows::look::{self, Damage, Look};
 use crate::windows::services::{Service, Services};
 use crate::windows::version::{Decision, Detection};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::regf::key_value::{Location, ValueType};
 use hivewright_hive::{HiveBytes, Key, Value};
 
@@ -147,7 +147,7 @@ impl ServiceReport {
     /// The service has no key where it has to have one.
     pub(super) fn missing(&self) -> Mistake {
         Mistake::new(
-            "service-key-missing",
+            Code::ServiceKeyMissing,
             &self.path,
             "the service that reads the setting has no key",
             "never make it by hand: mend Windows, or look whether this is the right control set",
@@ -241,16 +241,16 @@ pub enum SettingState {
 }
 
 /// Codes of causes that are no damage: the hive does not say.
-const UNSETTLED: [&str; 9] = [
-    "select-missing",
-    "select-type",
-    "select-tombstone",
-    "select-zero",
-    "control-set-missing",
-    "windows-unknown",
-    "windows-contradictory",
-    "windows-2000",
-    "service-key-missing",
+const UNSETTLED: [Code; 9] = [
+    Code::SelectMissing,
+    Code::SelectType,
+    Code::SelectTombstone,
+    Code::SelectZero,
+    Code::ControlSetMissing,
+    Code::WindowsUnknown,
+    Code::WindowsContradictory,
+    Code::Windows2000,
+    Code::ServiceKeyMissing,
 ];
 
 /// What Windows does in one control set.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::support::tools::{have, output, succeeds};
+use hivewright_error::Code;
 
 const HOLD: &str = "HIVEWRIGHT_TEST_HOLD";
 const ENGINE: &str = "HIVEWRIGHT_TEST_ENGINE";
@@ -126,7 +127,7 @@ fn another_program_is_no_damage_of_the_image() {
         (&path, "is no program that can be started"),
     ] {
         let error = open_through(program, &path).map(|_| ()).unwrap_err();
-        assert_eq!((error.kind(), error.code()), (hivewright::Kind::Unsupported, "no-qemu-nbd"), "{error}");
+        assert_eq!((error.kind(), error.code()), (hivewright::Kind::Unsupported, Code::NoQemuNbd), "{error}");
         assert!(error.what().contains(says) && error.advice().unwrap().contains("--qemu-nbd FILE"), "{error:?}");
     }
 }
@@ -214,7 +215,7 @@ fn no_file_is_opened_because_an_image_names_it() {
         output("qemu-img", &["create", "-q", "-f", format, "-u", "-b", backing, "-F", "raw", text(&path), "4M"]);
         path
     };
-    let code = |path: &Path| open(path).map(|_| ()).map_err(|error| error.code());
+    let code = |path: &Path| open(path).map(|_| ()).map_err(|error| error.code().as_str());
     for format in ["qed", "qcow"] {
         let outside = Err("outside-folder");
         let names = [("a", "/etc/passwd"), ("b", "../x"), ("c", text(&secret))].map(|(name, it)| (name, it, outside));

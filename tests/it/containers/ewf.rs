@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use hivewright_disk::container::verify;
+use hivewright_error::Code;
 
 use super::*;
 use crate::support::tools::have;
@@ -91,7 +92,7 @@ fn damage_is_not_handed_out() {
             match open(&path).and_then(|(image, _)| image.disk.read_at(0, &mut found)) {
                 Ok(()) => assert!(found == raw, "byte {offset} of {}", sound.len()),
                 Err(error) => {
-                    assert!(matches!(error.code(), "ewf-segment" | "ewf-kind" | "no-file"), "{error}");
+                    assert!(matches!(error.code(), Code::EwfSegment | Code::EwfKind | Code::NoFile), "{error}");
                     caught += 1;
                 }
             }

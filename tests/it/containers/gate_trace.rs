@@ -66,7 +66,7 @@ fn names_in_an_image_open_nothing_elsewhere() {
         let child = format!("createType=\"monolithicFlat\"\nparentFileNameHint=\"{name}\"");
         fs::write(at("child.vmdk"), descriptor("RW 8192 FLAT \"base.raw\" 0", &child)).unwrap();
         for image in ["backing.qcow2", "data.qcow2", "flat.vmdk", "child.vmdk"] {
-            let code = open(&at(image)).map(|_| ()).map_err(|error| error.code());
+            let code = open(&at(image)).map(|_| ()).map_err(|error| error.code().as_str());
             // What a name says of a device is refused before anything is looked for.
             let expected = if (image, name) == ("flat.vmdk", "/dev/null") { "vmdk-device" } else { "outside-folder" };
             assert_eq!(code, Err(expected), "{image} {name}");

@@ -77,7 +77,7 @@ fn the_first_disk_of_the_description_is_taken() {
     let members = ["vm.ovf", "second.vmdk", "disk.vmdk"];
     let opened = |ovf: &str, members: &[&str]| {
         write("vm.ovf", ovf.as_bytes());
-        let (image, _) = open(&pack(folder.path(), "ustar", members)).map_err(|e| e.code())?;
+        let (image, _) = open(&pack(folder.path(), "ustar", members)).map_err(|e| e.code().as_str())?;
         let mut byte = [0];
         image.disk.read_at(0, &mut byte).unwrap();
         let others =

@@ -46,7 +46,7 @@ fn names_lead_nowhere_but_beside_the_image() {
         let recording = Arc::new(Recording::default());
         let gate = Gate::new(recording.clone(), allowed);
         let (image, _) = gate.image(&inside.join("image")).unwrap();
-        let code = gate.named(&image, name, Role::Backing).map(|_| ()).map_err(|e| e.code());
+        let code = gate.named(&image, name, Role::Backing).map(|_| ()).map_err(|e| e.code().as_str());
         let opened = recording.0.lock().unwrap().iter().any(|(path, ..)| path.ends_with("secret"));
         (code, opened)
     };

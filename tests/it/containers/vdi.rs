@@ -131,7 +131,7 @@ fn the_parent_is_found_by_its_identifier() {
         let image = container::open(&gate, &child, None).map(Option::unwrap);
         (image, gate.files().len())
     };
-    let code = |allowed: &[PathBuf]| opened(allowed).0.map(|_| ()).map_err(|error| error.code());
+    let code = |allowed: &[PathBuf]| opened(allowed).0.map(|_| ()).map_err(|error| error.code().as_str());
     assert_eq!(code(&[]), Err("no-file"), "the folder above was not allowed");
     let above = [folder.path().to_owned()];
     // Others in the way are looked at and do not become files of the image.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::support::tools::{have, output, succeeds};
+use hivewright_error::Code;
 
 const SUBFORMATS: [&str; 4] =
     ["subformat=dynamic", "subformat=dynamic,force_size", "subformat=fixed", "subformat=fixed,force_size"];
@@ -15,7 +16,7 @@ pub(super) fn made(folder: &Path, options: &str) -> (PathBuf, PathBuf) {
 }
 
 fn remarks(image: &Image) -> Vec<&'static str> {
-    image.about.remarks.iter().map(|(code, _)| *code).collect()
+    image.about.remarks.iter().map(|(code, _)| code.as_str()).collect()
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn a_raw_disk_that_ends_like_a_vhd_stays_raw() {
     let disk = fs::read(&raw).unwrap();
     assert_eq!(format("c.img", &[&disk, &[0; 4096], footer]).format, "raw", "the footer is of a smaller disk");
     let slack = format("c.vhd", &[&disk, &[0; 4096], footer]);
-    assert_eq!((slack.format, slack.size, slack.remarks[0].0), ("vhd", 12 << 20, "vhd-slack"));
+    assert_eq!((slack.format, slack.size, slack.remarks[0].0), ("vhd", 12 << 20, Code::VhdSlack));
     let cut = [&disk[..disk.len() - 512], footer].concat();
     assert_eq!(format("d.img", &[&cut]).format, "raw", "nothing says that it should be a VHD");
     fs::write(folder.path().join("d.vhd"), &cut).unwrap();
@@ -271,7 +272,7 @@ fn a_chain_reads_sector_by_sector_and_only_its_top_is_written_to() {
             let error = image.disk.write_at(at, &there).unwrap_err();
             assert_eq!(
                 (error.code(), error.kind()),
-                ("not-allocated", hivewright::Kind::NoRoom),
+                (Code::NotAllocated, hivewright::Kind::NoRoom),
                 "{at:#x}: equal bytes"
             );
         }
@@ -303,7 +304,7 @@ fn the_parent_is_found_by_any_of_its_names_and_known_by_its_identifier() {
             &Parent { uuid: if parent.uuid == [0; 16] { uuid } else { parent.uuid }, ..parent },
             &OWN,
         );
-        open(path).map(|(image, _)| remarks(&image)).map_err(|error| error.code())
+        open(path).map(|(image, _)| remarks(&image)).map_err(|error| error.code().as_str())
     };
     for parent in [
         Parent { relative: r".\disk.vhd", ..Parent::default() },

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::*;
 use crate::support::tools::{have, output};
+use hivewright_error::Code;
 use maker::{Block, MIB, Maker};
 
 fn qemu_img(args: &[&str]) {
@@ -103,7 +104,7 @@ fn what_has_no_place_is_not_written_and_nothing_changes() {
     assert_same(&image, &raw);
     for at in [0, MIB - 1, 2 * MIB - 1, 2 * MIB, 3 * MIB + 5, 5 * MIB - 2] {
         let error = image.disk.write_at(at as u64, b"xy").unwrap_err();
-        assert_eq!((error.code(), error.kind()), ("not-allocated", hivewright::Kind::NoRoom), "{at:#x}");
+        assert_eq!((error.code(), error.kind()), (Code::NotAllocated, hivewright::Kind::NoRoom), "{at:#x}");
     }
     assert_eq!(image.disk.write_at(5 << 20, b"x").unwrap_err().code(), "past-end");
     assert!(recording.0.lock().unwrap().iter().all(|(.., file)| file.take().unwrap().1.is_empty()));

@@ -9,6 +9,7 @@ pub(super) use hostile::read_all;
 
 use super::*;
 use crate::support::tools::{have, output, succeeds};
+use hivewright_error::Code;
 
 const SUBFORMATS: [&str; 5] =
     ["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"];
@@ -27,7 +28,7 @@ pub(super) fn convert(raw: &Path, subformat: &str, to: &Path) {
 }
 
 pub(super) fn code<T>(result: hivewright::Result<T>) -> &'static str {
-    result.map(|_| ()).expect_err("an error").code()
+    result.map(|_| ()).expect_err("an error").code().as_str()
 }
 
 /// Makes the same edits to the image and to the raw disk.
@@ -51,7 +52,7 @@ fn every_subformat_reads_and_writes_as_its_raw_disk() {
         let before = fs::read(&vmdk).unwrap();
         if subformat == "streamOptimized" {
             let refusal = image.about.refusal.as_ref().unwrap();
-            assert_eq!((refusal.code, code(image.disk.write_at(0, b"x"))), ("vmdk-stream", "vmdk-stream"));
+            assert_eq!((refusal.code.as_str(), code(image.disk.write_at(0, b"x"))), ("vmdk-stream", "vmdk-stream"));
             assert!(refusal.advice.contains("subformat=monolithicSparse"));
             assert_eq!(image.disk.locate(0).len(), 1, "a compressed byte has no place");
             continue;
@@ -61,7 +62,7 @@ fn every_subformat_reads_and_writes_as_its_raw_disk() {
         let hole = 9 << 20;
         if subformat.ends_with("Sparse") {
             let error = image.disk.write_at(hole, b"x").unwrap_err();
-            assert_eq!((error.code(), error.kind()), ("not-allocated", hivewright::Kind::NoRoom));
+            assert_eq!((error.code(), error.kind()), (Code::NotAllocated, hivewright::Kind::NoRoom));
             assert_eq!(image.disk.locate(hole).len(), 1);
             recording.bring_to_disk();
             assert!(fs::read(&vmdk).unwrap() == before, "what has no place changed something");
@@ -149,7 +150,7 @@ fn more_than_one_extent() {
         };
         let opened = open(&folder.path().join(part));
         assert!(opened.as_ref().err().is_none_or(|e| e.advice().unwrap().contains("disk.vmdk")));
-        assert_eq!(opened.map(|(image, _)| image.about.format).map_err(|e| e.code()), expected);
+        assert_eq!(opened.map(|(image, _)| image.about.format).map_err(|e| e.code().as_str()), expected);
         fs::remove_file(folder.path().join(part.replace("001", "002"))).unwrap();
         assert_eq!(code(open(&vmdk)), "no-file");
     }

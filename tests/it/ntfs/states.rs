@@ -1,5 +1,6 @@
 //! What volumes and files say about themselves, patched into volumes byte by byte.
 
+use hivewright_error::Code;
 use std::fs;
 use std::process::Command;
 
@@ -55,9 +56,9 @@ fn the_journal_is_judged_as_ntfs_3g_judges_it() {
     let mut torn = clean.clone();
     torn[at..at + 4096].copy_from_slice(&restart_page((1, 1), false, 0, 1, len));
     torn[at + 1022] = 9;
-    assert_eq!(volume(&torn).state().unwrap().journal, Journal::Unreadable("ntfs-log-torn"));
+    assert_eq!(volume(&torn).state().unwrap().journal, Journal::Unreadable(Code::NtfsLogTorn));
     torn[at..at + 4].copy_from_slice(b"what");
-    assert_eq!(volume(&torn).state().unwrap().journal, Journal::Unreadable("ntfs-log"));
+    assert_eq!(volume(&torn).state().unwrap().journal, Journal::Unreadable(Code::NtfsLog));
 }
 
 #[test]

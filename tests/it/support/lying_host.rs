@@ -4,6 +4,7 @@
 //! yet on the medium, in the manner of SQLite's and redb's crash tests. Every call counts as one operation, and any
 //! operation can be made to fail or to be the moment of a power cut.
 
+use hivewright_error::Code;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
@@ -254,7 +255,7 @@ impl LyingHost {
     }
 
     fn id_of(&self, path: &Path) -> Result<u64> {
-        let missing = || Error::new(Kind::NotFound, "no-file", format!("{} is not there", path.display()));
+        let missing = || Error::new(Kind::NotFound, Code::NoFile, format!("{} is not there", path.display()));
         self.world().names.get(path).copied().ok_or_else(missing)
     }
 }

@@ -1,5 +1,6 @@
 //! Storages that count what is asked of them: in memory, and a file that is only read.
 
+use hivewright_error::Code;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -39,7 +40,7 @@ impl Storage for Memory {
         let bytes = self.bytes.lock().unwrap();
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let part = start.checked_add(buf.len()).and_then(|end| bytes.get(start..end));
-        buf.copy_from_slice(part.ok_or_else(|| Error::new(Kind::Io, "past-end", "the memory ends"))?);
+        buf.copy_from_slice(part.ok_or_else(|| Error::new(Kind::Io, Code::PastEnd, "the memory ends"))?);
         Ok(())
     }
 
@@ -86,7 +87,7 @@ impl Storage for ReadOnly {
     }
 
     fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
-        Err(Error::refused("read-only", "this is only read"))
+        Err(Error::refused(Code::ReadOnly, "this is only read"))
     }
 
     fn flush(&self) -> Result<()> {

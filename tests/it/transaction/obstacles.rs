@@ -12,7 +12,7 @@ fn refused(place: &Place) -> &'static str {
     let before = place.bytes();
     let error = small(&place.open()).prepare().and_then(|prepared| prepared.commit()).unwrap_err();
     assert!(place.bytes() == before, "{error}");
-    error.code()
+    error.code().as_str()
 }
 
 #[test]

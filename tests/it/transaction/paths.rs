@@ -19,7 +19,7 @@ fn leads_to(image: &Image, path: &str, user: Option<HiveKind>) -> Result<String,
         edit.prepare()
     };
     let mut prepare = prepare;
-    let prepared = prepare().map_err(|error| error.code())?;
+    let prepared = prepare().map_err(|error| error.code().as_str())?;
     let [hive] = prepared.hives() else { panic!("{path}: {} hives", prepared.hives().len()) };
     Ok(hive.hive.path().replace('\\', "/"))
 }

@@ -1,5 +1,6 @@
 //! The description of an opened image, for people and for programs.
 
+use hivewright_error::Code;
 use std::path::{Path, PathBuf};
 
 use super::formats::vhdx;
@@ -24,23 +25,24 @@ pub struct About {
     pub refusal: Option<Refusal>,
     /// Defects that did not keep it from being read, by a stable code.
     #[serde(serialize_with = "as_map")]
-    pub remarks: Vec<(&'static str, String)>,
+    pub remarks: Vec<(Code, String)>,
     /// The image that this one stands on: a backing file, a parent, an image in an archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub below: Option<Box<About>>,
 }
 
 /// Codes of remarks that may be the reason why nothing, or something damaged, is found on the disk.
-const DOUBTS: [&str; 5] = ["looks-like", "backing-short", "qcow2-data-file-short", "ova-disks", "parallels-snapshots"];
+const DOUBTS: [Code; 5] =
+    [Code::LooksLike, Code::BackingShort, Code::Qcow2DataFileShort, Code::OvaDisks, Code::ParallelsSnapshots];
 /// Codes of remarks that are warnings to readers: the disk may be incomplete, or older than its user saw it last.
-const WARNINGS: [&str; 8] = [
-    "looks-like",
-    "ova-disks",
-    "parallels-in-use",
-    "parallels-snapshots",
-    "qcow2-corrupt",
-    "qcow2-dirty",
-    "qed-need-check",
+const WARNINGS: [Code; 8] = [
+    Code::LooksLike,
+    Code::OvaDisks,
+    Code::ParallelsInUse,
+    Code::ParallelsSnapshots,
+    Code::Qcow2Corrupt,
+    Code::Qcow2Dirty,
+    Code::QedNeedCheck,
     vhdx::LOG_WAITS,
 ];
 
@@ -61,14 +63,14 @@ impl About {
     }
 
     /// Returns the remarks of these codes, each with its file.
-    fn remarked<'a>(&'a self, codes: &'static [&str]) -> impl Iterator<Item = (&'a Path, &'a str)> {
+    fn remarked<'a>(&'a self, codes: &'static [Code]) -> impl Iterator<Item = (&'a Path, &'a str)> {
         let all =
             self.layers().flat_map(|about| about.remarks.iter().map(|(code, what)| (code, &*about.file, &**what)));
         all.filter(|(code, ..)| codes.contains(code)).map(|(_, file, what)| (file, what))
     }
 
     /// Returns the remarks of all images in the chain.
-    pub fn all_remarks(&self) -> impl Iterator<Item = &(&'static str, String)> {
+    pub fn all_remarks(&self) -> impl Iterator<Item = &(Code, String)> {
         self.layers().flat_map(|about| &about.remarks)
     }
 
@@ -79,7 +81,7 @@ impl About {
 }
 
 fn as_map<S: serde::Serializer>(
-    pairs: &[(&'static str, String)],
+    pairs: &[(impl serde::Serialize, String)],
     serializer: S,
 ) -> std::result::Result<S::Ok, S::Error> {
     serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
@@ -89,7 +91,7 @@ fn as_map<S: serde::Serializer>(
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Refusal {
     /// Stable code.
-    pub code: &'static str,
+    pub code: Code,
     /// One sentence fragment.
     pub what: String,
     /// The remedy.

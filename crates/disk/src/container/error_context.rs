@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::path_policy::HostFile;
 use super::{Format, Image, Opening};
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 
 /// The words that name the file in a message.
@@ -36,7 +36,7 @@ pub(super) fn open(format: &Format, opening: Opening<'_>) -> Result<Image> {
 /// Adds the name of the image at `path`, on which others stand, unless a lower one has added its own.
 pub(super) fn below(error: Error, files: &[HostFile], path: &Path) -> Error {
     let of_the_bytes = matches!(error.kind(), Kind::Corrupt | Kind::Unsupported);
-    if !of_the_bytes || matches!(error.code(), "no-qemu-nbd" | "image-files" | "image-depth") {
+    if !of_the_bytes || matches!(error.code(), Code::NoQemuNbd | Code::ImageFiles | Code::ImageDepth) {
         return error;
     }
     // It may speak of a part of the image that it has named.
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_lowest_file_is_named_once() {
-        let corrupt = |what: &str| Error::new(Kind::Corrupt, "code", what);
+        let corrupt = |what: &str| Error::new(Kind::Corrupt, Code::VdiHeader, what);
         let told = below(corrupt("a block is behind its end"), &[], Path::new("/images/base.vhd"));
         assert_eq!(told.what(), "a block is behind its end; it is the file base.vhd");
         let again = below(told, &[], Path::new("/images/middle.avhd"));
@@ -118,7 +118,7 @@ mod tests {
         let known = below(corrupt("the extent /images/base.vhd is odd"), &[], Path::new("/images/base.vhd"));
         assert_eq!(known.what(), "the extent /images/base.vhd is odd");
         assert!(below(corrupt("the name is odd"), &[], Path::new("/images/e")).what().ends_with("the file e"));
-        let host = below(Error::new(Kind::Io, "io", "no answer"), &[], Path::new("/images/base.vhd"));
+        let host = below(Error::new(Kind::Io, Code::Io, "no answer"), &[], Path::new("/images/base.vhd"));
         assert_eq!(host.what(), "no answer");
     }
 }

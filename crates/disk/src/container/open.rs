@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::formats::{named_format, raw};
 use super::probe::{Ends, held_against};
 use super::{About, FORMATS, Gate, Role, error_context, unsupported};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -85,7 +85,7 @@ pub fn open_layer(opening: Opening<'_>, format: Option<&str>) -> Result<Option<I
     if let Some(name) = format {
         let unknown = || {
             let names: Vec<&str> = FORMATS.iter().map(|known| known.name).collect();
-            Error::new(Kind::Unsupported, "format-unknown", format!("there is no format {name}"))
+            Error::new(Kind::Unsupported, Code::FormatUnknown, format!("there is no format {name}"))
                 .advise(format!("give one of {}", names.join(", ")))
         };
         return error_context::open(named_format(name).ok_or_else(unknown)?, opening).map(Some);
@@ -111,10 +111,10 @@ fn too_deep(opening: &Opening<'_>) -> Error {
     let opened = opening.gate.files().iter().filter(|file| file.path == opening.path).count();
     if opened > 1 {
         let what = format!("{} stands on itself: the images go round in circles", opening.path.display());
-        return Error::new(Kind::Corrupt, "image-circle", what)
+        return Error::new(Kind::Corrupt, Code::ImageCircle, what)
             .advise(format!("look at the chain: {}", advised::SHOW_CHAIN));
     }
     let what = format!("more than {MAX_DEPTH} images stand on each other, which is the limit of this program");
-    Error::new(Kind::Unsupported, "image-depth", what)
+    Error::new(Kind::Unsupported, Code::ImageDepth, what)
         .advise("shorten the chain first: merge images of it into those that they stand on")
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Opener, Role};
-use hivewright_error::{Error, Kind, Place, Result};
+use hivewright_error::{Code, Error, Kind, Place, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::recorder::{Clock, Recorder, Written};
@@ -80,7 +80,7 @@ impl ImageOverlay {
         }
         if let [(first, _), (second, _), ..] = &grown[..] {
             let what = format!("{} and {} would both have to grow", first.0.display(), second.0.display());
-            return Err(Error::new(Kind::NoRoom, "image-grows", what)
+            return Err(Error::new(Kind::NoRoom, Code::ImageGrows, what)
                 .advise(format!("convert a copy of the image to a single file and edit that: {}", advised::TO_RAW)));
         }
         let mut last_len = arranged.last().map_or(0, |file| file.1);
@@ -124,7 +124,7 @@ impl Storage for ReadOnly {
     }
 
     fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
-        Err(Error::refused("backing-file", "a file that other images may stand on would be written to"))
+        Err(Error::refused(Code::BackingFile, "a file that other images may stand on would be written to"))
     }
 
     fn flush(&self) -> Result<()> {

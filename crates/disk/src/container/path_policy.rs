@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::helpers::nbd;
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::exact::field;
 use hivewright_storage::folder::{EntryKind, entries, kind_of};
 use hivewright_storage::shell;
@@ -79,7 +79,7 @@ impl Gate {
         struct Nothing;
         impl Opener for Nothing {
             fn open(&self, path: &Path, _: Role) -> Result<Arc<dyn Storage>> {
-                Err(Error::new(Kind::NotFound, "no-file", format!("{} is not at hand", path.display())))
+                Err(Error::new(Kind::NotFound, Code::NoFile, format!("{} is not at hand", path.display())))
             }
         }
         Gate::new(Arc::new(Nothing), &[])
@@ -152,7 +152,7 @@ impl Gate {
         let missing = |error: Error| match error.kind() {
             Kind::NotFound => Error::new(
                 Kind::NotFound,
-                "no-file",
+                Code::NoFile,
                 format!("the image {} needs {shown}, which is not there", named_by.display()),
             )
             .advise(match name.is_absolute() || name.components().count() == 1 {
@@ -169,13 +169,13 @@ impl Gate {
             let what =
                 format!("the image {} names {}, which is not beside the image", named_by.display(), path.display());
             let folder = shell::word(path.parent().unwrap_or(&path));
-            return Err(Error::refused("outside-folder", what)
+            return Err(Error::refused(Code::OutsideFolder, what)
                 .advise(format!("if that is right, allow it: --allow-path {folder}")));
         }
         if kind_of(&path)? != EntryKind::File {
             let what =
                 format!("the image {} names {}, which is not a regular file", named_by.display(), path.display());
-            return Err(Error::refused("not-a-file", what));
+            return Err(Error::refused(Code::NotAFile, what));
         }
         Ok(path)
     }
@@ -201,7 +201,7 @@ impl Gate {
         if opened.len() == MAX_FILES {
             return Err(Error::new(
                 Kind::Unsupported,
-                "image-files",
+                Code::ImageFiles,
                 format!("the image has more than {MAX_FILES} files"),
             ));
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::formats::named_format;
 use super::{FORMATS, Format, Image, unsupported};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 
 /// The bytes by which the format of a file is recognised.
@@ -81,13 +81,13 @@ pub(super) fn held_against(
     match opened {
         Ok(Some(mut image)) => {
             let what = format!("it was read as raw because of --format, and looks like {what}: {advice}");
-            image.about.remarks.push(("looks-like", what));
+            image.about.remarks.push((Code::LooksLike, what));
             Ok(Some(image))
         }
         Ok(None) => Ok(None),
         Err(_) => {
             let what = format!("{} is no {} image, it looks like {what}", path.display(), named.title);
-            Err(Error::new(Kind::Unsupported, "format-mismatch", what).advise(advice))
+            Err(Error::new(Kind::Unsupported, Code::FormatMismatch, what).advise(advice))
         }
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::FORMATS;
 use super::path_policy::on_this_host;
 use super::probe::Ends;
-use hivewright_error::{Error, Kind, Place, Result};
+use hivewright_error::{Code, Error, Kind, Place, Result};
 use hivewright_storage::probe::{Seen, open_plain, see};
 use hivewright_storage::{FileStorage, Storage};
 
@@ -116,13 +116,17 @@ impl Storage for LimitedFile {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let take = |left: u64| left.checked_sub(buf.len() as u64);
         if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
-            return Err(Error::new(Kind::Unsupported, "too-large", "more than the headers of an image would be read"));
+            return Err(Error::new(
+                Kind::Unsupported,
+                Code::TooLarge,
+                "more than the headers of an image would be read",
+            ));
         }
         self.file.read_at(offset, buf)
     }
 
     fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
-        Err(Error::refused("neighbour", "a file of another image would be written to"))
+        Err(Error::refused(Code::OutsideFolder, "a file of another image would be written to"))
     }
 
     fn flush(&self) -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::formats::{ova::first_member, parallels};
 use super::probe::Ends;
 use super::{Opening, Probe};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised::{self, Command};
 use hivewright_storage::probe::open_plain;
@@ -14,7 +14,7 @@ use hivewright_storage::probe::open_plain;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// The code of the error that opening it ends with.
-    pub code: &'static str,
+    pub code: Code,
     /// In words.
     pub what: &'static str,
 }
@@ -35,7 +35,7 @@ pub fn known_whole(path: &Path) -> Option<(Known, bool)> {
 /// An unsupported kind of file.
 struct Unreadable {
     is: fn(&Probe<'_>) -> bool,
-    code: &'static str,
+    code: Code,
     what: &'static str,
     /// The remedy; `{}` stands for the command.
     advice: &'static str,
@@ -45,9 +45,9 @@ struct Unreadable {
 }
 
 /// Compressed as a whole, or an archive of anything.
-const PACKED: &str = "compressed";
+const PACKED: Code = Code::Compressed;
 /// A disk, or a Windows, in a container.
-const CONTAINER: &str = "container";
+const CONTAINER: Code = Code::Container;
 /// The first member of an archive of XenServer, which is a tar archive too (XenServer, "Export VMs": XVA).
 pub(super) const XVA: &str = "ova.xml";
 
@@ -63,12 +63,7 @@ impl Unreadable {
     }
 
     /// What belongs to a registry, and is no hive that is read here.
-    const fn registry(
-        is: fn(&Probe<'_>) -> bool,
-        code: &'static str,
-        what: &'static str,
-        advice: &'static str,
-    ) -> Self {
+    const fn registry(is: fn(&Probe<'_>) -> bool, code: Code, what: &'static str, advice: &'static str) -> Self {
         Unreadable { is, code, what, advice, command: None, is_told: false }
     }
 
@@ -91,7 +86,7 @@ const KINDS: &[Unreadable] = &[
     // LUKS1 and LUKS2 On-Disk Format Specification, "magic".
     Unreadable {
         is: |probe| probe.head.starts_with(b"LUKS\xba\xbe\0\x01"),
-        code: "luks",
+        code: Code::Luks,
         what: "a LUKS volume",
         advice: "decrypt it, with its passphrase in a file: {}; then name the disk inside",
         command: Some(advised::DECRYPT_LUKS),
@@ -100,7 +95,7 @@ const KINDS: &[Unreadable] = &[
     // QEMU knows the first version alone.
     Unreadable {
         is: |probe| probe.head.starts_with(b"LUKS\xba\xbe"),
-        code: "luks",
+        code: Code::Luks,
         what: "a LUKS volume",
         advice: "open it, and name the device with the disk inside: {}",
         command: Some(advised::OPEN_LUKS),
@@ -184,14 +179,14 @@ const KINDS: &[Unreadable] = &[
     Unreadable::packed(|probe| first_member(probe.head).is_some(), "a tar archive", advised::UNTAR),
     Unreadable::registry(
         is_reg_file,
-        "reg-file",
+        Code::RegFile,
         "a .reg file (registry entries as text)",
         "name the hive that holds the entries: System32/config/SYSTEM",
     ),
     // J. Metz, "Windows 9x/Me Registry File (CREG) format" (libcreg).
     Unreadable::registry(
         |probe| probe.head.starts_with(b"CREG"),
-        "hive-9x",
+        Code::Hive9x,
         "a registry of Windows 95, 98 or Me",
         "only hives of Windows NT and later are read: name System32/config/SYSTEM of such a Windows",
     ),
@@ -219,7 +214,7 @@ const OPTICAL: [Unreadable; 2] = [
 
 const LOG: Unreadable = Unreadable::registry(
     |probe| probe.head.starts_with(b"regf") && is_transaction_log(probe.head),
-    "transaction-log",
+    Code::TransactionLog,
     "a transaction log of a hive",
     "name the hive, whose name is that of the log without .LOG, .LOG1 or .LOG2: logs beside it are found, others are given \
      with --log",
@@ -356,7 +351,7 @@ pub(super) fn refuse(opening: &Opening<'_>, probe: &Probe<'_>) -> Result<()> {
     if probe.name.to_ascii_lowercase().ends_with(".vhd") && probe.head.len() >= 72 {
         let path = opening.path.display();
         let what = format!("{path} is called a VHD and has no footer that fits: it is cut short, or a raw disk");
-        return Err(Error::new(Kind::Corrupt, "vhd-footer", what)
+        return Err(Error::new(Kind::Corrupt, Code::VhdFooter, what)
             .advise("copy it again from where it came; if it is a raw disk all the same, say so: --format raw"));
     }
     Ok(())
@@ -398,7 +393,7 @@ mod tests {
             let head = [&b"LUKS\xba\xbe\0"[..], &[version]].concat();
             let probe = Probe { head: &head, tail: &[], len: 1 << 20, name: "disk" };
             let named = KINDS.iter().find(|named| (named.is)(&probe)).unwrap();
-            assert_eq!((named.code, named.command), ("luks", Some(command)));
+            assert_eq!((named.code, named.command), (Code::Luks, Some(command)));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The BIOS parameter block (fatgen103, "Boot Sector and BPB") and what follows from it.
 
 use super::corrupt;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// How wide the entries of the FAT are. Where the 16-bit field for the sectors of a FAT is zero, 28 bits: Windows and Linux
 /// mount such a volume as FAT32 however few clusters it has, and tools make small ones, EFI system partitions above all.
@@ -154,5 +154,5 @@ fn active_fat(is_32: bool, flags: u32, fats: u32) -> Result<Option<u32>> {
 }
 
 fn bad(what: &str, offset: u64) -> Error {
-    corrupt("fat-boot-sector", format!("no boot sector of FAT: {what}"), offset)
+    corrupt(Code::FatBootSector, format!("no boot sector of FAT: {what}"), offset)
 }

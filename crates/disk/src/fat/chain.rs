@@ -2,7 +2,7 @@
 
 use super::boot_sector::{FatType, Geometry};
 use super::corrupt;
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
 /// Bytes of the FAT that are read at once: an entry of 12 bits may straddle two of them.
@@ -35,14 +35,18 @@ impl<'a> Chain<'a> {
     pub(super) fn next(&mut self) -> Result<Option<u32>> {
         let Some(cluster) = self.next else { return Ok(None) };
         if self.geometry.offset_of(cluster).is_none() {
-            return Err(corrupt("fat-chain-cluster", "a chain leads to what is no cluster", self.geometry.fat_offset)
-                .expected(format_args!("2 to {}", self.geometry.clusters + 1), cluster));
+            return Err(corrupt(
+                Code::FatChainCluster,
+                "a chain leads to what is no cluster",
+                self.geometry.fat_offset,
+            )
+            .expected(format_args!("2 to {}", self.geometry.clusters + 1), cluster));
         }
         let entry = self.entry(cluster)?;
         self.next = (entry < end_of_chain(self.geometry.fat_type)).then_some(entry);
         if self.next == Some(self.tortoise) {
             let what = "a chain of clusters comes back to itself";
-            return Err(corrupt("fat-chain-cycle", what, self.geometry.fat_offset).expected("an end", cluster));
+            return Err(corrupt(Code::FatChainCycle, what, self.geometry.fat_offset).expected("an end", cluster));
         }
         self.steps += 1;
         if self.steps == self.limit {

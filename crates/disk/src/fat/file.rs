@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::chain::Chain;
 use super::{DirEntry, Geometry, corrupt};
 use crate::files::{Extents, Facts, FileInVolume, Traits};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
 /// Follows the chain of `entry` to its end.
@@ -20,7 +20,7 @@ pub(super) fn open(volume: Arc<dyn Storage>, geometry: &Geometry, entry: &DirEnt
         }
     }
     if extents.len() < entry.len {
-        return Err(corrupt("fat-chain-short", "the chain of clusters ends before the file does", entry.offset)
+        return Err(corrupt(Code::FatChainShort, "the chain of clusters ends before the file does", entry.offset)
             .expected(format_args!("{} bytes", entry.len), extents.len()));
     }
     let facts = Facts {

@@ -3,7 +3,7 @@
 
 use super::chain::Chain;
 use super::{FatType, Geometry, corrupt};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
 /// Bytes of a folder at most: 65536 entries (fatgen103).
@@ -146,7 +146,7 @@ fn walk_raw(
     let mut done = 0;
     while let Some(offset) = chain.next()?.and_then(|cluster| geometry.offset_of(cluster)) {
         if done >= MOST_BYTES {
-            return Err(corrupt("fat-folder-long", "a folder has more than 65536 entries", offset));
+            return Err(corrupt(Code::FatFolderLong, "a folder has more than 65536 entries", offset));
         }
         volume.read_at(offset, &mut bytes)?;
         if !block(&bytes, offset) {

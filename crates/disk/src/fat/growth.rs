@@ -13,7 +13,7 @@ use super::chain::{Chain, EntryPlace, end_of_chain};
 use super::{DirEntry, Fat, FatType, Geometry, corrupt, file};
 use crate::files::Files;
 use crate::files::growth::{Group, Growth, Search, VolumePatch, choose, is_needed, too_long};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::span::lay_over;
 use hivewright_storage::{Storage, advised};
 
@@ -133,7 +133,7 @@ fn set_entries(
             let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte));
             let before = (number(&last.old[start..]) & mask) >> shift;
             if !is_now(before) {
-                return Err(corrupt("fat-copies", "the copies of the FAT do not agree", at)
+                return Err(corrupt(Code::FatCopies, "the copies of the FAT do not agree", at)
                     .expected("a free cluster, or the end of a chain", before)
                     .advise(format!("before anything is written, {}", advised::repair())));
             }

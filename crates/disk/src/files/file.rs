@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::extents::{Extent, Extents};
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::span::zeros_behind;
@@ -90,29 +90,39 @@ impl FileInVolume {
         );
         let copy = "mount the volume and edit the hive there, where a new file takes its place";
         for (is, code, what, advice) in [
-            (traits.encrypted, "file-encrypted", "the file is encrypted", DECRYPT),
-            (traits.compressed, "file-compressed", "the file is compressed on its volume", uncompress),
-            (traits.sparse, "file-sparse", "the file is marked as sparse", UNCOMPRESS_SPARSE),
-            (traits.resident, "file-resident", "the file is kept inside its record, not in clusters of its own", copy),
-            (self.contents.is_some(), "file-not-plain", "the file's clusters do not hold its bytes as they are", copy),
+            (traits.encrypted, Code::FileEncrypted, "the file is encrypted", DECRYPT),
+            (traits.compressed, Code::FileCompressed, "the file is compressed on its volume", uncompress),
+            (traits.sparse, Code::FileSparse, "the file is marked as sparse", UNCOMPRESS_SPARSE),
+            (
+                traits.resident,
+                Code::FileResident,
+                "the file is kept inside its record, not in clusters of its own",
+                copy,
+            ),
+            (
+                self.contents.is_some(),
+                Code::FileNotPlain,
+                "the file's clusters do not hold its bytes as they are",
+                copy,
+            ),
         ] {
             if is {
                 return Err(Error::refused(code, what).advise(advice));
             }
         }
         if offset.checked_add(len).is_none_or(|end| end > self.facts.len) {
-            return Err(Error::new(Kind::NoRoom, "file-too-short", "the file would have to grow")
+            return Err(Error::new(Kind::NoRoom, Code::FileTooShort, "the file would have to grow")
                 .expected(format_args!("an end of at most {}", self.facts.len), u128::from(offset) + u128::from(len))
                 .advise("a file inside a volume cannot grow: write a patched copy"));
         }
         if offset + len > self.facts.valid_len {
-            return Err(Error::refused("file-not-valid", "the file was never filled there")
+            return Err(Error::refused(Code::FileNotValid, "the file was never filled there")
                 .expected(format_args!("an end of at most {}", self.facts.valid_len), offset + len)
                 .advise(copy));
         }
         let owned: u64 = self.extents.within(offset, len).filter(|e| e.volume_offset.is_some()).map(|e| e.len).sum();
         if owned != len {
-            return Err(Error::refused("file-not-allocated", "the file has no clusters there").advise(copy));
+            return Err(Error::refused(Code::FileNotAllocated, "the file has no clusters there").advise(copy));
         }
         Ok(())
     }
@@ -121,7 +131,7 @@ impl FileInVolume {
         if offset.checked_add(len as u64).is_some_and(|end| end <= self.facts.len) {
             return Ok(());
         }
-        Err(Error::new(Kind::Io, "past-end", "the file ends before what was to be read")
+        Err(Error::new(Kind::Io, Code::PastEnd, "the file ends before what was to be read")
             .expected(format_args!("an end of at most {}", self.facts.len), u128::from(offset) + len as u128))
     }
 }
@@ -147,7 +157,9 @@ impl Storage for FileInVolume {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         self.within(offset, buf.len())?;
         if self.facts.traits.encrypted {
-            return Err(Error::new(Kind::Unsupported, "file-encrypted", "the file is encrypted (EFS)").advise(DECRYPT));
+            return Err(
+                Error::new(Kind::Unsupported, Code::FileEncrypted, "the file is encrypted (EFS)").advise(DECRYPT)
+            );
         }
         let stored = zeros_behind(self.facts.valid_len, offset, buf);
         if stored.is_empty() {

@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::{Extent, Extents, FileInVolume, VolumeState};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::{Storage, advised};
 
 /// Bytes of a volume that change.
@@ -137,7 +137,7 @@ impl Growth {
         if there == patch.old {
             return Ok(());
         }
-        Err(Error::refused("changed-since", "the volume changed since the growth of its file was planned")
+        Err(Error::refused(Code::ChangedSince, "the volume changed since the growth of its file was planned")
             .at(Space::Volume, patch.offset)
             .advise("see what else uses the image, then start again from what is there now"))
     }
@@ -164,19 +164,19 @@ pub(crate) fn is_needed(file: &FileInVolume, state: &VolumeState, new_len: u64) 
         return Ok(false);
     }
     if new_len < facts.len {
-        return Err(Error::new(Kind::Unsupported, "fixed-length", "a file in a volume is not cut short")
+        return Err(Error::new(Kind::Unsupported, Code::FixedLength, "a file in a volume is not cut short")
             .expected(format_args!("at least {} bytes", facts.len), new_len));
     }
     file.writable(0, 0)?;
     if file.extents().iter().any(|extent| extent.volume_offset.is_none()) {
-        return Err(Error::refused("file-not-allocated", "the file has no clusters in places")
+        return Err(Error::refused(Code::FileNotAllocated, "the file has no clusters in places")
             .advise("mount the volume and edit the hive there, where a new file takes its place"));
     }
     let journal = state.journal.is_unclean() || state.journal.may_be_cached();
     if state.dirty || journal || state.hibernation.is_saved() != Some(false) || !state.remarks.is_empty() {
         let tool = if state.file_system == "NTFS" { advised::SETTLE_NTFS } else { advised::SETTLE_FAT };
         let what = "the file would have to grow, and the volume's metadata is in doubt: it is dirty, damaged, or used by a saved session";
-        return Err(Error::refused("growth-in-doubt", what)
+        return Err(Error::refused(Code::GrowthInDoubt, what)
             .advise(format!("settle the volume first, in Windows ({}) or by `{tool}`", advised::CHECK_DISK)));
     }
     Ok(true)
@@ -192,7 +192,7 @@ pub(crate) fn choose(search: Search, wanted: u64, cluster: u64) -> Result<Vec<(u
     if free < wanted {
         return Err(Error::new(
             Kind::NoRoom,
-            "no-room",
+            Code::NoRoom,
             "the file would have to grow, and its volume has too little room",
         )
         .expected(format_args!("{} bytes in free clusters", bytes(wanted)), bytes(free))
@@ -200,7 +200,7 @@ pub(crate) fn choose(search: Search, wanted: u64, cluster: u64) -> Result<Vec<(u
     }
     search.best().ok_or_else(|| {
         let what = "the file would have to grow, and the volume's free clusters lie in too many pieces";
-        Error::new(Kind::NoRoom, "free-space-in-pieces", what)
+        Error::new(Kind::NoRoom, Code::FreeSpaceInPieces, what)
             .expected(format_args!("{} bytes in {MOST_RUNS} pieces", bytes(wanted)), "more pieces")
             .advise("join the volume's free space with Windows (defrag /X), or mount it and edit the hive there")
     })
@@ -208,7 +208,7 @@ pub(crate) fn choose(search: Search, wanted: u64, cluster: u64) -> Result<Vec<(u
 
 /// The refusal of a length that the file system has no number for.
 pub(crate) fn too_long(len: u64) -> Error {
-    Error::new(Kind::NoRoom, "no-room", "the file would be longer than its file system lets files be")
+    Error::new(Kind::NoRoom, Code::NoRoom, "the file would be longer than its file system lets files be")
         .expected("a length that it has a number for", len)
 }
 

@@ -16,7 +16,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// Name of the hibernation file, in the root of the volume.
 pub const FILE: &str = "hiberfil.sys";
@@ -42,7 +42,7 @@ pub enum Hibernation {
     /// The file is there, or may be, and cannot be read.
     Unreadable {
         /// The code of the error.
-        code: &'static str,
+        code: Code,
         /// Why not, as a sentence fragment.
         what: String,
     },
@@ -141,8 +141,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_not_known() {
-        let failed = || Error::new(Kind::Corrupt, "a-code", "a reason");
-        let lost = Hibernation::Unreadable { code: "a-code", what: failed().to_string() };
+        let failed = || Error::new(Kind::Corrupt, Code::NtfsIndex, "a reason");
+        let lost = Hibernation::Unreadable { code: Code::NtfsIndex, what: failed().to_string() };
         assert_eq!(Hibernation::of(Err(failed()), |_| Ok(())), lost);
         assert_eq!(Hibernation::of(Ok(HEADER_SIZE), |_| Err(failed())), lost);
         assert_eq!((lost.is_saved(), Hibernation::NoFile.is_saved()), (None, Some(false)));

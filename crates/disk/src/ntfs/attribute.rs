@@ -4,7 +4,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::corrupt;
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 
 /// Types of attributes.
 pub mod kind {
@@ -154,7 +154,7 @@ pub fn all(record: &[u8], start: usize, at: u64) -> impl Iterator<Item = Result<
 }
 
 fn parse(record: &[u8], offset: usize, at: u64) -> Result<Option<Attribute<'_>>> {
-    let wrong = |what| corrupt("ntfs-attribute", what, at);
+    let wrong = |what| corrupt(Code::NtfsAttribute, what, at);
     let rest = record.get(offset..).unwrap_or_default();
     if rest.starts_with(&kind::END.to_le_bytes()) {
         return Ok(None);

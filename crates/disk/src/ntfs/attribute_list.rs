@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 use super::attribute::is_name;
 use super::corrupt;
 use super::record::Reference;
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 
 /// Bytes that a list may have: the limit of Windows.
 pub const MAX_SIZE: u64 = 256 << 10;
@@ -41,7 +41,7 @@ pub fn parts(list: &[u8], kind: u32, name: &str, at: u64) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     let mut i = 0;
     while i < list.len() {
-        let wrong = |what| corrupt("ntfs-attribute-list", what, at);
+        let wrong = |what| corrupt(Code::NtfsAttributeList, what, at);
         let rest = &list[i..];
         let (header, _) = Header::read_from_prefix(rest).map_err(|_| wrong("an attribute list is cut short"))?;
         let length = usize::from(header.length.get());

@@ -5,7 +5,7 @@ use zerocopy::little_endian::{U16, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::{corrupt, unsupported};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_storage::advised;
 
 /// Bytes of the boot sector that are read here; sectors of 4096 bytes keep it in the first 512 too.
@@ -76,7 +76,7 @@ impl Geometry {
         if boot.oem_id != *b"NTFS    " {
             return Err(not_ntfs(boot.oem_id, at));
         }
-        let wrong = |what, field: u64| corrupt("ntfs-boot-sector", what, at + field);
+        let wrong = |what, field: u64| corrupt(Code::NtfsBootSector, what, at + field);
         let sector = u64::from(boot.bytes_per_sector.get());
         if !sector.is_power_of_two() || !(256..=4096).contains(&sector) {
             return Err(wrong("bytes per sector", 11).expected("a power of two from 256 to 4096", sector));
@@ -133,9 +133,11 @@ fn block_size(cluster: u64, field: i8) -> Option<usize> {
 
 fn not_ntfs(oem_id: [u8; 8], at: u64) -> Error {
     match &oem_id {
-        b"-FVE-FS-" => unsupported("bitlocker", "the volume is encrypted by BitLocker", at).advise(advised::unlock()),
-        b"ReFS\0\0\0\0" => unsupported("refs", "the volume is ReFS, which is not handled", at),
-        _ => unsupported("ntfs-boot-sector", "not an NTFS volume: the boot sector's signature is missing", at)
+        b"-FVE-FS-" => {
+            unsupported(Code::Bitlocker, "the volume is encrypted by BitLocker", at).advise(advised::unlock())
+        }
+        b"ReFS\0\0\0\0" => unsupported(Code::Refs, "the volume is ReFS, which is not handled", at),
+        _ => unsupported(Code::NtfsBootSector, "not an NTFS volume: the boot sector's signature is missing", at)
             .expected("\"NTFS    \"", format_args!("\"{}\"", oem_id.escape_ascii())),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::corrupt;
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
 /// Bytes of a block.
@@ -37,7 +37,7 @@ impl Cache {
 
     pub(crate) fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let end = offset.checked_add(buf.len() as u64).filter(|&end| end <= self.len).ok_or_else(|| {
-            corrupt("volume-truncated", "the storage ends before the volume does", offset)
+            corrupt(Code::VolumeTruncated, "the storage ends before the volume does", offset)
                 .expected(format_args!("more than {offset} bytes"), self.len)
                 .advise("the image is cut short: copy the disk again")
         })?;

@@ -9,7 +9,7 @@ use super::record::is_transformed;
 use super::stream::Stream;
 use crate::files::Extent;
 use crate::files::growth::VolumePatch;
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::advised;
 
 const RECORD: u64 = 6;
@@ -27,7 +27,7 @@ pub(crate) struct ClusterMap<'m> {
 impl<'m> ClusterMap<'m> {
     pub(crate) fn open(mft: &'m Mft) -> Result<Self> {
         let record = mft.record(RECORD)?;
-        let none = || corrupt("ntfs-bitmap", "$Bitmap has no data", record.at);
+        let none = || corrupt(Code::NtfsBitmap, "$Bitmap has no data", record.at);
         let stream = mft.stream(&record, kind::DATA, "")?.ok_or_else(none)?;
         Ok(ClusterMap { mft, stream, piece: (u64::MAX, Vec::new()) })
     }
@@ -55,14 +55,14 @@ impl<'m> ClusterMap<'m> {
             let Some(start) = extent.volume_offset else { continue };
             // So that no more is looked at than there is, whatever the boot sector claims.
             if start + extent.len > len {
-                return Err(corrupt("volume-truncated", "the storage ends before the file does", start)
+                return Err(corrupt(Code::VolumeTruncated, "the storage ends before the file does", start)
                     .expected(format_args!("more than {} bytes", start + extent.len), len)
                     .advise("the image is cut short: copy the disk again"));
             }
             for number in start / cluster..(start + extent.len).div_ceil(cluster) {
                 if !self.is_used(number)? {
                     let what = "a cluster of the file is marked as free";
-                    return Err(Error::new(Kind::Corrupt, "file-clusters-free", what)
+                    return Err(Error::new(Kind::Corrupt, Code::FileClustersFree, what)
                         .at(Space::Volume, number * cluster)
                         .advise(format!("before anything is written, {}", advised::repair())));
                 }
@@ -114,7 +114,7 @@ impl<'m> ClusterMap<'m> {
 
     /// What marks `runs`, which are free, as in use.
     pub(crate) fn mark(&mut self, runs: &[(u64, u64)]) -> Result<Vec<VolumePatch>> {
-        let wrong = |what| corrupt("ntfs-bitmap", what, self.stream.at).advise(advised::repair());
+        let wrong = |what| corrupt(Code::NtfsBitmap, what, self.stream.at).advise(advised::repair());
         let extents = self.stream.extents().ok_or_else(|| wrong("$Bitmap is resident"))?;
         if is_transformed(self.stream.flags) {
             return Err(wrong("$Bitmap is compressed or encrypted"));

@@ -6,7 +6,7 @@ use super::boot_sector::Geometry;
 use super::stream::Stream;
 use super::{corrupt, lznt1, unsupported};
 use crate::files::{Contents, Extents};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
 /// Bytes of the largest unit that is read. Windows makes units of 64 KiB at most.
@@ -28,7 +28,7 @@ impl Compressed {
         let method = stream.flags & super::attribute::flags::COMPRESSED;
         let unit = geometry.cluster.checked_shl(u32::from(stream.compression_unit)).unwrap_or(u64::MAX);
         if method != LZNT1 || stream.compression_unit == 0 || stream.compression_unit > 16 || unit > MAX_UNIT {
-            return Err(unsupported("file-compression", "a method of compression that is not handled", stream.at)
+            return Err(unsupported(Code::FileCompression, "a method of compression that is not handled", stream.at)
                 .expected("LZNT1 in units of at most 1 MiB", format_args!("method {method}, unit {unit}")));
         }
         Ok(Compressed { extents, unit, at: stream.at, last: Mutex::default() })
@@ -36,7 +36,8 @@ impl Compressed {
 
     /// The bytes of unit `number`.
     fn decode(&self, volume: &dyn Storage, number: u64) -> Result<Vec<u8>> {
-        let wrong = |what| corrupt("file-compression", what, self.at).expected("LZNT1", format_args!("unit {number}"));
+        let wrong =
+            |what| corrupt(Code::FileCompression, what, self.at).expected("LZNT1", format_args!("unit {number}"));
         // At most 1 MiB.
         let size = usize::try_from(self.unit).unwrap_or(0);
         let (mut stored, mut in_hole) = (Vec::new(), false);
@@ -87,7 +88,7 @@ impl Contents for Resident {
     fn read_at(&self, _: &dyn Storage, offset: u64, buf: &mut [u8]) -> Result<()> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let part = start.checked_add(buf.len()).and_then(|end| self.0.get(start..end));
-        buf.copy_from_slice(part.ok_or_else(|| corrupt("ntfs-stream-short", "a resident file ends too early", 0))?);
+        buf.copy_from_slice(part.ok_or_else(|| corrupt(Code::NtfsStreamShort, "a resident file ends too early", 0))?);
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use super::cache::Cache;
 use super::fixup::{self, STRIDE};
 use crate::files::growth::VolumePatch;
 use crate::files::{Extent, Extents};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 
 /// A block that is changed.
 pub(super) struct Draft {
@@ -27,7 +27,7 @@ pub(super) enum Number {
 
 impl Draft {
     /// Reads `len` bytes from `offset` on of a stream that has `extents`. `torn` is the code for a torn block.
-    pub(super) fn read(cache: &Cache, extents: &Extents, offset: u64, len: usize, torn: &'static str) -> Result<Draft> {
+    pub(super) fn read(cache: &Cache, extents: &Extents, offset: u64, len: usize, torn: Code) -> Result<Draft> {
         let mut raw = vec![0; len];
         extents.read(offset, &mut raw, |at, part| cache.read_at(at, part))?;
         let pieces: Vec<Extent> = extents.within(offset, len as u64).collect();

@@ -2,7 +2,7 @@
 //! (Linux-NTFS documentation, "Fixup"; Microsoft, "MULTI_SECTOR_HEADER").
 
 use super::corrupt;
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::{advised, hex};
 
 /// Bytes that one word of the update sequence array protects, whatever the size of a sector.
@@ -13,7 +13,7 @@ pub const STRIDE: usize = 512;
 ///
 /// # Errors
 /// `torn`, or `ntfs-fixup` if the array does not fit.
-pub fn apply(bytes: &mut [u8], at: u64, torn: &'static str) -> Result<()> {
+pub fn apply(bytes: &mut [u8], at: u64, torn: Code) -> Result<()> {
     let (array, count) = array(bytes, at)?;
     let number = word(bytes, array);
     for i in 1..count {
@@ -57,7 +57,7 @@ fn array(bytes: &[u8], at: u64) -> Result<(usize, usize)> {
     let strides = bytes.len() / STRIDE;
     let fits = array >= 8 && array.is_multiple_of(2) && array + 2 * count <= STRIDE - 2;
     if !bytes.len().is_multiple_of(STRIDE) || !fits || count != strides + 1 {
-        return Err(corrupt("ntfs-fixup", "the update sequence array does not fit its record", at + 4)
+        return Err(corrupt(Code::NtfsFixup, "the update sequence array does not fit its record", at + 4)
             .expected(format_args!("{} words", strides + 1), format_args!("{count} words at {array}")));
     }
     Ok((array, count))
@@ -83,14 +83,14 @@ mod tests {
     #[test]
     fn puts_the_real_bytes_back() {
         let mut bytes = block();
-        apply(&mut bytes, 0, "torn").unwrap();
+        apply(&mut bytes, 0, Code::NtfsRecordTorn).unwrap();
         assert_eq!((&bytes[510..512], &bytes[1022..]), (&[1, 2][..], &[3, 4][..]));
     }
 
     #[test]
     fn protects_as_it_was() {
         let (before, mut bytes) = (block(), block());
-        apply(&mut bytes, 0, "torn").unwrap();
+        apply(&mut bytes, 0, Code::NtfsRecordTorn).unwrap();
         let real = bytes.clone();
         protect(&mut bytes, 0, false).unwrap();
         assert_eq!(bytes, before);
@@ -99,7 +99,7 @@ mod tests {
             renewed[48..50].copy_from_slice(&number.to_le_bytes());
             protect(&mut renewed, 0, true).unwrap();
             assert_eq!((&renewed[48..50], &renewed[1022..]), (&next.to_le_bytes()[..], &next.to_le_bytes()[..]));
-            apply(&mut renewed, 0, "torn").unwrap();
+            apply(&mut renewed, 0, Code::NtfsRecordTorn).unwrap();
             assert_eq!(renewed[54..], real[54..]);
         }
         assert_eq!(protect(&mut [0; 512], 0, false).unwrap_err().code(), "ntfs-fixup");
@@ -109,12 +109,14 @@ mod tests {
     fn a_torn_record_is_named() {
         let mut bytes = block();
         bytes[1022] = 6;
-        assert_eq!(apply(&mut bytes, 0, "torn").unwrap_err().code(), "torn");
+        assert_eq!(apply(&mut bytes, 0, Code::NtfsRecordTorn).unwrap_err().code(), "ntfs-record-torn");
         for (i, byte) in [(4, 0xff), (5, 0xff), (4, 2), (4, 49), (6, 2), (7, 0xff)] {
             let mut bytes = block();
             bytes[i] = byte;
-            assert_eq!(apply(&mut bytes, 0, "torn").unwrap_err().code(), "ntfs-fixup");
+            assert_eq!(apply(&mut bytes, 0, Code::NtfsRecordTorn).unwrap_err().code(), "ntfs-fixup");
         }
-        assert!(apply(&mut [0; 3], 0, "torn").is_err() && apply(&mut [], 0, "torn").is_err());
+        assert!(
+            apply(&mut [0; 3], 0, Code::NtfsRecordTorn).is_err() && apply(&mut [], 0, Code::NtfsRecordTorn).is_err()
+        );
     }
 }

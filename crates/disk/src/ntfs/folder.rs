@@ -14,7 +14,7 @@ use super::stream::{Body, Stream};
 use super::upcase::Upcase;
 use super::{corrupt, fixup};
 use crate::files::{DirEntry, Extents, MAX_ENTRIES};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::advised;
 
 /// The index of names.
@@ -62,7 +62,7 @@ enum Step {
 
 impl<'m> Folder<'m> {
     pub(crate) fn open(mft: &'m Mft, record: &Record) -> Result<Folder<'m>> {
-        let wrong = |what| corrupt("ntfs-index", what, record.at);
+        let wrong = |what| corrupt(Code::NtfsIndex, what, record.at);
         let root = mft.stream(record, kind::INDEX_ROOT, NAMES)?.ok_or_else(|| wrong("a folder has no index"))?;
         let (Body::Resident(value), at) = (root.body, root.at) else {
             return Err(wrong("the root of an index is not resident"));
@@ -108,7 +108,7 @@ impl<'m> Folder<'m> {
             (None, [one]) => Ok(Some(*one)),
             (None, _) => Err(Error::new(
                 Kind::Unsupported,
-                "file-ambiguous",
+                Code::FileAmbiguous,
                 format!("several names differ only by case from {}", String::from_utf16_lossy(name)),
             )
             .at(Space::Volume, self.at)
@@ -146,7 +146,7 @@ impl<'m> Folder<'m> {
             let own = upper(&mut key.units())?;
             let step = wanted.cmp(&own);
             if last.as_ref().is_some_and(|(same, before)| *same == node && *before > own) {
-                return Err(corrupt("ntfs-index-order", "the names in an index node are not sorted", at)
+                return Err(corrupt(Code::NtfsIndexOrder, "the names in an index node are not sorted", at)
                     .advise(format!("a name might be missed: {}", advised::repair())));
             }
             last = Some((node, own));
@@ -169,7 +169,7 @@ impl<'m> Folder<'m> {
             let shown = |key: &Key<'_>| !key.is_short && !attribute::is_name(key.name, ".");
             let Some(key) = entry.key.filter(shown) else { return Ok(Step::DownAndOn) };
             if all.len() == MAX_ENTRIES {
-                return Err(Error::new(Kind::Unsupported, "folder-too-large", "the folder has too many names")
+                return Err(Error::new(Kind::Unsupported, Code::FolderTooLarge, "the folder has too many names")
                     .at(Space::Volume, at));
             }
             let units: Vec<u16> = key.units().collect();
@@ -195,8 +195,12 @@ impl<'m> Folder<'m> {
                 None => (self.root.get(size_of::<Root>()..).unwrap_or_default(), self.at),
                 Some(vcn) => {
                     if !seen.insert(vcn) {
-                        return Err(corrupt("ntfs-index-cycle", "an index node is the child of two entries", self.at)
-                            .expected("a node not seen before", vcn));
+                        return Err(corrupt(
+                            Code::NtfsIndexCycle,
+                            "an index node is the child of two entries",
+                            self.at,
+                        )
+                        .expected("a node not seen before", vcn));
                     }
                     let at;
                     (block, at) = self.block(vcn)?;
@@ -219,7 +223,8 @@ impl<'m> Folder<'m> {
 
     /// Where the index block at `vcn` begins in the blocks of the index.
     fn block_offset(&self, vcn: u64) -> Result<u64> {
-        let wrong = |what| corrupt("ntfs-index", what, self.at).expected("an index block", format_args!("vcn {vcn}"));
+        let wrong =
+            |what| corrupt(Code::NtfsIndex, what, self.at).expected("an index block", format_args!("vcn {vcn}"));
         let blocks = self.blocks.as_ref().ok_or_else(|| wrong("an index has no blocks but needs one"))?;
         // Blocks smaller than a cluster are counted in 512 bytes (Linux-NTFS documentation, "Index Record").
         let size = self.block_size as u64;
@@ -232,27 +237,28 @@ impl<'m> Folder<'m> {
     /// The index block at `vcn`, and its volume offset.
     fn block(&self, vcn: u64) -> Result<(Vec<u8>, u64)> {
         let wrong = |code, what| corrupt(code, what, self.at).expected("an index block", format_args!("vcn {vcn}"));
-        let blocks = self.blocks.as_ref().ok_or_else(|| wrong("ntfs-index", "an index has no blocks but needs one"))?;
+        let blocks =
+            self.blocks.as_ref().ok_or_else(|| wrong(Code::NtfsIndex, "an index has no blocks but needs one"))?;
         let (offset, size) = (self.block_offset(vcn)?, self.block_size as u64);
         if !self.is_in_use(offset / size)? {
-            return Err(wrong("ntfs-index-free", "a child is an index block that is not in use"));
+            return Err(wrong(Code::NtfsIndexFree, "a child is an index block that is not in use"));
         }
         let at = blocks.extents().and_then(|extents| extents.from(offset)).and_then(|extent| extent.volume_offset);
-        let at = at.ok_or_else(|| wrong("ntfs-index", "an index block has no clusters"))?;
+        let at = at.ok_or_else(|| wrong(Code::NtfsIndex, "an index block has no clusters"))?;
         let mut bytes = vec![0; self.block_size];
         blocks.read_at(&self.mft.cache, offset, &mut bytes)?;
         let (header, _) =
-            Block::read_from_prefix(&bytes).map_err(|_| wrong("ntfs-index", "an index block is too short"))?;
+            Block::read_from_prefix(&bytes).map_err(|_| wrong(Code::NtfsIndex, "an index block is too short"))?;
         if header.signature != *b"INDX" {
-            return Err(corrupt("ntfs-index", "the signature of an index block is missing", at)
+            return Err(corrupt(Code::NtfsIndex, "the signature of an index block is missing", at)
                 .expected("\"INDX\"", format_args!("\"{}\"", header.signature.escape_ascii())));
         }
         if header.vcn.get() != vcn {
             return Err(
-                corrupt("ntfs-index", "an index block stands in the wrong place", at + 16).expected(vcn, header.vcn)
+                corrupt(Code::NtfsIndex, "an index block stands in the wrong place", at + 16).expected(vcn, header.vcn)
             );
         }
-        fixup::apply(&mut bytes, at, "ntfs-index-torn")?;
+        fixup::apply(&mut bytes, at, Code::NtfsIndexTorn)?;
         Ok((bytes, at))
     }
 

@@ -29,7 +29,7 @@ use super::record::{self, Record};
 use super::{ClusterMap, Ntfs, corrupt, runs};
 use crate::files::growth::{Group, Growth, Search, VolumePatch, choose, is_needed, too_long};
 use crate::files::{FileInVolume, Files};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::advised;
 
 /// Records below this one are the file system's.
@@ -45,7 +45,7 @@ pub(super) fn plan(ntfs: &Ntfs, path: &str, len: u64) -> Result<Option<Growth>> 
         return Growth::new(volume, &file, len, &[], Vec::new()).map(Some);
     }
     if record.number < FIRST_OF_USERS {
-        return Err(Error::refused("file-of-file-system", "the file belongs to the file system itself"));
+        return Err(Error::refused(Code::FileOfFileSystem, "the file belongs to the file system itself"));
     }
     ntfs.confirm(&file)?;
     let cluster = ntfs.geometry().cluster;
@@ -112,7 +112,7 @@ fn expect_unused(ntfs: &Ntfs, added: &[(u64, u64)]) -> Result<()> {
         let hit = added.iter().find(|run| run.0 * cluster < start + len && start < (run.0 + run.1) * cluster);
         hit.map_or(Ok(()), |run| {
             Err(corrupt(
-                "ntfs-bitmap",
+                Code::NtfsBitmap,
                 "$Bitmap calls clusters free that the file system uses, or that are bad",
                 run.0 * cluster,
             )
@@ -140,7 +140,7 @@ fn of_record(ntfs: &Ntfs, base: &Record, sizes: &Sizes, added: &[(u64, u64)]) ->
         _ => {
             return Err(Error::new(
                 Kind::NoRoom,
-                "file-in-many-records",
+                Code::FileInManyRecords,
                 "the file would have to grow, and is in so many pieces that one record does not hold its run list",
             )
             .expected("one record", parts.len())
@@ -148,7 +148,7 @@ fn of_record(ntfs: &Ntfs, base: &Record, sizes: &Sizes, added: &[(u64, u64)]) ->
         }
     };
     let record = ntfs.mft.record(number)?;
-    let gone = || corrupt("ntfs-no-data", "a file has no data attribute", record.at);
+    let gone = || corrupt(Code::NtfsNoData, "a file has no data attribute", record.at);
     let data = part(&record, kind::DATA, "", 0)?.ok_or_else(gone)?;
     let Form::Runs(_, encoded) = data.form else { return Err(gone()) };
     let mut draft = ntfs.mft.draft(number)?;
@@ -172,7 +172,7 @@ fn of_record(ntfs: &Ntfs, base: &Record, sizes: &Sizes, added: &[(u64, u64)]) ->
 /// `body`; what stands behind it moves.
 fn set_runs(draft: &mut Draft, offset: usize, length: usize, body: usize, runs: &[u8]) -> Result<()> {
     let at = draft.at();
-    let wrong = || corrupt("ntfs-record", "a file record that ends before its attributes", at);
+    let wrong = || corrupt(Code::NtfsRecord, "a file record that ends before its attributes", at);
     let needed = (body + runs.len()).next_multiple_of(8).max(length);
     let (more, size) = (needed - length, draft.bytes.len());
     let (header, _) = record::Header::mut_from_prefix(&mut draft.bytes).map_err(|_| wrong())?;
@@ -185,7 +185,7 @@ fn set_runs(draft: &mut Draft, offset: usize, length: usize, body: usize, runs: 
     if used + more > room {
         return Err(Error::new(
             Kind::NoRoom,
-            "file-record-full",
+            Code::FileRecordFull,
             "the file would have to grow, and its record has no room for more pieces",
         )
         .expected(format_args!("{} bytes in the record", used + more), room)
@@ -221,7 +221,7 @@ fn of_folders(ntfs: &Ntfs, base: &Record, sizes: &Sizes) -> Result<Vec<VolumePat
                 (ntfs.mft.draft(number)?, root.offset + root.body + in_value)
             }
             Some(KeyPlace::Block { blocks, at, len, offset }) => {
-                (Draft::read(&ntfs.mft.cache, &blocks, at, len, "ntfs-index-torn")?, offset)
+                (Draft::read(&ntfs.mft.cache, &blocks, at, len, Code::NtfsIndexTorn)?, offset)
             }
         };
         // Two names may stand in one block.

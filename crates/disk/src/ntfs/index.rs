@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::corrupt;
 use super::record::Reference;
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 
 /// `$INDEX_ROOT` before its node.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
@@ -122,7 +122,7 @@ pub fn entries(node: &[u8], at: u64) -> impl Iterator<Item = Result<Entry<'_>>> 
     let mut next = Some(0);
     std::iter::from_fn(move || {
         let i = next.take()?;
-        let Some(used) = used else { return Some(Err(corrupt("ntfs-index", "an index node is malformed", at))) };
+        let Some(used) = used else { return Some(Err(corrupt(Code::NtfsIndex, "an index node is malformed", at))) };
         let mut parsed = entry(used, i, at);
         if let Ok((entry, length)) = &mut parsed {
             entry.key_offset += bounds.map_or(0, |(start, _)| start);
@@ -133,7 +133,7 @@ pub fn entries(node: &[u8], at: u64) -> impl Iterator<Item = Result<Entry<'_>>> 
 }
 
 fn entry(node: &[u8], start: usize, at: u64) -> Result<(Entry<'_>, usize)> {
-    let wrong = |what| corrupt("ntfs-index", what, at + start as u64);
+    let wrong = |what| corrupt(Code::NtfsIndex, what, at + start as u64);
     let rest = node.get(start..).unwrap_or_default();
     let (header, _) = EntryHeader::read_from_prefix(rest).map_err(|_| wrong("an index node has no last entry"))?;
     let length = usize::from(header.length.get());

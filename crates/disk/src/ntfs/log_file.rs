@@ -9,7 +9,7 @@ use super::mft::Mft;
 use super::stream::Stream;
 use super::{corrupt, fixup};
 use crate::files::Journal;
-use hivewright_error::{Kind, Result};
+use hivewright_error::{Code, Kind, Result};
 
 const RECORD: u64 = 2;
 /// The largest page of the log.
@@ -60,7 +60,7 @@ pub(crate) fn state(mft: &Mft) -> Result<Journal> {
 
 fn read(mft: &Mft) -> Result<Journal> {
     let record = mft.record(RECORD)?;
-    let none = || corrupt("ntfs-log", "$LogFile has no data", record.at);
+    let none = || corrupt(Code::NtfsLog, "$LogFile has no data", record.at);
     let stream = mft.stream(&record, kind::DATA, "")?.ok_or_else(none)?;
     let mut start = [0; 4096];
     stream.read_at(&mft.cache, 0, &mut start)?;
@@ -78,7 +78,7 @@ fn read(mft: &Mft) -> Result<Journal> {
 type Restart = (u64, (i16, i16), bool);
 
 fn page(mft: &Mft, stream: &Stream, offset: u64, guess: u32) -> Result<(Restart, u32)> {
-    let wrong = |what| corrupt("ntfs-log", what, stream.at);
+    let wrong = |what| corrupt(Code::NtfsLog, what, stream.at);
     let mut bytes = vec![0; guess as usize];
     stream.read_at(&mft.cache, offset, &mut bytes)?;
     let header = |bytes: &[u8]| Page::read_from_prefix(bytes).map(|(page, _)| page).map_err(|_| wrong("too short"));
@@ -93,7 +93,7 @@ fn page(mft: &Mft, stream: &Stream, offset: u64, guess: u32) -> Result<(Restart,
     }
     bytes.resize(size as usize, 0);
     stream.read_at(&mft.cache, offset, &mut bytes)?;
-    fixup::apply(&mut bytes, stream.at, "ntfs-log-torn")?;
+    fixup::apply(&mut bytes, stream.at, Code::NtfsLogTorn)?;
     let area = bytes.get(usize::from(page.area.get())..).and_then(|tail| Area::read_from_prefix(tail).ok());
     let (area, _) = area.ok_or_else(|| wrong("the restart area lies outside its page"))?;
     let clean = area.used_clients.get() == NO_CLIENT || area.flags.get() & IS_CLEAN != 0;

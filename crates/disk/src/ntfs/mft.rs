@@ -11,7 +11,7 @@ use super::draft::Draft;
 use super::record::{Record, Reference};
 use super::stream::{Body, Stream};
 use crate::files::Extents;
-use hivewright_error::{Kind, Result};
+use hivewright_error::{Code, Kind, Result};
 
 /// Records of which `$MFTMirr` always keeps a copy.
 const MIRRORED: u64 = 4;
@@ -35,7 +35,7 @@ impl Mft {
             let data = stream(&cache, &geometry, &record, kind::DATA, "", |so_far, reference| {
                 read_record(&cache, &geometry, so_far, reference.number())
             })?;
-            data.ok_or_else(|| corrupt("ntfs-mft", "the record of $MFT has no data", at))
+            data.ok_or_else(|| corrupt(Code::NtfsMft, "the record of $MFT has no data", at))
         };
         let (data, mirror_used) = match first(geometry.mft) {
             Err(error) if error.kind() == Kind::Corrupt => (first(geometry.mirror).map_err(|_| error)?, true),
@@ -66,8 +66,12 @@ impl Mft {
     fn primary(&self, number: u64) -> Result<Record> {
         let size = self.geometry.record as u64;
         if number.checked_add(1).and_then(|count| count.checked_mul(size)).is_none_or(|end| end > self.data.valid_len) {
-            return Err(corrupt("ntfs-mft", format!("file record {number} lies behind the end of $MFT"), self.data.at)
-                .expected(format_args!("a number below {}", self.data.valid_len / size), number));
+            return Err(corrupt(
+                Code::NtfsMft,
+                format!("file record {number} lies behind the end of $MFT"),
+                self.data.at,
+            )
+            .expected(format_args!("a number below {}", self.data.valid_len / size), number));
         }
         read_record(&self.cache, &self.geometry, self.extents()?, number)
     }
@@ -79,7 +83,7 @@ impl Mft {
         match record.base {
             None => Ok(record),
             Some(base) => {
-                Err(corrupt("ntfs-record-base", "a name leads to a record that only extends another", record.at + 32)
+                Err(corrupt(Code::NtfsRecordBase, "a name leads to a record that only extends another", record.at + 32)
                     .expected("no base record", base))
             }
         }
@@ -112,7 +116,7 @@ impl Mft {
     pub(crate) fn extents(&self) -> Result<&Extents> {
         match &self.data.body {
             Body::Clusters(extents) => Ok(extents),
-            Body::Resident(_) => Err(corrupt("ntfs-mft", "the data of $MFT is resident", self.data.at)),
+            Body::Resident(_) => Err(corrupt(Code::NtfsMft, "the data of $MFT is resident", self.data.at)),
         }
     }
 
@@ -121,12 +125,12 @@ impl Mft {
         // It is one that can be read: not from the mirror.
         self.primary(number)?;
         let size = self.geometry.record;
-        Draft::read(&self.cache, self.extents()?, number * size as u64, size, "ntfs-record-torn")
+        Draft::read(&self.cache, self.extents()?, number * size as u64, size, Code::NtfsRecordTorn)
     }
 }
 
 fn read_record(cache: &Cache, geometry: &Geometry, table: &Extents, number: u64) -> Result<Record> {
-    let gone = || corrupt("ntfs-mft", format!("file record {number} lies behind the end of $MFT"), geometry.mft);
+    let gone = || corrupt(Code::NtfsMft, format!("file record {number} lies behind the end of $MFT"), geometry.mft);
     let offset = number.checked_mul(geometry.record as u64).ok_or_else(gone)?;
     let at = table.from(offset).ok_or_else(gone)?.volume_offset.unwrap_or(geometry.mft);
     let mut bytes = vec![0; geometry.record];
@@ -167,11 +171,11 @@ fn stream(
             &extension
         };
         let attribute = part(record, kind, name, next.lowest_vcn)?.ok_or_else(|| {
-            corrupt("ntfs-attribute-list", "an attribute is not in the record that the list names", record.at)
+            corrupt(Code::NtfsAttributeList, "an attribute is not in the record that the list names", record.at)
         })?;
         match &mut whole {
             None if next.lowest_vcn == 0 => whole = Some(Stream::start(&attribute, geometry)?),
-            None => return Err(corrupt("ntfs-stream-gap", "the first part of a stream is missing", list_at)),
+            None => return Err(corrupt(Code::NtfsStreamGap, "the first part of a stream is missing", list_at)),
             Some(stream) => stream.append(&attribute, geometry)?,
         }
     }
@@ -198,7 +202,7 @@ fn extends(extension: &Record, base: &Record) -> Result<()> {
         return Ok(());
     }
     let found = extension.base.map_or("none".to_owned(), |to| to.to_string());
-    Err(corrupt("ntfs-record-base", "a record is listed for a file that it does not belong to", extension.at + 32)
+    Err(corrupt(Code::NtfsRecordBase, "a record is listed for a file that it does not belong to", extension.at + 32)
         .expected(format_args!("{}-{}", base.number, base.sequence), found))
 }
 
@@ -209,5 +213,5 @@ fn attribute_list(cache: &Cache, geometry: &Geometry, base: &Record) -> Result<O
         return Ok(Some((value.to_vec(), attribute.at)));
     }
     let stream = Stream::start(&attribute, geometry)?.finish()?;
-    Ok(Some((stream.read_all(cache, MAX_SIZE, "ntfs-attribute-list")?, attribute.at)))
+    Ok(Some((stream.read_all(cache, MAX_SIZE, Code::NtfsAttributeList)?, attribute.at)))
 }

@@ -8,7 +8,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 use super::attribute::{self, Attribute, Form, flags, kind};
 use super::{corrupt, fixup};
 use crate::files::FILTERED;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::advised;
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -86,12 +86,12 @@ impl Record {
     /// # Errors
     /// `ntfs-record`, `ntfs-record-torn`, `ntfs-fixup`; `ntfs-record-free` if it is not in use.
     pub fn parse(mut bytes: Vec<u8>, number: u64, at: u64) -> Result<Record> {
-        let wrong = |what, field: u64| corrupt("ntfs-record", format!("file record {number}: {what}"), at + field);
+        let wrong = |what, field: u64| corrupt(Code::NtfsRecord, format!("file record {number}: {what}"), at + field);
         let (header, _) = Header::read_from_prefix(&bytes).map_err(|_| wrong("too short", 0))?;
         match &header.signature {
-            b"FILE" => fixup::apply(&mut bytes, at, "ntfs-record-torn")?,
+            b"FILE" => fixup::apply(&mut bytes, at, Code::NtfsRecordTorn)?,
             b"BAAD" => {
-                return Err(corrupt("ntfs-record-torn", format!("file record {number} is marked as torn"), at));
+                return Err(corrupt(Code::NtfsRecordTorn, format!("file record {number} is marked as torn"), at));
             }
             other => {
                 return Err(wrong("the signature is missing", 0)
@@ -99,7 +99,11 @@ impl Record {
             }
         }
         if header.flags.get() & IN_USE == 0 {
-            return Err(corrupt("ntfs-record-free", format!("file record {number} is referred to and not in use"), at));
+            return Err(corrupt(
+                Code::NtfsRecordFree,
+                format!("file record {number} is referred to and not in use"),
+                at,
+            ));
         }
         let (used, attributes) = (header.used.get() as usize, usize::from(header.attributes.get()));
         if used > bytes.len() || attributes > used || attributes < size_of::<Header>() {
@@ -165,7 +169,7 @@ impl Record {
     pub fn expect(&self, reference: Reference) -> Result<()> {
         if reference.sequence() != 0 && reference.sequence() != self.sequence {
             return Err(corrupt(
-                "ntfs-stale-reference",
+                Code::NtfsStaleReference,
                 format!("a reference leads to file record {}, which is another file by now", self.number),
                 self.at + 16,
             )
@@ -206,7 +210,7 @@ impl Record {
     }
 }
 
-const LINK: &str = "file-reparse";
+const LINK: Code = Code::FileReparse;
 const OF_LINK: &str = "name the place that it leads to";
 fn of_compressed() -> String {
     format!(

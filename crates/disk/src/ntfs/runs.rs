@@ -2,7 +2,7 @@
 
 use super::corrupt;
 use crate::files::Extents;
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 
 /// Extents that one stream may have. A volume of 16 TiB in clusters of 4 KiB has fewer in its worst real files.
 pub const MAX_EXTENTS: usize = 1 << 20;
@@ -15,7 +15,7 @@ pub const MAX_EXTENTS: usize = 1 << 20;
 /// # Errors
 /// `ntfs-runs`.
 pub fn append(encoded: &[u8], clusters: u64, cluster: u64, limit: u64, at: u64, extents: &mut Extents) -> Result<()> {
-    let wrong = |what, i: usize| corrupt("ntfs-runs", what, at + i as u64);
+    let wrong = |what, i: usize| corrupt(Code::NtfsRuns, what, at + i as u64);
     let (mut i, mut lcn, mut rest) = (0, 0i64, clusters);
     while rest > 0 {
         let Run { length, delta, size } = Run::read(encoded, i, at)?
@@ -51,7 +51,7 @@ pub fn append(encoded: &[u8], clusters: u64, cluster: u64, limit: u64, at: u64, 
 /// # Errors
 /// `ntfs-runs`.
 pub fn extend(encoded: &[u8], clusters: u64, at: u64, added: &[(u64, u64)]) -> Result<Vec<u8>> {
-    let wrong = |what, i: usize| corrupt("ntfs-runs", what, at + i as u64);
+    let wrong = |what, i: usize| corrupt(Code::NtfsRuns, what, at + i as u64);
     // The last run: where it stands, where its clusters begin, how many they are; and where those before it began.
     let (mut i, mut last, mut before) = (0, None, 0i64);
     let (mut lcn, mut rest) = (0i64, clusters);
@@ -112,7 +112,7 @@ struct Run {
 impl Run {
     /// The run at `i`; `None` at the end mark. `encoded` stands at volume offset `at`.
     fn read(encoded: &[u8], i: usize, at: u64) -> Result<Option<Run>> {
-        let wrong = |what| corrupt("ntfs-runs", what, at + i as u64);
+        let wrong = |what| corrupt(Code::NtfsRuns, what, at + i as u64);
         let head = *encoded.get(i).ok_or_else(|| wrong("a run list has no end"))?;
         if head == 0 {
             return Ok(None);

@@ -5,7 +5,7 @@ use super::boot_sector::Geometry;
 use super::cache::Cache;
 use super::{corrupt, runs, unsupported};
 use crate::files::Extents;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::span::zeros_behind;
 
 /// Where the bytes of a stream are.
@@ -54,7 +54,7 @@ impl Stream {
                 (stream.len, stream.valid_len) = (header.len.get(), header.valid_len.get());
                 stream.compression_unit = header.compression_unit;
                 if stream.len > i64::MAX as u64 || stream.valid_len > stream.len {
-                    return Err(corrupt("ntfs-stream-size", "the sizes of a stream", first.at + 48)
+                    return Err(corrupt(Code::NtfsStreamSize, "the sizes of a stream", first.at + 48)
                         .expected(format_args!("a valid length up to {}", stream.len), stream.valid_len));
                 }
                 stream.append(first, geometry)?;
@@ -66,18 +66,18 @@ impl Stream {
     /// Adds the next part.
     pub(crate) fn append(&mut self, part: &Attribute<'_>, geometry: &Geometry) -> Result<()> {
         let (Form::Runs(header, encoded), Body::Clusters(extents)) = (part.form, &mut self.body) else {
-            return Err(corrupt("ntfs-stream-gap", "a resident attribute is a part of a larger stream", part.at));
+            return Err(corrupt(Code::NtfsStreamGap, "a resident attribute is a part of a larger stream", part.at));
         };
         let (lowest, highest) = (header.lowest_vcn.get(), header.highest_vcn.get());
         let covered = extents.len() / geometry.cluster;
         if lowest != covered {
-            return Err(corrupt("ntfs-stream-gap", "a part of a stream is missing", part.at + 16)
+            return Err(corrupt(Code::NtfsStreamGap, "a part of a stream is missing", part.at + 16)
                 .expected(format_args!("cluster {covered} of the stream"), lowest));
         }
         // All ones is the cluster before the first: an empty stream.
         let clusters = highest.wrapping_add(1).checked_sub(lowest);
         let clusters = clusters
-            .ok_or_else(|| corrupt("ntfs-stream-gap", "a part of a stream ends before it begins", part.at + 24))?;
+            .ok_or_else(|| corrupt(Code::NtfsStreamGap, "a part of a stream ends before it begins", part.at + 24))?;
         let at = part.at + u64::from(header.runs_offset.get());
         runs::append(encoded, clusters, geometry.cluster, geometry.clusters, at, extents)
     }
@@ -89,7 +89,7 @@ impl Stream {
             // The last compression unit may end with a hole that is not written down.
             && self.flags & flags::COMPRESSED == 0
         {
-            return Err(corrupt("ntfs-stream-short", "the clusters of a stream are fewer than its bytes", self.at)
+            return Err(corrupt(Code::NtfsStreamShort, "the clusters of a stream are fewer than its bytes", self.at)
                 .expected(format_args!("{} bytes", self.len), extents.len()));
         }
         Ok(self)
@@ -107,7 +107,7 @@ impl Stream {
     pub(crate) fn read_at(&self, cache: &Cache, offset: u64, buf: &mut [u8]) -> Result<()> {
         let end = offset.checked_add(buf.len() as u64).filter(|&end| end <= self.len);
         if end.is_none() {
-            return Err(corrupt("ntfs-stream-short", "a stream ends too early", self.at)
+            return Err(corrupt(Code::NtfsStreamShort, "a stream ends too early", self.at)
                 .expected(format_args!("more than {offset} bytes"), self.len));
         }
         let extents = match &self.body {
@@ -120,14 +120,18 @@ impl Stream {
             Body::Clusters(extents) => extents,
         };
         if super::record::is_transformed(self.flags) {
-            return Err(unsupported("ntfs-metadata-compressed", "metadata is marked compressed or encrypted", self.at));
+            return Err(unsupported(
+                Code::NtfsMetadataCompressed,
+                "metadata is marked compressed or encrypted",
+                self.at,
+            ));
         }
         let stored = zeros_behind(self.valid_len, offset, buf);
         extents.read(offset, stored, |at, part| cache.read_at(at, part))
     }
 
     /// All bytes, if they are at most `limit`.
-    pub(crate) fn read_all(&self, cache: &Cache, limit: u64, code: &'static str) -> Result<Vec<u8>> {
+    pub(crate) fn read_all(&self, cache: &Cache, limit: u64, code: Code) -> Result<Vec<u8>> {
         if self.len > limit {
             return Err(corrupt(code, "a stream of metadata is too long", self.at)
                 .expected(format_args!("at most {limit} bytes"), self.len));

@@ -7,7 +7,7 @@ use super::cache::Cache;
 use super::corrupt;
 use super::mft::Mft;
 use super::stream::Stream;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_storage::advised;
 
 /// Number of its record.
@@ -28,7 +28,7 @@ pub(crate) struct Upcase {
 impl Upcase {
     pub(crate) fn open(mft: &Mft) -> Result<Upcase> {
         let record = mft.record(RECORD)?;
-        let wrong = |what| corrupt("ntfs-upcase", what, record.at);
+        let wrong = |what| corrupt(Code::NtfsUpcase, what, record.at);
         let stream = mft.stream(&record, kind::DATA, "")?.ok_or_else(|| wrong("$UpCase has no data"))?;
         if stream.len != LEN {
             return Err(wrong("$UpCase has another length").expected(LEN, stream.len));
@@ -53,7 +53,7 @@ impl Upcase {
         self.stream.read_at(cache, (number * bytes.len()) as u64, &mut bytes)?;
         let units: Box<[u16]> = bytes.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
         if number == 0 && !(0..128u8).all(|unit| units[usize::from(unit)] == u16::from(unit.to_ascii_uppercase())) {
-            return Err(corrupt("ntfs-upcase", "$UpCase does not even map the letters a to z", self.at)
+            return Err(corrupt(Code::NtfsUpcase, "$UpCase does not even map the letters a to z", self.at)
                 .advise(advised::repair()));
         }
         Ok(page.get_or_init(|| units))

@@ -1,5 +1,6 @@
 //! What other people's tools write is read, and what they read is what is read here.
 
+use hivewright_error::Code;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
@@ -105,7 +106,7 @@ fn sgdisk_and_mmls() {
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[512 + 60] ^= 1;
     let backup = partitions(&Memory::new(bytes)).unwrap();
-    assert!(matches!(backup.source, super::TableSource::Backup { code: "gpt-header-crc", .. }));
+    assert!(matches!(backup.source, super::TableSource::Backup { code: Code::GptHeaderCrc, .. }));
     assert_eq!(sectors(&backup), sectors(&table));
 }
 

@@ -1,7 +1,7 @@
 //! The disk while its table is being read, and what is collected on the way.
 
 use super::Warning;
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
 /// A disk and its length, asked once.
@@ -45,7 +45,7 @@ pub(super) struct Warnings {
 const MOST: usize = 64;
 
 impl Warnings {
-    pub(super) fn push(&mut self, code: &'static str, what: impl Into<String>) {
+    pub(super) fn push(&mut self, code: Code, what: impl Into<String>) {
         if self.list.len() < MOST {
             self.list.push(Warning { code, what: what.into() });
         } else {
@@ -55,7 +55,7 @@ impl Warnings {
 
     pub(super) fn into_vec(mut self) -> Vec<Warning> {
         if self.dropped > 0 {
-            self.list.push(Warning { code: "more-warnings", what: format!("and {} more", self.dropped) });
+            self.list.push(Warning { code: Code::MoreWarnings, what: format!("and {} more", self.dropped) });
         }
         self.list
     }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use super::Partition;
 use super::disk::{Disk, Warnings};
 use super::mbr::{Slot, slots};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 
 /// Records that are followed. Windows and Linux stop far earlier (Linux at 256 partitions).
 const MOST_RECORDS: usize = 1024;
@@ -28,11 +28,11 @@ pub(super) fn walk(
     while let Some(record) = next {
         if !seen.insert(record) || seen.len() > MOST_RECORDS {
             let what = format!("the chain of extended boot records does not end (at sector {record:#x})");
-            warnings.push("extended-cycle", what);
+            warnings.push(Code::ExtendedCycle, what);
             break;
         }
         let Some(slots) = disk.sector(record, sector_size)?.as_deref().and_then(slots) else {
-            warnings.push("extended-record", format!("no extended boot record stands at sector {record:#x}"));
+            warnings.push(Code::ExtendedRecord, format!("no extended boot record stands at sector {record:#x}"));
             break;
         };
         next = None;
@@ -51,7 +51,7 @@ pub(super) fn walk(
             *next_number += 1;
             if !inside {
                 let what = format!("logical partition {number} leaves the extended partition");
-                warnings.push("logical-outside", what);
+                warnings.push(Code::LogicalOutside, what);
             }
             let partition = slot.into_partition(number, first, sector_size, disk, warnings);
             found.extend(partition.map(|partition| Partition { logical: true, ..partition }));

@@ -4,7 +4,7 @@ use super::disk::{Disk, Warnings, u32_at, u64_at};
 use super::guid::Guid;
 use super::layout::{self, Entry};
 use super::{Partition, Scheme, Table, TableSource, types};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 
 const SIGNATURE: &[u8; 8] = b"EFI PART";
 /// Sector sizes of disks; the header says which by where it stands.
@@ -15,7 +15,7 @@ const MOST_ENTRY_BYTES: u64 = 4 << 20;
 /// Why a copy of the table does not hold.
 #[derive(Clone, Debug)]
 pub(super) struct Flaw {
-    pub(super) code: &'static str,
+    pub(super) code: Code,
     pub(super) what: String,
     /// Bytes of the disk.
     pub(super) offset: u64,
@@ -45,7 +45,7 @@ pub(super) struct Gpt {
 pub(super) fn warn_if_present(disk: &Disk<'_>, warnings: &mut Warnings, why: &str) -> Result<()> {
     for size in SECTOR_SIZES {
         if disk.sector(1, size)?.is_some_and(|sector| sector.starts_with(SIGNATURE)) {
-            warnings.push("stale-gpt", format!("a GPT is not used, because {why}"));
+            warnings.push(Code::StaleGpt, format!("a GPT is not used, because {why}"));
             break;
         }
     }
@@ -59,7 +59,7 @@ pub(super) fn find(
     protected_last: Option<u64>,
     warnings: &mut Warnings,
 ) -> Result<std::result::Result<Gpt, Flaw>> {
-    let mut flaw = Flaw { code: "gpt-signature", what: "the GPT header is missing".to_owned(), offset: 512 };
+    let mut flaw = Flaw { code: Code::GptSignature, what: "the GPT header is missing".to_owned(), offset: 512 };
     let mut sizes = SECTOR_SIZES;
     let mut alternate = None;
     for size in SECTOR_SIZES {
@@ -68,7 +68,7 @@ pub(super) fn find(
                 check_backup(disk, &header, warnings)?;
                 return Ok(Ok(Gpt { header, entries, source: TableSource::Primary }));
             }
-            Err(this) if this.code == "gpt-signature" => {}
+            Err(this) if this.code == Code::GptSignature => {}
             Err(this) => {
                 // Where a damaged header stands, and the backup it names, are good guesses still.
                 flaw = this;
@@ -95,9 +95,9 @@ pub(super) fn find(
 /// Reports a backup that is not there or says something else.
 fn check_backup(disk: &Disk<'_>, primary: &Header, warnings: &mut Warnings) -> Result<()> {
     match read_header(disk, primary.alternate_lba, primary.sector_size)? {
-        Err(flaw) => warnings.push("gpt-backup-damaged", format!("the backup GPT does not hold: {}", flaw.what)),
+        Err(flaw) => warnings.push(Code::GptBackupDamaged, format!("the backup GPT does not hold: {}", flaw.what)),
         Ok(backup) if backup.entries_crc != primary.entries_crc => {
-            warnings.push("gpt-backup-differs", "the backup GPT has other entries than the primary");
+            warnings.push(Code::GptBackupDiffers, "the backup GPT has other entries than the primary");
         }
         Ok(_) => {}
     }
@@ -114,16 +114,16 @@ fn read_copy(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::result:
     let offset = header.entries_lba.checked_mul(u64::from(sector_size));
     let flaw = |code, what: &str| Flaw { code, what: what.to_owned(), offset: offset.unwrap_or(u64::MAX) };
     if bytes > MOST_ENTRY_BYTES {
-        return Ok(Err(flaw("gpt-entry-count", "the GPT has more entries than can be")));
+        return Ok(Err(flaw(Code::GptEntryCount, "the GPT has more entries than can be")));
     }
     let entries = match (offset, usize::try_from(bytes)) {
         (Some(offset), Ok(bytes)) => disk.read(offset, bytes)?,
         _ => None,
     };
     Ok(match entries {
-        None => Err(flaw("gpt-entries-past-end", "the entries of the GPT lie past the end of the disk")),
+        None => Err(flaw(Code::GptEntriesPastEnd, "the entries of the GPT lie past the end of the disk")),
         Some(entries) if crc32fast::hash(&entries) != header.entries_crc => {
-            Err(flaw("gpt-entries-crc", "the checksum of the GPT's entries is wrong"))
+            Err(flaw(Code::GptEntriesCrc, "the checksum of the GPT's entries is wrong"))
         }
         Some(entries) => Ok((header, entries)),
     })
@@ -134,29 +134,29 @@ fn read_header(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::resul
     let offset = lba.saturating_mul(u64::from(sector_size));
     let flaw = |code, what: &str| Ok(Err(Flaw { code, what: what.to_owned(), offset }));
     let Some(sector) = disk.sector(lba, sector_size)? else {
-        return flaw("gpt-signature", "the GPT header lies past the end of the disk");
+        return flaw(Code::GptSignature, "the GPT header lies past the end of the disk");
     };
     if !sector.starts_with(SIGNATURE) {
-        return flaw("gpt-signature", "the GPT header is missing");
+        return flaw(Code::GptSignature, "the GPT header is missing");
     }
     let header_size = u32_at(&sector, 12);
     if !(92..=sector_size).contains(&header_size) {
-        return flaw("gpt-header-size", "the size of the GPT header cannot be");
+        return flaw(Code::GptHeaderSize, "the size of the GPT header cannot be");
     }
     let mut checked = sector[..header_size as usize].to_vec();
     checked[16..20].fill(0);
     if crc32fast::hash(&checked) != u32_at(&sector, 16) {
-        return flaw("gpt-header-crc", "the checksum of the GPT header is wrong");
+        return flaw(Code::GptHeaderCrc, "the checksum of the GPT header is wrong");
     }
     if u32_at(&sector, 8) >> 16 != 1 {
-        return flaw("gpt-revision", "the GPT has an unknown revision");
+        return flaw(Code::GptRevision, "the GPT has an unknown revision");
     }
     if u64_at(&sector, 24) != lba {
-        return flaw("gpt-my-lba", "the GPT header says that it stands elsewhere");
+        return flaw(Code::GptMyLba, "the GPT header says that it stands elsewhere");
     }
     let entry_size = u32_at(&sector, 84);
     if entry_size < 128 || !entry_size.is_power_of_two() {
-        return flaw("gpt-entry-size", "the size of a GPT entry is not 128 * 2^n");
+        return flaw(Code::GptEntrySize, "the size of a GPT entry is not 128 * 2^n");
     }
     Ok(Ok(Header {
         sector_size,
@@ -205,12 +205,12 @@ fn partition(
     }
     let (first, last) = (u64_at(entry, 32), u64_at(entry, 40));
     let Some(sectors) = last.checked_sub(first).and_then(|n| n.checked_add(1)) else {
-        warnings.push("partition-range", format!("partition {number} ends before it begins: left out"));
+        warnings.push(Code::PartitionRange, format!("partition {number} ends before it begins: left out"));
         return None;
     };
     if first < header.first_usable || last > header.last_usable {
         let what = format!("partition {number} lies outside of what the GPT sets aside for partitions");
-        warnings.push("partition-outside-usable", what);
+        warnings.push(Code::PartitionOutsideUsable, what);
     }
     let type_id = type_guid.to_string();
     let type_name = types::gpt_name(&type_id);
@@ -237,6 +237,7 @@ fn name(bytes: &[u8]) -> String {
 mod tests {
     use super::super::maker::{BASIC, GptMaker, ntfs};
     use super::super::{Scheme, TableSource, VolumeKind, partitions};
+    use hivewright_error::Code;
     use hivewright_storage::memory::Memory;
 
     fn disk(sector: usize) -> GptMaker {
@@ -267,12 +268,12 @@ mod tests {
     fn falls_back_and_says_why() {
         for sector in [512, 4096] {
             let whole = disk(sector).build();
-            let damages: [(&str, Damage<'_>); 5] = [
-                ("gpt-header-crc", &|d| d[sector + 40] ^= 1),
-                ("gpt-entries-crc", &|d| d[2 * sector + 40] ^= 1),
-                ("gpt-header-size", &|d| d[sector + 12] = 7),
-                ("gpt-signature", &|d| d[sector] = 0),
-                ("gpt-signature", &|d| d[..6 * sector].fill(0)),
+            let damages: [(Code, Damage<'_>); 5] = [
+                (Code::GptHeaderCrc, &|d| d[sector + 40] ^= 1),
+                (Code::GptEntriesCrc, &|d| d[2 * sector + 40] ^= 1),
+                (Code::GptHeaderSize, &|d| d[sector + 12] = 7),
+                (Code::GptSignature, &|d| d[sector] = 0),
+                (Code::GptSignature, &|d| d[..6 * sector].fill(0)),
             ];
             for (expected, damage) in damages {
                 let mut image = whole.clone();
@@ -311,7 +312,7 @@ mod tests {
 
     #[test]
     fn warns_of_a_lost_or_different_backup() {
-        let codes = |image: Vec<u8>| -> Vec<&'static str> {
+        let codes = |image: Vec<u8>| -> Vec<Code> {
             partitions(&Memory::new(image)).unwrap().warnings.iter().map(|w| w.code).collect()
         };
         let mut image = disk(512).build();

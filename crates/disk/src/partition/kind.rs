@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::disk::{Disk, u16_at, u32_at};
 use super::types;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -90,17 +90,17 @@ impl VolumeKind {
     pub fn unsupported(self) -> Option<Error> {
         let (code, advice): (_, String) = match self {
             VolumeKind::Ntfs | VolumeKind::Fat => return None,
-            VolumeKind::Bitlocker | VolumeKind::BitlockerToGo => ("volume-bitlocker", advised::unlock()),
-            VolumeKind::DynamicDisk => ("volume-dynamic-disk", advised::assemble()),
+            VolumeKind::Bitlocker | VolumeKind::BitlockerToGo => (Code::VolumeBitlocker, advised::unlock()),
+            VolumeKind::DynamicDisk => (Code::VolumeDynamicDisk, advised::assemble()),
             VolumeKind::StorageSpaces => {
-                ("volume-storage-spaces", "attach the pool to Windows and copy the hive out of it".into())
+                (Code::VolumeStorageSpaces, "attach the pool to Windows and copy the hive out of it".into())
             }
-            VolumeKind::Refs => ("volume-refs", "only Windows reads ReFS: copy the hive out there".into()),
-            VolumeKind::Luks => ("volume-luks", format!("unlock it and name the device: {}", advised::OPEN_LUKS)),
-            VolumeKind::PastEnd => ("volume-past-end", "the image is truncated: look for the whole one".into()),
-            VolumeKind::Extended => ("volume-extended", "name one of the logical partitions in it".into()),
-            VolumeKind::Empty => ("volume-empty", "there is nothing in it: name another partition".into()),
-            _ => ("volume-kind", "Windows is installed on NTFS or FAT: name another partition".into()),
+            VolumeKind::Refs => (Code::VolumeRefs, "only Windows reads ReFS: copy the hive out there".into()),
+            VolumeKind::Luks => (Code::VolumeLuks, format!("unlock it and name the device: {}", advised::OPEN_LUKS)),
+            VolumeKind::PastEnd => (Code::VolumePastEnd, "the image is truncated: look for the whole one".into()),
+            VolumeKind::Extended => (Code::VolumeExtended, "name one of the logical partitions in it".into()),
+            VolumeKind::Empty => (Code::VolumeEmpty, "there is nothing in it: name another partition".into()),
+            _ => (Code::VolumeKind, "Windows is installed on NTFS or FAT: name another partition".into()),
         };
         let what = match self {
             VolumeKind::Unknown => "the volume holds no known file system".to_owned(),
@@ -280,7 +280,7 @@ mod tests {
     fn says_of_all_but_two_why_not() {
         assert!(VolumeKind::Ntfs.unsupported().is_none() && VolumeKind::Fat.unsupported().is_none());
         let error = VolumeKind::Bitlocker.unsupported().unwrap();
-        assert_eq!((error.kind(), error.code()), (Kind::Unsupported, "volume-bitlocker"));
+        assert_eq!((error.kind(), error.code()), (Kind::Unsupported, Code::VolumeBitlocker));
         assert!(error.to_string().contains("BitLocker") && error.advice().is_some());
     }
 

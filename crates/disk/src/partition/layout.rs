@@ -3,7 +3,7 @@
 use super::Partition;
 use super::disk::{Disk, Warnings};
 use super::kind::{self, VolumeKind};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 
 /// A partition as its table has it, in sectors.
 pub(super) struct Entry {
@@ -36,7 +36,7 @@ impl Entry {
                 offset + len,
                 disk.len
             );
-            warnings.push("partition-past-end", what);
+            warnings.push(Code::PartitionPastEnd, what);
         }
         Some(partition)
     }
@@ -46,7 +46,7 @@ impl Entry {
             "partition {}: sector {:#x} and {:#x} sectors on exceed any disk: left out",
             self.number, self.first, self.sectors
         );
-        warnings.push("partition-range", what);
+        warnings.push(Code::PartitionRange, what);
         None
     }
 }
@@ -67,7 +67,7 @@ pub(super) fn finish(disk: &Disk<'_>, partitions: &mut [Partition], warnings: &m
     for volume in volumes {
         if let Some(before) = furthest.filter(|before| before.offset + before.len > volume.offset) {
             let what = format!("partitions {} and {} overlap", before.number, volume.number);
-            warnings.push("partitions-overlap", what);
+            warnings.push(Code::PartitionsOverlap, what);
         }
         if furthest.is_none_or(|before| before.offset + before.len < volume.offset + volume.len) {
             furthest = Some(volume);

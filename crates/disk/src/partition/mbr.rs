@@ -146,6 +146,7 @@ fn boot_sectors(disk: &Disk<'_>, slots: &[Slot; 4], sector_size: u32) -> Result<
 mod tests {
     use super::super::maker::{mbr_entry, ntfs};
     use super::super::{Scheme, VolumeKind, partitions};
+    use hivewright_error::Code;
     use hivewright_storage::memory::Memory;
 
     /// (slot, status, type, start, sectors)
@@ -199,7 +200,7 @@ mod tests {
         // Only if the entry really leads to a volume is it one.
         ntfs(&mut image, 63 * 512);
         let table = partitions(&Memory::new(image)).unwrap();
-        assert_eq!((table.scheme, table.warnings[0].code), (Scheme::Mbr, "boot-sector-in-mbr"));
+        assert_eq!((table.scheme, table.warnings[0].code), (Scheme::Mbr, Code::BootSectorInMbr));
     }
 
     #[test]
@@ -217,7 +218,7 @@ mod tests {
         let warnings = partitions(&Memory::new(image)).unwrap().warnings;
         assert_eq!(
             warnings.iter().map(|w| (w.code, &*w.what)).collect::<Vec<_>>(),
-            [("partitions-overlap", "partitions 1 and 3 overlap")]
+            [(Code::PartitionsOverlap, "partitions 1 and 3 overlap")]
         );
     }
 

@@ -1,8 +1,8 @@
 //! The base block, and the extent of the bins that can be read.
 
 use super::bins;
-use super::codes::Code;
 use super::report::{Finding, Report};
+use super::rules::Rule;
 use crate::regf::base_block::{BaseBlock, SIGNATURE};
 use crate::regf::{BASE_BLOCK_SIZE, CellOffset, bin};
 
@@ -20,13 +20,13 @@ pub(super) struct Ground {
 pub(super) fn base_block(bytes: &[u8], report: &mut Report) -> Option<Ground> {
     let Some(block) = read(bytes) else {
         let what = "the file is too short for a base block";
-        report.add(Finding::new(Code::BaseSignature, 0, what).expected("4096 bytes", bytes.len()));
+        report.add(Finding::new(Rule::BaseSignature, 0, what).expected("4096 bytes", bytes.len()));
         return None;
     };
     let first_bin = bytes.get(BASE_BLOCK_SIZE as usize..).is_some_and(bins::begin_here);
     if block.signature != SIGNATURE {
         report.add(
-            Finding::new(Code::BaseSignature, 0, "the base block's signature is missing")
+            Finding::new(Rule::BaseSignature, 0, "the base block's signature is missing")
                 .expected("\"regf\"", format_args!("\"{}\"", block.signature.escape_ascii())),
         );
         if !first_bin {
@@ -47,28 +47,28 @@ fn read(bytes: &[u8]) -> Option<BaseBlock> {
 }
 
 fn fields(block: &BaseBlock, report: &mut Report) {
-    let mut add = |code, offset, what: &str, expected: String, actual: String| {
-        report.add(Finding::new(code, offset, what).expected(expected, actual));
+    let mut add = |rule, offset, what: &str, expected: String, actual: String| {
+        report.add(Finding::new(rule, offset, what).expected(expected, actual));
     };
     let (first, second) = (block.primary_sequence.get(), block.secondary_sequence.get());
     if first != second {
         let what = "the sequence numbers differ: a write was begun and not finished";
-        add(Code::DirtySequence, 4, what, first.to_string(), second.to_string());
+        add(Rule::DirtySequence, 4, what, first.to_string(), second.to_string());
     }
     let (major, minor) = (block.major_version.get(), block.minor_version.get());
     if major != 1 || !(3..=6).contains(&minor) {
-        add(Code::BaseVersion, 20, "hive version", "1.3 to 1.6".to_owned(), format!("{major}.{minor}"));
+        add(Rule::BaseVersion, 20, "hive version", "1.3 to 1.6".to_owned(), format!("{major}.{minor}"));
     }
     if block.file_type.get() != 0 {
         let what = "not a primary hive file (a transaction log?)";
-        add(Code::FileType, 28, what, "0".to_owned(), block.file_type.to_string());
+        add(Rule::FileType, 28, what, "0".to_owned(), block.file_type.to_string());
     }
     if block.file_format.get() != 1 {
-        add(Code::FileFormat, 32, "file format", "1".to_owned(), block.file_format.to_string());
+        add(Rule::FileFormat, 32, "file format", "1".to_owned(), block.file_format.to_string());
     }
     if !block.checksum_holds() {
         let (expected, actual) = (block.computed_checksum(), block.checksum.get());
-        add(Code::BaseChecksum, 508, "base block checksum", format!("{expected:#010x}"), format!("{actual:#010x}"));
+        add(Rule::BaseChecksum, 508, "base block checksum", format!("{expected:#010x}"), format!("{actual:#010x}"));
     }
 }
 
@@ -78,20 +78,20 @@ fn extent(block: &BaseBlock, file_len: u64, report: &mut Report) -> Ground {
     report.facts.slack = file_len.saturating_sub(block.end_of_bins());
     if length == 0 || !length.is_multiple_of(bin::ALIGNMENT) || i32::try_from(length).is_err() {
         report.add(
-            Finding::new(Code::LengthAlignment, 40, "hive bins data size")
+            Finding::new(Rule::LengthAlignment, 40, "hive bins data size")
                 .expected("a positive multiple of 4096 below 2 GiB", length),
         );
     }
     let truncated = block.end_of_bins() > file_len;
     if truncated {
         report.add(
-            Finding::new(Code::LengthPastEnd, 40, "the file ends before its hive bins do")
+            Finding::new(Rule::LengthPastEnd, 40, "the file ends before its hive bins do")
                 .expected(format_args!("{} bytes", block.end_of_bins()), file_len),
         );
     }
     if !file_len.is_multiple_of(u64::from(bin::ALIGNMENT)) {
         report.add(
-            Finding::new(Code::RaggedEnd, file_len - 1, "the file's size is no multiple of 4096")
+            Finding::new(Rule::RaggedEnd, file_len - 1, "the file's size is no multiple of 4096")
                 .expected(file_len.next_multiple_of(u64::from(bin::ALIGNMENT)), file_len),
         );
     }

@@ -3,8 +3,8 @@
 use zerocopy::FromBytes;
 
 use super::cells::CellMap;
-use super::codes::Code;
 use super::report::{Finding, Report};
+use super::rules::Rule;
 use crate::regf::CellOffset;
 use crate::regf::bin::{ALIGNMENT, BinHeader, HEADER_SIZE, SIGNATURE};
 use crate::regf::cell::{self, Header};
@@ -63,7 +63,7 @@ fn judge(header: &BinHeader, at: u32, length: u32, fits: bool, report: &mut Repo
     let here = header.offset.get() == at;
     if header.signature != SIGNATURE {
         report.add(
-            Finding::new(Code::BinSignature, place, "hive bin signature")
+            Finding::new(Rule::BinSignature, place, "hive bin signature")
                 .expected("\"hbin\"", format_args!("\"{}\"", header.signature.escape_ascii())),
         );
         if !here {
@@ -73,13 +73,13 @@ fn judge(header: &BinHeader, at: u32, length: u32, fits: bool, report: &mut Repo
     }
     if !here {
         report.add(
-            Finding::new(Code::BinOffset, place + 4, "the hive bin's own offset")
+            Finding::new(Rule::BinOffset, place + 4, "the hive bin's own offset")
                 .expected(CellOffset(at), CellOffset(header.offset.get())),
         );
     }
     if !fits {
         report.add(
-            Finding::new(Code::BinSize, place + 8, "hive bin size")
+            Finding::new(Rule::BinSize, place + 8, "hive bin size")
                 .expected(format_args!("a multiple of 4096, at most {}", length - at), header.size),
         );
     }
@@ -96,7 +96,7 @@ fn cells(bins: &[u8], bin: u32, size: u32, map: &mut CellMap<'_>, report: &mut R
         let header = raw.and_then(|raw| Header::parse(*raw, here).ok());
         let Some(header) = header.filter(|header| header.size <= end - at) else {
             let actual = raw.map_or(0, |raw| i32::from_le_bytes(*raw));
-            let mut finding = Finding::new(Code::CellSize, here.in_file(), "cell size")
+            let mut finding = Finding::new(Rule::CellSize, here.in_file(), "cell size")
                 .expected(format_args!("a multiple of 8, at most {}", end - at), actual);
             finding.cell = Some(here);
             report.add(finding);
@@ -113,7 +113,7 @@ fn cells(bins: &[u8], bin: u32, size: u32, map: &mut CellMap<'_>, report: &mut R
             facts.largest_free_cell = facts.largest_free_cell.max(u64::from(header.size));
             if after_free {
                 let what = "a free cell follows a free cell";
-                let mut finding = Finding::new(Code::AdjacentFreeCells, here.in_file(), what);
+                let mut finding = Finding::new(Rule::AdjacentFreeCells, here.in_file(), what);
                 finding.cell = Some(here);
                 report.add(finding);
             }
@@ -144,7 +144,7 @@ mod tests {
     fn tiled(bins: &[u8], truncated: bool) -> Vec<(&'static str, u64)> {
         let mut report = Report::for_file(bins.len());
         tile(bins, truncated, &mut report);
-        report.findings.iter().map(|f| (f.code.as_str(), f.offset)).collect()
+        report.findings.iter().map(|f| (f.rule.code().as_str(), f.offset)).collect()
     }
 
     #[test]

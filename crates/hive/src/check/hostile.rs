@@ -1,7 +1,7 @@
 //! Damage of every kind, done to the tiny hive: no panic, no hang.
 
 use super::tiny::{Tiny, codes};
-use super::{Code, FINDINGS_KEPT, Report, check};
+use super::{FINDINGS_KEPT, Report, Rule, check};
 use crate::regf::BASE_BLOCK_SIZE;
 
 fn bases() -> [Vec<u8>; 2] {
@@ -146,8 +146,8 @@ fn chain(depth: u32) -> Vec<u8> {
 fn depth_has_an_end() {
     assert_eq!(codes(&chain(511)), [""; 0], "Beta is the first level of 512");
     let report = check(&chain(700));
-    let found: Vec<_> = report.findings.iter().map(|finding| finding.code).collect();
-    assert_eq!(found, [Code::KeyDepth]);
+    let found: Vec<_> = report.findings.iter().map(|finding| finding.rule).collect();
+    assert_eq!(found, [Rule::KeyDepth]);
     let path = report.findings[0].key.clone().unwrap();
     assert!(path.starts_with("...\\k\\k") && path.len() < 1100, "{path}");
 }
@@ -172,6 +172,6 @@ fn names_of_one_hash_cost_no_more() {
     let (tiny, first) = with_bin(&cells);
     let tiny = tiny.data32(Tiny::BETA, 36, count).data32(Tiny::BETA, 40, first + count * 32);
     let report = check(&tiny.data32(Tiny::BETA, 60, 12).bytes);
-    assert_eq!(report.counts.of(Code::DuplicateValue), u64::from(count) - 2);
+    assert_eq!(report.counts.of(Rule::DuplicateValue), u64::from(count) - 2);
     assert_eq!(report.findings.len() as u64, FINDINGS_KEPT);
 }

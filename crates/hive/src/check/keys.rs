@@ -2,8 +2,8 @@
 
 use std::fmt::Display;
 
-use super::codes::Code;
 use super::names::Seen;
+use super::rules::Rule;
 use super::{Checker, Spot};
 use crate::regf::CellOffset;
 use crate::regf::key_node::{self, KeyNode, MAX_DEPTH, MAX_NAME_CHARACTERS, flags};
@@ -39,16 +39,16 @@ impl<'h> Checker<'h> {
     fn root(&mut self, at: CellOffset) -> bool {
         let spot = Spot { offset: 36, cell: at, key: None, value: None };
         let Some(node) = self.map.data(at).and_then(|data| KeyNode::parse(data, at).ok()) else {
-            self.find(Code::RootKey, spot, "the root cell is no key node", Some((&"a key node", &at)));
+            self.find(Rule::RootKey, spot, "the root cell is no key node", Some((&"a key node", &at)));
             return false;
         };
         if !node.has(flags::ROOT) {
             let (spot, parent) = (Spot::field(at, 2, None), CellOffset(node.parent.get()));
             if parent.is_nil() {
-                self.find(Code::RootFlag, spot, "the root key's flags do not say that it is one", None);
+                self.find(Rule::RootFlag, spot, "the root key's flags do not say that it is one", None);
             } else {
                 let values: (&dyn Display, &dyn Display) = (&"no parent", &parent);
-                self.find(Code::RootKey, spot, "the root cell is a key below another", Some(values));
+                self.find(Rule::RootKey, spot, "the root cell is a key below another", Some(values));
             }
         }
         self.visit(at, None, spot).is_some()
@@ -60,22 +60,22 @@ impl<'h> Checker<'h> {
         let Some(data) = self.map.data(at) else {
             self.whole = false;
             let what = "a subkey does not lead to a cell in use";
-            self.misled(Code::CellReference, spot, what, "an allocated cell", at);
+            self.misled(Rule::CellReference, spot, what, "an allocated cell", at);
             return None;
         };
         let node = match KeyNode::parse(data, at) {
             Ok(node) => node,
             Err(error) => {
-                self.refused(&error, Code::KeySignature, Spot::field(at, 0, parent));
+                self.refused(&error, Rule::KeySignature, Spot::field(at, 0, parent));
                 return None;
             }
         };
         if !self.map.claim_key(at) {
             if self.map.is_key(at) {
-                self.misled(Code::KeyTwice, spot, "a key is reached a second time", "a key of its own", at);
+                self.misled(Rule::KeyTwice, spot, "a key is reached a second time", "a key of its own", at);
             } else {
                 self.whole = false;
-                self.misled(Code::CellShared, spot, "a key", "a cell of its own", at);
+                self.misled(Rule::CellShared, spot, "a key", "a cell of its own", at);
             }
             return None;
         }
@@ -105,7 +105,7 @@ impl<'h> Checker<'h> {
         } else {
             return;
         };
-        self.find(Code::KeyName, Spot::field(at, 72, Some(index)), wrong, None);
+        self.find(Rule::KeyName, Spot::field(at, 72, Some(index)), wrong, None);
     }
 
     /// The root's parent is a leftover of the hive that it was mounted in.
@@ -115,11 +115,11 @@ impl<'h> Checker<'h> {
         let actual = CellOffset(node.parent.get());
         if index != 0 && actual != expected {
             let spot = Spot::field(key.at, 16, Some(index));
-            self.find(Code::KeyParent, spot, "the key names another parent", Some((&expected, &actual)));
+            self.find(Rule::KeyParent, spot, "the key names another parent", Some((&expected, &actual)));
         }
         if key.depth as usize > MAX_DEPTH {
             let spot = Spot::field(key.at, 0, Some(index));
-            self.find(Code::KeyDepth, spot, "the key is nested too deeply", Some((&MAX_DEPTH, &key.depth)));
+            self.find(Rule::KeyDepth, spot, "the key is nested too deeply", Some((&MAX_DEPTH, &key.depth)));
         }
     }
 
@@ -131,7 +131,7 @@ impl<'h> Checker<'h> {
         let Some(data) = self.take(class, Spot::field(at, 48, Some(index)), "a class name") else { return };
         if data.len() < size {
             let spot = Spot::field(at, 74, Some(index));
-            self.find(Code::KeyClass, spot, "the class name runs out of its cell", Some((&data.len(), &size)));
+            self.find(Rule::KeyClass, spot, "the class name runs out of its cell", Some((&data.len(), &size)));
         }
     }
 
@@ -165,7 +165,7 @@ impl<'h> Checker<'h> {
 #[cfg(test)]
 mod tests {
     use crate::check::tiny::{Tiny, codes};
-    use crate::check::{Code, check};
+    use crate::check::{Rule, check};
 
     #[test]
     fn the_tiny_hive_is_clean() {
@@ -202,10 +202,10 @@ mod tests {
     #[test]
     fn a_loop_is_named_and_ended() {
         let report = check(&Tiny::new().data32(Tiny::LIST, 12, Tiny::ROOT).bytes);
-        let twice = report.findings.iter().find(|f| f.code == Code::KeyTwice).unwrap();
+        let twice = report.findings.iter().find(|f| f.rule == Rule::KeyTwice).unwrap();
         assert_eq!(twice.offset, u64::from(4096 + Tiny::LIST + 4 + 12));
         assert_eq!(twice.key.as_deref(), Some(""));
-        assert!(report.counts.of(Code::UnreferencedCell) > 0, "the key that the list lost");
+        assert!(report.counts.of(Rule::UnreferencedCell) > 0, "the key that the list lost");
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::cmp::Ordering;
 use std::fmt::Display;
 
-use super::codes::Code;
 use super::names::Seen;
+use super::rules::Rule;
 use super::{Checker, Spot};
 use crate::regf::CellOffset;
 use crate::regf::key_node::{KeyNode, MAX_DEPTH};
@@ -39,12 +39,12 @@ impl<'h> Checker<'h> {
         let said = node.subkey_count.get();
         if run.whole && run.count != u64::from(said) {
             let spot = Spot::field(key.at, 20, Some(index));
-            self.find(Code::SubkeyCount, spot, "number of subkeys", Some((&run.count, &said)));
+            self.find(Rule::SubkeyCount, spot, "number of subkeys", Some((&run.count, &said)));
         }
         let said = usize::from(node.largest_subkey_name.get());
         if run.longest > said {
             let spot = Spot::field(key.at, 52, Some(index));
-            self.find(Code::MaxSubkeyName, spot, "size of the largest subkey name", Some((&run.longest, &said)));
+            self.find(Rule::MaxSubkeyName, spot, "size of the largest subkey name", Some((&run.longest, &said)));
         }
     }
 
@@ -71,7 +71,7 @@ impl<'h> Checker<'h> {
             let Some(leaf) = self.read_list(leaf_at, spot, run) else { continue };
             if leaf.kind == ListKind::IndexRoot {
                 (self.whole, run.whole) = (false, false);
-                self.find(Code::ListNested, spot, "an index root points to an index root", None);
+                self.find(Rule::ListNested, spot, "an index root points to an index root", None);
             } else {
                 self.leaf(leaf_at, leaf, run);
             }
@@ -84,7 +84,7 @@ impl<'h> Checker<'h> {
             Some(Ok(list)) => list,
             Some(Err(error)) => {
                 run.whole = false;
-                self.refused(&error, Code::ListSignature, Spot::field(at, 0, spot.key));
+                self.refused(&error, Rule::ListSignature, Spot::field(at, 0, spot.key));
                 return None;
             }
             None => {
@@ -93,13 +93,13 @@ impl<'h> Checker<'h> {
             }
         };
         if list.is_empty() {
-            self.find(Code::ListEmpty, Spot::field(at, 2, spot.key), "the list has no elements", None);
+            self.find(Rule::ListEmpty, Spot::field(at, 2, spot.key), "the list has no elements", None);
         }
         let (since, minor) = (list.kind.since_minor(), self.minor);
         if minor < since {
             let what = "the hive's minor version does not know this kind of list";
             let expected = format_args!("at least {since}");
-            self.find(Code::ListVersion, Spot::field(at, 0, spot.key), what, Some((&expected, &minor)));
+            self.find(Rule::ListVersion, Spot::field(at, 0, spot.key), what, Some((&expected, &minor)));
         }
         Some(list)
     }
@@ -128,11 +128,11 @@ impl<'h> Checker<'h> {
             return;
         }
         if order == Ordering::Equal {
-            self.find(Code::SubkeyDuplicate, spot, "the subkey before has the same name", None);
+            self.find(Rule::SubkeyDuplicate, spot, "the subkey before has the same name", None);
         } else {
             let before = last.name();
             let values: (&dyn Display, &dyn Display) = (&"a name behind it", &"one before it");
-            self.find(Code::SubkeyOrder, spot, &format!("after \"{before}\""), Some(values));
+            self.find(Rule::SubkeyOrder, spot, &format!("after \"{before}\""), Some(values));
         }
     }
 
@@ -141,13 +141,13 @@ impl<'h> Checker<'h> {
         if kind == ListKind::HashLeaf {
             if hint != name.hash && name.is_settled() {
                 let (expected, actual) = (format_args!("{:#010x}", name.hash), format_args!("{hint:#010x}"));
-                self.find(Code::SubkeyHash, spot, "hash of the subkey's name", Some((&expected, &actual)));
+                self.find(Rule::SubkeyHash, spot, "hash of the subkey's name", Some((&expected, &actual)));
             }
         } else if !name.allows_hint(hint) {
             let raw = hint.to_le_bytes();
             let begin = name.bytes.get(..4).unwrap_or(name.bytes);
             let (expected, actual) = (begin.escape_ascii(), raw.escape_ascii());
-            self.find(Code::SubkeyHint, spot, "beginning of the subkey's name", Some((&expected, &actual)));
+            self.find(Rule::SubkeyHint, spot, "beginning of the subkey's name", Some((&expected, &actual)));
         }
     }
 }

@@ -35,7 +35,7 @@ impl<'h> Seen<'h> {
         Name::new(self.bytes.into(), self.latin1)
     }
 
-    /// Code units of the name.
+    /// Rule units of the name.
     pub(super) fn characters(&self) -> usize {
         if self.latin1 { self.bytes.len() } else { self.bytes.len() / 2 }
     }

@@ -7,11 +7,11 @@ use serde::ser::SerializeMap;
 #[cfg(feature = "serde")]
 use serde::{Serialize, Serializer};
 
-use super::codes::{Code, Severity};
+use super::rules::{Rule, Severity};
 use crate::regf::CellOffset;
 use hivewright_error::Error;
 
-/// Findings of one code that are kept; the rest are counted only.
+/// Findings of one rule that are kept; the rest are counted only.
 pub const FINDINGS_KEPT: u64 = 1000;
 /// Text that is always kept, in bytes, however small the file.
 const TEXT_FLOOR: usize = 1 << 20;
@@ -20,10 +20,10 @@ const TEXT_FLOOR: usize = 1 << 20;
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Report {
-    /// In the order of their offsets; at most [`FINDINGS_KEPT`] of each code, fewer where their text would outgrow
+    /// In the order of their offsets; at most [`FINDINGS_KEPT`] of each rule, fewer where their text would outgrow
     /// the file.
     pub findings: Vec<Finding>,
-    /// The number of findings of each code, kept or not.
+    /// The number of findings of each rule, kept or not.
     pub counts: Counts,
     /// Facts about the hive, as far as it could be read.
     pub facts: Facts,
@@ -35,9 +35,10 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Finding {
-    /// The rule.
-    pub code: Code,
-    /// The severity: always [`Code::severity`], here for readers of JSON.
+    /// The rule; `code` in JSON.
+    #[cfg_attr(feature = "serde", serde(rename = "code"))]
+    pub rule: Rule,
+    /// The severity: always [`Rule::severity`], here for readers of JSON.
     pub severity: Severity,
     /// The offset in the hive file, in bytes.
     pub offset: u64,
@@ -62,9 +63,9 @@ pub struct Finding {
     pub actual: Option<String>,
 }
 
-/// The number of findings of each code.
+/// The number of findings of each rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts([u64; Code::ALL.len()]);
+pub struct Counts([u64; Rule::ALL.len()]);
 
 /// Numbers of bins, cells, keys and values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -100,15 +101,15 @@ impl Report {
     pub(super) fn for_file(len: usize) -> Self {
         Report {
             findings: Vec::new(),
-            counts: Counts([0; Code::ALL.len()]),
+            counts: Counts([0; Rule::ALL.len()]),
             facts: Facts { file_len: len as u64, ..Facts::default() },
             text_left: len.max(TEXT_FLOOR),
         }
     }
 
     /// Counts a finding; `true` if it is to be kept as well.
-    pub(super) fn count(&mut self, code: Code) -> bool {
-        let count = &mut self.counts.0[code as usize];
+    pub(super) fn count(&mut self, rule: Rule) -> bool {
+        let count = &mut self.counts.0[rule as usize];
         *count += 1;
         *count <= FINDINGS_KEPT && self.text_left > 0
     }
@@ -121,7 +122,7 @@ impl Report {
 
     /// Counts a finding and keeps it if there is room.
     pub(super) fn add(&mut self, finding: Finding) {
-        if self.count(finding.code) {
+        if self.count(finding.rule) {
             self.keep(finding);
         }
     }
@@ -129,17 +130,17 @@ impl Report {
     /// Adds a finding of another check on the same hive, in its place.
     pub fn include(&mut self, finding: Finding) {
         self.add(finding);
-        self.findings.sort_by_key(|finding| (finding.offset, finding.code));
+        self.findings.sort_by_key(|finding| (finding.offset, finding.rule));
     }
 
     /// Returns the worst severity among the findings; `None` without findings.
     pub fn worst(&self) -> Option<Severity> {
-        self.counts.iter().map(|(code, _)| code.severity()).max()
+        self.counts.iter().map(|(rule, _)| rule.severity()).max()
     }
 
     /// Returns the number of findings of one severity.
     pub fn count_of(&self, severity: Severity) -> u64 {
-        self.counts.iter().filter(|(code, _)| code.severity() == severity).map(|(_, count)| count).sum()
+        self.counts.iter().filter(|(rule, _)| rule.severity() == severity).map(|(_, count)| count).sum()
     }
 
     /// Returns the errors that were kept.
@@ -154,10 +155,10 @@ impl Report {
 }
 
 impl Finding {
-    pub(super) fn new(code: Code, offset: u64, what: impl Into<String>) -> Self {
-        let severity = code.severity();
+    pub(super) fn new(rule: Rule, offset: u64, what: impl Into<String>) -> Self {
+        let severity = rule.severity();
         Finding {
-            code,
+            rule,
             severity,
             offset,
             cell: None,
@@ -171,8 +172,8 @@ impl Finding {
         }
     }
 
-    pub(super) fn from_error(code: Code, error: &Error) -> Self {
-        let mut finding = Finding::new(code, error.trail().first().map_or(0, |place| place.offset), error.what());
+    pub(super) fn from_error(rule: Rule, error: &Error) -> Self {
+        let mut finding = Finding::new(rule, error.trail().first().map_or(0, |place| place.offset), error.what());
         finding.expected = error.wanted().map(str::to_owned);
         finding.actual = error.actual().map(str::to_owned);
         finding
@@ -208,7 +209,7 @@ impl Finding {
 impl Display for Finding {
     /// Writes one line, without the severity.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.code.as_str(), self.what)?;
+        write!(f, "{}: {}", self.rule, self.what)?;
         if let (Some(expected), Some(actual)) = (&self.expected, &self.actual) {
             write!(f, ", expected {expected}, found {actual}")?;
         }
@@ -221,14 +222,14 @@ impl Display for Finding {
 }
 
 impl Counts {
-    /// Returns the number of findings of one code.
-    pub fn of(&self, code: Code) -> u64 {
-        self.0[code as usize]
+    /// Returns the number of findings of one rule.
+    pub fn of(&self, rule: Rule) -> u64 {
+        self.0[rule as usize]
     }
 
-    /// Returns every code that was found, with its number, in the order of [`Code::ALL`].
-    pub fn iter(&self) -> impl Iterator<Item = (Code, u64)> + '_ {
-        Code::ALL.iter().map(|&code| (code, self.of(code))).filter(|&(_, count)| count > 0)
+    /// Returns every rule that was found, with its number, in the order of [`Rule::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Rule, u64)> + '_ {
+        Rule::ALL.iter().map(|&rule| (rule, self.of(rule))).filter(|&(_, count)| count > 0)
     }
 }
 
@@ -236,8 +237,8 @@ impl Counts {
 impl Serialize for Counts {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for (code, count) in self.iter() {
-            map.serialize_entry(code.as_str(), &count)?;
+        for (rule, count) in self.iter() {
+            map.serialize_entry(&rule, &count)?;
         }
         map.end()
     }
@@ -256,11 +257,11 @@ mod tests {
     fn keeps_a_thousand_of_each_code_and_counts_the_rest() {
         let mut report = Report::for_file(8 << 20);
         for i in 0..FINDINGS_KEPT + 5 {
-            report.add(Finding::new(Code::UnreferencedCell, i, "x"));
+            report.add(Finding::new(Rule::UnreferencedCell, i, "x"));
         }
-        report.add(Finding::new(Code::CellSize, 1, "y"));
+        report.add(Finding::new(Rule::CellSize, 1, "y"));
         assert_eq!(report.findings.len() as u64, FINDINGS_KEPT + 1);
-        assert_eq!(report.counts.of(Code::UnreferencedCell), FINDINGS_KEPT + 5);
+        assert_eq!(report.counts.of(Rule::UnreferencedCell), FINDINGS_KEPT + 5);
         assert_eq!((report.worst(), report.errors().count()), (Some(Severity::Error), 1));
         assert!(!report.is_sound());
     }
@@ -268,20 +269,20 @@ mod tests {
     #[test]
     fn text_does_not_outgrow_the_file() {
         let mut report = Report::for_file(10);
-        for &code in Code::ALL {
+        for &rule in Rule::ALL {
             for i in 0..FINDINGS_KEPT {
-                report.add(Finding::new(code, i, "x".repeat(4096)));
+                report.add(Finding::new(rule, i, "x".repeat(4096)));
             }
         }
         assert!(report.findings.len() < 300, "{} findings were kept", report.findings.len());
-        assert_eq!(report.counts.of(Code::ALL[Code::ALL.len() - 1]), FINDINGS_KEPT);
+        assert_eq!(report.counts.of(Rule::ALL[Rule::ALL.len() - 1]), FINDINGS_KEPT);
     }
 
     #[cfg(feature = "serde")]
     #[test]
     fn json_has_names_and_numbers() {
         let mut report = Report::for_file(0);
-        let mut finding = Finding::new(Code::CellShared, 4136, "a class name").expected("one", "two");
+        let mut finding = Finding::new(Rule::CellShared, 4136, "a class name").expected("one", "two");
         finding.cell = Some(CellOffset(0x20));
         report.add(finding);
         let json = serde_json::to_value(&report).unwrap();

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use super::codes::Code;
+use super::rules::Rule;
 use super::{Checker, Spot};
 use crate::regf::CellOffset;
 use crate::regf::key_security::KeySecurity;
@@ -48,16 +48,16 @@ impl Checker<'_> {
         let Some(data) = self.map.data(one.at) else {
             self.whole = false;
             let what = format!("{} key(s) refer to a key security that is no cell in use", one.users);
-            self.misled(Code::KeySecurity, spot, &what, "an allocated cell", one.at);
+            self.misled(Rule::KeySecurity, spot, &what, "an allocated cell", one.at);
             return false;
         };
         if let Err(error) = KeySecurity::parse(data, one.at) {
-            self.refused(&error, Code::KeySecurity, Spot::field(one.at, 0, Some(one.key)));
+            self.refused(&error, Rule::KeySecurity, Spot::field(one.at, 0, Some(one.key)));
             return false;
         }
         if !self.map.claim(one.at) {
             self.whole = false;
-            self.misled(Code::CellShared, spot, "a key security", "a cell of its own", one.at);
+            self.misled(Rule::CellShared, spot, "a key security", "a cell of its own", one.at);
             return false;
         }
         true
@@ -69,7 +69,7 @@ impl Checker<'_> {
             let Some(said) = self.parsed(one.at).map(|security| security.reference_count.get()) else { continue };
             if said < one.users || (self.whole && said != one.users) {
                 let spot = Spot::field(one.at, 12, Some(one.key));
-                self.find(Code::SecurityReferences, spot, "number of keys that use it", Some((&one.users, &said)));
+                self.find(Rule::SecurityReferences, spot, "number of keys that use it", Some((&one.users, &said)));
             }
         }
     }
@@ -88,13 +88,13 @@ impl Checker<'_> {
             let Some(there) = self.parsed(next) else {
                 self.whole = false;
                 let values: (&dyn Display, &dyn Display) = (&"a key security", &next);
-                self.find(Code::SecurityRing, forward, "the ring leads to no key security", Some(values));
+                self.find(Rule::SecurityRing, forward, "the ring leads to no key security", Some(values));
                 return false;
             };
             let back = CellOffset(there.blink.get());
             if back != at {
                 let spot = Spot::field(next, 8, Some(key));
-                self.find(Code::SecurityRing, spot, "the ring does not lead back", Some((&at, &back)));
+                self.find(Rule::SecurityRing, spot, "the ring does not lead back", Some((&at, &back)));
             }
             if self.map.claim(next) {
                 self.unused(next, &there);
@@ -102,7 +102,7 @@ impl Checker<'_> {
             at = next;
         }
         if at != first {
-            self.find(Code::SecurityRing, Spot::field(at, 4, Some(key)), "the ring closes too early", None);
+            self.find(Rule::SecurityRing, Spot::field(at, 4, Some(key)), "the ring closes too early", None);
         }
         at == first
     }
@@ -112,7 +112,7 @@ impl Checker<'_> {
         if self.whole {
             let spot = Spot::field(at, 12, None);
             let values: (&dyn Display, &dyn Display) = (&0, &security.reference_count);
-            self.find(Code::SecurityReferences, spot, "no key uses this key security", Some(values));
+            self.find(Rule::SecurityReferences, spot, "no key uses this key security", Some(values));
         }
     }
 
@@ -121,7 +121,7 @@ impl Checker<'_> {
         for one in used.iter().filter(|_| closed) {
             if !self.map.in_ring(one.at) {
                 let spot = Spot::field(one.at, 4, Some(one.key));
-                self.find(Code::SecurityRing, spot, "the key security is not in the ring of the others", None);
+                self.find(Rule::SecurityRing, spot, "the key security is not in the ring of the others", None);
             }
         }
     }

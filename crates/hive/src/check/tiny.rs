@@ -11,7 +11,7 @@ pub(super) struct Tiny {
 
 /// The codes of a check, sorted, each as often as it was found.
 pub(super) fn codes(bytes: &[u8]) -> Vec<&'static str> {
-    let mut codes: Vec<_> = check(bytes).findings.iter().map(|finding| finding.code.as_str()).collect();
+    let mut codes: Vec<_> = check(bytes).findings.iter().map(|finding| finding.rule.code().as_str()).collect();
     codes.sort_unstable();
     codes
 }

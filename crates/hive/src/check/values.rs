@@ -4,8 +4,8 @@ use std::hash::RandomState;
 
 use zerocopy::FromBytes;
 
-use super::codes::Code;
 use super::names::Seen;
+use super::rules::Rule;
 use super::{Checker, Spot};
 use crate::regf::CellOffset;
 use crate::regf::big_data::{self, BigData};
@@ -39,11 +39,11 @@ impl<'h> Checker<'h> {
             self.whole = false;
             let spot = Spot::field(at, 36, Some(index));
             let expected = format_args!("at most {room}");
-            self.find(Code::ValuesListSize, spot, "more values than the list has room for", Some((&expected, &count)));
+            self.find(Rule::ValuesListSize, spot, "more values than the list has room for", Some((&expected, &count)));
             return;
         }
         if node.is_tombstone(self.minor) {
-            self.find(Code::TombstoneValues, Spot::field(at, 36, Some(index)), "a tombstone key has values", None);
+            self.find(Rule::TombstoneValues, Spot::field(at, 36, Some(index)), "a tombstone key has values", None);
         }
         let mut largest = Largest::default();
         self.names.clear();
@@ -59,7 +59,7 @@ impl<'h> Checker<'h> {
         let Some(data) = self.take(at, spot, "a value") else { return };
         let value = match KeyValue::parse(data, at) {
             Ok(value) => value,
-            Err(error) => return self.refused(&error, Code::ValueSignature, Spot::field(at, 0, spot.key).of_value(at)),
+            Err(error) => return self.refused(&error, Rule::ValueSignature, Spot::field(at, 0, spot.key).of_value(at)),
         };
         self.report.facts.values += 1;
         let name = name_of(data, &value);
@@ -71,11 +71,11 @@ impl<'h> Checker<'h> {
             None
         };
         if let Some(wrong) = wrong {
-            self.find(Code::ValueName, Spot::field(at, 2, spot.key).of_value(at), wrong, None);
+            self.find(Rule::ValueName, Spot::field(at, 2, spot.key).of_value(at), wrong, None);
         }
         if key.has(flags::SYMBOLIC_LINK) && !name.name().matches(LINK_VALUE) {
             self.find(
-                Code::LinkValues,
+                Rule::LinkValues,
                 Spot::field(at, 0, spot.key).of_value(at),
                 "a symbolic link has another value",
                 None,
@@ -92,14 +92,14 @@ impl<'h> Checker<'h> {
         let size = (value.data_size.get() & !INLINE) as usize;
         let tombstone = value.is_tombstone(self.minor);
         if value.data_type.get() == ValueType::DWORD.0 && size != 4 && !tombstone {
-            self.find(Code::DwordSize, Spot::field(at, 4, key).of_value(at), "size of a REG_DWORD", Some((&4, &size)));
+            self.find(Rule::DwordSize, Spot::field(at, 4, key).of_value(at), "size of a REG_DWORD", Some((&4, &size)));
         }
         match value.location() {
             Location::Inline { .. } | Location::Cell { size: 0, .. } => {}
             Location::Cell { at: data_at, .. } => {
                 if size <= 4 {
                     let what = "small data stands in a cell of its own";
-                    self.find(Code::DataNotInline, Spot::field(at, 4, key).of_value(at), what, None);
+                    self.find(Rule::DataNotInline, Spot::field(at, 4, key).of_value(at), what, None);
                 }
                 self.data(at, data_at, size, key);
             }
@@ -114,17 +114,17 @@ impl<'h> Checker<'h> {
         if segmented != big_data::is_wanted(self.minor, size) && (segmented || data.len() >= size) {
             let what =
                 if segmented { "segments where one cell should be" } else { "one cell where segments should be" };
-            self.find(Code::BigDataVersion, field(4), what, None);
+            self.find(Rule::BigDataVersion, field(4), what, None);
         }
         if segmented {
             match BigData::parse(data, at, size) {
                 Ok(record) => self.segments(Spot::field(at, 0, key).of_value(value_at), &record, size),
-                Err(error) => self.refused(&error, Code::BigData, Spot::field(at, 0, key).of_value(value_at)),
+                Err(error) => self.refused(&error, Rule::BigData, Spot::field(at, 0, key).of_value(value_at)),
             }
         } else if data.len() < size {
             self.whole = false;
             let expected = format_args!("at most {} bytes", data.len());
-            self.find(Code::ValueData, field(4), "the data runs out of its cell", Some((&expected, &size)));
+            self.find(Rule::ValueData, field(4), "the data runs out of its cell", Some((&expected, &size)));
         }
     }
 
@@ -139,7 +139,7 @@ impl<'h> Checker<'h> {
             let spot = field(place.cell, 2);
             let expected = format_args!("at most {}", list.len() / 4);
             return self.find(
-                Code::BigData,
+                Rule::BigData,
                 spot,
                 "more segments than the list has room for",
                 Some((&expected, &count)),
@@ -152,7 +152,7 @@ impl<'h> Checker<'h> {
             if data.len() < share {
                 self.whole = false;
                 self.find(
-                    Code::BigData,
+                    Rule::BigData,
                     field(at, 0),
                     "a segment is smaller than its share",
                     Some((&share, &data.len())),
@@ -165,12 +165,12 @@ impl<'h> Checker<'h> {
         let said = node.largest_value_name.get() as usize;
         if largest.name > said {
             let spot = Spot::field(at, 60, Some(index));
-            self.find(Code::MaxValueName, spot, "size of the largest value name", Some((&largest.name, &said)));
+            self.find(Rule::MaxValueName, spot, "size of the largest value name", Some((&largest.name, &said)));
         }
         let said = node.largest_value_data.get() as usize;
         if largest.data > said {
             let spot = Spot::field(at, 64, Some(index));
-            self.find(Code::MaxValueData, spot, "size of the largest value data", Some((&largest.data, &said)));
+            self.find(Rule::MaxValueData, spot, "size of the largest value data", Some((&largest.data, &said)));
         }
     }
 
@@ -185,7 +185,7 @@ impl<'h> Checker<'h> {
         alike.sort_unstable();
         for at in alike {
             let spot = Spot::field(CellOffset(at), 0, Some(index)).of_value(CellOffset(at));
-            self.find(Code::DuplicateValue, spot, "another value of the key has the same name", None);
+            self.find(Rule::DuplicateValue, spot, "another value of the key has the same name", None);
         }
         self.names = names;
     }

@@ -7,7 +7,7 @@ use crate::regf::CellOffset;
 use crate::regf::big_data::{self, BigData};
 use crate::regf::key_value::{INLINE, KeyValue, Location};
 use crate::{Hive, HiveBytes};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// The two fields of a key value that say where its data stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) struct DataFields {
 impl Editor {
     /// Stores `data` in new cells, or in the fields themselves where four bytes are enough.
     pub(super) fn store_data(&mut self, data: &[u8]) -> Result<DataFields> {
-        let too_large = || Error::new(Kind::Unsupported, "data-too-large", format!("{} bytes of data", data.len()));
+        let too_large = || Error::new(Kind::Unsupported, Code::DataTooLarge, format!("{} bytes of data", data.len()));
         let size = u32::try_from(data.len()).ok().filter(|size| size & INLINE == 0).ok_or_else(too_large)?;
         if data.len() <= 4 {
             let mut field = [0; 4];
@@ -37,7 +37,7 @@ impl Editor {
 
     fn store_segments(&mut self, data: &[u8]) -> Result<CellOffset> {
         let Ok(segment_count) = u16::try_from(big_data::segments_for(data.len())) else {
-            return Err(Error::new(Kind::Unsupported, "data-too-large", format!("{} bytes of big data", data.len())));
+            return Err(Error::new(Kind::Unsupported, Code::DataTooLarge, format!("{} bytes of big data", data.len())));
         };
         let mut list = Vec::with_capacity(usize::from(segment_count) * 4);
         for segment in data.chunks(big_data::SEGMENT_SIZE) {

@@ -6,7 +6,7 @@ use crate::regf::CellOffset;
 use crate::regf::bin::{self, BinHeader};
 use crate::regf::cell::{self, Header};
 use crate::{Hive, HiveBytes, in_file};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// Free cells and the bins they stand in. A bin whose cells do not fill it exactly offers none.
 #[derive(Debug, Default)]
@@ -80,7 +80,7 @@ impl FreeCells {
     pub(super) fn neighbours<B: HiveBytes>(&self, hive: &Hive<B>, at: CellOffset, size: u32) -> Result<Neighbours> {
         let Some(&start) = self.bins.range(..=at.0).next_back() else {
             return Err(Error::corrupt(
-                "cell-reference",
+                Code::CellReference,
                 "a cell to be freed stands in no sound hive bin",
                 at.in_file(),
             ));
@@ -88,7 +88,7 @@ impl FreeCells {
         let cells = walk(hive, start, bin_size(hive, start)?)?;
         let Ok(index) = cells.binary_search_by_key(&at.0, |&(offset, _)| offset) else {
             return Err(Error::corrupt(
-                "cell-reference",
+                Code::CellReference,
                 "a cell to be freed does not begin where a cell begins",
                 at.in_file(),
             ));
@@ -131,7 +131,7 @@ fn visit<B: HiveBytes>(hive: &Hive<B>, start: u32, size: u32, mut each: impl FnM
         let header = Header::parse(*field, CellOffset(offset))?;
         at += header.size as usize;
         if at > raw.len() {
-            return Err(Error::corrupt("cell-size", "the cell crosses the end of its hive bin", in_file(offset)));
+            return Err(Error::corrupt(Code::CellSize, "the cell crosses the end of its hive bin", in_file(offset)));
         }
         each(offset, header);
     }

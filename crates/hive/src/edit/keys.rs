@@ -8,7 +8,7 @@ use super::{Editor, Step};
 use crate::regf::CellOffset;
 use crate::regf::key_node::{KeyNode, MAX_DEPTH, MAX_NAME_CHARACTERS, flags};
 use crate::regf::name::Name;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 impl Editor {
     /// Creates the key at `path`, and the keys on the way that are not there. Says whether it was created now.
@@ -23,7 +23,7 @@ impl Editor {
         let mut created = false;
         for (depth, name) in path.split('\\').filter(|name| !name.is_empty()).enumerate() {
             if depth >= MAX_DEPTH {
-                return Err(Error::new(Kind::Unsupported, "key-depth", "the key would be nested below 512 others"));
+                return Err(Error::new(Kind::Unsupported, Code::KeyDepth, "the key would be nested below 512 others"));
             }
             let next = self.hive()?.key_at(at)?.subkey(name)?.map(|key| key.at());
             at = match next {
@@ -41,7 +41,7 @@ impl Editor {
         let name = Name::encode(name);
         if name.utf16_size() / 2 > MAX_NAME_CHARACTERS {
             let what = "the key's name has more than 255 characters";
-            return Err(Error::new(Kind::Unsupported, "key-name", what));
+            return Err(Error::new(Kind::Unsupported, Code::KeyName, what));
         }
         let above = self.takes_subkeys(parent)?;
         let child = KeyNode {
@@ -71,7 +71,7 @@ impl Editor {
             .subkey_count
             .get()
             .checked_add(1)
-            .ok_or_else(|| Error::new(Kind::NoRoom, "no-room", "the key has too many subkeys"))?;
+            .ok_or_else(|| Error::new(Kind::NoRoom, Code::NoRoom, "the key has too many subkeys"))?;
         let at = self.allocate(&[child.as_bytes(), name.bytes()].concat(), "key node")?;
         self.add_security_reference(CellOffset(above.key_security.get()))?;
         self.insert_in_list(parent, &above, at, &name)?;
@@ -89,7 +89,7 @@ impl Editor {
     fn takes_subkeys(&self, key: CellOffset) -> Result<KeyNode> {
         let hive = self.hive()?;
         let node = *hive.key_at(key)?.node();
-        let refuse = |what| Err(Error::refused("key-takes-no-subkeys", format!("the key {what}")));
+        let refuse = |what| Err(Error::refused(Code::KeyTakesNoSubkeys, format!("the key {what}")));
         if node.has(flags::PREDEFINED_HANDLE) {
             return refuse("is a predefined handle");
         }
@@ -122,7 +122,7 @@ impl Editor {
         let (parent, above) = {
             let hive = self.hive()?;
             let Some(parent) = hive.key_at(key)?.parent()? else {
-                return Err(Error::refused("root-key", "the root key cannot be deleted"));
+                return Err(Error::refused(Code::RootKey, "the root key cannot be deleted"));
             };
             (parent.at(), *parent.node())
         };

@@ -11,7 +11,7 @@ use crate::regf::CellOffset;
 use crate::regf::key_node::KeyNode;
 use crate::regf::name::Name;
 use crate::regf::subkeys_list::{ListKind, SubkeysList};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// The most elements of an index root: its count has 16 bits.
 const MAX_LEAVES: usize = u16::MAX as usize;
@@ -83,7 +83,7 @@ impl Editor {
             return self.write_list_reference(parent, at);
         };
         if root.is_full() {
-            return Err(Error::new(Kind::NoRoom, "no-room", "the key has too many subkeys"));
+            return Err(Error::new(Kind::NoRoom, Code::NoRoom, "the key has too many subkeys"));
         }
         root.elements[which].0 = lower_at;
         root.elements.insert(which + 1, (upper_at, 0));
@@ -94,7 +94,7 @@ impl Editor {
     /// Takes a key out of the subkeys list of its parent. The count in the parent is the caller's.
     pub(super) fn remove_from_list(&mut self, parent: CellOffset, node: &KeyNode, child: CellOffset) -> Result<()> {
         let missing =
-            || Error::corrupt("key-parent", "the parent's subkeys list does not have the key", child.in_file());
+            || Error::corrupt(Code::KeyParent, "the parent's subkeys list does not have the key", child.in_file());
         let lists = self.lists(node)?.ok_or_else(missing)?;
         for (which, &at) in lists.leaves.iter().enumerate() {
             let mut leaf = self.list(at)?;
@@ -129,7 +129,7 @@ impl Editor {
             _ => (None, vec![list.at]),
         };
         if leaves.is_empty() {
-            return Err(Error::corrupt("list-empty", "the index root has no elements", node_list(node)));
+            return Err(Error::corrupt(Code::ListEmpty, "the index root has no elements", node_list(node)));
         }
         Ok(Some(Lists { root, leaves }))
     }
@@ -161,7 +161,7 @@ impl Editor {
     fn place_in(&self, leaf: &List, name: &Name<'_>) -> Result<usize> {
         if leaf.kind == ListKind::IndexRoot {
             let what = "an index root points to an index root";
-            return Err(Error::corrupt("list-nested", what, leaf.at.data_in_file()));
+            return Err(Error::corrupt(Code::ListNested, what, leaf.at.data_in_file()));
         }
         let (mut from, mut to) = (0, leaf.elements.len());
         while from < to {

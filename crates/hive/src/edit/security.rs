@@ -5,7 +5,7 @@ use std::mem::offset_of;
 use super::{Editor, Step};
 use crate::regf::CellOffset;
 use crate::regf::key_security::KeySecurity;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 impl Editor {
     fn security(&self, at: CellOffset) -> Result<KeySecurity> {
@@ -15,7 +15,8 @@ impl Editor {
     /// Counts one more key that uses the key security at `at`.
     pub(super) fn add_security_reference(&mut self, at: CellOffset) -> Result<()> {
         let count = self.security(at)?.reference_count.get().checked_add(1);
-        let count = count.ok_or_else(|| Error::new(Kind::NoRoom, "no-room", "too many keys use one key security"))?;
+        let count =
+            count.ok_or_else(|| Error::new(Kind::NoRoom, Code::NoRoom, "too many keys use one key security"))?;
         self.write_references(at, count)
     }
 
@@ -25,15 +26,19 @@ impl Editor {
         let count = security.reference_count.get();
         let Some(rest) = count.checked_sub(users) else {
             let place = at.data_in_file() + offset_of!(KeySecurity, reference_count) as u64;
-            return Err(Error::corrupt("security-references", "more keys use the key security than it counts", place)
-                .expected(format_args!("at least {users}"), count));
+            return Err(Error::corrupt(
+                Code::SecurityReferences,
+                "more keys use the key security than it counts",
+                place,
+            )
+            .expected(format_args!("at least {users}"), count));
         };
         if rest > 0 {
             return self.write_references(at, rest);
         }
         let (next, previous) = (CellOffset(security.flink.get()), CellOffset(security.blink.get()));
         if next == at || previous == at {
-            return Err(Error::corrupt("security-ring", "the last key security is in use", at.data_in_file()));
+            return Err(Error::corrupt(Code::SecurityRing, "the last key security is in use", at.data_in_file()));
         }
         self.security(next)?;
         self.security(previous)?;

@@ -6,7 +6,7 @@ use super::Editor;
 use crate::regf::CellOffset;
 use crate::regf::key_node::flags;
 use crate::{HiveBytes, Key};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// A key and everything below it.
 #[derive(Default)]
@@ -23,18 +23,18 @@ impl Tree {
         if self.cells.insert(cell) {
             return Ok(());
         }
-        Err(Error::corrupt("cell-shared", "a cell of the tree is used twice", cell.in_file())
+        Err(Error::corrupt(Code::CellShared, "a cell of the tree is used twice", cell.in_file())
             .advise("run `hivewright check` on the hive, and take another copy of it"))
     }
 
     fn take_key<B: HiveBytes>(&mut self, key: &Key<'_, B>) -> Result<()> {
         let node = key.node();
         if node.has(flags::ROOT) {
-            return Err(Error::refused("root-key", "the root key cannot be deleted"));
+            return Err(Error::refused(Code::RootKey, "the root key cannot be deleted"));
         }
         if node.has(flags::NO_DELETE) {
             let what = format!("the key {} is marked against deletion", key.name());
-            return Err(Error::refused("key-no-delete", what));
+            return Err(Error::refused(Code::KeyNoDelete, what));
         }
         self.take(key.at())?;
         *self.securities.entry(CellOffset(node.key_security.get())).or_default() += 1;

@@ -13,7 +13,7 @@ use crate::regf::key_node::{KeyNode, flags};
 use crate::regf::key_value::{KeyValue, LATIN1_NAME, MAX_NAME_CHARACTERS, TOMBSTONE, ValueType};
 use crate::regf::name::Name;
 use crate::{Data, Value};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// The values that a deletion concerns. The two differ only in a layered hive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +56,8 @@ impl Editor {
     fn key_at_path(&self, path: &str) -> Result<CellOffset> {
         let hive = self.hive()?;
         let key = hive.key(path)?;
-        key.map(|key| key.at()).ok_or_else(|| Error::new(Kind::NotFound, "no-key", format!("there is no key {path}")))
+        key.map(|key| key.at())
+            .ok_or_else(|| Error::new(Kind::NotFound, Code::NoKey, format!("there is no key {path}")))
     }
 
     /// Sets a value of the key whose key node stands at `key`; the first of that name, without regard to case, or a
@@ -111,7 +112,7 @@ impl Editor {
     fn look_up(&self, key: CellOffset, name: &str, which: Delete) -> Result<(KeyNode, Option<Found>)> {
         let hive = self.hive()?;
         let found = hive.key_at(key)?;
-        let refuse = |what| Err(Error::refused("key-takes-no-values", format!("the key {what}")));
+        let refuse = |what| Err(Error::refused(Code::KeyTakesNoValues, format!("the key {what}")));
         if found.node().has(flags::PREDEFINED_HANDLE) {
             return refuse("is a predefined handle");
         }
@@ -180,7 +181,7 @@ impl Editor {
         else {
             return Err(Error::new(
                 Kind::Unsupported,
-                "value-name",
+                Code::ValueName,
                 "the value's name has more than 16,383 characters",
             ));
         };
@@ -196,7 +197,7 @@ impl Editor {
         };
         let at = self.allocate(&[value.as_bytes(), name.bytes()].concat(), "key value")?;
         let count =
-            node.values().checked_add(1).ok_or_else(|| Error::new(Kind::NoRoom, "no-room", "too many values"))?;
+            node.values().checked_add(1).ok_or_else(|| Error::new(Kind::NoRoom, Code::NoRoom, "too many values"))?;
         self.list_value(key, node, at)?;
         self.write_field(
             key,

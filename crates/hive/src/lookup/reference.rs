@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::regf::{CellOffset, cell};
-use hivewright_error::Error;
+use hivewright_error::{Code, Error};
 
 /// The field that holds a cell offset.
 #[derive(Clone, Copy, Debug)]
@@ -33,13 +33,14 @@ impl Referrer {
     /// The error for a reference to what is no cell below `length`.
     pub(super) fn leads_out(&self, to: CellOffset, length: u32) -> Error {
         let limit = length.saturating_sub(cell::ALIGNMENT);
-        Error::corrupt("cell-reference", format!("{self} leads to no cell of the hive bins"), self.at)
+        Error::corrupt(Code::CellReference, format!("{self} leads to no cell of the hive bins"), self.at)
             .expected(format_args!("a cell offset up to {limit:#x}"), to)
     }
 
     /// The error for a reference to a free cell.
     pub(super) fn leads_to_free_cell(&self, to: CellOffset) -> Error {
-        Error::corrupt("cell-reference", format!("{self} leads to a free cell"), self.at).expected("a cell in use", to)
+        Error::corrupt(Code::CellReference, format!("{self} leads to a free cell"), self.at)
+            .expected("a cell in use", to)
     }
 }
 

@@ -8,7 +8,7 @@ use crate::regf::CellOffset;
 use crate::regf::key_node;
 use crate::regf::subkeys_list::{ListKind, SubkeysList};
 use crate::{Hive, HiveBytes};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// An element of a subkeys list, and where it stands.
 #[derive(Clone, Copy)]
@@ -49,9 +49,12 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         Ok(found.map(|(element, key)| {
             let (code, what) = match element.kind {
                 ListKind::HashLeaf => {
-                    ("subkey-hash", "Windows does not find the key: the list has a wrong hash for it")
+                    (Code::SubkeyHash, "Windows does not find the key: the list has a wrong hash for it")
                 }
-                _ => ("subkey-hint", "Windows may not find the key: the list has the beginning of another name for it"),
+                _ => (
+                    Code::SubkeyHint,
+                    "Windows may not find the key: the list has the beginning of another name for it",
+                ),
             };
             let (right, there) = (key.name.hash(), element.hint.unwrap_or_default());
             let error = Error::corrupt(code, what, element.hint_at);
@@ -196,7 +199,7 @@ impl<'h> Leaf<'h> {
         let list = SubkeysList::parse(&data, at)?;
         if list.kind == ListKind::IndexRoot {
             let what = "an index root points to an index root";
-            return Err(Error::corrupt("list-nested", what, at.data_in_file()));
+            return Err(Error::corrupt(Code::ListNested, what, at.data_in_file()));
         }
         let len = list.len();
         Ok(Leaf { at, data, len, next: 0 })
@@ -267,7 +270,7 @@ fn has_room_for<B>(hive: &Hive<B>, keys: u64, list: CellOffset) -> Result<()> {
         return Ok(());
     }
     let what = "the subkeys list names more keys than the hive has room for";
-    Err(Error::corrupt("list-size", what, list.data_in_file()).expected(format_args!("at most {most}"), keys))
+    Err(Error::corrupt(Code::ListSize, what, list.data_in_file()).expected(format_args!("at most {most}"), keys))
 }
 
 /// Whether a fast leaf's hint (first four characters of the name, zero padded) may belong to `name`. Hints of names

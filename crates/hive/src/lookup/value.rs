@@ -9,7 +9,7 @@ use crate::regf::big_data::{self, BigData};
 use crate::regf::key_value::{self, KeyValue, Location, ValueType};
 use crate::regf::name::Name;
 use crate::{Data, Hive, HiveBytes};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// A value of a key.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         let most = u64::from(hive.length()) / key_value::SIZE as u64;
         if u64::from(count) > most {
             let what = "the key has more values than the hive has room for";
-            return Err(Error::corrupt("values-list-size", what, count_at)
+            return Err(Error::corrupt(Code::ValuesListSize, what, count_at)
                 .expected(format_args!("at most {most} values"), count));
         }
         let list = match count {
@@ -162,7 +162,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
             _ => hive.cell_of(at, Referrer::in_cell("key's values list", self.at, 40))?,
         };
         if (list.len() / 4) < count as usize {
-            return Err(Error::corrupt("values-list-size", "the values list is larger than its cell", count_at)
+            return Err(Error::corrupt(Code::ValuesListSize, "the values list is larger than its cell", count_at)
                 .expected(format_args!("at most {} values", list.len() / 4), count));
         }
         Ok((0..count).map(move |index| {
@@ -195,14 +195,14 @@ impl<B: HiveBytes> Hive<B> {
         }
         if size > data.len() {
             let what = "the value's data runs out of its cell";
-            return Err(Error::corrupt("value-data", what, at_value.data_in_file() + 4)
+            return Err(Error::corrupt(Code::ValueData, what, at_value.data_in_file() + 4)
                 .expected(format_args!("at most {} bytes", data.len()), size));
         }
         Ok(slice(data, 0, size))
     }
 
     fn segments(&self, at: CellOffset, record: &[u8], size: usize) -> Result<Vec<u8>> {
-        let short = |what, place: CellOffset| Error::corrupt("big-data", what, place.data_in_file());
+        let short = |what, place: CellOffset| Error::corrupt(Code::BigData, what, place.data_in_file());
         // Memory is bounded by the hive: no data is larger than all bins together.
         if size > self.length() as usize {
             return Err(short("big data is larger than the hive", at));

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::{REPLAY_BREAKS, Recovery};
-use crate::check::{self, Code, Finding, Report};
+use crate::check::{self, Finding, Report, Rule};
 use crate::regf::BASE_BLOCK_SIZE;
 use crate::regf::base_block::BaseBlock;
 use crate::{Hive, HiveBytes, Overlay};
@@ -24,8 +24,8 @@ pub(super) fn breach<B: HiveBytes>(
         return Ok(None);
     }
     let before = check::check(&primary(hive, report)?);
-    let known: HashSet<(Code, u64)> = in_bins(&before).map(|finding| (finding.code, finding.offset)).collect();
-    let added = in_bins(&replayed).find(|finding| !known.contains(&(finding.code, finding.offset)));
+    let known: HashSet<(Rule, u64)> = in_bins(&before).map(|finding| (finding.rule, finding.offset)).collect();
+    let added = in_bins(&replayed).find(|finding| !known.contains(&(finding.rule, finding.offset)));
     let Some(added) = added.filter(|_| errors(&before) <= errors(&replayed)) else { return Ok(None) };
     Ok(Some(error(added, report, errors(&before) == 0, hive.bytes.base().len())))
 }
@@ -50,7 +50,7 @@ fn primary<'h, B: HiveBytes>(hive: &'h Hive<Overlay<'_, B>>, report: &Recovery) 
 
 /// Errors behind the base block, which a replay always writes.
 fn in_bins(report: &Report) -> impl Iterator<Item = &Finding> {
-    report.errors().filter(|finding| finding.offset >= u64::from(BASE_BLOCK_SIZE) || finding.code == Code::RootKey)
+    report.errors().filter(|finding| finding.offset >= u64::from(BASE_BLOCK_SIZE) || finding.rule == Rule::RootKey)
 }
 
 fn errors(report: &Report) -> usize {
@@ -60,7 +60,7 @@ fn errors(report: &Report) -> usize {
 fn error(added: &Finding, report: &Recovery, sound_before: bool, file_len: u64) -> Error {
     let owner = added.owner().map(|owner| format!(" at {owner}")).unwrap_or_default();
     let logs = report.applied_logs().map(|log| log.name.as_str()).collect::<Vec<_>>().join(" and ");
-    let what = format!("the replay of {logs} breaks the hive: {}: {}{owner}", added.code.as_str(), added.what);
+    let what = format!("the replay of {logs} breaks the hive: {}: {}{owner}", added.rule, added.what);
     let error = Error::refused(REPLAY_BREAKS, what).advise(match (report.base_block_rebuilt, sound_before) {
         (true, _) => "hive and log were not copied at the same moment: look for a pair that was",
         (false, true) => {

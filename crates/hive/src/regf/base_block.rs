@@ -4,7 +4,7 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{BASE_BLOCK_SIZE, CellOffset};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 
 /// The checksummed part of the base block. Reserved bytes are kept as read.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -98,24 +98,23 @@ impl BaseBlock {
     pub fn validate(&self, file_len: u64) -> Result<()> {
         let (major, minor) = (self.major_version.get(), self.minor_version.get());
         if major != 1 || !(3..=6).contains(&minor) {
-            return Err(
-                unsupported("base-version", "hive version", 20).expected("1.3 to 1.6", format_args!("{major}.{minor}"))
-            );
+            return Err(unsupported(Code::BaseVersion, "hive version", 20)
+                .expected("1.3 to 1.6", format_args!("{major}.{minor}")));
         }
         if self.file_type.get() != 0 {
-            return Err(unsupported("file-type", "not a primary hive file (a transaction log?)", 28)
+            return Err(unsupported(Code::FileType, "not a primary hive file (a transaction log?)", 28)
                 .expected(0, self.file_type));
         }
         if self.file_format.get() != 1 {
-            return Err(unsupported("file-format", "file format", 32).expected(1, self.file_format));
+            return Err(unsupported(Code::FileFormat, "file format", 32).expected(1, self.file_format));
         }
         let length = self.length.get();
         if length == 0 || !length.is_multiple_of(4096) || length > i32::MAX as u32 {
-            return Err(Error::corrupt("length-alignment", "hive bins data size", 40)
+            return Err(Error::corrupt(Code::LengthAlignment, "hive bins data size", 40)
                 .expected("a positive multiple of 4096 below 2 GiB", length));
         }
         if self.end_of_bins() > file_len {
-            return Err(Error::corrupt("length-past-end", "the file ends before its hive bins do", 40)
+            return Err(Error::corrupt(Code::LengthPastEnd, "the file ends before its hive bins do", 40)
                 .expected(format_args!("{} bytes", self.end_of_bins()), file_len)
                 .advise("the file is truncated: look for another copy"));
         }
@@ -124,10 +123,10 @@ impl BaseBlock {
 }
 
 fn not_a_hive(what: String) -> Error {
-    Error::new(Kind::Unsupported, "base-signature", format!("not a registry hive: {what}")).at(Space::Hive, 0)
+    Error::new(Kind::Unsupported, Code::BaseSignature, format!("not a registry hive: {what}")).at(Space::Hive, 0)
 }
 
-fn unsupported(code: &'static str, what: &str, offset: u64) -> Error {
+fn unsupported(code: Code, what: &str, offset: u64) -> Error {
     Error::new(Kind::Unsupported, code, what).at(Space::Hive, offset)
 }
 

@@ -4,7 +4,7 @@ use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::CellOffset;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// A big data record: it points to a list of segments.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -45,7 +45,7 @@ impl BigData {
     /// Reads the record from a cell's data, for a value of `size` bytes.
     pub fn parse(data: &[u8], at: CellOffset, size: usize) -> Result<Self> {
         let place = at.data_in_file();
-        let wrong = |what| Error::corrupt("big-data", what, place);
+        let wrong = |what| Error::corrupt(Code::BigData, what, place);
         let Ok((record, _)) = BigData::read_from_prefix(data) else {
             return Err(wrong("the cell is too small for a big data record"));
         };

@@ -4,7 +4,7 @@ use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::CellOffset;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// The header of a hive bin.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -49,15 +49,15 @@ impl BinHeader {
     pub fn parse(bytes: &[u8], at: u32, length: u32) -> Result<Self> {
         let place = CellOffset(at).in_file();
         let Ok((header, _)) = BinHeader::read_from_prefix(bytes) else {
-            return Err(Error::corrupt("bin-size", "the hive bin's header runs past the end", place));
+            return Err(Error::corrupt(Code::BinSize, "the hive bin's header runs past the end", place));
         };
         if header.signature != SIGNATURE {
-            return Err(Error::corrupt("bin-signature", "hive bin signature", place)
+            return Err(Error::corrupt(Code::BinSignature, "hive bin signature", place)
                 .expected("\"hbin\"", format_args!("\"{}\"", header.signature.escape_ascii())));
         }
         let size = header.size.get();
         if size == 0 || !size.is_multiple_of(ALIGNMENT) || at.checked_add(size).is_none_or(|end| end > length) {
-            return Err(Error::corrupt("bin-size", "hive bin size", place + 8)
+            return Err(Error::corrupt(Code::BinSize, "hive bin size", place + 8)
                 .expected(format_args!("a multiple of 4096, at most {}", length.saturating_sub(at)), size));
         }
         Ok(header)

@@ -1,7 +1,7 @@
 //! Cells (specification, "Cell"): a signed 32-bit size, then data. A negative size means allocated.
 
 use super::CellOffset;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// Bytes of the size field.
 pub const HEADER_SIZE: usize = 4;
@@ -26,7 +26,7 @@ impl Header {
         let value = i32::from_le_bytes(raw);
         let size = value.unsigned_abs();
         if size == 0 || !size.is_multiple_of(ALIGNMENT) {
-            return Err(Error::corrupt("cell-size", "cell size is not a positive multiple of 8", at.in_file())
+            return Err(Error::corrupt(Code::CellSize, "cell size is not a positive multiple of 8", at.in_file())
                 .expected("a multiple of 8", value));
         }
         Ok(Header { size, allocated: value < 0 })

@@ -4,7 +4,7 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{CellOffset, LAYERED_SINCE_MINOR};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// The fixed part of a key node; the name follows it.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -83,15 +83,15 @@ impl KeyNode {
     pub fn parse(data: &[u8], at: CellOffset) -> Result<Self> {
         let place = at.data_in_file();
         let Ok((node, rest)) = KeyNode::read_from_prefix(data) else {
-            return Err(Error::corrupt("key-size", "the cell is too small for a key node", place)
+            return Err(Error::corrupt(Code::KeySize, "the cell is too small for a key node", place)
                 .expected(format_args!("{SIZE} bytes"), data.len()));
         };
         if node.signature != *b"nk" {
-            return Err(Error::corrupt("key-signature", "key node signature", place)
+            return Err(Error::corrupt(Code::KeySignature, "key node signature", place)
                 .expected("\"nk\"", format_args!("\"{}\"", node.signature.escape_ascii())));
         }
         if usize::from(node.name_length.get()) > rest.len() {
-            return Err(Error::corrupt("key-name", "the key's name runs out of its cell", place + 72)
+            return Err(Error::corrupt(Code::KeyName, "the key's name runs out of its cell", place + 72)
                 .expected(format_args!("at most {} bytes", rest.len()), node.name_length));
         }
         Ok(node)

@@ -4,7 +4,7 @@ use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::CellOffset;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// The fixed part of a key security; the descriptor follows it.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -31,7 +31,7 @@ impl KeySecurity {
     /// Reads the fixed part from a cell's data, and checks that the descriptor stands within it.
     pub fn parse(data: &[u8], at: CellOffset) -> Result<Self> {
         let place = at.data_in_file();
-        let wrong = |what, at| Error::corrupt("key-security", what, at);
+        let wrong = |what, at| Error::corrupt(Code::KeySecurity, what, at);
         let Ok((security, rest)) = KeySecurity::read_from_prefix(data) else {
             return Err(wrong("the cell is too small for a key security", place)
                 .expected(format_args!("{SIZE} bytes"), data.len()));

@@ -4,7 +4,7 @@ use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::{CellOffset, LAYERED_SINCE_MINOR};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// The fixed part of a key value; the name follows it.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
@@ -61,22 +61,21 @@ impl KeyValue {
     pub fn parse(data: &[u8], at: CellOffset) -> Result<Self> {
         let place = at.data_in_file();
         let Ok((value, rest)) = KeyValue::read_from_prefix(data) else {
-            return Err(Error::corrupt("value-signature", "the cell is too small for a key value", place)
+            return Err(Error::corrupt(Code::ValueSignature, "the cell is too small for a key value", place)
                 .expected(format_args!("{SIZE} bytes"), data.len()));
         };
         if value.signature != *b"vk" {
-            return Err(Error::corrupt("value-signature", "key value signature", place)
+            return Err(Error::corrupt(Code::ValueSignature, "key value signature", place)
                 .expected("\"vk\"", format_args!("\"{}\"", value.signature.escape_ascii())));
         }
         if usize::from(value.name_length.get()) > rest.len() {
-            return Err(Error::corrupt("value-name", "the value's name runs out of its cell", place + 2)
+            return Err(Error::corrupt(Code::ValueName, "the value's name runs out of its cell", place + 2)
                 .expected(format_args!("at most {} bytes", rest.len()), value.name_length));
         }
         let size = value.data_size.get();
         if size & INLINE != 0 && size & !INLINE > 4 {
-            return Err(
-                Error::corrupt("value-data", "inline data size", place + 4).expected("at most 4 bytes", size & !INLINE)
-            );
+            return Err(Error::corrupt(Code::ValueData, "inline data size", place + 4)
+                .expected("at most 4 bytes", size & !INLINE));
         }
         Ok(value)
     }

@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::CellOffset;
 use super::name::Name;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 
 /// The four kinds of list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +124,7 @@ impl<'a> SubkeysList<'a> {
     pub fn parse(data: &'a [u8], at: CellOffset) -> Result<Self> {
         let place = at.data_in_file();
         let Ok((header, rest)) = ListHeader::read_from_prefix(data) else {
-            return Err(Error::corrupt("list-size", "the cell is too small for a subkeys list", place)
+            return Err(Error::corrupt(Code::ListSize, "the cell is too small for a subkeys list", place)
                 .expected("4 bytes", data.len()));
         };
         let kind = match &header.signature {
@@ -133,13 +133,13 @@ impl<'a> SubkeysList<'a> {
             b"lh" => ListKind::HashLeaf,
             b"ri" => ListKind::IndexRoot,
             other => {
-                return Err(Error::corrupt("list-signature", "subkeys list signature", place)
+                return Err(Error::corrupt(Code::ListSignature, "subkeys list signature", place)
                     .expected("\"li\", \"lf\", \"lh\" or \"ri\"", format_args!("\"{}\"", other.escape_ascii())));
             }
         };
         let size = usize::from(header.count.get()) * kind.element_size();
         let Some(elements) = rest.get(..size) else {
-            return Err(Error::corrupt("list-size", "the subkeys list is larger than its cell", place + 2)
+            return Err(Error::corrupt(Code::ListSize, "the subkeys list is larger than its cell", place + 2)
                 .expected(format_args!("at most {} elements", rest.len() / kind.element_size()), header.count));
         };
         Ok(SubkeysList { kind, elements })

@@ -1,7 +1,7 @@
 //! Access control lists and their entries (MS-DTYP 2.4.4 and 2.4.5).
 
 use super::{Sid, damaged};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// Bytes of the header of a list.
 const HEADER_SIZE: usize = 8;
@@ -226,7 +226,7 @@ impl Acl {
 
 fn size_field(size: usize) -> Result<[u8; 2]> {
     u16::try_from(size).map(u16::to_le_bytes).map_err(|_| {
-        Error::new(Kind::Unsupported, "security-descriptor", "an access control list or an entry is too large")
+        Error::new(Kind::Unsupported, Code::SecurityDescriptor, "an access control list or an entry is too large")
             .expected(format_args!("at most {MAX_SIZE}"), size)
     })
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// How the segments of one image are counted, after the stem and the last dot.
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +110,7 @@ fn counts_of(suffix: &str) -> Vec<Count> {
 }
 
 fn missing(name: &str) -> Error {
-    Error::new(Kind::NotFound, "split-missing", format!("segment {name} of the split image is missing"))
+    Error::new(Kind::NotFound, Code::SplitMissing, format!("segment {name} of the split image is missing"))
         .advise("put all segments into one folder")
 }
 

@@ -3,6 +3,7 @@
 //! Worst first wants all rows before the first is printed. Of each only its cells are kept; from the row on that is one
 //! too many, rows are printed as they come, and the table says so.
 
+use hivewright_error::Code;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
@@ -114,7 +115,7 @@ impl Row {
 
 /// What to say of a saved session, or of one that cannot be ruled out.
 fn hibernation(record: &Record) -> Option<&'static str> {
-    let is_unknown = || record.write_blockers.iter().any(|it| it.code == "volume-hibernation-unknown");
+    let is_unknown = || record.write_blockers.iter().any(|it| it.code == Code::VolumeHibernationUnknown);
     match record.hibernated {
         Some(true) => Some("hibernated"),
         None if is_unknown() => Some("hibernation-unknown"),

@@ -2,6 +2,7 @@
 
 use super::maker::{BAT, Change, Entry, SUMMED, guid_text, mend, put, put_log};
 use super::*;
+use hivewright_error::Code;
 use hivewright_storage::memory::Memory;
 
 const SIZE: usize = 2 * MIB + 4096;
@@ -40,7 +41,7 @@ impl Storage for Patched {
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> hivewright::Result<()> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let Some(end) = start.checked_add(buf.len()).filter(|end| *end <= self.len) else {
-            return Err(hivewright::Error::new(hivewright::Kind::Corrupt, "past-end", "the storage ends"));
+            return Err(hivewright::Error::new(hivewright::Kind::Corrupt, Code::PastEnd, "the storage ends"));
         };
         buf.copy_from_slice(&self.below[start..end]);
         for (at, bytes) in &self.over {
@@ -69,7 +70,7 @@ impl Storage for Patched {
 fn play(folder: &Path, child: Arc<dyn Storage>, parent: &Arc<dyn Storage>) -> Result<(), &'static str> {
     let opener = Arc::new(InMemory { child: child.clone(), parent: parent.clone() });
     let image = container::open(&Gate::new(opener, &[]), &folder.join("child.vhdx"), None);
-    let Some(image) = image.map_err(|error| error.code())? else { return Ok(()) };
+    let Some(image) = image.map_err(|error| error.code().as_str())? else { return Ok(()) };
     let len = image.disk.len().unwrap();
     let mut buf = vec![0; SIZE.min(len as usize)];
     let mut result = image.disk.read_at(0, &mut buf);
@@ -82,7 +83,7 @@ fn play(folder: &Path, child: Arc<dyn Storage>, parent: &Arc<dyn Storage>) -> Re
     if image.about.refusal.is_some() && result.is_ok() {
         bring(folder, child, parent, &buf);
     }
-    result.map_err(|error| error.code())
+    result.map_err(|error| error.code().as_str())
 }
 
 /// Brings the log to its places: the disk is what it reads as before, with the wish and later without.
@@ -203,7 +204,7 @@ fn blocks_that_share_a_place_are_not_written() {
         put(&mut image, BAT + 8, &entry.to_le_bytes());
         fs::write(&vhdx, image).unwrap();
         let (image, recording) = open(&vhdx).unwrap();
-        let code = image.disk.write_at(0, &[1]).map_err(|error| error.code());
+        let code = image.disk.write_at(0, &[1]).map_err(|error| error.code().as_str());
         let written = recording.0.lock().unwrap()[0].2.take().unwrap().1;
         assert_eq!(written.is_empty(), code.is_err());
         code

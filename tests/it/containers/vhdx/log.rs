@@ -2,6 +2,7 @@
 
 use super::maker::{BAT, Change, Entry, put, put_log};
 use super::*;
+use hivewright_error::Code;
 
 pub(crate) const LOG: [u8; 16] = [0x77; 16];
 
@@ -51,7 +52,7 @@ fn judge(folder: &Path, image: &[u8], with_qemu: bool) -> Vec<u8> {
     let refusal = opened.about.refusal.clone().expect("a refusal");
     assert_eq!(refusal.code, "vhdx-log");
     let error = opened.disk.write_at(0, &[1]).unwrap_err();
-    assert_eq!((error.code(), error.kind()), ("vhdx-log", hivewright::Kind::Refused));
+    assert_eq!((error.code(), error.kind()), (Code::VhdxLog, hivewright::Kind::Refused));
     let mut disk = vec![0; 6 * MIB];
     opened.disk.read_at(0, &mut disk).unwrap();
     fs::write(&raw, &disk).unwrap();
@@ -117,7 +118,7 @@ fn a_log_that_does_not_hold_is_an_error() {
     let vhdx = folder.path().join("disk.vhdx");
     let code = |image: &[u8]| {
         fs::write(&vhdx, image).unwrap();
-        open(&vhdx).map(|_| ()).map_err(|error| error.code())
+        open(&vhdx).map(|_| ()).map_err(|error| error.code().as_str())
     };
     let clean = maker().build();
     assert_eq!(code(&clean), Ok(()));

@@ -2,6 +2,7 @@
 
 use super::maker::{guid_text, put};
 use super::*;
+use hivewright_error::Code;
 
 const GRANDPARENT: [u8; 16] = [1; 16];
 const PARENT: [u8; 16] = [2; 16];
@@ -120,7 +121,7 @@ fn a_parent_behind_its_childs_back_is_no_parent() {
     image.disk.write_at(MIB as u64, &[1]).unwrap();
     recording.bring_to_disk();
     let error = open(&child).map(|_| ()).unwrap_err();
-    assert_eq!((error.code(), error.kind()), ("vhdx-parent", hivewright::Kind::Corrupt));
+    assert_eq!((error.code(), error.kind()), (Code::VhdxParent, hivewright::Kind::Corrupt));
     assert!(error.wanted().unwrap().contains("02020202-0202"), "{error}");
     fs::remove_file(&parent).unwrap();
     assert_eq!(open(&child).map(|_| ()).unwrap_err().code(), "no-file");

@@ -95,10 +95,10 @@ fn with_extent(kind: &str, bytes: &[u8], mut change: impl FnMut(&dyn Fn(&[u8]) -
     fs::write(&path, descriptor(7, None, "custom", &lines)).unwrap();
     change(&|changed| {
         fs::write(folder.path().join("extent.vmdk"), changed).unwrap();
-        let (image, _) = open(&path).map_err(|e| e.code())?;
+        let (image, _) = open(&path).map_err(|e| e.code().as_str())?;
         let (mut buf, size) = (vec![0; 100_000], image.disk.len().unwrap());
         for at in [0, size / 2, size - 100_000] {
-            image.disk.read_at(at, &mut buf).map_err(|e| e.code())?;
+            image.disk.read_at(at, &mut buf).map_err(|e| e.code().as_str())?;
         }
         let _ = image.disk.write_at(0, &buf[..700]);
         Ok(image)
@@ -133,7 +133,7 @@ fn bombs_and_liars() {
     let text = descriptor(7, None, "streamOptimized", OWN);
     let read = |grain: usize, packed: Vec<u8>| {
         let image = open_bytes(stream(&text, &[(grain, packed)]), "vmdk").unwrap();
-        image.disk.read_at((grain * GRAIN * S) as u64, &mut [0; 10]).map_err(|e| e.code())
+        image.disk.read_at((grain * GRAIN * S) as u64, &mut [0; 10]).map_err(|e| e.code().as_str())
     };
     assert_eq!(read(3, zlib(&[5; GRAIN * S])), Ok(()));
     assert_eq!(read(3, zlib(&vec![0; 64 << 20])), Err("vmdk-grain"), "a bomb");
@@ -161,8 +161,8 @@ fn what_would_do_harm_is_not_written() {
     let written = |change: &[(usize, &[u8])]| {
         let mut bytes = good.clone();
         change.iter().for_each(|(at, new)| bytes[*at..*at + new.len()].copy_from_slice(new));
-        let image = open_bytes(bytes, "vmdk").map_err(|e| e.code())?;
-        image.disk.write_at(0, b"x").map_err(|e| e.code())
+        let image = open_bytes(bytes, "vmdk").map_err(|e| e.code().as_str())?;
+        image.disk.write_at(0, b"x").map_err(|e| e.code().as_str())
     };
     assert_eq!(written(&[]), Ok(()));
     assert_eq!(written(&[(6 * S, &[24])]), Err("vmdk-tables-differ"));
@@ -193,7 +193,7 @@ fn descriptors_that_lead_astray() {
     fs::write(folder.path().join("other.vmdk"), hosted(&descriptor(7, None, "x", OWN), &[])).unwrap();
     let opened = |kind: &str, lines: &str| {
         fs::write(&path, descriptor(7, None, kind, lines)).unwrap();
-        open(&path).map(|(image, _)| image.about.size).map_err(|e| e.code())
+        open(&path).map(|(image, _)| image.about.size).map_err(|e| e.code().as_str())
     };
     let flat = "RW 4 FLAT \"flat.bin\" ";
     for (kind, lines, expected) in [
@@ -237,7 +237,7 @@ fn descriptors_that_lead_astray() {
     let (image, _) = open(&path).unwrap();
     image.disk.read_at(0, &mut [0; 4 * S]).unwrap();
     let told = [image.disk.write_at(0, b"x"), image.disk.read_at(4 * S as u64, &mut [0])].map(Result::unwrap_err);
-    assert_eq!(told.each_ref().map(|error| error.code()), ["vmdk-read-only-extent", "vmdk-no-access"]);
+    assert_eq!(told.each_ref().map(|error| error.code().as_str()), ["vmdk-read-only-extent", "vmdk-no-access"]);
     assert!(told.iter().all(|error| error.advice().is_some_and(|advice| advice.contains("descriptor"))), "{told:?}");
     fs::write(
         &path,

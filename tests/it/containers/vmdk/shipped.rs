@@ -19,7 +19,7 @@ fn the_rule_is_found_in_every_one() {
         opened.disk.read_at(0, &mut all).unwrap();
         assert!(all == expected, "{}: other bytes than the raw disk", image.name);
         assert_eq!(
-            opened.about.refusal.map(|r| r.code),
+            opened.about.refusal.map(|r| r.code.as_str()),
             match image.writes {
                 Can::No(code) if code != "not-allocated" => Some(code),
                 _ => None,

@@ -16,7 +16,7 @@ use simd_adler32::adler32;
 
 use crate::container::{About, Format, Image, Opening, Refusal, Variant};
 use disk::{Disk, Kept, Table};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::span::placed;
@@ -57,7 +57,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     if let Some((_, what)) = OTHERS.iter().find(|(other, _)| magic == **other) {
         let what = format!("{} is {what}, which is not read here", opening.path.display());
         let advice = "export it with the tool that made it, or acquire it as E01";
-        return Err(Error::new(Kind::Unsupported, "ewf-kind", what).advise(advice));
+        return Err(Error::new(Kind::Unsupported, Code::EwfKind, what).advise(advice));
     }
     let segments = segments::open(&opening)?;
     let volume = volume(&segments[0])?;
@@ -65,7 +65,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let mut facts = vec![("segments", segments.len().to_string()), ("chunk-size", volume.chunk.to_string())];
     let mut remarks = Vec::new();
     describe(&segments, &mut facts, &mut remarks)?;
-    let refusal = Some(Refusal { code: "ewf-evidence", what: EVIDENCE.to_owned(), advice: advice() });
+    let refusal = Some(Refusal { code: Code::EwfEvidence, what: EVIDENCE.to_owned(), advice: advice() });
     let variant = format!("{} segments", segments.len());
     let (size, file) = (volume.size, opening.path.to_owned());
     let about = About { format: "ewf", variant, file, size, facts, refusal, remarks, below: None };
@@ -103,7 +103,7 @@ fn volume(segment: &Segment) -> Result<Volume> {
     let chunk = chunk.ok_or_else(|| wrong("the size of chunks is out of range", per_chunk))?;
     if chunk > MAX_CHUNK {
         let what = format!("the image has chunks of {chunk} bytes, more than is usual by far");
-        return Err(Error::new(Kind::Unsupported, "ewf-chunk", what));
+        return Err(Error::new(Kind::Unsupported, Code::EwfChunk, what));
     }
     let size = sectors.checked_mul(sector).ok_or_else(|| wrong("the size of the disk is out of range", sectors))?;
     if size.div_ceil(chunk) != chunks {
@@ -158,7 +158,7 @@ fn tables(segments: &[Segment], volume: &Volume) -> Result<Vec<Table>> {
 fn describe(
     segments: &[Segment],
     facts: &mut Vec<(&'static str, String)>,
-    remarks: &mut Vec<(&'static str, String)>,
+    remarks: &mut Vec<(Code, String)>,
 ) -> Result<()> {
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let mut add = |name: &'static str, value: String| {
@@ -176,7 +176,7 @@ fn describe(
             for section in segment.sections.iter().filter(|section| section.kind == kind) {
                 // What people wrote is no reason not to read the disk.
                 let Ok(bytes) = segment.contents(section, 1 << 20) else {
-                    remarks.push(("ewf-section", format!("the section {kind} cannot be read")));
+                    remarks.push((Code::EwfSection, format!("the section {kind} cannot be read")));
                     continue;
                 };
                 if bytes == before {
@@ -192,7 +192,7 @@ fn describe(
                     "error2" if bytes.len() >= 4 => {
                         let count = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
                         let what = format!("{count} runs of sectors could not be read when the image was made");
-                        remarks.push(("ewf-read-errors", what));
+                        remarks.push((Code::EwfReadErrors, what));
                     }
                     _ => {}
                 }
@@ -250,10 +250,10 @@ pub fn verify(disk: &dyn Storage, about: &About) -> Result<Vec<Verified>> {
 
 /// The error for bytes at `offset` of a segment that break the format.
 fn damaged(what: impl Into<String>, file: &dyn Storage, offset: u64) -> Error {
-    placed(Error::new(Kind::Corrupt, "ewf-segment", what), file, offset)
+    placed(Error::new(Kind::Corrupt, Code::EwfSegment, what), file, offset)
 }
 
 fn cut_short(file: &dyn Storage, offset: u64, needed: u64) -> Error {
     let what = "a section of this segment ends behind its end";
-    placed(crate::container::cut_short("ewf-segment", what, needed, file.len().unwrap_or(0)), file, offset)
+    placed(crate::container::cut_short(Code::EwfSegment, what, needed, file.len().unwrap_or(0)), file, offset)
 }

@@ -20,7 +20,7 @@ use crate::container::probe::Ends;
 use crate::container::{
     About, FORMATS, Format, Image, Opening, Probe, Refusal, Role, Variant, open_layer, unsupported,
 };
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::window::Window;
@@ -78,11 +78,11 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let is_ovf = |name: &str| name.to_ascii_lowercase().ends_with(".ovf");
     let ovfs = members.iter().filter(|(name, member)| is_ovf(name) && member.plain);
     let Some((ovf_name, ovf)) = ovfs.min_by_key(|(_, member)| member.start) else {
-        return Err(Error::new(Kind::Corrupt, "ova-ovf", "no member of the archive is a description (.ovf)")
+        return Err(Error::new(Kind::Corrupt, Code::OvaOvf, "no member of the archive is a description (.ovf)")
             .advise(unpack(", and name the disk itself")));
     };
     if ovf.len > MAX_OVF {
-        return Err(Error::new(Kind::Corrupt, "ova-ovf", "the description is too long").expected(MAX_OVF, ovf.len));
+        return Err(Error::new(Kind::Corrupt, Code::OvaOvf, "the description is too long").expected(MAX_OVF, ovf.len));
     }
     let mut text = vec![0; usize::try_from(ovf.len).unwrap_or(0)];
     opening.file.read_at(ovf.start, &mut text)?;
@@ -94,7 +94,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     }
     if disk.in_pieces {
         let what = format!("the disk {} is cut into pieces", disk.file);
-        return Err(Error::new(Kind::Unsupported, "ova-disk", what)
+        return Err(Error::new(Kind::Unsupported, Code::OvaDisk, what)
             .advise(unpack(", join the pieces (cat), and name the result")));
     }
     let Some(member) = find(&members, ovf_name, &disk.file) else {
@@ -108,7 +108,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         file: opening.path.to_owned(),
         size: inner.about.size,
         facts: vec![("disk", disk.file.clone()), ("disks", names.join(", "))],
-        refusal: Some(Refusal { code: "ova-read-only", what: READ_ONLY.into(), advice: advice() }),
+        refusal: Some(Refusal { code: Code::OvaReadOnly, what: READ_ONLY.into(), advice: advice() }),
         ..About::default()
     };
     if disks.len() > 1 {
@@ -119,7 +119,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
             unpack(""),
             names[1..].join(", ")
         );
-        about.remarks.push(("ova-disks", what));
+        about.remarks.push((Code::OvaDisks, what));
     }
     about.below = Some(Box::new(inner.about));
     Ok(Image { disk: inner.disk, about })
@@ -155,7 +155,7 @@ fn joined(folder: &str, name: &str) -> String {
 const READ_ONLY: &str = "it is an archive with hashes of what is in it";
 
 fn no_disk(what: &str) -> Error {
-    Error::new(Kind::NotFound, "ova-no-disk", format!("no disk of the archive can be read: {what}")).advise(format!(
+    Error::new(Kind::NotFound, Code::OvaNoDisk, format!("no disk of the archive can be read: {what}")).advise(format!(
         "see what is in it ({}): if the disk lies elsewhere, name that; else take a whole copy",
         advised::LIST_TAR
     ))
@@ -164,7 +164,7 @@ fn no_disk(what: &str) -> Error {
 fn packed(file: &str, what: &str, unpack: &str) -> Error {
     let what = format!("the disk {file} is {what}");
     let advice = self::unpack(&format!(", then the disk, and name that: {unpack}"));
-    Error::new(Kind::Unsupported, "ova-disk-compressed", what).advise(advice)
+    Error::new(Kind::Unsupported, Code::OvaDiskCompressed, what).advise(advice)
 }
 
 /// The format of a disk in the archive, by its bytes: they and what is said of them often disagree.
@@ -174,7 +174,7 @@ fn format_of(file: &dyn Storage, opening: &Opening<'_>, disk: &ovf::Disk) -> Res
     let probe = Probe { name: "", ..ends.probe() };
     let unsupported = |what: &str| {
         let what = format!("the disk {} is {what}", disk.file);
-        Err(Error::new(Kind::Unsupported, "ova-disk-format", what).advise(unpack(", and name the disk itself")))
+        Err(Error::new(Kind::Unsupported, Code::OvaDiskFormat, what).advise(unpack(", and name the disk itself")))
     };
     if let Some(format) = FORMATS.iter().find(|format| (format.is)(&probe)) {
         let found = INSIDE.into_iter().find(|name| *name == format.name);
@@ -197,7 +197,7 @@ fn open_disk(opening: &Opening<'_>, member: &tar::Member, disk: &ovf::Disk) -> R
     let name = &disk.file;
     if !member.plain {
         let what = format!("{name} is stored in the archive as a link or a sparse file");
-        return Err(Error::new(Kind::Unsupported, "ova-disk", what).advise(unpack("")));
+        return Err(Error::new(Kind::Unsupported, Code::OvaDisk, what).advise(unpack("")));
     }
     let window = Window::new(opening.file.clone(), member.start, member.len, Space::File)?;
     let file: Arc<dyn Storage> = Arc::new(Sealed(window));
@@ -206,7 +206,7 @@ fn open_disk(opening: &Opening<'_>, member: &tar::Member, disk: &ovf::Disk) -> R
     let before = gate.files().len();
     let inner = open_layer(Opening { gate, file, path, role: Role::Backing, depth }, Some(format));
     // Its neighbours are in the archive; one of that name beside the archive is somebody else.
-    let is_apart = |error: &Error| matches!(error.code(), "no-file" | "outside-folder" | "not-a-file");
+    let is_apart = |error: &Error| matches!(error.code(), Code::NoFile | Code::OutsideFolder | Code::NotAFile);
     match inner {
         Ok(Some(image)) if gate.files().len() == before => Ok(image),
         Err(error) if gate.files().len() == before && !is_apart(&error) => {
@@ -214,7 +214,7 @@ fn open_disk(opening: &Opening<'_>, member: &tar::Member, disk: &ovf::Disk) -> R
         }
         _ => {
             let what = format!("the disk {name} is not whole in itself: it names further files");
-            Err(Error::new(Kind::Unsupported, "ova-disk", what).advise(unpack("")))
+            Err(Error::new(Kind::Unsupported, Code::OvaDisk, what).advise(unpack("")))
         }
     }
 }
@@ -232,7 +232,7 @@ impl Storage for Sealed {
     }
 
     fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
-        Err(Error::refused("ova-read-only", READ_ONLY).advise(advice()))
+        Err(Error::refused(Code::OvaReadOnly, READ_ONLY).advise(advice()))
     }
 
     fn flush(&self) -> Result<()> {

@@ -8,7 +8,7 @@ pub use bundle::in_bundle;
 
 use crate::container::helpers::nbd::{self, Driver, EngineFormat};
 use crate::container::{About, Format, Image, Opening, Refusal, Variant, cut_short};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -36,7 +36,7 @@ const MAGICS: [&[u8; 16]; 2] = [b"WithoutFreeSpace", b"WithouFreSpacExt"];
 const IN_USE: u32 = 0x746f_6e59;
 
 fn corrupt(what: &str, at: u64) -> Error {
-    Error::new(Kind::Corrupt, "parallels-header", what).at(Space::File, at)
+    Error::new(Kind::Corrupt, Code::ParallelsHeader, what).at(Space::File, at)
 }
 
 /// The fields of the header.
@@ -53,7 +53,7 @@ impl Header {
         let len = file.len()?;
         let mut bytes = [0; 64];
         if len < 64 {
-            return Err(cut_short("parallels-header", "it ends within its header", 64, len).at(Space::File, 0));
+            return Err(cut_short(Code::ParallelsHeader, "it ends within its header", 64, len).at(Space::File, 0));
         }
         file.read_at(0, &mut bytes)?;
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
@@ -70,7 +70,7 @@ impl Header {
         }
         if 64 + entries * 4 > len {
             let what = "it ends within its block table";
-            return Err(cut_short("parallels-header", what, 64 + entries * 4, len).at(Space::File, 32));
+            return Err(cut_short(Code::ParallelsHeader, what, 64 + entries * 4, len).at(Space::File, 32));
         }
         // The older kind has a number of 32 bits here, and leaves the rest alone.
         let high = if extended { u64::from(u32_at(40)) << 32 } else { 0 };
@@ -95,16 +95,16 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     about.facts.push(("cluster-size", header.cluster.to_string()));
     about.remarks.extend(bundle::look(&opening)?);
     if header.in_use {
-        about.remarks.push(("parallels-in-use", "its last writer did not close it, or has it open".into()));
+        about.remarks.push((Code::ParallelsInUse, "its last writer did not close it, or has it open".into()));
         about.refusal = Some(Refusal {
-            code: "image-dirty",
+            code: Code::ImageDirty,
             what: "this Parallels image was not closed by its last writer".into(),
             advice: format!("shut the machine down that uses it; or mend it first: {}", advised::CHECK_REPAIR),
         });
     } else if header.extension {
         // It holds bitmaps of what has changed since when: a writer that does not keep them makes them lie.
         about.refusal = Some(Refusal {
-            code: "parallels-extension",
+            code: Code::ParallelsExtension,
             what: "this Parallels image holds bitmaps of changes, which qemu-nbd does not keep".into(),
             advice: format!("convert a copy of it: {}", advised::TO_RAW),
         });

@@ -4,7 +4,7 @@
 
 use crate::container::helpers::nbd::{self, Driver, EngineFormat};
 use crate::container::{About, Format, Image, Opening, Variant, cut_short, open_backing};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -30,7 +30,7 @@ pub(in crate::container) const FORMAT: Format = Format {
 const MAGIC: &[u8] = b"QFI\xfb\0\0\0\x01";
 
 fn corrupt(what: &str, at: u64) -> Error {
-    Error::new(Kind::Corrupt, "qcow-header", what).at(Space::File, at)
+    Error::new(Kind::Corrupt, Code::QcowHeader, what).at(Space::File, at)
 }
 
 /// What stands in the header.
@@ -45,7 +45,7 @@ impl Header {
         let len = file.len()?;
         let mut bytes = [0; 48];
         if len < 48 {
-            return Err(cut_short("qcow-header", "it ends within its header", 48, len).at(Space::File, 0));
+            return Err(cut_short(Code::QcowHeader, "it ends within its header", 48, len).at(Space::File, 0));
         }
         file.read_at(0, &mut bytes)?;
         let u32_at =
@@ -59,7 +59,7 @@ impl Header {
             0 => {}
             1 => {
                 let what = "this QCOW image is encrypted";
-                return Err(Error::new(Kind::Unsupported, "encrypted", what)
+                return Err(Error::new(Kind::Unsupported, Code::Encrypted, what)
                     .advise(format!("decrypt a copy of it, with its password in a file: {}", advised::DECRYPT_QCOW)));
             }
             other => return Err(corrupt("odd method of encryption", 36).expected("0 or 1", other)),
@@ -76,7 +76,7 @@ impl Header {
         let entries = size.div_ceil(1 << (cluster_bits + l2_bits));
         let end = entries.checked_mul(8).and_then(|table| table.checked_add(l1));
         if let Some(end) = end.filter(|&end| end > len.next_multiple_of(512) && l1 < 1 << 50) {
-            return Err(cut_short("qcow-header", "its L1 table is behind its end", end, len).at(Space::File, 40));
+            return Err(cut_short(Code::QcowHeader, "its L1 table is behind its end", end, len).at(Space::File, 40));
         }
         if end.is_none_or(|end| end > len.next_multiple_of(512)) {
             return Err(corrupt("the L1 table lies outside of the file", 40).expected(len, format_args!("{l1:#x}")));

@@ -20,7 +20,7 @@ use crate::container::helpers::nbd::{self, Driver, EngineFormat};
 use crate::container::references::{References, named_in_header};
 use crate::container::{About, Format, Image, Opening, Refusal, Role, Variant, cut_short, open_backing};
 use header::{BITMAPS, COMPRESSION, CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Header, RAW_DATA_FILE};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -48,11 +48,11 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         opening.file.read_at(0, &mut magic)?;
     }
     if magic == header::MAGIC && len < 104 {
-        return Err(cut_short("qcow2-header", "it ends within its header", 104, len).at(Space::File, 0));
+        return Err(cut_short(Code::Qcow2Header, "it ends within its header", 104, len).at(Space::File, 0));
     }
     if magic != header::MAGIC {
         let what = format!("{} is no qcow2 image", opening.path.display());
-        return Err(Error::new(Kind::Corrupt, "qcow2-header", what).at(Space::File, 0).expected("QFI\\xfb", "none"));
+        return Err(Error::new(Kind::Corrupt, Code::Qcow2Header, what).at(Space::File, 0).expected("QFI\\xfb", "none"));
     }
     let header = header::read(&*opening.file)?;
     if header.incompatible & (COMPRESSION | EXTENDED_L2) != 0 {
@@ -64,7 +64,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let mut against = about.refusal.clone();
     if opening.role != Role::Image || !opening.gate.writing {
         let what = "the image was opened for reading only".to_owned();
-        against = against.or(Some(Refusal { code: "read-only", what, advice: "open it for writing".to_owned() }));
+        against = against.or(Some(Refusal { code: Code::ReadOnly, what, advice: "open it for writing".to_owned() }));
     }
     let against = against.map(|refusal| (refusal.code, refusal.what, refusal.advice));
     let disk = disk::Disk::open(opening.file, header, data, backing, against)?;
@@ -114,7 +114,7 @@ const MOST_EXTENSIONS: usize = 64;
 fn by_engine(opening: Opening<'_>, header: &Header) -> Result<Image> {
     if header.incompatible & DATA_FILE != 0 {
         let what = "an image with zstd or extended L2 entries and a data file of its own is not read";
-        return Err(Error::new(Kind::Unsupported, "qcow2-data-file", what)
+        return Err(Error::new(Kind::Unsupported, Code::Qcow2DataFile, what)
             .at(Space::File, header::INCOMPATIBLE)
             .advise(format!("convert a copy of it: {}", advised::TO_RAW)));
     }
@@ -166,10 +166,10 @@ fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
     }
     let mut remarks = Vec::new();
     if header.incompatible & CORRUPT != 0 {
-        remarks.push(("qcow2-corrupt", "QEMU found this image damaged and marked it so".to_owned()));
+        remarks.push((Code::Qcow2Corrupt, "QEMU found this image damaged and marked it so".to_owned()));
     }
     if header.incompatible & DIRTY != 0 {
-        remarks.push(("qcow2-dirty", "its last writer did not close it, or has it open".to_owned()));
+        remarks.push((Code::Qcow2Dirty, "its last writer did not close it, or has it open".to_owned()));
     }
     let (variant, file) = (format!("v{}", header.version), opening.path.to_owned());
     let refusal = refusal(header);
@@ -180,19 +180,19 @@ fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
 fn refusal(header: &Header) -> Option<Refusal> {
     let (code, what, advice) = if header.incompatible & CORRUPT != 0 {
         (
-            "qcow2-corrupt",
+            Code::Qcow2Corrupt,
             "QEMU found the image damaged and marked it so",
             format!("mend a copy of it: {}", advised::CHECK_REPAIR),
         )
     } else if header.incompatible & DIRTY != 0 {
         let what = "the image was not closed: its refcounts may be behind, and a virtual machine may be running";
         // Not `-r leaks`, which takes the mark of being dirty away and counts nothing anew.
-        ("qcow2-dirty", what, format!("when nothing uses it: {}", advised::CHECK_REPAIR))
+        (Code::Qcow2Dirty, what, format!("when nothing uses it: {}", advised::CHECK_REPAIR))
     } else if header.autoclear & BITMAPS != 0 {
         let what = "the image has persistent bitmaps, which would no longer be true";
         let [show, remove, copy] = [advised::SHOW, advised::REMOVE_BITMAP, advised::TO_QCOW2];
         let advice = format!("remove each that `{show}` names: {remove}; or work on a copy without them: {copy}");
-        ("qcow2-bitmaps", what, advice)
+        (Code::Qcow2Bitmaps, what, advice)
     } else {
         return None;
     };
@@ -205,14 +205,14 @@ fn data_file(opening: &Opening<'_>, header: &Header, about: &mut About) -> Resul
     }
     let Some(name) = &header.data_file else {
         let what = "the bytes of the image are in another file, and it does not say in which";
-        return Err(Error::new(Kind::Unsupported, "qcow2-data-file", what)
+        return Err(Error::new(Kind::Unsupported, Code::Qcow2DataFile, what)
             .advise("take a whole copy of the image: its header is incomplete"));
     };
     let (_, file) = opening.gate.named(opening.path, plain(opening.path, name)?, opening.part())?;
     let len = file.len()?;
     if len < header.size {
         let what = format!("the data file {name} has {len} bytes, the disk {}: zeros after that", header.size);
-        about.remarks.push(("qcow2-data-file-short", what));
+        about.remarks.push((Code::Qcow2DataFileShort, what));
     }
     Ok(Some(file))
 }
@@ -233,12 +233,12 @@ fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<
     if said.is_none() {
         let what =
             format!("the image does not say of which format its backing file is: {} by its bytes", image.about.format);
-        about.remarks.push(("backing-probed", what));
+        about.remarks.push((Code::BackingProbed, what));
     }
     let below = image.disk.len()?;
     if below < header.size {
         let what = format!("its backing file {name} has {below} bytes, the disk {}: zeros after that", header.size);
-        about.remarks.push(("backing-short", what));
+        about.remarks.push((Code::BackingShort, what));
     }
     about.below = Some(Box::new(image.about));
     Ok(Some(image.disk))
@@ -249,7 +249,7 @@ fn plain<'a>(path: &Path, name: &'a str) -> Result<&'a str> {
     let elsewhere = name.starts_with("json:") || name.contains("://") && !name.starts_with("file://");
     if elsewhere {
         let what = format!("the image {} needs {name}, which is not a plain file", path.display());
-        return Err(Error::new(Kind::Unsupported, "qcow2-backing", what)
+        return Err(Error::new(Kind::Unsupported, Code::Qcow2Backing, what)
             .advise(format!("convert a copy into one file where QEMU reaches that: {}", advised::TO_QCOW2)));
     }
     Ok(name)
@@ -257,5 +257,5 @@ fn plain<'a>(path: &Path, name: &'a str) -> Result<&'a str> {
 
 /// The error for bytes at `offset` of the file that break the format.
 fn damaged(what: impl Into<String>, offset: u64) -> Error {
-    Error::new(Kind::Corrupt, "qcow2-header", what).at(Space::File, offset)
+    Error::new(Kind::Corrupt, Code::Qcow2Header, what).at(Space::File, offset)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::container::helpers::nbd::{self, Driver, EngineFormat};
 use crate::container::references::{References, named_in_header};
 use crate::container::{About, Format, Image, Opening, Refusal, Variant, cut_short, open_backing};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -28,7 +28,7 @@ const NEED_CHECK: u64 = 2;
 const BACKING_IS_RAW: u64 = 4;
 
 fn corrupt(what: &str, at: u64) -> Error {
-    Error::new(Kind::Corrupt, "qed-header", what).at(Space::File, at)
+    Error::new(Kind::Corrupt, Code::QedHeader, what).at(Space::File, at)
 }
 
 /// What stands in the header.
@@ -44,7 +44,7 @@ impl Header {
         let len = file.len()?;
         let mut bytes = [0; 64];
         if len < 64 {
-            return Err(cut_short("qed-header", "it ends within its header", 64, len).at(Space::File, 0));
+            return Err(cut_short(Code::QedHeader, "it ends within its header", 64, len).at(Space::File, 0));
         }
         file.read_at(0, &mut bytes)?;
         let u32_at =
@@ -63,7 +63,7 @@ impl Header {
         }
         if features & !(BACKING | NEED_CHECK | BACKING_IS_RAW) != 0 {
             let what = "this QED image uses features that are not known";
-            return Err(Error::new(Kind::Unsupported, "qed-features", what)
+            return Err(Error::new(Kind::Unsupported, Code::QedFeatures, what)
                 .expected("of 0x7", format_args!("{features:#x}"))
                 .at(Space::File, 16));
         }
@@ -74,7 +74,9 @@ impl Header {
         }
         let table = table * cluster;
         if l1 % cluster == 0 && l1 < 1 << 50 && l1 + table > len {
-            return Err(cut_short("qed-header", "its L1 table is behind its end", l1 + table, len).at(Space::File, 40));
+            return Err(
+                cut_short(Code::QedHeader, "its L1 table is behind its end", l1 + table, len).at(Space::File, 40)
+            );
         }
         if l1 % cluster != 0 || l1.checked_add(table).is_none_or(|end| end > len) {
             return Err(corrupt("the L1 table lies outside of the file", 40).expected(len, format_args!("{l1:#x}")));
@@ -109,9 +111,9 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     about.size = header.size;
     about.facts.push(("cluster-size", header.cluster.to_string()));
     if header.features & NEED_CHECK != 0 {
-        about.remarks.push(("qed-need-check", "its last writer did not close it: it wants a check".into()));
+        about.remarks.push((Code::QedNeedCheck, "its last writer did not close it: it wants a check".into()));
         about.refusal = Some(Refusal {
-            code: "image-dirty",
+            code: Code::ImageDirty,
             what: "this QED image was not closed by its last writer".into(),
             advice: format!("shut the machine down that uses it; or mend it first: {}", advised::CHECK_REPAIR),
         });

@@ -20,7 +20,7 @@ use crate::container::helpers::block_mapping;
 use crate::container::references::References;
 use crate::container::{About, Format, Image, Opening, Probe, Variant};
 use header::{Header, Type};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use map::Map;
 
@@ -68,7 +68,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
 }
 
 /// An error of the format, at an offset of the file.
-fn corrupt(code: &'static str, what: impl Into<String>, at: u64) -> Error {
+fn corrupt(code: Code, what: impl Into<String>, at: u64) -> Error {
     Error::new(Kind::Corrupt, code, what)
         .at(Space::File, at)
         .advise("take another copy of the image; if it is a raw disk all the same, say so: --format raw")

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::container::helpers::block_mapping;
 use crate::container::{About, Format, Image, Opening, Probe, Refusal, Variant};
 use footer::{Footer, Type};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::window::Window;
 use sparse::{Header, Sparse};
 
@@ -88,7 +88,7 @@ fn describe(footer: &Footer, about: &mut About) {
     }
     if footer.saved_state {
         about.refusal = Some(Refusal {
-            code: "vhd-saved-state",
+            code: Code::VhdSavedState,
             what: "the virtual machine of this disk is suspended and goes on with what it remembers of it".into(),
             advice: "let it run and shut it down first".into(),
         });
@@ -96,7 +96,7 @@ fn describe(footer: &Footer, about: &mut About) {
 }
 
 /// An error of the format, at an offset of the file.
-fn corrupt(code: &'static str, what: impl Into<String>, at: u64) -> Error {
+fn corrupt(code: Code, what: impl Into<String>, at: u64) -> Error {
     Error::new(Kind::Corrupt, code, what)
         .at(Space::File, at)
         .advise("take another copy of the image; if it is a raw disk all the same, say so: --format raw")

@@ -25,7 +25,7 @@ use self::metadata::Metadata;
 use crate::container::helpers::block_mapping;
 use crate::container::references::References;
 use crate::container::{About, Format, Gate, Image, Opening, Role, Variant, cut_short, open_layer};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 
 pub(in crate::container) const FORMAT: Format = Format {
@@ -50,7 +50,7 @@ const SIGNATURE: &[u8] = b"vhdxfile";
 /// The name of the fact by which a child knows its parent.
 const DATA_WRITE: &str = "data write identifier";
 /// The code of the remark that the log will be brought to its places by the next write.
-pub(in crate::container) const LOG_WAITS: &str = "vhdx-log-waits";
+pub(in crate::container) const LOG_WAITS: Code = Code::VhdxLogWaits;
 
 fn open(opening: Opening<'_>) -> Result<Image> {
     let mut about = About { format: FORMAT.name, file: opening.path.to_owned(), ..About::default() };
@@ -102,11 +102,11 @@ fn creator(file: &dyn Storage) -> Result<String> {
     let mut start = [0; 520];
     let len = file.len()?;
     if len < MIB {
-        return Err(cut_short("vhdx-truncated", "it ends within its headers", MIB, len).at(Space::File, 0));
+        return Err(cut_short(Code::VhdxTruncated, "it ends within its headers", MIB, len).at(Space::File, 0));
     }
     file.read_at(0, &mut start)?;
     if !start.starts_with(SIGNATURE) {
-        return Err(corrupt("vhdx-signature", "the file is not a VHDX image", 0));
+        return Err(corrupt(Code::VhdxSignature, "the file is not a VHDX image", 0));
     }
     let name = start[8..].chunks_exact(2).take_while(|unit| *unit != [0, 0]).flatten().copied().collect::<Vec<u8>>();
     Ok(text(&name))
@@ -136,13 +136,13 @@ fn parent(opening: &Opening<'_>, item: &[u8], at: u64) -> Result<Image> {
     let locator = locator::parse(item, at)?;
     let (path, file) = find_parent(opening.gate, opening.path, &locator.paths)?;
     let below = Opening { gate: opening.gate, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
-    let missing = || Error::new(Kind::Corrupt, "vhdx-parent", format!("{} is not a VHDX image", path.display()));
+    let missing = || Error::new(Kind::Corrupt, Code::VhdxParent, format!("{} is not a VHDX image", path.display()));
     let image = open_layer(below, Some(FORMAT.name))?.ok_or_else(missing)?;
     let actual = image.about.facts.iter().find(|(name, _)| *name == DATA_WRITE).map_or("", |(_, value)| value);
     let expected: Vec<String> = locator.linkages.iter().map(Guid::to_string).collect();
     if !expected.iter().any(|expected| expected == actual) {
         let what = format!("{} is not the parent that {} stands on", path.display(), opening.path.display());
-        return Err(Error::new(Kind::Corrupt, "vhdx-parent", what)
+        return Err(Error::new(Kind::Corrupt, Code::VhdxParent, what)
             .expected(format_args!("{DATA_WRITE} {}", expected.join(" or ")), actual)
             .advise("it was written to since, or it is another image: look for the copy that belongs to the child"));
     }
@@ -158,5 +158,5 @@ fn find_parent(gate: &Gate, child: &Path, paths: &[String]) -> Result<(PathBuf, 
             Err(error) => first = first.or(Some(error)),
         }
     }
-    Err(first.unwrap_or_else(|| Error::new(Kind::NotFound, "no-file", "the image names no parent")))
+    Err(first.unwrap_or_else(|| Error::new(Kind::NotFound, Code::NoFile, "the image names no parent")))
 }

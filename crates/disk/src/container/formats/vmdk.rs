@@ -33,7 +33,7 @@ use content_id::ContentId;
 use descriptor::Descriptor;
 use disk::Extents;
 use grains::Grains;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 pub(in crate::container) const FORMAT: Format = Format {
     name: "vmdk",
@@ -73,7 +73,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     }
     if !descriptor::is_one(&head[..usize::try_from(there).unwrap_or(0)]) {
         let what = format!("{} is neither a descriptor nor a sparse extent of VMware", opening.path.display());
-        return Err(broken("vmdk-magic", what));
+        return Err(broken(Code::VmdkMagic, what));
     }
     let (text, descriptor) = descriptor::read(&opening.file, 0, opening.file.len()?)?;
     build(opening, 0, &text, descriptor, None)
@@ -86,7 +86,7 @@ fn open_embedded(opening: Opening<'_>) -> Result<Image> {
     let Some((text, descriptor)) = descriptor::read_embedded(&opening.file, at, len)? else {
         let (there, needed) = (opening.file.len()?, at.saturating_add(SECTOR));
         if needed > there && needed < 1 << 50 {
-            return Err(cut_short("vmdk-header", "its descriptor is behind its end", needed, there));
+            return Err(cut_short(Code::VmdkHeader, "its descriptor is behind its end", needed, there));
         }
         return Err(name_the_descriptor(&opening));
     };
@@ -112,7 +112,7 @@ fn build(opening: Opening<'_>, at: u64, text: &[u8], descriptor: Descriptor, own
     if let Some(path) = &descriptor.change_track {
         let what =
             format!("changes are tracked in {path}, which an edit does not touch: let the next backup be a full one");
-        about.remarks.push(("vmdk-change-tracking", what));
+        about.remarks.push((Code::VmdkChangeTracking, what));
     }
     let content_id = ContentId::new(opening.file.clone(), at, text, &descriptor);
     let parent = descriptor.parent.as_ref();
@@ -145,7 +145,7 @@ fn refuse_strangers(descriptor: &Descriptor) -> Result<()> {
     }
     if descriptor.encrypted {
         let what = "the image is encrypted by VMware";
-        return Err(Error::new(Kind::Unsupported, "vmdk-encrypted", what)
+        return Err(Error::new(Kind::Unsupported, Code::VmdkEncrypted, what)
             .advise("remove the encryption in VMware, or clone the machine without it"));
     }
     Ok(())
@@ -153,7 +153,7 @@ fn refuse_strangers(descriptor: &Descriptor) -> Result<()> {
 
 fn device(what: &str) -> Error {
     let what = format!("the descriptor stands for hardware of its host ({what}), not for files");
-    Error::new(Kind::Unsupported, "vmdk-device", what).advise("name the device, or an image of it, instead")
+    Error::new(Kind::Unsupported, Code::VmdkDevice, what).advise("name the device, or an image of it, instead")
 }
 
 /// For one extent of several, or one that keeps its descriptor beside it.
@@ -171,14 +171,14 @@ fn name_the_descriptor(opening: &Opening<'_>) -> Error {
         None => "name its descriptor, a small text file with the ending .vmdk".to_owned(),
     };
     let what = format!("{} is an extent without the descriptor that says what it is part of", opening.path.display());
-    Error::new(Kind::Unsupported, "vmdk-extent-alone", what).advise(advice)
+    Error::new(Kind::Unsupported, Code::VmdkExtentAlone, what).advise(advice)
 }
 
-fn broken(code: &'static str, what: impl Into<String>) -> Error {
+fn broken(code: Code, what: impl Into<String>) -> Error {
     Error::new(Kind::Corrupt, code, what)
 }
 
 /// What keeps a whole image from being written to.
-fn refusal(code: &'static str, what: &str, advice: &str) -> Refusal {
+fn refusal(code: Code, what: &str, advice: &str) -> Refusal {
     Refusal { code, what: what.into(), advice: advice.into() }
 }

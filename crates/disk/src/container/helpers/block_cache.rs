@@ -73,6 +73,7 @@ impl<K: Copy + PartialEq> BlockCache<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hivewright_error::Code;
     use hivewright_error::Error;
 
     /// The numbers of the pieces that had to be unpacked when these were asked for in turn.
@@ -114,7 +115,7 @@ mod tests {
         unpacked(&mut kept, MOST_BYTES / 2, [1, 2]);
         let failed = kept.piece(3, MOST_BYTES / 2, |bytes| {
             bytes.fill(0xff);
-            Err(Error::refused("damaged", "half of it"))
+            Err(Error::refused(Code::Damaged, "half of it"))
         });
         assert_eq!(failed.unwrap_err().code(), "damaged");
         assert_eq!(unpacked(&mut kept, MOST_BYTES / 2, [2, 3, 1]), [3, 1]);

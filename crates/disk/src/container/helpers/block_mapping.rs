@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::container::helpers::tables::index;
 use crate::container::{About, Image, Refusal, within_disk};
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::span::read_then_zeros;
 
@@ -111,7 +111,7 @@ impl<M: BlockMapping> Storage for MappedDisk<M> {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         within_disk(self.size, offset, bytes.len())?;
         if let Some(Refusal { code, what, advice }) = &self.refusal {
-            return Err(Error::refused(code, what.as_str()).advise(advice.as_str()));
+            return Err(Error::refused(*code, what.as_str()).advise(advice.as_str()));
         }
         if bytes.is_empty() {
             return Ok(());
@@ -157,7 +157,7 @@ pub(in crate::container) mod hostile;
 
 /// Builds the error for bytes that cannot be written in place.
 pub(in crate::container) fn not_allocated(offset: u64, what: &str, advice: String) -> Error {
-    Error::new(Kind::NoRoom, "not-allocated", what).at(Space::Disk, offset).advise(advice)
+    Error::new(Kind::NoRoom, Code::NotAllocated, what).at(Space::Disk, offset).advise(advice)
 }
 
 /// The reason where a format does not tell a parent's bytes from zeros.

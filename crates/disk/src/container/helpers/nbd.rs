@@ -28,7 +28,7 @@ mod against_qemu;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::container::{About, Image, Opening, Refusal, Role};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -130,7 +130,7 @@ pub(in crate::container) fn open_with(
         let engine = engine::Engine::start(plan, refused, opening.gate.closing.clone())?;
         if about.size != 0 && engine.size() != about.size && engine.size() != about.size.next_multiple_of(512) {
             let what = "QEMU sees a disk of another size in this image";
-            return Err(Error::new(Kind::Corrupt, "engine-size", what).expected(about.size, engine.size()));
+            return Err(Error::new(Kind::Corrupt, Code::EngineSize, what).expected(about.size, engine.size()));
         }
         about.size = engine.size();
         about.facts.push(("read-by", "qemu-nbd".into()));
@@ -140,14 +140,14 @@ pub(in crate::container) fn open_with(
     {
         let _ = (&mut about, refused, backing, Error::new(Kind::Unsupported, "", "").at(Space::File, 0));
         let what = format!("this image is read by {}, which is not supported on this system", program.display());
-        Err(Error::new(Kind::Unsupported, "no-qemu-nbd", what)
+        Err(Error::new(Kind::Unsupported, Code::NoQemuNbd, what)
             .advise(format!("convert a copy of the image: {}", hivewright_storage::advised::TO_RAW)))
     }
 }
 
 fn only_read() -> Refusal {
     let what = "this image was opened for reading only".into();
-    Refusal { code: "image-read-only", what, advice: "open it again for writing".into() }
+    Refusal { code: Code::ImageReadOnly, what, advice: "open it again for writing".into() }
 }
 
 /// QEMU would open the external data file of a qcow2 image by the name in its header.
@@ -161,7 +161,7 @@ fn closed_to_names(driver: Driver, file: &dyn Storage) -> Result<()> {
     // Incompatible features, bit 2 (QEMU docs/interop/qcow2, "Header"): bytes 72 to 79 of version 3, big-endian.
     if version >= 3 && header[79] & 4 != 0 {
         let what = "a qcow2 image with an external data file is not handed to qemu-nbd";
-        return Err(Error::new(Kind::Unsupported, "external-data-file", what).at(Space::File, 72));
+        return Err(Error::new(Kind::Unsupported, Code::ExternalDataFile, what).at(Space::File, 72));
     }
     Ok(())
 }
@@ -171,7 +171,7 @@ fn closed_to_names(driver: Driver, file: &dyn Storage) -> Result<()> {
 /// # Errors
 /// `backing-name`: it lies elsewhere, has more than 1023 bytes, or is no text ([`no_text`]).
 pub(in crate::container) fn name(file: &dyn Storage, at: u64, len: u64, end: u64, field: u64) -> Result<String> {
-    let odd = |what: &str| Error::new(Kind::Corrupt, "backing-name", what.to_owned()).at(Space::File, field);
+    let odd = |what: &str| Error::new(Kind::Corrupt, Code::BackingName, what.to_owned()).at(Space::File, field);
     // QEMU's own limit, and far more than a name has.
     if !(1..1024).contains(&len) {
         return Err(odd("the name of the backing file has an odd length").expected("1 to 1023 bytes", len));
@@ -187,6 +187,6 @@ pub(in crate::container) fn name(file: &dyn Storage, at: u64, len: u64, end: u64
 /// The error for an image whose engine takes no names but text.
 pub(in crate::container) fn no_text() -> Error {
     let what = "the image names another file by bytes that are not UTF-8";
-    Error::new(Kind::Unsupported, "backing-name", what)
+    Error::new(Kind::Unsupported, Code::BackingName, what)
         .advise(format!("give that file another name, and tell a copy of the image of it: {}", advised::REBASE))
 }

@@ -1,12 +1,12 @@
 //! Random bytes and new identifiers.
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// Returns random bytes of the operating system.
 pub(in crate::container) fn bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {
-        Error::new(Kind::Io, "no-random", format!("the operating system gives no random bytes: {error}"))
+        Error::new(Kind::Io, Code::NoRandom, format!("the operating system gives no random bytes: {error}"))
     })?;
     Ok(bytes)
 }

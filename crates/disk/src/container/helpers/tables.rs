@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::container::cut_short;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::span::placed;
 
@@ -18,13 +18,13 @@ type Page = (u64, Box<[u8]>);
 /// See the module.
 pub(in crate::container) struct Tables {
     file: Arc<dyn Storage>,
-    code: &'static str,
+    code: Code,
     kept: Mutex<Vec<Option<Page>>>,
 }
 
 impl Tables {
     /// Tables of `file`; `code` is that of the error where the file ends before them.
-    pub(in crate::container) fn new(file: Arc<dyn Storage>, code: &'static str) -> Self {
+    pub(in crate::container) fn new(file: Arc<dyn Storage>, code: Code) -> Self {
         Tables { file, code, kept: Mutex::default() }
     }
 

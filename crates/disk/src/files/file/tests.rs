@@ -64,10 +64,10 @@ fn writes_only_where_the_file_owns_filled_clusters() {
 #[test]
 fn says_why_it_does_not_write() {
     for (traits, code) in [
-        (Traits { compressed: true, ..Traits::default() }, "file-compressed"),
-        (Traits { encrypted: true, ..Traits::default() }, "file-encrypted"),
-        (Traits { sparse: true, ..Traits::default() }, "file-sparse"),
-        (Traits { resident: true, ..Traits::default() }, "file-resident"),
+        (Traits { compressed: true, ..Traits::default() }, Code::FileCompressed),
+        (Traits { encrypted: true, ..Traits::default() }, Code::FileEncrypted),
+        (Traits { sparse: true, ..Traits::default() }, Code::FileSparse),
+        (Traits { resident: true, ..Traits::default() }, Code::FileResident),
     ] {
         let error = file(traits, 28).1.write_at(0, b"a").unwrap_err();
         assert_eq!((error.kind(), error.code()), (Kind::Refused, code));

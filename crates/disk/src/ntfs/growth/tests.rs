@@ -2,6 +2,7 @@
 
 mod made;
 
+use hivewright_error::Code;
 use proptest::prelude::*;
 
 use super::Growth;
@@ -17,7 +18,7 @@ fn plan(volume: &Ntfs, len: u64) -> Growth {
 }
 
 fn code(volume: &Ntfs, len: u64) -> &'static str {
-    volume.plan_growth(HIVE, len).unwrap_err().code()
+    volume.plan_growth(HIVE, len).unwrap_err().code().as_str()
 }
 
 /// The bytes of the volume once its hive has `len` bytes.
@@ -234,7 +235,7 @@ fn what_cannot_grow_is_refused_and_stays_as_it_is() {
     memory.write_at(patch.offset, &[patch.old[0] ^ 0x80]).unwrap();
     assert_eq!(
         (growth.write().unwrap_err().code(), growth.make_room().unwrap_err().code()),
-        ("changed-since", "changed-since")
+        (Code::ChangedSince, Code::ChangedSince)
     );
     memory.write_at(patch.offset, &patch.old).unwrap();
     assert!(all(&memory) == bytes);
@@ -302,7 +303,7 @@ fn a_file_in_pieces_grows_until_its_record_is_full() {
         assert!(read(&volume, HIVE).starts_with(&old));
         assert_eq!(account(&volume), leaks);
     };
-    assert_eq!((refused.code(), refused.kind()), ("file-record-full", hivewright_error::Kind::NoRoom));
+    assert_eq!((refused.code(), refused.kind()), (Code::FileRecordFull, hivewright_error::Kind::NoRoom));
     assert!(steps > 0);
     // What needs no more pieces is still given.
     let (_, volume) = open(&bytes);

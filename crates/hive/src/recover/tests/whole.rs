@@ -62,7 +62,7 @@ fn headless_recovery_keeps_to_what_is_dirty_and_a_hive() {
     let log = entries_from(7, &[0x71]);
     let clean = hive([7, 7], 4);
     let failed = recover_headless(&clean[..], &named(&[&log])).map(drop).unwrap_err();
-    assert_eq!((failed.error.code(), failed.hive), ("hive-clean", &clean[..]));
+    assert_eq!((failed.error.code(), failed.hive), (Code::HiveClean, &clean[..]));
     let failed = recover_headless(&[0u8; 20480][..], &named(&[&log])).map(drop).unwrap_err();
     assert_eq!(failed.error.code(), "cell-size", "there is no root key");
     let mut other = hive([8, 7], 4);

@@ -10,10 +10,10 @@ fn record(i: usize) -> Record {
     match i % 5 {
         0 => record.compliant = Some(true),
         1 => record.compliant = Some(false),
-        2 => record.mistakes = vec![Mistake { code: "wrong-service".to_owned(), ..Mistake::default() }; 2],
+        2 => record.mistakes = vec![Mistake { code: Code::WrongKey.to_string(), ..Mistake::default() }; 2],
         3 => {
             record.status = Status::Error;
-            record.error = Some(Failure { code: "ntfs-boot-sector".to_owned(), ..Failure::default() });
+            record.error = Some(Failure { code: Code::NtfsBootSector.to_string(), ..Failure::default() });
         }
         _ => record.status = Status::NoWindows,
     }

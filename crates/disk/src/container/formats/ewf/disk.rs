@@ -12,7 +12,7 @@ use crate::container::helpers::block_cache::BlockCache;
 use crate::container::helpers::inflate::inflate;
 use crate::container::helpers::tables::{Tables, index};
 use crate::container::within_disk;
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 
 /// Tables that are kept.
@@ -100,7 +100,7 @@ impl SoundTables {
                 .or_else(|error| table.copy.and_then(|copy| sound(table, copy).ok()).ok_or(error))?,
         };
         self.at.insert(index, at);
-        let entries = Entries { pages: Tables::new(table.file.clone(), "ewf-segment"), at };
+        let entries = Entries { pages: Tables::new(table.file.clone(), Code::EwfSegment), at };
         if self.kept.len() == MOST_TABLES {
             self.kept.remove(0);
         }
@@ -217,7 +217,7 @@ impl Storage for Disk {
     }
 
     fn write_at(&self, _offset: u64, _bytes: &[u8]) -> Result<()> {
-        Err(Error::refused("ewf-evidence", super::EVIDENCE).advise(super::advice()))
+        Err(Error::refused(Code::EwfEvidence, super::EVIDENCE).advise(super::advice()))
     }
 
     fn flush(&self) -> Result<()> {
@@ -240,7 +240,7 @@ impl Storage for Disk {
 pub(super) fn check(table: &Table) -> Result<()> {
     if table.count > MOST_ENTRIES {
         let what = format!("a table of the image has {} entries, more than is usual by far", table.count);
-        return Err(Error::new(Kind::Unsupported, "ewf-table", what).at(Space::File, table.entries));
+        return Err(Error::new(Kind::Unsupported, Code::EwfTable, what).at(Space::File, table.entries));
     }
     let end = table.count.checked_mul(4).and_then(|bytes| bytes.checked_add(table.entries));
     if end.is_none_or(|end| end.saturating_add(4) > table.file_len) {

@@ -10,7 +10,7 @@ use simd_adler32::adler32;
 use super::{cut_short, damaged};
 use crate::container::Opening;
 use crate::container::references::{Piece, References};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 
 /// First bytes of a segment of a disk's image.
@@ -66,7 +66,8 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Vec<Segment>> {
             let name = opening.path.file_name().unwrap_or_default().to_string_lossy();
             let name = name_of(&name, wanted).ok_or_else(|| {
                 let what = format!("segment {wanted} of the image is needed, and {name} does not show its name");
-                Error::new(Kind::NotFound, "no-file", what).advise("name the files as E01 images are: .E01, .E02 ...")
+                Error::new(Kind::NotFound, Code::NoFile, what)
+                    .advise("name the files as E01 images are: .E01, .E02 ...")
             })?;
             let file = opening.gate.segment(opening.path, &name, opening.part())?;
             if self::number(&*file)? != wanted {
@@ -83,7 +84,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Vec<Segment>> {
             return Ok(segments);
         }
     }
-    Err(Error::new(Kind::Unsupported, "image-files", format!("the image has more than {MAX_SEGMENTS} segments")))
+    Err(Error::new(Kind::Unsupported, Code::ImageFiles, format!("the image has more than {MAX_SEGMENTS} segments")))
 }
 
 /// The number of a segment.

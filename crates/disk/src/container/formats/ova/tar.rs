@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hivewright_error::{Error, Kind, Place, Result};
+use hivewright_error::{Code, Error, Kind, Place, Result};
 use hivewright_storage::Storage;
 
 const BLOCK: u64 = 512;
@@ -75,7 +75,8 @@ pub(super) fn members(file: &Arc<dyn Storage>) -> Result<BTreeMap<String, Member
 
 fn broken(file: &dyn Storage, at: u64, what: &str) -> Error {
     let places: Vec<Place> = file.locate(at);
-    let error = Error::new(Kind::Corrupt, "ova-tar", what).advise("it was cut short or damaged: look for a whole copy");
+    let error =
+        Error::new(Kind::Corrupt, Code::OvaTar, what).advise("it was cut short or damaged: look for a whole copy");
     places.into_iter().fold(error, |error, place| error.at(place.space, place.offset))
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::container::helpers::xml::Tags;
 use crate::container::{Opening, Role, last_part};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::probe::open_plain;
@@ -55,7 +55,7 @@ struct Bundle {
 }
 
 fn broken(what: &str) -> Error {
-    Error::new(Kind::Corrupt, "parallels-descriptor", format!("{DESCRIPTOR} beside the image {what}")).advise(
+    Error::new(Kind::Corrupt, Code::ParallelsDescriptor, format!("{DESCRIPTOR} beside the image {what}")).advise(
         "copy the folder again from where it came; an image that is known to be whole can be read in another folder",
     )
 }
@@ -140,7 +140,7 @@ impl Bundle {
     fn judge(&self, image: &Listed) -> Result<Vec<String>> {
         if self.storages > 1 {
             let what = format!("the disk is cut into {} pieces, of which this is one", self.storages);
-            return Err(Error::new(Kind::Unsupported, "parallels-split", what).advise(JOIN));
+            return Err(Error::new(Kind::Unsupported, Code::ParallelsSplit, what).advise(JOIN));
         }
         let mut shots = self.shots.iter().filter(|shot| shot.guid == image.guid).peekable();
         if shots.peek().is_none() && self.images.len() > 1 {
@@ -151,7 +151,7 @@ impl Bundle {
             Some(shot) => {
                 let what =
                     format!("the image holds only what has changed since a snapshot, over {}", self.name(&shot.parent));
-                Err(Error::new(Kind::Unsupported, "parallels-snapshot", what).advise(merge()))
+                Err(Error::new(Kind::Unsupported, Code::ParallelsSnapshot, what).advise(merge()))
             }
         }
     }
@@ -172,7 +172,7 @@ impl Bundle {
 ///
 /// # Errors
 /// `parallels-snapshot`, `parallels-split`: it is not the whole disk. `parallels-descriptor`: that cannot be told.
-pub(in crate::container) fn look(opening: &Opening<'_>) -> Result<Option<(&'static str, String)>> {
+pub(in crate::container) fn look(opening: &Opening<'_>) -> Result<Option<(Code, String)>> {
     let bundle = match opening.gate.named(opening.path, DESCRIPTOR, Role::Backing) {
         Ok((_, file)) => Bundle::read(&*file)?,
         Err(error) if error.kind() == Kind::NotFound => return Ok(None),
@@ -180,7 +180,7 @@ pub(in crate::container) fn look(opening: &Opening<'_>) -> Result<Option<(&'stat
     };
     let unknown = || {
         let what = format!("{DESCRIPTOR} beside the image does not name it: whether it is the whole disk is not known");
-        Error::new(Kind::Unsupported, "parallels-descriptor", what).advise(
+        Error::new(Kind::Unsupported, Code::ParallelsDescriptor, what).advise(
             "give it the name that it has there; an image that is known to be whole can be read in another folder",
         )
     };
@@ -188,7 +188,7 @@ pub(in crate::container) fn look(opening: &Opening<'_>) -> Result<Option<(&'stat
     let above = bundle.judge(image)?;
     let what =
         || format!("it is the disk as it was before a snapshot: {} has what was written since", above.join(", "));
-    Ok((!above.is_empty()).then(|| ("parallels-snapshots", what())))
+    Ok((!above.is_empty()).then(|| (Code::ParallelsSnapshots, what())))
 }
 
 fn beside(folder: &Path) -> Result<Option<Bundle>> {
@@ -224,7 +224,7 @@ pub(in crate::container) fn only_described(path: &Path, file: &Arc<dyn Storage>)
     let what = format!("{} describes a disk of Parallels, and has none of its bytes", path.display());
     let folder = path.parent().unwrap_or(Path::new(""));
     let advice = Bundle::read(&**file).map_or_else(|_| "name the .hds file beside it".to_owned(), |b| b.advice(folder));
-    Error::new(Kind::Unsupported, "parallels-bundle", what).advise(advice)
+    Error::new(Kind::Unsupported, Code::ParallelsBundle, what).advise(advice)
 }
 
 #[cfg(test)]

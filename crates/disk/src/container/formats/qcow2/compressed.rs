@@ -33,6 +33,7 @@ mod tests {
     use super::*;
     use crate::container::formats::qcow2::header::Table;
     use crate::container::helpers::inflate::deflate;
+    use hivewright_error::Code;
     use hivewright_storage::memory::Memory;
     use std::sync::Arc;
 
@@ -60,7 +61,7 @@ mod tests {
                 [whole, whole | COPIED, whole & !COMPRESSED, 0, COMPRESSED | (6 * cluster), descriptor(bits, 0, 9)];
             entries.iter().zip(0..).for_each(|(entry, i)| put(l2 + i * 8, &entry.to_be_bytes()));
             let file: Arc<dyn Storage> = Arc::new(Memory::new(file));
-            let tables = Tables::new(file.clone(), "qcow2-tables");
+            let tables = Tables::new(file.clone(), Code::Qcow2Tables);
             let header = Header { cluster, l1: Table { offset: l1, entries: 2 }, ..Header::default() };
             let mut out = vec![0; index(cluster)];
             assert_eq!(read(&tables, &*file, &header, 0, &mut out), Some(()), "{bits}");

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use super::header::{Header, Table};
 use super::snapshots;
-use hivewright_error::{Error, Result, Space};
+use hivewright_error::{Code, Error, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -177,7 +177,7 @@ fn refcount(block: &[u8], i: usize, bits: usize) -> u64 {
 }
 
 fn unsound(what: &str, offset: u64) -> Error {
-    Error::refused("qcow2-unsound", format!("the image is damaged: {what}")).at(Space::File, offset).advise(format!(
+    Error::refused(Code::Qcow2Unsound, format!("the image is damaged: {what}")).at(Space::File, offset).advise(format!(
         "look at it: {}, and mend a copy: {}",
         advised::CHECK,
         advised::CHECK_REPAIR

@@ -15,7 +15,7 @@ use super::{compressed, consistency, damaged};
 use crate::container::helpers::block_cache::BlockCache;
 use crate::container::helpers::tables::{Tables, index};
 use crate::container::within_disk;
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 
 /// See the module.
@@ -24,7 +24,7 @@ pub(super) struct Disk {
     file: Arc<dyn Storage>,
     header: Header,
     /// What stands against writing, if anything does.
-    refusal: Option<(&'static str, String, String)>,
+    refusal: Option<(Code, String, String)>,
     /// Reads share it; a write has it alone, since it may free what was being read. Holds whether it was written to.
     turn: RwLock<bool>,
     mode: Arc<Mode>,
@@ -44,7 +44,7 @@ impl Disk {
         header: Header,
         data: Option<Arc<dyn Storage>>,
         backing: Option<Arc<dyn Storage>>,
-        refusal: Option<(&'static str, String, String)>,
+        refusal: Option<(Code, String, String)>,
     ) -> Result<Disk> {
         let mode = Arc::default();
         let below = ImagoStorage::image(file.clone(), &header, Arc::clone(&mode));
@@ -55,7 +55,7 @@ impl Disk {
         image.set_backing(backing.map(FormatAccess::new));
         let access = FormatAccess::new(image);
         let (turn, kept) = (RwLock::default(), Mutex::default());
-        let tables = Tables::new(file.clone(), "qcow2-tables");
+        let tables = Tables::new(file.clone(), Code::Qcow2Tables);
         Ok(Disk { access, file, header, refusal, mode, tables, turn, kept })
     }
 
@@ -84,7 +84,7 @@ impl Disk {
             layer.read(&mut again[..], number * cluster).map_err(failed)?;
             // What a damaged stream repeats from before its start, imago takes from what the buffer held.
             if *bytes != again[..] {
-                return Err(Error::new(Kind::Corrupt, "qcow2-tables", "a compressed cluster is damaged"));
+                return Err(Error::new(Kind::Corrupt, Code::Qcow2Tables, "a compressed cluster is damaged"));
             }
             Ok(len)
         })?;
@@ -163,7 +163,7 @@ impl Storage for Disk {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         within_disk(self.header.size, offset, bytes.len())?;
         if let Some((code, what, advice)) = &self.refusal {
-            return Err(Error::refused(code, what.clone()).advise(advice.clone()).at(Space::Disk, offset));
+            return Err(Error::refused(*code, what.clone()).advise(advice.clone()).at(Space::Disk, offset));
         }
         let mut written = self.turn.write().unwrap_or_else(PoisonError::into_inner);
         if !*written {
@@ -211,7 +211,7 @@ fn failed(error: io::Error) -> Error {
     let (kind, text) = (error.kind(), error.to_string());
     match error.into_inner().map(|inner| inner.downcast::<Error>()) {
         Some(Ok(ours)) => *ours,
-        _ if kind == io::ErrorKind::OutOfMemory => Error::new(Kind::Unsupported, "too-large", text),
-        _ => Error::new(Kind::Corrupt, "qcow2-tables", format!("the image cannot be read: {text}")),
+        _ if kind == io::ErrorKind::OutOfMemory => Error::new(Kind::Unsupported, Code::TooLarge, text),
+        _ => Error::new(Kind::Corrupt, Code::Qcow2Tables, format!("the image cannot be read: {text}")),
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::damaged;
 use crate::container::cut_short;
 use crate::container::helpers::nbd::no_text;
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -126,7 +126,7 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
     let version = bytes.u32(4)?;
     if !matches!(version, 2 | 3) {
         let what = format!("the image is qcow2 of version {version}, which is not known");
-        return Err(Error::new(Kind::Unsupported, "qcow2-version", what).at(Space::File, 4));
+        return Err(Error::new(Kind::Unsupported, Code::Qcow2Version, what).at(Space::File, 4));
     }
     refuse_encrypted(bytes.u32(32)?)?;
     let cluster_bits = bytes.u32(20)?;
@@ -136,7 +136,7 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
     let cluster = 1u64 << cluster_bits;
     if len <= cluster {
         // Behind the header's cluster comes at least a table of refcounts.
-        return Err(cut_short("qcow2-header", "it ends within its header", cluster + 1, len).at(Space::File, 0));
+        return Err(cut_short(Code::Qcow2Header, "it ends within its header", cluster + 1, len).at(Space::File, 0));
     }
     // Extensions and the name of the backing file lie within the first cluster, and nobody writes so many of them.
     let bytes = if cluster > 4096 { first(cluster.min(MAX_HEADER))? } else { bytes };
@@ -163,7 +163,7 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
     let unknown = header.incompatible >> 5;
     if unknown != 0 {
         let what = format!("the image needs features that are not known: bits {:#x}", unknown << 5);
-        return Err(Error::new(Kind::Unsupported, "qcow2-feature", what).at(Space::File, INCOMPATIBLE));
+        return Err(Error::new(Kind::Unsupported, Code::Qcow2Feature, what).at(Space::File, INCOMPATIBLE));
     }
     extensions(&bytes, end, &mut header)?;
     backing_name(&bytes, &mut header)?;
@@ -179,7 +179,7 @@ fn refuse_encrypted(method: u32) -> Result<()> {
         other => format!("method {other}"),
     };
     let what = format!("the image is encrypted ({how}), and the key is with whoever runs it");
-    Err(Error::new(Kind::Unsupported, "qcow2-encrypted", what)
+    Err(Error::new(Kind::Unsupported, Code::Qcow2Encrypted, what)
         .at(Space::File, 32)
         .advise(format!("decrypt a copy: {}", advised::DECRYPT_QCOW2)))
 }
@@ -219,7 +219,7 @@ fn tables(bytes: &Bytes, len: u64, header: &mut Header) -> Result<()> {
     let table = |what: &str, at: u64, offset: u64, bytes: u64, most: u64| -> Result<Table> {
         let fits = offset.checked_add(bytes).is_some_and(|end| end <= len);
         if offset.is_multiple_of(header.cluster) && bytes <= most && !fits && offset <= MOST_OF_A_FILE {
-            return Err(cut_short("qcow2-header", format!("its {what} is behind its end"), offset + bytes, len)
+            return Err(cut_short(Code::Qcow2Header, format!("its {what} is behind its end"), offset + bytes, len)
                 .at(Space::File, at));
         }
         if !offset.is_multiple_of(header.cluster) || bytes > most || !fits {
@@ -241,7 +241,7 @@ fn tables(bytes: &Bytes, len: u64, header: &mut Header) -> Result<()> {
     let fits = offset.checked_add(count * 40).is_some_and(|end| end <= len);
     if count > 0 && count <= MAX_SNAPSHOTS && offset % header.cluster == 0 && !fits && offset <= MOST_OF_A_FILE {
         let what = "its table of snapshots is behind its end";
-        return Err(cut_short("qcow2-header", what, offset + count * 40, len).at(Space::File, 60));
+        return Err(cut_short(Code::Qcow2Header, what, offset + count * 40, len).at(Space::File, 60));
     }
     if count > 0 && (count > MAX_SNAPSHOTS || offset % header.cluster != 0 || !fits) {
         return Err(damaged("the table of snapshots is not within the file", 60).expected("less", count));

@@ -12,7 +12,7 @@ use imago::storage::drivers::CommonStorageHelper;
 
 use super::header::{AUTOCLEAR, DATA_FILE, Header, INCOMPATIBLE};
 use super::write_order::{Now, WriteOrder};
-use hivewright_error::{Error, Kind, Place, Result};
+use hivewright_error::{Code, Error, Kind, Place, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::span::{lay_over, placed, read_then_zeros};
 
@@ -102,10 +102,14 @@ impl ImagoStorage {
     }
 
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
-        let past = || Error::new(Kind::NoRoom, "qcow2-grows", "the file would have to grow too much");
+        let past = || Error::new(Kind::NoRoom, Code::Qcow2Grows, "the file would have to grow too much");
         let (len, end) = (self.storage.len()?, offset.checked_add(bytes.len() as u64).ok_or_else(past)?);
         if self.shown.iter().any(|(at, _)| offset < at + 8 && *at < end) {
-            return Err(Error::new(Kind::Unsupported, "qcow2-header-write", "the features would have to be rewritten"));
+            return Err(Error::new(
+                Kind::Unsupported,
+                Code::Qcow2HeaderWrite,
+                "the features would have to be rewritten",
+            ));
         }
         if self.mode.in_order.load(Ordering::Relaxed) {
             self.storage.flush()?;
@@ -132,7 +136,7 @@ impl ImagoStorage {
 
 /// The error for clusters past the end of the file.
 fn cut_short(offset: u64, len: u64) -> Error {
-    crate::container::cut_short("qcow2-header", "a cluster lies behind its end", offset.saturating_add(1), len)
+    crate::container::cut_short(Code::Qcow2Header, "a cluster lies behind its end", offset.saturating_add(1), len)
 }
 
 impl fmt::Debug for ImagoStorage {

@@ -2,7 +2,7 @@
 
 use super::corrupt;
 use crate::container::cut_short;
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -69,7 +69,7 @@ impl Header {
         let mut bytes = [0; 456];
         if len < bytes.len() as u64 {
             let needed = bytes.len() as u64;
-            return Err(cut_short("vdi-header", "it ends within its header", needed, len).at(Space::File, 0));
+            return Err(cut_short(Code::VdiHeader, "it ends within its header", needed, len).at(Space::File, 0));
         }
         file.read_at(0, &mut bytes)?;
         let header = Header::parse(&bytes)?;
@@ -82,18 +82,18 @@ impl Header {
         let long = |at: usize| u64::from(four(at));
         let uuid = |at: usize| Uuid(bytes[at..].first_chunk().copied().unwrap_or_default());
         if !bytes[MAGIC_AT..].starts_with(MAGIC) {
-            return Err(corrupt("vdi-header", "there is no header of a VDI image", 64));
+            return Err(corrupt(Code::VdiHeader, "there is no header of a VDI image", 64));
         }
         let version = four(68);
         if version >> 16 != 1 {
             let what = format!("VDI images of version {}.{} are not read", version >> 16, version & 0xffff);
-            return Err(Error::new(Kind::Unsupported, "vdi-version", what)
+            return Err(Error::new(Kind::Unsupported, Code::VdiVersion, what)
                 .at(Space::File, 68)
                 .advise(format!("convert a copy of it: {}", advised::CLONE_VDI)));
         }
         if four(72) < FIELDS.1 {
             return Err(
-                corrupt("vdi-header", "the header of the VDI image is too short", 72).expected(FIELDS.1, four(72))
+                corrupt(Code::VdiHeader, "the header of the VDI image is too short", 72).expected(FIELDS.1, four(72))
             );
         }
         let (parent_made, parent_changed) = (uuid(424), uuid(440));
@@ -105,7 +105,7 @@ impl Header {
             4 => Type::Differencing,
             other => {
                 let what = format!("VDI images of type {other} are not read");
-                return Err(Error::new(Kind::Unsupported, "vdi-type", what).at(Space::File, 76));
+                return Err(Error::new(Kind::Unsupported, Code::VdiType, what).at(Space::File, 76));
             }
         };
         Ok(Header {
@@ -126,21 +126,27 @@ impl Header {
 
     fn check(&self, len: u64) -> Result<()> {
         if self.block == 0 || !self.block.is_multiple_of(512) || self.block.max(self.extra) > LARGEST_BLOCK {
-            return Err(corrupt("vdi-header", "the size of blocks cannot be", 376)
+            return Err(corrupt(Code::VdiHeader, "the size of blocks cannot be", 376)
                 .expected("a multiple of 512", format_args!("{} and {} in front", self.block, self.extra)));
         }
         let needed = self.size.div_ceil(self.block);
         if self.size == 0 || needed > self.blocks || self.blocks > MOST_BLOCKS {
-            return Err(corrupt("vdi-header", "size of the disk and number of blocks do not fit", 384)
+            return Err(corrupt(Code::VdiHeader, "size of the disk and number of blocks do not fit", 384)
                 .expected(format_args!("{needed} blocks, {MOST_BLOCKS} at most"), self.blocks));
         }
         if self.data > len && self.data < 1 << 50 {
-            return Err(cut_short("vdi-header", "its blocks begin behind its end", self.data, len).at(Space::File, 340));
+            return Err(
+                cut_short(Code::VdiHeader, "its blocks begin behind its end", self.data, len).at(Space::File, 340)
+            );
         }
         if self.map < FIELDS.0 + u64::from(FIELDS.1) || self.map + self.blocks * 4 > self.data || self.data > len {
             let found = format!("at {:#x} of {} entries, and at {:#x}", self.map, self.blocks, self.data);
-            return Err(corrupt("vdi-header", "block map and blocks do not lie in the file one after the other", 340)
-                .expected(format_args!("header, map, blocks in {len} bytes"), found));
+            return Err(corrupt(
+                Code::VdiHeader,
+                "block map and blocks do not lie in the file one after the other",
+                340,
+            )
+            .expected(format_args!("header, map, blocks in {len} bytes"), found));
         }
         Ok(())
     }

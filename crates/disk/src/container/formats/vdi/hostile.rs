@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::FORMAT;
 use crate::container::Image;
 use crate::container::helpers::block_mapping::hostile::{self, Tally};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::recorder::Recorder;
 
 const BLOCK: usize = 4096;
@@ -98,21 +98,21 @@ fn lies_of_header_and_map() {
         (384, u32::MAX, "vdi-header"),
         (424, 1, "no-file"),
     ] {
-        assert_eq!(with(at, value).map(|_| ()).map_err(|error| error.code()), Err(code), "{at} {value:#x}");
+        assert_eq!(with(at, value).map(|_| ()).unwrap_err().code(), code, "{at} {value:#x}");
     }
     let write = |opened: &Image, block: usize| opened.disk.write_at((block * BLOCK) as u64, b"x").map_err(|e| e.code());
     // A block past the end of the file, one that is another's, one that nobody counts.
     let (opened, _) = with(512, 3).unwrap();
     assert_eq!(opened.disk.read_at(0, &mut [0]).unwrap_err().code(), "vdi-block");
-    assert_eq!(write(&opened, 4), Err("vdi-blocks"));
+    assert_eq!(write(&opened, 4), Err(Code::VdiBlocks));
     for (at, value) in [(512, 2), (388, 2)] {
         let (opened, file) = with(at, value).unwrap();
         opened.disk.read_at(0, &mut vec![0; SIZE]).unwrap();
-        assert_eq!(write(&opened, 4), Err("vdi-blocks"));
+        assert_eq!(write(&opened, 4), Err(Code::VdiBlocks));
         assert_eq!(file.take().unwrap().1, []);
     }
     let (opened, file) = open(image).unwrap();
-    assert_eq!([1, 3].map(|block| write(&opened, block)), [Err("not-allocated"); 2]);
+    assert_eq!([1, 3].map(|block| write(&opened, block)), [Err(Code::NotAllocated); 2]);
     assert_eq!(file.take().unwrap().1, [], "refused before anything was written");
     assert_eq!(write(&opened, 2), Ok(()));
     let mut whole = vec![0; SIZE];

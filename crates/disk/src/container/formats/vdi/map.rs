@@ -8,7 +8,7 @@ use crate::container::cut_short;
 use crate::container::helpers::block_mapping::{BlockMapping, Location, NO_PLACE, each_entry, not_allocated};
 use crate::container::helpers::random::uuid;
 use crate::container::helpers::tables::Tables;
-use hivewright_error::{Error, Result, Space};
+use hivewright_error::{Code, Error, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -28,7 +28,7 @@ pub(super) struct Map {
 
 impl Map {
     pub(super) fn new(file: Arc<dyn Storage>, header: Header) -> Self {
-        Map { tables: Tables::new(file.clone(), "vdi-block"), file, header, ready: Mutex::new(false) }
+        Map { tables: Tables::new(file.clone(), Code::VdiBlock), file, header, ready: Mutex::new(false) }
     }
 
     fn ready(&self) -> MutexGuard<'_, bool> {
@@ -45,7 +45,7 @@ impl Map {
         let len = self.file.len()?;
         if end > len {
             let what = format!("block {index} ends behind its end");
-            return Err(cut_short("vdi-block", what, end, len).at(Space::File, header.map + index * 4));
+            return Err(cut_short(Code::VdiBlock, what, end, len).at(Space::File, header.map + index * 4));
         }
         Ok(start)
     }
@@ -53,7 +53,7 @@ impl Map {
     /// Holds all blocks against each other: a write to one must not change another.
     fn check(&self) -> Result<()> {
         let (header, mut numbers) = (&self.header, Vec::new());
-        let flaw = |at, what: &str| corrupt("vdi-blocks", format!("writing would change other blocks: {what}"), at);
+        let flaw = |at, what: &str| corrupt(Code::VdiBlocks, format!("writing would change other blocks: {what}"), at);
         each_entry(&*self.file, header.map, header.size.div_ceil(header.block), |index, entry| {
             let (number, at) = (u32::from_le_bytes(entry), header.map + index * 4);
             if number >= ZERO {

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use super::header::{Header, Uuid};
 use crate::container::{Image, Opening, Role, open_layer};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::folder::{EntryKind, entries};
 
 /// Images of one folder that are looked at.
 const MOST: usize = 4096;
 
 /// Opens the parent.
-pub(super) fn open(opening: &Opening<'_>, header: &Header, remarks: &mut Vec<(&'static str, String)>) -> Result<Image> {
+pub(super) fn open(opening: &Opening<'_>, header: &Header, remarks: &mut Vec<(Code, String)>) -> Result<Image> {
     let (name, parent) = find(opening, header)?;
     let (path, file) = opening.gate.named(opening.path, &name, Role::Backing)?;
     if parent.changed != header.parent_changed {
@@ -24,23 +24,23 @@ pub(super) fn open(opening: &Opening<'_>, header: &Header, remarks: &mut Vec<(&'
             parent.changed,
             header.parent_changed
         );
-        remarks.push(("vdi-parent-changed", what));
+        remarks.push((Code::VdiParentChanged, what));
     }
     if parent.size != header.size {
         let what = format!("the parent's disk has {} bytes, this one {}", parent.size, header.size);
-        remarks.push(("vdi-parent-size", what));
+        remarks.push((Code::VdiParentSize, what));
     }
     let below = Opening { gate: opening.gate, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
     // A named format is opened or is an error.
     let image = open_layer(below, Some(super::FORMAT.name))?;
-    image.ok_or_else(|| Error::new(Kind::Corrupt, "vdi-parent", "the parent is no image"))
+    image.ok_or_else(|| Error::new(Kind::Corrupt, Code::VdiParent, "the parent is no image"))
 }
 
 /// The name of the one image that is the parent, and its header. Of several with the parent's identifier, that which has
 /// not changed since.
 fn find(opening: &Opening<'_>, header: &Header) -> Result<(String, Header)> {
     if header.parent_made == Uuid([0; 16]) {
-        return Err(super::corrupt("vdi-parent", "the differencing image does not say what its parent is", 424));
+        return Err(super::corrupt(Code::VdiParent, "the differencing image does not say what its parent is", 424));
     }
     let mut found: Vec<(String, Header)> = Vec::new();
     for path in images(opening) {
@@ -60,11 +60,12 @@ fn find(opening: &Opening<'_>, header: &Header) -> Result<(String, Header)> {
         (Some(parent), None) => Ok(parent),
         (Some((one, _)), Some((two, _))) => {
             let what = format!("{one} and {two} both have the identifier of the parent, {}", header.parent_made);
-            Err(Error::refused("vdi-parent-ambiguous", what).advise("leave only the right one where it is looked for"))
+            Err(Error::refused(Code::VdiParentAmbiguous, what)
+                .advise("leave only the right one where it is looked for"))
         }
         (None, _) => {
             let what = format!("the image {} needs its parent, {}", opening.path.display(), header.parent_made);
-            Err(Error::new(Kind::NotFound, "no-file", what).advise(
+            Err(Error::new(Kind::NotFound, Code::NoFile, what).advise(
                 "copy it beside the image, or give --allow-path with the folder where it is: \
                  VirtualBox keeps it one folder above its snapshots",
             ))

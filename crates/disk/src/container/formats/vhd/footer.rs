@@ -2,7 +2,7 @@
 //! every image that is not fixed.
 
 use super::{Uuid, checksum, corrupt, u32_at, u64_at};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_storage::Storage;
 
 pub(super) const COOKIE: &[u8] = b"conectix";
@@ -40,7 +40,7 @@ pub(super) struct Footer {
 impl Footer {
     /// The footer in `bytes`, all of it, which stand at `at`.
     pub(super) fn parse(bytes: &[u8], at: u64) -> Result<Self> {
-        let flaw = |what| corrupt("vhd-footer", what, at);
+        let flaw = |what| corrupt(Code::VhdFooter, what, at);
         if !bytes.starts_with(COOKIE) || bytes.len() < LENGTHS[1] {
             return Err(flaw("there is no footer of a VHD image"));
         }
@@ -88,7 +88,7 @@ impl Footer {
         if wanted.is_none_or(|wanted| wanted > end) {
             let wanted = wanted.map_or("more than 2^64".to_owned(), |wanted| wanted.to_string());
             let what = "the file is cut short: it ends before what its footer says";
-            return Err(corrupt("vhd-truncated", what, self.at)
+            return Err(corrupt(Code::VhdTruncated, what, self.at)
                 .expected(format_args!("{wanted} bytes before the footer"), end)
                 .advise("copy it again from where it came; what is missing cannot be made up"));
         }
@@ -108,10 +108,10 @@ impl Footer {
 }
 
 /// The footer at the end of `file`, else the copy at its start; with remarks on what is out of order.
-pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(&'static str, String)>) -> Result<Footer> {
+pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(Code, String)>) -> Result<Footer> {
     let len = file.len()?;
     if len < 512 {
-        return Err(corrupt("vhd-footer", "the file is cut short: a VHD image has 512 bytes or more", 0));
+        return Err(corrupt(Code::VhdFooter, "the file is cut short: a VHD image has 512 bytes or more", 0));
     }
     let mut last = Footer::read(file, len - 512, 512);
     if last.is_err()
@@ -127,25 +127,28 @@ pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(&'static str, String)>
     match last {
         Err(error) => {
             // A copy that holds, of a file that is too short for it, says more than the missing footer.
-            let footer = copy().map_err(|of_copy| if of_copy.code() == "vhd-truncated" { of_copy } else { error })?;
+            let footer =
+                copy().map_err(|of_copy| if of_copy.code() == Code::VhdTruncated { of_copy } else { error })?;
             let what = "the footer at the end of the file is damaged: its copy at the start is used";
-            remarks.push(("vhd-footer-damaged", what.to_owned()));
+            remarks.push((Code::VhdFooterDamaged, what.to_owned()));
             Ok(footer)
         }
         Ok(footer) if footer.kind == Type::Fixed => {
             if footer.at != footer.size {
                 let what = format!("the file has {} bytes between disk and footer", footer.at - footer.size);
-                remarks.push(("vhd-slack", what));
+                remarks.push((Code::VhdSlack, what));
             }
             Ok(footer)
         }
         Ok(footer) => {
             match copy() {
                 Ok(copy) if copy.agrees(&footer) => {}
-                Ok(_) => remarks.push(("vhd-copy-differs", "the copy of the footer says something else".to_owned())),
+                Ok(_) => remarks.push((Code::VhdCopyDiffers, "the copy of the footer says something else".to_owned())),
                 Err(error) => {
-                    remarks
-                        .push(("vhd-copy-damaged", format!("the copy of the footer does not hold: {}", error.what())));
+                    remarks.push((
+                        Code::VhdCopyDamaged,
+                        format!("the copy of the footer does not hold: {}", error.what()),
+                    ));
                 }
             }
             Ok(footer)
@@ -155,6 +158,6 @@ pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(&'static str, String)>
 
 /// A fixed image has no copy: what stands there is the disk's.
 fn not_fixed(footer: Footer) -> Result<Footer> {
-    let fixed = || -> Error { corrupt("vhd-footer", "the copy of the footer is of a fixed image", 0) };
+    let fixed = || -> Error { corrupt(Code::VhdFooter, "the copy of the footer is of a fixed image", 0) };
     if footer.kind == Type::Fixed { Err(fixed()) } else { Ok(footer) }
 }

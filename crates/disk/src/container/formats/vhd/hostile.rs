@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{FORMAT, checksum};
 use crate::container::helpers::block_mapping::hostile::{self, Tally};
 use crate::container::{Image, Probe};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::recorder::{Recorder, Written};
 
@@ -119,7 +119,7 @@ fn lies_of_the_tables() {
         (544, &[0, 0, 0x18, 0]),
         (536, &[0, 2]),
     ] {
-        assert_eq!(code(at, bytes), Err("vhd-header"), "{at} {bytes:?}");
+        assert_eq!(code(at, bytes), Err(Code::VhdHeader), "{at} {bytes:?}");
     }
     // Blocks in the tables, past the end, and over the footer.
     for sector in [0, 1, 3, 0x7fff_ffff, (image.len() / 512 - 9) as u32] {

@@ -10,7 +10,7 @@ use super::{corrupt, u32_at, u64_at};
 use crate::container::helpers::tables::index;
 use crate::container::references::References;
 use crate::container::{Image, Opening, Role, error_context, open_layer};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::folder::modified;
 
@@ -33,23 +33,23 @@ pub(super) fn open(
     opening: &Opening<'_>,
     header: &Header,
     own: &Footer,
-    remarks: &mut Vec<(&'static str, String)>,
+    remarks: &mut Vec<(Code, String)>,
 ) -> Result<(Image, Spans)> {
     let (names, texts) = names(&*opening.file, header)?;
     let (name, footer) = find(opening, header, &names)?;
     let (path, file) = opening.gate.named(opening.path, &name, Role::Backing)?;
     if footer.size != own.size {
         let what = format!("the parent's disk has {} bytes, this one {}", footer.size, own.size);
-        remarks.push(("vhd-parent-size", what));
+        remarks.push((Code::VhdParentSize, what));
     }
     if !same_time(header.parent_changed, &footer, &path) {
         let what = "the parent did not last change when this image says it did: it was copied, or written to since";
-        remarks.push(("vhd-parent-time", what.to_owned()));
+        remarks.push((Code::VhdParentTime, what.to_owned()));
     }
     let below = Opening { gate: opening.gate, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
     // A named format is opened or is an error.
     let image = open_layer(below, Some(super::FORMAT.name))?;
-    let image = image.ok_or_else(|| corrupt("vhd-parent", "the parent is no image", header.at))?;
+    let image = image.ok_or_else(|| corrupt(Code::VhdParent, "the parent is no image", header.at))?;
     Ok((image, texts))
 }
 
@@ -109,7 +109,7 @@ fn find(opening: &Opening<'_>, header: &Header, names: &[String]) -> Result<(Str
             worst = Some((weight, error));
         }
     }
-    let nameless = || corrupt("vhd-parent", "the differencing image does not name its parent", header.at);
+    let nameless = || corrupt(Code::VhdParent, "the differencing image does not name its parent", header.at);
     Err(worst.map_or_else(nameless, |(_, error)| error))
 }
 
@@ -120,7 +120,7 @@ fn candidate(opening: &Opening<'_>, header: &Header, name: &str) -> Result<Foote
         return Ok(footer);
     }
     let what = format!("{} is not the parent of {}: it has another identifier", path.display(), opening.path.display());
-    Err(Error::new(Kind::Corrupt, "vhd-parent-mismatch", what)
+    Err(Error::new(Kind::Corrupt, Code::VhdParentMismatch, what)
         .expected(header.parent, footer.uuid)
         .advise("find the parent that this image was made on"))
 }

@@ -7,7 +7,7 @@ use super::{Uuid, checksum, corrupt, u32_at, u64_at};
 use crate::container::cut_short;
 use crate::container::helpers::block_mapping::{BlockMapping, Location, NO_PLACE, each_entry, not_allocated};
 use crate::container::helpers::tables::{Tables, index};
-use hivewright_error::{Error, Result, Space};
+use hivewright_error::{Code, Error, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -37,7 +37,7 @@ pub(super) struct Header {
 impl Header {
     pub(super) fn read(file: &dyn Storage, footer: &Footer) -> Result<Self> {
         let at = footer.header;
-        let flaw = |what| corrupt("vhd-header", what, at);
+        let flaw = |what| corrupt(Code::VhdHeader, what, at);
         let mut bytes = vec![0; 1024];
         file.read_at(at, &mut bytes)?;
         if !bytes.starts_with(COOKIE) {
@@ -107,7 +107,7 @@ impl Sparse {
         let movable = footer.at != 0 && footer.at.is_multiple_of(SECTOR) && footer.bytes.len() == 512;
         let state = Writable { end, footer: movable.then_some(footer.bytes), checked: false };
         Sparse {
-            tables: Tables::new(file.clone(), "vhd-block"),
+            tables: Tables::new(file.clone(), Code::VhdBlock),
             file,
             header,
             differencing: footer.kind == Type::Differencing,
@@ -134,11 +134,11 @@ impl Sparse {
         let (len, needed) = (self.file.len()?, start + used);
         if inside && needed > len {
             let what = format!("block {index} ends behind its end");
-            return Err(cut_short("vhd-block", what, needed, len).at(Space::File, self.header.table + index * 4));
+            return Err(cut_short(Code::VhdBlock, what, needed, len).at(Space::File, self.header.table + index * 4));
         }
         if !inside || start + used > end {
             let what = format!("block {index} lies past the end of the file or in its tables");
-            return Err(corrupt("vhd-block", what, self.header.table + index * 4)
+            return Err(corrupt(Code::VhdBlock, what, self.header.table + index * 4)
                 .expected(format_args!("{used} bytes before {end:#x}"), format_args!("its start at {start:#x}")));
         }
         Ok(Some(start))
@@ -171,7 +171,7 @@ impl Sparse {
             return Ok(());
         }
         let (mut starts, stride) = (Vec::new(), self.bitmap + self.header.block);
-        let flaw = |at| corrupt("vhd-blocks-overlap", "blocks of the image overlap: writing would change others", at);
+        let flaw = |at| corrupt(Code::VhdBlocksOverlap, "blocks of the image overlap: writing would change others", at);
         let most = state.end / stride + 1;
         each_entry(&*self.file, self.header.table, self.header.blocks, |index, entry| {
             if let Some(start) = self.begin(index, u32::from_be_bytes(entry), state.end)? {

@@ -8,7 +8,7 @@ use super::metadata::Metadata;
 use super::region::{Region, Regions};
 use crate::container::helpers::block_mapping::{BlockMapping, Location, not_allocated};
 use crate::container::helpers::tables::Tables;
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -57,7 +57,7 @@ impl Blocks {
                 .expected(format_args!("{entries} entries"), bat.len / 8));
         }
         let file_len = file.len()?;
-        let tables = Tables::new(file.clone(), "vhdx-bat");
+        let tables = Tables::new(file.clone(), Code::VhdxBat);
         let (taken, header) = (regions.taken, Renewed { header, done: false }.into());
         Ok(Blocks {
             file,
@@ -190,5 +190,5 @@ impl BlockMapping for Blocks {
 }
 
 pub(super) fn bad_entry(what: &str, at: u64) -> Error {
-    corrupt("vhdx-bat", what, at)
+    corrupt(Code::VhdxBat, what, at)
 }

@@ -2,7 +2,7 @@
 
 use super::blocks::{Blocks, bad_entry};
 use super::fields::{MIB, index, u64_at};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// MiB of the largest file that is written to: its map has 16 MiB then.
 const MOST_MIB: u64 = 1 << 27;
@@ -15,7 +15,7 @@ impl Blocks {
         let room = self.file_len.div_ceil(MIB);
         if room > MOST_MIB {
             let what = "the file of the image is larger than those that are written to";
-            return Err(Error::new(Kind::Unsupported, "vhdx-file-size", what)
+            return Err(Error::new(Kind::Unsupported, Code::VhdxFileSize, what)
                 .expected(format_args!("up to {MOST_MIB} MiB"), format_args!("{room} MiB")));
         }
         let mut used = vec![0_u64; index(room.div_ceil(64))];

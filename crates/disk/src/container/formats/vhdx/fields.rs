@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::container::helpers::random::uuid;
 pub(super) use crate::container::helpers::tables::index;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// One MiB: regions, blocks and the log begin and end at multiples of it ([MS-VHDX] 2.2).
 pub(super) const MIB: u64 = 1 << 20;
@@ -84,7 +84,7 @@ impl fmt::Display for Guid {
 }
 
 /// An error about the bytes of the file.
-pub(super) fn corrupt(code: &'static str, what: impl Into<String>, offset: u64) -> Error {
+pub(super) fn corrupt(code: Code, what: impl Into<String>, offset: u64) -> Error {
     Error::new(Kind::Corrupt, code, what).at(hivewright_error::Space::File, offset)
 }
 

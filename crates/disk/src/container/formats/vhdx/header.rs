@@ -2,7 +2,7 @@
 
 use super::crc;
 use super::fields::{Guid, MIB, corrupt, u16_at, u32_at, u64_at};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 
 /// Where the headers stand.
@@ -24,7 +24,7 @@ pub(super) struct Header {
 
 impl Header {
     /// The header that holds: of those whose checksum is right, the one with the higher sequence number.
-    pub(super) fn current(file: &dyn Storage, remarks: &mut Vec<(&'static str, String)>) -> Result<Header> {
+    pub(super) fn current(file: &dyn Storage, remarks: &mut Vec<(Code, String)>) -> Result<Header> {
         let mut found: Vec<Header> = Vec::new();
         for (place, at) in PLACES.into_iter().enumerate() {
             let mut bytes = vec![0; SIZE];
@@ -38,18 +38,19 @@ impl Header {
         {
             if one.bytes != other.bytes {
                 let what = "both headers have the same sequence number and say different things";
-                return Err(corrupt("vhdx-header", what, PLACES[0]).advise(ADVICE));
+                return Err(corrupt(Code::VhdxHeader, what, PLACES[0]).advise(ADVICE));
             }
             // Some programs that make images write the same header twice.
-            remarks.push(("vhdx-headers-equal", "both headers have the same sequence number".into()));
+            remarks.push((Code::VhdxHeadersEqual, "both headers have the same sequence number".into()));
             found.pop();
         } else if let [one] = &found[..] {
             let what = format!("only the header at {:#x} holds", PLACES[one.place]);
-            remarks.push(("vhdx-header-damaged", what));
+            remarks.push((Code::VhdxHeaderDamaged, what));
         }
         let newest = found.into_iter().max_by_key(Header::sequence);
         let header = newest.ok_or_else(|| {
-            corrupt("vhdx-header", "neither header has its signature and the right checksum", PLACES[0]).advise(ADVICE)
+            corrupt(Code::VhdxHeader, "neither header has its signature and the right checksum", PLACES[0])
+                .advise(ADVICE)
         })?;
         header.check()
     }
@@ -61,14 +62,14 @@ impl Header {
         };
         let (log_version, version) = (u16_at(&self.bytes, 64), u16_at(&self.bytes, 66));
         if version != 1 {
-            return unsupported("vhdx-version", "the VHDX format has another version", 1, version);
+            return unsupported(Code::VhdxVersion, "the VHDX format has another version", 1, version);
         }
         if log_version != 0 {
-            return unsupported("vhdx-log-version", "the log has another version", 0, log_version);
+            return unsupported(Code::VhdxLogVersion, "the log has another version", 0, log_version);
         }
         let (offset, len) = self.log();
         if offset % MIB != 0 || len % MIB != 0 || offset < MIB || offset.checked_add(len).is_none() {
-            return Err(corrupt("vhdx-header", "the log does not lie where a log can", at)
+            return Err(corrupt(Code::VhdxHeader, "the log does not lie where a log can", at)
                 .expected("multiples of 1 MiB, behind the headers", format_args!("{len} bytes at {offset:#x}")));
         }
         Ok(self)
@@ -120,7 +121,7 @@ impl Header {
     fn put(&mut self, file: &dyn Storage, identifiers: &[(usize, Guid)]) -> Result<()> {
         let mut bytes = self.bytes.clone();
         let sequence = self.sequence().checked_add(1).ok_or_else(|| {
-            corrupt("vhdx-header", "the sequence number of the header is the last one", PLACES[self.place])
+            corrupt(Code::VhdxHeader, "the sequence number of the header is the last one", PLACES[self.place])
         })?;
         bytes[8..16].copy_from_slice(&sequence.to_le_bytes());
         for (at, Guid(identifier)) in identifiers {

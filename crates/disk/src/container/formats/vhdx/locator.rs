@@ -1,7 +1,7 @@
 //! The parent locator: which image a differencing disk stands on ([MS-VHDX] 2.6.2.6).
 
 use super::fields::{Guid, corrupt, text, u16_at, u32_at};
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 
 /// The locator of a parent that is a VHDX too.
 const VHDX: Guid = Guid::of(0xb04aefb7_d19e_4a81_b789_25b8e9445913);
@@ -24,7 +24,7 @@ pub(super) fn parse(item: &[u8], at: u64) -> Result<Locator> {
     let kind = Guid::at(item, 0);
     if item.len() < HEADER || kind != VHDX {
         let what = format!("the parent is of a kind that nobody here knows: {kind}");
-        return Err(Error::new(Kind::Unsupported, "vhdx-parent-kind", what).at(Space::File, at).expected(VHDX, kind));
+        return Err(Error::new(Kind::Unsupported, Code::VhdxParentKind, what).at(Space::File, at).expected(VHDX, kind));
     }
     let mut values: [Option<String>; 5] = Default::default();
     for i in 0..usize::from(u16_at(item, 18)) {
@@ -49,12 +49,12 @@ pub(super) fn parse(item: &[u8], at: u64) -> Result<Locator> {
     let linkages: Vec<Guid> = linkages.iter().flatten().filter_map(|text| Guid::parse(text)).collect();
     let paths: Vec<String> = paths.iter().flatten().filter(|path| !path.is_empty()).cloned().collect();
     if linkages.is_empty() || paths.is_empty() {
-        return Err(corrupt("vhdx-parent-locator", "the parent locator does not say which file the parent is", at)
+        return Err(corrupt(Code::VhdxParentLocator, "the parent locator does not say which file the parent is", at)
             .expected("parent_linkage and a path", format_args!("{} and {} paths", linkages.len(), paths.len())));
     }
     Ok(Locator { linkages, paths })
 }
 
 fn broken(at: u64) -> Error {
-    corrupt("vhdx-parent-locator", "an entry of the parent locator leads out of it", at)
+    corrupt(Code::VhdxParentLocator, "an entry of the parent locator leads out of it", at)
 }

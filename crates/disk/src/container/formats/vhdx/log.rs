@@ -16,7 +16,7 @@ pub(super) use overlay::Overlay;
 use super::fields::{MIB, corrupt, u32_at, u64_at};
 use super::header::Header;
 use crate::container::Refusal;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -56,7 +56,7 @@ impl Replayed {
             (_, true) => (format!("{what})"), ROUND_ADVICE.to_owned()),
             _ => (format!("{what})"), fit_advice()),
         };
-        Refusal { code: "vhdx-log", what, advice }
+        Refusal { code: Code::VhdxLog, what, advice }
     }
 
     /// Brings the changes to the file, and puts a header after which the log no longer counts ([MS-VHDX] 2.3.3).
@@ -76,7 +76,7 @@ pub(super) fn replay(file: Arc<dyn Storage>, header: &Header) -> Result<Replayed
     let file_len = file.len()?;
     if len > MOST_BYTES {
         let what = "the log has entries and is longer than those that are replayed";
-        return Err(Error::new(Kind::Unsupported, "vhdx-log-size", what).expected(MOST_BYTES, len).advise(advice()));
+        return Err(Error::new(Kind::Unsupported, Code::VhdxLogSize, what).expected(MOST_BYTES, len).advise(advice()));
     }
     if at + len > file_len || len == 0 {
         return Err(broken("the log ends behind the end of the file", at).expected(file_len, at + len));
@@ -92,7 +92,7 @@ pub(super) fn replay(file: Arc<dyn Storage>, header: &Header) -> Result<Replayed
         changes += entry.descriptors;
         if changes > MOST_CHANGES {
             let what = "the log has more changes than are replayed";
-            return Err(Error::new(Kind::Unsupported, "vhdx-log-size", what)
+            return Err(Error::new(Kind::Unsupported, Code::VhdxLogSize, what)
                 .expected(MOST_CHANGES, changes)
                 .advise(advice()));
         }
@@ -157,7 +157,7 @@ fn apply(ring: &Ring, entry: &Entry, overlay: &mut Overlay, log: u64) -> Result<
 }
 
 fn broken(what: &str, at: u64) -> Error {
-    corrupt("vhdx-log-corrupt", what, at).advise(BROKEN_ADVICE)
+    corrupt(Code::VhdxLogCorrupt, what, at).advise(BROKEN_ADVICE)
 }
 
 fn fit_advice() -> String {

@@ -2,7 +2,7 @@
 
 use super::fields::{Guid, MIB, corrupt, index, u16_at, u32_at, u64_at};
 use super::region::Region;
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 
 /// Bytes of the table in front of the items.
@@ -81,7 +81,7 @@ pub(super) fn read(file: &dyn Storage, region: Region) -> Result<Metadata> {
     Ok(Metadata { block_size, fixed, size, disk_id: Guid(disk_id), logical_sector, physical_sector, locator })
 }
 
-const CODE: &str = "vhdx-metadata";
+const CODE: Code = Code::VhdxMetadata;
 
 fn locator(file: &dyn Storage, region: Region, item: Option<Region>) -> Result<(Vec<u8>, u64)> {
     let item = item.ok_or_else(|| corrupt(CODE, "the disk has a parent and nothing says which", region.offset))?;
@@ -125,7 +125,7 @@ fn items(file: &dyn Storage, region: Region) -> Result<Items> {
 
 fn unknown(guid: Guid, at: u64) -> Error {
     let what = format!("the image cannot be read without its metadata item {guid}, which nobody here knows");
-    Error::new(Kind::Unsupported, "vhdx-metadata-item", what)
+    Error::new(Kind::Unsupported, Code::VhdxMetadataItem, what)
         .at(Space::File, at)
         .advise("convert a copy of it with what made it")
 }

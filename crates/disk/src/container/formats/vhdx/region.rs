@@ -3,7 +3,7 @@
 use super::crc;
 use super::fields::{Guid, MIB, corrupt, index, u32_at, u64_at};
 use crate::container::cut_short;
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 
 /// Where the two copies stand.
@@ -44,13 +44,13 @@ pub(super) struct Regions {
 }
 
 /// Reads the first copy that holds. `log` is where the log lies.
-pub(super) fn read(file: &dyn Storage, log: (u64, u64), remarks: &mut Vec<(&'static str, String)>) -> Result<Regions> {
+pub(super) fn read(file: &dyn Storage, log: (u64, u64), remarks: &mut Vec<(Code, String)>) -> Result<Regions> {
     for at in PLACES {
         let mut bytes = vec![0; SIZE];
         file.read_at(at, &mut bytes)?;
         if bytes.starts_with(SIGNATURE) && u32_at(&bytes, 4) == crc::with_hole(&bytes) {
             if at != PLACES[0] {
-                remarks.push(("vhdx-region-table-damaged", "only the second region table holds".into()));
+                remarks.push((Code::VhdxRegionTableDamaged, "only the second region table holds".into()));
             }
             return parse(&bytes, at, file.len()?, log);
         }
@@ -59,7 +59,7 @@ pub(super) fn read(file: &dyn Storage, log: (u64, u64), remarks: &mut Vec<(&'sta
     Err(corrupt(CODE, what, PLACES[0]).advise("the image is damaged or cut short: look for another copy of it"))
 }
 
-const CODE: &str = "vhdx-region-table";
+const CODE: Code = Code::VhdxRegionTable;
 
 fn parse(bytes: &[u8], table: u64, file_len: u64, (log, log_len): (u64, u64)) -> Result<Regions> {
     let count = u32_at(bytes, 8);
@@ -107,7 +107,7 @@ fn parse(bytes: &[u8], table: u64, file_len: u64, (log, log_len): (u64, u64)) ->
 
 fn unknown(guid: Guid, at: u64) -> Error {
     let what = format!("the image cannot be read without its region {guid}, which nobody here knows");
-    Error::new(Kind::Unsupported, "vhdx-region", what)
+    Error::new(Kind::Unsupported, Code::VhdxRegion, what)
         .at(Space::File, at)
         .advise("convert a copy of it with what made it")
 }

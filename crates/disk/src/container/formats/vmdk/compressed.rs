@@ -6,7 +6,7 @@
 use super::grains::Grains;
 use super::{SECTOR, broken};
 use crate::container::helpers::inflate::{Failed, inflate};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_storage::span::placed;
 
 impl Grains {
@@ -50,7 +50,7 @@ impl Grains {
     }
 
     fn bad_grain(&self, what: &str, place: u64) -> Error {
-        placed(broken("vmdk-grain", what), &*self.file, place)
+        placed(broken(Code::VmdkGrain, what), &*self.file, place)
             .advise("the file is damaged or cut short: look for a whole copy")
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::grains::Layout;
 use super::{SECTOR, broken, refusal};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::span::placed;
@@ -22,25 +22,25 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
     let mut bytes = [0; HEADER];
     let wrong = |code, what: &str| Err(placed(broken(code, what), &**file, 0));
     if file.len()? < HEADER as u64 {
-        return wrong("vmdk-header", "the file is shorter than a header");
+        return wrong(Code::VmdkHeader, "the file is shorter than a header");
     }
     file.read_at(0, &mut bytes)?;
     let u32 = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let sectors = |at: usize| u64::from(u32(at)) * SECTOR;
     if !bytes.starts_with(MAGIC) {
-        return wrong("vmdk-magic", "no sparse extent of ESX stands where one should");
+        return wrong(Code::VmdkMagic, "no sparse extent of ESX stands where one should");
     }
     if u32(4) != 1 {
         // Workstation 3 wrote version 3, with other tables.
         let what = format!("a sparse extent of ESX of version {}", u32(4));
-        return Err(placed(Error::new(Kind::Unsupported, "vmdk-version", what), &**file, 4));
+        return Err(placed(Error::new(Kind::Unsupported, Code::VmdkVersion, what), &**file, 4));
     }
     let (capacity, grain) = (sectors(12), sectors(16));
     if grain == 0 || capacity.div_ceil(grain).div_ceil(PER_TABLE) > u64::from(u32(24)) {
-        return wrong("vmdk-header", "the directory of grains is too small for the extent");
+        return wrong(Code::VmdkHeader, "the directory of grains is too small for the extent");
     }
     let advice = format!("start and shut down its machine, or convert the chain: {}", advised::TO_SPARSE_VMDK);
-    let unclean = || refusal("vmdk-unclean", "it was not closed: a machine runs from it, or has crashed", &advice);
+    let unclean = || refusal(Code::VmdkUnclean, "it was not closed: a machine runs from it, or has crashed", &advice);
     Ok(Layout {
         capacity,
         grain,

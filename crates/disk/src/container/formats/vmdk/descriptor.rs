@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{SECTOR, broken};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::span::placed;
 
@@ -73,7 +73,7 @@ pub(super) fn is_one(head: &[u8]) -> bool {
 /// Reads the descriptor at `offset`, `len` bytes with what pads it; and its text.
 pub(super) fn read(file: &Arc<dyn Storage>, offset: u64, len: u64) -> Result<(Vec<u8>, Descriptor)> {
     if len > MAX_LEN {
-        let error = broken("vmdk-descriptor", "the descriptor is too long").expected(MAX_LEN, len);
+        let error = broken(Code::VmdkDescriptor, "the descriptor is too long").expected(MAX_LEN, len);
         return Err(placed(error, &**file, offset));
     }
     let mut text = vec![0; usize::try_from(len).unwrap_or(0)];
@@ -81,7 +81,7 @@ pub(super) fn read(file: &Arc<dyn Storage>, offset: u64, len: u64) -> Result<(Ve
     let end = text.iter().position(|&b| b == 0).unwrap_or(text.len());
     text.truncate(end);
     let parsed = parse(&text).map_err(|fault| {
-        let error = Error::new(fault.kind, "vmdk-descriptor", format!("in the descriptor: {}", fault.what));
+        let error = Error::new(fault.kind, Code::VmdkDescriptor, format!("in the descriptor: {}", fault.what));
         placed(error, &**file, offset + fault.at as u64)
     })?;
     Ok((text, parsed))

@@ -9,7 +9,7 @@ use super::grains::{Grain, Grains};
 use crate::container::helpers::block_cache::BlockCache;
 use crate::container::helpers::block_mapping::{BlockMapping, Location, not_allocated};
 use crate::container::helpers::tables::index;
-use hivewright_error::{Error, Kind, Result, Space};
+use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::{advised, dirty_flag};
 
 /// The extents of a disk, which has no other bytes.
@@ -52,7 +52,7 @@ impl BlockMapping for Extents {
         let extent = &self.extents[number];
         if extent.access == Access::None {
             let what = format!("the image keeps the extent {} from being read (NOACCESS)", extent.name);
-            return Err(Error::new(Kind::Unsupported, "vmdk-no-access", what).at(Space::Disk, offset).advise(
+            return Err(Error::new(Kind::Unsupported, Code::VmdkNoAccess, what).at(Space::Disk, offset).advise(
                 "if it may be read all the same, say RW or RDONLY in a copy of the descriptor, and name that",
             ));
         }
@@ -80,7 +80,7 @@ impl BlockMapping for Extents {
             let extent = &self.extents[number];
             if extent.access != Access::ReadWrite {
                 let what = format!("the image keeps the extent {} from being written to (RDONLY)", extent.name);
-                return Err(Error::refused("vmdk-read-only-extent", what).at(Space::Disk, at).advise(
+                return Err(Error::refused(Code::VmdkReadOnlyExtent, what).at(Space::Disk, at).advise(
                     "if it may be changed all the same, say RW for it in the descriptor, of which a copy is kept",
                 ));
             }

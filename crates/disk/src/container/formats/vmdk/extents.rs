@@ -8,7 +8,7 @@ use super::descriptor::{Access, Descriptor, Line};
 use super::grains::Grains;
 use super::{broken, cowd, device, hosted, se_sparse};
 use crate::container::{Opening, Refusal};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::dirty_flag::DirtyFlag;
 
@@ -47,9 +47,9 @@ impl Extent {
         self.grains()?.layout.refusal.as_ref()
     }
 
-    pub(super) fn remark(&self) -> Option<(&'static str, String)> {
+    pub(super) fn remark(&self) -> Option<(Code, String)> {
         let remark = self.grains()?.remark?;
-        Some(("vmdk-directory", format!("{}: {remark}", self.name)))
+        Some((Code::VmdkDirectory, format!("{}: {remark}", self.name)))
     }
 
     pub(super) fn grain_size(&self) -> Option<u64> {
@@ -65,7 +65,7 @@ pub(super) fn open(opening: &Opening<'_>, descriptor: &Descriptor, own: Option<G
         let body = match own.take() {
             Some(_) if line.kind != "SPARSE" => {
                 let what = "the descriptor does not count the sparse extent that it stands in";
-                return Err(broken("vmdk-descriptor", what));
+                return Err(broken(Code::VmdkDescriptor, what));
             }
             Some(grains) => sparse(line, grains)?,
             None => open_one(opening, line, &mut files)?,
@@ -73,7 +73,7 @@ pub(super) fn open(opening: &Opening<'_>, descriptor: &Descriptor, own: Option<G
         let name = if line.name.is_empty() { line.kind.clone() } else { line.name.clone() };
         extents.push(Extent { start, len: line.len, access: line.access, name, body, dirty: DirtyFlag::default() });
         let end = start.checked_add(line.len).filter(|&end| end < 1 << 60);
-        start = end.ok_or_else(|| broken("vmdk-descriptor", "the extents together exceed 2^60 bytes"))?;
+        start = end.ok_or_else(|| broken(Code::VmdkDescriptor, "the extents together exceed 2^60 bytes"))?;
     }
     files.do_not_overlap()?;
     Ok(extents)
@@ -89,7 +89,7 @@ fn open_one(opening: &Opening<'_>, line: &Line, files: &mut Files) -> Result<Bod
         "FLAT" | "VMFS" | "SPARSE" | "VMFSSPARSE" | "SESPARSE" => {}
         other => {
             let what = format!("the extent {} is of a kind that is not read here: {other}", line.name);
-            return Err(Error::new(Kind::Unsupported, "vmdk-extent-kind", what)
+            return Err(Error::new(Kind::Unsupported, Code::VmdkExtentKind, what)
                 .advise("have VMware make a copy of it in one file, and edit that"));
         }
     }
@@ -117,7 +117,7 @@ fn flat(line: &Line, file: Arc<dyn Storage>) -> Result<Body> {
     if line.offset.checked_add(line.len).is_some_and(|end| end <= len) {
         return Ok(Body::Flat(file, line.offset));
     }
-    Err(broken("vmdk-extent-size", format!("the extent {} is shorter than the descriptor says", line.name))
+    Err(broken(Code::VmdkExtentSize, format!("the extent {} is shorter than the descriptor says", line.name))
         .expected(format_args!("{} bytes from {:#x}", line.len, line.offset), format_args!("{len} bytes in all"))
         .advise("it was cut short, or belongs to another image: look for a whole copy"))
 }
@@ -129,7 +129,7 @@ fn sparse(line: &Line, grains: Grains) -> Result<Body> {
         return Ok(Body::Sparse(Box::new(grains)));
     }
     let what = format!("the extent {} is of another size than the descriptor says", line.name);
-    Err(broken("vmdk-extent-size", what)
+    Err(broken(Code::VmdkExtentSize, what)
         .expected(format_args!("{} bytes", line.len), capacity)
         .advise("it belongs to another image, or its descriptor does"))
 }
@@ -182,5 +182,5 @@ impl Files {
 }
 
 fn used_twice(path: &Path) -> Error {
-    broken("vmdk-extents-overlap", format!("the same bytes of {} are used twice", path.display()))
+    broken(Code::VmdkExtentsOverlap, format!("the same bytes of {} are used twice", path.display()))
 }

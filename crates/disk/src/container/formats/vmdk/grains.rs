@@ -10,7 +10,7 @@ use super::overlap::Occupied;
 use super::{SECTOR, broken, refusal};
 use crate::container::Refusal;
 use crate::container::helpers::tables::Tables;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::span::placed;
 
@@ -81,7 +81,7 @@ pub(super) struct Grains {
 impl Grains {
     pub(super) fn new(file: Arc<dyn Storage>, layout: Layout) -> Result<Self> {
         let file_len = file.len()?;
-        let tables = Tables::new(file.clone(), "vmdk-table");
+        let tables = Tables::new(file.clone(), Code::VmdkTable);
         let mut grains = Grains { file, file_len, layout, remark: None, tables, known: Mutex::default() };
         grains.check()?;
         Ok(grains)
@@ -89,7 +89,7 @@ impl Grains {
 
     fn check(&mut self) -> Result<()> {
         let layout = &mut self.layout;
-        let wrong = |what: &str| Err(placed(broken("vmdk-header", what), &*self.file, 0));
+        let wrong = |what: &str| Err(placed(broken(Code::VmdkHeader, what), &*self.file, 0));
         if !layout.grain.is_power_of_two() || !(SECTOR..=MAX_GRAIN).contains(&layout.grain) {
             return wrong("the size of a grain is no power of two up to 16 MiB");
         }
@@ -109,7 +109,7 @@ impl Grains {
         let Some(second) = second else { return wrong("the file ends before the directory of grains") };
         layout.directory = second;
         let advice = "take another copy of the image: what reads only the first directory does not read this one";
-        layout.refusal = Some(refusal("vmdk-damaged", "its first directory of grains is damaged", advice));
+        layout.refusal = Some(refusal(Code::VmdkDamaged, "its first directory of grains is damaged", advice));
         self.remark = Some("the first directory of grains is not in the file: read through the second");
         Ok(())
     }
@@ -150,7 +150,7 @@ impl Grains {
         if start.checked_add(len).is_some_and(|end| end <= self.file_len) {
             return Ok(start);
         }
-        let error = broken("vmdk-grain", "a grain lies past the end of its file")
+        let error = broken(Code::VmdkGrain, "a grain lies past the end of its file")
             .expected(format_args!("{len} bytes at {start:#x}"), format_args!("{} bytes in all", self.file_len))
             .advise("the file was cut short: look for a whole copy");
         Err(placed(error, &*self.file, start))
@@ -176,7 +176,7 @@ impl Grains {
 
     /// An error of an entry of a table.
     pub(super) fn bad_entry(&self, what: &str, place: u64, value: u64) -> Error {
-        let error = Error::new(Kind::Corrupt, "vmdk-table", what)
+        let error = Error::new(Kind::Corrupt, Code::VmdkTable, what)
             .expected("an entry as the format has it", format_args!("{value:#x}"));
         placed(error, &*self.file, place)
     }

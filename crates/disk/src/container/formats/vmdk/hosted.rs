@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::grains::Layout;
 use super::{SECTOR, broken, refusal};
 use crate::container::cut_short;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::span::placed;
@@ -43,21 +43,21 @@ impl Header {
         let mut bytes = [0; 512];
         let wrong = |code, what: String| Err(placed(broken(code, what), &**file, offset));
         if file.len()? < SECTOR {
-            let error = cut_short("vmdk-header", "it ends within its header", SECTOR, file.len()?);
+            let error = cut_short(Code::VmdkHeader, "it ends within its header", SECTOR, file.len()?);
             return Err(placed(error, &**file, offset));
         }
         file.read_at(offset, &mut bytes)?;
         let header = Header { bytes };
         if !bytes.starts_with(MAGIC) {
-            return wrong("vmdk-magic", "no sparse extent stands where one should".into());
+            return wrong(Code::VmdkMagic, "no sparse extent stands where one should".into());
         }
         let version = header.u32(4);
         if !(1..=3).contains(&version) {
             let what = format!("a sparse extent of version {version}");
-            return Err(placed(Error::new(Kind::Unsupported, "vmdk-version", what), &**file, offset + 4));
+            return Err(placed(Error::new(Kind::Unsupported, Code::VmdkVersion, what), &**file, offset + 4));
         }
         if header.has(flags::NEWLINES) && bytes[73..77] != *b"\n \r\n" {
-            return wrong("vmdk-newlines", "ends of lines were changed: it was copied as if it were text".into());
+            return wrong(Code::VmdkNewlines, "ends of lines were changed: it was copied as if it were text".into());
         }
         Ok(header)
     }
@@ -77,7 +77,7 @@ impl Header {
     /// A number of sectors, in bytes.
     fn sectors(&self, at: usize) -> Result<u64> {
         let too_large = || {
-            broken("vmdk-header", format!("the header of a sparse extent holds {:#x} sectors at {at}", self.u64(at)))
+            broken(Code::VmdkHeader, format!("the header of a sparse extent holds {:#x} sectors at {at}", self.u64(at)))
         };
         // Sums of two of them must not overflow either.
         self.u64(at).checked_mul(SECTOR).filter(|&bytes| bytes < 1 << 62).ok_or_else(too_large)
@@ -98,11 +98,11 @@ impl Header {
         let method = u16::from_le_bytes([self.bytes[77], self.bytes[78]]);
         if packed.is_some() && method != 1 {
             let what = format!("grains are compressed by a method that is not known ({method})");
-            return Err(Error::new(Kind::Unsupported, "vmdk-compression", what));
+            return Err(Error::new(Kind::Unsupported, Code::VmdkCompression, what));
         }
         let per_table = u64::from(self.u32(44));
         if per_table > 512 {
-            return Err(broken("vmdk-header", "a table has too many entries").expected(512, per_table));
+            return Err(broken(Code::VmdkHeader, "a table has too many entries").expected(512, per_table));
         }
         let redundant = self.sectors(48).ok().filter(|&at| at > 0 && self.has(flags::REDUNDANT));
         let mut metadata = vec![(0, SECTOR)];
@@ -110,12 +110,14 @@ impl Header {
         let unclean = format!("convert a copy of it: {}; or start and shut down its machine", advised::TO_SPARSE_VMDK);
         let refusal = match (packed, self.bytes[72]) {
             (Some(_), _) => Some(refusal(
-                "vmdk-stream",
+                Code::VmdkStream,
                 "its grains are compressed, and what is changed would not fit into their places",
                 &format!("convert a copy of it: {}", advised::TO_SPARSE_VMDK),
             )),
             (None, 0) => None,
-            _ => Some(refusal("vmdk-unclean", "it was not closed: a machine runs from it, or has crashed", &unclean)),
+            _ => {
+                Some(refusal(Code::VmdkUnclean, "it was not closed: a machine runs from it, or has crashed", &unclean))
+            }
         };
         Ok(Layout {
             capacity: self.sectors(12)?,
@@ -136,7 +138,7 @@ impl Header {
         let len = file.len()?;
         let start = len.saturating_sub(3 * SECTOR);
         let no_footer = || {
-            let error = broken("vmdk-footer", "the stream does not end as it should");
+            let error = broken(Code::VmdkFooter, "the stream does not end as it should");
             placed(error, &**file, start).advise("it was cut short on its way: look for a whole copy")
         };
         let mut tail = [0; 1536];

@@ -9,7 +9,7 @@ use std::sync::PoisonError;
 
 use super::grains::Grains;
 use super::{SECTOR, broken};
-use hivewright_error::{Error, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_storage::span::placed;
 
 /// The occupied ranges of an extent, collected at its first write.
@@ -50,7 +50,7 @@ impl Grains {
             Some(Err(error)) => Err(error),
             Some(Ok(index)) => {
                 let what = format!("the two tables of grains do not agree on grain {index}");
-                Err(self.harm("vmdk-tables-differ", &what, second))
+                Err(self.harm(Code::VmdkTablesDiffer, &what, second))
             }
         }
     }
@@ -61,7 +61,7 @@ impl Grains {
         let end = start + (grains.end - grains.start) * size;
         let next = known.metadata.partition_point(|(_, end)| *end <= start);
         if known.metadata.get(next).is_some_and(|(from, _)| *from < end) {
-            return Err(self.harm("vmdk-grain-in-tables", "a grain lies on the tables of its own extent", start));
+            return Err(self.harm(Code::VmdkGrainInTables, "a grain lies on the tables of its own extent", start));
         }
         let all = self.layout.capacity.div_ceil(size);
         for &(number, table) in &known.tables {
@@ -70,7 +70,7 @@ impl Grains {
                 let own = grains.contains(&index) && place == start + (index - grains.start) * size;
                 if entry > u32::from(self.layout.zeroed) && place < end && place + size > start && !own {
                     let what = format!("grain {index} of the disk lies in the same place as grain {}", grains.start);
-                    return Err(self.harm("vmdk-grain-shared", &what, place));
+                    return Err(self.harm(Code::VmdkGrainShared, &what, place));
                 }
             }
         }
@@ -118,7 +118,7 @@ impl Grains {
         Ok(Occupied { metadata, tables, alone: BTreeSet::new() })
     }
 
-    fn harm(&self, code: &'static str, what: &str, place: u64) -> Error {
+    fn harm(&self, code: Code, what: &str, place: u64) -> Error {
         placed(broken(code, what), &*self.file, place).advise("the image is damaged: take another copy of it")
     }
 }

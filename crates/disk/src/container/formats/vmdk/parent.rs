@@ -7,7 +7,7 @@ use super::{FORMAT, broken, cowd, descriptor, se_sparse};
 use crate::container::Role;
 use crate::container::references::References;
 use crate::container::{self, About, Image, Opening};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
 /// Opens the parent that is said to be at `hint` and had the CID `wanted` when the child was made.
@@ -18,7 +18,7 @@ pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image
     let depth = child.depth + 1;
     let opening = Opening { gate, file: Arc::clone(&file), path: &path, role: Role::Backing, depth };
     let Some(image) = container::open_layer(opening, Some(FORMAT.name))? else {
-        return Err(broken("vmdk-magic", format!("the parent {} is no image", path.display())));
+        return Err(broken(Code::VmdkMagic, format!("the parent {} is no image", path.display())));
     };
     match cid(&image.about) {
         Some(found) if found == wanted => Ok(image),
@@ -29,7 +29,7 @@ pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image
                 child.path.display()
             );
             let found = found.map_or("none".into(), |cid| format!("{cid:08x}"));
-            Err(broken("vmdk-parent-changed", what).expected(format_args!("CID {wanted:08x}"), found).advise(
+            Err(broken(Code::VmdkParentChanged, what).expected(format_args!("CID {wanted:08x}"), found).advise(
                 "look for the parent as it was; where it is known that no byte of it has changed, its CID can be written \
                  into parentCID of the child's descriptor",
             ))

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::grains::{Entries, Grain, Grains, Layout};
 use super::{SECTOR, broken, refusal};
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::span::placed;
@@ -32,33 +32,37 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
         header.chunks_exact(8).map(|b| b.iter().rev().fold(0, |n, &b| n << 8 | u64::from(b))).collect();
     let number = |at: usize| places[at / 8];
     if !header.starts_with(MAGIC) {
-        return Err(placed(broken("vmdk-magic", "no space-efficient extent stands where one should"), &**file, 0));
+        return Err(placed(broken(Code::VmdkMagic, "no space-efficient extent stands where one should"), &**file, 0));
     }
     if (number(8), number(24), number(32), number(40)) != (VERSION, 8, TABLE / SECTOR, 0) {
         let what = "a space-efficient extent of another version, with other sizes or with flags";
-        return Err(placed(Error::new(Kind::Unsupported, "vmdk-version", what), &**file, 8));
+        return Err(placed(Error::new(Kind::Unsupported, Code::VmdkVersion, what), &**file, 8));
     }
     let bytes = |at: usize| {
         let too_large =
-            || broken("vmdk-header", format!("the header of an extent holds {:#x} sectors at {at}", number(at)));
+            || broken(Code::VmdkHeader, format!("the header of an extent holds {:#x} sectors at {at}", number(at)));
         number(at).checked_mul(SECTOR).filter(|&bytes| bytes < 1 << 60).ok_or_else(too_large)
     };
     let volatile = sector(file, bytes(80)?)?;
     if volatile[..8] != VOLATILE_MAGIC.to_le_bytes() {
         return Err(placed(
-            broken("vmdk-magic", "the second header of a space-efficient extent is missing"),
+            broken(Code::VmdkMagic, "the second header of a space-efficient extent is missing"),
             &**file,
             bytes(80)?,
         ));
     }
     if volatile[24] != 0 {
         let what = "the snapshot has a journal that is not replayed yet";
-        return Err(placed(Error::new(Kind::Unsupported, "vmdk-sesparse-journal", what), &**file, bytes(80)? + 24)
+        return Err(placed(Error::new(Kind::Unsupported, Code::VmdkSesparseJournal, what), &**file, bytes(80)? + 24)
             .advise("start and shut down its machine, or let ESXi consolidate its snapshots"));
     }
     let (capacity, per_table) = (bytes(16)?, TABLE / 8);
     if capacity.div_ceil(8 * SECTOR).div_ceil(per_table) > bytes(136)? / 8 {
-        return Err(placed(broken("vmdk-header", "the directory of grains is too small for the extent"), &**file, 136));
+        return Err(placed(
+            broken(Code::VmdkHeader, "the directory of grains is too small for the extent"),
+            &**file,
+            136,
+        ));
     }
     let advice = &format!("convert the whole chain: {}", advised::TO_SPARSE_VMDK);
     let what = "it is a space-efficient snapshot (seSparse), whose upkeep VMware has not published";
@@ -68,7 +72,7 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
         per_table,
         directory: bytes(128)?,
         entries: Entries::Wide { tables: bytes(144)?, tables_end: bytes(144)? + bytes(152)?, grains: bytes(192)? },
-        refusal: Some(refusal("vmdk-sesparse", what, advice)),
+        refusal: Some(refusal(Code::VmdkSesparse, what, advice)),
         ..Layout::default()
     })
 }
@@ -76,7 +80,7 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
 fn sector(file: &Arc<dyn Storage>, offset: u64) -> Result<[u8; 512]> {
     let mut bytes = [0; 512];
     if offset.checked_add(SECTOR).is_none_or(|end| end > file.len().unwrap_or(0)) {
-        return Err(placed(broken("vmdk-header", "the file ends before its headers do"), &**file, offset));
+        return Err(placed(broken(Code::VmdkHeader, "the file ends before its headers do"), &**file, offset));
     }
     file.read_at(offset, &mut bytes)?;
     Ok(bytes)

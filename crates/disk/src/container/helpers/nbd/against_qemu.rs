@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::{Driver, EngineFormat, open_with};
 use crate::container::formats::{parallels, qcow, qed};
 use crate::container::{About, Gate, Image, Opening};
-use hivewright_error::Result;
+use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::memory::Memory;
 use hivewright_storage::recorder::Recorder;
@@ -146,7 +146,7 @@ fn errors_of_the_file_below_are_told() {
     drop(image);
     // It may try again when it closes the image; then that is told too, and once.
     let late = gate.closing_error().map(|error| error.code());
-    assert!(matches!(late, None | Some("fixed-length" | "engine-failed")), "{late:?}");
+    assert!(matches!(late, None | Some(Code::FixedLength | Code::EngineFailed)), "{late:?}");
     assert!(gate.closing_error().is_none());
 }
 
@@ -185,15 +185,16 @@ fn headers_that_lie_are_errors() {
         // Sound as far as we read.
         assert_eq!(code(bytes.clone()), "no-qemu-nbd", "{name}");
         for len in 0..header {
-            assert!(code(bytes[..len].to_vec()).ends_with("-header"), "{name} of {len} bytes");
+            assert!(code(bytes[..len].to_vec()).as_str().ends_with("-header"), "{name} of {len} bytes");
         }
         for at in 0..header {
             for value in [0, 1, 2, 0x7f, 0x80, 0xff, bytes[at] ^ 1] {
                 let mut bytes = bytes.clone();
                 bytes[at] = value;
                 let code = code(bytes);
-                let known = ["no-qemu-nbd", "qed-header", "qed-features", "qcow-header", "parallels-header"];
-                let other = ["encrypted", "backing-name", "no-file", "too-large", "outside-folder"];
+                let known =
+                    [Code::NoQemuNbd, Code::QedHeader, Code::QedFeatures, Code::QcowHeader, Code::ParallelsHeader];
+                let other = [Code::Encrypted, Code::BackingName, Code::NoFile, Code::TooLarge, Code::OutsideFolder];
                 assert!(known.contains(&code) || other.contains(&code), "{name} {at} {value}: {code}");
             }
         }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::advised;
 
 /// Bytes that are kept of what it says.
@@ -97,7 +97,7 @@ impl Child {
             // A folder, a file that may not be executed, or one that no system can.
             Err(error) if matches!(error.raw_os_error(), Some(EACCES | ENOEXEC)) => {
                 let what = format!("{program} is no program that can be started: {error}");
-                Err(Error::new(Kind::Unsupported, "no-qemu-nbd", what).advise(WHERE))
+                Err(Error::new(Kind::Unsupported, Code::NoQemuNbd, what).advise(WHERE))
             }
             Err(error) => Err(failed(error)),
         }
@@ -140,7 +140,7 @@ impl Child {
         }
         self.kill();
         let what = format!("qemu-nbd did not end within {} seconds; it said: {}", limit.as_secs(), self.said());
-        Err(Error::new(Kind::Io, "engine-timeout", what))
+        Err(Error::new(Kind::Io, Code::EngineTimeout, what))
     }
 
     fn kill(&self) {
@@ -172,13 +172,12 @@ fn listen(mut voice: impl Read, said: &Mutex<Vec<u8>>) {
 }
 
 fn missing(program: &str) -> Error {
-    Error::new(Kind::Unsupported, "no-qemu-nbd", format!("this image is read by {program}, which is not here")).advise(
-        format!(
+    Error::new(Kind::Unsupported, Code::NoQemuNbd, format!("this image is read by {program}, which is not here"))
+        .advise(format!(
             "install it (Debian: apt install qemu-utils), or say where it is with --qemu-nbd FILE; \
          or convert a copy of the image where QEMU is: {}",
             advised::TO_RAW
-        ),
-    )
+        ))
 }
 
 /// Has the kernel kill the child when this process ends, however that comes about.

@@ -7,7 +7,7 @@ use super::client::{Client, Failure};
 use super::running::{Plan, Running};
 use super::{Closing, Refused};
 use crate::container::within_disk;
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 
 /// The most bytes of one request.
@@ -38,7 +38,7 @@ impl Engine {
         let writable = !running.client.is_read_only();
         if plan.writing && !writable {
             let what = "qemu-nbd opens this image for reading only";
-            return Err(Error::new(Kind::Unsupported, "engine-read-only", what));
+            return Err(Error::new(Kind::Unsupported, Code::EngineReadOnly, what));
         }
         let state = Mutex::new(Process { running: Some(running), cache: Cache::default(), written: false });
         Ok(Engine { plan, size, refused, state, closing })
@@ -65,7 +65,7 @@ impl Engine {
             state.running.take().map_or(Ok(()), Running::close)?;
             state.running = Some(self.plan.start()?);
         }
-        let gone = || Error::new(Kind::Io, "engine-died", "qemu-nbd has ended before");
+        let gone = || Error::new(Kind::Io, Code::EngineDied, "qemu-nbd has ended before");
         let running = state.running.as_mut().ok_or_else(gone)?;
         match ask(&mut running.client) {
             Ok(answer) => Ok(answer),

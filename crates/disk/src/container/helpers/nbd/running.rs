@@ -15,7 +15,7 @@ use super::child::{Child, WHERE};
 use super::client::{Client, Failure};
 use super::server::{Export, Shared, serve};
 use super::wire::errno;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::private::PrivateFolder;
@@ -86,8 +86,8 @@ impl Plan {
                 _ if Instant::now() > until => {
                     let what = format!("did not open the image within {} seconds", START.as_secs());
                     let error = self.refused(&shared, &child, &what);
-                    let slow = error.code() == "engine-refused";
-                    return Err(if slow { error.becoming(Kind::Io, "engine-timeout") } else { error });
+                    let slow = error.code() == Code::EngineRefused;
+                    return Err(if slow { error.becoming(Kind::Io, Code::EngineTimeout) } else { error });
                 }
                 _ => thread::sleep(LOOK),
             }
@@ -111,10 +111,10 @@ impl Plan {
         }
         if !Child::is_qemu_nbd(&self.program) {
             let what = format!("{} is no qemu-nbd, which this image is read by", self.program.display());
-            return Error::new(Kind::Unsupported, "no-qemu-nbd", what).advise(WHERE);
+            return Error::new(Kind::Unsupported, Code::NoQemuNbd, what).advise(WHERE);
         }
         let what = format!("qemu-nbd {what}; it said: {}", child.said());
-        Error::new(Kind::Corrupt, "engine-refused", what)
+        Error::new(Kind::Corrupt, Code::EngineRefused, what)
             .advise(format!("ask QEMU about a copy of the image: {}", advised::CHECK))
     }
 
@@ -172,16 +172,16 @@ impl Running {
             Failure::Refused(number)
                 if number == errno::NO_SPACE || (number == errno::INVALID && self.driver == Driver::Qcow) =>
             {
-                Error::new(Kind::NoRoom, "not-allocated", "qemu-nbd cannot make room in the image")
+                Error::new(Kind::NoRoom, Code::NotAllocated, "qemu-nbd cannot make room in the image")
                     .advise(format!("convert a copy of it: {}", advised::TO_RAW))
             }
             Failure::Refused(errno::PERM) => {
-                Error::new(Kind::Unsupported, "engine-read-only", format!("qemu-nbd does not let us {doing}"))
+                Error::new(Kind::Unsupported, Code::EngineReadOnly, format!("qemu-nbd does not let us {doing}"))
             }
             Failure::Refused(number) => {
                 let system = std::io::Error::from_raw_os_error(i32::try_from(number).unwrap_or(errno::IO as i32));
                 let what = format!("qemu-nbd could not {doing}: {system}; it said: {}", self.child.said());
-                Error::new(Kind::Io, "engine-failed", what).advise(format!(
+                Error::new(Kind::Io, Code::EngineFailed, what).advise(format!(
                     "where the host's disk is sound, the image is damaged or cut short: {}",
                     advised::CHECK
                 ))
@@ -190,8 +190,8 @@ impl Running {
                 self.child.hear_out(Duration::from_millis(200));
                 let timed_out = matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
                 let (code, how) = match timed_out {
-                    true => ("engine-timeout", format!("did not answer within {} seconds", REQUEST.as_secs())),
-                    false => ("engine-died", format!("broke off: {error}")),
+                    true => (Code::EngineTimeout, format!("did not answer within {} seconds", REQUEST.as_secs())),
+                    false => (Code::EngineDied, format!("broke off: {error}")),
                 };
                 let what = format!("qemu-nbd {how}, when asked to {doing}; it said: {}", self.child.said());
                 Error::new(Kind::Io, code, what)
@@ -217,7 +217,7 @@ impl Running {
         let status = status?;
         if !status.success() || said_goodbye.is_err() {
             let what = format!("qemu-nbd did not close the image well ({status}); it said: {}", self.child.said());
-            return Err(Error::new(Kind::Io, "engine-failed", what));
+            return Err(Error::new(Kind::Io, Code::EngineFailed, what));
         }
         Ok(())
     }

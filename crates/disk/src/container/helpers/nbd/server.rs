@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::wire::{self, broken, command, errno, export, info, option, reply};
 use crate::container::cut_short;
-use hivewright_error::{Error, Kind, Result};
+use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::span::read_then_zeros;
@@ -39,7 +39,11 @@ impl Export {
         let original = storage.len()?;
         let announced = original.checked_add(ahead).and_then(|len| len.checked_next_multiple_of(512));
         let announced = announced.filter(|&len| i64::try_from(len).is_ok()).ok_or_else(|| {
-            Error::new(Kind::Unsupported, "too-large", format!("a file of {original} bytes is too large for qemu-nbd"))
+            Error::new(
+                Kind::Unsupported,
+                Code::TooLarge,
+                format!("a file of {original} bytes is too large for qemu-nbd"),
+            )
         })?;
         Ok(Export { storage, writable, original, announced, step: step.clamp(512, MOST_GROWTH), whole: false })
     }
@@ -56,7 +60,7 @@ impl Export {
         let (ahead, end) = (self.announced > len.next_multiple_of(512), offset.saturating_add(buf.len() as u64));
         if !self.writable && ahead && (offset >= len || self.whole && end > len.next_multiple_of(512)) {
             let what = "a cluster or table of the image lies behind its end";
-            return Err(cut_short("image-truncated", what, end, len));
+            return Err(cut_short(Code::ImageTruncated, what, end, len));
         }
         read_then_zeros(&*self.storage, len, offset, buf)
     }
@@ -68,7 +72,7 @@ impl Export {
         if grows {
             if end > self.original.saturating_add(MOST_GROWTH) {
                 let what = format!("the image would grow by more than {} MiB", MOST_GROWTH >> 20);
-                return Err(Error::new(Kind::NoRoom, "not-allocated", what)
+                return Err(Error::new(Kind::NoRoom, Code::NotAllocated, what)
                     .advise(format!("convert a copy of it: {}", advised::TO_RAW)));
             }
             self.storage.set_len(self.original + (end - self.original).next_multiple_of(self.step))?;
@@ -314,7 +318,7 @@ mod tests {
         let (_, answer) = talk(&shared, &[go(b"0"), request(command::WRITE, 0, 2 << 20, 1, b"x")]);
         assert_eq!((last(&answer, 0).0, shared.has_outgrown()), (0, true));
         let (_, answer) = talk(&shared, &[go(b"0"), request(command::WRITE, 0, 1 << 40, 1, b"x")]);
-        assert_eq!((last(&answer, 0).0, shared.take_failure().unwrap().code()), (errno::NO_SPACE, "not-allocated"));
+        assert_eq!((last(&answer, 0).0, shared.take_failure().unwrap().code()), (errno::NO_SPACE, Code::NotAllocated));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use super::Driver;
-use hivewright_error::{Error, Kind, Place, Result, Space};
+use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
@@ -62,7 +62,7 @@ impl Storage for Unnamed {
         }
         if !self.rewrites {
             let what = "qemu-nbd would write the header of this image anew, without its backing file";
-            return Err(Error::new(Kind::Unsupported, "header-rewrite", what)
+            return Err(Error::new(Kind::Unsupported, Code::HeaderRewrite, what)
                 .at(Space::File, offset)
                 .advise(format!("convert a copy of it: {}", advised::TO_RAW)));
         }

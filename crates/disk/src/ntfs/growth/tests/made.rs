@@ -1,5 +1,6 @@
 //! Volumes made by mkntfs and filled through ntfs-3g, and what other people's tools say of them.
 
+use hivewright_error::Code;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -173,8 +174,8 @@ pub(super) fn account(volume: &Ntfs) -> usize {
     for number in 0.. {
         let record = match volume.mft.record(number) {
             Ok(record) => record,
-            Err(error) if error.code() == "ntfs-mft" => break,
-            Err(error) if ["ntfs-record-free", "ntfs-record"].contains(&error.code()) => continue,
+            Err(error) if error.code() == Code::NtfsMft => break,
+            Err(error) if ["ntfs-record-free", "ntfs-record"].contains(&error.code().as_str()) => continue,
             Err(error) => panic!("{error}"),
         };
         for attribute in record.attributes() {

@@ -12,7 +12,7 @@ const TEXT: &str = "<?xml version='1.0' encoding='UTF-8'?>\n<Parallels_disk_imag
     </Snapshots></Parallels_disk_image>";
 
 /// What stands on the image of that name, or why it is not read.
-fn judged(text: &str, name: &str) -> std::result::Result<Option<Vec<String>>, &'static str> {
+fn judged(text: &str, name: &str) -> std::result::Result<Option<Vec<String>>, Code> {
     let bundle = Bundle::of(text).map_err(|error| error.code())?;
     bundle.image(Path::new(name)).map(|image| bundle.judge(image)).transpose().map_err(|error| error.code())
 }
@@ -21,13 +21,16 @@ fn judged(text: &str, name: &str) -> std::result::Result<Option<Vec<String>>, &'
 fn a_root_is_whole_and_what_stands_on_it_is_not() {
     let root = "/f/vm&1.{aaaa}.hds";
     assert_eq!(judged(TEXT, root), Ok(Some(vec!["vm.{bbbb}.hds".to_owned()])));
-    assert_eq!(judged(TEXT, "vm.{bbbb}.hds"), Err("parallels-snapshot"));
-    assert_eq!(judged(TEXT, "renamed.{BBBB}.hds"), Err("parallels-snapshot"), "its GUID is in the name");
+    assert_eq!(judged(TEXT, "vm.{bbbb}.hds"), Err(Code::ParallelsSnapshot));
+    assert_eq!(judged(TEXT, "renamed.{BBBB}.hds"), Err(Code::ParallelsSnapshot), "its GUID is in the name");
     assert_eq!(judged(TEXT, "no.hds"), Ok(None));
-    assert_eq!(judged(&TEXT.replace("</Storage>", "</Storage><Storage></Storage>"), root), Err("parallels-split"));
-    assert_eq!(judged(&TEXT.replace("<Shot>", "<Shut>"), root), Err("parallels-descriptor"));
-    assert_eq!(judged(&TEXT.replace("{00000000-", "{10000000-"), root), Err("parallels-snapshot"));
-    assert_eq!(judged(&TEXT.replace("<ParentGUID>{aaaa}", "<ParentGUID>"), "vm.{bbbb}.hds"), Err("parallels-snapshot"));
+    assert_eq!(judged(&TEXT.replace("</Storage>", "</Storage><Storage></Storage>"), root), Err(Code::ParallelsSplit));
+    assert_eq!(judged(&TEXT.replace("<Shot>", "<Shut>"), root), Err(Code::ParallelsDescriptor));
+    assert_eq!(judged(&TEXT.replace("{00000000-", "{10000000-"), root), Err(Code::ParallelsSnapshot));
+    assert_eq!(
+        judged(&TEXT.replace("<ParentGUID>{aaaa}", "<ParentGUID>"), "vm.{bbbb}.hds"),
+        Err(Code::ParallelsSnapshot)
+    );
     let alone =
         format!("{}</Storage></StorageData></Parallels_disk_image>", TEXT.split_once("<Image><GUID>{b").unwrap().0);
     assert_eq!(judged(&alone, root), Ok(Some(vec![])), "a disk without snapshots need not have any shots");
@@ -37,7 +40,7 @@ fn a_root_is_whole_and_what_stands_on_it_is_not() {
 #[test]
 fn any_text_is_borne() {
     for end in 0..TEXT.len() {
-        assert_eq!(judged(&TEXT[..end], "x"), Err("parallels-descriptor"), "{end}");
+        assert_eq!(judged(&TEXT[..end], "x"), Err(Code::ParallelsDescriptor), "{end}");
     }
     let close = "</Parallels_disk_image>";
     for odd in ["<GUID>", "<Image><GUID>", "<Shot><ParentGUID>{", "<Image><File>../..", "<Image", "<Storage/>", "<é='>"]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::fields::index;
-use hivewright_error::{Error, Place, Result};
+use hivewright_error::{Code, Error, Place, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::span::{end_within, read_then_zeros};
 
@@ -97,7 +97,7 @@ impl Storage for Overlay {
     }
 
     fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
-        Err(Error::refused("vhdx-log", "the log of the image is to be replayed before anything is written"))
+        Err(Error::refused(Code::VhdxLog, "the log of the image is to be replayed before anything is written"))
     }
 
     fn flush(&self) -> Result<()> {
