@@ -28,6 +28,7 @@
 //! An [`Editor`] changes keys and values in memory and yields the new bytes with a [`PatchSet`] of the difference. Keys
 //! are addressed by path or by the cell offset of their key node.
 //! ```
+//! use hivewright_hive::regf::name::Name;
 //! use hivewright_hive::{CreateOptions, Data, EditOptions, Hive, KeyPath};
 //!
 //! # let bytes = hivewright_fixtures::HiveSpec::new(hivewright_fixtures::Minor::V5)
@@ -39,9 +40,10 @@
 //! edit.copy_key(r"Setup\Example", r"Setup\Copy")?;
 //! edit.delete_key(r"Setup\Old")?;
 //!
-//! // Names that a text parted by backslashes cannot have are given one by one, or as text with escapes.
-//! edit.create_key(KeyPath::from_names(["Setup", r"C:\Windows"]))?;
-//! edit.set_value(KeyPath::from_escaped(r"Setup\C:{U+005C}Windows"), "", &Data::Dword(1))?;
+//! // Names that no text has, such as one with an unpaired surrogate, are given as code units or with escapes.
+//! let odd = Name::from_units(&[0x41, 0xd800]);
+//! edit.create_key(KeyPath::from_names([Name::from("Setup"), odd]))?;
+//! edit.set_value(KeyPath::from_escaped(r"Setup\A{U+D800}"), "", &Data::Dword(1))?;
 //!
 //! // A tree of another hive.
 //! let other = Hive::create(5, &CreateOptions::default())?;
@@ -56,7 +58,8 @@
 //! # Ok::<(), hivewright_hive::Error>(())
 //! ```
 //!
-//! After every [`Step`] of the patches the hive is sound. An operation that fails half way, for want of space or because
+//! After every [`Step`] of the patches the hive is sound, but that after [`Step::Link`] an entry may stand twice in a values
+//! list from which another was taken. An operation that fails half way, for want of space or because
 //! of damage, makes the edit impossible to finish; nothing of it reaches the hive.
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
