@@ -56,7 +56,7 @@ fn a_cut_image_is_told_to_be_cut() {
     let mut told = 0;
     for (name, file, parts) in CUTS {
         let image = Image::named(name).unwrap();
-        let needs_engine = matches!(*name, "qcow2-zstd" | "qcow2-extended-l2" | "qcow" | "qed" | "parallels");
+        let needs_engine = matches!(*name, "qcow" | "qed" | "parallels");
         if needs_engine && !have(&["qemu-nbd"]) {
             continue;
         }

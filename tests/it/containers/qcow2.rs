@@ -150,12 +150,27 @@ fn every_width_of_refcounts_and_every_preallocation() {
 }
 
 #[test]
+fn zstd_and_clusters_in_parts() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    for cluster in ["512", "4k", "64k", "2M"] {
+        judge_converted(&format!("-c -o compression_type=zstd,cluster_size={cluster}"));
+    }
+    for cluster in ["16k", "64k", "2M"] {
+        for compress in ["", "-c ", "-c -o compression_type=zstd "] {
+            judge_converted(&format!("{compress}-o extended_l2=on,cluster_size={cluster}"));
+        }
+    }
+}
+
+#[test]
 fn external_data_files_raw_or_not() {
     if !have(&["qemu-img"]) {
         return;
     }
     for raw in ["on", "off"] {
-        for more in ["", ",preallocation=metadata", ",cluster_size=4k"] {
+        for more in ["", ",preallocation=metadata", ",cluster_size=4k", ",extended_l2=on"] {
             judge_converted(&format!("-o data_file=image.data,data_file_raw={raw}{more}"));
         }
     }
@@ -166,7 +181,9 @@ fn snapshots_stay_as_they_were() {
     if !have(&["qemu-img", "qemu-io"]) {
         return;
     }
-    for options in ["cluster_size=512", "cluster_size=64k", "compat=0.10", "refcount_bits=4,cluster_size=4k"] {
+    let all =
+        ["cluster_size=512", "cluster_size=64k", "compat=0.10", "refcount_bits=4,cluster_size=4k", "extended_l2=on"];
+    for options in all {
         for compress in ["", "-c "] {
             let folder = folder_with_disk();
             let at = folder.path();
@@ -208,7 +225,7 @@ fn backing_files_are_read_and_never_written_to() {
         ("qcow2", "-o cluster_size=4k ", "-F qcow2 "),
         ("qcow2", "-c -o compat=0.10 ", "-F qcow2 "),
     ] {
-        for cluster in ["512", "64k", "2M"] {
+        for cluster in ["512", "64k", "2M", "64k,extended_l2=on"] {
             let folder = folder_with_disk();
             let at = folder.path();
             done(at, &format!("qemu-img convert -O {format} {options}disk.raw base.img"));
@@ -243,8 +260,6 @@ fn what_is_not_read_or_written_says_so() {
     let at = folder.path();
     let image = at.join("image.qcow2");
     let convert = |options: &str| done(at, &format!("qemu-img convert -O qcow2 {options} disk.raw image.qcow2"));
-    convert("-o extended_l2=on,data_file=image.data");
-    assert_eq!(code(&image), ("qcow2-data-file", Kind::Unsupported));
     let secret = "--object secret,id=k,data=x -o encrypt.key-secret=k,encrypt.iter-time=10,encrypt.format=luks";
     convert(secret);
     assert_eq!(code(&image), ("qcow2-encrypted", Kind::Unsupported));

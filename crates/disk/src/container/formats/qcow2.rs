@@ -1,24 +1,28 @@
 //! qcow2, the format of QEMU: clusters through two levels of tables, counted, over backing files.
 //!
-//! Facts: QEMU, docs/interop/qcow2.rst. The header is judged here; the crate imago maps and allocates.
+//! Facts: QEMU, docs/interop/qcow2.rst. The header says where the tables are ([`header`]); an L1 table leads to L2 tables, and
+//! these to clusters ([`clusters`], [`entry`]). The first write compares all tables with the refcounts ([`consistency`]);
+//! what has no place of its own gets one ([`write`], [`refcounts`]).
 
+mod clusters;
 mod compressed;
 mod consistency;
-mod disk;
+mod entry;
 mod header;
-mod imago_adapter;
+mod refcounts;
 mod snapshot_sharing;
 mod snapshots;
 #[cfg(test)]
 mod tests;
-mod write_order;
+mod write;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::container::helpers::nbd::{self, Driver, EngineFormat};
+use crate::container::helpers::block_mapping;
 use crate::container::references::{References, named_in_header};
-use crate::container::{About, Format, Image, Opening, Refusal, Role, Variant, cut_short, open_backing};
+use crate::container::{About, Format, Image, Opening, Refusal, Variant, cut_short, open_backing};
+use clusters::Clusters;
 use header::{BITMAPS, COMPRESSION, CORRUPT, DATA_FILE, DIRTY, EXTENDED_L2, Header, RAW_DATA_FILE};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
@@ -29,11 +33,10 @@ pub(in crate::container) const FORMAT: Format = Format {
     title: "qcow2",
     variants: &[
         Variant {
-            what: "v2, v3: all cluster sizes, zlib, backing chains, snapshots, external data file",
+            what: "v2, v3: all cluster sizes, zlib, zstd, extended L2, backing chains, snapshots, external data file",
             reads: "yes",
             writes: "yes, allocating in the top layer where needed",
         },
-        Variant { what: "zstd, extended L2", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" },
         Variant { what: "LUKS, AES", reads: "named", writes: "refused" },
     ],
     is: |probe| probe.head.starts_with(header::MAGIC),
@@ -55,20 +58,11 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         return Err(Error::new(Kind::Corrupt, Code::Qcow2Header, what).at(Space::File, 0).expected("QFI\\xfb", "none"));
     }
     let header = header::read(&*opening.file)?;
-    if header.incompatible & (COMPRESSION | EXTENDED_L2) != 0 {
-        return by_engine(opening, &header);
-    }
     let mut about = about(&opening, &header)?;
     let data = data_file(&opening, &header, &mut about)?;
     let backing = backing(&opening, &header, &mut about)?;
-    let mut against = about.refusal.clone();
-    if opening.role != Role::Image || !opening.gate.writing {
-        let what = "the image was opened for reading only".to_owned();
-        against = against.or(Some(Refusal { code: Code::ReadOnly, what, advice: "open it for writing".to_owned() }));
-    }
-    let against = against.map(|refusal| (refusal.code, refusal.what, refusal.advice));
-    let disk = disk::Disk::open(opening.file, header, data, backing, against)?;
-    Ok(Image { disk: Arc::new(disk), about })
+    let parent = backing.as_ref().map(|backing| Arc::clone(&backing.disk));
+    Ok(block_mapping::image(Clusters::new(opening.file, header, data, parent), backing, about))
 }
 
 /// Where the name of the backing file stands is at the same place in every version, encrypted or not. Of a data file that
@@ -109,19 +103,6 @@ fn data_file_in_header(file: &Arc<dyn Storage>) -> Result<Option<String>> {
 
 /// Header extensions among which the name of a data file is looked for.
 const MOST_EXTENSIONS: usize = 64;
-
-/// Features that only QEMU itself supports.
-fn by_engine(opening: Opening<'_>, header: &Header) -> Result<Image> {
-    if header.incompatible & DATA_FILE != 0 {
-        let what = "an image with zstd or extended L2 entries and a data file of its own is not read";
-        return Err(Error::new(Kind::Unsupported, Code::Qcow2DataFile, what)
-            .at(Space::File, header::INCOMPATIBLE)
-            .advise(format!("convert a copy of it: {}", advised::TO_RAW)));
-    }
-    let mut about = about(&opening, header)?;
-    let backing = backing(&opening, header, &mut about)?;
-    nbd::open_with(opening, EngineFormat { driver: Driver::Qcow2, cluster: header.cluster, about }, backing)
-}
 
 /// Whether what stands at these offsets of the file belongs to the disk as it is, and to no snapshot inside of the image;
 /// true of what is no qcow2 image.
@@ -218,7 +199,7 @@ fn data_file(opening: &Opening<'_>, header: &Header, about: &mut About) -> Resul
 }
 
 /// Opens the disk that this one stands on, and says in `about` what it is.
-fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<Option<Arc<dyn Storage>>> {
+fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<Option<Image>> {
     let Some(name) = &header.backing else { return Ok(None) };
     let said = header.backing_format.as_deref();
     // QEMU's names for what has another one here.
@@ -240,8 +221,7 @@ fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<
         let what = format!("its backing file {name} has {below} bytes, the disk {}: zeros after that", header.size);
         about.remarks.push((Code::BackingShort, what));
     }
-    about.below = Some(Box::new(image.about));
-    Ok(Some(image.disk))
+    Ok(Some(image))
 }
 
 /// The name of a file of this host: QEMU has other names too.

@@ -63,11 +63,6 @@ impl<K: Copy + PartialEq> BlockCache<K> {
         self.kept.push(piece);
         Ok(&slots.get(piece.slot)[..piece.len])
     }
-
-    /// Empties the cache.
-    pub(in crate::container) fn clear(&mut self) {
-        self.kept.clear();
-    }
 }
 
 #[cfg(test)]
@@ -97,8 +92,6 @@ mod tests {
         let most = MOST as u64;
         assert_eq!(unpacked(&mut kept, 9, 0..most), (0..most).collect::<Vec<_>>());
         assert_eq!(unpacked(&mut kept, 9, [0, most, 0, 1, 2, 0]), [most, 1, 2]);
-        kept.clear();
-        assert_eq!(unpacked(&mut kept, 9, [0, 0]), [0]);
         assert_eq!(unpacked(&mut kept, 10, [0, 1]), [0, 1], "of another size");
     }
 

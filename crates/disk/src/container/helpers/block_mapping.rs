@@ -1,4 +1,4 @@
-//! A disk in blocks, as VHD, VDI, VHDX and VMDK keep it. A format says by a [`BlockMapping`] where the bytes of the disk lie
+//! A disk in blocks, as VHD, VDI, VHDX, VMDK and qcow2 keep it. A format says by a [`BlockMapping`] where the bytes of the disk lie
 //! and prepares a write; [`MappedDisk`] reads, writes and locates by it.
 
 use std::sync::Arc;
@@ -74,14 +74,28 @@ struct MappedDisk<M> {
     refusal: Option<Refusal>,
 }
 
-impl<M: BlockMapping> MappedDisk<M> {
-    fn read_parent(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
-        let Some(parent) = &self.parent else {
-            buf.fill(0);
-            return Ok(());
-        };
-        read_then_zeros(&**parent, parent.len()?, offset, buf)
+/// Fills `buf` from the disk at `offset`. The range lies inside of the disk.
+pub(in crate::container) fn read(
+    mapping: &impl BlockMapping,
+    parent: Option<&dyn Storage>,
+    offset: u64,
+    buf: &mut [u8],
+) -> Result<()> {
+    let mut done = 0;
+    while done < buf.len() {
+        let at = offset + done as u64;
+        let (location, len) = mapping.map(at, (buf.len() - done) as u64)?;
+        // At most what is left of the buffer.
+        let run = &mut buf[done..][..index(len)];
+        match (location, parent) {
+            (Location::File(file, at), _) => file.read_at(at, run)?,
+            (Location::Compressed(read), _) => read(run)?,
+            (Location::Parent, Some(parent)) => read_then_zeros(parent, parent.len()?, at, run)?,
+            (Location::Parent, None) | (Location::Zeros, _) => run.fill(0),
+        }
+        done += run.len();
     }
+    Ok(())
 }
 
 impl<M: BlockMapping> Storage for MappedDisk<M> {
@@ -91,21 +105,7 @@ impl<M: BlockMapping> Storage for MappedDisk<M> {
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         within_disk(self.size, offset, buf.len())?;
-        let mut done = 0;
-        while done < buf.len() {
-            let at = offset + done as u64;
-            let (location, len) = self.mapping.map(at, (buf.len() - done) as u64)?;
-            // At most what is left of the buffer.
-            let run = &mut buf[done..][..index(len)];
-            match location {
-                Location::File(file, at) => file.read_at(at, run)?,
-                Location::Compressed(read) => read(run)?,
-                Location::Parent => self.read_parent(at, run)?,
-                Location::Zeros => run.fill(0),
-            }
-            done += run.len();
-        }
-        Ok(())
+        read(&self.mapping, self.parent.as_deref(), offset, buf)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {

@@ -36,7 +36,6 @@ use hivewright_storage::advised;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::container) enum Driver {
     Qcow,
-    Qcow2,
     Qed,
     Parallels,
 }
@@ -78,7 +77,6 @@ impl Driver {
     fn name(self) -> &'static str {
         match self {
             Driver::Qcow => "qcow",
-            Driver::Qcow2 => "qcow2",
             Driver::Qed => "qed",
             Driver::Parallels => "parallels",
         }
@@ -90,16 +88,15 @@ impl Driver {
 
     /// How many bytes more than it has are announced of a file that is written to.
     ///
-    /// An export has a fixed size, and QEMU does not read past it. qcow2 finds room by its own tables, wherever the file
-    /// ends. QED takes the announced end for the place where it allocates: there the file must end in truth, and what
-    /// outgrows it is opened anew.
+    /// An export has a fixed size, and QEMU does not read past it. QED takes the announced end for the
+    /// place where it allocates: there the file must end in truth, and what outgrows it is opened anew.
     fn ahead(self, writing: bool) -> u64 {
         match self {
             // Where nothing grows, all that an image refers to: what its file lacks is asked for, and missed.
             // QEMU keeps a bit for each cluster that a Parallels file has room for.
             Driver::Parallels if !writing => 1 << 42,
             _ if !writing => 1 << 50,
-            Driver::Qcow2 | Driver::Parallels => 256 << 20,
+            Driver::Parallels => 256 << 20,
             _ => 0,
         }
     }
@@ -116,7 +113,6 @@ pub(in crate::container) fn open_with(
     backing: Option<Arc<dyn Storage>>,
 ) -> Result<Image> {
     let EngineFormat { driver, cluster, mut about } = format;
-    closed_to_names(driver, &*opening.file)?;
     let top = opening.role == Role::Image;
     let refused = about.refusal.clone().or_else(|| (!(opening.gate.writing && top)).then(only_read)).map(Refused);
     let program = opening.gate.qemu_nbd.clone().unwrap_or_else(|| "qemu-nbd".into());
@@ -148,22 +144,6 @@ pub(in crate::container) fn open_with(
 fn only_read() -> Refusal {
     let what = "this image was opened for reading only".into();
     Refusal { code: Code::ImageReadOnly, what, advice: "open it again for writing".into() }
-}
-
-/// QEMU would open the external data file of a qcow2 image by the name in its header.
-fn closed_to_names(driver: Driver, file: &dyn Storage) -> Result<()> {
-    if driver != Driver::Qcow2 {
-        return Ok(());
-    }
-    let mut header = [0; 80];
-    file.read_at(0, &mut header)?;
-    let version = header[7];
-    // Incompatible features, bit 2 (QEMU docs/interop/qcow2, "Header"): bytes 72 to 79 of version 3, big-endian.
-    if version >= 3 && header[79] & 4 != 0 {
-        let what = "a qcow2 image with an external data file is not handed to qemu-nbd";
-        return Err(Error::new(Kind::Unsupported, Code::ExternalDataFile, what).at(Space::File, 72));
-    }
-    Ok(())
 }
 
 /// The name of a backing file of `len` bytes at `at`, which must end before `end`; `field` is where the header says so.

@@ -1,76 +1,101 @@
-//! Compressed clusters of an image that nothing was written to yet. The tables say where they
-//! lie. They are decompressed here, several times as fast as by imago. Anything odd is left to imago, which reports it.
+//! Compressed clusters: a deflate stream (RFC 1951) or a zstd frame (RFC 8878) each.
 //!
-//! Facts: QEMU, docs/interop/qcow2.rst, "L1 table entry", "Compressed Clusters Descriptor".
+//! Facts: QEMU, docs/interop/qcow2.rst, "Compressed Clusters Descriptor" and "Compression type".
 
-use super::consistency::{COMPRESSED, COPIED, OFFSET};
-use super::header::Header;
+use std::io::Read;
+use std::ops::Range;
+
+use ruzstd::decoding::StreamingDecoder;
+
+use super::entry::broken;
 use crate::container::helpers::inflate::inflate_raw;
-use crate::container::helpers::tables::{Tables, index};
+use crate::container::helpers::tables::index;
+use hivewright_error::Result;
 use hivewright_storage::Storage;
 
-/// Fills `out`, which has the bytes of a cluster, with the compressed cluster of that number. `None` where that cannot be
-/// done, whatever the reason.
-pub(super) fn read(tables: &Tables, file: &dyn Storage, header: &Header, number: u64, out: &mut [u8]) -> Option<()> {
-    let entry = |table: u64, i: u64| tables.entry(table.checked_add(i * 8)?).ok().map(u64::from_be_bytes);
-    let in_table = header.cluster / 8;
-    let upper = Some(number / in_table).filter(|upper| *upper < header.l1.entries)?;
-    let table = Some(entry(header.l1.offset, upper)? & OFFSET).filter(|table| *table != 0)?;
-    let found =
-        Some(entry(table, number % in_table)?).filter(|entry| entry & COMPRESSED != 0 && entry & COPIED == 0)?;
-    // The larger the cluster, the more sectors it may take, and the fewer bits are left for the offset.
-    let bits = 62_u32.checked_sub(header.cluster.trailing_zeros().checked_sub(8)?)?;
-    let (start, more) = (found & ((1 << bits) - 1), (found & (COMPRESSED - 1)) >> bits);
-    // The sector in which it begins is not counted; what stands behind its end in the last one is another's.
-    let end = ((start / 512 + 1 + more) * 512).min(file.len().ok()?);
-    let mut stored = vec![0; index(end.checked_sub(start)?)];
-    file.read_at(start, &mut stored).ok()?;
-    (inflate_raw(&stored, out).ok()? == out.len()).then_some(())
+/// The kind of all compressed clusters of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Compression {
+    Zlib,
+    Zstd,
+}
+
+/// Bytes of the window of a zstd frame, which is held in memory: as much as every decoder should take (RFC 8878, 3.1.1.1.2).
+const MAX_WINDOW: u64 = 8 << 20;
+
+/// Fills `out`, a cluster, from the stream in `sectors` of the file. The bytes behind its end are another's.
+///
+/// # Errors
+/// `qcow2-tables`: the stream is damaged, or shorter than a cluster.
+pub(super) fn read(file: &dyn Storage, sectors: Range<u64>, compression: Compression, out: &mut [u8]) -> Result<()> {
+    let damaged = || broken("a compressed cluster is damaged", sectors.start);
+    let end = sectors.end.min(file.len()?);
+    let mut stored = vec![0; index(end.checked_sub(sectors.start).ok_or_else(damaged)?)];
+    file.read_at(sectors.start, &mut stored)?;
+    let is_whole = match compression {
+        Compression::Zlib => inflate_raw(&stored, out).is_ok_and(|written| written == out.len()),
+        Compression::Zstd => unpack_zstd(&stored, out).is_some(),
+    };
+    if is_whole { Ok(()) } else { Err(damaged()) }
+}
+
+/// A cluster is a frame, or several.
+fn unpack_zstd(mut stored: &[u8], mut out: &mut [u8]) -> Option<()> {
+    while !out.is_empty() {
+        let mut frame = StreamingDecoder::new_with_max_window_size(&mut stored, MAX_WINDOW).ok()?;
+        let before = out.len();
+        loop {
+            let read = frame.read(out).ok()?;
+            out = &mut out[read..];
+            if read == 0 || out.is_empty() {
+                break;
+            }
+        }
+        if out.len() == before {
+            return None;
+        }
+    }
+    Some(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::formats::qcow2::header::Table;
     use crate::container::helpers::inflate::deflate;
-    use hivewright_error::Code;
     use hivewright_storage::memory::Memory;
-    use std::sync::Arc;
 
-    /// The descriptor of a cluster at `start` with `len` bytes, of clusters with so many bits.
-    fn descriptor(bits: u32, start: u64, len: u64) -> u64 {
-        let more = (start + len - 1) / 512 - start / 512;
-        COMPRESSED | more << (62 - (bits - 8)) | start
+    #[test]
+    fn a_stream_fills_a_cluster_or_is_damaged() {
+        let bytes: Vec<u8> = (0..4096u32).map(|i| if i % 7 == 0 { (i / 7 * 31 % 251) as u8 } else { 3 }).collect();
+        let zlib = deflate(&bytes);
+        // Without the header and the checksum of zlib.
+        let bare = &zlib[2..zlib.len() - 4];
+        let file = Memory::new([&[0; 333], bare, &[0xa5; 100]].concat());
+        let mut out = vec![0; bytes.len()];
+        read(&file, 333..2048, Compression::Zlib, &mut out).unwrap();
+        assert!(out == bytes);
+        // Not all of it, nothing of it, and a stream that is shorter than a cluster.
+        for (sectors, len) in [(333..512, 4096), (512..1024, 4096), (5000..5120, 4096), (333..2048, 4097)] {
+            let error = read(&file, sectors, Compression::Zlib, &mut vec![0; len]).unwrap_err();
+            assert_eq!(error.code(), "qcow2-tables");
+        }
+        assert!(read(&file, 333..2048, Compression::Zstd, &mut out).is_err());
+    }
+
+    /// Frames without compression (RFC 8878, 3.1.1): a header with the size of the content in a byte, then raw blocks.
+    fn frame(bytes: &[u8]) -> Vec<u8> {
+        let block = (bytes.len() as u32) << 3 | 1;
+        [&[0x28, 0xb5, 0x2f, 0xfd, 0x20, bytes.len() as u8], &block.to_le_bytes()[..3], bytes].concat()
     }
 
     #[test]
-    fn finds_what_the_tables_lead_to_and_leaves_the_rest() {
-        for bits in [9_u32, 12, 16] {
-            let cluster = 1_u64 << bits;
-            let bytes: Vec<u8> = (0..cluster).map(|i| if i % 7 == 0 { (i / 7 * 31 % 251) as u8 } else { 3 }).collect();
-            let zlib = deflate(&bytes);
-            // Without the header and the checksum of zlib.
-            let bare = &zlib[2..zlib.len() - 4];
-            let (l1, l2, start) = (cluster, 2 * cluster, 3 * cluster + 333);
-            let mut file = vec![0; index(6 * cluster)];
-            let mut put = |at: u64, what: &[u8]| file[index(at)..index(at) + what.len()].copy_from_slice(what);
-            put(start, bare);
-            put(l1, &(COPIED | l2).to_be_bytes());
-            let whole = descriptor(bits, start, bare.len() as u64);
-            let entries =
-                [whole, whole | COPIED, whole & !COMPRESSED, 0, COMPRESSED | (6 * cluster), descriptor(bits, 0, 9)];
-            entries.iter().zip(0..).for_each(|(entry, i)| put(l2 + i * 8, &entry.to_be_bytes()));
-            let file: Arc<dyn Storage> = Arc::new(Memory::new(file));
-            let tables = Tables::new(file.clone(), Code::Qcow2Tables);
-            let header = Header { cluster, l1: Table { offset: l1, entries: 2 }, ..Header::default() };
-            let mut out = vec![0; index(cluster)];
-            assert_eq!(read(&tables, &*file, &header, 0, &mut out), Some(()), "{bits}");
-            assert!(out == bytes, "{bits}");
-            // No compressed ones, past the end, no deflate; no table; no entry; and a stream that is shorter than a cluster.
-            for number in [1, 2, 3, 4, 5, cluster / 8, cluster / 4, u64::MAX / cluster] {
-                assert_eq!(read(&tables, &*file, &header, number, &mut out), None, "{bits} {number}");
-            }
-            assert_eq!(read(&tables, &*file, &header, 0, &mut vec![0; index(cluster) + 1]), None);
+    fn several_zstd_frames_fill_one_cluster() {
+        let mut out = [0; 8];
+        let both = [frame(b"hive"), frame(b"bins"), vec![0xa5; 40]].concat();
+        read(&Memory::new(both.clone()), 0..512, Compression::Zstd, &mut out).unwrap();
+        assert_eq!(out, *b"hivebins");
+        for len in 0..frame(b"hive").len() * 2 {
+            assert!(read(&Memory::new(both[..len].to_vec()), 0..512, Compression::Zstd, &mut out).is_err(), "{len}");
         }
     }
 }

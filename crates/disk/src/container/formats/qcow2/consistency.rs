@@ -8,18 +8,14 @@
 
 use std::collections::BTreeMap;
 
-use super::header::{Header, Table};
+use super::entry::{COPIED, Entry, OFFSET, Shape};
+use super::header::{DATA_FILE, Header, Table};
+use super::refcounts::refcount;
 use super::snapshots;
 use hivewright_error::{Code, Error, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// Bits 9 to 55: where a cluster or table is.
-pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
-/// Nobody else refers to it: it may be written to.
-pub(super) const COPIED: u64 = 1 << 63;
-/// The entry is of a compressed cluster.
-pub(super) const COMPRESSED: u64 = 1 << 62;
 /// Clusters of a file that are marked at most, a byte each.
 const MAX_CLUSTERS: u64 = 1 << 27;
 /// Entries of one table that are looked at: as many as the largest L1 table has.
@@ -32,7 +28,7 @@ const OWN: u8 = 0x40;
 /// In a mark: nobody else may refer to it, whatever is counted.
 const ALONE: u8 = 0x80;
 
-/// Looks at every table. Gives the entries of the refcount table.
+/// Checks every table. Returns the entries of the refcount table.
 ///
 /// # Errors
 /// `qcow2-unsound`: there are more references to something than are counted, or it lies past the end.
@@ -46,6 +42,9 @@ pub(super) fn check(file: &dyn Storage, header: &Header) -> Result<Vec<u64>> {
     let blocks = checker.table(header.refcounts)?;
     for block in blocks.iter().filter(|block| **block != 0) {
         checker.mark(*block, header.cluster, 1, ALONE)?;
+    }
+    if header.incompatible & DATA_FILE != 0 {
+        checker.data_file()?;
     }
     let (snapshots, end) = snapshots::read(file, header)?;
     checker.mark(header.snapshots.0, end - header.snapshots.0, 1, ALONE)?;
@@ -120,23 +119,46 @@ impl Checker<'_> {
         Ok(())
     }
 
+    /// The entries of an L2 table.
+    fn lower_entries(&self, table: u64) -> Result<Vec<Entry>> {
+        let shape = Shape::of(self.header);
+        let words = self.entries(Table { offset: table, entries: shape.cluster / 8 })?;
+        let entries = words.chunks(usize::try_from(shape.entry_size() / 8).unwrap_or(1)).zip(0..);
+        let decode = |(words, number): (&[u64], u64)| {
+            let at = table + number * shape.entry_size();
+            let bitmap = words.get(1).copied().unwrap_or(0);
+            shape.decode(words[0], bitmap, at).map_err(|error| unsound(error.what(), at))
+        };
+        entries.map(decode).collect()
+    }
+
     /// What an L2 table leads to, to which `times` others lead. In one that is `own`, entries are believed.
     fn lower(&mut self, table: u64, times: u64, own: bool) -> Result<()> {
-        let cluster = self.header.cluster;
-        for entry in self.entries(Table { offset: table, entries: cluster / 8 })? {
-            if entry & COMPRESSED != 0 {
-                let bits = 62 - (cluster.trailing_zeros() - 8);
-                let offset = entry & ((1 << bits) - 1) & (OFFSET | 511);
-                let sectors = (entry & (COMPRESSED - 1)) >> bits;
+        for entry in self.lower_entries(table)? {
+            if let Some(stream) = entry.stream {
                 // The last of its sectors may lie past the end: the clusters that begin before count.
-                let end = (offset / 512 * 512 + (sectors + 1) * 512).min(self.len.max(offset + 1));
-                self.mark(offset, end - offset, times, 0)?;
-            } else if entry & OFFSET != 0 && self.header.data_file.is_none() {
-                if !(entry & OFFSET).is_multiple_of(cluster) {
-                    return Err(unsound("data lies between clusters", entry & OFFSET));
-                }
-                self.mark(entry & OFFSET, 1, times, if own && entry & COPIED != 0 { OWN } else { 0 })?;
+                let end = stream.end.min(self.len.max(stream.start + 1));
+                self.mark(stream.start, end - stream.start, times, 0)?;
+            } else if let Some(place) = entry.place.filter(|_| self.header.data_file.is_none()) {
+                self.mark(place, 1, times, if own && entry.copied { OWN } else { 0 })?;
             }
+        }
+        Ok(())
+    }
+
+    /// A cluster of a data file lies at its offset on the disk (as QEMU writes it): so no write gives it to another.
+    fn data_file(&self) -> Result<()> {
+        let shape = Shape::of(self.header);
+        let mut offset = 0;
+        for upper in self.entries(self.header.l1)? {
+            let table = upper & OFFSET;
+            let entries = if table == 0 { Vec::new() } else { self.lower_entries(table)? };
+            for (entry, number) in entries.iter().zip(0..) {
+                if entry.place.is_some_and(|place| place != offset + number * shape.cluster) {
+                    return Err(unsound("a cluster of the data file is not at its offset on the disk", table));
+                }
+            }
+            offset += shape.entries() * shape.cluster;
         }
         Ok(())
     }
@@ -164,15 +186,6 @@ impl Checker<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// The count of number `i` in a block; 0 where there is no block.
-fn refcount(block: &[u8], i: usize, bits: usize) -> u64 {
-    let at = i * bits;
-    match bits {
-        8.. => block.get(at / 8..at / 8 + bits / 8).map_or(0, |b| b.iter().fold(0, |n, b| n << 8 | u64::from(*b))),
-        _ => block.get(at / 8).map_or(0, |byte| u64::from(*byte) >> (at % 8) & ((1 << bits) - 1)),
     }
 }
 

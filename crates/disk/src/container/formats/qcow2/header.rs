@@ -5,6 +5,7 @@
 use std::ops::Range;
 
 use super::damaged;
+use super::entry::Shape;
 use crate::container::cut_short;
 use crate::container::helpers::nbd::no_text;
 use hivewright_error::{Code, Error, Kind, Result, Space};
@@ -13,6 +14,8 @@ use hivewright_storage::advised;
 
 /// `QFI\xfb`.
 pub(super) const MAGIC: &[u8] = b"QFI\xfb";
+/// Offset of the offset of the refcount table (8 bytes) and the number of its clusters (4).
+pub(super) const REFCOUNT_TABLE: u64 = 48;
 /// Offset of the incompatible feature bits.
 pub(super) const INCOMPATIBLE: u64 = 72;
 /// Offset of the autoclear feature bits.
@@ -27,6 +30,8 @@ pub(super) const DATA_FILE: u64 = 1 << 2;
 pub(super) const DATA_FILE_NAME: u64 = 0x4441_5441;
 /// Clusters are not compressed with zlib.
 pub(super) const COMPRESSION: u64 = 1 << 3;
+/// The number of zstd among the kinds of compression.
+const ZSTD: u32 = 1;
 /// Entries of L2 tables have 16 bytes.
 pub(super) const EXTENDED_L2: u64 = 1 << 4;
 /// Autoclear: bitmaps are up to date.
@@ -39,7 +44,7 @@ const MAX_HEADER: u64 = 64 << 10;
 /// The most bytes of an L1 table, as QEMU takes it.
 const MAX_L1: u64 = 32 << 20;
 /// The most bytes of a refcount table, as QEMU takes it.
-const MAX_REFCOUNT_TABLE: u64 = 8 << 20;
+pub(super) const MAX_REFCOUNT_TABLE: u64 = 8 << 20;
 /// The most snapshots, as QEMU takes it.
 const MAX_SNAPSHOTS: u64 = 65536;
 /// The most bytes of the name of a backing file.
@@ -79,13 +84,6 @@ pub(super) struct Table {
     pub offset: u64,
     /// Entries.
     pub entries: u64,
-}
-
-impl Header {
-    /// Bytes of an entry of an L2 table.
-    pub(super) fn l2_entry(&self) -> u64 {
-        if self.incompatible & EXTENDED_L2 != 0 { 16 } else { 8 }
-    }
 }
 
 /// The first bytes of the file.
@@ -158,6 +156,14 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
         let compression = if end > 104 { bytes.u32(104)? >> 24 } else { 0 };
         if header.incompatible & COMPRESSION == 0 && compression != 0 {
             return Err(damaged("the kind of compression has no feature bit", 104).expected(0, compression));
+        }
+        if header.incompatible & COMPRESSION != 0 && compression != ZSTD {
+            let what = format!("the clusters are compressed in a way that is not known: {compression}");
+            return Err(Error::new(Kind::Unsupported, Code::Qcow2Feature, what).at(Space::File, 104));
+        }
+        if header.incompatible & EXTENDED_L2 != 0 && cluster < 32 * 512 {
+            let what = "the clusters are too small for subclusters";
+            return Err(damaged(what, 20).expected(32 * 512, cluster));
         }
     }
     let unknown = header.incompatible >> 5;
@@ -232,7 +238,7 @@ fn tables(bytes: &Bytes, len: u64, header: &mut Header) -> Result<()> {
     let refcounts = u64::from(bytes.u32(56)?) * header.cluster;
     header.l1 = table("L1 table", 40, bytes.u64(40)?, l1 * 8, MAX_L1)?;
     header.refcounts = table("refcount table", 48, bytes.u64(48)?, refcounts, MAX_REFCOUNT_TABLE)?;
-    let needed = header.size.div_ceil(header.cluster * (header.cluster / 8));
+    let needed = header.size.div_ceil(header.cluster * Shape::of(header).entries());
     if l1 < needed {
         return Err(damaged("the L1 table is too small for the disk", 36).expected(needed, l1));
     }

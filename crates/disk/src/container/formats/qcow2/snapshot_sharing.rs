@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use super::consistency::{COMPRESSED, COPIED, OFFSET};
+use super::entry::{COMPRESSED, COPIED, OFFSET, Shape};
 use super::header::{DATA_FILE, Header, Table};
 use hivewright_error::Result;
 use hivewright_storage::Storage;
@@ -43,7 +43,7 @@ pub(super) fn are_own(file: &dyn Storage, header: &Header, offsets: &[u64]) -> R
             tables.insert(entry & OFFSET);
         }
     })?;
-    let width = header.l2_entry();
+    let width = Shape::of(header).entry_size();
     for offset in tables {
         if sought.is_empty() {
             break;

@@ -118,11 +118,11 @@ fn wrong_counts_keep_it_from_being_written_to() {
         code
     };
     for cluster in 0..7 {
-        assert_eq!(code(2 * CLUSTER + 2 * cluster, &[0, 0]), "qcow2-unsound", "cluster {cluster} is not counted");
+        assert_eq!(code(2 * CLUSTER + 2 * cluster, &[0, 0]), Code::Qcow2Unsound, "cluster {cluster} is not counted");
     }
-    assert_eq!(code(2 * CLUSTER + 11, &[2]), "qcow2-unsound", "shared, and taken for unshared");
-    assert_eq!(code(4 * CLUSTER + 22, &[0x0a]), "qcow2-unsound", "two clusters in one place");
-    assert_eq!(code(4 * CLUSTER, &[0, 0, 0, 0, 0, 0, 0xc, 0]), "qcow2-unsound", "one of them not unshared");
-    assert_eq!(code(4 * CLUSTER + 22, &[2]), "qcow2-unsound", "data in the refcount table");
-    assert_eq!(code(CLUSTER + 14, &[0x40]), "qcow2-unsound", "a block of refcounts past the end");
+    assert_eq!(code(2 * CLUSTER + 11, &[2]), Code::Qcow2Unsound, "shared, and taken for unshared");
+    assert_eq!(code(4 * CLUSTER + 22, &[0x0a]), Code::Qcow2Unsound, "two clusters in one place");
+    assert_eq!(code(4 * CLUSTER, &[0, 0, 0, 0, 0, 0, 0xc, 0]), Code::Qcow2Unsound, "one of them not unshared");
+    assert_eq!(code(4 * CLUSTER + 22, &[2]), Code::Qcow2Unsound, "data in the refcount table");
+    assert_eq!(code(CLUSTER + 14, &[0x40]), Code::Qcow2Unsound, "a block of refcounts past the end");
 }

@@ -25,8 +25,8 @@ impl Unnamed {
         let (at, mask, rewrites): (u64, &[u8], bool) = match driver {
             // Features: a backing file, and that it is raw. The rest of a header is written back as it was read.
             Driver::Qed => (16, &[5], true),
-            // Offset and length of the name. A qcow2 header that is written anew would be one without it.
-            Driver::Qcow | Driver::Qcow2 => (8, &[0xff; 12], false),
+            // Offset and length of the name. A header that is written anew would be one without it.
+            Driver::Qcow => (8, &[0xff; 12], false),
             Driver::Parallels => (0, &[], true),
         };
         Unnamed { below, at, mask, rewrites }
@@ -114,13 +114,13 @@ mod tests {
     #[test]
     fn a_header_that_would_lose_the_name_is_not_written() {
         let below = Arc::new(Memory::new(vec![7; 64]));
-        let qcow2 = Unnamed::new(below.clone(), Driver::Qcow2);
-        assert_eq!(bytes(&qcow2, 0, 64), [&[7; 8][..], &[0; 12], &[7; 44]].concat());
+        let qcow = Unnamed::new(below.clone(), Driver::Qcow);
+        assert_eq!(bytes(&qcow, 0, 64), [&[7; 8][..], &[0; 12], &[7; 44]].concat());
         for (offset, len) in [(0, 64), (0, 9), (19, 1)] {
-            assert_eq!(qcow2.write_at(offset, &vec![1; len]).unwrap_err().code(), "header-rewrite");
+            assert_eq!(qcow.write_at(offset, &vec![1; len]).unwrap_err().code(), "header-rewrite");
         }
-        qcow2.write_at(0, &[1; 8]).unwrap();
-        qcow2.write_at(20, &[1; 8]).unwrap();
+        qcow.write_at(0, &[1; 8]).unwrap();
+        qcow.write_at(20, &[1; 8]).unwrap();
         assert_eq!(bytes(&*below, 0, 64), [&[1; 8][..], &[7; 12], &[1; 8], &[7; 36]].concat());
     }
 }
