@@ -15,7 +15,7 @@ use hivewright_fixtures::{KeySpec, Release, SystemHive};
 use hivewright_hive::check::check;
 use hivewright_hive::recover::{Log, recover_headless};
 use hivewright_hive::regf::key_value::ValueType;
-use hivewright_hive::{EditOptions, Hive, Opened};
+use hivewright_hive::{Data, EditOptions, Hive, Opened};
 
 /// Keys of the generated hive. Each has a key node, a values list, five values and a data cell.
 const KEYS: usize = 23_500;
@@ -65,6 +65,24 @@ fn set(hive: Hive<Vec<u8>>) -> usize {
     editor.finish().unwrap().patches.patches.len()
 }
 
+/// The paths of 1,000 new keys, in an order that is not theirs.
+fn new_keys() -> Vec<String> {
+    (0..1000).map(|i| format!("ControlSet001\\Services\\Vendor\\Key {:04}", i * 7919 % 1000)).collect()
+}
+
+/// Ten values for each of the keys at `paths`, which are new.
+fn import((hive, paths): (Hive<Vec<u8>>, &[String])) -> usize {
+    let values = [Data::Dword(1), Data::sz(r"C:\Program Files\Vendor\x.exe"), Data::Binary(vec![7; 24]), Data::sz("x")];
+    let mut editor = hive.edit(EditOptions::default());
+    for path in paths {
+        editor.create_key(path).unwrap();
+        for (i, data) in values.iter().cycle().take(10).enumerate() {
+            editor.set_value(path, &format!("Value {i}"), data).unwrap();
+        }
+    }
+    editor.finish().unwrap().bytes.len()
+}
+
 fn hive(c: &mut Criterion) {
     for (name, bytes) in hives() {
         let report = check(&bytes);
@@ -76,6 +94,10 @@ fn hive(c: &mut Criterion) {
         });
         group.bench_function("set", |b| {
             b.iter_batched(|| clean(bytes.clone()), set, BatchSize::LargeInput);
+        });
+        let paths = new_keys();
+        group.bench_function("10,000 values in 1,000 new keys", |b| {
+            b.iter_batched(|| (clean(bytes.clone()), &paths[..]), import, BatchSize::LargeInput);
         });
         group.throughput(Throughput::Elements(report.facts.cells));
         group.bench_function("check", |b| b.iter(|| check(black_box(&bytes))));

@@ -136,10 +136,20 @@ codes! {
         "A write of the hive was begun and not finished, so it has to be recovered from its logs before it is edited.";
     HiveClean "hive-clean"
         "The hive is not dirty, so there is nothing to recover.";
+    EditFailed "edit-failed"
+        "An operation of this edit failed half way, so the edit was given up as a whole.";
+    KeyExists "key-exists"
+        "A key of that name is there already.";
+    KeyIntoItself "key-into-itself"
+        "A key cannot be copied to itself or to a place below it.";
+    KeyNotCopied "key-not-copied"
+        "The key or a key below it is a predefined handle or marks something as deleted, so it is not copied.";
     KeyNoDelete "key-no-delete"
         "The key, or a key below it, is marked as one that must not be deleted.";
     KeySpecial "key-special"
         "The key is a link, a predefined handle or a key of a layered hive, so what stands in it is not what Windows reads.";
+    KeyTakesNoName "key-takes-no-name"
+        "The key is a predefined handle or marked as deleted, so it takes no other name.";
     KeyTakesNoSubkeys "key-takes-no-subkeys"
         "The key is a link, a predefined handle or marked as deleted, so it takes no subkeys.";
     KeyTakesNoValues "key-takes-no-values"

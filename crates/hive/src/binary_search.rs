@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use super::{Hive, HiveBytes, Key};
+use super::{Hive, HiveBytes, Key, KeyPath};
 use crate::regf::CellOffset;
 use hivewright_error::Result;
 
@@ -17,8 +17,8 @@ use hivewright_error::Result;
 /// A cell on the way is damaged.
 pub fn touch<B: HiveBytes>(hive: &Hive<B>, path: &str) -> Result<()> {
     let mut key = hive.root()?;
-    for name in path.split('\\').filter(|name| !name.is_empty()) {
-        search(&key, name)?;
+    for name in KeyPath::from(path).names() {
+        search(&key, &name.to_string())?;
         match key.subkey(name)? {
             Some(next) => key = next,
             None => break,

@@ -3,35 +3,39 @@
 //! An edit never puts new data where old data is still referred to. Cells that it frees become free space at the end
 //! ([`Editor::finish`]), so the hive is consistent after every [`Step`] of the patches.
 
+mod copy;
 mod data;
+mod find;
 mod free_cells;
 mod journal;
 mod keys;
 mod lists;
 mod security;
+mod space;
 mod tree;
+mod value_names;
 mod values;
 
 pub use values::Delete;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::mem::offset_of;
 
 use zerocopy::IntoBytes;
 use zerocopy::little_endian::U32;
 
+use self::find::Order;
 use self::free_cells::FreeCells;
 use self::journal::Journal;
-use super::{Hive, PatchSet, Step, in_file};
-use crate::regf::base_block::BaseBlock;
-use crate::regf::bin::{self, BinHeader};
-use crate::regf::cell::{self, Header};
+use self::security::Securities;
+use self::value_names::ValueNames;
+use super::{Hive, PatchSet, Step};
+use crate::regf::CellOffset;
+use crate::regf::base_block::{self, BaseBlock};
+use crate::regf::key_node::KeyNode;
 use crate::regf::timestamp::FileTime;
-use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
 use hivewright_error::{Code, Error, Kind, Result};
-
-/// The largest cell that an edit makes. Windows keeps cells below about 1 MiB (measured; specification, "Cell").
-const MAX_CELL_SIZE: u32 = 1 << 20;
 
 /// Options of an edit.
 #[derive(Clone, Copy, Debug)]
@@ -54,20 +58,31 @@ impl Default for EditOptions {
 #[derive(Debug)]
 pub struct Editor {
     bytes: Vec<u8>,
+    /// The base block of `bytes`.
+    base: BaseBlock,
     journal: Journal,
     free: Option<FreeCells>,
     /// Cells of the hive before the edit that nothing refers to after it.
-    released: Vec<CellOffset>,
+    released: BTreeSet<CellOffset>,
     /// Cells that the edit made, with their sizes.
     fresh: BTreeMap<CellOffset, u32>,
     /// Cells that the edit made and has no use for, by size. They count as allocated until the end.
     spare: BTreeSet<(u32, CellOffset)>,
+    /// Lists that the edit made with room to grow, with the bytes that they use.
+    roomy: BTreeMap<CellOffset, usize>,
     /// Values lists that were grown in place, with their sizes before.
     grown: BTreeMap<CellOffset, u32>,
     /// Values lists from which entries were taken.
     shortened: BTreeSet<CellOffset>,
+    securities: Securities,
+    orders: HashMap<CellOffset, Order>,
+    value_names: Option<ValueNames>,
     options: EditOptions,
     old_len: u64,
+    /// Writes so far.
+    writes: u64,
+    /// An operation failed half way.
+    failed: bool,
 }
 
 /// The result of an edit.
@@ -83,19 +98,27 @@ impl Hive<Vec<u8>> {
     /// Begins an edit. The hive should have passed [`crate::check`]: an edit frees what it replaces, and a
     /// damaged hive may refer to that from elsewhere too.
     pub fn edit(self, options: EditOptions) -> Editor {
+        let base = self.base;
         let bytes = self.into_bytes();
         let old_len = bytes.len() as u64;
         Editor {
             bytes,
+            base,
             journal: Journal::default(),
             free: None,
-            released: Vec::new(),
+            released: BTreeSet::new(),
             fresh: BTreeMap::new(),
             spare: BTreeSet::new(),
+            roomy: BTreeMap::new(),
             grown: BTreeMap::new(),
             shortened: BTreeSet::new(),
+            securities: Securities::default(),
+            orders: HashMap::new(),
+            value_names: None,
             options,
             old_len,
+            writes: 0,
+            failed: false,
         }
     }
 }
@@ -110,7 +133,7 @@ impl PatchSet {
         for patch in &next.patches {
             let mut old = patch.old.clone();
             old.resize(patch.new.len(), 0);
-            journal.note(patch.offset, &old, &patch.new, patch.step, &patch.what);
+            journal.note(patch.offset, &old, patch.step, patch.what.clone());
         }
         PatchSet { old_len: self.old_len, new_len: next.new_len, patches: journal.into_patches(image) }
     }
@@ -119,20 +142,17 @@ impl PatchSet {
 impl Editor {
     /// Returns the hive as edited so far.
     pub fn hive(&self) -> Result<Hive<&[u8]>> {
-        let base = BaseBlock::parse(&self.bytes)?;
-        Ok(Hive { bytes: &self.bytes, base })
+        Ok(Hive { bytes: &self.bytes, base: self.base })
     }
 
     /// Frees the cells that are no longer used, raises the sequence numbers and returns the patches. Without a change the
     /// bytes stay and the patch set is empty.
+    ///
+    /// # Errors
+    /// `edit-failed` if an operation failed half way, for want of space or because of damage that it met.
     pub fn finish(mut self) -> Result<Edited> {
-        // No step of the change refers to a spare cell: it is free as soon as the cells beside it are taken.
-        for (_, at) in std::mem::take(&mut self.spare) {
-            self.release_now(at, Step::Allocate)?;
-        }
-        for at in std::mem::take(&mut self.released) {
-            self.release_now(at, Step::Release)?;
-        }
+        self.may_go_on()?;
+        self.give_back()?;
         if self.journal.changes_nothing(&self.bytes) && self.bytes.len() as u64 == self.old_len {
             return Ok(Edited {
                 bytes: self.bytes,
@@ -143,6 +163,33 @@ impl Editor {
         let patches = self.journal.into_patches(&self.bytes);
         let new_len = self.bytes.len() as u64;
         Ok(Edited { bytes: self.bytes, patches: PatchSet { old_len: self.old_len, new_len, patches } })
+    }
+
+    /// Carries out an operation. One that fails before it has written anything has done nothing; after one that fails
+    /// later the edit cannot be finished.
+    fn whole<T>(&mut self, operation: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.may_go_on()?;
+        let before = self.writes;
+        let done = operation(self);
+        self.failed |= done.is_err() && self.writes != before;
+        done
+    }
+
+    fn may_go_on(&self) -> Result<()> {
+        if self.failed {
+            return Err(Error::refused(Code::EditFailed, "an operation of this edit failed half way")
+                .advise("begin another edit of the hive as it was"));
+        }
+        Ok(())
+    }
+
+    /// Returns the key node at `key`. A key that this edit has deleted is none.
+    fn node_at(&self, key: CellOffset) -> Result<KeyNode> {
+        let node = *self.hive()?.key_at(key)?.node();
+        if self.released.contains(&key) || self.spare.contains(&(self.header(key)?.size, key)) {
+            return Err(Error::new(Kind::NotFound, Code::NoKey, "the key was deleted by this edit"));
+        }
+        Ok(node)
     }
 
     /// Writes both sequence numbers, one above the old ones and the logs' (they wrap, so "above" is by signed
@@ -176,198 +223,18 @@ impl Editor {
     }
 
     /// Writes `new` at a file offset that exists, and records the change.
-    fn write(&mut self, offset: u64, new: &[u8], step: Step, what: &str) -> Result<()> {
+    fn write(&mut self, offset: u64, new: &[u8], step: Step, what: impl Into<Cow<'static, str>>) -> Result<()> {
         let start = usize::try_from(offset).map_err(|_| past_end(offset))?;
         let Some(place) = start.checked_add(new.len()).and_then(|end| self.bytes.get_mut(start..end)) else {
             return Err(past_end(offset));
         };
-        self.journal.note(offset, place, new, step, what);
+        self.writes += 1;
+        self.journal.note(offset, place, step, what);
         place.copy_from_slice(new);
+        if start < base_block::SIZE {
+            self.base = BaseBlock::parse(&self.bytes)?;
+        }
         Ok(())
-    }
-
-    fn header(&self, at: CellOffset) -> Result<Header> {
-        let start = usize::try_from(at.in_file()).map_err(|_| past_end(at.in_file()))?;
-        match self.bytes.get(start..).and_then(|rest| rest.first_chunk()) {
-            Some(raw) => Header::parse(*raw, at),
-            None => Err(past_end(at.in_file())),
-        }
-    }
-
-    fn free_cells(&mut self) -> Result<&mut FreeCells> {
-        if self.free.is_none() {
-            self.free = Some(FreeCells::collect(&self.hive()?));
-        }
-        self.free.as_mut().ok_or_else(|| past_end(0))
-    }
-
-    /// Allocates a cell and fills it with `data`: the best fitting free cell, else a new bin at the end.
-    fn allocate(&mut self, data: &[u8], what: &'static str) -> Result<CellOffset> {
-        let Some(size) = cell::size_for(data.len()).filter(|&size| size <= MAX_CELL_SIZE) else {
-            return Err(Error::new(
-                Kind::Unsupported,
-                Code::DataTooLarge,
-                format!("{} bytes do not fit a cell", data.len()),
-            )
-            .advise("values of a hive hold at most 1 MiB here"));
-        };
-        if let Some(at) = self.take_spare(size) {
-            self.write(at.data_in_file(), data, Step::Prepare, what)?;
-            return Ok(at);
-        }
-        let Some((free, free_size)) = self.free_cells()?.take(size) else {
-            return self.append_bin(size, data, what);
-        };
-        // From the end of the free cell: then the new cell's size is written where nothing looks yet, one size field
-        // makes the difference, and what is released later never joins a cell that was only just made.
-        let rest = free_size - size;
-        let at = CellOffset(free.0 + rest);
-        self.write(at.data_in_file(), data, Step::Prepare, what)?;
-        let header = Header { size, allocated: true }.encode();
-        if rest == 0 {
-            self.write(at.in_file(), &header, Step::Allocate, "size of the cell, now in use")?;
-        } else {
-            self.write(at.in_file(), &header, Step::Prepare, "size of the new cell")?;
-            let shrunk = Header { size: rest, allocated: false }.encode();
-            self.write(free.in_file(), &shrunk, Step::Allocate, "size of the remaining free cell")?;
-            self.free_cells()?.insert(free, rest);
-        }
-        self.fresh.insert(at, size);
-        Ok(at)
-    }
-
-    /// Takes the smallest spare cell that is large enough and not much too large.
-    fn take_spare(&mut self, size: u32) -> Option<CellOffset> {
-        let &(found, at) = self.spare.range((size, CellOffset(0))..).next().filter(|(found, _)| found / 2 <= size)?;
-        self.spare.remove(&(found, at));
-        self.fresh.insert(at, found);
-        Some(at)
-    }
-
-    /// Appends a bin just large enough for a cell of `size`, with `data` in that cell.
-    fn append_bin(&mut self, size: u32, data: &[u8], what: &'static str) -> Result<CellOffset> {
-        let start = self.hive()?.length();
-        let bin_size = (bin::HEADER_SIZE + size).next_multiple_of(bin::ALIGNMENT);
-        let end = u64::from(BASE_BLOCK_SIZE) + u64::from(start) + u64::from(bin_size);
-        let length = start.checked_add(bin_size).filter(|&length| length <= i32::MAX as u32);
-        let Some(length) = length.filter(|_| end <= self.options.max_file_len) else {
-            return Err(Error::new(
-                Kind::NoRoom,
-                Code::NoRoom,
-                format!("no free cell of {size} bytes, and the hive cannot grow by {bin_size}"),
-            )
-            .at(hivewright_error::Space::Hive, in_file(start)));
-        };
-        let mut bin = vec![0; bin_size as usize];
-        let first = bin::HEADER_SIZE as usize;
-        bin[..first].copy_from_slice(BinHeader::new(start, bin_size).as_bytes());
-        bin[first..first + 4].copy_from_slice(&Header { size, allocated: true }.encode());
-        bin[first + 4..first + 4 + data.len()].copy_from_slice(data);
-        let rest = bin_size - bin::HEADER_SIZE - size;
-        if rest > 0 {
-            let at = first + size as usize;
-            bin[at..at + 4].copy_from_slice(&Header { size: rest, allocated: false }.encode());
-        }
-        let old_len = self.bytes.len();
-        // Behind the bins there may be slack with old bytes: all of the new bin is written, zeros included.
-        let file_len = usize::try_from(end).map_err(|_| past_end(end))?;
-        if old_len < file_len {
-            self.bytes.resize(file_len, 0);
-            self.journal.note_growth(old_len as u64);
-        }
-        self.write(in_file(start), &bin, Step::Prepare, &format!("new hive bin with {what}"))?;
-        let field = offset_of!(BaseBlock, length) as u64;
-        self.write(field, &length.to_le_bytes(), Step::Base, "hive bins data size")?;
-        let cells = self.free_cells()?;
-        cells.add_bin(start);
-        let at = CellOffset(start + bin::HEADER_SIZE);
-        if rest > 0 {
-            cells.insert(CellOffset(at.0 + size), rest);
-        }
-        self.fresh.insert(at, size);
-        Ok(at)
-    }
-
-    /// Gives a cell back: for reuse if the edit made it, else once everything else is done.
-    fn release(&mut self, at: CellOffset) -> Result<()> {
-        if let Some(size) = self.fresh.remove(&at) {
-            self.spare.insert((size, at));
-            return Ok(());
-        }
-        if let Some(size) = self.grown.remove(&at) {
-            self.ungrow(at, size)?;
-        }
-        self.released.push(at);
-        Ok(())
-    }
-
-    /// Takes back that a cell was grown in place: a cell cannot grow in one step and be freed in a later one.
-    fn ungrow(&mut self, at: CellOffset, size: u32) -> Result<()> {
-        let grown = self.header(at)?.size;
-        let behind = CellOffset(at.0 + size);
-        self.write(
-            at.in_file(),
-            &Header { size, allocated: true }.encode(),
-            Step::Allocate,
-            "size of the values list's cell",
-        )?;
-        // For a moment the freed part is a cell, so that it joins what is free behind it.
-        let part = Header { size: grown - size, allocated: true };
-        self.write(behind.in_file(), &part.encode(), Step::Link, "size of the free cell")?;
-        self.release_now(behind, Step::Link)
-    }
-
-    /// Marks a cell free and joins it with free neighbours in its bin, by one size field.
-    fn release_now(&mut self, at: CellOffset, step: Step) -> Result<()> {
-        let header = self.header(at)?;
-        if !header.allocated {
-            return Err(Error::corrupt(Code::CellShared, "a cell would be freed twice", at.in_file()));
-        }
-        let neighbours = {
-            self.free_cells()?;
-            let cells = self.free.as_ref().ok_or_else(|| past_end(0))?;
-            cells.neighbours(&self.hive()?, at, header.size)?
-        };
-        let (mut start, mut size) = (at, header.size);
-        let before = match neighbours.before {
-            // A size written first of all cannot count bytes that are freed last: the cell in front takes the room.
-            Some((before, before_size)) if step > Step::Allocate && self.is_written_first(before)? => {
-                self.absorb(before, before_size)?;
-                None
-            }
-            before => before,
-        };
-        let cells = self.free_cells()?;
-        if let Some((before, before_size)) = before {
-            cells.remove(before, before_size);
-            (start, size) = (before, size + before_size);
-        }
-        if let Some((after, after_size)) = neighbours.after {
-            cells.remove(after, after_size);
-            size += after_size;
-        }
-        cells.insert(start, size);
-        self.write(start.in_file(), &Header { size, allocated: false }.encode(), step, "size of the freed cell")
-    }
-
-    /// Whether the size field of a cell is written in the first step and the cell lies between cells of before.
-    fn is_written_first(&self, at: CellOffset) -> Result<bool> {
-        Ok(self.journal.step_at(at.in_file()) == Some(Step::Prepare))
-    }
-
-    /// Makes a free cell part of the cell in front of it, which is in use.
-    fn absorb(&mut self, free: CellOffset, size: u32) -> Result<()> {
-        let front = {
-            self.free_cells()?;
-            let cells = self.free.as_ref().ok_or_else(|| past_end(0))?;
-            cells.in_front(&self.hive()?, free)?
-        };
-        let Some((front, front_size)) = front else {
-            return Err(Error::corrupt(Code::CellReference, "a free cell has no cell in front of it", free.in_file()));
-        };
-        self.free_cells()?.remove(free, size);
-        let header = Header { size: front_size + size, allocated: true };
-        self.write(front.in_file(), &header.encode(), Step::Allocate, "size of a cell with the room behind it")
     }
 }
 

@@ -25,28 +25,49 @@
 //! page.
 //!
 //! # Editing
+//! An [`Editor`] changes keys and values in memory and yields the new bytes with a [`PatchSet`] of the difference. Keys
+//! are addressed by path or by the cell offset of their key node.
 //! ```
-//! use hivewright_hive::{Data, EditOptions, Hive};
+//! use hivewright_hive::regf::name::Name;
+//! use hivewright_hive::{CreateOptions, Data, EditOptions, Hive, KeyPath};
 //!
-//! # let bytes = hivewright_fixtures::HiveSpec::new(hivewright_fixtures::Minor::V5).key("Setup", |key| key).build().bytes;
+//! # let bytes = hivewright_fixtures::HiveSpec::new(hivewright_fixtures::Minor::V5)
+//! #     .key("Setup", |key| key.key("Old", |key| key)).build().bytes;
 //! let mut edit = Hive::open(bytes)?.clean()?.edit(EditOptions::default());
 //! edit.create_key(r"Setup\Example\Deeper")?;
 //! edit.set_value(r"Setup\Example", "Name", &Data::sz("x"))?;
-//! edit.delete_key("Setup\\Old")?;
+//! edit.rename_key(r"Setup\Example\Deeper", "Moved")?;
+//! edit.copy_key(r"Setup\Example", r"Setup\Copy")?;
+//! edit.delete_key(r"Setup\Old")?;
+//!
+//! // Names that no text has, such as one with an unpaired surrogate, are given as code units or with escapes.
+//! let odd = Name::from_units(&[0x41, 0xd800]);
+//! edit.create_key(KeyPath::from_names([Name::from("Setup"), odd]))?;
+//! edit.set_value(KeyPath::from_escaped(r"Setup\A{U+D800}"), "", &Data::Dword(1))?;
+//!
+//! // A tree of another hive.
+//! let other = Hive::create(5, &CreateOptions::default())?;
+//! edit.copy_key_from(&other.root()?, "Empty")?;
+//!
 //! let edited = edit.finish()?;
 //! println!("{} bytes change", edited.patches.changed_bytes());
-//!
 //! let hive = Hive::open(edited.bytes)?.clean()?;
-//! let key = hive.key(r"setup\example")?.expect("it was created");
+//! let key = hive.key(r"setup\copy")?.expect("it was copied");
 //! assert_eq!(key.value("NAME")?.map(|value| value.data()).transpose()?, Some(Data::sz("x")));
+//! assert!(key.subkey("moved")?.is_some() && hive.key(r"Setup\Old")?.is_none());
 //! # Ok::<(), hivewright_hive::Error>(())
 //! ```
+//!
+//! After every [`Step`] of the patches the hive is sound, but that after [`Step::Link`] an entry may stand twice in a values
+//! list from which another was taken. An operation that fails half way, for want of space or because
+//! of damage, makes the edit impossible to finish; nothing of it reaches the hive.
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
 pub mod binary_search;
 mod bytes;
 pub mod check;
+mod create;
 mod data;
 mod edit;
 mod lookup;
@@ -59,10 +80,10 @@ mod text;
 pub mod witness;
 
 pub use bytes::HiveBytes;
+pub use create::CreateOptions;
 pub use data::Data;
 pub use edit::{Delete, EditOptions, Edited, Editor};
-use hivewright_error::Code;
-pub use lookup::{DamagedValue, Key, Value};
+pub use lookup::{DamagedValue, Key, KeyPath, Value};
 pub use overlay::Overlay;
 pub use patch::{Patch, PatchSet, Step};
 pub use regf::key_value::ValueType;
@@ -70,6 +91,8 @@ pub use text::{Text, TextList};
 
 use crate::regf::BASE_BLOCK_SIZE;
 use crate::regf::base_block::{self, BaseBlock};
+
+use hivewright_error::Code;
 pub use hivewright_error::{Error, Kind, Result};
 
 /// A hive, as [`Hive::open`] found it.

@@ -1,6 +1,7 @@
 //! Look-ups. They read only the cells on the way, so that a mapped file is read page by page. Damage beside the way does
 //! not matter.
 
+mod path;
 mod reference;
 mod subkeys;
 mod value;
@@ -8,6 +9,7 @@ mod value;
 use std::borrow::Cow;
 use std::mem::offset_of;
 
+pub use path::KeyPath;
 pub use value::{DamagedValue, Value};
 
 use reference::Referrer;
@@ -91,14 +93,14 @@ impl<B: HiveBytes> Hive<B> {
         Ok(Key { hive: self, at, node, name: Name::new(name, node.has(flags::LATIN1_NAME)) })
     }
 
-    /// Returns the key at `path` below the root; `None` if a name on the way is not there. Backslashes separate the
-    /// names, which are compared without regard to case.
+    /// Returns the key at `path` below the root; `None` if a name on the way is not there. Names are compared without
+    /// regard to case.
     ///
     /// # Errors
     /// A key on the way cannot be read, or one that cannot be read may be the next.
-    pub fn key(&self, path: &str) -> Result<Option<Key<'_, B>>> {
+    pub fn key<'p>(&self, path: impl Into<KeyPath<'p>>) -> Result<Option<Key<'_, B>>> {
         let mut key = self.root()?;
-        for name in path.split('\\').filter(|name| !name.is_empty()) {
+        for name in path.into().names() {
             match key.subkey(name)? {
                 Some(next) => key = next,
                 None => return Ok(None),
@@ -134,12 +136,17 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         FileTime(self.node.last_written.get())
     }
 
+    /// Whether it is the root of its hive. The flag of roots is missing in hives that Microsoft's offline library made.
+    pub fn is_root(&self) -> bool {
+        self.node.has(flags::ROOT) || self.at == self.hive.base.root()
+    }
+
     /// Returns the parent; `None` for the root.
     ///
     /// # Errors
     /// The parent cannot be read.
     pub fn parent(&self) -> Result<Option<Key<'h, B>>> {
-        if self.node.has(flags::ROOT) {
+        if self.is_root() {
             return Ok(None);
         }
         let from = Referrer::in_cell("key's parent", self.at, offset_of!(KeyNode, parent) as u64);

@@ -42,7 +42,7 @@ pub struct Patch {
 pub struct PatchSet {
     /// The length of the file before, in bytes.
     pub old_len: u64,
-    /// The length of the file after; never less.
+    /// The length of the file after; never less. What it grows by beyond the patches is zero.
     pub new_len: u64,
     /// The patches in the order of writing; they do not overlap.
     pub patches: Vec<Patch>,

@@ -20,6 +20,8 @@ use std::fmt;
 
 /// Bytes of the base block; the first hive bin begins behind it.
 pub const BASE_BLOCK_SIZE: u32 = 4096;
+/// The minor versions of the format that are known: NT 4 to Windows 10 and later.
+pub const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 3..=6;
 /// The lowest minor version with layered keys and tombstones. Before it the bits that mark them are leftovers.
 pub const LAYERED_SINCE_MINOR: u32 = 6;
 

@@ -1,6 +1,7 @@
-//! Free cells of a hive, by size. The file has no list of them, so the bins are walked once.
+//! Free cells of a hive, by size, and where every cell begins. The file has no list of either, so the bins are walked
+//! once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::regf::CellOffset;
 use crate::regf::bin::{self, BinHeader};
@@ -8,41 +9,65 @@ use crate::regf::cell::{self, Header};
 use crate::{Hive, HiveBytes, in_file};
 use hivewright_error::{Code, Error, Result};
 
-/// Free cells and the bins they stand in. A bin whose cells do not fill it exactly offers none.
+/// Cells that one word of [`FreeCells::starts`] tells of.
+const BITS: u32 = u64::BITS;
+
+/// Free cells, the bins they stand in, and where cells begin. A bin whose cells do not fill it exactly offers none.
 #[derive(Debug, Default)]
 pub(super) struct FreeCells {
     by_size: BTreeSet<(u32, u32)>,
-    bins: BTreeSet<u32>,
+    /// The end of each bin, by its start.
+    bins: BTreeMap<u32, u32>,
+    /// One bit for each place where a cell can begin: whether one does.
+    starts: Vec<u64>,
 }
 
-/// The free cells right before and behind a cell, with their sizes.
+/// The cells right before and behind a cell in its bin.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Neighbours {
-    pub(super) before: Option<(CellOffset, u32)>,
-    pub(super) after: Option<(CellOffset, u32)>,
+    pub(super) before: Option<(CellOffset, Header)>,
+    pub(super) after: Option<(CellOffset, Header)>,
+}
+
+impl Neighbours {
+    /// Returns the cell before with its size, if it is free.
+    pub(super) fn free_before(&self) -> Option<(CellOffset, u32)> {
+        self.before.filter(|(_, header)| !header.allocated).map(|(at, header)| (at, header.size))
+    }
+
+    /// Returns the cell behind with its size, if it is free.
+    pub(super) fn free_after(&self) -> Option<(CellOffset, u32)> {
+        self.after.filter(|(_, header)| !header.allocated).map(|(at, header)| (at, header.size))
+    }
 }
 
 impl FreeCells {
     /// Collects the free cells of all bins up to the first bin that cannot be read.
     pub(super) fn collect<B: HiveBytes>(hive: &Hive<B>) -> Self {
-        let (mut free, mut bins) = (Vec::new(), BTreeSet::new());
+        let mut cells = FreeCells::default();
+        cells.make_room(hive.length());
+        let (mut free, mut starts) = (Vec::new(), Vec::new());
         let mut at = 0;
         while at < hive.length() {
             let Ok(size) = bin_size(hive, at) else { break };
             let known = free.len();
+            starts.clear();
             let keep = |offset, header: Header| {
+                starts.push(offset);
                 if !header.allocated {
                     free.push((header.size, offset));
                 }
             };
             if visit(hive, at, size, keep).is_ok() {
-                bins.insert(at);
+                cells.bins.insert(at, at + size);
+                starts.iter().for_each(|&start| cells.mark(CellOffset(start)));
             } else {
                 free.truncate(known);
             }
             at += size;
         }
-        FreeCells { by_size: free.into_iter().collect(), bins }
+        cells.by_size = free.into_iter().collect();
+        cells
     }
 
     /// Takes the smallest free cell of at least `size` bytes, the first of equals, with its whole size.
@@ -52,10 +77,13 @@ impl FreeCells {
         Some((CellOffset(at), found))
     }
 
+    /// Enters a free cell.
     pub(super) fn insert(&mut self, at: CellOffset, size: u32) {
+        self.mark(at);
         self.by_size.insert((size, at.0));
     }
 
+    /// Takes out a free cell. A cell begins there still.
     pub(super) fn remove(&mut self, at: CellOffset, size: u32) -> bool {
         self.by_size.remove(&(size, at.0))
     }
@@ -64,63 +92,84 @@ impl FreeCells {
         self.by_size.contains(&(size, at.0))
     }
 
-    pub(super) fn add_bin(&mut self, at: u32) {
-        self.bins.insert(at);
+    /// Enters a bin.
+    pub(super) fn add_bin(&mut self, start: u32, size: u32) {
+        self.bins.insert(start, start + size);
+        self.make_room(start + size);
     }
 
-    /// Returns the cell right in front of the cell at `at`, if it is in use, and its size.
-    pub(super) fn in_front<B: HiveBytes>(&self, hive: &Hive<B>, at: CellOffset) -> Result<Option<(CellOffset, u32)>> {
-        let Some(&start) = self.bins.range(..=at.0).next_back() else { return Ok(None) };
-        let cells = walk(hive, start, bin_size(hive, start)?)?;
-        let front = cells.iter().rev().find(|(offset, _)| *offset < at.0);
-        Ok(front.filter(|(_, header)| header.allocated).map(|&(offset, header)| (CellOffset(offset), header.size)))
+    /// Notes that a cell begins at `at`.
+    pub(super) fn mark(&mut self, at: CellOffset) {
+        let (word, bit) = place(at.0);
+        if let Some(word) = self.starts.get_mut(word) {
+            *word |= bit;
+        }
     }
 
-    /// Returns the free cells right before and behind the cell at `at`.
+    /// Notes that no cell begins at `at` any more.
+    pub(super) fn unmark(&mut self, at: CellOffset) {
+        let (word, bit) = place(at.0);
+        if let Some(word) = self.starts.get_mut(word) {
+            *word &= !bit;
+        }
+    }
+
+    /// Returns the cells right before and behind the cell of `size` bytes at `at`.
     pub(super) fn neighbours<B: HiveBytes>(&self, hive: &Hive<B>, at: CellOffset, size: u32) -> Result<Neighbours> {
-        let Some(&start) = self.bins.range(..=at.0).next_back() else {
-            return Err(Error::corrupt(
-                Code::CellReference,
-                "a cell to be freed stands in no sound hive bin",
-                at.in_file(),
-            ));
+        let no_bin =
+            || Error::corrupt(Code::CellReference, "a cell to be freed stands in no sound hive bin", at.in_file());
+        let (&start, &end) = self.bins.range(..=at.0).next_back().ok_or_else(no_bin)?;
+        let behind = at.0.checked_add(size).filter(|&behind| behind <= end).ok_or_else(no_bin)?;
+        if !self.begins(at.0) || behind < end && !self.begins(behind) {
+            let what = "a cell to be freed does not begin where a cell begins";
+            return Err(Error::corrupt(Code::CellReference, what, at.in_file()));
+        }
+        let read = |offset: u32| -> Result<(CellOffset, Header)> {
+            let at = CellOffset(offset);
+            let raw = hive.bytes().read(at.in_file(), cell::HEADER_SIZE)?;
+            Ok((at, Header::parse([raw[0], raw[1], raw[2], raw[3]], at)?))
         };
-        let cells = walk(hive, start, bin_size(hive, start)?)?;
-        let Ok(index) = cells.binary_search_by_key(&at.0, |&(offset, _)| offset) else {
-            return Err(Error::corrupt(
-                Code::CellReference,
-                "a cell to be freed does not begin where a cell begins",
-                at.in_file(),
-            ));
-        };
-        let free =
-            |i: usize| cells.get(i).filter(|(_, header)| !header.allocated).map(|&(o, h)| (CellOffset(o), h.size));
-        debug_assert_eq!(cells[index].1.size, size);
-        Ok(Neighbours { before: index.checked_sub(1).and_then(free), after: free(index + 1) })
+        let before = self.last_start(start + bin::HEADER_SIZE, at.0).map(read).transpose()?;
+        let after = (behind < end).then(|| read(behind)).transpose()?;
+        Ok(Neighbours { before, after })
+    }
+
+    fn begins(&self, at: u32) -> bool {
+        let (word, bit) = place(at);
+        at.is_multiple_of(cell::ALIGNMENT) && self.starts.get(word).is_some_and(|word| word & bit != 0)
+    }
+
+    /// Returns where the last cell begins that begins at `from` or behind it, and before `to`.
+    fn last_start(&self, from: u32, to: u32) -> Option<u32> {
+        let to = to / cell::ALIGNMENT;
+        let mut word = (to / BITS) as usize;
+        let mut bits = self.starts.get(word).copied().unwrap_or_default() & ((1 << (to % BITS)) - 1);
+        let first = place(from).0;
+        while bits == 0 && word > first {
+            word -= 1;
+            bits = self.starts.get(word).copied().unwrap_or_default();
+        }
+        let index = u32::try_from(word).ok()? * BITS + bits.checked_ilog2()?;
+        Some(index * cell::ALIGNMENT).filter(|&start| start >= from)
+    }
+
+    fn make_room(&mut self, length: u32) {
+        let words = (length / cell::ALIGNMENT).div_ceil(BITS) as usize;
+        if words > self.starts.len() {
+            self.starts.resize(words, 0);
+        }
     }
 }
 
-/// Returns the free cell right behind the cell `at` in the same bin, with its size.
-pub(super) fn free_behind<B: HiveBytes>(
-    cells: &FreeCells,
-    hive: &Hive<B>,
-    at: CellOffset,
-    size: u32,
-) -> Option<(CellOffset, u32)> {
-    let (behind, size) = cells.neighbours(hive, at, size).ok()?.after?;
-    cells.contains(behind, size).then_some((behind, size))
+/// The word and the bit for a place in the bins.
+fn place(at: u32) -> (usize, u64) {
+    let index = at / cell::ALIGNMENT;
+    ((index / BITS) as usize, 1 << (index % BITS))
 }
 
 fn bin_size<B: HiveBytes>(hive: &Hive<B>, at: u32) -> Result<u32> {
     let raw = hive.bytes().read(in_file(at), bin::HEADER_SIZE as usize)?;
     Ok(BinHeader::parse(&raw, at, hive.length())?.size.get())
-}
-
-/// Returns all cells of a bin, in order.
-fn walk<B: HiveBytes>(hive: &Hive<B>, start: u32, size: u32) -> Result<Vec<(u32, Header)>> {
-    let mut cells = Vec::new();
-    visit(hive, start, size, |offset, header| cells.push((offset, header)))?;
-    Ok(cells)
 }
 
 fn visit<B: HiveBytes>(hive: &Hive<B>, start: u32, size: u32, mut each: impl FnMut(u32, Header)) -> Result<()> {
@@ -136,4 +185,24 @@ fn visit<B: HiveBytes>(hive: &Hive<B>, start: u32, size: u32, mut each: impl FnM
         each(offset, header);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_found_backwards_across_words() {
+        let mut cells = FreeCells::default();
+        cells.add_bin(0, 4096);
+        for start in [32, 40, 504, 512, 2048, 4088] {
+            cells.mark(CellOffset(start));
+        }
+        let before: Vec<_> = [33, 40, 504, 512, 520, 2048, 4088].map(|to| cells.last_start(32, to)).to_vec();
+        assert_eq!(before, [None, Some(32), Some(40), Some(504), Some(512), Some(512), Some(2048)]);
+        cells.unmark(CellOffset(512));
+        assert_eq!(cells.last_start(32, 2048), Some(504));
+        assert_eq!(cells.last_start(512, 2048), None);
+        assert!(cells.begins(4088) && !cells.begins(512) && !cells.begins(44) && !cells.begins(8192));
+    }
 }

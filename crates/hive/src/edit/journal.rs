@@ -1,5 +1,6 @@
 //! The changes of an edit so far: disjoint runs of bytes, with the bytes before.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -8,8 +9,15 @@ use crate::{Patch, PatchSet, Step};
 #[derive(Debug)]
 struct Run {
     old: Vec<u8>,
-    what: String,
+    what: Cow<'static, str>,
     step: Step,
+}
+
+impl Run {
+    /// The end of the run that begins at `start`.
+    fn end(&self, start: u64) -> u64 {
+        start + self.old.len() as u64
+    }
 }
 
 /// Runs by file offset. The new bytes stand in the image itself.
@@ -31,45 +39,47 @@ impl Journal {
         let run = |patch: &Patch| {
             let mut old = patch.old.clone();
             old.resize(patch.new.len(), 0);
-            (patch.offset, Run { old, what: patch.what.clone(), step: patch.step })
+            (patch.offset, Run { old, what: patch.what.clone().into(), step: patch.step })
         };
         let grown_from = (first.new_len > first.old_len).then_some(first.old_len);
         Journal { runs: first.patches.iter().map(run).collect(), grown_from }
     }
 
-    /// Records that `new` is about to replace `current` at `offset`.
-    pub(super) fn note(&mut self, offset: u64, current: &[u8], new: &[u8], step: Step, what: &str) {
-        let end = offset + new.len() as u64;
+    /// Records that the bytes `current` at `offset` are about to be replaced.
+    pub(super) fn note(&mut self, offset: u64, current: &[u8], step: Step, what: impl Into<Cow<'static, str>>) {
+        let (what, end) = (what.into(), offset + current.len() as u64);
         let mut at = offset;
         // Runs are disjoint, so at most one that begins before `offset` reaches into the range.
-        let first = self.runs.range(..=offset).next_back().map_or(offset, |(&start, _)| start);
-        let known: Vec<(u64, u64)> = self
-            .runs
-            .range(first..end)
-            .map(|(&start, run)| (start, start + run.old.len() as u64))
-            .filter(|&(_, stop)| stop > offset)
-            .collect();
-        for (start, stop) in known {
-            self.fill(at..start, offset, current, step, what);
-            if let Some(run) = self.runs.get_mut(&start) {
-                run.step = later(run.step, step);
-            }
-            at = at.max(stop);
+        if let Some((&start, run)) = self.runs.range_mut(..=offset).next_back()
+            && run.end(start) > offset
+        {
+            run.step = later(run.step, step);
+            at = run.end(start);
         }
-        self.fill(at..end, offset, current, step, what);
+        let within = |(&start, run): (&u64, &mut Run)| {
+            run.step = later(run.step, step);
+            (start, run.end(start))
+        };
+        let known: Vec<_> = if at < end { self.runs.range_mut(at..end).map(within).collect() } else { Vec::new() };
+        let new = |old| Run { old, what: what.clone(), step };
+        for (start, stop) in known {
+            self.fill(at..start, offset, current, new);
+            at = stop;
+        }
+        self.fill(at..end, offset, current, new);
     }
 
     /// Returns the step in which the byte at `offset` is written, if it was changed.
     pub(super) fn step_at(&self, offset: u64) -> Option<Step> {
         let (&start, run) = self.runs.range(..=offset).next_back()?;
-        (offset - start < run.old.len() as u64).then_some(run.step)
+        (offset < run.end(start)).then_some(run.step)
     }
 
     /// Adds a run for `part` of a write at `offset`.
-    fn fill(&mut self, part: Range<u64>, offset: u64, current: &[u8], step: Step, what: &str) {
+    fn fill(&mut self, part: Range<u64>, offset: u64, current: &[u8], new: impl Fn(Vec<u8>) -> Run) {
         let index = |place: u64| usize::try_from(place.saturating_sub(offset)).unwrap_or(usize::MAX);
         if let Some(old) = current.get(index(part.start)..index(part.end)).filter(|old| !old.is_empty()) {
-            self.runs.insert(part.start, Run { old: old.to_vec(), what: what.to_owned(), step });
+            self.runs.insert(part.start, new(old.to_vec()));
         }
     }
 
@@ -91,7 +101,7 @@ impl Journal {
                     offset: offset + part.start as u64,
                     old: old[part.start..part.end.min(old.len())].to_vec(),
                     new: new[part.clone()].to_vec(),
-                    what: run.what.clone(),
+                    what: run.what.to_string(),
                     step: run.step,
                 });
             }
@@ -129,7 +139,7 @@ mod tests {
     use super::*;
 
     fn apply(image: &mut [u8], journal: &mut Journal, offset: usize, new: &[u8], step: Step) {
-        journal.note(offset as u64, &image[offset..offset + new.len()], new, step, "x");
+        journal.note(offset as u64, &image[offset..offset + new.len()], step, "x");
         image[offset..offset + new.len()].copy_from_slice(new);
     }
 
@@ -170,7 +180,7 @@ mod tests {
         let mut journal = Journal::default();
         journal.note_growth(4);
         let image = *b"0123NEW!";
-        journal.note(2, b"zz\0\0\0\0", b"23NEW!", Step::Prepare, "bin");
+        journal.note(2, b"zz\0\0\0\0", Step::Prepare, "bin");
         let patches = journal.into_patches(&image);
         assert_eq!(
             (patches[0].offset, patches[0].old.as_slice(), patches[0].new.as_slice()),

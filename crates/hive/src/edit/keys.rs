@@ -1,4 +1,4 @@
-//! Creating and deleting keys.
+//! Creating, deleting and renaming keys.
 
 use std::mem::offset_of;
 
@@ -8,42 +8,84 @@ use super::{Editor, Step};
 use crate::regf::CellOffset;
 use crate::regf::key_node::{KeyNode, MAX_DEPTH, MAX_NAME_CHARACTERS, flags};
 use crate::regf::name::Name;
+use crate::{KeyPath, Text};
 use hivewright_error::{Code, Error, Kind, Result};
 
 impl Editor {
     /// Creates the key at `path`, and the keys on the way that are not there. Says whether it was created now.
     ///
-    /// A new key has no values and no class. It shares the security descriptor of its parent.
+    /// A new key has no values and no class. See [`Editor::create_key_at`] for its security.
     ///
     /// # Errors
-    /// `key-name` for a name of more than 255 characters, `key-depth` below 512 keys; keys that take no subkeys (handles,
-    /// symbolic links, tombstones) are refused; [`Kind::NoRoom`] if neither a free cell nor growth can hold what is new.
-    pub fn create_key(&mut self, path: &str) -> Result<bool> {
-        let mut at = self.hive()?.root()?.at();
-        let mut created = false;
-        for (depth, name) in path.split('\\').filter(|name| !name.is_empty()).enumerate() {
-            if depth >= MAX_DEPTH {
-                return Err(Error::new(Kind::Unsupported, Code::KeyDepth, "the key would be nested below 512 others"));
-            }
-            let next = self.hive()?.key_at(at)?.subkey(name)?.map(|key| key.at());
-            at = match next {
+    /// `key-name` for an empty name, one of more than 255 characters or one with a backslash, `key-depth` below 512 keys; keys that take no
+    /// subkeys (handles, symbolic links, tombstones) are refused; [`Kind::NoRoom`] if neither a free cell nor growth can
+    /// hold what is new.
+    pub fn create_key<'p>(&mut self, path: impl Into<KeyPath<'p>>) -> Result<bool> {
+        let root = self.hive()?.root()?.at();
+        self.create_below(root, 0, &path.into()).map(|(_, created)| created)
+    }
+
+    /// Creates the key at `path` below the key whose key node stands at `parent`, and the keys on the way that are not
+    /// there. Returns where its key node stands, and whether it was created now.
+    ///
+    /// A new key gets the security descriptor that Windows makes of its parent's for a key whose creator gives none. Keys
+    /// with equal descriptors share one key security.
+    ///
+    /// # Errors
+    /// As [`Editor::create_key`].
+    pub fn create_key_at<'p>(
+        &mut self,
+        parent: CellOffset,
+        path: impl Into<KeyPath<'p>>,
+    ) -> Result<(CellOffset, bool)> {
+        let depth = self.depth(parent)?;
+        self.create_below(parent, depth, &path.into())
+    }
+
+    fn create_below(&mut self, parent: CellOffset, depth: usize, path: &KeyPath<'_>) -> Result<(CellOffset, bool)> {
+        if depth + path.names().len() > MAX_DEPTH {
+            return Err(Error::new(Kind::Unsupported, Code::KeyDepth, "the key would be nested below 512 others"));
+        }
+        let (mut at, mut created) = (parent, false);
+        for name in path.names() {
+            at = match self.subkey(at, name)? {
                 Some(next) => next,
                 None => {
                     created = true;
-                    self.create_subkey(at, name)?
+                    self.whole(|edit| edit.create_subkey(at, name, None))?
                 }
             };
         }
-        Ok(created)
+        Ok((at, created))
     }
 
-    fn create_subkey(&mut self, parent: CellOffset, name: &str) -> Result<CellOffset> {
-        let name = Name::encode(name);
-        if name.utf16_size() / 2 > MAX_NAME_CHARACTERS {
-            let what = "the key's name has more than 255 characters";
-            return Err(Error::new(Kind::Unsupported, Code::KeyName, what));
+    /// Returns the number of keys above a key.
+    pub(super) fn depth(&self, key: CellOffset) -> Result<usize> {
+        let hive = self.hive()?;
+        let mut key = hive.key_at(key)?;
+        for depth in 0..=MAX_DEPTH {
+            match key.parent()? {
+                Some(parent) => key = parent,
+                None => return Ok(depth),
+            }
         }
+        Err(Error::corrupt(Code::KeyParent, "more than 512 keys stand above the key", key.at().in_file()))
+    }
+
+    /// Creates a subkey with a security descriptor, or with the one that follows from its parent's.
+    pub(super) fn create_subkey(
+        &mut self,
+        parent: CellOffset,
+        name: &Name<'_>,
+        descriptor: Option<&[u8]>,
+    ) -> Result<CellOffset> {
+        let name = key_name(name)?;
         let above = self.takes_subkeys(parent)?;
+        let beside = CellOffset(above.key_security.get());
+        let security = match descriptor {
+            Some(descriptor) => self.security_for(descriptor, beside)?,
+            None => self.security_of_new(beside)?,
+        };
         let child = KeyNode {
             signature: *b"nk",
             flags: if name.is_latin1() { flags::LATIN1_NAME } else { 0 }.into(),
@@ -56,7 +98,7 @@ impl Editor {
             volatile_subkeys_list: CellOffset::NIL.0.into(),
             value_count: 0.into(),
             values_list: CellOffset::NIL.0.into(),
-            key_security: above.key_security,
+            key_security: security.0.into(),
             class_name: CellOffset::NIL.0.into(),
             largest_subkey_name: 0.into(),
             virtual_control: 0.into(),
@@ -64,7 +106,7 @@ impl Editor {
             largest_value_name: 0.into(),
             largest_value_data: 0.into(),
             work_var: 0.into(),
-            name_length: u16::try_from(name.bytes().len()).unwrap_or(u16::MAX).into(),
+            name_length: stored_length(&name).into(),
             class_name_length: 0.into(),
         };
         let count = above
@@ -73,22 +115,26 @@ impl Editor {
             .checked_add(1)
             .ok_or_else(|| Error::new(Kind::NoRoom, Code::NoRoom, "the key has too many subkeys"))?;
         let at = self.allocate(&[child.as_bytes(), name.bytes()].concat(), "key node")?;
-        self.add_security_reference(CellOffset(above.key_security.get()))?;
         self.insert_in_list(parent, &above, at, &name)?;
         self.write_subkey_count(parent, count)?;
-        // 255 characters are 510 bytes.
-        let size = u16::try_from(name.utf16_size()).unwrap_or(u16::MAX);
-        if size > above.largest_subkey_name.get() {
-            let field = offset_of!(KeyNode, largest_subkey_name);
-            self.write_field(parent, field, &size.to_le_bytes(), Step::Link, "largest subkey name")?;
-        }
+        self.raise_largest_subkey(parent, &above, &name)?;
         self.touch(parent)?;
         Ok(at)
     }
 
+    /// Raises the upper bound for the names of subkeys, where needed.
+    fn raise_largest_subkey(&mut self, parent: CellOffset, above: &KeyNode, name: &Name<'_>) -> Result<()> {
+        // 255 characters are 510 bytes.
+        let size = u16::try_from(name.utf16_size()).unwrap_or(u16::MAX);
+        if size <= above.largest_subkey_name.get() {
+            return Ok(());
+        }
+        let field = offset_of!(KeyNode, largest_subkey_name);
+        self.write_field(parent, field, &size.to_le_bytes(), Step::Link, "largest subkey name")
+    }
+
     fn takes_subkeys(&self, key: CellOffset) -> Result<KeyNode> {
-        let hive = self.hive()?;
-        let node = *hive.key_at(key)?.node();
+        let node = self.node_at(key)?;
         let refuse = |what| Err(Error::refused(Code::KeyTakesNoSubkeys, format!("the key {what}")));
         if node.has(flags::PREDEFINED_HANDLE) {
             return refuse("is a predefined handle");
@@ -96,7 +142,7 @@ impl Editor {
         if node.has(flags::SYMBOLIC_LINK) {
             return refuse("is a symbolic link");
         }
-        if node.is_tombstone(hive.base_block().minor_version.get()) {
+        if node.is_tombstone(self.hive()?.base_block().minor_version.get()) {
             return refuse("is the tombstone of a layered key");
         }
         Ok(node)
@@ -107,25 +153,24 @@ impl Editor {
     /// # Errors
     /// The root and keys that are marked against deletion are refused; a damaged key or value in the tree, because its
     /// cells are not known.
-    pub fn delete_key(&mut self, path: &str) -> Result<bool> {
-        let Some(at) = self.hive()?.key(path)?.map(|key| key.at()) else { return Ok(false) };
+    pub fn delete_key<'p>(&mut self, path: impl Into<KeyPath<'p>>) -> Result<bool> {
+        let Some(at) = self.find(&path.into())? else { return Ok(false) };
         self.delete_key_at(at)?;
         Ok(true)
     }
 
-    /// Deletes the key whose key node stands at `key`, and everything below it. For keys whose names no path can have.
+    /// Deletes the key whose key node stands at `key`, and everything below it.
     ///
     /// # Errors
     /// As [`Editor::delete_key`].
     pub fn delete_key_at(&mut self, key: CellOffset) -> Result<()> {
+        self.whole(|edit| edit.delete_tree(key))
+    }
+
+    fn delete_tree(&mut self, key: CellOffset) -> Result<()> {
+        let (parent, above) = self.parent_of(key, "the root key cannot be deleted")?;
         let tree = self.tree(key)?;
-        let (parent, above) = {
-            let hive = self.hive()?;
-            let Some(parent) = hive.key_at(key)?.parent()? else {
-                return Err(Error::refused(Code::RootKey, "the root key cannot be deleted"));
-            };
-            (parent.at(), *parent.node())
-        };
+        self.value_names = None;
         self.remove_from_list(parent, &above, key)?;
         let count = above.subkey_count.get().saturating_sub(1);
         self.write_subkey_count(parent, count)?;
@@ -133,11 +178,171 @@ impl Editor {
         for (security, users) in tree.securities {
             self.drop_security_references(security, users)?;
         }
-        tree.cells.into_iter().try_for_each(|cell| self.release(cell))
+        tree.cells.into_iter().try_for_each(|cell| {
+            self.forget_order(cell);
+            self.release(cell)
+        })
+    }
+
+    fn parent_of(&self, key: CellOffset, refusal: &'static str) -> Result<(CellOffset, KeyNode)> {
+        self.node_at(key)?;
+        let hive = self.hive()?;
+        match hive.key_at(key)?.parent()? {
+            Some(parent) => Ok((parent.at(), *parent.node())),
+            None => Err(Error::refused(Code::RootKey, refusal)),
+        }
     }
 
     fn write_subkey_count(&mut self, key: CellOffset, count: u32) -> Result<()> {
         let field = offset_of!(KeyNode, subkey_count);
         self.write_field(key, field, &count.to_le_bytes(), Step::Link, "number of subkeys")
     }
+
+    /// Gives the key at `path` another name. Says whether anything changed.
+    ///
+    /// # Errors
+    /// `no-key` if there is no such key; otherwise as [`Editor::rename_key_at`].
+    pub fn rename_key<'p, 'n>(&mut self, path: impl Into<KeyPath<'p>>, name: impl Into<Name<'n>>) -> Result<bool> {
+        let key = self.key_at_path(path)?;
+        self.rename_key_at(key, name)
+    }
+
+    /// Gives the key whose key node stands at `key` another name, which may differ in case alone. Says whether anything
+    /// changed.
+    ///
+    /// # Errors
+    /// `key-exists` if the parent has another subkey of that name, `key-name` as [`Editor::create_key`]; the root and keys
+    /// that are marked against deletion, handles and tombstones are refused, as are parents that take no subkeys.
+    pub fn rename_key_at<'n>(&mut self, key: CellOffset, name: impl Into<Name<'n>>) -> Result<bool> {
+        let name = key_name(&name.into())?;
+        self.whole(|edit| edit.rename(key, &name))
+    }
+
+    fn rename(&mut self, key: CellOffset, name: &Name<'_>) -> Result<bool> {
+        let (parent, _) = self.parent_of(key, "the root key cannot be renamed")?;
+        let above = self.takes_subkeys(parent)?;
+        let mut node = self.node_at(key)?;
+        let old = self.hive()?.key_at(key)?.name().clone().into_owned();
+        if old == *name {
+            return Ok(false);
+        }
+        self.may_go(&node, &old)?;
+        if let Some(other) = self.hive()?.key_at(parent)?.subkey(name)?.filter(|other| other.at() != key) {
+            let what = format!("the parent has a subkey {} already", other.name());
+            return Err(Error::refused(Code::KeyExists, what));
+        }
+        node.flags =
+            (node.flags.get() & !flags::LATIN1_NAME | if name.is_latin1() { flags::LATIN1_NAME } else { 0 }).into();
+        node.name_length = stored_length(name).into();
+        let room = self.hive()?.cell(key)?.len();
+        let bytes = [node.as_bytes(), name.bytes()].concat();
+        let place = if bytes.len() <= room { key } else { self.allocate(&bytes, "key node")? };
+        self.move_in_list(parent, &above, key, (place, name))?;
+        if place == key {
+            self.write(key.data_in_file(), &bytes, Step::Link, "key's name")?;
+        } else {
+            self.value_names = None;
+            self.forget_order(key);
+            self.adopt_subkeys(key, place)?;
+            self.release(key)?;
+        }
+        self.raise_largest_subkey(parent, &above, name)?;
+        self.touch(place)?;
+        self.touch(parent)?;
+        Ok(true)
+    }
+
+    /// Refuses what may not be deleted, and so not be renamed either: the old name would be gone.
+    pub(super) fn may_go(&self, node: &KeyNode, name: &Name<'_>) -> Result<()> {
+        if node.has(flags::NO_DELETE) {
+            let what = format!("the key {name} is marked against deletion");
+            return Err(Error::refused(Code::KeyNoDelete, what));
+        }
+        let refuse = |what| Err(Error::refused(Code::KeyTakesNoName, format!("the key {name} {what}")));
+        if node.has(flags::PREDEFINED_HANDLE) {
+            return refuse("is a predefined handle");
+        }
+        if node.is_tombstone(self.hive()?.base_block().minor_version.get()) {
+            return refuse("is the tombstone of a layered key");
+        }
+        Ok(())
+    }
+
+    /// Makes all subkeys of the key at `old` refer to `new` as their parent.
+    fn adopt_subkeys(&mut self, old: CellOffset, new: CellOffset) -> Result<()> {
+        let subkeys: Vec<CellOffset> = {
+            let hive = self.hive()?;
+            let subkeys = hive.key_at(old)?.subkeys()?;
+            subkeys.map(|key| key.map(|key| key.at())).collect::<Result<_>>()?
+        };
+        let field = offset_of!(KeyNode, parent);
+        subkeys.into_iter().try_for_each(|key| self.write_field(key, field, &new.0.to_le_bytes(), Step::Link, "parent"))
+    }
+
+    /// Gives the key at `path` a class name, or takes it away. Says whether anything changed.
+    ///
+    /// # Errors
+    /// `no-key` if there is no such key; otherwise as [`Editor::set_class_at`].
+    pub fn set_class<'p>(&mut self, path: impl Into<KeyPath<'p>>, class: Option<&Text>) -> Result<bool> {
+        let key = self.key_at_path(path)?;
+        self.set_class_at(key, class)
+    }
+
+    /// Gives the key whose key node stands at `key` a class name, which has no zero at its end, or takes it away. Says
+    /// whether anything changed.
+    ///
+    /// # Errors
+    /// `key-class` for one of more than 65,535 bytes; its old one is damaged; [`Kind::NoRoom`].
+    pub fn set_class_at(&mut self, key: CellOffset, class: Option<&Text>) -> Result<bool> {
+        self.whole(|edit| edit.write_class(key, class.map(Text::as_bytes).unwrap_or_default()))
+    }
+
+    pub(super) fn write_class(&mut self, key: CellOffset, class: &[u8]) -> Result<bool> {
+        let node = self.node_at(key)?;
+        let Ok(length) = u16::try_from(class.len()) else {
+            return Err(Error::new(Kind::Unsupported, Code::KeyClass, "the class name has more than 65,535 bytes"));
+        };
+        let (old, parent) = {
+            let hive = self.hive()?;
+            let key = hive.key_at(key)?;
+            (key.class()?, key.parent()?.map(|parent| (parent.at(), parent.node().largest_subkey_class.get())))
+        };
+        if old.as_ref().map(Text::as_bytes).unwrap_or_default() == class {
+            return Ok(false);
+        }
+        let place = if class.is_empty() { CellOffset::NIL } else { self.allocate(class, "class name")? };
+        let field = offset_of!(KeyNode, class_name);
+        self.write_field(key, field, &place.0.to_le_bytes(), Step::Link, "class name")?;
+        let field = offset_of!(KeyNode, class_name_length);
+        self.write_field(key, field, &length.to_le_bytes(), Step::Link, "bytes of the class name")?;
+        if old.is_some() {
+            self.release(CellOffset(node.class_name.get()))?;
+        }
+        if let Some((parent, _)) = parent.filter(|&(_, largest)| u32::from(length) > largest) {
+            let field = offset_of!(KeyNode, largest_subkey_class);
+            self.write_field(parent, field, &u32::from(length).to_le_bytes(), Step::Link, "largest subkey class")?;
+        }
+        self.touch(key)?;
+        Ok(true)
+    }
+}
+
+/// The code unit that parts the names of a path. Windows makes no key with it in its name.
+const SEPARATOR: u16 = b'\\' as u16;
+
+/// The name as Windows stores it, if a key can have it.
+pub(super) fn key_name(name: &Name<'_>) -> Result<Name<'static>> {
+    let name = name.compressed();
+    let what = match name.utf16_size() / 2 {
+        0 => "a key has a name of at least one character",
+        1..=MAX_NAME_CHARACTERS if name.units().any(|unit| unit == SEPARATOR) => "no key has a backslash in its name",
+        1..=MAX_NAME_CHARACTERS => return Ok(name),
+        _ => "the key's name has more than 255 characters",
+    };
+    Err(Error::new(Kind::Unsupported, Code::KeyName, what))
+}
+
+fn stored_length(name: &Name<'_>) -> u16 {
+    // 255 characters are 510 bytes.
+    u16::try_from(name.bytes().len()).unwrap_or(u16::MAX)
 }

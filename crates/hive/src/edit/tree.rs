@@ -27,16 +27,16 @@ impl Tree {
             .advise("run `hivewright check` on the hive, and take another copy of it"))
     }
 
+    /// Takes all cells of a key but its key node.
     fn take_key<B: HiveBytes>(&mut self, key: &Key<'_, B>) -> Result<()> {
         let node = key.node();
-        if node.has(flags::ROOT) {
+        if key.is_root() {
             return Err(Error::refused(Code::RootKey, "the root key cannot be deleted"));
         }
         if node.has(flags::NO_DELETE) {
             let what = format!("the key {} is marked against deletion", key.name());
             return Err(Error::refused(Code::KeyNoDelete, what));
         }
-        self.take(key.at())?;
         *self.securities.entry(CellOffset(node.key_security.get())).or_default() += 1;
         let class = CellOffset(node.class_name.get());
         if node.class_name_length.get() > 0 && !class.is_nil() {
@@ -62,11 +62,14 @@ impl Editor {
         let hive = self.hive()?;
         let mut tree = Tree::default();
         let mut rest = vec![key];
+        tree.take(key)?;
         while let Some(at) = rest.pop() {
             let key = hive.key_at(at)?;
             tree.take_key(&key)?;
             for subkey in key.subkeys()? {
-                rest.push(subkey?.at());
+                let at = subkey?.at();
+                tree.take(at)?;
+                rest.push(at);
             }
         }
         Ok(tree)

@@ -5,14 +5,13 @@ use std::mem::offset_of;
 use zerocopy::IntoBytes;
 
 use super::data::DataFields;
-use super::free_cells::free_behind;
+use super::value_names::ValueNames;
 use super::{Editor, Step};
-use crate::regf::CellOffset;
-use crate::regf::cell::{self, Header};
 use crate::regf::key_node::{KeyNode, flags};
 use crate::regf::key_value::{KeyValue, LATIN1_NAME, MAX_NAME_CHARACTERS, TOMBSTONE, ValueType};
 use crate::regf::name::Name;
-use crate::{Data, Value};
+use crate::regf::{CellOffset, LAYERED_SINCE_MINOR};
+use crate::{Data, KeyPath, Value};
 use hivewright_error::{Code, Error, Kind, Result};
 
 /// The values that a deletion concerns. The two differ only in a layered hive.
@@ -39,7 +38,12 @@ impl Editor {
     ///
     /// # Errors
     /// `no-key` if there is no such key; otherwise as [`Editor::set_value_at`].
-    pub fn set_value(&mut self, path: &str, name: &str, data: &Data) -> Result<bool> {
+    pub fn set_value<'p, 'n>(
+        &mut self,
+        path: impl Into<KeyPath<'p>>,
+        name: impl Into<Name<'n>>,
+        data: &Data,
+    ) -> Result<bool> {
         let key = self.key_at_path(path)?;
         self.set_value_at(key, name, data.data_type(), &data.to_bytes())
     }
@@ -48,49 +52,99 @@ impl Editor {
     ///
     /// # Errors
     /// `no-key` if there is no such key; otherwise as [`Editor::delete_value_at`].
-    pub fn delete_value(&mut self, path: &str, name: &str) -> Result<bool> {
+    pub fn delete_value<'p, 'n>(&mut self, path: impl Into<KeyPath<'p>>, name: impl Into<Name<'n>>) -> Result<bool> {
         let key = self.key_at_path(path)?;
         self.delete_value_at(key, name, Delete::Live)
     }
 
-    fn key_at_path(&self, path: &str) -> Result<CellOffset> {
-        let hive = self.hive()?;
-        let key = hive.key(path)?;
-        key.map(|key| key.at())
-            .ok_or_else(|| Error::new(Kind::NotFound, Code::NoKey, format!("there is no key {path}")))
+    /// Removes all values of the key at `path`, tombstones included. Returns how many there were.
+    ///
+    /// # Errors
+    /// `no-key` if there is no such key; otherwise as [`Editor::delete_all_values_at`].
+    pub fn delete_all_values<'p>(&mut self, path: impl Into<KeyPath<'p>>) -> Result<u32> {
+        let key = self.key_at_path(path)?;
+        self.delete_all_values_at(key)
     }
 
     /// Sets a value of the key whose key node stands at `key`; the first of that name, without regard to case, or a
     /// new one. A tombstone becomes a value. Says whether anything changed.
     ///
     /// # Errors
-    /// Keys that take no values (handles, symbolic links, tombstones) are refused; [`Kind::NoRoom`] if neither a free
-    /// cell nor growth can hold what is new.
-    pub fn set_value_at(&mut self, key: CellOffset, name: &str, kind: ValueType, data: &[u8]) -> Result<bool> {
-        let (node, old) = self.look_up(key, name, Delete::Any)?;
-        match old {
-            Some(old) => self.replace(key, &node, &old, kind, data),
-            None => self.insert(key, &node, name, kind, data).map(|()| true),
-        }
+    /// `value-name` for a name of more than 16,383 characters, `data-too-large` for data that the hive's version has no
+    /// form for; keys that take no values (handles, symbolic links, tombstones) are refused; [`Kind::NoRoom`] if neither
+    /// a free cell nor growth can hold what is new.
+    pub fn set_value_at<'n>(
+        &mut self,
+        key: CellOffset,
+        name: impl Into<Name<'n>>,
+        kind: ValueType,
+        data: &[u8],
+    ) -> Result<bool> {
+        let name = name.into();
+        self.whole(|edit| {
+            let (node, old) = edit.look_up(key, &name, Delete::Any)?;
+            match old {
+                Some(old) => edit.replace(key, &node, &old, kind, data),
+                None => edit.insert(key, &node, &name, kind, data).map(|()| true),
+            }
+        })
     }
 
     /// Removes the first value called `name` of the key at `key`. Says whether there was one.
-    pub fn delete_value_at(&mut self, key: CellOffset, name: &str, which: Delete) -> Result<bool> {
-        let (node, Some(old)) = self.look_up(key, name, which)? else { return Ok(false) };
+    ///
+    /// # Errors
+    /// Keys that take no values are refused; damage of the value or its data.
+    pub fn delete_value_at<'n>(&mut self, key: CellOffset, name: impl Into<Name<'n>>, which: Delete) -> Result<bool> {
+        let name = name.into();
+        self.whole(|edit| match edit.look_up(key, &name, which)? {
+            (node, Some(old)) => edit.remove(key, &node, &old).map(|()| true),
+            (_, None) => Ok(false),
+        })
+    }
+
+    /// Removes all values of the key at `key`, tombstones included. Returns how many there were.
+    ///
+    /// # Errors
+    /// As [`Editor::delete_value_at`].
+    pub fn delete_all_values_at(&mut self, key: CellOffset) -> Result<u32> {
+        self.whole(|edit| {
+            let node = edit.takes_values(key)?;
+            let count = node.values();
+            if count == 0 {
+                return Ok(0);
+            }
+            let mut cells = Vec::new();
+            {
+                let hive = edit.hive()?;
+                for value in hive.key_at(key)?.values()? {
+                    let value = value?;
+                    cells.push(value.at());
+                    cells.extend(hive.cells_of_data(value.node())?);
+                }
+            }
+            edit.empty_values_list(key, &node)?;
+            cells.into_iter().try_for_each(|cell| edit.release(cell))?;
+            edit.touch(key)?;
+            Ok(count)
+        })
+    }
+
+    fn empty_values_list(&mut self, key: CellOffset, node: &KeyNode) -> Result<()> {
+        self.value_names = None;
+        let none = 0u32.to_le_bytes();
+        self.write_field(key, offset_of!(KeyNode, value_count), &none, Step::Link, "number of values")?;
+        let nil = CellOffset::NIL.0.to_le_bytes();
+        self.write_field(key, offset_of!(KeyNode, values_list), &nil, Step::Settle, "values list")?;
+        self.release(CellOffset(node.values_list.get()))
+    }
+
+    fn remove(&mut self, key: CellOffset, node: &KeyNode, old: &Found) -> Result<()> {
         let rest = node.values() - 1;
         let list = CellOffset(node.values_list.get());
         if rest == 0 {
-            self.write_field(
-                key,
-                offset_of!(KeyNode, value_count),
-                &rest.to_le_bytes(),
-                Step::Link,
-                "number of values",
-            )?;
-            let nil = CellOffset::NIL.0.to_le_bytes();
-            self.write_field(key, offset_of!(KeyNode, values_list), &nil, Step::Settle, "values list")?;
-            self.release(list)?;
+            self.empty_values_list(key, node)?;
         } else {
+            self.value_names = None;
             self.shortened.insert(list);
             let entry = |index: u32| list.data_in_file() + 4 * u64::from(index);
             let moved = self.hive()?.cell(list)?[4 * (old.index as usize + 1)..4 * (rest as usize + 1)].to_vec();
@@ -106,38 +160,53 @@ impl Editor {
         self.release_data(&old.node)?;
         self.release(old.at)?;
         self.touch(key)?;
-        Ok(true)
+        Ok(())
     }
 
-    fn look_up(&self, key: CellOffset, name: &str, which: Delete) -> Result<(KeyNode, Option<Found>)> {
-        let hive = self.hive()?;
-        let found = hive.key_at(key)?;
+    fn takes_values(&self, key: CellOffset) -> Result<KeyNode> {
+        let node = self.node_at(key)?;
         let refuse = |what| Err(Error::refused(Code::KeyTakesNoValues, format!("the key {what}")));
-        if found.node().has(flags::PREDEFINED_HANDLE) {
+        if node.has(flags::PREDEFINED_HANDLE) {
             return refuse("is a predefined handle");
         }
-        if found.node().has(flags::SYMBOLIC_LINK) {
+        if node.has(flags::SYMBOLIC_LINK) {
             return refuse("is a symbolic link");
         }
-        let minor = hive.base_block().minor_version.get();
-        if found.node().is_tombstone(minor) {
+        if node.is_tombstone(self.hive()?.base_block().minor_version.get()) {
             return refuse("is the tombstone of a layered key");
         }
+        Ok(node)
+    }
+
+    fn look_up(&mut self, key: CellOffset, name: &Name<'_>, which: Delete) -> Result<(KeyNode, Option<Found>)> {
+        let node = self.takes_values(key)?;
+        let minor = self.base.minor_version.get();
+        // Which value counts in a layered hive depends on more than its name.
+        if minor < LAYERED_SINCE_MINOR
+            && !self.value_names.as_ref().is_some_and(|names| names.are_of(key, node.values()))
+        {
+            self.value_names = ValueNames::read(&self.hive()?.key_at(key)?);
+        }
+        let hive = self.hive()?;
         let is_wanted = |value: &Value<'_, &[u8]>| {
-            value.name().matches(name) && (which == Delete::Any || !value.node().is_tombstone(minor))
+            value.name().equals(name) && (which == Delete::Any || !value.node().is_tombstone(minor))
         };
         let may_be_it = |error: Error| match error.kind() {
             Kind::Corrupt => error.advise("it may be the value that is looked for: take another copy of the hive"),
             _ => error,
         };
-        let value = found.value_that(is_wanted).map_err(may_be_it)?;
+        let value = match self.value_names.as_ref().filter(|names| names.are_of(key, node.values())) {
+            Some(names) => names.place(name).map(|place| hive.key_at(key)?.value_at(place)).transpose(),
+            None => hive.key_at(key)?.value_that(is_wanted),
+        };
+        let value = value.map_err(may_be_it)?;
         let found_value = |value: Value<'_, &[u8]>| Found {
             at: value.at(),
             index: value.index(),
             node: *value.node(),
             name_size: value.name().utf16_size(),
         };
-        Ok((*found.node(), value.map(found_value)))
+        Ok((node, value.map(found_value)))
     }
 
     fn replace(&mut self, key: CellOffset, node: &KeyNode, old: &Found, kind: ValueType, data: &[u8]) -> Result<bool> {
@@ -174,8 +243,15 @@ impl Editor {
         Ok(*hive.data_of(value.at, &value.node)? == *data)
     }
 
-    fn insert(&mut self, key: CellOffset, node: &KeyNode, name: &str, kind: ValueType, data: &[u8]) -> Result<()> {
-        let name = Name::encode(name);
+    pub(super) fn insert(
+        &mut self,
+        key: CellOffset,
+        node: &KeyNode,
+        name: &Name<'_>,
+        kind: ValueType,
+        data: &[u8],
+    ) -> Result<()> {
+        let name = name.compressed();
         let Some(name_length) =
             u16::try_from(name.bytes().len()).ok().filter(|_| name.utf16_size() / 2 <= MAX_NAME_CHARACTERS)
         else {
@@ -206,6 +282,9 @@ impl Editor {
             Step::Settle,
             "number of values",
         )?;
+        if let Some(names) = &mut self.value_names {
+            names.add(key, &name);
+        }
         self.raise_largest(key, node, name.utf16_size(), data.len())?;
         self.touch(key)
     }
@@ -227,38 +306,22 @@ impl Editor {
         }
         let entry = list.data_in_file() + 4 * count as u64;
         let room = self.hive()?.cell(list)?.len() / 4;
+        self.uses(list, 4 * (count + 1));
         if count < room {
             // Where an entry was taken from the list, this one is in use until the others have moved.
             let step = if self.shortened.contains(&list) { Step::Link } else { Step::Prepare };
             return self.write(entry, &value.0.to_le_bytes(), step, "values list: new entry");
         }
-        let header = self.header(list)?;
-        self.free_cells()?;
-        let behind = match &self.free {
-            Some(cells) => free_behind(cells, &self.hive()?, list, header.size),
-            None => None,
-        };
-        if let Some((behind, free_size)) = behind {
-            self.free_cells()?.remove(behind, free_size);
-            let rest = free_size - cell::ALIGNMENT;
-            if rest > 0 {
-                let rest_at = CellOffset(behind.0 + cell::ALIGNMENT);
-                let header = Header { size: rest, allocated: false };
-                self.write(rest_at.in_file(), &header.encode(), Step::Prepare, "size of the remaining free cell")?;
-                self.free_cells()?.insert(rest_at, rest);
-            }
-            let grown = Header { size: header.size + cell::ALIGNMENT, allocated: true };
-            self.write(list.in_file(), &grown.encode(), Step::Allocate, "size of the values list's cell")?;
-            match self.fresh.get_mut(&list) {
-                Some(size) => *size = grown.size,
-                None => _ = self.grown.entry(list).or_insert(header.size),
-            }
+        if self.grow_in_place(list)? {
             // The entry lies where the free cell's size was: not before the list has grown over it.
             return self.write(entry, &value.0.to_le_bytes(), Step::Link, "values list: new entry");
         }
         let mut entries = self.hive()?.cell(list)?[..4 * count].to_vec();
         entries.extend(value.0.to_le_bytes());
-        let moved = self.allocate(&entries, "values list")?;
+        let moved = match self.fresh.contains_key(&list) {
+            true => self.allocate_roomy(entries, "values list")?,
+            false => self.allocate(&entries, "values list")?,
+        };
         self.release(list)?;
         self.write_field(key, offset_of!(KeyNode, values_list), &moved.0.to_le_bytes(), Step::Link, "values list")
     }

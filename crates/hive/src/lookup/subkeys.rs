@@ -6,6 +6,7 @@ use super::Key;
 use super::reference::Referrer;
 use crate::regf::CellOffset;
 use crate::regf::key_node;
+use crate::regf::name::Name;
 use crate::regf::subkeys_list::{ListKind, SubkeysList};
 use crate::{Hive, HiveBytes};
 use hivewright_error::{Code, Error, Kind, Result};
@@ -29,14 +30,15 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     ///
     /// # Errors
     /// The list is damaged; there is no such key, and one that cannot be read may be it.
-    pub fn subkey(&self, name: &str) -> Result<Option<Key<'h, B>>> {
-        let hash = crate::regf::name::hash(name.encode_utf16());
-        let possible = |element: &Element| match (element.kind, element.hint) {
+    pub fn subkey<'n>(&self, name: impl Into<Name<'n>>) -> Result<Option<Key<'h, B>>> {
+        let name = name.into();
+        let hash = name.hash();
+        let possible = |kind, hint| match (kind, hint) {
             (ListKind::HashLeaf, Some(h)) => h == hash,
-            (ListKind::FastLeaf, Some(h)) => hint_allows(h, name),
+            (ListKind::FastLeaf, Some(h)) => hint_allows(h, &name),
             _ => true,
         };
-        self.find(name, possible).map(|found| found.map(|(_, key)| key))
+        self.find(&name, possible).map(|found| found.map(|(_, key)| key))
     }
 
     /// Returns the damage by which Windows does not find the subkey called `name` although a list has it: its hash or
@@ -44,8 +46,8 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     ///
     /// # Errors
     /// As [`Key::subkey`].
-    pub fn hidden_subkey(&self, name: &str) -> Result<Option<Error>> {
-        let found = self.find(name, |_| true)?;
+    pub fn hidden_subkey<'n>(&self, name: impl Into<Name<'n>>) -> Result<Option<Error>> {
+        let found = self.find(&name.into(), |_, _| true)?;
         Ok(found.map(|(element, key)| {
             let (code, what) = match element.kind {
                 ListKind::HashLeaf => {
@@ -65,17 +67,18 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         }))
     }
 
-    /// Finds the first key called `name` among the elements that are `possible`; the others are not read.
-    fn find(&self, name: &str, possible: impl Fn(&Element) -> bool) -> Result<Option<(Element, Key<'h, B>)>> {
+    /// Finds the first key called `name` among the elements whose kind and hint are `possible`; the others are not read.
+    fn find(
+        &self,
+        name: &Name<'_>,
+        possible: impl Fn(ListKind, Option<u32>) -> bool,
+    ) -> Result<Option<(Element, Key<'h, B>)>> {
         let mut damage = None;
-        for element in self.elements()? {
-            let read = match element {
-                Ok(element) if possible(&element) => element.key(self.hive).map(|key| (element, key)),
-                Ok(_) => continue,
-                Err(error) => Err(error),
-            };
+        let mut elements = self.elements()?;
+        while let Some(element) = elements.next_possible(&possible) {
+            let read = element.and_then(|element| element.key(self.hive).map(|key| (element, key)));
             match read {
-                Ok(found) if found.1.name.matches(name) => return Ok(Some(found)),
+                Ok(found) if found.1.name.equals(name) => return Ok(Some(found)),
                 Ok(_) => {}
                 Err(error) if error.kind() == Kind::Io => return Err(error),
                 // The first damage is reported, after all that can be read.
@@ -188,6 +191,7 @@ impl Element {
 struct Leaf<'h> {
     at: CellOffset,
     data: Cow<'h, [u8]>,
+    kind: ListKind,
     len: usize,
     /// The next element of an iteration.
     next: usize,
@@ -201,8 +205,8 @@ impl<'h> Leaf<'h> {
             let what = "an index root points to an index root";
             return Err(Error::corrupt(Code::ListNested, what, at.data_in_file()));
         }
-        let len = list.len();
-        Ok(Leaf { at, data, len, next: 0 })
+        let (kind, len) = (list.kind, list.len());
+        Ok(Leaf { at, data, kind, len, next: 0 })
     }
 
     fn list(&self) -> Result<SubkeysList<'_>> {
@@ -213,15 +217,17 @@ impl<'h> Leaf<'h> {
         self.len
     }
 
-    fn next(&mut self) -> Option<Element> {
+    /// Returns the next element whose kind and hint are `possible`. A look-up passes over thousands of others.
+    fn next(&mut self, possible: impl Fn(ListKind, Option<u32>) -> bool) -> Option<Element> {
         let list = self.list().ok()?;
-        let (i, kind) = (self.next, list.kind);
-        let (at, hint) = list.get(i)?;
-        let offset = 4 + (i * kind.element_size()) as u64;
+        let (passed, (at, hint)) =
+            list.elements_from(self.next).enumerate().find(|&(_, (_, hint))| possible(self.kind, hint))?;
+        let i = self.next + passed;
+        self.next = i + 1;
+        let offset = 4 + (i * self.kind.element_size()) as u64;
         let from = Referrer::element("subkeys list", i, self.at, offset);
         let hint_at = self.at.data_in_file() + offset + 4;
-        self.next += 1;
-        Some(Element { kind, at, hint, from, hint_at })
+        Some(Element { kind: self.kind, at, hint, from, hint_at })
     }
 }
 
@@ -240,8 +246,14 @@ impl<B: HiveBytes> Iterator for Elements<'_, B> {
     type Item = Result<Element>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        self.next_possible(&|_, _| true)
+    }
+}
+
+impl<B: HiveBytes> Elements<'_, B> {
+    fn next_possible(&mut self, possible: &impl Fn(ListKind, Option<u32>) -> bool) -> Option<Result<Element>> {
         loop {
-            if let Some(element) = self.leaf.as_mut().and_then(Leaf::next) {
+            if let Some(element) = self.leaf.as_mut().and_then(|leaf| leaf.next(possible)) {
                 return Some(Ok(element));
             }
             self.leaf = None;
@@ -275,13 +287,13 @@ fn has_room_for<B>(hive: &Hive<B>, keys: u64, list: CellOffset) -> Result<()> {
 
 /// Whether a fast leaf's hint (first four characters of the name, zero padded) may belong to `name`. Hints of names
 /// beyond ASCII are taken as no hint.
-fn hint_allows(hint: u32, name: &str) -> bool {
+fn hint_allows(hint: u32, name: &Name<'_>) -> bool {
     let hint = hint.to_le_bytes();
-    if hint == [0; 4] || !hint.is_ascii() || !name.is_ascii() {
+    if hint == [0; 4] || !hint.is_ascii() || !name.is_latin1() || !name.bytes().is_ascii() {
         return true;
     }
     let mut padded = [0u8; 4];
-    for (to, from) in padded.iter_mut().zip(name.bytes()) {
+    for (to, &from) in padded.iter_mut().zip(name.bytes()) {
         *to = from;
     }
     padded.eq_ignore_ascii_case(&hint)

@@ -121,8 +121,9 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     ///
     /// # Errors
     /// The list is damaged; there is no such value, and one that cannot be read may be it.
-    pub fn value(&self, name: &str) -> Result<Option<Value<'h, B>>> {
-        self.value_that(|value| value.name.matches(name))
+    pub fn value<'n>(&self, name: impl Into<Name<'n>>) -> Result<Option<Value<'h, B>>> {
+        let name = name.into();
+        self.value_that(|value| value.name.equals(&name))
     }
 
     /// As [`Key::value`], of any description.
@@ -147,9 +148,31 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     /// # Errors
     /// The list as a whole cannot be read.
     pub fn values(&self) -> Result<impl Iterator<Item = std::result::Result<Value<'h, B>, DamagedValue>> + use<'h, B>> {
-        let (hive, count) = (self.hive, self.node.values());
-        let at = CellOffset(self.node.values_list.get());
-        let count_at = self.at.data_in_file() + 36;
+        let list = ValuesList::of(self)?;
+        Ok((0..self.node.values()).map(move |index| list.value(index)))
+    }
+
+    /// Returns the value at a place in the values list.
+    ///
+    /// # Errors
+    /// The list or the value is damaged; the list has no such place.
+    pub(crate) fn value_at(&self, index: u32) -> Result<Value<'h, B>> {
+        Ok(ValuesList::of(self)?.value(index)?)
+    }
+}
+
+/// The values list of a key.
+struct ValuesList<'h, B> {
+    hive: &'h Hive<B>,
+    at: CellOffset,
+    list: Cow<'h, [u8]>,
+}
+
+impl<'h, B: HiveBytes> ValuesList<'h, B> {
+    fn of(key: &Key<'h, B>) -> Result<Self> {
+        let (hive, count) = (key.hive, key.node.values());
+        let at = CellOffset(key.node.values_list.get());
+        let count_at = key.at.data_in_file() + 36;
         // As with keys: each value has a cell of its own.
         let most = u64::from(hive.length()) / key_value::SIZE as u64;
         if u64::from(count) > most {
@@ -159,25 +182,27 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         }
         let list = match count {
             0 => Cow::Borrowed(&[][..]),
-            _ => hive.cell_of(at, Referrer::in_cell("key's values list", self.at, 40))?,
+            _ => hive.cell_of(at, Referrer::in_cell("key's values list", key.at, 40))?,
         };
         if (list.len() / 4) < count as usize {
             return Err(Error::corrupt(Code::ValuesListSize, "the values list is larger than its cell", count_at)
                 .expected(format_args!("at most {} values", list.len() / 4), count));
         }
-        Ok((0..count).map(move |index| {
-            let place = index as usize;
-            let value_at = offset_in(&list, place).unwrap_or(CellOffset::NIL);
-            let from = Referrer::element("key's values list", place, at, 4 * u64::from(index));
-            let data = hive.cell_of(value_at, from).map_err(|error| DamagedValue::new(index, value_at, None, error))?;
-            let node = match KeyValue::parse(&data, value_at) {
-                Ok(node) => node,
-                Err(error) => return Err(DamagedValue::new(index, value_at, Some(&data), error)),
-            };
-            let name = slice(data, key_value::SIZE, usize::from(node.name_length.get()));
-            let latin1 = node.flags.get() & key_value::LATIN1_NAME != 0;
-            Ok(Value { hive, at: value_at, index, node, name: Name::new(name, latin1) })
-        }))
+        Ok(ValuesList { hive, at, list })
+    }
+
+    fn value(&self, index: u32) -> std::result::Result<Value<'h, B>, DamagedValue> {
+        let (hive, place) = (self.hive, index as usize);
+        let value_at = offset_in(&self.list, place).unwrap_or(CellOffset::NIL);
+        let from = Referrer::element("key's values list", place, self.at, 4 * u64::from(index));
+        let data = hive.cell_of(value_at, from).map_err(|error| DamagedValue::new(index, value_at, None, error))?;
+        let node = match KeyValue::parse(&data, value_at) {
+            Ok(node) => node,
+            Err(error) => return Err(DamagedValue::new(index, value_at, Some(&data), error)),
+        };
+        let name = slice(data, key_value::SIZE, usize::from(node.name_length.get()));
+        let latin1 = node.flags.get() & key_value::LATIN1_NAME != 0;
+        Ok(Value { hive, at: value_at, index, node, name: Name::new(name, latin1) })
     }
 }
 

@@ -3,7 +3,7 @@
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{BASE_BLOCK_SIZE, CellOffset};
+use super::{BASE_BLOCK_SIZE, CellOffset, MINOR_VERSIONS};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 
 /// The checksummed part of the base block. Reserved bytes are kept as read.
@@ -97,7 +97,7 @@ impl BaseBlock {
     /// Checks the fields that must be right before any cell is read. `file_len` is the file's length in bytes.
     pub fn validate(&self, file_len: u64) -> Result<()> {
         let (major, minor) = (self.major_version.get(), self.minor_version.get());
-        if major != 1 || !(3..=6).contains(&minor) {
+        if major != 1 || !MINOR_VERSIONS.contains(&minor) {
             return Err(unsupported(Code::BaseVersion, "hive version", 20)
                 .expected("1.3 to 1.6", format_args!("{major}.{minor}")));
         }

@@ -19,12 +19,69 @@ impl<'a> Name<'a> {
 
     /// Encodes `text` as Windows stores it: Latin-1 where every code unit fits.
     pub fn encode(text: &str) -> Name<'static> {
-        let units: Vec<u16> = text.encode_utf16().collect();
+        Self::from_units(&text.encode_utf16().collect::<Vec<_>>())
+    }
+
+    /// Encodes code units as Windows stores them: Latin-1 where every one fits. The only way to a name with an unpaired
+    /// surrogate.
+    pub fn from_units(units: &[u16]) -> Name<'static> {
         let narrow: Option<Vec<u8>> = units.iter().map(|&u| u8::try_from(u).ok()).collect();
         match narrow {
             Some(bytes) => Name::new(Cow::Owned(bytes), true),
             None => Name::new(Cow::Owned(units.iter().flat_map(|u| u.to_le_bytes()).collect()), false),
         }
+    }
+
+    /// Reads a name of its escaped form, in which `{U+` and four hexadecimal digits and `}` stand for a code unit.
+    ///
+    /// # Examples
+    /// ```
+    /// use hivewright_hive::regf::name::Name;
+    ///
+    /// let name = Name::from_escaped("a{U+0000}b{U+D800}");
+    /// assert!(name.units().eq([0x61, 0, 0x62, 0xd800]));
+    /// assert_eq!(name.to_escaped(), "a{U+0000}b{U+D800}");
+    /// ```
+    pub fn from_escaped(text: &str) -> Name<'static> {
+        let mut units = Vec::with_capacity(text.len());
+        let mut rest = text;
+        while let Some(start) = rest.find(ESCAPE) {
+            let (literal, escape) = rest.split_at(start);
+            units.extend(literal.encode_utf16());
+            match escaped_unit(escape) {
+                Some(unit) => {
+                    units.push(unit);
+                    rest = &escape[ESCAPE_SIZE..];
+                }
+                None => {
+                    units.extend(ESCAPE.encode_utf16());
+                    rest = &escape[ESCAPE.len()..];
+                }
+            }
+        }
+        units.extend(rest.encode_utf16());
+        Name::from_units(&units)
+    }
+
+    /// Returns the escaped form, of which [`Name::from_escaped`] makes the same name: control characters, backslashes and
+    /// unpaired surrogates are escaped, and nothing else unless it reads as an escape.
+    pub fn to_escaped(&self) -> String {
+        let mut text = String::with_capacity(self.bytes.len());
+        for unit in char::decode_utf16(self.units()) {
+            match unit {
+                Ok(c) if c.is_control() || c == '\\' => push_escape(&mut text, u32::from(c)),
+                Ok(c) => {
+                    if c == '+' && text.ends_with("{U") {
+                        text.truncate(text.len() - 2);
+                        push_escape(&mut text, u32::from('{'));
+                        text.push('U');
+                    }
+                    text.push(c);
+                }
+                Err(unpaired) => push_escape(&mut text, u32::from(unpaired.unpaired_surrogate())),
+            }
+        }
+        text
     }
 
     /// Returns the stored bytes.
@@ -50,12 +107,17 @@ impl<'a> Name<'a> {
             .map(|c| if let [low, high] = *c { u16::from_le_bytes([low, high]) } else { u16::from(c[0]) })
     }
 
-    /// Whether it equals `text` without regard to case.
-    pub fn matches(&self, text: &str) -> bool {
-        if self.latin1 && self.bytes.is_ascii() && text.is_ascii() {
-            return self.bytes.eq_ignore_ascii_case(text.as_bytes());
+    /// Whether it equals `other` without regard to case.
+    pub fn matches<'n>(&self, other: impl Into<Name<'n>>) -> bool {
+        self.equals(&other.into())
+    }
+
+    /// As [`Name::matches`], of a name that is there already.
+    pub(crate) fn equals(&self, other: &Name<'_>) -> bool {
+        if self.latin1 && other.latin1 && self.bytes.is_ascii() && other.bytes.is_ascii() {
+            return self.bytes.eq_ignore_ascii_case(&other.bytes);
         }
-        self.units().map(upcase).eq(text.encode_utf16().map(upcase))
+        self.units().map(upcase).eq(other.units().map(upcase))
     }
 
     /// Compares two names in the registry's order: by upper-cased code units.
@@ -72,10 +134,49 @@ impl<'a> Name<'a> {
         hash(self.units())
     }
 
+    /// Returns the name as Windows stores it: Latin-1 where every code unit fits.
+    pub fn compressed(&self) -> Name<'static> {
+        if self.latin1 { self.clone().into_owned() } else { Name::from_units(&self.units().collect::<Vec<_>>()) }
+    }
+
     /// Converts into a name that borrows nothing.
     pub fn into_owned(self) -> Name<'static> {
         Name { bytes: Cow::Owned(self.bytes.into_owned()), latin1: self.latin1 }
     }
+}
+
+impl<'a> From<&'a str> for Name<'a> {
+    /// Takes the text as it is: nothing in it is an escape.
+    fn from(text: &'a str) -> Self {
+        if text.is_ascii() { Name::new(Cow::Borrowed(text.as_bytes()), true) } else { Name::encode(text) }
+    }
+}
+
+impl<'a> From<&'a String> for Name<'a> {
+    fn from(text: &'a String) -> Self {
+        Name::from(text.as_str())
+    }
+}
+
+impl<'a> From<&'a Name<'_>> for Name<'a> {
+    fn from(name: &'a Name<'_>) -> Self {
+        Name::new(Cow::Borrowed(&name.bytes), name.latin1)
+    }
+}
+
+/// How an escape begins in [`Name::from_escaped`]. Braces stand in many names (GUIDs), this in none that is known.
+const ESCAPE: &str = "{U+";
+/// Bytes of a whole escape.
+const ESCAPE_SIZE: usize = "{U+0000}".len();
+
+/// The code unit of the escape at the start of `text`, if it is one.
+fn escaped_unit(text: &str) -> Option<u16> {
+    let digits = text.get(..ESCAPE_SIZE)?.strip_prefix(ESCAPE)?.strip_suffix('}')?;
+    digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
+}
+
+fn push_escape(text: &mut String, unit: u32) {
+    text.push_str(&format!("{ESCAPE}{unit:04X}}}"));
 }
 
 impl fmt::Display for Name<'_> {
@@ -182,6 +283,25 @@ mod tests {
         assert_eq!(wide.utf16_size(), 8);
         let padded = Name::new(Cow::Borrowed(b"A\0b\0"), false);
         assert!(padded.matches("aB") && padded.compare(&Name::encode("ab")) == Ordering::Equal);
+    }
+
+    #[test]
+    fn escapes_carry_every_name() {
+        for (text, units) in [
+            ("plain {0001-x} U+0041", "plain {0001-x} U+0041".encode_utf16().collect::<Vec<_>>()),
+            ("{U+005C}{U+0000}\u{1d11e}", vec![0x5c, 0, 0xd834, 0xdd1e]),
+            ("{U+DD1E}{U+D834}x", vec![0xdd1e, 0xd834, 0x78]),
+            ("{U+007B}U+0041}", "{U+0041}".encode_utf16().collect()),
+            ("{{U+007B}U+{U+0009}", "{{U+\t".encode_utf16().collect()),
+        ] {
+            let name = Name::from_units(&units);
+            assert_eq!(name.to_escaped(), text);
+            assert!(Name::from_escaped(text).units().eq(units.iter().copied()));
+        }
+        for literal in ["{U+004}", "{U+", "{u+0041}", "{U+00g1}", "{U+004é", "{U+ 041}"] {
+            assert_eq!(Name::from_escaped(literal), Name::encode(literal), "no escape");
+        }
+        assert_eq!(Name::from_escaped("{U+00e4}"), Name::encode("\u{e4}"));
     }
 
     #[test]

@@ -157,10 +157,22 @@ impl<'a> SubkeysList<'a> {
 
     /// Returns the elements in order: cell offset, and the hint where the kind has one.
     pub fn elements(&self) -> impl ExactSizeIterator<Item = (CellOffset, Option<u32>)> + 'a {
-        self.elements.chunks_exact(self.kind.element_size()).map(|raw| match LeafElement::read_from_bytes(raw) {
+        self.elements_from(0)
+    }
+
+    /// As [`SubkeysList::elements`], from the element at `index` on.
+    pub fn elements_from(&self, index: usize) -> impl ExactSizeIterator<Item = (CellOffset, Option<u32>)> + 'a {
+        let size = self.kind.element_size();
+        let rest = self.elements.get(index.saturating_mul(size)..).unwrap_or_default();
+        rest.chunks_exact(size).map(|raw| match LeafElement::read_from_bytes(raw) {
             Ok(leaf) => (CellOffset(leaf.offset.get()), Some(leaf.hint.get())),
             Err(_) => (CellOffset(u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]])), None),
         })
+    }
+
+    /// Returns the elements as they are stored.
+    pub(crate) fn raw_elements(&self) -> &'a [u8] {
+        self.elements
     }
 
     /// Returns the element at `index`.

@@ -1,0 +1,100 @@
+//! Paths: the names of the keys on the way from one key down to another.
+
+use std::fmt;
+
+use crate::regf::name::Name;
+
+/// The names on the way from a key, mostly the root, to a key below it. No name is the key itself.
+///
+/// A `&str` is a path whose names are parted by backslashes and taken as they are; empty names do not count, so that a
+/// backslash at either end, or two in a row, do no harm. Names that such a text cannot have (with a backslash, or an
+/// unpaired surrogate) are given one by one, or as text with escapes.
+///
+/// # Examples
+/// ```
+/// use hivewright_hive::KeyPath;
+/// use hivewright_hive::regf::name::Name;
+///
+/// let path = KeyPath::from(r"Setup\A");
+/// assert_eq!(path.names().len(), 2);
+/// let odd = KeyPath::from_names(["Setup", r"C:\x"]);
+/// assert_eq!(odd.names().len(), 2);
+/// assert_eq!(odd.to_string(), r"Setup\C:{U+005C}x");
+/// assert_eq!(KeyPath::from_escaped(r"Setup\C:{U+005C}x"), odd);
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeyPath<'a> {
+    names: Vec<Name<'a>>,
+}
+
+impl<'a> KeyPath<'a> {
+    /// Makes a path of names, each taken as it is.
+    pub fn from_names<N: Into<Name<'a>>>(names: impl IntoIterator<Item = N>) -> Self {
+        KeyPath { names: names.into_iter().map(Into::into).collect() }
+    }
+
+    /// Reads a path of its text form: backslashes part the names, and each is as [`Name::from_escaped`] reads it.
+    pub fn from_escaped(text: &str) -> KeyPath<'static> {
+        KeyPath { names: parts(text).map(Name::from_escaped).collect() }
+    }
+
+    /// Returns the names, the uppermost first.
+    pub fn names(&self) -> &[Name<'a>] {
+        &self.names
+    }
+
+    /// Whether the path has no name.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Adds a name at the lower end.
+    pub fn push(&mut self, name: impl Into<Name<'a>>) {
+        self.names.push(name.into());
+    }
+
+    /// Takes the last name off.
+    pub fn pop(&mut self) -> Option<Name<'a>> {
+        self.names.pop()
+    }
+
+    /// Converts into a path that borrows nothing.
+    pub fn into_owned(self) -> KeyPath<'static> {
+        KeyPath { names: self.names.into_iter().map(Name::into_owned).collect() }
+    }
+}
+
+/// The only place that parts a path.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\\').filter(|name| !name.is_empty())
+}
+
+impl<'a> From<&'a str> for KeyPath<'a> {
+    /// Parts the text at its backslashes. Nothing in it is an escape.
+    fn from(text: &'a str) -> Self {
+        KeyPath { names: parts(text).map(Name::from).collect() }
+    }
+}
+
+impl<'a> From<&'a String> for KeyPath<'a> {
+    fn from(text: &'a String) -> Self {
+        KeyPath::from(text.as_str())
+    }
+}
+
+impl<'a> From<&'a KeyPath<'_>> for KeyPath<'a> {
+    fn from(path: &'a KeyPath<'_>) -> Self {
+        KeyPath { names: path.names.iter().map(Name::from).collect() }
+    }
+}
+
+impl fmt::Display for KeyPath<'_> {
+    /// Writes the text form, of which [`KeyPath::from_escaped`] makes the same path.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, name) in self.names.iter().enumerate() {
+            let separator = if i == 0 { "" } else { "\\" };
+            write!(f, "{separator}{}", name.to_escaped())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,78 @@
+//! Random edits of keys and values, several in one change: the result is what was asked, sound after every step, and can
+//! be taken back. Other parsers read the same.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+
+mod lists;
+mod model;
+mod random;
+mod real;
+mod refusals;
+
+use hivewright_hive::check::{Severity, check};
+use hivewright_hive::regf::timestamp::FileTime;
+use hivewright_hive::security_descriptor::SecurityDescriptor;
+use hivewright_hive::{EditOptions, Edited, Editor, Hive, PatchSet, Step};
+
+use model::contents;
+
+const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Settle, Step::Release];
+
+/// How often a random test runs: more by hand than in the gate.
+fn cases(usual: u32) -> u32 {
+    std::env::var("HIVEWRIGHT_CASES").map_or(usual, |cases| cases.parse().unwrap())
+}
+
+fn edit(bytes: &[u8], tick: u64) -> Editor {
+    let options = EditOptions { timestamp: Some(FileTime(tick)), ..EditOptions::default() };
+    Hive::open(bytes.to_vec()).unwrap().clean().unwrap().edit(options)
+}
+
+/// The security descriptor of a new key below one with the descriptor `parent`.
+fn security_below(parent: &[u8]) -> Vec<u8> {
+    let above = SecurityDescriptor::from_bytes(parent).unwrap();
+    let new = above.for_new_key();
+    if new == above { parent.to_vec() } else { new.to_bytes().unwrap() }
+}
+
+fn prefix(old: &[u8], set: &PatchSet, upto: Step) -> Vec<u8> {
+    let mut bytes = old.to_vec();
+    bytes.resize(set.new_len as usize, 0);
+    for patch in set.patches.iter().filter(|patch| patch.step <= upto) {
+        bytes[patch.offset as usize..][..patch.new.len()].copy_from_slice(&patch.new);
+    }
+    bytes
+}
+
+fn is_sound(old: &[u8], edited: &Edited) {
+    let (before, after) = (contents(old), contents(&edited.bytes));
+    for step in STEPS {
+        let bytes = prefix(old, &edited.patches, step);
+        let errors: Vec<_> =
+            check(&bytes).errors().map(|finding| (finding.rule.code().as_str(), finding.offset)).collect();
+        // An entry taken out of the middle of a values list stands there twice until the count follows.
+        let twice = step == Step::Link && errors.iter().all(|&(code, _)| code == "cell-shared");
+        assert!(errors.is_empty() || twice, "after {step:?}: {errors:x?}");
+        if step < Step::Link {
+            assert!(contents(&bytes) == before, "after {step:?}");
+        }
+        if step >= Step::Settle {
+            assert!(contents(&bytes) == after, "after {step:?}");
+        }
+    }
+    can_be_taken_back(old, edited);
+}
+
+fn can_be_taken_back(old: &[u8], edited: &Edited) {
+    let mut bytes = old.to_vec();
+    edited.patches.apply(&mut bytes).unwrap();
+    assert!(bytes == edited.bytes, "the patches are the whole change");
+    edited.patches.revert(&mut bytes).unwrap();
+    assert!(bytes == old, "the change can be taken back");
+}
+
+fn nothing_is_found(bytes: &[u8]) {
+    let report = check(bytes);
+    let worst = report.findings.iter().find(|finding| finding.severity > Severity::Note);
+    assert_eq!(worst, None);
+}
