@@ -88,6 +88,11 @@ impl Change {
         self.len_after > self.len_before
     }
 
+    /// Whether patches write every byte of `from..to`.
+    pub(crate) fn covers(&self, from: u64, to: u64) -> bool {
+        uncovered(&self.patches, from, to).is_empty()
+    }
+
     /// Ranges of patches of each phase.
     pub(crate) fn phases(&self) -> impl Iterator<Item = Range<usize>> {
         let starts = std::iter::once(0).chain(self.later.iter().copied());

@@ -27,13 +27,14 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::members::{Member, absolute, relative};
+use super::members::{Member, absolute, relative, starts};
 use super::{Change, Overlaid};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::Patch;
 use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_storage::Storage;
 use hivewright_storage::hex;
+use hivewright_storage::joined::Room;
 
 use super::lines::{BlockLine, EndLine, HeaderLine, MarkLine, PatchLine, decode_hash};
 
@@ -246,12 +247,14 @@ impl Record {
         }
         lines.finish(count, blocks.len())?;
         let change = checked(&header, phases, &blocks)?;
+        let files = header.files()?;
+        check_rooms(&files, &change)?;
         let (mark, next_mark) = MarkLine::last(marks, bytes.len() - marks.len());
         Ok(Record {
             target: header.path()?,
             sha256_before: header.before()?,
             sha256_after: header.after()?,
-            files: header.files()?,
+            files,
             created: header.created.into_owned(),
             change,
             blocks,
@@ -336,6 +339,24 @@ fn checked(header: &HeaderLine<'_>, phases: Vec<Vec<Patch>>, blocks: &[Block]) -
         return Err(damaged("its blocks and patches disagree"));
     }
     Ok(change)
+}
+
+/// Refuses files of which several grow, unless their lengths are those of the change, and patches write all that they grow by:
+/// then what they claim is no longer than the undo file.
+fn check_rooms(files: &[Member], change: &Change) -> Result<()> {
+    if files.iter().all(|file| file.grown.is_none()) {
+        return Ok(());
+    }
+    let starts = starts(files)?;
+    for (start, file) in starts.iter().zip(files).filter(|(_, file)| file.grown.is_some()) {
+        let Room { before, after } = file.room();
+        if after < before || !change.covers(start + before, start + after) {
+            return Err(damaged("a file grows by bytes that no patch names"));
+        }
+    }
+    let ends = starts.last().zip(files.last()).map(|(start, last)| (start + last.len, start + last.room().after));
+    let is_right = ends == Some((change.len_before, change.len_after)) && change.len_after > change.len_before + 1;
+    if is_right { Ok(()) } else { Err(damaged("the lengths of its files are not those of the change")) }
 }
 
 /// Offsets of the blocks that hold old bytes of a patch or lie around one, ascending.

@@ -56,6 +56,44 @@ fn phases_and_files_make_it_version_2() {
     }
 }
 
+/// Two files of four bytes, of which both grow to six, and the second lies in another folder.
+#[test]
+fn files_that_grow_together_make_it_version_3() {
+    let header = r#""target":"/w/a/t","created":"now","len_before":4100,"len_after":4102,"files":[{"name":"t","len":4,"len_after":6},{"name":"../b/u","len":4,"len_after":6}]"#;
+    let patches = [
+        r#"{"offset":4,"step":"link","old":"0000","new":"4142","what":"x"}"#,
+        r#"{"offset":4100,"step":"link","old":"","new":"4344","what":"x"}"#,
+    ];
+    let zeros = "00".repeat(4096);
+    let first = format!(r#"{{"block":0,"old":"{zeros}"}}"#);
+    let blocks = [&*first, r#"{"block":4096,"old":"00000000"}"#];
+    let made = |header: &str, patches: &[&str]| {
+        let lines = [patches, &blocks[..]].concat();
+        Record::parse(&file(header, &lines, patches.len(), 2))
+    };
+    let record = made(header, &patches).unwrap();
+    let members = record.files_of(Path::new("/w/a/t")).unwrap();
+    assert_eq!(members.iter().map(|file| file.path.to_str().unwrap()).collect::<Vec<_>>(), ["/w/a/t", "/w/b/u"]);
+    let moved = record.files_of(Path::new("/x/y/a/t")).unwrap();
+    assert_eq!((&*moved[1].path, moved[1].grown), (Path::new("/x/y/b/u"), Some(6)));
+    let again = record.to_bytes().unwrap();
+    assert!(again.starts_with(b"{\"hivewright_undo\":3,"));
+    assert_eq!(Record::parse(&again).unwrap(), record);
+    assert_eq!(record.in_other_folders(Path::new("/w/a/t")), [Path::new("/w/b/u")]);
+    for (from, to) in [
+        (r#""len_after":6},{"#, r#""len_after":3},{"#),
+        (r#""len_after":6},{"#, r#""len_after":4000},{"#),
+        (r#""len_after":6},{"#, r#""len_after":9000000000000000000},{"#),
+        (r#""len":4,"len_after":6}]"#, r#""len":4}]"#),
+        (r#""len":4,"len_after":6}]"#, r#""len":3,"len_after":6}]"#),
+        (r#""len":4,"len_after":6}]"#, r#""len":4,"len_after":7}]"#),
+    ] {
+        assert!(header.contains(from));
+        let refused = made(&header.replace(from, to), &patches).unwrap_err();
+        assert!(["undo-damaged", "image-size"].contains(&refused.code()), "{to}: {}", refused.code());
+    }
+}
+
 #[test]
 fn a_right_hash_over_wrong_lines_is_no_help() {
     let refuse = |header: &str, lines: &[&str], patches, blocks| {
@@ -79,7 +117,7 @@ fn a_right_hash_over_wrong_lines_is_no_help() {
     for (error, part) in cases {
         assert!(error.contains(part), "{error} should say: {part}");
     }
-    let later = b"{\"hivewright_undo\":3,\"more\":[]}\n";
+    let later = b"{\"hivewright_undo\":4,\"more\":[]}\n";
     assert_eq!(Record::parse(later).unwrap_err().code(), "undo-version");
     assert_eq!(Record::parse(b"{}").unwrap_err().code(), "not-an-undo-file");
 }
