@@ -5,11 +5,12 @@ use std::fmt;
 
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::recover::{self, Recovery};
-use hivewright_hive::{HiveBytes, Opened};
+use hivewright_hive::regf::name::Name;
+use hivewright_hive::{HiveBytes, KeyPath, Opened};
 
 use crate::locate::logs::LogFiles;
 use crate::locate::{HiveHandle, LogChoice};
-use crate::windows::control_set;
+use crate::windows::control_set::{self, LINK};
 
 /// The bytes that a [`Hive`] is read from.
 pub struct HiveSource(Source);
@@ -87,21 +88,24 @@ impl Hive {
         self.hive.root()
     }
 
-    /// Returns the key at `path`, whose names are parted by backslashes, without the name of the root; `None` if there is none.
-    /// Case does not matter. In a SYSTEM hive, `CurrentControlSet` is the control set that the `Select` key calls current.
+    /// Returns the key at `path`, without the name of the root; `None` if there is none. Case does not matter. In a SYSTEM hive,
+    /// `CurrentControlSet` is the control set that the `Select` key calls current.
     ///
     /// # Errors
     /// The way to it is damaged; `Select` does not lead to a control set.
-    pub fn key(&self, path: &str) -> Result<Option<Key<'_>>> {
-        let path = path.trim_start_matches('\\');
-        let (first, rest) = path.split_once('\\').unwrap_or((path, ""));
-        if !first.eq_ignore_ascii_case("CurrentControlSet") {
-            return self.hive.key(path);
-        }
+    pub fn key<'p>(&self, path: impl Into<KeyPath<'p>>) -> Result<Option<Key<'_>>> {
+        let path = path.into();
+        let below = match path.names() {
+            [first, below @ ..] if first.matches(LINK) => below,
+            _ => return self.hive.key(path),
+        };
         let Some(select) = self.hive.key("Select")? else { return self.hive.key(path) };
         let current = select.value("Current")?.map(|value| value.data()).transpose()?;
         match current {
-            Some(crate::Data::Dword(number)) => self.hive.key(&format!("{}\\{rest}", control_set::key_name(number))),
+            Some(crate::Data::Dword(number)) => {
+                let set = Name::encode(&control_set::key_name(number));
+                self.hive.key(KeyPath::from_names(std::iter::once(set).chain(below.iter().cloned())))
+            }
             _ => Err(Error::new(Kind::Corrupt, Code::SelectType, "Select\\Current is no REG_DWORD")),
         }
     }

@@ -4,8 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::hive_kind::HiveKind;
-use crate::key_path::KeyPath;
 use hivewright_error::{Code, Error, Kind, Result};
+use hivewright_hive::KeyPath;
 use hivewright_hive::regf::name::Name;
 
 /// A path as Windows writes it: `HKLM\SYSTEM\CurrentControlSet\Services`, with the long or the short name of its root, in any
@@ -32,12 +32,16 @@ use hivewright_hive::regf::name::Name;
 /// assert_eq!(path.hive(), Some(&HiveKind::Software));
 /// assert_eq!(path.key().to_string(), "Example");
 /// assert_eq!(path.to_string(), r"HKLM\SOFTWARE\Example");
+///
+/// // A name with a backslash in it.
+/// let odd: RegistryPath = r"HKCU\Console\C:{U+005C}Tool".parse()?;
+/// assert_eq!(odd.key().names().len(), 2);
 /// # Ok::<(), hivewright::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryPath {
     root: Root,
-    key: KeyPath,
+    key: KeyPath<'static>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,16 +66,16 @@ const CLASSES: &str = "_Classes";
 
 impl RegistryPath {
     /// Makes the path of a key of a hive of an installation.
-    pub fn new(hive: HiveKind, key: KeyPath) -> Self {
-        RegistryPath { root: Root::Hive(hive), key }
+    pub fn new<'p>(hive: HiveKind, key: impl Into<KeyPath<'p>>) -> Self {
+        RegistryPath { root: Root::Hive(hive), key: key.into().into_owned() }
     }
 
-    /// Makes a path of names, of which the first may be the name of a root.
+    /// Makes a path of names, each as it is, of which the first may be the name of a root.
     ///
     /// # Errors
     /// As the parser's.
-    pub fn from_names(path: &KeyPath) -> Result<Self> {
-        let mut names = path.names().iter().cloned();
+    pub fn from_names<'p>(path: impl Into<KeyPath<'p>>) -> Result<Self> {
+        let path = path.into().into_owned();
         let first = path.names().first().map(ToString::to_string).unwrap_or_default();
         let root =
             ROOTS.iter().find(|(long, short)| [long, short].iter().any(|name| name.eq_ignore_ascii_case(&first)));
@@ -80,9 +84,9 @@ impl RegistryPath {
                 let what = format!("{first} is no root of the registry that a hive has");
                 return Err(Error::new(Kind::Unsupported, Code::RegistryRoot, what).advise(ADVICE));
             }
-            return Ok(RegistryPath { root: Root::Named, key: path.clone() });
+            return Ok(RegistryPath { root: Root::Named, key: path });
         };
-        names.next();
+        let mut names = path.names().iter().skip(1).cloned();
         let root = match *root {
             "HKLM" => Root::Hive(of_machine(names.next())?),
             "HKU" => Root::Hive(of_users(names.next())?),
@@ -109,7 +113,7 @@ impl RegistryPath {
     }
 
     /// Returns the path of the key below the root of the hive.
-    pub fn key(&self) -> &KeyPath {
+    pub fn key(&self) -> &KeyPath<'static> {
         &self.key
     }
 
@@ -180,12 +184,13 @@ fn of_users(name: Option<Name<'static>>) -> Result<HiveKind> {
 impl FromStr for RegistryPath {
     type Err = Error;
 
-    /// Parses the text form: names are parted by backslashes.
+    /// Parses the text form: backslashes part the names, and `{U+005C}` stands for a code unit that a name in text cannot have, as
+    /// [`KeyPath::from_escaped`] reads it.
     ///
     /// # Errors
     /// `registry-root`: it begins with a root that no hive has.
     fn from_str(text: &str) -> Result<Self> {
-        Self::from_names(&KeyPath::from(text))
+        Self::from_names(KeyPath::from_escaped(text))
     }
 }
 

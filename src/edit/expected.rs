@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, HashSet};
 use super::tree::Tree;
 use super::values::{self, Named, Others, Upper, upper};
 use super::{Action, Before, Operation};
-use crate::key_path::KeyPath;
 use hivewright_error::Result;
-use hivewright_hive::Hive;
 use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::name::Name;
+use hivewright_hive::{Hive, KeyPath};
 
 /// A path as the registry compares it. The keys below one follow it in order.
 type Place = Vec<Upper>;
@@ -28,7 +27,7 @@ pub(super) struct Expected {
 #[derive(Debug)]
 pub(super) struct ExpectedKey {
     /// Its path, as the first operation on it has it.
-    pub(super) path: KeyPath,
+    pub(super) path: KeyPath<'static>,
     /// Its key node before the edit.
     pub(super) original: Option<CellOffset>,
     /// Whether it shall be there.
@@ -48,7 +47,7 @@ impl ExpectedKey {
         self.values.values_mut().for_each(|(_, values)| values.clear());
     }
 
-    fn absent(path: KeyPath) -> Self {
+    fn absent(path: KeyPath<'static>) -> Self {
         let others = values::no_others();
         ExpectedKey { path, original: None, exists: false, is_new: true, values: BTreeMap::new(), others }
     }
@@ -88,7 +87,7 @@ impl Expected {
             let (mut at, mut path) = (Some(hive.root()?), KeyPath::default());
             for (depth, name) in operation.path.names().iter().enumerate() {
                 at = match &at {
-                    Some(key) if operation.key.is_none() => key.subkey(&name.to_string())?,
+                    Some(key) if operation.key.is_none() => key.subkey(name)?,
                     _ => None,
                 };
                 path.push(name.clone());
@@ -144,7 +143,7 @@ impl Expected {
     }
 
     /// A key, and those on the way that are not there or were deleted.
-    fn create(&mut self, place: &Place, path: &KeyPath) {
+    fn create(&mut self, place: &Place, path: &KeyPath<'static>) {
         let (mut is_gone, mut upto) = (false, KeyPath::default());
         for (depth, name) in path.names().iter().enumerate() {
             upto.push(name.clone());
@@ -198,6 +197,6 @@ impl Expected {
     }
 }
 
-fn place(path: &KeyPath) -> Place {
+fn place(path: &KeyPath<'_>) -> Place {
     path.names().iter().map(upper).collect()
 }

@@ -102,33 +102,33 @@ impl PreparedHive {
 
 /// Makes one operation on a key that is there if `exists`, with so many values of the name.
 fn apply(editor: &mut Editor, operation: &Operation, exists: bool, twins: usize) -> Result<bool> {
-    let path = operation.path.to_string();
+    let path = &operation.path;
     let key = |editor: &Editor| -> Result<Option<_>> {
         match operation.key {
             Some(key) => Ok(Some(key)),
-            None => Ok(editor.hive()?.key(&path)?.map(|key| key.at())),
+            None => Ok(editor.hive()?.key(path)?.map(|key| key.at())),
         }
     };
     let mut changed = false;
     match &operation.action {
-        Action::CreateKey => return editor.create_key(&path),
-        Action::DeleteKey => return editor.delete_key(&path),
+        Action::CreateKey => return editor.create_key(path),
+        Action::DeleteKey => return editor.delete_key(path),
         // Which of two twins Windows reads is not established: one that says what is wanted remains.
         Action::SetValue { name, kind, data } => {
             if !exists {
-                changed |= editor.create_key(&path)?;
+                changed |= editor.create_key(path)?;
             }
             let Some(key) = key(editor)? else { return Ok(changed) };
             for _ in 1..twins {
-                changed |= editor.delete_value_at(key, &name.to_string(), Delete::Any)?;
+                changed |= editor.delete_value_at(key, name, Delete::Any)?;
             }
-            changed |= editor.set_value_at(key, &name.to_string(), *kind, data)?;
+            changed |= editor.set_value_at(key, name, *kind, data)?;
         }
         // A tombstone says already that there is no such value; without it, that of a lower layer would show.
         Action::DeleteValue { name } => {
             let Some(key) = key(editor)? else { return Ok(false) };
             // Until none is left, and it is known that none is.
-            while editor.delete_value_at(key, &name.to_string(), Delete::Live)? {
+            while editor.delete_value_at(key, name, Delete::Live)? {
                 changed = true;
             }
         }

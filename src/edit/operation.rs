@@ -3,12 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::key_path::KeyPath;
 use hivewright_error::Result;
-use hivewright_hive::Hive;
 use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::regf::name::Name;
+use hivewright_hive::{Hive, KeyPath};
 
 /// One operation on one key of a hive.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +15,7 @@ pub struct Operation {
     /// Number of the control set that the key belongs to, if to one.
     pub control_set: Option<u32>,
     /// Path of the key below the root of the hive.
-    pub path: KeyPath,
+    pub path: KeyPath<'static>,
     /// Cell offset of the key node, where the plan has looked it up. Such an operation makes no key.
     pub key: Option<CellOffset>,
     /// What to do.

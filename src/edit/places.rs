@@ -6,14 +6,13 @@ use std::sync::Arc;
 use super::{Action, Edits, Operation, PathOperation, Plan, Request};
 use crate::hive_kind::HiveKind;
 use crate::installation::Installation;
-use crate::key_path::KeyPath;
 use crate::locate::{HiveHandle, Image};
 use crate::windows::control_set::{ControlSets, LINK};
 use crate::windows::look::Damage;
 use crate::windows::{Selection, kind};
 use hivewright_error::{Code, Error, Kind, Result};
-use hivewright_hive::Hive;
 use hivewright_hive::regf::name::Name;
+use hivewright_hive::{Hive, KeyPath};
 
 /// One hive to be edited.
 #[derive(Debug)]
@@ -39,7 +38,7 @@ pub(super) fn find(image: &Image, request: &Request) -> Result<Vec<HiveEdit>> {
 
 /// The operations on one hive.
 #[derive(Debug, Default)]
-struct OnKeys(Vec<(KeyPath, Action)>);
+struct OnKeys(Vec<(KeyPath<'static>, Action)>);
 
 fn on_paths(windows: Installation, is_bare: bool, operations: &[PathOperation]) -> Result<Vec<HiveEdit>> {
     let mut hives: Vec<(HiveHandle, OnKeys)> = Vec::new();

@@ -60,7 +60,7 @@ impl PreparedHive {
         if let Some(at) = key.original.filter(|_| !self.expected.may_change_keys()) {
             return Ok(Some(at));
         }
-        let found = hive.key(&key.path.to_string())?.map(|key| key.at());
+        let found = hive.key(&key.path)?.map(|key| key.at());
         let is_right = match (key.exists, found) {
             (true, Some(found)) => key.is_new || key.original == Some(found),
             (is_there, found) => is_there == found.is_some(),
@@ -91,7 +91,12 @@ impl PreparedHive {
         ours: Option<(u32, &[u8])>,
         is_sound: bool,
     ) -> Result<()> {
-        match witness::ask_about(&self.edited.bytes, &key.path.to_string(), &name.to_string(), ours) {
+        let (Some(path), Some(name)) = (as_text(key.path.names()), as_text(std::slice::from_ref(name))) else {
+            let what = format!("the second parser takes no such names as {}", key.path);
+            let _ = self.unconfirmed.set(what);
+            return Ok(());
+        };
+        match witness::ask_about(&self.edited.bytes, &path, &name, ours) {
             // The check has seen that the lists are sorted as Windows sorts.
             Testimony::Agrees | Testimony::AgreesByLists => {}
             Testimony::Silent(error) if is_sound => {
@@ -213,6 +218,20 @@ impl PreparedHive {
         cells.beside.remove(&CellOffset::NIL);
         Ok(cells)
     }
+}
+
+/// Names as one text that backslashes part; `None` where that would be other names.
+fn as_text(names: &[Name<'_>]) -> Option<String> {
+    let mut text = String::new();
+    for (i, name) in names.iter().enumerate() {
+        let name: String = char::decode_utf16(name.units()).collect::<std::result::Result<_, _>>().ok()?;
+        if names.len() > 1 && (name.contains('\\') || name.is_empty()) {
+            return None;
+        }
+        text += if i == 0 { "" } else { "\\" };
+        text += &name;
+    }
+    Some(text)
 }
 
 /// Cells of the edited keys.

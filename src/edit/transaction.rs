@@ -115,17 +115,22 @@ impl Transaction {
     ///
     /// # Errors
     /// `registry-root`: the path begins with a root that no hive has.
-    pub fn set_value(&mut self, key: impl IntoRegistryPath, name: &str, data: Data) -> Result<&mut Self> {
+    pub fn set_value<'n>(
+        &mut self,
+        key: impl IntoRegistryPath,
+        name: impl Into<Name<'n>>,
+        data: Data,
+    ) -> Result<&mut Self> {
         let (kind, data) = (data.data_type(), data.to_bytes());
-        self.operate(key, Action::SetValue { name: Name::encode(name), kind, data })
+        self.operate(key, Action::SetValue { name: name.into().into_owned(), kind, data })
     }
 
     /// Deletes a value, `""` for the default value. Nothing happens where it is not there.
     ///
     /// # Errors
     /// As [`Transaction::set_value`].
-    pub fn delete_value(&mut self, key: impl IntoRegistryPath, name: &str) -> Result<&mut Self> {
-        self.operate(key, Action::DeleteValue { name: Name::encode(name) })
+    pub fn delete_value<'n>(&mut self, key: impl IntoRegistryPath, name: impl Into<Name<'n>>) -> Result<&mut Self> {
+        self.operate(key, Action::DeleteValue { name: name.into().into_owned() })
     }
 
     /// Creates a key, and those on the way to it that are not there.

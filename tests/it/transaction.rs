@@ -10,12 +10,13 @@ use std::process::Command;
 
 use hivewright::edit::commit::How;
 use hivewright::undo::undo;
-use hivewright::{Data, HiveKind, Image, Transaction};
+use hivewright::{Data, HiveKind, Image, KeyPath, Transaction};
 use hivewright_hive::check::check;
+use hivewright_hive::regf::name::Name;
 use tempfile::TempDir;
 
 use crate::support::tools::have;
-use crate::support::windows_folder::{DEFAULT_USER, SOFTWARE, SYSTEM, files, put, volume};
+use crate::support::windows_folder::{BOB_SID, DEFAULT_USER, SOFTWARE, SYSTEM, files, put, volume};
 
 /// An installation on the host in a folder of its own, or inside of an image.
 pub(crate) struct Place {
@@ -216,6 +217,46 @@ fn keys_are_created_and_deleted_with_all_below() {
     assert!(software.key(r"A\B").unwrap().is_none() && software.key(r"A\New").unwrap().is_some());
     let bytes = fs::read(place.image.join(SOFTWARE)).unwrap();
     assert!(check(&bytes).is_sound());
+}
+
+/// A backslash, a zero and half of a pair, in names of keys and of values.
+#[test]
+fn names_that_text_cannot_have_are_created_and_deleted() {
+    let place = Place::folder();
+    let image = place.open();
+    let odd = r"Example\a{U+005C}b\{U+0000}x{U+D800}";
+    let name = Name::from_escaped("v{U+DC00}{U+0000}\\");
+    let mut edit = image.transaction();
+    edit.set_value(&*format!("HKLM\\SOFTWARE\\{odd}"), &name, Data::Dword(5)).unwrap();
+    let prepared = edit.prepare().unwrap();
+    prepared.commit().unwrap();
+    assert!(prepared.hives()[0].unconfirmed().is_some(), "the second parser knows no such names");
+    let software = || image.installations().unwrap()[0].hive(HiveKind::Software).unwrap();
+    let hive = software();
+    let key = hive.key(KeyPath::from_escaped(odd)).unwrap().unwrap();
+    assert_eq!(key.value(&name).unwrap().unwrap().data().unwrap(), Data::Dword(5));
+    let mut edit = image.transaction();
+    edit.delete_key(r"HKLM\SOFTWARE\Example\a{U+005C}b").unwrap();
+    edit.prepare().unwrap().commit().unwrap();
+    let hive = software();
+    assert_eq!(hive.key("Example").unwrap().unwrap().subkeys().unwrap().count(), 0);
+    assert!(check(&fs::read(place.image.join(SOFTWARE)).unwrap()).is_sound());
+}
+
+#[test]
+fn a_hive_that_is_named_in_two_ways_is_one_hive() {
+    let place = Place::folder();
+    let image = place.open();
+    let mut edit = image.transaction();
+    edit.user(HiveKind::User("BOB".to_owned()));
+    for path in [r"HKU\bob\A".to_owned(), format!(r"HKU\{BOB_SID}\B"), r"HKCU\A\C".to_owned()] {
+        edit.create_key(&*path).unwrap();
+    }
+    let prepared = edit.prepare().unwrap();
+    assert_eq!((prepared.hives().len(), prepared.hives()[0].changes.len()), (1, 3));
+    prepared.commit().unwrap();
+    let hive = image.installations().unwrap()[0].hive(HiveKind::User("bob".to_owned())).unwrap();
+    assert!([r"A\C", "B"].into_iter().all(|path| hive.key(path).unwrap().is_some()));
 }
 
 #[test]

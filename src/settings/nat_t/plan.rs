@@ -12,10 +12,9 @@ use hivewright_hive::recover::Log;
 use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::regf::name::Name;
-use hivewright_hive::{DirtyHive, Hive, HiveBytes};
+use hivewright_hive::{DirtyHive, Hive, HiveBytes, KeyPath};
 
 use crate::edit::{Action, Operation, Plan};
-use crate::key_path::KeyPath;
 use crate::locate::{Obstacle, of_dirty};
 
 /// What shall become of the setting.
@@ -49,7 +48,7 @@ impl Plan for SettingChange {
         };
         let operation = |place: Place| Operation {
             control_set: Some(place.control_set),
-            path: KeyPath::from(&*place.path),
+            path: KeyPath::from(&place.path).into_owned(),
             key: Some(place.key),
             action: action.clone(),
         };

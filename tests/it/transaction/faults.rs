@@ -55,7 +55,10 @@ fn play(kind: &str, place: &Place, files: &[PathBuf], bytes: usize, least: [usiz
     assert!(all.old.iter().zip(&all.new).all(|(old, new)| old != new), "{kind}: all of them change");
     let next = |host: &LyingHost| {
         recover_unfinished_on(host, &files[0])?;
-        prepare(host)?.commit_on(host, Logs::Kept, &Options::default()).map(drop)
+        prepare(host)?.commit_on(host, Logs::Kept, &Options::default())?;
+        let pointer = place.image.join(format!("{DEFAULT_USER}.hivewright-undo"));
+        assert!(host.see(pointer.to_str().unwrap()).is_none(), "{kind}: a pointer stays behind");
+        Ok(())
     };
     all.play(kind, &host, &run, &next, least);
     for (path, bytes) in &before {
