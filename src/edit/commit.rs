@@ -159,11 +159,17 @@ pub fn commit_edits_on<H: Host>(
     proof: Proof<'_>,
     options: &Options,
 ) -> Result<Committed> {
-    run(host, edits, proof, options).map_err(|e| match e.kind() {
+    let done = run(host, edits, proof, options).map_err(|e| match e.kind() {
         Kind::Io if edits.len() > 1 => e.adding("the originals are intact"),
         Kind::Io => e.adding("the original is intact"),
         _ => e,
-    })
+    })?;
+    // One hive alone: several name theirs themselves.
+    if done.hives.is_empty() && done.how != How::Unchanged {
+        let hives = vec![ChangedFile { path: done.path.clone(), inside: None }];
+        return Ok(Committed { hives, ..done });
+    }
+    Ok(done)
 }
 
 /// Writes all of a hive to the new file `output`, once `proof` has passed.

@@ -213,6 +213,7 @@ fn keys_are_created_and_deleted_with_all_below() {
     assert_eq!(changes, [true, false, true]);
     let committed = prepared.commit().unwrap();
     assert_eq!(committed.how, How::Replaced, "one hive alone is replaced as ever");
+    assert_eq!(committed.hives[0].path, place.image.join(SOFTWARE));
     let software = image.installations().unwrap()[0].hive(HiveKind::Software).unwrap();
     assert!(software.key(r"A\B").unwrap().is_none() && software.key(r"A\New").unwrap().is_some());
     let bytes = fs::read(place.image.join(SOFTWARE)).unwrap();
