@@ -90,7 +90,7 @@ fn files_that_grow_together_make_it_version_3() {
     ] {
         assert!(header.contains(from));
         let refused = made(&header.replace(from, to), &patches).unwrap_err();
-        assert!(["undo-damaged", "image-size"].contains(&refused.code()), "{to}: {}", refused.code());
+        assert!([Code::UndoDamaged, Code::ImageSize].contains(&refused.code()), "{to}: {}", refused.code());
     }
 }
 
