@@ -11,6 +11,7 @@ use std::process::Command;
 use hivewright::edit::commit::How;
 use hivewright::undo::undo;
 use hivewright::{Data, HiveKind, Image, KeyPath, Transaction};
+use hivewright_fixtures::{HiveSpec, Minor};
 use hivewright_hive::check::check;
 use hivewright_hive::regf::name::Name;
 use tempfile::TempDir;
@@ -220,12 +221,12 @@ fn keys_are_created_and_deleted_with_all_below() {
     assert!(check(&bytes).is_sound());
 }
 
-/// A backslash, a zero and half of a pair, in names of keys and of values.
+/// A zero and half of a pair, in names of keys and of values.
 #[test]
 fn names_that_text_cannot_have_are_created_and_deleted() {
     let place = Place::folder();
     let image = place.open();
-    let odd = r"Example\a{U+005C}b\{U+0000}x{U+D800}";
+    let odd = r"Example\{U+0000}x{U+D800}";
     let name = Name::from_escaped("v{U+DC00}{U+0000}\\");
     let mut edit = image.transaction();
     edit.set_value(&*format!("HKLM\\SOFTWARE\\{odd}"), &name, Data::Dword(5)).unwrap();
@@ -237,11 +238,27 @@ fn names_that_text_cannot_have_are_created_and_deleted() {
     let key = hive.key(KeyPath::from_escaped(odd)).unwrap().unwrap();
     assert_eq!(key.value(&name).unwrap().unwrap().data().unwrap(), Data::Dword(5));
     let mut edit = image.transaction();
-    edit.delete_key(r"HKLM\SOFTWARE\Example\a{U+005C}b").unwrap();
+    edit.delete_key(&*format!("HKLM\\SOFTWARE\\{odd}")).unwrap();
     edit.prepare().unwrap().commit().unwrap();
     let hive = software();
     assert_eq!(hive.key("Example").unwrap().unwrap().subkeys().unwrap().count(), 0);
-    assert!(check(&fs::read(place.image.join(SOFTWARE)).unwrap()).is_sound());
+}
+
+/// No key that Windows makes has a backslash in its name: such a key is deleted, and none is created.
+#[test]
+fn a_name_with_a_backslash_is_deleted_and_not_created() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("hive");
+    let spec = HiveSpec::new(Minor::V5).free_at_end(2000).key("Odd", |key| key.key("a\\b", |key| key));
+    fs::write(&file, spec.build().bytes).unwrap();
+    let image = Image::open(&file).unwrap();
+    let mut edit = image.transaction();
+    edit.delete_key(r"Odd\a{U+005C}b").unwrap();
+    edit.prepare().unwrap().commit().unwrap();
+    assert_eq!(image.hive().unwrap().key("Odd").unwrap().unwrap().subkeys().unwrap().count(), 0);
+    let mut edit = image.transaction();
+    edit.create_key(r"Odd\c{U+005C}d").unwrap();
+    assert!(edit.prepare().is_err());
 }
 
 #[test]
