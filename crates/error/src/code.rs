@@ -174,6 +174,16 @@ codes! {
         "The bytes are no valid security descriptor, or too large for one.";
     Sddl "sddl"
         "The text is no security descriptor in SDDL.";
+    RegRoot "reg-root"
+        "The path does not begin with a root of the registry.";
+    RegText "reg-text"
+        "A line of a registration file is one that regedit would pass over.";
+    RegName "reg-name"
+        "A registration file cannot carry the name: it holds a zero or a line end, or the encoding lacks a letter.";
+    RegData "reg-data"
+        "A registration file of this form cannot carry the data of a value.";
+    LayeredTombstone "layered-tombstone"
+        "The key or value only hides one of a layer below.";
 
     // Windows, and the setting.
     ControlSetMissing "control-set-missing"

@@ -67,6 +67,7 @@
 pub mod binary_search;
 mod bytes;
 pub mod check;
+pub mod compare;
 mod create;
 mod data;
 mod edit;
@@ -74,6 +75,7 @@ mod lookup;
 mod overlay;
 mod patch;
 pub mod recover;
+pub mod reg_text;
 pub mod regf;
 pub mod security_descriptor;
 mod text;

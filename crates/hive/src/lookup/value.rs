@@ -34,6 +34,11 @@ impl<'h, B: HiveBytes> Value<'h, B> {
         self.at
     }
 
+    /// Returns the hive that the value belongs to.
+    pub fn hive(&self) -> &'h Hive<B> {
+        self.hive
+    }
+
     /// Returns its place in the values list.
     pub fn index(&self) -> u32 {
         self.index
