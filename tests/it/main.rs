@@ -43,6 +43,8 @@ mod page_reads;
 #[cfg(unix)]
 mod paths;
 mod readme;
+mod reg_text;
+mod security_descriptors;
 mod support;
 mod transaction;
 mod windows_mistakes;
