@@ -179,6 +179,11 @@ impl Expected {
         self.tree.is_some()
     }
 
+    /// Whether the key whose key node stands at `at` is deleted.
+    pub(super) fn is_deleted(&self, at: CellOffset) -> bool {
+        self.tree.as_ref().is_some_and(|tree| tree.is_within(at, &self.deleted))
+    }
+
     /// Returns the keys, each with its path.
     pub(super) fn keys(&self) -> impl Iterator<Item = &ExpectedKey> {
         self.keys.values()

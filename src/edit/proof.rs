@@ -117,7 +117,7 @@ impl PreparedHive {
             rule.severity() > Severity::Note && *rule != Rule::DirtySequence && *count > before.counts.of(*rule)
         };
         let added = after.counts.iter().find(worse);
-        if let Some(first) = before.errors().next() {
+        if let Some(first) = self.errors_that_stay(&before).next() {
             if !self.force {
                 return Err(damaged(first, "the check finds damage").advise(
                     "see `hivewright check`; --force edits nevertheless where the damage is not touched by the edit",
@@ -138,11 +138,20 @@ impl PreparedHive {
         // What was counted and not kept cannot be told to be far away.
         let all_known = before.counts.iter().all(|(_, count)| count <= FINDINGS_KEPT);
         let cells = self.cells_of_keys(original)?;
-        match before.errors().find(|finding| !all_known || self.touches(finding, &cells, original)) {
+        let mut staying = self.errors_that_stay(before);
+        match staying.find(|finding| !all_known || self.touches(finding, &cells, original)) {
             Some(touched) => Err(damaged(touched, "the edit would touch damage")
                 .advise("repair the hive first, or take another copy: --force does not go this far")),
             None => Ok(()),
         }
+    }
+
+    /// The errors of a hive but for wrong names of keys that the edit deletes: they are gone with it, and their cells are known.
+    fn errors_that_stay<'f>(&self, before: &'f Report) -> impl Iterator<Item = &'f Finding> {
+        let goes = |finding: &Finding| {
+            finding.rule == Rule::KeyName && finding.cell.is_some_and(|cell| self.expected.is_deleted(cell))
+        };
+        before.errors().filter(move |finding| !goes(finding))
     }
 
     /// Whether an edit comes near a finding: it changes the same cell, the same key or one on the way to it, a key whose
