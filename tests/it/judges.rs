@@ -1,24 +1,24 @@
 //! Independent readers of hives, where they are at hand: they share no code with this project.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::{Mutex, OnceLock};
 
 use serde_json::{Value, json};
 
 use crate::corpus;
-use crate::support::tools::answer;
 
-/// Runs many jobs in one process: starting Python costs more than most of them.
+/// Answers a list of jobs a line, until there is none: starting Python costs more than most of them.
 const DRIVER: &str = r#"
 import json, sys
 sys.dont_write_bytecode = True
-task = json.load(sys.stdin)
-if task["judge"] == "oracle":
+judge, kept = sys.argv[1], {}
+if judge == "oracle":
     import importlib.util
-    spec = importlib.util.spec_from_file_location("hive_oracle", task["oracle"])
+    spec = importlib.util.spec_from_file_location("hive_oracle", sys.argv[2])
     oracle = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(oracle)
-    kept = {}
     def flat(path):
         if path not in kept:
             if len(kept) > 1:
@@ -36,7 +36,7 @@ if task["judge"] == "oracle":
         old, new = flat(old), flat(new)
         return [dict(key=at[0], value=at[1], old=old.get(at), new=new.get(at))
                 for at in sorted(set(old) | set(new), key=lambda x: (x[0], x[1] or "")) if old.get(at) != new.get(at)]
-elif task["judge"] == "regipy":
+elif judge == "regipy":
     from regipy.registry import RegistryHive
     def read(path, key, name):
         return {v.name: v.value for v in RegistryHive(path).get_key("\\" + key).iter_values()}.get(name)
@@ -45,41 +45,61 @@ else:
     def read(path, key, name):
         with open(path, "rb") as file:
             return regf.RegistryHive(file).open(key).value(name).value
-out = []
-for job in task["jobs"]:
-    try:
-        out.append(dict(ok=globals()[job[0]](*job[1:])))
-    except Exception as e:
-        out.append(dict(error=f"{type(e).__name__}: {e}"))
-json.dump(out, sys.stdout, default=repr)
+for line in sys.stdin:
+    kept.clear()
+    out = []
+    for job in json.loads(line):
+        try:
+            out.append(dict(ok=globals()[job[0]](*job[1:])))
+        except Exception as e:
+            out.append(dict(error=f"{type(e).__name__}: {e}"))
+    print(json.dumps(out, default=repr), flush=True)
 "#;
 
-/// A judge in Python.
+/// A judge in Python: two processes, which end with the tests.
 pub(crate) struct Judge {
     name: &'static str,
+    processes: [Mutex<Option<Process>>; 2],
     python: PathBuf,
     oracle: Option<PathBuf>,
 }
 
+struct Process {
+    child: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+static ORACLE: OnceLock<Option<Judge>> = OnceLock::new();
+
 impl Judge {
+    fn new(name: &'static str, python: PathBuf, oracle: Option<PathBuf>) -> Self {
+        Judge { name, processes: Default::default(), python, oracle }
+    }
+
     /// The oracle that stands beside the corpus. Says that a test goes without it where it is missing.
-    pub(crate) fn oracle(corpus: &Path, test: &str) -> Option<Self> {
-        let beside = || corpus.join("../tools/hive_oracle.py");
-        let oracle = std::env::var_os("HIVEWRIGHT_ORACLE").map_or_else(beside, PathBuf::from);
-        let Some(python) = pythons().into_iter().find(|p| oracle.is_file() && can(p, "import json")) else {
+    pub(crate) fn oracle(corpus: &Path, test: &str) -> Option<&'static Self> {
+        let find = || {
+            let beside = || corpus.join("../tools/hive_oracle.py");
+            let oracle = std::env::var_os("HIVEWRIGHT_ORACLE").map_or_else(beside, PathBuf::from);
+            // PyPy takes a third of the time.
+            let pythons = [PathBuf::from("pypy3")].into_iter().chain(pythons());
+            let python = pythons.into_iter().find(|python| oracle.is_file() && can(python, "import json"))?;
+            Some(Judge::new("oracle", python, Some(oracle)))
+        };
+        let found = ORACLE.get_or_init(find).as_ref();
+        if found.is_none() {
             hivewright_fixtures::skip::missing(format_args!(
                 "{test}: the oracle beside the corpus, or a Python for it"
             ));
-            return None;
-        };
-        Some(Judge { name: "oracle", python, oracle: Some(oracle) })
+        }
+        found
     }
 
     /// The readers regipy and dissect.regf, as far as a Python has them. Says so of those that none has.
     pub(crate) fn readers(test: &str) -> Vec<Self> {
         let mut found = Vec::new();
         for (name, module) in [("regipy", "regipy.registry"), ("dissect", "dissect.regf")] {
-            found.extend(python_with(test, module).map(|python| Judge { name, python, oracle: None }));
+            found.extend(python_with(test, module).map(|python| Judge::new(name, python, None)));
         }
         found
     }
@@ -88,25 +108,43 @@ impl Judge {
         self.name
     }
 
+    fn start(&self) -> Process {
+        let mut command = Command::new(&self.python);
+        command.args(["-c", DRIVER, self.name]).args(&self.oracle).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap());
+        Process { child, answers }
+    }
+
     /// The answers to jobs such as `["check", PATH]`, `["new_faults", OLD, NEW]`,
     /// `["diff", OLD, NEW]` or `["read", PATH, KEY, VALUE]`, in order.
     pub(crate) fn ask(&self, jobs: &[Value]) -> Vec<Value> {
-        let task = json!({"judge": self.name, "oracle": self.oracle, "jobs": jobs});
-        let output = answer(Command::new(&self.python).args(["-c", DRIVER]), task.to_string().as_bytes());
-        let errors = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "the judge {} failed: {errors}", self.name);
-        let answers: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        let [first, second] = &self.processes;
+        let mut process = first.try_lock().or_else(|_| second.try_lock()).unwrap_or_else(|_| first.lock().unwrap());
+        let process = process.get_or_insert_with(|| self.start());
+        let mut answers = String::new();
+        writeln!(process.child.stdin.as_mut().unwrap(), "{}", Value::from(jobs)).unwrap();
+        process.answers.read_line(&mut answers).unwrap();
+        assert!(!answers.is_empty(), "the judge {} failed: its error stands above", self.name);
+        let answers: Vec<Value> = serde_json::from_str(&answers).unwrap();
         assert_eq!(answers.len(), jobs.len());
         answers
     }
 
-    /// As [`Judge::ask`], by two processes at once.
+    /// As [`Judge::ask`], by both processes at once.
     pub(crate) fn ask_both(&self, jobs: [&[Value]; 2]) -> [Vec<Value>; 2] {
         std::thread::scope(|scope| {
             let first = scope.spawn(|| self.ask(jobs[0]));
             let second = self.ask(jobs[1]);
             [first.join().unwrap(), second]
         })
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
     }
 }
 
