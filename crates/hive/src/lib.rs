@@ -3,6 +3,9 @@
 //! [`Hive::open`] tells a clean hive from a dirty one by type: a [`DirtyHive`] cannot be edited. It is recovered from its
 //! transaction logs first (see [`recover`]), or taken as it stands by [`DirtyHive::as_it_stands`].
 //!
+//! [`reg_text`] reads and writes registration files (`.reg`), [`compare`] finds the differences between two hives, and
+//! [`security_descriptor`] turns the rights of a key into text and back.
+//!
 //! # Reading
 //! ```
 //! use hivewright_hive::{Data, Hive};

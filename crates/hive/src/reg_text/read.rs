@@ -147,8 +147,8 @@ impl Reader {
         Problem { line: self.number, column: wrong.at as u64 + 1, what: wrong.what, advice: wrong.advice }
     }
 
-    /// Notes that the line at hand does not count, or not as it was hardly meant: an error, or a warning where regedit's way
-    /// is wanted.
+    /// Notes that the line at hand does not count, or has a meaning that its author hardly wants: an error, or a warning in
+    /// a lenient reading.
     fn pass_over(&mut self, wrong: Wrong) {
         let problem = self.problem(wrong);
         if self.lenient {
