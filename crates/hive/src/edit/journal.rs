@@ -48,6 +48,8 @@ impl Journal {
     /// Records that the bytes `current` at `offset` are about to be replaced.
     pub(super) fn note(&mut self, offset: u64, current: &[u8], step: Step, what: impl Into<Cow<'static, str>>) {
         let (what, end) = (what.into(), offset + current.len() as u64);
+        self.part(offset, step);
+        self.part(end, step);
         let mut at = offset;
         // Runs are disjoint, so at most one that begins before `offset` reaches into the range.
         if let Some((&start, run)) = self.runs.range_mut(..=offset).next_back()
@@ -67,6 +69,18 @@ impl Journal {
             at = stop;
         }
         self.fill(at..end, offset, current, new);
+    }
+
+    /// Parts the run that reaches over `at`, if a write in `step` changes when one of its sides is written.
+    fn part(&mut self, at: u64, step: Step) {
+        if let Some((&start, run)) = self.runs.range_mut(..at).next_back()
+            && run.end(start) > at
+            && later(run.step, step) != run.step
+        {
+            let here = usize::try_from(at - start).unwrap_or(usize::MAX);
+            let behind = Run { old: run.old.split_off(here), what: run.what.clone(), step: run.step };
+            self.runs.insert(at, behind);
+        }
     }
 
     /// Returns the step in which the byte at `offset` is written, if it was changed.
@@ -163,6 +177,22 @@ mod tests {
         }
         assert_eq!(undone, before);
         assert!(patches.iter().all(|p| p.new != b"3"), "an unchanged byte is no patch");
+    }
+
+    #[test]
+    fn only_the_bytes_that_are_written_again_are_written_later() {
+        let (mut image, mut journal) = (*b"0123456789", Journal::default());
+        apply(&mut image, &mut journal, 1, b"abcdefgh", Step::Link);
+        apply(&mut image, &mut journal, 3, b"CD", Step::Settle);
+        apply(&mut image, &mut journal, 4, b"D", Step::Link);
+        let steps: Vec<_> = (0..10).map(|at| journal.step_at(at)).collect();
+        let (link, settle) = (Some(Step::Link), Some(Step::Settle));
+        assert_eq!(steps, [None, link, link, settle, settle, link, link, link, link, None]);
+        // What nothing refers to at first stays in one piece.
+        let mut journal = Journal::default();
+        apply(&mut image, &mut journal, 1, b"abcdefgh", Step::Prepare);
+        apply(&mut image, &mut journal, 3, b"CD", Step::Settle);
+        assert_eq!((journal.runs.len(), journal.step_at(3)), (1, Some(Step::Prepare)));
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl ValueNames {
         if count < MANY {
             return None;
         }
-        let mut places = HashMap::with_capacity(count as usize);
+        let mut places = HashMap::new();
         // Cells that overlap could make more names of the hive than it has bytes.
         let mut room = key.hive().length() as usize;
         for value in key.values().ok()? {

@@ -123,6 +123,30 @@ fn names_that_no_text_has_can_be_addressed() {
     nothing_is_found(&editor.finish().unwrap().bytes);
 }
 
+/// A damaged count is no measure for memory.
+#[test]
+fn a_count_that_cannot_be_is_an_error() {
+    let built = HiveSpec::new(Minor::V5).key("Plain", |key| key.dword("n", 1)).build();
+    let mut bytes = built.bytes;
+    let at = Hive::open(&bytes[..]).unwrap().clean().unwrap().key("Plain").unwrap().unwrap().at();
+    let count = at.data_in_file() as usize + 36;
+    bytes[count..count + 4].copy_from_slice(&0x7fff_ffffu32.to_le_bytes());
+    let mut editor = edit(&bytes, 1);
+    assert_eq!(code(editor.set_value("Plain", "n", &Data::Dword(2))), "values-list-size");
+    assert_eq!(code(editor.delete_all_values("Plain")), "values-list-size");
+    assert_eq!(code(editor.delete_key("Plain")), "values-list-size");
+}
+
+/// Two operations on one key node: each of its fields is written in a step of its own.
+#[test]
+fn a_key_is_renamed_and_emptied_in_one_edit() {
+    let bytes = super::random::hive(Minor::V3);
+    let mut editor = edit(&bytes, 1);
+    assert!(editor.rename_key("a", "Ключ").unwrap());
+    assert_eq!(editor.delete_all_values("Ключ").unwrap(), 2);
+    super::is_sound(&bytes, &editor.finish().unwrap());
+}
+
 /// Windows makes no key with a backslash in its name; where one is, it can be reached, mended and deleted.
 #[test]
 fn a_backslash_in_a_name_can_be_got_rid_of() {
