@@ -3,10 +3,10 @@
 #![no_main]
 
 use hivewright_hive::check::check;
-use hivewright_hive::{Delete, EditOptions, Hive, Opened};
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::regf::timestamp::FileTime;
+use hivewright_hive::{Delete, EditOptions, Hive, Opened};
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 4] = ["AssumeUDPEncapsulationContextOnSendRule", "ImagePath", "", "Имя"];

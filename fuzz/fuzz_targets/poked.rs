@@ -3,11 +3,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hivewright_disk::files::Files;
-use hivewright_storage::Storage;
 use hivewright::{Code, Error, Kind, Place, Result};
+use hivewright_disk::files::Files;
 use hivewright_fixtures::disks::Disk;
 use hivewright_fixtures::folder::home;
+use hivewright_storage::Storage;
 
 /// Bytes that one input may cause to be read: many times what a sound volume takes.
 const MOST_READ: u64 = 64 << 20;

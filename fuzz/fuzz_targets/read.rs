@@ -1,8 +1,8 @@
 //! Reading: whatever the bytes, a report or an error, and the witness never takes the process down.
 #![no_main]
 
-use hivewright_hive::{Hive, witness};
 use hivewright::settings::nat_t::{self};
+use hivewright_hive::{Hive, witness};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(init: {

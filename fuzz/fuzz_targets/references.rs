@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use hivewright_disk::container::{in_bundle, last_part, find_dependents, references};
+use hivewright_disk::container::{find_dependents, in_bundle, last_part, references};
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 4] = ["DiskDescriptor.xml", "image.vmdk", "image.ova", "image.qcow2"];

@@ -2,9 +2,9 @@
 
 use hivewright_hive::check::check;
 use hivewright_hive::recover::{Log, highest_sequence, list, recover_headless};
-use hivewright_hive::{EditOptions, Hive, Opened};
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::regf::key_value::ValueType;
+use hivewright_hive::{EditOptions, Hive, Opened};
 
 /// Parts of the first byte of an input.
 pub struct Flags(pub u8);

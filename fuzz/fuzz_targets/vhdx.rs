@@ -5,10 +5,10 @@
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
+use hivewright::{Code, Error, Kind, Place, Result};
 use hivewright_disk::container::{Gate, Opener, Opening, Role, open_layer};
 use hivewright_storage::Storage;
 use hivewright_storage::recorder::Recorder;
-use hivewright::{Code, Error, Kind, Place, Result};
 use libfuzzer_sys::fuzz_target;
 
 const KIB: usize = 1 << 10;
