@@ -16,13 +16,13 @@ mod verbs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::locate::{Disk, Obstacle};
 use clap::Parser;
-use hivewright::locate::{Disk, Obstacle};
 
 use self::args::{Args, Command};
 
 /// Runs the command.
-pub(crate) fn main() -> ExitCode {
+pub fn main() -> ExitCode {
     stay_silent_about_the_witness();
     stop::outlive_a_limit();
     let args = match Args::try_parse() {
@@ -64,7 +64,7 @@ fn about(error: anyhow::Error, files: &[PathBuf]) -> anyhow::Error {
         found.any(|(at, name)| ends(text[..at].chars().next_back()) && ends(text[at + name.len()..].chars().next()))
     };
     match files.first() {
-        Some(target) if error.is::<hivewright::Error>() && !files.iter().any(says) => {
+        Some(target) if error.is::<crate::Error>() && !files.iter().any(says) => {
             error.context(target.display().to_string())
         }
         _ => error,
@@ -75,7 +75,7 @@ fn about(error: anyhow::Error, files: &[PathBuf]) -> anyhow::Error {
 fn stay_silent_about_the_witness() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !hivewright_hive::witness::is_asking() && !hivewright::audit::pool::is_guarded() {
+        if !hivewright_hive::witness::is_asking() && !crate::audit::pool::is_guarded() {
             usual(info);
         }
     }));
@@ -111,12 +111,12 @@ fn json(document: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Bytes read of a disk image, where the hive is inside of one.
-fn bytes_read(reading: &hivewright::read::Reading) -> Option<u64> {
+fn bytes_read(reading: &crate::read::Reading) -> Option<u64> {
     reading.hive().disk().map(Disk::bytes_read)
 }
 
 /// Warns of a write that did not end, and of all that makes what is read doubtful. Gives everything that stands against a write.
-fn warn_of_doubts(reading: &hivewright::read::Reading) -> Vec<Obstacle> {
+fn warn_of_doubts(reading: &crate::read::Reading) -> Vec<Obstacle> {
     if let Some(disk) = reading.hive().disk() {
         disk.about().warnings().iter().for_each(|what| warn(what));
     }

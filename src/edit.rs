@@ -163,7 +163,7 @@ impl Prepared {
     /// Proves the edit and brings it to the disk: all hives of it, or none.
     ///
     /// # Errors
-    /// As [`Prepared::prove`] and [`commit::commit`].
+    /// As [`Prepared::prove`] and [`commit::commit_edits_on`].
     pub fn commit(&self, logs: Logs, options: &Options) -> Result<Committed> {
         self.commit_on(&RealHost, logs, options)
     }

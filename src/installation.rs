@@ -10,7 +10,9 @@ use hivewright_error::Result;
 
 use crate::hive::Hive;
 use crate::hive_kind::HiveKind;
-use crate::locate::{HiveHandle, Image};
+use crate::locate::{HiveHandle, Image, LogChoice};
+use crate::read::Reading;
+use crate::settings::nat_t::{self, Verdict};
 use crate::windows::Product;
 
 /// A Windows installation: a folder with `System32\config\SYSTEM`.
@@ -49,6 +51,25 @@ impl Installation {
     /// The hive is there and cannot be read.
     pub fn product(&self) -> Result<Option<Product>> {
         self.0.product()
+    }
+
+    /// Returns the L2TP/NAT-T setting as the next boot takes it. A dirty hive is recovered in memory first. Where the setting
+    /// cannot be told, the state is [`SettingState::Unknown`](crate::SettingState::Unknown) and the cause is given.
+    ///
+    /// # Errors
+    /// The hive SYSTEM cannot be read.
+    ///
+    /// # Examples
+    /// ```
+    /// # let image = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/windows/win10/SYSTEM");
+    /// for windows in hivewright::Image::open(image)?.installations()? {
+    ///     println!("{windows}: {}", windows.nat_t()?.meaning);
+    /// }
+    /// # Ok::<(), hivewright::Error>(())
+    /// ```
+    pub fn nat_t(&self) -> Result<Verdict> {
+        let reading = Reading::new(self.find(&HiveKind::System)?, LogChoice::Beside);
+        Ok(nat_t::answer(&reading, None)?.report.at_next_boot)
     }
 }
 

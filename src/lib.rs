@@ -2,24 +2,18 @@
 //! images.
 //!
 //! Its first job is one REG_DWORD, `AssumeUDPEncapsulationContextOnSendRule`, which decides whether Windows' L2TP/IPsec
-//! client talks to VPN servers behind NAT. The command is `hivewright`; this is what it is made of.
+//! client talks to VPN servers behind NAT: [`Installation::nat_t`] reads it. The command `hivewright` stands on this library.
 //!
-//! # Layers
-//!
-//! | layer | task |
+//! | to | begin at |
 //! |---|---|
-//! | [`audit`] | finds many targets, reads each, and writes one record for each Windows |
-//! | [`undo`] | takes a change back, and settles what an interrupted one left |
-//! | [`edit`] | prepares, proves and commits an edit of one hive or several, through the private module `transaction` |
-//! | [`read`] | answers from a hive where it lies |
-//! | [`locate`] | opens an image, a folder or a hive; finds Windows installations and their hives |
-//! | [`windows`] | knows the setting, the control sets and the versions of Windows |
-//! | [`hivewright_hive`] | looks up, checks, edits and recovers a hive: bytes in, patches out, no I/O |
-//! | [`hivewright_disk`] | opens disk images, partition tables, NTFS and FAT: from files of the host to files of the guest |
-//! | [`hivewright_storage`] | reads, locks and writes files of the host; tests put a lying host in its place |
+//! | open a disk image, a folder or a bare hive | [`Image::open`] |
+//! | find Windows, its hives and its profiles | [`Image::installations`], [`Installation`] |
+//! | read keys and values | [`Hive`], [`Key`], [`Value`], [`Data`] |
+//! | change several hives, all or none | [`Image::transaction`], [`Transaction`] |
+//! | take a change back | [`undo()`] |
+//! | tell errors apart | [`Error`], [`Kind`], [`Code`] |
 //!
-//! Every change ends in a [`hivewright_hive::PatchSet`]: a dry run prints it, the proof checks it, [`edit::commit`]
-//! writes it, and [`undo`] reverses it. `ARCHITECTURE.md` has the picture and the invariants.
+//! `hivewright-hive` has the regf format alone, without I/O. `ARCHITECTURE.md` has the layers and the invariants.
 //!
 //! # Examples
 //!
@@ -55,26 +49,75 @@
 //! ```
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
+// `pub` in a private module means: for tests too.
+#![cfg_attr(not(feature = "internals"), allow(unreachable_pub, unused_imports))]
+// Without the command, what only it uses is dead.
+#![cfg_attr(not(feature = "cli"), allow(dead_code))]
 
+#[cfg(all(feature = "internals", feature = "cli"))]
+#[doc(hidden)]
 pub mod audit;
+#[cfg(all(not(feature = "internals"), feature = "cli"))]
+mod audit;
+#[cfg(feature = "cli")]
+mod cli;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod edit;
+#[cfg(not(feature = "internals"))]
+mod edit;
 mod hive;
 mod hive_kind;
+#[cfg(all(feature = "internals", feature = "cli"))]
+#[doc(hidden)]
 pub mod info;
+#[cfg(all(not(feature = "internals"), feature = "cli"))]
+mod info;
 mod installation;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod locate;
+#[cfg(not(feature = "internals"))]
+mod locate;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod read;
+#[cfg(not(feature = "internals"))]
+mod read;
 mod registry_path;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod settings;
+#[cfg(not(feature = "internals"))]
+mod settings;
 mod transaction;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod undo;
+#[cfg(not(feature = "internals"))]
+mod undo;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
 pub mod windows;
+#[cfg(not(feature = "internals"))]
+mod windows;
 
-pub use edit::{PreparedTransaction, Transaction};
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use cli::main;
+pub use edit::commit::{ChangedFile, Committed, How};
+pub use edit::{Action, Before, Change, IntoRegistryPath, Operation, PreparedHive, PreparedTransaction, Transaction};
 pub use hive::{Hive, HiveSource, Key, Value};
 pub use hive_kind::HiveKind;
+#[doc(inline)]
 pub use hivewright_error::{Code, Error, Kind, Place, Result, Space};
+#[doc(inline)]
+pub use hivewright_hive::recover::Recovery;
+#[doc(inline)]
 pub use hivewright_hive::{Data, KeyPath};
 pub use installation::{Installation, Profile};
-pub use locate::Image;
+pub use locate::{Image, ImageOptions};
 pub use registry_path::RegistryPath;
+pub use settings::nat_t::{SettingState, Verdict};
+pub use undo::{Restored, Undone, undo};
+pub use windows::{Mistake, Product};

@@ -1,7 +1,5 @@
-//! The command: parse, dispatch, print one error chain, exit with a code that means something.
-
-mod cli;
+//! The command. All of it is in the library, behind the feature `cli`.
 
 fn main() -> std::process::ExitCode {
-    cli::main()
+    hivewright::main()
 }

@@ -43,15 +43,7 @@ impl Reading {
     /// Finds the hive that `path` stands for, on the host or inside of the disk that it is.
     ///
     /// # Errors
-    /// As [`Image::open`] and [`Image::system_hive`].
-    pub fn of(path: &Path, logs: LogChoice) -> Result<Self> {
-        Self::choose(path, &Choice::default(), logs)
-    }
-
-    /// As [`Reading::of`], where a disk holds several partitions or installations.
-    ///
-    /// # Errors
-    /// As [`Reading::of`] and [`LogChoice::expect`]; `not-a-disk` for a choice where there is none.
+    /// As [`Image::open`], [`Image::system_hive`] and [`LogChoice::expect`]; `not-a-disk` for a choice where there is none.
     pub fn choose(path: &Path, choice: &Choice, logs: LogChoice) -> Result<Self> {
         logs.expect()?;
         let hive = Image::open_as(path, &choice.image)?.mapped_system_hive(choice)?;

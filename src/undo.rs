@@ -7,7 +7,7 @@ mod restore;
 use std::path::{Path, PathBuf};
 
 use crate::locate::{HAS_CHILDREN, of_children};
-use crate::transaction::{Journal, Locked, Record, journal};
+use crate::transaction::{Journal, Locked, Record};
 use hivewright_disk::container;
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::exact::field;
@@ -16,10 +16,9 @@ use hivewright_storage::{Host, RealHost};
 
 pub use crate::transaction::journal::command;
 pub use crate::transaction::{Mark, State};
-pub use leftover::{
-    Leftover, Recovered, find_unfinished, find_unfinished_on, leftovers_on, recover_unfinished, recover_unfinished_on,
-    unfinished,
-};
+pub use leftover::{Leftover, Recovered, unfinished};
+#[cfg(feature = "internals")]
+pub use leftover::{find_unfinished, find_unfinished_on, recover_unfinished, recover_unfinished_on};
 pub(crate) use leftover::{is_image_left_over, recover_all_on, refuse_left_over, settle};
 pub use restore::Restored;
 
@@ -33,11 +32,6 @@ pub struct Undone {
     pub how: Restored,
     /// Whether it is an image: of that only the places that were changed are known, and no hash of all of it.
     pub is_image: bool,
-}
-
-/// The first name that an undo file beside `target` gets.
-pub fn beside(target: &Path) -> PathBuf {
-    journal::beside(target, "")
 }
 
 /// Takes back the change that the undo file `undo` holds. Doing it again changes nothing.

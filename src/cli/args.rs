@@ -3,9 +3,9 @@
 use hivewright_error::Code;
 use std::path::PathBuf;
 
+use crate::locate::{Choice, ImageOptions};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgGroup, Parser, ValueEnum};
-use hivewright::locate::{Choice, ImageOptions};
 use hivewright_storage::folder::{EntryKind, kind_of};
 
 pub(crate) use super::verbs::Command;

@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::audit::policy::Policy;
+use crate::audit::read::Wishes;
+use crate::audit::resume::Earlier;
+use crate::audit::run::{self, End, Names, Plan, Progress, Summary};
+use crate::audit::{Record, pool};
 use anyhow::Context;
-use hivewright::audit::policy::Policy;
-use hivewright::audit::read::Wishes;
-use hivewright::audit::resume::Earlier;
-use hivewright::audit::run::{self, End, Names, Plan, Progress, Summary};
-use hivewright::audit::{Record, pool};
 use hivewright_storage::{probe, temp_files};
 
 pub(crate) use self::args::AuditArgs;
@@ -72,7 +72,7 @@ pub(crate) fn run(args: &AuditArgs) -> anyhow::Result<Outcome> {
 
 /// `hivewright schema`.
 pub(crate) fn schema() -> anyhow::Result<Outcome> {
-    super::print_json(&hivewright::audit::report::schema::schema())?;
+    super::print_json(&crate::audit::report::schema::schema())?;
     Ok(Outcome::Yes)
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use hivewright::read::{Judged, Logs, Reading};
+use crate::read::{Judged, Logs, Reading};
 use hivewright_hive::check::{Counts, Report, Severity};
 use hivewright_storage::exact::field;
 use serde::Serialize;

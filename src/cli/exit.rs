@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use hivewright::{Error, Kind, Place};
+use crate::{Error, Kind, Place};
 use hivewright_storage::exact::field;
 use serde::Serialize;
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use hivewright::locate::{Disk, Obstacle};
-use hivewright::read::Reading;
-use hivewright::settings::nat_t::{self, Answer, Basis, SettingReport};
-use hivewright::windows::Era;
+use crate::locate::{Disk, Obstacle};
+use crate::read::Reading;
+use crate::settings::nat_t::{self, Answer, Basis, SettingReport};
+use crate::windows::Era;
 use hivewright_hive::recover::Recovery;
 use hivewright_storage::exact::field;
 use serde::Serialize;

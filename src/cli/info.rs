@@ -3,12 +3,12 @@
 use hivewright_error::Code;
 use std::path::Path;
 
-use hivewright::locate::{Disk, Image, LogChoice, Obstacle};
-use hivewright::read::Reading;
-use hivewright::settings::nat_t;
-use hivewright::undo;
-use hivewright::windows::Mistake;
-use hivewright::{Error, Kind};
+use crate::locate::{Disk, Image, LogChoice, Obstacle};
+use crate::read::Reading;
+use crate::settings::nat_t;
+use crate::undo;
+use crate::windows::Mistake;
+use crate::{Error, Kind};
 use hivewright_disk::container::Verified;
 use hivewright_storage::{advised, exact::field};
 use serde::Serialize;

@@ -11,11 +11,11 @@ use std::fmt::{self, Write};
 pub(crate) use style::Style;
 pub(crate) use wrap::plain;
 
-use hivewright::locate::Obstacle;
-use hivewright::settings::nat_t::{
+use crate::locate::Obstacle;
+use crate::settings::nat_t::{
     ControlSetReport, Presence, ServiceReport, SettingReport, SettingState, SettingValue, Verdict,
 };
-use hivewright::windows::{Detection, Mistake};
+use crate::windows::{Detection, Mistake};
 use hivewright_hive::recover::Recovery;
 use style::Colour;
 use wrap::wrapped;

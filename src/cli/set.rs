@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hivewright::edit::commit::{How, InPlace, Options};
-use hivewright::edit::{Edits, Logs, Origin, Prepared, PreparedHive, Request, prepare};
-use hivewright::locate::{Disk, LogChoice};
-use hivewright::settings::nat_t::{SettingChange, Wanted};
-use hivewright::undo;
-use hivewright::windows::{Era, Selection};
+use crate::edit::commit::{How, InPlace, Options};
+use crate::edit::{Edits, Logs, Origin, Prepared, PreparedHive, Request, prepare};
+use crate::locate::{Disk, LogChoice};
+use crate::settings::nat_t::{SettingChange, Wanted};
+use crate::undo;
+use crate::windows::{Era, Selection};
 use hivewright_disk::container::About;
 use hivewright_hive::EditOptions;
 use hivewright_hive::regf::timestamp::FileTime;

@@ -1,6 +1,6 @@
 //! `hivewright undo`.
 
-use hivewright::undo::{Restored, undo_ignoring};
+use crate::undo::{Restored, undo_ignoring};
 use hivewright_error::Code;
 use hivewright_storage::RealHost;
 

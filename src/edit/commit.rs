@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::PatchSet;
 use hivewright_storage::exact::field;
-use hivewright_storage::{Access, Host, HostFile, RealHost};
+use hivewright_storage::{Access, Host, HostFile};
 
 use crate::transaction::{
     self, Change, Journal, Locked, Mark, New, Overlaid, Record, Tried, expect_room, replace, why_in_place,
@@ -21,6 +21,7 @@ use crate::undo::settle;
 
 pub use crate::transaction::Proof;
 pub(super) use dry_run::{Part, Wanted, no_room, rehearse};
+#[cfg(feature = "internals")]
 pub use in_image::commit_files_on;
 pub(super) use in_image::{commit_on_disk, take};
 
@@ -125,20 +126,20 @@ pub struct Edit<'a> {
     pub phases: Option<(&'a PatchSet, &'a PatchSet)>,
 }
 
-/// Brings `patches` to the file `target`; `image` is the whole file as it shall be.
+/// Brings `patches` to the file `target`; `image` is the whole file as it shall be. For tests.
 ///
 /// # Errors
-/// [`Kind::Refused`] and [`Kind::Io`]: the original is intact (codes `in-use`, `changed-since`, `output-exists`,
-/// `undo-exists`, `unfinished-write`, `undo-damaged`, `not-a-file`, `patch-set`, `read-back`, `io`).
-/// [`Kind::Unfinished`]: it may not be, and the message names what restores it.
+/// As [`commit_edits_on`].
+#[cfg(feature = "internals")]
 pub fn commit(target: &Path, patches: &PatchSet, image: &[u8], options: &Options) -> Result<Committed> {
-    commit_on(&RealHost, target, patches, image, options)
+    commit_on(&hivewright_storage::RealHost, target, patches, image, options)
 }
 
 /// [`commit`] on another file system.
 ///
 /// # Errors
-/// As [`commit`].
+/// As [`commit_edits_on`].
+#[cfg(feature = "internals")]
 pub fn commit_on<H: Host>(
     host: &H,
     target: &Path,
@@ -152,7 +153,10 @@ pub fn commit_on<H: Host>(
 /// Brings changes of several hives to their files, once `proof` has passed: all of them, or none.
 ///
 /// # Errors
-/// As [`commit`], and those of the proof: the originals are intact then. `output-files`: several hives are no single file.
+/// [`Kind::Refused`] and [`Kind::Io`]: the originals are intact (codes `in-use`, `changed-since`, `output-exists`,
+/// `undo-exists`, `unfinished-write`, `undo-damaged`, `not-a-file`, `patch-set`, `read-back`, `io`).
+/// [`Kind::Unfinished`]: they may not be, and the message names what restores them. Those of the proof: the originals are
+/// intact. `output-files`: several hives are no single file.
 pub fn commit_edits_on<H: Host>(
     host: &H,
     edits: &[Edit<'_>],

@@ -14,12 +14,15 @@ use hivewright_hive::{Delete, EditOptions, Edited, Editor, PatchSet};
 #[derive(Debug)]
 pub struct PreparedHive {
     /// The hive.
+    #[doc(hidden)]
     pub hive: HiveHandle,
     /// Clean, recovered, or taken as it stood.
+    #[doc(hidden)]
     pub origin: Origin,
     /// What changes where.
     pub changes: Vec<Change>,
     /// The edited file, and all patches from the file as it is.
+    #[doc(hidden)]
     pub edited: Edited,
     /// The patches of a recovery alone; they come first. Empty for a hive that was clean.
     pub(super) recovery: PatchSet,

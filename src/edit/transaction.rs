@@ -269,8 +269,8 @@ impl PreparedTransaction {
     /// and was read back.
     ///
     /// # Errors
-    /// As [`commit`](super::commit::commit): [`Kind::Unfinished`](crate::Kind::Unfinished) alone means that files may have
-    /// changed, and names the undo file.
+    /// `in-use`, `changed-since`, `output-exists`, `undo-exists`, `unfinished-write`, `output-files`, `io`; those of the proof.
+    /// [`Kind::Unfinished`](crate::Kind::Unfinished) alone means that files may have changed, and names the undo file.
     pub fn commit(&self) -> Result<Committed> {
         self.prepared.commit(self.logs, &self.options)
     }

@@ -31,7 +31,8 @@ impl Image {
     /// Opens what stands at `path`.
     ///
     /// # Errors
-    /// As [`Disk::open`].
+    /// `no-file`, `io`; the image is damaged or of a kind that is not read; its partition table cannot be trusted
+    /// (`gpt-damaged`).
     pub fn open(path: impl AsRef<Path>) -> Result<Image> {
         Self::open_as(path.as_ref(), &ImageOptions::default())
     }
@@ -48,6 +49,7 @@ impl Image {
     ///
     /// # Errors
     /// As [`Image::open`].
+    #[doc(hidden)]
     pub fn open_on<H: Host>(host: &H, path: &Path, options: &ImageOptions) -> Result<Image> {
         if options.format.is_none() && is_hive(path)? {
             return Ok(Self::on_host(host, path));
@@ -67,6 +69,7 @@ impl Image {
     ///
     /// # Errors
     /// It cannot be opened.
+    #[doc(hidden)]
     pub fn hive_of_file<H: Host>(host: &H, hive: &Path, windows: Option<&Path>) -> Result<HiveHandle> {
         let files = Arc::new(FilesOf::new(host.clone()));
         let image = Image { path: hive.to_owned(), content: Content::Host(files.clone()) };
@@ -80,6 +83,7 @@ impl Image {
     }
 
     /// The disk, where it is one.
+    #[doc(hidden)]
     pub fn disk(&self) -> Option<&Disk> {
         match &self.content {
             Content::Disk(disk) => Some(disk),
@@ -105,6 +109,7 @@ impl Image {
     /// # Errors
     /// As [`Disk::installation`]; for what is no disk, `no-installation` and `several-installations` of a folder, and
     /// `not-a-disk` for a choice where there is none.
+    #[doc(hidden)]
     pub fn system_hive(&self, choice: &Choice) -> Result<HiveHandle> {
         self.system_hive_by(choice, false)
     }
@@ -113,6 +118,7 @@ impl Image {
     ///
     /// # Errors
     /// As there.
+    #[doc(hidden)]
     pub fn mapped_system_hive(&self, choice: &Choice) -> Result<HiveHandle> {
         self.system_hive_by(choice, true)
     }

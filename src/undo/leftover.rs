@@ -31,6 +31,7 @@ pub struct Leftover {
 
 impl Leftover {
     /// Whether the file cannot be relied on: it is partly written, or neither what it was nor what it was to be.
+    #[cfg(feature = "internals")]
     fn is_trouble(&self) -> bool {
         matches!(self.state, State::Partly | State::Foreign)
     }
@@ -65,6 +66,7 @@ pub enum Recovered {
 ///
 /// # Errors
 /// The target or an undo file beside it cannot be read, or that undo file cannot be believed.
+#[cfg(feature = "internals")]
 pub fn find_unfinished(target: &Path) -> Result<Option<Leftover>> {
     find_unfinished_on(&RealHost, target)
 }
@@ -73,18 +75,16 @@ pub fn find_unfinished(target: &Path) -> Result<Option<Leftover>> {
 ///
 /// # Errors
 /// As [`find_unfinished`].
+#[cfg(feature = "internals")]
 pub fn find_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<Leftover>> {
-    let found: Vec<Leftover> = leftovers_on(host, &[host.resolve(target)?]).into_iter().collect::<Result<_>>()?;
+    let found: Vec<Leftover> =
+        leftovers(host, &[host.resolve(target)?], Which::All).into_iter().collect::<Result<_>>()?;
     let trouble = found.iter().position(Leftover::is_trouble);
     Ok(found.into_iter().nth(trouble.unwrap_or(0)))
 }
 
 /// Every interrupted write to any of `files`, which are absolute and hold no link, or to an image that one of them is of;
 /// and why an undo file there cannot be read or believed. Only reads.
-pub fn leftovers_on<H: Host>(host: &H, files: &[PathBuf]) -> Vec<Result<Leftover>> {
-    leftovers(host, files, Which::All)
-}
-
 fn leftovers<H: Host>(host: &H, files: &[PathBuf], which: Which) -> Vec<Result<Leftover>> {
     let leftover = |journal: Journal<'_, H>| {
         let (target, _, state) = look_at(host, &journal, files)?;
@@ -172,6 +172,7 @@ pub(crate) fn is_image_left_over<H: Host>(host: &H, target: &Path) -> Result<boo
 /// # Errors
 /// `in-use`; `changed-since` where the file is neither the old nor the new one nor what an interruption leaves;
 /// whatever the medium does.
+#[cfg(feature = "internals")]
 pub fn recover_unfinished(target: &Path) -> Result<Option<Recovered>> {
     recover_unfinished_on(&RealHost, target)
 }
@@ -180,6 +181,7 @@ pub fn recover_unfinished(target: &Path) -> Result<Option<Recovered>> {
 ///
 /// # Errors
 /// As [`recover_unfinished`].
+#[cfg(feature = "internals")]
 pub fn recover_unfinished_on<H: Host>(host: &H, target: &Path) -> Result<Option<Recovered>> {
     recover_all_on(host, &[host.resolve(target)?])
 }

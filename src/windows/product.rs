@@ -35,6 +35,7 @@ pub struct Product {
 
 impl Product {
     /// Where this Windows looks for the rule.
+    #[doc(hidden)]
     pub fn era(&self) -> Option<Era> {
         match self.version? {
             (5, 1 | 2) => Some(Era::Xp),

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
+use crate::audit::policy::Wanted;
+use crate::audit::shard::Shard;
 use clap::ValueEnum;
-use hivewright::audit::policy::Wanted;
-use hivewright::audit::shard::Shard;
 
 use crate::cli::args::ImageArgs;
 
@@ -147,11 +147,11 @@ impl AuditArgs {
 }
 
 fn shard(text: &str) -> Result<Shard, String> {
-    text.parse().map_err(|error: hivewright::Error| error.advice().unwrap_or_default().to_owned())
+    text.parse().map_err(|error: crate::Error| error.advice().unwrap_or_default().to_owned())
 }
 
 fn expected(text: &str) -> Result<Wanted, String> {
-    let wanted: Wanted = text.parse().map_err(|error: hivewright::Error| error.what().to_owned())?;
+    let wanted: Wanted = text.parse().map_err(|error: crate::Error| error.what().to_owned())?;
     match wanted {
         Wanted::Number(0..=2) | Wanted::Set | Wanted::Unset => Ok(wanted),
         _ => Err("say 0, 1, 2, set or unset".to_owned()),

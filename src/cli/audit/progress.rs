@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use hivewright::audit::run::Progress;
+use crate::audit::run::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// How often it is drawn.

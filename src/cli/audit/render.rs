@@ -6,10 +6,10 @@ mod table;
 
 use std::io::{self, IsTerminal, Write};
 
-use hivewright::audit::Record;
-use hivewright::audit::report::csv;
-use hivewright::audit::report::junit::Suite;
-use hivewright::audit::run::Summary;
+use crate::audit::Record;
+use crate::audit::report::csv;
+use crate::audit::report::junit::Suite;
+use crate::audit::run::Summary;
 
 use super::args::Format;
 use crate::cli::report::Style;

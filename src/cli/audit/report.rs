@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use hivewright::Error;
-use hivewright::audit::Record;
-use hivewright::audit::report::html;
-use hivewright::audit::run::Summary;
+use crate::Error;
+use crate::audit::Record;
+use crate::audit::report::html;
+use crate::audit::run::Summary;
 use hivewright_storage::fresh::Fresh;
 
 /// A report that is being written. That it cannot be does not take the records along.

@@ -3,8 +3,8 @@
 
 use std::io::Write;
 
-use hivewright::audit::account::{Counts, Listener, Passed};
-use hivewright::audit::run::Summary;
+use crate::audit::account::{Counts, Listener, Passed};
+use crate::audit::run::Summary;
 
 use super::progress::Bar;
 use crate::cli::report::plain;

@@ -3,11 +3,11 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use hivewright::Place;
-use hivewright::edit::commit::{ChangedFile, Committed, How};
-use hivewright::edit::{Before, Change, PreparedHive};
-use hivewright::settings::nat_t::{self, Wanted};
-use hivewright::undo;
+use crate::Place;
+use crate::edit::commit::{ChangedFile, Committed, How};
+use crate::edit::{Before, Change, PreparedHive};
+use crate::settings::nat_t::{self, Wanted};
+use crate::undo;
 use hivewright_hive::recover::Recovery;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::{Patch, PatchSet};

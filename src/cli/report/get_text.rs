@@ -1,7 +1,7 @@
 //! What users of `get` see, word for word.
 
 use super::{HiveState, Style};
-use hivewright::settings::nat_t::{self, SettingReport};
+use crate::settings::nat_t::{self, SettingReport};
 use hivewright_fixtures::dirty::DIRTY;
 use hivewright_fixtures::windows::service_path;
 use hivewright_fixtures::{Built, Release, SystemHive};

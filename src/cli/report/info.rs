@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use hivewright::info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
-use hivewright::locate::Obstacle;
+use crate::info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
+use crate::locate::Obstacle;
 use hivewright_disk::container::{About, HostFile};
 use hivewright_disk::files::VolumeState;
 use hivewright_disk::partition::{Partition, Scheme, TableSource};

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use hivewright::read::Logs;
+use crate::read::Logs;
 use hivewright_hive::recover::{LogReport, Recovery};
 
 use super::wrap::plain;

@@ -1,6 +1,6 @@
 //! Text within 80 columns, and names out of hives made harmless for a terminal.
 
-pub(crate) use hivewright::audit::report::plain;
+pub(crate) use crate::audit::report::plain;
 
 /// Columns of a line.
 pub(super) const WIDTH: usize = 80;

@@ -86,7 +86,8 @@ fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, op
 /// the last one grows so that all of them end at `len_after`.
 ///
 /// # Errors
-/// As [`super::commit`].
+/// As [`super::commit_edits_on`].
+#[cfg(feature = "internals")]
 pub fn commit_files_on<H: Host>(
     host: &H,
     files: &[PathBuf],

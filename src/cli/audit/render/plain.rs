@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use hivewright::audit::Record;
-use hivewright::audit::record::{Status, Verdict};
+use crate::audit::Record;
+use crate::audit::record::{Status, Verdict};
 
 use super::Renderer;
 use crate::cli::report::info::shadow_copies;

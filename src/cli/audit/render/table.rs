@@ -7,9 +7,9 @@ use hivewright_error::Code;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use hivewright::audit::Record;
-use hivewright::audit::record::Status;
-use hivewright::audit::run::Summary;
+use crate::audit::Record;
+use crate::audit::record::Status;
+use crate::audit::run::Summary;
 
 use super::Renderer;
 use super::cells::{fitted, fitted_in_the_middle, width};

@@ -1,4 +1,4 @@
-use hivewright::audit::record::{Failure, Mistake, Verdict};
+use crate::audit::record::{Failure, Mistake, Verdict};
 
 use super::*;
 
