@@ -113,12 +113,7 @@ pub fn prepare_on<H: Host>(host: &H, path: &Path, request: &Request) -> Result<P
     for HiveEdit { hive, plan } in edits {
         let of_hive = |error: Error, what: &str| if is_one { error } else { error.about(what) };
         let what = hive.description();
-        let prepared = PreparedHive::of(hive, plan.as_ref(), request).map_err(|error| of_hive(error, &what))?;
-        let patches = &prepared.edited.patches;
-        if image.disk().is_some() && patches.old_len != patches.new_len && !is_alone {
-            return Err(of_hive(commit::no_room(patches), &what));
-        }
-        hives.push(prepared);
+        hives.push(PreparedHive::of(hive, plan.as_ref(), request).map_err(|error| of_hive(error, &what))?);
     }
     Ok(Prepared { path: path.to_owned(), hives, settled, request: request.clone() })
 }

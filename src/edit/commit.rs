@@ -20,7 +20,7 @@ use crate::transaction::{
 use crate::undo::settle;
 
 pub use crate::transaction::Proof;
-pub(super) use dry_run::{Part, Wanted, no_room, rehearse};
+pub(super) use dry_run::{Part, Wanted, rehearse};
 #[cfg(feature = "internals")]
 pub use in_image::commit_files_on;
 pub(super) use in_image::{commit_on_disk, take};

@@ -6,8 +6,9 @@ use super::expected::Expected;
 use super::source::{self, Origin, Source};
 use super::{Action, Change, Operation, Plan, Request};
 use crate::locate::HiveHandle;
-use hivewright_error::Result;
+use hivewright_error::{Kind, Result};
 use hivewright_hive::recover::Recovery;
+use hivewright_hive::regf::BASE_BLOCK_SIZE;
 use hivewright_hive::{Delete, EditOptions, Edited, Editor, PatchSet};
 
 /// One hive of an edit.
@@ -39,13 +40,28 @@ pub struct PreparedHive {
 impl PreparedHive {
     /// Reads `hive`, recovers it if it is dirty, and edits it in memory.
     pub(super) fn of(hive: HiveHandle, plan: Option<&Arc<dyn Plan>>, request: &Request) -> Result<Self> {
-        let source = source::open_source(&hive, plan.is_some(), request)?;
-        let mut options = EditOptions { above_sequence: source.highest_sequence, ..request.options };
-        if hive.disk().is_some() {
-            // The one place where the length that a file inside of a volume may have is known.
-            let facts = hive.file()?.facts();
-            options.max_file_len = options.max_file_len.min(facts.len).min(facts.valid_len);
+        let (prepared, bins_end) = Self::edited(hive, plan, request, request.options)?;
+        let PatchSet { old_len, new_len, .. } = prepared.edited.patches;
+        let is_too_long = prepared.hive.disk().is_some()
+            && new_len > bins_end.max(old_len)
+            && prepared.hive.plan_growth(new_len).is_err_and(|error| error.kind() == Kind::NoRoom);
+        if !is_too_long {
+            return Ok(prepared);
         }
+        // A file grows in large steps. Where its volume has too little left for one, the bins alone may still fit.
+        let options = EditOptions { max_file_len: bins_end.max(old_len), ..request.options };
+        Self::edited(prepared.hive, plan, request, options).map(|(prepared, _)| prepared)
+    }
+
+    /// The edit with `options`, and where the bins end in the edited file.
+    fn edited(
+        hive: HiveHandle,
+        plan: Option<&Arc<dyn Plan>>,
+        request: &Request,
+        options: EditOptions,
+    ) -> Result<(Self, u64)> {
+        let source = source::open_source(&hive, plan.is_some(), request)?;
+        let options = EditOptions { above_sequence: source.highest_sequence, ..options };
         let Source { hive: source, origin, recovery, .. } = source;
         let operations = match plan {
             Some(plan) => plan.operations(&source, request.force)?,
@@ -62,11 +78,12 @@ impl PreparedHive {
             expected.follow(&operation);
             changes.push(Change { operation, before, changes: changed });
         }
+        let bins_end = u64::from(BASE_BLOCK_SIZE) + u64::from(editor.hive()?.length());
         let Edited { bytes, patches: edit } = editor.finish()?;
         let patches = if recovery.is_empty() { edit.clone() } else { recovery.then(&edit, &bytes) };
         let edited = Edited { bytes, patches };
         let force = request.force;
-        Ok(PreparedHive {
+        let prepared = PreparedHive {
             hive,
             origin,
             changes,
@@ -76,7 +93,8 @@ impl PreparedHive {
             expected,
             force,
             unconfirmed: OnceLock::new(),
-        })
+        };
+        Ok((prepared, bins_end))
     }
 
     /// Whether everything is as wanted already.

@@ -12,7 +12,7 @@ use super::placement::Placement;
 use super::{Disk, Image, Installation, Obstacle, changed_since, host_obstacles, logs, obstacles};
 use crate::windows::{self, Product};
 use hivewright_disk::container::{Gate, ImageOverlay, Opener, explained};
-use hivewright_disk::files::{FileInVolume, Files, VolumeState};
+use hivewright_disk::files::{FileInVolume, Files, Growth, VolumeState};
 use hivewright_disk::host_folder::{HostFiles, guest_name};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_hive::{Hive, HiveBytes};
@@ -366,6 +366,16 @@ impl HiveHandle {
     fn again_on(&self, disk: Disk) -> Result<HiveHandle> {
         let installation = self.installation.clone().ok_or_else(|| changed_since(&self.host_file))?;
         HiveHandle::on_volume(disk, installation, self.partition, self.folder.clone(), &self.name)
+    }
+
+    /// The same hive on the disk as this one has it open, whose file system is opened anew: its metadata was written to.
+    pub(crate) fn anew(&self) -> Result<HiveHandle> {
+        self.again_on(self.in_disk()?.reopening_volumes())
+    }
+
+    /// Plans that its file in the volume becomes `len` bytes long: see [`Files::plan_growth`].
+    pub(crate) fn plan_growth(&self, len: u64) -> Result<Growth> {
+        self.files.plan_growth(&self.path(), len)?.ok_or_else(|| changed_since(&self.host_file))
     }
 
     /// As [`HiveHandle::gate`], with the files of `host`, for reading.

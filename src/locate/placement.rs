@@ -98,7 +98,7 @@ impl Placement {
         })
     }
 
-    /// Refuses unless the image holds `hive` at these places, all of it.
+    /// Refuses unless the image holds `hive` at these places, or at the first of them where its file is going to grow.
     ///
     /// # Errors
     /// `changed-since`; the image cannot be read.
@@ -110,13 +110,14 @@ impl Placement {
                 .at(Space::Hive, at)
                 .advise("see what else uses the image, then start again from what is there now")
         };
-        if hive.len() as u64 != self.len {
+        let len = hive.len() as u64;
+        if len > self.len {
             return Err(differs(self.len));
         }
         let mut there = Vec::new();
-        let pieces = (0..self.len.div_ceil(PIECE)).map(|piece| piece * PIECE);
+        let pieces = (0..len.div_ceil(PIECE)).map(|piece| piece * PIECE);
         for start in pieces {
-            for run in self.within(start, PIECE) {
+            for run in self.within(start, PIECE.min(len - start)) {
                 let from = usize::try_from(run.hive).map_err(|_| unplaced())?;
                 there.resize(usize::try_from(run.len).map_err(|_| unplaced())?, 0);
                 image.read_at(run.image, &mut there)?;

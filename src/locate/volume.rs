@@ -58,6 +58,11 @@ impl Disk {
         Ok(files)
     }
 
+    /// The same disk, which opens each file system anew.
+    pub(super) fn reopening_volumes(&self) -> Disk {
+        Disk { volumes: Arc::default(), ..self.clone() }
+    }
+
     /// Opens the file system of a partition. Where its first sector is unknown, an NTFS backup boot sector at its end
     /// counts too.
     fn open_volume(&self, partition: &Partition) -> Result<Arc<dyn Files>> {

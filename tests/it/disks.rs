@@ -5,6 +5,7 @@ mod elsewhere;
 pub(crate) mod faults;
 pub(crate) mod fixtures;
 mod formats;
+pub(crate) mod growth;
 mod obstacles;
 mod prefixes;
 mod reading;

@@ -16,6 +16,8 @@ use hivewright_hive::check::check;
 use hivewright_hive::regf::name::Name;
 use tempfile::TempDir;
 
+use crate::disks::growth::judge;
+use crate::support::ntfs_volume::NtfsVolume;
 use crate::support::tools::have;
 use crate::support::windows_folder::{BOB_SID, DEFAULT_USER, SOFTWARE, SYSTEM, files, put, volume};
 
@@ -52,6 +54,16 @@ impl Place {
         assert!(convert.status().unwrap().success());
         fs::remove_file(&raw.image).unwrap();
         Some(Place { folder: raw.folder, image })
+    }
+
+    /// `None`, having said so, where the tools of NTFS are missing.
+    pub(crate) fn ntfs() -> Option<Self> {
+        let made = NtfsVolume::make(4, &["-c", "1024"])?;
+        made.fill(|root| drop(put(root, &files())))?;
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().canonicalize().unwrap().join("volume.ntfs");
+        fs::write(&image, made.bytes()).unwrap();
+        Some(Place { folder, image })
     }
 
     pub(crate) fn open(&self) -> Image {
@@ -137,17 +149,21 @@ fn three_hives_of_a_qcow2_change_together() {
     changes_and_comes_back(&place);
 }
 
-#[test]
-fn hives_of_a_folder_grow_together_and_shrink_again() {
-    let place = Place::folder();
-    let before = place.bytes();
-    let image = place.open();
+/// Operations on three hives, each of which has to grow.
+pub(crate) fn large(image: &Image) -> Transaction {
     let mut edit = image.transaction();
     edit.user(HiveKind::DefaultUser);
     for key in [r"HKLM\SYSTEM\Example", r"HKLM\SOFTWARE\Example", r"HKCU\Example"] {
         edit.set_value(key, "Large", Data::Binary(vec![7; 9000])).unwrap();
     }
-    let committed = edit.prepare().unwrap().commit().unwrap();
+    edit
+}
+
+#[test]
+fn hives_of_a_folder_grow_together_and_shrink_again() {
+    let place = Place::folder();
+    let before = place.bytes();
+    let committed = large(&place.open()).prepare().unwrap().commit().unwrap();
     for file in [SYSTEM, SOFTWARE, DEFAULT_USER] {
         let bytes = fs::read(place.image.join(file)).unwrap();
         let old = &before.iter().find(|(path, _)| path.ends_with(file)).unwrap().1;
@@ -165,6 +181,29 @@ fn hives_of_a_folder_grow_together_and_shrink_again() {
     for (path, bytes) in &before {
         let path = moved.join(path.strip_prefix(&place.image).unwrap());
         assert!(fs::read(&path).unwrap() == *bytes, "{}", path.display());
+    }
+}
+
+/// Each gets its clusters from what those before it have left.
+#[test]
+fn hives_of_an_image_grow_together_and_shrink_again() {
+    for place in [Some(Place::raw()), Place::qcow2(), Place::ntfs()].into_iter().flatten() {
+        let before = place.bytes();
+        let committed = large(&place.open()).prepare().unwrap().commit().unwrap();
+        assert_eq!((committed.how, committed.hives.len(), committed.notes.len()), (How::InPlace, 3, 3));
+        let windows = place.open().installations().unwrap().remove(0);
+        for kind in [HiveKind::System, HiveKind::Software, HiveKind::DefaultUser] {
+            let hive = windows.hive(kind).unwrap();
+            let value = hive.key("Example").unwrap().unwrap().value("Large").unwrap().unwrap();
+            assert_eq!(value.data().unwrap(), Data::Binary(vec![7; 9000]));
+        }
+        if place.image.ends_with("volume.ntfs") {
+            judge(&place.image);
+        }
+        let undo_file = committed.undo.unwrap();
+        undo(&undo_file, None).unwrap();
+        fs::remove_file(&undo_file).unwrap();
+        assert!(place.bytes() == before, "every byte is back");
     }
 }
 

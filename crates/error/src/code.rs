@@ -159,7 +159,7 @@ codes! {
     NoLog "no-log"
         "The hive is dirty, and no transaction log was found.";
     NoRoom "no-room"
-        "The hive cannot take the change: a count or the hive itself would outgrow its limit.";
+        "The hive cannot take the change: a count or the hive itself would outgrow its limit, or its volume is too full for it.";
     NoUsableLog "no-usable-log"
         "The hive is dirty, and none of its transaction logs can be applied.";
     PatchSet "patch-set"
@@ -847,7 +847,7 @@ codes! {
     FreeSpaceInPieces "free-space-in-pieces"
         "The free space of the volume is in too many pieces to make the file longer.";
     GrowthInDoubt "growth-in-doubt"
-        "Structures of the volume contradict each other, so no file on it is made longer.";
+        "The volume is dirty, damaged or used by a saved session, so no file on it is made longer.";
 
     // NTFS.
     NtfsAttribute "ntfs-attribute"

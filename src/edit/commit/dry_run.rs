@@ -55,7 +55,11 @@ impl<'a> Wanted<'a> {
 
     /// The same files, the hives first, from the files that `gate` hands out.
     pub(super) fn again(&self, gate: &Gate) -> Result<Vec<HiveHandle>> {
-        let base = self.base()?.again(gate)?;
+        self.beside(self.base()?.again(gate)?)
+    }
+
+    /// The same files on the disk that has `base` open.
+    fn beside(&self, base: HiveHandle) -> Result<Vec<HiveHandle>> {
         let mut all = self.parts().skip(1).map(|part| base.same_file(part.file)).collect::<Result<Vec<_>>>()?;
         all.insert(0, base);
         Ok(all)
@@ -97,13 +101,14 @@ const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link,
 /// Plans `wanted` on `stage`.
 ///
 /// # Errors
-/// `no-room`, `not-allocated` and other refusals of the format; `changed-since` where the file is not what it was;
-/// `image-grows` where several files would grow; `placement` where a change would be written elsewhere than to the file's
-/// own places; `rehearsal` where the file does not read back as wanted.
+/// `not-allocated` and other refusals of the format; those of `Files::plan_growth` where a file inside has to grow;
+/// `changed-since` where the file is not what it was; `image-grows` where several files of the image would grow; `placement`
+/// where a change would be written elsewhere than to the file's own places; `rehearsal` where the file does not read back as
+/// wanted.
 pub(crate) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<ImageOverlay>) -> Result<Plan> {
     let mut gate = wanted.base()?.gate(stage.clone())?;
     gate.writing = true;
-    let opened = wanted.again(&gate)?;
+    let mut opened = wanted.again(&gate)?;
     for (part, file) in wanted.parts().zip(&opened) {
         if !file.holds(part.old)? {
             let offset = first_difference(file.whole()?, part.old);
@@ -123,7 +128,23 @@ pub(crate) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<ImageOverlay>) -> Result
     }
     wanted.parts().zip(&opened).try_for_each(|(part, file)| make_room(file, part))?;
     script.add_by_epoch(stage.take()?, "room in the image");
-    let has_room = script.phases.is_empty();
+    let mut has_room = script.phases.is_empty();
+    for (i, part) in wanted.parts().enumerate().filter(|(_, part)| part.new.len() != part.old.len()) {
+        let path = part.file.path();
+        let growth = opened[i].plan_growth(part.new.len() as u64).map_err(|error| error.about(&path))?;
+        growth.make_room()?;
+        let room = stage.take()?;
+        has_room &= room.is_empty();
+        script.add_by_epoch(room, "room in the image");
+        growth.write()?;
+        script.add_by_epoch(stage.take()?, "growth of the file in its volume");
+        notes.push(format!("{path} grew in its volume from {} to {} bytes", part.old.len(), part.new.len()));
+        if opened[i].shadow_copies() != Some(0) && !growth.added.is_empty() {
+            notes.push("clusters that it got may have held what only a shadow copy still has".to_owned());
+        }
+        // The file system below has other bytes now than it was opened with.
+        opened = wanted.beside(opened[0].anew()?)?;
+    }
     let mut data = Vec::new();
     for (part, file) in wanted.parts().zip(&opened) {
         let first = script.phases.len();
@@ -173,15 +194,14 @@ fn not_as_wanted(what: &str) -> Error {
         .advise("this is a fault of the program: please report it with the format of the image")
 }
 
-/// Writes the bytes that are there over themselves, wherever something is going to change.
+/// Writes the bytes that are there over themselves, wherever something is going to change. Those by which the file grows
+/// follow with its growth.
 fn make_room(hive: &HiveHandle, wanted: &Part<'_>) -> Result<()> {
     let file = hive.file()?;
     let mut ranges: Vec<(u64, u64)> = Vec::new();
     for set in wanted.phases {
-        if set.old_len != wanted.old.len() as u64 || set.new_len != set.old_len {
-            return Err(no_room(set));
-        }
-        ranges.extend(set.patches.iter().map(|patch| (patch.offset, patch.offset + patch.new.len() as u64)));
+        let end = |patch: &Patch| (patch.offset + patch.new.len() as u64).min(wanted.old.len() as u64);
+        ranges.extend(set.patches.iter().map(|patch| (patch.offset, end(patch))));
     }
     ranges.sort_unstable();
     let mut next = 0;
@@ -197,13 +217,6 @@ fn make_room(hive: &HiveHandle, wanted: &Part<'_>) -> Result<()> {
         }
     }
     file.flush()
-}
-
-/// The refusal to let a file grow inside of its volume.
-pub(crate) fn no_room(set: &PatchSet) -> Error {
-    Error::new(Kind::NoRoom, Code::NoRoom, "the hive would have to grow inside of its volume")
-        .expected(format_args!("{} bytes", set.old_len), set.new_len)
-        .advise("mount the volume and edit the hive there, where its file can grow")
 }
 
 /// Makes one change, step by step.

@@ -28,7 +28,7 @@ fn is_sound(path: &Path) -> bool {
 
 /// Sets and undoes the rule in the image `name`, which consists of the files `of`; `raw` is the same disk. Files `kept`
 /// are not to be touched.
-fn set_and_undo(folder: &Path, name: &str, of: &[&str], kept: &[&str]) {
+pub(super) fn set_and_undo(folder: &Path, name: &str, of: &[&str], kept: &[&str]) {
     let sums = |names: &[&str]| names.iter().map(|name| sha256(&folder.join(name))).collect::<Vec<_>>();
     let (before, others, had) = (sums(of), sums(kept), guest(folder, name));
     assert_eq!(run(folder, &["set", "2", name, "--dry-run"]).code, 0, "{name}");

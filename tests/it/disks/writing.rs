@@ -326,23 +326,6 @@ fn a_file_that_is_only_read_is_shared_with_readers() {
 }
 
 #[test]
-fn a_hive_that_would_grow_has_no_room() {
-    let spec = hivewright_fixtures::SystemHive::new(hivewright_fixtures::Release::Win10);
-    let hive = spec.build().bytes;
-    let Some(volume) = windows_volume(16, &hive, |_| {}) else { return };
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("v"), volume.bytes()).unwrap();
-    // Whether there is a free cell is the fixture's affair: the bare hive tells by its length.
-    fs::write(folder.path().join("bare"), &hive).unwrap();
-    let bare = json(&run(folder.path(), &["set", "2", "bare", "--json"]));
-    if bare["new_len"] == bare["old_len"] {
-        assert_eq!(run(folder.path(), &["set", "2", "v"]).code, 0);
-    } else {
-        refused(folder.path(), "no-room", &[]);
-    }
-}
-
-#[test]
 fn a_dirty_hive_is_recovered_and_changed_under_one_undo_file() {
     let test = "a_dirty_hive_is_recovered_and_changed_under_one_undo_file";
     let Some(corpus) = corpus::folder(test).filter(|_| corpus::can_unpack(test)) else { return };

@@ -35,6 +35,13 @@ impl NtfsVolume {
         Some(volume)
     }
 
+    /// A volume of these bytes.
+    pub(crate) fn of(bytes: &[u8]) -> NtfsVolume {
+        let volume = NtfsVolume { folder: tempfile::tempdir().unwrap() };
+        fs::write(volume.path(), bytes).unwrap();
+        volume
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("volume.ntfs")
     }

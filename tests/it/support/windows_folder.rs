@@ -64,7 +64,7 @@ pub(crate) fn put(folder: &Path, files: &[File]) -> Vec<PathBuf> {
 
 /// A FAT volume with the files.
 pub(crate) fn volume(files: &[File]) -> Vec<u8> {
-    let kib = files.iter().map(|(_, bytes)| bytes.len().div_ceil(1024)).sum::<usize>() + 48;
+    let kib = files.iter().map(|(_, bytes)| bytes.len().div_ceil(1024)).sum::<usize>() + 96;
     let mut image = Cursor::new(vec![0; kib << 10]);
     let options = fatfs::FormatVolumeOptions::new().fat_type(fatfs::FatType::Fat12).bytes_per_cluster(512);
     fatfs::format_volume(&mut image, options).unwrap();

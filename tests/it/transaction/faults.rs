@@ -89,6 +89,12 @@ fn three_hives_in_a_raw_image() {
 }
 
 #[test]
+fn three_hives_in_a_raw_image_that_grow_in_its_volume() {
+    let place = Place::raw();
+    play("three hives in a raw image that grow", &place, std::slice::from_ref(&place.image), 5000, [100, 40]);
+}
+
+#[test]
 fn three_hives_in_a_qcow2() {
     let Some(place) = Place::qcow2() else { return };
     play("three hives in a qcow2", &place, std::slice::from_ref(&place.image), 40, [100, 40]);

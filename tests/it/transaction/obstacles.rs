@@ -72,8 +72,10 @@ fn a_hive_without_room_in_its_volume_refuses_all() {
     let before = place.bytes();
     let image = place.open();
     let mut edit = small(&image);
-    edit.set_value(r"HKCU\Software\Example", "Large", Data::Binary(vec![1; 9000])).unwrap();
-    assert_eq!(edit.prepare().unwrap_err().code(), "no-room");
+    edit.set_value(r"HKCU\Software\Example", "Large", Data::Binary(vec![1; 200_000])).unwrap();
+    let prepared = edit.prepare().unwrap();
+    assert_eq!(prepared.try_out().unwrap_err().code(), "no-room");
+    assert_eq!(prepared.commit().unwrap_err().code(), "no-room");
     assert!(place.bytes() == before);
 }
 

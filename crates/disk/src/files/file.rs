@@ -113,7 +113,7 @@ impl FileInVolume {
         if offset.checked_add(len).is_none_or(|end| end > self.facts.len) {
             return Err(Error::new(Kind::NoRoom, Code::FileTooShort, "the file would have to grow")
                 .expected(format_args!("an end of at most {}", self.facts.len), u128::from(offset) + u128::from(len))
-                .advise("a file inside a volume cannot grow: write a patched copy"));
+                .advise("make the file longer first: Files::plan_growth"));
         }
         if offset + len > self.facts.valid_len {
             return Err(Error::refused(Code::FileNotValid, "the file was never filled there")

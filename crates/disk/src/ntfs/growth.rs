@@ -12,8 +12,9 @@
 //! Not touched: `$MFTMirr`, which copies the records of the file system alone; `$LogFile`, which is empty or closed, so
 //! that nothing in it goes over these bytes; times and sequence number of the record; the sizes in the record's
 //! `$FILE_NAME`, which Windows leaves too; the change journal (`$UsnJrnl`) does not tell of the growth, as it does not of
-//! any write here; where quotas are kept, `$Quota` counts the clusters when Windows counts anew. Shadow copies keep what
-//! was in use when they were made: clusters that were free then may be written to without harm.
+//! any write here; where quotas are kept, `$Quota` counts the clusters when Windows counts anew. Shadow copies are not
+//! asked: a cluster that was free when one was made holds nothing of it, but one that was freed since may hold a part of a
+//! file that only the copy still has.
 //!
 //! A file whose run list lies in several records is refused: no order of two writes leaves it whole in between.
 
