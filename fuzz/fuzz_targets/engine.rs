@@ -15,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(format) = FORMATS.iter().find(|format| engine(format.name) && (format.is)(&probe)) else { return };
     let mut gate = Gate::shut();
     gate.qemu_nbd = Some("/nowhere/qemu-nbd".into());
-    gate.writing = data.len() % 2 == 0;
+    gate.writing = data.len().is_multiple_of(2);
     let file = Arc::new(Memory::new(data.to_vec()));
     let opening = Opening::of(&gate, file, Path::new("/nowhere/image"));
     let Err(error) = open_layer(opening, Some(format.name)) else { panic!("it opened without an engine") };

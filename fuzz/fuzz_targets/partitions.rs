@@ -14,8 +14,10 @@ use hivewright_storage::window::Window;
 use libfuzzer_sys::fuzz_target;
 use poked::{Poked, ask_all, fixture};
 
-/// Disks, the bytes of their sectors, and where their tables stand.
-static DISKS: LazyLock<Vec<(&[u8], usize, Vec<usize>)>> = LazyLock::new(|| {
+/// A disk, the bytes of its sectors, and where its tables stand.
+type Disk = (&'static [u8], usize, Vec<usize>);
+
+static DISKS: LazyLock<Vec<Disk>> = LazyLock::new(|| {
     let zeros: &[u8] = vec![0; 1 << 20].leak();
     let of_512 = ["gpt", "logical", "two-windows", "fat32-xp", "superfloppy"].map(|name| (fixture(name), 512));
     of_512
