@@ -7,6 +7,7 @@ mod exit;
 mod generate;
 mod get;
 mod info;
+mod reg;
 mod report;
 mod set;
 mod stop;
@@ -43,6 +44,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Recover(args) => set::run_recover(&args),
+        Command::Reg(args) => reg::run(&args),
         Command::Undo(args) => undo::run(&args),
         Command::Schema(_) => audit::schema(),
         Command::Completions(args) => generate::completions(&args),

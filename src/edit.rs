@@ -20,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 pub use hive::PreparedHive;
 pub use operation::{Action, Before, Change, Edits, Operation, PathOperation, Plan};
+#[cfg(feature = "cli")]
+pub(crate) use places::hive_of;
 pub use source::Origin;
 pub use transaction::{IntoRegistryPath, PreparedTransaction, Transaction};
 

@@ -110,6 +110,14 @@ impl Hive {
         }
     }
 
+    /// Returns all bytes of the hive, its logs replayed.
+    #[cfg(feature = "cli")]
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        let bytes = self.hive.bytes();
+        let len = usize::try_from(bytes.len()).unwrap_or(usize::MAX);
+        Ok(bytes.read(0, len)?.into_owned())
+    }
+
     /// Returns the report on the replay of the transaction logs; `None` for a hive that was clean.
     pub fn recovery(&self) -> Option<&Recovery> {
         self.recovery.as_deref()

@@ -9,6 +9,7 @@ use super::args::{
     WriteArgs,
 };
 use super::audit::AuditArgs;
+use super::reg::RegArgs;
 
 /// The verbs. The arguments of each are put together only when it is the one that was given, or for help: all of them
 /// would take longer than `get` does.
@@ -70,6 +71,8 @@ verbs! {
     Info(InfoArgs) = "info",
     /// Apply the transaction logs of a dirty hive, and change nothing else
     Recover(RecoverArgs) = "recover",
+    /// Read, edit, import, export and compare keys of any hive
+    Reg(RegArgs) = "reg",
     /// Put back what an undo file has kept
     Undo(UndoArgs) = "undo",
     /// Print what a record of an audit looks like, as JSON Schema
@@ -95,6 +98,7 @@ impl Command {
             Command::Recover(args) => writing(&args.target, &args.write),
             Command::Info(args) => args.target.iter().cloned().collect(),
             Command::Undo(args) => std::iter::once(&args.undo_file).chain(&args.target).cloned().collect(),
+            Command::Reg(args) => args.files(),
             Command::Audit(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => Vec::new(),
         }
     }
@@ -107,6 +111,7 @@ impl Command {
             Command::Check(args) => args.json,
             Command::Info(args) => args.json,
             Command::Recover(args) => args.write.json,
+            Command::Reg(args) => args.wants_json(),
             Command::Undo(args) => args.json,
             // JSON Lines are of records alone.
             Command::Audit(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => false,

@@ -47,7 +47,7 @@ fn on_paths(windows: Installation, is_bare: bool, operations: &[PathOperation]) 
         let index = match known.get(&path.hive()) {
             Some(index) => *index,
             None => {
-                let hive = if is_bare { bare(&windows, path)? } else { of_installation(&windows, path)? };
+                let hive = hive_of(&windows, is_bare, path)?;
                 // One hive may be named in two ways.
                 let index = hives.iter().position(|(other, _)| other.is_same_file(&hive)).unwrap_or(hives.len());
                 if index == hives.len() {
@@ -60,6 +60,14 @@ fn on_paths(windows: Installation, is_bare: bool, operations: &[PathOperation]) 
     }
     let edit = |(hive, plan): (HiveHandle, OnKeys)| HiveEdit { hive, plan: Some(Arc::new(plan)) };
     Ok(hives.into_iter().map(edit).collect())
+}
+
+/// Finds the hive that a path leads to: of an installation, or the one that was named itself.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) fn hive_of(windows: &Installation, is_bare: bool, path: &crate::RegistryPath) -> Result<HiveHandle> {
+    if is_bare { bare(windows, path) } else { of_installation(windows, path) }
 }
 
 fn of_installation(windows: &Installation, path: &crate::RegistryPath) -> Result<HiveHandle> {

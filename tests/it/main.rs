@@ -43,6 +43,7 @@ mod page_reads;
 #[cfg(unix)]
 mod paths;
 mod readme;
+mod reg;
 mod reg_text;
 mod security_descriptors;
 mod support;

@@ -74,6 +74,10 @@ fn every_verb_is_named_and_every_named_option_exists() {
         assert!(verb == "help" || text.contains(&format!("hivewright {verb}")), "the README does not name {verb}");
         all_help += &hivewright(["help", verb]).out;
     }
+    for verb in ["query", "add", "delete", "import", "export", "compare", "extract"] {
+        assert!(text.contains(&format!("hivewright reg {verb}")), "the README does not name reg {verb}");
+        all_help += &hivewright(["reg", verb, "--help"]).out;
+    }
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
     // Cargo's, and hivexregedit's.
     let theirs =

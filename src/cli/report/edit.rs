@@ -83,7 +83,7 @@ fn place_of(path: &Path, inside: Option<&str>) -> String {
     }
 }
 
-fn write_committed(out: &mut String, what: &str, committed: &Committed, already: bool) -> std::fmt::Result {
+pub(crate) fn write_committed(out: &mut String, what: &str, committed: &Committed, already: bool) -> std::fmt::Result {
     let path = place_of(&committed.path, committed.inside.as_deref());
     match committed.how {
         How::Unchanged => {}
@@ -227,7 +227,7 @@ fn piece((len, places): (u64, Vec<Place>)) -> Value {
     json!({ "len": len, "places": places })
 }
 
-fn extent(patches: &PatchSet) -> String {
+pub(crate) fn extent(patches: &PatchSet) -> String {
     let growth = match patches.new_len - patches.old_len {
         0 => String::new(),
         more => format!(", {more} more at the end"),
