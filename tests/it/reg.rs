@@ -219,6 +219,8 @@ fn a_search_finds_keys_names_and_data_below() {
     assert_eq!(keys(&["-f", BOB_SID, "--in", "keys"]), [bob]);
     assert!(keys(&["-f", "no such thing"]).is_empty());
     assert!(keys(&["-r"]).len() > 5);
+    let top = lines(&run(&here, &["query", "IMAGE", r"HKLM\SOFTWARE", "--json"])).remove(0);
+    assert!(top["last_written"].as_str().unwrap().ends_with('Z'), "{top}");
 }
 
 /// A hive comes out of an image as it is, with its logs replayed where it is dirty.

@@ -143,7 +143,7 @@ impl Printer {
                 json!({ "name": value.name, "data_type": value.kind.to_string(), "data_type_number": value.kind.0,
                         "data": value.text, "data_hex": hex::encode(&value.bytes) })
             };
-            let line = json!({ "key": full(path), "last_written": key.node().last_written.to_string(),
+            let line = json!({ "key": full(path), "last_written": key.last_written().to_string(),
                                "values": shown.iter().map(value).collect::<Vec<_>>() });
             return crate::cli::print(format!("{line}\n").as_bytes());
         }
