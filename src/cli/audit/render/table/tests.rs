@@ -41,7 +41,7 @@ fn fits_the_terminal_and_begins_with_the_worst() {
         assert_eq!(text.lines().last().unwrap(), "15 records, 1 NOT as expected, 2 could not be read");
         assert!(text.contains("disk-3.raw"), "the end of a path is what tells it from others:\n{text}");
     }
-    assert!(table(Style::Plain, 200, KEPT, 15).contains("wrong-service (2)"));
+    assert!(table(Style::Plain, 200, KEPT, 15).contains("wrong-key (2)"));
 }
 
 #[test]
