@@ -104,12 +104,11 @@ impl Clusters {
         Ok((location, run))
     }
 
-    /// Bytes that stand at `place`. A data file that is too short is told of, and read as zeros behind its end.
+    /// Bytes that stand at `place`, as far as the file has them.
     fn in_file(&self, place: u64, run: u64) -> Result<(Location<'_>, u64)> {
         let file = self.data();
         match file.len()? {
             len if place < len => Ok((Location::File(file, place), run.min(len - place))),
-            _ if self.data.is_some() => Ok((Location::Zeros, run)),
             len => Err(placed(
                 cut_short(Code::Qcow2Header, "a cluster ends behind its end", place + run, len),
                 file,
