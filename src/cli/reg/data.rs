@@ -41,7 +41,7 @@ pub(super) fn parse(kind: ValueType, text: &str) -> Result<Vec<u8>> {
             Ok(number) => number.to_le_bytes().to_vec(),
             Err(_) => return wrong("no number of 64 bits"),
         },
-        _ => match hex::decode(&text.replace([' ', ','], "")) {
+        _ => match hex::decode(&text.replace([' ', ','], "").to_ascii_lowercase()) {
             Some(bytes) => bytes,
             None => return wrong("not in hexadecimal digits"),
         },
