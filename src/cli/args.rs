@@ -42,22 +42,35 @@ const TARGET_HELP: &str =
 /// What is meant, where a disk holds more than one.
 #[derive(Debug, clap::Args)]
 pub(crate) struct DiskArgs {
-    /// The partition to look in, as Linux counts them; 0 is the whole disk
-    #[arg(long, value_name = "N")]
-    pub(crate) partition: Option<u32>,
-    /// The folder of the Windows installation on its volume, such as Windows
-    #[arg(long, value_name = "PATH")]
-    pub(crate) windows_root: Option<String>,
+    #[command(flatten)]
+    place: PlaceArgs,
     /// The format of the image, instead of what its bytes say: raw, qcow2 ...
     #[arg(long, value_name = "FORMAT")]
-    pub(crate) format: Option<String>,
-    #[command(flatten)]
-    pub(crate) image: ImageArgs,
+    format: Option<String>,
 }
 
 impl DiskArgs {
     pub(crate) fn choice(&self) -> Choice {
-        let image = ImageOptions { format: self.format.clone(), ..self.image.options() };
+        self.place.choice(self.format.as_ref())
+    }
+}
+
+/// The same without the format of the image, whose option has another name where `--format` means something else.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlaceArgs {
+    /// The partition to look in, as Linux counts them; 0 is the whole disk
+    #[arg(long, value_name = "N")]
+    partition: Option<u32>,
+    /// The folder of the Windows installation on its volume, such as Windows
+    #[arg(long, value_name = "PATH")]
+    windows_root: Option<String>,
+    #[command(flatten)]
+    image: ImageArgs,
+}
+
+impl PlaceArgs {
+    pub(crate) fn choice(&self, format: Option<&String>) -> Choice {
+        let image = ImageOptions { format: format.cloned(), ..self.image.options() };
         Choice { partition: self.partition, windows_root: self.windows_root.clone(), image }
     }
 }

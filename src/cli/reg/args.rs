@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Subcommand, ValueEnum};
 
-use crate::cli::args::{ImageArgs, WriteArgs};
-use crate::locate::{Choice, ImageOptions};
+use crate::cli::args::{PlaceArgs, WriteArgs};
+use crate::locate::Choice;
 
 const TARGET: &str =
     "A hive of any kind, a folder that holds a Windows installation, an image of a disk or volume, or a block device";
@@ -54,26 +54,19 @@ pub(crate) struct UserArgs {
     pub(crate) user: Option<String>,
 }
 
-/// What is meant, where a disk holds more than one; of what is only read.
+/// What is meant, where a disk holds more than one. `--format` is that of what is printed.
 #[derive(Debug, clap::Args)]
-pub(crate) struct PlaceArgs {
-    /// The partition to look in, as Linux counts them; 0 is the whole disk
-    #[arg(long, value_name = "N")]
-    pub(crate) partition: Option<u32>,
-    /// The folder of the Windows installation on its volume, such as Windows
-    #[arg(long, value_name = "PATH")]
-    pub(crate) windows_root: Option<String>,
+pub(crate) struct ReadArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
     /// The format of the image, instead of what its bytes say: raw, qcow2 ...
     #[arg(long, value_name = "FORMAT")]
-    pub(crate) image_format: Option<String>,
-    #[command(flatten)]
-    pub(crate) image: ImageArgs,
+    image_format: Option<String>,
 }
 
-impl PlaceArgs {
+impl ReadArgs {
     pub(super) fn choice(&self) -> Choice {
-        let image = ImageOptions { format: self.image_format.clone(), ..self.image.options() };
-        Choice { partition: self.partition, windows_root: self.windows_root.clone(), image }
+        self.place.choice(self.image_format.as_ref())
     }
 }
 
@@ -125,7 +118,7 @@ pub(crate) struct QueryArgs {
     #[command(flatten)]
     pub(crate) user: UserArgs,
     #[command(flatten)]
-    pub(crate) disk: PlaceArgs,
+    pub(crate) disk: ReadArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -207,7 +200,7 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     pub(crate) user: UserArgs,
     #[command(flatten)]
-    pub(crate) disk: PlaceArgs,
+    pub(crate) disk: ReadArgs,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -240,7 +233,7 @@ pub(crate) struct CompareArgs {
     #[command(flatten)]
     pub(crate) user: UserArgs,
     #[command(flatten)]
-    pub(crate) disk: PlaceArgs,
+    pub(crate) disk: ReadArgs,
 }
 
 #[derive(Debug, clap::Args)]
@@ -261,5 +254,5 @@ pub(crate) struct ExtractArgs {
     #[command(flatten)]
     pub(crate) user: UserArgs,
     #[command(flatten)]
-    pub(crate) disk: PlaceArgs,
+    pub(crate) disk: ReadArgs,
 }

@@ -83,7 +83,9 @@ impl Clusters {
         self.shape.decode(descriptor, bitmap, at)
     }
 
-    fn location(&self, entry: &Entry, offset: u64) -> Result<(Location<'_>, u64)> {
+    /// Where the byte of the disk at `offset` lies, in a cluster with this entry, and for how many bytes it goes on. `len` is the
+    /// length of the file with the bytes of the guest.
+    fn location(&self, entry: &Entry, offset: u64, len: u64) -> Result<(Location<'_>, u64)> {
         let (cluster, subcluster) = (self.shape.cluster, self.shape.subcluster());
         let within = offset % cluster;
         if let Some(stream) = &entry.stream {
@@ -97,7 +99,7 @@ impl Clusters {
         let alike = (first..self.shape.subclusters).take_while(|i| entry.state(*i) == state).count() as u64;
         let run = (u64::from(first) + alike) * subcluster - within;
         let location = match (state, entry.place) {
-            (State::Allocated, Some(place)) => return self.in_file(place + within, run),
+            (State::Allocated, Some(place)) => return self.in_file(place + within, run, len),
             (State::Zeros, _) => Location::Zeros,
             _ => Location::Parent,
         };
@@ -105,16 +107,13 @@ impl Clusters {
     }
 
     /// Bytes that stand at `place`, as far as the file has them.
-    fn in_file(&self, place: u64, run: u64) -> Result<(Location<'_>, u64)> {
+    fn in_file(&self, place: u64, run: u64, len: u64) -> Result<(Location<'_>, u64)> {
         let file = self.data();
-        match file.len()? {
-            len if place < len => Ok((Location::File(file, place), run.min(len - place))),
-            len => Err(placed(
-                cut_short(Code::Qcow2Header, "a cluster ends behind its end", place + run, len),
-                file,
-                place,
-            )),
+        if place < len {
+            return Ok((Location::File(file, place), run.min(len - place)));
         }
+        let error = cut_short(Code::Qcow2Header, "a cluster ends behind its end", place + run, len);
+        Err(placed(error, file, place))
     }
 
     fn read_compressed(&self, start: u64, end: u64, within: usize, out: &mut [u8]) -> Result<()> {
@@ -141,7 +140,8 @@ impl Clusters {
 
 impl BlockMapping for Clusters {
     fn map(&self, offset: u64, len: u64) -> Result<(Location<'_>, u64)> {
-        let entries = self.shape.entries();
+        // Once for all clusters of a run.
+        let (entries, file_len) = (self.shape.entries(), self.data().len()?);
         let mut number = offset / self.shape.cluster;
         let entry = |table: Option<u64>, number: u64| match table {
             Some(table) => self.lower(table, number % entries),
@@ -149,7 +149,8 @@ impl BlockMapping for Clusters {
         };
         let at_disk = |error: Error| error.at(Space::Disk, offset);
         let upper = self.upper(number / entries).map_err(at_disk)?;
-        let found = entry(upper.table, number).and_then(|entry| self.location(&entry, offset)).map_err(at_disk)?;
+        let found =
+            entry(upper.table, number).and_then(|entry| self.location(&entry, offset, file_len)).map_err(at_disk)?;
         let (location, mut run) = found;
         // Most clusters lie one behind the other. A run ends with the L2 table.
         while run < len && !matches!(location, Location::Compressed(_)) {
@@ -159,7 +160,8 @@ impl BlockMapping for Clusters {
                 break;
             }
             // What is wrong with the next one is told when it is asked for.
-            let Ok((more, len)) = entry(upper.table, number).and_then(|entry| self.location(&entry, next)) else {
+            let Ok((more, len)) = entry(upper.table, number).and_then(|entry| self.location(&entry, next, file_len))
+            else {
                 break;
             };
             match (&location, more) {
