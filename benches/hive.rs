@@ -1,7 +1,7 @@
-//! What the parts of an edit cost, in memory: opening and reporting, checking, editing, recovering.
+//! Time of the parts of an edit, in memory: opening and reporting, checking, editing, recovering.
 //!
-//! The hives are real ones where there is a corpus (see `tests/it/corpus.rs`), else one generated hive as large as
-//! that of Windows 7: 190,000 cells.
+//! With a corpus (see `tests/it/corpus.rs`), the hives are real ones; otherwise one generated hive of 190,000 cells, as
+//! in Windows 7.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use hivewright::settings::nat_t::{self};
-use hivewright::windows::Selection;
+use hivewright::internals::settings::nat_t::{self};
+use hivewright::internals::windows::Selection;
 use hivewright_fixtures::{KeySpec, Release, SystemHive};
 use hivewright_hive::check::check;
 use hivewright_hive::recover::{Log, recover_headless};
@@ -65,12 +65,12 @@ fn set(hive: Hive<Vec<u8>>) -> usize {
     editor.finish().unwrap().patches.patches.len()
 }
 
-/// The paths of 1,000 new keys, in an order that is not theirs.
+/// Returns the paths of 1,000 new keys, unsorted.
 fn new_keys() -> Vec<String> {
     (0..1000).map(|i| format!("ControlSet001\\Services\\Vendor\\Key {:04}", i * 7919 % 1000)).collect()
 }
 
-/// Ten values for each of the keys at `paths`, which are new.
+/// Creates the keys at `paths` with ten values each. Returns the new length of the hive.
 fn import((hive, paths): (Hive<Vec<u8>>, &[String])) -> usize {
     let values = [Data::Dword(1), Data::sz(r"C:\Program Files\Vendor\x.exe"), Data::Binary(vec![7; 24]), Data::sz("x")];
     let mut editor = hive.edit(EditOptions::default());

@@ -21,7 +21,7 @@ fn main() {
         std::process::exit(2);
     });
     for path in entries.flatten().map(|entry| entry.path()) {
-        // What cannot be read is said, and hides none of the others.
+        // An image that cannot be read is reported, and the others follow.
         if let Err(error) = print(&path, &kind, key, value) {
             eprintln!("{}: {error}", path.display());
         }

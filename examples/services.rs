@@ -14,7 +14,7 @@ fn main() -> Result<()> {
         let system = windows.hive(HiveKind::System)?;
         let Some(services) = system.key(r"CurrentControlSet\Services")? else { continue };
         for service in services.subkeys()? {
-            // One damaged key does not take away the others.
+            // A damaged key does not hide the others.
             let service = match service {
                 Ok(service) => service,
                 Err(error) => {

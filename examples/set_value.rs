@@ -1,4 +1,4 @@
-//! Sets a REG_SZ, or a REG_DWORD for a number, in an image, a folder or a bare hive; makes the key where it is not there.
+//! Sets a REG_SZ, or a REG_DWORD for a number, in an image, a folder or a bare hive. Creates the key if it is missing.
 //!
 //!     cargo run --example set_value -- golden.qcow2 'HKLM\SOFTWARE\Policies\Example' Mode strict
 
@@ -30,7 +30,7 @@ fn set(image: &str, key: &str, name: &str, data: &str) -> Result<()> {
         println!("{}: {} bytes changed", hive.hive.description(), hive.edited.patches.changed_bytes());
     }
     if let Some(undo) = committed.undo {
-        println!("to undo: {}", hivewright::undo::command(&undo));
+        println!("to undo: {}", hivewright::internals::undo::command(&undo));
     }
     Ok(())
 }

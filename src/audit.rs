@@ -1,11 +1,12 @@
-//! Audits of fleets: thousands of images, hives and Windows folders, one [`Record`] for each Windows installation.
+//! Audit of thousands of images, hives and Windows folders: one [`Record`] for each Windows installation.
 //!
-//! Targets stream from their discovery through a bounded pool to whoever prints them: memory does not grow with what
-//! is read. Nothing is written but what the caller writes.
+//! Targets stream from the discovery through a bounded pool to the caller, so memory does not grow with their number.
+//! An audit writes nothing itself.
 
 pub mod account;
+pub mod baseline;
+mod builder;
 pub mod find;
-pub mod policy;
 pub mod pool;
 pub mod read;
 pub mod record;
@@ -13,5 +14,7 @@ pub mod report;
 pub mod resume;
 pub mod run;
 pub mod shard;
+pub mod sorted;
 
+pub use builder::Audit;
 pub use record::Record;

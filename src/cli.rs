@@ -1,19 +1,26 @@
-//! Words of the user in, words for the user out. Holds no knowledge of formats.
+//! The command line: parses arguments and prints results. Contains no knowledge of formats.
 
+mod apply;
 mod args;
 mod audit;
 mod check;
 mod exit;
 mod generate;
 mod get;
+mod images;
 mod info;
+mod policy;
 mod reg;
 mod report;
+mod schema;
 mod set;
 mod stop;
+mod subject;
+mod suggested;
 mod undo;
 mod verbs;
 
+use hivewright_error::Code;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -24,29 +31,33 @@ use self::args::{Args, Command};
 
 /// Runs the command.
 pub fn main() -> ExitCode {
-    stay_silent_about_the_witness();
-    stop::outlive_a_limit();
+    silence_caught_panics();
+    stop::ignore_file_size_signal();
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => return exit::usage(&error, std::env::args_os().skip(1)),
     };
+    report::set_colour(args.color);
     let json = args.command.wants_json();
     let files = args.command.files();
-    // An audit has an end of its own.
+    // An audit handles signals itself.
     if !matches!(args.command, Command::Audit(_)) {
-        stop::leave_nothing_behind();
+        stop::remove_temp_files_at_signals();
     }
     let outcome = match args.command {
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run_set(&args),
         Command::Unset(args) => set::run_unset(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Report(args) => audit::merge(&args),
+        Command::Apply(args) => apply::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Info(args) => info::run(&args),
         Command::Recover(args) => set::run_recover(&args),
         Command::Reg(args) => reg::run(&args),
         Command::Undo(args) => undo::run(&args),
-        Command::Schema(_) => audit::schema(),
+        Command::Schema(args) => schema::run(args.of),
         Command::Completions(args) => generate::completions(&args),
         Command::Man(args) => generate::man(&args),
     };
@@ -56,25 +67,26 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// The error with the name of what the command was about, the first of `files`, where it names none of them.
+/// Adds the name of the target, the first of `files`, to an error that names none of `files`.
 fn about(error: anyhow::Error, files: &[PathBuf]) -> anyhow::Error {
     let text = exit::message(&error);
     let ends = |c: Option<char>| c.is_none_or(|c| c.is_whitespace() || "/:;,()".contains(c));
-    let says = |file: &PathBuf| {
+    let is_named = |file: &PathBuf| {
         let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
         let mut found = text.match_indices(&*name);
         found.any(|(at, name)| ends(text[..at].chars().next_back()) && ends(text[at + name.len()..].chars().next()))
     };
     match files.first() {
-        Some(target) if error.is::<crate::Error>() && !files.iter().any(says) => {
+        Some(target) if error.is::<crate::Error>() && !files.iter().any(is_named) => {
             error.context(target.display().to_string())
         }
         _ => error,
     }
 }
 
-/// Panics that are caught and told as errors, of the witness and of an audit's workers, do not reach the terminal.
-fn stay_silent_about_the_witness() {
+/// Suppresses the output of panics that are caught and become errors: those of the second parser and of an audit's
+/// workers.
+fn silence_caught_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         if !hivewright_hive::witness::is_asking() && !crate::audit::pool::is_guarded() {
@@ -83,7 +95,7 @@ fn stay_silent_about_the_witness() {
     }));
 }
 
-/// Writes to standard output, in one go.
+/// Writes to standard output with one call.
 fn print(bytes: &[u8]) -> anyhow::Result<()> {
     use std::io::Write;
     let mut out = std::io::stdout().lock();
@@ -97,12 +109,16 @@ fn print_json(document: &impl serde::Serialize) -> anyhow::Result<()> {
     print(&json(document)?)
 }
 
-/// Tells, in one go, of what is done already. That it cannot be told takes nothing back: a warning at most.
-fn tell(words: anyhow::Result<Vec<u8>>) {
+/// Prints the result of a completed write with one call. A failure to print is only a warning, since the write is
+/// complete.
+fn print_done(words: anyhow::Result<Vec<u8>>) {
     if let Err(error) = words.and_then(|bytes| print(&bytes))
         && !exit::is_broken_pipe(&error)
     {
-        warn(&format!("it is done, but could not be told: {}", exit::message(&error)));
+        warn(
+            exit::known(&error),
+            &format!("the write is complete, but its result cannot be printed: {}", exit::message(&error)),
+        );
     }
 }
 
@@ -112,33 +128,33 @@ fn json(document: &impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// Bytes read of a disk image, where the hive is inside of one.
+/// Returns the number of bytes read from the disk image of a hive.
 fn bytes_read(reading: &crate::read::Reading) -> Option<u64> {
     reading.hive().disk().map(Disk::bytes_read)
 }
 
-/// Warns of a write that did not end, and of all that makes what is read doubtful. Gives everything that stands against a write.
+/// Warns of an interrupted write and of everything that makes the reading doubtful. Returns all obstacles to a write.
 fn warn_of_doubts(reading: &crate::read::Reading) -> Vec<Obstacle> {
     if let Some(disk) = reading.hive().disk() {
-        disk.about().warnings().iter().for_each(|what| warn(what));
+        disk.about().warnings().iter().for_each(|(code, what)| warn(*code, what));
     }
     let obstacles = reading.hive().all_obstacles();
-    obstacles.iter().filter(|it| it.doubts).for_each(|it| warn(&format!("{}; `set` would be refused", it.what)));
-    reading.unfinished().iter().for_each(|what| warn(what));
+    obstacles.iter().filter(|it| it.doubts).for_each(|it| warn(it.code, &format!("{}; `set` would fail", it.what)));
+    reading.unfinished().iter().for_each(|what| warn(Code::UnfinishedWrite, what));
     obstacles
 }
 
-/// [`warn`], and what to do.
-fn warn_and_advise(text: &str, advice: &str) {
+/// As [`warn`], with advice.
+fn warn_and_advise(code: Code, text: &str, advice: &str) {
     use std::io::Write;
-    warn(text);
-    // As there.
-    let _ = writeln!(std::io::stderr().lock(), "  what to do: {advice}");
+    warn(code, text);
+    // As in `warn`.
+    let _ = writeln!(std::io::stderr().lock(), "  advice: {advice}");
 }
 
 /// Writes a warning to standard error.
-fn warn(text: &str) {
+fn warn(code: Code, text: &str) {
     use std::io::Write;
-    // Nothing is left to be told if standard error is gone.
-    let _ = writeln!(std::io::stderr().lock(), "hivewright: warning: {}", report::plain(text));
+    // A failure to write to standard error cannot be reported.
+    let _ = writeln!(std::io::stderr().lock(), "hivewright: warning: {} [{code}]", report::plain(text));
 }

@@ -1,8 +1,7 @@
-//! From what the user wants to proven sets of patches: read, recover, find the places, edit in memory, prove.
+//! Turns a request into proven patches: reads and recovers the hives, edits them in memory, and proves the result.
 //!
-//! An edit can concern several hives of an installation, which change together or not at all. Nothing is written here but by
-//! [`Prepared::commit`], and that only after [`Prepared::prove`] has passed: the full check and the witness on the edited bytes
-//! of each hive.
+//! An edit can concern several hives of an installation, which change together or not at all. Only [`Prepared::commit`]
+//! writes, after [`Prepared::prove`] has passed: the full check and a second parser on the edited bytes of each hive.
 
 pub mod commit;
 mod expected;
@@ -33,71 +32,76 @@ use hivewright_error::{Code, Error, Result};
 use hivewright_hive::EditOptions;
 use hivewright_storage::{Host, RealHost};
 
-/// What the user asked for.
+/// Request of the user.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What to edit.
+    /// The operations.
     pub edits: Edits,
-    /// Edit despite errors of the check that the edit does not touch.
+    /// Whether to edit despite errors of the check that the edit does not touch.
     pub force: bool,
-    /// Where the transaction logs are, should a hive be dirty.
+    /// Location of the transaction logs of a dirty hive.
     pub logs: LogChoice,
-    /// Take a dirty hive as it stands, and give up what its logs hold, if they cannot be applied.
+    /// Whether to use a dirty hive without its logs if these cannot be applied, which discards their contents.
     pub as_it_stands: bool,
-    /// Whether the file itself will be written: then an interrupted write is settled first.
+    /// Whether paths below `HKCU` apply to every user.
+    pub all_users: bool,
+    /// Whether the original file will be written; then an interrupted write is completed or rolled back first.
     pub settle: bool,
-    /// Whether a new file will be written elsewhere: of an image that cannot be written to, the recovered hive alone.
+    /// Whether a new file will be written instead. For a read-only image, the new file contains only the recovered
+    /// hive.
     pub elsewhere: bool,
-    /// How to edit.
+    /// Options of the editor.
     pub options: EditOptions,
-    /// Which partition and installation of a disk.
+    /// Selected partition and installation of a disk.
     pub choice: Choice,
-    /// Codes of what a volume has against writes and the user takes upon himself.
+    /// Codes of obstacles to writes that the user overrides.
     pub ignore: Vec<Code>,
 }
 
-/// What becomes of the transaction logs in a commit.
+/// Treatment of the transaction logs in a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logs {
-    /// They stay as they are.
+    /// The logs are not changed.
     Kept,
-    /// Their base blocks are zeroed, so that nobody applies them, under the undo file of the hive. The files keep their
-    /// sizes; a log that holds nothing is left alone.
+    /// Their base blocks are zeroed, so that they are not applied again; the undo file of the hive covers them. The
+    /// files keep their sizes; an empty log is not written.
     Emptied,
 }
 
-/// An edit that is ready to be proven and written.
+/// An edit in memory, ready to be proven and written.
 #[derive(Debug)]
 pub struct Prepared {
-    /// What was named.
+    /// The path that the user named.
     path: PathBuf,
-    /// The hives, in the order in which they are written. None of an edit without operations.
+    /// The hives, in the order of writing; empty for an edit without operations.
     pub hives: Vec<PreparedHive>,
-    /// What became of an interrupted write that was found first.
+    /// Result of an interrupted write that was completed or rolled back first.
     pub settled: Option<undo::Recovered>,
+    /// Reasons why users were skipped, if every user was selected.
+    pub passed_over: Vec<Error>,
     request: Request,
 }
 
-/// Reads the hives that `path` stands for and edits them in memory.
+/// Reads the hives at `path` and edits them in memory.
 ///
 /// # Errors
-/// Refusals of the [`Plan`]; `dirty` for a hive whose logs cannot be applied; damage on the way; a hive that is not there.
+/// Refusals of the [`Plan`]; `dirty` for a hive whose logs cannot be applied; damage on the path of a key; a missing
+/// hive.
 pub fn prepare(path: &Path, request: &Request) -> Result<Prepared> {
     prepare_on(&RealHost, path, request)
 }
 
-/// [`prepare`] on another file system: a disk's bytes are read of it, and what an interrupted write left is looked for
-/// there.
+/// As [`prepare`], on another file system, from which the bytes of a disk and interrupted writes are read.
 ///
 /// # Errors
 /// As [`prepare`].
 pub fn prepare_on<H: Host>(host: &H, path: &Path, request: &Request) -> Result<Prepared> {
     request.logs.expect()?;
     let (image, mut settled) = open_settled(host, path, request)?;
-    let mut edits = places::find(&image, request)?;
+    let places::Found { hives: mut edits, mut passed_over } = places::find(&image, request)?;
     if let ([_, _, ..], LogChoice::Files(_)) = (&edits[..], &request.logs) {
-        let what = "logs are named, and the edit concerns several hives";
-        return Err(Error::refused(Code::LogsOfSeveral, what).advise("leave out --log: logs beside a hive are found"));
+        let what = "--log applies to one hive, but the edit concerns several";
+        return Err(Error::refused(Code::LogsOfSeveral, what).advise("omit --log: logs beside a hive are found"));
     }
     let is_alone = edits.iter().any(|edit| in_image::is_for_hive_alone(request, &edit.hive));
     for HiveEdit { hive, .. } in edits.iter().filter(|_| !is_alone) {
@@ -107,7 +111,7 @@ pub fn prepare_on<H: Host>(host: &H, path: &Path, request: &Request) -> Result<P
         let files = edits.iter().map(|edit| host.resolve(edit.hive.host_file())).collect::<Result<Vec<_>>>()?;
         settled = settle(host, &files, request.settle)?;
         if settled.is_some() {
-            edits = places::find(&image, request)?;
+            places::Found { hives: edits, passed_over } = places::find(&image, request)?;
         }
     }
     let is_one = edits.len() == 1;
@@ -117,25 +121,25 @@ pub fn prepare_on<H: Host>(host: &H, path: &Path, request: &Request) -> Result<P
         let what = hive.description();
         hives.push(PreparedHive::of(hive, plan.as_ref(), request).map_err(|error| of_hive(error, &what))?);
     }
-    Ok(Prepared { path: path.to_owned(), hives, settled, request: request.clone() })
+    Ok(Prepared { path: path.to_owned(), hives, settled, passed_over, request: request.clone() })
 }
 
-/// Opens what stands at `path`. What an interrupted write to an image left is put right before anything of it is believed.
+/// Opens the image at `path`. An interrupted write to it is completed or rolled back before its contents are used.
 fn open_settled<H: Host>(host: &H, path: &Path, request: &Request) -> Result<(Image, Option<undo::Recovered>)> {
     let open = || Image::open_on(host, path, &request.choice.image);
-    // An image that is partly written may not even open.
+    // A partly written image may not even open.
     let image = if undo::is_image_left_over(host, path)? { None } else { Some(open()?) };
     let image = match image {
         Some(no_disk) if no_disk.disk().is_none() => return Ok((no_disk, None)),
         image => image,
     };
-    let gone = || Error::refused(Code::ChangedSince, format!("{} is no disk any more", path.display()));
+    let gone = || Error::refused(Code::ChangedSince, format!("{} is no longer a disk", path.display()));
     let mut settled = settle(host, &[host.resolve(path)?], request.settle)?;
     let mut known = match image.filter(|_| settled.is_none()) {
         Some(image) => image,
         None => open()?,
     };
-    // Another of its files may have been named then.
+    // The interrupted run may have named another of its files.
     if let Some(also) = settle(host, &known.disk().ok_or_else(gone)?.own_files(), request.settle)? {
         (settled, known) = (Some(also), open()?);
     }
@@ -144,7 +148,7 @@ fn open_settled<H: Host>(host: &H, path: &Path, request: &Request) -> Result<(Im
 }
 
 impl Prepared {
-    /// Whether everything is as wanted already.
+    /// Returns whether nothing has to be changed.
     pub fn is_already_so(&self) -> bool {
         self.hives.iter().all(PreparedHive::is_already_so)
     }
@@ -157,7 +161,7 @@ impl Prepared {
         self.hives.iter().try_for_each(PreparedHive::prove)
     }
 
-    /// Proves the edit and brings it to the disk: all hives of it, or none.
+    /// Proves the edit and writes it: all hives, or none.
     ///
     /// # Errors
     /// As [`Prepared::prove`] and [`commit::commit_edits_on`].
@@ -165,7 +169,7 @@ impl Prepared {
         self.commit_on(&RealHost, logs, options)
     }
 
-    /// [`Prepared::commit`] on another file system.
+    /// As [`Prepared::commit`], on another file system.
     ///
     /// # Errors
     /// As there.
@@ -173,8 +177,8 @@ impl Prepared {
         let Some(first) = self.hives.first() else { return Ok(Committed::unchanged(self.path.clone())) };
         if first.hive.disk().is_some() {
             if logs == Logs::Emptied && self.request.logs != LogChoice::Beside {
-                let what = "the logs that were named are files of this host, and the hive is inside of an image";
-                return Err(Error::refused(Code::LogsElsewhere, what).advise("leave out --truncate-logs, or --log"));
+                let what = "the logs of --log are files of this host, but the hive is inside an image";
+                return Err(Error::refused(Code::LogsElsewhere, what).advise("omit --truncate-logs or --log"));
             }
             return self.commit_on_disk(host, logs, options);
         }
@@ -194,18 +198,18 @@ impl Prepared {
         commit::commit_edits_on(host, &edits, &|| self.prove(), &options)
     }
 
-    /// Everything that [`Prepared::commit`] does before it writes, so that it ends as that would. The locks are given back.
+    /// Performs all steps of [`Prepared::commit`] before the first write, with the same errors, and releases the locks.
     ///
     /// # Errors
     /// As there.
     pub fn try_out(&self) -> Result<()> {
-        self.rehearse_on(&RealHost)?;
+        self.try_out_on(&RealHost)?;
         self.prove()
     }
 }
 
-/// Ends a write to any of `files`, of one hive or image, that an earlier run began: takes it back, or sees that it is
-/// complete. Without leave to write, one that left a file partly written is refused.
+/// Completes or rolls back an interrupted write to any of `files`, which belong to one hive or image. Without
+/// permission to write, a partly written file is refused.
 fn settle<H: Host>(host: &H, files: &[PathBuf], may_write: bool) -> Result<Option<undo::Recovered>> {
     if may_write {
         return undo::recover_all_on(host, files);

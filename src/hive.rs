@@ -1,10 +1,12 @@
-//! A hive as Windows would load it, found in an image.
+//! A hive in an image, with its transaction logs replayed.
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::recover::{self, Recovery};
+use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::name::Name;
 use hivewright_hive::{HiveBytes, KeyPath, Opened};
 
@@ -12,12 +14,12 @@ use crate::locate::logs::LogFiles;
 use crate::locate::{HiveHandle, LogChoice};
 use crate::windows::control_set::{self, LINK};
 
-/// The bytes that a [`Hive`] is read from.
+/// The bytes of a [`Hive`].
 pub struct HiveSource(Source);
 
 enum Source {
-    /// The file itself, page by page or through a map.
-    File(Box<HiveHandle>),
+    /// The file itself, page by page or with a memory map.
+    File(Arc<HiveHandle>),
     /// The primary file with its transaction logs replayed.
     Replayed(Vec<u8>),
 }
@@ -43,7 +45,7 @@ pub type Key<'h> = hivewright_hive::Key<'h, HiveSource>;
 /// A value of a [`Key`].
 pub type Value<'h> = hivewright_hive::Value<'h, HiveSource>;
 
-/// A hive as Windows would load it: if it is dirty, its transaction logs are replayed in memory. Nothing is written.
+/// A hive as Windows would load it: the transaction logs of a dirty hive are replayed in memory. Nothing is written.
 ///
 /// # Examples
 /// ```
@@ -64,11 +66,12 @@ pub struct Hive {
 }
 
 impl Hive {
-    /// Opens a hive that was found.
-    pub(crate) fn open(file: HiveHandle) -> Result<Self> {
+    /// Opens a hive file with its logs.
+    pub(crate) fn open(file: impl Into<Arc<HiveHandle>>) -> Result<Self> {
+        let file = file.into();
         let description = file.description();
-        let (source, recovery) = match hivewright_hive::Hive::open(&file)? {
-            Opened::Clean(_) => (Source::File(Box::new(file)), None),
+        let (source, recovery) = match hivewright_hive::Hive::open(&*file)? {
+            Opened::Clean(_) => (Source::File(file), None),
             Opened::Dirty(_) => {
                 let logs = LogFiles::read(&file, &LogChoice::Beside)?;
                 let recovered =
@@ -88,11 +91,11 @@ impl Hive {
         self.hive.root()
     }
 
-    /// Returns the key at `path`, without the name of the root; `None` if there is none. Case does not matter. In a SYSTEM hive,
-    /// `CurrentControlSet` is the control set that the `Select` key calls current.
+    /// Returns the key at `path`, which does not include the name of the root; `None` if there is no such key. Case is
+    /// ignored. In a SYSTEM hive, `CurrentControlSet` is the control set in the value `Current` of the key `Select`.
     ///
     /// # Errors
-    /// The way to it is damaged; `Select` does not lead to a control set.
+    /// A key on the path is damaged; `Select` does not contain a control set.
     pub fn key<'p>(&self, path: impl Into<KeyPath<'p>>) -> Result<Option<Key<'_>>> {
         let path = path.into();
         let below = match path.names() {
@@ -106,8 +109,35 @@ impl Hive {
                 let set = Name::encode(&control_set::key_name(number));
                 self.hive.key(KeyPath::from_names(std::iter::once(set).chain(below.iter().cloned())))
             }
-            _ => Err(Error::new(Kind::Corrupt, Code::SelectType, "Select\\Current is no REG_DWORD")),
+            _ => Err(Error::new(Kind::Corrupt, Code::SelectType, "Select\\Current is not a REG_DWORD")),
         }
+    }
+
+    /// Returns the key whose key node lies at `at`, as [`Key::at`](hivewright_hive::Key::at) gave it.
+    ///
+    /// # Errors
+    /// No key node lies there.
+    pub fn key_at(&self, at: CellOffset) -> Result<Key<'_>> {
+        self.hive.key_at(at)
+    }
+
+    /// Returns the size of all hive bins in bytes: every [`CellOffset`] is below.
+    pub fn length(&self) -> u32 {
+        self.hive.length()
+    }
+
+    /// Returns whether its bytes are in memory or mapped, so that a look-up makes no call of the system.
+    pub fn is_in_memory(&self) -> bool {
+        match &self.hive.bytes().0 {
+            Source::File(file) => file.paged().is_none(),
+            Source::Replayed(_) => true,
+        }
+    }
+
+    /// Returns the underlying hive, which does not resolve `CurrentControlSet`.
+    #[cfg(feature = "cli")]
+    pub(crate) fn format(&self) -> &hivewright_hive::Hive<HiveSource> {
+        &self.hive
     }
 
     /// Returns all bytes of the hive, its logs replayed.
@@ -118,7 +148,13 @@ impl Hive {
         Ok(bytes.read(0, len)?.into_owned())
     }
 
-    /// Returns the report on the replay of the transaction logs; `None` for a hive that was clean.
+    /// Returns the same hive with all its bytes in memory, for callers that read much of it.
+    #[cfg(feature = "cli")]
+    pub(crate) fn whole(&self) -> Result<hivewright_hive::Hive<Vec<u8>>> {
+        Ok(hivewright_hive::Hive::of(self.to_bytes()?, *self.hive.base_block()))
+    }
+
+    /// Returns the report on the replay of the transaction logs; `None` for a clean hive.
     pub fn recovery(&self) -> Option<&Recovery> {
         self.recovery.as_deref()
     }

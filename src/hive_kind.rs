@@ -1,8 +1,8 @@
-//! The hives of a Windows installation, by what the registry calls them.
+//! The hives of a Windows installation, by their registry paths.
 
 use std::fmt;
 
-/// Which hive of a Windows installation.
+/// Kind of a hive in a Windows installation.
 ///
 /// # Examples
 /// ```
@@ -31,12 +31,12 @@ pub enum HiveKind {
     Drivers,
     /// `HKEY_LOCAL_MACHINE\BCD00000000`: the boot configuration, on the EFI or the boot volume.
     Bcd,
-    /// `NTUSER.DAT` of the default user, which every new profile begins as.
+    /// `NTUSER.DAT` of the default user, the template of every new profile.
     DefaultUser,
-    /// `HKEY_USERS\<SID>`: `NTUSER.DAT` of the profile of a user, given by security identifier or by the name of the profile's
-    /// folder.
+    /// `HKEY_USERS\<SID>`: `NTUSER.DAT` in the profile of a user, who is given by security identifier or by the name of
+    /// the profile's folder.
     User(String),
-    /// `HKEY_USERS\<SID>_Classes`: `UsrClass.dat` of the same.
+    /// `HKEY_USERS\<SID>_Classes`: `UsrClass.dat` in the profile of a user.
     UserClasses(String),
 }
 
@@ -68,9 +68,9 @@ impl HiveKind {
         }
     }
 
-    /// Whether a hive whose bytes say that it is `found`, the name of a file, can be one of this kind.
-    pub(crate) fn fits(&self, found: &str) -> bool {
-        // Its keys are those of a user's.
+    /// Returns whether a hive whose contents identify it as `found`, the name of a file, can be of this kind.
+    pub(crate) fn may_be(&self, found: &str) -> bool {
+        // Its keys are those of a user's hive.
         let is_like_user = *self == HiveKind::Default && found == HiveKind::DefaultUser.file_name();
         is_like_user || found == self.file_name()
     }

@@ -7,41 +7,41 @@ use crate::locate::{
     Choice, Disk, HiveHandle, Installation, LogChoice, Obstacle, Paged, absolute, of_file, of_volume, roots,
 };
 use crate::settings::nat_t;
-use crate::windows::{self, Detection, Mistake, Product};
+use crate::windows::{self, Detection, Finding, Product};
 use hivewright_disk::container::{About, HostFile, Verified};
-use hivewright_disk::files::{Files, VolumeState};
+use hivewright_disk::files::{Files, Packed, VolumeState};
 use hivewright_disk::partition::{Partition, Table};
 use hivewright_error::{Place, Result};
 use hivewright_hive::{Hive, Opened};
 use hivewright_storage::Storage;
 use hivewright_storage::exact::field;
 
-/// Hives that stand in the folder `config` of every Windows.
+/// Hives in the folder `config` of every Windows.
 const HIVES: [&str; 5] = ["SYSTEM", "SOFTWARE", "SAM", "SECURITY", "DEFAULT"];
 
-/// A disk and its storeys.
+/// A disk and its volumes.
 #[derive(Debug, serde::Serialize)]
 pub struct DiskInfo {
-    /// Its file.
+    /// The file that the user named.
     #[serde(flatten, serialize_with = "field::file")]
     pub file: PathBuf,
-    /// What kind of image it is.
+    /// The image and its format.
     pub container: About,
-    /// The files of the host that it is made of; the first is the one that was named.
+    /// The files of the host that it consists of; the first is the one that the user named.
     pub files: Vec<HostFile>,
-    /// Bytes of the disk.
+    /// Size of the disk in bytes.
     pub size: u64,
-    /// What divides it.
+    /// The partition table.
     #[serde(flatten)]
     pub table: Table,
-    /// What stands against writing anywhere in it.
+    /// Reasons against writing anywhere in it.
     pub obstacles: Vec<Obstacle>,
-    /// What the partitions hold, in the order of the table.
+    /// The volumes, in the order of the partition table.
     pub volumes: Vec<VolumeInfo>,
-    /// The hashes that the image stores, and those of its bytes, where that was asked for.
+    /// The stored hashes of the image and those of its bytes, if requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<Vec<Verified>>,
-    /// Bytes read of the image for all of this.
+    /// Bytes of the image that were read for this report.
     pub bytes_read: u64,
 }
 
@@ -50,40 +50,40 @@ pub struct DiskInfo {
 pub struct VolumeInfo {
     /// The number of its partition; 0 is the whole disk.
     pub partition: u32,
-    /// What it says about itself; none if it cannot be opened.
+    /// The state of the volume; `None` if it cannot be opened.
     pub state: Option<VolumeState>,
-    /// Why it cannot be read.
+    /// The reason why it cannot be read.
     pub unreadable: Option<Obstacle>,
-    /// What stands against writing to it.
+    /// Reasons against writing to it.
     pub obstacles: Vec<Obstacle>,
-    /// The installations in it.
+    /// The installations on it.
     pub installations: Vec<InstallationInfo>,
 }
 
 /// A Windows installation.
 #[derive(Debug, serde::Serialize)]
 pub struct InstallationInfo {
-    /// Where it is.
+    /// Its place.
     #[serde(flatten)]
     pub place: Installation,
-    /// What it is, as its hives say.
+    /// Its version, according to its hives.
     #[serde(flatten)]
     pub windows: InstallationSummary,
     /// The hives in its folder `config`.
     pub hives: Vec<HiveInfo>,
 }
 
-/// Which Windows, by two hives that know nothing of each other.
+/// The version of Windows according to two independent hives.
 #[derive(Debug, Default, serde::Serialize)]
 pub struct InstallationSummary {
-    /// By the hive SOFTWARE.
-    pub product: Option<Product>,
-    /// By the hive SYSTEM, its primary file alone.
-    pub evidence: Option<Detection>,
-    /// Whether both speak of the same era; none if one of them is silent.
-    pub agree: Option<bool>,
-    /// What `set` refuses in the hive SYSTEM, and what of it cannot be read.
-    pub mistakes: Vec<Mistake>,
+    /// According to the hive SOFTWARE.
+    pub software: Option<Product>,
+    /// According to the primary file of the hive SYSTEM.
+    pub windows: Option<Detection>,
+    /// Whether both belong to the same era; `None` if one of them is unknown.
+    pub hives_agree: Option<bool>,
+    /// Findings in the hive SYSTEM that `set` refuses, and its unreadable parts.
+    pub findings: Vec<Finding>,
 }
 
 /// A hive file.
@@ -91,26 +91,29 @@ pub struct InstallationSummary {
 pub struct HiveInfo {
     /// Its name.
     pub name: &'static str,
-    /// Bytes.
+    /// Length in bytes.
     pub size: u64,
-    /// `clean`, `dirty`, or the code of what keeps it from being read.
-    pub state: &'static str,
-    /// How many pieces it lies in; 0 if it has no clusters of its own.
+    /// `clean`, `dirty`, or the code of the error that prevents reading it.
+    pub hive_state: &'static str,
+    /// The number of extents; 0 if it has no clusters.
     pub extents: usize,
-    /// Where its first byte is, in every address space.
+    /// Its place in the archive, for a hive in an image of an archive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub packed: Option<Packed>,
+    /// The places of its first byte in every address space.
     pub starts_at: Vec<Place>,
-    /// What stands against writing to it in place, beside what the volume has; of SYSTEM what the hive itself has as well.
+    /// Reasons against writing to it in place, other than those of the volume; for SYSTEM those of the hive as well.
     pub obstacles: Vec<Obstacle>,
 }
 
 impl Disk {
-    /// Looks at everything that `choice` leaves.
+    /// Reports on everything that `choice` selects.
     ///
     /// # Errors
-    /// `no-partition`; the image cannot be read. What is wrong with one volume stands in its own place.
+    /// `no-partition`; the image cannot be read. Errors of a volume are part of its report.
     pub fn info(&self, choice: &Choice) -> Result<DiskInfo> {
         let mut volumes = Vec::new();
-        for partition in self.partitions(choice.partition)? {
+        for partition in self.partitions(self.chosen(choice)?)? {
             volumes.push(self.volume_info(partition, choice)?);
         }
         Ok(DiskInfo {
@@ -134,10 +137,10 @@ impl Disk {
             obstacles: Vec::new(),
             installations: Vec::new(),
         };
-        if partition.is_reserved() || self.is_told_before(partition) {
+        if partition.is_reserved() || self.is_reported_before(partition) {
             return Ok(info);
         }
-        if let Err(error) = self.look_into(partition, choice, &mut info) {
+        if let Err(error) = self.read_volume(partition, choice, &mut info) {
             if error.kind() == crate::Kind::Io {
                 return Err(error);
             }
@@ -146,7 +149,7 @@ impl Disk {
         Ok(info)
     }
 
-    fn look_into(&self, partition: &Partition, choice: &Choice, info: &mut VolumeInfo) -> Result<()> {
+    fn read_volume(&self, partition: &Partition, choice: &Choice, info: &mut VolumeInfo) -> Result<()> {
         let files = self.volume(partition)?;
         let state = files.state()?;
         info.obstacles = of_volume(&state);
@@ -156,7 +159,7 @@ impl Disk {
             if wanted.as_deref().is_some_and(|wanted| !wanted.eq_ignore_ascii_case(&root[1..])) {
                 continue;
             }
-            let place = Installation { partition: partition.number, root };
+            let place = self.installation_in(partition, root);
             let windows = summary(&*files, &place);
             let hives = HIVES.iter().filter_map(|name| self.hive_info(&*files, &place, name).transpose());
             let mut hives: Vec<HiveInfo> = hives.collect::<Result<_>>()?;
@@ -171,23 +174,21 @@ impl Disk {
 
 fn summary(files: &dyn Files, place: &Installation) -> InstallationSummary {
     let paged = |name: &str| Some(Paged::new(files.open(&place.hive(name)).ok()??));
-    let product = paged("SOFTWARE").and_then(|bytes| windows::product(Hive::open(bytes).ok()?.primary_alone()).ok()?);
+    let software =
+        paged("SOFTWARE").and_then(|bytes| windows::product(Hive::open(bytes).ok()?.primary_alone()).ok()?);
     let report =
         paged("SYSTEM").map(|bytes| Hive::open(bytes).and_then(|opened| nat_t::report(opened.primary_alone(), None)));
-    let (evidence, mistakes) = match report {
+    let (windows, findings) = match report {
         None => (None, Vec::new()),
         Some(Ok(report)) => {
-            let mistakes = report.mistakes.into_iter().filter(Mistake::is_in_the_way).collect();
-            (Some(report.windows), mistakes)
+            let findings = report.findings.into_iter().filter(Finding::is_in_the_way).collect();
+            (Some(report.windows), findings)
         }
-        Some(Err(error)) => (None, vec![Mistake::from(&error)]),
+        Some(Err(error)) => (None, vec![Finding::from(&error)]),
     };
-    let eras = (product.as_ref().and_then(Product::era), evidence.as_ref().and_then(|found| found.service));
-    let agree = match eras {
-        (Some(era), Some(service)) => Some(era.decision().service() == Some(service)),
-        _ => None,
-    };
-    InstallationSummary { product, evidence, agree, mistakes }
+    let hives_agree =
+        software.as_ref().zip(windows.as_ref()).and_then(|(software, windows)| software.agrees_with(windows));
+    InstallationSummary { software, windows, hives_agree, findings }
 }
 
 impl Disk {
@@ -200,10 +201,20 @@ impl Disk {
             Err(error) => {
                 let obstacles = vec![Obstacle::new(error.code(), error.what())];
                 let state = error.code().as_str();
-                return Ok(Some(HiveInfo { name, size: 0, state, extents: 0, starts_at: Vec::new(), obstacles }));
+                let (packed, starts_at) = <_>::default();
+                return Ok(Some(HiveInfo {
+                    name,
+                    size: 0,
+                    hive_state: state,
+                    extents: 0,
+                    packed,
+                    starts_at,
+                    obstacles,
+                }));
             }
         };
         let (size, extents, starts_at) = (file.len()?, file.extents().len(), file.locate(0));
+        let packed = file.packed();
         let mut obstacles = of_file(files, &file);
         let is_system = name == HIVES[0];
         let state = match Hive::open(Paged::new(file)) {
@@ -221,6 +232,6 @@ impl Disk {
             }
             Err(error) => error.code().as_str(),
         };
-        Ok(Some(HiveInfo { name, size, state, extents, starts_at, obstacles }))
+        Ok(Some(HiveInfo { name, size, hive_state: state, extents, packed, starts_at, obstacles }))
     }
 }

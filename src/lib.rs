@@ -1,26 +1,29 @@
 //! Edits the registry of Windows installations that are not running: bare hive files, mounted or copied folders, disk
 //! images.
 //!
-//! Its first job is one REG_DWORD, `AssumeUDPEncapsulationContextOnSendRule`, which decides whether Windows' L2TP/IPsec
-//! client talks to VPN servers behind NAT: [`Installation::nat_t`] reads it. The command `hivewright` stands on this library.
+//! It also reads and sets one particular REG_DWORD, `AssumeUDPEncapsulationContextOnSendRule`, which decides whether
+//! Windows' L2TP/IPsec client connects to VPN servers behind NAT: see [`Installation::nat_t`]. The command `hivewright`
+//! is built on this library.
 //!
-//! | to | begin at |
+//! | task | begin at |
 //! |---|---|
 //! | open a disk image, a folder or a bare hive | [`Image::open`] |
 //! | find Windows, its hives and its profiles | [`Image::installations`], [`Installation`] |
 //! | read keys and values | [`Hive`], [`Key`], [`Value`], [`Data`] |
 //! | change several hives, all or none | [`Image::transaction`], [`Transaction`] |
-//! | take a change back | [`undo()`] |
-//! | tell errors apart | [`Error`], [`Kind`], [`Code`] |
+//! | undo a change | [`undo()`] |
+//! | audit many images (feature `cli`) | `Audit` |
+//! | handle errors | [`Error`], [`Kind`], [`Code`] |
 //!
-//! `hivewright-hive` has the regf format alone, without I/O. `ARCHITECTURE.md` has the layers and the invariants.
+//! The crate `hivewright-hive` implements the regf format alone, without I/O. `ARCHITECTURE.md` describes the layers
+//! and the invariants.
 //!
 //! # Examples
 //!
 //! ```no_run
 //! use hivewright::{HiveKind, Image};
 //!
-//! // A folder or a bare hive just as well.
+//! // Or a folder, or a bare hive.
 //! let image = Image::open("golden.qcow2")?;
 //! for windows in image.installations()? {
 //!     let system = windows.hive(HiveKind::System)?;
@@ -49,59 +52,45 @@
 //! ```
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
-// `pub` in a private module means: for tests too.
+// `pub` in a private module makes an item available to tests.
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub, unused_imports))]
-// Without the command, what only it uses is dead.
+// Without the command, items that only it uses are dead code.
 #![cfg_attr(not(feature = "cli"), allow(dead_code))]
 
-#[cfg(all(feature = "internals", feature = "cli"))]
-#[doc(hidden)]
-pub mod audit;
-#[cfg(all(not(feature = "internals"), feature = "cli"))]
+#[cfg(feature = "cli")]
 mod audit;
 #[cfg(feature = "cli")]
 mod cli;
-#[cfg(feature = "internals")]
-#[doc(hidden)]
-pub mod edit;
-#[cfg(not(feature = "internals"))]
 mod edit;
 mod hive;
 mod hive_kind;
-#[cfg(all(feature = "internals", feature = "cli"))]
-#[doc(hidden)]
-pub mod info;
-#[cfg(all(not(feature = "internals"), feature = "cli"))]
+#[cfg(feature = "cli")]
 mod info;
 mod installation;
-#[cfg(feature = "internals")]
-#[doc(hidden)]
-pub mod locate;
-#[cfg(not(feature = "internals"))]
 mod locate;
-#[cfg(feature = "internals")]
-#[doc(hidden)]
-pub mod read;
-#[cfg(not(feature = "internals"))]
+#[cfg(feature = "cli")]
+mod policy;
 mod read;
 mod registry_path;
-#[cfg(feature = "internals")]
-#[doc(hidden)]
-pub mod settings;
-#[cfg(not(feature = "internals"))]
 mod settings;
 mod transaction;
-#[cfg(feature = "internals")]
-#[doc(hidden)]
-pub mod undo;
-#[cfg(not(feature = "internals"))]
 mod undo;
-#[cfg(feature = "internals")]
-#[doc(hidden)]
-pub mod windows;
-#[cfg(not(feature = "internals"))]
 mod windows;
 
+/// The modules, for the tests, benchmarks and fuzzers of this repository. They are not stable.
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals {
+    macro_rules! open {
+        ($($(#[$condition:meta])? $module:ident)*) => {
+            $($(#[$condition])? pub mod $module { pub use crate::$module::*; })*
+        };
+    }
+    open! { #[cfg(feature = "cli")] audit edit #[cfg(feature = "cli")] info locate #[cfg(feature = "cli")] policy read settings undo windows }
+}
+
+#[cfg(feature = "cli")]
+pub use audit::Audit;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub use cli::main;
@@ -111,6 +100,9 @@ pub use hive::{Hive, HiveSource, Key, Value};
 pub use hive_kind::HiveKind;
 #[doc(inline)]
 pub use hivewright_error::{Code, Error, Kind, Place, Result, Space};
+/// The regf format. Its types for names, values and security descriptors occur in signatures of this crate.
+#[doc(no_inline)]
+pub use hivewright_hive;
 #[doc(inline)]
 pub use hivewright_hive::recover::Recovery;
 #[doc(inline)]
@@ -120,4 +112,4 @@ pub use locate::{Image, ImageOptions};
 pub use registry_path::RegistryPath;
 pub use settings::nat_t::{SettingState, Verdict};
 pub use undo::{Restored, Undone, undo};
-pub use windows::{Mistake, Product};
+pub use windows::{Finding, Product};

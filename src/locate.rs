@@ -1,8 +1,8 @@
-//! From what the user named to the hives in it: file of the host, image, volume, files, Windows installation, hive. Nothing
-//! here writes.
+//! Finds hives from the path that the user named: file of the host, image, volume, files, Windows installation, hive.
+//! Never writes.
 //!
-//! A bare hive and a folder of the host are images like any other: see [`Image`]. Everything above takes a [`HiveHandle`],
-//! wherever the hive lies.
+//! A bare hive and a folder of the host are images like any other: see [`Image`]. All layers above use a
+//! [`HiveHandle`].
 
 mod disk;
 mod folder;
@@ -27,7 +27,7 @@ pub(crate) use installation::roots;
 pub use installation::{Installation, Search, Trouble};
 pub use logs::LogChoice;
 pub use obstacles::Obstacle;
-pub(crate) use obstacles::{HAS_CHILDREN, of_children, of_dirty, of_file, of_volume};
+pub(crate) use obstacles::{of_children, of_dirty, of_file, of_volume};
 pub use options::ImageOptions;
 pub use paged::Paged;
 pub(crate) use placement::Placement;
@@ -36,9 +36,8 @@ use std::path::Path;
 
 use hivewright_error::{Code, Error};
 
-/// The refusal where a file is not what was read before.
+/// Returns the refusal of a file that has changed since it was read.
 pub(crate) fn changed_since(path: &Path) -> Error {
-    let what = format!("{} is not what was read: something else has written to it", path.display());
-    Error::refused(Code::ChangedSince, what)
-        .advise("see what else uses the file, then start again from what is there now")
+    let what = format!("{} has changed since it was read", path.display());
+    Error::refused(Code::ChangedSince, what).advise("close other programs that use the file, then try again")
 }

@@ -1,4 +1,4 @@
-//! The command. All of it is in the library, behind the feature `cli`.
+//! The command, which is in the library behind the feature `cli`.
 
 fn main() -> std::process::ExitCode {
     hivewright::main()

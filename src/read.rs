@@ -1,4 +1,4 @@
-//! Reading a hive where it lies: mapped, or by calls, or inside of a disk, page by page; nothing written.
+//! Reads a hive in place: with a memory map, with read calls, or page by page in a disk. Never writes.
 
 mod hash;
 mod judged;
@@ -7,6 +7,7 @@ mod witness_input;
 pub(crate) use witness_input::WitnessInput;
 
 use std::path::Path;
+use std::sync::Arc;
 
 pub use judged::Judged;
 
@@ -19,10 +20,10 @@ use hivewright_hive::recover::{self, LogReport};
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::{Hive, Opened};
 
-/// A hive that is read.
+/// A hive that is being read.
 #[derive(Debug)]
 pub struct Reading {
-    hive: HiveHandle,
+    hive: Arc<HiveHandle>,
     logs: LogChoice,
 }
 
@@ -33,37 +34,50 @@ pub struct Logs {
     pub needed: bool,
     /// Whether they can be applied.
     pub usable: bool,
-    /// Why not, if they are needed.
+    /// The reason if they are needed and cannot be applied.
     pub why: Option<String>,
-    /// Each of them.
+    /// The reports on each log.
     pub logs: Vec<LogReport>,
 }
 
 impl Reading {
-    /// Finds the hive that `path` stands for, on the host or inside of the disk that it is.
+    /// Finds the hive at `path`, on the host or in a disk.
     ///
     /// # Errors
-    /// As [`Image::open`], [`Image::system_hive`] and [`LogChoice::expect`]; `not-a-disk` for a choice where there is none.
+    /// As [`Image::open`], [`Image::system_hive`] and [`LogChoice::expect`]; `not-a-disk` if `choice` selects something
+    /// outside a disk.
     pub fn choose(path: &Path, choice: &Choice, logs: LogChoice) -> Result<Self> {
         logs.expect()?;
-        let hive = Image::open_as(path, &choice.image)?.mapped_system_hive(choice)?;
-        Ok(Self::new(hive, logs))
+        Self::of(&Image::open_as(path, &choice.image)?, choice, logs)
     }
 
-    /// Reads a hive that was found.
-    pub fn new(hive: HiveHandle, logs: LogChoice) -> Self {
-        Reading { hive, logs }
+    /// As [`Reading::choose`], of an image that is open.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of(image: &Image, choice: &Choice, logs: LogChoice) -> Result<Self> {
+        Ok(Self::new(image.mapped_system_hive(choice)?, logs))
     }
 
-    /// The hive.
+    /// Reads a hive that was found before.
+    pub fn new(hive: impl Into<Arc<HiveHandle>>, logs: LogChoice) -> Self {
+        Reading { hive: hive.into(), logs }
+    }
+
+    /// Returns the hive.
     pub fn hive(&self) -> &HiveHandle {
         &self.hive
     }
 
-    /// Bytes of the primary file, and whether it is `clean` or `dirty`.
+    /// Returns the installation of the hive, which includes the hive as opened here.
+    pub(crate) fn installation(&self) -> crate::Installation {
+        crate::Installation::of(self.hive.clone())
+    }
+
+    /// Returns the length of the primary file in bytes, and `clean` or `dirty`.
     ///
     /// # Errors
-    /// It is no hive, or cannot be read.
+    /// It is not a hive, or cannot be read.
     pub fn size_and_state(&self) -> Result<(u64, &'static str)> {
         let whole = self.hive.whole()?;
         let state = match Hive::open(whole).map_err(|error| self.no_hive(error))? {
@@ -77,32 +91,32 @@ impl Reading {
         LogFiles::read(&self.hive, &self.logs)
     }
 
-    /// The error of a file that is no hive.
+    /// Returns the error for a file that is not a hive.
     pub(crate) fn no_hive(&self, error: Error) -> Error {
         if self.hive.disk().is_some() { error } else { no_hive_no_disk(error, self.hive.host_file()) }
     }
 
-    /// Which hive it is, as far as its primary file shows: `SYSTEM`, `SOFTWARE`.
+    /// Returns the kind of the hive by its primary file: `SYSTEM`, `SOFTWARE`.
     pub fn kind(&self) -> Option<&'static str> {
         windows::kind(Hive::open(self.hive.whole().ok()?).ok()?.primary_alone())
     }
 
-    /// What writes that did not end have against what is read, a sentence fragment each: then it may be neither the old
-    /// state nor the new one. Asked of every file that is read of a disk.
+    /// Returns the interrupted writes to any file that is read, each as a fragment of a sentence: the read data may be
+    /// a mixture of old and new.
     pub fn unfinished(&self) -> Vec<String> {
         undo::unfinished(self.hive.image(), self.hive.host_file())
     }
 
-    /// What the logs hold and what a replay would make of them; none for a clean hive, unless `always`.
+    /// Returns the report on the logs and on a replay of them; `None` for a clean hive, unless `always`.
     ///
     /// # Errors
-    /// Logs that cannot be read.
+    /// I/O errors of the logs.
     pub fn logs(&self, always: bool) -> Result<Option<Logs>> {
         let whole = self.hive.whole()?;
         let (clean, readable) = match Hive::open(whole) {
             Ok(Opened::Clean(_)) => (true, true),
             Ok(Opened::Dirty(_)) => (false, true),
-            // Damage elsewhere than in what tells clean from dirty is no matter of the logs.
+            // Damage of fields other than the sequence numbers does not concern the logs.
             Err(_) => (BaseBlock::parse(whole).is_ok_and(|base| !base.is_dirty()), false),
         };
         if clean && !always {

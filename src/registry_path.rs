@@ -1,5 +1,7 @@
 //! Registry paths: a hive of an installation, and a key of it.
 
+mod view;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -8,11 +10,11 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::KeyPath;
 use hivewright_hive::regf::name::Name;
 
-/// A path as Windows writes it: `HKLM\SYSTEM\CurrentControlSet\Services`, with the long or the short name of its root, in any
-/// case.
+/// A path in the notation of Windows: `HKLM\SYSTEM\CurrentControlSet\Services`, with the long or the short name of its
+/// root. Case is ignored.
 ///
-/// Without the name of a root, the path begins at the root of the hive that was named: of a bare hive file, or SYSTEM. A path
-/// that begins with the name of a root may be used with a bare hive too, if it is the hive that the path leads to.
+/// Without the name of a root, the path begins at the root of the hive that the user named: a bare hive file, or
+/// SYSTEM. A path with the name of a root can also be used with a bare hive, if the hive is of that kind.
 ///
 /// | root | hive |
 /// |---|---|
@@ -21,8 +23,8 @@ use hivewright_hive::regf::name::Name;
 /// | `HKU\.DEFAULT`, `HKU\S-1-5-18` | `DEFAULT` in `System32\config` |
 /// | `HKU\<user>`, by SID or by the name of the folder of the profile | `NTUSER.DAT` of the profile |
 /// | `HKU\<user>_Classes`, and `HKU\<user>\Software\Classes` | `UsrClass.dat` of the profile |
-/// | `HKCU` | the same of the user that is chosen: see [`RegistryPath::of_user`] |
-/// | `HKCR` | `HKLM\SOFTWARE\Classes`, where Windows puts what is written there |
+/// | `HKCU` | the hives of the selected user: see [`RegistryPath::of_user`] |
+/// | `HKCR` | `HKLM\SOFTWARE\Classes`, to which Windows redirects writes |
 ///
 /// # Examples
 /// ```
@@ -33,7 +35,7 @@ use hivewright_hive::regf::name::Name;
 /// assert_eq!(path.key().to_string(), "Example");
 /// assert_eq!(path.to_string(), r"HKLM\SOFTWARE\Example");
 ///
-/// // A name with a backslash in it.
+/// // A name with a backslash.
 /// let odd: RegistryPath = r"HKCU\Console\C:{U+005C}Tool".parse()?;
 /// assert_eq!(odd.key().names().len(), 2);
 /// # Ok::<(), hivewright::Error>(())
@@ -46,13 +48,13 @@ pub struct RegistryPath {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Root {
-    /// The root of the hive that was named.
+    /// The root of the hive that the user named.
     Named,
     Hive(HiveKind),
     CurrentUser,
 }
 
-/// Roots that a path can begin with, by their long and short names.
+/// Roots of a path, by their long and short names.
 const ROOTS: [(&str, &str); 5] = [
     ("HKEY_LOCAL_MACHINE", "HKLM"),
     ("HKEY_USERS", "HKU"),
@@ -61,19 +63,19 @@ const ROOTS: [(&str, &str); 5] = [
     ("HKEY_CURRENT_CONFIG", "HKCC"),
 ];
 
-/// The end of the names of keys of `HKEY_USERS` that are `UsrClass.dat`.
+/// The suffix of keys of `HKEY_USERS` that are `UsrClass.dat`.
 const CLASSES: &str = "_Classes";
 
 impl RegistryPath {
-    /// Makes the path of a key of a hive of an installation.
+    /// Creates the path of a key in a hive of an installation.
     pub fn new<'p>(hive: HiveKind, key: impl Into<KeyPath<'p>>) -> Self {
         RegistryPath { root: Root::Hive(hive), key: key.into().into_owned() }
     }
 
-    /// Makes a path of names, each as it is, of which the first may be the name of a root.
+    /// Creates a path of unescaped names, of which the first may be the name of a root.
     ///
     /// # Errors
-    /// As the parser's.
+    /// As [`RegistryPath::from_str`](FromStr::from_str).
     pub fn from_names<'p>(path: impl Into<KeyPath<'p>>) -> Result<Self> {
         let path = path.into().into_owned();
         let first = path.names().first().map(ToString::to_string).unwrap_or_default();
@@ -81,7 +83,7 @@ impl RegistryPath {
             ROOTS.iter().find(|(long, short)| [long, short].iter().any(|name| name.eq_ignore_ascii_case(&first)));
         let Some((_, root)) = root else {
             if first.to_ascii_uppercase().starts_with("HKEY_") {
-                let what = format!("{first} is no root of the registry that a hive has");
+                let what = format!("{first} is not a root of the registry with hives");
                 return Err(Error::new(Kind::Unsupported, Code::RegistryRoot, what).advise(ADVICE));
             }
             return Ok(RegistryPath { root: Root::Named, key: path });
@@ -96,7 +98,7 @@ impl RegistryPath {
                 return Ok(RegistryPath::new(HiveKind::Software, key));
             }
             _ => {
-                let what = "HKEY_CURRENT_CONFIG is a link that Windows makes at boot";
+                let what = "HKEY_CURRENT_CONFIG is a link that Windows creates at boot";
                 return Err(Error::new(Kind::Unsupported, Code::RegistryRoot, what)
                     .advise("name the profile: HKLM\\SYSTEM\\CurrentControlSet\\Hardware Profiles\\0001"));
             }
@@ -104,7 +106,7 @@ impl RegistryPath {
         Ok(RegistryPath { root, key: KeyPath::from_names(names) }.past_classes())
     }
 
-    /// Returns the hive; `None` for the one that was named, and for `HKCU` until a user is chosen.
+    /// Returns the hive; `None` for the hive that the user named, and for `HKCU` before a user is selected.
     pub fn hive(&self) -> Option<&HiveKind> {
         match &self.root {
             Root::Hive(hive) => Some(hive),
@@ -117,12 +119,12 @@ impl RegistryPath {
         &self.key
     }
 
-    /// Whether it begins with `HKCU`, and no user is chosen yet.
+    /// Returns whether it begins with `HKCU` and no user is selected yet.
     pub fn needs_user(&self) -> bool {
         self.root == Root::CurrentUser
     }
 
-    /// Returns the same path with `HKCU` as that of a user: [`HiveKind::User`] or [`HiveKind::DefaultUser`].
+    /// Returns the path with `HKCU` replaced by the hive of a user: [`HiveKind::User`] or [`HiveKind::DefaultUser`].
     #[must_use]
     pub fn of_user(self, user: &HiveKind) -> Self {
         match self.root {
@@ -131,7 +133,7 @@ impl RegistryPath {
         }
     }
 
-    /// `Software\Classes` of a user is a link to the root of another hive.
+    /// Resolves `Software\Classes` of a user, which is a link to the root of another hive.
     fn past_classes(self) -> Self {
         let Root::Hive(HiveKind::User(user)) = &self.root else { return self };
         match self.key.names() {
@@ -152,11 +154,11 @@ fn of_machine(name: Option<Name<'static>>) -> Result<HiveKind> {
     if name.eq_ignore_ascii_case("BCD00000000") {
         return Ok(HiveKind::Bcd);
     }
-    let is_it = |kind: &HiveKind| kind.file_name().eq_ignore_ascii_case(&name);
-    machine.into_iter().find(is_it).ok_or_else(|| {
+    let is_named = |kind: &HiveKind| kind.file_name().eq_ignore_ascii_case(&name);
+    machine.into_iter().find(is_named).ok_or_else(|| {
         let what = match &*name {
-            "" => "HKEY_LOCAL_MACHINE is no hive: its subkeys are".to_owned(),
-            _ => format!("HKEY_LOCAL_MACHINE\\{name} is no hive of an installation that is not running"),
+            "" => "HKEY_LOCAL_MACHINE is not a hive, but its subkeys are".to_owned(),
+            _ => format!("HKEY_LOCAL_MACHINE\\{name} is not a hive of an installation that is not running"),
         };
         Error::new(Kind::Unsupported, Code::RegistryRoot, what).advise(ADVICE)
     })
@@ -165,7 +167,7 @@ fn of_machine(name: Option<Name<'static>>) -> Result<HiveKind> {
 fn of_users(name: Option<Name<'static>>) -> Result<HiveKind> {
     let name = name.map(|name| name.to_string()).unwrap_or_default();
     if name.is_empty() {
-        let what = "HKEY_USERS is no hive: its subkeys are";
+        let what = "HKEY_USERS is not a hive, but its subkeys are";
         return Err(Error::new(Kind::Unsupported, Code::RegistryRoot, what).advise(ADVICE));
     }
     // The account LocalSystem.
@@ -184,11 +186,11 @@ fn of_users(name: Option<Name<'static>>) -> Result<HiveKind> {
 impl FromStr for RegistryPath {
     type Err = Error;
 
-    /// Parses the text form: backslashes part the names, and `{U+005C}` stands for a code unit that a name in text cannot have, as
-    /// [`KeyPath::from_escaped`] reads it.
+    /// Parses the text form: backslashes separate names, and `{U+005C}` stands for a code unit that text cannot
+    /// represent, as in [`KeyPath::from_escaped`].
     ///
     /// # Errors
-    /// `registry-root`: it begins with a root that no hive has.
+    /// `registry-root`: the path begins with a root without hives.
     fn from_str(text: &str) -> Result<Self> {
         Self::from_names(KeyPath::from_escaped(text))
     }

@@ -1,7 +1,7 @@
-//! Settings: registry values of which the place depends on the Windows, and what their data mean.
+//! Settings: registry values whose place depends on the version of Windows, and the meaning of their data.
 //!
-//! A setting detects the Windows that a hive belongs to, reads and judges what it finds, and yields the [`Operation`]s of an
-//! edit. Nothing outside of this module knows the name of a value.
+//! A setting detects the version of Windows of a hive, reads and judges the values, and yields the [`Operation`]s of an
+//! edit. Nothing outside this module knows the name of a value.
 //!
 //! [`Operation`]: crate::edit::Operation
 

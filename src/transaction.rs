@@ -1,9 +1,10 @@
-//! Changes to files of the host: the old bytes or the new ones, never a mixture. `docs/design.md` has the write order, the
-//! table of what a stop leaves, and what is assumed about media.
+//! Atomic changes to files of the host: a file has its old bytes or its new ones, never a mixture. `docs/design.md` has
+//! the write order, the states after a crash, and the assumptions about media.
 //!
-//! A [`Change`] is a checked set of patches. It goes to [`Locked`] files in one of two ways: a new file takes the place of the
-//! old one ([`replace()`]), or the bytes that differ are written in place, under the undo file of a [`Journal`].
+//! A [`Change`] is a checked set of patches. It is written to [`Locked`] files in one of two ways: by a new file that
+//! replaces the old one ([`replace()`]), or in place, under the undo file of a [`Journal`].
 
+mod appended;
 mod change;
 mod in_place;
 pub(crate) mod journal;
@@ -32,14 +33,14 @@ pub use state::State;
 use hivewright_error::Result;
 use hivewright_storage::About;
 
-/// What is asked of the bytes to be written, while they are: a new file takes the place of the old one, and bytes change in
-/// place, only after it has passed.
+/// A check of the new bytes that runs in parallel with the writing. No file is replaced, and no bytes change in place,
+/// before it succeeds.
 pub type Proof<'a> = &'a (dyn Fn() -> Result<()> + Sync);
 
-/// Why a new file in its place would not be the same, if so.
+/// Returns the reason why a new file in its place would differ, if there is one.
 pub(crate) fn why_in_place(about: &About) -> Option<String> {
     match about.links {
         0 | 1 => about.keeps.map(str::to_owned),
-        links => Some(format!("the file has {links} names (hard links), which would come apart")),
+        links => Some(format!("the file has {links} names (hard links), which a new file would separate")),
     }
 }

@@ -1,4 +1,4 @@
-//! What a hive tells of its Windows: the control sets, the version, the product, the services.
+//! The version of Windows of a hive: its control sets, version, product and services.
 
 pub mod control_set;
 mod kind;
@@ -17,46 +17,47 @@ pub use version::{Decision, Detection, Era};
 
 use hivewright_error::{Code, Error, Kind, Place as Address, Space};
 
-/// Something in the hive that does not do what its author meant, or that a reader of the answer has to know.
+/// A finding: a part of the hive without its intended effect, or one that qualifies the answer.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Mistake {
-    /// Stable, in kebab case.
+#[non_exhaustive]
+pub struct Finding {
+    /// The stable code, in kebab case.
     pub code: Code,
     /// Path of the key or value below the root of the hive.
     pub place: String,
-    /// What is there.
+    /// The state found.
     pub what: String,
-    /// What to do about it.
+    /// The remedy.
     pub advice: String,
-    /// Where it stands, in bytes from the start of the hive file, if that is one place.
+    /// The offset in the hive file in bytes, if it is a single place.
     pub offset: Option<u64>,
 }
 
-impl From<&Error> for Mistake {
-    /// The mistake for a hive of which nothing can be read.
+impl From<&Error> for Finding {
+    /// Creates the finding for an unreadable hive.
     fn from(error: &Error) -> Self {
-        Mistake::of_error(error.code(), "", error, look::ADVICE)
+        Finding::of_error(error.code(), "", error, look::ADVICE)
     }
 }
 
-impl Mistake {
+impl Finding {
     pub(crate) fn new(
         code: Code,
         place: impl Into<String>,
         what: impl Into<String>,
         advice: impl Into<String>,
     ) -> Self {
-        Mistake { code, place: place.into(), what: what.into(), advice: advice.into(), offset: None }
+        Finding { code, place: place.into(), what: what.into(), advice: advice.into(), offset: None }
     }
 
-    /// What an error says of a key or value.
+    /// Creates the finding of an error about a key or value.
     pub(crate) fn of_error(code: Code, place: impl Into<String>, error: &Error, advice: &str) -> Self {
         let offset = error.trail().iter().find(|place| place.space == Space::Hive).map(|place| place.offset);
         let advice = error.advice().unwrap_or(advice);
-        Mistake { offset, ..Mistake::new(code, place, error.sentence(), advice) }
+        Finding { offset, ..Finding::new(code, place, error.sentence(), advice) }
     }
 
-    /// Whether `set` refuses because of it, or damage keeps something from being read.
+    /// Returns whether `set` refuses because of it, or it is damage that hides a part of the hive.
     pub fn is_in_the_way(&self) -> bool {
         self.offset.is_some() || [Code::TombstoneValue, Code::SelectTombstone, Code::Unreadable].contains(&self.code)
     }
@@ -67,7 +68,7 @@ impl Mistake {
         if is_named { self.what.clone() } else { format!("{place}: {}", self.what) }
     }
 
-    /// What is there and where, in one line.
+    /// Returns the place and the state in one line.
     pub(crate) fn in_words(&self) -> String {
         match self.offset {
             Some(offset) => format!("{} ({})", self.with_place(), Address { space: Space::Hive, offset }),
@@ -75,7 +76,7 @@ impl Mistake {
         }
     }
 
-    /// The error of a caller that cannot go on with this.
+    /// Returns the error for a caller that cannot continue.
     pub fn to_error(&self, kind: Kind) -> Error {
         let error = Error::new(kind, self.code, self.with_place()).advise(self.advice.clone());
         match self.offset {

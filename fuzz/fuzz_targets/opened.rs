@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use hivewright_disk::container::{Gate, Image, Opening, open_layer};
+use hivewright_disk::container::{Image, Opening, PathPolicy, open_layer};
 use hivewright_storage::Storage;
 
 /// Opens `file` as the named format; names in it lead nowhere.
 pub fn open(file: Arc<dyn Storage>, format: &str, writing: bool) -> Option<Image> {
-    let mut gate = Gate::shut();
-    gate.writing = writing;
-    open_layer(Opening::of(&gate, file, Path::new("/nowhere/image")), Some(format)).ok().flatten()
+    let mut policy = PathPolicy::shut();
+    policy.writing = writing;
+    open_layer(Opening::of(&policy, file, Path::new("/nowhere/image")), Some(format)).ok().flatten()
 }

@@ -1,7 +1,7 @@
 //! Reading: whatever the bytes, a report or an error, and the witness never takes the process down.
 #![no_main]
 
-use hivewright::settings::nat_t::{self};
+use hivewright::internals::settings::nat_t::{self};
 use hivewright_hive::{Hive, witness};
 use libfuzzer_sys::fuzz_target;
 

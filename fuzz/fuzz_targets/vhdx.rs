@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use hivewright::{Code, Error, Kind, Place, Result};
-use hivewright_disk::container::{Gate, Opener, Opening, Role, open_layer};
+use hivewright_disk::container::{Opener, Opening, PathPolicy, Role, open_layer};
 use hivewright_storage::Storage;
 use hivewright_storage::recorder::Recorder;
 use libfuzzer_sys::fuzz_target;
@@ -133,10 +133,10 @@ static NAME: LazyLock<std::path::PathBuf> = LazyLock::new(|| std::env::current_e
 
 fuzz_target!(|data: &[u8]| {
     let file = Arc::new(Recorder::new(Arc::new(Sparse::new(data))).unwrap());
-    let mut gate = Gate::new(Arc::new(Parents), &[NAME.parent().unwrap().to_owned()]);
-    gate.writing = true;
-    gate.replay_log = data.first().is_some_and(|flags| flags & 2 != 0);
-    let opening = Opening::of(&gate, file, &NAME);
+    let mut policy = PathPolicy::new(Arc::new(Parents), &[NAME.parent().unwrap().to_owned()]);
+    policy.writing = true;
+    policy.replay_log = data.first().is_some_and(|flags| flags & 2 != 0);
+    let opening = Opening::of(&policy, file, &NAME);
     let Ok(Some(image)) = open_layer(opening, Some("vhdx")) else { return };
     let disk = image.disk;
     let len = disk.len().unwrap();

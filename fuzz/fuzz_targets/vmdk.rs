@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use hivewright_disk::container::{self, Gate, Opener, Role};
+use hivewright_disk::container::{self, Opener, PathPolicy, Role};
 use hivewright_storage::Storage;
 use hivewright_storage::memory::Memory;
 use libfuzzer_sys::fuzz_target;
@@ -60,8 +60,8 @@ fuzz_target!(|data: &[u8]| {
     let image = cut(usize::from(u16::from_le_bytes([a, b])), &mut rest);
     let extent = cut(usize::from(u16::from_le_bytes([c, d])), &mut rest);
     let format = if image.get(257..262) == Some(b"ustar") { "ova" } else { "vmdk" };
-    let gate = Gate::new(Arc::new(Files([image, extent, rest.to_vec()])), &[]);
-    let Ok(Some(image)) = container::open(&gate, &FOLDER.join(NAMES[0]), Some(format)) else { return };
+    let policy = PathPolicy::new(Arc::new(Files([image, extent, rest.to_vec()])), &[]);
+    let Ok(Some(image)) = container::open(&policy, &FOLDER.join(NAMES[0]), Some(format)) else { return };
     let (disk, len) = (image.disk, image.about.size);
     for at in [0, 4095, len / 2, len.saturating_sub(70_002)] {
         disk.locate(at);

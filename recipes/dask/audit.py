@@ -20,7 +20,7 @@ SCALARS = {
     "float64": ["seconds"],
     "bool": ["compliant", "hives_agree", "confirmed", "hibernated"],
 }
-SUMMARY = re.compile(rb"^hivewright: \d+ targets, .*", re.M)
+SUMMARY = re.compile(rb"^hivewright: \d+ targets?, .*", re.M)
 
 
 def run_shard(hivewright, number, count, parts, arguments):
@@ -52,6 +52,9 @@ def row(line):
     for verdict in ("next_boot", "capture"):
         found = record.get(f"at_{verdict}") or {}
         columns[f"{verdict}_state"], columns[f"{verdict}_value"] = found.get("state"), found.get("value")
+    # The checks of policies that are not as expected: `policy/check`.
+    for status in ("fail", "unknown"):
+        columns[f"checks_{status}"] = [f"{it['policy']}/{it['check']}" for it in record.get("checks", []) if it["status"] == status]
     error = record.get("error") or {}
     columns["error_code"], columns["error_message"] = error.get("code"), error.get("message")
     columns["record"] = line.decode().rstrip("\n")
@@ -66,6 +69,7 @@ def collect(paths, out, batch=5000):
     fields = [pa.field(name, getattr(pa, kind.replace("bool", "bool_"))()) for kind, names in SCALARS.items() for name in names]
     for verdict in ("next_boot", "capture"):
         fields += [pa.field(f"{verdict}_state", pa.string()), pa.field(f"{verdict}_value", pa.int64())]
+    fields += [pa.field(f"checks_{status}", pa.list_(pa.string())) for status in ("fail", "unknown")]
     fields += [pa.field(name, pa.string()) for name in ("error_code", "error_message", "record")]
     schema = pa.schema(fields)
     count = 0

@@ -1,6 +1,6 @@
-//! The account of the regular files below the targets: each has a record, is a part of another file, or is skipped.
+//! Account of the regular files below the targets: each has a record, is a part of another file, or is skipped.
 //!
-//! Only counts are kept. Files without a record of their own stream to the caller, one [`Passed`] each.
+//! Only counts are kept in memory. Files without a record of their own stream to the caller, one [`Unrecorded`] each.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,45 +12,45 @@ use serde::Serialize;
 use hivewright_disk::container::Known;
 use hivewright_storage::exact;
 
-/// A regular file that has no record of its own.
+/// A regular file without a record of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Passed {
-    /// The file, or a folder below a Windows folder, whose files are not looked at one by one.
+pub struct Unrecorded {
+    /// The file, or a folder below a Windows folder, whose files are not classified one by one.
     pub path: PathBuf,
-    /// Why it has none.
+    /// The reason.
     pub why: Why,
 }
 
-/// Why a file has no record of its own.
+/// Reason why a file has no record of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Why {
-    /// It is a part of this file: an extent, a segment, a piece, a log.
+    /// It is a part of this file: an extent, a segment or a log.
     PartOf(PathBuf),
-    /// It is nothing that an audit reads.
+    /// An audit does not read it.
     Skipped(Reason),
-    /// It is a folder of Windows' own files, which belong to the Windows folder that has a record.
+    /// It is a folder of Windows itself, and belongs to the Windows folder that has a record.
     OfWindows(PathBuf),
 }
 
-/// Why a file is skipped.
+/// Reason why a file is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Neither its name nor its first bytes are those of a hive or an image.
     NoImage,
     /// It is empty.
     Empty,
-    /// Its bytes show that it is this, which is not read, and its name is not that of an image or a hive.
+    /// It has this known, unsupported type, and its name is not that of an image or a hive.
     Known(Known),
-    /// It is the transaction log of a hive that is not beside it.
+    /// It is the transaction log of a hive that is not in its folder.
     Log,
     /// It is a hive other than SYSTEM.
     OtherHive,
-    /// It is another link to a file that was met before.
+    /// It is another link to a file that was found before.
     SameFile,
 }
 
 impl Reason {
-    /// Stable, in kebab case.
+    /// Returns its stable name, in kebab case.
     pub fn code(self) -> &'static str {
         match self {
             Reason::NoImage => "no-image",
@@ -66,31 +66,31 @@ impl Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Reason::NoImage => f.write_str("neither its name nor its first bytes are those of a hive or a disk image"),
-            Reason::Empty => f.write_str("it is empty"),
+            Reason::NoImage => f.write_str("no hive or disk image by its name or first bytes"),
+            Reason::Empty => f.write_str("empty"),
             Reason::Known(known) => {
-                write!(f, "it is {}, and its name is not that of a hive or a disk image", known.what)
+                write!(f, "{}, without the name of a hive or a disk image", known.what)
             }
-            Reason::Log => f.write_str("it is the transaction log of a hive that is not beside it"),
-            Reason::OtherHive => f.write_str("it is a hive other than SYSTEM"),
-            Reason::SameFile => f.write_str("it is another link to a file that was met before"),
+            Reason::Log => f.write_str("a transaction log without its hive"),
+            Reason::OtherHive => f.write_str("a hive other than SYSTEM"),
+            Reason::SameFile => f.write_str("another link to a file that was found before"),
         }
     }
 }
 
-impl Passed {
-    /// A file that is skipped.
+impl Unrecorded {
+    /// Creates a skipped file.
     pub fn skipped(path: PathBuf, reason: Reason) -> Self {
-        Passed { path, why: Why::Skipped(reason) }
+        Unrecorded { path, why: Why::Skipped(reason) }
     }
 
-    /// A part of `whole`.
+    /// Creates a part of `whole`.
     pub fn part(path: PathBuf, whole: &Path) -> Self {
-        Passed { path, why: Why::PartOf(whole.to_owned()) }
+        Unrecorded { path, why: Why::PartOf(whole.to_owned()) }
     }
 
-    /// As one line of JSON, without a line feed: an object with `file`, `is` (`part`, `skipped`, `folder`), `part_of`,
-    /// `reason` and `what`; `file_hex` and `part_of_hex` as in [`exact`].
+    /// Returns one line of JSON without a line feed: an object with `file`, `is` (`part`, `skipped`, `folder`),
+    /// `part_of`, `reason` and `what`; `file_hex` and `part_of_hex` as in [`exact`].
     pub fn line(&self) -> String {
         let (is, part_of, reason) = match &self.why {
             Why::PartOf(whole) => ("part", Some(whole), None),
@@ -110,20 +110,20 @@ impl Passed {
     }
 }
 
-impl fmt::Display for Passed {
+impl fmt::Display for Unrecorded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let path = self.path.display();
         match &self.why {
-            Why::PartOf(whole) => write!(f, "part: {path}: of {}", whole.display()),
-            Why::Skipped(reason) => write!(f, "skipped: {path}: {reason}"),
+            Why::PartOf(whole) => write!(f, "{path}: part of {}", whole.display()),
+            Why::Skipped(reason) => write!(f, "{path}: skipped: {reason}"),
             Why::OfWindows(whole) => {
-                write!(f, "folder: {path}: its files belong to the Windows folder {}", whole.display())
+                write!(f, "{path}: folder of the Windows folder {}", whole.display())
             }
         }
     }
 }
 
-/// Counts of files.
+/// Numbers of files.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Files with a record of their own.
@@ -132,30 +132,30 @@ pub struct Counts {
     pub parts: u64,
     /// Skipped files.
     pub skipped: u64,
-    /// Folders of Windows' own files, which are not counted one by one.
+    /// Folders of Windows itself, whose files are not counted.
     pub windows_folders: u64,
     /// Skipped files by [`Reason::code`].
     pub reasons: BTreeMap<&'static str, u64>,
 }
 
 impl Counts {
-    /// Files altogether.
+    /// Returns the number of all files.
     pub fn files(&self) -> u64 {
         self.recorded + self.parts + self.skipped
     }
 }
 
-/// The one that takes the files without a record of their own.
-pub type Listener = Box<dyn Fn(&Passed) + Send + Sync>;
+/// Receiver of the files without a record of their own.
+pub type Listener = Box<dyn Fn(&Unrecorded) + Send + Sync>;
 
-/// The account, shared by the threads of an audit.
+/// Account that the threads of an audit share.
 pub struct Account {
     counts: Mutex<Counts>,
     listener: Listener,
 }
 
 impl Account {
-    /// An account that hands each file without a record to `listener` as well.
+    /// Creates an account that also hands each file without a record to `listener`.
     pub fn new(listener: Listener) -> Self {
         Account { counts: Mutex::default(), listener }
     }
@@ -165,10 +165,10 @@ impl Account {
         self.lock().recorded += count;
     }
 
-    /// Counts a file without one.
-    pub fn passed(&self, passed: &Passed) {
+    /// Counts a file without a record, and hands it to the listener.
+    pub fn unrecorded(&self, unrecorded: &Unrecorded) {
         let mut counts = self.lock();
-        match passed.why {
+        match unrecorded.why {
             Why::PartOf(_) => counts.parts += 1,
             Why::Skipped(reason) => {
                 counts.skipped += 1;
@@ -177,10 +177,10 @@ impl Account {
             Why::OfWindows(_) => counts.windows_folders += 1,
         }
         drop(counts);
-        (self.listener)(passed);
+        (self.listener)(unrecorded);
     }
 
-    /// The counts so far.
+    /// Returns the counts so far.
     pub fn counts(&self) -> Counts {
         self.lock().clone()
     }

@@ -1,12 +1,12 @@
-//! Finding targets: files, folders with all that is below, and patterns of names. They stream to the caller, and so do the
-//! files that are no targets.
+//! Discovery of targets: files, folder trees and name patterns. Targets and all other files stream to the caller.
 //!
-//! Of a file that nobody named only the first [`HEAD`] bytes are read. Links and special files in folders are left alone.
+//! Of a discovered file, only the first [`HEAD`] bytes are read. Links and special files in folders are skipped.
 
-mod kin;
-mod looks;
+mod file_kind;
+mod libvirt;
 mod names;
-pub(in crate::audit) mod pattern;
+pub(crate) mod pattern;
+mod relations;
 mod walk;
 
 use std::collections::HashSet;
@@ -14,33 +14,33 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use looks::{HEAD, Looks, looks_of};
+pub use file_kind::{FileKind, HEAD, classify};
 
-use super::account::{Passed, Reason};
+use super::account::{Reason, Unrecorded};
 use hivewright_error::{Code, Error, Kind};
 use hivewright_storage::FileId;
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe::{self, Seen};
 use hivewright_storage::split;
 
-/// Something to audit.
+/// A file, device or folder to audit.
 #[derive(Debug)]
 pub struct Target {
-    /// Its name in its records.
+    /// Its name in the records.
     pub name: OsString,
     /// The file or folder.
     pub path: PathBuf,
-    /// What is known of it.
+    /// Its kind, or the error that prevents the audit.
     pub kind: TargetKind,
-    /// The user named it, so that it has a record whatever it turns out to be.
+    /// Whether the user named it; then it has a record in any case.
     pub named: bool,
-    /// It is a regular file, which the account counts.
+    /// Whether it is a regular file; the account counts those.
     pub is_file: bool,
-    /// It was given before: only its parts are asked for.
+    /// Whether it was emitted before; then only its parts are read.
     pub is_repeated: bool,
-    /// Files of its folder that are no targets because they are parts of it.
+    /// Files of its folder that are parts of it, and therefore no targets.
     pub parts: Vec<Part>,
-    /// Images that stand on it.
+    /// Images that have it as their backing file or parent.
     pub dependents: Dependents,
 }
 
@@ -49,24 +49,24 @@ pub struct Target {
 pub struct Part {
     /// The file.
     pub path: PathBuf,
-    /// What it looks like alone.
-    pub looks: Looks,
-    /// Only the headers of the target claim it, which may be wrong, or lie.
+    /// Its kind without regard to the target.
+    pub file_kind: FileKind,
+    /// Whether only the headers of the target name it; headers may be wrong or forged.
     pub is_claimed: bool,
 }
 
-/// Images that stand on a target directly.
+/// Images that have a target as their direct backing file or parent.
 #[derive(Debug)]
 pub enum Dependents {
-    /// The folder of the target was not looked at for them.
+    /// The folder of the target was not searched.
     Unknown,
-    /// All of its folder.
+    /// All such images in its folder.
     Known(Vec<PathBuf>),
 }
 
 impl Target {
-    /// A file that was met in a folder.
-    pub fn met(path: &Path) -> Self {
+    /// Creates a target for a file that was discovered in a folder.
+    pub fn discovered(path: &Path) -> Self {
         Target {
             name: path.into(),
             path: path.to_owned(),
@@ -79,85 +79,117 @@ impl Target {
         }
     }
 
-    /// What the user named, or what is told of in any case.
+    /// Creates a target that the user named, or that has a record in any case.
     pub fn named(path: &Path, kind: TargetKind) -> Self {
-        Target { kind, named: true, is_file: false, ..Target::met(path) }
+        Target { kind, named: true, is_file: false, ..Target::discovered(path) }
     }
 }
 
-/// What a target is, as far as finding it has told.
+/// Kind of a target, as the discovery determines it.
 #[derive(Debug)]
 pub enum TargetKind {
-    /// A file: a hive, an image, or something that the user takes for one. Or a block device.
+    /// A hive, an image or any other file that the user named, or a block device.
     File,
-    /// A Windows folder of the host with this SYSTEM hive.
+    /// A Windows folder of the host; contains the path of its SYSTEM hive.
     Windows(PathBuf),
-    /// It could not even be looked at.
-    Lost(Error),
+    /// A target that cannot be accessed.
+    Unreadable(Error),
 }
 
-/// What a search comes upon.
+/// Result of the discovery.
 #[derive(Debug)]
 pub enum Found {
-    /// Something to audit.
+    /// A target.
     Target(Box<Target>),
     /// A file without a record of its own.
-    Passed(Passed),
+    Unrecorded(Unrecorded),
 }
 
-/// The one that takes what is found. `false`: no more is wanted.
-pub type Taker<'a> = dyn FnMut(Found) -> bool + 'a;
+/// Receiver of the results. It returns `false` to end the discovery.
+pub type Receiver<'a> = dyn FnMut(Found) -> bool + 'a;
 
-/// Finds targets, each once.
+/// Discovery of targets; emits each target once.
 pub struct Finder<'a> {
-    take: &'a mut Taker<'a>,
-    /// Files and folders that were seen: a few bytes for each target and each folder, none for other files.
+    receive: &'a mut Receiver<'a>,
+    /// Files and folders that were seen: a few bytes for each target and each folder, nothing for other files.
     seen: HashSet<FileId>,
     done: bool,
-    /// Files that were looked into.
+    /// Number of files of which the first bytes were read.
     looked: &'a AtomicU64,
 }
 
 impl<'a> Finder<'a> {
-    /// What is found goes to `take`; `looked` counts the files whose first bytes are read.
-    pub fn new(take: &'a mut Taker<'a>, looked: &'a AtomicU64) -> Self {
-        Finder { take, seen: HashSet::new(), done: false, looked }
+    /// Creates a finder that hands its results to `receive`; `looked` counts the files of which the first bytes are
+    /// read.
+    pub fn new(receive: &'a mut Receiver<'a>, looked: &'a AtomicU64) -> Self {
+        Finder { receive, seen: HashSet::new(), done: false, looked }
     }
 
-    /// Whether no more are wanted.
+    /// Returns whether the receiver has ended the discovery.
     pub fn is_done(&self) -> bool {
         self.done
     }
 
-    /// Finds what `path` stands for. What is not there, and has `*`, `?`, `[` or `{` in its name, is a pattern.
+    /// Finds the targets that `path` names. A path that does not exist and contains `*`, `?`, `[` or `{` is a pattern.
     pub fn named(&mut self, path: &Path) {
         match probe::see(path) {
             Ok(seen) => self.named_and_seen(path, &seen),
             Err(error) if error.kind() == Kind::NotFound && pattern::is_pattern(path) => {
                 if let Err(error) = self.matching(path) {
-                    self.lost(path, error);
+                    self.unreadable(path, error);
                 }
             }
-            Err(error) => self.lost(path, error),
+            Err(error) => self.unreadable(path, error),
         }
     }
 
     fn named_and_seen(&mut self, path: &Path, seen: &Seen) {
         match seen.kind {
             EntryKind::Folder => self.walk(path),
+            EntryKind::File if libvirt::may_be(path) => self.domain(path, seen),
             EntryKind::File => match first_of(path) {
                 Some((first, about)) if !self.is_hive(path) => self.once(&first, about.id, true),
                 _ => self.once(path, seen.id, true),
             },
             EntryKind::Device => self.once(path, seen.id, false),
             EntryKind::Other => {
-                let what = format!("{} is neither a file nor a folder", path.display());
-                self.lost(path, Error::new(Kind::Unsupported, Code::TargetKind, what));
+                let what = format!("{} is not a file, folder or block device", path.display());
+                self.unreadable(path, Error::new(Kind::Unsupported, Code::TargetKind, what));
             }
         }
     }
 
-    /// Segments of an image are never hives; copies of hives are often numbered.
+    /// Finds the disks of a libvirt domain. Other XML is treated as a named file.
+    fn domain(&mut self, path: &Path, seen: &Seen) {
+        let disks = match libvirt::disks(path) {
+            Ok(Some(disks)) => disks,
+            Ok(None) => return self.once(path, seen.id, true),
+            Err(error) => return self.unreadable(path, error),
+        };
+        let unusable = |what: String| Error::new(Kind::Unsupported, Code::TargetKind, what);
+        if disks.is_empty() {
+            self.unreadable(path, unusable(format!("the domain {} has no disk", path.display())));
+        }
+        for disk in disks {
+            match disk {
+                libvirt::Disk::Path(disk) => match probe::see(&disk) {
+                    Ok(seen) if matches!(seen.kind, EntryKind::File | EntryKind::Device) => {
+                        self.once(&disk, seen.id, seen.kind == EntryKind::File);
+                    }
+                    Ok(_) => self.unreadable(&disk, unusable(format!("{} is not a file", disk.display()))),
+                    Err(error) => self.unreadable(&disk, error),
+                },
+                libvirt::Disk::Other(kind) => {
+                    self.unreadable(
+                        path,
+                        unusable(format!("a disk of the domain has the type {kind}, which is not supported")),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Returns whether a file is a hive: copies of hives are often numbered, and segments of an image are never hives.
     fn is_hive(&mut self, path: &Path) -> bool {
         self.looked.fetch_add(1, Ordering::Relaxed);
         matches!(probe::peek(path, 4, true), Ok(Some((_, head))) if head == b"regf")
@@ -165,32 +197,32 @@ impl<'a> Finder<'a> {
 
     fn once(&mut self, path: &Path, id: Option<FileId>, is_file: bool) {
         if id.is_none_or(|id| self.seen.insert(id)) {
-            self.give(Target { is_file, ..Target::named(path, TargetKind::File) });
+            self.emit(Target { is_file, ..Target::named(path, TargetKind::File) });
         }
     }
 
-    /// A target that cannot even be looked at.
-    pub fn lost(&mut self, path: &Path, error: Error) {
-        self.give(Target::named(path, TargetKind::Lost(error)));
+    /// Emits a target that cannot be accessed.
+    pub fn unreadable(&mut self, path: &Path, error: Error) {
+        self.emit(Target::named(path, TargetKind::Unreadable(error)));
     }
 
-    fn give(&mut self, target: Target) {
-        self.done |= !(self.take)(Found::Target(Box::new(target)));
+    fn emit(&mut self, target: Target) {
+        self.done |= !(self.receive)(Found::Target(Box::new(target)));
     }
 
-    fn pass(&mut self, passed: Passed) {
-        self.done |= !(self.take)(Found::Passed(passed));
+    fn emit_unrecorded(&mut self, unrecorded: Unrecorded) {
+        self.done |= !(self.receive)(Found::Unrecorded(unrecorded));
     }
 
     fn skip(&mut self, path: PathBuf, reason: Reason) {
-        self.pass(Passed::skipped(path, reason));
+        self.emit_unrecorded(Unrecorded::skipped(path, reason));
     }
 }
 
-/// The first segment of the split image that `path` is a later one of.
+/// Returns the first segment of a split image, if `path` is a later segment.
 fn first_of(path: &Path) -> Option<(PathBuf, Seen)> {
     let name = path.file_name()?;
-    // What makes a piece of a name stands behind the last dot, so the rest of it may be any bytes.
+    // Only the extension marks a segment, so the rest of the name may be any bytes.
     split::firsts(&name.to_string_lossy()).into_iter().find_map(|first| {
         let first = path.with_extension(Path::new(&first).extension()?);
         let seen = probe::see(&first).ok().filter(|seen| seen.kind == EntryKind::File)?;

@@ -1,7 +1,8 @@
-//! A bounded pool of threads that loses no job: not by a panic, not by one that never comes back.
+//! Bounded pool of threads that loses no job, neither by a panic nor by a hang.
 //!
-//! Jobs wait in a short queue, results in another: whoever is slow holds up the others, and memory stays. A thread that
-//! exceeds its time is given up and replaced. It cannot be ended from outside; should it come back, its result is ignored.
+//! Jobs and results wait in short queues, so a slow side blocks the other one and memory is bounded. A thread that
+//! exceeds its time is abandoned and replaced. It cannot be ended from outside; its result is ignored if it returns
+//! later.
 
 mod queue;
 mod table;
@@ -18,43 +19,43 @@ use std::time::{Duration, Instant};
 use queue::Queue;
 use table::Table;
 
-/// How often is looked for threads that exceed their time.
+/// Interval of the search for threads that exceed their time.
 const TICK: Duration = Duration::from_millis(50);
-/// Threads that may be given up before no more are started.
+/// Number of abandoned threads after which no more threads are started.
 const MOST_LOST: usize = 64;
-/// How long a stop waits for what is under way.
+/// Time that a stop waits for running jobs.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Why a job has no result of its own.
+/// Reason why a job has no result of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GivenUp {
-    /// It took longer than this.
-    Late(Duration),
-    /// It panicked, saying this.
+    /// It exceeded its time; contains the elapsed time.
+    TimedOut(Duration),
+    /// It panicked with this message.
     Panicked(String),
-    /// So many others never came back that there is nobody left to do it.
-    NobodyLeft,
+    /// All threads were abandoned or could not be started.
+    NoWorkerLeft,
 }
 
-/// How a pool works.
+/// Options of a pool.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Threads.
+    /// Number of threads.
     pub jobs: usize,
-    /// The most time for one job; none for any.
+    /// Time limit for one job; `None` for no limit.
     pub timeout: Option<Duration>,
-    /// Set from outside: no further job is begun.
+    /// Flag of the caller; once set, no further job is started.
     pub stop: Arc<AtomicBool>,
 }
 
-/// What a job does.
+/// Function that executes a job.
 type Work<J, R> = dyn Fn(&J) -> R + Send + Sync;
-/// What makes the result of a job that has none of its own.
+/// Function that creates the result of a job without a result of its own.
 type GiveUp<J, R> = dyn Fn(&J, GivenUp) -> R + Send + Sync;
 
 enum Message<R> {
     Result(R),
-    /// A worker has ended, because there are no more jobs.
+    /// A worker has ended because there are no more jobs.
     Ended,
 }
 
@@ -70,16 +71,16 @@ thread_local! {
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether a panic of this thread will be caught and told as a result.
+/// Returns whether a panic of this thread is caught and becomes a result.
 pub fn is_guarded() -> bool {
     GUARDED.get()
 }
 
-/// Runs `work` on every job that `find` gives away, and hands each result to `take` as it comes. `find` gives jobs to a
-/// function that says `false` when no more are wanted. `give_up` makes the result of a job that has none of its own.
+/// Runs `work` on every job of `find`, and hands each result to `take` as it arrives. `find` passes its jobs to a
+/// function that returns `false` when no more are wanted. `give_up` creates the result of a job that has none of its
+/// own.
 ///
-/// `take` runs on the thread of the caller. What comes back is what `find` said when it panicked, if it did: then there are
-/// jobs that nobody knows of.
+/// `take` runs on the thread of the caller. Returns the message of `find` if it panicked; then some jobs are missing.
 pub fn run<J, R>(
     options: &Options,
     find: impl FnOnce(&mut dyn FnMut(J) -> bool) + Send + 'static,
@@ -111,17 +112,17 @@ where
         };
         let panicked = catch_unwind(AssertUnwindSafe(|| find(&mut give))).err();
         found.queue.close();
-        panicked.map(|panic| said(&*panic))
+        panicked.map(|panic| panic_message(&*panic))
     });
     let finder = match finder {
         Ok(finder) => finder,
-        Err(error) => return Some(format!("the system gives no thread: {error}")),
+        Err(error) => return Some(format!("cannot start a thread: {error}")),
     };
     let start = || {
         let (shared, results) = (shared.clone(), results.clone());
         thread::Builder::new().spawn(move || worker(&shared, &results)).is_ok()
     };
-    // Fewer than wanted, where the system gives no more.
+    // Fewer than requested if the system cannot start more.
     let (mut alive, mut lost) = ((0..options.jobs).take_while(|_| start()).count(), 0);
     let mut stopped: Option<Instant> = None;
     while alive > 0 {
@@ -130,24 +131,24 @@ where
             Ok(Message::Ended) => alive -= 1,
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
         }
-        for (job, time) in options.timeout.map(|most| shared.table.late(most)).unwrap_or_default() {
-            take((shared.give_up)(&job, GivenUp::Late(time)));
+        for (job, time) in options.timeout.map(|most| shared.table.take_expired(most)).unwrap_or_default() {
+            take((shared.give_up)(&job, GivenUp::TimedOut(time)));
             lost += 1;
             if lost > MOST_LOST || !start() {
                 alive -= 1;
             }
         }
         if options.stop.load(Ordering::SeqCst) && stopped.get_or_insert_with(Instant::now).elapsed() > GRACE {
-            // What is under way now has no record: it is for the next run.
+            // Running jobs have no record; the next run reads them.
             shared.table.forget();
             return None;
         }
     }
-    // Nothing is in the queue unless all were given up, or never began.
+    // The queue contains jobs only if all threads were abandoned, or none was started.
     while let Some(job) = shared.queue.pop() {
-        take((shared.give_up)(&job, GivenUp::NobodyLeft));
+        take((shared.give_up)(&job, GivenUp::NoWorkerLeft));
     }
-    // It has closed the queue, so that it is at its end.
+    // It has closed the queue, so it has ended.
     finder.join().ok().flatten()
 }
 
@@ -156,14 +157,14 @@ fn worker<J, R>(shared: &Shared<J, R>, results: &SyncSender<Message<R>>) {
     loop {
         let Some(job) = shared.queue.pop() else { break };
         if shared.stop.load(Ordering::SeqCst) {
-            // The queue is emptied, so that whoever fills it comes to see the stop.
+            // The queue is drained so that the finder, which may wait for it, sees the stop.
             continue;
         }
         let (ticket, job) = shared.table.begin(job);
         let result = catch_unwind(AssertUnwindSafe(|| (shared.work)(&job)))
-            .unwrap_or_else(|panic| (shared.give_up)(&job, GivenUp::Panicked(said(&*panic))));
+            .unwrap_or_else(|panic| (shared.give_up)(&job, GivenUp::Panicked(panic_message(&*panic))));
         if !shared.table.end(ticket) {
-            // Given up meanwhile: another thread has this one's place.
+            // It was abandoned, and another thread has replaced this one.
             return;
         }
         if results.send(Message::Result(result)).is_err() {
@@ -173,8 +174,8 @@ fn worker<J, R>(shared: &Shared<J, R>, results: &SyncSender<Message<R>>) {
     let _ = results.send(Message::Ended);
 }
 
-/// What a panic said.
-fn said(panic: &(dyn Any + Send)) -> String {
+/// Returns the message of a panic.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
 }
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn every_job_has_one_result_whatever_it_does() {
+    fn every_job_has_one_result() {
         for jobs in [1, 2, 7] {
             let mut results = Vec::new();
             let work = |&n: &u64| match n % 10 {
@@ -205,9 +206,9 @@ mod tests {
                 _ => n.to_string(),
             };
             let give_up = |n: &u64, why: GivenUp| match why {
-                GivenUp::Late(_) => format!("late {n}"),
-                GivenUp::Panicked(said) => said,
-                GivenUp::NobodyLeft => format!("lost {n}"),
+                GivenUp::TimedOut(_) => format!("late {n}"),
+                GivenUp::Panicked(message) => message,
+                GivenUp::NoWorkerLeft => format!("lost {n}"),
             };
             std::panic::set_hook(Box::new(|_| {}));
             run(&options(jobs, Some(40)), numbers(60), work, give_up, |result| results.push(result));
@@ -226,20 +227,20 @@ mod tests {
     }
 
     #[test]
-    fn a_search_that_panics_is_told() {
+    fn a_panic_of_the_search_is_returned() {
         let mut results = Vec::new();
         let find = |give: &mut dyn FnMut(u64) -> bool| {
             (0..5).for_each(|n| assert!(give(n)));
             panic!("lost the way");
         };
-        let said = run(&options(2, None), find, |&n| n, |&n, _| n, |result| results.push(result));
+        let message = run(&options(2, None), find, |&n| n, |&n, _| n, |result| results.push(result));
         results.sort_unstable();
-        assert_eq!((results, said.as_deref()), (vec![0, 1, 2, 3, 4], Some("lost the way")));
+        assert_eq!((results, message.as_deref()), (vec![0, 1, 2, 3, 4], Some("lost the way")));
         assert_eq!(run(&options(2, None), numbers(5), |&n| n, |&n, _| n, |_| {}), None);
     }
 
     #[test]
-    fn late_results_are_ignored() {
+    fn results_of_abandoned_threads_are_ignored() {
         let mut results = Vec::new();
         let work = |&n: &u64| {
             thread::sleep(Duration::from_millis(if n == 0 { 200 } else { 30 }));
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fleet_that_only_hangs_comes_to_an_end() {
+    fn jobs_that_all_hang_come_to_an_end() {
         let mut results = Vec::new();
         let work = |_: &u64| -> String {
             loop {
@@ -260,12 +261,12 @@ mod tests {
         let give_up = |_: &u64, why: GivenUp| format!("{why:?}");
         run(&options(16, Some(1)), numbers(100), work, give_up, |result| results.push(result));
         assert_eq!(results.len(), 100);
-        assert!(results.iter().filter(|r| r.starts_with("Late")).count() > MOST_LOST);
-        assert!(results.iter().any(|r| r == "NobodyLeft"));
+        assert!(results.iter().filter(|r| r.starts_with("TimedOut")).count() > MOST_LOST);
+        assert!(results.iter().any(|r| r == "NoWorkerLeft"));
     }
 
     #[test]
-    fn a_stop_ends_it_with_what_is_there() {
+    fn a_stop_ends_the_pool_early() {
         let (options, mut results) = (options(2, None), 0);
         let stop = options.stop.clone();
         run(

@@ -1,10 +1,12 @@
-//! Records as files for others: what a browser, a spreadsheet or a pipeline reads.
+//! Reports: records in the formats of browsers, spreadsheets and pipelines.
 
 #[cfg(feature = "cli")]
 pub mod csv;
 pub mod html;
 pub mod junit;
+pub mod markdown;
 mod plain;
+pub mod sarif;
 #[cfg(feature = "cli")]
 pub mod schema;
 
@@ -12,7 +14,7 @@ pub use plain::plain;
 
 use hivewright_storage::exact;
 
-/// The whole of a path of the host, of which a report has the `shown` form: in hexadecimal, where that is not all.
+/// Returns the complete path in hexadecimal if its `shown` form in a report is incomplete.
 fn whole(text: &str, hex: Option<&String>, shown: &str) -> Option<String> {
     hex.cloned().or_else(|| (text != shown).then(|| exact::whole(text)))
 }

@@ -1,6 +1,6 @@
-//! What earlier runs have done: their records, found again by the target's name.
+//! Records of earlier runs, indexed by the target's name.
 //!
-//! Of each record only a place in its file is kept in memory.
+//! Only the position of each record in its file is kept in memory.
 
 mod line;
 
@@ -17,16 +17,16 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::{FileStorage, Storage, probe};
 
-/// The most bytes of a line that may be a record. Longer ones are passed over.
+/// Longest line in bytes that may be a record; longer lines are skipped.
 const MOST_LINE: u64 = 1 << 24;
 
 /// Records of earlier runs.
 #[derive(Debug, Default)]
 pub struct Earlier {
     files: Vec<FileStorage>,
-    /// By the hash of the target's name.
+    /// Positions by the hash of the target's name.
     places: HashMap<u64, Vec<Place>>,
-    remarks: Vec<String>,
+    warnings: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,18 +37,19 @@ struct Place {
 }
 
 impl Earlier {
-    /// Adds the records in a file of JSON Lines. What is torn, or of another version of this program, is passed over. Of two
-    /// files, or two runs in one file, the later one counts. A run that was killed early has left an empty file: that is fine.
+    /// Adds the records of a JSON Lines file. Torn lines and records of other versions are skipped. Of two files, or of
+    /// two runs in one file, the later one counts. An empty file is valid: an early interruption leaves one.
     ///
     /// # Errors
-    /// `resume-no-records`: its first line is none. The file is not there, is none, or cannot be read.
+    /// `resume-no-records`: the first line is no record. `resume-no-file`: it is not a regular file. The file does not
+    /// exist or cannot be read.
     pub fn add(&mut self, path: &Path) -> Result<()> {
         let number = self.files.len();
         self.files.push(open(path)?);
         let mut lines = BufReader::with_capacity(1 << 18, probe::stream(path)?);
         let ours = Record::new("").tool;
         let (mut line, mut offset, mut count) = (Vec::new(), 0, 0_u64);
-        let (mut is_results, mut of_another, mut foreign) = (false, 0_u64, 0_u64);
+        let (mut is_results, mut other_version, mut foreign) = (false, 0_u64, 0_u64);
         loop {
             line.clear();
             let failed = |e| Error::io(format!("cannot read {}: {e}", path.display()), e);
@@ -57,26 +58,26 @@ impl Earlier {
                 break;
             }
             count += 1;
-            match Line::of(&line, &ours) {
+            match Line::parse(&line, &ours) {
                 Line::Record { target, part } => {
                     let len = u32::try_from(size).unwrap_or(u32::MAX);
-                    self.found(target.as_os_str(), part, Place { file: number, offset, len });
+                    self.insert(target.as_os_str(), part, Place { file: number, offset, len });
                     is_results = true;
                 }
                 Line::Foreign if !is_results => return Err(no_records(path, count)),
                 Line::Foreign => foreign += 1,
-                Line::OfAnother => (of_another, is_results) = (of_another + 1, true),
+                Line::OtherVersion => (other_version, is_results) = (other_version + 1, true),
                 Line::Torn => is_results = true,
                 Line::Blank => {}
             }
             offset += size as u64;
         }
-        self.remark(path, of_another, "of another version of hivewright: what they are about is read again");
-        self.remark(path, foreign, "no records");
+        self.warn(path, other_version, "by another version of hivewright; their targets are read again");
+        self.warn(path, foreign, "not records");
         Ok(())
     }
 
-    fn found(&mut self, target: &OsStr, part: u32, place: Place) {
+    fn insert(&mut self, target: &OsStr, part: u32, place: Place) {
         let places = self.places.entry(hash(target)).or_default();
         if part == 1 {
             places.clear();
@@ -84,28 +85,28 @@ impl Earlier {
         places.push(place);
     }
 
-    fn remark(&mut self, path: &Path, count: u64, what: &str) {
+    fn warn(&mut self, path: &Path, count: u64, what: &str) {
         if count > 0 {
-            self.remarks.push(format!("{}: lines passed over: {count}, {what}", path.display()));
+            self.warnings.push(format!("{}: skipped {count} lines: {what}", path.display()));
         }
     }
 
-    /// What of the files is not used, for people.
-    pub fn remarks(&self) -> &[String] {
-        &self.remarks
+    /// Returns one sentence for each kind of lines that was skipped.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
-    /// Whether there is nothing.
+    /// Returns whether there are no records.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
 
-    /// Refuses to be read while standard output goes to the same file.
+    /// Fails if standard output goes to one of the files.
     ///
     /// # Errors
     /// `resume-is-output`.
     pub fn refuse_as_output(&self) -> Result<()> {
-        // Where the host has no such name, it cannot be told.
+        // Without this name on the host, the output is unknown.
         let Ok(output) = probe::see(Path::new("/dev/stdout")) else { return Ok(()) };
         let is_output =
             |file: &&FileStorage| output.id.is_some() && probe::see(file.path()).is_ok_and(|seen| seen.id == output.id);
@@ -113,13 +114,13 @@ impl Earlier {
             None => Ok(()),
             Some(file) => Err(Error::refused(
                 Code::ResumeIsOutput,
-                format!("the output goes to {}, which is to be read", file.path().display()),
+                format!("standard output goes to {}, which --resume or --baseline reads", file.path().display()),
             )
-            .advise("send the output to another file: it holds the earlier records too")),
+            .advise("redirect the output to another file; it contains the earlier records too")),
         }
     }
 
-    /// All records of a target, if all of them are there and none is of an error that may pass.
+    /// Returns all records of a target, if they are complete and none has an error that may be transient.
     pub fn of(&self, target: impl AsRef<OsStr>) -> Option<Vec<Record>> {
         let target = target.as_ref();
         let places = self.places.get(&hash(target))?;
@@ -128,9 +129,26 @@ impl Earlier {
             record.target_path().is_some_and(|path| path == target)
                 && record.part == part
                 && record.parts as usize == records.len()
-                && !may_pass(record)
+                && !is_transient(record)
         });
         (is_whole && !records.is_empty()).then_some(records)
+    }
+
+    /// Returns all readable records of a target, whatever their status.
+    pub fn recorded(&self, target: impl AsRef<OsStr>) -> Vec<Record> {
+        let target = target.as_ref();
+        let of = |record: &Record| record.target_path().is_some_and(|path| path == target);
+        self.records(hash(target)).into_iter().filter(of).collect()
+    }
+
+    /// Returns all records of the targets whose hashes are wanted, target by target.
+    pub fn all<'a>(&'a self, is_wanted: impl Fn(u64) -> bool + 'a) -> impl Iterator<Item = Vec<Record>> + 'a {
+        self.places.keys().copied().filter(move |hash| is_wanted(*hash)).map(|hash| self.records(hash))
+    }
+
+    fn records(&self, hash: u64) -> Vec<Record> {
+        let places = self.places.get(&hash).map(Vec::as_slice).unwrap_or_default();
+        places.iter().filter_map(|place| self.read(*place)).collect()
     }
 
     fn read(&self, place: Place) -> Option<Record> {
@@ -140,34 +158,35 @@ impl Earlier {
     }
 }
 
-fn hash(target: &OsStr) -> u64 {
+/// Returns the hash that is the key of a target.
+pub(super) fn hash(target: &OsStr) -> u64 {
     Fnv::default().with(target.as_encoded_bytes()).get()
 }
 
-/// Opens a file of results, which is read from its first line to its last, and then here and there.
+/// Opens a file of records, for sequential and for random reads.
 fn open(path: &Path) -> Result<FileStorage> {
     let advise = |error: Error| match error.kind() {
-        Kind::NotFound => error.advise("leave --resume out of a first run, or begin with an empty file"),
+        Kind::NotFound => error.advise("omit --resume in the first run, or begin with an empty file"),
         _ => error,
     };
     if probe::see(path).map_err(advise)?.kind != EntryKind::File {
-        let what = format!("{} is no regular file, and holds no results to go on from", path.display());
+        let what = format!("{} is not a regular file", path.display());
         return Err(Error::new(Kind::Unsupported, Code::ResumeNoFile, what)
-            .advise("name a file that `hivewright audit --json` has written"));
+            .advise("name a file that `hivewright audit --json` wrote"));
     }
     FileStorage::open(path)
 }
 
 fn no_records(path: &Path, line: u64) -> Error {
-    let what = format!("line {line} of {} is no record of an audit", path.display());
+    let what = format!("line {line} of {} is not a record of an audit", path.display());
     Error::new(Kind::Unsupported, Code::ResumeNoRecords, what)
-        .advise("name a file that `hivewright audit --json` has written; other formats do not hold all that is needed")
+        .advise("name a file that `hivewright audit --json` wrote; other formats lack fields")
 }
 
-/// Whether reading it again may give something else although its file is the same.
-fn may_pass(record: &Record) -> bool {
+/// Returns whether another run may have another result although the file is the same.
+fn is_transient(record: &Record) -> bool {
     let passes = |failure: &Failure| failure.kind == "io";
-    // Without a stamp are targets that could not be opened, were given up or have panicked, and devices.
+    // These have no stamp: devices, and targets that could not be opened, exceeded their time or panicked.
     record.stamp.is_none()
         || record.software_error.as_ref().is_some_and(passes)
         || record.status == Status::Error && record.error.as_ref().is_none_or(passes)
@@ -182,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_targets_come_back_and_torn_ones_do_not() {
+    fn complete_targets_are_returned_and_torn_ones_are_not() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.jsonl");
         let old = Record { tool: "hivewright 0.0.1".to_owned(), ..record("old", 1, 1) };
@@ -190,18 +209,18 @@ mod tests {
         let failed = Record { status: Status::Error, error: Some(failure), ..record("failed", 1, 1) };
         let all = [record("a", 1, 1), record("b", 1, 2), record("b", 2, 2), record("c", 1, 2), old, failed];
         let mut text: Vec<u8> = all.iter().flat_map(Record::line).collect();
-        text.extend(b"garbage\n\n{\"form\":1}\n{\"form\":1,\"to");
+        text.extend(b"garbage\n\n{\"form\":2}\n{\"form\":2,\"to");
         text.extend(record("lost", 1, 1).line());
-        text.extend(Record { seconds: 1.5, ..record("a", 1, 1) }.line());
+        text.extend(Record { seconds: Some(1.5), ..record("a", 1, 1) }.line());
         let torn = record("d", 1, 1).line();
         for end in 0..=torn.len() {
             std::fs::write(&path, [&text, &torn[..end]].concat()).unwrap();
             let mut earlier = Earlier::default();
             earlier.add(&path).unwrap();
-            assert_eq!(earlier.of("a").unwrap()[0].seconds, 1.5, "the later one counts");
+            assert_eq!(earlier.of("a").unwrap()[0].seconds, Some(1.5), "the later one counts");
             assert_eq!(earlier.of("b").unwrap().len(), 2);
             assert_eq!(["c", "old", "failed", "e", "lost"].map(|name| earlier.of(name).is_some()), [false; 5]);
-            assert_eq!(earlier.remarks().len(), 2, "{:?}", earlier.remarks());
+            assert_eq!(earlier.warnings().len(), 2, "{:?}", earlier.warnings());
             assert_eq!(earlier.of("d").is_some(), end == torn.len(), "{end}");
         }
     }

@@ -1,4 +1,4 @@
-//! A stable hash, and the part of a fleet that one of several machines takes.
+//! A stable hash, and the division of the targets among several machines.
 
 use std::ffi::OsStr;
 use std::str::FromStr;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 use hivewright_error::{Code, Error, Kind, Result};
 
 /// FNV-1a of 64 bits (Fowler, Noll and Vo; RFC 9923).
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fnv(u64);
 
 impl Default for Fnv {
@@ -16,33 +16,33 @@ impl Default for Fnv {
 }
 
 impl Fnv {
-    /// With more bytes.
+    /// Returns the hash after more bytes.
     #[must_use]
     pub fn with(self, bytes: &[u8]) -> Self {
         Fnv(bytes.iter().fold(self.0, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
     }
 
-    /// The hash of what was put in.
+    /// Returns the hash of all bytes.
     pub fn get(self) -> u64 {
         self.0
     }
 }
 
-/// Shard I of N.
+/// Shard I of N: the targets of one machine.
 ///
-/// A target belongs to shard `1 + (h xor h >> 32) mod N`, where h is the FNV-1a hash (64 bits) of the bytes of the target's
-/// name, as it stands in the record. So all machines must name the targets alike. The lowest bit of h alone is no more than
-/// the parity of the name's bytes, so that all even numbers would come together: hence the folding (RFC 9923).
+/// A target belongs to shard `1 + (h xor h >> 32) mod N`, where h is the FNV-1a hash (64 bits) of the bytes of the
+/// target's name in the record. All machines must therefore use the same names. The upper half is folded in (RFC 9923)
+/// because the lowest bit of h alone is the parity of the name's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
     /// From 1 to `of`.
     pub number: u64,
-    /// How many there are.
+    /// Number of shards.
     pub of: u64,
 }
 
 impl Shard {
-    /// Whether a target of this name belongs to it.
+    /// Returns whether a target of this name belongs to the shard.
     pub fn has(&self, name: &OsStr) -> bool {
         let hash = Fnv::default().with(name.as_encoded_bytes()).get();
         (hash ^ hash >> 32) % self.of + 1 == self.number
@@ -56,8 +56,8 @@ impl FromStr for Shard {
         let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
         match numbers {
             Some((number, of)) if number >= 1 && number <= of => Ok(Shard { number, of }),
-            _ => Err(Error::new(Kind::Unsupported, Code::Shard, format!("\"{text}\" is no shard"))
-                .advise("say I/N with I from 1 to N, such as 1/4")),
+            _ => Err(Error::new(Kind::Unsupported, Code::Shard, format!("\"{text}\" is not a shard"))
+                .advise("use I/N with I from 1 to N, such as 1/4")),
         }
     }
 }

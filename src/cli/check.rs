@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::locate::Image;
 use crate::read::{Judged, Logs, Reading};
 use hivewright_hive::check::{Counts, Report, Severity};
 use hivewright_storage::exact::field;
@@ -10,15 +11,18 @@ use serde::Serialize;
 
 use super::args::CheckArgs;
 use super::exit::Outcome;
+use super::images;
 use super::report::{Style, plain, recovery};
+use super::subject::Subject;
 
 #[derive(Serialize)]
 struct Document<'a> {
-    hive: String,
-    #[serde(flatten, serialize_with = "field::file")]
-    file: &'a Path,
+    #[serde(flatten, serialize_with = "field::target")]
+    target: &'a Path,
+    #[serde(flatten)]
+    subject: Subject<'a>,
     sound: bool,
-    /// What was checked: the primary file alone, or the hive with its logs replayed.
+    /// Subject of the check: the primary file alone, or the hive with its logs replayed.
     judged: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     primary_alone: Option<Summary<'a>>,
@@ -43,18 +47,25 @@ impl<'a> Summary<'a> {
 }
 
 pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
-    let reading = Reading::choose(&args.target, &args.disk.choice(), super::set::logs(&args.logs))?;
-    super::warn_of_doubts(&reading);
+    let (choice, logs) = (args.disk.choice(), super::set::logs(&args.logs));
+    logs.expect()?;
+    let image = Image::open_as(&args.target, &choice.image)?;
+    // The description of a hive contains its image.
+    images::each(&image, &choice, args.json, |choice, _| check(args, &Reading::of(&image, choice, logs.clone())?))
+}
+
+fn check(args: &CheckArgs, reading: &Reading) -> anyhow::Result<Outcome> {
+    super::warn_of_doubts(reading);
     let Judged { report, primary_alone } = reading.check()?;
     let logs = reading.logs(args.list_logs)?;
     let name = reading.hive().description();
     if args.json {
-        let bytes_read = super::bytes_read(&reading);
+        let bytes_read = super::bytes_read(reading);
         let (sound, logs) = (report.is_sound(), logs.as_ref());
         let judged = if primary_alone.is_some() { "replayed" } else { "primary" };
-        let (file, report) = (reading.hive().host_file(), &report);
+        let (target, subject, report) = (&args.target, Subject::of(reading.hive()), &report);
         let primary_alone = primary_alone.as_ref().map(Summary::of);
-        super::print_json(&Document { hive: name, file, sound, judged, primary_alone, bytes_read, report, logs })?;
+        super::print_json(&Document { target, subject, sound, judged, primary_alone, bytes_read, report, logs })?;
     } else {
         let mut out = text(&name, &report, primary_alone.as_ref(), Style::of_stdout());
         if let Some(logs) = &logs {
@@ -72,7 +83,7 @@ fn text(name: &str, report: &Report, primary_alone: Option<&Report>, style: Styl
     out
 }
 
-/// How many findings there are of each severity.
+/// Formats the number of findings of each severity.
 fn verdict(report: &Report) -> String {
     let counted: Vec<String> = [Severity::Error, Severity::Warning, Severity::Note]
         .into_iter()
@@ -82,7 +93,7 @@ fn verdict(report: &Report) -> String {
             (count > 0).then(|| format!("{count} {}{plural}", severity.as_str()))
         })
         .collect();
-    if counted.is_empty() { "sound, nothing found".to_owned() } else { counted.join(", ") }
+    if counted.is_empty() { "no findings".to_owned() } else { counted.join(", ") }
 }
 
 fn write_text(
@@ -95,7 +106,7 @@ fn write_text(
     let replayed = if primary_alone.is_some() { ", with its logs replayed" } else { "" };
     writeln!(out, "{}", style.strong(&format!("{}{replayed}: {}", plain(name), verdict(report))))?;
     if let Some(alone) = primary_alone {
-        writeln!(out, "its primary file alone: {}", verdict(alone))?;
+        writeln!(out, "the primary file alone: {}", verdict(alone))?;
     }
     let facts = &report.facts;
     writeln!(
@@ -124,12 +135,12 @@ fn write_text(
     let kept = report.findings.len() as u64;
     let all: u64 = report.counts.iter().map(|(_, count)| count).sum();
     if all > kept {
-        writeln!(out, "\n{} more of the same kinds are counted, not shown", all - kept)?;
+        writeln!(out, "\n{} more findings of these kinds are counted, but not shown", all - kept)?;
     }
-    let met: Vec<_> = report.counts.iter().filter(|&(_, count)| count > 0).map(|(rule, _)| rule.code()).collect();
-    if !met.is_empty() {
-        writeln!(out, "\nWhat this means:")?;
-        for code in met {
+    let codes: Vec<_> = report.counts.iter().filter(|&(_, count)| count > 0).map(|(rule, _)| rule.code()).collect();
+    if !codes.is_empty() {
+        writeln!(out, "\nMeaning:")?;
+        for code in codes {
             writeln!(out, "  {code}: {}", code.explain())?;
         }
     }

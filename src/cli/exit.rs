@@ -1,4 +1,4 @@
-//! Exit codes, and the one place that prints errors.
+//! Exit codes, and the output of errors.
 
 use hivewright_error::Code;
 use std::ffi::OsString;
@@ -12,23 +12,23 @@ use serde::Serialize;
 
 use super::report::plain;
 
-/// How a verb ended that did not fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Outcome of a command that did not fail, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     /// Done, already so, or the answer is yes.
     Yes,
     /// The answer is no.
     No,
-    /// Some of it could not be done, and was told.
+    /// A part failed, and its errors were printed.
     CouldNot,
-    /// Stopped from outside before its end.
+    /// Interrupted.
     Interrupted,
 }
 
-/// What shells say of a program that Ctrl-C has ended.
+/// The exit status of shells for a program that Ctrl-C has ended.
 pub(crate) const INTERRUPTED: u8 = 130;
 
-/// What clap ends with where the arguments are wrong.
+/// The exit status of clap for invalid arguments.
 const USAGE: u8 = 2;
 
 impl From<Outcome> for ExitCode {
@@ -42,7 +42,7 @@ impl From<Outcome> for ExitCode {
     }
 }
 
-/// The exit code for an error.
+/// Returns the exit code for an error.
 fn code(error: &anyhow::Error) -> u8 {
     match error.downcast_ref::<Error>().map(Error::kind) {
         Some(Kind::Refused | Kind::NoRoom) => 3,
@@ -51,7 +51,7 @@ fn code(error: &anyhow::Error) -> u8 {
     }
 }
 
-/// Joins the messages of the chain, as far as the first [`Error`]: its message has the text of its cause.
+/// Joins the messages of the chain, up to the first [`Error`], whose message contains its cause.
 pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut message = String::new();
     for part in error.chain() {
@@ -66,7 +66,12 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
     message
 }
 
-/// Prints the chain on standard error, what to do next below it, and on standard output the same as JSON if asked.
+/// Returns the code of an error: that of the first [`Error`] in the chain, else that of a system call.
+pub(crate) fn known(error: &anyhow::Error) -> Code {
+    error.downcast_ref::<Error>().map_or(Code::Io, Error::code)
+}
+
+/// Prints the chain and the advice on standard error, and with `json` the error as JSON on standard output.
 pub(crate) fn report(error: &anyhow::Error, file: Option<&Path>, json: bool) -> ExitCode {
     let code = code(error);
     if is_broken_pipe(error) {
@@ -74,31 +79,31 @@ pub(crate) fn report(error: &anyhow::Error, file: Option<&Path>, json: bool) -> 
     }
     let message = message(error);
     let mut stderr = std::io::stderr().lock();
-    // Nothing is left to be told if standard error is gone.
-    let _ = writeln!(stderr, "hivewright: {}", plain(&message));
+    // A failure to write to standard error cannot be reported.
+    let _ = writeln!(stderr, "hivewright: {} [{}]", plain(&message), known(error));
     let known = error.downcast_ref::<Error>();
     if let Some(advice) = known.and_then(Error::advice) {
-        let _ = writeln!(stderr, "  what to do: {}", plain(advice));
+        let _ = writeln!(stderr, "  advice: {}", plain(advice));
     }
     if json {
-        tell(code, known.map(Error::code), &message, file, known);
+        print_json_error(code, known.map(Error::code), &message, file, known);
     }
     ExitCode::from(code)
 }
 
 #[derive(Serialize)]
 struct Document<'a> {
-    error: Told<'a>,
+    error: ErrorDocument<'a>,
 }
 
-/// An error, as JSON has it.
+/// An error in JSON.
 #[derive(Serialize)]
-struct Told<'a> {
+struct ErrorDocument<'a> {
     exit: u8,
     kind: Option<Kind>,
     code: Option<Code>,
     message: &'a str,
-    /// What the command was about.
+    /// The target of the command.
     #[serde(flatten, serialize_with = "field::file")]
     file: Option<&'a Path>,
     places: Option<&'a [Place]>,
@@ -106,34 +111,33 @@ struct Told<'a> {
 }
 
 /// Prints an error as JSON.
-fn tell(exit: u8, code: Option<Code>, message: &str, file: Option<&Path>, known: Option<&Error>) {
+fn print_json_error(exit: u8, code: Option<Code>, message: &str, file: Option<&Path>, known: Option<&Error>) {
     let (kind, places, advice) = (known.map(Error::kind), known.map(Error::trail), known.and_then(Error::advice));
-    let document = Document { error: Told { exit, kind, code, message, file, places, advice } };
-    // Nothing is left to be told if nobody listens.
+    let document = Document { error: ErrorDocument { exit, kind, code, message, file, places, advice } };
+    // A failure to print cannot be reported.
     let _ = super::json(&document).map(|text| std::io::stdout().lock().write_all(&text));
 }
 
-/// Prints what is wrong with the arguments, or the help that they ask for; of what is wrong the same as JSON, if they seem to
-/// ask for that.
+/// Prints an error of the arguments or the requested help; an error also as JSON if the arguments contain `--json`.
 pub(crate) fn usage(error: &clap::Error, args: impl Iterator<Item = OsString>) -> ExitCode {
-    // Nothing is left to be told if nobody listens.
+    // A failure to print cannot be reported.
     let _ = error.print();
     let options = args.take_while(|arg| arg != "--").collect::<Vec<_>>();
-    // JSON Lines are of records alone.
+    // JSON Lines contain only records.
     let of_records = options.first().is_some_and(|verb| verb == "audit");
     if error.use_stderr() && !of_records && options.iter().any(|arg| arg == "--json") {
         let text = error.render().to_string();
-        // How it is used, and where help is, follow after an empty line.
+        // The usage follows after an empty line.
         let message = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
         let message = message.strip_prefix("error: ").unwrap_or(&message);
-        tell(USAGE, Some(Code::Usage), message, None, None);
+        print_json_error(USAGE, Some(Code::Usage), message, None, None);
     }
     ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
 }
 
-/// Whoever read our output has gone: nothing to complain about.
+/// Returns whether the reader of the output has closed it, which is no error.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    // An error of a file is never about our output.
+    // An [`Error`] concerns a file, never the output.
     let io =
         error.root_cause().downcast_ref::<std::io::Error>().filter(|_| !error.chain().any(|part| part.is::<Error>()));
     io.is_some_and(|e| e.kind() == std::io::ErrorKind::BrokenPipe)

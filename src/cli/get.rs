@@ -1,34 +1,40 @@
 //! `hivewright get`.
 
+use hivewright_error::Code;
 use std::path::Path;
 
-use crate::locate::{Disk, Obstacle};
+use crate::locate::{Disk, Image, Obstacle};
 use crate::read::Reading;
 use crate::settings::nat_t::{self, Answer, Basis, SettingReport};
-use crate::windows::Era;
+use crate::windows::{Era, Product};
 use hivewright_hive::recover::Recovery;
 use hivewright_storage::exact::field;
 use serde::Serialize;
 
 use super::args::GetArgs;
 use super::exit::Outcome;
+use super::images::{self, OneOf};
 use super::report::{self, HiveState, Style};
+use super::subject::Subject;
 
 #[derive(Serialize)]
 struct Document<'a> {
-    hive: String,
-    #[serde(flatten, serialize_with = "field::file")]
-    file: &'a Path,
-    dirty: bool,
+    #[serde(flatten, serialize_with = "field::target")]
+    target: &'a Path,
+    #[serde(flatten)]
+    subject: Subject<'a>,
+    hive_state: &'static str,
     hibernated: Option<bool>,
-    state: &'static str,
     sequence_numbers: Option<[u32; 2]>,
     confirmed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes_read: Option<u64>,
     obstacles: Vec<Obstacle>,
     #[serde(flatten)]
-    rule: &'a SettingReport,
+    setting: &'a SettingReport,
+    /// From the hive SOFTWARE.
+    software: Option<&'a Product>,
+    hives_agree: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     recovery: Option<&'a Recovery>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,35 +44,51 @@ struct Document<'a> {
 }
 
 pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
-    let reading = Reading::choose(&args.target, &args.disk.choice(), super::set::logs(&args.logs))?;
-    let mut obstacles = super::warn_of_doubts(&reading);
-    // Every file beside the image is opened for that, and the bare value has nothing of it.
+    let (choice, logs) = (args.disk.choice(), super::set::logs(&args.logs));
+    logs.expect()?;
+    let image = Image::open_as(&args.target, &choice.image)?;
+    images::each(&image, &choice, args.json, |choice, one| get(args, &Reading::of(&image, choice, logs.clone())?, one))
+}
+
+/// Prints the setting of one hive, or of image `one` of several.
+fn get(args: &GetArgs, reading: &Reading, one: Option<&OneOf>) -> anyhow::Result<Outcome> {
+    let mut obstacles = super::warn_of_doubts(reading);
+    // This opens every file beside the image, and the bare value does not need it.
     if !args.value {
         obstacles.extend(reading.hive().disk().and_then(Disk::children));
     }
-    let answer = nat_t::answer(&reading, args.windows.map(Era::from))?;
+    let answer = nat_t::answer(reading, args.windows.map(Era::from))?;
     obstacles.extend(answer.obstacles.iter().cloned());
     let hive = reading.hive().description();
     warn(&hive, &answer, args.value);
     if args.json {
-        let (hibernated, bytes_read) = (reading.hive().is_hibernated(), super::bytes_read(&reading));
-        let document = document(hive, reading.hive().host_file(), &answer);
-        super::print_json(&Document { hibernated, bytes_read, obstacles, ..document })?;
+        let (hibernated, bytes_read) = (reading.hive().is_hibernated(), super::bytes_read(reading));
+        let software = product(reading);
+        let document = document(&args.target, Subject::of(reading.hive()), &answer);
+        let hives_agree = software.as_ref().and_then(|software| software.agrees_with(&answer.report.windows));
+        let software = software.as_ref();
+        super::print_json(&Document { hibernated, bytes_read, obstacles, software, hives_agree, ..document })?;
     } else if args.value {
         let mut text = String::new();
         report::value(&answer.report, &mut text)?;
+        if let Some(one) = one {
+            text = format!("{}\t{}\n", one.number, text.trim_end());
+        }
         super::print(text.as_bytes())?;
     } else {
-        let mut text = String::new();
-        report::get(&answer.report, state(&answer), &mut text, Style::of_stdout())?;
+        let mut text = one.map(|one| format!("{}\n", report::plain(&one.heading))).unwrap_or_default();
+        report::get(&answer.report, product(reading).as_ref(), state(&answer), &mut text, Style::of_stdout())?;
         report::obstacles(&obstacles, &mut text, Style::of_stdout())?;
+        if one.is_some() {
+            text.push('\n');
+        }
         super::print(text.as_bytes())?;
     }
     let verdict = &answer.report.at_next_boot;
     Ok(match verdict.error() {
         Some(error) => {
             if args.value {
-                super::warn_and_advise(&error.to_string(), error.advice().unwrap_or_default());
+                super::warn_and_advise(error.code(), &error.to_string(), error.advice().unwrap_or_default());
             }
             Outcome::CouldNot
         }
@@ -75,7 +97,16 @@ pub(crate) fn run(args: &GetArgs) -> anyhow::Result<Outcome> {
     })
 }
 
-fn document<'a>(hive: String, file: &'a Path, answer: &'a Answer) -> Document<'a> {
+/// Returns what the hive SOFTWARE says. `None` if it cannot be read, which does not affect the answer, and in an archive,
+/// where all of it would have to be unpacked.
+fn product(reading: &Reading) -> Option<Product> {
+    if reading.hive().disk().is_some_and(|disk| disk.archive().is_some()) {
+        return None;
+    }
+    reading.installation().product().ok().flatten()
+}
+
+fn document<'a>(target: &'a Path, subject: Subject<'a>, answer: &'a Answer) -> Document<'a> {
     let (state, recovery, primary_alone, not_recovered) = match &answer.state {
         Basis::Clean => ("clean", None, None, None),
         Basis::Recovered { recovery, primary_alone } => {
@@ -84,16 +115,17 @@ fn document<'a>(hive: String, file: &'a Path, answer: &'a Answer) -> Document<'a
         Basis::Alone { why, recovery } => ("primary-alone", Some(&**recovery), None, Some(why.what())),
     };
     Document {
-        hive,
-        file,
-        dirty: !matches!(answer.state, Basis::Clean),
+        target,
+        subject,
+        hive_state: state,
         hibernated: None,
-        state,
         sequence_numbers: answer.sequences,
         confirmed: answer.unconfirmed.is_none(),
         bytes_read: None,
         obstacles: Vec::new(),
-        rule: &answer.report,
+        setting: &answer.report,
+        software: None,
+        hives_agree: None,
         recovery,
         primary_alone,
         not_recovered,
@@ -110,12 +142,12 @@ fn state(answer: &Answer) -> HiveState<'_> {
     }
 }
 
-/// Warns of what the document does not have. The bare value has nothing of it.
+/// Warns of facts that the output does not contain.
 fn warn(hive: &str, answer: &Answer, is_bare: bool) {
     if let Basis::Alone { why, .. } = &answer.state {
-        super::warn(&format!("{hive}: {}; the answer is of its primary file alone", why.what()));
+        super::warn(why.code(), &format!("{hive}: {}; only its primary file was read", why.what()));
     }
     if let Some(why) = answer.unconfirmed.as_ref().filter(|_| is_bare) {
-        super::warn(&format!("the second parser could not confirm the answer: {why}"));
+        super::warn(Code::Unconfirmed, &format!("the second parser could not confirm the answer: {why}"));
     }
 }

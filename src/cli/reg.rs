@@ -1,21 +1,24 @@
-//! `hivewright reg`: keys and values of any hive, in the words of Windows' `reg`.
+//! `hivewright reg`: keys and values of any hive, with the subcommands of Windows' `reg`.
 
 mod args;
 mod compare;
 mod data;
+mod document;
 mod export;
+mod extract;
+mod output;
 mod query;
-mod write;
+pub(in crate::cli) mod write;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::reg_text::{RegKey, RootKey};
+use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::name::Name;
 
 pub(crate) use self::args::RegArgs;
-use self::args::{ExtractArgs, RegCommand, UserArgs};
+use self::args::{RegCommand, UserArgs, View};
 use super::exit::Outcome;
 use crate::edit::hive_of;
 use crate::locate::{Choice, Image};
@@ -26,21 +29,25 @@ pub(crate) fn run(args: &RegArgs) -> anyhow::Result<Outcome> {
         RegCommand::Query(args) => query::run(args),
         RegCommand::Add(args) => write::add(args),
         RegCommand::Delete(args) => write::delete(args),
+        RegCommand::Copy(args) => write::copy(args),
+        RegCommand::Rename(args) => write::rename(args),
         RegCommand::Import(args) => write::import(args),
         RegCommand::Export(args) => export::run(args),
         RegCommand::Compare(args) => compare::run(args),
-        RegCommand::Extract(args) => extract(args),
+        RegCommand::Extract(args) => extract::run(args),
     }
 }
 
 impl RegArgs {
-    /// The files that the command is about, the target first.
+    /// Returns the files of the command, the target first.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let of = |target: &PathBuf| vec![target.clone()];
         match &self.command {
             RegCommand::Query(args) => of(&args.target),
-            RegCommand::Add(args) => of(&args.target),
-            RegCommand::Delete(args) => of(&args.target),
+            RegCommand::Add(args) => of(&args.at.target),
+            RegCommand::Delete(args) => of(&args.at.target),
+            RegCommand::Copy(args) => of(&args.at.target),
+            RegCommand::Rename(args) => of(&args.at.target),
             RegCommand::Import(args) => std::iter::once(&args.target).chain(&args.files).cloned().collect(),
             RegCommand::Export(args) => of(&args.target),
             RegCommand::Compare(args) => vec![args.a.clone(), args.b.clone()],
@@ -50,53 +57,128 @@ impl RegArgs {
 
     pub(crate) fn wants_json(&self) -> bool {
         match &self.command {
-            RegCommand::Query(args) => args.json,
-            RegCommand::Add(args) => args.write.json,
-            RegCommand::Delete(args) => args.write.json,
-            RegCommand::Import(args) => args.write.json,
-            RegCommand::Export(_) | RegCommand::Compare(_) | RegCommand::Extract(_) => false,
+            RegCommand::Query(args) => args.format() == args::QueryFormat::Json,
+            RegCommand::Add(args) => args.to.write.json,
+            RegCommand::Delete(args) => args.to.write.json,
+            RegCommand::Copy(args) => args.to.write.json,
+            RegCommand::Rename(args) => args.to.write.json,
+            RegCommand::Import(args) => args.to.write.json,
+            RegCommand::Export(args) => args.format() == args::ExportFormat::Json,
+            RegCommand::Compare(args) => args.format() == args::CompareFormat::Json,
+            RegCommand::Extract(args) => args.json,
         }
     }
 }
 
 impl UserArgs {
-    /// The path, with `HKCU` as the user's that was named.
+    /// Parses a path; `HKCU` is replaced by the selected user, unless all users are selected.
     fn path(&self, text: &str) -> Result<RegistryPath> {
-        let path: RegistryPath = text.parse()?;
-        Ok(match self.kind() {
+        self.resolve(text.parse()?)
+    }
+
+    /// Returns the path of the selected user, in the selected view.
+    fn resolve(&self, path: RegistryPath) -> Result<RegistryPath> {
+        let path = match self.kind() {
             Some(user) => path.of_user(&user),
             None => path,
-        })
+        };
+        match self.view {
+            Some(View::Of32) if path.hive().is_none() && !path.needs_user() => {
+                let what = "--view 32 needs to know the hive, and the path has no root";
+                Err(Error::refused(Code::RegistryRoot, what).advise("begin the path with HKLM\\SOFTWARE, HKCR or HKCU"))
+            }
+            Some(View::Of32) => Ok(path.in_32_bit_view()),
+            Some(View::Of64) | None => Ok(path),
+        }
+    }
+
+    /// Returns whether all users are selected.
+    fn is_all(&self) -> bool {
+        self.user.as_deref() == Some("all")
     }
 
     fn kind(&self) -> Option<HiveKind> {
-        self.user.as_ref().map(|user| match user.as_str() {
+        self.user.as_ref().filter(|_| !self.is_all()).map(|user| match user.as_str() {
             "default" => HiveKind::DefaultUser,
             name => HiveKind::User(name.to_owned()),
         })
     }
 }
 
-/// A hive that a path leads to.
+/// A target with one or several hives.
+struct Target {
+    image: Image,
+    windows: Installation,
+}
+
+/// An open hive, and a path in it.
 struct Opened {
     hive: Hive,
     path: RegistryPath,
-    /// The path as regedit has it.
+    /// The path in the form of regedit.
     shown: RegKey,
 }
 
-/// Opens the hive that a path leads to; a dirty one is recovered in memory.
-fn open(target: &Path, choice: &Choice, path: RegistryPath) -> Result<Opened> {
-    let image = Image::open_as(target, &choice.image)?;
-    let found = hive_of(&Installation(image.system_hive(choice)?), image.is_hive(), &path)?;
-    let shown = shown(&path, found.name());
-    Ok(Opened { hive: Hive::open(found)?, path, shown })
+impl Target {
+    fn open(target: &Path, choice: &Choice) -> Result<Self> {
+        Self::in_image(Image::open_as(target, &choice.image)?, choice)
+    }
+
+    fn in_image(image: Image, choice: &Choice) -> Result<Self> {
+        let windows = Installation::of(image.system_hive(choice)?);
+        Ok(Target { image, windows })
+    }
+
+    /// Opens the hive of a path; a dirty hive is recovered in memory.
+    fn hive(&self, path: RegistryPath) -> Result<Opened> {
+        let found = hive_of(&self.windows, self.image.is_hive(), &path)?;
+        let shown = shown(&path, found.name());
+        Ok(Opened { hive: Hive::open(found)?, path, shown })
+    }
+
+    /// Opens the hives of a path: one, or for a path below `HKCU` those of all users if they are selected.
+    fn hives(&self, path: RegistryPath, user: &UserArgs) -> Result<Vec<Opened>> {
+        if !path.needs_user() || !user.is_all() || self.image.is_hive() {
+            return Ok(vec![self.hive(path)?]);
+        }
+        self.users()?.iter().map(|user| self.hive(path.clone().of_user(user))).collect()
+    }
+
+    /// Returns all users, with a warning for each skipped user.
+    fn users(&self) -> Result<Vec<HiveKind>> {
+        let (users, passed_over) = self.windows.users()?;
+        passed_over.iter().for_each(|why| super::warn(why.code(), why.what()));
+        Ok(users)
+    }
 }
 
 impl Opened {
-    /// The key, or the error that there is none.
-    fn key(&self) -> Result<crate::Key<'_>> {
-        self.hive.key(self.path.key().clone())?.ok_or_else(|| no_key(&self.shown))
+    /// Reads the whole hive, for the key and everything below it; `None` if the key does not exist.
+    fn tree(self) -> Result<Option<Tree>> {
+        let Some(at) = self.hive.key(self.path.key().clone())?.map(|key| key.at()) else { return Ok(None) };
+        Ok(Some(Tree { hive: self.hive.whole()?, at, is_root: self.path.key().is_empty(), shown: self.shown }))
+    }
+
+    /// As [`Opened::tree`]; a missing key is an error.
+    fn require_tree(self) -> Result<Tree> {
+        let missing = no_key(&self.shown);
+        self.tree()?.ok_or(missing)
+    }
+}
+
+/// A key and everything below it, in memory.
+struct Tree {
+    hive: hivewright_hive::Hive<Vec<u8>>,
+    at: CellOffset,
+    /// Whether it is a whole hive.
+    is_root: bool,
+    /// The path in the form of regedit.
+    shown: RegKey,
+}
+
+impl Tree {
+    fn key(&self) -> Result<hivewright_hive::Key<'_, Vec<u8>>> {
+        self.hive.key_at(self.at)
     }
 }
 
@@ -104,7 +186,7 @@ fn no_key(path: &RegKey) -> Error {
     Error::new(Kind::NotFound, Code::NoKey, format!("there is no key {path}"))
 }
 
-/// The full path of a key. A bare hive of no known kind is called as its file is.
+/// Returns the full path of a key. A bare hive of an unknown kind has the name of its file.
 fn shown(path: &RegistryPath, file: &str) -> RegKey {
     let (root, first) = match path.hive() {
         Some(HiveKind::Bcd) => (RootKey::LocalMachine, Some("BCD00000000".to_owned())),
@@ -120,30 +202,7 @@ fn shown(path: &RegistryPath, file: &str) -> RegKey {
     RegKey { root, names: first.chain(path.key().names().iter().cloned()).collect() }
 }
 
-/// Makes a new file of `bytes`, and makes them durable.
-fn create(path: &Path, write: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let failed = |what: &str, error: std::io::Error| {
-        Error::io(format!("cannot {what} {}: {error}", path.display()), error).of_file(path)
-    };
-    let file = std::fs::File::create_new(path).map_err(|error| failed("create", error))?;
-    let mut out = std::io::BufWriter::with_capacity(1 << 16, file);
-    write(&mut out)?;
-    let file = out.into_inner().map_err(|error| failed("write", error.into_error()))?;
-    file.sync_all().map_err(|error| failed("write", error))?;
-    Ok(())
-}
-
-fn extract(args: &ExtractArgs) -> anyhow::Result<Outcome> {
-    let opened = open(&args.target, &args.disk.choice(), args.user.path(&args.hive)?)?;
-    if !opened.path.key().is_empty() {
-        let what = format!("{} is a key inside of a hive", args.hive);
-        return Err(Error::new(Kind::Unsupported, Code::RegistryRoot, what)
-            .advise("name the hive: HKLM\\SYSTEM, HKLM\\SOFTWARE, HKU\\<SID>")
-            .into());
-    }
-    let bytes = opened.hive.to_bytes()?;
-    create(&args.output, |out| Ok(out.write_all(&bytes)?))?;
-    let recovered = if opened.hive.recovery().is_some() { ", its logs replayed" } else { "" };
-    super::print(format!("{} was written: {}{recovered}\n", args.output.display(), opened.shown).as_bytes())?;
-    Ok(Outcome::Yes)
+/// Formats the full path, with escapes for characters that text cannot represent.
+fn full(path: &RegKey) -> String {
+    path.names.iter().fold(path.root.to_string(), |path, name| format!("{path}\\{}", name.to_escaped()))
 }

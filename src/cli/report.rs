@@ -1,4 +1,4 @@
-//! The text of `get`: the answer first, then what it rests on, then what to watch out for.
+//! The text of `get`: the answer first, then its basis, then the findings.
 
 pub(crate) mod edit;
 pub(crate) mod info;
@@ -8,56 +8,62 @@ mod wrap;
 
 use std::fmt::{self, Write};
 
-pub(crate) use style::Style;
+pub(crate) use style::{Style, set_colour};
 pub(crate) use wrap::plain;
 
 use crate::locate::Obstacle;
 use crate::settings::nat_t::{
     ControlSetReport, Presence, ServiceReport, SettingReport, SettingState, SettingValue, Verdict,
 };
-use crate::windows::{Detection, Mistake};
+use crate::windows::{Detection, Finding, Product};
 use hivewright_hive::recover::Recovery;
 use style::Colour;
 use wrap::wrapped;
 
-/// What was read.
+/// State of the hive for the answer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum HiveState<'a> {
-    /// Every finished write is in the hive.
+    /// Clean.
     Clean,
-    /// The hive is dirty, and what its transaction logs hold was applied for reading.
+    /// Dirty, with its transaction logs replayed in memory.
     Recovered {
-        /// What was applied.
+        /// The replay.
         recovery: &'a Recovery,
-        /// The answer without it.
+        /// The answer without the replay.
         primary_alone: Option<&'a SettingReport>,
     },
-    /// The hive is dirty, and its primary file alone was read.
+    /// Dirty, and read without its transaction logs.
     DirtyAlone,
 }
 
-/// The text of `get`.
+/// Writes the text of `get`.
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn get(report: &SettingReport, hive: HiveState<'_>, out: &mut dyn Write, style: Style) -> fmt::Result {
+pub(crate) fn get(
+    report: &SettingReport,
+    software: Option<&Product>,
+    hive: HiveState<'_>,
+    out: &mut dyn Write,
+    style: Style,
+) -> fmt::Result {
     headline(&report.at_next_boot, "at next boot", out, style)?;
     let (next, captured) = (&report.at_next_boot, &report.at_capture);
     if (next.state, next.number, next.effective) != (captured.state, captured.number, captured.effective) {
         headline(captured, "at capture", out, style)?;
     }
-    writeln!(out, "{}", windows_line(&report.windows))?;
+    writeln!(out, "{}", windows_line(&report.windows, software))?;
     for set in &report.control_sets {
         writeln!(out)?;
         control_set(set, report, out, style)?;
     }
     writeln!(out)?;
     hive_line(report, hive, out, style)?;
-    watch_out(&report.mistakes, out, style)?;
-    nearby(report, out)
+    findings(&report.findings, out, style)?;
+    related_values(report, out)
 }
 
-/// What stands against a write and casts no doubt on the answer: of what does, the user has been warned.
+/// Writes the obstacles to a write that do not make the answer doubtful. The others have been printed as warnings.
 ///
 /// # Errors
 /// Those of `out`.
@@ -65,7 +71,7 @@ pub(crate) fn obstacles(all: &[Obstacle], out: &mut dyn Write, style: Style) -> 
     all.iter().filter(|it| !it.doubts).try_for_each(|obstacle| info::write_obstacle(out, obstacle, 0, style))
 }
 
-/// The bare number that the next boot finds in a 4-byte REG_DWORD of the right place, and whether there is one.
+/// Writes the number of a 4-byte REG_DWORD in the right place at next boot. Returns whether there is one.
 ///
 /// # Errors
 /// Those of `out`.
@@ -81,21 +87,22 @@ fn headline(verdict: &Verdict, when: &str, out: &mut dyn Write, style: Style) ->
         (SettingState::Set, Some(number)) => (number.to_string(), Colour::Good),
         (SettingState::Undefined, Some(number)) => (number.to_string(), Colour::Bad),
         (SettingState::Undefined, None) | (SettingState::Set, None) => ("not usable".to_owned(), Colour::Bad),
-        (SettingState::Absent, _) => ("not set".to_owned(), Colour::Strong),
+        (SettingState::Unset, _) => ("not set".to_owned(), Colour::Strong),
         (SettingState::Unknown, _) => ("unknown".to_owned(), Colour::Warn),
     };
     let text = format!("{what} {when}: {}", plain(&verdict.meaning));
-    // Painted after wrapping: colour codes have no width.
+    // Painted after wrapping, since colour codes have no width.
     let text = wrapped(&text, 0);
     writeln!(out, "{}{}", style.paint(colour, &what), &text[what.len()..])
 }
 
-fn windows_line(windows: &Detection) -> String {
-    let mut parts = vec![format!("{} ({})", windows.family, windows.because)];
+fn windows_line(windows: &Detection, software: Option<&Product>) -> String {
+    let family = || format!("{} ({})", windows.family, windows.because);
+    let mut parts = vec![software.map_or_else(family, info::product)];
     if let Some(era) = windows.override_era {
-        parts[0] = format!("{} by --windows (the hive says {})", era.decision().as_str(), windows.family);
+        parts[0] = format!("{} by --windows (detected: {})", era.decision().as_str(), windows.family);
     }
-    if let Some(pack) = windows.service_pack.filter(|&pack| pack > 0) {
+    if let Some(pack) = windows.service_pack.filter(|&pack| pack > 0 && software.is_none()) {
         parts.push(format!("Service Pack {pack}"));
     }
     parts.extend(windows.architecture.as_deref().map(|name| match name {
@@ -103,7 +110,7 @@ fn windows_line(windows: &Detection) -> String {
         other => plain(other),
     }));
     parts.extend(windows.product_type.map(|kind| kind.as_str().to_owned()));
-    parts.extend(windows.computer_name.as_deref().map(|name| format!("\"{}\"", plain(name))));
+    parts.extend(windows.host_name.as_deref().map(|name| format!("\"{}\"", plain(name))));
     wrapped(&parts.join(", "), 0)
 }
 
@@ -120,14 +127,14 @@ fn control_set(set: &ControlSetReport, report: &SettingReport, out: &mut dyn Wri
 fn service_lines(service: &ServiceReport, report: &SettingReport, out: &mut dyn Write) -> fmt::Result {
     let name = format!("Services\\{}", service.service.as_str());
     match (service.key, service.state, &service.value) {
-        (Presence::Absent, ..) => return writeln!(out, "    {name}: no such key"),
+        (Presence::Absent, ..) => return writeln!(out, "    {name}: key absent"),
         (Presence::Unreadable, ..) => return writeln!(out, "    {name}: cannot be read"),
         (_, Presence::Unreadable, _) => writeln!(out, "    {name}: not all values can be read")?,
         (_, _, Some(value)) => writeln!(out, "{}", value_line(&name, report.value_name, &data(value)))?,
         (_, _, None) if service.doubt.is_some() => writeln!(out, "    {name}: no value here")?,
         (_, _, None) if service.counts == Some(true) => {
             let default = if report.windows.is_xp_before_sp2() { 2 } else { 0 };
-            writeln!(out, "    {name}: not set (Windows takes {default})")?;
+            writeln!(out, "    {name}: not set (the default is {default})")?;
         }
         _ => writeln!(out, "    {name}: not set")?,
     }
@@ -137,7 +144,7 @@ fn service_lines(service: &ServiceReport, report: &SettingReport, out: &mut dyn 
     }
 }
 
-/// One line where it fits, else two.
+/// Formats a value on one line if it fits, else on two.
 fn value_line(service: &str, name: &str, data: &str) -> String {
     let line = format!("    {service}\\{name} = {data}");
     if line.chars().count() <= wrap::WIDTH { line } else { format!("    {service}\\{name}\n      = {data}") }
@@ -162,50 +169,50 @@ fn hive_line(report: &SettingReport, hive: HiveState<'_>, out: &mut dyn Write, s
             writeln!(out, "{}", wrapped(&format!("Hive: dirty, read with {}", recovery::applied(recovery)), 0))?;
             let key = |verdict: &Verdict| (verdict.state, verdict.number);
             match primary_alone {
-                None => writeln!(out, "      its primary file alone cannot be read"),
+                None => writeln!(out, "      the primary file alone cannot be read"),
                 Some(alone) if key(&alone.at_next_boot) == key(&report.at_next_boot) => {
-                    writeln!(out, "      its primary file alone says the same")
+                    writeln!(out, "      the primary file alone has the same setting")
                 }
                 Some(alone) => {
-                    let says = alone.at_next_boot.number.map_or("not set".to_owned(), |n| n.to_string());
-                    let text = format!("its primary file alone says: {says} at next boot");
+                    let number = alone.at_next_boot.number.map_or("not set".to_owned(), |n| n.to_string());
+                    let text = format!("the primary file alone: {number} at next boot");
                     writeln!(out, "      {}", style.paint(Colour::Warn, &text))
                 }
             }
         }
         HiveState::DirtyAlone => {
-            let text = "dirty, and read without its transaction logs: newer data may be missing";
+            let text = "dirty, read without its transaction logs: newer data may be missing";
             writeln!(out, "Hive: {}", style.paint(Colour::Warn, text))
         }
     }
 }
 
-/// What does not do what its author meant, and what could not be read.
+/// Writes the findings.
 ///
 /// # Errors
 /// Those of `out`.
-pub(crate) fn watch_out(mistakes: &[Mistake], out: &mut dyn Write, style: Style) -> fmt::Result {
-    if !mistakes.is_empty() {
-        writeln!(out, "{}", style.paint(Colour::Warn, "Watch out:"))?;
+pub(crate) fn findings(all: &[Finding], out: &mut dyn Write, style: Style) -> fmt::Result {
+    if !all.is_empty() {
+        writeln!(out, "{}", style.paint(Colour::Warn, "Findings:"))?;
     }
-    for mistake in mistakes {
-        let place = if mistake.place.is_empty() { "the hive" } else { &mistake.place };
+    for finding in all {
+        let place = if finding.place.is_empty() { "the hive" } else { &finding.place };
         writeln!(out, "  {}", plain(place))?;
-        let at = mistake.offset.map_or_else(String::new, |offset| format!(" (hive {offset:#x})"));
-        writeln!(out, "{}", wrapped(&plain(&format!("{}{at}", mistake.what)), 4))?;
-        writeln!(out, "{}", wrapped(&plain(&format!("-> {}", mistake.advice)), 4))?;
+        let at = finding.offset.map_or_else(String::new, |offset| format!(" (hive {offset:#x})"));
+        writeln!(out, "{}", wrapped(&plain(&format!("{}{at}", finding.what)), 4))?;
+        writeln!(out, "{}", wrapped(&plain(&format!("-> {}", finding.advice)), 4))?;
     }
     Ok(())
 }
 
-fn nearby(report: &SettingReport, out: &mut dyn Write) -> fmt::Result {
-    let on: Vec<_> = report.neighbours.iter().filter(|neighbour| neighbour.on).collect();
+fn related_values(report: &SettingReport, out: &mut dyn Write) -> fmt::Result {
+    let on: Vec<_> = report.related.iter().filter(|related| related.on).collect();
     if !on.is_empty() {
-        writeln!(out, "Nearby:")?;
+        writeln!(out, "Related values:")?;
     }
-    for neighbour in on {
-        writeln!(out, "  {} = {}", plain(&neighbour.place), neighbour.number.unwrap_or_default())?;
-        writeln!(out, "{}", wrapped(neighbour.meaning, 4))?;
+    for related in on {
+        writeln!(out, "  {} = {}", plain(&related.place), related.number.unwrap_or_default())?;
+        writeln!(out, "{}", wrapped(related.meaning, 4))?;
     }
     Ok(())
 }

@@ -1,18 +1,18 @@
-//! The verbs, one line each.
+//! The subcommands, one line each.
 
 use std::path::PathBuf;
 
 use clap::{ArgMatches, Args as _, FromArgMatches, Subcommand};
 
 use super::args::{
-    CheckArgs, CompletionsArgs, GetArgs, InfoArgs, ManArgs, RecoverArgs, SchemaArgs, SetArgs, UndoArgs, UnsetArgs,
-    WriteArgs,
+    ApplyArgs, CheckArgs, CompletionsArgs, GetArgs, InfoArgs, ManArgs, PolicyArgs, RecoverArgs, SchemaArgs, SetArgs,
+    UndoArgs, UnsetArgs, WriteArgs,
 };
-use super::audit::AuditArgs;
+use super::audit::{AuditArgs, ReportArgs};
 use super::reg::RegArgs;
 
-/// The verbs. The arguments of each are put together only when it is the one that was given, or for help: all of them
-/// would take longer than `get` does.
+/// Declares the subcommands. The arguments of a subcommand are built only when it is used, or for help: to build all of
+/// them would take longer than `get` does.
 macro_rules! verbs {
     ($(#[doc = $about:literal] $verb:ident($args:ty) = $name:literal,)*) => {
         #[derive(Debug)]
@@ -26,7 +26,7 @@ macro_rules! verbs {
                     .subcommand_required(true)
                     .arg_required_else_help(true)
                     $(.subcommand(clap::Command::new($name).about($about.trim_ascii()).defer(|verb| {
-                        // Flattened structures bring their own words along.
+                        // A flattened structure would replace the description.
                         <$args>::augment_args(verb).about($about.trim_ascii())
                     })))*
             }
@@ -57,25 +57,31 @@ macro_rules! verbs {
 }
 
 verbs! {
-    /// Say how the setting stands, at capture and at next boot
+    /// Show the setting at capture and at next boot
     Get(GetArgs) = "get",
     /// Set the setting to 0, 1 or 2
     Set(SetArgs) = "set",
-    /// Remove the setting, so that Windows takes its default
+    /// Remove the setting, so that Windows uses its default
     Unset(UnsetArgs) = "unset",
     /// Audit many images, hives and Windows folders: one record for each Windows
     Audit(AuditArgs) = "audit",
-    /// Look for damage in the structure of a hive and in its transaction logs
+    /// Merge the results of audits, and report on all of them
+    Report(ReportArgs) = "report",
+    /// Fix deviations from a policy, as one change
+    Apply(ApplyArgs) = "apply",
+    /// List the included policies, or print one
+    Policy(PolicyArgs) = "policy",
+    /// Check the structure of a hive and its transaction logs for damage
     Check(CheckArgs) = "check",
-    /// Show what a disk image holds: partitions, volumes, Windows, hives
+    /// Show the contents of a disk image: partitions, volumes, Windows, hives
     Info(InfoArgs) = "info",
-    /// Apply the transaction logs of a dirty hive, and change nothing else
+    /// Apply the transaction logs of a dirty hive, without further changes
     Recover(RecoverArgs) = "recover",
     /// Read, edit, import, export and compare keys of any hive
     Reg(RegArgs) = "reg",
-    /// Put back what an undo file has kept
+    /// Restore the bytes that an undo file contains
     Undo(UndoArgs) = "undo",
-    /// Print what a record of an audit looks like, as JSON Schema
+    /// Print the JSON Schema of an audit record or a policy
     Schema(SchemaArgs) = "schema",
     /// Print a completion script for a shell
     Completions(CompletionsArgs) = "completions",
@@ -84,7 +90,7 @@ verbs! {
 }
 
 impl Command {
-    /// What the command is about, then the other files that it was given. None where it tells of several.
+    /// Returns the target of the command, then its other files; empty for a command with several targets.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
         let writing = |target: &PathBuf, write: &WriteArgs| {
             let others = write.output.iter().chain(&write.undo).chain(&write.logs);
@@ -96,10 +102,16 @@ impl Command {
             Command::Set(args) => writing(&args.target, &args.edit.write),
             Command::Unset(args) => writing(&args.target, &args.edit.write),
             Command::Recover(args) => writing(&args.target, &args.write),
+            Command::Apply(args) => writing(&args.target, &args.write),
             Command::Info(args) => args.target.iter().cloned().collect(),
             Command::Undo(args) => std::iter::once(&args.undo_file).chain(&args.target).cloned().collect(),
             Command::Reg(args) => args.files(),
-            Command::Audit(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => Vec::new(),
+            Command::Audit(_)
+            | Command::Report(_)
+            | Command::Policy(_)
+            | Command::Schema(_)
+            | Command::Completions(_)
+            | Command::Man(_) => Vec::new(),
         }
     }
 
@@ -111,10 +123,16 @@ impl Command {
             Command::Check(args) => args.json,
             Command::Info(args) => args.json,
             Command::Recover(args) => args.write.json,
+            Command::Apply(args) => args.write.json,
             Command::Reg(args) => args.wants_json(),
             Command::Undo(args) => args.json,
-            // JSON Lines are of records alone.
-            Command::Audit(_) | Command::Schema(_) | Command::Completions(_) | Command::Man(_) => false,
+            // JSON Lines contain only records.
+            Command::Audit(_)
+            | Command::Report(_)
+            | Command::Policy(_)
+            | Command::Schema(_)
+            | Command::Completions(_)
+            | Command::Man(_) => false,
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Writes an edit: a new file, patches in place, or another file; several files together in place; of hives inside of an image,
-//! the image's files.
+//! Writes an edit: as a new file in place of the old one, as patches in place, or as another file. Several files change
+//! together in place. For hives inside an image, the image's files change.
 
 mod copied;
 mod dry_run;
@@ -20,113 +20,116 @@ use crate::transaction::{
 use crate::undo::settle;
 
 pub use crate::transaction::Proof;
-pub(super) use dry_run::{Part, Wanted, rehearse};
+pub(super) use dry_run::{Part, Wanted, plan_write};
 #[cfg(feature = "internals")]
 pub use in_image::commit_files_on;
-pub(super) use in_image::{commit_on_disk, take};
+pub(super) use in_image::{commit_on_disk, lock_image};
 
-/// When to write over the bytes of the file instead of putting a new file in its place.
+/// Choice between patches in place and a new file in place of the old one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InPlace {
-    /// Where a new file would not be the same: other hard links, an NTFS or FUSE mount, metadata that does not carry
-    /// over, systems other than Linux.
+    /// In place if a new file would not be equivalent: other hard links, an NTFS or FUSE mount, metadata that cannot be
+    /// copied, systems other than Linux.
     #[default]
     Auto,
-    /// Always.
+    /// Always in place.
     Always,
 }
 
-/// How a commit is done.
+/// Options of a commit.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Write the edited file here, and leave the original alone. Never overwrites.
+    /// Path of the output, which leaves the original unchanged. Never overwrites.
     pub output: Option<PathBuf>,
-    /// Write an undo file here. Never overwrites. Without it, one beside the target is written where the bytes are
-    /// changed in place, and none otherwise.
+    /// Path of the undo file. Never overwrites. By default, an undo file beside the target is written only for patches
+    /// in place.
     pub undo: Option<PathBuf>,
-    /// Keep the times of access and modification.
+    /// Whether to keep the times of access and modification.
     pub keep_times: bool,
-    /// When to write in place.
+    /// Choice of writing in place.
     pub in_place: InPlace,
-    /// Transaction logs that are emptied with the write, which is then in place: one undo file has them and the target.
+    /// Transaction logs to empty with the write, which is then in place; one undo file covers them and the target.
     pub empty: Vec<PathBuf>,
 }
 
-/// A file that was changed.
+/// A changed file.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct ChangedFile {
-    /// Its file, or the image that it is in.
-    #[serde(flatten, serialize_with = "field::path")]
+    /// The file, or the image that contains it.
+    #[serde(flatten, serialize_with = "field::file")]
     pub path: PathBuf,
-    /// Where inside of that, where it is an image.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Its path inside the image.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "hive")]
     pub inside: Option<String>,
 }
 
-/// How the bytes came to the disk.
+/// Method of the write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum How {
-    /// There was nothing to change, and nothing was written.
+    /// Nothing was changed or written.
     Unchanged,
-    /// A new file took the place of the old one.
+    /// A new file replaced the old one.
     Replaced,
-    /// The bytes that differ were written over the old ones.
+    /// The changed bytes were written in place.
     InPlace,
     /// A new file was written elsewhere.
     Output,
-    /// The hive alone was written to a new file: out of an image that cannot be written to.
+    /// Only the hive was written to a new file, since its image is read-only.
     OutputHive,
 }
 
-/// A commit that is done: everything is durable and was read back.
+/// Result of a commit: everything is durable and was read back.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Committed {
-    /// How.
+    /// Method of the write.
     pub how: How,
-    /// The file that holds the new bytes.
-    #[serde(flatten, serialize_with = "field::path")]
+    /// The file with the new bytes.
+    #[serde(flatten, serialize_with = "field::file")]
     pub path: PathBuf,
-    /// What inside of it was changed, where it is an image.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Path of the first changed file inside an image.
+    #[serde(skip_serializing_if = "Option::is_none", rename = "hive")]
     pub inside: Option<String>,
     /// The undo file, if one was written.
     #[serde(flatten, serialize_with = "field::undo")]
     pub undo: Option<PathBuf>,
-    /// Why it was written in place.
+    /// Reason for writing in place.
     pub why_in_place: Option<String>,
-    /// What did not work and does no harm.
+    /// Harmless failures and side effects.
     pub notes: Vec<String>,
-    /// The hives that were changed, in the order in which they were written.
+    /// The changed hives, in the order of writing.
     #[serde(skip)]
     pub hives: Vec<ChangedFile>,
-    /// The transaction logs that were emptied with them, under the same undo file.
+    /// The transaction logs that were emptied with them, covered by the same undo file.
     #[serde(skip)]
     pub emptied: Vec<ChangedFile>,
 }
 
 impl Committed {
-    /// There was nothing to do.
+    /// Creates the result of a commit without changes.
     pub(super) fn unchanged(path: PathBuf) -> Self {
         done(How::Unchanged, path)
     }
 }
 
-/// A change of one hive to be committed.
+/// A change of one hive.
 #[derive(Clone, Copy)]
 pub struct Edit<'a> {
     /// The file of the host.
     pub target: &'a Path,
-    /// From the file as it is to the file as it shall be.
+    /// Patches from the old to the new bytes.
     pub patches: &'a PatchSet,
-    /// The whole file as it shall be.
+    /// All new bytes of the file.
     pub image: &'a [u8],
-    /// Where a recovery goes before: its patches alone and those that follow it. In place they are written one after
-    /// the other, so that every prefix of each is what it is for a hive that is only recovered, or only edited.
+    /// The patches of a recovery and those of the edit, if a recovery precedes the edit. In place, they are written one
+    /// after the other, so an interruption leaves the hive as in a recovery or an edit alone.
     pub phases: Option<(&'a PatchSet, &'a PatchSet)>,
 }
 
-/// Brings `patches` to the file `target`; `image` is the whole file as it shall be. For tests.
+/// Writes `patches` to the file `target`; `image` contains all its new bytes. For tests.
 ///
 /// # Errors
 /// As [`commit_edits_on`].
@@ -135,7 +138,7 @@ pub fn commit(target: &Path, patches: &PatchSet, image: &[u8], options: &Options
     commit_on(&hivewright_storage::RealHost, target, patches, image, options)
 }
 
-/// [`commit`] on another file system.
+/// As [`commit`], on another file system.
 ///
 /// # Errors
 /// As [`commit_edits_on`].
@@ -150,13 +153,13 @@ pub fn commit_on<H: Host>(
     commit_edits_on(host, &[Edit { target, patches, image, phases: None }], &|| Ok(()), options)
 }
 
-/// Brings changes of several hives to their files, once `proof` has passed: all of them, or none.
+/// Writes changes of several hives, after `proof` has passed: all of them, or none.
 ///
 /// # Errors
 /// [`Kind::Refused`] and [`Kind::Io`]: the originals are intact (codes `in-use`, `changed-since`, `output-exists`,
 /// `undo-exists`, `unfinished-write`, `undo-damaged`, `not-a-file`, `patch-set`, `read-back`, `io`).
-/// [`Kind::Unfinished`]: they may not be, and the message names what restores them. Those of the proof: the originals are
-/// intact. `output-files`: several hives are no single file.
+/// [`Kind::Unfinished`]: they may have changed, and the message names the undo file. Errors of the proof: the originals
+/// are intact. `output-files`: several hives have no single output file.
 pub fn commit_edits_on<H: Host>(
     host: &H,
     edits: &[Edit<'_>],
@@ -168,7 +171,7 @@ pub fn commit_edits_on<H: Host>(
         Kind::Io => e.adding("the original is intact"),
         _ => e,
     })?;
-    // One hive alone: several name theirs themselves.
+    // The result of several hives contains their files already.
     if done.hives.is_empty() && done.how != How::Unchanged {
         let hives = vec![ChangedFile { path: done.path.clone(), inside: None }];
         return Ok(Committed { hives, ..done });
@@ -176,12 +179,12 @@ pub fn commit_edits_on<H: Host>(
     Ok(done)
 }
 
-/// Writes all of a hive to the new file `output`, once `proof` has passed.
+/// Writes a whole hive to the new file `output`, after `proof` has passed.
 pub(super) fn write_alone<H: Host>(host: &H, output: &Path, hive: &[u8], proof: Proof<'_>) -> Result<Committed> {
     Ok(done(How::OutputHive, output::write_alone(host, output, hive, proof)?))
 }
 
-/// A commit whose errors of [`Kind::Io`] have yet to say that nothing was changed, or nothing that lasted.
+/// Commits; the caller adds to errors of [`Kind::Io`] that the originals are intact.
 fn run<H: Host>(host: &H, edits: &[Edit<'_>], proof: Proof<'_>, options: &Options) -> Result<Committed> {
     let [edit] = edits else { return run_several(host, edits, proof, options) };
     let change = Change::new(edit.patches, edit.image)?;
@@ -190,7 +193,7 @@ fn run<H: Host>(host: &H, edits: &[Edit<'_>], proof: Proof<'_>, options: &Option
         let new = New { bytes: &after, keep_times: options.keep_times, proof };
         return Ok(done(How::Output, output::write(host, edit.target, output, &before, &new)?));
     }
-    let logs = together::filled(host, edits, &options.empty)?;
+    let logs = together::nonempty(host, edits, &options.empty)?;
     if !logs.is_empty() {
         return together::write(host, edits, &logs, proof, options);
     }
@@ -201,7 +204,7 @@ fn run<H: Host>(host: &H, edits: &[Edit<'_>], proof: Proof<'_>, options: &Option
         return Ok(done(How::Unchanged, locked.path));
     }
     let why = match options.in_place {
-        InPlace::Always => Some("asked for".to_owned()),
+        InPlace::Always => Some("requested".to_owned()),
         InPlace::Auto => why_in_place(&locked.about),
     };
     let job = Job { locked: &locked, change: &change, before, after, edit, proof, options };
@@ -215,14 +218,14 @@ fn run<H: Host>(host: &H, edits: &[Edit<'_>], proof: Proof<'_>, options: &Option
     job.write_in_place(why)
 }
 
-/// [`run`] of several hives, or none. No new files take the place of several at once, so they change in place.
+/// As [`run`], for several hives or none. Several files cannot be replaced at once, so they change in place.
 fn run_several<H: Host>(host: &H, edits: &[Edit<'_>], proof: Proof<'_>, options: &Options) -> Result<Committed> {
     let first = edits.first().map(|edit| host.resolve(edit.target)).transpose()?.unwrap_or_default();
     if options.output.is_some() {
-        let what = format!("the edit concerns {} hives, and one new file cannot hold them", edits.len());
+        let what = format!("the edit concerns {} hives, which have no single output file", edits.len());
         return Err(Error::new(Kind::Unsupported, Code::OutputFiles, what).advise("copy the folder and edit the copy"));
     }
-    let logs = together::filled(host, edits, &options.empty)?;
+    let logs = together::nonempty(host, edits, &options.empty)?;
     let changed: Vec<Edit<'_>> = edits.iter().filter(|edit| !edit.patches.is_empty()).copied().collect();
     match &changed[..] {
         [] if logs.is_empty() => Ok(done(How::Unchanged, first)),
@@ -237,7 +240,7 @@ fn done(how: How, path: PathBuf) -> Committed {
     Committed { how, path, inside: None, undo: None, why_in_place: None, notes, hives, emptied }
 }
 
-/// A checked change to a locked file.
+/// A checked change of a locked file.
 struct Job<'a, H: Host> {
     locked: &'a Locked<'a, H>,
     change: &'a Change,
@@ -249,13 +252,14 @@ struct Job<'a, H: Host> {
 }
 
 impl<H: Host> Job<'_, H> {
-    /// What takes the whole change back.
+    /// Returns the undo record of the whole change.
     fn record(&self) -> Result<Record> {
         let whole = Some((&self.before, &self.after));
         Record::new(&self.locked.path, self.change.clone(), &*self.locked.file, whole)
     }
 
-    /// `Err`: what a new file would lose; nothing was changed.
+    /// Replaces the file by a new one. The inner `Err` is the metadata that a new file would lose; then nothing was
+    /// changed.
     fn replace(&self) -> Result<std::result::Result<Committed, String>> {
         let mut journal = None;
         let mut save = || -> Result<()> {
@@ -292,7 +296,7 @@ impl<H: Host> Job<'_, H> {
         (self.proof)()?;
         self.locked.expect(&self.before)?;
         let whole = self.record()?;
-        // While bytes change, the undo file stands where the next run looks for it.
+        // During the write, the undo file is where the next run searches for it.
         let mut journals = match self.edit.phases {
             Some((first, then)) if !first.is_empty() && !then.is_empty() => self.write_phases(first, then)?,
             _ => {
@@ -304,31 +308,31 @@ impl<H: Host> Job<'_, H> {
         let mut committed = Committed { why_in_place: Some(why), ..done(How::InPlace, path.clone()) };
         if self.options.keep_times {
             let kept = file.take_times(times).and_then(|()| hivewright_storage::Storage::flush(&**file));
-            committed.notes.extend(kept.err().map(|e| format!("the times of the file could not be kept: {e}")));
+            committed.notes.extend(kept.err().map(|e| format!("cannot keep the times of the file: {e}")));
         }
         for journal in &mut journals {
             committed.notes.extend(journal.mark_or_note(Mark::Committed));
         }
         committed.undo = journals.last().map(|journal| journal.path.clone());
         if journals.len() > 1 || self.options.undo.is_some() {
-            match self.gather(whole, &journals) {
+            match self.merge_undo_files(whole, &journals) {
                 Ok(path) => committed.undo = Some(path),
                 Err(error) => {
                     let left: Vec<String> = journals.iter().rev().map(|j| j.path.display().to_string()).collect();
                     let left = left.join(", then ");
-                    committed.notes.push(format!("the undo file could not be put in its place ({error}): use {left}"));
+                    committed.notes.push(format!("cannot move the undo file to its place ({error}): use {left}"));
                 }
             }
         }
         Ok(committed)
     }
 
-    /// The recovery and then the edit, each with an undo file of its own.
+    /// Writes the recovery and then the edit, each with its own undo file.
     fn write_phases(&self, first: &PatchSet, then: &PatchSet) -> Result<Vec<Journal<'_, H>>> {
         let mut between = self.edit.image.to_vec();
         then.revert(&mut between)?;
         let mut recovered = self.write_phase(first, &between)?;
-        // From here on the hive is recovered: a next run must not take it for an unfinished write.
+        // The hive is recovered from here on, which the next run must not roll back.
         let edited = recovered.mark(Mark::Committed).and_then(|()| self.write_phase(then, self.edit.image));
         match edited {
             Ok(edited) => Ok(vec![recovered, edited]),
@@ -336,7 +340,7 @@ impl<H: Host> Job<'_, H> {
         }
     }
 
-    /// One change, under an undo file of its own.
+    /// Writes one change with its own undo file.
     fn write_phase(&self, patches: &PatchSet, image: &[u8]) -> Result<Journal<'_, H>> {
         let Locked { host, path, file, .. } = self.locked;
         let change = Change::new(patches, image)?;
@@ -347,8 +351,8 @@ impl<H: Host> Job<'_, H> {
         Ok(journal)
     }
 
-    /// One undo file for all of it, where the user wants it, in place of those that were needed meanwhile.
-    fn gather(&self, whole: Record, journals: &[Journal<'_, H>]) -> Result<PathBuf> {
+    /// Writes one undo file for the whole change at the user's path, and removes the temporary ones.
+    fn merge_undo_files(&self, whole: Record, journals: &[Journal<'_, H>]) -> Result<PathBuf> {
         let mut journal = Journal::save(self.locked.host, self.options.undo.as_deref(), whole)?;
         journal.mark(Mark::Committed)?;
         for old in journals {
@@ -358,13 +362,13 @@ impl<H: Host> Job<'_, H> {
     }
 }
 
-/// A failure in the second phase: what the first one did stays, and its undo file is named.
+/// Returns the error of the second phase: the first phase remains, and its undo file is named.
 fn after_phase<H: Host>(error: Error, first: &Journal<'_, H>) -> Error {
     if error.kind() == Kind::Unfinished {
         return error;
     }
     let undo = first.path.display();
     error
-        .adding(&format!("the hive is recovered, not edited; {undo} takes that back"))
+        .adding(&format!("the hive is recovered, but not edited; {undo} reverts the recovery"))
         .becoming(Kind::Unfinished, Code::RecoveredOnly)
 }

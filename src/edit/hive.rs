@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use super::expected::Expected;
+use super::expected::{Expected, Found};
 use super::source::{self, Origin, Source};
 use super::{Action, Change, Operation, Plan, Request};
 use crate::locate::HiveHandle;
 use hivewright_error::{Kind, Result};
 use hivewright_hive::recover::Recovery;
-use hivewright_hive::regf::BASE_BLOCK_SIZE;
+use hivewright_hive::regf::{BASE_BLOCK_SIZE, CellOffset};
 use hivewright_hive::{Delete, EditOptions, Edited, Editor, PatchSet};
 
 /// One hive of an edit.
@@ -17,23 +17,23 @@ pub struct PreparedHive {
     /// The hive.
     #[doc(hidden)]
     pub hive: HiveHandle,
-    /// Clean, recovered, or taken as it stood.
+    /// State before the edit: clean, recovered, or used without its logs.
     #[doc(hidden)]
     pub origin: Origin,
-    /// What changes where.
+    /// The changes.
     pub changes: Vec<Change>,
-    /// The edited file, and all patches from the file as it is.
+    /// The edited file, and all patches from the original file.
     #[doc(hidden)]
     pub edited: Edited,
-    /// The patches of a recovery alone; they come first. Empty for a hive that was clean.
+    /// The patches of the recovery, which are written first. Empty for a clean hive.
     pub(super) recovery: PatchSet,
-    /// The patches of the edit alone.
+    /// The patches of the edit.
     pub(super) edit: PatchSet,
-    /// The state that the keys shall have.
+    /// Expected state of the keys.
     pub(super) expected: Expected,
-    /// Whether damage passes that the edit does not touch.
+    /// Whether damage is accepted that the edit does not touch.
     pub(super) force: bool,
-    /// Why the independent parser could not confirm the edit.
+    /// Reason why the second parser could not confirm the edit.
     pub(super) unconfirmed: OnceLock<String>,
 }
 
@@ -48,12 +48,12 @@ impl PreparedHive {
         if !is_too_long {
             return Ok(prepared);
         }
-        // A file grows in large steps. Where its volume has too little left for one, the bins alone may still fit.
+        // A file grows in large steps. If its volume has no room for one, the hive bins alone may still fit.
         let options = EditOptions { max_file_len: bins_end.max(old_len), ..request.options };
         Self::edited(prepared.hive, plan, request, options).map(|(prepared, _)| prepared)
     }
 
-    /// The edit with `options`, and where the bins end in the edited file.
+    /// Edits with `options`. Returns also the end of the hive bins in the edited file.
     fn edited(
         hive: HiveHandle,
         plan: Option<&Arc<dyn Plan>>,
@@ -67,15 +67,16 @@ impl PreparedHive {
             Some(plan) => plan.operations(&source, request.force)?,
             None => Vec::new(),
         };
-        let mut expected = Expected::of(&source, &operations, request.force)?;
+        let (expected, found) = Expected::of(&source, &operations, request.force)?;
         let mut editor = source.edit(options);
-        let mut changes = Vec::new();
-        for operation in operations {
-            let before = expected.before(&operation);
-            let exists = expected.exists(&operation);
+        let (mut changes, mut last): (Vec<Change>, _) = (Vec::new(), None);
+        for (operation, Found { exists, before }) in operations.into_iter().zip(found) {
             let of_path = |error: hivewright_error::Error| error.about(&operation.path.to_string());
-            let changed = apply(&mut editor, &operation, exists, before.len()).map_err(of_path)?;
-            expected.follow(&operation);
+            // Consecutive operations often have the same key.
+            let is_same = changes.last().is_some_and(|change| change.operation.path == operation.path);
+            let known = operation.key.or(last.filter(|_| is_same));
+            let changed;
+            (changed, last) = apply(&mut editor, &operation, known, exists, before.len()).map_err(of_path)?;
             changes.push(Change { operation, before, changes: changed });
         }
         let bins_end = u64::from(BASE_BLOCK_SIZE) + u64::from(editor.hive()?.length());
@@ -97,17 +98,17 @@ impl PreparedHive {
         Ok((prepared, bins_end))
     }
 
-    /// Whether everything is as wanted already.
+    /// Returns whether nothing has to be changed.
     pub fn is_already_so(&self) -> bool {
         self.edited.patches.is_empty()
     }
 
-    /// Why the independent parser could not confirm the edit, if the proof has found it so.
+    /// Returns the reason why the second parser could not confirm the edit; known after the proof.
     pub fn unconfirmed(&self) -> Option<&str> {
         self.unconfirmed.get().map(String::as_str)
     }
 
-    /// What was replayed, if anything was.
+    /// Returns the replay of the logs, if there was one.
     pub fn recovered(&self) -> Option<&Recovery> {
         match &self.origin {
             Origin::Recovered(recovery) => Some(recovery),
@@ -115,44 +116,56 @@ impl PreparedHive {
         }
     }
 
-    /// The patches in the order of writing: the recovery, then the edit; no empty ones.
+    /// Returns the nonempty patch sets in the order of writing: the recovery, then the edit.
     pub(super) fn phases(&self) -> Vec<&PatchSet> {
         [&self.recovery, &self.edit].into_iter().filter(|set| !set.is_empty()).collect()
     }
 }
 
-/// Makes one operation on a key that is there if `exists`, with so many values of the name.
-fn apply(editor: &mut Editor, operation: &Operation, exists: bool, twins: usize) -> Result<bool> {
+/// Performs one operation on a key that exists if `exists`, at `known` if its place is known; `twins` is the number of
+/// values with the name. Returns whether anything changed, and the place of the key if known.
+fn apply(
+    editor: &mut Editor,
+    operation: &Operation,
+    known: Option<CellOffset>,
+    exists: bool,
+    twins: usize,
+) -> Result<(bool, Option<CellOffset>)> {
     let path = &operation.path;
-    let key = |editor: &Editor| -> Result<Option<_>> {
-        match operation.key {
-            Some(key) => Ok(Some(key)),
-            None => Ok(editor.hive()?.key(path)?.map(|key| key.at())),
-        }
-    };
     let mut changed = false;
     match &operation.action {
-        Action::CreateKey => return editor.create_key(path),
-        Action::DeleteKey => return editor.delete_key(path),
-        // Which of two twins Windows reads is not established: one that says what is wanted remains.
+        Action::CreateKey => return Ok((editor.create_key(path)?, None)),
+        Action::DeleteKey => return Ok((editor.delete_key(path)?, None)),
+        Action::RenameKey { name } => return Ok((editor.rename_key(path, name)?, None)),
+        Action::CopyKey { from } => return Ok((editor.copy_key(from.key(), path)?, None)),
+        Action::SetSecurity { .. } | Action::SetValue { .. } if !exists => changed |= editor.create_key(path)?,
+        _ => {}
+    }
+    let key = match known {
+        Some(key) => key,
+        None => match editor.find_key(path)? {
+            Some(key) => key,
+            None => return Ok((changed, None)),
+        },
+    };
+    match &operation.action {
+        Action::SetSecurity { descriptor } => changed |= editor.set_security_at(key, descriptor)?,
+        // Windows may read either of two duplicates, so only one remains.
         Action::SetValue { name, kind, data } => {
-            if !exists {
-                changed |= editor.create_key(path)?;
-            }
-            let Some(key) = key(editor)? else { return Ok(changed) };
             for _ in 1..twins {
                 changed |= editor.delete_value_at(key, name, Delete::Any)?;
             }
             changed |= editor.set_value_at(key, name, *kind, data)?;
         }
-        // A tombstone says already that there is no such value; without it, that of a lower layer would show.
+        // A tombstone already marks the value as absent; without it, the value of a lower layer would appear.
         Action::DeleteValue { name } => {
-            let Some(key) = key(editor)? else { return Ok(false) };
-            // Until none is left, and it is known that none is.
+            // The loop ends after a pass that finds no further value.
             while editor.delete_value_at(key, name, Delete::Live)? {
                 changed = true;
             }
         }
+        Action::DeleteAllValues => changed |= editor.delete_all_values_at(key, Delete::Live)? > 0,
+        Action::CreateKey | Action::DeleteKey | Action::RenameKey { .. } | Action::CopyKey { .. } => {}
     }
-    Ok(changed)
+    Ok((changed, Some(key)))
 }

@@ -1,6 +1,6 @@
-//! The edit of hives inside of a disk image: prepared from what the file system gives, written to the image's files.
+//! Edits of hives inside a disk image: prepared through its file system, written to the image's files.
 
-use super::commit::{Committed, Options, Part, Wanted, commit_on_disk, rehearse, take, write_alone};
+use super::commit::{Committed, Options, Part, Wanted, commit_on_disk, lock_image, plan_write, write_alone};
 use super::{Edits, Logs, Prepared, PreparedHive, Request};
 use crate::locate::{HiveHandle, logs};
 use crate::transaction::{Locked, Member, folder_of};
@@ -11,18 +11,17 @@ use hivewright_hive::PatchSet;
 use hivewright_storage::availability::may_make_files;
 use hivewright_storage::{Access, Host, Storage};
 
-/// Bytes of the smallest sector: clusters and what images are made of are multiples of it.
+/// Size of the smallest sector; clusters and blocks of images are multiples of it.
 const SECTOR: u64 = 512;
 
-/// Whether what is written elsewhere is the hive and no copy of the image: of one that cannot be written to, there would be
-/// none with the recovered hive in it.
+/// Returns whether the output is the recovered hive instead of a copy of the image, because the image is read-only.
 pub(super) fn is_for_hive_alone(request: &Request, hive: &HiveHandle) -> bool {
     let is_recovery = matches!(request.edits, Edits::None);
     is_recovery && request.elsewhere && hive.disk().is_some_and(|disk| disk.about().refusal.is_some())
 }
 
 impl PreparedHive {
-    /// Where a byte of the hive is, in every address space; in the hive alone where it is a file of its own.
+    /// Returns the place of a byte of the hive in every address space; for a hive file of the host, only in the hive.
     pub fn places(&self, offset: u64) -> Vec<Place> {
         let own = Place { space: Space::Hive, offset };
         let inside = self.hive.disk().and_then(|_| self.hive.file().ok());
@@ -30,8 +29,8 @@ impl PreparedHive {
         std::iter::once(own).chain(below).collect()
     }
 
-    /// The same for `len` bytes from `offset` on: the pieces in which they lie, each by its length and the place of its
-    /// first byte. What lies together in the hive need not do so below.
+    /// Returns the contiguous pieces of `len` bytes from `offset` on, each with its length and the places of its first
+    /// byte. Contiguous bytes of the hive need not be contiguous below.
     pub fn pieces(&self, offset: u64, len: u64) -> Vec<(u64, Vec<Place>)> {
         let is_next = |(so_far, first): &(u64, Vec<Place>), next: &[Place]| {
             first.len() == next.len()
@@ -40,7 +39,7 @@ impl PreparedHive {
         let mut pieces: Vec<(u64, Vec<Place>)> = Vec::new();
         let (mut at, end) = (offset, offset.saturating_add(len));
         while at < end {
-            // No storey below parts what lies in one sector.
+            // A sector is contiguous in every layer below.
             let until = (at / SECTOR + 1).saturating_mul(SECTOR).min(end);
             let places = self.places(at);
             match pieces.last_mut().filter(|last| is_next(last, &places)) {
@@ -54,9 +53,9 @@ impl PreparedHive {
 }
 
 impl Prepared {
-    /// Takes the locks that a write takes, and makes the change in memory, down to the bytes of the image's files, where the
-    /// hives are inside of one.
-    pub(super) fn rehearse_on<H: Host>(&self, host: &H) -> Result<()> {
+    /// Takes the locks of a write, and makes the change in memory, down to the bytes of the image's files for hives
+    /// inside an image.
+    pub(super) fn try_out_on<H: Host>(&self, host: &H) -> Result<()> {
         let Some(first) = self.hives.first().map(|first| &first.hive) else { return Ok(()) };
         let Some(disk) = first.disk() else {
             let member = |hive: &PreparedHive| Member::new(hive.hive.host_file().to_owned(), 0);
@@ -65,12 +64,12 @@ impl Prepared {
             return locked.all().try_for_each(|locked| may_make_files(folder_of(&locked.path)));
         };
         first.refuse_children(&self.request.ignore)?;
-        let (locked, _shared) = take(host, first.host_file(), first)?;
+        let (locked, _shared) = lock_image(host, first.host_file(), first)?;
         may_make_files(folder_of(&locked.path))?;
         refuse_left_over(host, &disk.own_files())?;
         let host = host.clone();
-        let stage = ImageOverlay::new(move |path, _| Ok(std::sync::Arc::new(host.open(path, Access::Read)?)));
-        self.with_wanted(&[], true, |wanted| rehearse(wanted, &stage)).map(|_| ())
+        let overlay = ImageOverlay::new(move |path, _| Ok(std::sync::Arc::new(host.open(path, Access::Read)?)));
+        self.with_wanted(&[], true, |wanted| plan_write(wanted, &overlay)).map(|_| ())
     }
 
     pub(super) fn commit_on_disk<H: Host>(&self, host: &H, logs: Logs, options: &Options) -> Result<Committed> {
@@ -96,7 +95,7 @@ impl Prepared {
         if in_place {
             first.hive.refuse_children(&self.request.ignore)?;
         }
-        // Under the locks it is asked again: one may have been made meanwhile.
+        // The check is repeated under the locks, since an obstacle may have appeared meanwhile.
         self.with_wanted(&parts, in_place, |wanted| {
             commit_on_disk(host, first.hive.host_file(), wanted, &|| self.prove(), options)
         })
@@ -120,6 +119,7 @@ impl Prepared {
         for (hive, phases) in self.hives.iter().zip(&phases) {
             hives.push(Part { file: &hive.hive, old: hive.hive.whole()?, new: &hive.edited.bytes, phases });
         }
-        with(&Wanted { hives: &hives, logs, check: &|again| self.check(again, in_place) })
+        let time = self.request.options.timestamp;
+        with(&Wanted { hives: &hives, logs, check: &|again| self.check(again, in_place), time })
     }
 }

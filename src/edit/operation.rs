@@ -1,8 +1,10 @@
-//! What an edit does to a hive, one operation after the other.
+//! Operations of an edit on a hive.
 
 use std::fmt;
 use std::sync::Arc;
 
+use crate::hive_kind::HiveKind;
+use crate::registry_path::RegistryPath;
 use hivewright_error::Result;
 use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::key_value::ValueType;
@@ -12,25 +14,41 @@ use hivewright_hive::{Hive, KeyPath};
 /// One operation on one key of a hive.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Operation {
-    /// Number of the control set that the key belongs to, if to one.
+    /// Number of the control set of the key, if there is one.
     pub control_set: Option<u32>,
     /// Path of the key below the root of the hive.
     pub path: KeyPath<'static>,
-    /// Cell offset of the key node, where the plan has looked it up. Such an operation makes no key.
+    /// Cell offset of the key node, if the plan has looked it up. Such an operation creates no key.
     pub key: Option<CellOffset>,
-    /// What to do.
+    /// The change.
     pub action: Action,
 }
 
-/// What an [`Operation`] does.
+/// Change of an [`Operation`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Action {
-    /// Creates the key, and the keys on the way that are not there.
+    /// Creates the key, and the missing keys on its path.
     CreateKey,
     /// Deletes the key and everything below it.
     DeleteKey,
-    /// Sets the value. Further values of the same name are deleted; a key that is not there is created.
+    /// Renames the key; the new name may differ only in case. The key must exist, and the new name must be unused.
+    RenameKey {
+        /// The new name.
+        name: Name<'static>,
+    },
+    /// Copies another key and everything below it to the key, which is created if it is missing. An existing key keeps
+    /// its security and class, and values with the same names are replaced.
+    CopyKey {
+        /// The other key, in the same hive.
+        from: RegistryPath,
+    },
+    /// Sets the security descriptor of the key; a missing key is created. Keys below are unchanged.
+    SetSecurity {
+        /// The descriptor, self-relative.
+        descriptor: Vec<u8>,
+    },
+    /// Sets the value. Duplicates with the same name are deleted; a missing key is created.
     SetValue {
         /// The name of the value; empty for the default value.
         name: Name<'static>,
@@ -39,11 +57,13 @@ pub enum Action {
         /// The data.
         data: Vec<u8>,
     },
-    /// Deletes every value of the name. Tombstones stay: they say already that there is no such value.
+    /// Deletes every value with the name, except tombstones, which already mark the value as absent.
     DeleteValue {
         /// The name of the value; empty for the default value.
         name: Name<'static>,
     },
+    /// Deletes every value of the key except tombstones.
+    DeleteAllValues,
 }
 
 impl Action {
@@ -51,58 +71,99 @@ impl Action {
     pub fn value_name(&self) -> Option<&Name<'static>> {
         match self {
             Action::SetValue { name, .. } | Action::DeleteValue { name } => Some(name),
-            Action::CreateKey | Action::DeleteKey => None,
+            Action::CreateKey
+            | Action::DeleteKey
+            | Action::RenameKey { .. }
+            | Action::CopyKey { .. }
+            | Action::SetSecurity { .. }
+            | Action::DeleteAllValues => None,
         }
+    }
+
+    /// Returns whether it can create, rename or delete a key.
+    pub(super) fn may_change_keys(&self) -> bool {
+        !matches!(self, Action::DeleteValue { .. } | Action::DeleteAllValues)
+    }
+
+    /// Returns whether it concerns everything below the key too.
+    pub(super) fn is_of_tree(&self) -> bool {
+        matches!(self, Action::DeleteKey | Action::RenameKey { .. } | Action::CopyKey { .. })
     }
 }
 
-/// The operations of an edit, once the hive can be read.
+/// Source of the operations of an edit that depend on the hive.
 pub trait Plan: fmt::Debug + Send + Sync {
-    /// Returns the operations on `hive`; with `despite_damage`, damage passes that the operations do not touch.
+    /// Returns the operations on `hive`; with `despite_damage`, damage is accepted that the operations do not touch.
     ///
     /// # Errors
     /// The edit is refused.
     fn operations(&self, hive: &Hive<Vec<u8>>, despite_damage: bool) -> Result<Vec<Operation>>;
 }
 
-/// What to edit.
+/// The operations of an edit.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Edits {
-    /// Nothing: the hive that was named is recovered, and no more.
+    /// No operations: the hive that the user named is only recovered.
     None,
-    /// What a plan makes of the hive that was named.
+    /// The operations of a plan on the hive that the user named.
     Named(Arc<dyn Plan>),
     /// Operations on registry paths, in this order.
     Paths(Arc<[PathOperation]>),
+    /// Both: the plan comes first.
+    NamedAndPaths(Arc<dyn Plan>, Arc<[PathOperation]>),
+}
+
+impl Edits {
+    /// Returns the operations on registry paths.
+    pub(super) fn paths(&self) -> &[PathOperation] {
+        match self {
+            Edits::Paths(operations) | Edits::NamedAndPaths(_, operations) => operations,
+            Edits::None | Edits::Named(_) => &[],
+        }
+    }
 }
 
 /// One operation on a key of an installation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathOperation {
-    /// Where the key is.
-    pub path: crate::RegistryPath,
-    /// What to do.
+    /// The path of the key.
+    pub path: RegistryPath,
+    /// The change.
     pub action: Action,
+}
+
+impl PathOperation {
+    /// Returns the same operation with paths below `HKCU` as those of a user.
+    #[must_use]
+    pub(crate) fn of_user(self, user: &HiveKind) -> Self {
+        let action = match self.action {
+            Action::CopyKey { from } => Action::CopyKey { from: from.of_user(user) },
+            action => action,
+        };
+        PathOperation { path: self.path.of_user(user), action }
+    }
 }
 
 /// A value before an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Before {
     /// The type of its data.
     pub kind: ValueType,
     /// Its data.
     pub data: Vec<u8>,
-    /// Whether it is a tombstone: Windows takes the value for absent, whatever a lower layer has.
+    /// Whether it is a tombstone: Windows treats the value as absent, whatever a lower layer contains.
     pub tombstone: bool,
 }
 
-/// One operation of an edit, and what it found.
+/// One operation of an edit, and its effect.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Change {
     /// The operation.
     pub operation: Operation,
-    /// What stood there under the name of the value, twins in other letters included.
+    /// The earlier values with that name, including duplicates in another case.
     pub before: Vec<Before>,
     /// Whether anything changes.
     pub changes: bool,

@@ -1,31 +1,31 @@
-//! The proof of an edit, on its bytes, before any of them is written.
+//! Proof of an edit on its bytes, before any of them is written.
 //!
-//! Every byte outside of the patches is the same. That the patches do no harm is shown by the full check (no cell is
-//! shared, lost or misplaced) and by the keys themselves: they hold what was asked for and everything else they held.
+//! Every byte outside the patches is unchanged. The full check shows that the patches do no damage (no cell is shared,
+//! lost or misplaced), and the keys themselves are compared with the requested state, including their other contents.
 
+use std::borrow::Borrow;
 use std::collections::HashSet;
 
-use super::expected::ExpectedKey;
-use super::values::{self, Named};
-use super::{Action, Change, PreparedHive};
+use super::values::{self, Values};
+use super::{Change, PreparedHive};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_hive::check::{self, FINDINGS_KEPT, Finding, Report, Rule, Severity};
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::regf::name::Name;
 use hivewright_hive::regf::{BASE_BLOCK_SIZE, CellOffset};
-use hivewright_hive::witness::{self, Testimony};
-use hivewright_hive::{Hive, Opened};
+use hivewright_hive::witness::{self, Ours, Testimony};
+use hivewright_hive::{Hive, Key, KeyPath, Opened, ValueType};
 
 impl PreparedHive {
-    /// Proves the edited bytes: the full check finds nothing that was not there, the keys hold what was asked for and
-    /// everything else they held, and an independent parser reads the value. Of a sound hive that it cannot read,
-    /// [`PreparedHive::unconfirmed`] says so.
+    /// Proves the edited bytes: the full check has no new findings, the keys have the requested contents and their
+    /// other contents unchanged, and a second, independent parser reads the same. If that parser cannot read an intact
+    /// hive, [`PreparedHive::unconfirmed`] returns the reason.
     ///
     /// # Errors
-    /// `damaged` names the finding that stands in the way; `proof` and `witness` are faults of the program, found
-    /// before they could do harm.
+    /// `damaged` names the finding that prevents the edit; `proof` and `witness` are faults of the program, found
+    /// before anything was written.
     pub fn prove(&self) -> Result<()> {
-        // What stays as it is does no harm, in whatever state.
+        // An unchanged hive needs no proof, whatever its state.
         if self.is_already_so() {
             return Ok(());
         }
@@ -41,74 +41,68 @@ impl PreparedHive {
     }
 
     fn prove_changes(&self, hive: &Hive<&[u8]>, is_sound: bool) -> Result<()> {
-        let mut found = Vec::new();
-        for key in self.expected.keys() {
-            match self.place_of(hive, key)? {
-                Some(at) => {
-                    self.prove_values(hive, key, at, is_sound)?;
-                    found.push((at, key));
-                }
-                None => self.ask_witness(key, &Name::encode(""), None, is_sound)?,
+        let located = self.expected.located(hive)?;
+        for key in &located {
+            let Some(at) = key.at else {
+                self.confirm(&key.path, &[(&Name::encode(""), None)], is_sound)?;
+                continue;
+            };
+            let key_now = hive.key_at(at)?;
+            if let Some(facts) = key.facts()
+                && !facts.are_of(&key_now)?
+            {
+                return Err(not_as_wanted(&key.path));
+            }
+            if let Some(values) = key.values() {
+                self.prove_values(&key_now, &key.path, values, is_sound)?;
             }
         }
-        self.expected.expect_keys(hive, &found)
+        self.expected.expect_keys(hive, &located)
     }
 
-    /// Where a key stands that shall be there; `None` for one that shall not.
-    fn place_of(&self, hive: &Hive<&[u8]>, key: &ExpectedKey) -> Result<Option<CellOffset>> {
-        // The plan has looked it up, on a way that may be damaged, and no key is created or deleted.
-        if let Some(at) = key.original.filter(|_| !self.expected.may_change_keys()) {
-            return Ok(Some(at));
-        }
-        let found = hive.key(&key.path)?.map(|key| key.at());
-        let is_right = match (key.exists, found) {
-            (true, Some(found)) => key.is_new || key.original == Some(found),
-            (is_there, found) => is_there == found.is_some(),
-        };
-        if is_right { Ok(found) } else { Err(not_as_wanted(key)) }
-    }
-
-    fn prove_values(&self, hive: &Hive<&[u8]>, key: &ExpectedKey, at: CellOffset, is_sound: bool) -> Result<()> {
-        let mut named: Named = key.values.keys().map(|name| (name.clone(), Vec::new())).collect();
-        let others = values::read(hive, at, &key.path, &mut named, self.force)?;
-        if others != key.others {
-            return Err(unproven(&format!("another value of {} changed", key.path)));
-        }
-        for (name, (as_named, wanted)) in &key.values {
-            if named.get(name) != Some(wanted) {
-                return Err(not_as_wanted(key));
-            }
-            let ours = wanted.first().map(|now| (now.kind.0, now.data.as_slice()));
-            self.ask_witness(key, as_named, ours, is_sound)?;
-        }
-        Ok(())
-    }
-
-    fn ask_witness(
+    fn prove_values(
         &self,
-        key: &ExpectedKey,
-        name: &Name<'_>,
-        ours: Option<(u32, &[u8])>,
+        key: &Key<'_, &[u8]>,
+        path: &KeyPath<'static>,
+        wanted: &Values,
         is_sound: bool,
     ) -> Result<()> {
-        let (Some(path), Some(name)) = (as_text(key.path.names()), as_text(std::slice::from_ref(name))) else {
-            let what = format!("the second parser takes no such names as {}", key.path);
+        let mut room = key.hive().length() as usize;
+        let entries = values::read(key, path, &mut room, self.force)?;
+        if !entries.iter().eq(wanted.entries()) {
+            return Err(not_as_wanted(path));
+        }
+        let number = |(name, wanted): (_, Option<(ValueType, _)>)| (name, wanted.map(|(kind, data)| (kind.0, data)));
+        let named: Vec<(&Name<'_>, Ours<'_>)> = wanted.named().map(number).collect();
+        self.confirm(path, &named, is_sound)
+    }
+
+    fn confirm(&self, path: &KeyPath<'static>, named: &[(&Name<'_>, Ours<'_>)], is_sound: bool) -> Result<()> {
+        let text_path = as_text(path.names());
+        let names: Vec<Option<String>> =
+            named.iter().map(|(name, _)| as_text(std::slice::from_ref(name)).filter(|_| text_path.is_some())).collect();
+        if names.contains(&None) {
+            let what = format!("the second parser does not support names such as {path}");
             let _ = self.unconfirmed.set(what);
-            return Ok(());
-        };
-        match witness::ask_about(&self.edited.bytes, &path, &name, ours) {
-            // The check has seen that the lists are sorted as Windows sorts.
-            Testimony::Agrees | Testimony::AgreesByLists => {}
-            Testimony::Silent(error) if is_sound => {
-                let _ = self.unconfirmed.set(error.what().to_owned());
+        }
+        let (Some(text_path), texts) = (text_path, names.iter().zip(named)) else { return Ok(()) };
+        let named: Vec<(&str, Ours<'_>)> =
+            texts.filter_map(|(name, (_, ours))| Some((name.as_deref()?, *ours))).collect();
+        for testimony in witness::ask_about_all(&self.edited.bytes, &text_path, &named) {
+            match testimony {
+                // The check has verified the order of the lists.
+                Testimony::Agrees | Testimony::AgreesByLists => {}
+                Testimony::Silent(error) if is_sound => {
+                    let _ = self.unconfirmed.set(error.what().to_owned());
+                }
+                Testimony::Silent(error) | Testimony::Differs(error) => return Err(error),
             }
-            Testimony::Silent(error) | Testimony::Differs(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Holds the findings on the edited bytes against those on the hive before the edit, its logs replayed. Whatever
-    /// stands in the way is damage that was there before: only where there was none is it a fault of the program.
+    /// Compares the findings on the edited bytes with those on the hive before the edit, its logs replayed. A new
+    /// finding in an intact hive is a fault of the program; in a damaged hive, the earlier damage may be its cause.
     fn compare_findings(&self, after: &Report) -> Result<()> {
         let mut original = self.edited.bytes.clone();
         self.edit.revert(&mut original)?;
@@ -119,44 +113,44 @@ impl PreparedHive {
         let added = after.counts.iter().find(worse);
         if let Some(first) = self.errors_that_stay(&before).next() {
             if !self.force {
-                return Err(damaged(first, "the check finds damage").advise(
-                    "see `hivewright check`; --force edits nevertheless where the damage is not touched by the edit",
-                ));
+                return Err(damaged(first, "the check finds damage")
+                    .advise("see `hivewright check`; --force edits anyway if the edit does not touch the damage"));
             }
             self.refuse_touched(&before, &original)?;
         }
         let Some((rule, _)) = added else { return Ok(()) };
-        let spread = |finding: &&Finding| finding.severity > Severity::Note && finding.rule != Rule::DirtySequence;
-        match before.findings.iter().filter(spread).max_by_key(|finding| finding.severity) {
+        let is_damage = |finding: &&Finding| finding.severity > Severity::Note && finding.rule != Rule::DirtySequence;
+        match before.findings.iter().filter(is_damage).max_by_key(|finding| finding.severity) {
             Some(cause) => Err(damaged(cause, &format!("the edit would add {} to the damage", rule))
-                .advise("repair the hive first, or take another copy: --force does not go this far")),
+                .advise("repair the hive first, or use another copy; --force does not permit this")),
             None => Err(unproven(&format!("the edit would add {} to the check's findings", rule))),
         }
     }
 
     fn refuse_touched(&self, before: &Report, original: &[u8]) -> Result<()> {
-        // What was counted and not kept cannot be told to be far away.
+        // A finding that was counted but not kept may be close to the edit.
         let all_known = before.counts.iter().all(|(_, count)| count <= FINDINGS_KEPT);
         let cells = self.cells_of_keys(original)?;
         let mut staying = self.errors_that_stay(before);
         match staying.find(|finding| !all_known || self.touches(finding, &cells, original)) {
             Some(touched) => Err(damaged(touched, "the edit would touch damage")
-                .advise("repair the hive first, or take another copy: --force does not go this far")),
+                .advise("repair the hive first, or use another copy; --force does not permit this")),
             None => Ok(()),
         }
     }
 
-    /// The errors of a hive but for wrong names of keys that the edit deletes: they are gone with it, and their cells are known.
+    /// Returns the errors of a hive except wrong names of keys that the edit deletes: these disappear, and their cells
+    /// are known.
     fn errors_that_stay<'f>(&self, before: &'f Report) -> impl Iterator<Item = &'f Finding> {
-        let goes = |finding: &Finding| {
+        let is_removed = |finding: &Finding| {
             finding.rule == Rule::KeyName && finding.cell.is_some_and(|cell| self.expected.is_deleted(cell))
         };
-        before.errors().filter(move |finding| !goes(finding))
+        before.errors().filter(move |finding| !is_removed(finding))
     }
 
-    /// Whether an edit comes near a finding: it changes the same cell, the same key or one on the way to it, a key whose
-    /// `cells` another one claims, or a hive bin that cannot be told apart from there on. A value beside the setting is not
-    /// near while its own bytes and the list stay as they are.
+    /// Returns whether an edit affects a finding: it changes the same cell, the same key or one on its path, a key
+    /// whose `cells` another key references, or a hive bin whose cells cannot be separated from the finding on. A value
+    /// beside the edited one is not affected if its own bytes and the list are unchanged.
     fn touches(&self, finding: &Finding, cells: &Cells, original: &[u8]) -> bool {
         if finding.offset < u64::from(BASE_BLOCK_SIZE) {
             return true;
@@ -171,11 +165,11 @@ impl PreparedHive {
         let is_beside = finding.key.as_ref().is_some_and(is_edited)
             && finding.of_value.or(finding.cell).is_some_and(|cell| cells.beside.contains(&cell));
         if let Some(key) = finding.key.as_ref().filter(|_| !is_beside) {
-            // The root is on the way to everything, and so is what cannot be read of its list.
+            // Damage of the root key, and of its unreadable subkeys list, affects every path.
             let begins = |long: &str, short: &str| {
                 short.is_empty() || long.get(..short.len()).is_some_and(|start| start.eq_ignore_ascii_case(short))
             };
-            // Of a tree that is deleted, everything below counts too.
+            // For an operation on a tree, everything below counts too.
             if paths.iter().any(|(path, is_tree)| begins(path, key) || *is_tree && begins(key, path)) {
                 return true;
             }
@@ -189,19 +183,18 @@ impl PreparedHive {
         })
     }
 
-    /// Paths of the edited keys, and whether all below them is edited too.
+    /// Returns the paths of the edited keys, and whether everything below them is edited too.
     fn paths(&self) -> impl Iterator<Item = (String, bool)> {
-        let of = |change: &Change| (change.operation.path.to_string(), change.operation.action == Action::DeleteKey);
+        let of = |change: &Change| (change.operation.path.to_string(), change.operation.action.is_of_tree());
         self.changes.iter().map(of)
     }
 
-    /// Every cell of the edited keys: key node, values list, values and their data, as far as these can be read.
+    /// Returns every cell of the edited keys: key node, values list, values and their data, if these can be read.
     fn cells_of_keys(&self, original: &[u8]) -> Result<Cells> {
         let base = BaseBlock::parse(original)?;
         let hive = Hive::of(original, base);
         let mut cells = Cells::default();
-        for expected in self.expected.keys() {
-            let Some(at) = expected.original else { continue };
+        for (at, names) in self.expected.changed() {
             let key = hive.key_at(at)?;
             cells.edited.insert(key.at());
             cells.beside.insert(CellOffset(key.node().values_list.get()));
@@ -213,7 +206,7 @@ impl PreparedHive {
                         continue;
                     }
                 };
-                let is_edited = expected.values.values().any(|(name, _)| value.name().compare(name).is_eq());
+                let is_edited = names.contains(&values::upper(value.name()));
                 let kind = if is_edited { &mut cells.edited } else { &mut cells.beside };
                 kind.insert(value.at());
                 match hive.cells_of_data(value.node()) {
@@ -229,11 +222,11 @@ impl PreparedHive {
     }
 }
 
-/// Names as one text that backslashes part; `None` where that would be other names.
-fn as_text(names: &[Name<'_>]) -> Option<String> {
+/// Joins names with backslashes; `None` if the result would be other names.
+fn as_text<'n, N: Borrow<Name<'n>>>(names: &[N]) -> Option<String> {
     let mut text = String::new();
     for (i, name) in names.iter().enumerate() {
-        let name: String = char::decode_utf16(name.units()).collect::<std::result::Result<_, _>>().ok()?;
+        let name: String = char::decode_utf16(name.borrow().units()).collect::<std::result::Result<_, _>>().ok()?;
         if names.len() > 1 && (name.contains('\\') || name.is_empty()) {
             return None;
         }
@@ -246,13 +239,13 @@ fn as_text(names: &[Name<'_>]) -> Option<String> {
 /// Cells of the edited keys.
 #[derive(Default)]
 struct Cells {
-    /// Key nodes, and what the rule's values consist of.
+    /// Key nodes, and the cells of the edited values.
     edited: HashSet<CellOffset>,
-    /// Values lists, and what the other values consist of.
+    /// Values lists, and the cells of the other values.
     beside: HashSet<CellOffset>,
 }
 
-/// Bytes of the cell at `cell`.
+/// Returns the size of a cell in bytes.
 fn cell_size(hive: &[u8], cell: CellOffset) -> Option<u64> {
     let start = usize::try_from(cell.in_file()).ok()?;
     let raw = hive.get(start..)?.first_chunk::<4>()?;
@@ -269,11 +262,11 @@ fn damaged(finding: &Finding, what: &str) -> Error {
     }
 }
 
-fn not_as_wanted(key: &ExpectedKey) -> Error {
-    unproven(&format!("{} does not hold what was asked for", key.path))
+pub(super) fn not_as_wanted(path: &KeyPath<'_>) -> Error {
+    unproven(&format!("{path} does not have the requested contents"))
 }
 
 pub(super) fn unproven(what: &str) -> Error {
     Error::new(Kind::Corrupt, Code::Proof, format!("{what}; nothing was written"))
-        .advise("this is a fault of the program: please report it with the hive")
+        .advise("this is a bug: please report it with the hive")
 }

@@ -1,4 +1,4 @@
-//! The hive to be edited, in memory: clean as it is, or recovered from its logs first.
+//! The hive to edit, in memory: clean, or recovered from its logs.
 
 use std::path::Path;
 
@@ -6,31 +6,31 @@ use super::Request;
 use crate::locate::logs::LogFiles;
 use crate::locate::{HiveHandle, no_hive_no_disk, of_dirty};
 use hivewright_error::{Code, Error, Kind, Result};
-use hivewright_hive::recover::{REPLAY_BREAKS, Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
+use hivewright_hive::recover::{Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
 use hivewright_hive::regf::base_block::{self, BaseBlock};
 use hivewright_hive::{DirtyHive, Hive, Opened, PatchSet};
 use hivewright_storage::Storage;
 
-/// What the edited hive was.
+/// State of the hive before the edit.
 #[derive(Debug)]
 pub enum Origin {
     /// Clean.
     Clean,
-    /// Dirty, and its logs were replayed before the edit.
+    /// Dirty, with its logs replayed before the edit.
     Recovered(Box<Recovery>),
-    /// Dirty, and taken as its primary file stood, because the user said so.
+    /// Dirty, and used without its logs at the user's request; contains the error of the replay.
     AsItStood(Error),
 }
 
 pub(super) struct Source {
     pub(super) hive: Hive<Vec<u8>>,
     pub(super) origin: Origin,
-    /// From the file to that hive.
+    /// Patches from the file to the recovered hive.
     pub(super) recovery: PatchSet,
     pub(super) highest_sequence: Option<u32>,
 }
 
-/// Reads a hive, and its logs if it is dirty. `is_edit`: there is more to do than to recover it.
+/// Reads a hive, and its logs if it is dirty. `is_edit`: the request does more than recover it.
 pub(super) fn open_source(hive: &HiveHandle, is_edit: bool, request: &Request) -> Result<Source> {
     let path = hive.host_file();
     let file = hive.file()?;
@@ -38,7 +38,7 @@ pub(super) fn open_source(hive: &HiveHandle, is_edit: bool, request: &Request) -
     let mut head = vec![0; usize::try_from(len).unwrap_or(usize::MAX).min(base_block::SIZE)];
     file.read_at(0, &mut head)?;
     let logs = || LogFiles::read(hive, &request.logs);
-    match look_at_base_block(&head, len) {
+    match validate_base_block(&head, len) {
         Ok(()) => match Hive::open(hive.to_vec()?)? {
             Opened::Clean(hive) => Ok(Source::new(hive, Origin::Clean, None)),
             Opened::Dirty(dirty) => recovered(path, dirty, &logs()?, is_edit, request),
@@ -53,11 +53,11 @@ pub(super) fn open_source(hive: &HiveHandle, is_edit: bool, request: &Request) -
     }
 }
 
-/// Takes the base block, which says nothing, from a log: only there it can be had. `error` is what is wrong with it.
+/// Restores an invalid base block from a log. `error` describes the invalid base block.
 fn rebuilt(bytes: Vec<u8>, files: &LogFiles, error: Error) -> Result<Source> {
     let highest = highest_sequence(&files.logs());
     let mut recovered = recover_headless(bytes, &files.logs()).map_err(|failed| match failed.error.code() {
-        REPLAY_BREAKS => failed.error,
+        Code::ReplayBreaks => failed.error,
         _ => error,
     })?;
     files.name(&mut recovered.report.logs);
@@ -104,37 +104,37 @@ fn materialized(recovered: Recovered<'_, Vec<u8>>, highest_sequence: Option<u32>
         Opened::Clean(hive) => hive,
         Opened::Dirty(_) => {
             return Err(Error::new(Kind::Corrupt, Code::Proof, "the recovered hive is dirty; nothing was written")
-                .advise("this is a fault of the program: please report it with the hive and its logs"));
+                .advise("this is a bug: please report it with the hive and its logs"));
         }
     };
     Ok(Source { hive, origin: Origin::Recovered(report), recovery, highest_sequence })
 }
 
-/// Whether a base block begins with `head`, in a file of `len` bytes.
-fn look_at_base_block(head: &[u8], len: u64) -> Result<()> {
+/// Validates the base block in `head`, of a file of `len` bytes.
+fn validate_base_block(head: &[u8], len: u64) -> Result<()> {
     BaseBlock::parse(head)?.validate(len)
 }
 
 fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>, is_edit: bool) -> Error {
-    if why.code() == REPLAY_BREAKS {
+    if why.code() == Code::ReplayBreaks {
         let advice = why.advice().unwrap_or_default();
-        let give_up = "; --as-it-stands edits that and gives up what stands in the logs";
-        let give_up = if is_edit { give_up } else { "" };
-        let error = Error::refused(REPLAY_BREAKS, format!("{}: {}", path.display(), why.what()));
-        let error = error.advise(format!("{advice}{give_up}"));
+        let discard = "; --as-it-stands edits the hive without its logs and discards their contents";
+        let discard = if is_edit { discard } else { "" };
+        let error = Error::refused(Code::ReplayBreaks, format!("{}: {}", path.display(), why.what()));
+        let error = error.advise(format!("{advice}{discard}"));
         return why.trail().iter().fold(error, |error, place| error.at(place.space, place.offset));
     }
     let base = hive.base_block();
-    // Without an edit there is nothing to give them up for.
+    // Without an edit, there is no reason to discard the logs.
     let advice = match (base.primary_sequence == base.secondary_sequence, is_edit) {
         (true, true) => {
-            "if another tool has left the checksum wrong, --as-it-stands takes the hive as it is and sets it right; \
-             if a write was torn, put its .LOG, .LOG1 and .LOG2 beside it or name them with --log"
+            "if another tool wrote a wrong checksum, --as-it-stands corrects it; \
+             if a write was torn, put .LOG, .LOG1 and .LOG2 beside the hive or name them with --log"
         }
         (false, true) => {
-            "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log; --as-it-stands gives up what stands in them"
+            "put .LOG, .LOG1 and .LOG2 beside the hive or name them with --log; --as-it-stands discards their contents"
         }
-        (_, false) => "put its .LOG, .LOG1 and .LOG2 beside it or name them with --log",
+        (_, false) => "put .LOG, .LOG1 and .LOG2 beside the hive or name them with --log",
     };
     Error::refused(of_dirty(why).code, format!("{}: {}", path.display(), why.what())).advise(advice)
 }

@@ -1,19 +1,21 @@
-//! The face for writing: changes of several keys of several hives, made together or not at all.
+//! Public interface for changes of several keys of several hives, made together or not at all.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::commit::{Committed, InPlace, Options};
-use super::{Action, Edits, Logs, PathOperation, Prepared, PreparedHive, Request, prepare};
+use super::{Action, Edits, Logs, PathOperation, Plan, Prepared, PreparedHive, Request, prepare};
 use crate::hive_kind::HiveKind;
 use crate::locate::{Choice, Image, LogChoice};
 use crate::registry_path::RegistryPath;
-use hivewright_error::{Code, Result};
+use hivewright_error::{Code, Error, Result};
 use hivewright_hive::regf::name::Name;
+use hivewright_hive::security_descriptor::SecurityDescriptor;
 use hivewright_hive::{Data, EditOptions};
 
 /// Changes to the registry of one Windows installation, made together or not at all.
 ///
-/// Operations are collected, in order, and nothing is read until [`Transaction::prepare`].
+/// Operations are collected in order; nothing is read until [`Transaction::prepare`].
 ///
 /// # Examples
 /// ```
@@ -44,33 +46,37 @@ use hivewright_hive::{Data, EditOptions};
 pub struct Transaction {
     path: PathBuf,
     operations: Vec<PathOperation>,
+    plan: Option<Arc<dyn Plan>>,
     user: Option<HiveKind>,
     request: Request,
     logs: Logs,
     options: Options,
 }
 
-/// A [`Transaction`] that is made in memory: recovered, edited, and ready to be proven and written. Dropping it changes nothing.
+/// A [`Transaction`] in memory: recovered, edited, and ready to be proven and written. Dropping it changes nothing.
 #[derive(Debug)]
 pub struct PreparedTransaction {
+    path: PathBuf,
     prepared: Prepared,
     logs: Logs,
     options: Options,
 }
 
 impl Image {
-    /// Begins a change of the registry of its installation, or of the hive that it is.
+    /// Begins a change of its installation, or of the bare hive.
     pub fn transaction(&self) -> Transaction {
         let image = self.disk().map(|disk| disk.options().clone()).unwrap_or_default();
         Transaction {
             path: self.path().to_owned(),
             operations: Vec::new(),
+            plan: None,
             user: None,
             request: Request {
                 edits: Edits::None,
                 force: false,
                 logs: LogChoice::Beside,
                 as_it_stands: false,
+                all_users: false,
                 settle: true,
                 elsewhere: false,
                 options: EditOptions::default(),
@@ -83,9 +89,9 @@ impl Image {
     }
 }
 
-/// What leads to a key: a [`RegistryPath`], or its text.
+/// Conversion to the path of a key: from a [`RegistryPath`], or from its text.
 pub trait IntoRegistryPath {
-    /// Makes the path.
+    /// Returns the path.
     ///
     /// # Errors
     /// As [`RegistryPath::from_str`](std::str::FromStr::from_str).
@@ -111,10 +117,10 @@ impl IntoRegistryPath for &str {
 }
 
 impl Transaction {
-    /// Sets a value, `""` for the default value. The key and those on the way to it are created where they are not there.
+    /// Sets a value, `""` for the default value. Missing keys on the path are created.
     ///
     /// # Errors
-    /// `registry-root`: the path begins with a root that no hive has.
+    /// `registry-root`: the path does not begin at a root with hives.
     pub fn set_value<'n>(
         &mut self,
         key: impl IntoRegistryPath,
@@ -125,7 +131,7 @@ impl Transaction {
         self.operate(key, Action::SetValue { name: name.into().into_owned(), kind, data })
     }
 
-    /// Deletes a value, `""` for the default value. Nothing happens where it is not there.
+    /// Deletes a value, `""` for the default value; a missing value is no error.
     ///
     /// # Errors
     /// As [`Transaction::set_value`].
@@ -133,7 +139,7 @@ impl Transaction {
         self.operate(key, Action::DeleteValue { name: name.into().into_owned() })
     }
 
-    /// Creates a key, and those on the way to it that are not there.
+    /// Creates a key, and the missing keys on its path.
     ///
     /// # Errors
     /// As [`Transaction::set_value`].
@@ -141,12 +147,56 @@ impl Transaction {
         self.operate(key, Action::CreateKey)
     }
 
-    /// Deletes a key and everything below it. Nothing happens where it is not there.
+    /// Deletes a key and everything below it; a missing key is no error.
     ///
     /// # Errors
     /// As [`Transaction::set_value`].
     pub fn delete_key(&mut self, key: impl IntoRegistryPath) -> Result<&mut Self> {
         self.operate(key, Action::DeleteKey)
+    }
+
+    /// Adds a plan, which yields the first operations, on the hive SYSTEM or the bare hive.
+    pub(crate) fn plan(&mut self, plan: impl Plan + 'static) -> &mut Self {
+        self.plan = Some(Arc::new(plan));
+        self
+    }
+
+    /// Deletes all values of a key, but not the key.
+    ///
+    /// # Errors
+    /// As [`Transaction::set_value`].
+    pub fn delete_all_values(&mut self, key: impl IntoRegistryPath) -> Result<&mut Self> {
+        self.operate(key, Action::DeleteAllValues)
+    }
+
+    /// Renames a key. It must exist, and the new name must be unused.
+    ///
+    /// # Errors
+    /// As [`Transaction::set_value`].
+    pub fn rename_key<'n>(&mut self, key: impl IntoRegistryPath, name: impl Into<Name<'n>>) -> Result<&mut Self> {
+        self.operate(key, Action::RenameKey { name: name.into().into_owned() })
+    }
+
+    /// Copies a key and everything below it to another place in its hive. An existing key keeps its security and class,
+    /// and values with the same names are replaced.
+    ///
+    /// # Errors
+    /// As [`Transaction::set_value`].
+    pub fn copy_key(&mut self, from: impl IntoRegistryPath, to: impl IntoRegistryPath) -> Result<&mut Self> {
+        self.operate(to, Action::CopyKey { from: from.into_registry_path()? })
+    }
+
+    /// Sets the security descriptor of a key; [`SecurityDescriptor::from_sddl`] parses one. Missing keys on the path
+    /// are created; keys below are unchanged.
+    ///
+    /// [`SecurityDescriptor::from_sddl`]: hivewright_hive::security_descriptor::SecurityDescriptor::from_sddl
+    ///
+    /// # Errors
+    /// `security-descriptor`: an access control list has more than 65,535 bytes. Otherwise as
+    /// [`Transaction::set_value`].
+    pub fn set_security(&mut self, key: impl IntoRegistryPath, security: &SecurityDescriptor) -> Result<&mut Self> {
+        let descriptor = security.to_bytes()?;
+        self.operate(key, Action::SetSecurity { descriptor })
     }
 
     /// Adds an operation.
@@ -158,40 +208,54 @@ impl Transaction {
         Ok(self)
     }
 
-    /// Chooses the user that paths below `HKCU` are of: [`HiveKind::User`] or [`HiveKind::DefaultUser`].
+    /// Selects the user of paths below `HKCU`: [`HiveKind::User`] or [`HiveKind::DefaultUser`].
     pub fn user(&mut self, user: HiveKind) -> &mut Self {
         self.user = Some(user);
         self
     }
 
-    /// Chooses one of several partitions, as Linux counts them, and one of several Windows folders, from the root of its volume.
+    /// Applies paths below `HKCU` to every user with a profile hive, and to the default user.
+    pub fn all_users(&mut self) -> &mut Self {
+        self.request.all_users = true;
+        self
+    }
+
+    /// Selects one of several partitions, as Linux counts them, and one of several Windows folders, from the root of
+    /// its volume.
     pub fn installation(&mut self, partition: Option<u32>, windows_root: Option<&str>) -> &mut Self {
         (self.request.choice.partition, self.request.choice.windows_root) =
             (partition, windows_root.map(str::to_owned));
         self
     }
 
-    /// Leaves interrupted writes of before as they are: [`Transaction::prepare`] refuses where one left files partly written. For
-    /// what shall not be committed.
+    /// Selects one of several images in a WIM archive, by its number or its name.
+    pub fn image(&mut self, number_or_name: &str) -> &mut Self {
+        self.request.choice.image_in_archive = Some(number_or_name.to_owned());
+        self
+    }
+
+    /// Leaves interrupted writes unchanged: [`Transaction::prepare`] fails if one left files partly written. For
+    /// transactions that will not be committed.
     pub fn dry_run(&mut self) -> &mut Self {
         self.request.settle = false;
         self
     }
 
-    /// Writes the result to a new file, and leaves the original as it is: of an image a patched copy, of a hive the new hive.
+    /// Writes the result to a new file, and leaves the original unchanged: a patched copy of an image, or the new hive.
     pub fn output(&mut self, file: impl AsRef<Path>) -> &mut Self {
         self.options.output = Some(file.as_ref().to_owned());
         (self.request.elsewhere, self.request.settle) = (true, false);
         self
     }
 
-    /// Puts the undo file there. Without it, one beside the first file is written where bytes change in place, and none otherwise.
+    /// Sets the path of the undo file. By default, an undo file beside the first file is written only for patches in
+    /// place.
     pub fn undo_file(&mut self, file: impl AsRef<Path>) -> &mut Self {
         self.options.undo = Some(file.as_ref().to_owned());
         self
     }
 
-    /// Changes the bytes of the files, where new files could take their places.
+    /// Changes files in place, even if new files could replace them.
     pub fn in_place(&mut self) -> &mut Self {
         self.options.in_place = InPlace::Always;
         self
@@ -209,7 +273,7 @@ impl Transaction {
         self
     }
 
-    /// Takes dirty hives as they stand, and gives up what their logs hold, if these cannot be applied.
+    /// Uses dirty hives without their logs if these cannot be applied, which discards the contents of the logs.
     pub fn as_it_stands(&mut self) -> &mut Self {
         self.request.as_it_stands = true;
         self
@@ -221,27 +285,32 @@ impl Transaction {
         self
     }
 
-    /// Takes it upon the caller that a volume has this against writes: `volume-dirty`, `volume-journal`, `has-children`,
-    /// `part-of-image`.
+    /// Overrides an obstacle to writes: `volume-dirty`, `volume-journal`, `has-children`, `part-of-image`.
     pub fn ignore(&mut self, code: Code) -> &mut Self {
         self.request.ignore.push(code);
         self
     }
 
-    /// Reads the hives that the operations name, recovers dirty ones, and makes the operations in memory. Nothing is written, but
-    /// that an interrupted write of before is settled: see [`Transaction::dry_run`].
+    /// Reads the hives of the operations, recovers dirty ones, and applies the operations in memory. Writes nothing,
+    /// except that an interrupted write is completed or rolled back first: see [`Transaction::dry_run`].
     ///
     /// # Errors
-    /// A hive or user is not there (`no-file`, `no-profile`, `user-unnamed`, `other-hive`); what stands against a write to any of
-    /// the hives, by its code; `dirty` for one whose logs cannot be applied; damage on the way; `no-room`.
+    /// A missing hive or user (`no-file`, `no-profile`, `user-unnamed`, `other-hive`); an obstacle to a write to any of
+    /// the hives, by its code; `dirty` for a hive whose logs cannot be applied; damage on the path of a key; `no-room`.
     pub fn prepare(&self) -> Result<PreparedTransaction> {
         let of_user = |operation: &PathOperation| match &self.user {
-            Some(user) => PathOperation { path: operation.path.clone().of_user(user), ..operation.clone() },
+            Some(user) => operation.clone().of_user(user),
             None => operation.clone(),
         };
-        let edits = Edits::Paths(self.operations.iter().map(of_user).collect());
-        let prepared = prepare(&self.path, &Request { edits, ..self.request.clone() })?;
-        Ok(PreparedTransaction { prepared, logs: self.logs, options: self.options.clone() })
+        let operations = self.operations.iter().map(of_user).collect();
+        let edits = match &self.plan {
+            Some(plan) => Edits::NamedAndPaths(plan.clone(), operations),
+            None => Edits::Paths(operations),
+        };
+        let prepared = prepare(&self.path, &Request { edits, ..self.request.clone() })
+            .map_err(|error| error.in_file(&self.path))?;
+        let (path, options) = (self.path.clone(), self.options.clone());
+        Ok(PreparedTransaction { path, prepared, logs: self.logs, options })
     }
 }
 
@@ -251,27 +320,32 @@ impl PreparedTransaction {
         &self.prepared.hives
     }
 
-    /// Whether everything is as wanted already.
+    /// Returns the reasons why users were skipped, if all users were selected: their profiles are on another volume.
+    pub fn passed_over(&self) -> &[Error] {
+        &self.prepared.passed_over
+    }
+
+    /// Returns whether nothing has to be changed.
     pub fn is_already_so(&self) -> bool {
         self.prepared.is_already_so()
     }
 
-    /// Does all that [`PreparedTransaction::commit`] does before it writes: takes the locks and gives them back, tries the
-    /// change on the image in memory, and proves it.
+    /// Performs all steps of [`PreparedTransaction::commit`] before the first write: takes and releases the locks,
+    /// makes the change of an image in memory, and proves it.
     ///
     /// # Errors
     /// As there.
     pub fn try_out(&self) -> Result<()> {
-        self.prepared.try_out()
+        self.prepared.try_out().map_err(|error| error.in_file(&self.path))
     }
 
-    /// Proves the change of every hive and brings it to the disk: all of them, or none. When this returns, everything is durable
-    /// and was read back.
+    /// Proves the change of every hive and writes it: all of them, or none. On return, everything is durable and was
+    /// read back.
     ///
     /// # Errors
     /// `in-use`, `changed-since`, `output-exists`, `undo-exists`, `unfinished-write`, `output-files`, `io`; those of the proof.
     /// [`Kind::Unfinished`](crate::Kind::Unfinished) alone means that files may have changed, and names the undo file.
     pub fn commit(&self) -> Result<Committed> {
-        self.prepared.commit(self.logs, &self.options)
+        self.prepared.commit(self.logs, &self.options).map_err(|error| error.in_file(&self.path))
     }
 }

@@ -1,10 +1,11 @@
-//! All keys of a hive, for the proof that an edit of keys leaves the others where they are.
+//! All keys of a hive, for the proof that an edit leaves the other keys unchanged.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hivewright_error::{Error, Kind, Result};
 use hivewright_hive::regf::CellOffset;
+use hivewright_hive::regf::name::Name;
 use hivewright_hive::{Hive, HiveBytes, Key};
 
 /// A key of a [`Tree`].
@@ -12,17 +13,17 @@ use hivewright_hive::{Hive, HiveBytes, Key};
 pub(super) struct Node {
     /// Cell offset of the parent's key node; the root is its own parent.
     pub(super) parent: CellOffset,
-    /// Hash over the name.
+    /// Hash of the name.
     pub(super) name: u64,
-    /// Hash over the flags, the class, the security and the values list.
+    /// Hash of the flags, the class, the security and the values list.
     pub(super) content: u64,
 }
 
-/// All keys that can be read, by the cell offsets of their key nodes.
+/// All readable keys, by the cell offsets of their key nodes.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     pub(super) nodes: HashMap<CellOffset, Node>,
-    /// How many keys and lists cannot be read.
+    /// Number of unreadable keys and lists.
     pub(super) unreadable: usize,
 }
 
@@ -36,8 +37,8 @@ impl Tree {
         let mut tree = Tree::default();
         let mut rest = vec![(root.at(), root)];
         while let Some((parent, key)) = rest.pop() {
-            let node = Node { parent, name: hash(|hash| key.name().bytes().hash(hash)), content: content(&key) };
-            // Only in a damaged hive is a key met twice.
+            let node = Node { parent, name: name_hash(key.name()), content: content(&key) };
+            // A key is found twice only in a damaged hive.
             if tree.nodes.insert(key.at(), node).is_some() {
                 tree.unreadable += 1;
                 continue;
@@ -54,9 +55,9 @@ impl Tree {
         Ok(tree)
     }
 
-    /// Whether the key at `at` is one of `roots` or below one.
+    /// Returns whether the key at `at` is one of `roots` or below one.
     pub(super) fn is_within(&self, mut at: CellOffset, roots: &HashSet<CellOffset>) -> bool {
-        // As deep as keys can be nested, and the root is its own parent.
+        // The root is its own parent, and a path is not longer than the number of keys.
         for _ in 0..=self.nodes.len() {
             if roots.contains(&at) {
                 return true;
@@ -69,43 +70,46 @@ impl Tree {
         false
     }
 
-    /// Refuses unless `after` has the same keys as this, but for those below `deleted`, those at `created`, and the content of
-    /// those at `touched`.
+    /// Compares `after` with this tree, except the keys in and below `deleted`, the keys at `created`, the places and
+    /// names of those in `renamed`, and the contents of those that are touched.
     ///
     /// # Errors
-    /// `proof`.
+    /// `proof`: the trees differ.
     pub(super) fn expect(
         &self,
         after: &Tree,
         deleted: &HashSet<CellOffset>,
         created: &HashSet<CellOffset>,
+        renamed: &HashMap<CellOffset, (CellOffset, &Name<'_>)>,
         is_touched: impl Fn(CellOffset) -> bool,
     ) -> Result<()> {
+        let place_of = |at: &CellOffset| renamed.get(at).map_or(*at, |(new, _)| *new);
         let mut kept = 0;
         for (at, before) in &self.nodes {
             if !deleted.is_empty() && self.is_within(*at, deleted) {
                 continue;
             }
             kept += 1;
-            let now = after.nodes.get(at);
-            let same = now.is_some_and(|now| {
-                now.parent == before.parent
-                    && now.name == before.name
-                    && (now.content == before.content || is_touched(*at))
+            let (place, name) = renamed.get(at).map_or((*at, before.name), |(new, name)| (*new, name_hash(name)));
+            let same = after.nodes.get(&place).is_some_and(|now| {
+                now.parent == place_of(&before.parent)
+                    && now.name == name
+                    && (now.content == before.content || is_touched(place))
             });
             if !same {
-                return Err(super::proof::unproven(&format!(
-                    "the key at {:#x} is no longer what it was",
-                    at.in_file()
-                )));
+                return Err(super::proof::unproven(&format!("the key at {:#x} has changed", at.in_file())));
             }
         }
         let all_created = created.iter().all(|at| after.nodes.contains_key(at));
         if !all_created || after.nodes.len() != kept + created.len() || after.unreadable > self.unreadable {
-            return Err(super::proof::unproven("the hive has other keys than were asked for"));
+            return Err(super::proof::unproven("the hive has other keys than requested"));
         }
         Ok(())
     }
+}
+
+fn name_hash(name: &Name<'_>) -> u64 {
+    hash(|hash| name.bytes().hash(hash))
 }
 
 fn hash(feed: impl FnOnce(&mut DefaultHasher)) -> u64 {

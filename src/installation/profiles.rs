@@ -1,8 +1,8 @@
-//! The hives of an installation, and the profiles of its users: by what its registry says of them, not by guessing folders.
+//! The hives of an installation and the profiles of its users, as its registry lists them. No folder is guessed.
 //!
-//! `SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList` has a subkey for each user, called by SID, with the folder of the
-//! profile as `ProfileImagePath`; its value `Default` has that of the default user, on Windows XP `ProfilesDirectory` and
-//! `DefaultUserProfile` together.
+//! `SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList` has a subkey for each user, named by SID. Its `ProfileImagePath`
+//! is the folder of the profile. The value `Default` of the list is the folder of the default user. On Windows XP,
+//! `ProfilesDirectory` and `DefaultUserProfile` together are that folder.
 
 use super::Installation;
 use crate::hive::Key;
@@ -11,13 +11,13 @@ use crate::locate::HiveHandle;
 use hivewright_disk::partition::Partition;
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// The key of Windows' version.
+/// The key of the version of Windows.
 const CURRENT_VERSION: &str = r"Microsoft\Windows NT\CurrentVersion";
-/// The folder of the default user where the registry does not say.
+/// The folder of the default user where the registry does not name one.
 const DEFAULT_USER: &str = r"\Users\Default";
-/// Where `UsrClass.dat` lies in a profile: since Windows Vista, and before.
+/// The folders of `UsrClass.dat` in a profile: since Windows Vista, and before.
 const CLASSES: [&str; 2] = [r"AppData\Local\Microsoft\Windows", r"Local Settings\Application Data\Microsoft\Windows"];
-/// Where the boot configuration lies: on an EFI system partition, and on a boot volume.
+/// The folders of the boot configuration: on an EFI system partition, and on a boot volume.
 const BOOT: [&str; 2] = [r"\EFI\Microsoft\Boot", r"\Boot"];
 
 /// A user with a profile.
@@ -26,17 +26,18 @@ const BOOT: [&str; 2] = [r"\EFI\Microsoft\Boot", r"\Boot"];
 pub struct Profile {
     /// The security identifier.
     pub sid: String,
-    /// The folder of the profile, as the registry has it: `%SystemDrive%\Users\name`.
+    /// The folder of the profile, as in the registry: `%SystemDrive%\Users\name`.
     pub folder: String,
 }
 
 impl Profile {
-    /// Returns the last name of its folder, mostly the name of the user.
+    /// Returns the last name of the folder, which is usually the name of the user.
     pub fn name(&self) -> &str {
         self.folder.trim_end_matches('\\').rsplit('\\').next().unwrap_or_default()
     }
 
-    /// Whether it is the profile of `user`, a SID or the name of the folder. A profile that was set aside has no user any more.
+    /// Returns whether this is the profile of `user`, a SID or the name of the folder. A profile whose SID ends with `.bak` is
+    /// found by SID only.
     fn is_of(&self, user: &str) -> bool {
         self.sid.eq_ignore_ascii_case(user)
             || self.sid.rsplit('.').next() != Some("bak") && self.name().eq_ignore_ascii_case(user)
@@ -49,7 +50,7 @@ impl Installation {
     /// # Errors
     /// `no-file` without SOFTWARE; `no-profile` without that key; SOFTWARE cannot be read.
     pub fn profiles(&self) -> Result<Vec<Profile>> {
-        let software = self.hive(HiveKind::Software)?;
+        let software = self.software()?;
         let Some(list) = software.key(&format!("{CURRENT_VERSION}\\ProfileList"))? else {
             return Err(no_profile(format!("SOFTWARE of {self} lists no profiles")));
         };
@@ -63,6 +64,28 @@ impl Installation {
         Ok(profiles)
     }
 
+    /// Returns every user whose profile has a hive, by SID, and the default user. Also returns an error for each skipped
+    /// profile, which is on another volume.
+    ///
+    /// # Errors
+    /// As [`Installation::profiles`]; a folder cannot be read.
+    pub(crate) fn users(&self) -> Result<(Vec<HiveKind>, Vec<Error>)> {
+        let of_profile = |profile: Profile| HiveKind::User(profile.sid);
+        let all = self.profiles()?.into_iter().map(of_profile).chain([HiveKind::DefaultUser]);
+        let (mut found, mut skipped) = (Vec::new(), Vec::new());
+        for user in all {
+            match self.find(&user) {
+                Ok(_) => found.push(user),
+                Err(error) if error.code() == Code::NoFile => {}
+                Err(error) if error.code() == Code::ProfileVolume => {
+                    skipped.push(error.about(&format!("the profile of {user} is skipped")));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((found, skipped))
+    }
+
     /// Finds the file of a hive.
     ///
     /// # Errors
@@ -71,31 +94,40 @@ impl Installation {
         let name = kind.file_name();
         let found = match kind {
             HiveKind::Bcd => return self.find_boot(),
-            HiveKind::DefaultUser => self.0.on_its_volume(&self.default_user()?, name)?,
-            HiveKind::User(user) => self.0.on_its_volume(&self.profile(user)?, name)?,
-            HiveKind::UserClasses(user) => {
-                let folder = self.profile(user)?;
-                let mut found = None;
-                for below in CLASSES {
-                    found = match found {
-                        None => self.0.on_its_volume(&format!("{folder}\\{below}"), name)?,
-                        found => found,
-                    };
-                }
-                found
-            }
-            // A hive that was named itself may have any name.
-            HiveKind::System => self.0.sibling(self.0.name())?,
-            _ => self.0.sibling(name)?,
+            HiveKind::DefaultUser => self.system.on_its_volume(&self.default_user()?, name)?,
+            HiveKind::User(user) => self.in_profile(&self.profile(user)?, false)?,
+            HiveKind::UserClasses(user) => self.in_profile(&self.profile(user)?, true)?,
+            // A hive that the user named may have any name.
+            HiveKind::System => self.system.sibling(self.system.name())?,
+            _ => self.system.sibling(name)?,
         };
         found.ok_or_else(|| self.lacks(name))
     }
 
-    pub(super) fn lacks(&self, name: &str) -> Error {
-        Error::new(Kind::NotFound, Code::NoFile, format!("there is no {name} beside {}", self.0.description()))
+    /// Finds a hive in the folder of a profile: `UsrClass.dat` for the `classes` of the user, else `NTUSER.DAT`.
+    fn in_profile(&self, folder: &str, classes: bool) -> Result<Option<HiveHandle>> {
+        if !classes {
+            return self.system.on_its_volume(folder, "NTUSER.DAT");
+        }
+        let places =
+            CLASSES.iter().map(|below| self.system.on_its_volume(&format!("{folder}\\{below}"), "UsrClass.dat"));
+        places.filter_map(Result::transpose).next().transpose()
     }
 
-    /// The folder of the profile of `user`, from the root of the volume.
+    /// Finds a hive of a profile that is already known. Returns `None` if the profile has no such file.
+    ///
+    /// # Errors
+    /// As [`Installation::find`].
+    #[cfg(feature = "cli")]
+    pub(crate) fn hive_of_profile(&self, profile: &Profile, classes: bool) -> Result<Option<HiveHandle>> {
+        self.in_profile(&self.on_volume(&profile.folder)?, classes)
+    }
+
+    pub(super) fn lacks(&self, name: &str) -> Error {
+        Error::new(Kind::NotFound, Code::NoFile, format!("there is no {name} beside {}", self.system.description()))
+    }
+
+    /// Returns the folder of the profile of `user`, from the root of the volume.
     fn profile(&self, user: &str) -> Result<String> {
         let profiles = self.profiles()?;
         let mut found = profiles.iter().filter(|profile| profile.is_of(user));
@@ -113,9 +145,9 @@ impl Installation {
         }
     }
 
-    /// The folder of the default user, from the root of the volume.
+    /// Returns the folder of the default user, from the root of the volume.
     fn default_user(&self) -> Result<String> {
-        let software = match self.hive(HiveKind::Software) {
+        let software = match self.software() {
             Err(error) if error.code() == Code::NoFile => return Ok(DEFAULT_USER.to_owned()),
             software => software?,
         };
@@ -131,7 +163,7 @@ impl Installation {
         }
     }
 
-    /// The path of a folder from the root of the volume of Windows, of one that begins with a drive.
+    /// Returns the path of a folder from the root of the Windows volume. `path` begins with a drive or a variable.
     fn on_volume(&self, path: &str) -> Result<String> {
         let (root, rest) = path.split_once('\\').unwrap_or((path, ""));
         let is = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(root));
@@ -152,30 +184,32 @@ impl Installation {
             .advise("name the hive's file itself, on its volume"))
     }
 
-    /// The folder of Windows with its drive, as SOFTWARE has it.
+    /// Returns the folder of Windows with its drive, as in SOFTWARE.
     fn windows_folder(&self) -> Result<Option<String>> {
-        let software = self.hive(HiveKind::Software)?;
+        let software = self.software()?;
         let key = software.key(CURRENT_VERSION)?;
         key.map(|key| text(&key, "SystemRoot")).transpose().map(Option::flatten)
     }
 
-    /// The boot configuration, on whichever volume of the disk has it.
+    /// Finds the boot configuration on any volume of the disk.
     fn find_boot(&self) -> Result<HiveHandle> {
         let name = HiveKind::Bcd.file_name();
         let mut found = Vec::new();
-        let Some(disk) = self.0.disk() else {
+        let Some(disk) = self.system.disk() else {
             for folder in BOOT {
-                found.extend(self.0.on_its_volume(folder, name)?);
+                found.extend(self.system.on_its_volume(folder, name)?);
             }
             return self.one_of(found);
         };
-        let volumes = disk.partitions(None)?.into_iter().filter(|partition| !partition.is_reserved());
+        // Images in an archive are other installations.
+        let own = disk.archive().map(|_| self.system.partition());
+        let volumes = disk.partitions(own)?.into_iter().filter(|partition| !partition.is_reserved());
         let numbers: Vec<u32> = volumes.map(|Partition { number, .. }| *number).collect();
         for (number, folder) in numbers.iter().flat_map(|number| BOOT.map(|folder| (*number, folder))) {
-            match self.0.on_other_volume(number, folder, name) {
+            match self.system.on_other_volume(number, folder, name) {
                 Ok(more) => found.extend(more),
                 Err(error) if error.kind() == Kind::Io => return Err(error),
-                // No file system that is read here holds it.
+                // The file system of this volume is not supported.
                 Err(_) => {}
             }
         }
@@ -199,7 +233,7 @@ fn no_profile(what: String) -> Error {
     Error::new(Kind::NotFound, Code::NoProfile, what)
 }
 
-/// The text of a value, if it has one.
+/// Returns the text of a value, if the value is a string.
 fn text(key: &Key<'_>, name: &str) -> Result<Option<String>> {
     let Some(value) = key.value(name)? else { return Ok(None) };
     Ok(match value.data()? {

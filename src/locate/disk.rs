@@ -1,5 +1,5 @@
-//! A disk: from a file of the host up to the hives inside. Nothing here writes: an edit goes to the places in the image that
-//! a [`HiveHandle`] names, through `commit`.
+//! A disk: from a file of the host to the hives in it. Never writes: an edit writes, through `commit`, to the places in
+//! the image that a [`HiveHandle`] has.
 //!
 //! file -> (segments) -> partition table -> volume -> NTFS or FAT -> Windows installations -> hives.
 
@@ -11,29 +11,37 @@ use std::sync::{Arc, Mutex};
 use super::options::{self, ImageOptions, Reader};
 use super::{HiveHandle, Installation, Obstacle, Search, host_obstacles, obstacles};
 use hivewright_disk::container::{
-    About, FoundDependents, Gate, HostFile, Image, Role, Verified, explained, find_dependents,
+    About, FoundDependents, HostFile, Image, PathPolicy, Role, Verified, explained, find_dependents,
 };
 use hivewright_disk::files::Files;
 use hivewright_disk::partition::{Scheme, Table, VolumeKind};
+use hivewright_disk::wim::Archive;
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::folder::{EntryKind, kind_of};
 use hivewright_storage::{Host, RealHost, Storage};
 
-/// Which of several partitions and installations is meant.
+/// Selects one of several partitions and installations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// The number of the partition, as Linux counts them.
+    /// The number of the partition, in the numbering of Linux.
     pub partition: Option<u32>,
+    /// The number or the name of the image in a WIM archive.
+    pub image_in_archive: Option<String>,
     /// The folder of the Windows installation, from the root of its volume.
     pub windows_root: Option<String>,
-    /// How the image is opened.
+    /// Options for opening the image.
     pub image: ImageOptions,
 }
 
 impl Choice {
-    /// Whether nothing inside of a disk was chosen.
+    /// Returns whether no partition and no folder is selected.
     pub fn is_empty(&self) -> bool {
-        self.partition.is_none() && self.windows_root.is_none()
+        self.partition.is_none() && self.image_in_archive.is_none() && self.windows_root.is_none()
+    }
+
+    /// The same choice, of the volume with that number alone.
+    pub(crate) fn of_volume(&self, number: u32) -> Self {
+        Choice { partition: Some(number), image_in_archive: None, ..self.clone() }
     }
 }
 
@@ -42,27 +50,29 @@ impl Choice {
 pub struct Disk {
     pub(super) path: PathBuf,
     pub(super) options: ImageOptions,
-    /// What the guest sees.
+    /// The guest's disk.
     pub(super) below: Arc<dyn Storage>,
     pub(super) about: About,
     pub(super) files: Vec<HostFile>,
     pub(super) read: Arc<AtomicU64>,
+    /// The archive, where it is one of images.
+    pub(super) archive: Option<Arc<Archive>>,
     pub(super) table: Table,
-    /// File systems that were opened, by the numbers of their partitions.
+    /// The opened file systems, by partition number.
     pub(super) volumes: Arc<Mutex<BTreeMap<u32, Arc<dyn Files>>>>,
     pub(super) is_device: bool,
 }
 
 impl Disk {
-    /// Opens the disk that `path` is. `None` if nothing speaks for a disk: the file may be a hive.
+    /// Opens the disk at `path`. `None` if nothing indicates a disk; the file may be a hive.
     ///
     /// # Errors
-    /// As [`hivewright_disk::container::open`]; the partition table cannot be trusted (`gpt-damaged`).
+    /// As [`hivewright_disk::container::open`]; `gpt-damaged`.
     pub fn open(path: &Path) -> Result<Option<Disk>> {
         Self::open_as(path, &ImageOptions::default())
     }
 
-    /// As [`Disk::open`], where more is known of the image.
+    /// As [`Disk::open`], with options.
     ///
     /// # Errors
     /// As [`Disk::open`].
@@ -70,33 +80,39 @@ impl Disk {
         Self::open_on(&RealHost, path, options)
     }
 
-    /// As [`Disk::open_as`], on another file system: names are looked up on this one, bytes are that one's.
+    /// As [`Disk::open_as`], on another host: names are looked up on this system, and bytes are read from `host`.
     ///
     /// # Errors
     /// As [`Disk::open`].
     pub fn open_on<H: Host>(host: &H, path: &Path, options: &ImageOptions) -> Result<Option<Disk>> {
         let read = Arc::<AtomicU64>::default();
         let reader = Reader { host: host.clone(), read: read.clone() };
-        Self::open_through(path, options, &options.gate(Arc::new(reader)), read)
+        Self::open_through(path, options, &options.policy(Arc::new(reader)), read)
     }
 
-    /// As [`Disk::open`], with the files of the host as `gate` hands them out; `read` counts their bytes.
+    /// As [`Disk::open`], with the files that `policy` opens; `read` counts their bytes.
     pub(crate) fn open_through(
         path: &Path,
         options: &ImageOptions,
-        gate: &Gate,
+        policy: &PathPolicy,
         read: Arc<AtomicU64>,
     ) -> Result<Option<Disk>> {
-        let Some(Image { disk: below, about }) = options::open(gate, path, options)? else { return Ok(None) };
-        let files = gate.files();
-        let table = hivewright_disk::partition::partitions(&*below).map_err(|error| explained(error, &files))?;
+        let Some(Image { disk: below, about, archive }) = options::open(policy, path, options)? else {
+            return Ok(None);
+        };
+        let files = policy.files();
+        let table = match &archive {
+            Some(archive) => archive.table(about.size),
+            None => hivewright_disk::partition::partitions(&*below).map_err(|error| explained(error, &files))?,
+        };
         let is_device = kind_of(path)? == EntryKind::Device;
         let (path, options) = (path.to_owned(), options.clone());
-        let disk = Disk { path, options, below, about, files, read, table, volumes: Arc::default(), is_device };
+        let disk =
+            Disk { path, options, below, about, files, read, archive, table, volumes: Arc::default(), is_device };
         Ok((disk.is_device || disk.is_evident()).then_some(disk))
     }
 
-    /// Whether anything but the wish of the user says that this is a disk.
+    /// Returns whether it is a disk by its contents, and not only because the user named a format.
     fn is_evident(&self) -> bool {
         let kind = self.table.partitions.first().map(|partition| partition.kind);
         self.about.format != "raw"
@@ -107,12 +123,12 @@ impl Disk {
             || self.table.partitions.first().is_some_and(|whole| self.volume(whole).is_ok())
     }
 
-    /// Its file; of a split image the segment that was named.
+    /// Returns its file; for a split image, the segment that the user named.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What it is, before its partition table, in one word: `device`, `split`, or the name of its format.
+    /// Returns its kind in one word: `device`, `split`, or the name of its format.
     pub fn container(&self) -> &'static str {
         match (self.is_device, self.about.format) {
             (true, _) => "device",
@@ -121,13 +137,17 @@ impl Disk {
         }
     }
 
-    /// What kind of image it is.
+    /// Returns the archive, where it is one of images.
+    pub(crate) fn archive(&self) -> Option<&Arc<Archive>> {
+        self.archive.as_ref()
+    }
+
+    /// Returns the description of the image.
     pub fn about(&self) -> &About {
         &self.about
     }
 
-    /// Holds the bytes of the disk against the hashes that its image stores: all of them are read. Empty where it stores
-    /// none.
+    /// Verifies the hashes that its image stores, which reads the whole disk. Empty if there are none.
     ///
     /// # Errors
     /// As [`hivewright_disk::container::verify`].
@@ -135,17 +155,18 @@ impl Disk {
         hivewright_disk::container::verify(&*self.below, &self.about)
     }
 
-    /// The files of the host that it is made of; the first is the one that was named.
+    /// Returns the files of the host that it consists of; the first is the one that the user named.
     pub fn files(&self) -> &[HostFile] {
         &self.files
     }
 
-    /// Whether the bytes of that file, from its first to its last, are the first of the disk, as far as 65 of them tell. The
-    /// path is as in [`Disk::files`].
+    /// Returns whether the bytes of `file` are the first bytes of the disk, judged by 65 samples. The path is as in
+    /// [`Disk::files`].
     pub fn begins_with(&self, file: &Path) -> bool {
-        let Some(index) = self.files.iter().position(|own| own.path == file) else { return false };
+        let index = self.files.iter().position(|own| own.path == file).filter(|_| self.archive.is_none());
+        let Some(index) = index else { return false };
         let len = self.files[index].size;
-        // An image that keeps its data in another file has it from nowhere else; what it never wrote has no place.
+        // An image with an external data file has all data in that file; unwritten data has no place.
         let may_have_holes = self.about.format == "qcow2" && self.about.below.is_none();
         let is_there = |offset: u64| match self.below.locate(offset).last() {
             Some(place) if matches!(place.space, Space::Part(_) | Space::File) => {
@@ -157,48 +178,48 @@ impl Disk {
         (1..=self.len()).contains(&len) && (0..64).all(|part| is_there(len / 64 * part)) && is_there(len - 1)
     }
 
-    /// The partition table.
+    /// Returns the partition table.
     pub fn table(&self) -> &Table {
         &self.table
     }
 
-    /// Bytes of the disk.
+    /// Returns the size of the disk in bytes.
     pub fn len(&self) -> u64 {
         self.about.size
     }
 
-    /// Whether it has no bytes.
+    /// Returns whether it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What stands against writing anywhere in it.
+    /// Returns the reasons against writing anywhere in it.
     pub fn obstacles(&self) -> Vec<Obstacle> {
         obstacles::of_disk(self)
     }
 
-    /// The images that stand on this one, or of which it is a part, as the other files of its folder tell.
+    /// Returns the images that depend on this one, and those of which it is a part, found in its folder.
     pub fn find_dependents(&self) -> FoundDependents {
         if self.is_device { FoundDependents::default() } else { find_dependents(&self.own_files(), &self.path) }
     }
 
-    /// What those images have against writes to this one.
+    /// Returns the obstacle that dependent images are to a write.
     pub fn children(&self) -> Option<Obstacle> {
         self.children_among(&self.find_dependents())
     }
 
-    /// The same of images that are known already.
+    /// As [`Disk::children`], for dependents that are already known.
     pub fn children_among(&self, found: &FoundDependents) -> Option<Obstacle> {
         let own = self.own_files();
         obstacles::of_whole(&own, found).or_else(|| obstacles::of_children(&own, found))
     }
 
-    /// Paths of the files that a write may change; the first is the one that was named.
+    /// Returns the paths of the files that a write may change; the first is the one that the user named.
     pub(crate) fn own_files(&self) -> Vec<PathBuf> {
         self.paths(|role| role != Role::Backing)
     }
 
-    /// Paths of the files that are only read.
+    /// Returns the paths of the files that are only read.
     pub(crate) fn backing_files(&self) -> Vec<PathBuf> {
         self.paths(|role| role == Role::Backing)
     }
@@ -207,34 +228,34 @@ impl Disk {
         self.files.iter().filter(|file| wanted(file.role)).map(|file| file.path.clone()).collect()
     }
 
-    /// What keeps a write from its files on the host: they are in use, or may not be written to.
+    /// Returns the obstacles of its files on the host: they are in use, or not writable.
     pub fn host_obstacles(&self) -> Vec<Obstacle> {
         host_obstacles::obstacles(&self.own_files(), &self.backing_files(), true)
     }
 
-    /// Shadow copies of all volumes that can be read; `None` where one of these cannot tell.
+    /// Returns the number of shadow copies of all readable volumes; `None` if one of them is unknown.
     pub fn shadow_copies(&self) -> Option<u32> {
         let partitions = self.partitions(None).ok()?;
         let states = partitions.into_iter().filter_map(|partition| self.volume(partition).ok()?.state().ok());
         states.map(|state| state.shadow_copies).sum()
     }
 
-    /// Paths of all of its files.
+    /// Returns the paths of all of its files.
     pub(crate) fn all_files(&self) -> Vec<PathBuf> {
         self.paths(|_| true)
     }
 
-    /// How it was opened.
+    /// Returns the options with which it was opened.
     pub(crate) fn options(&self) -> &ImageOptions {
         &self.options
     }
 
-    /// Bytes read of its file so far.
+    /// Returns the bytes read of its files so far.
     pub fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// The SYSTEM hive of the installation that is meant.
+    /// Returns the SYSTEM hive of the selected installation.
     ///
     /// # Errors
     /// As [`Disk::installation`]; the hive's file cannot be opened.
@@ -243,18 +264,18 @@ impl Disk {
         HiveHandle::on_disk(self.clone(), installation, "SYSTEM").map_err(|error| explained(error, &self.files))
     }
 
-    /// The SYSTEM hive of an installation that [`Disk::search`] found.
+    /// Returns the SYSTEM hive of an installation that [`Disk::search`] found.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// I/O errors; it cannot be opened.
     pub fn system_hive_of(&self, installation: &Installation) -> Result<HiveHandle> {
         HiveHandle::on_disk(self.clone(), installation.clone(), "SYSTEM")
     }
 
-    /// The SYSTEM hives of all installations.
+    /// Returns the SYSTEM hives of all installations.
     ///
     /// # Errors
-    /// An image or volume cannot be read; the trouble of a volume that may hold Windows, where no other has it.
+    /// An image or volume cannot be read: for a volume only if no other volume has Windows.
     pub(crate) fn system_hives(&self) -> Result<Vec<HiveHandle>> {
         let Search { found, mut troubles } = self.search(&Choice::default())?;
         if let Some(i) = troubles.iter().position(|it| it.error.kind() == Kind::Io || found.is_empty()) {
@@ -263,14 +284,14 @@ impl Disk {
         found.iter().map(|installation| self.system_hive_of(installation)).collect()
     }
 
-    /// The one installation of Windows that is meant.
+    /// Returns the selected Windows installation.
     ///
     /// # Errors
-    /// `no-installation`, `several-installations`, `no-partition`; what keeps a volume from being read, where no other
-    /// has Windows: `volume-bitlocker`, `volume-dynamic-disk`, `volume-storage-spaces`, `volume-refs` and damage.
+    /// `no-installation`, `several-installations`, `no-partition`; the error of a volume that cannot be read, if no
+    /// other has Windows: `volume-bitlocker`, `volume-dynamic-disk`, `volume-storage-spaces`, `volume-refs` and damage.
     pub fn installation(&self, choice: &Choice) -> Result<Installation> {
         let Search { mut found, mut troubles } = self.search(choice)?;
-        // What could not be read may hold another one.
+        // A volume that cannot be read may have another installation.
         if let Some(i) = troubles.iter().position(|trouble| trouble.error.kind() == Kind::Io) {
             return Err(troubles.swap_remove(i).error);
         }
@@ -281,24 +302,26 @@ impl Disk {
             count => {
                 let names: Vec<String> = found.iter().map(Installation::to_string).collect();
                 let what = format!("{} holds {count} installations: {}", self.path.display(), names.join(", "));
-                Err(Error::refused(Code::SeveralInstallations, what)
-                    .advise("choose one with --partition, --windows-root or both"))
+                let advice = match self.archive {
+                    Some(_) => "choose one with --image, by its number or name",
+                    None => "choose one with --partition, --windows-root or both",
+                };
+                Err(Error::refused(Code::SeveralInstallations, what).advise(advice))
             }
         }
     }
 
-    /// What to say of a disk without any.
+    /// Returns the error for a disk without an installation.
     pub fn no_installation(&self, choice: &Choice) -> Error {
         let what = match &choice.windows_root {
             Some(root) => format!("{} holds no Windows installation in {root}", self.path.display()),
             None => format!("{} holds no Windows installation", self.path.display()),
         };
-        let advice =
-            "`hivewright info` shows what is on the disk; --windows-root names a folder that is not at the top";
+        let advice = "`hivewright info` shows what is on the disk; --windows-root names a folder deeper in a volume";
         self.doubted(Error::new(Kind::NotFound, Code::NoInstallation, what).advise(advice))
     }
 
-    /// The error, and what of the image may be the reason for it.
+    /// Adds remarks on the image that may explain the error.
     fn doubted(&self, error: Error) -> Error {
         let error = explained(error, &self.files);
         self.about.doubts().into_iter().fold(error, Error::adding)

@@ -1,4 +1,4 @@
-//! A hive on the host: the file that the user named, or the one of a Windows installation in a folder.
+//! A hive of the host: the file that the user named, or that of a Windows installation in a folder.
 
 use std::path::{Path, PathBuf};
 
@@ -16,11 +16,11 @@ pub struct HiveFile {
     pub windows: Option<PathBuf>,
 }
 
-/// Finds the SYSTEM hive that `path` stands for: the file itself, or `System32\config\SYSTEM` of the Windows
-/// installation in or at the folder.
+/// Finds the SYSTEM hive at `path`: the file itself, or `System32\config\SYSTEM` of the Windows installation in the
+/// folder.
 ///
 /// # Errors
-/// Nothing there, no installation in the folder, or several of them (the user has to name one).
+/// `no-file`; `no-installation`; `several-installations`.
 pub(super) fn find(path: &Path) -> Result<HiveFile> {
     match kind_of(path)? {
         EntryKind::File => Ok(HiveFile { hive: path.to_owned(), windows: None }),
@@ -34,7 +34,7 @@ pub(super) fn find(path: &Path) -> Result<HiveFile> {
 }
 
 impl HiveFile {
-    /// The folder that it lies in.
+    /// Returns its folder.
     pub(super) fn folder(&self) -> &Path {
         match self.hive.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -42,8 +42,8 @@ impl HiveFile {
         }
     }
 
-    /// The root of the volume that it lies in: above the Windows folder through which it was found, or in which it lies by the
-    /// names of its folders. `None` where only a hive is at hand.
+    /// Returns the root of its volume: the folder above the Windows folder through which it was found, or above the one
+    /// in its path. `None` for a hive outside of such folders.
     pub(super) fn volume(&self) -> Option<PathBuf> {
         let above = |windows: &Path| {
             let volume = windows.parent()?;
@@ -59,31 +59,31 @@ impl HiveFile {
     }
 }
 
-/// The error for a file of the host that is no hive. Nothing has spoken for a disk either, or it would be read as one.
+/// Returns the error for a file of the host that is neither a hive nor recognised as a disk.
 pub(crate) fn no_hive_no_disk(error: Error, path: &Path) -> Error {
     if error.code() != Code::BaseSignature {
         return error;
     }
     let advice = match see(path) {
-        Ok(seen) if seen.len == 0 => "the file is empty: copy it again from where it came",
+        Ok(seen) if seen.len == 0 => "the file is empty: copy it again",
         _ => {
             "name a SYSTEM hive (it begins with `regf`), a folder with Windows, or an image of a disk; \
-             if this is an image all the same, say of which format: --format raw"
+             if it is in fact a raw image, give --format raw"
         }
     };
-    error.adding("nor a disk image or a volume that is known here").advise(advice)
+    error.adding("nor a known disk image or volume").advise(advice)
 }
 
-/// All SYSTEM hives that `path` stands for: the file itself, or those of the installations in or at the folder.
+/// Returns all SYSTEM hives at `path`: the file itself, or those of the installations in the folder.
 pub(super) fn find_all(path: &Path) -> Result<Vec<HiveFile>> {
     if kind_of(path)? == EntryKind::Folder { Ok(all_in(path)?.0) } else { Ok(vec![find(path)?]) }
 }
 
-/// All SYSTEM hives in a folder, and the number of folders that could not be read.
+/// Returns all SYSTEM hives in a folder, and the number of folders that could not be read.
 fn all_in(folder: &Path) -> Result<(Vec<HiveFile>, usize)> {
     let mut found: Vec<HiveFile> = Vec::new();
     let mut unreadable = 0;
-    // The config folder itself, the Windows folder itself, or the root of a volume.
+    // The folder may be the config folder, the Windows folder, or the root of a volume.
     found.extend(named(folder, EntryKind::File, "SYSTEM")?.into_iter().map(|hive| HiveFile { hive, windows: None }));
     if found.is_empty() {
         found.extend(installation_at(folder)?);
@@ -92,7 +92,7 @@ fn all_in(folder: &Path) -> Result<(Vec<HiveFile>, usize)> {
         for windows in entries(folder, EntryKind::Folder, &|_| true)? {
             match installation_at(&windows) {
                 Ok(more) => found.extend(more),
-                // A volume's own folders are often closed to others; Windows' is not among them.
+                // Some folders of a volume are not readable for every user; the Windows folder is.
                 Err(e) if e.kind() == Kind::Io => unreadable += 1,
                 Err(e) => return Err(e),
             }
@@ -128,10 +128,11 @@ fn find_in(folder: &Path) -> Result<HiveFile> {
     }
 }
 
-/// The SYSTEM hives of the installation whose Windows folder is `windows`: several where the host tells cases apart.
+/// Returns the SYSTEM hives of the installation in the Windows folder `windows`: several where the host's names are
+/// case-sensitive.
 ///
 /// # Errors
-/// A folder on the way cannot be read.
+/// A folder of the path cannot be read.
 pub fn installation_at(windows: &Path) -> Result<Vec<HiveFile>> {
     let mut found = Vec::new();
     for system32 in named(windows, EntryKind::Folder, "System32")? {

@@ -1,4 +1,4 @@
-//! One hive file, wherever it lies: on the host, or on a volume of a disk.
+//! A hive file with its logs, on the host or on a volume of a disk.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,30 +10,29 @@ use super::options::Reader;
 use super::paged::Paged;
 use super::placement::Placement;
 use super::{Disk, Image, Installation, Obstacle, changed_since, host_obstacles, logs, obstacles};
-use crate::windows::{self, Product};
-use hivewright_disk::container::{Gate, ImageOverlay, Opener, explained};
+use hivewright_disk::container::{ImageOverlay, Opener, PathPolicy, explained};
 use hivewright_disk::files::{FileInVolume, Files, Growth, VolumeState};
 use hivewright_disk::host_folder::{HostFiles, guest_name};
 use hivewright_error::{Code, Error, Kind, Result, Space};
-use hivewright_hive::{Hive, HiveBytes};
+use hivewright_hive::HiveBytes;
 use hivewright_storage::{Access, Host, Mapped, RealHost, SparseBuffer, Storage, joined, zeros_in_large_pages};
 
-/// The most bytes of a hive or a log: a hive's bins stay below 2 GiB.
+/// Bytes of a hive or a log at most; the bins of a hive stay below 2 GiB.
 const MOST_BYTES: u64 = 3 << 30;
 
-/// A hive file, and the files beside it.
+/// A hive file and its transaction logs.
 pub struct HiveHandle {
     image: Image,
-    /// Its file of the host; the image's where it is inside of one.
+    /// Its file on the host; the image's file for a hive in an image.
     host_file: PathBuf,
     /// The Windows folder of the host through which it was found.
     host_windows: Option<PathBuf>,
     installation: Option<Installation>,
     /// The number of its partition; 0 is the whole disk, or the host.
     partition: u32,
-    /// The files of its volume; of a hive of the host, those of its folder where no volume is at hand.
+    /// The files of its volume; for a hive of the host without a volume, those of its folder.
     files: Arc<dyn Files>,
-    /// The volume, where it is at hand.
+    /// The volume, if it is known.
     volume: Option<Arc<dyn Files>>,
     state: Arc<OnceLock<VolumeState>>,
     /// Its folder in `files`.
@@ -54,13 +53,13 @@ impl Bytes {
 }
 
 impl HiveHandle {
-    /// A hive in the folder `config` of an installation on a disk.
+    /// Opens a hive in the folder `config` of an installation on a disk.
     pub(crate) fn on_disk(disk: Disk, installation: Installation, name: &str) -> Result<Self> {
         let (partition, folder) = (installation.partition, installation.config());
         Self::on_volume(disk, installation, partition, folder, name)
     }
 
-    /// A hive that belongs to an installation on a disk, wherever on it that lies.
+    /// Opens a hive of an installation on a disk, on any volume.
     fn on_volume(disk: Disk, installation: Installation, partition: u32, folder: String, name: &str) -> Result<Self> {
         let files = disk.volume(disk.partitions(Some(partition))?.remove(0))?;
         let path = format!("{folder}\\{name}");
@@ -81,8 +80,8 @@ impl HiveHandle {
         })
     }
 
-    /// A hive of the host, read through a map or by calls: a mapped file that somebody cuts short ends the process, and with
-    /// it an audit of many others.
+    /// Opens a hive of the host, with a memory map or read calls: a mapped file that another program truncates would
+    /// end the process, and with it an audit of many others.
     pub(super) fn on_host(image: &Image, host: &dyn HostFiles, file: HiveFile, mapped: bool) -> Result<Self> {
         let bytes = match mapped {
             true => Bytes::Mapped(Mapped::open(&file.hive)?),
@@ -103,48 +102,48 @@ impl HiveHandle {
         })
     }
 
-    /// The image that it is in: a disk, a folder, or the hive itself.
+    /// Returns its image: a disk, a folder, or the hive itself.
     pub fn image(&self) -> &Image {
         &self.image
     }
 
-    /// The disk that it is in.
+    /// Returns the disk with the hive.
     pub fn disk(&self) -> Option<&Disk> {
         self.image.disk()
     }
 
-    /// Its file of the host; of a hive inside of a disk, the image that was named.
+    /// Returns its file on the host; for a hive in a disk, the image that the user named.
     pub fn host_file(&self) -> &Path {
         &self.host_file
     }
 
-    /// The Windows folder of the host through which it was found.
+    /// Returns the Windows folder of the host through which it was found.
     pub fn host_windows(&self) -> Option<&Path> {
         self.host_windows.as_deref()
     }
 
-    /// The installation on the disk that it belongs to.
+    /// Returns the installation on the disk that it belongs to.
     pub fn installation(&self) -> Option<&Installation> {
         self.installation.as_ref()
     }
 
-    /// The name of its file.
+    /// Returns the name of its file.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// The path of the hive in its volume; its name, where only a folder of the host is at hand.
+    /// Returns the path of the hive in its volume; its name, if only its folder is known.
     pub fn path(&self) -> String {
         self.beside(&self.name)
     }
 
-    /// The hive in words: its file, and where in the file if that is a disk.
+    /// Returns the hive in words: the file, and its place in the disk if that is one.
     pub fn description(&self) -> String {
         let file = self.host_file.display();
-        match (self.disk(), self.partition) {
-            (None, _) => file.to_string(),
-            (Some(_), 0) => format!("{} in {file}", self.path()),
-            (Some(_), partition) => format!("{} in partition {partition} of {file}", self.path()),
+        match self.disk().map(|disk| disk.name_of(self.partition)) {
+            None => file.to_string(),
+            Some(None) => format!("{} in {file}", self.path()),
+            Some(Some(volume)) => format!("{} in {volume} of {file}", self.path()),
         }
     }
 
@@ -152,7 +151,7 @@ impl HiveHandle {
         if self.folder.is_empty() { name.to_owned() } else { format!("{}\\{name}", self.folder) }
     }
 
-    /// Its pages, where it is read page by page; else all of it is at hand for nothing.
+    /// Returns the pages of a hive that is read page by page; `None` if all bytes are in memory or mapped.
     pub fn paged(&self) -> Option<&Paged> {
         match &self.bytes {
             Bytes::Mapped(_) => None,
@@ -160,10 +159,10 @@ impl HiveHandle {
         }
     }
 
-    /// All of its bytes.
+    /// Returns all bytes of the file.
     ///
     /// # Errors
-    /// `too-large`; they cannot be read.
+    /// `too-large`; I/O errors.
     pub fn whole(&self) -> Result<&[u8]> {
         match &self.bytes {
             Bytes::Mapped(map) => Ok(map),
@@ -176,10 +175,10 @@ impl HiveHandle {
         }
     }
 
-    /// Whether these are all of its bytes. They are read again, piece by piece.
+    /// Returns whether `bytes` are all bytes of the file, which is read again in pieces.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// I/O errors.
     pub(crate) fn holds(&self, bytes: &[u8]) -> Result<bool> {
         match &self.bytes {
             Bytes::Mapped(map) => Ok(**map == *bytes),
@@ -187,8 +186,7 @@ impl HiveHandle {
         }
     }
 
-    /// A copy of all of its bytes. Those of a hive inside of a disk are kept too: they are compared with what is there when it
-    /// is written.
+    /// Returns a copy of all bytes. The bytes of a hive in a disk are also kept, to be compared before it is written.
     ///
     /// # Errors
     /// As [`HiveHandle::whole`].
@@ -210,7 +208,7 @@ impl HiveHandle {
         }
     }
 
-    /// The error, with the part of a disk image that it is about.
+    /// Returns the error with the part of a disk image that it is about.
     fn explained(&self, error: Error) -> Error {
         match self.disk() {
             Some(disk) => explained(error, disk.files()),
@@ -218,10 +216,10 @@ impl HiveHandle {
         }
     }
 
-    /// The transaction logs beside it, each with its path on the host; inside of a disk, with its name.
+    /// Returns the transaction logs beside it, each with its path on the host or, in a disk, its name.
     ///
     /// # Errors
-    /// One of them cannot be opened.
+    /// I/O errors; a log cannot be opened.
     pub(super) fn logs(&self) -> Result<Vec<(PathBuf, FileInVolume)>> {
         let mut logs = Vec::new();
         for name in logs::ENDINGS.map(|ending| format!("{}.{ending}", self.name)) {
@@ -232,10 +230,10 @@ impl HiveHandle {
         Ok(logs)
     }
 
-    /// The state of its volume, asked of it once. `None` where there is none at hand.
+    /// Returns the state of its volume, read once. `None` if the volume is unknown.
     ///
     /// # Errors
-    /// The volume does not say.
+    /// I/O errors; the volume's metadata is damaged.
     pub fn volume_state(&self) -> Result<Option<&VolumeState>> {
         let Some(volume) = &self.volume else { return Ok(None) };
         if self.state.get().is_none() {
@@ -244,30 +242,31 @@ impl HiveHandle {
         Ok(self.state.get())
     }
 
-    /// Whether it belongs to a hibernated session. `None` where that cannot be told.
+    /// Returns whether it belongs to a hibernated session. `None` if unknown.
     pub fn is_hibernated(&self) -> Option<bool> {
         self.volume_state().ok()??.hibernation.is_saved()
     }
 
-    /// How many shadow copies its volume has. `None` where that cannot be told.
+    /// Returns the number of shadow copies of its volume. `None` if unknown.
     pub fn shadow_copies(&self) -> Option<u32> {
         self.volume_state().ok()??.shadow_copies
     }
 
-    /// Refuses if the hive should not, or cannot, be written; `ignore` names obstacles of the volume that the user takes upon
-    /// himself, of those that can be: see `obstacles::IGNORABLE`.
+    /// Refuses if the hive must not, or cannot, be written; `ignore` has codes of obstacles that the user overrides, of
+    /// those in `obstacles::IGNORABLE`.
     ///
     /// # Errors
-    /// [`Kind::Refused`] with the code of the first [`Obstacle`] that counts.
+    /// [`Kind::Refused`] with the code of the first remaining [`Obstacle`].
     pub fn may_be_written(&self, ignore: &[Code]) -> Result<()> {
         let mut all = self.obstacles()?;
-        // What no option overrides comes first: else the advice to give one would lead to the next refusal.
+        // Obstacles that no option overrides come first; otherwise the advice to give an option would lead to the next
+        // refusal.
         all.sort_by_key(Obstacle::is_ignorable);
         let stands = |obstacle: &&Obstacle| !(obstacle.is_ignorable() && ignore.contains(&obstacle.code));
         all.iter().find(stands).map_or(Ok(()), |obstacle| Err(obstacle.refuse()))
     }
 
-    /// Refuses where other images stand on this one, unless `ignore` has that: for writes in place alone.
+    /// Refuses if other images depend on this one, unless `ignore` has the code. Only for writes in place.
     pub(crate) fn refuse_children(&self, ignore: &[Code]) -> Result<()> {
         match self.disk().and_then(Disk::children) {
             Some(obstacle) if !ignore.contains(&obstacle.code) => Err(obstacle.refuse()),
@@ -275,10 +274,10 @@ impl HiveHandle {
         }
     }
 
-    /// Everything that stands against writing to it, the disk's and the volume's first.
+    /// Returns all obstacles to writing to it, those of the disk and the volume first.
     ///
     /// # Errors
-    /// The state of the volume cannot be read.
+    /// I/O errors; the state of the volume cannot be read.
     pub fn obstacles(&self) -> Result<Vec<Obstacle>> {
         let state = self.volume_state()?;
         let of_disk = self.disk().map(Disk::obstacles).unwrap_or_default();
@@ -287,8 +286,8 @@ impl HiveHandle {
         Ok(all.chain(of_file.into_iter().flatten()).collect())
     }
 
-    /// Everything that is known to stand against a write to it but other images that stand on this one, which
-    /// [`Disk::children`] looks for. A state of the volume that cannot be read is one thing more.
+    /// Returns all known obstacles to writing to it except dependent images, which [`Disk::children`] searches. An
+    /// unreadable state of the volume is an obstacle too.
     pub fn all_obstacles(&self) -> Vec<Obstacle> {
         let own = self.obstacles().unwrap_or_else(|error| {
             vec![Obstacle::new(error.code(), format!("the state of the volume is not known: {error}")).doubting()]
@@ -297,15 +296,15 @@ impl HiveHandle {
             Some(disk) => disk.host_obstacles(),
             None => host_obstacles::obstacles(std::slice::from_ref(&self.host_file), &[], false),
         };
-        // In a disk the file that is named is the first thing in the way; a folder's Windows comes before its files.
+        // In a disk the file is the first obstacle; in a folder the Windows installation precedes its files.
         match self.disk() {
             Some(_) => of_host.into_iter().chain(own).chain(self.of_placement()).collect(),
             None => own.into_iter().chain(of_host).collect(),
         }
     }
 
-    /// Why the first sector of the hive, which every edit changes, cannot be written where it lies in a parent of the image.
-    /// That is tried in memory, with the formats that may have no place for it in the child.
+    /// Returns the obstacle if the first sector of the hive, which every edit changes, cannot be written because it
+    /// lies in a parent of the image. Tried in memory, for formats that may not allocate it in the child.
     pub(crate) fn of_placement(&self) -> Option<Obstacle> {
         const MAY_REFUSE: [&str; 4] = ["vhd", "vhdx", "vdi", "vmdk"];
         let disk = self.disk()?;
@@ -313,29 +312,14 @@ impl HiveHandle {
             return None;
         }
         let overlay = ImageOverlay::new(|path, _| Ok(Arc::new(RealHost.open(path, Access::Read)?)));
-        let again = self.again(&self.gate(overlay).ok()?).ok()?;
+        let again = self.again(&self.policy(overlay).ok()?).ok()?;
         let mut sector = [0; 512];
         let file = again.file().ok()?;
         file.read_at(0, &mut sector).ok()?;
         file.write_at(0, &sector).err().map(|error| Obstacle::of(&error))
     }
 
-    /// Which Windows the hive SOFTWARE beside it says it is, its primary file alone. `None` where there is no such hive, it does
-    /// not say, or this hive has another name than SYSTEM, so that it need not belong to it.
-    ///
-    /// # Errors
-    /// It is there, and is no hive or damaged.
-    pub fn product(&self) -> Result<Option<Product>> {
-        if !self.name.eq_ignore_ascii_case("SYSTEM") {
-            return Ok(None);
-        }
-        match self.files.open(&self.beside("SOFTWARE"))? {
-            Some(file) => windows::product(Hive::open(Paged::new(file))?.primary_alone()),
-            None => Ok(None),
-        }
-    }
-
-    /// The file of the host that holds a byte of it, as far as the image tells; else the image.
+    /// Returns the host's file that contains a byte of the hive, or the image if it does not map that byte.
     pub(crate) fn file_at(&self, offset: u64) -> PathBuf {
         let file = || {
             let space = self.paged()?.file().locate(offset).last()?.space;
@@ -345,80 +329,90 @@ impl HiveHandle {
         file().unwrap_or_else(|| self.host_file.clone())
     }
 
-    /// A gate that hands out files of `opener` for the same image.
-    pub(crate) fn gate(&self, opener: Arc<dyn Opener>) -> Result<Gate> {
-        Ok(self.in_disk()?.options().gate(opener))
+    /// Returns a policy that opens files of the same image with `opener`.
+    pub(crate) fn policy(&self, opener: Arc<dyn Opener>) -> Result<PathPolicy> {
+        Ok(self.in_disk()?.options().policy(opener))
     }
 
-    /// The disk, for what is done to hives inside of disks alone.
+    /// As [`HiveHandle::policy`]; the new opening of an archive shares the unpacked bytes of this one. Only for callers that
+    /// compare the bytes of the files with the old or the written ones.
+    pub(crate) fn policy_sharing(&self, opener: Arc<dyn Opener>) -> Result<PathPolicy> {
+        let mut policy = self.policy(opener)?;
+        if let Some(archive) = self.in_disk()?.archive() {
+            policy.unpacked = archive.unpacked().clone();
+        }
+        Ok(policy)
+    }
+
+    /// Returns the disk, for operations on hives in disks only.
     pub(crate) fn in_disk(&self) -> Result<&Disk> {
         self.disk().ok_or_else(|| changed_since(&self.host_file))
     }
 
-    /// Opens everything anew, from the files that `gate` hands out up to the hive.
-    pub(crate) fn again(&self, gate: &Gate) -> Result<HiveHandle> {
+    /// Opens everything again, from the files that `policy` opens to the hive.
+    pub(crate) fn again(&self, policy: &PathPolicy) -> Result<HiveHandle> {
         let disk = self.in_disk()?;
-        let gone = || Error::refused(Code::ChangedSince, format!("{} is no disk any more", disk.path().display()));
-        self.again_on(Disk::open_through(disk.path(), disk.options(), gate, Arc::default())?.ok_or_else(gone)?)
+        let gone = || Error::refused(Code::ChangedSince, format!("{} is no longer a disk", disk.path().display()));
+        self.again_on(Disk::open_through(disk.path(), disk.options(), policy, Arc::default())?.ok_or_else(gone)?)
     }
 
-    /// The same file on a disk that was opened anew.
+    /// Returns the same file on a disk that was opened again.
     fn again_on(&self, disk: Disk) -> Result<HiveHandle> {
         let installation = self.installation.clone().ok_or_else(|| changed_since(&self.host_file))?;
         HiveHandle::on_volume(disk, installation, self.partition, self.folder.clone(), &self.name)
     }
 
-    /// The same hive on the disk as this one has it open, whose file system is opened anew: its metadata was written to.
+    /// Returns the same hive on the same disk with its file system opened again, because its metadata was written to.
     pub(crate) fn anew(&self) -> Result<HiveHandle> {
         self.again_on(self.in_disk()?.reopening_volumes())
     }
 
-    /// Plans that its file in the volume becomes `len` bytes long: see [`Files::plan_growth`].
+    /// Plans to make its file in the volume `len` bytes long: see [`Files::plan_growth`].
     pub(crate) fn plan_growth(&self, len: u64) -> Result<Growth> {
         self.files.plan_growth(&self.path(), len)?.ok_or_else(|| changed_since(&self.host_file))
     }
 
-    /// As [`HiveHandle::gate`], with the files of `host`, for reading.
-    pub(crate) fn gate_on<H: Host>(&self, host: &H) -> Result<Gate> {
-        self.gate(Arc::new(Reader { host: host.clone(), read: Arc::default() }))
+    /// As [`HiveHandle::policy_sharing`], with the files of `host`, for reading.
+    pub(crate) fn gate_on<H: Host>(&self, host: &H) -> Result<PathPolicy> {
+        self.policy_sharing(Arc::new(Reader { host: host.clone(), read: Arc::default() }))
     }
 
-    /// Its transaction logs as files to be written to.
+    /// Returns its transaction logs as writable files.
     pub(crate) fn log_handles(&self) -> Result<Vec<HiveHandle>> {
         let logs = logs::ENDINGS.iter().map(|ending| self.sibling(&format!("{}.{ending}", self.name)));
         logs.filter_map(Result::transpose).collect()
     }
 
-    /// The same file as `other`, on the disk as this one has it open.
+    /// Returns the file of `other` on the disk of this one.
     pub(crate) fn same_file(&self, other: &HiveHandle) -> Result<HiveHandle> {
         other.again_on(self.in_disk()?.clone())
     }
 
-    /// Whether both are one file.
+    /// Returns whether both are the same file.
     pub(crate) fn is_same_file(&self, other: &HiveHandle) -> bool {
         let inside = |hive: &HiveHandle| hive.disk().map(|_| (hive.partition, hive.path().to_ascii_lowercase()));
         self.host_file == other.host_file && inside(self) == inside(other)
     }
 
-    /// Another file in its folder.
+    /// Returns another file in its folder.
     pub(crate) fn sibling(&self, name: &str) -> Result<Option<HiveHandle>> {
         self.file_of(&self.files, self.partition, &self.folder, name)
     }
 
-    /// A file on its volume, by the path of its folder from the root of that. `None` if it is not there.
+    /// Returns a file on its volume, by the path of its folder from the root. `None` if it does not exist.
     ///
     /// # Errors
-    /// `no-volume`: only a folder of hives is at hand, and not the volume around it.
+    /// `no-volume`: only a folder of hives is known, and not its volume.
     pub(crate) fn on_its_volume(&self, folder: &str, name: &str) -> Result<Option<HiveHandle>> {
         let volume = self.volume.as_ref().ok_or_else(|| {
-            let what = format!("{} is not on a volume that is at hand: {folder} is not found", self.description());
+            let what = format!("the volume of {} is not known, so {folder} is not found", self.description());
             Error::new(Kind::NotFound, Code::NoVolume, what)
                 .advise("name the root of the volume, or the Windows folder")
         })?;
         self.file_of(volume, self.partition, folder, name)
     }
 
-    /// A file on another volume of its disk.
+    /// Returns a file on another volume of its disk.
     pub(crate) fn on_other_volume(&self, partition: u32, folder: &str, name: &str) -> Result<Option<HiveHandle>> {
         let disk = self.in_disk()?;
         let files = disk.volume(disk.partitions(Some(partition))?.remove(0))?;
@@ -429,9 +423,14 @@ impl HiveHandle {
         let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}\\{name}") };
         let Some(file) = open_file(&**files, &path)? else { return Ok(None) };
         let is_own_volume = partition == self.partition;
+        let host_path = files.host_path(&path)?;
+        let bytes = match &host_path {
+            Some(path) if self.image.is_mapped() => Bytes::Mapped(Mapped::open(path)?),
+            _ => Bytes::paged(Paged::new(file)),
+        };
         Ok(Some(HiveHandle {
             image: self.image.clone(),
-            host_file: files.host_path(&path)?.unwrap_or_else(|| self.host_file.clone()),
+            host_file: host_path.unwrap_or_else(|| self.host_file.clone()),
             host_windows: self.host_windows.clone(),
             installation: self.installation.clone(),
             partition,
@@ -440,14 +439,14 @@ impl HiveHandle {
             state: if is_own_volume { self.state.clone() } else { Arc::default() },
             folder: folder.to_owned(),
             name: name.to_owned(),
-            bytes: Bytes::paged(Paged::new(file)),
+            bytes,
         }))
     }
 
-    /// Where its bytes lie, as addresses of `files` one after the other. `None` where the image does not tell.
+    /// Returns the places of its bytes, as addresses in the concatenated `files`. `None` if the image does not map them.
     ///
     /// # Errors
-    /// `placement`: a byte of it has no place of its own in an image whose bytes all have one.
+    /// `placement`: a byte has no place in an image whose bytes all have one.
     pub(crate) fn placement(&self, files: &[(PathBuf, u64)]) -> Result<Option<Placement>> {
         let disk = self.in_disk()?;
         let file = self.file()?;
@@ -469,21 +468,26 @@ impl HiveHandle {
         }
     }
 
-    /// The file in its volume.
+    /// Returns the file in its volume.
     ///
     /// # Errors
-    /// It is mapped.
+    /// An error if the hive is mapped.
     pub fn file(&self) -> Result<&FileInVolume> {
         self.paged().map(Paged::file).ok_or_else(|| changed_since(&self.host_file))
     }
 
-    /// No file is larger than its disk, unless it has holes: those are no bytes to be kept in memory.
+    /// A file without holes is not larger than its disk, unless it is compressed in an archive.
     pub(super) fn most(&self) -> u64 {
-        self.disk().map_or(MOST_BYTES, |disk| MOST_BYTES.min(disk.len()))
+        self.disk().filter(|disk| disk.archive().is_none()).map_or(MOST_BYTES, |disk| MOST_BYTES.min(disk.len()))
+    }
+
+    /// The number of its volume.
+    pub(crate) fn partition(&self) -> u32 {
+        self.partition
     }
 }
 
-/// The file at `path`. A folder of that name is none.
+/// Returns the file at `path`; `None` for a folder.
 fn open_file(files: &dyn Files, path: &str) -> Result<Option<FileInVolume>> {
     match files.open(path) {
         Err(error) if error.code() == Code::FileIsFolder => Ok(None),

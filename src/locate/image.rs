@@ -1,4 +1,4 @@
-//! What the user named, opened: a disk image or a single volume, a folder of the host, or a bare hive.
+//! An opened image: a disk image or a single volume, a folder of the host, or a bare hive.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,31 +13,32 @@ use hivewright_storage::folder::{EntryKind, kind_of};
 use hivewright_storage::probe::peek;
 use hivewright_storage::{Host, RealHost};
 
-/// An image: something with Windows installations, or a hive, in it.
+/// An image with Windows installations or a hive in it.
 #[derive(Clone)]
 pub struct Image {
     path: PathBuf,
     content: Content,
+    /// See [`ImageOptions::mapped`].
+    mapped: bool,
 }
 
 #[derive(Clone)]
 enum Content {
     Disk(Box<Disk>),
-    /// A folder of the host, or a file that is no disk and so is taken for a hive.
+    /// A folder of the host, or a file that is not a disk and is treated as a hive.
     Host(Arc<dyn HostFiles>),
 }
 
 impl Image {
-    /// Opens what stands at `path`.
+    /// Opens the disk image, folder or hive at `path`.
     ///
     /// # Errors
-    /// `no-file`, `io`; the image is damaged or of a kind that is not read; its partition table cannot be trusted
-    /// (`gpt-damaged`).
+    /// `no-file`, `io`; the image is damaged or not supported; `gpt-damaged`.
     pub fn open(path: impl AsRef<Path>) -> Result<Image> {
         Self::open_as(path.as_ref(), &ImageOptions::default())
     }
 
-    /// As [`Image::open`], where more is known of the image.
+    /// As [`Image::open`], with options.
     ///
     /// # Errors
     /// As [`Image::open`].
@@ -45,44 +46,43 @@ impl Image {
         Self::open_on(&RealHost, path, options)
     }
 
-    /// As [`Image::open_as`], on another file system: names are looked up on this one, bytes are that one's.
+    /// As [`Image::open_as`], on another host: names are looked up on this system, and bytes are read from `host`.
     ///
     /// # Errors
     /// As [`Image::open`].
     #[doc(hidden)]
     pub fn open_on<H: Host>(host: &H, path: &Path, options: &ImageOptions) -> Result<Image> {
-        if options.format.is_none() && is_hive(path)? {
-            return Ok(Self::on_host(host, path));
-        }
-        match Disk::open_on(host, path, options)? {
-            Some(disk) => Ok(Image::from(disk)),
-            None => Ok(Self::on_host(host, path)),
-        }
+        let open = || {
+            let is_hive = options.format.is_none() && is_hive(path)?;
+            let disk = if is_hive { None } else { Disk::open_on(host, path, options)? };
+            Ok(disk.map_or_else(|| Self::on_host(host, path, options.mapped), Image::from))
+        };
+        open().map_err(|error: Error| error.in_file(path))
     }
 
-    /// What is no disk.
-    fn on_host<H: Host>(host: &H, path: &Path) -> Image {
-        Image { path: path.to_owned(), content: Content::Host(Arc::new(FilesOf::new(host.clone()))) }
+    /// Makes an image that is not a disk.
+    fn on_host<H: Host>(host: &H, path: &Path, mapped: bool) -> Image {
+        Image { path: path.to_owned(), content: Content::Host(Arc::new(FilesOf::new(host.clone()))), mapped }
     }
 
-    /// A hive of the host that is known already, found through the Windows folder `windows`; it is read by calls.
+    /// Returns a known hive of the host, found through the Windows folder `windows`; it is read with read calls.
     ///
     /// # Errors
     /// It cannot be opened.
     #[doc(hidden)]
     pub fn hive_of_file<H: Host>(host: &H, hive: &Path, windows: Option<&Path>) -> Result<HiveHandle> {
         let files = Arc::new(FilesOf::new(host.clone()));
-        let image = Image { path: hive.to_owned(), content: Content::Host(files.clone()) };
+        let image = Image { path: hive.to_owned(), content: Content::Host(files.clone()), mapped: false };
         let file = HiveFile { hive: hive.to_owned(), windows: windows.map(Path::to_owned) };
         HiveHandle::on_host(&image, &*files, file, false)
     }
 
-    /// What was named.
+    /// Returns the path that the user named.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The disk, where it is one.
+    /// Returns the disk, where it is one.
     #[doc(hidden)]
     pub fn disk(&self) -> Option<&Disk> {
         match &self.content {
@@ -91,12 +91,17 @@ impl Image {
         }
     }
 
-    /// Whether it is a hive of the host that was named itself.
+    /// Returns whether hives that are files of the host are read through memory maps.
+    pub(super) fn is_mapped(&self) -> bool {
+        self.mapped
+    }
+
+    /// Returns whether it is a hive of the host that the user named directly.
     pub(crate) fn is_hive(&self) -> bool {
         matches!(self.content, Content::Host(_)) && matches!(kind_of(&self.path), Ok(EntryKind::File))
     }
 
-    /// Bytes read of its files so far.
+    /// Returns the bytes read of its files so far.
     pub fn bytes_read(&self) -> u64 {
         match &self.content {
             Content::Disk(disk) => disk.bytes_read(),
@@ -104,20 +109,20 @@ impl Image {
         }
     }
 
-    /// The SYSTEM hive that is meant.
+    /// Returns the selected SYSTEM hive.
     ///
     /// # Errors
-    /// As [`Disk::installation`]; for what is no disk, `no-installation` and `several-installations` of a folder, and
-    /// `not-a-disk` for a choice where there is none.
+    /// As [`Disk::installation`]; for an image that is not a disk, `no-installation` and `several-installations` of a
+    /// folder, and `not-a-disk` if `choice` selects something.
     #[doc(hidden)]
     pub fn system_hive(&self, choice: &Choice) -> Result<HiveHandle> {
-        self.system_hive_by(choice, false)
+        self.system_hive_by(choice, self.mapped)
     }
 
-    /// As [`Image::system_hive`]; a hive of the host is mapped where that can be done.
+    /// As [`Image::system_hive`], but maps a hive of the host if possible.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Image::system_hive`].
     #[doc(hidden)]
     pub fn mapped_system_hive(&self, choice: &Choice) -> Result<HiveHandle> {
         self.system_hive_by(choice, true)
@@ -130,13 +135,13 @@ impl Image {
         }
     }
 
-    /// The SYSTEM hives of all installations.
+    /// Returns the SYSTEM hives of all installations.
     pub(crate) fn system_hives(&self) -> Result<Vec<HiveHandle>> {
         match &self.content {
             Content::Disk(disk) => disk.system_hives(),
             Content::Host(files) => {
                 let found = folder::find_all(&self.path)?;
-                found.into_iter().map(|file| HiveHandle::on_host(self, &**files, file, false)).collect()
+                found.into_iter().map(|file| HiveHandle::on_host(self, &**files, file, self.mapped)).collect()
             }
         }
     }
@@ -153,11 +158,11 @@ impl Image {
 
 impl From<Disk> for Image {
     fn from(disk: Disk) -> Self {
-        Image { path: disk.path().to_owned(), content: Content::Disk(Box::new(disk)) }
+        Image { path: disk.path().to_owned(), content: Content::Disk(Box::new(disk)), mapped: false }
     }
 }
 
-/// Whether the regular file at `path` begins as a hive, and not as a transaction log.
+/// Returns whether the regular file at `path` begins as a hive and not as a transaction log.
 fn is_hive(path: &Path) -> Result<bool> {
     if kind_of(path)? != EntryKind::File {
         return Ok(false);

@@ -3,70 +3,74 @@
 use std::fmt;
 
 use super::{Choice, Disk};
-use hivewright_disk::files::{FILTERED, Files, names};
+use hivewright_disk::files::{Files, names};
 use hivewright_disk::partition::{Partition, VolumeKind};
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// Folders at the top of a volume that are looked into; no volume of Windows has a fraction of that.
+/// Folders at the root of a volume that are searched at most; a Windows volume has far fewer.
 const MOST_FOLDERS: usize = 4096;
 
-/// Where a Windows installation is.
+/// The place of a Windows installation.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Installation {
-    /// The number of its partition; 0 is the whole disk.
+    /// The number of its partition; 0 is the whole disk. In a WIM archive the number of its image.
     pub partition: u32,
+    /// The name of that volume, if it is not the whole disk: `partition 2`.
+    #[serde(skip)]
+    pub volume: Option<String>,
     /// Its folder, from the root of the volume: `\Windows`.
     pub root: String,
 }
 
 impl fmt::Display for Installation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.partition {
-            0 => f.write_str(&self.root),
-            number => write!(f, "{} of partition {number}", self.root),
+        match &self.volume {
+            None => f.write_str(&self.root),
+            Some(volume) => write!(f, "{} of {volume}", self.root),
         }
     }
 }
 
 impl Installation {
-    /// The folder of its hives.
+    /// Returns the folder of its hives.
     pub fn config(&self) -> String {
         format!("{}\\System32\\config", self.root)
     }
 
-    /// The path of a hive of that name in its folder `config`.
+    /// Returns the path of a hive of that name in its folder `config`.
     pub fn hive(&self, name: &str) -> String {
         format!("{}\\{name}", self.config())
     }
 }
 
-/// What was found, and what kept volumes from being searched: errors that explain an empty find.
+/// The result of a search: the installations, and the errors of volumes that could not be searched.
 #[derive(Debug)]
 pub struct Search {
-    /// Installations, in the order of the partition table.
+    /// The installations, in the order of the partition table.
     pub found: Vec<Installation>,
-    /// Volumes that may hold Windows and cannot be searched.
+    /// Volumes that may have Windows and cannot be searched.
     pub troubles: Vec<Trouble>,
 }
 
-/// A volume that may hold Windows and cannot be searched.
+/// A volume that may have Windows and cannot be searched.
 #[derive(Debug)]
 pub struct Trouble {
     /// The number of its partition.
     pub partition: u32,
-    /// Why not.
+    /// The reason.
     pub error: Error,
 }
 
 impl Disk {
-    /// All installations that `choice` leaves.
+    /// Returns all installations that `choice` selects.
     ///
     /// # Errors
     /// `no-partition`.
     pub fn search(&self, choice: &Choice) -> Result<Search> {
         let mut search = Search { found: Vec::new(), troubles: Vec::new() };
-        for partition in self.partitions(choice.partition)? {
-            if choice.partition.is_none() && (partition.is_reserved() || self.is_told_before(partition)) {
+        let chosen = self.chosen(choice)?;
+        for partition in self.partitions(chosen)? {
+            if chosen.is_none() && (partition.is_reserved() || self.is_reported_before(partition)) {
                 continue;
             }
             let roots = self.volume(partition).and_then(|files| match &choice.windows_root {
@@ -74,14 +78,9 @@ impl Disk {
                 None => roots(&*files),
             });
             match roots {
-                Ok(roots) => search
-                    .found
-                    .extend(roots.into_iter().map(|root| Installation { partition: partition.number, root })),
-                Err(error) if error.kind() == Kind::Io || choice.partition.is_some() || may_hide_windows(partition) => {
-                    let place = match partition.number {
-                        0 => "the volume".to_owned(),
-                        number => format!("partition {number}"),
-                    };
+                Ok(roots) => search.found.extend(roots.into_iter().map(|root| self.installation_in(partition, root))),
+                Err(error) if error.kind() == Kind::Io || chosen.is_some() || may_hide_windows(partition) => {
+                    let place = self.name_of(partition.number).unwrap_or_else(|| "the volume".to_owned());
                     let error = error.adding(&format!("it is {place} of {}", self.path.display()));
                     search.troubles.push(Trouble { partition: partition.number, error });
                 }
@@ -90,29 +89,36 @@ impl Disk {
         }
         Ok(search)
     }
+
+    /// The installation with that folder in a volume.
+    pub(crate) fn installation_in(&self, partition: &Partition, root: String) -> Installation {
+        Installation { partition: partition.number, volume: self.name_of(partition.number), root }
+    }
 }
 
-/// Types of partitions that Windows makes for its volumes: FAT and NTFS in an MBR, basic data in a GPT.
+/// Partition types that Windows uses for its volumes: FAT and NTFS in an MBR, basic data in a GPT.
 const OF_WINDOWS: [&str; 6] = ["0x06", "0x07", "0x0b", "0x0c", "0x0e", "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"];
 
-/// Whether it would be no wonder if Windows were in there.
+/// Returns whether the partition is likely to have Windows.
 fn may_hide_windows(partition: &Partition) -> bool {
-    use VolumeKind::{Bitlocker, BitlockerToGo, DynamicDisk, Fat, Ntfs, PastEnd, Refs, StorageSpaces, Unknown};
+    use VolumeKind::{
+        Bitlocker, BitlockerToGo, DynamicDisk, Fat, Ntfs, PastEnd, Refs, StorageSpaces, Unknown, WimImage,
+    };
     match partition.kind {
-        Ntfs | Fat | Refs | Bitlocker | BitlockerToGo | DynamicDisk | StorageSpaces => true,
-        // Damaged beyond recognition, or cut off: the table still says what it was.
+        Ntfs | Fat | Refs | Bitlocker | BitlockerToGo | DynamicDisk | StorageSpaces | WimImage => true,
+        // Damaged or truncated: the partition table still has the type.
         Unknown | PastEnd => OF_WINDOWS.iter().any(|id| id.eq_ignore_ascii_case(&partition.type_id)),
         _ => false,
     }
 }
 
-/// The folder that the user names, if it is one of Windows.
+/// Returns the folder that the user named, if it has Windows.
 fn named(files: &dyn Files, root: &str) -> Result<Vec<String>> {
     let root: String = names(root).flat_map(|name| ["\\", name]).collect();
     Ok(if has_system(files, &root)? { vec![root] } else { Vec::new() })
 }
 
-/// Folders at the top of the volume that hold Windows.
+/// Returns the folders at the root of the volume that have Windows.
 pub(crate) fn roots(files: &dyn Files) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let top = files.list("")?.unwrap_or_default();
@@ -123,7 +129,7 @@ pub(crate) fn roots(files: &dyn Files) -> Result<Vec<String>> {
             Ok(true) => found.push(root),
             Ok(false) => {}
             Err(error) if error.kind() == Kind::Io => return Err(error),
-            // A folder that cannot be searched is no reason to doubt the others, unless it is Windows' own.
+            // A folder that cannot be searched does not affect the others, unless it is the Windows folder itself.
             Err(error) if is_usual(&folder.name) => return Err(error),
             Err(_) => {}
         }
@@ -135,13 +141,13 @@ fn is_usual(name: &str) -> bool {
     name.eq_ignore_ascii_case("Windows") || name.eq_ignore_ascii_case("WINNT")
 }
 
-/// Whether the folder holds the hive SYSTEM. One that is there and whose bytes Windows alone can make out counts: what keeps
-/// it from being read is said of it, and hides neither the volume nor what else is in it.
+/// Returns whether the folder has the hive SYSTEM. A hive whose contents only Windows can make counts too: its error is
+/// reported later, and hides neither the volume nor other installations.
 fn has_system(files: &dyn Files, root: &str) -> Result<bool> {
     match files.open(&format!("{root}\\System32\\config\\SYSTEM")) {
         Ok(file) => Ok(file.is_some()),
         Err(error) if error.code() == Code::FileIsFolder => Ok(false),
-        Err(error) if error.code() == FILTERED => Ok(true),
+        Err(error) if error.code() == Code::FileFiltered => Ok(true),
         Err(error) => Err(error),
     }
 }
@@ -198,6 +204,7 @@ mod tests {
             about: About { format: "raw", size, ..About::default() },
             files: Vec::new(),
             read: Arc::default(),
+            archive: None,
             table,
             volumes: Arc::default(),
             is_device: false,

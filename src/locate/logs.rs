@@ -1,4 +1,4 @@
-//! The transaction logs of a hive: found, read, named. A clean hive's are not even opened.
+//! The transaction logs of a hive. Those of a clean hive are not opened.
 
 use std::path::PathBuf;
 
@@ -13,10 +13,10 @@ use hivewright_storage::exact;
 use hivewright_storage::folder::{EntryKind, kind_of};
 use hivewright_storage::{FileStorage, RealHost, Storage};
 
-/// Endings of the names of a hive's transaction logs: one until Windows XP, two since Windows Vista.
+/// Extensions of transaction logs: one until Windows XP, two since Windows Vista.
 pub(crate) const ENDINGS: [&str; 3] = ["LOG", "LOG1", "LOG2"];
 
-/// Where the transaction logs are.
+/// Selects the transaction logs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LogChoice {
     /// Beside the hive, under its name with `.LOG`, `.LOG1` or `.LOG2`.
@@ -27,10 +27,10 @@ pub enum LogChoice {
 }
 
 impl LogChoice {
-    /// Refuses where a log that was named is not there or cannot be read, whether or not the hive turns out to need it.
+    /// Refuses if a named log does not exist or cannot be read, whether or not the hive needs it.
     ///
     /// # Errors
-    /// Those of the host; `not-a-file`.
+    /// I/O errors; `not-a-file`.
     pub fn expect(&self) -> Result<()> {
         let LogChoice::Files(paths) = self else { return Ok(()) };
         let expect = |path: &PathBuf| {
@@ -49,7 +49,7 @@ impl LogChoice {
         paths.iter().try_for_each(expect).map_err(advise)
     }
 
-    /// The files of the host that are the logs of a hive of the host.
+    /// Returns the log files on the host of a hive of the host.
     pub(crate) fn paths(&self, hive: &HiveHandle) -> Result<Vec<PathBuf>> {
         match self {
             LogChoice::Beside => Ok(hive.logs()?.into_iter().map(|(path, _)| path).collect()),
@@ -58,7 +58,7 @@ impl LogChoice {
     }
 }
 
-/// The transaction logs of a hive, read.
+/// The transaction logs of a hive, read into memory.
 #[derive(Debug)]
 pub struct LogFiles(Vec<LogFile>);
 
@@ -70,10 +70,10 @@ struct LogFile {
 }
 
 impl LogFiles {
-    /// Reads the logs of `hive`. Of what does not begin as a log no more than its first bytes count, whatever its name.
+    /// Reads the logs of `hive`. Of a file that does not begin as a log, only the first bytes are kept.
     ///
     /// # Errors
-    /// A log that was named and is not there, or one that cannot be read; `too-large`.
+    /// A named log does not exist; a log cannot be read; `too-large`.
     pub fn read(hive: &HiveHandle, choice: &LogChoice) -> Result<Self> {
         let files = match choice {
             LogChoice::Beside => hive.logs()?,
@@ -87,30 +87,30 @@ impl LogFiles {
         logs.collect::<Result<_>>().map(LogFiles)
     }
 
-    /// The logs, for a replay.
+    /// Returns the logs for a replay.
     pub fn logs(&self) -> Vec<Log<'_>> {
         self.0.iter().map(|log| Log { name: &log.name, bytes: &log.bytes }).collect()
     }
 
-    /// Gives the reports on [`LogFiles::logs`], which are in their order, the whole names of those.
+    /// Sets the full names in the reports on [`LogFiles::logs`], which are in the same order.
     pub(crate) fn name(&self, reports: &mut [LogReport]) {
         for (report, log) in reports.iter_mut().zip(&self.0) {
             report.name_hex = exact::hex(log.path.file_name().unwrap_or_default());
         }
     }
 
-    /// Whether none begins as a log does.
+    /// Returns whether none of the files begins as a log.
     pub fn hold_nothing(&self) -> bool {
         !self.0.iter().any(|log| is_log(&log.bytes))
     }
 
-    /// Whether there is none.
+    /// Returns whether there is no log.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// The most bytes of a log.
+/// Bytes of a log at most.
 const MOST_BYTES: u64 = 3 << 30;
 
 fn is_log(head: &[u8]) -> bool {
@@ -130,7 +130,7 @@ impl LogFile {
     }
 }
 
-/// Zeroes the base block of a log, and says so; `None` where there is nothing to zero.
+/// Zeroes the base block of a log and returns the patches; `None` if it is zero already.
 pub(crate) fn emptied(log: &mut [u8]) -> Option<PatchSet> {
     let len = log.len() as u64;
     let head = log.first_chunk_mut::<{ base_block::SIZE }>().filter(|head| **head != [0; base_block::SIZE])?;

@@ -1,41 +1,48 @@
-//! The lowest storey: the image file and whatever belongs to it, opened for reading and counted.
+//! The lowest layer: opens the files of an image for reading and counts their bytes.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use hivewright_disk::container::{self, Gate, Image, Opener, Role};
+use hivewright_disk::container::{self, Image, Opener, PathPolicy, Role};
 use hivewright_error::Result;
 use hivewright_storage::counting::Counting;
 use hivewright_storage::folder::{EntryKind, kind_of};
 use hivewright_storage::{Access, Host, Storage};
 
-/// How an image is opened.
+/// Options for opening an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ImageOptions {
-    /// The format of the image, whatever its bytes look like.
+    /// The format of the image, whatever its bytes.
     pub format: Option<String>,
-    /// Folders outside of the image's own from which it may name files.
+    /// Folders outside the image's folder from which it may name files.
     pub allow: Vec<PathBuf>,
-    /// Where qemu-nbd is, if not on PATH.
+    /// The path of qemu-nbd, if it is not on PATH.
     pub qemu_nbd: Option<PathBuf>,
     /// Whether a block device may be written to.
     pub device: bool,
-    /// Whether the log of an image is brought to its places before anything else is written to it.
+    /// Whether the log of an image is replayed in the image before anything else is written.
     pub replay_log: bool,
+    /// Bytes at most of a temporary file into which a compressed image (gzip, zstd, xz) is unpacked; `None` refuses such images.
+    pub unpack: Option<u64>,
+    /// Whether hives that are files of the host are read through memory maps, which is the fastest way to read much of them.
+    /// The process ends if another program truncates such a file meanwhile. Changes are made without maps.
+    pub mapped: bool,
 }
 
 impl ImageOptions {
-    /// A gate for one image.
-    pub(crate) fn gate(&self, opener: Arc<dyn Opener>) -> Gate {
-        let mut gate = Gate::new(opener, &self.allow);
-        gate.qemu_nbd.clone_from(&self.qemu_nbd);
-        gate.replay_log = self.replay_log;
-        gate
+    /// Returns a policy for one image.
+    pub(crate) fn policy(&self, opener: Arc<dyn Opener>) -> PathPolicy {
+        let mut policy = PathPolicy::new(opener, &self.allow);
+        policy.qemu_nbd.clone_from(&self.qemu_nbd);
+        policy.replay_log = self.replay_log;
+        policy.unpack = self.unpack;
+        policy
     }
 }
 
-/// Opens for reading, and counts what is read of all files together.
+/// Opens files for reading, and counts the bytes read of all of them.
 pub(crate) struct Reader<H> {
     pub(crate) host: H,
     pub(crate) read: Arc<AtomicU64>,
@@ -48,10 +55,10 @@ impl<H: Host> Opener for Reader<H> {
     }
 }
 
-/// Opens the image at `path` through `gate`. A hive is none, and neither is what is too short.
-pub(super) fn open(gate: &Gate, path: &Path, options: &ImageOptions) -> Result<Option<Image>> {
+/// Opens the image at `path` through `policy`. `None` for a hive, and for a file that is too short.
+pub(super) fn open(policy: &PathPolicy, path: &Path, options: &ImageOptions) -> Result<Option<Image>> {
     if options.format.is_none() && !matches!(kind_of(path)?, EntryKind::File | EntryKind::Device) {
         return Ok(None);
     }
-    container::open(gate, path, options.format.as_deref())
+    container::open(policy, path, options.format.as_deref())
 }

@@ -1,4 +1,4 @@
-//! A hive inside a volume, read page by page as look-ups ask for it.
+//! A hive in a volume, read page by page on demand.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,14 +10,14 @@ use hivewright_hive::HiveBytes;
 use hivewright_storage::span::lay_over;
 use hivewright_storage::{SparseBuffer, Storage, zeros_in_large_pages};
 
-/// Bytes of a page: the cells of a look-up lie scattered, and what is read beside them may have to be decompressed.
+/// Bytes of a page: look-ups need scattered cells, and reading more may mean decompressing more.
 const PAGE: u64 = 4 << 10;
-/// Bytes that are compared at a time: few enough to stay near the processor.
+/// Bytes compared at a time; they fit into the processor's cache.
 const PIECE: usize = 256 << 10;
-/// Pages that are kept: 16 MiB.
+/// Pages kept at most: 16 MiB.
 const MOST_PAGES: usize = 4096;
 
-/// The bytes of a file, of which only pages that were asked for are read, each once.
+/// The bytes of a file, of which only requested pages are read, each once.
 pub struct Paged {
     file: FileInVolume,
     pages: Mutex<Pages>,
@@ -30,30 +30,30 @@ struct Pages {
 }
 
 impl Paged {
-    /// Nothing of `file` is read yet.
+    /// Returns a reader of `file`.
     pub fn new(file: FileInVolume) -> Self {
         Paged { file, pages: Mutex::default() }
     }
 
-    /// The file.
+    /// Returns the file.
     pub fn file(&self) -> &FileInVolume {
         &self.file
     }
 
-    /// All bytes.
+    /// Returns all bytes of the file.
     ///
     /// # Errors
-    /// `too-large` for more than `most`; the file cannot be read.
+    /// `too-large` for more than `most` bytes; I/O errors.
     pub fn whole(&self, most: u64) -> Result<Vec<u8>> {
         let mut bytes = zeros_in_large_pages(self.size(most)?);
         self.file.read_at(0, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// Whether these are all of its bytes. They are read again, piece by piece.
+    /// Returns whether `bytes` are all bytes of the file, which is read again in pieces.
     ///
     /// # Errors
-    /// The file cannot be read.
+    /// I/O errors.
     pub(crate) fn holds(&self, bytes: &[u8]) -> Result<bool> {
         if HiveBytes::len(self) != bytes.len() as u64 {
             return Ok(false);
@@ -71,8 +71,8 @@ impl Paged {
         Ok(true)
     }
 
-    /// As many bytes as the file has, zeros but for the pages that were asked for so far. `None` if some of those are
-    /// no longer kept.
+    /// Returns a buffer of the file's length with the pages read so far, and zeros elsewhere. `None` if some of the
+    /// pages are no longer kept.
     ///
     /// # Errors
     /// `too-large` for more than `most`; `no-memory`.
@@ -89,7 +89,7 @@ impl Paged {
     }
 
     fn pages(&self) -> MutexGuard<'_, Pages> {
-        // A page is put there whole or not at all.
+        // A page is inserted completely or not at all.
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -105,7 +105,7 @@ impl Paged {
         }
     }
 
-    /// Copies what lies in page `number` to `out`, whose first byte stands at `offset` in the file.
+    /// Copies the part of page `number` that overlaps `out`, which begins at `offset` in the file.
     fn copy(&self, number: u64, offset: u64, out: &mut [u8]) -> Result<()> {
         let mut pages = self.pages();
         if !pages.kept.contains_key(&number) {
@@ -132,7 +132,7 @@ impl HiveBytes for Paged {
     fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
         let end = offset.checked_add(len as u64).filter(|&end| end <= HiveBytes::len(self));
         let end =
-            end.ok_or_else(|| Error::corrupt(Code::PastEnd, "the file ends before what is looked for", offset))?;
+            end.ok_or_else(|| Error::corrupt(Code::PastEnd, "the file ends before the requested bytes", offset))?;
         let mut out = vec![0; len];
         if len > 0 {
             for number in offset / PAGE..=(end - 1) / PAGE {

@@ -1,4 +1,4 @@
-//! Where the bytes of a hive lie in the files of an image: the only addresses that an edit of it may write to.
+//! The places of a hive's bytes in the files of an image: the only addresses that an edit may write to.
 
 use super::HiveHandle;
 use hivewright_disk::files::FileInVolume;
@@ -6,36 +6,36 @@ use hivewright_error::{Code, Error, Result, Space};
 use hivewright_hive::Patch;
 use hivewright_storage::Storage;
 
-/// A stretch of a hive that is contiguous in the image.
+/// A range of a hive that is contiguous in the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Run {
-    /// Bytes from the start of the hive.
+    /// Offset in the hive, in bytes.
     hive: u64,
-    /// Bytes from the start of the image's files, put one after the other.
+    /// Offset in the concatenated files of the image, in bytes.
     image: u64,
-    /// Bytes.
+    /// Length in bytes.
     len: u64,
 }
 
-/// All stretches of one hive, in order and without gaps.
+/// All ranges of one hive, in order and without gaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placement {
     runs: Vec<Run>,
     len: u64,
 }
 
-/// How much is compared at once.
+/// Bytes compared at once.
 const PIECE: u64 = 256 << 10;
 
-/// What no image parts: of as many bytes, the places of the first and the last tell those of all.
+/// Bytes that no image splits: the places of the first and the last byte determine the others.
 const GRAIN: u64 = 512;
 
 impl Placement {
-    /// The places of `file`; `start_of` gives where the host's file of an address space begins. In a linear image the
-    /// ends of an extent tell all of it.
+    /// Returns the places of `file`; `start_of` returns the start of the host's file of an address space. In a linear
+    /// image the ends of an extent determine the places in between.
     ///
     /// # Errors
-    /// `placement`: a byte of it has no place of its own.
+    /// `placement`: a byte has no place.
     pub(super) fn of(file: &FileInVolume, is_linear: bool, start_of: &dyn Fn(Space) -> Option<u64>) -> Result<Self> {
         let len = file.len()?;
         let place = |offset| {
@@ -54,7 +54,7 @@ impl Placement {
                     if is_linear {
                         return Err(unplaced());
                     }
-                    // The first byte is where it is: this comes to an end.
+                    // The first byte has a place, so this terminates.
                     stop = at + (stop - at).div_ceil(2);
                 }
                 placement.push(Run { hive: at, image, len: stop - at });
@@ -72,7 +72,7 @@ impl Placement {
         }
     }
 
-    /// Refuses unless a patch of the image lies in the hive.
+    /// Refuses a patch of the image outside the hive.
     ///
     /// # Errors
     /// `placement`.
@@ -85,11 +85,11 @@ impl Placement {
         if inside.sum::<u64>() == end - start {
             return Ok(());
         }
-        Err(Error::refused(Code::Placement, "the image would be written to outside of the hive's place")
+        Err(Error::refused(Code::Placement, "the change would write outside the hive's place in the image")
             .at(Space::File, start))
     }
 
-    /// The parts of `len` bytes of the hive from `offset` on.
+    /// Returns the parts of `len` bytes of the hive from `offset` on.
     fn within(&self, offset: u64, len: u64) -> impl Iterator<Item = Run> {
         let end = offset + len;
         self.runs.iter().filter_map(move |run| {
@@ -98,17 +98,17 @@ impl Placement {
         })
     }
 
-    /// Refuses unless the image holds `hive` at these places, or at the first of them where its file is going to grow.
+    /// Refuses unless the image has `hive` at these places, or at the first of them if its file will grow.
     ///
     /// # Errors
-    /// `changed-since`; the image cannot be read.
+    /// `changed-since`; I/O errors of the image.
     pub(crate) fn expect(&self, image: &dyn Storage, hive: &[u8], of: &HiveHandle) -> Result<()> {
         let differs = |at| {
             let file = of.file_at(at);
-            let what = format!("{} does not hold the hive where its file system says", file.display());
+            let what = format!("{} does not contain the hive at the place in its file system", file.display());
             Error::refused(Code::ChangedSince, what)
                 .at(Space::Hive, at)
-                .advise("see what else uses the image, then start again from what is there now")
+                .advise("see what else uses the image, then start again")
         };
         let len = hive.len() as u64;
         if len > self.len {
@@ -133,5 +133,5 @@ impl Placement {
 }
 
 fn unplaced() -> Error {
-    Error::refused(Code::Placement, "the hive has bytes without a place of their own in the image")
+    Error::refused(Code::Placement, "the hive has bytes without a place in the image")
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::Disk;
+use super::{Choice, Disk};
 use hivewright_disk::fat::Fat;
 use hivewright_disk::files::Files;
 use hivewright_disk::ntfs::Ntfs;
@@ -12,11 +12,14 @@ use hivewright_storage::Storage;
 use hivewright_storage::window::Window;
 
 impl Disk {
-    /// The partitions that may hold files, or the one of that number.
+    /// Returns the partitions that may have files, or the one with that number.
     pub(crate) fn partitions(&self, number: Option<u32>) -> Result<Vec<&Partition>> {
         let frames = |p: &&Partition| !matches!(p.kind, VolumeKind::Extended | VolumeKind::GptProtective);
         let Some(number) = number else { return Ok(self.table.partitions.iter().filter(frames).collect()) };
         let found: Vec<_> = self.table.partitions.iter().filter(|p| p.number == number).collect();
+        if found.is_empty() && self.archive.is_some() {
+            return Err(self.no_image(&number.to_string()));
+        }
         if found.is_empty() {
             let numbers: Vec<String> = self.table.partitions.iter().map(|p| p.number.to_string()).collect();
             let what = format!("{} has no partition {number}", self.path.display());
@@ -30,24 +33,71 @@ impl Disk {
         Ok(found)
     }
 
-    /// Whether a partition is another part of what an earlier one stands for: the volumes of a dynamic disk, or of a pool, lie
-    /// anywhere in all of its partitions, and are one matter.
-    pub(crate) fn is_told_before(&self, partition: &Partition) -> bool {
+    /// The number of the volume that is meant, if one is.
+    ///
+    /// # Errors
+    /// `no-image`; `not-a-disk` where an image in an archive is chosen and there is no archive.
+    pub(crate) fn chosen(&self, choice: &Choice) -> Result<Option<u32>> {
+        let Some(wanted) = &choice.image_in_archive else { return Ok(choice.partition) };
+        if self.archive.is_none() {
+            let what = format!("{} is no WIM archive: there is no image in it to choose", self.path.display());
+            return Err(Error::refused(Code::NotADisk, what).advise("leave --image out, or choose with --partition"));
+        }
+        let images = &self.table.partitions;
+        let is_named = |image: &&Partition| image.name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
+        let by_number = wanted.parse().ok().and_then(|number: u32| images.iter().find(|image| image.number == number));
+        let mut by_name = images.iter().filter(is_named);
+        match (by_number, by_name.next(), by_name.next()) {
+            (Some(image), ..) | (None, Some(image), None) => Ok(Some(image.number)),
+            (None, Some(one), Some(other)) => {
+                let what = format!("the images {} and {} are both called {wanted}", one.number, other.number);
+                Err(Error::refused(Code::NoImage, what).advise("choose by number"))
+            }
+            (None, None, _) => Err(self.no_image(wanted)),
+        }
+    }
+
+    fn no_image(&self, wanted: &str) -> Error {
+        let name = |image: &Partition| match &image.name {
+            Some(name) => format!("{} ({name})", image.number),
+            None => image.number.to_string(),
+        };
+        let names: Vec<String> = self.table.partitions.iter().map(name).collect();
+        let what = format!("{} has no image {wanted}", self.path.display());
+        Error::new(Kind::NotFound, Code::NoImage, what).advise(match names.len() {
+            0 => "the archive is empty".to_owned(),
+            1 => format!("there is the image {}", names[0]),
+            _ => format!("there are the images {}", names.join(", ")),
+        })
+    }
+
+    /// Returns the name of a volume: `partition 2`, or `image 2` of an archive. `None` for a disk that is one volume.
+    pub(crate) fn name_of(&self, number: u32) -> Option<String> {
+        match (number, &self.archive) {
+            (0, _) => None,
+            (number, Some(_)) => Some(format!("image {number}")),
+            (number, None) => Some(format!("partition {number}")),
+        }
+    }
+
+    /// Returns whether a partition belongs to the same dynamic disk or pool as an earlier one, whose volumes may use
+    /// all of its partitions; such partitions are reported once.
+    pub(crate) fn is_reported_before(&self, partition: &Partition) -> bool {
         let is_pool = matches!(partition.kind, VolumeKind::DynamicDisk | VolumeKind::StorageSpaces);
         let first = self.table.partitions.iter().find(|other| other.kind == partition.kind && !other.is_reserved());
         is_pool && first.is_some_and(|first| first.number != partition.number)
     }
 
-    /// Its bytes.
+    /// Returns the bytes of a partition.
     pub(super) fn window(&self, partition: &Partition) -> Result<Arc<dyn Storage>> {
-        // What a truncated image lacks is not there to be read; the file system says whether that matters.
+        // A truncated image lacks the rest; the file system reports whether that matters.
         Ok(Arc::new(Window::new(self.below.clone(), partition.offset, partition.available, Space::Volume)?))
     }
 
-    /// The file system of a partition, opened once.
+    /// Returns the file system of a partition, opened once.
     ///
     /// # Errors
-    /// It is of another kind, named by the code; it is damaged.
+    /// The partition has another kind of contents, which the code names, or is damaged.
     pub(crate) fn volume(&self, partition: &Partition) -> Result<Arc<dyn Files>> {
         let known = || self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(files) = known().get(&partition.number) {
@@ -58,15 +108,19 @@ impl Disk {
         Ok(files)
     }
 
-    /// The same disk, which opens each file system anew.
+    /// Returns the same disk with no file system opened.
     pub(super) fn reopening_volumes(&self) -> Disk {
         Disk { volumes: Arc::default(), ..self.clone() }
     }
 
-    /// Opens the file system of a partition. Where its first sector is unknown, an NTFS backup boot sector at its end
-    /// counts too.
+    /// Opens the file system of a partition. If its first sector is not recognised, an NTFS backup boot sector at its
+    /// end is used.
     fn open_volume(&self, partition: &Partition) -> Result<Arc<dyn Files>> {
         match (partition.kind, partition.kind.unsupported()) {
+            (VolumeKind::WimImage, _) => {
+                let archive = self.archive.as_ref().ok_or_else(|| self.no_image(&partition.number.to_string()))?;
+                Ok(Arc::new(archive.image(partition.number)?))
+            }
             (VolumeKind::Ntfs, _) => Ok(Arc::new(Ntfs::open(self.window(partition)?)?)),
             (VolumeKind::Fat, _) => Ok(Arc::new(Fat::open(self.window(partition)?)?)),
             (VolumeKind::Unknown | VolumeKind::Empty, Some(error)) => Ntfs::open_by_backup(self.window(partition)?)
@@ -76,7 +130,7 @@ impl Disk {
                     _ => failed,
                 }),
             (_, Some(error)) => Err(error),
-            (_, None) => Err(Error::new(Kind::Unsupported, Code::VolumeKind, "no file system that is read here")),
+            (_, None) => Err(Error::new(Kind::Unsupported, Code::VolumeKind, "no supported file system")),
         }
     }
 }

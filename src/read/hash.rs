@@ -1,4 +1,4 @@
-//! The hash of a hive's primary file, without keeping all of it.
+//! The hash of a hive's primary file, read in pieces.
 
 use sha2::{Digest, Sha256};
 
@@ -6,14 +6,14 @@ use super::Reading;
 use hivewright_error::Result;
 use hivewright_storage::Storage;
 
-/// How much is hashed at once.
+/// Bytes hashed at once.
 const PIECE: u64 = 1 << 18;
 
 impl Reading {
-    /// SHA-256 of the primary file, in lower-case hexadecimal.
+    /// Returns the SHA-256 of the primary file in lower-case hexadecimal.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// I/O errors.
     pub fn sha256(&self) -> Result<String> {
         let mut hash = Sha256::new();
         let Some(paged) = self.hive.paged() else {

@@ -1,4 +1,4 @@
-//! The full check of a hive as Windows will load it: with its logs replayed, where it needs them and they can be applied.
+//! The full check of a hive as Windows will load it: with its logs replayed, if it needs them and they can be applied.
 
 use super::Reading;
 use crate::locate::logs::LogFiles;
@@ -9,21 +9,21 @@ use hivewright_hive::regf::BASE_BLOCK_SIZE;
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::{Hive, Opened};
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug)]
 pub struct Judged {
-    /// Of the hive with its logs replayed, and what its primary file says of itself in the base block; of the primary
-    /// file alone where no log is applied.
+    /// The report on the hive with its logs replayed and on the base block of its primary file; on the primary file
+    /// alone if no log is applied.
     pub report: Report,
-    /// Of the primary file alone, if logs were replayed for the other.
+    /// The report on the primary file alone, if logs were replayed for `report`.
     pub primary_alone: Option<Report>,
 }
 
 impl Reading {
-    /// The full structural check, of the hive as Windows will load it.
+    /// Runs the full structural check on the hive as Windows will load it.
     ///
     /// # Errors
-    /// `base-signature` and its like for what is no hive; a file inside of a disk, or a log, cannot be read.
+    /// `base-signature` and similar codes for a file that is not a hive; I/O errors.
     pub fn check(&self) -> Result<Judged> {
         let whole = self.hive.whole()?;
         let alone = check::check(whole);
@@ -47,7 +47,7 @@ impl Reading {
         Ok(Judged { report, primary_alone: Some(alone) })
     }
 
-    /// The hive with its logs replayed, whatever comes of it; `None` if none can be applied.
+    /// Returns the hive with its logs replayed, even if that is damaged; `None` if no log can be applied.
     fn replayed(&self, whole: &[u8]) -> Result<Option<Vec<u8>>> {
         let files = LogFiles::read(&self.hive, &self.logs)?;
         match recover::replay(whole, &files.logs()) {
@@ -57,7 +57,7 @@ impl Reading {
     }
 }
 
-/// Why the file is no hive, where nothing of it can be read as one: something else, or a transaction log.
+/// Returns the error for a file that cannot be read as a hive at all: another kind of file, or a transaction log.
 fn no_hive(whole: &[u8], report: &Report) -> Option<hivewright_error::Error> {
     if report.facts.bins > 0 {
         return None;

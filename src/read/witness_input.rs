@@ -1,4 +1,4 @@
-//! The bytes that the second parser is given: it wants all of them in one piece.
+//! The input of the second parser, which needs all bytes in one slice.
 
 use std::borrow::Cow;
 
@@ -7,11 +7,11 @@ use hivewright_error::Result;
 use hivewright_storage::SparseBuffer;
 
 pub(crate) trait WitnessInput {
-    /// Whether all bytes cost more than some.
+    /// Returns whether reading all bytes costs more than using the read ones.
     fn is_partial(&self) -> bool;
-    /// Bytes that have everything that was looked up, if that can be had for less than all of them.
+    /// Returns a buffer with the bytes that were looked up, and zeros elsewhere, if that costs less than all bytes.
     fn seen(&self) -> Result<Option<SparseBuffer>>;
-    /// All bytes.
+    /// Returns all bytes.
     fn all(&self) -> Result<Cow<'_, [u8]>>;
 }
 

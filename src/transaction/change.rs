@@ -1,25 +1,29 @@
-//! A set of patches in the order in which they are written, checked once.
+//! A checked set of patches in the order in which they are written.
 
 use std::ops::Range;
 
+use super::appended::Appended;
+use super::record::BLOCK;
 use hivewright_error::{Code, Error, Result};
 use hivewright_hive::{Patch, PatchSet, Step};
 
-/// What is written, and the length before and after. There are phases, one after the other; in each, patches are sorted
-/// by step and do not overlap, while those of a later phase may go over what an earlier one wrote. All lie within the
-/// new length, and together they cover every byte by which the file grows; each `old` is as long as its `new`, cut
-/// where the file ended.
+/// The patches, and the length before and after. Phases are written one after the other. Within a phase, patches are
+/// sorted by step and do not overlap; those of a later phase may overlap earlier ones. All lie within the new length,
+/// and together they cover every byte by which the file grows. Each `old` is as long as its `new`, cut at the old end
+/// of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Change {
     pub(crate) len_before: u64,
     pub(crate) len_after: u64,
     pub(crate) patches: Vec<Patch>,
-    /// Where in `patches` the second phase begins, and each that follows.
+    /// Index in `patches` of the second phase, and of each later one.
     pub(crate) later: Vec<usize>,
+    /// Further appended runs, by offset, in a change from an undo file. Their bytes are unknown.
+    pub(crate) appended: Vec<Appended>,
 }
 
 impl Change {
-    /// From the patches of an edit and the whole file as it shall be.
+    /// Makes a change of the patches of an edit and the new bytes of the whole file.
     pub(crate) fn new(set: &PatchSet, image: &[u8]) -> Result<Self> {
         let mut patches = set.patches.clone();
         let inside = |p: &Patch| at(image, p.offset, p.new.len()) == Some(&p.new[..]);
@@ -27,7 +31,7 @@ impl Change {
             return Err(broken("the edited image and its patches disagree"));
         }
         patches.retain(|p| !p.new.is_empty());
-        let gaps = uncovered(&patches, set.old_len, set.new_len);
+        let gaps = uncovered(&patches, &[], set.old_len, set.new_len);
         patches.extend(gaps.into_iter().filter_map(|gap| {
             let new = at(image, gap.start, usize::try_from(gap.end - gap.start).ok()?)?.to_vec();
             Some(Patch { offset: gap.start, old: Vec::new(), new, what: "new space".into(), step: Step::Prepare })
@@ -35,26 +39,56 @@ impl Change {
         Self::checked(set.old_len, set.new_len, vec![patches]).map_err(broken)
     }
 
-    /// From parts that may come from anywhere. The error says which rule they break.
+    /// Makes a change of unchecked parts. The error names the violated rule.
     pub(crate) fn checked(
         len_before: u64,
         len_after: u64,
         phases: Vec<Vec<Patch>>,
     ) -> std::result::Result<Self, &'static str> {
+        Self::with_appended(len_before, len_after, phases, Vec::new())
+    }
+
+    /// As [`Change::checked`], with appended runs whose bytes are unknown.
+    pub(crate) fn with_appended(
+        len_before: u64,
+        len_after: u64,
+        phases: Vec<Vec<Patch>>,
+        appended: Vec<Appended>,
+    ) -> std::result::Result<Self, &'static str> {
         if len_after < len_before {
             return Err("the file would shrink");
         }
-        let mut change = Change { len_before, len_after, patches: Vec::new(), later: Vec::new() };
+        let mut change = Change { len_before, len_after, patches: Vec::new(), later: Vec::new(), appended };
         for phase in phases.into_iter().filter(|phase| !phase.is_empty()) {
             if !change.patches.is_empty() {
                 change.later.push(change.patches.len());
             }
             change.patches.extend(Self::checked_phase(len_before, len_after, phase)?);
         }
-        if !uncovered(&change.patches, len_before, len_after).is_empty() {
+        change.check_appended()?;
+        if !change.covers(len_before, len_after) {
             return Err("the file grows by bytes that no patch names");
         }
         Ok(change)
+    }
+
+    /// Checks that the appended runs are behind the block of the old end, and that no patch overlaps them.
+    fn check_appended(&self) -> std::result::Result<(), &'static str> {
+        let mut free = self.len_before.next_multiple_of(BLOCK);
+        for run in &self.appended {
+            if run.len == 0
+                || run.offset < free
+                || run.offset.checked_add(run.len).is_none_or(|end| end > self.len_after)
+            {
+                return Err("appended bytes are outside of the new space");
+            }
+            free = run.end();
+        }
+        let overlaps = |patch: &Patch| {
+            let next = self.appended.partition_point(|run| run.end() <= patch.offset);
+            self.appended.get(next).is_some_and(|run| run.offset < patch.offset + patch.new.len() as u64)
+        };
+        if self.patches.iter().any(overlaps) { Err("patches overlap") } else { Ok(()) }
     }
 
     fn checked_phase(
@@ -88,19 +122,19 @@ impl Change {
         self.len_after > self.len_before
     }
 
-    /// Whether patches write every byte of `from..to`.
+    /// Returns whether patches write every byte of `from..to`.
     pub(crate) fn covers(&self, from: u64, to: u64) -> bool {
-        uncovered(&self.patches, from, to).is_empty()
+        uncovered(&self.patches, &self.appended, from, to).is_empty()
     }
 
-    /// Ranges of patches of each phase.
+    /// Returns the range of patches of each phase.
     pub(crate) fn phases(&self) -> impl Iterator<Item = Range<usize>> {
         let starts = std::iter::once(0).chain(self.later.iter().copied());
         let ends = self.later.iter().copied().chain(std::iter::once(self.patches.len()));
         starts.zip(ends).map(|(start, end)| start..end)
     }
 
-    /// Ranges of patches that are written together, in order of writing.
+    /// Returns the ranges of patches that are written together, in order.
     pub(crate) fn groups(&self) -> Vec<Range<usize>> {
         let mut groups = Vec::new();
         for phase in self.phases() {
@@ -123,11 +157,12 @@ fn at(image: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
     image.get(start..start.checked_add(len)?)
 }
 
-/// Parts of `from..to` that no patch writes. Empty for patches that overlap in ways that are refused elsewhere.
-fn uncovered(patches: &[Patch], from: u64, to: u64) -> Vec<Range<u64>> {
+/// Returns the parts of `from..to` that no patch and no run writes. Empty for overlapping patches, which are refused elsewhere.
+fn uncovered(patches: &[Patch], appended: &[Appended], from: u64, to: u64) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = patches
         .iter()
         .map(|p| p.offset..p.offset.saturating_add(p.new.len() as u64))
+        .chain(appended.iter().map(|run| run.offset..run.end()))
         .filter(|r| r.end > from)
         .collect();
     runs.sort_by_key(|r| r.start);

@@ -1,4 +1,4 @@
-//! Patches written over the bytes that are there, with an undo file that is durable before the first of them.
+//! Writes patches over the present bytes, with an undo file that is durable before the first write.
 
 use super::journal::command;
 use super::{Journal, State};
@@ -8,14 +8,14 @@ use hivewright_storage::{Host, Storage};
 
 use super::change::Change;
 
-/// What a medium writes whole or not at all.
+/// The unit that a medium writes atomically, in bytes.
 const SECTOR: u64 = 512;
 
-/// Opens the storage that is written to once more, for reading back.
+/// Opens the written storage again, for the read-back.
 pub(crate) type Reopen<'a> = &'a dyn Fn() -> Result<Box<dyn Storage>>;
 
-/// Writes the change that `journal` holds to `storage`. When this returns, all of it is there and durable; or none of
-/// it, the undo file is gone, and the error says so; or the error is [`Kind::Unfinished`] and names the undo file.
+/// Writes the change of `journal` to `storage`. On return, it is complete and durable; or nothing was changed, the undo
+/// file is removed, and the error states this; or the error is [`Kind::Unfinished`] and names the undo file.
 pub(crate) fn write<H: Host>(journal: &Journal<'_, H>, storage: &dyn Storage, reopen: Reopen<'_>) -> Result<()> {
     let change = &journal.record.change;
     if let Err(error) = journal.record.expect_old(storage) {
@@ -27,7 +27,7 @@ pub(crate) fn write<H: Host>(journal: &Journal<'_, H>, storage: &dyn Storage, re
     written.map_err(|error| roll_back(journal, storage, reopen, begun, error))
 }
 
-/// Grows the storage, then writes group after group; each is durable before the next. `begun` counts groups.
+/// Grows the storage, then writes one group after the other; each is durable before the next. `begun` counts groups.
 pub(crate) fn write_patches(change: &Change, storage: &dyn Storage, begun: &mut usize) -> Result<()> {
     if change.grows() {
         storage.set_len(change.len_after)?;
@@ -43,14 +43,14 @@ pub(crate) fn write_patches(change: &Change, storage: &dyn Storage, begun: &mut 
     Ok(())
 }
 
-/// Whether one patch ends in the sector in which the next begins: then they are written in one go, so that no
-/// interruption parts them. Sequence numbers without the checksum that follows them would be no base block.
+/// Returns whether one patch ends in the sector in which the next begins: they are then written in one call, so that no
+/// interruption separates them. A base block with new sequence numbers and the old checksum would be invalid.
 fn share_a_sector(a: &Patch, b: &Patch) -> bool {
     let last = a.offset + (a.new.len() as u64).saturating_sub(1);
     last / SECTOR == b.offset / SECTOR
 }
 
-/// Writes patches that lie close together, by ascending offset, with the bytes between them as they are.
+/// Writes patches that are close together, in ascending order, with the unchanged bytes between them.
 fn write_run(storage: &dyn Storage, run: &[Patch]) -> Result<()> {
     let [first, .., last] = run else {
         return run.iter().try_for_each(|patch| storage.write_at(patch.offset, &patch.new));
@@ -73,7 +73,7 @@ fn expect<H: Host>(journal: &Journal<'_, H>, reopen: Reopen<'_>, wanted: State) 
     Err(Error::new(Kind::Io, Code::ReadBack, "the file does not read back as it was written"))
 }
 
-/// After a failure: tries to bring the old bytes back, and says what became of it.
+/// After a failure, tries to restore the old bytes, and adds the result to the error.
 fn roll_back<H: Host>(
     journal: &Journal<'_, H>,
     storage: &dyn Storage,
@@ -83,7 +83,7 @@ fn roll_back<H: Host>(
 ) -> Error {
     match restore(journal, storage, reopen, begun) {
         Ok(()) => {
-            // If it stays, the next run finds that nothing is to be done, and removes it.
+            // If the undo file stays, the next run finds nothing to do and removes it.
             let _ = journal.remove();
             error
         }
@@ -91,7 +91,7 @@ fn roll_back<H: Host>(
     }
 }
 
-/// Takes back the first `begun` groups and the growth, and reads the old bytes back.
+/// Undoes the first `begun` groups and the growth, and reads the old bytes back.
 pub(crate) fn restore<H: Host>(
     journal: &Journal<'_, H>,
     storage: &dyn Storage,
@@ -102,7 +102,7 @@ pub(crate) fn restore<H: Host>(
     expect(journal, reopen, State::Untouched)
 }
 
-/// The error of a write that began and did not end.
+/// Returns the error of a write that began and did not end.
 pub(crate) fn unfinished(error: Error, undo: &std::path::Path) -> Error {
     error
         .adding(&format!("the file is partly written; {} restores it", undo.display()))

@@ -1,4 +1,4 @@
-//! Bringing undo files and their marks to the disk.
+//! Writes undo files and their marks to disk.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -11,21 +11,18 @@ use hivewright_storage::{Access, Host, Storage};
 
 use super::record::{Mark, Record};
 
-/// What is added to the name of a target.
+/// The suffix of undo files.
 pub(crate) const SUFFIX: &str = ".hivewright-undo";
 
-/// The code of the error for a pointer whose undo file is not there.
-pub(crate) const GONE: Code = Code::UndoGone;
-
-/// For its owner alone: there are parts of a registry in it.
+/// Mode of undo files, which contain parts of a registry.
 const PRIVATE: u32 = 0o600;
 
-/// Where the folder of the target takes no undo file.
-const NO_PLACE: &str = "bytes are overwritten only under an undo file that stands beside them until all are written, \
-                        wherever it is to be kept: make room in that folder, or write a patched copy elsewhere \
+/// Advice where no undo file can be made in the target's folder.
+const NO_PLACE: &str = "bytes are overwritten only under an undo file that is beside them until all are written, \
+                        wherever it is kept later: make room in that folder, or write a patched copy elsewhere \
                         (--output FILE)";
 
-/// An undo file under its name, durable.
+/// A durable undo file.
 pub(crate) struct Journal<'h, H: Host> {
     host: &'h H,
     pub(crate) path: PathBuf,
@@ -33,8 +30,8 @@ pub(crate) struct Journal<'h, H: Host> {
 }
 
 impl<'h, H: Host> Journal<'h, H> {
-    /// Writes `record` to a new undo file: `wanted`, or the first free name beside the target. It has its name only
-    /// when it is complete and durable, so an undo file that cannot be read was not left by an interruption.
+    /// Writes `record` to a new undo file: `wanted`, or the first unused name beside the target. The file gets its name
+    /// when it is complete and durable, so an interruption never leaves an unreadable undo file.
     pub(crate) fn save(host: &'h H, wanted: Option<&Path>, mut record: Record) -> Result<Self> {
         let bytes = record.to_bytes()?;
         record.next_mark = bytes.len() as u64;
@@ -66,7 +63,7 @@ impl<'h, H: Host> Journal<'h, H> {
         sure.map(|()| journal)
     }
 
-    /// [`Journal::save`] beside the target, and before that pointers to it beside the files that lie in other folders.
+    /// As [`Journal::save`], beside the target; first writes pointers to it beside files in other folders.
     pub(crate) fn save_beside(host: &'h H, record: Record) -> Result<Self> {
         let others = record.in_other_folders(&record.target);
         if others.is_empty() {
@@ -92,32 +89,34 @@ impl<'h, H: Host> Journal<'h, H> {
         Self::save(host, None, record)
     }
 
-    /// Opens the undo file `path`, or the one to which that points.
+    /// Opens the undo file `path`, or the one that it points to.
     ///
     /// # Errors
-    /// `undo-gone`: it points to one that is not there.
+    /// `undo-gone`: it points to a missing file.
     pub(crate) fn open(host: &'h H, path: &Path) -> Result<Self> {
         let file = host.open(path, Access::Read)?;
         let Some(to) = pointer::read(&file, path)? else {
             return Ok(Journal { host, path: path.to_owned(), record: Record::load(&file)? });
         };
         let gone = |error: Error| match error.kind() {
-            Kind::NotFound => Error::new(Kind::NotFound, GONE, format!("the undo file {} is not there", to.display()))
-                .advise(format!("remove {} if its change need not be undone", path.display())),
+            Kind::NotFound => {
+                Error::new(Kind::NotFound, Code::UndoGone, format!("the undo file {} is not there", to.display()))
+                    .advise(format!("remove {} if its change need not be undone", path.display()))
+            }
             _ => error,
         };
         let record = Record::load(&host.open(&to, Access::Read).map_err(gone)?)?;
         Ok(Journal { host, path: to, record })
     }
 
-    /// Makes pointers to it where there are none, before bytes change.
+    /// Makes missing pointers to it, before bytes change.
     pub(crate) fn point(&self, target: &Path) -> Result<()> {
         let others = self.record.in_other_folders(target);
         pointer::remove_all(self.host, &others, &self.path)?;
         others.iter().try_for_each(|other| pointer::save(self.host, other, &self.path).map(drop))
     }
 
-    /// Removes the pointers to it, once its change has ended. One that stays does no harm.
+    /// Removes the pointers to it after its change has ended. A remaining pointer does no harm.
     fn unpoint(&self) {
         if self.record.in_other_folders(&self.record.target).is_empty() {
             return;
@@ -127,27 +126,29 @@ impl<'h, H: Host> Journal<'h, H> {
         }
     }
 
-    /// The file that it belongs to: the one beside which it is by its name, else the one that it names, else the one of that
-    /// name beside it.
+    /// Returns the file that it belongs to: the file that its own name is derived from, else the one that it names,
+    /// else a file of that name beside it.
     ///
     /// # Errors
-    /// `no-target`: none of them is there.
+    /// `no-target`: none of them exists.
     pub(crate) fn target(&self) -> Result<PathBuf> {
         let named = &self.record.target;
         let beside = named.file_name().map(|name| self.path.with_file_name(name));
-        // The name of an undo file may be too short to tell that of its target.
+        // The name of an undo file may be truncated, so that the target's name is unknown.
         let own = sibling_target(&self.path).or_else(|| beside.clone().filter(|path| is_beside(&self.path, path)));
         for path in [own, Some(named.clone()), beside].into_iter().flatten() {
             if path.is_absolute() && self.host.exists(&path)? {
                 return Ok(path);
             }
         }
-        let what =
-            format!("{}, to which the undo file belongs, is not there, nor beside the undo file", named.display());
-        Err(Error::new(Kind::NotFound, Code::NoTarget, what).advise("say where it is now: --target FILE"))
+        let what = format!(
+            "{}, to which the undo file belongs, does not exist, nor is it beside the undo file",
+            named.display()
+        );
+        Err(Error::new(Kind::NotFound, Code::NoTarget, what).advise("give its present path: --target FILE"))
     }
 
-    /// Adds a mark, durably.
+    /// Appends a mark and flushes it.
     pub(crate) fn mark(&mut self, mark: Mark) -> Result<()> {
         let bytes = Record::mark_bytes(mark)?;
         let file = self.host.open(&self.path, Access::Write)?;
@@ -161,13 +162,13 @@ impl<'h, H: Host> Journal<'h, H> {
         Ok(())
     }
 
-    /// Adds a mark that the files say as well: a failure is a note for people, not an error.
+    /// Appends a mark whose information the files have too: a failure is a note for users, not an error.
     pub(crate) fn mark_or_note(&mut self, mark: Mark) -> Option<String> {
         let failed = self.mark(mark).err()?;
         Some(format!("the undo file {} could not be marked: {failed}", self.path.display()))
     }
 
-    /// Removes the undo file, which is of no use any more.
+    /// Removes the undo file.
     pub(crate) fn remove(&self) -> Result<()> {
         self.host.remove(&self.path)?;
         self.host.sync_folder(folder_of(&self.path))?;
@@ -176,19 +177,20 @@ impl<'h, H: Host> Journal<'h, H> {
     }
 }
 
-/// The command that takes back what the undo file `undo` holds, to be pasted into a shell.
+/// Returns the shell command that undoes the change of the undo file `undo`.
 pub fn command(undo: &Path) -> String {
     format!("hivewright undo {}", hivewright_storage::shell::word(undo))
 }
 
-/// The undo file of that `number` (empty, or `.1` and so on) for `target`.
+/// Returns the name of the undo file with this `number` (empty, or `.1` and so on) for `target`.
 pub(crate) fn beside(target: &Path, number: &str) -> PathBuf {
     let mut name = undo_prefix(target);
     name.push(number);
     folder_for(target).join(name)
 }
 
-/// The folder where undo files of `target` are. Beside a block device nothing lasts: theirs go to the current folder.
+/// Returns the folder of undo files of `target`. The folder of block devices does not persist; their undo files are in
+/// the current folder.
 pub(crate) fn folder_for(target: &Path) -> PathBuf {
     match kind_of(target) {
         Ok(EntryKind::Device) => std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
@@ -196,15 +198,15 @@ pub(crate) fn folder_for(target: &Path) -> PathBuf {
     }
 }
 
-/// What the name of every undo file beside `target` starts with.
+/// Returns the prefix of the names of undo files beside `target`.
 pub(crate) fn undo_prefix(target: &Path) -> OsString {
-    // As many more as there may be undo files of one target in one folder.
+    // Reserves bytes for the largest number of an undo file.
     let mut name = fitting(target.file_name().unwrap_or_default(), SUFFIX.len() + ".9999".len());
     name.push(SUFFIX);
     name
 }
 
-/// Whether `path` has a name that undo files beside `target` get.
+/// Returns whether `path` has a name of undo files beside `target`.
 pub(crate) fn is_beside(path: &Path, target: &Path) -> bool {
     let prefix = undo_prefix(target);
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
@@ -215,7 +217,7 @@ pub(crate) fn is_beside(path: &Path, target: &Path) -> bool {
     }
 }
 
-/// The target beside which `path` is an undo file by its name.
+/// Returns the target of the undo file `path`, by its name.
 fn sibling_target(path: &Path) -> Option<PathBuf> {
     let has_suffix = |path: &Path| path.extension().is_some_and(|ending| ending == &SUFFIX[1..]);
     let first = if has_suffix(path) { path.to_owned() } else { path.with_extension("") };
@@ -223,11 +225,11 @@ fn sibling_target(path: &Path) -> Option<PathBuf> {
     (has_suffix(&first) && is_beside(path, &target)).then_some(target)
 }
 
-/// Refuses unless an undo file can be made at `path`, which is asked before anything is written: by making a new file
-/// there, which goes again. Nothing but that tells for sure.
+/// Refuses unless an undo file can be made at `path`. Checked by making a new file there and removing it, since no
+/// other check is reliable.
 ///
 /// # Errors
-/// `undo-exists`; `undo-folder` where its folder is not there, or takes no file.
+/// `undo-exists`; `undo-folder`: its folder is missing or not writable.
 pub(crate) fn expect_room<H: Host>(host: &H, path: &Path) -> Result<()> {
     let try_out = || -> Result<()> {
         let folder = host.resolve(folder_of(path))?;
@@ -240,23 +242,23 @@ pub(crate) fn expect_room<H: Host>(host: &H, path: &Path) -> Result<()> {
             _ => error,
         };
         let what = format!("so the undo file {} cannot be made", path.display());
-        error.adding(&what).advise("make its folder first, or name a file in another one")
+        error.adding(&what).advise("make its folder first, or name another folder")
     })
 }
 
-/// Refuses to write an undo file over anything.
+/// Refuses to overwrite any file with an undo file.
 fn refuse_taken<H: Host>(host: &H, path: &Path) -> Result<()> {
     if host.exists(path)? { Err(exists(host, path)) } else { Ok(()) }
 }
 
-/// What is no undo file of a change that has ended is nothing to be removed: it may be the image itself.
+/// The existing file may be removed only if it is an undo file of an ended change: it may be the image itself.
 fn exists<H: Host>(host: &H, path: &Path) -> Error {
     let is_file = matches!(kind_of(path), Ok(EntryKind::File));
     let of = is_file.then(|| host.resolve(path).and_then(|path| Journal::open(host, &path)));
     let is_ended =
         of.and_then(Result::ok).is_some_and(|journal| matches!(journal.record.mark, Mark::Committed | Mark::Restored));
     let or = if is_ended { ", or remove that one if its change need not be undone" } else { "" };
-    Error::refused(Code::UndoExists, format!("an undo file is asked for at {}, which exists already", path.display()))
+    Error::refused(Code::UndoExists, format!("the requested undo file {} already exists", path.display()))
         .advise(format!("name a file that does not exist{or}"))
 }
 

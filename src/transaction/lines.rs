@@ -1,4 +1,4 @@
-//! The lines of an undo file, as JSON has them.
+//! The lines of an undo file in JSON.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,18 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::{Patch, Step};
 use hivewright_storage::{exact, hex};
 
+use super::appended::Appended;
 use super::members::Member;
 use super::record::{BLOCK, Block, Mark, Record, damaged};
 
-/// The version that is written for one file and one phase.
+/// The version for one file and one phase.
 const PLAIN: u32 = 1;
-/// The version with phases and files.
+/// The version for several phases or files.
 const OF_SEVERAL: u32 = 2;
-/// The version with files of several folders and files that grow together, and the last one that is read.
-pub(super) const VERSION: u32 = 3;
+/// The version for files in several folders and several growing files.
+pub(super) const OF_TREE: u32 = 3;
+/// The version for hashes of appended runs; the latest supported one.
+const WITH_HASHES: u32 = 4;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,21 +52,23 @@ struct FileEntry {
     len_after: Option<u64>,
 }
 
-/// What every version of the header has.
+/// The fields that all versions of the header have.
 #[derive(Deserialize)]
 struct VersionLine {
     hivewright_undo: u32,
 }
 
 impl<'a> HeaderLine<'a> {
-    pub(crate) fn of(record: &'a Record) -> Self {
+    /// Returns the header of a record whose undo file has hashes of the `appended` runs.
+    pub(crate) fn of(record: &'a Record, appended: &[Appended]) -> Self {
         let plain = record.files.is_empty() && record.change.later.is_empty();
         let is_tree = |file: &Member| {
             file.grown.is_some() || file.path.is_relative() && file.path.parent() != Some(Path::new(""))
         };
         let version = match plain {
+            _ if !appended.is_empty() => WITH_HASHES,
             true => PLAIN,
-            false if record.files.iter().any(is_tree) => VERSION,
+            false if record.files.iter().any(is_tree) => OF_TREE,
             false => OF_SEVERAL,
         };
         let entry = |file: &Member| FileEntry {
@@ -85,11 +90,11 @@ impl<'a> HeaderLine<'a> {
         }
     }
 
-    /// Before anything else is believed: a later version may look quite different.
+    /// Checks the version first, since a later version may have any other fields.
     pub(crate) fn check_version(line: &[u8]) -> Result<()> {
         let version: VersionLine = from_json(line)?;
-        if !(PLAIN..=VERSION).contains(&version.hivewright_undo) {
-            let what = format!("version {} of undo files is not handled", version.hivewright_undo);
+        if !(PLAIN..=WITH_HASHES).contains(&version.hivewright_undo) {
+            let what = format!("version {} of undo files is not supported", version.hivewright_undo);
             return Err(Error::new(Kind::Unsupported, Code::UndoVersion, what));
         }
         Ok(())
@@ -102,6 +107,11 @@ impl<'a> HeaderLine<'a> {
             return Err(damaged("it has one hash of two"));
         }
         Ok(header)
+    }
+
+    /// Returns whether its version has hashes of appended runs.
+    pub(crate) fn may_have_appended(&self) -> bool {
+        self.hivewright_undo >= WITH_HASHES
     }
 
     pub(crate) fn before(&self) -> Result<Option<[u8; 32]>> {
@@ -129,12 +139,12 @@ fn path(text: &str, bytes: Option<&str>) -> Result<PathBuf> {
     exact::path(text, bytes).ok_or_else(not_hex)
 }
 
-/// The bytes of hexadecimal text.
+/// Decodes hexadecimal text.
 pub(crate) fn decode(text: &str) -> Result<Vec<u8>> {
     hex::decode(text).ok_or_else(not_hex)
 }
 
-/// The same, of a hash.
+/// Decodes a hash in hexadecimal text.
 pub(crate) fn decode_hash(text: &str) -> Result<[u8; 32]> {
     decode(text)?.try_into().map_err(|_| damaged("a hash has the wrong length"))
 }
@@ -147,7 +157,7 @@ fn not_hex() -> Error {
 #[serde(deny_unknown_fields)]
 pub(crate) struct PatchLine<'a> {
     offset: u64,
-    #[serde(default, skip_serializing_if = "is_first")]
+    #[serde(default, skip_serializing_if = "is_zero")]
     phase: usize,
     step: Step,
     #[serde(borrow)]
@@ -170,7 +180,7 @@ impl<'a> PatchLine<'a> {
         }
     }
 
-    /// The patch, and the number of its phase.
+    /// Returns the patch and the number of its phase.
     pub(crate) fn parse(line: &'a [u8]) -> Result<(Patch, usize)> {
         let PatchLine { offset, phase, step, old, new, what } = from_json(line)?;
         let what = what.into_owned();
@@ -178,9 +188,29 @@ impl<'a> PatchLine<'a> {
     }
 }
 
-// The signature is what the attribute wants.
-fn is_first(phase: &usize) -> bool {
-    *phase == 0
+// The serde attribute requires this signature.
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AppendedLine<'a> {
+    appended: u64,
+    len: u64,
+    #[serde(borrow)]
+    sha256: Cow<'a, str>,
+}
+
+impl<'a> AppendedLine<'a> {
+    pub(crate) fn of(run: &Appended) -> Self {
+        AppendedLine { appended: run.offset, len: run.len, sha256: hex::encode(&run.sha256).into() }
+    }
+
+    pub(crate) fn parse(line: &'a [u8]) -> Result<Appended> {
+        let AppendedLine { appended: offset, len, sha256 } = from_json(line)?;
+        Ok(Appended { offset, len, sha256: decode_hash(&sha256)? })
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -202,6 +232,8 @@ impl BlockLine<'_> {
 #[serde(deny_unknown_fields)]
 pub(crate) struct EndLine<'a> {
     pub(crate) patches: usize,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) appended: usize,
     pub(crate) blocks: usize,
     #[serde(borrow)]
     pub(crate) sha256: Cow<'a, str>,
@@ -213,7 +245,7 @@ impl<'a> EndLine<'a> {
     }
 }
 
-/// A mark: the time under the name of what happened then.
+/// A mark: the time, in a field that names the event.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub(crate) enum MarkLine {
@@ -223,7 +255,7 @@ pub(crate) enum MarkLine {
 }
 
 impl MarkLine {
-    /// [`Mark::Open`] is the lack of a mark, and is written as the change being undone.
+    /// Makes the line of a mark. [`Mark::Open`] has no mark, and is written as `undoing`.
     pub(crate) fn of(mark: Mark, time: String) -> Self {
         match mark {
             Mark::Committed => MarkLine::Committed(time),
@@ -232,7 +264,7 @@ impl MarkLine {
         }
     }
 
-    /// The last mark that can be read, and where the next one goes: over what cannot be read, if it is at the end.
+    /// Returns the last readable mark, and the offset of the next one, which overwrites an unreadable mark at the end.
     pub(crate) fn last(marks: &[u8], start: usize) -> (Mark, u64) {
         let mut last = (Mark::Open, start as u64);
         for (i, line) in marks.as_chunks::<4096>().0.iter().enumerate() {
@@ -249,5 +281,5 @@ impl MarkLine {
 }
 
 fn from_json<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T> {
-    serde_json::from_slice(line).map_err(|e| damaged(&format!("a line is not as it should be: {e}")))
+    serde_json::from_slice(line).map_err(|e| damaged(&format!("a line is invalid: {e}")))
 }

@@ -1,4 +1,4 @@
-//! The file that is to be changed: found, opened, locked, and still the same file.
+//! A file to be changed: opened, locked, and verified to be still the same file.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,24 +12,24 @@ use super::overlaid::Overlaid;
 use crate::locate::changed_since;
 use hivewright_storage::availability::vmware_is_out;
 
-/// An open file that is ours as long as this lives.
+/// An open, locked file.
 pub(crate) struct Locked<'h, H: Host> {
     pub(crate) host: &'h H,
-    /// Absolute, through every symbolic link.
+    /// The absolute path, with symbolic links resolved.
     pub(crate) path: PathBuf,
     pub(crate) file: Arc<H::File>,
     pub(crate) about: About,
-    /// As they were when it was opened.
+    /// Its times when it was opened.
     pub(crate) times: Times,
     /// The other files of the same image.
     others: Vec<Locked<'h, H>>,
 }
 
-/// The files that change together, in the order of their addresses. None where the target is all there is.
+/// The files that change together, in the order of their addresses. Empty for a single target.
 pub(crate) type Arrangement = [Member];
 
 impl<'h, H: Host> Locked<'h, H> {
-    /// Opens and locks the file that `target` leads to.
+    /// Opens and locks the file at `target`.
     pub(crate) fn take(host: &'h H, target: &Path) -> Result<Self> {
         Self::take_one(host, target, false)
     }
@@ -64,15 +64,15 @@ impl<'h, H: Host> Locked<'h, H> {
         Ok(locked)
     }
 
-    /// Every file that is locked, the target first.
+    /// Returns all locked files, the target first.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Self> {
         std::iter::once(self).chain(&self.others)
     }
 
-    /// What is locked as one run of addresses.
+    /// Returns the locked files as one address space.
     ///
     /// # Errors
-    /// `changed-since` where a file has another length; the last one may have grown.
+    /// `changed-since`: a file has another length; the last one may have grown.
     pub(crate) fn storage_of(&self, files: &Arrangement) -> Result<Arc<dyn Storage>> {
         let file = |path: &Path| -> Result<Arc<dyn Storage>> {
             let path = self.host.resolve(path)?;
@@ -85,22 +85,23 @@ impl<'h, H: Host> Locked<'h, H> {
         Ok(Arc::new(arranged(files, file)?))
     }
 
-    /// The same, where `target` is the file that was named when the change to `files` was made: any of those locked.
+    /// As [`Locked::storage_of`], if `target`, the file that the change to `files` names as its target, is any of the
+    /// locked files.
     ///
     /// # Errors
-    /// As [`Locked::storage_of`]; `changed-since` where it is not among them.
+    /// As [`Locked::storage_of`]; `changed-since` if `target` is not among them.
     pub(crate) fn storage_at(&self, target: &Path, files: &Arrangement) -> Result<Arc<dyn Storage>> {
         let own = self.all().find(|known| known.path == *target).ok_or_else(|| changed_since(target))?;
         if files.len() < 2 { Ok(own.file.clone()) } else { self.storage_of(files) }
     }
 
-    /// The same, opened anew.
+    /// Opens the files again, as one address space.
     pub(crate) fn reopen(&self, files: &Arrangement) -> Result<Box<dyn Storage>> {
         Ok(Box::new(reopened(self.host, &self.path, files)?))
     }
 
-    /// Refuses if a virtual machine holds the file, and keeps new ones out. For images only: where locks of both kinds meet
-    /// on a server, they could stand in each other's way.
+    /// Refuses if a virtual machine uses the file, and excludes new ones. Only for images: on some servers both kinds
+    /// of locks would conflict.
     pub(crate) fn keep_machines_out(&self) -> Result<()> {
         for Locked { file, path, .. } in self.all() {
             vmware_is_out(self.host, path)?;
@@ -112,26 +113,26 @@ impl<'h, H: Host> Locked<'h, H> {
         Ok(())
     }
 
-    /// Whether the name still leads to the file that was locked.
+    /// Checks that the path still leads to the locked file.
     pub(crate) fn still_there(&self) -> Result<()> {
         let now = self.host.open(&self.path, Access::Read)?.about()?;
         if now.id == self.about.id { Ok(()) } else { Err(changed_since(&self.path)) }
     }
 
-    /// Whether the name still leads to the file that was locked, and nothing has written to that since.
+    /// Checks that the path still leads to the locked file, and that it was not written to.
     pub(crate) fn untouched(&self) -> Result<()> {
         self.still_there()?;
         let same = self.file.times()?.modified == self.times.modified;
         if same { Ok(()) } else { Err(changed_since(&self.path)) }
     }
 
-    /// Refuses unless the name leads to this file, and the file holds `bytes`, all of them and nothing else.
+    /// Refuses unless the path leads to this file, and its contents are exactly `bytes`.
     pub(crate) fn expect(&self, bytes: &Overlaid<'_>) -> Result<()> {
         self.still_there()?;
         self.holds(bytes)
     }
 
-    /// Refuses unless the file holds `bytes`, all of them and nothing else.
+    /// Refuses unless the contents of the file are exactly `bytes`.
     pub(crate) fn holds(&self, bytes: &Overlaid<'_>) -> Result<()> {
         match bytes.first_difference(&*self.file)? {
             None => Ok(()),
@@ -140,7 +141,7 @@ impl<'h, H: Host> Locked<'h, H> {
     }
 }
 
-/// The file at `target`, or the `files` of its image, opened for reading.
+/// Opens the file at `target`, or the `files` of its image, for reading.
 pub(crate) fn reopened<H: Host>(host: &H, target: &Path, files: &Arrangement) -> Result<Joined<Arc<dyn Storage>>> {
     let open = |path: &Path| -> Result<Arc<dyn Storage>> { Ok(Arc::new(host.open(path, Access::Read)?)) };
     if files.len() < 2 {
@@ -149,7 +150,7 @@ pub(crate) fn reopened<H: Host>(host: &H, target: &Path, files: &Arrangement) ->
     arranged(files, open)
 }
 
-/// The addresses of what follows depend on the lengths of all but the last.
+/// Joins the files. The addresses of a file depend on the lengths of those before it.
 fn arranged(files: &Arrangement, open: impl Fn(&Path) -> Result<Arc<dyn Storage>>) -> Result<Joined<Arc<dyn Storage>>> {
     let mut storages = Vec::new();
     let several_grow = files.iter().any(|file| file.grown.is_some());

@@ -8,32 +8,33 @@ use hivewright_storage::joined::{self, Room};
 /// One of several files that change together: of an image, or hives of the host and their logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Member {
-    /// Its path; in an undo file, from the folder of the target.
+    /// Its path; in an undo file, relative to the folder of the target.
     pub(crate) path: PathBuf,
-    /// Bytes before.
+    /// Length before, in bytes.
     pub(crate) len: u64,
-    /// Bytes after, where it grows and others do too. Of a file that grows alone, and so is the last, the change tells.
+    /// Length after, in bytes, if several files grow. The length of a single growing file, always the last, is that of
+    /// the change.
     pub(crate) grown: Option<u64>,
 }
 
 impl Member {
-    /// A file that keeps its length, or is the only one that grows.
+    /// Makes a member that keeps its length, or is the only one that grows.
     pub(crate) fn new(path: PathBuf, len: u64) -> Self {
         Member { path, len, grown: None }
     }
 
-    /// The same of several.
+    /// Makes members of several files.
     pub(crate) fn all(files: &[(PathBuf, u64)]) -> Vec<Self> {
         files.iter().map(|(path, len)| Member::new(path.clone(), *len)).collect()
     }
 
-    /// Both lengths.
+    /// Returns both lengths.
     pub(crate) fn room(&self) -> Room {
         Room { before: self.len, after: self.grown.unwrap_or(self.len) }
     }
 }
 
-/// Where files begin in the addresses of all.
+/// Returns the first address of each file.
 ///
 /// # Errors
 /// As [`joined::starts`].
@@ -41,7 +42,7 @@ pub(crate) fn starts(files: &[Member]) -> Result<Vec<u64>> {
     joined::starts(&files.iter().map(|file| file.room().after).collect::<Vec<_>>())
 }
 
-/// The path of `to` from the folder `from`, both of which are absolute; `to` itself where they have no folder in common.
+/// Returns the path of `to` relative to the folder `from`, both absolute; `to` itself if they have no common folder.
 pub(crate) fn relative(from: &Path, to: &Path) -> PathBuf {
     let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
     if common == 0 {
@@ -51,7 +52,7 @@ pub(crate) fn relative(from: &Path, to: &Path) -> PathBuf {
     up.chain(to.components().skip(common)).collect()
 }
 
-/// The path `name` from the folder `from`, without `..` where that can be told by the names.
+/// Returns the path `name` relative to the folder `from`, with `..` resolved where the names allow.
 pub(crate) fn absolute(from: &Path, name: &Path) -> PathBuf {
     let mut path = from.to_owned();
     for component in name.components() {

@@ -1,4 +1,4 @@
-//! A whole file's bytes as another one's with some runs put over them.
+//! The bytes of a file with some ranges replaced.
 
 use sha2::{Digest, Sha256};
 
@@ -8,10 +8,10 @@ use hivewright_storage::span;
 
 use super::change::Change;
 
-/// How much is read or written at once.
+/// Bytes read or written at once.
 const PIECE: usize = 1 << 17;
 
-/// Bytes with runs over them, cut to a length. Nothing is copied until it is asked for.
+/// Bytes with replaced ranges, cut to a length. Copied only on demand.
 #[derive(Debug)]
 pub(crate) struct Overlaid<'a> {
     base: &'a [u8],
@@ -20,19 +20,19 @@ pub(crate) struct Overlaid<'a> {
 }
 
 impl<'a> Overlaid<'a> {
-    /// `base` as it is.
+    /// Returns `base` unchanged.
     pub(crate) fn plain(base: &'a [u8]) -> Self {
         Overlaid { base, runs: Vec::new() }
     }
 
-    /// `base`, cut to `len` bytes, with `runs` put over it; they do not overlap.
+    /// Returns `base`, cut to `len` bytes, with `runs` over it, which must not overlap.
     pub(crate) fn new(base: &'a [u8], len: u64, mut runs: Vec<(u64, &'a [u8])>) -> Self {
         runs.sort_by_key(|run| run.0);
         let end = usize::try_from(len).unwrap_or(usize::MAX).min(base.len());
         Overlaid { base: &base[..end], runs }
     }
 
-    /// What the file was, out of what it shall be.
+    /// Returns the old bytes of a file, computed from its new bytes.
     pub(crate) fn before(change: &'a Change, image: &'a [u8]) -> Self {
         Self::new(image, change.len_before, change.patches.iter().map(|p| (p.offset, &p.old[..])).collect())
     }
@@ -41,7 +41,7 @@ impl<'a> Overlaid<'a> {
         self.base.len() as u64
     }
 
-    /// All of it in pieces, with the offset of each, until `visit` says that it has seen enough.
+    /// Passes all bytes in pieces, with the offset of each, to `visit` until it returns `false`.
     fn pieces(&self, mut visit: impl FnMut(u64, &[u8]) -> Result<bool>) -> Result<()> {
         let mut piece = Vec::new();
         for (i, plain) in self.base.chunks(PIECE).enumerate() {
@@ -74,7 +74,7 @@ impl<'a> Overlaid<'a> {
         }
     }
 
-    /// All of it.
+    /// Returns all bytes.
     pub(crate) fn to_vec(&self) -> Vec<u8> {
         let mut all = self.base.to_vec();
         self.lay_over(0, &mut all);
@@ -87,16 +87,16 @@ impl<'a> Overlaid<'a> {
             hash.update(piece);
             Ok(true)
         });
-        debug_assert!(whole.is_ok());
+        whole.expect("nothing is read");
         hash.finalize().into()
     }
 
-    /// Writes all of it to an empty storage.
+    /// Writes all bytes to an empty storage.
     pub(crate) fn write_to(&self, storage: &dyn Storage) -> Result<()> {
         self.pieces(|start, piece| storage.write_at(start, piece).map(|()| true))
     }
 
-    /// Where `storage` first differs from it; the shorter length where one is the start of the other.
+    /// Returns the first offset at which `storage` differs; the shorter length if one is a prefix of the other.
     pub(crate) fn first_difference(&self, storage: &dyn Storage) -> Result<Option<u64>> {
         let len = storage.len()?;
         if len != self.len() {

@@ -1,32 +1,37 @@
-//! The undo file: JSON lines that `jq` reads, checked before a byte of them is believed.
+//! The undo file: JSON lines that `jq` reads, verified before any of them is used.
 //!
 //! In this order, each line one object:
 //!
 //! | line | fields |
 //! |---|---|
-//! | header | `hivewright_undo` (1, 2 or 3), `target`, `target_bytes` (hex, where the path is not UTF-8), `created`, `len_before`, `len_after`, `sha256_before`, `sha256_after` (of the whole file; absent where that is too long to read), `files` |
+//! | header | `hivewright_undo` (1 to 4), `target`, `target_bytes` (hex, where the path is not UTF-8), `created`, `len_before`, `len_after`, `sha256_before`, `sha256_after` (of the whole file; absent where that is too long to read), `files` |
 //! | patch, one for each | `offset`, `phase` (if not 0), `step`, `old`, `new` (hex), `what`; in the order of writing |
+//! | appended run, one for each | `appended` (its offset), `len`, `sha256` (of its new bytes) |
 //! | block, one for each | `block` (its offset), `old` (hex): all of the 4096 bytes around a patch as they were, less what lies past the old end |
-//! | end | `patches`, `blocks` (their numbers), `sha256` (of every byte before this line) |
+//! | end | `patches`, `appended` (if not 0), `blocks` (their numbers), `sha256` (of every byte before this line) |
 //! | marks, later | `committed`, `undoing` or `restored`: the time; the last one counts |
 //!
-//! Version 2 has what an image, or a hive with its logs, can need: several `phases`, of which a later one may go over what an earlier one wrote,
-//! and several `files`, each with its `name` (in the folder of the target, else its whole path), `name_bytes` (as
-//! `target_bytes`) and `len`. Offsets and lengths are then those of the files put one after the other, each beginning at
-//! a multiple of 4096; the last one grows.
+//! Version 2 has what an image, or a hive with its logs, needs: several `phases`, of which a later one may overwrite an
+//! earlier one, and several `files`, each with its `name` (in the folder of the target, else an absolute path),
+//! `name_bytes` (as `target_bytes`) and `len`. Offsets and lengths are then those of the concatenated files, each
+//! beginning at a multiple of 4096; the last one grows.
 //!
-//! Version 3 has what hives of several folders can need: a `name` may be a path from the folder of the target, with `..`, so that
-//! all may be moved together; and several files may grow, the last among them. Each of those has its length after as `len_after`,
-//! and addresses for as many bytes; those past its old end read as zeros before. Beside the hives in other folders stand pointers
-//! while bytes change: see the module `pointer`.
+//! Version 3 has what hives of several folders need: a `name` may be a path relative to the folder of the target, with
+//! `..`, so that all may be moved together; and several files may grow, the last among them. Each of those has its
+//! length after as `len_after`, and addresses for as many bytes; those past its old end read as zeros before. While
+//! bytes change, there are pointers beside the hives in other folders: see the module `pointer`.
 //!
-//! A disk may garble the whole sector under an interrupted write, hence the blocks. The end line and each mark are
-//! filled up with spaces to a multiple of 4096 bytes, so that a garbled mark takes nothing else with it.
+//! Version 4 has long appended runs. They have no old bytes, so the hash of the new ones is enough: it determines whether the
+//! file has changed since.
+//!
+//! A disk may garble the whole sector of an interrupted write, so whole blocks are saved. The end line and each mark
+//! are padded with spaces to a multiple of 4096 bytes, so that a garbled mark affects no other line.
 
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::appended::Appended;
 use super::members::{Member, absolute, relative, starts};
 use super::{Change, Overlaid};
 use hivewright_error::{Code, Error, Kind, Result};
@@ -36,34 +41,33 @@ use hivewright_storage::Storage;
 use hivewright_storage::hex;
 use hivewright_storage::joined::Room;
 
-use super::lines::{BlockLine, EndLine, HeaderLine, MarkLine, PatchLine, decode_hash};
+use super::lines::{AppendedLine, BlockLine, EndLine, HeaderLine, MarkLine, PatchLine, decode_hash};
 
-/// The unit in which old bytes are saved, and to which the end line and the marks are filled up.
+/// The unit in bytes in which old bytes are saved, and to which the end line and the marks are padded.
 pub(crate) const BLOCK: u64 = 4096;
 
-/// The longest undo file that is read or written: room for a log of 64 MiB that was applied, all of it. An edit takes
-/// some thousands of bytes.
+/// Bytes of an undo file at most: enough for an applied log of 64 MiB. An edit needs some thousands of bytes.
 const LONGEST: usize = 512 << 20;
-/// Bytes that are read before they are looked at.
+/// Bytes read at once.
 const PIECE: usize = 1 << 20;
-/// Phases that a change can have: a format flushes a few times for each step of an edit.
+/// Phases of a change at most: a format flushes a few times for each step of an edit.
 const MAX_PHASES: usize = 4096;
 
-/// What became of the change, as the undo file says.
+/// The state of the change according to the undo file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mark {
-    /// Nothing is said: writing may have begun.
+    /// No mark: writing may have begun.
     Open,
     /// The change is complete.
     Committed,
-    /// The change was complete, and taking it back has begun.
+    /// The change was complete, and undoing it has begun.
     Undoing,
-    /// The old bytes are back.
+    /// The old bytes are restored.
     Restored,
 }
 
-/// The old bytes around patches.
+/// A block of old bytes around patches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) offset: u64,
@@ -80,15 +84,15 @@ pub(crate) struct Record {
     pub(crate) change: Change,
     /// The files of an image that has several, or logs and then their hives, in the order of their addresses.
     pub(crate) files: Vec<Member>,
-    /// By offset. What a patch touches past the old end has no old bytes.
+    /// By offset. Bytes past the old end have no old bytes.
     pub(crate) blocks: Vec<Block>,
     pub(crate) mark: Mark,
-    /// Where in the undo file the next mark goes.
+    /// Offset of the next mark in the undo file.
     pub(crate) next_mark: u64,
 }
 
 impl Record {
-    /// A record of `change` to `target`, with the old bytes read from `storage`.
+    /// Makes a record of `change` to `target`, with the old bytes read from `storage`.
     pub(crate) fn new(
         target: &Path,
         change: Change,
@@ -97,7 +101,7 @@ impl Record {
     ) -> Result<Self> {
         let mut blocks = Vec::new();
         for offset in blocks_of(&change) {
-            // OK to cast: at most one block.
+            // At most one block, so the cast is safe.
             let len = usize::try_from(BLOCK.min(change.len_before - offset)).unwrap_or(0);
             let mut old = vec![0; len];
             storage.read_at(offset, &mut old)?;
@@ -116,8 +120,9 @@ impl Record {
         })
     }
 
-    /// The same record of these files. One file alone is the target, and not written down. What lies in another folder than the
-    /// target is named by its whole path; if `is_tree`, by the way to it from that folder, so that all may be moved together.
+    /// Sets the files of the record. A single file is the target, and not recorded. Files in other folders are named by
+    /// their absolute paths or, if `is_tree`, by paths relative to the target's folder, so that all may be moved
+    /// together.
     pub(crate) fn with_files(mut self, files: &[Member], is_tree: bool) -> Self {
         let folder = self.target.parent();
         let name = |path: &Path| match (path.file_name(), folder) {
@@ -131,70 +136,79 @@ impl Record {
         self
     }
 
-    /// Paths of the files that lie in other folders than the target, which is now at `target`, and move with it.
+    /// Returns the paths of the files in other folders than that of the target, now `target`, that move with it.
     pub(crate) fn in_other_folders(&self, target: &Path) -> Vec<PathBuf> {
         let folder = target.parent().unwrap_or(Path::new(""));
         let is_other = |file: &&Member| file.path.is_relative() && file.path.parent() != Some(Path::new(""));
         self.files.iter().filter(is_other).map(|file| absolute(folder, &file.path)).collect()
     }
 
-    /// [`Record::files`] with the paths that they have where `target` is now.
+    /// Returns [`Record::files`] with their present paths, given the present path of the target.
     ///
     /// # Errors
-    /// `undo-other-image`: it is a copy under another name, or in another folder than the one from which a file was named
-    /// elsewhere. Beside it may stand files of another image, under the names that this one's had.
+    /// `undo-other-image`: the target has another name, or is in another folder than when an absolute path was
+    /// recorded. Files beside it with the recorded names may belong to another image.
     pub(crate) fn files_of(&self, target: &Path) -> Result<Vec<Member>> {
         let renamed = target.file_name() != self.target.file_name();
         let elsewhere =
             self.files.iter().any(|file| file.path.is_absolute()) && target.parent() != self.target.parent();
         if !self.files.is_empty() && (renamed || elsewhere) {
-            let what = "the undo file is of several files, which had other names: which they are is not known";
+            let what = "the undo file is of several files, which had other names and are unknown now";
             return Err(Error::refused(Code::UndoOtherImage, what)
-                .advise("give all files the names that they had, beside each other, and try again"));
+                .advise("give all files the names that they had, in one folder, and try again"));
         }
         let folder = target.parent().unwrap_or(Path::new(""));
         Ok(self.files.iter().map(|file| Member { path: absolute(folder, &file.path), ..file.clone() }).collect())
     }
 
-    /// Whether it belongs to an image: those are not hashed whole.
+    /// Returns whether it belongs to an image, which has no hash of the whole.
     pub(crate) fn is_of_image(&self) -> bool {
         self.sha256_before.is_none()
     }
 
-    /// The files of an image, by the first bytes of the undo file at `path`, which is beside the target. Nothing else of
-    /// it is believed.
+    /// Returns the files of an image by the first bytes of the undo file at `path`, which is beside the target. Only
+    /// these bytes are verified.
     pub(crate) fn files_in_header(head: &[u8], path: &Path) -> Result<Vec<PathBuf>> {
         let header = HeaderLine::parse(first_line(head).unwrap_or_default())?;
         let folder = path.parent().unwrap_or(Path::new(""));
         Ok(header.files()?.into_iter().map(|file| absolute(folder, &file.path)).collect())
     }
 
-    /// The bytes of the undo file, without marks.
+    /// Returns the bytes of the undo file without marks.
     pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
         let mut out = Vec::new();
-        push(&mut out, &HeaderLine::of(self))?;
-        for (phase, range) in self.change.phases().enumerate() {
-            for patch in &self.change.patches[range] {
+        let (phases, appended) = self.change.without_appended();
+        push(&mut out, &HeaderLine::of(self, &appended))?;
+        for (phase, patches) in phases.iter().enumerate() {
+            for patch in patches {
                 push(&mut out, &PatchLine::of(patch, phase))?;
             }
+        }
+        for run in &appended {
+            push(&mut out, &AppendedLine::of(run))?;
         }
         for block in &self.blocks {
             push(&mut out, &BlockLine { block: block.offset, old: hex::encode(&block.old).into() })?;
         }
         let sha256 = hex::encode(&Sha256::digest(&out));
-        let end = EndLine { patches: self.change.patches.len(), blocks: self.blocks.len(), sha256: sha256.into() };
+        let end = EndLine {
+            patches: phases.iter().map(Vec::len).sum(),
+            appended: appended.len(),
+            blocks: self.blocks.len(),
+            sha256: sha256.into(),
+        };
         push(&mut out, &end)?;
         fill_up(&mut out);
-        // Room for marks remains.
-        if out.len() > LONGEST - PIECE || self.change.phases().count() > MAX_PHASES {
-            let what = "the change is so large that its undo file could not be read again";
+        // The rest is reserved for marks.
+        if out.len() > LONGEST - PIECE || phases.len() > MAX_PHASES {
+            let what = "the undo file of the change would be too large";
             return Err(Error::refused(Code::UndoTooLong, what)
                 .expected(format_args!("at most {} bytes", LONGEST - PIECE), out.len()));
         }
         Ok(out)
     }
 
-    /// The bytes of a mark, to be written at `next_mark`.
+    /// Returns the bytes of a mark, to be written at `next_mark`.
     pub(crate) fn mark_bytes(mark: Mark) -> Result<Vec<u8>> {
         let mut out = Vec::new();
         push(&mut out, &MarkLine::of(mark, FileTime::now().to_string()))?;
@@ -202,10 +216,10 @@ impl Record {
         Ok(out)
     }
 
-    /// Reads an undo file and checks everything that can be checked without its target.
+    /// Reads an undo file and verifies everything that does not need its target.
     ///
     /// # Errors
-    /// Not an undo file, of a later version, incomplete or changed.
+    /// `not-an-undo-file`, `undo-version`, `undo-damaged`; I/O errors.
     pub(crate) fn load(storage: &dyn Storage) -> Result<Self> {
         let len = usize::try_from(storage.len()?).unwrap_or(usize::MAX);
         let (mut bytes, mut most) = (Vec::new(), len.min(LONGEST));
@@ -214,13 +228,14 @@ impl Record {
             bytes.resize(most.min(start + PIECE), 0);
             storage.read_at(start as u64, &mut bytes[start..])?;
             check_beginning(&bytes)?;
-            // Only a mark can have come to zeros, and few marks follow it. A hole costs its maker nothing.
+            // Only a mark can have become zeros, and few marks follow it. Sparse files of zeros are cut, since they
+            // cost an attacker nothing.
             if most == len.min(LONGEST) && bytes[start..].contains(&0) {
                 most = most.min(bytes.len() + PIECE);
             }
         }
         let record = Self::parse(&bytes)?;
-        // What is left out could be marks, of which the last one counts.
+        // The omitted bytes may contain marks, of which the last one counts.
         if bytes.len() < len { Err(damaged("it is too long")) } else { Ok(record) }
     }
 
@@ -241,12 +256,19 @@ impl Record {
             phases[last].push(patch);
             count += 1;
         }
+        let mut appended = Vec::new();
+        while lines.rest.starts_with(b"{\"appended\"") {
+            appended.push(AppendedLine::parse(lines.next("a run")?)?);
+        }
+        if !appended.is_empty() && !header.may_have_appended() {
+            return Err(damaged("its version has no hashes of appended bytes"));
+        }
         let mut blocks = Vec::new();
         while lines.rest.starts_with(b"{\"block\"") {
             blocks.push(BlockLine::parse(lines.next("a block")?)?);
         }
-        lines.finish(count, blocks.len())?;
-        let change = checked(&header, phases, &blocks)?;
+        lines.finish(count, appended.len(), blocks.len())?;
+        let change = checked(&header, phases, appended, &blocks)?;
         let files = header.files()?;
         check_rooms(&files, &change)?;
         let (mark, next_mark) = MarkLine::last(marks, bytes.len() - marks.len());
@@ -264,14 +286,14 @@ impl Record {
     }
 }
 
-/// The lines up to the end line.
+/// The lines before the end line.
 struct Lines<'a> {
     rest: &'a [u8],
     end: EndLine<'a>,
 }
 
 impl<'a> Lines<'a> {
-    /// Finds the end line, believes it only if its hash is right, and gives what follows it.
+    /// Finds the end line, verifies its hash, and returns the rest.
     fn split(bytes: &'a [u8]) -> Result<(Self, &'a [u8])> {
         check_beginning(bytes)?;
         HeaderLine::check_version(first_line(bytes).unwrap_or_default())?;
@@ -281,7 +303,7 @@ impl<'a> Lines<'a> {
                 let end = EndLine::parse(line)?;
                 let stop = start + line.len();
                 if !stop.is_multiple_of(4096) || decode_hash(&end.sha256)? != *Sha256::digest(&bytes[..start]) {
-                    return Err(damaged("its hash does not fit"));
+                    return Err(damaged("its hash is wrong"));
                 }
                 return Ok((Lines { rest: &bytes[..start], end }, &bytes[stop..]));
             }
@@ -296,9 +318,11 @@ impl<'a> Lines<'a> {
         Ok(line)
     }
 
-    fn finish(&self, patches: usize, blocks: usize) -> Result<()> {
-        if !self.rest.is_empty() || (self.end.patches, self.end.blocks) != (patches, blocks) {
-            return Err(damaged("its lines are not those that it counts"));
+    fn finish(&self, patches: usize, appended: usize, blocks: usize) -> Result<()> {
+        if !self.rest.is_empty()
+            || (self.end.patches, self.end.appended, self.end.blocks) != (patches, appended, blocks)
+        {
+            return Err(damaged("the number of its lines is wrong"));
         }
         Ok(())
     }
@@ -311,7 +335,7 @@ fn check_beginning(bytes: &[u8]) -> Result<()> {
     Err(Error::new(Kind::Corrupt, Code::NotAnUndoFile, "this is not an undo file"))
 }
 
-/// Up to the first line feed and with it, or to the end.
+/// Returns the bytes to the first line feed, included, or to the end.
 fn first_line(bytes: &[u8]) -> Option<&[u8]> {
     let mut rest = bytes;
     // Reading from memory does not fail.
@@ -319,12 +343,18 @@ fn first_line(bytes: &[u8]) -> Option<&[u8]> {
     (len > 0).then(|| &bytes[..len])
 }
 
-/// The change that the lines describe, if they fit together.
-fn checked(header: &HeaderLine<'_>, phases: Vec<Vec<Patch>>, blocks: &[Block]) -> Result<Change> {
+/// Returns the change of the lines, if they are consistent.
+fn checked(
+    header: &HeaderLine<'_>,
+    phases: Vec<Vec<Patch>>,
+    appended: Vec<Appended>,
+    blocks: &[Block],
+) -> Result<Change> {
     if !phases.iter().all(|phase| phase.is_sorted_by_key(|p| p.step)) {
         return Err(damaged("its patches are not in order"));
     }
-    let mut change = Change::checked(header.len_before, header.len_after, phases.clone()).map_err(damaged)?;
+    let change = Change::with_appended(header.len_before, header.len_after, phases.clone(), appended);
+    let mut change = change.map_err(damaged)?;
     change.patches = phases.concat();
     if !blocks.iter().map(|b| b.offset).eq(blocks_of(&change)) {
         return Err(damaged("its blocks are not those around its patches"));
@@ -341,8 +371,7 @@ fn checked(header: &HeaderLine<'_>, phases: Vec<Vec<Patch>>, blocks: &[Block]) -
     Ok(change)
 }
 
-/// Refuses files of which several grow, unless their lengths are those of the change, and patches write all that they grow by:
-/// then what they claim is no longer than the undo file.
+/// Refuses several growing files unless their lengths are those of the change and it names all new bytes.
 fn check_rooms(files: &[Member], change: &Change) -> Result<()> {
     if files.iter().all(|file| file.grown.is_none()) {
         return Ok(());
@@ -359,7 +388,7 @@ fn check_rooms(files: &[Member], change: &Change) -> Result<()> {
     if is_right { Ok(()) } else { Err(damaged("the lengths of its files are not those of the change")) }
 }
 
-/// Offsets of the blocks that hold old bytes of a patch or lie around one, ascending.
+/// Returns the offsets of the blocks with old bytes of a patch or around one, ascending.
 fn blocks_of(change: &Change) -> Vec<u64> {
     let mut found: Vec<u64> = Vec::new();
     for patch in &change.patches {
@@ -378,7 +407,7 @@ fn push(out: &mut Vec<u8>, line: &impl serde::Serialize) -> Result<()> {
     Ok(())
 }
 
-/// Puts spaces before the last line feed, up to a multiple of a block.
+/// Inserts spaces before the last line feed, up to a multiple of a block.
 fn fill_up(out: &mut Vec<u8>) {
     out.pop();
     out.resize((out.len() + 1).next_multiple_of(4096) - 1, b' ');
@@ -386,8 +415,8 @@ fn fill_up(out: &mut Vec<u8>) {
 }
 
 pub(crate) fn damaged(why: &str) -> Error {
-    Error::new(Kind::Corrupt, Code::UndoDamaged, format!("the undo file cannot be believed: {why}"))
-        .advise("keep it and the file that it belongs to as they are, and restore from a backup")
+    Error::new(Kind::Corrupt, Code::UndoDamaged, format!("the undo file is damaged: {why}"))
+        .advise("keep it and its target unchanged, and restore from a backup")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! A new file in the place of the old one.
+//! Replaces a file by a new one.
 
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::{Carried, Host, HostFile, Storage};
@@ -8,34 +8,34 @@ use super::locked::Locked;
 use super::overlaid::Overlaid;
 use super::staged::{Staged, folder_of, same_bytes};
 
-/// What became of a try to replace a file.
+/// The result of an attempt to replace a file.
 pub(crate) enum Tried {
-    /// It is replaced, durably.
+    /// The file is replaced, durably.
     Done,
-    /// A new file would not be the same; nothing was changed.
+    /// A new file would lose this metadata; nothing was changed.
     Lost(String),
 }
 
-/// What a new file shall be.
+/// The new file.
 #[derive(Clone, Copy)]
 pub(crate) struct New<'a> {
     /// All its bytes.
     pub(crate) bytes: &'a Overlaid<'a>,
-    /// Whether it takes over the times of the old one.
+    /// Whether it keeps the times of the old one.
     pub(crate) keep_times: bool,
-    /// What has to pass before it takes a name.
+    /// The proof that must succeed before the file gets its name.
     pub(crate) proof: Proof<'a>,
 }
 
 impl<'a> New<'a> {
-    /// Bytes that need no proof, since they were there before.
+    /// Returns bytes that need no proof, because the file had them before.
     pub(crate) fn known(bytes: &'a Overlaid<'a>, keep_times: bool) -> Self {
         New { bytes, keep_times, proof: &|| Ok(()) }
     }
 }
 
-/// Puts a new file in the place of the locked one, which holds `before`. `ready` runs when the new file is complete,
-/// durable and proven, and before anything is changed.
+/// Replaces the locked file, which has the bytes `before`, by a new one. `ready` runs when the new file is complete,
+/// durable and proven, before anything is changed.
 pub(crate) fn replace<H: Host>(
     target: &Locked<'_, H>,
     before: &Overlaid<'_>,
@@ -49,26 +49,26 @@ pub(crate) fn replace<H: Host>(
     ready()?;
     target.untouched()?;
     if let Err(error) = staged.replace(&target.path) {
-        // A network file system can fail to say that it did it.
+        // A network file system may rename the file and still return an error.
         if target.still_there().is_ok() {
             return Err(error);
         }
     }
     let durable = target.host.sync_folder(folder_of(&target.path));
-    // The bytes were read back before; what is left to see is that the name leads to them.
+    // The bytes were read back before; now the name must lead to them.
     if let Err(error) = staged.is_at(&target.path, new.bytes.len()) {
         return Err(put_back(target, before, error));
     }
     durable.map_err(not_durable)?;
     if new.keep_times {
-        // Reading back may have touched the time of access; what matters of it is durable already.
+        // Reading back may have changed the access time; everything important is already durable.
         let _ = staged.file.take_times(&target.times);
     }
     Ok(Tried::Done)
 }
 
-/// A complete, durable file with the metadata of the target, beside it, once the target was seen to hold `before`.
-/// `Err`: what it cannot take over.
+/// Writes a complete, durable file with the metadata of the target beside it, after checking that the target holds
+/// `before`. `Err` names the metadata that cannot be carried over.
 fn stage<'h, H: Host>(
     target: &Locked<'h, H>,
     new: &New<'_>,
@@ -80,7 +80,7 @@ fn stage<'h, H: Host>(
     if let Carried::Lost(what) = target.host.carry_metadata(&target.file, &staged.file)? {
         return Ok(Err(format!("a new file would lose {what}")));
     }
-    // The lock that others will look for once the new file has its place. Nobody else knows of it yet.
+    // The lock that others check once the new file has its name. No other program knows the file yet.
     staged.file.try_lock()?;
     let seen = || before.map_or(Ok(()), |before| target.holds(before));
     staged.fill_and_prove(new.bytes, new.proof, &seen)?;
@@ -95,10 +95,10 @@ fn not_durable(error: Error) -> Error {
     error
         .adding("the new file is in its place and complete, but after a power loss the old one may be back")
         .becoming(Kind::Unfinished, Code::NotDurable)
-        .advise("see what ails the file system, then look which of the two is there")
+        .advise("find the fault of the file system, then check which of the two files is there")
 }
 
-/// The new file does not read back: the old bytes, which are still in memory, get a file of their own.
+/// Restores the old bytes, which are still in memory, by another new file after the read-back failed.
 fn put_back<H: Host>(target: &Locked<'_, H>, before: &Overlaid<'_>, error: Error) -> Error {
     let again = || -> Result<bool> {
         let Ok(mut staged) = stage(target, &New::known(before, true), None)? else { return Ok(false) };

@@ -1,4 +1,4 @@
-//! A new file under a name of its own, until it takes its place.
+//! A new file with a temporary name, until it replaces its target.
 
 use std::path::{Path, PathBuf};
 
@@ -8,22 +8,22 @@ use hivewright_storage::{Access, Host, HostFile, Storage};
 use super::Proof;
 use super::overlaid::Overlaid;
 
-/// A new file; removed when dropped before it took its place.
+/// A new file. Dropping it before it has its final name removes it.
 pub(crate) struct Staged<'h, H: Host> {
     host: &'h H,
-    /// Its name for the time being; `None` once it took its place.
+    /// The temporary name; `None` once it has its final name.
     path: Option<PathBuf>,
     pub(crate) file: H::File,
 }
 
 impl<'h, H: Host> Staged<'h, H> {
-    /// An empty file in the folder of `beside`.
+    /// Makes an empty file in the folder of `beside`.
     pub(crate) fn new(host: &'h H, beside: &Path, mode: u32) -> Result<Self> {
         let (path, file) = host.create_temporary(beside, mode)?;
         Ok(Staged { host, path: Some(path), file })
     }
 
-    /// Its name for the time being.
+    /// Returns the temporary name.
     pub(crate) fn path(&self) -> &Path {
         self.path.as_deref().unwrap_or(Path::new(""))
     }
@@ -33,7 +33,7 @@ impl<'h, H: Host> Staged<'h, H> {
         self.fill_and_see(bytes, &|| Ok(()))
     }
 
-    /// [`Staged::fill`], and `see` while the medium works: what is read comes from memory, flushed or not.
+    /// As [`Staged::fill`]; runs `see` while the medium works, since reads come from memory, flushed or not.
     fn fill_and_see(&self, bytes: &Overlaid<'_>, see: Proof<'_>) -> Result<()> {
         let read_back = || self.path.as_ref().map_or(Ok(()), |path| same_bytes(self.host, path, bytes));
         if !H::CONCURRENT {
@@ -45,7 +45,7 @@ impl<'h, H: Host> Staged<'h, H> {
         beside(&[see, &read_back], || self.file.flush())
     }
 
-    /// [`Staged::fill`], while the proof runs beside it, and then `see`: all have to succeed.
+    /// As [`Staged::fill`], with `proof` in parallel, and then `see`: all must succeed.
     pub(crate) fn fill_and_prove(&self, bytes: &Overlaid<'_>, proof: Proof<'_>, see: Proof<'_>) -> Result<()> {
         if !H::CONCURRENT {
             return proof().and_then(|()| self.fill_and_see(bytes, see));
@@ -53,7 +53,7 @@ impl<'h, H: Host> Staged<'h, H> {
         beside(&[proof], || self.fill_and_see(bytes, see))
     }
 
-    /// Takes the place of the file at `to`. In one step: `to` is the old file or the new one at any moment.
+    /// Replaces the file at `to` atomically.
     pub(crate) fn replace(&mut self, to: &Path) -> Result<()> {
         if let Some(path) = &self.path {
             self.host.rename(path, to)?;
@@ -62,8 +62,8 @@ impl<'h, H: Host> Staged<'h, H> {
         Ok(())
     }
 
-    /// Whether the name `at` leads to this very file, with `len` bytes. Where the host cannot tell files apart, the
-    /// length has to do.
+    /// Checks that the name `at` leads to this file, with `len` bytes. Where the host has no file identities, only the
+    /// length is compared.
     pub(crate) fn is_at(&self, at: &Path, len: u64) -> Result<()> {
         let there = self.host.open(at, Access::Read)?;
         if there.about()?.id == self.file.about()?.id && there.len()? == len {
@@ -73,7 +73,7 @@ impl<'h, H: Host> Staged<'h, H> {
         Err(Error::new(Kind::Io, Code::ReadBack, what))
     }
 
-    /// Takes the name `to` if it is free. `false`: it is not.
+    /// Gives the file the name `to`. Returns `false` if that is in use.
     pub(crate) fn place(&mut self, to: &Path) -> Result<bool> {
         match &self.path {
             Some(path) if !self.host.rename_new(path, to)? => Ok(false),
@@ -85,7 +85,7 @@ impl<'h, H: Host> Staged<'h, H> {
     }
 }
 
-/// Runs `work`, and each of `others` on a thread of its own beside it. All have to succeed; the others' errors go first.
+/// Runs `work`, and each of `others` on another thread. All must succeed; the errors of the others come first.
 fn beside(others: &[Proof<'_>], work: impl FnOnce() -> Result<()>) -> Result<()> {
     std::thread::scope(|scope| {
         let start = |other| std::thread::Builder::new().spawn_scoped(scope, other);
@@ -93,7 +93,7 @@ fn beside(others: &[Proof<'_>], work: impl FnOnce() -> Result<()>) -> Result<()>
         let worked = work();
         let done = started.into_iter().map(|(other, thread)| match thread {
             Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            // No thread to be had: one after the other.
+            // If no thread can be started, they run one after the other.
             Err(_) => other(),
         });
         done.fold(Ok(()), Result::and).and(worked)
@@ -103,13 +103,13 @@ fn beside(others: &[Proof<'_>], work: impl FnOnce() -> Result<()>) -> Result<()>
 impl<H: Host> Drop for Staged<'_, H> {
     fn drop(&mut self) {
         if let Some(path) = &self.path {
-            // What cannot be removed is litter, not harm.
+            // A file that cannot be removed is harmless.
             let _ = self.host.remove(path);
         }
     }
 }
 
-/// Reads `path` back through a fresh opening and compares.
+/// Opens `path` again, reads it and compares.
 pub(crate) fn same_bytes<H: Host>(host: &H, path: &Path, bytes: &Overlaid<'_>) -> Result<()> {
     match bytes.first_difference(&host.open(path, Access::Read)?)? {
         None => Ok(()),
@@ -120,7 +120,7 @@ pub(crate) fn same_bytes<H: Host>(host: &H, path: &Path, bytes: &Overlaid<'_>) -
     }
 }
 
-/// The folder that holds the name `path`.
+/// Returns the folder of `path`.
 pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,

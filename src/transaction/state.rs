@@ -1,4 +1,4 @@
-//! How far a change got, by comparing what is there with what the undo file says.
+//! Determines the progress of a change by comparing files with the undo file.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -13,27 +13,27 @@ use hivewright_storage::{Host, Storage};
 
 use super::record::{BLOCK, Block, Record};
 
-/// How far a change got.
+/// The progress of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
-    /// The file is what it was before.
+    /// The file has its old bytes.
     Untouched,
-    /// Some of it is written; the undo file restores the old state.
+    /// A part is written; the undo file restores the old state.
     Partly,
-    /// All of it is written.
+    /// The whole change is written.
     Written,
-    /// The file is something else: changed since, or not the file that the undo file belongs to.
+    /// The file has other bytes: it has changed since, or is not the file of the undo file.
     Foreign,
 }
 
-/// The saved blocks as they are after each step.
+/// The saved blocks after each step.
 pub(crate) struct Versions<'a> {
     change: &'a Change,
     blocks: &'a [Block],
-    /// For each block, the patches that touch its old bytes, with the number of their group.
+    /// For each block, the patches that overlap its old bytes, with the number of their group.
     touching: Vec<Vec<(usize, usize)>>,
-    /// For each group, the blocks that its patches touch, ascending.
+    /// For each group, the blocks that its patches overlap, ascending.
     touched: Vec<Vec<usize>>,
     groups: usize,
 }
@@ -46,7 +46,7 @@ impl<'a> Versions<'a> {
             for index in range.clone() {
                 let patch = &change.patches[index];
                 let end = patch.offset + patch.new.len() as u64;
-                // A block that the old file ended in is touched by what is written behind that end: it shares a sector.
+                // The block of the old end is affected by writes past that end, which share its sector.
                 let first = blocks.partition_point(|b| b.offset + BLOCK <= patch.offset);
                 let touched = blocks[first..].iter().take_while(|b| b.offset < end).count();
                 for of_block in &mut touching[first..first + touched] {
@@ -60,7 +60,7 @@ impl<'a> Versions<'a> {
         Versions { change, blocks, touching, touched: touched_by, groups: groups.len() }
     }
 
-    /// The old part of block `index` when the first `groups` groups are written.
+    /// Returns the old part of block `index` after the first `groups` groups.
     fn block(&self, index: usize, groups: usize) -> Vec<u8> {
         let block = &self.blocks[index];
         let mut bytes = block.old.clone();
@@ -71,7 +71,8 @@ impl<'a> Versions<'a> {
         bytes
     }
 
-    /// Whether the blocks hold the old bytes of the patches; of a byte with several, the first one's.
+    /// Returns whether the blocks have the old bytes of the patches; for a byte with several patches, those of the
+    /// first.
     pub(crate) fn fit(&self) -> bool {
         self.blocks.iter().zip(&self.touching).all(|(block, touching)| {
             let mut bytes = block.old.clone();
@@ -83,7 +84,7 @@ impl<'a> Versions<'a> {
         })
     }
 
-    /// Every saved block as it is there, cut where the old file ended.
+    /// Reads the saved blocks from `storage`, cut at the old end of the file.
     fn read(&self, storage: &dyn Storage) -> Result<Vec<Vec<u8>>> {
         let read = |block: &Block| {
             let mut there = vec![0; block.old.len()];
@@ -92,13 +93,13 @@ impl<'a> Versions<'a> {
         self.blocks.iter().map(read).collect()
     }
 
-    /// Whether each block is as the first `groups` groups leave it.
+    /// Returns whether each block is as after the first `groups` groups.
     fn is_at(&self, there: &[Vec<u8>], groups: usize) -> bool {
         there.iter().enumerate().all(|(i, bytes)| *bytes == self.block(i, groups))
     }
 
-    /// The numbers of groups, ascending, as whose first ones block `index` can be what is `there`: all of the old block, one
-    /// range of them between two groups that touch it, and so on. Each patch is laid once.
+    /// Returns the ascending ranges of numbers of groups after which block `index` can have the bytes `there`: all for
+    /// an unchanged block, one range between two groups that overlap it, and so on. Each patch is applied once.
     fn fitting(&self, index: usize, there: &[u8]) -> Vec<Range<usize>> {
         let block = &self.blocks[index];
         let (mut bytes, mut start, mut fits) = (block.old.clone(), 0, Vec::new());
@@ -119,9 +120,10 @@ impl<'a> Versions<'a> {
         fits
     }
 
-    /// For each group, whether each block is as the groups before it leave it; those that itself touches may be anything.
+    /// Returns for each group whether each block is as the groups before it leave it; blocks that the group overlaps
+    /// may have any bytes.
     fn interrupted_in(&self, there: &[Vec<u8>]) -> Vec<bool> {
-        // By how much the number of blocks that fit differs from the group before.
+        // The change of the number of matching blocks from one group to the next.
         let mut steps = vec![0_i64; self.groups + 2];
         let mut add = |range: Range<usize>| {
             steps[range.start] += 1;
@@ -146,8 +148,8 @@ impl<'a> Versions<'a> {
         counts.map(|count| usize::try_from(count) == Ok(there.len())).collect()
     }
 
-    /// Writes the blocks back: of the first `begun` groups, the last one first; each is durable before the one before
-    /// it is touched. A group that was never begun must not count: its blocks would get what earlier groups write.
+    /// Restores the blocks of the first `begun` groups, the last group first; each is durable before the one before it.
+    /// A group that was not begun must not be counted: its blocks would get the bytes of earlier groups.
     pub(crate) fn roll_back(&self, storage: &dyn Storage, begun: usize) -> Result<()> {
         for group in (0..begun.min(self.groups)).rev() {
             self.write_blocks(storage, group, group)?;
@@ -160,28 +162,30 @@ impl<'a> Versions<'a> {
         Ok(())
     }
 
-    /// Writes what the last group wrote once more, over the same bytes, and flushes it.
+    /// Writes the bytes of the last group again and flushes them.
     ///
-    /// After a flush that failed, reading shows bytes that may never reach the medium, and flushing again does not
-    /// bring them there; writing them again does. Only the group that was in hand can be in that state.
+    /// After a failed flush, reads return bytes that may never reach the medium, and another flush does not write them;
+    /// writing them again does. Only the last group can be in that state.
     fn write_last_again(&self, storage: &dyn Storage) -> Result<()> {
         let Some(last) = self.groups.checked_sub(1) else { return Ok(()) };
         self.write_blocks(storage, last, self.groups)?;
-        let (start, new_space) = (self.change.len_before, new_space(self.change)?);
+        let start = self.change.len_before;
         for patch in &self.change.patches[self.change.groups()[last].clone()] {
-            // Whole blocks here too: the sectors around a patch may have suffered with it.
+            // Whole blocks, because the sectors around a patch may be affected.
             let end = (patch.offset + patch.new.len() as u64).next_multiple_of(BLOCK).min(self.change.len_after);
             let from = (patch.offset / BLOCK * BLOCK).max(start);
             if from < end {
-                // Both differences are within the new space.
-                let local = |at: u64| usize::try_from(at - start).unwrap_or(usize::MAX);
-                storage.write_at(from, &new_space[local(from)..local(end)])?;
+                // The hashes of the appended runs were compared before.
+                let mut bytes = vec![0; usize::try_from(end - from).map_err(|_| too_long())?];
+                storage.read_at(from, &mut bytes)?;
+                self.change.patches.iter().for_each(|patch| lay_over(&mut bytes, from, patch.offset, &patch.new));
+                storage.write_at(from, &bytes)?;
             }
         }
         storage.flush()
     }
 
-    /// Writes the blocks that `group` touches as they are when the first `written` groups are written.
+    /// Writes the blocks that `group` overlaps as after the first `written` groups.
     fn write_blocks(&self, storage: &dyn Storage, group: usize, written: usize) -> Result<()> {
         for &index in &self.touched[group] {
             storage.write_at(self.blocks[index].offset, &self.block(index, written))?;
@@ -190,11 +194,16 @@ impl<'a> Versions<'a> {
     }
 }
 
-/// The bytes past the old end when all is written.
-fn new_space(change: &Change) -> Result<Vec<u8>> {
-    let mut bytes = vec![0; usize::try_from(change.len_after - change.len_before).map_err(|_| too_long())?];
-    change.patches.iter().for_each(|patch| lay_over(&mut bytes, change.len_before, patch.offset, &patch.new));
-    Ok(bytes)
+/// Returns the ranges past the old end whose bytes after the change are known.
+fn known_space(change: &Change) -> Vec<Range<u64>> {
+    let mut free = change.len_before;
+    let mut known: Vec<Range<u64>> = Vec::new();
+    for run in &change.appended {
+        known.push(free..run.offset);
+        free = run.end();
+    }
+    known.push(free..change.len_after);
+    known
 }
 
 fn too_long() -> Error {
@@ -206,16 +215,15 @@ impl Record {
         Versions::new(&self.change, &self.blocks)
     }
 
-    /// How far the change got in `storage`.
+    /// Returns the progress of the change in `storage`.
     ///
-    /// An interruption can leave only this: all groups before some group written, none after it, and in the blocks
-    /// that this one touches anything at all. Whatever else is there was not left by us. Where the hash of the whole
-    /// file is known, the rest of it has to fit too.
+    /// An interruption leaves all groups before some group written, none after it, and any bytes in the blocks that the
+    /// group overlaps. Any other state is foreign. If the hash of the whole file is known, the rest must match too.
     pub(crate) fn state(&self, storage: &dyn Storage) -> Result<State> {
         self.reached(storage).map(|(state, _)| state)
     }
 
-    /// How far the change got, and how many groups may have been begun. Where several numbers fit, the largest.
+    /// Returns the progress, and the number of groups that may have been begun; the largest possible one.
     pub(crate) fn reached(&self, storage: &dyn Storage) -> Result<(State, usize)> {
         let found = self.reached_by_blocks(storage)?;
         let (Some(before), Some(after)) = (self.sha256_before, self.sha256_after) else { return Ok(found) };
@@ -240,8 +248,8 @@ impl Record {
         if len == len_after && versions.is_at(&there, versions.groups) && self.has_new_space(storage)? {
             return Ok((State::Written, versions.groups));
         }
-        // The length changes before the first group is written, and back after it is restored; but what was restored
-        // may be written once more to be sure that it is durable.
+        // The length changes before the first group, and back after its restoration; restored bytes may be written
+        // again to make them durable.
         let groups = if len == len_after { versions.groups } else { versions.groups.min(1) };
         let interrupted = versions.interrupted_in(&there);
         if let Some(last) = interrupted[..groups].iter().rposition(|is| *is) {
@@ -250,7 +258,7 @@ impl Record {
         Ok(if versions.is_at(&there, 0) { (State::Partly, 0) } else { (State::Foreign, 0) })
     }
 
-    /// For a file `target` that is wholly old or wholly new: makes sure that this is so on the medium too.
+    /// Makes sure that a file `target` that is completely old or completely new is durable.
     pub(crate) fn make_durable<H: Host>(&self, locked: &Locked<'_, H>, target: &Path, state: State) -> Result<()> {
         let storage = locked.storage_at(target, &self.files_of(target)?)?;
         match state {
@@ -261,7 +269,7 @@ impl Record {
         locked.host.sync_folder(folder_of(target))
     }
 
-    /// Compares the length and every saved block with what is there, and the blocks with the patches.
+    /// Compares the length and the saved blocks with `storage`, and the blocks with the patches.
     pub(crate) fn expect_old(&self, storage: &dyn Storage) -> Result<()> {
         let len = storage.len()?;
         if len != self.change.len_before {
@@ -280,22 +288,23 @@ impl Record {
         }
     }
 
-    /// The file that holds a byte of the addresses, as it is named here, and where in it.
+    /// Returns the file with a byte of the address space, and the offset in it.
     fn file_at(&self, offset: u64) -> (PathBuf, u64) {
         let starts = starts(&self.files).unwrap_or_default();
         let found = starts.iter().zip(&self.files).rev().find(|(start, _)| **start <= offset);
         let folder = self.target.parent().unwrap_or(Path::new(""));
-        // Names in the record lie beside the target, or are whole.
+        // Names in the record are relative to the target's folder, or absolute.
         found.map_or((self.target.clone(), offset), |(start, file)| (absolute(folder, &file.path), offset - start))
     }
 
-    /// Where the change wrote over other bytes in the file at `path`, once for each sector, with the image at `target`.
+    /// Returns the offsets in the file at `path` where the change overwrote other bytes, one for each sector, given the
+    /// image at `target`.
     pub(crate) fn changed_in(&self, target: &Path, path: &Path) -> Result<Vec<u64>> {
         const SECTOR: usize = 512;
         let files = self.files_of(target)?;
         let starts = starts(&files)?;
         let mut found = Vec::new();
-        // What is only added behind the old end, or written over itself, was nobody else's.
+        // Bytes past the old end, and unchanged bytes, belonged to nothing else.
         for Patch { offset, old, new, .. } in
             self.change.patches.iter().filter(|patch| !patch.new.starts_with(&patch.old))
         {
@@ -309,7 +318,7 @@ impl Record {
         Ok(found)
     }
 
-    /// Whether all is as the change left it where that wrote, and the file has only become longer since.
+    /// Returns whether the storage has the bytes of the change and has only grown since.
     pub(crate) fn has_only_grown(&self, storage: &dyn Storage) -> Result<bool> {
         let versions = self.versions();
         Ok(storage.len()? > self.change.len_after
@@ -317,7 +326,7 @@ impl Record {
             && self.has_new_space(storage)?)
     }
 
-    /// The file that is neither old nor new, where that can be told of one of several.
+    /// Returns the one of several files that is neither old nor new, if it can be determined.
     pub(crate) fn foreign_file(&self, storage: &dyn Storage) -> Option<PathBuf> {
         let versions = self.versions();
         let there = versions.read(storage).ok()?;
@@ -326,18 +335,27 @@ impl Record {
         Some(self.file_at(self.blocks[index].offset).0)
     }
 
-    /// Whether what lies past the old end is what the patches put there.
+    /// Returns whether the bytes past the old end are those of the patches.
     fn has_new_space(&self, storage: &dyn Storage) -> Result<bool> {
-        if !self.change.grows() {
-            return Ok(true);
+        for run in known_space(&self.change).into_iter().filter(|run| !run.is_empty()) {
+            // Not longer than the patches that write it.
+            let mut wanted = vec![0; usize::try_from(run.end - run.start).map_err(|_| too_long())?];
+            let mut there = wanted.clone();
+            storage.read_at(run.start, &mut there)?;
+            self.change.patches.iter().for_each(|patch| lay_over(&mut wanted, run.start, patch.offset, &patch.new));
+            if there != wanted {
+                return Ok(false);
+            }
         }
-        let wanted = new_space(&self.change)?;
-        let mut there = vec![0; wanted.len()];
-        storage.read_at(self.change.len_before, &mut there)?;
-        Ok(there == wanted)
+        for run in &self.change.appended {
+            if !run.is_in(storage)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
-    /// All bytes of `storage`. Only for what has a hash of the whole, which is read into memory anyway.
+    /// Returns all bytes of `storage`. Only for files with a hash of the whole, which are read into memory anyway.
     pub(crate) fn whole(&self, storage: &dyn Storage) -> Result<Vec<u8>> {
         let len = storage.len()?.min(self.change.len_after);
         let len = usize::try_from(len).map_err(|_| too_long())?;
@@ -346,7 +364,7 @@ impl Record {
         Ok(bytes)
     }
 
-    /// What the file was, out of what is there.
+    /// Returns the old bytes of the file, computed from its present ones.
     pub(crate) fn old_image<'a>(&'a self, there: &'a [u8]) -> Overlaid<'a> {
         let old = self.blocks.iter().map(|b| (b.offset, &b.old[..])).collect();
         Overlaid::new(there, self.change.len_before, old)

@@ -1,4 +1,4 @@
-//! The old bytes back to the disk.
+//! Restores the old bytes.
 
 use crate::locate::changed_since;
 use crate::transaction::{self, Locked, New, Overlaid, Tried, unfinished, why_in_place};
@@ -8,22 +8,24 @@ use hivewright_storage::Host;
 use crate::transaction::journal::Journal;
 use crate::transaction::record::Mark;
 
-/// How the old bytes came back.
+/// The way in which the old bytes were restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Restored {
-    /// They were there already.
+    /// The file had them already.
     Already,
-    /// A new file took the place of the changed one.
+    /// A new file replaced the changed one.
     Replaced,
-    /// They were written over the new ones.
+    /// They were written in place.
     InPlace,
 }
 
-/// Restores what `journal` holds; the first `begun` groups of the change are written, the last of them perhaps partly.
+/// Restores the old bytes of `journal`; the first `begun` groups of the change are written, the last of them perhaps
+/// partly.
 pub(super) fn restore<H: Host>(journal: &mut Journal<'_, H>, target: &Locked<'_, H>, begun: usize) -> Result<Restored> {
     if replaced(journal, target)? {
-        // Should this fail, the next run sees the old bytes and marks it.
+        // If this fails, the next run finds the old bytes and marks the undo file.
         let _ = journal.mark(Mark::Restored);
         return Ok(Restored::Replaced);
     }
@@ -38,10 +40,10 @@ pub(super) fn restore<H: Host>(journal: &mut Journal<'_, H>, target: &Locked<'_,
     Ok(Restored::InPlace)
 }
 
-/// Puts a new file with the old bytes in place of the target. `false`: that is not the way here.
+/// Replaces the target by a new file with the old bytes. Returns `false` if that is not possible.
 fn replaced<H: Host>(journal: &Journal<'_, H>, target: &Locked<'_, H>) -> Result<bool> {
     let Some(sha256) = journal.record.sha256_before else { return Ok(false) };
-    // Of several files, no new one takes the place of all.
+    // A new file cannot replace several files.
     if !journal.record.files.is_empty() || why_in_place(&target.about).is_some() {
         return Ok(false);
     }

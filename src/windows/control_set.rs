@@ -1,33 +1,33 @@
 //! The control sets of a SYSTEM hive and the `Select` key that gives them their roles.
 //!
-//! `Select` holds `Current`, `Default`, `Failed` and `LastKnownGood`, each a REG_DWORD N for the key `ControlSet%03d`.
-//! `Current` was used for the boot in which the hive was captured; the loader takes `Default` at the next boot
-//! (Windows 7 Resource Kit). `Failed` 0 means none. Numbers may be sparse. `CurrentControlSet` is a link that Windows
-//! makes at boot: it never stands in a hive file.
+//! `Select` has `Current`, `Default`, `Failed` and `LastKnownGood`, each a REG_DWORD N for the key `ControlSet%03d`.
+//! `Current` was used for the boot in which the hive was captured; the loader uses `Default` at the next boot (Windows
+//! 7 Resource Kit). `Failed` 0 means none. Numbers may have gaps. `CurrentControlSet` is a link that Windows makes at
+//! boot and that is never in a hive file.
 
 use serde::Serialize;
 
-use super::Mistake;
+use super::Finding;
 use super::kind::not_system;
 use super::look::{self, Damage, Look};
-use super::special::{self, special};
+use super::special::special;
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::{Hive, HiveBytes, Key};
 
 /// The link that Windows makes at boot.
 pub(crate) const LINK: &str = "CurrentControlSet";
 
-/// What a control set is for.
+/// The role of a control set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Used for the boot in which the hive was captured.
     Current,
-    /// Taken at the next boot.
+    /// Used at the next boot.
     Default,
     /// Used for the last boot that succeeded.
     LastKnownGood,
-    /// Given up for last known good.
+    /// Replaced by the last known good one.
     Failed,
 }
 
@@ -35,7 +35,7 @@ impl Role {
     /// All roles.
     pub const ALL: [Role; 4] = [Role::Current, Role::Default, Role::LastKnownGood, Role::Failed];
 
-    /// The name of the value of `Select`.
+    /// Returns the name of the value of `Select`.
     pub fn value_name(self) -> &'static str {
         match self {
             Role::Current => "Current",
@@ -45,7 +45,7 @@ impl Role {
         }
     }
 
-    /// For people.
+    /// Returns the name for users.
     pub fn as_str(self) -> &'static str {
         match self {
             Role::Current => "current",
@@ -64,7 +64,7 @@ pub enum Pointer {
     Missing,
     /// It is not a 4-byte REG_DWORD.
     WrongType,
-    /// It stands in a damaged place, or in one that Windows does not read as it stands.
+    /// It is damaged, or Windows does not read it as stored.
     Unreadable,
     /// A layered hive marks it as deleted.
     Tombstone,
@@ -75,7 +75,7 @@ pub enum Pointer {
 /// The `Select` key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Select {
-    /// Whether the key is there.
+    /// Whether the key exists.
     pub present: bool,
     /// See [`Role::Current`].
     pub current: Pointer,
@@ -88,7 +88,7 @@ pub struct Select {
 }
 
 impl Select {
-    /// The key is there, and nothing of it can be read.
+    /// The key exists, and nothing of it can be read.
     const UNREADABLE: Select = Select {
         present: true,
         current: Pointer::Unreadable,
@@ -97,7 +97,7 @@ impl Select {
         failed: Pointer::Unreadable,
     };
 
-    /// The value for a role.
+    /// Returns the value for a role.
     pub fn pointer(&self, role: Role) -> Pointer {
         match role {
             Role::Current => self.current,
@@ -107,7 +107,7 @@ impl Select {
         }
     }
 
-    /// The number of the control set of a role, if it names one.
+    /// Returns the number of the control set of a role, if it names one.
     fn number(&self, role: Role) -> Option<u32> {
         match self.pointer(role) {
             Pointer::Number(number) if number != 0 => Some(number),
@@ -120,7 +120,7 @@ impl Select {
 #[derive(Debug)]
 pub(crate) struct ControlSet<'h, B> {
     pub(crate) number: u32,
-    /// As the key is called.
+    /// The name of the key.
     pub(crate) name: String,
     pub(crate) key: Key<'h, B>,
     pub(crate) roles: Vec<Role>,
@@ -130,21 +130,21 @@ pub(crate) struct ControlSet<'h, B> {
 #[derive(Debug)]
 pub(crate) struct ControlSets<'h, B> {
     pub(crate) select: Select,
-    /// By number.
+    /// The control sets, by number.
     pub(crate) sets: Vec<ControlSet<'h, B>>,
-    /// A key that should be a link of the running system.
+    /// A key named as the link of the running system.
     pub(crate) stable_link: Option<Key<'h, B>>,
-    /// What keeps a value of `Select` from being read.
-    pointers: Vec<(Role, Mistake)>,
-    /// What keeps Windows, or us, from finding the key of a control set that `Select` names.
-    lost: Vec<(u32, Mistake)>,
+    /// Findings for unreadable values of `Select`.
+    pointers: Vec<(Role, Finding)>,
+    /// Findings for control sets that `Select` names and that cannot be found, by Windows or by this program.
+    lost: Vec<(u32, Finding)>,
 }
 
 impl<'h, B: HiveBytes> ControlSets<'h, B> {
-    /// Finds them through the root's list of subkeys.
+    /// Finds the control sets in the root's subkeys list.
     ///
     /// # Errors
-    /// Those of the medium; a root key that cannot be read; `not-system` where nothing speaks for a hive SYSTEM.
+    /// I/O errors; the root key cannot be read; `not-system`: nothing indicates a SYSTEM hive.
     pub(crate) fn find(hive: &'h Hive<B>, damage: &mut Damage) -> Result<Self> {
         let root = hive.root()?;
         let (select, pointers) = read_select(&root, damage)?;
@@ -152,17 +152,17 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
         let mut sets = ControlSets { select, sets, stable_link: None, pointers, lost };
         let (keys, errors) = damage.look("", root.readable_subkeys().map(Some))?.into_there().unwrap_or_default();
         keys.into_iter().for_each(|key| sets.take(key));
-        let is_sound = damage.count() == 0 && errors.is_empty();
-        if !select.present && sets.sets.is_empty() && sets.stable_link.is_none() && is_sound {
+        let is_undamaged = damage.count() == 0 && errors.is_empty();
+        if !select.present && sets.sets.is_empty() && sets.stable_link.is_none() && is_undamaged {
             return Err(not_system(hive));
         }
         for number in Role::ALL.into_iter().filter_map(|role| sets.select.number(role)) {
             let name = key_name(number);
-            if let Look::Unreadable(mistake) = damage.required(&root, &name, &name)? {
-                sets.lost.push((number, *mistake));
+            if let Look::Unreadable(finding) = damage.required(&root, &name, &name)? {
+                sets.lost.push((number, *finding));
             }
         }
-        // Behind those that a look-up by name has named.
+        // After the findings of look-ups by name.
         for error in errors {
             damage.note_unnamed(error)?;
         }
@@ -182,30 +182,31 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
         }
     }
 
-    /// The set of that number.
+    /// Returns the set of that number.
     pub(crate) fn numbered(&self, number: u32) -> Option<&ControlSet<'h, B>> {
         self.sets.iter().find(|set| set.number == number)
     }
 
-    /// What keeps the set of that number from being found.
-    fn lost(&self, number: u32) -> Option<&Mistake> {
-        self.lost.iter().find(|(lost, _)| *lost == number).map(|(_, mistake)| mistake)
+    /// Returns the finding because of which the set of that number is not found.
+    fn lost(&self, number: u32) -> Option<&Finding> {
+        self.lost.iter().find(|(lost, _)| *lost == number).map(|(_, finding)| finding)
     }
 
-    /// The set of a role, if `Select` names one that exists.
+    /// Returns the set of a role, if `Select` names one that exists.
     pub(crate) fn of_role(&self, role: Role) -> Option<&ControlSet<'h, B>> {
         self.sets.iter().find(|set| set.roles.contains(&role))
     }
 
-    /// The set whose services tell which Windows this is: the one of the next boot, or the best there is.
+    /// Returns the set whose services determine the version of Windows: the one of the next boot, or the best
+    /// substitute.
     pub(crate) fn deciding(&self) -> Option<&ControlSet<'h, B>> {
         self.of_role(Role::Default).or_else(|| self.of_role(Role::Current)).or_else(|| self.sets.first())
     }
 
-    /// The set of a role, or why there is none.
+    /// Returns the set of a role, or the reason why there is none.
     ///
     /// # Errors
-    /// `select-missing`, `select-type`, `select-zero`, `control-set-missing`, each refused.
+    /// Refusals: `select-missing`, `select-type`, `select-zero`, `control-set-missing`.
     pub(crate) fn require(&self, role: Role) -> Result<&ControlSet<'h, B>> {
         let value = role.value_name();
         let refuse = |code, what: String| Err(Error::refused(code, what).advise(self.advice()));
@@ -215,14 +216,14 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
             Pointer::WrongType => refuse(Code::SelectType, format!("Select\\{value} is not a 4-byte REG_DWORD")),
             Pointer::Tombstone => refuse(Code::SelectTombstone, format!("Select\\{value} is marked as deleted")),
             Pointer::Unreadable => Err(match self.pointers.iter().find(|(of, _)| *of == role) {
-                Some((_, mistake)) if mistake.code == special::CODE => mistake.to_error(Kind::Refused),
-                Some((_, mistake)) => mistake.to_error(Kind::Corrupt),
+                Some((_, finding)) if finding.code == Code::KeySpecial => finding.to_error(Kind::Refused),
+                Some((_, finding)) => finding.to_error(Kind::Corrupt),
                 None => Error::new(Kind::Corrupt, Code::Unreadable, format!("Select\\{value} cannot be read")),
             }
             .advise(self.advice())),
             Pointer::Number(0) => refuse(Code::SelectZero, format!("Select\\{value} is 0: no control set")),
             Pointer::Number(number) => match (self.lost(number), self.numbered(number)) {
-                (Some(mistake), _) => Err(mistake.to_error(Kind::Corrupt)),
+                (Some(finding), _) => Err(finding.to_error(Kind::Corrupt)),
                 (None, Some(set)) => Ok(set),
                 (None, None) => refuse(
                     Code::ControlSetMissing,
@@ -232,7 +233,7 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
         }
     }
 
-    /// Names the option that overrides a missing or wrong `Select`, with the numbers that exist.
+    /// Returns the advice for a missing or wrong `Select`: the option that overrides it, with the existing numbers.
     pub(crate) fn advice(&self) -> String {
         if self.sets.is_empty() {
             return "the hive has no control set: is it a SYSTEM hive?".to_owned();
@@ -241,15 +242,15 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
         format!("name the control set with --control-set NNN (there is {})", numbers.join(", "))
     }
 
-    /// What is wrong with `Select` itself, and a stable `CurrentControlSet`.
-    pub(crate) fn mistakes(&self) -> Vec<Mistake> {
-        let mut mistakes = Vec::new();
+    /// Returns the findings on `Select` and on a stored key `CurrentControlSet`.
+    pub(crate) fn findings(&self) -> Vec<Finding> {
+        let mut findings = Vec::new();
         for role in Role::ALL {
             let pointer = self.select.pointer(role);
-            // Without Select, one line is enough; no failed set is the normal case.
+            // Without Select, one finding is enough; the absence of a failed set is normal.
             let needless = !self.select.present && role != Role::Default;
             let none = role == Role::Failed && matches!(pointer, Pointer::Missing | Pointer::Number(0));
-            // Damage has been told already.
+            // The damage is already reported.
             if needless || none || pointer == Pointer::Unreadable {
                 continue;
             }
@@ -259,18 +260,18 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
             if let Err(error) = self.require(role) {
                 let place = format!("Select\\{}", role.value_name());
                 let place = if self.select.present { place } else { "Select".to_owned() };
-                mistakes.push(Mistake::new(error.code(), place, error.what(), advice_for(role)));
+                findings.push(Finding::new(error.code(), place, error.what(), advice_for(role)));
             }
         }
         if self.stable_link.is_some() {
-            mistakes.push(Mistake::new(
+            findings.push(Finding::new(
                 Code::CurrentControlSetKey,
                 LINK,
-                "a key of this name stands in the file; Windows makes a link of this name at boot, and never reads this key",
+                "the file has a key of this name; Windows makes a link of this name at boot, and never reads the key",
                 "a careless tool made it: look in ControlSetNNN instead, and remove this key",
             ));
         }
-        mistakes
+        findings
     }
 }
 
@@ -282,12 +283,12 @@ fn advice_for(role: Role) -> &'static str {
     }
 }
 
-/// The key of a control set, as Windows writes it.
+/// Returns the key of a control set, as Windows writes it.
 pub(crate) fn key_name(number: u32) -> String {
     format!("ControlSet{number:03}")
 }
 
-/// The number in the name of a control set; `None` if it is not the name of one.
+/// Returns the number in the name of a control set; `None` if it is not the name of one.
 fn number_in(name: &str) -> Option<u32> {
     let (head, digits) = name.split_at_checked("ControlSet".len())?;
     let number = digits.parse().ok()?;
@@ -295,8 +296,8 @@ fn number_in(name: &str) -> Option<u32> {
     (written && head.eq_ignore_ascii_case("ControlSet")).then_some(number)
 }
 
-/// The `Select` key, and what keeps its values from being read.
-fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<(Select, Vec<(Role, Mistake)>)> {
+/// Reads the `Select` key, and findings for its unreadable values.
+fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<(Select, Vec<(Role, Finding)>)> {
     let mut select = Select {
         present: false,
         current: Pointer::Missing,
@@ -309,20 +310,20 @@ fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<(
     let key = match damage.required(root, "Select", "Select")? {
         Look::There(key) => key,
         Look::Absent => return Ok((select, unreadable)),
-        Look::Unreadable(mistake) => return Ok((Select::UNREADABLE, all_roles(&mistake))),
+        Look::Unreadable(finding) => return Ok((Select::UNREADABLE, all_roles(&finding))),
     };
     if let Some(error) = special(&key, "Select") {
-        let mistake = Mistake::of_error(error.code(), "Select", &error, "");
-        damage.keep(mistake.clone());
-        return Ok((Select::UNREADABLE, all_roles(&mistake)));
+        let finding = Finding::of_error(error.code(), "Select", &error, "");
+        damage.keep(finding.clone());
+        return Ok((Select::UNREADABLE, all_roles(&finding)));
     }
     let mut read = |role: Role| -> Result<Pointer> {
         let value = match damage.value(&key, "Select", role.value_name())? {
             Look::There(value) if value.node().is_tombstone(minor) => return Ok(Pointer::Tombstone),
             Look::There(value) => value,
             Look::Absent => return Ok(Pointer::Missing),
-            Look::Unreadable(mistake) => {
-                unreadable.push((role, *mistake));
+            Look::Unreadable(finding) => {
+                unreadable.push((role, *finding));
                 return Ok(Pointer::Unreadable);
             }
         };
@@ -330,8 +331,8 @@ fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<(
         Ok(match damage.look(&place, look::number(&value))? {
             Look::There(number) => Pointer::Number(number),
             Look::Absent => Pointer::WrongType,
-            Look::Unreadable(mistake) => {
-                unreadable.push((role, *mistake));
+            Look::Unreadable(finding) => {
+                unreadable.push((role, *finding));
                 Pointer::Unreadable
             }
         })
@@ -344,8 +345,8 @@ fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<(
     Ok((select, unreadable))
 }
 
-fn all_roles(mistake: &Mistake) -> Vec<(Role, Mistake)> {
-    Role::ALL.into_iter().map(|role| (role, mistake.clone())).collect()
+fn all_roles(finding: &Finding) -> Vec<(Role, Finding)> {
+    Role::ALL.into_iter().map(|role| (role, finding.clone())).collect()
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Which hive of Windows a file is: SYSTEM, or another one that holds no control set.
+//! Detects which hive of Windows a file is: SYSTEM, or a hive without control sets.
 
 use hivewright_error::{Code, Error, Kind};
 use hivewright_hive::{Hive, HiveBytes};
 
-/// What the base blocks of other hives end with, in lower case, and how the hives are called.
+/// The file names at the end of base blocks' paths, in lower case, and the names of their hives.
 const BY_FILE_NAME: [(&str, &str); 15] = [
     ("software", "SOFTWARE"),
     ("security", "SECURITY"),
@@ -22,7 +22,7 @@ const BY_FILE_NAME: [(&str, &str); 15] = [
     ("settings.dat", "settings.dat"),
 ];
 
-/// Subkeys of the root that show a hive whose base block has no name, as saved copies have none.
+/// Subkeys of the root that identify a hive without a name in its base block, as saved copies have none.
 const BY_SUBKEYS: [(&str, &[&str]); 8] = [
     ("SOFTWARE", &["Microsoft", "Classes"]),
     ("NTUSER.DAT", &["Software", "Control Panel"]),
@@ -34,8 +34,8 @@ const BY_SUBKEYS: [(&str, &[&str]); 8] = [
     ("SAM", &["SAM"]),
 ];
 
-/// The hive that a base block names, if that is another one than SYSTEM. `file_name` is the field at 48: the end of a path
-/// in UTF-16.
+/// Returns the hive that a base block names, if it is not SYSTEM. `file_name` is the field at 48: the end of a path in
+/// UTF-16.
 pub fn other_by_file_name(file_name: &[u8]) -> Option<&'static str> {
     let units = file_name.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).take_while(|&unit| unit != 0);
     let name: String = char::decode_utf16(units).filter_map(|c| c.ok()?.to_lowercase().next()).collect();
@@ -43,7 +43,7 @@ pub fn other_by_file_name(file_name: &[u8]) -> Option<&'static str> {
     BY_FILE_NAME.iter().find(|(end, _)| *end == name).map(|(_, called)| *called)
 }
 
-/// Which hive it is, by the subkeys of its root and by its base block. `None` where neither shows it.
+/// Returns the hive's name, by the subkeys of its root and by its base block. `None` if neither identifies it.
 pub fn kind<B: HiveBytes>(hive: &Hive<B>) -> Option<&'static str> {
     let root = hive.root().ok();
     let has = |name: &str| root.as_ref().is_some_and(|root| matches!(root.subkey(name), Ok(Some(_))));
@@ -55,12 +55,12 @@ pub fn kind<B: HiveBytes>(hive: &Hive<B>) -> Option<&'static str> {
     other_by_file_name(&hive.base_block().file_name).or_else(by_subkeys)
 }
 
-/// The error for a hive that has nothing of SYSTEM.
+/// Returns the error for a hive without the keys of SYSTEM.
 pub(crate) fn not_system<B: HiveBytes>(hive: &Hive<B>) -> Error {
     let what = match kind(hive) {
         Some(other) => format!("this is the hive {other}, not SYSTEM"),
-        None => "this is no hive SYSTEM: it has neither Select nor a control set".to_owned(),
+        None => "this is not a SYSTEM hive: it has neither Select nor a control set".to_owned(),
     };
     Error::new(Kind::Unsupported, Code::NotSystem, what)
-        .advise("name the hive SYSTEM of that Windows: System32\\config\\SYSTEM in its folder")
+        .advise("name the SYSTEM hive of that Windows: System32\\config\\SYSTEM in its folder")
 }

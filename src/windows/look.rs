@@ -1,19 +1,19 @@
-//! Look-ups for reading: damage on the way becomes a line of the report, a failing medium stays an error.
+//! Look-ups for reports: damage becomes a finding, and only I/O errors remain errors.
 
 use std::cmp::Ordering;
 
-use super::Mistake;
+use super::Finding;
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::{DamagedValue, HiveBytes, Key, Value};
 
-/// What a look-up found.
+/// The result of a look-up.
 #[derive(Clone, Debug)]
 pub(crate) enum Look<T> {
     There(T),
     Absent,
-    /// It may be there: the way to it is damaged.
-    Unreadable(Box<Mistake>),
+    /// Unknown: the path to it is damaged.
+    Unreadable(Box<Finding>),
 }
 
 impl<T> Look<T> {
@@ -28,8 +28,8 @@ impl<T> Look<T> {
         matches!(self, Look::Absent)
     }
 
-    /// What stands in the way.
-    pub(crate) fn damage(&self) -> Option<&Mistake> {
+    /// Returns the finding for the damage.
+    pub(crate) fn damage(&self) -> Option<&Finding> {
         match self {
             Look::Unreadable(damage) => Some(damage),
             Look::There(_) | Look::Absent => None,
@@ -44,65 +44,64 @@ impl<T> Look<T> {
     }
 }
 
-/// The most places of damage that are told one by one. A damaged list may lead to a million.
+/// Findings of damage that are reported at most; a damaged list may cause a million.
 const MOST_TOLD: usize = 100;
 
-/// Collects what could not be read.
+/// Collects findings for parts that could not be read.
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
-    mistakes: Vec<Mistake>,
+    findings: Vec<Finding>,
 }
 
-const HIDDEN_ADVICE: &str =
-    "Windows goes by this list: it does not read what stands below; take another copy of the hive";
+const HIDDEN_ADVICE: &str = "Windows uses this list and does not read the keys below; take another copy of the hive";
 pub(crate) const ADVICE: &str =
     "the hive is damaged here: see what `hivewright check` finds, and do not rely on this part";
 
 impl Damage {
-    /// Passes on what was found at `place`, and notes it if it is damaged.
+    /// Converts the result of a look-up at `place`, and adds a finding for damage.
     ///
     /// # Errors
-    /// Those of the operating system: they say nothing about the hive.
+    /// I/O errors, which are not about the hive.
     pub(crate) fn look<T>(&mut self, place: &str, found: Result<Option<T>>) -> Result<Look<T>> {
         match found {
             Ok(Some(found)) => Ok(Look::There(found)),
             Ok(None) => Ok(Look::Absent),
-            Err(error) => self.note(place, error).map(|mistake| Look::Unreadable(Box::new(mistake))),
+            Err(error) => self.note(place, error).map(|finding| Look::Unreadable(Box::new(finding))),
         }
     }
 
-    /// Notes damage at `place`.
+    /// Adds a finding for damage at `place`.
     ///
     /// # Errors
-    /// Those of the operating system.
-    pub(crate) fn note(&mut self, place: &str, error: Error) -> Result<Mistake> {
+    /// I/O errors.
+    pub(crate) fn note(&mut self, place: &str, error: Error) -> Result<Finding> {
         if error.kind() == Kind::Io {
             return Err(error);
         }
-        let mistake = Mistake::of_error(Code::Unreadable, place, &error, ADVICE);
-        self.keep(mistake.clone());
-        Ok(mistake)
+        let finding = Finding::of_error(Code::Unreadable, place, &error, ADVICE);
+        self.keep(finding.clone());
+        Ok(finding)
     }
 
-    /// Notes damage below the root, unless it is known which key it is of.
+    /// Adds a finding for damage below the root, unless the key is known.
     ///
     /// # Errors
-    /// Those of the operating system.
+    /// I/O errors.
     pub(crate) fn note_unnamed(&mut self, error: Error) -> Result<()> {
         let place = error.trail().first().map(|place| place.offset);
-        if place.is_none() || !self.mistakes.iter().any(|mistake| mistake.offset == place) {
+        if place.is_none() || !self.findings.iter().any(|finding| finding.offset == place) {
             self.note("", error)?;
         }
         Ok(())
     }
 
-    /// Keeps a finding that is new, if they are not too many.
-    pub(crate) fn keep(&mut self, mistake: Mistake) {
-        match self.mistakes.len().cmp(&MOST_TOLD) {
-            Ordering::Less if !self.mistakes.contains(&mistake) => self.mistakes.push(mistake),
-            Ordering::Equal => self.mistakes.push(Mistake::new(
+    /// Adds a new finding, up to the limit.
+    pub(crate) fn keep(&mut self, finding: Finding) {
+        match self.findings.len().cmp(&MOST_TOLD) {
+            Ordering::Less if !self.findings.contains(&finding) => self.findings.push(finding),
+            Ordering::Equal => self.findings.push(Finding::new(
                 Code::Unreadable,
-                mistake.place,
+                finding.place,
                 "and more from here on",
                 "the hive is badly damaged: `hivewright check` names every place",
             )),
@@ -110,22 +109,22 @@ impl Damage {
         }
     }
 
-    /// The first finding at `place`.
-    pub(crate) fn at(&self, place: &str) -> Option<&Mistake> {
-        self.mistakes.iter().find(|mistake| mistake.place == place)
+    /// Returns the first finding at `place`.
+    pub(crate) fn at(&self, place: &str) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.place == place)
     }
 
-    /// How many findings there are.
+    /// Returns the number of findings.
     pub(crate) fn count(&self) -> usize {
-        self.mistakes.len()
+        self.findings.len()
     }
 
-    /// The first finding behind the first `count`.
-    pub(crate) fn since(&self, count: usize) -> Option<&Mistake> {
-        self.mistakes.get(count)
+    /// Returns the first finding after the first `count`.
+    pub(crate) fn since(&self, count: usize) -> Option<&Finding> {
+        self.findings.get(count)
     }
 
-    /// The subkey of `key` at `path`, whose own path is `place`.
+    /// Returns the subkey of `key` at `path`, whose own path is `place`.
     pub(crate) fn key<'h, B: HiveBytes>(
         &mut self,
         key: &Key<'h, B>,
@@ -136,8 +135,8 @@ impl Damage {
         self.look(&format!("{place}\\{path}"), found)
     }
 
-    /// The subkey of that name, without which nothing is found. Where no look-up finds it, every subkey is read to see
-    /// whether a wrong hash hides it.
+    /// Returns the required subkey of that name. If no look-up finds it, all subkeys are read to check whether a wrong
+    /// hash hides it.
     pub(crate) fn required<'h, B: HiveBytes>(
         &mut self,
         key: &Key<'h, B>,
@@ -150,19 +149,19 @@ impl Damage {
         }
     }
 
-    /// Whether a key that no look-up finds is hidden.
+    /// Returns whether a key that no look-up finds is hidden.
     pub(crate) fn hidden<'h, B: HiveBytes>(
         &mut self,
         key: &Key<'h, B>,
         place: &str,
         name: &str,
     ) -> Result<Look<Key<'h, B>>> {
-        // Damage that may hide the key has ended the look-up; what else is damaged is no matter of this key.
+        // Damage that may hide the key ended the look-up; other damage does not concern this key.
         match key.hidden_subkey(name) {
             Ok(Some(error)) => {
-                let mistake = Mistake::of_error(error.code(), place, &error, HIDDEN_ADVICE);
-                self.keep(mistake.clone());
-                Ok(Look::Unreadable(Box::new(mistake)))
+                let finding = Finding::of_error(error.code(), place, &error, HIDDEN_ADVICE);
+                self.keep(finding.clone());
+                Ok(Look::Unreadable(Box::new(finding)))
             }
             Ok(None) => Ok(Look::Absent),
             Err(error) if error.kind() == Kind::Io => Err(error),
@@ -170,7 +169,7 @@ impl Damage {
         }
     }
 
-    /// The first value called `name` of the key whose path is `place`. Damaged values are noted.
+    /// Returns the first value called `name` of the key whose path is `place`. Adds findings for damaged values.
     pub(crate) fn value<'h, B: HiveBytes>(
         &mut self,
         key: &Key<'h, B>,
@@ -188,21 +187,21 @@ impl Damage {
                 Ok(value) if value.name().matches(name) => return Ok(Look::There(value)),
                 Ok(_) => {}
                 Err(damaged) => {
-                    let mistake = self.damaged(place, damaged)?;
-                    first.get_or_insert(mistake);
+                    let finding = self.damaged(place, damaged)?;
+                    first.get_or_insert(finding);
                 }
             }
         }
         Ok(first.map_or(Look::Absent, |damage| Look::Unreadable(Box::new(damage))))
     }
 
-    /// Shows `each` the values of a key that can be read, and gives the first damage of the others.
+    /// Passes the readable values of a key to `each`, and returns the first damage of the others.
     pub(crate) fn values<'h, B: HiveBytes>(
         &mut self,
         key: &Key<'h, B>,
         place: &str,
         mut each: impl FnMut(&Value<'h, B>, &mut Self) -> Result<()>,
-    ) -> Result<Option<Mistake>> {
+    ) -> Result<Option<Finding>> {
         let all = match self.look(place, key.values().map(Some))? {
             Look::There(all) => all,
             Look::Absent => return Ok(None),
@@ -213,40 +212,40 @@ impl Damage {
             match value {
                 Ok(value) => each(&value, self)?,
                 Err(damaged) => {
-                    let mistake = self.damaged(place, damaged)?;
-                    first.get_or_insert(mistake);
+                    let finding = self.damaged(place, damaged)?;
+                    first.get_or_insert(finding);
                 }
             }
         }
         Ok(first)
     }
 
-    fn damaged(&mut self, key: &str, damaged: DamagedValue) -> Result<Mistake> {
+    fn damaged(&mut self, key: &str, damaged: DamagedValue) -> Result<Finding> {
         let place = damaged.name.as_ref().map_or_else(|| key.to_owned(), |name| format!("{key}\\{name}"));
-        // The place has the name already.
+        // The place includes the name already.
         let error = if damaged.name.is_some() { damaged.error } else { Error::from(damaged) };
         self.note(&place, error)
     }
 
-    /// The number in a 4-byte REG_DWORD; `None` for anything else.
+    /// Returns the number in a 4-byte REG_DWORD; `None` for anything else.
     pub(crate) fn dword<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<u32>> {
         let Look::There(value) = self.value(key, place, name)? else { return Ok(None) };
         Ok(self.look(&format!("{place}\\{name}"), number(&value))?.into_there())
     }
 
-    /// The text in a REG_SZ or REG_EXPAND_SZ, up to its first zero; `None` for anything else.
+    /// Returns the text in a REG_SZ or REG_EXPAND_SZ, up to its first zero; `None` for anything else.
     pub(crate) fn text<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<String>> {
         let Look::There(value) = self.value(key, place, name)? else { return Ok(None) };
         Ok(self.look(&format!("{place}\\{name}"), text(&value))?.into_there())
     }
 
-    /// What was collected.
-    pub(crate) fn into_mistakes(self) -> Vec<Mistake> {
-        self.mistakes
+    /// Returns the findings.
+    pub(crate) fn into_findings(self) -> Vec<Finding> {
+        self.findings
     }
 }
 
-/// The subkey at `path` below `key`.
+/// Returns the subkey at `path` below `key`.
 pub(crate) fn descend<'h, B: HiveBytes>(key: &Key<'h, B>, path: &str) -> Result<Option<Key<'h, B>>> {
     let mut at = key.clone();
     for name in path.split('\\') {
@@ -258,7 +257,7 @@ pub(crate) fn descend<'h, B: HiveBytes>(key: &Key<'h, B>, path: &str) -> Result<
     Ok(Some(at))
 }
 
-/// The number in a 4-byte REG_DWORD.
+/// Returns the number in a 4-byte REG_DWORD.
 pub(crate) fn number<B: HiveBytes>(value: &Value<'_, B>) -> Result<Option<u32>> {
     if value.data_type() != ValueType::DWORD || value.size() != 4 {
         return Ok(None);
@@ -274,7 +273,7 @@ fn text<B: HiveBytes>(value: &Value<'_, B>) -> Result<Option<String>> {
     Ok(Some(utf16(&value.raw_data()?)))
 }
 
-/// UTF-16LE up to the first zero. Unpaired surrogates come out as U+FFFD.
+/// Decodes UTF-16LE up to the first zero. Unpaired surrogates become U+FFFD.
 pub(crate) fn utf16(data: &[u8]) -> String {
     let units = data.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).take_while(|&unit| unit != 0);
     char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()

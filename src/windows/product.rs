@@ -1,27 +1,31 @@
-//! Which Windows the hive SOFTWARE says it is: `Microsoft\Windows NT\CurrentVersion`.
+//! The product that the hive SOFTWARE names: `Microsoft\Windows NT\CurrentVersion`.
 //!
-//! Names of the values are those of Microsoft's pages on the operating system version; what each release writes was
-//! seen in installations. `ProductName` still says "Windows 10" on Windows 11, which began with build 22000.
+//! The names of the values are those of Microsoft's pages on the operating system version; the values of each release
+//! were observed in installations. `ProductName` is still "Windows 10" on Windows 11, which began with build 22000.
 
-use super::version::Era;
+use super::version::{Detection, Era};
 use hivewright_error::Result;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::{Hive, HiveBytes, Key};
+use serde::Serialize as _;
 
 const PATH: &str = "Microsoft\\Windows NT\\CurrentVersion";
-/// Code units of a text that are read.
+/// Code units of a text that are read at most.
 const MOST_UNITS: usize = 256;
 
 /// A product, as its hive SOFTWARE names it. Texts may hold any character.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Product {
     /// `ProductName`, corrected for Windows 11.
+    #[serde(rename = "product")]
     pub name: Option<String>,
     /// Major and minor version: 5.1 is XP, 6.1 Windows 7, 10.0 all since.
+    #[serde(serialize_with = "dotted")]
     pub version: Option<(u32, u32)>,
     /// `CurrentBuildNumber` or `CurrentBuild`.
     pub build: Option<u32>,
-    /// `UBR`: the number behind the build.
+    /// `UBR`: the number after the build.
     pub revision: Option<u32>,
     /// `DisplayVersion` or `ReleaseId`: `22H2`, `1909`.
     pub release: Option<String>,
@@ -34,7 +38,7 @@ pub struct Product {
 }
 
 impl Product {
-    /// Where this Windows looks for the rule.
+    /// Returns the era, which decides where this Windows reads the setting.
     #[doc(hidden)]
     pub fn era(&self) -> Option<Era> {
         match self.version? {
@@ -43,12 +47,23 @@ impl Product {
             _ => None,
         }
     }
+
+    /// Returns whether the hive SYSTEM, as detected, belongs to the same era; `None` if one of them is unknown.
+    #[doc(hidden)]
+    pub fn agrees_with(&self, system: &Detection) -> Option<bool> {
+        Some(self.era()?.decision().service() == Some(system.service?))
+    }
 }
 
-/// Reads the product from a hive SOFTWARE. `None` if the key is not there.
+/// Serializes a version as text: `10.0`.
+fn dotted<S: serde::Serializer>(version: &Option<(u32, u32)>, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    version.map(|(major, minor)| format!("{major}.{minor}")).serialize(serializer)
+}
+
+/// Reads the product from a SOFTWARE hive. `None` if the key does not exist.
 ///
 /// # Errors
-/// The way to it is damaged.
+/// The path to the key is damaged.
 pub fn product<B: HiveBytes>(hive: &Hive<B>) -> Result<Option<Product>> {
     let Some(key) = hive.key(PATH)? else { return Ok(None) };
     let text = |name: &str| text(&key, name);

@@ -1,48 +1,48 @@
-//! Which control sets a write goes to.
+//! The selection of control sets for a write.
 
 use super::control_set::{ControlSet, ControlSets, Role, key_name};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::HiveBytes;
 
-/// Which control sets a write goes to.
+/// The control sets of a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Selection {
-    /// The set of the next boot and, where it is another one, the set of the captured boot.
+    /// The set of the next boot and, if it is another one, the set of the captured boot.
     #[default]
     Standard,
     /// The set of the captured boot.
     Current,
     /// The set of the next boot.
     Default,
-    /// Every set there is.
+    /// All sets.
     All,
-    /// The set of that number, whatever `Select` says.
+    /// The set of that number, regardless of `Select`.
     Number(u32),
 }
 
 impl std::str::FromStr for Selection {
     type Err = Error;
 
-    /// `current`, `default`, `all`, or a number as in `ControlSet001`.
+    /// Parses `current`, `default`, `all`, or a number as in `ControlSet001`.
     fn from_str(text: &str) -> Result<Self> {
         match text.to_ascii_lowercase().as_str() {
             "current" => Ok(Selection::Current),
             "default" => Ok(Selection::Default),
             "all" => Ok(Selection::All),
             other => other.strip_prefix("controlset").unwrap_or(other).parse().map(Selection::Number).map_err(|_| {
-                Error::new(Kind::NotFound, Code::ControlSetUnknown, format!("\"{text}\" names no control set"))
-                    .advise("say current, default, all, or a number such as 001")
+                Error::new(Kind::NotFound, Code::ControlSetUnknown, format!("\"{text}\" does not name a control set"))
+                    .advise("give current, default, all, or a number such as 001")
             }),
         }
     }
 }
 
 impl Selection {
-    /// The control sets that are meant, the one of the next boot first.
+    /// Returns the selected control sets, the one of the next boot first.
     ///
     /// # Errors
-    /// Refusals where `Select` does not lead to them, see [`ControlSets::require`]; `control-set-missing` where the
-    /// set asked for is not there.
+    /// Refusals if `Select` does not lead to them, see [`ControlSets::require`]; `control-set-missing`: there is no set
+    /// of that number.
     pub(crate) fn pick<'s, 'h, B: HiveBytes>(self, sets: &'s ControlSets<'h, B>) -> Result<Vec<&'s ControlSet<'h, B>>> {
         Ok(match self {
             Selection::Current => vec![sets.require(Role::Current)?],

@@ -1,4 +1,4 @@
-//! The services of a control set that matter here, each looked up once.
+//! The services of a control set that determine the version and the setting, each looked up once.
 
 use serde::Serialize;
 
@@ -7,7 +7,7 @@ use super::look::{Damage, Look};
 use hivewright_error::Result;
 use hivewright_hive::{HiveBytes, Key};
 
-/// A service whose key may hold the rule.
+/// A service whose key may have the setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Service {
     /// Read by Vista and later.
@@ -18,10 +18,10 @@ pub enum Service {
 }
 
 impl Service {
-    /// Both.
+    /// Both services.
     pub const ALL: [Service; 2] = [Service::PolicyAgent, Service::IpSec];
 
-    /// The name of the key, as Microsoft spells it in KB926179.
+    /// Returns the name of the key, as Microsoft spells it in KB926179.
     pub fn as_str(self) -> &'static str {
         match self {
             Service::PolicyAgent => "PolicyAgent",
@@ -30,7 +30,7 @@ impl Service {
     }
 }
 
-/// The keys below `Services` of one control set. What is looked up costs a page or two: only what is asked for.
+/// The keys below `Services` of one control set. A look-up reads a page or two, so only requested keys are looked up.
 #[derive(Debug)]
 pub(crate) struct Services<'h, B> {
     /// The path of `Services`.
@@ -45,7 +45,7 @@ impl<'h, B: HiveBytes> Services<'h, B> {
         Self::below(&set.key, &set.name, damage)
     }
 
-    /// The services below a control set's key.
+    /// Returns the services below a control set's key.
     pub(crate) fn below(set: &Key<'h, B>, name: &str, damage: &mut Damage) -> Result<Self> {
         let path = format!("{name}\\Services");
         let all = damage.required(set, &path, "Services")?;
@@ -58,7 +58,7 @@ impl<'h, B: HiveBytes> Services<'h, B> {
         Ok(services)
     }
 
-    /// The key of any service.
+    /// Returns the key of any service.
     pub(crate) fn find(&self, name: &str, damage: &mut Damage) -> Result<Look<Key<'h, B>>> {
         match &self.all {
             Look::There(all) => damage.look(&self.path_of(name), all.subkey(name)),
@@ -67,14 +67,14 @@ impl<'h, B: HiveBytes> Services<'h, B> {
         }
     }
 
-    /// Whether another service shows a Windows that has PolicyAgent, as all have since 2000: only then is a long search for
-    /// a hidden one worth its reads.
+    /// Returns whether another service indicates a Windows with PolicyAgent, which all versions since 2000 have;
+    /// otherwise a long search for a hidden one is not worth its reads.
     fn is_since_2000(&self, damage: &mut Damage) -> Result<bool> {
         let is_there = |found: &Look<_>| found.there().is_some();
         Ok(is_there(&self.ipsec) || is_there(&self.find("BFE", damage)?) || is_there(&self.find("IKEEXT", damage)?))
     }
 
-    /// Looks whether the key `IPSec`, which Windows since Vista has not, is there and hidden.
+    /// Checks whether the key `IPSec`, which Windows lacks since Vista, exists and is hidden.
     pub(crate) fn seek_ipsec(&mut self, damage: &mut Damage) -> Result<()> {
         // A Windows without PolicyAgent never had IPSec.
         if self.ipsec.is_absent() && !self.policy_agent.is_absent() {
@@ -97,7 +97,7 @@ impl<'h, B: HiveBytes> Services<'h, B> {
         }
     }
 
-    /// The path of a service's key.
+    /// Returns the path of a service's key.
     pub(crate) fn path_of(&self, service: &str) -> String {
         format!("{}\\{service}", self.path)
     }

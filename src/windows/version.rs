@@ -1,6 +1,6 @@
-//! Which Windows: the question is which of two services reads the rule.
+//! The version of Windows, as far as it decides which of two services reads the setting.
 //!
-//! Decided by the services themselves, never by which key exists: `PolicyAgent` is a service on XP too, and hardening
+//! The services themselves decide, never the existence of a key: `PolicyAgent` is a service on XP too, and hardening
 //! baselines create `Services\IPSEC` on modern Windows. For one control set:
 //!
 //! | evidence | decision |
@@ -12,14 +12,14 @@
 //! | lsass.exe together with `BFE`, `IKEEXT` or a DriverDatabase; svchost.exe with an IPSec driver but without both `BFE` and `IKEEXT`; `BFE` and `IKEEXT` with an IPSec driver but without svchost.exe | [`Decision::Contradictory`] |
 //! | anything else | [`Decision::Unknown`] |
 //!
-//! An IPSec driver next to svchost.exe, `BFE` and `IKEEXT` is a leftover: no driver alone tells of XP.
+//! An IPSec driver next to svchost.exe, `BFE` and `IKEEXT` is obsolete: a driver alone is not evidence of XP.
 //!
-//! Windows 2000 has the same two services, and the rule is not documented for it. It is named on positive evidence
-//! only. The latest hive format (minor version 5) excludes it: Windows 2000 cannot load that (Microsoft, "Registry
+//! Windows 2000 has the same two services, and the setting is not documented for it. It is detected only by positive
+//! evidence. The latest hive format (minor version 5) excludes it: Windows 2000 cannot load that (Microsoft, "Registry
 //! Hives" and `REG_SAVE_KEY_INFORMATION`). Below that format, which copies saved from XP have too, a service pack of 4
-//! or more means Windows 2000 (XP ended with 3, Server 2003 with 2), and so does the English display name "IPSEC
-//! Policy Agent" (XP: "IPSEC Services"), unless the root has a key `WPA` (product activation came with XP). Where
-//! none of this decides, a hive of that version without XP's key `WPA` is left undecided: it may be either.
+//! or more means Windows 2000 (XP ended with 3, Server 2003 with 2), and so does the English display name "IPSEC Policy
+//! Agent" (XP: "IPSEC Services"), unless the root has a key `WPA` (product activation came with XP). If none of this
+//! decides, a hive of that version without XP's key `WPA` stays undecided.
 
 mod evidence;
 mod facts;
@@ -29,11 +29,11 @@ use serde::Serialize;
 pub use evidence::Evidence;
 pub(crate) use evidence::{SetEvidence, of_hive, of_set};
 
-use super::Mistake;
+use super::Finding;
 use super::services::Service;
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// What the evidence says about the service that reads the rule.
+/// The decision about the service that reads the setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Decision {
     /// Vista or later: `PolicyAgent` reads it.
@@ -41,16 +41,16 @@ pub enum Decision {
     /// XP or Server 2003: the driver `IPSec` reads it.
     #[serde(rename = "IPSec")]
     IpSec,
-    /// Not documented to read it at all.
+    /// Windows 2000, for which the setting is not documented.
     Windows2000,
-    /// No evidence that decides.
+    /// No decisive evidence.
     Unknown,
     /// Evidence for both.
     Contradictory,
 }
 
 impl Decision {
-    /// The service that reads the rule, where that is known.
+    /// Returns the service that reads the setting, if it is known.
     pub fn service(self) -> Option<Service> {
         match self {
             Decision::PolicyAgent => Some(Service::PolicyAgent),
@@ -59,7 +59,7 @@ impl Decision {
         }
     }
 
-    /// For people.
+    /// Returns the name for users.
     pub fn as_str(self) -> &'static str {
         match self {
             Decision::PolicyAgent => "Windows Vista or later",
@@ -70,35 +70,35 @@ impl Decision {
         }
     }
 
-    /// The service, where the evidence shows it.
+    /// Returns the service, if the evidence shows it.
     ///
     /// # Errors
-    /// `windows-2000`, `windows-unknown`, `windows-contradictory`, each refused.
+    /// Refusals: `windows-2000`, `windows-unknown`, `windows-contradictory`.
     pub(crate) fn require(self, set: &str) -> Result<Service> {
         self.service().ok_or_else(|| self.open(set).to_error(Kind::Refused))
     }
 
-    /// Why it is open which key counts in the control set of that name.
-    pub(crate) fn open(self, set: &str) -> Mistake {
+    /// Returns the finding that the deciding service key in the control set of that name is unknown.
+    pub(crate) fn open(self, set: &str) -> Finding {
         let (code, what) = match self {
             Decision::Windows2000 => (Code::Windows2000, "the setting is not documented for Windows 2000"),
             Decision::Contradictory => (
                 Code::WindowsContradictory,
-                "the hive shows marks of XP and of later Windows, so which key counts is open",
+                "the hive has evidence of XP and of later Windows, so the right key is unknown",
             ),
             Decision::Unknown | Decision::PolicyAgent | Decision::IpSec => {
-                (Code::WindowsUnknown, "the hive does not show which Windows it is of, so which key counts is open")
+                (Code::WindowsUnknown, "the hive does not show its version of Windows, so the right key is unknown")
             }
         };
         let advice = match self {
-            Decision::Windows2000 => "if it is XP or Server 2003 after all, say --windows xp",
-            _ => "if you know it, say --windows xp (XP, Server 2003) or --windows vista+ (Vista and later)",
+            Decision::Windows2000 => "if it is in fact XP or Server 2003, give --windows xp",
+            _ => "if you know it, give --windows xp (XP, Server 2003) or --windows vista+ (Vista and later)",
         };
-        Mistake::new(code, set, what, advice)
+        Finding::new(code, set, what, advice)
     }
 }
 
-/// What a user may say where the evidence does not, or against it.
+/// The era that a user may give if the evidence does not show it, or to override it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 pub enum Era {
     /// XP or Server 2003.
@@ -110,7 +110,7 @@ pub enum Era {
 }
 
 impl Era {
-    /// The decision that this stands for.
+    /// Returns the equivalent decision.
     pub fn decision(self) -> Decision {
         match self {
             Era::Xp => Decision::IpSec,
@@ -126,8 +126,12 @@ impl std::str::FromStr for Era {
         match text.to_ascii_lowercase().as_str() {
             "xp" => Ok(Era::Xp),
             "vista+" => Ok(Era::VistaPlus),
-            _ => Err(Error::new(Kind::NotFound, Code::WindowsName, format!("\"{text}\" names no Windows"))
-                .advise("say xp (XP, Server 2003) or vista+ (Vista and later)")),
+            _ => Err(Error::new(
+                Kind::NotFound,
+                Code::WindowsName,
+                format!("\"{text}\" does not name a version of Windows"),
+            )
+            .advise("give xp (XP, Server 2003) or vista+ (Vista and later)")),
         }
     }
 }
@@ -154,7 +158,7 @@ impl ProductType {
         known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, kind)| kind)
     }
 
-    /// For people.
+    /// Returns the name for users.
     pub fn as_str(self) -> &'static str {
         match self {
             ProductType::Client => "client",
@@ -164,22 +168,22 @@ impl ProductType {
     }
 }
 
-/// Which Windows a hive is of.
+/// The detected version of Windows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Detection {
-    /// What the evidence says.
+    /// The decision of the evidence.
     pub decision: Decision,
-    /// What decided, in a few words for people.
+    /// The decisive evidence, in a few words for users.
     pub because: &'static str,
-    /// What the user said instead.
+    /// The era that the user gave.
     pub override_era: Option<Era>,
-    /// The service that reads the rule, after the override; none if that is open.
+    /// The service that reads the setting, after the override; `None` if unknown.
     pub service: Option<Service>,
-    /// Number of the control set whose services decided: that of the next boot, where `Select` tells it.
+    /// Number of the control set whose services decided: that of the next boot, if `Select` names it.
     pub control_set: Option<u32>,
-    /// The narrowest product family that the evidence supports, for people.
+    /// The narrowest product family that the evidence supports, for users.
     pub family: String,
-    /// XP or Server 2003 by its services, and nothing excludes Windows 2000.
+    /// Whether the services are those of XP or Server 2003, and nothing excludes Windows 2000.
     pub may_be_2000: bool,
     /// Number of the service pack; 0 for none.
     pub service_pack: Option<u32>,
@@ -187,23 +191,23 @@ pub struct Detection {
     pub product_type: Option<ProductType>,
     /// `PROCESSOR_ARCHITECTURE`: x86, AMD64, ARM64.
     pub architecture: Option<String>,
-    /// Whether damage hides the service pack or the product type, on which the default of XP hangs.
+    /// Whether damage hides the service pack or the product type, which determine the default of XP.
     #[serde(skip)]
     pub(crate) service_pack_unreadable: bool,
     /// The computer's name.
-    pub computer_name: Option<String>,
-    /// Everything that was found, strongest first.
+    pub host_name: Option<String>,
+    /// All evidence, strongest first.
     pub evidence: Vec<Evidence>,
 }
 
 impl Detection {
-    /// The decision after the override.
+    /// Returns the decision after the override.
     pub fn effective(&self) -> Decision {
         self.override_era.map_or(self.decision, Era::decision)
     }
 
-    /// XP before its second service pack, where the rule's default was another one. XP's clients only: for the servers
-    /// of that time it is not established.
+    /// Returns whether it is XP before Service Pack 2, which had another default of the setting. Only for clients: the
+    /// default of servers of that time is unknown.
     pub fn is_xp_before_sp2(&self) -> bool {
         self.effective() == Decision::IpSec
             && self.product_type == Some(ProductType::Client)

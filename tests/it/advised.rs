@@ -1,5 +1,5 @@
-//! Advice is tried before it is given: every command of other programs that a message names is run here, wherever its program
-//! is at hand, and its result is held against the bytes that the guest sees, or read and edited.
+//! Tests of advice: every command of other programs in a message is run, if its program is installed, and the result is
+//! compared with the bytes of the guest, or read and edited.
 //!
 //! A new command in `error::advised` needs a trial in [`trial`], or a source that describes it.
 
@@ -11,7 +11,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
-use hivewright_disk::container::{self, Gate};
+use hivewright_disk::container::{self, PathPolicy};
 use hivewright_storage::advised::{ALL, Command};
 
 use crate::command::hivewright_in;
@@ -19,7 +19,7 @@ use crate::containers::fixtures::{Unpacked, raw, raw_disk};
 use crate::containers::open;
 use crate::support::tools::{have, output};
 
-/// A command as data, and where it is tried.
+/// A command as data, and the folder of its trial.
 struct Trial {
     command: Command,
     folder: PathBuf,
@@ -30,12 +30,12 @@ impl Trial {
         Trial { command, folder: folder.to_owned() }
     }
 
-    /// The line with `words` for the words in capitals.
+    /// Returns the command line with `words` in place of the words in capitals.
     fn line(&self, words: &[(&str, &str)]) -> String {
         words.iter().fold(self.command.line.to_owned(), |line, (word, with)| line.replace(word, with))
     }
 
-    /// Runs the line as a user would, see [`Trial::line`]; gives its output and the files that it made.
+    /// Runs the command line of [`Trial::line`]. Returns its output and the files that it created.
     fn run(&self, words: &[(&str, &str)]) -> (String, Vec<PathBuf>) {
         self.ends(words, &[0])
     }
@@ -52,7 +52,7 @@ impl Trial {
         (said.into_owned(), names().difference(&before).cloned().collect())
     }
 
-    /// As [`Trial::run`] of an image: the file that it made has the disk that `image` has.
+    /// As [`Trial::run`], and asserts that the created file has the same disk as `image`.
     fn makes_the_disk_of(&self, image: &Unpacked, more: &[(&str, &str)]) -> PathBuf {
         let (expected, path) = (guest(&image.path()), image.path());
         let name = path.file_name().unwrap().to_str().unwrap();
@@ -67,7 +67,7 @@ fn is_descriptor(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "vmdk") && !path.to_string_lossy().contains("-flat")
 }
 
-/// All that the guest sees of an image.
+/// Returns all bytes of the disk in an image.
 pub(crate) fn guest(path: &Path) -> Vec<u8> {
     let image = open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).0;
     let mut bytes = vec![0; image.disk.len().unwrap() as usize];
@@ -75,7 +75,7 @@ pub(crate) fn guest(path: &Path) -> Vec<u8> {
     bytes
 }
 
-/// Whether `set 2` is refused before, with advice that has the command, and done after.
+/// Asserts that `set 2` is refused with the command as advice, and succeeds after it.
 fn refused_before(image: &Unpacked, command: &Command) {
     let error = image.json(&["set", "2", "IMAGE"])["error"].clone();
     assert!(error["advice"].as_str().unwrap().contains(command.line), "{error}");
@@ -86,7 +86,7 @@ fn edited_after(folder: &Path, name: &str) {
     assert_eq!(hivewright_in(folder, ["get", "--value", name]).out, "2\n", "{name}");
 }
 
-/// Of a file that is refused with that command as advice, the command makes one that has the disk.
+/// Asserts that the command extracts the disk from a file that is refused with this advice.
 fn unpacks(command: Command, folder: &Path, file: &str, words: &[(&str, &str)], disk: &str) {
     let error = container_error(&folder.join(file));
     assert!(error.contains(command.line), "{file}: {error}");
@@ -97,11 +97,11 @@ fn unpacks(command: Command, folder: &Path, file: &str, words: &[(&str, &str)], 
 
 fn container_error(path: &Path) -> String {
     let opened =
-        container::open(&Gate::new(std::sync::Arc::<crate::containers::Recording>::default(), &[]), path, None);
+        container::open(&PathPolicy::new(std::sync::Arc::<crate::containers::Recording>::default(), &[]), path, None);
     opened.map(|_| ()).unwrap_err().advice().unwrap().to_owned()
 }
 
-/// `disk.raw` with what a tool makes of it, in a folder.
+/// Creates a folder with `disk.raw` and the output of a tool.
 fn made(line: &str) -> tempfile::TempDir {
     let folder = raw_disk();
     let out = Process::new("sh").args(["-ec", line]).current_dir(folder.path()).stdin(Stdio::null()).output().unwrap();
@@ -113,7 +113,7 @@ fn set_byte(path: &Path, at: u64, bytes: &[u8]) {
     File::options().write(true).open(path).unwrap().write_all_at(bytes, at).unwrap();
 }
 
-/// Runs one command where it belongs; `None` where what it needs is not here.
+/// Runs one command in its folder; `None` if a requirement is missing.
 fn trial(name: &str, command: Command) -> Option<()> {
     let here = |more: &[&str]| have(&[&[command.program()], more].concat()).then_some(());
     let on = |image: &str| {
@@ -157,7 +157,8 @@ fn trial(name: &str, command: Command) -> Option<()> {
         }
         "CHECK_REPAIR" => {
             here(&["qemu-nbd"])?;
-            // Marks of images that were not closed: QEMU's docs/interop, qcow2 (dirty), qed (need check), parallels (in use).
+            // Flags of images that were not closed: QEMU's docs/interop, qcow2 (dirty), qed (need check), parallels (in
+            // use).
             for (image, at, mark) in [("qcow2", 79, &[1][..]), ("qed", 16, &[2]), ("parallels", 44, b"Yno\x74")] {
                 let (image, trial) = on(image);
                 let mark = if at == 44 { 0x746f_6e59_u32.to_le_bytes().to_vec() } else { mark.to_vec() };
@@ -246,22 +247,50 @@ fn trial(name: &str, command: Command) -> Option<()> {
                 unpacks(command, folder.path(), "disk.iso", &[], "disk.raw");
             }
         }
-        "APPLY_WIM" | "LIST_WIM" => {
-            here(&["wimcapture"])?;
+        "EXPORT_WIM" | "JOIN_WIM" | "EXPORT_DELTA" | "VERIFY_WIM" => {
+            here(&[])?;
             let folder = tempfile::tempdir().unwrap();
             let config = folder.path().join("c/Windows/System32/config");
             fs::create_dir_all(&config).unwrap();
             fs::copy(crate::command::fixtures().join("windows/win10/SYSTEM"), config.join("SYSTEM")).unwrap();
-            output(
-                "wimcapture",
-                &[folder.path().join("c").to_str().unwrap(), folder.path().join("a.wim").to_str().unwrap()],
-            );
-            assert!(container_error(&folder.path().join("a.wim")).contains(command.line));
-            let (said, _) =
-                Trial::new(command, folder.path()).run(&[("FILE", "a.wim"), ("INDEX", "1"), ("FOLDER", "out")]);
+            let noise = (0..300_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect::<Vec<_>>();
+            fs::write(folder.path().join("c/noise"), noise).unwrap();
+            let make = |line: &str| output("sh", &["-ec", &format!("cd {} && {line}", folder.path().display())]);
+            make("wimlib-imagex capture c a.wim Name --compress=none >&2");
+            let said = |args: &[&str]| {
+                let run = hivewright_in(folder.path(), [args, &["--json"]].concat());
+                let document: serde_json::Value = serde_json::from_str(&run.out).unwrap();
+                document["error"]["advice"].as_str().unwrap_or_default().to_owned()
+            };
+            let trial = Trial::new(command, folder.path());
             match name {
-                "LIST_WIM" => assert!(said.lines().any(|line| line.starts_with("Index:")), "{said}"),
-                _ => edited_after(folder.path(), "out"),
+                "EXPORT_WIM" => {
+                    make("wimlib-imagex export a.wim 1 pipable.wim --pipable >&2");
+                    assert!(said(&["set", "2", "pipable.wim"]).contains(command.line));
+                    trial.run(&[("FILE", "pipable.wim")]);
+                    edited_after(folder.path(), "COPY.wim");
+                }
+                "JOIN_WIM" => {
+                    make("wimlib-imagex split a.wim part.swm 0.1 >&2");
+                    assert!(said(&["set", "2", "part.swm"]).contains(command.line));
+                    trial.run(&[("PARTS", "part*.swm")]);
+                    edited_after(folder.path(), "WHOLE.wim");
+                }
+                "EXPORT_DELTA" => {
+                    make("cp -r c d && touch d/new && wimlib-imagex capture d delta.wim Name --delta-from=a.wim >&2");
+                    assert!(said(&["set", "2", "delta.wim"]).contains(command.line));
+                    trial.run(&[("FILE", "delta.wim"), ("BASE", "a.wim")]);
+                    edited_after(folder.path(), "WHOLE.wim");
+                }
+                _ => {
+                    // The first bytes after the header are those of a file.
+                    let (_, hive) = (0, fs::read(folder.path().join("a.wim")).unwrap());
+                    let at = hive.windows(4).position(|bytes| bytes == b"regf").unwrap();
+                    trial.run(&[("FILE", "a.wim")]);
+                    set_byte(&folder.path().join("a.wim"), at as u64 + 600, b"damage");
+                    assert!(said(&["get", "a.wim"]).contains(command.line));
+                    trial.ends(&[("FILE", "a.wim")], &[28]);
+                }
             }
         }
         "UNSQUASH" => {
@@ -292,7 +321,7 @@ fn trial(name: &str, command: Command) -> Option<()> {
     Some(())
 }
 
-/// A DMG of one raw chunk (J. Metz, "Mac OS disk image types": the table of blocks, and the trailer).
+/// Creates a DMG with one raw chunk (J. Metz, "Mac OS disk image types": the table of blocks, and the trailer).
 fn dmg(disk: &[u8]) -> Vec<u8> {
     let (sectors, len) = ((disk.len() / 512) as u64, disk.len() as u64);
     let chunk = |kind: u32, sector: u64, count: u64, at: u64, len: u64| {
@@ -309,7 +338,7 @@ fn dmg(disk: &[u8]) -> Vec<u8> {
         base64(&table)
     );
     let mut trailer = b"koly\0\0\0\x04\0\0\x02\0\0\0\0\x01".to_vec();
-    // Where the data lie, from 24 on; the property list's place, from 216 on; the number of sectors at 492.
+    // The offset of the data at 24, that of the property list at 216, and the number of sectors at 492.
     trailer.extend([0, 0, len, 0, 0].map(u64::to_be_bytes).concat());
     trailer.resize(216, 0);
     trailer.extend([len, xml.len() as u64].map(u64::to_be_bytes).concat());
@@ -332,7 +361,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Each of these is a part of the commands, so that they are tried side by side.
+/// The tests divide the commands, so that they run in parallel.
 fn try_part(part: usize) {
     for (name, command) in ALL.iter().skip(part).step_by(PARTS).filter(|(_, command)| command.source.is_none()) {
         let begun = std::time::Instant::now();
@@ -344,38 +373,38 @@ fn try_part(part: usize) {
 const PARTS: usize = 6;
 
 #[test]
-fn commands_do_what_is_promised_1() {
+fn commands_have_their_effect_1() {
     try_part(0);
 }
 
 #[test]
-fn commands_do_what_is_promised_2() {
+fn commands_have_their_effect_2() {
     try_part(1);
 }
 
 #[test]
-fn commands_do_what_is_promised_3() {
+fn commands_have_their_effect_3() {
     try_part(2);
 }
 
 #[test]
-fn commands_do_what_is_promised_4() {
+fn commands_have_their_effect_4() {
     try_part(3);
 }
 
 #[test]
-fn commands_do_what_is_promised_5() {
+fn commands_have_their_effect_5() {
     try_part(4);
 }
 
 #[test]
-fn commands_do_what_is_promised_6() {
+fn commands_have_their_effect_6() {
     try_part(5);
 }
 
-/// What `qemu-img` makes of a differencing VHD is the child alone: it is never advised for one.
+/// `qemu-img` converts only the child of a differencing VHD, so it is never advised for one.
 #[test]
-fn a_differencing_vhd_has_advice_that_takes_its_parents_along() {
+fn advice_for_a_differencing_vhd_includes_its_parents() {
     for (image, unpack) in [("vhd-differencing", "UNPACK_VHD"), ("vhdx-differencing", "UNPACK_VHDX")] {
         let image = Unpacked::named(image);
         let path = image.path();
@@ -391,7 +420,7 @@ fn a_differencing_vhd_has_advice_that_takes_its_parents_along() {
     }
 }
 
-/// Commands stand in the table and nowhere else: so what a message says is what was tried.
+/// Commands are only in the table, so that every command in a message was tested.
 #[test]
 fn messages_take_their_commands_from_the_table() {
     fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
@@ -404,7 +433,7 @@ fn messages_take_their_commands_from_the_table() {
     let beginnings: BTreeSet<String> =
         ALL.iter().map(|(_, command)| command.line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();
     assert!(all.len() > 250 && beginnings.len() > 15);
-    // Programs whose names mean nothing else are named by their commands alone.
+    // Only programs with unambiguous names are searched.
     let words =
         ["7z", "bzip2", "compact", "cp", "gzip", "lz4", "qemu-img", "shutdown", "tar", "unzip", "vma", "xz", "zstd"];
     let programs: BTreeSet<&str> =

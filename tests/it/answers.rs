@@ -1,4 +1,4 @@
-//! Damage, links and tombstones around the setting: `get`, `info`, `audit` and `set` say the same of each.
+//! Damage, links and tombstones near the setting: `get`, `info`, `audit` and `set` report the same for each.
 
 mod kinds;
 mod unmapped;
@@ -16,13 +16,13 @@ use crate::support::disk::windows_volume;
 const NIL: u32 = u32::MAX;
 const LINK: u16 = 0x10;
 
-/// One thing that is wrong with a hive whose setting is 2.
+/// One defect of a hive whose setting is 2.
 struct Case {
     name: &'static str,
     damage: fn(&mut Built),
     /// State of the next boot, and exit status of `get`.
     get: (&'static str, i32),
-    /// Code and place of the remark.
+    /// Code and place of the finding.
     says: (&'static str, &'static str),
     /// Status of the audit's record.
     audit: &'static str,
@@ -100,7 +100,7 @@ const CASES: &[Case] = &[
             let flags = get_u16(&b.bytes, vk + 16);
             put_u16(&mut b.bytes, vk + 16, flags | 2);
         },
-        get: ("absent", 1),
+        get: ("unset", 1),
         says: ("tombstone-value", r"ControlSet001\Services\PolicyAgent\AssumeUDPEncapsulationContextOnSendRule"),
         audit: "read",
         set: &[0, 3],
@@ -125,7 +125,7 @@ fn flag(built: &mut Built, path: &str) {
     put_u16(&mut built.bytes, at, flags | LINK);
 }
 
-/// Makes the hash of a key in its parent's list a wrong one.
+/// Corrupts the hash of a key in its parent's list.
 fn hash(built: &mut Built, path: &str) {
     let parent = path.rsplit_once('\\').map_or("", |(parent, _)| parent);
     let (nk, leaves) = (built.offsets.key(path).nk, built.offsets.key(parent).leaves.clone());
@@ -146,32 +146,32 @@ fn layered(built: &mut Built) {
     built.fix_checksum();
 }
 
-/// A hive whose setting is 2 and whose values are as the cases want them.
+/// Creates a hive whose setting is 2, with the values of the cases.
 fn hive() -> Built {
     let spec = SystemHive::new(Release::Win10).with_right_rule(1, 2).spec();
     let spec = spec.at(&service_path(1, "RasMan\\Parameters"), |k| k.dword("ProhibitIpSec", 0));
     spec.at(AGENT, |k| k.without_value("Start").dword("Start", 2)).build()
 }
 
-/// What makes the answer unknown: its name, the hive, the code, and the exit status of `set`.
+/// Defects that make the answer unknown: the name, the hive, the code, and the exit status of `set`.
 pub(crate) fn in_the_way() -> impl Iterator<Item = (&'static str, Vec<u8>, &'static str, i32)> {
     let cases = CASES.iter().filter(|case| case.get.0 == "unknown");
     cases.map(|case| (case.name, damaged(case.name), case.says.0, case.set[0]))
 }
 
-/// The hive of the case of that name.
+/// Returns the hive of the case with that name.
 pub(crate) fn damaged(name: &str) -> Vec<u8> {
     let mut built = hive();
     (CASES.iter().find(|case| case.name == name).unwrap().damage)(&mut built);
     built.bytes
 }
 
-fn says<'v>(mistakes: &'v Value, (code, place): (&str, &str)) -> Option<&'v Value> {
-    mistakes.as_array()?.iter().find(|it| it["code"] == code && it["place"] == place)
+fn says<'v>(findings: &'v Value, (code, place): (&str, &str)) -> Option<&'v Value> {
+    findings.as_array()?.iter().find(|it| it["code"] == code && it["place"] == place)
 }
 
 #[test]
-fn what_is_wrong_around_the_setting_is_said_alike_by_every_verb() {
+fn every_command_reports_the_same_defects_near_the_setting() {
     let folder = tempfile::tempdir().unwrap();
     for case in CASES {
         let mut built = hive();
@@ -185,30 +185,30 @@ fn what_is_wrong_around_the_setting_is_said_alike_by_every_verb() {
         let told = get.json();
         let verdict = &told["at_next_boot"];
         assert_eq!((verdict["state"].as_str(), get.code), (Some(case.get.0), case.get.1), "{name}: {told:#}");
-        let mistake = says(&told["mistakes"], case.says).unwrap_or_else(|| panic!("{name}: {:#}", told["mistakes"]));
-        assert!(mistake["advice"].as_str().is_some_and(|advice| !advice.is_empty()), "{name}");
+        let finding = says(&told["findings"], case.says).unwrap_or_else(|| panic!("{name}: {:#}", told["findings"]));
+        assert!(finding["advice"].as_str().is_some_and(|advice| !advice.is_empty()), "{name}");
         if case.says.0 != "tombstone-value" {
-            let offset = mistake["offset"].as_u64().unwrap_or_else(|| panic!("{name}: {mistake:#}"));
+            let offset = finding["offset"].as_u64().unwrap_or_else(|| panic!("{name}: {finding:#}"));
             assert!(offset < built.bytes.len() as u64, "{name}");
         }
         match case.get.0 {
-            "unknown" => assert!(verdict["cause"]["code"] == case.says.0 && verdict["number"].is_null(), "{name}"),
-            "set" => assert_eq!((&verdict["number"], &told["confirmed"]), (&2.into(), &true.into()), "{name}"),
-            _ => assert!(verdict["number"].is_null(), "{name}"),
+            "unknown" => assert!(verdict["cause"]["code"] == case.says.0 && verdict["value"].is_null(), "{name}"),
+            "set" => assert_eq!((&verdict["value"], &told["confirmed"]), (&2.into(), &true.into()), "{name}"),
+            _ => assert!(verdict["value"].is_null(), "{name}"),
         }
         for option in ["--value", "--json"] {
             assert_eq!(hivewright(["get", option, path]).code, case.get.1, "{name} {option}");
         }
         let text = hivewright(["get", path]);
-        assert_eq!((text.code, text.out.contains("\nWatch out:\n")), (case.get.1, true), "{name}");
+        assert_eq!((text.code, text.out.contains("\nFindings:\n")), (case.get.1, true), "{name}");
 
         let info = hivewright(["info", "--json", path]);
-        assert!(info.code == 0 && says(&info.json()["mistakes"], case.says).is_some(), "{name}: {}", info.out);
+        assert!(info.code == 0 && says(&info.json()["findings"], case.says).is_some(), "{name}: {}", info.out);
 
         let audit = hivewright(["audit", "--json", "--expect", "2", path]);
         let record: Value = serde_json::from_str(audit.out.lines().next().unwrap()).unwrap();
         assert_eq!(record["status"], case.audit, "{name}: {record:#}");
-        assert!(says(&record["mistakes"], case.says).is_some(), "{name}: {record:#}");
+        assert!(says(&record["findings"], case.says).is_some(), "{name}: {record:#}");
         let code = match (case.audit, case.get.0) {
             ("error", _) => 2,
             (_, "set") => 0,
@@ -222,8 +222,8 @@ fn what_is_wrong_around_the_setting_is_said_alike_by_every_verb() {
 }
 
 #[test]
-fn force_sets_what_damage_beside_leaves_whole() {
-    // Of these the check cannot tell how far they are from the way to the setting.
+fn force_sets_a_value_beside_damage() {
+    // The check cannot determine how close these are to the setting.
     const TOO_NEAR: [&str; 3] = ["key beside the service", "version", "key beside the control set"];
     for case in CASES {
         let mut built = hive();
@@ -233,7 +233,7 @@ fn force_sets_what_damage_beside_leaves_whole() {
         let beside = case.audit == "read" && case.get.0 == "set";
         if !beside {
             let set = copy.run(["set", "1", "--force", "SYSTEM"]).code;
-            assert!(set != 0 || case.get.0 == "absent", "{name}");
+            assert!(set != 0 || case.get.0 == "unset", "{name}");
             continue;
         }
         assert_ne!(copy.run(["set", "1", "SYSTEM"]).code, 0, "{name}");
@@ -244,8 +244,8 @@ fn force_sets_what_damage_beside_leaves_whole() {
             continue;
         }
         let get = copy.run(["get", "--json", "SYSTEM"]).json();
-        assert_eq!((&get["at_next_boot"]["number"], &get["confirmed"]), (&1.into(), &true.into()), "{name}");
-        assert!(says(&get["mistakes"], case.says).is_some(), "{name}: {get:#}");
+        assert_eq!((&get["at_next_boot"]["value"], &get["confirmed"]), (&1.into(), &true.into()), "{name}");
+        assert!(says(&get["findings"], case.says).is_some(), "{name}: {get:#}");
         assert_eq!(check(&copy.bytes()).counts, check(&copy.before).counts, "{name}");
         let changed = copy.bytes().iter().zip(&copy.before).filter(|(now, before)| now != before).count();
         assert!(changed < 40, "{name}: {changed}");
@@ -253,7 +253,7 @@ fn force_sets_what_damage_beside_leaves_whole() {
 }
 
 #[test]
-fn force_does_not_take_what_cannot_be_read_for_another_value() {
+fn force_does_not_ignore_unreadable_values() {
     let damaged = |with_rule: bool| {
         let spec = SystemHive::new(Release::Win10).with_right_rule(1, 2).spec();
         let mut built = spec.at(AGENT, |k| if with_rule { k } else { k.without_value(RULE) }).build();
@@ -277,7 +277,7 @@ fn force_does_not_take_what_cannot_be_read_for_another_value() {
 }
 
 #[test]
-fn info_of_a_disk_mentions_it_too() {
+fn info_of_a_disk_reports_it_too() {
     for name in ["value beside the setting", "key of the service", "Services is a link", "setting is a tombstone"] {
         let case = CASES.iter().find(|case| case.name == name).unwrap();
         let mut built = hive();
@@ -286,8 +286,8 @@ fn info_of_a_disk_mentions_it_too() {
         let path = volume.path();
         let path = path.to_str().unwrap();
         let info = hivewright(["info", "--json", path]).json();
-        let mistakes = &info["volumes"][0]["installations"][0]["mistakes"];
-        assert!(says(mistakes, case.says).is_some(), "{name}: {mistakes:#}");
+        let findings = &info["volumes"][0]["installations"][0]["findings"];
+        assert!(says(findings, case.says).is_some(), "{name}: {findings:#}");
         assert!(hivewright(["info", path]).out.contains(&format!("({})", case.says.0)), "{name}");
         let get = hivewright(["get", "--json", path]);
         assert_eq!((get.json()["at_next_boot"]["state"].as_str(), get.code), (Some(case.get.0), case.get.1), "{name}");
@@ -311,10 +311,10 @@ fn a_bad_reference_is_named_by_the_field_that_refers() {
         assert!(error["advice"].is_string(), "{error:#}");
     }
     let info = hivewright(["info", "--json", path]).json();
-    assert_eq!(info["mistakes"][0]["offset"], 36, "{info:#}");
+    assert_eq!(info["findings"][0]["offset"], 36, "{info:#}");
 }
 
-/// A hive as Windows sorts it, in which the second parser's own search goes astray.
+/// Creates a hive sorted by Windows' rules, in which the second parser's search fails.
 fn letters_of_another_order() -> Vec<u8> {
     let names: Vec<String> = (0..60).map(|i| format!("\u{131}{i:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -323,7 +323,7 @@ fn letters_of_another_order() -> Vec<u8> {
 }
 
 #[test]
-fn letters_that_the_second_parser_sorts_otherwise_are_no_damage() {
+fn letters_in_another_order_of_the_second_parser_are_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("SYSTEM");
     std::fs::write(&path, letters_of_another_order()).unwrap();
@@ -331,18 +331,18 @@ fn letters_that_the_second_parser_sorts_otherwise_are_no_damage() {
     assert_eq!(hivewright(["check", path]).code, 0);
     let get = hivewright(["get", "--json", path]);
     let told = get.json();
-    assert_eq!((get.code, &told["at_next_boot"]["number"], &told["confirmed"]), (0, &2.into(), &true.into()));
-    assert!(says(&told["mistakes"], ("second-parser", AGENT)).is_some(), "{told:#}");
+    assert_eq!((get.code, &told["at_next_boot"]["value"], &told["confirmed"]), (0, &2.into(), &true.into()));
+    assert!(says(&told["findings"], ("second-parser", AGENT)).is_some(), "{told:#}");
     for (verb, number) in [(&["set", "1"][..], Some(1)), (&["unset"], None), (&["set", "0"], Some(0))] {
         assert_eq!(hivewright(verb.iter().copied().chain([path])).code, 0, "{verb:?}");
-        assert_eq!(hivewright(["get", "--json", path]).json()["at_next_boot"]["number"].as_u64(), number, "{verb:?}");
+        assert_eq!(hivewright(["get", "--json", path]).json()["at_next_boot"]["value"].as_u64(), number, "{verb:?}");
     }
 }
 
 #[test]
-fn no_message_holds_a_value_of_the_program() {
+fn no_message_contains_a_debug_value() {
     let folder = tempfile::tempdir().unwrap();
-    // Two subkeys change places, so that a search by halves does not find the service.
+    // Two subkeys are swapped, so that a binary search misses the service.
     let mut built = hive();
     let leaf = built.payload(built.offsets.key("ControlSet001\\Services").leaves[0]);
     let count = usize::from(get_u16(&built.bytes, leaf + 2));

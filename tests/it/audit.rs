@@ -1,21 +1,23 @@
-//! `hivewright audit`: fleets made by a program, and what is told of them.
+//! `hivewright audit` of generated images, hives and folders.
 
 mod accounted;
 mod chains;
+mod contents;
 mod damaged;
 mod formats;
 mod found;
 mod killed;
+mod kubernetes;
 mod large;
-mod late;
 mod maker;
 mod opened;
+mod ordered;
 mod page;
 mod parts;
 mod policies;
 mod recipe;
 mod resumed;
-mod told;
+mod unanswered;
 mod unwritten;
 
 use std::collections::BTreeMap;
@@ -30,7 +32,7 @@ pub(crate) fn audit(folder: &Path, args: &[&str]) -> Run {
     hivewright_in(folder, [&["audit"], args].concat())
 }
 
-/// The records of a run, by target and part. Every line is one, and none comes twice.
+/// Parses the records of a run, by target and part. Asserts that each line is a record, and none occurs twice.
 pub(crate) fn records(text: &str) -> BTreeMap<(String, u64), Value> {
     let mut all = BTreeMap::new();
     assert!(text.is_empty() || text.ends_with('\n'), "a torn line");
@@ -42,7 +44,7 @@ pub(crate) fn records(text: &str) -> BTreeMap<(String, u64), Value> {
     all
 }
 
-/// The same without what differs from run to run.
+/// Removes the fields that differ from run to run.
 pub(crate) fn steady(mut records: BTreeMap<(String, u64), Value>) -> BTreeMap<(String, u64), Value> {
     for record in records.values_mut() {
         for field in ["audited_at", "seconds"] {
@@ -52,7 +54,7 @@ pub(crate) fn steady(mut records: BTreeMap<(String, u64), Value>) -> BTreeMap<(S
     records
 }
 
-/// The records of one target.
+/// Returns the records of one target.
 pub(crate) fn of(records: &BTreeMap<(String, u64), Value>, target: &str) -> Vec<Value> {
     records.iter().filter(|((name, _), _)| name == target).map(|(_, record)| record.clone()).collect()
 }

@@ -1,12 +1,12 @@
-//! The check and the proof of an edit judge alike, and a replay is judged like an edit: damage is named with its key and
-//! value, at a place inside the file, and none of it is called a fault of the program.
+//! The check and the proof of an edit agree, and a replay is checked like an edit: damage is reported with its key and
+//! value, at a place inside the file, and never as a fault of the program.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hivewright::edit::{Edits, Request, prepare};
-use hivewright::locate::Choice;
-use hivewright::locate::LogChoice;
-use hivewright::settings::nat_t::Wanted;
+use hivewright::internals::edit::{Edits, Request, prepare};
+use hivewright::internals::locate::Choice;
+use hivewright::internals::locate::LogChoice;
+use hivewright::internals::settings::nat_t::Wanted;
 use hivewright_fixtures::bytes::{fix_checksum, get_u16, get_u32, payload, put_u16, put_u32, put_u64};
 use hivewright_fixtures::damage::DAMAGES;
 use hivewright_fixtures::logs::{TYPE_OLD, new_log, numbered, old_log};
@@ -18,21 +18,21 @@ use hivewright_hive::regf::key_value::TOMBSTONE;
 use hivewright_hive::{EditOptions, Hive, Opened};
 
 use crate::copies::Copied;
-use crate::support::asked::plan;
 use crate::support::dirty_place::DirtyPlace;
+use crate::support::requests::plan;
 
 fn agent() -> String {
     service_path(1, "PolicyAgent")
 }
 
-/// A hive of Windows 10 whose key PolicyAgent, and another that is called Other, are as described.
+/// Creates a hive of Windows 10 with the given contents of the key PolicyAgent, and of another key `Other`.
 fn hive(minor: Minor, describe: impl FnOnce(KeySpec) -> KeySpec) -> Built {
     let other = service_path(1, "Other");
     let spec = SystemHive::new(Release::Win10).spec().minor(minor);
     spec.at(&agent(), describe).at(&other, |k| k.dword("One", 1).binary("Two", &[7; 24]).sz("Three", "three")).build()
 }
 
-/// Two services whose values list is one cell.
+/// Creates a hive with two services that share one values list.
 fn shared_list(first: &str, second: &str) -> Vec<u8> {
     let mut built = hive(Minor::V5, |k| k.dword(RULE, 2));
     let (from, to) = (built.offsets.key(&service_path(1, first)), built.offsets.key(&service_path(1, second)));
@@ -43,7 +43,7 @@ fn shared_list(first: &str, second: &str) -> Vec<u8> {
     built.bytes
 }
 
-/// A hive and a log whose numbers fit, of two moments: after the replay the root's list is no list.
+/// Creates a hive and a log with matching numbers from two moments: after the replay, the root's list is invalid.
 fn torn(other_damage: bool) -> DirtyPlace {
     let mut before = state(2);
     let root = payload(get_u32(&before, 36));
@@ -59,7 +59,7 @@ fn torn(other_damage: bool) -> DirtyPlace {
 }
 
 #[test]
-fn a_log_that_breaks_the_hive_is_named_and_not_used() {
+fn a_log_that_breaks_the_hive_is_reported_and_not_used() {
     let place = torn(false);
     let check = place.json(&["check", "SYSTEM"], 1);
     assert_eq!((&check["judged"], &check["sound"]), (&"replayed".into(), &false.into()));
@@ -73,16 +73,16 @@ fn a_log_that_breaks_the_hive_is_named_and_not_used() {
         place.is_untouched();
     }
     let get = place.json(&["get", "SYSTEM"], 0);
-    assert_eq!((&get["state"], &get["at_next_boot"]["number"]), (&"primary-alone".into(), &2.into()));
+    assert_eq!((&get["hive_state"], &get["at_next_boot"]["value"]), (&"primary-alone".into(), &2.into()));
     assert!(get["not_recovered"].as_str().unwrap().contains("SYSTEM.LOG1"), "{get:#}");
     assert!(place.run(&["get", "SYSTEM"]).err.contains("SYSTEM.LOG1"));
     assert_eq!(place.run(&["set", "1", "SYSTEM", "--as-it-stands"]).code, 0);
-    assert_eq!(place.json(&["get", "SYSTEM"], 0)["at_next_boot"]["number"], 1);
+    assert_eq!(place.json(&["get", "SYSTEM"], 0)["at_next_boot"]["value"], 1);
     assert_eq!(place.json(&["check", "SYSTEM"], 0)["judged"], "primary");
 }
 
-/// A hive that says 2, and a log whose numbers fit: after the replay it says `after`, and a key that is no matter of the
-/// answer has a wrong hash.
+/// Creates a hive with the setting 2, and a log with matching numbers: after the replay, the setting is `after`, and a
+/// key without relation to the answer has a wrong hash.
 fn torn_beside(after: u32) -> DirtyPlace {
     let (before, mut after) = (state(2), state(after));
     let root = payload(get_u32(&after, 36));
@@ -92,15 +92,15 @@ fn torn_beside(after: u32) -> DirtyPlace {
 }
 
 #[test]
-fn a_log_that_breaks_the_hive_is_believed_about_no_other_answer() {
+fn a_log_that_breaks_the_hive_gives_no_other_answer() {
     let place = torn_beside(3);
     let get = place.json(&["get", "SYSTEM"], 0);
-    assert_eq!((&get["state"], &get["at_next_boot"]["number"]), (&"primary-alone".into(), &2.into()));
+    assert_eq!((&get["hive_state"], &get["at_next_boot"]["value"]), (&"primary-alone".into(), &2.into()));
     assert!(get["not_recovered"].as_str().unwrap().contains("SYSTEM.LOG1"), "{get:#}");
-    // Where the answer is the same without the logs, it does not rest on them. A write does.
+    // An answer that is equal without the logs does not depend on them. A write does.
     let place = torn_beside(2);
     let get = place.json(&["get", "SYSTEM"], 0);
-    assert_eq!((&get["state"], &get["at_next_boot"]["number"]), (&"recovered".into(), &2.into()));
+    assert_eq!((&get["hive_state"], &get["at_next_boot"]["value"]), (&"recovered".into(), &2.into()));
     assert_eq!(place.json(&["check", "SYSTEM"], 1)["logs"]["usable"], false);
     for args in [&["recover", "SYSTEM"][..], &["set", "1", "SYSTEM"]] {
         assert_eq!(place.json(args, 3)["error"]["code"], "replay-breaks", "{args:?}");
@@ -109,7 +109,7 @@ fn a_log_that_breaks_the_hive_is_believed_about_no_other_answer() {
 }
 
 #[test]
-fn a_log_that_breaks_a_hive_without_base_block_is_named() {
+fn a_log_that_breaks_a_hive_without_base_block_is_reported() {
     let torn = torn(false);
     let mut primary = torn.hive();
     primary[0] = 0;
@@ -120,7 +120,7 @@ fn a_log_that_breaks_a_hive_without_base_block_is_named() {
     }
 }
 
-/// A hive whose base block is damaged, `bins` seconds older or newer than an old log, and the log, which sets 3.
+/// Creates a hive with a damaged base block, `bins` seconds older or newer than an old log, and the log, which sets 3.
 fn old_without_base(bins: i64, damage: impl FnOnce(&mut [u8])) -> DirtyPlace {
     let mut primary = numbered(&state(0), 6, 5);
     let mut after = state(3);
@@ -136,7 +136,7 @@ fn an_old_log_rebuilds_a_base_block_unless_the_bins_are_newer_or_break() {
     let place = old_without_base(1, |_| {});
     assert_eq!(place.json(&["recover", "SYSTEM"], 3)["error"]["code"], "dirty");
     place.is_untouched();
-    // A time that fits is no proof.
+    // A matching time is no proof.
     let break_list = |after: &mut [u8]| {
         let root = payload(get_u32(after, 36));
         let list = get_u32(after, root + 28);
@@ -148,7 +148,7 @@ fn an_old_log_rebuilds_a_base_block_unless_the_bins_are_newer_or_break() {
 }
 
 #[test]
-fn damage_that_was_there_before_is_not_the_log_s() {
+fn earlier_damage_is_not_attributed_to_the_log() {
     let place = torn(true);
     assert_eq!(place.json(&["recover", "SYSTEM"], 3)["error"]["code"], "replay-breaks");
     let mut before = state(2);
@@ -166,7 +166,7 @@ fn damage_that_was_there_before_is_not_the_log_s() {
 #[test]
 fn an_old_log_rebuilds_a_base_block_while_the_bins_are_of_the_write_before() {
     let place = old_without_base(-60, |_| {});
-    assert_eq!(place.json(&["get", "SYSTEM"], 0)["at_next_boot"]["number"], 3);
+    assert_eq!(place.json(&["get", "SYSTEM"], 0)["at_next_boot"]["value"], 3);
     assert_eq!(place.run(&["recover", "SYSTEM"]).code, 0);
     assert!(matches!(Hive::open(&place.hive()[..]).unwrap(), Opened::Clean(_)));
     assert!(check(&place.hive()).is_sound());
@@ -182,10 +182,10 @@ fn a_tombstone_is_no_value_until_one_is_set() {
     copy.run(["unset", "SYSTEM"]).done();
     assert!(copy.bytes() == built.bytes);
     let json = copy.run(["set", "2", "SYSTEM", "--json"]).json();
-    assert_eq!((&json["places"][0]["before"][0]["tombstone"], &json["state"]), (&true.into(), &"written".into()));
+    assert_eq!((&json["changes"][0]["before"][0]["tombstone"], &json["state"]), (&true.into(), &"written".into()));
     assert_eq!(get_u16(&copy.bytes(), flags), flagged & !TOMBSTONE);
     assert_eq!(check(&copy.bytes()).worst(), None);
-    // Hives without layers have no tombstones: there the bit is a leftover.
+    // Hives without layers have no tombstones: the bit has no meaning there.
     put_u32(&mut built.bytes, 24, 5);
     fix_checksum(&mut built.bytes);
     let copy = Copied::with(built.bytes.clone());
@@ -207,7 +207,7 @@ fn a_tombstone_key_is_one_in_a_hive_with_layers_alone() {
     }
 }
 
-/// The value that the one finding of this code is about.
+/// Returns the value of the only finding with this code.
 fn value_of(report: &Report, code: &str) -> (Option<String>, Option<String>) {
     let found = report.findings.iter().find(|finding| finding.rule.code().as_str() == code).unwrap();
     (found.key.clone(), found.value.clone())
@@ -216,7 +216,7 @@ fn value_of(report: &Report, code: &str) -> (Option<String>, Option<String>) {
 #[test]
 fn large_data_in_the_form_of_another_version_is_a_warning_and_no_obstacle() {
     let data: Vec<u8> = (0..20_480u32).map(|i| i as u8).collect();
-    // Segments in 1.3, and one cell in 1.5.
+    // Segments in version 1.3, and one cell in version 1.5.
     for (made, shown) in [(Minor::V5, 3), (Minor::V3, 5)] {
         let mut bytes = hive(made, |k| k.binary("Large", &data)).bytes;
         put_u32(&mut bytes, 24, shown);
@@ -236,8 +236,8 @@ fn large_data_in_the_form_of_another_version_is_a_warning_and_no_obstacle() {
 }
 
 #[test]
-fn what_two_keys_share_is_named_and_never_edited() {
-    // The check meets one of them before the key of the setting, the other after it.
+fn shared_cells_are_reported_and_not_edited() {
+    // The check reaches one of them before the key of the setting, the other after it.
     for other in ["Other", "Tcpip"] {
         let copy = Copied::with(shared_list("PolicyAgent", other));
         for args in [&["unset", "SYSTEM"][..], &["set", "1", "SYSTEM"]] {
@@ -251,7 +251,7 @@ fn what_two_keys_share_is_named_and_never_edited() {
 }
 
 #[test]
-fn the_exit_status_of_check_tells_notes_findings_and_no_hive_apart() {
+fn the_exit_status_of_check_distinguishes_notes_findings_and_no_hive() {
     for (fixture, code) in [
         ("sound", 0),
         ("root-flag", 0),
@@ -272,7 +272,7 @@ fn the_exit_status_of_check_tells_notes_findings_and_no_hive_apart() {
 }
 
 #[test]
-fn recovering_a_clean_hive_changes_nothing_however_damaged_it_is() {
+fn recovering_a_damaged_clean_hive_changes_nothing() {
     for damage in ["subkey-hash", "cell-shared", "value-data", "list-signature"] {
         let copy = Copied::of(&format!("check/{damage}"));
         for extra in [&[][..], &["--dry-run"]] {
@@ -299,7 +299,7 @@ fn findings_lie_inside_the_file_and_name_their_value() {
     }
 }
 
-/// Everything that can be read, by key node and value: damage may show one key under two paths.
+/// Returns everything readable, by key node and value: damage may make one key reachable by two paths.
 fn readable(bytes: &[u8]) -> BTreeMap<(u32, u32), (Vec<u8>, Vec<u8>)> {
     let opened = Hive::open(bytes).unwrap();
     let hive = opened.primary_alone();
@@ -327,6 +327,7 @@ fn request(wanted: Wanted, force: bool) -> Request {
         force,
         logs: LogChoice::Beside,
         as_it_stands: false,
+        all_users: false,
         settle: false,
         elsewhere: false,
         options: EditOptions { timestamp: None, ..EditOptions::default() },
@@ -335,7 +336,7 @@ fn request(wanted: Wanted, force: bool) -> Request {
     }
 }
 
-/// Damage of one byte, one number or one reference somewhere in the cells of a hive.
+/// Damages one byte, one number or one reference in the cells of a hive.
 fn spoil(built: &Built, seed: &mut u64) -> Vec<u8> {
     let mut random = |below: usize| {
         *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -348,7 +349,7 @@ fn spoil(built: &Built, seed: &mut u64) -> Vec<u8> {
     match random(4) {
         0 => bytes[4096 + 32 + random(end - 4096 - 32)] ^= 1 << random(8),
         1 => put_u32(&mut bytes, (4096 + 32 + random(end - 4096 - 40)) & !3, random(64) as u32),
-        // A reference that leads to another cell, mostly to one near the setting.
+        // A reference to another cell, usually one near the setting.
         _ => {
             let places: Vec<usize> =
                 (4096 + 32..end - 4).step_by(4).filter(|&at| is_cell(get_u32(&built.bytes, at))).collect();
@@ -359,7 +360,7 @@ fn spoil(built: &Built, seed: &mut u64) -> Vec<u8> {
 }
 
 #[test]
-fn damage_at_random_is_edited_around_or_named() {
+fn random_damage_is_left_or_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("SYSTEM");
     let built = hive(Minor::V5, |k| k.dword(RULE, 2).sz("Near", "a text in a cell"));

@@ -1,6 +1,6 @@
-//! Each check code has a folder of its own: a hive that shows it, and what `hivewright check` says of that.
+//! Each code of the check has a folder with a hive that shows it, and the expected output of `hivewright check`.
 //!
-//! `HIVEWRIGHT_BLESS=1 cargo test check_fixtures` writes the expected outputs anew; read the difference before you
+//! `HIVEWRIGHT_BLESS=1 cargo test check_fixtures` writes the expected outputs again; read the difference before you
 //! commit it.
 
 use std::collections::BTreeSet;
@@ -30,7 +30,7 @@ fn every_code_has_a_fixture_that_shows_it_and_little_else() {
 }
 
 #[test]
-fn the_command_says_what_is_expected() {
+fn the_output_of_check_is_as_expected() {
     let bless = std::env::var_os("HIVEWRIGHT_BLESS").is_some();
     let mut seen = 0;
     for entry in fs::read_dir(fixtures().join("check")).unwrap() {

@@ -1,4 +1,4 @@
-//! Targets that are folders, and targets that may not be read or written.
+//! Targets that are folders, and targets without permission to read or write.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::command::hivewright_in;
 use crate::copies::fixture;
 
-/// Puts a hive below `root` at `path`.
+/// Writes a hive to `path` below `root`.
 fn put(root: &Path, path: &str, hive: &str) {
     let path = root.join(path);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -41,7 +41,7 @@ fn an_installation_is_found_whatever_the_case() {
 }
 
 #[test]
-fn of_two_installations_one_has_to_be_named() {
+fn one_of_two_installations_must_be_selected() {
     let folder = tempfile::tempdir().unwrap();
     put(folder.path(), "Windows/System32/config/SYSTEM", "windows/win10");
     put(folder.path(), "WINNT/system32/config/system", "windows/xp-sp3");
@@ -58,7 +58,7 @@ fn of_two_installations_one_has_to_be_named() {
 }
 
 #[test]
-fn a_folder_without_an_installation_says_what_to_name() {
+fn a_folder_without_an_installation_has_advice() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("Windows/System32/config")).unwrap();
     let run = hivewright_in(folder.path(), ["get", "."]).failed(2, "holds no Windows installation");
@@ -80,7 +80,7 @@ mod unix {
 
     const NOBODY: u32 = 65534;
 
-    /// The command as a user whom permissions bind, whoever runs the tests.
+    /// The command as an unprivileged user, also if root runs the tests.
     struct Bound {
         folder: TempDir,
         binary: PathBuf,
@@ -93,14 +93,14 @@ mod unix {
             let root = fs::metadata(folder.path()).unwrap().uid() == 0;
             fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
             let binary = folder.path().join("hivewright");
-            // Copied by another process: a child that another test forks would hold ours open for writing.
+            // Copied by another process: a forked child of another test would have our file open for writing.
             let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_hivewright")).arg(&binary).status().unwrap();
             assert!(copied.success());
             fs::set_permissions(&binary, fs::Permissions::from_mode(0o755)).unwrap();
             Bound { folder, binary, root }
         }
 
-        /// A folder of that user.
+        /// Returns a folder of that user.
         fn home(&self) -> PathBuf {
             let home = self.folder.path().join("home");
             fs::create_dir(&home).unwrap();
@@ -144,7 +144,7 @@ mod unix {
     }
 
     #[test]
-    fn a_closed_folder_beside_windows_is_passed_over() {
+    fn an_unreadable_folder_beside_windows_is_skipped() {
         let bound = Bound::new();
         let home = bound.home();
         put(&home, "Windows/System32/config/SYSTEM", "shapes/rule-set");
@@ -152,7 +152,7 @@ mod unix {
         fs::create_dir(&closed).unwrap();
         mode(&closed, 0);
         assert_eq!(bound.run(&home, ["get", "--value", "."]).done().out, "2\n");
-        // Windows itself closed: no answer, and the reason is told.
+        // Without access to Windows itself: no answer, and the reason.
         mode(&home.join("Windows"), 0);
         bound.run(&home, ["get", "--value", "."]).failed(2, "2 folders could not be read");
         mode(&home.join("Windows"), 0o755);
@@ -172,12 +172,12 @@ mod unix {
     }
 
     #[test]
-    fn what_may_not_be_written_stays_as_it_is() {
+    fn files_without_write_permission_are_unchanged() {
         let bound = Bound::new();
         let home = bound.home();
         put(&home, "SYSTEM", "shapes/rule-set");
         let (hive, before) = (home.join("SYSTEM"), fixture("shapes/rule-set"));
-        // Neither the folder nor the file may be written to.
+        // Neither the folder nor the file is writable.
         mode(&hive, 0o444);
         for args in [
             &["set", "1", "SYSTEM"][..],
@@ -187,16 +187,16 @@ mod unix {
         ] {
             let run = bound.run(&home, args);
             assert!(matches!(run.code, 2 | 3) && run.out.is_empty(), "{args:?}: {run:?}");
-            assert!(run.err.contains("denied"), "{args:?}: {}", run.err);
+            assert!(run.has("read-only"), "{args:?}: {}", run.err);
             assert_eq!(fs::read(&hive).unwrap(), before, "{args:?}");
             assert_eq!(fs::read_dir(&home).unwrap().count(), 1, "{args:?}: something was left behind");
         }
         assert_eq!(bound.run(&home, ["get", "--value", "SYSTEM"]).done().out, "2\n");
-        // The file may be written to, the folder may not.
+        // The file is writable, the folder is not.
         mode(&hive, 0o644);
         bound.give(&hive);
         let run = bound.run(&home, ["set", "1", "SYSTEM"]);
-        assert!(matches!(run.code, 2 | 3) && run.err.contains("denied"), "{run:?}");
+        assert!(matches!(run.code, 2 | 3) && run.has("folder-read-only"), "{run:?}");
         assert_eq!(fs::read(&hive).unwrap(), before);
         assert_eq!(fs::read_dir(&home).unwrap().count(), 1);
     }

@@ -1,4 +1,4 @@
-//! `hivewright get`: text, JSON and the bare number say the same, and reading writes nothing.
+//! `hivewright get`: text, JSON and the bare number agree, and reading writes nothing.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap_or_else(|| panic!("no object: {value}")).keys().map(String::as_str).collect()
 }
 
-/// Without the breaks that wrapping has put in.
+/// Removes the line breaks of wrapping.
 fn flat(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -32,13 +32,13 @@ fn text_json_and_value_agree_on_every_sound_fixture() {
             others += 1;
             continue;
         }
-        let number = document["at_next_boot"]["number"].as_u64();
+        let number = document["at_next_boot"]["value"].as_u64();
         let code = i32::from(number.is_none());
         assert_eq!((text.code, value.code, json.code), (code, code, code), "{name}");
         assert_eq!(value.out, number.map(|n| format!("{n}\n")).unwrap_or_default(), "{name}");
         let head = match (document["at_next_boot"]["state"].as_str().unwrap(), number) {
             (_, Some(number)) => number.to_string(),
-            ("absent", None) => "not set".to_owned(),
+            ("unset", None) => "not set".to_owned(),
             ("unknown", None) => "unknown".to_owned(),
             ("undefined", None) => "not usable".to_owned(),
             (other, None) => panic!("{name}: {other}"),
@@ -59,27 +59,27 @@ fn text_json_and_value_agree_on_every_sound_fixture() {
 }
 
 #[test]
-fn every_mistake_is_in_the_json_and_in_the_text() {
+fn every_finding_is_in_the_json_and_in_the_text() {
     let (mut codes, mut near) = (BTreeSet::new(), 0);
     for name in fixtures_in(&["mistakes"]) {
         let target = format!("{name}/SYSTEM");
         let (text, json) = (hivewright(["get", &target]), hivewright(["get", "--json", &target]).json());
-        let mistakes = json["mistakes"].as_array().unwrap();
-        let on: Vec<_> = json["neighbours"].as_array().unwrap().iter().filter(|n| n["on"] == true).collect();
-        assert!(!mistakes.is_empty() || !on.is_empty(), "{name}: nothing is said");
-        assert_eq!(text.out.contains("\nWatch out:\n"), !mistakes.is_empty(), "{name}: {}", text.out);
-        for mistake in mistakes {
-            assert_eq!(keys(mistake), BTreeSet::from(["advice", "code", "offset", "place", "what"]), "{name}");
-            let place = mistake["place"].as_str().unwrap();
+        let findings = json["findings"].as_array().unwrap();
+        let on: Vec<_> = json["related"].as_array().unwrap().iter().filter(|n| n["on"] == true).collect();
+        assert!(!findings.is_empty() || !on.is_empty(), "{name}: nothing is said");
+        assert_eq!(text.out.contains("\nFindings:\n"), !findings.is_empty(), "{name}: {}", text.out);
+        for finding in findings {
+            assert_eq!(keys(finding), BTreeSet::from(["advice", "code", "offset", "place", "what"]), "{name}");
+            let place = finding["place"].as_str().unwrap();
             assert!(text.out.lines().any(|line| line == format!("  {place}")), "{name}: {place}: {}", text.out);
             for field in ["what", "advice"] {
-                let said = mistake[field].as_str().unwrap();
+                let said = finding[field].as_str().unwrap();
                 assert!(flat(&text.out).contains(&flat(said)), "{name}: {said}: {}", text.out);
             }
-            codes.insert(mistake["code"].as_str().unwrap().to_owned());
+            codes.insert(finding["code"].as_str().unwrap().to_owned());
         }
-        for neighbour in on {
-            let line = format!("\n  {} = {}\n", neighbour["place"].as_str().unwrap(), neighbour["number"]);
+        for related in on {
+            let line = format!("\n  {} = {}\n", related["place"].as_str().unwrap(), related["value"]);
             assert!(text.out.contains(&line), "{name}: {line}: {}", text.out);
             near += 1;
         }
@@ -111,15 +111,20 @@ fn the_names_of_the_json_fields_are_stable() {
         "confirmed",
         "control_sets",
         "hive",
-        "mistakes",
-        "neighbours",
+        "findings",
+        "related",
         "select",
         "sequence_numbers",
-        "state",
+        "hive_state",
+        "target",
+        "file",
+        "partition",
+        "software",
+        "hives_agree",
         "value_name",
         "windows",
     ];
-    // More may come, none may go.
+    // Fields may be added, but not removed.
     let has = |value: &Value, names: &[&str]| {
         let there = keys(value);
         let missing: Vec<_> = names.iter().filter(|name| !there.contains(**name)).collect();
@@ -127,35 +132,35 @@ fn the_names_of_the_json_fields_are_stable() {
     };
     has(&json, &top);
     for verdict in ["at_capture", "at_next_boot"] {
-        has(&json[verdict], &["control_set", "effective", "meaning", "number", "state"]);
+        has(&json[verdict], &["control_set", "effective", "meaning", "value", "state"]);
     }
     has(&json["windows"], &["because", "decision", "evidence", "family", "override_era", "service"]);
     has(&json["select"], &["current", "default", "failed", "last_known_good", "present"]);
     let set = &json["control_sets"][0];
     has(set, &["decision", "name", "number", "roles", "services"]);
     let service = &set["services"][0];
-    has(service, &["counts", "key", "last_written", "lookalikes", "path", "service", "state", "value"]);
-    has(&service["value"], &["data_hex", "data_type", "data_type_number", "inline", "name", "number", "size"]);
-    assert_eq!(json["at_capture"]["number"], 2);
+    has(service, &["counts", "key", "last_written", "lookalikes", "path", "service", "state", "key_value"]);
+    has(&service["key_value"], &["data_hex", "data_type", "data_type_number", "inline", "name", "value", "size"]);
+    assert_eq!(json["at_capture"]["value"], 2);
     assert_eq!(json["at_capture"]["control_set"], 1);
-    assert_eq!(json["at_next_boot"]["state"], "absent");
+    assert_eq!(json["at_next_boot"]["state"], "unset");
     assert_eq!(json["at_next_boot"]["control_set"], 2);
-    assert_eq!(json["state"], "clean");
+    assert_eq!(json["hive_state"], "clean");
 }
 
 #[test]
-fn an_override_is_told_as_one() {
+fn an_override_is_reported() {
     let run = hivewright(["get", "--windows", "xp", "shapes/rule-set/SYSTEM"]);
     assert_eq!(run.code, 1, "{}", run.out);
     assert!(run.out.contains("by --windows"), "{}", run.out);
     let json = hivewright(["get", "--json", "--windows", "xp", "shapes/rule-set/SYSTEM"]).json();
-    assert!(json["mistakes"].as_array().unwrap().iter().any(|m| m["code"] == "override-disagrees"), "{json}");
+    assert!(json["findings"].as_array().unwrap().iter().any(|m| m["code"] == "override-disagrees"), "{json}");
     let run = hivewright(["get", "--value", "--windows", "vista+", "shapes/rule-set/SYSTEM"]).done();
     assert_eq!(run.out, "2\n");
 }
 
 #[test]
-fn what_is_no_hive_is_an_error_and_not_an_answer() {
+fn a_file_that_is_not_a_hive_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, bytes: &[u8]| {
         let path = folder.path().join(name);
@@ -222,5 +227,5 @@ fn a_dirty_hive_is_answered_with_a_warning() {
     let run = hivewright(["get", "--value", "dirty/new-no-logs/SYSTEM"]);
     assert!(run.err.starts_with("hivewright: warning: ") && run.err.contains("dirty"), "{}", run.err);
     let json = hivewright(["get", "--json", "dirty/new-no-logs/SYSTEM"]).json();
-    assert_eq!(json["state"], "primary-alone");
+    assert_eq!(json["hive_state"], "primary-alone");
 }

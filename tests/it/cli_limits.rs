@@ -1,4 +1,4 @@
-//! Files that may not grow past a limit (`ulimit -f`): an error like any other.
+//! A limit on the size of files (`ulimit -f`) causes an ordinary error.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use crate::copies::Copied;
 use crate::support::tools::have;
 
-/// The command behind a limit of so many KiB.
+/// Runs the command with a limit in KiB.
 fn limited(copy: &Copied, kib: u32, line: &str) -> Output {
     let command = format!("ulimit -f {kib}; exec {} {line}", env!("CARGO_BIN_EXE_hivewright"));
     Command::new("bash").args(["-c", &command]).current_dir(copy.folder.path()).output().unwrap()
@@ -24,7 +24,7 @@ fn a_file_that_may_not_grow_is_an_error_with_a_message() {
         ("set 2 SYSTEM --undo UNDO", 8),
         ("set 2 SYSTEM --undo UNDO", 0),
         ("set 2 SYSTEM --in-place", 0),
-        // There is room for the undo file, and none for what the hive grows by.
+        // The undo file fits, but the growth of the hive does not.
         ("set 2 SYSTEM --in-place", 16),
     ] {
         let copy = Copied::of("shapes/no-free-cell");
@@ -38,7 +38,7 @@ fn a_file_that_may_not_grow_is_an_error_with_a_message() {
 }
 
 #[test]
-fn neither_is_what_is_printed_lost_without_a_word() {
+fn lost_output_is_an_error_too() {
     if !have(&["bash"]) {
         return;
     }

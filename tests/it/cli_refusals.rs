@@ -1,4 +1,4 @@
-//! What the command would not do: exit code 3, the reason and the way out named, nothing changed.
+//! Refusals: exit code 3, with the reason and advice, and no change.
 
 use std::fs::File;
 
@@ -8,13 +8,13 @@ use hivewright_fixtures::{Release, SystemHive};
 use crate::copies::Copied;
 
 #[test]
-fn a_windows_that_cannot_be_told() {
+fn an_ambiguous_windows() {
     let spec = SystemHive::new(Release::XpSp3).spec();
     let spec = spec.at(&service_path(1, "PolicyAgent"), |key| {
         key.without_value("ImagePath").expand_sz("ImagePath", "%SystemRoot%\\agent.exe")
     });
     let copy = Copied::with(spec.build().bytes);
-    let run = copy.run(["set", "2", "SYSTEM"]).failed(3, "does not show which Windows it is of");
+    let run = copy.run(["set", "2", "SYSTEM"]).failed(3, "does not show its version of Windows");
     assert!(run.err.contains("--windows"), "{}", run.err);
     copy.run(["unset", "SYSTEM", "--json"]).failed_as_json(3, "windows-unknown");
     copy.assert_untouched("windows-unknown");
@@ -22,7 +22,7 @@ fn a_windows_that_cannot_be_told() {
 }
 
 #[test]
-fn windows_2000_is_told_apart() {
+fn windows_2000_is_distinguished() {
     let copy = Copied::of("windows/win2000-sp4");
     copy.run(["set", "2", "SYSTEM"]).failed(3, "Windows 2000");
     let run = copy.run(["get", "SYSTEM"]);
@@ -42,17 +42,17 @@ fn a_hive_in_use() {
     copy.assert_untouched("in use");
     // Reading needs no lock.
     assert_eq!(copy.run(["get", "SYSTEM"]).code, 1);
-    // Closing alone would not do while a child of another test has it, between fork and exec.
+    // The lock is released explicitly, since a forked child of another test may have the file open.
     held.unlock().unwrap();
     copy.run(["set", "2", "SYSTEM"]).done();
 }
 
 #[test]
-fn a_dirty_hive_without_logs_of_use() {
+fn a_dirty_hive_without_usable_logs() {
     for (name, says) in [
         ("dirty/new-no-logs", "the hive is dirty"),
         ("check/dirty-sequence", "the hive is dirty"),
-        ("check/base-checksum", "the checksum of the base block does not fit"),
+        ("check/base-checksum", "the checksum of the base block is wrong"),
     ] {
         let copy = Copied::of(name);
         for extra in [None, Some("--force"), Some("--dry-run")] {
@@ -66,7 +66,7 @@ fn a_dirty_hive_without_logs_of_use() {
 
 #[test]
 fn damage_stops_an_edit_until_force_and_damage_that_is_touched_stops_force_too() {
-    // Damage elsewhere.
+    // Damage of other keys.
     for code in ["subkey-hash", "value-signature", "key-parent", "cell-shared", "list-signature"] {
         let copy = Copied::of(&format!("check/{code}"));
         let run = copy.run(["set", "2", "SYSTEM"]).failed(3, &format!("{code}: "));
@@ -79,14 +79,14 @@ fn damage_stops_an_edit_until_force_and_damage_that_is_touched_stops_force_too()
         let after = copy.run(["check", "--json", "SYSTEM"]).json();
         assert_eq!(before["counts"], after["counts"], "{code}");
     }
-    // Damage of the key that is edited: one more subkey is counted than there is.
+    // Damage of the edited key: its count of subkeys is too high by one.
     let mut bytes = crate::copies::fixture("windows/win10");
     let json = Copied::with(bytes.clone()).run(["get", "--json", "SYSTEM"]).json();
     let key = json["control_sets"][0]["services"][0]["key_cell"].as_u64().unwrap() as usize;
     // Cell offset, base block, size of the cell, maximum size of subkeys' class names.
     let stands = 4096 + key + 4;
     assert_eq!(&bytes[stands..stands + 2], b"nk");
-    // The key's security descriptor (44) leads nowhere.
+    // The reference to the key's security descriptor (44) is invalid.
     bytes[stands + 44..stands + 48].copy_from_slice(&0xFFFF_FFF0_u32.to_le_bytes());
     let copy = Copied::with(bytes);
     let check = copy.run(["check", "--json", "SYSTEM"]).json();
@@ -118,7 +118,7 @@ fn a_refusal_of_a_dry_run_is_the_same() {
         let wet = copy.run(["set", "2", "SYSTEM"]).failed(3, text);
         let dry = copy.run(["set", "2", "SYSTEM", "--dry-run"]).failed(3, text);
         assert_eq!(wet.err, dry.err, "{name}");
-        assert!(wet.err.contains("\n  what to do: "), "{name}: no advice: {}", wet.err);
+        assert!(wet.err.contains("\n  advice: "), "{name}: no advice: {}", wet.err);
         copy.assert_untouched(name);
     }
 }

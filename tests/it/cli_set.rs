@@ -1,4 +1,4 @@
-//! `hivewright set` and `unset`: what is asked for, where it is asked for, and nothing else.
+//! `hivewright set` and `unset` make the requested change and no other.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ const REFUSED: [(&str, &str); 9] = [
     ("shapes/select-nowhere", "control-set-missing"),
 ];
 
-/// Puts patches of a hive offset, old and new bytes into a copy of `bytes`.
+/// Applies patches (hive offset, old and new bytes) to a copy of `bytes`.
 fn patched(bytes: &[u8], patches: &[(usize, Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     for (offset, old, new) in patches {
@@ -40,7 +40,7 @@ fn patches_of(json: &Value) -> Vec<(usize, Vec<u8>, Vec<u8>)> {
     patches.map(|p| (p["hive_offset"].as_u64().unwrap() as usize, bytes_of(&p["old"]), bytes_of(&p["new"]))).collect()
 }
 
-/// The patches as people read them.
+/// Parses the patches in text.
 fn patches_in(text: &str) -> Vec<(usize, Vec<u8>, Vec<u8>)> {
     let mut found: Vec<(usize, Vec<u8>, Vec<u8>)> = Vec::new();
     let bytes = |text: &str| -> Vec<u8> {
@@ -100,10 +100,10 @@ fn every_fixture_is_set_or_refused_for_its_reason() {
 }
 
 #[test]
-fn what_is_so_already_is_left_and_said_so() {
+fn an_equal_setting_is_not_changed() {
     let copy = Copied::of("shapes/rule-set");
     let run = copy.run(["set", "2", "SYSTEM"]).done();
-    assert!(run.out.starts_with("already 2: nothing was changed in SYSTEM\n"), "{}", run.out);
+    assert!(run.out.starts_with("SYSTEM: already 2, nothing was changed\n"), "{}", run.out);
     copy.assert_untouched("set");
     let json = copy.run(["set", "2", "SYSTEM", "--json", "--undo", "U"]).done().json();
     assert_eq!(
@@ -116,12 +116,12 @@ fn what_is_so_already_is_left_and_said_so() {
 
     let copy = Copied::of("windows/win10");
     let run = copy.run(["unset", "SYSTEM"]).done();
-    assert!(run.out.starts_with("already not set: nothing was changed in SYSTEM\n"), "{}", run.out);
+    assert!(run.out.starts_with("SYSTEM: already not set, nothing was changed\n"), "{}", run.out);
     copy.assert_untouched("unset");
 }
 
 #[test]
-fn the_answer_says_what_was_done() {
+fn the_output_describes_the_change() {
     let copy = Copied::of("windows/win10");
     let run = copy.run(["set", "2", "SYSTEM"]).done();
     assert!(run.out.starts_with(&format!("{RULE} is now 2\n")), "{}", run.out);
@@ -129,12 +129,22 @@ fn the_answer_says_what_was_done() {
     assert!(run.out.contains("SYSTEM was replaced: "), "{}", run.out);
     let json = copy.run(["unset", "SYSTEM", "--json"]).done().json();
     let keys: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
-    let expected =
-        ["changed_bytes", "commit", "hive", "new_len", "old_len", "patches", "places", "state", "value_name", "wanted"];
+    let expected = [
+        "changed_bytes",
+        "commit",
+        "hive",
+        "new_len",
+        "old_len",
+        "patches",
+        "changes",
+        "state",
+        "value_name",
+        "wanted",
+    ];
     assert!(expected.iter().all(|key| keys.contains(key)), "{keys:?}");
     assert_eq!((&json["state"], &json["wanted"], &json["value_name"]), (&"written".into(), &Value::Null, &RULE.into()));
     assert_eq!(json["commit"]["how"], "replaced");
-    let place = &json["places"][0];
+    let place = &json["changes"][0];
     assert_eq!((&place["control_set"], &place["changes"]), (&1.into(), &true.into()));
     assert_eq!(place["key"], "ControlSet001\\Services\\PolicyAgent");
     assert_eq!(place["before"][0]["data_hex"], "02000000");
@@ -142,7 +152,7 @@ fn the_answer_says_what_was_done() {
 }
 
 #[test]
-fn a_dry_run_shows_the_very_bytes_that_are_written_then() {
+fn a_dry_run_prints_the_bytes_of_the_write() {
     let mut grown = 0;
     for name in fixtures_in(&["windows", "mistakes", "shapes"]) {
         if name == "shapes/evidence-disagrees" || REFUSED.iter().any(|(refused, _)| *refused == name) {
@@ -160,7 +170,7 @@ fn a_dry_run_shows_the_very_bytes_that_are_written_then() {
         let mut expected = patched(&copy.before, &shown);
         let new_len = json["new_len"].as_u64().unwrap() as usize;
         assert!(new_len >= expected.len(), "{name}");
-        // What a file grows by beyond the patches is zero.
+        // Growth beyond the patches is zero.
         expected.resize(new_len, 0);
         if json["state"] == "dry-run" {
             assert!(text.contains("nothing was written"), "{name}: {text}");
@@ -171,7 +181,7 @@ fn a_dry_run_shows_the_very_bytes_that_are_written_then() {
         assert!(copy.bytes() == expected, "{name}: something else was written than was shown");
         assert_eq!(fs::metadata(&copy.hive).unwrap().modified().unwrap(), long_ago(), "{name}: --keep-timestamps");
         grown += usize::from(expected.len() > copy.before.len());
-        // The same again, from the same start: the same bytes.
+        // A second run from the same state writes the same bytes.
         let again = Copied::of(&name);
         again.run(["set", "2", "SYSTEM", "--keep-timestamps"]).done();
         assert!(again.bytes() == expected, "{name}: not reproducible");
@@ -180,7 +190,7 @@ fn a_dry_run_shows_the_very_bytes_that_are_written_then() {
 }
 
 #[test]
-fn without_keep_timestamps_the_key_tells_of_the_edit() {
+fn without_keep_timestamps_the_key_has_a_new_time() {
     let copy = Copied::of("windows/win10");
     let stamp =
         || copy.run(["get", "--json", "SYSTEM"]).json()["control_sets"][0]["services"][0]["last_written"].clone();
@@ -193,8 +203,8 @@ fn without_keep_timestamps_the_key_tells_of_the_edit() {
 }
 
 #[test]
-fn control_sets_are_edited_as_asked() {
-    // The next boot takes 002, the captured one took 001, which says 2.
+fn control_sets_are_edited_on_request() {
+    // The next boot uses 002, the captured boot used 001, whose setting is 2.
     let cases: [(&[&str], Option<u64>, Option<u64>); 7] = [
         (&[], Some(1), Some(1)),
         (&["--control-set", "current"], Some(1), None),
@@ -209,7 +219,7 @@ fn control_sets_are_edited_as_asked() {
         copy.run(["set", "1", "SYSTEM"].iter().chain(option)).done();
         assert_eq!((copy.number_in("ControlSet001"), copy.number_in("ControlSet002")), (first, second), "{option:?}");
     }
-    // 003 is current and default, 001 is only there.
+    // 003 is current and default, 001 has no role.
     let cases: [(&[&str], Option<u64>, Option<u64>); 4] = [
         (&[], None, Some(2)),
         (&["--control-set", "all"], Some(2), Some(2)),
@@ -231,9 +241,9 @@ fn control_sets_are_edited_as_asked() {
 }
 
 #[test]
-fn where_the_evidence_disagrees_the_user_decides() {
+fn the_user_decides_on_contradictory_evidence() {
     let copy = Copied::of("shapes/evidence-disagrees");
-    let run = copy.run(["set", "2", "SYSTEM"]).failed(3, "shows marks of XP and of later Windows");
+    let run = copy.run(["set", "2", "SYSTEM"]).failed(3, "has evidence of XP and of later Windows");
     assert!(run.err.contains("--windows"), "no way out is named: {}", run.err);
     copy.run(["set", "2", "SYSTEM", "--json"]).failed_as_json(3, "windows-contradictory");
     copy.run(["set", "2", "SYSTEM", "--windows", "xp"]).failed(3, "there is no key ControlSet001\\Services\\IPSec");

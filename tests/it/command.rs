@@ -1,10 +1,10 @@
-//! Running the command as its users do.
+//! Runs the command as users do.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// What a run of the command gave.
+/// Result of a run of the command.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) code: i32,
@@ -12,13 +12,26 @@ pub(crate) struct Run {
     pub(crate) err: String,
 }
 
-/// The folder of the fixtures that ship with the project.
+impl Run {
+    /// Returns whether an error or a warning on standard error has that code.
+    pub(crate) fn has(&self, code: &str) -> bool {
+        has_code(&self.err, code)
+    }
+}
+
+/// Returns whether one of the lines, which are errors and warnings, has that code.
+pub(crate) fn has_code(lines: &str, code: &str) -> bool {
+    let ending = format!(" [{code}]");
+    lines.lines().any(|line| line.starts_with("hivewright: ") && line.ends_with(&ending))
+}
+
+/// Returns the folder of the fixtures.
 pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures")
 }
 
-/// A program that heeds signals whether or not whoever runs the tests ignores them, as what runs in the background of a
-/// script does, or behind nohup.
+/// Returns a program that handles signals even if the parent process ignores them, as background jobs of scripts and
+/// nohup do.
 pub(crate) fn heeding(program: &str) -> Command {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,TERM,HUP", program]);

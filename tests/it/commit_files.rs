@@ -5,15 +5,17 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use hivewright::edit::commit::{Committed, How, Options, commit};
-use hivewright::undo::{Leftover, Recovered, Restored, State, find_unfinished, recover_unfinished, undo};
+use hivewright::internals::edit::commit::{Committed, How, Options, commit};
+use hivewright::internals::undo::{
+    Recovered, Restored, State, UnfinishedWrite, find_unfinished, recover_unfinished, undo,
+};
 use hivewright::{Kind, Result};
 use hivewright_hive::{Patch, PatchSet, Step};
 use tempfile::TempDir;
 
-use crate::support::asked::in_place;
+use crate::support::requests::in_place;
 
-/// A folder with a file `hive`, and a change to it that makes it longer.
+/// A folder with a file `hive`, and a change that enlarges it.
 struct Place {
     folder: TempDir,
     set: PatchSet,
@@ -66,7 +68,7 @@ impl Place {
     }
 }
 
-/// Where the system lets a new file be the same as the old one.
+/// Whether the system can replace a file by an equivalent new one.
 const REPLACES: bool = cfg!(target_os = "linux");
 
 #[test]
@@ -109,7 +111,7 @@ fn in_place_is_undone_bit_for_bit_and_numbered() {
     let place = Place::new();
     let done = place.commit(&in_place()).unwrap();
     place.is(&place.new);
-    assert_eq!(done.why_in_place.as_deref(), Some("asked for"));
+    assert_eq!(done.why_in_place.as_deref(), Some("requested"));
     let first = done.undo.unwrap();
     assert_eq!(first.file_name().unwrap(), "hive.hivewright-undo");
     assert_eq!(find_unfinished(&place.hive()).unwrap(), None);
@@ -135,7 +137,7 @@ fn the_undo_file_is_lines_of_json() {
 }
 
 #[test]
-fn a_target_that_changed_since_is_left_alone() {
+fn a_target_that_changed_since_is_not_changed() {
     let place = Place::new();
     let file = place.commit(&in_place()).unwrap().undo.unwrap();
     let mut other = place.new.clone();
@@ -147,7 +149,7 @@ fn a_target_that_changed_since_is_left_alone() {
 }
 
 #[test]
-fn a_file_that_is_not_what_was_read_is_left_alone() {
+fn a_file_that_changed_since_the_read_is_not_changed() {
     for options in [Options::default(), in_place()] {
         let place = Place::new();
         let mut other = place.old.clone();
@@ -161,10 +163,10 @@ fn a_file_that_is_not_what_was_read_is_left_alone() {
 }
 
 #[test]
-fn an_interrupted_write_is_found_refused_and_taken_back() {
+fn an_interrupted_write_is_found_refused_and_rolled_back() {
     let place = Place::new();
     let file = place.commit(&in_place()).unwrap().undo.unwrap();
-    // As if the power had gone before the last group: the mark is not there, the patch of the link is not.
+    // As after a power cut before the last group: without the mark, and without the patch of the link.
     let bytes = fs::read(&file).unwrap();
     fs::write(&file, &bytes[..bytes.len() - 4096]).unwrap();
     let mut partly = place.new.clone();
@@ -173,7 +175,7 @@ fn an_interrupted_write_is_found_refused_and_taken_back() {
     fs::write(place.hive(), &partly).unwrap();
     let found = find_unfinished(&place.hive()).unwrap();
     let (left, target) = (file.canonicalize().unwrap(), place.hive().canonicalize().unwrap());
-    assert_eq!(found, Some(Leftover { undo: left, target, state: State::Partly }));
+    assert_eq!(found, Some(UnfinishedWrite { undo: left, target, state: State::Partly }));
     let error = place.commit(&in_place()).unwrap_err();
     assert_eq!((error.kind(), error.code()), (Kind::Refused, Code::UnfinishedWrite));
     assert!(error.advice().unwrap().starts_with("hivewright undo "));
@@ -329,11 +331,11 @@ fn a_moved_target_is_found_beside_its_undo_file() {
 }
 
 #[test]
-fn undo_files_that_were_tampered_with_are_not_believed() {
+fn modified_undo_files_are_refused() {
     let place = Place::new();
     let file = place.commit(&in_place()).unwrap().undo.unwrap();
     let good = fs::read(&file).unwrap();
-    // Every fifth byte of what the hash covers, and every way to be cut short of the end line.
+    // Every fifth byte under the hash, and every truncation before the end line.
     let covered = good.len() - 2 * 4096;
     for at in (0..covered).step_by(997).chain(0..80) {
         let mut bad = good.clone();

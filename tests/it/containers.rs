@@ -1,4 +1,4 @@
-//! Image formats against the raw disk that they were made of, and against the tools that made them.
+//! Image formats, compared with the raw disk of which they were made, and with the tools that made them.
 
 mod children;
 mod corpus_images;
@@ -8,24 +8,25 @@ mod engine;
 mod engine_process;
 mod ewf;
 pub(crate) mod fixtures;
-mod gate_trace;
-pub(crate) mod left_over;
+pub(crate) mod interrupted;
 mod misnamed;
 mod named_files;
+mod opened_files;
 mod other_readers;
 mod ova;
+mod packed;
 mod parallels;
 mod qcow2;
 mod qcow2_damaged;
 mod raw;
 mod recovered;
 mod stopped;
-mod undo_words;
+mod undo_messages;
+mod undo_refusals;
 mod vdi;
 mod vhd;
 pub(crate) mod vhdx;
 mod vmdk;
-mod way_back;
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -33,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use hivewright_disk::container::{self, Gate, Image, Opener, Role};
+use hivewright_disk::container::{self, Image, Opener, PathPolicy, Role};
 use hivewright_storage::counting::Counting;
 use hivewright_storage::recorder::Recorder;
 use hivewright_storage::{FileStorage, Storage};
@@ -41,7 +42,7 @@ use tempfile::TempDir;
 
 use crate::support::tools::output;
 
-/// What tests open images with: reads from files, keeps in memory what is written.
+/// Files for tests: reads from files, keeps writes in memory.
 #[derive(Default)]
 pub(crate) struct Recording(Mutex<Vec<(PathBuf, Role, Arc<Recorder>)>>);
 
@@ -54,8 +55,7 @@ impl Opener for Recording {
 }
 
 impl Recording {
-    /// Brings what was written to the files, for other people's tools to look at. Nothing may have gone to a backing
-    /// file.
+    /// Writes the changes to the files, for other tools. Asserts that no backing file changed.
     pub(crate) fn bring_to_disk(&self) {
         for (path, role, file) in &*self.0.lock().unwrap() {
             let (_, written) = file.take().unwrap();
@@ -68,7 +68,7 @@ impl Recording {
 }
 
 impl Recording {
-    /// As [`Recording::bring_to_disk`], where what was written has been looked at and is no longer told.
+    /// As [`Recording::bring_to_disk`], after the writes were taken from the recorder.
     pub(crate) fn write_whole(&self) {
         for (path, role, file) in &*self.0.lock().unwrap() {
             let mut bytes = vec![0; file.len().unwrap() as usize];
@@ -81,21 +81,21 @@ impl Recording {
     }
 }
 
-/// Opens an image for reading and writing; nothing reaches its files before [`Recording::bring_to_disk`].
+/// Opens an image for reading and writing; its files change only by [`Recording::bring_to_disk`].
 pub(crate) fn open(path: &Path) -> hivewright::Result<(Image, Arc<Recording>)> {
     open_to_write(path, false)
 }
 
-/// As [`open`]; the log of the image may be brought to its places.
+/// As [`open`]; the log of the image may be replayed.
 pub(crate) fn open_to_write(path: &Path, replay_log: bool) -> hivewright::Result<(Image, Arc<Recording>)> {
     let recording = Arc::new(Recording::default());
-    let mut gate = Gate::new(recording.clone(), &[]);
-    (gate.writing, gate.replay_log) = (true, replay_log);
-    let image = container::open(&gate, path, None)?.expect("an image");
+    let mut policy = PathPolicy::new(recording.clone(), &[]);
+    (policy.writing, policy.replay_log) = (true, replay_log);
+    let image = container::open(&policy, path, None)?.expect("an image");
     Ok((image, recording))
 }
 
-/// Opens an image for reading, and counts the bytes that are read of its files.
+/// Opens an image for reading, and counts the bytes read from its files.
 fn open_counted(path: &Path) -> (Image, Arc<AtomicU64>) {
     struct Counted(Arc<AtomicU64>);
     impl Opener for Counted {
@@ -104,27 +104,28 @@ fn open_counted(path: &Path) -> (Image, Arc<AtomicU64>) {
         }
     }
     let total = Arc::new(AtomicU64::new(0));
-    let gate = Gate::new(Arc::new(Counted(total.clone())), &[]);
-    (container::open(&gate, path, None).unwrap().unwrap(), total)
+    let policy = PathPolicy::new(Arc::new(Counted(total.clone())), &[]);
+    (container::open(&policy, path, None).unwrap().unwrap(), total)
 }
 
-/// A path as an argument.
+/// Returns a path as an argument.
 fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 
-/// Writes the same to an image and to a raw disk.
+/// Writes the same bytes to an image and to a raw disk.
 fn write(image: &Image, raw: &Path, at: u64, bytes: &[u8]) {
     image.disk.write_at(at, bytes).unwrap();
     File::options().write(true).open(raw).unwrap().write_all_at(bytes, at).unwrap();
 }
 
-/// Has qemu-img hold an image, in its own name of that format, against a raw disk.
+/// Compares an image with a raw disk by qemu-img, which has its own name of the format.
 fn compare(raw: &Path, image: &Path, format: &str) {
     output("qemu-img", &["compare", "-f", "raw", "-F", format, text(raw), text(image)]);
 }
 
-/// A raw disk of `mib` MiB: patterns with zeros between, different in every sector; data in its first and last sector.
+/// Returns a raw disk of `mib` MiB: patterns with zeros between, different in every sector, with data in its first and
+/// last sector.
 pub(crate) fn raw_disk(path: &Path, mib: u64) {
     let disk = File::create(path).unwrap();
     disk.set_len(mib << 20).unwrap();
@@ -139,7 +140,7 @@ pub(crate) fn raw_disk(path: &Path, mib: u64) {
     }
 }
 
-/// `disk.raw` of `mib` MiB in a folder of its own.
+/// Creates `disk.raw` of `mib` MiB in its own folder.
 fn raw_in_folder(mib: u64) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let raw = folder.path().join("disk.raw");
@@ -147,7 +148,7 @@ fn raw_in_folder(mib: u64) -> (TempDir, PathBuf) {
     (folder, raw)
 }
 
-/// Holds all bytes of an image against those of a raw disk, read in pieces of odd sizes too.
+/// Asserts that all bytes of an image are those of a raw disk, also when read in pieces of odd sizes.
 pub(crate) fn assert_same(image: &Image, raw: &Path) {
     let expected = fs::read(raw).unwrap();
     assert!(image.disk.len().unwrap() >= expected.len() as u64, "the image is too short");

@@ -1,4 +1,4 @@
-//! Copies of fixtures, to write to.
+//! Writable copies of fixtures.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -10,24 +10,24 @@ use tempfile::TempDir;
 
 use crate::command::{Run, fixtures, hivewright_in};
 
-/// A hive called SYSTEM in a folder of its own, with a time of modification long ago: no write goes unseen.
+/// A hive SYSTEM in its own folder, with an old time of modification, so that every write is detected.
 pub(crate) struct Copied {
     pub(crate) folder: TempDir,
     pub(crate) hive: PathBuf,
     pub(crate) before: Vec<u8>,
 }
 
-/// The time of modification of every copy.
+/// Returns the time of modification of every copy.
 pub(crate) fn long_ago() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)
 }
 
-/// The bytes of a fixture, such as `windows/win10`.
+/// Returns the bytes of a fixture, such as `windows/win10`.
 pub(crate) fn fixture(name: &str) -> Vec<u8> {
     fs::read(fixtures().join(name).join("SYSTEM")).unwrap_or_else(|e| panic!("{name}: {e}"))
 }
 
-/// The names of the fixtures in these folders, such as `windows/win10`.
+/// Returns the names of the fixtures in these folders, such as `windows/win10`.
 pub(crate) fn fixtures_in(folders: &[&str]) -> Vec<String> {
     let mut names = Vec::new();
     for folder in folders {
@@ -40,12 +40,12 @@ pub(crate) fn fixtures_in(folders: &[&str]) -> Vec<String> {
 }
 
 impl Copied {
-    /// Of a fixture, such as `windows/win10`.
+    /// Copies a fixture, such as `windows/win10`.
     pub(crate) fn of(name: &str) -> Self {
         Self::with(fixture(name))
     }
 
-    /// Of these bytes.
+    /// Creates a copy with these bytes.
     pub(crate) fn with(before: Vec<u8>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let hive = folder.path().join("SYSTEM");
@@ -67,19 +67,19 @@ impl Copied {
         self.folder.path().join(name)
     }
 
-    /// Neither bytes nor time of modification have changed, and nothing stands beside the hive.
+    /// Asserts that bytes and time of modification are unchanged, and there are no other files.
     pub(crate) fn assert_untouched(&self, what: &str) {
         self.assert_kept(what);
         assert_eq!(self.names(), ["SYSTEM"], "{what}");
     }
 
-    /// Neither bytes nor time of modification have changed.
+    /// Asserts that bytes and time of modification are unchanged.
     pub(crate) fn assert_kept(&self, what: &str) {
         assert!(self.bytes() == self.before, "{what}: the bytes changed");
         assert_eq!(fs::metadata(&self.hive).unwrap().modified().unwrap(), long_ago(), "{what}: it was written to");
     }
 
-    /// What stands in the folder.
+    /// Returns the names in the folder.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).unwrap();
         let mut names: Vec<_> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -87,29 +87,29 @@ impl Copied {
         names
     }
 
-    /// The rule's number in a control set, as `get --json` has it.
+    /// Returns the number of the setting in a control set of `get --json`.
     pub(crate) fn number_in(&self, set: &str) -> Option<u64> {
         let json = self.run(["get", "--json", "SYSTEM"]).json();
         let sets = json["control_sets"].as_array().unwrap();
         let set = sets.iter().find(|s| s["name"] == set).unwrap_or_else(|| panic!("no {set}: {json}"));
         let service = set["services"].as_array().unwrap().iter().find(|s| s["counts"] == true).unwrap();
-        service["value"]["number"].as_u64()
+        service["key_value"]["value"].as_u64()
     }
 }
 
 impl Run {
-    /// Standard output as one JSON document.
+    /// Parses standard output as one JSON document.
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {self:?}"))
     }
 
-    /// Done, and nothing on standard error.
+    /// Asserts success, without output on standard error.
     pub(crate) fn done(self) -> Self {
         assert_eq!((self.code, self.err.as_str()), (0, ""), "{}", self.out);
         self
     }
 
-    /// Failed with this exit code: nothing on standard output, one error with this text on standard error.
+    /// Asserts failure with this exit code: nothing on standard output, one error with this text on standard error.
     pub(crate) fn failed(self, code: i32, text: &str) -> Self {
         assert_eq!((self.code, self.out.as_str()), (code, ""), "{}", self.err);
         assert!(self.err.starts_with("hivewright: ") && self.err.contains(text), "not \"{text}\": {}", self.err);
@@ -117,7 +117,7 @@ impl Run {
         self
     }
 
-    /// Failed under `--json`: one error document on standard output, people's text on standard error.
+    /// Asserts failure with `--json`: one error document on standard output, text on standard error.
     pub(crate) fn failed_as_json(self, exit: i32, code: &str) -> Self {
         assert_eq!(self.code, exit, "{self:?}");
         let error = &self.json()["error"];

@@ -1,9 +1,9 @@
-//! The corpus of real hives, where there is one: it is not part of the project.
+//! The corpus of real hives, if installed; it is not part of the project.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The folder of the corpus. Says that a test is skipped where there is none.
+/// Returns the folder of the corpus. Without one, prints that the test is skipped.
 pub(crate) fn folder(test: &str) -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     let folder = std::env::var_os("HIVEWRIGHT_CORPUS").map_or_else(beside, PathBuf::from);
@@ -14,7 +14,7 @@ pub(crate) fn folder(test: &str) -> Option<PathBuf> {
     None
 }
 
-/// Whether there is the command that unpacks the corpus. Says that a test is skipped where there is none.
+/// Returns whether the command that decompresses the corpus is installed. Without it, prints that the test is skipped.
 pub(crate) fn can_unpack(test: &str) -> bool {
     let there = Command::new("zstd").arg("--version").output().is_ok();
     if !there {
@@ -23,13 +23,13 @@ pub(crate) fn can_unpack(test: &str) -> bool {
     there
 }
 
-/// A file of the corpus that may be packed, its name then longer by `.zst`. `None` where it is not there.
+/// Returns a file of the corpus, whose name may have the suffix `.zst`. `None` if it does not exist.
 pub(crate) fn find(folder: &Path, name: &str) -> Option<Vec<u8>> {
     let stored = [name.to_owned(), format!("{name}.zst")].into_iter().find(|stored| folder.join(stored).is_file())?;
     read(folder, &stored)
 }
 
-/// A file of the corpus, unpacked with the command `zstd` where its name says so.
+/// Reads a file of the corpus, decompressed by `zstd` if it has that suffix.
 pub(crate) fn read(folder: &Path, stored: &str) -> Option<Vec<u8>> {
     let path = folder.join(stored);
     if !stored.ends_with(".zst") {

@@ -1,4 +1,4 @@
-//! The check over real hives, where a corpus is at hand.
+//! The check of the real hives of the corpus.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ fn files(folder: &Path, out: &mut Vec<PathBuf>) {
     }
 }
 
-/// Whatever is worse than a note, but for a pending write.
+/// Returns all findings worse than a note, except a pending write.
 fn complaints(report: &Report) -> Vec<String> {
     let worse = report.findings.iter().filter(|f| f.severity > Severity::Note && f.rule != Rule::DirtySequence);
     worse.map(ToString::to_string).collect()
@@ -75,7 +75,7 @@ fn damaged_hives_show_their_damage() {
 }
 
 #[test]
-fn nothing_of_the_corpus_panics() {
+fn no_file_of_the_corpus_causes_a_panic() {
     let Some(folder) = corpus::folder(TEST) else { return };
     let mut paths = Vec::new();
     files(&folder, &mut paths);

@@ -1,4 +1,4 @@
-//! Edits of real hives, judged by others: one value changes, and the way back leads to the very bytes.
+//! Edits of real hives, judged by other programs: one value changes, and undo restores every byte.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,9 +14,9 @@ use crate::judges::{Judge, has, hivexget};
 const TEST: &str = "corpus_edit";
 const RULE: &str = "AssumeUDPEncapsulationContextOnSendRule";
 
-/// SYSTEM hives of the corpus that `set` refuses, with exit code and code. Every other one must be edited.
+/// SYSTEM hives of the corpus that `set` refuses, with exit code and code. All others must be edited.
 const REFUSED: [(&str, i32, &str); 25] = [
-    // Windows NT 4.0, and what was made of it: the rule does not exist there.
+    // Windows NT 4.0 and files made from it: the setting does not exist there.
     ("system/nt40_server/SYSTEM", 3, "windows-unknown"),
     ("synthetic/damaged/cycle_to_ancestor", 3, "windows-unknown"),
     ("synthetic/damaged/hbin_sig_broken", 3, "windows-unknown"),
@@ -27,15 +27,15 @@ const REFUSED: [(&str, i32, &str); 25] = [
     ("synthetic/damaged/vlist_out_of_file", 3, "windows-unknown"),
     ("synthetic/damaged/root_offset_bad", 2, "cell-reference"),
     ("synthetic/damaged/truncated_ragged", 2, "length-past-end"),
-    // Made by tools for tests of their own: a handful of keys.
+    // Made by other tools for their tests: a handful of keys.
     ("system/synthetic_libguestfs/SYSTEM", 3, "windows-unknown"),
     ("system/synthetic_libguestfs_old/SYSTEM", 3, "select-missing"),
     ("system/vgi_clean/SYSTEM", 3, "select-missing"),
     ("synthetic/values/no_select", 3, "select-missing"),
-    // Both service keys were deleted, and with them what tells the Windows.
+    // Both service keys, and with them the evidence of the Windows, were deleted.
     ("synthetic/values/no_policyagent", 3, "windows-unknown"),
     ("system/xp_sp3_corrupted/SYSTEM", 2, "unreadable"),
-    // Dirty, and alone: their logs are not beside the copy.
+    // Dirty, without their logs.
     ("system/vgi_dirty/SYSTEM", 3, "dirty"),
     ("system/win10_1709_dirty/SYSTEM", 3, "dirty"),
     ("system/win81_dirty_nologs/SYSTEM", 3, "dirty"),
@@ -51,11 +51,11 @@ const REFUSED: [(&str, i32, &str); 25] = [
 struct Edited {
     name: String,
     folder: TempDir,
-    /// Keys whose value was to be set.
+    /// Keys whose value is set.
     keys: Vec<String>,
-    /// Of these, the ones where it was set to 2 already.
+    /// Those of them in which it was 2 before.
     already: Vec<String>,
-    /// Whether something of the rule's name stood in one of the keys before.
+    /// Whether a value or subkey with the setting's name was in one of the keys before.
     had: bool,
     size: usize,
 }
@@ -67,7 +67,7 @@ impl Edited {
 }
 
 #[test]
-fn one_value_changes_and_the_way_back_leads_to_the_very_bytes() {
+fn one_value_changes_and_undo_restores_every_byte() {
     let Some(folder) = corpus::folder(TEST) else { return };
     if !corpus::can_unpack(TEST) {
         return;
@@ -104,7 +104,7 @@ fn refuse(name: &str, bytes: &[u8], exit: i32, code: &str) {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "{name}: something was left behind");
 }
 
-/// Set, unset, undo: `old`, `set` and `unset` stay for the judges.
+/// Sets, unsets and undoes; `old`, `set` and `unset` remain for the judges.
 fn edit(name: &str, bytes: &[u8]) -> Edited {
     let folder = tempfile::tempdir().unwrap();
     let at = |state: &str| folder.path().join(state);
@@ -116,7 +116,7 @@ fn edit(name: &str, bytes: &[u8]) -> Edited {
     let json = json.json();
     let mut edited =
         Edited { name: name.to_owned(), keys: vec![], already: vec![], had: false, size: bytes.len(), folder };
-    for place in json["places"].as_array().unwrap() {
+    for place in json["changes"].as_array().unwrap() {
         let key = place["key"].as_str().unwrap().to_owned();
         edited.had |= !place["before"].as_array().unwrap().is_empty();
         if place["changes"] == false {
@@ -128,10 +128,10 @@ fn edit(name: &str, bytes: &[u8]) -> Edited {
     let run = |args: &[&str]| hivewright_in(edited.folder.path(), args);
     assert_eq!(run(&["get", "--value", "SYSTEM"]).done().out, "2\n", "{name}");
     fs::copy(at("SYSTEM"), at("set")).unwrap();
-    // Back by unset.
+    // Unset.
     fs::copy(at("SYSTEM"), at("unset")).unwrap();
     assert_eq!(run(&["unset", "unset"]).code, 0, "{name}");
-    // Back by undo.
+    // Undo.
     if edited.keys == edited.already {
         assert!(fs::read(at("SYSTEM")).unwrap() == bytes, "{name}: written without need");
     } else {
@@ -143,18 +143,18 @@ fn edit(name: &str, bytes: &[u8]) -> Edited {
     edited
 }
 
-/// What each judge took part in, for people.
+/// Prints the participation of each judge.
 fn judge(corpus: &Path, edited: &[Edited]) -> Vec<String> {
     let mut told = Vec::new();
     if let Some(oracle) = Judge::oracle(corpus, TEST) {
         let jobs: Vec<Vec<Value>> = edited.iter().map(oracle_jobs).collect();
-        // Big and small ones to either side.
+        // Large and small hives for each process.
         let halves = [0, 1].map(|half| jobs.iter().skip(half).step_by(2).flatten().cloned().collect::<Vec<_>>());
         let [mut first, mut second] = oracle.ask_both([&halves[0], &halves[1]]).map(Vec::into_iter);
         for (i, hive) in edited.iter().enumerate() {
             let side = if i % 2 == 0 { &mut first } else { &mut second };
             let answers: Vec<Value> = side.by_ref().take(jobs[i].len()).collect();
-            hold_against_oracle(hive, &answers);
+            compare_with_oracle(hive, &answers);
         }
         told.push(format!("oracle {}", edited.len()));
     }
@@ -180,7 +180,8 @@ fn judge(corpus: &Path, edited: &[Edited]) -> Vec<String> {
     told
 }
 
-/// Above this many bytes, the oracle takes seconds for each hive: it judges what `set` made, and `unset` by the smaller ones.
+/// Size in bytes from which the oracle takes seconds for each hive; then it judges `set`, and `unset` only for smaller
+/// hives.
 const LARGE: usize = 4 << 20;
 
 fn oracle_jobs(hive: &Edited) -> Vec<Value> {
@@ -192,7 +193,7 @@ fn oracle_jobs(hive: &Edited) -> Vec<Value> {
     jobs
 }
 
-fn hold_against_oracle(hive: &Edited, answers: &[Value]) {
+fn compare_with_oracle(hive: &Edited, answers: &[Value]) {
     let name = &hive.name;
     for answer in answers.iter().skip(1).take(2) {
         assert_eq!(answer["ok"], json!({}), "{name}: the oracle finds what it did not find before: {answer}");
@@ -207,14 +208,14 @@ fn hold_against_oracle(hive: &Edited, answers: &[Value]) {
         keys.sort();
         keys
     };
-    // Exactly the one value of each key that was to change.
+    // Exactly the one value of each key that is set.
     let set = rows(&answers[0]);
     for row in &set {
         assert_eq!((&row["new"]["type"], &row["new"]["data"]), (&4.into(), &"02000000".into()), "{name}: {row}");
     }
     let changed = upper(&mut hive.keys.iter().filter(|key| !hive.already.contains(key)));
     assert_eq!(set.iter().map(place).collect::<Vec<_>>(), changed, "{name}");
-    // After unset, nothing is left: no difference where the original had none of these values, else the loss of them.
+    // After unset, there is no difference if the original had no such value, else the value is gone.
     let Some(unset) = answers.get(3).map(rows) else { return };
     assert!(unset.iter().all(|row| row["new"].is_null()), "{name}: {unset:?}");
     assert_eq!(unset.is_empty(), !hive.had, "{name}: {unset:?}");

@@ -1,4 +1,4 @@
-//! Replay of real logs, against what Windows itself made of them and what other readers count.
+//! Replay of real logs, compared with the results of Windows and the counts of other readers.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -13,7 +13,7 @@ fn corpus() -> Option<PathBuf> {
     crate::corpus::folder("corpus_recovery").filter(|_| crate::corpus::can_unpack("corpus_recovery"))
 }
 
-/// A file of the corpus, which may be stored under its name plus `.zst`.
+/// Returns a file of the corpus, whose name may have the suffix `.zst`.
 fn file(name: &str) -> Vec<u8> {
     crate::corpus::find(&corpus().unwrap(), name).unwrap_or_else(|| panic!("{name} is not in the corpus"))
 }
@@ -40,7 +40,7 @@ impl Case {
     }
 }
 
-/// Keys, the root included, and values.
+/// Counts keys, including the root, and values.
 fn count<B: HiveBytes>(hive: &Hive<B>) -> (u64, u64) {
     let (mut keys, mut values) = (0, 0);
     let mut seen = BTreeSet::new();
@@ -61,7 +61,7 @@ fn bins<B: HiveBytes>(hive: &Hive<B>) -> Cow<'_, [u8]> {
     hive.bytes().read(4096, hive.length() as usize).unwrap()
 }
 
-/// `file` with the patches written.
+/// Applies the patches to `file`.
 fn patched(file: &[u8], set: &PatchSet) -> Vec<u8> {
     let mut out = file.to_vec();
     out.resize(usize::try_from(set.new_len).unwrap(), 0);
@@ -72,13 +72,13 @@ fn patched(file: &[u8], set: &PatchSet) -> Vec<u8> {
     out
 }
 
-/// Offsets at which two files of one length differ.
+/// Returns the offsets at which two files of one length differ.
 fn differences(a: &[u8], b: &[u8]) -> Vec<usize> {
     assert_eq!(a.len(), b.len());
     (0..a.len()).filter(|&i| a[i] != b[i]).collect()
 }
 
-/// Every set of hive and logs of the corpus, against the counts and hashes of `truth.json`.
+/// Compares every hive with logs of the corpus with the counts and hashes of `truth.json`.
 #[test]
 fn counts_and_bins_are_those_of_other_readers() {
     let Some(folder) = corpus() else { return };
@@ -94,7 +94,7 @@ fn counts_and_bins_are_those_of_other_readers() {
                 assert_eq!(own["dirty"], false, "{name}");
                 assert_eq!(count(&hive), wanted, "{name}");
             }
-            // The author of the corpus applied what there is of the torn log; Windows and we do not.
+            // The author of the corpus applied the rest of the torn log; Windows and hivewright do not.
             Opened::Dirty(hive) if own["torn"] == true => {
                 let failed = hive.recover(&case.logs()).map(drop).unwrap_err();
                 assert_eq!(failed.error.code(), "no-usable-log");
@@ -114,7 +114,7 @@ fn counts_and_bins_are_those_of_other_readers() {
     assert_eq!(recovered, 8);
 }
 
-/// Windows 10 recovered this one: every byte is the same, base block and all.
+/// Windows 10 recovered this hive: every byte is the same, including the base block.
 #[test]
 fn windows_10_made_the_same_file() {
     if corpus().is_none() {
@@ -128,8 +128,7 @@ fn windows_10_made_the_same_file() {
     assert_eq!((done.report.applied, done.report.sequence_after), (Some([2, 5]), Some(6)));
 }
 
-/// Windows 7 recovered this one, from a copy of the hive in another folder, and left it loaded. What differs is all
-/// listed here.
+/// Windows 7 recovered this hive, from a copy in another folder, and left it loaded. All differences are listed here.
 #[test]
 fn windows_7_made_the_same_pages() {
     if corpus().is_none() {
@@ -149,10 +148,10 @@ fn windows_7_made_the_same_pages() {
             48..112 => true,
             // The checksum over both.
             508..512 => true,
-            // The first bin's copy of the timestamp.
+            // The copy of the timestamp in the first hive bin.
             4116..4124 => true,
             // Largest value name of key 4500: 24 in the log's page, "New Value #1"; Windows set it to 2, the size of
-            // the name that the key's only value has now ("V"). An upper bound in either case.
+            // the name of the key's only value ("V"). Both are upper bounds.
             0x6bdc8 => ours[at] == 24 && theirs[at] == 2,
             _ => false,
         };
@@ -161,7 +160,7 @@ fn windows_7_made_the_same_pages() {
 }
 
 #[test]
-fn a_real_system_hive_comes_back_from_its_logs() {
+fn a_real_system_hive_is_recovered_from_its_logs() {
     if corpus().is_none() {
         return;
     }
@@ -181,22 +180,22 @@ fn a_real_system_hive_comes_back_from_its_logs() {
     let applied = |log: &LogReport| log.entries.iter().filter(|entry| entry.left.is_none()).count();
     assert_eq!(report.logs.iter().map(applied).collect::<Vec<_>>(), [20, 4]);
     assert!(report.logs.iter().all(|log| log.stopped.is_none()));
-    // LOG1 was longer once: behind its four entries stand the remnants of an earlier time.
+    // LOG1 was longer: remnants of an earlier time follow its four entries.
     let stale = &report.logs[1].entries[4..];
     assert_eq!(stale.len(), 30);
     assert!(stale.iter().all(|entry| entry.sequence < 2107 && entry.left.unwrap().code() == "entry-stale"));
     assert_eq!(count(&done.hive), (35595, 78901));
     let json = serde_json::to_value(report).unwrap();
     assert_eq!((&json["format"], &json["logs"][0]["entries"][0]["left"]), (&"hvle".into(), &serde_json::Value::Null));
-    // Not much changes but bins: sequence numbers, length, checksum.
+    // Apart from hive bins, only the sequence numbers, the length and the checksum change.
     let changed = differences(&case.hive[..512], &done.hive.bytes().read(0, 512).unwrap());
     assert!(changed.iter().all(|at| (4..12).contains(at) || (40..44).contains(at) || *at >= 508), "{changed:?}");
 }
 
-/// Expected files that the author of the corpus made by other code. They leave the sequence numbers of the old format
-/// at the log's; Windows does not (see `windows_7_made_the_same_pages`).
+/// Expected files that the author of the corpus made with other code. They keep the log's sequence numbers in the old
+/// format; Windows does not (see `windows_7_made_the_same_pages`).
 #[test]
-fn synthetic_pairs_come_out_as_expected() {
+fn synthetic_pairs_are_recovered_as_expected() {
     if corpus().is_none() {
         return;
     }
@@ -221,7 +220,7 @@ fn synthetic_pairs_come_out_as_expected() {
     assert_eq!((done.report.sequence_after, highest_sequence(&case.logs())), (Some(208), Some(208)));
 }
 
-/// Two real machines made from one stock image: the timestamps agree, the resource managers' ids do not.
+/// Two real machines from one stock image: the timestamps agree, but the resource managers' identifiers do not.
 #[test]
 fn logs_of_another_machine_are_refused() {
     if corpus().is_none() {
@@ -238,7 +237,7 @@ fn logs_of_another_machine_are_refused() {
     assert_eq!(highest_sequence(&case.logs()), Some(216));
 }
 
-/// The base block of a real hive lost: the later log alone brings it back, with all that the file has of its own.
+/// A lost base block of a real hive is restored from the later log alone, including all of the file's own fields.
 #[test]
 fn a_lost_base_block_is_rebuilt() {
     if corpus().is_none() {

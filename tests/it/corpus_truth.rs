@@ -1,15 +1,15 @@
-//! Agreement with what six other readers say of the corpus's SYSTEM hives, in every control set.
+//! Agreement with six other readers on every control set of the corpus's SYSTEM hives.
 
-use hivewright::settings::nat_t::{self, SettingReport};
-use hivewright::settings::nat_t::{Presence, ServiceReport};
-use hivewright::windows::control_set::Pointer;
+use hivewright::internals::settings::nat_t::{self, SettingReport};
+use hivewright::internals::settings::nat_t::{Presence, ServiceReport};
+use hivewright::internals::windows::control_set::Pointer;
 use hivewright_hive::Hive;
 use serde_json::Value;
 
 use crate::corpus;
 
-/// Hives that are refused as a whole, with the code: one whose root cannot be reached by following the format, and one
-/// that is truncated. Readers that answer for them skip those checks.
+/// Hives that are refused completely, with the code: one whose root is unreachable by the format, and one that is
+/// truncated. Readers with an answer for them omit those checks.
 const REFUSED: [(&str, &str); 2] = [
     ("synthetic/damaged/root_offset_bad", "cell-reference"),
     ("synthetic/damaged/truncated_ragged", "length-past-end"),
@@ -58,7 +58,7 @@ fn every_control_set_of_every_system_hive() {
     println!("{agreed} service keys agree");
 }
 
-/// The form in which the ground truth states a service key.
+/// Returns a service key in the form of the ground truth.
 fn as_truth(service: &ServiceReport) -> Value {
     if service.key != Presence::Present {
         return serde_json::json!({"key": false});

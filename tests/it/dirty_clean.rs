@@ -1,11 +1,11 @@
-//! A clean hive pays nothing for logs beside it: they are not even opened.
+//! The logs of a clean hive are not opened.
 
 use std::fs;
 use std::process::Command;
 
 use crate::support::dirty_place::{DirtyPlace, named};
 
-/// What is worse than nothing, under the names of logs.
+/// Writes garbage with the names of logs.
 fn garbage(place: &DirtyPlace) {
     fs::write(place.path("SYSTEM.LOG"), b"garbage").unwrap();
     fs::write(place.path("SYSTEM.LOG1"), vec![0xee; 3000]).unwrap();
@@ -13,7 +13,7 @@ fn garbage(place: &DirtyPlace) {
 }
 
 #[test]
-fn garbage_beside_a_clean_hive_is_no_matter() {
+fn garbage_beside_a_clean_hive_is_ignored() {
     let place = named("new-clean");
     garbage(&place);
     for args in
@@ -26,10 +26,10 @@ fn garbage_beside_a_clean_hive_is_no_matter() {
     assert_eq!(place.read("SYSTEM.LOG1"), vec![0xee; 3000]);
 }
 
-/// Folders, and links to nowhere, under the names of logs: whoever opened them would fail.
+/// Creates folders and dangling links with the names of logs, which cannot be opened.
 #[cfg(unix)]
 #[test]
-fn what_cannot_be_opened_beside_a_clean_hive_is_no_matter() {
+fn unopenable_logs_beside_a_clean_hive_are_ignored() {
     let place = named("new-clean");
     for (name, _) in &place.logs {
         fs::remove_file(place.path(name)).unwrap();
@@ -42,10 +42,10 @@ fn what_cannot_be_opened_beside_a_clean_hive_is_no_matter() {
     }
 }
 
-/// A folder named as a log is no log; a dirty hive says that there is none.
-/// A log that the user named is looked at although a clean hive needs none.
+/// A folder with the name of a log is ignored; a dirty hive then has none. A log that the user names must exist, even
+/// if a clean hive needs none.
 #[test]
-fn a_named_log_must_be_there() {
+fn a_named_log_must_exist() {
     let place = named("new-clean");
     fs::create_dir(place.path("folder")).unwrap();
     for (log, code) in [("none", "no-file"), ("folder", "not-a-file"), ("SYSTEM/below", "io")] {
@@ -68,11 +68,11 @@ fn a_named_log_must_be_there() {
 fn a_folder_is_no_log() {
     let place = named("new-no-logs");
     fs::create_dir(place.path("SYSTEM.LOG1")).unwrap();
-    assert_eq!(place.json(&["get", "SYSTEM"], 0)["state"], "primary-alone");
+    assert_eq!(place.json(&["get", "SYSTEM"], 0)["hive_state"], "primary-alone");
     assert_eq!(place.run(&["set", "2", "SYSTEM"]).code, 3);
 }
 
-/// The names that each call opened, by the system's own account.
+/// Returns the names of opened files in the trace of system calls.
 #[cfg(target_os = "linux")]
 fn opened(place: &DirtyPlace, args: &[&str]) -> Option<Vec<String>> {
     let trace = place.path("trace");
@@ -93,7 +93,7 @@ fn opened(place: &DirtyPlace, args: &[&str]) -> Option<Vec<String>> {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn the_system_sees_no_log_opened() {
+fn no_system_call_opens_a_log() {
     let is_log = |name: &String| name.contains(".LOG");
     let place = named("new-clean");
     for args in [&["get", "SYSTEM"][..], &["check", "SYSTEM"], &["recover", "SYSTEM"], &["set", "2", "SYSTEM"]] {
@@ -101,7 +101,7 @@ fn the_system_sees_no_log_opened() {
         assert!(names.iter().any(|name| name.ends_with("SYSTEM")), "{args:?}: {names:?}");
         assert!(!names.iter().any(is_log), "{args:?}: {names:?}");
     }
-    // The proof could fail: where logs are asked for, or needed, it sees them.
+    // Control: logs that are requested or needed appear in the trace.
     let Some(names) = opened(&place, &["set", "2", "SYSTEM", "--truncate-logs"]) else { return };
     assert!(names.iter().any(is_log), "{names:?}");
     let Some(names) = opened(&named("new-one-log"), &["get", "SYSTEM"]) else { return };

@@ -1,16 +1,16 @@
-//! A power cut at every operation of an edit of a dirty hive, its logs untouched: what is on the disk replays to the
-//! old state, or is the new one, or an undo file says that it is neither and brings one of them back.
+//! Power cuts at every operation of an edit of a dirty hive with unchanged logs: the file replays to the old state, or
+//! is the new one, or an undo file marks it as neither and restores one of them.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use hivewright::edit::commit::{Edit, InPlace, Options, commit_edits_on};
-use hivewright::edit::{Request, prepare};
-use hivewright::settings::nat_t;
-use hivewright::settings::nat_t::Wanted;
-use hivewright::undo::{Leftover, State, find_unfinished_on, recover_unfinished_on, undo_on};
+use hivewright::internals::edit::commit::{Edit, InPlace, Options, commit_edits_on};
+use hivewright::internals::edit::{Request, prepare};
+use hivewright::internals::settings::nat_t;
+use hivewright::internals::settings::nat_t::Wanted;
+use hivewright::internals::undo::{State, UnfinishedWrite, find_unfinished_on, recover_unfinished_on, undo_on};
 use hivewright::{Kind, Result};
 use hivewright_hive::check::check;
 use hivewright_hive::recover::{Log, recover_headless};
@@ -19,10 +19,10 @@ use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_hive::{EditOptions, Editor, Hive, Opened, PatchSet};
 
 use crate::commit_faults::{Count, cut_everywhere};
-use crate::support::asked::{in_place, request};
 use crate::support::contents::{Contents, booted, contents};
 use crate::support::dirty_place::{DirtyPlace, named};
 use crate::support::lying_host::{Failure, Fate, Fault, LyingHost};
+use crate::support::requests::{in_place, request};
 
 const TARGET: &str = "/w/SYSTEM";
 const UNDO: &str = "/w/SYSTEM.hivewright-undo";
@@ -33,7 +33,7 @@ struct Case {
     primary: Vec<u8>,
     recovered: Vec<u8>,
     edited: Vec<u8>,
-    /// What the hive held, its logs replayed.
+    /// Contents of the hive with its logs replayed.
     old: Contents,
     new: Contents,
     recovery: PatchSet,
@@ -42,7 +42,7 @@ struct Case {
 }
 
 impl Case {
-    /// Sets the rule to what it is not.
+    /// Sets the value to a different number.
     fn of(place: &DirtyPlace) -> Self {
         const NUMBER: u32 = 1;
         let options = EditOptions { timestamp: Some(FileTime(1)), ..EditOptions::default() };
@@ -87,14 +87,14 @@ impl Case {
         commit_edits_on(host, &[edit], &|| Ok(()), options).map(drop)
     }
 
-    /// The name of the stage whose file this is.
+    /// Returns the name of the stage with this file.
     fn stage(&self, file: &[u8]) -> Option<&'static str> {
         let stages = [("old", &self.primary), ("recovered", &self.recovered), ("new", &self.edited)];
         stages.into_iter().find(|(_, stage)| *stage == file).map(|(name, _)| name)
     }
 
-    /// What a boot makes of a part that knows nothing of undo files. Garbage in a sector is beyond it; whatever else
-    /// a power cut leaves is sound, and holds the old state or the new one.
+    /// Boots a partial write without regard to undo files. Garbage in a sector cannot be handled; any other result of a
+    /// power cut is valid, and has the old or the new state.
     fn boot(&self, file: &[u8], about: &str) -> &'static str {
         let garbage = about.contains("Garbage");
         let logs: Vec<Log<'_>> = self.logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
@@ -115,7 +115,7 @@ impl Case {
         sort
     }
 
-    /// A whole stage, which boots to the old or the new state with the old logs beside it.
+    /// Asserts that it is a complete stage, which boots to the old or the new state with the old logs.
     fn assert_whole(&self, host: &LyingHost, about: &str) -> &'static str {
         let file = host.see(TARGET).expect("the target has its name");
         let stage = self.stage(&file).unwrap_or_else(|| panic!("neither old nor recovered nor new: {about}"));
@@ -125,14 +125,14 @@ impl Case {
     }
 }
 
-/// How often what was met after a cut.
-type Met = RefCell<BTreeMap<&'static str, usize>>;
+/// Count of each state after a cut.
+type States = RefCell<BTreeMap<&'static str, usize>>;
 
 fn cuts(kind: &str, name: &str, options: &Options) {
     let (start, mut count) = (Instant::now(), Count::default());
     let case = Case::of(&named(name));
-    let met = Met::default();
-    let add = |what: &'static str| *met.borrow_mut().entry(what).or_default() += 1;
+    let states = States::default();
+    let add = |what: &'static str| *states.borrow_mut().entry(what).or_default() += 1;
     let host = LyingHost::with(TARGET, &case.primary);
     let replaces = options.in_place == InPlace::Auto;
     cut_everywhere(
@@ -142,7 +142,7 @@ fn cuts(kind: &str, name: &str, options: &Options) {
         |host, _, about| {
             let file = host.see(TARGET).expect("the target has its name");
             let unfinished = find_unfinished_on(host, Path::new(TARGET)).unwrap_or_else(|e| panic!("{e}: {about}"));
-            let partly = matches!(unfinished, Some(Leftover { state: State::Partly, .. }));
+            let partly = matches!(unfinished, Some(UnfinishedWrite { state: State::Partly, .. }));
             match case.stage(&file) {
                 Some(stage) => add(stage),
                 None => {
@@ -159,12 +159,12 @@ fn cuts(kind: &str, name: &str, options: &Options) {
         },
     );
     count.print(&format!("{kind}, {name}"), start);
-    println!("  on the disk: {:?}", met.borrow());
-    assert!(met.borrow().contains_key("old") && met.borrow().contains_key("new"));
-    assert_eq!(met.borrow().contains_key("recovered"), !replaces, "the recovery is durable before the edit");
+    println!("  on the disk: {:?}", states.borrow());
+    assert!(states.borrow().contains_key("old") && states.borrow().contains_key("new"));
+    assert_eq!(states.borrow().contains_key("recovered"), !replaces, "the recovery is durable before the edit");
 }
 
-/// Every operation fails, in every way: the message is true, and what is there is a whole stage or can be undone.
+/// Makes every operation fail in every way: the message is true, and the file is a complete stage or can be undone.
 fn failures(kind: &str, name: &str, options: &Options) {
     let (start, mut count) = (Instant::now(), 0);
     let case = Case::of(&named(name));

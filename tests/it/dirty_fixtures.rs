@@ -1,4 +1,4 @@
-//! Every dirty fixture, through the library and through the command: recovering, reading, checking.
+//! Recovering, reading and checking every dirty fixture, by the library and by the command.
 
 use hivewright_hive::recover::{Log, recover_headless};
 use serde_json::Value;
@@ -6,8 +6,8 @@ use serde_json::Value;
 use crate::support::contents::contents;
 use crate::support::dirty_place::{DirtyPlace, all, named, recoverable};
 
-/// What was made of a fixture is what the fixture's maker expected. In the old format its writer leaves the sequence
-/// numbers at the log's; Windows 7 raised them by 2 (see `windows_7_made_the_same_pages`), and so do we.
+/// Asserts that the result is that of the fixture's maker. In the old format, the maker keeps the log's sequence
+/// numbers; Windows 7 raised them by 2 (see `windows_7_made_the_same_pages`), and so does hivewright.
 fn assert_expected(place: &DirtyPlace, made: &[u8], by: &str) {
     let mut expected = place.expected.clone().unwrap();
     if place.is_old_format() {
@@ -20,7 +20,7 @@ fn assert_expected(place: &DirtyPlace, made: &[u8], by: &str) {
     assert!(made == expected, "{}: {by} made another file", place.name);
 }
 
-/// The number in the primary file and after the replay.
+/// Returns the number in the primary file and after the replay.
 fn numbers(place: &DirtyPlace) -> (u64, u64) {
     let number = |file: &[u8]| {
         let all = contents(file);
@@ -60,7 +60,7 @@ fn fixtures_on_disk_are_those_of_the_maker() {
 }
 
 #[test]
-fn recovering_gives_the_expected_file() {
+fn recovering_returns_the_expected_file() {
     let (mut made, mut refused) = (0, 0);
     for place in all() {
         let logs: Vec<Log<'_>> = place.logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
@@ -84,7 +84,7 @@ fn recovering_gives_the_expected_file() {
                 assert_eq!(failed.error.code(), wanted, "{}", place.name);
                 assert!(failed.hive == &place.primary[..], "{}: handed back changed", place.name);
                 assert_eq!(run.code, 3, "{}: {run:?}", place.name);
-                assert!(run.err.contains("transaction log") && run.err.contains("--log"), "{}: {run:?}", place.name);
+                assert!(run.has("dirty") && run.err.contains("--log"), "{}: {run:?}", place.name);
                 assert!(run.out.is_empty());
                 place.is_untouched();
                 refused += 1;
@@ -99,7 +99,7 @@ fn recovering_gives_the_expected_file() {
 }
 
 #[test]
-fn recovering_where_it_lies_is_the_same() {
+fn recovering_in_place_is_the_same() {
     for place in recoverable() {
         for extra in [&["--dry-run"][..], &[], &["--in-place"]] {
             std::fs::write(place.path("SYSTEM"), &place.primary).unwrap();
@@ -123,12 +123,12 @@ fn recovering_where_it_lies_is_the_same() {
 }
 
 #[test]
-fn reading_gives_both_answers() {
+fn reading_returns_both_answers() {
     for place in all() {
         let state = state_of(&place);
-        let alone = named_number(&place.json(&["get", "SYSTEM"], 0), &["at_next_boot", "number"]);
+        let alone = named_number(&place.json(&["get", "SYSTEM"], 0), &["at_next_boot", "value"]);
         let json = place.json(&["get", "SYSTEM"], 0);
-        assert_eq!(json["state"], state, "{}", place.name);
+        assert_eq!(json["hive_state"], state, "{}", place.name);
         let text = place.run(&["get", "SYSTEM"]);
         let bare = place.run(&["get", "--value", "SYSTEM"]);
         assert_eq!(bare.out.trim(), alone.to_string(), "{}", place.name);
@@ -145,15 +145,15 @@ fn reading_gives_both_answers() {
             "primary-alone" => {
                 assert!(json.get("primary_alone").is_none());
                 assert!(json["not_recovered"].as_str().is_some_and(|why| !why.is_empty()), "{json}");
-                assert_eq!(json["at_next_boot"]["number"], 0);
+                assert_eq!(json["at_next_boot"]["value"], 0);
                 let logs = json["recovery"]["logs"].as_array().unwrap();
                 assert_eq!(logs.len(), place.logs.len(), "{}", place.name);
                 assert!(logs.iter().all(has_a_reason), "{json:#}");
             }
             _ => {
                 let (before, after) = numbers(&place);
-                assert_eq!(named_number(&json, &["at_next_boot", "number"]), after, "{}", place.name);
-                assert_eq!(named_number(&json, &["primary_alone", "at_next_boot", "number"]), before);
+                assert_eq!(named_number(&json, &["at_next_boot", "value"]), after, "{}", place.name);
+                assert_eq!(named_number(&json, &["primary_alone", "at_next_boot", "value"]), before);
                 assert_ne!(before, after);
                 assert_eq!(json["recovery"]["base_block_rebuilt"], !place.has_head(), "{}", place.name);
                 assert!(json["recovery"]["pages"].as_u64() > Some(0));
@@ -174,9 +174,9 @@ fn has_a_reason(log: &Value) -> bool {
     log["left"].is_string() || log["stopped"]["why"].is_string()
 }
 
-/// The text of `get`, word for word, with both answers.
+/// The exact text of `get`, with both answers.
 #[test]
-fn the_text_says_what_the_replay_changed() {
+fn the_text_shows_the_change_by_the_replay() {
     let place = named("new-two-logs");
     let text = place.run(&["get", "SYSTEM"]).out;
     for part in ["4 at next boot", "entries 11 to 14", "SYSTEM.LOG1", "SYSTEM.LOG2", "0 at next boot"] {
@@ -193,15 +193,20 @@ fn logs_elsewhere_are_named() {
         std::fs::create_dir(&elsewhere).unwrap();
         let mut named = Vec::new();
         for (number, (name, _)) in place.logs.iter().enumerate() {
-            // Names say nothing, in the new format; the old one tells .LOG1 from .LOG2 by them.
+            // The names are irrelevant in the new format; in the old format, they distinguish .LOG1 from .LOG2.
             let new = if place.is_old_format() { name.clone() } else { format!("log {number}") };
             std::fs::rename(place.path(name), elsewhere.join(&new)).unwrap();
             named.extend(["--log".to_owned(), format!("evidence/{new}")]);
         }
         let named: Vec<&str> = named.iter().map(String::as_str).collect();
-        assert_eq!(place.json(&["get", "SYSTEM"], 0)["state"], "primary-alone", "{}", place.name);
+        assert_eq!(place.json(&["get", "SYSTEM"], 0)["hive_state"], "primary-alone", "{}", place.name);
         assert_eq!(place.run(&["set", "2", "SYSTEM"]).code, 3, "{}", place.name);
-        assert_eq!(place.json(&[&["get", "SYSTEM"], &named[..]].concat(), 0)["state"], "recovered", "{}", place.name);
+        assert_eq!(
+            place.json(&[&["get", "SYSTEM"], &named[..]].concat(), 0)["hive_state"],
+            "recovered",
+            "{}",
+            place.name
+        );
         let run = place.run(&[&["recover", "SYSTEM", "--output", "out"], &named[..]].concat());
         assert_eq!(run.code, 0, "{}: {run:?}", place.name);
         assert_expected(&place, &place.read("out"), "the command");
@@ -225,14 +230,17 @@ fn names_of_logs_may_have_any_case() {
             std::fs::rename(place.path(from), place.path(to)).unwrap();
         }
         let json = place.json(&["get", hive], 0);
-        assert_eq!((&json["state"], &json["recovery"]["applied"]), (&"recovered".into(), &serde_json::json!([11, 14])));
+        assert_eq!(
+            (&json["hive_state"], &json["recovery"]["applied"]),
+            (&"recovered".into(), &serde_json::json!([11, 14]))
+        );
         let run = place.run(&["recover", ".", "--output", "out"]);
         assert_eq!(run.code, 0, "{run:?}");
         assert_expected(&place, &place.read("out"), "the command");
     }
 }
 
-/// Codes that `check` shows for the logs of a fixture, by its name.
+/// Codes that `check` prints for the logs of a fixture, by its name.
 const LOG_CODES: &[(&str, &[&str])] = &[
     ("new-gap-inside", &["entry-gap"]),
     ("new-gap-between-logs", &["entry-gap"]),

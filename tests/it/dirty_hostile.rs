@@ -1,4 +1,4 @@
-//! Logs that mean harm: whatever they say, time and memory stay within what their own bytes allow.
+//! Hostile logs: time and memory are bounded by their size.
 
 #![cfg(unix)]
 
@@ -14,17 +14,17 @@ use hivewright_hive::recover::{Log, highest_sequence, recover_headless};
 
 use crate::support::dirty_place::{DirtyPlace, named};
 
-/// A log entry that says what it is told to, under hashes that hold.
+/// A log entry with arbitrary fields and valid hashes.
 struct Entry {
     sequence: u32,
     length: u32,
-    /// Offset and size of each page, as the references have them.
+    /// Offset and size of each page in the references.
     pages: Vec<(u32, u32)>,
-    /// The number of pages, if it is a lie.
+    /// A false number of pages.
     count: Option<u32>,
-    /// The size, if it is a lie.
+    /// A false size.
     size: Option<u32>,
-    /// Bytes of page data that are really there.
+    /// Actual bytes of page data.
     data: usize,
 }
 
@@ -56,7 +56,7 @@ impl Entry {
     }
 }
 
-/// The primary file of every case here: at 12/11, with slack of the same bytes behind its bins.
+/// Creates the primary file of all cases: sequence numbers 12/11, with slack after its hive bins.
 fn place(logs: Vec<(&str, Vec<u8>)>) -> DirtyPlace {
     let primary = named("new-no-logs").primary;
     let logs = logs.into_iter().map(|(ending, bytes)| (format!("SYSTEM.{ending}"), bytes)).collect();
@@ -77,7 +77,7 @@ fn old_log(length: u32, tail: &[u8]) -> Vec<u8> {
     log
 }
 
-/// Runs the command under a limit of its address space: what it starts with and four times its input.
+/// Runs the command with a limit of its address space: its initial size and four times its input.
 fn under_limit(folder: &Path, args: &str, input: u64) -> (i32, String) {
     const START_KIB: u64 = 48 << 10;
     let limit = START_KIB + 4 * (input >> 10);
@@ -88,7 +88,7 @@ fn under_limit(folder: &Path, args: &str, input: u64) -> (i32, String) {
     (code, err)
 }
 
-/// Every verb ends within its limits and by one of its own exit codes.
+/// Asserts that every command ends within its limits, with one of its exit codes.
 fn survives(place: &DirtyPlace) {
     let size = |name: &String| fs::metadata(place.path(name)).unwrap().len();
     let input: u64 = place.names().iter().map(size).sum();
@@ -99,7 +99,7 @@ fn survives(place: &DirtyPlace) {
     place.is_untouched();
 }
 
-/// Marks that limits are at work at all: a command that wants more than it may have does end by a signal.
+/// Control: a command that exceeds the limit ends by a signal.
 #[test]
 fn the_limit_is_a_limit() {
     let place = named("new-one-log");
@@ -109,7 +109,7 @@ fn the_limit_is_a_limit() {
     assert!(!output.status.success());
 }
 
-/// Each entry writes the same 512 bytes of free space: entries without end, all to be applied.
+/// Each entry writes the same 512 bytes of free space: a very long sequence of applicable entries.
 fn many(count: u32) -> DirtyPlace {
     let mut entries = Vec::new();
     let first = Entry::new(12, &[(7680, 512)]).bytes();
@@ -135,7 +135,7 @@ fn entries_without_end() {
     survives(&place);
 }
 
-/// By hand, since the log has 1 GiB: `cargo test --release -- --ignored two_to_the_20th`.
+/// Run manually, since the log has 1 GiB: `cargo test --release -- --ignored two_to_the_20th`.
 #[test]
 #[ignore = "writes 1 GiB"]
 fn two_to_the_20th_entries() {
@@ -144,7 +144,7 @@ fn two_to_the_20th_entries() {
     survives(&place);
 }
 
-/// Entries of a header only: none can be applied, all are listed.
+/// Entries with a header only: none is applicable, all are listed.
 #[test]
 fn empty_entries_without_end() {
     let mut entries = Vec::new();
@@ -164,7 +164,7 @@ fn empty_entries_without_end() {
     survives(&place);
 }
 
-/// Pages over pages, each a sector further than the last, and back again.
+/// Overlapping pages, each a sector further than the last, and back again.
 #[test]
 fn overlapping_pages() {
     let up = (0..4096_u32).map(|i| (4096 + i % 7 * 512, 1024));
@@ -172,7 +172,7 @@ fn overlapping_pages() {
     let all: Vec<(u32, u32)> = up.chain(down).chain([(4096, 4096), (4608, 512)]).collect();
     let place = place(vec![("LOG1", new_log(12, &Entry::new(12, &all).bytes()))]);
     let logs = [Log { name: "SYSTEM.LOG1", bytes: &place.logs[0].1 }];
-    // The last bin is filled with 0x77 and no bin any more: what comes of it is for the check to say.
+    // The last hive bin is overwritten with 0x77 and invalid; the check reports it.
     if let Ok(done) = recover_headless(&place.primary[..], &logs) {
         assert!(done.hive.bytes().replaced().count() <= 8 * 2 + 1);
         assert_eq!(done.hive.bytes().to_vec().unwrap().len(), place.primary.len());

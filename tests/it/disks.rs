@@ -1,4 +1,4 @@
-//! The command on disk images: what it finds, what it costs, and that it changes nothing.
+//! The command on disk images: its findings and costs, and that it changes nothing.
 
 mod corpus_images;
 mod elsewhere;
@@ -20,7 +20,7 @@ use hivewright_fixtures::{Release, SystemHive};
 use crate::command::{Run, hivewright_in};
 use crate::support::hex;
 
-/// A hive of Windows 10 that says 1.
+/// Creates a hive of Windows 10 with the setting 1.
 pub(crate) fn hive() -> Vec<u8> {
     SystemHive::new(Release::Win10).with_right_rule(1, 1).build().bytes
 }

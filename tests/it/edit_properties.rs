@@ -1,5 +1,5 @@
-//! Random sequences of edits on generated hives keep every rule of the check, change nothing else, and leave neither
-//! unreferenced nor adjacent free cells.
+//! Random sequences of edits on generated hives: the check finds nothing, nothing else changes, and no unreferenced or
+//! adjacent free cells remain.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,8 @@ impl std::fmt::Debug for Op {
     }
 }
 
-/// A few names, so that operations meet: short, long, UTF-16, empty (the default value), differing in case.
+/// A few names, so that operations concern the same values: short, long, UTF-16, empty (the default value), differing
+/// in case.
 fn name() -> impl Strategy<Value = String> {
     prop_oneof![
         Just(String::new()),
@@ -42,7 +43,7 @@ fn name() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Sizes around every limit of the format: inline, one cell, a bin, a segment, several segments.
+/// Sizes around every limit of the format: inline, one cell, a hive bin, a segment, several segments.
 fn data() -> impl Strategy<Value = Vec<u8>> {
     let size = prop_oneof![
         4 => 0usize..=4,
@@ -78,7 +79,7 @@ fn hive(minor: Minor, full: bool) -> Vec<u8> {
     spec.build().bytes
 }
 
-/// Every value of every key: by path and place in the list, since names may occur in both cases.
+/// Returns every value of every key, by path and index, since names may occur in both cases.
 fn contents(bytes: &[u8]) -> BTreeMap<String, Vec<(String, u32, Vec<u8>)>> {
     let hive = clean(bytes.to_vec());
     let mut out = BTreeMap::new();
@@ -105,7 +106,7 @@ fn options(tick: u64) -> EditOptions {
     EditOptions { timestamp: Some(FileTime(tick)), ..EditOptions::default() }
 }
 
-/// What the bytes become if the patches up to and including a step are written.
+/// Applies the patches up to and including a step.
 fn prefix(old: &[u8], set: &PatchSet, upto: Step) -> Vec<u8> {
     let mut bytes = old.to_vec();
     bytes.resize(set.new_len as usize, 0);
@@ -115,13 +116,13 @@ fn prefix(old: &[u8], set: &PatchSet, upto: Step) -> Vec<u8> {
     bytes
 }
 
-/// After every step the hive has no error, and the keys hold the old values or the new ones.
+/// Asserts that the hive has no error after every step, and that the keys have the old or the new values.
 fn every_prefix_is_sound(old: &[u8], new: &[u8], set: &PatchSet) {
     let (before, after) = (contents(old), contents(new));
     for step in [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Settle, Step::Release] {
         let bytes = prefix(old, set, step);
         let errors: Vec<_> = check(&bytes).errors().map(|f| f.rule.code().as_str()).collect();
-        // An entry taken out of the middle of a values list stands there twice until the count follows.
+        // An entry removed from the middle of a values list is listed twice until the count is written.
         let twice = step == Step::Link && errors.iter().all(|&code| code == "cell-shared");
         assert!(errors.is_empty() || twice, "after {step:?}: {errors:?}");
         if step < Step::Link {

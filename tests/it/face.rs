@@ -1,4 +1,4 @@
-//! The face of the library: images, installations, hives, typed values.
+//! The public interface of the library: images, installations, hives, typed values.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use hivewright_fixtures::{Release, SystemHive};
 
 use crate::copies::fixture;
 
-/// The number of the current control set of each installation.
+/// Returns the number of the current control set of each installation.
 fn current(image: &Image) -> Vec<Data> {
     let installations = image.installations().unwrap();
     let numbers = installations.iter().map(|windows| {
@@ -49,7 +49,7 @@ fn a_hive_a_folder_and_a_disk_are_read_alike() {
 }
 
 #[test]
-fn a_hive_that_is_not_there_or_none_is_an_error() {
+fn a_missing_or_invalid_hive_is_an_error() {
     let home = tempfile::tempdir().unwrap();
     fs::write(home.path().join("SYSTEM"), fixture("windows/win10")).unwrap();
     fs::write(home.path().join("text"), "no hive").unwrap();
@@ -57,11 +57,19 @@ fn a_hive_that_is_not_there_or_none_is_an_error() {
     assert_eq!(windows.hive(HiveKind::Software).unwrap_err().code(), "no-file");
     assert!(windows.product().unwrap().is_none());
     assert_eq!(Image::open(home.path().join("text")).unwrap().hive().unwrap_err().code(), "base-signature");
-    assert_eq!(Image::open(home.path().join("none")).err().unwrap().code(), "no-file");
+    let none = home.path().join("none");
+    let error = Image::open(&none).err().unwrap();
+    assert_eq!((error.code().as_str(), error.file()), ("no-file", Some(&*none)));
+    let text = home.path().join("text");
+    assert_eq!(Image::open(&text).unwrap().hive().err().unwrap().file(), Some(&*text));
+    let mut refused = Image::open(&text).unwrap().transaction();
+    refused.create_key("New").unwrap();
+    assert_eq!(refused.prepare().err().unwrap().file(), Some(&*text));
+    assert_eq!(hivewright::undo(&text, None).err().unwrap().file(), Some(&*text));
 }
 
 #[test]
-fn a_dirty_hive_is_read_with_its_logs_replayed_and_stays_as_it_is() {
+fn a_dirty_hive_is_read_with_its_logs_replayed_and_not_changed() {
     let mut replayed = 0;
     for dirty in DIRTY {
         let home = tempfile::tempdir().unwrap();

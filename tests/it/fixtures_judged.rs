@@ -1,4 +1,4 @@
-//! The sound fixtures, and what `set` makes of them, in the eyes of others.
+//! The valid fixtures, and their edits by `set`, judged by other programs.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::judges::{Judge, has, hivexregedit};
 use crate::support::tools::answer;
 
 const RULE: &str = "AssumeUDPEncapsulationContextOnSendRule";
-/// Fixtures that show the oracle something that is there on purpose.
+/// Fixtures with a deliberate violation.
 const MEANT: [(&str, &[&str]); 1] = [("mistakes/twins-in-case", &["duplicate-value"])];
 
 #[test]
@@ -33,7 +33,7 @@ fn the_oracle_finds_the_fixtures_sound() {
     println!("{} fixtures judged by the oracle", names.len());
 }
 
-/// Runs a script in hivexsh; standard output.
+/// Runs a script in hivexsh. Returns standard output.
 fn hivexsh(hive: &Path, script: &str) -> String {
     let output = answer(Command::new("hivexsh").arg(hive), script.as_bytes());
     let said = String::from_utf8_lossy(&output.stderr).into_owned();

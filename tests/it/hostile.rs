@@ -1,13 +1,13 @@
-//! Hostile input: every byte flipped, every length cut, damaged logs, the odd hives of the corpus. Nothing panics,
-//! what a report reads is bounded by the hive, and an edit of what the check calls sound leaves it sound.
+//! Hostile input: every byte flipped, every length cut, damaged logs, the odd hives of the corpus. Nothing panics, the
+//! reads of a report are bounded by the hive, and an edit of a valid hive leaves it valid.
 
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::path::Path;
 use std::sync::Once;
 
-use hivewright::settings::nat_t::{self};
-use hivewright::windows::Selection;
+use hivewright::internals::settings::nat_t::{self};
+use hivewright::internals::windows::Selection;
 use hivewright_error::Result;
 use hivewright_hive::check::{Report, Severity, check};
 use hivewright_hive::recover::{Log, highest_sequence, recover_headless};
@@ -22,14 +22,14 @@ use crate::{command, corpus};
 
 const MASKS: [u8; 4] = [0xff, 0x01, 0x80, 0x18];
 
-/// Ends the test when a reader reads more often than a bounded one would: a hang, without a clock.
+/// Fails the test if a reader exceeds the bound of reads, which detects a hang without a clock.
 pub(crate) struct Bounded<'h> {
     bytes: &'h [u8],
     left: Cell<u64>,
 }
 
 impl<'h> Bounded<'h> {
-    /// One read for each byte is far more than a report of a small hive needs (some hundred).
+    /// One read per byte is far more than a report of a small hive needs (some hundred).
     pub(crate) fn new(bytes: &'h [u8]) -> Self {
         Bounded { bytes, left: Cell::new(4096 + bytes.len() as u64) }
     }
@@ -46,7 +46,7 @@ impl HiveBytes for Bounded<'_> {
     }
 }
 
-/// How far the inputs of a test came: a test whose inputs all end at the door shows nothing.
+/// Counts how far the inputs of a test got: inputs that are all rejected at once would show nothing.
 #[derive(Debug, Default)]
 struct Tally {
     inputs: u64,
@@ -56,7 +56,7 @@ struct Tally {
     edited: u64,
 }
 
-/// The witness panics on some of these, is caught, and need not fill the terminal.
+/// Suppresses the output of the second parser's panics, which are caught.
 pub(crate) fn quiet_witness() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -69,7 +69,7 @@ pub(crate) fn quiet_witness() {
     });
 }
 
-/// Reading, checking and editing of whatever the bytes are.
+/// Reads, checks and edits arbitrary bytes.
 fn exercise(bytes: &[u8], tally: &mut Tally) {
     tally.inputs += 1;
     let report = check(bytes);
@@ -90,17 +90,17 @@ fn exercise(bytes: &[u8], tally: &mut Tally) {
     }
 }
 
-/// Sets and removes the rule wherever a write would go, else in the root key. Whether that worked.
+/// Sets and removes the setting in the keys of a write, else in the root key. Returns whether that succeeded.
 fn edit(hive: Hive<Vec<u8>>, before: &Report) -> bool {
     let places = nat_t::plan(&hive, &Selection::default(), None, false)
         .map(|places| places.into_iter().map(|place| place.key).collect())
         .or_else(|_| hive.root().map(|root| vec![root.at()]));
     let Ok(places) = places else { return false };
     let Some(set) = apply(hive, &places, Some(2)) else { return false };
-    stays_as_sound(before, &set.bytes);
+    assert_no_new_findings(before, &set.bytes);
     let Ok(Opened::Clean(hive)) = Hive::open(set.bytes) else { panic!("an edit left the hive dirty") };
     let Some(unset) = apply(hive, &places, None) else { return false };
-    stays_as_sound(before, &unset.bytes);
+    assert_no_new_findings(before, &unset.bytes);
     true
 }
 
@@ -117,8 +117,8 @@ fn apply(hive: Hive<Vec<u8>>, keys: &[CellOffset], number: Option<u32>) -> Optio
     editor.finish().ok()
 }
 
-/// What was sound is sound, and nothing worse than a note is new.
-fn stays_as_sound(before: &Report, after: &[u8]) {
+/// Asserts that a valid hive is still valid, without new findings worse than a note.
+fn assert_no_new_findings(before: &Report, after: &[u8]) {
     if !before.is_sound() {
         return;
     }
@@ -130,26 +130,26 @@ fn stays_as_sound(before: &Report, after: &[u8]) {
     }
 }
 
-/// Makes the checksum of the base block right, so that what lies behind it is reached.
-fn mended(mut bytes: Vec<u8>) -> Vec<u8> {
+/// Corrects the checksum of the base block, so that the rest is reached.
+fn with_checksum(mut bytes: Vec<u8>) -> Vec<u8> {
     if let Ok(base) = BaseBlock::parse(&bytes) {
         bytes[508..512].copy_from_slice(&base.computed_checksum().to_le_bytes());
     }
     bytes
 }
 
-/// Where damage tells most: the fields of the base block, and all that is not zero.
-fn telling(bytes: &[u8]) -> Vec<usize> {
+/// Returns the places where damage has most effect: the fields of the base block, and all nonzero bytes.
+fn effective_places(bytes: &[u8]) -> Vec<usize> {
     let field = |at: usize| at < 256 || (504..512).contains(&at);
     (0..bytes.len()).filter(|&at| if at < 4096 { field(at) } else { bytes[at] != 0 }).collect()
 }
 
-/// Flips every byte of `places`; each second one, by turns, with the checksum mended.
+/// Flips every byte of `places`; every second one with the checksum corrected.
 fn flip(bytes: &[u8], places: impl Iterator<Item = usize>, mask: impl Fn(usize) -> u8, tally: &mut Tally) {
     for at in places {
         let mut bytes = bytes.to_vec();
         bytes[at] ^= mask(at);
-        exercise(&if (at / 4 + at) % 2 == 0 { mended(bytes) } else { bytes }, tally);
+        exercise(&if (at / 4 + at) % 2 == 0 { with_checksum(bytes) } else { bytes }, tally);
     }
 }
 
@@ -164,14 +164,14 @@ fn every_byte_of_a_hive_flipped() {
 }
 
 #[test]
-fn telling_bytes_flipped_in_several_ways() {
+fn effective_bytes_flipped_in_several_ways() {
     quiet_witness();
     for (name, every) in
         [("windows/win10", 6), ("windows/xp-sp3", 11), ("shapes/odd-values", 11), ("shapes/old-lists", 11)]
     {
         let (bytes, mut tally) = (fixture(name), Tally::default());
         for (turn, mask) in MASKS.into_iter().enumerate() {
-            let places = telling(&bytes).into_iter().skip(turn).step_by(every);
+            let places = effective_places(&bytes).into_iter().skip(turn).step_by(every);
             flip(&bytes, places, |_| mask, &mut tally);
         }
         println!("{name}: {tally:?}");
@@ -191,7 +191,7 @@ fn every_length_of_a_hive() {
     assert_eq!(tally.sound, 0, "a hive that was cut short is not sound");
 }
 
-/// A hive that says of itself that it ends where it was cut.
+/// Hives whose base block has the length of the cut file.
 #[test]
 fn lengths_that_the_base_block_confirms() {
     quiet_witness();
@@ -202,14 +202,14 @@ fn lengths_that_the_base_block_confirms() {
             for more in [0, 1, 32, 4095] {
                 let mut cut = bytes[..(pages * 4096 + more).min(bytes.len())].to_vec();
                 cut[40..44].copy_from_slice(&((pages as u32 - 1) * 4096).to_le_bytes());
-                exercise(&mended(cut), &mut tally);
+                exercise(&with_checksum(cut), &mut tally);
             }
         }
         println!("{name}: {tally:?}");
     }
 }
 
-/// Replays what may be damaged and edits what comes of it.
+/// Replays possibly damaged logs and edits the result.
 fn replay(hive: &[u8], logs: &[(&str, &[u8])], tally: &mut Tally) {
     tally.inputs += 1;
     let logs: Vec<_> = logs.iter().map(|&(name, bytes)| Log { name, bytes }).collect();
@@ -253,13 +253,13 @@ fn damaged_logs() {
                 let logs: Vec<(&str, &[u8])> = (0..logs.len()).map(|i| (logs[i].0, log(i))).collect();
                 replay(&hive, &logs, &mut tally);
             };
-            // Heads byte by byte, pages here and there; half of the heads with a checksum that holds.
+            // Headers byte by byte, samples of pages; half of the headers with a valid checksum.
             let heads = (0..log.len()).filter(|at| at % 512 < 64 && log[at / 512 * 512..].starts_with(b"HvLE"));
             let places = (0..log.len().min(512)).chain(heads).chain((512..log.len()).step_by(131));
             for at in places {
                 let mut log = log.clone();
                 log[at] ^= MASKS[at % 4];
-                run(&if at % 2 == 0 { mended(log) } else { log });
+                run(&if at % 2 == 0 { with_checksum(log) } else { log });
             }
             (0..log.len()).filter(|len| len % 37 == 0 || len % 512 < 2).for_each(|len| run(&log[..len]));
         }
@@ -280,7 +280,7 @@ fn odd_hives_of_the_corpus() {
         } else {
             let bytes = corpus::read(&folder, relative(&path, &folder)).unwrap();
             exercise(&bytes, &mut tally);
-            exercise(&mended(bytes), &mut tally);
+            exercise(&with_checksum(bytes), &mut tally);
         }
     }
     println!("{tally:?}");

@@ -1,8 +1,9 @@
-//! Lists made to cost: a few bytes that name the same cells over and over. Neither time nor memory follows them.
+//! Expensive lists: a few bytes that reference the same cells repeatedly. Neither time nor memory grows with the
+//! references.
 
 use std::process::Command;
 
-use hivewright::settings::nat_t::{self};
+use hivewright::internals::settings::nat_t::{self};
 use hivewright_fixtures::bytes::{fix_checksum, payload, put_u32};
 use hivewright_fixtures::{Offsets, Release, SystemHive};
 use hivewright_hive::check::check;
@@ -12,14 +13,14 @@ use crate::command;
 use crate::hostile::{Bounded, quiet_witness};
 
 const POLICY_AGENT: &str = "ControlSet001\\Services\\PolicyAgent";
-/// As many elements as a list of subkeys can have.
+/// The most elements of a subkeys list.
 const FULL: usize = 65535;
-/// Elements of a values list of 1 MiB.
+/// Number of elements of a values list of 1 MiB.
 const MANY: usize = 1 << 18;
-/// What a process has beside the hive, in KiB of address space: the command itself, its libraries, its stack.
+/// Address space of a process without the hive, in KiB: the command, its libraries, its stack.
 const PROCESS: usize = 48 << 10;
 
-/// A hive of Windows 10 that grows by cells of any content.
+/// A hive of Windows 10 to which cells with any content can be added.
 struct Crafted {
     bytes: Vec<u8>,
     offsets: Offsets,
@@ -35,7 +36,7 @@ impl Crafted {
         Crafted { bytes: built.bytes, offsets: built.offsets }
     }
 
-    /// A bin of its own with one cell that holds `data`. Gives its cell offset.
+    /// Adds a hive bin with one cell that contains `data`. Returns its cell offset.
     fn cell(&mut self, data: &[u8]) -> u32 {
         let at = self.bytes.len() as u32 - 4096;
         let size = (data.len() + 32 + 4).next_multiple_of(4096);
@@ -51,14 +52,14 @@ impl Crafted {
         at + 32
     }
 
-    /// A subkeys list whose elements are all the same.
+    /// Adds a subkeys list with equal elements.
     fn list(&mut self, kind: &[u8; 2], element: u32) -> u32 {
         let elements = std::iter::repeat_n(element.to_le_bytes(), FULL).flatten();
         let data: Vec<u8> = kind.iter().copied().chain((FULL as u16).to_le_bytes()).chain(elements).collect();
         self.cell(&data)
     }
 
-    /// Puts a number and the list that has as many elements into a key node: subkeys at 20 and 28, values at 36 and 40.
+    /// Writes a count and its list to a key node: subkeys at 20 and 28, values at 36 and 40.
     fn link(mut self, path: &str, fields: [usize; 2], count: usize, list: u32) -> Vec<u8> {
         let key = payload(self.offsets.key(path).nk);
         put_u32(&mut self.bytes, key + fields[0], count as u32);
@@ -79,7 +80,7 @@ impl Crafted {
         self.link(POLICY_AGENT, [36, 40], MANY, list)
     }
 
-    /// A values list that names one value over and over, in a hive with room for as many.
+    /// Creates a values list that references one value repeatedly, in a hive with room for as many values.
     fn value_again(mut self, name: &str) -> Vec<u8> {
         self.cell(&vec![0; 5 << 20]);
         let value = self.offsets.value(POLICY_AGENT, name).vk;
@@ -127,16 +128,16 @@ fn hives() -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn reports_do_not_follow_lists_without_end() {
+fn reports_are_bounded_on_expensive_lists() {
     quiet_witness();
     for (name, bytes) in hives() {
         assert!(!check(&bytes).is_sound(), "{name}: the check sees it");
         let bounded = Bounded::new(&bytes);
         let opened = Hive::open(&bounded).unwrap();
         let Ok(report) = nat_t::report(opened.primary_alone(), None) else { continue };
-        let (sets, mistakes) = (report.control_sets.len(), report.mistakes.len());
-        println!("{name}: {sets} control sets, {mistakes} mistakes");
-        assert!(sets <= 101 && mistakes <= 500, "{name}: {sets} control sets, {mistakes} mistakes");
+        let (sets, findings) = (report.control_sets.len(), report.findings.len());
+        println!("{name}: {sets} control sets, {findings} findings");
+        assert!(sets <= 101 && findings <= 500, "{name}: {sets} control sets, {findings} findings");
         for service in report.control_sets.iter().take(2).flat_map(|set| &set.services) {
             let _ = witness::read(&bytes, &service.path, nat_t::NAME);
         }
@@ -144,8 +145,8 @@ fn reports_do_not_follow_lists_without_end() {
     }
 }
 
-/// The commands themselves, in no more address space than four times the input and the process. The limit on processor
-/// time only makes a failure of what would be a hang.
+/// Runs the commands with a limit of the address space: that of the process and four times the input. The limit on
+/// processor time only makes a hang a failure.
 #[cfg(target_os = "linux")]
 #[test]
 fn commands_stay_within_four_times_the_input() {

@@ -1,4 +1,4 @@
-//! Independent readers of hives, where they are at hand: they share no code with this project.
+//! Independent readers of hives, if installed; they share no code with this project.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::corpus;
 
-/// Answers a list of jobs a line, until there is none: starting Python costs more than most of them.
+/// Answers one list of jobs per line: the start of Python costs more than most jobs.
 const DRIVER: &str = r#"
 import json, sys
 sys.dont_write_bytecode = True
@@ -76,7 +76,7 @@ impl Judge {
         Judge { name, processes: Default::default(), python, oracle }
     }
 
-    /// The oracle that stands beside the corpus. Says that a test goes without it where it is missing.
+    /// Returns the oracle of the corpus. Without it, prints that the test goes without.
     pub(crate) fn oracle(corpus: &Path, test: &str) -> Option<&'static Self> {
         let find = || {
             let beside = || corpus.join("../tools/hive_oracle.py");
@@ -95,7 +95,7 @@ impl Judge {
         found
     }
 
-    /// The readers regipy and dissect.regf, as far as a Python has them. Says so of those that none has.
+    /// Returns the readers regipy and dissect.regf, if a Python has them. Prints those that are missing.
     pub(crate) fn readers(test: &str) -> Vec<Self> {
         let mut found = Vec::new();
         for (name, module) in [("regipy", "regipy.registry"), ("dissect", "dissect.regf")] {
@@ -116,8 +116,8 @@ impl Judge {
         Process { child, answers }
     }
 
-    /// The answers to jobs such as `["check", PATH]`, `["new_faults", OLD, NEW]`,
-    /// `["diff", OLD, NEW]` or `["read", PATH, KEY, VALUE]`, in order.
+    /// Returns the answers to jobs such as `["check", PATH]`, `["new_faults", OLD, NEW]`, `["diff", OLD, NEW]` or
+    /// `["read", PATH, KEY, VALUE]`, in order.
     pub(crate) fn ask(&self, jobs: &[Value]) -> Vec<Value> {
         let [first, second] = &self.processes;
         let mut process = first.try_lock().or_else(|_| second.try_lock()).unwrap_or_else(|_| first.lock().unwrap());
@@ -131,7 +131,7 @@ impl Judge {
         answers
     }
 
-    /// As [`Judge::ask`], by both processes at once.
+    /// As [`Judge::ask`], by both processes in parallel.
     pub(crate) fn ask_both(&self, jobs: [&[Value]; 2]) -> [Vec<Value>; 2] {
         std::thread::scope(|scope| {
             let first = scope.spawn(|| self.ask(jobs[0]));
@@ -148,12 +148,12 @@ impl Drop for Process {
     }
 }
 
-/// What differs between two hives in keys, values and security, as the oracle sees it; `None` without it.
+/// Returns the differences of two hives in keys, values and security according to the oracle; `None` without it.
 pub(crate) fn oracle_diff(test: &str, old: &Path, new: &Path) -> Option<Vec<Value>> {
     ask_oracle(test, json!(["diff", old, new]))?.as_array().cloned()
 }
 
-/// The structural violations that the oracle finds; `None` without it.
+/// Returns the structural violations that the oracle finds; `None` without it.
 pub(crate) fn oracle_finds(test: &str, hive: &Path) -> Option<Value> {
     ask_oracle(test, json!(["check", hive]))
 }
@@ -164,7 +164,7 @@ fn ask_oracle(test: &str, job: Value) -> Option<Value> {
     Some(answer["ok"].clone())
 }
 
-/// A Python that has the module. Says that a test goes without it where there is none.
+/// Returns a Python with the module. Without one, prints that the test goes without.
 pub(crate) fn python_with(test: &str, module: &str) -> Option<PathBuf> {
     let found = pythons().into_iter().find(|p| can(p, &format!("import {module}")));
     if found.is_none() {
@@ -173,7 +173,7 @@ pub(crate) fn python_with(test: &str, module: &str) -> Option<PathBuf> {
     found
 }
 
-/// Where a Python with the judges may be.
+/// Returns paths of a Python with the judges.
 fn pythons() -> Vec<PathBuf> {
     let judges = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/judges/bin/python");
     let named = std::env::var_os("HIVEWRIGHT_PYTHON").map(PathBuf::from);
@@ -185,7 +185,7 @@ fn can(python: &Path, what: &str) -> bool {
     output.is_ok_and(|output| output.status.success())
 }
 
-/// Whether a command is there. Says that a test goes without it where it is not.
+/// Returns whether a command is installed. Without it, prints that the test goes without.
 pub(crate) fn has(command: &str, test: &str) -> bool {
     let there = Command::new(command).arg("--version").stdin(Stdio::null()).output().is_ok();
     if !there {
@@ -194,7 +194,7 @@ pub(crate) fn has(command: &str, test: &str) -> bool {
     there
 }
 
-/// What hivexget prints for a value.
+/// Returns the output of hivexget for a value.
 pub(crate) fn hivexget(hive: &Path, key: &str, value: &str) -> String {
     let output = Command::new("hivexget").arg(hive).arg(format!("\\{key}")).arg(value).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -202,7 +202,7 @@ pub(crate) fn hivexget(hive: &Path, key: &str, value: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim_end().to_owned()
 }
 
-/// The whole hive as hivexregedit exports it.
+/// Returns the export of a whole hive by hivexregedit.
 pub(crate) fn hivexregedit(hive: &Path) -> String {
     let output =
         Command::new("hivexregedit").args(["--export", "--prefix", "SYSTEM"]).arg(hive).arg("\\").output().unwrap();

@@ -1,4 +1,4 @@
-//! One binary, one module a subject.
+//! One binary, with one module for each subject.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
 mod advised;
@@ -10,11 +10,11 @@ mod cli_commit;
 mod cli_folders;
 mod cli_get;
 mod cli_limits;
+mod cli_messages;
 mod cli_output;
+mod cli_quoting;
 mod cli_refusals;
-mod cli_says;
 mod cli_set;
-mod cli_words;
 mod command;
 mod commit_faults;
 mod commit_files;
@@ -42,11 +42,15 @@ mod ntfs;
 mod page_reads;
 #[cfg(unix)]
 mod paths;
+mod policy;
 mod readme;
+mod recipes;
 mod reg;
 mod reg_text;
+mod schemas;
 mod security_descriptors;
 mod support;
 mod transaction;
-mod windows_mistakes;
+mod wim;
+mod windows_findings;
 mod windows_pages;

@@ -25,14 +25,14 @@ fn open(path: &Path) -> Ntfs {
 
 fn all_bytes(file: &FileInVolume) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-    // In odd pieces, so that pieces and units do not fall together.
+    // Odd pieces are not aligned with units.
     for (i, piece) in bytes.chunks_mut(100_003).enumerate() {
         file.read_at(i as u64 * 100_003, piece).unwrap();
     }
     bytes
 }
 
-/// Clusters of the unnamed data as the Sleuth Kit lists them: first cluster (`None` for a hole) and count.
+/// Returns the clusters of the unnamed data according to the Sleuth Kit: first cluster (`None` for a hole) and count.
 fn judged_runs(image: &str, id: u64) -> Vec<(Option<u64>, u64)> {
     let text = String::from_utf8(output("istat", &["-r", image, &format!("{id}-128")])).unwrap();
     let mut in_data = false;
@@ -62,9 +62,9 @@ fn merged(runs: Vec<(Option<u64>, u64)>) -> Vec<(Option<u64>, u64)> {
     out
 }
 
-/// Compares every file that can be reached with what the judges read, at most `limit` in each folder. Gives how many.
+/// Compares every reachable file with the judges, at most `limit` in each folder. Returns their number.
 fn compare_all(image: &Path, limit: usize) -> usize {
-    // The Sleuth Kit does not know clusters above 64 KiB.
+    // The Sleuth Kit does not support clusters above 64 KiB.
     let sleuth = open(image).geometry().cluster <= 64 << 10;
     let (volume, image) = (open(image), image.to_str().unwrap());
     let (mut folders, mut count) = (vec![String::new()], 0);
@@ -88,7 +88,7 @@ fn compare_all(image: &Path, limit: usize) -> usize {
                 volume.confirm(&file).unwrap();
             }
             let (bytes, id) = (all_bytes(&file), entry.id.to_string());
-            // ntfscat shows the records of $MFT as they are in memory, not as they stand on the medium.
+            // ntfscat prints the records of $MFT as in memory, not as on the medium.
             if entry.id > 1 {
                 assert!(bytes == output("ntfscat", &["-f", "-i", &id, image]), "{path}: ntfscat reads something else");
             }
@@ -98,7 +98,7 @@ fn compare_all(image: &Path, limit: usize) -> usize {
             );
             if sleuth && !file.facts().traits.resident {
                 let cluster = volume.geometry().cluster;
-                // The judge leaves out clusters behind the last byte.
+                // The judge omits clusters after the last byte.
                 let end = file.len().unwrap().next_multiple_of(cluster);
                 let ours =
                     file.extents().iter().filter(|e| e.file_offset < end).map(|e| {
@@ -113,9 +113,9 @@ fn compare_all(image: &Path, limit: usize) -> usize {
 }
 
 #[test]
-fn volumes_of_the_corpus_read_as_the_judges_read_them() {
+fn volumes_of_the_corpus_are_read_like_the_judges_read_them() {
     let images =
-        corpus::folder("volumes_of_the_corpus_read_as_the_judges_read_them").map(|corpus| corpus.join("images"));
+        corpus::folder("volumes_of_the_corpus_are_read_like_the_judges_read_them").map(|corpus| corpus.join("images"));
     let Some(images) = images.filter(|_| have(JUDGES) && have(&["zstd", "qemu-img"])) else { return };
     let folder = tempfile::tempdir().unwrap();
     let mut total = 0;
@@ -218,7 +218,7 @@ fn a_hive_of_hundreds_of_fragments() {
     writes_in_place(&made, &hive);
 }
 
-/// Writes at many places of the hive: the volume changes there and nowhere else, and stays sound.
+/// Writes at many places of the hive: the volume changes only there, and remains consistent.
 fn writes_in_place(made: &NtfsVolume, hive: &[u8]) {
     let before = made.bytes();
     let medium = Memory::new(before.clone());
@@ -255,7 +255,7 @@ fn a_fragmented_master_file_table() {
     let filled = made.fill(|root| {
         fs::create_dir_all(root.join("Windows/System32/config")).unwrap();
         fs::write(root.join("Windows/System32/config/SYSTEM"), &hive).unwrap();
-        // Names and clusters take turns until nothing is left, so that the table grows in small pieces.
+        // Names and clusters alternate until the volume is full, so that the table grows in small pieces.
         fs::create_dir(root.join("many")).unwrap();
         for i in 0..20_000 {
             let name = root.join(format!("many/{i:05}"));
@@ -332,7 +332,7 @@ fn a_volume_of_two_tebibytes_costs_the_same() {
 }
 
 #[test]
-fn links_on_the_way_are_named() {
+fn links_on_the_path_are_reported() {
     let Some(made) = NtfsVolume::make(16, &[]) else { return };
     // A junction to C:\Windows, and the tag of a file that Windows compressed.
     let target = "\\??\\C:\\Windows".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();

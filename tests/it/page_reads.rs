@@ -1,10 +1,10 @@
-//! `get` touches few pages of a mapped hive: our own reader, and the witness that is asked about every value.
+//! `get` touches few pages of a mapped hive, both by its own reader and by the second parser that confirms every value.
 //!
-//! The witness reads a slice, which cannot count. So it is handed a copy in which all pages but some hold 0xff: where it
-//! answers as before from a set of pages, it needs no others.
+//! The second parser reads a slice, which cannot count. So it reads a copy in which all but some pages contain 0xff: if
+//! its answer is unchanged, it needs no other pages.
 
-use hivewright::settings::nat_t::{self, SettingReport};
-use hivewright::windows::Selection;
+use hivewright::internals::settings::nat_t::{self, SettingReport};
+use hivewright::internals::windows::Selection;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::witness::{self, Seen};
 use hivewright_hive::{EditOptions, Hive, Opened};
@@ -12,11 +12,11 @@ use hivewright_hive::{EditOptions, Hive, Opened};
 use crate::support::pages::{Counting, PAGE, Pages};
 use crate::{corpus, hostile};
 
-/// What the promise is.
+/// The documented limit.
 const MOST: usize = 64;
 
-/// The keys about which `read::Reading::rule` asks the witness: all that hold the value, and that of the next boot.
-fn asked(report: &SettingReport) -> Vec<String> {
+/// Returns the keys that the second parser confirms: all with the value, and that of the next boot.
+fn confirmed_keys(report: &SettingReport) -> Vec<String> {
     let next = report.at_next_boot.control_set;
     let mut paths = Vec::new();
     for set in &report.control_sets {
@@ -42,8 +42,8 @@ fn only(bytes: &[u8], pages: &Pages) -> Vec<u8> {
     out
 }
 
-/// What the witness needs beside `pages`: by bisection, the page that ends the shortest run from the start of the hive
-/// that is enough, again and again until no more is needed.
+/// Returns the pages that the second parser needs besides `pages`: by repeated bisection, the last page of the shortest
+/// sufficient prefix of the hive, until no more is needed.
 fn needed(bytes: &[u8], paths: &[String], pages: &Pages) -> Pages {
     let truth = testimony(bytes, paths);
     assert!(truth.is_some(), "the witness answers on the whole hive");
@@ -65,8 +65,9 @@ fn needed(bytes: &[u8], paths: &[String], pages: &Pages) -> Pages {
     }
 }
 
-/// The hive with the rule in every control set, as `set --control-set all` makes it: then the witness is asked most.
-fn with_the_rule_everywhere(bytes: Vec<u8>) -> Option<Vec<u8>> {
+/// Creates the hive with the setting in every control set, like `set --control-set all`: then the second parser
+/// confirms most values.
+fn with_the_setting_everywhere(bytes: Vec<u8>) -> Option<Vec<u8>> {
     let Ok(Opened::Clean(hive)) = Hive::open(bytes) else { return None };
     let places = nat_t::plan(&hive, &Selection::All, None, false).ok()?;
     let mut editor = hive.edit(EditOptions::default());
@@ -81,8 +82,8 @@ fn few_pages(name: &str, bytes: &[u8]) {
     let opened = Hive::open(&counting).unwrap();
     let hive = opened.primary_alone();
     let report = nat_t::report(hive, None).unwrap();
-    let paths = asked(&report);
-    // What the witness says is held against what we read once more.
+    let paths = confirmed_keys(&report);
+    // The answer of the second parser is compared with another read.
     for path in &paths {
         if let Some(value) = hive.key(path).unwrap().unwrap().value(nat_t::NAME).unwrap() {
             value.raw_data().unwrap();
@@ -92,13 +93,13 @@ fn few_pages(name: &str, bytes: &[u8]) {
     let both = needed(bytes, &paths, &ours);
     let none = needed(bytes, &paths, &Pages::new());
     println!(
-        "{name}: {} pages for us, {} for the witness asked {} times, {} together",
+        "{name}: {} pages for us, {} for the witness confirmed_keys {} times, {} together",
         ours.len(),
         none.len(),
         paths.len(),
         both.len()
     );
-    assert!(!paths.is_empty(), "{name}: the witness is asked");
+    assert!(!paths.is_empty(), "{name}: the witness is confirmed_keys");
     assert!(both.len() <= MOST, "{name}: {} pages", both.len());
 }
 
@@ -118,7 +119,7 @@ fn get_with_its_witness_touches_few_pages() {
     ] {
         let bytes = corpus::read(&folder, &format!("system/{name}/SYSTEM.zst")).unwrap();
         few_pages(name, &bytes);
-        if let Some(set) = with_the_rule_everywhere(bytes) {
+        if let Some(set) = with_the_setting_everywhere(bytes) {
             few_pages(&format!("{name}, set everywhere"), &set);
         }
     }

@@ -1,5 +1,5 @@
-//! Paths that are no text, that hold line feeds, and whose last part is as long as it can be: every verb takes them, and
-//! JSON gives them back whole.
+//! Paths that are not text, contain line feeds, or have a last component of the greatest length: every command accepts
+//! them, and JSON contains them completely.
 
 mod images;
 
@@ -18,7 +18,7 @@ use crate::copies::fixture;
 use crate::support::dirty_place;
 use crate::support::hex::bytes_of;
 
-/// Names that other programs have trouble with.
+/// Names that are difficult for programs.
 fn odd_names() -> Vec<OsString> {
     let long = |start: &[u8], unit: &[u8], ending: &[u8]| {
         let mut name = start.to_vec();
@@ -43,19 +43,19 @@ fn odd_names() -> Vec<OsString> {
     names.map(OsString::from_vec).to_vec()
 }
 
-/// A path out of a document: its text, and all of its bytes where that is not enough.
+/// Returns a path in a document: its text, or all of its bytes if the text is incomplete.
 fn path_in(document: &Value, field: &str) -> PathBuf {
     let text = document[field].as_str().unwrap_or_else(|| panic!("no {field}: {document}"));
     let hex = document.get(format!("{field}_hex")).filter(|hex| hex.is_string());
     hex.map_or_else(|| text.into(), |hex| OsString::from_vec(bytes_of(hex)).into())
 }
 
-/// Where a target is: alone in a folder.
+/// A target alone in a folder.
 struct Place {
     folder: TempDir,
-    /// The target from there.
+    /// The target relative to the folder.
     target: PathBuf,
-    /// The file that a verb works on.
+    /// Creates a file for a command.
     file: PathBuf,
 }
 
@@ -66,7 +66,7 @@ impl Place {
         Place { folder, target: name.into(), file: name.into() }
     }
 
-    /// A folder of that name with a Windows in it.
+    /// Creates a folder with that name and a Windows installation.
     fn folder(name: &OsStr) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = Path::new(name).join("Windows/System32/config/SYSTEM");
@@ -83,8 +83,8 @@ impl Place {
         self.folder.path().canonicalize().unwrap().join(path)
     }
 
-    /// Runs a verb; `TARGET` in its words is the target, `OTHER` a name like the target's. Gives the exit status, and the
-    /// document of `--json`.
+    /// Runs a command; `TARGET` in its words is the target, `OTHER` a name like the target's. Returns the exit status,
+    /// and the document of `--json`.
     fn verb(&self, words: &str, other: &OsStr, json: bool) -> (i32, Option<Value>) {
         let none = Path::new(other).join("none");
         let word = |word| match word {
@@ -101,7 +101,7 @@ impl Place {
     }
 }
 
-/// What each verb does to a target that can be written, in this order, with its exit status.
+/// Commands on a writable target, in this order, with their exit status.
 const VERBS: [(&str, i32); 12] = [
     ("get TARGET", 0),
     ("check --logs TARGET", 0),
@@ -136,9 +136,9 @@ fn walk(make: &dyn Fn() -> Place, other: &OsStr) {
         assert_eq!(told.whole(&file), told.whole(&told.file), "{words}");
         let commit = &document["commit"];
         if commit["how"] == "output" {
-            assert_eq!(path_in(commit, "path"), told.whole(Path::new(other)));
+            assert_eq!(path_in(commit, "file"), told.whole(Path::new(other)));
         } else if commit["how"] == "in-place" {
-            assert_eq!(path_in(commit, "path"), told.whole(&told.file));
+            assert_eq!(path_in(commit, "file"), told.whole(&told.file));
             (undo, before) = (Some(path_in(commit, "undo")), there);
         }
     }
@@ -154,12 +154,12 @@ fn walk(make: &dyn Fn() -> Place, other: &OsStr) {
     assert!(fs::read(told.whole(&told.file)).unwrap() == before);
 }
 
-/// The undo file of that name beside another target of the same name.
+/// Creates an undo file of that name beside another target of the same name.
 fn plain_undo(plain: &Place, undo: &Path) -> PathBuf {
     plain.whole(&plain.file).with_file_name(undo.file_name().unwrap())
 }
 
-/// The one undo file beside the target.
+/// Returns the only undo file beside the target.
 fn beside(place: &Place) -> PathBuf {
     let folder = place.whole(&place.file).parent().unwrap().to_owned();
     let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -169,7 +169,7 @@ fn beside(place: &Place) -> PathBuf {
     only.clone()
 }
 
-/// A name like that one, and as long.
+/// Returns a similar name of the same length.
 fn like(name: &OsStr) -> OsString {
     let mut bytes = name.as_bytes().to_vec();
     bytes[2] = b'#';
@@ -211,14 +211,14 @@ fn an_undo_file_of_any_name_is_written_and_read() {
     }
 }
 
-/// An undo file beside a name of 255 bytes cannot have all of that in its own. The next run finds it all the same.
+/// An undo file beside a name of 255 bytes cannot contain the whole name. The next run finds it all the same.
 #[test]
 fn the_next_run_finds_what_was_left_beside_any_name() {
     for name in odd_names() {
         let place = Place::of(&name, &fixture("shapes/rule-set"));
         let before = fs::read(place.whole(&place.file)).unwrap();
         assert_eq!(place.verb("set 0 TARGET --in-place", &name, true).0, 0);
-        // Without its mark, and with a garbled byte where the first patch goes, it is of a write that did not end.
+        // Without its mark, and with a damaged byte in the first patch, it belongs to an interrupted write.
         let undo = beside(&place);
         let marked = fs::read(&undo).unwrap();
         fs::write(&undo, &marked[..marked.len() - 4096]).unwrap();
@@ -228,7 +228,7 @@ fn the_next_run_finds_what_was_left_beside_any_name() {
         torn[patch["offset"].as_u64().unwrap() as usize] ^= 0xff;
         fs::write(place.whole(&place.file), &torn).unwrap();
         let run = place.run(&["get".as_ref(), name.as_os_str()]);
-        assert!(run.err.contains("partly written"), "{run:?}");
+        assert!(run.has("unfinished-write"), "{run:?}");
         let (code, document) = place.verb("set 1 TARGET --dry-run", &name, true);
         assert_eq!((code, &document.unwrap()["error"]["code"]), (3, &"unfinished-write".into()));
         assert_eq!(place.verb("set 2 TARGET", &name, true).0, 0);
@@ -248,7 +248,7 @@ fn logs_are_found_beside_any_name() {
         }
         let (_, document) = place.verb("get TARGET", name, true);
         let document = document.unwrap();
-        assert_eq!(document["state"], "recovered");
+        assert_eq!(document["hive_state"], "recovered");
         let log = path_in(&document["recovery"]["logs"][0], "name");
         assert_eq!(log.as_os_str().as_bytes(), [start, b".LOG1"].concat());
         let (_, document) = place.verb("check TARGET", name, true);

@@ -1,5 +1,5 @@
-//! Registration files and comparisons, judged by others: hivexregedit exports the same, hivexregedit and reged import what
-//! we export, and the oracle finds the same differences.
+//! Registration files and comparisons, judged by other programs: hivexregedit exports the same, hivexregedit and reged
+//! import our exports, and the oracle finds the same differences.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -37,7 +37,7 @@ fn fixture() -> Vec<u8> {
     spec.build().bytes
 }
 
-/// Changes without their lines; trailing backslashes and the like are gone.
+/// Parses changes without their line numbers; normalizes trailing backslashes and the like.
 fn changes(file: &RegFile) -> Vec<(String, &Change)> {
     let change = |operation: &'_ RegOperation| operation.key.to_string();
     file.operations.iter().map(|operation| (change(operation), &operation.change)).collect()
@@ -60,7 +60,7 @@ fn hivexregedit_exports_the_same_keys_and_values() {
         let options = ReadOptions::default();
         let ours = parse(&export(Form::Utf16, &Hive::open(bytes).unwrap()), &options).unwrap();
         let theirs = parse(&theirs, &options).unwrap();
-        // They sort the values of a key.
+        // hivexregedit sorts the values of a key.
         let sorted = |file: &RegFile| {
             let mut all: Vec<String> = changes(file).iter().map(|change| format!("{change:?}")).collect();
             all.sort();
@@ -70,7 +70,7 @@ fn hivexregedit_exports_the_same_keys_and_values() {
     }
 }
 
-/// Imports `text` into the hive at `path`.
+/// Function that imports `text` into the hive at `path`.
 type Import = fn(&Path, &Path);
 
 fn hivexregedit(hive: &Path, text: &Path) {
@@ -79,7 +79,7 @@ fn hivexregedit(hive: &Path, text: &Path) {
 }
 
 fn reged(hive: &Path, text: &Path) {
-    // It ends with 2 where it has written.
+    // reged ends with 2 after a write.
     let out = Command::new("reged").args(["-C", "-I"]).arg(hive).args([ROOT]).arg(text).output().unwrap();
     assert_eq!(out.status.code(), Some(2), "{}", String::from_utf8_lossy(&out.stdout));
 }
@@ -96,7 +96,7 @@ fn others_import_what_we_export() {
         let exported = export(Form::Utf8, &hive);
         std::fs::write(&text, &exported).unwrap();
         for (program, import) in importers {
-            // reged takes a quotation mark in a name for its end.
+            // reged ends a name at a quotation mark.
             if !tools::have(&[program]) || (program == "reged" && number == 0) {
                 continue;
             }
@@ -107,7 +107,7 @@ fn others_import_what_we_export() {
             let found = compare(&a.root().unwrap(), &b.root().unwrap(), CompareOptions::default());
             for difference in found {
                 let difference = difference.unwrap();
-                // No file of this kind carries them.
+                // Registration files cannot express them.
                 let carried = !matches!(difference.what, What::Security { .. } | What::Class { .. });
                 assert!(!carried, "{program}: {}", difference.path());
             }
@@ -115,9 +115,9 @@ fn others_import_what_we_export() {
     }
 }
 
-/// Two copies of one hive, of which another program laid one out anew and set a value.
+/// Two copies of one hive, of which another program rewrote one and set a value.
 #[test]
-fn a_hive_that_was_laid_out_anew_differs_by_what_was_set() {
+fn a_rewritten_hive_differs_only_by_the_set_value() {
     let Some(folder) = corpus::folder(TEST) else { return };
     let names = ["system/win7_sp1_x86/SYSTEM", "system/win7_sp1_x86_edited/SYSTEM"];
     let [Some(old), Some(new)] = names.map(|name| corpus::find(&folder, name)) else { return };

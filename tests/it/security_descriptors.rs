@@ -1,5 +1,5 @@
-//! Security descriptors of real hives: no bit of them is lost on the way to text and back, others read the same, and what
-//! Windows gave a new key is what we would give it.
+//! Security descriptors of real hives: conversion to text and back keeps every bit, others read the same, and a new key
+//! inherits the same descriptor as in Windows.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,7 +22,7 @@ fn each_key<B: HiveBytes>(hive: &Hive<B>, mut see: impl FnMut(&Key<'_, B>)) {
     }
 }
 
-/// The hives of the corpus, by their names in it.
+/// The hives of the corpus, by name.
 fn hives(folder: &Path) -> impl Iterator<Item = (String, Opened<Vec<u8>>)> {
     let truth: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("truth.json")).unwrap()).unwrap();
     let names: Vec<String> = truth["files"].as_object().unwrap().keys().cloned().collect();
@@ -62,8 +62,9 @@ fn real_descriptors_survive_bytes_and_text() {
     assert!(seen.len() > 1000 && whole > 500, "{} {whole}", seen.len());
 }
 
-/// Keys that programs made while Windows ran, and whose parents have not changed since: by LocalService below a list that
-/// is marked as inherited, by setup below one that is not, and in boot configuration data without inheritable entries.
+/// Keys that programs created in a running Windows, and whose parents have not changed since: by LocalService below a
+/// list marked as inherited, by setup below one that is not, and in boot configuration data without inheritable
+/// entries.
 const MADE: [(&str, &str); 4] = [
     (
         "system/win10_21h2/SYSTEM",
@@ -78,7 +79,7 @@ const MADE: [(&str, &str); 4] = [
 ];
 
 #[test]
-fn a_new_key_gets_the_descriptor_that_windows_gave_it() {
+fn a_new_key_inherits_the_same_descriptor_as_in_windows() {
     let Some(folder) = corpus::folder("security_descriptors") else { return };
     for (name, path) in MADE {
         let Some(bytes) = corpus::find(&folder, name) else { return };
@@ -87,13 +88,13 @@ fn a_new_key_gets_the_descriptor_that_windows_gave_it() {
         let made = SecurityDescriptor::from_bytes(&key.security_descriptor().unwrap()).unwrap();
         let parent = key.parent().unwrap().unwrap().security_descriptor().unwrap();
         let mut parent = SecurityDescriptor::from_bytes(&parent).unwrap();
-        // These two came from the program's token.
+        // These two are from the program's token.
         (parent.owner, parent.group) = (made.owner.clone(), made.group.clone());
         assert_eq!(parent.for_new_key(), made, "{name} {path}");
     }
 }
 
-/// A list as reglookup shows it.
+/// Formats a list like reglookup.
 fn shown(descriptor: &SecurityDescriptor) -> String {
     const RIGHTS: [(u32, &str); 19] = [
         (0x1, "QRY_VAL"),
@@ -129,7 +130,7 @@ fn shown(descriptor: &SecurityDescriptor) -> String {
     format!("{owner},{group},{}", entries.join("|"))
 }
 
-/// Owner, group and rights of every key, as `reglookup -s` shows them.
+/// Returns owner, group and rights of every key according to `reglookup -s`.
 fn reglookup(path: &Path) -> Vec<String> {
     let out = String::from_utf8(tools::output("reglookup", &["-s", path.to_str().unwrap()])).unwrap();
     let mut lines: Vec<String> = out

@@ -1,6 +1,5 @@
-//! What tests build with.
+//! Helpers shared by tests.
 
-pub(crate) mod asked;
 pub(crate) mod contents;
 pub(crate) mod dirty_place;
 pub(crate) mod disk;
@@ -9,6 +8,7 @@ pub(crate) mod lying_host;
 pub(crate) mod memory;
 pub(crate) mod ntfs_volume;
 pub(crate) mod pages;
+pub(crate) mod requests;
 mod shared;
 pub(crate) mod stopped;
 pub(crate) mod tools;

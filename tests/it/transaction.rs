@@ -1,6 +1,7 @@
 //! Transactions over several hives of an installation.
 
 mod faults;
+mod keys;
 mod obstacles;
 mod paths;
 
@@ -8,20 +9,21 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hivewright::edit::commit::How;
-use hivewright::undo::undo;
-use hivewright::{Data, HiveKind, Image, KeyPath, Transaction};
+use hivewright::internals::edit::commit::How;
+use hivewright::internals::undo::undo;
+use hivewright::{Data, HiveKind, Image, KeyPath, SettingState, Transaction};
 use hivewright_fixtures::{HiveSpec, Minor};
 use hivewright_hive::check::check;
 use hivewright_hive::regf::name::Name;
 use tempfile::TempDir;
 
 use crate::disks::growth::judge;
+use crate::support::disk::gpt;
 use crate::support::ntfs_volume::NtfsVolume;
 use crate::support::tools::have;
 use crate::support::windows_folder::{BOB_SID, DEFAULT_USER, SOFTWARE, SYSTEM, files, put, volume};
 
-/// An installation on the host in a folder of its own, or inside of an image.
+/// An installation in its own folder of the host, or inside an image.
 pub(crate) struct Place {
     folder: TempDir,
     pub(crate) image: PathBuf,
@@ -42,7 +44,7 @@ impl Place {
         Place { folder, image }
     }
 
-    /// `None`, having said so, without qemu-img.
+    /// Prints a line and returns `None` without qemu-img.
     pub(crate) fn qcow2() -> Option<Self> {
         if !have(&["qemu-img"]) {
             return None;
@@ -56,7 +58,7 @@ impl Place {
         Some(Place { folder: raw.folder, image })
     }
 
-    /// `None`, having said so, where the tools of NTFS are missing.
+    /// Prints a line and returns `None` without the tools for NTFS.
     pub(crate) fn ntfs() -> Option<Self> {
         let made = NtfsVolume::make(4, &["-c", "1024"])?;
         made.fill(|root| drop(put(root, &files())))?;
@@ -66,11 +68,27 @@ impl Place {
         Some(Place { folder, image })
     }
 
+    /// Creates a typical image: an NTFS volume on a disk with a GPT, in a qcow2. Prints a line and returns `None`
+    /// without the tools.
+    pub(crate) fn golden() -> Option<Self> {
+        let volume = Place::ntfs()?;
+        let disk = volume.image.with_file_name("disk.raw");
+        let bytes = fs::read(&volume.image).unwrap();
+        gpt(&bytes, bytes.len() as u64 + (2 << 20), &disk)?;
+        let image = disk.with_extension("qcow2");
+        let convert = have(&["qemu-img"]).then(|| Command::new("qemu-img"));
+        assert!(
+            convert?.args(["convert", "-f", "raw", "-O", "qcow2"]).args([&disk, &image]).status().unwrap().success()
+        );
+        [&disk, &volume.image].into_iter().for_each(|file| fs::remove_file(file).unwrap());
+        Some(Place { folder: volume.folder, image })
+    }
+
     pub(crate) fn open(&self) -> Image {
         Image::open(&self.image).unwrap()
     }
 
-    /// All files below the folder, with their bytes.
+    /// Returns all files below the folder, with their bytes.
     pub(crate) fn bytes(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let (mut found, mut folders) = (Vec::new(), vec![self.folder.path().canonicalize().unwrap()]);
         while let Some(folder) = folders.pop() {
@@ -84,7 +102,7 @@ impl Place {
     }
 }
 
-/// Operations on three hives, none of which has to grow.
+/// Adds operations on three hives, none of which has to grow.
 pub(crate) fn small(image: &Image) -> Transaction {
     let mut edit = image.transaction();
     edit.user(HiveKind::DefaultUser);
@@ -95,7 +113,7 @@ pub(crate) fn small(image: &Image) -> Transaction {
     edit
 }
 
-/// The values that [`small`] sets.
+/// Asserts the values that [`small`] sets.
 fn expect_small(image: &Image) {
     let windows = image.installations().unwrap().remove(0);
     let value = |kind: HiveKind, key: &str, name: &str| {
@@ -110,7 +128,7 @@ fn expect_small(image: &Image) {
     assert_eq!(value(HiveKind::DefaultUser, "Control Panel", "Old"), None);
 }
 
-fn changes_and_comes_back(place: &Place) {
+fn changes_and_is_undone(place: &Place) {
     let before = place.bytes();
     let prepared = small(&place.open()).prepare().unwrap();
     assert_eq!(prepared.hives().len(), 3);
@@ -135,21 +153,39 @@ fn changes_and_comes_back(place: &Place) {
 
 #[test]
 fn three_hives_of_a_folder_change_together() {
-    changes_and_comes_back(&Place::folder());
+    changes_and_is_undone(&Place::folder());
 }
 
 #[test]
 fn three_hives_of_a_raw_image_change_together() {
-    changes_and_comes_back(&Place::raw());
+    changes_and_is_undone(&Place::raw());
 }
 
 #[test]
 fn three_hives_of_a_qcow2_change_together() {
     let Some(place) = Place::qcow2() else { return };
-    changes_and_comes_back(&place);
+    changes_and_is_undone(&place);
 }
 
-/// Operations on three hives, each of which has to grow.
+#[test]
+fn the_setting_changes_with_other_values() {
+    let place = Place::folder();
+    let before = place.bytes();
+    let verdict = || place.open().installations().unwrap()[0].nat_t().unwrap();
+    let was = verdict();
+    let mut edit = small(&place.open());
+    assert_eq!(edit.nat_t(Some(3)).unwrap_err().code(), "usage");
+    let committed = edit.nat_t(Some(1)).unwrap().prepare().unwrap().commit().unwrap();
+    assert_eq!((committed.how, committed.hives.len()), (How::InPlace, 3));
+    expect_small(&place.open());
+    assert_eq!((verdict().state, verdict().number), (SettingState::Set, Some(1)));
+    undo(&committed.undo.unwrap(), None).unwrap();
+    assert_ne!(was.number, Some(1));
+    assert_eq!((verdict().state, verdict().number), (was.state, was.number));
+    assert!(before.iter().all(|(path, bytes)| fs::read(path).unwrap() == *bytes));
+}
+
+/// Adds operations on three hives, each of which has to grow.
 pub(crate) fn large(image: &Image) -> Transaction {
     let mut edit = image.transaction();
     edit.user(HiveKind::DefaultUser);
@@ -169,7 +205,7 @@ fn hives_of_a_folder_grow_together_and_shrink_again() {
         let old = &before.iter().find(|(path, _)| path.ends_with(file)).unwrap().1;
         assert!(bytes.len() > old.len() && check(&bytes).is_sound(), "{file}");
     }
-    // All of it may have moved meanwhile.
+    // Every cell may have moved.
     let moved = place.folder.path().join("moved");
     fs::create_dir(&moved).unwrap();
     for name in ["Windows", "Users"] {
@@ -184,7 +220,7 @@ fn hives_of_a_folder_grow_together_and_shrink_again() {
     }
 }
 
-/// Each gets its clusters from what those before it have left.
+/// Each hive gets clusters that the previous ones have left.
 #[test]
 fn hives_of_an_image_grow_together_and_shrink_again() {
     for place in [Some(Place::raw()), Place::qcow2(), Place::ntfs()].into_iter().flatten() {
@@ -221,7 +257,7 @@ fn a_copy_of_an_image_gets_all_hives() {
     assert_eq!(refused.code(), "output-files");
 }
 
-/// Judged by another program, where one is there.
+/// Judged by another program, if installed.
 #[test]
 fn others_read_what_was_written() {
     let place = Place::folder();
@@ -244,7 +280,7 @@ fn keys_are_created_and_deleted_with_all_below() {
     edit.set_value(r"HKLM\SOFTWARE\a\b", "One", Data::Dword(1)).unwrap();
     edit.prepare().unwrap().commit().unwrap();
     let mut edit = image.transaction();
-    // Deleted, made again, and with less in it.
+    // Deleted, and created again with fewer values.
     edit.delete_key(r"HKLM\SOFTWARE\A").unwrap();
     edit.delete_key(r"HKLM\SOFTWARE\A\B\None").unwrap();
     edit.set_value(r"HKLM\SOFTWARE\A\New", "Two", Data::Dword(2)).unwrap();
@@ -260,7 +296,7 @@ fn keys_are_created_and_deleted_with_all_below() {
     assert!(check(&bytes).is_sound());
 }
 
-/// A zero and half of a pair, in names of keys and of values.
+/// A NUL and half of a surrogate pair, in names of keys and values.
 #[test]
 fn names_that_text_cannot_have_are_created_and_deleted() {
     let place = Place::folder();
@@ -283,7 +319,7 @@ fn names_that_text_cannot_have_are_created_and_deleted() {
     assert_eq!(hive.key("Example").unwrap().unwrap().subkeys().unwrap().count(), 0);
 }
 
-/// No key that Windows makes has a backslash in its name: such a key is deleted, and none is created.
+/// Windows creates no key with a backslash in its name: such a key can be deleted, but not created.
 #[test]
 fn a_name_with_a_backslash_is_deleted_and_not_created() {
     let folder = tempfile::tempdir().unwrap();
@@ -301,7 +337,7 @@ fn a_name_with_a_backslash_is_deleted_and_not_created() {
 }
 
 #[test]
-fn a_hive_that_is_named_in_two_ways_is_one_hive() {
+fn a_hive_with_two_paths_is_one_hive() {
     let place = Place::folder();
     let image = place.open();
     let mut edit = image.transaction();
@@ -326,7 +362,7 @@ fn a_transaction_without_operations_changes_nothing() {
     assert!(place.bytes() == before);
 }
 
-/// The path of a file of the installation.
+/// Returns the path of a file of the installation.
 pub(crate) fn at(folder: &Path, file: &str) -> PathBuf {
     folder.join(file)
 }

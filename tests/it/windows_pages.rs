@@ -1,12 +1,12 @@
-//! A report touches few pages of a hive: it may stand on a slow medium.
+//! A report touches few pages of a hive, which may be on a slow medium.
 
-use hivewright::settings::nat_t;
+use hivewright::internals::settings::nat_t;
 use hivewright_hive::Hive;
 
 use crate::corpus;
 use crate::support::pages::{Counting, PAGE};
 
-/// Pages of 4096 bytes that a report of a modern hive may touch; XP spreads its keys a little wider.
+/// The most pages of 4096 bytes that a report of a modern hive touches; the keys of XP are spread more widely.
 const MOST: usize = 40;
 const MOST_ON_XP: usize = 45;
 

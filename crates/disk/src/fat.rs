@@ -1,10 +1,10 @@
-//! FAT12, FAT16 and FAT32 volumes, as Windows XP could be installed on: a path leads to the clusters of a file.
+//! FAT12, FAT16 and FAT32 volumes, which Windows XP could be installed on.
 //!
-//! Facts are those of Microsoft's "FAT: General Overview of On-Disk Format" (fatgen103), and of the Linux and NT drivers
-//! for the dirty bits. Nothing is written but through [`FileInVolume`], into clusters that the file owns, and by a
-//! [`Growth`] to the FATs, the file's entry in its folder and FSInfo. The walk is our own because the crate `fatfs` 0.3.6 gives no extents, panics on boot sectors whose sizes
-//! overflow and on cluster numbers below 2, and takes minutes over a folder whose chain is a cycle; it is the witness
-//! in the tests instead.
+//! Facts: Microsoft, "FAT: General Overview of On-Disk Format" (fatgen103); for the dirty bits, the Linux and NT
+//! drivers. Writes go through [`FileInVolume`] into clusters that the file owns, and by a [`Growth`] to the FATs, the
+//! file's folder entry and FSInfo. The crate `fatfs` 0.3.6 is not used, because it returns no extents, panics on boot
+//! sectors whose sizes overflow and on cluster numbers below 2, and takes minutes over a folder whose chain is a cycle;
+//! tests compare with it.
 
 mod boot_sector;
 mod chain;
@@ -22,9 +22,7 @@ pub use folder::DirEntry;
 
 use std::sync::Arc;
 
-use crate::files::{
-    self, FileInVolume, Files, Growth, Hibernation, Journal, MAX_ENTRIES, Remark, VolumeState, hibernation,
-};
+use crate::files::{self, FileInVolume, Files, Growth, Hibernation, Journal, Remark, VolumeState, hibernation};
 use folder::Found;
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
@@ -36,11 +34,10 @@ pub struct Fat {
 }
 
 impl Fat {
-    /// Opens the volume that is all of `volume`.
+    /// Opens `volume` as FAT.
     ///
     /// # Errors
-    /// `fat-boot-sector`: no boot sector of FAT stands there, or its sizes contradict each other; or the storage could
-    /// not be read.
+    /// `fat-boot-sector`: there is no FAT boot sector, or its sizes contradict each other. I/O errors.
     pub fn open(volume: Arc<dyn Storage>) -> Result<Self> {
         let mut sector = [0; 512];
         if volume.len()? < 512 {
@@ -54,15 +51,16 @@ impl Fat {
         Ok(Fat { geometry: Geometry::parse(&sector)?, volume })
     }
 
-    /// The sizes of the volume.
+    /// Returns the sizes of the volume.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
     }
 
-    /// The folder entry of the file or folder at `path`. `None` if a name on the way is not there, or for the root.
+    /// Returns the folder entry of the file or folder at `path`. `None` if a name of the path does not exist, or for
+    /// the root.
     ///
     /// # Errors
-    /// The volume is damaged on the way (`fat-*`), or could not be read.
+    /// The volume is damaged on the path (`fat-*`); I/O errors.
     pub fn entry(&self, path: &str) -> Result<Option<DirEntry>> {
         Ok(match self.resolve(path)? {
             Some(Found::Entry(entry)) => Some(entry),
@@ -70,11 +68,11 @@ impl Fat {
         })
     }
 
-    /// What stands in the folder at `path`, in the order of the volume. `None` if a name on the way is not there, or no
-    /// folder.
+    /// Returns the entries of the folder at `path`, in the order of the volume. `None` if a name of the path does not
+    /// exist or is not a folder.
     ///
     /// # Errors
-    /// The volume is damaged on the way, or could not be read.
+    /// The volume is damaged on the path; I/O errors.
     pub fn entries(&self, path: &str) -> Result<Option<Vec<DirEntry>>> {
         match self.resolve(path)? {
             Some(found) if found.is_folder() => folder::entries(&*self.volume, &self.geometry, &found).map(Some),
@@ -105,14 +103,14 @@ impl Fat {
     }
 }
 
-/// Bit of [`VolumeState::flags`]: not unmounted, by the boot sector (Windows NT and later) or by entry 1 of the FAT
-/// (Windows 9x).
+/// Bit of [`VolumeState::flags`]: not unmounted, according to the boot sector (Windows NT and later) or entry 1 of the
+/// FAT (Windows 9x).
 pub const DIRTY: u16 = 1;
-/// Bit of [`VolumeState::flags`]: a disk error was met while it was mounted.
+/// Bit of [`VolumeState::flags`]: a disk error occurred while it was mounted.
 pub const DISK_ERROR: u16 = 2;
 
 impl Files for Fat {
-    /// Names are long or 8.3.
+    /// Opens the file at `path`. Names are long or 8.3.
     fn open(&self, path: &str) -> Result<Option<FileInVolume>> {
         match self.resolve(path)? {
             Some(Found::Entry(entry)) if !entry.is_folder => {
@@ -125,7 +123,6 @@ impl Files for Fat {
 
     fn list(&self, path: &str) -> Result<Option<Vec<files::DirEntry>>> {
         let Some(entries) = self.entries(path)? else { return Ok(None) };
-        debug_assert!(entries.len() <= MAX_ENTRIES);
         let entry = |entry: DirEntry| files::DirEntry {
             name: entry.name,
             id: u64::from(entry.first_cluster),
@@ -149,7 +146,7 @@ impl Files for Fat {
     fn state(&self) -> Result<VolumeState> {
         let [dirty, io_error] = chain::status_bits(&*self.volume, &self.geometry)?;
         let error =
-            || Remark { code: Code::FatDiskError, what: "a disk error was met while it was mounted".to_owned() };
+            || Remark { code: Code::FatDiskError, what: "a disk error occurred while it was mounted".to_owned() };
         Ok(VolumeState {
             file_system: match self.geometry.fat_type {
                 FatType::Fat12 => "FAT12",

@@ -1,8 +1,8 @@
-//! What a file system offers: a Windows path leads to a file that is a [`Storage`], and the state of the volume.
+//! The file system traits: a Windows path leads to a file, which is a [`Storage`], and a volume reports its state.
 //!
-//! [`Files`] is the one door; each file system stands behind it. A file is handed out as a [`FileInVolume`]: it reads
-//! like any storage, and writes go through [`Storage::write_at`] of the volume below, into clusters that the file
-//! already owns. Metadata changes by a [`Growth`] alone, which makes a file longer.
+//! [`Files`] is the only entry point; all file systems implement it. A file is a [`FileInVolume`]: it reads like any
+//! storage, and writes go through [`Storage::write_at`] of the volume below, into clusters that the file already owns.
+//! Only a [`Growth`], which makes a file longer, changes metadata.
 //!
 //! [`Storage`]: hivewright_storage::Storage
 //! [`Storage::write_at`]: hivewright_storage::Storage::write_at
@@ -11,10 +11,11 @@ pub mod extents;
 pub mod file;
 pub mod growth;
 pub mod hibernation;
+pub(crate) mod reparse;
 pub mod shadow_copies;
 
 pub use extents::{Extent, Extents};
-pub use file::{Contents, Facts, FileInVolume, Traits};
+pub use file::{Contents, Facts, FileInVolume, Packed, Traits};
 pub use growth::Growth;
 pub use hibernation::Hibernation;
 
@@ -24,31 +25,31 @@ use hivewright_error::{Code, Error, Kind, Result};
 
 /// A volume with files.
 ///
-/// Paths begin at the root of the volume; names are parted by backslashes or slashes and compared as the file system
-/// of Windows does, so without regard to case unless the volume says otherwise. `.` and `..` are names like any other.
+/// Paths begin at the root of the volume. Backslashes or slashes separate names, which are compared as the file system
+/// of Windows does: without regard to case unless the volume says otherwise. `.` and `..` are ordinary names.
 pub trait Files: Send + Sync {
-    /// The file at `path`. `None` if a name on the way is not there.
+    /// Opens the file at `path`. `None` if a name of the path does not exist.
     ///
     /// # Errors
-    /// The volume is damaged on the way, the way leads through a link (`file-reparse`), a filter driver of Windows
-    /// makes the file's bytes (`file-filtered`), or a folder stands there (`file-is-folder`).
+    /// The volume is damaged on the path; `file-reparse`: the path leads through a link; `file-filtered`: a filter
+    /// driver of Windows makes the file's contents; `file-is-folder`.
     fn open(&self, path: &str) -> Result<Option<FileInVolume>>;
 
-    /// What stands in the folder at `path`, sorted by name; each file once, by its long name. `None` if a name on the
-    /// way is not there, or no folder.
+    /// Returns the entries of the folder at `path`, sorted by name; each file once, by its long name. `None` if a name
+    /// of the path does not exist or is not a folder.
     ///
     /// # Errors
-    /// The volume is damaged on the way, or the folder holds more than [`MAX_ENTRIES`].
+    /// The volume is damaged on the path, or the folder has more than [`MAX_ENTRIES`].
     fn list(&self, path: &str) -> Result<Option<Vec<DirEntry>>>;
 
-    /// What must be known before anything is written. It reads a few blocks more than [`Files::open`] does.
+    /// Returns the state that matters before a write. Reads a few blocks more than [`Files::open`].
     ///
     /// # Errors
-    /// The storage below could not be read, or the volume does not say.
+    /// I/O errors; the volume's metadata is damaged.
     fn state(&self) -> Result<VolumeState>;
 
-    /// The file of the host that is the file at `path`, where the volume is a folder of the host. `None` for a volume inside of
-    /// an image.
+    /// Returns the path of the host for the file at `path`, if the volume is a folder of the host. `None` for a volume
+    /// in an image.
     ///
     /// # Errors
     /// As [`Files::open`].
@@ -57,21 +58,26 @@ pub trait Files: Send + Sync {
         Ok(None)
     }
 
-    /// Plans that the file at `path` becomes `len` bytes long. Nothing is written: see [`Growth::write`]. `None` if a name on
-    /// the way is not there.
+    /// Plans to make the file at `path` `len` bytes long. Nothing is written: see [`Growth::write`]. `None` if a name
+    /// of the path does not exist.
     ///
     /// # Errors
     /// As [`Files::open`] and [`FileInVolume::writable`]. [`Kind::NoRoom`]: `no-room`, `free-space-in-pieces`,
-    /// `file-record-full`, `file-in-many-records`. [`Kind::Refused`]: `growth-in-doubt` where the volume's map of clusters may
-    /// not be the newest, `file-of-file-system`. [`Kind::Unsupported`]: `fixed-length` for a file that would become shorter,
-    /// and where this knows of no way.
+    /// `file-record-full`, `file-in-many-records`. [`Kind::Refused`]: `growth-in-doubt`, if the volume's cluster bitmap
+    /// may be outdated; `file-of-file-system`. [`Kind::Unsupported`]: `fixed-length`, for a shorter length and for
+    /// volumes without growth.
     fn plan_growth(&self, path: &str, len: u64) -> Result<Option<Growth>> {
         let what = format!("{path} cannot be made {len} bytes long here");
         Err(Error::new(Kind::Unsupported, Code::FixedLength, what))
     }
 
-    /// Checks before a write what a reader can do without, above all that the file system's own map of clusters agrees
-    /// that those of `file` are in use. A file system whose only map is the chain of clusters itself has nothing to add.
+    /// Whether files here get other bytes as a whole, and not where theirs lie: see [`Archive::replace`](crate::wim::Archive::replace).
+    fn replaces_files(&self) -> bool {
+        false
+    }
+
+    /// Checks before a write that the file system's own map of clusters marks those of `file` as in use, and other
+    /// tables that a reader does not need. A file system without such a map has nothing to check.
     ///
     /// # Errors
     /// `file-clusters-free`; the map, or another table of the file system, is damaged or cannot be read.
@@ -81,33 +87,30 @@ pub trait Files: Send + Sync {
     }
 }
 
-/// The code of the error for a file whose bytes a filter driver of Windows makes.
-pub const FILTERED: Code = Code::FileFiltered;
-
-/// The names of `path`, outermost first.
+/// Returns the names of `path`, from the root on.
 pub fn names(path: &str) -> impl Iterator<Item = &str> {
     path.split(['\\', '/']).filter(|name| !name.is_empty())
 }
 
-/// Entries that [`Files::list`] gives at most.
+/// Entries that [`Files::list`] returns at most.
 pub const MAX_ENTRIES: usize = 1 << 18;
 
-/// One name in a folder.
+/// An entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DirEntry {
-    /// The long name; damaged UTF-16 shows as U+FFFD.
+    /// The long name; damaged UTF-16 becomes U+FFFD.
     pub name: String,
     /// The file system's number of the file: on NTFS its record number.
     pub id: u64,
     /// Whether it is a folder.
     pub is_folder: bool,
-    /// Whether it leads elsewhere, or a filter driver of Windows makes its bytes.
+    /// Whether it is a link, or a filter driver of Windows makes its contents.
     pub is_reparse: bool,
-    /// Bytes, as the folder says. It can lag behind the file's own length.
+    /// Length in bytes, as the folder records it, which may be outdated.
     pub len: u64,
 }
 
-/// What the volume says about itself.
+/// The state of a volume.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct VolumeState {
     /// `NTFS`, `FAT32`, ...
@@ -116,56 +119,56 @@ pub struct VolumeState {
     pub version: Option<(u8, u8)>,
     /// The volume's label; empty for none.
     pub label: String,
-    /// The volume asks to be checked before it is used.
+    /// Whether the volume requests a check.
     pub dirty: bool,
-    /// The volume's flags as they stand.
+    /// The volume's flags, unmodified.
     pub flags: u16,
     /// The state of the journal.
     pub journal: Journal,
-    /// What the hibernation file in the root says.
+    /// The state of the hibernation file in the root.
     pub hibernation: Hibernation,
-    /// How many shadow copies of it there are; `None` where that cannot be told.
+    /// The number of shadow copies; `None` if unknown.
     pub shadow_copies: Option<u32>,
-    /// What was out of order while opening and could be worked around.
+    /// Defects that reading worked around.
     pub remarks: Vec<Remark>,
 }
 
-/// Something out of order that reading got around. Writing should not.
+/// A defect that reading worked around. Writing should not.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Remark {
     /// Stable code.
     pub code: Code,
-    /// One sentence fragment.
+    /// The defect, as a fragment of a sentence.
     pub what: String,
 }
 
-/// The state of a file system's journal: facts, not a judgement.
+/// The recorded state of a file system's journal, without interpretation.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Journal {
     /// The file system has none.
     None,
-    /// It holds nothing: freshly made, or emptied by another driver.
+    /// Empty: newly formatted, or reset by another driver.
     Empty,
     /// It has a restart area.
     Restart {
         /// Major and minor version. 2.0 is written by Windows 8 and later while metadata may still be in its cache:
         /// after Fast Startup, hibernation or a crash; a full shutdown leaves 1.1.
         version: (i16, i16),
-        /// Nothing is left to be redone: no client holds the log, or it was closed as clean.
+        /// Whether nothing is left to be redone: no client holds the log, or it was closed as clean.
         clean: bool,
     },
-    /// It cannot be read as a journal; the code of the error that says why.
+    /// Not readable as a journal; the code of the error.
     Unreadable(Code),
 }
 
 impl Journal {
-    /// Whether Windows may keep newer metadata in a saved session.
+    /// Returns whether Windows may keep newer metadata in a saved session.
     pub fn may_be_cached(&self) -> bool {
         matches!(self, Journal::Restart { version: (2, 0), .. })
     }
 
-    /// Whether there may be work to redo.
+    /// Returns whether there may be operations to redo.
     pub fn is_unclean(&self) -> bool {
         matches!(self, Journal::Restart { clean: false, .. } | Journal::Unreadable(_))
     }

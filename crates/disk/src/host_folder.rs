@@ -1,7 +1,7 @@
-//! A folder of the host as a volume: names are compared as Windows compares its own, links are not followed.
+//! A folder of the host as a volume: names are compared as Windows compares them, and links are not followed.
 //!
-//! A volume that is mounted or was copied has no metadata of its own that could be read here; what it says about itself is
-//! the hibernation file in its root, and the shadow copies.
+//! A mounted or copied volume has no metadata that can be read here; its state consists of the hibernation file in its
+//! root, and the shadow copies.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -27,11 +27,11 @@ struct HostFolder<H> {
 }
 
 impl<H: Host> HostFolder<H> {
-    /// The file of the host at `path`. `None` if a name on the way is not there.
+    /// Returns the file of the host at `path`. `None` if a name of the path does not exist.
     ///
     /// # Errors
-    /// A folder on the way cannot be listed; `file-is-folder`; `ambiguous-name`: the host tells cases apart, and several
-    /// names are the same to Windows.
+    /// A folder of the path cannot be listed; `file-is-folder`; `ambiguous-name`: the host's names are case-sensitive,
+    /// and several of them are equal in Windows.
     fn path_of(&self, path: &str) -> Result<Option<PathBuf>> {
         let Some((path, kind)) = self.find(path)? else { return Ok(None) };
         match kind {
@@ -63,7 +63,7 @@ impl<H: Host> HostFolder<H> {
         Ok(Some(at))
     }
 
-    /// What the hibernation file says. Where several names are its name, the worst of them counts.
+    /// Returns the state of the hibernation file. Of several files with its name, the worst state counts.
     fn hibernation(&self) -> Hibernation {
         let entries = match list(&self.root) {
             Ok(entries) => entries,
@@ -79,7 +79,7 @@ impl<H: Host> HostFolder<H> {
         worst.unwrap_or(Hibernation::NoFile)
     }
 
-    /// How many shadow copies there are, as far as their files can be listed.
+    /// Returns the number of shadow copies, as far as their files can be listed.
     fn shadow_copies(&self) -> Option<u32> {
         let is_folder =
             |entry: &Named| entry.kind == EntryKind::Folder && entry.name.eq_ignore_ascii_case(shadow_copies::FOLDER);
@@ -98,7 +98,7 @@ fn judge(path: &Path) -> Hibernation {
     match open_plain(path) {
         Ok(Some(file)) => Hibernation::of(file.len(), |first| file.read_at(0, first)),
         Ok(None) => {
-            let what = format!("{} is no regular file", path.display());
+            let what = format!("{} is not a regular file", path.display());
             Hibernation::unreadable(&Error::new(Kind::Unsupported, Code::NotAFile, what))
         }
         Err(error) => Hibernation::unreadable(&error),
@@ -148,16 +148,16 @@ impl<H: Host> Files for HostFolder<H> {
 
 /// The files and folders of one host, as volumes with files.
 pub trait HostFiles: Send + Sync {
-    /// The folder `root` as the root of a volume.
+    /// Returns the folder `root` as the root of a volume.
     fn folder(&self, root: &Path) -> Arc<dyn Files>;
 
-    /// Opens the file at `path`, links followed.
+    /// Opens the file at `path`; follows links.
     ///
     /// # Errors
-    /// It cannot be opened.
+    /// I/O errors.
     fn file(&self, path: &Path) -> Result<FileInVolume>;
 
-    /// Bytes read of all of them so far.
+    /// Returns the bytes read of all files so far.
     fn bytes_read(&self) -> u64;
 }
 
@@ -168,7 +168,7 @@ pub struct FilesOf<H> {
 }
 
 impl<H: Host> FilesOf<H> {
-    /// Nothing is read yet.
+    /// Makes the volumes of `host`.
     pub fn new(host: H) -> Self {
         FilesOf { host, read: Arc::default() }
     }
@@ -188,30 +188,31 @@ impl<H: Host> HostFiles for FilesOf<H> {
     }
 }
 
-/// Opens the file of the host at `path`, links followed, as a file of a volume; bytes that are read of it are added to `read`.
+/// Opens the file of the host at `path` as a file of a volume; follows links. Bytes read of it are added to `read`.
 ///
 /// # Errors
-/// It cannot be opened.
+/// I/O errors.
 fn open_file<H: Host>(host: &H, path: &Path, read: &Arc<AtomicU64>) -> Result<FileInVolume> {
     let file: Box<dyn Storage> = Box::new(host.open(path, Access::Read)?);
     let len = file.len()?;
     let mut extents = Extents::default();
-    // No file of a host is longer than 2^63 bytes.
+    // A file of the host has at most 2^63 bytes.
     let _ = extents.push(Some(0), len);
     let facts = Facts { id: 0, len, valid_len: len, covered_len: len, links: 1, traits: Traits::default() };
     let file = Counting::into_total(file, read.clone());
     Ok(FileInVolume::new(Arc::new(file), facts, extents, None))
 }
 
-/// The first of 128 characters for private use; each stands for a byte of a name that is not UTF-8, as its lower seven bits.
+/// The first of 128 private-use characters; each represents a byte of a name that is not UTF-8 by its lower seven bits.
 #[cfg(unix)]
 const ESCAPE: u32 = 0xF780;
-/// Stands for a backslash, which parts names in paths of a volume and is a character like others in names of the host.
+/// Represents a backslash, which separates names in paths of a volume and is an ordinary character in names of the
+/// host.
 #[cfg(unix)]
 const BACKSLASH: char = '\u{F05C}';
 
-/// The name of a file of the host as text. Bytes that are not UTF-8, and characters that stand for such bytes, become
-/// characters for private use, so that opening by that text finds the name again.
+/// Returns the name of a file of the host as text. Bytes that are not UTF-8, and characters that represent such bytes,
+/// become private-use characters, so that opening by that text finds the name again.
 #[cfg(unix)]
 pub fn guest_name(name: &OsStr) -> String {
     use std::os::unix::ffi::OsStrExt;
@@ -235,7 +236,7 @@ pub fn guest_name(name: &OsStr) -> String {
     text
 }
 
-/// The reverse of [`guest_name`].
+/// Reverts [`guest_name`].
 #[cfg(unix)]
 fn host_name(name: &str) -> OsString {
     use std::os::unix::ffi::OsStringExt;
@@ -251,7 +252,7 @@ fn host_name(name: &str) -> OsString {
 }
 
 #[cfg(not(unix))]
-/// The name of a file of the host as text.
+/// Returns the name of a file of the host as text.
 pub fn guest_name(name: &OsStr) -> String {
     name.to_string_lossy().into_owned()
 }
@@ -295,7 +296,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let volume = volume(folder.path());
         assert_eq!(volume.hibernation(), Hibernation::NoFile);
-        // The worst of two counts; what is no file is not known.
+        // The worst of two counts; what is not a file is not known.
         std::fs::write(folder.path().join("hiberfil.sys"), page(b"wake")).unwrap();
         std::fs::create_dir(folder.path().join("HiberFil.sys")).unwrap();
         assert_eq!(volume.hibernation().is_saved(), None);

@@ -1,4 +1,4 @@
-//! Disk images, partition tables and file systems: from files of the host to files of the guest.
+//! Disk images, partition tables and file systems: maps files of the host to files of the guest.
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
@@ -6,5 +6,7 @@ pub mod container;
 pub mod fat;
 pub mod files;
 pub mod host_folder;
+mod little_endian;
 pub mod ntfs;
 pub mod partition;
+pub mod wim;

@@ -1,12 +1,12 @@
-//! NTFS, read without mounting: a path leads to the clusters of a file.
+//! NTFS volumes, read without mounting.
 //!
-//! Facts are those of the Linux-NTFS documentation, of Joachim Metz's *NTFS format* (libfsntfs, keramics) and of
-//! Microsoft's public pages; each room names its section. Metadata is read in blocks of 4096 bytes, the last of which
-//! are kept, so that opening one file among thousands reads little: see `Cache`. Nothing is written but through
-//! [`FileInVolume`], into clusters that the file owns, and by a [`Growth`]: see `growth`.
+//! Facts: the Linux-NTFS documentation, Joachim Metz's *NTFS format* (libfsntfs, keramics), and Microsoft's public
+//! pages; each module names its section. Metadata is read in blocks of 4096 bytes, of which the recent ones are cached,
+//! so that opening one file among thousands reads little: see `Cache`. Writes go through [`FileInVolume`] into clusters
+//! that the file owns, and by a [`Growth`]: see `growth`.
 //!
-//! Every length, offset and count is checked against the volume before it is used; loops are bounded by what was read;
-//! indexes are walked with a set of the nodes seen.
+//! Every length, offset and count is checked against the volume before it is used; loops are bounded by the bytes read;
+//! walks of indexes record visited nodes.
 
 pub mod attribute;
 pub mod attribute_list;
@@ -64,11 +64,11 @@ pub struct Ntfs {
 }
 
 impl Ntfs {
-    /// Opens the volume that is all of `volume`. Where the boot sector is damaged, its backup at the end is taken, and
-    /// [`Files::state`] says so; the sector of another file system is never overruled.
+    /// Opens `volume` as NTFS. If the boot sector is damaged, its backup at the end is used, and [`Files::state`]
+    /// reports that; the boot sector of another file system is never overridden.
     ///
     /// # Errors
-    /// `ntfs-boot-sector`, `bitlocker`, `refs`; what is wrong with `$MFT`; the storage could not be read.
+    /// `ntfs-boot-sector`, `bitlocker`, `refs`; damage of `$MFT`; I/O errors.
     pub fn open(volume: Arc<dyn Storage>) -> Result<Ntfs> {
         let cache = Cache::new(volume)?;
         let mut bytes = [0; boot_sector::SIZE];
@@ -83,10 +83,10 @@ impl Ntfs {
         Ntfs::with(cache, geometry, from_backup)
     }
 
-    /// Opens the volume by the backup boot sector at its end, whatever stands at its start.
+    /// Opens the volume by the backup boot sector at its end, whatever its first sector.
     ///
     /// # Errors
-    /// As [`Ntfs::open`]; `ntfs-boot-sector` if there is no backup that fits.
+    /// As [`Ntfs::open`]; `ntfs-boot-sector` if there is no matching backup.
     pub fn open_by_backup(volume: Arc<dyn Storage>) -> Result<Ntfs> {
         let cache = Cache::new(volume)?;
         let none =
@@ -101,7 +101,7 @@ impl Ntfs {
         Ok(Ntfs { mft, upcase: OnceLock::new(), from_backup })
     }
 
-    /// The sizes of the volume.
+    /// Returns the sizes of the volume.
     pub fn geometry(&self) -> &Geometry {
         &self.mft.geometry
     }
@@ -114,7 +114,7 @@ impl Ntfs {
         Ok(self.upcase.get_or_init(|| table))
     }
 
-    /// The record of what stands at `path`.
+    /// Returns the record of the file or folder at `path`.
     fn resolve(&self, path: &str) -> Result<Option<Record>> {
         let mut record = self.mft.record(ROOT)?;
         let mut so_far = String::new();
@@ -168,7 +168,7 @@ impl Ntfs {
         let extents = match std::mem::replace(&mut stream.body, Body::Clusters(Extents::default())) {
             Body::Resident(value) => {
                 facts.traits.resident = true;
-                // A file so small is never compressed, though its flag may wait for it to grow.
+                // A resident file is never compressed, though its flag may be set.
                 facts.traits.compressed = false;
                 return Ok(FileInVolume::new(volume, facts, Extents::default(), Some(Box::new(Resident(value)))));
             }
@@ -195,8 +195,8 @@ impl Ntfs {
         }
     }
 
-    /// Shadow copies, by their files and by their catalog: the more of both. The files may be another volume's, and the catalog
-    /// may be older than they are.
+    /// Returns the number of shadow copies: the larger of the numbers of their files and of the entries in the catalog.
+    /// The files may belong to another volume, and the catalog may be older.
     fn shadow_copies(&self) -> Option<u32> {
         let by_name = match self.list(copies::FOLDER) {
             Ok(entries) => {
@@ -225,7 +225,7 @@ impl Ntfs {
                 claimed > len,
                 Code::VolumeTruncated,
                 format!(
-                    "the volume claims {claimed} bytes, and {len} are there: the image is cut short, or lacks its last segment"
+                    "the volume claims {claimed} bytes, and the storage has {len}: the image is truncated, or lacks its last segment"
                 ),
             ),
         ];
@@ -287,7 +287,7 @@ impl fmt::Debug for Ntfs {
     }
 }
 
-/// The backup boot sector, in the last sector of the storage: it must agree with where it was found.
+/// Returns the backup boot sector in the last sector of the storage, if its size matches that place.
 fn backup(cache: &Cache) -> Option<Geometry> {
     [512, 1024, 2048, 4096].into_iter().find_map(|sector| {
         let at = cache.len().checked_sub(sector)?;
@@ -301,7 +301,7 @@ fn located(cache: &Cache, error: Error) -> Error {
     with_places(&**cache.volume(), error)
 }
 
-/// Adds where the last place of the trail, if it is one of the volume, lies further down.
+/// Adds the lower places of the error's last place, if that is in the volume.
 fn with_places(volume: &dyn Storage, error: Error) -> Error {
     let Some(last) = error.trail().last().copied().filter(|last| last.space == Space::Volume) else { return error };
     volume

@@ -1,8 +1,8 @@
-//! A disk's partition table: disk -> volumes. Reads, never writes.
+//! Reads a disk's partition table. Never writes.
 //!
 //! GPT (UEFI Specification 2.10, chapter 5) with its backup, else MBR with logical partitions, else the whole disk is
-//! one volume. What is odd but leaves a usable table is a [`Warning`]; only a table that cannot be trusted at all is an
-//! error. Numbers are those of Linux: primaries 1 to 4, logical partitions from 5, GPT entries from 1 with gaps.
+//! one volume. A defect that leaves a usable table is a [`Warning`]; only a table that cannot be trusted at all is an
+//! error. The numbering is that of Linux: primaries 1 to 4, logical partitions from 5, GPT entries from 1 with gaps.
 
 mod disk;
 mod extended;
@@ -22,12 +22,13 @@ mod maker;
 
 pub use kind::{VolumeKind, kind_of};
 
+use crate::wim::Described;
 use disk::{Disk, Warnings};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// What divides a disk.
+/// The scheme of a partition table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
@@ -35,11 +36,13 @@ pub enum Scheme {
     Gpt,
     /// A master boot record.
     Mbr,
-    /// Nothing: the disk is one volume ("superfloppy").
+    /// No table: the disk is one volume ("superfloppy").
     None,
+    /// A WIM archive: its images stand for partitions.
+    Wim,
 }
 
-/// Which copy of the table was used.
+/// The copy of the table that was used.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase", tag = "copy")]
 pub enum TableSource {
@@ -47,59 +50,62 @@ pub enum TableSource {
     Primary,
     /// The backup GPT, because the primary is damaged.
     Backup {
-        /// Stable code of what is wrong with the primary.
+        /// Stable code of the primary's defect.
         code: Code,
-        /// The same for people.
+        /// The defect, for users.
         why: String,
-        /// Where the backup header stands, in bytes of the disk.
+        /// Offset of the backup header on the disk, in bytes.
         offset: u64,
     },
     /// There is no table.
     None,
 }
 
-/// Something odd that does not keep the table from being used.
+/// A defect that does not make the table unusable.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Warning {
     /// Stable code.
     pub code: Code,
-    /// One sentence fragment for people.
+    /// One sentence fragment for users.
     pub what: String,
 }
 
 /// One partition, or the whole disk where there is no table.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Partition {
-    /// As Linux numbers them; 0 is the whole disk.
+    /// As Linux numbers them; 0 is the whole disk. The number of the image in a WIM archive.
     pub number: u32,
     /// Bytes from the start of the disk.
     pub offset: u64,
     /// Bytes, as the table says.
     pub len: u64,
-    /// Bytes of `len` that lie inside the disk: fewer in a truncated image.
+    /// Bytes of `len` that lie on the disk; fewer in a truncated image.
     pub available: u64,
     /// The type in words, or "unknown".
     pub type_name: &'static str,
-    /// The type as it stands in the table: `0x07`, or a GUID in capital letters.
+    /// The type as it lies in the table: `0x07`, or a GUID in capital letters.
     pub type_id: String,
     /// The partition's own GUID (GPT).
     pub unique_id: Option<String>,
-    /// The name (GPT), as its owner wrote it: may hold any character.
+    /// The name (GPT), which may have any character.
     pub name: Option<String>,
     /// GPT attribute bits (UEFI 2.10, table 5.8; bits 48 to 63 belong to the type). 0 for MBR.
     pub attributes: u64,
-    /// What the attribute bits mean, as far as known.
+    /// The meanings of the attribute bits, as far as known.
     pub attribute_names: Vec<&'static str>,
     /// MBR: marked active. GPT: legacy BIOS bootable.
     pub bootable: bool,
     /// In an extended partition.
     pub logical: bool,
-    /// What its first sectors, or its type, say that it holds.
+    /// Its contents, according to its first sectors or its type.
     pub kind: VolumeKind,
+    /// What the description of a WIM archive says of the image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Described>,
 }
 
 impl Partition {
-    /// A partition of which only its place is known.
+    /// Makes a partition of which only the place is known.
     fn new(number: u32, offset: u64, len: u64, disk: &Disk<'_>) -> Self {
         Partition {
             number,
@@ -115,21 +121,41 @@ impl Partition {
             bootable: false,
             logical: false,
             kind: VolumeKind::Unknown,
+            image: None,
         }
     }
 
-    /// Whether its type says that it holds no volume: a partition that Windows keeps for later, or the database of a dynamic
-    /// disk.
+    /// An image of a WIM archive, whose metadata has `len` bytes at `offset`.
+    pub(crate) fn of_image(number: u32, offset: u64, len: u64, image: Described) -> Self {
+        Partition {
+            number,
+            offset,
+            len,
+            available: len,
+            type_name: "WIM image",
+            type_id: String::new(),
+            unique_id: None,
+            name: image.name.clone(),
+            attributes: 0,
+            attribute_names: Vec::new(),
+            bootable: false,
+            logical: false,
+            kind: VolumeKind::WimImage,
+            image: Some(image),
+        }
+    }
+
+    /// Returns whether its type never has a volume: a reserved partition of Windows, or the database of a dynamic disk.
     pub fn is_reserved(&self) -> bool {
         let is_unused = matches!(self.kind, VolumeKind::Empty | VolumeKind::Unknown | VolumeKind::PastEnd);
         self.type_id == types::LDM_METADATA || self.type_id == types::RESERVED && is_unused
     }
 }
 
-/// A partition table, read.
+/// A parsed partition table.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Table {
-    /// What divides the disk.
+    /// The scheme.
     pub scheme: Scheme,
     /// Bytes in a sector, as the table counts them: 512 or 4096.
     pub sector_size: u32,
@@ -139,20 +165,35 @@ pub struct Table {
     pub disk_id: Option<String>,
     /// Which copy was used.
     pub source: TableSource,
-    /// What is odd.
+    /// The defects.
     pub warnings: Vec<Warning>,
     /// In the order of the table; an extended partition precedes its logical ones.
     pub partitions: Vec<Partition>,
 }
 
+impl Table {
+    /// The images of a WIM archive whose files have so many bytes.
+    pub(crate) fn of_images(disk_len: u64, partitions: Vec<Partition>) -> Self {
+        Table {
+            scheme: Scheme::Wim,
+            sector_size: 512,
+            disk_len,
+            disk_id: None,
+            source: TableSource::None,
+            warnings: Vec::new(),
+            partitions,
+        }
+    }
+}
+
 /// Reads the partition table of `disk`.
 ///
-/// A valid GPT counts if a protective entry (0xEE) stands in the MBR, or no MBR at all does; a boot sector of a file
-/// system in sector 0 means that the disk is one volume. A GPT that stands in contradiction to either is reported
-/// (`stale-gpt`) and not used, as Windows and Linux do.
+/// A valid GPT is used if the MBR has a protective entry (0xEE), or there is no MBR; a file system's boot sector in
+/// sector 0 means that the disk is one volume. A GPT that contradicts either is reported (`stale-gpt`) and not used, as
+/// in Windows and Linux.
 ///
 /// # Errors
-/// The storage could not be read; or `gpt-damaged`: the MBR says that there is a GPT, and neither copy of it holds.
+/// I/O errors; `gpt-damaged`: the MBR has a protective entry, and neither copy of the GPT is valid.
 pub fn partitions(disk: &dyn Storage) -> Result<Table> {
     let disk = Disk::new(disk)?;
     let mut warnings = Warnings::default();
@@ -181,7 +222,7 @@ pub fn partitions(disk: &dyn Storage) -> Result<Table> {
     }
 }
 
-/// A disk whose MBR is protective, empty or missing: a GPT if there is one.
+/// Reads a disk whose MBR is protective, empty or missing: its GPT, if there is one.
 fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> Result<Table> {
     let flaw = match gpt::find(disk, mbr.as_ref().and_then(mbr::Mbr::protected_last_lba), &mut warnings)? {
         Ok(found) => {
@@ -202,17 +243,18 @@ fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> R
     };
     match mbr {
         Some(mbr) if mbr.is_hybrid() => {
-            warnings.push(Code::GptDamaged, format!("no copy of the GPT holds ({}): the hybrid MBR is used", flaw.what));
+            warnings
+                .push(Code::GptDamaged, format!("no copy of the GPT is valid ({}): the hybrid MBR is used", flaw.what));
             mbr.into_table(disk, warnings)
         }
         Some(mbr) if mbr.is_protective() => Err(Error::new(
             Kind::Corrupt,
             Code::GptDamaged,
-            format!("no copy of the partition table holds: {}", flaw.what),
+            format!("no copy of the partition table is valid: {}", flaw.what),
         )
         .at(Space::Disk, flaw.offset)
         .advise(format!(
-            "the image may be truncated: look for the whole one; or have a copy of it searched, where volumes that are not \
+            "the image may be truncated: look for a complete copy; or search a copy of it, where volumes that are not \
              found are lost: {}",
             advised::FIND_VOLUMES
         ))),
@@ -221,7 +263,7 @@ fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> R
     }
 }
 
-/// The whole disk as one volume.
+/// Returns the whole disk as one volume.
 fn whole_disk(disk: &Disk<'_>, warnings: Warnings) -> Result<Table> {
     let kind = kind::detect(disk, 0, disk.len)?;
     let partition = Partition { type_name: "whole disk", kind, ..Partition::new(0, 0, disk.len, disk) };

@@ -1,4 +1,4 @@
-//! The table of all codes: a variant for programs, a name for people and files, a sentence for users.
+//! The table of all codes: a variant for Rust, a name for output and files, a sentence for users.
 
 use std::fmt;
 
@@ -23,49 +23,49 @@ macro_rules! codes {
 codes! {
     // The rules of the check, in its order.
     BaseSignature "base-signature"
-        "The file does not begin as a hive does; it may be something else.";
+        "The file does not begin with the signature of a hive; it may be something else.";
     BaseChecksum "base-checksum"
-        "The base block was damaged, or changed by a careless tool; Windows takes it from a log instead.";
+        "The checksum of the base block is wrong: it was damaged, or changed by a careless tool; Windows takes it from a log instead.";
     DirtySequence "dirty-sequence"
-        "A write was begun and not finished; newer pages may stand in the transaction logs.";
+        "A write was begun and not finished; newer pages may be in the transaction logs.";
     BaseVersion "base-version"
-        "The hive is of a version that this program does not know.";
+        "The hive has a version that this program does not support.";
     FileType "file-type"
         "This is not a primary hive file but the base block of a transaction log.";
     FileFormat "file-format"
-        "The hive is kept in a format that this program does not know.";
+        "The hive has a file format that this program does not support.";
     LengthAlignment "length-alignment"
-        "The length of all hive bins cannot be: it is no positive multiple of 4096 below 2 GiB.";
+        "The length of the hive bins is invalid: it is not a positive multiple of 4096 below 2 GiB.";
     LengthPastEnd "length-past-end"
-        "The file was cut short: hive bins are missing at its end.";
+        "The file is truncated: hive bins are missing at its end.";
     RaggedEnd "ragged-end"
-        "The file's size is no multiple of 4096: it was cut, or copied badly.";
+        "The size of the file is not a multiple of 4096: it was truncated or copied badly.";
     BinSignature "bin-signature"
-        "A hive bin does not begin as one: the page was overwritten or never written.";
+        "A hive bin has no signature: the page was overwritten or never written.";
     BinOffset "bin-offset"
-        "A hive bin does not stand where it says: pages were exchanged or are old.";
+        "A hive bin has the offset of another one: pages were swapped or are outdated.";
     BinSize "bin-size"
-        "A hive bin's size cannot be: it is no multiple of 4096, or runs past the end.";
+        "The size of a hive bin is invalid: it is not a multiple of 4096, or exceeds the file.";
     CellSize "cell-size"
-        "A cell's size cannot be, so the rest of its hive bin cannot be read.";
+        "The size of a cell is invalid, so the rest of its hive bin cannot be read.";
     AdjacentFreeCells "adjacent-free-cells"
-        "Free cells were not joined: another tool has edited the hive; it only wastes room.";
+        "Adjacent free cells were not joined: another tool has edited the hive; it only wastes space.";
     UnreferencedCell "unreferenced-cell"
-        "Nothing refers to the cell: lost room, or what an interrupted or careless edit left.";
+        "Nothing refers to the cell: the space is lost, after an interrupted or careless edit.";
     CellReference "cell-reference"
-        "A reference does not lead to a cell in use, so what should stand there is lost.";
+        "A reference does not lead to a cell in use, so its data is lost.";
     CellShared "cell-shared"
-        "Two things claim one cell: changing or freeing one damages the other.";
+        "Two references lead to one cell: changing or freeing one damages the other.";
     RootKey "root-key"
         "The base block does not lead to a root key: nothing can be found.";
     RootFlag "root-flag"
-        "The root key is not marked as one; harmless, and seen in hives that were never loaded.";
+        "The root key has no root flag; harmless, and usual in hives that were never loaded.";
     KeySignature "key-signature"
         "A subkey does not lead to a key node: the key and everything below it are lost.";
     KeySize "key-size"
         "A key node's cell is too small: the key and everything below it are lost.";
     KeyName "key-name"
-        "A key's name cannot be, so the key cannot be opened.";
+        "A key's name is invalid, so the key cannot be opened.";
     KeyParent "key-parent"
         "A key names another parent than the key that lists it.";
     KeyTwice "key-twice"
@@ -73,73 +73,73 @@ codes! {
     KeyDepth "key-depth"
         "Keys are nested deeper than the 512 levels that Windows allows; what is below was not checked.";
     KeyClass "key-class"
-        "A key's class name runs out of its cell.";
+        "A key's class name exceeds its cell.";
     SubkeyCount "subkey-count"
-        "A key says that it has another number of subkeys than its lists have.";
+        "A key's number of subkeys differs from that of its subkeys lists.";
     MaxSubkeyName "max-subkey-name"
-        "A subkey's name is longer than the key says; programs that trust it may cut the name short.";
+        "A subkey's name is longer than the maximum in its key; programs that trust it may truncate the name.";
     MaxValueName "max-value-name"
-        "A value's name is longer than the key says; programs that trust it may cut the name short.";
+        "A value's name is longer than the maximum in its key; programs that trust it may truncate the name.";
     MaxValueData "max-value-data"
-        "A value's data is larger than the key says; programs that trust it may fail to read it.";
+        "A value's data is larger than the maximum in its key; programs that trust it may fail to read it.";
     LinkValues "link-values"
         "A symbolic link has other values than SymbolicLinkValue.";
     TombstoneValues "tombstone-values"
-        "A layered key that marks a deleted one has values.";
+        "A key of a layered hive that marks a deleted key has values.";
     ListSignature "list-signature"
-        "A list of subkeys cannot be read: the subkeys in it are lost.";
+        "A subkeys list cannot be read: the subkeys in it are lost.";
     ListSize "list-size"
-        "A list of subkeys is larger than its cell: the subkeys in it are lost.";
+        "A subkeys list is larger than its cell: the subkeys in it are lost.";
     ListNested "list-nested"
-        "An index root leads to an index root: the subkeys below are lost.";
+        "An index root refers to an index root: the subkeys below are lost.";
     ListEmpty "list-empty"
-        "A list of subkeys has no elements; Windows never keeps such a list.";
+        "A subkeys list has no elements; Windows never keeps such a list.";
     ListVersion "list-version"
-        "A list of subkeys is of a kind that the hive's version does not know; old Windows cannot read it.";
+        "A subkeys list has a kind that the hive's version does not allow; old Windows cannot read it.";
     SubkeyOrder "subkey-order"
         "Subkeys are not sorted, so Windows does not find some of them and damages the hive when it adds others.";
     SubkeyDuplicate "subkey-duplicate"
         "Two subkeys have the same name: one of them cannot be opened.";
     SubkeyHash "subkey-hash"
-        "A subkey's hash is not that of its name, so Windows does not find the key.";
+        "A subkey's hash does not match its name, so Windows does not find the key.";
     SubkeyHint "subkey-hint"
-        "A subkey's hint is not how its name begins, so Windows may not find the key.";
+        "A subkey's hint does not match the beginning of its name, so Windows may not find the key.";
     ValuesListSize "values-list-size"
-        "A key has more values than its list has room for: its values are lost.";
+        "A key has more values than its values list has room for: its values are lost.";
     ValueSignature "value-signature"
-        "An element of a values list is no key value: the value is lost.";
+        "An element of a values list is not a key value: the value is lost.";
     ValueName "value-name"
-        "A value's name cannot be, so the value cannot be read by name.";
+        "A value's name is invalid, so the value cannot be read by name.";
     ValueData "value-data"
-        "A value's data runs out of its cell.";
+        "A value's data exceeds its cell.";
     DuplicateValue "duplicate-value"
-        "Two values of a key have the same name but for case: a program sees only one of them.";
+        "Two values of a key have names that are equal without regard to case: programs see only one of them.";
     DwordSize "dword-size"
         "A REG_DWORD is not four bytes long; programs may ignore it.";
     DataNotInline "data-not-inline"
-        "Data of up to four bytes stands in a cell of its own; Windows writes it into the key value.";
+        "Data of up to four bytes is stored in a cell; Windows stores it in the key value.";
     BigData "big-data"
-        "A large value's segments are not as they should be: its data is lost.";
+        "The segments of a large value are damaged: its data is lost.";
     BigDataVersion "big-data-version"
-        "Data stands in segments where the hive's version and its size want one cell, or the other way round, so Windows and other programs may not read it.";
+        "Data is stored in segments although the hive's version and its size require one cell, or the other way round, so Windows and other programs may not read it.";
     KeySecurity "key-security"
         "A key's security descriptor cannot be read: Windows gives the key another one or drops it.";
     SecurityRing "security-ring"
-        "The ring of security descriptors is broken.";
+        "The list of security descriptors is broken.";
     SecurityReferences "security-references"
-        "A security descriptor's number of users is wrong: it may be freed too early, or never.";
+        "The reference count of a security descriptor is wrong: it may be freed too early, or never.";
 
     // Hives: errors of edits and recovery.
     DataTooLarge "data-too-large"
-        "The data is larger than a value of this hive can hold.";
+        "The data or security descriptor is larger than the hive can store.";
     Dirty "dirty"
-        "A write of the hive was begun and not finished, so it has to be recovered from its logs before it is edited.";
+        "A write to the hive was begun and not finished, so the hive must be recovered from its logs before an edit.";
     HiveClean "hive-clean"
         "The hive is not dirty, so there is nothing to recover.";
     EditFailed "edit-failed"
-        "An operation of this edit failed half way, so the edit was given up as a whole.";
+        "An operation of this edit failed, so the whole edit was abandoned.";
     KeyExists "key-exists"
-        "A key of that name is there already.";
+        "A key with that name already exists.";
     KeyIntoItself "key-into-itself"
         "A key cannot be copied to itself or to a place below it.";
     KeyNotCopied "key-not-copied"
@@ -147,155 +147,159 @@ codes! {
     KeyNoDelete "key-no-delete"
         "The key, or a key below it, is marked as one that must not be deleted.";
     KeySpecial "key-special"
-        "The key is a link, a predefined handle or a key of a layered hive, so what stands in it is not what Windows reads.";
+        "The key is a link, a predefined handle or a key of a layered hive, so its contents are not what Windows reads.";
     KeyTakesNoName "key-takes-no-name"
-        "The key is a predefined handle or marked as deleted, so it takes no other name.";
+        "The key is a predefined handle or marked as deleted, so it cannot be renamed.";
     KeyTakesNoSubkeys "key-takes-no-subkeys"
-        "The key is a link, a predefined handle or marked as deleted, so it takes no subkeys.";
+        "The key is a link, a predefined handle or marked as deleted, so it cannot have subkeys.";
     KeyTakesNoValues "key-takes-no-values"
-        "The key is a link, a predefined handle or marked as deleted, so it takes no values.";
+        "The key is a link, a predefined handle or marked as deleted, so it cannot have values.";
     NoKey "no-key"
         "There is no such key in the hive.";
+    NoValue "no-value"
+        "The key has no such value.";
     NoLog "no-log"
         "The hive is dirty, and no transaction log was found.";
     NoRoom "no-room"
-        "The hive cannot take the change: a count or the hive itself would outgrow its limit, or its volume is too full for it.";
+        "The change does not fit: the hive or a count in it would exceed its limit, or its volume is full.";
     NoUsableLog "no-usable-log"
         "The hive is dirty, and none of its transaction logs can be applied.";
     PatchSet "patch-set"
-        "The bytes are not those that the change was computed for, so nothing of it is applied.";
+        "The bytes differ from those for which the change was computed, so nothing is applied.";
     RecoveredHole "recovered-hole"
-        "The logs make the hive larger and do not hold all of the new pages: a log is missing.";
+        "The logs enlarge the hive, but do not contain all of the new pages: a log is missing.";
     ReplayBreaks "replay-breaks"
-        "A transaction log fits by its numbers, but the hive is damaged after its replay.";
+        "A transaction log matches by its numbers, but the hive is damaged after its replay.";
     Witness "witness"
-        "The second, independent parser reads something else than was written or answered.";
+        "The second, independent parser cannot read the result, or reads something else.";
     SecurityDescriptor "security-descriptor"
-        "The bytes are no valid security descriptor, or too large for one.";
+        "The bytes are not a valid security descriptor, or are too large for one.";
     Sddl "sddl"
-        "The text is no security descriptor in SDDL.";
+        "The text is not a complete security descriptor in SDDL.";
     RegRoot "reg-root"
         "The path does not begin with a root of the registry.";
+    NotCarried "not-carried"
+        "A registration file cannot express this difference.";
     RegText "reg-text"
-        "A line of a registration file is one that regedit would pass over.";
+        "The registration file is invalid: regedit would ignore a line of it, or its encoding is not supported.";
     RegName "reg-name"
-        "A registration file cannot carry the name: it holds a zero or a line end, or the encoding lacks a letter.";
+        "A registration file cannot represent the name: it contains a zero or a line end, or a character that the encoding lacks.";
     RegData "reg-data"
-        "A registration file of this form cannot carry the data of a value.";
+        "The data or type of a value is invalid, or a registration file of this form cannot represent it.";
     LayeredTombstone "layered-tombstone"
-        "The key or value only hides one of a layer below.";
+        "The key or value only marks one of a lower layer as deleted.";
 
     // Windows, and the setting.
     ControlSetMissing "control-set-missing"
-        "Select names a control set that is not in the hive.";
+        "The control set that Select or --control-set names is not in the hive.";
     ControlSetUnknown "control-set-unknown"
-        "The option --control-set names no control set.";
+        "The option --control-set does not name a control set.";
     ControlSetsLeftOut "control-sets-left-out"
-        "The hive lists more control sets than Windows makes; the rest are not shown.";
+        "The hive lists more control sets than Windows creates; the others are not shown.";
     CurrentControlSetKey "current-control-set-key"
         "The file has a key CurrentControlSet, which Windows never reads.";
     CurrentControlSetValue "current-control-set-value"
-        "The setting stands below a key CurrentControlSet in the file, which Windows never reads.";
+        "The setting is below a key CurrentControlSet in the file, which Windows never reads.";
     NameSpace "name-space"
-        "The value's name has space around it, so Windows ignores it.";
+        "The value's name begins or ends with a space, so Windows ignores it.";
     NotSystem "not-system"
-        "The hive is not SYSTEM, which holds the setting.";
+        "The hive is not SYSTEM, which contains the setting.";
     NotTheBootedSet "not-the-booted-set"
-        "The setting stands in a control set that the next boot does not take.";
+        "The setting is in a control set that the next boot does not use.";
     OutOfRange "out-of-range"
         "The setting has a number that Windows does not define.";
     OverrideDisagrees "override-disagrees"
-        "The option --windows contradicts what the hive shows.";
+        "The option --windows contradicts the evidence in the hive.";
     SameNameTwice "same-name-twice"
         "Two values have the name of the setting; Windows reads the first.";
     SecondParser "second-parser"
-        "The second parser cannot read the answer, for a known reason that does no harm.";
+        "The second parser cannot read the answer, for a known and harmless reason.";
     SelectMissing "select-missing"
-        "The hive does not say which control set counts: the key Select or a value of it is missing.";
+        "The hive does not name the current control set: the key Select or a value of it is missing.";
     SelectTombstone "select-tombstone"
         "The value of Select is marked as deleted in a layered hive.";
     SelectType "select-type"
-        "The value of Select is no REG_DWORD.";
+        "The value of Select is not a REG_DWORD of four bytes.";
     SelectZero "select-zero"
-        "The value of Select is 0, which is no control set.";
+        "The value of Select is 0, which is not a control set.";
     ServiceKeyMissing "service-key-missing"
-        "The service key that the setting belongs to is not in the hive, and is never made.";
+        "The service key of the setting is not in the hive, and is never created.";
     SetsDiffer "sets-differ"
-        "Control sets differ in the setting, so a switch of control sets changes it.";
+        "The setting differs between control sets, so booting another one changes it.";
     SubkeyNotValue "subkey-not-value"
         "A subkey has the name of the setting, where Windows reads a value.";
     TombstoneValue "tombstone-value"
-        "The value is marked as deleted in a layered hive: Windows takes it for absent.";
+        "The value is marked as deleted in a layered hive: Windows treats it as absent.";
     Unconfirmed "unconfirmed"
-        "The second parser could not confirm the answer.";
+        "The second parser could not confirm the answer or the edit.";
     Unreadable "unreadable"
-        "Damage keeps a part of the hive from being read.";
+        "Damage prevents a part of the hive from being read.";
     UserUnnamed "user-unnamed"
-        "The path is of the user who is logged on, and no user is named.";
+        "The path belongs to the logged-on user, and no single user is selected.";
     WeakCryptoMisplaced "weak-crypto-misplaced"
-        "The value AllowL2TPWeakCrypto stands below a key where Windows does not read it.";
+        "The value AllowL2TPWeakCrypto is below a key where Windows does not read it.";
     Windows2000 "windows-2000"
         "The hive is of Windows 2000, for which the setting is not documented.";
     WindowsContradictory "windows-contradictory"
-        "The hive shows marks of XP and of later Windows, so the service key that counts is open.";
+        "The hive has evidence of both XP and later Windows, so the right service key is unknown.";
     WindowsDisagrees "windows-disagrees"
-        "The services of a control set are of another Windows than the rest of the hive.";
+        "The services of a control set belong to another Windows than those of the other control sets.";
     WindowsName "windows-name"
-        "The option --windows names no Windows.";
+        "The option --windows does not name a version of Windows.";
     WindowsUnknown "windows-unknown"
-        "The hive does not show its version of Windows, so the service key that counts is open.";
+        "The hive does not show its version of Windows, so the right service key is unknown.";
     WrongKey "wrong-key"
-        "The setting stands below the service key of another version of Windows.";
+        "The setting is below the service key of another version of Windows.";
     WrongSize "wrong-size"
         "The setting is a REG_DWORD that is not four bytes long.";
     WrongType "wrong-type"
-        "The setting is no REG_DWORD.";
+        "The setting is not a REG_DWORD.";
 
     // Edits, recovery and undo.
     ChangedSince "changed-since"
-        "The target changed after it was looked at, so nothing was written.";
+        "The target has changed since it was read or since the change, so nothing was written.";
     Damaged "damaged"
         "The hive is damaged, so it is not edited.";
     LogIsHive "log-is-hive"
-        "A log to be emptied is the hive itself.";
+        "A log to empty is the hive itself.";
     LogsElsewhere "logs-elsewhere"
-        "Logs that do not lie beside the hive cannot be emptied with it.";
+        "The named logs are files of the host, so they cannot be emptied with a hive inside an image.";
     LogsOfSeveral "logs-of-several"
-        "Logs are named, and the edit is of several hives.";
+        "The option --log applies to one hive, but the edit changes several.";
     NoTarget "no-target"
-        "The file that the undo file belongs to is not where it was.";
+        "The target of the undo file is not in its place.";
     NotAnUndoFile "not-an-undo-file"
         "The file is not an undo file.";
     NotDurable "not-durable"
-        "The new file is complete, but may be lost when the power fails, because its folder cannot be flushed.";
+        "The new file is complete, but may be lost in a power failure, because its folder cannot be flushed.";
     OutputExists "output-exists"
-        "The file that --output names exists already.";
+        "The file that --output names already exists.";
     OutputFiles "output-files"
-        "The image has several files, so it cannot be copied to one with --output.";
+        "The result of --output cannot be one file: there are several hives or files, or the copy would not find its backing files.";
     OutputFolder "output-folder"
         "The folder of the file that --output names does not exist.";
     Placement "placement"
-        "The write would leave the place of the hive in the image, so it was refused.";
+        "The write would change bytes outside the hive's place in the image, so it was refused.";
     Proof "proof"
-        "The edited bytes did not pass the proof, so nothing was written: a fault of this program.";
+        "The edited bytes did not pass the proof, so nothing was written: a bug of this program.";
     ReadBack "read-back"
-        "The bytes read back from the medium are not those that were written.";
+        "The bytes read back from the medium differ from those that were written.";
     RecoveredOnly "recovered-only"
-        "The hive was recovered, and then the edit failed: the undo file takes the recovery back.";
+        "The hive was recovered, and then the edit failed: the undo file reverts the recovery.";
     Rehearsal "rehearsal"
-        "A write tried out in memory did not end as planned, so nothing was written: a fault of this program.";
+        "A dry run of the write in memory did not end as planned, so nothing was written: a bug of this program.";
     UndoDamaged "undo-damaged"
         "The undo file is damaged, so nothing is restored from it.";
     UndoExists "undo-exists"
-        "The undo file that is asked for exists already.";
+        "The requested undo file already exists.";
     UndoFolder "undo-folder"
         "The folder of the undo file does not exist.";
     UndoGone "undo-gone"
-        "The undo file that a mark beside the target names is not there.";
+        "The undo file that a mark beside the target names is missing.";
     UndoOtherImage "undo-other-image"
-        "The undo file is about other files than those that are here.";
+        "The files of the image have other names than those in the undo file.";
     UndoShared "undo-shared"
-        "Other images stand on this one, so taking the change back would damage them.";
+        "The bytes to restore may belong to a snapshot or to other data of the image, so they are not changed.";
     UndoTooLong "undo-too-long"
         "The change is too large for an undo file.";
     UndoUnreadable "undo-unreadable"
@@ -303,95 +307,99 @@ codes! {
     UndoVersion "undo-version"
         "The undo file was written by a later version of this program.";
     Unfinished "unfinished"
-        "A write to the target was interrupted: `undo` takes it back.";
+        "A write to the target was interrupted: `undo` reverts it.";
     UnfinishedWrite "unfinished-write"
-        "The write began and did not end: the undo file that is named restores the old state.";
+        "A write began and did not end: the named undo file restores the old state.";
 
     // Targets, audits and the command line.
     Changed "changed"
         "The target changed while it was read.";
+    EarlierRecords "earlier-records"
+        "Earlier records are not used: they are of another version or torn, or a later file contains the target too.";
     Expectation "expectation"
-        "The expected state is none that the setting can have.";
+        "The text is not an expectation of a setting.";
     ImageUnrecognised "image-unrecognised"
-        "The file has the name of a disk image or a hive, and the bytes of neither.";
+        "The file has the name of a disk image, but no format matches its contents.";
     List "list"
-        "The list of targets holds a name that cannot be one.";
+        "The list of targets contains an invalid name.";
     NoHash "no-hash"
-        "The image holds no hash to compare with.";
+        "The image contains no hash to compare with.";
     NoInstallation "no-installation"
         "No Windows installation was found.";
     NoPartition "no-partition"
-        "There is no partition of that number.";
+        "There is no partition with that number.";
     NoProfile "no-profile"
         "The installation has no profile of that user.";
     NoVolume "no-volume"
-        "The hive lies on a volume that was not found.";
+        "The hive is on a volume that was not found.";
     NobodyLeft "nobody-left"
-        "The target was not read, because too many reads before it never ended.";
+        "The target was not read: no thread is left after other targets exceeded their time, or none could be started.";
+    NoneFits "none-fits"
+        "An entry of the policy matches no Windows that was read.";
     NotADisk "not-a-disk"
-        "Options that choose a volume were given for a target that is no disk.";
+        "A volume or an image was selected in a target that has none.";
     OtherHive "other-hive"
-        "The path is not in the hive that was named.";
+        "The path belongs to another hive than the one that is named or edited.";
     Panic "panic"
-        "Reading the target failed by a fault of this program.";
+        "A bug of this program ended the reading.";
     PartOf "part-of"
-        "The file belongs to a target that was given up.";
+        "The file may be a part of a target whose reading was abandoned.";
     Pattern "pattern"
-        "The pattern for file names cannot be understood.";
+        "The pattern for file names is invalid.";
     Policy "policy"
-        "The policy file cannot be used.";
+        "The policy does not exist, is invalid, or contains nothing to apply.";
     ProfileVolume "profile-volume"
-        "The folder of the profile may lie on another volume.";
+        "The folder of the profile may be on another volume.";
     RegistryRoot "registry-root"
-        "The path does not begin at a root of the registry that a hive has.";
+        "The path does not begin at a root of the registry with hives, or does not name a hive.";
     ResumeIsOutput "resume-is-output"
         "The file of earlier records is also the output.";
     ResumeNoFile "resume-no-file"
-        "The earlier records are in no regular file.";
+        "The file of earlier records is not a regular file.";
     ResumeNoRecords "resume-no-records"
-        "The file to resume from holds no records of an audit.";
+        "The file of earlier records does not contain records.";
     SeveralBootConfigurations "several-boot-configurations"
-        "The disk has several boot configurations, and none was chosen.";
+        "The disk has several boot configurations, and none was selected.";
     SeveralInstallations "several-installations"
-        "The image or folder holds several Windows installations, and none was chosen.";
+        "The image or folder contains several Windows installations, and none was selected.";
     SeveralProfiles "several-profiles"
         "Several profiles have that user name.";
     Shard "shard"
-        "The option --shard is not of the form I/N.";
+        "The option --shard does not have the form I/N.";
     TargetKind "target-kind"
-        "The target is neither a file nor a folder that can be read.";
+        "The target is not a file, a folder or a block device.";
     Timeout "timeout"
         "The target was not read in the time allowed.";
     Usage "usage"
-        "The command line is wrong.";
+        "An argument of the command line is invalid.";
 
     // Files of the host.
     DeviceReadOnly "device-read-only"
-        "The target is a block device, which is written to with --device alone.";
+        "The target is a block device, which is written to only with --device.";
     FileExists "file-exists"
-        "The file to be made exists already.";
+        "The file to create already exists.";
     FixedLength "fixed-length"
-        "The storage cannot change its length.";
+        "The file cannot have the requested length.";
     FolderReadOnly "folder-read-only"
-        "No file can be made in the folder.";
+        "No file can be created in the folder.";
     ImageSize "image-size"
-        "The files of the image are together larger than this program can address.";
+        "The files of the image together exceed the supported size, or there are none.";
     InUse "in-use"
         "Another program has the file open or locked.";
     Io "io"
         "A call of the operating system failed.";
     NoFile "no-file"
-        "The file does not exist.";
+        "The file does not exist, or no file matches the pattern.";
     NoFolder "no-folder"
         "The folder does not exist.";
     NoMemory "no-memory"
         "There is not enough memory.";
     NoRandom "no-random"
-        "The operating system gives no random bytes.";
+        "The operating system returned no random bytes.";
     NotAFile "not-a-file"
         "The name is not that of a regular file.";
     PastEnd "past-end"
-        "The data ends before the place that is needed.";
+        "The data ends before the requested place.";
     ReadOnly "read-only"
         "The file cannot be opened for writing.";
     SplitEmpty "split-empty"
@@ -399,53 +407,53 @@ codes! {
     SplitMissing "split-missing"
         "A segment of the split image is missing.";
     SplitSize "split-size"
-        "The segments together are too large.";
+        "The segments together exceed the maximum size.";
     SplitUneven "split-uneven"
-        "A segment of the split image has another size than the others.";
+        "A segment of the split image differs in size from the others.";
     TooLarge "too-large"
-        "The file is larger than this kind of file can be.";
+        "The file exceeds the maximum size of its kind.";
     WindowPastEnd "window-past-end"
-        "A part of the storage lies behind its end.";
+        "A part of the storage exceeds its end.";
 
     // Images of all formats.
     BackingFile "backing-file"
-        "A file that other images may stand on would be written to.";
+        "The write would change a file that other images may depend on.";
     BackingName "backing-name"
-        "The name of the backing file cannot be used.";
+        "The name of the backing file is invalid.";
     Compressed "compressed"
         "The file is compressed or an archive: unpack it first.";
     Container "container"
-        "The file holds a disk in a form that is not read here.";
+        "The file contains a disk in a form that is not supported.";
     FormatMismatch "format-mismatch"
         "The file is not of the format that --format names.";
     FormatUnknown "format-unknown"
-        "There is no format of that name.";
+        "There is no format with that name.";
     HasChildren "has-children"
-        "Other images stand on this one and would be damaged by a change.";
+        "Other images depend on this one, and a change would damage them.";
     Hive9x "hive-9x"
         "The file is a registry of Windows 95, 98 or Me.";
     ImageCircle "image-circle"
-        "The images of a chain stand on each other in a circle.";
+        "The chain of images is a cycle.";
     ImageDepth "image-depth"
-        "Too many images stand on each other.";
+        "The chain of images is too long.";
     ImageDirty "image-dirty"
         "The image was not closed by its last writer.";
     ImageFiles "image-files"
         "The image has more files than this program opens.";
     ImageGrows "image-grows"
-        "The write would make a file of the image grow that must not.";
+        "The write would enlarge a file of the image that must keep its length.";
     ImageReadOnly "image-read-only"
-        "Images of this format or variant are only read.";
+        "Images of this format or variant are read-only.";
     ImageTruncated "image-truncated"
         "The image ends before its data does.";
     LooksLike "looks-like"
-        "The file looks like another format than it is opened as.";
+        "The file looks like a format other than the one that it is opened as.";
     Luks "luks"
         "The file is a LUKS volume: decrypt it first.";
     NotAllocated "not-allocated"
-        "The place has no room in the image yet, and this program makes none in this format.";
+        "The image has not allocated the place, and this program does not allocate it.";
     OutsideFolder "outside-folder"
-        "The image names a file outside of its folder, which needs --allow-path.";
+        "The image names a file outside its folder, which needs --allow-path.";
     PartOfImage "part-of-image"
         "The file is a part of an image that another file describes.";
     RegFile "reg-file"
@@ -461,27 +469,27 @@ codes! {
     EngineFailed "engine-failed"
         "The program qemu-nbd could not carry out a read or a write.";
     EngineReadOnly "engine-read-only"
-        "The program qemu-nbd does not let the image be written to.";
+        "The program qemu-nbd does not allow writing to the image.";
     EngineRefused "engine-refused"
-        "The program qemu-nbd does not open the image.";
+        "The program qemu-nbd refuses to open the image.";
     EngineSize "engine-size"
-        "The program qemu-nbd shows another size than the image's header.";
+        "The program qemu-nbd reports another size than the image's header.";
     EngineTimeout "engine-timeout"
         "The program qemu-nbd did not answer in time.";
     HeaderRewrite "header-rewrite"
         "The write would change the header of the image in a way that is not allowed.";
     NoQemuNbd "no-qemu-nbd"
-        "The image is read by qemu-nbd, which is not installed.";
+        "The image needs qemu-nbd, which is not installed, cannot be started, or does not run on this system.";
 
     // EWF (E01).
     EwfChunk "ewf-chunk"
-        "The chunks of the E01 image have a size that is not handled.";
+        "The chunk size of the E01 image is not supported.";
     EwfEvidence "ewf-evidence"
         "An E01 image is evidence and never written to.";
     EwfKind "ewf-kind"
-        "The E01 image is of a kind that is not handled.";
+        "This kind of E01 image is not supported.";
     EwfReadErrors "ewf-read-errors"
-        "The maker of the E01 image could not read some sectors of the disk.";
+        "Some sectors of the disk could not be read when the E01 image was made.";
     EwfSection "ewf-section"
         "A section of the E01 image cannot be read.";
     EwfSegment "ewf-segment"
@@ -490,12 +498,16 @@ codes! {
         "A table of chunks of the E01 image is damaged.";
 
     // Open virtual appliances (OVA).
+    PackedDamaged "packed-damaged"
+        "The packed image cannot be unpacked: it is damaged or cut short.";
+    PackedTooLarge "packed-too-large"
+        "The packed image unpacks to more bytes than are allowed.";
     OvaDisk "ova-disk"
-        "The disk in the OVA archive is stored in a way that is not read.";
+        "The disk in the OVA archive is stored in a way that is not supported.";
     OvaDiskCompressed "ova-disk-compressed"
         "The disk in the OVA archive is compressed.";
     OvaDiskFormat "ova-disk-format"
-        "The disk in the OVA archive is of a format that is not read there.";
+        "The disk in the OVA archive has a format that is not supported there.";
     OvaDisks "ova-disks"
         "The OVA archive has several disks; the first is read.";
     OvaNoDisk "ova-no-disk"
@@ -503,23 +515,23 @@ codes! {
     OvaOvf "ova-ovf"
         "The description (.ovf) of the OVA archive is missing or damaged.";
     OvaReadOnly "ova-read-only"
-        "Disks in OVA archives are only read.";
+        "Disks in OVA archives are read-only.";
     OvaTar "ova-tar"
-        "The OVA archive is cut short or damaged.";
+        "The OVA archive is truncated or damaged.";
 
     // Parallels.
     ParallelsBundle "parallels-bundle"
-        "The image belongs to a bundle that has no single whole disk.";
+        "The image belongs to a bundle that has no single complete disk.";
     ParallelsDescriptor "parallels-descriptor"
         "The descriptor beside the Parallels image is damaged or does not name it.";
     ParallelsExtension "parallels-extension"
-        "The Parallels image holds bitmaps of changes that a write would make wrong.";
+        "The Parallels image has bitmaps of changed blocks, which a write would invalidate.";
     ParallelsHeader "parallels-header"
         "The header of the Parallels image is damaged.";
     ParallelsInUse "parallels-in-use"
         "The Parallels image was not closed, or is open.";
     ParallelsSnapshot "parallels-snapshot"
-        "The Parallels image holds changes to another image.";
+        "The Parallels image contains only the changes to another image.";
     ParallelsSnapshots "parallels-snapshots"
         "The Parallels image is the disk before a snapshot: newer data is in other files.";
     ParallelsSplit "parallels-split"
@@ -527,17 +539,17 @@ codes! {
 
     // qcow2, QCOW 1 and QED.
     BackingProbed "backing-probed"
-        "The image does not say the format of its backing file, so it was found from the bytes.";
+        "The image does not contain the format of its backing file, which was detected from its bytes.";
     BackingShort "backing-short"
         "The backing file is shorter than the disk; the rest reads as zeros.";
     QcowHeader "qcow-header"
         "The header of the QCOW 1 image is damaged.";
     Qcow2Backing "qcow2-backing"
-        "The qcow2 image names its backing file in a way that is not handled.";
+        "The backing file name of the qcow2 image has a form that is not supported.";
     Qcow2Bitmaps "qcow2-bitmaps"
-        "The qcow2 image holds bitmaps of changes that a write would make wrong.";
+        "The qcow2 image has persistent bitmaps, which a write would invalidate.";
     Qcow2Corrupt "qcow2-corrupt"
-        "QEMU has found the qcow2 image damaged and marked it so.";
+        "QEMU has marked the qcow2 image as corrupt.";
     Qcow2DataFile "qcow2-data-file"
         "The external data file of the qcow2 image cannot be used.";
     Qcow2DataFileShort "qcow2-data-file-short"
@@ -547,19 +559,19 @@ codes! {
     Qcow2Encrypted "qcow2-encrypted"
         "The qcow2 image is encrypted.";
     Qcow2Feature "qcow2-feature"
-        "The qcow2 image has a feature that is not known.";
+        "The qcow2 image has an unsupported feature.";
     Qcow2Grows "qcow2-grows"
-        "The write would make the qcow2 file grow too much.";
+        "The write would enlarge the qcow2 file too much.";
     Qcow2Header "qcow2-header"
         "The header of the qcow2 image is damaged.";
     Qcow2Tables "qcow2-tables"
         "A table of the qcow2 image is damaged.";
     Qcow2Unsound "qcow2-unsound"
-        "The tables of the qcow2 image contradict each other, so nothing is written.";
+        "The tables and refcounts of the qcow2 image are inconsistent, so nothing is written.";
     Qcow2Version "qcow2-version"
-        "The qcow2 image is of a version that is not known.";
+        "The version of the qcow2 image is not supported.";
     QedFeatures "qed-features"
-        "The QED image has features that are not known.";
+        "The QED image has unsupported features.";
     QedHeader "qed-header"
         "The header of the QED image is damaged.";
     QedNeedCheck "qed-need-check"
@@ -567,9 +579,9 @@ codes! {
 
     // VDI.
     VdiBlock "vdi-block"
-        "The map of the VDI image leads to a block that is not in the file.";
+        "The map of the VDI image refers to a block that is not in the file.";
     VdiBlocks "vdi-blocks"
-        "The map of the VDI image uses blocks twice, so a write would change others.";
+        "The map of the VDI image is inconsistent, so a write would change other data.";
     VdiHeader "vdi-header"
         "The header of the VDI image is damaged.";
     VdiParent "vdi-parent"
@@ -577,19 +589,19 @@ codes! {
     VdiParentAmbiguous "vdi-parent-ambiguous"
         "Several files may be the parent of the VDI image.";
     VdiParentChanged "vdi-parent-changed"
-        "The parent of the VDI image was changed after the image was made on it.";
+        "The parent of the VDI image has changed since the image was made.";
     VdiParentSize "vdi-parent-size"
-        "The parent of the VDI image has another size.";
+        "The disk of the VDI image's parent has a different size.";
     VdiType "vdi-type"
-        "The VDI image is of a type that is not handled.";
+        "The type of the VDI image is not supported.";
     VdiVersion "vdi-version"
-        "The VDI image is of a version that is not handled.";
+        "The version of the VDI image is not supported.";
 
     // VHD.
     VhdBlock "vhd-block"
-        "The table of the VHD image leads to a block that is not in the file.";
+        "The table of the VHD image refers to a block that is not in the file.";
     VhdBlocksOverlap "vhd-blocks-overlap"
-        "Blocks of the VHD image overlap, so a write would change others.";
+        "Blocks of the VHD image overlap, so a write would change other data.";
     VhdCopyDamaged "vhd-copy-damaged"
         "The copy of the footer at the start of the VHD image is damaged.";
     VhdCopyDiffers "vhd-copy-differs"
@@ -605,15 +617,15 @@ codes! {
     VhdParentMismatch "vhd-parent-mismatch"
         "The file that the VHD image names as its parent is another image.";
     VhdParentSize "vhd-parent-size"
-        "The parent of the VHD image has another size.";
+        "The disk of the VHD image's parent has a different size.";
     VhdParentTime "vhd-parent-time"
-        "The parent of the VHD image was copied or changed after the image was made on it.";
+        "The parent of the VHD image was copied or changed after the image was made.";
     VhdSavedState "vhd-saved-state"
-        "The virtual machine of the VHD image is suspended and would bring old data back.";
+        "The virtual machine of the VHD image is suspended, and its saved memory may restore old data.";
     VhdSlack "vhd-slack"
         "The VHD image has bytes between the disk and the footer.";
     VhdTruncated "vhd-truncated"
-        "The VHD image is cut short.";
+        "The VHD image is truncated.";
 
     // VHDX.
     VhdxBat "vhdx-bat"
@@ -621,55 +633,55 @@ codes! {
     VhdxFileSize "vhdx-file-size"
         "The VHDX file is larger than this program writes to.";
     VhdxHeader "vhdx-header"
-        "Neither header of the VHDX image is valid.";
+        "The headers of the VHDX image are invalid.";
     VhdxHeaderDamaged "vhdx-header-damaged"
         "One header of the VHDX image is damaged; the other is used.";
     VhdxHeadersEqual "vhdx-headers-equal"
         "Both headers of the VHDX image have the same sequence number.";
     VhdxLog "vhdx-log"
-        "The log of the VHDX image has to be replayed before a write.";
+        "The log of the VHDX image must be replayed before a write.";
     VhdxLogCorrupt "vhdx-log-corrupt"
         "The log of the VHDX image is damaged.";
     VhdxLogSize "vhdx-log-size"
         "The log of the VHDX image is larger than this program replays.";
     VhdxLogVersion "vhdx-log-version"
-        "The log of the VHDX image is of a version that is not known.";
+        "The log version of the VHDX image is not supported.";
     VhdxLogWaits "vhdx-log-waits"
-        "The VHDX image was not closed: its log was replayed in memory for this answer.";
+        "The VHDX image was not closed: its log is replayed in memory for reading, and remains to be replayed in the file.";
     VhdxMetadata "vhdx-metadata"
         "The metadata of the VHDX image is damaged.";
     VhdxMetadataItem "vhdx-metadata-item"
-        "The VHDX image requires metadata that is not known.";
+        "The VHDX image requires an unsupported metadata item.";
     VhdxParent "vhdx-parent"
         "The parent of the VHDX image was not found or is another image.";
     VhdxParentKind "vhdx-parent-kind"
-        "The VHDX image names its parent in a way that is not known.";
+        "The type of the VHDX image's parent locator is not supported.";
     VhdxParentLocator "vhdx-parent-locator"
-        "The VHDX image does not say which file its parent is.";
+        "The parent locator of the VHDX image is damaged or incomplete.";
     VhdxRegion "vhdx-region"
-        "The VHDX image requires a region that is not known.";
+        "The VHDX image requires an unsupported region.";
     VhdxRegionTable "vhdx-region-table"
-        "Neither region table of the VHDX image is valid.";
+        "The region tables of the VHDX image are invalid.";
     VhdxRegionTableDamaged "vhdx-region-table-damaged"
         "One region table of the VHDX image is damaged; the other is used.";
     VhdxSignature "vhdx-signature"
         "The file is not a VHDX image.";
     VhdxTruncated "vhdx-truncated"
-        "The VHDX image is cut short.";
+        "The VHDX image is truncated.";
     VhdxVersion "vhdx-version"
-        "The VHDX image is of a version that is not known.";
+        "The version of the VHDX image is not supported.";
 
     // VMDK.
     VmdkChangeTracking "vmdk-change-tracking"
-        "The VMDK image records changes for backups, which does not see this write.";
+        "The VMDK image tracks changes for backups, and the tracking misses this write.";
     VmdkCompression "vmdk-compression"
-        "The grains of the VMDK image are compressed in a way that is not known.";
+        "The compression method of the VMDK image is not supported.";
     VmdkDamaged "vmdk-damaged"
         "The first directory of grains of the VMDK image is damaged, so nothing is written.";
     VmdkDescriptor "vmdk-descriptor"
         "The descriptor of the VMDK image is damaged.";
     VmdkDevice "vmdk-device"
-        "The VMDK descriptor stands for a device of a host.";
+        "The VMDK descriptor refers to a device of a host.";
     VmdkDirectory "vmdk-directory"
         "A directory of grains of the VMDK image is damaged; the other one is used.";
     VmdkEncrypted "vmdk-encrypted"
@@ -677,45 +689,79 @@ codes! {
     VmdkExtentAlone "vmdk-extent-alone"
         "The file is one extent of a VMDK image: name the descriptor.";
     VmdkExtentKind "vmdk-extent-kind"
-        "The VMDK image has an extent of a kind that is not handled.";
+        "The VMDK image has an extent of an unsupported type.";
     VmdkExtentSize "vmdk-extent-size"
-        "An extent of the VMDK image is shorter than its descriptor says.";
+        "The size of an extent of the VMDK image does not match its descriptor.";
     VmdkExtentsOverlap "vmdk-extents-overlap"
         "Two extents of the VMDK image use the same bytes.";
     VmdkFooter "vmdk-footer"
-        "The stream-optimised VMDK image has no valid footer: it is cut short.";
+        "The stream-optimised VMDK image has no valid footer: it is truncated.";
     VmdkGrain "vmdk-grain"
-        "A compressed grain of the VMDK image is damaged.";
+        "A grain of the VMDK image is damaged, or past the end of its file.";
     VmdkGrainInTables "vmdk-grain-in-tables"
-        "A grain of the VMDK image lies on its tables, so a write would damage them.";
+        "A grain of the VMDK image overlaps its tables, so a write would damage them.";
     VmdkGrainShared "vmdk-grain-shared"
-        "Two entries of the VMDK image lead to one grain, so a write would change both.";
+        "Two entries of the VMDK image refer to one grain, so a write would change both.";
     VmdkHeader "vmdk-header"
         "The header of the VMDK image is damaged.";
     VmdkMagic "vmdk-magic"
-        "The file is not the VMDK extent that its descriptor names.";
+        "The file is not a VMDK descriptor, or not the type of extent that its descriptor names.";
     VmdkNewlines "vmdk-newlines"
         "The VMDK image was copied as text, which damaged it.";
     VmdkNoAccess "vmdk-no-access"
-        "The descriptor of the VMDK image allows no access to that extent.";
+        "The descriptor of the VMDK image forbids access to the extent.";
     VmdkParentChanged "vmdk-parent-changed"
         "The parent of the VMDK image was changed after the snapshot.";
     VmdkReadOnlyExtent "vmdk-read-only-extent"
-        "The descriptor of the VMDK image marks that extent as read-only.";
+        "The descriptor of the VMDK image marks the extent as read-only.";
     VmdkSesparse "vmdk-sesparse"
-        "VMDK extents of the kind SEsparse are only read.";
+        "VMDK extents of the type SEsparse are read-only.";
     VmdkSesparseJournal "vmdk-sesparse-journal"
-        "The journal of the SEsparse VMDK extent has to be replayed by ESXi first.";
+        "The SEsparse VMDK extent has a journal that ESXi must replay first.";
     VmdkStream "vmdk-stream"
-        "Stream-optimised VMDK images are compressed and only read.";
+        "Stream-optimised VMDK images are compressed and read-only.";
     VmdkTable "vmdk-table"
         "A table of grains of the VMDK image is damaged.";
     VmdkTablesDiffer "vmdk-tables-differ"
         "The two tables of grains of the VMDK image contradict each other, so nothing is written.";
     VmdkUnclean "vmdk-unclean"
-        "The VMDK image was not closed, or its machine runs.";
+        "The VMDK image was not closed, or its virtual machine is running.";
     VmdkVersion "vmdk-version"
-        "The VMDK image is of a version that is not handled.";
+        "The version of the VMDK extent is not supported.";
+
+    // WIM.
+    NoImage "no-image"
+        "The WIM archive has no image with that number or name, or several with that name.";
+    WimBlob "wim-blob"
+        "A file in the WIM archive cannot be decompressed: its bytes are damaged.";
+    WimBlobMissing "wim-blob-missing"
+        "The WIM archive does not contain the bytes of a file: it is a delta of another archive.";
+    WimEncrypted "wim-encrypted"
+        "The ESD archive is encrypted.";
+    WimHash "wim-hash"
+        "The bytes of a file in the WIM archive do not match their stored hash.";
+    WimHeader "wim-header"
+        "The header of the WIM archive is damaged.";
+    WimMetadata "wim-metadata"
+        "The folder tree of an image in the WIM archive is damaged.";
+    WimParts "wim-parts"
+        "A part of the split WIM archive is missing, misnamed, or belongs to another archive.";
+    WimPipable "wim-pipable"
+        "The WIM archive is pipable, so nothing can be appended to it.";
+    WimReadOnly "wim-read-only"
+        "The WIM archive is marked as read-only.";
+    WimReplace "wim-replace"
+        "The file cannot be replaced in the image of the WIM archive.";
+    WimSplit "wim-split"
+        "The WIM archive is split, so nothing can be appended to it.";
+    WimTable "wim-table"
+        "A table of the WIM archive is damaged.";
+    WimUnfinished "wim-unfinished"
+        "A write to the WIM archive by another program was interrupted, or is in progress.";
+    WimVersion "wim-version"
+        "The version, compression or chunk size of the WIM archive is not supported.";
+    WimXml "wim-xml"
+        "The XML data of the WIM archive is damaged.";
 
     // Partition tables.
     BootSectorInMbr "boot-sector-in-mbr"
@@ -723,7 +769,7 @@ codes! {
     ExtendedCycle "extended-cycle"
         "The chain of logical partitions does not end.";
     ExtendedRecord "extended-record"
-        "An extended boot record is missing, so logical partitions behind it are not seen.";
+        "An extended boot record is missing, so the logical partitions after it are not found.";
     GptBackupDamaged "gpt-backup-damaged"
         "The backup GPT is damaged.";
     GptBackupDiffers "gpt-backup-differs"
@@ -743,37 +789,37 @@ codes! {
     GptHeaderSize "gpt-header-size"
         "The GPT header has a size that the specification excludes.";
     GptMyLba "gpt-my-lba"
-        "The GPT header stands at another sector than it says.";
+        "The GPT header contains the number of another sector.";
     GptRevision "gpt-revision"
-        "The GPT is of a revision that is not known.";
+        "The GPT has an unknown revision.";
     GptSignature "gpt-signature"
-        "The GPT header is missing.";
+        "The GPT header is missing, or past the end of the disk.";
     HybridMbr "hybrid-mbr"
-        "The MBR before the GPT has partitions of its own, which Windows uses.";
+        "The MBR before the GPT has partitions, which Windows uses.";
     LogicalOutside "logical-outside"
-        "A logical partition leaves its extended partition.";
+        "A logical partition exceeds its extended partition.";
     MoreWarnings "more-warnings"
-        "More warnings were found than are listed.";
+        "There are more warnings than are listed.";
     NoProtectiveMbr "no-protective-mbr"
         "The disk has a GPT without a protective MBR.";
     PartitionOutsideUsable "partition-outside-usable"
-        "A partition leaves the range that the GPT sets aside for partitions.";
+        "A partition exceeds the range that the GPT reserves for partitions.";
     PartitionPastEnd "partition-past-end"
-        "A partition ends behind the end of the disk: the image is cut short.";
+        "A partition ends past the end of the disk: the image is truncated.";
     PartitionRange "partition-range"
         "A partition ends before it begins, so it is left out.";
     PartitionsOverlap "partitions-overlap"
         "Partitions overlap, so a write to one may damage another.";
     StaleGpt "stale-gpt"
-        "A GPT on the disk is not used, because the MBR says otherwise.";
+        "A GPT on the disk is not used, because the MBR contradicts it.";
     TableDamaged "table-damaged"
-        "The primary partition table is damaged; only its backup shows the volumes.";
+        "The primary partition table is damaged; only its backup contains the volumes.";
 
     // Volumes.
     Bitlocker "bitlocker"
         "The volume is encrypted by BitLocker.";
     Refs "refs"
-        "The volume is ReFS, which is not read here.";
+        "The volume is ReFS, which is not supported.";
     VolumeBitlocker "volume-bitlocker"
         "The partition is encrypted by BitLocker.";
     VolumeDirty "volume-dirty"
@@ -783,39 +829,41 @@ codes! {
     VolumeEmpty "volume-empty"
         "The partition is empty.";
     VolumeExtended "volume-extended"
-        "The partition is an extended one, which holds logical partitions and no file system.";
+        "The partition is an extended one, which contains logical partitions and no file system.";
     VolumeFastStartup "volume-fast-startup"
         "Windows was not fully shut down (Fast Startup), so it may keep newer data of the volume.";
     VolumeHibernated "volume-hibernated"
-        "A hibernated session still uses the volume and would bring the old hive back.";
+        "A hibernated session still uses the volume and would restore the old hive.";
     VolumeHibernationUnknown "volume-hibernation-unknown"
-        "Whether a hibernated session still uses the volume is not known.";
+        "It is unknown whether a hibernated session still uses the volume.";
     VolumeJournal "volume-journal"
-        "The journal of the volume has work to redo, so its metadata is not final.";
+        "The journal of the volume has operations to redo, so its metadata may be outdated.";
     VolumeKind "volume-kind"
-        "The partition holds no file system that is read here.";
+        "The partition has no supported file system.";
     VolumeLuks "volume-luks"
         "The partition is encrypted by LUKS.";
     VolumePastEnd "volume-past-end"
-        "The partition begins behind the end of the image, which is cut short.";
+        "The partition begins past the end of the image, which is truncated.";
     VolumeRefs "volume-refs"
-        "The partition is ReFS, which is not read here.";
+        "The partition is ReFS, which is not supported.";
+    ShadowCopies "shadow-copies"
+        "The volume has shadow copies, which share blocks with it.";
     VolumeStorageSpaces "volume-storage-spaces"
-        "The partition belongs to a pool of Storage Spaces.";
+        "The partition belongs to a Storage Spaces pool.";
     VolumeTruncated "volume-truncated"
         "The image ends before the volume does.";
 
     // Files of a volume.
     AmbiguousName "ambiguous-name"
-        "Several names in a folder differ only by case from the name that is looked for.";
+        "Several names in a folder differ from the requested name only by case.";
     FileAmbiguous "file-ambiguous"
-        "Several names in a folder of the volume differ only by case from the name that is looked for.";
+        "Several names in a folder of the volume differ from the requested name only by case.";
     FileClustersFree "file-clusters-free"
         "A cluster of the file is marked as free, so Windows may give it to another file.";
     FileCompressed "file-compressed"
         "The file is compressed on its volume, so it is not written in place.";
     FileCompression "file-compression"
-        "The file is compressed in a way that is not handled.";
+        "The compression of the file is not supported.";
     FileEncrypted "file-encrypted"
         "The file is encrypted on its volume.";
     FileFiltered "file-filtered"
@@ -823,21 +871,21 @@ codes! {
     FileInManyRecords "file-in-many-records"
         "The file's list of clusters is spread over several records, so the file is not made longer.";
     FileIsFolder "file-is-folder"
-        "The name is that of a folder, where a file is needed.";
+        "The name is that of a folder, but a file is needed.";
     FileNotAllocated "file-not-allocated"
         "The file has no clusters at that place, so it is not written there.";
     FileNotPlain "file-not-plain"
-        "The clusters of the file do not hold its bytes as they are, so it is not written in place.";
+        "The clusters of the file do not have its contents as they are, so it is not written in place.";
     FileNotValid "file-not-valid"
-        "The file was never filled at that place, so it is not written there.";
+        "The file was never written to at that place, so it is not written there.";
     FileOfFileSystem "file-of-file-system"
         "The file belongs to the file system itself, so it is not made longer.";
     FileRecordFull "file-record-full"
         "The file's record has no space for a longer list of clusters.";
     FileReparse "file-reparse"
-        "The file is a link or another reparse point: name the place that it leads to.";
+        "The file is a link or another reparse point: name its target.";
     FileResident "file-resident"
-        "The file has no clusters of its own, so it is not written in place.";
+        "The file is stored in its file record and has no clusters, so it is not written in place.";
     FileSparse "file-sparse"
         "The file is sparse, so it is not written in place.";
     FileTooShort "file-too-short"
@@ -865,9 +913,9 @@ codes! {
     NtfsIndex "ntfs-index"
         "A folder index of the NTFS volume is damaged.";
     NtfsIndexCycle "ntfs-index-cycle"
-        "A folder index of the NTFS volume leads back to itself.";
+        "A folder index of the NTFS volume is a cycle.";
     NtfsIndexFree "ntfs-index-free"
-        "A folder index of the NTFS volume leads to a block that is not in use.";
+        "A folder index of the NTFS volume refers to a block that is not in use.";
     NtfsIndexOrder "ntfs-index-order"
         "A folder index of the NTFS volume is not sorted, so a name might be missed.";
     NtfsIndexTorn "ntfs-index-torn"
@@ -887,9 +935,9 @@ codes! {
     NtfsRecord "ntfs-record"
         "A file record of the NTFS volume is damaged.";
     NtfsRecordBase "ntfs-record-base"
-        "A name leads to a file record that only extends another.";
+        "A name refers to a file record that only extends another.";
     NtfsRecordFree "ntfs-record-free"
-        "A file record is referred to and not in use.";
+        "A reference leads to a file record that is not in use.";
     NtfsRecordTorn "ntfs-record-torn"
         "A file record was written only in part.";
     NtfsRuns "ntfs-runs"
@@ -897,7 +945,7 @@ codes! {
     NtfsRunsOverlap "ntfs-runs-overlap"
         "A file claims the same cluster twice.";
     NtfsStaleReference "ntfs-stale-reference"
-        "A reference leads to a file record that belongs to another file now.";
+        "A reference leads to a file record that now belongs to another file.";
     NtfsStreamGap "ntfs-stream-gap"
         "A part of a file's list of clusters is missing.";
     NtfsStreamShort "ntfs-stream-short"
@@ -913,15 +961,15 @@ codes! {
     FatBootSector "fat-boot-sector"
         "The volume does not begin with a valid FAT boot sector.";
     FatChainCluster "fat-chain-cluster"
-        "A chain of clusters leads to a number that is no cluster.";
+        "A chain of clusters contains an invalid cluster number.";
     FatChainCycle "fat-chain-cycle"
-        "A chain of clusters comes back to itself.";
+        "A chain of clusters is a cycle.";
     FatChainShort "fat-chain-short"
         "A chain of clusters ends before its file does.";
     FatCopies "fat-copies"
         "The copies of the FAT differ, so no file on the volume is made longer.";
     FatDiskError "fat-disk-error"
-        "The FAT volume notes that a disk error was met while it was mounted.";
+        "The FAT volume records that a disk error occurred while it was mounted.";
     FatFolderLong "fat-folder-long"
         "A folder has more entries than FAT allows.";
 }

@@ -1,7 +1,7 @@
-//! The error of the hivewright crates: a kind, a stable code, a message, and every place.
+//! The error type of the hivewright crates: a kind, a stable code, a message, and the places of the fault.
 //!
-//! [`Kind`] says what the caller should do, the code is stable for programs, and the trail of [`Place`]s grows on the way
-//! up: each layer that translates an address adds the place in its address space.
+//! [`Kind`] tells the caller what to do, and the code is stable for programs. Each layer that translates an address
+//! adds the [`Place`] in its address space to the trail.
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use code::Code;
 
-/// The result of everything here that can fail.
+/// The result of all fallible functions of the hivewright crates.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What the caller should do about an error.
@@ -22,17 +22,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Kind {
     /// A call of the operating system failed: try again, or repair the medium.
     Io,
-    /// The bytes break a rule of their format.
+    /// The bytes violate their format.
     Corrupt,
-    /// The bytes may be sound, but this program does not handle them.
+    /// The bytes may be valid, but this program does not support them.
     Unsupported,
-    /// It would do harm: nothing was changed.
+    /// The operation would do harm; nothing was changed.
     Refused,
-    /// It is not there.
+    /// The object does not exist.
     NotFound,
-    /// The edit needs more room than there is.
+    /// The edit needs more space than is available.
     NoRoom,
-    /// Writing began and did not end: the message names what restores the old state.
+    /// A write began and did not end; the message names the undo file that restores the old state.
     Unfinished,
 }
 
@@ -103,7 +103,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// An error. Small to pass around: the details stand behind a pointer.
+/// An error. One pointer in size.
 #[derive(Debug)]
 pub struct Error(Box<Details>);
 
@@ -121,7 +121,7 @@ struct Details {
 }
 
 impl Error {
-    /// Makes an error of `kind` with one sentence fragment, lower case, without a full stop.
+    /// Makes an error of `kind`. `what` is a fragment of a sentence, in lower case and without a full stop.
     pub fn new(kind: Kind, code: Code, what: impl Into<String>) -> Self {
         Error(Box::new(Details {
             kind,
@@ -136,7 +136,7 @@ impl Error {
         }))
     }
 
-    /// Makes an error about bytes that break a rule, at a place in a hive file.
+    /// Makes an error about bytes that violate their format, at an offset of a hive file.
     pub fn corrupt(code: Code, what: impl Into<String>, offset: u64) -> Self {
         Self::new(Kind::Corrupt, code, what).at(Space::Hive, offset)
     }
@@ -157,6 +157,13 @@ impl Error {
     #[must_use]
     pub fn of_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.0.file = Some(file.into());
+        self
+    }
+
+    /// Names the file of the host that was asked about, unless the error names one already.
+    #[must_use]
+    pub fn in_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.0.file.get_or_insert_with(|| file.into());
         self
     }
 
@@ -242,7 +249,8 @@ impl Error {
         self.0.actual.as_deref()
     }
 
-    /// Returns the file of the host that the error is about, where a call on a file failed.
+    /// Returns the file of the host that the error is about: the one on which a call failed, else the image or hive that was
+    /// asked about. `None` for what has no file: text that does not parse, and keys and values of a hive that is open.
     pub fn file(&self) -> Option<&Path> {
         self.0.file.as_deref()
     }
@@ -291,6 +299,9 @@ mod tests {
         let source = std::error::Error::source(&error).and_then(|source| source.downcast_ref::<std::io::Error>());
         assert_eq!(source.map(std::io::Error::kind), Some(std::io::ErrorKind::StorageFull));
         assert_eq!(error.file(), Some(Path::new("a.img")));
+        assert_eq!(error.in_file("disk.vmdk").file(), Some(Path::new("a.img")));
+        let refused = Error::refused(Code::InUse, "it is in use").in_file("disk.vmdk");
+        assert_eq!(refused.file(), Some(Path::new("disk.vmdk")));
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The binary-search path to a key.
 //!
-//! nt-hive searches the sorted subkeys lists by halves and so reads other cells than our look-up, which goes by hashes
-//! and hints. [`touch`] reads those cells as well: then the pages of a hive in an image that were read so far are enough
-//! for nt-hive, and `get` need not read the whole hive. `tests/it/page_reads.rs` counts the pages, `benches/processes`
-//! the time.
+//! nt-hive searches the sorted subkeys lists by halves and so reads other cells than the look-up here, which uses
+//! hashes and hints. [`touch`] reads those cells as well: the pages of a hive in an image that were read so far are
+//! then enough for nt-hive, and `get` need not read the whole hive. `tests/it/page_reads.rs` counts the pages,
+//! `benches/processes` measures the time.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,7 @@ use super::{Hive, HiveBytes, Key, KeyPath};
 use crate::regf::CellOffset;
 use hivewright_error::Result;
 
-/// Reads all that a binary search for the key at `path` reads.
+/// Reads the cells that a binary search for the key at `path` reads.
 ///
 /// # Errors
 /// A cell on the way is damaged.
@@ -32,7 +32,7 @@ fn search<B: HiveBytes>(key: &Key<'_, B>, name: &str) -> Result<()> {
     let name = name.to_uppercase();
     let compare =
         |at: &CellOffset| -> Result<Ordering> { Ok(hive.key_at(*at)?.name().to_string().to_uppercase().cmp(&name)) };
-    // The first and the last element of a leaf tell whether the name is in between.
+    // The first and the last element of a leaf show whether the name is between them.
     let leaves = key.elements_of_leaves()?;
     let found = halves(&leaves, |leaf| {
         let (Some(&first), Some(&last)) = (leaf.first(), leaf.last()) else { return Ok(Ordering::Equal) };
@@ -51,7 +51,7 @@ fn search<B: HiveBytes>(key: &Key<'_, B>, name: &str) -> Result<()> {
 fn halves<T>(all: &[T], compare: impl Fn(&T) -> Result<Ordering>) -> Result<Option<&T>> {
     let (mut from, mut to) = (0, all.len());
     while from < to {
-        // The lower of two middles, as the textbook has it.
+        // The lower of two middle elements, as nt-hive chooses.
         let middle = (from + to - 1) / 2;
         match compare(&all[middle])? {
             Ordering::Equal => return Ok(Some(&all[middle])),

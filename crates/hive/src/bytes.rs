@@ -12,10 +12,10 @@ pub trait HiveBytes {
     /// Reads `len` bytes from `offset` on.
     ///
     /// # Errors
-    /// `past-end` if the range ends behind the file: a short read is never returned.
+    /// `past-end` if the range exceeds the file; a short read is never returned.
     fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>>;
 
-    /// Whether the file has no bytes.
+    /// Returns whether the file has no bytes.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -31,7 +31,7 @@ impl HiveBytes for [u8] {
             .ok()
             .and_then(|start| self.get(start..start.checked_add(len)?))
             .map(Cow::Borrowed)
-            .ok_or_else(|| Error::corrupt(Code::PastEnd, "the file ends before what is looked for", offset))
+            .ok_or_else(|| Error::corrupt(Code::PastEnd, "the file ends before the requested bytes", offset))
     }
 }
 

@@ -1,7 +1,8 @@
-//! The full structural check: every rule of the format that the bytes can show, all findings in one run.
+//! The full structural check: reports violations of all format rules in one run.
 //!
-//! [`check`] reads the primary file alone and never fails: bytes that are no hive give a report that says so. A structure
-//! that cannot be read is reported and skipped. Each byte of a structure is read a bounded number of times, there is no recursion, and memory stays below the size of the input (plus a constant).
+//! [`check`] reads only the primary file and never fails: a file that is not a hive gives a report that says so. An
+//! unreadable structure is reported and skipped. Each byte of a structure is read a bounded number of times, there is
+//! no recursion, and memory is at most the size of the input plus a constant.
 
 mod base;
 mod bins;
@@ -52,30 +53,30 @@ struct Checker<'h> {
     minor: u32,
     /// Every key reached, parents before their children.
     keys: Vec<Visited>,
-    /// Names of the values of one key, kept to spare allocations: (hash, cell offset).
+    /// Names of the values of one key, reused to save allocations: (hash, cell offset).
     names: Vec<(u32, u32)>,
-    /// Whether everything that was referred to could be read. Only then is it known that nothing refers to a cell.
+    /// Whether every referenced structure could be read. Only then are unreferenced cells known.
     whole: bool,
     report: Report,
 }
 
-/// Where a finding is: in the file, in or for which cell, at which key (an index of [`Checker::keys`]), of which value.
+/// The place of a finding: the offset in the file, the cell, the key (an index of [`Checker::keys`]), and the value.
 #[derive(Clone, Copy)]
 struct Spot {
     offset: u64,
     cell: CellOffset,
     key: Option<usize>,
-    /// The key value that it is about.
+    /// The key value of the finding.
     value: Option<CellOffset>,
 }
 
 impl Spot {
-    /// A field of a cell: `field` bytes into its data.
+    /// Returns the place of a field of a cell: `field` bytes into its data.
     fn field(cell: CellOffset, field: usize, key: Option<usize>) -> Self {
         Spot { offset: cell.data_in_file().saturating_add(field as u64), cell, key, value: None }
     }
 
-    /// The same place, as part of the key value that stands at `value`.
+    /// Returns the same place, as part of the key value that lies at `value`.
     fn of_value(self, value: CellOffset) -> Self {
         Spot { value: Some(value), ..self }
     }
@@ -86,7 +87,7 @@ impl<'h> Checker<'h> {
         Checker { map, minor, keys: Vec::new(), names: Vec::new(), whole: true, report }
     }
 
-    /// Records a finding. Nothing is formatted if it is only counted.
+    /// Records a finding. A finding that is only counted is not formatted.
     fn find(&mut self, rule: Rule, spot: Spot, what: &str, values: Option<(&dyn Display, &dyn Display)>) {
         if self.report.count(rule) {
             let mut finding = Finding::new(rule, spot.offset, what);
@@ -100,7 +101,7 @@ impl<'h> Checker<'h> {
         }
     }
 
-    /// Records the error of a parser. The structures behind it are not read.
+    /// Records the error of a parser. The rest of the structure is not read.
     fn refused(&mut self, error: &Error, rule: Rule, spot: Spot) {
         self.whole = false;
         let rule = Rule::of(error.code()).unwrap_or(rule);
@@ -113,14 +114,13 @@ impl<'h> Checker<'h> {
         }
     }
 
-    /// The key's path and the value's name.
+    /// Returns the key's path and the value's name.
     fn owner(&self, spot: Spot) -> (Option<String>, Option<String>) {
         let value = spot.value.and_then(|at| self.value_name(at.0));
         (spot.key.map(|index| self.path(index)), value.map(|name| name.name().to_string()))
     }
 
-    /// The data of the cell at `at`, which must be allocated and which nothing else may have taken. `spot` is where
-    /// the reference stands.
+    /// Claims the allocated cell at `at` and returns its data. `spot` is the place of the reference.
     fn take(&mut self, at: CellOffset, spot: Spot, what: &str) -> Option<&'h [u8]> {
         let Some(data) = self.map.data(at) else {
             self.whole = false;
@@ -135,7 +135,7 @@ impl<'h> Checker<'h> {
         Some(data)
     }
 
-    /// Records that the reference at `spot` must not lead to `at`.
+    /// Records that the reference at `spot` must not refer to `at`.
     fn misled(&mut self, rule: Rule, spot: Spot, what: &str, expected: &str, at: CellOffset) {
         let kept = self.report.findings.len();
         self.find(rule, spot, what, Some((&expected, &at)));
@@ -144,7 +144,7 @@ impl<'h> Checker<'h> {
         }
     }
 
-    /// Records every allocated cell that nothing refers to, if everything could be read.
+    /// Records every unreferenced allocated cell, if everything could be read.
     fn unreferenced_cells(&mut self) {
         if !self.whole {
             return;

@@ -2,8 +2,8 @@
 //!
 //! [`compare`] walks both trees together, once, and yields differences one by one. Names are compared as the registry
 //! compares them, without regard to case. Memory is that of the keys on the way down, and of one list where two lists
-//! differ: it does not grow with the hive. A key that cannot be read is an item of its own ([`Damage`]), and the walk goes
-//! on behind it.
+//! differ: it does not grow with the hive. A key that cannot be read is an item of its own ([`Damage`]), and the walk
+//! goes on after it.
 //!
 //! [`operations`] turns the differences into what makes the first hive like the second one, for a registration file (see
 //! [`crate::reg_text`]).
@@ -52,9 +52,9 @@ use lists::{Pair, Pairs};
 /// Options of [`compare`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CompareOptions {
-    /// Compares last-written times too.
+    /// Whether last-written times are compared too.
     pub times: bool,
-    /// Yields every key below one that only one side has, not that one alone.
+    /// Whether all keys below a key of only one side are yielded, instead of the topmost alone.
     pub inside: bool,
 }
 
@@ -67,17 +67,17 @@ pub enum Side {
     B,
 }
 
-/// A difference, and the key that it is about.
+/// A difference and its key.
 #[derive(Debug)]
 pub struct Difference<'a, 'b, A, B> {
-    /// The names on the way from the two keys that were given to the key that it is about.
+    /// The names of the path from the compared keys to this key.
     pub names: Vec<Name<'static>>,
     /// The difference.
     pub what: What<'a, 'b, A, B>,
 }
 
 impl<A, B> Difference<'_, '_, A, B> {
-    /// Returns the names, parted by backslashes.
+    /// Returns the names, separated by backslashes.
     pub fn path(&self) -> String {
         join(&self.names)
     }
@@ -168,7 +168,7 @@ pub struct Damage {
 }
 
 impl Damage {
-    /// Returns the names, parted by backslashes.
+    /// Returns the names, separated by backslashes.
     pub fn path(&self) -> String {
         join(&self.names)
     }
@@ -182,7 +182,7 @@ fn join(names: &[Name<'_>]) -> String {
 pub struct Comparison<'a, 'b, A, B> {
     options: CompareOptions,
     open: Vec<Open<'a, 'b, A, B>>,
-    /// What was found at the key at hand.
+    /// The differences found at the current key.
     found: VecDeque<Found<'a, 'b, A, B>>,
     /// Cell offsets of key securities whose descriptors are the same.
     same_security: BTreeSet<(u32, u32)>,
@@ -194,14 +194,14 @@ pub struct Comparison<'a, 'b, A, B> {
 type Found<'a, 'b, A, B> = std::result::Result<Difference<'a, 'b, A, B>, Damage>;
 type Subkeys<'h, B> = Box<dyn Iterator<Item = Result<Key<'h, B>>> + 'h>;
 
-/// A key on the way down: its name, and its subkeys that are still to come.
+/// A key of the current path: its name, and its remaining subkeys.
 enum Open<'a, 'b, A, B> {
     Both(Key<'b, B>, Box<Pairs<'a, 'b, A, B>>),
     OnlyA(Key<'a, A>, Subkeys<'a, A>),
     OnlyB(Key<'b, B>, Subkeys<'b, B>),
 }
 
-/// The most pairs of key securities that are remembered.
+/// Pairs of key securities that are cached at most.
 const MOST_PAIRS: usize = 4096;
 
 /// Compares `a` and `b` and all below them. A difference of a key comes before those below it, and the keys in the order of
@@ -260,7 +260,7 @@ impl<'a, 'b, A: HiveBytes, B: HiveBytes> Iterator for Comparison<'a, 'b, A, B> {
 }
 
 impl<'a, 'b, A: HiveBytes, B: HiveBytes> Comparison<'a, 'b, A, B> {
-    /// The names on the way to the key that was opened last; the first one is that of the keys that were given.
+    /// Returns the names on the way to the key that was opened last; the first one is that of the keys that were given.
     fn names(&self) -> Vec<Name<'static>> {
         let name = |open: &Open<'a, 'b, A, B>| match open {
             Open::Both(key, _) | Open::OnlyB(key, _) => key.name().clone().into_owned(),
@@ -269,7 +269,7 @@ impl<'a, 'b, A: HiveBytes, B: HiveBytes> Comparison<'a, 'b, A, B> {
         self.open.iter().skip(1).map(name).collect()
     }
 
-    /// The names on the way to a subkey of the key that was opened last.
+    /// Returns the names on the way to a subkey of the key that was opened last.
     fn names_to(&self, name: &Name<'_>) -> Vec<Name<'static>> {
         let mut names = self.names();
         if !self.open.is_empty() {
@@ -293,14 +293,15 @@ impl<'a, 'b, A: HiveBytes, B: HiveBytes> Comparison<'a, 'b, A, B> {
         self.found.push_back(Ok(Difference { names, what }));
     }
 
-    /// Counts a key. Each key has a key node, and no key is deeper than another bound: else a key is below itself.
+    /// Counts a key. A hive has at most as many keys as it has room for key nodes, and paths are bounded by that
+    /// number; more keys mean a cycle.
     fn enter(&mut self, side: Side, name: &Name<'_>, at: u64) -> bool {
         let i = usize::from(side == Side::B);
         self.visited[i] += 1;
         if self.visited[i] <= self.most[i] && self.open.len() <= MAX_DEPTH {
             return true;
         }
-        let what = "the key is below itself: the lists name more keys than the hive has room for";
+        let what = "the keys are a cycle: the lists name more keys than the hive has room for";
         self.damage_at(name, side, Error::corrupt(Code::ListSize, what, at));
         if self.visited[i] > self.most[i] {
             self.open.clear();

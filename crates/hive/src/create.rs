@@ -1,4 +1,4 @@
-//! A hive from nothing.
+//! Creates hives.
 
 use zerocopy::{FromZeros, IntoBytes};
 
@@ -16,7 +16,7 @@ use hivewright_error::{Code, Error, Kind, Result};
 /// Options of [`Hive::create`].
 #[derive(Clone, Debug)]
 pub struct CreateOptions<'a> {
-    /// The name of the root key. Windows does not look at it.
+    /// The name of the root key, which Windows ignores.
     pub root_name: Name<'a>,
     /// The self-relative security descriptor of the root key.
     pub security: &'a [u8],
@@ -25,9 +25,9 @@ pub struct CreateOptions<'a> {
 }
 
 impl Default for CreateOptions<'_> {
-    /// Returns the name and the security that Microsoft's offline library gives: `ROOT`; owned by administrators, all
-    /// rights for local system and administrators, reading for everyone and restricted code, inherited by subkeys
-    /// (measured on a hive that it made).
+    /// Returns the name and the security descriptor that Microsoft's offline library uses (measured): `ROOT`; owned by
+    /// administrators, all rights for local system and administrators, read access for everyone and restricted code,
+    /// inherited by subkeys.
     fn default() -> Self {
         CreateOptions { root_name: Name::from("ROOT"), security: &OFFLINE_SECURITY, timestamp: FileTime::now() }
     }

@@ -66,7 +66,7 @@ pub struct Editor {
     released: BTreeSet<CellOffset>,
     /// Cells that the edit made, with their sizes.
     fresh: BTreeMap<CellOffset, u32>,
-    /// Cells that the edit made and has no use for, by size. They count as allocated until the end.
+    /// Unused cells that the edit made, by size. They count as allocated until the end.
     spare: BTreeSet<(u32, CellOffset)>,
     /// Lists that the edit made with room to grow, with the bytes that they use.
     roomy: BTreeMap<CellOffset, usize>,
@@ -81,7 +81,7 @@ pub struct Editor {
     old_len: u64,
     /// Writes so far.
     writes: u64,
-    /// An operation failed half way.
+    /// Whether an operation failed after it had begun to write.
     failed: bool,
 }
 
@@ -149,7 +149,7 @@ impl Editor {
     /// bytes stay and the patch set is empty.
     ///
     /// # Errors
-    /// `edit-failed` if an operation failed half way, for want of space or because of damage that it met.
+    /// `edit-failed`: an operation failed after it had begun to write, for lack of space or because of damage.
     pub fn finish(mut self) -> Result<Edited> {
         self.may_go_on()?;
         self.give_back()?;
@@ -165,8 +165,8 @@ impl Editor {
         Ok(Edited { bytes: self.bytes, patches: PatchSet { old_len: self.old_len, new_len, patches } })
     }
 
-    /// Carries out an operation. One that fails before it has written anything has done nothing; after one that fails
-    /// later the edit cannot be finished.
+    /// Runs an operation. One that fails before its first write has no effect; after a later failure the edit cannot be
+    /// finished.
     fn whole<T>(&mut self, operation: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.may_go_on()?;
         let before = self.writes;
@@ -183,7 +183,7 @@ impl Editor {
         Ok(())
     }
 
-    /// Returns the key node at `key`. A key that this edit has deleted is none.
+    /// Returns the key node at `key`; an error for a key that this edit deleted.
     fn node_at(&self, key: CellOffset) -> Result<KeyNode> {
         let node = *self.hive()?.key_at(key)?.node();
         if self.released.contains(&key) || self.spare.contains(&(self.header(key)?.size, key)) {

@@ -1,7 +1,7 @@
 //! Reads, edits, checks and recovers registry hives (the regf format). Bytes in, patches out; no I/O.
 //!
-//! [`Hive::open`] tells a clean hive from a dirty one by type: a [`DirtyHive`] cannot be edited. It is recovered from its
-//! transaction logs first (see [`recover`]), or taken as it stands by [`DirtyHive::as_it_stands`].
+//! [`Hive::open`] distinguishes clean and dirty hives by type: a [`DirtyHive`] cannot be edited. It must first be
+//! recovered from its transaction logs (see [`recover`]), or used as it stands by [`DirtyHive::as_it_stands`].
 //!
 //! [`reg_text`] reads and writes registration files (`.reg`), [`compare`] finds the differences between two hives, and
 //! [`security_descriptor`] turns the rights of a key into text and back.
@@ -24,7 +24,7 @@
 //! # Ok::<(), hivewright_hive::Error>(())
 //! ```
 //!
-//! Reading touches only the cells on the way: bytes that are not a slice implement [`HiveBytes`] and are read page by
+//! Reading accesses only the cells of the path: types other than slices implement [`HiveBytes`] and are read page by
 //! page.
 //!
 //! # Editing
@@ -61,9 +61,9 @@
 //! # Ok::<(), hivewright_hive::Error>(())
 //! ```
 //!
-//! After every [`Step`] of the patches the hive is sound, but that after [`Step::Link`] an entry may stand twice in a values
-//! list from which another was taken. An operation that fails half way, for want of space or because
-//! of damage, makes the edit impossible to finish; nothing of it reaches the hive.
+//! After every [`Step`] of the patches the hive is consistent, except that after [`Step::Link`] an entry may be twice
+//! in a values list from which another was removed. An operation that fails after its first write, for lack of space or
+//! because of damage, makes it impossible to finish the edit; the hive does not change.
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
@@ -100,7 +100,7 @@ use crate::regf::base_block::{self, BaseBlock};
 use hivewright_error::Code;
 pub use hivewright_error::{Error, Kind, Result};
 
-/// A hive, as [`Hive::open`] found it.
+/// An opened hive, clean or dirty.
 #[derive(Debug)]
 pub enum Opened<B> {
     /// Every write was finished.
@@ -116,15 +116,15 @@ pub struct Hive<B> {
     base: BaseBlock,
 }
 
-/// A hive with an unfinished write: its newest state may stand in its transaction logs.
+/// A hive with an unfinished write: its latest state may be in its transaction logs.
 #[derive(Debug)]
 pub struct DirtyHive<B>(Hive<B>);
 
 impl<B: HiveBytes> Hive<B> {
-    /// Reads the base block and tells a clean hive from a dirty one. Reads nothing else.
+    /// Reads the base block and distinguishes a clean hive from a dirty one. Reads nothing else.
     ///
     /// # Errors
-    /// Not a hive, a version or file type that is not supported, or an impossible length.
+    /// The file is not a hive; its version or file type is not supported; its length is invalid.
     pub fn open(bytes: B) -> Result<Opened<B>> {
         let base = {
             let size = (base_block::SIZE as u64).min(bytes.len());

@@ -1,4 +1,4 @@
-//! Look-ups. They read only the cells on the way, so that a mapped file is read page by page. Damage beside the way does
+//! Look-ups. They read only the cells of the path, so that a mapped file is read page by page. Damage elsewhere does
 //! not matter.
 
 mod path;
@@ -78,10 +78,10 @@ impl<B: HiveBytes> Hive<B> {
         })
     }
 
-    /// Returns the key whose key node stands at `at`.
+    /// Returns the key whose key node lies at `at`.
     ///
     /// # Errors
-    /// No key node stands there.
+    /// No key node lies there.
     pub fn key_at(&self, at: CellOffset) -> Result<Key<'_, B>> {
         self.key_of(at, Referrer::field("reference", at.in_file()))
     }
@@ -93,11 +93,11 @@ impl<B: HiveBytes> Hive<B> {
         Ok(Key { hive: self, at, node, name: Name::new(name, node.has(flags::LATIN1_NAME)) })
     }
 
-    /// Returns the key at `path` below the root; `None` if a name on the way is not there. Names are compared without
-    /// regard to case.
+    /// Returns the key at `path` below the root; `None` if a name of the path does not exist. Names are compared
+    /// without regard to case.
     ///
     /// # Errors
-    /// A key on the way cannot be read, or one that cannot be read may be the next.
+    /// A key of the path cannot be read, or an unreadable key may be the next one.
     pub fn key<'p>(&self, path: impl Into<KeyPath<'p>>) -> Result<Option<Key<'_, B>>> {
         let mut key = self.root()?;
         for name in path.into().names() {
@@ -136,7 +136,8 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         FileTime(self.node.last_written.get())
     }
 
-    /// Whether it is the root of its hive. The flag of roots is missing in hives that Microsoft's offline library made.
+    /// Returns whether it is the root of its hive. The flag of roots is missing in hives that Microsoft's offline
+    /// library made.
     pub fn is_root(&self) -> bool {
         self.node.has(flags::ROOT) || self.at == self.hive.base.root()
     }
@@ -166,7 +167,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         let data = self.hive.cell_of(at, field(offset_of!(KeyNode, class_name)))?;
         let name = data.get(..size).ok_or_else(|| {
             let place = self.at.data_in_file() + offset_of!(KeyNode, class_name_length) as u64;
-            Error::corrupt(Code::KeyClass, "the class name runs out of its cell", place)
+            Error::corrupt(Code::KeyClass, "the class name exceeds its cell", place)
                 .expected(format_args!("at most {} bytes", data.len()), size)
         })?;
         Ok(Some(Text::from_bytes(name)))
@@ -185,13 +186,13 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     }
 }
 
-/// The cell offset at `index` of a list of cell offsets.
+/// Returns the cell offset at `index` of a list of cell offsets.
 fn offset_in(list: &[u8], index: usize) -> Option<CellOffset> {
     let raw = list.get(index.checked_mul(4)?..)?.get(..4)?;
     Some(CellOffset(u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]])))
 }
 
-/// A part of `data`, borrowed where `data` is. The caller has checked that it is there.
+/// Returns a part of `data`, borrowed where `data` is. The caller has checked that it is there.
 fn slice(data: Cow<'_, [u8]>, start: usize, len: usize) -> Cow<'_, [u8]> {
     match data {
         Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[start..start + len]),

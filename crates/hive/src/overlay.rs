@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::HiveBytes;
 use hivewright_error::{Code, Error, Result};
 
-/// The bytes of `base` with some ranges replaced. Bytes behind the end of `base` that are not replaced are zero.
+/// The bytes of `base` with some ranges replaced. Bytes past the end of `base` that are not replaced are zero.
 #[derive(Clone, Debug)]
 pub struct Overlay<'l, B> {
     base: B,
@@ -22,7 +22,7 @@ impl<'l, B: HiveBytes> Overlay<'l, B> {
         Overlay { base, ranges: BTreeMap::new(), len }
     }
 
-    /// Replaces the bytes at `offset` by `data`, earlier ranges included. Bytes behind the end are cut off.
+    /// Replaces the bytes at `offset` by `data`, earlier ranges included. Bytes past the end are cut off.
     pub fn put(&mut self, offset: u64, data: impl Into<Cow<'l, [u8]>>) {
         let room = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut data = data.into();
@@ -33,7 +33,7 @@ impl<'l, B: HiveBytes> Overlay<'l, B> {
             return;
         }
         let end = offset + data.len() as u64;
-        // Every range is taken out at most once and leaves at most two parts: linear, over all calls.
+        // Every range is removed at most once and leaves at most two parts, which makes the total time linear.
         while let Some((&at, _)) = self.ranges.range(..end).next_back() {
             let Some(old) = self.ranges.get(&at) else { break };
             let old_end = at + old.len() as u64;
@@ -124,7 +124,7 @@ impl<B: HiveBytes> HiveBytes for Overlay<'_, B> {
     }
 }
 
-/// A difference of two places within one slice, which a usize holds.
+/// Returns a difference of two places within one slice, which a usize holds.
 fn index(difference: u64) -> usize {
     usize::try_from(difference).unwrap_or(usize::MAX)
 }
@@ -137,7 +137,7 @@ fn part<'l>(data: &Cow<'l, [u8]>, start: usize, end: usize) -> Cow<'l, [u8]> {
 }
 
 fn past_end(offset: u64) -> Error {
-    Error::corrupt(Code::PastEnd, "the file ends before what is looked for", offset)
+    Error::corrupt(Code::PastEnd, "the file ends before the requested bytes", offset)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub enum Step {
     Base,
     /// Writes pointers, counts and data in place: the change takes effect.
     Link,
-    /// Writes fields that have to follow a pointer, such as a count.
+    /// Writes fields that must follow a pointer, such as a count.
     Settle,
     /// Writes the headers of freed cells.
     Release,
@@ -49,7 +49,7 @@ pub struct PatchSet {
 }
 
 impl PatchSet {
-    /// Whether nothing changes.
+    /// Returns whether nothing changes.
     pub fn is_empty(&self) -> bool {
         self.patches.is_empty() && self.old_len == self.new_len
     }

@@ -26,13 +26,10 @@ use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
 use hivewright_error::{Code, Error, Result};
 use zerocopy::IntoBytes;
 
-/// The code of logs that can be applied and must not be.
-pub const REPLAY_BREAKS: Code = Code::ReplayBreaks;
-
 /// A transaction log file.
 #[derive(Clone, Copy, Debug)]
 pub struct Log<'l> {
-    /// Its name, for the report; and, in the old format, to know `.LOG1` from `.LOG2`.
+    /// Its name, for the report; in the old format it also distinguishes `.LOG1` and `.LOG2`.
     pub name: &'l str,
     /// The whole file.
     pub bytes: &'l [u8],
@@ -59,10 +56,10 @@ pub struct Unrecovered<H> {
 }
 
 impl<B: HiveBytes> DirtyHive<B> {
-    /// Replays `logs`, in any order. A base block with a wrong checksum is replaced by a log's.
+    /// Replays `logs`, given in any order. An invalid base block is replaced by that of a log.
     ///
     /// # Errors
-    /// `no-log`, `no-usable-log`; `replay-breaks` where the check finds damage that the logs bring; the hive comes back.
+    /// `no-log`, `no-usable-log`; `replay-breaks`: the check finds damage that the logs cause. The error has the hive.
     pub fn recover<'l>(
         self,
         logs: &[Log<'l>],
@@ -75,12 +72,12 @@ impl<B: HiveBytes> DirtyHive<B> {
     }
 }
 
-/// Recovers a hive file whose base block cannot be read at all, so that [`Hive::open`](crate::Hive::open) refuses it: the base block is
-/// taken from the log with the latest entries, and only that log is applied (specification, "New format", last
-/// paragraph). A base block that holds is used.
+/// Recovers a hive file whose base block is unreadable, so that [`Hive::open`](crate::Hive::open) refuses it. The base
+/// block is taken from the log with the latest entries, and only that log is applied (specification, "New format", last
+/// paragraph). A valid base block is used.
 ///
 /// # Errors
-/// As [`DirtyHive::recover`]; the bytes come back with it.
+/// As [`DirtyHive::recover`]. The error has the bytes.
 pub fn recover_headless<'l, B: HiveBytes>(
     bytes: B,
     logs: &[Log<'l>],
@@ -89,11 +86,11 @@ pub fn recover_headless<'l, B: HiveBytes>(
     recover(bytes, head, logs)
 }
 
-/// Replays `logs` as [`recover_headless`] does, without a check of the result: Windows makes none either. For callers that
-/// check the result themselves, by [`Recovered::breach`] or otherwise.
+/// Replays `logs` as [`recover_headless`] does, without a check of the result; Windows does not check it either. For
+/// callers that check the result themselves, by [`Recovered::breach`] or otherwise.
 ///
 /// # Errors
-/// `no-log`, `no-usable-log`, a result without a root; the bytes come back with it.
+/// `no-log`, `no-usable-log`; the result has no root. The error has the bytes.
 pub fn replay<'l, B: HiveBytes>(
     bytes: B,
     logs: &[Log<'l>],
@@ -132,8 +129,8 @@ pub fn highest_sequence(logs: &[Log<'_>]) -> Option<u32> {
 }
 
 impl<B: HiveBytes> Recovered<'_, B> {
-    /// Returns the damage that the logs bring, by the full check; see [`DirtyHive::recover`]. `whole` is the bytes of the
-    /// hive.
+    /// Returns the damage that the logs cause, by the full check; see [`DirtyHive::recover`]. `whole` is the bytes of
+    /// the hive.
     ///
     /// # Errors
     /// The primary file cannot be read.
@@ -153,7 +150,7 @@ impl<B: HiveBytes> Recovered<'_, B> {
     }
 }
 
-/// The bytes that a replay puts over the primary file.
+/// The bytes that a replay writes over the primary file.
 struct Plan<'l> {
     base: BaseBlock,
     /// In the order of writing: later ones win.
@@ -179,8 +176,10 @@ fn replay_over<'l, B: HiveBytes>(
 ) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<B>>> {
     let mut report = Recovery::new(head.as_ref(), logs);
     if head.as_ref().is_some_and(|head| !head.is_dirty()) {
-        let error =
-            Error::refused(Code::HiveClean, "the hive is clean: whatever its logs hold is in it, or was given up");
+        let error = Error::refused(
+            Code::HiveClean,
+            "the hive is clean: the contents of its logs are already in it, or were discarded",
+        );
         return Err(Box::new(Unrecovered { hive: bytes, error, report }));
     }
     let plan = match plan(&bytes, head, logs, &mut report) {
@@ -200,13 +199,13 @@ fn replay_over<'l, B: HiveBytes>(
     }
 }
 
-/// Why the hive is not taken as it stands.
+/// Returns the reason why the hive needs its logs.
 fn cause(head: Option<&BaseBlock>) -> &'static str {
     match head {
         Some(head) if !head.checksum_holds() && head.primary_sequence == head.secondary_sequence => {
-            "the checksum of the base block does not fit, though its sequence numbers agree"
+            "the checksum of the base block is wrong, although its sequence numbers agree"
         }
-        Some(head) if !head.checksum_holds() => "the hive is dirty, and the checksum of its base block does not fit",
+        Some(head) if !head.checksum_holds() => "the hive is dirty, and the checksum of its base block is wrong",
         _ => "the hive is dirty",
     }
 }
@@ -237,7 +236,7 @@ fn plan<'l, B: HiveBytes>(
         }
     }
     let (new, old): (Vec<_>, Vec<_>) = found.into_iter().partition(|log| log.format == LogFormat::Hvle);
-    // Where both apply, the old log is left from before an upgrade to 8.1.
+    // If both apply, the old log is from before an upgrade to 8.1.
     let plan = new_format::plan(&primary, new, report).or_else(|| old_format::plan(&primary, &old, report));
     report.settle(logs, plan.as_ref());
     plan.ok_or_else(|| {
@@ -248,14 +247,14 @@ fn plan<'l, B: HiveBytes>(
 
 /// The state of the primary file.
 struct Primary {
-    /// Its base block, if that can be trusted.
+    /// Its base block, if that is valid.
     head: Option<BaseBlock>,
     /// The timestamp of its first bin.
     first_bin: Option<u64>,
 }
 
 impl Primary {
-    /// Returns why a log cannot belong to this file, as far as its base block shows.
+    /// Returns the reason why a log cannot belong to this file, as far as its base block shows.
     fn refuse(&self, format: LogFormat, log: &BaseBlock) -> Option<Flaw> {
         let stamp = log.last_written.get();
         if self.head.as_ref().is_some_and(|head| is_foreign(head, log)) {
@@ -264,7 +263,7 @@ impl Primary {
         let finished = log.primary_sequence == log.secondary_sequence;
         match format {
             LogFormat::Hvle if !finished => Some(Flaw::LogSequence),
-            // The writers of this format leave both timestamps alone; 0 says nothing.
+            // The writers of this format do not update the timestamps; 0 means nothing.
             LogFormat::Hvle => {
                 let other = self.first_bin.unwrap_or(0);
                 (self.head.is_none() && stamp != 0 && other != 0 && stamp != other).then_some(Flaw::LogForeign)
@@ -273,11 +272,11 @@ impl Primary {
             LogFormat::Dirt => {
                 let fits = match &self.head {
                     Some(head) => head.last_written.get() == stamp,
-                    // The specification asks for the same time as the first bin's (Old format, note 3), and then lets Windows
-                    // mend what does not fit. A write puts its time into the log and the base block before it comes to the
-                    // bins: if it tears the base block, the first bin still has the time of the write before, and the log is
-                    // the one that completes the write. Other readers ask for no time at all; but a log that is older than the
-                    // bins would take back a later write. Whether one that is not older fits is for the check of the result.
+                    // The specification requires the time of the first bin (Old format, note 3), and lets Windows
+                    // repair mismatches. A write puts its time into the log and the base block before the bins. If it
+                    // tears the base block, the first bin still has the time of the previous write, and the log
+                    // completes the torn one. Other readers ignore the time; but a log that is older than the bins
+                    // would revert a later write. The check of the result decides about logs that are not older.
                     None => self.first_bin.is_some_and(|bin| bin <= stamp),
                 };
                 (!fits).then_some(Flaw::DirtTimestamp)
@@ -286,7 +285,7 @@ impl Primary {
     }
 }
 
-/// A log whose base block holds and fits the hive.
+/// A log whose base block is valid and matches the hive.
 struct Candidate<'l> {
     index: usize,
     log: Log<'l>,
@@ -294,8 +293,8 @@ struct Candidate<'l> {
     base: BaseBlock,
 }
 
-/// Whether a log's base block, which is a copy of a hive's, is a copy of another hive's. The resource manager's id
-/// decides where there is one. Without, the file's name must be the same.
+/// Returns whether a log's base block, a copy of a hive's, belongs to another hive. The resource manager's id decides,
+/// if there is one; otherwise the file names must be equal.
 fn is_foreign(hive: &BaseBlock, log: &BaseBlock) -> bool {
     if hive.minor_version != log.minor_version || hive.root_cell != log.root_cell {
         return true;
@@ -316,7 +315,7 @@ fn first_bin_timestamp<B: HiveBytes>(bytes: &B) -> Option<u64> {
     BinHeader::parse(&raw, 0, i32::MAX as u32).ok().map(|bin| bin.timestamp.get())
 }
 
-/// Whether the result is a hive. [`judge`] decides whether it is as consistent as before.
+/// Checks that the result is a hive. [`judge`] decides whether it is as consistent as before.
 fn examine<B: HiveBytes>(hive: &Hive<Overlay<'_, B>>) -> Result<()> {
     if let Some(hole) = hive.bytes.first_hole() {
         return Err(Error::corrupt(Code::RecoveredHole, "the hive grows beyond the pages that the logs hold", hole)

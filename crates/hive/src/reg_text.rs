@@ -1,15 +1,15 @@
 //! Registration files (`.reg`): the text form of keys and values that `regedit` exports and imports.
 //!
-//! [`parse`] reads a whole file into a list of operations, each with its line. It is strict: what regedit would pass over
-//! in silence is an error with line, column and advice, and a file with an error gives no operation at all.
-//! [`ReadOptions::lenient`] does as regedit does and lists what it passed over as warnings.
+//! [`parse`] reads a whole file into a list of operations, each with its line. It is strict: a line that regedit would
+//! silently ignore is an error with line, column and advice, and a file with an error yields no operation.
+//! [`ReadOptions::lenient`] does as regedit does and lists the ignored lines as warnings.
 //!
-//! [`Writer`] writes the form that regedit exports: [`Writer::export`] a key of a hive with all below it,
-//! [`Writer::operation`] what turns one hive into another (see [`crate::compare`]). Whatever the bytes of a value, reading
-//! what was written gives the same bytes.
+//! [`Writer`] writes the form that regedit exports: [`Writer::export`] writes a key of a hive with all below it,
+//! [`Writer::operation`] the operations that turn one hive into another (see [`crate::compare`]). Reading the written
+//! file yields the same bytes for every value.
 //!
-//! There is no specification. The facts are those that Wine's tests assert of Windows' regedit, and what its users report;
-//! where these leave a gap, the choice is named at the code.
+//! There is no specification. The facts are those that Wine's tests assert of Windows' regedit, and reports of its
+//! users; other choices are documented in the code.
 //!
 //! # Examples
 //! ```
@@ -116,7 +116,7 @@ impl fmt::Display for RootKey {
 pub struct RegKey {
     /// The root.
     pub root: RootKey,
-    /// The names on the way from the root to the key.
+    /// The names from the root down to the key.
     pub names: Vec<Name<'static>>,
 }
 
@@ -131,14 +131,14 @@ impl fmt::Display for RegKey {
 impl FromStr for RegKey {
     type Err = Error;
 
-    /// Reads a path whose root has its full or its short name, in any letter case.
+    /// Parses a path whose root has its full or its short name, in any letter case.
     fn from_str(path: &str) -> Result<Self> {
         let mut names = path.split('\\').filter(|name| !name.is_empty());
         let first = names.next().unwrap_or_default();
         let is_it =
             |root: &RootKey| [root.name(), root.short_name()].iter().any(|name| name.eq_ignore_ascii_case(first));
         let root = RootKey::ALL.into_iter().find(is_it).ok_or_else(|| {
-            Error::new(Kind::Refused, Code::RegRoot, format!("{first:?} is no root of the registry"))
+            Error::new(Kind::Refused, Code::RegRoot, format!("{first:?} is not a root of the registry"))
                 .advise("begin the path with HKEY_LOCAL_MACHINE, HKEY_USERS or another root")
         })?;
         Ok(RegKey { root, names: names.map(Name::encode).collect() })
@@ -148,30 +148,30 @@ impl FromStr for RegKey {
 /// A change of one key or value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The key is to be there, and the keys on the way to it.
+    /// Create the key, and the missing keys above it.
     CreateKey,
-    /// The key and all below it are to go. No error if it is not there.
+    /// Delete the key and all below it. A missing key is not an error.
     DeleteKey,
-    /// A value is to be set; the key is created by an operation before.
+    /// Set a value; an earlier operation creates the key.
     SetValue {
         /// The name; empty for the default value.
         name: Name<'static>,
         /// The type.
         data_type: ValueType,
-        /// The bytes as they are to be stored.
+        /// The bytes as stored.
         data: Vec<u8>,
     },
-    /// A value is to go. No error if it is not there.
+    /// Delete a value. A missing value is not an error.
     DeleteValue {
         /// The name; empty for the default value.
         name: Name<'static>,
     },
 }
 
-/// A change, and the key that it is about.
+/// A change and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegOperation {
-    /// The line that asks for it, counted from 1; 0 where there is none.
+    /// The line of the operation, counted from 1; 0 if there is none.
     pub line: u64,
     /// The key, shared by the operations of one section.
     pub key: Arc<RegKey>,
@@ -179,7 +179,7 @@ pub struct RegOperation {
     pub change: Change,
 }
 
-/// Whether code units are `text` without regard to the case of ASCII letters.
+/// Returns whether code units equal `text` without regard to the case of ASCII letters.
 fn equals(units: &[u16], text: &str) -> bool {
     units.len() == text.len()
         && units

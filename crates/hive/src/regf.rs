@@ -18,11 +18,11 @@ pub mod timestamp;
 
 use std::fmt;
 
-/// Bytes of the base block; the first hive bin begins behind it.
+/// Bytes of the base block; the first hive bin begins after it.
 pub const BASE_BLOCK_SIZE: u32 = 4096;
 /// The minor versions of the format that are known: NT 4 to Windows 10 and later.
 pub const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 3..=6;
-/// The lowest minor version with layered keys and tombstones. Before it the bits that mark them are leftovers.
+/// The lowest minor version with layered keys and tombstones. In earlier versions their bits are undefined.
 pub const LAYERED_SINCE_MINOR: u32 = 6;
 
 /// A cell offset: bytes from the start of the first hive bin (not of the file).
@@ -33,7 +33,7 @@ impl CellOffset {
     /// "No cell".
     pub const NIL: CellOffset = CellOffset(u32::MAX);
 
-    /// Whether it means "no cell".
+    /// Returns whether it means "no cell".
     pub fn is_nil(self) -> bool {
         self == Self::NIL
     }
@@ -43,7 +43,7 @@ impl CellOffset {
         u64::from(self.0) + u64::from(BASE_BLOCK_SIZE)
     }
 
-    /// Returns the offset of the cell's data (behind the size field) in the hive file.
+    /// Returns the offset of the cell's data (after the size field) in the hive file.
     pub fn data_in_file(self) -> u64 {
         self.in_file() + cell::HEADER_SIZE as u64
     }

@@ -52,9 +52,9 @@ pub mod control {
     pub const DACL_PROTECTED: u16 = 0x1000;
     /// The list of audits inherits nothing.
     pub const SACL_PROTECTED: u16 = 0x2000;
-    /// The byte behind the revision counts.
+    /// The byte after the revision is valid.
     pub const RESOURCE_MANAGER_CONTROL_VALID: u16 = 0x4000;
-    /// The parts lie in one piece, addressed from its start.
+    /// The descriptor is contiguous, with offsets from its start.
     pub const SELF_RELATIVE: u16 = 0x8000;
 }
 
@@ -81,7 +81,8 @@ pub mod rights {
 
 /// A security descriptor.
 ///
-/// Equal ones say the same. Bytes that say nothing (between the parts, and behind the last entry of a list) are not kept.
+/// Equal descriptors have the same meaning. Unused bytes (between the parts, and after the last entry of a list) are
+/// not kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecurityDescriptor {
     /// The control bits: see [`control`]. [`SecurityDescriptor::to_bytes`] sets those that the lists imply.
@@ -118,13 +119,13 @@ impl SecurityDescriptor {
             match at {
                 0 => Ok(None),
                 _ => bytes.get(at..).map(|part| Some((part, at))).ok_or_else(|| {
-                    damaged("a part of the security descriptor begins behind its end", field)
+                    damaged("a part of the security descriptor begins past its end", field)
                         .expected(format_args!("at most {}", bytes.len()), at)
                 }),
             }
         };
         let sid = |field| part(field)?.map(|(part, at)| Sid::parse(part, at)).transpose();
-        // Without the bit there is no list, wherever the offset leads.
+        // Without the bit there is no list, whatever the offset.
         let acl = |field, present| match control & present {
             0 => Ok(None),
             _ => part(field)?.map(|(part, at)| Acl::parse(part, at)).transpose(),
@@ -163,7 +164,7 @@ impl SecurityDescriptor {
         Ok(bytes)
     }
 
-    /// The control bits with those that the form and the lists imply.
+    /// Returns the control bits with those that the form and the lists imply.
     fn effective_control(&self) -> u16 {
         let sacl = if self.sacl.is_some() { control::SACL_PRESENT } else { 0 };
         let dacl = if self.dacl.is_some() { control::DACL_PRESENT } else { 0 };
@@ -171,21 +172,21 @@ impl SecurityDescriptor {
     }
 }
 
-/// The error for bytes that are no descriptor. `at` counts from the start of the descriptor.
+/// Returns the error for bytes that are not a descriptor. `at` counts from the start of the descriptor.
 fn damaged(what: &str, at: usize) -> Error {
     Error::new(Kind::Corrupt, Code::SecurityDescriptor, format!("{what} (byte {at} of the descriptor)"))
 }
 
-/// The error for text that is no descriptor.
+/// Returns the error for text that is not a descriptor.
 fn text_error(what: impl Into<String>) -> Error {
-    Error::refused(Code::Sddl, what)
+    Error::new(Kind::Corrupt, Code::Sddl, what)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Owner and group are administrators, one entry for everyone: `header` is what stands before the parts.
+    /// Owner and group are administrators, one entry for everyone: `header` is what lies before the parts.
     fn bytes(header: [u8; 20]) -> Vec<u8> {
         let mut bytes = header.to_vec();
         bytes.extend(b"\x02\0\x1c\0\x01\0\0\0\0\x02\x14\0\x19\0\x02\0\x01\x01\0\0\0\0\0\x01\0\0\0\0");

@@ -1,11 +1,11 @@
-//! Strings as values store them: UTF-16LE that may lack its zero, have more behind it, or hold unpaired surrogates.
+//! Strings as values store them: UTF-16LE that may lack its zero, have more after it, or hold unpaired surrogates.
 
 use std::fmt;
 
 /// A string of a value, as its bytes.
 ///
 /// Registry strings are UTF-16LE and should end with one zero. Many in real hives do not: they lack the zero, have old
-/// bytes behind it, an odd number of bytes, or surrogates without a partner. `Text` keeps the bytes, so that writing it
+/// bytes after it, an odd number of bytes, or surrogates without a partner. `Text` keeps the bytes, so that writing it
 /// back changes nothing, and shows them as Windows' own programs do: up to the first zero.
 ///
 /// # Examples
@@ -57,8 +57,8 @@ impl Text {
         char::decode_utf16(self.units().take_while(|&unit| unit != 0)).collect::<Result<_, _>>().ok()
     }
 
-    /// Whether the bytes are exactly those that [`Text::new`] makes of the string: one zero, at the end, and no unpaired
-    /// surrogate. Otherwise the string does not say all that the bytes do.
+    /// Returns whether the bytes are exactly those that [`Text::new`] makes of the string: one zero, at the end, and no
+    /// unpaired surrogate. Otherwise the string does not say all that the bytes do.
     pub fn is_regular(&self) -> bool {
         self.to_str().is_some_and(|text| Text::new(&text) == *self)
     }
@@ -142,7 +142,7 @@ impl TextList {
         .fuse()
     }
 
-    /// Whether the bytes are exactly those that [`TextList::new`] makes of the strings.
+    /// Returns whether the bytes are exactly those that [`TextList::new`] makes of the strings.
     pub fn is_regular(&self) -> bool {
         TextList::new(self.strings()) == *self
     }

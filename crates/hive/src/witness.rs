@@ -15,7 +15,7 @@ thread_local! {
     static ASKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whether this thread is in the witness. A panic hook can stay silent then: the panic is caught.
+/// Returns whether this thread is in the witness. A panic hook can stay silent then: the panic is caught.
 pub fn is_asking() -> bool {
     ASKING.get()
 }
@@ -29,8 +29,12 @@ pub type Seen = Option<(u32, Vec<u8>)>;
 /// # Errors
 /// `witness` if the other parser cannot read that far or panics.
 pub fn read(hive: &[u8], path: &str, name: &str) -> Result<Seen> {
-    read_by(Way::Halves, hive, path, name)
+    let mut answers = read_by(Way::Halves, hive, path, &[name]).map_err(|why| silent(path, &why))?;
+    answers.pop().unwrap_or(Ok(None)).map_err(|why| silent(path, &why))
 }
+
+/// The values of several names, or why the witness cannot read one.
+type Answers = Vec<std::result::Result<Seen, String>>;
 
 /// The way from a key to its subkey.
 #[derive(Clone, Copy)]
@@ -41,14 +45,13 @@ enum Way {
     Lists,
 }
 
-fn read_by(way: Way, hive: &[u8], path: &str, name: &str) -> Result<Seen> {
+fn read_by(way: Way, hive: &[u8], path: &str, names: &[&str]) -> std::result::Result<Answers, String> {
     ASKING.set(true);
-    let answer = catch_unwind(AssertUnwindSafe(|| ask(way, hive, path, name)));
+    let answer = catch_unwind(AssertUnwindSafe(|| ask(way, hive, path, names)));
     ASKING.set(false);
     match answer {
-        Ok(Ok(seen)) => Ok(seen),
-        Ok(Err(error)) => Err(silent(path, &error.to_string())),
-        Err(_) => Err(silent(path, "it ends in a panic")),
+        Ok(answer) => answer.map_err(|error| error.to_string()),
+        Err(_) => Err("it ends in a panic".to_owned()),
     }
 }
 
@@ -67,19 +70,38 @@ pub enum Testimony {
 }
 
 /// Compares the witness's reading with `ours`: type and data, or `None` for no such value.
-pub fn ask_about(hive: &[u8], path: &str, name: &str, ours: Option<(u32, &[u8])>) -> Testimony {
-    let is_ours = |seen: &Seen| seen.as_ref().map(|(kind, data)| (*kind, data.as_slice())) == ours;
-    if read(hive, path, name).is_ok_and(|seen| is_ours(&seen)) {
-        return Testimony::Agrees;
-    }
-    match read_by(Way::Lists, hive, path, name) {
-        Ok(seen) if is_ours(&seen) => Testimony::AgreesByLists,
-        Ok(seen) => Testimony::Differs(disagreement(path, name, ours, seen.as_ref())),
-        Err(error) => Testimony::Silent(error),
-    }
+pub fn ask_about(hive: &[u8], path: &str, name: &str, ours: Ours<'_>) -> Testimony {
+    let mut testimonies = ask_about_all(hive, path, &[(name, ours)]);
+    testimonies.pop().unwrap_or_else(|| Testimony::Silent(silent(path, "it was asked about nothing")))
 }
 
-fn ask(way: Way, bytes: &[u8], path: &str, name: &str) -> nt_hive::Result<Seen> {
+/// Type and data of a value, or `None` for no such value.
+pub type Ours<'o> = Option<(u32, &'o [u8])>;
+
+/// As [`ask_about`], about several values of one key, whose way is gone once: a testimony for each.
+pub fn ask_about_all(hive: &[u8], path: &str, asked: &[(&str, Ours<'_>)]) -> Vec<Testimony> {
+    let names: Vec<&str> = asked.iter().map(|(name, _)| *name).collect();
+    let is_ours = |seen: &Seen, ours: Ours<'_>| seen.as_ref().map(|(kind, data)| (*kind, data.as_slice())) == ours;
+    let by_halves = read_by(Way::Halves, hive, path, &names).unwrap_or_default();
+    let agrees =
+        |i: usize| by_halves.get(i).is_some_and(|seen| seen.as_ref().is_ok_and(|seen| is_ours(seen, asked[i].1)));
+    if (0..asked.len()).all(agrees) {
+        return asked.iter().map(|_| Testimony::Agrees).collect();
+    }
+    let by_lists = read_by(Way::Lists, hive, path, &names);
+    let testimony = |(i, (name, ours)): (usize, &(&str, Ours<'_>))| match &by_lists {
+        _ if agrees(i) => Testimony::Agrees,
+        Err(why) => Testimony::Silent(silent(path, why)),
+        Ok(answers) => match &answers[i] {
+            Ok(seen) if is_ours(seen, *ours) => Testimony::AgreesByLists,
+            Ok(seen) => Testimony::Differs(disagreement(path, name, *ours, seen.as_ref())),
+            Err(why) => Testimony::Silent(silent(path, why)),
+        },
+    };
+    asked.iter().enumerate().map(testimony).collect()
+}
+
+fn ask(way: Way, bytes: &[u8], path: &str, names: &[&str]) -> nt_hive::Result<Answers> {
     // Sequence numbers and checksum are judged by our own reader, which also reads dirty hives.
     let hive = nt_hive::Hive::without_validation(bytes)?;
     let root = hive.root_key_node()?;
@@ -87,21 +109,30 @@ fn ask(way: Way, bytes: &[u8], path: &str, name: &str) -> nt_hive::Result<Seen> 
         Way::Halves => root.subpath(path).transpose()?,
         Way::Lists => walk(root, path, bytes.len())?,
     };
-    let Some(key) = found else { return Ok(None) };
-    let Some(values) = key.values() else { return Ok(None) };
-    let mut damage = None;
+    let mut answers: Vec<Option<Seen>> = vec![None; names.len()];
+    let Some(values) = found.and_then(|key| key.values()) else { return Ok(vec![Ok(None); names.len()]) };
+    let (mut damage, mut missing) = (None, names.len());
     for value in values? {
-        // A damaged value may stand beside the one that is asked for. Names are compared here, because nt-hive's own
-        // look-up yields the next value behind a damaged one.
-        match value.and_then(|value| Ok((value.name()? == *name).then_some(value))) {
-            Ok(Some(value)) => return Ok(Some((value.data_type()? as u32, value.data()?.into_vec()?))),
-            Ok(None) => {}
-            Err(error) => {
-                damage.get_or_insert(error);
+        if missing == 0 {
+            break;
+        }
+        // A damaged value may lie beside the one that is asked for. Names are compared here, because nt-hive's own
+        // look-up yields the next value after a damaged one.
+        let one = value.and_then(|value| {
+            let name = value.name()?;
+            for i in (0..names.len()).filter(|&i| answers[i].is_none()).collect::<Vec<_>>() {
+                if name == *names[i] {
+                    answers[i] = Some(Some((value.data_type()? as u32, value.data()?.into_vec()?)));
+                    missing -= 1;
+                }
             }
+            Ok(())
+        });
+        if let Err(error) = one {
+            damage.get_or_insert(error.to_string());
         }
     }
-    damage.map_or(Ok(None), Err)
+    Ok(answers.into_iter().map(|answer| answer.map_or_else(|| damage.clone().map_or(Ok(None), Err), Ok)).collect())
 }
 
 /// Finds the key at `path` through the lists. Those of a damaged hive may name one key a million times.
@@ -135,7 +166,7 @@ fn walk<'h>(
     Ok(Some(key))
 }
 
-/// Whether a key has the name; of ASCII names without nt-hive's folding of case.
+/// Returns whether a key has the name; of ASCII names without nt-hive's folding of case.
 fn is_called(name: &nt_hive::NtHiveNameString<'_>, wanted: &str) -> bool {
     if wanted.is_ascii() { name.to_string_lossy().eq_ignore_ascii_case(wanted) } else { *name == *wanted }
 }

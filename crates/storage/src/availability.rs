@@ -1,5 +1,5 @@
-//! Whether a commit could have a file of the host: asked without opening it for writing and without taking a lock, so that
-//! those who only read stand in nobody's way.
+//! Tells whether a commit could write to a file of the host, without opening it for writing and without taking a lock,
+//! so that readers never obstruct other programs.
 
 use std::io;
 use std::path::Path;
@@ -9,18 +9,18 @@ use super::file::{denied, denied_folder};
 use super::real::in_use;
 use hivewright_error::{Code, Error, Result};
 
-/// What others do with a file, as far as their locks tell.
+/// How other programs use a file, as far as their locks tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Usage {
-    /// Nothing that keeps anybody out.
+    /// No lock.
     Free,
-    /// A program keeps writers out.
+    /// A program excludes writers.
     Kept,
-    /// A program may write to it.
+    /// A program may write to the file.
     Written,
 }
 
-/// Asks whether the file or block device at `path` may be opened for writing.
+/// Checks that the user may open the file or block device at `path` for writing.
 ///
 /// # Errors
 /// `read-only`; `in-use` for a block device that is mounted, or that another program has claimed.
@@ -31,7 +31,7 @@ pub fn may_write(path: &Path) -> Result<()> {
     })
 }
 
-/// Asks whether files may be made in `folder`.
+/// Checks that the user may make files in `folder`.
 ///
 /// # Errors
 /// `folder-read-only`.
@@ -39,8 +39,8 @@ pub fn may_make_files(folder: &Path) -> Result<()> {
     system::may_make_files(folder).map_err(|e| denied_folder("make a new file in", folder, e))
 }
 
-/// What others do with the file at `path`; of an image, by the locks of virtual machines too. What cannot be asked is taken
-/// for free.
+/// Returns how other programs use the file at `path`; for an image, the locks of virtual machines count too.
+/// [`Usage::Free`] where the locks cannot be queried.
 pub fn usage(path: &Path, is_image: bool) -> Usage {
     system::usage(path, is_image).unwrap_or(Usage::Free)
 }
@@ -66,7 +66,8 @@ mod system {
         if !is_block_device(&about) {
             return Ok(());
         }
-        // As a writer claims it, but for reading: nothing of it is written, and nobody is told that it may have been.
+        // O_EXCL claims the device as a writer would, but without writing: inotify does not report a close after
+        // writing.
         let flags = i32::try_from(OFlags::EXCL.bits()).unwrap_or(0);
         File::options().read(true).custom_flags(flags).open(path)?;
         let (major, minor) = (major(about.rdev()), minor(about.rdev()));
@@ -91,8 +92,8 @@ mod system {
         Ok(whole.max(of_ranges))
     }
 
-    /// By `flock`, which cannot be asked without taking the lock: the kernel's table has it (`proc_locks(5)`). Where a file
-    /// system counts its files otherwise there, nothing is found.
+    /// Finds `flock` locks in the kernel's table (`proc_locks(5)`): `flock(2)` offers no query. Finds none on file
+    /// systems that report another device number in the table than `stat(2)` does.
     fn locked(about: &Metadata) -> Usage {
         let Ok(table) = fs::read_to_string("/proc/locks") else { return Usage::Free };
         let own = format!("{:02x}:{:02x}:{}", major(about.dev()), minor(about.dev()), about.ino());
@@ -165,10 +166,11 @@ mod tests {
     }
 }
 
-/// Refuses if VMware has the disk at `path` open: it leaves a folder of its name and `.lck` with a file in it.
+/// Refuses if VMware has the disk at `path` open: it keeps a folder of that name with `.lck` appended, with a file in
+/// it.
 ///
 /// # Errors
-/// `in-use`; the folder cannot be listed.
+/// `in-use`; I/O errors if the folder cannot be listed.
 pub fn vmware_is_out<H: Host>(host: &H, path: &Path) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".lck");

@@ -1,4 +1,4 @@
-//! Counts what is read, so that a program can say what an answer cost.
+//! Counts the bytes that are read from a storage, so that a program can report the cost of an answer.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Storage;
 use hivewright_error::{Place, Result};
 
-/// The storage below, and how many bytes were read of it.
+/// A storage that counts the bytes read from it.
 #[derive(Debug)]
 pub struct Counting<S> {
     below: S,
@@ -15,17 +15,17 @@ pub struct Counting<S> {
 }
 
 impl<S> Counting<S> {
-    /// Counts from zero.
+    /// Returns a storage that counts from zero.
     pub fn new(below: S) -> Self {
         Counting::into_total(below, Arc::default())
     }
 
-    /// Adds to `total`, which others may add to as well.
+    /// Adds to `total`, which several storages may share.
     pub fn into_total(below: S, total: Arc<AtomicU64>) -> Self {
         Counting { below, read: total }
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes read so far.
     pub fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }

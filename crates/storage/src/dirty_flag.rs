@@ -1,25 +1,25 @@
-//! Which of several files were written to since they were last flushed: the others need not be.
+//! Tracks which of several files were written to since their last flush, so that only those are flushed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Storage;
 use hivewright_error::Result;
 
-/// Whether a file was written to since it was last flushed.
+/// Whether a file was written to since its last flush.
 #[derive(Debug, Default)]
 pub struct DirtyFlag(AtomicBool);
 
 impl DirtyFlag {
-    /// To be said before it is written to.
+    /// Marks the file as written to; called before the write.
     pub fn set(&self) {
         self.0.store(true, Ordering::SeqCst);
     }
 }
 
-/// Flushes every file that was written to since it was last flushed; all of them are tried.
+/// Flushes every file that was written to since its last flush. A failure does not keep the others from being flushed.
 ///
 /// # Errors
-/// The first of a file that could not be flushed. The next flush tries it again.
+/// The first failure. The next flush tries that file again.
 pub fn flush<'f, S>(files: impl Iterator<Item = (&'f DirtyFlag, &'f S)>) -> Result<()>
 where
     S: Storage + ?Sized + 'f,

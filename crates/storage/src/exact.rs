@@ -1,9 +1,9 @@
-//! Paths in JSON, so that nothing of them is lost.
+//! Lossless paths in JSON.
 //!
-//! A path is text under the name of its field. Where it holds bytes that are not UTF-8 (on Windows: a surrogate without
-//! the other of its pair), the text only resembles it, with U+FFFD for what has no letter. Then a second field, with
-//! `_hex` behind the name, holds the whole path in hexadecimal: its bytes; on Windows the units of its UTF-16, the lower
-//! byte first. Without that field the text is the path.
+//! A path is text in a field of its name. Where the path is not valid UTF-8 (on Windows: has an unpaired surrogate),
+//! the text has U+FFFD in its place, and a second field, with `_hex` appended to the name, holds the whole path in
+//! hexadecimal: its bytes, or on Windows its UTF-16 code units in little-endian order. Without that field the text is
+//! the path.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -13,18 +13,18 @@ use serde::ser::SerializeMap;
 
 use super::hex;
 
-/// The whole path in hexadecimal, where the text of it only resembles it.
+/// Returns the whole path in hexadecimal if its text is lossy, else `None`.
 pub fn hex(path: impl AsRef<OsStr>) -> Option<String> {
     let path = path.as_ref();
     path.to_str().is_none().then(|| whole(path))
 }
 
-/// The whole path in hexadecimal.
+/// Returns the whole path in hexadecimal.
 pub fn whole(path: impl AsRef<OsStr>) -> String {
     hex::encode(&units(path.as_ref()))
 }
 
-/// The path of which [`hex()`] and the text were written down. `None` where the former is not as it should be.
+/// Returns the path that was written as `text` and `hex` (see [`hex()`]), or `None` if `hex` is malformed.
 pub fn path(text: &str, hex: Option<&str>) -> Option<PathBuf> {
     match hex {
         None => Some(PathBuf::from(text)),
@@ -66,7 +66,7 @@ fn from_units(bytes: Vec<u8>) -> Option<OsString> {
 
 /// A field that may hold a path.
 pub trait Field {
-    /// The path, if there is one.
+    /// Returns the path, if there is one.
     fn path(&self) -> Option<&Path>;
 }
 
@@ -88,14 +88,14 @@ impl<F: Field> Field for Option<F> {
     }
 }
 
-/// Functions for `#[serde(flatten, serialize_with)]`, one for each name that a field with a path has.
+/// Defines functions for `#[serde(flatten, serialize_with)]`, one for each field name that holds a path.
 macro_rules! fields {
     ($($name:ident and $hex:ident),*) => {
         $(
-            /// Writes the field of this name, and the other one where it is needed. No path is `null`.
+            /// Writes the field of this name and, for a lossy text, the `_hex` field. No path is `null`.
             ///
             /// # Errors
-            /// Those of the serializer.
+            /// Errors of the serializer.
             pub fn $name<S: Serializer>(field: &impl Field, serializer: S) -> Result<S::Ok, S::Error> {
                 let mut map = serializer.serialize_map(None)?;
                 let path = field.path();
@@ -109,7 +109,7 @@ macro_rules! fields {
     };
 }
 
-/// See `fields`: the functions have the names of the fields.
+/// The functions that `fields` defines, named as their fields.
 pub mod field {
     use super::{Field, Path, SerializeMap, Serializer, hex};
 

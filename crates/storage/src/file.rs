@@ -3,46 +3,55 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::advised;
 use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 
 use super::Storage;
 
-/// An open file. Reads and writes name their offset, so the file's own position plays no part.
+/// An open file. Reads and writes name their offset; the file position is not used.
 #[derive(Debug)]
 pub struct FileStorage {
     file: File,
     path: PathBuf,
+    /// Whether a lock was asked for.
+    has_locks: AtomicBool,
 }
 
 impl FileStorage {
-    /// Opens `path` for reading only.
+    /// Opens `path` for reading.
     ///
     /// # Errors
-    /// The host could not open it.
+    /// I/O errors; `no-file` if there is no such file.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| failed("open", path, e))?;
         Ok(FileStorage::new(file, path.to_owned()))
     }
 
     pub(super) fn new(file: File, path: PathBuf) -> Self {
-        FileStorage { file, path }
+        FileStorage { file, path, has_locks: AtomicBool::new(false) }
+    }
+
+    /// Returns the file, for a lock: dropping the storage releases it.
+    pub(super) fn to_lock(&self) -> &File {
+        self.has_locks.store(true, Ordering::Relaxed);
+        &self.file
     }
 
     pub(super) fn file(&self) -> &File {
         &self.file
     }
 
-    /// All bytes, if there are at most `most`.
+    /// Reads the whole file.
     ///
     /// # Errors
-    /// There are more (`too-large`), or the host could not read.
+    /// `too-large` if it has more than `most` bytes; I/O errors.
     pub fn read_whole(&self, most: usize) -> Result<Vec<u8>> {
         super::read_whole(self, &self.path, most)
     }
 
-    /// The path under which it was opened.
+    /// Returns the path that was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -52,8 +61,8 @@ impl FileStorage {
     }
 }
 
-/// The error of a failed call that had to do with `path`. A missing file is [`Kind::NotFound`], and so is what is looked for
-/// under a name that no file can have here, such as one that is too long.
+/// Makes the error of a failed system call on `path`. A missing file is [`Kind::NotFound`], and so is a name that the
+/// host does not allow, such as one that is too long.
 pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
     let error = if source.kind() == io::ErrorKind::InvalidFilename && matches!(what, "open" | "look at") {
         Error::new(Kind::NotFound, Code::NoFile, format!("cannot {what} {}: {source}", path.display()))
@@ -65,7 +74,7 @@ pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
     error.of_file(path)
 }
 
-/// The error of an open for writing that failed: `read-only` where the host does not let the user write.
+/// Makes the error of a failed open for writing: `read-only` where the host denies the user write access.
 pub(super) fn denied(path: &Path, source: io::Error) -> Error {
     let is_denied = is_denied(&source);
     let error = failed("open for writing", path, source);
@@ -79,7 +88,7 @@ pub(super) fn denied(path: &Path, source: io::Error) -> Error {
     ))
 }
 
-/// The error of an attempt to make a file: `folder-read-only` where the host does not let the user.
+/// Makes the error of a failure to make a file: `folder-read-only` where the host denies the user write access.
 pub(super) fn denied_folder(what: &str, folder: &Path, source: io::Error) -> Error {
     let is_denied = is_denied(&source);
     let error = failed(what, folder, source);
@@ -95,13 +104,26 @@ fn is_denied(source: &io::Error) -> bool {
     matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
+/// Releases the locks. To close the file is not enough: a program that another thread has just started holds the file
+/// until it has replaced the copy of this process.
+impl Drop for FileStorage {
+    fn drop(&mut self) {
+        if *self.has_locks.get_mut() {
+            // A file system without locks refuses; then there is nothing to release.
+            let _ = self.file.unlock();
+            #[cfg(target_os = "linux")]
+            super::ranges::unlock(self);
+        }
+    }
+}
+
 impl Storage for FileStorage {
     fn len(&self) -> Result<u64> {
         let about = self.file.metadata().map_err(|e| self.failed("look at", e))?;
         if about.is_file() {
             return Ok(about.len());
         }
-        // A block device has no length but its end.
+        // `stat(2)` reports no length for a block device; its end is found by seeking.
         (&self.file).seek(SeekFrom::End(0)).map_err(|e| self.failed("measure", e))
     }
 

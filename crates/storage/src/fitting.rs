@@ -1,4 +1,4 @@
-//! Names that are made out of a name, and have to be short enough for a file system.
+//! File names that are derived from a name and stay within the limits of file systems.
 
 use std::ffi::{OsStr, OsString};
 
@@ -6,12 +6,13 @@ use sha2::{Digest, Sha256};
 
 use crate::hex;
 
-/// Bytes of a name at most: of Linux, and of most other systems. Those that count characters have room for more.
+/// Bytes of a name at most, on Linux and most other systems. Systems that count characters allow at least as many
+/// bytes.
 const LONGEST: usize = 255;
-/// Random characters in the name of a file for the time being.
+/// Number of random characters in the name of a temporary file.
 pub(super) const RANDOM: usize = 6;
 
-/// `name` if `more` bytes can be put around it, else its beginning with a `~` and a number that no other name has.
+/// Returns `name` if `more` bytes can be added to it, else its beginning, a `~` and a number that keeps names apart.
 pub fn fitting(name: &OsStr, more: usize) -> OsString {
     if name.len() + more <= LONGEST {
         return name.to_owned();
@@ -23,7 +24,8 @@ pub fn fitting(name: &OsStr, more: usize) -> OsString {
     short
 }
 
-/// The first `most` bytes at most. Of a text, whole characters: some file systems take nothing else.
+/// Returns at most the first `most` bytes. Text is cut between characters, because some file systems accept only valid
+/// text.
 fn beginning(name: &OsStr, most: usize) -> OsString {
     match name.to_str() {
         Some(text) => {

@@ -1,4 +1,4 @@
-//! Folders of the host, read as Windows reads its own: names without regard to case. Links are not followed.
+//! Folders of the host, looked up as Windows does: names without regard to case. Symbolic links are not followed.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::file::failed;
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// What a path stands for.
+/// The kind of a file system entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EntryKind {
     /// A plain file.
@@ -16,14 +16,14 @@ pub enum EntryKind {
     Folder,
     /// A block device: a disk or a partition of this machine.
     Device,
-    /// A pipe, another device; in a folder, a symbolic link too.
+    /// A pipe or another device; in a folder, also a symbolic link.
     Other,
 }
 
-/// What a path given by the user is. Links are followed here, since the user named them.
+/// Returns the kind of the entry at a path that the user named. Follows symbolic links.
 ///
 /// # Errors
-/// [`Kind::NotFound`] if there is nothing, I/O errors otherwise.
+/// [`Kind::NotFound`] if there is no entry; I/O errors otherwise.
 pub fn kind_of(path: &Path) -> Result<EntryKind> {
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Ok(EntryKind::Folder),
@@ -37,7 +37,7 @@ pub fn kind_of(path: &Path) -> Result<EntryKind> {
     }
 }
 
-/// When the contents of a file last changed, as the host says; `None` where it does not.
+/// Returns the modification time of a file, or `None` where the host does not report it.
 pub fn modified(path: &Path) -> Option<std::time::SystemTime> {
     fs::metadata(path).and_then(|found| found.modified()).ok()
 }
@@ -52,10 +52,10 @@ pub(super) fn is_block_device(_: &fs::Metadata) -> bool {
     false
 }
 
-/// The entries of `folder` of one kind whose names satisfy `wanted`, in the order of their names.
+/// Returns the entries of `folder` that have this kind and whose names satisfy `wanted`, sorted by name.
 ///
 /// # Errors
-/// The host could not list the folder.
+/// I/O errors if the folder cannot be listed.
 pub fn entries(folder: &Path, kind: EntryKind, wanted: &dyn Fn(&OsStr) -> bool) -> Result<Vec<PathBuf>> {
     let failed = |e| Error::io(format!("cannot read the folder {}: {e}", folder.display()), e);
     let mut found = Vec::new();
@@ -78,7 +78,8 @@ pub fn entries(folder: &Path, kind: EntryKind, wanted: &dyn Fn(&OsStr) -> bool) 
     Ok(found)
 }
 
-/// The entries of `folder` of one kind called `name`, without regard to case: several where the host tells cases apart.
+/// Returns the entries of `folder` that have this kind and this name without regard to case: several where the host's
+/// names are case-sensitive.
 ///
 /// # Errors
 /// As [`entries`].

@@ -1,4 +1,4 @@
-//! A file that appears under its name when it is whole.
+//! A file that appears under its name only when it is complete.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,19 +13,20 @@ use super::temp_files::{self, What};
 use super::{FileStorage, Storage};
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// What its name ends in until it is whole.
+/// The suffix of the temporary name.
 const UNFINISHED: &str = ".unfinished";
 
-/// A file that is being written under another name, and gone if it is dropped.
+/// A file that is being written under a temporary name. Dropping it removes it.
 pub struct Fresh {
     file: BufWriter<File>,
     written: TempPath,
     path: PathBuf,
-    // After what it stands for.
+    may_replace: bool,
+    // Declared last, so that it is dropped after the file is removed.
     _held: Held,
 }
 
-/// The name for the time being, as long as it is held.
+/// The temporary name, registered while the file has it.
 struct Held(PathBuf);
 
 impl Drop for Held {
@@ -35,24 +36,24 @@ impl Drop for Held {
 }
 
 impl Fresh {
-    /// Begins a file that shall be called `path`. What is called so is only replaced if it is a regular file that begins
-    /// with `like`: an earlier one of its kind.
+    /// Begins a file that gets the name `path` when it is finished. An existing file is replaced only if it is a
+    /// regular file that begins with `like`, and never without `like`.
     ///
     /// # Errors
-    /// `file-exists`: something else is there. `no-folder`: its folder is not there. The folder cannot be written to.
-    pub fn begin(path: &Path, like: &[u8]) -> Result<Self> {
+    /// `file-exists`: another file or a folder is there. `no-folder`: its folder does not exist. I/O errors if the
+    /// folder cannot be written to.
+    pub fn begin(path: &Path, like: Option<&[u8]>) -> Result<Self> {
         if !may_be_replaced(path, like)? {
-            let what = format!("{} is there already, and is not what would be written there", path.display());
-            return Err(Error::refused(Code::FileExists, what).advise("name a file that does not exist"));
+            return Err(exists(path, like.is_some()));
         }
         let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
         let mut builder = tempfile::Builder::new();
-        // Whoever finds it, left by a run that was killed, sees what it was going to be.
+        // The temporary name tells which file a killed run was writing.
         let mut prefix = OsString::from(".");
         prefix.push(fitting(path.file_name().unwrap_or_default(), 2 + RANDOM + UNFINISHED.len()));
         prefix.push(".");
         builder.prefix(&prefix).rand_bytes(RANDOM).suffix(UNFINISHED);
-        // As any new file: a temporary one is its owner's alone.
+        // A temporary file has mode 0600; the new file gets the mode of any new file.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let make = || {
@@ -60,22 +61,35 @@ impl Fresh {
             Ok((made.path().to_owned(), made.into_parts()))
         };
         let (name, (file, written)) = temp_files::hold(What::File, make)?;
-        Ok(Fresh { file: BufWriter::new(file), written, path: path.to_owned(), _held: Held(name) })
+        let may_replace = like.is_some();
+        Ok(Fresh { file: BufWriter::new(file), written, path: path.to_owned(), may_replace, _held: Held(name) })
     }
 
-    /// Gives it its name, in place of what was called so.
+    /// Renames the file to its final name. An existing file is replaced only where `like` was given.
     ///
     /// # Errors
-    /// The host could not write it.
+    /// `file-exists`: a file has got that name meanwhile, and is not replaced. I/O errors.
     pub fn finish(self) -> Result<()> {
         let file = self.file.into_inner().map_err(|e| failed("write", &self.path, e.into_error()))?;
-        // Else a name could stand for a file that the disk has not got.
+        // Flush before the rename, so that the name never leads to incomplete contents after a crash.
         file.sync_all().map_err(|e| failed("write", &self.path, e))?;
         let name = self.written.to_path_buf();
-        let persist =
-            || self.written.persist(&self.path).map(|()| true).map_err(|e| failed("create", &self.path, e.error));
+        let Fresh { written, path, may_replace, .. } = self;
+        let persist = || {
+            let named = if may_replace { written.persist(&path) } else { written.persist_noclobber(&path) };
+            named.map(|()| true).map_err(|e| match e.error.kind() {
+                io::ErrorKind::AlreadyExists if !may_replace => exists(&path, false),
+                _ => failed("create", &path, e.error),
+            })
+        };
         temp_files::rename(&name, persist).map(drop)
     }
+}
+
+fn exists(path: &Path, may_be_like: bool) -> Error {
+    let why = if may_be_like { ", and is not what would be written there" } else { "" };
+    Error::refused(Code::FileExists, format!("{} is there already{why}", path.display()))
+        .advise("name a file that does not exist")
 }
 
 fn not_begun(path: &Path, folder: &Path, error: io::Error) -> Error {
@@ -83,20 +97,21 @@ fn not_begun(path: &Path, folder: &Path, error: io::Error) -> Error {
         let what = format!("cannot write {}: there is no folder {}", path.display(), folder.display());
         return Error::new(Kind::NotFound, Code::NoFolder, what).advise("make the folder, or name another place");
     }
-    // The error itself names a file that nobody has asked for.
+    // The error names the temporary file, which the user does not know.
     let what =
         format!("cannot write {}: nothing can be made in {}: {}", path.display(), folder.display(), error.kind());
     Error::io(what, error).advise("name a place where files can be made")
 }
 
-/// Whether nothing is at `path`, or a regular file that begins with `like`.
-fn may_be_replaced(path: &Path, like: &[u8]) -> Result<bool> {
+/// Returns whether there is nothing at `path`, or a regular file that begins with `like`.
+fn may_be_replaced(path: &Path, like: Option<&[u8]>) -> Result<bool> {
     match std::fs::symlink_metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
         Err(e) => return Err(failed("look at", path, e)),
         Ok(found) if !found.is_file() => return Ok(false),
         Ok(_) => {}
     }
+    let Some(like) = like else { return Ok(false) };
     let file = FileStorage::open(path)?;
     let mut head = vec![0; like.len()];
     Ok(file.len()? >= like.len() as u64 && file.read_at(0, &mut head).is_ok() && head == like)
@@ -121,21 +136,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report");
         std::fs::write(&path, "old").unwrap();
-        let mut fresh = Fresh::begin(&path, b"old").unwrap();
+        let mut fresh = Fresh::begin(&path, Some(b"old")).unwrap();
         fresh.write_all(b"ne").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         drop(fresh);
         assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(&folder).unwrap().count()), (b"old".to_vec(), 1));
-        let mut fresh = Fresh::begin(&path, b"old").unwrap();
+        let mut fresh = Fresh::begin(&path, Some(b"old")).unwrap();
         fresh.write_all(b"new").unwrap();
         fresh.finish().unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(&folder).unwrap().count()), (b"new".to_vec(), 1));
-        assert_eq!(Fresh::begin(&folder.path().join("none/x"), b"").err().map(|e| e.code()), Some(Code::NoFolder));
-        assert!(Fresh::begin(&path.join("x"), b"").is_err());
-        // What is there now begins otherwise; a device and a folder are no files at all.
+        assert_eq!(
+            Fresh::begin(&folder.path().join("none/x"), Some(b"")).err().map(|e| e.code()),
+            Some(Code::NoFolder)
+        );
+        assert!(Fresh::begin(&path.join("x"), Some(b"")).is_err());
+        // The existing file begins with other bytes; devices and folders are never replaced.
         for other in [&path, Path::new("/dev/null"), folder.path()] {
             assert_eq!(
-                Fresh::begin(other, b"old").err().map(|e| e.code()),
+                Fresh::begin(other, Some(b"old")).err().map(|e| e.code()),
                 Some(Code::FileExists),
                 "{}",
                 other.display()

@@ -1,11 +1,11 @@
-//! Bytes as hexadecimal text, by tables: an undo file is mostly that.
+//! Bytes as hexadecimal text. Uses tables, because most of an undo file is hexadecimal.
 
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 
-/// What is no digit.
+/// Marks a character that is not a digit.
 const NONE: u8 = 0xff;
 
-/// The value of each digit.
+/// The value of each hexadecimal digit.
 const VALUES: [u8; 256] = {
     let mut table = [NONE; 256];
     let mut value = 0;
@@ -16,7 +16,7 @@ const VALUES: [u8; 256] = {
     table
 };
 
-/// Both digits of each byte.
+/// The two digits of each byte.
 const PAIRS: [[u8; 2]; 256] = {
     let mut table = [[0; 2]; 256];
     let mut byte = 0;
@@ -27,17 +27,17 @@ const PAIRS: [[u8; 2]; 256] = {
     table
 };
 
-/// Two digits for each byte, in lower case.
+/// Returns two lower-case digits for each byte.
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = vec![0; bytes.len() * 2];
     for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
         *pair = PAIRS[usize::from(*byte)];
     }
-    // OK: digits are UTF-8, so there is no default to take.
+    // Digits are ASCII, so the default is never used.
     String::from_utf8(text).unwrap_or_default()
 }
 
-/// The bytes again. `None` for what [`encode`] does not write.
+/// Decodes the output of [`encode`]; `None` for any other text.
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     let mut bytes = vec![0; pairs.len()];

@@ -1,4 +1,4 @@
-//! Everything a commit asks of the host's file system, as a seam for faults.
+//! The operations that a commit needs of the host's file system, as a trait, so that tests can inject faults.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,11 +12,11 @@ use super::Storage;
 pub enum Access {
     /// Read only.
     Read,
-    /// Read and write an existing file. On Windows this also keeps other writers out.
+    /// Reading and writing an existing file. On Windows this also excludes other writers.
     Write,
 }
 
-/// Which file it is, whatever it is called: two names with the same id are the same file.
+/// The identity of a file: two names with the same id are the same file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
     /// The file system.
@@ -25,78 +25,79 @@ pub struct FileId {
     pub file: u64,
 }
 
-/// What the host says about an open file.
+/// The host's metadata of an open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct About {
-    /// Which file; `None` where the host has no stable answer.
+    /// The identity; `None` where the host has no stable one.
     pub id: Option<FileId>,
-    /// Names (hard links) it has.
+    /// The number of its names (hard links).
     pub links: u64,
-    /// Whether it is a regular file: neither folder nor device nor pipe.
+    /// Whether it is a regular file.
     pub regular: bool,
     /// Whether it is a block device.
     pub device: bool,
-    /// Permission bits, 0o777 at most where the host has such.
+    /// Permission bits, at most 0o777; 0 where the host has none.
     pub mode: u32,
-    /// Why a new file in its place would not be the same, as far as the host and the file system alone can tell.
+    /// Why a new file in its place would differ, as far as the host and the file system tell.
     pub keeps: Option<&'static str>,
 }
 
-/// Whether a new file took over what the file system kept about the old one.
+/// Whether a new file took over the metadata of the old one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Carried {
     /// Owner, mode and extended attributes are the same.
     Whole,
-    /// This could not be carried over.
+    /// The metadata that could not be carried over.
     Lost(String),
 }
 
 /// An open file of a host.
 pub trait HostFile: Storage {
-    /// What the host says about it.
+    /// Returns the metadata of the file.
     ///
     /// # Errors
-    /// The host could not tell.
+    /// I/O errors.
     fn about(&self) -> Result<About>;
 
-    /// Takes the advisory lock on the whole file, exclusively, until the file is closed. `false`: somebody else has
-    /// it.
+    /// Takes the exclusive advisory lock on the whole file until the file is closed. Returns `false` if another program
+    /// has a lock.
     ///
     /// # Errors
-    /// The host could not tell.
+    /// I/O errors.
     fn try_lock(&self) -> Result<bool>;
 
-    /// Takes the locks that virtual machines look at too, until the file is closed. `false`: somebody else has one. Where the host has none, nothing is taken.
+    /// Takes the locks that virtual machines respect, until the file is closed. Returns `false` if another program has
+    /// one. Does nothing where the host has no such locks.
     ///
     /// # Errors
-    /// The host could not tell.
+    /// I/O errors.
     fn try_lock_ranges(&self) -> Result<bool> {
         Ok(true)
     }
 
-    /// Takes the advisory lock on the whole file together with others that read it, and those by which virtual machines
-    /// see that it is read and must not change. `false`: somebody writes.
+    /// Takes the shared advisory lock on the whole file, and the locks that keep virtual machines from writing. Returns
+    /// `false` if a program writes to the file.
     ///
     /// # Errors
-    /// The host could not tell.
+    /// I/O errors.
     fn try_share(&self) -> Result<bool> {
         Ok(true)
     }
 
-    /// Gives this file the access and modification times of `from`.
+    /// Sets the access and modification times to `from`.
     ///
     /// # Errors
-    /// The host could not.
+    /// I/O errors.
     fn take_times(&self, from: &Times) -> Result<()>;
 
-    /// The times of access and modification.
+    /// Returns the access and modification times.
     ///
     /// # Errors
-    /// The host could not tell.
+    /// I/O errors.
     fn times(&self) -> Result<Times>;
 }
 
-/// When a file was last read and last written.
+/// The access and modification times of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
     /// Last access.
@@ -105,86 +106,86 @@ pub struct Times {
     pub modified: std::time::SystemTime,
 }
 
-/// A file system, as far as a commit needs it. [`super::RealHost`] is the real one. A clone is the same file system.
+/// The file system as a commit sees it. [`super::RealHost`] is the real one. A clone is the same file system.
 pub trait Host: Clone + Send + Sync + 'static {
-    /// Its open files.
+    /// Its type of open files.
     type File: HostFile + 'static;
 
-    /// Whether several calls may be under way at once. A host that plays faults one by one says no.
+    /// Whether calls may run in parallel. `false` for a test host that injects faults one at a time.
     const CONCURRENT: bool = true;
 
-    /// The path of the file itself: absolute, through every symbolic link.
+    /// Returns the absolute path of the file, with all symbolic links resolved.
     ///
     /// # Errors
-    /// There is no such file.
+    /// `no-file`; I/O errors.
     fn resolve(&self, path: &Path) -> Result<PathBuf>;
 
-    /// Whether the name is taken, by whatever it be (a dangling symbolic link too).
+    /// Returns whether the name is in use by any entry, even a dangling symbolic link.
     ///
     /// # Errors
-    /// The host could not tell.
+    /// I/O errors.
     fn exists(&self, path: &Path) -> Result<bool>;
 
-    /// Paths of the regular files in `folder` whose name starts with `prefix`, in the order of their names.
+    /// Returns the paths of the regular files in `folder` whose names start with `prefix`, sorted by name.
     ///
     /// # Errors
     /// The host could not list the folder.
     fn starting_with(&self, folder: &Path, prefix: &OsStr) -> Result<Vec<PathBuf>>;
 
-    /// Opens an existing file. A block device is opened for writing only if nothing else uses it so, a mount say.
+    /// Opens an existing file. A block device is opened for writing only if no mount and no other program has claimed
+    /// it.
     ///
     /// # Errors
-    /// The host could not; code `in-use` where it says that another program keeps it.
+    /// `in-use` if another program keeps the file; I/O errors.
     fn open(&self, path: &Path, access: Access) -> Result<Self::File>;
 
-    /// Makes an empty file of a new name in the folder of `beside`, for reading and writing, with permission bits
-    /// `mode` less what the user's mask takes away.
+    /// Makes an empty file with an unused name in the folder of `beside`, for reading and writing, with permission bits
+    /// `mode` less the umask.
     ///
     /// # Errors
-    /// The host could not.
+    /// I/O errors.
     fn create_temporary(&self, beside: &Path, mode: u32) -> Result<(PathBuf, Self::File)>;
 
-    /// Gives `to` the owner, the mode and the extended attributes of `from`, and looks whether they took.
+    /// Gives `to` the owner, the mode and the extended attributes of `from`, and verifies the result.
     ///
     /// # Errors
-    /// `from` could not be looked at. What `to` does not take is no error but [`Carried::Lost`].
+    /// I/O errors of `from`. Metadata that `to` does not accept is [`Carried::Lost`], not an error.
     fn carry_metadata(&self, from: &Self::File, to: &Self::File) -> Result<Carried>;
 
-    /// Makes `to`, which is empty, hold the bytes of `from`: sharing them where the file system can, and with the holes
-    /// that `from` has.
+    /// Copies the bytes of `from` to the empty file `to`: shares blocks where the file system can, and keeps holes.
     ///
     /// # Errors
-    /// The host could not.
+    /// I/O errors.
     fn copy_bytes(&self, from: &Self::File, to: &Self::File) -> Result<()> {
         copy_range(from, to, 0, from.len()?)
     }
 
-    /// Renames `from` to `to`, in one step, in place of what is there.
+    /// Renames `from` to `to` atomically and replaces an existing file.
     ///
     /// # Errors
-    /// The host could not.
+    /// I/O errors.
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
 
-    /// Renames `from` to `to` if nothing is there. `false`: something is, and nothing was done.
+    /// Renames `from` to `to` if that name is unused. Returns `false`, and does nothing, if it is in use.
     ///
     /// # Errors
-    /// The host could not.
+    /// I/O errors.
     fn rename_new(&self, from: &Path, to: &Path) -> Result<bool>;
 
     /// Removes a file.
     ///
     /// # Errors
-    /// The host could not.
+    /// I/O errors.
     fn remove(&self, path: &Path) -> Result<()>;
 
-    /// Returns when the names in `folder` are on the medium.
+    /// Flushes the names in `folder` to the medium.
     ///
     /// # Errors
-    /// It is not known which of them are.
+    /// I/O errors; some of the names may not be durable.
     fn sync_folder(&self, folder: &Path) -> Result<()>;
 }
 
-/// Copies a range, growing `to` to its end, and leaves out what is zeros.
+/// Copies a range, grows `to` to the end of the range, and leaves holes for zeros.
 pub(super) fn copy_range(from: &dyn Storage, to: &dyn Storage, start: u64, end: u64) -> Result<()> {
     const PIECE: usize = 1 << 20;
     if to.len()? < end {

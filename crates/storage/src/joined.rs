@@ -1,4 +1,4 @@
-//! Files of one image, one after the other, as a single run of addresses.
+//! The files of one image, concatenated into a single address space.
 
 use std::ops::Deref;
 
@@ -7,20 +7,21 @@ use crate::dirty_flag::{self, DirtyFlag};
 use crate::span::end_within;
 use hivewright_error::{Code, Error, Kind, Place, Result};
 
-/// Every file begins at a multiple of this, so that a block of one address space is a block of the other. What lies
-/// between the end of a file and the next one reads as zeros, and what is written there is gone.
+/// Every file begins at a multiple of this, so that a block of one address space is a block of the other. Bytes between
+/// the end of a file and the next file read as zeros; writes to them are discarded.
 pub const ALIGNMENT: u64 = 4096;
 
-/// See the module. Only the last file can grow, unless others have room: see [`Joined::with_room`].
+/// Files in one address space. Only the last file can grow, unless others have room: see [`Joined::with_room`].
 pub struct Joined<S> {
     parts: Vec<Part<S>>,
 }
 
 struct Part<S> {
     start: u64,
-    /// Bytes when it was joined; of the last one without room, whatever it has now.
+    /// Length when it was joined, in bytes. The last file without room is measured anew instead.
     len: u64,
-    /// Bytes that it may grow to; `len` where it may not, or is the last of several that keep their lengths.
+    /// Length that it may grow to, in bytes; `len` if it may not grow, or is the last of several that keep their
+    /// lengths.
     room: u64,
     storage: S,
     dirty: DirtyFlag,
@@ -32,19 +33,19 @@ impl<S> Part<S> {
     }
 }
 
-/// Lengths of a file that may grow with others, in bytes: before, and after.
+/// The lengths of a file that may grow with others, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Before.
+    /// Length before the growth.
     pub before: u64,
-    /// After.
+    /// Length after the growth.
     pub after: u64,
 }
 
-/// Where files of these lengths begin.
+/// Returns the first address of each file of these lengths.
 ///
 /// # Errors
-/// `image-size`: their addresses would not end before 2^63.
+/// `image-size`: the addresses would exceed 2^63.
 pub fn starts(lens: &[u64]) -> Result<Vec<u64>> {
     let mut next: u64 = 0;
     let mut starts = Vec::new();
@@ -65,10 +66,10 @@ fn fixed() -> Error {
 }
 
 impl<S: Deref<Target: Storage>> Joined<S> {
-    /// The files in this order.
+    /// Joins files in this order.
     ///
     /// # Errors
-    /// As [`starts`]; a length cannot be read.
+    /// As [`starts`]; I/O errors.
     pub fn new(files: Vec<S>) -> Result<Self> {
         let lens = files.iter().map(|file| file.len()).collect::<Result<Vec<_>>>()?;
         let parts = files.into_iter().zip(starts(&lens)?).zip(lens);
@@ -76,15 +77,15 @@ impl<S: Deref<Target: Storage>> Joined<S> {
         Ok(Joined { parts: parts.map(part).collect() })
     }
 
-    /// Files of which several grow together, the last among them. Each has addresses for its length after; where it ends before
-    /// those, it reads as zeros, and what is written there is gone.
+    /// Joins files of which several grow together, the last among them. Each has addresses for its length after the
+    /// growth; those past its current end read as zeros, and writes to them are discarded.
     ///
-    /// The length of all tells how far the growth got: it is that of before, or that of after, if every file has its length of
-    /// before, or of after; else something between. It is past both where a file has neither of its lengths nor one between.
-    /// [`Storage::set_len`] takes the length of before or of after, and gives every file its own.
+    /// The total length tells how far the growth got. It is the length before, or after, if every file has that length;
+    /// a value between them if the files differ; and a value past both if a file's length lies outside its two lengths.
+    /// [`Storage::set_len`] accepts the total before or after and resizes each file.
     ///
     /// # Errors
-    /// As [`starts`]; `fixed-length` where the last file does not grow by two bytes or more.
+    /// As [`starts`]; `fixed-length` if the last file grows by less than two bytes.
     pub fn with_room(files: Vec<(S, Room)>) -> Result<Self> {
         let rooms: Vec<u64> = files.iter().map(|(_, room)| room.after).collect();
         let starts = starts(&rooms)?;
@@ -105,8 +106,8 @@ impl<S: Deref<Target: Storage>> Joined<S> {
         self.parts.last().ok_or_else(|| Error::new(Kind::NotFound, Code::ImageSize, "an image without files"))
     }
 
-    /// Calls `each` with every part that holds a piece of `offset .. offset + len`, the offset in it and the piece's
-    /// range in the caller's buffer. Pieces between files are passed over.
+    /// Calls `each` with every part that overlaps `offset .. offset + len`, the offset in the part, and the range in
+    /// the caller's buffer. Skips the gaps between files.
     fn pieces(
         &self,
         offset: u64,
@@ -176,7 +177,7 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Joined<S> {
         dirty_flag::flush(self.parts.iter().map(|part| (&part.dirty, &*part.storage)))
     }
 
-    /// Changes the length of the last file, or of all that have room.
+    /// Changes the length of the last file, or of all files with room.
     fn set_len(&self, len: u64) -> Result<()> {
         let last = self.last()?;
         if last.grows() {
@@ -194,7 +195,7 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Joined<S> {
         last.storage.set_len(own)
     }
 
-    /// What the file says that holds the byte.
+    /// Returns the places of the file that holds the byte.
     fn locate(&self, offset: u64) -> Vec<Place> {
         let holder = self.parts.iter().rev().find(|part| part.start <= offset);
         holder.map(|part| part.storage.locate(offset - part.start)).unwrap_or_default()
@@ -235,7 +236,7 @@ mod tests {
         assert_eq!(joined.read_at(u64::MAX, &mut [0; 2]).unwrap_err().code(), "past-end");
     }
 
-    /// A file whose length changes both ways.
+    /// A file whose length can grow and shrink.
     struct Changing(Mutex<Vec<u8>>);
 
     impl Storage for Changing {

@@ -1,8 +1,8 @@
-//! Bytes with addresses, and the one seam through which the file system of the host is touched.
+//! Runs of bytes with addresses, and the only access to the file system of the host.
 //!
-//! A [`Storage`] is a run of bytes. A plain file is one; a volume, a partition and a disk image are each a storage on
-//! top of another. [`Host`] is everything else a commit asks of the file system, so that tests can put a lying one
-//! in its place. Nothing here knows a format.
+//! A [`Storage`] is a run of bytes: a file, or a volume, a partition or a disk image on top of another storage.
+//! [`Host`] has the other operations that a commit asks of a file system, so that tests can inject faults. Nothing here
+//! knows a format.
 
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
@@ -30,10 +30,10 @@ mod real;
 pub mod recorder;
 pub mod scratch;
 pub mod shell;
-mod slots;
 pub mod span;
 mod sparse_buffer;
 pub mod split;
+pub mod spool;
 pub mod temp_files;
 pub mod window;
 
@@ -42,15 +42,14 @@ pub use host::{About, Access, Carried, FileId, Host, HostFile, Times};
 pub use mapped::Mapped;
 pub use mapped::zeros_in_large_pages;
 pub use real::RealHost;
-pub use slots::Slots;
 pub use sparse_buffer::SparseBuffer;
 
 use hivewright_error::{Code, Error, Kind, Place, Result};
 
-/// All bytes of the file at `path`, if there are at most `most`.
+/// Reads all bytes of `file`; `path` names it in errors.
 ///
 /// # Errors
-/// There are more (`too-large`), or it cannot be read.
+/// `too-large` if there are more than `most` bytes; I/O errors.
 pub fn read_whole(file: &dyn Storage, path: &std::path::Path, most: usize) -> Result<Vec<u8>> {
     let len = file.len()?;
     let Some(size) = usize::try_from(len).ok().filter(|&size| size <= most) else {
@@ -63,46 +62,46 @@ pub fn read_whole(file: &dyn Storage, path: &std::path::Path, most: usize) -> Re
 
 /// A run of bytes with its own addresses, from 0 to [`Storage::len`].
 ///
-/// All methods take `&self`, so that several layers can share one storage. Writing is for
-/// the commit, and for a layer that passes a write on.
+/// All methods take `&self`, so that several layers can share one storage. Only a commit writes, and layers that pass
+/// its writes on.
 pub trait Storage: Send + Sync {
-    /// Bytes from the first to the end.
+    /// Returns the length in bytes.
     ///
     /// # Errors
-    /// The host could not tell.
+    /// I/O errors.
     fn len(&self) -> Result<u64>;
 
-    /// Fills `buf` with the bytes from `offset` on. Past the end is an error, not a short answer.
+    /// Fills `buf` with the bytes from `offset` on.
     ///
     /// # Errors
-    /// The end comes first, or the host could not read.
+    /// An error if the range ends after the storage, never a short read; I/O errors.
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()>;
 
     /// Writes all of `bytes` at `offset`. Durable only after [`Storage::flush`].
     ///
     /// # Errors
-    /// The host could not write; any part of it may have been.
+    /// I/O errors; any part of `bytes` may have been written.
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()>;
 
-    /// Returns when everything written is on the medium.
+    /// Returns when all written bytes are on the medium.
     ///
     /// # Errors
-    /// It is not known what of it is on the medium.
+    /// I/O errors; some of the written bytes may not be durable.
     fn flush(&self) -> Result<()>;
 
-    /// Changes the length, where the storage has one that can change. New bytes are zeros.
+    /// Changes the length, if the storage supports that. New bytes are zeros.
     ///
     /// # Errors
-    /// The length is fixed, or the host could not change it.
+    /// `fixed-length` if it does not; I/O errors.
     fn set_len(&self, len: u64) -> Result<()> {
         let _ = len;
         Err(Error::new(Kind::Unsupported, Code::FixedLength, "the length of this storage cannot be changed"))
     }
 
-    /// Where the byte at `offset` lies, innermost address space first, down to the file of the host.
+    /// Returns the places of the byte at `offset`, the innermost address space first, the file of the host last.
     fn locate(&self, offset: u64) -> Vec<Place>;
 
-    /// Whether there are no bytes.
+    /// Returns whether the length is 0.
     ///
     /// # Errors
     /// As [`Storage::len`].

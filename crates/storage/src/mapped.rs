@@ -1,4 +1,4 @@
-//! Files of the host and memory. With `container/nbd/child.rs` the only place with `unsafe`.
+//! Memory maps of files, and anonymous memory. The only `unsafe` code besides `container/helpers/nbd/child.rs`.
 #![allow(unsafe_code)]
 
 use std::fs::File;
@@ -14,11 +14,11 @@ use super::file::failed;
 use super::folder::{EntryKind, kind_of};
 use super::{FileStorage, Storage};
 
-/// The bytes of a file as they were, or became, while it is mapped. Read-only.
+/// The bytes of a file in a read-only memory map.
 ///
-/// A map is not a copy: a file that another process writes to changes under the reader, and one that is cut short
-/// ends the process with SIGBUS on first touch of a missing page. Nothing that is read here is believed for a write:
-/// a commit reads the file again, under a lock, and compares.
+/// A map is not a copy: it shows later writes of other processes, and if the file is truncated, the first access to a
+/// missing page ends the process with SIGBUS. No write relies on mapped bytes: a commit reads the file again under a
+/// lock and compares.
 #[derive(Debug)]
 pub struct Mapped {
     bytes: Bytes,
@@ -27,24 +27,24 @@ pub struct Mapped {
 #[derive(Debug)]
 enum Bytes {
     Map(Mmap),
-    /// Read by calls: file systems that share no memory maps (9p, some of FUSE and of the network), and empty files.
+    /// A copy, for empty files and file systems without shared maps (9p, some FUSE and network file systems).
     Read(Vec<u8>),
 }
 
-/// The most bytes that are read where there is no map: a hive's bins stay below 2 GiB.
+/// Bytes read at most where there is no map; the bins of a hive stay below 2 GiB.
 const MOST_BYTES: usize = 3 << 30;
 
 impl Mapped {
-    /// Maps the whole of `path`.
+    /// Maps the whole file at `path`.
     ///
     /// # Errors
-    /// It cannot be opened or mapped, or is no regular file (a device has no length to map).
+    /// I/O errors; an error if it is not a regular file.
     pub fn open(path: &Path) -> Result<Self> {
         Self::of(&File::open(path).map_err(|e| failed("open", path, e))?, path)
     }
 
-    /// As [`Mapped::open`] if the file is regular and begins with `magic`, else `None`. Nothing is opened that could
-    /// block: neither a pipe nor a device.
+    /// As [`Mapped::open`], but returns `None` if the file is not regular or does not begin with `magic`. Never blocks:
+    /// opens neither pipes nor devices.
     ///
     /// # Errors
     /// As [`Mapped::open`].
@@ -81,36 +81,28 @@ impl Mapped {
         {
             return Ok(Mapped { bytes: Bytes::Map(map) });
         }
-        // Without a map, the calls say what is wrong with the file, if anything is.
+        // Where the map failed, `read` reports the reason, if there is one.
         let file = file.try_clone().map_err(|e| failed("open", path, e))?;
         let bytes = FileStorage::new(file, path.to_owned()).read_whole(MOST_BYTES)?;
         Ok(Mapped { bytes: Bytes::Read(bytes) })
     }
 }
 
-/// Memory of its own, zeros at first: a page is had when it is touched.
+/// Anonymous memory, zeros at first. A page is allocated on its first access.
 pub(super) struct Anonymous(MmapMut);
 
 impl Anonymous {
-    /// `len` bytes.
+    /// Returns `len` zeros.
     ///
     /// # Errors
-    /// `no-memory`: the host has no room for so many.
+    /// `no-memory`: the host cannot map `len` bytes.
     pub(super) fn new(len: usize) -> Result<Self> {
         let no_memory = |e| Error::new(Kind::Io, Code::NoMemory, format!("no room for {len} bytes: {e}"));
         let map = MmapMut::map_anon(len).map_err(no_memory)?;
-        // Where every map is in large pages, each touch would have two MiB cleared. A host without them says no.
+        // With huge pages everywhere, each first access would clear 2 MiB. Kernels without huge pages return an error.
         #[cfg(target_os = "linux")]
         let _ = map.advise(memmap2::Advice::NoHugePage);
         Ok(Anonymous(map))
-    }
-
-    /// Has the pages of a part at once: one by one, which is what happens where the host cannot, takes longer.
-    pub(super) fn have(&self, start: usize, len: usize) {
-        #[cfg(target_os = "linux")]
-        let _ = self.0.advise_range(memmap2::Advice::PopulateWrite, start, len);
-        #[cfg(not(target_os = "linux"))]
-        let _ = (start, len);
     }
 }
 
@@ -128,8 +120,8 @@ impl DerefMut for Anonymous {
     }
 }
 
-/// Zeros, in pages as large as the host has them: most of the time of reading a file of some MiB into new memory goes
-/// into making that page by page.
+/// Returns `len` zeros, in huge pages where the host has them: page faults take most of the time of reading a file of
+/// some MiB into new memory.
 pub fn zeros_in_large_pages(len: usize) -> Vec<u8> {
     let bytes = vec![0; len];
     #[cfg(target_os = "linux")]
@@ -138,13 +130,13 @@ pub fn zeros_in_large_pages(len: usize) -> Vec<u8> {
         let start = bytes.as_ptr().align_offset(LARGE_PAGE);
         let whole = len.saturating_sub(start) / LARGE_PAGE * LARGE_PAGE;
         if whole > 0 {
-            // SAFETY: the range lies within `bytes`, which nobody else knows of, and begins and ends at page boundaries.
-            // The advice is about how memory is had, and leaves what it holds alone.
+            // SAFETY: the range lies within `bytes`, which nothing else refers to, and begins and ends at page
+            // boundaries. The advice changes how the pages are backed and not their contents.
             let advised = unsafe {
                 let at = bytes.as_ptr().add(start).cast_mut().cast();
                 rustix::mm::madvise(at, whole, rustix::mm::Advice::LinuxHugepage)
             };
-            // A host without large pages says no: it is only slower.
+            // Without huge pages the call fails, and the memory is only slower.
             let _ = advised;
         }
     }

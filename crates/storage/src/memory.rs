@@ -1,4 +1,4 @@
-//! Bytes in memory as a storage: for tests, fuzzing and whatever has already been read whole.
+//! Bytes in memory as a storage, for tests, fuzzing and data that was read whole.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -6,31 +6,31 @@ use super::Storage;
 use crate::span::end_within;
 use hivewright_error::{Place, Result};
 
-/// A run of bytes in memory. It has no address space of its own: [`Storage::locate`] answers with no place.
+/// A run of bytes in memory. It has no address space: [`Storage::locate`] returns no place.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<Vec<u8>>);
 
 impl Memory {
-    /// A storage of these bytes.
+    /// Returns a storage of these bytes.
     pub fn new(bytes: Vec<u8>) -> Self {
         Memory(Mutex::new(bytes))
     }
 
-    /// Gives the bytes back.
+    /// Returns the bytes.
     pub fn into_bytes(self) -> Vec<u8> {
         self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
-        // A panic between two calls cannot leave half a write: each is one copy.
+        // A panic cannot leave half a write: each write is one copy.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The range `offset .. offset + len` of `total` bytes, as indices.
+/// Returns the range `offset .. offset + len` of `total` bytes as indices.
 fn range(offset: u64, len: usize, total: usize) -> Result<std::ops::Range<usize>> {
     let end = end_within("the storage", total as u64, offset, len)?;
-    // Neither is above `total`.
+    // Neither exceeds `total`.
     let index = |at: u64| usize::try_from(at).unwrap_or(total);
     Ok(index(offset)..index(end))
 }

@@ -1,4 +1,4 @@
-//! What Linux keeps about a file, and carrying it over to a new one.
+//! Linux metadata of a file, and its transfer to a new file.
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
@@ -22,7 +22,8 @@ const KEEPING: [(u32, &str); 3] = [
 /// Extended attributes are at most 64 KiB, names and values (`xattr(7)`).
 const XATTR_MAX: usize = 65_536;
 
-/// Why a new file on the same file system would not be the same. An unknown file system is taken at its word.
+/// Returns the reason why a new file on the same file system would lose metadata. Unknown file systems are assumed to
+/// keep none beyond that of Linux.
 pub(super) fn keeps(storage: &FileStorage) -> Option<&'static str> {
     let Ok(system) = fstatfs(storage.file()) else {
         return Some("the file system does not say what it is");
@@ -30,17 +31,17 @@ pub(super) fn keeps(storage: &FileStorage) -> Option<&'static str> {
     KEEPING.iter().find(|(magic, _)| i128::from(system.f_type) == i128::from(*magic)).map(|(_, why)| *why)
 }
 
-/// Carries owner, mode, flags and extended attributes (access lists and labels among them) from one file to another.
+/// Carries owner, mode, flags and extended attributes (ACLs and security labels among them) from one file to another.
 ///
-/// Attributes of the `trusted.` class are seen and kept only by a privileged user.
+/// Only a privileged user sees and keeps attributes of the `trusted.` class.
 pub(super) fn carry(from: &FileStorage, to: &FileStorage) -> Result<Carried> {
     let of = |e| failed("look at", from.path(), e);
     let want = from.file().metadata().map_err(of)?;
     let attributes = attributes(from).map_err(|e| of(e.into()))?;
-    // A failure to set shows when looked at again; what counts is what the new file has.
+    // Failures to set are ignored: the comparison below finds them.
     let _ = fchown(to.file(), Some(Uid::from_raw(want.uid())), Some(Gid::from_raw(want.gid())));
     set_attributes(to, &attributes);
-    // After owner and access list: changing the owner clears bits, an access list changes the group's.
+    // After the owner and the ACL: changing the owner clears bits, and an ACL changes those of the group.
     let _ = to.file().set_permissions(PermissionsExt::from_mode(want.mode() & 0o7777));
     set_flags(from, to);
     missing(from, to, &attributes)
@@ -74,10 +75,10 @@ fn set_attributes(to: &FileStorage, wanted: &Attributes) {
     }
 }
 
-/// Flags that describe the layout of a file's own blocks: extents, inline data.
+/// Flags that describe the layout of a file's blocks: extents, inline data.
 const OF_THE_LAYOUT: u32 = 0x0008_0000 | 0x1000_0000;
 
-/// Flags as `chattr(1)` sets them.
+/// Returns the flags that `chattr(1)` sets.
 fn flags(file: &FileStorage) -> Option<IFlags> {
     ioctl_getflags(file.file()).ok().map(|f| f & !IFlags::from_bits_retain(OF_THE_LAYOUT))
 }
@@ -108,8 +109,8 @@ fn missing(from: &FileStorage, to: &FileStorage, wanted: &Attributes) -> Result<
     Ok(Carried::Lost(lost))
 }
 
-/// Copies a file into an empty one: by sharing its blocks where the file system can (`ioctl_ficlone(2)`), else the parts
-/// that are no holes.
+/// Copies a file into an empty one: shares the blocks where the file system can (`ioctl_ficlone(2)`), else copies the
+/// parts that are not holes.
 pub(super) fn copy_bytes(from: &FileStorage, to: &FileStorage) -> Result<()> {
     if rustix::fs::ioctl_ficlone(to.file(), from.file()).is_ok() {
         return Ok(());
@@ -122,9 +123,9 @@ pub(super) fn copy_bytes(from: &FileStorage, to: &FileStorage) -> Result<()> {
         use rustix::fs::SeekFrom::{Data, Hole};
         let (start, end) = match seek(Data(at)) {
             Ok(start) => (start, seek(Hole(start)).unwrap_or(len)),
-            // Nothing but a hole is left.
+            // The rest is a hole.
             Err(rustix::io::Errno::NXIO) => break,
-            // A block device, or a file system that knows no holes.
+            // A block device, or a file system without holes.
             Err(_) => (at, len),
         };
         super::host::copy_range(from, to, start, end.min(len))?;

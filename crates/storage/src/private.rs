@@ -1,11 +1,11 @@
-//! A folder that nobody else can look into, for as long as it is held.
+//! Folders that no other user can read.
 
 use std::path::Path;
 
 use super::temp_files::{self, What};
 use hivewright_error::{Error, Result};
 
-/// A new empty folder of mode 0700 with a short path, removed with all that is in it when this value goes.
+/// A new folder of mode 0700 with a short path, removed with its contents when the value is dropped.
 #[derive(Debug)]
 pub struct PrivateFolder(tempfile::TempDir);
 
@@ -15,21 +15,21 @@ impl Drop for PrivateFolder {
     }
 }
 
-/// A socket's path has 108 bytes at most on Linux, 104 elsewhere, of which the name in the folder needs some.
+/// The path of a socket has at most 108 bytes on Linux, 104 elsewhere; the socket's name takes some of them.
 const LONGEST: usize = 80;
 
 impl PrivateFolder {
-    /// Makes one, in the folder for temporary files unless its path is too long for sockets.
+    /// Makes a folder, in the one for temporary files unless its path is too long for sockets.
     ///
     /// # Errors
-    /// The host could not.
+    /// I/O errors.
     pub fn make() -> Result<Self> {
         let temporary = std::env::temp_dir();
         let long = temporary.as_os_str().len() > LONGEST;
         let within = if long { Path::new("/tmp") } else { &temporary };
         let failed = |e| Error::io(format!("cannot make a folder in {}: {e}", within.display()), e);
         let mut builder = tempfile::Builder::new();
-        // It is made with this mode: at no time can others look in.
+        // It is created with this mode, so that no other user can look into it at any time.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
         builder.prefix("hivewright-");
@@ -37,7 +37,7 @@ impl PrivateFolder {
         temp_files::hold(What::Folder, make).map(|(_, made)| PrivateFolder(made))
     }
 
-    /// Where it is.
+    /// Returns the path of the folder.
     pub fn path(&self) -> &Path {
         self.0.path()
     }

@@ -1,4 +1,5 @@
-//! A first look at what others have put somewhere: nothing is waited for, nothing special is opened, no link followed.
+//! First look at files that others control. It never blocks, opens only regular files, and follows links only where it
+//! says so.
 
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -11,42 +12,42 @@ use super::folder::EntryKind;
 use super::{FileId, FileStorage};
 use hivewright_error::Result;
 
-/// What the host says about a path.
+/// The host's metadata of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// What it is.
+    /// The kind.
     pub kind: EntryKind,
-    /// Which file; `None` where the host has no stable answer.
+    /// The identity; `None` where the host has no stable one.
     pub id: Option<FileId>,
-    /// Bytes; 0 for what has no length.
+    /// Length in bytes; 0 for entries without a length.
     pub len: u64,
-    /// Whether the host knows it by more than one name.
+    /// Whether the file has more than one name (hard link).
     pub is_linked: bool,
-    /// When its contents last changed, where the host says it.
+    /// Modification time; `None` where the host does not report it.
     pub modified: Option<SystemTime>,
 }
 
-/// One name in a folder of the host. Symbolic links are [`EntryKind::Other`].
+/// An entry of a folder of the host. Symbolic links are [`EntryKind::Other`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Named {
     /// The name.
     pub name: OsString,
-    /// What it is, as the folder says.
+    /// The kind, as the folder reports it.
     pub kind: EntryKind,
 }
 
-/// Looks at `path` without opening it. Links are followed.
+/// Returns the metadata of `path` without opening it. Follows links.
 ///
 /// # Errors
-/// There is nothing, or the host could not tell.
+/// I/O errors; `no-file`.
 pub fn see(path: &Path) -> Result<Seen> {
     fs::metadata(path).map(|about| seen(&about)).map_err(|e| failed("look at", path, e))
 }
 
-/// The folders in which `path` and, where it is a link, the links that it leads to are, each without links; the last is
-/// that of the file itself. Links that go round in circles end.
+/// Returns the folders, without links, of `path` and of each link on the way to the file; that of the file itself is
+/// the last. A cycle of links ends the list.
 pub fn folders_on_the_way(path: &Path) -> Vec<PathBuf> {
-    // As many as Linux follows.
+    // Linux follows at most 40 links.
     const MOST_LINKS: usize = 40;
     let (mut folders, mut path) = (Vec::new(), path.to_owned());
     for _ in 0..=MOST_LINKS {
@@ -62,16 +63,16 @@ pub fn folders_on_the_way(path: &Path) -> Vec<PathBuf> {
     folders
 }
 
-/// What stands in `folder`, by name.
+/// Lists `folder`, sorted by name.
 ///
 /// # Errors
-/// The host could not list it.
+/// I/O errors.
 pub fn list(folder: &Path) -> Result<Vec<Named>> {
     let failed = |e| failed("list", folder, e);
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // A name that has gone meanwhile is no longer of interest.
+        // A file that was deleted meanwhile is left out.
         let Ok(is) = entry.file_type() else { continue };
         let kind = match (is.is_file(), is.is_dir()) {
             (true, _) => EntryKind::File,
@@ -84,11 +85,11 @@ pub fn list(folder: &Path) -> Result<Vec<Named>> {
     Ok(found)
 }
 
-/// The first bytes of the regular file at `path`, at most `most`; links are followed if `follow`. `None` for whatever
-/// is no regular file, which is neither waited for nor read.
+/// Returns the first bytes of the regular file at `path`, at most `most`; follows links if `follow`. `None` for
+/// anything else, which is neither opened for reading nor waited for.
 ///
 /// # Errors
-/// It cannot be opened or read.
+/// I/O errors.
 pub fn peek(path: &Path, most: usize, follow: bool) -> Result<Option<(Seen, Vec<u8>)>> {
     let file = match open_without_waiting(path, follow) {
         Ok(Some(file)) => file,
@@ -104,7 +105,7 @@ pub fn peek(path: &Path, most: usize, follow: bool) -> Result<Option<(Seen, Vec<
     let mut filled = 0;
     while filled < size {
         match (&file).read(&mut head[filled..]) {
-            // It has become shorter.
+            // The file has become shorter.
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
@@ -115,21 +116,20 @@ pub fn peek(path: &Path, most: usize, follow: bool) -> Result<Option<(Seen, Vec<
     Ok(Some((seen(&about), head)))
 }
 
-/// Opens the regular file at `path` for reading; no link is followed. `None` for whatever is no regular file, which is
-/// not waited for.
+/// Opens the regular file at `path` for reading and follows no link. `None` for anything else, without blocking.
 ///
 /// # Errors
-/// It cannot be opened.
+/// I/O errors.
 pub fn open_plain(path: &Path) -> Result<Option<FileStorage>> {
     let Some(file) = open_without_waiting(path, false).map_err(|e| failed("open", path, e))? else { return Ok(None) };
     let is_file = file.metadata().map_err(|e| failed("look at", path, e))?.is_file();
     Ok(is_file.then(|| FileStorage::new(file, path.to_owned())))
 }
 
-/// Opens `path` from its first byte to its last, whatever it is: a pipe too. For what the user named.
+/// Opens any file that the user named for reading from start to end, even a pipe.
 ///
 /// # Errors
-/// It cannot be opened.
+/// I/O errors.
 pub fn stream(path: &Path) -> Result<Box<dyn Read + Send>> {
     File::open(path).map(|file| Box::new(file) as Box<dyn Read + Send>).map_err(|e| failed("open", path, e))
 }
@@ -142,7 +142,7 @@ fn open_without_waiting(path: &Path, follow: bool) -> io::Result<Option<File>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC | links;
     match rustix::fs::open(path, flags, Mode::empty()) {
         Ok(file) => Ok(Some(File::from(file))),
-        // A link, a socket, or a device that nobody serves.
+        // A link, a socket, or a device without a driver.
         Err(Errno::LOOP) if !follow => Ok(None),
         Err(Errno::NXIO) => Ok(None),
         Err(e) => Err(e.into()),

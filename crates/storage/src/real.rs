@@ -12,10 +12,10 @@ use super::fitting::{RANDOM, fitting};
 use super::temp_files::{self, What};
 use super::{About, Access, Carried, Host, HostFile, Times};
 
-/// What the name of a new file ends in for the time being.
+/// The suffix of a temporary name.
 const NEW: &str = ".hivewright-new";
 
-/// The file system of this machine, with nothing between.
+/// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealHost;
 
@@ -29,7 +29,7 @@ impl Host for RealHost {
     fn exists(&self, path: &Path) -> Result<bool> {
         match fs::symlink_metadata(path) {
             Ok(_) => Ok(true),
-            // What cannot be a name here is none of a file.
+            // A name that the host does not allow belongs to no file.
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename) => Ok(false),
             Err(e) => Err(failed("look at", path, e)),
         }
@@ -113,21 +113,21 @@ impl Host for RealHost {
     #[cfg(unix)]
     fn sync_folder(&self, folder: &Path) -> Result<()> {
         match fs::File::open(folder).and_then(|f| f.sync_all()) {
-            // Some network file systems have no such thing, and say so.
+            // Some network file systems cannot flush a folder and return an error.
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
             done => done.map_err(|e| failed("flush the folder", folder, e)),
         }
     }
 
-    /// Windows has no way to flush a folder; NTFS keeps names in its journal.
+    /// Windows cannot flush a folder; NTFS journals names.
     #[cfg(not(unix))]
     fn sync_folder(&self, _: &Path) -> Result<()> {
         Ok(())
     }
 }
 
-/// For file systems that know neither a rename that spares what is there nor hard links: an empty file takes the
-/// name, which fails if it is taken, and is then replaced.
+/// Renames on file systems with neither a non-replacing rename nor hard links: creates an empty file, which fails if
+/// the name is in use, and replaces it.
 fn claim_and_rename(from: &Path, to: &Path) -> Result<bool> {
     match OpenOptions::new().write(true).create_new(true).open(to) {
         Ok(_) => fs::rename(from, to).map(|()| true).map_err(|e| failed("rename a file to", to, e)),
@@ -152,12 +152,12 @@ fn keep_writers_out(options: &mut OpenOptions, access: Access) {
 #[cfg(not(windows))]
 fn keep_writers_out(_: &mut OpenOptions, _: Access) {}
 
-/// On Linux, O_EXCL on a block device is a claim that a mount, or another program with a claim, keeps from being made.
+/// On Linux, O_EXCL claims a block device: mounts and other claims then fail, and the other way round.
 #[cfg(target_os = "linux")]
 fn claim_device(options: &mut OpenOptions, path: &Path, access: Access) {
     let is_device = fs::metadata(path).is_ok_and(|data| super::folder::is_block_device(&data));
     if is_device && access == Access::Write {
-        // The bits of O_EXCL fit.
+        // The bits of O_EXCL fit into an `i32`.
         let flags = i32::try_from(rustix::fs::OFlags::EXCL.bits()).unwrap_or(0);
         std::os::unix::fs::OpenOptionsExt::custom_flags(options, flags);
     }
@@ -178,15 +178,15 @@ impl HostFile for FileStorage {
         Ok(about(self, &data))
     }
 
-    /// On Windows a lock would keep the reading back out as well, and opening for writing has kept others out.
+    /// On Windows a lock would exclude the read-back as well; opening for writing has already excluded other writers.
     fn try_lock(&self) -> Result<bool> {
         if cfg!(windows) {
             return Ok(true);
         }
-        match self.file().try_lock() {
+        match self.to_lock().try_lock() {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),
-            // A file system without locks has no holder either.
+            // A file system without locks has no holders of locks.
             Err(TryLockError::Error(e)) if e.kind() == io::ErrorKind::Unsupported => Ok(true),
             Err(TryLockError::Error(e)) => Err(failed("lock", self.path(), e)),
         }
@@ -198,7 +198,7 @@ impl HostFile for FileStorage {
     }
 
     fn try_share(&self) -> Result<bool> {
-        let shared = match self.file().try_lock_shared() {
+        let shared = match self.to_lock().try_lock_shared() {
             Err(TryLockError::WouldBlock) => false,
             Err(TryLockError::Error(e)) if e.kind() != io::ErrorKind::Unsupported => {
                 return Err(failed("lock", self.path(), e));

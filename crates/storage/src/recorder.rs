@@ -1,4 +1,4 @@
-//! Keeps in memory what is written: the bytes below stay as they are.
+//! Records writes in memory; the storage below stays unchanged.
 
 #[cfg(test)]
 mod tests;
@@ -10,24 +10,24 @@ use super::Storage;
 use super::span::{end_within, lay_over, read_then_zeros};
 use hivewright_error::{Code, Error, Kind, Place, Result};
 
-/// Bytes that are kept together.
+/// Bytes of a recorded page.
 const PAGE: u64 = 4096;
-/// Pages that one recorder holds at most: what an edit of a hive writes is far less.
+/// Pages of one recorder at most; an edit of a hive writes far fewer.
 const MAX_PAGES: usize = 1 << 18;
 
-/// Counts flushes, for recorders that record one after the other what belongs together.
+/// Counts flushes; shared by recorders of one change.
 #[derive(Debug, Default)]
 pub struct Clock(Mutex<(u32, bool)>);
 
 impl Clock {
-    /// The epoch of a write that is made now.
+    /// Returns the epoch of a write that is made now.
     fn stamp(&self) -> u32 {
         let mut now = self.now();
         now.1 = true;
         now.0
     }
 
-    /// A flush: a new epoch, if anything was written in this one.
+    /// Begins a new epoch if anything was written in this one.
     fn flush(&self) {
         let mut now = self.now();
         if std::mem::take(&mut now.1) {
@@ -44,7 +44,7 @@ impl Clock {
     }
 }
 
-/// A storage that reads as if it had been written to. See [`Recorder::take`].
+/// A storage that reads as if its recorded writes had been made. See [`Recorder::take`].
 pub struct Recorder {
     below: Arc<dyn Storage>,
     below_len: u64,
@@ -56,43 +56,43 @@ type Pages = BTreeMap<u64, Box<[u8]>>;
 
 struct Recording {
     len: u64,
-    /// The length when the epoch began.
+    /// Length when the epoch began.
     settled_len: u64,
     /// Pages that differ from the storage below.
     now: Pages,
-    /// As they were when the epoch began, those that were written to since.
+    /// Pages written to in this epoch, as they were when it began.
     settled: Pages,
-    /// Start and end of every write of the epoch, in order.
+    /// Start and end of each write of the epoch, in order.
     log: Vec<(u64, u64)>,
     epoch: u32,
-    /// The length at the last [`Recorder::take`], and what earlier epochs have written since.
+    /// Length at the last [`Recorder::take`].
     taken_len: u64,
     done: Vec<Written>,
 }
 
-/// Bytes that were written.
+/// A recorded write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Where.
+    /// Offset in the storage.
     pub offset: u64,
-    /// What was there before; shorter than `new` where the storage ended.
+    /// The bytes before; shorter than `new` where the storage ended.
     pub old: Vec<u8>,
-    /// What was written.
+    /// The bytes after.
     pub new: Vec<u8>,
-    /// How often a storage of the same clock was flushed between the last [`Recorder::take`] and this.
+    /// Number of flushes of storages with this clock between the last [`Recorder::take`] and the write.
     pub epoch: u32,
 }
 
 impl Recorder {
-    /// Records what is written to `below`.
+    /// Records writes to `below`.
     ///
     /// # Errors
-    /// Its length cannot be read.
+    /// I/O errors if its length cannot be read.
     pub fn new(below: Arc<dyn Storage>) -> Result<Self> {
         Self::timed(below, Arc::default())
     }
 
-    /// As [`Recorder::new`], with a clock that others share.
+    /// As [`Recorder::new`], with a shared clock.
     ///
     /// # Errors
     /// As [`Recorder::new`].
@@ -104,18 +104,18 @@ impl Recorder {
         Ok(Recorder { below, below_len: len, clock, state })
     }
 
-    /// Bytes of the storage below.
+    /// Returns the length of the storage below.
     pub fn len_below(&self) -> u64 {
         self.below_len
     }
 
-    /// What was written since the last call, sorted by epoch, then offset: of each epoch stretches that do not overlap and
-    /// differ in their first and last byte from what was there before it; where the storage grew, all of the new bytes. What
-    /// is written in two epochs is told twice: a stop between them leaves the first. And the length before. The clock
-    /// begins anew: recorders that share one are asked together.
+    /// Returns the length before and the writes since the last call, sorted by epoch, then offset. The writes of an
+    /// epoch do not overlap, and their first and last bytes differ from the bytes before, or extend the storage. A
+    /// range that is written in two epochs is returned twice, because a crash between them leaves the first write.
+    /// Resets the clock: call it for all recorders that share one.
     ///
     /// # Errors
-    /// The storage below cannot be read.
+    /// I/O errors of the storage below.
     pub fn take(&self) -> Result<(u64, Vec<Written>)> {
         let mut state = self.state();
         self.settle(&mut state)?;
@@ -126,7 +126,7 @@ impl Recorder {
         Ok((len_before, std::mem::take(&mut state.done)))
     }
 
-    /// A write or a change of the length: what earlier epochs have written is settled before.
+    /// Ends the last epoch, if a new one has begun, before a write or a change of the length.
     fn begin(&self, state: &mut Recording) -> Result<()> {
         let now = self.clock.stamp();
         if now != state.epoch {
@@ -136,7 +136,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Tells what the epoch has written, and ends it.
+    /// Appends the writes of the epoch to `done`, and ends the epoch.
     fn settle(&self, state: &mut Recording) -> Result<()> {
         let mut spans = std::mem::take(&mut state.log);
         spans.push((state.settled_len, state.len));
@@ -166,7 +166,7 @@ impl Recorder {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The page as the storage below has it; zeros past its end.
+    /// Returns the page of the storage below, with zeros past its end.
     fn page_below(&self, page: u64) -> Result<Box<[u8]>> {
         let mut bytes = vec![0; index(PAGE)].into_boxed_slice();
         read_then_zeros(&*self.below, self.below_len, page * PAGE, &mut bytes)?;
@@ -174,10 +174,10 @@ impl Recorder {
     }
 }
 
-/// Cuts a stretch into what differs and what is new.
+/// Splits a range into its changed and its new parts.
 fn split(settled_len: u64, epoch: u32, start: u64, old: &[u8], new: &[u8], written: &mut Vec<Written>) {
     let counts = |i: usize| start + i as u64 >= settled_len || old[i] != new[i];
-    // Stretches with few equal bytes between are one: a write costs more than a byte.
+    // Parts with few equal bytes between them are joined: a write costs more than a byte.
     const NEAR: usize = 8;
     let mut i = 0;
     while i < new.len() {
@@ -199,7 +199,7 @@ fn split(settled_len: u64, epoch: u32, start: u64, old: &[u8], new: &[u8], writt
     }
 }
 
-/// The spans as sorted ones that neither touch nor overlap.
+/// Returns the spans sorted and merged, so that they neither touch nor overlap.
 fn merged(mut spans: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
     spans.retain(|(start, end)| start < end);
     spans.sort_unstable();
@@ -217,7 +217,7 @@ fn pages(start: u64, end: u64) -> std::ops::Range<u64> {
     start / PAGE..end.div_ceil(PAGE)
 }
 
-/// Never above a page, or the length of a buffer.
+/// Converts a number that never exceeds a page or the length of a buffer.
 fn index(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }
@@ -247,7 +247,7 @@ impl Storage for Recorder {
         for page in pages(offset, end) {
             let had = state.now.get(&page).cloned();
             if had.is_none() && state.now.len() == MAX_PAGES {
-                let what = "one edit writes more than a gigabyte: that is not what it is for";
+                let what = "one edit writes more than 1 GiB, the limit";
                 return Err(Error::new(Kind::Unsupported, Code::TooLarge, what));
             }
             let before = had.map_or_else(|| self.page_below(page), Ok)?;
@@ -265,11 +265,11 @@ impl Storage for Recorder {
         Ok(())
     }
 
-    /// Grows it. Nothing that is recorded shrinks.
+    /// Grows the storage. Shrinking is not supported.
     fn set_len(&self, len: u64) -> Result<()> {
         let mut state = self.state();
         if len < state.len {
-            return Err(Error::new(Kind::Unsupported, Code::FixedLength, "a file that is written to is not cut short"));
+            return Err(Error::new(Kind::Unsupported, Code::FixedLength, "a recorded write cannot shrink a file"));
         }
         if len > state.len {
             self.begin(&mut state)?;

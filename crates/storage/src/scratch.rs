@@ -1,25 +1,25 @@
-//! Bytes put aside until they are wanted again: in memory while they are few, then in a file without a name.
+//! Temporary bytes: in memory while they are few, then in a file without a name.
 
 use std::io::{self, Seek, Write};
 
 use tempfile::SpooledTempFile;
 
-/// Bytes that stay in memory.
+/// Bytes that are kept in memory at most.
 const IN_MEMORY: usize = 1 << 20;
 
-/// What was put aside. It is gone with its owner, also one that was killed.
+/// A temporary buffer. The system deletes its file even if the process is killed.
 pub struct Scratch(SpooledTempFile);
 
 impl Scratch {
-    /// Nothing yet.
+    /// Returns an empty buffer.
     pub fn new() -> Self {
         Scratch(SpooledTempFile::new(IN_MEMORY))
     }
 
-    /// Hands all of it to `out`.
+    /// Copies all bytes to `out`.
     ///
     /// # Errors
-    /// Those of the temporary file, and of `out`.
+    /// I/O errors of the temporary file and of `out`.
     pub fn copy_to(&mut self, out: &mut dyn Write) -> io::Result<()> {
         self.0.rewind().map_err(named)?;
         io::copy(&mut self.0, out)?;
@@ -43,8 +43,8 @@ impl Write for Scratch {
     }
 }
 
-/// Nobody knows of this file: the error has to say where it is.
-fn named(error: io::Error) -> io::Error {
+/// Adds the folder of temporary files to an error about one: such a file has no name.
+pub fn named(error: io::Error) -> io::Error {
     let folder = std::env::temp_dir();
     io::Error::new(error.kind(), format!("a temporary file in {} (see TMPDIR): {error}", folder.display()))
 }

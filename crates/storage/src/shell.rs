@@ -1,15 +1,16 @@
-//! Paths in commands that messages print, to be pasted into a shell.
+//! Paths in the commands that messages print, quoted for a shell.
 
 use std::path::Path;
 
-/// The path as one word for a shell, which means that path and nothing else: as it is where every character is safe, else
-/// in single quotes. With bytes that are no UTF-8, or characters that a terminal would not show, it is `$'...'` with
-/// escapes, which bash, zsh and ksh know. A word that begins with `-` would be an option, and becomes `./-...`.
+/// Returns the path as one word of a shell command: unchanged if every character is safe, else in single quotes. A path
+/// with bytes that are not UTF-8, or with characters that a terminal would not show, is quoted as `$'...'` with
+/// escapes, which bash, zsh and ksh understand. A word that begins with `-` would be an option; it gets the prefix
+/// `./`.
 pub fn word(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
     let before = if bytes.starts_with(b"-") { "./" } else { "" };
     match std::str::from_utf8(bytes) {
-        // In zsh `=name` is where a program is.
+        // In zsh, `=name` expands to the path of a program.
         Ok(text) if !text.is_empty() && !text.starts_with('=') && text.chars().all(is_safe) => {
             format!("{before}{text}")
         }
@@ -22,13 +23,13 @@ fn is_safe(c: char) -> bool {
     c.is_ascii_alphanumeric() || "/._-+,:=@%".contains(c)
 }
 
-/// Whether a terminal would be steered by it, or the direction of writing turned.
+/// Returns whether the character controls a terminal or the direction of writing.
 pub fn steers(c: char) -> bool {
     matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
         || c.is_control()
 }
 
-/// For between `$'` and `'`. Octal numbers end after three digits in every shell, others do not.
+/// Returns the bytes escaped for `$'...'`. Octal escapes end after three digits in every shell; others do not.
 fn escaped(bytes: &[u8]) -> String {
     let mut out = String::new();
     let octal = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\{byte:03o}")).collect::<String>();
@@ -39,7 +40,7 @@ fn escaped(bytes: &[u8]) -> String {
                 '\t' => out.push_str("\\t"),
                 '\r' => out.push_str("\\r"),
                 '\'' | '\\' => out.extend(['\\', c]),
-                // Where a shell keeps a history, this may bring a line of it back.
+                // `!` may expand to a line of the shell's history.
                 '!' => out.push_str("\\041"),
                 c if steers(c) => out.push_str(&octal(c.encode_utf8(&mut [0; 4]).as_bytes())),
                 c => out.push(c),

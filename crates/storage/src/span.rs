@@ -1,20 +1,21 @@
-//! Spans of a storage: whether they end before it does, zeros behind its end, one laid over another, and their places.
+//! Byte ranges of a storage: bounds checks, zeros past the end, overlapping ranges, and places.
 
 use super::Storage;
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// The end of `len` bytes at `offset` of `what`, which has `total`.
+/// Returns the end of `len` bytes at `offset` of `what`, a storage of `total` bytes.
 ///
 /// # Errors
-/// `past-end`
+/// `past-end`: the range ends after the storage.
 pub fn end_within(what: &str, total: u64, offset: u64, len: usize) -> Result<u64> {
     offset.checked_add(len as u64).filter(|&end| end <= total).ok_or_else(|| {
-        Error::new(Kind::Corrupt, Code::PastEnd, format!("{what} ends before what is asked of it"))
+        Error::new(Kind::Corrupt, Code::PastEnd, format!("{what} ends before the requested bytes"))
             .expected(format_args!("{len} bytes at {offset:#x}"), format_args!("{total} bytes in all"))
     })
 }
 
-/// Makes zeros of what `buf`, at `offset`, has behind `end`. Gives the rest of it, which is to be read.
+/// Zeroes the part of `buf`, which starts at `offset`, that lies past `end`. Returns the rest, which is still to be
+/// read.
 pub fn zeros_behind(end: u64, offset: u64, buf: &mut [u8]) -> &mut [u8] {
     let there = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX).min(buf.len());
     let (there, behind) = buf.split_at_mut(there);
@@ -22,27 +23,27 @@ pub fn zeros_behind(end: u64, offset: u64, buf: &mut [u8]) -> &mut [u8] {
     there
 }
 
-/// Fills `buf` with the bytes of `storage` from `offset` on, and with zeros behind its end, which is `len`.
+/// Fills `buf` with the bytes of `storage` from `offset` on, with zeros past its end `len`.
 ///
 /// # Errors
-/// It cannot be read.
+/// I/O errors of `storage`.
 pub fn read_then_zeros(storage: &dyn Storage, len: u64, offset: u64, buf: &mut [u8]) -> Result<()> {
     let there = zeros_behind(len, offset, buf);
     if there.is_empty() { Ok(()) } else { storage.read_at(offset, there) }
 }
 
-/// Puts what `bytes`, at `at`, have in common with `under`, at `offset`, over it.
+/// Copies the part of `bytes`, which start at `at`, that overlaps `under`, which starts at `offset`.
 pub fn lay_over(under: &mut [u8], offset: u64, at: u64, bytes: &[u8]) {
     let end = |start: u64, bytes: &[u8]| start.saturating_add(bytes.len() as u64);
     let (from, to) = (offset.max(at), end(offset, under).min(end(at, bytes)));
     if from < to {
-        // Both lie within both.
+        // Both ranges lie within both buffers.
         let local = |base: u64| usize::try_from(from - base).unwrap_or(0)..usize::try_from(to - base).unwrap_or(0);
         under[local(offset)].copy_from_slice(&bytes[local(at)]);
     }
 }
 
-/// The error, at the places that `offset` of `storage` has.
+/// Returns the error with the places of `offset` in `storage`.
 pub fn placed(error: Error, storage: &dyn Storage, offset: u64) -> Error {
     storage.locate(offset).into_iter().fold(error, |error, place| error.at(place.space, place.offset))
 }
@@ -58,7 +59,7 @@ mod tests {
         assert_eq!(end_within("it", u64::MAX, u64::MAX, 0).unwrap(), u64::MAX);
         for (offset, len) in [(4, 7), (11, 0), (u64::MAX, 1)] {
             let error = end_within("the disk", 10, offset, len).unwrap_err();
-            assert_eq!((error.code(), error.what()), (Code::PastEnd, "the disk ends before what is asked of it"));
+            assert_eq!((error.code(), error.what()), (Code::PastEnd, "the disk ends before the requested bytes"));
         }
     }
 

@@ -1,4 +1,5 @@
-//! Memory of which little is used: an allocator that hands out again what it was given back clears all of it.
+//! Large zeroed buffers of which little is used. A map is reused after the used parts are cleared; an allocator would
+//! clear all of it.
 
 use std::cell::Cell;
 use std::ops::{Deref, Range};
@@ -7,28 +8,28 @@ use super::mapped::Anonymous;
 use hivewright_error::Result;
 
 thread_local! {
-    /// What the last [`SparseBuffer`] of this thread stood in, zeros again, and how much was laid into it.
+    /// The cleared map of this thread's last [`SparseBuffer`], and the number of bytes that were ever copied into it.
     static SPARE: Cell<Option<(Anonymous, usize)>> = const { Cell::new(None) };
 }
 
-/// See the module.
+/// A zeroed buffer whose parts are set by [`SparseBuffer::lay`].
 pub struct SparseBuffer {
     map: Option<Anonymous>,
     len: usize,
     laid: Vec<Range<usize>>,
-    /// Bytes that were laid into the map in all its time.
+    /// Bytes copied into the map since it was made.
     used: usize,
 }
 
 impl SparseBuffer {
-    /// A map is kept until so many bytes were laid into it, whose pages stay in memory; and only one so small.
+    /// Limits for keeping a map: bytes ever copied into it, because their pages stay resident, and its size.
     const MOST_USED: usize = 4 << 20;
     const MOST_KEPT: usize = 256 << 20;
 
-    /// `len` zeros.
+    /// Returns `len` zeros.
     ///
     /// # Errors
-    /// `no-memory`: the host has no room for so many.
+    /// `no-memory`: the host cannot map `len` bytes.
     pub fn new(len: usize) -> Result<Self> {
         let (map, used) = match SPARE.take() {
             Some(spare) if spare.0.len() >= len => spare,
@@ -37,7 +38,7 @@ impl SparseBuffer {
         Ok(SparseBuffer { map: Some(map), len, laid: Vec::new(), used })
     }
 
-    /// Lays `bytes` in at `start`, if there is room for all of them.
+    /// Copies `bytes` to `start`, if they fit.
     pub fn lay(&mut self, start: usize, bytes: &[u8]) {
         let place = start..start.saturating_add(bytes.len());
         let into = self.map.as_mut().and_then(|map| map[..self.len].get_mut(place.clone()));
@@ -90,7 +91,7 @@ mod tests {
         assert_eq!(SparseBuffer::new(usize::MAX / 4).map(|_| ()).unwrap_err().code(), "no-memory");
     }
 
-    /// Whether this thread keeps a map. It no longer does then.
+    /// Returns whether this thread keeps a map, and drops it.
     fn has_spare() -> bool {
         SPARE.take().is_some()
     }

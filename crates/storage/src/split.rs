@@ -1,6 +1,6 @@
-//! A raw image in segments: `disk.001`, `disk.002` ... or `disk.aa`, `disk.ab` ... as one storage.
+//! Split raw images: `disk.001`, `disk.002` ... or `disk.aa`, `disk.ab` ... as one storage.
 //!
-//! The names are a custom, not a format: FTK Imager counts `.001` to `.999` and on to `.1000`, `dcfldd` and `ewfexport`
+//! The names are a convention: FTK Imager counts `.001` to `.999` and continues with `.1000`, `dcfldd` and `ewfexport`
 //! count from `.000` or `.001`, `split` counts in letters. All segments but the last have one size.
 
 mod names;
@@ -14,7 +14,7 @@ use crate::dirty_flag::{self, DirtyFlag};
 use crate::span::end_within;
 use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 
-/// Segments one after the other, addressed as one disk.
+/// Segments, concatenated to one disk.
 #[derive(Debug)]
 pub struct Split<S> {
     segments: Vec<Segment<S>>,
@@ -30,10 +30,10 @@ struct Segment<S> {
 }
 
 impl<S: Deref<Target: Storage>> Split<S> {
-    /// One storage of `segments` in their order, each with a name for messages. See [`order`] for the order.
+    /// Joins `segments` in their order, each with a name for messages. See [`order`] for the order.
     ///
     /// # Errors
-    /// `split-empty`: there is no segment, or one of no bytes. `split-uneven`: a segment before the last differs in
+    /// `split-empty`: there is no segment, or one has no bytes. `split-uneven`: a segment before the last differs in
     /// size from the first, or the last is larger.
     pub fn new(segments: Vec<(String, S)>) -> Result<Self> {
         let Some((_, first)) = segments.first() else {
@@ -58,20 +58,20 @@ impl<S: Deref<Target: Storage>> Split<S> {
         Ok(Split { segments, segment_len, len })
     }
 
-    /// The name of the segment that holds the byte at `offset`, and the offset in it.
+    /// Returns the name of the segment that holds the byte at `offset`, and the offset in it.
     pub fn segment(&self, offset: u64) -> Option<(&str, u64)> {
         let (index, within) = self.find(offset)?;
         Some((&self.segments[index].name, within))
     }
 
     fn find(&self, offset: u64) -> Option<(usize, u64)> {
-        // No segment is empty, so that `segment_len` is not zero.
+        // `new` refuses empty segments, so `segment_len` is not zero.
         let index = usize::try_from(offset / self.segment_len).ok()?;
         (offset < self.len).then_some((index, offset % self.segment_len))
     }
 
-    /// Calls `each` with every segment that holds a piece of `offset .. offset + len`, the offset in that segment and
-    /// the piece's range in the caller's buffer.
+    /// Calls `each` with every segment that overlaps `offset .. offset + len`, the offset in that segment, and the
+    /// range in the caller's buffer.
     fn pieces(
         &self,
         offset: u64,
@@ -111,7 +111,7 @@ impl<S: Deref<Target: Storage> + Send + Sync> Storage for Split<S> {
         dirty_flag::flush(self.segments.iter().map(|segment| (&segment.dirty, &*segment.storage)))
     }
 
-    /// The address in the whole image as a place of the disk, then what the segment says.
+    /// Returns the address in the whole image as a place of the disk, then the places of the segment.
     fn locate(&self, offset: u64) -> Vec<Place> {
         let mut places = vec![Place { space: Space::Disk, offset }];
         if let Some((index, within)) = self.find(offset) {
@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(split(&[]).unwrap_err().code(), "split-empty");
     }
 
-    /// Counts flushes, and fails them while told to.
+    /// A storage that counts flushes, and fails them on request.
     struct Flushes(Memory, AtomicBool, std::sync::atomic::AtomicU32);
 
     impl Storage for Flushes {

@@ -1,8 +1,7 @@
-//! What stands on the host under a name for the time being, so that a process that is told to end can take it along:
-//! new files that have not got their place yet, and private folders.
+//! Registry of temporary files and private folders of this process, so that a signal handler can remove them.
 //!
-//! A file without a name (`O_TMPFILE`) would need none of this, but not every file system has such files, and a new file
-//! that replaces another needs a name of its own for a moment anyway.
+//! Files without a name (`O_TMPFILE`) would not need it, but not every file system has them, and a new file that
+//! replaces another needs a temporary name anyway.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -27,13 +26,13 @@ fn names() -> MutexGuard<'static, Names> {
     HELD.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has `hook` run before something is held for the first time: whoever holds nothing needs no handler of signals. Only the
-/// first hook counts.
+/// Runs `hook` before the first file is registered, so that a process without temporary files installs no signal
+/// handler. Only the first hook counts.
 pub fn before_the_first(hook: fn()) {
     let _ = HOOK.set(hook);
 }
 
-/// Makes something of a new name, which is held from then on. Where the process is ending, this does not return.
+/// Makes a file or folder and registers it. Does not return while the process is ending.
 pub(super) fn hold<T>(what: What, make: impl FnOnce() -> Result<(PathBuf, T)>) -> Result<(PathBuf, T)> {
     if let Some(hook) = HOOK.get() {
         FIRST.call_once(hook);
@@ -44,13 +43,13 @@ pub(super) fn hold<T>(what: What, make: impl FnOnce() -> Result<(PathBuf, T)>) -
     Ok((path, made))
 }
 
-/// What was called so is gone.
+/// Unregisters a file that is gone.
 pub(super) fn let_go(path: &Path) {
     names().remove(path);
 }
 
-/// Runs `rename`, which says whether `from` has got another name: that is not held. No end comes in between, and none
-/// before: where the process is ending, this does not return.
+/// Runs `rename`, which returns whether `from` has its final name, and unregisters it then. The process cannot end in
+/// between; while it is ending, this does not return.
 pub(super) fn rename(from: &Path, rename: impl FnOnce() -> Result<bool>) -> Result<bool> {
     let mut names = names();
     let renamed = rename()?;
@@ -60,36 +59,36 @@ pub(super) fn rename(from: &Path, rename: impl FnOnce() -> Result<bool>) -> Resu
     Ok(renamed)
 }
 
-/// Removes the folders that are still held: of threads that were given up, which nobody else removes.
+/// Removes the registered folders: those of abandoned threads have no other owner.
 pub fn remove_folders() {
     let mut names = names();
     names.iter().filter(|(_, what)| **what == What::Folder).for_each(|(path, _)| remove_folder(path));
     names.retain(|_, what| *what != What::Folder);
 }
 
-/// Removes all that is held and ends the process. What has got its place, such as an undo file, is not touched; nothing
-/// gets a name, or another one, from here on.
+/// Removes all registered files and folders and ends the process. Files with their final name, such as an undo file,
+/// are not touched, and no file is made or renamed from here on.
 pub fn end(status: i32) -> ! {
-    // Until the end: whoever finds what was held gone would say so on its way out, and waits here instead.
+    // Keeps the lock until the end: other threads would report the removed files as missing; they wait here instead.
     let names = names();
     for (path, what) in &*names {
         match what {
             What::Folder => remove_folder(path),
-            // It is gone, or it cannot be helped.
+            // Errors are ignored: the file is gone, or cannot be removed.
             What::File => drop(std::fs::remove_file(path)),
         }
     }
     std::process::exit(status)
 }
 
-/// More than once where somebody puts things into it meanwhile.
+/// Retries while another thread adds files to the folder.
 fn remove_folder(path: &Path) {
     for _ in 0..5 {
         match std::fs::remove_dir_all(path) {
             Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
                 std::thread::sleep(Duration::from_millis(5));
             }
-            // It is gone, or it cannot be helped.
+            // Errors are ignored: the folder is gone, or cannot be removed.
             _ => return,
         }
     }

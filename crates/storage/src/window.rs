@@ -1,4 +1,4 @@
-//! A range of another storage, as a storage of its own: a partition of a disk, a volume of a file.
+//! A range of another storage as a storage: a partition of a disk, a volume in a file.
 
 use std::ops::Deref;
 
@@ -6,9 +6,9 @@ use super::Storage;
 use crate::span::end_within;
 use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 
-/// The bytes from `start` on, `len` of them, of the storage below. Nothing outside is ever read or written.
+/// A window of `len` bytes from `start` on. Bytes outside are never read or written.
 ///
-/// `S` is anything that leads to a storage: `&dyn Storage`, `Arc<dyn Storage>`, `Box<dyn Storage>`.
+/// `S` is any pointer to a storage: `&dyn Storage`, `Arc<dyn Storage>`, `Box<dyn Storage>`.
 #[derive(Clone, Debug)]
 pub struct Window<S> {
     below: S,
@@ -18,7 +18,7 @@ pub struct Window<S> {
 }
 
 impl<S: Deref<Target: Storage>> Window<S> {
-    /// A window of `len` bytes from `start`. `space` names its addresses in [`Storage::locate`].
+    /// Makes a window of `len` bytes from `start`. `space` names its addresses in [`Storage::locate`].
     ///
     /// # Errors
     /// `window-past-end`: the storage below ends before the window does.
@@ -26,18 +26,18 @@ impl<S: Deref<Target: Storage>> Window<S> {
         let below_len = below.len()?;
         match start.checked_add(len) {
             Some(end) if end <= below_len => Ok(Window { below, start, len, space }),
-            _ => Err(Error::new(Kind::Corrupt, Code::WindowPastEnd, "the storage ends before this part of it does")
+            _ => Err(Error::new(Kind::Corrupt, Code::WindowPastEnd, "the storage ends before this part of it")
                 .expected(format_args!("{len} bytes from {start:#x}"), format_args!("{below_len} bytes in all"))
-                .advise("the image is truncated, or a segment of it is missing: look for the whole one")),
+                .advise("the image is truncated, or a segment of it is missing: look for a complete copy")),
         }
     }
 
-    /// Where the window begins, in bytes of the storage below.
+    /// Returns the start of the window in the storage below, in bytes.
     pub fn start(&self) -> u64 {
         self.start
     }
 
-    /// The offset below, if `len` bytes at `offset` lie inside.
+    /// Returns the offset in the storage below, if `len` bytes at `offset` lie inside.
     fn below(&self, offset: u64, len: usize) -> Result<u64> {
         end_within("this part of the storage", self.len, offset, len).map_err(|error| error.at(self.space, offset))?;
         // `start + self.len` does not overflow (see `new`), so neither does a smaller sum.

@@ -1,36 +1,36 @@
-//! Names that say what a file is meant to be, whatever its bytes are.
+//! Names of images and hives, independent of the contents of the file.
 
 use hivewright_disk::container::FORMATS;
 
-/// Endings of raw disks. No format has them for its own.
+/// Extensions of raw disks, which belong to no format.
 const RAW: [&str; 3] = ["raw", "img", "dd"];
-/// Endings that programs add to the name of a file that they pack.
+/// Extensions that compression programs append.
 const PACKERS: [&str; 15] =
     ["gz", "xz", "zst", "zstd", "bz2", "7z", "zip", "lz4", "lzma", "lzo", "rar", "tar", "tgz", "txz", "tbz2"];
-/// Endings of hives that somebody has copied.
+/// Extensions of copied hives.
 const HIVES: [&str; 3] = ["hiv", "hive", "hve"];
 
-/// Endings of images that are not read, and whose first bytes may not show them.
+/// Extensions of unsupported images whose first bytes may not identify them.
 const FOREIGN: [&str; 4] = ["dmg", "iso", "udf", "aff4"];
 
-/// Whether the name is that of an image whose first bytes may not show it.
+/// Returns whether the name is that of an unsupported image whose first bytes may not identify it.
 pub(super) fn is_foreign(name: &str) -> bool {
     let ending = name.rsplit_once('.').map(|(_, ending)| ending.to_ascii_lowercase());
     ending.is_some_and(|ending| FOREIGN.contains(&&*ending))
 }
 
-/// See [`meant`].
+/// Kind of file that a name indicates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meant {
+pub(super) enum NameKind {
     /// A disk image.
     Image,
     /// A hive SYSTEM.
     Hive,
 }
 
-/// Returns the kind of file that `name` promises, also where that is packed (`disk.qcow2.gz`) or a piece of it
+/// Returns the kind of file that `name` indicates, also if the file is compressed (`disk.qcow2.gz`) or a segment
 /// (`disk.raw.001`).
-pub(super) fn meant(name: &str) -> Option<Meant> {
+pub(super) fn kind_of_name(name: &str) -> Option<NameKind> {
     let name = name.to_ascii_lowercase();
     let (mut name, mut is_piece) = (&*name, false);
     while let Some((stem, ending)) = name.rsplit_once('.') {
@@ -41,15 +41,15 @@ pub(super) fn meant(name: &str) -> Option<Meant> {
         (name, is_piece) = (stem, is_number);
     }
     if name == "system" {
-        return Some(Meant::Hive);
+        return Some(NameKind::Hive);
     }
     let (stem, ending) = name.rsplit_once('.')?;
     let is_of_format = || FORMATS.iter().any(|format| format.endings.contains(&ending));
     if RAW.contains(&ending) || is_of_format() {
-        return Some(Meant::Image);
+        return Some(NameKind::Image);
     }
-    // Windows and Office have other hives of these endings: `Amcache.hve`.
-    (HIVES.contains(&ending) && stem.contains("system") || ending == "system").then_some(Meant::Hive)
+    // Other hives of Windows and Office have these extensions too: `Amcache.hve`.
+    (HIVES.contains(&ending) && stem.contains("system") || ending == "system").then_some(NameKind::Hive)
 }
 
 #[cfg(test)]
@@ -57,20 +57,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_promise_images_and_hives() {
-        for (name, promise) in [
-            ("pc.qcow2", Some(Meant::Image)),
-            ("PC.VHDX", Some(Meant::Image)),
-            ("pc.raw", Some(Meant::Image)),
-            ("pc.dd.001", Some(Meant::Image)),
-            ("pc.img.gz", Some(Meant::Image)),
-            ("pc.vmdk.tar.xz", Some(Meant::Image)),
-            ("pc.vhd.7z.003", Some(Meant::Image)),
-            ("case.E01.zip", Some(Meant::Image)),
-            ("SYSTEM", Some(Meant::Hive)),
-            ("system.zst", Some(Meant::Hive)),
-            ("pc7-system.hiv", Some(Meant::Hive)),
-            ("pc7.SYSTEM", Some(Meant::Hive)),
+    fn names_indicate_images_and_hives() {
+        for (name, expected) in [
+            ("pc.qcow2", Some(NameKind::Image)),
+            ("PC.VHDX", Some(NameKind::Image)),
+            ("pc.raw", Some(NameKind::Image)),
+            ("pc.dd.001", Some(NameKind::Image)),
+            ("pc.img.gz", Some(NameKind::Image)),
+            ("pc.vmdk.tar.xz", Some(NameKind::Image)),
+            ("pc.vhd.7z.003", Some(NameKind::Image)),
+            ("case.E01.zip", Some(NameKind::Image)),
+            ("SYSTEM", Some(NameKind::Hive)),
+            ("system.zst", Some(NameKind::Hive)),
+            ("pc7-system.hiv", Some(NameKind::Hive)),
+            ("pc7.SYSTEM", Some(NameKind::Hive)),
             ("Amcache.hve", None),
             ("notes.txt.gz", None),
             ("notes.001", None),
@@ -80,7 +80,7 @@ mod tests {
             (".gz", None),
             ("", None),
         ] {
-            assert_eq!(meant(name), promise, "{name}");
+            assert_eq!(kind_of_name(name), expected, "{name}");
         }
     }
 }

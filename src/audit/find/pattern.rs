@@ -1,4 +1,4 @@
-//! Patterns of names, for hosts and lists where no shell resolves them.
+//! Name patterns, for hosts and lists without a shell that expands them.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -9,36 +9,32 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe;
 
-/// Whether a path could be a pattern.
+/// Returns whether a path contains characters of a pattern.
 pub(super) fn is_pattern(path: &Path) -> bool {
-    has_marks(&path.to_string_lossy())
+    has_pattern_characters(&path.to_string_lossy())
 }
 
-fn has_marks(text: &str) -> bool {
+fn has_pattern_characters(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
-/// A pattern in which a `*` does not reach over a slash, and `**` does.
+/// Compiles a pattern in which `*` does not match a slash and `**` does.
 ///
 /// # Errors
-/// `pattern`: it cannot be understood.
-pub(in crate::audit) fn compile(pattern: &str) -> Result<GlobMatcher> {
+/// `pattern`: the syntax is invalid.
+pub(crate) fn compile(pattern: &str) -> Result<GlobMatcher> {
     let glob = GlobBuilder::new(pattern).literal_separator(true).build();
     glob.map(|glob| glob.compile_matcher()).map_err(|e| {
-        Error::new(
-            Kind::NotFound,
-            Code::Pattern,
-            format!("the pattern \"{pattern}\" cannot be understood: {}", e.kind()),
-        )
+        Error::new(Kind::NotFound, Code::Pattern, format!("the pattern \"{pattern}\" is invalid: {}", e.kind()))
     })
 }
 
 impl Finder<'_> {
-    /// Finds what a pattern stands for. Folders that it matches are walked; of the files that it matches, those count that
-    /// look like targets.
+    /// Finds the targets that a pattern matches. Matching folders are walked; a matching file is a target if its
+    /// contents or its name make it one.
     ///
     /// # Errors
-    /// It is no pattern, or matches nothing.
+    /// The pattern is invalid, or matches nothing.
     pub(super) fn matching(&mut self, pattern: &Path) -> Result<()> {
         let matcher = compile(&pattern.to_string_lossy())?;
         let (base, depth) = base(pattern);
@@ -47,12 +43,12 @@ impl Finder<'_> {
         while let Some((folder, level)) = folders.pop().filter(|_| !self.done) {
             let names = match probe::list(&folder) {
                 Ok(names) => names,
-                // Nothing is below what is not there.
+                // A missing folder contains nothing.
                 Err(error) if error.kind() == Kind::NotFound => continue,
                 Err(error) => {
-                    // What is in there may match, and must not be lost without a word.
+                    // Its contents may match, so the error is reported.
                     matched = true;
-                    self.lost(&folder, error);
+                    self.unreadable(&folder, error);
                     continue;
                 }
             };
@@ -63,7 +59,7 @@ impl Finder<'_> {
                 } else {
                     folder.join(&named.name)
                 };
-                // A pattern is text: of names that are not UTF-8 it fits those that look so.
+                // A pattern is text; a name that is not UTF-8 is matched by its approximation.
                 let is_match = matcher.is_match(&*path.to_string_lossy());
                 matched |= is_match;
                 match named.kind {
@@ -83,11 +79,12 @@ impl Finder<'_> {
     }
 }
 
-/// The folder before the first part with marks, and how many levels are below it; none for any number.
+/// Returns the folder before the first component with pattern characters, and the number of levels below it; `None` for
+/// any number.
 fn base(pattern: &Path) -> (PathBuf, Option<usize>) {
     let parts: Vec<Component<'_>> = pattern.components().collect();
-    let marked = |part: &Component<'_>| has_marks(&part.as_os_str().to_string_lossy());
-    let first = parts.iter().position(marked).unwrap_or(parts.len());
+    let has_pattern = |part: &Component<'_>| has_pattern_characters(&part.as_os_str().to_string_lossy());
+    let first = parts.iter().position(has_pattern).unwrap_or(parts.len());
     let base: PathBuf = parts[..first].iter().collect();
     let rest = &parts[first..];
     let any = rest.iter().any(|part| part.as_os_str().to_string_lossy().contains("**"));
@@ -100,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn patterns_part_at_slashes() {
+    fn an_asterisk_does_not_match_a_slash() {
         let matches = |pattern: &str, path: &str| compile(pattern).unwrap().is_match(path);
         assert!(matches("a/*.raw", "a/b.raw") && !matches("a/*.raw", "a/b/c.raw"));
         assert!(matches("a/**/c.raw", "a/b/b/c.raw") && matches("{a,b}/?.raw", "b/c.raw"));

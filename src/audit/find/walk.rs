@@ -1,27 +1,27 @@
-//! A folder and all that is below, without recursion.
+//! Discovery in a folder tree, without recursion.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
-use super::kin::{Kin, Met, kin, log_beside};
-use super::looks::{HEAD, Looks, looks_of};
+use super::file_kind::{FileKind, HEAD, classify};
 use super::names::is_foreign;
+use super::relations::{Candidate, Relations, log_beside, relate};
 use super::{Dependents, Finder, Part, Target, TargetKind, first_of};
-use crate::audit::account::{Passed, Reason, Why};
+use crate::audit::account::{Reason, Unrecorded, Why};
 use crate::locate::installation_at;
 use hivewright_disk::container::known_whole;
 use hivewright_error::{Code, Error, Kind};
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe::{self, Named};
 
-/// Files of one folder that wait until all of it was seen; further ones no longer wait.
+/// The most files of one folder that are held back to be related to each other.
 const MOST_WAITING: usize = 1 << 16;
-/// The folder below that of a machine's disks where VirtualBox keeps the images that stand on them.
+/// The subfolder in which VirtualBox stores the images that depend on the disks of a machine.
 const SNAPSHOTS: &str = "Snapshots";
 
 impl Finder<'_> {
-    /// Finds all targets in `root`, in the order of their names: a folder's files before what is below it.
+    /// Finds all targets below `root`, ordered by name; the files of a folder come before its subfolders.
     pub(super) fn walk(&mut self, root: &Path) {
         let mut folders = vec![root.to_owned()];
         while let Some(folder) = folders.pop() {
@@ -36,21 +36,21 @@ impl Finder<'_> {
                     let below = self.folder(&folder, &names);
                     folders.extend(below.into_iter().rev());
                 }
-                Err(error) => self.lost(&folder, error),
+                Err(error) => self.unreadable(&folder, error),
             }
         }
     }
 
-    /// Whether a folder was not seen before: links and mounts can lead in circles.
+    /// Returns whether a folder is new: links and mounts can form cycles.
     fn is_new(&mut self, folder: &Path) -> bool {
         match probe::see(folder) {
             Ok(seen) => seen.id.is_none_or(|id| self.seen.insert(id)),
-            // Listing it will say why.
+            // The listing returns the error.
             Err(_) => true,
         }
     }
 
-    /// Gives the targets of one folder, and says which folders below it are to be seen.
+    /// Emits the targets of one folder. Returns the subfolders to search.
     fn folder(&mut self, folder: &Path, names: &[Named]) -> Vec<PathBuf> {
         let path = |named: &Named| folder.join(&named.name);
         let is_windows = self.windows(folder, names);
@@ -66,112 +66,114 @@ impl Finder<'_> {
             self.file(&path(file), &mut waiting);
         }
         self.release(&mut waiting, is_whole);
-        // Below are nothing but Windows' own files, and there are many.
+        // Everything below belongs to Windows itself, and is large.
         let is_usual = is_windows && folder.file_name().is_some_and(is_usual);
         let mut below = Vec::new();
         for named in names.iter().filter(|named| named.kind == EntryKind::Folder) {
             match is_usual || is_windows && is_system32(&named.name) {
-                true => self.pass(Passed { path: path(named), why: Why::OfWindows(folder.to_owned()) }),
+                true => self.emit_unrecorded(Unrecorded { path: path(named), why: Why::OfWindows(folder.to_owned()) }),
                 false => below.push(path(named)),
             }
         }
         below
     }
 
-    /// Whether the folder is one of Windows, which then is a target.
+    /// Returns whether the folder is a Windows folder, and emits it as a target.
     fn windows(&mut self, folder: &Path, names: &[Named]) -> bool {
         if !names.iter().any(|named| named.kind == EntryKind::Folder && is_system32(&named.name)) {
             return false;
         }
-        // A folder that is closed here is closed when it is walked, and told there.
+        // If access is denied, the walk of the folder emits the error.
         let hives = installation_at(folder).unwrap_or_default();
         let several = hives.len() > 1;
         for found in &hives {
             let is_new = probe::see(&found.hive).ok().and_then(|seen| seen.id).is_none_or(|id| self.seen.insert(id));
             if is_new {
                 let name = if several { &found.hive } else { folder };
-                self.give(Target::named(name, TargetKind::Windows(found.hive.clone())));
+                self.emit(Target::named(name, TargetKind::Windows(found.hive.clone())));
             }
         }
         !hives.is_empty()
     }
 
-    /// Looks at a file, which then waits for what others beside it say.
-    pub(super) fn file(&mut self, path: &Path, waiting: &mut Vec<Met>) {
+    /// Classifies a file and adds it to `waiting`, until the other files of its folder are known.
+    pub(super) fn file(&mut self, path: &Path, waiting: &mut Vec<Candidate>) {
         self.looked.fetch_add(1, Ordering::Relaxed);
         let (seen, head) = match probe::peek(path, HEAD, false) {
             Ok(Some(found)) => found,
-            // No regular file any more.
+            // It is no longer a regular file.
             Ok(None) => return,
-            Err(error) => return self.give(Target { is_file: true, ..Target::named(path, TargetKind::Lost(error)) }),
+            Err(error) => {
+                return self.emit(Target { is_file: true, ..Target::named(path, TargetKind::Unreadable(error)) });
+            }
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let mut looks = looks_of(&head, seen.len, &name);
-        if matches!(looks, Looks::Other(_)) && is_foreign(&name) {
-            looks = match known_whole(path) {
-                Some((_, true)) => Looks::Container,
-                Some((known, false)) => Looks::Other(Reason::Known(known)),
-                None => looks,
+        let mut file_kind = classify(&head, seen.len, &name);
+        if matches!(file_kind, FileKind::Other(_)) && is_foreign(&name) {
+            file_kind = match known_whole(path) {
+                Some((_, true)) => FileKind::Container,
+                Some((known, false)) => FileKind::Other(Reason::Known(known)),
+                None => file_kind,
             };
         }
-        let mut met = Met::new(path, seen, &head, looks);
+        let mut candidate = Candidate::new(path, seen, &head, file_kind);
         if seen.len == 0 && name.ends_with(".001") && probe::see(&path.with_extension("002")).is_ok() {
-            met.fault = Some(empty_piece(path));
+            candidate.fault = Some(empty_segment(path));
         }
-        waiting.push(met);
+        waiting.push(candidate);
     }
 
-    /// Gives what is a target of its own, and passes what is not. `is_whole`: all images that may stand on one of them are
-    /// among them.
-    pub(super) fn release(&mut self, waiting: &mut Vec<Met>, is_whole: bool) {
-        let Kin { part_of, dependents } = kin(waiting);
+    /// Emits all files in `waiting` that are not parts of others. `is_whole`: every image that may depend on one of
+    /// them is in `waiting`.
+    pub(super) fn release(&mut self, waiting: &mut Vec<Candidate>, is_whole: bool) {
+        let Relations { part_of, dependents } = relate(waiting);
         let mut parts: Vec<Vec<Part>> = waiting.iter().map(|_| Vec::new()).collect();
-        for (met, part_of) in waiting.iter().zip(&part_of) {
+        for (candidate, part_of) in waiting.iter().zip(&part_of) {
             if let Some((whole, is_claimed)) = *part_of {
-                parts[whole].push(Part { path: met.path.clone(), looks: met.looks, is_claimed });
+                parts[whole].push(Part { path: candidate.path.clone(), file_kind: candidate.file_kind, is_claimed });
             }
         }
         let path = |image: &usize| waiting[*image].path.clone();
         let dependents: Vec<Vec<PathBuf>> = dependents.iter().map(|images| images.iter().map(path).collect()).collect();
         let all = waiting.drain(..).zip(part_of).zip(parts).zip(dependents);
-        for (((met, part_of), parts), dependents) in all {
+        for (((candidate, part_of), parts), dependents) in all {
             if self.done {
                 return;
             }
             if part_of.is_none() {
                 let dependents = if is_whole { Dependents::Known(dependents) } else { Dependents::Unknown };
-                self.one(met, parts, dependents);
+                self.one(candidate, parts, dependents);
             }
         }
     }
 
-    /// Gives or passes a file that is no part of another one that was met.
-    fn one(&mut self, met: Met, parts: Vec<Part>, dependents: Dependents) {
-        let hive = log_beside(&met);
-        let Met { path, seen, looks, fault, .. } = met;
+    /// Emits a file that is not a part of another one in its folder.
+    fn one(&mut self, candidate: Candidate, parts: Vec<Part>, dependents: Dependents) {
+        let hive = log_beside(&candidate);
+        let Candidate { path, seen, file_kind, fault, .. } = candidate;
         if let Some(error) = fault {
             self.seen.extend(seen.id);
-            return self.give(Target { is_file: true, parts, ..Target::named(&path, TargetKind::Lost(error)) });
+            return self.emit(Target { is_file: true, parts, ..Target::named(&path, TargetKind::Unreadable(error)) });
         }
         if let Some(hive) = hive {
-            return self.pass(Passed::part(path, &hive));
+            return self.emit_unrecorded(Unrecorded::part(path, &hive));
         }
-        if let Looks::Other(reason) = looks {
+        if let FileKind::Other(reason) = file_kind {
             return self.skip(path, reason);
         }
-        // Only some files of the folder are meant, and this is a later piece.
-        let may_be_later = matches!(dependents, Dependents::Unknown) && looks != Looks::Hive;
+        // Only some files of the folder were requested, and this may be a later segment.
+        let may_be_later = matches!(dependents, Dependents::Unknown) && file_kind != FileKind::Hive;
         if let Some((first, about)) = first_of(&path).filter(|_| may_be_later) {
             if about.id.is_none_or(|id| self.seen.insert(id)) {
-                self.give(Target { is_file: false, ..Target::met(&first) });
+                self.emit(Target { is_file: false, ..Target::discovered(&first) });
             }
-            return self.pass(Passed::part(path, &first));
+            return self.emit_unrecorded(Unrecorded::part(path, &first));
         }
         if seen.id.is_none_or(|id| self.seen.insert(id)) {
-            return self.give(Target { parts, dependents, ..Target::met(&path) });
+            return self.emit(Target { parts, dependents, ..Target::discovered(&path) });
         }
         if !parts.is_empty() {
-            self.give(Target { parts, is_file: false, is_repeated: true, ..Target::met(&path) });
+            self.emit(Target { parts, is_file: false, is_repeated: true, ..Target::discovered(&path) });
         }
         if seen.is_linked {
             self.skip(path, Reason::SameFile);
@@ -179,9 +181,9 @@ impl Finder<'_> {
     }
 }
 
-fn empty_piece(path: &Path) -> Error {
-    let what = format!("{} is empty, and is the first piece of an image in pieces", path.display());
-    Error::new(Kind::Corrupt, Code::SplitEmpty, what).advise("copy it again from where it came")
+fn empty_segment(path: &Path) -> Error {
+    let what = format!("{} is empty, but is the first segment of an image", path.display());
+    Error::new(Kind::Corrupt, Code::SplitEmpty, what).advise("copy it again from its source")
 }
 
 fn is_system32(name: &OsStr) -> bool {

@@ -1,25 +1,25 @@
-//! The jobs that wait. Whoever finds them sleeps while there are many, and is woken when few are left, not for each one.
+//! Queue of jobs. The finder sleeps while it is full, and is woken when it is half empty rather than for each job.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Jobs that wait at most, and at how many more are wanted again.
+/// Length at which the queue is full, and length at which it is filled again.
 const MOST: usize = 256;
 const FEW: usize = MOST / 2;
 
-/// See the module.
+/// Bounded queue of jobs.
 pub(super) struct Queue<J> {
     waiting: Mutex<Waiting<J>>,
-    /// There is a job, or there will be none.
+    /// Signals that there is a job, or that the queue is closed.
     filled: Condvar,
-    /// More are wanted.
+    /// Signals that the queue is half empty.
     drained: Condvar,
 }
 
 struct Waiting<J> {
     jobs: VecDeque<J>,
     is_closed: bool,
-    /// Threads that wait for a job.
+    /// Number of threads that wait for a job.
     idle: usize,
 }
 
@@ -30,11 +30,11 @@ impl<J> Queue<J> {
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting<J>> {
-        // Nothing that panics is done under the lock.
+        // No code under the lock can panic.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a job; waits while there are many.
+    /// Adds a job; waits while the queue is full.
     pub(super) fn push(&self, job: J) {
         let mut waiting = self.waiting();
         if waiting.jobs.len() >= MOST {
@@ -47,7 +47,7 @@ impl<J> Queue<J> {
         }
     }
 
-    /// The next job; waits for one. `None` after the last.
+    /// Returns the next job; waits for one. `None` after the last.
     pub(super) fn pop(&self) -> Option<J> {
         let mut waiting = self.waiting();
         while waiting.jobs.is_empty() && !waiting.is_closed {
@@ -62,7 +62,7 @@ impl<J> Queue<J> {
         job
     }
 
-    /// There will be no more jobs.
+    /// Closes the queue: no more jobs follow.
     pub(super) fn close(&self) {
         self.waiting().is_closed = true;
         self.filled.notify_all();
@@ -76,7 +76,7 @@ mod tests {
     use std::thread;
 
     #[test]
-    fn every_job_comes_out_once_whoever_waits_for_whom() {
+    fn every_job_is_returned_once() {
         for (threads, count) in [(1, 0), (1, 1), (1, 3 * MOST + 1), (3, 10 * MOST), (7, 5)] {
             let (queue, sum) = (Queue::new(), AtomicUsize::new(0));
             thread::scope(|scope| {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_wait_than_are_allowed() {
+    fn the_queue_is_bounded() {
         let (queue, pushed) = (Queue::new(), AtomicUsize::new(0));
         thread::scope(|scope| {
             scope.spawn(|| {

@@ -1,10 +1,10 @@
-//! Who is at what, and since when.
+//! Table of the running jobs and their start times.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Jobs under way, each under a ticket of its own.
+/// Running jobs, each with a ticket.
 pub(super) struct Table<J>(Mutex<Entries<J>>);
 
 struct Entries<J> {
@@ -20,11 +20,11 @@ impl<J> Default for Table<J> {
 
 impl<J> Table<J> {
     fn entries(&self) -> MutexGuard<'_, Entries<J>> {
-        // Nothing is done under the lock that could leave half a change.
+        // No code under the lock leaves a partial change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes that a job begins.
+    /// Adds a job that begins now.
     pub(super) fn begin(&self, job: J) -> (u64, Arc<J>) {
         let job = Arc::new(job);
         let mut entries = self.entries();
@@ -34,19 +34,19 @@ impl<J> Table<J> {
         (ticket, job)
     }
 
-    /// Notes that it has ended. `false` if it was given up before.
+    /// Removes a job that has ended. Returns `false` if it was abandoned before.
     pub(super) fn end(&self, ticket: u64) -> bool {
         self.entries().running.remove(&ticket).is_some()
     }
 
-    /// Takes out those that are longer under way than `most`, and says how long.
-    pub(super) fn late(&self, most: Duration) -> Vec<(Arc<J>, Duration)> {
+    /// Removes the jobs that run longer than `most`, and returns them with their elapsed times.
+    pub(super) fn take_expired(&self, most: Duration) -> Vec<(Arc<J>, Duration)> {
         let mut entries = self.entries();
-        let late = entries.running.extract_if(|_, (_, since)| since.elapsed() > most);
-        late.map(|(_, (job, since))| (job, since.elapsed())).collect()
+        let expired = entries.running.extract_if(|_, (_, since)| since.elapsed() > most);
+        expired.map(|(_, (job, since))| (job, since.elapsed())).collect()
     }
 
-    /// Takes out all of them.
+    /// Removes all jobs.
     pub(super) fn forget(&self) {
         self.entries().running.clear();
     }

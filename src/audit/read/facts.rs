@@ -1,34 +1,38 @@
-//! From what a hive says to what a record says.
+//! Conversion from the contents of a hive to the fields of a record.
 
-use hivewright_error::Code;
+use hivewright_error::{Code, Result};
 use serde::Serialize;
 
-use super::Wishes;
-use crate::audit::record::{Blocker, ControlSet, Failure, Mistake, Neighbour, Record, Replay, Status, Verdict};
+use super::ReadOptions;
+use crate::Installation;
+use crate::audit::record::{
+    Blocker, CheckResult, ControlSet, Failure, Finding, Record, RelatedValue, Replay, Status, Verdict, Violation,
+};
 use crate::locate::Obstacle;
+use crate::policy::{self, Check, Facts, Outcome, Place, Policy, Scope};
 use crate::read::Reading;
 use crate::settings::nat_t::{self, Answer, Basis, ControlSetReport, SettingReport};
-use crate::windows::{Era, Product};
+use crate::windows::Product;
 use hivewright_hive::recover::Recovery;
+use hivewright_hive::regf::name::Name;
 
-/// How a value without fields is serialized: its stable name.
+/// Returns the serialized name of an enum value without fields.
 pub(super) fn word(value: impl Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-/// What the hive SOFTWARE beside it says.
-pub(super) fn product_of(record: &mut Record, reading: &Reading) {
-    match reading.hive().product() {
-        Ok(found) => product(record, found.as_ref()),
-        Err(error) => record.software_error = Some(Failure::from(&error)),
+/// Fills in the product, from the hive SOFTWARE of the installation, and returns it.
+pub(super) fn product_of(record: &mut Record, installation: &Installation) -> Option<Product> {
+    match installation.product() {
+        Ok(found) => found.inspect(|found| product(record, found.clone())),
+        Err(error) => {
+            record.software_error = Some(Failure::from(&error));
+            None
+        }
     }
 }
 
-fn product(record: &mut Record, product: Option<&Product>) {
-    let Some(product) = product.cloned() else { return };
-    let era = product.era().map(Era::decision);
-    // Until SYSTEM has spoken: see `rule`.
-    record.decision = era.map(word);
+fn product(record: &mut Record, product: Product) {
     record.product = product.name;
     record.version = product.version.map(|(major, minor)| format!("{major}.{minor}"));
     record.build = product.build;
@@ -39,56 +43,128 @@ fn product(record: &mut Record, product: Option<&Product>) {
     record.installation_type = product.installation_type;
 }
 
-/// What stands around the hive, and against writes to it.
-pub(super) fn surroundings(record: &mut Record, reading: &Reading) {
+/// Fills in the hibernation, the shadow copies and the write blockers of the volume.
+pub(super) fn volume_facts(record: &mut Record, reading: &Reading) {
     record.hibernated = reading.hive().is_hibernated();
     record.shadow_copies = reading.hive().shadow_copies();
-    record.write_blockers.extend(reading.hive().all_obstacles().into_iter().map(blocker));
+    record.obstacles.extend(reading.hive().all_obstacles().into_iter().map(blocker));
 }
 
 fn blocker(Obstacle { code, what, .. }: Obstacle) -> Blocker {
     Blocker { code: code.to_string(), what }
 }
 
-/// What SYSTEM says, all of it, or why it cannot be read.
-pub(super) fn rule(record: &mut Record, reading: &Reading, wishes: &Wishes) {
+/// Fills in all facts of SYSTEM, or the error.
+pub(super) fn system(
+    record: &mut Record,
+    reading: &Reading,
+    installation: &Installation,
+    software: Option<&Product>,
+    options: &ReadOptions,
+) {
     record.installation = record.installation.max(1);
-    let by_software = record.decision.take();
     let answer = nat_t::answer(reading, None).and_then(|answer| {
-        record.hive_sha256 = if wishes.sha256 { Some(reading.sha256()?) } else { None };
+        record.hive_sha256 = if options.sha256 { Some(reading.sha256()?) } else { None };
         Ok(answer)
     });
     match answer {
-        Ok(answer) => told(record, &answer, by_software),
+        Ok(answer) => {
+            fill_record(record, &answer, software);
+            if let Err(error) = checks(record, installation, &options.policy) {
+                (record.status, record.error) = (Status::Error, Some(Failure::from(&error)));
+            }
+        }
         Err(error) => (record.status, record.error) = (Status::Error, Some(Failure::from(&error))),
     }
     for what in reading.unfinished() {
-        record.write_blockers.push(Blocker { code: Code::Unfinished.to_string(), what });
+        record.obstacles.push(Blocker { code: Code::Unfinished.to_string(), what });
     }
 }
 
-fn told(record: &mut Record, answer: &Answer, by_software: Option<String>) {
+/// Returns the facts of a record that conditions of policies use.
+pub(super) fn facts(record: &Record) -> Facts<'_> {
+    Facts {
+        target: &record.target,
+        decision: record.decision.as_deref(),
+        version: record.version.as_deref(),
+        build: record.build,
+        revision: record.revision,
+        edition: record.edition.as_deref(),
+        product_type: record.product_type.as_deref(),
+        architecture: record.architecture.as_deref(),
+    }
+}
+
+/// Evaluates the checks of a policy before a write. `record` contains only the target's name.
+pub(super) fn outcomes(mut record: Record, reading: &Reading, policy: &Policy) -> Result<Vec<Outcome>> {
+    let installation = reading.installation();
+    let software = product_of(&mut record, &installation);
+    fill_record(&mut record, &nat_t::answer(reading, None)?, software.as_ref());
+    policy::evaluate(policy.checks(), &installation, &facts(&record), Scope::Both)
+}
+
+/// Fills in the results of the checks.
+fn checks(record: &mut Record, installation: &Installation, policy: &Policy) -> Result<()> {
+    let all = policy.checks();
+    if all.list().is_empty() {
+        return Ok(());
+    }
+    let outcomes = policy::evaluate(all, installation, &facts(record), Scope::AsAsked)?;
+    record.checks_stamp = all.stamp();
+    for (check, outcome) in all.list().iter().zip(outcomes) {
+        record.checks.push(CheckResult {
+            policy: check.policy.to_string(),
+            check: check.id.clone(),
+            severity: check.severity.as_str().to_owned(),
+            status: outcome.status,
+            keys: outcome.keys,
+        });
+        record.violations_left_out += outcome.left_out;
+        record.violations.extend(outcome.places.into_iter().map(|place| violation(check, place)));
+    }
+    Ok(())
+}
+
+fn violation(check: &Check, place: Place) -> Violation {
+    let Place { at, key, found, data_type, data_hex, code } = place;
+    Violation {
+        setting: check.id.clone(),
+        at: at.map(str::to_owned),
+        expected: check.expectation.text().to_owned(),
+        found,
+        by: check.policy.to_string(),
+        severity: Some(check.severity.as_str().to_owned()),
+        title: check.title.clone(),
+        key: Some(key),
+        value_name: check.value.as_ref().map(Name::to_escaped),
+        data_type,
+        data_hex,
+        code: code.map(|code| code.to_string()),
+    }
+}
+
+fn fill_record(record: &mut Record, answer: &Answer, software: Option<&Product>) {
     let report = &answer.report;
     let windows = &report.windows;
     record.family = Some(windows.family.clone());
     record.decision = Some(word(windows.decision));
     record.product_type = windows.product_type.map(word);
     record.architecture.clone_from(&windows.architecture);
-    record.host_name.clone_from(&windows.computer_name);
-    record.hives_agree = by_software.filter(|_| windows.service.is_some()).map(|by| Some(by) == record.decision);
+    record.host_name.clone_from(&windows.host_name);
+    record.hives_agree = software.and_then(|software| software.agrees_with(windows));
     record.sequence_numbers = answer.sequences;
     record.confirmed = Some(answer.unconfirmed.is_none());
     state(record, &answer.state, report);
     record.control_sets = report.control_sets.iter().map(control_set).collect();
     record.at_capture = Some(verdict(&report.at_capture));
     record.at_next_boot = Some(verdict(&report.at_next_boot));
-    record.mistakes = report.mistakes.iter().map(mistake).collect();
-    record.neighbours = report.neighbours.iter().map(neighbour).collect();
+    record.findings = report.findings.iter().map(finding).collect();
+    record.related = report.related.iter().map(related).collect();
     if let Some(error) = report.at_next_boot.error() {
-        // What could be read stays in the record.
+        // The facts read so far stay in the record.
         (record.status, record.error) = (Status::Error, Some(Failure::from(&error)));
     }
-    record.write_blockers.extend(answer.obstacles.iter().cloned().map(blocker));
+    record.obstacles.extend(answer.obstacles.iter().cloned().map(blocker));
 }
 
 fn state(record: &mut Record, state: &Basis, report: &SettingReport) {
@@ -128,7 +204,7 @@ fn control_set(set: &ControlSetReport) -> ControlSet {
         roles: set.roles.iter().map(word).collect(),
         key: counting.map(|service| service.path.clone()),
         key_last_written: counting.and_then(|service| service.last_written.clone()),
-        rule: counting.map(|service| word(service.state)),
+        presence: counting.map(|service| word(service.state)),
         data_type: value.map(|value| value.data_type.clone()),
         data_hex: value.and_then(|value| value.data_hex.clone()),
         value: value.and_then(|value| value.number),
@@ -146,14 +222,14 @@ fn verdict(verdict: &nat_t::Verdict) -> Verdict {
     }
 }
 
-fn mistake(mistake: &crate::windows::Mistake) -> Mistake {
-    let crate::windows::Mistake { code, place, what, advice, offset } = mistake.clone();
-    Mistake { code: code.to_string(), place, what, advice, offset }
+fn finding(finding: &crate::windows::Finding) -> Finding {
+    let crate::windows::Finding { code, place, what, advice, offset } = finding.clone();
+    Finding { code: code.to_string(), place, what, advice, offset }
 }
 
-fn neighbour(found: &nat_t::Neighbour) -> Neighbour {
-    Neighbour {
-        name: found.place.rsplit('\\').next().unwrap_or_default().to_owned(),
+fn related(found: &nat_t::RelatedValue) -> RelatedValue {
+    RelatedValue {
+        name: found.name.to_owned(),
         place: found.place.clone(),
         value: found.number,
         on: found.on,

@@ -1,4 +1,4 @@
-//! The files of the host that a record rests on: whether they stood still, and whether they are the same as then.
+//! Files of the host on which a record depends, and their state at the time of reading.
 
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,16 +11,16 @@ use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe;
 
-/// Size and time of modification of a file; `None` for one that is not there.
+/// Size and time of modification of a file; `None` if it does not exist.
 type State = Option<(u64, Option<SystemTime>)>;
 
-/// What the host says about a file now.
+/// Returns the current state of a file.
 ///
 /// # Errors
-/// The host could not tell.
+/// Errors of the host other than a missing file.
 pub(super) fn see(path: &Path) -> Result<State> {
     match probe::see(path) {
-        // Whoever reads a device changes its time.
+        // A read of a device changes its time.
         Ok(seen) if seen.kind == EntryKind::Device => Ok(Some((0, None))),
         Ok(seen) => Ok(Some((seen.len, seen.modified))),
         Err(error) if error.kind() == Kind::NotFound => Ok(None),
@@ -28,20 +28,20 @@ pub(super) fn see(path: &Path) -> Result<State> {
     }
 }
 
-/// Files, and how they were when reading began.
+/// Files and their state when reading began.
 pub(super) struct HostFiles {
-    /// The target's own, and those beside.
+    /// The files of the target, then those beside them.
     files: Vec<(PathBuf, State)>,
-    /// How many of them are the target's own.
+    /// Number of files of the target.
     own: usize,
-    /// Whether the first is the target itself, and not in a folder that is.
+    /// Whether the first is the target itself, rather than a file in the target's folder.
     is_first_target: bool,
-    /// What their stamp begins with.
+    /// Initial state of the hash for their stamp.
     seed: Fnv,
 }
 
 impl HostFiles {
-    /// Looks at all of them.
+    /// Reads the state of all files.
     pub(super) fn new(own: Vec<PathBuf>, beside: Vec<PathBuf>, is_first_target: bool) -> Result<Self> {
         let count = own.len();
         let files = own.into_iter().chain(beside);
@@ -49,31 +49,32 @@ impl HostFiles {
         Ok(HostFiles { files, own: count, is_first_target, seed: Fnv::default() })
     }
 
-    /// The same as files of an image that was opened so.
+    /// Includes the options with which an image was opened in the stamp.
     pub(super) fn of_image(mut self, options: &ImageOptions) -> Self {
         self.seed = seed(options, self.files.len() - 1);
         self
     }
 
-    /// Whether none has changed since.
-    pub(super) fn stand_still(&self) -> bool {
+    /// Returns whether no file has changed since.
+    pub(super) fn are_unchanged(&self) -> bool {
         self.files.iter().all(|(path, state)| see(path).is_ok_and(|now| now == *state))
     }
 
-    /// Puts down what they are.
+    /// Writes size, time, files and stamp to a record.
     pub(super) fn describe(&self, record: &mut Record) {
         let own = || self.files[..self.own].iter().filter_map(|(_, state)| *state);
         let has_times = own().all(|(_, modified)| modified.is_some());
         record.size = record.size.or(Some(own().map(|(len, _)| len).sum()));
         record.modified = own().filter_map(|(_, modified)| modified).max().map(precise);
         let beside = &self.files[usize::from(self.is_first_target)..];
-        record.rests_on(beside.iter().map(|(path, _)| &**path));
+        record.set_files(beside.iter().map(|(path, _)| &**path));
         let named = self.files.iter().map(|(path, state)| (path.clone(), *state));
         record.stamp = has_times.then(|| stamp(self.seed, named));
     }
 }
 
-/// Whether the files that a record rests on are as they were, and are what an image opened like this would rest on.
+/// Returns whether the files of a record are unchanged, and an image opened with these options would have the same
+/// files.
 pub fn is_unchanged(record: &Record, options: &ImageOptions) -> bool {
     let (Some(target), Some(files)) = (record.target_path(), record.file_paths()) else { return false };
     let target = (record.container.as_deref() != Some("folder")).then_some(target);
@@ -84,8 +85,8 @@ pub fn is_unchanged(record: &Record, options: &ImageOptions) -> bool {
     now.is_ok_and(|now| record.stamp == Some(now))
 }
 
-/// Which files an image of several has depends on the folders that it may take them from. What stands alone does not, so
-/// that one more folder does not have a whole fleet read again.
+/// Hashes the allowed folders for an image of several files, which may take files from them. An image of one file does
+/// not depend on them, so another allowed folder does not invalidate its record.
 fn seed(options: &ImageOptions, more: usize) -> Fnv {
     let folders = options.allow.iter().filter(|_| more > 0);
     folders.fold(Fnv::default(), |hash, folder| hash.with(folder.as_os_str().as_encoded_bytes()).with(&[0]))
@@ -101,7 +102,7 @@ fn stamp(mut hash: Fnv, files: impl Iterator<Item = (PathBuf, State)>) -> String
     format!("{:016x}", hash.get())
 }
 
-/// RFC 3339 with nanoseconds.
+/// Formats a time as RFC 3339 with nanoseconds.
 fn precise(moment: SystemTime) -> String {
     let nanos = moment.duration_since(UNIX_EPOCH).unwrap_or_default().subsec_nanos();
     format!("{}.{nanos:09}Z", FileTime::of(moment).to_string().trim_end_matches('Z'))

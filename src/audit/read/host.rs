@@ -1,10 +1,10 @@
-//! Hives that are files of the host, and Windows folders.
+//! Reads hives that are files of the host, and Windows folders.
 
 use std::path::{Path, PathBuf};
 
 use super::files::{HostFiles, see};
-use super::{Found, Wishes, facts, failed, lossy, unread};
-use crate::audit::find::{HEAD, Looks, Target, looks_of};
+use super::{Found, ReadOptions, facts, failed, lossy, unread};
+use crate::audit::find::{FileKind, HEAD, Target, classify};
 use crate::audit::record::Record;
 use crate::locate::logs::ENDINGS;
 use crate::locate::{Image, LogChoice};
@@ -15,14 +15,14 @@ use hivewright_storage::RealHost;
 use hivewright_storage::exact;
 use hivewright_storage::probe;
 
-/// A hive to be read by calls.
+/// Opens a hive for read calls, without a memory map.
 pub(super) fn open(hive: &Path, windows: Option<&Path>) -> Result<Reading> {
     Ok(Reading::new(Image::hive_of_file(&RealHost, hive, windows)?, LogChoice::Beside))
 }
 
-/// A Windows folder whose hive is `hive`.
-pub(super) fn folder(target: &Target, hive: &Path, wishes: &Wishes) -> Result<Found> {
-    // Several hives of one folder go by their own names.
+/// Reads a Windows folder whose SYSTEM hive is `hive`.
+pub(super) fn folder(target: &Target, hive: &Path, options: &ReadOptions) -> Result<Found> {
+    // With several hives in one folder, each is a target with its own path.
     let windows = if target.path == hive { hive.ancestors().nth(3) } else { Some(&*target.path) };
     let files = HostFiles::new(vec![hive.to_owned()], beside(hive), target.path == hive)?;
     let reading = open(hive, windows)?;
@@ -31,12 +31,12 @@ pub(super) fn folder(target: &Target, hive: &Path, wishes: &Wishes) -> Result<Fo
     record.container = Some(if is_folder { "folder" } else { "hive" }.to_owned());
     record.windows_root = windows.map(lossy);
     record.windows_root_hex = windows.and_then(exact::hex);
-    let (record, bytes_read) = rule(record, hive, &reading, wishes);
+    let (record, bytes_read) = describe(record, hive, &reading, options);
     Ok(Found { records: vec![record], files, bytes_read })
 }
 
-/// A file that is no disk.
-pub(super) fn hive(target: &Target, wishes: &Wishes) -> Result<Found> {
+/// Reads a file that is not a disk.
+pub(super) fn hive(target: &Target, options: &ReadOptions) -> Result<Found> {
     let path = &*target.path;
     if let Some(error) = unrecognised(path) {
         let files = HostFiles::new(vec![path.to_owned()], Vec::new(), true)?;
@@ -46,33 +46,34 @@ pub(super) fn hive(target: &Target, wishes: &Wishes) -> Result<Found> {
     let reading = open(path, None)?;
     let mut record = unread(target);
     record.container = Some("hive".to_owned());
-    let (record, bytes_read) = rule(record, path, &reading, wishes);
-    let is_other = record.error.as_ref().is_some_and(|error| error.code == Code::NotSystem || names_another(path));
+    let (record, bytes_read) = describe(record, path, &reading, options);
+    let is_other = record.error.as_ref().is_some_and(|error| error.code == Code::NotSystem || is_other_by_name(path));
     let records = if is_other && !target.named { Vec::new() } else { vec![record] };
     Ok(Found { records, files, bytes_read })
 }
 
-/// The error for what has nothing of an image but its name.
+/// Returns an error for a file with the name of a disk image and other contents.
 fn unrecognised(path: &Path) -> Option<Error> {
     let (seen, head) = probe::peek(path, HEAD, true).ok()??;
-    let looks = looks_of(&head, seen.len, &path.file_name()?.to_string_lossy());
+    let file_kind = classify(&head, seen.len, &path.file_name()?.to_string_lossy());
     let what = match seen.len {
-        0 => format!("{} has the name of a disk image, and is empty", path.display()),
-        _ => format!("{} has the name of a disk image, and nothing in it shows one", path.display()),
+        0 => format!("{} has the name of a disk image, but is empty", path.display()),
+        _ => format!("{} has the name of a disk image, but no format matches its contents", path.display()),
     };
     let error = Error::new(Kind::Corrupt, Code::ImageUnrecognised, what)
-        .advise("copy it again from where it came; if it is a raw disk all the same: hivewright info --format raw");
-    (looks == Looks::DiskByName).then_some(error)
+        .advise("copy it again from its source; if it is a raw disk: hivewright info --format raw");
+    (file_kind == FileKind::DiskByName).then_some(error)
 }
 
-/// What the hive says, and how many bytes that took.
-fn rule(mut record: Record, hive: &Path, reading: &Reading, wishes: &Wishes) -> (Record, u64) {
+/// Fills in the facts of a hive. Returns the record and the number of bytes read.
+fn describe(mut record: Record, hive: &Path, reading: &Reading, options: &ReadOptions) -> (Record, u64) {
     record.hive = Some(lossy(hive));
     record.hive_hex = exact::hex(hive);
-    facts::product_of(&mut record, reading);
+    let installation = reading.installation();
+    let software = facts::product_of(&mut record, &installation);
     record.hive_size = see(hive).ok().flatten().map(|(len, _)| len);
-    facts::surroundings(&mut record, reading);
-    facts::rule(&mut record, reading, wishes);
+    facts::volume_facts(&mut record, reading);
+    facts::system(&mut record, reading, &installation, software.as_ref(), options);
     (record, reading.hive().image().bytes_read())
 }
 
@@ -82,7 +83,7 @@ fn softwares(hive: &Path) -> Vec<PathBuf> {
     if is_system { names.to_vec() } else { Vec::new() }
 }
 
-/// The files beside a hive that its answer may rest on. That none is there can matter as well.
+/// Returns the files beside a hive on which the answer may depend, whether or not they exist.
 fn beside(hive: &Path) -> Vec<PathBuf> {
     let name = hive.file_name().unwrap_or_default();
     let log = |ending: String| {
@@ -91,13 +92,14 @@ fn beside(hive: &Path) -> Vec<PathBuf> {
         log.push(ending);
         hive.with_file_name(log)
     };
-    // As Windows and as copying tools write them.
+    // In the case of Windows and in that of copying tools.
     let endings = ENDINGS.map(str::to_owned).into_iter().chain(ENDINGS.map(str::to_lowercase));
     endings.map(log).chain(softwares(hive)).collect()
 }
 
-/// Whether a hive that cannot be read says that it is another one than SYSTEM: its base block keeps the end of its path.
-fn names_another(path: &Path) -> bool {
+/// Returns whether an unreadable hive names itself as another hive than SYSTEM, by the end of the path in its base
+/// block.
+fn is_other_by_name(path: &Path) -> bool {
     let Ok(Some((_, head))) = probe::peek(path, 112, true) else { return false };
     let name = head.get(48..112).filter(|_| head.starts_with(b"regf"));
     name.is_some_and(|name| windows::other_by_file_name(name).is_some())

@@ -1,9 +1,9 @@
-//! Disks: every installation on every volume.
+//! Reads disks: every installation on every volume.
 
 use std::path::PathBuf;
 
 use super::files::HostFiles;
-use super::{Found, Wishes, facts, failed, unread};
+use super::{Found, ReadOptions, facts, failed, unread};
 use crate::audit::find::{Dependents, Target};
 use crate::audit::record::{Blocker, Failure, Record, Status};
 use crate::locate::{Choice, Disk, HiveHandle, Installation, LogChoice, Search};
@@ -12,27 +12,27 @@ use hivewright_disk::container::FoundDependents;
 use hivewright_disk::container::{HostFile, Role};
 use hivewright_error::{Code, Result};
 
-/// The hive of an installation, to be read.
+/// Opens the SYSTEM hive of an installation.
 pub(super) fn open(disk: &Disk, installation: &Installation) -> Result<Reading> {
     Ok(Reading::new(disk.system_hive_of(installation)?, LogChoice::Beside))
 }
 
-/// All that is on a disk.
-pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Found> {
+/// Reads all installations of a disk.
+pub(super) fn read(target: &Target, disk: &Disk, options: &ReadOptions) -> Result<Found> {
     let (backing, parts): (Vec<&HostFile>, Vec<_>) =
         disk.files().iter().skip(1).partition(|file| file.role == Role::Backing);
     let own = std::iter::once(target.path.clone()).chain(parts.into_iter().map(|file| file.path.clone()));
     let files = HostFiles::new(own.collect(), backing.into_iter().map(|file| file.path.clone()).collect(), true)?;
-    let files = files.of_image(&wishes.image);
+    let files = files.of_image(&options.image);
     let mut frame = unread(target);
     frame.container = Some(disk.container().to_owned());
     frame.size = (disk.container() == "device").then(|| disk.len());
-    let remark = |(code, what): &(Code, String)| Blocker { code: code.to_string(), what: what.clone() };
-    frame.image_remarks = disk.about().all_remarks().map(remark).collect();
+    let blocker = |(code, what): &(Code, String)| Blocker { code: code.to_string(), what: what.clone() };
+    frame.image_remarks = disk.about().all_remarks().map(blocker).collect();
     frame.partition_scheme = Some(facts::word(disk.table().scheme));
-    let above = dependents(target, || disk.find_dependents());
-    frame.bears(above.children.iter().map(PathBuf::as_path));
-    let children = disk.children_among(&above);
+    let found_dependents = dependents(target, || disk.find_dependents());
+    frame.set_dependents(found_dependents.children.iter().map(PathBuf::as_path));
+    let children = disk.children_among(&found_dependents);
     let children = children.map(|obstacle| Blocker { code: obstacle.code.to_string(), what: obstacle.what });
     let Search { found, troubles } = disk.search(&Choice::default())?;
     let mut records: Vec<Record> = found
@@ -42,8 +42,8 @@ pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Foun
             let mut record = Record { installation: number, ..frame.clone() };
             place(&mut record, disk, installation.partition);
             record.windows_root = Some(installation.root.clone());
-            let mut record = installed(record, disk, installation, wishes);
-            record.write_blockers.extend(children.clone());
+            let mut record = installed(record, disk, installation, options);
+            record.obstacles.extend(children.clone());
             record
         })
         .collect();
@@ -64,11 +64,11 @@ pub(super) fn read(target: &Target, disk: &Disk, wishes: &Wishes) -> Result<Foun
     Ok(Found { records, files, bytes_read: disk.bytes_read() })
 }
 
-/// The images around a target: those that its folder has told of, or else what `look` finds.
-pub(super) fn dependents(target: &Target, look: impl FnOnce() -> FoundDependents) -> FoundDependents {
+/// Returns the dependents of a target: those that the discovery found, or else the result of `search`.
+pub(super) fn dependents(target: &Target, search: impl FnOnce() -> FoundDependents) -> FoundDependents {
     match &target.dependents {
         Dependents::Known(children) => FoundDependents { children: children.clone(), ..FoundDependents::default() },
-        Dependents::Unknown => look(),
+        Dependents::Unknown => search(),
     }
 }
 
@@ -80,7 +80,7 @@ fn place(record: &mut Record, disk: &Disk, number: u32) {
     }
 }
 
-fn installed(mut record: Record, disk: &Disk, installation: &Installation, wishes: &Wishes) -> Record {
+fn installed(mut record: Record, disk: &Disk, installation: &Installation, options: &ReadOptions) -> Record {
     record.hive = Some(installation.hive("SYSTEM"));
     let reading = match open(disk, installation) {
         Ok(reading) => reading,
@@ -90,13 +90,14 @@ fn installed(mut record: Record, disk: &Disk, installation: &Installation, wishe
         }
     };
     volume(&mut record, reading.hive());
-    facts::product_of(&mut record, &reading);
-    facts::surroundings(&mut record, &reading);
-    facts::rule(&mut record, &reading, wishes);
+    let installation = reading.installation();
+    let software = facts::product_of(&mut record, &installation);
+    facts::volume_facts(&mut record, &reading);
+    facts::system(&mut record, &reading, &installation, software.as_ref(), options);
     record
 }
 
-/// What the volume says.
+/// Fills in the facts of the volume.
 fn volume(record: &mut Record, hive: &HiveHandle) {
     record.hive_size = hive.file().ok().map(|file| file.facts().len);
     if let Ok(Some(state)) = hive.volume_state() {

@@ -1,25 +1,25 @@
-//! Whether a file that an image claims is read with it, and is nothing else.
+//! Test whether a file that an image names as its part is read with it and is nothing else.
 
 use std::path::Path;
 
-use crate::audit::find::{HEAD, Looks, looks_of};
+use crate::audit::find::{FileKind, HEAD, classify};
 use crate::locate::Disk;
 use hivewright_disk::container::{HostFile, Role, references};
 use hivewright_storage::{Host, RealHost, probe};
 
-/// Whether `whole` has opened the file at `part` for its own data, and that is no disk or hive of its own of which only a
-/// piece, or nothing but the bytes of its container, stands in `whole`.
-pub(super) fn has(whole: &Disk, part: &Path) -> bool {
+/// Returns whether `whole` has opened the file at `part` for its own data, and the file is not itself a hive or a disk
+/// of which `whole` contains only a fragment or only the bytes of the container.
+pub(super) fn is_only_part_of(whole: &Disk, part: &Path) -> bool {
     let Ok(part) = RealHost.resolve(part) else { return false };
     let is_opened = |HostFile { path, role, .. }: &HostFile| *path == part && *role == Role::Part;
     if !whole.files().iter().any(is_opened) {
         return false;
     }
     let Ok(Some((seen, head))) = probe::peek(&part, HEAD, true) else { return false };
-    match looks_of(&head, seen.len, &part.file_name().unwrap_or_default().to_string_lossy()) {
-        Looks::Other(_) | Looks::DiskByName | Looks::HiveByName => true,
-        Looks::Hive => false,
-        Looks::Container => references(&part).is_fragment,
-        Looks::Disk => whole.begins_with(&part),
+    match classify(&head, seen.len, &part.file_name().unwrap_or_default().to_string_lossy()) {
+        FileKind::Other(_) | FileKind::DiskByName | FileKind::HiveByName => true,
+        FileKind::Hive => false,
+        FileKind::Container => references(&part).is_fragment,
+        FileKind::Disk => whole.begins_with(&part),
     }
 }

@@ -6,71 +6,205 @@ use serde::{Deserialize, Serialize};
 
 use hivewright_error::{Error, Kind};
 
-/// What came of a target.
+/// Status of a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
-    /// It was read: the facts are in the record.
+    /// It was read; the record contains the facts.
     #[default]
     Read,
-    /// A disk that was come across (not named by the user) was read and holds no Windows.
+    /// A discovered disk (not named by the user) was read and contains no Windows.
     NoWindows,
     /// It could not be read: see the record's error.
     Error,
+    /// It is in the baseline, but no longer present.
+    Gone,
 }
 
 impl Status {
-    /// As it stands in a record.
+    /// Returns the name in a record.
     pub fn as_str(self) -> &'static str {
         match self {
             Status::Read => "read",
             Status::NoWindows => "no-windows",
             Status::Error => "error",
+            Status::Gone => "gone",
         }
     }
 }
 
-/// Something that is not as expected.
+/// A deviation from an expectation.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(JsonSchema))]
+#[serde(default)]
 pub struct Violation {
-    /// Which setting: `rule`, or the name of a value next door.
+    /// The setting: `nat-t`, or the name of a related value; or the `id` of a check.
     pub setting: String,
-    /// Where: `next-boot`, `capture`.
-    pub at: String,
-    /// What is expected: `2`, `set`, `unset`.
+    /// The control set: `next-boot`, `capture`; `null` outside of control sets.
+    pub at: Option<String>,
+    /// The expectation: `2`, `set`, `unset`; for a check its `expect` in the syntax of the policy: `equals = 1`.
     pub expected: String,
-    /// What is there: a number, `unset`, `undefined`, `unknown`.
+    /// The actual state: a number, `unset`, `undefined`, `unknown`; for a check `absent`, `unknown`, or type and data.
     pub found: String,
-    /// Which expectation it breaks: `--expect`, or the number of the policy's entry (`expect 2`), with its name if it has
-    /// one.
+    /// The violated expectation: `--expect`, or the number of the policy's entry (`expect 2`), with its name if it has
+    /// one; for a check, the name of its policy.
     pub by: String,
+    /// Severity of the check: `info`, `low`, `medium`, `high`, `critical`; `null` without a check, as are the next
+    /// fields.
+    pub severity: Option<String>,
+    /// Title of the check.
+    pub title: Option<String>,
+    /// Full path of the key; the path in the check if the key could not be looked up.
+    pub key: Option<String>,
+    /// Name of the value, with escapes; `null` if the check is about the key itself.
+    pub value_name: Option<String>,
+    /// Type of the actual data.
+    pub data_type: Option<String>,
+    /// First bytes of that data, in hexadecimal.
+    pub data_hex: Option<String>,
+    /// Code of the error that makes the actual state unknown.
+    pub code: Option<String>,
 }
 
-impl std::fmt::Display for Violation {
-    /// In one line: `rule at next-boot: expected 2, found 1 (--expect)`.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Violation { setting, at, expected, found, by } = self;
-        write!(f, "{setting} at {at}: expected {expected}, found {found} ({by})")
+/// Result of a check.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(JsonSchema))]
+pub struct CheckResult {
+    /// Name of its policy.
+    pub policy: String,
+    /// Its `id`.
+    pub check: String,
+    /// Severity: `info`, `low`, `medium`, `high`, `critical`.
+    pub severity: String,
+    /// Status of the check.
+    pub status: CheckStatus,
+    /// Number of keys that were checked: more than one for a path with an asterisk.
+    pub keys: u64,
+}
+
+/// Status of a check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckStatus {
+    /// It applies to other targets, or no key matches its path.
+    #[default]
+    NotApplicable,
+    /// Everything is as expected.
+    Pass,
+    /// The state cannot be determined; it does not count as expected.
+    Unknown,
+    /// At least one place is not as expected.
+    Fail,
+}
+
+impl CheckStatus {
+    /// Returns the name in a record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CheckStatus::NotApplicable => "not-applicable",
+            CheckStatus::Pass => "pass",
+            CheckStatus::Unknown => "unknown",
+            CheckStatus::Fail => "fail",
+        }
     }
 }
 
-/// Why a target could not be read.
+impl std::fmt::Display for Violation {
+    /// Formats one line: `nat-t at next-boot: expected 2, found 1 (--expect)`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Violation { setting, at, expected, found, by, key, value_name, code, .. } = self;
+        write!(f, "{setting}")?;
+        if let Some(at) = at {
+            write!(f, " at {at}")?;
+        }
+        match (key, value_name.as_deref()) {
+            (Some(key), Some("")) => write!(f, ", {key} (default value)")?,
+            (Some(key), Some(name)) => write!(f, ", {key}\\{name}")?,
+            (Some(key), None) => write!(f, ", {key}")?,
+            (None, _) => {}
+        }
+        write!(f, ": expected {expected}, found {found}")?;
+        if let Some(code) = code {
+            write!(f, " [{code}]")?;
+        }
+        write!(f, " ({by})")
+    }
+}
+
+/// Changes since the baseline.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(JsonSchema))]
+pub struct Drift {
+    /// Whether there are changes.
+    pub state: DriftState,
+    /// The changed facts.
+    pub changes: Vec<Change>,
+}
+
+/// State of a record in comparison with the baseline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(JsonSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum DriftState {
+    /// No fact differs.
+    #[default]
+    Same,
+    /// Facts differ.
+    Changed,
+    /// It is not in the baseline.
+    New,
+    /// It is only in the baseline.
+    Gone,
+}
+
+impl DriftState {
+    /// Returns the name in a record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DriftState::Same => "same",
+            DriftState::Changed => "changed",
+            DriftState::New => "new",
+            DriftState::Gone => "gone",
+        }
+    }
+}
+
+/// A fact that differs from the baseline.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(JsonSchema))]
+pub struct Change {
+    /// Its name in a record: `host_name`, `at_next_boot`; for a check `checks.`, its policy and its `id`.
+    pub fact: String,
+    /// Earlier value; `null` if it was absent.
+    pub was: Option<String>,
+    /// Current value; `null` if it is absent.
+    pub now: Option<String>,
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = |fact: &Option<String>| fact.clone().unwrap_or_else(|| "nothing".to_owned());
+        write!(f, "{}: {}, was {}", self.fact, text(&self.now), text(&self.was))
+    }
+}
+
+/// Error of a target.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(JsonSchema))]
 pub struct Failure {
     /// `io`, `corrupt`, `unsupported`, `refused`, `notfound`, `noroom`, `unfinished`.
     pub kind: String,
-    /// Stable, in kebab case: `timeout`, `panic` and `changed` beside those of every error.
+    /// Stable code in kebab case: `timeout`, `panic`, `changed` or the code of any other error.
     pub code: String,
-    /// For people, in one line, with all places.
+    /// Message in one line, with all places.
     pub message: String,
-    /// What to do next, if there is something to do.
+    /// Advice for the user, if there is any.
     pub advice: Option<String>,
 }
 
-/// Options in advice that make sense for one target and for no fleet.
+/// Options in advice that apply to one target and not to an audit.
 const OF_OTHER_VERBS: [&str; 3] = ["--format ", "--windows-root", "--partition"];
 
 impl From<&Error> for Failure {
@@ -85,7 +219,7 @@ impl From<&Error> for Failure {
             Kind::Unfinished => "unfinished",
         };
         let elsewhere = |advice: &str| match OF_OTHER_VERBS.iter().any(|option| advice.contains(option)) {
-            true => format!("{advice}; an audit cannot be told so: look at this one alone with `hivewright info`"),
+            true => format!("{advice}; an audit does not have this option: use `hivewright info` for this target"),
             false => advice.to_owned(),
         };
         let (code, advice) = (error.code().to_string(), error.advice().map(elsewhere));
@@ -100,53 +234,51 @@ impl From<&Error> for Failure {
 pub struct ControlSet {
     /// Its number.
     pub number: u32,
-    /// Its key's name.
+    /// Name of its key.
     pub name: String,
-    /// What it is for: `current`, `default`, `last_known_good`, `failed`; empty for a set that nothing points to.
+    /// Roles: `current`, `default`, `last_known_good`, `failed`; empty for a set without a role.
     pub roles: Vec<String>,
-    /// The key of the service that reads the setting in this Windows, below the root of the hive; `null` where that is
-    /// open.
+    /// Key of the service that reads the setting in this Windows, below the root of the hive; `null` if unknown.
     pub key: Option<String>,
-    /// When that key's values or subkeys last changed.
+    /// Time of the last change of that key's values or subkeys.
     pub key_last_written: Option<String>,
-    /// Whether the setting is there: `present`, `absent`, `unreadable`; `null` where it is open which key counts.
-    pub rule: Option<String>,
+    /// State of the setting: `present`, `absent`, `unreadable`; `null` if the key is unknown.
+    pub presence: Option<String>,
     /// Its type: `REG_DWORD`.
     pub data_type: Option<String>,
-    /// The first bytes of its data, in hexadecimal.
+    /// First bytes of its data, in hexadecimal.
     pub data_hex: Option<String>,
     /// Its number, if it is a REG_DWORD of 4 bytes.
     pub value: Option<u32>,
-    /// What the number means.
+    /// Meaning of the number.
     pub meaning: Option<String>,
 }
 
-/// What Windows goes by.
+/// The effective setting of a boot.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(JsonSchema))]
 #[serde(default)]
 pub struct Verdict {
     /// Number of the control set.
     pub control_set: Option<u32>,
-    /// `set`: there and defined; `absent`; `undefined`: there, and what Windows does with it is not established;
-    /// `unknown`.
+    /// `set`: present and defined; `absent`; `undefined`: present, with an effect that is not established; `unknown`.
     pub state: String,
-    /// The number that stands there.
+    /// Number of the value.
     pub value: Option<u32>,
-    /// What Windows goes by: 0, 1 or 2; `null` where that is not established.
+    /// Effective number: 0, 1 or 2; `null` if not established.
     pub effective: Option<u32>,
-    /// In words.
+    /// Meaning in words.
     pub meaning: String,
 }
 
-/// What became of the transaction logs of a dirty hive.
+/// Replay of the transaction logs of a dirty hive.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(JsonSchema))]
 #[serde(default)]
 pub struct Replay {
     /// Whether any log was applied.
     pub applied: bool,
-    /// Why not.
+    /// Reason why not.
     pub why_not: Option<String>,
     /// Numbers of the first and the last entry applied.
     pub entries: Option<[u32; 2]>,
@@ -154,35 +286,35 @@ pub struct Replay {
     pub pages: u64,
     /// Bytes of those pages.
     pub bytes: u64,
-    /// Both sequence numbers afterwards.
+    /// Value of both sequence numbers afterwards.
     pub sequence_after: Option<u32>,
-    /// Whether the primary file alone gives another verdict; `null` where it cannot be read without its logs, or there
-    /// was no replay.
+    /// Whether the primary file alone has another verdict; `null` if it cannot be read without its logs, or without a
+    /// replay.
     pub changed_verdict: Option<bool>,
-    /// What the primary file alone says of the next boot.
+    /// Verdict of the primary file alone, for the next boot.
     pub primary_alone: Option<Verdict>,
 }
 
-/// Something that does not do what its author meant, or could not be read.
+/// A value without its intended effect, or an unreadable key or value.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(JsonSchema))]
-pub struct Mistake {
-    /// Stable, in kebab case.
+pub struct Finding {
+    /// Stable code in kebab case.
     pub code: String,
     /// Path of the key or value below the root of the hive.
     pub place: String,
-    /// What is there.
+    /// Description of the state.
     pub what: String,
-    /// What to do about it.
+    /// Advice for the user.
     pub advice: String,
-    /// Where it stands, in bytes from the start of the hive file, if that is one place.
+    /// Offset in bytes from the start of the hive file, if there is one.
     pub offset: Option<u64>,
 }
 
-/// A setting next door that is there.
+/// A related value in the hive.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(JsonSchema))]
-pub struct Neighbour {
+pub struct RelatedValue {
     /// The value's name: `ProhibitIpSec`, `AllowL2TPWeakCrypto`, `NegotiateDH2048_AES256`.
     pub name: String,
     /// Path of the value below the root of the hive.
@@ -191,16 +323,16 @@ pub struct Neighbour {
     pub value: Option<u32>,
     /// Whether it is on: any number but 0.
     pub on: bool,
-    /// What it means when it is on.
+    /// Meaning when it is on.
     pub meaning: String,
 }
 
-/// What stands against writing to the hive, or is out of order in its image.
+/// An obstacle to a write to the hive, or an irregularity of its image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(JsonSchema))]
 pub struct Blocker {
-    /// Stable, in kebab case.
+    /// Stable code in kebab case.
     pub code: String,
-    /// One sentence fragment.
+    /// Description in one sentence fragment.
     pub what: String,
 }

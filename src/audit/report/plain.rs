@@ -1,7 +1,7 @@
-//! Names out of hives and images, made harmless.
+//! Sanitizes names from hives and images.
 
-/// Nothing in the text steers a terminal or turns the direction of writing: control characters and direction marks become
-/// U+FFFD.
+/// Replaces control characters and direction marks by U+FFFD, so that the text cannot control a terminal or change the
+/// writing direction.
 pub fn plain(text: &str) -> String {
     let harmless = |c: char| match c {
         c if hivewright_storage::shell::steers(c) => '\u{fffd}',

@@ -1,4 +1,4 @@
-//! What a line of an earlier run's results is.
+//! Classification of the lines of an earlier run's output.
 
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -8,27 +8,27 @@ use serde::Deserialize;
 use crate::audit::record::FORM;
 use hivewright_storage::exact;
 
-/// How every record begins.
+/// The first bytes of every record.
 const BEGINNING: &[u8] = b"{\"form\":";
-/// How the name of this program begins in a record, whatever its version.
+/// The prefix of `tool` in a record of any version of this program.
 const PROGRAM: &str = "hivewright ";
 
-/// What a line is.
+/// Kind of a line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Line {
-    /// A record of this version: the part of this target.
+    /// A record of this version: its target, and its number among the records of that target.
     Record { target: PathBuf, part: u32 },
-    /// A record of another version, whose facts may be others.
-    OfAnother,
-    /// What a run that was killed has left of a record; also with the next run's first one behind it.
+    /// A record of another version, whose fields may differ.
+    OtherVersion,
+    /// A torn record of an interrupted run, possibly followed by the first record of the next run.
     Torn,
-    /// Nothing.
+    /// An empty line.
     Blank,
-    /// Nothing of an audit.
+    /// Not a line of an audit.
     Foreign,
 }
 
-/// What of a record decides what becomes of it. Whatever else is there, a later version may have added.
+/// The fields of a record that classify it. A later version may add others.
 #[derive(Deserialize)]
 struct Head<'a> {
     form: u32,
@@ -40,10 +40,11 @@ struct Head<'a> {
 }
 
 impl Line {
-    /// Looks at a line, which has its line feed unless it is the last; `ours` is the tool as our records name it.
-    pub(super) fn of(line: &[u8], ours: &str) -> Self {
+    /// Classifies a line, which ends in a line feed unless it is the last; `ours` is the value of `tool` in records of
+    /// this version.
+    pub(super) fn parse(line: &[u8], ours: &str) -> Self {
         let whole = line.ends_with(b"\n");
-        // A file system that lost its power may leave zeros for what was not written yet.
+        // A file system that lost its power may leave zeros instead of data.
         let end = line.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         let text = line[..end].trim_ascii();
         if text.is_empty() {
@@ -56,15 +57,15 @@ impl Line {
                     _ => Line::Torn,
                 }
             }
-            Ok(head) if head.tool.starts_with(PROGRAM) => Line::OfAnother,
-            _ if begins_like_one(text) || !whole && BEGINNING.starts_with(text) => Line::Torn,
+            Ok(head) if head.tool.starts_with(PROGRAM) => Line::OtherVersion,
+            _ if begins_like_a_record(text) || !whole && BEGINNING.starts_with(text) => Line::Torn,
             _ => Line::Foreign,
         }
     }
 }
 
-/// Whether it begins like a record, or like one that was torn at once, with another behind it.
-fn begins_like_one(text: &[u8]) -> bool {
+/// Returns whether it begins like a record, or like the first bytes of a torn record before another one.
+fn begins_like_a_record(text: &[u8]) -> bool {
     (0..BEGINNING.len()).any(|n| text.strip_prefix(&BEGINNING[..n]).is_some_and(|rest| rest.starts_with(BEGINNING)))
 }
 
@@ -74,10 +75,10 @@ mod tests {
     use crate::audit::record::Record;
 
     #[test]
-    fn lines_are_what_they_are() {
+    fn lines_are_classified() {
         let record = Record { part: 2, ..Record::new("a") };
         let ours = record.tool.clone();
-        let of = |line: &[u8]| Line::of(line, &ours);
+        let of = |line: &[u8]| Line::parse(line, &ours);
         let line = record.line();
         assert_eq!(of(&line), Line::Record { target: "a".into(), part: 2 });
         for end in 1..line.len() {
@@ -86,15 +87,15 @@ mod tests {
         }
         assert_eq!(of(&[&line[..50], &*line].concat()), Line::Torn, "the next run's record in the same line");
         let other = |tool: &str| Record { tool: tool.to_owned(), ..record.clone() }.line();
-        assert_eq!(of(&other("hivewright 0.0.1")), Line::OfAnother);
-        assert_eq!(of(&other("hivewright 99.0.0")), Line::OfAnother);
-        assert_eq!(of(b"{\"tool\":\"hivewright 99.0.0\",\"form\":2,\"whatever\":[]}\n"), Line::OfAnother);
-        // As `jq -S` prints it, with something added.
-        let sorted = format!("{{\"added\":1,\"form\":1,\"part\":1,\"target\":\"b\",\"tool\":\"{ours}\"}}\n");
+        assert_eq!(of(&other("hivewright 0.0.1")), Line::OtherVersion);
+        assert_eq!(of(&other("hivewright 99.0.0")), Line::OtherVersion);
+        assert_eq!(of(b"{\"tool\":\"hivewright 99.0.0\",\"form\":3,\"whatever\":[]}\n"), Line::OtherVersion);
+        // As `jq -S` prints it, with an added field.
+        let sorted = format!("{{\"added\":1,\"form\":2,\"part\":1,\"target\":\"b\",\"tool\":\"{ours}\"}}\n");
         assert_eq!(of(sorted.as_bytes()), Line::Record { target: "b".into(), part: 1 });
         assert_eq!((of(b"\n"), of(b" \r\n"), of(b"\0\0")), (Line::Blank, Line::Blank, Line::Torn));
         for foreign in
-            ["root:x:0:0\n", "{\n", "{}\n", "[]\n", "\u{feff}{\"form\":1\n", "form,tool,target\n", "1", "{\"a\":1}\n"]
+            ["root:x:0:0\n", "{\n", "{}\n", "[]\n", "\u{feff}{\"form\":2\n", "form,tool,target\n", "1", "{\"a\":1}\n"]
         {
             assert_eq!(of(foreign.as_bytes()), Line::Foreign, "{foreign}");
         }

@@ -1,9 +1,9 @@
-//! How an audit ended, and what that means for its caller.
+//! Counts of an audit, and its result.
 
 use crate::audit::account::Counts;
-use crate::audit::record::{Record, Status};
+use crate::audit::record::{DriftState, Record, Status};
 
-/// Counts of a whole audit.
+/// Counts of an audit.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Summary {
     /// Targets that have at least one record.
@@ -12,7 +12,7 @@ pub struct Summary {
     pub records: u64,
     /// Windows installations that were read.
     pub read: u64,
-    /// Disks without Windows that were come across.
+    /// Discovered disks without Windows.
     pub no_windows: u64,
     /// Targets, installations or volumes that could not be read.
     pub errors: u64,
@@ -20,53 +20,58 @@ pub struct Summary {
     pub compliant: u64,
     /// Installations not as expected.
     pub not_compliant: u64,
-    /// Installations of which nothing was expected, where something was of others.
+    /// Installations without an expectation, where others have one.
     pub without_expectation: u64,
-    /// Expectations that fitted no installation: see [`crate::audit::policy::Policy::unfitted`].
+    /// Expectations that matched no installation: see [`crate::policy::Policy::unfitted`].
     pub unfitted: Vec<String>,
+    /// Records that differ from the baseline, including new and gone installations.
+    pub drifted: u64,
     /// Targets whose records are those of an earlier run.
     pub kept: u64,
     /// The account of all regular files.
     pub files: Counts,
     /// Files whose first bytes were read.
     pub looked: u64,
-    /// Whether it was stopped before its end.
+    /// Whether it was interrupted.
     pub interrupted: bool,
-    /// Whether whoever takes the records wanted no more.
+    /// Whether the receiver of the records ended it.
     pub is_cut_off: bool,
-    /// Whether only one shard was meant, which may have nothing.
+    /// Whether only one shard was audited, which may be empty.
     pub is_part: bool,
-    /// Seconds.
-    pub seconds: f64,
+    /// Elapsed seconds; `None` if records are sorted.
+    pub seconds: Option<f64>,
 }
 
-/// What an audit comes to.
+/// Result of an audit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// All was read, and what was expected is so.
+    /// Everything was read and is as expected.
     Fine,
-    /// Something is not as expected.
+    /// Something is not as expected, or differs from the baseline.
     NotCompliant,
     /// Something could not be read, or there was nothing to read.
     CouldNot,
-    /// It was stopped before its end.
+    /// It was interrupted.
     Interrupted,
 }
 
 impl Summary {
-    /// Counts one that was found, with the records of it and of its parts.
+    /// Counts a target, with its records and those of its parts.
     pub(super) fn count_target(&mut self, records: &[Record], is_kept: bool) {
         self.targets += records.chunk_by(|a, b| a.target == b.target).count() as u64;
         self.kept += u64::from(is_kept);
     }
 
-    pub(super) fn count(&mut self, record: &Record) {
+    /// Counts a record.
+    pub fn count(&mut self, record: &Record) {
         self.records += 1;
         match record.status {
             Status::Read => self.read += 1,
             Status::NoWindows => self.no_windows += 1,
             Status::Error => self.errors += 1,
+            Status::Gone => {}
         }
+        self.drifted += u64::from(record.drift.as_ref().is_some_and(|drift| drift.state != DriftState::Same));
         match record.compliant {
             Some(true) => self.compliant += 1,
             Some(false) => self.not_compliant += 1,
@@ -74,14 +79,14 @@ impl Summary {
         }
     }
 
-    /// The one place that decides what an audit comes to. What could not be read weighs more than what does not comply:
-    /// the answer is not whole. With `keep_going_ok` it does not weigh.
+    /// Returns the result. Unreadable targets count more than violations, since the answer is incomplete; with
+    /// `keep_going_ok` they do not count.
     pub fn end(&self, keep_going_ok: bool) -> End {
         let nothing = self.records == 0 && !self.is_part;
         match self {
             _ if self.interrupted => End::Interrupted,
             _ if self.is_cut_off || nothing || self.errors > 0 && !keep_going_ok => End::CouldNot,
-            _ if self.not_compliant > 0 => End::NotCompliant,
+            _ if self.not_compliant > 0 || self.drifted > 0 => End::NotCompliant,
             _ => End::Fine,
         }
     }
@@ -92,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_could_not_be_read_weighs_most() {
+    fn unreadable_targets_count_most() {
         let some = Summary { records: 3, ..Summary::default() };
         let errors = Summary { errors: 1, ..some.clone() };
         let both = Summary { not_compliant: 1, ..errors.clone() };

@@ -9,23 +9,28 @@ use std::time::Duration;
 use crate::audit::run::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often it is drawn.
+/// Interval of drawing.
 const TICK: Duration = Duration::from_millis(200);
-/// While targets are still being found, nobody knows how long it takes.
+/// During the discovery, the remaining time is unknown.
 const FINDING: &str = "{spinner} {pos} of {len} found so far, {per_sec}, {elapsed} {msg}";
 const READING: &str = "{bar:30} {pos}/{len}, {per_sec}, {eta} left {msg}";
 
-/// The bar, drawn by a thread of its own.
+/// Progress bar, drawn by its own thread.
 pub(super) struct Bar {
     bar: ProgressBar,
     ended: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
-    /// Records go to the same terminal, so that the bar has to step aside.
+    /// Whether records are printed to the same terminal, so that the bar has to be hidden meanwhile.
     shares: bool,
 }
 
 impl Bar {
-    /// Follows `progress`.
+    /// Creates a bar that is never shown.
+    pub(super) fn none() -> Self {
+        Bar { bar: ProgressBar::hidden(), ended: Arc::default(), thread: None, shares: false }
+    }
+
+    /// Creates a bar that shows `progress`.
     pub(super) fn of(progress: &Arc<Progress>) -> Self {
         let ended = Arc::new(AtomicBool::new(false));
         let is_seen = std::io::stderr().is_terminal();
@@ -37,22 +42,22 @@ impl Bar {
         Bar { bar, ended, thread, shares: is_seen && std::io::stdout().is_terminal() }
     }
 
-    /// Runs `print` with the bar out of the way.
+    /// Runs `print` with the bar hidden.
     pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
         if self.shares { self.bar.suspend(print) } else { print() }
     }
 
-    /// Returns a function that runs others with the bar out of the way of standard error, on any thread.
+    /// Returns a function that runs others with the bar on standard error hidden, on any thread.
     pub(super) fn printer(&self) -> impl Fn(&dyn Fn()) + Send + Sync + 'static {
         let bar = self.bar.clone();
         move |print| bar.suspend(print)
     }
 
-    /// Takes it away.
+    /// Removes the bar.
     pub(super) fn end(mut self) {
         self.ended.store(true, Ordering::SeqCst);
         if let Some(thread) = self.thread.take() {
-            // It only draws.
+            // The thread only draws.
             let _ = thread.join();
         }
         self.bar.finish_and_clear();
@@ -71,7 +76,7 @@ fn follow(bar: &ProgressBar, progress: &Progress, ended: &AtomicBool) {
         bar.set_length(progress.found.load(Ordering::Relaxed));
         bar.set_position(progress.done.load(Ordering::Relaxed));
         if finding {
-            bar.set_message(format!("({} files looked at)", progress.looked.load(Ordering::Relaxed)));
+            bar.set_message(format!("({} files examined)", progress.looked.load(Ordering::Relaxed)));
         } else {
             bar.set_message("");
         }

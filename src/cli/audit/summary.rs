@@ -1,58 +1,63 @@
-//! The counts at the end of an audit, and the list of files without a record, on standard error: records alone go to
+//! The counts at the end of an audit, and the list of files without a record, on standard error. Only records go to
 //! standard output.
 
 use std::io::Write;
 
-use crate::audit::account::{Counts, Listener, Passed};
+use crate::audit::account::{Counts, Listener, Unrecorded};
 use crate::audit::run::Summary;
 
 use super::progress::Bar;
 use crate::cli::report::plain;
 
-/// Prints each file without a record as it comes, on a line of its own: as text, or as a JSON object.
+/// Prints each file without a record when it is found, on its own line: as text, or as a JSON object.
 pub(super) fn list(bar: &Bar, as_json: bool) -> Listener {
     let printer = bar.printer();
-    Box::new(move |passed: &Passed| {
+    Box::new(move |unrecorded: &Unrecorded| {
         let line = match as_json {
-            true => format!("{}\n", passed.line()),
-            false => format!("{}\n", plain(&passed.to_string())),
+            true => format!("{}\n", unrecorded.line()),
+            false => format!("{}\n", plain(&unrecorded.to_string())),
         };
-        // Nothing is left to be told if standard error is gone.
+        // A failure to write to standard error cannot be reported.
         printer(&|| drop(std::io::stderr().lock().write_all(line.as_bytes())));
     })
 }
 
-/// A count and its noun.
+/// Formats a count and its noun.
 pub(super) fn many(count: u64, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
 /// Prints the counts.
-pub(super) fn tell(summary: &Summary) {
+pub(super) fn print(summary: &Summary) {
     let mut text = many(summary.targets, "target", "targets");
     text += &format!(", {} read", many(summary.read, "installation", "installations"));
     for (count, what) in [
         (summary.compliant, "as expected"),
         (summary.not_compliant, "NOT as expected"),
-        (summary.without_expectation, "of which the policy expects nothing"),
+        (summary.without_expectation, "without an expectation"),
         (summary.errors, "could not be read"),
         (summary.no_windows, "without Windows"),
-        (summary.kept, "taken over from an earlier run"),
+        (summary.drifted, "changed since the baseline"),
+        (summary.kept, "reused from an earlier run"),
     ] {
         if count > 0 {
             text += &format!(", {count} {what}");
         }
     }
-    text += &format!(", in {:.1} s", summary.seconds);
+    text += &summary.seconds.map(|seconds| format!(", in {seconds:.1} s")).unwrap_or_default();
     if summary.interrupted {
-        text += "; stopped before the end, go on with --resume";
+        text += "; interrupted, continue with --resume";
     }
-    let files = files(&summary.files);
-    // Nothing is left to be told if standard error is gone.
-    let _ = writeln!(std::io::stderr().lock(), "hivewright: {text}\nhivewright: {files}");
+    let mut lines = format!("hivewright: {text}\n");
+    // Merged records have no counts of files.
+    if summary.files.files() > 0 || summary.files.windows_folders > 0 || summary.looked > 0 {
+        lines += &format!("hivewright: {}\n", files(&summary.files));
+    }
+    // A failure to write to standard error cannot be reported.
+    let _ = std::io::stderr().lock().write_all(lines.as_bytes());
 }
 
-/// The account of the files.
+/// Formats the account of the files.
 fn files(counts: &Counts) -> String {
     let mut text = many(counts.files(), "file", "files");
     for (i, (count, what)) in [
@@ -72,7 +77,7 @@ fn files(counts: &Counts) -> String {
     }
     if counts.windows_folders > 0 {
         let folders = many(counts.windows_folders, "folder", "folders");
-        text += &format!("; {folders} of Windows' own files not counted");
+        text += &format!("; {folders} of Windows itself not counted");
     }
     text
 }

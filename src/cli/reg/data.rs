@@ -1,26 +1,20 @@
-//! Types and data: as the user writes them, and as they are shown.
+//! Types and data in arguments and in output.
 
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::{Data, ValueType};
 use hivewright_storage::hex;
 
-/// Reads a type, by name or number.
+/// Parses a type, by name or number.
 pub(super) fn type_of(text: &str) -> Result<ValueType> {
-    let by_number = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u32::from_str_radix(hex, 16));
-    let by_name = |kind: &u32| ValueType(*kind).to_string().eq_ignore_ascii_case(text);
-    by_number.ok().or_else(|| (0..NAMED_TYPES).find(by_name)).map(ValueType).ok_or_else(|| {
-        Error::new(Kind::Unsupported, Code::RegData, format!("{text} is no type of a value")).advise(
-            "name it REG_SZ, REG_EXPAND_SZ, REG_MULTI_SZ, REG_DWORD, REG_QWORD, REG_BINARY, REG_NONE, or by number",
-        )
+    text.parse().map_err(|()| {
+        Error::new(Kind::Unsupported, Code::RegData, format!("{text} is not a data type"))
+            .advise("use REG_SZ, REG_EXPAND_SZ, REG_MULTI_SZ, REG_DWORD, REG_QWORD, REG_BINARY, REG_NONE or a number")
     })
 }
 
-/// The types that have names are below this number ([MS-RRP] 3.1.1.5).
-const NAMED_TYPES: u32 = 12;
-
-/// Reads data of a type in the form that `reg add` takes.
+/// Parses data of a type in the syntax of `reg add`.
 pub(super) fn parse(kind: ValueType, text: &str) -> Result<Vec<u8>> {
-    let wrong =
+    let invalid =
         |what: &str| Err(Error::new(Kind::Unsupported, Code::RegData, format!("the data of {kind} is {what}: {text}")));
     let number = || {
         let text = text.trim();
@@ -35,20 +29,20 @@ pub(super) fn parse(kind: ValueType, text: &str) -> Result<Vec<u8>> {
         ValueType::DWORD | ValueType::DWORD_BIG_ENDIAN => match number().map(u32::try_from) {
             Ok(Ok(number)) if kind == ValueType::DWORD => number.to_le_bytes().to_vec(),
             Ok(Ok(number)) => number.to_be_bytes().to_vec(),
-            _ => return wrong("no number of 32 bits"),
+            _ => return invalid("not a 32-bit number"),
         },
         ValueType::QWORD => match number() {
             Ok(number) => number.to_le_bytes().to_vec(),
-            Err(_) => return wrong("no number of 64 bits"),
+            Err(_) => return invalid("not a 64-bit number"),
         },
         _ => match hex::decode(&text.replace([' ', ','], "").to_ascii_lowercase()) {
             Some(bytes) => bytes,
-            None => return wrong("not in hexadecimal digits"),
+            None => return invalid("not hexadecimal"),
         },
     })
 }
 
-/// Shows data on one line, as `reg query` does.
+/// Formats data on one line, as `reg query` prints it.
 pub(super) fn shown(data: &Data) -> String {
     let strings = |texts: Vec<String>| texts.join("\\0");
     match data {
@@ -68,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_is_read_as_it_is_shown() {
+    fn printed_data_is_parsed_to_the_same() {
         for (kind, text, bytes) in [
             ("REG_SZ", "a", &b"a\0\0\0"[..]),
             ("reg_dword", "0x10", &[16, 0, 0, 0]),

@@ -1,42 +1,69 @@
 //! `reg export`.
 
+use hivewright_error::Code;
 use std::io::Write;
 
-use hivewright_error::Error;
-use hivewright_hive::reg_text::{Exported, Form, Writer};
+use hivewright_hive::reg_text::{Exported, Form};
 
-use super::args::ExportArgs;
-use super::{Opened, create, open};
+use super::args::{ExportArgs, ExportFormat};
+use super::{Opened, Target, Tree, output, query};
 use crate::cli::exit::Outcome;
+use crate::cli::images::{self, OneOf};
+use crate::cli::report::plain;
 use crate::cli::warn;
+use crate::locate::Image;
+use crate::registry_path::RegistryPath;
 
 pub(super) fn run(args: &ExportArgs) -> anyhow::Result<Outcome> {
-    let opened = open(&args.target, &args.disk.choice(), args.user.path(&args.key)?)?;
-    let exported = match &args.output {
-        Some(file) => {
-            let mut exported = Exported::default();
-            create(file, |out| {
-                exported = write(&opened, Form::Utf16, out)?;
-                Ok(())
-            })?;
-            exported
-        }
-        None => write(&opened, Form::Utf8, &mut std::io::stdout().lock())?,
-    };
-    exported.left_out.iter().for_each(|error| warn(&format!("left out: {error}")));
-    let more = exported.left_out_count - exported.left_out.len() as u64;
-    if more > 0 {
-        warn(&format!("{more} more keys and values were left out"));
+    let (choice, path) = (args.disk.choice(), args.user.path(&args.key)?);
+    let image = Image::open_as(&args.target, &choice.image)?;
+    if args.output.is_some() {
+        // An output file contains the keys of one image.
+        return export(args, Target::in_image(image, &choice)?, path, None);
     }
-    Ok(if exported.left_out_count == 0 { Outcome::Yes } else { Outcome::CouldNot })
+    images::each(&image, &choice, args.format() == ExportFormat::Json, |choice, one| {
+        export(args, Target::in_image(image.clone(), choice)?, path.clone(), one)
+    })
 }
 
-fn write(opened: &Opened, form: Form, out: &mut dyn Write) -> anyhow::Result<Exported> {
-    let key = opened.key()?;
-    let sink = |piece: &[u8]| out.write_all(piece).map_err(|error| Error::io(format!("cannot write: {error}"), error));
-    let mut writer = Writer::new(form, sink)?;
-    let exported = writer.export(&key, &opened.shown)?;
-    writer.finish()?;
-    out.flush()?;
-    Ok(exported)
+fn export(args: &ExportArgs, target: Target, path: RegistryPath, one: Option<&OneOf>) -> anyhow::Result<Outcome> {
+    let opened = target.hives(path, &args.user)?;
+    // Nothing is written if the key is missing in one hive.
+    let trees = opened.into_iter().map(Opened::require_tree).collect::<Result<Vec<_>, _>>()?;
+    let form = if args.output.is_some() { Form::Utf16 } else { Form::Utf8 };
+    output::to(args.output.as_deref(), |out| match args.format() {
+        ExportFormat::Json => query::all(&trees, one.map(|one| one.number), out),
+        ExportFormat::Reg => {
+            one.map_or(Ok(()), |one| writeln!(out, "; {}", plain(&one.heading)))?;
+            registration_file(&trees, form, out)
+        }
+    })
+}
+
+impl ExportArgs {
+    pub(super) fn format(&self) -> ExportFormat {
+        if self.json { ExportFormat::Json } else { self.format }
+    }
+}
+
+fn registration_file(trees: &[Tree], form: Form, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let exported = output::registration_file(out, form, |writer| {
+        let mut all = Vec::new();
+        for tree in trees {
+            all.push(writer.export(&tree.key()?, &tree.shown)?);
+        }
+        Ok(all)
+    })?;
+    let outcomes = exported.iter().map(warn_of_left_out).collect::<Vec<_>>();
+    Ok(if outcomes.contains(&false) { Outcome::CouldNot } else { Outcome::Yes })
+}
+
+/// Warns of keys and values that were left out. Returns whether all were written.
+fn warn_of_left_out(exported: &Exported) -> bool {
+    exported.left_out.iter().for_each(|error| warn(error.code(), &format!("left out: {error}")));
+    let more = exported.left_out_count - exported.left_out.len() as u64;
+    if more > 0 {
+        warn(Code::MoreWarnings, &format!("{more} more keys and values were left out"));
+    }
+    exported.left_out_count == 0
 }

@@ -1,191 +1,244 @@
 //! `reg query`.
 
-use hivewright_error::{Error, Result};
-use hivewright_hive::reg_text::RegKey;
-use hivewright_hive::regf::name::{Name, upcase};
-use hivewright_hive::{HiveBytes, Key, Value, ValueType};
-use hivewright_storage::hex;
+mod filter;
+
+use std::io::Write;
+
+use hivewright_error::{Code, Error, Result};
+use hivewright_hive::reg_text::{Change, Form, RegKey, RegOperation};
+use hivewright_hive::regf::name::Name;
+use hivewright_hive::{HiveBytes, Key};
 use serde_json::json;
+use std::sync::Arc;
 
-use super::args::{QueryArgs, SearchIn};
-use super::{data, no_key, open};
+use self::filter::Filter;
+use super::args::{QueryArgs, QueryFormat, SearchIn};
+use super::document::{self, ShownValue};
+use super::output::{self, RegWriter};
+use super::{Opened, Target, Tree, full, no_key};
 use crate::cli::exit::Outcome;
+use crate::cli::images;
 use crate::cli::report::plain;
-
-/// Which keys and values are shown.
-struct Filter {
-    value: Option<Name<'static>>,
-    kind: Option<ValueType>,
-    /// Code units in upper case.
-    text: Option<Vec<u16>>,
-    places: Vec<SearchIn>,
-}
-
-/// A value as it is shown.
-struct Shown {
-    name: String,
-    kind: ValueType,
-    text: String,
-    bytes: Vec<u8>,
-}
+use crate::locate::Image;
 
 pub(super) fn run(args: &QueryArgs) -> anyhow::Result<Outcome> {
-    let opened = open(&args.target, &args.disk.choice(), args.user.path(&args.key)?)?;
-    let value = match (&args.value.name, args.value.default) {
-        (Some(name), _) => Some(Name::from_escaped(name)),
-        (None, true) => Some(Name::encode("")),
-        (None, false) => None,
-    };
-    let all = [SearchIn::Keys, SearchIn::Names, SearchIn::Data];
-    let filter = Filter {
-        value,
-        kind: args.kind.as_deref().map(data::type_of).transpose()?,
-        text: args.find.as_deref().map(folded),
-        places: if args.places.is_empty() { all.to_vec() } else { args.places.clone() },
-    };
-    let Some(top) = opened.hive.key(opened.path.key().clone())? else {
-        crate::cli::warn(no_key(&opened.shown).what());
-        return Ok(Outcome::No);
-    };
-    let mut path = opened.shown.clone();
-    let mut out = Printer { json: args.json, filter, found: false, damaged: false };
-    out.key(&top, &path)?;
-    let mut open_keys = vec![top.subkeys()?];
-    let deep = args.recursive || out.filter.text.is_some();
-    while let Some(subkeys) = open_keys.last_mut() {
-        match subkeys.next() {
-            Some(Ok(key)) => {
-                path.names.push(key.name().clone().into_owned());
-                if deep {
-                    out.key(&key, &path)?;
-                    // The number of keys of a hive bounds the walk; its depth is bounded by the format.
-                    match key.subkeys() {
-                        Ok(below) if open_keys.len() <= MAX_DEPTH => {
-                            open_keys.push(below);
-                            continue;
-                        }
-                        Ok(_) => {}
-                        Err(error) => out.damage(&path, error)?,
-                    }
-                } else {
-                    out.name_of_subkey(&path)?;
-                }
-                path.names.pop();
+    let (choice, path) = (args.disk.choice(), args.user.path(&args.key)?);
+    let image = Image::open_as(&args.target, &choice.image)?;
+    images::each(&image, &choice, args.format() == QueryFormat::Json, |choice, one| {
+        let filter = Filter::of(args)?;
+        let opened = Target::in_image(image.clone(), choice)?.hives(path.clone(), &args.user)?;
+        let deep = args.recursive || filter.is_search();
+        let image = one.map(|one| one.number);
+        output::to(None, |out| match args.format() {
+            QueryFormat::Reg => {
+                one.map_or(Ok(()), |one| writeln!(out, "; {}", plain(&one.heading)))?;
+                output::registration_file(out, Form::Utf8, |writer| {
+                    Printer::new(Output::Reg(writer), image, filter, args.security).hives(opened, deep)
+                })
             }
-            Some(Err(error)) => out.damage(&path, error)?,
-            None => {
-                open_keys.pop();
-                if !open_keys.is_empty() {
-                    path.names.pop();
-                }
+            QueryFormat::Json => Printer::new(Output::Json(out), image, filter, args.security).hives(opened, deep),
+            QueryFormat::Text => {
+                one.map_or(Ok(()), |one| writeln!(out, "{}\n", plain(&one.heading)))?;
+                Printer::new(Output::Text(out), image, filter, args.security).hives(opened, deep)
             }
-        }
-    }
-    Ok(match (out.damaged, out.found) {
-        (true, _) => Outcome::CouldNot,
-        (false, true) => Outcome::Yes,
-        (false, false) => Outcome::No,
+        })
     })
 }
 
-/// Levels of keys that are gone down: as many as a path of the registry has (Microsoft Learn, "Registry element size limits").
+/// Prints keys and everything below them as JSON, with their security.
+pub(super) fn all(trees: &[Tree], image: Option<u32>, out: &mut dyn Write) -> anyhow::Result<Outcome> {
+    let mut printer = Printer::new(Output::Json(out), image, Filter::default(), true);
+    trees.iter().try_for_each(|tree| printer.tree(&tree.key()?, tree.shown.clone(), true))?;
+    Ok(printer.outcome())
+}
+
+/// The deepest level of printed keys: that of a path of the registry (Microsoft Learn, "Registry element size limits").
 const MAX_DEPTH: usize = 512;
 
-fn folded(text: &str) -> Vec<u16> {
-    text.encode_utf16().map(upcase).collect()
+/// Adds the number of the image to a JSON line, if there are several.
+fn of_image(mut line: serde_json::Value, image: Option<u32>) -> serde_json::Value {
+    if let Some(image) = image {
+        line["image"] = image.into();
+    }
+    line
 }
 
-impl Filter {
-    fn contains(&self, place: SearchIn, text: &str) -> bool {
-        let Some(wanted) = &self.text else { return false };
-        self.places.contains(&place) && !wanted.is_empty() && folded(text).windows(wanted.len()).any(|it| it == wanted)
-    }
-
-    fn shows(&self, value: &Shown, name: &Name<'_>) -> bool {
-        self.value.as_ref().is_none_or(|wanted| wanted.matches(name.clone()))
-            && self.kind.is_none_or(|wanted| wanted == value.kind)
-            && (self.text.is_none()
-                || self.contains(SearchIn::Names, &value.name)
-                || self.contains(SearchIn::Data, &value.text))
+impl QueryArgs {
+    pub(super) fn format(&self) -> QueryFormat {
+        if self.json { QueryFormat::Json } else { self.format }
     }
 }
 
-struct Printer {
-    json: bool,
+enum Output<'o, 's> {
+    Text(&'o mut dyn Write),
+    Json(&'o mut dyn Write),
+    Reg(&'o mut RegWriter<'s>),
+}
+
+struct Printer<'o, 's> {
+    output: Output<'o, 's>,
+    /// The number of the image, if there are several.
+    image: Option<u32>,
     filter: Filter,
+    with_security: bool,
     found: bool,
     damaged: bool,
 }
 
-impl Printer {
+impl<'o, 's> Printer<'o, 's> {
+    fn new(output: Output<'o, 's>, image: Option<u32>, filter: Filter, with_security: bool) -> Self {
+        Printer { output, image, filter, with_security, found: false, damaged: false }
+    }
+
+    fn hives(mut self, opened: Vec<Opened>, deep: bool) -> anyhow::Result<Outcome> {
+        for opened in opened {
+            let shown = opened.shown.clone();
+            let is_there = if deep {
+                // Reading the whole hive is faster than reading single cells.
+                let tree = opened.tree()?;
+                tree.iter().try_for_each(|tree| self.tree(&tree.key()?, shown.clone(), true))?;
+                tree.is_some()
+            } else {
+                let top = opened.hive.key(opened.path.key().clone())?;
+                top.iter().try_for_each(|top| self.tree(top, shown.clone(), false))?;
+                top.is_some()
+            };
+            if !is_there {
+                crate::cli::warn(Code::NoKey, no_key(&shown).what());
+            }
+        }
+        Ok(self.outcome())
+    }
+
+    fn outcome(&self) -> Outcome {
+        match (self.damaged, self.found) {
+            (true, _) => Outcome::CouldNot,
+            (false, true) => Outcome::Yes,
+            (false, false) => Outcome::No,
+        }
+    }
+
+    /// Prints a key, and either the keys below it or their names.
+    fn tree<B: HiveBytes>(&mut self, top: &Key<'_, B>, mut path: RegKey, deep: bool) -> anyhow::Result<()> {
+        self.key(top, &path)?;
+        let mut open_keys = vec![top.subkeys()?];
+        while let Some(subkeys) = open_keys.last_mut() {
+            match subkeys.next() {
+                Some(Ok(key)) => {
+                    path.names.push(key.name().clone().into_owned());
+                    if deep {
+                        self.key(&key, &path)?;
+                        // The number of keys in a hive bounds the walk; the format bounds its depth.
+                        match key.subkeys() {
+                            Ok(below) if open_keys.len() <= MAX_DEPTH => {
+                                open_keys.push(below);
+                                continue;
+                            }
+                            Ok(_) => {}
+                            Err(error) => self.damage(&path, error)?,
+                        }
+                    } else {
+                        self.name_of_subkey(&path)?;
+                    }
+                    path.names.pop();
+                }
+                Some(Err(error)) => self.damage(&path, error)?,
+                None => {
+                    open_keys.pop();
+                    if !open_keys.is_empty() {
+                        path.names.pop();
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn key<B: HiveBytes>(&mut self, key: &Key<'_, B>, path: &RegKey) -> anyhow::Result<()> {
         let mut shown = Vec::new();
         match key.values() {
             Err(error) => self.damage(path, error)?,
             Ok(values) => {
                 for value in values {
-                    match value.map_err(Error::from).and_then(|value| Ok((show(&value)?, value.name().clone()))) {
-                        Ok((value, name)) if self.filter.shows(&value, &name) => shown.push(value),
+                    match value.map_err(Error::from).and_then(|value| ShownValue::of(&value)) {
+                        Ok(value) if self.filter.shows(&value) => shown.push(value),
                         Ok(_) => {}
                         Err(error) => self.damage(path, error)?,
                     }
                 }
             }
         }
-        let is_searched = self.filter.value.is_some() || self.filter.kind.is_some() || self.filter.text.is_some();
         let last = path.names.last().map(Name::to_escaped).unwrap_or_default();
-        if is_searched && shown.is_empty() && !self.filter.contains(SearchIn::Keys, &last) {
+        if self.filter.is_any() && shown.is_empty() && !self.filter.contains(SearchIn::Keys, &last) {
             return Ok(());
         }
         self.found = true;
-        if self.json {
-            let value = |value: &Shown| {
-                json!({ "name": value.name, "data_type": value.kind.to_string(), "data_type_number": value.kind.0,
-                        "data": value.text, "data_hex": hex::encode(&value.bytes) })
-            };
-            let line = json!({ "key": full(path), "last_written": key.last_written().to_string(),
-                               "values": shown.iter().map(value).collect::<Vec<_>>() });
-            return crate::cli::print(format!("{line}\n").as_bytes());
+        let with_security = self.with_security;
+        match &mut self.output {
+            Output::Json(out) => match document::of_key(path, key, &shown, with_security) {
+                Ok(document) => writeln!(out, "{}", of_image(document, self.image))?,
+                Err(error) => self.damage(path, error)?,
+            },
+            Output::Text(out) => {
+                let mut text = format!("{}\n", plain(&full(path)));
+                let mut damage = None;
+                if with_security {
+                    match key.security_descriptor() {
+                        Ok(descriptor) => {
+                            text += &format!("    (Security)    {}\n", plain(&document::sddl_or_hex(&descriptor)));
+                        }
+                        Err(error) => damage = Some(error),
+                    }
+                }
+                for value in &shown {
+                    let name = value.name.to_escaped();
+                    let name = if name.is_empty() { "(Default)" } else { &name };
+                    let tombstone = if value.tombstone { "    (tombstone)" } else { "" };
+                    text += &format!("    {}    {}    {}{tombstone}\n", plain(name), value.kind, plain(&value.text));
+                }
+                writeln!(out, "{text}")?;
+                damage.map_or(Ok(()), |error| self.damage(path, error))?;
+            }
+            Output::Reg(_) => self.section(path, shown)?,
         }
-        let mut text = format!("{}\n", plain(&full(path)));
-        for value in &shown {
-            let name = if value.name.is_empty() { "(Default)" } else { &value.name };
-            text += &format!("    {}    {}    {}\n", plain(name), value.kind, plain(&value.text));
+        Ok(())
+    }
+
+    /// Writes a key and values as a section of a registration file.
+    fn section(&mut self, path: &RegKey, values: Vec<ShownValue>) -> anyhow::Result<()> {
+        let key = Arc::new(path.clone());
+        let set = |ShownValue { name, kind, bytes, .. }| Change::SetValue { name, data_type: kind, data: bytes };
+        let values = values.into_iter().filter(|value| !value.tombstone).map(set);
+        for change in std::iter::once(Change::CreateKey).chain(values) {
+            let Output::Reg(writer) = &mut self.output else { continue };
+            let operation = RegOperation { line: 0, key: Arc::clone(&key), change };
+            // Values that the form cannot represent are left out.
+            if let Err(error) = writer.operation(&operation) {
+                self.damage(path, error)?;
+            }
         }
-        text.push('\n');
-        crate::cli::print(text.as_bytes())
+        Ok(())
     }
 
     fn name_of_subkey(&mut self, path: &RegKey) -> anyhow::Result<()> {
-        let is_searched = self.filter.value.is_some() || self.filter.kind.is_some();
-        if is_searched {
+        if self.filter.is_any() {
             return Ok(());
         }
-        let line = match self.json {
-            true => format!("{}\n", json!({ "key": full(path) })),
-            false => format!("{}\n", plain(&full(path))),
-        };
-        crate::cli::print(line.as_bytes())
+        match &mut self.output {
+            Output::Json(out) => writeln!(out, "{}", of_image(json!({ "key": full(path) }), self.image))?,
+            Output::Text(out) => writeln!(out, "{}", plain(&full(path)))?,
+            Output::Reg(_) => self.section(path, Vec::new())?,
+        }
+        Ok(())
     }
 
-    /// Warns of a part that cannot be read; the rest is shown.
+    /// Warns of an unreadable part; the rest is printed.
     fn damage(&mut self, path: &RegKey, error: Error) -> Result<()> {
         if error.kind() == hivewright_error::Kind::Io {
             return Err(error);
         }
         self.damaged = true;
-        crate::cli::warn(&format!("{}: {error}", full(path)));
+        crate::cli::warn(error.code(), &format!("{}: {error}", full(path)));
         Ok(())
     }
-}
-
-fn show<B: HiveBytes>(value: &Value<'_, B>) -> Result<Shown> {
-    let data = value.data()?;
-    let (name, kind) = (value.name().to_escaped(), value.data_type());
-    Ok(Shown { name, kind, text: data::shown(&data), bytes: data.to_bytes() })
-}
-
-/// The full path, with escapes for what text cannot have.
-fn full(path: &RegKey) -> String {
-    path.names.iter().fold(path.root.to_string(), |path, name| format!("{path}\\{}", name.to_escaped()))
 }

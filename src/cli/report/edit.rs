@@ -1,4 +1,4 @@
-//! What `set` and `unset` did, or would do.
+//! The output of `set`, `unset` and `recover`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -17,19 +17,50 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::plain;
+use crate::cli::subject::Subject;
+use crate::cli::{print, print_done};
 
-/// How a run of `set` or `unset` ended.
+/// Result of a write command.
 #[derive(Debug)]
 pub(crate) enum Ending {
-    /// Everything is as wanted already.
+    /// Nothing had to be changed.
     AlreadySo,
-    /// Proven, printed, not written.
+    /// Proven and printed, but not written.
     DryRun,
-    /// On the disk; where the hive was left as it is, only its logs were emptied.
+    /// Written; possibly only its logs were emptied.
     Written(Box<Committed>),
 }
 
-/// The text for people.
+impl Ending {
+    /// Returns the state in documents; `already_so` means that nothing has to be changed.
+    pub(crate) fn state(&self, already_so: bool) -> &'static str {
+        match self {
+            // With --output, a copy is written even if nothing changes.
+            Ending::Written(_) => "written",
+            Ending::DryRun if !already_so => "dry-run",
+            Ending::DryRun | Ending::AlreadySo => "already-so",
+        }
+    }
+
+    /// Returns the commit, if there was one.
+    pub(crate) fn committed(&self) -> Option<&Committed> {
+        match self {
+            Ending::Written(committed) => Some(committed),
+            Ending::DryRun | Ending::AlreadySo => None,
+        }
+    }
+
+    /// Prints the result. A failure to print the result of a completed write is only a warning.
+    pub(crate) fn print(&self, words: anyhow::Result<Vec<u8>>) -> anyhow::Result<()> {
+        match self {
+            Ending::Written(_) => print_done(words),
+            Ending::DryRun | Ending::AlreadySo => print(&words?)?,
+        }
+        Ok(())
+    }
+}
+
+/// Returns the text.
 pub(crate) fn text(prepared: &PreparedHive, wanted: Option<Wanted>, ending: &Ending) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -42,11 +73,11 @@ fn write_text(out: &mut String, prepared: &PreparedHive, wanted: Option<Wanted>,
     let patches = &prepared.edited.patches;
     let already = prepared.is_already_so();
     match (wanted, ending) {
-        (None, _) if already => writeln!(out, "already clean: nothing was changed in {hive}")?,
-        (Some(wanted), _) if already => writeln!(out, "already {}: nothing was changed in {hive}", now(wanted))?,
-        (_, Ending::DryRun) => writeln!(out, "would change {} of {hive}; nothing was written", extent(patches))?,
+        (None, _) if already => writeln!(out, "{hive}: already clean, nothing was changed")?,
+        (Some(wanted), _) if already => writeln!(out, "{hive}: already {}, nothing was changed", now(wanted))?,
+        (_, Ending::DryRun) => writeln!(out, "{hive}: would change {}; nothing was written", extent(patches))?,
         (Some(wanted), _) => writeln!(out, "{} is now {}", nat_t::NAME, now(wanted))?,
-        (None, _) => writeln!(out, "{hive} is recovered")?,
+        (None, _) => writeln!(out, "{hive}: recovered")?,
     }
     for (change, wanted) in prepared.changes.iter().zip(wanted.into_iter().cycle()) {
         let before = change.before.iter().map(describe).collect::<Vec<_>>().join(" and ");
@@ -70,12 +101,12 @@ fn write_text(out: &mut String, prepared: &PreparedHive, wanted: Option<Wanted>,
     Ok(())
 }
 
-/// A path, for people.
+/// Formats a path for the terminal.
 fn shown(path: &Path) -> String {
     plain(&path.display().to_string())
 }
 
-/// A file, and where in it if that is an image.
+/// Formats a file, and the path inside it for an image.
 fn place_of(path: &Path, inside: Option<&str>) -> String {
     match inside {
         Some(inside) => format!("{} in {}", plain(inside), shown(path)),
@@ -87,18 +118,18 @@ pub(crate) fn write_committed(out: &mut String, what: &str, committed: &Committe
     let path = place_of(&committed.path, committed.inside.as_deref());
     match committed.how {
         How::Unchanged => {}
-        // Its logs alone.
+        // Only its logs were written.
         How::InPlace if already => {}
         How::Replaced => writeln!(out, "{path} was replaced: {what}")?,
         How::InPlace => writeln!(out, "{path} was changed in place: {what}")?,
-        How::Output => writeln!(out, "{path} was written: {what}; the original is as it was")?,
-        How::OutputHive => writeln!(out, "{path} was written: the hive alone; the image is as it was")?,
+        How::Output => writeln!(out, "{path} was written: {what}; the original is unchanged")?,
+        How::OutputHive => writeln!(out, "{path} was written: only the hive; the image is unchanged")?,
     }
     for log in &committed.emptied {
         writeln!(out, "{} was emptied", place_of(&log.path, log.inside.as_deref()))?;
     }
     if let Some(why) = &committed.why_in_place {
-        writeln!(out, "in place because {}", plain(why))?;
+        writeln!(out, "in place: {}", plain(why))?;
     }
     if let Some(undo) = &committed.undo {
         writeln!(out, "to undo: {}", undo::command(undo))?;
@@ -124,7 +155,7 @@ fn write_patches(out: &mut String, prepared: &PreparedHive) -> std::fmt::Result 
     Ok(())
 }
 
-/// Where a patch lies below the hive, piece by piece.
+/// Writes the places of a patch below the hive, piece by piece.
 fn write_places(out: &mut String, pieces: &[(u64, Vec<Place>)]) -> std::fmt::Result {
     for (len, places) in pieces.iter().filter(|(_, places)| places.len() > 1) {
         let names: Vec<String> = places.iter().map(ToString::to_string).collect();
@@ -134,12 +165,13 @@ fn write_places(out: &mut String, pieces: &[(u64, Vec<Place>)]) -> std::fmt::Res
     Ok(())
 }
 
-/// The same as JSON has it.
+/// The JSON document.
 #[derive(Serialize)]
 pub(crate) struct Document<'a> {
-    hive: String,
-    #[serde(flatten, serialize_with = "field::file")]
-    file: &'a Path,
+    #[serde(flatten, serialize_with = "field::target")]
+    target: &'a Path,
+    #[serde(flatten)]
+    subject: Subject<'a>,
     value_name: &'static str,
     verb: &'static str,
     wanted: Option<u32>,
@@ -147,7 +179,7 @@ pub(crate) struct Document<'a> {
     changed_bytes: u64,
     old_len: u64,
     new_len: u64,
-    places: Vec<Value>,
+    changes: Vec<Value>,
     patches: Vec<Value>,
     recovery: Option<&'a Recovery>,
     shadow_copies: Option<u32>,
@@ -155,22 +187,18 @@ pub(crate) struct Document<'a> {
     logs_emptied: &'a [ChangedFile],
 }
 
-/// The same as a document.
-pub(crate) fn document<'a>(prepared: &'a PreparedHive, wanted: Option<Wanted>, ending: &'a Ending) -> Document<'a> {
+/// Returns the JSON document.
+pub(crate) fn document<'a>(
+    target: &'a Path,
+    prepared: &'a PreparedHive,
+    wanted: Option<Wanted>,
+    ending: &'a Ending,
+) -> Document<'a> {
     let patches = &prepared.edited.patches;
-    let state = match ending {
-        // A copy is written with --output even where nothing changes.
-        Ending::Written(_) => "written",
-        Ending::DryRun if !prepared.is_already_so() => "dry-run",
-        Ending::DryRun | Ending::AlreadySo => "already-so",
-    };
-    let (committed, logs) = match ending {
-        Ending::Written(committed) => (Some(&**committed), &*committed.emptied),
-        Ending::DryRun | Ending::AlreadySo => (None, <&[_]>::default()),
-    };
+    let commit = ending.committed();
     Document {
-        hive: prepared.hive.host_file().display().to_string(),
-        file: prepared.hive.host_file(),
+        target,
+        subject: Subject::of(&prepared.hive),
         value_name: nat_t::NAME,
         verb: match wanted {
             Some(Wanted::Set(_)) => "set",
@@ -181,20 +209,21 @@ pub(crate) fn document<'a>(prepared: &'a PreparedHive, wanted: Option<Wanted>, e
             Some(Wanted::Set(number)) => Some(number),
             _ => None,
         },
-        state,
+        state: ending.state(prepared.is_already_so()),
         changed_bytes: patches.changed_bytes(),
         old_len: patches.old_len,
         new_len: patches.new_len,
-        places: prepared.changes.iter().map(place).collect(),
+        changes: prepared.changes.iter().map(place).collect(),
         patches: patches.patches.iter().map(|of| patch(prepared, of)).collect(),
         recovery: prepared.recovered(),
         shadow_copies: prepared.hive.shadow_copies(),
-        commit: committed,
-        logs_emptied: logs,
+        commit,
+        logs_emptied: commit.map_or(&[], |commit| &commit.emptied),
     }
 }
 
-fn place(change: &Change) -> Value {
+/// Returns the values before a change, for documents.
+pub(crate) fn before(change: &Change) -> Value {
     let before = change.before.iter().map(|Before { kind, data, tombstone }| {
         json!({
             "data_type": kind.to_string(),
@@ -203,10 +232,14 @@ fn place(change: &Change) -> Value {
             "tombstone": tombstone,
         })
     });
+    before.collect()
+}
+
+fn place(change: &Change) -> Value {
     json!({
         "control_set": change.operation.control_set,
         "key": change.operation.path.to_string(),
-        "before": before.collect::<Vec<_>>(),
+        "before": before(change),
         "changes": change.changes,
     })
 }
@@ -230,7 +263,7 @@ fn piece((len, places): (u64, Vec<Place>)) -> Value {
 pub(crate) fn extent(patches: &PatchSet) -> String {
     let growth = match patches.new_len - patches.old_len {
         0 => String::new(),
-        more => format!(", {more} more at the end"),
+        more => format!(", {more} bytes added at the end"),
     };
     format!("{} bytes in {} places{growth}", patches.changed_bytes(), patches.patches.len())
 }

@@ -1,4 +1,4 @@
-//! What users of `get` see, word for word.
+//! The exact text of `get`.
 
 use super::{HiveState, Style};
 use crate::settings::nat_t::{self, SettingReport};
@@ -14,11 +14,11 @@ fn read(built: Built) -> SettingReport {
 
 fn text(report: &SettingReport, state: HiveState, style: Style) -> String {
     let mut out = String::new();
-    super::get(report, state, &mut out, style).unwrap();
+    super::get(report, None, state, &mut out, style).unwrap();
     out
 }
 
-/// What a replay of one old log of three pages reports.
+/// Returns the report of a replay of one old log with three pages.
 fn recovery() -> Recovery {
     let dirty = DIRTY.iter().find(|dirty| dirty.name == "old-one-log").unwrap();
     let pair = (dirty.make)();
@@ -46,7 +46,7 @@ Hive: clean
 }
 
 #[test]
-fn two_boots_two_answers() {
+fn different_boots_have_two_headlines() {
     let expected = r#"not set at next boot: Windows takes 0, no security association with a server
 behind NAT
 1 at capture: the server may be behind NAT, the client needs a public address
@@ -58,11 +58,11 @@ client, "FIXTURE"
     key last written 2019-04-17T18:40:00Z
 
   ControlSet002  default, last known good
-    Services\PolicyAgent: not set (Windows takes 0)
+    Services\PolicyAgent: not set (the default is 0)
     key last written 2019-04-17T18:40:00Z
 
 Hive: clean
-Watch out:
+Findings:
   ControlSet001\Services\PolicyAgent\AssumeUDPEncapsulationContextOnSendRule
     1 here, not set in ControlSet002, which the next boot takes
     -> a switch to this control set changes the answer; --control-set all makes
@@ -72,9 +72,9 @@ Watch out:
 }
 
 #[test]
-fn mistakes_and_neighbours_have_place_and_advice() {
-    let expected = r#"not usable at next boot: REG_SZ of 4 bytes, not a REG_DWORD of 4: what Windows
-does with it is not established
+fn findings_and_related_values_have_place_and_meaning() {
+    let expected = r#"not usable at next boot: REG_SZ of 4 bytes, not a REG_DWORD of 4: its effect in
+Windows is unknown
 Windows 8 or later (DriverDatabase 10.0) (PolicyAgent runs in svchost.exe), x64,
 client, "FIXTURE"
 
@@ -83,12 +83,12 @@ client, "FIXTURE"
       = 0x32000000 (REG_SZ, 4 bytes)
     key last written 2019-04-17T18:40:00Z
 
-Hive: dirty, and read without its transaction logs: newer data may be missing
-Watch out:
+Hive: dirty, read without its transaction logs: newer data may be missing
+Findings:
   ControlSet001\Services\PolicyAgent\AssumeUDPEncapsulationContextOnSendRule
     REG_SZ of 4 bytes: Windows expects a REG_DWORD
     -> `hivewright set` writes it as a REG_DWORD where Windows looks
-Nearby:
+Related values:
   ControlSet001\Services\RasMan\Parameters\ProhibitIpSec = 1
     L2TP without IPsec: for L2TP connections the setting is moot
 "#;
@@ -105,12 +105,12 @@ Windows XP (PolicyAgent runs in lsass.exe, and IPSec is a driver), Service Pack
 3, x86, client, "FIXTURE"
 
   ControlSet001  no role
-    Services\IPSec: not set (Windows takes 0)
+    Services\IPSec: not set (the default is 0)
     key last written 2019-04-17T18:40:00Z
 
 Hive: dirty, read with entry 6 of SYSTEM.LOG applied: 3 pages, 1536 bytes
-      its primary file alone says the same
-Watch out:
+      the primary file alone has the same setting
+Findings:
   Select
     the hive has no key Select
     -> a write needs --control-set NNN
@@ -123,7 +123,7 @@ Watch out:
 }
 
 #[test]
-fn colour_changes_no_letter() {
+fn colour_does_not_change_the_text() {
     let report = read(SystemHive::new(Release::Win10).with_right_rule(1, 3).build());
     let painted = text(&report, HiveState::DirtyAlone, Style::Colour);
     assert!(painted.starts_with("\x1b[1;31m3\x1b[0m at next boot: undefined"), "{painted}");
@@ -133,11 +133,11 @@ fn colour_changes_no_letter() {
 }
 
 #[test]
-fn the_bare_value_is_what_stands_there() {
+fn the_bare_value_is_the_number_of_the_right_place() {
     let value = |built: Built| {
         let mut out = String::new();
-        let there = super::value(&read(built), &mut out).unwrap();
-        (there, out)
+        let is_present = super::value(&read(built), &mut out).unwrap();
+        (is_present, out)
     };
     assert_eq!(value(SystemHive::new(Release::Win10).with_right_rule(1, 1).build()), (true, "1\n".to_owned()));
     assert_eq!(value(SystemHive::new(Release::Win10).build()), (false, String::new()));

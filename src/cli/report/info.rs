@@ -1,18 +1,19 @@
-//! The text of `info`: the storeys of a disk as a tree.
+//! The text of `info`: the layers of a disk as a tree.
 
 use std::fmt::{self, Write};
 
 use crate::info::{DiskInfo, HiveInfo, InstallationInfo, InstallationSummary, VolumeInfo};
 use crate::locate::Obstacle;
+use crate::windows::Product;
 use hivewright_disk::container::{About, HostFile};
-use hivewright_disk::files::VolumeState;
+use hivewright_disk::files::{Packed, VolumeState};
 use hivewright_disk::partition::{Partition, Scheme, TableSource};
 
 use super::Style;
 use super::style::Colour;
 use super::wrap::{plain, wrapped};
 
-/// The text for people.
+/// Returns the text.
 pub(crate) fn disk(info: &DiskInfo, style: Style) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
@@ -24,7 +25,8 @@ fn write_disk(out: &mut String, info: &DiskInfo, style: Style) -> fmt::Result {
     writeln!(out, "{}  {}", style.strong(&plain(&info.file.display().to_string())), size(info.size))?;
     write_container(out, &info.container, 2)?;
     for hash in info.verified.iter().flatten() {
-        let what = if hash.holds() { "holds" } else { "DOES NOT HOLD: the bytes are not those that were hashed" };
+        let what =
+            if hash.holds() { "matches" } else { "DOES NOT MATCH: the bytes have changed since they were hashed" };
         writeln!(out, "{}", wrapped(&format!("{} {what}", hash.name), 4))?;
     }
     if info.files.len() > 1 {
@@ -35,6 +37,7 @@ fn write_disk(out: &mut String, info: &DiskInfo, style: Style) -> fmt::Result {
         Scheme::Gpt => writeln!(out, "  GPT, sectors of {} bytes", table.sector_size)?,
         Scheme::Mbr => writeln!(out, "  MBR, sectors of {} bytes", table.sector_size)?,
         Scheme::None => writeln!(out, "  no partition table: one volume")?,
+        Scheme::Wim => {}
     }
     if let TableSource::Backup { why, .. } = &table.source {
         note(out, &format!("the backup table was used: {why}"), 2, style)?;
@@ -47,10 +50,10 @@ fn write_disk(out: &mut String, info: &DiskInfo, style: Style) -> fmt::Result {
         let partition = table.partitions.iter().find(|p| p.number == volume.partition);
         partition.map_or(Ok(()), |partition| write_volume(out, partition, volume, style))?;
     }
-    writeln!(out, "\n{} read of the image", size(info.bytes_read))
+    writeln!(out, "\n{} read from the image", size(info.bytes_read))
 }
 
-/// What the image is, and under it what it stands on.
+/// Writes the facts of the image, and below it those of its backing files.
 fn write_container(out: &mut String, about: &About, indent: usize) -> fmt::Result {
     write!(out, "{:indent$}{}", "", about.format)?;
     if !about.variant.is_empty() {
@@ -77,20 +80,27 @@ fn write_file(out: &mut String, number: usize, file: &HostFile) -> fmt::Result {
 }
 
 fn write_volume(out: &mut String, partition: &Partition, volume: &VolumeInfo, style: Style) -> fmt::Result {
-    let name = match partition.number {
-        0 => "Volume".to_owned(),
-        number => format!("Partition {number}"),
-    };
-    let (kind, len, at) = (partition.kind, size(partition.len), partition.offset);
-    write!(out, "\n  {}  {kind}, {len} at {at:#x}", style.strong(&name))?;
-    match &volume.state {
-        Some(state) if !state.label.is_empty() => writeln!(out, ", \"{}\"", plain(&state.label))?,
-        _ => writeln!(out)?,
+    if let Some(image) = &partition.image {
+        let name = format!("Image {}", partition.number);
+        let facts = [&image.name, &image.edition, &image.installation_type, &image.architecture, &image.version];
+        let facts: Vec<String> = facts.into_iter().flatten().map(|fact| plain(fact)).collect();
+        writeln!(out, "\n  {}  {}", style.strong(&name), facts.join(", "))?;
+    } else {
+        let name = match partition.number {
+            0 => "Volume".to_owned(),
+            number => format!("Partition {number}"),
+        };
+        let (kind, len, at) = (partition.kind, size(partition.len), partition.offset);
+        write!(out, "\n  {}  {kind}, {len} at {at:#x}", style.strong(&name))?;
+        match &volume.state {
+            Some(state) if !state.label.is_empty() => writeln!(out, ", \"{}\"", plain(&state.label))?,
+            _ => writeln!(out)?,
+        }
     }
     if let Some(why) = &volume.unreadable {
         writeln!(out, "{}", wrapped(&format!("{} ({})", plain(&why.what), why.code), 4))?;
     }
-    if let Some(state) = &volume.state {
+    if let Some(state) = volume.state.as_ref().filter(|_| partition.image.is_none()) {
         writeln!(out, "    {}", describe(state))?;
     }
     volume.obstacles.iter().try_for_each(|obstacle| write_obstacle(out, obstacle, 4, style))?;
@@ -107,7 +117,7 @@ fn describe(state: &VolumeState) -> String {
     format!("{}{version}, {health}, {hibernation}{}", state.file_system, shadow_copies(state.shadow_copies))
 }
 
-/// How many there are, as the rest of a list; nothing for none.
+/// Formats the number of shadow copies as the rest of a list; empty for none.
 pub(crate) fn shadow_copies(count: Option<u32>) -> String {
     match count {
         Some(0) => String::new(),
@@ -117,7 +127,7 @@ pub(crate) fn shadow_copies(count: Option<u32>) -> String {
     }
 }
 
-/// The text of a hive that is no part of a disk.
+/// Returns the text of a hive outside a disk.
 pub(crate) fn hive(
     name: &str,
     kind: Option<&str>,
@@ -134,22 +144,27 @@ pub(crate) fn hive(
 
 fn write_installation(out: &mut String, found: &InstallationInfo, style: Style) -> fmt::Result {
     writeln!(out, "    {}  {}", style.strong(&plain(&found.place.root)), windows(&found.windows))?;
-    if found.windows.agree == Some(false) {
-        note(out, "the hives SYSTEM and SOFTWARE speak of different Windows", 6, style)?;
+    if found.windows.hives_agree == Some(false) {
+        note(out, "the hives SYSTEM and SOFTWARE indicate different versions of Windows", 6, style)?;
     }
-    for mistake in &found.windows.mistakes {
-        let at = mistake.offset.map_or_else(String::new, |offset| format!(" (hive {offset:#x})"));
-        let place = if mistake.place.is_empty() { "SYSTEM" } else { &mistake.place };
-        note(out, &format!("{place}: {}{at} ({})", mistake.what, mistake.code), 6, style)?;
+    for finding in &found.windows.findings {
+        let at = finding.offset.map_or_else(String::new, |offset| format!(" (hive {offset:#x})"));
+        let place = if finding.place.is_empty() { "SYSTEM" } else { &finding.place };
+        note(out, &format!("{place}: {}{at} ({})", finding.what, finding.code), 6, style)?;
     }
     found.hives.iter().try_for_each(|hive| write_hive(out, hive, style))
 }
 
 fn windows(summary: &InstallationSummary) -> String {
-    let Some(product) = &summary.product else {
-        let by_system = summary.evidence.as_ref().map(|evidence| plain(&evidence.family));
-        return by_system.unwrap_or_else(|| "which Windows is not known".to_owned());
-    };
+    match (&summary.software, &summary.windows) {
+        (Some(software), _) => product(software),
+        (None, Some(system)) => plain(&system.family),
+        (None, None) => "unknown Windows".to_owned(),
+    }
+}
+
+/// Formats what the hive SOFTWARE says of Windows.
+pub(super) fn product(product: &Product) -> String {
     let mut parts = vec![product.name.as_deref().map_or("no product name".to_owned(), plain)];
     parts.extend(product.release.as_deref().map(plain));
     parts.extend(product.service_pack.as_deref().map(plain));
@@ -162,16 +177,28 @@ fn windows(summary: &InstallationSummary) -> String {
 }
 
 fn write_hive(out: &mut String, hive: &HiveInfo, style: Style) -> fmt::Result {
-    let pieces = match hive.extents {
-        0 => "no clusters of its own".to_owned(),
-        1 => "1 extent".to_owned(),
-        count => format!("{count} extents"),
+    let pieces = match (&hive.packed, hive.extents) {
+        (Some(packed), _) => packed_as(packed),
+        (None, 0) => "no clusters of its own".to_owned(),
+        (None, 1) => "1 extent".to_owned(),
+        (None, count) => format!("{count} extents"),
     };
     let places: Vec<String> = hive.starts_at.iter().map(ToString::to_string).collect();
     let at = if places.is_empty() { String::new() } else { format!(", at {}", places.join(", ")) };
-    let (name, state) = (hive.name, hive.state);
+    let (name, state) = (hive.name, hive.hive_state);
     writeln!(out, "{}", wrapped(&format!("{name}: {state}, {}, {pieces}{at}", size(hive.size)), 6))?;
     hive.obstacles.iter().try_for_each(|obstacle| write_obstacle(out, obstacle, 8, style))
+}
+
+/// Returns the place of a hive in its archive, as text.
+fn packed_as(packed: &Packed) -> String {
+    let Packed { offset, len, uses } = packed;
+    let stored = match len {
+        Some(len) => format!("stored in {} of the archive", size(*len)),
+        None => "stored in a solid resource of the archive".to_owned(),
+    };
+    let uses = if *uses > 1 { format!(", {uses} times in its images") } else { String::new() };
+    format!("{stored}, at {offset:#x}{uses}")
 }
 
 pub(super) fn write_obstacle(out: &mut dyn Write, obstacle: &Obstacle, indent: usize, style: Style) -> fmt::Result {
@@ -182,7 +209,7 @@ fn note(out: &mut dyn Write, text: &str, indent: usize, style: Style) -> fmt::Re
     writeln!(out, "{}", style.paint(Colour::Warn, &wrapped(&plain(text), indent)))
 }
 
-/// Bytes, and in a unit that says more.
+/// Formats a size in the largest fitting unit.
 fn size(bytes: u64) -> String {
     const UNITS: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
     match UNITS.iter().find(|(_, unit)| bytes >= *unit) {

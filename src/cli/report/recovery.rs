@@ -1,4 +1,4 @@
-//! What transaction logs hold, and what a replay of them did.
+//! The text about transaction logs and their replay.
 
 use std::fmt::{self, Write};
 
@@ -7,7 +7,7 @@ use hivewright_hive::recover::{LogReport, Recovery};
 
 use super::wrap::plain;
 
-/// What was applied, as the rest of a sentence.
+/// Formats the replay as the rest of a sentence.
 pub(crate) fn applied(recovery: &Recovery) -> String {
     let names: Vec<String> = recovery.applied_logs().map(|log| plain(&log.name)).collect();
     let numbers = match recovery.applied {
@@ -19,7 +19,7 @@ pub(crate) fn applied(recovery: &Recovery) -> String {
     format!("{numbers} of {} applied: {} pages, {} bytes{rebuilt}", names.join(" and "), recovery.pages, recovery.bytes)
 }
 
-/// The logs of a hive, for `check`; with `entries`, each entry too.
+/// Writes the logs of a hive for `check`; with `entries`, each entry too.
 pub(crate) fn logs(out: &mut String, logs: &Logs, entries: bool) -> fmt::Result {
     writeln!(out, "\nTransaction logs:")?;
     if logs.logs.is_empty() {
@@ -33,7 +33,7 @@ pub(crate) fn logs(out: &mut String, logs: &Logs, entries: bool) -> fmt::Result 
         (true, false, why) => {
             writeln!(out, "  The hive is dirty and cannot be recovered: {}", why.as_deref().unwrap_or("no usable log"))
         }
-        (false, ..) => writeln!(out, "  The hive is clean: none of them is needed."),
+        (false, ..) => writeln!(out, "  The hive is clean: no log is needed."),
     }
 }
 

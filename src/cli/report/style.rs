@@ -1,20 +1,22 @@
-//! Colour, or none.
+//! Coloured text.
 
 use std::fmt;
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
+use crate::cli::args::ColorWhen;
 use hivewright_hive::check::Severity;
 
-/// Whether text is coloured. The caller knows: a terminal, no `NO_COLOR`, no `--color never`.
+/// Whether text is coloured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// Bare text.
+    /// Text without colour.
     Plain,
     /// ANSI codes.
     Colour,
 }
 
-/// What a piece of text is.
+/// Meaning of a piece of text.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Colour {
     Strong,
@@ -34,35 +36,48 @@ impl Colour {
     }
 }
 
+static WHEN: OnceLock<ColorWhen> = OnceLock::new();
+
+/// Sets the user's choice of colour, once, before any output.
+pub(crate) fn set_colour(when: ColorWhen) {
+    let _ = WHEN.set(when);
+}
+
 impl Style {
-    /// Colour on a terminal, unless `NO_COLOR` is set and not empty (no-color.org).
+    /// Returns the user's choice; by default, colour on a terminal unless `NO_COLOR` is set and not empty
+    /// (no-color.org).
     pub(crate) fn of_stdout() -> Self {
+        match WHEN.get() {
+            Some(ColorWhen::Always) => return Style::Colour,
+            Some(ColorWhen::Never) => return Style::Plain,
+            Some(ColorWhen::Auto) | None => {}
+        }
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         if !unwanted && !dumb && std::io::stdout().is_terminal() { Style::Colour } else { Style::Plain }
     }
 
-    /// Text that matters most.
+    /// Emphasizes the most important text.
     pub(crate) fn strong(self, text: &str) -> Painted<'_> {
         self.paint(Colour::Strong, text)
     }
 
-    /// Text of what is as it should be.
+    /// Paints text about an expected state.
     pub(crate) fn good(self, text: &str) -> Painted<'_> {
         self.paint(Colour::Good, text)
     }
 
-    /// Text of what wants a look.
+    /// Paints text about a state that needs a review.
     pub(crate) fn warn(self, text: &str) -> Painted<'_> {
         self.paint(Colour::Warn, text)
     }
 
-    /// Text of what is wrong.
+    /// Paints text about an error.
     pub(crate) fn bad(self, text: &str) -> Painted<'_> {
         self.paint(Colour::Bad, text)
     }
 
-    /// Text of a finding, by how bad it is.
+    /// Paints text of a finding, by its severity.
     pub(crate) fn by_severity(self, severity: Severity, text: &str) -> Painted<'_> {
         let colour = match severity {
             Severity::Error => Colour::Bad,

@@ -1,11 +1,11 @@
-//! Text within 80 columns, and names out of hives made harmless for a terminal.
+//! Wraps text at 80 columns, and sanitizes names from hives for a terminal.
 
 pub(crate) use crate::audit::report::plain;
 
 /// Columns of a line.
 pub(super) const WIDTH: usize = 80;
 
-/// `text` in lines of at most 80 columns, each indented; a word that is longer stands alone.
+/// Wraps `text` into lines of at most 80 columns, each indented; a longer word has its own line.
 pub(super) fn wrapped(text: &str, indent: usize) -> String {
     let margin = " ".repeat(indent);
     let (mut out, mut line) = (String::new(), margin.clone());

@@ -1,11 +1,11 @@
-//! A patched copy of an image; the image stays as it is.
+//! Writes a patched copy of an image; the image stays unchanged.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::dry_run::{Plan, Wanted, rehearse};
-use super::in_image::share;
-use super::output::{place_for, put};
+use super::dry_run::{Plan, Wanted, plan_write};
+use super::in_image::lock_shared;
+use super::output::{publish, resolve_output};
 use super::{Committed, How, Options, done};
 use crate::locate::changed_since;
 use crate::transaction::Proof;
@@ -18,7 +18,7 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::advised;
 use hivewright_storage::{Access, Host, HostFile, Storage};
 
-/// Writes a copy of the image with the change in it to the new file `output`.
+/// Writes a copy of the image with the change to the new file `output`.
 pub(super) fn write<H: Host>(
     host: &H,
     output: &Path,
@@ -26,12 +26,12 @@ pub(super) fn write<H: Host>(
     proof: Proof<'_>,
     options: &Options,
 ) -> Result<Committed> {
-    let path = place_for(host, output)?;
+    let path = resolve_output(host, output)?;
     let image = only_file(wanted, &path)?;
-    let shared = share(host, wanted.base()?.in_disk()?.files().iter())?;
+    let backing = lock_shared(host, wanted.base()?.in_disk()?.files().iter())?;
     proof()?;
-    let known = shared.clone();
-    let plan = rehearse(wanted, &ImageOverlay::new(move |path, _| find(&known, path)))?;
+    let known = backing.clone();
+    let plan = plan_write(wanted, &ImageOverlay::new(move |path, _| find(&known, path)))?;
     let original = host.open(&image, Access::Read)?;
     let (times, mode) = (original.times()?, original.about()?.mode);
     let mut staged = Staged::new(host, &path, mode)?;
@@ -41,28 +41,28 @@ pub(super) fn write<H: Host>(
         staged.file.take_times(&times)?;
         staged.file.flush()?;
     }
-    // The copy in the place of the image, as others will open it.
+    // The copy is opened in place of the image, as other programs will open it.
     let copy: Arc<dyn Storage> = Arc::new(host.open(staged.path(), Access::Read)?);
-    let stage = ImageOverlay::new(move |path, _| if path == image { Ok(copy.clone()) } else { find(&shared, path) });
-    if !wanted.is_held_by(&wanted.again(&wanted.base()?.gate(stage)?)?)? {
-        return Err(Error::new(Kind::Io, Code::ReadBack, "the hive in the copy does not read back as it was written"));
+    let overlay = ImageOverlay::new(move |path, _| if path == image { Ok(copy.clone()) } else { find(&backing, path) });
+    if !wanted.is_in(&wanted.again(&wanted.base()?.policy(overlay)?)?)? {
+        return Err(Error::new(Kind::Io, Code::ReadBack, "the hive in the copy differs when read back"));
     }
-    put(host, &mut staged, &path)?;
+    publish(host, &mut staged, &path)?;
     Ok(Committed { notes: plan.notes, ..done(How::Output, path) })
 }
 
-/// The file that is copied.
+/// Returns the file to copy.
 fn only_file(wanted: &Wanted<'_>, output: &Path) -> Result<PathBuf> {
     let disk = wanted.base()?.in_disk()?;
     let files = disk.files();
     let image = files.first().map(|file| file.path.clone()).ok_or_else(|| changed_since(disk.path()))?;
     if files.iter().filter(|file| file.role != Role::Backing).count() > 1 {
-        let what = format!("the image has {} files, and one copy cannot hold them", files.len());
+        let what = format!("the image has {} files, which have no single output file", files.len());
         return Err(Error::new(Kind::Unsupported, Code::OutputFiles, what)
-            .advise(format!("copy all of its files into a new folder and edit the copy: {}", advised::COPY_ALL)));
+            .advise(format!("copy all of its files to a new folder and edit the copy: {}", advised::COPY_ALL)));
     }
     if disk.about().below.is_some() && folder_of(output) != folder_of(&image) {
-        let what = "the image stands on other files, which its copy would not find from another folder";
+        let what = "the image has backing files, which a copy in another folder would not find";
         return Err(Error::new(Kind::Unsupported, Code::OutputFiles, what)
             .advise(format!("name a new file in {}", folder_of(&image).display())));
     }
@@ -73,7 +73,7 @@ fn find(known: &[(PathBuf, Arc<dyn Storage>)], path: &Path) -> Result<Arc<dyn St
     known.iter().find(|known| known.0 == path).map(|known| known.1.clone()).ok_or_else(|| changed_since(path))
 }
 
-/// Brings the plan to the copy, once that was seen to hold what the plan was made for.
+/// Writes the plan to the copy, after the bytes to replace were compared.
 fn patch(copy: &dyn Storage, image: &Path, plan: &Plan) -> Result<()> {
     let change = Change::checked(plan.len_before, plan.len_after, plan.phases.clone()).map_err(broken)?;
     let record = Record::new(image, change, copy, None)?;

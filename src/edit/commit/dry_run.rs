@@ -1,9 +1,9 @@
-//! A change of a file inside of an image, made in memory first. What that writes to the files of the host is the plan.
+//! Dry run of a change inside an image. Its writes to the files of the host are the plan of the commit.
 //!
-//! A format may have to make room for bytes that change: allocate a cluster, change an identifier, write a header when it
-//! is closed. None of it is known here. The image is opened over recorders, the old bytes are written over themselves,
-//! then the new ones step by step, and it is closed. What the recorders saw, in its order, is what a commit brings to the
-//! disk, and it has been read back by then.
+//! A format may have to allocate a cluster, change an identifier, or write a header when it is closed. This module
+//! knows none of these. It opens the image over recorders, writes the old bytes over themselves, then the new bytes
+//! step by step, and closes the image. The recorded writes, in their order, are the plan of the commit, and their
+//! result has been read back.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,62 +11,66 @@ use std::sync::Arc;
 use crate::locate::changed_since;
 use crate::locate::{HiveHandle, Placement};
 use crate::transaction::broken;
-use hivewright_disk::container::{Gate, ImageOverlay, OverlayFiles, Taken};
-use hivewright_error::{Code, Error, Kind, Result};
+use hivewright_disk::container::{ImageOverlay, OverlayFiles, PathPolicy, Taken};
+use hivewright_disk::wim::{Archive, HEADER_SIZE, Replacement};
+use hivewright_error::{Code, Error, Kind, Result, Space};
+use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_hive::{Patch, PatchSet, Step};
 use hivewright_storage::Storage;
 use hivewright_storage::joined;
 use hivewright_storage::recorder::Written;
 
-/// What shall become of hives inside of an image, and of their logs.
+/// Requested change of hives inside an image, and of their logs.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted<'a> {
     /// The hives, at least one.
     pub(crate) hives: &'a [Part<'a>],
-    /// Logs that change with them, after them.
+    /// Logs that change after the hives.
     pub(crate) logs: &'a [Part<'a>],
-    /// What has to pass when a hive is opened anew, under its locks.
+    /// Check of a hive that is opened again under its locks.
     pub(crate) check: &'a dyn Fn(&HiveHandle) -> Result<()>,
+    /// The time of the change, for formats that store it.
+    pub(crate) time: Option<FileTime>,
 }
 
-/// What shall become of one file inside of an image. Its lengths before and after are those of its bytes.
+/// Requested change of one file inside an image. Its lengths before and after are those of its bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Part<'a> {
-    /// Where it is.
+    /// The file.
     pub(crate) file: &'a HiveHandle,
-    /// All its bytes before.
+    /// All its old bytes.
     pub(crate) old: &'a [u8],
-    /// And after.
+    /// All its new bytes.
     pub(crate) new: &'a [u8],
-    /// What is done one after the other, such as a recovery and then the edit.
+    /// Consecutive changes, such as a recovery and then the edit.
     pub(crate) phases: &'a [&'a PatchSet],
 }
 
 impl<'a> Wanted<'a> {
-    /// The hives, then their logs.
+    /// Returns the hives, then their logs.
     pub(super) fn parts(&self) -> impl Iterator<Item = &Part<'a>> {
         self.hives.iter().chain(self.logs)
     }
 
-    /// The first hive, whose image is that of all.
+    /// Returns the first hive, whose image contains all files.
     pub(super) fn base(&self) -> Result<&'a HiveHandle> {
-        self.hives.first().map(|hive| hive.file).ok_or_else(|| broken("no hive is to be changed"))
+        self.hives.first().map(|hive| hive.file).ok_or_else(|| broken("there is no hive to change"))
     }
 
-    /// The same files, the hives first, from the files that `gate` hands out.
-    pub(super) fn again(&self, gate: &Gate) -> Result<Vec<HiveHandle>> {
-        self.beside(self.base()?.again(gate)?)
+    /// Opens the same files again, the hives first, through `policy`.
+    pub(super) fn again(&self, policy: &PathPolicy) -> Result<Vec<HiveHandle>> {
+        self.beside(self.base()?.again(policy)?)
     }
 
-    /// The same files on the disk that has `base` open.
+    /// Opens the other files on the disk of `base`.
     fn beside(&self, base: HiveHandle) -> Result<Vec<HiveHandle>> {
         let mut all = self.parts().skip(1).map(|part| base.same_file(part.file)).collect::<Result<Vec<_>>>()?;
         all.insert(0, base);
         Ok(all)
     }
 
-    /// Whether these, which are [`Wanted::again`], hold what is wanted.
-    pub(super) fn is_held_by(&self, files: &[HiveHandle]) -> Result<bool> {
+    /// Returns whether these files of [`Wanted::again`] have the requested bytes.
+    pub(super) fn is_in(&self, files: &[HiveHandle]) -> Result<bool> {
         for (part, file) in self.parts().zip(files) {
             if !file.holds(part.new)? {
                 return Ok(false);
@@ -75,40 +79,40 @@ impl<'a> Wanted<'a> {
         Ok(true)
     }
 
-    /// Whether nothing is to be written.
+    /// Returns whether there are no changes.
     pub(super) fn is_empty(&self) -> bool {
         self.parts().all(|part| part.phases.iter().all(|phase| phase.is_empty()))
     }
 }
 
-/// What is written to the files of an image.
+/// Planned writes to the files of an image.
 pub(crate) struct Plan {
-    /// The files that may be written to, with their lengths before. Addresses are those of [`joined`].
+    /// The writable files, with their old lengths. Addresses are those of [`joined`].
     pub(crate) files: Vec<(PathBuf, u64)>,
     pub(crate) len_before: u64,
     pub(crate) len_after: u64,
     pub(crate) phases: Vec<Vec<Patch>>,
-    /// Where the bytes of each file inside are when all is done, as far as the image tells: the hives', then their logs'.
+    /// Final places of the bytes of each file inside, if the image reports them: the hives', then their logs'.
     pub(crate) placements: Vec<Option<Placement>>,
-    /// Whether they are there before.
+    /// Whether these places exist before the change.
     pub(crate) has_room: bool,
-    /// What else becomes of the image, for people.
+    /// Side effects on the image, for the user.
     pub(crate) notes: Vec<String>,
 }
 
 const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Settle, Step::Release];
 
-/// Plans `wanted` on `stage`.
+/// Plans `wanted` on `overlay`.
 ///
 /// # Errors
-/// `not-allocated` and other refusals of the format; those of `Files::plan_growth` where a file inside has to grow;
-/// `changed-since` where the file is not what it was; `image-grows` where several files of the image would grow; `placement`
-/// where a change would be written elsewhere than to the file's own places; `rehearsal` where the file does not read back as
-/// wanted.
-pub(crate) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<ImageOverlay>) -> Result<Plan> {
-    let mut gate = wanted.base()?.gate(stage.clone())?;
-    gate.writing = true;
-    let mut opened = wanted.again(&gate)?;
+/// `not-allocated` and other refusals of the format; those of `Files::plan_growth` if a file inside has to grow;
+/// `changed-since` if the file has changed; `image-grows` if several files of the image would grow; `placement` if a
+/// change would be written outside the file's places; `rehearsal` if the file differs from the requested bytes when
+/// read back.
+pub(crate) fn plan_write(wanted: &Wanted<'_>, overlay: &Arc<ImageOverlay>) -> Result<Plan> {
+    let mut policy = wanted.base()?.policy_sharing(overlay.clone())?;
+    policy.writing = true;
+    let mut opened = wanted.again(&policy)?;
     for (part, file) in wanted.parts().zip(&opened) {
         if !file.holds(part.old)? {
             let offset = first_difference(file.whole()?, part.old);
@@ -117,59 +121,65 @@ pub(crate) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<ImageOverlay>) -> Result
     }
     opened[..wanted.hives.len()].iter().try_for_each(wanted.check)?;
     let mut notes = Vec::new();
-    let mut script = Script { format: opened[0].in_disk()?.about().format, phases: Vec::new() };
-    if gate.replay_log {
-        // Headers are written before it, after it, and once more before data: not one write of the last bytes.
-        let log = stage.take()?;
+    let mut recorder = PhaseRecorder { format: opened[0].in_disk()?.about().format, phases: Vec::new() };
+    if policy.replay_log {
+        // The replay writes headers before and after the log, and again before data, so the last bytes are not enough.
+        let log = overlay.take()?;
         if !log.is_empty() {
-            notes.push("the log of the image was brought to its places first".to_owned());
+            notes.push("the log of the image was replayed first".to_owned());
         }
-        script.add_by_epoch(log, "log of the image");
+        recorder.add_by_epoch(log, "log of the image");
     }
-    wanted.parts().zip(&opened).try_for_each(|(part, file)| make_room(file, part))?;
-    script.add_by_epoch(stage.take()?, "room in the image");
-    let mut has_room = script.phases.is_empty();
-    for (i, part) in wanted.parts().enumerate().filter(|(_, part)| part.new.len() != part.old.len()) {
+    let archive = opened[0].in_disk()?.archive().cloned();
+    if let Some(archive) = &archive {
+        replace(wanted, archive)?;
+        recorder.add_by_epoch(overlay.take()?, "files of the archive");
+    }
+    let in_place = || wanted.parts().filter(|_| archive.is_none());
+    in_place().zip(&opened).try_for_each(|(part, file)| make_room(file, part))?;
+    recorder.add_by_epoch(overlay.take()?, "room in the image");
+    let mut has_room = recorder.phases.is_empty();
+    for (i, part) in in_place().enumerate().filter(|(_, part)| part.new.len() != part.old.len()) {
         let path = part.file.path();
         let growth = opened[i].plan_growth(part.new.len() as u64).map_err(|error| error.about(&path))?;
         growth.make_room()?;
-        let room = stage.take()?;
+        let room = overlay.take()?;
         has_room &= room.is_empty();
-        script.add_by_epoch(room, "room in the image");
+        recorder.add_by_epoch(room, "room in the image");
         growth.write()?;
-        script.add_by_epoch(stage.take()?, "growth of the file in its volume");
+        recorder.add_by_epoch(overlay.take()?, "growth of the file in its volume");
         notes.push(format!("{path} grew in its volume from {} to {} bytes", part.old.len(), part.new.len()));
         if opened[i].shadow_copies() != Some(0) && !growth.added.is_empty() {
-            notes.push("clusters that it got may have held what only a shadow copy still has".to_owned());
+            notes.push("its new clusters may have contained data of a shadow copy".to_owned());
         }
-        // The file system below has other bytes now than it was opened with.
+        // The open file system is outdated after the growth.
         opened = wanted.beside(opened[0].anew()?)?;
     }
     let mut data = Vec::new();
-    for (part, file) in wanted.parts().zip(&opened) {
-        let first = script.phases.len();
+    for (part, file) in in_place().zip(&opened) {
+        let first = recorder.phases.len();
         for set in part.phases {
-            script.phases.push(Scenes::new());
-            play(file, set, stage, &mut script)?;
+            recorder.phases.push(Phase::new());
+            apply_steps(file, set, overlay, &mut recorder)?;
         }
-        data.push(first..script.phases.len());
+        data.push(first..recorder.phases.len());
     }
-    // What has to be written when it is closed is written now.
+    // The image writes its last bytes when it is closed.
     drop(opened);
-    if let Some(error) = gate.closing_error() {
+    if let Some(error) = policy.closing_error() {
         return Err(error);
     }
-    drop(gate);
-    let closing = format!("closing of the image ({})", script.format);
-    script.add_by_epoch(stage.take()?, &closing);
-    let files = stage.files()?;
-    let again = wanted.again(&wanted.base()?.gate(stage.clone())?)?;
-    if !wanted.is_held_by(&again)? {
-        return Err(not_as_wanted("the changed file does not read back as it should"));
+    drop(policy);
+    let closing = format!("closing of the image ({})", recorder.format);
+    recorder.add_by_epoch(overlay.take()?, &closing);
+    let files = overlay.files()?;
+    let again = wanted.again(&wanted.base()?.policy_sharing(overlay.clone())?)?;
+    if !wanted.is_in(&again)? {
+        return Err(not_as_wanted("the changed file differs when read back"));
     }
     let placements = again.iter().map(|file| file.placement(&files.arranged)).collect::<Result<Vec<_>>>()?;
     let starts = joined::starts(&files.arranged.iter().map(|file| file.1).collect::<Vec<_>>())?;
-    let mut phases = script.phases.into_iter().map(|scenes| scenes.patches(&files, &starts)).collect::<Vec<_>>();
+    let mut phases = recorder.phases.into_iter().map(|writes| writes.patches(&files, &starts)).collect::<Vec<_>>();
     for (placement, data) in placements.iter().zip(data) {
         if let Some(placement) = placement {
             phases[data].iter().flatten().try_for_each(|patch| placement.holds(patch))?;
@@ -179,10 +189,34 @@ pub(crate) fn rehearse(wanted: &Wanted<'_>, stage: &Arc<ImageOverlay>) -> Result
     let last_start = starts.last().copied().unwrap_or(0);
     let len_before = last_start + files.arranged.last().map_or(0, |file| file.1);
     let len_after = last_start + files.last_len;
+    if archive.is_some() {
+        phases.iter().flatten().try_for_each(|patch| expect_appended(patch, len_before))?;
+        let grown = len_after - len_before;
+        notes.push(format!("the archive grew by {grown} bytes; it keeps the old bytes for other images and `undo`"));
+    }
     Ok(Plan { files: files.arranged, len_before, len_after, phases, placements, has_room, notes })
 }
 
-/// Where two runs of bytes part.
+/// Replaces the changed files of an archive.
+fn replace(wanted: &Wanted<'_>, archive: &Archive) -> Result<()> {
+    let changed: Vec<_> = wanted.parts().filter(|part| part.old != part.new).collect();
+    let paths: Vec<String> = changed.iter().map(|part| part.file.path()).collect();
+    let changed = changed.iter().zip(&paths);
+    let replacements: Vec<Replacement<'_>> =
+        changed.map(|(part, path)| Replacement { image: part.file.partition(), path, bytes: part.new }).collect();
+    archive.replace(&replacements, wanted.time.map(|time| time.0))
+}
+
+/// Refuses a patch of an archive unless it is in its header or after its old end.
+fn expect_appended(patch: &Patch, len_before: u64) -> Result<()> {
+    if patch.offset >= len_before || patch.offset + patch.new.len() as u64 <= HEADER_SIZE {
+        return Ok(());
+    }
+    let what = "the change would overwrite existing bytes of the archive";
+    Err(Error::refused(Code::Placement, what).at(Space::File, patch.offset))
+}
+
+/// Returns the offset of the first difference.
 fn first_difference(one: &[u8], other: &[u8]) -> Option<u64> {
     let both = one.len().min(other.len());
     let at = one.iter().zip(other).position(|(a, b)| a != b).or((one.len() != other.len()).then_some(both));
@@ -191,11 +225,11 @@ fn first_difference(one: &[u8], other: &[u8]) -> Option<u64> {
 
 fn not_as_wanted(what: &str) -> Error {
     Error::new(Kind::Corrupt, Code::Rehearsal, format!("{what}; nothing was written"))
-        .advise("this is a fault of the program: please report it with the format of the image")
+        .advise("this is a bug: please report it with the format of the image")
 }
 
-/// Writes the bytes that are there over themselves, wherever something is going to change. Those by which the file grows
-/// follow with its growth.
+/// Writes the old bytes over themselves wherever something will change, so that the image allocates room. The bytes of
+/// a growth follow later.
 fn make_room(hive: &HiveHandle, wanted: &Part<'_>) -> Result<()> {
     let file = hive.file()?;
     let mut ranges: Vec<(u64, u64)> = Vec::new();
@@ -220,72 +254,72 @@ fn make_room(hive: &HiveHandle, wanted: &Part<'_>) -> Result<()> {
 }
 
 /// Makes one change, step by step.
-fn play(hive: &HiveHandle, set: &PatchSet, stage: &ImageOverlay, script: &mut Script) -> Result<()> {
+fn apply_steps(hive: &HiveHandle, set: &PatchSet, overlay: &ImageOverlay, recorder: &mut PhaseRecorder) -> Result<()> {
     let file = hive.file()?;
-    let metadata = format!("metadata of the image ({})", script.format);
+    let metadata = format!("metadata of the image ({})", recorder.format);
     for step in STEPS {
         let mut any = false;
         for patch in set.patches.iter().filter(|patch| patch.step == step) {
             file.write_at(patch.offset, &patch.new)?;
-            script.add(stage.take()?, step, &patch.what);
+            recorder.add(overlay.take()?, step, &patch.what);
             any = true;
         }
         if any {
             file.flush()?;
-            script.add(stage.take()?, step, &metadata);
+            recorder.add(overlay.take()?, step, &metadata);
         }
     }
     Ok(())
 }
 
-/// What the recorders saw so far.
-struct Script {
+/// Recorded writes, in phases.
+struct PhaseRecorder {
     format: &'static str,
-    phases: Vec<Scenes>,
+    phases: Vec<Phase>,
 }
 
-/// Writes of one phase, none over another.
-struct Scenes(Vec<(Taken, Step, String)>);
+/// Writes of one phase, which do not overlap.
+struct Phase(Vec<(Taken, Step, String)>);
 
-impl Script {
-    /// Writes that have no step but the order in which they were flushed. Bytes past the old end come first: nothing
+impl PhaseRecorder {
+    /// Adds writes without a step, in the order of their flushes. Bytes after the old end come first, since nothing
     /// refers to them yet.
     fn add_by_epoch(&mut self, taken: Vec<Taken>, what: &str) {
         let (new, old): (Vec<Taken>, Vec<Taken>) =
             taken.into_iter().partition(|taken| taken.written.old.is_empty() && !taken.written.new.is_empty());
         let last = old.iter().map(|taken| taken.written.epoch).max().unwrap_or(0);
         if !new.is_empty() {
-            self.phases.push(Scenes::new());
+            self.phases.push(Phase::new());
             self.add(new, Step::Prepare, what);
         }
         for epoch in 0..=last {
             let of_epoch: Vec<Taken> = old.iter().filter(|taken| taken.written.epoch == epoch).cloned().collect();
             if !of_epoch.is_empty() {
-                self.phases.push(Scenes::new());
+                self.phases.push(Phase::new());
                 self.add(of_epoch, Step::Link, what);
             }
         }
     }
 
-    /// Adds writes, sorted by epoch, to the last phase; those of a later epoch, or over bytes that this phase has written,
-    /// to a new one.
+    /// Adds writes, sorted by epoch, to the last phase. A write of a later epoch, or over bytes of this phase, begins a
+    /// new phase.
     fn add(&mut self, taken: Vec<Taken>, step: Step, what: &str) {
         let mut epoch = taken.first().map_or(0, |taken| taken.written.epoch);
         for taken in taken {
             let is_later = std::mem::replace(&mut epoch, taken.written.epoch) != taken.written.epoch;
-            if is_later || self.phases.last().is_none_or(|scenes| scenes.overlaps(&taken)) {
-                self.phases.push(Scenes::new());
+            if is_later || self.phases.last().is_none_or(|writes| writes.overlaps(&taken)) {
+                self.phases.push(Phase::new());
             }
-            if let Some(Scenes(scenes)) = self.phases.last_mut() {
-                scenes.push((taken, step, what.to_owned()));
+            if let Some(Phase(writes)) = self.phases.last_mut() {
+                writes.push((taken, step, what.to_owned()));
             }
         }
     }
 }
 
-impl Scenes {
+impl Phase {
     fn new() -> Self {
-        Scenes(Vec::new())
+        Phase(Vec::new())
     }
 
     fn overlaps(&self, taken: &Taken) -> bool {
@@ -302,7 +336,7 @@ impl Scenes {
         for (Taken { path, written }, step, what) in self.0 {
             let Some(number) = files.arranged.iter().position(|file| file.0 == *path) else { continue };
             let Written { offset, mut old, new, .. } = written;
-            // Bytes that were new in an earlier phase are none that were there before.
+            // Bytes that an earlier phase added did not exist before.
             let had = files.arranged[number].1.saturating_sub(offset);
             old.truncate(usize::try_from(had).unwrap_or(usize::MAX));
             patches.push(Patch { offset: starts[number] + offset, old, new, what, step });

@@ -1,9 +1,9 @@
-//! A hive inside of an image: always in place, under an undo file of the image.
+//! Writes hives inside an image: always in place, with an undo file of the image.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::dry_run::{Part, Plan, Wanted, rehearse};
+use super::dry_run::{Part, Plan, Wanted, plan_write};
 use super::{ChangedFile, Committed, How, Options, done};
 use crate::locate::HiveHandle;
 use crate::locate::changed_since;
@@ -14,10 +14,10 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::Patch;
 use hivewright_storage::{Access, Host, HostFile, Storage};
 
-/// Brings `wanted` to the image at `path`, once `proof` has passed.
+/// Writes `wanted` to the image at `path`, after `proof` has passed.
 ///
 /// # Errors
-/// As [`super::commit`] and [`rehearse`].
+/// As [`super::commit`] and [`plan_write`].
 pub(crate) fn commit_on_disk<H: Host>(
     host: &H,
     path: &Path,
@@ -39,30 +39,31 @@ pub(crate) fn commit_on_disk<H: Host>(
     Ok(Committed { inside, hives, emptied, ..done })
 }
 
-/// Why it is in place.
-fn why(hives: usize) -> &'static str {
-    if hives > 1 { "the hives are inside of a disk image" } else { "the hive is inside of a disk image" }
+/// Returns the reason for writing in place.
+fn why(hives: usize, is_archive: bool) -> String {
+    let hives = if hives > 1 { "the hives are" } else { "the hive is" };
+    format!("{hives} inside {}", if is_archive { "an archive of images" } else { "a disk image" })
 }
 
-/// Files that are ours, and those of its backing files that are kept from changing.
-type Taken<'h, H> = (Locked<'h, H>, Vec<(PathBuf, Arc<dyn Storage>)>);
+/// Exclusive locks of the image's files, and backing locks of its backing files.
+type ImageLocks<'h, H> = (Locked<'h, H>, Vec<(PathBuf, Arc<dyn Storage>)>);
 
-/// Opens and locks all files of the image that holds `hive`, of which the one at `path` was named.
+/// Opens and locks all files of the image with `hive`; `path` is the file that the user named.
 ///
 /// # Errors
 /// `in-use`, `read-only`.
-pub(crate) fn take<'h, H: Host>(host: &'h H, path: &Path, hive: &HiveHandle) -> Result<Taken<'h, H>> {
+pub(crate) fn lock_image<'h, H: Host>(host: &'h H, path: &Path, hive: &HiveHandle) -> Result<ImageLocks<'h, H>> {
     let files = hive.in_disk()?.files();
     let is = |backing: bool| files.iter().filter(move |file| (file.role == Role::Backing) == backing);
     let own: Vec<Member> = is(false).map(|file| Member::new(file.path.clone(), file.size)).collect();
     let locked = Locked::take_all(host, path, &own)?;
-    let shared = share(host, is(true))?;
+    let backing = lock_shared(host, is(true))?;
     locked.keep_machines_out()?;
-    Ok((locked, shared))
+    Ok((locked, backing))
 }
 
 fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, options: &Options) -> Result<Committed> {
-    let (locked, shared) = take(host, path, wanted.base()?)?;
+    let (locked, backing) = lock_image(host, path, wanted.base()?)?;
     settle(&locked)?;
     if wanted.is_empty() {
         return Ok(done(How::Unchanged, locked.path));
@@ -71,19 +72,22 @@ fn run<H: Host>(host: &H, path: &Path, wanted: &Wanted<'_>, proof: Proof<'_>, op
         expect_room(host, undo)?;
     }
     proof()?;
-    let plan = rehearse(wanted, &stage(&locked, &shared))?;
+    let plan = plan_write(wanted, &overlay(&locked, &backing))?;
     for (part, placement) in wanted.parts().zip(&plan.placements).filter(|_| plan.has_room) {
         if let Some(placement) = placement {
             placement.expect(&*locked.storage_of(&Member::all(&plan.files))?, part.old, part.file)?;
         }
     }
     let committed = write(&locked, &plan, &|| reads_back(host, wanted, &plan), options)?;
-    Ok(Committed { why_in_place: Some(why(wanted.hives.len()).to_owned()), ..committed })
+    Ok(Committed {
+        why_in_place: Some(why(wanted.hives.len(), wanted.base()?.in_disk()?.archive().is_some())),
+        ..committed
+    })
 }
 
-/// Brings phases of patches to files, in place and under one undo file beside the first of them: what a change inside of
-/// an image comes down to. Offsets are those of the files put one after the other, each beginning at a multiple of 4096;
-/// the last one grows so that all of them end at `len_after`.
+/// Writes phases of patches to files, in place and with one undo file beside the first of them, as a change inside an
+/// image does. Offsets are those of the concatenated files, each beginning at a multiple of 4096; the last file grows
+/// so that all of them end at `len_after`.
 ///
 /// # Errors
 /// As [`super::commit_edits_on`].
@@ -122,7 +126,7 @@ fn intact(error: Error) -> Error {
     if error.kind() == Kind::Io { error.adding("the original is intact") } else { error }
 }
 
-/// Writes what is planned; `after` looks whether all is well.
+/// Writes a plan; `after` verifies the result.
 fn write<H: Host>(
     locked: &Locked<'_, H>,
     plan: &Plan,
@@ -133,21 +137,21 @@ fn write<H: Host>(
     let storage = locked.storage_of(&members)?;
     let change = Change::checked(plan.len_before, plan.len_after, plan.phases.clone()).map_err(broken)?;
     let record = Record::new(&locked.path, change, &*storage, None)?.with_files(&members, false);
-    // Once more: no lock keeps VMware out.
+    // Checked again, since no lock excludes VMware.
     locked.keep_machines_out()?;
-    let mut committed = write_all(locked, &members, record, after, options)?;
+    let mut committed = write_journaled(locked, &members, record, after, options)?;
     let mut notes = plan.notes.clone();
     let linked = locked.all().filter(|file| file.about.links > 1 && !file.about.device);
     notes.extend(linked.map(|file| {
         let (name, links) = (file.path.display(), file.about.links);
-        format!("{name} has {links} names (hard links): what stands on it by those in other folders was not looked for")
+        format!("{name} has {links} hard links: dependent images in the folders of the others were not searched")
     }));
     committed.notes.splice(0..0, notes);
     Ok(committed)
 }
 
-/// Writes what `record` holds to these files, in place and under one undo file; `after` looks whether all is well.
-pub(super) fn write_all<H: Host>(
+/// Writes the change of `record` to these files, in place and with one undo file; `after` verifies the result.
+pub(super) fn write_journaled<H: Host>(
     locked: &Locked<'_, H>,
     files: &[Member],
     record: Record,
@@ -158,13 +162,13 @@ pub(super) fn write_all<H: Host>(
     let mut journal = Journal::save_beside(locked.host, record.clone())?;
     transaction::write(&journal, &*storage, &|| locked.reopen(files))?;
     if let Err(error) = after() {
-        return Err(take_back(locked, files, &journal, error));
+        return Err(roll_back(locked, files, &journal, error));
     }
     let mut committed = done(How::InPlace, locked.path.clone());
     if options.keep_times {
         for file in locked.all() {
             let kept = file.file.take_times(&file.times).and_then(|()| file.file.flush());
-            committed.notes.extend(kept.err().map(|e| format!("the times of the file could not be kept: {e}")));
+            committed.notes.extend(kept.err().map(|e| format!("cannot keep the times of the file: {e}")));
         }
     }
     committed.notes.extend(journal.mark_or_note(Mark::Committed));
@@ -174,35 +178,35 @@ pub(super) fn write_all<H: Host>(
             Ok(path) => committed.undo = Some(path),
             Err(error) => {
                 let left = journal.path.display();
-                committed.notes.push(format!("the undo file could not be put in its place ({error}): use {left}"));
+                committed.notes.push(format!("cannot move the undo file to its place ({error}): use {left}"));
             }
         }
     }
     Ok(committed)
 }
 
-/// Opens what is only read, and keeps those out who would write to it.
-pub(super) fn share<'a, H: Host>(
+/// Opens files that are only read, and excludes writers.
+pub(super) fn lock_shared<'a, H: Host>(
     host: &H,
     files: impl Iterator<Item = &'a Described>,
 ) -> Result<Vec<(PathBuf, Arc<dyn Storage>)>> {
-    let mut shared: Vec<(PathBuf, Arc<dyn Storage>)> = Vec::new();
+    let mut backing: Vec<(PathBuf, Arc<dyn Storage>)> = Vec::new();
     for Described { path, .. } in files {
         let file = host.open(path, Access::Read)?;
         if !file.try_share()? {
-            let what = format!("{} is in use: another program writes to it", path.display());
-            return Err(Error::refused(Code::InUse, what).advise("close the program that uses it, and try again"));
+            let what = format!("{} is in use by another program", path.display());
+            return Err(Error::refused(Code::InUse, what).advise("close the program, and try again"));
         }
-        shared.push((path.clone(), Arc::new(file)));
+        backing.push((path.clone(), Arc::new(file)));
     }
-    let paths: Vec<PathBuf> = shared.iter().map(|file| file.0.clone()).collect();
+    let paths: Vec<PathBuf> = backing.iter().map(|file| file.0.clone()).collect();
     refuse_left_over(host, &paths)?;
-    Ok(shared)
+    Ok(backing)
 }
 
-/// A stage on the files that are locked, and no others.
-fn stage<H: Host>(locked: &Locked<'_, H>, shared: &[(PathBuf, Arc<dyn Storage>)]) -> Arc<ImageOverlay> {
-    let mut known: Vec<(PathBuf, Arc<dyn Storage>)> = shared.to_vec();
+/// Creates an overlay on the locked files only.
+fn overlay<H: Host>(locked: &Locked<'_, H>, backing: &[(PathBuf, Arc<dyn Storage>)]) -> Arc<ImageOverlay> {
+    let mut known: Vec<(PathBuf, Arc<dyn Storage>)> = backing.to_vec();
     known.extend(locked.all().map(|file| (file.path.clone(), file.file.clone() as Arc<dyn Storage>)));
     ImageOverlay::new(move |path, _| {
         let file = known.iter().rev().find(|known| known.0 == path);
@@ -210,17 +214,18 @@ fn stage<H: Host>(locked: &Locked<'_, H>, shared: &[(PathBuf, Arc<dyn Storage>)]
     })
 }
 
-/// Opens everything anew, from the files up to the hive.
+/// Opens every layer again, from the files to the hive, and compares the hive. The caller has read back all bytes that were
+/// written to the files.
 fn reads_back<H: Host>(host: &H, wanted: &Wanted<'_>, plan: &Plan) -> Result<()> {
     let again = wanted.again(&wanted.base()?.gate_on(host)?)?;
     let placements = again.iter().map(|file| file.placement(&plan.files)).collect::<Result<Vec<_>>>()?;
-    if wanted.is_held_by(&again)? && placements == plan.placements {
+    if wanted.is_in(&again)? && placements == plan.placements {
         return Ok(());
     }
-    Err(Error::new(Kind::Io, Code::ReadBack, "the hive in the image does not read back as it was written"))
+    Err(Error::new(Kind::Io, Code::ReadBack, "the hive in the image differs when read back"))
 }
 
-/// One undo file where the user wants it, in place of the one that was needed meanwhile.
+/// Writes the undo file at the user's path, and removes the temporary one.
 fn move_to<H: Host>(host: &H, wanted: &Path, record: Record, old: &Journal<'_, H>) -> Result<PathBuf> {
     let mut journal = Journal::save(host, Some(wanted), record)?;
     journal.mark(Mark::Committed)?;
@@ -228,8 +233,8 @@ fn move_to<H: Host>(host: &H, wanted: &Path, record: Record, old: &Journal<'_, H
     Ok(journal.path)
 }
 
-/// Restores everything, after the hive did not read back.
-fn take_back<H: Host>(locked: &Locked<'_, H>, files: &[Member], journal: &Journal<'_, H>, error: Error) -> Error {
+/// Restores everything after the hive differed when read back.
+fn roll_back<H: Host>(locked: &Locked<'_, H>, files: &[Member], journal: &Journal<'_, H>, error: Error) -> Error {
     let groups = journal.record.change.groups().len();
     let restored = locked
         .storage_of(files)
@@ -238,5 +243,5 @@ fn take_back<H: Host>(locked: &Locked<'_, H>, files: &[Member], journal: &Journa
         return transaction::unfinished(error, &journal.path);
     }
     let _ = journal.remove();
-    error.adding("the image is what it was before").becoming(Kind::Io, Code::ReadBack)
+    error.adding("the image was restored").becoming(Kind::Io, Code::ReadBack)
 }

@@ -1,4 +1,4 @@
-//! The edited file elsewhere; the original stays as it is.
+//! Writes the edited file elsewhere; the original stays unchanged.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ pub(super) fn write<H: Host>(
     before: &Overlaid<'_>,
     new: &New<'_>,
 ) -> Result<PathBuf> {
-    let path = place_for(host, output)?;
+    let path = resolve_output(host, output)?;
     let original = host.open(&host.resolve(target)?, Access::Read)?;
     let times = original.times()?;
     if before.first_difference(&original)?.is_some() {
@@ -31,35 +31,35 @@ pub(super) fn write<H: Host>(
         staged.file.take_times(&times)?;
         staged.file.flush()?;
     }
-    put(host, &mut staged, &path)?;
+    publish(host, &mut staged, &path)?;
     same_bytes(host, &path, new.bytes)?;
     Ok(path)
 }
 
-/// Writes these bytes to the new file `output`. Never overwrites.
+/// Writes `bytes` to the new file `output`. Never overwrites.
 pub(super) fn write_alone<H: Host>(host: &H, output: &Path, bytes: &[u8], proof: Proof<'_>) -> Result<PathBuf> {
-    /// As any new file.
+    /// Permissions of any new file.
     const MODE: u32 = 0o644;
-    let (path, bytes) = (place_for(host, output)?, Overlaid::plain(bytes));
+    let (path, bytes) = (resolve_output(host, output)?, Overlaid::plain(bytes));
     let mut staged = Staged::new(host, &path, MODE)?;
     staged.fill_and_prove(&bytes, proof, &|| Ok(()))?;
-    put(host, &mut staged, &path)?;
+    publish(host, &mut staged, &path)?;
     same_bytes(host, &path, &bytes)?;
     Ok(path)
 }
 
-/// Where the new file `output` is going to be, whose folder is there.
-pub(super) fn place_for<H: Host>(host: &H, output: &Path) -> Result<PathBuf> {
+/// Returns the resolved path of the new file `output`, whose folder exists.
+pub(super) fn resolve_output<H: Host>(host: &H, output: &Path) -> Result<PathBuf> {
     let folder = host.resolve(folder_of(output)).map_err(|error| match error.kind() {
-        Kind::NotFound => error.becoming(Kind::NotFound, Code::OutputFolder).advise("make the folder first"),
+        Kind::NotFound => error.becoming(Kind::NotFound, Code::OutputFolder).advise("create the folder first"),
         _ => error,
     })?;
     let path = folder.join(output.file_name().ok_or_else(|| exists(output))?);
     if host.exists(&path)? { Err(exists(&path)) } else { Ok(path) }
 }
 
-/// Gives a file that is whole and durable its name.
-pub(super) fn put<H: Host>(host: &H, staged: &mut Staged<'_, H>, path: &Path) -> Result<()> {
+/// Gives a complete and durable file its name.
+pub(super) fn publish<H: Host>(host: &H, staged: &mut Staged<'_, H>, path: &Path) -> Result<()> {
     if !staged.place(path)? {
         return Err(exists(path));
     }
@@ -69,6 +69,6 @@ pub(super) fn put<H: Host>(host: &H, staged: &mut Staged<'_, H>, path: &Path) ->
 }
 
 fn exists(path: &Path) -> Error {
-    Error::refused(Code::OutputExists, format!("{} exists already", path.display()))
+    Error::refused(Code::OutputExists, format!("{} already exists", path.display()))
         .advise("name a file that does not exist")
 }

@@ -1,9 +1,9 @@
-//! Several files of the host that change together: hives of one installation, and transaction logs that are emptied with
-//! them. They change in place, under one undo file for all of them.
+//! Writes several files of the host together: hives of one installation, and transaction logs that are emptied with
+//! them. They change in place, with one undo file for all of them.
 
 use std::path::{Path, PathBuf};
 
-use super::in_image::write_all;
+use super::in_image::write_journaled;
 use super::{ChangedFile, Committed, Edit, Options};
 use crate::locate::changed_since;
 use crate::locate::logs::emptied;
@@ -13,21 +13,21 @@ use hivewright_error::{Code, Error, Result};
 use hivewright_hive::{Patch, PatchSet};
 use hivewright_storage::{Access, Host, read_whole};
 
-/// The most bytes of a log that is emptied. Windows keeps them at a few MiB.
+/// Size limit of a log to empty, in bytes; logs of Windows have a few MiB.
 const MAX_LOG_SIZE: usize = 1 << 30;
 
-/// A log that holds something, and what empties it.
+/// A nonempty log, and the patches that empty it.
 pub(super) struct Log {
     path: PathBuf,
     bytes: Vec<u8>,
     patches: PatchSet,
 }
 
-/// Those of `logs` that hold something.
+/// Returns the nonempty logs of `logs`.
 ///
 /// # Errors
-/// `log-is-hive` where one of them is a file of `edits`; they cannot be read.
-pub(super) fn filled<H: Host>(host: &H, edits: &[Edit<'_>], logs: &[PathBuf]) -> Result<Vec<Log>> {
+/// `log-is-hive` if one of them is a file of `edits`; a log cannot be read.
+pub(super) fn nonempty<H: Host>(host: &H, edits: &[Edit<'_>], logs: &[PathBuf]) -> Result<Vec<Log>> {
     let mut found: Vec<Log> = Vec::new();
     if logs.is_empty() {
         return Ok(found);
@@ -36,8 +36,8 @@ pub(super) fn filled<H: Host>(host: &H, edits: &[Edit<'_>], logs: &[PathBuf]) ->
     for path in logs {
         let path = host.resolve(path)?;
         if hives.contains(&path) {
-            let what = format!("{} is the hive, and none of its logs", path.display());
-            return Err(Error::refused(Code::LogIsHive, what).advise("name its logs with --log, or leave that out"));
+            let what = format!("{} is the hive, not one of its logs", path.display());
+            return Err(Error::refused(Code::LogIsHive, what).advise("name its logs with --log, or omit --log"));
         }
         let mut bytes = read_whole(&host.open(&path, Access::Read)?, &path, MAX_LOG_SIZE)?;
         let new = found.iter().all(|log| log.path != path);
@@ -48,15 +48,15 @@ pub(super) fn filled<H: Host>(host: &H, edits: &[Edit<'_>], logs: &[PathBuf]) ->
     Ok(found)
 }
 
-/// A file among those that change together.
+/// One of the files that change together.
 struct Part<'a> {
     member: Member,
     len_after: u64,
-    /// All its bytes as they shall be.
+    /// All its new bytes.
     image: &'a [u8],
-    /// What is done to it, in this order.
+    /// Its changes, in the order of writing.
     phases: Vec<Vec<Patch>>,
-    /// All of that as one change.
+    /// All of its changes as one.
     whole: Vec<Patch>,
 }
 
@@ -86,12 +86,12 @@ impl<'a> Part<'a> {
         self.len_after > self.member.len
     }
 
-    /// Patches of it as those of all files, where it begins at `start`. `is_last`: what lies past its end was not there before;
-    /// of all others there were zeros.
-    fn moved(&self, patches: &[Patch], start: u64, is_last: bool) -> Vec<Patch> {
-        let moved = |patch: &Patch| {
+    /// Moves patches to the joint addresses of all files, in which this file begins at `start`. Bytes after its end are
+    /// new if it is the last file (`is_last`), and were zeros otherwise.
+    fn shifted(&self, patches: &[Patch], start: u64, is_last: bool) -> Vec<Patch> {
+        let shifted = |patch: &Patch| {
             let mut old = patch.old.clone();
-            // What an earlier phase has put behind the end was not there before either.
+            // Bytes that an earlier phase added after the end are new as well.
             let had = usize::try_from(self.member.len.saturating_sub(patch.offset)).unwrap_or(usize::MAX);
             old.truncate(had);
             if !is_last {
@@ -99,11 +99,11 @@ impl<'a> Part<'a> {
             }
             Patch { offset: patch.offset + start, old, ..patch.clone() }
         };
-        patches.iter().map(moved).collect()
+        patches.iter().map(shifted).collect()
     }
 }
 
-/// Brings `edits` to their files, and empties `logs` after them.
+/// Writes `edits` to their files, and then empties `logs`.
 ///
 /// # Errors
 /// As [`super::commit`]; those of the proof.
@@ -129,12 +129,12 @@ pub(super) fn write<H: Host>(
     let last = parts.len() - 1;
     let ends = |lens: [u64; 2]| -> [u64; 2] { lens.map(|len| starts[last] + len) };
     let [len_before, len_after] = ends([members[last].len, parts[last].len_after]);
-    // Hives first, in their order: a log is needed until its hive is clean.
+    // Hives come first, in their order: a log is needed until its hive is clean.
     let (of_logs, of_hives): (Vec<usize>, Vec<usize>) = (0..parts.len()).partition(|index| *index < logs.len());
     let of_hives = of_hives.into_iter().flat_map(|index| parts[index].phases.iter().map(move |phase| (index, phase)));
     let mut phases: Vec<Vec<Patch>> =
-        of_hives.map(|(index, phase)| parts[index].moved(phase, starts[index], index == last)).collect();
-    let whole = |index: usize| parts[index].moved(&parts[index].whole, starts[index], index == last);
+        of_hives.map(|(index, phase)| parts[index].shifted(phase, starts[index], index == last)).collect();
+    let whole = |index: usize| parts[index].shifted(&parts[index].whole, starts[index], index == last);
     phases.push(of_logs.into_iter().flat_map(whole).collect());
     let after = joined(&parts, &starts)?;
     let runs: Vec<(u64, Vec<u8>)> = (0..parts.len()).flat_map(whole).map(|patch| (patch.offset, patch.old)).collect();
@@ -146,7 +146,7 @@ pub(super) fn write<H: Host>(
     let change = Change::checked(len_before, len_after, phases).map_err(broken)?;
     let record = Record::new(&locked.path, change, &*storage, Some((&before, &Overlaid::plain(&after))))?;
     let record = record.with_files(&members, edits.len() > 1);
-    let mut committed = write_all(&locked, &members, record, &|| Ok(()), options)?;
+    let mut committed = write_journaled(&locked, &members, record, &|| Ok(()), options)?;
     committed.why_in_place = Some(why(edits.len(), logs.len()).to_owned());
     let changed = |path: &Path| ChangedFile { path: path.to_owned(), inside: None };
     committed.emptied = logs.iter().map(|log| changed(&log.path)).collect();
@@ -163,8 +163,8 @@ fn why(hives: usize, logs: usize) -> &'static str {
     }
 }
 
-/// All files in the order of their addresses: the last one may grow, so a hive that grows is the last; each of several that grow
-/// has addresses for its new length.
+/// Returns all files in the order of their addresses. A growing hive comes last; several growing hives have addresses
+/// for their new lengths.
 fn arranged<'a>(logs: Vec<Part<'a>>, mut hives: Vec<Part<'a>>) -> Vec<Part<'a>> {
     let growing = hives.iter().filter(|hive| hive.grows()).count();
     if growing > 0 {
@@ -179,7 +179,7 @@ fn arranged<'a>(logs: Vec<Part<'a>>, mut hives: Vec<Part<'a>>) -> Vec<Part<'a>> 
     parts
 }
 
-/// All bytes as they shall be, each file where it begins.
+/// Returns the new bytes of all files, each at its start.
 fn joined(parts: &[Part<'_>], starts: &[u64]) -> Result<Vec<u8>> {
     let mut all = Vec::new();
     for (part, start) in parts.iter().zip(starts) {

@@ -1,4 +1,4 @@
-//! The answer of a hive, and the second parser that is asked about it.
+//! The answer of a hive, and its confirmation by the second parser.
 
 use super::plan::obstacle;
 use super::replayed;
@@ -6,7 +6,7 @@ use super::report::{SettingReport, report};
 use super::value::NAME;
 use crate::locate::{Obstacle, of_dirty};
 use crate::read::{Reading, WitnessInput};
-use crate::windows::{Era, Mistake};
+use crate::windows::{Era, Finding};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_hive::check::{self, Report, Rule};
 use hivewright_hive::recover::{self, Recovery};
@@ -15,57 +15,59 @@ use hivewright_hive::{Hive, HiveBytes, Opened, binary_search};
 
 const BY_LISTS: &str = "the second parser, nt-hive, finds the key only by going through the lists of subkeys: it puts \
                         letters beyond ASCII in another order than Windows does";
-const NO_HARM: &str = "nothing: the answer is confirmed";
+const NO_HARM: &str = "none needed: the answer is confirmed";
 const UNCONFIRMED: &str = "the answer rests on this program alone: see whether `hivewright check` finds damage";
 
-/// What a hive says about the setting, and how sure that is.
+/// The answer of a hive about the setting, and its certainty.
 #[derive(Debug)]
 pub struct Answer {
-    /// The report; of a dirty hive, with its logs replayed if that can be done.
+    /// The report; for a dirty hive, with its logs replayed if possible.
     pub report: SettingReport,
-    /// Clean, or what came of its logs.
+    /// Whether the hive is clean, and the result of its logs.
     pub state: Basis,
-    /// Primary and secondary sequence number of the primary file; none if its base block cannot be read.
+    /// Primary and secondary sequence number of the primary file; `None` if its base block cannot be read.
     pub sequences: Option<[u32; 2]>,
-    /// Why the independent parser could not confirm it, if it could not.
+    /// The reason why the second parser could not confirm the answer, if it could not.
     pub unconfirmed: Option<String>,
-    /// What the hive itself has against an edit of the setting; [`HiveHandle::all_obstacles`](crate::locate::HiveHandle::all_obstacles) has what surrounds it.
+    /// The obstacles in the hive to an edit of the setting;
+    /// [`HiveHandle::all_obstacles`](crate::locate::HiveHandle::all_obstacles) returns those of its file, volume and
+    /// image.
     pub obstacles: Vec<Obstacle>,
 }
 
-/// What an answer rests on.
+/// The state of the hive that the answer is based on.
 #[derive(Debug)]
 pub enum Basis {
-    /// Every finished write is in it.
+    /// The hive is clean: it includes every finished write.
     Clean,
-    /// Its logs were replayed for the answer.
+    /// The logs were replayed for the answer.
     Recovered {
-        /// What was applied.
+        /// The report on the replay.
         recovery: Box<Recovery>,
-        /// The answer of the primary file alone; none if that cannot be read without the logs.
+        /// The answer of the primary file alone; `None` if that cannot be read without the logs.
         primary_alone: Option<Box<SettingReport>>,
     },
-    /// It is dirty and no log could be applied: the answer is of the primary file alone.
+    /// The hive is dirty and no log could be applied: the answer is that of the primary file alone.
     Alone {
-        /// Why not.
+        /// The reason.
         why: Error,
-        /// What was found in the logs.
+        /// The report on the logs.
         recovery: Box<Recovery>,
     },
 }
 
-/// What the hive says about the setting; each value read is confirmed by an independent parser. Where that reads something
+/// Returns the hive's answer about the setting. An independent parser confirms each value; where it reads something
 /// else, the verdict is unknown.
 ///
 /// # Errors
-/// Not a hive, or a root that cannot be read; `not-system` for a hive of another kind.
+/// The file is not a hive, or its root key cannot be read; `not-system` for a hive of another kind.
 pub fn answer(reading: &Reading, era: Option<Era>) -> Result<Answer> {
     if let Some(pages) = reading.hive().paged() {
         match Hive::open(pages) {
             Ok(Opened::Clean(hive)) => {
                 return confirmed(&hive, reading.hive(), era, Basis::Clean, Some(sequences(&hive)));
             }
-            // What is no hive, and has no logs that could make it one again, is not read to its end.
+            // A file that is not a hive, and has no logs to recover it from, is not read to its end.
             Err(error) if reading.log_files()?.hold_nothing() => return Err(error),
             _ => {}
         }
@@ -95,8 +97,8 @@ pub fn answer(reading: &Reading, era: Option<Era>) -> Result<Answer> {
         Err(error) => match replayed.map_err(Ok).and_then(|it| replayed::answer_of(it, era, None, None)) {
             Ok(answer) => Ok(answer),
             Err(failed) => match failed?.error {
-                breaks if breaks.code() == recover::REPLAY_BREAKS => Err(breaks),
-                // Without a log that fits, the file is what it looks like.
+                breaks if breaks.code() == Code::ReplayBreaks => Err(breaks),
+                // Without a matching log, the file is not a hive.
                 _ => Err(reading.no_hive(error)),
             },
         },
@@ -112,7 +114,7 @@ fn sequences<B>(hive: &Hive<B>) -> [u32; 2] {
     [base.primary_sequence.get(), base.secondary_sequence.get()]
 }
 
-/// Reads the setting, and has the second parser confirm it. Where that reads something else, the answer is open.
+/// Reads the setting and lets the second parser confirm it. Where that reads something else, the answer is unknown.
 pub(super) fn confirmed<B: HiveBytes, S: WitnessInput + ?Sized>(
     hive: &Hive<B>,
     shown: &S,
@@ -129,24 +131,24 @@ pub(super) fn confirmed<B: HiveBytes, S: WitnessInput + ?Sized>(
             Testimony::Agrees => {}
             Testimony::AgreesByLists => match hidden(&check::check(&shown.all()?), &path) {
                 Some(cause) => report.doubt(&path, cause),
-                None => report.mistakes.push(Mistake::new(Code::SecondParser, &path, BY_LISTS, NO_HARM)),
+                None => report.findings.push(Finding::new(Code::SecondParser, &path, BY_LISTS, NO_HARM)),
             },
             Testimony::Silent(error) => {
                 unconfirmed = Some(error.what().to_owned());
-                report.mistakes.push(Mistake::new(Code::Unconfirmed, &path, error.what(), UNCONFIRMED));
+                report.findings.push(Finding::new(Code::Unconfirmed, &path, error.what(), UNCONFIRMED));
             }
             Testimony::Differs(error) => {
                 unconfirmed = Some(error.what().to_owned());
                 let cause = hidden(&check::check(&shown.all()?), &path);
-                report.doubt(&path, cause.unwrap_or_else(|| Mistake::of_error(error.code(), &path, &error, "")));
+                report.doubt(&path, cause.unwrap_or_else(|| Finding::of_error(error.code(), &path, &error, "")));
             }
         }
     }
     Ok(Answer { report, state, sequences, unconfirmed, obstacles })
 }
 
-/// Paths of the keys about which the witness is asked: wherever a value stands, and where the next boot finds none. What is
-/// open already needs no witness.
+/// Returns the paths of the keys that the second parser reads: those with a value, and those where the next boot finds
+/// none. Unknown answers need no confirmation.
 fn to_confirm(report: &SettingReport) -> Vec<String> {
     let paths = report.control_sets.iter().flat_map(|set| {
         let next = report.at_next_boot.control_set == Some(set.number);
@@ -166,11 +168,12 @@ fn confirm<B: HiveBytes, S: WitnessInput + ?Sized>(hive: &Hive<B>, shown: &S, pa
     let ours = match ours() {
         Ok(ours) => ours,
         Err(error) if error.kind() == Kind::Io => return Err(error),
-        // The report has what stands in the way.
+        // The report has the obstacle.
         Err(error) => return Ok(Testimony::Silent(error)),
     };
     let ours = ours.as_ref().map(|(kind, data)| (*kind, &**data));
-    // Our own look-ups come first, so that what they touched is there. A witness who needs more gets all of it.
+    // The look-ups of this parser come first, so that their pages are read. A second parser that needs more gets all
+    // bytes.
     if shown.is_partial()
         && binary_search::touch(hive, path).is_ok()
         && let Some(seen) = shown.seen()?
@@ -181,15 +184,15 @@ fn confirm<B: HiveBytes, S: WitnessInput + ?Sized>(hive: &Hive<B>, shown: &S, pa
     Ok(witness::ask_about(&shown.all()?, path, NAME, ours))
 }
 
-/// The finding by which Windows does not find a key on the way to `path`.
-fn hidden(report: &Report, path: &str) -> Option<Mistake> {
+/// Returns the finding because of which Windows does not find a key of `path`.
+fn hidden(report: &Report, path: &str) -> Option<Finding> {
     const HIDING: [Rule; 5] =
         [Rule::SubkeyOrder, Rule::SubkeyDuplicate, Rule::SubkeyHash, Rule::SubkeyHint, Rule::SubkeyCount];
     let is_on_the_way = |key: &str| match path.get(..key.len()) {
         Some(start) => start.eq_ignore_ascii_case(key) && matches!(path.as_bytes().get(key.len()), None | Some(b'\\')),
         None => false,
     };
-    // An unsorted list hides keys beside those that it names.
+    // An unsorted list may hide other keys than those in its findings.
     let parent = |key: &str| key.rsplit_once('\\').map_or(String::new(), |(parent, _)| parent.to_owned());
     let finding = report.errors().find(|finding| {
         let key = finding.key.as_deref().unwrap_or_default();
@@ -205,6 +208,6 @@ fn hidden(report: &Report, path: &str) -> Option<Mistake> {
         error = error.expected(expected, actual);
     }
     let place = finding.key.clone().unwrap_or_default();
-    let advice = "Windows goes by this list: see what `hivewright check` finds, and take another copy of the hive";
-    Some(Mistake::of_error(finding.rule.code(), place, &error, advice))
+    let advice = "Windows uses this list: see `hivewright check`, and use another copy of the hive";
+    Some(Finding::of_error(finding.rule.code(), place, &error, advice))
 }

@@ -1,8 +1,8 @@
-//! The mistakes that public scripts and guides make, each with its place and what to do.
+//! Findings: common errors of scripts and guides, each with its place and a remedy.
 
 use super::report::{ControlSetReport, SettingReport};
 use super::value::{self, NAME, Presence, ServiceReport, SettingValue};
-use crate::windows::Mistake;
+use crate::windows::Finding;
 use crate::windows::control_set::{ControlSets, LINK, Role};
 use crate::windows::look::Damage;
 use crate::windows::services::{Service, Services};
@@ -12,7 +12,7 @@ use hivewright_hive::HiveBytes;
 
 const SET_IT: &str = "`hivewright set` writes it as a REG_DWORD where Windows looks";
 
-/// Adds what is wrong with what the report holds.
+/// Adds the findings on the values in the report.
 pub(super) fn find(report: &mut SettingReport) {
     let mut found = Vec::new();
     for set in &report.control_sets {
@@ -20,25 +20,25 @@ pub(super) fn find(report: &mut SettingReport) {
             in_service(service, &mut found);
         }
         if set.decision != report.windows.decision {
-            found.push(Mistake::new(
+            found.push(Finding::new(
                 Code::WindowsDisagrees,
                 &set.name,
-                format!("its services say {}, those of the deciding control set do not", set.decision.as_str()),
+                format!("its services belong to {}, those of the deciding control set do not", set.decision.as_str()),
                 "a write to this control set needs --windows xp or --windows vista+",
             ));
         }
     }
     override_disagrees(report, &mut found);
     sets_differ(report, &mut found);
-    report.mistakes.append(&mut found);
+    report.findings.append(&mut found);
 }
 
-fn in_service(service: &ServiceReport, found: &mut Vec<Mistake>) {
+fn in_service(service: &ServiceReport, found: &mut Vec<Finding>) {
     let place = format!("{}\\{NAME}", service.path);
     if let Some(value) = &service.value {
         match (value.tombstone, &value.data_hex) {
             (true, _) => found.push(tombstone(&place)),
-            // Damage has been told already.
+            // The damage is already reported.
             (false, None) => {}
             (false, Some(_)) => in_value(value, &place, found),
         }
@@ -49,26 +49,26 @@ fn in_service(service: &ServiceReport, found: &mut Vec<Mistake>) {
     for other in &service.lookalikes {
         let (place, data) = (format!("{}\\{}", service.path, other.name), other.describe());
         found.push(if other.name.eq_ignore_ascii_case(NAME) {
-            Mistake::new(
+            Finding::new(
                 Code::SameNameTwice,
                 place,
                 format!("a second value of the same name holds {data}; a look-up finds the first one"),
                 "remove all of them, then set the one that is wanted",
             )
         } else {
-            Mistake::new(
+            Finding::new(
                 Code::NameSpace,
                 place,
-                format!("its name has space around it, so Windows ignores it ({data})"),
+                format!("its name begins or ends with a space, so Windows ignores it ({data})"),
                 SET_IT,
             )
         });
     }
     if service.subkey_of_that_name {
-        found.push(Mistake::new(Code::SubkeyNotValue, &place, "a subkey of this name: Windows reads a value", SET_IT));
+        found.push(Finding::new(Code::SubkeyNotValue, &place, "a subkey of this name: Windows reads a value", SET_IT));
     }
     if service.misplaced_weak_crypto {
-        found.push(Mistake::new(
+        found.push(Finding::new(
             Code::WeakCryptoMisplaced,
             format!("{}\\{}", service.path, super::related::WEAK_CRYPTO),
             "this value belongs below Services\\RasMan\\Parameters; nothing reads it here",
@@ -80,7 +80,7 @@ fn in_service(service: &ServiceReport, found: &mut Vec<Mistake>) {
     }
 }
 
-fn in_value(value: &SettingValue, place: &str, found: &mut Vec<Mistake>) {
+fn in_value(value: &SettingValue, place: &str, found: &mut Vec<Finding>) {
     const DWORD: u32 = hivewright_hive::regf::key_value::ValueType::DWORD.0;
     let (code, what) = match value.number {
         Some(0..=2) => return,
@@ -90,46 +90,46 @@ fn in_value(value: &SettingValue, place: &str, found: &mut Vec<Mistake>) {
         }
         None => (Code::WrongSize, format!("a REG_DWORD of {} bytes instead of 4", value.size)),
     };
-    found.push(Mistake::new(code, place, what, SET_IT));
+    found.push(Finding::new(code, place, what, SET_IT));
 }
 
-fn tombstone(place: &str) -> Mistake {
-    Mistake::new(
+fn tombstone(place: &str) -> Finding {
+    Finding::new(
         Code::TombstoneValue,
         place,
-        "the value is a tombstone of a layered hive: Windows takes it for absent, whatever its data",
-        "no stock Windows has that here: find out what made it",
+        "the value is a tombstone of a layered hive: Windows treats it as absent, whatever its data",
+        "Windows never makes one here: find out which program did",
     )
 }
 
-fn wrong_key(service: &ServiceReport, place: &str, value: &SettingValue) -> Mistake {
+fn wrong_key(service: &ServiceReport, place: &str, value: &SettingValue) -> Finding {
     let data = value.describe();
     let (what, advice) = match service.service {
         Service::IpSec => (
-            format!("{data} stands where only XP and Server 2003 look; this Windows reads Services\\PolicyAgent"),
+            format!("{data} is where only XP and Server 2003 look; this Windows reads Services\\PolicyAgent"),
             "a wrong guide, or left by an upgrade from XP (KB947234): set it in the right place if it is wanted",
         ),
         Service::PolicyAgent => {
-            (format!("{data} stands where only Vista and later look; this Windows reads Services\\IPSec"), SET_IT)
+            (format!("{data} is where only Vista and later look; this Windows reads Services\\IPSec"), SET_IT)
         }
     };
-    Mistake::new(Code::WrongKey, place, what, advice)
+    Finding::new(Code::WrongKey, place, what, advice)
 }
 
-fn override_disagrees(report: &SettingReport, found: &mut Vec<Mistake>) {
+fn override_disagrees(report: &SettingReport, found: &mut Vec<Finding>) {
     let known = matches!(report.windows.decision, Decision::PolicyAgent | Decision::IpSec | Decision::Windows2000);
     if known && report.windows.effective() != report.windows.decision {
-        found.push(Mistake::new(
+        found.push(Finding::new(
             Code::OverrideDisagrees,
             "",
-            format!("the evidence says {}, --windows says otherwise", report.windows.decision.as_str()),
+            format!("the evidence is {}, which contradicts --windows", report.windows.decision.as_str()),
             "leave --windows away unless you know better than the services in this hive",
         ));
     }
 }
 
-/// Values of the counting key that are not the same in every control set.
-fn sets_differ(report: &SettingReport, found: &mut Vec<Mistake>) {
+/// Adds findings for values of the deciding key that differ between control sets.
+fn sets_differ(report: &SettingReport, found: &mut Vec<Finding>) {
     let state = |set: &ControlSetReport| -> Option<Option<(u32, Option<String>)>> {
         let service = set.counting()?;
         let value = service.value.as_ref().map(|value| (value.data_type_number, value.data_hex.clone()));
@@ -145,7 +145,7 @@ fn sets_differ(report: &SettingReport, found: &mut Vec<Mistake>) {
         let has = |service: &ServiceReport| service.value.as_ref().map_or("not set".to_owned(), SettingValue::describe);
         let booted = set.roles.contains(&Role::Current);
         if here.is_some() && wanted.is_none() && !booted {
-            found.push(Mistake::new(
+            found.push(Finding::new(
                 Code::NotTheBootedSet,
                 place,
                 format!("{} here, but the next boot takes {}, which has nothing", has(service), reference.name),
@@ -154,7 +154,7 @@ fn sets_differ(report: &SettingReport, found: &mut Vec<Mistake>) {
             continue;
         }
         let other = reference.counting().map_or_else(String::new, has);
-        found.push(Mistake::new(
+        found.push(Finding::new(
             Code::SetsDiffer,
             place,
             format!("{} here, {other} in {}, which the next boot takes", has(service), reference.name),
@@ -163,7 +163,7 @@ fn sets_differ(report: &SettingReport, found: &mut Vec<Mistake>) {
     }
 }
 
-/// The setting below a stable key that Windows never reads.
+/// Returns the setting below a key that Windows never reads.
 pub(super) fn below_the_link<B: HiveBytes>(
     sets: &ControlSets<'_, B>,
     report: &mut SettingReport,
@@ -175,10 +175,10 @@ pub(super) fn below_the_link<B: HiveBytes>(
         let Some(key) = services.key(service).there() else { continue };
         let place = format!("{}\\{NAME}", services.path_of(service.as_str()));
         if let Some(data) = value::stands_below(key, &place, damage)? {
-            report.mistakes.push(Mistake::new(
+            report.findings.push(Finding::new(
                 Code::CurrentControlSetValue,
                 place,
-                format!("{data} stands below a key that Windows never reads"),
+                format!("{data} is below a key that Windows never reads"),
                 "a careless tool wrote it: set it in the set of the next boot",
             ));
         }

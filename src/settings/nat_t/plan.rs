@@ -1,4 +1,4 @@
-//! Where a write has to go, or why it may not.
+//! Decides where a write goes, or refuses it.
 
 use super::value::NAME;
 use crate::windows::Selection;
@@ -14,10 +14,10 @@ use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::regf::name::Name;
 use hivewright_hive::{DirtyHive, Hive, HiveBytes, KeyPath};
 
-use crate::edit::{Action, Operation, Plan};
+use crate::edit::{Action, Operation, Plan, Transaction};
 use crate::locate::{Obstacle, of_dirty};
 
-/// What shall become of the setting.
+/// The wanted state of the setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// A REG_DWORD of this number.
@@ -29,11 +29,11 @@ pub enum Wanted {
 /// An edit of the setting.
 #[derive(Clone, Copy, Debug)]
 pub struct SettingChange {
-    /// What shall become of it.
+    /// The wanted state.
     pub wanted: Wanted,
-    /// In which control sets.
+    /// The control sets.
     pub selection: Selection,
-    /// Which Windows it is, whatever the evidence says.
+    /// The era, overriding the evidence.
     pub era: Option<Era>,
 }
 
@@ -56,10 +56,39 @@ impl Plan for SettingChange {
     }
 }
 
-/// What a hive has against an edit of the setting in it.
+impl Transaction {
+    /// Sets the L2TP/NAT-T setting to 0, 1 or 2, or removes it: in the service key that this Windows reads, in the control set of
+    /// the next boot and, where that is another one, in the set of the captured boot. It comes before all other operations.
+    ///
+    /// # Errors
+    /// `usage`: another number, which Windows gives no meaning.
+    ///
+    /// # Examples
+    /// ```
+    /// use hivewright::Image;
+    ///
+    /// # let home = tempfile::tempdir()?;
+    /// # let hive = home.path().join("SYSTEM");
+    /// # std::fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/windows/win10/SYSTEM"), &hive)?;
+    /// let image = Image::open(&hive)?;
+    /// image.transaction().nat_t(Some(2))?.prepare()?.commit()?;
+    /// assert_eq!(Image::open(&hive)?.installations()?[0].nat_t()?.number, Some(2));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn nat_t(&mut self, number: Option<u32>) -> Result<&mut Self> {
+        if let Some(number) = number.filter(|number| *number > 2) {
+            let what = format!("{number} is no number of the setting");
+            return Err(Error::new(Kind::Unsupported, Code::Usage, what).expected("0, 1 or 2", number));
+        }
+        let wanted = number.map_or(Wanted::Unset, Wanted::Set);
+        Ok(self.plan(SettingChange { wanted, selection: Selection::Standard, era: None }))
+    }
+}
+
+/// Returns the obstacle in a hive to an edit of its setting.
 ///
 /// # Errors
-/// Those of the operating system: they say nothing about the hive.
+/// I/O errors, which are not about the hive.
 pub(crate) fn obstacle<B: HiveBytes>(hive: &Hive<B>, era: Option<Era>) -> Result<Option<Obstacle>> {
     match plan(hive, &Selection::Standard, era, false) {
         Ok(_) => Ok(None),
@@ -68,7 +97,7 @@ pub(crate) fn obstacle<B: HiveBytes>(hive: &Hive<B>, era: Option<Era>) -> Result
     }
 }
 
-/// What a dirty hive with these logs has against an edit of the setting in it.
+/// Returns the obstacles in a dirty hive with these logs to an edit of its setting.
 ///
 /// # Errors
 /// As [`obstacle`].
@@ -85,9 +114,9 @@ pub(crate) fn obstacles_of_dirty<B: HiveBytes>(hive: DirtyHive<B>, logs: &[Log<'
 pub struct Place {
     /// Number of the control set.
     pub control_set: u32,
-    /// Its key's name.
+    /// The name of the control set's key.
     pub control_set_name: String,
-    /// Whose key it is.
+    /// The service of the key.
     pub service: Service,
     /// Path of the key below the root of the hive.
     pub path: String,
@@ -95,21 +124,21 @@ pub struct Place {
     pub key: CellOffset,
 }
 
-/// The service keys that a write of the setting has to edit, the one of the next boot first. With `despite_damage`, damage
-/// passes that leaves a reader the answer.
+/// Returns the service keys that a write of the setting must edit, that of the next boot first. With `despite_damage`,
+/// ignores damage that does not concern the answer.
 ///
 /// # Errors
-/// Refused, nothing guessed: `select-missing`, `select-type`, `select-zero`, `control-set-missing` (see [`Selection`]);
-/// `windows-unknown`, `windows-contradictory`, `windows-2000` (see [`version`]); `windows-disagrees` where the control
-/// set of the next boot says another Windows; `service-key-missing`, never made; `key-special` for a symbolic link, a
-/// predefined handle or a tombstone on the way. Damage on the way is an error too.
+/// Refusals: `select-missing`, `select-type`, `select-zero`, `control-set-missing` (see [`Selection`]);
+/// `windows-unknown`, `windows-contradictory`, `windows-2000` (see [`version`]); `windows-disagrees` if the control set
+/// of the next boot belongs to another Windows; `service-key-missing`, because the key is never created; `key-special`
+/// for a symbolic link, a predefined handle or a tombstone in the path. Damage in the path is an error too.
 pub fn plan<B: HiveBytes>(
     hive: &Hive<B>,
     selection: &Selection,
     override_era: Option<Era>,
     despite_damage: bool,
 ) -> Result<Vec<Place>> {
-    // A writer takes no damage for an answer: what look-ups collected is checked before anything is decided.
+    // A write needs certainty: all damage that look-ups found counts before a decision.
     let mut damage = Damage::default();
     let sets = ControlSets::find(hive, &mut damage)?;
     let picked = selection.pick(&sets)?;
@@ -133,7 +162,7 @@ pub fn plan<B: HiveBytes>(
             services.seek_ipsec(&mut damage)?;
         }
         let found = std::mem::take(&mut damage);
-        // What cannot be read may be what is missing to tell.
+        // The unreadable part may be the missing evidence.
         if !despite_damage || decision.service().is_none() {
             refuse_damage(found)?;
         }
@@ -165,7 +194,7 @@ fn place<B: HiveBytes>(
             ));
         }
     };
-    // An edit of a key with a value that cannot be read would be a guess, but for a value that stands beside it.
+    // An edit of a key with an unreadable value would be a guess, unless another value has the setting's name.
     if !despite_damage {
         let mut damage = Damage::default();
         damage.values(key, &path, |value, damage| {
@@ -182,17 +211,17 @@ fn place<B: HiveBytes>(
 fn disagrees(set: &str, decision: Decision, reference: Decision) -> Error {
     Error::refused(
         Code::WindowsDisagrees,
-        format!("{set} says {}, the control set of the next boot says {}", decision.as_str(), reference.as_str()),
+        format!("{set} belongs to {}, the control set of the next boot to {}", decision.as_str(), reference.as_str()),
     )
-    .advise("leave that set out with --control-set, or say --windows xp or --windows vista+")
+    .advise("leave that set out with --control-set, or give --windows xp or --windows vista+")
 }
 
 fn refuse_damage(damage: Damage) -> Result<()> {
-    match damage.into_mistakes().into_iter().next() {
+    match damage.into_findings().into_iter().next() {
         None => Ok(()),
         Some(first) => Err(first.to_error(Kind::Corrupt).advise(ADVICE)),
     }
 }
 
-const ADVICE: &str = "the hive is damaged where an edit has to look: see what `hivewright check` finds before any write; --force \
+const ADVICE: &str = "the hive is damaged where an edit must read: see what `hivewright check` finds before any write; --force \
                       edits nevertheless where the setting is whole and the edit does not touch the damage";

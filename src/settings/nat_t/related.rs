@@ -1,4 +1,4 @@
-//! Settings next door that decide whether the setting matters. Reported, never changed unasked.
+//! Related settings that decide whether the setting has an effect. Reported, and never changed.
 
 use serde::Serialize;
 
@@ -7,31 +7,34 @@ use crate::windows::services::Services;
 use hivewright_error::Result;
 use hivewright_hive::HiveBytes;
 
-/// The name of a value that some guides put below `PolicyAgent`, where nothing reads it.
+/// The name of a value that some guides put below `PolicyAgent`, where Windows does not read it.
 pub(super) const WEAK_CRYPTO: &str = "AllowL2TPWeakCrypto";
 
-/// The values of `RasMan\Parameters` that are worth a word, and what 1 means.
+/// The reported values of `RasMan\Parameters`, and the meaning of 1.
 const VALUES: [(&str, &str); 3] = [
     ("ProhibitIpSec", "L2TP without IPsec: for L2TP connections the setting is moot"),
     (WEAK_CRYPTO, "L2TP may use weak cryptography"),
     ("NegotiateDH2048_AES256", "L2TP negotiates DH2048 and AES256"),
 ];
 
-/// A setting next door that is there.
+/// A related setting in the hive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Neighbour {
+pub struct RelatedValue {
+    /// The name of the value.
+    pub name: &'static str,
     /// Path of the value below the root of the hive.
     pub place: String,
-    /// Its number; none if it is not a 4-byte REG_DWORD.
+    /// Its number; `None` if it is not a 4-byte REG_DWORD.
+    #[serde(rename = "value")]
     pub number: Option<u32>,
-    /// Whether it is on: any number but 0.
+    /// Whether it is on, which any number but 0 means.
     pub on: bool,
-    /// What it means when it is on.
+    /// The meaning when it is on.
     pub meaning: &'static str,
 }
 
-/// The neighbours in one control set.
-pub(super) fn of<B: HiveBytes>(services: &Services<'_, B>, damage: &mut Damage) -> Result<Vec<Neighbour>> {
+/// Returns the related settings in one control set.
+pub(super) fn of<B: HiveBytes>(services: &Services<'_, B>, damage: &mut Damage) -> Result<Vec<RelatedValue>> {
     let mut found = Vec::new();
     let Look::There(ras_man) = services.find("RasMan", damage)? else { return Ok(found) };
     let path = services.path_of("RasMan");
@@ -40,7 +43,7 @@ pub(super) fn of<B: HiveBytes>(services: &Services<'_, B>, damage: &mut Damage) 
         let place = format!("{path}\\Parameters\\{name}");
         if damage.look(&place, key.value(name))?.there().is_some() {
             let number = damage.dword(&key, &format!("{path}\\Parameters"), name)?;
-            found.push(Neighbour { place, number, on: number.is_some_and(|n| n != 0), meaning });
+            found.push(RelatedValue { name, place, number, on: number.is_some_and(|n| n != 0), meaning });
         }
     }
     Ok(found)

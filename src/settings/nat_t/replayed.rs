@@ -1,4 +1,4 @@
-//! The answer of a hive with its logs replayed, and whether the logs are to be believed.
+//! The answer of a hive with its logs replayed, and the decision whether the logs are valid.
 
 use super::answer::{Answer, Basis, confirmed};
 use super::{SettingReport, SettingState};
@@ -8,20 +8,20 @@ use hivewright_hive::recover::{Recovered, Unrecovered};
 
 type NoAnswer<'w> = Result<Box<Unrecovered<&'w [u8]>>>;
 
-/// The answer of a hive with its logs replayed. `alone` is the report on the primary file alone.
+/// Returns the answer of a hive with its logs replayed. `alone` is the report on the primary file alone.
 ///
-/// Logs that fit by their numbers may break the hive. The full check, which shows that, costs more than everything else:
-/// it is run where the answer may be what the logs broke.
+/// Logs with matching sequence numbers may still break the hive. The full check, which shows that, costs more than
+/// everything else, so it runs only where damaged logs could change the answer.
 ///
 /// # Errors
-/// The replay is given up, because it breaks the hive; or that cannot be told, because something cannot be read.
+/// The replay is abandoned because it breaks the hive, or because a part cannot be read.
 pub(super) fn answer_of<'w>(
     recovered: Recovered<'_, &'w [u8]>,
     era: Option<Era>,
     alone: Option<SettingReport>,
     sequences: Option<[u32; 2]>,
 ) -> std::result::Result<Answer, NoAnswer<'w>> {
-    // The witness and the check want all bytes in one piece.
+    // The second parser and the check need all bytes in one slice.
     let whole = recovered.hive.bytes().to_vec().map_err(Err)?;
     let found = confirmed(&recovered.hive, &whole[..], era, Basis::Clean, sequences);
     if !found.as_ref().is_ok_and(|found| is_settled(found, alone.as_ref()))
@@ -34,10 +34,10 @@ pub(super) fn answer_of<'w>(
     Ok(found)
 }
 
-/// Whether the answer is whole and confirmed, and the same without the logs.
+/// Returns whether the answer is complete and confirmed, and the same as without the logs.
 fn is_settled(answer: &Answer, alone: Option<&SettingReport>) -> bool {
     let report = &answer.report;
     let is_open = [&report.at_next_boot, &report.at_capture].iter().any(|it| it.state == SettingState::Unknown);
-    let is_damaged = report.mistakes.iter().any(|mistake| mistake.offset.is_some());
+    let is_damaged = report.findings.iter().any(|finding| finding.offset.is_some());
     !is_open && !is_damaged && answer.unconfirmed.is_none() && alone == Some(report)
 }

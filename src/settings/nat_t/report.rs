@@ -1,13 +1,13 @@
-//! Everything that a hive says about the setting.
+//! The report on the setting in a hive.
 
 use std::collections::HashMap;
 
 use serde::Serialize;
 
 use super::findings;
-use super::related::{self, Neighbour};
+use super::related::{self, RelatedValue};
 use super::value::{self, ServiceReport, Verdict};
-use crate::windows::Mistake;
+use crate::windows::Finding;
 use crate::windows::control_set::{ControlSet, ControlSets, Role, Select};
 use crate::windows::look::Damage;
 use crate::windows::services::{Service, Services};
@@ -16,49 +16,49 @@ use crate::windows::version::{self, Decision, Detection, Era, SetEvidence};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::{Hive, HiveBytes};
 
-/// The most control sets that are reported beside those of a role. Windows keeps a few; key nodes that share their
-/// services would make a report of many times the hive.
+/// Control sets without a role that are reported at most. Windows keeps a few; key nodes that share their services
+/// could make a report many times the size of the hive.
 const MOST_SETS: usize = 100;
 
-/// Everything that a hive says about the setting. Serialized, the names of the fields are stable.
+/// The report on the setting in a hive. The names of the serialized fields are stable.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SettingReport {
     /// The name of the value: [`value::NAME`].
     pub value_name: &'static str,
-    /// What the next boot goes by: control set `Default`.
+    /// The verdict for the next boot: control set `Default`.
     pub at_next_boot: Verdict,
-    /// What the captured boot went by: control set `Current`.
+    /// The verdict for the captured boot: control set `Current`.
     pub at_capture: Verdict,
-    /// Which Windows, and why.
+    /// The version of Windows, and the evidence.
     pub windows: Detection,
     /// The `Select` key.
     pub select: Select,
     /// All control sets, by number.
     pub control_sets: Vec<ControlSetReport>,
-    /// What does not do what its author meant, and what could not be read.
-    pub mistakes: Vec<Mistake>,
-    /// Settings next door, in the control sets of the two verdicts.
-    pub neighbours: Vec<Neighbour>,
+    /// Findings, and parts that could not be read.
+    pub findings: Vec<Finding>,
+    /// Related settings in the control sets of both verdicts.
+    pub related: Vec<RelatedValue>,
 }
 
-/// What one control set holds.
+/// The setting in one control set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ControlSetReport {
     /// Its number.
     pub number: u32,
-    /// Its key's name.
+    /// The name of its key.
     pub name: String,
-    /// What it is for; empty for a set that nothing points to.
+    /// Its roles; empty for a set that `Select` does not name.
     pub roles: Vec<Role>,
-    /// What its own services say about the Windows.
+    /// The version of Windows according to its services.
     pub decision: Decision,
     /// The two service keys.
     pub services: Vec<ServiceReport>,
 }
 
 impl SettingReport {
-    /// Makes open what the service key at `path` says, and every verdict that rests on it.
-    pub(crate) fn doubt(&mut self, path: &str, cause: Mistake) {
+    /// Marks the service key at `path`, and every verdict that depends on it, as unknown.
+    pub(crate) fn doubt(&mut self, path: &str, cause: Finding) {
         for set in &mut self.control_sets {
             for service in set.services.iter_mut().filter(|service| service.path == path) {
                 service.doubt = Some(cause.clone());
@@ -67,23 +67,23 @@ impl SettingReport {
                 resting.for_each(|verdict| *verdict = Verdict::unknown(Some(set.number), cause.clone()));
             }
         }
-        if !self.mistakes.contains(&cause) {
-            self.mistakes.push(cause);
+        if !self.findings.contains(&cause) {
+            self.findings.push(cause);
         }
     }
 }
 
 impl ControlSetReport {
-    /// The service key that this Windows reads.
+    /// Returns the service key that this Windows reads.
     pub fn counting(&self) -> Option<&ServiceReport> {
         self.services.iter().find(|service| service.counts == Some(true))
     }
 }
 
-/// Reads the setting in every control set, with all that matters around it.
+/// Reads the setting and its context in every control set.
 ///
 /// # Errors
-/// Those of the medium, and a root key that cannot be read. Any other damage stands in the report.
+/// I/O errors, or a root key that cannot be read. Other damage is part of the report.
 pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result<SettingReport> {
     let mut damage = Damage::default();
     let sets = ControlSets::find(hive, &mut damage)?;
@@ -104,13 +104,13 @@ pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result
         if evidence.decision != Decision::PolicyAgent {
             services.seek_ipsec(&mut damage)?;
         }
-        evidence_damage.extend(damage.since(before).map(|mistake| (set.number, mistake.clone())));
+        evidence_damage.extend(damage.since(before).map(|finding| (set.number, finding.clone())));
         found.push((set, services, evidence));
     }
     let deciding = found.iter().find(|(set, ..)| Some(set.number) == number).map(|(set, _, evidence)| (*set, evidence));
     let windows = Detection::new(hive, &marks, deciding, override_era, &mut damage)?;
 
-    let (mut control_sets, mut neighbours) = (Vec::new(), Vec::new());
+    let (mut control_sets, mut related) = (Vec::new(), Vec::new());
     for (set, services, evidence) in &found {
         let look = |service| {
             let doubt = special::doubt(set, services, service);
@@ -124,7 +124,7 @@ pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result
             services: Service::ALL.into_iter().map(look).collect::<Result<_>>()?,
         });
         if set.roles.contains(&Role::Default) || set.roles.contains(&Role::Current) {
-            neighbours.extend(related::of(services, &mut damage)?);
+            related.extend(related::of(services, &mut damage)?);
         }
     }
     for doubt in control_sets.iter().filter_map(ControlSetReport::counting).filter_map(|it| it.doubt.as_ref()) {
@@ -137,20 +137,20 @@ pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result
         windows,
         select: sets.select,
         control_sets,
-        mistakes: sets.mistakes(),
-        neighbours,
+        findings: sets.findings(),
+        related,
     };
     findings::find(&mut report);
     findings::below_the_link(&sets, &mut report, &mut damage)?;
     if left_out > 0 {
-        report.mistakes.push(Mistake::new(
+        report.findings.push(Finding::new(
             Code::ControlSetsLeftOut,
             "",
             format!("{left_out} more control sets are listed, of the same numbers or beyond the first {MOST_SETS}"),
-            "no Windows has that: see what `hivewright check` finds",
+            "Windows never makes that: see what `hivewright check` finds",
         ));
     }
-    report.mistakes.extend(damage.into_mistakes());
+    report.findings.extend(damage.into_findings());
     Ok(report)
 }
 
@@ -159,7 +159,7 @@ fn verdict<B: HiveBytes>(
     role: Role,
     reports: &[ControlSetReport],
     windows: &Detection,
-    damage: &HashMap<u32, Mistake>,
+    damage: &HashMap<u32, Finding>,
 ) -> Verdict {
     let set = sets.require(role);
     let report = set.and_then(|set| {
@@ -170,7 +170,7 @@ fn verdict<B: HiveBytes>(
         Ok(report) => Verdict::of(report, damage.get(&report.number), windows),
         Err(error) => {
             let place = format!("Select\\{}", role.value_name());
-            Verdict::unknown(None, Mistake::of_error(error.code(), place, &error, ""))
+            Verdict::unknown(None, Finding::of_error(error.code(), place, &error, ""))
         }
     }
 }

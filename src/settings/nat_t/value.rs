@@ -1,12 +1,12 @@
-//! The setting: its name, what its data mean, and what stands in one service key.
+//! The setting: its name, the meaning of its data, and its state in one service key.
 //!
 //! Sources: KB926179 (Vista and later), KB885407 (XP SP2), KB818043 (XP before SP2). It takes effect at the next boot,
-//! is needed on client and server, and is often not enough for a connection to work: no text here promises that.
+//! is needed on client and server, and is often not sufficient for a connection; no text here promises that.
 
 use serde::Serialize;
 
 use super::report::ControlSetReport;
-use crate::windows::Mistake;
+use crate::windows::Finding;
 use crate::windows::look::{self, Damage, Look};
 use crate::windows::services::{Service, Services};
 use crate::windows::version::{Decision, Detection};
@@ -16,45 +16,46 @@ use hivewright_hive::{HiveBytes, Key, Value};
 
 /// The name of the value.
 pub const NAME: &str = "AssumeUDPEncapsulationContextOnSendRule";
-/// The most bytes of data that a report shows.
+/// Bytes of data that a report shows at most.
 pub const MAX_SHOWN: usize = 64;
-/// The most lookalikes that a report holds. A damaged list may name one value a million times.
+/// Similar values in a report at most: a damaged list may name one value a million times.
 const MOST_LOOKALIKES: usize = 100;
 
-/// What a number means.
+/// Returns the meaning of a number.
 pub fn meaning(number: u32) -> &'static str {
     match number {
         0 => "no security association with a server behind NAT",
         1 => "the server may be behind NAT, the client needs a public address",
         2 => "server and client may both be behind NAT",
-        _ => "undefined: must not be used; what Windows does with it is not established",
+        _ => "undefined: must not be used; its effect in Windows is unknown",
     }
 }
 
-/// A value, as it stands in the hive.
+/// A value of the hive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SettingValue {
-    /// The name, in its own letters.
+    /// The name, as stored.
     pub name: String,
-    /// REG_DWORD and the like.
+    /// The name of the type, such as REG_DWORD.
     pub data_type: String,
     /// The number of the type.
     pub data_type_number: u32,
-    /// Bytes of data.
+    /// Length of the data in bytes.
     pub size: usize,
-    /// The first bytes of data in hexadecimal, up to [`MAX_SHOWN`]; none if they cannot be read.
+    /// The first bytes of data in hexadecimal, up to [`MAX_SHOWN`]; `None` if they cannot be read.
     pub data_hex: Option<String>,
     /// The number, if it is a 4-byte REG_DWORD.
+    #[serde(rename = "value")]
     pub number: Option<u32>,
-    /// Whether the data stand in the key value itself.
+    /// Whether the data are stored in the key value.
     pub inline: bool,
     /// Cell offset of the key value.
     pub cell: u32,
     /// Cell offset of the data, if they are not inline.
     pub data_cell: Option<u32>,
-    /// Place in the key's list of values.
+    /// Index in the key's values list.
     pub index: u32,
-    /// Whether a layered hive marks it as deleted: then Windows takes it for absent.
+    /// Whether a layered hive marks it as deleted; Windows then treats it as absent.
     pub tombstone: bool,
 }
 
@@ -81,7 +82,7 @@ impl SettingValue {
         })
     }
 
-    /// What stands there, in a few words.
+    /// Describes the value in a few words.
     pub(super) fn describe(&self) -> String {
         match self.number {
             Some(number) => number.to_string(),
@@ -90,15 +91,15 @@ impl SettingValue {
     }
 }
 
-/// Whether something is there.
+/// Whether a key or value exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Presence {
-    /// It is.
+    /// It exists.
     Present,
-    /// It is not.
+    /// It does not exist.
     Absent,
-    /// The way to it is damaged.
+    /// Unknown: the path to it is damaged.
     Unreadable,
 }
 
@@ -112,55 +113,56 @@ impl<T> From<&Look<T>> for Presence {
     }
 }
 
-/// What one service key of one control set holds.
+/// The setting in one service key of one control set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ServiceReport {
-    /// Which service.
+    /// The service.
     pub service: Service,
     /// Path of its key below the root of the hive.
     pub path: String,
-    /// Whether this Windows reads the setting from here; none if that is open.
+    /// Whether this Windows reads the setting from here; `None` if unknown.
     pub counts: Option<bool>,
-    /// Whether the key is there.
+    /// Whether the key exists.
     pub key: Presence,
     /// Cell offset of the key node.
     pub key_cell: Option<u32>,
     /// When the key's values or subkeys last changed, RFC 3339.
     pub last_written: Option<String>,
-    /// Why it is open whether Windows reads what stands here: damage, a link or a tombstone on the way.
+    /// The reason why it is unknown whether Windows reads the key: damage, a link or a tombstone in the path.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub doubt: Option<Mistake>,
-    /// Whether the value is there.
+    pub doubt: Option<Finding>,
+    /// Whether the value exists.
     pub state: Presence,
-    /// The value: the first of that name, as the registry finds it.
+    /// The value: the first one of that name, which the registry finds.
+    #[serde(rename = "key_value")]
     pub value: Option<SettingValue>,
-    /// Values that the registry does not find under the setting's name and people take for it: further ones of the same
-    /// name, and names with space around.
+    /// Values that users may take for the setting and the registry does not find: further ones of the same name, and
+    /// names that begin or end with spaces.
     pub lookalikes: Vec<SettingValue>,
     /// Whether a subkey has the setting's name.
     pub subkey_of_that_name: bool,
-    /// Whether `AllowL2TPWeakCrypto` stands here, where nothing reads it.
+    /// Whether `AllowL2TPWeakCrypto` is here, where Windows does not read it.
     pub misplaced_weak_crypto: bool,
 }
 
 impl ServiceReport {
-    /// The service has no key where it has to have one.
-    pub(super) fn missing(&self) -> Mistake {
-        Mistake::new(
+    /// Returns the finding for a service without its key.
+    pub(super) fn missing(&self) -> Finding {
+        Finding::new(
             Code::ServiceKeyMissing,
             &self.path,
             "the service that reads the setting has no key",
-            "never make it by hand: mend Windows, or look whether this is the right control set",
+            "do not create it: repair Windows, or check whether this is the right control set",
         )
     }
 }
 
-/// Looks into one service key.
+/// Reads one service key.
 pub(super) fn look_into<B: HiveBytes>(
     services: &Services<'_, B>,
     service: Service,
     counting: Option<Service>,
-    doubt: Option<Mistake>,
+    doubt: Option<Finding>,
     damage: &mut Damage,
 ) -> Result<ServiceReport> {
     let found = services.key(service);
@@ -202,7 +204,7 @@ fn scan_values<B: HiveBytes>(key: &Key<'_, B>, report: &mut ServiceReport, damag
         report.misplaced_weak_crypto |= value.name().matches(super::related::WEAK_CRYPTO);
         Ok(())
     })?;
-    // What cannot be read may be the value; where that is there, it does not matter.
+    // The unreadable value may be the setting; if the setting was found, it does not matter.
     let data = report.value.as_ref().filter(|value| value.data_hex.is_none());
     let damaged = match (&report.value, data) {
         (Some(_), None) => return Ok(Presence::Present),
@@ -219,28 +221,29 @@ fn scan_values<B: HiveBytes>(key: &Key<'_, B>, report: &mut ServiceReport, damag
     })
 }
 
-/// Whether the setting's value stands below a key, whatever its type: for places where it has no business.
+/// Returns the setting's value below a key that must not have it, whatever its type.
 pub(super) fn stands_below<B: HiveBytes>(key: &Key<'_, B>, place: &str, damage: &mut Damage) -> Result<Option<String>> {
     let Look::There(value) = damage.look(place, key.value(NAME))? else { return Ok(None) };
     let number = damage.look(place, look::number(&value))?.into_there();
     Ok(Some(number.map_or_else(|| value.data_type().to_string(), |number| number.to_string())))
 }
 
-/// What kind of answer a verdict is.
+/// The kind of a verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SettingState {
-    /// The value is there and defined.
+    /// The value exists and is defined.
     Set,
-    /// It is not there: Windows takes its default.
-    Absent,
-    /// It is there, and what Windows does with it is not established: above 2, or of the wrong type or size.
+    /// The value does not exist: Windows uses its default.
+    Unset,
+    /// The value exists and its effect is unknown: it is above 2, or has the wrong type or size.
     Undefined,
-    /// It cannot be told: `Select`, the Windows or the hive's damage stand in the way.
+    /// Unknown because of `Select`, the version of Windows, or damage.
     Unknown,
 }
 
-/// Codes of causes that are no damage: the hive does not say.
+/// Codes of causes other than damage: the hive does not have the answer.
 const UNSETTLED: [Code; 9] = [
     Code::SelectMissing,
     Code::SelectType,
@@ -253,41 +256,43 @@ const UNSETTLED: [Code; 9] = [
     Code::ServiceKeyMissing,
 ];
 
-/// What Windows does in one control set.
+/// The effect of the setting in one control set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Verdict {
     /// Number of the control set.
     pub control_set: Option<u32>,
-    /// What kind of answer this is.
+    /// The kind of the verdict.
     pub state: SettingState,
-    /// The number that stands there.
+    /// The stored number.
+    #[serde(rename = "value")]
     pub number: Option<u32>,
-    /// What Windows goes by: 0, 1 or 2; none where that is not established.
+    /// The number that Windows uses: 0, 1 or 2; `None` if unknown.
     pub effective: Option<u32>,
-    /// In words.
+    /// The meaning in words.
     pub meaning: String,
-    /// What makes it unknown.
+    /// The cause, if the verdict is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cause: Option<Mistake>,
+    pub cause: Option<Finding>,
 }
 
 impl Verdict {
-    pub(super) fn unknown(control_set: Option<u32>, cause: Mistake) -> Self {
+    pub(super) fn unknown(control_set: Option<u32>, cause: Finding) -> Self {
         let (state, number, effective, meaning) = (SettingState::Unknown, None, None, cause.in_words());
         Verdict { control_set, state, number, effective, meaning, cause: Some(cause) }
     }
 
-    /// The error of a caller that needs an answer, where damage, a link or a tombstone keeps it from being had. What a
-    /// sound hive leaves open is none.
+    /// Returns the error for a caller that needs an answer, if damage, a link or a tombstone prevents it; `None` if an
+    /// undamaged hive does not have it.
     pub fn error(&self) -> Option<Error> {
         let cause = self.cause.as_ref().filter(|cause| !UNSETTLED.contains(&cause.code))?;
-        let kind = if cause.code == crate::windows::special::CODE { Kind::Unsupported } else { Kind::Corrupt };
+        let kind = if cause.code == Code::KeySpecial { Kind::Unsupported } else { Kind::Corrupt };
         Some(cause.to_error(kind))
     }
 
-    /// The verdict on a control set, from the service key that counts. `evidence` is what damages the evidence of which key
-    /// that is.
-    pub(super) fn of(set: &ControlSetReport, evidence: Option<&Mistake>, windows: &Detection) -> Self {
+    /// Returns the verdict on a control set, by the service key that Windows reads. `evidence` is damage of the
+    /// evidence for that key.
+    pub(super) fn of(set: &ControlSetReport, evidence: Option<&Finding>, windows: &Detection) -> Self {
         let unknown = |cause| Self::unknown(Some(set.number), cause);
         let Some(service) = set.counting() else {
             let decision = windows.effective();
@@ -310,7 +315,7 @@ impl Verdict {
             Some(number) => (SettingState::Undefined, meaning(number).to_owned()),
             None => (
                 SettingState::Undefined,
-                format!("{}, not a REG_DWORD of 4: what Windows does with it is not established", value.describe()),
+                format!("{}, not a REG_DWORD of 4: its effect in Windows is unknown", value.describe()),
             ),
         };
         let effective = value.number.filter(|_| state == SettingState::Set);
@@ -322,13 +327,13 @@ impl Verdict {
         let (effective, meaning) = match windows.is_xp_before_sp2() {
             _ if windows.service_pack_unreadable => {
                 let what =
-                    "XP before Service Pack 2 does as for 2, later ones as for 0; the service pack cannot be read";
+                    "XP before Service Pack 2 behaves as for 2, later ones as for 0; the service pack cannot be read";
                 (None, what.to_owned())
             }
-            true => (Some(2), format!("XP before Service Pack 2 (with KB818043) does as for 2, {}", meaning(2))),
+            true => (Some(2), format!("XP before Service Pack 2 (with KB818043) behaves as for 2, {}", meaning(2))),
             false => (Some(0), format!("Windows takes 0, {}", meaning(0))),
         };
-        let (state, number) = (SettingState::Absent, None);
+        let (state, number) = (SettingState::Unset, None);
         Verdict { control_set: Some(control_set), state, number, effective, meaning, cause: None }
     }
 }

@@ -1,9 +1,11 @@
-//! What is believed of an undo file.
+//! Tests of undo files: valid, invalid and sparse ones.
 
 use super::*;
+use crate::transaction::State;
 use hivewright_hive::Step;
+use hivewright_storage::{Access, Host, RealHost};
 
-/// An undo file with these lines between the header and the end, with a right hash.
+/// Returns an undo file with these lines between the header and the end, with a right hash.
 fn file(header: &str, lines: &[&str], patches: usize, blocks: usize) -> Vec<u8> {
     let mut out = format!("{{\"hivewright_undo\":1,{header}}}\n").into_bytes();
     for line in lines {
@@ -11,7 +13,7 @@ fn file(header: &str, lines: &[&str], patches: usize, blocks: usize) -> Vec<u8> 
         out.push(b'\n');
     }
     let sha256 = hex::encode(&Sha256::digest(&out)).into();
-    push(&mut out, &EndLine { patches, blocks, sha256 }).unwrap();
+    push(&mut out, &EndLine { patches, appended: 0, blocks, sha256 }).unwrap();
     fill_up(&mut out);
     out
 }
@@ -21,7 +23,7 @@ const PATCH: &str = r#"{"offset":1,"step":"link","old":"62","new":"42","what":"x
 const BLOCK_LINE: &str = r#"{"block":0,"old":"61626364"}"#;
 
 #[test]
-fn there_and_back() {
+fn an_undo_file_is_written_and_read() {
     let record = Record::parse(&file(HEADER, &[PATCH, BLOCK_LINE], 1, 1)).unwrap();
     assert_eq!(record.change.patches[0].step, Step::Link);
     assert_eq!((record.mark, record.next_mark), (Mark::Open, 4096));
@@ -56,7 +58,7 @@ fn phases_and_files_make_it_version_2() {
     }
 }
 
-/// Two files of four bytes, of which both grow to six, and the second lies in another folder.
+/// Two files of four bytes grow to six, the second in another folder.
 #[test]
 fn files_that_grow_together_make_it_version_3() {
     let header = r#""target":"/w/a/t","created":"now","len_before":4100,"len_after":4102,"files":[{"name":"t","len":4,"len_after":6},{"name":"../b/u","len":4,"len_after":6}]"#;
@@ -95,13 +97,13 @@ fn files_that_grow_together_make_it_version_3() {
 }
 
 #[test]
-fn a_right_hash_over_wrong_lines_is_no_help() {
+fn invalid_lines_are_refused_despite_a_valid_hash() {
     let refuse = |header: &str, lines: &[&str], patches, blocks| {
         Record::parse(&file(header, lines, patches, blocks)).unwrap_err().to_string()
     };
     let patch = |from: &str, to: &str| PATCH.replace(from, to);
     let cases = [
-        (refuse(HEADER, &[PATCH, BLOCK_LINE], 2, 1), "counts"),
+        (refuse(HEADER, &[PATCH, BLOCK_LINE], 2, 1), "number of its lines"),
         (refuse(HEADER, &[PATCH], 1, 0), "blocks are not those"),
         (refuse(HEADER, &[PATCH, r#"{"block":0,"old":"616263"}"#], 1, 1), "wrong length"),
         (refuse(HEADER, &[PATCH, r#"{"block":0,"old":"61616364"}"#], 1, 1), "disagree"),
@@ -109,7 +111,7 @@ fn a_right_hash_over_wrong_lines_is_no_help() {
         (refuse(HEADER, &[&patch(":1,", ":18446744073709551615,"), BLOCK_LINE], 1, 1), "addresses"),
         (refuse(HEADER, &[&patch("42", "4243"), BLOCK_LINE], 1, 1), "not as many"),
         (refuse(HEADER, &[&patch("42", "4"), BLOCK_LINE], 1, 1), "hexadecimal"),
-        (refuse(HEADER, &[&patch("link", "leap"), BLOCK_LINE], 1, 1), "not as it should be"),
+        (refuse(HEADER, &[&patch("link", "leap"), BLOCK_LINE], 1, 1), "a line is invalid"),
         (refuse(HEADER, &[PATCH, PATCH, BLOCK_LINE], 2, 1), "overlap"),
         (refuse(&HEADER.replace("_after\":4", "_after\":3"), &[PATCH, BLOCK_LINE], 1, 1), "shrink"),
         (refuse(&HEADER.replace("_after\":4", "_after\":18446744073709551615"), &[PATCH, BLOCK_LINE], 1, 1), "grows"),
@@ -117,12 +119,12 @@ fn a_right_hash_over_wrong_lines_is_no_help() {
     for (error, part) in cases {
         assert!(error.contains(part), "{error} should say: {part}");
     }
-    let later = b"{\"hivewright_undo\":4,\"more\":[]}\n";
+    let later = b"{\"hivewright_undo\":5,\"more\":[]}\n";
     assert_eq!(Record::parse(later).unwrap_err().code(), "undo-version");
     assert_eq!(Record::parse(b"{}").unwrap_err().code(), "not-an-undo-file");
 }
 
-/// A storage of that many bytes: the given ones, then zeros. It counts what is read of it.
+/// A storage of `len` bytes: `bytes`, then zeros. Counts the bytes that are read.
 struct Sparse {
     bytes: Vec<u8>,
     len: u64,
@@ -156,7 +158,7 @@ impl Storage for Sparse {
 }
 
 #[test]
-fn of_a_hole_little_is_read() {
+fn few_bytes_of_a_hole_are_read() {
     let whole = file(HEADER, &[PATCH, BLOCK_LINE], 1, 1);
     for (bytes, len, code) in [
         (b"{\"hivewright_undo\":2,".to_vec(), 3 << 30, "undo-damaged"),
@@ -168,11 +170,71 @@ fn of_a_hole_little_is_read() {
         assert_eq!(Record::load(&storage).unwrap_err().code(), code);
         assert!(storage.read.into_inner() <= 2 << 20);
     }
-    // A mark may have come to zeros, or to nothing but a length.
+    // A stop may leave zeros for a mark, or only a new length.
     let storage = Sparse { len: whole.len() as u64 + 4096, bytes: whole.clone(), read: 0.into() };
     assert_eq!(Record::load(&storage).unwrap().mark, Mark::Open);
     let mut marked = [whole, vec![0; 4096]].concat();
     marked.extend(Record::mark_bytes(Mark::Committed).unwrap());
     let storage = Sparse { len: marked.len() as u64, bytes: marked, read: 0.into() };
     assert_eq!(Record::load(&storage).unwrap().mark, Mark::Committed);
+}
+
+/// An undo file has only the hash of appended bytes, except in the block of the old end and in the last step.
+#[test]
+fn appended_runs_make_it_version_4() {
+    let before: Vec<u8> = (0..5000u32).map(|at| at as u8).collect();
+    let patch = |offset: u64, old: &[u8], new: Vec<u8>, step: Step| Patch {
+        offset,
+        old: old.to_vec(),
+        new,
+        what: String::new(),
+        step,
+    };
+    let new: Vec<u8> = (0..20_000u32).map(|at| (at / 7) as u8).collect();
+    let phases = vec![
+        vec![
+            patch(5000, &[], new[..9000].to_vec(), Step::Prepare),
+            patch(14_000, &[], new[9000..].to_vec(), Step::Prepare),
+        ],
+        vec![patch(0, &before[..100], vec![7; 100], Step::Link)],
+    ];
+    let after = [&[7; 100], &before[100..], &new].concat();
+    let storage = hivewright_storage::memory::Memory::new(before);
+    let change = Change::checked(5000, 25_000, phases).unwrap();
+    let record = Record::new(Path::new("/t"), change, &storage, None).unwrap();
+    let bytes = record.to_bytes().unwrap();
+    assert!(bytes.starts_with(b"{\"hivewright_undo\":4,") && bytes.len() < 40_000);
+    let read = Record::parse(&bytes).unwrap();
+    let appended: Vec<(u64, u64)> = read.change.appended.iter().map(|run| (run.offset, run.len)).collect();
+    assert_eq!(appended, [(8192, 5808), (14_000, 11_000)]);
+    assert_eq!(read.to_bytes().unwrap(), bytes);
+    // Both records determine the same state, for every progress of the change.
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t");
+    let written = |bytes: &[u8]| hivewright_storage::memory::Memory::new(bytes.to_vec());
+    let (mut begun, mut other) = (after.clone(), after.clone());
+    begun[..100].copy_from_slice(&record.blocks[0].old[..100]);
+    let mut garbled = begun.clone();
+    garbled[4096..8192].fill(0xee);
+    other[20_000] ^= 1;
+    for (bytes, state) in [
+        (&record.blocks.iter().flat_map(|block| block.old.clone()).collect(), State::Untouched),
+        (&after, State::Written),
+        (&begun, State::Partly),
+        (&garbled, State::Partly),
+        (&other, State::Partly),
+    ] {
+        assert_eq!((record.state(&written(bytes)).unwrap(), read.state(&written(bytes)).unwrap()), (state, state));
+        std::fs::write(&path, bytes).unwrap();
+        let undone = RealHost.open(&path, Access::Write).unwrap();
+        let (_, groups) = read.reached(&undone).unwrap();
+        read.versions().roll_back(&undone, groups).unwrap();
+        assert_eq!(read.state(&undone).unwrap(), State::Untouched);
+    }
+    // An older program would use the patches alone.
+    let text = String::from_utf8(bytes).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("{\"patches\"")).collect();
+    let header = lines[0].trim_start_matches("{\"hivewright_undo\":4,").trim_end_matches('}');
+    let of_version_1 = file(header, &lines[1..], 2, read.blocks.len());
+    assert_eq!(Record::parse(&of_version_1).unwrap_err().code(), Code::UndoDamaged);
 }

@@ -1,10 +1,10 @@
-//! How far a change got: every state that an interruption leaves, and no more work than the change has patches.
+//! Tests of the progress of a change: every state after an interruption, in time linear in the patches.
 
 use super::*;
 use hivewright_hive::Step;
 use hivewright_storage::memory::Memory;
 
-/// `phases` patches of one byte, one phase each, in turn to the first `blocks` blocks.
+/// Returns `phases` patches of one byte, one phase each, in turn to the first `blocks` blocks.
 fn record(phases: usize, blocks: usize) -> Record {
     let len = blocks as u64 * BLOCK;
     let patch = |i: usize| Patch {
@@ -19,14 +19,14 @@ fn record(phases: usize, blocks: usize) -> Record {
     Record::new(Path::new("/t"), change, &Memory::new(vec![0; len as usize]), None).unwrap()
 }
 
-/// What it means, word for word.
+/// Returns whether an interruption in `group` leaves `there`, by the definition.
 fn is_interrupted_in(versions: &Versions<'_>, there: &[Vec<u8>], group: usize) -> bool {
     let touches = |index: usize| versions.touching[index].iter().any(|(of, _)| *of == group);
     there.iter().enumerate().all(|(index, bytes)| touches(index) || *bytes == versions.block(index, group))
 }
 
 #[test]
-fn each_interruption_is_found_as_it_is_meant() {
+fn each_interruption_is_recognized() {
     let record = record(24, 5);
     let versions = record.versions();
     for begun in 0..=24 {
@@ -44,9 +44,9 @@ fn each_interruption_is_found_as_it_is_meant() {
     }
 }
 
-/// Somebody else may have written it so that no group fits, and every one has to be tried.
+/// If another program has written the file, no group matches, and all are tried.
 #[test]
-fn thousands_of_phases_cost_what_they_are_long() {
+fn the_cost_of_thousands_of_phases_is_linear() {
     for blocks in [1, 4000] {
         let record = record(4000, blocks);
         let mut bytes = vec![0; blocks * BLOCK as usize];

@@ -1,4 +1,4 @@
-//! What a hive and its services show of their Windows.
+//! The evidence of the version of Windows in a hive and its services.
 
 use serde::Serialize;
 
@@ -12,21 +12,21 @@ use hivewright_hive::{Hive, HiveBytes, Key};
 
 /// The lowest minor version of a hive that Windows 2000 cannot load.
 const SINCE_XP_MINOR: u32 = 5;
-/// The first service pack that Windows 2000 had and neither XP nor Server 2003.
+/// The first service pack of Windows 2000 that neither XP nor Server 2003 had.
 const WINDOWS_2000_PACK: u32 = 4;
 
-/// Something that tells of a Windows.
+/// A piece of evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Evidence {
-    /// Where: a path below the root, or a field of the base block.
+    /// The place: a path below the root, or a field of the base block.
     pub place: String,
-    /// What stands there.
+    /// The state found.
     pub what: String,
-    /// What it tells.
+    /// Its meaning.
     pub means: &'static str,
 }
 
-/// What holds for all control sets of a hive.
+/// The facts of a hive that are common to all control sets.
 #[derive(Debug)]
 pub(crate) struct HiveMarks {
     minor: u32,
@@ -36,18 +36,18 @@ pub(crate) struct HiveMarks {
     pub(crate) evidence: Vec<Evidence>,
 }
 
-/// What the services of one control set say.
+/// The evidence of the services of one control set.
 #[derive(Debug)]
 pub(crate) struct SetEvidence {
     pub(crate) decision: Decision,
-    /// What decided, in a few words.
+    /// The decisive evidence, in a few words.
     pub(crate) because: &'static str,
-    /// It may be Windows 2000 as well.
+    /// Whether it may be Windows 2000 as well.
     pub(crate) perhaps_2000: bool,
     pub(crate) evidence: Vec<Evidence>,
 }
 
-/// Looks at the root and the base block.
+/// Reads the root and the base block.
 pub(crate) fn of_hive<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Result<HiveMarks> {
     let root = hive.root()?;
     let minor = hive.base_block().minor_version.get();
@@ -66,7 +66,7 @@ pub(crate) fn of_hive<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Resu
     }
     let means = if minor >= SINCE_XP_MINOR { "not Windows 2000" } else { "Windows 2000, or a saved copy" };
     note("base block, 24", format!("hive version 1.{minor}"), means);
-    // Looked at only where it matters: it costs a page.
+    // Read only if it matters, because it costs a page.
     let has_wpa = minor < SINCE_XP_MINOR && damage.look("WPA", root.subkey("WPA"))?.there().is_some();
     if has_wpa {
         note("WPA", "a key".to_owned(), "product activation: XP or later");
@@ -74,7 +74,7 @@ pub(crate) fn of_hive<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Resu
     Ok(HiveMarks { minor, has_wpa, driver_database, evidence })
 }
 
-/// Measured: see the evidence table in the module's parent. The GUIDs differ and say nothing.
+/// Measured: see the evidence table in the parent module. The GUIDs differ and have no meaning.
 fn root_name_means(name: &str) -> &'static str {
     const KNOWN: [(&str, &str); 4] = [
         ("$$$PROTO.HIV", "Windows 2000, XP or Server 2003"),
@@ -85,7 +85,7 @@ fn root_name_means(name: &str) -> &'static str {
     KNOWN.iter().find(|(start, _)| name.starts_with(start)).map_or("nothing known", |(_, means)| means)
 }
 
-/// Looks at the services of one control set and decides: by all the evidence (`full`), or by as much as is needed.
+/// Reads the services of one control set and decides: by all evidence (`full`), or by as much as is needed.
 pub(crate) fn of_set<B: HiveBytes>(
     marks: &HiveMarks,
     set: &ControlSet<'_, B>,
@@ -110,10 +110,10 @@ pub(crate) fn of_set<B: HiveBytes>(
             (Decision::Contradictory, "PolicyAgent runs in lsass.exe, but there are parts of later Windows")
         }
         Host::Lsass if driver => (Decision::IpSec, "PolicyAgent runs in lsass.exe, and IPSec is a driver"),
-        Host::Lsass => (Decision::Unknown, "PolicyAgent runs in lsass.exe, and IPSec is no driver"),
+        Host::Lsass => (Decision::Unknown, "PolicyAgent runs in lsass.exe, and IPSec is not a driver"),
         Host::Other if later && driver => (Decision::Contradictory, "BFE and IKEEXT are there, and IPSec is a driver"),
         Host::Other if later => (Decision::PolicyAgent, "BFE and IKEEXT are there"),
-        Host::Other => (Decision::Unknown, "no service that tells"),
+        Host::Other => (Decision::Unknown, "no decisive service"),
     };
     let mut perhaps_2000 = false;
     if decision == Decision::IpSec && marks.minor < SINCE_XP_MINOR {
@@ -129,7 +129,7 @@ pub(crate) fn of_set<B: HiveBytes>(
     Ok(SetEvidence { decision, because, perhaps_2000, evidence })
 }
 
-/// Whether a service is there that came with Vista.
+/// Returns whether a service of Vista or later exists.
 fn later_service<B: HiveBytes>(
     name: &str,
     services: &Services<'_, B>,
@@ -144,7 +144,7 @@ fn later_service<B: HiveBytes>(
     Ok(there)
 }
 
-/// The process that the service PolicyAgent runs in.
+/// The process of the service PolicyAgent.
 enum Host {
     Svchost,
     Lsass,
@@ -191,7 +191,7 @@ fn ipsec_driver<B: HiveBytes>(
     Ok(driver)
 }
 
-/// Positive evidence of Windows 2000 in a hive of the standard format; see the module's parent.
+/// Returns positive evidence of Windows 2000 in a hive of the standard format; see the parent module.
 fn is_2000<B: HiveBytes>(
     marks: &HiveMarks,
     set: &ControlSet<'_, B>,

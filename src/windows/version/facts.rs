@@ -1,4 +1,4 @@
-//! What `Control` and `Setup` tell beside the services: service pack, kind of product, machine.
+//! The facts in `Control` and `Setup`: service pack, product type, machine.
 
 use super::{Decision, Detection, Era, Evidence, ProductType, SetEvidence};
 use crate::windows::control_set::ControlSet;
@@ -14,12 +14,12 @@ pub(crate) struct ControlFacts {
     service_pack: Option<u32>,
     product_type: Option<ProductType>,
     architecture: Option<String>,
-    computer_name: Option<String>,
+    host_name: Option<String>,
     evidence: Vec<Evidence>,
 }
 
 impl ControlFacts {
-    /// The service pack: the high byte of `CSDVersion` (0x200 is SP2); without that value there is none.
+    /// Returns the service pack: the high byte of `CSDVersion` (0x200 is SP2); without that value there is none.
     pub(crate) fn service_pack<B: HiveBytes>(set: &ControlSet<'_, B>, damage: &mut Damage) -> Result<Option<u32>> {
         let key = damage.key(&set.key, &set.name, "Control\\Windows")?;
         let Look::There(key) = key else { return Ok(None) };
@@ -44,7 +44,7 @@ impl ControlFacts {
         let product = text("ProductOptions", "ProductType")?;
         facts.product_type = product.as_deref().and_then(ProductType::read);
         facts.architecture = text("Session Manager\\Environment", "PROCESSOR_ARCHITECTURE")?;
-        facts.computer_name = text("ComputerName\\ComputerName", "ComputerName")?;
+        facts.host_name = text("ComputerName\\ComputerName", "ComputerName")?;
         let mut note = |path: &str, what: Option<String>, means| {
             if let Some(what) = what {
                 facts.evidence.push(Evidence { place: format!("{}\\Control\\{path}", set.name), what, means });
@@ -61,7 +61,7 @@ impl ControlFacts {
     }
 }
 
-/// The keys that an upgrade leaves below `Setup`.
+/// Returns the keys that an upgrade leaves below `Setup`.
 fn source_os<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Result<Vec<Evidence>> {
     let setup = hive.root().and_then(|root| root.subkey("Setup"));
     let Look::There(setup) = damage.look("Setup", setup)? else { return Ok(Vec::new()) };
@@ -80,7 +80,7 @@ fn source_os<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Result<Vec<Ev
 }
 
 impl Detection {
-    /// Puts together what is known of a hive and of its deciding control set.
+    /// Combines the facts about a hive and its deciding control set.
     pub(crate) fn new<B: HiveBytes>(
         hive: &Hive<B>,
         marks: &HiveMarks,
@@ -121,13 +121,13 @@ impl Detection {
             service_pack: facts.service_pack,
             product_type: facts.product_type,
             architecture: facts.architecture,
-            computer_name: facts.computer_name,
+            host_name: facts.host_name,
             evidence,
         })
     }
 }
 
-/// The narrowest family that the evidence supports.
+/// Returns the narrowest family that the evidence supports.
 fn family(
     decision: Decision,
     perhaps_2000: bool,

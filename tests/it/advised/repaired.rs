@@ -1,4 +1,4 @@
-//! Trials of commands that mend tables and volumes, and of those that say what is there.
+//! Trials of commands that repair tables and volumes, and of commands that list their contents.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -27,7 +27,7 @@ pub(super) fn trial(name: &str, command: Command) -> Option<()> {
     match name {
         "MEND_GPT" => {
             here(&[])?;
-            // The header, its sum, an entry.
+            // The header, its checksum, an entry.
             for at in [512, 528, 1044] {
                 fs::write(&path, raw()).unwrap();
                 set_byte(&path, at, b"\xa5");
@@ -50,7 +50,7 @@ pub(super) fn trial(name: &str, command: Command) -> Option<()> {
         "DELETE_PARTITION" => {
             here(&[])?;
             mbr(&bytes_of("superfloppy"), &path);
-            // The second entry begins inside of the first partition.
+            // The second entry begins inside the first partition.
             let entry = [&[0, 0, 0, 0, 0x83, 0, 0, 0][..], &4096_u32.to_le_bytes(), &64_u32.to_le_bytes()].concat();
             set_byte(&path, 446 + 16, &entry);
             refuses(folder, "disk.raw", "partitions-overlap", &command);
@@ -72,7 +72,7 @@ pub(super) fn trial(name: &str, command: Command) -> Option<()> {
                 fat_with_windows(&folder.join(bits), bits);
                 set_byte(&folder.join(bits), at, &[1]);
                 refuses(folder, bits, "volume-dirty", &command);
-                // It ends with 1 where it has mended something.
+                // It ends with 1 after a repair.
                 trial.ends(&[("VOLUME", bits)], &[0, 1]);
                 edited_after(folder, bits);
             }
@@ -116,13 +116,13 @@ pub(super) fn trial(name: &str, command: Command) -> Option<()> {
     Some(())
 }
 
-/// `set` is refused with that code, and its advice has the command.
+/// Asserts that `set` is refused with that code, and that its advice contains the command.
 fn refuses(folder: &Path, name: &str, code: &str, command: &Command) {
     let error = hivewright_in(folder, ["set", "2", "--json", name]).json()["error"].clone();
     assert!(error["code"] == code && error["advice"].as_str().unwrap().contains(command.line), "{name}: {error}");
 }
 
-/// Runs a program that asks on a terminal, and says yes to whatever it asks.
+/// Runs a program that asks questions on a terminal, and answers yes to all.
 fn on_a_terminal(folder: &Path, line: &str) {
     let keys = "i=0; while [ $i -lt 300 ]; do sleep 0.2; printf 'Y\\r' || exit 0; i=$((i + 1)); done";
     let script = format!("({keys}) 2>/dev/null | TERM=xterm script -qec '{line}' /dev/null");

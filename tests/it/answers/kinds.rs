@@ -1,4 +1,4 @@
-//! Hives that are no SYSTEM: named as what they are.
+//! Hives other than SYSTEM: reported with their kind.
 
 use hivewright_fixtures::HiveSpec;
 use hivewright_fixtures::hive::Minor;
@@ -6,7 +6,7 @@ use hivewright_fixtures::hive::Minor;
 use crate::command::hivewright;
 
 #[test]
-fn another_hive_is_named_as_what_it_is() {
+fn another_hive_is_reported_with_its_kind() {
     let by_name = [
         (r"emRoot\System32\Config\SOFTWARE", "SOFTWARE"),
         (r"\SystemRoot\System32\Config\SAM", "SAM"),

@@ -1,6 +1,6 @@
-//! Files on a file system that shares no memory maps, as 9p and some of FUSE are: they are read by calls.
+//! Files on a file system without memory maps, such as 9p and some of FUSE, are read by calls.
 //!
-//! The maps are refused by a library that is loaded before the C library's own function is found.
+//! A preloaded library refuses the maps.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -56,7 +56,7 @@ fn files_that_cannot_be_mapped_are_read() {
     let home = tempfile::tempdir().unwrap();
     let (source, library) = (home.path().join("refuses.c"), home.path().join("refuses.so"));
     fs::write(&source, REFUSES).unwrap();
-    // Rust links with it, so it is there.
+    // Rust links with it, so it is installed.
     let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).arg(&library).arg(&source).arg("-ldl").status();
     assert!(built.unwrap().success());
     let folder = home.path().join("unmapped");
@@ -89,7 +89,7 @@ fn files_that_cannot_be_mapped_are_read() {
         fs::write(folder.join(format!("DIRTY.{name}")), bytes).unwrap();
     }
     let (_, told, was_refused) = without_maps(&library, &["get", "--json"], &dirty);
-    assert!(was_refused && told.contains("\"state\": \"recovered\""), "{told}");
+    assert!(was_refused && told.contains("\"hive_state\": \"recovered\""), "{told}");
     let (code, told, _) = without_maps(&library, &["recover"], &dirty);
     assert_eq!(code, 0, "{told}");
 }

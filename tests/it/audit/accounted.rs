@@ -16,7 +16,7 @@ fn hive(value: u32) -> Vec<u8> {
     SystemHive::new(Release::Win10).with_right_rule(1, value).build().bytes
 }
 
-/// The regular files below `folder`, as an audit names them.
+/// Returns the regular files below `folder`, named as in an audit.
 fn files(home: &Path, folder: &str) -> BTreeSet<String> {
     let (mut files, mut folders) = (BTreeSet::new(), vec![folder.to_owned()]);
     while let Some(folder) = folders.pop() {
@@ -32,12 +32,13 @@ fn files(home: &Path, folder: &str) -> BTreeSet<String> {
     files
 }
 
-/// What a run says of each file: the status or the code of the error of its record, `part of` another, or the reason.
-fn told(run: &Run) -> BTreeMap<String, String> {
-    let mut told = BTreeMap::new();
+/// Returns the result of each file in a run: the status or the error code of its record, `part of` another file, or the
+/// reason.
+fn results(run: &Run) -> BTreeMap<String, String> {
+    let mut results = BTreeMap::new();
     for ((name, _), record) in records(&run.out) {
         let code = record["error"]["code"].as_str().or(record["status"].as_str()).unwrap();
-        told.insert(name, code.to_owned());
+        results.insert(name, code.to_owned());
     }
     for line in run.err.lines().filter(|line| line.starts_with('{')) {
         let line: Value = serde_json::from_str(line).unwrap();
@@ -47,12 +48,12 @@ fn told(run: &Run) -> BTreeMap<String, String> {
             "skipped" => format!("skipped: {}", word("reason")),
             _ => continue,
         };
-        assert!(told.insert(word("file").to_owned(), what).is_none(), "twice: {line}");
+        assert!(results.insert(word("file").to_owned(), what).is_none(), "twice: {line}");
     }
-    told
+    results
 }
 
-/// Files, those with a record, parts and skipped ones, as the summary counts them.
+/// Returns the numbers of files, records, parts and skipped files in the summary.
 fn counts(run: &Run) -> [u64; 4] {
     let line = run.err.lines().find_map(|line| line.strip_prefix("hivewright: ").filter(|line| line.contains(" file")));
     let line = line.unwrap_or_else(|| panic!("no account: {}", run.err)).replace(':', ",");
@@ -64,19 +65,19 @@ fn counts(run: &Run) -> [u64; 4] {
 }
 
 fn list(run: &Run) -> [u64; 4] {
-    let told = told(run);
-    let count = |word: &str| told.values().filter(|what| what.starts_with(word)).count() as u64;
+    let results = results(run);
+    let count = |word: &str| results.values().filter(|what| what.starts_with(word)).count() as u64;
     let [parts, skipped] = ["part of", "skipped: "].map(count);
-    [told.len() as u64, told.len() as u64 - parts - skipped, parts, skipped]
+    [results.len() as u64, results.len() as u64 - parts - skipped, parts, skipped]
 }
 
-/// A disk with a Windows that has that number.
+/// Returns a disk with a Windows whose setting has that number.
 fn disk(path: &Path, value: u32) -> Option<()> {
     mbr(&windows_volume(8, &hive(value), |_| {})?.bytes(), path);
     Some(())
 }
 
-/// Forty-odd files of every kind, and what is to be said of each.
+/// Returns about forty files of every kind, with the expected result of each.
 fn mixed(home: &Path) -> Option<BTreeMap<&'static str, &'static str>> {
     if !have(&["qemu-img"]) {
         return None;
@@ -136,7 +137,7 @@ fn mixed(home: &Path) -> Option<BTreeMap<&'static str, &'static str>> {
     said.extend([("pieces.001", "read"), ("pieces.002", "part of all/pieces.001")]);
     said.extend([("pieces.003", "part of all/pieces.001")]);
     said.extend(["SYSTEM.LOG1", "SYSTEM.LOG2"].map(|log| (log, "part of all/SYSTEM")));
-    // Packed.
+    // Compressed.
     let packers: [(&str, &[u8]); 7] = [
         ("a.raw.gz", b"\x1f\x8b\x08\0"),
         ("b.vhd.bz2", b"BZh91AY&SY"),
@@ -216,7 +217,7 @@ fn every_file_of_a_mixed_folder_is_accounted_for() {
     for jobs in ["1", "2", "3", "8", "8", "1"] {
         let run = audit(home.path(), &["--json", "--list-skipped", "--expect", "2", "--jobs", jobs, "all"]);
         assert_eq!(run.code, 2, "{}", run.err);
-        assert_eq!(told(&run), said, "--jobs {jobs}");
+        assert_eq!(results(&run), said, "--jobs {jobs}");
         let [files, recorded, parts, skipped] = counts(&run);
         assert_eq!([files, recorded, parts, skipped], list(&run), "{}", run.err);
         assert_eq!(files, recorded + parts + skipped);
@@ -224,43 +225,43 @@ fn every_file_of_a_mixed_folder_is_accounted_for() {
         let all = steady(records(&run.out));
         assert!(*first.get_or_insert_with(|| all.clone()) == all, "--jobs {jobs}");
     }
-    // Without the list the same is counted, and nothing is listed.
+    // Without --list-skipped, the counts are the same, and nothing is listed.
     let plain = audit(home.path(), &["--json", "all"]);
     assert_eq!(counts(&plain), [said.len() as u64, list(&plain)[1], counts(&plain)[2], counts(&plain)[3]]);
     assert!(!plain.err.lines().any(|line| line.starts_with('{')), "{}", plain.err);
-    // As text, a line each.
+    // As text, one line each.
     let text = audit(home.path(), &["--list-skipped", "all"]);
-    let starts = |word: &str| text.err.lines().filter(|line| line.starts_with(word)).count() as u64;
-    assert_eq!([starts("part: "), starts("skipped: ")], counts(&plain)[2..]);
-    // Shards divide the files, too.
+    let lines = |word: &str| text.err.lines().filter(|line| line.contains(word)).count() as u64;
+    assert_eq!([lines(": part of "), lines(": skipped: ")], counts(&plain)[2..]);
+    // Shards divide the files too.
     let shards = ["1/3", "2/3", "3/3"].map(|shard| counts(&audit(home.path(), &["--json", "--shard", shard, "all"])));
     for (number, whole) in counts(&plain).into_iter().enumerate() {
         assert_eq!(shards.iter().map(|shard| shard[number]).sum::<u64>(), whole, "{shards:?}");
     }
-    // And what is taken over counts as what is read.
+    // Reused records count like new ones.
     fs::write(home.path().join("r.jsonl"), &plain.out).unwrap();
     let again = audit(home.path(), &["--json", "--list-skipped", "--resume", "r.jsonl", "all"]);
-    assert_eq!((told(&again), counts(&again)), (said.clone(), counts(&plain)));
-    assert!(again.err.contains("taken over"), "{}", again.err);
+    assert_eq!((results(&again), counts(&again)), (said.clone(), counts(&plain)));
+    assert!(again.err.contains("reused"), "{}", again.err);
 }
 
-/// Found or named: the same code judges.
+/// Discovered and named files are judged alike.
 #[test]
-fn a_named_file_is_judged_as_a_found_one() {
+fn named_and_discovered_files_are_judged_alike() {
     let home = tempfile::tempdir().unwrap();
     let Some(said) = mixed(home.path()) else { return };
     let (mut same, mut skipped) = (0, 0);
     for (name, what) in said {
         let target = format!("all/{name}");
         let run = audit(home.path(), &["--json", &target]);
-        let told = told(&run);
+        let results = results(&run);
         if what.starts_with("part of") || what == "skipped: same-file" {
-            assert_eq!(told.len(), 1, "{name}: {}", run.out);
+            assert_eq!(results.len(), 1, "{name}: {}", run.out);
         } else if what.starts_with("skipped") {
             assert_eq!((run.code, records(&run.out).len()), (2, 1), "{name}: {}", run.out);
             skipped += 1;
         } else if what != "split-empty" {
-            assert_eq!(told, BTreeMap::from([(target, what.to_owned())]), "{name}");
+            assert_eq!(results, BTreeMap::from([(target, what.to_owned())]), "{name}");
             assert_eq!(run.code, if what == "read" { 0 } else { 2 }, "{name}");
             same += 1;
         }
@@ -268,9 +269,9 @@ fn a_named_file_is_judged_as_a_found_one() {
     assert!(same > 30 && skipped > 5, "{same} {skipped}");
 }
 
-/// A good image beside what cannot be read is no assent.
+/// An unreadable image prevents success, despite a valid image beside it.
 #[test]
-fn what_has_the_name_of_an_image_and_cannot_be_read_is_no_assent() {
+fn an_unreadable_file_with_the_name_of_an_image_prevents_success() {
     let home = tempfile::tempdir().unwrap();
     let Some(()) = disk(&home.path().join("good"), 2) else { return };
     let bytes: [(&str, &[u8]); 8] = [
@@ -313,7 +314,7 @@ fn the_files_of_a_windows_folder_belong_to_it() {
     assert_eq!((&folder["file"], &folder["part_of"]), (&"all/Windows/System32".into(), &"all/Windows".into()));
 }
 
-/// The list streams: memory does not grow with it.
+/// The list streams, so memory does not grow with it.
 #[test]
 fn many_skipped_files_cost_no_memory() {
     let home = tempfile::tempdir().unwrap();

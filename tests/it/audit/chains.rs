@@ -1,4 +1,4 @@
-//! Backing files and parents are images of their own, and say which images stand on them.
+//! Backing files and parents are images themselves, and their records list the dependent images.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ use super::{audit, of, records, steady};
 use crate::support::disk::{mbr, windows_volume};
 use crate::support::tools::{have, output};
 
-/// The dependents of each target of a run.
+/// Returns the dependents of each target of a run.
 fn dependents(all: &BTreeMap<(String, u64), Value>) -> Vec<(&str, Value)> {
     all.iter().map(|((name, _), record)| (name.as_str(), record["dependents"].clone())).collect()
 }
@@ -31,9 +31,9 @@ fn qemu_img(args: &[&str]) {
     output("qemu-img", args);
 }
 
-/// An unset golden image below images that are set.
+/// An unset golden image with dependent images in which the value is set.
 #[test]
-fn an_image_below_others_is_held_against_the_expectation() {
+fn an_image_with_dependents_is_compared_with_the_expectation() {
     let home = tempfile::tempdir().unwrap();
     if !have(&["qemu-img"]) {
         return;
@@ -48,7 +48,7 @@ fn an_image_below_others_is_held_against_the_expectation() {
         let file = |name: &str| format!("{folder}/{name}.{ending}");
         qemu_img(&["convert", "-O", format, &at("unset"), &file("golden")]);
         for top in ["a", "b"] {
-            // What differs from the golden image, as a machine has written it.
+            // The differences from the golden image, as a machine would write them.
             let raw = format!("{folder}/raw");
             fs::copy(at("set"), &raw).unwrap();
             qemu_img(&["create", "-q", "-f", format, "-b", &file("golden"), "-F", format, &file(top)]);
@@ -66,20 +66,20 @@ fn an_image_below_others_is_held_against_the_expectation() {
         assert_eq!(["a", "b", "golden"].map(compliant), [json!(true), json!(true), json!(false)]);
         let golden = &of(&all, &target("golden"))[0];
         assert_eq!(golden["dependents"], json!([target("a"), target("b")]));
-        assert_eq!(golden["write_blockers"][0]["code"], "has-children");
+        assert_eq!(golden["obstacles"][0]["code"], "has-children");
         for format in ["csv", "table", "junit"] {
             let told = audit(home.path(), &["--format", format, ending]).out;
             let words = match format {
                 "csv" => format!("{};{}", target("a"), target("b")),
-                "junit" => format!("{} stands on it", target("b")),
-                _ => "2 images stand on it".to_owned(),
+                "junit" => format!("dependent image: {}", target("b")),
+                _ => "2 dependent images".to_owned(),
             };
             assert_eq!(told.matches(&words).count(), 1, "{format}: {told}");
         }
     }
 }
 
-/// Writes the sectors of `new` that differ from those of `old` into the image.
+/// Writes the sectors of `new` that differ from those of `old` to the image.
 fn write_over(image: &str, format: &str, old: &[u8], new: &[u8]) {
     let home = tempfile::tempdir().unwrap();
     let mut commands = Vec::new();
@@ -95,9 +95,9 @@ fn write_over(image: &str, format: &str, old: &[u8], new: &[u8]) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// Each image of a chain says which stands on it, by whatever its format calls its parent.
+/// Each image of a chain lists the next as its dependent, whatever the format calls its parent.
 #[test]
-fn each_image_of_a_chain_names_the_next() {
+fn each_image_of_a_chain_lists_the_next() {
     let home = tempfile::tempdir().unwrap();
     let mut seen = 0;
     for image in hivewright_fixtures::images::IMAGES.iter().filter(|image| image.file.starts_with("top")) {
@@ -108,7 +108,7 @@ fn each_image_of_a_chain_names_the_next() {
         let all = records(&run.out);
         let top = format!("all/{}/{}", image.name, image.file);
         let mut below: BTreeMap<&str, Value> = dependents(&all).into_iter().collect();
-        // From the top on, each names the one before; nothing is left.
+        // From the top on, each names the previous one.
         let mut one = Some((top.as_str(), json!([])));
         let mut count = 0;
         while let Some((name, above)) = one {
@@ -122,9 +122,9 @@ fn each_image_of_a_chain_names_the_next() {
     assert!(seen > 4, "{seen}");
 }
 
-/// A new image above one whose record is known has that one read again.
+/// A new dependent image causes the image to be read again.
 #[test]
-fn a_new_dependent_is_told_of_a_record_that_is_taken_over() {
+fn a_new_dependent_invalidates_a_record() {
     let home = tempfile::tempdir().unwrap();
     if !have(&["qemu-img"]) {
         return;
@@ -134,19 +134,19 @@ fn a_new_dependent_is_told_of_a_record_that_is_taken_over() {
     qemu_img(&["create", "-q", "-f", "qcow2", &at("all/base.qcow2"), "8M"]);
     let run = |args: &[&str]| audit(home.path(), &[&["--json", "all"], args].concat());
     fs::write(at("r.jsonl"), run(&[]).out).unwrap();
-    assert!(run(&["--resume", "r.jsonl"]).err.contains("1 taken over"));
+    assert!(run(&["--resume", "r.jsonl"]).err.contains("1 reused"));
     qemu_img(&["create", "-q", "-f", "qcow2", "-b", "base.qcow2", "-F", "qcow2", &at("all/top.qcow2")]);
     let again = run(&["--resume", "r.jsonl"]);
-    assert!(!again.err.contains("taken over"), "{}", again.err);
+    assert!(!again.err.contains("reused"), "{}", again.err);
     assert_eq!(
         dependents(&records(&again.out)),
         [("all/base.qcow2", json!(["all/top.qcow2"])), ("all/top.qcow2", json!([]))]
     );
     fs::write(at("r.jsonl"), &again.out).unwrap();
     let kept = run(&["--resume", "r.jsonl"]);
-    assert!(kept.err.contains("2 taken over"), "{}", kept.err);
+    assert!(kept.err.contains("2 reused"), "{}", kept.err);
     assert_eq!(steady(records(&kept.out)), steady(records(&run(&[]).out)));
-    // Named, and with its snapshots in a folder below, it is the same.
+    // The same with a named target, and with its snapshots in a subfolder.
     fs::create_dir(at("all/Snapshots")).unwrap();
     qemu_img(&["create", "-q", "-f", "qcow2", "-b", "../base.qcow2", "-F", "qcow2", &at("all/Snapshots/s.qcow2")]);
     for target in ["all", "all/base.qcow2"] {

@@ -1,4 +1,4 @@
-//! What is no target, and what must not vanish because it cannot be read.
+//! Files that are not targets, and unreadable files that must have a record.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -16,7 +16,8 @@ fn hive() -> Vec<u8> {
     SystemHive::new(Release::Win10).with_right_rule(1, 2).build().bytes
 }
 
-/// The fixtures of every format, chains and images in pieces among them: each is told of once, and so is each below another.
+/// The fixtures of every format, including chains and images in segments: each is reported once, and so are the
+/// dependents of each.
 #[test]
 fn every_format_in_a_folder_is_one_target() {
     let home = tempfile::tempdir().unwrap();
@@ -39,7 +40,7 @@ fn every_format_in_a_folder_is_one_target() {
 }
 
 #[test]
-fn what_has_the_name_of_an_image_and_shows_none_is_told() {
+fn a_file_with_the_name_of_an_image_and_other_contents_is_reported() {
     let home = tempfile::tempdir().unwrap();
     let all = home.path().join("all");
     fs::create_dir(&all).unwrap();
@@ -60,8 +61,8 @@ fn what_has_the_name_of_an_image_and_shows_none_is_told() {
     for (name, code, word) in [
         ("a.qcow2", "image-unrecognised", "is empty"),
         ("b.VHDX", "image-unrecognised", "b.VHDX"),
-        ("c.vdi", "image-unrecognised", "nothing in it shows one"),
-        ("d.qcow2", "qcow2-header", "cut short"),
+        ("c.vdi", "image-unrecognised", "no format matches"),
+        ("d.qcow2", "qcow2-header", "truncated"),
         ("luks", "luks", "a LUKS volume"),
         ("p.001", "split-empty", "p.001"),
         ("e.E02", "no-file", "e.E01"),
@@ -74,7 +75,7 @@ fn what_has_the_name_of_an_image_and_shows_none_is_told() {
     assert_eq!((run.code, told.len()), (2, 9), "{told:?}");
 }
 
-/// Logs of the old format may look like a hive at the place of its first bin.
+/// Logs of the old format may resemble a hive at the place of its first hive bin.
 #[test]
 fn logs_beside_their_hive_are_no_targets() {
     let home = tempfile::tempdir().unwrap();
@@ -84,13 +85,13 @@ fn logs_beside_their_hive_are_no_targets() {
     let mut log = hive();
     log[28] = 1;
     hivewright_fixtures::bytes::fix_checksum(&mut log);
-    // Beside its hive the name says enough; elsewhere it is told of.
+    // Beside its hive, the name is sufficient; elsewhere it is reported.
     fs::write(all.join("SYSTEM.LOG2"), &log).unwrap();
     fs::write(all.join("OTHER.LOG2"), &log).unwrap();
     log[512..516].copy_from_slice(b"DIRT");
     fs::write(all.join("SYSTEM.LOG1"), &log).unwrap();
     fs::write(all.join("lost.log1"), &log).unwrap();
-    // A hive is one whatever it is called.
+    // The name of a hive is irrelevant.
     fs::write(all.join("SYSTEM.LOG"), hive()).unwrap();
     let told = records(&audit(home.path(), &["--json", "all"]).out);
     let names: Vec<&str> = told.keys().map(|(name, _)| name.as_str()).collect();
@@ -98,7 +99,7 @@ fn logs_beside_their_hive_are_no_targets() {
 }
 
 #[test]
-fn what_is_no_hive_is_not_read_to_its_end() {
+fn other_files_are_not_read_completely() {
     let home = tempfile::tempdir().unwrap();
     let at = |name: &str| home.path().join(name);
     for name in ["zeros", "zeros.LOG1"] {
@@ -112,7 +113,7 @@ fn what_is_no_hive_is_not_read_to_its_end() {
     assert!((1..100 << 10).contains(&kib), "{kib} KiB");
 }
 
-/// Bytes that a cell does not show can be had from the column beside.
+/// An additional column has the bytes that a cell cannot represent.
 #[test]
 fn a_row_has_the_bytes_of_a_name_that_it_cannot_show() {
     let home = tempfile::tempdir().unwrap();

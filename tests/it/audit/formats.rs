@@ -1,7 +1,6 @@
-//! Records as CSV, as JUnit, and under their schema: read back by others.
+//! Records as CSV, as JUnit, and with their schema, read by other programs.
 
 use std::fs;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use hivewright_fixtures::{Release, SystemHive};
@@ -10,19 +9,12 @@ use serde_json::{Value, json};
 use super::{audit, records};
 use crate::command::{fixtures, hivewright};
 use crate::judges::python_with;
-use crate::support::tools::answer;
+use crate::support::tools::{answer, python_answers};
 
-/// Names that mean something elsewhere.
+/// Names with a special meaning in other formats.
 const HOSTILE: [&str; 6] = ["=1+1", "@x", "a\",\"b\r\nc", "<x>&'\"]]>\u{1b}\u{1}", "\u{202e}cod.exe\u{ffff}", "plain"];
 
-/// What a Python program says of `input`, as JSON.
-fn told(python: &Path, program: &str, input: &str) -> Value {
-    let output = answer(Command::new(python).args(["-B", "-X", "utf8", "-c", program]), input.as_bytes());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
-}
-
-/// A folder with a hive under each of the hostile names, that of the last damaged, and `audit` of it.
+/// Creates a folder with a hive under each of the hostile names, the last one damaged, and audits it.
 fn hostile(format: &str) -> (Vec<Value>, String) {
     let home = tempfile::tempdir().unwrap();
     for (i, name) in HOSTILE.iter().enumerate() {
@@ -43,13 +35,13 @@ fn hostile(format: &str) -> (Vec<Value>, String) {
 }
 
 #[test]
-fn rows_come_back_from_pythons_reader() {
+fn rows_are_read_back_by_pythons_reader() {
     let Some(python) = python_with("csv", "csv") else { return };
     let (records, text) = hostile("csv");
     let program = "import csv, io, json, sys\n\
         text = sys.stdin.buffer.read().decode()\n\
         print(json.dumps(list(csv.DictReader(io.StringIO(text, newline=''), strict=True))))";
-    let rows = told(&python, program, &text);
+    let rows = python_answers(&python, program, &text);
     let rows = rows.as_array().unwrap();
     assert_eq!(rows.len(), records.len());
     let shown = ["'=1+1", "'@x", "a\",\"b\u{fffd}\u{fffd}c"];
@@ -68,13 +60,13 @@ fn rows_come_back_from_pythons_reader() {
     let one = rows.iter().find(|row| row["target"] == "'@x").unwrap();
     assert_eq!(one["at_next_boot_value"], "1");
     assert_eq!(one["compliant"], "false");
-    assert_eq!(one["violations"], "rule at next-boot: expected 2, found 1 (--expect)");
+    assert_eq!(one["violations"], "nat-t at next-boot: expected 2, found 1 (--expect)");
     assert_eq!(one["size"], records[1]["size"].to_string());
     assert!(one["control_sets"].as_str().unwrap().starts_with("ControlSet001=1"), "{one}");
 }
 
 #[test]
-fn cases_come_back_from_pythons_reader_and_from_libxml() {
+fn cases_are_read_back_by_pythons_reader_and_libxml() {
     let (_, text) = hostile("junit");
     if crate::judges::has("xmllint", "JUnit") {
         let output = answer(Command::new("xmllint").args(["--noout", "-"]), text.as_bytes());
@@ -86,7 +78,7 @@ fn cases_come_back_from_pythons_reader_and_from_libxml() {
         root = ElementTree.fromstring(sys.stdin.buffer.read())\n\
         cases = [dict(c.attrib, inside=[[i.tag, dict(i.attrib), i.text] for i in c]) for c in root.iter('testcase')]\n\
         print(json.dumps(dict(root=root.attrib, suite=root[0].attrib, cases=cases)))";
-    let read = told(&python, program, &text);
+    let read = python_answers(&python, program, &text);
     for element in ["root", "suite"] {
         let counts = ["tests", "failures", "errors", "skipped"].map(|name| read[element][name].as_str().unwrap());
         assert_eq!(counts, ["6", "4", "1", "0"], "{element}");
@@ -95,14 +87,14 @@ fn cases_come_back_from_pythons_reader_and_from_libxml() {
     let case = |name: &str| cases.iter().find(|case| case["name"] == name).unwrap_or_else(|| panic!("{name}: {text}"));
     let first = &case("@x")["inside"][0];
     assert_eq!(first[0], "failure");
-    assert_eq!(first[1]["message"], "rule at next-boot: expected 2, found 1 (--expect)");
+    assert_eq!(first[1]["message"], "nat-t at next-boot: expected 2, found 1 (--expect)");
     assert_eq!(case("plain")["inside"][0][0], "error");
     assert_eq!(case("<x>&'\"]]>\u{fffd}\u{fffd}")["classname"], "hive");
     case("\u{fffd}cod.exe\u{fffd}");
 }
 
 #[test]
-fn a_schema_holds_for_all_records_of_the_fixtures_and_for_no_damaged_one() {
+fn the_schema_accepts_all_records_and_no_damaged_one() {
     let schema: Value = serde_json::from_str(&hivewright(["schema"]).out).unwrap();
     let Some(python) = python_with("schema", "jsonschema") else { return };
     let mut all: Vec<Value> =
@@ -112,7 +104,7 @@ fn a_schema_holds_for_all_records_of_the_fixtures_and_for_no_damaged_one() {
     let good = all.len();
     let whole = all.iter().find(|record| !record["at_next_boot"].is_null()).unwrap().clone();
     for (field, value) in [
-        ("form", json!(2)),
+        ("form", json!(3)),
         ("status", json!("perhaps")),
         ("target", json!(null)),
         ("compliant", json!("yes")),
@@ -129,7 +121,7 @@ fn a_schema_holds_for_all_records_of_the_fixtures_and_for_no_damaged_one() {
         all.push(damaged);
     }
     let mut short = whole.clone();
-    short.as_object_mut().unwrap().remove("mistakes");
+    short.as_object_mut().unwrap().remove("findings");
     all.push(short);
     let mut later = whole;
     later["from_the_future"] = json!([1]);
@@ -140,7 +132,7 @@ fn a_schema_holds_for_all_records_of_the_fixtures_and_for_no_damaged_one() {
         Draft202012Validator.check_schema(task['schema'])\n\
         check = Draft202012Validator(task['schema'])\n\
         print(json.dumps([[e.message for e in check.iter_errors(r)] for r in task['records']]))";
-    let faults = told(&python, program, &json!({"schema": schema, "records": all}).to_string());
+    let faults = python_answers(&python, program, &json!({"schema": schema, "records": all}).to_string());
     for (i, faults) in faults.as_array().unwrap().iter().enumerate() {
         let is_good = i < good || i == all.len() - 1;
         assert_eq!(faults.as_array().unwrap().is_empty(), is_good, "{faults}: {}", all[i]);
@@ -159,7 +151,7 @@ fn a_terminal_gets_a_table_as_wide_as_it_is() {
     }
     for columns in [90, 130] {
         let program = env!("CARGO_BIN_EXE_hivewright");
-        let line = format!("stty rows 40 cols {columns}; '{program}' audit --expect 2 . 2> told");
+        let line = format!("stty rows 40 cols {columns}; '{program}' audit --expect 2 . 2> python");
         let output = Command::new("script")
             .args(["-qec", &line, "/dev/null"])
             .current_dir(home.path())
@@ -174,6 +166,6 @@ fn a_terminal_gets_a_table_as_wide_as_it_is() {
         let states: Vec<&str> = text.lines().map(|line| line.split(' ').next().unwrap()).skip(1).take(9).collect();
         assert_eq!(states, [["differs"; 6].as_slice(), ["fine"; 3].as_slice()].concat(), "{text}");
         assert!(text.contains("9 records, 6 NOT as expected, 3 as expected"), "{text}");
-        assert_eq!(fs::read_to_string(home.path().join("told")).unwrap().lines().count(), 2);
+        assert_eq!(fs::read_to_string(home.path().join("python")).unwrap().lines().count(), 2);
     }
 }

@@ -1,4 +1,4 @@
-//! An audit that is ended from outside leaves whole lines, and the next run completes them.
+//! An interrupted audit leaves complete lines, and the next run completes them.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn begin(folder: &Path, args: &[&str], out: &Path) -> Child {
 }
 
 #[test]
-fn killed_at_any_moment_it_leaves_whole_lines_that_resume_completes() {
+fn killed_at_any_moment_it_leaves_complete_lines_for_resume() {
     let home = tempfile::tempdir().unwrap();
     make(&home.path().join("fleet"), 400);
     let begun = Instant::now();
@@ -34,8 +34,8 @@ fn killed_at_any_moment_it_leaves_whole_lines_that_resume_completes() {
         partly += u32::from(!left.is_empty() && left.len() < whole.len());
         let rest = audit(home.path(), &["--json", "--resume", "killed.jsonl", "fleet"]);
         assert!(steady(records(&rest.out)) == whole, "after {round}");
-        assert_eq!(rest.err.contains("taken over"), !left.is_empty(), "{}", rest.err);
-        // A line that the power has torn.
+        assert_eq!(rest.err.contains("reused"), !left.is_empty(), "{}", rest.err);
+        // A line that a power cut has torn.
         let bytes = fs::read(&out).unwrap();
         if bytes.len() > 100 {
             fs::write(&out, &bytes[..bytes.len() - 50]).unwrap();
@@ -47,7 +47,7 @@ fn killed_at_any_moment_it_leaves_whole_lines_that_resume_completes() {
 }
 
 #[test]
-fn ctrl_c_ends_it_with_what_is_there() {
+fn ctrl_c_ends_it_with_the_records_so_far() {
     let home = tempfile::tempdir().unwrap();
     make(&home.path().join("fleet"), 1200);
     let out = home.path().join("stopped.jsonl");
@@ -63,7 +63,7 @@ fn ctrl_c_ends_it_with_what_is_there() {
 }
 
 #[test]
-fn what_has_changed_is_read_again() {
+fn changed_targets_are_read_again() {
     let home = tempfile::tempdir().unwrap();
     let fleet = home.path().join("fleet");
     make(&fleet, 12);
@@ -72,7 +72,7 @@ fn what_has_changed_is_read_again() {
     let kept = |args: &[&str]| {
         let run = audit(home.path(), &[&["--json", "--resume", "r.jsonl", "fleet"], args].concat());
         let (_, rest) = run.err.split_once(" could not be read, ").unwrap_or(("", &run.err));
-        let count = rest.split(" taken over").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap_or(0);
+        let count = rest.split(" reused").next().unwrap().rsplit(' ').next().unwrap().parse().unwrap_or(0);
         (count, run.out.lines().count())
     };
     assert_eq!(kept(&[]), (12, 12));
@@ -91,7 +91,7 @@ fn what_has_changed_is_read_again() {
     fs::write(&hive, &bytes).unwrap();
     fs::File::options().write(true).open(&hive).unwrap().set_modified(times).unwrap();
     assert_eq!(kept(&["--verify-hash"]).0, before + 1, "the hash has told");
-    // A log that was not there.
+    // A new log.
     let log = hive.with_file_name(format!("{}.LOG1", hive.file_name().unwrap().to_str().unwrap()));
     fs::write(log, b"").unwrap();
     assert_eq!(kept(&[]), (11, 12));

@@ -1,4 +1,4 @@
-//! Two thousand targets: every record right, none missing, whatever the number of threads, in little memory.
+//! Two thousand targets: every record is right, none is missing, with any number of threads, in little memory.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::maker::{check, make};
 use super::{audit, records, steady};
 
-/// The most memory that an audit ever held, in KiB, as the host counts it.
+/// Returns the peak memory of an audit in KiB, as the host counts it.
 pub(super) fn peak(folder: &Path, args: &[&str], out: &Path) -> u64 {
     let mut child = Command::new(env!("CARGO_BIN_EXE_hivewright"))
         .current_dir(folder)
@@ -52,16 +52,16 @@ fn two_thousand_targets_have_two_thousand_right_records() {
     let kib = peak(home.path(), &["--json", "--jobs", "8", "fleet"], &results);
     assert!((1..150 << 10).contains(&kib), "{kib} KiB");
 
-    // What failed before anything was known of its files is tried again.
+    // Targets that failed before their files were known are read again.
     let again = audit(home.path(), &["--json", "--resume", "results.jsonl", "fleet"]);
-    let kept = again.err.split(" taken over").next().unwrap().rsplit(' ').next().unwrap().parse::<u32>().unwrap();
+    let kept = again.err.split(" reused").next().unwrap().rsplit(' ').next().unwrap().parse::<u32>().unwrap();
     assert!((1960..=2000).contains(&kept), "{}", again.err);
     println!("{kib} KiB; made {made:?}; first {}; second {}", one.err.trim(), again.err.trim());
     assert!(steady(records(&again.out)) == all);
 }
 
 #[test]
-fn shards_are_disjoint_and_together_whole() {
+fn shards_are_disjoint_and_together_complete() {
     let home = tempfile::tempdir().unwrap();
     make(&home.path().join("fleet"), 120);
     let whole = steady(records(&audit(home.path(), &["--json", "fleet"]).out));

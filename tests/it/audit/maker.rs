@@ -1,4 +1,4 @@
-//! A fleet of which is known what an audit must say.
+//! Generates targets with known results of an audit.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -17,19 +17,19 @@ const RELEASES: [(Release, &str, &str); 4] = [
     (Release::Win7, "PolicyAgent", "client"),
 ];
 
-/// What must be told of one target.
+/// Expected result of one target.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Truth {
-    /// The service that reads the rule, the kind of product, and the number at next boot.
+    /// The service that reads the setting, the product type, and the number at next boot.
     Is(&'static str, &'static str, Option<u32>),
     /// An error of one of these codes.
     Fails(&'static [&'static str]),
 }
 
-/// Folder, and the truth by the path below it.
+/// The folder, and the expected results by path below it.
 pub(super) type Fleet = BTreeMap<String, Truth>;
 
-/// A disk to be copied, without its zeros.
+/// A disk to copy, without its zeros.
 struct Disk {
     len: u64,
     pieces: Vec<(u64, Vec<u8>)>,
@@ -44,7 +44,7 @@ impl Disk {
     }
 }
 
-/// Disks, one a value; none where the tools are missing.
+/// Returns disks, one for each value; empty without the tools.
 fn disks(scratch: &Path) -> Vec<Disk> {
     let mut made = Vec::new();
     for value in [1, 2] {
@@ -60,7 +60,7 @@ fn disks(scratch: &Path) -> Vec<Disk> {
     made
 }
 
-/// A hive of some release with some number, by `i`.
+/// Creates a hive with a release and a number that depend on `i`.
 fn hive(i: usize) -> (Vec<u8>, Truth) {
     let (release, service, product) = RELEASES[i % RELEASES.len()];
     let value = [None, Some(0), Some(1), Some(2)][i / RELEASES.len() % 4];
@@ -80,7 +80,7 @@ fn damage(hive: &mut Vec<u8>, i: usize) -> Truth {
             Truth::Fails(&["length-past-end"])
         }
         1 => {
-            // The version, under a checksum that holds.
+            // The version, with a valid checksum.
             hive[24] = 9;
             hivewright_fixtures::bytes::fix_checksum(hive);
             Truth::Fails(&["base-version"])
@@ -91,7 +91,7 @@ fn damage(hive: &mut Vec<u8>, i: usize) -> Truth {
             Truth::Fails(&["file-format"])
         }
         _ => {
-            // The root cell lies behind the end.
+            // The root cell is after the end.
             hive[36..40].copy_from_slice(&0x7fff_fff0u32.to_le_bytes());
             hivewright_fixtures::bytes::fix_checksum(hive);
             Truth::Fails(&["cell-reference", "past-end", "cell-bounds", "root-key"])
@@ -120,7 +120,7 @@ fn damage_disk(path: &Path, i: usize) -> Truth {
     }
 }
 
-/// Makes `count` targets in `folder`, of which one in twenty is damaged, among files that are none.
+/// Creates `count` targets in `folder`, of which one in twenty is damaged, among other files.
 pub(super) fn make(folder: &Path, count: usize) -> Fleet {
     let scratch = tempfile::tempdir().unwrap();
     let disks = disks(scratch.path());
@@ -128,7 +128,7 @@ pub(super) fn make(folder: &Path, count: usize) -> Fleet {
     for i in 0..count {
         let below = format!("site-{}/{:02}", i % 3, i % 50);
         fs::create_dir_all(folder.join(&below)).unwrap();
-        // Names say nothing.
+        // Names are irrelevant.
         let name =
             format!("{below}/{}", ["SYSTEM", "pc", "disk.raw", "a b.img", "\u{444}\u{430}\u{439}\u{43b}"][i % 5]);
         let name = format!("{name}-{i}");
@@ -156,7 +156,7 @@ pub(super) fn make(folder: &Path, count: usize) -> Fleet {
     fleet
 }
 
-/// Holds a record against the truth.
+/// Compares a record with the expected result.
 pub(super) fn check(target: &str, record: &Value, truth: &Truth) {
     match truth {
         Truth::Is(service, product, value) => {

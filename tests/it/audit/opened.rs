@@ -1,4 +1,4 @@
-//! How images are opened: files outside of their folders, and qemu-nbd.
+//! Opening of images in an audit: files outside of their folders, and qemu-nbd.
 
 use std::fs;
 use std::os::unix::fs::FileExt;
@@ -18,7 +18,7 @@ fn one(run: &Run, target: &str) -> Value {
     found.remove(0)
 }
 
-/// `fleet/top.qcow2` on `base/base.raw`, which has a Windows with the number 2.
+/// Creates `fleet/top.qcow2` with the backing file `base/base.raw`, which has a Windows with the number 2.
 fn chain(home: &Path) -> Option<()> {
     if !have(&["qemu-img"]) {
         return None;
@@ -35,7 +35,7 @@ fn chain(home: &Path) -> Option<()> {
 }
 
 #[test]
-fn a_backing_file_elsewhere_wants_a_folder_that_is_allowed() {
+fn a_backing_file_elsewhere_needs_an_allowed_folder() {
     let home = tempfile::tempdir().unwrap();
     let Some(()) = chain(home.path()) else { return };
     fs::write(home.path().join("fleet/alone"), SystemHive::new(Release::Win10).build().bytes).unwrap();
@@ -47,7 +47,7 @@ fn a_backing_file_elsewhere_wants_a_folder_that_is_allowed() {
     );
     let advice = record["error"]["advice"].as_str().unwrap();
     let folder = advice.split("--allow-path ").nth(1).unwrap();
-    // What the advice says is what helps.
+    // The advice is effective.
     let with = audit(home.path(), &["--json", "--expect", "2", "--allow-path", folder, "fleet/top.qcow2"]);
     let record = one(&with, "fleet/top.qcow2");
     assert_eq!((with.code, &record["at_next_boot"]["value"]), (0, &2.into()), "{}", with.err);
@@ -57,9 +57,9 @@ fn a_backing_file_elsewhere_wants_a_folder_that_is_allowed() {
     assert!(absent.err.contains("--allow-path") && absent.err.contains("nowhere"), "{}", absent.err);
 }
 
-/// Whatever an image says of its neighbours, one that cannot be read does not hide them.
+/// An unreadable image does not hide other files, whatever its headers reference.
 #[test]
-fn an_image_that_cannot_be_read_hides_no_other() {
+fn an_unreadable_image_hides_no_other() {
     let home = tempfile::tempdir().unwrap();
     let Some(()) = chain(home.path()) else { return };
     let make = |name: &str, base: &str, format: &str| {
@@ -82,7 +82,7 @@ fn an_image_that_cannot_be_read_hides_no_other() {
     let record = |name: &str, status: &str| (format!("base/{name}"), status.to_owned());
     let all = ["base.raw", "middle.qcow2", "top.qcow2"];
     assert_eq!(status(), all.map(|name| record(name, "read")));
-    // A table of the image far behind its end.
+    // A table of the image far after its end.
     fs::OpenOptions::new()
         .write(true)
         .open(home.path().join("base/top.qcow2"))
@@ -100,27 +100,27 @@ fn an_image_that_cannot_be_read_hides_no_other() {
 }
 
 #[test]
-fn other_folders_have_what_depends_on_them_read_again() {
+fn other_allowed_folders_cause_dependent_images_to_be_read_again() {
     let home = tempfile::tempdir().unwrap();
     let Some(()) = chain(home.path()) else { return };
     fs::write(home.path().join("fleet/alone"), SystemHive::new(Release::Win10).build().bytes).unwrap();
     let top = |args: &[&str], kept: bool| {
         let run = audit(home.path(), &[&["--json", "fleet"], args].concat());
-        assert_eq!(run.err.contains("1 taken over"), kept, "{args:?}: {}", run.err);
+        assert_eq!(run.err.contains("1 reused"), kept, "{args:?}: {}", run.err);
         fs::write(home.path().join("r.jsonl"), &run.out).unwrap();
         one(&run, "fleet/top.qcow2")["status"].as_str().unwrap().to_owned()
     };
     assert_eq!(top(&[], false), "error");
-    // The hive stands alone: it is the one that is taken over, whatever is allowed.
+    // The hive depends on no other file: its record is reused with any allowed folder.
     assert_eq!(top(&["--resume", "r.jsonl"], true), "error");
     assert_eq!(top(&["--resume", "r.jsonl", "--allow-path", "base"], true), "read");
     let same = audit(home.path(), &["--json", "--resume", "r.jsonl", "--allow-path", "base", "fleet"]);
-    assert!(same.err.contains("2 taken over"), "{}", same.err);
+    assert!(same.err.contains("2 reused"), "{}", same.err);
     assert_eq!(top(&["--resume", "r.jsonl", "--allow-path", "other"], true), "error");
 }
 
 #[test]
-fn an_engine_that_is_not_there_is_said_in_each_record_and_asked_again() {
+fn a_missing_engine_is_in_each_record_and_tried_again() {
     if !have(&["qemu-img", "qemu-nbd"]) {
         return;
     }
@@ -141,18 +141,18 @@ fn an_engine_that_is_not_there_is_said_in_each_record_and_asked_again() {
     let with = audit(home.path(), &["--json", "--resume", "r.jsonl", "fleet"]);
     let states: Vec<_> = records(&with.out).into_values().map(|record| record["status"].clone()).collect();
     assert_eq!((with.code, states), (0, vec!["no-windows".into(); 2]), "{}", with.err);
-    // Whoever names a disk without Windows is told so, also where it was only come across before.
+    // A named disk without Windows is an error, even if it was discovered before.
     fs::write(home.path().join("r.jsonl"), &with.out).unwrap();
     let named = audit(home.path(), &["--json", "--resume", "r.jsonl", "fleet/qed"]);
     let error = &one(&named, "fleet/qed")["error"];
     assert_eq!((named.code, &error["code"]), (2, &"no-installation".into()));
     let advice = error["advice"].as_str().unwrap();
-    assert!(advice.contains("an audit cannot be told so"), "{advice}");
+    assert!(advice.contains("`hivewright info`"), "{advice}");
 }
 
-/// Of an archive with several disks one is read, and who reads it is told of the others.
+/// One disk of an archive with several is read, and the others are reported.
 #[test]
-fn further_disks_of_an_archive_are_told_of() {
+fn further_disks_of_an_archive_are_reported() {
     if !have(&["qemu-img", "tar"]) {
         return;
     }
@@ -171,7 +171,7 @@ fn further_disks_of_an_archive_are_told_of() {
         fs::write(home.path().join("vm.ovf"), format!("<Envelope>{files}{disks}</Envelope>")).unwrap();
         output("tar", &["-C", &path(""), "-cf", &path(name), "vm.ovf", "windows.vmdk", "data.vmdk"]);
     }
-    let says = "only the first of 2 disks is looked at";
+    let says = "only the first of 2 disks is read";
     let get = crate::command::hivewright_in(home.path(), ["get", "--value", "first.ova"]);
     assert!(
         get.out == "2\n"
@@ -182,7 +182,7 @@ fn further_disks_of_an_archive_are_told_of() {
     let second = crate::command::hivewright_in(home.path(), ["get", "second.ova"]);
     assert!(second.code == 2 && second.err.contains(says) && second.err.contains("windows.vmdk"), "{second:?}");
     let run = audit(home.path(), &["--json", "first.ova", "second.ova"]);
-    for (format, hint) in [("table", "1 to watch out for"), ("junit", "ova-disks: ")] {
+    for (format, hint) in [("table", "1 finding"), ("junit", "ova-disks: ")] {
         let told = audit(home.path(), &["--format", format, "first.ova"]);
         assert!(told.out.contains(hint), "{told:?}");
     }

@@ -1,4 +1,4 @@
-//! The recipe for Dask gives what one run gives, also where a shard is killed on its way.
+//! The recipe for Dask has the result of a single run, even if a shard is killed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,7 +13,7 @@ use super::{audit, records, steady};
 use crate::judges::python_with;
 use crate::support::tools::output;
 
-/// A `hivewright` that is killed in the middle of its first try at the second shard.
+/// Creates a `hivewright` that is killed during its first run of the second shard.
 fn unreliable(folder: &Path) -> PathBuf {
     let path = folder.join("unreliable");
     let real = env!("CARGO_BIN_EXE_hivewright");
@@ -61,7 +61,7 @@ fn the_merged_result_of_all_shards_is_that_of_one_run() {
     assert_eq!(code, one.code, "{errors}");
     assert!(home.path().join("was-killed").exists(), "nothing was killed");
     assert!(collected(&python, home.path()) == whole);
-    // Once more, on what is there.
+    // A second run with the existing results.
     let (code, errors) = recipe(&python, home.path(), &program);
     assert_eq!(code, one.code, "{errors}");
     assert!(collected(&python, home.path()) == whole);

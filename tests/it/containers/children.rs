@@ -1,4 +1,4 @@
-//! An image on which others stand is not written to, and the others are found without being trusted.
+//! An image with dependent images is not written, and the dependents are found without being trusted.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -12,7 +12,7 @@ use super::fixtures::{Unpacked, raw_disk};
 use crate::command::hivewright_in;
 use crate::support::tools::{have, output, succeeds};
 
-/// Makes an empty image that stands on `base`, as its header shall call that.
+/// Creates an empty image with the backing file `base`, under the given name in its header.
 fn make(folder: &Path, format: &str, name: &str, backing: &str) {
     let path = folder.join(name);
     let all = ["create", "-q", "-f", format, "-u", "-b", backing, "-F", "raw", path.to_str().unwrap(), "6M"];
@@ -23,7 +23,7 @@ fn code(told: &Value) -> &str {
     told["error"]["code"].as_str().unwrap_or("none")
 }
 
-/// The names of the children that are found.
+/// Returns the names of the dependents that are found.
 fn found(image: &Unpacked) -> BTreeSet<String> {
     let path = image.path().canonicalize().unwrap();
     let names = find_dependents(std::slice::from_ref(&path), &path)
@@ -34,7 +34,7 @@ fn found(image: &Unpacked) -> BTreeSet<String> {
 }
 
 #[test]
-fn what_others_stand_on_is_not_written_to() {
+fn an_image_with_dependents_is_not_written() {
     if !have(&["qemu-img"]) {
         return;
     }
@@ -47,7 +47,7 @@ fn what_others_stand_on_is_not_written_to() {
         let verbs = if verb == "set" { vec!["set", "2", "IMAGE"] } else { vec!["unset", "IMAGE"] };
         let run = image.run(&[&verbs[..], more].concat());
         assert_eq!(run.code, 3, "{run:?}");
-        for part in ["snapshot.qcow2 stands on disk.qcow2", "edit the image at the top of the chain", option] {
+        for part in ["snapshot.qcow2 depends on disk.qcow2", "edit the image at the top of the chain", option] {
             assert!(run.err.contains(part), "{part}: {}", run.err);
         }
         assert_eq!(code(&image.json(&[&verbs[..], more].concat())), "has-children");
@@ -55,11 +55,11 @@ fn what_others_stand_on_is_not_written_to() {
     assert!(image.hashes() == before);
     let info = image.json(&["info", "IMAGE"]);
     assert_eq!(info["obstacles"][0]["code"], "has-children", "{info}");
-    // A copy, nothing to do, and the child itself are no harm.
+    // A copy, no change, and the dependent itself are allowed.
     assert_eq!(image.run(&["set", "2", "IMAGE", "--output", "copy.qcow2"]).code, 0);
     assert_eq!(image.run(&["set", "1", "IMAGE"]).code, 0);
     assert!(before.iter().all(|(name, hash)| image.hashes()[name] == *hash));
-    // The base of a chain is found, the top of it is free.
+    // The base of a chain has dependents, its top has none.
     assert_eq!(image.run(&["set", "2", "IMAGE", option]).code, 0);
     let undo = "disk.qcow2.hivewright-undo";
     let refused = image.run(&["undo", undo]);
@@ -91,7 +91,7 @@ fn the_top_of_a_chain_has_no_children_and_the_rest_has() {
     assert!(image.hashes() == before);
 }
 
-/// A link to an image of another folder stands among those that were made on it: they are looked for there as well.
+/// A link to an image in another folder: dependents beside the link are found too.
 #[test]
 fn children_are_found_beside_the_name_that_the_user_gave() {
     if !have(&["qemu-img"]) {
@@ -110,20 +110,20 @@ fn children_are_found_beside_the_name_that_the_user_gave() {
         assert_eq!(code(&image.json(&["set", "2", name])), "has-children", "{name}");
     }
     let run = crate::command::hivewright_in(&at("vm"), ["set", "2", "golden.qcow2"]);
-    assert!(run.code == 3 && run.err.contains("child.qcow2 stands on"), "{run:?}");
-    // By its own name nothing is seen of them, which are in another folder.
+    assert!(run.code == 3 && run.has("has-children") && run.err.contains("child.qcow2"), "{run:?}");
+    // By its own name, the dependents in the other folder are not found.
     assert_eq!(image.run(&["set", "2", "IMAGE"]).code, 0);
     assert_eq!(
         code(&image.json(&["undo", "disk.qcow2.hivewright-undo", "--target", "vm/golden.qcow2"])),
         "has-children"
     );
-    // Where the other names of a file are, nobody can tell.
+    // The other hard links of a file cannot be found.
     let image = Unpacked::named("qcow2");
     fs::create_dir(image.folder.path().join("vm")).unwrap();
     fs::hard_link(image.path(), image.folder.path().join("vm/golden.qcow2")).unwrap();
     let run = image.run(&["set", "2", "IMAGE"]);
-    assert!(run.code == 0 && run.out.contains("has 2 names (hard links)"), "{run:?}");
-    // An extent that is a link beside the descriptor that names it.
+    assert!(run.code == 0 && run.out.contains("has 2 hard links"), "{run:?}");
+    // An extent that is a link, beside the descriptor that names it.
     let image = Unpacked::named("vmdk-flat");
     let at = |name: &str| image.folder.path().join(name);
     fs::create_dir(at("vm")).unwrap();
@@ -132,7 +132,7 @@ fn children_are_found_beside_the_name_that_the_user_gave() {
     assert_eq!(code(&image.json(&["set", "2", "vm/disk-flat.vmdk"])), "part-of-image");
 }
 
-/// However a child calls it: by what leads to the same file.
+/// A dependent may use any name that leads to the same file.
 #[test]
 fn a_child_is_known_by_the_file_that_its_name_leads_to() {
     if !have(&["qemu-img"]) {
@@ -157,7 +157,7 @@ fn a_child_is_known_by_the_file_that_its_name_leads_to() {
         ("qed", "alias", true),
         ("qcow2", "file:disk.001", true),
         ("qcow2", r#"json:{"driver":"raw","file":{"driver":"file","filename":"disk.001"}}"#, true),
-        // Of another machine: its folder is not here, and this may be its copy.
+        // A name from another machine: its folder does not exist here, and this may be a copy.
         ("qcow2", "/no/such/folder/disk.001", true),
         ("qcow2", "other.raw", false),
         ("qcow2", "missing", false),
@@ -174,16 +174,17 @@ fn a_child_is_known_by_the_file_that_its_name_leads_to() {
     }
     assert_eq!(found(&image), expected);
     let refused = image.run(&["set", "2", "disk.001"]);
-    assert!(refused.code == 3 && refused.err.contains(" and 5 more stand on disk.001"), "{refused:?}");
-    // A part of the image is one of its files as well.
+    assert!(refused.code == 3 && refused.err.contains(" and 5 more depend on disk.001"), "{refused:?}");
+    // A part of the image is one of its files too.
     make(folder, "qcow2", "of-part.qcow2", "disk.003");
     expected.iter().for_each(|child| fs::remove_file(folder.join(child)).unwrap());
-    assert!(image.run(&["set", "2", "disk.001"]).err.contains("of-part.qcow2 stands on disk.001"));
+    let run = image.run(&["set", "2", "disk.001"]);
+    assert!(run.has("has-children") && run.err.contains("of-part.qcow2"), "{run:?}");
 }
 
-/// What others may have put there: nothing is waited for, nothing special opened, nothing large read.
+/// Hostile files in the folder: no blocking, no special files opened, no large reads.
 #[test]
-fn hostile_neighbours_do_no_harm() {
+fn hostile_files_in_the_folder_do_no_harm() {
     if !have(&["qemu-img", "mkfifo"]) {
         return;
     }
@@ -195,7 +196,7 @@ fn hostile_neighbours_do_no_harm() {
     symlink("a-loop", at("a-loop")).unwrap();
     symlink("/dev/zero", at("a-device")).unwrap();
     output("mkfifo", &[at("a-pipe").to_str().unwrap()]);
-    // Where it may be made, which it may not everywhere.
+    // If it can be created, which is not possible everywhere.
     let _ = succeeds("mknod", &[at("a-node").to_str().unwrap(), "c", "1", "5"]);
     let _socket = std::os::unix::net::UnixListener::bind(at("a-socket")).unwrap();
     fs::create_dir(at("a-folder")).unwrap();
@@ -223,9 +224,9 @@ fn hostile_neighbours_do_no_harm() {
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
 
-/// Every file is looked at by a folder's listing, up to a bound; those called like the image come first.
+/// Every file in the listing of a folder is examined, up to a bound; those with a similar name come first.
 #[test]
-fn a_folder_of_thousands_costs_little_and_hides_no_namesake() {
+fn a_folder_of_thousands_costs_little_and_hides_no_similar_name() {
     if !have(&["qemu-img"]) {
         return;
     }
@@ -236,9 +237,9 @@ fn a_folder_of_thousands_costs_little_and_hides_no_namesake() {
     assert_eq!(found(&image).len(), 1);
 }
 
-/// Readers do not look, and what looks opens regular files of the folder alone.
+/// Reading commands do not search, and the search opens only regular files in the folder.
 #[test]
-fn who_looks_opens_nothing_elsewhere_and_a_check_does_not_look() {
+fn the_search_opens_nothing_elsewhere_and_a_check_does_not_search() {
     if !have(&["qemu-img", "strace", "mkfifo"]) {
         return;
     }
@@ -286,30 +287,33 @@ fn a_part_is_not_written_to_past_its_image() {
         }
         assert_eq!(image.json(&["info", part])["obstacles"][0]["code"], "part-of-image", "{name}");
         assert!(image.hashes() == before);
-        // Nothing to do, and a copy, are no harm.
+        // No change, and a copy, are allowed.
         assert_eq!(image.run(&["set", "1", part]).code, 0);
         assert_eq!(image.run(&["set", "2", part, "--output", "copy"]).code, 0);
         assert_eq!(image.run(&["get", "--value", "copy"]).out, "2\n");
         fs::remove_file(image.folder.path().join("copy")).unwrap();
         assert_eq!(image.run(&["set", "2", part, "--ignore-children"]).code, 0);
-        // What stands on the whole would be damaged by an undo as well.
+        // An undo would damage the dependents of the whole image too.
         let over = "# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=2\ncreateType=\"vmfsSparse\"\n";
         if name == "vmdk-flat" {
             let text = format!("{over}parentFileNameHint=\"disk.vmdk\"\nRW 12288 VMFSSPARSE \"over-delta.vmdk\"\n");
             fs::write(image.folder.path().join("over.vmdk"), text).unwrap();
             let refused = image.run(&["undo", "disk-flat.vmdk.hivewright-undo"]);
-            assert!(refused.code == 3 && refused.err.contains("over.vmdk stands on"), "{refused:?}");
+            assert!(
+                refused.code == 3 && refused.has("has-children") && refused.err.contains("over.vmdk"),
+                "{refused:?}"
+            );
             fs::remove_file(image.folder.path().join("over.vmdk")).unwrap();
         }
         assert_eq!(image.run(&["undo", &format!("{part}.hivewright-undo")]).code, 0);
         fs::remove_file(image.folder.path().join(format!("{part}.hivewright-undo"))).unwrap();
-        // By its own name the image may be written to.
+        // By its own name, the image is writable.
         assert_eq!(image.run(&["set", "2", whole]).code, 0);
         assert_eq!(image.run(&["undo", &format!("{whole}.hivewright-undo")]).code, 0);
     }
 }
 
-/// A child with another beginning of its name, behind hundreds of images; and more images than are looked at.
+/// A dependent with another name after hundreds of images; and more images than are examined.
 #[test]
 fn hundreds_of_images_hide_no_child() {
     if !have(&["qemu-img"]) {
@@ -326,11 +330,11 @@ fn hundreds_of_images_hide_no_child() {
     assert_eq!(code(&image.json(&["set", "2", "IMAGE", "--dry-run"])), "none");
     (1000..4100).for_each(|i| fs::write(folder.join(format!("b{i:04}")), &other).unwrap());
     let run = image.run(&["set", "2", "IMAGE"]);
-    assert!(run.code == 3 && run.err.contains("more files around it"), "{run:?}");
+    assert!(run.code == 3 && run.has("has-children"), "{run:?}");
     assert_eq!(image.run(&["set", "2", "IMAGE", "--ignore-children"]).code, 0);
 }
 
-/// VirtualBox keeps what stands on a machine's disks in a folder below theirs.
+/// VirtualBox stores dependents of a machine's disks in a subfolder.
 #[test]
 fn a_child_in_the_folder_of_snapshots_is_found() {
     if !have(&["qemu-img"]) {
@@ -349,7 +353,7 @@ fn a_child_in_the_folder_of_snapshots_is_found() {
 }
 
 #[test]
-fn what_cannot_be_opened_may_be_a_child() {
+fn an_unreadable_file_may_be_a_child() {
     if !have(&["qemu-img", "setpriv"]) {
         return;
     }
@@ -360,7 +364,7 @@ fn what_cannot_be_opened_may_be_a_child() {
     mode(folder, 0o777);
     mode(&image.path(), 0o666);
     let (path, program) = (image.path(), env!("CARGO_BIN_EXE_hivewright"));
-    // For root every file is open.
+    // Root can open every file.
     let run = || {
         let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups", program, "set", "2", "--dry-run"];
         std::process::Command::new("setpriv").args(nobody).arg(&path).output().unwrap()
@@ -375,18 +379,14 @@ fn what_cannot_be_opened_may_be_a_child() {
         let out = run();
         let told = String::from_utf8_lossy(&out.stderr).into_owned();
         assert_eq!(out.status.code(), Some(if counts { 3 } else { 0 }), "{name}: {told}");
-        assert_eq!(
-            told.contains(&format!("whether {name} stands on disk.qcow2 is not known")),
-            counts,
-            "{name}: {told}"
-        );
+        assert_eq!(told.contains(&format!("{name} may depend on disk.qcow2")), counts, "{name}: {told}");
         fs::remove_file(folder.join(name)).unwrap();
     }
 }
 
-/// The descriptor in a sparse VMDK has the name that the file had when it was made: in a copy that of the original.
+/// The descriptor in a sparse VMDK contains the original name of the file, also in a copy.
 #[test]
-fn a_copy_of_a_vmdk_is_no_child_and_no_whole() {
+fn a_copy_of_a_vmdk_is_neither_a_child_nor_a_whole() {
     let image = Unpacked::named("vmdk-sparse");
     let at = |name: &str| image.folder.path().join(name);
     let text = fs::read(image.path()).unwrap();
@@ -403,8 +403,8 @@ fn a_copy_of_a_vmdk_is_no_child_and_no_whole() {
     }
 }
 
-/// Tools describe a raw image as a whole device (VBoxManage internalcommands createrawvmdk): that description is an image that
-/// can be edited, and knows of it by its content identifier. The raw image by its own name is a part of it.
+/// Tools describe a raw image as a whole device (VBoxManage internalcommands createrawvmdk): that description is an
+/// editable image that contains a content identifier. The raw image by its own name is a part of it.
 #[test]
 fn a_raw_image_described_as_a_device_is_edited_by_the_description() {
     let folder = raw_disk();

@@ -1,4 +1,4 @@
-//! The images of the corpus: their container, and the disk that another reader sees in each.
+//! The images of the corpus: their format, and their disk according to another reader.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use crate::command::hivewright_in;
 use crate::corpus;
 use crate::support::tools::{have, output};
 
-/// Endings, our name of the format, and QEMU's; E01 is libewf's.
+/// Extensions, our name of the format, and QEMU's; E01 is libewf's.
 const FORMATS: [(&str, &str, &str); 9] = [
     ("raw", "raw", "raw"),
     ("dd", "raw", "raw"),
@@ -22,7 +22,7 @@ const FORMATS: [(&str, &str, &str); 9] = [
     ("qed", "qed", "qed"),
 ];
 
-/// The disk as another reader gives it.
+/// Returns the disk according to another reader.
 fn as_others_read(image: &Path, qemu: &str) -> Option<PathBuf> {
     let (raw, from) = (image.with_extension("as-raw"), image.to_str().unwrap());
     let to = raw.to_str().unwrap();
@@ -30,7 +30,7 @@ fn as_others_read(image: &Path, qemu: &str) -> Option<PathBuf> {
         have(&["qemu-img"]).then(|| output("qemu-img", &["convert", "-f", qemu, "-O", "raw", from, to]))?;
         return Some(raw);
     }
-    // Its name for one whole raw file is this one with `.raw`.
+    // Its name for one whole raw file has the suffix `.raw`.
     have(&["ewfexport"]).then(|| output("ewfexport", &["-q", "-u", "-f", "raw", "-S", "0", "-t", to, from]))?;
     Some(PathBuf::from(format!("{to}.raw")))
 }

@@ -1,5 +1,4 @@
-//! Images that have lost their ends, as a user meets them: the answer is right, or the message says that the image is cut
-//! short, and what to do.
+//! Truncated images on the command line: the answer is right, or the message reports the truncation with advice.
 
 use std::fs::File;
 
@@ -8,7 +7,7 @@ use hivewright_fixtures::images::Image;
 use super::fixtures::Unpacked;
 use crate::support::tools::have;
 
-/// An image, the file of it that is cut, and how many of a hundred parts are left of it.
+/// An image, the file to truncate, and the remaining percentage.
 const CUTS: &[(&str, &str, &[u64])] = &[
     ("qcow2", "disk.qcow2", &[1, 5, 50, 90]),
     ("qcow2-2m", "disk.qcow2", &[50, 90]),
@@ -52,7 +51,7 @@ const CUTS: &[(&str, &str, &[u64])] = &[
 ];
 
 #[test]
-fn a_cut_image_is_told_to_be_cut() {
+fn a_truncated_image_is_reported() {
     let mut told = 0;
     for (name, file, parts) in CUTS {
         let image = Image::named(name).unwrap();
@@ -71,14 +70,14 @@ fn a_cut_image_is_told_to_be_cut() {
                 let case = format!("{name}: {file} cut to {part} %: {run:?}");
                 assert_eq!(run.code, 2, "{case}");
                 assert!(
-                    ["cut short", "shorter than", "has another size", "is empty", "ends before"]
+                    ["truncated", "shorter than", "has another size", "is empty", "ends before"]
                         .iter()
                         .any(|words| run.err.contains(words)),
                     "{case}"
                 );
-                assert!(run.err.contains("what to do: "), "{case}");
+                assert!(run.err.contains("advice: "), "{case}");
                 assert!(!run.err.contains("report it") && !run.err.contains("holds no Windows"), "{case}");
-                // Of several files, the one is named.
+                // Of several files, the truncated one is named.
                 let several = before.len() > 1 && path != unpacked.path();
                 assert!(!several || run.err.contains(file), "{file} is not named: {case}");
                 assert!(run.err.matches("it is the file ").count() < 2, "{case}");
@@ -93,21 +92,18 @@ fn a_cut_image_is_told_to_be_cut() {
     assert!(told > 70);
 }
 
-/// Where zeros are allowed to stand for what is missing, the error that they lead to says so.
+/// If zeros replace the missing part, the resulting error mentions it.
 #[test]
-fn a_backing_file_that_is_too_short_is_held_against_what_is_found() {
+fn a_short_backing_file_is_mentioned_in_errors() {
     let unpacked = Unpacked::named("qcow2-chain");
     let base = File::options().write(true).open(unpacked.folder.path().join("base.raw")).unwrap();
     base.set_len(base.metadata().unwrap().len() / 2).unwrap();
     let run = unpacked.run(&["get", "IMAGE"]);
-    assert!(
-        run.code == 2 && run.err.contains("its backing file base.raw has 3145728 bytes, the disk 6291456"),
-        "{run:?}"
-    );
+    assert!(run.code == 2 && run.has("ntfs-index") && run.err.contains("base.raw"), "{run:?}");
 }
 
 #[test]
-fn a_segment_that_is_not_there_is_named() {
+fn a_missing_segment_is_named() {
     for (name, gone, first) in [
         ("ewf-segments", "disk.E03", "disk.E01"),
         ("ewf-segments", "disk.E01", "disk.E02"),
@@ -116,6 +112,6 @@ fn a_segment_that_is_not_there_is_named() {
         let unpacked = Unpacked::named(name);
         std::fs::remove_file(unpacked.folder.path().join(gone)).unwrap();
         let run = unpacked.run(&["get", first]);
-        assert!(run.code == 2 && run.err.contains(gone) && run.err.contains("what to do: "), "{run:?}");
+        assert!(run.code == 2 && run.err.contains(gone) && run.err.contains("advice: "), "{run:?}");
     }
 }

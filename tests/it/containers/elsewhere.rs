@@ -1,4 +1,4 @@
-//! Names of files on the system where an image was made: the file of that last name beside the image is meant.
+//! Names of files on the system of an image's origin refer to the file with the same last component beside the image.
 
 use super::vhd::{Parent, differencing, made, uuid_of};
 use super::vhdx::maker::{MIB, Maker, guid_text};
@@ -7,7 +7,7 @@ use super::vmdk::code;
 use super::*;
 use crate::support::tools::have;
 
-/// Absolute names of systems of all kinds, in folders that are nowhere here.
+/// Absolute names of several systems, in folders that do not exist here.
 const FOLDERS: [&str; 8] = [
     r"C:\VMs\",
     r"\\server\share\VMs\",
@@ -19,7 +19,7 @@ const FOLDERS: [&str; 8] = [
     "//server/share/",
 ];
 
-/// The first byte of the image, once with what it names beside it and once without.
+/// Returns the first byte of the image, with the named file beside it and without.
 fn first_byte(image: &Path, named: &Path) -> u8 {
     let mut byte = [0];
     let opened = open(image).unwrap_or_else(|error| panic!("{}: {error:?}", image.display())).0;
@@ -61,7 +61,7 @@ fn overlays_name_backing_files() {
     for format in ["qcow2", "qed"] {
         let image = at(&format!("top.{format}"));
         for there in FOLDERS {
-            // qemu-img has an opinion of such names: they are put in afterwards.
+            // qemu-img rejects such names, so they are written afterwards.
             let (name, placeholder) = (format!("{there}base.img"), "x".repeat(there.len() + 8));
             let create = ["create", "-q", "-f", format, "-u", "-F", "raw", "-b", &placeholder, text(&image), "1M"];
             output("qemu-img", &create);
@@ -111,9 +111,9 @@ fn differencing_disks_name_parents() {
     }
 }
 
-/// A file that is there by its whole name is the one that is meant, and goes through the gate as ever.
+/// A file that exists under its full name is used, subject to the policy.
 #[test]
-fn a_file_that_is_where_the_name_says_is_not_replaced() {
+fn a_file_under_its_full_name_is_used() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let named = there.path().canonicalize().unwrap().join("flat.bin");
     [&named, &here.path().join("flat.bin")].into_iter().for_each(|path| fs::write(path, [7; 4096]).unwrap());

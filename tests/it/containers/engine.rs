@@ -1,14 +1,14 @@
-//! Formats that qemu-nbd reads for us, held against qemu-img.
+//! Formats that qemu-nbd reads, compared with qemu-img.
 
 use super::*;
 use crate::support::tools::{have, output};
 
-/// What each kind is made with.
+/// Options of each kind.
 const KINDS: [(&str, &[&str]); 3] = [("qed", &[]), ("qcow", &[]), ("parallels", &["-o", "cluster_size=64k"])];
 
 const FORMATS: [&str; 3] = ["qed", "qcow", "parallels"];
 
-/// `raw_disk` as an image of `format` with `options`.
+/// Converts `raw_disk` to an image of `format` with `options`.
 fn convert(raw: &Path, format: &str, options: &[&str]) -> PathBuf {
     let image = raw.with_extension(format);
     let arguments = [&["convert", "-f", "raw", "-O", format], options, &[text(raw), text(&image)]].concat();
@@ -98,7 +98,7 @@ fn qcow_is_not_written_where_nothing_is_allocated() {
     assert_eq!(image.disk.write_at(8 << 20, b"new").unwrap_err().code(), "not-allocated");
 }
 
-/// What room was made for is written without another change, so that a commit can write the data last.
+/// Writes to allocated room change only data, so that a commit can write the data last.
 #[test]
 fn where_there_is_room_only_data_is_written() {
     if !have(&["qemu-img", "qemu-nbd"]) {
@@ -133,7 +133,7 @@ fn where_there_is_room_only_data_is_written() {
     }
 }
 
-/// An overlay named `top.FORMAT` of `format` over `base`.
+/// Creates an overlay `top.FORMAT` of `format` over `base`.
 fn overlay(base: &Path, base_format: &str, format: &str) -> PathBuf {
     let top = base.with_file_name(format!("top.{format}"));
     output("qemu-img", &["create", "-q", "-f", format, "-b", text(base), "-F", base_format, text(&top)]);
@@ -141,7 +141,7 @@ fn overlay(base: &Path, base_format: &str, format: &str) -> PathBuf {
 }
 
 #[test]
-fn an_overlay_takes_what_is_written_and_its_backing_files_nothing() {
+fn writes_change_the_overlay_and_no_backing_file() {
     if !have(&["qemu-img", "qemu-nbd"]) {
         return;
     }
@@ -193,7 +193,7 @@ fn images_that_were_not_closed_are_read_and_not_written() {
 }
 
 #[test]
-fn an_encrypted_qcow_is_told_how_to_decrypt() {
+fn an_encrypted_qcow_has_advice_to_decrypt() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.qcow");
     let mut header = vec![0; 560];

@@ -1,4 +1,4 @@
-//! qemu-nbd as a process: what it opens, when it ends, and what is said where it does not do as it should.
+//! The process qemu-nbd: the files that it opens, its end, and errors of its misbehaviour.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
@@ -12,7 +12,7 @@ use hivewright_error::Code;
 const HOLD: &str = "HIVEWRIGHT_TEST_HOLD";
 const ENGINE: &str = "HIVEWRIGHT_TEST_ENGINE";
 
-/// A small QED image.
+/// Creates a small QED image.
 fn image(folder: &Path) -> PathBuf {
     let raw = folder.join("disk.raw");
     raw_disk(&raw, 4);
@@ -20,7 +20,7 @@ fn image(folder: &Path) -> PathBuf {
     folder.join("disk.qed")
 }
 
-/// A program in the place of qemu-nbd, which says that it is one.
+/// Creates a program in place of qemu-nbd, which claims to be one.
 fn script(folder: &Path, body: &str) -> PathBuf {
     let path = folder.join("engine.sh");
     fs::write(&path, format!("#!/bin/sh\n[ \"$1\" = --version ] && echo qemu-nbd 0 && exit\n{body}\n")).unwrap();
@@ -30,12 +30,12 @@ fn script(folder: &Path, body: &str) -> PathBuf {
 
 /// Opens with that program.
 fn open_through(engine: &Path, path: &Path) -> hivewright::Result<Image> {
-    let mut gate = Gate::new(Arc::new(Recording::default()), &[]);
-    gate.qemu_nbd = Some(engine.to_owned());
-    container::open(&gate, path, None).map(|image| image.expect("an image"))
+    let mut policy = PathPolicy::new(Arc::new(Recording::default()), &[]);
+    policy.qemu_nbd = Some(engine.to_owned());
+    container::open(&policy, path, None).map(|image| image.expect("an image"))
 }
 
-/// What the tests below kill: opens the image that they name, says so and waits.
+/// Process for the tests below, which kill it: opens the image that they name, prints a word and waits.
 #[test]
 fn holds_an_image_open() {
     let Some(path) = std::env::var_os(HOLD) else { return };
@@ -47,7 +47,7 @@ fn holds_an_image_open() {
     drop(image);
 }
 
-/// This very program as a process that holds an image open, when it has said `word`.
+/// Starts this program as a process that holds an image open, and waits until it prints `word`.
 fn holder(image: &Path, temporary: &Path, engine: Option<&Path>, word: &str) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "containers::engine_process::holds_an_image_open", "--nocapture"]);
@@ -61,7 +61,7 @@ fn holder(image: &Path, temporary: &Path, engine: Option<&Path>, word: &str) -> 
     child
 }
 
-/// Processes whose command line has `word`.
+/// Returns processes whose command line contains `word`.
 fn running(word: &str) -> Vec<PathBuf> {
     let has = |entry: &PathBuf| {
         fs::read(entry.join("cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains(word))
@@ -93,7 +93,7 @@ fn killed_we_leave_no_process_and_no_folder() {
     within_seconds(5, "qemu-nbd outlives us", || running(text(temporary.path())).is_empty());
 }
 
-/// With nobody connected yet, only the kernel can end it.
+/// Without a connection, only the kernel can end it.
 #[test]
 fn killed_while_it_starts_we_leave_no_process() {
     if !have(&["qemu-img"]) {
@@ -121,10 +121,10 @@ fn another_program_is_no_damage_of_the_image() {
     let folder = tempfile::tempdir().unwrap();
     let path = image(folder.path());
     for (program, says) in [
-        (Path::new("/bin/true"), "/bin/true is no qemu-nbd"),
-        (Path::new("/bin/cat"), "/bin/cat is no qemu-nbd"),
-        (folder.path(), "is no program that can be started"),
-        (&path, "is no program that can be started"),
+        (Path::new("/bin/true"), "/bin/true is not qemu-nbd"),
+        (Path::new("/bin/cat"), "/bin/cat is not qemu-nbd"),
+        (folder.path(), "cannot be started"),
+        (&path, "cannot be started"),
     ] {
         let error = open_through(program, &path).map(|_| ()).unwrap_err();
         assert_eq!((error.kind(), error.code()), (hivewright::Kind::Unsupported, Code::NoQemuNbd), "{error}");
@@ -133,7 +133,7 @@ fn another_program_is_no_damage_of_the_image() {
 }
 
 #[test]
-fn what_qemu_does_wrong_is_an_error_that_says_so() {
+fn misbehaviour_of_qemu_is_an_error() {
     if !have(&["qemu-img", "qemu-nbd"]) {
         return;
     }
@@ -146,11 +146,11 @@ fn what_qemu_does_wrong_is_an_error_that_says_so() {
     let error = open_through(&script(folder.path(), "echo it is full >&2; exit 3"), &path).map(|_| ()).unwrap_err();
     assert_eq!(error.code(), "engine-refused");
     assert!(error.what().contains("it is full"), "{error}");
-    // Too much talk is neither kept nor does it stop anybody.
+    // Excessive output is neither stored nor blocks anything.
     let chatter = script(folder.path(), "yes loud | head -c 300000 >&2; exit 3");
     let error = open_through(&chatter, &path).map(|_| ()).unwrap_err();
     assert!(error.what().len() < 3000, "{}", error.what().len());
-    // A process of its own that it started goes too.
+    // A child process of it ends too.
     let number = folder.path().join("number");
     let sleeper = script(folder.path(), &format!("sleep 100 & echo $! > {}; wait", text(&number)));
     let started = Instant::now();
@@ -173,14 +173,14 @@ fn one_that_dies_in_the_middle_is_an_error_and_no_hang() {
     let image = open_through(&engine, &path).unwrap();
     image.disk.read_at(0, &mut [0; 512]).unwrap();
     assert!(succeeds("kill", &["-9", fs::read_to_string(number).unwrap().trim()]));
-    // What was read is kept; the rest cannot be had.
+    // Data that was read is cached; the rest is unreadable.
     image.disk.read_at(0, &mut [0; 512]).unwrap();
     for _ in 0..2 {
         assert_eq!(image.disk.read_at(2 << 20, &mut [0; 512]).unwrap_err().code(), "engine-died");
     }
 }
 
-/// What `trace` saw a `get` of the image open: by us, and by qemu-nbd.
+/// Returns the files that `get` of the image opens according to `trace`: by us, and by qemu-nbd.
 pub(super) fn traced(path: &Path) -> (String, String) {
     let log = path.with_file_name("trace");
     let hivewright = env!("CARGO_BIN_EXE_hivewright");
@@ -191,7 +191,7 @@ pub(super) fn traced(path: &Path) -> (String, String) {
     let engines: Vec<String> = lines.lines().filter(runs_qemu).map(number).collect();
     let (mut ours, mut its) = (String::new(), String::new());
     for line in lines.lines() {
-        // The call by which it is started names the sockets only, and is checked too.
+        // The call that starts it contains only the sockets, and is checked too.
         let of = if engines.contains(&number(line)) { &mut its } else { &mut ours };
         of.push_str(line);
         of.push('\n');
@@ -227,7 +227,7 @@ fn no_file_is_opened_because_an_image_names_it() {
             let opened = |file: &str| ours.lines().any(|line| line.contains("open") && line.contains(file));
             assert!(!opened("/etc/passwd") && !opened("/x\""), "{format} {backing}: {ours}");
         }
-        // With a good chain QEMU runs, and knows of no file at all.
+        // With a valid chain, QEMU runs, and knows no file at all.
         let good = make(format, "good", "base.raw");
         let (ours, its) = traced(&good);
         assert_eq!(code(&good), Ok(()));

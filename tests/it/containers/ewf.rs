@@ -8,7 +8,7 @@ use hivewright_error::Code;
 use super::*;
 use crate::support::tools::have;
 
-/// `disk.raw` of 6 MiB, not whole chunks, acquired as `image.E01` and on, in segments of 1 MiB.
+/// Creates `disk.raw` of 6 MiB, not a multiple of chunks, and acquires it as `image.E01` ..., in segments of 1 MiB.
 fn acquire(folder: &Path, options: &str) {
     raw_disk(&folder.join("disk.raw"), 6);
     let raw = File::options().write(true).open(folder.join("disk.raw")).unwrap();
@@ -71,7 +71,7 @@ fn segments_are_found_from_any_of_them() {
 }
 
 #[test]
-fn damage_is_not_handed_out() {
+fn damaged_data_is_not_returned() {
     if !have(&["ewfacquire"]) {
         return;
     }
@@ -83,7 +83,7 @@ fn damage_is_not_handed_out() {
         let path = at.join("image.E01");
         let sound = fs::read(&path).unwrap();
         let mut caught = 0;
-        // Without its magic it is no image any more, but a raw disk.
+        // Without its signature, it is a raw disk.
         for offset in (13..sound.len()).step_by(sound.len() / 300) {
             let mut bytes = sound.clone();
             bytes[offset] ^= 0x20;
@@ -101,7 +101,7 @@ fn damage_is_not_handed_out() {
     }
 }
 
-/// A few KiB on the host's disk: tables of so many chunks of a disk, all zeros, with checksums that fit.
+/// Creates a sparse image of a few KiB: tables of many chunks of zeros, with valid checksums.
 fn sparse(path: &Path, tables: u32, count: u32) {
     let summed = |bytes: &[u8]| [bytes, &simd_adler32::adler32(&bytes).to_le_bytes()].concat();
     let file = File::create(path).unwrap();
@@ -128,7 +128,7 @@ fn sparse(path: &Path, tables: u32, count: u32) {
         let mut head = vec![0; 20];
         head[..4].copy_from_slice(&count.to_le_bytes());
         let end = section("table", &summed(&head), entries + 4);
-        // Of zeros: their number above, 1 below.
+        // Checksum of zeros: their number in the upper half, 1 in the lower.
         let sum = ((entries % 65521) as u32) << 16 | 1;
         file.write_all_at(&sum.to_le_bytes(), end - 4).unwrap();
     }
@@ -137,7 +137,7 @@ fn sparse(path: &Path, tables: u32, count: u32) {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn tables_take_no_memory_that_the_file_has_not() {
+fn the_memory_of_tables_is_bounded_by_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("big.E01");
     for (tables, count, code) in [(1, 500_000_000, "ewf-table"), (20, 1 << 24, "ewf-segment")] {
@@ -155,7 +155,7 @@ fn tables_take_no_memory_that_the_file_has_not() {
     }
 }
 
-/// What is asked is whether the bytes are those that were hashed: with or without a Windows in them.
+/// --verify compares the hashes, with or without a Windows.
 #[test]
 fn to_verify_a_disk_without_windows_is_an_answer() {
     if !have(&["ewfacquire"]) {

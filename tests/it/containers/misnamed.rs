@@ -1,11 +1,11 @@
-//! Files that are no disk and no hive are named as what they are, by every verb, with what to do.
+//! Files other than disks and hives are reported with their type by every command, with advice.
 
 use super::*;
 use crate::command::hivewright_in;
 use crate::support::tools::have;
 use serde_json::Value;
 
-/// Every verb that takes a target.
+/// Every command with a target.
 const VERBS: [&[&str]; 8] = [
     &["get"],
     &["check"],
@@ -17,8 +17,8 @@ const VERBS: [&[&str]; 8] = [
     &["audit"],
 ];
 
-/// The code and the text that each verb has for the file, which has to be the same.
-fn told(folder: &Path, name: &str) -> (String, String) {
+/// Returns the code and the text of every command for the file, which must be equal.
+fn report(folder: &Path, name: &str) -> (String, String) {
     let before = fs::read(folder.join(name)).unwrap();
     let mut all = Vec::new();
     for verb in VERBS {
@@ -42,7 +42,7 @@ fn told(folder: &Path, name: &str) -> (String, String) {
     all.remove(0)
 }
 
-/// `bytes`, in a file of `len` bytes.
+/// Creates a file of `len` bytes that begins with `bytes`.
 fn padded(bytes: &[u8], len: usize) -> Vec<u8> {
     let mut file = bytes.to_vec();
     file.resize(len.max(bytes.len()), 0);
@@ -50,7 +50,7 @@ fn padded(bytes: &[u8], len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_belongs_to_a_registry_and_is_no_hive_is_named() {
+fn other_files_of_registries_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let wide = |text: &str| [vec![0xff, 0xfe], text.encode_utf16().flat_map(u16::to_le_bytes).collect()].concat();
     let reg = "Windows Registry Editor Version 5.00\r\n\r\n[HKEY_LOCAL_MACHINE\\SYSTEM]\r\n";
@@ -71,12 +71,12 @@ fn what_belongs_to_a_registry_and_is_no_hive_is_named() {
         ("SYSTEM.LOG", old, "transaction-log"),
     ] {
         fs::write(folder.path().join(name), bytes).unwrap();
-        assert_eq!(told(folder.path(), name).0, code, "{name}");
+        assert_eq!(report(folder.path(), name).0, code, "{name}");
     }
 }
 
 #[test]
-fn containers_that_are_not_read_are_named() {
+fn unsupported_containers_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let koly = padded(b"koly\0\0\0\x04\0\0\x02\0\0\0\0\x01", 512);
     let sparse_ustar = |first: &str| {
@@ -105,18 +105,19 @@ fn containers_that_are_not_read_are_named() {
         ("b.rar", padded(b"Rar!\x1a\x07\0", 4096), "RAR", "compressed"),
         ("a.lz4", padded(b"\x04\x22\x4d\x18\x64", 4096), "LZ4", "compressed"),
         ("b.lz4", padded(b"\x02\x21\x4c\x18", 4096), "LZ4", "compressed"),
-        ("a.wim", padded(b"MSWIM\0\0\0\xd0", 4096), "WIM", "container"),
+        ("a.wim", padded(b"MSWIM\0\0\0\xd0", 4096), "version", "wim-version"),
+        ("b.wim", padded(b"MSWIM\0\0\0", 4096), "WIM", "wim-header"),
         ("a.gz", padded(b"\x1f\x8b\x08", 4096), "gzip", "compressed"),
         ("a.luks", padded(b"LUKS\xba\xbe\0\x02", 4096), "LUKS", "luks"),
     ] {
         fs::write(folder.path().join(name), bytes).unwrap();
-        let (found, what) = told(folder.path(), name);
+        let (found, what) = report(folder.path(), name);
         assert!(found == code && what.contains(word), "{name}: {found}: {what}");
     }
 }
 
 #[test]
-fn optical_discs_and_squashfs_are_named() {
+fn optical_discs_and_squashfs_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let mut made = Vec::new();
@@ -125,12 +126,12 @@ fn optical_discs_and_squashfs_are_named() {
     if have(&["genisoimage"]) {
         output("genisoimage", &["-quiet", "-o", text(&at("a.iso")), text(&at("files"))]);
         output("genisoimage", &["-quiet", "-udf", "-o", text(&at("bridge.iso")), text(&at("files"))]);
-        // As isohybrid does: with the boot sector of a disk.
+        // As of isohybrid, with the boot sector of a disk.
         let mut hybrid = fs::read(at("a.iso")).unwrap();
         hybrid[446..462].copy_from_slice(&[0x80, 0, 1, 0, 0x17, 0, 1, 0, 0, 0, 0, 0, 0, 3, 0, 0]);
         hybrid[510..512].copy_from_slice(&[0x55, 0xaa]);
         fs::write(at("hybrid.iso"), &hybrid).unwrap();
-        // A disk that once held one is a disk.
+        // A disk with remnants of one is a disk.
         hybrid.resize(8 << 20, 0);
         fs::write(at("stick.raw"), hybrid).unwrap();
         assert_eq!(open(&at("stick.raw")).unwrap().0.about.format, "raw");
@@ -146,7 +147,7 @@ fn optical_discs_and_squashfs_are_named() {
         made.push(("a.squashfs", "squashfs"));
     }
     for (name, word) in made {
-        let (code, what) = told(folder.path(), name);
+        let (code, what) = report(folder.path(), name);
         assert!(code == "container" && what.contains(word), "{name}: {code}: {what}");
     }
 }

@@ -1,5 +1,5 @@
-//! Chains of images as other people's readers see them: QEMU has no differencing VHD, VHDX and VDI, and makers of ours
-//! must not share a misunderstanding with readers of ours.
+//! Chains of images in independent readers: QEMU has no differencing VHD, VHDX and VDI, and our makers and readers must
+//! not share an error.
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::support::hex::sha256;
 
 const MIB: usize = 1 << 20;
 
-/// Reads the disk of a chain, whose files are given top first, and prints the hash of every MiB.
+/// Reads the disk of a chain, whose files are given from the top down, and prints the hash of every MiB.
 const DRIVER: &str = r#"
 import hashlib, sys
 from pathlib import Path
@@ -51,11 +51,11 @@ for at in range(0, size, 1 << 20):
     print(hashlib.sha256(disk.read(min(1 << 20, size - at))).hexdigest())
 "#;
 
-/// A fixture, its files from the top down, and who reads such chains.
+/// A fixture, its files from the top down, and the readers of such chains.
 type Chain = (&'static str, &'static [&'static str], &'static [&'static str]);
 
 const CHAINS: [Chain; 6] = [
-    // dissect.hypervisor reads a differencing VHD as if it had no parent.
+    // dissect.hypervisor ignores the parent of a differencing VHD.
     ("vhd-differencing", &["top.avhd", "middle.avhd", "base.vhd"], &["pyvhdi"]),
     ("vhdx-differencing", &["top.avhdx", "middle.avhdx", "base.vhdx"], &["pyvhdi", "dissect.hypervisor.disk.vhdx"]),
     ("vdi-differencing", &["top.vdi", "middle.vdi", "base.vdi"], &["dissect.hypervisor.disk.vdi"]),
@@ -64,7 +64,7 @@ const CHAINS: [Chain; 6] = [
     ("vmdk-sesparse", &["top.vmdk", "middle.vmdk", "base.vmdk"], &["dissect.hypervisor.disk.vmdk"]),
 ];
 
-/// Holds what others read of the chain against the disk `expected`. Gives how many did.
+/// Compares the chain in other readers with the disk `expected`. Returns the number of readers.
 fn judge(test: &str, unpacked: &Unpacked, (name, files, readers): Chain, expected: &[u8]) -> usize {
     let mut judged = 0;
     for reader in readers {
@@ -77,7 +77,7 @@ fn judge(test: &str, unpacked: &Unpacked, (name, files, readers): Chain, expecte
         let told: Vec<&str> = told.lines().collect();
         assert_eq!(told.len(), expected.len().div_ceil(MIB), "{name}: {reader}");
         for (i, (told, bytes)) in told.iter().zip(expected.chunks(MIB)).enumerate() {
-            // libvhdi (20260901) asks the parent for a block that is defined to be zeros ([MS-VHDX] 2.5.1.1, state 2).
+            // libvhdi (20260901) reads the parent for a block that is defined to be zeros ([MS-VHDX] 2.5.1.1, state 2).
             let is_excused = (name, *reader, i) == ("vhdx-differencing", "pyvhdi", 1);
             assert!(is_excused || *told == sha256(bytes), "{name}: {reader} sees other bytes in MiB {i}");
         }
@@ -102,8 +102,8 @@ fn chains_are_the_same_disk_to_others() {
 }
 
 #[test]
-fn what_is_set_in_the_top_is_seen_by_others() {
-    let (test, folder) = ("what_is_set_in_the_top_is_seen_by_others", raw_disk());
+fn others_read_the_value_set_in_the_top() {
+    let (test, folder) = ("others_read_the_value_set_in_the_top", raw_disk());
     let run = hivewright_in(folder.path(), ["set", "2", "disk.raw", "--keep-timestamps"]);
     assert_eq!(run.code, 0, "{run:?}");
     let edited = fs::read(folder.path().join("disk.raw")).unwrap();

@@ -39,7 +39,7 @@ fn its_disk_is_read_in_place() {
             let ova = pack(folder.path(), format, &["vm.ovf", "vm.mf", "disk.vmdk"]);
             let (image, recording) = open(&ova).unwrap();
             if format == "v7" {
-                // Without a magic nothing shows that it is an archive.
+                // Without a signature, the archive is not recognized.
                 assert_eq!(image.about.format, "raw");
                 continue;
             }
@@ -81,7 +81,7 @@ fn the_first_disk_of_the_description_is_taken() {
         let mut byte = [0];
         image.disk.read_at(0, &mut byte).unwrap();
         let others =
-            image.about.warnings().iter().all(|what| what.contains("disk.vmdk") && what.contains("second.vmdk"));
+            image.about.warnings().iter().all(|(_, what)| what.contains("disk.vmdk") && what.contains("second.vmdk"));
         assert!(others, "{:?}", image.about);
         Ok((byte[0], image.about.warnings().len()))
     };
@@ -95,7 +95,7 @@ fn the_first_disk_of_the_description_is_taken() {
     assert_eq!(opened(&compressed, &members), Err("ova-disk-compressed"));
     assert_eq!(opened(&OVF.replace("ovf:size", "ovf:chunkSize=\"9\" ovf:size"), &members), Err("ova-disk"));
     assert_eq!(opened(OVF, &["vm.ovf", "disk.vmdk", "disk.vmdk"]), Err("ova-tar"), "which of the two?");
-    // What the disk in the archive names is in the archive, not beside it.
+    // The extents of the disk are in the archive, not beside it.
     write("flat.bin", &[3; 4 * S]);
     write("disk.vmdk", &image(&descriptor(7, None, "custom", "RW 512 SPARSE \"a\"\nRW 4 FLAT \"flat.bin\" 0"), 1));
     assert_eq!(opened(OVF, &members), Err("ova-disk"));
@@ -158,7 +158,7 @@ fn a_disk_of_another_format_is_read_by_its_bytes() {
         recording.bring_to_disk();
         assert!(recording.0.lock().unwrap().iter().all(|(path, ..)| path.extension().unwrap() == "ova"));
     }
-    // What stands on a file beside the archive is not read, whoever that file is.
+    // A disk with a backing file beside the archive is not read.
     let overlay = ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", "disk.raw", text(&disk)];
     output("qemu-img", &overlay);
     assert_eq!(code(open(&pack(folder.path(), "ustar", &["vm.ovf", "disk.vmdk"]))), "ova-disk");
@@ -167,7 +167,7 @@ fn a_disk_of_another_format_is_read_by_its_bytes() {
 }
 
 #[test]
-fn what_is_no_disk_in_an_archive_is_named() {
+fn other_contents_of_an_archive_are_reported() {
     if !have(&["tar"]) {
         return;
     }
@@ -193,7 +193,7 @@ fn what_is_no_disk_in_an_archive_is_named() {
     assert!(gone.code() == "ova-no-disk" && gone.advice().unwrap().contains("tar -tvf"), "{gone:?}");
 }
 
-/// Archives that people pack by hand have their members in any order, and in folders.
+/// Manually packed archives have their members in any order, and in folders.
 #[test]
 fn members_come_in_any_order_and_in_folders() {
     if !have(&["tar"]) {
@@ -224,11 +224,11 @@ fn members_come_in_any_order_and_in_folders() {
             &["vm.mf", "./vm.ovf", "./disk.vmdk"],
             &["vm/vm.ovf", "vm/disk.vmdk", "other/disk.vmdk"],
             &["other", "vm/disk.vmdk", "vm/vm.ovf"],
-            // The folder and all that is in it.
+            // The folder with its contents.
             &["vm/disks", "deep.ovf"],
             &["vm/disk.vmdk", "other/disk.vmdk", "steps.ovf"],
             &["vm/disks/disk.vmdk", "vm/backslash.ovf"],
-            // Not where it is said to be, and the only one of its name.
+            // Not at its path, but the only one with its name.
             &["vm/disks/disk.vmdk", "vm.ovf"],
         ] {
             let ova = pack(folder.path(), format, members);
@@ -240,11 +240,11 @@ fn members_come_in_any_order_and_in_folders() {
         let told = |members: &[&str]| code(open(&pack(folder.path(), format, members)));
         assert_eq!(told(&["vm/disk.vmdk", "other/disk.vmdk", "vm.ovf"]), "ova-no-disk", "which of the two?");
         assert_eq!(told(&["disk.vmdk", "vm.mf"]), "ova-ovf");
-        // By another name it is an archive of anything.
+        // With another name, it is any archive.
         let ova = pack(folder.path(), format, &["disk.vmdk", "vm.ovf"]);
         fs::rename(ova, at("vm.tar")).unwrap();
         assert_eq!(code(open(&at("vm.tar"))), "compressed");
-        let gate = Gate::new(Arc::<Recording>::default(), &[]);
-        assert!(container::open(&gate, &at("vm.tar"), Some("ova")).is_ok());
+        let policy = PathPolicy::new(Arc::<Recording>::default(), &[]);
+        assert!(container::open(&policy, &at("vm.tar"), Some("ova")).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Parallels keeps snapshots as images of their own, and what stands on what in a descriptor beside them.
+//! Parallels stores snapshots as separate images, and their relations in a descriptor.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ use crate::support::tools::{have, output};
 const BASE: &str = "vm.hdd.0.{5fbaabe3-6958-40ff-92a7-860e329aab41}.hds";
 const DELTA: &str = "vm.hdd.0.{11112222-6958-40ff-92a7-860e329aab41}.hds";
 
-/// A descriptor of the base, and of the delta on it where there is one.
+/// Returns a descriptor of the base, and of the delta if there is one.
 fn descriptor(with_delta: bool) -> String {
     let image = |name: &str| {
         let guid = &name[name.find('{').unwrap()..=name.find('}').unwrap()];
@@ -28,7 +28,7 @@ fn descriptor(with_delta: bool) -> String {
     )
 }
 
-/// A folder with the bundle `vm.hdd`.
+/// Creates a folder with the bundle `vm.hdd`.
 fn bundle(with_delta: bool) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     let vm = home.path().join("vm.hdd");
@@ -50,25 +50,25 @@ fn json(home: &tempfile::TempDir, args: &[&str]) -> Value {
 }
 
 #[test]
-fn a_base_is_told_from_the_disk_and_is_not_written_to() {
+fn a_base_is_distinguished_from_the_disk_and_not_written() {
     if !have(&["qemu-img", "qemu-nbd"]) {
         return;
     }
     let home = bundle(true);
     let before = fs::read(home.path().join("vm.hdd").join(BASE)).unwrap();
     let get = run(&home, &["get", "--value", BASE]);
-    assert!(get.code < 2 && get.err.contains("as it was before a snapshot") && get.err.contains(DELTA), "{get:?}");
+    assert!(get.code < 2 && get.has("parallels-snapshots") && get.err.contains(DELTA), "{get:?}");
     let delta = run(&home, &["get", DELTA]).failed(2, "prl_disk_tool merge");
     assert!(delta.err.contains(BASE), "{}", delta.err);
     run(&home, &["get", DELTA, "--json"]).failed_as_json(2, "parallels-snapshot");
     for args in [&["set", "2", BASE][..], &["set", "2", "--dry-run", BASE], &["unset", BASE]] {
         let refused = run(&home, args);
-        assert!(refused.code == 3 && refused.err.contains(&format!("{DELTA} stands on {BASE}")), "{refused:?}");
+        assert!(refused.code == 3 && refused.err.contains(&format!("{DELTA} depends on {BASE}")), "{refused:?}");
     }
     run(&home, &["set", "2", BASE, "--json"]).failed_as_json(3, "has-children");
     assert!(fs::read(home.path().join("vm.hdd").join(BASE)).unwrap() == before);
     assert_eq!(json(&home, &["info", BASE])["obstacles"][0]["code"], "has-children");
-    // Who takes it upon himself may, and take it back; in another folder, nobody knows of others.
+    // The user may override this, and undo it; in another folder, the others are unknown.
     let set = run(&home, &["set", "2", BASE, "--ignore-children"]);
     assert_eq!(set.code, 0, "{set:?}");
     let undo = format!("{BASE}.hivewright-undo");
@@ -80,8 +80,8 @@ fn a_base_is_told_from_the_disk_and_is_not_written_to() {
     run(&home, &["get", BASE, "--json"]).failed_as_json(2, "parallels-descriptor");
 }
 
-/// Names are what they mean, on the systems where such bundles are made too; a file that the descriptor does not name may be
-/// any of its images.
+/// Names without regard to case, as on the systems of such bundles; a file that the descriptor does not name may be any
+/// of its images.
 #[test]
 fn a_base_under_another_name_is_known_or_refused() {
     if !have(&["qemu-img", "qemu-nbd"]) {
@@ -122,11 +122,13 @@ fn a_bundle_without_snapshots_is_one_file() {
         return;
     }
     let home = bundle(false);
-    for (folder, args) in
-        [("vm.hdd", ["get", "."]), (".", ["get", "vm.hdd"]), ("vm.hdd", ["get", "DiskDescriptor.xml"])]
-    {
+    for (folder, args, code) in [
+        ("vm.hdd", ["get", "."], "no-installation"),
+        (".", ["get", "vm.hdd"], "no-installation"),
+        ("vm.hdd", ["get", "DiskDescriptor.xml"], "parallels-bundle"),
+    ] {
         let told = hivewright_in(&home.path().join(folder), args);
-        assert!(told.code == 2 && told.err.contains("name the image in it: "), "{told:?}");
+        assert!(told.code == 2 && told.has(code), "{told:?}");
         assert!(told.err.contains(BASE), "{told:?}");
     }
     assert_eq!(run(&home, &["set", "2", BASE]).code, 0);
@@ -138,7 +140,7 @@ fn a_bundle_without_snapshots_is_one_file() {
 }
 
 #[test]
-fn a_bundle_with_snapshots_is_to_be_merged() {
+fn a_bundle_with_snapshots_must_be_merged() {
     if !have(&["qemu-img"]) {
         return;
     }
@@ -151,7 +153,7 @@ fn a_bundle_with_snapshots_is_to_be_merged() {
     fs::write(home.path().join("vm.hdd/DiskDescriptor.xml"), split).unwrap();
     run(&home, &["get", BASE, "--json"]).failed_as_json(2, "parallels-split");
     let told = hivewright_in(home.path(), ["get", "vm.hdd"]);
-    assert!(told.err.contains("do not split"), "{told:?}");
+    assert!(told.has("no-installation"), "{told:?}");
     // The base of a bundle may be plain.
     fs::write(home.path().join("vm.hdd").join(BASE), [1; 1 << 20]).unwrap();
     run(&home, &["get", BASE, "--json"]).failed_as_json(2, "parallels-split");

@@ -1,10 +1,10 @@
-//! Compressed clusters whose streams repeat what never was.
+//! Compressed clusters with references to before their start.
 
 use std::fs;
 
 use super::*;
 
-/// A deflate stream of `len` bytes, from 258 on: each is the one before it, the first one too.
+/// Returns a deflate stream of `len` bytes, from 258 on: each byte repeats the previous one, including the first.
 fn echo(len: usize) -> Vec<u8> {
     let (mut bytes, mut used) = (Vec::new(), 0);
     let mut put = |value: u32, bits: u32, from_high: bool| {
@@ -17,7 +17,7 @@ fn echo(len: usize) -> Vec<u8> {
             used += 1;
         }
     };
-    // The last block, of fixed codes (RFC 1951, 3.2.6).
+    // The last block, with fixed codes (RFC 1951, 3.2.6).
     put(1, 1, false);
     put(1, 2, false);
     for _ in 0..len.div_ceil(258) {
@@ -30,7 +30,7 @@ fn echo(len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn a_cluster_that_repeats_what_was_before_its_start_is_neither_read_nor_copied() {
+fn a_cluster_with_references_before_its_start_is_neither_read_nor_copied() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().canonicalize().unwrap().join("disk.qcow2");
     let mut bytes = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/qcow2/compressed-v2")).unwrap();

@@ -1,9 +1,9 @@
-//! Raw images, whole and split, and the gate.
+//! Raw images, whole and split, and the path policy.
 
 use super::*;
 use crate::support::disk;
 
-/// `disk.raw` cut into `disk.001` and on, 5 MiB each.
+/// Splits `disk.raw` into `disk.001` ..., 5 MiB each.
 fn split(folder: &Path) -> PathBuf {
     let raw = folder.join("disk.raw");
     raw_disk(&raw, 12);
@@ -32,7 +32,7 @@ fn segments_read_and_write_as_one_disk() {
 }
 
 #[test]
-fn names_lead_nowhere_but_beside_the_image() {
+fn names_refer_only_to_files_beside_the_image() {
     let folder = tempfile::tempdir().unwrap();
     let (inside, outside) = (folder.path().join("in"), folder.path().join("out"));
     fs::create_dir(&inside).unwrap();
@@ -44,9 +44,9 @@ fn names_lead_nowhere_but_beside_the_image() {
     let secret = outside.join("secret").to_str().unwrap().to_owned();
     let code = |allowed: &[PathBuf], name: &str| {
         let recording = Arc::new(Recording::default());
-        let gate = Gate::new(recording.clone(), allowed);
-        let (image, _) = gate.image(&inside.join("image")).unwrap();
-        let code = gate.named(&image, name, Role::Backing).map(|_| ()).map_err(|e| e.code().as_str());
+        let policy = PathPolicy::new(recording.clone(), allowed);
+        let (image, _) = policy.image(&inside.join("image")).unwrap();
+        let code = policy.named(&image, name, Role::Backing).map(|_| ()).map_err(|e| e.code().as_str());
         let opened = recording.0.lock().unwrap().iter().any(|(path, ..)| path.ends_with("secret"));
         (code, opened)
     };
@@ -62,9 +62,9 @@ fn names_lead_nowhere_but_beside_the_image() {
     fs::create_dir(inside.join("below")).unwrap();
     fs::write(inside.join("below/file"), [1; 100]).unwrap();
     assert_eq!(code(&[], "below/file").0, Err("outside-folder"));
-    let gate = Gate::new(Arc::<Recording>::default(), &[]);
-    let (image, _) = gate.image(&inside.join("image")).unwrap();
-    let told = gate.named(&image, "below/file", Role::Part).map(|_| ()).unwrap_err();
+    let policy = PathPolicy::new(Arc::<Recording>::default(), &[]);
+    let (image, _) = policy.image(&inside.join("image")).unwrap();
+    let told = policy.named(&image, "below/file", Role::Part).map(|_| ()).unwrap_err();
     assert!(told.what().contains("which is not beside the image"), "{told}");
     assert_eq!(code(&[], "below").0, Err("not-a-file"));
     assert_eq!(code(&[], "/dev/zero").0, Err("outside-folder"));

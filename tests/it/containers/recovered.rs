@@ -1,4 +1,4 @@
-//! A hive out of an image that cannot be written to: `recover` writes it to a file of its own.
+//! `recover` of a read-only image writes the recovered hive to a file.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::support::dirty_place::named;
 use crate::support::tools::{have, output};
 
 #[test]
-fn a_dirty_hive_comes_recovered_out_of_an_image_that_is_only_read() {
+fn a_dirty_hive_is_recovered_from_a_read_only_image() {
     if !have(&["qemu-img"]) {
         return;
     }
@@ -26,8 +26,8 @@ fn a_dirty_hive_comes_recovered_out_of_an_image_that_is_only_read() {
         assert_eq!((done.code, &document["commit"]["how"]), (0, &"output-hive".into()), "{name}: {done:?}");
         assert_eq!(place.run(&["recover", "SYSTEM", "--output", "out"]).code, 0, "{name}");
         assert!(fs::read(at("out")).unwrap() == place.read("out"), "{name}: not as the hive by itself is recovered");
-        assert_eq!(run(&["get", "out"]).json()["state"], "clean");
-        // Never over anything, and nothing else writes.
+        assert_eq!(run(&["get", "out"]).json()["hive_state"], "clean");
+        // Never overwrites, and no other command writes.
         assert_eq!(run(&["recover", "d.vmdk", "--output", "out"]).json()["error"]["code"], "output-exists");
         for args in [
             &["recover", "d.vmdk"][..],
@@ -42,7 +42,7 @@ fn a_dirty_hive_comes_recovered_out_of_an_image_that_is_only_read() {
 }
 
 #[test]
-fn a_clean_hive_comes_out_as_it_is() {
+fn a_clean_hive_is_copied_unchanged() {
     for (name, code) in [("ewf", "ewf-evidence"), ("ewf-segments", "ewf-evidence"), ("ova", "ova-read-only")] {
         let image = Unpacked::named(name);
         let before = image.hashes();

@@ -1,4 +1,4 @@
-//! A command that is told to end takes along what has no place yet, and leaves what has.
+//! A command that ends by a signal removes its temporary files, and keeps complete ones.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -32,7 +32,7 @@ fn signal(child: &Child, name: &str) {
     output("kill", &[&format!("-{name}"), &child.id().to_string()]);
 }
 
-/// An image that qemu-nbd reads, with an engine that opens nothing more once a file beside it ends in a word.
+/// An image that qemu-nbd reads, with an engine that opens nothing more after a file beside it ends with a word.
 struct Place {
     image: Unpacked,
     temporary: tempfile::TempDir,
@@ -54,7 +54,7 @@ impl Place {
         Place { image, temporary, engine: elsewhere, before }
     }
 
-    /// Begins the command, behind `start`, and waits until it hangs.
+    /// Starts the command by `start`, and waits until it hangs.
     fn begin(&self, start: &str, arguments: &[&str], ending: &str) -> Child {
         let mut command = heeding("sh");
         command.args(["-c", &format!("{start} exec \"$@\""), "sh", BINARY]).args(arguments);
@@ -92,7 +92,7 @@ fn no_half_copy_and_no_folder_stay_behind() {
     }
 }
 
-/// As behind nohup, or in the background of a script.
+/// As with nohup, or as a background job of a script.
 #[test]
 fn a_signal_that_is_ignored_stays_so() {
     if !have(&["qemu-nbd"]) {
@@ -143,9 +143,9 @@ fn the_undo_file_of_a_write_that_has_begun_stays() {
     assert!(fs::read(file).unwrap() == bytes, "not what it was");
 }
 
-/// At any moment: the file is the old one or the new one, and beside it is nothing but what has its whole name.
+/// At any moment, the file is the old or the new one, and every other file has its final name.
 #[test]
-fn at_no_moment_is_anything_half_there() {
+fn at_no_moment_is_anything_partial() {
     let whole = Copied::of("windows/win10");
     whole.run(["set", "2", "SYSTEM", "--keep-timestamps"]).done();
     let (new, old) = (whole.bytes(), whole.before);
@@ -166,7 +166,7 @@ fn at_no_moment_is_anything_half_there() {
         let status = child.wait().unwrap();
         match status.code() {
             Some(0) => done += 1,
-            // The handler comes with the first file that has to be taken along.
+            // The handler is set with the first temporary file.
             Some(130) | None => stopped += 1,
             code => panic!("{arguments:?}: {code:?}"),
         }

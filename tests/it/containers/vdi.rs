@@ -1,11 +1,11 @@
-//! VDI images that qemu-img made, and differencing ones made of them here.
+//! VDI images made by qemu-img, and differencing ones made here.
 
 use super::*;
 use crate::support::tools::{have, output};
 
 const MIB: usize = 1 << 20;
 
-/// `disk.raw` of 12 MiB, in which some MiB are zeros, and `disk.vdi` made of it.
+/// Creates `disk.raw` of 12 MiB, in which some MiB are zeros, and `disk.vdi` from it.
 fn made(folder: &Path, options: &str) -> (PathBuf, PathBuf) {
     let (raw, vdi) = (folder.join("disk.raw"), folder.join("disk.vdi"));
     raw_disk(&raw, 12);
@@ -39,10 +39,14 @@ fn static_and_dynamic_images_read_as_the_disk_and_are_written_to() {
         write(&image, &raw, 1000, b"within");
         write(&image, &raw, MIB as u64 - 3, b"over blocks");
         write(&image, &raw, (12 << 20) - 512, &[7; 512]);
+        let count = |bytes: &[u8]| u32::from_le_bytes(bytes[388..392].try_into().unwrap());
+        let was = count(&before);
         if variant == "dynamic" {
-            refused(&image, 5 << 20);
-            refused(&image, (3 << 20) - 1);
+            // Two missing blocks of the image, and the end of a present one.
             assert_eq!(image.disk.locate(5 << 20).len(), 1);
+            write(&image, &raw, 5 << 20, b"made");
+            write(&image, &raw, (3 << 20) - 1, b"over into another");
+            assert_eq!(image.disk.locate(5 << 20).len(), 2);
         }
         assert_same(&image, &raw);
         recording.bring_to_disk();
@@ -51,12 +55,15 @@ fn static_and_dynamic_images_read_as_the_disk_and_are_written_to() {
         assert_same(&open(&vdi).unwrap().0, &raw);
         let after = fs::read(&vdi).unwrap();
         assert_ne!(before[408..424], after[408..424], "the contents have a new identifier");
-        assert!(before[..408] == after[..408] && before[424..1024] == after[424..1024], "nothing else of the header");
+        let made = count(&after) - was;
+        assert!(if variant == "dynamic" { (2..=3).contains(&made) } else { made == 0 }, "{made}");
+        assert!(before[..388] == after[..388] && before[392..408] == after[392..408], "nothing else of the header");
+        assert!(before[424..512] == after[424..512]);
     }
 }
 
-/// Differencing images from a dynamic one: the blocks of the base that `own` names are taken to the child, which has
-/// `zeros` as zeros; in the base they are overwritten. `extra` bytes stand in front of each block of the child.
+/// Creates differencing images from a dynamic one: the blocks `own` move from the base to the child, which has `zeros`
+/// as zeros; in the base they are overwritten. `extra` bytes precede each block of the child.
 fn split(base: &Path, child: &Path, own: &[usize], zeros: &[usize], extra: usize) {
     let whole = fs::read(base).unwrap();
     let mut head = whole[..1024].to_vec();
@@ -91,7 +98,7 @@ fn a_chain_reads_block_by_block_and_only_its_top_is_written_to() {
         let folder = tempfile::tempdir().unwrap();
         let (raw, base) = made(folder.path(), "static=off");
         let (middle, top) = (folder.path().join("{1}.vdi"), folder.path().join("{2}.VDI"));
-        // Blocks 0, 1, 2, 6 and 11 have data; 11 becomes zeros, as 5 is already.
+        // Blocks 0, 1, 2, 6 and 11 have data; 11 becomes zeros, like 5.
         split(&base, &middle, &[0, 2, 6], &[5, 11], 0);
         split(&middle, &top, &[2], &[5], extra);
         File::options().write(true).open(&raw).unwrap().write_all_at(&[0; MIB], 11 << 20).unwrap();
@@ -127,14 +134,14 @@ fn the_parent_is_found_by_its_identifier() {
     let child = snapshots.join("{1}.vdi");
     split(&base, &child, &[0], &[], 0);
     let opened = |allowed: &[PathBuf]| {
-        let gate = Gate::new(Arc::new(Recording::default()), allowed);
-        let image = container::open(&gate, &child, None).map(Option::unwrap);
-        (image, gate.files().len())
+        let policy = PathPolicy::new(Arc::new(Recording::default()), allowed);
+        let image = container::open(&policy, &child, None).map(Option::unwrap);
+        (image, policy.files().len())
     };
     let code = |allowed: &[PathBuf]| opened(allowed).0.map(|_| ()).map_err(|error| error.code().as_str());
     assert_eq!(code(&[]), Err("no-file"), "the folder above was not allowed");
     let above = [folder.path().to_owned()];
-    // Others in the way are looked at and do not become files of the image.
+    // Other images are examined, and do not become files of the image.
     fs::write(folder.path().join("a.vdi"), b"no image").unwrap();
     fs::copy(&raw, folder.path().join("b.vdi")).unwrap();
     let (image, files) = opened(&above);
@@ -144,7 +151,7 @@ fn the_parent_is_found_by_its_identifier() {
     let copy = folder.path().join("copy.vdi");
     fs::copy(&base, &copy).unwrap();
     assert_eq!(code(&above), Err("vdi-parent-ambiguous"));
-    // One that was written to since is not it while there is one that was not.
+    // A parent that has changed since is not used if there is an unchanged one.
     let (written, recording) = open(&copy).unwrap();
     written.disk.write_at(0, &[0; 512]).unwrap();
     recording.bring_to_disk();

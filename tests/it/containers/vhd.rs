@@ -1,4 +1,4 @@
-//! VHD images that qemu-img made, and differencing ones made here.
+//! VHD images made by qemu-img, and differencing ones made here.
 
 use super::*;
 use crate::support::tools::{have, output, succeeds};
@@ -7,7 +7,7 @@ use hivewright_error::Code;
 const SUBFORMATS: [&str; 4] =
     ["subformat=dynamic", "subformat=dynamic,force_size", "subformat=fixed", "subformat=fixed,force_size"];
 
-/// `disk.raw` of 12 MiB, of which the blocks 2 and 4 of 2 MiB are zeros, and `disk.vhd` made of it.
+/// Creates `disk.raw` of 12 MiB, of which the blocks 2 and 4 of 2 MiB are zeros, and `disk.vhd` from it.
 pub(super) fn made(folder: &Path, options: &str) -> (PathBuf, PathBuf) {
     let (raw, vhd) = (folder.join("disk.raw"), folder.join("disk.vhd"));
     raw_disk(&raw, 12);
@@ -69,7 +69,7 @@ fn a_write_to_the_same_place_touches_data_only() {
 }
 
 #[test]
-fn a_block_that_is_not_there_is_made_as_qemu_makes_it() {
+fn a_missing_block_is_allocated_as_by_qemu() {
     if !have(&["qemu-img", "qemu-io"]) {
         return;
     }
@@ -85,7 +85,7 @@ fn a_block_that_is_not_there_is_made_as_qemu_makes_it() {
         recording.bring_to_disk();
         assert_eq!(fs::metadata(&vhd).unwrap().len(), before + (2 << 20) + 512);
         compare(&raw, &vhd, "vpc");
-        // QEMU goes on where this ended.
+        // QEMU continues after this.
         output("qemu-io", &["-f", "vpc", "-c", "write -P 0x5a 9M 64k", text(&vhd)]);
         File::options().write(true).open(&raw).unwrap().write_all_at(&[0x5a; 65536], 9 << 20).unwrap();
         compare(&raw, &vhd, "vpc");
@@ -96,7 +96,7 @@ fn a_block_that_is_not_there_is_made_as_qemu_makes_it() {
 }
 
 #[test]
-fn a_damaged_footer_is_made_good_by_its_copy() {
+fn a_damaged_footer_is_replaced_by_its_copy() {
     if !have(&["qemu-img"]) {
         return;
     }
@@ -158,7 +158,7 @@ fn a_raw_disk_that_ends_like_a_vhd_stays_raw() {
     assert_eq!(format("f.vhd", &[&disk, &suspended]).refusal.unwrap().code, "vhd-saved-state");
 }
 
-/// What a differencing image says of its parent.
+/// Parent in a differencing image.
 #[derive(Default)]
 pub(super) struct Parent<'a> {
     pub(super) relative: &'a str,
@@ -174,7 +174,7 @@ fn summed(bytes: &mut [u8], at: usize) {
     bytes[at..at + 4].copy_from_slice(&sum.to_be_bytes());
 }
 
-/// A differencing image of blocks of 64 KiB that has `sectors` itself: their numbers and what they are filled with.
+/// Creates a differencing image with blocks of 64 KiB; `sectors` are its own sectors: their numbers and their bytes.
 pub(super) fn differencing(path: &Path, size: u64, parent: &Parent<'_>, sectors: &[(u64, u8)]) -> [u8; 16] {
     const BLOCK: u64 = 65536;
     let uuid = [size as u8 ^ 0x55; 16];
@@ -218,7 +218,7 @@ pub(super) fn differencing(path: &Path, size: u64, parent: &Parent<'_>, sectors:
         if file[entry..entry + 4] == [0xff; 4] {
             let at = (file.len() / 512) as u32;
             file[entry..entry + 4].copy_from_slice(&at.to_be_bytes());
-            // Sectors that are the parent's hold rubbish.
+            // Sectors of the parent contain garbage.
             file.extend([0; 512].into_iter().chain([0xee; BLOCK as usize]));
         }
         let start = u32::from_be_bytes(file[entry..entry + 4].try_into().unwrap()) as usize * 512;
@@ -353,7 +353,7 @@ fn damaged_differencing_images_are_an_answer_or_an_error() {
     assert_eq!([0, 512, 1024, 130 * 512, 132 * 512].map(|at: usize| disk[at]), [0xbb, 1, 0xbb, 2, 0xbb]);
     let file = File::options().write(true).open(&child).unwrap();
     let (mut same, mut errors) = (0, 0);
-    // Footer's copy, header with its checksum mended, locators' texts, table, first bitmap.
+    // Copy of the footer, header with a corrected checksum, texts of locators, table, first bitmap.
     for at in (0..536).chain(536..700).chain(1080..1160).chain(1536..1560).chain(2048..2070).chain(4096..4200) {
         for value in [whole[at] ^ 1, 0x80, 0xff] {
             let mut damaged = whole[..5120].to_vec();

@@ -1,4 +1,4 @@
-//! VHDX images: those that qemu-img makes, and those of [`maker`].
+//! VHDX images: those of qemu-img, and those of [`maker`].
 
 mod hostile;
 pub(crate) mod log;
@@ -20,7 +20,7 @@ fn qemu_img(args: &[&str]) {
 /// Sequence number, identifiers of file write, data write and log.
 type Header = (u64, [u8; 16], [u8; 16], [u8; 16]);
 
-/// Both headers, whose checksums must be right.
+/// Returns both headers. Asserts that their checksums are valid.
 fn headers(path: &Path) -> [Header; 2] {
     let file = File::open(path).unwrap();
     [64 << 10, 128 << 10].map(|at| {
@@ -58,7 +58,7 @@ fn reads_and_writes_what_qemu_makes() {
         assert_same(&image, &raw);
         let before = headers(&vhdx);
         let mut expected = fs::read(&raw).unwrap();
-        // The same bytes again, a byte, and some across blocks of 1 MiB.
+        // The same bytes again, one byte, and some across blocks of 1 MiB.
         let same = expected[100 * 512..][..600].to_vec();
         image.disk.write_at(100 * 512, &same).unwrap();
         for (at, bytes) in [(513, vec![0xa5; 1]), ((2 << 20) - 700, vec![0x5a; 1400])] {
@@ -80,14 +80,14 @@ fn reads_and_writes_what_qemu_makes() {
     }
 }
 
-/// Has qemu-img look at an image and hold it against a raw disk.
+/// Checks an image with qemu-img and compares it with a raw disk.
 fn check_with_qemu(image: &Path, raw: &Path) {
     qemu_img(&["check", "-f", "vhdx", text(image)]);
     compare(raw, image, "vhdx");
 }
 
 #[test]
-fn what_has_no_place_is_not_written_and_nothing_changes() {
+fn unallocated_places_are_not_written_and_nothing_changes() {
     let folder = tempfile::tempdir().unwrap();
     let vhdx = folder.path().join("disk.vhdx");
     let mut maker = Maker { sector: 512, size: 5 * MIB, ..Maker::default() };
@@ -170,7 +170,8 @@ fn the_table_is_right_on_disks_of_many_chunks() {
     }
 }
 
-/// Opening costs headers, a region table, a metadata table; then a page of the table for each place far from others.
+/// Asserts the costs of opening: headers, a region table, a metadata table; then a page of the table for each distant
+/// place.
 fn assert_reads_little(vhdx: &Path, places: &[u64]) {
     let (image, total) = open_counted(vhdx);
     for _ in 0..3 {
@@ -198,6 +199,6 @@ fn sectors_of_4096_bytes_are_read_and_written() {
     expected[3 * MIB + 100..][..5].copy_from_slice(b"small");
     fs::write(&raw, &expected).unwrap();
     recording.bring_to_disk();
-    // QEMU does not open such images: no judge but the maker.
+    // QEMU does not open such images, so only the maker judges.
     assert_same(&open(&vhdx).unwrap().0, &raw);
 }

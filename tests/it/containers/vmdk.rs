@@ -1,4 +1,4 @@
-//! VMDK images: those that qemu-img makes, and those that only VMware makes, built here.
+//! VMDK images: those of qemu-img, and those of VMware alone, built here.
 
 pub(super) mod builder;
 mod hostile;
@@ -9,12 +9,11 @@ pub(super) use hostile::read_all;
 
 use super::*;
 use crate::support::tools::{have, output, succeeds};
-use hivewright_error::Code;
 
 const SUBFORMATS: [&str; 5] =
     ["monolithicSparse", "monolithicFlat", "twoGbMaxExtentSparse", "twoGbMaxExtentFlat", "streamOptimized"];
 
-/// Writes that hit places which every subformat holds, of the disk that [`raw_disk`] makes.
+/// Writes to places of [`raw_disk`] that every subformat has allocated.
 const EDITS: [(u64, &[u8]); 4] = [
     (0, b"boot"),
     (4000 * 512 + 65_530, b"from one grain to the next"),
@@ -61,17 +60,16 @@ fn every_subformat_reads_and_writes_as_its_raw_disk() {
         assert_eq!(image.disk.locate(3).len(), 2);
         let hole = 9 << 20;
         if subformat.ends_with("Sparse") {
-            let error = image.disk.write_at(hole, b"x").unwrap_err();
-            assert_eq!((error.code(), error.kind()), (Code::NotAllocated, hivewright::Kind::NoRoom));
             assert_eq!(image.disk.locate(hole).len(), 1);
-            recording.bring_to_disk();
-            assert!(fs::read(&vmdk).unwrap() == before, "what has no place changed something");
+            write(&image, &raw, hole, b"made");
+            write(&image, &raw, hole + (1 << 20) - 3, b"over grains");
+            assert_eq!(image.disk.locate(hole).len(), 2);
         }
         edit(&image, &raw);
         assert!(fs::read(&vmdk).unwrap() == before, "a recorder let bytes through");
         recording.bring_to_disk();
         compare(&raw, &vmdk, "vmdk");
-        // qemu-img checks sparse ones alone.
+        // qemu-img checks only sparse images.
         assert!(!subformat.ends_with("Sparse") || succeeds("qemu-img", &["check", "-f", "vmdk", text(&vmdk)]));
         let (again, _) = open(&vmdk).unwrap();
         assert_same(&again, &raw);
@@ -101,7 +99,7 @@ fn a_write_changes_the_cid_its_own_bytes_and_nothing_else() {
     let (_, written) = file.take().unwrap();
     let place = image.disk.locate(100)[1].offset;
     assert!(written.iter().all(|w| w.offset >= place && w.offset < place + 5), "metadata again: {written:?}");
-    // The CID and the data in one go: the CID is flushed first.
+    // The CID and the data at once: the CID is flushed first.
     let (image, recording) = open(&vmdk).unwrap();
     image.disk.write_at(100, b"other").unwrap();
     let file = recording.0.lock().unwrap()[0].2.clone();
@@ -137,7 +135,7 @@ fn more_than_one_extent() {
             }
         };
         same(&image);
-        // Across the border of two extents, both of which hold something there.
+        // Across the border of two extents with data.
         host.write_all_at(b"across the border", 4 * GIB - 5).unwrap();
         image.disk.write_at(4 * GIB - 5, b"across the border").unwrap();
         recording.bring_to_disk();
@@ -175,6 +173,47 @@ fn a_large_disk_costs_little() {
     assert!(read < 100_000, "{read} bytes were read");
 }
 
+/// A stop at any point of the allocation in a sparse VMDK and in a VDI leaves the same disk, by our reading and by
+/// QEMU's, of everything that was flushed and any one write that was not.
+#[test]
+fn a_stop_while_room_is_made_leaves_the_disk() {
+    if !have(&["qemu-img"]) {
+        return;
+    }
+    for (format, hole) in [("vmdk", (1 << 20) - 3), ("vdi", (3 << 20) - 3)] {
+        let (folder, raw) = raw_in_folder(12);
+        let path = folder.path().join(format!("disk.{format}"));
+        let zeros = vec![0; 5 << 20];
+        File::options().write(true).open(&raw).unwrap().write_all_at(&zeros, 1 << 20).unwrap();
+        output("qemu-img", &["convert", "-f", "raw", "-O", format, text(&raw), text(&path)]);
+        let sound = fs::read(&path).unwrap();
+        let (image, recording) = open(&path).unwrap();
+        // Over two grains or blocks, of which the image lacks at least one: the existing bytes.
+        let mut there = [0; 100];
+        image.disk.read_at(hole, &mut there).unwrap();
+        image.disk.write_at(hole, &there).unwrap();
+        let taken = |file: &Recorder| (file.len().unwrap(), file.take().unwrap().1);
+        let taken: Vec<_> = recording.0.lock().unwrap().iter().map(|(_, _, file)| taken(file)).collect();
+        let (len, written) = taken.into_iter().find(|(_, written)| !written.is_empty()).unwrap();
+        assert!(len > sound.len() as u64 && written.len() > 2, "{format}: {len}");
+        let epochs = written.last().unwrap().epoch;
+        for stopped in 0..=epochs {
+            let (done, open_ones): (Vec<_>, Vec<_>) =
+                written.iter().filter(|w| w.epoch <= stopped).partition(|w| w.epoch < stopped);
+            for alone in open_ones.iter().map(Some).chain([None]) {
+                let mut bytes = sound.clone();
+                bytes.resize(len as usize, 0);
+                for write in done.iter().chain(alone) {
+                    bytes[write.offset as usize..][..write.new.len()].copy_from_slice(&write.new);
+                }
+                fs::write(&path, &bytes).unwrap();
+                assert_same(&open(&path).unwrap().0, &raw);
+                compare(&raw, &path, format);
+            }
+        }
+    }
+}
+
 #[test]
 fn grains_of_zeros() {
     if !have(&["qemu-img", "qemu-io"]) {
@@ -187,6 +226,7 @@ fn grains_of_zeros() {
     output("qemu-img", &["convert", "-f", "vmdk", "-O", "raw", text(&vmdk), text(&raw)]);
     let (image, _) = open(&vmdk).unwrap();
     assert_same(&image, &raw);
-    assert_eq!(code(image.disk.write_at(70_000, b"x")), "not-allocated");
-    image.disk.write_at(60_000, b"x").unwrap();
+    write(&image, &raw, 70_000, b"x");
+    write(&image, &raw, 60_000, b"x");
+    assert_same(&image, &raw);
 }

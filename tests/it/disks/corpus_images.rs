@@ -1,4 +1,4 @@
-//! Every image of the corpus: what its manifest says, and the same bytes after all reading.
+//! Every image of the corpus: the facts of its manifest, and unchanged bytes after all reads.
 
 use std::fs;
 use std::path::Path;
@@ -8,8 +8,7 @@ use super::{json, run, sha256};
 use crate::corpus;
 use crate::support::hex;
 
-/// An image, and of one with Windows: the hive in it, the number that the next boot finds, and the service that reads
-/// it.
+/// An image, and with Windows: its hive, the number of the next boot, and the service that reads it.
 type Image = (&'static str, Option<(&'static str, Option<u64>, &'static str)>);
 
 const IMAGES: &[Image] = &[
@@ -20,7 +19,7 @@ const IMAGES: &[Image] = &[
     ("windows_volume.qcow2", None),
 ];
 
-/// The hash that the manifest has of a file, by its name without `.zst`.
+/// Returns the hash of a file in the manifest, by its name without `.zst`.
 fn manifest(corpus: &Path, name: &str) -> Option<String> {
     let text = fs::read_to_string(corpus.join("MANIFEST.tsv")).unwrap();
     let row = text
@@ -58,13 +57,13 @@ fn images_are_read_and_never_written() {
             continue;
         };
         assert_eq!(codes[4..6], [0, 0], "{name}: info");
-        // What set and recover would write: a format that is only read refuses.
+        // The writes of set and recover: a read-only format refuses them.
         let may_refuse = !name.ends_with(".raw");
         assert!(codes[6..].iter().all(|&code| code == 0 || (may_refuse && code == 3)), "{name}: {codes:?}");
-        let found = (told["at_next_boot"]["number"].as_u64(), told["windows"]["service"].as_str());
+        let found = (told["at_next_boot"]["value"].as_u64(), told["windows"]["service"].as_str());
         assert_eq!(found, (*number, Some(*service)), "{name}: {told}");
-        let disk = hivewright::locate::Disk::open(&path).unwrap().unwrap();
-        let inside = disk.system_hive(&hivewright::locate::Choice::default()).unwrap();
+        let disk = hivewright::internals::locate::Disk::open(&path).unwrap().unwrap();
+        let inside = disk.system_hive(&hivewright::internals::locate::Choice::default()).unwrap();
         let inside = hex::sha256(inside.whole().unwrap());
         assert_eq!(Some(inside), manifest(&corpus, hive), "{name}: the hive in it");
         assert_eq!(sha256(&path), sum, "{name}");

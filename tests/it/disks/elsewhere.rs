@@ -1,4 +1,4 @@
-//! What an edit of a disk can do beside changing the hive in its image: a patched copy, emptied logs, a block device.
+//! Edits of a disk other than in place: a patched copy, emptied logs, a block device.
 
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -23,7 +23,7 @@ fn refused(folder: &Path, args: &[&str]) -> (i32, Value) {
 fn a_patched_copy_is_written_and_the_image_stays() {
     let folder = tempfile::tempdir().unwrap();
     let (folder, path) = (folder.path(), folder.path().join("d"));
-    // A hole of 64 MiB behind the volume.
+    // A hole of 64 MiB after the volume.
     fs::write(&path, volume(96, &[("SYSTEM", &hive())])).unwrap();
     File::options().write(true).open(&path).unwrap().set_len(64 << 20).unwrap();
     let (sum, before) = (sha256(&path), fs::read(&path).unwrap());
@@ -36,7 +36,7 @@ fn a_patched_copy_is_written_and_the_image_stays() {
     assert_eq!(copy.len(), before.len());
     let blocks = data.blocks() * 512;
     assert!(blocks < 2 << 20, "{blocks} bytes are allocated: the hole was filled");
-    // The same as the edit in place leaves.
+    // The same as the edit in place.
     assert_eq!(run(folder, &["set", "2", "d", "--keep-timestamps"]).code, 0);
     assert_eq!(run(folder, &["undo", "d.hivewright-undo"]).code, 0);
     assert_eq!(run(folder, &["set", "2", "d", "--keep-timestamps", "--output", "third"]).code, 0);
@@ -44,7 +44,7 @@ fn a_patched_copy_is_written_and_the_image_stays() {
     assert!(fs::read(&path).unwrap() == fs::read(folder.join("third")).unwrap());
     assert_eq!(refused(folder, &["set", "1", "d", "--output", "copy"]), (3, "output-exists".into()));
     assert!(fs::read(folder.join("copy")).unwrap() == copy, "it was overwritten");
-    // What is as wanted is copied all the same.
+    // An equal setting is copied all the same.
     assert_eq!(run(folder, &["set", "2", "copy", "--output", "same"]).code, 0);
     assert!(fs::read(folder.join("same")).unwrap() == copy);
     split(&path, 50_001, &folder.join("s"));
@@ -72,7 +72,7 @@ fn holes_are_kept_where_blocks_cannot_be_shared() {
     assert!(blocks <= 4 << 20, "{blocks} bytes are allocated");
 }
 
-/// The hive in an image that is one volume.
+/// Returns the hive in an image of one volume.
 fn hive_in(image: &Path) -> Vec<u8> {
     let volume = fatfs::FileSystem::new(File::open(image).unwrap(), fatfs::FsOptions::new()).unwrap();
     let mut bytes = Vec::new();
@@ -82,7 +82,7 @@ fn hive_in(image: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn a_base_block_inside_of_an_image_is_rebuilt_from_a_log() {
+fn a_base_block_inside_an_image_is_rebuilt_from_a_log() {
     for name in ["old-bad-base", "new-bad-base"] {
         for signature in [b'r', 0] {
             let DirtyPlace { mut primary, logs, .. } = named(name);
@@ -92,7 +92,7 @@ fn a_base_block_inside_of_an_image_is_rebuilt_from_a_log() {
             let (folder, path) = (folder.path(), folder.path().join("d"));
             fs::write(&path, volume_of(&place)).unwrap();
             let get = json(&run(folder, &["get", "d", "--json"]));
-            assert_eq!(get["state"], "recovered", "{name} {signature}: {get}");
+            assert_eq!(get["hive_state"], "recovered", "{name} {signature}: {get}");
             let recover = json(&run(folder, &["recover", "d", "--json"]));
             assert_eq!(recover["state"], "written", "{name} {signature}: {recover}");
             assert_eq!(place.run(&["recover", "SYSTEM"]).code, 0, "{name} {signature}");
@@ -101,7 +101,7 @@ fn a_base_block_inside_of_an_image_is_rebuilt_from_a_log() {
             assert!(hive_in(&path) == place.primary, "{name} {signature}");
             assert_eq!(run(folder, &["set", "1", "d"]).code, 0, "{name} {signature}");
             assert_eq!(run(folder, &["get", "--value", "d"]).out, "1\n", "{name} {signature}");
-            // Without a log it is what it looks like.
+            // Without a log, it is not a hive.
             place.logs.clear();
             let image = volume_of(&place);
             fs::write(&path, &image).unwrap();
@@ -113,7 +113,7 @@ fn a_base_block_inside_of_an_image_is_rebuilt_from_a_log() {
 }
 
 #[test]
-fn logs_inside_of_an_image_are_emptied() {
+fn logs_inside_an_image_are_emptied() {
     let place = named("new-two-logs");
     let folder = tempfile::tempdir().unwrap();
     let (folder, whole) = (folder.path(), folder.path().join("whole"));
@@ -125,7 +125,7 @@ fn logs_inside_of_an_image_are_emptied() {
         let set = json(&run(folder, &["set", "1", name, "--truncate-logs", "--json"]));
         assert_eq!(set["logs_emptied"].as_array().unwrap().len(), 2, "{set}");
         for (emptied, (log, _)) in set["logs_emptied"].as_array().unwrap().iter().zip(&place.logs) {
-            assert_eq!(emptied["inside"], format!("\\Windows\\System32\\config\\{log}"), "{set}");
+            assert_eq!(emptied["hive"], format!("\\Windows\\System32\\config\\{log}"), "{set}");
         }
         let now = fatfs::FileSystem::new(std::io::Cursor::new(all()), fatfs::FsOptions::new()).unwrap();
         for (log, bytes) in &place.logs {
@@ -135,7 +135,7 @@ fn logs_inside_of_an_image_are_emptied() {
             assert!(there[..512].iter().all(|&b| b == 0) && there[512..] == bytes[512..], "{log}");
         }
         let get = json(&run(folder, &["get", name, "--json"]));
-        assert_eq!((&get["state"], &get["at_next_boot"]["number"]), (&"clean".into(), &1.into()));
+        assert_eq!((&get["hive_state"], &get["at_next_boot"]["value"]), (&"clean".into(), &1.into()));
         let again = json(&run(folder, &["set", "1", name, "--truncate-logs", "--json"]));
         assert_eq!(again["logs_emptied"], Value::Array(Vec::new()), "{again}");
         assert_eq!(again["state"], "already-so", "{again}");
@@ -158,7 +158,7 @@ fn logs_inside_of_an_image_are_emptied() {
 pub(super) struct Loop(pub(super) PathBuf);
 
 impl Loop {
-    /// `None`, having said so, where there are none.
+    /// Prints a line and returns `None` without loop devices.
     pub(super) fn of(file: &Path) -> Option<Loop> {
         if !have(&["losetup"]) {
             return None;
@@ -182,7 +182,7 @@ impl Drop for Loop {
 }
 
 #[test]
-fn a_block_device_is_written_to_when_asked_for() {
+fn a_block_device_is_written_on_request() {
     const O_EXCL: i32 = 0o200;
     let folder = tempfile::tempdir().unwrap();
     let (folder, path) = (folder.path(), folder.path().join("d"));
@@ -194,7 +194,7 @@ fn a_block_device_is_written_to_when_asked_for() {
     let all = || fs::read(&device.0).unwrap();
     assert!(all() == image);
     assert_eq!(refused(folder, &["set", "2", name]), (3, "device-read-only".into()));
-    // As a mount does it.
+    // As for a mount.
     let claimed = File::options().read(true).custom_flags(O_EXCL).open(&device.0).unwrap();
     assert_eq!(refused(folder, &["set", "2", name, "--device"]), (3, "in-use".into()));
     assert!(all() == image);
@@ -205,7 +205,7 @@ fn a_block_device_is_written_to_when_asked_for() {
     let undo = PathBuf::from(json(&set)["commit"]["undo"].as_str().unwrap());
     assert_eq!(undo.parent().unwrap().canonicalize().unwrap(), folder.canonicalize().unwrap(), "{undo:?}");
     assert!(all() != image);
-    // As an interruption leaves it.
+    // As after an interruption.
     let record = fs::read(&undo).unwrap();
     fs::write(&undo, &record[..record.len() - 4096]).unwrap();
     let again = run(folder, &["set", "2", name, "--device"]);

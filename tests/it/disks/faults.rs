@@ -1,30 +1,31 @@
-//! Edits of a hive inside of an image on a file system that lies. The power is cut before every operation that writes,
-//! and every operation fails: the files of the image are then what they were, or what they shall be, or the next run
-//! finds the undo file and brings back what they were.
+//! Edits of a hive inside an image on a file system with faults. The power is cut before every write, and every
+//! operation fails: the files of the image are then old or new, or the next run finds the undo file and restores the
+//! old bytes.
 //!
-//! The names are those of real files, which nothing writes to; their bytes come from the file system that lies.
+//! The names are those of real files, which are not written; their bytes are those of the simulated file system.
 
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use hivewright::Result;
-use hivewright::edit::commit::{Options, commit_files_on};
-use hivewright::edit::{Logs, Prepared, Request, prepare, prepare_on};
-use hivewright::locate::ImageOptions;
-use hivewright::settings::nat_t::Wanted;
-use hivewright::undo::recover_unfinished_on;
+use hivewright::internals::edit::commit::{Options, commit_files_on};
+use hivewright::internals::edit::{Logs, Prepared, Request, prepare, prepare_on};
+use hivewright::internals::locate::ImageOptions;
+use hivewright::internals::settings::nat_t::Wanted;
+use hivewright::internals::undo::recover_unfinished_on;
+use hivewright_fixtures::wim::{self, Node};
 use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_hive::{EditOptions, Patch, Step};
 use tempfile::TempDir;
 
 use super::hive;
-use crate::support::asked::request;
 use crate::support::dirty_place::{DirtyPlace, named};
 use crate::support::lying_host::LyingHost;
-use crate::support::stopped::{Files, seen};
+use crate::support::requests::request;
+use crate::support::stopped::{Files, every, seen};
 
-/// A FAT volume with these files in the folder of the hives, each in one piece.
+/// Creates a FAT volume with these files in the folder of the hives, each contiguous.
 pub(super) fn volume(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut image = Cursor::new(vec![0; kib << 10]);
     let options = fatfs::FormatVolumeOptions::new().fat_type(fatfs::FatType::Fat12).bytes_per_cluster(512);
@@ -40,7 +41,7 @@ pub(super) fn volume(kib: usize, files: &[(&str, &[u8])]) -> Vec<u8> {
     image.into_inner()
 }
 
-/// One with a dirty hive and its logs.
+/// Creates a volume with a dirty hive and its logs.
 pub(crate) fn volume_of(place: &DirtyPlace) -> Vec<u8> {
     let files: Vec<(&str, &[u8])> = std::iter::once(("SYSTEM", &place.primary[..]))
         .chain(place.logs.iter().map(|(name, bytes)| (name.as_str(), &bytes[..])))
@@ -49,22 +50,22 @@ pub(crate) fn volume_of(place: &DirtyPlace) -> Vec<u8> {
     volume(kib, &files)
 }
 
-/// The files of an image, and the edit of it.
+/// The files of an image, and an edit of it.
 struct Case {
     _folder: Option<TempDir>,
     before: Vec<(PathBuf, Vec<u8>)>,
     host: LyingHost,
     request: Request,
-    /// Which of the files is named.
+    /// Index of the file that is named.
     named: usize,
-    /// How many of them, from the first on, may be written to.
+    /// Number of writable files, from the first on.
     own: usize,
-    /// What becomes of the hive's logs.
+    /// Treatment of the hive's logs.
     logs: Logs,
 }
 
 impl Case {
-    /// The image in so many files, for a rule that shall be as `wanted`.
+    /// Creates an image of `count` files, for a setting to `wanted`.
     fn new(image: &[u8], pieces: usize, wanted: Option<Wanted>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().canonicalize().unwrap();
@@ -76,7 +77,7 @@ impl Case {
         Case { named: pieces / 2, ..Case::of(before, Some(folder), wanted) }
     }
 
-    /// The image whose files are there, the first of which is named.
+    /// Creates a case of existing files, the first of which is named.
     fn of(before: Vec<(PathBuf, Vec<u8>)>, folder: Option<TempDir>, wanted: Option<Wanted>) -> Self {
         let options = EditOptions { timestamp: Some(FileTime(1)), ..EditOptions::default() };
         let request = Request { options, ..request(wanted) };
@@ -93,8 +94,8 @@ impl Case {
         prepare_on(host, self.path(), &self.request)
     }
 
-    /// Cuts and failures of the edit.
-    fn play(&self, kind: &str, least: [usize; 2]) {
+    /// Tests cuts and failures of the edit.
+    fn test_all(&self, kind: &str, least: [usize; 2]) {
         let prepared = self.prepare(&self.host.healed()).unwrap();
         assert!(!prepared.is_already_so(), "{kind} changes nothing");
         let run = |host: &LyingHost| prepared.commit_on(host, self.logs, &Options::default()).map(drop);
@@ -102,55 +103,65 @@ impl Case {
         run(&whole).unwrap();
         assert!(self.prepare(&whole).unwrap().is_already_so(), "{kind}: the next run finds it done");
         let files: Vec<PathBuf> = self.before[..self.own].iter().map(|(path, _)| path.clone()).collect();
-        let image = Files { files: &files, old: seen(&self.host, &files), new: seen(&whole, &files), every: 1 };
+        let image = Files { files: &files, old: seen(&self.host, &files), new: seen(&whole, &files), every: every(1) };
         let next = |host: &LyingHost| {
             let again =
                 self.prepare(host).and_then(|prepared| prepared.commit_on(host, self.logs, &Options::default()));
             again.map(drop)
         };
-        image.play(kind, &self.host, &run, &next, least);
+        image.test_all(kind, &self.host, &run, &next, least);
         let others: Vec<PathBuf> = self.before[self.own..].iter().map(|(path, _)| path.clone()).collect();
-        assert!(seen(&self.host, &others) == seen(&whole, &others), "{kind}: a file that it stands on was written to");
+        assert!(seen(&self.host, &others) == seen(&whole, &others), "{kind}: a backing file was written to");
         for (path, bytes) in &self.before {
             assert!(fs::read(path).unwrap() == *bytes, "the test wrote to {}", path.display());
         }
     }
 }
 
-/// Sets the rule to 2 in the image `file`, which stands on `others`.
-pub(super) fn play_image(kind: &str, file: &Path, others: &[PathBuf], image: ImageOptions, least: [usize; 2]) {
+/// Tests the setting of 2 in the image `file`, which depends on `others`.
+pub(super) fn test_image(kind: &str, file: &Path, others: &[PathBuf], image: ImageOptions, least: [usize; 2]) {
     let before = std::iter::once(file).chain(others.iter().map(PathBuf::as_path));
     let before = before.map(|path| (path.to_owned(), fs::read(path).unwrap())).collect();
     let mut case = Case { own: 1, ..Case::of(before, None, Some(Wanted::Set(2))) };
     case.request.choice.image = image;
-    case.play(kind, least);
+    case.test_all(kind, least);
 }
 
 #[test]
 fn setting_in_one_file() {
     let case = Case::new(&volume(96, &[("SYSTEM", &hive())]), 1, Some(Wanted::Set(2)));
-    case.play("set in a raw image", [60, 250]);
+    case.test_all("set in a raw image", [60, 250]);
 }
 
 #[test]
 fn removing_in_one_file() {
     let case = Case::new(&volume(96, &[("SYSTEM", &hive())]), 1, Some(Wanted::Unset));
-    case.play("unset in a raw image", [60, 250]);
+    case.test_all("unset in a raw image", [60, 250]);
+}
+
+/// New data of an archive is after its old end until the header refers to it.
+#[test]
+fn setting_in_a_wim_archive() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().canonicalize().unwrap().join("a.wim");
+    let nodes = [Node::windows(Node::file("SYSTEM", &hive()))];
+    fs::write(&file, wim::archive(&[&nodes, &[]])).unwrap();
+    test_image("set in a WIM archive", &file, &[], ImageOptions::default(), [20, 60]);
 }
 
 #[test]
 fn removing_in_a_split_image() {
-    // The hive lies across two of its seams, whose places are no multiples of a sector.
+    // The hive crosses two borders of segments, which are not multiples of a sector.
     let image = volume(44, &[("SYSTEM", &hive())]);
     let case = Case::new(&image[..image.len() - 1], 3, Some(Wanted::Unset));
-    case.play("unset in an image of three files", [60, 250]);
+    case.test_all("unset in an image of three files", [60, 250]);
 }
 
 #[test]
 fn recovering_and_setting_in_a_split_image() {
     let place = named("new-two-logs");
     let case = Case::new(&volume_of(&place), 3, Some(Wanted::Set(1)));
-    case.play("recover and set in an image of three files", [100, 400]);
+    case.test_all("recover and set in an image of three files", [100, 400]);
 }
 
 #[test]
@@ -158,10 +169,10 @@ fn emptying_logs_in_a_split_image() {
     let place = named("new-two-logs");
     let case = Case::new(&volume_of(&place), 3, Some(Wanted::Set(1)));
     let case = Case { logs: Logs::Emptied, ..case };
-    case.play("recover, set and empty the logs in an image of three files", [110, 420]);
+    case.test_all("recover, set and empty the logs in an image of three files", [110, 420]);
 }
 
-/// A hive that is a file of its own, and its logs: all of them old, or all new, whatever stops the write.
+/// A hive file and its logs: all of them are old or new after any interruption.
 #[test]
 fn emptying_logs_of_a_hive() {
     for name in ["new-two-logs", "new-growth", "old-one-log"] {
@@ -173,24 +184,25 @@ fn emptying_logs_of_a_hive() {
         let logs = place.logs.iter().map(|(name, bytes)| (at(name), bytes.clone()));
         let before: Vec<(PathBuf, Vec<u8>)> =
             std::iter::once((at("SYSTEM"), place.primary.clone())).chain(logs).collect();
-        // A log that holds nothing is left alone.
+        // An empty log is not written.
         let filled = before.iter().filter(|(_, bytes)| !bytes.is_empty());
         let files: Vec<PathBuf> = filled.map(|(path, _)| path.clone()).collect();
         let host = LyingHost::with_all(&before);
         let run = |host: &LyingHost| prepared.commit_on(host, Logs::Emptied, &Options::default()).map(drop);
         let whole = host.healed();
         run(&whole).unwrap();
-        let image = Files { files: &files, old: seen(&host, &files), new: seen(&whole, &files), every: 1 };
+        let image = Files { files: &files, old: seen(&host, &files), new: seen(&whole, &files), every: every(1) };
         assert!(image.new.iter().zip(&image.old).all(|(new, old)| new != old), "{name}");
         let next = |host: &LyingHost| {
             recover_unfinished_on(host, &files[0])?;
             if seen(host, &files) == image.new { Ok(()) } else { run(host) }
         };
-        image.play(&format!("{name}, with its logs"), &host, &run, &next, [30, 100]);
+        image.test_all(&format!("{name}, with its logs"), &host, &run, &next, [30, 100]);
     }
 }
 
-/// What a format does that makes room: several phases over the same bytes, in files of odd lengths, the last of which grows.
+/// The writes of a format that allocates: several phases over the same bytes, in files of odd lengths, the last of
+/// which grows.
 #[test]
 fn phases_over_each_other_in_files_of_which_one_grows() {
     let bytes = |len: usize, by: usize| -> Vec<u8> { (0..len).map(|i| (i * by + i / 256) as u8).collect() };
@@ -198,7 +210,7 @@ fn phases_over_each_other_in_files_of_which_one_grows() {
     let before: Vec<(PathBuf, Vec<u8>)> =
         files.iter().cloned().zip([bytes(5000, 7), bytes(700, 3), bytes(9000, 11)]).collect();
     let starts = [0, 8192, 12288];
-    // File, offset, bytes: in phases, and in steps of those.
+    // File, offset, bytes: in phases, and in steps of phases.
     let plan: [&[(Step, usize, usize, usize)]; 4] = [
         &[(Step::Prepare, 2, 9000, 11480), (Step::Allocate, 0, 4090, 12), (Step::Allocate, 2, 4096, 8)],
         &[(Step::Link, 1, 0, 700), (Step::Settle, 2, 8990, 20)],
@@ -224,10 +236,10 @@ fn phases_over_each_other_in_files_of_which_one_grows() {
     let host = LyingHost::with_all(&before);
     let run = |host: &LyingHost| commit_files_on(host, &files, (starts[2] + grown) as u64, phases.clone()).map(drop);
     let old = before.iter().map(|(_, bytes)| bytes.clone()).collect();
-    let image = Files { files: &files, old, new: after, every: 1 };
+    let image = Files { files: &files, old, new: after, every: every(1) };
     let next = |host: &LyingHost| {
         recover_unfinished_on(host, &files[0])?;
         if seen(host, &files) == image.new { Ok(()) } else { run(host) }
     };
-    image.play("phases over each other, growing", &host, &run, &next, [150, 400]);
+    image.test_all("phases over each other, growing", &host, &run, &next, [150, 400]);
 }

@@ -1,10 +1,10 @@
-//! Edits inside of images of every format that QEMU makes: set, judged by QEMU, undone bit for bit.
+//! Edits inside images of every format that QEMU creates: set, judged by QEMU, undone bit for bit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hivewright::locate::ImageOptions;
+use hivewright::internals::locate::ImageOptions;
 use serde_json::Value;
 
 use super::faults::{self, volume};
@@ -13,7 +13,7 @@ use crate::containers::vhdx::log::{LOG, table};
 use crate::containers::vhdx::maker::{BAT, Block, Change, Entry, MIB, Maker, put, put_log};
 use crate::support::tools::{have, output};
 
-/// The bytes of the disk, as QEMU reads them.
+/// Returns the bytes of the disk according to QEMU.
 fn guest(folder: &Path, name: &str) -> Vec<u8> {
     let (from, to) = (folder.join(name), folder.join("as-raw"));
     output("qemu-img", &["convert", "-O", "raw", from.to_str().unwrap(), to.to_str().unwrap()]);
@@ -22,12 +22,12 @@ fn guest(folder: &Path, name: &str) -> Vec<u8> {
 
 fn is_sound(path: &Path) -> bool {
     let check = Command::new("qemu-img").arg("check").arg(path).output().unwrap();
-    // 63: the format has nothing to be checked.
+    // 63: the format has no check.
     matches!(check.status.code(), Some(0 | 63))
 }
 
-/// Sets and undoes the rule in the image `name`, which consists of the files `of`; `raw` is the same disk. Files `kept`
-/// are not to be touched.
+/// Sets and undoes the value in the image `name` with the files `of`; `raw` is the same disk. The files `kept` must not
+/// change.
 pub(super) fn set_and_undo(folder: &Path, name: &str, of: &[&str], kept: &[&str]) {
     let sums = |names: &[&str]| names.iter().map(|name| sha256(&folder.join(name))).collect::<Vec<_>>();
     let (before, others, had) = (sums(of), sums(kept), guest(folder, name));
@@ -43,7 +43,7 @@ pub(super) fn set_and_undo(folder: &Path, name: &str, of: &[&str], kept: &[&str]
     let raw = fs::read(folder.join("raw")).unwrap();
     assert!(has[..raw.len()] == raw && has.len() == raw.len(), "{name}: not what a raw image becomes");
     fs::remove_file(folder.join("raw.hivewright-undo")).unwrap();
-    assert_eq!(sums(kept), others, "{name}: a file that it stands on was written to");
+    assert_eq!(sums(kept), others, "{name}: a backing file was written to");
     let undo = json(&set)["commit"]["undo"].as_str().unwrap().to_owned();
     let text = fs::read(&undo).unwrap();
     let lines = String::from_utf8_lossy(&text);
@@ -53,7 +53,7 @@ pub(super) fn set_and_undo(folder: &Path, name: &str, of: &[&str], kept: &[&str]
     let undone = run(folder, &["undo", &undo]);
     assert_eq!((undone.code, sums(of)), (0, before), "{name}: {}", undone.err);
     fs::remove_file(undo).unwrap();
-    // A copy of it is the same disk, changed.
+    // A copy of it is the same changed disk.
     if of.len() == 1 && kept.is_empty() {
         assert_eq!(run(folder, &["set", "2", name, "--keep-timestamps", "--output", "copied"]).code, 0, "{name}");
         assert!(guest(folder, "copied") == has, "{name}: the copy");
@@ -95,7 +95,7 @@ fn images_of_one_file() {
     }
 }
 
-/// The hive stands in the backing file: room is made in the image on top of it.
+/// The hive is in the backing file: room is allocated in the overlay.
 #[test]
 fn an_image_that_grows_on_top_of_another() {
     if !have(&["qemu-img"]) {
@@ -113,14 +113,14 @@ fn an_image_that_grows_on_top_of_another() {
     set_and_undo(folder, "top.qcow2", &["top.qcow2"], &["base.qcow2"]);
     make("on-raw.qcow2", "disk", "raw");
     set_and_undo(folder, "on-raw.qcow2", &["on-raw.qcow2"], &["disk"]);
-    // A copy beside it finds what it stands on; elsewhere it would not.
+    // A copy beside it finds its backing file; elsewhere it would not.
     assert_eq!(run(folder, &["set", "2", "top.qcow2", "--output", "other.qcow2"]).code, 0);
     assert_eq!(run(folder, &["get", "--value", "other.qcow2"]).out, "2\n");
     fs::create_dir(folder.join("far")).unwrap();
     let far = run(folder, &["set", "2", "top.qcow2", "--output", "far/t.qcow2", "--json"]);
     assert_eq!((far.code, &json(&far)["error"]["code"]), (2, &"output-files".into()));
     ["top.qcow2", "other.qcow2"].iter().for_each(|child| fs::remove_file(folder.join(child)).unwrap());
-    // A snapshot keeps its bytes: the clusters that it shares are copied.
+    // A snapshot keeps its bytes: shared clusters are copied.
     let path = folder.join("base.qcow2");
     output("qemu-img", &["snapshot", "-c", "kept", path.to_str().unwrap()]);
     set_and_undo(folder, "base.qcow2", &["base.qcow2"], &[]);
@@ -128,7 +128,7 @@ fn an_image_that_grows_on_top_of_another() {
 
 /// Power cuts and failures while clusters are allocated.
 #[test]
-fn an_image_that_grows_on_a_file_system_that_lies() {
+fn an_image_that_grows_on_a_file_system_with_faults() {
     if !have(&["qemu-img"]) {
         return;
     }
@@ -140,12 +140,12 @@ fn an_image_that_grows_on_a_file_system_that_lies() {
     let files: Vec<PathBuf> = ["top.qcow2", "disk"].iter().map(|name| folder.join(name)).collect();
     let top = files[0].to_str().unwrap();
     output("qemu-img", &["create", "-q", "-f", "qcow2", "-o", "cluster_size=4096", "-b", "disk", "-F", "raw", top]);
-    faults::play_image("set in a qcow2 image that grows", &files[0], &files[1..], ImageOptions::default(), [60, 300]);
+    faults::test_image("set in a qcow2 image that grows", &files[0], &files[1..], ImageOptions::default(), [60, 300]);
 }
 
-/// Power cuts and failures while a log is brought to its places, which hold a table without the hive's block, and rubbish.
+/// Power cuts and failures during the replay of a log over a table without the hive's block, and garbage.
 #[test]
-fn a_log_replayed_on_a_file_system_that_lies() {
+fn a_log_replayed_on_a_file_system_with_faults() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path().canonicalize().unwrap();
     let mut disk = volume(96, &[("SYSTEM", &hive())]);
@@ -166,6 +166,7 @@ fn a_log_replayed_on_a_file_system_that_lies() {
     put_log(&mut image, LOG, 9, &[Entry { sequence: 3, tail: 9 * 4096, flushed: len, last: len, changes }]);
     let path = folder.join("a.vhdx");
     fs::write(&path, image).unwrap();
-    let wish = ImageOptions { replay_log: true, ..ImageOptions::default() };
-    faults::play_image("set in a vhdx image with a log", &path, &[], wish, [60, 300]);
+    let mut wish = ImageOptions::default();
+    wish.replay_log = true;
+    faults::test_image("set in a vhdx image with a log", &path, &[], wish, [60, 300]);
 }

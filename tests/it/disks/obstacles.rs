@@ -1,5 +1,5 @@
-//! What one verb refuses, the others mention, by the same code; and a dry run ends as the real run does. For images and for
-//! folders of the host alike.
+//! A refusal of one command is mentioned by the others with the same code, and a dry run ends like the real run; for
+//! images and for folders of the host.
 
 mod in_hive;
 
@@ -22,19 +22,19 @@ use crate::containers::fixtures::Unpacked;
 use crate::containers::open;
 use crate::support::tools::{have, output, succeeds};
 
-/// Something that stands against a write.
+/// An obstacle to a write.
 struct Row {
     name: String,
-    /// What is named on the command line, from the folder.
+    /// The target on the command line, relative to the folder.
     target: String,
-    /// More arguments of the verbs that write.
+    /// Further arguments of the writing commands.
     options: &'static [&'static str],
-    /// The code and exit status of the refusal; `None` where the target may be written to.
+    /// The code and exit status of the refusal; `None` if the target is writable.
     refused: Refused,
     /// Exit status of `get`, and of `audit`.
     reads: [i32; 2],
     folder: TempDir,
-    /// What keeps it so.
+    /// Objects that keep the state alive.
     _held: Box<dyn Any>,
 }
 
@@ -53,7 +53,7 @@ impl Row {
         }
     }
 
-    /// A volume of the host, whose hibernation file has these bytes.
+    /// Creates a volume of the host, whose hibernation file has these bytes.
     fn mounted(name: impl Into<String>, hiberfil: Option<&[u8]>, refused: Refused) -> Row {
         let folder = tempfile::tempdir().unwrap();
         let config = folder.path().join("mnt/Windows/System32/config");
@@ -108,7 +108,7 @@ impl Row {
         assert_eq!(fs::read(self.file()).unwrap() == before, self.refused.is_some(), "{}", self.name);
     }
 
-    /// What the verbs that read say of writes.
+    /// Returns the obstacles that the reading commands mention.
     fn mentioned(&self) -> Vec<(&'static str, BTreeSet<String>)> {
         let of = |verb: &str, code: i32| -> Value {
             let ran = self.run(&[verb], &[]);
@@ -119,7 +119,7 @@ impl Row {
         vec![
             ("get", codes(&get["obstacles"])),
             ("info", under(&info, "obstacles")),
-            ("audit", codes(&audit["write_blockers"])),
+            ("audit", codes(&audit["obstacles"])),
         ]
     }
 }
@@ -128,7 +128,7 @@ fn codes(list: &Value) -> BTreeSet<String> {
     list.as_array().unwrap().iter().map(|it| it["code"].as_str().unwrap().to_owned()).collect()
 }
 
-/// The codes of all lists of that name, wherever they stand.
+/// Returns the codes of all lists of that name, at any depth.
 fn under(document: &Value, name: &str) -> BTreeSet<String> {
     match document {
         Value::Object(fields) => {
@@ -146,7 +146,7 @@ type Refused = Option<(&'static str, i32)>;
 const SAVED: Refused = Some(("volume-hibernated", 3));
 const UNKNOWN: Refused = Some(("volume-hibernation-unknown", 3));
 
-/// The first bytes of a hibernation file, and what follows from them.
+/// The first bytes of a hibernation file, and their consequences.
 const SIGNATURES: [(&[u8; 4], Refused); 8] = [
     (b"hibr", SAVED),
     (b"HIBR", SAVED),
@@ -182,7 +182,7 @@ fn hibernation_in_a_folder() {
     }
     Row::mounted("short", Some(&[0; 4095]), UNKNOWN).check();
     Row::mounted("none", None, None).check();
-    // The hive itself is named, and lies in a volume all the same.
+    // The hive itself is named, and is in a volume all the same.
     let named = Row::mounted("by its name", Some(&[&b"hibr"[..], &[0; 4092]].concat()), SAVED);
     Row { target: "mnt/Windows/System32/config/SYSTEM".into(), ..named }.check();
 }
@@ -231,7 +231,7 @@ fn an_image_with_children() {
     row.check();
 }
 
-/// Takes all blocks out of a differencing image; gives whether it is one.
+/// Removes all blocks of a differencing image. Returns whether it is one.
 fn emptied(format: &str, bytes: &mut [u8]) -> bool {
     let big = |at: usize| u32::from_be_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
     let little = |at: usize| u32::from_le_bytes(*bytes[at..].first_chunk().unwrap()) as usize;
@@ -245,9 +245,9 @@ fn emptied(format: &str, bytes: &mut [u8]) -> bool {
     kind == 4
 }
 
-/// An image whose parent has the hive, in a format that has no place for it in the child.
+/// An image whose parent contains the hive, in a format without a place for it in the child.
 #[test]
-fn a_hive_that_lies_in_the_parent() {
+fn a_hive_in_the_parent() {
     for name in ["vhd-differencing", "vdi-differencing", "vmdk-delta-empty"] {
         let image = Unpacked::named(name);
         let (path, format) = (image.path(), name.split('-').next().unwrap());
@@ -271,7 +271,7 @@ fn a_hive_that_lies_in_the_parent() {
     }
 }
 
-/// Keeps even the superuser from writing to a file, until it is dropped.
+/// Prevents even root from writing to a file, until it is dropped.
 struct Immutable(PathBuf);
 
 impl Immutable {
@@ -291,7 +291,7 @@ impl Drop for Immutable {
 }
 
 #[test]
-fn a_target_that_may_not_be_written_to() {
+fn a_target_without_write_permission() {
     let image = bytes_of("superfloppy");
     for (code, of_folder) in [("read-only", false), ("folder-read-only", true)] {
         let refused = Some((code, 2));
@@ -305,7 +305,7 @@ fn a_target_that_may_not_be_written_to() {
 }
 
 #[test]
-fn a_device_that_is_claimed_as_a_mount_does_it() {
+fn a_device_claimed_as_by_a_mount() {
     const O_EXCL: i32 = 0o200;
     let row = Row::image("device", &bytes_of("superfloppy"), None);
     let Some(device) = Loop::of(&row.file()) else { return };

@@ -1,5 +1,5 @@
-//! Killed before each single write: an image whose clusters are allocated on the way is still sound, by QEMU's own check.
-//! What nothing uses yet is no damage; tables that lead to what is not counted are.
+//! Killed before each single write: an image that allocates clusters remains consistent by QEMU's own check. Unused
+//! clusters are no damage; tables with references to free clusters are.
 
 use std::fs;
 use std::path::Path;
@@ -9,14 +9,15 @@ use super::formats::{convert, disk};
 use super::run;
 use crate::support::tools::{have, output};
 
-/// What QEMU finds but leaks, if there is anything that it can check.
+/// Returns QEMU's findings other than leaks, if the format has a check.
 fn damage(path: &Path) -> Option<String> {
     let check = Command::new("qemu-img").arg("check").arg(path).output().unwrap();
     let is_whole = matches!(check.status.code(), Some(0 | 3 | 63));
     (!is_whole).then(|| String::from_utf8_lossy(&[check.stdout, check.stderr].concat()).into_owned())
 }
 
-/// Kills `set` before its write number 1, 2, ... until it ends, and looks at the image each time. Gives how often.
+/// Kills `set` before its write number 1, 2, ... until it ends, and checks the image each time. Returns the number of
+/// kills.
 fn kill_at_every_write(folder: &Path, name: &str) -> usize {
     let (image, sound) = (folder.join(name), folder.join("sound"));
     fs::copy(&image, &sound).unwrap();
@@ -32,7 +33,7 @@ fn kill_at_every_write(folder: &Path, name: &str) -> usize {
             assert_eq!(run(folder, &["get", "--value", name]).out, "2\n");
             return count - 1;
         }
-        // The next run takes it from there.
+        // The next run continues.
         let again = run(folder, &["set", "2", name]);
         assert_eq!((again.code, damage(&image)), (0, None), "{name}: after write {count}: {}", again.err);
         assert_eq!(run(folder, &["get", "--value", name]).out, "2\n", "{name}: after write {count}");
@@ -72,7 +73,7 @@ fn of_qcow2() {
 }
 
 #[test]
-fn of_what_qemu_allocates() {
+fn of_formats_allocated_by_qemu() {
     if have(&["qemu-nbd"]) {
         images(&[("top.qed", "qed", &["-b", "disk"])]);
     }

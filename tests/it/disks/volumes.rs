@@ -1,4 +1,4 @@
-//! Volumes of kinds that public fault reports tell of.
+//! Kinds of volumes in public bug reports.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -14,7 +14,7 @@ use super::{hive, json as document, run, sha256};
 use crate::support::disk::{XP_HIVE, windows_volume, xp_on_fat32};
 use crate::support::tools::{answer, have, output};
 
-/// The records of an audit with more arguments, and its exit status.
+/// Returns the records of an audit with further arguments, and its exit status.
 fn audit(folder: &Path, more: &[&str]) -> (i32, Vec<Value>) {
     let ran = run(folder, &[&["audit", "--json"], more].concat());
     (ran.code, ran.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
@@ -39,8 +39,8 @@ fn a_damaged_root_record_leaves_it_open_whether_a_session_is_saved() {
     assert_eq!(codes(&volume["obstacles"]), ["volume-hibernation-unknown"]);
 }
 
-/// A FAT32 volume with Windows that is made with as many clusters as Microsoft's document wants, and then cut to some 15
-/// thousand, as tools make EFI system partitions. mtools, which fill it, read no small ones.
+/// Creates a FAT32 volume with Windows: with as many clusters as Microsoft's document requires, and then truncated to
+/// about 15 thousand, as tools create EFI system partitions. mtools, which fill it, do not support small ones.
 fn small_fat32() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("esp");
@@ -50,12 +50,12 @@ fn small_fat32() -> Vec<u8> {
     for sector in [0, 6 * 512] {
         bytes[sector + 32..sector + 36].copy_from_slice(&(SMALL as u32 / 512).to_le_bytes());
     }
-    // FSInfo counts free clusters that are gone.
+    // FSInfo counts free clusters that no longer exist.
     bytes[512 + 488..512 + 496].fill(0xff);
     bytes
 }
 
-/// Bytes of that volume.
+/// Size of that volume in bytes.
 const SMALL: usize = 9 << 20;
 
 #[test]
@@ -77,7 +77,7 @@ fn a_small_fat32_is_one_by_its_fields() {
     let number = String::from_utf8(found).unwrap();
     fs::write(folder.join("hive"), output("icat", &["-f", "fat32", &image, number.trim()])).unwrap();
     assert_eq!(run(folder, &["get", "--value", "hive"]).out, "2\n", "The Sleuth Kit read the same");
-    // Without Windows, in a GPT before a volume that has it: one record, and no error.
+    // Without Windows, in a GPT before a volume with Windows: one record, and no error.
     output("mkfs.fat", &["-F", "32", "-s", "1", &image]);
     let (esp, volume) = (fs::read(&esp).unwrap(), bytes_of("superfloppy"));
     gpt(&folder.join("disk"), 20 << 20, &[(2048, ESP, &esp), (22528, BASIC_DATA, &volume)]);
@@ -93,7 +93,7 @@ const RESERVED: &str = "E3C9E316-0B5C-4DB8-817D-F92DF00215AE";
 const LDM_METADATA: &str = "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3";
 const LDM_DATA: &str = "AF9B60A0-1431-4F62-BC68-3311714A69AD";
 
-/// A disk with a GPT by sfdisk: partitions by first sector, type and bytes.
+/// Creates a disk with a GPT by sfdisk: partitions by first sector, type and bytes.
 fn gpt(path: &Path, len: u64, parts: &[(u64, &str, &[u8])]) {
     let disk = File::create(path).unwrap();
     disk.set_len(len).unwrap();
@@ -126,7 +126,7 @@ fn the_label_of_fat_is_that_of_the_root_folder() {
         bytes[at..at + 11].copy_from_slice(b"BOOT SECTOR");
         fs::write(&path, &bytes).unwrap();
         assert_eq!((label(), by_blkid()), (json!("ROOT"), "ROOT".into()), "FAT{bits}");
-        // Without the entry there is none, as Windows and blkid have it.
+        // Without the entry, there is no label, as in Windows and blkid.
         let entry = bytes[..1 << 20].windows(11).rposition(|part| part == b"ROOT       ").unwrap();
         bytes[entry] = 0xe5;
         fs::write(&path, &bytes).unwrap();
@@ -154,7 +154,7 @@ fn a_dynamic_disk_is_one_error_and_a_reserved_partition_none() {
     let folder = tempfile::tempdir().unwrap();
     let (folder, path) = (folder.path(), folder.path().join("disk"));
     let empty = vec![0; 256 << 10];
-    // LDM metadata, reserved, and two stretches of LDM data.
+    // LDM metadata, reserved, and two partitions of LDM data.
     let parts = [(2048, LDM_METADATA), (4096, RESERVED), (6144, LDM_DATA), (8192, LDM_DATA)];
     gpt(&path, 6 << 20, &parts.map(|(first, kind)| (first, kind, &empty[..])));
     let info = document(&run(folder, &["info", "disk", "--json"]));
@@ -167,13 +167,13 @@ fn a_dynamic_disk_is_one_error_and_a_reserved_partition_none() {
     assert_eq!((code, errors), (2, vec![(&json!("volume-dynamic-disk"), &json!(3))]));
     fs::write(&path, bytes_of("gpt")).unwrap();
     assert_eq!(told(&document(&run(folder, &["info", "disk", "--json"]))), [Value::Null, Value::Null]);
-    // Who names one is told of it.
+    // A selected one is reported.
     gpt(&path, 6 << 20, &parts.map(|(first, kind)| (first, kind, &empty[..])));
     let get = document(&run(folder, &["get", "disk", "--partition", "4", "--json"]));
     assert_eq!(get["error"]["code"], "volume-dynamic-disk");
 }
 
-/// What the names of the files of shadow copies end with.
+/// Suffix of the names of shadow copy files.
 const VSS: &str = "{3808876b-c176-4e48-b7ae-04046e6cc752}";
 
 fn add_shadow_copies(root: &Path, count: u32) {
@@ -185,7 +185,7 @@ fn add_shadow_copies(root: &Path, count: u32) {
     }
 }
 
-/// The header of the volume and a catalog of two blocks at `at`, with `count` shadow copies.
+/// Returns the header of the volume and a catalog of two blocks at `at`, with `count` shadow copies.
 fn catalog(volume: &mut [u8], at: usize, count: usize) {
     let record = |kind: u8| {
         let mut record = vec![0; 128];
@@ -205,7 +205,7 @@ fn catalog(volume: &mut [u8], at: usize, count: usize) {
     for i in 0..count {
         let block = if i % 2 == 0 { at } else { second };
         let entry = block + 128 * (1 + i);
-        // Each has one entry for what it is and one for where its store lies.
+        // Each has one entry for its identity and one for the place of its store.
         volume[entry] = 2;
         volume[entry + 64 * 128] = 3;
     }
@@ -218,7 +218,7 @@ fn shadow_copies_are_counted_and_warned_of() {
     let folder = folder.path();
     let named = made.bytes();
     let mut listed = named.clone();
-    // Near the end, where nothing lies.
+    // Near the end, which is unused.
     catalog(&mut listed, named.len() - (64 << 10), 3);
     let mut without = bytes_of("superfloppy");
     fs::write(folder.join("none"), &without).unwrap();
@@ -244,7 +244,7 @@ fn shadow_copies_are_counted_and_warned_of() {
     fs::write(folder.join("mnt/Windows/System32/config/SYSTEM"), hive()).unwrap();
     add_shadow_copies(&folder.join("mnt"), 2);
     fs::write(folder.join("v"), &named).unwrap();
-    let warns = |target: &str| run(folder, &["set", "2", target, "--dry-run"]).err.contains("shadow cop");
+    let warns = |target: &str| run(folder, &["set", "2", target, "--dry-run"]).has("shadow-copies");
     for target in ["v", "mnt"] {
         assert!(document(&run(folder, &["info", target, "--json"])).to_string().contains("\"shadow_copies\":2"));
         assert_eq!(audit(folder, &[target]).1[0]["shadow_copies"], 2, "{target}");
@@ -262,8 +262,8 @@ fn shadow_copies_are_counted_and_warned_of() {
 }
 
 #[test]
-fn a_hive_that_windows_keeps_compressed_hides_nothing_else() {
-    // Reparse tag, length, and what WOF keeps: version, provider, algorithm.
+fn a_compressed_hive_of_windows_hides_nothing_else() {
+    // Reparse tag, length, and the data of WOF: version, provider, algorithm.
     const WOF: &str = "0x170000801000000001000000020000000100000000000000";
     let made = windows_volume(16, &hive(), |root| {
         let config = root.join("WinOld/System32/config");
@@ -283,7 +283,7 @@ fn a_hive_that_windows_keeps_compressed_hides_nothing_else() {
     let info = document(&run(folder, &["info", "v", "--json"]));
     assert_eq!(info["volumes"][0]["unreadable"], Value::Null);
     let found = info["volumes"][0]["installations"].as_array().unwrap();
-    let states: Vec<_> = found.iter().map(|it| (&it["root"], &it["hives"][0]["state"])).collect();
+    let states: Vec<_> = found.iter().map(|it| (&it["root"], &it["hives"][0]["hive_state"])).collect();
     let expected = [(&json!("\\Windows"), &json!("file-filtered")), (&json!("\\WinOld"), &json!("clean"))];
     assert!(states.len() == 2 && expected.iter().all(|it| states.contains(it)), "{states:?}");
     let (code, records) = audit(folder, &["v"]);

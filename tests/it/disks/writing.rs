@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-use hivewright::locate::{Choice, Disk};
+use hivewright::internals::locate::{Choice, Disk};
 use hivewright_storage::{Access, Host, HostFile, RealHost, Storage};
 use serde_json::Value;
 
@@ -19,7 +19,7 @@ use crate::support::tools::{have, output, succeeds};
 
 const SYSTEM: &str = "Windows/System32/config/SYSTEM";
 
-/// Ranges of the image that belong to the hive.
+/// Returns the ranges of the image that belong to the hive.
 pub(super) fn clusters(image: &Path, choice: &Choice) -> Vec<(u64, u64)> {
     let found = Disk::open(image).unwrap().unwrap().system_hive(choice).unwrap();
     let file = found.file().unwrap();
@@ -27,7 +27,7 @@ pub(super) fn clusters(image: &Path, choice: &Choice) -> Vec<(u64, u64)> {
     file.extents().iter().map(|e| (place(e.file_offset), e.len)).collect()
 }
 
-/// Bytes that differ, and whether all of them lie in `ranges`.
+/// Returns the number of bytes that differ, and whether all of them are in `ranges`.
 pub(super) fn differences(before: &[u8], after: &[u8], ranges: &[(u64, u64)]) -> (usize, bool) {
     assert_eq!(before.len(), after.len());
     let at: Vec<u64> = (0..before.len()).filter(|&i| before[i] != after[i]).map(|i| i as u64).collect();
@@ -35,14 +35,14 @@ pub(super) fn differences(before: &[u8], after: &[u8], ranges: &[(u64, u64)]) ->
     (at.len(), inside)
 }
 
-/// Cuts the volume out of the disk, for tools that know no partitions.
+/// Extracts the volume from the disk, for tools without support of partitions.
 fn volume_of(disk: &[u8], len: usize, folder: &Path) -> PathBuf {
     let path = folder.join("cut");
     fs::write(&path, &disk[START as usize..START as usize + len]).unwrap();
     path
 }
 
-/// Sets the rule to 2, lets others judge, and takes it back.
+/// Sets the value to 2, runs the judges, and undoes it.
 fn set_and_undo(folder: &Path, name: &str, volume_len: usize) {
     let path = folder.join(name);
     let (before, sum, ranges) = (fs::read(&path).unwrap(), sha256(&path), clusters(&path, &Choice::default()));
@@ -86,8 +86,8 @@ fn a_hive_in_a_partition_is_changed_in_place() {
     }
 }
 
-/// Puts the first byte of the last patch back, as its undo file has it: in one of several files, which follow each other
-/// at multiples of 4096.
+/// Restores the first byte of the last patch from its undo file: in one of several files, which are concatenated at
+/// multiples of 4096.
 fn tear_last_patch(undo: &[u8], folder: &Path) {
     let lines = String::from_utf8_lossy(undo);
     let lines: Vec<Value> = lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -104,7 +104,7 @@ fn tear_last_patch(undo: &[u8], folder: &Path) {
     panic!("no file holds {last}");
 }
 
-/// Where `len` bytes of the disk are in its segments of `segment` bytes: number and offset.
+/// Returns the places of `len` bytes of the disk in its segments of `segment` bytes: number and offset.
 fn in_segments(at: u64, segment: u64) -> (u64, u64) {
     (at / segment, at % segment)
 }
@@ -119,7 +119,7 @@ fn a_split_disk_is_changed_in_all_its_segments() {
     assert_eq!(run(folder, &["set", "2", "whole", "--keep-timestamps"]).code, 0);
     let after = fs::read(&whole).unwrap();
     let changed: Vec<u64> = (0..before.len()).filter(|&i| before[i] != after[i]).map(|i| i as u64).collect();
-    // A length at which the changes lie in two segments, and no sector is whole at the seam.
+    // With this length, the changes are in two segments, and a sector crosses their border.
     let (first, last) = (changed[0], *changed.last().unwrap());
     let middle = ((first + last) / 2) | 1;
     let segment = (2..).map(|n| middle / n + 1).find(|len| len % 512 != 0 && first / len != last / len).unwrap();
@@ -139,16 +139,16 @@ fn a_split_disk_is_changed_in_all_its_segments() {
         assert_eq!(set.code, 0, "{}", set.err);
         assert!(all() == after, "the segments are not what the whole image became");
         let undo = json(&set)["commit"]["undo"].as_str().unwrap().to_owned();
-        // As an interruption leaves it: found whichever segment is named, and taken back.
+        // As after an interruption: found by any segment, and rolled back.
         let record = fs::read(&undo).unwrap();
         for other in &names[..names.len().min(3)] {
             fs::write(&undo, &record[..record.len() - 4096]).unwrap();
             tear_last_patch(&record, folder);
             let get = run(folder, &["get", other]);
-            assert!(get.err.contains("interrupted write"), "{other}: {}", get.err);
+            assert!(get.has("unfinished-write"), "{other}: {}", get.err);
             let again = run(folder, &["set", "1", other, "--keep-timestamps"]);
             assert_eq!((again.code, all() == before), (0, true), "{other}: {}", again.err);
-            assert!(again.err.contains("taken back"), "{other}: {}", again.err);
+            assert!(again.has("unfinished-write"), "{other}: {}", again.err);
             fs::remove_file(&undo).unwrap();
             assert_eq!(run(folder, &["set", "2", named, "--keep-timestamps"]).code, 0);
         }
@@ -178,7 +178,7 @@ fn a_hive_of_hundreds_of_fragments_is_changed_in_place() {
 }
 
 #[test]
-fn what_forbids_writing_has_its_code() {
+fn each_obstacle_to_a_write_has_its_code() {
     let hibernated = |root: &Path| {
         let mut session = vec![0; 8192];
         session[..4].copy_from_slice(b"hibr");
@@ -219,7 +219,7 @@ fn refused(folder: &Path, code: &str, more: &[&str]) {
     assert!(!folder.join("v.hivewright-undo").exists());
 }
 
-/// QEMU with an image open: it holds its byte-range locks until this is dropped.
+/// QEMU with an open image, whose byte-range locks it holds until it is dropped.
 pub(super) struct Qemu(Child, Option<ChildStdin>);
 
 impl Qemu {
@@ -247,7 +247,7 @@ impl Drop for Qemu {
 }
 
 #[test]
-fn an_image_in_use_is_left_alone() {
+fn an_image_in_use_is_not_changed() {
     let Some(volume) = windows_volume(16, &hive(), |_| {}) else { return };
     let folder = tempfile::tempdir().unwrap();
     let (folder, path) = (folder.path(), folder.path().join("v"));
@@ -263,7 +263,7 @@ fn an_image_in_use_is_left_alone() {
         let (get, info) = (run(folder, &["get", "--value", "v"]), json(&run(folder, &["info", "v", "--json"])));
         assert_eq!(get.out, "1\n");
         let obstacle = info["obstacles"].as_array().unwrap().iter().any(|obstacle| obstacle["code"] == "in-use");
-        (get.err.contains("open for writing elsewhere"), obstacle)
+        (get.has("in-use"), obstacle)
     };
     let qemu = Qemu::open(&path);
     refused(folder, "in-use", &[]);
@@ -271,7 +271,7 @@ fn an_image_in_use_is_left_alone() {
     drop(qemu);
     assert_eq!(told(), (false, false));
     assert_eq!(run(folder, &["set", "2", "v"]).code, 0);
-    // The same for taking it back.
+    // The same for undo.
     let changed = sha256(&path);
     let held = Qemu::open(&path);
     let undo = run(folder, &["undo", "v.hivewright-undo", "--json"]);
@@ -280,7 +280,7 @@ fn an_image_in_use_is_left_alone() {
     assert_eq!(run(folder, &["undo", "v.hivewright-undo"]).code, 0);
 }
 
-/// What an image stands on may be read by many, and written to by nobody.
+/// The backing file of an image may be read by many, and written by none.
 #[test]
 fn a_file_that_is_only_read_is_shared_with_readers() {
     if !have(&["qemu-io"]) {
@@ -298,7 +298,7 @@ fn a_file_that_is_only_read_is_shared_with_readers() {
     assert!(!share(), "a writer was not seen");
     drop(writer);
     assert!(share());
-    // And a writer that comes later is kept out, by QEMU's own look at our locks; other handles come and go.
+    // QEMU's check of our locks excludes a later writer; other handles are opened and closed.
     let opens = |options: &[&str]| {
         let closed =
             Command::new("qemu-io").args(options).args(["-f", "raw", "-c", "quit"]).arg(&path).output().unwrap();
@@ -338,7 +338,7 @@ fn a_dirty_hive_is_recovered_and_changed_under_one_undo_file() {
     let (count, inside) = differences(&before, &fs::read(&path).unwrap(), &ranges);
     assert!(count > 0 && inside);
     let get = json(&run(folder, &["get", "d", "--json"]));
-    assert_eq!((&get["state"], &get["at_next_boot"]["number"]), (&"clean".into(), &1.into()));
+    assert_eq!((&get["hive_state"], &get["at_next_boot"]["value"]), (&"clean".into(), &1.into()));
     let undo = set["commit"]["undo"].as_str().unwrap();
     let left = fs::read_dir(folder).unwrap().count();
     assert_eq!(left, 2, "the image and one undo file");
@@ -346,9 +346,9 @@ fn a_dirty_hive_is_recovered_and_changed_under_one_undo_file() {
     assert_eq!(sha256(&path), sum);
 }
 
-/// Every prefix of the writes, as an interruption leaves it: reading says so, and the next run puts it right.
+/// Every prefix of the writes, as after an interruption: reading reports it, and the next run rolls it back.
 #[test]
-fn an_interrupted_write_is_put_right_by_the_next_run() {
+fn an_interrupted_write_is_rolled_back_by_the_next_run() {
     let Some(volume) = windows_volume(8, &hive(), |_| {}) else { return };
     let folder = tempfile::tempdir().unwrap();
     let (folder, path) = (folder.path(), folder.path().join("d"));
@@ -357,7 +357,7 @@ fn an_interrupted_write_is_put_right_by_the_next_run() {
     assert_eq!(run(folder, &["set", "2", "d"]).code, 0);
     let undo = folder.join("d.hivewright-undo");
     let whole = fs::read(&undo).unwrap();
-    // The mark that the write is complete is the last block.
+    // The mark of the complete write is the last block.
     let open = &whole[..whole.len() - 4096];
     let text = String::from_utf8_lossy(open);
     let patches: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
@@ -375,7 +375,7 @@ fn an_interrupted_write_is_put_right_by_the_next_run() {
             fs::write(&path, &image).unwrap();
             fs::write(&undo, open).unwrap();
             let get = run(folder, &["get", "d"]);
-            let partly = get.err.contains("interrupted write");
+            let partly = get.has("unfinished-write");
             assert!(partly || image == before || cut == patches.len(), "cut {cut}: {}", get.err);
             assert_eq!(run(folder, &["set", "2", "d"]).code, 0, "cut {cut}");
             assert_eq!(run(folder, &["get", "--value", "d"]).out, "2\n", "cut {cut}");

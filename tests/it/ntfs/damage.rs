@@ -1,4 +1,4 @@
-//! Damaged and hostile volumes: named, survived, and never read without end.
+//! Damaged and hostile volumes: reported, with bounded reads.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use super::{HIVE, all_bytes};
 use crate::support::memory::Memory;
 use crate::support::ntfs_volume::{self as volumes, NtfsVolume, noise, poke};
 
-/// A small volume with something of everything.
+/// Creates a small volume with all kinds of files.
 fn small() -> Option<(Vec<u8>, Vec<u8>)> {
     let hive = noise(400 * 4096, 8);
     let made = NtfsVolume::make(16, &["-c", "4096"])?;
@@ -27,7 +27,7 @@ fn word(bytes: &[u8], at: usize) -> usize {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()) as usize
 }
 
-/// Offsets of all 1 KiB blocks with a signature, and the boot sector.
+/// Returns the offsets of all 1 KiB blocks with a signature, and of the boot sector.
 fn metadata(bytes: &[u8]) -> Vec<usize> {
     let is = |at: &usize| [&b"FILE"[..], b"INDX"].contains(&&bytes[*at..at + 4]);
     std::iter::once(0).chain((0..bytes.len()).step_by(1024).filter(is)).collect()
@@ -37,7 +37,7 @@ fn metadata(bytes: &[u8]) -> Vec<usize> {
 fn flipped_bytes_are_survived() {
     let Some((clean, _)) = small() else { return };
     let blocks = metadata(&clean);
-    // More of it by hand: HIVEWRIGHT_DAMAGE_SECONDS and HIVEWRIGHT_DAMAGE_SEED.
+    // Longer runs: HIVEWRIGHT_DAMAGE_SECONDS and HIVEWRIGHT_DAMAGE_SEED.
     let given = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let seconds = given("HIVEWRIGHT_DAMAGE_SECONDS").unwrap_or(4);
     let mut state = given("HIVEWRIGHT_DAMAGE_SEED").unwrap_or(0x1234_5678_9abc_def1);
@@ -53,7 +53,7 @@ fn flipped_bytes_are_survived() {
     while start.elapsed() < Duration::from_secs(seconds) {
         let mut changed = Vec::new();
         for _ in 0..1 + random(3) {
-            // The records of the system and the first of the others are what every path goes through.
+            // Every path uses the records of the system and the first of the others.
             let block = blocks[if random(2) == 0 { random(40.min(blocks.len())) } else { random(blocks.len()) }];
             let at = block + random(if block == 0 { 84 } else { 1022 });
             let new = [0, 1, 0x7f, 0x80, 0xff, random(256) as u8][random(6)];
@@ -112,7 +112,7 @@ fn each_damage_has_its_code() {
         (&[(11, &[1])], "ntfs-boot-sector"),
         (&[(3, b"-FVE-FS-")], "bitlocker"),
     ] {
-        // Where the boot sector is damaged, its backup would do: take that away too.
+        // The backup would replace a damaged boot sector, so it is removed too.
         let mut bytes = damaged(changes);
         bytes.truncate(clean.len() - 512);
         assert_eq!(code_of(&bytes), code);
@@ -120,7 +120,7 @@ fn each_damage_has_its_code() {
 }
 
 #[test]
-fn mirror_and_backup_stand_in_and_say_so() {
+fn mirror_and_backup_are_used_and_reported() {
     let Some((clean, hive)) = small() else { return };
     let mft = word(&clean, 48) * 4096;
     for (at, remark) in
@@ -145,11 +145,11 @@ fn mirror_and_backup_stand_in_and_say_so() {
 }
 
 #[test]
-fn the_dirty_bit_and_the_journal_are_told() {
+fn the_dirty_bit_and_the_journal_are_reported() {
     let Some((clean, _)) = small() else { return };
     let mft = word(&clean, 48) * 4096;
     let (mut bytes, record) = (clean, mft + 3 * 1024);
-    // $VOLUME_INFORMATION is the attribute of type 0x70; its flags stand 10 bytes into the value.
+    // $VOLUME_INFORMATION is the attribute of type 0x70; its flags are 10 bytes into the value.
     let mut at = record + usize::from(bytes[record + 20]);
     while bytes[at] != 0x70 {
         at += usize::from(bytes[at + 4]);
@@ -166,8 +166,8 @@ fn a_cycle_in_an_index_ends() {
     let mut cycles = 0;
     for block in metadata(&clean).into_iter().filter(|&at| clean[at..].starts_with(b"INDX")) {
         let mut bytes = clean.clone();
-        // Make the first entry of the block the parent of the block itself: 24 bytes longer than a leaf allows, so
-        // its last eight bytes are taken for the child.
+        // The first entry of the block becomes the parent of the block itself: 24 bytes longer than a leaf allows, so
+        // its last eight bytes are used as the child.
         let first = block + 24 + word(&bytes, block + 24) % 0x1_0000_0000;
         let length = usize::from(bytes[first + 8]);
         bytes[first + 12] |= 1;
@@ -180,7 +180,7 @@ fn a_cycle_in_an_index_ends() {
                     assert_eq!(error.kind(), Kind::Corrupt);
                     cycles += 1;
                 }
-                // The name may have been where the child stands now.
+                // The child may have overwritten the name.
                 Err(error) => assert_eq!(error.code(), "ntfs-index", "{error}"),
                 Ok(_) => {}
             }

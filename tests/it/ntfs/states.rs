@@ -1,4 +1,4 @@
-//! What volumes and files say about themselves, patched into volumes byte by byte.
+//! States of volumes and files, patched into volumes byte by byte.
 
 use hivewright_error::Code;
 use std::fs;
@@ -18,19 +18,19 @@ fn volume(bytes: &[u8]) -> Ntfs {
     Ntfs::open(Memory::new(bytes.to_vec())).unwrap()
 }
 
-/// Volume offset of record `id`.
+/// Returns the offset of record `id` in the volume.
 fn record(bytes: &[u8], id: u64) -> usize {
     let table = volume(bytes).open("$MFT").unwrap().unwrap();
     table.locate(id * 1024)[0].offset as usize
 }
 
 #[test]
-fn the_journal_is_judged_as_ntfs_3g_judges_it() {
+fn the_journal_is_judged_like_in_ntfs_3g() {
     let Some(made) = NtfsVolume::make(16, &[]).filter(|_| have(&["ntfs-3g.probe"])) else { return };
     let clean = made.bytes();
     let log = volume(&clean).open("$LogFile").unwrap().unwrap();
     let (at, len) = (log.locate(0)[0].offset as usize, log.len().unwrap());
-    // ntfs-3g.probe: 0 may be written, 14 a saved session, 15 a journal with work to redo.
+    // ntfs-3g.probe: 0 writable, 14 a saved session, 15 a journal with operations to redo.
     for (pages, version, is_clean, verdict) in [
         ([((1, 1), false, 0), ((1, 1), false, 0)], (1, 1), true, 0),
         ([((1, 1), true, 2), ((1, 1), true, 2)], (1, 1), true, 0),
@@ -62,7 +62,7 @@ fn the_journal_is_judged_as_ntfs_3g_judges_it() {
 }
 
 #[test]
-fn hibernation_is_told() {
+fn hibernation_is_reported() {
     let Some(made) = NtfsVolume::make(16, &[]) else { return };
     let fill = |content: &[u8]| made.fill(|root| fs::write(root.join("hiberfil.sys"), content).unwrap());
     if fill(&[[b'Z'; 4096], [0; 4096]].concat()).is_none() {
@@ -88,7 +88,7 @@ fn hibernation_is_told() {
 }
 
 #[test]
-fn flags_and_lengths_of_a_file_are_kept_to() {
+fn flags_and_lengths_of_a_file_are_respected() {
     let Some(made) = NtfsVolume::make(16, &[]).filter(|_| have(&["ntfscat", "icat"])) else { return };
     let content = noise(50_000, 3);
     if made.fill(|root| fs::write(root.join("file"), &content).unwrap()).is_none() {
@@ -102,7 +102,7 @@ fn flags_and_lengths_of_a_file_are_kept_to() {
         bytes[at..at + new.len()].copy_from_slice(new);
         bytes
     };
-    // A valid length short of the length: the rest reads as zeros and is not written.
+    // A valid length below the length: the rest reads as zeros and is not written.
     let bytes = patched(data + 56, &20_000u64.to_le_bytes());
     let file = volume(&bytes).open("file").unwrap().unwrap();
     let read = all_bytes(&file);
@@ -110,7 +110,7 @@ fn flags_and_lengths_of_a_file_are_kept_to() {
     fs::write(made.path(), &bytes).unwrap();
     assert!(read == output("ntfscat", &["-f", made.path().to_str().unwrap(), "file"]));
     assert_eq!(file.write_at(19_999, b"xy").unwrap_err().code(), "file-not-valid");
-    // Encrypted: found, and neither read nor written.
+    // Encrypted: found, but neither read nor written.
     let file = volume(&patched(data + 12, &[0, 0x40])).open("file").unwrap().unwrap();
     assert_eq!(file.read_at(0, &mut [0]).unwrap_err().code(), "file-encrypted");
     assert_eq!(file.write_at(0, b"x").unwrap_err().code(), "file-encrypted");
@@ -118,7 +118,7 @@ fn flags_and_lengths_of_a_file_are_kept_to() {
     let file = volume(&patched(data + 12, &[0, 0x80])).open("file").unwrap().unwrap();
     assert_eq!(file.write_at(0, b"x").unwrap_err().code(), "file-sparse");
     assert!(all_bytes(&file) == content);
-    // Lengths that cannot be.
+    // Impossible lengths.
     for (at, new, code) in [
         (data + 48, u64::MAX, "ntfs-stream-size"),
         (data + 48, i64::MAX as u64, "ntfs-stream-short"),
@@ -128,14 +128,14 @@ fn flags_and_lengths_of_a_file_are_kept_to() {
         (data + 24, 11, "ntfs-runs"),
     ] {
         let error = volume(&patched(at, &new.to_le_bytes())).open("file").map(|file| file.is_some());
-        // Without its first part there is no data.
+        // Without its first part, there is no data.
         let code = if code == "ntfs-attribute-list" { "ntfs-no-data" } else { code };
         assert_eq!(error.unwrap_err().code(), code);
     }
 }
 
 #[test]
-fn a_file_in_free_clusters_is_found_out() {
+fn a_file_in_free_clusters_is_detected() {
     let Some(made) = NtfsVolume::make(16, &["-c", "4096"]) else { return };
     if made.fill(|root| fs::write(root.join("file"), noise(50_000, 3)).unwrap()).is_none() {
         return;
@@ -161,23 +161,23 @@ fn a_file_of_a_volume_with_a_damaged_table_of_letters_is_not_confirmed() {
     }
     let mut bytes = made.bytes();
     let table = volume(&bytes).open("$UpCase").unwrap().unwrap();
-    // The upper case of the letter i is another one.
+    // The upper case of the letter i is different.
     bytes[table.locate(2 * u64::from(b'i'))[0].offset as usize] = b'J';
     let damaged = volume(&bytes);
     let file = damaged.open("FILE").unwrap().unwrap();
     assert_eq!(damaged.confirm(&file).unwrap_err().code(), "ntfs-upcase");
-    // Where the table is asked, it is not believed.
+    // A look-up that needs the table does not trust it.
     assert_eq!(damaged.open("f\u{e4}le").unwrap_err().code(), "ntfs-upcase");
 }
 
 #[test]
-fn folders_that_mind_case_do() {
+fn case_sensitive_folders_are_respected() {
     let Some(made) = NtfsVolume::make(16, &[]) else { return };
     let filled = made.fill(|root| {
         for folder in ["plain", "plain/sub", "twins"] {
             fs::create_dir(root.join(folder)).unwrap();
         }
-        // ntfs-3g lets names differ by case, as POSIX programs want it.
+        // ntfs-3g allows names that differ only by case, as POSIX programs need.
         for (name, content) in [("plain/Name", "1"), ("twins/name", "2"), ("twins/NAME", "3")] {
             fs::write(root.join(name), content).unwrap();
         }

@@ -1,4 +1,4 @@
-//! Images in several files of such names, and audits of all of them.
+//! Images of several files with such names, and audits of all of them.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -36,7 +36,7 @@ fn audit(folder: &Path, args: &[&str], stdout: &str) -> (i32, String) {
 fn segments_are_found_whatever_bytes_are_before_the_number() {
     let (disk, folder) = (disk(), tempfile::tempdir().unwrap());
     let half = disk.len() / 2;
-    // Two images whose names look alike; the second one has a piece more.
+    // Two images with similar names; the second one has a further segment.
     for (stem, pieces) in [(b"p\xff", 2), (b"p\xfe", 3)] {
         for (number, piece) in disk.chunks(if pieces == 2 { half } else { disk.len() / 4 }).enumerate().take(pieces) {
             let name = [&stem[..], format!(".{:03}", number + 1).as_bytes()].concat();
@@ -64,7 +64,7 @@ fn segments_are_found_whatever_bytes_are_before_the_number() {
 }
 
 #[test]
-fn an_image_that_stands_on_a_name_of_any_bytes_is_seen_there() {
+fn a_dependent_of_a_name_of_any_bytes_is_found() {
     if !have(&["qemu-img"]) {
         return;
     }
@@ -77,12 +77,12 @@ fn an_image_that_stands_on_a_name_of_any_bytes_is_seen_there() {
     let set =
         |name: &OsStr| hivewright_in(folder.path(), [OsStr::new("set"), OsStr::new("0"), name, "--json".as_ref()]);
     assert_eq!(set(base).failed_as_json(3, "has-children").json()["error"]["file_hex"], "62617365ff2e726177");
-    // What writes to such an image takes no names but text.
+    // Writers of such images accept only text in names.
     set(top).failed_as_json(2, "backing-name");
 }
 
 #[test]
-fn an_audit_names_every_target_whole_and_knows_it_again() {
+fn an_audit_names_every_target_completely_and_finds_it_again() {
     let folder = tempfile::tempdir().unwrap();
     for name in odd_names() {
         fs::write(folder.path().join(&name), fixture("windows/win10")).unwrap();
@@ -116,7 +116,7 @@ fn an_audit_names_every_target_whole_and_knows_it_again() {
         lines
     };
     assert_eq!((code, sorted(&again)), (0, sorted(&out)));
-    // Each by its name, and in the other forms.
+    // Each by its name, and in the other formats.
     for name in odd_names() {
         let place = Place::of(&name, &fixture("windows/win10"));
         let run = place.run(&["audit".as_ref(), "--json".as_ref(), name.as_os_str()]);
@@ -139,7 +139,7 @@ fn an_audit_names_every_target_whole_and_knows_it_again() {
     }
 }
 
-/// A name of the same kind for the report.
+/// Returns a similar name for the report.
 fn name_of_page(name: &OsStr) -> OsString {
     let mut bytes = name.as_bytes().to_vec();
     bytes[0] = b'P';

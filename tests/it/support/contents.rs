@@ -1,4 +1,4 @@
-//! Everything that a hive holds, as a map.
+//! The contents of a hive as a map.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,19 +6,19 @@ use hivewright_hive::recover::{Log, recover_headless};
 use hivewright_hive::regf::CellOffset;
 use hivewright_hive::{Hive, HiveBytes, Opened};
 
-/// A key, or a value of it.
+/// Path of a key, and the name of a value in it.
 pub(crate) type Place = (String, Option<String>);
 
-/// Flags and descriptor of a key, type and data of a value: by path and name, in capitals.
+/// Flags and descriptor of each key, type and data of each value, by upper-cased path and name.
 pub(crate) type Contents = BTreeMap<Place, (u32, Vec<u8>)>;
 
-/// All keys and values of a hive file, clean or not.
+/// Returns all keys and values of a hive file, clean or dirty.
 pub(crate) fn contents(file: &[u8]) -> Contents {
     let opened = Hive::open(file).unwrap();
     contents_of(opened.primary_alone())
 }
 
-/// All keys and values of a hive.
+/// Returns all keys and values of a hive.
 pub(crate) fn contents_of<B: HiveBytes>(hive: &Hive<B>) -> Contents {
     let mut found = Contents::new();
     let mut seen = BTreeSet::new();
@@ -41,13 +41,13 @@ pub(crate) fn contents_of<B: HiveBytes>(hive: &Hive<B>) -> Contents {
     found
 }
 
-/// Where two of them differ.
+/// Returns the places where two contents differ.
 pub(crate) fn differences(a: &Contents, b: &Contents) -> Vec<Place> {
     let all: BTreeSet<&Place> = a.keys().chain(b.keys()).collect();
     all.into_iter().filter(|place| a.get(place) != b.get(place)).cloned().collect()
 }
 
-/// What a boot with these logs makes of a file: the bytes, and whether anything was replayed.
+/// Replays logs as a boot would. Returns the bytes, and whether anything was replayed.
 pub(crate) fn booted(file: &[u8], logs: &[(String, Vec<u8>)]) -> (Vec<u8>, bool) {
     let logs: Vec<Log<'_>> = logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
     if matches!(Hive::open(file), Ok(Opened::Clean(_))) {

@@ -1,4 +1,4 @@
-//! A folder with one of the dirty fixtures in it.
+//! A folder with one of the dirty fixtures.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,18 +13,18 @@ use crate::command::{Run, hivewright_in};
 pub(crate) struct DirtyPlace {
     pub(crate) name: String,
     pub(crate) primary: Vec<u8>,
-    /// By file name.
+    /// Files by name.
     pub(crate) logs: Vec<(String, Vec<u8>)>,
     pub(crate) expected: Option<Vec<u8>>,
     folder: TempDir,
 }
 
-/// All fixtures, each in a folder of its own.
+/// Returns all fixtures, each in its own folder.
 pub(crate) fn all() -> impl Iterator<Item = DirtyPlace> {
     DIRTY.iter().map(|dirty| DirtyPlace::of(dirty.name, (dirty.make)()))
 }
 
-/// Those that are dirty and can be recovered.
+/// Returns the fixtures that are dirty and recoverable.
 pub(crate) fn recoverable() -> impl Iterator<Item = DirtyPlace> {
     all().filter(|place| place.expected.is_some() && !place.is_clean())
 }
@@ -57,7 +57,7 @@ impl DirtyPlace {
         self.primary[4..8] == self.primary[8..12]
     }
 
-    /// Whether its base block can be believed.
+    /// Returns whether its base block is valid.
     pub(crate) fn has_head(&self) -> bool {
         !self.name.ends_with("bad-base")
     }
@@ -82,7 +82,7 @@ impl DirtyPlace {
         self.read("SYSTEM")
     }
 
-    /// Names of all files, sorted.
+    /// Returns the names of all files, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder()).unwrap();
         let mut names: Vec<String> = entries.map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
@@ -100,7 +100,7 @@ impl DirtyPlace {
         hivewright_in(self.folder(), args)
     }
 
-    /// Runs it with `--json`, and wants this exit code.
+    /// Runs the command with `--json`, and expects this exit code.
     pub(crate) fn json(&self, args: &[&str], code: i32) -> Value {
         let args: Vec<&str> = args.iter().copied().chain(["--json"]).collect();
         let run = self.run(&args);
@@ -108,7 +108,7 @@ impl DirtyPlace {
         serde_json::from_str(&run.out).unwrap_or_else(|e| panic!("{}: {e}: {run:?}", self.name))
     }
 
-    /// Nothing is other than it was, and nothing is new.
+    /// Asserts that no file is changed or added.
     pub(crate) fn is_untouched(&self) {
         assert!(self.hive() == self.primary, "{}: the hive changed", self.name);
         self.logs_are_untouched();

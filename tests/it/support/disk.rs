@@ -1,4 +1,4 @@
-//! Disks made of volumes by other people's tools.
+//! Disks made from volumes by independent tools.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -9,10 +9,10 @@ use hivewright_fixtures::{Release, SystemHive};
 use super::ntfs_volume::{NtfsVolume, windows};
 use super::tools::{have, output};
 
-/// Where the volume begins on every disk made here.
+/// Offset of the volume on each disk.
 pub(crate) const START: u64 = 1 << 20;
 
-/// An NTFS volume with a Windows folder in it, whose hive is `hive`; more files by `more`.
+/// Creates an NTFS volume with a Windows folder, whose SYSTEM hive is `hive`; `more` adds files.
 pub(crate) fn windows_volume(mib: u64, hive: &[u8], more: impl FnOnce(&Path)) -> Option<NtfsVolume> {
     let volume = NtfsVolume::make(mib, &[])?;
     volume.fill(|root| {
@@ -22,7 +22,8 @@ pub(crate) fn windows_volume(mib: u64, hive: &[u8], more: impl FnOnce(&Path)) ->
     Some(volume)
 }
 
-/// A disk with a GPT and `volume` as its first partition, `len` bytes in all. `None`, having said so, without sgdisk.
+/// Writes a disk of `len` bytes with a GPT and `volume` as its first partition. Prints a line and returns `None`
+/// without sgdisk.
 pub(crate) fn gpt(volume: &[u8], len: u64, path: &Path) -> Option<()> {
     if !have(&["sgdisk"]) {
         return None;
@@ -33,7 +34,7 @@ pub(crate) fn gpt(volume: &[u8], len: u64, path: &Path) -> Option<()> {
     Some(())
 }
 
-/// A disk with an MBR and `volume` as its first partition.
+/// Writes a disk with an MBR and `volume` as its first partition.
 pub(crate) fn mbr(volume: &[u8], path: &Path) {
     put(volume, START + volume.len() as u64, path);
     let mut sector = [0; 512];
@@ -45,10 +46,10 @@ pub(crate) fn mbr(volume: &[u8], path: &Path) {
     disk.write_all_at(&sector, 0).unwrap();
 }
 
-/// Where the hive of [`xp_on_fat32`] is, as mtools call it.
+/// Path of the hive of [`xp_on_fat32`] for mtools.
 pub(crate) const XP_HIVE: &str = "::WINDOWS/system32/config/system";
 
-/// A FAT32 volume called XP, with a Windows XP whose rule is `value`. Needs mkfs.vfat, mmd and mcopy.
+/// Creates a FAT32 volume labelled XP, with a Windows XP whose setting is `value`. Needs mkfs.vfat, mmd and mcopy.
 pub(crate) fn xp_on_fat32(path: &Path, value: u32) {
     let hive = SystemHive::new(Release::XpSp3).with_right_rule(1, value).build();
     let from = path.with_extension("hive");
@@ -70,7 +71,7 @@ fn put(volume: &[u8], len: u64, path: &Path) {
     }
 }
 
-/// Cuts a file into segments of `len` bytes: `NAME.001` and on.
+/// Splits a file into segments of `len` bytes, from `NAME.001` on.
 pub(crate) fn split(path: &Path, len: usize, name: &Path) {
     for (i, part) in fs::read(path).unwrap().chunks(len).enumerate() {
         fs::write(name.with_extension(format!("{:03}", i + 1)), part).unwrap();

@@ -1,8 +1,8 @@
-//! A file system that lies: what was not flushed may be there, or not, or be half there, or be garbage.
+//! A file system with faults: unflushed changes may be durable, lost, partial or garbage.
 //!
-//! It keeps two states, the one that programs see and the one on the medium, and between them a list of what is not
-//! yet on the medium, in the manner of SQLite's and redb's crash tests. Every call counts as one operation, and any
-//! operation can be made to fail or to be the moment of a power cut.
+//! It keeps two states, that of the programs and that of the medium, and the list of changes between them, like the
+//! crash tests of SQLite and redb. Every call counts as one operation, and any operation can fail or be the moment of a
+//! power cut.
 
 use hivewright_error::Code;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,38 +19,38 @@ use super::shared::Shared;
 
 pub(crate) const SECTOR: usize = 512;
 
-/// What goes wrong.
+/// Kind of a fault.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fault {
     None,
-    /// The power is cut before this operation (which is: after the one before it).
+    /// A power cut before this operation, after the previous one.
     Cut(usize),
-    /// This operation fails.
+    /// A failure of this operation.
     Fail(usize, Failure),
-    /// This one and all that follow.
+    /// A failure of this and all later operations.
     FailFrom(usize, Failure),
-    /// Just before this operation another program changes the last byte of the first file.
+    /// A change of the last byte of the first file by another program, just before this operation.
     Meddle(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Failure {
-    /// Nothing is done.
+    /// No effect.
     Io,
-    /// Where room is needed (writing, creating, growing): nothing is done; of a write, the first half is.
+    /// No space left: no effect of operations that need space (write, create, grow), except the first half of a write.
     Full,
-    /// It is done, and reported as failed.
+    /// Full effect, but reported as failed.
     DoneAllTheSame,
 }
 
-/// What becomes of something that was not flushed.
+/// Effect of a power cut on an unflushed change.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Fate {
     Done,
     Lost,
-    /// Only so many sectors from its start.
+    /// Only this number of sectors from its start is durable.
     Torn(usize),
-    /// Every sector that it touches is garbage.
+    /// Every sector that it touches contains garbage.
     Garbage,
 }
 
@@ -73,7 +73,7 @@ struct Inode {
     durable: Shared,
     unflushed: Vec<Unflushed>,
     metadata: &'static str,
-    /// Changes so far: the time of modification.
+    /// Number of changes so far, as the time of modification.
     changes: u64,
 }
 
@@ -86,10 +86,10 @@ struct World {
     locks: BTreeSet<u64>,
     log: Vec<String>,
     fault: Fault,
-    /// What a failed flush did with what it was to flush.
+    /// Fate of the changes of a failed flush.
     flush_fate: Fate,
     dead: bool,
-    /// Whether the file system keeps what a new file would not have.
+    /// Whether the file system has metadata that a new file would lose.
     keeps: Option<&'static str>,
 }
 
@@ -107,12 +107,12 @@ fn dead() -> Error {
 }
 
 impl LyingHost {
-    /// A folder that holds one file.
+    /// Creates a folder with one file.
     pub(crate) fn with(path: &str, bytes: &[u8]) -> Self {
         Self::with_all(&[(path.into(), bytes.to_vec())])
     }
 
-    /// A folder that holds these files.
+    /// Creates a folder with these files.
     pub(crate) fn with_all(files: &[(PathBuf, Vec<u8>)]) -> Self {
         let file = |bytes: &Vec<u8>| Inode {
             seen: Shared::new(bytes),
@@ -140,7 +140,7 @@ impl LyingHost {
         LyingHost(Arc::new(Mutex::new(world)))
     }
 
-    /// From now on only writing in place will do.
+    /// Makes writing in place necessary from now on.
     pub(crate) fn keep(&self) {
         self.world().keeps = Some("a test");
     }
@@ -149,24 +149,24 @@ impl LyingHost {
         self.0.lock().unwrap()
     }
 
-    /// The same file system, independent of this one and used by another process, with a fault to come; operations count from 0.
+    /// Copies the file system for another process, with a fault; operations count from 0.
     pub(crate) fn faulty(&self, fault: Fault, flush_fate: Fate) -> Self {
         let mut world = self.world().clone();
         (world.fault, world.flush_fate, world.log, world.locks) = (fault, flush_fate, vec![], BTreeSet::new());
         Self::from_world(world)
     }
 
-    /// The same file system, independent of this one and used by another process, without faults.
+    /// Copies the file system for another process, without faults.
     pub(crate) fn healed(&self) -> Self {
         self.faulty(Fault::None, Fate::Lost)
     }
 
-    /// What was done, in order.
+    /// Returns the operations so far, in order.
     pub(crate) fn log(&self) -> Vec<String> {
         self.world().log.clone()
     }
 
-    /// The bytes that a program would see, if the name is there.
+    /// Returns the bytes that a program reads; `None` if the name does not exist.
     pub(crate) fn see(&self, path: &str) -> Option<Vec<u8>> {
         let world = self.world();
         Some(world.files[world.names.get(Path::new(path))?].seen.to_vec())
@@ -177,7 +177,7 @@ impl LyingHost {
         world.files[&world.names[Path::new(path)]].metadata
     }
 
-    /// Sectors of each thing that is not yet on the medium; 0 for a name.
+    /// Returns the number of sectors of each unflushed change; 0 for a change of a name.
     pub(crate) fn unflushed(&self) -> Vec<usize> {
         let world = self.world();
         let of_files = world.files.values().flat_map(|f| &f.unflushed).map(|u| match u {
@@ -187,7 +187,7 @@ impl LyingHost {
         of_files.chain(world.name_changes.iter().map(|_| 0)).collect()
     }
 
-    /// The file system after a power cut now; `fates` tells what becomes of each thing that [`Self::unflushed`]
+    /// Copies the file system as after a power cut; `fates` has the effect on each change that [`Self::unflushed`]
     /// lists.
     pub(crate) fn reboot(&self, fates: &[Fate]) -> Self {
         let mut world = self.world().clone();
@@ -209,7 +209,7 @@ impl LyingHost {
         Self::from_world(world)
     }
 
-    /// Counts one operation, and does it unless a fault is due.
+    /// Counts one operation, and performs it unless a fault is due.
     fn operate<T>(
         &self,
         what: &str,
@@ -260,7 +260,7 @@ impl LyingHost {
     }
 }
 
-/// Whether an operation with this failure takes effect.
+/// Returns whether an operation with this failure takes effect.
 fn takes_effect(failure: Option<Failure>) -> bool {
     matches!(failure, None | Some(Failure::DoneAllTheSame))
 }
@@ -298,7 +298,7 @@ fn meet(durable: &mut Shared, unflushed: &Unflushed, fate: Fate) {
 impl Host for LyingHost {
     type File = LyingFile;
 
-    // Each operation has its number.
+    // Each operation counts.
     const CONCURRENT: bool = false;
 
     fn resolve(&self, path: &Path) -> Result<PathBuf> {
@@ -382,7 +382,7 @@ impl Host for LyingHost {
 
     fn sync_folder(&self, _: &Path) -> Result<()> {
         self.operate("flush folder", false, |world, failure| {
-            // Names go through a journal: what one flush does not bring to the medium, a later one does.
+            // Names are journaled: a later flush makes changes durable that an earlier one did not.
             if takes_effect(failure) || world.flush_fate == Fate::Done {
                 for change in std::mem::take(&mut world.name_changes) {
                     apply(&mut world.durable_names, &change);
@@ -433,7 +433,7 @@ impl Storage for LyingFile {
         self.host.operate("flush", false, |world, failure| {
             let fate = if takes_effect(failure) { Fate::Done } else { world.flush_fate };
             let file = world.files.get_mut(&self.id).unwrap();
-            // As on Linux: what a failed flush did not bring to the medium, no later one will.
+            // As on Linux: changes of a failed flush are not written by a later one.
             for unflushed in std::mem::take(&mut file.unflushed) {
                 meet(&mut file.durable, &unflushed, fate);
             }

@@ -1,4 +1,4 @@
-//! Storages that count what is asked of them: in memory, and a file that is only read.
+//! Storages that count reads: in memory, and a read-only file.
 
 use hivewright_error::Code;
 use std::fs::File;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use hivewright::{Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 
-/// Bytes in memory.
+/// Storage in memory.
 pub(crate) struct Memory {
     bytes: Mutex<Vec<u8>>,
     read: AtomicU64,
@@ -20,7 +20,7 @@ impl Memory {
         Arc::new(Memory { bytes: Mutex::new(bytes), read: AtomicU64::new(0) })
     }
 
-    /// Bytes that were read so far.
+    /// Returns the number of bytes read so far.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
@@ -59,7 +59,7 @@ impl Storage for Memory {
     }
 }
 
-/// A file, read only; for volumes too large for memory.
+/// A read-only file, for volumes that exceed memory.
 pub(crate) struct ReadOnly {
     file: File,
     read: AtomicU64,
@@ -70,7 +70,7 @@ impl ReadOnly {
         Arc::new(ReadOnly { file: File::open(path).unwrap(), read: AtomicU64::new(0) })
     }
 
-    /// Bytes that were read so far.
+    /// Returns the number of bytes read so far.
     pub(crate) fn bytes_read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! NTFS volumes made by `mkntfs` and filled through `ntfs-3g`.
+//! NTFS volumes made by `mkntfs` and filled with `ntfs-3g`.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
@@ -13,16 +13,16 @@ use tempfile::TempDir;
 use super::memory::Memory;
 use super::tools::{have, output, succeeds};
 
-/// What the builders need.
+/// Programs that the builders need.
 pub(crate) const MAKERS: &[&str] = &["mkntfs", "ntfs-3g", "umount", "setfattr"];
 
-/// A volume in a file of its own.
+/// A volume in its own file.
 pub(crate) struct NtfsVolume {
     folder: TempDir,
 }
 
 impl NtfsVolume {
-    /// An empty volume; `None`, having said so, where the tools are missing.
+    /// Creates an empty volume. Prints a line and returns `None` without the tools.
     pub(crate) fn make(mib: u64, arguments: &[&str]) -> Option<NtfsVolume> {
         if !have(MAKERS) {
             return None;
@@ -35,7 +35,7 @@ impl NtfsVolume {
         Some(volume)
     }
 
-    /// A volume of these bytes.
+    /// Creates a volume with these bytes.
     pub(crate) fn of(bytes: &[u8]) -> NtfsVolume {
         let volume = NtfsVolume { folder: tempfile::tempdir().unwrap() };
         fs::write(volume.path(), bytes).unwrap();
@@ -46,7 +46,7 @@ impl NtfsVolume {
         self.folder.path().join("volume.ntfs")
     }
 
-    /// Runs `fill` on the mounted volume; `None`, having said so, where mounting is not possible.
+    /// Runs `fill` on the mounted volume. Prints a line and returns `None` if mounting is impossible.
     pub(crate) fn fill(&self, fill: impl FnOnce(&Path)) -> Option<()> {
         let point = self.folder.path().join("mounted");
         fs::create_dir_all(&point).unwrap();
@@ -56,7 +56,7 @@ impl NtfsVolume {
             return None;
         }
         let filled = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fill(&point)));
-        // Whoever looks at new mounts may hold this one for a moment.
+        // Programs that observe mounts may use it for a moment.
         let unmounted = (0..50).any(|_| {
             succeeds("umount", &[at]) || {
                 std::thread::sleep(std::time::Duration::from_millis(50));
@@ -67,7 +67,7 @@ impl NtfsVolume {
         if let Err(panic) = filled {
             std::panic::resume_unwind(panic);
         }
-        // The driver may live on for a moment after its mount point is gone.
+        // The driver may run for a moment after its mount point is gone.
         for _ in 0..200 {
             if succeeds("ntfsinfo", &["-m", volume.to_str().unwrap()]) {
                 break;
@@ -77,7 +77,7 @@ impl NtfsVolume {
         Some(())
     }
 
-    /// Writes `bytes` into a volume of which only single clusters are free, so that no two of them lie together.
+    /// Writes `bytes` to a volume in which only single clusters are free, so that no two of them are adjacent.
     pub(crate) fn fragment(&self, path: &str, bytes: &[u8], cluster: usize) -> Option<()> {
         let mut fill = Vec::new();
         self.fill(|root| {
@@ -111,7 +111,7 @@ impl NtfsVolume {
     }
 }
 
-/// Bytes without a pattern, the same each time.
+/// Returns pseudo-random bytes, the same in each run.
 pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     (0..len)
@@ -124,7 +124,7 @@ pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
         .collect()
 }
 
-/// Fills a folder as Windows would look: a hive, `count` names beside its folder, and one file of each awkward kind.
+/// Fills a folder like Windows: a hive, `count` names beside its folder, and one file of each special kind.
 pub(crate) fn windows(root: &Path, hive: &[u8], count: u32) {
     let system32 = root.join("Windows/System32");
     fs::create_dir_all(system32.join("config")).unwrap();
@@ -140,11 +140,11 @@ pub(crate) fn windows(root: &Path, hive: &[u8], count: u32) {
     sparse.set_len(5_000_000).unwrap();
 }
 
-/// A folder whose new files are compressed, with files of several shapes.
+/// Fills a folder with compressed files of several shapes.
 pub(crate) fn compressed(root: &Path) {
     let folder = root.join("packed");
     fs::create_dir(&folder).unwrap();
-    // FILE_ATTRIBUTE_COMPRESSED, as the driver takes it: little-endian.
+    // FILE_ATTRIBUTE_COMPRESSED in little-endian order, as the driver expects it.
     output("setfattr", &["-h", "-n", "system.ntfs_attrib", "-v", "0x00080000", folder.to_str().unwrap()]);
     let text: Vec<u8> = (0..40_000u32).flat_map(|i| format!("line {} of {}\r\n", i, i % 7).into_bytes()).collect();
     fs::write(folder.join("text"), &text).unwrap();
@@ -153,8 +153,8 @@ pub(crate) fn compressed(root: &Path) {
     fs::write(folder.join("mixed"), [&text[..70_000], &noise(70_000, 1), &[0; 70_000], &text[..99]].concat()).unwrap();
 }
 
-/// Opens bytes as a volume and does all that a reader would: the entry for fuzzing (`poke(&Memory::new(data.to_vec()))`),
-/// which must neither panic nor hang nor read far more than there is. Gives the bytes that were read.
+/// Opens bytes as a volume and reads everything: the entry point for fuzzing (`poke(&Memory::new(data.to_vec()))`),
+/// which must neither panic nor hang nor read much more than the volume. Returns the number of bytes read.
 pub(crate) fn poke(medium: &Arc<Memory>) -> u64 {
     let before = medium.bytes_read();
     reach_everything(medium);

@@ -1,4 +1,4 @@
-//! Which pages of a hive a reader touches.
+//! Recording of the pages of a hive that a reader touches.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -12,7 +12,7 @@ pub(crate) const PAGE: usize = 4096;
 /// Numbers of pages.
 pub(crate) type Pages = BTreeSet<usize>;
 
-/// Notes which pages were read.
+/// Bytes of a hive that record the pages read.
 pub(crate) struct Counting<'h> {
     bytes: &'h [u8],
     pages: RefCell<Pages>,
@@ -23,7 +23,7 @@ impl<'h> Counting<'h> {
         Counting { bytes, pages: RefCell::default() }
     }
 
-    /// Those that were read since this was asked before.
+    /// Returns the pages read since the last call.
     pub(crate) fn take(&self) -> Pages {
         self.pages.take()
     }

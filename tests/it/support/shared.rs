@@ -1,14 +1,14 @@
-//! Bytes of which there are many copies that differ little.
+//! Bytes with cheap copies that share equal parts.
 
 use std::sync::Arc;
 
-/// Bytes of a piece.
+/// Size of a piece in bytes.
 const PIECE: usize = 16 << 10;
 
-/// Bytes in pieces, which copies share until one of them is written to.
+/// Bytes in pieces, which copies share until one of them is written.
 #[derive(Clone, Debug)]
 pub(super) struct Shared {
-    /// All but the last have [`PIECE`] bytes.
+    /// All pieces except the last have [`PIECE`] bytes.
     pieces: Vec<Arc<Vec<u8>>>,
 }
 
@@ -25,7 +25,7 @@ impl Shared {
         self.pieces.iter().map(|piece| &piece[..]).collect::<Vec<_>>().concat()
     }
 
-    /// The bytes from `start` on, if there are that many.
+    /// Returns `len` bytes from `start` on, if they exist.
     pub(super) fn get(&self, start: usize, len: usize) -> Option<Vec<u8>> {
         let end = start.checked_add(len).filter(|&end| end <= self.len())?;
         let mut bytes = Vec::with_capacity(len);
@@ -37,7 +37,7 @@ impl Shared {
         Some(bytes)
     }
 
-    /// New bytes are zeros.
+    /// Changes the length; new bytes are zeros.
     pub(super) fn resize(&mut self, len: usize) {
         self.pieces.truncate(len.div_ceil(PIECE));
         while self.len() < len && self.pieces.last().is_none_or(|last| last.len() == PIECE) {
@@ -54,7 +54,7 @@ impl Shared {
         }
     }
 
-    /// Writes bytes, with zeros between if they lie behind the end.
+    /// Writes bytes, after zeros if they begin after the end.
     pub(super) fn put(&mut self, offset: usize, new: &[u8]) {
         self.resize(self.len().max(offset + new.len()));
         let mut done = 0;
@@ -69,7 +69,7 @@ impl Shared {
 }
 
 #[test]
-fn copies_are_as_vectors_are() {
+fn copies_equal_vectors() {
     let (mut shared, mut plain) = (Shared::new(&[]), Vec::new());
     let mut old = Vec::new();
     for (at, len) in [(0, 5), (3, 40_000), (PIECE - 1, 2), (100_000, 1), (2 * PIECE, PIECE), (99_990, 40_000)] {

@@ -1,9 +1,10 @@
-//! Other people's programs, as independent judges. Where one is missing, the test says so and passes.
+//! Independent programs as judges. Without one, a test prints a line and passes.
 
 use std::io::Write;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// Whether all of `programs` can be started; prints one line if not.
+/// Returns whether all of `programs` can be started; prints one line if not.
 pub(crate) fn have(programs: &[&str]) -> bool {
     let found = |program: &str| {
         let paths = std::env::var_os("PATH").unwrap_or_default();
@@ -18,7 +19,7 @@ pub(crate) fn have(programs: &[&str]) -> bool {
     }
 }
 
-/// Standard output of a program that must succeed.
+/// Returns the standard output of a program that must succeed.
 pub(crate) fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     let out = Command::new(program).args(arguments).stdin(Stdio::null()).output().unwrap();
     let errors = String::from_utf8_lossy(&out.stderr);
@@ -26,15 +27,22 @@ pub(crate) fn output(program: &str, arguments: &[&str]) -> Vec<u8> {
     out.stdout
 }
 
-/// What a program says once it has read `input`.
+/// Returns the output of a program that reads `input`.
 pub(crate) fn answer(program: &mut Command, input: &[u8]) -> Output {
     let mut child = program.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap()
 }
 
-/// Whether a program succeeds.
+/// Returns whether a program succeeds.
 pub(crate) fn succeeds(program: &str, arguments: &[&str]) -> bool {
     let out = Command::new(program).args(arguments).stdin(Stdio::null()).output();
     out.is_ok_and(|out| out.status.success())
+}
+
+/// Returns the JSON that a Python program prints about `input`.
+pub(crate) fn python_answers(python: &Path, program: &str, input: &str) -> serde_json::Value {
+    let output = answer(Command::new(python).args(["-B", "-X", "utf8", "-c", program]), input.as_bytes());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
 }

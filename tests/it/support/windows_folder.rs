@@ -1,4 +1,4 @@
-//! A small Windows installation with several hives: as files of a folder, and as a volume.
+//! A small Windows installation with several hives: as files in a folder, and as a volume.
 
 use std::fs;
 use std::io::{Cursor, Write};
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use hivewright_fixtures::dirty::DIRTY;
 use hivewright_fixtures::{HiveSpec, Minor};
 
-/// Paths of the hives in the folder.
+/// Path of a hive in the folder.
 pub(crate) const SYSTEM: &str = "Windows/System32/config/SYSTEM";
 pub(crate) const SOFTWARE: &str = "Windows/System32/config/SOFTWARE";
 pub(crate) const DEFAULT_USER: &str = "Users/Default/NTUSER.DAT";
 pub(crate) const BOB: &str = "Users/bob/NTUSER.DAT";
-/// The user whose profile is the folder `bob`.
+/// The user with the profile folder `bob`.
 pub(crate) const BOB_SID: &str = "S-1-5-21-1-2-3-1001";
 const PROFILES: &str = r"Microsoft\Windows NT\CurrentVersion\ProfileList";
 
 /// A file of the installation: its path, and its bytes.
 pub(crate) type File = (String, Vec<u8>);
 
-/// The files. SYSTEM is dirty, with its newest state in two logs.
+/// Returns the files. SYSTEM is dirty; two logs contain its newest state.
 pub(crate) fn files() -> Vec<File> {
     let pair = (DIRTY.iter().find(|dirty| dirty.name == "new-two-logs").unwrap().make)();
     let mut files = vec![(SYSTEM.to_owned(), pair.primary)];
@@ -51,7 +51,7 @@ fn user() -> Vec<u8> {
     spec.key("Control Panel", |key| key.dword("Old", 1)).key("Software", |key| key).build().bytes
 }
 
-/// Puts the files into `folder`, and gives their paths.
+/// Writes the files to `folder`. Returns their paths.
 pub(crate) fn put(folder: &Path, files: &[File]) -> Vec<PathBuf> {
     let put = |(path, bytes): &File| {
         let path = folder.join(path);
@@ -62,7 +62,7 @@ pub(crate) fn put(folder: &Path, files: &[File]) -> Vec<PathBuf> {
     files.iter().map(put).collect()
 }
 
-/// A FAT volume with the files.
+/// Returns a FAT volume with the files.
 pub(crate) fn volume(files: &[File]) -> Vec<u8> {
     let kib = files.iter().map(|(_, bytes)| bytes.len().div_ceil(1024)).sum::<usize>() + 96;
     let mut image = Cursor::new(vec![0; kib << 10]);

@@ -1,4 +1,4 @@
-//! What stands against one hive refuses all of them, and changes nothing.
+//! An obstacle of one hive refuses the whole transaction, and nothing changes.
 
 use std::fs::{self, File};
 
@@ -7,7 +7,7 @@ use hivewright::{Data, HiveKind};
 use super::{Place, at, small};
 use crate::support::windows_folder::{DEFAULT_USER, SOFTWARE, SYSTEM, files, volume};
 
-/// The code with which [`small`] is refused, at the preparation or at the commit; nothing has changed then.
+/// Returns the code of the refusal of [`small`], in the preparation or in the commit. Asserts that nothing has changed.
 fn refused(place: &Place) -> &'static str {
     let before = place.bytes();
     let error = small(&place.open()).prepare().and_then(|prepared| prepared.commit()).unwrap_err();
@@ -47,7 +47,7 @@ fn damage_in_one_hive_is_found_by_its_proof_and_stops_all() {
         let place = Place::folder();
         let path = at(&place.image, file);
         let mut bytes = fs::read(&path).unwrap();
-        // The root's class name would have a length: beside everything that the edit looks at.
+        // The root's class name gets a length, which no edit reads.
         let root = 4096 + usize::try_from(u32::from_le_bytes(bytes[36..40].try_into().unwrap())).unwrap() + 4;
         bytes[root + 0x4a] = 6;
         bytes[root + 0x30..root + 0x34].copy_from_slice(&0x7000_0000_u32.to_le_bytes());
@@ -60,7 +60,7 @@ fn damage_in_one_hive_is_found_by_its_proof_and_stops_all() {
 }
 
 #[test]
-fn a_hive_that_is_not_there_refuses_all() {
+fn a_missing_hive_refuses_all() {
     let place = Place::folder();
     fs::remove_file(at(&place.image, DEFAULT_USER)).unwrap();
     assert_eq!(refused(&place), "no-file");
@@ -80,7 +80,7 @@ fn a_hive_without_room_in_its_volume_refuses_all() {
 }
 
 #[test]
-fn logs_that_are_named_are_of_one_hive() {
+fn named_logs_apply_to_one_hive() {
     let mut made = files();
     made.retain(|(path, _)| !path.contains("LOG"));
     let place = Place::raw();

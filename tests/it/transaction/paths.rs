@@ -1,4 +1,4 @@
-//! Registry paths lead to the hives of an installation.
+//! Registry paths select the hives of an installation.
 
 use std::fs;
 
@@ -8,8 +8,8 @@ use hivewright_fixtures::{HiveSpec, Minor};
 use super::Place;
 use crate::support::windows_folder::{BOB, BOB_SID, DEFAULT_USER, SOFTWARE, SYSTEM, put};
 
-/// The hive that a path leads to, by the path of its file; or the code of the refusal.
-fn leads_to(image: &Image, path: &str, user: Option<HiveKind>) -> Result<String, &'static str> {
+/// Returns the file of the hive of a path, or the code of the refusal.
+fn file_of(image: &Image, path: &str, user: Option<HiveKind>) -> Result<String, &'static str> {
     let mut edit = image.transaction();
     if let Some(user) = user {
         edit.user(user);
@@ -62,7 +62,7 @@ fn a_path_leads_to_its_hive() {
             (r"HKCU\Software\Classes\X", Some(bob()), &classes.0),
             (r"HKLM\BCD00000000\X", None, &boot.0),
         ] {
-            let found = leads_to(&image, path, user).unwrap_or_else(|code| panic!("{path}: {code}"));
+            let found = file_of(&image, path, user).unwrap_or_else(|code| panic!("{path}: {code}"));
             assert!(
                 file.to_ascii_lowercase().ends_with(&found.trim_start_matches('/').to_ascii_lowercase()),
                 "{path}: {found}"
@@ -75,7 +75,7 @@ fn a_path_leads_to_its_hive() {
             (r"HKU\eve\X", "profile-volume"),
             (r"HKLM\HARDWARE\X", "registry-root"),
         ] {
-            assert_eq!(leads_to(&image, path, None).unwrap_err(), code, "{path}");
+            assert_eq!(file_of(&image, path, None).unwrap_err(), code, "{path}");
         }
     }
 }
@@ -92,7 +92,7 @@ fn profiles_are_those_that_the_registry_lists() {
 }
 
 #[test]
-fn paths_in_a_bare_hive_begin_at_its_root_or_at_the_root_that_fits() {
+fn paths_in_a_bare_hive_begin_at_its_root_or_at_its_registry_root() {
     let place = Place::folder();
     let hive = |file: &str| Image::open(place.image.join(file)).unwrap();
     for (file, path, code) in [
@@ -108,12 +108,12 @@ fn paths_in_a_bare_hive_begin_at_its_root_or_at_the_root_that_fits() {
         (DEFAULT_USER, r"HKU\.DEFAULT\Software\X", None),
         (DEFAULT_USER, r"HKLM\SOFTWARE\X", Some("other-hive")),
     ] {
-        let found = leads_to(&hive(file), path, None);
+        let found = file_of(&hive(file), path, None);
         assert_eq!(found.as_ref().err(), code.as_ref(), "{file}: {path}: {found:?}");
     }
 }
 
-/// `CurrentControlSet` stands for the sets that `set` edits: that of the next boot, and that of the captured one.
+/// `CurrentControlSet` selects the sets that `set` edits: that of the next boot, and that of the captured boot.
 #[test]
 fn the_current_control_set_is_that_of_select() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,40 +1,39 @@
-//! The description of an opened image, for people and for programs.
+//! The description of an opened image, for users and for programs.
 
 use hivewright_error::Code;
 use std::path::{Path, PathBuf};
 
-use super::formats::vhdx;
 use hivewright_storage::exact::field;
 
 /// The description of an opened image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct About {
-    /// Its name in the table of formats.
+    /// Its name in [`FORMATS`](super::formats::FORMATS).
     pub format: &'static str,
-    /// The kind of the format, such as `dynamic`.
+    /// The variant of the format, such as `dynamic`.
     pub variant: String,
-    /// Its file.
+    /// The file of the image.
     #[serde(flatten, serialize_with = "field::file")]
     pub file: PathBuf,
-    /// Bytes of the disk that the guest sees.
+    /// Size of the guest's disk, in bytes.
     pub size: u64,
     /// Further facts by name: stored hashes, the number of snapshots, identifiers.
     #[serde(serialize_with = "as_map")]
     pub facts: Vec<(&'static str, String)>,
-    /// The reason why nothing in it is written in place, if there is one.
+    /// The reason why it cannot be written in place, if there is one.
     pub refusal: Option<Refusal>,
-    /// Defects that did not keep it from being read, by a stable code.
+    /// Defects that did not prevent reading, each with a stable code.
     #[serde(serialize_with = "as_map")]
     pub remarks: Vec<(Code, String)>,
-    /// The image that this one stands on: a backing file, a parent, an image in an archive.
+    /// The image below this one: a backing file, a parent, or an image in an archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub below: Option<Box<About>>,
 }
 
-/// Codes of remarks that may be the reason why nothing, or something damaged, is found on the disk.
+/// Codes of remarks that may explain why no file system, or a damaged one, is found on the disk.
 const DOUBTS: [Code; 5] =
     [Code::LooksLike, Code::BackingShort, Code::Qcow2DataFileShort, Code::OvaDisks, Code::ParallelsSnapshots];
-/// Codes of remarks that are warnings to readers: the disk may be incomplete, or older than its user saw it last.
+/// Codes of remarks that warn readers: the disk may be incomplete, or older than its last state in the guest.
 const WARNINGS: [Code; 8] = [
     Code::LooksLike,
     Code::OvaDisks,
@@ -43,30 +42,31 @@ const WARNINGS: [Code; 8] = [
     Code::Qcow2Corrupt,
     Code::Qcow2Dirty,
     Code::QedNeedCheck,
-    vhdx::LOG_WAITS,
+    Code::VhdxLogWaits,
 ];
 
 impl About {
     /// Returns whether the top image has a log that was replayed in memory, and that the next write replays in the file.
     pub fn log_waits(&self) -> bool {
-        self.remarks.iter().any(|(code, _)| *code == vhdx::LOG_WAITS)
+        self.remarks.iter().any(|(code, _)| *code == Code::VhdxLogWaits)
     }
 
     /// Returns the warnings for readers of the disk, of all images in the chain.
-    pub fn warnings(&self) -> Vec<String> {
-        self.remarked(&WARNINGS).map(|(file, what)| format!("{}: {what}", file.display())).collect()
+    pub fn warnings(&self) -> Vec<(Code, String)> {
+        let warning = |(code, file, what): (Code, &Path, &str)| (code, format!("{}: {what}", file.display()));
+        self.remarked(&WARNINGS).map(warning).collect()
     }
 
     /// Returns the remarks that may explain a disk without partitions, or a damaged one, of all images in the chain.
     pub fn doubts(&self) -> Vec<&str> {
-        self.remarked(&DOUBTS).map(|(_, what)| what).collect()
+        self.remarked(&DOUBTS).map(|(.., what)| what).collect()
     }
 
     /// Returns the remarks of these codes, each with its file.
-    fn remarked<'a>(&'a self, codes: &'static [Code]) -> impl Iterator<Item = (&'a Path, &'a str)> {
+    fn remarked<'a>(&'a self, codes: &'static [Code]) -> impl Iterator<Item = (Code, &'a Path, &'a str)> {
         let all =
-            self.layers().flat_map(|about| about.remarks.iter().map(|(code, what)| (code, &*about.file, &**what)));
-        all.filter(|(code, ..)| codes.contains(code)).map(|(_, file, what)| (file, what))
+            self.layers().flat_map(|about| about.remarks.iter().map(|(code, what)| (*code, &*about.file, &**what)));
+        all.filter(|(code, ..)| codes.contains(code))
     }
 
     /// Returns the remarks of all images in the chain.
@@ -90,9 +90,9 @@ fn as_map<S: serde::Serializer>(
 /// The reason why an image is not written in place.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Refusal {
-    /// Stable code.
+    /// The stable code.
     pub code: Code,
-    /// One sentence fragment.
+    /// The reason, as a fragment of a sentence.
     pub what: String,
     /// The remedy.
     pub advice: String,

@@ -1,15 +1,15 @@
-//! Images that stand on another one. Nothing in that one names them, but those in its folder can be found, by the parent
-//! that each of them names; those of Parallels by the descriptor beside them.
+//! Images that depend on another one. An image does not name its children, but the children in its folder are found by
+//! the parent that each of them names; those of Parallels by the descriptor beside them.
 //!
-//! A write to an image changes the disks of its children wherever they hold nothing themselves, and the parts they do hold,
-//! such as half of a file system's metadata, may no longer fit. So dependents are looked for before a write in place.
+//! A write to an image changes the disks of its children wherever they have no blocks of their own; metadata of a file
+//! system that lies half in the child may then be inconsistent. So dependents are searched before a write in place.
 //!
-//! A file may also be part of an image that another one describes: an extent of VMware, the data file of a qcow2 image.
-//! A write to it by its own name bypasses that image, and the children of that image.
+//! A file may also be part of an image that another file describes: a VMDK extent, the data file of a qcow2 image. A
+//! write to it by its own name bypasses that image and the image's children.
 //!
-//! The other images may be hostile: at most [`MOST_FILES`] are opened, none but regular files, and of at most [`MOST_IMAGES`]
-//! more than the ends are read. The names in them are looked up, and nothing is opened by them. The answer says where it is
-//! incomplete.
+//! The other images may be hostile: at most [`MOST_FILES`] are opened, only regular ones, and at most [`MOST_IMAGES`]
+//! are read beyond their first and last bytes. Names in them are compared, and never opened. The result says whether it
+//! is incomplete.
 
 use std::path::{Path, PathBuf};
 
@@ -20,23 +20,23 @@ use hivewright_error::Kind;
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe::{Seen, folders_on_the_way, list, open_plain, see};
 
-/// Files that are opened, those whose names begin as the image's first.
+/// Files opened at most; those whose names begin as the image's come first.
 const MOST_FILES: usize = 1 << 16;
-/// Images of which more than the ends are read.
+/// Images read beyond their first and last bytes at most.
 const MOST_IMAGES: usize = 4096;
-/// The folder below that of a machine's disks where VirtualBox keeps what stands on them.
+/// The subfolder of a machine's folder where VirtualBox keeps differencing images.
 const SNAPSHOTS: &str = "Snapshots";
 
 /// The names and the identifier of an image, by which others may refer to it.
 struct ImageNames<'a> {
-    /// Its files, the one that was named first.
+    /// The files of the image; the one that the user named comes first.
     files: &'a [(PathBuf, Option<Seen>)],
-    /// The identifier by which children without a name of it refer to it.
+    /// The identifier by which children refer to it that have no name of it.
     own: Option<[u8; 16]>,
 }
 
 impl ImageNames<'_> {
-    /// Whether `name`, in an image of `folder`, means one of the files.
+    /// Returns whether `name`, in an image of `folder`, refers to one of the files.
     fn is_called(&self, name: &str, folder: &Path) -> bool {
         let own = self.files.first().and_then(|(path, _)| path.parent());
         let Some(seen) = meant_by(name, folder, own) else { return self.resembles(name) };
@@ -47,7 +47,7 @@ impl ImageNames<'_> {
         }
     }
 
-    /// Whether a name with bytes that are not UTF-8, of which the text is `name`, may be that of one of the files.
+    /// Returns whether `name`, the lossy text of a name that is not UTF-8, may be the name of one of the files.
     fn resembles(&self, name: &str) -> bool {
         let Some(name) = last_part(name).filter(|name| name.contains(char::REPLACEMENT_CHARACTER)) else {
             return false;
@@ -59,25 +59,25 @@ impl ImageNames<'_> {
 /// The images that depend on another one.
 #[derive(Debug, Default)]
 pub struct FoundDependents {
-    /// Those that stand on it.
+    /// Images that use it as parent or backing file.
     pub children: Vec<PathBuf>,
-    /// Those of which it is a part, where it has but one file.
+    /// Images of which it is a part; empty if it has several files.
     pub wholes: Vec<PathBuf>,
-    /// Files that may be images and cannot be opened.
+    /// Possible images that cannot be opened.
     pub closed: Vec<PathBuf>,
-    /// Whether there is more than is looked at.
+    /// Whether a limit cut the search short.
     pub is_cut: bool,
-    /// The remedy where the children can only be merged.
+    /// The advice where children can only be merged.
     pub advice: Option<String>,
 }
 
-/// Looks at the images in the folder of `files`, which are one image's and hold no links; in those of the name that the user
-/// `named` it by, and of the links that this is; and in those below them where VirtualBox keeps snapshots. What is damaged
-/// is no image.
+/// Searches the images in the folder of `files`, the files of one image without links; in the folders of `named`, the
+/// name that the user gave, and of the links that it goes through; and in their VirtualBox snapshot folders. Damaged
+/// images are ignored.
 pub fn find_dependents(files: &[PathBuf], named: &Path) -> FoundDependents {
     let mut found = look(files, named);
     if !found.wholes.is_empty() {
-        // What stands on the whole stands on its parts.
+        // Children of the whole image depend on its parts.
         let all: Vec<PathBuf> = files.iter().chain(&found.wholes).cloned().collect();
         found.children = look(&all, named).children;
     }
@@ -98,7 +98,7 @@ fn look(files: &[PathBuf], named: &Path) -> FoundDependents {
     let (Some(folder), Ok(Some(own))) = (first.parent(), open_plain(first)) else { return found };
     let own = said(first, own).and_then(|said| said.own);
     let (known, mut images) = (ImageNames { files: &known, own }, 0);
-    let paths = around(first, named, &mut found.is_cut);
+    let paths = candidates(first, named, &mut found.is_cut);
     for path in paths.into_iter().filter(|path| !files.contains(path)) {
         let file = match open_plain(&path) {
             Ok(Some(file)) => file,
@@ -128,10 +128,9 @@ fn look(files: &[PathBuf], named: &Path) -> FoundDependents {
     found
 }
 
-/// Regular files in the folder of the image at `first`, those first whose names begin as its own, and in the one of its
-/// snapshots; the same of the folders in which the name and links are by which it was `named`. Links and all that is special
-/// are passed over.
-fn around(first: &Path, named: &Path, is_cut: &mut bool) -> Vec<PathBuf> {
+/// Returns the regular files in the folder of the image at `first` and in its snapshot folder, those first whose names
+/// begin as the image's; then those of the folders of `named` and of its links. Skips links and special files.
+fn candidates(first: &Path, named: &Path, is_cut: &mut bool) -> Vec<PathBuf> {
     let folder = first.parent().unwrap_or(Path::new("/"));
     let own = first.file_stem().unwrap_or_default().as_encoded_bytes();
     let mut paths = Vec::new();
@@ -148,8 +147,8 @@ fn around(first: &Path, named: &Path, is_cut: &mut bool) -> Vec<PathBuf> {
     paths
 }
 
-/// Whether a file that cannot be opened has a name as images have it: one that says so, or that of `image` and more, as
-/// libvirt calls what stands on it.
+/// Returns whether a file that cannot be opened may be an image: it has an extension of images, or its name begins as
+/// that of `image`, as libvirt names overlays.
 fn may_be_image(path: &Path, image: &Path) -> bool {
     const OF_OTHERS: [&str; 10] = ["log", "vmx", "vmxf", "vmsd", "nvram", "xml", "txt", "json", "iso", "lock"];
     let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();

@@ -1,4 +1,4 @@
-//! Adds to an error the file that it is about, where an image has several: parts, and images that it stands on.
+//! Adds the name of the file to an error, where an image has several files: parts and images below it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use hivewright_storage::Storage;
 
 /// The words that name the file in a message.
 const NAMED: &str = "it is the file ";
-const ANOTHER_COPY: &str = "take another copy of the image: this one is damaged, or was cut short on its way";
+const ANOTHER_COPY: &str = "copy the image again: this copy is damaged or was truncated in transfer";
 
-/// Adds the name of the file that the error is about, where that is not the first of the image's; and general advice for
-/// damage that has none.
+/// Adds the name of the file that the error is about, if it is not the image's first file; and general advice for
+/// damage without advice.
 pub fn explained(error: Error, files: &[HostFile]) -> Error {
     let error = match part(&error, files) {
         Some(part) => named(error, &part.path),
@@ -22,24 +22,24 @@ pub fn explained(error: Error, files: &[HostFile]) -> Error {
     if error.kind() == Kind::Corrupt && error.advice().is_none() { error.advise(ANOTHER_COPY) } else { error }
 }
 
-/// Opens an image. Errors of an image that others stand on, when it is opened and when it is read, name its file.
+/// Opens an image. Errors of an image below another one name its file, both on opening and on reading.
 pub(super) fn open(format: &Format, opening: Opening<'_>) -> Result<Image> {
     if opening.depth == 0 {
         return (format.open)(opening);
     }
-    let (gate, path) = (opening.gate, opening.path);
-    let image = (format.open)(opening).map_err(|error| below(error, &gate.files(), path))?;
+    let (policy, path) = (opening.policy, opening.path);
+    let image = (format.open)(opening).map_err(|error| below(error, &policy.files(), path))?;
     let (disk, path) = (image.disk, path.into());
-    Ok(Image { disk: Arc::new(Layer { disk, path, files: gate.files() }), ..image })
+    Ok(Image { disk: Arc::new(Layer { disk, path, files: policy.files() }), ..image })
 }
 
-/// Adds the name of the image at `path`, on which others stand, unless a lower one has added its own.
+/// Adds the name of the image at `path`, which lies below another one, unless a lower image has added its name.
 pub(super) fn below(error: Error, files: &[HostFile], path: &Path) -> Error {
     let of_the_bytes = matches!(error.kind(), Kind::Corrupt | Kind::Unsupported);
     if !of_the_bytes || matches!(error.code(), Code::NoQemuNbd | Code::ImageFiles | Code::ImageDepth) {
         return error;
     }
-    // It may speak of a part of the image that it has named.
+    // The error may be about a part of the image that it already names.
     if files.iter().skip(1).any(|file| says(&error, &file.path)) {
         return error;
     }
@@ -71,7 +71,7 @@ fn says(error: &Error, path: &Path) -> bool {
         .any(|(at, name)| !goes_on(what[..at].chars().next_back()) && !goes_on(what[at + name.len()..].chars().next()))
 }
 
-/// The disk of an image that others stand on.
+/// The disk of an image below another one.
 struct Layer {
     disk: Arc<dyn Storage>,
     path: Box<Path>,
@@ -111,8 +111,8 @@ mod tests {
     #[test]
     fn the_lowest_file_is_named_once() {
         let corrupt = |what: &str| Error::new(Kind::Corrupt, Code::VdiHeader, what);
-        let told = below(corrupt("a block is behind its end"), &[], Path::new("/images/base.vhd"));
-        assert_eq!(told.what(), "a block is behind its end; it is the file base.vhd");
+        let told = below(corrupt("a block is past its end"), &[], Path::new("/images/base.vhd"));
+        assert_eq!(told.what(), "a block is past its end; it is the file base.vhd");
         let again = below(told, &[], Path::new("/images/middle.avhd"));
         assert_eq!(again.what().matches(NAMED).count(), 1, "{again}");
         let known = below(corrupt("the extent /images/base.vhd is odd"), &[], Path::new("/images/base.vhd"));

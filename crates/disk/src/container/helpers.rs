@@ -6,16 +6,16 @@ pub(super) mod inflate;
 pub(super) mod nbd;
 pub(super) mod random;
 pub(super) mod tables;
-pub(super) mod xml;
+pub(crate) mod xml;
 
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::span::end_within;
 
 /// Builds the error for a file of `len` bytes that needs `needed`. `what` says which part is missing.
 pub(super) fn cut_short(code: Code, what: impl std::fmt::Display, needed: u64, len: u64) -> Error {
-    Error::new(Kind::Corrupt, code, format!("the file is cut short: {what}"))
+    Error::new(Kind::Corrupt, code, format!("the file is truncated: {what}"))
         .expected(format_args!("{needed} bytes or more"), len)
-        .advise("copy it again from where it came; what is missing cannot be made up")
+        .advise("copy it again from its source; the missing bytes cannot be restored")
 }
 
 /// Refuses a range that does not lie in a disk of `size` bytes.

@@ -1,4 +1,4 @@
-//! The files of an image for a dry run of a change: read as they are, written to in memory.
+//! The files of an image for a dry run: reads go to the files, writes stay in memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,7 @@ use hivewright_storage::recorder::{Clock, Recorder, Written};
 /// Opens a file of the host for reading.
 type Open = Box<dyn Fn(&Path, Role) -> Result<Arc<dyn Storage>> + Send + Sync>;
 
-/// Opens the files of one image; what is written to them stays in memory.
+/// Opens the files of one image and keeps writes to them in memory.
 pub struct ImageOverlay {
     open: Open,
     clock: Arc<Clock>,
@@ -26,7 +26,7 @@ struct File {
     recorder: Arc<Recorder>,
 }
 
-/// What was written to one file.
+/// A write to one file.
 #[derive(Clone)]
 pub struct Taken {
     /// The file.
@@ -35,16 +35,16 @@ pub struct Taken {
     pub written: Written,
 }
 
-/// The files that may be written to.
+/// The writable files of an image.
 pub struct OverlayFiles {
-    /// With their lengths before; one that grows is the last.
+    /// The files and their lengths before the change; a file that grows is the last.
     pub arranged: Vec<(PathBuf, u64)>,
-    /// What the last one has now.
+    /// The length of the last file after the change.
     pub last_len: u64,
 }
 
 impl ImageOverlay {
-    /// Reads through `open`.
+    /// Makes an overlay that opens files with `open`.
     pub fn new(open: impl Fn(&Path, Role) -> Result<Arc<dyn Storage>> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(ImageOverlay { open: Box::new(open), clock: Arc::default(), files: Mutex::default() })
     }
@@ -53,10 +53,10 @@ impl ImageOverlay {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What was written since the last call, sorted by epoch.
+    /// Returns the writes since the last call, sorted by epoch.
     ///
     /// # Errors
-    /// The bytes below cannot be read.
+    /// I/O errors of the files.
     pub fn take(&self) -> Result<Vec<Taken>> {
         let mut taken = Vec::new();
         for file in &*self.files_now() {
@@ -67,10 +67,10 @@ impl ImageOverlay {
         Ok(taken)
     }
 
-    /// The files that may be written to.
+    /// Returns the files that may be written to.
     ///
     /// # Errors
-    /// `image-grows`: several of them would have to grow.
+    /// `image-grows`: more than one file would grow.
     pub fn files(&self) -> Result<OverlayFiles> {
         let (mut arranged, mut grown) = (Vec::new(), Vec::new());
         for File { path, recorder, .. } in self.files_now().iter().filter(|file| file.own) {
@@ -111,7 +111,7 @@ impl Opener for ImageOverlay {
     }
 }
 
-/// A file that no write may reach.
+/// A file that must not be written to.
 struct ReadOnly(Arc<Recorder>);
 
 impl Storage for ReadOnly {
@@ -124,7 +124,7 @@ impl Storage for ReadOnly {
     }
 
     fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
-        Err(Error::refused(Code::BackingFile, "a file that other images may stand on would be written to"))
+        Err(Error::refused(Code::BackingFile, "the change would write to a backing file or parent"))
     }
 
     fn flush(&self) -> Result<()> {

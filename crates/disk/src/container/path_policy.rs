@@ -1,13 +1,14 @@
-//! The path policy: which files of the host an image may open. The [`Gate`] opens them, and nothing else does.
+//! The path policy: which files of the host an image may open. The [`PathPolicy`] opens them, and nothing else does.
 //!
-//! An image may name other files: a backing file, a parent, extents, segments. Such a name may come from an attacker, who
-//! wants to read this host's files through it, or to have a device touched. So a name leads only to a regular file in
-//! the folder of the image or in one that the user allowed, after every symbolic link.
+//! An image may name other files: a backing file, a parent, extents, segments. The name may come from an attacker who
+//! wants to read this host's files, or to access a device. So a name leads only to a regular file in the folder of the
+//! image or in a folder that the user allowed, after all symbolic links are resolved.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::helpers::nbd;
+use crate::wim::Unpacked;
 use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::exact::field;
 use hivewright_storage::folder::{EntryKind, entries, kind_of};
@@ -26,96 +27,111 @@ pub enum Role {
     Backing,
 }
 
-/// Opens files for a gate.
+/// Opens files for a [`PathPolicy`].
 pub trait Opener: Send + Sync {
-    /// Opens the file at `path`, which is absolute and holds no symbolic link.
+    /// Opens the file at `path`, which is absolute and has no symbolic link.
     ///
     /// # Errors
-    /// The host could not.
+    /// I/O errors.
     fn open(&self, path: &Path, role: Role) -> Result<Arc<dyn Storage>>;
 }
 
-/// A file that went through the gate.
+/// A file that was opened through the policy.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct HostFile {
-    /// Absolute, through every symbolic link.
+    /// The absolute path, with symbolic links resolved.
     #[serde(flatten, serialize_with = "field::path")]
     pub path: PathBuf,
     /// Its role in the image.
     pub role: Role,
-    /// Bytes.
+    /// Length in bytes.
     pub size: u64,
 }
 
-/// How many files one image may have.
+/// Files of one image at most.
 const MAX_FILES: usize = 4096;
 
-/// See the module.
-pub struct Gate {
+/// The path policy of one image.
+pub struct PathPolicy {
     opener: Arc<dyn Opener>,
     allowed: Vec<PathBuf>,
-    /// Where qemu-nbd is, if not on PATH.
+    /// The path of qemu-nbd, if it is not on PATH.
     pub qemu_nbd: Option<PathBuf>,
-    /// Whether the disk is going to be written to. An engine then opens it for writing.
+    /// Whether the disk will be written to. An engine then opens it for writing.
     pub writing: bool,
-    /// Whether a log of the image, which says what has yet to be written to it, is brought to its places when it is
-    /// opened for writing. Otherwise an image whose log counts is not written to.
+    /// Whether the log of an image is replayed in its file when it is opened for writing. Otherwise an image with a log
+    /// is not written to.
     pub replay_log: bool,
+    /// Unpacked bytes of earlier openings of an archive.
+    pub unpacked: Unpacked,
+    /// Bytes at most of a temporary file into which a compressed image is unpacked; `None` refuses such images.
+    pub unpack: Option<u64>,
     opened: Mutex<Vec<HostFile>>,
     folder: Mutex<Option<PathBuf>>,
     pub(super) closing: nbd::Closing,
 }
 
-impl Gate {
-    /// Returns a gate that allows files in the folder of the image, and in or below one of `allowed`.
+impl PathPolicy {
+    /// Returns a policy that allows files in the folder of the image, and in or below one of `allowed`.
     pub fn new(opener: Arc<dyn Opener>, allowed: &[PathBuf]) -> Self {
         let allowed = allowed.iter().filter_map(|folder| RealHost.resolve(folder).ok()).collect();
-        let (opened, folder, closing) = <_>::default();
-        Gate { opener, allowed, qemu_nbd: None, writing: false, replay_log: false, opened, folder, closing }
+        let (unpacked, opened, folder, closing) = <_>::default();
+        PathPolicy {
+            opener,
+            allowed,
+            qemu_nbd: None,
+            writing: false,
+            replay_log: false,
+            unpack: None,
+            unpacked,
+            opened,
+            folder,
+            closing,
+        }
     }
 
-    /// Returns a gate that allows no file, for an image whose bytes are in memory.
+    /// Returns a policy that allows no file, for an image whose bytes are in memory.
     pub fn shut() -> Self {
         struct Nothing;
         impl Opener for Nothing {
             fn open(&self, path: &Path, _: Role) -> Result<Arc<dyn Storage>> {
-                Err(Error::new(Kind::NotFound, Code::NoFile, format!("{} is not at hand", path.display())))
+                Err(Error::new(Kind::NotFound, Code::NoFile, format!("{} is not available", path.display())))
             }
         }
-        Gate::new(Arc::new(Nothing), &[])
+        PathPolicy::new(Arc::new(Nothing), &[])
     }
 
-    /// Opens the image that the user named, whatever it is; gives its path without symbolic links too.
+    /// Opens the image that the user named, and returns its path with symbolic links resolved.
     ///
     /// # Errors
-    /// The host could not.
+    /// I/O errors.
     pub fn image(&self, path: &Path) -> Result<(PathBuf, Arc<dyn Storage>)> {
         let path = RealHost.resolve(path)?;
-        // A link to an image elsewhere: its neighbours are those of the image.
+        // For a link to an image in another folder, related files are searched beside the image.
         *self.folder.lock().unwrap_or_else(PoisonError::into_inner) = path.parent().map(Path::to_owned);
         let file = self.hand_out(&path, Role::Image)?;
         Ok((path, file))
     }
 
-    /// Opens the file that the image at `named_by` calls `name`: relative to its folder, or absolute. Backslashes part
-    /// names too, since images made on Windows have them. Where nothing is at an absolute name, which is that of the system
-    /// where the image was made, the file of its last name beside the image is meant; a drive or a share is nowhere here.
+    /// Opens the file that the image at `named_by` calls `name`: relative to its folder, or absolute. Backslashes
+    /// separate names too, since images made on Windows have them. If an absolute name, which may be from another
+    /// machine, leads nowhere, the file of its last name beside the image is opened.
     ///
     /// # Errors
-    /// `outside-folder`: it leads elsewhere, [`Kind::Refused`]. `not-a-file`: to a folder, a device or a pipe.
-    /// `no-file`: to nothing.
+    /// `outside-folder` ([`Kind::Refused`]): the name leads to another folder. `not-a-file`: it is a folder, a device
+    /// or a pipe. `no-file`: there is no such file.
     pub fn named(&self, named_by: &Path, name: &str, role: Role) -> Result<(PathBuf, Arc<dyn Storage>)> {
         let path = self.find(named_by, name)?;
         let file = self.hand_out(&path, role)?;
         Ok((path, file))
     }
 
-    /// Opens the segment of the same image as the one at `named_by` that has its name but for the ending: that of `like`.
+    /// Opens a segment of the same image as the one at `named_by`: the file with its name and the extension of `like`.
     ///
     /// # Errors
-    /// As [`Gate::named`].
+    /// As [`PathPolicy::named`].
     pub fn segment(&self, named_by: &Path, like: &str, role: Role) -> Result<Arc<dyn Storage>> {
-        // Of the rest of the name, a text may not hold all.
+        // The rest of the name may not be valid text.
         let name = match (named_by.extension(), Path::new(like).extension()) {
             (Some(_), Some(ending)) => named_by.with_extension(ending),
             _ => PathBuf::from(like),
@@ -125,17 +141,17 @@ impl Gate {
         self.hand_out(&path, role)
     }
 
-    /// Opens a file as [`Gate::named`] does, to see which one it is: it does not become a file of the image.
+    /// Opens a file as [`PathPolicy::named`] does, to identify it; it does not become a file of the image.
     ///
     /// # Errors
-    /// As [`Gate::named`].
+    /// As [`PathPolicy::named`].
     pub fn look_at(&self, named_by: &Path, name: &str) -> Result<(PathBuf, Arc<dyn Storage>)> {
         let path = self.find(named_by, name)?;
         let file = self.opener.open(&path, Role::Backing)?;
         Ok((path, file))
     }
 
-    /// The folders that names may lead to: that of the image, then those that the user allowed.
+    /// Returns the folders that names may lead to: that of the image, then those that the user allowed.
     pub fn folders(&self) -> Vec<PathBuf> {
         let own = self.folder.lock().unwrap_or_else(PoisonError::into_inner).clone();
         own.into_iter().chain(self.allowed.iter().cloned()).collect()
@@ -145,7 +161,7 @@ impl Gate {
         self.find_path(named_by, &on_this_host(name), &name)
     }
 
-    /// Finds the file that the image at `named_by` calls `name`. Messages have it as `shown`.
+    /// Finds the file that the image at `named_by` calls `name`. Messages print it as `shown`.
     fn find_path(&self, named_by: &Path, name: &Path, shown: &dyn std::fmt::Display) -> Result<PathBuf> {
         let own = named_by.parent().unwrap_or(Path::new("/"));
         let wanted = own.join(name);
@@ -156,9 +172,9 @@ impl Gate {
                 format!("the image {} needs {shown}, which is not there", named_by.display()),
             )
             .advise(match name.is_absolute() || name.components().count() == 1 {
-                true => "copy it beside the image, or give --allow-path with the folder where it is".to_owned(),
-                // A copy beside the image would not be found, and one in another folder not be let through.
-                _ => format!("it is looked for at {}: give --allow-path with the folder where it is", wanted.display()),
+                true => "copy it beside the image, or give --allow-path with its folder".to_owned(),
+                // A copy beside the image would not be found, and one in another folder would not be allowed.
+                _ => format!("it is searched at {}: give --allow-path with its folder", wanted.display()),
             }),
             _ => error,
         };
@@ -180,7 +196,8 @@ impl Gate {
         Ok(path)
     }
 
-    /// The file of that name in the folder `beside` the image, or in one that the user allowed: images are moved.
+    /// Returns the file of that name in the folder `beside` the image, or in one that the user allowed, because images
+    /// are moved.
     fn moved(&self, wanted: &Path, beside: Option<&Path>) -> Option<PathBuf> {
         let name = wanted.file_name()?;
         let mut folders = beside.into_iter().chain(self.allowed.iter().map(PathBuf::as_path));
@@ -190,8 +207,8 @@ impl Gate {
 
     fn lets_through(&self, path: &Path) -> bool {
         let folder = self.folder.lock().unwrap_or_else(PoisonError::into_inner);
-        // Beside the image, not below: an image in the root would have all of the host. What the user allows, he allows
-        // whole.
+        // Files in subfolders of the image's folder are not allowed: an image in the root would have access to the
+        // whole host. Folders that the user allows include their subfolders.
         folder.as_deref().is_some_and(|folder| path.parent() == Some(folder))
             || self.allowed.iter().any(|folder| path.starts_with(folder))
     }
@@ -212,19 +229,20 @@ impl Gate {
         Ok(if number == 1 { file } else { Arc::new(Part { below: file, number }) })
     }
 
-    /// Takes the error of closing an image that was opened through this gate. An engine writes its last metadata when it is
-    /// closed, so a writer drops the disk, asks this, and only then takes the recorded writes.
+    /// Takes the error of closing an image that was opened through this policy. An engine writes its last metadata when
+    /// it is closed, so a writer drops the disk, calls this, and only then takes the recorded writes.
     pub fn closing_error(&self) -> Option<Error> {
         self.closing.take()
     }
 
-    /// Returns every file that was opened, in that order; the first is the image.
+    /// Returns all opened files in that order; the first is the image.
     pub fn files(&self) -> Vec<HostFile> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// Converts a name to a path of this host: a plain one, or an address such as `file://localhost/VMs/base%20disk.vhd` (RFC 8089).
+/// Converts a name to a path of this host. The name is a path, or a URI such as `file://localhost/VMs/base%20disk.vhd`
+/// (RFC 8089).
 pub(super) fn on_this_host(name: &str) -> PathBuf {
     let address = name.strip_prefix("file://").and_then(|rest| rest.find('/').map(|at| percents(&rest[at..])));
     let name = address.as_deref().or(name.strip_prefix("file:")).unwrap_or(name);
@@ -235,15 +253,15 @@ pub(super) fn on_this_host(name: &str) -> PathBuf {
     name.replace('\\', "/").into()
 }
 
-/// The one file whose name looks like that of `wanted`, as text: names in images are text here, while a name of the host
-/// may have bytes that are not UTF-8.
+/// Returns the only file whose name has the same lossy text as that of `wanted`: names in images are text here, while a
+/// name of the host may have bytes that are not UTF-8.
 fn resembling(wanted: &Path) -> Option<PathBuf> {
     let name = wanted.file_name()?.to_str().filter(|name| name.contains(char::REPLACEMENT_CHARACTER))?;
     let alike = entries(wanted.parent()?, EntryKind::File, &|other| other.to_string_lossy() == name).ok()?;
     <[PathBuf; 1]>::try_from(alike).ok().and_then(|[only]| RealHost.resolve(&only).ok())
 }
 
-/// Decodes `%20` and the like.
+/// Decodes percent-encoded bytes such as `%20`.
 pub(super) fn percents(text: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -257,7 +275,7 @@ pub(super) fn percents(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A file other than the first, whose places say so.
+/// A part of an image, whose places name it.
 struct Part {
     below: Arc<dyn Storage>,
     number: u16,

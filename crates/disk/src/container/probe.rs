@@ -1,5 +1,5 @@
-//! The first and the last bytes of a file, by which its format is recognised; and whether they fit the format that the
-//! user named.
+//! The first and last bytes of a file, which identify its format, and whether they match the format that the user
+//! named.
 
 use std::path::Path;
 
@@ -14,9 +14,9 @@ pub struct Probe<'a> {
     pub head: &'a [u8],
     /// The last 512 bytes, or all of a shorter file.
     pub tail: &'a [u8],
-    /// Bytes of the file.
+    /// Length of the file in bytes.
     pub len: u64,
-    /// Its name.
+    /// The name of the file.
     pub name: &'a str,
 }
 
@@ -49,7 +49,7 @@ impl Ends {
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let head = read(0, Probe::HEAD)?;
-        // Thousands of small files may stand beside an image.
+        // There may be thousands of small files beside an image.
         let tail = if head.len() as u64 == len {
             head[head.len().saturating_sub(512)..].to_vec()
         } else {
@@ -63,8 +63,8 @@ impl Ends {
     }
 }
 
-/// Compares the result of opening the file at `path` as `format`, which the user named, with the bytes of the file. An image
-/// of another format becomes the error `format-mismatch`; read as raw, it gets a remark.
+/// Compares the result of opening the file at `path` as `format`, which the user named, with the bytes of the file. An
+/// image of another format becomes the error `format-mismatch`; if it was read as raw, it gets a remark.
 pub(super) fn held_against(
     opened: Result<Option<Image>>,
     file: &dyn Storage,
@@ -86,13 +86,13 @@ pub(super) fn held_against(
         }
         Ok(None) => Ok(None),
         Err(_) => {
-            let what = format!("{} is no {} image, it looks like {what}", path.display(), named.title);
+            let what = format!("{} is not a {} image, it looks like {what}", path.display(), named.title);
             Err(Error::new(Kind::Unsupported, Code::FormatMismatch, what).advise(advice))
         }
     }
 }
 
-/// Returns the kind of file that the bytes show, and the option that fits it. `None` where they show nothing.
+/// Returns the kind of file that the bytes show, and the matching option. `None` where they show nothing.
 fn other(probe: &Probe<'_>, named: &Format) -> Option<(String, String)> {
     if probe.head.starts_with(b"regf") {
         return Some(("a registry hive".into(), "leave --format out".into()));
@@ -101,7 +101,7 @@ fn other(probe: &Probe<'_>, named: &Format) -> Option<(String, String)> {
     if let Some(Format { name, title, .. }) = FORMATS.iter().find(|format| (format.is)(probe)) {
         return Some((format!("an image of the format {title}"), advice(name)));
     }
-    // The mark at the end of a boot sector. A fixed VHD that has lost its footer begins as a raw disk does.
+    // The signature of a boot sector. A fixed VHD that has lost its footer begins as a raw disk does.
     let may_be_vhd = named.name == "vhd" && probe.name.to_ascii_lowercase().ends_with(".vhd");
     let boots = probe.head.get(510..512) == Some(&[0x55, 0xaa]) && named.name != "raw" && !may_be_vhd;
     boots.then(|| ("a raw disk or volume".into(), advice("raw")))
@@ -110,7 +110,7 @@ fn other(probe: &Probe<'_>, named: &Format) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::container::{Gate, Opener, Role, open};
+    use crate::container::{Opener, PathPolicy, Role, open};
     use hivewright_storage::memory::Memory;
     use std::sync::Arc;
 
@@ -123,7 +123,7 @@ mod tests {
     }
 
     fn opened(bytes: Vec<u8>, format: &str) -> Result<Option<Image>> {
-        open(&Gate::new(Arc::new(One(bytes)), &[]), Path::new("/dev/null"), Some(format))
+        open(&PathPolicy::new(Arc::new(One(bytes)), &[]), Path::new("/dev/null"), Some(format))
     }
 
     #[test]
@@ -148,7 +148,7 @@ mod tests {
                 }
                 let error = opened(bytes.clone(), format.name).map(|_| ()).unwrap_err();
                 assert_eq!(error.code(), "format-mismatch", "{what} as {}: {error}", format.name);
-                assert!(error.what().contains(&format!("no {} image", format.title)) && error.what().contains(what));
+                assert!(error.what().contains(&format!("not a {} image", format.title)) && error.what().contains(what));
                 assert!(error.advice().unwrap().contains(advice), "{error:?}");
                 told += 1;
             }
@@ -156,9 +156,9 @@ mod tests {
         assert!(told > 40);
         let as_raw = opened(looks[0].0.clone(), "raw").unwrap().unwrap();
         assert!(as_raw.about.remarks[0].1.contains("looks like an image of the format VHDX"));
-        // Nothing else speaks for a file of zeros: then the named format says what it misses.
+        // No format matches a file of zeros, so the error of the named format stands.
         assert_eq!(opened(vec![0; 4096], "vdi").map(|_| ()).unwrap_err().code(), "vdi-header");
-        // As QEMU calls VHD.
+        // QEMU's name of VHD.
         assert_eq!(opened(looks[0].0.clone(), "vpc").map(|_| ()).unwrap_err().code(), "format-mismatch");
         let unknown = opened(vec![0; 4096], "vdx").map(|_| ()).unwrap_err();
         let known = FORMATS.iter().all(|format| unknown.advice().unwrap().contains(format.name));

@@ -1,7 +1,6 @@
-//! The references of an image to other files, read from its headers alone, whether or not it could be opened.
+//! The references of an image to other files, read from its headers alone, even if the image cannot be opened.
 //!
-//! The files may be anybody's, and hostile: of each at most [`MOST_BYTES`] are read. The names in them lead to nothing
-//! that is opened here.
+//! The files may be hostile: at most [`MOST_BYTES`] of each are read, and no file is opened by a name in them.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,48 +13,50 @@ use hivewright_error::{Code, Error, Kind, Place, Result};
 use hivewright_storage::probe::{Seen, open_plain, see};
 use hivewright_storage::{FileStorage, Storage};
 
-/// Bytes that are read of each: of nearly all it is the first sectors and the last, of a VHDX its tables too.
+/// Bytes read of each file at most: the first and last sectors of most formats, for VHDX also its tables.
 const MOST_BYTES: u64 = 512 << 10;
-/// Bytes of a name at most, as the headers of QEMU's formats have it.
+/// Bytes of a name at most, the limit of QEMU's formats.
 const LONGEST: u64 = 1023;
 
-/// See the module. Nothing of it is to be believed but to ask whether it is so.
+/// The references of one image. They are unverified hints.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct References {
-    /// Names of the image that this one stands on. Any of them may be the one that leads to it.
+    /// Possible names of the image below this one.
     pub parents: Vec<String>,
-    /// Names of files that hold bytes of this image's disk.
+    /// Names of files with data of this image's disk.
     pub parts: Vec<String>,
-    /// The identifier of this image, by which children without a name of it refer to it.
+    /// The identifier by which children refer to this image if they have no name of it.
     pub own: Option<[u8; 16]>,
     /// The identifier of the parent, where the image has no name of it.
     pub parent: Option<[u8; 16]>,
-    /// It is an extent without a descriptor: alone it is nothing.
+    /// The identifier of the image of which this file is a part, but not the first.
+    pub whole: Option<[u8; 16]>,
+    /// Whether it is an extent with a separate descriptor, or a later part of an archive.
     pub is_fragment: bool,
-    /// Which piece of an image it is, where another file is the first, which is 1.
+    /// The number of the file among the files of its image, if that is not the first.
     pub piece: Option<Piece>,
 }
 
-/// See [`References::piece`].
+/// A file that is not the first of its image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Piece {
-    /// Its number.
+    /// Its number; the first file has 1.
     pub number: u16,
-    /// Endings that the name of the first may have, in lower case.
+    /// Possible extensions of the first file, in lower case.
     pub firsts: &'static [&'static str],
 }
 
-/// See [`super::Format::references`]. The file may be anything that looks like the format, and little of it can be read.
+/// See [`super::Format::references`]. The file is unverified, and only a part of it can be read.
 pub type ReadReferences = fn(&Arc<dyn Storage>) -> Result<References>;
 
 impl References {
-    /// References to a parent of one of these names.
+    /// Makes references to a parent with one of these names.
     pub(super) fn under(parents: Vec<String>) -> Self {
         References { parents, ..Self::default() }
     }
 }
 
-/// Reads the references of the file at `path`. There are none where it is no image, cannot be read, or is damaged.
+/// Reads the references of the file at `path`. There are none if it is not an image, cannot be read, or is damaged.
 pub fn references(path: &Path) -> References {
     open_plain(path).ok().flatten().and_then(|file| said(path, file)).unwrap_or_default()
 }
@@ -71,7 +72,7 @@ pub fn last_part(name: &str) -> Option<String> {
     Some(on_this_host(name).file_name()?.to_string_lossy().into_owned())
 }
 
-/// Finds the file that an image in `folder` means by `name`. A name that leads nowhere from here, such as that of a folder on
+/// Finds the file that an image in `folder` calls `name`. A name that leads nowhere on this host, such as one of
 /// another machine, means the file of that name in this folder, or in `other`.
 pub fn meant_by(name: &str, folder: &Path, other: Option<&Path>) -> Option<Seen> {
     let name = on_this_host(name);
@@ -87,8 +88,8 @@ fn asked(path: &Path, file: &dyn Storage) -> Result<Option<ReadReferences>> {
     Ok(FORMATS.iter().find(|format| (format.is)(&probe)).and_then(|format| format.references))
 }
 
-/// Reads the names in `len` bytes at `at` of the file, as the header of QEMU's formats has that of a backing file. A name may be a
-/// description in JSON too, of which every string is one.
+/// Reads the names in `len` bytes at `at` of the file, the backing file name in a header of QEMU's formats. A name may
+/// also be a JSON description, of which every string may be a name.
 pub(super) fn named_in_header(file: &dyn Storage, at: u64, len: u64) -> Result<Vec<String>> {
     if at == 0 || len == 0 || len > LONGEST {
         return Ok(Vec::new());
@@ -102,7 +103,7 @@ pub(super) fn named_in_header(file: &dyn Storage, at: u64, len: u64) -> Result<V
     })
 }
 
-/// A file of which a limited number of bytes is read.
+/// A file of which a limited number of bytes can be read.
 struct LimitedFile {
     file: FileStorage,
     left: AtomicU64,

@@ -1,4 +1,4 @@
-//! Files that are recognised and not supported: their bytes are not those of a disk or of a hive.
+//! Files that are recognised but not supported: they are neither a disk nor a hive.
 
 use std::path::Path;
 
@@ -10,12 +10,12 @@ use hivewright_storage::Storage;
 use hivewright_storage::advised::{self, Command};
 use hivewright_storage::probe::open_plain;
 
-/// A kind of file that is recognised and not supported.
+/// A recognised, unsupported kind of file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// The code of the error that opening it ends with.
+    /// The code of the error of opening it.
     pub code: Code,
-    /// In words.
+    /// The kind, for messages.
     pub what: &'static str,
 }
 
@@ -24,8 +24,8 @@ pub fn known_as(probe: &Probe<'_>) -> Option<Known> {
     known(probe).map(|(known, _)| known)
 }
 
-/// Recognises an unsupported file by all of its bytes, and returns whether it holds a disk. For files whose first bytes do not
-/// show it.
+/// Recognises an unsupported file by its whole contents, where the first bytes are not enough. Also returns whether it
+/// has a disk in it.
 pub fn known_whole(path: &Path) -> Option<(Known, bool)> {
     let file = open_plain(path).ok()??;
     let ends = Ends::read(&file, path).ok()?;
@@ -37,47 +37,48 @@ struct Unreadable {
     is: fn(&Probe<'_>) -> bool,
     code: Code,
     what: &'static str,
-    /// The remedy; `{}` stands for the command.
+    /// The advice; `{}` is the place of the command.
     advice: &'static str,
     command: Option<Command>,
-    /// Whether an audit reports it where it finds one: folders are full of archives that nobody takes for disks.
-    is_told: bool,
+    /// Whether an audit reports such a file: archives are common and mostly have no disk.
+    is_reported: bool,
 }
 
-/// Compressed as a whole, or an archive of anything.
-const PACKED: Code = Code::Compressed;
-/// A disk, or a Windows, in a container.
-const CONTAINER: Code = Code::Container;
 /// The first member of an archive of XenServer, which is a tar archive too (XenServer, "Export VMs": XVA).
 pub(super) const XVA: &str = "ova.xml";
 
 impl Unreadable {
     const fn packed(is: fn(&Probe<'_>) -> bool, what: &'static str, command: Command) -> Self {
         let advice = "unpack it first: {}";
-        Unreadable { is, code: PACKED, what, advice, command: Some(command), is_told: false }
+        Unreadable { is, code: Code::Compressed, what, advice, command: Some(command), is_reported: false }
     }
 
-    /// A container of a disk.
+    /// Returns a compression that [`super::packed`] supports.
+    const fn stream(is: fn(&Probe<'_>) -> bool, what: &'static str, command: Command) -> Self {
+        let advice = "unpack it first: {}; or have it unpacked into a temporary file where it is read: --unpack SIZE";
+        Unreadable { advice, ..Self::packed(is, what, command) }
+    }
+
+    /// Returns a container of a disk.
     const fn disk(is: fn(&Probe<'_>) -> bool, what: &'static str, advice: &'static str, how: Option<Command>) -> Self {
-        Unreadable { is, code: CONTAINER, what, advice, command: how, is_told: true }
+        Unreadable { is, code: Code::Container, what, advice, command: how, is_reported: true }
     }
 
-    /// What belongs to a registry, and is no hive that is read here.
+    /// Returns a registry file that is not a supported hive.
     const fn registry(is: fn(&Probe<'_>) -> bool, code: Code, what: &'static str, advice: &'static str) -> Self {
-        Unreadable { is, code, what, advice, command: None, is_told: false }
+        Unreadable { is, code, what, advice, command: None, is_reported: false }
     }
 
     fn advice(&self) -> String {
-        let advice = self.advice.replace("{LIST_WIM}", advised::LIST_WIM.line);
-        self.command.map_or(advice.clone(), |command| advice.replace("{}", command.line))
+        self.command.map_or_else(|| self.advice.to_owned(), |command| self.advice.replace("{}", command.line))
     }
 
     fn known(&self) -> (Known, bool) {
-        (Known { code: self.code, what: self.what }, self.is_told)
+        (Known { code: self.code, what: self.what }, self.is_reported)
     }
 
     fn error(&self, path: &Path) -> Error {
-        let what = format!("{} is {}, which is not read here", path.display(), self.what);
+        let what = format!("{} is {}, which is not supported", path.display(), self.what);
         Error::new(Kind::Unsupported, self.code, what).advise(self.advice())
     }
 }
@@ -90,25 +91,18 @@ const KINDS: &[Unreadable] = &[
         what: "a LUKS volume",
         advice: "decrypt it, with its passphrase in a file: {}; then name the disk inside",
         command: Some(advised::DECRYPT_LUKS),
-        is_told: true,
+        is_reported: true,
     },
-    // QEMU knows the first version alone.
+    // QEMU supports only the first version.
     Unreadable {
         is: |probe| probe.head.starts_with(b"LUKS\xba\xbe"),
         code: Code::Luks,
         what: "a LUKS volume",
         advice: "open it, and name the device with the disk inside: {}",
         command: Some(advised::OPEN_LUKS),
-        is_told: true,
+        is_reported: true,
     },
-    // Microsoft, "Windows Imaging File Format (WIM)", "WIM header"; an ESD has the same.
-    Unreadable::disk(
-        |probe| probe.head.starts_with(b"MSWIM\0\0\0"),
-        "a WIM image (or ESD)",
-        "unpack the image of that INDEX ({LIST_WIM} lists them), and name the folder: {}",
-        Some(advised::APPLY_WIM),
-    ),
-    // J. Metz, "Mac OS disk image types" (libmodi): the trailer is a sector, its size stands at 8.
+    // J. Metz, "Mac OS disk image types" (libmodi): the trailer is a sector, its size lies at 8.
     Unreadable::disk(
         |probe| probe.tail.starts_with(b"koly\0\0\0\x04\0\0\x02\0"),
         "a DMG (Apple disk image)",
@@ -137,9 +131,9 @@ const KINDS: &[Unreadable] = &[
         Some(advised::EXPORT_AFF),
     ),
     Unreadable::disk(is_aff4, "an AFF4 image", "export its disk, as raw or E01, with the tool that made it", None),
-    // Linux, `Documentation/filesystems/squashfs.rst`, and `fs/squashfs/squashfs_fs.h`: the version stands at 28.
+    // Linux, `Documentation/filesystems/squashfs.rst`, and `fs/squashfs/squashfs_fs.h`: the version lies at 28.
     Unreadable {
-        is_told: false,
+        is_reported: false,
         ..Unreadable::disk(
             |probe| probe.head.starts_with(b"hsqs") && probe.head.get(28..30) == Some(&[4, 0]),
             "a squashfs file system",
@@ -148,11 +142,11 @@ const KINDS: &[Unreadable] = &[
         )
     },
     // RFC 1952, 2.3.1: the magic, and deflate, its only method.
-    Unreadable::packed(|probe| probe.head.starts_with(b"\x1f\x8b\x08"), "a gzip file", advised::GUNZIP),
+    Unreadable::stream(|probe| probe.head.starts_with(b"\x1f\x8b\x08"), "a gzip file", advised::GUNZIP),
     // RFC 8878, 3.1.1.
-    Unreadable::packed(|probe| probe.head.starts_with(b"\x28\xb5\x2f\xfd"), "a Zstandard file", advised::UNZSTD),
+    Unreadable::stream(|probe| probe.head.starts_with(b"\x28\xb5\x2f\xfd"), "a Zstandard file", advised::UNZSTD),
     // The .xz File Format, 2.1.1.1.
-    Unreadable::packed(|probe| probe.head.starts_with(b"\xfd7zXZ\0"), "an xz file", advised::UNXZ),
+    Unreadable::stream(|probe| probe.head.starts_with(b"\xfd7zXZ\0"), "an xz file", advised::UNXZ),
     Unreadable::packed(|probe| is_bzip2(probe.head), "a bzip2 file", advised::BUNZIP2),
     // LZ4 Frame Format Description, "General structure" and "Legacy frame".
     Unreadable::packed(
@@ -192,23 +186,25 @@ const KINDS: &[Unreadable] = &[
     ),
 ];
 
+const OF_DISC: &str = "unpack it: {}; then name sources/install.wim (install.esd, install.swm) for the Windows that is installed \
+                       from the disc, or sources/boot.wim for its setup";
 /// An optical disc: ISO 9660 (ECMA-119, 6.2 and 8.1), UDF (ECMA-167, 2/8 and 3/9.1).
 const OPTICAL: [Unreadable; 2] = [
     Unreadable {
         is: |_| false,
-        code: CONTAINER,
+        code: Code::Container,
         what: "an image of an optical disc (ISO 9660)",
-        advice: "unpack it: {}; the Windows of an installation disc is in sources/install.wim or install.esd",
+        advice: OF_DISC,
         command: Some(advised::UNPACK),
-        is_told: false,
+        is_reported: false,
     },
     Unreadable {
         is: |_| false,
-        code: CONTAINER,
+        code: Code::Container,
         what: "an image of an optical disc (UDF)",
-        advice: "unpack it: {}; the Windows of an installation disc is in sources/install.wim or install.esd",
+        advice: OF_DISC,
         command: Some(advised::UNPACK),
-        is_told: false,
+        is_reported: false,
     },
 ];
 
@@ -216,27 +212,27 @@ const LOG: Unreadable = Unreadable::registry(
     |probe| probe.head.starts_with(b"regf") && is_transaction_log(probe.head),
     Code::TransactionLog,
     "a transaction log of a hive",
-    "name the hive, whose name is that of the log without .LOG, .LOG1 or .LOG2: logs beside it are found, others are given \
+    "name the hive, which has the name of the log without .LOG, .LOG1 or .LOG2: logs beside it are found, others are given \
      with --log",
 );
 
-/// Whether it is one of those of which is told wherever they are come across.
+/// Returns whether it is a kind of file that an audit reports.
 pub(super) fn is_one(probe: &Probe<'_>) -> bool {
-    found(probe).is_some_and(|named| named.is_told)
+    found(probe).is_some_and(|named| named.is_reported)
 }
 
-/// Whether it is packed: what, and how to unpack it.
+/// Returns the kind and the command to unpack it, if it is compressed or an archive.
 pub(super) fn packed(probe: &Probe<'_>) -> Option<(&'static str, Command)> {
-    let named = found(probe).filter(|named| named.code == PACKED)?;
+    let named = found(probe).filter(|named| named.code == Code::Compressed)?;
     Some((named.what, named.command?))
 }
 
-/// What it is by its ends, and whether it is one of those of which is told wherever they are come across.
+/// Returns the kind by the first and last bytes, and whether an audit reports it.
 fn known(probe: &Probe<'_>) -> Option<(Known, bool)> {
     found(probe).map(Unreadable::known)
 }
 
-/// The same by all of its bytes.
+/// Returns the kind by all bytes, as [`known`] does.
 fn whole(file: &dyn Storage, probe: &Probe<'_>) -> Option<(Known, bool)> {
     known(probe).or_else(|| optical(file, probe).ok()?.map(Unreadable::known))
 }
@@ -245,16 +241,16 @@ fn found(probe: &Probe<'_>) -> Option<&'static Unreadable> {
     KINDS.iter().find(|named| (named.is)(probe))
 }
 
-/// The size of its blocks, one digit, follows the magic. A block begins with the digits of pi, an empty file ends with
-/// those of its square root.
+/// Returns whether it is a bzip2 file. The block size, one digit, follows the magic. A block begins with the digits of
+/// pi, an empty file ends with those of the square root of pi.
 fn is_bzip2(head: &[u8]) -> bool {
     let marks: [&[u8]; 2] = [&[0x31, 0x41, 0x59, 0x26, 0x53, 0x59], &[0x17, 0x72, 0x45, 0x38, 0x50, 0x90]];
     let Some([b'1'..=b'9', marked @ ..]) = head.strip_prefix(b"BZh") else { return false };
     marks.iter().any(|mark| marked.starts_with(mark))
 }
 
-/// Whether it is a zip archive of AFF4: the volume's URN is its comment (Rekall, "The AFF4 ZipFile Volume"), or its first
-/// member is the one that the AFF4 Standard 1.0 begins a container with.
+/// Returns whether it is an AFF4 zip archive: the volume's URN is its comment (Rekall, "The AFF4 ZipFile Volume"), or
+/// its first member is the one with which the AFF4 Standard 1.0 begins a container.
 fn is_aff4(probe: &Probe<'_>) -> bool {
     let is_first = probe.head.get(30..).is_some_and(|name| name.starts_with(b"container.description"));
     let end = probe.tail.windows(4).rposition(|bytes| bytes == b"PK\x05\x06");
@@ -262,14 +258,14 @@ fn is_aff4(probe: &Probe<'_>) -> bool {
     probe.head.starts_with(b"PK\x03\x04") && (is_first || comment.is_some_and(|text| text.starts_with(b"aff4://")))
 }
 
-/// Whether it begins as Veeam's backups do. They have no magic: a version, whether it is initialised, and the name of a hash
-/// with its length stand first (dissect.hypervisor, `backup/c_vbk`).
+/// Returns whether it begins as a Veeam backup. Such files have no magic: they begin with a version, an initialised
+/// flag, and the name of a hash with its length (dissect.hypervisor, `backup/c_vbk`).
 fn is_vbk(probe: &Probe<'_>) -> bool {
     matches!(probe.head, [1..=0x7f, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, b'm', b'd', b'5', 0, ..])
 }
 
-/// Whether it is text for regedit, in UTF-16 or not (Microsoft, "How to add, modify, or delete registry subkeys and values by
-/// using a .reg file").
+/// Returns whether it is a .reg file, in UTF-16 or not (Microsoft, "How to add, modify, or delete registry subkeys and
+/// values by using a .reg file").
 fn is_reg_file(probe: &Probe<'_>) -> bool {
     let text: Vec<u8> = match probe.head {
         [0xff, 0xfe, wide @ ..] => {
@@ -282,28 +278,29 @@ fn is_reg_file(probe: &Probe<'_>) -> bool {
     [&b"Windows Registry Editor Version "[..], b"REGEDIT4"].iter().any(|first| text.starts_with(first))
 }
 
-/// Whether a file that begins with `head` and `regf` is a transaction log, which begins with a copy of the hive's base block.
-/// The type at 28 says so (1, 2: old format, 6: new), and no hive bin follows at 4096 (Windows registry file format
-/// specification, "Format of transaction log files").
+/// Returns whether a file that begins with `head` and `regf` is a transaction log, which begins with a copy of the
+/// hive's base block. The type at 28 tells it (1, 2: old format, 6: new), and no hive bin follows at 4096 (Windows
+/// registry file format specification, "Format of transaction log files").
 ///
-/// A log of the old format may hold a page at 4096 that begins as a bin does; the mark of its first entry, or that of its
-/// dirty vector, stands at 512, where the base block of a hive has zeros.
+/// A log of the old format may have a page at 4096 that begins as a hive bin. Then the signature of its first entry or
+/// of its dirty vector is at 512, where the base block of a hive has zeros.
 pub fn is_transaction_log(head: &[u8]) -> bool {
     has_type_of_log(head)
         && (head.get(4096..4100) != Some(b"hbin") || matches!(head.get(512..516), Some(b"DIRT" | b"HvLE")))
 }
 
-/// See [`is_transaction_log`]: a copy of a base block may say so too.
+/// Returns whether the type in a base block is that of a log. The copy of a base block may have it too: see
+/// [`is_transaction_log`].
 pub fn has_type_of_log(head: &[u8]) -> bool {
     matches!(head.get(28..32), Some([1 | 2 | 6, 0, 0, 0]))
 }
 
-/// What an image of an optical disc is, if the file is one. The system area before its descriptors may hold the boot sector
-/// and partition table of a disk: then only one whose length is that of the disc is an image of it, and not a disk that once
-/// held one.
+/// Returns the kind of optical disc image, if the file is one. The system area before the descriptors may have the boot
+/// sector and partition table of a disk; then the file is an optical disc image only if its length is that of the disc,
+/// and otherwise a disk that once had such contents.
 fn optical(file: &dyn Storage, probe: &Probe<'_>) -> Result<Option<&'static Unreadable>> {
     const DESCRIPTORS: u64 = 16 * 2048;
-    /// Padding that programs write behind the disc.
+    /// Bytes of padding after the disc at most.
     const MOST_BEHIND: u64 = 2 << 20;
     let read = |sector: u64| -> Result<[u8; 84]> {
         let (mut bytes, at) = ([0; 84], DESCRIPTORS + sector * 2048);
@@ -326,7 +323,7 @@ fn optical(file: &dyn Storage, probe: &Probe<'_>) -> Result<Option<&'static Unre
     }
 }
 
-/// The error for a file that begins as a hive and is a transaction log.
+/// Refuses a file that begins as a hive and is a transaction log.
 pub(super) fn refuse_log(opening: &Opening<'_>, probe: &Probe<'_>) -> Result<()> {
     if !has_type_of_log(probe.head) {
         return Ok(());
@@ -336,7 +333,7 @@ pub(super) fn refuse_log(opening: &Opening<'_>, probe: &Probe<'_>) -> Result<()>
     if (LOG.is)(&Probe { head: &head, ..*probe }) { Err(LOG.error(opening.path)) } else { Ok(()) }
 }
 
-/// The error for a file that is none of [`super::FORMATS`] and not raw either.
+/// Refuses a file that has none of the formats in [`super::FORMATS`] and is not raw either.
 pub(super) fn refuse(opening: &Opening<'_>, probe: &Probe<'_>) -> Result<()> {
     if let Some(named) = found(probe) {
         return Err(named.error(opening.path));
@@ -347,12 +344,12 @@ pub(super) fn refuse(opening: &Opening<'_>, probe: &Probe<'_>) -> Result<()> {
     if parallels::bundle::is_descriptor(probe.head) {
         return Err(parallels::bundle::only_described(opening.path, &opening.file));
     }
-    // A fixed VHD is a raw disk with a footer behind it, which is what a copy that breaks off loses.
+    // A fixed VHD is a raw disk followed by a footer, which a truncated copy lacks.
     if probe.name.to_ascii_lowercase().ends_with(".vhd") && probe.head.len() >= 72 {
         let path = opening.path.display();
-        let what = format!("{path} is called a VHD and has no footer that fits: it is cut short, or a raw disk");
+        let what = format!("{path} has the extension of a VHD and no matching footer: it is truncated, or a raw disk");
         return Err(Error::new(Kind::Corrupt, Code::VhdFooter, what)
-            .advise("copy it again from where it came; if it is a raw disk all the same, say so: --format raw"));
+            .advise("copy the image again; if it is in fact a raw disk, give --format raw"));
     }
     Ok(())
 }

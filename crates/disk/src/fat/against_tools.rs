@@ -24,12 +24,12 @@ fn run(tool: &str, args: &[&str]) -> Option<Vec<u8>> {
     Some(output.stdout)
 }
 
-/// Bytes of a file, none of them alike for long.
+/// Returns the number of bytes of a file, none of them alike for long.
 pub(super) fn contents(len: usize) -> Vec<u8> {
     (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
 
-/// A volume of `kib` made by mkfs.vfat with `args`, with a fragmented file at [`PATH`], made by mtools.
+/// Returns a volume of `kib` made by mkfs.vfat with `args`, with a fragmented file at [`PATH`], made by mtools.
 fn volume(folder: &Path, kib: u64, args: &[&str], data: &[u8]) -> Option<String> {
     let image = folder.join("volume.raw");
     std::fs::File::create(&image).unwrap().set_len(kib << 10).unwrap();
@@ -65,7 +65,7 @@ fn volume(folder: &Path, kib: u64, args: &[&str], data: &[u8]) -> Option<String>
     Some(image)
 }
 
-/// Where an extent lies: FAT has no holes.
+/// Returns where an extent lies: FAT has no holes.
 fn start(extent: &Extent) -> u64 {
     extent.volume_offset.unwrap()
 }

@@ -1,11 +1,11 @@
-//! The BIOS parameter block (fatgen103, "Boot Sector and BPB") and what follows from it.
+//! The BIOS parameter block (fatgen103, "Boot Sector and BPB") and the geometry of the volume.
 
 use super::corrupt;
 use hivewright_error::{Code, Error, Result};
 
-/// How wide the entries of the FAT are. Where the 16-bit field for the sectors of a FAT is zero, 28 bits: Windows and Linux
-/// mount such a volume as FAT32 however few clusters it has, and tools make small ones, EFI system partitions above all.
-/// Elsewhere the number of clusters decides (fatgen103, "FAT Type Determination").
+/// The width of FAT entries. If the 16-bit field for the sectors of a FAT is zero, it is 28 bits: Windows and Linux
+/// mount such a volume as FAT32 whatever its number of clusters, and tools make small ones, above all EFI system
+/// partitions. Otherwise the number of clusters decides (fatgen103, "FAT Type Determination").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FatType {
@@ -17,7 +17,7 @@ pub enum FatType {
     Fat32,
 }
 
-/// The sizes of a volume; all that could contradict each other has been checked.
+/// The geometry of a volume, checked for contradictions.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Geometry {
     /// Width of the FAT's entries.
@@ -30,7 +30,7 @@ pub struct Geometry {
     pub fat_offset: u64,
     /// Bytes of one FAT.
     pub fat_len: u64,
-    /// Offsets of the FATs that are kept alike, the one in use among them.
+    /// Offsets of the FATs that are updated together, the active one among them.
     #[serde(skip)]
     pub fats: Vec<u64>,
     /// Offset of FSInfo on FAT32, where there is one.
@@ -38,22 +38,22 @@ pub struct Geometry {
     pub fs_info: Option<u64>,
     /// Offset of the root folder of FAT12 and FAT16.
     pub root_offset: u64,
-    /// Bytes of that.
+    /// Length of the root folder of FAT12 and FAT16, in bytes.
     pub root_len: u64,
     /// First cluster of the root folder of FAT32.
     pub root_cluster: u32,
     /// Offset of cluster 2.
     pub data_offset: u64,
-    /// Clusters; the last has the number `clusters + 1`.
+    /// Number of clusters; the last one is `clusters + 1`.
     pub clusters: u32,
-    /// Bytes of the volume, as it says itself.
+    /// Length of the volume in bytes, according to the boot sector.
     pub len: u64,
     /// Status bits of the boot sector: 1 dirty, 2 disk error (the NT drivers keep them there).
     pub status: u8,
 }
 
 impl Geometry {
-    /// Reads the first 512 bytes of a volume.
+    /// Parses the first 512 bytes of a volume.
     pub(super) fn parse(sector: &[u8; 512]) -> Result<Self> {
         let u16_at = |at: usize| u32::from(u16::from_le_bytes([sector[at], sector[at + 1]]));
         let u32_at = |at: usize| u16_at(at) | u16_at(at + 2) << 16;
@@ -77,7 +77,7 @@ impl Geometry {
         if is_32 != (root_entries == 0) || (is_32 && u16_at(42) != 0) {
             return Err(bad("neither FAT32 of version 0 nor FAT16", 17));
         }
-        // In 64 bits nothing of this overflows: the largest is 2^32 sectors of 2^12 bytes.
+        // 64 bits are enough: the largest product is 2^32 sectors of 2^12 bytes.
         let bytes = |sectors: u32| u64::from(sectors) * u64::from(sector_size);
         let fat_len = bytes(per_fat);
         let root_offset = bytes(reserved) + u64::from(fats) * fat_len;
@@ -91,11 +91,11 @@ impl Geometry {
             1..4085 => FatType::Fat12,
             4085..65525 => FatType::Fat16,
             _ => {
-                return Err(bad("the number of clusters is not that of its kind of FAT", 32)
+                return Err(bad("the number of clusters does not match the FAT type", 32)
                     .expected("fewer than 65525", clusters));
             }
         };
-        // A FAT that is too short for all clusters still serves those that it has.
+        // A FAT that is too short for all clusters is used for those that it covers.
         let entries = fat_len * 8 / fat_type.bits();
         let clusters = u32::try_from(clusters.min(entries.saturating_sub(2)).min(0x0fff_fff5)).unwrap_or(0);
         let fat_at = |number: u32| bytes(reserved) + fat_len * u64::from(number);
@@ -107,7 +107,7 @@ impl Geometry {
             fat_offset: fat_at(active.unwrap_or(0)),
             fat_len,
             fats: active.map_or(0..fats, |active| active..active + 1).map(fat_at).collect(),
-            // Neither 0 nor all ones is a sector of its own.
+            // Neither 0 nor all ones is a valid sector.
             fs_info: Some(u16_at(48)).filter(|sector| is_32 && (1..reserved).contains(sector)).map(bytes),
             root_offset,
             root_len,
@@ -119,13 +119,13 @@ impl Geometry {
         })
     }
 
-    /// Where `cluster` lies, if there is one of that number.
+    /// Returns the offset of `cluster`, if it exists.
     pub(super) fn offset_of(&self, cluster: u32) -> Option<u64> {
         let index = cluster.checked_sub(2).filter(|&index| index < self.clusters)?;
         Some(self.data_offset + u64::from(index) * u64::from(self.cluster_size))
     }
 
-    /// The cluster that the byte at `offset` of the volume lies in, if it lies in one.
+    /// Returns the cluster with the byte at `offset` of the volume, if there is one.
     pub(super) fn cluster_at(&self, offset: u64) -> Option<u32> {
         let index = offset.checked_sub(self.data_offset)? / u64::from(self.cluster_size);
         u32::try_from(index).ok().filter(|&index| index < self.clusters).map(|index| index + 2)
@@ -142,7 +142,8 @@ impl FatType {
     }
 }
 
-/// The one FAT in use, where FAT32's mirroring is switched off (fatgen103, BPB_ExtFlags). `None` where all are kept alike.
+/// Returns the index of the active FAT if FAT32's mirroring is off (fatgen103, BPB_ExtFlags). `None` if all are updated
+/// together.
 fn active_fat(is_32: bool, flags: u32, fats: u32) -> Result<Option<u32>> {
     match flags & 0x0f {
         active if is_32 && flags & 0x80 != 0 && active >= fats => {
@@ -154,5 +155,5 @@ fn active_fat(is_32: bool, flags: u32, fats: u32) -> Result<Option<u32>> {
 }
 
 fn bad(what: &str, offset: u64) -> Error {
-    corrupt(Code::FatBootSector, format!("no boot sector of FAT: {what}"), offset)
+    corrupt(Code::FatBootSector, format!("the FAT boot sector is invalid: {what}"), offset)
 }

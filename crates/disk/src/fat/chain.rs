@@ -5,7 +5,7 @@ use super::corrupt;
 use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
-/// Bytes of the FAT that are read at once: an entry of 12 bits may straddle two of them.
+/// Bytes of the FAT read at once; an entry of 12 bits may straddle two blocks.
 const BLOCK: u64 = 4096;
 
 /// Follows one chain and keeps the block of the FAT that it read last.
@@ -16,28 +16,28 @@ pub(super) struct Chain<'a> {
     at: u64,
     block: Vec<u8>,
     next: Option<u32>,
-    /// Brent's cycle finding: a cluster met before, and how far ahead of it the walk may go before it moves.
+    /// Brent's cycle detection: an earlier cluster, and the number of steps until it is replaced.
     tortoise: u32,
     steps: u64,
     limit: u64,
 }
 
 impl<'a> Chain<'a> {
-    /// The chain that begins with `first`.
+    /// Makes the chain that begins with `first`.
     pub(super) fn new(volume: &'a dyn Storage, geometry: &'a Geometry, first: u32) -> Self {
         Chain { volume, geometry, at: 0, block: Vec::new(), next: Some(first), tortoise: first, steps: 0, limit: 1 }
     }
 
-    /// The next cluster, checked to be one.
+    /// Returns the next cluster, validated.
     ///
     /// # Errors
-    /// `fat-chain-cluster`: a number that is no cluster, a free or a bad one. `fat-chain-cycle`.
+    /// `fat-chain-cluster`: an invalid cluster number, or a free or bad cluster. `fat-chain-cycle`.
     pub(super) fn next(&mut self) -> Result<Option<u32>> {
         let Some(cluster) = self.next else { return Ok(None) };
         if self.geometry.offset_of(cluster).is_none() {
             return Err(corrupt(
                 Code::FatChainCluster,
-                "a chain leads to what is no cluster",
+                "a chain contains an invalid cluster number",
                 self.geometry.fat_offset,
             )
             .expected(format_args!("2 to {}", self.geometry.clusters + 1), cluster));
@@ -45,7 +45,7 @@ impl<'a> Chain<'a> {
         let entry = self.entry(cluster)?;
         self.next = (entry < end_of_chain(self.geometry.fat_type)).then_some(entry);
         if self.next == Some(self.tortoise) {
-            let what = "a chain of clusters comes back to itself";
+            let what = "a chain of clusters is a cycle";
             return Err(corrupt(Code::FatChainCycle, what, self.geometry.fat_offset).expected("an end", cluster));
         }
         self.steps += 1;
@@ -57,7 +57,7 @@ impl<'a> Chain<'a> {
         Ok(Some(cluster))
     }
 
-    /// The entry of `cluster`: the low bits are what it says.
+    /// Returns the entry of `cluster` in the low bits.
     pub(super) fn entry(&mut self, cluster: u32) -> Result<u32> {
         let place = EntryPlace::of(self.geometry.fat_type, cluster);
         let mut bytes = [0; 4];
@@ -70,7 +70,7 @@ impl<'a> Chain<'a> {
     fn byte(&mut self, at: u64) -> Result<u8> {
         let start = at - at % BLOCK;
         if self.block.is_empty() || self.at != start {
-            // The FAT may end in the middle of a block, and not on a byte that is asked for: entries lie inside it.
+            // The FAT may end inside a block, but not before a requested byte: entries lie inside it.
             let len = BLOCK.min(self.geometry.fat_len.saturating_sub(start));
             self.block.resize(usize::try_from(len).unwrap_or(0), 0);
             self.at = start;
@@ -83,8 +83,8 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// Where a FAT keeps the entry of a cluster: bits of a little-endian number, of which the others belong to a neighbour (12
-/// bits) or are kept as they are (32).
+/// The place of a cluster's entry: bits of a little-endian number whose other bits belong to the adjacent entry (12
+/// bits) or are preserved (32).
 pub(super) struct EntryPlace {
     /// Bytes from the start of the FAT.
     pub(super) at: u64,
@@ -109,7 +109,7 @@ impl EntryPlace {
     }
 }
 
-/// The least value that ends a chain.
+/// Returns the least value that ends a chain.
 pub(super) fn end_of_chain(fat_type: FatType) -> u32 {
     match fat_type {
         FatType::Fat12 => 0xff8,
@@ -118,14 +118,14 @@ pub(super) fn end_of_chain(fat_type: FatType) -> u32 {
     }
 }
 
-/// Dirty and disk error, each by the boot sector or by the high bits of the FAT's entry 1, which are set while all is
-/// well (fatgen103; FAT12 has none).
+/// Returns whether the volume is dirty, and whether it had a disk error, according to the boot sector or the high bits
+/// of the FAT's entry 1, which are set on a healthy volume (fatgen103; FAT12 has none).
 pub(super) fn status_bits(volume: &dyn Storage, geometry: &Geometry) -> Result<[bool; 2]> {
     let entry = Chain::new(volume, geometry, 0).entry(1)?;
-    let (clean, sound) = match geometry.fat_type {
+    let (clean, healthy) = match geometry.fat_type {
         FatType::Fat12 => (0, 0),
         FatType::Fat16 => (0x8000, 0x4000),
         FatType::Fat32 => (0x0800_0000, 0x0400_0000),
     };
-    Ok([geometry.status & 1 != 0 || entry & clean != clean, geometry.status & 2 != 0 || entry & sound != sound])
+    Ok([geometry.status & 1 != 0 || entry & clean != clean, geometry.status & 2 != 0 || entry & healthy != healthy])
 }

@@ -1,4 +1,4 @@
-//! A file of a FAT volume: its chain of clusters as extents.
+//! Files of a FAT volume: follows the chain of clusters to extents.
 
 use std::sync::Arc;
 

@@ -11,12 +11,12 @@ const MOST_BYTES: u64 = 65536 * 32;
 const LONG_NAME: u8 = 0x0f;
 const VOLUME_LABEL: u8 = 0x08;
 const FOLDER: u8 = 0x10;
-/// What tools write where there is no label.
+/// The label that tools write if there is none.
 const NO_LABEL: &str = "NO NAME";
-/// The first byte of an entry that is free.
+/// The first byte of a free entry.
 const FREE: u8 = 0xe5;
 
-/// One name in a folder.
+/// An entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DirEntry {
     /// The long name, or the short one where there is none. Damaged UTF-16 and characters of the OEM code page show as
@@ -26,17 +26,17 @@ pub struct DirEntry {
     pub short_name: String,
     /// Whether it is a folder.
     pub is_folder: bool,
-    /// Bytes; 0 for a folder.
+    /// Length in bytes; 0 for a folder.
     pub len: u64,
     /// Attribute bits.
     pub attributes: u8,
     /// First cluster of its chain; 0 for none.
     pub first_cluster: u32,
-    /// Where the entry stands, in bytes of the volume.
+    /// Offset of the entry in the volume, in bytes.
     pub offset: u64,
 }
 
-/// Where a path has led to.
+/// The target of a path.
 pub(super) enum Found {
     Root,
     Entry(DirEntry),
@@ -51,7 +51,7 @@ impl Found {
     }
 }
 
-/// The entry of `folder` with the long or short name `name`.
+/// Returns the entry of `folder` with the long or short name `name`.
 pub(super) fn find(volume: &dyn Storage, geometry: &Geometry, folder: &Found, name: &str) -> Result<Option<DirEntry>> {
     let mut found = None;
     walk(volume, geometry, folder, |entry| {
@@ -64,7 +64,7 @@ pub(super) fn find(volume: &dyn Storage, geometry: &Geometry, folder: &Found, na
     Ok(found)
 }
 
-/// All entries of `folder`.
+/// Returns all entries of `folder`.
 pub(super) fn entries(volume: &dyn Storage, geometry: &Geometry, folder: &Found) -> Result<Vec<DirEntry>> {
     let mut all = Vec::new();
     walk(volume, geometry, folder, |entry| {
@@ -74,8 +74,8 @@ pub(super) fn entries(volume: &dyn Storage, geometry: &Geometry, folder: &Found)
     Ok(all)
 }
 
-/// The volume's label: an entry of the root folder. Windows, which keeps the one in the boot sector as it was when the volume
-/// was formatted, shows this one alone. Empty for none.
+/// Returns the volume label, an entry of the root folder; empty for none. Windows shows only this label, and keeps the
+/// one in the boot sector as it was when the volume was formatted.
 pub(super) fn label(volume: &dyn Storage, geometry: &Geometry) -> Result<String> {
     let mut label = String::new();
     walk_raw(volume, geometry, &Found::Root, |raw, _| {
@@ -89,7 +89,7 @@ pub(super) fn label(volume: &dyn Storage, geometry: &Geometry) -> Result<String>
     Ok(if label == NO_LABEL { String::new() } else { label })
 }
 
-/// Without regard to case, character by character. What could not be read is no name.
+/// Compares names without regard to case, character by character. Undecodable names never match.
 fn same_name(a: &str, b: &str) -> bool {
     let upper = |c: char| {
         let mut upper = c.to_uppercase();
@@ -98,7 +98,7 @@ fn same_name(a: &str, b: &str) -> bool {
     !a.contains(char::REPLACEMENT_CHARACTER) && a.chars().map(upper).eq(b.chars().map(upper))
 }
 
-/// Gives the entries of `folder` to `each` while it answers `true`.
+/// Passes the entries of `folder` to `each` until it returns `false`.
 fn walk(
     volume: &dyn Storage,
     geometry: &Geometry,
@@ -111,7 +111,7 @@ fn walk(
             (FREE, _) => long.clear(),
             (_, attributes) if attributes & 0x3f == LONG_NAME => long.push(raw),
             (_, attributes) if attributes & VOLUME_LABEL != 0 => long.clear(),
-            // The folder itself and its parent.
+            // `.` and `..`.
             (b'.', _) => long.clear(),
             _ => return each(entry(raw, at, geometry, &mut long)),
         }
@@ -119,20 +119,20 @@ fn walk(
     })
 }
 
-/// Gives the 32 bytes of each entry of `folder`, and where they stand, to `each` while it answers `true`.
+/// Passes the 32 bytes of each entry of `folder`, and their offset, to `each` until it returns `false`.
 fn walk_raw(
     volume: &dyn Storage,
     geometry: &Geometry,
     folder: &Found,
     mut each: impl FnMut(&[u8; 32], u64) -> bool,
 ) -> Result<()> {
-    // The entries in a piece of a folder that stands at `offset`. Answers whether the folder goes on.
+    // Walks the entries in a piece of a folder at `offset`. Returns whether the folder continues.
     let mut block = |bytes: &[u8], offset: u64| {
         (offset..).step_by(32).zip(bytes.as_chunks::<32>().0).all(|(at, raw)| raw[0] != 0 && each(raw, at))
     };
     let first = match folder {
         Found::Root if geometry.fat_type != FatType::Fat32 => {
-            // At most 65535 entries, two megabytes.
+            // At most 65535 entries, or 2 MiB.
             let mut bytes = vec![0; usize::try_from(geometry.root_len).unwrap_or(0)];
             volume.read_at(geometry.root_offset, &mut bytes)?;
             block(&bytes, geometry.root_offset);
@@ -159,7 +159,7 @@ fn walk_raw(
 
 fn entry(raw: &[u8; 32], offset: u64, geometry: &Geometry, long: &mut LongName) -> DirEntry {
     let u16_at = |at: usize| u32::from(u16::from_le_bytes([raw[at], raw[at + 1]]));
-    // Before FAT32 the high word belonged to others.
+    // Before FAT32 the high word had other uses.
     let high = if geometry.fat_type == FatType::Fat32 { u16_at(20) } else { 0 };
     let is_folder = raw[11] & FOLDER != 0;
     let short_name = short_name(raw);
@@ -175,14 +175,14 @@ fn entry(raw: &[u8; 32], offset: u64, geometry: &Geometry, long: &mut LongName) 
     }
 }
 
-/// `NAME.EXT`. Bytes above 127 are characters of a code page that the volume does not name; so is a 5 at the start,
-/// which stands for E5.
+/// Returns the short name as `NAME.EXT`. Bytes above 127 are characters of a code page that the volume does not name; a
+/// 5 at the start stands for E5.
 fn short_name(raw: &[u8; 32]) -> String {
     let (base, extension) = (text(&raw[..8]), text(&raw[8..11]));
     if extension.is_empty() { base } else { format!("{base}.{extension}") }
 }
 
-/// Bytes of the OEM code page, without the spaces that fill them up.
+/// Returns the number of bytes of the OEM code page, without the spaces that fill them up.
 fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().rposition(|&b| b != b' ').map_or(0, |i| i + 1);
     bytes[..end]
@@ -191,11 +191,11 @@ fn text(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// The pieces of a long name, met last piece first.
+/// The pieces of a long name; the last piece comes first.
 #[derive(Default)]
 struct LongName {
     units: Vec<u16>,
-    /// The number of the piece met last; 1 is the first of the name.
+    /// The number of the last piece read; 1 is the first of the name.
     order: u8,
     checksum: u8,
 }

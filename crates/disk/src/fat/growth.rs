@@ -1,4 +1,4 @@
-//! A file becomes longer. What is written, in this order:
+//! Growth of a file. The writes, in this order:
 //!
 //! 1. zeros, to the clusters that it gets and to what lies behind its end in the last one that it has;
 //! 2. the chain of the new clusters, with its end, in every FAT. A stop leaves a chain that nothing leads to;
@@ -6,8 +6,8 @@
 //! 4. its entry in the folder: the length, and the first cluster of a file that had none. It lies in one sector;
 //! 5. FSInfo of FAT32, which is a hint: how many clusters are free, and where the next may be found.
 //!
-//! Times and the archive bit of the entry stay. An entry of 12 bits may lie in two sectors: a stop within the third step
-//! may then leave half of it, which the undo file mends.
+//! Times and the archive bit of the entry do not change. An entry of 12 bits may lie in two sectors: a crash during
+//! step 3 may then leave half of it, which the undo file repairs.
 
 use super::chain::{Chain, EntryPlace, end_of_chain};
 use super::{DirEntry, Fat, FatType, Geometry, corrupt, file};
@@ -17,19 +17,19 @@ use hivewright_error::{Code, Result};
 use hivewright_storage::span::lay_over;
 use hivewright_storage::{Storage, advised};
 
-/// Where the length and the two halves of the first cluster stand in an entry of a folder (fatgen103, "FAT Directory
+/// Offsets of the length and of both halves of the first cluster in a folder entry (fatgen103, "FAT Directory
 /// Structure").
 const LEN: u64 = 28;
 const FIRST_HIGH: u64 = 20;
 const FIRST_LOW: u64 = 26;
 
-/// FSInfo (fatgen103, "FAT32 FSInfo Sector Structure"): its three signatures, each with its place, then the number of free
-/// clusters and the last one that was given away.
+/// FSInfo (fatgen103, "FAT32 FSInfo Sector Structure"): its three signatures with their offsets, then the number of
+/// free clusters and the last allocated one.
 const SIGNATURES: [(usize, u32); 3] = [(0, 0x4161_5252), (484, 0x6141_7272), (508, 0xaa55_0000)];
 const FREE_COUNT: usize = 488;
 const UNKNOWN: u32 = u32::MAX;
 
-/// Plans that the file of `entry` has `len` bytes.
+/// Plans to make the file of `entry` `len` bytes long.
 pub(super) fn plan(fat: &Fat, entry: &DirEntry, len: u64) -> Result<Growth> {
     let (volume, geometry) = (&*fat.volume, &fat.geometry);
     let file = file::open(fat.volume.clone(), geometry, entry)?;
@@ -60,8 +60,8 @@ pub(super) fn plan(fat: &Fat, entry: &DirEntry, len: u64) -> Result<Growth> {
     Growth::new(fat.volume.clone(), &file, len, &added, groups)
 }
 
-/// First cluster and number of clusters of runs that are free, and how many are free in all: behind `last` as far as
-/// possible, then as few runs as possible.
+/// Returns free runs (first cluster and number of clusters), and the number of all free clusters: after `last` as far
+/// as possible, then as few runs as possible.
 fn find(volume: &dyn Storage, geometry: &Geometry, last: Option<u32>, wanted: u64) -> Result<(Vec<(u32, u32)>, u64)> {
     if wanted == 0 {
         return Ok((Vec::new(), 0));
@@ -98,13 +98,13 @@ fn find(volume: &dyn Storage, geometry: &Geometry, last: Option<u32>, wanted: u6
     Ok((runs, free))
 }
 
-/// A number of clusters: below 2^28.
+/// Converts a number of clusters, which is below 2^28.
 fn number(clusters: u64) -> u32 {
     u32::try_from(clusters).unwrap_or(u32::MAX)
 }
 
-/// What sets the entries of clusters, in every FAT, once `earlier` has been written; `is_now` says of each what it has to be
-/// before.
+/// Returns the patches that set the entries of clusters in every FAT, after `earlier` is written; `is_now` checks the
+/// present value of each.
 fn set_entries(
     volume: &dyn Storage,
     geometry: &Geometry,
@@ -118,7 +118,7 @@ fn set_entries(
         for &(cluster, value) in &entries {
             let EntryPlace { at, width, mask, shift } = EntryPlace::of(geometry.fat_type, cluster);
             let at = fat + at;
-            // Entries lie side by side, and those of 12 bits share a byte: one patch for all that touch.
+            // Entries are adjacent, and those of 12 bits share bytes: one patch for all that touch.
             let last = patches.pop_if(|last| (last.offset..=last.offset + last.old.len() as u64).contains(&at));
             let mut last = last.unwrap_or_else(|| VolumePatch { offset: at, old: Vec::new(), new: Vec::new() });
             let end = at + width as u64;
@@ -145,7 +145,7 @@ fn set_entries(
     Ok(patches)
 }
 
-/// What sets the length, and the first cluster of a file that had none.
+/// Returns the patches that set the length, and the first cluster of a file that had none.
 fn of_folder(
     volume: &dyn Storage,
     geometry: &Geometry,
@@ -164,7 +164,7 @@ fn of_folder(
     Ok(patches)
 }
 
-/// What counts the clusters in FSInfo, where that has a count.
+/// Returns the patches of FSInfo's free count, if it has one.
 fn of_fs_info(volume: &dyn Storage, geometry: &Geometry, added: &[u32], free: u64) -> Result<Vec<VolumePatch>> {
     let (Some(at), Some(last)) = (geometry.fs_info, added.last()) else { return Ok(Vec::new()) };
     let mut sector = [0; 512];

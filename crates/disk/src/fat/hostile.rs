@@ -10,7 +10,7 @@ use crate::files::Files;
 use hivewright_storage::Storage;
 use hivewright_storage::memory::Memory;
 
-/// A volume with `hiberfil.sys` and `Windows/System32/config/system hive`.
+/// Returns a volume with `hiberfil.sys` and `Windows/System32/config/system hive`.
 fn volume(len: usize, fat_type: fatfs::FatType) -> Vec<u8> {
     let mut image = Cursor::new(vec![0; len]);
     let options = fatfs::FormatVolumeOptions::new().fat_type(fat_type).bytes_per_cluster(512);

@@ -1,32 +1,32 @@
-//! Where the bytes of a file lie in its volume.
+//! The extents of a file in its volume.
 
 use hivewright_error::Result;
 
-/// A stretch of a file that is contiguous in the volume, or not stored at all.
+/// A range of a file that is contiguous in the volume, or not stored at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Extent {
-    /// Bytes from the start of the file.
+    /// Offset in the file, in bytes.
     pub file_offset: u64,
-    /// Bytes from the start of the volume; `None` for a hole, which reads as zeros.
+    /// Offset in the volume, in bytes; `None` for a hole, which reads as zeros.
     pub volume_offset: Option<u64>,
-    /// Bytes.
+    /// Length in bytes.
     pub len: u64,
 }
 
 impl Extent {
-    /// Offset in the file behind the last byte.
+    /// Returns the offset in the file after the last byte.
     pub fn end(&self) -> u64 {
         self.file_offset + self.len
     }
 }
 
-/// Extents of one file, without gaps and in order.
+/// The extents of one file, in order and without gaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extents(Vec<Extent>);
 
 impl Extents {
-    /// Adds `len` bytes behind the last; neighbours in the volume become one. `false`, and nothing added, where the
-    /// file or the volume would end past 2^63 bytes.
+    /// Appends `len` bytes and merges extents that are contiguous in the volume. Returns `false`, and appends nothing,
+    /// if the file or the volume would end past 2^63 bytes.
     #[must_use]
     pub fn push(&mut self, volume_offset: Option<u64>, len: u64) -> bool {
         let limit = i64::MAX as u64;
@@ -48,22 +48,22 @@ impl Extents {
         true
     }
 
-    /// Bytes that all extents cover.
+    /// Returns the total length of the extents in bytes.
     pub fn len(&self) -> u64 {
         self.0.last().map_or(0, Extent::end)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no extents.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The extents.
+    /// Returns the extents.
     pub fn as_slice(&self) -> &[Extent] {
         &self.0
     }
 
-    /// The part of an extent from `offset` in the file on.
+    /// Returns the rest of an extent from `offset` in the file on.
     pub fn from(&self, offset: u64) -> Option<Extent> {
         let extent = self.0.get(self.0.partition_point(|extent| extent.end() <= offset))?;
         let skip = offset - extent.file_offset;
@@ -74,7 +74,7 @@ impl Extents {
         })
     }
 
-    /// The extents of `len` bytes from `offset` on, cut to that range. Stops early where the extents end.
+    /// Returns the extents of `len` bytes from `offset` on, cut to that range. Stops early where the extents end.
     pub fn within(&self, offset: u64, len: u64) -> impl Iterator<Item = Extent> {
         let end = offset.saturating_add(len);
         let mut at = offset;
@@ -86,10 +86,10 @@ impl Extents {
         })
     }
 
-    /// Fills `buf` from `offset` on through `read`, which is given volume offsets. Zeros in holes and past the end.
+    /// Fills `buf` from `offset` on with `read`, which gets volume offsets. Holes and bytes past the end read as zeros.
     ///
     /// # Errors
-    /// Those of `read`.
+    /// Errors of `read`.
     pub fn read(&self, offset: u64, buf: &mut [u8], mut read: impl FnMut(u64, &mut [u8]) -> Result<()>) -> Result<()> {
         let mut rest = buf;
         for extent in self.within(offset, rest.len() as u64) {
@@ -105,7 +105,7 @@ impl Extents {
         Ok(())
     }
 
-    /// The first two extents that claim the same byte of the volume, as the volume offset of that byte.
+    /// Returns the volume offset of the first byte that two extents share.
     pub fn overlap(&self) -> Option<u64> {
         let mut stored: Vec<(u64, u64)> =
             self.0.iter().filter_map(|e| e.volume_offset.map(|start| (start, start + e.len))).collect();

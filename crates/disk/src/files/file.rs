@@ -1,4 +1,4 @@
-//! A file of a volume, as a storage on top of the volume.
+//! A file of a volume as a storage.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,46 +9,62 @@ use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::span::zeros_behind;
 
-/// How a file is kept. Any of the first four means that it cannot be written in place.
+/// How a file is stored. Each of these prevents writing in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Traits {
-    /// Its clusters hold compressed bytes.
+    /// Whether its clusters have compressed data.
     pub compressed: bool,
-    /// Its clusters hold encrypted bytes: it can be found and not read.
+    /// Whether its clusters have encrypted data, which cannot be read.
     pub encrypted: bool,
-    /// It may have holes.
+    /// Whether it may have holes.
     pub sparse: bool,
-    /// Its bytes stand in the file system's own records, not in clusters.
+    /// Whether its contents are in the file system's records instead of clusters.
     pub resident: bool,
 }
 
-/// What the file system says about a file.
+/// The file system's metadata of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Facts {
     /// The file system's number of the file.
     pub id: u64,
-    /// Bytes.
+    /// Length in bytes.
     pub len: u64,
-    /// Bytes that were ever written; from here to `len` the file reads as zeros, whatever its clusters hold.
+    /// Valid data length in bytes; the file reads as zeros from here to `len`.
     pub valid_len: u64,
-    /// Bytes that its extents cover, a hole counting too.
+    /// Bytes that its extents cover, including holes.
     pub covered_len: u64,
-    /// Names that lead to it, as the file system counts them; NTFS counts a short name too.
+    /// Number of names, as the file system counts them; NTFS counts short names too.
     pub links: u16,
     /// How it is kept.
     pub traits: Traits,
 }
 
-/// The bytes of a file whose clusters do not hold them as they are.
+/// The contents of a file whose clusters have other bytes than the file.
 pub trait Contents: Send + Sync {
-    /// Fills `buf` from `offset` on; the range lies within the file's valid length.
+    /// Fills `buf` from `offset` on; the range lies within the valid data length.
     ///
     /// # Errors
-    /// The storage below could not be read, or the bytes cannot be made out.
+    /// I/O errors; the stored bytes are damaged.
     fn read_at(&self, volume: &dyn Storage, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// Returns the place of the bytes, if they are stored as a whole and not in clusters.
+    fn packed(&self) -> Option<Packed> {
+        None
+    }
 }
 
-/// A file. Reading works anywhere in it; writing only into clusters that it owns and has already filled.
+/// The place of a file in an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Packed {
+    /// Offset of its resource in the part of the archive.
+    pub offset: u64,
+    /// Stored bytes; `None` if it shares a solid resource with other files.
+    pub len: Option<u64>,
+    /// The number of references in the archive: several files may have the same bytes.
+    pub uses: u32,
+}
+
+/// A file of a volume. Reads work anywhere in it; writes only within its valid data length, into its clusters.
 pub struct FileInVolume {
     volume: Arc<dyn Storage>,
     facts: Facts,
@@ -57,7 +73,7 @@ pub struct FileInVolume {
 }
 
 impl FileInVolume {
-    /// A file of `volume`. With `contents`, the extents only say which clusters it owns.
+    /// Makes a file of `volume`. With `contents`, the extents only tell which clusters it owns.
     pub fn new(
         volume: Arc<dyn Storage>,
         facts: Facts,
@@ -67,21 +83,26 @@ impl FileInVolume {
         FileInVolume { volume, facts, extents, contents }
     }
 
-    /// What the file system says about it.
+    /// Returns the metadata of the file.
     pub fn facts(&self) -> &Facts {
         &self.facts
     }
 
-    /// Its extents in order, without gaps. They end with the last cluster, so often behind the file's last byte.
+    /// Returns its extents in order and without gaps. They end with the last cluster, often past the end of the file.
     pub fn extents(&self) -> &[Extent] {
         self.extents.as_slice()
     }
 
-    /// Whether `len` bytes from `offset` on could be written in place.
+    /// Returns its place in an archive, if its volume is an image of one.
+    pub fn packed(&self) -> Option<Packed> {
+        self.contents.as_ref()?.packed()
+    }
+
+    /// Checks that `len` bytes from `offset` on can be written in place.
     ///
     /// # Errors
-    /// [`Kind::Refused`]: `file-compressed`, `file-encrypted`, `file-sparse`, `file-resident`, `file-not-allocated`
-    /// (a hole), `file-not-valid` (behind the valid length). [`Kind::NoRoom`]: `file-too-short`.
+    /// [`Kind::Refused`]: `file-compressed`, `file-encrypted`, `file-sparse`, `file-resident`, `file-not-allocated` (a
+    /// hole), `file-not-valid` (past the valid data length). [`Kind::NoRoom`]: `file-too-short`.
     pub fn writable(&self, offset: u64, len: u64) -> Result<()> {
         let Facts { traits, .. } = self.facts;
         let uncompress = &*format!(
@@ -93,16 +114,11 @@ impl FileInVolume {
             (traits.encrypted, Code::FileEncrypted, "the file is encrypted", DECRYPT),
             (traits.compressed, Code::FileCompressed, "the file is compressed on its volume", uncompress),
             (traits.sparse, Code::FileSparse, "the file is marked as sparse", UNCOMPRESS_SPARSE),
-            (
-                traits.resident,
-                Code::FileResident,
-                "the file is kept inside its record, not in clusters of its own",
-                copy,
-            ),
+            (traits.resident, Code::FileResident, "the file is stored in its file record, not in clusters", copy),
             (
                 self.contents.is_some(),
                 Code::FileNotPlain,
-                "the file's clusters do not hold its bytes as they are",
+                "the file's clusters do not have its contents as they are",
                 copy,
             ),
         ] {
@@ -116,7 +132,7 @@ impl FileInVolume {
                 .advise("make the file longer first: Files::plan_growth"));
         }
         if offset + len > self.facts.valid_len {
-            return Err(Error::refused(Code::FileNotValid, "the file was never filled there")
+            return Err(Error::refused(Code::FileNotValid, "the file was never written to there")
                 .expected(format_args!("an end of at most {}", self.facts.valid_len), offset + len)
                 .advise(copy));
         }
@@ -131,7 +147,7 @@ impl FileInVolume {
         if offset.checked_add(len as u64).is_some_and(|end| end <= self.facts.len) {
             return Ok(());
         }
-        Err(Error::new(Kind::Io, Code::PastEnd, "the file ends before what was to be read")
+        Err(Error::new(Kind::Io, Code::PastEnd, "the file ends before the requested bytes")
             .expected(format_args!("an end of at most {}", self.facts.len), u128::from(offset) + len as u128))
     }
 }
@@ -171,7 +187,7 @@ impl Storage for FileInVolume {
         }
     }
 
-    /// Nothing is written unless all of it can be: see [`FileInVolume::writable`].
+    /// Writes nothing unless the whole range is writable: see [`FileInVolume::writable`].
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         self.writable(offset, bytes.len() as u64)?;
         let mut rest = bytes;
@@ -189,14 +205,14 @@ impl Storage for FileInVolume {
         self.volume.flush()
     }
 
-    /// Nothing where the byte has no place of its own: in a hole, past the end, in a resident or compressed file.
+    /// Returns no place for bytes that are not in clusters: in a hole, past the end, in a resident or compressed file.
     fn locate(&self, offset: u64) -> Vec<Place> {
         if self.contents.is_some() || offset >= self.facts.len {
             return Vec::new();
         }
         let Some(at) = self.extents.from(offset).and_then(|extent| extent.volume_offset) else { return Vec::new() };
         let own = Place { space: Space::Volume, offset: at };
-        // A volume that is a window says where it is itself.
+        // A volume that is a window adds its own places.
         std::iter::once(own).chain(self.volume.locate(at).into_iter().filter(|place| *place != own)).collect()
     }
 }

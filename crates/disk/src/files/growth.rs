@@ -1,8 +1,8 @@
-//! A file becomes longer: the change of its volume, planned before anything is written.
+//! The growth of a file: the changes of its volume, planned before anything is written.
 //!
-//! The order is such that every prefix of the writes is harmless: first zeros go to bytes that nothing refers to, then
-//! clusters are marked as in use (a stop leaks them), then the file gets them and its new size, and last come copies of
-//! the size that file systems treat as hints. Each file system says what it writes in which [`Group`].
+//! Every prefix of the writes is harmless: first zeros go to unreferenced clusters, then clusters are marked as in use
+//! (a crash leaks them), then the file gets them and its new size, and last come copies of the size that file systems
+//! treat as hints. Each file system documents its [`Group`]s.
 
 mod search;
 
@@ -15,47 +15,47 @@ use super::{Extent, Extents, FileInVolume, VolumeState};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::{Storage, advised};
 
-/// Bytes of a volume that change.
+/// A change of bytes of a volume.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VolumePatch {
-    /// Bytes from the start of the volume.
+    /// Offset in the volume, in bytes.
     pub offset: u64,
-    /// What stands there before anything is written.
+    /// The bytes before the growth.
     pub old: Vec<u8>,
-    /// What shall stand there, as many bytes.
+    /// The bytes after it, of the same length.
     pub new: Vec<u8>,
 }
 
-/// Patches that may reach the medium in any order, after those of the groups before.
+/// Patches that may reach the medium in any order, after those of earlier groups.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// What they change, for people.
+    /// The changed structure, for messages.
     pub what: &'static str,
-    /// The patches. None overlaps another of its group; those of a later group may go over an earlier one's bytes.
+    /// The patches. They do not overlap within a group; those of a later group may overlap earlier ones.
     pub patches: Vec<VolumePatch>,
 }
 
-/// What makes one file longer. Nothing is written until [`Growth::write`].
+/// The plan that makes one file longer. Nothing is written until [`Growth::write`].
 #[derive(Clone)]
 pub struct Growth {
     volume: Arc<dyn Storage>,
-    /// Bytes of the file afterwards.
+    /// Length of the file afterwards, in bytes.
     pub len: u64,
-    /// Where its bytes lie afterwards.
+    /// Its extents afterwards.
     pub extents: Extents,
-    /// The part of `extents` that it gets.
+    /// The new extents, a part of `extents`.
     pub added: Vec<Extent>,
-    /// Where zeros go before anything else: bytes of the file that were never filled, or are new.
+    /// Ranges that are zeroed before anything else: bytes past the valid data length, and new ones.
     pub fresh: Vec<Extent>,
-    /// What changes then, in this order.
+    /// The changes that follow, in this order.
     pub groups: Vec<Group>,
 }
 
-/// How much is written at once.
+/// Bytes written at once.
 const PIECE: usize = 1 << 17;
 
 impl Growth {
-    /// A plan for `file` of `volume`, which takes the clusters `added` (volume offset and bytes).
+    /// Makes a plan for `file` of `volume`, which gets the clusters `added` (volume offset and bytes).
     pub(crate) fn new(
         volume: Arc<dyn Storage>,
         file: &FileInVolume,
@@ -76,16 +76,15 @@ impl Growth {
         Ok(Growth { volume, len, extents, added, fresh, groups })
     }
 
-    /// Whether nothing is to be done.
+    /// Returns whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.fresh.is_empty() && self.groups.is_empty()
     }
 
-    /// Writes the bytes that are there over themselves wherever [`Growth::write`] will write: a disk image makes the room
-    /// that it needs.
+    /// Rewrites the present bytes wherever [`Growth::write`] will write, so that a disk image allocates.
     ///
     /// # Errors
-    /// As there.
+    /// As [`Growth::write`].
     pub fn make_room(&self) -> Result<()> {
         for (at, len) in self.pieces() {
             let mut bytes = vec![0; len];
@@ -99,11 +98,10 @@ impl Growth {
         self.volume.flush()
     }
 
-    /// Writes everything, and flushes behind the zeros and behind each group. The file has to be opened anew.
+    /// Writes everything and flushes after the zeros and after each group. The file must then be opened again.
     ///
     /// # Errors
-    /// `changed-since`, and nothing was written: the volume is not what it was when this was planned; or the storage
-    /// could not be read or written.
+    /// `changed-since`, with nothing written: the volume has changed since the plan was made. I/O errors.
     pub fn write(&self) -> Result<()> {
         self.patches().try_for_each(|patch| self.expect_old(patch))?;
         for (at, len) in self.pieces() {
@@ -121,7 +119,7 @@ impl Growth {
         self.groups.iter().flat_map(|group| &group.patches)
     }
 
-    /// The fresh stretches in pieces: volume offset and bytes.
+    /// Returns the fresh ranges in pieces: volume offset and bytes.
     fn pieces(&self) -> impl Iterator<Item = (u64, usize)> {
         self.fresh.iter().flat_map(|extent| {
             let start = extent.volume_offset.unwrap_or_default();
@@ -139,7 +137,7 @@ impl Growth {
         }
         Err(Error::refused(Code::ChangedSince, "the volume changed since the growth of its file was planned")
             .at(Space::Volume, patch.offset)
-            .advise("see what else uses the image, then start again from what is there now"))
+            .advise("see what else uses the image, then start again"))
     }
 }
 
@@ -154,22 +152,21 @@ impl fmt::Debug for Growth {
     }
 }
 
-/// Whether `file` has to change so that it has `new_len` bytes, all of them valid. Refuses what no plan is made for: a file
-/// that would shrink, one whose clusters do not hold its bytes as they are, and a volume whose metadata may not be the
-/// newest, even where its owner writes into the file despite that: a journal that is replayed later would bring back the
-/// old size under the new hive.
+/// Returns whether `file` must change to have `new_len` bytes, all of them valid. Refuses files that would shrink,
+/// files whose clusters do not have their contents as they are, and volumes whose metadata may be outdated: a journal
+/// that is replayed later would restore the old size below the new hive.
 pub(crate) fn is_needed(file: &FileInVolume, state: &VolumeState, new_len: u64) -> Result<bool> {
     let facts = file.facts();
     if new_len == facts.len && new_len == facts.valid_len {
         return Ok(false);
     }
     if new_len < facts.len {
-        return Err(Error::new(Kind::Unsupported, Code::FixedLength, "a file in a volume is not cut short")
+        return Err(Error::new(Kind::Unsupported, Code::FixedLength, "a file in a volume cannot be made shorter")
             .expected(format_args!("at least {} bytes", facts.len), new_len));
     }
     file.writable(0, 0)?;
     if file.extents().iter().any(|extent| extent.volume_offset.is_none()) {
-        return Err(Error::refused(Code::FileNotAllocated, "the file has no clusters in places")
+        return Err(Error::refused(Code::FileNotAllocated, "parts of the file have no clusters")
             .advise("mount the volume and edit the hive there, where a new file takes its place"));
     }
     let journal = state.journal.is_unclean() || state.journal.may_be_cached();
@@ -177,15 +174,15 @@ pub(crate) fn is_needed(file: &FileInVolume, state: &VolumeState, new_len: u64) 
         let tool = if state.file_system == "NTFS" { advised::SETTLE_NTFS } else { advised::SETTLE_FAT };
         let what = "the file would have to grow, and the volume's metadata is in doubt: it is dirty, damaged, or used by a saved session";
         return Err(Error::refused(Code::GrowthInDoubt, what)
-            .advise(format!("settle the volume first, in Windows ({}) or by `{tool}`", advised::CHECK_DISK)));
+            .advise(format!("repair the volume first, in Windows ({}) or by `{tool}`", advised::CHECK_DISK)));
     }
     Ok(true)
 }
 
-/// The choice of `search` for a file that wants so many more clusters of `cluster` bytes.
+/// Returns the choice of `search` for a file that needs `wanted` more clusters of `cluster` bytes.
 ///
 /// # Errors
-/// `no-room`; `free-space-in-pieces` where what is free lies in very many pieces.
+/// `no-room`; `free-space-in-pieces`: the free space is too fragmented.
 pub(crate) fn choose(search: Search, wanted: u64, cluster: u64) -> Result<Vec<(u64, u64)>> {
     let bytes = |clusters: u64| u128::from(clusters) * u128::from(cluster);
     let free = search.free();
@@ -193,7 +190,7 @@ pub(crate) fn choose(search: Search, wanted: u64, cluster: u64) -> Result<Vec<(u
         return Err(Error::new(
             Kind::NoRoom,
             Code::NoRoom,
-            "the file would have to grow, and its volume has too little room",
+            "the file would have to grow, and its volume has too little free space",
         )
         .expected(format_args!("{} bytes in free clusters", bytes(wanted)), bytes(free))
         .advise("free some space on the volume, or enlarge it"));
@@ -206,10 +203,10 @@ pub(crate) fn choose(search: Search, wanted: u64, cluster: u64) -> Result<Vec<(u
     })
 }
 
-/// The refusal of a length that the file system has no number for.
+/// Returns the error for a length that exceeds the file system's limit.
 pub(crate) fn too_long(len: u64) -> Error {
-    Error::new(Kind::NoRoom, Code::NoRoom, "the file would be longer than its file system lets files be")
-        .expected("a length that it has a number for", len)
+    Error::new(Kind::NoRoom, Code::NoRoom, "the file would exceed the file size limit of its file system")
+        .expected("a length within the limit", len)
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Whether the Windows of a volume left a saved session behind: decided here and nowhere else, for images and for folders.
+//! Detects whether the Windows of a volume left a saved session, for images and folders alike.
 //!
-//! Windows resumes a saved session with the hive that it has in memory, and writes that over whatever stands in the file.
-//! What is known of the first four bytes of `hiberfil.sys` (Volatility's *Hiber Address Space*; J. Sylve, V. Marziale and G. Richard,
-//! *Modern Windows hibernation file analysis*, 2016; ntfs-3g refuses a writable mount for the first and for a short file):
+//! Windows resumes a saved session with the hive in memory, and overwrites the file with it. Sources for the first four
+//! bytes of `hiberfil.sys`: Volatility's *Hiber Address Space*; J. Sylve, V. Marziale and G. Richard, *Modern Windows
+//! hibernation file analysis*, 2016; ntfs-3g refuses a writable mount for the first row and for a short file:
 //!
 //! | bytes | the session |
 //! |---|---|
@@ -18,18 +18,18 @@ use serde::Serialize;
 
 use hivewright_error::{Code, Error, Result};
 
-/// Name of the hibernation file, in the root of the volume.
+/// The name of the hibernation file, in the root of the volume.
 pub const FILE: &str = "hiberfil.sys";
 /// Bytes of the header page of a hibernation file.
 const HEADER_SIZE: u64 = 4096;
 
-/// What `hiberfil.sys` says.
+/// The state of `hiberfil.sys`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hibernation {
-    /// There is no such file.
+    /// There is no hibernation file.
     NoFile,
-    /// Shorter than its header page: its length.
+    /// The file is shorter than its header page: its length in bytes.
     Short(u64),
     /// `hibr` or `HIBR`: a session is saved.
     Saved,
@@ -39,17 +39,18 @@ pub enum Hibernation {
     Zeros,
     /// Other bytes.
     Other([u8; 4]),
-    /// The file is there, or may be, and cannot be read.
+    /// The file exists, or may exist, and cannot be read.
     Unreadable {
         /// The code of the error.
         code: Code,
-        /// Why not, as a sentence fragment.
+        /// The reason, as a fragment of a sentence.
         what: String,
     },
 }
 
 impl Hibernation {
-    /// Judges a hibernation file by its length and its first four bytes, which `read` gives, or by why it could not be opened.
+    /// Judges a hibernation file by its length and its first four bytes, which `read` returns, or by the error of
+    /// opening it.
     pub fn of(file: Result<u64>, read: impl FnOnce(&mut [u8; 4]) -> Result<()>) -> Self {
         let judged = file.and_then(|len| {
             let mut first = [0; 4];
@@ -61,7 +62,7 @@ impl Hibernation {
         judged.unwrap_or_else(|error| Self::unreadable(&error))
     }
 
-    /// The state of a file that cannot be read.
+    /// Returns the state of a file that cannot be read.
     pub fn unreadable(error: &Error) -> Self {
         Hibernation::Unreadable { code: error.code(), what: error.to_string() }
     }
@@ -77,7 +78,7 @@ impl Hibernation {
         }
     }
 
-    /// Whether a session is saved; `None` where that cannot be told.
+    /// Returns whether a session is saved; `None` if unknown.
     pub fn is_saved(&self) -> Option<bool> {
         match self {
             Hibernation::NoFile | Hibernation::Resumed | Hibernation::Zeros => Some(false),
@@ -88,7 +89,7 @@ impl Hibernation {
 }
 
 impl fmt::Display for Hibernation {
-    /// A sentence fragment.
+    /// Formats a fragment of a sentence.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Hibernation::NoFile => f.write_str("no hibernation file"),

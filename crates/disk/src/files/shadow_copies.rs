@@ -1,12 +1,12 @@
-//! Shadow copies of a volume, by the names of their files.
+//! Counts the shadow copies of a volume by the names of their files.
 
-/// Folder of the files in which Windows keeps what shadow copies differ in from their volume.
+/// The folder of the files in which Windows stores the differences between shadow copies and their volume.
 pub const FOLDER: &str = "System Volume Information";
-/// What the name of each of them ends with (J. Metz, *Volume Shadow Snapshot (VSS) format*). Its beginning is the shadow copy's
-/// own identifier; the catalog's file has none.
+/// The suffix of their names (J. Metz, *Volume Shadow Snapshot (VSS) format*). The name begins with the identifier of
+/// the shadow copy; the catalog's file has no identifier.
 const IDENTIFIER: &str = "{3808876b-c176-4e48-b7ae-04046e6cc752}";
 
-/// Whether a file of that name in [`FOLDER`] belongs to one shadow copy.
+/// Returns whether a file of that name in [`FOLDER`] belongs to one shadow copy.
 pub fn is_store(name: &str) -> bool {
     let Some((own, identifier)) = name.split_at_checked(IDENTIFIER.len()) else { return false };
     let like = IDENTIFIER.bytes().zip(own.bytes());

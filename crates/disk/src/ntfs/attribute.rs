@@ -8,11 +8,11 @@ use hivewright_error::{Code, Result};
 
 /// Types of attributes.
 pub mod kind {
-    /// Times, flags, and whether a folder minds the case of names.
+    /// Times, flags, and the case sensitivity of a folder.
     pub const STANDARD_INFORMATION: u32 = 0x10;
-    /// Where the attributes of a file stand that needs several records.
+    /// The list of attributes of a file with several records.
     pub const ATTRIBUTE_LIST: u32 = 0x20;
-    /// A name of the file, and the folder that it stands in.
+    /// A name of the file, and its parent folder.
     pub const FILE_NAME: u32 = 0x30;
     /// The volume's label.
     pub const VOLUME_NAME: u32 = 0x60;
@@ -24,11 +24,11 @@ pub mod kind {
     pub const INDEX_ROOT: u32 = 0x90;
     /// The other nodes of an index.
     pub const INDEX_ALLOCATION: u32 = 0xa0;
-    /// Which of those are in use.
+    /// The bitmap of index blocks in use.
     pub const BITMAP: u32 = 0xb0;
-    /// Where a link leads, or who makes the bytes.
+    /// The target of a link, or the tag of a filter driver.
     pub const REPARSE_POINT: u32 = 0xc0;
-    /// No more attributes.
+    /// The end of the attributes.
     pub const END: u32 = u32::MAX;
 }
 
@@ -63,7 +63,7 @@ struct Resident {
     indexed: U16,
 }
 
-/// Header of a non-resident attribute behind the common part.
+/// Header of a non-resident attribute after the common part.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub struct NonResident {
@@ -84,7 +84,7 @@ pub struct NonResident {
     pub valid_len: U64,
 }
 
-/// Where the bytes of an attribute are.
+/// The place of an attribute's bytes.
 #[derive(Clone, Copy, Debug)]
 pub enum Form<'r> {
     /// In the record.
@@ -100,11 +100,11 @@ pub struct Attribute<'r> {
     pub kind: u32,
     /// See [`flags`].
     pub flags: u16,
-    /// Its number within the record.
+    /// Its instance number in the record.
     pub instance: u16,
     /// UTF-16, little-endian.
     pub name: &'r [u8],
-    /// Where its bytes are.
+    /// The place of its bytes.
     pub form: Form<'r>,
     /// Volume offset of the attribute.
     pub at: u64,
@@ -125,19 +125,19 @@ impl Attribute<'_> {
         }
     }
 
-    /// Whether it is the one of `kind` called `name` (ASCII, compared as it stands).
+    /// Returns whether it has this `kind` and the name `name` (ASCII, case-sensitive).
     pub fn is(&self, kind: u32, name: &str) -> bool {
         self.kind == kind && is_name(self.name, name)
     }
 }
 
-/// Whether UTF-16 bytes say `name`.
+/// Returns whether UTF-16 bytes equal `name`.
 pub fn is_name(units: &[u8], name: &str) -> bool {
     units.len() == 2 * name.len() && units.chunks_exact(2).zip(name.bytes()).all(|(unit, byte)| unit == [byte, 0])
 }
 
-/// Attributes in `record` (fixed up, cut to the bytes in use) from `start` on, which lies at volume offset `at`. Ends
-/// behind the first error.
+/// Iterates over the attributes in `record` (fixed up, cut to the bytes in use) from `start` on, which lies at volume
+/// offset `at`. Ends after the first error.
 pub fn all(record: &[u8], start: usize, at: u64) -> impl Iterator<Item = Result<Attribute<'_>>> {
     let mut next = Some(start);
     std::iter::from_fn(move || {
@@ -179,13 +179,13 @@ fn parse(record: &[u8], offset: usize, at: u64) -> Result<Option<Attribute<'_>>>
     let behind = &bytes[size_of::<Header>()..];
     let (form, body) = match header.non_resident {
         0 => {
-            let (fields, _) = Resident::read_from_prefix(behind).map_err(|_| wrong("an attribute is cut short"))?;
+            let (fields, _) = Resident::read_from_prefix(behind).map_err(|_| wrong("an attribute is truncated"))?;
             let value = part(fields.value_offset, fields.value_length.get() as usize);
             let value = value.ok_or_else(|| wrong("the value of an attribute runs out of it"))?;
             (Form::Resident(value), fields.value_offset)
         }
         1 => {
-            let (fields, _) = NonResident::read_from_prefix(behind).map_err(|_| wrong("an attribute is cut short"))?;
+            let (fields, _) = NonResident::read_from_prefix(behind).map_err(|_| wrong("an attribute is truncated"))?;
             let runs = bytes.get(usize::from(fields.runs_offset.get())..);
             let runs = runs.ok_or_else(|| wrong("the run list of an attribute lies behind it"))?;
             (Form::Runs(fields, runs), fields.runs_offset)

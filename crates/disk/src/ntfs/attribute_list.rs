@@ -1,5 +1,4 @@
-//! Attribute lists: where the attributes of a file stand that needs several records (Microsoft,
-//! "ATTRIBUTE_LIST_ENTRY").
+//! Attribute lists of files with several records (Microsoft, "ATTRIBUTE_LIST_ENTRY").
 
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
@@ -9,7 +8,7 @@ use super::corrupt;
 use super::record::Reference;
 use hivewright_error::{Code, Result};
 
-/// Bytes that a list may have: the limit of Windows.
+/// Bytes of a list at most, the limit of Windows.
 pub const MAX_SIZE: u64 = 256 << 10;
 
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
@@ -33,7 +32,7 @@ pub struct Part {
     pub record: Reference,
 }
 
-/// The parts of the attribute of `kind` called `name`, first part first. `list` was found at volume offset `at`.
+/// Returns the parts of the attribute of `kind` called `name`, in order. `list` lies at volume offset `at`.
 ///
 /// # Errors
 /// `ntfs-attribute-list`.
@@ -43,7 +42,7 @@ pub fn parts(list: &[u8], kind: u32, name: &str, at: u64) -> Result<Vec<Part>> {
     while i < list.len() {
         let wrong = |what| corrupt(Code::NtfsAttributeList, what, at);
         let rest = &list[i..];
-        let (header, _) = Header::read_from_prefix(rest).map_err(|_| wrong("an attribute list is cut short"))?;
+        let (header, _) = Header::read_from_prefix(rest).map_err(|_| wrong("an attribute list is truncated"))?;
         let length = usize::from(header.length.get());
         if length < size_of::<Header>() || length > rest.len() || !length.is_multiple_of(8) {
             return Err(wrong("an entry of an attribute list")

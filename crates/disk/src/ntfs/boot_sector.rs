@@ -39,7 +39,7 @@ struct BootSector {
     rest: [u8; 432],
 }
 
-/// Sizes of a volume, checked so that no later sum of them overflows.
+/// The geometry of a volume, checked so that no sum of sizes overflows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// Bytes: 256 to 4096.
@@ -48,7 +48,7 @@ pub struct Geometry {
     pub cluster: u64,
     /// Clusters that the volume has.
     pub clusters: u64,
-    /// Bytes that the boot sector claims, the backup boot sector not counted.
+    /// Length in bytes according to the boot sector, without the backup boot sector.
     pub bytes: u64,
     /// Volume offset of the first record.
     pub mft: u64,
@@ -66,11 +66,10 @@ pub const MAX_CLUSTER: u64 = 2 << 20;
 pub const MAX_BLOCK: u64 = 64 << 10;
 
 impl Geometry {
-    /// Reads a boot sector that stands at volume offset `at`.
+    /// Parses a boot sector at volume offset `at`.
     ///
     /// # Errors
-    /// `ntfs-boot-sector` (unsupported if it is not of NTFS, corrupt if a field is out of its range), `bitlocker`,
-    /// `refs`.
+    /// `ntfs-boot-sector` (unsupported if it is not NTFS, corrupt if a field is out of range), `bitlocker`, `refs`.
     pub fn parse(bytes: &[u8; SIZE], at: u64) -> Result<Geometry> {
         let boot: BootSector = zerocopy::transmute!(*bytes);
         if boot.oem_id != *b"NTFS    " {
@@ -105,7 +104,7 @@ impl Geometry {
     }
 }
 
-/// Whether the sector could be one of NTFS that was damaged: it still says so, or it is wiped.
+/// Returns whether the sector may be a damaged one of NTFS: it has the signature, or is wiped.
 pub fn is_damaged(bytes: &[u8; SIZE]) -> bool {
     bytes[3..7] == *b"NTFS" || bytes.iter().all(|&byte| byte == bytes[0])
 }
@@ -136,7 +135,7 @@ fn not_ntfs(oem_id: [u8; 8], at: u64) -> Error {
         b"-FVE-FS-" => {
             unsupported(Code::Bitlocker, "the volume is encrypted by BitLocker", at).advise(advised::unlock())
         }
-        b"ReFS\0\0\0\0" => unsupported(Code::Refs, "the volume is ReFS, which is not handled", at),
+        b"ReFS\0\0\0\0" => unsupported(Code::Refs, "the volume is ReFS, which is not supported", at),
         _ => unsupported(Code::NtfsBootSector, "not an NTFS volume: the boot sector's signature is missing", at)
             .expected("\"NTFS    \"", format_args!("\"{}\"", oem_id.escape_ascii())),
     }

@@ -1,4 +1,4 @@
-//! Reading metadata in blocks, and keeping the last of them, so that a walk does not read the same bytes twice.
+//! Cache of metadata blocks, so that a walk does not read the same bytes twice.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +30,7 @@ impl Cache {
         &self.volume
     }
 
-    /// Bytes of the storage, which may be fewer than the volume claims.
+    /// Returns the length of the storage, which may be less than the volume claims.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
@@ -39,14 +39,14 @@ impl Cache {
         let end = offset.checked_add(buf.len() as u64).filter(|&end| end <= self.len).ok_or_else(|| {
             corrupt(Code::VolumeTruncated, "the storage ends before the volume does", offset)
                 .expected(format_args!("more than {offset} bytes"), self.len)
-                .advise("the image is cut short: copy the disk again")
+                .advise("the image is truncated: copy the disk again")
         })?;
         let mut at = offset;
         while at < end {
             let block = self.block(at / BLOCK)?;
             let skip = at % BLOCK;
             let part = (block.len() as u64 - skip).min(end - at);
-            // All of these lie within the block or the buffer.
+            // All offsets lie within the block or the buffer.
             let (from, to) = (to_usize(skip), to_usize(at - offset));
             buf[to..to + to_usize(part)].copy_from_slice(&block[from..from + to_usize(part)]);
             at += part;

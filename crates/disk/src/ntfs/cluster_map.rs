@@ -13,7 +13,7 @@ use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::advised;
 
 const RECORD: u64 = 6;
-/// Bytes of the map that are looked at in one go.
+/// Bytes of the map read at once.
 const PIECE: u64 = 4096;
 
 /// The map of clusters.
@@ -32,7 +32,7 @@ impl<'m> ClusterMap<'m> {
         Ok(ClusterMap { mft, stream, piece: (u64::MAX, Vec::new()) })
     }
 
-    /// Eight clusters from `8 * at` on; those behind the end of the map are free.
+    /// Returns eight clusters from `8 * at` on; those past the end of the map are free.
     fn byte(&mut self, at: u64) -> Result<u8> {
         let number = at / PIECE;
         if self.piece.0 != number {
@@ -53,11 +53,11 @@ impl<'m> ClusterMap<'m> {
         let (cluster, len) = (self.mft.geometry.cluster, self.mft.cache.len());
         for extent in extents {
             let Some(start) = extent.volume_offset else { continue };
-            // So that no more is looked at than there is, whatever the boot sector claims.
+            // Bounds the loop by the storage, whatever the boot sector claims.
             if start + extent.len > len {
                 return Err(corrupt(Code::VolumeTruncated, "the storage ends before the file does", start)
                     .expected(format_args!("more than {} bytes", start + extent.len), len)
-                    .advise("the image is cut short: copy the disk again"));
+                    .advise("the image is truncated: copy the disk again"));
             }
             for number in start / cluster..(start + extent.len).div_ceil(cluster) {
                 if !self.is_used(number)? {
@@ -112,7 +112,7 @@ impl<'m> ClusterMap<'m> {
         Ok(())
     }
 
-    /// What marks `runs`, which are free, as in use.
+    /// Returns the patches that mark `runs`, which are free, as in use.
     pub(crate) fn mark(&mut self, runs: &[(u64, u64)]) -> Result<Vec<VolumePatch>> {
         let wrong = |what| corrupt(Code::NtfsBitmap, what, self.stream.at).advise(advised::repair());
         let extents = self.stream.extents().ok_or_else(|| wrong("$Bitmap is resident"))?;

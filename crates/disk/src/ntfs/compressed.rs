@@ -1,4 +1,4 @@
-//! Compressed files: units of clusters, each stored as it is, compressed with a hole behind, or as a hole.
+//! Compressed files: units of clusters, each stored uncompressed, compressed and followed by a hole, or as a hole.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use crate::files::{Contents, Extents};
 use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
-/// Bytes of the largest unit that is read. Windows makes units of 64 KiB at most.
+/// Bytes of a unit at most. Windows makes units of at most 64 KiB.
 const MAX_UNIT: u64 = 1 << 20;
 /// LZNT1, the only method.
 const LZNT1: u16 = 1;
@@ -28,13 +28,13 @@ impl Compressed {
         let method = stream.flags & super::attribute::flags::COMPRESSED;
         let unit = geometry.cluster.checked_shl(u32::from(stream.compression_unit)).unwrap_or(u64::MAX);
         if method != LZNT1 || stream.compression_unit == 0 || stream.compression_unit > 16 || unit > MAX_UNIT {
-            return Err(unsupported(Code::FileCompression, "a method of compression that is not handled", stream.at)
+            return Err(unsupported(Code::FileCompression, "a compression method that is not supported", stream.at)
                 .expected("LZNT1 in units of at most 1 MiB", format_args!("method {method}, unit {unit}")));
         }
         Ok(Compressed { extents, unit, at: stream.at, last: Mutex::default() })
     }
 
-    /// The bytes of unit `number`.
+    /// Returns the bytes of unit `number`.
     fn decode(&self, volume: &dyn Storage, number: u64) -> Result<Vec<u8>> {
         let wrong =
             |what| corrupt(Code::FileCompression, what, self.at).expected("LZNT1", format_args!("unit {number}"));
@@ -44,7 +44,7 @@ impl Compressed {
         for extent in self.extents.within(number * self.unit, self.unit) {
             match extent.volume_offset {
                 None => in_hole = true,
-                Some(_) if in_hole => return Err(wrong("a compression unit goes on behind its hole")),
+                Some(_) if in_hole => return Err(wrong("a compression unit continues after its hole")),
                 Some(at) => {
                     let start = stored.len();
                     stored.resize(start + usize::try_from(extent.len).unwrap_or(0), 0);
@@ -81,7 +81,7 @@ impl Contents for Compressed {
     }
 }
 
-/// The contents of a file that is kept in its record.
+/// The contents of a resident file.
 pub(crate) struct Resident(pub(crate) Vec<u8>);
 
 impl Contents for Resident {

@@ -1,4 +1,4 @@
-//! A protected block of metadata, a file record or an index block, as it stands and as it shall be.
+//! A file record or index block that is being changed.
 
 use super::cache::Cache;
 use super::fixup::{self, STRIDE};
@@ -8,20 +8,20 @@ use hivewright_error::{Code, Result};
 
 /// A block that is changed.
 pub(super) struct Draft {
-    /// As it stands on the medium.
+    /// The bytes on the medium.
     raw: Vec<u8>,
-    /// Its bytes with the real last words of each stride, to be changed.
+    /// The bytes after fix-up, to be changed.
     pub(super) bytes: Vec<u8>,
     pieces: Vec<Extent>,
 }
 
-/// Under which number the changed block is written.
+/// The update sequence number of the changed block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Number {
-    /// The one that it has. A write that is torn between strides leaves some of them old.
+    /// The present one. A torn write leaves some strides old.
     Kept,
-    /// The one that it has if a single stride changes, which a medium writes whole or not at all: then the block is never
-    /// torn. Else the next, so that a torn block is known for one.
+    /// The present one if a single stride changes, which a medium writes atomically, so that the block is never torn;
+    /// else the next one, so that a torn block is detected.
     Renewed,
 }
 
@@ -41,7 +41,7 @@ impl Draft {
         place(&self.pieces)
     }
 
-    /// What changes on the medium: in each stride one patch at most, unless it lies in several pieces.
+    /// Returns the changes on the medium: at most one patch in each stride, unless it is fragmented.
     pub(super) fn patches(&self, number: Number) -> Result<Vec<VolumePatch>> {
         let mut new = self.protected(false)?;
         let strides = new.chunks(STRIDE).zip(self.raw.chunks(STRIDE)).filter(|(new, old)| new != old).count();

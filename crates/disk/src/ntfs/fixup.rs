@@ -1,18 +1,18 @@
-//! Multi-sector protection: the last two bytes of every 512 hold a number that shows whether all of them were written
+//! Multi-sector protection: the last two bytes of each 512 have a number that shows whether all strides were written
 //! (Linux-NTFS documentation, "Fixup"; Microsoft, "MULTI_SECTOR_HEADER").
 
 use super::corrupt;
 use hivewright_error::{Code, Result};
 use hivewright_storage::{advised, hex};
 
-/// Bytes that one word of the update sequence array protects, whatever the size of a sector.
+/// Bytes protected by one word of the update sequence array, whatever the sector size.
 pub const STRIDE: usize = 512;
 
-/// Puts the real bytes back into a record or block that was read from volume offset `at`. `torn` is the code for a
-/// block of which only a part was written.
+/// Restores the real bytes of a record or block that was read from volume offset `at`. `torn` is the code for a partly
+/// written block.
 ///
 /// # Errors
-/// `torn`, or `ntfs-fixup` if the array does not fit.
+/// `torn`; `ntfs-fixup` if the array is invalid.
 pub fn apply(bytes: &mut [u8], at: u64, torn: Code) -> Result<()> {
     let (array, count) = array(bytes, at)?;
     let number = word(bytes, array);
@@ -29,8 +29,8 @@ pub fn apply(bytes: &mut [u8], at: u64, torn: Code) -> Result<()> {
     Ok(())
 }
 
-/// Protects a block in which [`apply`] put the real bytes back: the bytes are then as they stand on the medium. With
-/// `renew` it takes the next number, so that strides of two writes do not fit together.
+/// Reverts [`apply`]: the bytes are then as on the medium. With `renew` it uses the next number, so that strides of two
+/// writes do not match.
 ///
 /// # Errors
 /// `ntfs-fixup`.
@@ -38,7 +38,7 @@ pub fn protect(bytes: &mut [u8], at: u64, renew: bool) -> Result<()> {
     let (array, count) = array(bytes, at)?;
     let mut number = u16::from_le_bytes(word(bytes, array));
     if renew {
-        // Neither 0 nor all ones is in use as a number.
+        // 0 and all ones are not used as numbers.
         number = if number >= u16::MAX - 1 { 1 } else { number + 1 };
         bytes[array..array + 2].copy_from_slice(&number.to_le_bytes());
     }
@@ -50,7 +50,7 @@ pub fn protect(bytes: &mut [u8], at: u64, renew: bool) -> Result<()> {
     Ok(())
 }
 
-/// Where the array stands in its block, and how many words it has: the number, then one for each stride.
+/// Returns the offset of the array in its block, and its number of words: the number, then one for each stride.
 fn array(bytes: &[u8], at: u64) -> Result<(usize, usize)> {
     let field = |i| usize::from(u16::from_le_bytes(word(bytes, i)));
     let (array, count) = (field(4), field(6));

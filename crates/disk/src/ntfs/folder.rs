@@ -33,28 +33,28 @@ pub(crate) struct Folder<'m> {
     in_use: Option<Stream>,
 }
 
-/// Where a folder keeps the `$FILE_NAME` of a file.
+/// The place of a file's `$FILE_NAME` in a folder.
 pub(crate) enum KeyPlace {
-    /// In the value of its `$INDEX_ROOT`, so many bytes from the start.
+    /// In the value of its `$INDEX_ROOT`, at this offset.
     Root(usize),
     /// In an index block.
     Block {
         /// The clusters of `$INDEX_ALLOCATION`.
         blocks: Extents,
-        /// Where the block begins in them.
+        /// Offset of the block in them.
         at: u64,
         /// Bytes of the block.
         len: usize,
-        /// Where the `$FILE_NAME` begins in the block.
+        /// Offset of the `$FILE_NAME` in the block.
         offset: usize,
     },
 }
 
-/// Where to go on after an entry.
+/// The next step after an entry.
 enum Step {
-    /// Behind it.
+    /// Continue after it.
     On,
-    /// Into the node before it, and no further in this one.
+    /// Descend into its child and do not continue in this node.
     Down,
     /// Both.
     DownAndOn,
@@ -67,7 +67,7 @@ impl<'m> Folder<'m> {
         let (Body::Resident(value), at) = (root.body, root.at) else {
             return Err(wrong("the root of an index is not resident"));
         };
-        let (header, _) = Root::read_from_prefix(&value).map_err(|_| wrong("the root of an index is cut short"))?;
+        let (header, _) = Root::read_from_prefix(&value).map_err(|_| wrong("the root of an index is truncated"))?;
         let size = u64::from(header.block_size.get());
         if header.kind.get() != kind::FILE_NAME || header.collation.get() != BY_NAME {
             return Err(wrong("the index of a folder is not one of names"));
@@ -87,11 +87,11 @@ impl<'m> Folder<'m> {
         })
     }
 
-    /// The file called `name`. A folder that does not mind case may still hold names that differ only by it (POSIX
-    /// programs make them): then the exact name wins.
+    /// Returns the file called `name`. A case-insensitive folder may have names that differ only by case (POSIX
+    /// programs make them); the exact name then wins.
     ///
     /// # Errors
-    /// `file-ambiguous` where none is exact.
+    /// `file-ambiguous`: none of them is exact.
     pub(crate) fn find(&self, name: &[u16], upcase: &Upcase) -> Result<Option<Reference>> {
         let mut exact = None;
         let mut found: Vec<Reference> = Vec::new();
@@ -116,7 +116,7 @@ impl<'m> Folder<'m> {
         }
     }
 
-    /// Where the folder keeps its `$FILE_NAME` of the file with that record number, under exactly that name.
+    /// Returns the place of the `$FILE_NAME` with exactly that name and record number.
     pub(crate) fn key_place(&self, name: &[u16], file: u64, upcase: &Upcase) -> Result<Option<KeyPlace>> {
         let mut found = None;
         self.alike(name, upcase, |node, entry, is_exact| {
@@ -135,8 +135,8 @@ impl<'m> Folder<'m> {
         }))
     }
 
-    /// Shows `each` all entries whose names differ from `name` by case at most: the node, the entry, and whether its name
-    /// does not differ at all.
+    /// Passes to `each` all entries whose names equal `name` without regard to case: the node, the entry, and whether
+    /// its name is exact.
     fn alike(&self, name: &[u16], upcase: &Upcase, mut each: impl FnMut(Option<u64>, &Entry<'_>, bool)) -> Result<()> {
         let mut last: Option<(Option<u64>, Vec<u16>)> = None;
         let upper = |units: &mut dyn Iterator<Item = u16>| upcase.name(&self.mft.cache, units);
@@ -161,11 +161,11 @@ impl<'m> Folder<'m> {
         })
     }
 
-    /// All names but the short ones of files that have long ones.
+    /// Returns all names except the short names of files that have long ones.
     pub(crate) fn list(&self, upcase: &Upcase) -> Result<Vec<DirEntry>> {
         let mut all: Vec<([Vec<u16>; 2], DirEntry)> = Vec::new();
         self.walk(|_, at, entry| {
-            // The root folder has an entry for itself.
+            // The root folder contains itself.
             let shown = |key: &Key<'_>| !key.is_short && !attribute::is_name(key.name, ".");
             let Some(key) = entry.key.filter(shown) else { return Ok(Step::DownAndOn) };
             if all.len() == MAX_ENTRIES {
@@ -184,8 +184,8 @@ impl<'m> Folder<'m> {
         Ok(all.into_iter().map(|(_, entry)| entry).collect())
     }
 
-    /// Shows `visit` the node (`None` for the root), its volume offset and each entry, and goes where it says. Every
-    /// node is visited once.
+    /// Passes to `visit` the node (`None` for the root), its volume offset and each entry, and follows its result.
+    /// Every node is visited once.
     fn walk(&self, mut visit: impl FnMut(Option<u64>, u64, &Entry<'_>) -> Result<Step>) -> Result<()> {
         let mut seen = HashSet::new();
         let mut todo = vec![None];
@@ -221,7 +221,7 @@ impl<'m> Folder<'m> {
         Ok(())
     }
 
-    /// Where the index block at `vcn` begins in the blocks of the index.
+    /// Returns the offset of the index block at `vcn` in the blocks of the index.
     fn block_offset(&self, vcn: u64) -> Result<u64> {
         let wrong =
             |what| corrupt(Code::NtfsIndex, what, self.at).expected("an index block", format_args!("vcn {vcn}"));
@@ -234,7 +234,7 @@ impl<'m> Folder<'m> {
         offset.ok_or_else(|| wrong("a child lies outside the index"))
     }
 
-    /// The index block at `vcn`, and its volume offset.
+    /// Returns the index block at `vcn`, and its volume offset.
     fn block(&self, vcn: u64) -> Result<(Vec<u8>, u64)> {
         let wrong = |code, what| corrupt(code, what, self.at).expected("an index block", format_args!("vcn {vcn}"));
         let blocks =

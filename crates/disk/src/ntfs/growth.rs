@@ -1,4 +1,4 @@
-//! A file becomes longer. What is written, in this order:
+//! Growth of a file. The writes, in this order:
 //!
 //! 1. zeros, to the clusters that it gets and to what it has and never filled;
 //! 2. `$Bitmap`: these clusters are in use. A stop leaves clusters that nothing uses, which chkdsk frees;
@@ -9,14 +9,14 @@
 //! 4. the copies of its sizes in the index of each folder that has a name of it. Windows shows them in lists, takes the
 //!    record's when it opens the file, and brings them up to date then.
 //!
-//! Not touched: `$MFTMirr`, which copies the records of the file system alone; `$LogFile`, which is empty or closed, so
-//! that nothing in it goes over these bytes; times and sequence number of the record; the sizes in the record's
-//! `$FILE_NAME`, which Windows leaves too; the change journal (`$UsnJrnl`) does not tell of the growth, as it does not of
-//! any write here; where quotas are kept, `$Quota` counts the clusters when Windows counts anew. Shadow copies are not
-//! asked: a cluster that was free when one was made holds nothing of it, but one that was freed since may hold a part of a
-//! file that only the copy still has.
+//! Not changed: `$MFTMirr`, which copies only records of the file system; `$LogFile`, which is empty or closed, so that
+//! no replay overwrites these bytes; times and sequence number of the record; the sizes in the record's `$FILE_NAME`,
+//! which Windows does not update either; the change journal (`$UsnJrnl`), which does not record any write here. Where
+//! quotas are used, `$Quota` is updated when Windows recounts. Shadow copies are not checked: a cluster that was free
+//! when one was made has no data of it, but one that was freed since may have data of a file that only the copy still
+//! has.
 //!
-//! A file whose run list lies in several records is refused: no order of two writes leaves it whole in between.
+//! A file whose run list is in several records is refused: no order of two writes keeps it consistent.
 
 use zerocopy::FromBytes;
 use zerocopy::little_endian::U64;
@@ -33,12 +33,12 @@ use crate::files::{FileInVolume, Files};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::advised;
 
-/// Records below this one are the file system's.
+/// Records below this one belong to the file system.
 const FIRST_OF_USERS: u64 = 16;
-/// Names of one file whose folders are given its size: more than a hive has.
+/// Names of one file whose folders are updated, at most; more than a hive has.
 const MOST_NAMES: usize = 64;
 
-/// Plans that the file at `path` has `len` bytes. `None` if it is not there.
+/// Plans to make the file at `path` `len` bytes long. `None` if it does not exist.
 pub(super) fn plan(ntfs: &Ntfs, path: &str, len: u64) -> Result<Option<Growth>> {
     let (Some(file), Some(record)) = (ntfs.file(path)?, ntfs.resolve(path)?) else { return Ok(None) };
     let volume = ntfs.mft.cache.volume().clone();
@@ -70,17 +70,17 @@ pub(super) fn plan(ntfs: &Ntfs, path: &str, len: u64) -> Result<Option<Growth>> 
     Growth::new(volume, &file, len, &added, groups).map(Some)
 }
 
-/// What a file shall have.
+/// The new sizes of a file.
 struct Sizes {
     /// Bytes of its clusters.
     allocated: u64,
-    /// Bytes, all of them valid.
+    /// Length in bytes, all of them valid.
     len: u64,
-    /// Clusters that it has before.
+    /// Clusters before the growth.
     covered: u64,
 }
 
-/// Free clusters for `file`: behind its last one as far as they are free, then as few runs as possible.
+/// Returns free clusters for `file`: after its last one as far as they are free, then as few runs as possible.
 fn find(ntfs: &Ntfs, map: &mut ClusterMap<'_>, file: &FileInVolume, wanted: u64) -> Result<Vec<(u64, u64)>> {
     if wanted == 0 {
         return Ok(Vec::new());
@@ -106,7 +106,7 @@ fn find(ntfs: &Ntfs, map: &mut ClusterMap<'_>, file: &FileInVolume, wanted: u64)
     Ok(added)
 }
 
-/// Checks that no cluster which the map calls free belongs to the file system, or is a bad one.
+/// Checks that no cluster that the map marks as free belongs to the file system or is bad.
 fn expect_unused(ntfs: &Ntfs, added: &[(u64, u64)]) -> Result<()> {
     let cluster = ntfs.geometry().cluster;
     let expect = |start: u64, len: u64| {
@@ -131,12 +131,12 @@ fn expect_unused(ntfs: &Ntfs, added: &[(u64, u64)]) -> Result<()> {
     Ok(())
 }
 
-/// The record that has the run list, changed.
+/// Returns the changed record with the run list.
 fn of_record(ntfs: &Ntfs, base: &Record, sizes: &Sizes, added: &[(u64, u64)]) -> Result<Draft> {
     let parts = ntfs.mft.parts(base, kind::DATA, "")?;
     let number = match parts[..] {
         [(number, 0)] => number,
-        // Its sizes stand in the first part alone.
+        // Only the first part has the sizes.
         [(number, 0), ..] if added.is_empty() => number,
         _ => {
             return Err(Error::new(
@@ -169,8 +169,8 @@ fn of_record(ntfs: &Ntfs, base: &Record, sizes: &Sizes, added: &[(u64, u64)]) ->
     Ok(draft)
 }
 
-/// Puts `runs` in the place of the run list of the attribute at `offset`, which has `length` bytes and its run list at
-/// `body`; what stands behind it moves.
+/// Replaces the run list of the attribute at `offset`, which has `length` bytes and its run list at `body`, by `runs`,
+/// and moves the bytes after it.
 fn set_runs(draft: &mut Draft, offset: usize, length: usize, body: usize, runs: &[u8]) -> Result<()> {
     let at = draft.at();
     let wrong = || corrupt(Code::NtfsRecord, "a file record that ends before its attributes", at);
@@ -204,7 +204,7 @@ fn set_runs(draft: &mut Draft, offset: usize, length: usize, body: usize, runs: 
 const ADVICE: &str =
     "defragment the file with Windows, or mount the volume and edit the hive there, where a new file takes its place";
 
-/// What brings the sizes in the folders up to date. A folder that does not have the name is left alone.
+/// Returns the patches that update the sizes in the folders. A folder without the name is skipped.
 fn of_folders(ntfs: &Ntfs, base: &Record, sizes: &Sizes) -> Result<Vec<VolumePatch>> {
     let mut drafts: Vec<Draft> = Vec::new();
     for (parent, name) in file_names(ntfs, base)? {
@@ -225,7 +225,7 @@ fn of_folders(ntfs: &Ntfs, base: &Record, sizes: &Sizes) -> Result<Vec<VolumePat
                 (Draft::read(&ntfs.mft.cache, &blocks, at, len, Code::NtfsIndexTorn)?, offset)
             }
         };
-        // Two names may stand in one block.
+        // Two names may be in one block.
         let known = drafts.iter().position(|known| known.at() == draft.at());
         let known = known.unwrap_or_else(|| {
             drafts.push(draft);
@@ -241,7 +241,7 @@ fn of_folders(ntfs: &Ntfs, base: &Record, sizes: &Sizes) -> Result<Vec<VolumePat
     Ok(patches.into_iter().flatten().collect())
 }
 
-/// Its names, each with its folder, as its attributes say.
+/// Returns its names with their folders, according to its attributes.
 fn file_names(ntfs: &Ntfs, base: &Record) -> Result<Vec<(record::Reference, Vec<u16>)>> {
     let mut numbers: Vec<u64> = ntfs.mft.parts(base, kind::FILE_NAME, "")?.into_iter().map(|part| part.0).collect();
     numbers.sort_unstable();

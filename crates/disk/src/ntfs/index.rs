@@ -29,7 +29,7 @@ pub struct Block {
     pub signature: [u8; 4],
     fixup: [u8; 4],
     log_sequence: U64,
-    /// 16: where the block stands in `$INDEX_ALLOCATION`.
+    /// 16: where the block lies in `$INDEX_ALLOCATION`.
     pub vcn: U64,
 }
 
@@ -76,25 +76,25 @@ const DOS: u8 = 2;
 const IS_REPARSE: u32 = 0x400;
 const IS_FOLDER: u32 = 0x1000_0000;
 
-/// The name that an entry is for.
+/// The name of an entry.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'n> {
-    /// The folder that it stands in.
+    /// The parent folder.
     pub parent: Reference,
     /// UTF-16, little-endian.
     pub name: &'n [u8],
-    /// Bytes of the file, as the folder remembers.
+    /// Length of the file in bytes, as the folder records it.
     pub len: u64,
     /// Whether it is a folder.
     pub is_folder: bool,
     /// Whether it is a reparse point.
     pub is_reparse: bool,
-    /// Whether it is only the short name of a file that has a long one.
+    /// Whether it is the short name of a file that also has a long one.
     pub is_short: bool,
 }
 
 impl Key<'_> {
-    /// The name's code units.
+    /// Returns the name's code units.
     pub fn units(&self) -> impl Iterator<Item = u16> + Clone {
         self.name.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]))
     }
@@ -107,14 +107,14 @@ pub struct Entry<'n> {
     pub reference: Reference,
     /// Its name; `None` in the last entry of a node.
     pub key: Option<Key<'n>>,
-    /// Where the name's `$FILE_NAME` begins, in bytes from the start of the node.
+    /// Offset of the name's `$FILE_NAME` from the start of the node.
     pub key_offset: usize,
     /// The node with all names that sort before this one.
     pub child: Option<u64>,
 }
 
-/// Entries of the node that begins with `node`, which lies at volume offset `at`. Ends behind the last, or the first
-/// error.
+/// Iterates over the entries of the node that begins with `node`, which lies at volume offset `at`. Ends after the last
+/// entry, or the first error.
 pub fn entries(node: &[u8], at: u64) -> impl Iterator<Item = Result<Entry<'_>>> {
     let header = Node::read_from_prefix(node).ok().map(|(header, _)| header);
     let bounds = header.map(|h| (h.entries.get() as usize, h.used.get() as usize));
@@ -153,7 +153,7 @@ fn entry(node: &[u8], start: usize, at: u64) -> Result<(Entry<'_>, usize)> {
     Ok((Entry { reference: Reference(header.reference.get()), key, key_offset, child }, length))
 }
 
-/// Reads a `$FILE_NAME`. `None` where it is cut short.
+/// Parses a `$FILE_NAME`. `None` if it is truncated.
 pub fn key(bytes: &[u8]) -> Option<Key<'_>> {
     let (header, behind) = FileName::read_from_prefix(bytes).ok()?;
     let flags = header.flags.get();

@@ -1,5 +1,5 @@
-//! `$LogFile`, record 2: whether it was closed in order. Only the two restart pages at its start are read
-//! (Linux-NTFS, "Journal ($LogFile) organization"); facts, as ntfs-3g judges them, not a replay.
+//! `$LogFile`, record 2: whether it was closed cleanly. Only the two restart pages at its start are read (Linux-NTFS,
+//! "Journal ($LogFile) organization"); the decision is that of ntfs-3g, without a replay.
 
 use zerocopy::little_endian::{I16, U16, U32, U64};
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
@@ -18,7 +18,7 @@ const MAX_PAGE: u32 = 64 << 10;
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Page {
-    /// `RSTR`, or `CHKD` once chkdsk has been there.
+    /// `RSTR`, or `CHKD` after chkdsk.
     signature: [u8; 4],
     fixup: [u8; 4],
     chkdsk_sequence: U64,
@@ -46,10 +46,10 @@ struct Area {
 }
 
 const NO_CLIENT: u16 = u16::MAX;
-/// The volume was dismounted in order.
+/// The volume was dismounted cleanly.
 const IS_CLEAN: u16 = 2;
 
-/// The state of the journal. An unreadable one is a state, not an error; only a failing storage is.
+/// Returns the state of the journal. An unreadable journal is a state; only I/O errors are errors.
 pub(crate) fn state(mft: &Mft) -> Result<Journal> {
     match read(mft) {
         Err(error) if error.kind() == Kind::Io => Err(error),
@@ -68,13 +68,13 @@ fn read(mft: &Mft) -> Result<Journal> {
         return Ok(Journal::Empty);
     }
     let (first, size) = page(mft, &stream, 0, u32::try_from(start.len()).unwrap_or(0))?;
-    // The second copy stands behind the first; the newer one counts.
+    // The second copy follows the first; the newer one counts.
     let second = page(mft, &stream, u64::from(size), size).ok().map(|(area, _)| area);
     let newer = second.filter(|second| second.0 > first.0).unwrap_or(first);
     Ok(Journal::Restart { version: newer.1, clean: newer.2 })
 }
 
-/// Sequence number, version, and whether it is clean; and the bytes of a restart page.
+/// Sequence number, version, whether it is clean, and the bytes of a restart page.
 type Restart = (u64, (i16, i16), bool);
 
 fn page(mft: &Mft, stream: &Stream, offset: u64, guess: u32) -> Result<(Restart, u32)> {

@@ -1,11 +1,10 @@
 //! LZNT1, the compression of NTFS (Microsoft, MS-XCA 2.5).
 
-/// Bytes that a chunk stands for.
+/// Bytes of a decompressed chunk.
 pub const CHUNK: usize = 4096;
 
-/// Decompresses chunk after chunk into `out`, each at its own multiple of 4096, until an empty header, the end of
-/// `input` or a full `out`. A chunk that gives fewer bytes leaves the rest of its place as it was. `None` if the bytes
-/// make no sense.
+/// Decompresses all chunks into `out`, each at its multiple of 4096, until an empty header, the end of `input` or a
+/// full `out`. A chunk that yields fewer bytes leaves the rest of its place unchanged. `None` if the input is invalid.
 pub fn decompress(input: &[u8], out: &mut [u8]) -> Option<()> {
     let mut rest = input;
     for place in out.chunks_mut(CHUNK) {
@@ -25,7 +24,7 @@ pub fn decompress(input: &[u8], out: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// One compressed chunk: groups of a byte of flags and eight items, each a literal byte or a pair of a distance and a
+/// Decompresses a chunk: groups of a byte of flags and eight items, each a literal byte or a pair of a distance and a
 /// length.
 fn expand(chunk: &[u8], out: &mut [u8]) -> Option<()> {
     let (mut i, mut at) = (0, 0);

@@ -25,7 +25,7 @@ pub(crate) struct Mft {
 }
 
 impl Mft {
-    /// Reads record 0, and by it where all others are.
+    /// Reads record 0, which locates all other records.
     pub(crate) fn open(cache: Cache, geometry: Geometry) -> Result<Mft> {
         let first = |at| {
             let mut bytes = vec![0; geometry.record];
@@ -44,12 +44,12 @@ impl Mft {
         Ok(Mft { cache, geometry, data, mirror_used: AtomicBool::new(mirror_used) })
     }
 
-    /// Whether `$MFTMirr` had to stand in for a damaged record.
+    /// Returns whether `$MFTMirr` was used for a damaged record.
     pub(crate) fn mirror_used(&self) -> bool {
         self.mirror_used.load(Ordering::Relaxed)
     }
 
-    /// The record of that number.
+    /// Returns the record of that number.
     pub(crate) fn record(&self, number: u64) -> Result<Record> {
         let error = match self.primary(number) {
             Err(error) if number < MIRRORED && error.kind() == Kind::Corrupt => error,
@@ -76,7 +76,7 @@ impl Mft {
         read_record(&self.cache, &self.geometry, self.extents()?, number)
     }
 
-    /// The file that `reference` was made for.
+    /// Returns the file of `reference`.
     pub(crate) fn referred(&self, reference: Reference) -> Result<Record> {
         let record = self.record(reference.number())?;
         record.expect(reference)?;
@@ -89,7 +89,7 @@ impl Mft {
         }
     }
 
-    /// The attribute of `kind` called `name` of the file whose base record this is.
+    /// Returns the attribute of `kind` called `name` of the file whose base record this is.
     pub(crate) fn stream(&self, base: &Record, kind: u32, name: &str) -> Result<Option<Stream>> {
         stream(&self.cache, &self.geometry, base, kind, name, |_, reference| {
             let record = self.record(reference.number())?;
@@ -100,8 +100,8 @@ impl Mft {
 }
 
 impl Mft {
-    /// The parts of the attribute of `kind` called `name` of the file whose base record this is, first part first: the
-    /// number of each part's record, and its first cluster.
+    /// Returns the parts of the attribute of `kind` called `name` of the file whose base record this is, in order: the
+    /// record number of each part, and its first cluster.
     pub(crate) fn parts(&self, base: &Record, kind: u32, name: &str) -> Result<Vec<(u64, u64)>> {
         match attribute_list(&self.cache, &self.geometry, base)? {
             None => Ok(part(base, kind, name, 0)?.map(|_| (base.number, 0)).into_iter().collect()),
@@ -112,7 +112,7 @@ impl Mft {
         }
     }
 
-    /// The clusters of the table.
+    /// Returns the clusters of the table.
     pub(crate) fn extents(&self) -> Result<&Extents> {
         match &self.data.body {
             Body::Clusters(extents) => Ok(extents),
@@ -120,9 +120,9 @@ impl Mft {
         }
     }
 
-    /// The record of that number, to be changed.
+    /// Returns the record of that number as a draft.
     pub(crate) fn draft(&self, number: u64) -> Result<Draft> {
-        // It is one that can be read: not from the mirror.
+        // The record was readable, and not from the mirror.
         self.primary(number)?;
         let size = self.geometry.record;
         Draft::read(&self.cache, self.extents()?, number * size as u64, size, Code::NtfsRecordTorn)
@@ -138,7 +138,7 @@ fn read_record(cache: &Cache, geometry: &Geometry, table: &Extents, number: u64)
     Record::parse(bytes, number, at)
 }
 
-/// Puts a stream together. `read` gets the extents found so far and the reference of the record that has the next part.
+/// Assembles a stream. `read` gets the extents found so far and the reference of the record with the next part.
 fn stream(
     cache: &Cache,
     geometry: &Geometry,
@@ -206,7 +206,7 @@ fn extends(extension: &Record, base: &Record) -> Result<()> {
         .expected(format_args!("{}-{}", base.number, base.sequence), found))
 }
 
-/// The bytes of the attribute list, and the volume offset of its attribute.
+/// Returns the bytes of the attribute list, and the volume offset of its attribute.
 fn attribute_list(cache: &Cache, geometry: &Geometry, base: &Record) -> Result<Option<(Vec<u8>, u64)>> {
     let Some(attribute) = base.first(kind::ATTRIBUTE_LIST)? else { return Ok(None) };
     if let Form::Resident(value) = attribute.form {

@@ -7,9 +7,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use super::attribute::{self, Attribute, Form, flags, kind};
 use super::{corrupt, fixup};
-use crate::files::FILTERED;
-use hivewright_error::{Code, Error, Kind, Result};
-use hivewright_storage::advised;
+use crate::files::reparse;
+use hivewright_error::{Code, Error, Result};
 
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
@@ -43,12 +42,12 @@ const IS_FOLDER: u16 = 2;
 pub struct Reference(pub u64);
 
 impl Reference {
-    /// The record's number.
+    /// Returns the record's number.
     pub fn number(self) -> u64 {
         self.0 & 0xffff_ffff_ffff
     }
 
-    /// The sequence number that the record had when the reference was made; 0 if it is not to be compared.
+    /// Returns the sequence number of the record when the reference was made; 0 means that it is not compared.
     pub fn sequence(self) -> u16 {
         // The upper 16 bits fit.
         (self.0 >> 48) as u16
@@ -74,14 +73,14 @@ pub struct Record {
     pub links: u16,
     /// Whether it is a folder.
     pub is_folder: bool,
-    /// The record that it extends.
+    /// The base record, if it is an extension.
     pub base: Option<Reference>,
     bytes: Vec<u8>,
     attributes: usize,
 }
 
 impl Record {
-    /// Reads record `number`, whose bytes stand at volume offset `at` as they were on the medium.
+    /// Parses record `number`, whose bytes as on the medium lie at volume offset `at`.
     ///
     /// # Errors
     /// `ntfs-record`, `ntfs-record-torn`, `ntfs-fixup`; `ntfs-record-free` if it is not in use.
@@ -122,12 +121,12 @@ impl Record {
         })
     }
 
-    /// The attributes that stand in this record. Ends behind the first error.
+    /// Iterates over the attributes in this record. Ends after the first error.
     pub fn attributes(&self) -> impl Iterator<Item = Result<Attribute<'_>>> {
         attribute::all(&self.bytes, self.attributes, self.at)
     }
 
-    /// The first attribute of `kind` in this record, whatever its name.
+    /// Returns the first attribute of `kind` in this record, whatever its name.
     ///
     /// # Errors
     /// `ntfs-attribute`.
@@ -141,7 +140,7 @@ impl Record {
         Ok(None)
     }
 
-    /// The value of the first attribute of `kind`, if it is resident.
+    /// Returns the value of the first attribute of `kind`, if it is resident.
     ///
     /// # Errors
     /// `ntfs-attribute`.
@@ -152,8 +151,8 @@ impl Record {
         }))
     }
 
-    /// Whether names in this folder differ by case. Since Windows 10 1803 the two fields of `$STANDARD_INFORMATION`
-    /// that once counted versions of a file say so: at most 0, now 1 (libfsntfs, keramics).
+    /// Returns whether the folder is case-sensitive. Since Windows 10 1803 two fields of `$STANDARD_INFORMATION` that
+    /// once counted versions of a file tell it: at most 0, now 1 (libfsntfs, keramics).
     ///
     /// # Errors
     /// `ntfs-attribute`.
@@ -162,7 +161,7 @@ impl Record {
         Ok(value.get(36..44) == Some(&[0, 0, 0, 0, 1, 0, 0, 0]))
     }
 
-    /// Checks that the record is the one that `reference` was made for.
+    /// Checks that the record is that of `reference`.
     ///
     /// # Errors
     /// `ntfs-stale-reference`.
@@ -178,8 +177,8 @@ impl Record {
         Ok(())
     }
 
-    /// The error for a link, or for a file whose bytes a filter driver makes, that stands at `path`; `None` if the record is
-    /// neither.
+    /// Returns the error for a link at `path`, or for a file whose contents a filter driver makes; `None` for other
+    /// records.
     ///
     /// # Errors
     /// `ntfs-attribute`.
@@ -189,37 +188,10 @@ impl Record {
             Form::Resident([a, b, c, d, ..]) => u32::from_le_bytes([*a, *b, *c, *d]),
             _ => 0,
         };
-        // A folder keeps its own index unless the tag says that another name is meant (Microsoft, "Reparse point
-        // tags", bit N): folders of cloud files and the like are walked as they are.
-        const ANOTHER_NAME: u32 = 0x2000_0000;
-        if self.is_folder && tag & ANOTHER_NAME == 0 && tag != 0 {
-            return Ok(None);
-        }
-        let compressed = of_compressed();
-        let (code, what, advice) = match tag {
-            0xa000_0003 => (LINK, "a junction or mount point", OF_LINK),
-            0xa000_000c => (LINK, "a symbolic link", OF_LINK),
-            0x8000_0017 => (FILTERED, "a file compressed by Windows (WOF: compact OS or WIMBoot)", &*compressed),
-            0x8000_0013 => (FILTERED, "a deduplicated file", OF_FILTERED),
-            tag if tag & ANOTHER_NAME == 0 && tag != 0 => (FILTERED, "a file whose bytes Windows makes", OF_FILTERED),
-            _ => (LINK, "a reparse point", OF_LINK),
-        };
-        let what = format!("{path} is {what}, tag {tag:#010x}");
-        let error = Error::new(Kind::Unsupported, code, what).at(hivewright_error::Space::Volume, attribute.at);
-        Ok(Some(error.advise(advice)))
+        let refusal = reparse::refusal(path, tag, self.is_folder);
+        Ok(refusal.map(|error| error.at(hivewright_error::Space::Volume, attribute.at)))
     }
 }
-
-const LINK: Code = Code::FileReparse;
-const OF_LINK: &str = "name the place that it leads to";
-fn of_compressed() -> String {
-    format!(
-        "have Windows store it plainly again, `{}` with its path: in that Windows itself, or in another one that has the disk \
-         attached; or copy it out with Windows, and edit the copy",
-        advised::UNCOMPRESS_WOF
-    )
-}
-const OF_FILTERED: &str = "copy the file out with the Windows that keeps it so, and edit the copy";
 
 /// Whether the flags of an attribute say that its clusters hold other bytes than its own.
 pub fn is_transformed(attribute_flags: u16) -> bool {

@@ -1,15 +1,15 @@
-//! Run lists: which clusters hold a stream (Linux-NTFS documentation, "Data Runs").
+//! Run lists: the clusters of a stream (Linux-NTFS documentation, "Data Runs").
 
 use super::corrupt;
 use crate::files::Extents;
 use hivewright_error::{Code, Result};
 
-/// Extents that one stream may have. A volume of 16 TiB in clusters of 4 KiB has fewer in its worst real files.
+/// Extents of one stream at most. A volume of 16 TiB in clusters of 4 KiB has fewer in its worst real files.
 pub const MAX_EXTENTS: usize = 1 << 20;
 
 /// Appends the runs of one attribute to `extents`.
 ///
-/// `encoded` stands at volume offset `at`; it must cover exactly `clusters` clusters of `cluster` bytes, each below
+/// `encoded` lies at volume offset `at`; it must cover exactly `clusters` clusters of `cluster` bytes, each below
 /// `limit`, the volume's number of clusters.
 ///
 /// # Errors
@@ -23,7 +23,7 @@ pub fn append(encoded: &[u8], clusters: u64, cluster: u64, limit: u64, at: u64, 
         if length > rest {
             return Err(wrong("a run list is longer than its stream", i).expected(rest, length));
         }
-        // Without an offset it is a hole. A delta that leads before the volume shows as a negative cluster.
+        // A run without an offset is a hole. A delta to before the volume gives a negative cluster.
         let start = match delta {
             None => None,
             Some(delta) => {
@@ -45,14 +45,14 @@ pub fn append(encoded: &[u8], clusters: u64, cluster: u64, limit: u64, at: u64, 
     }
 }
 
-/// The run list `encoded` of a stream that has `clusters` clusters, with `added` behind them: first cluster and number of
-/// clusters of each. What stands there stays as it is, but for the last run where the first of `added` follows it.
+/// Returns the run list `encoded` of a stream of `clusters` clusters, with `added` appended: first cluster and number
+/// of clusters of each. Present runs do not change, except the last one if the first of `added` follows it.
 ///
 /// # Errors
 /// `ntfs-runs`.
 pub fn extend(encoded: &[u8], clusters: u64, at: u64, added: &[(u64, u64)]) -> Result<Vec<u8>> {
     let wrong = |what, i: usize| corrupt(Code::NtfsRuns, what, at + i as u64);
-    // The last run: where it stands, where its clusters begin, how many they are; and where those before it began.
+    // The last run: its offset, its first cluster and its length; and the first cluster of the run before it.
     let (mut i, mut last, mut before) = (0, None, 0i64);
     let (mut lcn, mut rest) = (0i64, clusters);
     while rest > 0 {
@@ -92,7 +92,7 @@ pub fn extend(encoded: &[u8], clusters: u64, at: u64, added: &[(u64, u64)]) -> R
     Ok(new)
 }
 
-/// The fewest bytes that hold a number with its sign, one at least.
+/// Returns the shortest two's complement of a number, at least one byte.
 fn shortest(number: i64) -> Vec<u8> {
     let bytes = number.to_le_bytes();
     let len = (1..8).find(|&len| signed(&bytes[..len]) == number).unwrap_or(8);
@@ -103,14 +103,14 @@ fn shortest(number: i64) -> Vec<u8> {
 struct Run {
     /// Clusters, one at least.
     length: u64,
-    /// How far they begin from those of the run before; `None` for a hole.
+    /// Distance of the first cluster from that of the previous run; `None` for a hole.
     delta: Option<i64>,
-    /// Bytes that it takes in the list.
+    /// Its bytes in the list.
     size: usize,
 }
 
 impl Run {
-    /// The run at `i`; `None` at the end mark. `encoded` stands at volume offset `at`.
+    /// Returns the run at `i`; `None` at the end mark. `encoded` lies at volume offset `at`.
     fn read(encoded: &[u8], i: usize, at: u64) -> Result<Option<Run>> {
         let wrong = |what| corrupt(Code::NtfsRuns, what, at + i as u64);
         let head = *encoded.get(i).ok_or_else(|| wrong("a run list has no end"))?;
@@ -130,13 +130,13 @@ impl Run {
 }
 
 fn push(extents: &mut Extents, start: Option<u64>, length: u64, cluster: u64) -> Option<()> {
-    // Below the volume's clusters, whose bytes were checked to fit.
+    // Below the volume's number of clusters, whose bytes were checked not to overflow.
     let volume_offset = start.map(|start| start * cluster);
     let added = extents.push(volume_offset, length.checked_mul(cluster)?);
     (added && extents.as_slice().len() <= MAX_EXTENTS).then_some(())
 }
 
-/// A little-endian number of up to 8 bytes with its sign.
+/// Decodes a signed little-endian number of up to 8 bytes.
 fn signed(bytes: &[u8]) -> i64 {
     let fill = if bytes.last().is_some_and(|&top| top >= 0x80) { 0xff } else { 0 };
     let mut wide = [fill; 8];
@@ -172,7 +172,7 @@ mod tests {
         let scrambled = [0x11, 0x30, 0x60, 0x21, 0x10, 0x00, 0x01, 0x11, 0x20, 0xe0, 0, 0xaa, 0xaa];
         for (added, expected) in [
             (&[][..], &[0x11, 0x30, 0x60, 0x21, 0x10, 0x00, 0x01, 0x11, 0x20, 0xe0, 0][..]),
-            // Behind the last run, and then far before it.
+            // After the last run, and then far before it.
             (
                 &[(0x160, 0x60), (0x20, 0x7f)],
                 &[0x11, 0x30, 0x60, 0x21, 0x10, 0x00, 0x01, 0x12, 0x80, 0x00, 0xe0, 0x21, 0x7f, 0xe0, 0xfe, 0],

@@ -1,5 +1,5 @@
-//! How many shadow copies a volume has: by the files that hold them, and by their catalog, which a header at a fixed place leads
-//! to (J. Metz, *Volume Shadow Snapshot (VSS) format*, "Volume header" and "Catalog").
+//! Counts the shadow copies of a volume, by their files and by their catalog, which a header at a fixed place refers to
+//! (J. Metz, *Volume Shadow Snapshot (VSS) format*, "Volume header" and "Catalog").
 
 use std::collections::HashSet;
 
@@ -9,9 +9,9 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 use super::cache::Cache;
 use hivewright_error::Result;
 
-/// Where the header stands in the volume.
+/// Offset of the header in the volume.
 const HEADER: u64 = 0x1e00;
-/// 3808876B-C176-4E48-B7AE-04046E6CC752, as it stands on the medium.
+/// 3808876B-C176-4E48-B7AE-04046E6CC752, as stored.
 const IDENTIFIER: [u8; 16] =
     [0x6b, 0x87, 0x08, 0x38, 0x76, 0xc1, 0x48, 0x4e, 0xb7, 0xae, 0x04, 0x04, 0x6e, 0x6c, 0xc7, 0x52];
 /// Types of records.
@@ -22,10 +22,10 @@ const BLOCK_SIZE: usize = 16 << 10;
 const ENTRY_SIZE: usize = 128;
 /// The entry that each shadow copy has.
 const COPY: u64 = 2;
-/// Blocks that are read. Windows keeps 512 shadow copies of a volume at most, with two entries each.
+/// Blocks read at most. Windows keeps at most 512 shadow copies of a volume, with two entries each.
 const MOST_BLOCKS: usize = 64;
 
-/// What both kinds of records begin with.
+/// The common start of both kinds of records.
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
@@ -40,7 +40,7 @@ struct Header {
     catalog: U64,
 }
 
-/// Shadow copies that the catalog lists; `None` where the header leads to one that cannot be read.
+/// Returns the number of shadow copies in the catalog; `None` if the catalog cannot be read.
 pub(super) fn listed(cache: &Cache) -> Result<Option<u32>> {
     if cache.len() < HEADER + 512 {
         return Ok(Some(0));

@@ -1,4 +1,4 @@
-//! Streams: the bytes of an attribute, put together from its parts.
+//! Streams: the bytes of an attribute, assembled from its parts.
 
 use super::attribute::{Attribute, Form, flags};
 use super::boot_sector::Geometry;
@@ -8,7 +8,7 @@ use crate::files::Extents;
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::span::zeros_behind;
 
-/// Where the bytes of a stream are.
+/// The place of a stream's bytes.
 #[derive(Debug)]
 pub(crate) enum Body {
     /// In the record.
@@ -22,7 +22,7 @@ pub(crate) enum Body {
 pub(crate) struct Stream {
     /// Bytes.
     pub(crate) len: u64,
-    /// Bytes that were ever written.
+    /// Valid data length in bytes.
     pub(crate) valid_len: u64,
     /// See [`flags`].
     pub(crate) flags: u16,
@@ -34,7 +34,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// The stream whose first part is `first`; the others follow with [`Stream::append`].
+    /// Makes a stream of its first part; the others follow with [`Stream::append`].
     pub(crate) fn start(first: &Attribute<'_>, geometry: &Geometry) -> Result<Stream> {
         let mut stream = Stream {
             len: 0,
@@ -74,7 +74,7 @@ impl Stream {
             return Err(corrupt(Code::NtfsStreamGap, "a part of a stream is missing", part.at + 16)
                 .expected(format_args!("cluster {covered} of the stream"), lowest));
         }
-        // All ones is the cluster before the first: an empty stream.
+        // All ones is the cluster before the first: the stream is empty.
         let clusters = highest.wrapping_add(1).checked_sub(lowest);
         let clusters = clusters
             .ok_or_else(|| corrupt(Code::NtfsStreamGap, "a part of a stream ends before it begins", part.at + 24))?;
@@ -82,11 +82,11 @@ impl Stream {
         runs::append(encoded, clusters, geometry.cluster, geometry.clusters, at, extents)
     }
 
-    /// Checks that all parts have come.
+    /// Checks that no part is missing.
     pub(crate) fn finish(self) -> Result<Stream> {
         if let Body::Clusters(extents) = &self.body
             && extents.len() < self.len
-            // The last compression unit may end with a hole that is not written down.
+            // The last compression unit may end with an unrecorded hole.
             && self.flags & flags::COMPRESSED == 0
         {
             return Err(corrupt(Code::NtfsStreamShort, "the clusters of a stream are fewer than its bytes", self.at)
@@ -95,7 +95,7 @@ impl Stream {
         Ok(self)
     }
 
-    /// Its clusters; `None` where it is resident.
+    /// Returns its clusters; `None` where it is resident.
     pub(crate) fn extents(&self) -> Option<&Extents> {
         match &self.body {
             Body::Clusters(extents) => Some(extents),
@@ -112,7 +112,7 @@ impl Stream {
         }
         let extents = match &self.body {
             Body::Resident(value) => {
-                // Below the length, which is the vector's.
+                // Below the length of the vector.
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 buf.copy_from_slice(&value[start..start + buf.len()]);
                 return Ok(());
@@ -130,7 +130,7 @@ impl Stream {
         extents.read(offset, stored, |at, part| cache.read_at(at, part))
     }
 
-    /// All bytes, if they are at most `limit`.
+    /// Returns all bytes, if they are at most `limit`.
     pub(crate) fn read_all(&self, cache: &Cache, limit: u64, code: Code) -> Result<Vec<u8>> {
         if self.len > limit {
             return Err(corrupt(code, "a stream of metadata is too long", self.at)

@@ -1,4 +1,4 @@
-//! `$UpCase`, record 10: the volume's own table of upper case letters, by which its folders are sorted.
+//! `$UpCase`, record 10: the volume's table of upper case letters, which determines the order in its folders.
 
 use std::sync::OnceLock;
 
@@ -12,12 +12,12 @@ use hivewright_storage::advised;
 
 /// Number of its record.
 const RECORD: u64 = 10;
-/// Bytes: two for every 16-bit code unit.
+/// Length in bytes: two for every 16-bit code unit.
 const LEN: u64 = 2 << 16;
 /// Entries of a page.
 const PAGE: usize = 2048;
 
-/// The table, read page by page. What it says of ASCII is known without it: most names need no page.
+/// The table, read page by page. ASCII is known without it, so most names need no page.
 pub(crate) struct Upcase {
     stream: Stream,
     /// Where its record stands.
@@ -36,10 +36,10 @@ impl Upcase {
         Ok(Upcase { stream, at: record.at, pages: [const { OnceLock::new() }; _] })
     }
 
-    /// Whether the table says of ASCII what every such table says.
+    /// Checks the ASCII part of the table.
     ///
     /// # Errors
-    /// `ntfs-upcase`: it does not; or it cannot be read.
+    /// `ntfs-upcase`: it is wrong; I/O errors.
     pub(crate) fn confirm(&self, cache: &Cache) -> Result<()> {
         self.page(cache, 0).map(drop)
     }
@@ -59,7 +59,7 @@ impl Upcase {
         Ok(page.get_or_init(|| units))
     }
 
-    /// A name in upper case: so it is sorted in a folder, but for names that differ by case only.
+    /// Returns a name in upper case, the sort key in a folder for names that do not differ by case only.
     pub(crate) fn name(&self, cache: &Cache, units: impl Iterator<Item = u16>) -> Result<Vec<u16>> {
         let upper = |unit: u16| match u8::try_from(unit) {
             Ok(unit) if unit.is_ascii() => Ok::<_, Error>(unit.to_ascii_uppercase().into()),

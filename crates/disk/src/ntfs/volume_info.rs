@@ -6,10 +6,10 @@ use super::mft::Mft;
 use hivewright_error::{Code, Result};
 
 const RECORD: u64 = 3;
-/// The volume asks for chkdsk.
+/// The volume requests chkdsk.
 pub(crate) const DIRTY: u16 = 1;
 
-/// What `$Volume` says.
+/// The contents of `$Volume`.
 #[derive(Debug)]
 pub(crate) struct VolumeInfo {
     pub(crate) label: String,

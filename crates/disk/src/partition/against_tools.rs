@@ -1,4 +1,4 @@
-//! What other people's tools write is read, and what they read is what is read here.
+//! What other users's tools write is read, and what they read is what is read here.
 
 use hivewright_error::Code;
 use std::collections::BTreeSet;

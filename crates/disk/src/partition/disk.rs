@@ -1,10 +1,10 @@
-//! The disk while its table is being read, and what is collected on the way.
+//! The disk and the warnings while its table is read.
 
 use super::Warning;
 use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
-/// A disk and its length, asked once.
+/// A disk and its length, queried once.
 pub(super) struct Disk<'a> {
     storage: &'a dyn Storage,
     pub(super) len: u64,
@@ -25,7 +25,7 @@ impl<'a> Disk<'a> {
         Ok(Some(bytes))
     }
 
-    /// The sector `lba` of `sector_size` bytes, or nothing if it does not lie inside the disk.
+    /// Returns the sector `lba` of `sector_size` bytes, or nothing if it does not lie inside the disk.
     pub(super) fn sector(&self, lba: u64, sector_size: u32) -> Result<Option<Vec<u8>>> {
         match lba.checked_mul(u64::from(sector_size)) {
             Some(offset) => self.read(offset, sector_size as usize),
@@ -34,14 +34,14 @@ impl<'a> Disk<'a> {
     }
 }
 
-/// Warnings, so many and no more: a hostile table could earn one for each of its entries.
+/// Warnings, limited in number: a hostile table could cause one for each entry.
 #[derive(Default)]
 pub(super) struct Warnings {
     list: Vec<Warning>,
     dropped: usize,
 }
 
-/// Warnings that are kept.
+/// Warnings kept at most.
 const MOST: usize = 64;
 
 impl Warnings {
@@ -59,17 +59,4 @@ impl Warnings {
         }
         self.list
     }
-}
-
-/// Little-endian integers of a slice that is known to be long enough: a shorter one reads as 0.
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u16::from_le_bytes(*b))
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u32::from_le_bytes(*b))
-}
-
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
 }

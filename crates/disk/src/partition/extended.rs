@@ -9,10 +9,10 @@ use super::disk::{Disk, Warnings};
 use super::mbr::{Slot, slots};
 use hivewright_error::{Code, Result};
 
-/// Records that are followed. Windows and Linux stop far earlier (Linux at 256 partitions).
+/// Records read at most. Windows and Linux stop far earlier (Linux at 256 partitions).
 const MOST_RECORDS: usize = 1024;
 
-/// The logical partitions of `extended`, numbered from `next_number` on.
+/// Returns the logical partitions of `extended`, numbered from `next_number` on.
 pub(super) fn walk(
     disk: &Disk<'_>,
     extended: Slot,
@@ -43,7 +43,7 @@ pub(super) fn walk(
             }
             let first = record + u64::from(slot.start);
             let inside = first >= base && first + u64::from(slot.sectors) <= end;
-            // Linux too takes the third and fourth entry only if they make sense: some tools leave rubbish there.
+            // As in Linux, the third and fourth entry count only if they are valid: some tools leave garbage there.
             if i >= 2 && !inside {
                 continue;
             }
@@ -66,7 +66,7 @@ mod tests {
     use super::super::{Table, VolumeKind, partitions};
     use hivewright_storage::memory::Memory;
 
-    /// An extended partition at 1000 with records at 1000, 1200 and 1500; the last links to `last_link`.
+    /// Returns an extended partition at 1000 with records at 1000, 1200 and 1500; the last links to `last_link`.
     fn disk(last_link: u32) -> Table {
         let mut image = vec![0; 1 << 20];
         mbr_entry(&mut image, 0, 0x80, 7, 63, 500);

@@ -1,23 +1,24 @@
 //! GUID partition tables (UEFI 2.10, 5.3): header, entries, and the backup of both.
 
-use super::disk::{Disk, Warnings, u32_at, u64_at};
+use super::disk::{Disk, Warnings};
 use super::guid::Guid;
 use super::layout::{self, Entry};
 use super::{Partition, Scheme, Table, TableSource, types};
+use crate::little_endian::{u32_at, u64_at};
 use hivewright_error::{Code, Result};
 
 const SIGNATURE: &[u8; 8] = b"EFI PART";
-/// Sector sizes of disks; the header says which by where it stands.
+/// Sector sizes of disks; the place of the header tells which one.
 const SECTOR_SIZES: [u32; 2] = [512, 4096];
-/// Bytes of an entry array that are believed: 32768 entries of 128 bytes. Tables in the wild have 128 entries.
+/// Bytes of an entry array at most: 32768 entries of 128 bytes. Real tables have 128 entries.
 const MOST_ENTRY_BYTES: u64 = 4 << 20;
 
-/// Why a copy of the table does not hold.
+/// The defect of a copy of the table.
 #[derive(Clone, Debug)]
 pub(super) struct Flaw {
     pub(super) code: Code,
     pub(super) what: String,
-    /// Bytes of the disk.
+    /// Offset on the disk, in bytes.
     pub(super) offset: u64,
 }
 
@@ -34,7 +35,7 @@ struct Header {
     entries_crc: u32,
 }
 
-/// A copy of the table that holds.
+/// A valid copy of the table.
 pub(super) struct Gpt {
     header: Header,
     entries: Vec<u8>,
@@ -52,8 +53,8 @@ pub(super) fn warn_if_present(disk: &Disk<'_>, warnings: &mut Warnings, why: &st
     Ok(())
 }
 
-/// The table: the primary, else the backup, else what is wrong with the primary. `protected_last` is the last sector
-/// that the protective MBR covers.
+/// Returns the primary table, else the backup, else the flaw of the primary. `protected_last` is the last sector that
+/// the protective MBR covers.
 pub(super) fn find(
     disk: &Disk<'_>,
     protected_last: Option<u64>,
@@ -70,7 +71,7 @@ pub(super) fn find(
             }
             Err(this) if this.code == Code::GptSignature => {}
             Err(this) => {
-                // Where a damaged header stands, and the backup it names, are good guesses still.
+                // The place of a damaged header, and of the backup that it names, are still good guesses.
                 flaw = this;
                 sizes = [size, 512 + 4096 - size];
                 alternate = disk.sector(1, size)?.map(|sector| u64_at(&sector, 32));
@@ -82,7 +83,7 @@ pub(super) fn find(
         let last = (disk.len / u64::from(size)).checked_sub(1);
         for lba in [last, alternate, protected_last].into_iter().flatten().filter(|&lba| lba > 1) {
             if let Ok((header, entries)) = read_copy(disk, lba, size)? {
-                // The header was read from there.
+                // The header was read from this place.
                 let offset = lba.saturating_mul(u64::from(size));
                 let source = TableSource::Backup { code: flaw.code, why: flaw.what, offset };
                 return Ok(Ok(Gpt { header, entries, source }));
@@ -92,10 +93,10 @@ pub(super) fn find(
     Ok(Err(flaw))
 }
 
-/// Reports a backup that is not there or says something else.
+/// Reports a backup that is missing or differs.
 fn check_backup(disk: &Disk<'_>, primary: &Header, warnings: &mut Warnings) -> Result<()> {
     match read_header(disk, primary.alternate_lba, primary.sector_size)? {
-        Err(flaw) => warnings.push(Code::GptBackupDamaged, format!("the backup GPT does not hold: {}", flaw.what)),
+        Err(flaw) => warnings.push(Code::GptBackupDamaged, format!("the backup GPT is invalid: {}", flaw.what)),
         Ok(backup) if backup.entries_crc != primary.entries_crc => {
             warnings.push(Code::GptBackupDiffers, "the backup GPT has other entries than the primary");
         }
@@ -104,7 +105,7 @@ fn check_backup(disk: &Disk<'_>, primary: &Header, warnings: &mut Warnings) -> R
     Ok(())
 }
 
-/// A header at `lba` and its entries, both with their checksums right.
+/// Returns the header at `lba` and its entries, both with valid checksums.
 fn read_copy(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::result::Result<(Header, Vec<u8>), Flaw>> {
     let header = match read_header(disk, lba, sector_size)? {
         Ok(header) => header,
@@ -114,7 +115,7 @@ fn read_copy(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::result:
     let offset = header.entries_lba.checked_mul(u64::from(sector_size));
     let flaw = |code, what: &str| Flaw { code, what: what.to_owned(), offset: offset.unwrap_or(u64::MAX) };
     if bytes > MOST_ENTRY_BYTES {
-        return Ok(Err(flaw(Code::GptEntryCount, "the GPT has more entries than can be")));
+        return Ok(Err(flaw(Code::GptEntryCount, "the GPT has too many entries")));
     }
     let entries = match (offset, usize::try_from(bytes)) {
         (Some(offset), Ok(bytes)) => disk.read(offset, bytes)?,
@@ -129,7 +130,7 @@ fn read_copy(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::result:
     })
 }
 
-/// The header at `lba` (UEFI 2.10, table 5.5), checked but for its entries.
+/// Returns the header at `lba` (UEFI 2.10, table 5.5), validated except for its entries.
 fn read_header(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::result::Result<Header, Flaw>> {
     let offset = lba.saturating_mul(u64::from(sector_size));
     let flaw = |code, what: &str| Ok(Err(Flaw { code, what: what.to_owned(), offset }));
@@ -141,7 +142,7 @@ fn read_header(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::resul
     }
     let header_size = u32_at(&sector, 12);
     if !(92..=sector_size).contains(&header_size) {
-        return flaw(Code::GptHeaderSize, "the size of the GPT header cannot be");
+        return flaw(Code::GptHeaderSize, "the size of the GPT header is invalid");
     }
     let mut checked = sector[..header_size as usize].to_vec();
     checked[16..20].fill(0);
@@ -152,7 +153,7 @@ fn read_header(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::resul
         return flaw(Code::GptRevision, "the GPT has an unknown revision");
     }
     if u64_at(&sector, 24) != lba {
-        return flaw(Code::GptMyLba, "the GPT header says that it stands elsewhere");
+        return flaw(Code::GptMyLba, "the GPT header has the sector number of another place");
     }
     let entry_size = u32_at(&sector, 84);
     if entry_size < 128 || !entry_size.is_power_of_two() {
@@ -191,7 +192,7 @@ impl Gpt {
     }
 }
 
-/// One entry (UEFI 2.10, table 5.6), if it is used and makes sense.
+/// Returns a partition of one entry (UEFI 2.10, table 5.6), if it is used and valid.
 fn partition(
     number: u32,
     entry: &[u8],
@@ -209,7 +210,7 @@ fn partition(
         return None;
     };
     if first < header.first_usable || last > header.last_usable {
-        let what = format!("partition {number} lies outside of what the GPT sets aside for partitions");
+        let what = format!("partition {number} lies outside the range that the GPT reserves for partitions");
         warnings.push(Code::PartitionOutsideUsable, what);
     }
     let type_id = type_guid.to_string();
@@ -227,7 +228,7 @@ fn partition(
     })
 }
 
-/// UTF-16 up to the first NUL; what is not valid becomes U+FFFD.
+/// Decodes UTF-16 up to the first NUL; invalid code units become U+FFFD.
 fn name(bytes: &[u8]) -> String {
     let units = bytes.chunks_exact(2).map(|u| u16::from_le_bytes([u[0], u[1]]));
     char::decode_utf16(units.take_while(|&u| u != 0)).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()

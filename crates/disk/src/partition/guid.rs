@@ -1,6 +1,6 @@
 //! GUIDs as GPT keeps them: the first three fields little-endian (UEFI 2.10, appendix A).
 
-use super::disk::{u16_at, u32_at};
+use crate::little_endian::{u16_at, u32_at};
 
 /// Sixteen bytes as they stand on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

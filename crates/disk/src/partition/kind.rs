@@ -1,14 +1,15 @@
-//! What a volume holds, told from its first sectors: to read it, or to say by name why not.
+//! Detects the contents of a volume by its first sectors, to read it, or to name the reason why not.
 
 use std::fmt;
 
-use super::disk::{Disk, u16_at, u32_at};
+use super::disk::Disk;
 use super::types;
+use crate::little_endian::{u16_at, u32_at};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// What a volume holds.
+/// The contents of a volume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VolumeKind {
@@ -28,9 +29,9 @@ pub enum VolumeKind {
     DynamicDisk,
     /// A member of a Storage Spaces pool.
     StorageSpaces,
-    /// The frame around logical partitions.
+    /// The container of logical partitions.
     Extended,
-    /// The MBR's cover for a GPT.
+    /// The protective entry of an MBR before a GPT.
     GptProtective,
     /// Linux LUKS.
     Luks,
@@ -50,6 +51,8 @@ pub enum VolumeKind {
     Apfs,
     /// Apple HFS+.
     HfsPlus,
+    /// The files of an image in a WIM archive.
+    WimImage,
     /// The first sectors are zeros.
     Empty,
     /// It begins past the end of the disk.
@@ -80,16 +83,17 @@ impl VolumeKind {
             VolumeKind::LinuxSwap => "Linux swap",
             VolumeKind::Apfs => "APFS",
             VolumeKind::HfsPlus => "HFS+",
+            VolumeKind::WimImage => "image",
             VolumeKind::Empty => "empty",
             VolumeKind::PastEnd => "past the end of the disk",
             VolumeKind::Unknown => "unknown",
         }
     }
 
-    /// Why the volume cannot be read here, and what to do. `None` for what can: NTFS and FAT.
+    /// Returns the error for a volume that is not supported. `None` for NTFS, FAT and images of WIM archives.
     pub fn unsupported(self) -> Option<Error> {
         let (code, advice): (_, String) = match self {
-            VolumeKind::Ntfs | VolumeKind::Fat => return None,
+            VolumeKind::Ntfs | VolumeKind::Fat | VolumeKind::WimImage => return None,
             VolumeKind::Bitlocker | VolumeKind::BitlockerToGo => (Code::VolumeBitlocker, advised::unlock()),
             VolumeKind::DynamicDisk => (Code::VolumeDynamicDisk, advised::assemble()),
             VolumeKind::StorageSpaces => {
@@ -97,19 +101,19 @@ impl VolumeKind {
             }
             VolumeKind::Refs => (Code::VolumeRefs, "only Windows reads ReFS: copy the hive out there".into()),
             VolumeKind::Luks => (Code::VolumeLuks, format!("unlock it and name the device: {}", advised::OPEN_LUKS)),
-            VolumeKind::PastEnd => (Code::VolumePastEnd, "the image is truncated: look for the whole one".into()),
+            VolumeKind::PastEnd => (Code::VolumePastEnd, "the image is truncated: look for a complete copy".into()),
             VolumeKind::Extended => (Code::VolumeExtended, "name one of the logical partitions in it".into()),
             VolumeKind::Empty => (Code::VolumeEmpty, "there is nothing in it: name another partition".into()),
             _ => (Code::VolumeKind, "Windows is installed on NTFS or FAT: name another partition".into()),
         };
         let what = match self {
-            VolumeKind::Unknown => "the volume holds no known file system".to_owned(),
+            VolumeKind::Unknown => "the volume has no known file system".to_owned(),
             kind => format!("the volume holds no NTFS or FAT that can be read as it is: {kind}"),
         };
         Some(Error::new(Kind::Unsupported, code, what).advise(advice))
     }
 
-    /// Whether it fills sector 0, where an MBR would stand.
+    /// Returns whether it uses sector 0, where an MBR would be.
     pub(super) fn begins_in_sector_0(self) -> bool {
         use VolumeKind::{Apfs, Bitlocker, BitlockerToGo, Exfat, Fat, Luks, Ntfs, Refs, Xfs};
         matches!(self, Ntfs | Fat | Exfat | Refs | Bitlocker | BitlockerToGo | Luks | Xfs | Apfs)
@@ -122,16 +126,16 @@ impl fmt::Display for VolumeKind {
     }
 }
 
-/// What `volume` holds.
+/// Returns the contents of `volume`.
 ///
 /// # Errors
-/// The storage could not be read.
+/// I/O errors.
 pub fn kind_of(volume: &dyn Storage) -> Result<VolumeKind> {
     let volume = Disk::new(volume)?;
     detect(&volume, 0, volume.len)
 }
 
-/// What a partition type says that no content can gainsay.
+/// Returns the contents that a partition type determines, whatever the sectors.
 pub(super) fn of_type(type_id: &str) -> Option<VolumeKind> {
     match type_id {
         "0x42" | types::LDM_METADATA | types::LDM_DATA => Some(VolumeKind::DynamicDisk),
@@ -142,21 +146,21 @@ pub(super) fn of_type(type_id: &str) -> Option<VolumeKind> {
     }
 }
 
-/// Bytes that are looked at first: up to the LVM label, the ext and HFS+ superblocks, the RAID and swap magics.
+/// Bytes read first: up to the LVM label, the ext and HFS+ superblocks, the RAID and swap magics.
 const HEAD: usize = 4096 + 512;
 
-/// What the first sectors of the `len` bytes at `offset` of `disk` say that these hold.
+/// Returns the contents of the `len` bytes at `offset` of `disk` by their first sectors.
 pub(super) fn by_first_sectors(disk: &Disk<'_>, offset: u64, len: u64) -> Result<VolumeKind> {
     let head = usize::try_from(len).map_or(HEAD, |len| len.min(HEAD));
     let head = if offset < disk.len { disk.read(offset, head)? } else { None };
     Ok(head.map_or(VolumeKind::PastEnd, |head| of_head(&head)))
 }
 
-/// What the `len` bytes at `offset` of `disk` hold.
+/// Returns the contents of the `len` bytes at `offset` of `disk`.
 pub(super) fn detect(disk: &Disk<'_>, offset: u64, len: u64) -> Result<VolumeKind> {
     let kind = by_first_sectors(disk, offset, len)?;
     if matches!(kind, VolumeKind::Unknown | VolumeKind::Empty) {
-        // The Btrfs superblock stands at 64 KiB, its magic 64 bytes in (Btrfs on-disk format).
+        // The Btrfs superblock is at 64 KiB, with its magic at offset 64 (Btrfs on-disk format).
         let magic = 0x10040;
         if len >= magic + 8
             && let Some(at) = offset.checked_add(magic)
@@ -222,8 +226,8 @@ const FVE_GUID: [u8; 16] =
 const FVE_USED_SPACE_GUID: [u8; 16] =
     [0x3b, 0x4d, 0xa8, 0x92, 0x80, 0xdd, 0x0e, 0x4d, 0x9e, 0x4e, 0xb1, 0xe3, 0x28, 0x4e, 0xae, 0xd8];
 
-/// Whether a whole BIOS parameter block of FAT stands there (Microsoft, "FAT: General Overview of On-Disk Format"):
-/// there is no signature that could be relied on.
+/// Returns whether there is a complete BIOS parameter block of FAT (Microsoft, "FAT: General Overview of On-Disk
+/// Format"), which has no reliable signature.
 fn is_fat(head: &[u8]) -> bool {
     let byte = |at: usize| head.get(at).copied().unwrap_or(0);
     let sector_size = u16_at(head, 11);

@@ -1,4 +1,4 @@
-//! Where partitions lie: checked against the disk's end and against each other.
+//! The places of partitions, checked against the disk's end and against each other.
 
 use super::Partition;
 use super::disk::{Disk, Warnings};
@@ -13,7 +13,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// The partition, its kind not yet looked at. `None`, with a warning, if its end exceeds 2^64 bytes.
+    /// Returns the partition with its contents not yet detected. `None`, with a warning, if its end exceeds 2^64 bytes.
     pub(super) fn into_partition(
         self,
         type_id: String,
@@ -51,7 +51,7 @@ impl Entry {
     }
 }
 
-/// Looks into every partition, and reports those that overlap.
+/// Detects the contents of every partition, and reports overlaps.
 pub(super) fn finish(disk: &Disk<'_>, partitions: &mut [Partition], warnings: &mut Warnings) -> Result<()> {
     for partition in partitions.iter_mut() {
         partition.kind = match kind::of_type(&partition.type_id) {
@@ -62,7 +62,7 @@ pub(super) fn finish(disk: &Disk<'_>, partitions: &mut [Partition], warnings: &m
     let mut volumes: Vec<&Partition> =
         partitions.iter().filter(|p| p.kind != VolumeKind::Extended && p.len > 0).collect();
     volumes.sort_by_key(|p| (p.offset, p.number));
-    // The one that reaches furthest so far: `offset + len` was proven not to overflow.
+    // The partition with the largest end so far; `offset + len` was checked not to overflow.
     let mut furthest: Option<&Partition> = None;
     for volume in volumes {
         if let Some(before) = furthest.filter(|before| before.offset + before.len > volume.offset) {

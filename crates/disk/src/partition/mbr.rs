@@ -3,9 +3,10 @@
 //! There is no standard; the facts are those of Microsoft's "Disk Concepts and Troubleshooting" and of what Linux,
 //! util-linux and The Sleuth Kit agree on.
 
-use super::disk::{Disk, Warnings, u32_at};
+use super::disk::{Disk, Warnings};
 use super::layout::{self, Entry};
 use super::{Partition, Scheme, Table, TableSource, extended, types};
+use crate::little_endian::u32_at;
 use hivewright_error::Result;
 
 const ENTRIES: usize = 446;
@@ -16,7 +17,7 @@ const PROTECTIVE: u8 = 0xee;
 pub(super) struct Slot {
     status: u8,
     pub(super) kind: u8,
-    /// First sector, in a sense that depends on where the entry stands.
+    /// First sector, relative to a sector that depends on the place of the entry.
     pub(super) start: u32,
     pub(super) sectors: u32,
 }
@@ -45,8 +46,8 @@ impl Slot {
     }
 }
 
-/// The four entries of a sector that ends in 55 AA and whose entries are marked active or not: what Linux asks of a
-/// table too, since boot sectors of volumes end in the same signature.
+/// Returns the four entries of a sector that ends in 55 AA and whose entries are marked active or inactive. Linux
+/// requires this too, since boot sectors of volumes end in the same signature.
 pub(super) fn slots(sector: &[u8]) -> Option<[Slot; 4]> {
     if sector.get(510..512)? != [0x55, 0xaa] {
         return None;
@@ -79,29 +80,29 @@ impl Mbr {
         self.used().next().is_some()
     }
 
-    /// Whether an entry stands for a GPT.
+    /// Returns whether there is a protective entry of a GPT.
     pub(super) fn is_protective(&self) -> bool {
         self.slots.iter().any(|slot| slot.kind == PROTECTIVE)
     }
 
-    /// Whether there are partitions beside the protective entry.
+    /// Returns whether there are partitions beside the protective entry.
     pub(super) fn is_hybrid(&self) -> bool {
         self.is_protective() && self.used().any(|slot| slot.kind != PROTECTIVE)
     }
 
-    /// The last sector of the protective entry, unless it says "to the end, however far" (UEFI 2.10, 5.2.3).
+    /// Returns the last sector of the protective entry, unless it has the maximum value (UEFI 2.10, 5.2.3).
     pub(super) fn protected_last_lba(&self) -> Option<u64> {
         let slot = self.used().find(|slot| slot.kind == PROTECTIVE && slot.sectors != u32::MAX)?;
         Some(u64::from(slot.start) + u64::from(slot.sectors) - 1)
     }
 
-    /// Whether an entry leads to a boot sector other than this one.
+    /// Returns whether an entry leads to a boot sector other than this one.
     pub(super) fn leads_to_volumes(&self, disk: &Disk<'_>) -> Result<bool> {
         Ok(boot_sectors(disk, &self.slots, 512)? + boot_sectors(disk, &self.slots, 4096)? > 0)
     }
 
-    /// Nothing in an MBR says how large a sector is: it is the size with which more of the entries lead to boot
-    /// sectors, and 512 where that does not decide.
+    /// Returns the sector size, which an MBR does not have: the size with which more entries lead to boot sectors, or
+    /// 512 if that is undecided.
     fn sector_size(&self, disk: &Disk<'_>) -> Result<u32> {
         let larger = boot_sectors(disk, &self.slots, 4096)? > boot_sectors(disk, &self.slots, 512)?;
         Ok(if larger { 4096 } else { 512 })
@@ -132,7 +133,7 @@ impl Mbr {
     }
 }
 
-/// How many entries lead to a sector that ends in the boot signature, if sectors have `sector_size` bytes.
+/// Returns the number of entries that lead to a sector with the boot signature, if sectors have `sector_size` bytes.
 fn boot_sectors(disk: &Disk<'_>, slots: &[Slot; 4], sector_size: u32) -> Result<usize> {
     let mut count = 0;
     for slot in slots.iter().filter(|slot| slot.is_used() && slot.start != 0) {
@@ -190,14 +191,14 @@ mod tests {
 
     #[test]
     fn a_boot_sector_is_no_table() {
-        // The code of a boot sector may look like anything, even like an entry.
+        // The code of a boot sector may look like an entry.
         let mut image = disk(1 << 20, &[(0, 0x80, 7, 63, 500)]);
         ntfs(&mut image, 0);
         mbr_entry(&mut image, 0, 0x80, 7, 63, 500);
         let table = partitions(&Memory::new(image.clone())).unwrap();
         assert_eq!((table.scheme, table.partitions.len()), (Scheme::None, 1));
         assert_eq!((table.partitions[0].number, table.partitions[0].kind), (0, VolumeKind::Ntfs));
-        // Only if the entry really leads to a volume is it one.
+        // It is an entry only if it leads to a volume.
         ntfs(&mut image, 63 * 512);
         let table = partitions(&Memory::new(image)).unwrap();
         assert_eq!((table.scheme, table.warnings[0].code), (Scheme::Mbr, Code::BootSectorInMbr));

@@ -1,4 +1,4 @@
-//! What partition types are called.
+//! The names of partition types.
 //!
 //! GPT: UEFI 2.10 table 5.7, Microsoft's PARTITION_INFORMATION_GPT, the Discoverable Partitions Specification, and
 //! what gdisk lists. MBR: Microsoft's "Disk Partition Types" and A. Brouwer's list. Windows, what commonly shares a
@@ -31,12 +31,12 @@ pub(super) const LDM_METADATA: &str = "5808C8AA-7E8F-42E0-85D2-E1E90434CFB3";
 pub(super) const LDM_DATA: &str = "AF9B60A0-1431-4F62-BC68-3311714A69AD";
 pub(super) const STORAGE_SPACES: &str = "E75CAF8F-F680-4CEE-AFA3-B001E56EFC2D";
 
-/// The name of a GPT type, given as `Guid` prints it.
+/// Returns the name of a GPT type, given as `Guid` prints it.
 pub(super) fn gpt_name(guid: &str) -> &'static str {
     GPT.iter().find(|(known, _)| *known == guid).map_or("unknown", |(_, name)| name)
 }
 
-/// The name of an MBR type.
+/// Returns the name of an MBR type.
 pub(super) fn mbr_name(kind: u8) -> &'static str {
     match kind {
         0x01 => "FAT12",
@@ -71,7 +71,7 @@ pub(super) fn mbr_name(kind: u8) -> &'static str {
     }
 }
 
-/// The attribute bits of a GPT entry in words. `basic` says that the type gives bits 60 to 63 Microsoft's meaning.
+/// Returns the attribute bits of a GPT entry in words. If `basic`, bits 60 to 63 have Microsoft's meaning.
 pub(super) fn attribute_names(attributes: u64, basic: bool) -> Vec<&'static str> {
     let common = [(0, "required"), (1, "no-block-io"), (2, "legacy-boot")];
     let microsoft = [(60, "read-only"), (61, "shadow-copy"), (62, "hidden"), (63, "no-drive-letter")];

@@ -10,13 +10,13 @@ use crate::regf::{BASE_BLOCK_SIZE, CellOffset, bin};
 pub(super) struct Ground {
     pub(super) minor: u32,
     pub(super) root: CellOffset,
-    /// Bytes of bins to look at, a multiple of 4096.
+    /// Bytes of bins to check, a multiple of 4096.
     pub(super) length: u32,
     /// Whether the base block claims more bins than the file holds.
     pub(super) truncated: bool,
 }
 
-/// Checks the base block. `None` if nothing behind it can be a hive's.
+/// Checks the base block. `None` if the rest of the file cannot be that of a hive.
 pub(super) fn base_block(bytes: &[u8], report: &mut Report) -> Option<Ground> {
     let Some(block) = read(bytes) else {
         let what = "the file is too short for a base block";
@@ -35,8 +35,8 @@ pub(super) fn base_block(bytes: &[u8], report: &mut Report) -> Option<Ground> {
     }
     fields(&block, report);
     let ground = extent(&block, bytes.len() as u64, report);
-    // A log begins with a base block too, and so does a file whose rest is lost: without any bin there is nothing
-    // to say about bins. A sound base block is believed, even if its first bin is damaged.
+    // A log begins with a base block too, and so does a truncated file: without any bin, bins are not checked. A valid
+    // base block is trusted, even if the first bin is damaged.
     let believed = first_bin || (block.signature == SIGNATURE && block.file_type.get() == 0);
     Some(ground).filter(|ground| ground.length > 0 && believed)
 }
@@ -91,7 +91,7 @@ fn extent(block: &BaseBlock, file_len: u64, report: &mut Report) -> Ground {
     }
     if !file_len.is_multiple_of(u64::from(bin::ALIGNMENT)) {
         report.add(
-            Finding::new(Rule::RaggedEnd, file_len - 1, "the file's size is no multiple of 4096")
+            Finding::new(Rule::RaggedEnd, file_len - 1, "the file's size is not a multiple of 4096")
                 .expected(file_len.next_multiple_of(u64::from(bin::ALIGNMENT)), file_len),
         );
     }

@@ -9,8 +9,8 @@ use crate::regf::CellOffset;
 use crate::regf::bin::{ALIGNMENT, BinHeader, HEADER_SIZE, SIGNATURE};
 use crate::regf::cell::{self, Header};
 
-/// Goes through all bins and their cells. Behind a bin that cannot be read it goes on with the next page that says
-/// that it is the bin that should stand there. `truncated`: the last bin may run past the end without blame.
+/// Checks all bins and their cells. After an unreadable bin, continues at the next page that is a bin with the right
+/// offset. If `truncated`, the last bin may exceed the end without a finding.
 pub(super) fn tile<'h>(bins: &'h [u8], truncated: bool, report: &mut Report) -> CellMap<'h> {
     let mut map = CellMap::new(bins);
     let length = u32::try_from(bins.len()).unwrap_or(0);
@@ -35,7 +35,7 @@ pub(super) fn tile<'h>(bins: &'h [u8], truncated: bool, report: &mut Report) -> 
     map
 }
 
-/// Whether the first page of `bins` is the first hive bin.
+/// Returns whether the first page of `bins` is the first hive bin.
 pub(super) fn begin_here(bins: &[u8]) -> bool {
     header(bins, 0).is_some_and(|header| is_bin(&header, 0))
 }
@@ -48,7 +48,7 @@ fn is_bin(header: &BinHeader, at: u32) -> bool {
     header.signature == SIGNATURE && header.offset.get() == at
 }
 
-/// The next page that begins with the header of the bin that belongs there, or the end.
+/// Returns the next page that begins with the header of the bin that belongs there, or the end.
 fn next_bin(bins: &[u8], after: u32) -> u32 {
     let length = u32::try_from(bins.len()).unwrap_or(0);
     let mut at = after + ALIGNMENT;
@@ -67,7 +67,7 @@ fn judge(header: &BinHeader, at: u32, length: u32, fits: bool, report: &mut Repo
                 .expected("\"hbin\"", format_args!("\"{}\"", header.signature.escape_ascii())),
         );
         if !here {
-            // No bin at all: its fields mean nothing.
+            // Without a signature, the fields have no meaning.
             return;
         }
     }
@@ -85,7 +85,7 @@ fn judge(header: &BinHeader, at: u32, length: u32, fits: bool, report: &mut Repo
     }
 }
 
-/// The cells of the bin at `bin`, whose `size` bytes are there.
+/// Checks the cells of the bin at `bin`, whose `size` bytes are complete.
 fn cells(bins: &[u8], bin: u32, size: u32, map: &mut CellMap<'_>, report: &mut Report) {
     let end = bin + size;
     let mut at = bin + HEADER_SIZE;

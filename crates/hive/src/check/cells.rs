@@ -1,4 +1,4 @@
-//! Which cells there are, which are in use, and which something refers to: one bit for each 8 bytes of bins.
+//! Bitmaps of the cells: existing, in use, and referenced; one bit for each 8 bytes of bins.
 
 use crate::regf::CellOffset;
 use crate::regf::cell::{ALIGNMENT, HEADER_SIZE, Header};
@@ -21,7 +21,7 @@ impl Bitmap {
         self.0.get(word).is_some_and(|w| w & bit != 0)
     }
 
-    /// Sets the bit; `false` if it was set, or is none.
+    /// Sets the bit; `false` if it was set, or is out of range.
     fn set(&mut self, at: CellOffset) -> bool {
         let (word, bit) = Self::place(at);
         self.0.get_mut(word).is_some_and(|w| {
@@ -52,7 +52,7 @@ impl<'h> CellMap<'h> {
         self.allocated.set(at);
     }
 
-    /// The data of the allocated cell that begins at `at`, if one does.
+    /// Returns the data of the allocated cell that begins at `at`, if one does.
     pub(super) fn data(&self, at: CellOffset) -> Option<&'h [u8]> {
         if !at.0.is_multiple_of(ALIGNMENT) || !self.allocated.has(at) {
             return None;
@@ -62,12 +62,12 @@ impl<'h> CellMap<'h> {
         cell.get(HEADER_SIZE..header.size as usize)
     }
 
-    /// Takes the cell for an owner; `false` if it has one.
+    /// Claims the cell; `false` if it has an owner.
     pub(super) fn claim(&mut self, at: CellOffset) -> bool {
         self.claimed.set(at)
     }
 
-    /// Takes the cell for a key; `false` if it has an owner.
+    /// Claims the cell for a key; `false` if it has an owner.
     pub(super) fn claim_key(&mut self, at: CellOffset) -> bool {
         let fresh = self.claimed.set(at);
         if fresh {
@@ -76,22 +76,22 @@ impl<'h> CellMap<'h> {
         fresh
     }
 
-    /// Whether a key was reached there.
+    /// Returns whether a key was reached there.
     pub(super) fn is_key(&self, at: CellOffset) -> bool {
         self.keys.has(at)
     }
 
-    /// Counts the cell among the members of the security ring; `false` if it is one.
+    /// Adds the cell to the members of the security ring; `false` if it is one already.
     pub(super) fn join_ring(&mut self, at: CellOffset) -> bool {
         self.ring.set(at)
     }
 
-    /// Whether the cell is a member of the security ring.
+    /// Returns whether the cell is a member of the security ring.
     pub(super) fn in_ring(&self, at: CellOffset) -> bool {
         self.ring.has(at)
     }
 
-    /// The allocated cells that have no owner, in their order.
+    /// Returns the allocated cells that have no owner, in their order.
     pub(super) fn unclaimed(&self) -> impl Iterator<Item = CellOffset> + use<> {
         let words: Vec<(u32, u64)> = (0u32..)
             .zip(self.allocated.0.iter().zip(&self.claimed.0))

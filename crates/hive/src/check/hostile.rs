@@ -77,7 +77,7 @@ fn many_bytes_at_once() {
     }
 }
 
-/// The tiny hive with a second bin whose cells hold `cells`, back to back; gives the offset of the first.
+/// Returns the tiny hive with a second bin whose cells hold `cells`, back to back; gives the offset of the first.
 fn with_bin(cells: &[Vec<u8>]) -> (Tiny, u32) {
     let used: usize = cells.iter().map(|cell| cell.len() + 4).sum();
     let size = (used + 32 + 8).next_multiple_of(4096);
@@ -101,7 +101,7 @@ fn with_bin(cells: &[Vec<u8>]) -> (Tiny, u32) {
     (Tiny { bytes }, 4096 + 32)
 }
 
-/// A key called `k` of 84 bytes, and its list of one subkey: 12 bytes.
+/// Returns a key called `k` of 84 bytes, and its list of one subkey: 12 bytes.
 fn link_of_chain(tiny: &Tiny, parent: u32, list: u32) -> Vec<u8> {
     let beta = 4096 + Tiny::BETA as usize + 4;
     let mut key = tiny.bytes[beta..beta + 84].to_vec();

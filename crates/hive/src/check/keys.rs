@@ -18,7 +18,7 @@ pub(super) struct Visited {
     pub(super) depth: u32,
 }
 
-/// Bytes of a path in a finding. Longer ones lose their beginning.
+/// Bytes of a path in a finding; longer paths are cut at the beginning.
 const PATH_KEPT: usize = 1024;
 
 impl<'h> Checker<'h> {
@@ -39,7 +39,7 @@ impl<'h> Checker<'h> {
     fn root(&mut self, at: CellOffset) -> bool {
         let spot = Spot { offset: 36, cell: at, key: None, value: None };
         let Some(node) = self.map.data(at).and_then(|data| KeyNode::parse(data, at).ok()) else {
-            self.find(Rule::RootKey, spot, "the root cell is no key node", Some((&"a key node", &at)));
+            self.find(Rule::RootKey, spot, "the root cell is not a key node", Some((&"a key node", &at)));
             return false;
         };
         if !node.has(flags::ROOT) {
@@ -54,8 +54,8 @@ impl<'h> Checker<'h> {
         self.visit(at, None, spot).is_some()
     }
 
-    /// Checks one key, without what is below it. `spot` is where the reference to it stands; `None` if it cannot be
-    /// read or was reached before.
+    /// Checks one key without its subkeys. `spot` is the place of the reference to it; `None` if the key cannot be read
+    /// or was visited before.
     pub(super) fn visit(&mut self, at: CellOffset, parent: Option<usize>, spot: Spot) -> Option<Seen<'h>> {
         let Some(data) = self.map.data(at) else {
             self.whole = false;
@@ -108,7 +108,7 @@ impl<'h> Checker<'h> {
         self.find(Rule::KeyName, Spot::field(at, 72, Some(index)), wrong, None);
     }
 
-    /// The root's parent is a leftover of the hive that it was mounted in.
+    /// Checks the parent field. That of the root is undefined: it belongs to the hive where it was mounted.
     fn parent(&mut self, index: usize, node: &KeyNode) {
         let key = self.keys[index];
         let expected = self.keys[key.parent as usize].at;
@@ -131,11 +131,11 @@ impl<'h> Checker<'h> {
         let Some(data) = self.take(class, Spot::field(at, 48, Some(index)), "a class name") else { return };
         if data.len() < size {
             let spot = Spot::field(at, 74, Some(index));
-            self.find(Rule::KeyClass, spot, "the class name runs out of its cell", Some((&data.len(), &size)));
+            self.find(Rule::KeyClass, spot, "the class name exceeds its cell", Some((&data.len(), &size)));
         }
     }
 
-    /// The path of a key, as look-ups take it.
+    /// Returns the path of a key, as look-ups take it.
     pub(super) fn path(&self, index: usize) -> String {
         let mut names = Vec::new();
         let (mut at, mut size) = (index, 0);

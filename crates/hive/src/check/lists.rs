@@ -48,8 +48,8 @@ impl<'h> Checker<'h> {
         }
     }
 
-    /// Whether a list stands at `at` and begins with a key that names `parent` as its parent. Then a count of 0 is
-    /// wrong; otherwise the reference of a key without subkeys may be a leftover.
+    /// Returns whether there is a list at `at` whose first key has the parent `parent`. A count of 0 is then wrong;
+    /// otherwise the reference of a key without subkeys is undefined.
     fn is_list_of(&self, at: CellOffset, parent: CellOffset) -> bool {
         let first = |at| SubkeysList::parse(self.map.data(at)?, at).ok().map(|list| (list.kind, list.get(0)));
         let mut found = first(at);

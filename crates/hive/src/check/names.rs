@@ -1,17 +1,17 @@
-//! Names on the way through a whole hive: nearly all are short ASCII.
+//! Fast handling of names in a full check: nearly all are short ASCII.
 
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
 use crate::regf::name::{Name, upcase};
 
-/// What one look at a name's stored bytes tells.
+/// Properties of a name, computed in one pass over its stored bytes.
 #[derive(Clone, Copy)]
 pub(super) struct Seen<'h> {
     /// As stored: one byte or two for each code unit.
     pub(super) bytes: &'h [u8],
     pub(super) latin1: bool,
-    /// As hash leaves have it.
+    /// The hash, as in hash leaves.
     pub(super) hash: u32,
     ascii: bool,
 }
@@ -40,12 +40,12 @@ impl<'h> Seen<'h> {
         if self.latin1 { self.bytes.len() } else { self.bytes.len() / 2 }
     }
 
-    /// Bytes of the name as UTF-16.
+    /// Returns the number of bytes of the name as UTF-16.
     pub(super) fn utf16_size(&self) -> usize {
         self.characters() * 2
     }
 
-    /// Whether its last code unit is cut.
+    /// Returns whether its last code unit is incomplete.
     pub(super) fn is_odd(&self) -> bool {
         !self.latin1 && !self.bytes.len().is_multiple_of(2)
     }
@@ -65,20 +65,21 @@ impl<'h> Seen<'h> {
         self.name().compare(&other.name())
     }
 
-    /// A hash of the upper-cased name that nobody can foresee.
+    /// Returns a keyed hash of the upper-cased name, which an attacker cannot predict.
     pub(super) fn keyed_hash(&self, key: &RandomState) -> u64 {
         let mut hasher = key.build_hasher();
         self.name().units().for_each(|unit| hasher.write_u16(upcase(unit)));
         hasher.finish()
     }
 
-    /// Whether every Windows upper-cases this name alike, so that its place and its hash can be known.
+    /// Returns whether all versions of Windows agree on the upper case of the name, so that its order and hash are
+    /// known.
     pub(super) fn is_settled(&self) -> bool {
         self.ascii || self.name().units().all(is_settled)
     }
 
-    /// Whether a fast leaf's hint can belong to this name. Windows writes zeros for names that it stores as UTF-16;
-    /// of characters beyond ASCII nothing is asked.
+    /// Returns whether a fast leaf's hint may belong to this name. Windows writes zeros for names stored as UTF-16;
+    /// hints with characters beyond ASCII are not checked.
     pub(super) fn allows_hint(&self, hint: u32) -> bool {
         let hint = hint.to_le_bytes();
         if hint == [0; 4] || !self.latin1 {
@@ -92,8 +93,8 @@ impl<'h> Seen<'h> {
     }
 }
 
-/// Whether the upper case of `unit` has been the same in every Windows. Latin-1 and the basic Greek and Cyrillic
-/// letters have; beyond them the tables grew from version to version, but never for what has no case to this day.
+/// Returns whether the upper case of `unit` is the same in all versions of Windows. That of Latin-1 and of the basic
+/// Greek and Cyrillic letters is; the tables for other letters grew, but never for characters without case.
 fn is_settled(unit: u16) -> bool {
     match unit {
         0..=0xff | 0x391..=0x3a9 | 0x3b1..=0x3c1 | 0x3c3..=0x3c9 | 0x401..=0x40c | 0x40e..=0x44f => true,

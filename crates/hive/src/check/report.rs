@@ -13,7 +13,7 @@ use hivewright_error::Error;
 
 /// Findings of one rule that are kept; the rest are counted only.
 pub const FINDINGS_KEPT: u64 = 1000;
-/// Text that is always kept, in bytes, however small the file.
+/// Bytes of text that are kept even for a small file.
 const TEXT_FLOOR: usize = 1 << 20;
 
 /// The outcome of a check.
@@ -54,6 +54,7 @@ pub struct Finding {
     /// Path of the key that it belongs to, below the root, which itself is the empty path.
     pub key: Option<String>,
     /// Name of the value that it belongs to, if to one whose name can be read; the default value's is empty.
+    #[cfg_attr(feature = "serde", serde(rename = "value_name"))]
     pub value: Option<String>,
     /// One sentence fragment, lower case, without a full stop.
     pub what: String,
@@ -93,7 +94,7 @@ pub struct Facts {
     pub length: u64,
     /// Bytes of the file.
     pub file_len: u64,
-    /// Bytes of the file behind the last bin.
+    /// Bytes of the file after the last bin.
     pub slack: u64,
 }
 
@@ -107,7 +108,7 @@ impl Report {
         }
     }
 
-    /// Counts a finding; `true` if it is to be kept as well.
+    /// Counts a finding; returns whether to keep it.
     pub(super) fn count(&mut self, rule: Rule) -> bool {
         let count = &mut self.counts.0[rule as usize];
         *count += 1;
@@ -148,7 +149,7 @@ impl Report {
         self.findings.iter().filter(|finding| finding.severity == Severity::Error)
     }
 
-    /// Whether there is no error: then the hive may be edited.
+    /// Returns whether there is no error, so that the hive may be edited.
     pub fn is_sound(&self) -> bool {
         self.count_of(Severity::Error) == 0
     }

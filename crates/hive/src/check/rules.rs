@@ -12,11 +12,11 @@ use serde::{Serialize, Serializer};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Severity {
-    /// Unusual, and harmless: real hives have it.
+    /// Unusual but harmless; real hives have it.
     Note,
-    /// A rule that Windows' own writers keep is broken; nothing is lost or misread by it.
+    /// A rule that Windows always keeps is broken; nothing is lost or misread.
     Warning,
-    /// Something is lost, misread, or will be: not to be edited.
+    /// Data is lost or misread, or will be; the hive must not be edited.
     Error,
 }
 
@@ -54,8 +54,8 @@ macro_rules! rules {
     };
 }
 
-// "Specification" is Maxim Suhanov's; "measured" is said of what holds in every hive written by Windows that was
-// looked at (NT 4.0 to Windows 10, over two million cells).
+// "Specification" is Maxim Suhanov's; "measured" means that the rule holds in all examined hives written by Windows (NT
+// 4.0 to Windows 10, over two million cells).
 rules! {
     BaseSignature Error, "specification, Base block";
     BaseChecksum Error, "specification, Base block";

@@ -1,4 +1,4 @@
-//! Key securities: each key has one, all of them form one ring, and each knows how many keys use it.
+//! Checks key securities: each key has one, all are linked in a ring, and each has the number of its keys.
 
 use std::fmt::Display;
 
@@ -17,7 +17,7 @@ struct Used {
 }
 
 impl Checker<'_> {
-    /// Checks what the visited keys use. Needs the finished walk.
+    /// Checks the key securities of the visited keys, after all keys were visited.
     pub(super) fn key_securities(&mut self) {
         let mut used = self.used();
         used.retain(|one| self.security(one));
@@ -29,7 +29,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Every distinct reference, in the order of cell offsets.
+    /// Returns every distinct reference, in the order of cell offsets.
     fn used(&self) -> Vec<Used> {
         let mut pairs: Vec<(u32, u32)> = (0..).zip(&self.keys).map(|(i, key)| (key.security.0, i)).collect();
         pairs.sort_unstable();
@@ -42,12 +42,12 @@ impl Checker<'_> {
         .collect()
     }
 
-    /// Whether a key security stands there, of its own.
+    /// Returns whether there is a key security, not claimed by another structure.
     fn security(&mut self, one: &Used) -> bool {
         let spot = Spot::field(self.keys[one.key].at, 44, Some(one.key));
         let Some(data) = self.map.data(one.at) else {
             self.whole = false;
-            let what = format!("{} key(s) refer to a key security that is no cell in use", one.users);
+            let what = format!("{} key(s) refer to a key security that is not a cell in use", one.users);
             self.misled(Rule::KeySecurity, spot, &what, "an allocated cell", one.at);
             return false;
         };
@@ -63,7 +63,7 @@ impl Checker<'_> {
         true
     }
 
-    /// Where keys are missing, only a count that is too low is surely wrong.
+    /// Checks the reference counts. If keys are unreadable, only a count that is too low is certainly wrong.
     fn references(&mut self, used: &[Used]) {
         for one in used {
             let Some(said) = self.parsed(one.at).map(|security| security.reference_count.get()) else { continue };
@@ -78,7 +78,7 @@ impl Checker<'_> {
         KeySecurity::parse(self.map.data(at)?, at).ok()
     }
 
-    /// Follows the ring from `first` and takes the members that no key uses; `true` if it closes.
+    /// Follows the ring from `first` and claims the members that no key uses; `true` if it closes.
     fn ring(&mut self, first: CellOffset, key: usize) -> bool {
         let mut at = first;
         while self.map.join_ring(at) {
@@ -88,7 +88,7 @@ impl Checker<'_> {
             let Some(there) = self.parsed(next) else {
                 self.whole = false;
                 let values: (&dyn Display, &dyn Display) = (&"a key security", &next);
-                self.find(Rule::SecurityRing, forward, "the ring leads to no key security", Some(values));
+                self.find(Rule::SecurityRing, forward, "the ring does not lead to a key security", Some(values));
                 return false;
             };
             let back = CellOffset(there.blink.get());
@@ -116,7 +116,7 @@ impl Checker<'_> {
         }
     }
 
-    /// If the ring closes, whoever is not in it has been lost. If not, it is known to be broken already.
+    /// Reports key securities outside the ring. If the ring does not close, it is already reported as broken.
     fn outside(&mut self, used: &[Used], closed: bool) {
         for one in used.iter().filter(|_| closed) {
             if !self.map.in_ring(one.at) {

@@ -9,7 +9,7 @@ pub(super) struct Tiny {
     pub(super) bytes: Vec<u8>,
 }
 
-/// The codes of a check, sorted, each as often as it was found.
+/// Returns the codes of a check, sorted, each as often as it was found.
 pub(super) fn codes(bytes: &[u8]) -> Vec<&'static str> {
     let mut codes: Vec<_> = check(bytes).findings.iter().map(|finding| finding.rule.code().as_str()).collect();
     codes.sort_unstable();
@@ -152,7 +152,7 @@ impl Tiny {
         self
     }
 
-    /// A dword of the file.
+    /// Returns a dword of the file.
     pub(super) fn put(mut self, offset: usize, value: u32) -> Self {
         self.bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
         self
@@ -162,18 +162,18 @@ impl Tiny {
         self.put(4096 + at as usize, size)
     }
 
-    /// A dword of a cell's data.
+    /// Returns a dword of a cell's data.
     pub(super) fn data32(self, cell: u32, field: usize, value: u32) -> Self {
         self.put(4096 + cell as usize + 4 + field, value)
     }
 
-    /// A word of a cell's data.
+    /// Returns a word of a cell's data.
     pub(super) fn data16(mut self, cell: u32, field: usize, value: u16) -> Self {
         self.bytes[4096 + cell as usize + 4 + field..][..2].copy_from_slice(&value.to_le_bytes());
         self
     }
 
-    /// A byte of a cell's data.
+    /// Returns a byte of a cell's data.
     pub(super) fn data8(mut self, cell: u32, field: usize, value: u8) -> Self {
         self.bytes[4096 + cell as usize + 4 + field] = value;
         self
@@ -201,7 +201,7 @@ impl Tiny {
         self
     }
 
-    /// The bytes, with the checksum made right.
+    /// Returns the bytes, with the checksum made right.
     pub(super) fn sealed(self) -> Vec<u8> {
         let sum = BaseBlock::read_from_prefix(&self.bytes).unwrap().0.computed_checksum();
         self.put(508, sum).bytes

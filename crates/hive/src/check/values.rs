@@ -1,4 +1,4 @@
-//! Values: their list, their names, and where their data stands.
+//! Checks values: their list, their names, and the place of their data.
 
 use std::hash::RandomState;
 
@@ -15,10 +15,10 @@ use crate::regf::key_value::{self, INLINE, KeyValue, LATIN1_NAME, Location, MAX_
 /// The only value of a symbolic link.
 const LINK_VALUE: &str = "SymbolicLinkValue";
 
-/// As many names of one hash are compared each with each.
+/// Number of names with one hash up to which all pairs are compared.
 const FEW: usize = 8;
 
-/// The largest things of a key's values, in bytes.
+/// The largest sizes among a key's values, in bytes.
 #[derive(Default)]
 struct Largest {
     name: usize,
@@ -26,7 +26,7 @@ struct Largest {
 }
 
 impl<'h> Checker<'h> {
-    /// Checks the values of the key at `index`, whose key node stands at `at`.
+    /// Checks the values of the key at `index`, whose key node lies at `at`.
     pub(super) fn values(&mut self, index: usize, at: CellOffset, node: &KeyNode) {
         let count = node.values();
         if count == 0 {
@@ -98,7 +98,7 @@ impl<'h> Checker<'h> {
             Location::Inline { .. } | Location::Cell { size: 0, .. } => {}
             Location::Cell { at: data_at, .. } => {
                 if size <= 4 {
-                    let what = "small data stands in a cell of its own";
+                    let what = "small data is in a cell";
                     self.find(Rule::DataNotInline, Spot::field(at, 4, key).of_value(at), what, None);
                 }
                 self.data(at, data_at, size, key);
@@ -124,7 +124,7 @@ impl<'h> Checker<'h> {
         } else if data.len() < size {
             self.whole = false;
             let expected = format_args!("at most {} bytes", data.len());
-            self.find(Rule::ValueData, field(4), "the data runs out of its cell", Some((&expected, &size)));
+            self.find(Rule::ValueData, field(4), "the data exceeds its cell", Some((&expected, &size)));
         }
     }
 
@@ -174,7 +174,7 @@ impl<'h> Checker<'h> {
         }
     }
 
-    /// Looks for likeness among the values whose hash is the same: nearly always none.
+    /// Compares values with equal hashes; there are nearly always none.
     fn duplicates(&mut self, index: usize) {
         let mut names = std::mem::take(&mut self.names);
         names.sort_unstable();
@@ -198,7 +198,8 @@ impl<'h> Checker<'h> {
         }
     }
 
-    /// Anyone can make names of one hash, so a keyed hash tells them apart: many of them cost no more than few.
+    /// Finds equal names among many with one hash. An attacker can make such names, so a keyed hash distinguishes them
+    /// in linear time.
     fn alike_of_many(&self, run: &[(u32, u32)], alike: &mut Vec<u32>) {
         let keyed = RandomState::new();
         let hash = |at| self.value_name(at).map(|name| name.keyed_hash(&keyed));
@@ -221,7 +222,7 @@ impl<'h> Checker<'h> {
     }
 }
 
-/// The name of a value that was read from `data`.
+/// Returns the name of a value that was read from `data`.
 fn name_of<'h>(data: &'h [u8], value: &KeyValue) -> Seen<'h> {
     let name = data.get(key_value::SIZE..).and_then(|rest| rest.get(..usize::from(value.name_length.get())));
     Seen::new(name.unwrap_or_default(), value.flags.get() & LATIN1_NAME != 0)

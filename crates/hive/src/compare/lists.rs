@@ -1,8 +1,7 @@
-//! Two lists of subkeys, gone through together.
+//! Merges two subkeys lists.
 //!
-//! As long as the names at one place are the same, the order does not matter. At the first place where they are not, both
-//! lists are looked through: lists in the registry's order are merged as they stand, and of any other the rest is sorted
-//! first. So a list costs memory only where it is out of order.
+//! While the names at the same index are equal, the order does not matter. At the first difference the order of both
+//! lists is checked: the rest of an unsorted list is sorted before the merge. So only an unsorted list needs memory.
 
 use std::cmp::Ordering;
 
@@ -10,10 +9,10 @@ use super::{Side, Subkeys};
 use crate::{HiveBytes, Key};
 use hivewright_error::{Error, Result};
 
-/// What one place of two lists holds.
+/// One step of the merge.
 pub(super) enum Pair<'a, 'b, A, B> {
     Both(Key<'a, A>, Key<'b, B>),
-    /// Where it is `true`, the other list may hold the key.
+    /// If `true`, the other list may have the key.
     OnlyA(Key<'a, A>, bool),
     OnlyB(Key<'b, B>, bool),
     Damage(Side, Error),
@@ -24,16 +23,16 @@ struct List<'h, B> {
     of: Key<'h, B>,
     rest: Subkeys<'h, B>,
     next: Option<Key<'h, B>>,
-    /// A key of it cannot be read.
+    /// Whether a key of it cannot be read.
     damaged: bool,
-    /// Two keys of it have one name.
+    /// Whether two of its keys have one name.
     twice: bool,
 }
 
 pub(super) struct Pairs<'a, 'b, A, B> {
     a: List<'a, A>,
     b: List<'b, B>,
-    /// Whether both lists were looked through, and what is left of them is in order.
+    /// Whether both lists were checked, and the rest of each is sorted.
     in_order: bool,
 }
 
@@ -59,8 +58,8 @@ impl<'a, 'b, A: HiveBytes, B: HiveBytes> Pairs<'a, 'b, A, B> {
                 (Some(a), Some(b)) => a.name().compare(b.name()),
             };
             if order != Ordering::Equal && !self.in_order {
-                self.a.bring_in_order();
-                self.b.bring_in_order();
+                self.a.sort_rest();
+                self.b.sort_rest();
                 self.in_order = true;
                 continue;
             }
@@ -79,7 +78,7 @@ impl<'h, B: HiveBytes> List<'h, B> {
         Ok(List { of: key.clone(), rest: Box::new(key.subkeys()?), next: None, damaged: false, twice: false })
     }
 
-    /// Reads the next key, if there is none at hand. An error is one about a key in between.
+    /// Reads the next key, if there is none. An error belongs to a key in between.
     fn fill(&mut self) -> Result<()> {
         if self.next.is_none() {
             self.next = self.rest.next().transpose().inspect_err(|_| self.damaged = true)?;
@@ -87,9 +86,9 @@ impl<'h, B: HiveBytes> List<'h, B> {
         Ok(())
     }
 
-    /// Looks through the whole list. Where it is out of order, sorts what is left of it.
-    fn bring_in_order(&mut self) {
-        // What was read before can be read again.
+    /// Checks the order of the whole list, and sorts the rest of it if necessary.
+    fn sort_rest(&mut self) {
+        // Keys that were read before can be read again.
         let Ok(keys) = self.of.subkeys() else { return };
         let mut before: Option<Key<'h, B>> = None;
         let mut in_order = true;

@@ -9,11 +9,11 @@ use crate::security_descriptor::SecurityDescriptor;
 use crate::{HiveBytes, Key, Value};
 use hivewright_error::Error;
 
-/// A difference that no operation makes up for.
+/// A difference that no operation expresses.
 #[derive(Debug)]
 pub enum NotCarried<'a, 'b, A, B> {
-    /// A registration file carries no class names, security descriptors and times; and nothing is deleted or created for
-    /// a difference that is unsure.
+    /// Registration files have no class names, security descriptors and times; and nothing is deleted or created for an
+    /// uncertain difference.
     Difference(Box<Difference<'a, 'b, A, B>>),
     /// The class name of a key that is created.
     ClassOfNewKey {
@@ -36,9 +36,9 @@ pub struct Operations<'a, 'b, A, B> {
     at: RegKey,
     /// The key of the operations before: those of one key share it.
     key: Option<Arc<RegKey>>,
-    /// Values of a new key that are still to come.
+    /// Remaining values of a new key.
     values: Vec<Value<'b, B>>,
-    /// Findings about a new key that are still to come.
+    /// Remaining findings about a new key.
     about_new: Vec<NotCarried<'a, 'b, A, B>>,
 }
 
@@ -107,7 +107,7 @@ impl<'a, 'b, A: HiveBytes, B: HiveBytes> Iterator for Operations<'a, 'b, A, B> {
 }
 
 impl<'a, 'b, A: HiveBytes, B: HiveBytes> Operations<'a, 'b, A, B> {
-    /// The operation for a difference; `None` where the one for a key above does it.
+    /// Returns the operation for a difference; `None` where the one for a key above does it.
     fn operation(&mut self, difference: Difference<'a, 'b, A, B>) -> Option<Item<'a, 'b, A, B>> {
         let change = match &difference.what {
             What::KeyOnlyInA { unsure: true, .. }
@@ -136,7 +136,7 @@ impl<'a, 'b, A: HiveBytes, B: HiveBytes> Operations<'a, 'b, A, B> {
         Some(Ok(RegOperation { line: 0, key, change }))
     }
 
-    /// Notes what is to follow the creation of a key.
+    /// Queues the operations that follow the creation of a key.
     fn new_key(&mut self, path: &Arc<RegKey>, new: &Key<'b, B>) {
         let names: Vec<Name<'static>> = path.names[self.at.names.len()..].to_vec();
         let damage = |error: Error| NotCarried::Damage(Damage { names: names.clone(), side: Side::B, error });
@@ -191,7 +191,7 @@ impl<'a, 'b, A: HiveBytes, B: HiveBytes> Operations<'a, 'b, A, B> {
     }
 }
 
-/// Whether a key has the descriptor that it gets from its parent when it is created.
+/// Returns whether a key has the descriptor that it gets from its parent when it is created.
 fn inherits<B: HiveBytes>(key: &Key<'_, B>) -> Result<bool, Error> {
     let Some(parent) = key.parent()? else { return Ok(true) };
     let (above, own) = (parent.security_descriptor()?, key.security_descriptor()?);

@@ -57,7 +57,7 @@ fn open(bytes: Vec<u8>) -> Bytes {
     Hive::open(bytes).unwrap().clean().unwrap()
 }
 
-/// Every key and value by its folded path; a key has the empty value name with no data.
+/// Returns every key and value by its folded path; a key has the empty value name with no data.
 fn contents(hive: &Bytes) -> BTreeMap<Place, (u32, Vec<u8>)> {
     let fold = |text: String| text.encode_utf16().map(upcase).collect::<Vec<_>>();
     let mut all = BTreeMap::new();
@@ -217,7 +217,7 @@ fn what_cannot_be_read_is_an_item_and_makes_others_unsure() {
     assert_eq!(found, ["Top B value-signature", "Top:one -?", "Top B key-signature", r"Top\b -?"]);
     let all: Vec<_> = operations(&whole.root().unwrap(), &damaged.root().unwrap(), "HKLM".parse().unwrap()).collect();
     assert!(all.len() == 4 && all.iter().all(|item| item.is_err()));
-    // A list that is no list: nothing is said of the keys in it.
+    // A list that is not a list: nothing is said of the keys in it.
     let mut bytes = three();
     let place = at(&bytes, crate::regf::CellOffset(whole.key("Top").unwrap().unwrap().node().subkeys_list.get()));
     bytes[place] = b'x';

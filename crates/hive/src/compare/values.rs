@@ -1,4 +1,5 @@
-//! The values of two keys. Their lists have no order: most often it is the same on both sides, and nothing differs.
+//! Compares the values of two keys. Their lists have no order, but mostly the same one on both sides and no
+//! differences.
 
 use std::cmp::Ordering;
 
@@ -47,7 +48,7 @@ impl<'a, 'b, A: HiveBytes, B: HiveBytes> Comparison<'a, 'b, A, B> {
         }
     }
 
-    /// The values of a key, sorted by name, and whether one of them could not be read. `None` if none could.
+    /// Returns the values of a key, sorted by name, and whether one of them could not be read. `None` if none could.
     fn sorted_values<'h, C: HiveBytes>(
         &mut self,
         key: &Key<'h, C>,
@@ -71,14 +72,14 @@ impl<'a, 'b, A: HiveBytes, B: HiveBytes> Comparison<'a, 'b, A, B> {
                 }
             }
         }
-        // Of two values of one name the first one counts; the sort keeps it first.
+        // The first of two values of one name counts; the sort is stable.
         sorted.sort_by(|a, b| a.name().compare(b.name()));
         sorted.dedup_by(|later, first| later.name().compare(first.name()) == Ordering::Equal);
         Some((sorted, unsure))
     }
 }
 
-/// Whether two keys have the same values in the same order, all of them readable.
+/// Returns whether two keys have the same values in the same order, all of them readable.
 fn same_values<A: HiveBytes, B: HiveBytes>(a: &Key<'_, A>, b: &Key<'_, B>) -> bool {
     if a.node().values() != b.node().values() {
         return false;
@@ -100,7 +101,7 @@ fn same_values<A: HiveBytes, B: HiveBytes>(a: &Key<'_, A>, b: &Key<'_, B>) -> bo
     }
 }
 
-/// Whether type and data of two values are the same.
+/// Returns whether type and data of two values are the same.
 fn same_value<A: HiveBytes, B: HiveBytes>(a: &Value<'_, A>, b: &Value<'_, B>) -> Result<bool> {
     let minors = (a.hive().base_block().minor_version.get(), b.hive().base_block().minor_version.get());
     if a.data_type() != b.data_type() || a.node().is_tombstone(minors.0) != b.node().is_tombstone(minors.1) {

@@ -13,9 +13,9 @@ use crate::regf::name::Name;
 use crate::{HiveBytes, Key, KeyPath, Text};
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// A key that is copied, without a borrow of its hive.
+/// A key to be copied, without a borrow of its hive.
 struct Source {
-    /// Its parent's place among the keys that are copied; none for the first.
+    /// Index of its parent among the copied keys; undefined for the first.
     parent: usize,
     name: Name<'static>,
     node: KeyNode,
@@ -25,7 +25,7 @@ struct Source {
 }
 
 impl Editor {
-    /// Copies the key at `from`, and everything below it, to `to`. Says whether anything changed. See
+    /// Copies the key at `from`, and everything below it, to `to`. Returns whether anything changed. See
     /// [`Editor::copy_key_from`].
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Editor {
         self.copy_key_at(from, to)
     }
 
-    /// Copies the key whose key node stands at `from` in this hive, and everything below it, to `to`. Says whether
+    /// Copies the key whose key node lies at `from` in this hive, and everything below it, to `to`. Returns whether
     /// anything changed.
     ///
     /// # Errors
@@ -64,12 +64,12 @@ impl Editor {
         self.whole(|edit| edit.copy_all(keys, &to))
     }
 
-    /// Copies `source`, a key of any hive, and everything below it to `to`. Says whether anything changed.
+    /// Copies `source`, a key of any hive, and everything below it to `to`. Returns whether anything changed.
     ///
-    /// Keys on the way that are not there are made. A key that is there already is kept, with its security and class;
-    /// values of the same name are replaced. A key that is made gets the names, values, class name and security
-    /// descriptor of its source, and stays a symbolic link if that is one. Its last-written time is that of this edit; of
-    /// its source where the edit sets none. The tree is read as a whole first, so it takes as much memory as it has bytes.
+    /// Missing keys of the path are created. An existing key keeps its security and class; values of the same name are
+    /// replaced. A new key gets the name, values, class name and security descriptor of its source, and stays a
+    /// symbolic link if that is one. Its last-written time is that of this edit, or of its source if the edit sets
+    /// none. The whole tree is read into memory first.
     ///
     /// # Errors
     /// Handles and tombstones in the tree are refused (`key-not-copied`), so is any damage in it. `key-depth` if a key
@@ -105,7 +105,7 @@ impl Editor {
         Ok(changed)
     }
 
-    /// Makes the topmost copy, and the keys on the way to it.
+    /// Creates the topmost copy and the missing keys of its path.
     fn copy_first(&mut self, to: &KeyPath<'_>, key: &Source) -> Result<(CellOffset, bool)> {
         let root = self.hive()?.root()?.at();
         let mut above = to.clone();
@@ -145,7 +145,7 @@ impl Editor {
 
     fn merge_values(&mut self, at: CellOffset, key: &Source) -> Result<bool> {
         if key.node.has(flags::SYMBOLIC_LINK) {
-            let what = format!("the key {} stands where a symbolic link would be copied to", key.name);
+            let what = format!("the key {} exists at the place of the copied symbolic link", key.name);
             return Err(Error::refused(Code::KeyExists, what));
         }
         let mut changed = false;
@@ -156,7 +156,7 @@ impl Editor {
     }
 }
 
-/// Reads a key and everything below it, each key behind its parent. They may hold as many bytes as their hive.
+/// Reads a key and everything below it, parents first. Together they may have at most as many bytes as their hive.
 fn sources<B: HiveBytes>(first: &Key<'_, B>) -> Result<Vec<Source>> {
     let hive = first.hive();
     let mut room = hive.length() as usize;
@@ -188,7 +188,7 @@ fn sources<B: HiveBytes>(first: &Key<'_, B>) -> Result<Vec<Source>> {
     Ok(keys)
 }
 
-/// Takes from the bytes that keys may hold.
+/// Subtracts from the bytes that keys may have.
 fn take(room: &mut usize, bytes: usize, key: CellOffset) -> Result<()> {
     let too_much = || Error::corrupt(Code::CellShared, "the keys hold more bytes than the hive has", key.in_file());
     *room = room.checked_sub(bytes).ok_or_else(too_much)?;

@@ -9,7 +9,7 @@ use crate::regf::key_value::{INLINE, KeyValue, Location};
 use crate::{Hive, HiveBytes};
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// The two fields of a key value that say where its data stands.
+/// The two fields of a key value that locate its data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct DataFields {
     pub(super) size: u32,
@@ -17,7 +17,7 @@ pub(super) struct DataFields {
 }
 
 impl Editor {
-    /// Stores `data` in new cells, or in the fields themselves where four bytes are enough.
+    /// Stores `data` in new cells, or in the fields if it has at most four bytes.
     pub(super) fn store_data(&mut self, data: &[u8]) -> Result<DataFields> {
         let too_large = || Error::new(Kind::Unsupported, Code::DataTooLarge, format!("{} bytes of data", data.len()));
         let size = u32::try_from(data.len()).ok().filter(|size| size & INLINE == 0).ok_or_else(too_large)?;

@@ -1,7 +1,7 @@
-//! Look-ups of an edit: by halves, where a list is known to be in order.
+//! Look-ups of an edit: by binary search, if a list is known to be sorted.
 //!
-//! [`Key::subkey`](crate::Key::subkey) goes through all elements, because a damaged list may be out of order. An edit that
-//! enters thousands of keys into one list looks once whether it is in order, and keeps it so.
+//! [`Key::subkey`](crate::Key::subkey) searches linearly, because a damaged list may be unsorted. An edit that inserts
+//! thousands of keys into one list checks its order once, and keeps it sorted.
 
 use std::cmp::Ordering;
 
@@ -11,31 +11,35 @@ use crate::regf::CellOffset;
 use crate::regf::name::Name;
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// Look-ups below one key after which it is worth while to go through all its subkeys once.
+/// Look-ups below one key from which on checking the order of its subkeys is worthwhile.
 const OFTEN: u32 = 8;
 
 /// The order of a key's subkeys, as far as the edit knows it.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Order {
-    /// Not known after so many look-ups.
+    /// Unknown; the number of look-ups so far.
     Unknown(u32),
-    /// Every name is behind the one before it.
+    /// Every name sorts after the previous one.
     Sorted,
-    /// Something is out of order or damaged.
+    /// The list is unsorted or damaged.
     Unsorted,
 }
 
 impl Editor {
     pub(super) fn key_at_path<'p>(&mut self, path: impl Into<KeyPath<'p>>) -> Result<CellOffset> {
         let path = path.into();
-        let found = self.find(&path)?;
+        let found = self.find_key(&path)?;
         found.ok_or_else(|| Error::new(Kind::NotFound, Code::NoKey, format!("there is no key {path}")))
     }
 
-    /// Finds the key at `path`.
-    pub(super) fn find(&mut self, path: &KeyPath<'_>) -> Result<Option<CellOffset>> {
+    /// Finds the key at `path` in the hive as edited so far, and returns where its key node stands. Quicker than
+    /// [`Hive::key`](crate::Hive::key) where it is asked often.
+    ///
+    /// # Errors
+    /// A key on the way cannot be read, or one that cannot be read may be the next.
+    pub fn find_key<'p>(&mut self, path: impl Into<KeyPath<'p>>) -> Result<Option<CellOffset>> {
         let mut at = self.hive()?.root()?.at();
-        for name in path.names() {
+        for name in path.into().names() {
             match self.subkey(at, name)? {
                 Some(next) => at = next,
                 None => return Ok(None),
@@ -59,7 +63,7 @@ impl Editor {
         }
     }
 
-    /// Forgets what is known of a key that is gone.
+    /// Forgets the order of a deleted key.
     pub(super) fn forget_order(&mut self, key: CellOffset) {
         self.orders.remove(&key);
     }

@@ -1,5 +1,5 @@
-//! Free cells of a hive, by size, and where every cell begins. The file has no list of either, so the bins are walked
-//! once.
+//! The free cells of a hive by size, and the starts of all cells. The file has no index of either, so the bins are
+//! walked once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,20 +9,20 @@ use crate::regf::cell::{self, Header};
 use crate::{Hive, HiveBytes, in_file};
 use hivewright_error::{Code, Error, Result};
 
-/// Cells that one word of [`FreeCells::starts`] tells of.
+/// Possible cell starts in one word of [`FreeCells::starts`].
 const BITS: u32 = u64::BITS;
 
-/// Free cells, the bins they stand in, and where cells begin. A bin whose cells do not fill it exactly offers none.
+/// Free cells, their bins, and the starts of cells. A bin that its cells do not fill exactly offers no free cells.
 #[derive(Debug, Default)]
 pub(super) struct FreeCells {
     by_size: BTreeSet<(u32, u32)>,
     /// The end of each bin, by its start.
     bins: BTreeMap<u32, u32>,
-    /// One bit for each place where a cell can begin: whether one does.
+    /// One bit for each possible start of a cell.
     starts: Vec<u64>,
 }
 
-/// The cells right before and behind a cell in its bin.
+/// The cells right before and after a cell in its bin.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Neighbours {
     pub(super) before: Option<(CellOffset, Header)>,
@@ -70,20 +70,20 @@ impl FreeCells {
         cells
     }
 
-    /// Takes the smallest free cell of at least `size` bytes, the first of equals, with its whole size.
+    /// Removes and returns the smallest free cell of at least `size` bytes, the first of equals, with its whole size.
     pub(super) fn take(&mut self, size: u32) -> Option<(CellOffset, u32)> {
         let &(found, at) = self.by_size.range((size, 0)..).next()?;
         self.by_size.remove(&(found, at));
         Some((CellOffset(at), found))
     }
 
-    /// Enters a free cell.
+    /// Adds a free cell.
     pub(super) fn insert(&mut self, at: CellOffset, size: u32) {
         self.mark(at);
         self.by_size.insert((size, at.0));
     }
 
-    /// Takes out a free cell. A cell begins there still.
+    /// Removes a free cell; its start stays marked.
     pub(super) fn remove(&mut self, at: CellOffset, size: u32) -> bool {
         self.by_size.remove(&(size, at.0))
     }
@@ -92,13 +92,13 @@ impl FreeCells {
         self.by_size.contains(&(size, at.0))
     }
 
-    /// Enters a bin.
+    /// Adds a bin.
     pub(super) fn add_bin(&mut self, start: u32, size: u32) {
         self.bins.insert(start, start + size);
         self.make_room(start + size);
     }
 
-    /// Notes that a cell begins at `at`.
+    /// Marks the start of a cell at `at`.
     pub(super) fn mark(&mut self, at: CellOffset) {
         let (word, bit) = place(at.0);
         if let Some(word) = self.starts.get_mut(word) {
@@ -106,7 +106,7 @@ impl FreeCells {
         }
     }
 
-    /// Notes that no cell begins at `at` any more.
+    /// Removes the mark of a cell's start at `at`.
     pub(super) fn unmark(&mut self, at: CellOffset) {
         let (word, bit) = place(at.0);
         if let Some(word) = self.starts.get_mut(word) {
@@ -114,10 +114,11 @@ impl FreeCells {
         }
     }
 
-    /// Returns the cells right before and behind the cell of `size` bytes at `at`.
+    /// Returns the cells right before and after the cell of `size` bytes at `at`.
     pub(super) fn neighbours<B: HiveBytes>(&self, hive: &Hive<B>, at: CellOffset, size: u32) -> Result<Neighbours> {
-        let no_bin =
-            || Error::corrupt(Code::CellReference, "a cell to be freed stands in no sound hive bin", at.in_file());
+        let no_bin = || {
+            Error::corrupt(Code::CellReference, "a cell to be freed lies outside the readable hive bins", at.in_file())
+        };
         let (&start, &end) = self.bins.range(..=at.0).next_back().ok_or_else(no_bin)?;
         let behind = at.0.checked_add(size).filter(|&behind| behind <= end).ok_or_else(no_bin)?;
         if !self.begins(at.0) || behind < end && !self.begins(behind) {
@@ -139,7 +140,7 @@ impl FreeCells {
         at.is_multiple_of(cell::ALIGNMENT) && self.starts.get(word).is_some_and(|word| word & bit != 0)
     }
 
-    /// Returns where the last cell begins that begins at `from` or behind it, and before `to`.
+    /// Returns the start of the last cell that begins in `from..to`.
     fn last_start(&self, from: u32, to: u32) -> Option<u32> {
         let to = to / cell::ALIGNMENT;
         let mut word = (to / BITS) as usize;
@@ -161,7 +162,7 @@ impl FreeCells {
     }
 }
 
-/// The word and the bit for a place in the bins.
+/// Returns the word and the bit for a place in the bins.
 fn place(at: u32) -> (usize, u64) {
     let index = at / cell::ALIGNMENT;
     ((index / BITS) as usize, 1 << (index % BITS))

@@ -14,13 +14,13 @@ struct Run {
 }
 
 impl Run {
-    /// The end of the run that begins at `start`.
+    /// Returns the end of the run that begins at `start`.
     fn end(&self, start: u64) -> u64 {
         start + self.old.len() as u64
     }
 }
 
-/// Runs by file offset. The new bytes stand in the image itself.
+/// Runs by file offset. The new bytes lie in the image itself.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     runs: BTreeMap<u64, Run>,
@@ -34,7 +34,7 @@ impl Journal {
         self.grown_from.get_or_insert(old_len);
     }
 
-    /// Makes a journal that goes on behind changes made before.
+    /// Makes a journal that continues earlier changes.
     pub(super) fn after(first: &PatchSet) -> Self {
         let run = |patch: &Patch| {
             let mut old = patch.old.clone();
@@ -51,7 +51,7 @@ impl Journal {
         self.part(offset, step);
         self.part(end, step);
         let mut at = offset;
-        // Runs are disjoint, so at most one that begins before `offset` reaches into the range.
+        // Runs are disjoint, so at most one that begins before `offset` overlaps the range.
         if let Some((&start, run)) = self.runs.range_mut(..=offset).next_back()
             && run.end(start) > offset
         {
@@ -71,7 +71,7 @@ impl Journal {
         self.fill(at..end, offset, current, new);
     }
 
-    /// Parts the run that reaches over `at`, if a write in `step` changes when one of its sides is written.
+    /// Splits the run that includes `at`, if a write in `step` changes the step of one of its sides.
     fn part(&mut self, at: u64, step: Step) {
         if let Some((&start, run)) = self.runs.range_mut(..at).next_back()
             && run.end(start) > at
@@ -97,7 +97,7 @@ impl Journal {
         }
     }
 
-    /// Whether every byte is what it was.
+    /// Returns whether no byte has changed.
     pub(super) fn changes_nothing(&self, image: &[u8]) -> bool {
         self.runs.iter().all(|(&offset, run)| bytes_at(image, offset, run.old.len()) == run.old)
     }
@@ -125,8 +125,8 @@ impl Journal {
     }
 }
 
-/// Returns the parts of `new` that differ from `old`; fewer than eight equal bytes between two differences belong to one
-/// part. Bytes behind the end of `old` differ.
+/// Returns the parts of `new` that differ from `old`; fewer than eight equal bytes between two differences belong to
+/// one part. Bytes past the end of `old` differ.
 fn differences(old: &[u8], new: &[u8]) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = Vec::new();
     for at in (0..new.len()).filter(|&at| old.get(at) != Some(&new[at])) {
@@ -138,8 +138,8 @@ fn differences(old: &[u8], new: &[u8]) -> Vec<Range<usize>> {
     parts
 }
 
-/// Returns the step of bytes that are written twice in one edit. Bytes that nothing refers to at first stay in the first
-/// step.
+/// Returns the step of bytes that are written twice in one edit. Bytes that were unreferenced at first stay in the
+/// first step.
 fn later(first: Step, second: Step) -> Step {
     if first == Step::Prepare { first } else { first.max(second) }
 }
@@ -188,7 +188,7 @@ mod tests {
         let steps: Vec<_> = (0..10).map(|at| journal.step_at(at)).collect();
         let (link, settle) = (Some(Step::Link), Some(Step::Settle));
         assert_eq!(steps, [None, link, link, settle, settle, link, link, link, link, None]);
-        // What nothing refers to at first stays in one piece.
+        // Bytes that were unreferenced at first stay in one piece.
         let mut journal = Journal::default();
         apply(&mut image, &mut journal, 1, b"abcdefgh", Step::Prepare);
         apply(&mut image, &mut journal, 3, b"CD", Step::Settle);

@@ -12,23 +12,23 @@ use crate::{KeyPath, Text};
 use hivewright_error::{Code, Error, Kind, Result};
 
 impl Editor {
-    /// Creates the key at `path`, and the keys on the way that are not there. Says whether it was created now.
+    /// Creates the key at `path` and the missing keys above it. Returns whether the key was created.
     ///
     /// A new key has no values and no class. See [`Editor::create_key_at`] for its security.
     ///
     /// # Errors
-    /// `key-name` for an empty name, one of more than 255 characters or one with a backslash, `key-depth` below 512 keys; keys that take no
-    /// subkeys (handles, symbolic links, tombstones) are refused; [`Kind::NoRoom`] if neither a free cell nor growth can
-    /// hold what is new.
+    /// `key-name` for an empty name, one of more than 255 characters or one with a backslash; `key-depth` below 512
+    /// keys; keys that cannot have subkeys (handles, symbolic links, tombstones) are refused; [`Kind::NoRoom`] if the
+    /// new cells do not fit into free cells or growth.
     pub fn create_key<'p>(&mut self, path: impl Into<KeyPath<'p>>) -> Result<bool> {
         let root = self.hive()?.root()?.at();
         self.create_below(root, 0, &path.into()).map(|(_, created)| created)
     }
 
-    /// Creates the key at `path` below the key whose key node stands at `parent`, and the keys on the way that are not
-    /// there. Returns where its key node stands, and whether it was created now.
+    /// Creates the key at `path` below the key whose key node lies at `parent`, and the missing keys between them.
+    /// Returns the cell offset of its key node, and whether it was created.
     ///
-    /// A new key gets the security descriptor that Windows makes of its parent's for a key whose creator gives none. Keys
+    /// A new key gets the security descriptor that Windows derives from its parent's if the creator gives none. Keys
     /// with equal descriptors share one key security.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl Editor {
         Err(Error::corrupt(Code::KeyParent, "more than 512 keys stand above the key", key.at().in_file()))
     }
 
-    /// Creates a subkey with a security descriptor, or with the one that follows from its parent's.
+    /// Creates a subkey with a security descriptor, or with the one derived from its parent's.
     pub(super) fn create_subkey(
         &mut self,
         parent: CellOffset,
@@ -122,7 +122,7 @@ impl Editor {
         Ok(at)
     }
 
-    /// Raises the upper bound for the names of subkeys, where needed.
+    /// Raises the maximum length of subkey names, if necessary.
     fn raise_largest_subkey(&mut self, parent: CellOffset, above: &KeyNode, name: &Name<'_>) -> Result<()> {
         // 255 characters are 510 bytes.
         let size = u16::try_from(name.utf16_size()).unwrap_or(u16::MAX);
@@ -148,18 +148,18 @@ impl Editor {
         Ok(node)
     }
 
-    /// Deletes the key at `path` and everything below it. Says whether there was one.
+    /// Deletes the key at `path` and everything below it. Returns whether there was one.
     ///
     /// # Errors
-    /// The root and keys that are marked against deletion are refused; a damaged key or value in the tree, because its
-    /// cells are not known.
+    /// The root and keys that are marked against deletion are refused, and so is damage in the tree, because its cells
+    /// are then unknown.
     pub fn delete_key<'p>(&mut self, path: impl Into<KeyPath<'p>>) -> Result<bool> {
-        let Some(at) = self.find(&path.into())? else { return Ok(false) };
+        let Some(at) = self.find_key(path)? else { return Ok(false) };
         self.delete_key_at(at)?;
         Ok(true)
     }
 
-    /// Deletes the key whose key node stands at `key`, and everything below it.
+    /// Deletes the key whose key node lies at `key`, and everything below it.
     ///
     /// # Errors
     /// As [`Editor::delete_key`].
@@ -198,7 +198,7 @@ impl Editor {
         self.write_field(key, field, &count.to_le_bytes(), Step::Link, "number of subkeys")
     }
 
-    /// Gives the key at `path` another name. Says whether anything changed.
+    /// Renames the key at `path`. Returns whether anything changed.
     ///
     /// # Errors
     /// `no-key` if there is no such key; otherwise as [`Editor::rename_key_at`].
@@ -207,7 +207,7 @@ impl Editor {
         self.rename_key_at(key, name)
     }
 
-    /// Gives the key whose key node stands at `key` another name, which may differ in case alone. Says whether anything
+    /// Renames the key whose key node lies at `key`; the new name may differ only in case. Returns whether anything
     /// changed.
     ///
     /// # Errors
@@ -252,7 +252,7 @@ impl Editor {
         Ok(true)
     }
 
-    /// Refuses what may not be deleted, and so not be renamed either: the old name would be gone.
+    /// Refuses keys that must not be deleted, and so not be renamed either, because the old name would disappear.
     pub(super) fn may_go(&self, node: &KeyNode, name: &Name<'_>) -> Result<()> {
         if node.has(flags::NO_DELETE) {
             let what = format!("the key {name} is marked against deletion");
@@ -268,7 +268,7 @@ impl Editor {
         Ok(())
     }
 
-    /// Makes all subkeys of the key at `old` refer to `new` as their parent.
+    /// Sets the parent of all subkeys of the key at `old` to `new`.
     fn adopt_subkeys(&mut self, old: CellOffset, new: CellOffset) -> Result<()> {
         let subkeys: Vec<CellOffset> = {
             let hive = self.hive()?;
@@ -279,7 +279,7 @@ impl Editor {
         subkeys.into_iter().try_for_each(|key| self.write_field(key, field, &new.0.to_le_bytes(), Step::Link, "parent"))
     }
 
-    /// Gives the key at `path` a class name, or takes it away. Says whether anything changed.
+    /// Sets or removes the class name of the key at `path`. Returns whether anything changed.
     ///
     /// # Errors
     /// `no-key` if there is no such key; otherwise as [`Editor::set_class_at`].
@@ -288,11 +288,11 @@ impl Editor {
         self.set_class_at(key, class)
     }
 
-    /// Gives the key whose key node stands at `key` a class name, which has no zero at its end, or takes it away. Says
+    /// Sets or removes the class name, which has no terminating zero, of the key whose key node lies at `key`. Returns
     /// whether anything changed.
     ///
     /// # Errors
-    /// `key-class` for one of more than 65,535 bytes; its old one is damaged; [`Kind::NoRoom`].
+    /// `key-class`: the class name has more than 65,535 bytes, or the old one is damaged; [`Kind::NoRoom`].
     pub fn set_class_at(&mut self, key: CellOffset, class: Option<&Text>) -> Result<bool> {
         self.whole(|edit| edit.write_class(key, class.map(Text::as_bytes).unwrap_or_default()))
     }
@@ -327,10 +327,10 @@ impl Editor {
     }
 }
 
-/// The code unit that parts the names of a path. Windows makes no key with it in its name.
+/// The code unit that separates the names of a path. Windows makes no key with it in its name.
 const SEPARATOR: u16 = b'\\' as u16;
 
-/// The name as Windows stores it, if a key can have it.
+/// Returns the name as Windows stores it, if it is valid for a key.
 pub(super) fn key_name(name: &Name<'_>) -> Result<Name<'static>> {
     let name = name.compressed();
     let what = match name.utf16_size() / 2 {

@@ -1,8 +1,8 @@
-//! Subkeys lists: an element more, an element less.
+//! Inserts elements into subkeys lists, and removes them.
 //!
-//! Elements are sorted by upper-cased names across all leaves. A full leaf is parted into halves under an index root, but
-//! a full fast leaf becomes an index leaf first, which holds twice as many: so Windows does it (measured on five hives of
-//! version 1.3 and on eight of version 1.5 with index roots). A leaf that becomes empty is freed.
+//! Elements are sorted by upper-cased names across all leaves. A full leaf is split into halves under an index root,
+//! but a full fast leaf first becomes an index leaf, which holds twice as many, as in Windows (measured on five hives
+//! of version 1.3 and on eight of version 1.5 with index roots). An empty leaf is freed.
 
 use std::cmp::Ordering;
 use std::mem::offset_of;
@@ -21,11 +21,11 @@ const MAX_LEAVES: usize = u16::MAX as usize;
 struct List {
     at: CellOffset,
     kind: ListKind,
-    /// The elements as they are stored: thousands of keys may enter one list.
+    /// The elements as stored; a list may get thousands of keys.
     elements: Vec<u8>,
 }
 
-/// The lists of one key: leaves, below an index root or alone.
+/// The lists of one key: one leaf, or an index root and its leaves.
 struct Lists {
     root: Option<List>,
     leaves: Vec<CellOffset>,
@@ -74,27 +74,39 @@ impl List {
         self.elements.drain(place * size..(place + 1) * size);
     }
 
-    /// Makes the element lead elsewhere.
+    /// Changes the cell offset of an element.
     fn redirect(&mut self, place: usize, to: CellOffset) {
         let start = place * self.kind.element_size();
         self.elements[start..start + 4].copy_from_slice(&to.0.to_le_bytes());
     }
 
-    /// Takes off the upper half.
+    /// Splits off the upper half.
     fn split(&mut self) -> List {
         let elements = self.elements.split_off(self.len() / 2 * self.kind.element_size());
         List { at: CellOffset::NIL, kind: self.kind, elements }
     }
 
-    /// The same keys in an index leaf.
+    /// Finds the place of a name in a leaf.
+    fn place_of(&self, edit: &Editor, name: &Name<'_>) -> Result<usize> {
+        edit.place_in(self.kind, self.at, self.len(), |place| self.get(place), name)
+    }
+
+    /// Converts into an index leaf with the same keys.
     fn into_index_leaf(self) -> List {
         let elements = self.keys().flat_map(|at| at.0.to_le_bytes()).collect();
         List { at: self.at, kind: ListKind::IndexLeaf, elements }
     }
 }
 
+impl Lists {
+    /// Finds the leaf that a name belongs into, and its number.
+    fn leaf_for(&self, edit: &Editor, name: &Name<'_>) -> Result<(usize, CellOffset)> {
+        edit.leaf_for(self.leaves.len(), |which| self.leaves.get(which).copied(), name)
+    }
+}
+
 impl Editor {
-    /// Enters a key into the subkeys list of its parent. The count in the parent is the caller's.
+    /// Inserts a key into the subkeys list of its parent. The caller updates the count in the parent.
     pub(super) fn insert_in_list(
         &mut self,
         parent: CellOffset,
@@ -108,8 +120,8 @@ impl Editor {
             let at = self.allocate(&leaf.bytes(), "subkeys list")?;
             return self.write_list_reference(parent, at);
         };
-        let which = self.leaf_for(&lists.leaves, name)?;
-        let leaf = self.list(lists.leaves[which])?;
+        let (which, leaf) = lists.leaf_for(self, name)?;
+        let leaf = self.list(leaf)?;
         self.insert_in_leaf(parent, lists, which, leaf, (child, name))
     }
 
@@ -121,7 +133,7 @@ impl Editor {
         mut leaf: List,
         (child, name): (CellOffset, &Name<'_>),
     ) -> Result<()> {
-        let place = self.place_in(&leaf, name)?;
+        let place = leaf.place_of(self, name)?;
         let mut upper = None;
         if leaf.is_full() && leaf.kind == ListKind::FastLeaf && lists.root.is_none() {
             leaf = leaf.into_index_leaf();
@@ -153,16 +165,30 @@ impl Editor {
         self.redirect(parent, None, 0, old, new)
     }
 
-    /// Finds the subkey called `name` of a key whose subkeys are in order.
+    /// Finds the subkey called `name` of a key whose subkeys are sorted.
     pub(super) fn subkey_by_halves(&self, parent: CellOffset, name: &Name<'_>) -> Result<Option<CellOffset>> {
-        let node = *self.hive()?.key_at(parent)?.node();
-        let Some(lists) = self.lists(&node)? else { return Ok(None) };
-        let leaf = self.list(lists.leaves[self.leaf_for(&lists.leaves, name)?])?;
-        let Some(key) = leaf.get(self.place_in(&leaf, name)?) else { return Ok(None) };
+        let hive = self.hive()?;
+        let node = *hive.key_at(parent)?.node();
+        if node.subkey_count.get() == 0 {
+            return Ok(None);
+        }
+        let mut at = CellOffset(node.subkeys_list.get());
+        let mut data = hive.cell(at)?;
+        let mut list = SubkeysList::parse(&data, at)?;
+        if list.kind == ListKind::IndexRoot {
+            at = match list.len().checked_sub(1).and_then(|last| list.get(last)) {
+                Some(_) => self.leaf_for(list.len(), |which| list.get(which).map(|(leaf, _)| leaf), name)?.1,
+                None => return Err(no_leaves(&node)),
+            };
+            data = hive.cell(at)?;
+            list = SubkeysList::parse(&data, at)?;
+        }
+        let get = |place| list.get(place).map(|(key, _)| key);
+        let Some(key) = get(self.place_in(list.kind, at, list.len(), get, name)?) else { return Ok(None) };
         Ok((self.order(key, name)? == Ordering::Equal).then_some(key))
     }
 
-    /// Takes a key out of the subkeys list of its parent. The count in the parent is the caller's.
+    /// Removes a key from the subkeys list of its parent. The caller updates the count in the parent.
     pub(super) fn remove_from_list(&mut self, parent: CellOffset, node: &KeyNode, child: CellOffset) -> Result<()> {
         let (lists, which, leaf, place) = self.find_in_lists(node, child)?;
         self.remove_from_leaf(parent, lists, which, leaf, place)
@@ -190,8 +216,8 @@ impl Editor {
         self.write_list_reference(parent, CellOffset::NIL)
     }
 
-    /// Puts the key `old` of the subkeys list of its parent where another name belongs. Its key node may move as well:
-    /// `new` says where it stands then, and its name. The key node at `old` still has the old name.
+    /// Moves the key `old` of its parent's subkeys list to the place of another name. Its key node may move too: `new`
+    /// is its new cell offset and name. The key node at `old` still has the old name.
     pub(super) fn move_in_list(
         &mut self,
         parent: CellOffset,
@@ -200,26 +226,26 @@ impl Editor {
         new: (CellOffset, &Name<'_>),
     ) -> Result<()> {
         let (lists, from, mut leaf, place) = self.find_in_lists(node, old)?;
-        let to = self.leaf_for(&lists.leaves, new.1)?;
+        let (to, _) = lists.leaf_for(self, new.1)?;
         if from == to {
             leaf.remove(place);
-            let place = self.place_in(&leaf, new.1)?;
+            let place = leaf.place_of(self, new.1)?;
             leaf.insert(place, new.0, leaf.kind.hint(new.1));
             return self.store_list(&leaf).map(|_| ());
         }
         self.remove_from_leaf(parent, lists, from, leaf, place)?;
-        // There is another leaf, so the lists have not vanished.
+        // There is another leaf, so the list still exists.
         let node = *self.hive()?.key_at(parent)?.node();
         self.insert_in_list(parent, &node, new.0, new.1)
     }
 
-    /// Finds an element of a key's lists: the lists, which leaf, the leaf, and the place in it.
+    /// Finds an element of a key's lists: the lists, the index of the leaf, the leaf, and the index in it.
     fn find_in_lists(&self, node: &KeyNode, child: CellOffset) -> Result<(Lists, usize, List, usize)> {
         let missing =
             || Error::corrupt(Code::KeyParent, "the parent's subkeys list does not have the key", child.in_file());
         let lists = self.lists(node)?.ok_or_else(missing)?;
-        let likely = self.leaf_for(&lists.leaves, self.hive()?.key_at(child)?.name())?;
-        // A list that is out of order is gone through.
+        let (likely, _) = lists.leaf_for(self, self.hive()?.key_at(child)?.name())?;
+        // An unsorted list is searched linearly.
         for which in std::iter::once(likely).chain(0..lists.leaves.len()) {
             let leaf = self.list(lists.leaves[which])?;
             let place = leaf.keys().position(|key| key == child);
@@ -230,7 +256,7 @@ impl Editor {
         Err(missing())
     }
 
-    /// Reads which lists a key has; `None` for a key without subkeys, whose reference may be a leftover.
+    /// Reads the lists of a key; `None` for a key without subkeys, whose reference is undefined.
     fn lists(&self, node: &KeyNode) -> Result<Option<Lists>> {
         if node.subkey_count.get() == 0 {
             return Ok(None);
@@ -244,7 +270,7 @@ impl Editor {
             _ => (None, vec![list.at]),
         };
         if leaves.is_empty() {
-            return Err(Error::corrupt(Code::ListEmpty, "the index root has no elements", node_list(node)));
+            return Err(no_leaves(node));
         }
         Ok(Some(Lists { root, leaves }))
     }
@@ -256,18 +282,24 @@ impl Editor {
         Ok(List { at, kind: list.kind, elements: list.raw_elements().to_vec() })
     }
 
-    /// Finds the leaf that a name belongs into: the first that ends behind it, or the last.
-    fn leaf_for(&self, leaves: &[CellOffset], name: &Name<'_>) -> Result<usize> {
-        let (mut from, mut to) = (0, leaves.len() - 1);
+    /// Finds the leaf for a name among `count` leaves, and its number: the first that ends after the name, or the last.
+    fn leaf_for(
+        &self,
+        count: usize,
+        get: impl Fn(usize) -> Option<CellOffset>,
+        name: &Name<'_>,
+    ) -> Result<(usize, CellOffset)> {
+        let leaf = |which| get(which).ok_or_else(|| Error::corrupt(Code::ListSize, "the index root is too short", 0));
+        let (mut from, mut to) = (0, count - 1);
         while from < to {
             let middle = from.midpoint(to);
-            let ends_before = match self.last_of(leaves[middle])? {
+            let ends_before = match self.last_of(leaf(middle)?)? {
                 Some(last) => self.order(last, name)? == Ordering::Less,
                 None => true,
             };
             if ends_before { from = middle + 1 } else { to = middle }
         }
-        Ok(from)
+        Ok((from, leaf(from)?))
     }
 
     fn last_of(&self, leaf: CellOffset) -> Result<Option<CellOffset>> {
@@ -277,16 +309,23 @@ impl Editor {
         Ok(list.len().checked_sub(1).and_then(|last| list.get(last)).map(|(at, _)| at))
     }
 
-    /// Finds the place of a name in a leaf.
-    fn place_in(&self, leaf: &List, name: &Name<'_>) -> Result<usize> {
-        if leaf.kind == ListKind::IndexRoot {
+    /// Finds the place of a name in a leaf of so many elements, which stands at `at`.
+    fn place_in(
+        &self,
+        kind: ListKind,
+        at: CellOffset,
+        count: usize,
+        get: impl Fn(usize) -> Option<CellOffset>,
+        name: &Name<'_>,
+    ) -> Result<usize> {
+        if kind == ListKind::IndexRoot {
             let what = "an index root points to an index root";
-            return Err(Error::corrupt(Code::ListNested, what, leaf.at.data_in_file()));
+            return Err(Error::corrupt(Code::ListNested, what, at.data_in_file()));
         }
-        let (mut from, mut to) = (0, leaf.len());
+        let (mut from, mut to) = (0, count);
         while from < to {
             let middle = from.midpoint(to);
-            let Some(key) = leaf.get(middle) else { break };
+            let Some(key) = get(middle) else { break };
             if self.order(key, name)? == Ordering::Less { from = middle + 1 } else { to = middle }
         }
         Ok(from)
@@ -296,7 +335,7 @@ impl Editor {
         Ok(self.hive()?.key_at(key)?.name().compare(name))
     }
 
-    /// Writes a list into its cell, or into a larger one. Returns where it stands now.
+    /// Writes a list into its cell, or into a larger one. Returns its cell offset.
     fn store_list(&mut self, list: &List) -> Result<CellOffset> {
         let bytes = list.bytes();
         let room = self.hive()?.cell(list.at)?.len();
@@ -313,7 +352,7 @@ impl Editor {
         Ok(at)
     }
 
-    /// Makes the reference to a list lead to its new place: the element `which` of the index root, or the key's field.
+    /// Updates the reference to a moved list: element `which` of the index root, or the key's field.
     fn redirect(
         &mut self,
         parent: CellOffset,
@@ -338,6 +377,7 @@ impl Editor {
     }
 }
 
-fn node_list(node: &KeyNode) -> u64 {
-    CellOffset(node.subkeys_list.get()).data_in_file()
+fn no_leaves(node: &KeyNode) -> Error {
+    let place = CellOffset(node.subkeys_list.get()).data_in_file();
+    Error::corrupt(Code::ListEmpty, "the index root has no elements", place)
 }

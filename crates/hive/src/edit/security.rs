@@ -1,4 +1,4 @@
-//! Key securities: how many keys use each, the ring of all, and one for keys with equal descriptors.
+//! Key securities of an edit: reference counts, the ring, and sharing by keys with equal descriptors.
 
 use std::collections::{BTreeSet, HashMap};
 use std::mem::offset_of;
@@ -16,14 +16,14 @@ use hivewright_error::{Code, Error, Kind, Result};
 /// Key securities that an edit has looked up.
 #[derive(Debug, Default)]
 pub(super) struct Securities {
-    /// All of the ring, by descriptor.
+    /// The whole ring, by descriptor.
     by_descriptor: Option<HashMap<Vec<u8>, CellOffset>>,
-    /// The one of a new key, by that of its parent.
+    /// The key security of a new key, by that of its parent.
     of_new: HashMap<CellOffset, CellOffset>,
 }
 
 impl Editor {
-    /// Gives the key at `path` the self-relative security descriptor `descriptor`. Says whether anything changed.
+    /// Sets the self-relative security descriptor of the key at `path`. Returns whether anything changed.
     ///
     /// # Errors
     /// `no-key` if there is no such key; otherwise as [`Editor::set_security_at`].
@@ -32,11 +32,12 @@ impl Editor {
         self.set_security_at(key, descriptor)
     }
 
-    /// Gives the key whose key node stands at `key` the self-relative security descriptor `descriptor`. Keys with equal
-    /// descriptors share one key security. Says whether anything changed. Keys below are left as they are.
+    /// Sets the self-relative security descriptor of the key whose key node lies at `key`. Keys with equal descriptors
+    /// share one key security. Keys below are not changed. Returns whether anything changed.
     ///
     /// # Errors
-    /// `security-descriptor` if the bytes are none; the ring of key securities is damaged; [`Kind::NoRoom`].
+    /// `security-descriptor`: the bytes are not a valid descriptor; the ring of key securities is damaged;
+    /// [`Kind::NoRoom`].
     pub fn set_security_at(&mut self, key: CellOffset, descriptor: &[u8]) -> Result<bool> {
         SecurityDescriptor::from_bytes(descriptor)?;
         self.whole(|edit| {
@@ -65,8 +66,8 @@ impl Editor {
         descriptor_of(&self.hive()?, at).map(|(_, descriptor)| descriptor)
     }
 
-    /// Counts a new key that uses the key security which follows from that of its parent, and returns where that stands.
-    /// A descriptor that cannot be read is taken over as it is, and so is every one where the ring cannot be read.
+    /// Adds a reference to the key security that a new key derives from its parent's, and returns its cell offset. An
+    /// unreadable descriptor is shared unchanged, and so is every one if the ring cannot be read.
     pub(super) fn security_of_new(&mut self, parent: CellOffset) -> Result<CellOffset> {
         if let Some(&known) = self.securities.of_new.get(&parent) {
             self.add_security_reference(known)?;
@@ -97,8 +98,8 @@ impl Editor {
         Ok(())
     }
 
-    /// Counts one more key that uses `descriptor`, and returns where its key security stands: one that is there, or a new
-    /// one that enters the ring behind `beside`.
+    /// Adds a reference to the key security of `descriptor`, an existing one or a new one after `beside` in the ring,
+    /// and returns its cell offset.
     pub(super) fn security_for(&mut self, descriptor: &[u8], beside: CellOffset) -> Result<CellOffset> {
         self.read_securities()?;
         let known = self.securities.by_descriptor.as_ref().and_then(|known| known.get(descriptor)).copied();
@@ -127,7 +128,7 @@ impl Editor {
         Ok(at)
     }
 
-    /// Counts one more key that uses the key security at `at`.
+    /// Adds a reference to the key security at `at`.
     pub(super) fn add_security_reference(&mut self, at: CellOffset) -> Result<()> {
         let count = self.security(at)?.reference_count.get().checked_add(1);
         let count =
@@ -135,7 +136,7 @@ impl Editor {
         self.write_references(at, count)
     }
 
-    /// Counts `users` keys less. A key security that no key uses leaves the ring and is freed.
+    /// Removes `users` references. A key security without references is removed from the ring and freed.
     pub(super) fn drop_security_references(&mut self, at: CellOffset, users: u32) -> Result<()> {
         let (security, descriptor) = descriptor_of(&self.hive()?, at)?;
         let count = security.reference_count.get();
@@ -167,7 +168,7 @@ impl Editor {
         self.release(at)
     }
 
-    /// Makes `forward` follow `previous` in the ring, and `back` precede `next`.
+    /// Links `forward` after `previous` in the ring, and `back` before `next`.
     fn write_links(
         &mut self,
         previous: CellOffset,
@@ -193,7 +194,7 @@ fn ring<B: HiveBytes>(hive: &Hive<B>) -> Result<HashMap<Vec<u8>, CellOffset>> {
     let (mut at, mut size) = (first, 0);
     while seen.insert(at) {
         let (security, descriptor) = descriptor_of(hive, at)?;
-        // Cells that overlap could make more of the hive than there is.
+        // Overlapping cells could have more bytes than the hive.
         size += descriptor.len();
         if size > hive.length() as usize {
             let what = "the key securities of the ring are larger than the hive";

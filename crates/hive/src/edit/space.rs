@@ -1,8 +1,8 @@
-//! Space for new cells, and space that is given back.
+//! Allocates and frees cells.
 //!
-//! A cell goes into the best fitting free cell. Where none is large enough, a bin is appended: in the slack between the
-//! bins and the end of the file, else behind it. Bins are as small as their first cell allows, as Windows', and what is
-//! left of one serves the next cells.
+//! A cell is allocated in the best fitting free cell. If none is large enough, a bin is appended: in the slack between
+//! the bins and the end of the file, else after it. Bins are as small as their first cell allows, as in Windows, and
+//! the rest of a bin serves the next cells.
 
 use std::mem::offset_of;
 
@@ -62,8 +62,8 @@ impl Editor {
         let Some((free, free_size)) = self.free_cells()?.take(size) else {
             return self.append_bin(size, data, what);
         };
-        // From the end of the free cell: then the new cell's size is written where nothing looks yet, one size field
-        // makes the difference, and what is released later never joins a cell that was only just made.
+        // From the end of the free cell: the new cell's size field is then in unused space, a single size field
+        // activates it, and a cell that is released later never merges with a new one.
         let rest = free_size - size;
         let at = CellOffset(free.0 + rest);
         self.write(at.data_in_file(), data, Step::Prepare, what)?;
@@ -82,8 +82,8 @@ impl Editor {
         Ok(at)
     }
 
-    /// Allocates a cell for a list that has grown in this edit and will grow again: with twice the room that it needs,
-    /// as far as cells go. What it does not use in the end is given back.
+    /// Allocates a cell for a list that has grown in this edit and will grow again: with twice the necessary size, up
+    /// to the maximum of a cell. The unused rest is freed at the end.
     pub(super) fn allocate_roomy(&mut self, mut list: Vec<u8>, what: &'static str) -> Result<CellOffset> {
         let used = list.len();
         list.resize(used.saturating_mul(2).min(MAX_CELL_SIZE as usize - cell::HEADER_SIZE).max(used), 0);
@@ -92,14 +92,14 @@ impl Editor {
         Ok(at)
     }
 
-    /// Notes how many bytes a list uses now, if it has room to grow.
+    /// Records the number of bytes that a list uses, if it has room to grow.
     pub(super) fn uses(&mut self, list: CellOffset, bytes: usize) {
         if let Some(used) = self.roomy.get_mut(&list) {
             *used = bytes;
         }
     }
 
-    /// Takes the smallest spare cell that is large enough. What it has too much stays spare.
+    /// Uses the smallest spare cell that is large enough. The rest of it stays spare.
     fn take_spare(&mut self, size: u32) -> Result<Option<CellOffset>> {
         let Some(&(found, at)) = self.spare.range((size, CellOffset(0))..).next() else { return Ok(None) };
         self.spare.remove(&(found, at));
@@ -108,7 +108,7 @@ impl Editor {
         Ok(Some(at))
     }
 
-    /// Cuts a cell that the edit made down to `size` bytes. What is behind them becomes a spare cell.
+    /// Shrinks a cell that the edit made to `size` bytes. The rest becomes a spare cell.
     fn cut(&mut self, at: CellOffset, size: u32) -> Result<()> {
         let Some(rest) = self.fresh.get(&at).and_then(|before| before.checked_sub(size)).filter(|&rest| rest > 0)
         else {
@@ -156,7 +156,7 @@ impl Editor {
             self.bytes.resize(usize::try_from(new_len).map_err(|_| past_end(new_len))?, 0);
             self.journal.note_growth(old_len as u64);
         }
-        // Behind the bins there may be slack with old bytes: all of the new bin is written, zeros included.
+        // The slack after the bins may have old bytes, so the whole new bin is written, zeros included.
         self.write(in_file(start), &bin, Step::Prepare, format!("new hive bin with {what}"))?;
         let field = offset_of!(BaseBlock, length) as u64;
         self.write(field, &length.to_le_bytes(), Step::Base, "hive bins data size")?;
@@ -171,7 +171,7 @@ impl Editor {
         Ok(at)
     }
 
-    /// Gives a cell back: for reuse if the edit made it, else once everything else is done.
+    /// Releases a cell: for reuse if the edit made it, else at the end of the edit.
     pub(super) fn release(&mut self, at: CellOffset) -> Result<()> {
         if let Some(size) = self.fresh.remove(&at) {
             self.roomy.remove(&at);
@@ -187,13 +187,13 @@ impl Editor {
         Ok(())
     }
 
-    /// Marks free all that nothing uses at the end.
+    /// Frees all unused cells at the end.
     pub(super) fn give_back(&mut self) -> Result<()> {
         for (list, used) in std::mem::take(&mut self.roomy) {
             let size = cell::size_for(used).ok_or_else(|| past_end(list.in_file()))?;
             self.cut(list, size)?;
         }
-        // No step of the change refers to a spare cell: it is free as soon as the cells beside it are taken.
+        // No step of the change refers to a spare cell: it is free as soon as its neighbours are allocated.
         for (_, at) in std::mem::take(&mut self.spare) {
             self.release_now(at, Step::Allocate)?;
         }
@@ -203,7 +203,7 @@ impl Editor {
         Ok(())
     }
 
-    /// Grows a values list in place by the least that a cell can grow, if the cell behind it is free.
+    /// Grows a values list in place by the smallest step, if the next cell is free.
     pub(super) fn grow_in_place(&mut self, list: CellOffset) -> Result<bool> {
         let header = self.header(list)?;
         let Some((behind, free_size)) = self.neighbours(list, header.size).ok().and_then(|beside| beside.free_after())
@@ -232,7 +232,7 @@ impl Editor {
         Ok(true)
     }
 
-    /// Takes back that a cell was grown in place: a cell cannot grow in one step and be freed in a later one.
+    /// Reverts an in-place growth: a cell cannot grow in one step and be freed in a later one.
     fn ungrow(&mut self, at: CellOffset, size: u32) -> Result<()> {
         let grown = self.header(at)?.size;
         let behind = CellOffset(at.0 + size);
@@ -242,14 +242,14 @@ impl Editor {
             Step::Allocate,
             "size of the values list's cell",
         )?;
-        // For a moment the freed part is a cell, so that it joins what is free behind it.
+        // The freed part becomes a cell for a moment, so that it merges with the free cell after it.
         let part = Header { size: grown - size, allocated: true };
         self.write(behind.in_file(), &part.encode(), Step::Link, "size of the free cell")?;
         self.free_cells()?.mark(behind);
         self.release_now(behind, Step::Link)
     }
 
-    /// Marks a cell free and joins it with free neighbours in its bin, by one size field.
+    /// Frees a cell and merges it with free neighbours in its bin, by one size field.
     fn release_now(&mut self, at: CellOffset, step: Step) -> Result<()> {
         let header = self.header(at)?;
         if !header.allocated {
@@ -258,7 +258,8 @@ impl Editor {
         let beside = self.neighbours(at, header.size)?;
         let (mut start, mut size) = (at, header.size);
         let before = match beside.free_before() {
-            // A size written first of all cannot count bytes that are freed last: the cell in front takes the room.
+            // A size field that is written first must not include bytes that are freed last: the cell before it gets
+            // the space.
             Some((before, before_size)) if step > Step::Allocate && self.is_written_first(before) => {
                 self.absorb(before, before_size)?;
                 None
@@ -280,12 +281,12 @@ impl Editor {
         self.write(start.in_file(), &Header { size, allocated: false }.encode(), step, "size of the freed cell")
     }
 
-    /// Whether the size field of a cell is written in the first step and the cell lies between cells of before.
+    /// Returns whether the size field of a cell is written in the first step and both neighbours existed before.
     fn is_written_first(&self, at: CellOffset) -> bool {
         self.journal.step_at(at.in_file()) == Some(Step::Prepare)
     }
 
-    /// Makes a free cell part of the cell in front of it, which is in use.
+    /// Merges a free cell into the used cell before it.
     fn absorb(&mut self, free: CellOffset, size: u32) -> Result<()> {
         let Some((front, header)) = self.neighbours(free, size)?.before.filter(|(_, header)| header.allocated) else {
             return Err(Error::corrupt(Code::CellReference, "a free cell has no cell in front of it", free.in_file()));

@@ -18,7 +18,7 @@ pub(super) struct Tree {
 }
 
 impl Tree {
-    /// A cell that is reached twice would be freed twice, or is still used elsewhere.
+    /// Adds a cell. A cell that is reached twice would be freed twice, or is still used elsewhere.
     fn take(&mut self, cell: CellOffset) -> Result<()> {
         if self.cells.insert(cell) {
             return Ok(());
@@ -27,7 +27,7 @@ impl Tree {
             .advise("run `hivewright check` on the hive, and take another copy of it"))
     }
 
-    /// Takes all cells of a key but its key node.
+    /// Adds all cells of a key except its key node.
     fn take_key<B: HiveBytes>(&mut self, key: &Key<'_, B>) -> Result<()> {
         let node = key.node();
         if key.is_root() {
@@ -57,7 +57,7 @@ impl Tree {
 }
 
 impl Editor {
-    /// Collects the cells of the key at `key` and of everything below it. Every cell is taken once, so the walk ends.
+    /// Collects the cells of the key at `key` and of everything below it. Every cell is added once, so the walk ends.
     pub(super) fn tree(&self, key: CellOffset) -> Result<Tree> {
         let hive = self.hive()?;
         let mut tree = Tree::default();

@@ -1,4 +1,4 @@
-//! The names of the values of one key with many: each look-up would go through all of them.
+//! Index of the value names of one key with many values; each look-up would read all of them.
 
 use std::collections::HashMap;
 
@@ -6,10 +6,10 @@ use crate::regf::CellOffset;
 use crate::regf::name::{Name, upcase};
 use crate::{HiveBytes, Key};
 
-/// Values from which on the names of a key are remembered.
+/// Number of values from which on an index is made.
 const MANY: u32 = 64;
 
-/// The places in the values list by upper-cased name, of the key whose values were looked up last.
+/// The indexes in the values list by upper-cased name, for the key of the last look-up.
 #[derive(Debug)]
 pub(super) struct ValueNames {
     key: CellOffset,
@@ -25,7 +25,7 @@ impl ValueNames {
             return None;
         }
         let mut places = HashMap::new();
-        // Cells that overlap could make more names of the hive than it has bytes.
+        // Overlapping cells could have more names than the hive has bytes.
         let mut room = key.hive().length() as usize;
         for value in key.values().ok()? {
             let value = value.ok()?;
@@ -35,7 +35,7 @@ impl ValueNames {
         Some(ValueNames { key: key.at(), count, places })
     }
 
-    /// Whether these are the names of a key with so many values.
+    /// Returns whether this is the index of a key with that number of values.
     pub(super) fn are_of(&self, key: CellOffset, count: u32) -> bool {
         self.key == key && self.count == count
     }
@@ -45,7 +45,7 @@ impl ValueNames {
         self.places.get(&folded(name)).copied()
     }
 
-    /// Notes a value that was added at the end.
+    /// Adds a value at the end.
     pub(super) fn add(&mut self, key: CellOffset, name: &Name<'_>) {
         if self.key == key {
             self.places.entry(folded(name)).or_insert(self.count);

@@ -11,19 +11,19 @@ use crate::regf::key_node::{KeyNode, flags};
 use crate::regf::key_value::{KeyValue, LATIN1_NAME, MAX_NAME_CHARACTERS, TOMBSTONE, ValueType};
 use crate::regf::name::Name;
 use crate::regf::{CellOffset, LAYERED_SINCE_MINOR};
-use crate::{Data, KeyPath, Value};
+use crate::{Data, HiveBytes, KeyPath, Value};
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// The values that a deletion concerns. The two differ only in a layered hive.
+/// Selects the values of a deletion. The variants differ only in a layered hive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delete {
-    /// Values, not tombstones: a tombstone stays.
+    /// Values, but no tombstones.
     Live,
     /// Values and tombstones: without the tombstone, a value of a lower layer appears.
     Any,
 }
 
-/// A value that is there, without a borrow of the hive.
+/// An existing value, without a borrow of the hive.
 struct Found {
     at: CellOffset,
     index: u32,
@@ -32,9 +32,15 @@ struct Found {
     name_size: usize,
 }
 
+impl Found {
+    fn of<B: HiveBytes>(value: &Value<'_, B>) -> Self {
+        Found { at: value.at(), index: value.index(), node: *value.node(), name_size: value.name().utf16_size() }
+    }
+}
+
 impl Editor {
-    /// Sets the value `name` of the key at `path`: the first of that name, without regard to case, or a new one. Says
-    /// whether anything changed.
+    /// Sets the value `name` of the key at `path`: the first of that name, without regard to case, or a new one.
+    /// Returns whether anything changed.
     ///
     /// # Errors
     /// `no-key` if there is no such key; otherwise as [`Editor::set_value_at`].
@@ -48,7 +54,7 @@ impl Editor {
         self.set_value_at(key, name, data.data_type(), &data.to_bytes())
     }
 
-    /// Removes the first value called `name` of the key at `path`. Says whether there was one.
+    /// Removes the first value called `name` of the key at `path`. Returns whether there was one.
     ///
     /// # Errors
     /// `no-key` if there is no such key; otherwise as [`Editor::delete_value_at`].
@@ -57,22 +63,22 @@ impl Editor {
         self.delete_value_at(key, name, Delete::Live)
     }
 
-    /// Removes all values of the key at `path`, tombstones included. Returns how many there were.
+    /// Removes all values of the key at `path`; tombstones stay. Returns how many there were.
     ///
     /// # Errors
     /// `no-key` if there is no such key; otherwise as [`Editor::delete_all_values_at`].
     pub fn delete_all_values<'p>(&mut self, path: impl Into<KeyPath<'p>>) -> Result<u32> {
         let key = self.key_at_path(path)?;
-        self.delete_all_values_at(key)
+        self.delete_all_values_at(key, Delete::Live)
     }
 
-    /// Sets a value of the key whose key node stands at `key`; the first of that name, without regard to case, or a
-    /// new one. A tombstone becomes a value. Says whether anything changed.
+    /// Sets a value of the key whose key node lies at `key`: the first of that name, without regard to case, or a new
+    /// one. A tombstone becomes a value. Returns whether anything changed.
     ///
     /// # Errors
-    /// `value-name` for a name of more than 16,383 characters, `data-too-large` for data that the hive's version has no
-    /// form for; keys that take no values (handles, symbolic links, tombstones) are refused; [`Kind::NoRoom`] if neither
-    /// a free cell nor growth can hold what is new.
+    /// `value-name` for a name of more than 16,383 characters; `data-too-large` for data that the hive's version cannot
+    /// store; keys that cannot have values (handles, symbolic links, tombstones) are refused; [`Kind::NoRoom`] if the
+    /// new cells do not fit into free cells or growth.
     pub fn set_value_at<'n>(
         &mut self,
         key: CellOffset,
@@ -90,10 +96,10 @@ impl Editor {
         })
     }
 
-    /// Removes the first value called `name` of the key at `key`. Says whether there was one.
+    /// Removes the first value called `name` of the key at `key`. Returns whether there was one.
     ///
     /// # Errors
-    /// Keys that take no values are refused; damage of the value or its data.
+    /// Keys that cannot have values are refused; damage of the value or its data.
     pub fn delete_value_at<'n>(&mut self, key: CellOffset, name: impl Into<Name<'n>>, which: Delete) -> Result<bool> {
         let name = name.into();
         self.whole(|edit| match edit.look_up(key, &name, which)? {
@@ -102,29 +108,41 @@ impl Editor {
         })
     }
 
-    /// Removes all values of the key at `key`, tombstones included. Returns how many there were.
+    /// Removes all values of the key at `key`. Returns how many there were.
     ///
     /// # Errors
     /// As [`Editor::delete_value_at`].
-    pub fn delete_all_values_at(&mut self, key: CellOffset) -> Result<u32> {
+    pub fn delete_all_values_at(&mut self, key: CellOffset, which: Delete) -> Result<u32> {
         self.whole(|edit| {
             let node = edit.takes_values(key)?;
-            let count = node.values();
-            if count == 0 {
-                return Ok(0);
-            }
-            let mut cells = Vec::new();
-            {
+            let minor = edit.base.minor_version.get();
+            let (mut going, mut cells) = (Vec::new(), Vec::new());
+            if node.values() > 0 {
                 let hive = edit.hive()?;
                 for value in hive.key_at(key)?.values()? {
                     let value = value?;
-                    cells.push(value.at());
-                    cells.extend(hive.cells_of_data(value.node())?);
+                    if which == Delete::Any || !value.node().is_tombstone(minor) {
+                        cells.push(value.at());
+                        cells.extend(hive.cells_of_data(value.node())?);
+                        going.push(Found::of(&value));
+                    }
                 }
             }
-            edit.empty_values_list(key, &node)?;
-            cells.into_iter().try_for_each(|cell| edit.release(cell))?;
-            edit.touch(key)?;
+            let count = u32::try_from(going.len()).unwrap_or(u32::MAX);
+            if going.is_empty() {
+                return Ok(0);
+            }
+            if count == node.values() {
+                edit.empty_values_list(key, &node)?;
+                cells.into_iter().try_for_each(|cell| edit.release(cell))?;
+                edit.touch(key)?;
+                return Ok(count);
+            }
+            // From the end, so that the places of the others stay.
+            for value in going.iter().rev() {
+                let node = edit.node_at(key)?;
+                edit.remove(key, &node, value)?;
+            }
             Ok(count)
         })
     }
@@ -181,7 +199,7 @@ impl Editor {
     fn look_up(&mut self, key: CellOffset, name: &Name<'_>, which: Delete) -> Result<(KeyNode, Option<Found>)> {
         let node = self.takes_values(key)?;
         let minor = self.base.minor_version.get();
-        // Which value counts in a layered hive depends on more than its name.
+        // In a layered hive, the effective value depends on more than its name.
         if minor < LAYERED_SINCE_MINOR
             && !self.value_names.as_ref().is_some_and(|names| names.are_of(key, node.values()))
         {
@@ -192,7 +210,7 @@ impl Editor {
             value.name().equals(name) && (which == Delete::Any || !value.node().is_tombstone(minor))
         };
         let may_be_it = |error: Error| match error.kind() {
-            Kind::Corrupt => error.advise("it may be the value that is looked for: take another copy of the hive"),
+            Kind::Corrupt => error.advise("it may be the requested value: take another copy of the hive"),
             _ => error,
         };
         let value = match self.value_names.as_ref().filter(|names| names.are_of(key, node.values())) {
@@ -200,19 +218,13 @@ impl Editor {
             None => hive.key_at(key)?.value_that(is_wanted),
         };
         let value = value.map_err(may_be_it)?;
-        let found_value = |value: Value<'_, &[u8]>| Found {
-            at: value.at(),
-            index: value.index(),
-            node: *value.node(),
-            name_size: value.name().utf16_size(),
-        };
-        Ok((node, value.map(found_value)))
+        Ok((node, value.as_ref().map(Found::of)))
     }
 
     fn replace(&mut self, key: CellOffset, node: &KeyNode, old: &Found, kind: ValueType, data: &[u8]) -> Result<bool> {
         let tombstone = old.node.is_tombstone(self.hive()?.base_block().minor_version.get());
         let inline = old.node.data_size.get() & crate::regf::key_value::INLINE != 0;
-        // A DWORD in a cell of its own is read by Windows, but nothing that Windows writes looks so.
+        // Windows reads a DWORD in a cell, but always writes it into the key value.
         if !tombstone && old.node.data_type.get() == kind.0 && inline == (data.len() <= 4) && self.holds(old, data)? {
             return Ok(false);
         }
@@ -237,7 +249,7 @@ impl Editor {
         Ok(true)
     }
 
-    /// Whether a value's data equals `data`.
+    /// Returns whether a value's data equals `data`.
     fn holds(&self, value: &Found, data: &[u8]) -> Result<bool> {
         let hive = self.hive()?;
         Ok(*hive.data_of(value.at, &value.node)? == *data)
@@ -289,8 +301,8 @@ impl Editor {
         self.touch(key)
     }
 
-    /// Appends a key value to the key's values list: in the unused end of the list's cell, in the free cell behind it, or
-    /// in a larger list elsewhere.
+    /// Appends a key value to the key's values list: in the unused end of the list's cell, in the free cell after it,
+    /// or in a larger list elsewhere.
     fn list_value(&mut self, key: CellOffset, node: &KeyNode, value: CellOffset) -> Result<()> {
         let count = node.values() as usize;
         let list = CellOffset(node.values_list.get());
@@ -308,12 +320,12 @@ impl Editor {
         let room = self.hive()?.cell(list)?.len() / 4;
         self.uses(list, 4 * (count + 1));
         if count < room {
-            // Where an entry was taken from the list, this one is in use until the others have moved.
+            // If an entry was removed from the list, this place is in use until the others have moved.
             let step = if self.shortened.contains(&list) { Step::Link } else { Step::Prepare };
             return self.write(entry, &value.0.to_le_bytes(), step, "values list: new entry");
         }
         if self.grow_in_place(list)? {
-            // The entry lies where the free cell's size was: not before the list has grown over it.
+            // The entry overlaps the free cell's size field, so it is written after the list has grown.
             return self.write(entry, &value.0.to_le_bytes(), Step::Link, "values list: new entry");
         }
         let mut entries = self.hive()?.cell(list)?[..4 * count].to_vec();

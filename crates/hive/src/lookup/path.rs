@@ -1,14 +1,14 @@
-//! Paths: the names of the keys on the way from one key down to another.
+//! Key paths: the names from one key down to another.
 
 use std::fmt;
 
 use crate::regf::name::Name;
 
-/// The names on the way from a key, mostly the root, to a key below it. No name is the key itself.
+/// The names from a key, mostly the root, down to another key. An empty path is the key itself.
 ///
-/// A `&str` is a path whose names are parted by backslashes and taken as they are; empty names do not count, so that a
-/// backslash at either end, or two in a row, do no harm. Names that such a text cannot have (with a backslash, or an
-/// unpaired surrogate) are given one by one, or as text with escapes.
+/// A `&str` is a path whose names are separated by backslashes and taken literally; empty names are ignored, so that
+/// leading, trailing and repeated backslashes have no effect. Names that such a text cannot express (with a backslash,
+/// or an unpaired surrogate) are given as a list of names, or as text with escapes.
 ///
 /// # Examples
 /// ```
@@ -28,12 +28,12 @@ pub struct KeyPath<'a> {
 }
 
 impl<'a> KeyPath<'a> {
-    /// Makes a path of names, each taken as it is.
+    /// Makes a path of literal names.
     pub fn from_names<N: Into<Name<'a>>>(names: impl IntoIterator<Item = N>) -> Self {
         KeyPath { names: names.into_iter().map(Into::into).collect() }
     }
 
-    /// Reads a path of its text form: backslashes part the names, and each is as [`Name::from_escaped`] reads it.
+    /// Parses the escaped form: backslashes separate the names, each of which is parsed by [`Name::from_escaped`].
     pub fn from_escaped(text: &str) -> KeyPath<'static> {
         KeyPath { names: parts(text).map(Name::from_escaped).collect() }
     }
@@ -43,17 +43,17 @@ impl<'a> KeyPath<'a> {
         &self.names
     }
 
-    /// Whether the path has no name.
+    /// Returns whether the path has no name.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }
 
-    /// Adds a name at the lower end.
+    /// Appends a name.
     pub fn push(&mut self, name: impl Into<Name<'a>>) {
         self.names.push(name.into());
     }
 
-    /// Takes the last name off.
+    /// Removes and returns the last name.
     pub fn pop(&mut self) -> Option<Name<'a>> {
         self.names.pop()
     }
@@ -64,13 +64,13 @@ impl<'a> KeyPath<'a> {
     }
 }
 
-/// The only place that parts a path.
+/// Splits a path into its names.
 fn parts(text: &str) -> impl Iterator<Item = &str> {
     text.split('\\').filter(|name| !name.is_empty())
 }
 
 impl<'a> From<&'a str> for KeyPath<'a> {
-    /// Parts the text at its backslashes. Nothing in it is an escape.
+    /// Splits the text at its backslashes. Nothing in it is an escape.
     fn from(text: &'a str) -> Self {
         KeyPath { names: parts(text).map(Name::from).collect() }
     }
@@ -89,7 +89,7 @@ impl<'a> From<&'a KeyPath<'_>> for KeyPath<'a> {
 }
 
 impl fmt::Display for KeyPath<'_> {
-    /// Writes the text form, of which [`KeyPath::from_escaped`] makes the same path.
+    /// Writes the escaped form, which [`KeyPath::from_escaped`] parses.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, name) in self.names.iter().enumerate() {
             let separator = if i == 0 { "" } else { "\\" };

@@ -1,4 +1,4 @@
-//! References between cells: an error about one names the field that refers, and where it stands.
+//! References between cells: errors name the referring field and its place.
 
 use std::fmt;
 
@@ -15,12 +15,12 @@ pub(super) struct Referrer {
 }
 
 impl Referrer {
-    /// The field called `what`, at an offset in the file.
+    /// Returns the field called `what`, at an offset in the file.
     pub(super) fn field(what: &'static str, at: u64) -> Self {
         Referrer { what, element: None, at }
     }
 
-    /// The field called `what`, `offset` bytes into the data of a cell.
+    /// Returns the field called `what`, `offset` bytes into the data of a cell.
     pub(super) fn in_cell(what: &'static str, cell: CellOffset, offset: u64) -> Self {
         Self::field(what, cell.data_in_file().saturating_add(offset))
     }
@@ -30,14 +30,14 @@ impl Referrer {
         Referrer { element: Some(index), ..Self::in_cell(what, cell, offset) }
     }
 
-    /// The error for a reference to what is no cell below `length`.
+    /// Returns the error for a reference to what is not a cell below `length`.
     pub(super) fn leads_out(&self, to: CellOffset, length: u32) -> Error {
         let limit = length.saturating_sub(cell::ALIGNMENT);
-        Error::corrupt(Code::CellReference, format!("{self} leads to no cell of the hive bins"), self.at)
+        Error::corrupt(Code::CellReference, format!("{self} does not lead to a cell in the hive bins"), self.at)
             .expected(format_args!("a cell offset up to {limit:#x}"), to)
     }
 
-    /// The error for a reference to a free cell.
+    /// Returns the error for a reference to a free cell.
     pub(super) fn leads_to_free_cell(&self, to: CellOffset) -> Error {
         Error::corrupt(Code::CellReference, format!("{self} leads to a free cell"), self.at)
             .expected("a cell in use", to)

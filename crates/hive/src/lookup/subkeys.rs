@@ -1,4 +1,4 @@
-//! The subkeys of a key: by name, and all of them.
+//! Looks subkeys up by name, and iterates over them.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::regf::subkeys_list::{ListKind, SubkeysList};
 use crate::{Hive, HiveBytes};
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// An element of a subkeys list, and where it stands.
+/// An element of a subkeys list and its place.
 #[derive(Clone, Copy)]
 struct Element {
     kind: ListKind,
@@ -26,10 +26,10 @@ struct Element {
 const MOST_ERRORS: usize = 100;
 
 impl<'h, B: HiveBytes> Key<'h, B> {
-    /// Returns the subkey called `name`, without regard to case. A damaged key or leaf beside it does not matter.
+    /// Returns the subkey called `name`, without regard to case. Damage of other keys or leaves does not matter.
     ///
     /// # Errors
-    /// The list is damaged; there is no such key, and one that cannot be read may be it.
+    /// The list is damaged; the key is not found, and an unreadable one may be it.
     pub fn subkey<'n>(&self, name: impl Into<Name<'n>>) -> Result<Option<Key<'h, B>>> {
         let name = name.into();
         let hash = name.hash();
@@ -91,7 +91,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     }
 
     /// Returns an iterator over all subkeys, in the order of the list. A damaged subkey, or a damaged leaf of the list,
-    /// is an error in its place; the iteration goes on behind it.
+    /// is an error in its place; the iteration goes on after it.
     ///
     /// # Errors
     /// The list as a whole cannot be read.
@@ -217,7 +217,7 @@ impl<'h> Leaf<'h> {
         self.len
     }
 
-    /// Returns the next element whose kind and hint are `possible`. A look-up passes over thousands of others.
+    /// Returns the next element whose kind and hint are `possible`. Skips thousands of others fast.
     fn next(&mut self, possible: impl Fn(ListKind, Option<u32>) -> bool) -> Option<Element> {
         let list = self.list().ok()?;
         let (passed, (at, hint)) =
@@ -238,7 +238,7 @@ struct Elements<'h, B> {
     leaf: Option<Leaf<'h>>,
     /// Elements of all leaves so far.
     keys: u64,
-    /// The list names more keys than the hive has room for, which ends it.
+    /// Whether the list names more keys than the hive has room for, which ends it.
     overlong: bool,
 }
 
@@ -273,9 +273,9 @@ impl<B: HiveBytes> Elements<'_, B> {
     }
 }
 
-/// Checks that the hive has room for as many keys as a list names. Lists may name one key over and over, an index root
-/// one leaf: half a MiB lists four thousand million keys. Each key has a key node, so the list of an undamaged hive is
-/// never longer than the bins have room for.
+/// Checks that the hive has room for as many keys as a list names. A hostile list may name one key, or an index root
+/// one leaf, repeatedly: half a MiB can list four thousand million keys. Each key has a key node, so an undamaged list
+/// is bounded by the size of the bins.
 fn has_room_for<B>(hive: &Hive<B>, keys: u64, list: CellOffset) -> Result<()> {
     let most = u64::from(hive.length()) / key_node::SIZE as u64;
     if keys <= most {
@@ -285,8 +285,8 @@ fn has_room_for<B>(hive: &Hive<B>, keys: u64, list: CellOffset) -> Result<()> {
     Err(Error::corrupt(Code::ListSize, what, list.data_in_file()).expected(format_args!("at most {most}"), keys))
 }
 
-/// Whether a fast leaf's hint (first four characters of the name, zero padded) may belong to `name`. Hints of names
-/// beyond ASCII are taken as no hint.
+/// Returns whether a fast leaf's hint (first four characters of the name, zero padded) may belong to `name`. Hints of
+/// names beyond ASCII are taken as no hint.
 fn hint_allows(hint: u32, name: &Name<'_>) -> bool {
     let hint = hint.to_le_bytes();
     if hint == [0; 4] || !hint.is_ascii() || !name.is_latin1() || !name.bytes().is_ascii() {

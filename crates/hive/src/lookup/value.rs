@@ -1,4 +1,4 @@
-//! The values of a key and their data.
+//! Looks values up by name, iterates over them, and reads their data.
 
 use std::borrow::Cow;
 
@@ -75,7 +75,7 @@ impl<'h, B: HiveBytes> Value<'h, B> {
         Ok(Data::new(self.data_type(), self.raw_data()?))
     }
 
-    /// Reads the data as bytes, borrowed from the hive where they stand in one piece.
+    /// Reads the data as bytes, borrowed from the hive if they are contiguous.
     ///
     /// # Errors
     /// A cell that holds the data is damaged.
@@ -91,7 +91,7 @@ pub struct DamagedValue {
     pub index: u32,
     /// The cell offset that the list has for it.
     pub at: CellOffset,
-    /// The name that the damaged bytes hold, if they hold one.
+    /// The name in the damaged bytes, if there is one.
     pub name: Option<String>,
     /// The damage.
     pub error: Error,
@@ -112,7 +112,7 @@ impl From<DamagedValue> for Error {
     }
 }
 
-/// The name in the cell of a damaged key value, where its own fields give one.
+/// Returns the name in the cell of a damaged key value, where its own fields give one.
 fn name_of_damaged(cell: &[u8]) -> Option<String> {
     let short = |at: usize| Some(u16::from_le_bytes(*cell.get(at..)?.first_chunk()?));
     let name = cell.get(key_value::SIZE..)?.get(..usize::from(short(2)?))?;
@@ -121,17 +121,17 @@ fn name_of_damaged(cell: &[u8]) -> Option<String> {
 }
 
 impl<'h, B: HiveBytes> Key<'h, B> {
-    /// Returns the first value called `name`, without regard to case; the empty name is the default value. A damaged value
-    /// beside it does not matter.
+    /// Returns the first value called `name`, without regard to case; the empty name is the default value. Damage of
+    /// other values does not matter.
     ///
     /// # Errors
-    /// The list is damaged; there is no such value, and one that cannot be read may be it.
+    /// The list is damaged; the value is not found, and an unreadable one may be it.
     pub fn value<'n>(&self, name: impl Into<Name<'n>>) -> Result<Option<Value<'h, B>>> {
         let name = name.into();
         self.value_that(|value| value.name.equals(&name))
     }
 
-    /// As [`Key::value`], of any description.
+    /// As [`Key::value`], with a predicate.
     pub(crate) fn value_that(&self, is_wanted: impl Fn(&Value<'h, B>) -> bool) -> Result<Option<Value<'h, B>>> {
         let mut damage = None;
         for value in self.values()? {
@@ -148,7 +148,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     }
 
     /// Returns an iterator over all values, in the order of the list. A value that cannot be read is an error in its
-    /// place; the iteration goes on behind it.
+    /// place; the iteration goes on after it.
     ///
     /// # Errors
     /// The list as a whole cannot be read.
@@ -157,11 +157,11 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         Ok((0..self.node.values()).map(move |index| list.value(index)))
     }
 
-    /// Returns the value at a place in the values list.
+    /// Returns the value at a place in the values list, as [`Value::index`] gave it.
     ///
     /// # Errors
     /// The list or the value is damaged; the list has no such place.
-    pub(crate) fn value_at(&self, index: u32) -> Result<Value<'h, B>> {
+    pub fn value_at(&self, index: u32) -> Result<Value<'h, B>> {
         Ok(ValuesList::of(self)?.value(index)?)
     }
 }
@@ -178,7 +178,7 @@ impl<'h, B: HiveBytes> ValuesList<'h, B> {
         let (hive, count) = (key.hive, key.node.values());
         let at = CellOffset(key.node.values_list.get());
         let count_at = key.at.data_in_file() + 36;
-        // As with keys: each value has a cell of its own.
+        // As for keys: each value has a cell.
         let most = u64::from(hive.length()) / key_value::SIZE as u64;
         if u64::from(count) > most {
             let what = "the key has more values than the hive has room for";
@@ -212,7 +212,7 @@ impl<'h, B: HiveBytes> ValuesList<'h, B> {
 }
 
 impl<B: HiveBytes> Hive<B> {
-    /// Returns the data of the key value that stands at `at_value`.
+    /// Returns the data of the key value that lies at `at_value`.
     pub(crate) fn data_of(&self, at_value: CellOffset, value: &KeyValue) -> Result<Cow<'_, [u8]>> {
         let (at, size) = match value.location() {
             Location::Inline { bytes, size } => return Ok(Cow::Owned(bytes[..size].to_vec())),
@@ -224,7 +224,7 @@ impl<B: HiveBytes> Hive<B> {
             return self.segments(at, &data, size).map(Cow::Owned);
         }
         if size > data.len() {
-            let what = "the value's data runs out of its cell";
+            let what = "the value's data exceeds its cell";
             return Err(Error::corrupt(Code::ValueData, what, at_value.data_in_file() + 4)
                 .expected(format_args!("at most {} bytes", data.len()), size));
         }
@@ -233,7 +233,7 @@ impl<B: HiveBytes> Hive<B> {
 
     fn segments(&self, at: CellOffset, record: &[u8], size: usize) -> Result<Vec<u8>> {
         let short = |what, place: CellOffset| Error::corrupt(Code::BigData, what, place.data_in_file());
-        // Memory is bounded by the hive: no data is larger than all bins together.
+        // Memory is bounded by the hive: data is never larger than all bins together.
         if size > self.length() as usize {
             return Err(short("big data is larger than the hive", at));
         }

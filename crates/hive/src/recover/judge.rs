@@ -1,15 +1,16 @@
-//! Whether a replay left the hive as consistent as it was. Sequence numbers and hashes say that a log is whole and in its turn;
-//! they do not say that hive and log were copied at the same moment.
+//! Decides whether a replay left the hive as consistent as it was. Sequence numbers and hashes show that a log is
+//! complete and in order, but not that hive and log were copied at the same moment.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{REPLAY_BREAKS, Recovery};
+use super::Recovery;
+
 use crate::check::{self, Finding, Report, Rule};
 use crate::regf::BASE_BLOCK_SIZE;
 use crate::regf::base_block::BaseBlock;
 use crate::{Hive, HiveBytes, Overlay};
-use hivewright_error::{Error, Result, Space};
+use hivewright_error::{Code, Error, Result, Space};
 use zerocopy::IntoBytes;
 
 /// Returns the damage of the replayed hive (`whole`) that its primary file does not have. `None` if there is none, or if
@@ -30,7 +31,7 @@ pub(super) fn breach<B: HiveBytes>(
     Ok(Some(error(added, report, errors(&before) == 0, hive.bytes.base().len())))
 }
 
-/// The primary file as it is; under the base block from the log where it has none.
+/// Returns the primary file; if its base block is invalid, with the base block of the log.
 fn primary<'h, B: HiveBytes>(hive: &'h Hive<Overlay<'_, B>>, report: &Recovery) -> Result<Cow<'h, [u8]>> {
     let base = hive.bytes.base();
     let len = usize::try_from(base.len()).unwrap_or(usize::MAX);
@@ -48,7 +49,7 @@ fn primary<'h, B: HiveBytes>(hive: &'h Hive<Overlay<'_, B>>, report: &Recovery) 
     Ok(bytes)
 }
 
-/// Errors behind the base block, which a replay always writes.
+/// Errors after the base block, which a replay always writes.
 fn in_bins(report: &Report) -> impl Iterator<Item = &Finding> {
     report.errors().filter(|finding| finding.offset >= u64::from(BASE_BLOCK_SIZE) || finding.rule == Rule::RootKey)
 }
@@ -57,19 +58,19 @@ fn errors(report: &Report) -> usize {
     in_bins(report).count()
 }
 
-fn error(added: &Finding, report: &Recovery, sound_before: bool, file_len: u64) -> Error {
+fn error(added: &Finding, report: &Recovery, undamaged_before: bool, file_len: u64) -> Error {
     let owner = added.owner().map(|owner| format!(" at {owner}")).unwrap_or_default();
     let logs = report.applied_logs().map(|log| log.name.as_str()).collect::<Vec<_>>().join(" and ");
     let what = format!("the replay of {logs} breaks the hive: {}: {}{owner}", added.rule, added.what);
-    let error = Error::refused(REPLAY_BREAKS, what).advise(match (report.base_block_rebuilt, sound_before) {
-        (true, _) => "hive and log were not copied at the same moment: look for a pair that was",
+    let error = Error::refused(Code::ReplayBreaks, what).advise(match (report.base_block_rebuilt, undamaged_before) {
+        (true, _) => "hive and log were not copied at the same time: look for matching copies",
         (false, true) => {
-            "hive and log were not copied at the same moment: look for a pair that was; the primary file alone is sound"
+            "hive and log were not copied at the same time: look for matching copies; the primary file alone is undamaged"
         }
         (false, false) => {
-            "hive and log were not copied at the same moment: look for a pair that was; the primary file alone is damaged too"
+            "hive and log were not copied at the same time: look for matching copies; the primary file alone is damaged too"
         }
     });
-    // What the logs append has no place in the file yet.
+    // Appended bytes have no place in the primary file.
     if added.offset < file_len { error.at(Space::Hive, added.offset) } else { error }
 }

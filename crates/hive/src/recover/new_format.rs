@@ -10,7 +10,7 @@ use crate::regf::log::{Flaw, LogFormat, Page, SECTOR};
 
 /// The part of the base block's flags (at 144) that an entry carries.
 const CARRIED_FLAGS: u32 = 1;
-/// Where the flags stand in [`BaseBlock::reserved`].
+/// Where the flags lie in [`BaseBlock::reserved`].
 const FLAGS: std::ops::Range<usize> = 144 - 112..148 - 112;
 
 /// Replays `logs` as far as possible; `None` if no entry applies.
@@ -37,8 +37,9 @@ struct Replay<'l> {
     last: Option<Entry<'l>>,
 }
 
-/// Earlier logs first. The first log to take part may begin anywhere at or above `start`, the file's secondary
-/// sequence number: earlier entries went to the file meanwhile. Each next log must go on where the last one ended.
+/// Applies the earlier log first. The first applied log may begin at any number from `start`, the file's secondary
+/// sequence number, on: earlier entries have already reached the file. Each next log must continue where the last one
+/// ended.
 fn in_turn<'l>(mut logs: Vec<Candidate<'l>>, start: u32, replay: &mut Replay<'l>, report: &mut Recovery) {
     logs.sort_by_key(|log| distance(log.base.primary_sequence.get(), start));
     let mut begun = false;
@@ -46,7 +47,7 @@ fn in_turn<'l>(mut logs: Vec<Candidate<'l>>, start: u32, replay: &mut Replay<'l>
         let number = log.base.primary_sequence.get();
         let ahead = match &replay.last {
             Some(last) => distance(number, last.header.sequence.get().wrapping_add(1)),
-            // A log that took part and gave nothing leaves a gap that none can close.
+            // An applied log without entries leaves a gap that no other log closes.
             None if begun => 1,
             None => distance(number, start).min(0),
         };
@@ -62,7 +63,7 @@ fn in_turn<'l>(mut logs: Vec<Candidate<'l>>, start: u32, replay: &mut Replay<'l>
     }
 }
 
-/// The base block is invalid: the log with the latest entries gives it, and no other log is applied.
+/// Replays for an invalid base block: the log with the latest entries has the base block, and no other log is applied.
 fn latest_alone<'l>(mut logs: Vec<Candidate<'l>>, replay: &mut Replay<'l>, report: &mut Recovery) -> Option<BaseBlock> {
     let anchor = logs.first()?.base.primary_sequence.get();
     logs.sort_by_key(|log| Reverse(distance(log.base.primary_sequence.get(), anchor)));
@@ -87,7 +88,7 @@ impl<'l> Replay<'l> {
         let mut at = SECTOR;
         let stop = loop {
             let Some(entry) = Entry::parse(bytes, at) else { break None };
-            match entry.and_then(|entry| sound(&entry, expected).map(|()| entry)) {
+            match entry.and_then(|entry| applicable(&entry, expected).map(|()| entry)) {
                 Ok(entry) => {
                     self.apply(&entry);
                     report.entries.push(EntryReport::of(&entry, None));
@@ -118,8 +119,8 @@ impl<'l> Replay<'l> {
     }
 }
 
-/// Whether an entry may be applied: the number first, since a stale entry is no damage.
-fn sound(entry: &Entry<'_>, expected: u32) -> Result<(), Flaw> {
+/// Checks whether an entry may be applied: the number first, since a stale entry is not damage.
+fn applicable(entry: &Entry<'_>, expected: u32) -> Result<(), Flaw> {
     match distance(entry.header.sequence.get(), expected) {
         0 => entry.check(),
         ..0 => Err(Flaw::EntryStale),
@@ -127,8 +128,8 @@ fn sound(entry: &Entry<'_>, expected: u32) -> Result<(), Flaw> {
     }
 }
 
-/// The base block as Windows leaves it: both sequence numbers are the last entry's plus 1; length and bit 0 of the
-/// flags are the last entry's; nothing else changes but the checksum (and a log's file type, which becomes 0).
+/// Returns the base block as Windows leaves it: both sequence numbers are the last entry's plus 1; length and bit 0 of
+/// the flags are the last entry's; nothing else changes but the checksum (and a log's file type, which becomes 0).
 fn finished(mut base: BaseBlock, last: &Entry<'_>) -> BaseBlock {
     let sequence = last.header.sequence.get().wrapping_add(1);
     base.primary_sequence = sequence.into();

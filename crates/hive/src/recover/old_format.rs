@@ -7,13 +7,13 @@ use crate::regf::base_block::BaseBlock;
 use crate::regf::log::dirty_vector::DirtyVector;
 use crate::regf::log::{Flaw, LogFormat};
 
-/// How far the sequence numbers of a recovered hive lie above its log's. Of the one pair that is known, Windows 7 made
-/// 7 of a log of 5 (a file of 5 and 4). It also wrote the time of loading to both timestamps, and the file's new path,
-/// which are no part of the replay and stay as they are here.
+/// Difference between the sequence numbers of a recovered hive and its log. In the only known pair, Windows 7 made 7 of
+/// a log of 5 (a file of 5 and 4). It also wrote the load time to both timestamps, and the file's new path, which are
+/// not part of the replay and do not change here.
 const RAISE: u32 = 2;
 
-/// Applies the first of `logs` that is whole, the latest before the others, by name where they are of one time; `None` if
-/// none is whole. Their times can differ only where the primary file has no base block to compare them with.
+/// Applies the first of `logs` that is complete, the latest first, and by name if their times are equal; `None` if none
+/// is complete. Their times can differ only if the primary file has no base block to compare them with.
 pub(super) fn plan<'l>(primary: &Primary, logs: &[Candidate<'l>], report: &mut Recovery) -> Option<Plan<'l>> {
     let mut order: Vec<_> = logs.iter().collect();
     order.sort_by_key(|log| (Reverse(log.base.last_written.get()), log.log.name.to_ascii_lowercase()));
@@ -35,7 +35,7 @@ pub(super) fn plan<'l>(primary: &Primary, logs: &[Candidate<'l>], report: &mut R
     plan
 }
 
-/// The base block of the result: the log's length, and sequence numbers above the log's.
+/// Returns the base block of the result: the log's length, and sequence numbers above the log's.
 fn finished(mut base: BaseBlock, log: &BaseBlock) -> BaseBlock {
     let sequence = log.primary_sequence.get().wrapping_add(RAISE);
     base.primary_sequence = sequence.into();

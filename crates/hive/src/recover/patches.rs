@@ -11,14 +11,14 @@ const JOIN: usize = 16;
 pub(super) fn of<B: HiveBytes>(overlay: &Overlay<'_, B>) -> Result<PatchSet> {
     let mut set = PatchSet { old_len: overlay.base().len(), new_len: overlay.len(), patches: Vec::new() };
     let is_base_block = |&(at, _): &(u64, &[u8])| at < u64::from(BASE_BLOCK_SIZE);
-    // The steps are durable one after the other, so that no interruption leaves a clean file with old pages.
+    // The steps are durable one after the other, so no interruption leaves a clean file with old pages.
     for (at, new) in overlay.replaced().filter(|range| !is_base_block(range)) {
         differences(&mut set, overlay.base(), at, new, ("page from the transaction log", Step::Prepare, JOIN))?;
     }
     for (at, new) in overlay.replaced().filter(is_base_block) {
         let what = "base block: sequence numbers, hive bins data size, checksum";
-        // One sector, one write: sequence numbers without their checksum would be no base block, and another log might
-        // be taken to rebuild it.
+        // One sector, one write: new sequence numbers with the old checksum would make the base block invalid, and
+        // another log might then be used to rebuild it.
         differences(&mut set, overlay.base(), at, new, (what, Step::Base, new.len()))?;
     }
     Ok(set)

@@ -37,16 +37,16 @@ pub struct Recovery {
 pub struct LogReport {
     /// Its name.
     pub name: String,
-    /// All of its name in hexadecimal where that is not UTF-8, byte by byte.
+    /// The whole name in hexadecimal, byte by byte, if it is not UTF-8.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub name_hex: Option<String>,
     /// Its size in bytes.
     pub size: u64,
-    /// Whether its base block holds.
+    /// Whether its base block is valid.
     pub base_block_valid: bool,
-    /// Its format, if the base block holds.
+    /// Its format, if the base block is valid.
     pub format: Option<LogFormat>,
-    /// Its primary and secondary sequence number, if the base block holds.
+    /// Its primary and secondary sequence number, if the base block is valid.
     pub sequence: Option<[u32; 2]>,
     /// The reason why nothing of it was applied.
     pub left: Option<Flaw>,
@@ -98,7 +98,7 @@ impl Recovery {
         }
     }
 
-    /// Adds what the plan will do; a log of the format that was not used gets its reason.
+    /// Adds the actions of the plan; a log of the unused format gets its reason.
     pub(super) fn settle(&mut self, logs: &[Log<'_>], plan: Option<&Plan<'_>>) {
         if let Some(plan) = plan {
             self.bytes = plan.pages.iter().map(|page| page.data.len() as u64).sum();
@@ -154,7 +154,7 @@ impl LogReport {
         self.sequence = Some(sequences(base));
     }
 
-    /// Leaves the log as a whole.
+    /// Records that no part of the log is applied.
     pub(super) fn leave(&mut self, log: &Log<'_>, why: Flaw) {
         self.left = Some(why);
         if self.format != Some(LogFormat::Dirt) {

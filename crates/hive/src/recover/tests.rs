@@ -29,7 +29,7 @@ fn refused<'l>(hive: &'l [u8], logs: &[&'l [u8]]) -> Unrecovered<DirtyHive<&'l [
     failed
 }
 
-/// The marker in each bin.
+/// Returns the marker in each bin.
 fn markers(recovered: &Recovered<'_, &[u8]>) -> Vec<u8> {
     let bins = recovered.hive.length() / 4096;
     (0..bins).map(|i| recovered.hive.bytes().read(4096 + u64::from(i) * 4096 + 4000, 1).unwrap()[0]).collect()

@@ -40,7 +40,7 @@ pub(super) fn hive(sequences: [u32; 2], bins: u32) -> Vec<u8> {
     out
 }
 
-/// A bin at `offset`, `marker` in all of its free space; the first one holds the root key.
+/// Returns a bin at `offset`, `marker` in all of its free space; the first one holds the root key.
 pub(super) fn bin(offset: u32, marker: u8) -> Vec<u8> {
     let mut out = vec![marker; 4096];
     out[..32].fill(0);
@@ -72,7 +72,7 @@ pub(super) struct EntrySpec {
     pub(super) pages: Vec<(u32, Vec<u8>)>,
 }
 
-/// An entry that fills the bin at `offset` of a hive of `length` with `marker`.
+/// Returns an entry that fills the bin at `offset` of a hive of `length` with `marker`.
 pub(super) fn entry(sequence: u32, length: u32, offset: u32, marker: u8) -> EntrySpec {
     EntrySpec { sequence, length, flags: 0, pages: vec![(offset, bin(offset, marker))] }
 }
@@ -112,7 +112,7 @@ pub(super) fn rehash_header(entry: &mut [u8]) {
     entry[32..40].copy_from_slice(&hash.to_le_bytes());
 }
 
-/// A log of the new format that begins with the first entry's number.
+/// Returns a log of the new format that begins with the first entry's number.
 pub(super) fn hvle(entries: &[EntrySpec]) -> Vec<u8> {
     let first = &entries[0];
     let mut out = base([first.sequence; 2], first.length, 6).as_bytes().to_vec();
@@ -122,7 +122,7 @@ pub(super) fn hvle(entries: &[EntrySpec]) -> Vec<u8> {
     out
 }
 
-/// A log of the old format; `pages` are ascending and have multiples of 512 bytes.
+/// Returns a log of the old format; `pages` are ascending and have multiples of 512 bytes.
 pub(super) fn dirt(head: &BaseBlock, pages: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let mut out = head.as_bytes().to_vec();
     let mut vector = vec![0u8; head.length.get() as usize / 4096];

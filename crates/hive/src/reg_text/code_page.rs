@@ -18,8 +18,9 @@ pub struct CodePage {
 }
 
 impl CodePage {
-    /// The code pages that are known, those that Windows uses as ANSI code pages: central European, Cyrillic, western,
-    /// Greek, Turkish, Hebrew, Arabic, Baltic, Vietnamese, Thai, Japanese, simplified Chinese, Korean, traditional Chinese.
+    /// The supported code pages, those that Windows uses as ANSI code pages: central European, Cyrillic, western,
+    /// Greek, Turkish, Hebrew, Arabic, Baltic, Vietnamese, Thai, Japanese, simplified Chinese, Korean, traditional
+    /// Chinese.
     pub const NUMBERS: [u16; 14] = [1250, 1251, 1252, 1253, 1254, 1255, 1256, 1257, 1258, 874, 932, 936, 949, 950];
 
     /// The code page of western Europe and America, 1252.
@@ -52,7 +53,7 @@ impl CodePage {
         self.number
     }
 
-    /// Appends the code units of `bytes`; `None` if they are no text of the code page.
+    /// Appends the code units of `bytes`; `None` if they are invalid in the code page.
     pub(super) fn decode(self, bytes: &[u8], units: &mut Vec<u16>) -> Option<()> {
         if bytes.is_ascii() {
             units.extend(bytes.iter().copied().map(u16::from));
@@ -63,7 +64,7 @@ impl CodePage {
         Some(())
     }
 
-    /// Returns the bytes of code units; `None` if the code page does not carry them, or not without a loss.
+    /// Returns the bytes of code units; `None` if the code page cannot represent them without loss.
     pub(super) fn encode(self, units: &[u16]) -> Option<Vec<u8>> {
         let text = String::from_utf16(units).ok()?;
         let (bytes, _, lost) = self.encoding.encode(&text);

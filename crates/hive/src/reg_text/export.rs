@@ -6,17 +6,17 @@ use crate::regf::key_node::{self, MAX_DEPTH};
 use crate::{DamagedValue, HiveBytes, Key, Value};
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// What an export wrote.
+/// The result of an export.
 #[derive(Debug, Default)]
 pub struct Exported {
     /// Number of keys written.
     pub keys: u64,
     /// Number of values written.
     pub values: u64,
-    /// The reasons why keys (with all below them) and values were left out: damage, names and data that the form cannot
-    /// carry. The first hundred.
+    /// The reasons why keys (with all below them) and values were omitted: damage, and names and data that the form
+    /// cannot represent. At most a hundred.
     pub left_out: Vec<Error>,
-    /// The number of keys and values that were left out.
+    /// The number of omitted keys and values.
     pub left_out_count: u64,
 }
 
@@ -24,7 +24,7 @@ pub struct Exported {
 const MOST_REASONS: usize = 100;
 
 impl Exported {
-    /// Notes an error about the key at `path`. One of reading ends the export.
+    /// Records an error about the key at `path`. An I/O error ends the export.
     fn leave_out(&mut self, path: &RegKey, error: Error) -> Result<()> {
         if error.kind() == Kind::Io {
             return Err(error);
@@ -38,9 +38,9 @@ impl Exported {
 }
 
 impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
-    /// Writes `key` and all below it, as `at`: its values in the order of its list, then its subkeys in theirs. What is
-    /// damaged or cannot be carried is left out and listed. Class names, security descriptors and times have no place in a
-    /// file of this kind.
+    /// Writes `key` and all below it, as `at`: its values in the order of its list, then its subkeys. Damaged and
+    /// unrepresentable parts are omitted and listed. Registration files have no class names, security descriptors and
+    /// times.
     ///
     /// # Errors
     /// Those of the sink, and those of reading of kind [`Kind::Io`].
@@ -77,10 +77,10 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
         done: &mut Exported,
     ) -> Result<Option<impl Iterator<Item = Result<Key<'h, B>>> + use<'h, B, S>>> {
         let place = key.at().data_in_file();
-        // Each key has a key node, and no key is deeper than this.
+        // Each key has a key node, which bounds the depth.
         let most = u64::from(key.hive().length()) / key_node::SIZE as u64;
         if done.keys >= most || path.names.len() > MAX_DEPTH {
-            let what = "the key is below itself: the lists name more keys than the hive has room for";
+            let what = "the keys are a cycle: the lists name more keys than the hive has room for";
             return done.leave_out(path, Error::corrupt(Code::ListSize, what, place)).map(|()| None);
         }
         let minor = key.hive().base_block().minor_version.get();

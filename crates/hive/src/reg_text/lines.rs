@@ -10,7 +10,7 @@ pub(super) enum Encoding {
     CodePage(CodePage),
 }
 
-/// The bytes of a file behind its byte order mark, which tells the encoding. `Err` is a mark or a form that regedit does
+/// Returns the bytes of a file after its byte order mark, and the encoding. `Err` names an encoding that regedit does
 /// not read.
 pub(super) fn split_mark(bytes: &[u8]) -> Result<(Option<Encoding>, &[u8]), &'static str> {
     if let Some(rest) = bytes.strip_prefix(b"\xff\xfe") {
@@ -26,16 +26,16 @@ pub(super) fn split_mark(bytes: &[u8]) -> Result<(Option<Encoding>, &[u8]), &'st
     }
 }
 
-/// A line: where it stands is counted, its text lies in the buffer of [`Lines`].
+/// The kind of a line; its number and text are in [`Lines`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Line {
     /// The text was decoded.
     Text,
-    /// The bytes are no text of the encoding.
+    /// The bytes are invalid in the encoding.
     Undecodable,
 }
 
-/// Goes through the lines of a file. CR, LF and CR LF end a line; the last one needs no end.
+/// Iterates over the lines of a file. CR, LF and CR LF end a line; the last one needs no end.
 pub(super) struct Lines<'b> {
     rest: &'b [u8],
     pub(super) encoding: Encoding,

@@ -1,4 +1,4 @@
-//! What is wrong with a registration file.
+//! Errors and warnings of registration files.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ pub(super) const MOST_ERRORS: usize = 20;
 /// The most warnings that are kept.
 pub(super) const MOST_WARNINGS: usize = 1000;
 
-/// Something wrong in a line.
+/// An error or warning of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The line, counted from 1.
@@ -39,7 +39,7 @@ pub struct Problems {
 }
 
 impl Problems {
-    /// Whether there is none.
+    /// Returns whether there is none.
     pub fn is_empty(&self) -> bool {
         self.first.is_empty()
     }
@@ -65,14 +65,14 @@ impl fmt::Display for Problems {
 impl std::error::Error for Problems {}
 
 impl From<Problems> for Error {
-    /// The first problem, with its advice, and the number of the others.
+    /// Returns the first problem, with its advice, and the number of the others.
     fn from(problems: Problems) -> Error {
         let more = problems.left_out + problems.first.len().saturating_sub(1) as u64;
         let Some(first) = problems.first.into_iter().next() else {
-            return Error::new(Kind::Refused, Code::RegText, "the registration file cannot be read");
+            return Error::new(Kind::Corrupt, Code::RegText, "the registration file cannot be read");
         };
         let what = format!("line {}, column {}: {}", first.line, first.column, first.what);
-        let error = Error::new(Kind::Refused, Code::RegText, what);
+        let error = Error::new(Kind::Corrupt, Code::RegText, what);
         let error = if more > 0 { error.adding(&format!("{more} more lines are wrong")) } else { error };
         match first.advice {
             Some(advice) => error.advise(advice),

@@ -1,4 +1,4 @@
-//! Reading a file: header, sections, and which line asks for which operation.
+//! Reads a file: header, sections, and the operation of each line.
 
 mod value;
 
@@ -14,7 +14,7 @@ use value::OpenValue;
 /// Options of [`parse`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReadOptions {
-    /// Passes over what regedit passes over, with a warning, instead of an error.
+    /// Ignores, with a warning, the lines that regedit ignores, instead of reporting errors.
     pub lenient: bool,
     /// The code page of a file without a byte order mark, and of the strings of a file in the form of Windows 95. Without
     /// it that is [`CodePage::WESTERN`], but a file in the newer form without a mark is UTF-8.
@@ -26,17 +26,17 @@ pub struct ReadOptions {
 pub struct RegFile {
     /// The changes, in the order of the file, which counts.
     pub operations: Vec<RegOperation>,
-    /// What is odd about lines that count, and with [`ReadOptions::lenient`] the lines that do not count.
+    /// Warnings about lines, and with [`ReadOptions::lenient`] also about ignored lines.
     pub warnings: Problems,
 }
 
 /// Reads a file.
 ///
-/// Time and memory grow with its size, whatever it holds.
+/// Time and memory are linear in its size.
 ///
 /// # Errors
-/// The first line is no header that regedit reads, or the encoding is none; without [`ReadOptions::lenient`], the first
-/// twenty lines that regedit would pass over.
+/// The first line is not a header that regedit reads, or the encoding is unknown; without [`ReadOptions::lenient`], the
+/// first twenty lines that regedit would ignore.
 pub fn parse(bytes: &[u8], options: &ReadOptions) -> Result<RegFile, Problems> {
     let mut reader = Reader::new(options);
     let mut lines = reader.header(bytes)?;
@@ -59,7 +59,7 @@ enum Section {
     Wrong,
 }
 
-/// What is wrong in the line at hand: the place counts from 0.
+/// An error in the current line; the column counts from 0.
 struct Wrong {
     at: usize,
     what: String,
@@ -85,9 +85,9 @@ struct Reader {
     section: Section,
     /// A value whose bytes go on in the next line.
     open: Option<OpenValue>,
-    /// Lines of bytes that follow belong to a value that is wrong: one error is enough for it.
+    /// Whether the following lines of bytes belong to a wrong value, which is reported once.
     swallow: bool,
-    /// The number of the line at hand.
+    /// The number of the current line.
     number: u64,
     file: RegFile,
     errors: Problems,
@@ -125,20 +125,23 @@ impl Reader {
             HEADER_5 => false,
             HEADER_4 => true,
             "REGEDIT" => {
-                let what = "files in the form of Windows 3.1 are not supported";
-                return Err(self.failed(wrong(start, what).advise("write the keys and values in the form of REGEDIT4")));
+                // Its lines are `HKEY_CLASSES_ROOT\name = text`; no source says how its regedit took what is odd in them.
+                let what = "the file has the form of Windows 3.1, which has neither names of values nor types";
+                return Err(self.failed(wrong(start, what).advise(
+                    "write it in the form of REGEDIT4: [HKEY_CLASSES_ROOT\\name] in a line, @=\"text\" in the next one",
+                )));
             }
             _ => return Err(self.failed(no_header())),
         };
         lines.encoding = mark.unwrap_or(match self.chosen_code_page {
-            // regedit takes the ANSI code page here too, which agrees with UTF-8 where all is ASCII.
+            // regedit uses the ANSI code page here too, which equals UTF-8 for ASCII.
             None if !self.old_form => Encoding::Utf8,
             _ => Encoding::CodePage(self.code_page),
         });
         Ok(lines)
     }
 
-    /// The one problem of a file that cannot be read at all.
+    /// Returns the only problem of an unreadable file.
     fn failed(&self, wrong: Wrong) -> Problems {
         Problems { first: vec![self.problem(wrong)], left_out: 0 }
     }
@@ -147,8 +150,8 @@ impl Reader {
         Problem { line: self.number, column: wrong.at as u64 + 1, what: wrong.what, advice: wrong.advice }
     }
 
-    /// Notes that the line at hand does not count, or has a meaning that its author hardly wants: an error, or a warning in
-    /// a lenient reading.
+    /// Reports that the current line is ignored, or has a meaning that its author hardly intends: an error, or a
+    /// warning in a lenient reading.
     fn pass_over(&mut self, wrong: Wrong) {
         let problem = self.problem(wrong);
         if self.lenient {
@@ -158,7 +161,7 @@ impl Reader {
         }
     }
 
-    /// Notes what is odd about a line that counts.
+    /// Adds a warning about a line that is not ignored.
     fn warn(&mut self, wrong: Wrong) {
         let problem = self.problem(wrong);
         self.file.warnings.add(MOST_WARNINGS, problem);
@@ -168,7 +171,7 @@ impl Reader {
     fn line(&mut self, units: Option<&Vec<u16>>) {
         let Some(units) = units else {
             self.open = None;
-            let undecodable = wrong(0, "the line is no text of the file's encoding");
+            let undecodable = wrong(0, "the line is not valid text in the file's encoding");
             return self.pass_over(undecodable.advise("name the code page, or save the file as UTF-16"));
         };
         let start = skip_blanks(units, 0);
@@ -189,7 +192,7 @@ impl Reader {
             Some('#') => Err(wrong(start, "\"#\" begins no comment").advise("begin comments with \";\"")),
             _ if value::looks_like_bytes(&units[start..]) => Err(wrong(start, "bytes that belong to no value")
                 .advise("end each line but the last of a value with \",\\\"")),
-            _ => Err(wrong(start, "the line is no key, value or comment")),
+            _ => Err(wrong(start, "the line is not a key, value or comment")),
         };
         if let Err(wrong) = done {
             self.pass_over(wrong);
@@ -215,7 +218,7 @@ impl Reader {
         })?;
         let mut first = start + 1;
         let blank = |at: usize| units.get(at).is_some_and(|&unit| is_blank(unit));
-        let no_blank = |at| wrong(at, "white space behind the bracket: regedit makes no key of it").advise("remove it");
+        let no_blank = |at| wrong(at, "white space after the bracket: regedit ignores the key").advise("remove it");
         if blank(first) {
             return Err(no_blank(first));
         }
@@ -232,7 +235,7 @@ impl Reader {
         }
         let behind = skip_blanks(units, close + 1);
         if units.get(behind).is_some_and(|&unit| unit != u16::from(b';')) {
-            self.pass_over(wrong(behind, "text behind the key does not count").advise("write it in the next line"));
+            self.pass_over(wrong(behind, "text after the key is ignored").advise("write it in the next line"));
         }
         let key = Arc::new(key);
         let change = if delete { Change::DeleteKey } else { Change::CreateKey };
@@ -244,7 +247,7 @@ impl Reader {
     /// Reads a path: `at` is its place in the line.
     fn path(&mut self, path: &[u16], at: usize) -> Result<RegKey, Wrong> {
         if let Some(zero) = path.iter().position(|&unit| unit == 0) {
-            return Err(wrong(at + zero, "the key's name holds a zero"));
+            return Err(wrong(at + zero, "the key's name contains a zero"));
         }
         // Trailing backslashes do not count.
         let end = path.iter().rposition(|&unit| unit != u16::from(b'\\')).map_or(0, |last| last + 1);
@@ -252,7 +255,7 @@ impl Reader {
         let first = parts.next().unwrap_or_default();
         let root = RootKey::from_units(first).ok_or_else(|| {
             let is_short = |root: &RootKey| equals(first, root.short_name());
-            let error = wrong(at, format!("{:?} is no root of the registry", String::from_utf16_lossy(first)));
+            let error = wrong(at, format!("{:?} is not a root of the registry", String::from_utf16_lossy(first)));
             match RootKey::ALL.iter().find(|root| is_short(root)) {
                 Some(_) => error.advise("regedit wants the full name, as HKEY_LOCAL_MACHINE"),
                 None => error.advise("begin with HKEY_LOCAL_MACHINE, HKEY_USERS or another root"),
@@ -264,7 +267,7 @@ impl Reader {
             place += 1;
             if part.is_empty() {
                 self.pass_over(
-                    wrong(place, "two backslashes stand side by side").advise("part names by one backslash"),
+                    wrong(place, "there are two backslashes in a row").advise("separate names by one backslash"),
                 );
             } else if part.len() > MAX_NAME_CHARACTERS {
                 return Err(wrong(place, "the key's name has more than 255 characters"));
@@ -285,22 +288,20 @@ impl Reader {
         Ok(RegKey { root, names })
     }
 
-    /// The key that a line of a value belongs to.
+    /// Returns the key that a line of a value belongs to.
     fn section(&self) -> Result<Arc<RegKey>, Wrong> {
         match &self.section {
             Section::Key(key) => Ok(Arc::clone(key)),
-            Section::None => {
-                Err(wrong(0, "no key stands in front of the value").advise("write [HKEY_...] in front of it"))
-            }
-            Section::Deleted => Err(wrong(0, "the value stands below a key that is deleted")
-                .advise("write the key once more, without \"-\", in front of it")),
+            Section::None => Err(wrong(0, "there is no key before the value").advise("write [HKEY_...] before it")),
+            Section::Deleted => Err(wrong(0, "the value is below a key that is deleted")
+                .advise("write the key once more, without \"-\", before it")),
             Section::Wrong => Err(wrong(0, "the key of the value is wrong")),
         }
     }
 }
 
 fn no_header() -> Wrong {
-    wrong(0, "the first line is no header that regedit reads")
+    wrong(0, "the first line is not a header that regedit reads")
         .advise("write \"Windows Registry Editor Version 5.00\" there, letter by letter")
 }
 
@@ -308,13 +309,13 @@ fn is_blank(unit: u16) -> bool {
     unit == u16::from(b' ') || unit == u16::from(b'\t')
 }
 
-/// The place of the first unit from `at` on that is no space or tab.
+/// Returns the index of the first unit from `at` on that is not a space or tab.
 fn skip_blanks(units: &[u16], at: usize) -> usize {
     let rest = units.get(at..).unwrap_or_default();
     at + rest.iter().take_while(|&&unit| is_blank(unit)).count()
 }
 
-/// The place of a bracket behind which a comment seems to begin.
+/// Returns the index of a bracket after which a comment seems to begin.
 fn comment_in_name(path: &[u16]) -> Option<usize> {
     path.iter()
         .enumerate()

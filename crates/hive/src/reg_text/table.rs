@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 const KEY: &str = "HKEY_LOCAL_MACHINE\\SOFTWARE\\A";
 
-/// A file in the newer form, its lines behind a key.
+/// Returns a file in the newer form, its lines after a key.
 fn file(lines: &str) -> Vec<u8> {
     format!("Windows Registry Editor Version 5.00\r\n\r\n[{KEY}]\r\n{lines}").into_bytes()
 }
@@ -23,7 +23,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// An operation in short: `+key`, `-key`, `name=type:bytes`, `name-`.
+/// Returns an operation in short: `+key`, `-key`, `name=type:bytes`, `name-`.
 fn short(operation: &RegOperation) -> String {
     match &operation.change {
         Change::CreateKey => format!("+{}", operation.key),

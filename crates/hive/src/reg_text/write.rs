@@ -1,4 +1,4 @@
-//! Writing a file in the form that regedit exports.
+//! Writes files in the form that regedit exports.
 
 mod text;
 
@@ -52,16 +52,16 @@ pub enum Form {
 pub struct Writer<S> {
     form: Form,
     sink: S,
-    /// What was not given to the sink yet.
+    /// Bytes that were not yet passed to the sink.
     buffer: Vec<u8>,
     /// The key of the section that is open.
     section: Option<Arc<RegKey>>,
     in_section: bool,
 }
 
-/// The sink gets pieces of about this size.
+/// Approximate size of the pieces passed to the sink, in bytes.
 const PIECE: usize = 1 << 16;
-/// regedit breaks a line of bytes behind the comma that brings it to so many characters.
+/// regedit breaks a line of bytes after the comma that brings it to so many characters.
 const LINE_LENGTH: usize = 77;
 /// The white space in front of a line that continues a value.
 const INDENT: &str = "  ";
@@ -70,7 +70,7 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
     /// Begins a file. `sink` takes the bytes, piece by piece.
     ///
     /// # Errors
-    /// Those of the sink.
+    /// Errors of the sink.
     pub fn new(form: Form, sink: S) -> Result<Self> {
         let mut writer = Writer { form, sink, buffer: Vec::with_capacity(2 * PIECE), section: None, in_section: false };
         let header = match form {
@@ -89,17 +89,17 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
     /// Ends the file.
     ///
     /// # Errors
-    /// Those of the sink.
+    /// Errors of the sink.
     pub fn finish(mut self) -> Result<()> {
         self.end_section();
         (self.sink)(&self.buffer)
     }
 
-    /// Writes an operation. Successive ones of one key stand in one section.
+    /// Writes an operation. Successive ones of one key share a section.
     ///
     /// # Errors
-    /// `reg-name` and `reg-data`: the form cannot carry the name or the data, and nothing of the operation was written;
-    /// those of the sink.
+    /// `reg-name` and `reg-data`: the form cannot represent the name or the data, and nothing of the operation was
+    /// written; errors of the sink.
     pub fn operation(&mut self, operation: &RegOperation) -> Result<()> {
         let key = &operation.key;
         match &operation.change {
@@ -126,7 +126,7 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
         self.drain()
     }
 
-    /// Gives what was written to the sink once there is enough.
+    /// Passes the written bytes to the sink if there are enough.
     pub(super) fn drain(&mut self) -> Result<()> {
         if self.buffer.len() >= PIECE {
             (self.sink)(&self.buffer)?;
@@ -167,7 +167,7 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
         }
     }
 
-    /// Writes the line or lines of a value; nothing of it where that is an error.
+    /// Writes the line or lines of a value; nothing on error.
     pub(super) fn value(&mut self, name: &Name<'_>, data_type: ValueType, data: &[u8]) -> Result<()> {
         let start = self.buffer.len();
         self.value_name(name)?;
@@ -225,7 +225,7 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
             self.ascii(INDENT);
             room = (LINE_LENGTH - INDENT.len()).div_ceil(3);
             rest = behind;
-            // Where this fails, so does the whole file: nothing is taken back.
+            // A failure here ends the whole file, so nothing is reverted.
             self.drain()?;
         }
         self.hex_with_commas(rest);

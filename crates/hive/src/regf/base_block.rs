@@ -69,12 +69,12 @@ impl BaseBlock {
         }
     }
 
-    /// Whether the stored checksum is right.
+    /// Returns whether the stored checksum is right.
     pub fn checksum_holds(&self) -> bool {
         self.checksum.get() == self.computed_checksum()
     }
 
-    /// Whether a write was begun and not finished, so that the transaction logs may hold newer pages.
+    /// Returns whether a write was begun and not finished, so that the transaction logs may have newer pages.
     pub fn is_dirty(&self) -> bool {
         self.primary_sequence != self.secondary_sequence || !self.checksum_holds()
     }
@@ -89,7 +89,7 @@ impl BaseBlock {
         u64::from(BASE_BLOCK_SIZE) + u64::from(self.length.get())
     }
 
-    /// Whether the GUID signature is there, which only Vista and later write.
+    /// Returns whether the GUID signature is there, which only Vista and later write.
     pub fn has_rmtm(&self) -> bool {
         self.reserved[52..56] == *b"rmtm"
     }

@@ -20,18 +20,18 @@ pub struct BigData {
 
 /// Bytes of the record.
 pub const SIZE: usize = size_of::<BigData>();
-/// Bytes of data in every segment but the last; data of up to this size stands in one cell.
+/// Bytes of data in every segment but the last; data of up to this size lies in one cell.
 pub const SEGMENT_SIZE: usize = 16_344;
 /// The lowest minor version that knows big data.
 pub const SINCE_MINOR: u32 = 4;
 
-/// Whether the data of a value, `size` bytes, stands in segments behind a record in the cell whose data is `cell`. The
-/// bytes decide, not the hive's version: careless tools write either form into any version.
+/// Returns whether the data of a value of `size` bytes is in segments, with a record in the cell whose data is `cell`.
+/// The bytes decide, and not the hive's version: careless tools write either form into any version.
 pub fn is_used(size: usize, cell: &[u8]) -> bool {
     cell.len() < size && cell.starts_with(b"db")
 }
 
-/// Whether data of this size has to stand in segments (specification, "Big data").
+/// Returns whether data of this size must be in segments (specification, "Big data").
 pub fn is_wanted(minor_version: u32, size: usize) -> bool {
     minor_version >= SINCE_MINOR && size > SEGMENT_SIZE
 }

@@ -49,7 +49,7 @@ impl BinHeader {
     pub fn parse(bytes: &[u8], at: u32, length: u32) -> Result<Self> {
         let place = CellOffset(at).in_file();
         let Ok((header, _)) = BinHeader::read_from_prefix(bytes) else {
-            return Err(Error::corrupt(Code::BinSize, "the hive bin's header runs past the end", place));
+            return Err(Error::corrupt(Code::BinSize, "the hive bin's header exceeds the end", place));
         };
         if header.signature != SIGNATURE {
             return Err(Error::corrupt(Code::BinSignature, "hive bin signature", place)

@@ -22,11 +22,11 @@ pub struct KeyNode {
     pub parent: U32,
     /// 20: number of subkeys.
     pub subkey_count: U32,
-    /// 24: leftover of a mounted hive: never followed.
+    /// 24: undefined on disk (from a mounted hive); never used.
     pub volatile_subkey_count: U32,
     /// 28: cell offset of the subkeys list.
     pub subkeys_list: U32,
-    /// 32: leftover of a mounted hive: never followed.
+    /// 32: undefined on disk (from a mounted hive); never used.
     pub volatile_subkeys_list: U32,
     /// 36: number of values; a handle instead where [`flags::PREDEFINED_HANDLE`] is set.
     pub value_count: U32,
@@ -91,19 +91,19 @@ impl KeyNode {
                 .expected("\"nk\"", format_args!("\"{}\"", node.signature.escape_ascii())));
         }
         if usize::from(node.name_length.get()) > rest.len() {
-            return Err(Error::corrupt(Code::KeyName, "the key's name runs out of its cell", place + 72)
+            return Err(Error::corrupt(Code::KeyName, "the key's name exceeds its cell", place + 72)
                 .expected(format_args!("at most {} bytes", rest.len()), node.name_length));
         }
         Ok(node)
     }
 
-    /// Whether `flag` is set.
+    /// Returns whether `flag` is set.
     pub fn has(&self, flag: u16) -> bool {
         self.flags.get() & flag != 0
     }
 
-    /// Whether a layered key hides the one below (specification, "Key node", layered keys). Hives without layers have no
-    /// tombstones.
+    /// Returns whether a layered key hides the one below (specification, "Key node", layered keys). Hives without
+    /// layers have no tombstones.
     pub fn is_tombstone(&self, minor_version: u32) -> bool {
         minor_version >= LAYERED_SINCE_MINOR
             && (self.access_bits.get() >> 8).to_le_bytes()[0] & LAYER_SEMANTICS_MASK == 1

@@ -41,7 +41,7 @@ impl KeySecurity {
                 .expected("\"sk\"", format_args!("\"{}\"", security.signature.escape_ascii())));
         }
         if security.descriptor_size.get() as usize > rest.len() {
-            return Err(wrong("the security descriptor runs out of its cell", place + 16)
+            return Err(wrong("the security descriptor exceeds its cell", place + 16)
                 .expected(format_args!("at most {} bytes", rest.len()), security.descriptor_size));
         }
         Ok(security)

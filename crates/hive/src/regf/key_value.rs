@@ -14,7 +14,7 @@ pub struct KeyValue {
     pub signature: [u8; 2],
     /// 2: bytes of the name as stored; 0 for the default value.
     pub name_length: U16,
-    /// 4: bytes of the data; the top bit says that it stands in `data`.
+    /// 4: bytes of the data; the top bit says that it lies in `data`.
     pub data_size: U32,
     /// 8: cell offset of the data, or up to four bytes of it.
     pub data: [u8; 4],
@@ -28,7 +28,7 @@ pub struct KeyValue {
 
 /// Bytes of the fixed part.
 pub const SIZE: usize = size_of::<KeyValue>();
-/// The bit of [`KeyValue::data_size`] that says that the data stands in the key value.
+/// The bit of [`KeyValue::data_size`] that says that the data lies in the key value.
 pub const INLINE: u32 = 0x8000_0000;
 /// The bit of [`KeyValue::flags`] that says that the name is Latin-1.
 pub const LATIN1_NAME: u16 = 1;
@@ -69,7 +69,7 @@ impl KeyValue {
                 .expected("\"vk\"", format_args!("\"{}\"", value.signature.escape_ascii())));
         }
         if usize::from(value.name_length.get()) > rest.len() {
-            return Err(Error::corrupt(Code::ValueName, "the value's name runs out of its cell", place + 2)
+            return Err(Error::corrupt(Code::ValueName, "the value's name exceeds its cell", place + 2)
                 .expected(format_args!("at most {} bytes", rest.len()), value.name_length));
         }
         let size = value.data_size.get();
@@ -80,7 +80,7 @@ impl KeyValue {
         Ok(value)
     }
 
-    /// Whether it is a tombstone: it hides the value of a layer below. Hives without layers have no tombstones.
+    /// Returns whether it is a tombstone: it hides the value of a layer below. Hives without layers have no tombstones.
     pub fn is_tombstone(&self, minor_version: u32) -> bool {
         minor_version >= LAYERED_SINCE_MINOR && self.flags.get() & TOMBSTONE != 0
     }
@@ -127,26 +127,43 @@ impl ValueType {
     pub const QWORD: ValueType = ValueType(11);
 }
 
+/// Names of the types below 12, by number (MS-RRP 3.1.1.5).
+pub const NAMES: [&str; 12] = [
+    "REG_NONE",
+    "REG_SZ",
+    "REG_EXPAND_SZ",
+    "REG_BINARY",
+    "REG_DWORD",
+    "REG_DWORD_BIG_ENDIAN",
+    "REG_LINK",
+    "REG_MULTI_SZ",
+    "REG_RESOURCE_LIST",
+    "REG_FULL_RESOURCE_DESCRIPTOR",
+    "REG_RESOURCE_REQUIREMENTS_LIST",
+    "REG_QWORD",
+];
+
 impl std::fmt::Display for ValueType {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        const NAMES: [&str; 12] = [
-            "REG_NONE",
-            "REG_SZ",
-            "REG_EXPAND_SZ",
-            "REG_BINARY",
-            "REG_DWORD",
-            "REG_DWORD_BIG_ENDIAN",
-            "REG_LINK",
-            "REG_MULTI_SZ",
-            "REG_RESOURCE_LIST",
-            "REG_FULL_RESOURCE_DESCRIPTOR",
-            "REG_RESOURCE_REQUIREMENTS_LIST",
-            "REG_QWORD",
-        ];
         match NAMES.get(self.0 as usize) {
             Some(name) => f.write_str(name),
             None => write!(f, "type {:#x}", self.0),
         }
+    }
+}
+
+impl std::str::FromStr for ValueType {
+    type Err = ();
+
+    /// Reads a name in any case, or a number, `0x` for hexadecimal.
+    ///
+    /// # Errors
+    /// It is neither.
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        let number = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u32::from_str_radix(hex, 16));
+        let named = |name: &&str| name.eq_ignore_ascii_case(text);
+        let by_name = || (0..).zip(NAMES).find(|(_, name)| named(name)).map(|(number, _)| number);
+        number.ok().or_else(by_name).map(ValueType).ok_or(())
     }
 }
 

@@ -22,10 +22,10 @@ pub enum LogFormat {
     Hvle,
 }
 
-/// Why a log, or an entry, is not applied.
+/// The reason why a log, or an entry, is not applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flaw {
-    /// No bytes, nothing but zeros, or a sound base block with nothing behind it.
+    /// No bytes, only zeros, or a valid base block with nothing after it.
     LogEmpty,
     /// The base block is not one of a log.
     LogNotALog,
@@ -43,17 +43,17 @@ pub enum Flaw {
     EntryHash1,
     /// Hash-2, over the header, is wrong.
     EntryHash2,
-    /// The size is no multiple of 512, or runs past the log.
+    /// The size is not a multiple of 512, or runs past the log.
     EntrySize,
     /// The hive bins data size is no positive multiple of 4096 below 2 GiB.
     EntryLength,
-    /// The sequence number leaves out some.
+    /// The sequence number skips some numbers.
     EntryGap,
     /// A page is empty, unaligned, outside the hive bins or outside the entry; or there is none.
     EntryPageBounds,
-    /// The sequence number is one of an earlier time: the primary file has it, or the log was begun anew.
+    /// The entry is outdated: the primary file includes it, or the log was restarted.
     EntryStale,
-    /// A sound entry behind the one at which the replay stopped.
+    /// A valid entry after the one at which the replay stopped.
     EntryBehindStop,
     /// Old format: the log ends before its bitmap or its pages do.
     DirtTorn,
@@ -91,7 +91,7 @@ impl Flaw {
     /// Returns a description, for users.
     pub fn what(self) -> &'static str {
         match self {
-            Flaw::LogEmpty => "the log holds nothing to apply",
+            Flaw::LogEmpty => "the log has nothing to apply",
             Flaw::LogNotALog => "not a transaction log of a known format",
             Flaw::LogChecksum => "the checksum of the log's base block is wrong",
             Flaw::LogSequence | Flaw::DirtSequence => "writing the log was begun and not finished",
@@ -100,14 +100,14 @@ impl Flaw {
             Flaw::HiveClean => "the hive is clean and needs no log",
             Flaw::EntryHash1 => "the hash of the entry's pages is wrong",
             Flaw::EntryHash2 => "the hash of the entry's header is wrong",
-            Flaw::EntrySize => "the entry's size cannot be",
-            Flaw::EntryLength => "the entry's hive bins data size cannot be",
+            Flaw::EntrySize => "the entry's size is invalid",
+            Flaw::EntryLength => "the entry's hive bins data size is invalid",
             Flaw::EntryGap => "entries are missing before this one",
             Flaw::EntryPageBounds => "a page of the entry lies out of bounds",
-            Flaw::EntryStale => "the entry is of an earlier time",
-            Flaw::EntryBehindStop => "the entry stands behind the end of the replay",
+            Flaw::EntryStale => "the entry is outdated",
+            Flaw::EntryBehindStop => "the entry is after the end of the replay",
             Flaw::DirtTorn => "the log ends before its pages do",
-            Flaw::DirtTimestamp => "the log is not of the primary file's last write",
+            Flaw::DirtTimestamp => "the log does not belong to the primary file's last write",
         }
     }
 }
@@ -128,13 +128,13 @@ impl serde::Serialize for Flaw {
 /// A page that replaces bytes of the primary file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page<'l> {
-    /// Where, from the start of the first hive bin; a multiple of 512.
+    /// Offset from the start of the first hive bin; a multiple of 512.
     pub offset: u32,
-    /// What; a positive multiple of 512 bytes, within the hive bins.
+    /// The bytes; a positive multiple of 512, within the hive bins.
     pub data: &'l [u8],
 }
 
-/// The copy of the base block that a log begins with, and its format. Sequence numbers are not compared.
+/// Returns the copy of the base block at the start of a log, and its format. Does not compare sequence numbers.
 pub fn parse_head(log: &[u8]) -> Result<(LogFormat, BaseBlock), Flaw> {
     let Ok(base) = BaseBlock::parse(log) else {
         let head = &log[..log.len().min(SIZE)];
@@ -157,7 +157,7 @@ pub fn parse_head(log: &[u8]) -> Result<(LogFormat, BaseBlock), Flaw> {
     if known && is_length(base.length.get()) { Ok((format, base)) } else { Err(Flaw::LogNotALog) }
 }
 
-/// Whether a hive's bins can have this many bytes together.
+/// Returns whether the length of hive bins is valid.
 fn is_length(length: u32) -> bool {
     length != 0 && length.is_multiple_of(4096) && i32::try_from(length).is_ok()
 }

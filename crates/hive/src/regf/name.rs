@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt;
 
-/// A name as it stands in the file.
+/// A name as stored in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name<'a> {
     bytes: Cow<'a, [u8]>,
@@ -22,8 +22,8 @@ impl<'a> Name<'a> {
         Self::from_units(&text.encode_utf16().collect::<Vec<_>>())
     }
 
-    /// Encodes code units as Windows stores them: Latin-1 where every one fits. The only way to a name with an unpaired
-    /// surrogate.
+    /// Encodes code units as Windows stores them: Latin-1 if every one fits. The only way to make a name with an
+    /// unpaired surrogate.
     pub fn from_units(units: &[u16]) -> Name<'static> {
         let narrow: Option<Vec<u8>> = units.iter().map(|&u| u8::try_from(u).ok()).collect();
         match narrow {
@@ -32,7 +32,7 @@ impl<'a> Name<'a> {
         }
     }
 
-    /// Reads a name of its escaped form, in which `{U+` and four hexadecimal digits and `}` stand for a code unit.
+    /// Parses the escaped form, in which `{U+`, four hexadecimal digits and `}` represent a code unit.
     ///
     /// # Examples
     /// ```
@@ -63,8 +63,8 @@ impl<'a> Name<'a> {
         Name::from_units(&units)
     }
 
-    /// Returns the escaped form, of which [`Name::from_escaped`] makes the same name: control characters, backslashes and
-    /// unpaired surrogates are escaped, and nothing else unless it reads as an escape.
+    /// Returns the escaped form, which [`Name::from_escaped`] parses: control characters, backslashes and unpaired
+    /// surrogates are escaped, and nothing else unless it looks like an escape.
     pub fn to_escaped(&self) -> String {
         let mut text = String::with_capacity(self.bytes.len());
         for unit in char::decode_utf16(self.units()) {
@@ -89,7 +89,7 @@ impl<'a> Name<'a> {
         &self.bytes
     }
 
-    /// Whether it is stored as Latin-1 ("compressed" name).
+    /// Returns whether it is stored as Latin-1 ("compressed" name).
     pub fn is_latin1(&self) -> bool {
         self.latin1
     }
@@ -107,12 +107,12 @@ impl<'a> Name<'a> {
             .map(|c| if let [low, high] = *c { u16::from_le_bytes([low, high]) } else { u16::from(c[0]) })
     }
 
-    /// Whether it equals `other` without regard to case.
+    /// Returns whether it equals `other` without regard to case.
     pub fn matches<'n>(&self, other: impl Into<Name<'n>>) -> bool {
         self.equals(&other.into())
     }
 
-    /// As [`Name::matches`], of a name that is there already.
+    /// As [`Name::matches`], for an existing name.
     pub(crate) fn equals(&self, other: &Name<'_>) -> bool {
         if self.latin1 && other.latin1 && self.bytes.is_ascii() && other.bytes.is_ascii() {
             return self.bytes.eq_ignore_ascii_case(&other.bytes);
@@ -146,7 +146,7 @@ impl<'a> Name<'a> {
 }
 
 impl<'a> From<&'a str> for Name<'a> {
-    /// Takes the text as it is: nothing in it is an escape.
+    /// Takes the text literally: nothing in it is an escape.
     fn from(text: &'a str) -> Self {
         if text.is_ascii() { Name::new(Cow::Borrowed(text.as_bytes()), true) } else { Name::encode(text) }
     }
@@ -164,12 +164,12 @@ impl<'a> From<&'a Name<'_>> for Name<'a> {
     }
 }
 
-/// How an escape begins in [`Name::from_escaped`]. Braces stand in many names (GUIDs), this in none that is known.
+/// The start of an escape in [`Name::from_escaped`]. Many names have braces (GUIDs), but no known name has this.
 const ESCAPE: &str = "{U+";
 /// Bytes of a whole escape.
 const ESCAPE_SIZE: usize = "{U+0000}".len();
 
-/// The code unit of the escape at the start of `text`, if it is one.
+/// Returns the code unit of the escape at the start of `text`, if it is one.
 fn escaped_unit(text: &str) -> Option<u16> {
     let digits = text.get(..ESCAPE_SIZE)?.strip_prefix(ESCAPE)?.strip_suffix('}')?;
     digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
@@ -192,8 +192,8 @@ pub fn hash(units: impl Iterator<Item = u16>) -> u32 {
     units.fold(0, |h: u32, unit| h.wrapping_mul(37).wrapping_add(u32::from(upcase(unit))))
 }
 
-/// Code units that Unicode has since given an upper case, or folds onto another letter, and Windows does not
-/// (measured against the $UpCase table that Windows Vista and later put on NTFS volumes).
+/// Code units that have an upper case or a folding in Unicode and that Windows does not change (measured against the
+/// $UpCase table that Windows Vista and later write to NTFS volumes).
 const UNCHANGED: &[(u16, u16)] = &[
     (0x00b5, 0x00b5),
     (0x0131, 0x0131),

@@ -39,7 +39,7 @@ impl ListKind {
         }
     }
 
-    /// Whether the elements have a hint beside the cell offset.
+    /// Returns whether the elements have a hint beside the cell offset.
     pub fn has_hints(self) -> bool {
         matches!(self, ListKind::FastLeaf | ListKind::HashLeaf)
     }
@@ -150,7 +150,7 @@ impl<'a> SubkeysList<'a> {
         self.elements.len() / self.kind.element_size()
     }
 
-    /// Whether there is no element.
+    /// Returns whether there is no element.
     pub fn is_empty(&self) -> bool {
         self.elements.is_empty()
     }

@@ -1,6 +1,7 @@
 //! FILETIME: 100-nanosecond intervals since 1601-01-01 UTC (MS-DTYP 2.3.3).
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Seconds from 1601-01-01 to 1970-01-01.
@@ -24,6 +25,41 @@ impl FileTime {
         };
         let seconds = since.as_secs().saturating_add(EPOCH_GAP_SECONDS);
         FileTime(seconds.saturating_mul(TICKS_PER_SECOND) + u64::from(since.subsec_nanos()) / 100)
+    }
+}
+
+impl FromStr for FileTime {
+    type Err = ();
+
+    /// Reads RFC 3339 in UTC, as [`FileTime`] writes it; a date alone is its first moment.
+    ///
+    /// # Errors
+    /// It is no such text, or a time before 1601.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (date, time) = match text.split_once('T') {
+            Some((date, time)) => (date, time.strip_suffix('Z').ok_or(())?),
+            None => (text, "00:00:00"),
+        };
+        let numbers = |text: &str, sign: char, sizes: [usize; 3]| -> Result<[u64; 3], ()> {
+            let parts: Vec<&str> = text.split(sign).collect();
+            let [a, b, c] = parts[..] else { return Err(()) };
+            let is_right =
+                |(part, size): (&str, usize)| part.len() == size && part.bytes().all(|byte| byte.is_ascii_digit());
+            match [a, b, c].into_iter().zip(sizes).all(is_right) {
+                true => Ok([a.parse().map_err(drop)?, b.parse().map_err(drop)?, c.parse().map_err(drop)?]),
+                false => Err(()),
+            }
+        };
+        let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+        let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+        if hour > 23 || minute > 59 || second > 59 || year < 1601 {
+            return Err(());
+        }
+        // The first day of the year: 1601 begins a cycle of 400 years.
+        let first = (year - 1601) * 365 + (year - 1601) / 4 - (year - 1601) / 100 + (year - 1601) / 400;
+        let in_year = (0..366).find(|more| civil_from_days(first + more) == (year, month, day)).ok_or(())?;
+        let seconds = (first + in_year) * 86_400 + hour * 3600 + minute * 60 + second;
+        Ok(FileTime(seconds * TICKS_PER_SECOND))
     }
 }
 
@@ -65,6 +101,19 @@ fn civil_from_days(days: u64) -> (u64, u64, u64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_read_as_it_is_written() {
+        for text in ["1601-01-01T00:00:00Z", "2000-02-29T12:34:56Z", "2100-03-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
+            assert_eq!(text.parse::<FileTime>().unwrap().to_string(), text);
+        }
+        assert_eq!("2024-12-31".parse::<FileTime>().unwrap().to_string(), "2024-12-31T00:00:00Z");
+        for wrong in
+            ["", "2023-02-29", "2023-13-01", "1600-12-31", "2023-1-1", "2023-01-01T24:00:00Z", "2023-01-01T00:00:00"]
+        {
+            assert!(wrong.parse::<FileTime>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn known_moments() {

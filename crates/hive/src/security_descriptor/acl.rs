@@ -16,17 +16,17 @@ pub mod ace_flags {
     pub const OBJECT_INHERIT: u8 = 0x01;
     /// Containers in the container inherit it: subkeys.
     pub const CONTAINER_INHERIT: u8 = 0x02;
-    /// What inherits it does not pass it on.
+    /// Heirs do not pass it on.
     pub const NO_PROPAGATE: u8 = 0x04;
-    /// It does not count for the object itself.
+    /// It does not apply to the object itself.
     pub const INHERIT_ONLY: u8 = 0x08;
     /// It was inherited.
     pub const INHERITED: u8 = 0x10;
     /// It may not be removed.
     pub const CRITICAL: u8 = 0x20;
-    /// An audit of what succeeded.
+    /// An audit of successful accesses.
     pub const SUCCESSFUL_ACCESS: u8 = 0x40;
-    /// An audit of what failed.
+    /// An audit of failed accesses.
     pub const FAILED_ACCESS: u8 = 0x80;
 }
 
@@ -44,18 +44,18 @@ impl AceType {
     /// The integrity level.
     pub const MANDATORY_LABEL: AceType = AceType(0x11);
 
-    /// Whether the entry has a mask, then up to two types of objects, then a security identifier.
+    /// Returns whether the entry has a mask, then up to two types of objects, then a security identifier.
     pub(super) fn has_object_types(self) -> bool {
         matches!(self.0, 0x05..=0x08 | 0x0b | 0x0c | 0x0f | 0x10)
     }
 
-    /// Whether the entry has a mask and a security identifier at once (all types of MS-DTYP and winnt.h but the compound
-    /// one, and those with types of objects).
+    /// Returns whether the entry has a mask and a security identifier at once (all types of MS-DTYP and winnt.h but the
+    /// compound one, and those with types of objects).
     fn is_plain(self) -> bool {
         matches!(self.0, 0x00..=0x03 | 0x09 | 0x0a | 0x0d | 0x0e | 0x11..=0x15)
     }
 
-    /// Whether bytes behind the security identifier are part of the entry: a condition, an attribute.
+    /// Returns whether bytes after the security identifier are part of the entry: a condition, an attribute.
     pub(super) fn has_data(self) -> bool {
         matches!(self.0, 0x09..=0x10 | 0x12 | 0x15)
     }
@@ -65,7 +65,7 @@ impl AceType {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Guid(pub [u8; 16]);
 
-/// The types of objects that an entry is about. Registry keys have no types, so such an entry never counts for one.
+/// The types of objects of an entry. Registry keys have no types, so such an entry never applies to one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ObjectTypes {
     /// The type, property or right that the entry is about.
@@ -74,7 +74,7 @@ pub struct ObjectTypes {
     pub inherited: Option<Guid>,
 }
 
-/// The rest of an entry behind its header.
+/// The rest of an entry after its header.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum AceBody {
@@ -86,10 +86,10 @@ pub enum AceBody {
         object_types: Option<ObjectTypes>,
         /// The principal.
         sid: Sid,
-        /// Bytes behind the security identifier. Only some types give them a meaning; Windows XP leaves four bytes there.
+        /// Bytes after the security identifier. Only some types define them; Windows XP leaves four bytes there.
         data: Vec<u8>,
     },
-    /// The bytes of an entry of a type that is not known here.
+    /// The bytes of an entry of an unknown type.
     Other(Vec<u8>),
 }
 
@@ -120,7 +120,7 @@ impl Ace {
         Ace { ace_type: AceType::ALLOWED, flags, body }
     }
 
-    /// Whether `flag` is set.
+    /// Returns whether `flag` is set.
     pub fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
@@ -193,7 +193,7 @@ impl Acl {
 
     /// Reads the list at the start of `bytes`; more bytes may follow. `at` is its place in the descriptor.
     pub(super) fn parse(bytes: &[u8], at: usize) -> Result<Self> {
-        let short = || damaged("an access control list runs out of the descriptor", at);
+        let short = || damaged("an access control list exceeds the descriptor", at);
         let header = bytes.first_chunk::<HEADER_SIZE>().ok_or_else(short)?;
         let field = |offset: usize| usize::from(u16::from_le_bytes([header[offset], header[offset + 1]]));
         let (size, count) = (field(2), field(4));
@@ -201,7 +201,7 @@ impl Acl {
         let mut aces = Vec::new();
         for _ in 0..count {
             let at = at + size - rest.len();
-            let short = || damaged("an entry runs out of its access control list", at);
+            let short = || damaged("an entry exceeds its access control list", at);
             let header = *rest.first_chunk::<ENTRY_HEADER_SIZE>().ok_or_else(short)?;
             let ace_size = usize::from(u16::from_le_bytes([header[2], header[3]]));
             let body = rest.get(ENTRY_HEADER_SIZE..ace_size).ok_or_else(short)?;

@@ -39,14 +39,14 @@ fn default_list() -> Acl {
     Acl::new([Sid::ADMINISTRATORS, Sid::SYSTEM].map(|sid| Ace::allow(0, rights::ALL, sid.to_sid())).into())
 }
 
-/// The entries that a container inherits; `None` if there is none.
+/// Returns the entries that a container inherits; `None` if there is none.
 fn inherited(acl: &Acl, mark: u8, owner: &Sid, group: &Sid) -> Option<Acl> {
     let aces: Vec<Ace> = acl.aces.iter().flat_map(|ace| inherited_from(ace, mark, owner, group)).flatten().collect();
     (!aces.is_empty()).then_some(Acl { revision: acl.revision, aces })
 }
 
-/// The entries that a container gets of one of its parent's: one that counts for it, and one for what is below. `mark` is
-/// set on both.
+/// Returns the entries that a container gets of one of its parent's: one that counts for it, and one for what is below.
+/// `mark` is set on both.
 fn inherited_from(ace: &Ace, mark: u8, owner: &Sid, group: &Sid) -> [Option<Ace>; 2] {
     const PASSED_ON: u8 = ace_flags::OBJECT_INHERIT | ace_flags::CONTAINER_INHERIT;
     let kept = ace.flags & !(PASSED_ON | ace_flags::NO_PROPAGATE | ace_flags::INHERIT_ONLY) | mark;

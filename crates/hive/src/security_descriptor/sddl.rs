@@ -14,21 +14,21 @@ use names::{ACE_FLAGS, ACE_TYPES, ACL_FLAGS, COMPOSITE_RIGHTS, LABEL_RIGHTS, NUL
 pub struct Sddl {
     /// The text.
     pub text: String,
-    /// The parts of the descriptor that the text does not carry.
+    /// The parts of the descriptor that the text cannot represent.
     pub omitted: Vec<Omitted>,
 }
 
-/// A part of a descriptor that text does not carry. None of them grants or denies anything.
+/// A part of a descriptor that text cannot represent. None of them grants or denies anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Omitted {
-    /// Control bits that text has no letters for.
+    /// Control bits without letters.
     ControlBits(u16),
     /// The byte of the resource manager.
     ResourceManagerControl(u8),
     /// A list's revision that is not the one that its entries need.
     Revision(u8),
-    /// Bytes behind the security identifier of an entry whose type gives them no meaning.
+    /// Undefined bytes after the security identifier of an entry.
     BytesBehindSid(usize),
 }
 
@@ -38,7 +38,7 @@ impl fmt::Display for Omitted {
             Omitted::ControlBits(bits) => write!(f, "the control bits {bits:#06x}"),
             Omitted::ResourceManagerControl(byte) => write!(f, "the resource manager's byte {byte:#04x}"),
             Omitted::Revision(revision) => write!(f, "the revision {revision} of an access control list"),
-            Omitted::BytesBehindSid(count) => write!(f, "{count} bytes behind the security identifier of an entry"),
+            Omitted::BytesBehindSid(count) => write!(f, "{count} bytes after the security identifier of an entry"),
         }
     }
 }
@@ -69,7 +69,7 @@ const SACL: Part = Part {
 };
 
 impl Part {
-    /// The control bit of each of the names in [`ACL_FLAGS`].
+    /// Returns the control bit of each of the names in [`ACL_FLAGS`].
     fn flags(&self) -> [(&'static str, u16); 3] {
         let bits = [self.protected, self.auto_inherit_required, self.auto_inherited];
         std::array::from_fn(|i| (ACL_FLAGS[i], bits[i]))
@@ -84,7 +84,7 @@ impl SecurityDescriptor {
     /// Returns the descriptor as text. [`SecurityDescriptor::from_sddl`] makes the same of it, but for
     /// [`Sddl::omitted`].
     ///
-    /// Rights are written as Windows does: by one name where one fits all (`KA`), else by a name for each bit, else in
+    /// Rights are written as in Windows: by one name if one matches (`KA`), else by a name for each bit, else in
     /// hexadecimal. Security identifiers that are the same on every computer have their two letters.
     ///
     /// # Errors

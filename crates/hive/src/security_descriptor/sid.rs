@@ -45,7 +45,7 @@ impl WellKnownSid {
         Sid { authority: self.authority, subauthorities: self.subauthorities.to_vec() }
     }
 
-    /// Whether `sid` is this one.
+    /// Returns whether `sid` is this one.
     pub fn is(self, sid: &Sid) -> bool {
         sid.authority == self.authority && sid.subauthorities == self.subauthorities
     }
@@ -85,7 +85,7 @@ impl Sid {
 
     /// Reads the security identifier at the start of `bytes`; more bytes may follow. `at` is its place in the descriptor.
     pub(super) fn parse(bytes: &[u8], at: usize) -> Result<Self> {
-        let short = || damaged("a security identifier runs out of its place", at);
+        let short = || damaged("a security identifier exceeds its place", at);
         let (&[revision, count, high @ ..], rest) = bytes.split_first_chunk::<8>().ok_or_else(short)?;
         let count = usize::from(count);
         if revision != 1 || count > MAX_SUBAUTHORITIES {
@@ -131,7 +131,7 @@ impl FromStr for Sid {
 
     /// Reads `S-1-...`; numbers may be hexadecimal with `0x`.
     fn from_str(text: &str) -> Result<Self> {
-        let wrong = || text_error(format!("{text:?} is no security identifier")).advise("write it as S-1-5-32-544");
+        let wrong = || text_error(format!("{text:?} is not a security identifier")).advise("write it as S-1-5-32-544");
         let mut parts = text.split('-');
         if !parts.next().is_some_and(|s| s.eq_ignore_ascii_case("s")) || parts.next() != Some("1") {
             return Err(wrong());

@@ -1,10 +1,10 @@
-//! Which names belong to one split image, and in which order.
+//! The names and the order of the segments of a split image.
 
 use std::collections::HashSet;
 
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// How the segments of one image are counted, after the stem and the last dot.
+/// The numbering of the segments of one image, after the stem and the last dot.
 #[derive(Clone, Copy, Debug)]
 enum Count {
     /// Decimal with at least `width` digits: after 999 comes 1000.
@@ -30,7 +30,7 @@ impl Count {
         }
     }
 
-    /// The index that `suffix` stands for, if this way of counting writes it so.
+    /// Returns the index that `suffix` encodes, if this numbering writes it so.
     fn index(self, suffix: &str) -> Option<u64> {
         let index = match self {
             Count::Digits { .. } => suffix.bytes().all(|b| b.is_ascii_digit()).then(|| suffix.parse().ok())??,
@@ -43,13 +43,13 @@ impl Count {
     }
 }
 
-/// The segments of the image that `one` is a segment of, first to last, out of `names`: the names in its folder.
+/// Returns the segments of the image that `one` belongs to, first to last, out of `names`, the names in its folder.
 ///
-/// `None` if `one` is not named like a segment (`disk.001`, `disk.raw.002`, `disk.aa`). A missing last segment cannot
-/// be seen from the names.
+/// `None` if `one` is not named like a segment (`disk.001`, `disk.raw.002`, `disk.aa`). The names cannot show that the
+/// last segment is missing.
 ///
 /// # Errors
-/// `split-missing`: the first segment, or one between the first and the last, is not among the names.
+/// `split-missing`: the first segment, or one between the first and the last, is missing.
 pub fn order<'a>(one: &str, names: impl IntoIterator<Item = &'a str>) -> Result<Option<Vec<String>>> {
     let Some((stem, suffix)) = one.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else { return Ok(None) };
     let counts = counts_of(suffix);
@@ -67,7 +67,7 @@ pub fn order<'a>(one: &str, names: impl IntoIterator<Item = &'a str>) -> Result<
     };
     let Some((count, first)) = counts.iter().find_map(|&count| Some((count, start(count)?))) else {
         return match counts[0] {
-            // Many a name just ends in two or three letters.
+            // Many unrelated names end in two or three letters.
             Count::Letters { .. } => Ok(None),
             Count::Digits { .. } => Err(missing(&format!("{stem}.{}", counts[0].suffix(1).unwrap_or_default()))),
         };
@@ -84,8 +84,8 @@ pub fn order<'a>(one: &str, names: impl IntoIterator<Item = &'a str>) -> Result<
     Ok(Some(found))
 }
 
-/// What the first segment of the image could be called that `one` is a later segment of; empty where it is not named
-/// like one.
+/// Returns the possible names of the first segment of the image that `one` is a later segment of; none if `one` is not
+/// named like a segment.
 pub fn firsts(one: &str) -> Vec<String> {
     let Some((stem, suffix)) = one.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()) else { return Vec::new() };
     let numbers = |count| if matches!(count, Count::Digits { .. }) { 0..2 } else { 0..1 };
@@ -95,7 +95,7 @@ pub fn firsts(one: &str) -> Vec<String> {
     all.filter(|first| own > 0 && first != suffix).map(|first| format!("{stem}.{first}")).collect()
 }
 
-/// The ways of counting that write `suffix`: a number of four digits may be the thousandth of three.
+/// Returns the numberings that write `suffix`: a number of four digits may be the thousandth of three.
 fn counts_of(suffix: &str) -> Vec<Count> {
     let all = |test: fn(&u8) -> bool| suffix.bytes().all(|b| test(&b));
     let width = suffix.len();

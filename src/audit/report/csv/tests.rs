@@ -1,9 +1,9 @@
 use std::collections::HashMap;
 
 use super::*;
-use crate::audit::record::{Mistake, Neighbour, Violation};
+use crate::audit::record::{Drift, Finding, RelatedValue, Violation};
 
-/// A head line and a row, read back.
+/// Writes a header line and a row, and reads them back.
 fn cells(record: &Record) -> HashMap<String, String> {
     let mut bytes = Vec::new();
     begin(&mut bytes).unwrap();
@@ -16,6 +16,7 @@ fn cells(record: &Record) -> HashMap<String, String> {
 fn every_field_of_a_record_has_its_column() {
     let mut record = Record::new("a".to_owned());
     record.error = Some(Failure::default());
+    record.drift = Some(Drift::default());
     record.software_error = Some(Failure::default());
     record.replay = Some(Replay { primary_alone: Some(Verdict::default()), ..Replay::default() });
     record.at_capture = Some(Verdict::default());
@@ -28,28 +29,28 @@ fn every_field_of_a_record_has_its_column() {
             let dot = if name.is_empty() { "" } else { "_" };
             fields.extend(parts.into_iter().map(|(part, value)| (format!("{name}{dot}{part}"), value)));
         } else {
-            assert!(columns.contains(&name), "there is no column {name}");
+            assert!(columns.contains(&name), "no column {name}");
             wanted += 1;
         }
     }
-    assert_eq!(columns.len(), wanted, "a column comes twice, or belongs to no field");
+    assert_eq!(columns.len(), wanted, "duplicate column, or column without a field");
 }
 
 #[test]
 fn lists_become_flat() {
     let mut record = Record::new("a".to_owned());
-    let set = |number, value, rule: &str| ControlSet {
+    let set = |number, value, presence: &str| ControlSet {
         number,
         name: format!("ControlSet00{number}"),
         value,
-        rule: Some(rule.to_owned()),
+        presence: Some(presence.to_owned()),
         ..ControlSet::default()
     };
     record.control_sets = vec![set(1, Some(2), "present"), set(2, None, "absent")];
-    record.mistakes =
-        ["wrong-service", "text"].map(|code| Mistake { code: code.to_owned(), ..Mistake::default() }).to_vec();
-    record.neighbours = vec![Neighbour { name: "ProhibitIpSec".to_owned(), value: Some(1), ..Neighbour::default() }];
-    let violation = Violation { setting: "rule".into(), at: "next-boot".into(), ..Violation::default() };
+    record.findings =
+        ["wrong-service", "text"].map(|code| Finding { code: code.to_owned(), ..Finding::default() }).to_vec();
+    record.related = vec![RelatedValue { name: "ProhibitIpSec".to_owned(), value: Some(1), ..RelatedValue::default() }];
+    let violation = Violation { setting: "nat-t".into(), at: Some("next-boot".into()), ..Violation::default() };
     record.violations = vec![Violation { expected: "2".into(), found: "1".into(), by: "--expect".into(), ..violation }];
     record.at_next_boot = Some(Verdict { effective: Some(2), ..Verdict::default() });
     record.sequence_numbers = Some([5, 4]);
@@ -57,9 +58,9 @@ fn lists_become_flat() {
     let cells = cells(&record);
     for (column, expected) in [
         ("control_sets", "ControlSet001=2;ControlSet002=absent"),
-        ("mistakes", "wrong-service;text"),
-        ("neighbours", "ProhibitIpSec=1"),
-        ("violations", "rule at next-boot: expected 2, found 1 (--expect)"),
+        ("findings", "wrong-service;text"),
+        ("related", "ProhibitIpSec=1"),
+        ("violations", "nat-t at next-boot: expected 2, found 1 (--expect)"),
         ("at_next_boot_effective", "2"),
         ("at_next_boot_value", ""),
         ("sequence_numbers", "5;4"),
@@ -71,7 +72,7 @@ fn lists_become_flat() {
 }
 
 #[test]
-fn no_cell_is_a_formula_or_steers_anything() {
+fn no_cell_is_a_formula_or_has_control_characters() {
     for (name, shown) in [
         ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
         ("+1", "'+1"),
@@ -86,10 +87,10 @@ fn no_cell_is_a_formula_or_steers_anything() {
     ] {
         let mut record = Record::new(name.to_owned());
         record.host_name = Some(name.to_owned());
-        record.seconds = 0.5;
+        record.seconds = Some(0.5);
         let cells = cells(&record);
         assert_eq!((cells["target"].as_str(), cells["host_name"].as_str()), (shown, shown));
-        assert_eq!((cells["seconds"].as_str(), cells["form"].as_str()), ("0.5", "1"));
+        assert_eq!((cells["seconds"].as_str(), cells["form"].as_str()), ("0.5", "2"));
     }
     let mut bytes = Vec::new();
     super::record(&Record::new("a,\n".to_owned()), &mut bytes).unwrap();

@@ -1,7 +1,7 @@
-//! Text of a table's cell: how wide it is, and less of it.
+//! The text of a table's cell: its width, and its abbreviation.
 
-/// Columns that a terminal gives the text. Letters of East Asia take two, marks that stand on another letter none (Unicode
-/// Standard Annex 11); rare others may be off by one, which only costs a straight edge.
+/// Returns the columns of a text on a terminal. East Asian characters have two, combining marks none (Unicode Standard
+/// Annex 11); a few others may be off by one, which only affects the alignment.
 pub(super) fn width(text: &str) -> usize {
     text.chars().map(columns).sum()
 }
@@ -27,7 +27,7 @@ fn columns(c: char) -> usize {
     }
 }
 
-/// The text, or as much of its beginning as there is room for.
+/// Returns the text, or as much of its beginning as fits.
 pub(super) fn fitted(text: &str, room: usize) -> String {
     if width(text) <= room {
         return text.to_owned();
@@ -35,7 +35,7 @@ pub(super) fn fitted(text: &str, room: usize) -> String {
     beginning(text.chars(), room.saturating_sub(1)) + "\u{2026}"
 }
 
-/// The text, or its beginning and end: of a path, the end says most.
+/// Returns the text, or as much of its beginning and end as fits, for paths.
 pub(super) fn fitted_in_the_middle(text: &str, room: usize) -> String {
     if width(text) <= room {
         return text.to_owned();

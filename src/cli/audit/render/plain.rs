@@ -1,9 +1,9 @@
-//! One line for people a record, and what does not comply below.
+//! One line of text per record, with its deviations below.
 
 use std::io::{self, Write};
 
 use crate::audit::Record;
-use crate::audit::record::{Status, Verdict};
+use crate::audit::record::{DriftState, Status, Verdict};
 
 use super::Renderer;
 use crate::cli::report::info::shadow_copies;
@@ -21,25 +21,32 @@ impl Plain {
 
 impl Renderer for Plain {
     fn record(&mut self, record: &Record, out: &mut dyn Write) -> io::Result<()> {
-        let above = match record.dependents.len() {
+        let dependents = match record.dependents.len() {
             0 => String::new(),
-            1 => ", 1 image stands on it".to_owned(),
-            count => format!(", {count} images stand on it"),
+            1 => ", 1 dependent image".to_owned(),
+            count => format!(", {count} dependent images"),
         };
-        let mut text = format!("{}: {}{above}\n", self.style.strong(&name(record)), shown(&state(record)));
+        let mut text = format!("{}: {}{dependents}\n", self.style.strong(&name(record)), shown(&state(record)));
         for it in &record.violations {
             text += &format!("  {}\n", shown(&it.to_string()));
+        }
+        if record.violations_left_out > 0 {
+            text += &format!("  and {} more places\n", record.violations_left_out);
+        }
+        for it in record.drift.iter().flat_map(|drift| &drift.changes) {
+            text += &format!("  changed: {}\n", shown(&it.to_string()));
         }
         out.write_all(text.as_bytes())
     }
 }
 
-/// The target, and which of its installations.
+/// Formats the target, and the place of the installation.
 pub(super) fn name(record: &Record) -> String {
+    let volume = if record.container.as_deref() == Some("wim") { "image" } else { "partition" };
     let place = match (record.partition, &record.windows_root) {
-        (Some(number), Some(root)) if number > 0 => format!(" ({root} of partition {number})"),
+        (Some(number), Some(root)) if number > 0 => format!(" ({root} of {volume} {number})"),
         (Some(0), Some(root)) => format!(" ({root})"),
-        (Some(number), None) => format!(" (partition {number})"),
+        (Some(number), None) => format!(" ({volume} {number})"),
         _ => String::new(),
     };
     shown(&format!("{}{place}", record.target))
@@ -48,15 +55,17 @@ pub(super) fn name(record: &Record) -> String {
 fn state(record: &Record) -> String {
     let copies = record.shadow_copies.map(|count| shadow_copies(Some(count))).unwrap_or_default();
     match record.status {
-        Status::NoWindows => format!("no Windows in it{copies}"),
+        Status::NoWindows => format!("no Windows{copies}"),
+        Status::Gone => "in the baseline, but no longer present".to_owned(),
         Status::Error => format!("{}{copies}", record.error.as_ref().map_or("", |error| &error.message)),
         Status::Read => {
-            let rule = record.at_next_boot.as_ref().map_or_else(|| "unknown".to_owned(), verdict);
+            let setting = record.at_next_boot.as_ref().map_or_else(|| "unknown".to_owned(), verdict);
             let windows = record.product.as_ref().or(record.family.as_ref());
             let facts = [windows, record.host_name.as_ref(), record.hive_state.as_ref()];
-            let mistakes = match record.mistakes.len() + record.image_remarks.len() {
+            let findings = match record.findings.len() + record.image_remarks.len() {
                 0 => String::new(),
-                count => format!(", {count} to watch out for"),
+                1 => ", 1 finding".to_owned(),
+                count => format!(", {count} findings"),
             };
             let facts: Vec<&str> = facts.into_iter().flatten().map(String::as_str).collect();
             let judged = match record.compliant {
@@ -64,7 +73,9 @@ fn state(record: &Record) -> String {
                 Some(false) => "NOT as expected, ",
                 None => "",
             };
-            format!("{judged}{rule}, {}{mistakes}{copies}", facts.join(", "))
+            let new = record.drift.as_ref().is_some_and(|drift| drift.state == DriftState::New);
+            let new = if new { ", new since the baseline" } else { "" };
+            format!("{judged}{setting}, {}{findings}{copies}{new}", facts.join(", "))
         }
     }
 }
@@ -73,7 +84,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
     match verdict.value {
         Some(value) if verdict.state == "set" => format!("set to {value}"),
         Some(value) => format!("{} ({value})", verdict.state),
-        None if verdict.state == "absent" => "not set".to_owned(),
+        None if verdict.state == "unset" => "not set".to_owned(),
         None => verdict.state.clone(),
     }
 }

@@ -1,14 +1,14 @@
-//! A table on a terminal: as wide as that is, worst first, with a line of counts at its end.
+//! A table for a terminal, with its width, worst first, and with a line of counts at the end.
 //!
-//! Worst first wants all rows before the first is printed. Of each only its cells are kept; from the row on that is one
-//! too many, rows are printed as they come, and the table says so.
+//! To sort them, all rows have to be known before the first is printed. Only the cells of each are kept. Beyond a
+//! limit, rows are printed as they are read, and a line of the table states this.
 
 use hivewright_error::Code;
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use crate::audit::Record;
-use crate::audit::record::Status;
+use crate::audit::record::{DriftState, Status};
 use crate::audit::run::Summary;
 
 use super::Renderer;
@@ -17,15 +17,15 @@ use super::plain::{name, verdict};
 use crate::cli::audit::summary::many;
 use crate::cli::report::{Style, plain as shown};
 
-/// Rows that are kept, to be sorted.
+/// The most rows that are kept and sorted.
 const KEPT: usize = 10_000;
 
 const HEADS: [&str; 6] = ["State", "Target", "Windows", "Host", "At next boot", "Findings"];
-/// No column gets narrower, however tight it is: a state is never cut.
+/// The least widths of the columns; a state is never cut.
 const LEAST: [usize; 6] = [10, 16, 8, 6, 7, 8];
 const GAP: usize = 2;
 
-/// Columns of the terminal on standard output.
+/// Returns the columns of the terminal on standard output.
 pub(super) fn of_terminal() -> usize {
     terminal_size::terminal_size().map_or(80, |(terminal_size::Width(columns), _)| usize::from(columns))
 }
@@ -34,7 +34,7 @@ pub(super) struct Table {
     style: Style,
     columns: usize,
     kept: Vec<Row>,
-    /// Widths, once rows are printed as they come.
+    /// Widths of the columns, after rows are printed as they are read.
     streaming: Option<[usize; 6]>,
     most: usize,
 }
@@ -44,11 +44,13 @@ struct Row {
     cells: [String; 6],
 }
 
-/// Worst first.
+/// State of a record, worst first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum State {
     Differs,
     Error,
+    Gone,
+    Changed,
     Odd,
     Fine,
     Read,
@@ -60,11 +62,15 @@ impl State {
         let boot = record.at_next_boot.as_ref();
         let unsure = boot.is_some_and(|it| ["undefined", "unknown"].contains(&it.state.as_str()));
         let alone = record.hive_state.as_deref() == Some("primary-alone");
-        let odd = unsure || alone || !record.mistakes.is_empty() || !record.image_remarks.is_empty();
+        let odd = unsure || alone || !record.findings.is_empty() || !record.image_remarks.is_empty();
         match record.status {
             Status::Error => State::Error,
             Status::NoWindows => State::None,
+            Status::Gone => State::Gone,
             Status::Read if record.compliant == Some(false) => State::Differs,
+            Status::Read if record.drift.as_ref().is_some_and(|drift| drift.state != DriftState::Same) => {
+                State::Changed
+            }
             Status::Read if odd || hibernation(record).is_some() || record.confirmed == Some(false) => State::Odd,
             Status::Read if record.compliant == Some(true) => State::Fine,
             Status::Read => State::Read,
@@ -75,7 +81,9 @@ impl State {
         match self {
             State::Differs => "differs",
             State::Error => "error",
-            State::Odd => "look at it",
+            State::Gone => "gone",
+            State::Changed => "changed",
+            State::Odd => "review",
             State::Fine => "fine",
             State::Read => "read",
             State::None => "no Windows",
@@ -84,8 +92,8 @@ impl State {
 
     fn painted(self, style: Style, text: &str) -> String {
         match self {
-            State::Differs | State::Error => style.bad(text).to_string(),
-            State::Odd => style.warn(text).to_string(),
+            State::Differs | State::Error | State::Gone => style.bad(text).to_string(),
+            State::Changed | State::Odd => style.warn(text).to_string(),
             State::Fine => style.good(text).to_string(),
             State::Read | State::None => text.to_owned(),
         }
@@ -98,7 +106,7 @@ impl Row {
         let windows = record.product.as_ref().or(record.family.as_ref());
         let boot = match record.status {
             Status::Read => record.at_next_boot.as_ref().map_or_else(|| "unknown".to_owned(), verdict),
-            Status::Error | Status::NoWindows => String::new(),
+            Status::Error | Status::NoWindows | Status::Gone => String::new(),
         };
         let text = |text: Option<&String>| text.map_or_else(String::new, |text| shown(text));
         let cells = [
@@ -113,9 +121,9 @@ impl Row {
     }
 }
 
-/// What to say of a saved session, or of one that cannot be ruled out.
+/// Returns the word for a saved session, or for one that cannot be ruled out.
 fn hibernation(record: &Record) -> Option<&'static str> {
-    let is_unknown = || record.write_blockers.iter().any(|it| it.code == Code::VolumeHibernationUnknown);
+    let is_unknown = || record.obstacles.iter().any(|it| it.code == Code::VolumeHibernationUnknown);
     match record.hibernated {
         Some(true) => Some("hibernated"),
         None if is_unknown() => Some("hibernation-unknown"),
@@ -123,14 +131,16 @@ fn hibernation(record: &Record) -> Option<&'static str> {
     }
 }
 
-/// Codes, each once, with how often.
+/// Formats the codes, each once, with its count.
 fn findings(record: &Record) -> String {
     let mut codes: BTreeMap<&str, usize> = BTreeMap::new();
     for code in record
         .error
         .iter()
         .map(|it| &it.code)
-        .chain(record.mistakes.iter().map(|it| &it.code))
+        .chain(record.violations.iter().filter(|it| it.key.is_some()).map(|it| &it.setting))
+        .chain(record.drift.iter().flat_map(|it| &it.changes).map(|it| &it.fact))
+        .chain(record.findings.iter().map(|it| &it.code))
         .chain(record.image_remarks.iter().map(|it| &it.code))
     {
         *codes.entry(code).or_default() += 1;
@@ -138,7 +148,7 @@ fn findings(record: &Record) -> String {
     codes.extend(hibernation(record).map(|code| (code, 1)));
     let counted = |(code, count): (&str, usize)| if count > 1 { format!("{code} ({count})") } else { code.to_owned() };
     let mut found: Vec<String> = codes.into_iter().map(counted).collect();
-    found.extend((!record.dependents.is_empty()).then(|| format!("below {}", record.dependents.len())));
+    found.extend((!record.dependents.is_empty()).then(|| format!("dependents: {}", record.dependents.len())));
     shown(&found.join(", "))
 }
 
@@ -147,8 +157,8 @@ impl Table {
         Table { style, columns, kept: Vec::new(), streaming: None, most: KEPT }
     }
 
-    /// What each column gets: all it wants, or else the widest give way first. Targets tell rows apart: they keep twice
-    /// as much.
+    /// Returns the widths of the columns: their full widths, or else the widest are reduced first. Targets distinguish
+    /// rows, so they keep twice as much.
     fn widths(&self) -> [usize; 6] {
         let mut widths = HEADS.map(width);
         for row in &self.kept {
@@ -188,7 +198,7 @@ impl Table {
         line
     }
 
-    /// Prints what is kept: sorted, if that is all.
+    /// Prints the kept rows.
     fn print(&mut self, out: &mut dyn Write) -> io::Result<[usize; 6]> {
         let widths = self.widths();
         let mut text = self.line(&HEADS.map(str::to_owned), None, &widths);
@@ -208,7 +218,7 @@ impl Renderer for Table {
         }
         self.kept.push(row);
         if self.kept.len() > self.most {
-            writeln!(out, "More than {} records: not sorted, but printed as they come.", self.most)?;
+            writeln!(out, "More than {} records: not sorted, but printed as they are read.", self.most)?;
             self.streaming = Some(self.print(out)?);
         }
         Ok(())
@@ -225,6 +235,7 @@ impl Renderer for Table {
             (summary.errors, "could not be read", State::Error),
             (summary.compliant, "as expected", State::Fine),
             (summary.no_windows, "without Windows", State::None),
+            (summary.drifted, "changed since the baseline", State::Changed),
         ] {
             if count > 0 {
                 line += &format!(", {}", state.painted(self.style, &format!("{count} {what}")));

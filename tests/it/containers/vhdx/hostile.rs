@@ -1,4 +1,4 @@
-//! Bytes that no program wrote: errors, and little work.
+//! Hostile images cause errors, with little work.
 
 use super::maker::{BAT, Change, Entry, SUMMED, guid_text, mend, put, put_log};
 use super::*;
@@ -7,7 +7,7 @@ use hivewright_storage::memory::Memory;
 
 const SIZE: usize = 2 * MIB + 4096;
 
-/// Opens everything as the bytes it was given; the child by its name, its parent by any other.
+/// Policy with bytes in memory: the child by its name, its parent by any other.
 struct InMemory {
     child: Arc<dyn Storage>,
     parent: Arc<dyn Storage>,
@@ -19,14 +19,14 @@ impl Opener for InMemory {
     }
 }
 
-/// A folder with names for the two; the bytes are in memory.
+/// Creates a folder with names for the two; the bytes are in memory.
 fn names() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     ["child.vhdx", "base.vhdx"].iter().for_each(|name| fs::write(folder.path().join(name), b"").unwrap());
     folder
 }
 
-/// Bytes over others, without a copy of all.
+/// Bytes over others, without a copy.
 struct Patched {
     below: Arc<Vec<u8>>,
     len: usize,
@@ -66,10 +66,10 @@ impl Storage for Patched {
     }
 }
 
-/// Opens, reads the ends of each MiB and all of small disks, and writes; gives the code of the first error.
-fn play(folder: &Path, child: Arc<dyn Storage>, parent: &Arc<dyn Storage>) -> Result<(), &'static str> {
+/// Opens, reads the ends of each MiB and all of small disks, and writes. Returns the code of the first error.
+fn exercise(folder: &Path, child: Arc<dyn Storage>, parent: &Arc<dyn Storage>) -> Result<(), &'static str> {
     let opener = Arc::new(InMemory { child: child.clone(), parent: parent.clone() });
-    let image = container::open(&Gate::new(opener, &[]), &folder.join("child.vhdx"), None);
+    let image = container::open(&PathPolicy::new(opener, &[]), &folder.join("child.vhdx"), None);
     let Some(image) = image.map_err(|error| error.code().as_str())? else { return Ok(()) };
     let len = image.disk.len().unwrap();
     let mut buf = vec![0; SIZE.min(len as usize)];
@@ -81,18 +81,18 @@ fn play(folder: &Path, child: Arc<dyn Storage>, parent: &Arc<dyn Storage>) -> Re
         let _ = image.disk.write_at(at, &few);
     }
     if image.about.refusal.is_some() && result.is_ok() {
-        bring(folder, child, parent, &buf);
+        replay(folder, child, parent, &buf);
     }
     result.map_err(|error| error.code().as_str())
 }
 
-/// Brings the log to its places: the disk is what it reads as before, with the wish and later without.
-fn bring(folder: &Path, child: Arc<dyn Storage>, parent: &Arc<dyn Storage>, expected: &[u8]) {
+/// Replays the log: the disk is the same as without the replay, and later.
+fn replay(folder: &Path, child: Arc<dyn Storage>, parent: &Arc<dyn Storage>, expected: &[u8]) {
     let opener = Arc::new(InMemory { child: Arc::new(Recorder::new(child).unwrap()), parent: parent.clone() });
     for wish in [true, false] {
-        let mut gate = Gate::new(opener.clone(), &[]);
-        (gate.writing, gate.replay_log) = (wish, wish);
-        let image = container::open(&gate, &folder.join("child.vhdx"), None).unwrap().unwrap();
+        let mut policy = PathPolicy::new(opener.clone(), &[]);
+        (policy.writing, policy.replay_log) = (wish, wish);
+        let image = container::open(&policy, &folder.join("child.vhdx"), None).unwrap().unwrap();
         let mut buf = vec![0; expected.len()];
         image.disk.read_at(0, &mut buf).unwrap();
         assert!(buf == expected, "another disk than before");
@@ -106,7 +106,7 @@ fn bring(folder: &Path, child: Arc<dyn Storage>, parent: &Arc<dyn Storage>, expe
 
 static BROUGHT: AtomicU64 = AtomicU64::new(0);
 
-/// A differencing image with a log, and its parent.
+/// Creates a differencing image with a log, and its parent.
 fn victim() -> (Vec<u8>, Arc<dyn Storage>) {
     let mut base = Maker { sector: 512, size: SIZE, data_write: [2; 16], ..Maker::default() };
     base.blocks.insert(1, Block::Full(vec![1; MIB]));
@@ -135,13 +135,14 @@ fn any_byte_may_be_anything() {
     let mut codes = std::collections::BTreeSet::new();
     for (image, has_log) in [(plain.clone(), false), (with_log(plain), true)] {
         let below = Arc::new(image);
-        assert_eq!(play(folder.path(), below_patched(&below, vec![]), &parent), Ok(()));
+        assert_eq!(exercise(folder.path(), below_patched(&below, vec![]), &parent), Ok(()));
         let ranges = [headers.clone(), regions.clone(), bat[0].clone(), bat[1].clone()];
         let more = if has_log { vec![log.clone(), MIB + 4096..MIB + 4104] } else { metadata.to_vec() };
         for at in ranges.into_iter().chain(more).flatten() {
             for value in [0xff, below[at] ^ 1, below[at] ^ 0x80] {
                 let over = patch(&below, at, value);
-                let _ = play(folder.path(), below_patched(&below, over), &parent).map_err(|code| codes.insert(code));
+                let _ =
+                    exercise(folder.path(), below_patched(&below, over), &parent).map_err(|code| codes.insert(code));
             }
         }
     }
@@ -157,7 +158,7 @@ fn below_patched(below: &Arc<Vec<u8>>, over: Vec<(usize, Vec<u8>)>) -> Arc<dyn S
     Arc::new(Patched { below: below.clone(), len: below.len(), over })
 }
 
-/// The byte, and the other copy of the structure broken, and the checksum mended.
+/// Patches the byte, invalidates the other copy of the structure, and corrects the checksum.
 fn patch(image: &[u8], at: usize, value: u8) -> Vec<(usize, Vec<u8>)> {
     let log_len = u32::from_le_bytes(image[MIB + 8..MIB + 12].try_into().unwrap()) as usize;
     let mut structures = vec![(SUMMED[0], Some(128 << 10)), (SUMMED[2], Some(256 << 10))];
@@ -185,8 +186,8 @@ fn any_end_may_come_early() {
         let later = [3 * MIB, 3 * MIB + 5, 4 * MIB, 4 * MIB + 1, 5 * MIB, 6 * MIB, whole - 1];
         for len in cuts.into_iter().chain(later) {
             let child: Arc<dyn Storage> = Arc::new(Patched { below: below.clone(), len, over: vec![] });
-            let result = play(folder.path(), child, &parent);
-            // The log zeroes a part of the block that is cut off.
+            let result = exercise(folder.path(), child, &parent);
+            // The log zeroes a part of the truncated block.
             assert!(result.is_err() || len <= 71 || len == whole - 1, "{len}: {result:?}");
         }
     }
@@ -220,7 +221,7 @@ fn numbers_that_promise_much_cost_little() {
     let folder = names();
     let parent: Arc<dyn Storage> = Arc::new(Memory::new(Vec::new()));
     let maker = Maker { sector: 512, size: 3 * MIB, ..Maker::default() };
-    // A log full of entries that each claim all of it.
+    // A log with many entries that each claim all of it.
     let mut image = maker.build();
     put_log(&mut image, [7; 16], 0, &[]);
     for at in (MIB..2 * MIB).step_by(4096) {
@@ -229,10 +230,10 @@ fn numbers_that_promise_much_cost_little() {
         put(&mut image, at + 16, &[1]);
         put(&mut image, at + 32, &[7; 16]);
     }
-    assert_eq!(play(folder.path(), Arc::new(Memory::new(image)), &parent), Err("vhdx-log-corrupt"));
-    // A disk that the table is too short for.
+    assert_eq!(exercise(folder.path(), Arc::new(Memory::new(image)), &parent), Err("vhdx-log-corrupt"));
+    // A disk that is too large for the table.
     let mut image = Maker { size: 64 << 40, ..maker.clone() }.build();
-    assert_eq!(play(folder.path(), Arc::new(Memory::new(image)), &parent), Err("vhdx-bat"));
+    assert_eq!(exercise(folder.path(), Arc::new(Memory::new(image)), &parent), Err("vhdx-bat"));
     image = Maker { blocks: [(0, Block::Full(vec![1; MIB]))].into(), ..maker }.build();
     let last = u64::MAX.to_le_bytes();
     SUMMED[..2].iter().for_each(|(at, len)| {
@@ -240,6 +241,7 @@ fn numbers_that_promise_much_cost_little() {
         mend(&mut image, *at, *len);
     });
     let opener = Arc::new(InMemory { child: Arc::new(Memory::new(image)), parent });
-    let image = container::open(&Gate::new(opener, &[]), &folder.path().join("child.vhdx"), None).unwrap().unwrap();
+    let image =
+        container::open(&PathPolicy::new(opener, &[]), &folder.path().join("child.vhdx"), None).unwrap().unwrap();
     assert_eq!(image.disk.write_at(0, &[1]).unwrap_err().code(), "vhdx-header", "there is no next number");
 }

@@ -1,4 +1,4 @@
-//! Images whose log counts, with QEMU's replay as the judge.
+//! Images with an active log, with QEMU's replay as the judge.
 
 use super::maker::{BAT, Change, Entry, put, put_log};
 use super::*;
@@ -14,15 +14,15 @@ pub(super) fn maker() -> Maker {
     maker
 }
 
-/// The first sector of the block table of `image`, with other entries.
+/// Returns the first sector of the block table of `image`, with other entries.
 pub(crate) fn table(image: &[u8], entries: &[(usize, u64)]) -> Vec<u8> {
     let mut sector = image[BAT..BAT + 4096].to_vec();
     entries.iter().for_each(|(i, entry)| put(&mut sector, i * 8, &entry.to_le_bytes()));
     sector
 }
 
-/// Three entries, the last of which grow the file: blocks 0 and 1 change places, block 4 gets a new one; a sector of
-/// block 2 is zeroed, and one of it written. Entry `i` begins in sector 2 `i`, from `from` on.
+/// Returns three entries, of which the last enlarges the file: blocks 0 and 1 are swapped, block 4 gets a new place; a
+/// sector of block 2 is zeroed, and one is written. Entry `i` begins in sector 2 `i`, from `from` on.
 pub(super) fn entries(image: &[u8], from: usize, first: u64) -> Vec<Entry> {
     let at = |mib: u64| mib << 20 | 6;
     let len = image.len() as u64;
@@ -43,8 +43,8 @@ pub(super) fn entries(image: &[u8], from: usize, first: u64) -> Vec<Entry> {
     ]
 }
 
-/// Writes the image, opens it, and has QEMU replay the log of a copy. QEMU does not ask where a log begins: it is no
-/// judge of logs that go on at their start, or hold whole entries that do not count.
+/// Writes the image, opens it, and replays the log of a copy with QEMU. QEMU ignores the start of a log: it cannot
+/// judge logs that wrap around, or contain complete stale entries.
 fn judge(folder: &Path, image: &[u8], with_qemu: bool) -> Vec<u8> {
     let (vhdx, copy, raw) = (folder.join("disk.vhdx"), folder.join("copy.vhdx"), folder.join("disk.raw"));
     fs::write(&vhdx, image).unwrap();
@@ -61,7 +61,7 @@ fn judge(folder: &Path, image: &[u8], with_qemu: bool) -> Vec<u8> {
     if with_qemu && have(&["qemu-img"]) {
         assert!(refusal.advice.contains("--replay-image-log") && refusal.advice.contains("qemu-img check -r all"));
         fs::write(&copy, image).unwrap();
-        // It says 0 or, since it had to replay the log, 3.
+        // It ends with 0 or, after a replay, 3.
         let _ =
             std::process::Command::new("qemu-img").args(["check", "-q", "-r", "all", text(&copy)]).output().unwrap();
         check_with_qemu(&copy, &raw);
@@ -72,7 +72,7 @@ fn judge(folder: &Path, image: &[u8], with_qemu: bool) -> Vec<u8> {
 
 #[test]
 fn a_log_is_read_as_if_replayed() {
-    // In the middle of the log, round its end, and with a sequence number of more than 32 bits.
+    // In the middle of the log, around its end, and with a sequence number of more than 32 bits.
     for (from, first) in [(0, 1), (100, 5), (10, 0xffff_ffff), (253, 9), (255, 2)] {
         let folder = tempfile::tempdir().unwrap();
         let mut image = maker().build();
@@ -90,11 +90,11 @@ fn a_log_is_read_as_if_replayed() {
 }
 
 #[test]
-fn what_is_torn_stale_or_foreign_does_not_count() {
+fn torn_stale_and_foreign_entries_do_not_count() {
     let folder = tempfile::tempdir().unwrap();
     let mut image = maker().build();
     let entries = entries(&image, 20, 30);
-    // A foreign log with higher numbers, then an older sequence of this one, then the one that counts.
+    // A foreign log with higher numbers, then an older sequence of this one, then the active one.
     let stale =
         |sequence, tail| Entry { sequence, tail, flushed: 0, last: 0, changes: vec![Change::Zeros(BAT as u64, 4096)] };
     put_log(&mut image, [0x55; 16], 200, &[stale(900, 200 * 4096)]);
@@ -104,7 +104,7 @@ fn what_is_torn_stale_or_foreign_does_not_count() {
     let mut tailless = image.clone();
     put_log(&mut tailless, LOG, 120, &[stale(500, 90 * 4096)]);
     assert!(judge(folder.path(), &tailless, false) == whole, "an entry whose tail is gone counts");
-    // The last entry torn: the two before it count.
+    // The last entry is torn: the two before it count.
     let last = (1 << 20) + (20 + 4) * 4096 + 4096;
     image[last + 100] ^= 1;
     let torn = judge(folder.path(), &image, true);
@@ -113,7 +113,7 @@ fn what_is_torn_stale_or_foreign_does_not_count() {
 }
 
 #[test]
-fn a_log_that_does_not_hold_is_an_error() {
+fn an_invalid_log_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let vhdx = folder.path().join("disk.vhdx");
     let code = |image: &[u8]| {

@@ -1,5 +1,5 @@
-//! Makes small VHDX images that qemu-img does not: with a parent, with sectors of 4096 bytes, with a log. After the
-//! specification, and apart from the code that reads them.
+//! Creates small VHDX images that qemu-img cannot: with a parent, with sectors of 4096 bytes, with a log. Written from
+//! the specification, independent of the code that reads them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -13,15 +13,15 @@ const FIRST_BLOCK: usize = 4 * MIB;
 /// A block of the disk.
 #[derive(Clone)]
 pub(crate) enum Block {
-    /// Only an entry in the table: this state, at no place.
+    /// Only an entry in the table: this state, without a place.
     State(u64),
     /// All of it.
     Full(Vec<u8>),
-    /// The sectors whose numbers are given.
+    /// The sectors with these numbers.
     Part(Vec<u8>, Vec<usize>),
 }
 
-/// An image to be made. Blocks have 1 MiB.
+/// An image to create, with blocks of 1 MiB.
 #[derive(Clone, Default)]
 pub(crate) struct Maker {
     pub(crate) sector: usize,
@@ -43,7 +43,7 @@ pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc: u32, byte| crc >> 8 ^ table[(crc as u8 ^ byte) as usize])
 }
 
-/// The bytes of a GUID given as text.
+/// Returns the bytes of a GUID in text.
 pub(crate) fn guid(text: &str) -> [u8; 16] {
     let digits = text.replace('-', "");
     let mut bytes: Vec<u8> = (0..16).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).unwrap()).collect();
@@ -53,7 +53,7 @@ pub(crate) fn guid(text: &str) -> [u8; 16] {
     bytes.try_into().unwrap()
 }
 
-/// A GUID as a parent locator has it.
+/// Formats a GUID as in a parent locator.
 pub(crate) fn guid_text(bytes: &[u8; 16]) -> String {
     let mut b = *bytes;
     b[..4].reverse();
@@ -67,14 +67,14 @@ pub(crate) fn put(image: &mut [u8], at: usize, bytes: &[u8]) {
     image[at..at + bytes.len()].copy_from_slice(bytes);
 }
 
-/// Puts the right checksum into the structure of `len` bytes at `at`.
+/// Writes the right checksum to the structure of `len` bytes at `at`.
 pub(crate) fn mend(image: &mut [u8], at: usize, len: usize) {
     put(image, at + 4, &[0; 4]);
     let sum = crc32c(&image[at..at + len]);
     put(image, at + 4, &sum.to_le_bytes());
 }
 
-/// Where headers stand, and region tables with their lengths: what [`mend`] is for.
+/// Offsets and lengths of headers and region tables, for [`mend`].
 pub(crate) const SUMMED: [(usize, usize); 4] =
     [(64 << 10, 4096), (128 << 10, 4096), (192 << 10, 64 << 10), (256 << 10, 64 << 10)];
 
@@ -239,7 +239,7 @@ impl Entry {
     }
 }
 
-/// Puts entries into the log of an image, one behind the other from sector `from` of the log on, round its end.
+/// Writes entries to the log of an image, consecutively from sector `from` of the log on, around its end.
 pub(crate) fn put_log(image: &mut [u8], log: [u8; 16], from: usize, entries: &[Entry]) {
     let mut at = from * 4096;
     for sector in entries.iter().flat_map(|entry| entry.build(&log)).collect::<Vec<u8>>().chunks(4096) {

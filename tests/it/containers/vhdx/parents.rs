@@ -16,14 +16,14 @@ fn locator(path: &str, linkage: &[u8; 16]) -> Option<Vec<(&'static str, String)>
     Some(vec![("parent_linkage", guid_text(linkage)), ("relative_path", path.to_owned()), ("other", "x".into())])
 }
 
-/// `child.vhdx` on `parent.vhdx` on `base.vhdx`, and the bytes of the disk.
+/// Creates `child.vhdx` on `parent.vhdx` on `base.vhdx`. Returns also the bytes of the disk.
 fn chain(folder: &Path, sector: usize) -> (PathBuf, Vec<u8>) {
     let mut base = Maker { sector, size: SIZE, data_write: GRANDPARENT, ..Maker::default() };
     base.blocks.insert(0, Block::Full(pattern(1)));
     base.blocks.insert(1, Block::Full(pattern(2)));
     base.blocks.insert(3, Block::Full(pattern(3)));
     let mut parent = Maker { locator: locator(r".\base.vhdx", &GRANDPARENT), data_write: PARENT, ..base.clone() };
-    // Absent, absent in part, zeros over what the parent has, absent.
+    // Absent, partly absent, zeros over data of the parent, absent.
     let own: Vec<usize> = (0..MIB / sector).filter(|i| i % 5 == 0 || (40..60).contains(i)).collect();
     parent.blocks = [(1, Block::Part(pattern(4), own.clone())), (3, Block::State(2))].into();
     let mut child = Maker { locator: locator(r"parent.vhdx", &PARENT), ..parent.clone() };
@@ -94,7 +94,7 @@ fn only_own_sectors_are_written_and_parents_stay() {
 #[test]
 fn bitmaps_of_later_chunks_are_found() {
     let folder = tempfile::tempdir().unwrap();
-    // 4096 blocks a chunk; the last block is in the second one.
+    // 4096 blocks per chunk; the last block is in the second chunk.
     let mut base = Maker { sector: 512, size: 4100 * MIB, data_write: PARENT, ..Maker::default() };
     base.blocks.insert(4098, Block::Full(pattern(1)));
     fs::write(folder.path().join("base.vhdx"), base.build()).unwrap();
@@ -112,11 +112,11 @@ fn bitmaps_of_later_chunks_are_found() {
 }
 
 #[test]
-fn a_parent_behind_its_childs_back_is_no_parent() {
+fn a_changed_parent_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (child, _) = chain(folder.path(), 512);
     let parent = folder.path().join("parent.vhdx");
-    // Writing to the parent gives it a new identifier.
+    // A write to the parent changes its identifier.
     let (image, recording) = open(&parent).unwrap();
     image.disk.write_at(MIB as u64, &[1]).unwrap();
     recording.bring_to_disk();
@@ -152,7 +152,7 @@ fn every_path_of_the_locator_is_tried_and_both_linkages_count() {
 }
 
 #[test]
-fn circles_and_strangers_end() {
+fn cycles_and_other_images_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let me = folder.path().join("me.vhdx");
     let maker = Maker { sector: 512, size: MIB, data_write: PARENT, ..Maker::default() };

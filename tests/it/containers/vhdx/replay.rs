@@ -1,4 +1,4 @@
-//! Logs that are brought to their places because the user asks for that.
+//! Replays of logs at the user's request.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::containers::fixtures::{Unpacked, raw_disk as fixture_disk};
 use crate::containers::open_to_write;
 use crate::support::tools::succeeds;
 
-/// The disk as a reader without any wish sees it.
+/// Returns the disk without a replay in the file.
 fn guest(vhdx: &Path) -> Vec<u8> {
     let (image, _) = open(vhdx).unwrap();
     let mut disk = vec![0; image.disk.len().unwrap() as usize];
@@ -19,8 +19,8 @@ fn guest(vhdx: &Path) -> Vec<u8> {
     disk
 }
 
-/// Opens the image so that its log is brought to its places, and gives what that writes.
-fn brought(vhdx: &Path) -> (Image, Arc<Recording>, Vec<Written>) {
+/// Opens the image with a replay of its log. Returns the writes.
+fn replayed(vhdx: &Path) -> (Image, Arc<Recording>, Vec<Written>) {
     let (image, recording) = open_to_write(vhdx, true).unwrap();
     assert_eq!(image.about.refusal, None);
     let written = recording.0.lock().unwrap()[0].2.take().unwrap().1;
@@ -28,7 +28,7 @@ fn brought(vhdx: &Path) -> (Image, Arc<Recording>, Vec<Written>) {
 }
 
 #[test]
-fn a_log_that_is_brought_is_what_qemu_brings() {
+fn a_replay_is_that_of_qemu() {
     for (from, first) in [(0, 1), (100, 5), (10, 0xffff_ffff), (253, 9), (255, 2)] {
         let folder = tempfile::tempdir().unwrap();
         let (vhdx, copy) = (folder.path().join("disk.vhdx"), folder.path().join("copy.vhdx"));
@@ -44,7 +44,7 @@ fn a_log_that_is_brought_is_what_qemu_brings() {
         let (image, recording) = open_to_write(&vhdx, true).unwrap();
         assert_eq!(image.about.refusal, None);
         assert_same(&image, &raw);
-        // Nothing but the log was written to: the identifier of the data is the same, and comes with a write.
+        // Only the log was written: the identifier of the data is unchanged until a write.
         recording.write_whole();
         let after = headers(&vhdx);
         assert_eq!(after.each_ref().map(|header| header.0).into_iter().max(), Some(newest + 2));
@@ -59,7 +59,7 @@ fn a_log_that_is_brought_is_what_qemu_brings() {
         assert_same(&again, &raw);
         if from < 250 && have(&["qemu-img"]) {
             check_with_qemu(&vhdx, &raw);
-            // The same bytes in every block and in the table, except for the seven that were changed.
+            // The same bytes in every block and in the table, except the seven that changed.
             let _ = succeeds("qemu-img", &["check", "-q", "-r", "all", text(&copy)]);
             let (mut ours, theirs) = (fs::read(&vhdx).unwrap(), fs::read(&copy).unwrap());
             put(&mut ours, 6 << 20, &theirs[6 << 20..(6 << 20) + 7]);
@@ -69,7 +69,7 @@ fn a_log_that_is_brought_is_what_qemu_brings() {
     }
 }
 
-/// Whatever was written when the power went, the disk is the same: the log counts, or it is in its places.
+/// The disk is the same after any prefix of the writes: either the log counts, or it has been replayed.
 #[test]
 fn every_prefix_of_a_replay_is_the_same_disk() {
     let folder = tempfile::tempdir().unwrap();
@@ -79,7 +79,7 @@ fn every_prefix_of_a_replay_is_the_same_disk() {
     put_log(&mut before, LOG, 30, &log);
     fs::write(&vhdx, &before).unwrap();
     let expected = guest(&vhdx);
-    let (_, recording, written) = brought(&vhdx);
+    let (_, recording, written) = replayed(&vhdx);
     let len = recording.0.lock().unwrap()[0].2.len().unwrap() as usize;
     let mut epochs: BTreeMap<u32, Vec<Written>> = BTreeMap::new();
     written.into_iter().for_each(|w| epochs.entry(w.epoch).or_default().push(w));
@@ -87,7 +87,7 @@ fn every_prefix_of_a_replay_is_the_same_disk() {
     let mut tried = 0;
     let mut so_far = before.clone();
     for (epoch, writes) in &epochs {
-        // All, none, and any one or all but one of an epoch; whole, in its first half, and as garbage.
+        // All, none, any one or all but one of an epoch; complete, in its first half, and as garbage.
         for pick in 0..writes.len() {
             for (others, keep, garbage) in [(false, 1, 1), (true, 1, 1), (false, 2, 1), (true, 2, 1), (true, 1, 0)] {
                 let mut bytes = so_far.clone();
@@ -95,7 +95,7 @@ fn every_prefix_of_a_replay_is_the_same_disk() {
                 for (i, w) in writes.iter().enumerate() {
                     let at = w.offset as usize;
                     match (i == pick, others) {
-                        // New space is not garbage: the next run cuts it off first.
+                        // New space is not garbage: the next run truncates it first.
                         (true, _) if garbage == 0 && !w.old.is_empty() => bytes[at..at + w.new.len()].fill(0xa7),
                         (true, _) => put(&mut bytes, at, &w.new[..w.new.len() / keep]),
                         (false, true) => put(&mut bytes, at, &w.new),
@@ -104,11 +104,11 @@ fn every_prefix_of_a_replay_is_the_same_disk() {
                 }
                 fs::write(&torn, &bytes).unwrap();
                 assert!(guest(&torn) == expected, "epoch {epoch}, write {pick}, {others}, 1/{keep}, {garbage}");
-                // And the next one brings the rest.
-                let (image, ..) = brought(&torn);
+                // The next run replays the rest.
+                let (image, ..) = replayed(&torn);
                 let mut disk = vec![0; expected.len()];
                 image.disk.read_at(0, &mut disk).unwrap();
-                assert!(disk == expected, "epoch {epoch}, write {pick}: brought again");
+                assert!(disk == expected, "epoch {epoch}, write {pick}: replayed again");
                 tried += 1;
             }
         }
@@ -120,7 +120,7 @@ fn every_prefix_of_a_replay_is_the_same_disk() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_all_the_same() {
+fn invalid_images_are_refused_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let vhdx = folder.path().join("disk.vhdx");
     let clean = maker().build();
@@ -135,14 +135,14 @@ fn what_does_not_fit_is_refused_all_the_same() {
     };
     let mib = MIB as u64;
     for (change, last, why) in [
-        (Change::Zeros(64 << 10, 4096), 0, "over the headers"),
-        (Change::Zeros(0, 4096), 0, "over the headers"),
-        (Change::Sector(128 << 10, vec![7; 4096]), 0, "over the headers"),
-        (Change::Zeros(2 * mib - 4096, 4096), 0, "over the log"),
-        (Change::Zeros(mib - 4096, 8192), 0, "over the log"),
-        (Change::Zeros(8 * mib, 1 << 40), 0, "more than are made"),
-        (Change::Zeros(5 * mib, 4096), u64::MAX, "more than are made"),
-        (Change::Zeros(5 * mib, 4096), 1 << 33, "more than are made"),
+        (Change::Zeros(64 << 10, 4096), 0, "overwrite the headers"),
+        (Change::Zeros(0, 4096), 0, "overwrite the headers"),
+        (Change::Sector(128 << 10, vec![7; 4096]), 0, "overwrite the headers"),
+        (Change::Zeros(2 * mib - 4096, 4096), 0, "overwrite the headers or the log"),
+        (Change::Zeros(mib - 4096, 8192), 0, "overwrite the headers or the log"),
+        (Change::Zeros(8 * mib, 1 << 40), 0, "exceed the limit"),
+        (Change::Zeros(5 * mib, 4096), u64::MAX, "exceed the limit"),
+        (Change::Zeros(5 * mib, 4096), 1 << 33, "exceed the limit"),
     ] {
         let refusal = refusal(change, last).expect(why);
         assert!(refusal.code == "vhdx-log" && refusal.what.contains(why), "{refusal:?}");
@@ -150,7 +150,7 @@ fn what_does_not_fit_is_refused_all_the_same() {
     }
 }
 
-/// A fixture whose table has lost the block of the hive; the log has it, and makes the file longer.
+/// A fixture whose table lacks the block of the hive; the log has it, and enlarges the file.
 fn unclosed() -> Unpacked {
     let unpacked = Unpacked::named("vhdx-dynamic");
     let mut bytes = fs::read(unpacked.path()).unwrap();
@@ -176,7 +176,7 @@ fn unclosed() -> Unpacked {
 }
 
 #[test]
-fn the_command_replays_when_asked_and_takes_it_back() {
+fn the_command_replays_on_request_and_undoes_it() {
     let unpacked = unclosed();
     let before = unpacked.hashes();
     for arguments in [&["set", "2", "IMAGE"][..], &["unset", "IMAGE"], &["set", "2", "IMAGE", "--dry-run"]] {
@@ -188,9 +188,9 @@ fn the_command_replays_when_asked_and_takes_it_back() {
     let info = unpacked.json(&["info", "IMAGE"]);
     assert_eq!(info["container"]["refusal"]["code"], "vhdx-log", "{info}");
     let run = unpacked.run(&["set", "2", "IMAGE", "--replay-image-log", "--dry-run"]);
-    assert!(run.code == 0 && run.err.contains("the log of the image would be brought to its places first"), "{run:?}");
+    assert!(run.code == 0 && run.has("vhdx-log-waits"), "{run:?}");
     let run = unpacked.run(&["get", "--value", "IMAGE"]);
-    assert!(run.out == "1\n" && run.err.contains("it was not closed: its log holds changes"), "{run:?}");
+    assert!(run.out == "1\n" && run.has("vhdx-log-waits"), "{run:?}");
     assert!(unpacked.hashes() == before, "something was written");
 
     let folder = fixture_disk();
@@ -199,10 +199,10 @@ fn the_command_replays_when_asked_and_takes_it_back() {
     assert_eq!(run.code, 0, "{run:?}");
     let set = ["set", "2", "IMAGE", "--replay-image-log", "--keep-timestamps"];
     let run = unpacked.run(&[&set[..], &["--output", "copy.vhdx"]].concat());
-    assert!(run.code == 0 && run.out.contains("the log of the image was brought to its places"), "{run:?}");
+    assert!(run.code == 0 && run.out.contains("the log of the image was replayed"), "{run:?}");
     assert_eq!(unpacked.hashes()["disk.vhdx"], before["disk.vhdx"]);
     let run = unpacked.run(&[&set[..], &["--undo", "undo"]].concat());
-    assert!(run.code == 0 && run.out.contains("the log of the image was brought to its places"), "{run:?}");
+    assert!(run.code == 0 && run.out.contains("the log of the image was replayed"), "{run:?}");
     assert_eq!(unpacked.run(&["get", "--value", "IMAGE"]).out, "2\n");
     for name in ["disk.vhdx", "copy.vhdx"] {
         let path = unpacked.folder.path().join(name);
@@ -217,12 +217,12 @@ fn the_command_replays_when_asked_and_takes_it_back() {
         assert_eq!(unpacked.run(&["undo", undo]).code, 0);
     }
     assert_eq!(unpacked.hashes()["disk.vhdx"], before["disk.vhdx"]);
-    // Setting what is set changes nothing, and the log stays.
+    // An equal setting changes nothing, and the log stays.
     let run = unpacked.run(&["set", "1", "IMAGE", "--replay-image-log"]);
-    assert!(run.code == 0 && run.err.contains("the log of the image stays"), "{run:?}");
+    assert!(run.code == 0 && run.has("vhdx-log-waits"), "{run:?}");
     assert_eq!(unpacked.hashes()["disk.vhdx"], before["disk.vhdx"]);
-    // Of a log that is not there nothing is said.
+    // Without a log, nothing is mentioned.
     let closed = Unpacked::named("vhdx-dynamic");
     let run = closed.run(&["set", "1", "IMAGE", "--replay-image-log"]);
-    assert!(run.code == 0 && !run.err.contains("log"), "{run:?}");
+    assert!(run.code == 0 && !run.has("vhdx-log-waits"), "{run:?}");
 }

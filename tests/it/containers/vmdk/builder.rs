@@ -1,11 +1,11 @@
-//! Sparse extents as VMware writes them, small enough to be taken apart byte by byte.
+//! Sparse extents in VMware's form, small enough to be damaged byte by byte.
 
 use hivewright_fixtures::esx;
 
-/// A sector.
+/// Size of a sector.
 pub(in crate::containers) const S: usize = 512;
 
-/// A descriptor: (CID, parent), type, lines of extents.
+/// Returns a descriptor: (CID, parent), type, lines of extents.
 pub(in crate::containers) fn descriptor(cid: u32, parent: Option<(u32, &str)>, kind: &str, extents: &str) -> Vec<u8> {
     let (parent, hint) =
         parent.map_or((u32::MAX, String::new()), |(c, n)| (c, format!("parentFileNameHint=\"{n}\"\n")));
@@ -32,15 +32,15 @@ fn put64(bytes: &mut Vec<u8>, at: usize, number: u64) {
     put(bytes, at, &number.to_le_bytes());
 }
 
-/// Sectors of a grain of [`hosted`] and of its two directories and tables: header, descriptor 1-4, redundant directory
-/// 5 and table 6, directory 7 and table 8, grains from 16 on.
+/// Sectors of [`hosted`]: header, descriptor 1-4, redundant directory 5 and table 6, directory 7 and table 8, grains
+/// from 16 on; and the size of a grain.
 pub(in crate::containers) const GRAIN: usize = 8;
 const REDUNDANT: usize = 5;
 const DIRECTORY: usize = 7;
 const FIRST: usize = 16;
 
-/// A monolithicSparse image of 64 grains of 4 KiB, 128 entries to a table. `grains` are those that it holds, each of
-/// one byte.
+/// Creates a monolithicSparse image of 64 grains of 4 KiB, with 128 entries in a table. `grains` are the present ones,
+/// each of one byte.
 pub(in crate::containers) fn hosted(text: &[u8], grains: &[(usize, u8)]) -> Vec<u8> {
     let mut file = vec![0; FIRST * S];
     put(&mut file, 0, b"KDMV\x01\0\0\0\x03\0\0\0");
@@ -62,7 +62,7 @@ pub(in crate::containers) fn hosted(text: &[u8], grains: &[(usize, u8)]) -> Vec<
     file
 }
 
-/// A stream of 64 grains of 4 KiB as VMware writes it: the directory comes last, and the footer leads to it.
+/// Creates a stream of 64 grains of 4 KiB as VMware writes it: the directory comes last, and the footer refers to it.
 pub(in crate::containers) fn stream(text: &[u8], grains: &[(usize, Vec<u8>)]) -> Vec<u8> {
     let mut file = hosted(text, &[]);
     put32(&mut file, 4, 3);
@@ -99,7 +99,7 @@ pub(in crate::containers) fn stream(text: &[u8], grains: &[(usize, Vec<u8>)]) ->
     file
 }
 
-/// A delta of ESX with grains of one sector, each of one byte, of `sectors` in all.
+/// Creates a delta of ESX with grains of one sector, each of one byte, of `sectors` in all.
 pub(in crate::containers) fn cowd(sectors: usize, grains: &[(usize, u8)]) -> Vec<u8> {
     esx::cowd(sectors, grains.iter().map(|&(grain, byte)| (grain, [byte; S])))
 }
@@ -111,11 +111,12 @@ pub(in crate::containers) enum Wide {
     Data(u8),
 }
 
-/// A space-efficient extent of `sectors`, 4 KiB to a grain; its grains lie in the file from the last to the first.
+/// Creates a space-efficient extent of `sectors`, with 4 KiB in a grain; its grains are in the file from the last to
+/// the first.
 pub(in crate::containers) fn se_sparse(sectors: usize, grains: &[(usize, Wide)]) -> Vec<u8> {
     let (tables, mut file) = (esx::se_tables(sectors), esx::se_sparse(sectors));
     let first_grain = file.len();
-    // Tables are handed out in the order in which they are needed, not in that of the directory.
+    // Tables are allocated in the order of their use, not in that of the directory.
     for table in 0..tables {
         put64(&mut file, esx::DIRECTORY * S + table * 8, esx::se_table(tables - 1 - table));
     }

@@ -1,4 +1,4 @@
-//! Images that were damaged, or made to do harm.
+//! Damaged and hostile images.
 
 use super::builder::{GRAIN, S, Wide, cowd, descriptor, hosted, se_sparse, stream};
 use super::*;
@@ -8,14 +8,14 @@ use hivewright_storage::memory::Memory;
 const OWN: &str = "RW 512 SPARSE \"disk.vmdk\"";
 
 fn open_bytes(bytes: Vec<u8>, format: &str) -> hivewright::Result<Image> {
-    let gate = Gate::shut();
-    let opening = Opening::of(&gate, Arc::new(Memory::new(bytes)), Path::new("/nowhere/disk.vmdk"));
+    let policy = PathPolicy::shut();
+    let opening = Opening::of(&policy, Arc::new(Memory::new(bytes)), Path::new("/nowhere/disk.vmdk"));
     let image = open_layer(opening, Some(format));
-    assert!(gate.files().is_empty(), "a file of the host was opened");
+    assert!(policy.files().is_empty(), "a file of the host was opened");
     image.map(|image| image.expect("an image"))
 }
 
-/// Opens an image and looks at both ends of it, and writes; no answer matters, but that there is one.
+/// Opens an image, reads both of its ends, and writes; any result is accepted.
 pub(in crate::containers) fn read_all(bytes: Vec<u8>, format: &str) {
     let Ok(image) = open_bytes(bytes, format) else { return };
     let size = image.disk.len().unwrap();
@@ -43,7 +43,7 @@ fn small_stream() -> Vec<u8> {
 }
 
 #[test]
-fn what_the_builders_make_is_read() {
+fn images_of_the_builders_are_read() {
     let text = descriptor(7, None, "monolithicSparse", OWN);
     for (bytes, refused) in [(hosted(&text, &[(0, 1), (9, 2), (63, 3)]), false), (small_stream(), true)] {
         let image = open_bytes(bytes, "vmdk").unwrap();
@@ -75,7 +75,7 @@ fn every_byte_of_a_header_may_be_anything() {
             }
         }
         (0..bytes.len()).step_by(61).for_each(|len| read_all(bytes[..len].to_vec(), "vmdk"));
-        // Whole numbers near the ends of their ranges.
+        // Integers near the ends of their ranges.
         for at in (0..80).step_by(4) {
             for number in [u64::MAX, u64::MAX / 512, 1 << 63, 1 << 55, 1 << 40, 0xffff_ffff] {
                 let mut changed = bytes.clone();
@@ -86,7 +86,7 @@ fn every_byte_of_a_header_may_be_anything() {
     }
 }
 
-/// An image of one extent in a folder, where only the extent changes.
+/// Creates an image of one extent in a folder, in which only the extent changes.
 fn with_extent(kind: &str, bytes: &[u8], mut change: impl FnMut(&dyn Fn(&[u8]) -> Result<Image, &'static str>)) {
     let folder = tempfile::tempdir().unwrap();
     let sectors = 40_000;
@@ -129,7 +129,7 @@ fn extents_of_esx_may_be_anything() {
 }
 
 #[test]
-fn bombs_and_liars() {
+fn decompression_bombs_and_false_sizes() {
     let text = descriptor(7, None, "streamOptimized", OWN);
     let read = |grain: usize, packed: Vec<u8>| {
         let image = open_bytes(stream(&text, &[(grain, packed)]), "vmdk").unwrap();
@@ -142,7 +142,7 @@ fn bombs_and_liars() {
     let mut bad_sum = zlib(&[5; GRAIN * S]);
     *bad_sum.last_mut().unwrap() ^= 1;
     assert_eq!(read(3, bad_sum), Err("vmdk-grain"), "checksum");
-    // Two entries lead to one grain, whose marker knows which it is.
+    // Two entries refer to one grain, whose marker contains its number.
     let mut bytes = small_stream();
     let table = 16 * S + bytes[16 * S..].windows(4).position(|w| w == 16_u32.to_le_bytes()).unwrap();
     bytes.copy_within(table..table + 4, table + 4);
@@ -155,7 +155,7 @@ fn bombs_and_liars() {
 }
 
 #[test]
-fn what_would_do_harm_is_not_written() {
+fn harmful_writes_are_refused() {
     let text = descriptor(7, None, "monolithicSparse", OWN);
     let good = hosted(&text, &[(0, 1), (9, 2)]);
     let written = |change: &[(usize, &[u8])]| {
@@ -166,12 +166,15 @@ fn what_would_do_harm_is_not_written() {
     };
     assert_eq!(written(&[]), Ok(()));
     assert_eq!(written(&[(6 * S, &[24])]), Err("vmdk-tables-differ"));
-    for sector in [0, 1, 4, 5, 6, 7, 8] {
+    for sector in [1, 4, 5, 6, 7, 8] {
         let entry = [sector, 0, 0, 0];
-        let expected = if sector == 0 { "not-allocated" } else { "vmdk-grain-in-tables" };
-        assert_eq!(written(&[(6 * S, &entry), (8 * S, &entry)]), Err(expected), "{sector}");
+        assert_eq!(written(&[(6 * S, &entry), (8 * S, &entry)]), Err("vmdk-grain-in-tables"), "{sector}");
     }
-    // Grain 10 in the place of grain 0, half in it, and in that of grain 9, which is not written to.
+    // A missing grain is allocated, for which this file would have to grow.
+    assert_eq!(written(&[(6 * S, &[0]), (8 * S, &[0])]), Err("fixed-length"));
+    assert_eq!(written(&[(6 * S, &[0])]), Err("vmdk-tables-differ"));
+    assert_eq!(written(&[(8 * S, &[0])]), Err("vmdk-tables-differ"));
+    // Grain 10 in the place of grain 0, partly in it, and in that of grain 9, which is not written.
     for (index, sector, expected) in [(10, 16, "vmdk-grain-shared"), (10, 20, "vmdk-grain-shared"), (10, 24, "")] {
         let (second, first) = (6 * S + index * 4, 8 * S + index * 4);
         let shared = written(&[(second, &[sector]), (first, &[sector])]);
@@ -186,7 +189,7 @@ fn what_would_do_harm_is_not_written() {
 }
 
 #[test]
-fn descriptors_that_lead_astray() {
+fn invalid_descriptors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("disk.vmdk");
     fs::write(folder.path().join("flat.bin"), [1; 8 * S]).unwrap();
@@ -232,7 +235,7 @@ fn descriptors_that_lead_astray() {
     // Thousands of names of one file are one open file.
     let many: String = (0..4000).map(|_| "RW 1 FLAT \"flat.bin\" 0\n").collect();
     assert_eq!(opened("custom", &many), Err("vmdk-extents-overlap"));
-    // Access: what may be read and what written.
+    // Access for reading and writing.
     opened("custom", "RDONLY 4 FLAT \"flat.bin\" 0\nNOACCESS 4 FLAT \"flat.bin\" 4").unwrap();
     let (image, _) = open(&path).unwrap();
     image.disk.read_at(0, &mut [0; 4 * S]).unwrap();

@@ -1,4 +1,4 @@
-//! The fixtures of these formats, through the library and through the command.
+//! The fixtures of these formats, by the library and by the command.
 
 use super::*;
 use crate::command::hivewright_in;
@@ -7,7 +7,7 @@ use hivewright_fixtures::folder::home;
 use hivewright_fixtures::images::{Can, IMAGES};
 
 #[test]
-fn the_rule_is_found_in_every_one() {
+fn the_setting_is_found_in_every_one() {
     let expected = Disk::named("gpt").unwrap().read(&home()).unwrap();
     let mut seen = 0;
     for image in IMAGES.iter().filter(|image| matches!(image.format, "vmdk" | "ova")) {

@@ -1,4 +1,4 @@
-//! Chains: snapshots of Workstation as qemu-img makes them, those of ESX built here and read by QEMU too.
+//! Chains: snapshots of Workstation made by qemu-img, and those of ESX built here and read by QEMU too.
 
 use super::builder::{Wide, cowd, descriptor, se_sparse};
 use super::*;
@@ -6,7 +6,7 @@ use hivewright_error::Code;
 
 fn create(folder: &Path, image: &str, base: &str) {
     let (image, base) = (folder.join(image), folder.join(base));
-    // Relative, as VMware has it.
+    // Relative, as in VMware.
     let base = base.file_name().unwrap().to_str().unwrap();
     output("qemu-img", &["create", "-f", "vmdk", "-b", base, "-F", "vmdk", text(&image)]);
 }
@@ -44,7 +44,7 @@ fn chains_read_through_and_write_on_top() {
     assert_same(&open(&top).unwrap().0, &raw);
     compare(&raw, &top, "vmdk");
     assert!(succeeds("qemu-img", &["check", "-f", "vmdk", text(&top)]));
-    // A parent that was written to is no longer the one that its children know.
+    // A changed parent is no longer the one in its children.
     let (image, recording) = open(&base).unwrap();
     image.disk.write_at(0, b"changed").unwrap();
     recording.bring_to_disk();
@@ -56,7 +56,7 @@ fn chains_read_through_and_write_on_top() {
 
 const SECTORS: usize = 40_000;
 
-/// A base of ESX: a flat extent and its descriptor, `vm.vmdk`. Its bytes are 0x77.
+/// Creates a base of ESX: a flat extent of bytes 0x77 and its descriptor, `vm.vmdk`.
 fn esx_base(folder: &Path) {
     fs::write(folder.join("vm-flat.vmdk"), vec![0x77; SECTORS * 512]).unwrap();
     let extents = format!("RW {SECTORS} VMFS \"vm-flat.vmdk\"");
@@ -97,7 +97,7 @@ fn deltas_of_esx() {
     if have(&["qemu-img"]) {
         compare(&raw, &top, "vmdk");
     }
-    // The long identifier goes with the CID.
+    // The long identifier changes with the CID.
     let text = fs::read_to_string(&top).unwrap();
     let value = |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap().trim_matches('"').to_owned();
     assert_ne!(value("CID="), "33334444");
@@ -133,7 +133,7 @@ fn space_efficient_deltas_are_read() {
 }
 
 #[test]
-fn a_hint_that_leads_nowhere_is_a_name_beside() {
+fn a_dangling_hint_is_a_name_beside_the_image() {
     let folder = tempfile::tempdir().unwrap();
     esx_base(folder.path());
     let top = delta(folder.path(), "vmfsSparse", "VMFSSPARSE", &cowd(SECTORS, &[]));
@@ -144,7 +144,7 @@ fn a_hint_that_leads_nowhere_is_a_name_beside() {
         ("gone/vm.vmdk", Err("no-file")),
         ("/etc/passwd", Err("outside-folder")),
         ("/dev/zero", Err("outside-folder")),
-        // It is its own parent, and its CID another than the one it wants.
+        // It is its own parent, and its CID is not that of its parent.
         ("vm-000001.vmdk", Err("image-circle")),
         ("vm-flat.vmdk", Err("vmdk-magic")),
     ] {

@@ -1,4 +1,4 @@
-//! What a hive itself has against an edit, and what its logs have: of a hive alone, of one in a folder and of one in an image.
+//! Obstacles in a hive and its logs: of a hive alone, in a folder, and in an image.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use super::{Refused, Row};
 use crate::answers::{damaged, in_the_way};
 use crate::support::disk::windows_volume;
 
-/// A hive, and its log where it has one.
+/// A hive, and its log if it has one.
 struct Hive {
     name: &'static str,
     bytes: Vec<u8>,
@@ -38,7 +38,7 @@ impl Hive {
         Row { reads: self.reads, ..row }
     }
 
-    /// `None` where no volume can be made.
+    /// Returns `None` if no volume can be created.
     fn in_an_image(&self) -> Option<Row> {
         let volume = windows_volume(8, &self.bytes, |root| {
             let log = root.join("Windows/System32/config/SYSTEM.LOG1");
@@ -56,7 +56,7 @@ impl Hive {
 }
 
 #[test]
-fn links_tombstones_and_damage_on_the_way() {
+fn links_tombstones_and_damage_on_the_path() {
     for (name, bytes, code, exit) in in_the_way() {
         let hive = Hive::clean(name, bytes, Some((code, exit)), [2, 2]);
         hive.alone().check();

@@ -1,6 +1,6 @@
-//! E01, the format of EnCase (EWF): evidence in segments, compressed, with checksums and hashes. It is only read.
+//! E01, the EnCase format (EWF): evidence in segments, compressed, with checksums and hashes. Read-only.
 //!
-//! Facts: libewf, "Expert Witness Compression Format" (EWF). Everything that is handed out went through its checksum.
+//! Facts: libewf, "Expert Witness Compression Format" (EWF). All bytes returned have passed their checksum.
 
 mod disk;
 mod segments;
@@ -37,15 +37,15 @@ pub(in crate::container) const FORMAT: Format = Format {
     references: Some(segments::references),
 };
 
-/// Kin of the format that is not read, by first bytes.
+/// Related formats that are not supported, by their first bytes.
 const OTHERS: [(&[u8], &str); 3] = [
     (b"EVF2\x0d\x0a\x81\0", "an Ex01 image (EWF, version 2)"),
-    (b"LVF\x09\x0d\x0a\xff\0", "an L01 image: files, no disk"),
-    (b"LEF2\x0d\x0a\x81\0", "an Lx01 image: files, no disk"),
+    (b"LVF\x09\x0d\x0a\xff\0", "an L01 image: files, not a disk"),
+    (b"LEF2\x0d\x0a\x81\0", "an Lx01 image: files, not a disk"),
 ];
 /// Bytes of a chunk at most. 32 KiB is usual.
 const MAX_CHUNK: u64 = 32 << 20;
-const EVIDENCE: &str = "an E01 image is evidence: its hashes would no longer be true";
+const EVIDENCE: &str = "an E01 image is evidence: a write would invalidate its hashes";
 fn advice() -> String {
     format!("work on a copy: {}", advised::EXPORT_EWF)
 }
@@ -55,7 +55,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let head = usize::try_from(opening.file.len()?.min(8)).unwrap_or(8);
     opening.file.read_at(0, &mut magic[..head])?;
     if let Some((_, what)) = OTHERS.iter().find(|(other, _)| magic == **other) {
-        let what = format!("{} is {what}, which is not read here", opening.path.display());
+        let what = format!("{} is {what}, which is not supported", opening.path.display());
         let advice = "export it with the tool that made it, or acquire it as E01";
         return Err(Error::new(Kind::Unsupported, Code::EwfKind, what).advise(advice));
     }
@@ -70,14 +70,14 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let (size, file) = (volume.size, opening.path.to_owned());
     let about = About { format: "ewf", variant, file, size, facts, refusal, remarks, below: None };
     let chunk = usize::try_from(volume.chunk).unwrap_or(usize::MAX);
-    Ok(Image { disk: Arc::new(Disk { size, chunk, tables, kept: Kept::default().into() }), about })
+    Ok(Image::of_disk(Arc::new(Disk { size, chunk, tables, kept: Kept::default().into() }), about))
 }
 
-/// What the image says of the disk.
+/// The volume section.
 struct Volume {
-    /// Bytes.
+    /// Size of the disk in bytes.
     size: u64,
-    /// Bytes of a chunk, and how many there are.
+    /// Bytes of a chunk, and the number of chunks.
     chunk: u64,
     chunks: u64,
 }
@@ -85,34 +85,34 @@ struct Volume {
 fn volume(segment: &Segment) -> Result<Volume> {
     let file = &*segment.file;
     let found = segment.sections.iter().find(|section| matches!(&section.kind[..], "volume" | "disk"));
-    let section = found.ok_or_else(|| damaged("the first segment does not say what disk it is of", file, 13))?;
+    let section = found.ok_or_else(|| damaged("the first segment has no volume section", file, 13))?;
     let bytes = segment.contents(section, 4096)?;
     if bytes.len() < 94 {
-        return Err(damaged("the description of the disk is too short", file, section.start));
+        return Err(damaged("the volume section is too short", file, section.start));
     }
     let (body, sum) = bytes.split_at(bytes.len() - 4);
     if adler32(&body) != u32::from_le_bytes([sum[0], sum[1], sum[2], sum[3]]) {
-        return Err(damaged("the checksum of the description of the disk does not fit", file, section.start));
+        return Err(damaged("the checksum of the volume section is wrong", file, section.start));
     }
     let u32_at = |i: usize| u64::from(u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]));
     let (chunks, per_chunk, sector, low) = (u32_at(4), u32_at(8), u32_at(12), u32_at(16));
-    // The format of SMART has 32 bits.
+    // SMART images have 32 bits here.
     let sectors = if bytes.len() > 94 { low | u32_at(20) << 32 } else { low };
-    let wrong = |what: &str, n: u64| damaged(what, file, section.start).expected("something sensible", n);
+    let wrong = |what: &str, n: u64| damaged(what, file, section.start).expected("a valid number", n);
     let chunk = per_chunk.checked_mul(sector).filter(|chunk| *chunk > 0);
     let chunk = chunk.ok_or_else(|| wrong("the size of chunks is out of range", per_chunk))?;
     if chunk > MAX_CHUNK {
-        let what = format!("the image has chunks of {chunk} bytes, more than is usual by far");
+        let what = format!("the image has chunks of {chunk} bytes, the limit is {MAX_CHUNK}");
         return Err(Error::new(Kind::Unsupported, Code::EwfChunk, what));
     }
     let size = sectors.checked_mul(sector).ok_or_else(|| wrong("the size of the disk is out of range", sectors))?;
     if size.div_ceil(chunk) != chunks {
-        return Err(wrong("the chunks do not make the disk", chunks));
+        return Err(wrong("the chunks do not cover the disk", chunks));
     }
     Ok(Volume { size, chunk, chunks })
 }
 
-/// The tables of all segments, in order. Together they have every chunk of the disk.
+/// Returns the tables of all segments, in order. Together they cover every chunk of the disk.
 fn tables(segments: &[Segment], volume: &Volume) -> Result<Vec<Table>> {
     let (mut tables, mut first) = (Vec::<Table>::new(), 0);
     for segment in segments {
@@ -127,14 +127,15 @@ fn tables(segments: &[Segment], volume: &Volume) -> Result<Vec<Table>> {
                     let file = segment.file.clone();
                     let count = u64::from(u32::from_le_bytes([head[0], head[1], head[2], head[3]]));
                     let base = u64::from_le_bytes(*head[8..].first_chunk().unwrap_or(&[0; 8]));
-                    let sound = adler32(&&head[..20]) == u32::from_le_bytes([head[20], head[21], head[22], head[23]]);
+                    let is_valid =
+                        adler32(&&head[..20]) == u32::from_le_bytes([head[20], head[21], head[22], head[23]]);
                     let entries = section.start + 24;
                     if let Some(last) = tables.last_mut().filter(|last| is_copy && last.copy.is_none()) {
-                        last.copy = Some(entries).filter(|_| sound && last.count == count);
+                        last.copy = Some(entries).filter(|_| is_valid && last.count == count);
                         continue;
                     }
-                    if !sound {
-                        return Err(damaged("the checksum of a table does not fit", &*file, section.start));
+                    if !is_valid {
+                        return Err(damaged("the checksum of a table is wrong", &*file, section.start));
                     }
                     let end = if data_end > 0 { data_end } else { section.start + section.len };
                     let file_len = segment.len;
@@ -154,7 +155,8 @@ fn tables(segments: &[Segment], volume: &Volume) -> Result<Vec<Table>> {
     Ok(tables)
 }
 
-/// Who acquired what and when, the stored hashes, and sectors that could not be read then.
+/// Returns the case data (who acquired what and when), the stored hashes, and the sectors that could not be read during
+/// the acquisition.
 fn describe(
     segments: &[Segment],
     facts: &mut Vec<(&'static str, String)>,
@@ -169,12 +171,12 @@ fn describe(
             None => facts.push((name, value)),
         }
     };
-    // Some sections are written twice.
+    // Some sections are stored twice.
     let mut before = Vec::new();
     for kind in ["header", "header2", "digest", "hash", "error2"] {
         for segment in segments {
             for section in segment.sections.iter().filter(|section| section.kind == kind) {
-                // What people wrote is no reason not to read the disk.
+                // Damaged case data does not prevent reading the disk.
                 let Ok(bytes) = segment.contents(section, 1 << 20) else {
                     remarks.push((Code::EwfSection, format!("the section {kind} cannot be read")));
                     continue;
@@ -203,29 +205,28 @@ fn describe(
     Ok(())
 }
 
-/// A hash of all bytes of a disk.
+/// The verification of one hash over all bytes of a disk.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Verified {
     /// `md5` or `sha1`.
     pub name: &'static str,
-    /// As the image has it, in hexadecimal digits.
+    /// The hash that is stored in the image, in hexadecimal digits.
     pub stored: String,
-    /// As its bytes give it.
+    /// The hash of the disk's bytes.
     pub found: String,
 }
 
 impl Verified {
-    /// Whether the bytes are those that were acquired.
+    /// Returns whether both hashes are equal.
     pub fn holds(&self) -> bool {
         self.stored == self.found
     }
 }
 
-/// Holds the bytes of an image against the hashes that are stored in it: all of them are read. Empty where the image
-/// has none.
+/// Verifies all stored hashes of an image, which reads the whole disk. Empty if the image has none.
 ///
 /// # Errors
-/// A part of the image cannot be read, or its checksum does not fit.
+/// A part of the image cannot be read, or its checksum is wrong.
 pub fn verify(disk: &dyn Storage, about: &About) -> Result<Vec<Verified>> {
     let stored = |name: &str| about.facts.iter().find(|(known, _)| *known == name).map(|(_, hash)| hash.clone());
     let (wants_md5, wants_sha1) = (stored("md5"), stored("sha1"));
@@ -248,12 +249,12 @@ pub fn verify(disk: &dyn Storage, about: &About) -> Result<Vec<Verified>> {
     Ok(md5.into_iter().chain(of("sha1", wants_sha1, format!("{:x}", sha1.finalize()))).collect())
 }
 
-/// The error for bytes at `offset` of a segment that break the format.
+/// Returns the error for bytes at `offset` of a segment that violate the format.
 fn damaged(what: impl Into<String>, file: &dyn Storage, offset: u64) -> Error {
     placed(Error::new(Kind::Corrupt, Code::EwfSegment, what), file, offset)
 }
 
 fn cut_short(file: &dyn Storage, offset: u64, needed: u64) -> Error {
-    let what = "a section of this segment ends behind its end";
+    let what = "a section ends past the end of its segment";
     placed(crate::container::cut_short(Code::EwfSegment, what, needed, file.len().unwrap_or(0)), file, offset)
 }

@@ -1,12 +1,13 @@
-//! OVA: a virtual machine in one file, a tar archive of its description and its disks. Its disk is read in place.
+//! OVA: a tar archive of the description and the disks of a virtual machine. The disk is read in place.
 //!
 //! Facts: DMTF DSP0243, *Open Virtualization Format Specification*, 5.3 "Distribution as a single file" and 7.1
-//! (references to files). The specification has the description first and no folders; archives packed by hand have their
-//! members in any order, and in folders: files are then named relative to the description, or by their last name.
+//! (references to files). The specification puts the description first and knows no folders. Archives that were packed
+//! by hand have their members in any order and in folders; files are then named relative to the description, or by
+//! their last name.
 //!
-//! Of several disks, the one that is opened is the first of the description's disks that has a file; the fact `disks`
-//! lists them all, and a remark says it. What format it has, its bytes say. Nothing is written: the archive comes with the
-//! hashes of its members, and often their signature.
+//! Of several disks, the first disk of the description that has a file is opened; the fact `disks` lists all of them,
+//! and a remark warns. The bytes of a disk decide its format. OVA is read-only: the archive has the hashes of its
+//! members, and often a signature of them.
 
 mod ovf;
 mod tar;
@@ -42,18 +43,18 @@ pub(in crate::container) const FORMAT: Format = Format {
     references: None,
 };
 
-/// What its disks may be: each whole in one file.
+/// The formats of disks in an archive; each disk is one file.
 const INSIDE: [&str; 5] =
     [vmdk::FORMAT.name, vhd::FORMAT.name, vhdx::FORMAT.name, vdi::FORMAT.name, qcow2::FORMAT.name];
 /// Bytes of a description at most.
 const MAX_OVF: u64 = 4 << 20;
 
-/// What to do where the archive is in the way.
+/// Returns the advice to unpack the archive.
 fn unpack(then: &str) -> String {
     format!("unpack the archive ({}){then}", advised::UNTAR)
 }
 
-/// What to do instead of an edit.
+/// Returns the advice for an edit.
 fn advice() -> String {
     unpack(&format!(
         ", convert the disk ({}), edit that, and pack it anew with a new manifest",
@@ -64,11 +65,11 @@ fn advice() -> String {
 fn is(probe: &Probe<'_>) -> bool {
     let Some(first) = first_member(probe.head).filter(|first| first != unsupported::XVA) else { return false };
     let ends = |name: &str, with: &str| name.to_ascii_lowercase().ends_with(with);
-    // Where something else comes first, the name of the file must do: archives are made of anything.
+    // If another member comes first, the file name decides: other archives are tar files too.
     ends(&first, ".ovf") || ends(probe.name, ".ova")
 }
 
-/// The path of the first member, if a file that begins so is an archive.
+/// Returns the path of the first member, if a file with these first bytes is an archive.
 pub(in crate::container) fn first_member(head: &[u8]) -> Option<String> {
     tar::first(head)
 }
@@ -87,7 +88,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let mut text = vec![0; usize::try_from(ovf.len).unwrap_or(0)];
     opening.file.read_at(ovf.start, &mut text)?;
     let disks = ovf::disks(&String::from_utf8_lossy(&text));
-    let Some(disk) = disks.first() else { return Err(no_disk("it describes no disk that has a file")) };
+    let Some(disk) = disks.first() else { return Err(no_disk("its description has no disk with a file")) };
     if let Some(how) = &disk.compression {
         let unpack = if how == "gzip" { advised::GUNZIP.line } else { "with what compressed it" };
         return Err(packed(&disk.file, &format!("compressed as a whole ({how})"), unpack));
@@ -113,7 +114,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     };
     if disks.len() > 1 {
         let what = format!(
-            "only the first of {} disks is looked at, {}: {} for {}",
+            "only the first of {} disks is read, {}: {} for {}",
             disks.len(),
             disk.file,
             unpack(""),
@@ -122,11 +123,11 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         about.remarks.push((Code::OvaDisks, what));
     }
     about.below = Some(Box::new(inner.about));
-    Ok(Image { disk: inner.disk, about })
+    Ok(Image::of_disk(inner.disk, about))
 }
 
-/// The member that the description called `ovf` calls `href`: beside it, from the root of the archive, or the only one of
-/// that last name.
+/// Returns the member that the description at `ovf` calls `href`: relative to it, from the root of the archive, or the
+/// only member of that last name.
 fn find<'a>(members: &'a BTreeMap<String, tar::Member>, ovf: &str, href: &str) -> Option<&'a tar::Member> {
     let folder = ovf.rsplit_once('/').map_or("", |(folder, _)| folder);
     let last = |name: &str| name.rsplit('/').next().unwrap_or_default().to_owned();
@@ -139,7 +140,7 @@ fn find<'a>(members: &'a BTreeMap<String, tar::Member>, ovf: &str, href: &str) -
     })
 }
 
-/// The path of `name` in `folder`, without steps that lead nowhere or back.
+/// Returns the path of `name` in `folder`, without `.` and `..`.
 fn joined(folder: &str, name: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in folder.split('/').chain(name.split('/')) {
@@ -167,10 +168,10 @@ fn packed(file: &str, what: &str, unpack: &str) -> Error {
     Error::new(Kind::Unsupported, Code::OvaDiskCompressed, what).advise(advice)
 }
 
-/// The format of a disk in the archive, by its bytes: they and what is said of them often disagree.
+/// Returns the format of a disk in the archive by its bytes, which often contradict the description.
 fn format_of(file: &dyn Storage, opening: &Opening<'_>, disk: &ovf::Disk) -> Result<&'static str> {
     let ends = Ends::read(file, opening.path)?;
-    // The name of the archive says nothing of the disk.
+    // The name of the archive does not tell the format of the disk.
     let probe = Probe { name: "", ..ends.probe() };
     let unsupported = |what: &str| {
         let what = format!("the disk {} is {what}", disk.file);
@@ -184,12 +185,12 @@ fn format_of(file: &dyn Storage, opening: &Opening<'_>, disk: &ovf::Disk) -> Res
         return Err(packed(&disk.file, what, unpack.line));
     }
     if disk.file.to_ascii_lowercase().ends_with(".vmdk") {
-        // It will say what is missing.
+        // Opening it will report the missing part.
         return Ok(vmdk::FORMAT.name);
     }
     match disk.format.as_str() {
-        "" => unsupported("of no format that is known inside of an archive"),
-        said => unsupported(&format!("of no format that is known inside of an archive; its description says {said}")),
+        "" => unsupported("of an unsupported format"),
+        said => unsupported(&format!("of an unsupported format; its description says {said}")),
     }
 }
 
@@ -202,24 +203,24 @@ fn open_disk(opening: &Opening<'_>, member: &tar::Member, disk: &ovf::Disk) -> R
     let window = Window::new(opening.file.clone(), member.start, member.len, Space::File)?;
     let file: Arc<dyn Storage> = Arc::new(Sealed(window));
     let format = format_of(&*file, opening, disk)?;
-    let (gate, path, depth) = (opening.gate, opening.path, opening.depth + 1);
-    let before = gate.files().len();
-    let inner = open_layer(Opening { gate, file, path, role: Role::Backing, depth }, Some(format));
-    // Its neighbours are in the archive; one of that name beside the archive is somebody else.
+    let (policy, path, depth) = (opening.policy, opening.path, opening.depth + 1);
+    let before = policy.files().len();
+    let inner = open_layer(Opening { policy, file, path, role: Role::Backing, depth }, Some(format));
+    // Its related files are in the archive; a file of that name beside the archive is unrelated.
     let is_apart = |error: &Error| matches!(error.code(), Code::NoFile | Code::OutsideFolder | Code::NotAFile);
     match inner {
-        Ok(Some(image)) if gate.files().len() == before => Ok(image),
-        Err(error) if gate.files().len() == before && !is_apart(&error) => {
+        Ok(Some(image)) if policy.files().len() == before => Ok(image),
+        Err(error) if policy.files().len() == before && !is_apart(&error) => {
             Err(error.adding(&format!("it is the disk {name} of the archive")))
         }
         _ => {
-            let what = format!("the disk {name} is not whole in itself: it names further files");
+            let what = format!("the disk {name} depends on further files");
             Err(Error::new(Kind::Unsupported, Code::OvaDisk, what).advise(unpack("")))
         }
     }
 }
 
-/// A member of the archive: read only.
+/// A read-only member of the archive.
 struct Sealed(Window<Arc<dyn Storage>>);
 
 impl Storage for Sealed {
@@ -239,7 +240,7 @@ impl Storage for Sealed {
         Ok(())
     }
 
-    /// The archive's places: what lies in a member has no address that people could use.
+    /// Returns the places of the archive: users cannot use an address in a member.
     fn locate(&self, offset: u64) -> Vec<Place> {
         self.0.locate(offset).split_off(1)
     }

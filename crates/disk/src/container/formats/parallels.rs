@@ -1,4 +1,4 @@
-//! Parallels: one whole file of an expanding disk (`.hds`, `.hdd`), opened by qemu-nbd. Only the header is read here.
+//! Parallels: an expanding disk in one file (`.hds`, `.hdd`), opened by qemu-nbd. Only the header is read here.
 //!
 //! Facts from QEMU's `docs/interop/parallels`; all numbers are little-endian.
 
@@ -30,9 +30,9 @@ pub(in crate::container) const FORMAT: Format = Format {
     references: None,
 };
 
-/// With block numbers in sectors, and in clusters.
+/// Magics of images with block numbers in sectors, and in clusters.
 const MAGICS: [&[u8; 16]; 2] = [b"WithoutFreeSpace", b"WithouFreSpacExt"];
-/// The mark in the header while a writer has the image open.
+/// Value of the in-use field while a writer has the image open.
 const IN_USE: u32 = 0x746f_6e59;
 
 fn corrupt(what: &str, at: u64) -> Error {
@@ -53,35 +53,35 @@ impl Header {
         let len = file.len()?;
         let mut bytes = [0; 64];
         if len < 64 {
-            return Err(cut_short(Code::ParallelsHeader, "it ends within its header", 64, len).at(Space::File, 0));
+            return Err(cut_short(Code::ParallelsHeader, "it ends inside its header", 64, len).at(Space::File, 0));
         }
         file.read_at(0, &mut bytes)?;
         let u32_at = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let extended = bytes.starts_with(MAGICS[1]);
         if !extended && !bytes.starts_with(MAGICS[0]) {
-            return Err(corrupt("this is no Parallels image", 0));
+            return Err(corrupt("this is not a Parallels image", 0));
         }
         if u32_at(16) != 2 {
             return Err(corrupt("odd version", 16).expected(2, u32_at(16)));
         }
         let (tracks, entries) = (u64::from(u32_at(28)), u64::from(u32_at(32)));
         if tracks == 0 || tracks > 1 << 21 {
-            return Err(corrupt("odd cluster size", 28).expected("1 sector to 1 GiB", tracks));
+            return Err(corrupt("invalid cluster size", 28).expected("1 sector to 1 GiB", tracks));
         }
         if 64 + entries * 4 > len {
-            let what = "it ends within its block table";
+            let what = "it ends inside its block table";
             return Err(cut_short(Code::ParallelsHeader, what, 64 + entries * 4, len).at(Space::File, 32));
         }
-        // The older kind has a number of 32 bits here, and leaves the rest alone.
+        // Images of the older magic have 32 bits here; the rest is undefined.
         let high = if extended { u64::from(u32_at(40)) << 32 } else { 0 };
         let sectors = u64::from(u32_at(36)) | high;
         if sectors > entries * tracks {
-            return Err(corrupt("the disk is larger than the block table can map", 36)
+            return Err(corrupt("the disk is larger than its block table can map", 36)
                 .expected(format_args!("at most {} sectors", entries * tracks), sectors));
         }
         let extension = u32_at(56) != 0 || u32_at(60) != 0;
         let in_use = u32_at(44) == IN_USE;
-        // Bounded by the product of two numbers of 32 and 21 bits.
+        // Bounded by the product of numbers of 32 and 21 bits.
         Ok(Header { extended, cluster: tracks * 512, size: sectors * 512, in_use, extension })
     }
 }
@@ -99,13 +99,13 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         about.refusal = Some(Refusal {
             code: Code::ImageDirty,
             what: "this Parallels image was not closed by its last writer".into(),
-            advice: format!("shut the machine down that uses it; or mend it first: {}", advised::CHECK_REPAIR),
+            advice: format!("shut the machine down that uses it; or repair it first: {}", advised::CHECK_REPAIR),
         });
     } else if header.extension {
-        // It holds bitmaps of what has changed since when: a writer that does not keep them makes them lie.
+        // It has bitmaps of changed blocks, which a writer that does not update them would invalidate.
         about.refusal = Some(Refusal {
             code: Code::ParallelsExtension,
-            what: "this Parallels image holds bitmaps of changes, which qemu-nbd does not keep".into(),
+            what: "this Parallels image has bitmaps of changed blocks, which qemu-nbd does not update".into(),
             advice: format!("convert a copy of it: {}", advised::TO_RAW),
         });
     }

@@ -1,8 +1,8 @@
-//! qcow2, the format of QEMU: clusters through two levels of tables, counted, over backing files.
+//! qcow2, QEMU's format: clusters with refcounts, found through two levels of tables, over backing files.
 //!
-//! Facts: QEMU, docs/interop/qcow2.rst. The header says where the tables are ([`header`]); an L1 table leads to L2 tables, and
-//! these to clusters ([`clusters`], [`entry`]). The first write compares all tables with the refcounts ([`consistency`]);
-//! what has no place of its own gets one ([`write`], [`refcounts`]).
+//! Facts: QEMU, docs/interop/qcow2.rst. The header has the offsets of the tables ([`header`]); an L1 table points to L2
+//! tables, and these to clusters ([`clusters`], [`entry`]). The first write compares all tables with the refcounts
+//! ([`consistency`]); clusters that cannot be written in place are allocated ([`write`], [`refcounts`]).
 
 mod clusters;
 mod compressed;
@@ -51,10 +51,10 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         opening.file.read_at(0, &mut magic)?;
     }
     if magic == header::MAGIC && len < 104 {
-        return Err(cut_short(Code::Qcow2Header, "it ends within its header", 104, len).at(Space::File, 0));
+        return Err(cut_short(Code::Qcow2Header, "it ends inside its header", 104, len).at(Space::File, 0));
     }
     if magic != header::MAGIC {
-        let what = format!("{} is no qcow2 image", opening.path.display());
+        let what = format!("{} is not a qcow2 image", opening.path.display());
         return Err(Error::new(Kind::Corrupt, Code::Qcow2Header, what).at(Space::File, 0).expected("QFI\\xfb", "none"));
     }
     let header = header::read(&*opening.file)?;
@@ -65,8 +65,8 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     Ok(block_mapping::image(Clusters::new(opening.file, header, data, parent), backing, about))
 }
 
-/// Where the name of the backing file stands is at the same place in every version, encrypted or not. Of a data file that
-/// is not named in the header nothing is known.
+/// Reads the references. The name of the backing file has the same offset in all versions, encrypted or not. A data
+/// file that the header does not name is not found.
 pub(in crate::container) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let mut head = [0; 20];
     file.read_at(0, &mut head)?;
@@ -101,11 +101,11 @@ fn data_file_in_header(file: &Arc<dyn Storage>) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Header extensions among which the name of a data file is looked for.
+/// Header extensions that are searched for the name of a data file, at most.
 const MOST_EXTENSIONS: usize = 64;
 
-/// Whether what stands at these offsets of the file belongs to the disk as it is, and to no snapshot inside of the image;
-/// true of what is no qcow2 image.
+/// Returns whether the bytes at these offsets of the file belong to the current disk alone and to no internal snapshot;
+/// true for files that are not qcow2 images.
 ///
 /// # Errors
 /// The header is damaged, or the file cannot be read.
@@ -114,7 +114,7 @@ pub fn is_unshared(file: &dyn Storage, offsets: &[u64]) -> Result<bool> {
     if file.len()? >= 104 {
         file.read_at(0, &mut head)?;
     }
-    // Version 1 is another format, which has no snapshots.
+    // Version 1 is a different format without snapshots.
     if !head.starts_with(header::MAGIC) || head[4..] < [0, 0, 0, 2][..] {
         return Ok(true);
     }
@@ -147,7 +147,7 @@ fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
     }
     let mut remarks = Vec::new();
     if header.incompatible & CORRUPT != 0 {
-        remarks.push((Code::Qcow2Corrupt, "QEMU found this image damaged and marked it so".to_owned()));
+        remarks.push((Code::Qcow2Corrupt, "QEMU has marked this image as corrupt".to_owned()));
     }
     if header.incompatible & DIRTY != 0 {
         remarks.push((Code::Qcow2Dirty, "its last writer did not close it, or has it open".to_owned()));
@@ -157,20 +157,20 @@ fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
     Ok(About { format: "qcow2", variant, file, size: header.size, facts, refusal, remarks, below: None })
 }
 
-/// Why the image is not written to, if so.
+/// Returns the reason why the image is not written to, if there is one.
 fn refusal(header: &Header) -> Option<Refusal> {
     let (code, what, advice) = if header.incompatible & CORRUPT != 0 {
         (
             Code::Qcow2Corrupt,
-            "QEMU found the image damaged and marked it so",
-            format!("mend a copy of it: {}", advised::CHECK_REPAIR),
+            "QEMU has marked the image as corrupt",
+            format!("repair a copy of it: {}", advised::CHECK_REPAIR),
         )
     } else if header.incompatible & DIRTY != 0 {
         let what = "the image was not closed: its refcounts may be behind, and a virtual machine may be running";
-        // Not `-r leaks`, which takes the mark of being dirty away and counts nothing anew.
+        // Not `-r leaks`, which clears the dirty flag without a recount.
         (Code::Qcow2Dirty, what, format!("when nothing uses it: {}", advised::CHECK_REPAIR))
     } else if header.autoclear & BITMAPS != 0 {
-        let what = "the image has persistent bitmaps, which would no longer be true";
+        let what = "the image has persistent bitmaps, which a write would invalidate";
         let [show, remove, copy] = [advised::SHOW, advised::REMOVE_BITMAP, advised::TO_QCOW2];
         let advice = format!("remove each that `{show}` names: {remove}; or work on a copy without them: {copy}");
         (Code::Qcow2Bitmaps, what, advice)
@@ -185,11 +185,11 @@ fn data_file(opening: &Opening<'_>, header: &Header, about: &mut About) -> Resul
         return Ok(None);
     }
     let Some(name) = &header.data_file else {
-        let what = "the bytes of the image are in another file, and it does not say in which";
+        let what = "the image has its data in another file and does not name it";
         return Err(Error::new(Kind::Unsupported, Code::Qcow2DataFile, what)
-            .advise("take a whole copy of the image: its header is incomplete"));
+            .advise("copy the image again: its header is incomplete"));
     };
-    let (_, file) = opening.gate.named(opening.path, plain(opening.path, name)?, opening.part())?;
+    let (_, file) = opening.policy.named(opening.path, plain(opening.path, name)?, opening.part())?;
     let len = file.len()?;
     if len < header.size {
         let what = format!("the data file {name} has {len} bytes, the disk {}: zeros after that", header.size);
@@ -198,11 +198,11 @@ fn data_file(opening: &Opening<'_>, header: &Header, about: &mut About) -> Resul
     Ok(Some(file))
 }
 
-/// Opens the disk that this one stands on, and says in `about` what it is.
+/// Opens the disk of the backing file and describes it in `about`.
 fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<Option<Image>> {
     let Some(name) = &header.backing else { return Ok(None) };
     let said = header.backing_format.as_deref();
-    // QEMU's names for what has another one here.
+    // QEMU's names of formats that have another name here.
     let format = said.map(|said| match said {
         "file" | "host_device" => "raw",
         "vpc" => "vhd",
@@ -224,7 +224,7 @@ fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<
     Ok(Some(image))
 }
 
-/// The name of a file of this host: QEMU has other names too.
+/// Returns the name of a local file; QEMU also accepts URLs and JSON.
 fn plain<'a>(path: &Path, name: &'a str) -> Result<&'a str> {
     let elsewhere = name.starts_with("json:") || name.contains("://") && !name.starts_with("file://");
     if elsewhere {
@@ -235,7 +235,7 @@ fn plain<'a>(path: &Path, name: &'a str) -> Result<&'a str> {
     Ok(name)
 }
 
-/// The error for bytes at `offset` of the file that break the format.
+/// Returns the error for bytes at `offset` of the file that violate the format.
 fn damaged(what: impl Into<String>, offset: u64) -> Error {
     Error::new(Kind::Corrupt, Code::Qcow2Header, what).at(Space::File, offset)
 }

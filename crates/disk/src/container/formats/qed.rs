@@ -22,7 +22,7 @@ pub(in crate::container) const FORMAT: Format = Format {
 };
 
 const MAGIC: &[u8] = b"QED\0";
-/// Incompatible features: a backing file; a check is needed; the backing file is raw whatever it looks like.
+/// Incompatible features: a backing file; a check is needed; the backing file is raw whatever its contents.
 const BACKING: u64 = 1;
 const NEED_CHECK: u64 = 2;
 const BACKING_IS_RAW: u64 = 4;
@@ -31,7 +31,7 @@ fn corrupt(what: &str, at: u64) -> Error {
     Error::new(Kind::Corrupt, Code::QedHeader, what).at(Space::File, at)
 }
 
-/// What stands in the header.
+/// The fields of the header.
 struct Header {
     cluster: u64,
     features: u64,
@@ -44,44 +44,42 @@ impl Header {
         let len = file.len()?;
         let mut bytes = [0; 64];
         if len < 64 {
-            return Err(cut_short(Code::QedHeader, "it ends within its header", 64, len).at(Space::File, 0));
+            return Err(cut_short(Code::QedHeader, "it ends inside its header", 64, len).at(Space::File, 0));
         }
         file.read_at(0, &mut bytes)?;
         let u32_at =
             |at: usize| u64::from(u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]));
         let u64_at = |at: usize| u32_at(at) | u32_at(at + 4) << 32;
         if !bytes.starts_with(MAGIC) {
-            return Err(corrupt("this is no QED image", 0));
+            return Err(corrupt("this is not a QED image", 0));
         }
         let (cluster, table, header) = (u32_at(4), u32_at(8), u32_at(12));
         let (features, l1, size) = (u64_at(16), u64_at(40), u64_at(48));
         if !cluster.is_power_of_two() || !(1 << 12..=1 << 26).contains(&cluster) {
-            return Err(corrupt("odd cluster size", 4).expected("a power of two, 4 KiB to 64 MiB", cluster));
+            return Err(corrupt("invalid cluster size", 4).expected("a power of two, 4 KiB to 64 MiB", cluster));
         }
         if !table.is_power_of_two() || table > 16 {
-            return Err(corrupt("odd table size", 8).expected("1, 2, 4, 8 or 16 clusters", table));
+            return Err(corrupt("invalid table size", 8).expected("1, 2, 4, 8 or 16 clusters", table));
         }
         if features & !(BACKING | NEED_CHECK | BACKING_IS_RAW) != 0 {
-            let what = "this QED image uses features that are not known";
+            let what = "this QED image uses unsupported features";
             return Err(Error::new(Kind::Unsupported, Code::QedFeatures, what)
                 .expected("of 0x7", format_args!("{features:#x}"))
                 .at(Space::File, 16));
         }
-        // The header is whole clusters; in an image without data nothing need stand after its first bytes.
+        // The header has whole clusters; an image without data may end after its first bytes.
         let header = header * cluster;
         if header == 0 || header > 64 << 20 {
-            return Err(corrupt("odd header size", 12).expected("1 to 64 MiB", header));
+            return Err(corrupt("invalid header size", 12).expected("1 to 64 MiB", header));
         }
         let table = table * cluster;
         if l1 % cluster == 0 && l1 < 1 << 50 && l1 + table > len {
-            return Err(
-                cut_short(Code::QedHeader, "its L1 table is behind its end", l1 + table, len).at(Space::File, 40)
-            );
+            return Err(cut_short(Code::QedHeader, "its L1 table is past its end", l1 + table, len).at(Space::File, 40));
         }
         if l1 % cluster != 0 || l1.checked_add(table).is_none_or(|end| end > len) {
-            return Err(corrupt("the L1 table lies outside of the file", 40).expected(len, format_args!("{l1:#x}")));
+            return Err(corrupt("the L1 table lies outside the file", 40).expected(len, format_args!("{l1:#x}")));
         }
-        // Both tables hold numbers of 8 bytes: so much can be mapped.
+        // Both tables have entries of 8 bytes, which limits the size of the disk.
         let most = (table / 8).saturating_mul(table / 8).saturating_mul(cluster);
         if size % 512 != 0 || size > most.min(i64::MAX as u64) {
             return Err(corrupt("the disk is larger than the tables can map", 48).expected(most, size));
@@ -111,11 +109,11 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     about.size = header.size;
     about.facts.push(("cluster-size", header.cluster.to_string()));
     if header.features & NEED_CHECK != 0 {
-        about.remarks.push((Code::QedNeedCheck, "its last writer did not close it: it wants a check".into()));
+        about.remarks.push((Code::QedNeedCheck, "its last writer did not close it: it needs a check".into()));
         about.refusal = Some(Refusal {
             code: Code::ImageDirty,
             what: "this QED image was not closed by its last writer".into(),
-            advice: format!("shut the machine down that uses it; or mend it first: {}", advised::CHECK_REPAIR),
+            advice: format!("shut the machine down that uses it; or repair it first: {}", advised::CHECK_REPAIR),
         });
     }
     let mut below = None;

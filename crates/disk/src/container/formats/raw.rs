@@ -1,4 +1,4 @@
-//! Raw images: the bytes of the disk and nothing else, in one file or in segments.
+//! Raw images: the bytes of the disk, in one file or in segments.
 
 use crate::container::formats::parallels;
 use crate::container::{About, Format, Image, Opening, Variant};
@@ -17,7 +17,7 @@ pub(in crate::container) const FORMAT: Format = Format {
         Variant { what: "one file, or a block device", reads: "yes", writes: "yes" },
         Variant { what: "split (.001, .002 ...)", reads: "yes", writes: "yes" },
     ],
-    // Nothing shows it: it is what is left.
+    // A raw disk has no signature: it is the fallback.
     is: |_| false,
     open,
     endings: &[],
@@ -28,33 +28,34 @@ pub(in crate::container) fn open(opening: Opening<'_>) -> Result<Image> {
     let role = opening.part();
     let ending = opening.path.extension().unwrap_or_default();
     let remark = if ending.eq_ignore_ascii_case("hds") { parallels::bundle::look(&opening)? } else { None };
-    let Opening { gate, file, path, .. } = opening;
+    let Opening { policy, file, path, .. } = opening;
     let about =
         About { format: "raw", file: path.to_owned(), remarks: remark.into_iter().collect(), ..About::default() };
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let Some(names) = segments(path, &name)? else {
         let size = file.len()?;
         let disk = Arc::new(Window::new(file, 0, size, Space::Disk)?);
-        return Ok(Image { disk, about: About { size, variant: "whole".into(), ..about } });
+        return Ok(Image::of_disk(disk, About { size, variant: "whole".into(), ..about }));
     };
     let mut parts: Vec<(String, Arc<dyn Storage>)> = Vec::new();
     for segment in names {
-        let storage = if segment == name { file.clone() } else { gate.segment(path, &segment, role)? };
+        let storage = if segment == name { file.clone() } else { policy.segment(path, &segment, role)? };
         parts.push((segment, storage));
     }
     let variant = format!("{} segments", parts.len());
     let disk = Arc::new(Split::new(parts)?);
-    Ok(Image { about: About { size: disk.len()?, variant, ..about }, disk })
+    let about = About { size: disk.len()?, variant, ..about };
+    Ok(Image::of_disk(disk, about))
 }
 
-/// The segments of the split image that `path` is one of.
+/// Returns the segments of the split image that `path` belongs to.
 fn segments(path: &Path, name: &str) -> Result<Option<Vec<String>>> {
-    // Listing a folder can cost more than all of the reading: the name alone says whether it is worth it.
+    // Listing a large folder can cost more than reading the image, so the name is checked first.
     if matches!(order(name, [name]), Ok(None)) {
         return Ok(None);
     }
     let folder = path.parent().unwrap_or(Path::new("."));
-    // Two names that are not UTF-8 may look alike.
+    // Different names that are not UTF-8 may have the same text.
     let names: Vec<String> = entries(folder, EntryKind::File, &|_| true)?
         .iter()
         .filter(|other| other.file_stem() == path.file_stem())

@@ -1,12 +1,12 @@
 //! VDI images of VirtualBox: static, dynamic and differencing.
 //!
-//! Facts: VirtualBox's public header `VDICore.h`, and the description of the format at the head of QEMU's `block/vdi.c`.
-//! All numbers are little-endian. The disk is kept in blocks of one size (1 MiB by custom), in static images too; the
-//! block map has for each block its number among those in the file, or that it is free (the parent's, else zeros), or
-//! that it is zeros. In front of each block in the file may stand extra bytes that are not the disk's.
+//! Facts: VirtualBox's public header `VDICore.h`, and the description of the format at the head of QEMU's
+//! `block/vdi.c`. All numbers are little-endian. The disk is stored in blocks of one size (usually 1 MiB), in static
+//! images too. The block map has for each block its number among the blocks in the file, or a mark: free (the parent's
+//! block, else zeros) or zero. Each block in the file may be preceded by extra bytes that are not data of the disk.
 //!
-//! Nothing in a VDI says that it is encrypted: the keys stand in the settings of the machine. Such a disk looks like
-//! noise, and no volume is found in it.
+//! A VDI does not show that it is encrypted: the keys are in the machine's settings. Such a disk looks random, and no
+//! volume is found in it.
 
 mod header;
 #[cfg(test)]
@@ -28,7 +28,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     name: "vdi",
     title: "VDI",
     variants: &[
-        Variant { what: "static, dynamic", reads: "yes", writes: "where allocated" },
+        Variant { what: "static, dynamic", reads: "yes", writes: "yes, allocating where needed" },
         Variant { what: "differencing", reads: "chain", writes: "where allocated" },
     ],
     is,
@@ -41,7 +41,7 @@ fn is(probe: &Probe<'_>) -> bool {
     probe.head.get(header::MAGIC_AT..).is_some_and(|head| head.starts_with(header::MAGIC))
 }
 
-/// A differencing image has no name of its parent, but its identifier.
+/// Reads the references: a differencing image has the identifier of its parent and not its name.
 fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let header = Header::read(&**file)?;
     let (own, parent) = (Some(header.made.0), header.parent_made.0);
@@ -67,9 +67,9 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     Ok(block_mapping::image(Map::new(opening.file, header), parent, about))
 }
 
-/// An error of the format, at an offset of the file.
+/// Returns an error of the format at an offset of the file.
 fn corrupt(code: Code, what: impl Into<String>, at: u64) -> Error {
     Error::new(Kind::Corrupt, code, what)
         .at(Space::File, at)
-        .advise("take another copy of the image; if it is a raw disk all the same, say so: --format raw")
+        .advise("copy the image again; if it is in fact a raw disk, give --format raw")
 }

@@ -1,8 +1,8 @@
 //! VHD images of Virtual PC, Hyper-V and Windows: fixed, dynamic and differencing.
 //!
 //! Facts: Microsoft, "Virtual Hard Disk Image Format Specification", version 1.0 (2006). All numbers are big-endian.
-//! The size of the disk is the footer's "current size", never its geometry: Windows and VirtualBox do so, and QEMU for
-//! every image in which the two differ, but those of Virtual PC itself.
+//! The size of the disk is the footer's "current size" and not its geometry, as in Windows and VirtualBox; QEMU uses
+//! the geometry only for images whose creator is Virtual PC.
 
 mod footer;
 #[cfg(test)]
@@ -32,8 +32,8 @@ pub(in crate::container) const FORMAT: Format = Format {
     references: Some(parent::references),
 };
 
-/// By the copy of the footer at the start; a fixed image has the footer at its end alone, which must then fit the file,
-/// lest a raw disk whose last sector once was one be taken for it.
+/// Decides by the copy of the footer at the start. A fixed image has only the footer at its end, whose size must match
+/// the file, so that a raw disk whose last sector happens to be a footer is not mistaken for a VHD.
 fn is(probe: &Probe<'_>) -> bool {
     if probe.head.starts_with(footer::COOKIE) {
         return true;
@@ -59,7 +59,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     describe(&footer, &mut about);
     if footer.kind == Type::Fixed {
         let disk = Arc::new(Window::new(file, 0, footer.size, Space::Disk)?);
-        return Ok(Image { disk, about });
+        return Ok(Image::of_disk(disk, about));
     }
     let header = Header::read(&*file, &footer)?;
     about.facts.push(("block-size", header.block.to_string()));
@@ -89,17 +89,18 @@ fn describe(footer: &Footer, about: &mut About) {
     if footer.saved_state {
         about.refusal = Some(Refusal {
             code: Code::VhdSavedState,
-            what: "the virtual machine of this disk is suspended and goes on with what it remembers of it".into(),
-            advice: "let it run and shut it down first".into(),
+            what: "the virtual machine of this disk is suspended, and its saved memory may hold data of the disk"
+                .into(),
+            advice: "resume it and shut it down first".into(),
         });
     }
 }
 
-/// An error of the format, at an offset of the file.
+/// Returns an error of the format at an offset of the file.
 fn corrupt(code: Code, what: impl Into<String>, at: u64) -> Error {
     Error::new(Kind::Corrupt, code, what)
         .at(Space::File, at)
-        .advise("take another copy of the image; if it is a raw disk all the same, say so: --format raw")
+        .advise("copy the image again; if it is in fact a raw disk, give --format raw")
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
@@ -110,13 +111,13 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
-/// One's complement of the sum of all bytes but the checksum's own (specification, "Checksum").
+/// Returns the one's complement of the sum of all bytes except the checksum (specification, "Checksum").
 fn checksum(bytes: &[u8], own: usize) -> u32 {
     let sum = |bytes: &[u8]| bytes.iter().fold(0u32, |sum, &byte| sum.wrapping_add(byte.into()));
     !sum(bytes).wrapping_sub(sum(&bytes[own..own + 4]))
 }
 
-/// Sixteen bytes as they stand in the file.
+/// A UUID as stored in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Uuid([u8; 16]);
 

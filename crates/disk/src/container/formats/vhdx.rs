@@ -1,8 +1,9 @@
 //! VHDX, the format of Hyper-V: fixed, dynamic and differencing disks. Source of every fact: [MS-VHDX], "Virtual Hard
 //! Disk v2 (VHDX) File Format".
 //!
-//! A disk is cut into payload blocks; the block allocation table says where each lies in the file. Blocks that have a
-//! place are written to, others are `not-allocated`. In front of the first data of an opening go new headers with new
+//! The disk is divided into payload blocks; the block allocation table has the offset of each in the file. Blocks that
+//! are in the file are written; others are `not-allocated`. The first write to data is preceded by new headers with new
+//! identifiers, which tell children and caches that the disk has changed ([MS-VHDX] 2.2.2).
 //! identifiers, which tell children and caches that the disk is not what it was ([MS-VHDX] 2.2.2).
 
 mod blocks;
@@ -24,7 +25,7 @@ use self::header::Header;
 use self::metadata::Metadata;
 use crate::container::helpers::block_mapping;
 use crate::container::references::References;
-use crate::container::{About, Format, Gate, Image, Opening, Role, Variant, cut_short, open_layer};
+use crate::container::{About, Format, Image, Opening, PathPolicy, Role, Variant, cut_short, open_layer};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 
@@ -47,10 +48,8 @@ pub(in crate::container) const FORMAT: Format = Format {
 };
 
 const SIGNATURE: &[u8] = b"vhdxfile";
-/// The name of the fact by which a child knows its parent.
+/// The name of the fact by which a child identifies its parent.
 const DATA_WRITE: &str = "data write identifier";
-/// The code of the remark that the log will be brought to its places by the next write.
-pub(in crate::container) const LOG_WAITS: Code = Code::VhdxLogWaits;
 
 fn open(opening: Opening<'_>) -> Result<Image> {
     let mut about = About { format: FORMAT.name, file: opening.path.to_owned(), ..About::default() };
@@ -69,25 +68,25 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     Ok(block_mapping::image(Blocks::new(file, regions, &metadata, header)?, parent, about))
 }
 
-/// The file as it is after a replay of its log, and whether it is written to.
+/// Returns the file with its log replayed in memory, or the file itself if the log was written to it.
 fn replayed(opening: &Opening<'_>, header: &mut Header, about: &mut About) -> Result<Arc<dyn Storage>> {
     let file = &opening.file;
     if header.log_guid() == Guid::ZERO {
         return Ok(file.clone());
     }
     let replayed = log::replay(file.clone(), header)?;
-    if !(opening.gate.replay_log && opening.role == Role::Image && replayed.is_fit()) {
+    if !(opening.policy.replay_log && opening.role == Role::Image && replayed.is_fit()) {
         about.refusal = Some(replayed.refusal());
-    } else if opening.gate.writing {
-        replayed.bring(&**file, header)?;
+    } else if opening.policy.writing {
+        replayed.write_back(&**file, header)?;
         return Ok(file.clone());
     }
-    let what = "it was not closed: its log holds changes that are not yet in their places, and is read as if they were";
-    about.remarks.push((LOG_WAITS, what.to_owned()));
+    let what = "it was not closed: its log has changes that are not yet in place, and is replayed in memory";
+    about.remarks.push((Code::VhdxLogWaits, what.to_owned()));
     Ok(Arc::new(replayed.file))
 }
 
-/// The paths by which a differencing disk knows its parent. Its log is not replayed: no writer moves the locator.
+/// Returns the paths of a differencing disk's parent. Does not replay the log: no writer moves the locator.
 fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let remarks = &mut Vec::new();
     let header = Header::current(&**file, remarks)?;
@@ -97,12 +96,12 @@ fn references(file: &Arc<dyn Storage>) -> Result<References> {
     Ok(References::under(parents.map(|found| found.paths).unwrap_or_default()))
 }
 
-/// The program that made the image ([MS-VHDX] 2.2.1). Fails for a file that is too short to be one.
+/// Returns the name of the program that made the image ([MS-VHDX] 2.2.1). Fails if the file is too short.
 fn creator(file: &dyn Storage) -> Result<String> {
     let mut start = [0; 520];
     let len = file.len()?;
     if len < MIB {
-        return Err(cut_short(Code::VhdxTruncated, "it ends within its headers", MIB, len).at(Space::File, 0));
+        return Err(cut_short(Code::VhdxTruncated, "it ends inside its headers", MIB, len).at(Space::File, 0));
     }
     file.read_at(0, &mut start)?;
     if !start.starts_with(SIGNATURE) {
@@ -131,32 +130,32 @@ fn facts(metadata: &Metadata, header: &Header, creator: String) -> Vec<(&'static
     ]
 }
 
-/// Opens the parent that the locator names, and holds it against what the child says of it.
+/// Opens the parent that the locator names and compares it with the child's record.
 fn parent(opening: &Opening<'_>, item: &[u8], at: u64) -> Result<Image> {
     let locator = locator::parse(item, at)?;
-    let (path, file) = find_parent(opening.gate, opening.path, &locator.paths)?;
-    let below = Opening { gate: opening.gate, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
+    let (path, file) = find_parent(opening.policy, opening.path, &locator.paths)?;
+    let below = Opening { policy: opening.policy, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
     let missing = || Error::new(Kind::Corrupt, Code::VhdxParent, format!("{} is not a VHDX image", path.display()));
     let image = open_layer(below, Some(FORMAT.name))?.ok_or_else(missing)?;
     let actual = image.about.facts.iter().find(|(name, _)| *name == DATA_WRITE).map_or("", |(_, value)| value);
     let expected: Vec<String> = locator.linkages.iter().map(Guid::to_string).collect();
     if !expected.iter().any(|expected| expected == actual) {
-        let what = format!("{} is not the parent that {} stands on", path.display(), opening.path.display());
+        let what = format!("{} is not the parent of {}", path.display(), opening.path.display());
         return Err(Error::new(Kind::Corrupt, Code::VhdxParent, what)
             .expected(format_args!("{DATA_WRITE} {}", expected.join(" or ")), actual)
-            .advise("it was written to since, or it is another image: look for the copy that belongs to the child"));
+            .advise("it has changed since, or it is another image: look for the copy that belongs to the child"));
     }
     Ok(image)
 }
 
-/// The first of the paths that leads to a file. If none does, the first one says why.
-fn find_parent(gate: &Gate, child: &Path, paths: &[String]) -> Result<(PathBuf, Arc<dyn Storage>)> {
+/// Returns the first path that leads to a file. If none does, the error is that of the first path.
+fn find_parent(policy: &PathPolicy, child: &Path, paths: &[String]) -> Result<(PathBuf, Arc<dyn Storage>)> {
     let mut first = None;
     for path in paths {
-        match gate.named(child, path, Role::Backing) {
+        match policy.named(child, path, Role::Backing) {
             Ok(found) => return Ok(found),
             Err(error) => first = first.or(Some(error)),
         }
     }
-    Err(first.unwrap_or_else(|| Error::new(Kind::NotFound, Code::NoFile, "the image names no parent")))
+    Err(first.unwrap_or_else(|| Error::new(Kind::NotFound, Code::NoFile, "the image has no path of its parent")))
 }

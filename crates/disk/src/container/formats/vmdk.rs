@@ -1,19 +1,21 @@
-//! VMDK, the disks of VMware: a descriptor in text, extents that hold the data, parents below snapshots.
+//! VMDK, the disks of VMware: a text descriptor, extents with the data, and parents of snapshots.
 //!
-//! Facts: VMware, *Virtual Disk Format 5.0* (technical note), held against Joachim Metz's *VMware Virtual Disk (VMDK)
-//! format* (libvmdk); each module names its section. Space-efficient sparse extents are not in there: see [`se_sparse`].
+//! Facts: VMware, *Virtual Disk Format 5.0* (technical note), compared with Joachim Metz's *VMware Virtual Disk (VMDK)
+//! format* (libvmdk); each module names its section. They do not cover space-efficient sparse extents: see
+//! [`se_sparse`].
 //!
-//! **Parents.** A child records the content identifier (CID) that its parent had when it was made. Where the parent
-//! has another now, it was changed since, and what the child does not hold itself would be a mixture of two states
-//! that never was on any disk. So that is an error (`vmdk-parent-changed`) for reading too, as it is for VMware.
+//! **Parents.** A child records the content identifier (CID) that its parent had when the child was made. A different
+//! CID means that the parent has changed since; the disk would then be a mixture of two states. This is an error
+//! (`vmdk-parent-changed`) for reading too, as in VMware.
 //!
-//! **The CID.** A writer gives the disk a new CID at the first write, so that its children notice ("The Descriptor File").
-//! It is brought to the medium before the data: after a stop between the two, a child is refused although nothing has
-//! changed, which harms nobody; the other way round it would be read with wrong data.
+//! **The CID.** A writer sets a new CID at the first write, so that children notice ("The Descriptor File"). It is
+//! flushed before the data: a crash between the two leaves a child that is refused although nothing has changed; the
+//! other order could leave a child that is read with wrong data.
 //!
-//! **Writes** go to flat extents, and to grains that the top layer holds already. No grain is allocated, no table
-//! changed. Nothing is written where an extent was not closed (`vmdk-unclean`), compresses its grains
-//! (`vmdk-stream`) or is of a kind whose upkeep is not public (`vmdk-sesparse`).
+//! **Writes** go to flat extents, and to grains that the top layer has allocated. In a sparse extent of Workstation without
+//! a parent, absent grains are allocated at the end of the file; over a parent, and in extents of ESX, none is. Writes are
+//! refused where an extent was not closed (`vmdk-unclean`), has compressed grains (`vmdk-stream`) or has an unpublished
+//! format (`vmdk-sesparse`).
 
 mod compressed;
 mod content_id;
@@ -41,7 +43,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     variants: &[
         Variant { what: "flat, monolithic or split", reads: "yes", writes: "yes" },
         Variant { what: "fullDevice, partitionedDevice over files", reads: "yes", writes: "yes" },
-        Variant { what: "sparse, monolithic or split", reads: "yes", writes: "where allocated" },
+        Variant { what: "sparse, monolithic or split", reads: "yes", writes: "yes, allocating where needed" },
         Variant { what: "snapshots (delta)", reads: "yes, with their parents", writes: "where allocated" },
         Variant { what: "snapshots (seSparse)", reads: "yes, with their parents", writes: "refused" },
         Variant { what: "streamOptimized", reads: "yes", writes: "refused, naming the conversion" },
@@ -52,7 +54,7 @@ pub(in crate::container) const FORMAT: Format = Format {
     references: Some(parent::references),
 };
 
-/// Bytes of a sector, the unit of nearly every number in the format.
+/// Bytes of a sector, the unit of nearly all numbers of the format.
 const SECTOR: u64 = 512;
 
 fn is(probe: &Probe<'_>) -> bool {
@@ -79,14 +81,14 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     build(opening, 0, &text, descriptor, None)
 }
 
-/// An image whose descriptor stands in its only file.
+/// Opens an image whose descriptor is embedded in its only file.
 fn open_embedded(opening: Opening<'_>) -> Result<Image> {
     let header = hosted::Header::read(&opening.file)?;
     let Some((at, len)) = header.descriptor()? else { return Err(name_the_descriptor(&opening)) };
     let Some((text, descriptor)) = descriptor::read_embedded(&opening.file, at, len)? else {
         let (there, needed) = (opening.file.len()?, at.saturating_add(SECTOR));
         if needed > there && needed < 1 << 50 {
-            return Err(cut_short(Code::VmdkHeader, "its descriptor is behind its end", needed, there));
+            return Err(cut_short(Code::VmdkHeader, "its descriptor is past its end", needed, there));
         }
         return Err(name_the_descriptor(&opening));
     };
@@ -94,7 +96,7 @@ fn open_embedded(opening: Opening<'_>) -> Result<Image> {
     build(opening, at, &text, descriptor, Some(grains))
 }
 
-/// The image of a descriptor that stands at `at` of the file; `own` are the grains behind it in the same file.
+/// Opens the image of the descriptor at offset `at` of the file; `own` are the grains that follow it in the same file.
 fn build(opening: Opening<'_>, at: u64, text: &[u8], descriptor: Descriptor, own: Option<Grains>) -> Result<Image> {
     refuse_strangers(&descriptor)?;
     let extents = extents::open(&opening, &descriptor, own)?;
@@ -111,13 +113,13 @@ fn build(opening: Opening<'_>, at: u64, text: &[u8], descriptor: Descriptor, own
     };
     if let Some(path) = &descriptor.change_track {
         let what =
-            format!("changes are tracked in {path}, which an edit does not touch: let the next backup be a full one");
+            format!("changes are tracked in {path}, which an edit does not update: make the next backup a full one");
         about.remarks.push((Code::VmdkChangeTracking, what));
     }
     let content_id = ContentId::new(opening.file.clone(), at, text, &descriptor);
     let parent = descriptor.parent.as_ref();
     let parent = parent.map(|(cid, hint)| parent::open(&opening, hint, *cid)).transpose()?;
-    Ok(block_mapping::image(Extents::new(extents, content_id), parent, about))
+    Ok(block_mapping::image(Extents::new(extents, content_id, parent.is_some()), parent, about))
 }
 
 fn facts(descriptor: &Descriptor, extents: &[extents::Extent]) -> Vec<(&'static str, String)> {
@@ -133,10 +135,10 @@ fn facts(descriptor: &Descriptor, extents: &[extents::Extent]) -> Vec<(&'static 
     facts
 }
 
-/// Images that lead to hardware, and encrypted ones.
+/// Refuses images that refer to hardware, and encrypted ones.
 ///
-/// Of `fullDevice` and `partitionedDevice` the extents tell: tools write such a descriptor over a raw image too, and each
-/// extent that is a device is refused by its name or by the gate.
+/// `fullDevice` and `partitionedDevice` are judged by their extents, since tools write such descriptors for raw images
+/// too; an extent that is a device is refused by its name or by the policy.
 fn refuse_strangers(descriptor: &Descriptor) -> Result<()> {
     const DEVICES: [&str; 5] = ["vmfsRaw", "vmfsRDM", "vmfsRDMP", "vmfsRawDeviceMap", "vmfsPassthroughRawDeviceMap"];
     let kind = &descriptor.create_type;
@@ -152,11 +154,11 @@ fn refuse_strangers(descriptor: &Descriptor) -> Result<()> {
 }
 
 fn device(what: &str) -> Error {
-    let what = format!("the descriptor stands for hardware of its host ({what}), not for files");
+    let what = format!("the descriptor refers to hardware of its host ({what}), not to files");
     Error::new(Kind::Unsupported, Code::VmdkDevice, what).advise("name the device, or an image of it, instead")
 }
 
-/// For one extent of several, or one that keeps its descriptor beside it.
+/// Returns the error for one of several extents, or for an extent with a separate descriptor.
 fn name_the_descriptor(opening: &Opening<'_>) -> Error {
     let name = opening.path.file_name().unwrap_or_default().to_string_lossy();
     let stem = name.strip_suffix(".vmdk").unwrap_or(&name);
@@ -168,9 +170,9 @@ fn name_the_descriptor(opening: &Opening<'_>) -> Error {
     };
     let advice = match guess {
         Some(disk) => format!("name its descriptor, a small text file: probably {disk}.vmdk"),
-        None => "name its descriptor, a small text file with the ending .vmdk".to_owned(),
+        None => "name its descriptor, a small text file with the extension .vmdk".to_owned(),
     };
-    let what = format!("{} is an extent without the descriptor that says what it is part of", opening.path.display());
+    let what = format!("{} is an extent, and its descriptor is a separate file", opening.path.display());
     Error::new(Kind::Unsupported, Code::VmdkExtentAlone, what).advise(advice)
 }
 
@@ -178,7 +180,7 @@ fn broken(code: Code, what: impl Into<String>) -> Error {
     Error::new(Kind::Corrupt, code, what)
 }
 
-/// What keeps a whole image from being written to.
+/// Returns the reason why an image is not written to.
 fn refusal(code: Code, what: &str, advice: &str) -> Refusal {
     Refusal { code, what: what.into(), advice: advice.into() }
 }

@@ -1,67 +1,59 @@
-//! Cache of decompressed blocks. Reads come back to the last ones: a file system lies in few of them, and a page of a file
-//! may begin in one and end in the next.
+//! Cache of decompressed blocks. Reads return to recent blocks: a file system uses few of them, and a page of a file
+//! may begin in one block and end in the next.
 
 use hivewright_error::Result;
-use hivewright_storage::Slots;
 
 /// Cache limits; at least one block is kept. A larger cache touches more memory and is seldom hit.
 const MOST: usize = 16;
 const MOST_BYTES: usize = 4 << 20;
 
-/// The blocks used last, by key. One cache serves all files of a disk, which may be many.
+/// The most recently used blocks by key. One cache serves all files of a disk.
 pub(in crate::container) struct BlockCache<K = u64> {
-    slots: Option<Slots>,
-    /// The latest at the end.
-    kept: Vec<Piece<K>>,
+    /// Bytes of each block's buffer.
+    size: usize,
+    /// The latest is at the end.
+    blocks: Vec<Block<K>>,
 }
 
-/// The piece that is called so: the first `len` bytes of a slot.
-#[derive(Clone, Copy)]
-struct Piece<K> {
+/// A cached block: the first `len` bytes of its buffer.
+struct Block<K> {
     key: K,
-    slot: usize,
+    bytes: Vec<u8>,
     len: usize,
 }
 
 impl<K> Default for BlockCache<K> {
     fn default() -> Self {
-        BlockCache { slots: None, kept: Vec::new() }
+        BlockCache { size: 0, blocks: Vec::new() }
     }
 }
 
 impl<K: Copy + PartialEq> BlockCache<K> {
-    /// The piece that is called so, of `size` bytes or less, as all of them. One that is not kept is filled in by `unpack`,
-    /// which says how many bytes it has; what it is given has `size` bytes, of other pieces.
+    /// Returns the block with this key, of at most `size` bytes; `size` is the same for all blocks. A missing block is
+    /// filled by `unpack`, which returns its length; its buffer has `size` bytes with the contents of another block.
     ///
     /// # Errors
-    /// Those of `unpack`; `no-memory`.
-    pub(in crate::container) fn piece(
+    /// Errors of `unpack`.
+    pub(in crate::container) fn block(
         &mut self,
         key: K,
         size: usize,
         unpack: impl FnOnce(&mut [u8]) -> Result<usize>,
     ) -> Result<&[u8]> {
-        let slots = match self.slots.take().filter(|slots| slots.size() == size) {
-            Some(slots) => slots,
+        if self.size != size {
+            *self = BlockCache { size, blocks: Vec::new() };
+        }
+        let block = match self.blocks.iter().rposition(|block| block.key == key) {
+            Some(at) => self.blocks.remove(at),
             None => {
-                self.kept.clear();
-                Slots::new((MOST_BYTES / size.max(1)).clamp(1, MOST), size)?
+                let is_full = self.blocks.len() == (MOST_BYTES / size.max(1)).clamp(1, MOST);
+                let mut bytes = if is_full { self.blocks.remove(0).bytes } else { vec![0; size] };
+                let len = unpack(&mut bytes)?.min(size);
+                Block { key, bytes, len }
             }
         };
-        let slots = self.slots.insert(slots);
-        let piece = match self.kept.iter().rposition(|piece| piece.key == key) {
-            Some(at) => self.kept.remove(at),
-            None => {
-                if self.kept.len() == slots.count() {
-                    self.kept.remove(0);
-                }
-                let is_free = |slot: &usize| self.kept.iter().all(|piece| piece.slot != *slot);
-                let slot = (0..slots.count()).find(is_free).unwrap_or(0);
-                Piece { key, slot, len: unpack(slots.get_mut(slot))?.min(size) }
-            }
-        };
-        self.kept.push(piece);
-        Ok(&slots.get(piece.slot)[..piece.len])
+        self.blocks.push(block);
+        Ok(self.blocks.last().map_or(&[], |block| &block.bytes[..block.len]))
     }
 }
 
@@ -71,17 +63,17 @@ mod tests {
     use hivewright_error::Code;
     use hivewright_error::Error;
 
-    /// The numbers of the pieces that had to be unpacked when these were asked for in turn.
+    /// Returns the numbers of the blocks that had to be decompressed when `numbers` were read in turn.
     fn unpacked(kept: &mut BlockCache, size: usize, numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
         let mut done = Vec::new();
         for number in numbers {
-            let piece = kept.piece(number, size, |bytes| {
+            let block = kept.block(number, size, |bytes| {
                 done.push(number);
                 assert_eq!(bytes.len(), size);
                 bytes[..8].copy_from_slice(&number.to_le_bytes());
                 Ok(8)
             });
-            assert_eq!(piece.unwrap(), number.to_le_bytes());
+            assert_eq!(block.unwrap(), number.to_le_bytes());
         }
         done
     }
@@ -106,7 +98,7 @@ mod tests {
     fn what_could_not_be_unpacked_is_not_kept() {
         let mut kept = BlockCache::default();
         unpacked(&mut kept, MOST_BYTES / 2, [1, 2]);
-        let failed = kept.piece(3, MOST_BYTES / 2, |bytes| {
+        let failed = kept.block(3, MOST_BYTES / 2, |bytes| {
             bytes.fill(0xff);
             Err(Error::refused(Code::Damaged, "half of it"))
         });

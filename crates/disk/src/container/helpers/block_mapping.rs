@@ -1,5 +1,5 @@
-//! A disk in blocks, as VHD, VDI, VHDX, VMDK and qcow2 keep it. A format says by a [`BlockMapping`] where the bytes of the disk lie
-//! and prepares a write; [`MappedDisk`] reads, writes and locates by it.
+//! Disks in blocks, as in VHD, VDI, VHDX, VMDK and qcow2. A format maps bytes of the disk and prepares writes by a
+//! [`BlockMapping`]; [`MappedDisk`] reads, writes and locates by it.
 
 use std::sync::Arc;
 
@@ -12,35 +12,35 @@ use hivewright_storage::span::read_then_zeros;
 /// Fills a buffer of the length of the run.
 pub(in crate::container) type ReadRun<'m> = Box<dyn FnOnce(&mut [u8]) -> Result<()> + 'm>;
 
-/// The place of bytes of the disk.
+/// The location of bytes of the disk.
 pub(in crate::container) enum Location<'m> {
     /// In this file, at this offset.
     File(&'m dyn Storage, u64),
     /// In a compressed block, which this function decompresses.
     Compressed(ReadRun<'m>),
-    /// In the parent, at the same offset of its disk; zeros where there is no parent, and behind its end.
+    /// In the parent, at the same offset of its disk; zeros where there is no parent, and past its end.
     Parent,
-    /// Nowhere: they are zeros.
+    /// Not stored: the bytes are zeros.
     Zeros,
 }
 
 /// The tables of one image.
 pub(in crate::container) trait BlockMapping: Send + Sync {
-    /// Returns the location of the byte at `offset`, and for how many bytes it goes on: at least 1, at most `len`, which is
-    /// not 0. The range lies inside of the disk.
+    /// Returns the location of the byte at `offset`, and the number of bytes for which it holds: at least 1, at most
+    /// `len`, which is not 0. The range lies in the disk.
     fn map(&self, offset: u64, len: u64) -> Result<(Location<'_>, u64)>;
 
-    /// Makes the whole range lie in files of this image and updates the identifiers that a writer renews, or refuses. The
-    /// bytes of the disk stay as they are. The range is not empty.
+    /// Allocates the whole range in files of this image and renews the identifiers that a writer must renew, or
+    /// refuses. The contents of the disk do not change. The range is not empty.
     fn prepare_write(&self, offset: u64, len: u64) -> Result<()>;
 
-    /// Builds the error for a byte that has no place in this image.
+    /// Returns the error for a byte that this image has not allocated.
     fn not_allocated(&self, offset: u64, location: &Location<'_>) -> Error;
 
     /// Flushes the files of this image.
     fn flush(&self) -> Result<()>;
 
-    /// Fails where a byte of the range has no place in the files of this image.
+    /// Fails if this image has not allocated a byte of the range.
     fn check_allocated(&self, offset: u64, len: u64) -> Result<()> {
         let (mut at, end) = (offset, offset + len);
         while at < end {
@@ -53,7 +53,7 @@ pub(in crate::container) trait BlockMapping: Send + Sync {
     }
 }
 
-/// Builds the image whose disk has this mapping, and lies on `parent`.
+/// Builds the image whose disk has this mapping, over `parent`.
 pub(in crate::container) fn image(
     mapping: impl BlockMapping + 'static,
     parent: Option<Image>,
@@ -62,19 +62,19 @@ pub(in crate::container) fn image(
     let (parent, below) = parent.map(|parent| (parent.disk, Box::new(parent.about))).unzip();
     about.below = below;
     let disk = MappedDisk { mapping, parent, size: about.size, refusal: about.refusal.clone() };
-    Image { disk: Arc::new(disk), about }
+    Image::of_disk(Arc::new(disk), about)
 }
 
-/// See the module.
+/// A disk that reads and writes by a mapping.
 struct MappedDisk<M> {
     mapping: M,
     parent: Option<Arc<dyn Storage>>,
-    /// Bytes of the disk.
+    /// Size of the disk in bytes.
     size: u64,
     refusal: Option<Refusal>,
 }
 
-/// Fills `buf` from the disk at `offset`. The range lies inside of the disk.
+/// Fills `buf` from the disk at `offset`. The range lies in the disk.
 pub(in crate::container) fn read(
     mapping: &impl BlockMapping,
     parent: Option<&dyn Storage>,
@@ -85,7 +85,7 @@ pub(in crate::container) fn read(
     while done < buf.len() {
         let at = offset + done as u64;
         let (location, len) = mapping.map(at, (buf.len() - done) as u64)?;
-        // At most what is left of the buffer.
+        // At most the rest of the buffer.
         let run = &mut buf[done..][..index(len)];
         match (location, parent) {
             (Location::File(file, at), _) => file.read_at(at, run)?,
@@ -141,7 +141,7 @@ impl<M: BlockMapping> Storage for MappedDisk<M> {
         if offset < self.size {
             match (self.mapping.map(offset, 1), &self.parent) {
                 (Ok((Location::File(file, at), _)), _) => places.extend(file.locate(at)),
-                // Without the parent's own "disk": it is the same address.
+                // Without the parent's "disk" place, which has the same address.
                 (Ok((Location::Parent, _)), Some(parent)) if parent.len().is_ok_and(|len| offset < len) => {
                     places.extend(parent.locate(offset).into_iter().skip(1));
                 }
@@ -155,15 +155,15 @@ impl<M: BlockMapping> Storage for MappedDisk<M> {
 #[cfg(test)]
 pub(in crate::container) mod hostile;
 
-/// Builds the error for bytes that cannot be written in place.
+/// Returns the error for bytes that are not allocated.
 pub(in crate::container) fn not_allocated(offset: u64, what: &str, advice: String) -> Error {
     Error::new(Kind::NoRoom, Code::NotAllocated, what).at(Space::Disk, offset).advise(advice)
 }
 
-/// The reason where a format does not tell a parent's bytes from zeros.
+/// The reason, where a format does not distinguish a parent's bytes from zeros.
 pub(in crate::container) const NO_PLACE: &str = "the image has no place of its own for these bytes of the disk";
 
-/// Calls `each` with index and four bytes of every entry of a table of `entries`, read in large pieces.
+/// Calls `each` with the index and the four bytes of each entry of a table of `entries`, read in large pieces.
 pub(in crate::container) fn each_entry(
     file: &dyn Storage,
     table: u64,

@@ -1,20 +1,20 @@
-//! Decompression of zlib (RFC 1950) and deflate (RFC 1951) streams that lie in memory whole.
+//! Decompression of zlib (RFC 1950) and deflate (RFC 1951) streams that lie in memory completely.
 
 use std::cell::RefCell;
 
 use libdeflater::{DecompressionError, Decompressor};
 
-/// Why a stream was not decompressed.
+/// The reason why a stream was not decompressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::container) enum Failed {
-    /// It is cut short or damaged, or its checksum does not fit.
+    /// It is truncated or damaged, or its checksum is wrong.
     Damaged,
-    /// It holds more than there is room for.
+    /// It has more data than the buffer holds.
     TooLong,
 }
 
-/// Decompresses the stream at the start of `packed` and ignores the bytes behind it. Returns the number of bytes written to
-/// `out`, after their checksum was compared.
+/// Decompresses the stream at the start of `packed` and verifies its checksum. Ignores the bytes after the stream.
+/// Returns the number of bytes written to `out`.
 pub(in crate::container) fn inflate(packed: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
     STATE.with_borrow_mut(|state| state.zlib_decompress(packed, out)).map_err(failed)
 }

@@ -1,9 +1,9 @@
-//! `qemu-nbd` as the engine for formats that this program does not read itself.
+//! `qemu-nbd` as the engine for formats that this program does not implement.
 //!
-//! QEMU opens no file of the host: it is a client of our NBD server for the files below, each of which came through the
-//! [`Gate`](crate::container::Gate), and an NBD server for the disk, of which we are the client. Every name that stands in an image
-//! has been looked up by us or is not followed at all; QEMU is given the whole chain. What it writes goes to storages of
-//! ours, under locks of ours.
+//! QEMU opens no file of the host. It is a client of an NBD server of this process for the files below, each of which
+//! was opened by the [`PathPolicy`](crate::container::PathPolicy), and an NBD server for the disk, of which this process is the
+//! client. Names in an image are resolved here or not followed; QEMU is given the whole chain. Its writes go to
+//! storages of this process, under its locks.
 
 mod cache;
 #[cfg(unix)]
@@ -32,7 +32,7 @@ use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// QEMU's name of a format. For each of these, QEMU is known to open only the files that it is given.
+/// QEMU's name of a format. For each of these, QEMU opens only the files that it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::container) enum Driver {
     Qcow,
@@ -40,17 +40,17 @@ pub(in crate::container) enum Driver {
     Parallels,
 }
 
-/// An image that qemu-nbd is to open.
+/// An image for qemu-nbd to open.
 pub(in crate::container) struct EngineFormat {
     pub(in crate::container) driver: Driver,
-    /// Bytes of a cluster, by which the file grows where it must.
+    /// Bytes of a cluster, the unit by which the file grows.
     pub(in crate::container) cluster: u64,
-    /// What is known of it. Where `size` is not 0, QEMU must say the same but for the rest of a sector; `refusal` keeps
-    /// it from being opened for writing; `below` is of whatever gives the backing bytes.
+    /// The description. If `size` is not 0, QEMU must report the same size, rounded to sectors; a `refusal` prevents
+    /// opening for writing; `below` describes the backing bytes.
     pub(in crate::container) about: About,
 }
 
-/// Where the error of the last moment goes, when an image is closed.
+/// Receives the error of closing an image.
 #[derive(Clone, Debug, Default)]
 pub(in crate::container) struct Closing(Arc<Mutex<Option<Error>>>);
 
@@ -64,7 +64,7 @@ impl Closing {
     }
 }
 
-/// Why nothing is written.
+/// The reason why the disk is not written to.
 struct Refused(Refusal);
 
 impl Refused {
@@ -86,13 +86,14 @@ impl Driver {
         self != Driver::Parallels
     }
 
-    /// How many bytes more than it has are announced of a file that is written to.
+    /// Returns the number of bytes that are announced past the end of a file that is written to.
     ///
-    /// An export has a fixed size, and QEMU does not read past it. QED takes the announced end for the
-    /// place where it allocates: there the file must end in truth, and what outgrows it is opened anew.
+    /// An export has a fixed size, and QEMU does not read past it. QED allocates at the announced end, so that must be
+    /// the end of the file; when the file outgrows it, the image is opened anew.
     fn ahead(self, writing: bool) -> u64 {
         match self {
-            // Where nothing grows, all that an image refers to: what its file lacks is asked for, and missed.
+            // A file that does not grow is announced with the size that the image refers to, so that reads of missing
+            // bytes are noticed.
             // QEMU keeps a bit for each cluster that a Parallels file has room for.
             Driver::Parallels if !writing => 1 << 42,
             _ if !writing => 1 << 50,
@@ -102,11 +103,11 @@ impl Driver {
     }
 }
 
-/// Opens the image that stands on `backing`, the guest bytes of the layer below.
+/// Opens the image over `backing`, the disk of the layer below.
 ///
 /// # Errors
-/// `no-qemu-nbd` where it is not installed; `engine-refused` where QEMU does not open it; `engine-timeout`,
-/// `engine-died`; `engine-size` where it sees a disk of another size than we.
+/// `no-qemu-nbd`: it is not installed. `engine-refused`: QEMU does not open the image. `engine-timeout`, `engine-died`.
+/// `engine-size`: QEMU reports another size of the disk.
 pub(in crate::container) fn open_with(
     opening: Opening<'_>,
     format: EngineFormat,
@@ -114,8 +115,8 @@ pub(in crate::container) fn open_with(
 ) -> Result<Image> {
     let EngineFormat { driver, cluster, mut about } = format;
     let top = opening.role == Role::Image;
-    let refused = about.refusal.clone().or_else(|| (!(opening.gate.writing && top)).then(only_read)).map(Refused);
-    let program = opening.gate.qemu_nbd.clone().unwrap_or_else(|| "qemu-nbd".into());
+    let refused = about.refusal.clone().or_else(|| (!(opening.policy.writing && top)).then(only_read)).map(Refused);
+    let program = opening.policy.qemu_nbd.clone().unwrap_or_else(|| "qemu-nbd".into());
     #[cfg(unix)]
     {
         let image: Arc<dyn Storage> = match backing {
@@ -123,14 +124,14 @@ pub(in crate::container) fn open_with(
             None => opening.file,
         };
         let plan = running::Plan { program, driver, step: cluster, image, backing, writing: refused.is_none() };
-        let engine = engine::Engine::start(plan, refused, opening.gate.closing.clone())?;
+        let engine = engine::Engine::start(plan, refused, opening.policy.closing.clone())?;
         if about.size != 0 && engine.size() != about.size && engine.size() != about.size.next_multiple_of(512) {
-            let what = "QEMU sees a disk of another size in this image";
+            let what = "QEMU reports another size of the disk in this image";
             return Err(Error::new(Kind::Corrupt, Code::EngineSize, what).expected(about.size, engine.size()));
         }
         about.size = engine.size();
         about.facts.push(("read-by", "qemu-nbd".into()));
-        Ok(Image { disk: Arc::new(engine), about })
+        Ok(Image::of_disk(Arc::new(engine), about))
     }
     #[cfg(not(unix))]
     {
@@ -146,27 +147,28 @@ fn only_read() -> Refusal {
     Refusal { code: Code::ImageReadOnly, what, advice: "open it again for writing".into() }
 }
 
-/// The name of a backing file of `len` bytes at `at`, which must end before `end`; `field` is where the header says so.
+/// Returns the name of a backing file of `len` bytes at `at`, which must end before `end`; `field` is the offset of the
+/// header field.
 ///
 /// # Errors
-/// `backing-name`: it lies elsewhere, has more than 1023 bytes, or is no text ([`no_text`]).
+/// `backing-name`: it lies outside the header, has more than 1023 bytes, or is not text ([`no_text`]).
 pub(in crate::container) fn name(file: &dyn Storage, at: u64, len: u64, end: u64, field: u64) -> Result<String> {
     let odd = |what: &str| Error::new(Kind::Corrupt, Code::BackingName, what.to_owned()).at(Space::File, field);
-    // QEMU's own limit, and far more than a name has.
+    // QEMU's limit, far more than a name has.
     if !(1..1024).contains(&len) {
-        return Err(odd("the name of the backing file has an odd length").expected("1 to 1023 bytes", len));
+        return Err(odd("the name of the backing file has an invalid length").expected("1 to 1023 bytes", len));
     }
     if at.checked_add(len).is_none_or(|name_end| name_end > end) {
-        return Err(odd("the name of the backing file lies outside of the header").expected(end, at));
+        return Err(odd("the name of the backing file lies outside the header").expected(end, at));
     }
     let mut name = vec![0; usize::try_from(len).unwrap_or(0)];
     file.read_at(at, &mut name)?;
     String::from_utf8(name).map_err(|_| no_text().at(Space::File, field))
 }
 
-/// The error for an image whose engine takes no names but text.
+/// Returns the error for a name that is not text, which the engine does not accept.
 pub(in crate::container) fn no_text() -> Error {
     let what = "the image names another file by bytes that are not UTF-8";
     Error::new(Kind::Unsupported, Code::BackingName, what)
-        .advise(format!("give that file another name, and tell a copy of the image of it: {}", advised::REBASE))
+        .advise(format!("rename that file, and change its name in a copy of the image: {}", advised::REBASE))
 }

@@ -11,10 +11,11 @@ pub(in crate::container) fn bytes<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// A UUID of version 4 (RFC 9562, 5.4) as Microsoft and VirtualBox store it: the first three parts are little-endian.
+/// Returns a UUID of version 4 (RFC 9562, 5.4) as Microsoft and VirtualBox store it: the first three parts are
+/// little-endian.
 pub(in crate::container) fn uuid() -> Result<[u8; 16]> {
     let mut uuid = bytes()?;
-    // The version stands in the third part.
+    // The version lies in the third part.
     uuid[7] = uuid[7] & 0x0f | 0x40;
     uuid[8] = uuid[8] & 0x3f | 0x80;
     Ok(uuid)

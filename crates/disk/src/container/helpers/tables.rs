@@ -28,7 +28,7 @@ impl Tables {
         Tables { file, code, kept: Mutex::default() }
     }
 
-    /// The entry at `offset` of the file.
+    /// Returns the entry at `offset` of the file.
     pub(in crate::container) fn entry<const N: usize>(&self, offset: u64) -> Result<[u8; N]> {
         let mut entry = [0; N];
         self.read(offset, &mut entry)?;
@@ -75,7 +75,7 @@ impl Tables {
 
     fn past_end(&self, at: u64) -> Error {
         let len = self.file.len().unwrap_or(0);
-        let error = cut_short(self.code, "one of its tables is behind its end", at.saturating_add(1), len);
+        let error = cut_short(self.code, "one of its tables is past its end", at.saturating_add(1), len);
         placed(error, &*self.file, at)
     }
 }

@@ -1,5 +1,5 @@
-//! The part of XML that descriptions of images need: start tags with their attributes and the text behind them. Nesting is
-//! known by the order alone; everything else is skipped.
+//! The part of XML that descriptions of images need: start tags with their attributes and the text after them. Nesting
+//! is known by the order alone; everything else is skipped.
 
 /// A start tag, without the prefix of its namespace.
 pub(in crate::container) struct Tag<'a> {
@@ -27,14 +27,14 @@ impl Tag<'_> {
         None
     }
 
-    /// The text between it and the next tag, without the white space around it.
+    /// Returns the text between it and the next tag, without the white space around it.
     pub(in crate::container) fn text(&self) -> String {
         entities(self.text.trim())
     }
 }
 
-/// The text with its references to characters resolved (XML 1.0, 4.1 and 4.6). Unknown ones stay as they are.
-fn entities(text: &str) -> String {
+/// Returns the text with its references to characters resolved (XML 1.0, 4.1 and 4.6). Unknown ones stay as they are.
+pub(crate) fn entities(text: &str) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('&') {
         out += before;

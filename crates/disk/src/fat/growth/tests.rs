@@ -78,7 +78,7 @@ impl Made {
         std::fs::write(&self.image, bytes).unwrap();
     }
 
-    /// Whether fsck finds nothing, and mtools and The Sleuth Kit read these bytes.
+    /// Returns whether fsck finds nothing, and mtools and The Sleuth Kit read these bytes.
     fn judged(&self, expected: &[u8]) -> Option<()> {
         let (done, text) = run("fsck.vfat", &["-n", &self.image])?;
         assert!(done, "{}", String::from_utf8_lossy(&text));

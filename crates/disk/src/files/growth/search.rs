@@ -1,11 +1,11 @@
-//! The choice of free clusters: as few runs as possible, behind the file where there is room.
+//! Chooses free clusters: as few runs as possible, close to the file if possible.
 
 use std::collections::BTreeSet;
 
-/// Runs of free clusters that are remembered, the largest. A file in more pieces than these is refused.
+/// Free runs that are kept, the largest ones. Files in more runs are refused.
 pub(crate) const MOST_RUNS: usize = 1024;
 
-/// A search through all free runs of a volume, which are shown to it one after the other.
+/// A search through all free runs of a volume, which are passed to [`Search::show`].
 #[derive(Debug, Default)]
 pub(crate) struct Search {
     wanted: u64,
@@ -15,21 +15,21 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    /// Looks for `wanted` clusters.
+    /// Makes a search for `wanted` clusters.
     pub(crate) fn new(wanted: u64) -> Self {
         Search { wanted, ..Search::default() }
     }
 
-    /// Shows a run of free clusters; no run twice.
+    /// Adds a free run; each run once.
     pub(crate) fn show(&mut self, start: u64, len: u64) {
         if len == 0 {
             return;
         }
         self.free = self.free.saturating_add(len);
-        // A lower start sorts higher, so that of two alike the one nearer to the volume's start is taken.
+        // A lower start sorts higher, so that of two equal runs the one nearer to the volume's start is chosen.
         self.largest.insert((len, u64::MAX - start));
         if self.largest.len() > MOST_RUNS {
-            // Of those that are large enough by themselves the smallest is the best, and the largest of no use.
+            // Of the runs that are large enough the smallest is the best; larger ones are dropped.
             let second = self.largest.iter().rev().nth(1).map_or(0, |&(len, _)| len);
             if second >= self.wanted {
                 self.largest.pop_last()
@@ -39,19 +39,19 @@ impl Search {
         }
     }
 
-    /// All clusters that are free.
+    /// Returns the number of free clusters.
     pub(crate) fn free(&self) -> u64 {
         self.free
     }
 
-    /// The best choice, as first cluster and number of clusters: the smallest run that is large enough; else the largest,
-    /// and so on with what is left. `None` where the runs that are remembered do not suffice.
+    /// Returns the best choice as first cluster and number of clusters: the smallest run that is large enough; else the
+    /// largest, and so on for the rest. `None` if the kept runs do not suffice.
     pub(crate) fn best(mut self) -> Option<Vec<(u64, u64)>> {
         let (mut rest, mut runs) = (self.wanted, Vec::new());
         while rest > 0 {
             let fitting = self.largest.range((rest, 0)..).next().map(|&(len, _)| len);
             let run = match fitting {
-                // The last of that length is the nearest to the start.
+                // The last run of that length is the nearest to the start.
                 Some(len) => self.largest.range((len, 0)..=(len, u64::MAX)).next_back().copied(),
                 None => self.largest.last().copied(),
             };

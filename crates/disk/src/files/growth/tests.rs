@@ -8,7 +8,7 @@ use hivewright_storage::Storage;
 use hivewright_storage::memory::Memory;
 use hivewright_storage::recorder::{Recorder, Written};
 
-/// A file of 10 bytes, of which 6 were filled, in one cluster of 16 bytes at 32; it gets 20 bytes at 100.
+/// Returns a file of 10 bytes, of which 6 were filled, in one cluster of 16 bytes at 32; it gets 20 bytes at 100.
 fn growth(volume: Arc<dyn Storage>) -> Growth {
     let mut extents = Extents::default();
     assert!(extents.push(Some(32), 16));

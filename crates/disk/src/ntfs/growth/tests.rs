@@ -1,4 +1,4 @@
-//! Growth on volumes of other people's tools, judged by them, and every prefix of its writes.
+//! Growth on volumes of other users's tools, judged by them, and every prefix of its writes.
 
 mod made;
 
@@ -21,7 +21,7 @@ fn code(volume: &Ntfs, len: u64) -> &'static str {
     volume.plan_growth(HIVE, len).unwrap_err().code().as_str()
 }
 
-/// The bytes of the volume once its hive has `len` bytes.
+/// Returns the bytes of the volume once its hive has `len` bytes.
 fn grown(bytes: &[u8], len: u64) -> Vec<u8> {
     let (memory, volume) = open(bytes);
     let growth = plan(&volume, len);
@@ -95,7 +95,7 @@ fn judges_read_what_has_grown() {
     }
 }
 
-/// Every write of a growth in its order, cut into sectors, of which none is parted.
+/// Returns every write of a growth in its order, cut into sectors, of which none is parted.
 fn writes(growth: &Growth) -> Vec<VolumePatch> {
     const SECTOR: u64 = 512;
     let zeros = growth.fresh.iter().map(|extent| (extent.volume_offset.unwrap(), vec![0; extent.len as usize]));
@@ -154,7 +154,7 @@ fn every_prefix_is_harmless() {
 #[test]
 fn a_record_that_changes_in_two_sectors_is_known_for_torn() {
     let Some(made) = Made::new(4 << 10, &["-c", "1024"]) else { return };
-    // Long enough that the sizes stand at the end of the first sector, and the run list behind it.
+    // Long enough that the sizes lie at the end of the first sector, and the run list after it.
     let name = "a".repeat(50);
     let linked = made.windows(30_000).and_then(|()| {
         made.fill(|root| {

@@ -2,7 +2,7 @@ use super::*;
 
 const LENGTH: u32 = 4 * 4096;
 
-/// A log of entries `first..` that put `markers` into bin 1 one after the other.
+/// Returns a log of entries `first..` that put `markers` into bin 1 one after the other.
 fn log(first: u32, markers: &[u8]) -> Vec<u8> {
     let specs: Vec<_> =
         markers.iter().zip(0..).map(|(&marker, i)| entry(first.wrapping_add(i), LENGTH, 4096, marker)).collect();

@@ -141,7 +141,7 @@ fn no_log_makes_it_panic() {
             let at = at.min(log.len() - 4);
             log[at..at + 4].copy_from_slice(&word.to_le_bytes());
         }
-        // Hashes and checksum are made right again, so that the fault is met behind them.
+        // Hashes and checksum are made right again, so that the fault is met after them.
         for at in [512, log.len().min(5120)] {
             if at + 40 > log.len() {
                 continue;

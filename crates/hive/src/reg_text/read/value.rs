@@ -1,4 +1,4 @@
-//! The lines of values.
+//! Parses the lines of values.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::reg_text::{Change, RegKey, RegOperation};
 use crate::regf::key_value::{MAX_NAME_CHARACTERS, ValueType};
 use crate::regf::name::Name;
 
-/// A value whose bytes were not all read.
+/// A value whose bytes continue in the next line.
 pub(super) struct OpenValue {
     pub(super) line: u64,
     key: Arc<RegKey>,
@@ -58,7 +58,7 @@ impl Reader {
         self.take_bytes(open, units, at + behind)
     }
 
-    /// Reads a line behind one that ended in a backslash.
+    /// Reads a line after one that ended in a backslash.
     pub(super) fn continue_value(&mut self, open: OpenValue, units: &[u16], start: usize) {
         match units.get(start) {
             None | Some(&COMMENT) => self.open = Some(open),
@@ -86,7 +86,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Takes a value whose bytes are all there.
+    /// Finishes a value whose bytes are complete.
     pub(super) fn close_value(&mut self, open: OpenValue) -> Result<(), Wrong> {
         let OpenValue { line, key, name, data_type, mut bytes } = open;
         if matches!(data_type, ValueType::SZ | ValueType::EXPAND_SZ | ValueType::MULTI_SZ) {
@@ -137,11 +137,11 @@ impl Reader {
                         Some('r') => u16::from(b'\r'),
                         Some('0') => {
                             return Err(
-                                wrong(place, "\\0 stands for nothing").advise("write hex(1): for text with zeros")
+                                wrong(place, "\\0 is not an escape").advise("write hex(1): for text with zeros")
                             );
                         }
                         other => {
-                            // Mostly a path whose author knew of no escapes: regedit drops the backslash.
+                            // Mostly a path without escapes: regedit drops the backslash.
                             let shown = other.unwrap_or(char::REPLACEMENT_CHARACTER);
                             let what = format!("\\{shown} is the letter {shown} alone");
                             self.pass_over(wrong(place, what).advise("write \\\\ for a backslash"));
@@ -151,7 +151,7 @@ impl Reader {
                     place += 2;
                 }
                 Some(0) => {
-                    return Err(wrong(place, "the line holds a zero").advise("write hex(1): for text with zeros"));
+                    return Err(wrong(place, "the line contains a zero").advise("write hex(1): for text with zeros"));
                 }
                 Some(&unit) => {
                     text.push(unit);
@@ -164,7 +164,7 @@ impl Reader {
 }
 
 fn no_end(at: usize) -> Wrong {
-    wrong(at, "the quotation mark has no partner in this line")
+    wrong(at, "the quotation mark is not closed in this line")
         .advise("text cannot go on in the next line; write hex(1): for text with line ends")
 }
 
@@ -177,7 +177,7 @@ fn nothing_behind(units: &[u16], at: usize, advice: &'static str) -> Result<(), 
     }
 }
 
-/// Bytes of `text` if the units begin with it.
+/// Returns the length of `text` if the units begin with it.
 fn token(units: &[u16], text: &str) -> Option<usize> {
     let begins =
         units.len() >= text.len() && units.iter().zip(text.bytes()).all(|(&unit, byte)| unit == u16::from(byte));
@@ -196,7 +196,7 @@ fn dword(units: &[u16], at: usize) -> Result<u32, Wrong> {
     u32::try_from(number).map_err(|_| wrong(start, "the number does not fit"))
 }
 
-/// The type of `hex:` or `hex(T):`, and the length of that.
+/// Returns the type of `hex:` or `hex(T):`, and the length of that.
 fn hex_type(units: &[u16]) -> Option<(ValueType, usize)> {
     if let Some(len) = token(units, "hex:") {
         return Some((ValueType::BINARY, len));
@@ -215,13 +215,13 @@ fn unknown_data(rest: &[u16], at: usize) -> Wrong {
     match rest.len() {
         0 => error.advise("write \"name\"=- to delete a value, \"name\"=\"\" for empty text"),
         _ if token(&lower, "hex").is_some() || token(&lower, "dwor").is_some() => {
-            error.advise("write hex, dword and the type in small letters, and a colon behind them")
+            error.advise("write hex, dword and the type in lower case, followed by a colon")
         }
         _ => error.advise("put text in quotation marks"),
     }
 }
 
-/// Reads bytes, parted by commas, from `at` on. Says whether they go on in the next line.
+/// Reads bytes, separated by commas, from `at` on. Returns whether they continue in the next line.
 fn bytes(units: &[u16], at: usize, bytes: &mut Vec<u8>) -> Result<bool, Wrong> {
     let mut place = at;
     loop {
@@ -240,37 +240,36 @@ fn bytes(units: &[u16], at: usize, bytes: &mut Vec<u8>) -> Result<bool, Wrong> {
             byte = byte << 4 | digit;
             place += 1;
             if place - start > 2 {
-                return Err(wrong(start, "a byte has at most two digits").advise("part bytes by commas"));
+                return Err(wrong(start, "a byte has at most two digits").advise("separate bytes by commas"));
             }
         }
         if place == start {
-            return Err(
-                wrong(start, "no byte stands here").advise("write bytes as two hexadecimal digits, parted by commas")
-            );
+            return Err(wrong(start, "there is no byte here")
+                .advise("write bytes as two hexadecimal digits, separated by commas"));
         }
         bytes.push(byte);
         match units.get(place) {
             Some(&COMMA) => place += 1,
             Some(&BACKSLASH) => {
-                return Err(wrong(place, "the backslash stands behind no comma")
+                return Err(wrong(place, "the backslash does not follow a comma")
                     .advise("write \",\\\" to go on in the next line"));
             }
             _ => {
-                nothing_behind(units, place, "part bytes by one comma, without white space in front of it")?;
+                nothing_behind(units, place, "separate bytes by one comma, without white space before it")?;
                 return Ok(false);
             }
         }
     }
 }
 
-/// Whether a line looks like the continuation of bytes.
+/// Returns whether a line looks like the continuation of bytes.
 pub(super) fn looks_like_bytes(line: &[u16]) -> bool {
     let digits = line.iter().take_while(|&&unit| hex_digit(unit).is_some()).count();
     let next = line.get(digits).copied();
     (1..=2).contains(&digits) && next.is_none_or(|next| is_blank(next) || [COMMA, BACKSLASH, COMMENT].contains(&next))
 }
 
-/// Whether a line ends in a backslash, as one does whose bytes go on.
+/// Returns whether a line ends in a backslash, so that its bytes continue.
 pub(super) fn goes_on(line: &[u16]) -> bool {
     line.iter().rev().find(|unit| !is_blank(**unit)) == Some(&BACKSLASH)
 }

@@ -1,10 +1,10 @@
-//! Text of the three encodings.
+//! Writes text in the three encodings.
 
 use super::{Form, Writer, cannot_carry_name};
 use crate::regf::name::Name;
 use hivewright_error::Result;
 
-/// The digits of each byte with a comma behind them, as UTF-16LE.
+/// The digits of each byte with a comma after them, as UTF-16LE.
 const WIDE_HEX: [[u8; 6]; 256] = {
     let mut table = [[0; 6]; 256];
     let mut byte = 0;
@@ -16,7 +16,7 @@ const WIDE_HEX: [[u8; 6]; 256] = {
     table
 };
 
-/// The digits of each byte with a comma behind them.
+/// The digits of each byte with a comma after them.
 const HEX: [[u8; 3]; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut table = [[0; 3]; 256];
@@ -28,8 +28,8 @@ const HEX: [[u8; 3]; 256] = {
     table
 };
 
-/// Returns the text of string data without its zero, if that says all of the data: it ends in the only zero, and holds no
-/// line ends and no unpaired surrogates.
+/// Returns the text of string data without its terminating zero, if the text represents the data completely: one zero,
+/// at the end, and no line ends or unpaired surrogates.
 pub(super) fn plain_text(data: &[u8]) -> Option<&[u8]> {
     let text = data.strip_suffix(&[0, 0]).filter(|text| text.len().is_multiple_of(2))?;
     let mut pair_opened = false;
@@ -60,7 +60,7 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
         }
     }
 
-    /// Writes a name as it is; `None` if the encoding does not carry it, with a part of it written.
+    /// Writes a name unchanged; `None` if the encoding cannot represent it, after writing a part of it.
     pub(super) fn name(&mut self, name: &Name<'_>) -> Option<()> {
         match self.form {
             Form::Utf16 if name.is_latin1() => widen(&mut self.buffer, name.bytes()),
@@ -103,7 +103,7 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
         Ok(())
     }
 
-    /// Writes UTF-16LE text in quotation marks; writes nothing and returns `false` if the encoding does not carry it.
+    /// Writes UTF-16LE text in quotation marks; writes nothing and returns `false` if the encoding cannot represent it.
     pub(super) fn quoted_text(&mut self, text: &[u8]) -> bool {
         let start = self.buffer.len();
         self.ascii("\"");
@@ -139,7 +139,7 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
         true
     }
 
-    /// Writes code units; `None` if the encoding does not carry them.
+    /// Writes code units; `None` if the encoding cannot represent them.
     fn units(&mut self, units: &[u16]) -> Option<()> {
         match self.form {
             Form::Utf16 => self.buffer.extend(units.iter().flat_map(|unit| unit.to_le_bytes())),
@@ -153,12 +153,12 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
         Some(())
     }
 
-    /// The number of characters that were written from `start` on, which is in the line at hand.
+    /// Returns the number of characters written from `start` on in the current line.
     pub(super) fn characters_from(&self, start: usize) -> usize {
         let written = &self.buffer[start..];
         match self.form {
             Form::Utf16 => written.len() / 2,
-            // Bytes that continue a letter do not count.
+            // Continuation bytes do not count.
             Form::Utf8 => written.iter().filter(|&&byte| byte & 0xc0 != 0x80).count(),
             Form::CodePage(_) => written.len(),
         }

@@ -16,7 +16,7 @@ pub struct EntryHeader {
     pub size: U32,
     /// 8: bit 0 is that of the base block's flags.
     pub flags: U32,
-    /// 12: its place in the order of entries; wraps.
+    /// 12: sequence number; wraps.
     pub sequence: U32,
     /// 16: bytes of all hive bins once the entry is applied.
     pub length: U32,
@@ -38,7 +38,7 @@ const REFERENCE_SIZE: usize = 8;
 /// An entry with a valid header: signature, size and hash 2.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'l> {
-    /// Where it begins in the log.
+    /// Its offset in the log.
     pub at: usize,
     /// Its header.
     pub header: EntryHeader,
@@ -60,7 +60,7 @@ impl<'l> Entry<'l> {
         Some(bytes.get(..size).map(|bytes| Entry { at, header, bytes }).ok_or(Flaw::EntrySize))
     }
 
-    /// Returns the offset behind it.
+    /// Returns the offset after it.
     pub fn end(&self) -> usize {
         self.at + self.bytes.len()
     }
@@ -90,7 +90,7 @@ impl<'l> Entry<'l> {
         let (bytes, length) = (self.bytes, self.header.length.get());
         let count = self.header.page_count.get() as usize;
         let mut data_at = count.checked_mul(REFERENCE_SIZE).and_then(|size| size.checked_add(HEADER_SIZE));
-        // More references than the entry has room for are one error, not four thousand million.
+        // Too many references are one error, not four thousand million.
         let fits = data_at.is_some_and(|at| at <= bytes.len());
         (0..if fits { count } else { 1 }).map(move |i| {
             let start = data_at.filter(|_| fits).ok_or(Flaw::EntryPageBounds)?;
@@ -107,15 +107,15 @@ impl<'l> Entry<'l> {
     }
 }
 
-/// Offset and size of page `i`; the caller has checked that the references are all there.
+/// Returns offset and size of page `i`; the caller has checked the number of references.
 fn reference(entry: &[u8], i: usize) -> (u32, u32) {
     let at = HEADER_SIZE + i * REFERENCE_SIZE;
     let word = |at: usize| u32::from_le_bytes([entry[at], entry[at + 1], entry[at + 2], entry[at + 3]]);
     (word(at), word(at + 4))
 }
 
-/// All entries with a sound header from `at` on, wherever a sector begins with one; `skip` passes over the body of
-/// each, which else is searched too. Looks at each sector once.
+/// Returns all entries with a valid header from `at` on, at sector boundaries; with `skip`, the bodies of entries are
+/// not searched. Reads each sector once.
 pub fn scan(log: &[u8], at: usize, skip: bool) -> impl Iterator<Item = Entry<'_>> {
     let mut next = at.next_multiple_of(SECTOR);
     std::iter::from_fn(move || {

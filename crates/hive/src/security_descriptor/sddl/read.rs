@@ -1,4 +1,4 @@
-//! Reading a security descriptor from text.
+//! Parses security descriptors from text.
 
 use super::names::{ACE_FLAGS, ACE_TYPES, COMPOSITE_RIGHTS, DOMAIN_SIDS, LABEL_RIGHTS, NULL_ACL, RIGHTS, SIDS};
 use super::{DACL, Part, SACL};
@@ -9,7 +9,7 @@ use crate::security_descriptor::{
 use hivewright_error::{Error, Result};
 
 impl SecurityDescriptor {
-    /// Reads a descriptor from text. White space may stand between its parts and around the fields of an entry.
+    /// Reads a descriptor from text. White space may lie between its parts and around the fields of an entry.
     ///
     /// # Errors
     /// `sddl`: the text breaks the grammar; it names a user or group of a domain by letters, which no offline program can
@@ -28,7 +28,7 @@ impl SecurityDescriptor {
         while !rest.is_empty() {
             let tag = rest.chars().next().unwrap_or_default();
             let body = rest[tag.len_utf8()..].strip_prefix(':').filter(|_| "OGDS".contains(tag)).ok_or_else(|| {
-                text_error(format!("{:?} begins no part of a security descriptor", shortened(rest)))
+                text_error(format!("{:?} does not begin a part of a security descriptor", shortened(rest)))
                     .advise("write O:owner G:group D:(rights) S:(audits)")
             })?;
             if seen.contains(tag) {
@@ -50,13 +50,14 @@ impl SecurityDescriptor {
     }
 }
 
-/// Splits the security identifier at the start of `text` from the part behind it, whose tag is the letter before a colon.
+/// Splits the security identifier at the start of `text` from the part after it, whose tag is the letter before a
+/// colon.
 fn split_sid(text: &str) -> (&str, &str) {
     let tag_at = text.find(':').and_then(|colon| text[..colon].char_indices().next_back()).map(|(at, _)| at);
     text.split_at(tag_at.unwrap_or(text.len()))
 }
 
-/// Reads the list at the start of `text` and returns the text behind it.
+/// Reads the list at the start of `text` and returns the text after it.
 fn list<'t>(part: &Part, text: &'t str, control: &mut u16, acl: &mut Option<Acl>) -> Result<&'t str> {
     *control |= part.present;
     let mut rest = text.trim_start();
@@ -91,13 +92,13 @@ fn ace(text: &str) -> Result<Ace> {
         );
     };
     let found = ACE_TYPES.iter().find(|(name, _)| *name == ace_type);
-    let (_, ace_type) = *found.ok_or_else(|| wrong("its type is not known"))?;
-    let flags = names(flags, &ACE_FLAGS).ok_or_else(|| wrong("its flags are not known"))?;
+    let (_, ace_type) = *found.ok_or_else(|| wrong("its type is unknown"))?;
+    let flags = names(flags, &ACE_FLAGS).ok_or_else(|| wrong("its flags are unknown"))?;
     let flags = flags.into_iter().fold(0, |all, flag| all | flag);
-    let mask = mask(ace_type, rights).ok_or_else(|| wrong("its rights are not known"))?;
+    let mask = mask(ace_type, rights).ok_or_else(|| wrong("its rights are unknown"))?;
     let guid = |text: &str| match text {
         "" => Ok(None),
-        _ => Guid::from_text(text).map(Some).ok_or_else(|| wrong("an object type is no GUID")),
+        _ => Guid::from_text(text).map(Some).ok_or_else(|| wrong("an object type is not a GUID")),
     };
     let types = ObjectTypes { object: guid(object)?, inherited: guid(inherited)? };
     let object_types = ace_type.has_object_types().then_some(types);
@@ -119,7 +120,7 @@ fn mask(ace_type: AceType, text: &str) -> Option<u32> {
     names(text, &all).map(|bits| bits.into_iter().fold(0, |all, bit| all | bit))
 }
 
-/// The meanings of names of two letters, written without a gap.
+/// Returns the meanings of names of two letters, written without a gap.
 fn names<T: Copy>(text: &str, known: &[(&str, T)]) -> Option<Vec<T>> {
     text.as_bytes()
         .chunks(2)
@@ -136,7 +137,7 @@ fn sid(text: &str) -> Result<Sid> {
         return Err(text_error(what).advise(format!("write its identifier: S-1-5-21-...-{rid}")));
     }
     text.parse().map_err(|error: Error| match text.len() {
-        2 => text_error(format!("{text:?} is no name of a security identifier")),
+        2 => text_error(format!("{text:?} is not a name of a security identifier")),
         _ => error,
     })
 }
@@ -158,7 +159,7 @@ impl Guid {
     }
 }
 
-/// The beginning of a text, for a message.
+/// Returns the beginning of a text, for a message.
 fn shortened(text: &str) -> String {
     const MOST: usize = 60;
     let mut short: String = text.chars().take(MOST).collect();

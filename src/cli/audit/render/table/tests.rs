@@ -1,4 +1,4 @@
-use crate::audit::record::{Failure, Mistake, Verdict};
+use crate::audit::record::{Failure, Finding, Verdict};
 
 use super::*;
 
@@ -6,11 +6,11 @@ fn record(i: usize) -> Record {
     let mut record = Record::new(format!("/srv/images/a-rather-long-folder/of-many/disk-{i}.raw"));
     record.product = Some("Windows 10 Enterprise LTSC 2021".to_owned());
     record.host_name = Some(["DESKTOP-1234567", "\u{4e2d}\u{6587}", "a\x1b[2J\u{202e}b"][i % 3].to_owned());
-    record.at_next_boot = Some(Verdict { state: "absent".to_owned(), ..Verdict::default() });
+    record.at_next_boot = Some(Verdict { state: "unset".to_owned(), ..Verdict::default() });
     match i % 5 {
         0 => record.compliant = Some(true),
         1 => record.compliant = Some(false),
-        2 => record.mistakes = vec![Mistake { code: Code::WrongKey.to_string(), ..Mistake::default() }; 2],
+        2 => record.findings = vec![Finding { code: Code::WrongKey.to_string(), ..Finding::default() }; 2],
         3 => {
             record.status = Status::Error;
             record.error = Some(Failure { code: Code::NtfsBootSector.to_string(), ..Failure::default() });
@@ -36,16 +36,16 @@ fn fits_the_terminal_and_begins_with_the_worst() {
         assert!(text.lines().all(|line| width(line) <= columns), "{columns}:\n{text}");
         assert!(!text.contains(['\x1b', '\u{202e}']), "{text}");
         let states: Vec<&str> = text.lines().skip(1).take(15).map(|line| line.split("  ").next().unwrap()).collect();
-        let expected = ["differs", "error", "look at it", "fine", "no Windows"].map(|state| [state; 3]).concat();
+        let expected = ["differs", "error", "review", "fine", "no Windows"].map(|state| [state; 3]).concat();
         assert_eq!(states, expected, "{text}");
         assert_eq!(text.lines().last().unwrap(), "15 records, 1 NOT as expected, 2 could not be read");
-        assert!(text.contains("disk-3.raw"), "the end of a path is what tells it from others:\n{text}");
+        assert!(text.contains("disk-3.raw"), "the end of a path distinguishes it from others:\n{text}");
     }
     assert!(table(Style::Plain, 200, KEPT, 15).contains("wrong-key (2)"));
 }
 
 #[test]
-fn many_rows_are_printed_as_they_come() {
+fn many_rows_are_printed_as_they_are_read() {
     let text = table(Style::Plain, 120, 10, 25);
     assert!(text.starts_with("More than 10 records: not sorted"), "{text}");
     let numbers: Vec<usize> =
@@ -55,7 +55,7 @@ fn many_rows_are_printed_as_they_come() {
 }
 
 #[test]
-fn colour_is_for_states_and_nothing_else_changes() {
+fn colour_changes_only_states() {
     let text = table(Style::Colour, 80, KEPT, 15);
     let bare = ["\x1b[1;31m", "\x1b[1;32m", "\x1b[1;33m", "\x1b[1m", "\x1b[0m"];
     assert!(bare.iter().all(|code| text.contains(code)));

@@ -1,4 +1,4 @@
-//! The disk inside of an E01 image: chunks, each compressed or with a checksum, found through tables.
+//! The disk in an E01 image: chunks, each compressed or with a checksum, found through tables.
 //!
 //! Facts: libewf, EWF, "Table section", "Sectors section", "Chunk data".
 
@@ -15,31 +15,31 @@ use crate::container::within_disk;
 use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 
-/// Tables that are kept.
+/// Tables cached at most.
 const MOST_TABLES: usize = 16;
-/// Bytes of entries that are held against their checksum at once.
+/// Bytes of entries that are read at once to verify a table's checksum.
 const PIECE: usize = 16 << 10;
-/// Entries of a table at most: more than all 512 GiB of a segment of usual chunks.
+/// Entries of a table at most: more than 512 GiB of a segment with chunks of 32 KiB need.
 const MOST_ENTRIES: u64 = 1 << 24;
 
-/// A table of chunks: what of it is known before it is read.
+/// The location of a table of chunks.
 #[derive(Clone)]
 pub(super) struct Table {
     pub file: Arc<dyn Storage>,
     pub file_len: u64,
-    /// Number of its first chunk in the disk.
+    /// The number of its first chunk in the disk.
     pub first: u64,
     pub count: u64,
-    /// What is added to each offset.
+    /// Base that is added to each offset.
     pub base: u64,
-    /// Where its entries are, and a copy of them.
+    /// Offsets of its entries and of their copy.
     pub entries: u64,
     pub copy: Option<u64>,
-    /// Where the bytes of its last chunk end at the latest.
+    /// Upper bound of the end of its last chunk.
     pub end: u64,
 }
 
-/// See the module.
+/// The disk of an E01 image.
 pub(super) struct Disk {
     pub size: u64,
     pub chunk: usize,
@@ -47,25 +47,25 @@ pub(super) struct Disk {
     pub kept: Mutex<Kept>,
 }
 
-/// What was read last.
+/// The chunk that was read last.
 #[derive(Default)]
 pub(super) struct Kept {
     chunks: BlockCache,
-    tables: SoundTables,
-    /// Room for a chunk as it is stored.
+    tables: ValidTables,
+    /// Buffer for the stored form of a chunk.
     stored: Vec<u8>,
 }
 
-/// Tables whose checksums fit.
+/// Tables whose checksums are valid.
 #[derive(Default)]
-struct SoundTables {
-    /// The last ones that were asked, the latest at the end.
+struct ValidTables {
+    /// Recently used tables; the latest is at the end.
     kept: Vec<(usize, Entries)>,
-    /// Where the entries of a table are sound: its checksum is not taken again when it comes back.
+    /// Offsets of the valid entries of a table, so that its checksum is verified once.
     at: BTreeMap<usize, u64>,
 }
 
-/// Where a chunk lies.
+/// The location of a chunk.
 struct Stored<'a> {
     table: &'a Table,
     start: u64,
@@ -74,10 +74,10 @@ struct Stored<'a> {
     is_compressed: bool,
 }
 
-/// The entries of a table that was found sound.
+/// The entries of a table whose checksum is valid.
 struct Entries {
     pages: Tables,
-    /// Where they begin.
+    /// Offset of the entries.
     at: u64,
 }
 
@@ -88,16 +88,16 @@ impl Entries {
     }
 }
 
-impl SoundTables {
-    /// The entries of a table, checked; from its copy where they are damaged.
+impl ValidTables {
+    /// Returns the verified entries of a table, from its copy where the first ones are damaged.
     fn entries(&mut self, table: &Table, index: usize) -> Result<&Entries> {
         if let Some(i) = self.kept.iter().position(|(of, _)| *of == index) {
             return Ok(&self.kept[i].1);
         }
         let at = match self.at.get(&index) {
             Some(at) => *at,
-            None => sound(table, table.entries)
-                .or_else(|error| table.copy.and_then(|copy| sound(table, copy).ok()).ok_or(error))?,
+            None => valid_entries(table, table.entries)
+                .or_else(|error| table.copy.and_then(|copy| valid_entries(table, copy).ok()).ok_or(error))?,
         };
         self.at.insert(index, at);
         let entries = Entries { pages: Tables::new(table.file.clone(), Code::EwfSegment), at };
@@ -110,13 +110,13 @@ impl SoundTables {
     }
 }
 
-/// Where the entries of a table are, if the checksum behind them fits. They are read in pieces.
-fn sound(table: &Table, at: u64) -> Result<u64> {
-    // The format of SMART has no checksum here, but chunks.
+/// Returns the offset of a table's entries if the checksum after them is valid. Reads them in pieces.
+fn valid_entries(table: &Table, at: u64) -> Result<u64> {
+    // SMART tables have no checksum; SMART chunks do.
     if table.end >= table.entries {
         return Ok(at);
     }
-    // With the checksum: whole entries, all of them.
+    // With the checksum, the bytes are a whole number of entries.
     let mut left = table.count * 4 + 4;
     let (mut sum, mut piece, mut done) = (Adler32::new(), vec![0; PIECE], 0);
     while left > PIECE as u64 {
@@ -129,7 +129,7 @@ fn sound(table: &Table, at: u64) -> Result<u64> {
     let (entries, stored) = piece.split_at(piece.len() - 4);
     sum.write(entries);
     if sum.finish().to_le_bytes() != *stored {
-        return Err(damaged("the checksum of a table does not fit", &*table.file, at));
+        return Err(damaged("the checksum of a table is wrong", &*table.file, at));
     }
     Ok(at)
 }
@@ -139,14 +139,14 @@ impl Disk {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find(&self, number: u64, tables: &mut SoundTables) -> Result<Stored<'_>> {
+    fn find(&self, number: u64, tables: &mut ValidTables) -> Result<Stored<'_>> {
         let index = self.tables.partition_point(|table| table.first <= number).saturating_sub(1);
         let table = &self.tables[index];
         let entries = tables.entries(table, index)?;
         let at = |i: u64| entries.get(table, i);
         let entry = at(number - table.first)?.ok_or_else(|| damaged("a chunk is in no table", &*table.file, 0))?;
         let place = |entry: u32| u64::from(entry & 0x7fff_ffff).checked_add(table.base);
-        let outside = || damaged("a chunk lies outside of its segment", &*table.file, table.entries);
+        let outside = || damaged("a chunk lies outside its segment", &*table.file, table.entries);
         let start = place(entry).ok_or_else(outside)?;
         let next = at(number - table.first + 1)?.and_then(place).filter(|next| *next > start);
         let end = next.unwrap_or(table.end).min(table.file_len);
@@ -154,38 +154,38 @@ impl Disk {
         Ok(Stored { table, start, len, is_compressed: entry >> 31 != 0 })
     }
 
-    /// Bytes of the disk in a chunk.
+    /// Returns the number of the disk's bytes in a chunk.
     fn len_of(&self, number: u64) -> usize {
         let rest = self.size - number * self.chunk as u64;
         usize::try_from(rest).unwrap_or(usize::MAX).min(self.chunk)
     }
 
-    /// The chunk of that number, checked.
+    /// Returns the chunk of that number, verified.
     fn chunk<'a>(&self, number: u64, kept: &'a mut Kept) -> Result<&'a [u8]> {
         let Kept { chunks, tables, stored } = kept;
-        chunks.piece(number, self.chunk, |chunk| {
+        chunks.block(number, self.chunk, |chunk| {
             let from = self.find(number, tables)?;
             self.read_chunk(number, &from, stored, chunk)
         })
     }
 
-    /// Fills in the bytes of a chunk, and says how many it has.
+    /// Reads a chunk into `chunk` and returns its number of bytes.
     fn read_chunk(&self, number: u64, from: &Stored<'_>, stored: &mut Vec<u8>, chunk: &mut [u8]) -> Result<usize> {
         let file = &*from.table.file;
-        // What is compressed is stored as it is where it would not be shorter.
+        // A chunk that compression would not shorten is stored uncompressed.
         stored.resize(usize::try_from(from.len).unwrap_or(usize::MAX).min(self.chunk + 1024), 0);
         file.read_at(from.start, stored)?;
         let wrong = |what: &str| damaged(what, file, from.start).at(Space::Disk, number * self.chunk as u64);
         let wanted = self.len_of(number);
         if from.is_compressed {
-            // Shorter last chunks are padded by some.
+            // Some writers pad a shorter last chunk.
             let count = inflate(stored, chunk).map_err(|_| wrong("a compressed chunk is damaged"))?;
             if count < wanted {
                 return Err(wrong("a compressed chunk is too short").expected(wanted, count));
             }
             return Ok(wanted);
         }
-        // Shorter last chunks are padded by some: the checksum is after all that is there.
+        // Some writers pad a shorter last chunk: the checksum follows the padding.
         for len in [wanted, self.chunk] {
             let Some((data, sum)) = stored.split_at_checked(len) else { continue };
             if sum.first_chunk().is_some_and(|sum| u32::from_le_bytes(*sum) == adler32(&data)) {
@@ -193,7 +193,7 @@ impl Disk {
                 return Ok(wanted);
             }
         }
-        Err(wrong("the checksum of a chunk does not fit"))
+        Err(wrong("the checksum of a chunk is wrong"))
     }
 }
 
@@ -236,10 +236,10 @@ impl Storage for Disk {
     }
 }
 
-/// Whether all of a table's chunks are in it, and no more than a table has.
+/// Checks that a table has all of its chunks and no more than the limit.
 pub(super) fn check(table: &Table) -> Result<()> {
     if table.count > MOST_ENTRIES {
-        let what = format!("a table of the image has {} entries, more than is usual by far", table.count);
+        let what = format!("a table of the image has {} entries, the limit is {MOST_ENTRIES}", table.count);
         return Err(Error::new(Kind::Unsupported, Code::EwfTable, what).at(Space::File, table.entries));
     }
     let end = table.count.checked_mul(4).and_then(|bytes| bytes.checked_add(table.entries));

@@ -13,20 +13,20 @@ use crate::container::references::{Piece, References};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 
-/// First bytes of a segment of a disk's image.
+/// The first bytes of a segment.
 pub(super) const MAGIC: &[u8] = b"EVF\x09\x0d\x0a\xff\0";
-/// Segments of one image: `.E01` to `.E99`, `.EAA` to `.ZZZ`.
+/// Segments of one image at most: `.E01` to `.E99`, `.EAA` to `.ZZZ`.
 const MAX_SEGMENTS: u32 = 99 + 22 * 26 * 26;
-/// Bytes of a description of a section.
+/// Bytes of a section descriptor.
 const DESCRIPTION: u64 = 76;
-/// Sections of one segment that are looked at: more than a segment of 2 TiB has.
+/// Sections of one segment at most: more than a segment of 2 TiB has.
 const MAX_SECTIONS: usize = 1 << 16;
 
 /// A section of a segment.
 #[derive(Clone, Debug)]
 pub(super) struct Section {
     pub kind: String,
-    /// Where its contents begin, and their bytes.
+    /// Offset and length of its contents, in bytes.
     pub start: u64,
     pub len: u64,
 }
@@ -39,7 +39,7 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// The contents of a section, which must have at most `most` bytes.
+    /// Returns the contents of a section of at most `most` bytes.
     pub(super) fn contents(&self, section: &Section, most: u64) -> Result<Vec<u8>> {
         let fits = section.start.checked_add(section.len).is_some_and(|end| end <= self.len);
         let Some(size) = usize::try_from(section.len).ok().filter(|_| fits && section.len <= most) else {
@@ -52,10 +52,10 @@ impl Segment {
     }
 }
 
-/// Opens every segment, beginning with the first, whichever was named.
+/// Opens all segments of the image that the named segment belongs to, the first one first.
 ///
 /// # Errors
-/// A segment is missing (`no-file`), or none (`ewf-segment`).
+/// `no-file`: a segment is missing. `ewf-segment`: the named file is not a segment.
 pub(super) fn open(opening: &Opening<'_>) -> Result<Vec<Segment>> {
     let number = number(&*opening.file)?;
     let mut segments: Vec<Segment> = Vec::new();
@@ -65,14 +65,15 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Vec<Segment>> {
         } else {
             let name = opening.path.file_name().unwrap_or_default().to_string_lossy();
             let name = name_of(&name, wanted).ok_or_else(|| {
-                let what = format!("segment {wanted} of the image is needed, and {name} does not show its name");
+                let what =
+                    format!("segment {wanted} of the image is missing, and its name does not follow from {name}");
                 Error::new(Kind::NotFound, Code::NoFile, what)
                     .advise("name the files as E01 images are: .E01, .E02 ...")
             })?;
-            let file = opening.gate.segment(opening.path, &name, opening.part())?;
+            let file = opening.policy.segment(opening.path, &name, opening.part())?;
             if self::number(&*file)? != wanted {
                 return Err(
-                    damaged("a segment has another number than its name", &*file, 9).expected(wanted, "another")
+                    damaged("the number of a segment does not match its name", &*file, 9).expected(wanted, "another")
                 );
             }
             file
@@ -87,7 +88,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Vec<Segment>> {
     Err(Error::new(Kind::Unsupported, Code::ImageFiles, format!("the image has more than {MAX_SEGMENTS} segments")))
 }
 
-/// The number of a segment.
+/// Returns the number of a segment.
 fn number(file: &dyn Storage) -> Result<u32> {
     let mut head = [0; 13];
     if file.len()? < 13 {
@@ -95,20 +96,20 @@ fn number(file: &dyn Storage) -> Result<u32> {
     }
     file.read_at(0, &mut head)?;
     if !head.starts_with(MAGIC) {
-        return Err(damaged("a segment does not begin as one", file, 0));
+        return Err(damaged("a segment has no EVF signature", file, 0));
     }
     Ok(u16::from_le_bytes([head[9], head[10]]).into())
 }
 
-/// Which segment it is. None names the others.
+/// Returns the segment's number as a part of an image. Segments refer to no other file.
 pub(super) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let number = u16::try_from(number(&**file)?).ok();
     let piece = number.filter(|number| *number != 1).map(|number| Piece { number, firsts: &["e01", "s01"] });
     Ok(References { piece, ..References::default() })
 }
 
-/// The name of segment `number` where some other of the image is called `name`. SMART begins with `.s01`, all others
-/// with `.E01`.
+/// Returns the name of segment `number` of the image that has a segment called `name`. SMART images begin with `.s01`,
+/// all others with `.E01`.
 pub(super) fn name_of(name: &str, number: u32) -> Option<String> {
     let (stem, extension) = name.rsplit_once('.')?;
     let first = *extension.as_bytes().first().filter(|_| extension.len() == 3 && extension.is_ascii())?;
@@ -127,7 +128,7 @@ pub(super) fn name_of(name: &str, number: u32) -> Option<String> {
     Some(format!("{stem}.{}", if upper { ending } else { ending.to_lowercase() }))
 }
 
-/// The sections of a segment, and whether it is the last one.
+/// Returns the sections of a segment, and whether it is the last segment.
 fn sections(file: &dyn Storage, len: u64) -> Result<(Vec<Section>, bool)> {
     let (mut at, mut found) = (13, Vec::new());
     loop {
@@ -151,7 +152,9 @@ fn sections(file: &dyn Storage, len: u64) -> Result<(Vec<Section>, bool)> {
             return Err(cut_short(file, at, next));
         }
         if next <= at || next > len || found.len() == MAX_SECTIONS {
-            return Err(damaged("a section does not lead to the next one", file, at).expected("further on", next));
+            return Err(
+                damaged("a section does not point past itself to the next one", file, at).expected("further on", next)
+            );
         }
         let start = at + DESCRIPTION;
         found.push(Section { kind, start, len: end.min(next).saturating_sub(start) });

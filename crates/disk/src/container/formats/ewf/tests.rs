@@ -3,16 +3,16 @@
 use std::path::Path;
 
 use super::*;
-use crate::container::Gate;
+use crate::container::PathPolicy;
 use hivewright_error::Result;
 use hivewright_storage::memory::Memory;
 use hivewright_storage::{Host, RealHost};
 use segments::name_of;
 
 fn open_bytes(bytes: Vec<u8>) -> Result<Image> {
-    let gate = Gate::shut();
+    let policy = PathPolicy::shut();
     let path = RealHost.resolve(Path::new(".")).unwrap().join("image.E01");
-    open(Opening::of(&gate, Arc::new(Memory::new(bytes)), &path))
+    open(Opening::of(&policy, Arc::new(Memory::new(bytes)), &path))
 }
 
 fn section(image: &mut Vec<u8>, kind: &str, contents: &[u8]) {
@@ -35,7 +35,7 @@ fn sound() -> (Vec<u8>, Vec<u8>) {
     sound_behind(&[])
 }
 
-/// The same with sections in front.
+/// Returns the same with sections in front.
 fn sound_behind(sections: &[(&str, &[u8])]) -> (Vec<u8>, Vec<u8>) {
     let disk: Vec<u8> = (0..2560u32).map(|i| ((i * i) >> 3) as u8).collect();
     let mut image = segments::MAGIC.to_vec();

@@ -1,14 +1,14 @@
-//! What the header of an E01 image says of the case: lines of fields that are parted by tabs.
+//! The case data of an E01 image: lines of fields that are separated by tabs.
 //!
 //! Facts: libewf, EWF, "Header section", "Header2 section".
 
 use crate::container::helpers::inflate::{Failed, inflate};
 
-/// Bytes of text at most, and those of nearly all.
+/// Limits of the decompressed text, in bytes: the maximum, and the first attempt.
 const MAX_TEXT: usize = 1 << 20;
 const USUAL: usize = 4 << 10;
 
-/// The fields of a header section, by what they are. Empty ones are left out, and so is a password.
+/// Returns the fields of a header section by name. Leaves out empty ones and passwords.
 pub(super) fn fields(section: &[u8]) -> Vec<(&'static str, String)> {
     let mut bytes = vec![0; USUAL];
     let mut len = inflate(section, &mut bytes);
@@ -51,7 +51,7 @@ fn known(name: &str) -> Option<&'static str> {
     })
 }
 
-/// `2026 11 22 15 8 40` as `2026-11-22 15:08:40`: no zone is said.
+/// Formats `2026 11 22 15 8 40` as `2026-11-22 15:08:40`; the time zone is not stored.
 fn date(name: &str, value: &str) -> Option<String> {
     let parts: Vec<u32> = value.split(' ').map_while(|part| part.parse().ok()).collect();
     match parts[..] {

@@ -1,4 +1,4 @@
-//! The description of a virtual machine: which files are its disks.
+//! The OVF description: the files that are disks of the virtual machine.
 //!
 //! Facts: DSP0243 7.1 (`File`: `id`, `href`, `compression`, `chunkSize`) and 9.1 (`Disk`: `fileRef`, `format`).
 
@@ -6,24 +6,24 @@ use std::collections::HashMap;
 
 use crate::container::helpers::xml::{Tag, Tags};
 
-/// A disk that has a file.
+/// A disk with a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Disk {
     pub(super) file: String,
-    /// How it is compressed as a whole.
+    /// The compression of the whole file, if any.
     pub(super) compression: Option<String>,
-    /// Cut into pieces.
+    /// Whether it is split into chunks.
     pub(super) in_pieces: bool,
-    /// What its format is said to be: an address.
+    /// The declared format, a URI.
     pub(super) format: String,
 }
 
-/// The disks of the description, in its order.
+/// Returns the disks of the description, in its order.
 pub(super) fn disks(text: &str) -> Vec<Disk> {
-    // More of them than any machine has are nobody's interest.
+    // A real machine has far fewer disks.
     let all: Vec<Tag<'_>> = Tags::of(text).filter(|tag| matches!(tag.name, "File" | "Disk")).take(4096).collect();
     let (files, disks): (Vec<_>, Vec<_>) = all.iter().partition(|tag| tag.name == "File");
-    // Of two files of one name, the first.
+    // The first of two files with one id counts.
     let by_id: HashMap<String, &Tag<'_>> =
         files.into_iter().rev().filter_map(|file| Some((file.attribute("id")?, file))).collect();
     let file_of = |disk: &&Tag<'_>| {

@@ -10,21 +10,21 @@ use hivewright_error::{Code, Error, Kind, Place, Result};
 use hivewright_storage::Storage;
 
 const BLOCK: u64 = 512;
-/// Members at most: an OVA has a handful.
+/// Members of an archive at most; an OVA has a handful.
 const MAX_MEMBERS: usize = 4096;
-/// Bytes of what is said of a member ahead of it.
+/// Bytes of an extended header at most.
 const MAX_AHEAD: u64 = 64 << 10;
 
-/// Where the bytes of a member are.
+/// The location of a member's bytes.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) start: u64,
     pub(super) len: u64,
-    /// Whether they are those of a plain file.
+    /// Whether it is a regular file.
     pub(super) plain: bool,
 }
 
-/// What members before one said of it.
+/// Metadata from the extended headers before a member.
 #[derive(Default)]
 struct Ahead {
     name: Option<String>,
@@ -32,17 +32,17 @@ struct Ahead {
     sparse: bool,
 }
 
-/// The path in the first header of a file that begins so, if that is one of an archive.
+/// Returns the path in the first header, if a file with these first bytes is a tar archive.
 pub(super) fn first(head: &[u8]) -> Option<String> {
     head.first_chunk().filter(|head| head[257..262] == *b"ustar").map(name)
 }
 
-/// Every member but folders, by its path.
+/// Returns all members except folders, by path.
 pub(super) fn members(file: &Arc<dyn Storage>) -> Result<BTreeMap<String, Member>> {
     let (len, mut at, mut found, mut ahead) = (file.len()?, 0, BTreeMap::new(), Ahead::default());
     for _ in 0..MAX_MEMBERS {
         let mut header = [0; 512];
-        // Archives end with zeros; one that just ends is complaint enough for tar, and not for us.
+        // Archives end with zeros. tar warns about an archive without them; it is accepted here.
         if at + BLOCK > len {
             return Ok(found);
         }
@@ -56,7 +56,7 @@ pub(super) fn members(file: &Arc<dyn Storage>) -> Result<BTreeMap<String, Member
         let real = if is_ahead(kind) { size } else { ahead.len.unwrap_or(size) };
         let start = at + BLOCK;
         let end = start.checked_add(real).filter(|&end| end <= len);
-        let end = end.ok_or_else(|| broken(&**file, at, "the archive ends before one of its members does"))?;
+        let end = end.ok_or_else(|| broken(&**file, at, "a member of the archive is truncated"))?;
         if is_ahead(kind) {
             ahead.read(file, kind, start, size)?;
         } else {
@@ -64,19 +64,19 @@ pub(super) fn members(file: &Arc<dyn Storage>) -> Result<BTreeMap<String, Member
             let name = said.name.unwrap_or_else(|| name(&header));
             let plain = matches!(kind, b'0' | 0 | b'7') && !said.sparse;
             if kind != b'5' && found.insert(name, Member { start, len: real, plain }).is_some() {
-                return Err(broken(&**file, at, "two members of the archive have one name"));
+                return Err(broken(&**file, at, "two members of the archive have the same name"));
             }
         }
-        // Members begin at whole blocks.
+        // Members begin at multiples of 512 bytes.
         at = end.next_multiple_of(BLOCK);
     }
-    Err(broken(&**file, at, "the archive has thousands of members"))
+    Err(broken(&**file, at, "the archive has more than 4096 members"))
 }
 
 fn broken(file: &dyn Storage, at: u64, what: &str) -> Error {
     let places: Vec<Place> = file.locate(at);
     let error =
-        Error::new(Kind::Corrupt, Code::OvaTar, what).advise("it was cut short or damaged: look for a whole copy");
+        Error::new(Kind::Corrupt, Code::OvaTar, what).advise("it was truncated or damaged: look for a complete copy");
     places.into_iter().fold(error, |error, place| error.at(place.space, place.offset))
 }
 
@@ -126,12 +126,12 @@ fn text(bytes: &[u8]) -> String {
 
 fn name(header: &[u8; 512]) -> String {
     let (name, prefix) = (text(&header[..100]), text(&header[345..500]));
-    // GNU's magic goes on with a space, and other things stand where the prefix would be.
+    // GNU's magic continues with a space, and other fields replace the prefix.
     let has_prefix = header[257..263] == *b"ustar\0" && !prefix.is_empty();
     if has_prefix { format!("{prefix}/{name}") } else { name }
 }
 
-/// Octal digits, or base 256 where the first bit is set.
+/// Parses octal digits, or base 256 if the first bit is set.
 fn number(field: &[u8]) -> Option<u64> {
     if field[0] & 0x80 != 0 {
         let (high, low) = field.split_at(field.len() - 8);

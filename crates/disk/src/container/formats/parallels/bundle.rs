@@ -1,5 +1,5 @@
-//! A disk of Parallels is a folder (a bundle) of images and `DiskDescriptor.xml`, which says which image stands on which:
-//! the images themselves do not. Every image but the root holds what has changed since, and nothing else.
+//! Parallels bundles: a folder of images and `DiskDescriptor.xml`, which names the parent of each image; the images
+//! themselves do not. Every image but the root has only the changes since its snapshot.
 //!
 //! Facts from QEMU's `docs/interop/prl-xml`.
 
@@ -14,41 +14,41 @@ use hivewright_storage::advised;
 use hivewright_storage::probe::open_plain;
 
 const DESCRIPTOR: &str = "DiskDescriptor.xml";
-/// Bytes of it at most.
+/// Bytes of a descriptor at most.
 const MOST: u64 = 1 << 20;
 /// Images and snapshots of one disk at most.
 const MOST_IMAGES: usize = 1024;
-/// What a root has for a parent.
+/// The parent GUID of a root.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
-/// What to do where there are snapshots.
+/// Returns the advice where there are snapshots.
 pub(in crate::container) fn merge() -> String {
     let command = advised::MERGE_PARALLELS;
     format!(
         "merge its snapshots in Parallels Desktop, or in a copy of the folder: {command}; then name the one .hds file that \
-         is left"
+         remains"
     )
 }
-/// What to do where the disk is in pieces.
+/// The advice where the disk is split.
 const JOIN: &str = "make it one file in Parallels Desktop (the disk's settings: do not split), and name that";
 
-/// An image of a bundle. Its GUID has no braces.
+/// An image of a bundle. Its GUID is without braces.
 #[derive(Default)]
 struct Listed {
     guid: String,
     file: String,
 }
 
-/// Which image stands on which.
+/// A snapshot: an image and its parent.
 #[derive(Default)]
 struct Shot {
     guid: String,
     parent: String,
 }
 
-/// What a descriptor says.
+/// The contents of a descriptor.
 #[derive(Default)]
 struct Bundle {
-    /// Pieces of the disk, each with images of its own.
+    /// The parts of a split disk, each with its images.
     storages: usize,
     images: Vec<Listed>,
     shots: Vec<Shot>,
@@ -60,7 +60,7 @@ fn broken(what: &str) -> Error {
     )
 }
 
-/// Whether a file that begins so is a descriptor.
+/// Returns whether a file with these first bytes is a descriptor.
 pub(in crate::container) fn is_descriptor(head: &[u8]) -> bool {
     String::from_utf8_lossy(head).contains("<Parallels_disk_image")
 }
@@ -83,13 +83,13 @@ impl Bundle {
             Shot,
         }
         if !text.contains("</Parallels_disk_image>") {
-            return Err(broken("is cut short, or is none of Parallels"));
+            return Err(broken("is truncated or is not a Parallels descriptor"));
         }
         let (mut all, mut inside) = (Bundle::default(), Inside::Nothing);
         let guid = |text: String| text.trim_matches(['{', '}']).to_ascii_lowercase();
         for tag in Tags::of(text) {
             if all.images.len() > MOST_IMAGES || all.shots.len() > MOST_IMAGES {
-                return Err(broken("has more images than any disk"));
+                return Err(broken("has more than 1024 images"));
             }
             match (tag.name, &inside) {
                 ("Storage", _) => (all.storages, inside) = (all.storages + 1, Inside::Nothing),
@@ -114,37 +114,38 @@ impl Bundle {
         Ok(all)
     }
 
-    /// The image of that file: by its name, else by the GUID that is in it, since a name may be written in two ways.
+    /// Returns the entry of the file at `path`: by its name, else by the GUID in its name, since a name may have two
+    /// encodings.
     fn image(&self, path: &Path) -> Option<&Listed> {
         let name = path.file_name()?.to_string_lossy().to_lowercase();
-        // Where it comes from, case may not count.
+        // File names on macOS are usually not case-sensitive.
         let is_called = |image: &&Listed| last_part(&image.file).is_some_and(|file| file.to_lowercase() == name);
         let by_name = self.images.iter().find(is_called);
         let has = |guid: &str| !guid.is_empty() && name.contains(&format!("{{{guid}}}"));
         by_name.or_else(|| self.images.iter().find(|image| has(&image.guid)))
     }
 
-    /// What the image that has this GUID is called.
+    /// Returns the file name of the image with this GUID.
     fn name(&self, guid: &str) -> String {
         let listed = self.images.iter().find(|image| image.guid == guid);
         listed.and_then(|image| last_part(&image.file)).unwrap_or_else(|| format!("the snapshot {{{guid}}}"))
     }
 
-    /// Those that stand on that image.
+    /// Returns the children of that image.
     fn on(&self, image: &Listed) -> Vec<String> {
         let own = self.shots.iter().filter(|shot| shot.parent == image.guid && shot.guid != image.guid);
         own.map(|shot| self.name(&shot.guid)).collect()
     }
 
-    /// Which images stand on that one, if it is the root.
+    /// Returns the children of that image if it is the root, else the error.
     fn judge(&self, image: &Listed) -> Result<Vec<String>> {
         if self.storages > 1 {
-            let what = format!("the disk is cut into {} pieces, of which this is one", self.storages);
+            let what = format!("the disk is split into {} parts, and this is one of them", self.storages);
             return Err(Error::new(Kind::Unsupported, Code::ParallelsSplit, what).advise(JOIN));
         }
         let mut shots = self.shots.iter().filter(|shot| shot.guid == image.guid).peekable();
         if shots.peek().is_none() && self.images.len() > 1 {
-            return Err(broken("does not say on which of its images this one stands"));
+            return Err(broken("does not name the parent of this image"));
         }
         match shots.find(|shot| shot.parent != NOBODY) {
             None => Ok(self.on(image)),
@@ -168,12 +169,13 @@ impl Bundle {
     }
 }
 
-/// Whether the image may be read, as the descriptor beside it has it; a remark where others stand on it.
+/// Checks by the descriptor beside the image that the image is the whole disk. Returns a remark if it has children.
 ///
 /// # Errors
-/// `parallels-snapshot`, `parallels-split`: it is not the whole disk. `parallels-descriptor`: that cannot be told.
+/// `parallels-snapshot`, `parallels-split`: it is not the whole disk. `parallels-descriptor`: the descriptor cannot
+/// tell.
 pub(in crate::container) fn look(opening: &Opening<'_>) -> Result<Option<(Code, String)>> {
-    let bundle = match opening.gate.named(opening.path, DESCRIPTOR, Role::Backing) {
+    let bundle = match opening.policy.named(opening.path, DESCRIPTOR, Role::Backing) {
         Ok((_, file)) => Bundle::read(&*file)?,
         Err(error) if error.kind() == Kind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -200,7 +202,7 @@ fn beside(folder: &Path) -> Result<Option<Bundle>> {
     }
 }
 
-/// Images that stand on the one at `path`. Where the descriptor beside it cannot be read, that is the error.
+/// Returns the children of the image at `path`, or the path of the descriptor if that cannot be read.
 pub(in crate::container) fn standing_on(path: &Path) -> std::result::Result<Vec<PathBuf>, PathBuf> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     let is_of_bundle = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("hds"));
@@ -214,14 +216,14 @@ pub(in crate::container) fn standing_on(path: &Path) -> std::result::Result<Vec<
     }
 }
 
-/// Which file to name instead of this folder, if it is a bundle.
+/// Returns the advice which file to name, if the folder is a bundle.
 pub fn in_bundle(folder: &Path) -> Option<String> {
     Some(beside(folder).ok()??.advice(folder))
 }
 
-/// The error for a descriptor that was named instead of an image.
+/// Returns the error for a descriptor that was named instead of an image.
 pub(in crate::container) fn only_described(path: &Path, file: &Arc<dyn Storage>) -> Error {
-    let what = format!("{} describes a disk of Parallels, and has none of its bytes", path.display());
+    let what = format!("{} is the descriptor of a Parallels disk and has none of its data", path.display());
     let folder = path.parent().unwrap_or(Path::new(""));
     let advice = Bundle::read(&**file).map_or_else(|_| "name the .hds file beside it".to_owned(), |b| b.advice(folder));
     Error::new(Kind::Unsupported, Code::ParallelsBundle, what).advise(advice)

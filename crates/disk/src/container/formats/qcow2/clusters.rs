@@ -1,4 +1,4 @@
-//! The clusters of the disk: where the tables say that each lies.
+//! Maps bytes of the disk to clusters through the L1 and L2 tables.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -27,7 +27,7 @@ pub(super) struct Clusters {
     pub(super) tables: Tables,
     /// The refcounts, once the image is written to.
     pub(super) refcounts: Mutex<Option<Refcounts>>,
-    /// Decompressed clusters, by the offset of the stream: no write reuses its place.
+    /// Cache of decompressed clusters by the offset of the stream, which no write reuses.
     decompressed: Mutex<BlockCache>,
 }
 
@@ -52,7 +52,7 @@ impl Clusters {
         Clusters { file, header, shape, data, parent, tables, refcounts, decompressed }
     }
 
-    /// The file that holds the bytes of the guest.
+    /// Returns the file with the guest's data.
     pub(super) fn data(&self) -> &dyn Storage {
         &**self.data.as_ref().unwrap_or(&self.file)
     }
@@ -63,12 +63,12 @@ impl Clusters {
         let entry = u64::from_be_bytes(self.tables.entry(at)?);
         let table = Some(entry & OFFSET).filter(|table| *table != 0);
         if table.is_some_and(|table| !table.is_multiple_of(self.shape.cluster)) {
-            return Err(broken("an L2 table lies between clusters", at));
+            return Err(broken("an L2 table is not aligned to a cluster", at));
         }
         if let Some(table) = table {
             let (end, len) = (table + self.shape.cluster, self.file.len()?);
             if end > len {
-                let error = cut_short(Code::Qcow2Header, "an L2 table ends behind its end", end, len);
+                let error = cut_short(Code::Qcow2Header, "an L2 table ends past its end", end, len);
                 return Err(placed(error, &*self.file, table));
             }
         }
@@ -83,8 +83,8 @@ impl Clusters {
         self.shape.decode(descriptor, bitmap, at)
     }
 
-    /// Where the byte of the disk at `offset` lies, in a cluster with this entry, and for how many bytes it goes on. `len` is the
-    /// length of the file with the bytes of the guest.
+    /// Returns the location of the byte of the disk at `offset`, in a cluster with this entry, and the number of bytes
+    /// that follow it there. `len` is the length of the file with the guest's data.
     fn location(&self, entry: &Entry, offset: u64, len: u64) -> Result<(Location<'_>, u64)> {
         let (cluster, subcluster) = (self.shape.cluster, self.shape.subcluster());
         let within = offset % cluster;
@@ -93,7 +93,7 @@ impl Clusters {
             let read: ReadRun<'_> = Box::new(move |out| self.read_compressed(start, end, index(within), out));
             return Ok((Location::Compressed(read), cluster - within));
         }
-        // Below 32.
+        // Fewer than 32 subclusters.
         let first = u32::try_from(within / subcluster).unwrap_or(0);
         let state = entry.state(first);
         let alike = (first..self.shape.subclusters).take_while(|i| entry.state(*i) == state).count() as u64;
@@ -106,13 +106,13 @@ impl Clusters {
         Ok((location, run))
     }
 
-    /// Bytes that stand at `place`, as far as the file has them.
+    /// Returns the location of bytes at `place`, as far as the file has them.
     fn in_file(&self, place: u64, run: u64, len: u64) -> Result<(Location<'_>, u64)> {
         let file = self.data();
         if place < len {
             return Ok((Location::File(file, place), run.min(len - place)));
         }
-        let error = cut_short(Code::Qcow2Header, "a cluster ends behind its end", place + run, len);
+        let error = cut_short(Code::Qcow2Header, "a cluster ends past its end", place + run, len);
         Err(placed(error, file, place))
     }
 
@@ -120,7 +120,7 @@ impl Clusters {
         let zstd = self.header.incompatible & COMPRESSION != 0;
         let compression = if zstd { Compression::Zstd } else { Compression::Zlib };
         let mut decompressed = self.decompressed.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = decompressed.piece(start, index(self.shape.cluster), |bytes| {
+        let bytes = decompressed.block(start, index(self.shape.cluster), |bytes| {
             compressed::read(&*self.file, start..end, compression, bytes)?;
             Ok(bytes.len())
         })?;
@@ -140,7 +140,7 @@ impl Clusters {
 
 impl BlockMapping for Clusters {
     fn map(&self, offset: u64, len: u64) -> Result<(Location<'_>, u64)> {
-        // Once for all clusters of a run.
+        // Query the length once for all clusters of a run.
         let (entries, file_len) = (self.shape.entries(), self.data().len()?);
         let mut number = offset / self.shape.cluster;
         let entry = |table: Option<u64>, number: u64| match table {
@@ -152,14 +152,14 @@ impl BlockMapping for Clusters {
         let found =
             entry(upper.table, number).and_then(|entry| self.location(&entry, offset, file_len)).map_err(at_disk)?;
         let (location, mut run) = found;
-        // Most clusters lie one behind the other. A run ends with the L2 table.
+        // Most clusters are contiguous. A run ends with the L2 table.
         while run < len && !matches!(location, Location::Compressed(_)) {
             let next = offset + run;
             number += 1;
             if next != number * self.shape.cluster || number.is_multiple_of(entries) {
                 break;
             }
-            // What is wrong with the next one is told when it is asked for.
+            // Errors of the next cluster are reported when it is read.
             let Ok((more, len)) = entry(upper.table, number).and_then(|entry| self.location(&entry, next, file_len))
             else {
                 break;
@@ -178,8 +178,7 @@ impl BlockMapping for Clusters {
     }
 
     fn not_allocated(&self, offset: u64, _: &Location<'_>) -> Error {
-        Error::new(Kind::Io, Code::Qcow2Tables, "a cluster that was just allocated is not there")
-            .at(Space::Disk, offset)
+        Error::new(Kind::Io, Code::Qcow2Tables, "a cluster that was just allocated is missing").at(Space::Disk, offset)
     }
 
     fn flush(&self) -> Result<()> {

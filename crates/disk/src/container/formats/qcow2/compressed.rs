@@ -1,4 +1,4 @@
-//! Compressed clusters: a deflate stream (RFC 1951) or a zstd frame (RFC 8878) each.
+//! Compressed clusters: each is a deflate stream (RFC 1951) or a zstd frame (RFC 8878).
 //!
 //! Facts: QEMU, docs/interop/qcow2.rst, "Compressed Clusters Descriptor" and "Compression type".
 
@@ -13,17 +13,17 @@ use crate::container::helpers::tables::index;
 use hivewright_error::Result;
 use hivewright_storage::Storage;
 
-/// The kind of all compressed clusters of an image.
+/// The compression type of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Compression {
     Zlib,
     Zstd,
 }
 
-/// Bytes of the window of a zstd frame, which is held in memory: as much as every decoder should take (RFC 8878, 3.1.1.1.2).
+/// Window of a zstd frame in bytes at most, held in memory: every decoder should support as much (RFC 8878, 3.1.1.1.2).
 const MAX_WINDOW: u64 = 8 << 20;
 
-/// Fills `out`, a cluster, from the stream in `sectors` of the file. The bytes behind its end are another's.
+/// Fills `out`, a cluster, from the stream in `sectors` of the file. Bytes after the stream belong to other clusters.
 ///
 /// # Errors
 /// `qcow2-tables`: the stream is damaged, or shorter than a cluster.
@@ -39,7 +39,7 @@ pub(super) fn read(file: &dyn Storage, sectors: Range<u64>, compression: Compres
     if is_whole { Ok(()) } else { Err(damaged()) }
 }
 
-/// A cluster is a frame, or several.
+/// Decompresses a cluster of one or more frames.
 fn unpack_zstd(mut stored: &[u8], mut out: &mut [u8]) -> Option<()> {
     while !out.is_empty() {
         let mut frame = StreamingDecoder::new_with_max_window_size(&mut stored, MAX_WINDOW).ok()?;
@@ -68,13 +68,13 @@ mod tests {
     fn a_stream_fills_a_cluster_or_is_damaged() {
         let bytes: Vec<u8> = (0..4096u32).map(|i| if i % 7 == 0 { (i / 7 * 31 % 251) as u8 } else { 3 }).collect();
         let zlib = deflate(&bytes);
-        // Without the header and the checksum of zlib.
+        // Without the zlib header and checksum.
         let bare = &zlib[2..zlib.len() - 4];
         let file = Memory::new([&[0; 333], bare, &[0xa5; 100]].concat());
         let mut out = vec![0; bytes.len()];
         read(&file, 333..2048, Compression::Zlib, &mut out).unwrap();
         assert!(out == bytes);
-        // Not all of it, nothing of it, and a stream that is shorter than a cluster.
+        // A truncated stream, an empty one, and one that is shorter than a cluster.
         for (sectors, len) in [(333..512, 4096), (512..1024, 4096), (5000..5120, 4096), (333..2048, 4097)] {
             let error = read(&file, sectors, Compression::Zlib, &mut vec![0; len]).unwrap_err();
             assert_eq!(error.code(), "qcow2-tables");
@@ -82,7 +82,7 @@ mod tests {
         assert!(read(&file, 333..2048, Compression::Zstd, &mut out).is_err());
     }
 
-    /// Frames without compression (RFC 8878, 3.1.1): a header with the size of the content in a byte, then raw blocks.
+    /// Makes frames without compression (RFC 8878, 3.1.1): a header with the content size in one byte, then raw blocks.
     fn frame(bytes: &[u8]) -> Vec<u8> {
         let block = (bytes.len() as u32) << 3 | 1;
         [&[0x28, 0xb5, 0x2f, 0xfd, 0x20, bytes.len() as u8], &block.to_le_bytes()[..3], bytes].concat()

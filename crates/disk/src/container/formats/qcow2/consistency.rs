@@ -1,8 +1,8 @@
 //! Checks the refcounts of an image before the first write.
 //!
-//! A writer allocates clusters whose refcount is 0. In an image whose refcounts are wrong such a cluster may be the header, a
-//! table or a cluster of a snapshot. So all references are compared with the counts, which agree in every image that was
-//! closed. The check reads each table once.
+//! A writer allocates clusters whose refcount is 0. If the refcounts are wrong, such a cluster may be the header, a
+//! table or a cluster of a snapshot. So all references are compared with the refcounts, which agree in every image that
+//! was closed. The check reads each table once.
 //!
 //! Facts: QEMU, docs/interop/qcow2.rst, "Host cluster management", "Cluster mapping".
 
@@ -16,27 +16,27 @@ use hivewright_error::{Code, Error, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// Clusters of a file that are marked at most, a byte each.
+/// Clusters of a file at most; each takes a byte of memory.
 const MAX_CLUSTERS: u64 = 1 << 27;
-/// Entries of one table that are looked at: as many as the largest L1 table has.
+/// Entries read of one table at most: the size of the largest L1 table.
 const MAX_ENTRIES: u64 = 1 << 22;
 
-/// In a mark: how many references there are; so many, or more.
+/// In a mark: the number of references; the maximum means as many or more.
 const COUNT: u8 = 0x3f;
-/// In a mark: it is written to in place, by who believes that it is referred to once and counted once.
+/// In a mark: an entry claims that the cluster has one reference and refcount 1, and may be written in place.
 const OWN: u8 = 0x40;
-/// In a mark: nobody else may refer to it, whatever is counted.
+/// In a mark: there may be no other reference, whatever the refcount.
 const ALONE: u8 = 0x80;
 
 /// Checks every table. Returns the entries of the refcount table.
 ///
 /// # Errors
-/// `qcow2-unsound`: there are more references to something than are counted, or it lies past the end.
+/// `qcow2-unsound`: a cluster has more references than its refcount, or lies past the end.
 pub(super) fn check(file: &dyn Storage, header: &Header) -> Result<Vec<u64>> {
     let len = file.len()?;
     let clusters = len.div_ceil(header.cluster);
     let size = usize::try_from(clusters).ok().filter(|_| clusters <= MAX_CLUSTERS);
-    let size = size.ok_or_else(|| unsound("the file has too many clusters to be checked", 0))?;
+    let size = size.ok_or_else(|| inconsistent("the file has too many clusters to be checked", 0))?;
     let mut checker = Checker { file, header, len, marks: vec![0; size] };
     checker.mark(0, 1, 1, ALONE)?;
     let blocks = checker.table(header.refcounts)?;
@@ -48,7 +48,7 @@ pub(super) fn check(file: &dyn Storage, header: &Header) -> Result<Vec<u64>> {
     }
     let (snapshots, end) = snapshots::read(file, header)?;
     checker.mark(header.snapshots.0, end - header.snapshots.0, 1, ALONE)?;
-    // L2 tables: how many entries lead to each, and whether one of them says that it is the only one.
+    // L2 tables: the number of references to each, and whether an entry claims to be the only one.
     let mut tables = BTreeMap::new();
     checker.upper(header.l1, true, &mut tables)?;
     for snapshot in snapshots {
@@ -65,9 +65,9 @@ pub(super) fn check(file: &dyn Storage, header: &Header) -> Result<Vec<u64>> {
 struct Checker<'a> {
     file: &'a dyn Storage,
     header: &'a Header,
-    /// Bytes of the file.
+    /// Length of the file in bytes.
     len: u64,
-    /// What is known of each cluster of the file.
+    /// The marks of all clusters of the file.
     marks: Vec<u8>,
 }
 
@@ -75,34 +75,35 @@ impl Checker<'_> {
     fn entries(&self, table: Table) -> Result<Vec<u64>> {
         let end = table.entries.checked_mul(8).and_then(|bytes| bytes.checked_add(table.offset));
         if end.is_none_or(|end| end > self.len) || table.entries > MAX_ENTRIES {
-            return Err(unsound("a table leaves the file", table.offset));
+            return Err(inconsistent("a table ends past the end of the file", table.offset));
         }
         let mut bytes = vec![0; usize::try_from(table.entries * 8).unwrap_or(0)];
         self.file.read_at(table.offset, &mut bytes)?;
         Ok(bytes.chunks_exact(8).map(|b| b.iter().fold(0, |n, b| n << 8 | u64::from(*b))).collect())
     }
 
-    /// The entries of a table that nothing else may lie in.
+    /// Returns the entries of a table whose clusters are referred to once.
     fn table(&mut self, table: Table) -> Result<Vec<u64>> {
         let entries = self.entries(table)?;
         self.mark(table.offset, table.entries * 8, 1, ALONE)?;
         Ok(entries)
     }
 
-    /// Adds references to what lies at `offset`.
+    /// Adds references to the clusters at `offset`.
     fn mark(&mut self, offset: u64, bytes: u64, times: u64, flags: u8) -> Result<()> {
-        let end = offset.checked_add(bytes).ok_or_else(|| unsound("something lies past the end", offset))?;
+        let end =
+            offset.checked_add(bytes).ok_or_else(|| inconsistent("a cluster lies past the end of the file", offset))?;
         let times = u8::try_from(times).unwrap_or(COUNT);
         for cluster in offset / self.header.cluster..end.div_ceil(self.header.cluster) {
             let mark = usize::try_from(cluster).ok().and_then(|cluster| self.marks.get_mut(cluster));
-            let mark = mark.ok_or_else(|| unsound("something lies past the end of the file", offset))?;
+            let mark = mark.ok_or_else(|| inconsistent("a cluster lies past the end of the file", offset))?;
             let count = (*mark & COUNT).saturating_add(times).min(COUNT);
             *mark = *mark & !COUNT | count | flags;
         }
         Ok(())
     }
 
-    /// The tables that an L1 table leads to.
+    /// Marks the L2 tables of an L1 table.
     fn upper(&mut self, l1: Table, active: bool, tables: &mut BTreeMap<u64, (u64, bool)>) -> Result<()> {
         for entry in self.table(l1)? {
             let table = entry & OFFSET;
@@ -110,7 +111,7 @@ impl Checker<'_> {
                 continue;
             }
             if !table.is_multiple_of(self.header.cluster) {
-                return Err(unsound("an L2 table lies between clusters", table));
+                return Err(inconsistent("an L2 table is not aligned to a cluster", table));
             }
             let (times, own) = tables.entry(table).or_default();
             *times += 1;
@@ -119,7 +120,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// The entries of an L2 table.
+    /// Returns the entries of an L2 table.
     fn lower_entries(&self, table: u64) -> Result<Vec<Entry>> {
         let shape = Shape::of(self.header);
         let words = self.entries(Table { offset: table, entries: shape.cluster / 8 })?;
@@ -127,16 +128,16 @@ impl Checker<'_> {
         let decode = |(words, number): (&[u64], u64)| {
             let at = table + number * shape.entry_size();
             let bitmap = words.get(1).copied().unwrap_or(0);
-            shape.decode(words[0], bitmap, at).map_err(|error| unsound(error.what(), at))
+            shape.decode(words[0], bitmap, at).map_err(|error| inconsistent(error.what(), at))
         };
         entries.map(decode).collect()
     }
 
-    /// What an L2 table leads to, to which `times` others lead. In one that is `own`, entries are believed.
+    /// Marks the clusters of an L2 table that has `times` references. If it is `own`, bit 63 of its entries counts.
     fn lower(&mut self, table: u64, times: u64, own: bool) -> Result<()> {
         for entry in self.lower_entries(table)? {
             if let Some(stream) = entry.stream {
-                // The last of its sectors may lie past the end: the clusters that begin before count.
+                // The last sector may lie past the end of the file: only clusters that begin before it are marked.
                 let end = stream.end.min(self.len.max(stream.start + 1));
                 self.mark(stream.start, end - stream.start, times, 0)?;
             } else if let Some(place) = entry.place.filter(|_| self.header.data_file.is_none()) {
@@ -146,7 +147,8 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// A cluster of a data file lies at its offset on the disk (as QEMU writes it): so no write gives it to another.
+    /// Checks that every cluster of a data file lies at its offset on the disk, as QEMU writes it, so that no write
+    /// changes another cluster.
     fn data_file(&self) -> Result<()> {
         let shape = Shape::of(self.header);
         let mut offset = 0;
@@ -155,7 +157,7 @@ impl Checker<'_> {
             let entries = if table == 0 { Vec::new() } else { self.lower_entries(table)? };
             for (entry, number) in entries.iter().zip(0..) {
                 if entry.place.is_some_and(|place| place != offset + number * shape.cluster) {
-                    return Err(unsound("a cluster of the data file is not at its offset on the disk", table));
+                    return Err(inconsistent("a cluster of the data file is not at its offset on the disk", table));
                 }
             }
             offset += shape.entries() * shape.cluster;
@@ -163,7 +165,7 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Holds the marks against the counts.
+    /// Compares the marks with the refcounts.
     fn compare(&self, blocks: &[u64]) -> Result<()> {
         let bits = usize::try_from(self.header.refcount_bits).unwrap_or(64);
         let per_block = usize::try_from(self.header.cluster).unwrap_or(0) * 8 / bits;
@@ -178,10 +180,10 @@ impl Checker<'_> {
                 let offset = (i * per_block + j) as u64 * self.header.cluster;
                 let (count, refers) = (refcount(&bytes, j, bits), u64::from(mark & COUNT));
                 if count < refers {
-                    return Err(unsound("something is referred to more often than it is counted", offset));
+                    return Err(inconsistent("a cluster has more references than its refcount", offset));
                 }
                 if mark & ALONE != 0 && refers > 1 || mark & OWN != 0 && (refers, count) != (1, 1) {
-                    return Err(unsound("something is taken for unshared and is not", offset));
+                    return Err(inconsistent("an entry claims to be the only reference to a shared cluster", offset));
                 }
             }
         }
@@ -189,9 +191,9 @@ impl Checker<'_> {
     }
 }
 
-fn unsound(what: &str, offset: u64) -> Error {
+fn inconsistent(what: &str, offset: u64) -> Error {
     Error::refused(Code::Qcow2Unsound, format!("the image is damaged: {what}")).at(Space::File, offset).advise(format!(
-        "look at it: {}, and mend a copy: {}",
+        "examine it: {}, and repair a copy: {}",
         advised::CHECK,
         advised::CHECK_REPAIR
     ))

@@ -10,19 +10,19 @@ use hivewright_error::{Code, Error, Kind, Result, Space};
 
 /// Bits 9 to 55: the offset of a cluster or table in its file.
 pub(super) const OFFSET: u64 = 0x00ff_ffff_ffff_fe00;
-/// The cluster or table has a refcount of exactly one: it may be written in place.
+/// The cluster or table has a refcount of exactly one and may be written in place.
 pub(super) const COPIED: u64 = 1 << 63;
-/// The entry is a compressed cluster's.
+/// The entry points to a compressed cluster.
 pub(super) const COMPRESSED: u64 = 1 << 62;
-/// The cluster reads as zeros. Version 3 without extended entries.
+/// The cluster reads as zeros. Only in version 3 without extended L2 entries.
 const ZERO: u64 = 1;
 
-/// The shape of the tables of one image.
+/// The geometry of the tables of an image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     /// Bytes of a cluster.
     pub cluster: u64,
-    /// Subclusters of a cluster, each with a state of its own: 32 with extended entries, else 1.
+    /// Subclusters of a cluster: 32 with extended L2 entries, else 1.
     pub subclusters: u32,
     has_zero_flag: bool,
     has_data_file: bool,
@@ -33,13 +33,13 @@ pub(super) struct Shape {
 pub(super) struct Entry {
     /// The offset of the cluster in the file, or in the data file.
     pub place: Option<u64>,
-    /// Whether the cluster may be written in place, if the table may.
+    /// Whether the cluster may be written in place, provided that the table may.
     pub copied: bool,
-    /// The bytes of the file with the compressed cluster. The last sector may end behind the file.
+    /// The byte range of the compressed cluster in the file. Its last sector may end past the end of the file.
     pub stream: Option<Range<u64>>,
-    /// The subclusters whose bytes stand in the cluster: a bit each, the first one lowest.
+    /// The subclusters whose data are in the cluster: one bit each, the first one lowest.
     allocated: u32,
-    /// The subclusters that are zeros.
+    /// The subclusters that read as zeros.
     zeros: u32,
 }
 
@@ -62,36 +62,36 @@ impl Shape {
         }
     }
 
-    /// Bytes of an entry of an L2 table.
+    /// Returns the size of an entry of an L2 table in bytes.
     pub(super) fn entry_size(&self) -> u64 {
         if self.subclusters == 1 { 8 } else { 16 }
     }
 
-    /// Entries of an L2 table.
+    /// Returns the number of entries of an L2 table.
     pub(super) fn entries(&self) -> u64 {
         self.cluster / self.entry_size()
     }
 
-    /// Bytes of a subcluster.
+    /// Returns the size of a subcluster in bytes.
     pub(super) fn subcluster(&self) -> u64 {
         self.cluster / u64::from(self.subclusters)
     }
 
-    /// All subclusters of a cluster.
+    /// Returns the bitmap of all subclusters of a cluster.
     fn all(&self) -> u32 {
         u32::MAX >> (32 - self.subclusters)
     }
 
-    /// Decodes an entry: its descriptor, and its bitmap, which is 0 without extended entries. `at` is its offset in the
-    /// file.
+    /// Decodes an L2 entry: its descriptor, and its bitmap, which is 0 without extended entries. `at` is its offset in
+    /// the file.
     ///
     /// # Errors
-    /// `qcow2-tables`: the entry breaks the format.
+    /// `qcow2-tables`: the entry violates the format.
     pub(super) fn decode(&self, descriptor: u64, bitmap: u64, at: u64) -> Result<Entry> {
         let copied = descriptor & COPIED != 0;
         if descriptor & COMPRESSED != 0 {
             if self.has_data_file {
-                return Err(broken("a cluster is compressed though the bytes are in a data file", at));
+                return Err(broken("a cluster is compressed although the image has a data file", at));
             }
             if bitmap != 0 {
                 return Err(broken("a compressed cluster has subclusters", at));
@@ -100,35 +100,35 @@ impl Shape {
             return Ok(Entry { place: None, copied: false, stream, allocated: 0, zeros: 0 });
         }
         let offset = descriptor & OFFSET;
-        // The first cluster of a data file has offset 0 too.
+        // The first cluster of a data file has offset 0.
         let place = (offset != 0 || self.has_data_file && copied).then_some(offset);
         if !offset.is_multiple_of(self.cluster) {
-            return Err(broken("a cluster lies between clusters", at));
+            return Err(broken("a cluster is not aligned to a cluster", at));
         }
         let (allocated, zeros) = if self.subclusters == 1 {
             let zeros = u32::from(self.has_zero_flag && descriptor & ZERO != 0);
             (u32::from(place.is_some()) & !zeros, zeros)
         } else {
-            // The upper half are the zeros.
+            // The upper half marks zeros.
             (u32::try_from(bitmap & u64::from(u32::MAX)).unwrap_or(0), u32::try_from(bitmap >> 32).unwrap_or(0))
         };
         if allocated & zeros != 0 || allocated != 0 && place.is_none() {
-            return Err(broken("the bitmap of a cluster contradicts itself", at));
+            return Err(broken("a subcluster is both allocated and zero", at));
         }
         Ok(Entry { place, copied, stream: None, allocated, zeros })
     }
 
-    /// The sectors of a compressed cluster. The larger the cluster, the more of them it may take, and the fewer bits are
-    /// left for the offset.
+    /// Returns the byte range of a compressed cluster. The larger the cluster, the more bits hold the number of
+    /// sectors, and the fewer the offset.
     fn stream(&self, descriptor: u64) -> Range<u64> {
         let bits = 62 - (self.cluster.trailing_zeros() - 8);
         let start = descriptor & ((1 << bits) - 1) & (OFFSET | 511);
-        // The sector in which it begins is not counted.
+        // The count excludes the first sector.
         let more = (descriptor & (COMPRESSED - 1)) >> bits;
         start..(start / 512 + 1 + more) * 512
     }
 
-    /// Encodes the entry of a cluster whose bytes all stand at `place`: descriptor and bitmap.
+    /// Encodes the entry of a cluster that lies at `place` completely: descriptor and bitmap.
     pub(super) fn encode(&self, place: u64) -> Vec<u8> {
         let mut bytes = (COPIED | place).to_be_bytes().to_vec();
         if self.subclusters > 1 {
@@ -139,7 +139,7 @@ impl Shape {
 }
 
 impl Entry {
-    /// The entry of a cluster that is not in this image.
+    /// The entry of an unallocated cluster.
     pub(super) const ABSENT: Entry = Entry { place: None, copied: false, stream: None, allocated: 0, zeros: 0 };
 
     /// Returns the state of a subcluster of a cluster that is not compressed.
@@ -172,7 +172,7 @@ mod tests {
         assert_eq!((data.place, data.copied, data.state(0)), (Some(0x5_0000), true, State::Allocated));
         assert_eq!((at(3, 1).place, at(3, 1).state(0)), (None, State::Zeros));
         assert_eq!((at(3, 0x5_0001).place, at(3, 0x5_0001).state(0)), (Some(0x5_0000), State::Zeros));
-        // Version 2 has no such flag.
+        // Version 2 has no zero flag.
         assert_eq!(at(2, 0x5_0001).state(0), State::Allocated);
         assert_eq!(shape(3, 0).decode(0x5_0200, 0, 8).unwrap_err().code(), "qcow2-tables");
         assert_eq!(shape(3, 0).encode(0x5_0000), (COPIED | 0x5_0000).to_be_bytes());

@@ -1,4 +1,4 @@
-//! The header of a qcow2 image: looked at here before anybody else sees the image.
+//! The header of a qcow2 image.
 //!
 //! Facts: QEMU, docs/interop/qcow2.rst, "Header", "Header extensions", "Snapshots".
 
@@ -20,54 +20,54 @@ pub(super) const REFCOUNT_TABLE: u64 = 48;
 pub(super) const INCOMPATIBLE: u64 = 72;
 /// Offset of the autoclear feature bits.
 pub(super) const AUTOCLEAR: u64 = 88;
-/// Refcounts may be behind: the image was not closed.
+/// Incompatible: the refcounts may be wrong, because the image was not closed.
 pub(super) const DIRTY: u64 = 1;
-/// Somebody found it damaged.
+/// Incompatible: a program found the image damaged.
 pub(super) const CORRUPT: u64 = 1 << 1;
-/// Guest bytes are in another file.
+/// Incompatible: the guest's data are in another file.
 pub(super) const DATA_FILE: u64 = 1 << 2;
-/// The header extension with its name.
+/// The header extension with the name of the data file.
 pub(super) const DATA_FILE_NAME: u64 = 0x4441_5441;
-/// Clusters are not compressed with zlib.
+/// Incompatible: compressed clusters use another compression than zlib.
 pub(super) const COMPRESSION: u64 = 1 << 3;
-/// The number of zstd among the kinds of compression.
+/// The compression type of zstd.
 const ZSTD: u32 = 1;
-/// Entries of L2 tables have 16 bytes.
+/// Incompatible: L2 entries have 16 bytes.
 pub(super) const EXTENDED_L2: u64 = 1 << 4;
 /// Autoclear: bitmaps are up to date.
 pub(super) const BITMAPS: u64 = 1;
 /// Autoclear: the external data file is a raw image of the guest's bytes.
 pub(super) const RAW_DATA_FILE: u64 = 1 << 1;
 
-/// Bytes of a header with all of its extensions that are looked at.
+/// Bytes of a header with its extensions at most.
 const MAX_HEADER: u64 = 64 << 10;
-/// The most bytes of an L1 table, as QEMU takes it.
+/// Bytes of an L1 table at most; the limit of QEMU.
 const MAX_L1: u64 = 32 << 20;
-/// The most bytes of a refcount table, as QEMU takes it.
+/// Bytes of a refcount table at most; the limit of QEMU.
 pub(super) const MAX_REFCOUNT_TABLE: u64 = 8 << 20;
-/// The most snapshots, as QEMU takes it.
+/// Snapshots at most; the limit of QEMU.
 const MAX_SNAPSHOTS: u64 = 65536;
-/// The most bytes of the name of a backing file.
+/// Bytes of the name of a backing file at most.
 const MAX_NAME: u64 = 1023;
 
-/// Files are not believed to be longer: what lies behind is nonsense, not missing.
+/// Upper bound of a file's length: an offset past it is invalid, a smaller one past the end means a truncated file.
 const MOST_OF_A_FILE: u64 = 1 << 50;
 
-/// What the header says. Tables lie within the file, and are not too large to be held.
+/// The validated header: tables lie within the file and fit into memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Header {
     pub version: u32,
-    /// Bytes of a cluster: 512 to 2 MiB.
+    /// Bytes of a cluster, 512 to 2 MiB.
     pub cluster: u64,
-    /// Bytes of the guest's disk.
+    /// Size of the guest's disk in bytes.
     pub size: u64,
-    /// Where the L1 table is.
+    /// The L1 table.
     pub l1: Table,
-    /// Where the refcount table is.
+    /// The refcount table.
     pub refcounts: Table,
-    /// Bits of a refcount: 1 to 64.
+    /// Bits of a refcount, 1 to 64.
     pub refcount_bits: u32,
-    /// Where the table of snapshots begins, and how many it has.
+    /// Offset of the snapshot table, and the number of snapshots.
     pub snapshots: (u64, u64),
     pub incompatible: u64,
     pub compatible: u64,
@@ -77,12 +77,12 @@ pub(super) struct Header {
     pub data_file: Option<String>,
 }
 
-/// A table of big-endian u64.
+/// A table of big-endian 64-bit numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Table {
-    /// Bytes from the start of the file.
+    /// Offset in the file.
     pub offset: u64,
-    /// Entries.
+    /// Number of entries.
     pub entries: u64,
 }
 
@@ -96,7 +96,7 @@ impl Bytes {
 
     fn u32(&self, at: u64) -> Result<u32> {
         let bytes = self.get(at..at + 4).and_then(|b| b.first_chunk());
-        bytes.map(|b| u32::from_be_bytes(*b)).ok_or_else(|| damaged("the header is cut short", at))
+        bytes.map(|b| u32::from_be_bytes(*b)).ok_or_else(|| damaged("the header is truncated", at))
     }
 
     fn u64(&self, at: u64) -> Result<u64> {
@@ -104,7 +104,7 @@ impl Bytes {
     }
 
     fn text(&self, range: Range<u64>) -> Result<String> {
-        let bytes = self.get(range.clone()).ok_or_else(|| damaged("a name leaves the header", range.start))?;
+        let bytes = self.get(range.clone()).ok_or_else(|| damaged("a name ends past the header", range.start))?;
         String::from_utf8(bytes.to_vec()).map_err(|_| no_text().at(Space::File, range.start))
     }
 }
@@ -112,7 +112,7 @@ impl Bytes {
 /// Reads the header of `file`.
 ///
 /// # Errors
-/// `qcow2-header`: it makes no sense. `qcow2-version`, `qcow2-encrypted`, `qcow2-feature`: it does, to others.
+/// `qcow2-header`: a field is invalid. `qcow2-version`, `qcow2-encrypted`, `qcow2-feature`: the image is not supported.
 pub(super) fn read(file: &dyn Storage) -> Result<Header> {
     let len = file.len()?;
     let first = |most: u64| -> Result<Bytes> {
@@ -123,7 +123,7 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
     let bytes = first(4096)?;
     let version = bytes.u32(4)?;
     if !matches!(version, 2 | 3) {
-        let what = format!("the image is qcow2 of version {version}, which is not known");
+        let what = format!("the image is qcow2 of version {version}, which is not supported");
         return Err(Error::new(Kind::Unsupported, Code::Qcow2Version, what).at(Space::File, 4));
     }
     refuse_encrypted(bytes.u32(32)?)?;
@@ -133,10 +133,11 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
     }
     let cluster = 1u64 << cluster_bits;
     if len <= cluster {
-        // Behind the header's cluster comes at least a table of refcounts.
-        return Err(cut_short(Code::Qcow2Header, "it ends within its header", cluster + 1, len).at(Space::File, 0));
+        // The header's cluster is followed by at least a refcount table.
+        return Err(cut_short(Code::Qcow2Header, "it ends inside its header", cluster + 1, len).at(Space::File, 0));
     }
-    // Extensions and the name of the backing file lie within the first cluster, and nobody writes so many of them.
+    // Extensions and the name of the backing file lie within the first cluster; a real header is far smaller than the
+    // limit.
     let bytes = if cluster > 4096 { first(cluster.min(MAX_HEADER))? } else { bytes };
     let mut header = Header { version, cluster, size: bytes.u64(24)?, refcount_bits: 16, ..Header::default() };
     let mut end = 72;
@@ -158,7 +159,7 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
             return Err(damaged("the kind of compression has no feature bit", 104).expected(0, compression));
         }
         if header.incompatible & COMPRESSION != 0 && compression != ZSTD {
-            let what = format!("the clusters are compressed in a way that is not known: {compression}");
+            let what = format!("the compression type {compression} is not supported");
             return Err(Error::new(Kind::Unsupported, Code::Qcow2Feature, what).at(Space::File, 104));
         }
         if header.incompatible & EXTENDED_L2 != 0 && cluster < 32 * 512 {
@@ -168,7 +169,7 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
     }
     let unknown = header.incompatible >> 5;
     if unknown != 0 {
-        let what = format!("the image needs features that are not known: bits {:#x}", unknown << 5);
+        let what = format!("the image needs unsupported features: bits {:#x}", unknown << 5);
         return Err(Error::new(Kind::Unsupported, Code::Qcow2Feature, what).at(Space::File, INCOMPATIBLE));
     }
     extensions(&bytes, end, &mut header)?;
@@ -184,7 +185,7 @@ fn refuse_encrypted(method: u32) -> Result<()> {
         2 => "LUKS".to_owned(),
         other => format!("method {other}"),
     };
-    let what = format!("the image is encrypted ({how}), and the key is with whoever runs it");
+    let what = format!("the image is encrypted ({how}), and its key is not in it");
     Err(Error::new(Kind::Unsupported, Code::Qcow2Encrypted, what)
         .at(Space::File, 32)
         .advise(format!("decrypt a copy: {}", advised::DECRYPT_QCOW2)))
@@ -192,12 +193,12 @@ fn refuse_encrypted(method: u32) -> Result<()> {
 
 fn extensions(bytes: &Bytes, mut at: u64, header: &mut Header) -> Result<()> {
     let end = header.cluster.min(bytes.0.len() as u64);
-    // No end mark is needed where the cluster, or the file, ends.
+    // The list needs no end mark where the cluster, or the file, ends.
     while at + 8 <= end {
         let (kind, len) = (bytes.u32(at)?, u64::from(bytes.u32(at + 4)?));
         let data = at + 8..at + 8 + len;
         if data.end > end {
-            return Err(damaged("a header extension leaves the first cluster", at).expected(end - at - 8, len));
+            return Err(damaged("a header extension ends past the first cluster", at).expected(end - at - 8, len));
         }
         match kind {
             0 => break,
@@ -225,11 +226,11 @@ fn tables(bytes: &Bytes, len: u64, header: &mut Header) -> Result<()> {
     let table = |what: &str, at: u64, offset: u64, bytes: u64, most: u64| -> Result<Table> {
         let fits = offset.checked_add(bytes).is_some_and(|end| end <= len);
         if offset.is_multiple_of(header.cluster) && bytes <= most && !fits && offset <= MOST_OF_A_FILE {
-            return Err(cut_short(Code::Qcow2Header, format!("its {what} is behind its end"), offset + bytes, len)
+            return Err(cut_short(Code::Qcow2Header, format!("its {what} is past its end"), offset + bytes, len)
                 .at(Space::File, at));
         }
         if !offset.is_multiple_of(header.cluster) || bytes > most || !fits {
-            return Err(damaged(format!("the {what} is not within the file"), at)
+            return Err(damaged(format!("the {what} lies outside the file"), at)
                 .expected(format_args!("an end at or below {len:#x}"), format_args!("{bytes} bytes at {offset:#x}")));
         }
         Ok(Table { offset, entries: bytes / 8 })
@@ -243,14 +244,14 @@ fn tables(bytes: &Bytes, len: u64, header: &mut Header) -> Result<()> {
         return Err(damaged("the L1 table is too small for the disk", 36).expected(needed, l1));
     }
     let (count, offset) = (u64::from(bytes.u32(60)?), bytes.u64(64)?);
-    // A snapshot has 40 bytes or more.
+    // A snapshot table entry has 40 bytes or more.
     let fits = offset.checked_add(count * 40).is_some_and(|end| end <= len);
     if count > 0 && count <= MAX_SNAPSHOTS && offset % header.cluster == 0 && !fits && offset <= MOST_OF_A_FILE {
-        let what = "its table of snapshots is behind its end";
+        let what = "its table of snapshots is past its end";
         return Err(cut_short(Code::Qcow2Header, what, offset + count * 40, len).at(Space::File, 60));
     }
     if count > 0 && (count > MAX_SNAPSHOTS || offset % header.cluster != 0 || !fits) {
-        return Err(damaged("the table of snapshots is not within the file", 60).expected("less", count));
+        return Err(damaged("the table of snapshots lies outside the file", 60).expected("less", count));
     }
     header.snapshots = (offset, count);
     Ok(())

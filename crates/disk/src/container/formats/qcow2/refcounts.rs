@@ -1,4 +1,4 @@
-//! The refcounts of an image that is written to: which clusters of the file are in use.
+//! The refcounts of an image that is written to: the clusters of the file that are in use.
 //!
 //! Facts: QEMU, docs/interop/qcow2.rst, "Host cluster management": a table of offsets of blocks; a block has entries of 1
 //! to 64 bits, big-endian, those of less than a byte from its lowest bit.
@@ -12,43 +12,44 @@ use crate::container::helpers::tables::index;
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 
-/// How far past its end the file may grow at once.
+/// Gap past its end by which the file may grow at once, in bytes.
 const MAX_GAP: u64 = 64 << 20;
 
-/// See the module. What is freed is not allocated again: the medium may still have tables that lead there.
+/// The refcounts of an image. A freed cluster is not allocated again, because tables on the medium may still point to
+/// it.
 pub(super) struct Refcounts {
     file: Arc<dyn Storage>,
     cluster: u64,
     bits: u64,
     table: Table,
-    /// The entries of the table: offsets of blocks, 0 where there is none.
+    /// Entries of the refcount table: offsets of blocks, 0 for a missing one.
     blocks: Vec<u64>,
-    /// The number of the cluster from which a free one is looked for.
+    /// The number of the cluster where the search for a free one begins.
     next: u64,
     freed: BTreeSet<u64>,
-    /// The block that was read last, and its number.
+    /// The number and bytes of the block that was read last.
     read: Option<(u64, Vec<u8>)>,
 }
 
 impl Refcounts {
-    /// `blocks` are the entries of the refcount table.
+    /// Makes the refcounts of an image whose refcount table has the entries `blocks`.
     pub(super) fn new(file: Arc<dyn Storage>, header: &Header, blocks: Vec<u64>) -> Self {
         let (cluster, bits, table) = (header.cluster, u64::from(header.refcount_bits), header.refcounts);
         let blocks = blocks.into_iter().map(|entry| entry & OFFSET).collect();
         Refcounts { file, cluster, bits, table, blocks, next: 0, freed: BTreeSet::new(), read: None }
     }
 
-    /// Entries of a block.
+    /// Returns the number of entries of a block.
     fn per_block(&self) -> u64 {
         self.cluster * 8 / self.bits
     }
 
-    /// The block that counts a cluster, if there is one.
+    /// Returns the offset of the block with a cluster's refcount, if there is one.
     fn block(&self, number: u64) -> Option<u64> {
         self.blocks.get(index(number / self.per_block())).copied().filter(|block| *block != 0)
     }
 
-    /// Returns the refcount of a cluster; 0 where nothing counts it.
+    /// Returns the refcount of a cluster; 0 where there is no block.
     fn get(&mut self, number: u64) -> Result<u64> {
         let (block, at) = (number / self.per_block(), number % self.per_block());
         let Some(place) = self.block(number) else { return Ok(0) };
@@ -62,7 +63,7 @@ impl Refcounts {
 
     fn set(&mut self, number: u64, count: u64) -> Result<()> {
         self.get(number)?;
-        let place = self.block(number).ok_or_else(|| broken("a cluster is not counted", number * self.cluster))?;
+        let place = self.block(number).ok_or_else(|| broken("a cluster has no refcount", number * self.cluster))?;
         let first = number % self.per_block() * self.bits;
         let mut bytes = count.to_be_bytes()[8 - index(self.bits.div_ceil(8))..].to_vec();
         if let (Some((_, read)), at) = (&mut self.read, index(first / 8)) {
@@ -75,7 +76,7 @@ impl Refcounts {
         self.file.write_at(place + first / 8, &bytes)
     }
 
-    /// Allocates a cluster: counts it, and makes the file long enough. Returns its offset.
+    /// Allocates a cluster: sets its refcount to 1 and makes the file long enough. Returns its offset.
     ///
     /// # Errors
     /// `qcow2-grows`: the file would have to grow too much.
@@ -96,10 +97,10 @@ impl Refcounts {
         }
     }
 
-    /// Takes a reference away from each cluster that holds a byte of `range`.
+    /// Decrements the refcount of each cluster that holds a byte of `range`.
     pub(super) fn release(&mut self, range: std::ops::Range<u64>) -> Result<()> {
         for number in range.start / self.cluster..range.end.div_ceil(self.cluster) {
-            // The sectors of a compressed cluster may end behind the file, where nothing is counted.
+            // The sectors of a compressed cluster may end past the end of the file, where there are no refcounts.
             match self.get(number)? {
                 0 => {}
                 count => self.set(number, count - 1)?,
@@ -119,7 +120,7 @@ impl Refcounts {
         if start + count * self.cluster > len { self.file.set_len(start + count * self.cluster) } else { Ok(()) }
     }
 
-    /// Puts a new block at the first of the clusters that it counts.
+    /// Writes a new block into the first cluster whose refcount it holds.
     fn add_block(&mut self, number: u64) -> Result<()> {
         let block = number / self.per_block();
         let number = block * self.per_block();
@@ -132,18 +133,18 @@ impl Refcounts {
         Ok(())
     }
 
-    /// The bytes of blocks that count so many clusters once each, and no more.
+    /// Returns blocks in which `clusters` clusters have refcount 1, and all others 0.
     fn blocks_of(&self, blocks: u64, clusters: u64) -> Vec<u8> {
         let mut bytes = vec![0; index(blocks * self.cluster)];
         for bit in (0..clusters).map(|i| i * self.bits) {
-            // The lowest bit of a big-endian entry stands in its last byte.
+            // The lowest bit of a big-endian entry is in its last byte.
             let (at, shift) = if self.bits < 8 { (bit / 8, bit % 8) } else { ((bit + self.bits) / 8 - 1, 0) };
             bytes[index(at)] |= 1 << shift;
         }
         bytes
     }
 
-    /// Makes a larger refcount table, behind all clusters that the present one can count, and the blocks that count it.
+    /// Makes a larger refcount table past all clusters that the present one covers, and the blocks for its clusters.
     fn grow_table(&mut self) -> Result<()> {
         let entries = self.blocks.len() as u64;
         let first = entries * self.per_block();
@@ -164,7 +165,7 @@ impl Refcounts {
         let table: Vec<u8> = self.blocks.iter().flat_map(|block| block.to_be_bytes()).collect();
         self.file.write_at(self.table.offset, &table)?;
         self.file.flush()?;
-        // The offset and the number of clusters, which stand side by side.
+        // Offset and number of clusters of the table are adjacent in the header.
         let clusters = u32::try_from(clusters).unwrap_or(u32::MAX);
         let header = [&self.table.offset.to_be_bytes()[..], &clusters.to_be_bytes()].concat();
         self.file.write_at(REFCOUNT_TABLE, &header)?;
@@ -174,7 +175,7 @@ impl Refcounts {
     }
 }
 
-/// The count of entry `i` of a block; 0 where there is no block.
+/// Returns refcount `i` of a block; 0 where there is no block.
 pub(super) fn refcount(block: &[u8], i: usize, bits: usize) -> u64 {
     let at = i * bits;
     match bits {
@@ -189,7 +190,7 @@ mod tests {
     use hivewright_storage::memory::Memory;
     use hivewright_storage::recorder::Recorder;
 
-    /// A header, a table of one cluster and a block that counts these three.
+    /// Makes a header, a table of one cluster and a block with the refcounts of these three.
     fn image(bits: u32) -> (Arc<Recorder>, Refcounts) {
         let header = Header {
             cluster: 512,
@@ -213,7 +214,7 @@ mod tests {
             assert_eq!((0..5).map(|i| counts.get(i).unwrap()).collect::<Vec<_>>(), [1, 1, 1, 0, 0], "{bits}");
             assert_eq!(counts.allocate().unwrap(), 3 * 512);
             counts.release(512..513).unwrap();
-            // What was freed is not taken at once.
+            // A freed cluster is not allocated again.
             assert_eq!(counts.allocate().unwrap(), 4 * 512);
             assert_eq!((0..6).map(|i| counts.get(i).unwrap()).collect::<Vec<_>>(), [1, 0, 1, 1, 1, 0], "{bits}");
             let most = if bits == 64 { u64::MAX } else { (1 << bits) - 1 };
@@ -228,14 +229,14 @@ mod tests {
             let (file, mut counts) = image(bits);
             let per_block = counts.per_block();
             let mut seen: BTreeSet<u64> = (0..3).collect();
-            // More than the table counts.
+            // More clusters than the table covers.
             while seen.len() as u64 <= 65 * per_block {
                 assert!(seen.insert(counts.allocate().unwrap() / 512), "{bits}: a cluster was allocated twice");
                 seen.extend(counts.blocks.iter().filter(|block| **block != 0).map(|block| block / 512));
                 seen.extend((0..counts.table.entries / 64).map(|i| counts.table.offset / 512 + i));
             }
             assert!(counts.table.entries > 64);
-            // All are counted once, but for the table of before, at the second cluster.
+            // All refcounts are 1, except that of the old table, the second cluster.
             let end = file.len().unwrap() / 512;
             for number in 0..end {
                 assert_eq!(

@@ -1,8 +1,8 @@
-//! Whether bytes of the file are those of the disk as it is, and of no snapshot.
+//! Tells whether bytes of the file belong to the current disk alone and to no snapshot.
 //!
-//! Facts: QEMU, docs/interop/qcow2.rst, "Cluster mapping": an entry of an active table has bit 63 if, and only if, what it
-//! leads to is counted once. A snapshot takes the bit away from everything that it shares, and whoever writes afterwards
-//! gets another cluster: so it says at once that a cluster is still in use, and that nobody shares it.
+//! Facts: QEMU, docs/interop/qcow2.rst, "Cluster mapping": bit 63 of an entry of an active table is set if and only if
+//! its cluster has refcount 1. A snapshot clears the bit of every cluster that it shares, and later writes allocate
+//! another cluster. So the bit tells that a cluster is in use and not shared.
 
 use std::collections::BTreeSet;
 
@@ -11,15 +11,15 @@ use super::header::{DATA_FILE, Header, Table};
 use hivewright_error::Result;
 use hivewright_storage::Storage;
 
-/// Bytes that are read at once.
+/// Bytes read at once.
 const PIECE: u64 = 1 << 20;
 
-/// Whether what stands at each of `offsets` is the image's upper tables, or belongs to the active state alone.
+/// Returns whether the bytes at each of `offsets` belong to the L1 table or to the active state alone.
 ///
 /// # Errors
-/// The file cannot be read.
+/// I/O errors.
 pub(super) fn are_own(file: &dyn Storage, header: &Header, offsets: &[u64]) -> Result<bool> {
-    // An image with a data file has no snapshots, and those are not its clusters.
+    // An image with a data file has no snapshots, and the offsets are not those of its clusters.
     if header.incompatible & DATA_FILE != 0 {
         return Ok(true);
     }
@@ -32,13 +32,13 @@ pub(super) fn are_own(file: &dyn Storage, header: &Header, offsets: &[u64]) -> R
             sought.remove(&(entry & !0x1ff));
         })?;
     }
-    // Each once, however many entries lead there.
+    // Each table once, even if several entries point to it.
     let mut tables = BTreeSet::new();
     each(file, header.l1, 8, |entry| {
         if entry & COPIED != 0 {
             sought.remove(&(entry & OFFSET));
         }
-        // A table that a snapshot shares leads to nothing that is not shared.
+        // All clusters of an L2 table that a snapshot shares are shared.
         if entry & COPIED != 0 && entry & OFFSET != 0 {
             tables.insert(entry & OFFSET);
         }
@@ -57,7 +57,7 @@ pub(super) fn are_own(file: &dyn Storage, header: &Header, offsets: &[u64]) -> R
     Ok(sought.is_empty())
 }
 
-/// Calls `see` with the first eight bytes of each entry of `width` bytes, as far as the file has them.
+/// Calls `see` with the first eight bytes of each entry of `width` bytes that lies in the file.
 fn each(file: &dyn Storage, table: Table, width: u64, mut see: impl FnMut(u64)) -> Result<()> {
     let end = table.offset.saturating_add(table.entries.saturating_mul(width)).min(file.len()?);
     let mut at = table.offset;

@@ -1,4 +1,4 @@
-//! The table of internal snapshots: their names for people, their L1 tables for who must not touch what they hold.
+//! The table of internal snapshots: their names, and their L1 tables, whose clusters must not be written to.
 //!
 //! Facts: QEMU, docs/interop/qcow2.rst, "Snapshots".
 
@@ -7,19 +7,19 @@ use super::header::{Header, Table};
 use hivewright_error::Result;
 use hivewright_storage::Storage;
 
-/// Bytes of all of the table that are looked at.
+/// Bytes of the table at most.
 const MAX_TABLE: u64 = 16 << 20;
 
-/// A snapshot.
+/// An internal snapshot.
 pub(super) struct Snapshot {
     pub name: String,
     pub l1: Table,
 }
 
-/// The snapshots of an image, and where their table ends.
+/// Returns the snapshots of an image, and the offset of the end of their table.
 ///
 /// # Errors
-/// The table leaves the file.
+/// `qcow2-header`: the table does not lie within the file, or is too large.
 pub(super) fn read(file: &dyn Storage, header: &Header) -> Result<(Vec<Snapshot>, u64)> {
     let (start, count) = header.snapshots;
     let (len, mut at) = (file.len()?, start);
@@ -45,7 +45,7 @@ pub(super) fn read(file: &dyn Storage, header: &Header) -> Result<(Vec<Snapshot>
 
 fn read_within(file: &dyn Storage, at: u64, buf: &mut [u8], len: u64) -> Result<()> {
     if at.checked_add(buf.len() as u64).is_none_or(|end| end > len) {
-        return Err(damaged("a snapshot leaves the file", at));
+        return Err(damaged("a snapshot table entry ends past the end of the file", at));
     }
     file.read_at(at, buf)
 }

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::*;
-use crate::container::Gate;
+use crate::container::PathPolicy;
 use hivewright_storage::memory::Memory;
 use hivewright_storage::recorder::Recorder;
 use hivewright_storage::{Host, RealHost};
 
 const CLUSTER: usize = 512;
 
-/// A disk of 8 KiB: header, refcount table, a block of refcounts, L1, L2, then clusters 1 and 3 of the disk.
+/// Returns a disk of 8 KiB: header, refcount table, a block of refcounts, L1, L2, then clusters 1 and 3 of the disk.
 fn sound() -> Vec<u8> {
     let mut image = vec![0; 7 * CLUSTER];
     let own = |cluster: usize| (u64::MAX / 2 + 1 + (cluster * CLUSTER) as u64).to_be_bytes();
@@ -35,11 +35,11 @@ fn sound() -> Vec<u8> {
 }
 
 fn open_bytes(bytes: Vec<u8>) -> Result<(Image, Arc<Recorder>)> {
-    let mut gate = Gate::shut();
-    gate.writing = true;
+    let mut policy = PathPolicy::shut();
+    policy.writing = true;
     let path = RealHost.resolve(Path::new(".")).unwrap().join("image.qcow2");
     let file = Arc::new(Recorder::new(Arc::new(Memory::new(bytes)))?);
-    let opening = Opening::of(&gate, file.clone(), &path);
+    let opening = Opening::of(&policy, file.clone(), &path);
     Ok((open(opening)?, file))
 }
 

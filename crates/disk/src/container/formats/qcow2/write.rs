@@ -1,8 +1,8 @@
-//! Allocation: gives clusters of the disk a place in this image that may be written to.
+//! Allocation: makes clusters of the disk writable in this image.
 //!
-//! The order of the writes is such that a stop after any of them leaves an image whose tables lead to counted clusters
-//! only: bytes and counts of new clusters, then entries of L2 tables, then entries of the L1 table, then counts that fall.
-//! At worst a cluster is counted and not used.
+//! The order of the writes ensures that after a crash between any two of them tables point only to clusters with a
+//! refcount: data and refcounts of new clusters, then L2 entries, then L1 entries, then decremented refcounts. At worst
+//! a cluster leaks.
 //!
 //! Facts: QEMU, docs/interop/qcow2.rst, "Cluster mapping".
 
@@ -17,18 +17,18 @@ use super::refcounts::Refcounts;
 use crate::container::helpers::tables::index;
 use hivewright_error::Result;
 
-/// The changes of the tables that lead to clusters which have their bytes.
+/// Pending changes of tables, for clusters whose data are written.
 #[derive(Default)]
 struct Links {
-    /// Entries of L2 tables, by offset.
+    /// L2 entries by offset.
     lower: Vec<(u64, Vec<u8>)>,
-    /// New L2 tables, by their number in the L1 table: the offset and the bytes of each.
+    /// New L2 tables by their number in the L1 table: offset and bytes of each.
     tables: BTreeMap<u64, (u64, Vec<u8>)>,
-    /// Bytes of the file to which something does not lead any more.
+    /// Byte ranges of the file that lose a reference.
     released: Vec<Range<u64>>,
 }
 
-/// Gives every byte of the range a place in this image that may be written to. The bytes of the disk stay.
+/// Makes every byte of the range writable in this image. The contents of the disk do not change.
 pub(super) fn prepare(clusters: &Clusters, offset: u64, len: u64) -> Result<()> {
     let mut refcounts = clusters.refcounts();
     let refcounts = match &mut *refcounts {
@@ -68,8 +68,8 @@ pub(super) fn prepare(clusters: &Clusters, offset: u64, len: u64) -> Result<()> 
     Ok(())
 }
 
-/// Checks the image before the first write. Clears the autoclear features that a writer does not keep up; an image with
-/// bitmaps is refused before.
+/// Checks the image before the first write. Clears the autoclear features that this writer does not maintain; an image
+/// with bitmaps was refused before.
 fn begin(clusters: &Clusters) -> Result<Refcounts> {
     let header = &clusters.header;
     let blocks = consistency::check(&*clusters.file, header)?;
@@ -81,7 +81,7 @@ fn begin(clusters: &Clusters) -> Result<Refcounts> {
     Ok(Refcounts::new(clusters.file.clone(), header, blocks))
 }
 
-/// Gives a cluster a place, and its bytes, unless `range`, bytes of the cluster, may be written where it lies.
+/// Allocates a cluster and fills it, unless `range`, bytes of the cluster, can be written in place.
 fn allocate(
     clusters: &Clusters,
     refcounts: &mut Refcounts,
@@ -100,7 +100,7 @@ fn allocate(
     };
     let len = cluster.min(clusters.header.size - number * cluster);
     if let Some(own) = own.filter(|_| subclusters(range).all(|i| entry.state(i) == State::Allocated)) {
-        // The last cluster may end behind the file.
+        // The last cluster may end past the end of the file.
         return make_long_enough(clusters, own + range.end);
     }
     let mut bytes = vec![0; index(cluster)];
@@ -112,7 +112,7 @@ fn allocate(
         (None, None) => refcounts.allocate()?,
     };
     make_long_enough(clusters, place + if clusters.data.is_some() { len } else { cluster })?;
-    // Where a part of the cluster is in use, that part stays untouched.
+    // Where a part of the cluster is in use, that part is not touched.
     let size = shape.subcluster();
     for i in (0..shape.subclusters).filter(|i| own.is_none() || entry.state(*i) != State::Allocated) {
         let start = u64::from(i) * size;
@@ -129,7 +129,7 @@ fn allocate(
     Ok(())
 }
 
-/// Has an entry written to its L2 table, or to a copy of it where the table is shared or missing.
+/// Records an L2 entry to be written to its table, or to a copy of the table if that is shared or missing.
 fn link(
     clusters: &Clusters,
     refcounts: &mut Refcounts,
@@ -159,7 +159,7 @@ fn link(
     Ok(())
 }
 
-/// Makes the file with the bytes of the disk end at `end` or behind it.
+/// Makes the file with the guest's data at least `end` bytes long.
 fn make_long_enough(clusters: &Clusters, end: u64) -> Result<()> {
     let data = clusters.data();
     if data.len()? < end { data.set_len(end) } else { Ok(()) }

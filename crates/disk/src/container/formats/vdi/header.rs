@@ -1,4 +1,4 @@
-//! The header, version 1.1: 72 bytes that do not change between versions, then fields of the length that they give.
+//! The header, version 1.1: 72 bytes that are common to all versions, then fields whose total length it gives.
 
 use super::corrupt;
 use crate::container::cut_short;
@@ -8,16 +8,18 @@ use hivewright_storage::advised;
 
 pub(super) const MAGIC_AT: usize = 64;
 pub(super) const MAGIC: &[u8] = b"\x7f\x10\xda\xbe";
-/// Where the identifier stands that changes with the contents.
+/// Offset of the number of blocks that the file has.
+pub(super) const ALLOCATED_AT: u64 = 388;
+/// Offset of the identifier that changes with the contents.
 pub(super) const CHANGED_AT: u64 = 408;
-/// Where the fields begin whose length the header gives, and how many of them are needed.
+/// Offset of the fields whose length the header gives, and the bytes of them that are needed.
 const FIELDS: (u64, u32) = (72, 384);
-/// Blocks that are believed: with the custom of 1 MiB these are 64 TiB.
+/// Blocks at most: 64 TiB with blocks of 1 MiB.
 const MOST_BLOCKS: u64 = 1 << 26;
-/// Bytes of a block, and in front of it, that are believed.
+/// Bytes of a block, and of the extra bytes before it, at most.
 const LARGEST_BLOCK: u64 = 1 << 30;
 
-/// What kind of image it is.
+/// The type of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Dynamic,
@@ -25,7 +27,7 @@ pub(super) enum Type {
     Differencing,
 }
 
-/// Sixteen bytes as they stand in the file: the first three fields little-endian.
+/// A UUID as stored in the file: the first three fields are little-endian.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Uuid(pub(super) [u8; 16]);
 
@@ -39,23 +41,23 @@ impl std::fmt::Display for Uuid {
     }
 }
 
-/// A header that holds.
+/// A validated header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) kind: Type,
-    /// Where the block map is.
+    /// Offset of the block map.
     pub(super) map: u64,
-    /// Where the blocks begin.
+    /// Offset of the first block.
     pub(super) data: u64,
-    /// Bytes of the disk.
+    /// Size of the disk in bytes.
     pub(super) size: u64,
     /// Bytes of a block.
     pub(super) block: u64,
-    /// Bytes in front of each block in the file.
+    /// Extra bytes before each block in the file.
     pub(super) extra: u64,
     /// Entries of the block map.
     pub(super) blocks: u64,
-    /// Blocks that are in the file.
+    /// Number of blocks in the file.
     pub(super) allocated: u64,
     pub(super) made: Uuid,
     pub(super) changed: Uuid,
@@ -69,7 +71,7 @@ impl Header {
         let mut bytes = [0; 456];
         if len < bytes.len() as u64 {
             let needed = bytes.len() as u64;
-            return Err(cut_short(Code::VdiHeader, "it ends within its header", needed, len).at(Space::File, 0));
+            return Err(cut_short(Code::VdiHeader, "it ends inside its header", needed, len).at(Space::File, 0));
         }
         file.read_at(0, &mut bytes)?;
         let header = Header::parse(&bytes)?;
@@ -82,11 +84,11 @@ impl Header {
         let long = |at: usize| u64::from(four(at));
         let uuid = |at: usize| Uuid(bytes[at..].first_chunk().copied().unwrap_or_default());
         if !bytes[MAGIC_AT..].starts_with(MAGIC) {
-            return Err(corrupt(Code::VdiHeader, "there is no header of a VDI image", 64));
+            return Err(corrupt(Code::VdiHeader, "the file has no VDI header", 64));
         }
         let version = four(68);
         if version >> 16 != 1 {
-            let what = format!("VDI images of version {}.{} are not read", version >> 16, version & 0xffff);
+            let what = format!("VDI images of version {}.{} are not supported", version >> 16, version & 0xffff);
             return Err(Error::new(Kind::Unsupported, Code::VdiVersion, what)
                 .at(Space::File, 68)
                 .advise(format!("convert a copy of it: {}", advised::CLONE_VDI)));
@@ -98,13 +100,13 @@ impl Header {
         }
         let (parent_made, parent_changed) = (uuid(424), uuid(440));
         let kind = match four(76) {
-            // QEMU and VirtualBox both go by the identifier of the parent.
+            // QEMU and VirtualBox both decide by the identifier of the parent.
             1 | 2 if parent_made != Uuid([0; 16]) => Type::Differencing,
             1 => Type::Dynamic,
             2 => Type::Static,
             4 => Type::Differencing,
             other => {
-                let what = format!("VDI images of type {other} are not read");
+                let what = format!("VDI images of type {other} are not supported");
                 return Err(Error::new(Kind::Unsupported, Code::VdiType, what).at(Space::File, 76));
             }
         };
@@ -126,27 +128,23 @@ impl Header {
 
     fn check(&self, len: u64) -> Result<()> {
         if self.block == 0 || !self.block.is_multiple_of(512) || self.block.max(self.extra) > LARGEST_BLOCK {
-            return Err(corrupt(Code::VdiHeader, "the size of blocks cannot be", 376)
+            return Err(corrupt(Code::VdiHeader, "the block size is invalid", 376)
                 .expected("a multiple of 512", format_args!("{} and {} in front", self.block, self.extra)));
         }
         let needed = self.size.div_ceil(self.block);
         if self.size == 0 || needed > self.blocks || self.blocks > MOST_BLOCKS {
-            return Err(corrupt(Code::VdiHeader, "size of the disk and number of blocks do not fit", 384)
+            return Err(corrupt(Code::VdiHeader, "the number of blocks does not match the size of the disk", 384)
                 .expected(format_args!("{needed} blocks, {MOST_BLOCKS} at most"), self.blocks));
         }
         if self.data > len && self.data < 1 << 50 {
             return Err(
-                cut_short(Code::VdiHeader, "its blocks begin behind its end", self.data, len).at(Space::File, 340)
+                cut_short(Code::VdiHeader, "its blocks begin past its end", self.data, len).at(Space::File, 340)
             );
         }
         if self.map < FIELDS.0 + u64::from(FIELDS.1) || self.map + self.blocks * 4 > self.data || self.data > len {
             let found = format!("at {:#x} of {} entries, and at {:#x}", self.map, self.blocks, self.data);
-            return Err(corrupt(
-                Code::VdiHeader,
-                "block map and blocks do not lie in the file one after the other",
-                340,
-            )
-            .expected(format_args!("header, map, blocks in {len} bytes"), found));
+            return Err(corrupt(Code::VdiHeader, "the block map and the blocks are not in order in the file", 340)
+                .expected(format_args!("header, map, blocks in {len} bytes"), found));
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::FORMAT;
 use crate::container::Image;
 use crate::container::helpers::block_mapping::hostile::{self, Tally};
 use hivewright_error::{Code, Result};
+use hivewright_storage::Storage;
 use hivewright_storage::recorder::Recorder;
 
 const BLOCK: usize = 4096;
@@ -21,7 +22,8 @@ fn judge(bytes: Vec<u8>) -> Option<Vec<u8>> {
     hostile::judge(&FORMAT, bytes, b"n")
 }
 
-/// A dynamic image with the blocks 0, 4 and 2, in this order, block 3 as zeros, and 16 bytes in front of each; its disk.
+/// Returns a dynamic image with the blocks 0, 4 and 2, in this order, block 3 as zeros, and 16 bytes in front of each;
+/// its disk.
 fn dynamic() -> (Vec<u8>, Vec<u8>) {
     let mut image = vec![0; DATA];
     let mut disk = vec![0; 5 * BLOCK];
@@ -65,7 +67,7 @@ fn every_truncation() {
     for len in (0..image.len()).step_by(7).chain([image.len() - 1]) {
         assert_eq!(judge(image[..len].to_vec()), None, "{len}");
     }
-    // Behind it nothing is missed.
+    // After it nothing is missed.
     assert_eq!(judge([image, vec![1; 100]].concat()).unwrap(), disk);
 }
 
@@ -112,11 +114,16 @@ fn lies_of_header_and_map() {
         assert_eq!(file.take().unwrap().1, []);
     }
     let (opened, file) = open(image).unwrap();
-    assert_eq!([1, 3].map(|block| write(&opened, block)), [Err(Code::NotAllocated); 2]);
-    assert_eq!(file.take().unwrap().1, [], "refused before anything was written");
     assert_eq!(write(&opened, 2), Ok(()));
+    assert_eq!(file.len().unwrap(), (DATA + 3 * (16 + BLOCK)) as u64);
+    // Blocks that are nowhere are made at the end.
+    assert_eq!([1, 3].map(|block| write(&opened, block)), [Ok(()); 2]);
+    assert_eq!(file.len().unwrap(), (DATA + 5 * (16 + BLOCK)) as u64);
     let mut whole = vec![0; SIZE];
     opened.disk.read_at(0, &mut whole).unwrap();
-    assert_eq!((whole[2 * BLOCK], &whole[2 * BLOCK + 1..]), (b'x', &disk[2 * BLOCK + 1..]));
-    assert_eq!(whole[..2 * BLOCK], disk[..2 * BLOCK]);
+    let mut expected = disk.clone();
+    for block in [1, 2, 3] {
+        expected[block * BLOCK] = b'x';
+    }
+    assert!(whole == expected);
 }

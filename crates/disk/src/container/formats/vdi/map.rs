@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::corrupt;
-use super::header::{CHANGED_AT, Header, Type};
+use super::header::{ALLOCATED_AT, CHANGED_AT, Header, Type};
 use crate::container::cut_short;
 use crate::container::helpers::block_mapping::{BlockMapping, Location, NO_PLACE, each_entry, not_allocated};
 use crate::container::helpers::random::uuid;
@@ -12,45 +12,55 @@ use hivewright_error::{Code, Error, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// The block is the parent's, or zeros where there is none.
+/// The block is the parent's, or zeros if there is no parent.
 const FREE: u32 = u32::MAX;
-/// The block is zeros, whatever the parent has.
+/// The block is zeros, even if the parent has data.
 const ZERO: u32 = u32::MAX - 1;
 
-/// Where the bytes of the disk are.
+/// The block map and the file with the blocks.
 pub(super) struct Map {
     file: Arc<dyn Storage>,
     tables: Tables,
     header: Header,
-    /// Whether the image was made ready for writing.
-    ready: Mutex<bool>,
+    state: Mutex<Writable>,
 }
+
+struct Writable {
+    /// Whether the image was made ready for writing.
+    ready: bool,
+    /// Blocks that are in the file.
+    allocated: u64,
+}
+
+/// A new block no larger than this is made; 1 MiB is the custom.
+const LARGEST_NEW: u64 = 16 << 20;
 
 impl Map {
     pub(super) fn new(file: Arc<dyn Storage>, header: Header) -> Self {
-        Map { tables: Tables::new(file.clone(), Code::VdiBlock), file, header, ready: Mutex::new(false) }
+        let state = Mutex::new(Writable { ready: false, allocated: header.allocated });
+        Map { tables: Tables::new(file.clone(), Code::VdiBlock), file, header, state }
     }
 
-    fn ready(&self) -> MutexGuard<'_, bool> {
-        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, Writable> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the bytes of block `index` begin that is number `number` in the file.
+    /// Returns the offset of block `index` of the disk, which is block `number` of the file.
     fn begin(&self, index: u64, number: u32) -> Result<u64> {
         let header = &self.header;
-        // Below 2^32 times 2^31, and as much again: no overflow.
+        // At most 2^32 times 2^31, plus as much again: no overflow.
         let start = header.data + u64::from(number) * (header.extra + header.block) + header.extra;
-        // Some writers cut the last block where the disk ends.
+        // Some writers truncate the last block at the end of the disk.
         let end = start + header.block.min(header.size - index * header.block);
         let len = self.file.len()?;
         if end > len {
-            let what = format!("block {index} ends behind its end");
+            let what = format!("block {index} ends past its end");
             return Err(cut_short(Code::VdiBlock, what, end, len).at(Space::File, header.map + index * 4));
         }
         Ok(start)
     }
 
-    /// Holds all blocks against each other: a write to one must not change another.
+    /// Checks that no two blocks share a place: a write to one would change the other.
     fn check(&self) -> Result<()> {
         let (header, mut numbers) = (&self.header, Vec::new());
         let flaw = |at, what: &str| corrupt(Code::VdiBlocks, format!("writing would change other blocks: {what}"), at);
@@ -60,23 +70,75 @@ impl Map {
                 return Ok(());
             }
             if u64::from(number) >= header.allocated {
-                return Err(flaw(at, "the map has a block that the header does not count")
+                return Err(flaw(at, "the map has a block number past the header's count")
                     .expected(format_args!("numbers below {}", header.allocated), number));
             }
             self.begin(index, number)?;
             numbers.push(number);
-            // More blocks than there are: some of them are the same, no need to keep them all.
-            if numbers.len() as u64 > header.allocated { Err(flaw(at, "two have the same place")) } else { Ok(()) }
+            // The search ends when there are more entries than blocks: two of them must be equal.
+            if numbers.len() as u64 > header.allocated {
+                Err(flaw(at, "two map entries share a block"))
+            } else {
+                Ok(())
+            }
         })?;
         numbers.sort_unstable();
         match numbers.windows(2).any(|pair| pair[0] == pair[1]) {
-            true => Err(flaw(header.map, "two have the same place")),
+            true => Err(flaw(header.map, "two map entries share a block")),
             false => Ok(()),
         }
     }
 
-    /// A new identifier of the contents, as VirtualBox gives one before it first writes to an image: differencing images
-    /// on top of this one then show that they do not fit any more.
+    /// The blocks of a range that are nowhere.
+    fn absent(&self, offset: u64, len: u64) -> Result<Vec<u64>> {
+        let mut absent = Vec::new();
+        for index in offset / self.header.block..(offset + len).div_ceil(self.header.block) {
+            if u32::from_le_bytes(self.tables.entry(self.header.map + index * 4)?) >= ZERO {
+                absent.push(index);
+            }
+        }
+        Ok(absent)
+    }
+
+    /// Makes blocks of zeros behind those that are in the file. Every prefix of what is written leaves the same disk: zeros that
+    /// nothing counts, then blocks that are counted and have no place in the map, then their places.
+    fn make(&self, state: &mut Writable, blocks: &[u64]) -> Result<()> {
+        let (header, first) = (&self.header, state.allocated);
+        let count = first + blocks.len() as u64;
+        let stride = header.extra + header.block;
+        let (Ok(counted), true) = (u32::try_from(count), header.block <= LARGEST_NEW && count < u64::from(ZERO)) else {
+            return Err(self.not_allocated(blocks.first().map_or(0, |block| block * header.block), &Location::Zeros));
+        };
+        let (start, end) = (header.data + first * stride, header.data + count * stride);
+        let len = self.file.len()?;
+        // Else one wrong number would make the file as long as it says. Some writers truncate the last block.
+        if first > 0 && start - stride >= len {
+            let what = "the file has fewer blocks than its header counts";
+            return Err(corrupt(Code::VdiBlocks, what, ALLOCATED_AT).expected(format_args!("{start} bytes"), len));
+        }
+        if end > len {
+            self.file.set_len(end)?;
+        }
+        // What stands there in a longer file is not known.
+        let (mut at, zeros) = (start, [0; 1 << 16]);
+        while at < len.min(end) {
+            let piece = (len.min(end) - at).min(zeros.len() as u64);
+            self.file.write_at(at, &zeros[..usize::try_from(piece).unwrap_or(0)])?;
+            at += piece;
+        }
+        self.file.flush()?;
+        self.file.write_at(ALLOCATED_AT, &counted.to_le_bytes())?;
+        self.file.flush()?;
+        for (block, number) in blocks.iter().zip(u32::try_from(first).unwrap_or(u32::MAX)..) {
+            self.tables.write(header.map + block * 4, &number.to_le_bytes())?;
+        }
+        self.file.flush()?;
+        state.allocated = count;
+        Ok(())
+    }
+
+    /// Sets a new identifier of the contents, as VirtualBox does before it first writes to an image, so that
+    /// differencing images on top of it no longer match.
     fn new_identifier(&self) -> Result<()> {
         self.file.write_at(CHANGED_AT, &uuid()?)?;
         self.file.flush()
@@ -104,14 +166,19 @@ impl BlockMapping for Map {
     }
 
     fn prepare_write(&self, offset: u64, len: u64) -> Result<()> {
-        self.check_allocated(offset, len)?;
-        let mut ready = self.ready();
-        if !*ready {
+        let state = &mut *self.state();
+        // A new block of a differencing image would have to be filled from the parent.
+        let is_alone = self.header.kind != Type::Differencing;
+        if !is_alone {
+            self.check_allocated(offset, len)?;
+        }
+        if !state.ready {
             self.check()?;
             self.new_identifier()?;
-            *ready = true;
+            state.ready = true;
         }
-        Ok(())
+        let absent = if is_alone { self.absent(offset, len)? } else { Vec::new() };
+        if absent.is_empty() { Ok(()) } else { self.make(state, &absent) }
     }
 
     fn flush(&self) -> Result<()> {

@@ -1,5 +1,5 @@
-//! The parent of a differencing image. The image does not name it, VirtualBox keeps that in its own register: it is found
-//! by its identifier among the images in the same folder, and in those that the user allows.
+//! The parent of a differencing image. The image does not name it; VirtualBox keeps the name in its registry. It is
+//! searched by its identifier among the images in the same folder and in the folders that the user allows.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -10,16 +10,16 @@ use crate::container::{Image, Opening, Role, open_layer};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::folder::{EntryKind, entries};
 
-/// Images of one folder that are looked at.
+/// Images examined in one folder at most.
 const MOST: usize = 4096;
 
 /// Opens the parent.
 pub(super) fn open(opening: &Opening<'_>, header: &Header, remarks: &mut Vec<(Code, String)>) -> Result<Image> {
     let (name, parent) = find(opening, header)?;
-    let (path, file) = opening.gate.named(opening.path, &name, Role::Backing)?;
+    let (path, file) = opening.policy.named(opening.path, &name, Role::Backing)?;
     if parent.changed != header.parent_changed {
         let what = format!(
-            "{} was written to since this image was made on it: the two may not fit any more, it has {} and not {}",
+            "{} was written to since this image was made on it: they may not match any more; its identifier is {} instead of {}",
             path.display(),
             parent.changed,
             header.parent_changed
@@ -30,24 +30,24 @@ pub(super) fn open(opening: &Opening<'_>, header: &Header, remarks: &mut Vec<(Co
         let what = format!("the parent's disk has {} bytes, this one {}", parent.size, header.size);
         remarks.push((Code::VdiParentSize, what));
     }
-    let below = Opening { gate: opening.gate, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
-    // A named format is opened or is an error.
+    let below = Opening { policy: opening.policy, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
+    // A parent that was named with its format either opens or is an error.
     let image = open_layer(below, Some(super::FORMAT.name))?;
-    image.ok_or_else(|| Error::new(Kind::Corrupt, Code::VdiParent, "the parent is no image"))
+    image.ok_or_else(|| Error::new(Kind::Corrupt, Code::VdiParent, "the parent is not an image"))
 }
 
-/// The name of the one image that is the parent, and its header. Of several with the parent's identifier, that which has
-/// not changed since.
+/// Returns the name and header of the parent. Of several images with the parent's identifier, the one with unchanged
+/// contents is chosen.
 fn find(opening: &Opening<'_>, header: &Header) -> Result<(String, Header)> {
     if header.parent_made == Uuid([0; 16]) {
-        return Err(super::corrupt(Code::VdiParent, "the differencing image does not say what its parent is", 424));
+        return Err(super::corrupt(Code::VdiParent, "the differencing image has no identifier of its parent", 424));
     }
     let mut found: Vec<(String, Header)> = Vec::new();
     for path in images(opening) {
-        // A name that is no text is looked for in the same folders.
+        // A name that is not text is searched in the same folders.
         let name = path.to_str().map_or_else(|| path.file_name().unwrap_or_default().to_string_lossy(), Cow::from);
-        // What cannot be opened, or read, is not it.
-        let Ok((_, file)) = opening.gate.look_at(opening.path, &name) else { continue };
+        // Files that cannot be read are not the parent.
+        let Ok((_, file)) = opening.policy.look_at(opening.path, &name) else { continue };
         let Ok(this) = Header::read(&*file) else { continue };
         if this.made == header.parent_made {
             found.push((name.into_owned(), this));
@@ -61,24 +61,24 @@ fn find(opening: &Opening<'_>, header: &Header) -> Result<(String, Header)> {
         (Some((one, _)), Some((two, _))) => {
             let what = format!("{one} and {two} both have the identifier of the parent, {}", header.parent_made);
             Err(Error::refused(Code::VdiParentAmbiguous, what)
-                .advise("leave only the right one where it is looked for"))
+                .advise("remove the wrong one from the folders that are searched"))
         }
         (None, _) => {
             let what = format!("the image {} needs its parent, {}", opening.path.display(), header.parent_made);
             Err(Error::new(Kind::NotFound, Code::NoFile, what).advise(
-                "copy it beside the image, or give --allow-path with the folder where it is: \
+                "copy it beside the image, or give --allow-path with the folder of the parent: \
                  VirtualBox keeps it one folder above its snapshots",
             ))
         }
     }
 }
 
-/// The images in the folder of this one and in those that the user allows, each once, but not this one.
+/// Returns the other images in the folder of this image and in the folders that the user allows, each once.
 fn images(opening: &Opening<'_>) -> Vec<PathBuf> {
     let is_image = |name: &OsStr| name.to_ascii_lowercase().as_encoded_bytes().ends_with(b".vdi");
     let own = opening.path.parent().map(Path::to_owned);
     let mut images: Vec<PathBuf> = Vec::new();
-    for folder in own.into_iter().chain(opening.gate.folders()) {
+    for folder in own.into_iter().chain(opening.policy.folders()) {
         let here = entries(&folder, EntryKind::File, &is_image).unwrap_or_default();
         images.extend(here.into_iter().take(MOST));
     }

@@ -1,15 +1,15 @@
-//! The footer (specification, "Hard Disk Footer Format"): at the end of the file, and a copy of it at the start of
-//! every image that is not fixed.
+//! The footer (specification, "Hard Disk Footer Format"): at the end of the file, with a copy at the start of every
+//! image that is not fixed.
 
 use super::{Uuid, checksum, corrupt, u32_at, u64_at};
 use hivewright_error::{Code, Error, Result};
 use hivewright_storage::Storage;
 
 pub(super) const COOKIE: &[u8] = b"conectix";
-/// Bytes of a footer. Before Virtual PC 2004 the last byte, a zero, was not there.
+/// Bytes of a footer. Before Virtual PC 2004 it lacked the last byte, a zero.
 pub(super) const LENGTHS: [usize; 2] = [512, 511];
 
-/// What kind of image it is.
+/// The type of the image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Fixed,
@@ -17,32 +17,32 @@ pub(super) enum Type {
     Differencing,
 }
 
-/// A footer whose cookie, checksum, version and type hold.
+/// A footer with valid cookie, checksum, version and type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Footer {
     pub(super) kind: Type,
-    /// Bytes of the disk.
+    /// Size of the disk in bytes.
     pub(super) size: u64,
-    /// Where the header of a dynamic or differencing image is.
+    /// Offset of the header of a dynamic or differencing image.
     pub(super) header: u64,
-    /// Seconds since 2000 when the image was made.
+    /// Creation time in seconds since 2000.
     pub(super) made: u32,
     pub(super) creator: String,
-    /// Bytes of the disk by its cylinders, heads and sectors.
+    /// Size of the disk in bytes by its cylinders, heads and sectors.
     pub(super) geometry: u64,
     pub(super) uuid: Uuid,
     pub(super) saved_state: bool,
-    /// Where it stands in the file.
+    /// Offset of the footer in the file.
     pub(super) at: u64,
     pub(super) bytes: Vec<u8>,
 }
 
 impl Footer {
-    /// The footer in `bytes`, all of it, which stand at `at`.
+    /// Parses the footer in `bytes`, which lie at offset `at`.
     pub(super) fn parse(bytes: &[u8], at: u64) -> Result<Self> {
         let flaw = |what| corrupt(Code::VhdFooter, what, at);
         if !bytes.starts_with(COOKIE) || bytes.len() < LENGTHS[1] {
-            return Err(flaw("there is no footer of a VHD image"));
+            return Err(flaw("the file has no VHD footer"));
         }
         let (found, sum) = (u32_at(bytes, 64), checksum(bytes, 64));
         if found != sum {
@@ -51,18 +51,18 @@ impl Footer {
         }
         let version = u32_at(bytes, 12);
         if version >> 16 != 1 {
-            return Err(flaw("the version of a VHD footer is not known")
+            return Err(flaw("the version of the VHD footer is not supported")
                 .expected("1.x", format_args!("{}.{}", version >> 16, version & 0xffff)));
         }
         let kind = match u32_at(bytes, 60) {
             2 => Type::Fixed,
             3 => Type::Dynamic,
             4 => Type::Differencing,
-            other => return Err(flaw("the type of a VHD image is not known").expected("2, 3 or 4", other)),
+            other => return Err(flaw("the type of the VHD image is not supported").expected("2, 3 or 4", other)),
         };
         let size = u64_at(bytes, 48);
         if size == 0 {
-            return Err(flaw("the VHD image holds a disk of no bytes"));
+            return Err(flaw("the disk of the VHD image has no bytes"));
         }
         let [cylinders, heads, sectors] = [u64::from(u32_at(bytes, 56) >> 16), bytes[58].into(), bytes[59].into()];
         Ok(Footer {
@@ -79,7 +79,7 @@ impl Footer {
         })
     }
 
-    /// Whether the file that it was read from has room for what it says.
+    /// Checks that the file has room for the disk before `end`.
     fn fits(self, end: u64) -> Result<Self> {
         let wanted = match self.kind {
             Type::Fixed => Some(self.size),
@@ -87,10 +87,10 @@ impl Footer {
         };
         if wanted.is_none_or(|wanted| wanted > end) {
             let wanted = wanted.map_or("more than 2^64".to_owned(), |wanted| wanted.to_string());
-            let what = "the file is cut short: it ends before what its footer says";
+            let what = "the file is truncated: it is shorter than its footer says";
             return Err(corrupt(Code::VhdTruncated, what, self.at)
                 .expected(format_args!("{wanted} bytes before the footer"), end)
-                .advise("copy it again from where it came; what is missing cannot be made up"));
+                .advise("copy it again from where it came; the missing bytes cannot be restored"));
         }
         Ok(self)
     }
@@ -101,17 +101,17 @@ impl Footer {
         Footer::parse(&bytes, at)
     }
 
-    /// Whether both say the same about the disk.
+    /// Returns whether both footers describe the same disk.
     fn agrees(&self, other: &Footer) -> bool {
         (self.kind, self.size, self.header, self.uuid) == (other.kind, other.size, other.header, other.uuid)
     }
 }
 
-/// The footer at the end of `file`, else the copy at its start; with remarks on what is out of order.
+/// Returns the footer at the end of `file`, else the copy at its start, and appends remarks on defects.
 pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(Code, String)>) -> Result<Footer> {
     let len = file.len()?;
     if len < 512 {
-        return Err(corrupt(Code::VhdFooter, "the file is cut short: a VHD image has 512 bytes or more", 0));
+        return Err(corrupt(Code::VhdFooter, "the file is truncated: a VHD image has 512 bytes or more", 0));
     }
     let mut last = Footer::read(file, len - 512, 512);
     if last.is_err()
@@ -126,7 +126,7 @@ pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(Code, String)>) -> Res
     let copy = || Footer::read(file, 0, 512).and_then(|footer| footer.fits(len)).and_then(not_fixed);
     match last {
         Err(error) => {
-            // A copy that holds, of a file that is too short for it, says more than the missing footer.
+            // If the file is too short for a valid copy, that error is more useful than the missing footer.
             let footer =
                 copy().map_err(|of_copy| if of_copy.code() == Code::VhdTruncated { of_copy } else { error })?;
             let what = "the footer at the end of the file is damaged: its copy at the start is used";
@@ -143,12 +143,10 @@ pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(Code, String)>) -> Res
         Ok(footer) => {
             match copy() {
                 Ok(copy) if copy.agrees(&footer) => {}
-                Ok(_) => remarks.push((Code::VhdCopyDiffers, "the copy of the footer says something else".to_owned())),
+                Ok(_) => remarks.push((Code::VhdCopyDiffers, "the copy of the footer differs".to_owned())),
                 Err(error) => {
-                    remarks.push((
-                        Code::VhdCopyDamaged,
-                        format!("the copy of the footer does not hold: {}", error.what()),
-                    ));
+                    remarks
+                        .push((Code::VhdCopyDamaged, format!("the copy of the footer is invalid: {}", error.what())));
                 }
             }
             Ok(footer)
@@ -156,7 +154,7 @@ pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(Code, String)>) -> Res
     }
 }
 
-/// A fixed image has no copy: what stands there is the disk's.
+/// Returns the footer unless its type is fixed: a fixed image has no copy, and its first bytes are data.
 fn not_fixed(footer: Footer) -> Result<Footer> {
     let fixed = || -> Error { corrupt(Code::VhdFooter, "the copy of the footer is of a fixed image", 0) };
     if footer.kind == Type::Fixed { Err(fixed()) } else { Ok(footer) }

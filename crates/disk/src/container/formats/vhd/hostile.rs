@@ -46,7 +46,7 @@ fn footer(kind: u8, header: u64, len: usize) -> Vec<u8> {
     footer
 }
 
-/// A dynamic image with the blocks 0, 5 and 2, in this order, and its disk.
+/// Returns a dynamic image with the blocks 0, 5 and 2, in this order, and its disk.
 fn dynamic() -> (Vec<u8>, Vec<u8>) {
     let mut header = vec![0; 1024];
     header[..8].copy_from_slice(b"cxsparse");
@@ -145,7 +145,7 @@ fn lies_of_the_tables() {
     assert_eq!(all(&*opened.disk), disk);
 }
 
-/// The file as it was, with some of what was written.
+/// Returns the file as it was, with some of what was written.
 fn after(before: &[u8], len: usize, written: &[Written]) -> Vec<u8> {
     let mut file = before.to_vec();
     file.resize(len, 0);

@@ -14,21 +14,21 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::folder::modified;
 
-/// Where the parent's name stands in the header, UTF-16 with the high byte first, and its length.
+/// Offset range of the parent's name in the header, big-endian UTF-16.
 const NAME: std::ops::Range<usize> = 64..576;
-/// Where the eight locators stand, and the bytes of one.
+/// Offset range of the eight locators, and the bytes of one.
 const LOCATORS: (std::ops::Range<usize>, usize) = (576..768, 24);
-/// Platform codes, the best first: a relative path, an absolute path (both UTF-16, low byte first), a URL in UTF-8.
+/// Platform codes in order of preference: relative path, absolute path (both little-endian UTF-16), URL in UTF-8.
 const PLATFORMS: [&[u8; 4]; 3] = [b"W2ru", b"W2ku", b"MacX"];
-/// Longer paths are not believed; Windows ends at 32767 characters.
+/// Bytes of a path at most; Windows paths have at most 32767 characters.
 const LONGEST: u64 = 1 << 16;
-/// From 1970 to 2000.
+/// Seconds from 1970 to 2000, the epoch of VHD times.
 const EPOCH: Duration = Duration::from_secs(946_684_800);
 
-/// Starts and ends in the file.
+/// Start and end offsets in the file.
 type Spans = Vec<(u64, u64)>;
 
-/// Opens the parent, and gives where the locators' texts lie in the file.
+/// Opens the parent. Also returns the offsets of the locators' texts in the file.
 pub(super) fn open(
     opening: &Opening<'_>,
     header: &Header,
@@ -37,23 +37,24 @@ pub(super) fn open(
 ) -> Result<(Image, Spans)> {
     let (names, texts) = names(&*opening.file, header)?;
     let (name, footer) = find(opening, header, &names)?;
-    let (path, file) = opening.gate.named(opening.path, &name, Role::Backing)?;
+    let (path, file) = opening.policy.named(opening.path, &name, Role::Backing)?;
     if footer.size != own.size {
         let what = format!("the parent's disk has {} bytes, this one {}", footer.size, own.size);
         remarks.push((Code::VhdParentSize, what));
     }
     if !same_time(header.parent_changed, &footer, &path) {
-        let what = "the parent did not last change when this image says it did: it was copied, or written to since";
+        let what =
+            "the modification time of the parent differs from the one in this image: it was copied or written to";
         remarks.push((Code::VhdParentTime, what.to_owned()));
     }
-    let below = Opening { gate: opening.gate, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
-    // A named format is opened or is an error.
+    let below = Opening { policy: opening.policy, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
+    // A parent that was named with its format either opens or is an error.
     let image = open_layer(below, Some(super::FORMAT.name))?;
-    let image = image.ok_or_else(|| corrupt(Code::VhdParent, "the parent is no image", header.at))?;
+    let image = image.ok_or_else(|| corrupt(Code::VhdParent, "the parent is not an image", header.at))?;
     Ok((image, texts))
 }
 
-/// The names that a differencing image has of its parent.
+/// Returns the references of a differencing image to its parent.
 pub(super) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let footer = footer::find(&**file, &mut Vec::new())?;
     if footer.kind != Type::Differencing {
@@ -63,7 +64,7 @@ pub(super) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     Ok(References::under(names))
 }
 
-/// The parent's names, the best first, and where they stand in the file.
+/// Returns the parent's names, the best first, and their offsets in the file.
 fn names(file: &dyn Storage, header: &Header) -> Result<(Vec<String>, Spans)> {
     let (mut names, mut texts) = (Vec::new(), Vec::new());
     let len = file.len()?;
@@ -91,9 +92,9 @@ fn utf16(bytes: &[u8], number: fn([u8; 2]) -> u16) -> String {
     char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
 }
 
-/// The first name that leads to the parent, by its identifier; with its footer.
+/// Returns the first name that leads to the image with the parent's identifier, and its footer.
 fn find(opening: &Opening<'_>, header: &Header, names: &[String]) -> Result<(String, Footer)> {
-    // What is not there says the least, what is another image the most.
+    // A missing file is the weakest error; a different image is the strongest.
     let mut worst: Option<(u8, Error)> = None;
     for name in names {
         let error = match candidate(opening, header, name) {
@@ -114,22 +115,22 @@ fn find(opening: &Opening<'_>, header: &Header, names: &[String]) -> Result<(Str
 }
 
 fn candidate(opening: &Opening<'_>, header: &Header, name: &str) -> Result<Footer> {
-    let (path, file): (_, Arc<dyn Storage>) = opening.gate.look_at(opening.path, name)?;
+    let (path, file): (_, Arc<dyn Storage>) = opening.policy.look_at(opening.path, name)?;
     let footer = footer::find(&*file, &mut Vec::new()).map_err(|error| error_context::below(error, &[], &path))?;
     if footer.uuid == header.parent {
         return Ok(footer);
     }
-    let what = format!("{} is not the parent of {}: it has another identifier", path.display(), opening.path.display());
+    let what = format!("{} is not the parent of {}: its identifier differs", path.display(), opening.path.display());
     Err(Error::new(Kind::Corrupt, Code::VhdParentMismatch, what)
         .expected(header.parent, footer.uuid)
-        .advise("find the parent that this image was made on"))
+        .advise("find the parent of which this image was made"))
 }
 
-/// Whether the parent changed when the child says so. Virtual PC and Windows keep the time of the file; some others that
-/// at which the parent was made.
+/// Returns whether the parent's time is the one that the child recorded. Virtual PC and Windows record the modification
+/// time of the file; some other programs the creation time in the parent's footer.
 fn same_time(recorded: u32, parent: &Footer, path: &Path) -> bool {
     let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH + EPOCH).ok();
     let file = modified(path).and_then(since).map_or(0, |since| since.as_secs());
-    // FAT counts in two seconds.
+    // FAT has a resolution of two seconds.
     recorded == 0 || recorded == parent.made || file.abs_diff(recorded.into()) <= 2
 }

@@ -1,4 +1,4 @@
-//! Dynamic and differencing images: header, block allocation table, blocks with a bitmap of their sectors.
+//! Dynamic and differencing images: header, block allocation table, blocks with sector bitmaps.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,23 +13,23 @@ use hivewright_storage::advised;
 
 pub(super) const COOKIE: &[u8] = b"cxsparse";
 const SECTOR: u64 = 512;
-/// An entry of the table for a block that is not there.
+/// The table entry of an unallocated block.
 const ABSENT: u32 = u32::MAX;
-/// Entries of a table that are believed: the format ends at 2 TiB, which are 4 million blocks of 512 KiB.
+/// Table entries at most; the format ends at 2 TiB, which are 4 million blocks of 512 KiB.
 const MOST_BLOCKS: u64 = 1 << 26;
-/// A new block no larger than this is made; 2 MiB is the custom.
+/// Size of a block that may be allocated, at most; 2 MiB is usual.
 const LARGEST_NEW: u64 = 16 << 20;
 
 /// The dynamic disk header (specification, "Dynamic Disk Header Format").
 pub(super) struct Header {
     pub(super) at: u64,
     pub(super) table: u64,
-    /// Entries of the table that the disk needs.
+    /// Table entries that the disk needs.
     blocks: u64,
     /// Bytes of a block.
     pub(super) block: u64,
     pub(super) parent: Uuid,
-    /// Seconds since 2000 when the parent last changed, before this image was made.
+    /// Modification time of the parent before this image was made, in seconds since 2000.
     pub(super) parent_changed: u32,
     pub(super) bytes: Vec<u8>,
 }
@@ -53,16 +53,16 @@ impl Header {
         }
         let (table, most, block) = (u64_at(&bytes, 16), u64::from(u32_at(&bytes, 28)), u64::from(u32_at(&bytes, 32)));
         if !block.is_power_of_two() || block < SECTOR {
-            return Err(flaw("the size of blocks is not a power of two").expected("512 or more", block));
+            return Err(flaw("the block size is not a power of two").expected("512 or more", block));
         }
         let blocks = footer.size.div_ceil(block);
         if blocks > most.min(MOST_BLOCKS) {
-            return Err(flaw("the block table is too small for the disk, or too large to be")
+            return Err(flaw("the block table is too small for the disk, or too large")
                 .expected(format_args!("{blocks} entries, {MOST_BLOCKS} at most"), most));
         }
         let end = table.checked_add(blocks * 4).filter(|&end| end <= file.len().unwrap_or(0));
         if table < SECTOR || end.is_none() {
-            return Err(flaw("the block table lies outside of the file")
+            return Err(flaw("the block table lies outside the file")
                 .expected(format_args!("{blocks} entries"), format_args!("its start at {table:#x}")));
         }
         let (parent, parent_changed) = (Uuid::at(&bytes, 40), u32_at(&bytes, 56));
@@ -70,11 +70,11 @@ impl Header {
     }
 }
 
-/// Where the bytes of the disk are.
+/// Maps bytes of the disk to bytes of the file.
 ///
-/// In a differencing image, the bitmap in front of each block says which of its sectors are here; the others are the
-/// parent's. In a dynamic image the block is taken as a whole, as Windows and QEMU do: whatever its bitmap says, its
-/// bytes are those of the disk. What is written gets its bits set, so that those who read by the bitmap see it too.
+/// In a differencing image, the bitmap before each block tells which of its sectors are in the block; the others are
+/// the parent's. In a dynamic image the bitmap is ignored, as in Windows and QEMU: all bytes of an allocated block are
+/// data. A write sets the bits, so that readers that use the bitmap see the data.
 pub(super) struct Sparse {
     file: Arc<dyn Storage>,
     tables: Tables,
@@ -83,27 +83,27 @@ pub(super) struct Sparse {
     size: u64,
     /// Bytes of the bitmap in front of a block, whole sectors.
     bitmap: u64,
-    /// Starts and ends of what is no block.
+    /// Start and end offsets of everything but blocks.
     own: Vec<(u64, u64)>,
     state: Mutex<Writable>,
 }
 
 struct Writable {
-    /// Where blocks end at the latest: where the footer is, or the file ends if it is damaged.
+    /// Upper bound of the ends of blocks: the footer, or the end of the file if the footer is damaged.
     end: u64,
-    /// The footer's bytes, if it is where it belongs.
+    /// The bytes of the footer, if it is at the end of the file.
     footer: Option<Vec<u8>>,
-    /// Whether no two blocks share a byte.
+    /// Whether it was checked that no two blocks overlap.
     checked: bool,
 }
 
 impl Sparse {
-    /// `own`: starts and ends of further tables in the file.
+    /// `own` has the start and end offsets of further tables in the file.
     pub(super) fn new(file: Arc<dyn Storage>, header: Header, footer: Footer, mut own: Vec<(u64, u64)>) -> Self {
         own.extend([(0, SECTOR), (header.at, header.at + 1024), (header.table, header.table + header.blocks * 4)]);
         let bitmap = (header.block / SECTOR).div_ceil(8).next_multiple_of(SECTOR);
         let end = if footer.at == 0 { file.len().unwrap_or(0) } else { footer.at };
-        // Only a whole footer can be moved: with one of 511 bytes nothing would be on a sector any more.
+        // Only a footer of 512 bytes can be moved: after one of 511 bytes, blocks would not be aligned to sectors.
         let movable = footer.at != 0 && footer.at.is_multiple_of(SECTOR) && footer.bytes.len() == 512;
         let state = Writable { end, footer: movable.then_some(footer.bytes), checked: false };
         Sparse {
@@ -122,22 +122,22 @@ impl Sparse {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the block begins that an entry of the table leads to: its bitmap.
+    /// Returns the offset of a block, where its bitmap begins; `None` if `entry` is unallocated.
     fn begin(&self, index: u64, entry: u32, end: u64) -> Result<Option<u64>> {
         if entry == ABSENT {
             return Ok(None);
         }
         let start = u64::from(entry) * SECTOR;
-        // Some writers cut the last block where the disk ends.
+        // Some writers truncate the last block at the end of the disk.
         let used = self.bitmap + self.header.block.min(self.size - index * self.header.block);
         let inside = self.own.iter().all(|own| start + used <= own.0 || own.1 <= start);
         let (len, needed) = (self.file.len()?, start + used);
         if inside && needed > len {
-            let what = format!("block {index} ends behind its end");
+            let what = format!("block {index} ends past its end");
             return Err(cut_short(Code::VhdBlock, what, needed, len).at(Space::File, self.header.table + index * 4));
         }
         if !inside || start + used > end {
-            let what = format!("block {index} lies past the end of the file or in its tables");
+            let what = format!("block {index} overlaps the tables or the end of the file");
             return Err(corrupt(Code::VhdBlock, what, self.header.table + index * 4)
                 .expected(format_args!("{used} bytes before {end:#x}"), format_args!("its start at {start:#x}")));
         }
@@ -149,9 +149,9 @@ impl Sparse {
         self.begin(index, u32::from_be_bytes(entry), end)
     }
 
-    /// How many sectors from `sector` on, at most `most`, have the same bit in the bitmap at `bitmap`; and the bit.
+    /// Returns the bit of `sector` in the bitmap at `bitmap`, and for how many sectors, at most `most`, it is the same.
     fn same_bits(&self, bitmap: u64, sector: u64, most: u64) -> Result<(bool, u64)> {
-        // As far as this is looked ahead at once.
+        // Limit of one look-ahead.
         let mut bits = [0; 64];
         let first = sector / 8;
         let len = ((sector + most).div_ceil(8) - first).min(bits.len() as u64);
@@ -165,19 +165,20 @@ impl Sparse {
         Ok((bit(sector), run))
     }
 
-    /// Holds all blocks against each other: a write to one must not change another.
+    /// Checks that no two blocks overlap: a write to one would change the other.
     fn check(&self, state: &mut Writable) -> Result<()> {
         if state.checked {
             return Ok(());
         }
         let (mut starts, stride) = (Vec::new(), self.bitmap + self.header.block);
-        let flaw = |at| corrupt(Code::VhdBlocksOverlap, "blocks of the image overlap: writing would change others", at);
+        let flaw =
+            |at| corrupt(Code::VhdBlocksOverlap, "blocks of the image overlap: a write would change other data", at);
         let most = state.end / stride + 1;
         each_entry(&*self.file, self.header.table, self.header.blocks, |index, entry| {
             if let Some(start) = self.begin(index, u32::from_be_bytes(entry), state.end)? {
                 starts.push(start);
             }
-            // More than fit beside each other: no need to keep them all.
+            // More entries than fit without overlap: the search can end.
             if starts.len() as u64 > most { Err(flaw(self.header.table + index * 4)) } else { Ok(()) }
         })?;
         starts.sort_unstable();
@@ -188,8 +189,8 @@ impl Sparse {
         Ok(())
     }
 
-    /// Makes a block of zeros where the footer is, and moves that behind it. Every step leaves a sound image: the new
-    /// end gets its footer first, the table names the block last.
+    /// Allocates a block of zeros at the footer's place and moves the footer past it. Every step leaves a valid image:
+    /// the footer is written at the new end first, the table entry last.
     fn make_block(&self, state: &mut Writable, block: u64) -> Result<()> {
         let start = state.end;
         let end = start + self.bitmap + self.header.block;
@@ -200,7 +201,7 @@ impl Sparse {
         self.file.set_len(end + SECTOR)?;
         self.tables.write(end, footer)?;
         self.file.flush()?;
-        // Over the old footer; the rest of the block is zeros by its growth.
+        // Clear the old footer; the rest of the block is zeros because the file grew.
         self.tables.write(start, &vec![0xff; index(self.bitmap)])?;
         self.file.flush()?;
         self.tables.write(self.header.table + block * 4, &sector.to_be_bytes())?;
@@ -221,7 +222,7 @@ impl Sparse {
         if bits == before { Ok(()) } else { self.tables.write(bitmap + first, &bits) }
     }
 
-    /// Cuts a range into blocks: index, offset in the block, bytes.
+    /// Splits a range into blocks: index, offset in the block, bytes.
     fn pieces(&self, offset: u64, len: u64) -> impl Iterator<Item = (u64, u64, u64)> {
         let (block, end) = (self.header.block, offset + len);
         (offset / block..end.div_ceil(block)).map(move |index| {

@@ -1,4 +1,4 @@
-//! From bytes of the disk to bytes of the file: block allocation table and sector bitmaps ([MS-VHDX] 2.4, 2.5).
+//! Maps bytes of the disk to bytes of the file: block allocation table and sector bitmaps ([MS-VHDX] 2.4, 2.5).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,7 +12,7 @@ use hivewright_error::{Code, Error, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// Sectors that a sector bitmap block of 1 MiB speaks for.
+/// Sectors that a sector bitmap block of 1 MiB covers.
 const SECTORS_PER_BITMAP: u64 = 1 << 23;
 
 /// The block allocation table of one image.
@@ -22,20 +22,20 @@ pub(super) struct Blocks {
     pub(super) file_len: u64,
     pub(super) block_size: u64,
     sector_size: u64,
-    /// Payload blocks that one sector bitmap block speaks for.
+    /// Payload blocks that one sector bitmap block covers.
     pub(super) chunk: u64,
     /// Payload blocks of the disk.
     pub(super) count: u64,
-    /// Entries of the table, those of sector bitmaps with them.
+    /// Entries of the table, including those of sector bitmaps.
     pub(super) entries: u64,
     pub(super) bat: Region,
     pub(super) has_parent: bool,
-    /// Regions where no block can be.
+    /// Regions where no block may lie.
     pub(super) taken: Vec<Region>,
     header: Mutex<Renewed>,
 }
 
-/// The header, and whether this opening has written its own.
+/// The header, and whether this opening has already renewed it.
 struct Renewed {
     header: Header,
     done: bool,
@@ -45,7 +45,7 @@ impl Blocks {
     pub(super) fn new(file: Arc<dyn Storage>, regions: Regions, metadata: &Metadata, header: Header) -> Result<Blocks> {
         let Metadata { block_size, size, .. } = *metadata;
         let sector_size = u64::from(metadata.logical_sector);
-        // At least 16: blocks have 256 MiB at most.
+        // At least 16, because blocks have at most 256 MiB.
         let chunk = SECTORS_PER_BITMAP * sector_size / block_size;
         let count = size.div_ceil(block_size);
         let has_parent = metadata.locator.is_some();
@@ -75,12 +75,12 @@ impl Blocks {
         })
     }
 
-    /// Where the entry of a payload block stands: that of its sector bitmap follows those of each chunk.
+    /// Returns the offset of a payload block's table entry. The entry of a sector bitmap follows those of its chunk.
     fn entry_place(&self, block: u64) -> u64 {
         self.bat.offset + (block + block / self.chunk) * 8
     }
 
-    /// Where the block of an entry begins, if one can be there.
+    /// Returns the offset of the block of an entry, if it is valid.
     fn block_place(&self, entry: u64, at: u64) -> Result<u64> {
         self.place(entry, self.block_size, at)
     }
@@ -89,24 +89,24 @@ impl Blocks {
         let block = Region { offset: entry & !(MIB - 1), len };
         let is_inside = block.offset.checked_add(len).is_some();
         if !is_inside || self.taken.iter().any(|taken| taken.overlaps(block)) {
-            return Err(bad_entry("a block lies where none can be", at)
+            return Err(bad_entry("a block overlaps the headers, the log or a region", at)
                 .expected("a place of its own", format_args!("{:#x}", block.offset)));
         }
         Ok(block.offset)
     }
 
-    /// Whether the sector that holds the byte at `offset` of the disk is in this file, and for how many bytes, at most
-    /// `most`, that stays so.
+    /// Returns whether the sector with the byte at `offset` of the disk is in this file, and for how many bytes, at
+    /// most `most`, that holds.
     fn run(&self, offset: u64, most: u64) -> Result<(bool, u64)> {
         let chunk = offset / self.block_size / self.chunk;
         let at = self.bat.offset + (chunk * (self.chunk + 1) + self.chunk) * 8;
         let entry = u64::from_le_bytes(self.tables.entry(at)?);
         if entry & 7 != 6 {
-            return Err(bad_entry("a block is there in part and has no sector bitmap", at).expected(6, entry & 7));
+            return Err(bad_entry("a partially present block has no sector bitmap", at).expected(6, entry & 7));
         }
         let bitmap = self.place(entry, MIB, at)?;
         if bitmap + MIB > self.file_len {
-            return Err(bad_entry("a sector bitmap ends behind the end of the file", at)
+            return Err(bad_entry("a sector bitmap ends past the end of the file", at)
                 .expected(format_args!("at least {} bytes", bitmap + MIB), self.file_len));
         }
         let first = offset / self.sector_size % SECTORS_PER_BITMAP;
@@ -114,7 +114,7 @@ impl Blocks {
         let end = (offset + most).div_ceil(self.sector_size) - offset / self.sector_size + first;
         let (mut is_here, mut bit) = (None, first);
         while bit < end {
-            // As far as this is looked ahead at once.
+            // Limit of one look-ahead.
             let start = bit / 8;
             let bytes: [u8; 512] = self.tables.entry(bitmap + start / 512 * 512)?;
             let piece_end = end.min((start / 512 + 1) * 512 * 8);
@@ -137,10 +137,11 @@ impl BlockMapping for Blocks {
         let most = most.min(self.block_size - within);
         let at = self.entry_place(block);
         let entry = u64::from_le_bytes(self.tables.entry(at)?);
-        // Where a block has no place here, the parent is asked only if the block was never written ([MS-VHDX] 2.5.1.1).
+        // Where a block is not in this file, the parent has the data only if the block was never written ([MS-VHDX]
+        // 2.5.1.1).
         let found = match entry & 7 {
             0 if self.has_parent => (Location::Parent, most),
-            // Zeros, or undefined, which reads as zeros here.
+            // Zero, or undefined, which reads as zeros here.
             0..=3 => (Location::Zeros, most),
             6 => (Location::File(&*self.file, self.block_place(entry, at)? + within), most),
             7 if self.has_parent => {
@@ -149,15 +150,15 @@ impl BlockMapping for Blocks {
                 (if is_here { Location::File(&*self.file, place) } else { Location::Parent }, most)
             }
             state => {
-                return Err(bad_entry("an entry of the block allocation table has no state", at)
+                return Err(bad_entry("an entry of the block allocation table has an invalid state", at)
                     .expected("0, 1, 2, 3, 6 or, with a parent, 7", state));
             }
         };
         match found {
             (Location::File(_, place), len) if place + len > self.file_len => {
-                Err(bad_entry("a block of the disk ends behind the end of the file", at)
+                Err(bad_entry("a block of the disk ends past the end of the file", at)
                     .expected(format_args!("at least {} bytes", place + len), self.file_len)
-                    .advise("the image is cut short: copy it again from where it came"))
+                    .advise("the image is truncated: copy it again"))
             }
             found => Ok(found),
         }
@@ -176,12 +177,12 @@ impl BlockMapping for Blocks {
 
     fn not_allocated(&self, offset: u64, location: &Location<'_>) -> Error {
         if let Location::Parent = location {
-            let what = "the bytes are in the parent of the image, which is not written to";
+            let what = "the bytes are in the parent of the image, which is never written to";
             let raw = format!("edit a raw copy of the disk, parents and all: {}", advised::UNPACK_VHDX);
             return not_allocated(offset, what, format!("{raw}; or merge it into its parent: {}", advised::MERGE_VHD));
         }
         let advice = format!("edit a raw copy of the disk, {}; or have the guest do it", advised::UNPACK_VHDX);
-        not_allocated(offset, "the image has no place for these bytes yet", advice)
+        not_allocated(offset, "the image has not allocated these bytes", advice)
     }
 
     fn flush(&self) -> Result<()> {

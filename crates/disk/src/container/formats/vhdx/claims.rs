@@ -1,25 +1,26 @@
-//! Checks before the first write that no two blocks share bytes: writing one would change the other.
+//! Checks before the first write that no two blocks overlap: a write to one would change the other.
 
 use super::blocks::{Blocks, bad_entry};
-use super::fields::{MIB, index, u64_at};
+use super::fields::{MIB, index};
+use crate::little_endian::u64_at;
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// MiB of the largest file that is written to: its map has 16 MiB then.
+/// MiB of the largest file that is written to; its bitmap then has 16 MiB.
 const MOST_MIB: u64 = 1 << 27;
-/// Bytes of the table that are read at once.
+/// Bytes of the table read at once.
 const PIECE: u64 = 64 << 10;
 
 impl Blocks {
-    /// Reads all of the block allocation table once.
+    /// Checks all entries of the block allocation table.
     pub(super) fn check_unshared(&self) -> Result<()> {
         let room = self.file_len.div_ceil(MIB);
         if room > MOST_MIB {
-            let what = "the file of the image is larger than those that are written to";
+            let what = "the file of the image is too large to be written to";
             return Err(Error::new(Kind::Unsupported, Code::VhdxFileSize, what)
                 .expected(format_args!("up to {MOST_MIB} MiB"), format_args!("{room} MiB")));
         }
         let mut used = vec![0_u64; index(room.div_ceil(64))];
-        // The region has them all: see `Blocks::new`.
+        // The region is large enough: see `Blocks::new`.
         let end = self.entries * 8;
         for start in (0..end).step_by(index(PIECE)) {
             let mut entries = vec![0; index(PIECE.min(end - start))];
@@ -42,11 +43,11 @@ impl Blocks {
         let at = self.bat.offset + number * 8;
         let len = if is_bitmap { MIB } else { self.block_size };
         let place = self.place(entry, len, at)?;
-        // Places are multiples of 1 MiB, and so are lengths.
+        // Offsets and lengths are multiples of 1 MiB.
         for mib in place / MIB..(place + len) / MIB {
             let Some(word) = used.get_mut(index(mib / 64)) else { break };
             if *word >> (mib % 64) & 1 == 1 {
-                return Err(bad_entry("two blocks lie at the same place", at)
+                return Err(bad_entry("two blocks overlap", at)
                     .expected("a place of its own", format_args!("{place:#x}"))
                     .advise("the image is damaged: take another copy of it"));
             }

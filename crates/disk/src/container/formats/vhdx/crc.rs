@@ -1,8 +1,8 @@
-//! CRC-32C (Castagnoli; RFC 3720, B.4), which guards headers, region tables and log entries ([MS-VHDX] 2.2.2).
+//! CRC-32C (Castagnoli; RFC 3720, B.4) of headers, region tables and log entries ([MS-VHDX] 2.2.2).
 //!
-//! It is some KiB that are summed for a clean image: a table is enough.
+//! A clean image has only a few KiB to sum, so a table is fast enough.
 
-/// The polynomial 0x1edc6f41, bits reversed.
+/// The polynomial 0x1edc6f41 with reversed bits.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
 
 const TABLE: [u32; 256] = table();
@@ -22,7 +22,7 @@ const fn table() -> [u32; 256] {
     table
 }
 
-/// A sum that is not complete.
+/// An incomplete checksum.
 pub(super) struct Crc(u32);
 
 impl Crc {
@@ -40,7 +40,7 @@ impl Crc {
     }
 }
 
-/// The sum of a structure whose own sum stands in bytes 4 to 8 and counts as zeros there.
+/// Returns the checksum of a structure whose own checksum is in bytes 4 to 8 and counts as zeros.
 pub(super) fn with_hole(bytes: &[u8]) -> u32 {
     let (start, rest) = bytes.split_at(bytes.len().min(4));
     Crc::new().with(start).with(&[0; 4]).with(rest.get(4..).unwrap_or_default()).sum()

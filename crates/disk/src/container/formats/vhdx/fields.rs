@@ -1,46 +1,30 @@
-//! Numbers and identifiers as they stand in a VHDX file: little-endian ([MS-VHDX] 1.3).
+//! Little-endian numbers and identifiers of a VHDX file ([MS-VHDX] 1.3).
 
+use crate::little_endian::{array, u16_at, u32_at};
 use std::fmt;
 
 use crate::container::helpers::random::uuid;
 pub(super) use crate::container::helpers::tables::index;
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// One MiB: regions, blocks and the log begin and end at multiples of it ([MS-VHDX] 2.2).
+/// 1 MiB: regions, blocks and the log are aligned to it ([MS-VHDX] 2.2).
 pub(super) const MIB: u64 = 1 << 20;
 
-/// The bytes from `at` on. What `bytes` does not have reads as zeros; callers hand in structures of known length.
-fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    bytes.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; N])
-}
-
-pub(super) fn u16_at(bytes: &[u8], at: usize) -> u16 {
-    u16::from_le_bytes(array(bytes, at))
-}
-
-pub(super) fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(array(bytes, at))
-}
-
-pub(super) fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(array(bytes, at))
-}
-
-/// The text of UTF-16 bytes; what is no character, or steers a terminal, becomes U+FFFD.
+/// Decodes UTF-16 bytes; invalid and control characters become U+FFFD.
 pub(super) fn text(bytes: &[u8]) -> String {
     let units = bytes.chunks_exact(2).map(|pair| u16_at(pair, 0));
     let shown = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
     char::decode_utf16(units).map(|c| shown(c.unwrap_or(char::REPLACEMENT_CHARACTER))).collect()
 }
 
-/// A GUID as it lies in the file: its first three parts are little-endian ([MS-DTYP] 2.3.4.2).
+/// A GUID as stored in the file: its first three parts are little-endian ([MS-DTYP] 2.3.4.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Guid(pub(super) [u8; 16]);
 
 impl Guid {
     pub(super) const ZERO: Guid = Guid([0; 16]);
 
-    /// From the number that its text form is, read as one: `0x2dc27766_f623_...`.
+    /// Makes a GUID of its text form, written as one number: `0x2dc27766_f623_...`.
     pub(super) const fn of(number: u128) -> Guid {
         let text = number.to_be_bytes();
         let mut bytes = text;
@@ -57,7 +41,7 @@ impl Guid {
         Guid(array(bytes, at))
     }
 
-    /// From text with or without braces.
+    /// Parses the text form, with or without braces.
     pub(super) fn parse(text: &str) -> Option<Guid> {
         let text = text.trim().trim_start_matches('{').trim_end_matches('}');
         let is_form = text.len() == 36 && [8, 13, 18, 23].iter().all(|&i| text.as_bytes()[i] == b'-');
@@ -68,7 +52,7 @@ impl Guid {
         u128::from_str_radix(&digits, 16).ok().map(Guid::of)
     }
 
-    /// A new one, so that no two are the same.
+    /// Returns a new random GUID.
     pub(super) fn random() -> Result<Guid> {
         uuid().map(Guid)
     }
@@ -83,7 +67,7 @@ impl fmt::Display for Guid {
     }
 }
 
-/// An error about the bytes of the file.
+/// Returns an error at an offset of the file.
 pub(super) fn corrupt(code: Code, what: impl Into<String>, offset: u64) -> Error {
     Error::new(Kind::Corrupt, code, what).at(hivewright_error::Space::File, offset)
 }

@@ -1,9 +1,9 @@
-//! The log: changes of metadata that may not have reached their places yet ([MS-VHDX] 2.3).
+//! The log: metadata updates that may not be in place yet ([MS-VHDX] 2.3).
 //!
-//! An image whose log counts is read as if the log had been replayed; the file stays as it is. Its writer must replay
-//! it before anything else, so that no data is written to it here, unless [`Gate::replay_log`] asks for that. A header that says that the log counts while the log
-//! holds no sequence of entries that is whole is an error for reading too ([MS-VHDX] 2.3.3): which of the metadata holds
-//! is then unknown, and reading it would be a guess.
+//! An image with a log is read as if the log had been replayed; the file does not change. A writer must replay the log
+//! first, so the image is not written to, unless [`PathPolicy::replay_log`] is set. If the header names a log that has no
+//! complete sequence of entries, reading is an error too ([MS-VHDX] 2.3.3), because it is unknown which metadata are
+//! valid.
 
 mod entry;
 mod overlay;
@@ -13,43 +13,44 @@ use std::sync::Arc;
 use entry::{Entry, Ring, SECTOR};
 pub(super) use overlay::Overlay;
 
-use super::fields::{MIB, corrupt, u32_at, u64_at};
+use super::fields::{MIB, corrupt};
 use super::header::Header;
 use crate::container::Refusal;
+use crate::little_endian::{u32_at, u64_at};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// Bytes of the longest log that is replayed. Hyper-V makes logs of 1 MiB.
+/// Bytes of a log at most. Hyper-V makes logs of 1 MiB.
 const MOST_BYTES: u64 = 64 << 20;
-/// How many changes are replayed.
+/// Changes replayed at most.
 const MOST_CHANGES: usize = 1 << 18;
-/// Bytes of the changes that are brought to the file, and by which it grows: they go through memory and an undo file.
-const MOST_BROUGHT: u64 = 64 << 20;
-/// Where the headers end, and the region tables begin, which are logged.
+/// Bytes of changes written to the file, and of its growth, at most: they pass through memory and an undo file.
+const MOST_WRITTEN: u64 = 64 << 20;
+/// End of the headers and start of the region tables, which the log may update.
 const HEADERS_END: u64 = 192 << 10;
 
-/// A log that has been replayed.
+/// A replayed log.
 pub(super) struct Replayed {
-    /// The file as it will be.
+    /// The file with the changes.
     pub(super) file: Overlay,
-    /// How many entries counted.
+    /// Number of valid entries.
     pub(super) entries: usize,
-    /// Why its changes are not brought to the file here, if so.
+    /// The reason why the changes are not written to the file, if there is one.
     unfit: Option<&'static str>,
-    /// Whether it goes on at its start.
+    /// Whether the log wraps around its end.
     goes_round: bool,
 }
 
 impl Replayed {
-    /// Whether [`Replayed::bring`] can be called.
+    /// Returns whether [`Replayed::write_back`] can be called.
     pub(super) fn is_fit(&self) -> bool {
         self.unfit.is_none()
     }
 
-    /// Why the image is not written to as it is.
+    /// Returns the reason why the image is not written to.
     pub(super) fn refusal(&self) -> Refusal {
-        let what = format!("its log holds changes that are not yet in their places ({} entries", self.entries);
+        let what = format!("its log has changes that are not yet in place ({} entries", self.entries);
         let (what, advice) = match (self.unfit, self.goes_round) {
             (Some(unfit), false) => (format!("{what}; {unfit})"), advice()),
             (Some(unfit), true) => (format!("{what}; {unfit})"), WINDOWS_ADVICE.to_owned()),
@@ -59,10 +60,10 @@ impl Replayed {
         Refusal { code: Code::VhdxLog, what, advice }
     }
 
-    /// Brings the changes to the file, and puts a header after which the log no longer counts ([MS-VHDX] 2.3.3).
+    /// Writes the changes to the file, then a header with an empty log ([MS-VHDX] 2.3.3).
     ///
-    /// The log counts until all of them are durable: whatever was written of them, a replay gives the same file.
-    pub(super) fn bring(&self, file: &dyn Storage, header: &mut Header) -> Result<()> {
+    /// The log stays valid until all changes are durable, so an interrupted replay can be repeated.
+    pub(super) fn write_back(&self, file: &dyn Storage, header: &mut Header) -> Result<()> {
         header.announce(file)?;
         self.file.write_to(file)?;
         file.flush()?;
@@ -70,28 +71,28 @@ impl Replayed {
     }
 }
 
-/// Replays the log over the file.
+/// Replays the log in memory.
 pub(super) fn replay(file: Arc<dyn Storage>, header: &Header) -> Result<Replayed> {
     let (at, len) = header.log();
     let file_len = file.len()?;
     if len > MOST_BYTES {
-        let what = "the log has entries and is longer than those that are replayed";
+        let what = "the log is too large to be replayed";
         return Err(Error::new(Kind::Unsupported, Code::VhdxLogSize, what).expected(MOST_BYTES, len).advise(advice()));
     }
     if at + len > file_len || len == 0 {
-        return Err(broken("the log ends behind the end of the file", at).expected(file_len, at + len));
+        return Err(broken("the log ends past the end of the file", at).expected(file_len, at + len));
     }
     let ring = Ring::read(&*file, at, len, header.log_guid())?;
     let entries = ring.active()?;
     if entries.is_empty() {
-        return Err(broken("the header says that the log counts, and the log has no entries that are whole", at));
+        return Err(broken("the header names a log that has no complete entries", at));
     }
     let mut overlay = Overlay::new(file, file_len);
     let mut changes = 0;
     for entry in &entries {
         changes += entry.descriptors;
         if changes > MOST_CHANGES {
-            let what = "the log has more changes than are replayed";
+            let what = "the log has too many changes to be replayed";
             return Err(Error::new(Kind::Unsupported, Code::VhdxLogSize, what)
                 .expected(MOST_CHANGES, changes)
                 .advise(advice()));
@@ -103,25 +104,26 @@ pub(super) fn replay(file: Arc<dyn Storage>, header: &Header) -> Result<Replayed
     Ok(Replayed { file: overlay, entries: entries.len(), unfit, goes_round })
 }
 
-/// Why changes are not brought to the file, if so. `log` is where the log begins and ends.
+/// Returns the reason why the changes are not written to the file, if there is one. `log` has the start and end of the
+/// log.
 fn unfit(overlay: &Overlay, file_len: u64, log: (u64, u64)) -> Option<&'static str> {
-    // What is logged is metadata, but for headers ([MS-VHDX] 2.2.2), and the log is none.
+    // The log has metadata except headers ([MS-VHDX] 2.2.2), and never itself.
     if overlay.touches(0, HEADERS_END) || overlay.touches(log.0, log.1) {
-        return Some("some of them would go over the headers or over the log");
+        return Some("some of them would overwrite the headers or the log");
     }
-    let is_much = overlay.len - file_len > MOST_BROUGHT || overlay.bytes() > MOST_BROUGHT;
-    is_much.then_some("they are more than are made in memory")
+    let is_much = overlay.len - file_len > MOST_WRITTEN || overlay.bytes() > MOST_WRITTEN;
+    is_much.then_some("they exceed the limit of 64 MiB")
 }
 
-/// Applies one entry, whose checksum is right.
+/// Applies one entry with a valid checksum.
 fn apply(ring: &Ring, entry: &Entry, overlay: &mut Overlay, log: u64) -> Result<()> {
     let place = log + (entry.at * SECTOR) as u64;
     if entry.flushed > overlay.len {
         return Err(broken("the file is shorter than it was when its log was written", place)
             .expected(format_args!("at least {} bytes", entry.flushed), overlay.len)
-            .advise("the image is cut short: copy it again"));
+            .advise("the image is truncated: copy it again"));
     }
-    // The file has whole MiB, and so do its blocks.
+    // The file and its blocks have whole MiB.
     overlay.len = overlay.len.max(entry.last.checked_next_multiple_of(MIB).unwrap_or(entry.last));
     let mut data = entry.at + entry.descriptor_sectors();
     for i in 0..entry.descriptors {
@@ -145,7 +147,8 @@ fn apply(ring: &Ring, entry: &Entry, overlay: &mut Overlay, log: u64) -> Result<
                 if data == entry.at + entry.sectors || !sector.starts_with(b"data") || numbers != sequence {
                     return Err(broken("a data sector of the log is malformed", place));
                 }
-                // The ends of the sector made room for signature and sequence number.
+                // The first and last bytes of the sector were replaced by signature and sequence number; the descriptor
+                // has them.
                 let bytes = [&descriptor[8..16], &sector[8..SECTOR - 4], &descriptor[4..8]].concat();
                 overlay.put(offset, end, Some(bytes.into()));
                 data += 1;
@@ -161,7 +164,7 @@ fn broken(what: &str, at: u64) -> Error {
 }
 
 fn fit_advice() -> String {
-    format!("give --replay-image-log, which brings them to their places first; or {}", advice())
+    format!("give --replay-image-log, which replays it first; or {}", advice())
 }
 
 fn advice() -> String {
@@ -171,9 +174,9 @@ fn advice() -> String {
     )
 }
 
-/// QEMU (10.0 was looked at) does not ask where a log begins, and replays a part of such a log.
-const ROUND_ADVICE: &str = "give --replay-image-log, which brings them to their places first; or mount a copy of the image \
-                            once on Windows; not qemu-img, which loses a part of a log that goes on at its start";
+/// QEMU (tested: 10.0) ignores where the log begins and replays only a part of such a log.
+const ROUND_ADVICE: &str = "give --replay-image-log, which replays it first; or mount a copy of the image \
+                            once on Windows; not qemu-img, which loses a part of a log that wraps around";
 
 const WINDOWS_ADVICE: &str = "have the log replayed on a copy of the image: mount it once on Windows";
 

@@ -1,22 +1,23 @@
-//! The metadata region: block size, disk size, sector sizes, and whether there is a parent ([MS-VHDX] 2.6).
+//! The metadata region: block size, disk size, sector sizes, and parent ([MS-VHDX] 2.6).
 
-use super::fields::{Guid, MIB, corrupt, index, u16_at, u32_at, u64_at};
+use super::fields::{Guid, MIB, corrupt, index};
 use super::region::Region;
+use crate::little_endian::{u16_at, u32_at, u64_at};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 
-/// Bytes of the table in front of the items.
+/// Bytes of the table before the items.
 const TABLE: usize = 64 << 10;
 const SIGNATURE: &[u8; 8] = b"metadata";
 const ENTRY: usize = 32;
 const MOST_ENTRIES: u16 = 2047;
-/// Bytes of the largest disk that a VHDX has: 64 TiB.
+/// Size of a VHDX disk at most: 64 TiB.
 const MOST_BYTES: u64 = 64 << 40;
 
 const IS_USER: u32 = 1;
 const IS_REQUIRED: u32 = 4;
 
-/// The system's items, in the order of [`Items`].
+/// The GUIDs of the system's items, in the order of [`Items`].
 const KNOWN: [Guid; 6] = [
     Guid::of(0xcaa16737_fa36_4d43_b3b6_33f0aa44e76b),
     Guid::of(0x2fa54224_cd1b_4876_b211_5dbed83bf4b8),
@@ -28,19 +29,19 @@ const KNOWN: [Guid; 6] = [
 /// File parameters, disk size, disk identifier, logical and physical sector size, parent locator.
 type Items = [Option<Region>; KNOWN.len()];
 
-/// The metadata.
+/// The values of the metadata items.
 pub(super) struct Metadata {
-    /// Bytes of a payload block: a power of two from 1 MiB to 256 MiB.
+    /// Bytes of a payload block, a power of two from 1 MiB to 256 MiB.
     pub(super) block_size: u64,
-    /// Blocks stay allocated: a fixed disk.
+    /// Whether blocks stay allocated (a fixed disk).
     pub(super) fixed: bool,
-    /// Bytes of the disk.
+    /// Size of the disk in bytes.
     pub(super) size: u64,
     pub(super) disk_id: Guid,
-    /// Bytes: 512 or 4096.
+    /// Logical sector size in bytes, 512 or 4096.
     pub(super) logical_sector: u32,
     pub(super) physical_sector: u32,
-    /// The parent locator, where there is a parent, and where it lies.
+    /// The parent locator and its offset, if there is a parent.
     pub(super) locator: Option<(Vec<u8>, u64)>,
 }
 
@@ -48,9 +49,12 @@ pub(super) struct Metadata {
 pub(super) fn read(file: &dyn Storage, region: Region) -> Result<Metadata> {
     let items = items(file, region)?;
     let number = |which: usize, what: &str, wide: usize| -> Result<(u64, u64)> {
-        let at = items[which].ok_or_else(|| corrupt(CODE, format!("the metadata has no {what}"), region.offset))?;
+        let at = items[which]
+            .ok_or_else(|| corrupt(Code::VhdxMetadata, format!("the metadata has no {what}"), region.offset))?;
         if at.len < wide as u64 {
-            return Err(corrupt(CODE, format!("the {what} is too short"), at.offset).expected(wide, at.len));
+            return Err(
+                corrupt(Code::VhdxMetadata, format!("the {what} is too short"), at.offset).expected(wide, at.len)
+            );
         }
         let mut bytes = [0; 8];
         file.read_at(at.offset, &mut bytes[..wide.min(8)])?;
@@ -59,18 +63,21 @@ pub(super) fn read(file: &dyn Storage, region: Region) -> Result<Metadata> {
     let (parameters, at) = number(0, "file parameters", 8)?;
     let block_size = parameters & 0xffff_ffff;
     if !block_size.is_power_of_two() || !(MIB..=256 * MIB).contains(&block_size) {
-        return Err(corrupt(CODE, "the block size is none", at).expected("a power of 2, 1 to 256 MiB", block_size));
+        return Err(corrupt(Code::VhdxMetadata, "the block size is invalid", at)
+            .expected("a power of 2, 1 to 256 MiB", block_size));
     }
     let sector = |which: usize, what: &str| match number(which, what, 4)? {
         (512, _) => Ok(512),
         (4096, _) => Ok(4096),
-        (other, at) => Err(corrupt(CODE, format!("the {what} is none"), at).expected("512 or 4096", other)),
+        (other, at) => {
+            Err(corrupt(Code::VhdxMetadata, format!("the {what} is invalid"), at).expected("512 or 4096", other))
+        }
     };
     let logical_sector = sector(3, "logical sector size")?;
     let physical_sector = sector(4, "physical sector size")?;
     let (size, at) = number(1, "disk size", 8)?;
     if size % u64::from(logical_sector) != 0 || size > MOST_BYTES {
-        return Err(corrupt(CODE, "the disk has no size that a disk can have", at)
+        return Err(corrupt(Code::VhdxMetadata, "the size of the disk is invalid", at)
             .expected(format_args!("a multiple of {logical_sector}, up to 64 TiB"), size));
     }
     let (_, at) = number(2, "disk identifier", 16)?;
@@ -81,29 +88,29 @@ pub(super) fn read(file: &dyn Storage, region: Region) -> Result<Metadata> {
     Ok(Metadata { block_size, fixed, size, disk_id: Guid(disk_id), logical_sector, physical_sector, locator })
 }
 
-const CODE: Code = Code::VhdxMetadata;
-
 fn locator(file: &dyn Storage, region: Region, item: Option<Region>) -> Result<(Vec<u8>, u64)> {
-    let item = item.ok_or_else(|| corrupt(CODE, "the disk has a parent and nothing says which", region.offset))?;
+    let item = item.ok_or_else(|| {
+        corrupt(Code::VhdxMetadata, "the disk has a parent, and the parent locator is missing", region.offset)
+    })?;
     // At most 1 MiB: see `items`.
     let mut bytes = vec![0; index(item.len)];
     file.read_at(item.offset, &mut bytes)?;
     Ok((bytes, item.offset))
 }
 
-/// Where the items lie in the file.
+/// Returns the places of the items in the file.
 fn items(file: &dyn Storage, region: Region) -> Result<Items> {
     let mut table = vec![0; TABLE];
     file.read_at(region.offset, &mut table)?;
     let count = u16_at(&table, 10);
     if !table.starts_with(SIGNATURE) || count > MOST_ENTRIES {
-        return Err(corrupt(CODE, "there is no metadata table where it should be", region.offset));
+        return Err(corrupt(Code::VhdxMetadata, "the metadata table is missing", region.offset));
     }
     let mut items = Items::default();
     for (i, entry) in table[ENTRY..].chunks_exact(ENTRY).take(count.into()).enumerate() {
         let at = region.offset + ((i + 1) * ENTRY) as u64;
         let (guid, flags) = (Guid::at(entry, 0), u32_at(entry, 24));
-        // What users of the image store is none of its own items, whatever its identifier.
+        // Items of users are never the system's, whatever their identifier.
         let known = KNOWN.iter().position(|known| *known == guid && flags & IS_USER == 0);
         let Some(known) = known else {
             if flags & IS_REQUIRED != 0 {
@@ -113,19 +120,19 @@ fn items(file: &dyn Storage, region: Region) -> Result<Items> {
         };
         let (offset, len) = (u64::from(u32_at(entry, 16)), u64::from(u32_at(entry, 20)));
         if offset < TABLE as u64 || len > MIB || offset + len > region.len {
-            return Err(corrupt(CODE, format!("the item {guid} does not lie where an item can"), at)
+            return Err(corrupt(Code::VhdxMetadata, format!("the place of the item {guid} is invalid"), at)
                 .expected("up to 1 MiB behind the table", format_args!("{len} bytes at {offset:#x} of the region")));
         }
         if items[known].replace(Region { offset: region.offset + offset, len }).is_some() {
-            return Err(corrupt(CODE, format!("the item {guid} is there twice"), at));
+            return Err(corrupt(Code::VhdxMetadata, format!("there are two items {guid}"), at));
         }
     }
     Ok(items)
 }
 
 fn unknown(guid: Guid, at: u64) -> Error {
-    let what = format!("the image cannot be read without its metadata item {guid}, which nobody here knows");
+    let what = format!("the image requires its metadata item {guid}, which is not supported");
     Error::new(Kind::Unsupported, Code::VhdxMetadataItem, what)
         .at(Space::File, at)
-        .advise("convert a copy of it with what made it")
+        .advise("convert a copy of it with the program that made it")
 }

@@ -1,7 +1,7 @@
 //! Compressed grains: zlib streams, each of one grain.
 //!
-//! Facts: *Virtual Disk Format 5.0*, "Stream-Optimized Compressed Sparse Extents": before the stream stands a marker,
-//! the first sector of the grain in the extent (8 bytes) and the bytes of the stream (4).
+//! Facts: *Virtual Disk Format 5.0*, "Stream-Optimized Compressed Sparse Extents": a marker precedes the stream, with
+//! the first sector of the grain in the extent (8 bytes) and the length of the stream (4).
 
 use super::grains::Grains;
 use super::{SECTOR, broken};
@@ -10,30 +10,30 @@ use hivewright_error::{Code, Error, Result};
 use hivewright_storage::span::placed;
 
 impl Grains {
-    /// Decompresses into `grain`, which has room for a grain, the one of that number, whose compressed bytes stand at `place`
-    /// of the file. Says how many bytes it has: all that are in the extent.
+    /// Decompresses grain `index`, whose compressed bytes lie at `place` of the file, into `grain`. Returns the number
+    /// of bytes: all that lie in the extent.
     pub(super) fn unpack(&self, place: u64, index: u64, grain: &mut [u8]) -> Result<usize> {
         let size = self.layout.grain;
         let (start, len) = match self.layout.packed {
             Some(true) => self.marker(place, index)?,
-            _ => (place, (2 * size).min(self.file_len.saturating_sub(place))),
+            _ => (place, (2 * size).min(self.file_len().saturating_sub(place))),
         };
-        // Twice a grain at most, and a grain 16 MiB.
+        // At most two grains of at most 16 MiB.
         let mut packed = vec![0; usize::try_from(len).unwrap_or(0)];
         self.file.read_at(start, &mut packed)?;
         let needed = size.min(self.layout.capacity - index * size);
         match inflate(&packed, grain) {
             Ok(written) if written as u64 >= needed => Ok(written),
             Ok(written) => Err(self.bad_grain("a compressed grain is too short", place).expected(needed, written)),
-            Err(Failed::TooLong) => Err(self.bad_grain("a compressed grain holds more than a grain", place)),
+            Err(Failed::TooLong) => Err(self.bad_grain("a compressed grain has more data than a grain", place)),
             Err(Failed::Damaged) => Err(self.bad_grain("a compressed grain cannot be decompressed", place)),
         }
     }
 
-    /// Where the stream behind a marker begins, and its bytes.
+    /// Returns the offset and the length of the stream after a marker.
     fn marker(&self, place: u64, index: u64) -> Result<(u64, u64)> {
         let mut marker = [0; 12];
-        if place + 12 > self.file_len {
+        if place + 12 > self.file_len() {
             return Err(self.bad_grain("a grain lies past the end of its file", place));
         }
         self.file.read_at(place, &mut marker)?;
@@ -41,16 +41,18 @@ impl Grains {
         let (sector, len) = (number(&marker[..8]), number(&marker[8..]));
         let own = index * (self.layout.grain / SECTOR);
         if sector != own {
-            return Err(self.bad_grain("a compressed grain says that it is another", place).expected(own, sector));
+            return Err(self
+                .bad_grain("the marker of a compressed grain names another grain", place)
+                .expected(own, sector));
         }
-        if len == 0 || len > 2 * self.layout.grain + SECTOR || place + 12 + len > self.file_len {
-            return Err(self.bad_grain("a compressed grain is too long, or ends behind its file", place));
+        if len == 0 || len > 2 * self.layout.grain + SECTOR || place + 12 + len > self.file_len() {
+            return Err(self.bad_grain("a compressed grain is too long, or ends past the end of its file", place));
         }
         Ok((place + 12, len))
     }
 
     fn bad_grain(&self, what: &str, place: u64) -> Error {
         placed(broken(Code::VmdkGrain, what), &*self.file, place)
-            .advise("the file is damaged or cut short: look for a whole copy")
+            .advise("the file is damaged or truncated: look for a complete copy")
     }
 }

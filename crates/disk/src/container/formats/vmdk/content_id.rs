@@ -1,4 +1,4 @@
-//! The content identifier (CID) of an image, which a writer renews: see the module above.
+//! The content identifier (CID) of an image, which a writer renews: see the parent module.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,20 +8,20 @@ use crate::container::helpers::random;
 use hivewright_error::Result;
 use hivewright_storage::Storage;
 
-/// Where the CID stands, and whether it has been renewed since the image was opened.
+/// The place of the CID, and whether it was renewed since the image was opened.
 pub(super) struct ContentId {
     file: Arc<dyn Storage>,
     at: u64,
     digits: usize,
-    /// CIDs that the new one must not be.
+    /// CIDs that the new one must differ from.
     taken: Vec<u32>,
-    /// Where the long identifier stands whose last eight digits are the CID.
+    /// Offset of the long identifier, whose last eight digits are the CID.
     long: Option<u64>,
     renewed: Mutex<bool>,
 }
 
 impl ContentId {
-    /// Of the descriptor whose text begins at `start` of `file`.
+    /// Finds the CID in the descriptor whose text begins at `start` of `file`.
     pub(super) fn new(file: Arc<dyn Storage>, start: u64, text: &[u8], descriptor: &Descriptor) -> Self {
         let place = |at: &Range<usize>| start + at.start as u64;
         let cid = &text[descriptor.cid_at.clone()];
@@ -34,7 +34,7 @@ impl ContentId {
         ContentId { file, at, digits, taken, long, renewed: Mutex::default() }
     }
 
-    /// Gives the image a new CID, once, and returns when it is on the medium.
+    /// Writes a new CID, once, and returns when it is on the medium.
     pub(super) fn renew(&self) -> Result<()> {
         let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
         if *renewed {
@@ -52,12 +52,12 @@ impl ContentId {
         Ok(())
     }
 
-    /// As many digits as the old CID has, so that nothing in the text moves.
+    /// Returns a random CID with as many digits as the old one, so that the text keeps its length.
     fn fresh(&self) -> Result<String> {
         loop {
-            // Eight of them at most.
+            // At most eight digits.
             let digits = format!("{:08x}", u32::from_le_bytes(random::bytes()?))[8 - self.digits..].to_owned();
-            // One digit has sixteen values and at most five are taken.
+            // One digit has sixteen values, of which at most five are taken.
             if u32::from_str_radix(&digits, 16).is_ok_and(|cid| !self.taken.contains(&cid)) {
                 return Ok(digits);
             }

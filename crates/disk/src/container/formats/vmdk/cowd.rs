@@ -1,7 +1,7 @@
-//! The header of a sparse extent as ESX hosts write it for snapshots: `-delta.vmdk`.
+//! The header of a COWD sparse extent, which ESX hosts write for snapshots: `-delta.vmdk`.
 //!
 //! Facts: *Virtual Disk Format 5.0*, "ESXi Host Sparse Extents"; libvmdk, "The COWD sparse extent data file". All
-//! numbers are 32 bits, little-endian, places and sizes in sectors: magic 0, version 4, flags 8, capacity 12, grain
+//! numbers are 32 bits, little-endian, offsets and sizes in sectors: magic 0, version 4, flags 8, capacity 12, grain
 //! size 16, directory 20 and its entries 24, next free sector 28, unclean 1648. The header has four sectors, a table
 //! always 4096 entries.
 
@@ -28,7 +28,7 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
     let u32 = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
     let sectors = |at: usize| u64::from(u32(at)) * SECTOR;
     if !bytes.starts_with(MAGIC) {
-        return wrong(Code::VmdkMagic, "no sparse extent of ESX stands where one should");
+        return wrong(Code::VmdkMagic, "the extent is not an ESX sparse extent");
     }
     if u32(4) != 1 {
         // Workstation 3 wrote version 3, with other tables.

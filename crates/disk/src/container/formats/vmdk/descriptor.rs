@@ -1,6 +1,6 @@
-//! The descriptor: lines of text that say what an image is made of.
+//! The descriptor: text that lists the parts of an image.
 //!
-//! Facts: *Virtual Disk Format 5.0*, "The Descriptor File". Which descriptors are encrypted: as seen in the field.
+//! Facts: *Virtual Disk Format 5.0*, "The Descriptor File". The form of encrypted descriptors is known from samples.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,42 +10,42 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::span::placed;
 
-/// Bytes that one may have: four thousand extents fit in.
+/// Bytes of a descriptor at most; room for four thousand extents.
 const MAX_LEN: u64 = 1 << 20;
-/// Extents that one may name.
+/// Extents of a descriptor at most.
 const MAX_EXTENTS: usize = 4096;
-/// The CID of no parent.
+/// The parent CID that means no parent.
 const NO_PARENT: u32 = 0xffff_ffff;
 const HEADING: &[u8] = b"# Disk DescriptorFile";
 
-/// What a descriptor says.
+/// A parsed descriptor.
 #[derive(Debug, Default)]
 pub(super) struct Descriptor {
     pub(super) cid: u32,
-    /// Where the digits of the CID stand in the text.
+    /// Range of the CID's digits in the text.
     pub(super) cid_at: Range<usize>,
-    /// The same of `ddb.longContentID`, if there are 32 digits.
+    /// Range of `ddb.longContentID` in the text, if it has 32 digits.
     pub(super) long_id_at: Option<Range<usize>>,
-    /// The CID of the parent, and where it is said to be.
+    /// The CID of the parent, and the hint at its path.
     pub(super) parent: Option<(u32, String)>,
     pub(super) create_type: String,
-    /// Where VMware notes which blocks have changed.
+    /// The file in which VMware tracks changed blocks.
     pub(super) change_track: Option<String>,
     pub(super) encrypted: bool,
     pub(super) extents: Vec<Line>,
 }
 
-/// A line about an extent.
+/// The line of an extent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) access: Access,
-    /// Bytes of the guest.
+    /// Bytes of the guest's disk.
     pub(super) len: u64,
-    /// `SPARSE`, `FLAT` and so on, in capitals.
+    /// The type in capitals, such as `SPARSE` or `FLAT`.
     pub(super) kind: String,
-    /// Empty for `ZERO`.
+    /// The file name; empty for `ZERO`.
     pub(super) name: String,
-    /// Bytes into its file.
+    /// Offset in the file, in bytes.
     pub(super) offset: u64,
 }
 
@@ -56,7 +56,8 @@ pub(super) enum Access {
     None,
 }
 
-/// Whether a file that begins so is a descriptor: by its heading, or, as VMware sees it, by a first line `version=`.
+/// Returns whether a file with these first bytes is a descriptor: by its heading, or, as VMware does, by a first line
+/// `version=`.
 pub(super) fn is_one(head: &[u8]) -> bool {
     let lines = head.split(|&b| b == b'\n').map(<[u8]>::trim_ascii);
     for line in lines.filter(|line| !line.is_empty()) {
@@ -70,7 +71,7 @@ pub(super) fn is_one(head: &[u8]) -> bool {
     false
 }
 
-/// Reads the descriptor at `offset`, `len` bytes with what pads it; and its text.
+/// Reads the descriptor of `len` bytes, with padding, at `offset`. Returns its text too.
 pub(super) fn read(file: &Arc<dyn Storage>, offset: u64, len: u64) -> Result<(Vec<u8>, Descriptor)> {
     if len > MAX_LEN {
         let error = broken(Code::VmdkDescriptor, "the descriptor is too long").expected(MAX_LEN, len);
@@ -87,7 +88,7 @@ pub(super) fn read(file: &Arc<dyn Storage>, offset: u64, len: u64) -> Result<(Ve
     Ok((text, parsed))
 }
 
-/// The same of an embedded one, which may be missing: zeros, or something else, stand in its place.
+/// As [`read`] for an embedded descriptor; `None` if there is no descriptor at that place.
 pub(super) fn read_embedded(file: &Arc<dyn Storage>, offset: u64, len: u64) -> Result<Option<(Vec<u8>, Descriptor)>> {
     let mut head = [0; 512];
     let fits = offset.checked_add(SECTOR).is_some_and(|end| end <= file.len().unwrap_or(0));
@@ -101,7 +102,7 @@ pub(super) fn read_embedded(file: &Arc<dyn Storage>, offset: u64, len: u64) -> R
     read(file, offset, len.min(file.len()?.saturating_sub(offset))).map(Some)
 }
 
-/// What is wrong with a text, and where.
+/// A defect of a text and its offset.
 #[derive(Debug)]
 struct Fault {
     kind: Kind,
@@ -141,7 +142,7 @@ fn parse(text: &[u8]) -> Parsed<Descriptor> {
         if let Some(seen) = once.map(|i| &mut seen[i])
             && std::mem::replace(seen, true)
         {
-            return fault(at, format!("{key} is there twice"));
+            return fault(at, format!("there are two lines {key}"));
         }
         match key.as_str() {
             "cid" => (found.cid, found.cid_at) = (cid(value, at)?, place),
@@ -156,8 +157,8 @@ fn parse(text: &[u8]) -> Parsed<Descriptor> {
     }
     found.parent = match (parent_cid, hint) {
         (NO_PARENT, None) => None,
-        (NO_PARENT, Some((at, _))) => return fault(at, "a parent is named, and parentCID says that there is none"),
-        (_, None) => return fault(0, "parentCID stands for a parent, and parentFileNameHint is missing"),
+        (NO_PARENT, Some((at, _))) => return fault(at, "parentFileNameHint names a parent, and parentCID has none"),
+        (_, None) => return fault(0, "parentCID has a parent, and parentFileNameHint is missing"),
         (cid, Some((_, hint))) => Some((cid, hint)),
     };
     match (seen[0], seen[2], found.extents.is_empty()) {
@@ -174,14 +175,14 @@ fn access(line: &[u8]) -> Option<Access> {
     known.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes())).map(|(_, access)| *access)
 }
 
-/// `RW 4192256 SPARSE "disk-s001.vmdk"`, `RW 2048 FLAT "disk-flat.vmdk" 0`, `RW 63 ZERO`.
+/// Parses `RW 4192256 SPARSE "disk-s001.vmdk"`, `RW 2048 FLAT "disk-flat.vmdk" 0`, `RW 63 ZERO`.
 fn extent(access: Access, line: &[u8], at: usize) -> Parsed<Line> {
     let text = decode(line);
     let (before, name, after) = match text.split_once('"') {
         None => (text.as_str(), "", ""),
         Some((before, rest)) => match rest.split_once('"') {
             Some((name, after)) => (before, name, after),
-            None => return fault(at, "the name of an extent does not end"),
+            None => return fault(at, "the name of an extent has no closing quote"),
         },
     };
     let bytes = |word: Option<&str>| word.and_then(|word| word.parse::<u64>().ok())?.checked_mul(SECTOR);
@@ -198,13 +199,13 @@ fn extent(access: Access, line: &[u8], at: usize) -> Parsed<Line> {
         None => 0,
         word => match bytes(word) {
             Some(offset) => offset,
-            None => return fault(at, "the offset of an extent is no number of sectors"),
+            None => return fault(at, "the offset of an extent is not a number of sectors"),
         },
     };
     Ok(Line { access, len, kind, name: name.to_owned(), offset })
 }
 
-/// The key in small letters, and where the value stands in the line, without quotes.
+/// Returns the key in lower case, and the range of the value in the line, without quotes.
 fn key_and_value(line: &[u8]) -> Option<(String, Range<usize>)> {
     let equals = line.iter().position(|&b| b == b'=')?;
     let raw = &line[equals + 1..];
@@ -223,7 +224,7 @@ fn cid(value: &[u8], at: usize) -> Parsed<u32> {
     }
 }
 
-/// UTF-8, or else each byte a character: what old descriptors on Windows hold, nearly.
+/// Decodes UTF-8, or else each byte as a character, which is nearly right for old descriptors from Windows.
 fn decode(bytes: &[u8]) -> String {
     std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().map(|&b| char::from(b)).collect(), str::to_owned)
 }

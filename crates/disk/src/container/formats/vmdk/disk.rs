@@ -1,4 +1,4 @@
-//! The disk that the guest sees: extents one after the other, and the parent where they hold nothing.
+//! The guest's disk: extents, and the parent where they have no data.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -12,21 +12,40 @@ use crate::container::helpers::tables::index;
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::{advised, dirty_flag};
 
-/// The extents of a disk, which has no other bytes.
+/// The extents of a disk, which cover it completely.
 pub(super) struct Extents {
     extents: Vec<Extent>,
     content_id: ContentId,
-    /// Compressed grains, by extent and number.
+    /// Whether there is a parent: a new grain would have to be filled from it.
+    has_parent: bool,
+    /// Cache of decompressed grains by extent and number.
     unpacked: Mutex<BlockCache<(usize, u64)>>,
 }
 
 impl Extents {
-    pub(super) fn new(extents: Vec<Extent>, content_id: ContentId) -> Self {
-        Extents { extents, content_id, unpacked: Mutex::default() }
+    pub(super) fn new(extents: Vec<Extent>, content_id: ContentId, has_parent: bool) -> Self {
+        Extents { extents, content_id, has_parent, unpacked: Mutex::default() }
     }
 
-    /// Returns the number of the extent that holds the byte at `offset`, which is inside of the disk; the offset in the
-    /// extent; and how many bytes are left of it, `most` at most.
+    /// Makes the grains of a range of an extent that are not there, where that can be.
+    fn make_grains(&self, grains: &Grains, within: u64, len: u64) -> Result<()> {
+        let size = grains.layout.grain;
+        let all = within / size..(within + len).div_ceil(size);
+        let mut absent = Vec::new();
+        for grain in all.clone().filter(|_| !self.has_parent) {
+            if !matches!(grains.find(grain, grains.layout.directory)?, Grain::At(_)) {
+                absent.push(grain);
+            }
+        }
+        if absent.is_empty() {
+            return Ok(());
+        }
+        grains.tables_agree(all)?;
+        grains.make(&absent)
+    }
+
+    /// Returns the number of the extent that holds the byte at `offset` of the disk, the offset in the extent, and the
+    /// number of bytes that follow in it, `most` at most.
     fn find(&self, offset: u64, most: u64) -> (usize, u64, u64) {
         let number = self.extents.partition_point(|extent| extent.start + extent.len <= offset);
         let extent = &self.extents[number];
@@ -34,13 +53,13 @@ impl Extents {
         (number, within, most.min(extent.len - within))
     }
 
-    /// Fills `buf` with bytes of the compressed grain at `place` of the extent, from `offset` of the extent on. A run of a
-    /// compressed grain ends with the grain.
+    /// Fills `buf` from the compressed grain at `place` of the extent. `offset` is an offset in the extent; a run ends
+    /// with its grain.
     fn decompress(&self, number: usize, grains: &Grains, place: u64, offset: u64, buf: &mut [u8]) -> Result<()> {
         let (size, grain) = (index(grains.layout.grain), offset / grains.layout.grain);
         let within = index(offset % grains.layout.grain);
         let mut kept = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = kept.piece((number, grain), size, |bytes| grains.unpack(place, grain, bytes))?;
+        let bytes = kept.block((number, grain), size, |bytes| grains.unpack(place, grain, bytes))?;
         buf.copy_from_slice(&bytes[within..within + buf.len()]);
         Ok(())
     }
@@ -51,10 +70,10 @@ impl BlockMapping for Extents {
         let (number, within, most) = self.find(offset, most);
         let extent = &self.extents[number];
         if extent.access == Access::None {
-            let what = format!("the image keeps the extent {} from being read (NOACCESS)", extent.name);
-            return Err(Error::new(Kind::Unsupported, Code::VmdkNoAccess, what).at(Space::Disk, offset).advise(
-                "if it may be read all the same, say RW or RDONLY in a copy of the descriptor, and name that",
-            ));
+            let what = format!("the descriptor forbids reading the extent {} (NOACCESS)", extent.name);
+            return Err(Error::new(Kind::Unsupported, Code::VmdkNoAccess, what)
+                .at(Space::Disk, offset)
+                .advise("if it may be read, put RW or RDONLY into a copy of the descriptor, and name the copy"));
         }
         let on_disk = move |error: Error| error.at(Space::Disk, offset);
         Ok(match &extent.body {
@@ -79,10 +98,13 @@ impl BlockMapping for Extents {
             let (number, within, most) = self.find(at, end - at);
             let extent = &self.extents[number];
             if extent.access != Access::ReadWrite {
-                let what = format!("the image keeps the extent {} from being written to (RDONLY)", extent.name);
-                return Err(Error::refused(Code::VmdkReadOnlyExtent, what).at(Space::Disk, at).advise(
-                    "if it may be changed all the same, say RW for it in the descriptor, of which a copy is kept",
-                ));
+                let what = format!("the descriptor forbids writing to the extent {} (RDONLY)", extent.name);
+                return Err(Error::refused(Code::VmdkReadOnlyExtent, what)
+                    .at(Space::Disk, at)
+                    .advise("if it may be changed, put RW into the descriptor, and keep a copy of the old one"));
+            }
+            if let Body::Sparse(grains) = &extent.body {
+                self.make_grains(grains, within, most).map_err(|error| error.at(Space::Disk, at))?;
             }
             let (place, len) = match self.map(at, most)? {
                 (Location::File(_, place), len) => (place, len),
@@ -101,7 +123,7 @@ impl BlockMapping for Extents {
     }
 
     fn not_allocated(&self, offset: u64, _: &Location<'_>) -> Error {
-        let what = "the image has no place of its own for these bytes: they are its parent's, or zeros never written";
+        let what = "the image has not allocated these bytes: they are in its parent, or are unwritten zeros";
         not_allocated(offset, what, format!("edit a flat copy of it: {}", advised::TO_FLAT_VMDK))
     }
 

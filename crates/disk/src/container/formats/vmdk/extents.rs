@@ -1,4 +1,4 @@
-//! The extents of an image: stretches of the guest, each in a file.
+//! The extents of an image: ranges of the guest's disk, each in a file.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use hivewright_storage::dirty_flag::DirtyFlag;
 
 /// An extent.
 pub(super) struct Extent {
-    /// Where it begins in the guest.
+    /// Its start in the guest's disk, in bytes.
     pub(super) start: u64,
     pub(super) len: u64,
     pub(super) access: Access,
@@ -25,7 +25,7 @@ pub(super) struct Extent {
 
 pub(super) enum Body {
     Zero,
-    /// At this place of a file.
+    /// In a file, from this offset on.
     Flat(Arc<dyn Storage>, u64),
     Sparse(Box<Grains>),
 }
@@ -57,14 +57,14 @@ impl Extent {
     }
 }
 
-/// Opens every extent of `descriptor`. `own` are the grains of the file that the descriptor is embedded in: the first
-/// extent, whatever it is called, since such a file may be renamed.
+/// Opens all extents of `descriptor`. `own` are the grains of the file in which the descriptor is embedded. They are
+/// the first extent, whatever its name, since such a file may have been renamed.
 pub(super) fn open(opening: &Opening<'_>, descriptor: &Descriptor, own: Option<Grains>) -> Result<Vec<Extent>> {
     let (mut extents, mut start, mut files, mut own) = (Vec::new(), 0_u64, Files::default(), own);
     for line in &descriptor.extents {
         let body = match own.take() {
             Some(_) if line.kind != "SPARSE" => {
-                let what = "the descriptor does not count the sparse extent that it stands in";
+                let what = "the descriptor does not list the extent in which it is embedded";
                 return Err(broken(Code::VmdkDescriptor, what));
             }
             Some(grains) => sparse(line, grains)?,
@@ -88,7 +88,7 @@ fn open_one(opening: &Opening<'_>, line: &Line, files: &mut Files) -> Result<Bod
         }
         "FLAT" | "VMFS" | "SPARSE" | "VMFSSPARSE" | "SESPARSE" => {}
         other => {
-            let what = format!("the extent {} is of a kind that is not read here: {other}", line.name);
+            let what = format!("the extent {} has the unsupported type {other}", line.name);
             return Err(Error::new(Kind::Unsupported, Code::VmdkExtentKind, what)
                 .advise("have VMware make a copy of it in one file, and edit that"));
         }
@@ -103,8 +103,8 @@ fn open_one(opening: &Opening<'_>, line: &Line, files: &mut Files) -> Result<Bod
     sparse(line, Grains::new(file, layout)?)
 }
 
-/// Whether a name is that of a device: of Linux, of Windows. `\\?\C:\VMs\disk.vmdk` is a file by its long name (Microsoft,
-/// "Naming Files, Paths, and Namespaces").
+/// Returns whether a name is that of a device of Linux or Windows. `\\?\C:\VMs\disk.vmdk` is a file with a long name
+/// (Microsoft, "Naming Files, Paths, and Namespaces").
 fn is_device(name: &str) -> bool {
     let Some(long) = name.strip_prefix(r"\\?\") else { return name.starts_with("/dev/") || name.starts_with(r"\\.\") };
     let leads_on = |rest: &str| rest.split_once('\\').is_some_and(|(_, name)| !name.is_empty());
@@ -119,29 +119,30 @@ fn flat(line: &Line, file: Arc<dyn Storage>) -> Result<Body> {
     }
     Err(broken(Code::VmdkExtentSize, format!("the extent {} is shorter than the descriptor says", line.name))
         .expected(format_args!("{} bytes from {:#x}", line.len, line.offset), format_args!("{len} bytes in all"))
-        .advise("it was cut short, or belongs to another image: look for a whole copy"))
+        .advise("it was truncated, or belongs to another image: look for a complete copy"))
 }
 
-/// The last grain may reach past the end of the guest: so may the header's number, by less than a grain.
+/// Checks the size of an extent. The last grain, and the capacity in the header, may exceed the extent by less than a
+/// grain.
 fn sparse(line: &Line, grains: Grains) -> Result<Body> {
     let capacity = grains.layout.capacity;
     if capacity >= line.len && capacity - line.len < grains.layout.grain {
         return Ok(Body::Sparse(Box::new(grains)));
     }
-    let what = format!("the extent {} is of another size than the descriptor says", line.name);
+    let what = format!("the extent {} differs in size from the descriptor", line.name);
     Err(broken(Code::VmdkExtentSize, what)
         .expected(format_args!("{} bytes", line.len), capacity)
         .advise("it belongs to another image, or its descriptor does"))
 }
 
-/// Files that were opened, each once however it was called: what is written to one must be seen in all of its extents.
+/// The opened files, each opened once whatever its names, so that a write to a file is seen in all of its extents.
 #[derive(Default)]
 struct Files {
     by_name: BTreeMap<String, PathBuf>,
     open: BTreeMap<PathBuf, Shared>,
 }
 
-/// An open file, and which bytes of it stand for some of the guest: start and end.
+/// An open file, and the ranges of it that hold data of the guest.
 struct Shared {
     file: Arc<dyn Storage>,
     used: Vec<(u64, u64)>,
@@ -149,13 +150,13 @@ struct Shared {
 
 impl Files {
     fn open(&mut self, opening: &Opening<'_>, line: &Line) -> Result<Arc<dyn Storage>> {
-        // Of a sparse extent, all of its file.
+        // All of the file, for a sparse extent.
         let flat = matches!(line.kind.as_str(), "FLAT" | "VMFS");
         let used = if flat { (line.offset, line.offset.saturating_add(line.len)) } else { (0, u64::MAX) };
         let path = match self.by_name.get(&line.name) {
             Some(path) => path.clone(),
             None => {
-                let (path, file) = opening.gate.named(opening.path, &line.name, opening.part())?;
+                let (path, file) = opening.policy.named(opening.path, &line.name, opening.part())?;
                 self.by_name.insert(line.name.clone(), path.clone());
                 self.open.entry(path.clone()).or_insert(Shared { file, used: Vec::new() });
                 path
@@ -169,7 +170,7 @@ impl Files {
         Ok(shared.file.clone())
     }
 
-    /// Bytes that stand in the guest twice could not be written without changing it elsewhere.
+    /// Checks that no bytes belong to two extents: a write to one would change the other.
     fn do_not_overlap(self) -> Result<()> {
         for (path, mut shared) in self.open {
             shared.used.sort_unstable();

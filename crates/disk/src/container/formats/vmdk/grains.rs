@@ -1,9 +1,10 @@
-//! Grains: a directory leads to tables, and a table to where each grain lies in the file.
+//! Grains: a directory points to tables, and each table entry to a grain in the file.
 //!
-//! Facts: *Virtual Disk Format 5.0*, "Hosted Sparse Extents" and "ESXi Host Sparse Extents": an entry of the directory
-//! is the sector of a table, an entry of a table the sector of a grain; 0 stands for one that is not there. Where the
-//! header says so, 1 stands for zeros.
+//! Facts: *Virtual Disk Format 5.0*, "Hosted Sparse Extents" and "ESXi Host Sparse Extents": a directory entry is the
+//! sector of a table, a table entry the sector of a grain; 0 means a missing one. Where the header says so, 1 means
+//! zeros.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::overlap::Occupied;
@@ -14,54 +15,59 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::span::placed;
 
-/// Entries of a directory at most: those of a disk of 128 TiB with usual grains.
+/// Directory entries at most: those of a disk of 128 TiB with grains of the usual size.
 const MAX_TABLES: u64 = 1 << 22;
 /// Bytes of a grain at most.
 const MAX_GRAIN: u64 = 16 << 20;
 
+/// A new grain no larger than this is made; 64 KiB is the custom.
+const LARGEST_NEW: u64 = 1 << 20;
+
 /// The fields of an extent's header, in bytes.
 #[derive(Debug, Default)]
 pub(super) struct Layout {
-    /// Bytes of the guest.
+    /// Size of the extent in the guest's disk.
     pub(super) capacity: u64,
-    /// Bytes of a grain.
+    /// Size of a grain.
     pub(super) grain: u64,
     /// Entries of a table.
     pub(super) per_table: u64,
-    /// Where the directory is.
+    /// Offset of the directory.
     pub(super) directory: u64,
-    /// Where the second directory is, with tables of its own.
+    /// Offset of the redundant directory, with its own tables.
     pub(super) redundant: Option<u64>,
-    /// Whether the entry 1 stands for zeros.
+    /// Whether the entry 1 means zeros.
     pub(super) zeroed: bool,
     pub(super) entries: Entries,
-    /// Whether grains are compressed, and then whether a marker stands before each.
+    /// Whether grains are compressed, and if so, whether a marker precedes each.
     pub(super) packed: Option<bool>,
-    /// Where the header is, and a descriptor: start and end.
+    /// Whether grains can be allocated at the end of the file.
+    pub(super) grows: bool,
+    /// Ranges of the header and of an embedded descriptor: start and end.
     pub(super) metadata: Vec<(u64, u64)>,
     pub(super) refusal: Option<Refusal>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Entries {
-    /// Of 32 bits.
+    /// 32-bit entries.
     #[default]
     Sectors,
-    /// Of 64 bits: see `se_sparse`. Where tables and grains begin, and where the tables end.
+    /// 64-bit entries: see `se_sparse`. Offsets of the tables, of their end, and of the grains.
     Wide { tables: u64, tables_end: u64, grains: u64 },
 }
 
 impl Layout {
-    /// Entries of the directory.
+    /// Returns the number of directory entries.
     pub(super) fn tables(&self) -> u64 {
         self.capacity.div_ceil(self.grain).div_ceil(self.per_table)
     }
 }
 
-/// Where a grain is.
+/// The location of a grain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grain {
-    /// Not in this extent: in the parent, or zeros.
+    /// Not in this extent: the parent's, or zeros.
     Absent,
     Zero,
     At(u64),
@@ -70,28 +76,34 @@ pub(super) enum Grain {
 /// A sparse extent.
 pub(super) struct Grains {
     pub(super) file: Arc<dyn Storage>,
-    pub(super) file_len: u64,
+    file_len: AtomicU64,
     pub(super) layout: Layout,
     pub(super) remark: Option<&'static str>,
     pub(super) tables: Tables,
-    /// Filled at the first write.
+    /// Collected at the first write.
     pub(super) known: Mutex<Option<Occupied>>,
 }
 
 impl Grains {
     pub(super) fn new(file: Arc<dyn Storage>, layout: Layout) -> Result<Self> {
-        let file_len = file.len()?;
+        let file_len = AtomicU64::new(file.len()?);
         let tables = Tables::new(file.clone(), Code::VmdkTable);
         let mut grains = Grains { file, file_len, layout, remark: None, tables, known: Mutex::default() };
         grains.check()?;
         Ok(grains)
     }
 
+    /// Bytes of the file, as it is now.
+    pub(super) fn file_len(&self) -> u64 {
+        self.file_len.load(Ordering::Acquire)
+    }
+
     fn check(&mut self) -> Result<()> {
+        let file_len = self.file_len();
         let layout = &mut self.layout;
         let wrong = |what: &str| Err(placed(broken(Code::VmdkHeader, what), &*self.file, 0));
         if !layout.grain.is_power_of_two() || !(SECTOR..=MAX_GRAIN).contains(&layout.grain) {
-            return wrong("the size of a grain is no power of two up to 16 MiB");
+            return wrong("the size of a grain is not a power of two up to 16 MiB");
         }
         if layout.capacity == 0 || layout.per_table == 0 {
             return wrong("the extent has no bytes, or tables without entries");
@@ -101,21 +113,21 @@ impl Grains {
         if tables > MAX_TABLES {
             return wrong("the directory would have more than four million entries");
         }
-        let fits = |start: u64| start.checked_add(tables * width).is_some_and(|end| end <= self.file_len);
+        let fits = |start: u64| start.checked_add(tables * width).is_some_and(|end| end <= file_len);
         if fits(layout.directory) {
             return Ok(());
         }
         let second = layout.redundant.take().filter(|&second| fits(second));
         let Some(second) = second else { return wrong("the file ends before the directory of grains") };
         layout.directory = second;
-        let advice = "take another copy of the image: what reads only the first directory does not read this one";
+        let advice = "copy the image again: programs that read only the first directory cannot read it";
         layout.refusal = Some(refusal(Code::VmdkDamaged, "its first directory of grains is damaged", advice));
-        self.remark = Some("the first directory of grains is not in the file: read through the second");
+        self.remark = Some("the first directory of grains is not in the file: the second is used");
         Ok(())
     }
 
-    /// Returns where the bytes from `offset` on are, and how many of them lie there one after the other, `most` at most. All
-    /// of them lie inside of the extent. Of a compressed grain it is the place of the whole grain.
+    /// Returns the location of the bytes from `offset` on, and how many of them are contiguous there, `most` at most.
+    /// The range lies in the extent. The location of a compressed grain is that of the whole grain.
     pub(super) fn run(&self, offset: u64, most: u64) -> Result<(Grain, u64)> {
         let size = self.layout.grain;
         let (index, within) = (offset / size, offset % size);
@@ -136,10 +148,10 @@ impl Grains {
         })
     }
 
-    /// Whether the grain `distance` after `first` goes on where that would.
+    /// Returns whether `grain`, `distance` bytes after `first`, is contiguous with it.
     fn follows(&self, first: Grain, distance: u64, grain: Grain) -> bool {
         match (first, grain) {
-            // Sums of a place below 2^60 and the length of a buffer.
+            // Sums of an offset below 2^60 and the length of a buffer.
             (Grain::At(first), Grain::At(place)) => first + distance * self.layout.grain == place,
             (first, grain) => first == grain,
         }
@@ -147,13 +159,50 @@ impl Grains {
 
     fn in_file(&self, place: u64, within: u64, len: u64) -> Result<u64> {
         let start = place + within;
-        if start.checked_add(len).is_some_and(|end| end <= self.file_len) {
+        if start.checked_add(len).is_some_and(|end| end <= self.file_len()) {
             return Ok(start);
         }
         let error = broken(Code::VmdkGrain, "a grain lies past the end of its file")
-            .expected(format_args!("{len} bytes at {start:#x}"), format_args!("{} bytes in all", self.file_len))
-            .advise("the file was cut short: look for a whole copy");
+            .expected(format_args!("{len} bytes at {start:#x}"), format_args!("{} bytes in all", self.file_len()))
+            .advise("the file was truncated: look for a complete copy");
         Err(placed(error, &*self.file, start))
+    }
+
+    /// Gives grains that have no place one at the end of the file, filled with zeros; none where that cannot be.
+    ///
+    /// Every prefix of what is written leaves the same disk: zeros at the end of the file that nothing uses, then entries of
+    /// the second tables, then those of the first. Where only one of the two leads to a grain, it leads to zeros, which the
+    /// other says too.
+    pub(super) fn make(&self, grains: &[u64]) -> Result<()> {
+        let (layout, mut entries) = (&self.layout, [Vec::new(), Vec::new()]);
+        let start = self.file_len().next_multiple_of(layout.grain);
+        let end = start + grains.len() as u64 * layout.grain;
+        // Entries have 32 bits.
+        if !layout.grows || layout.grain > LARGEST_NEW || end / SECTOR > u64::from(u32::MAX) {
+            return Ok(());
+        }
+        for (&grain, place) in grains.iter().zip((start..end).step_by(usize::try_from(layout.grain).unwrap_or(1))) {
+            let (table, within) = (grain / layout.per_table, grain % layout.per_table);
+            for (directory, entries) in [layout.redundant, Some(layout.directory)].into_iter().zip(&mut entries) {
+                let Some(directory) = directory else { continue };
+                let table = u64::from(u32::from_le_bytes(self.tables.entry(directory + table * 4)?)) * SECTOR;
+                // There are tables for the whole extent as a rule, also where they are empty.
+                if table <= u64::from(layout.zeroed) * SECTOR {
+                    return Ok(());
+                }
+                entries.push((table + within * 4, u32::try_from(place / SECTOR).unwrap_or(u32::MAX)));
+            }
+        }
+        self.file.set_len(end)?;
+        self.file.flush()?;
+        self.file_len.store(end, Ordering::Release);
+        for entries in entries.iter().filter(|entries| !entries.is_empty()) {
+            for (at, sector) in entries {
+                self.tables.write(*at, &sector.to_le_bytes())?;
+            }
+            self.file.flush()?;
+        }
+        Ok(())
     }
 
     pub(super) fn find(&self, index: u64, directory: u64) -> Result<Grain> {
@@ -174,10 +223,10 @@ impl Grains {
         }
     }
 
-    /// An error of an entry of a table.
+    /// Returns the error for an invalid table entry.
     pub(super) fn bad_entry(&self, what: &str, place: u64, value: u64) -> Error {
-        let error = Error::new(Kind::Corrupt, Code::VmdkTable, what)
-            .expected("an entry as the format has it", format_args!("{value:#x}"));
+        let error =
+            Error::new(Kind::Corrupt, Code::VmdkTable, what).expected("a valid entry", format_args!("{value:#x}"));
         placed(error, &*self.file, place)
     }
 }

@@ -1,10 +1,10 @@
-//! The header of a sparse extent as VMware Workstation and its kin write it.
+//! The header of a sparse extent of VMware Workstation and related products.
 //!
 //! Facts: *Virtual Disk Format 5.0*, "Hosted Sparse Extents" and "Stream-Optimized Compressed Sparse Extents". All
-//! numbers are little-endian, all places and sizes counted in sectors:
-//! magic 0 (4), version 4 (4), flags 8 (4), capacity 12 (8), grain size 20 (8), descriptor 28 (8) and its size 36 (8),
-//! entries of a table 44 (4), redundant directory 48 (8), directory 56 (8), overhead 64 (8), unclean 72 (1), four bytes
-//! that a text transfer would change 73, compression 77 (2).
+//! numbers are little-endian, all offsets and sizes in sectors: magic 0 (4), version 4 (4), flags 8 (4), capacity 12
+//! (8), grain size 20 (8), descriptor 28 (8) and its size 36 (8), entries of a table 44 (4), redundant directory 48
+//! (8), directory 56 (8), overhead 64 (8), unclean 72 (1), four bytes that a text transfer would change 73, compression
+//! 77 (2).
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use hivewright_storage::advised;
 use hivewright_storage::span::placed;
 
 pub(super) const MAGIC: &[u8] = b"KDMV";
-/// The directory that stands in the footer instead.
+/// The directory offset that means that the footer has the directory.
 const AT_END: u64 = u64::MAX;
 const MARKER_OF_FOOTER: u32 = 3;
 
@@ -43,13 +43,13 @@ impl Header {
         let mut bytes = [0; 512];
         let wrong = |code, what: String| Err(placed(broken(code, what), &**file, offset));
         if file.len()? < SECTOR {
-            let error = cut_short(Code::VmdkHeader, "it ends within its header", SECTOR, file.len()?);
+            let error = cut_short(Code::VmdkHeader, "it ends inside its header", SECTOR, file.len()?);
             return Err(placed(error, &**file, offset));
         }
         file.read_at(offset, &mut bytes)?;
         let header = Header { bytes };
         if !bytes.starts_with(MAGIC) {
-            return wrong(Code::VmdkMagic, "no sparse extent stands where one should".into());
+            return wrong(Code::VmdkMagic, "the extent is not a sparse extent".into());
         }
         let version = header.u32(4);
         if !(1..=3).contains(&version) {
@@ -57,7 +57,7 @@ impl Header {
             return Err(placed(Error::new(Kind::Unsupported, Code::VmdkVersion, what), &**file, offset + 4));
         }
         if header.has(flags::NEWLINES) && bytes[73..77] != *b"\n \r\n" {
-            return wrong(Code::VmdkNewlines, "ends of lines were changed: it was copied as if it were text".into());
+            return wrong(Code::VmdkNewlines, "line ends were changed: it was copied as text".into());
         }
         Ok(header)
     }
@@ -74,16 +74,16 @@ impl Header {
         self.u32(8) & flag != 0
     }
 
-    /// A number of sectors, in bytes.
+    /// Returns a field in sectors as bytes.
     fn sectors(&self, at: usize) -> Result<u64> {
         let too_large = || {
             broken(Code::VmdkHeader, format!("the header of a sparse extent holds {:#x} sectors at {at}", self.u64(at)))
         };
-        // Sums of two of them must not overflow either.
+        // Sums of two of them must not overflow.
         self.u64(at).checked_mul(SECTOR).filter(|&bytes| bytes < 1 << 62).ok_or_else(too_large)
     }
 
-    /// Where the descriptor is, and its bytes, if the extent has one.
+    /// Returns offset and length of the descriptor, if the extent has one.
     pub(super) fn descriptor(&self) -> Result<Option<(u64, u64)>> {
         let found = (self.sectors(28)?, self.sectors(36)?);
         Ok(Some(found).filter(|&(start, len)| start > 0 && len > 0))
@@ -97,7 +97,7 @@ impl Header {
         let packed = self.has(flags::COMPRESSED).then(|| self.has(flags::MARKERS));
         let method = u16::from_le_bytes([self.bytes[77], self.bytes[78]]);
         if packed.is_some() && method != 1 {
-            let what = format!("grains are compressed by a method that is not known ({method})");
+            let what = format!("the compression method {method} is not supported");
             return Err(Error::new(Kind::Unsupported, Code::VmdkCompression, what));
         }
         let per_table = u64::from(self.u32(44));
@@ -111,7 +111,7 @@ impl Header {
         let refusal = match (packed, self.bytes[72]) {
             (Some(_), _) => Some(refusal(
                 Code::VmdkStream,
-                "its grains are compressed, and what is changed would not fit into their places",
+                "its grains are compressed, and changed ones would not fit in place",
                 &format!("convert a copy of it: {}", advised::TO_SPARSE_VMDK),
             )),
             (None, 0) => None,
@@ -127,19 +127,21 @@ impl Header {
             redundant,
             zeroed: self.has(flags::ZEROED),
             packed,
+            grows: packed.is_none(),
             metadata,
             refusal,
             ..Layout::default()
         })
     }
 
-    /// The second header of a stream, three sectors from the end: a marker, itself, and the marker of the end.
+    /// Returns the footer of a stream, a copy of the header three sectors from the end: a marker, the footer, and the
+    /// end-of-stream marker.
     fn footer(&self, file: &Arc<dyn Storage>) -> Result<Header> {
         let len = file.len()?;
         let start = len.saturating_sub(3 * SECTOR);
         let no_footer = || {
-            let error = broken(Code::VmdkFooter, "the stream does not end as it should");
-            placed(error, &**file, start).advise("it was cut short on its way: look for a whole copy")
+            let error = broken(Code::VmdkFooter, "the stream has no footer");
+            placed(error, &**file, start).advise("it was truncated in transfer: look for a complete copy")
         };
         let mut tail = [0; 1536];
         if len < 4 * SECTOR {

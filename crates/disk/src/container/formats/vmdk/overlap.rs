@@ -1,7 +1,7 @@
-//! Checks before a write that nothing else in the file lies where the grain does.
+//! Checks before a write that no other data lies in the grain's place.
 //!
-//! Nothing in the format keeps two entries from leading to one place, or an entry from leading to a table. No sound
-//! image has that, and reading does not mind. A write would change something else with it, so it is refused.
+//! Two table entries of a damaged image may point to one place, or an entry to a table. Reading still works, but a
+//! write would change other data, so it is refused.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -16,22 +16,22 @@ use hivewright_storage::span::placed;
 pub(super) struct Occupied {
     /// The ranges of everything that is no grain: start and end, sorted, apart from each other.
     metadata: Vec<(u64, u64)>,
-    /// Tables of the first directory: their numbers, and where they are.
+    /// Tables of the first directory: number and offset.
     tables: Vec<(u64, u64)>,
-    /// Grains to whose places no other entry leads.
+    /// Grains whose place no other entry points to.
     alone: BTreeSet<u64>,
 }
 
 impl Grains {
-    /// Fails where a write of `len` bytes at `offset`, which lie at `start` of the file one after the other, would change
-    /// anything else.
+    /// Fails if a write of `len` bytes at `offset`, which are contiguous from `start` of the file on, would change
+    /// other data.
     pub(super) fn check_alone(&self, offset: u64, len: u64, start: u64) -> Result<()> {
         let size = self.layout.grain;
         let grains = offset / size..(offset + len).div_ceil(size);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = match &mut *known {
             Some(known) => known,
-            none => none.insert(self.look_around()?),
+            none => none.insert(self.collect_metadata()?),
         };
         if !grains.clone().all(|grain| known.alone.contains(&grain)) {
             self.tables_agree(grains.clone())?;
@@ -41,7 +41,8 @@ impl Grains {
         Ok(())
     }
 
-    fn tables_agree(&self, mut grains: Range<u64>) -> Result<()> {
+    /// Fails where the two tables differ on any of these grains.
+    pub(super) fn tables_agree(&self, mut grains: Range<u64>) -> Result<()> {
         let Some(second) = self.layout.redundant else { return Ok(()) };
         let differs =
             |index: u64| -> Result<bool> { Ok(self.find(index, self.layout.directory)? != self.find(index, second)?) };
@@ -49,19 +50,19 @@ impl Grains {
             None => Ok(()),
             Some(Err(error)) => Err(error),
             Some(Ok(index)) => {
-                let what = format!("the two tables of grains do not agree on grain {index}");
+                let what = format!("the two tables differ in grain {index}");
                 Err(self.harm(Code::VmdkTablesDiffer, &what, second))
             }
         }
     }
 
-    /// Whether the file has nothing but these grains from `start` on.
+    /// Checks that the file has only these grains from `start` on.
     fn is_alone(&self, known: &Occupied, grains: Range<u64>, start: u64) -> Result<()> {
         let size = self.layout.grain;
         let end = start + (grains.end - grains.start) * size;
         let next = known.metadata.partition_point(|(_, end)| *end <= start);
         if known.metadata.get(next).is_some_and(|(from, _)| *from < end) {
-            return Err(self.harm(Code::VmdkGrainInTables, "a grain lies on the tables of its own extent", start));
+            return Err(self.harm(Code::VmdkGrainInTables, "a grain overlaps the tables of its extent", start));
         }
         let all = self.layout.capacity.div_ceil(size);
         for &(number, table) in &known.tables {
@@ -77,21 +78,21 @@ impl Grains {
         Ok(())
     }
 
-    /// Entries of the table at `place`; fewer where the file ends before.
+    /// Returns the entries of the table at `place`; fewer where the file ends.
     fn entries(&self, place: u64) -> Result<impl Iterator<Item = u32>> {
-        let len = (self.layout.per_table * 4).min(self.file_len.saturating_sub(place));
+        let len = (self.layout.per_table * 4).min(self.file_len().saturating_sub(place));
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];
         self.file.read_at(place, &mut bytes)?;
         let entries: Vec<u32> = bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         Ok(entries.into_iter())
     }
 
-    /// Finds the header, the descriptor, both directories and all of their tables.
-    fn look_around(&self) -> Result<Occupied> {
+    /// Collects the ranges of the header, the descriptor, both directories and their tables.
+    fn collect_metadata(&self) -> Result<Occupied> {
         let layout = &self.layout;
         let (mut spans, mut tables) = (layout.metadata.clone(), Vec::new());
         for directory in [Some(layout.directory), layout.redundant].into_iter().flatten() {
-            // Four million entries at most: see `check`.
+            // At most four million entries: see `check`.
             let mut bytes = vec![0; usize::try_from(layout.tables() * 4).unwrap_or(0)];
             self.file.read_at(directory, &mut bytes)?;
             spans.push((directory, directory + layout.tables() * 4));

@@ -10,35 +10,35 @@ use crate::container::{self, About, Image, Opening};
 use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
-/// Opens the parent that is said to be at `hint` and had the CID `wanted` when the child was made.
+/// Opens the parent at `hint`, which had the CID `wanted` when the child was made.
 pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image> {
-    let gate = child.gate;
-    // It is a hint: the CID tells whether the file is the right one.
-    let (path, file) = gate.named(child.path, hint, Role::Backing)?;
+    let policy = child.policy;
+    // The path is only a hint: the CID tells whether it is the right file.
+    let (path, file) = policy.named(child.path, hint, Role::Backing)?;
     let depth = child.depth + 1;
-    let opening = Opening { gate, file: Arc::clone(&file), path: &path, role: Role::Backing, depth };
+    let opening = Opening { policy, file: Arc::clone(&file), path: &path, role: Role::Backing, depth };
     let Some(image) = container::open_layer(opening, Some(FORMAT.name))? else {
-        return Err(broken(Code::VmdkMagic, format!("the parent {} is no image", path.display())));
+        return Err(broken(Code::VmdkMagic, format!("the parent {} is not an image", path.display())));
     };
     match cid(&image.about) {
         Some(found) if found == wanted => Ok(image),
         found => {
             let what = format!(
-                "the parent {} of {} was changed after the child was made, or is not the one",
+                "the parent {} of {} has changed since the child was made, or is a different image",
                 path.display(),
                 child.path.display()
             );
             let found = found.map_or("none".into(), |cid| format!("{cid:08x}"));
             Err(broken(Code::VmdkParentChanged, what).expected(format_args!("CID {wanted:08x}"), found).advise(
-                "look for the parent as it was; where it is known that no byte of it has changed, its CID can be written \
-                 into parentCID of the child's descriptor",
+                "look for the unchanged parent; if its data have certainly not changed, write its CID into parentCID of the \
+                 child's descriptor",
             ))
         }
     }
 }
 
-/// The hint at the parent and the extents, as the descriptor has them. (VMware, "Virtual Disk Format 5.0": a hosted sparse
-/// extent may have one in it; those of ESX never do.)
+/// Returns the references to the parent and the extents, as the descriptor names them. (VMware, "Virtual Disk Format
+/// 5.0": a hosted sparse extent may have an embedded descriptor; those of ESX never do.)
 pub(super) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let mut head = [0; 8];
     let there = file.len()?.min(8);
@@ -55,8 +55,8 @@ pub(super) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     };
     let Some((_, found)) = described else { return Ok(References { is_fragment: true, ..References::default() }) };
     let parents = found.parent.into_iter().map(|(_, hint)| hint).collect();
-    // The first extent of an embedded descriptor is the file that it stands in, whatever that was called when it was made:
-    // in a copy it has the name of the original.
+    // The first extent of an embedded descriptor is its own file, whatever its name: a copy still has the name of the
+    // original.
     let own = usize::from(is_embedded);
     let mut parts: Vec<String> = found.extents.into_iter().skip(own).map(|line| line.name).collect();
     parts.retain(|name| !name.is_empty());
@@ -64,7 +64,7 @@ pub(super) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     Ok(References { parents, parts, ..References::default() })
 }
 
-/// Bytes of a descriptor in which a parent is looked for: hundreds of extents fit in.
+/// Bytes of a descriptor that are searched for a parent; room for hundreds of extents.
 const MOST_OF_A_DESCRIPTOR: u64 = 64 << 10;
 
 fn cid(about: &About) -> Option<u32> {

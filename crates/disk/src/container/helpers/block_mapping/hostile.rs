@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::container::{Format, Gate, Image, Opening};
+use crate::container::{Format, Image, Opening, PathPolicy};
 use hivewright_error::{Kind, Result};
 use hivewright_storage::memory::Memory;
 use hivewright_storage::recorder::Recorder;
@@ -11,8 +11,8 @@ use hivewright_storage::recorder::Recorder;
 /// Opens an image of that format, which has no other file; what is written to it is recorded.
 pub(in crate::container) fn open(format: &Format, bytes: Vec<u8>) -> Result<(Image, Arc<Recorder>)> {
     let file = Arc::new(Recorder::new(Arc::new(Memory::new(bytes)))?);
-    let (gate, path) = (Gate::shut(), format!("/nowhere/x.{}", format.name));
-    let image = (format.open)(Opening::of(&gate, file.clone(), Path::new(&path)))?;
+    let (policy, path) = (PathPolicy::shut(), format!("/nowhere/x.{}", format.name));
+    let image = (format.open)(Opening::of(&policy, file.clone(), Path::new(&path)))?;
     Ok((image, file))
 }
 

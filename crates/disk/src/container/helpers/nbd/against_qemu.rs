@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use super::{Driver, EngineFormat, open_with};
 use crate::container::formats;
-use crate::container::{About, Gate, Image, Opening};
+use crate::container::{About, Image, Opening, PathPolicy};
 use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::memory::Memory;
 use hivewright_storage::recorder::Recorder;
 
-/// Whether QEMU is here; says so if not.
+/// Returns whether QEMU is here; says so if not.
 fn have_qemu() -> bool {
     let here = ["qemu-img", "qemu-nbd"].iter().all(|tool| Command::new(tool).arg("--version").output().is_ok());
     if !here {
@@ -27,20 +27,20 @@ fn qemu_img(arguments: &[&str]) {
     assert!(out.status.success(), "qemu-img {arguments:?}: {}", String::from_utf8_lossy(&out.stderr));
 }
 
-fn gate(engine: Option<&str>) -> Gate {
-    let mut gate = Gate::shut();
-    gate.writing = true;
-    gate.qemu_nbd = engine.map(Into::into);
-    gate
+fn policy(engine: Option<&str>) -> PathPolicy {
+    let mut policy = PathPolicy::shut();
+    policy.writing = true;
+    policy.qemu_nbd = engine.map(Into::into);
+    policy
 }
 
-fn opening(gate: &Gate, file: Arc<dyn Storage>) -> Opening<'_> {
-    Opening::of(gate, file, Path::new("/nowhere/image"))
+fn opening(policy: &PathPolicy, file: Arc<dyn Storage>) -> Opening<'_> {
+    Opening::of(policy, file, Path::new("/nowhere/image"))
 }
 
-fn qed(gate: &Gate, file: Arc<dyn Storage>, backing: Option<Arc<dyn Storage>>) -> Result<Image> {
+fn qed(policy: &PathPolicy, file: Arc<dyn Storage>, backing: Option<Arc<dyn Storage>>) -> Result<Image> {
     let about = About { format: "qed", ..About::default() };
-    open_with(opening(gate, file), EngineFormat { driver: Driver::Qed, cluster: 1 << 16, about }, backing)
+    open_with(opening(policy, file), EngineFormat { driver: Driver::Qed, cluster: 1 << 16, about }, backing)
 }
 
 fn recorder(path: &Path) -> Arc<Recorder> {
@@ -70,8 +70,8 @@ fn raw(folder: &Path) -> PathBuf {
 
 /// Reads all of the image, writes pieces, and has qemu-img judge what came of it.
 fn read_and_write(path: &Path, backing: Option<Arc<dyn Storage>>) {
-    let (gate, file, mut expected) = (gate(None), recorder(path), disk());
-    let image = qed(&gate, file.clone(), backing).unwrap();
+    let (policy, file, mut expected) = (policy(None), recorder(path), disk());
+    let image = qed(&policy, file.clone(), backing).unwrap();
     assert!(all(&*image.disk) == expected);
     for (offset, bytes) in [(701_234, &b"into data"[..]), (2 << 20, b"into nothing"), ((4 << 20) - 3, b"end")] {
         image.disk.write_at(offset, bytes).unwrap();
@@ -79,7 +79,7 @@ fn read_and_write(path: &Path, backing: Option<Arc<dyn Storage>>) {
     }
     assert!(all(&*image.disk) == expected);
     drop(image);
-    assert!(gate.closing_error().is_none());
+    assert!(policy.closing_error().is_none());
     let len = file.len().unwrap();
     assert!(len < std::fs::metadata(path).unwrap().len() + (1 << 20), "it grew to {len}");
     std::fs::write(path, all(&*file)).unwrap();
@@ -117,20 +117,20 @@ fn errors_of_the_file_below_are_told() {
     let path = folder.path().join("a.qed");
     qemu_img(&["convert", "-f", "raw", "-O", "qed", raw(folder.path()).to_str().unwrap(), path.to_str().unwrap()]);
     // Memory does not grow.
-    let gate = gate(None);
-    let image = qed(&gate, Arc::new(Memory::new(std::fs::read(&path).unwrap())), None).unwrap();
+    let policy = policy(None);
+    let image = qed(&policy, Arc::new(Memory::new(std::fs::read(&path).unwrap())), None).unwrap();
     let written = image.disk.write_at(2 << 20, &[1; 1 << 17]).and_then(|()| image.disk.flush());
     assert_eq!(written.unwrap_err().code(), "fixed-length");
     drop(image);
     // It may try again when it closes the image; then that is told too, and once.
-    let late = gate.closing_error().map(|error| error.code());
+    let late = policy.closing_error().map(|error| error.code());
     assert!(matches!(late, None | Some(Code::FixedLength | Code::EngineFailed)), "{late:?}");
-    assert!(gate.closing_error().is_none());
+    assert!(policy.closing_error().is_none());
 }
 
 type Open = fn(Opening<'_>) -> Result<Image>;
 
-/// A small image of each format, by hand: nothing is allocated in it.
+/// Returns a small image of each format, by hand: nothing is allocated in it.
 fn small() -> [(&'static str, Open, Vec<u8>, usize); 3] {
     let mut qed = vec![0; 4 << 12];
     qed[..16].copy_from_slice(b"QED\0\0\x10\0\0\x02\0\0\0\x01\0\0\0");
@@ -153,7 +153,7 @@ fn small() -> [(&'static str, Open, Vec<u8>, usize); 3] {
 
 fn opened(open: Open, bytes: Vec<u8>, engine: Option<&str>) -> Result<Image> {
     let file = Arc::new(Recorder::new(Arc::new(Memory::new(bytes))).unwrap());
-    open(opening(&gate(engine), file))
+    open(opening(&policy(engine), file))
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Cache of pages read of the disk: file systems read small structures that lie near each other.
+//! Cache of pages of the disk: file systems read small structures that are close to each other.
 
-/// Bytes of a page, and how many are kept: 4 MiB.
+/// Bytes of a page; together with the number of pages, 4 MiB.
 const PAGE: u64 = 64 << 10;
 const MOST: usize = 64;
 
@@ -12,14 +12,15 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Where the page with the byte at `offset` starts, and a buffer for it, shorter at the end of the disk.
+    /// Returns the start of the page with the byte at `offset`, and a buffer for it, which is shorter at the end of the
+    /// disk.
     pub(super) fn page(offset: u64, size: u64) -> (u64, Vec<u8>) {
         let start = offset / PAGE * PAGE;
         // Never above a page.
         (start, vec![0; usize::try_from((size - start).min(PAGE)).unwrap_or(0)])
     }
 
-    /// Copies what is kept from `offset` on, as much as one page has of it; says how much.
+    /// Copies cached bytes from `offset` on, at most to the end of the page. Returns their number.
     pub(super) fn copy(&mut self, offset: u64, buf: &mut [u8]) -> Option<usize> {
         self.now += 1;
         let (_, used, page) = self.pages.iter_mut().find(|(start, ..)| *start == offset / PAGE * PAGE)?;
@@ -31,7 +32,7 @@ impl Cache {
         Some(count)
     }
 
-    /// Keeps a page, and no longer the one that was used least lately.
+    /// Adds a page and removes the least recently used one.
     pub(super) fn keep(&mut self, start: u64, page: Vec<u8>) {
         self.now += 1;
         if self.pages.len() == MOST
@@ -42,7 +43,7 @@ impl Cache {
         self.pages.push((start, self.now, page));
     }
 
-    /// Forgets what is about to be written.
+    /// Removes pages that are about to be written to.
     pub(super) fn forget(&mut self, offset: u64, len: usize) {
         let end = offset.saturating_add(len as u64);
         self.pages.retain(|(start, ..)| *start >= end || start + PAGE <= offset);

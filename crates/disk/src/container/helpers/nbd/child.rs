@@ -1,6 +1,6 @@
-//! The process of qemu-nbd, which never outlives this one.
+//! The child process qemu-nbd, which never outlives this one.
 //!
-//! Linux ends a child with the *thread* that made it, so one thread makes it and stays until it is gone.
+//! Linux ends a child with the *thread* that made it, so one thread makes it and stays until the child has ended.
 
 use std::io::Read;
 use std::os::unix::process::CommandExt;
@@ -14,24 +14,24 @@ use std::time::{Duration, Instant};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::advised;
 
-/// Bytes that are kept of what it says.
+/// Bytes of its standard error that are kept at most.
 const MOST_SAID: usize = 2048;
 
-/// Numbers of errors that Unix systems agree upon.
+/// `errno` values that are the same on all Unix systems.
 const EACCES: i32 = 13;
 const ENOEXEC: i32 = 8;
 
-/// What to do where the user named another program.
-pub(super) const WHERE: &str = "say where qemu-nbd itself is: --qemu-nbd FILE (`command -v qemu-nbd` shows it), \
+/// Advice where the user named another program.
+pub(super) const WHERE: &str = "give the path of qemu-nbd: --qemu-nbd FILE (`command -v qemu-nbd` shows it), \
      or leave the option out where it is on PATH";
 
-/// A running child. Dropping it kills it.
+/// A running child process. Dropping it kills it.
 pub(super) struct Child {
     process: Arc<Mutex<process::Child>>,
     said: Arc<Mutex<Vec<u8>>>,
-    /// Disconnects when the child has closed its standard error: when it ends.
+    /// Disconnects when the child closes its standard error, which means that it ends.
     ended: Receiver<()>,
-    /// The thread that made the child stays until this goes.
+    /// The thread that made the child ends when this is dropped.
     _stay: Sender<()>,
 }
 
@@ -43,13 +43,13 @@ impl Child {
     /// Starts `command`.
     ///
     /// # Errors
-    /// `no-qemu-nbd` where there is no such program, or none that can be started; the host could not start it.
+    /// `no-qemu-nbd`: there is no such program, or it cannot be started. I/O errors.
     pub(super) fn start(mut command: Command) -> Result<Self> {
         command.stdout(Stdio::null()).stderr(Stdio::piped());
         Self::heard(command, |child| Some(Box::new(child.stderr.take()?)))
     }
 
-    /// Whether `program` calls itself qemu-nbd when asked for its version. One that says nothing for long is none.
+    /// Returns whether `program --version` names qemu-nbd within the time limit.
     pub(super) fn is_qemu_nbd(program: &Path) -> bool {
         let mut command = Command::new(program);
         command.arg("--version").stdout(Stdio::piped()).stderr(Stdio::null());
@@ -62,7 +62,7 @@ impl Child {
 
     fn heard(mut command: Command, voice: fn(&mut process::Child) -> Option<Box<dyn Read>>) -> Result<Self> {
         command.stdin(Stdio::null());
-        // Away from the terminal's signals: what ends us ends it.
+        // In its own process group, so that signals of the terminal do not reach it.
         command.process_group(0);
         ends_with_us(&mut command);
         let program = command.get_program().to_string_lossy().into_owned();
@@ -77,7 +77,7 @@ impl Child {
                 Err(error) => return drop(started.send(Err(error))),
             };
             let voice = voice(&mut child);
-            // Whoever asked is waiting for it.
+            // The caller is waiting for it.
             let _ = started.send(Ok(child));
             if let Some(voice) = voice {
                 listen(voice, &hears);
@@ -94,31 +94,31 @@ impl Child {
                 Ok(Child { process, said, ended, _stay: stay })
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(missing(&program)),
-            // A folder, a file that may not be executed, or one that no system can.
+            // A folder, a file without execute permission, or one of another system.
             Err(error) if matches!(error.raw_os_error(), Some(EACCES | ENOEXEC)) => {
-                let what = format!("{program} is no program that can be started: {error}");
+                let what = format!("{program} cannot be started: {error}");
                 Err(Error::new(Kind::Unsupported, Code::NoQemuNbd, what).advise(WHERE))
             }
             Err(error) => Err(failed(error)),
         }
     }
 
-    /// Whether it has ended by itself.
+    /// Returns whether it has ended.
     pub(super) fn has_ended(&self) -> bool {
         matches!(lock(&self.process).try_wait(), Ok(Some(_)))
     }
 
-    /// Waits a little for its last words, where it is about to end.
+    /// Waits a little for its last messages, if it is about to end.
     pub(super) fn hear_out(&self, limit: Duration) {
         let _ = self.ended.recv_timeout(limit);
     }
 
-    /// What it has said on standard error, on one line.
+    /// Returns its standard error on one line.
     pub(super) fn said(&self) -> String {
         let said = lock(&self.said);
         let printable = |c: char| if c.is_control() { ' ' } else { c };
         let said = String::from_utf8_lossy(&said);
-        // It repeats all that it was told to open, and then says what is wrong with it.
+        // It repeats its arguments and then describes the problem.
         let said = said.rsplit_once("}': ").map_or(&*said, |(_, wrong)| wrong);
         let line: String = said.trim().chars().map(printable).collect();
         if line.is_empty() { "nothing".into() } else { line }
@@ -127,7 +127,7 @@ impl Child {
     /// Waits until it has ended; kills it after `limit`.
     ///
     /// # Errors
-    /// `engine-timeout`: it had to be killed. The host lost it.
+    /// `engine-timeout`: it had to be killed. I/O errors.
     pub(super) fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let until = Instant::now() + limit;
         let lost = |e| Error::io(format!("cannot wait for qemu-nbd: {e}"), e);
@@ -145,10 +145,10 @@ impl Child {
 
     fn kill(&self) {
         let mut process = lock(&self.process);
-        // Once it has been waited for, its number may be another's.
+        // After the wait its process id may belong to another process.
         if matches!(process.try_wait(), Ok(None)) {
             kill_group(&process);
-            // Both fail only where it is gone already.
+            // Both calls fail only if it has already ended.
             let _ = process.kill();
             let _ = process.wait();
         }
@@ -161,7 +161,7 @@ impl Drop for Child {
     }
 }
 
-/// Keeps the beginning of what the child says, and reads on to its end.
+/// Keeps the beginning of the child's output, and reads to its end.
 fn listen(mut voice: impl Read, said: &Mutex<Vec<u8>>) {
     let mut buf = [0; 512];
     while let Ok(count @ 1..) = voice.read(&mut buf) {
@@ -172,22 +172,22 @@ fn listen(mut voice: impl Read, said: &Mutex<Vec<u8>>) {
 }
 
 fn missing(program: &str) -> Error {
-    Error::new(Kind::Unsupported, Code::NoQemuNbd, format!("this image is read by {program}, which is not here"))
+    Error::new(Kind::Unsupported, Code::NoQemuNbd, format!("this image needs {program}, which is not installed"))
         .advise(format!(
-            "install it (Debian: apt install qemu-utils), or say where it is with --qemu-nbd FILE; \
+            "install it (Debian: apt install qemu-utils), or give its path: --qemu-nbd FILE; \
          or convert a copy of the image where QEMU is: {}",
             advised::TO_RAW
         ))
 }
 
-/// Has the kernel kill the child when this process ends, however that comes about.
+/// Makes the kernel kill the child when this process ends for any reason.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
 fn ends_with_us(command: &mut Command) {
     let us = process::id();
     let before_exec = move || {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
-        // We may have ended between fork and this: then nobody would tell the child.
+        // The parent may have ended between fork and this call; the child would then not be signalled.
         let parent = rustix::process::getppid().map(|pid| pid.as_raw_nonzero().get());
         if parent.is_some_and(|parent| u32::try_from(parent) == Ok(us)) {
             Ok(())
@@ -195,16 +195,15 @@ fn ends_with_us(command: &mut Command) {
             Err(std::io::ErrorKind::BrokenPipe.into())
         }
     };
-    // SAFETY: between fork and exec only what is safe in a signal handler may be done, since other threads may have held
-    // locks at the fork. The closure makes two system calls (prctl, getppid) through rustix, which does nothing but call
-    // them, and makes an error from a number or a kind: it allocates nothing, takes no lock and touches no memory of
-    // other threads.
+    // SAFETY: between fork and exec only async-signal-safe operations are allowed, since other threads may have held
+    // locks at the fork. The closure makes two system calls (prctl, getppid) through rustix, which only makes the calls
+    // and converts error numbers: it allocates nothing, takes no lock and touches no memory of other threads.
     unsafe {
         command.pre_exec(before_exec);
     }
 }
 
-/// Kills what the child has started too, which a script in the place of qemu-nbd may have.
+/// Kills the processes that the child has started, which a script in place of qemu-nbd may have.
 #[cfg(target_os = "linux")]
 fn kill_group(process: &process::Child) {
     let group = i32::try_from(process.id()).ok().and_then(rustix::process::Pid::from_raw);
@@ -216,6 +215,6 @@ fn kill_group(process: &process::Child) {
 #[cfg(not(target_os = "linux"))]
 fn kill_group(_: &process::Child) {}
 
-/// Elsewhere qemu-nbd ends when its only client goes, which happens when we do.
+/// Elsewhere qemu-nbd ends when its only client disconnects, which happens when this process ends.
 #[cfg(not(target_os = "linux"))]
 fn ends_with_us(_: &mut Command) {}

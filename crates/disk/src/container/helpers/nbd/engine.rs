@@ -1,4 +1,4 @@
-//! The guest disk as a storage: splits requests, caches reads, and restarts qemu-nbd when it must.
+//! The guest's disk as a storage: splits requests, caches reads, and restarts qemu-nbd when necessary.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -10,9 +10,9 @@ use crate::container::within_disk;
 use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 
-/// The most bytes of one request.
+/// Bytes of a request at most.
 const PIECE: usize = 1 << 20;
-/// A read of at least so many bytes goes past what is kept.
+/// Bytes of a read from which on the cache is bypassed.
 const LARGE: usize = 256 << 10;
 
 pub(super) struct Engine {
@@ -24,7 +24,7 @@ pub(super) struct Engine {
 }
 
 struct Process {
-    /// `None` after it could not be started again.
+    /// `None` after a restart failed.
     running: Option<Running>,
     cache: Cache,
     written: bool,
@@ -44,7 +44,7 @@ impl Engine {
         Ok(Engine { plan, size, refused, state, closing })
     }
 
-    /// Bytes of the disk.
+    /// Returns the size of the disk in bytes.
     pub(super) fn size(&self) -> u64 {
         self.size
     }
@@ -53,7 +53,7 @@ impl Engine {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks the running qemu-nbd for something; a new one, where the file has outgrown what the old one knows of.
+    /// Sends a request to qemu-nbd; restarts it first if the file has outgrown the announced size.
     fn ask<T>(
         &self,
         state: &mut Process,
@@ -61,11 +61,11 @@ impl Engine {
         ask: impl FnOnce(&mut Client<std::os::unix::net::UnixStream>) -> std::result::Result<T, Failure>,
     ) -> Result<T> {
         if state.running.as_ref().is_some_and(|running| running.shared.has_outgrown()) {
-            // `None` stays where either fails.
+            // `None` stays if either fails.
             state.running.take().map_or(Ok(()), Running::close)?;
             state.running = Some(self.plan.start()?);
         }
-        let gone = || Error::new(Kind::Io, Code::EngineDied, "qemu-nbd has ended before");
+        let gone = || Error::new(Kind::Io, Code::EngineDied, "qemu-nbd has ended");
         let running = state.running.as_mut().ok_or_else(gone)?;
         match ask(&mut running.client) {
             Ok(answer) => Ok(answer),

@@ -1,4 +1,4 @@
-//! A running qemu-nbd between our server below it and our client above it.
+//! A running qemu-nbd between the server below it and the client above it.
 
 use std::net::Shutdown;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -20,28 +20,28 @@ use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::private::PrivateFolder;
 
-/// How long qemu-nbd may take to open an image, and to close it; how long one request may take.
+/// Time limits for opening and closing an image, and for a request.
 const START: Duration = Duration::from_secs(10);
 const CLOSE: Duration = Duration::from_secs(30);
 const REQUEST: Duration = Duration::from_secs(60);
-/// Between two looks whether it has come up.
+/// Interval of the checks whether it listens.
 const LOOK: Duration = Duration::from_micros(300);
 
-/// What is started, as often as it is.
+/// The arguments of each start.
 pub(super) struct Plan {
     pub(super) program: PathBuf,
     pub(super) driver: Driver,
-    /// By which multiples of bytes the image grows.
+    /// Unit in bytes by which the image's file grows.
     pub(super) step: u64,
-    /// The image and, where it stands on one, the guest bytes below.
+    /// The file of the image and, if it has a backing file, the disk of that.
     pub(super) image: Arc<dyn Storage>,
     pub(super) backing: Option<Arc<dyn Storage>>,
     pub(super) writing: bool,
 }
 
-/// See the module. Dropping it kills qemu-nbd; [`Running::close`] has it close the image.
+/// A running qemu-nbd. Dropping it kills the process; [`Running::close`] makes it close the image.
 pub(super) struct Running {
-    // First, so that a qemu-nbd that is not our own child sees its client go before anybody waits for it.
+    // Declared first, so that qemu-nbd sees its client disconnect before anything waits for it.
     pub(super) client: Client<UnixStream>,
     pub(super) shared: Arc<Shared>,
     servers: Vec<JoinHandle<()>>,
@@ -50,10 +50,10 @@ pub(super) struct Running {
 }
 
 impl Plan {
-    /// Starts qemu-nbd on the image.
+    /// Starts qemu-nbd for the image.
     ///
     /// # Errors
-    /// `no-qemu-nbd`; `engine-refused` where QEMU does not open the image; `engine-timeout`; what a storage said.
+    /// `no-qemu-nbd`; `engine-refused`: QEMU does not open the image. `engine-timeout`; errors of a storage.
     pub(super) fn start(&self) -> Result<Running> {
         let export = Export::new(self.image.clone(), self.writing, self.driver.ahead(self.writing), self.step)?;
         let mut exports = vec![export.whole(self.driver == Driver::Qed)];
@@ -72,13 +72,13 @@ impl Plan {
         let until = Instant::now() + START;
         let stream = loop {
             if let Ok((stream, _)) = listener.accept() {
-                // More than it needs would be somebody else's.
+                // A further connection would come from another program.
                 if servers.len() < count {
                     servers.push(server(stream, &shared)?);
                 }
                 continue;
             }
-            // It listens before it opens anything: only who waits for the files may come first.
+            // It listens before it opens the files, so the connections for the files must come first.
             let ready = (servers.len() == count).then(|| UnixStream::connect(&above));
             match ready {
                 Some(Ok(stream)) => break stream,
@@ -92,7 +92,7 @@ impl Plan {
                 _ => thread::sleep(LOOK),
             }
         };
-        // Both sides are connected: nothing of the folder is needed any more, so nothing of it can be left behind.
+        // Both sides are connected: the folder is no longer needed, and removing it now leaves nothing behind.
         drop(folder);
         let limit = |time| stream.set_read_timeout(time).and_then(|()| stream.set_write_timeout(time));
         let client = limit(Some(START)).and_then(|()| Client::connect(stream.try_clone()?));
@@ -102,15 +102,16 @@ impl Plan {
         }
     }
 
-    /// Why it did not come up: what a storage said, else that it is another program, else what QEMU said.
+    /// Returns the reason why it did not start: the error of a storage, else that it is another program, else QEMU's
+    /// message.
     fn refused(&self, shared: &Shared, child: &Child, what: &str) -> Error {
-        // The last words come through a pipe that another thread reads.
+        // The last message arrives through a pipe that another thread reads.
         child.hear_out(Duration::from_millis(200));
         if let Some(error) = shared.take_failure() {
             return error;
         }
         if !Child::is_qemu_nbd(&self.program) {
-            let what = format!("{} is no qemu-nbd, which this image is read by", self.program.display());
+            let what = format!("{} is not qemu-nbd, which this image needs", self.program.display());
             return Error::new(Kind::Unsupported, Code::NoQemuNbd, what).advise(WHERE);
         }
         let what = format!("qemu-nbd {what}; it said: {}", child.said());
@@ -121,7 +122,7 @@ impl Plan {
     fn command(&self, below: &Path, above: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.arg("--socket").arg(above).args(["--shared=1", "--discard=ignore", "--detect-zeroes=off"]);
-        // Writes may wait in QEMU until a flush, and a flush reaches our storages.
+        // QEMU may hold back writes until a flush, and a flush reaches the storages here.
         command.arg("--cache=writeback");
         if !self.writing {
             command.arg("--read-only");
@@ -130,7 +131,7 @@ impl Plan {
         command
     }
 
-    /// What QEMU opens, node by node. Nothing is left for it to find out: no format, no name.
+    /// Returns QEMU's block graph, node by node. It leaves nothing to detect: no format, no name.
     fn graph(&self, below: &Path) -> Value {
         let export = |number: usize, writable: bool| {
             json!({ "driver": "nbd", "export": number.to_string(), "read-only": !writable,
@@ -149,12 +150,12 @@ impl Plan {
 
 fn server(stream: UnixStream, shared: &Arc<Shared>) -> Result<JoinHandle<()>> {
     let failed = |e| Error::io(format!("cannot serve the image to qemu-nbd: {e}"), e);
-    // On some systems it takes after the listener.
+    // On some systems the accepted socket inherits the mode of the listener.
     stream.set_nonblocking(false).map_err(failed)?;
     let shared = shared.clone();
     let serve = move || {
         let mut stream = stream;
-        // Whoever waits for QEMU's answer learns that it broke off.
+        // The client that waits for QEMU's reply then sees the disconnect.
         let _ = serve(&mut stream, &shared);
         let _ = stream.shutdown(Shutdown::Both);
     };
@@ -162,27 +163,27 @@ fn server(stream: UnixStream, shared: &Arc<Shared>) -> Result<JoinHandle<()>> {
 }
 
 impl Running {
-    /// What a request came to, as an error of ours: what a storage said, else the number, else what QEMU said.
+    /// Returns the error of a failed request: that of a storage, else the error number, else QEMU's message.
     pub(super) fn explain(&self, doing: &str, failure: Failure) -> Error {
         if let Some(error) = self.shared.take_failure() {
             return error;
         }
         match failure {
-            // QEMU's driver for qcow makes room by resizing the file, which an export does not allow.
+            // QEMU's qcow driver allocates by resizing the file, which an export does not allow.
             Failure::Refused(number)
                 if number == errno::NO_SPACE || (number == errno::INVALID && self.driver == Driver::Qcow) =>
             {
-                Error::new(Kind::NoRoom, Code::NotAllocated, "qemu-nbd cannot make room in the image")
+                Error::new(Kind::NoRoom, Code::NotAllocated, "qemu-nbd cannot allocate in the image")
                     .advise(format!("convert a copy of it: {}", advised::TO_RAW))
             }
             Failure::Refused(errno::PERM) => {
-                Error::new(Kind::Unsupported, Code::EngineReadOnly, format!("qemu-nbd does not let us {doing}"))
+                Error::new(Kind::Unsupported, Code::EngineReadOnly, format!("qemu-nbd does not allow to {doing}"))
             }
             Failure::Refused(number) => {
                 let system = std::io::Error::from_raw_os_error(i32::try_from(number).unwrap_or(errno::IO as i32));
                 let what = format!("qemu-nbd could not {doing}: {system}; it said: {}", self.child.said());
                 Error::new(Kind::Io, Code::EngineFailed, what).advise(format!(
-                    "where the host's disk is sound, the image is damaged or cut short: {}",
+                    "if the host's disk is healthy, the image is damaged or truncated: {}",
                     advised::CHECK
                 ))
             }
@@ -199,16 +200,16 @@ impl Running {
         }
     }
 
-    /// Has QEMU flush and close the image, and waits until it is gone: then the storages below have everything.
+    /// Makes QEMU flush and close the image, and waits until it has ended; the storages below are then complete.
     ///
     /// # Errors
-    /// What a storage said; `engine-timeout`; `engine-failed` where QEMU ended in another way than it should.
+    /// Errors of a storage; `engine-timeout`; `engine-failed`: QEMU ended with an error.
     pub(super) fn close(mut self) -> Result<()> {
         let said_goodbye = self.client.disconnect();
         drop(self.client);
         let status = self.child.wait(CLOSE);
         for server in self.servers {
-            // A server panics nowhere; if one did, it would have been printed.
+            // The server does not panic; if it did, the message was printed.
             let _ = server.join();
         }
         if let Some(error) = self.shared.take_failure() {
@@ -216,7 +217,7 @@ impl Running {
         }
         let status = status?;
         if !status.success() || said_goodbye.is_err() {
-            let what = format!("qemu-nbd did not close the image well ({status}); it said: {}", self.child.said());
+            let what = format!("qemu-nbd did not close the image properly ({status}); it said: {}", self.child.said());
             return Err(Error::new(Kind::Io, Code::EngineFailed, what));
         }
         Ok(())

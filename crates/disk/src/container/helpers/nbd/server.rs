@@ -1,6 +1,6 @@
-//! The files below, as QEMU sees them: one export each, named by its number.
+//! The NBD server for the files below: one export for each, named by its number.
 //!
-//! QEMU may have been taken over by a hostile image. It gets at nothing but these storages, and what it asks is bounded.
+//! A hostile image may have taken control of QEMU. It can reach only these storages, and its requests are bounded.
 
 use std::io::{self, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,27 +13,27 @@ use hivewright_storage::Storage;
 use hivewright_storage::advised;
 use hivewright_storage::span::read_then_zeros;
 
-/// How far a file may grow, in bytes: what an edit of a hive allocates is far less.
+/// Growth of a file at most, in bytes; an edit of a hive allocates far less.
 const MOST_GROWTH: u64 = 256 << 20;
-/// The longest option that is looked at: the name of an export and what is asked of it.
+/// Bytes of an option at most: the name of an export and the requested information.
 const MOST_OPTION: u32 = 4096;
 
-/// A storage that is served.
+/// A served storage.
 pub(super) struct Export {
     storage: Arc<dyn Storage>,
     writable: bool,
-    /// Bytes that it had when it was first served.
+    /// Length in bytes when it was first served.
     original: u64,
-    /// Bytes that are announced: a fixed number, whatever happens.
+    /// Announced length in bytes, which never changes.
     announced: u64,
-    /// Bytes by which it grows: a format may want its clusters whole.
+    /// Unit of growth in bytes; a format may need whole clusters.
     step: u64,
-    /// Whether nobody who writes the format leaves a cluster with less than all of its bytes.
+    /// Whether writers of the format write all clusters completely.
     whole: bool,
 }
 
 impl Export {
-    /// Serves `storage` with `ahead` more bytes than it has, which read as zeros until they are written; the file then
+    /// Serves `storage` with `ahead` bytes past its end, which read as zeros until they are written; the file then
     /// grows by multiples of `step`, and of 512.
     pub(super) fn new(storage: Arc<dyn Storage>, writable: bool, ahead: u64, step: u64) -> Result<Self> {
         let original = storage.len()?;
@@ -48,24 +48,24 @@ impl Export {
         Ok(Export { storage, writable, original, announced, step: step.clamp(512, MOST_GROWTH), whole: false })
     }
 
-    /// The same of a file whose clusters are whole.
+    /// Sets whether clusters are complete.
     pub(super) fn whole(self, whole: bool) -> Self {
         Export { whole, ..self }
     }
 
-    /// Zeros past the end: the size is announced in sectors, and may be ahead of the file. What only begins there was
-    /// never written by anybody, unless the file has lost it.
+    /// Reads, with zeros past the end: the size is announced in sectors, and may be ahead of the file. A read that
+    /// begins past the end means that the file lost bytes.
     fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let len = self.storage.len()?;
         let (ahead, end) = (self.announced > len.next_multiple_of(512), offset.saturating_add(buf.len() as u64));
         if !self.writable && ahead && (offset >= len || self.whole && end > len.next_multiple_of(512)) {
-            let what = "a cluster or table of the image lies behind its end";
+            let what = "a cluster or table of the image lies past its end";
             return Err(cut_short(Code::ImageTruncated, what, end, len));
         }
         read_then_zeros(&*self.storage, len, offset, buf)
     }
 
-    /// Grows the file first, where the write ends past it, by as many steps as it needs. Says whether it did.
+    /// Writes, and grows the file first if the write ends past it, by as many steps as needed. Returns whether it grew.
     fn write(&self, offset: u64, bytes: &[u8]) -> Result<bool> {
         let end = offset.saturating_add(bytes.len() as u64);
         let grows = end > self.storage.len()?;
@@ -82,10 +82,10 @@ impl Export {
     }
 }
 
-/// What is served, and what became of it.
+/// The exports, and the state of the server.
 pub(super) struct Shared {
     exports: Vec<Export>,
-    /// The first error that a storage gave: QEMU hears of it as a number only.
+    /// The first error of a storage; QEMU receives only a number.
     failed: Mutex<Option<Error>>,
     grown: AtomicBool,
 }
@@ -95,17 +95,17 @@ impl Shared {
         Shared { exports, failed: Mutex::default(), grown: AtomicBool::new(false) }
     }
 
-    /// What a storage said first, once.
+    /// Returns the first error of a storage, once.
     pub(super) fn take_failure(&self) -> Option<Error> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Whether a file has grown past what was announced for it, so that QEMU could not read it back.
+    /// Returns whether a file has outgrown its announced length, so that QEMU cannot read it back.
     pub(super) fn has_outgrown(&self) -> bool {
         self.grown.load(Ordering::Acquire)
     }
 
-    /// The number of an error for QEMU; the error itself is kept.
+    /// Keeps the error and returns its number for QEMU.
     fn fail(&self, error: Error) -> u32 {
         let number = if error.kind() == Kind::NoRoom { errno::NO_SPACE } else { errno::IO };
         self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
@@ -116,7 +116,7 @@ impl Shared {
 /// Serves one connection to its end.
 ///
 /// # Errors
-/// The other side broke off, or does not keep to the protocol; whoever waits for it sees that there.
+/// I/O errors or violations of the protocol; the client sees the disconnect.
 pub(super) fn serve(stream: &mut (impl Read + Write), shared: &Shared) -> io::Result<()> {
     match negotiate(stream, shared)? {
         Some(export) => transmit(stream, shared, export),
@@ -124,7 +124,7 @@ pub(super) fn serve(stream: &mut (impl Read + Write), shared: &Shared) -> io::Re
     }
 }
 
-/// Lets the client choose an export.
+/// Negotiates the export.
 fn negotiate<'a>(stream: &mut (impl Read + Write), shared: &'a Shared) -> io::Result<Option<&'a Export>> {
     stream.write_all(wire::GREETING)?;
     stream.write_all(&wire::HANDSHAKE_FLAGS.to_be_bytes())?;
@@ -168,7 +168,7 @@ fn answer(stream: &mut impl Write, option: u32, kind: u32, data: &[u8]) -> io::R
     stream.write_all(&bytes)
 }
 
-/// The export that the data of a GO names: length of the name, the name, what else is asked.
+/// Returns the export that the data of a GO option names: length of the name, name, information requests.
 fn chosen<'a>(data: &[u8], shared: &'a Shared) -> std::result::Result<&'a Export, u32> {
     let (len, rest) = data.split_first_chunk::<4>().ok_or(reply::INVALID)?;
     let name = rest.get(..u32::from_be_bytes(*len) as usize).ok_or(reply::INVALID)?;
@@ -176,7 +176,7 @@ fn chosen<'a>(data: &[u8], shared: &'a Shared) -> std::result::Result<&'a Export
     number.and_then(|number| shared.exports.get(number)).ok_or(reply::UNKNOWN)
 }
 
-/// Size and abilities, block sizes, and that it may begin.
+/// Sends size and flags, block sizes, and the acknowledgement.
 fn describe(stream: &mut impl Write, option: u32, export: &Export) -> io::Result<()> {
     let read_only = if export.writable { 0 } else { export::READ_ONLY };
     let flags = export::HAS_FLAGS | export::SEND_FLUSH | export::SEND_FUA | read_only;
@@ -185,7 +185,7 @@ fn describe(stream: &mut impl Write, option: u32, export: &Export) -> io::Result
     size.extend_from_slice(&flags.to_be_bytes());
     answer(stream, option, reply::INFO, &size)?;
     let mut blocks = info::BLOCK_SIZE.to_be_bytes().to_vec();
-    // Single bytes, so that QEMU writes no more than it means to.
+    // A minimum block size of 1, so that QEMU writes only the bytes that it changes.
     for bytes in [1u32, 4096, 2 << 20] {
         blocks.extend_from_slice(&bytes.to_be_bytes());
     }
@@ -193,7 +193,7 @@ fn describe(stream: &mut impl Write, option: u32, export: &Export) -> io::Result
     answer(stream, option, reply::ACK, &[])
 }
 
-/// Answers requests until the client goes.
+/// Replies to requests until the client disconnects.
 fn transmit(stream: &mut (impl Read + Write), shared: &Shared, export: &Export) -> io::Result<()> {
     let mut buf = Vec::new();
     loop {
@@ -205,7 +205,7 @@ fn transmit(stream: &mut (impl Read + Write), shared: &Shared, export: &Export) 
         if len > wire::MOST {
             return Err(broken("request too long"));
         }
-        // The reply and what it carries go out in one call.
+        // The reply and its data are sent in one call.
         const HEAD: usize = 16;
         let carries = matches!(kind, command::READ | command::WRITE);
         buf.resize(HEAD + if carries { len as usize } else { 0 }, 0);
@@ -245,7 +245,7 @@ mod tests {
     use hivewright_storage::memory::Memory;
     use hivewright_storage::recorder::Recorder;
 
-    /// A stream with everything in it that the other side will ever say.
+    /// A stream with all input in memory.
     struct Talk(io::Cursor<Vec<u8>>, Vec<u8>);
 
     impl Read for Talk {
@@ -287,7 +287,7 @@ mod tests {
         (Shared::new(vec![Export::new(file.clone(), writable, ahead, 4096).unwrap()]), file)
     }
 
-    /// Number of the error, and data, of the last reply with `len` bytes of data.
+    /// Returns the error number and the data of the last reply, which has `len` bytes of data.
     fn last(answer: &[u8], len: usize) -> (u32, &[u8]) {
         let reply = &answer[answer.len() - 16 - len..];
         assert_eq!((&reply[..4], &reply[8..16]), (&wire::REPLY.to_be_bytes()[..], &b"cookie!!"[..]));

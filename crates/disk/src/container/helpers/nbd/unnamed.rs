@@ -1,7 +1,7 @@
-//! An image without the name of its backing file.
+//! Hides the name of the backing file from QEMU.
 //!
-//! QEMU takes a name that stands in a header even where it is told what to open instead. So it does not get to see it:
-//! the bits of the header that say that there is one read as zero, and a write leaves them as they are.
+//! QEMU uses the name in a header even if it is given another node. So the bits of the header that announce a name read
+//! as zero, and a write leaves them unchanged.
 
 use std::sync::Arc;
 
@@ -10,29 +10,30 @@ use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// See the module.
+/// An image whose header hides the name of its backing file.
 pub(super) struct Unnamed {
     below: Arc<dyn Storage>,
     at: u64,
-    /// The bits that are hidden, from `at` on.
+    /// The hidden bits, from offset `at` on.
     mask: &'static [u8],
-    /// Whether those bytes may be written to, around the hidden bits.
+    /// Whether those bytes may be written to, except the hidden bits.
     rewrites: bool,
 }
 
 impl Unnamed {
     pub(super) fn new(below: Arc<dyn Storage>, driver: Driver) -> Self {
         let (at, mask, rewrites): (u64, &[u8], bool) = match driver {
-            // Features: a backing file, and that it is raw. The rest of a header is written back as it was read.
+            // QED: the feature bits of a backing file, and of a raw one. The rest of the header is written back as it
+            // was read.
             Driver::Qed => (16, &[5], true),
-            // Offset and length of the name. A header that is written anew would be one without it.
+            // QCOW: offset and length of the name. A rewritten header would lack them.
             Driver::Qcow => (8, &[0xff; 12], false),
             Driver::Parallels => (0, &[], true),
         };
         Unnamed { below, at, mask, rewrites }
     }
 
-    /// What of the hidden bits lies in `len` bytes at `offset`: index in those bytes, offset, and mask.
+    /// Returns the hidden bits in `len` bytes at `offset`: index in those bytes, offset, and mask.
     fn hidden(&self, offset: u64, len: usize) -> impl Iterator<Item = (usize, u64, u8)> {
         let bytes = self.mask.iter().zip(self.at..);
         bytes.filter_map(move |(&mask, at)| {
@@ -61,7 +62,7 @@ impl Storage for Unnamed {
             return self.below.write_at(offset, bytes);
         }
         if !self.rewrites {
-            let what = "qemu-nbd would write the header of this image anew, without its backing file";
+            let what = "qemu-nbd would rewrite the header of this image without its backing file";
             return Err(Error::new(Kind::Unsupported, Code::HeaderRewrite, what)
                 .at(Space::File, offset)
                 .advise(format!("convert a copy of it: {}", advised::TO_RAW)));

@@ -1,17 +1,17 @@
-//! Numbers of "The NBD protocol" (doc/proto.md of the Network Block Device project): fixed newstyle negotiation and simple
-//! replies, big-endian throughout.
+//! Constants of "The NBD protocol" (doc/proto.md of the Network Block Device project): fixed newstyle negotiation and
+//! simple replies, all big-endian.
 
 use std::io::{self, Read};
 
-/// `NBDMAGIC`, then `IHAVEOPT`: how a server begins.
+/// `NBDMAGIC`, then `IHAVEOPT`: the greeting of a server.
 pub(super) const GREETING: &[u8; 16] = b"NBDMAGICIHAVEOPT";
-/// Before each option of a client.
+/// Precedes each option of a client.
 pub(super) const OPTION: u64 = u64::from_be_bytes(*b"IHAVEOPT");
-/// Before each answer to an option.
+/// Precedes each reply to an option.
 pub(super) const OPTION_REPLY: u64 = 0x0003_e889_0455_65a9;
-/// Before each request.
+/// Precedes each request.
 pub(super) const REQUEST: u32 = 0x2560_9513;
-/// Before each simple reply.
+/// Precedes each simple reply.
 pub(super) const REPLY: u32 = 0x6744_6698;
 
 /// `NBD_FLAG_FIXED_NEWSTYLE` and `NBD_FLAG_NO_ZEROES`, of both sides.
@@ -87,7 +87,7 @@ pub(super) fn u64(from: &mut impl Read) -> io::Result<u64> {
     array(from).map(u64::from_be_bytes)
 }
 
-/// The other side does not keep to the protocol.
+/// Returns the error for a violation of the protocol.
 pub(super) fn broken(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.to_owned())
 }

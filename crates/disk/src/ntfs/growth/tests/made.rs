@@ -1,4 +1,4 @@
-//! Volumes made by mkntfs and filled through ntfs-3g, and what other people's tools say of them.
+//! Volumes made by mkntfs and filled through ntfs-3g, and what other users's tools say of them.
 
 use hivewright_error::Code;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use hivewright_storage::memory::Memory;
 /// The path of the file that grows in every volume made here.
 pub(super) const HIVE: &str = "Windows\\System32\\config\\SYSTEM";
 
-/// Bytes of a file, none of them alike for long.
+/// Returns the number of bytes of a file, none of them alike for long.
 pub(super) fn contents(len: usize, seed: u32) -> Vec<u8> {
     (0..len as u32).map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> 13) as u8 | 1).collect()
 }
@@ -35,7 +35,7 @@ pub(super) fn run(tool: &str, arguments: &[&str]) -> Option<(bool, String)> {
 }
 
 impl Made {
-    /// An empty volume of `kib`.
+    /// Returns an empty volume of `kib`.
     pub(super) fn new(kib: u64, arguments: &[&str]) -> Option<Made> {
         let made = Made { folder: tempfile::tempdir().unwrap() };
         std::fs::File::create(made.path()).unwrap().set_len(kib << 10).unwrap();
@@ -115,7 +115,7 @@ impl Made {
         Some(if done { Ok(()) } else { Err(harm) })
     }
 
-    /// Whether every judge reads `expected` from the hive, and finds nothing amiss with the volume.
+    /// Returns whether every judge reads `expected` from the hive, and finds nothing amiss with the volume.
     pub(super) fn judged(&self, expected: &[u8]) -> Option<()> {
         let image = self.text();
         for (tool, arguments) in [("ntfsfix", &["-n", &*image][..]), ("ntfsresize", &["-i", "-f", &image])] {
@@ -155,7 +155,7 @@ pub(super) fn read(volume: &Ntfs, path: &str) -> Vec<u8> {
     bytes
 }
 
-/// Every file below the folder of the hive, with its bytes.
+/// Returns every file below the folder of the hive, with its bytes.
 pub(super) fn files(volume: &Ntfs) -> Vec<(String, Vec<u8>)> {
     let folder = "Windows\\System32\\config";
     let entries = volume.list(folder).unwrap().unwrap();

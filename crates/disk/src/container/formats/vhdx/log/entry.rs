@@ -1,48 +1,49 @@
-//! Entries of the log, and which of them count ([MS-VHDX] 2.3.1, 2.3.2).
+//! Log entries, and the sequence of valid ones ([MS-VHDX] 2.3.1, 2.3.2).
 
 use std::collections::HashMap;
 
 use super::super::crc::Crc;
-use super::super::fields::{Guid, index, u32_at, u64_at};
+use super::super::fields::{Guid, index};
 use super::broken;
+use crate::little_endian::{u32_at, u64_at};
 use hivewright_error::Result;
 use hivewright_storage::Storage;
 
-/// Bytes of a sector of the log; an entry has a whole number of them.
+/// Bytes of a log sector; an entry has a whole number of sectors.
 pub(super) const SECTOR: usize = 4096;
-/// Bytes of the header of an entry.
+/// Bytes of an entry's header.
 const HEADER: usize = 64;
 const DESCRIPTOR: usize = 32;
-/// How often more than once the whole log may be summed. In a sound log entries do not lie over each other.
+/// Limit of checksum work, in multiples of the log's size. Valid entries do not overlap.
 const SUMS: usize = 4;
 
-/// The log, which goes on at its start where it ends.
+/// The log, a ring buffer.
 pub(super) struct Ring {
     bytes: Vec<u8>,
     guid: Guid,
-    /// Of the log in the file.
+    /// Offset of the log in the file.
     at: u64,
 }
 
-/// An entry whose checksum is right.
+/// An entry with a valid checksum.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
     /// Its first sector.
     pub(super) at: usize,
-    /// How many it has.
+    /// Number of sectors.
     pub(super) sectors: usize,
-    /// The first sector of the oldest entry that counted when this one was written.
+    /// The first sector of the oldest valid entry when this one was written.
     tail: usize,
     pub(super) sequence: u64,
     pub(super) descriptors: usize,
-    /// Bytes that the file had on the medium then.
+    /// Bytes of the file that were on the medium then.
     pub(super) flushed: u64,
-    /// Bytes that hold all that the file had then.
+    /// File size that was sufficient for all data then.
     pub(super) last: u64,
 }
 
 impl Entry {
-    /// Sectors in front of the data.
+    /// Returns the number of sectors before the data.
     pub(super) fn descriptor_sectors(&self) -> usize {
         (HEADER + self.descriptors * DESCRIPTOR).div_ceil(SECTOR)
     }
@@ -50,7 +51,7 @@ impl Entry {
 
 impl Ring {
     pub(super) fn read(file: &dyn Storage, at: u64, len: u64, guid: Guid) -> Result<Ring> {
-        // At most MOST_BYTES, and the file has them.
+        // At most MOST_BYTES, which the file was checked to have.
         let mut bytes = vec![0; index(len)];
         file.read_at(at, &mut bytes)?;
         Ok(Ring { bytes, guid, at })
@@ -65,13 +66,13 @@ impl Ring {
         &self.bytes[start..start + SECTOR]
     }
 
-    /// Descriptor `i` of an entry. Descriptors do not cross sectors.
+    /// Returns descriptor `i` of an entry. Descriptors do not cross sectors.
     pub(super) fn descriptor(&self, entry: &Entry, i: usize) -> &[u8] {
         let start = HEADER + i * DESCRIPTOR;
         &self.sector(entry.at + start / SECTOR)[start % SECTOR..][..DESCRIPTOR]
     }
 
-    /// The entry at this sector, if there is one that belongs to this log and is whole.
+    /// Returns the entry at this sector, if there is a complete one of this log.
     fn entry(&self, at: usize, sums_left: &mut usize) -> Result<Option<Entry>> {
         let head = self.sector(at);
         let (len, tail) = (index(u32_at(head, 8).into()), index(u32_at(head, 12).into()));
@@ -88,7 +89,7 @@ impl Ring {
             return Ok(None);
         }
         let Some(left) = sums_left.checked_sub(sectors) else {
-            return Err(broken("entries of the log lie over each other", self.at + (at * SECTOR) as u64));
+            return Err(broken("entries of the log overlap", self.at + (at * SECTOR) as u64));
         };
         *sums_left = left;
         let crc = Crc::new().with(&head[..4]).with(&[0; 4]).with(&head[8..]);
@@ -96,8 +97,8 @@ impl Ring {
         Ok((crc.sum() == u32_at(head, 4)).then_some(entry))
     }
 
-    /// The entries that count, oldest first: of all runs of entries with consecutive numbers that reach back to the
-    /// oldest entry that their last one names, the one with the highest number.
+    /// Returns the active sequence, oldest entry first: of all sequences of entries with consecutive numbers that reach
+    /// back to the tail of their last entry, the one with the highest number.
     pub(super) fn active(&self) -> Result<Vec<Entry>> {
         let mut sums_left = self.sectors() * SUMS;
         let mut seen: HashMap<usize, Option<Entry>> = HashMap::new();
@@ -130,7 +131,7 @@ impl Ring {
             {
                 best = run.split_off(oldest);
             }
-            // A run that began later in this one would end with the same entry, and reach back less far.
+            // A sequence that begins later inside this one would end with the same entry and be shorter.
             tail = head.max(tail + 1);
         }
         Ok(best)

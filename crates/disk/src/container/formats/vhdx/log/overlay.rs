@@ -1,4 +1,4 @@
-//! The file as it is after a replay of its log; the changes are in memory.
+//! The file with its log replayed in memory.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,19 +8,19 @@ use hivewright_error::{Code, Error, Place, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::span::{end_within, read_then_zeros};
 
-/// See the module.
+/// A file with changes in memory.
 pub(in super::super) struct Overlay {
     below: Arc<dyn Storage>,
     below_len: u64,
-    /// Bytes of the file after the replay.
+    /// Length of the file after the replay, in bytes.
     pub(super) len: u64,
-    /// By their first byte; they do not overlap.
+    /// The changes by their start; they do not overlap.
     changes: BTreeMap<u64, Change>,
 }
 
 struct Change {
     end: u64,
-    /// `None`: zeros. Else one sector, which is never cut: changes begin and end at sectors.
+    /// `None` for zeros, else one sector, which is never split: changes are aligned to sectors.
     bytes: Option<Box<[u8]>>,
 }
 
@@ -29,7 +29,7 @@ impl Overlay {
         Overlay { below, below_len, len: below_len, changes: BTreeMap::new() }
     }
 
-    /// Puts bytes over whatever was there.
+    /// Sets the bytes of a range, over earlier changes.
     pub(super) fn put(&mut self, start: u64, end: u64, bytes: Option<Box<[u8]>>) {
         if start >= end {
             return;
@@ -47,17 +47,17 @@ impl Overlay {
         self.len = self.len.max(end);
     }
 
-    /// Whether any change lies between `start` and `end`.
+    /// Returns whether a change overlaps the range from `start` to `end`.
     pub(super) fn touches(&self, start: u64, end: u64) -> bool {
         start < end && self.changes.range(..end).next_back().is_some_and(|(_, change)| change.end > start)
     }
 
-    /// Bytes of all changes.
+    /// Returns the number of changed bytes.
     pub(super) fn bytes(&self) -> u64 {
         self.changes.iter().map(|(start, change)| change.end - start).sum()
     }
 
-    /// Makes the changes in `file`, which has the bytes that this lies over.
+    /// Writes the changes to `file`, the file below this overlay.
     pub(super) fn write_to(&self, file: &dyn Storage) -> Result<()> {
         const ZEROS: &[u8] = &[0; 1 << 16];
         if self.len > self.below_len {
@@ -97,7 +97,7 @@ impl Storage for Overlay {
     }
 
     fn write_at(&self, _: u64, _: &[u8]) -> Result<()> {
-        Err(Error::refused(Code::VhdxLog, "the log of the image is to be replayed before anything is written"))
+        Err(Error::refused(Code::VhdxLog, "the log of the image must be replayed before a write"))
     }
 
     fn flush(&self) -> Result<()> {

@@ -1,0 +1,38 @@
+//! Reparse points: what stands at a path is elsewhere, or a filter driver of Windows makes its bytes.
+
+use hivewright_error::{Code, Error, Kind};
+use hivewright_storage::advised;
+
+const OF_LINK: &str = "name the place that it leads to";
+const OF_FILTERED: &str = "copy the file out with the Windows that keeps it so, and edit the copy";
+
+/// Builds the error for what stands at `path` and has a reparse point of that tag. `None` for a folder that is walked as it is.
+pub(crate) fn refusal(path: &str, tag: u32, is_folder: bool) -> Option<Error> {
+    // A folder keeps its own index unless the tag says that another name is meant (Microsoft, "Reparse point
+    // tags", bit N): folders of cloud files and the like are walked as they are.
+    const ANOTHER_NAME: u32 = 0x2000_0000;
+    if is_folder && tag & ANOTHER_NAME == 0 && tag != 0 {
+        return None;
+    }
+    let compressed = of_compressed();
+    let (code, what, advice) = match tag {
+        0xa000_0003 => (Code::FileReparse, "a junction or mount point", OF_LINK),
+        0xa000_000c => (Code::FileReparse, "a symbolic link", OF_LINK),
+        0x8000_0017 => (Code::FileFiltered, "a file compressed by Windows (WOF: compact OS or WIMBoot)", &*compressed),
+        0x8000_0013 => (Code::FileFiltered, "a deduplicated file", OF_FILTERED),
+        tag if tag & ANOTHER_NAME == 0 && tag != 0 => {
+            (Code::FileFiltered, "a file whose bytes Windows makes", OF_FILTERED)
+        }
+        _ => (Code::FileReparse, "a reparse point", OF_LINK),
+    };
+    let what = format!("{path} is {what}, tag {tag:#010x}");
+    Some(Error::new(Kind::Unsupported, code, what).advise(advice))
+}
+
+fn of_compressed() -> String {
+    format!(
+        "have Windows store it plainly again, `{}` with its path: in that Windows itself, or in another one that has the disk \
+         attached; or copy it out with Windows, and edit the copy",
+        advised::UNCOMPRESS_WOF
+    )
+}

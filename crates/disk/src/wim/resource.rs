@@ -1,0 +1,336 @@
+//! A resource: bytes of the archive, as they are or compressed in chunks.
+//!
+//! A compressed resource begins with a table of where its chunks begin, from the second on and behind the table: 4 bytes each,
+//! 8 where it unpacks to 4 GiB or more. A chunk that is as long as what it unpacks to is stored as it is. A solid resource has
+//! the sizes of all its chunks instead, behind a header of its own. In an archive for pipes the table is at the end, and 4 bytes
+//! with its size stand before each chunk.
+
+mod pieces;
+
+use super::decode::{Compression, Decoder};
+use super::header::{Reference, resource_flags};
+use crate::little_endian::{u32_at, u64_at};
+use hivewright_error::{Code, Error, Kind, Result};
+use hivewright_storage::{Storage, zeros_in_large_pages};
+
+/// Bytes of a chunk at most: what is held in memory at once.
+pub(super) const MOST_CHUNK: u32 = 1 << 28;
+/// Bytes of a chunk at least.
+const LEAST_CHUNK: u32 = 1 << 12;
+/// Bytes of a table of chunks at most: those of 64 GiB in the smallest chunks.
+const MOST_TABLE: u64 = 64 << 20;
+
+/// Which bytes of an archive's file, and how they are kept.
+#[derive(Clone, Debug)]
+pub(super) struct Resource {
+    /// Where its first byte is.
+    at: u64,
+    /// Bytes when unpacked.
+    pub(super) len: u64,
+    /// Where it ends.
+    end: u64,
+    chunks: Option<Chunks>,
+}
+
+/// How a resource is cut into chunks.
+#[derive(Clone, Debug)]
+struct Chunks {
+    size: u32,
+    compression: Compression,
+    /// Where each chunk begins, and where the last one ends, from the first byte of the archive.
+    bounds: Vec<u64>,
+    /// Bytes in front of each chunk that do not belong to it.
+    gap: u64,
+}
+
+impl Chunks {
+    /// Where chunk `number` begins and ends.
+    fn place(&self, number: usize) -> Option<(u64, u64)> {
+        Some((self.bounds.get(number)? + self.gap, *self.bounds.get(number + 1)?))
+    }
+}
+
+/// Bytes before each chunk in an archive for pipes: its size.
+const PIPE_GAP: u64 = 4;
+/// Bytes of the header of a solid resource.
+const SOLID_HEADER: usize = 16;
+/// Bytes that are unpacked by one thread before it takes others, where a chunk has no more.
+const PIECE: usize = 256 << 10;
+
+impl Resource {
+    /// Reads the table of the chunks of a resource that is not solid; `chunks` is the archive's compression and the size of its
+    /// chunks.
+    ///
+    /// # Errors
+    /// `wim-blob`; the file could not be read.
+    pub(super) fn open(
+        file: &dyn Storage,
+        reference: Reference,
+        chunks: Option<(Compression, u32)>,
+        is_pipable: bool,
+    ) -> Result<Self> {
+        let Reference { stored, offset: at, len, .. } = reference;
+        let end = within(file, at, stored)?;
+        if !reference.has(resource_flags::COMPRESSED) {
+            if stored != len {
+                return Err(
+                    damaged(file, "a resource that is not compressed has two lengths", at).expected(len, stored)
+                );
+            }
+            return Ok(Resource { at, len, end, chunks: None });
+        }
+        let (compression, size) =
+            chunks.ok_or_else(|| damaged(file, "a resource of an archive without compression is compressed", at))?;
+        expect_chunk(file, size, at)?;
+        let count = len.div_ceil(u64::from(size));
+        let width = if len >> 32 == 0 { 4 } else { 8 };
+        let gap = if is_pipable { PIPE_GAP } else { 0 };
+        let table_len = count.saturating_sub(1).saturating_mul(width);
+        let table_at = if is_pipable { end.checked_sub(table_len) } else { Some(at) };
+        let table_at = table_at
+            .filter(|_| table_len <= stored.min(MOST_TABLE))
+            .ok_or_else(|| damaged(file, "there is no room for the table", at))?;
+        let table = read(file, table_at, table_len)?;
+        let (first, last) = if is_pipable { (at, table_at) } else { (at + table_len, end) };
+        let offset = |i: u64| {
+            // Below `count`, whose table was read.
+            let entry = usize::try_from((i - 1) * width).unwrap_or(usize::MAX);
+            if width == 4 { u64::from(u32_at(&table, entry)) } else { u64_at(&table, entry) }
+        };
+        let mut bounds = Vec::with_capacity(usize::try_from(count + 1).unwrap_or(0));
+        bounds.push(first);
+        for i in 1..count {
+            // The table does not count the sizes before the chunks.
+            let next = first.checked_add(offset(i)).and_then(|next| next.checked_add(i * gap));
+            bounds.push(next.filter(|next| *next <= last).ok_or_else(|| out_of_order(file, at))?);
+        }
+        if count > 0 {
+            bounds.push(last);
+        }
+        Self::checked(file, at, len, end, Chunks { size, compression, bounds, gap })
+    }
+
+    /// Reads the header and the table of a solid resource, which has `stored` bytes from `at` on.
+    ///
+    /// # Errors
+    /// As [`Resource::open`]; `wim-version`.
+    pub(super) fn open_solid(file: &dyn Storage, at: u64, stored: u64) -> Result<Self> {
+        let end = within(file, at, stored)?;
+        if stored < SOLID_HEADER as u64 {
+            return Err(damaged(file, "a solid resource is too short", at));
+        }
+        let head = read(file, at, SOLID_HEADER as u64)?;
+        let (len, size) = (u64_at(&head, 0), u32_at(&head, 8));
+        let compression = match u32_at(&head, 12) {
+            0 => {
+                return Ok(Resource { at: at + SOLID_HEADER as u64, len, end, chunks: None })
+                    .and_then(|it| it.plain(file));
+            }
+            1 => Compression::Xpress,
+            2 => Compression::Lzx,
+            3 => Compression::Lzms,
+            other => {
+                let what = "a solid resource is compressed in a way that is not known";
+                return Err(placed(
+                    Error::new(Kind::Unsupported, Code::WimVersion, what).expected("0 to 3", other),
+                    file,
+                    at,
+                ));
+            }
+        };
+        expect_chunk(file, size, at)?;
+        let count = len.div_ceil(u64::from(size));
+        let room = stored - SOLID_HEADER as u64;
+        let table_len = count.checked_mul(4).filter(|len| *len <= room.min(MOST_TABLE));
+        let table_len = table_len.ok_or_else(|| damaged(file, "there is no room for the table", at))?;
+        let table = read(file, at + SOLID_HEADER as u64, table_len)?;
+        let mut bound = at + SOLID_HEADER as u64 + table_len;
+        let mut bounds = vec![bound];
+        for size in table.as_chunks::<4>().0 {
+            bound += u64::from(u32::from_le_bytes(*size));
+            bounds.push(bound);
+        }
+        Self::checked(file, at, len, end, Chunks { size, compression, bounds, gap: 0 })
+    }
+
+    fn plain(self, file: &dyn Storage) -> Result<Self> {
+        if self.end - self.at == self.len {
+            Ok(self)
+        } else {
+            Err(damaged(file, "a solid resource has two lengths", self.at))
+        }
+    }
+
+    fn checked(file: &dyn Storage, at: u64, len: u64, end: u64, chunks: Chunks) -> Result<Self> {
+        let is_ordered =
+            chunks.bounds.windows(2).all(|pair| pair[0].checked_add(chunks.gap).is_some_and(|first| first <= pair[1]));
+        if !is_ordered || chunks.bounds.last().is_some_and(|last| *last > end) {
+            return Err(out_of_order(file, at));
+        }
+        Ok(Resource { at, len, end, chunks: Some(chunks) })
+    }
+
+    /// Bytes that are unpacked at once.
+    pub(super) fn unit(&self) -> u64 {
+        self.chunks.as_ref().map_or(self.len.max(1), |chunks| u64::from(chunks.size))
+    }
+
+    /// Whether it is compressed in chunks of that size.
+    pub(super) fn has_chunks(&self, chunks: Option<(Compression, u32)>) -> bool {
+        self.chunks.as_ref().map(|own| (own.compression, own.size)) == chunks && chunks.is_some()
+    }
+
+    /// Returns chunk `number` as it is stored, and nothing for one that is not there or has no table.
+    ///
+    /// # Errors
+    /// The file could not be read.
+    pub(super) fn stored_chunk(&self, file: &dyn Storage, number: usize) -> Result<Option<Vec<u8>>> {
+        let place = self.chunks.as_ref().and_then(|chunks| chunks.place(number));
+        place.map(|(first, last)| read(file, first, last - first)).transpose()
+    }
+
+    /// Unpacks all of it, and passes its bytes in their order to `then`.
+    ///
+    /// # Errors
+    /// `wim-blob`; the file could not be read.
+    pub(super) fn unpack_through(&self, file: &dyn Storage, then: impl FnMut(&[u8])) -> Result<Vec<u8>> {
+        let mut bytes =
+            zeros_in_large_pages(usize::try_from(self.len).map_err(|_| too_large(file, self.len, self.at))?);
+        // A chunk has at most 2^28 bytes.
+        let unit = self.chunks.as_ref().map_or(1, |chunks| chunks.size as usize);
+        let in_piece = (PIECE / unit).max(1);
+        let decoder = || self.chunks.as_ref().map(|chunks| Decoder::new(chunks.compression, chunks.size));
+        let fill = |decoder: &mut Option<Decoder>, number: usize, piece: &mut [u8]| match (&self.chunks, decoder) {
+            (Some(chunks), Some(decoder)) => self.unpack_chunks(file, chunks, decoder, number * in_piece, piece),
+            _ => file.read_at(self.at + (number * PIECE) as u64, piece),
+        };
+        pieces::fill(&mut bytes, in_piece * unit, decoder, fill, then)?;
+        Ok(bytes)
+    }
+
+    /// Unpacks all of it.
+    ///
+    /// # Errors
+    /// As [`Resource::unpack_through`].
+    pub(super) fn unpack(&self, file: &dyn Storage) -> Result<Vec<u8>> {
+        self.unpack_through(file, |_| ())
+    }
+
+    /// Unpacks the chunks from number `first` on, which have as many bytes as `out`.
+    fn unpack_chunks(
+        &self,
+        file: &dyn Storage,
+        chunks: &Chunks,
+        decoder: &mut Decoder,
+        first: usize,
+        out: &mut [u8],
+    ) -> Result<()> {
+        let size = chunks.size as usize;
+        let place = |number: usize| chunks.place(number).ok_or_else(|| out_of_order(file, self.at));
+        let (start, _) = place(first)?;
+        let (_, end) = place(first + out.len().div_ceil(size) - 1)?;
+        // Chunks are in order: see `checked`.
+        let stored = read(file, start, end - start)?;
+        for (number, out) in (first..).zip(out.chunks_mut(size)) {
+            let (from, until) = place(number)?;
+            // Both lie in what was read.
+            let [from, until] = [from, until].map(|at| usize::try_from(at - start).unwrap_or(usize::MAX));
+            self.unpack_chunk(file, &stored[from..until], decoder, number, out)?;
+        }
+        Ok(())
+    }
+
+    /// Unpacks the piece with that number, each of [`Resource::unit`] bytes.
+    ///
+    /// # Errors
+    /// As [`Resource::unpack`].
+    pub(super) fn unpack_unit(&self, file: &dyn Storage, number: u64) -> Result<Vec<u8>> {
+        let start = number.saturating_mul(self.unit());
+        let len = self.len.saturating_sub(start).min(self.unit());
+        let mut bytes = zeros_in_large_pages(usize::try_from(len).map_err(|_| too_large(file, len, self.at))?);
+        match &self.chunks {
+            None => file.read_at(self.at + start, &mut bytes)?,
+            Some(chunks) => {
+                let number = usize::try_from(number).map_err(|_| out_of_order(file, self.at))?;
+                let stored = self.stored_chunk(file, number)?.ok_or_else(|| out_of_order(file, self.at))?;
+                self.unpack_chunk(
+                    file,
+                    &stored,
+                    &mut Decoder::new(chunks.compression, chunks.size),
+                    number,
+                    &mut bytes,
+                )?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    fn unpack_chunk(
+        &self,
+        file: &dyn Storage,
+        stored: &[u8],
+        decoder: &mut Decoder,
+        number: usize,
+        out: &mut [u8],
+    ) -> Result<()> {
+        if stored.len() == out.len() {
+            out.copy_from_slice(stored);
+            return Ok(());
+        }
+        if stored.len() > out.len() {
+            return Err(
+                damaged(file, "a chunk is longer than what it holds", self.at).expected(out.len(), stored.len())
+            );
+        }
+        decoder.decode(stored, out).map_err(|_| {
+            damaged(file, "a chunk cannot be unpacked", self.at)
+                .expected("compressed bytes", format_args!("chunk {number}"))
+        })
+    }
+}
+
+/// Where `len` bytes from `at` on end, if they lie in the file.
+fn within(file: &dyn Storage, at: u64, len: u64) -> Result<u64> {
+    let size = file.len()?;
+    at.checked_add(len).filter(|end| *end <= size).ok_or_else(|| {
+        damaged(file, "the file is cut short, or damaged: a resource ends past it", at)
+            .expected(format_args!("an end of at most {size}"), u128::from(at) + u128::from(len))
+            .advise("copy it again from where it came; what is missing cannot be made up")
+    })
+}
+
+/// Reads bytes that lie in the file.
+fn read(file: &dyn Storage, at: u64, len: u64) -> Result<Vec<u8>> {
+    within(file, at, len)?;
+    let mut bytes = zeros_in_large_pages(usize::try_from(len).map_err(|_| too_large(file, len, at))?);
+    file.read_at(at, &mut bytes)?;
+    Ok(bytes)
+}
+
+fn expect_chunk(file: &dyn Storage, size: u32, at: u64) -> Result<()> {
+    if size.is_power_of_two() && (LEAST_CHUNK..=MOST_CHUNK).contains(&size) {
+        return Ok(());
+    }
+    let what = "a resource has chunks of a size that is not handled";
+    let error = Error::new(Kind::Unsupported, Code::WimVersion, what);
+    Err(placed(error.expected(format_args!("a power of two from {LEAST_CHUNK} to {MOST_CHUNK}"), size), file, at))
+}
+
+fn out_of_order(file: &dyn Storage, at: u64) -> Error {
+    damaged(file, "the chunks of a resource are out of order", at)
+}
+
+/// Builds the error for damage at an offset of the file.
+pub(super) fn damaged(file: &dyn Storage, what: &str, at: u64) -> Error {
+    placed(Error::new(Kind::Corrupt, Code::WimBlob, what), file, at)
+}
+
+/// Builds the error for a resource at an offset of the file that has too many bytes.
+pub(super) fn too_large(file: &dyn Storage, len: u64, at: u64) -> Error {
+    placed(Error::new(Kind::Unsupported, Code::TooLarge, format!("a resource unpacks to {len} bytes")), file, at)
+}
+
+/// Adds where a byte of the file lies, of whichever part of the archive it is.
+pub(super) fn placed(error: Error, file: &dyn Storage, at: u64) -> Error {
+    file.locate(at).into_iter().fold(error, |error, place| error.at(place.space, place.offset))
+}
