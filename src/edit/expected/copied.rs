@@ -83,6 +83,8 @@ impl Expected {
     /// Returns a key and everything below it in the current state, each key after its parent.
     fn tree_of(&mut self, hive: &Hive<Vec<u8>>, first: usize) -> Result<Vec<Copied>> {
         let (mut keys, mut seen, mut descriptors) = (Vec::new(), BTreeSet::new(), HashMap::new());
+        // Each copy may have as much data as the hive.
+        let mut room = hive.length() as usize;
         let mut rest = vec![(None, first)];
         while let Some((parent, key)) = rest.pop() {
             let place = keys.len();
@@ -95,7 +97,7 @@ impl Expected {
                     self.subkey(hive, key, subkey?.name())?;
                 }
             }
-            keys.push(self.read_copied(hive, parent, key, &mut descriptors)?);
+            keys.push(self.read_copied(hive, parent, key, &mut descriptors, &mut room)?);
             let below = self.keys[key].subkeys.values().filter(|subkey| self.keys[**subkey].exists);
             rest.extend(below.map(|subkey| (Some(place), *subkey)));
         }
@@ -108,13 +110,14 @@ impl Expected {
         parent: Option<usize>,
         key: usize,
         descriptors: &mut Descriptors,
+        room: &mut usize,
     ) -> Result<Copied> {
         let path = self.path(key);
         let ExpectedKey { name, original, values, facts, .. } = &self.keys[key];
         let key_now = original.map(|at| hive.key_at(at)).transpose()?;
         let entries = match (&key_now, values) {
             (_, Some(values)) => values.entries().cloned().collect(),
-            (Some(key_now), None) => values::read(key_now, &path, &mut self.room, false)?,
+            (Some(key_now), None) => values::read(key_now, &path, room, false)?,
             (None, None) => Vec::new(),
         };
         let mut facts = match (facts, &key_now) {
