@@ -1,38 +1,45 @@
 //! A hive in a volume, read page by page on demand.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hivewright_disk::files::FileInVolume;
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::HiveBytes;
-use hivewright_storage::span::lay_over;
 use hivewright_storage::{SparseBuffer, Storage, zeros_in_large_pages};
 
 /// Bytes of a page: look-ups need scattered cells, and reading more may mean decompressing more.
-const PAGE: u64 = 4 << 10;
+const PAGE: usize = 4 << 10;
+/// Pages of a group, whose table is allocated when the first of them is read.
+const GROUP: usize = 64;
 /// Bytes compared at a time; they fit into the processor's cache.
 const PIECE: usize = 256 << 10;
 /// Pages kept at most: 16 MiB.
 const MOST_PAGES: usize = 4096;
+/// Places for further pages, which replace each other.
+const RECENT: usize = 256;
+/// Groups at most: the bins of a hive stay below 2 GiB.
+const MOST_GROUPS: u64 = (2 << 30) / (GROUP * PAGE) as u64 + 1;
 
-/// The bytes of a file, of which only requested pages are read, each once.
+type Page = OnceLock<Box<[u8]>>;
+
+/// The bytes of a file, of which only requested pages are read. The first [`MOST_PAGES`] of them are kept.
 pub struct Paged {
     file: FileInVolume,
-    pages: Mutex<Pages>,
-}
-
-#[derive(Default)]
-struct Pages {
-    kept: HashMap<u64, Box<[u8]>>,
-    dropped: bool,
+    groups: Box<[OnceLock<Box<[Page; GROUP]>>]>,
+    /// The number of kept pages.
+    kept: AtomicUsize,
+    /// Further pages with their numbers, each in the place of its number modulo [`RECENT`].
+    recent: Mutex<Vec<Option<(usize, Vec<u8>)>>>,
 }
 
 impl Paged {
     /// Returns a reader of `file`.
     pub fn new(file: FileInVolume) -> Self {
-        Paged { file, pages: Mutex::default() }
+        let groups = file.facts().len.div_ceil((GROUP * PAGE) as u64).min(MOST_GROUPS);
+        let groups = (0..groups).map(|_| OnceLock::new()).collect();
+        Paged { file, groups, kept: AtomicUsize::new(0), recent: Mutex::default() }
     }
 
     /// Returns the file.
@@ -77,20 +84,17 @@ impl Paged {
     /// # Errors
     /// `too-large` for more than `most`; `no-memory`.
     pub(crate) fn seen(&self, most: u64) -> Result<Option<SparseBuffer>> {
-        let pages = self.pages();
-        if pages.dropped {
+        if !self.recent().is_empty() {
             return Ok(None);
         }
         let mut bytes = SparseBuffer::new(self.size(most)?)?;
-        for (number, page) in &pages.kept {
-            bytes.lay(usize::try_from(number * PAGE).unwrap_or(usize::MAX), page);
+        let kept = self.groups.iter().enumerate().filter_map(|(number, group)| Some((number * GROUP, group.get()?)));
+        for (page, number) in kept.flat_map(|(first, group)| group.iter().zip(first..)) {
+            if let Some(page) = page.get() {
+                bytes.lay(number * PAGE, page);
+            }
         }
         Ok(Some(bytes))
-    }
-
-    fn pages(&self) -> MutexGuard<'_, Pages> {
-        // A page is inserted completely or not at all.
-        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn size(&self, most: u64) -> Result<usize> {
@@ -105,21 +109,49 @@ impl Paged {
         }
     }
 
-    /// Copies the part of page `number` that overlaps `out`, which begins at `offset` in the file.
-    fn copy(&self, number: u64, offset: u64, out: &mut [u8]) -> Result<()> {
-        let mut pages = self.pages();
-        if !pages.kept.contains_key(&number) {
-            if pages.kept.len() >= MOST_PAGES {
-                pages.kept.clear();
-                pages.dropped = true;
+    fn recent(&self) -> MutexGuard<'_, Vec<Option<(usize, Vec<u8>)>>> {
+        // A page is replaced completely or not at all.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read_page(&self, number: usize) -> Result<Vec<u8>> {
+        let start = (number * PAGE) as u64;
+        let len = (HiveBytes::len(self) - start).min(PAGE as u64);
+        let mut page = vec![0; usize::try_from(len).unwrap_or(PAGE)];
+        self.file.read_at(start, &mut page)?;
+        Ok(page)
+    }
+
+    /// Returns a page that is kept; reads it if there is room for it. `None` if there is none.
+    fn page(&self, number: usize) -> Result<Option<&[u8]>> {
+        let Some(group) = self.groups.get(number / GROUP) else { return Ok(None) };
+        let page = &group.get_or_init(|| Box::new([const { OnceLock::new() }; GROUP]))[number % GROUP];
+        if page.get().is_none() {
+            if self.kept.load(Ordering::Relaxed) >= MOST_PAGES {
+                return Ok(None);
             }
-            let start = number * PAGE;
-            let len = PAGE.min(HiveBytes::len(self) - start);
-            let mut page = vec![0; usize::try_from(len).unwrap_or(0)];
-            self.file.read_at(start, &mut page)?;
-            pages.kept.insert(number, page.into());
+            if page.set(self.read_page(number)?.into()).is_ok() {
+                self.kept.fetch_add(1, Ordering::Relaxed);
+            }
         }
-        lay_over(out, offset, number * PAGE, &pages.kept[&number]);
+        Ok(page.get().map(|page| &page[..]))
+    }
+
+    /// Fills `out` with the bytes of a page from `start` on.
+    fn copy(&self, number: usize, start: usize, out: &mut [u8]) -> Result<()> {
+        if let Some(page) = self.page(number)? {
+            out.copy_from_slice(&page[start..start + out.len()]);
+            return Ok(());
+        }
+        let mut recent = self.recent();
+        recent.resize(RECENT, None);
+        let place = &mut recent[number % RECENT];
+        if place.as_ref().is_none_or(|place| place.0 != number) {
+            *place = Some((number, self.read_page(number)?));
+        }
+        if let Some((_, page)) = place {
+            out.copy_from_slice(&page[start..start + out.len()]);
+        }
         Ok(())
     }
 }
@@ -130,14 +162,21 @@ impl HiveBytes for Paged {
     }
 
     fn read(&self, offset: u64, len: usize) -> Result<Cow<'_, [u8]>> {
-        let end = offset.checked_add(len as u64).filter(|&end| end <= HiveBytes::len(self));
-        let end =
-            end.ok_or_else(|| Error::corrupt(Code::PastEnd, "the file ends before the requested bytes", offset))?;
+        let past_end = || Error::corrupt(Code::PastEnd, "the file ends before the requested bytes", offset);
+        offset.checked_add(len as u64).filter(|&end| end <= HiveBytes::len(self)).ok_or_else(past_end)?;
+        let mut at = usize::try_from(offset).map_err(|_| past_end())?;
+        if at % PAGE + len <= PAGE
+            && let Some(page) = self.page(at / PAGE)?
+        {
+            return Ok(Cow::Borrowed(&page[at % PAGE..at % PAGE + len]));
+        }
         let mut out = vec![0; len];
-        if len > 0 {
-            for number in offset / PAGE..=(end - 1) / PAGE {
-                self.copy(number, offset, &mut out)?;
-            }
+        let mut rest = &mut out[..];
+        while !rest.is_empty() {
+            let (start, count) = (at % PAGE, rest.len().min(PAGE - at % PAGE));
+            let (piece, behind) = rest.split_at_mut(count);
+            self.copy(at / PAGE, start, piece)?;
+            (rest, at) = (behind, at + count);
         }
         Ok(Cow::Owned(out))
     }
