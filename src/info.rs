@@ -10,7 +10,7 @@ use crate::settings::nat_t;
 use crate::windows::{self, Detection, Finding, Product};
 use hivewright_disk::container::{About, HostFile, Verified};
 use hivewright_disk::files::{Files, Packed, VolumeState};
-use hivewright_disk::partition::{Partition, Table};
+use hivewright_disk::partition::{Partition, Table, VolumeId};
 use hivewright_error::{Place, Result};
 use hivewright_hive::{Hive, Opened};
 use hivewright_storage::Storage;
@@ -48,8 +48,9 @@ pub struct DiskInfo {
 /// A volume.
 #[derive(Debug, serde::Serialize)]
 pub struct VolumeInfo {
-    /// The number of its partition; 0 is the whole disk.
-    pub partition: u32,
+    /// Its identity.
+    #[serde(rename = "partition")]
+    pub volume: VolumeId,
     /// The state of the volume; `None` if it cannot be opened.
     pub state: Option<VolumeState>,
     /// The reason why it cannot be read.
@@ -131,7 +132,7 @@ impl Disk {
 
     fn volume_info(&self, partition: &Partition, choice: &Choice) -> Result<VolumeInfo> {
         let mut info = VolumeInfo {
-            partition: partition.number,
+            volume: partition.id(),
             state: None,
             unreadable: None,
             obstacles: Vec::new(),
@@ -159,7 +160,7 @@ impl Disk {
             if wanted.as_deref().is_some_and(|wanted| !wanted.eq_ignore_ascii_case(&root[1..])) {
                 continue;
             }
-            let place = self.installation_in(partition, root);
+            let place = Installation { volume: partition.id(), root };
             let windows = summary(&*files, &place);
             let hives = HIVES.iter().filter_map(|name| self.hive_info(&*files, &place, name).transpose());
             let mut hives: Vec<HiveInfo> = hives.collect::<Result<_>>()?;

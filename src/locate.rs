@@ -18,7 +18,7 @@ mod placement;
 mod volume;
 
 pub(crate) use disk::absolute;
-pub use disk::{Choice, Disk};
+pub use disk::{Choice, Disk, VolumeChoice};
 pub(crate) use folder::no_hive_no_disk;
 pub use folder::{HiveFile, installation_at};
 pub use hive::HiveHandle;

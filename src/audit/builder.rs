@@ -145,7 +145,12 @@ impl Audit {
     pub fn run(self, mut take: impl FnMut(&str) -> bool) -> Result<String> {
         let plan = Plan {
             names: Box::new(self.targets.into_iter().map(Ok)),
-            read_options: ReadOptions { sha256: self.sha256, image: self.image, policy: Arc::new(self.policy) },
+            read_options: ReadOptions {
+                sha256: self.sha256,
+                image: self.image,
+                policy: Arc::new(self.policy),
+                ..ReadOptions::default()
+            },
             shard: None,
             earlier: Earlier::default(),
             baseline: self.baseline,

@@ -19,7 +19,7 @@ use crate::locate::{Choice, Disk, ImageOptions};
 use crate::policy::{self, Policy};
 use crate::read::Reading;
 use files::HostFiles;
-use hivewright_disk::container::{FoundDependents, find_dependents};
+use hivewright_disk::container::{DependentSearch, FoundDependents};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_storage::{Host, RealHost};
@@ -33,6 +33,8 @@ pub struct ReadOptions {
     pub image: ImageOptions,
     /// The policies whose checks are evaluated.
     pub policy: Arc<Policy>,
+    /// The search for the dependents of targets whose folders the discovery did not search.
+    pub dependents: Arc<DependentSearch>,
 }
 
 /// Records of a target, before its files are compared with their earlier state.
@@ -170,12 +172,12 @@ fn read_checked(target: &Target, options: &ReadOptions) -> Result<Vec<Record>> {
 }
 
 /// Returns whether the current dependents of a target are those of its record.
-pub fn has_same_dependents(target: &Target, record: &Record) -> bool {
+pub fn has_same_dependents(target: &Target, record: &Record, options: &ReadOptions) -> bool {
     if matches!(record.container.as_deref(), None | Some("hive" | "folder" | "device")) {
         return true;
     }
     let search = || match RealHost.resolve(&target.path) {
-        Ok(file) => find_dependents(&[file], &target.path),
+        Ok(file) => options.dependents.find(&[file], &target.path),
         Err(_) => FoundDependents::default(),
     };
     record.dependent_paths() == Some(image::dependents(target, search).children)

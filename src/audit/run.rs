@@ -221,7 +221,7 @@ fn kept(target: &Target, earlier: &Earlier, read_options: &ReadOptions, verify: 
     let is_same = |record: &Record| {
         is_same_status(record)
             && read::is_unchanged(record, &read_options.image)
-            && read::has_same_dependents(target, record)
+            && read::has_same_dependents(target, record, read_options)
     };
     if !is_complete || !records.iter().all(is_same) {
         return None;

@@ -4,9 +4,10 @@ use hivewright_error::Code;
 use std::path::PathBuf;
 
 use super::suggested::{ControlSets, ImageFormats, Policies, Values, suggested};
-use crate::locate::{Choice, ImageOptions};
+use crate::locate::{Choice, ImageOptions, VolumeChoice};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgGroup, Parser, ValueEnum, ValueHint};
+use hivewright_disk::partition::VolumeId;
 use hivewright_storage::folder::{EntryKind, kind_of};
 
 pub(crate) use super::verbs::Command;
@@ -90,8 +91,9 @@ pub(crate) struct PlaceArgs {
 impl PlaceArgs {
     pub(crate) fn choice(&self, format: Option<&String>) -> Choice {
         let image = ImageOptions { format: format.cloned(), ..self.options.options() };
-        let image_in_archive = self.image.clone();
-        Choice { partition: self.partition, image_in_archive, windows_root: self.windows_root.clone(), image }
+        let of_partition = |number| VolumeChoice::Id(VolumeId::of_partition(number));
+        let volume = self.image.clone().map(VolumeChoice::ArchiveImage).or(self.partition.map(of_partition));
+        Choice { volume, windows_root: self.windows_root.clone(), image }
     }
 }
 

@@ -106,6 +106,7 @@ fn plan(args: &AuditArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Plan> {
             sha256: args.sha256 || args.verify_hash,
             image: args.image.options(),
             policy: Arc::new(policy),
+            ..ReadOptions::default()
         },
         shard: args.shard,
         earlier,

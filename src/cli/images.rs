@@ -1,7 +1,7 @@
 //! Archives of images: a reading command runs for all images with Windows, unless one is selected.
 
 use super::exit::{self, Outcome};
-use crate::locate::{Choice, Image, Search};
+use crate::locate::{Choice, Disk, Image, Search};
 
 /// One image of several.
 #[derive(Clone, Debug)]
@@ -23,15 +23,13 @@ pub(super) fn each(
     json: bool,
     mut command: impl FnMut(&Choice, Option<&OneOf>) -> anyhow::Result<Outcome>,
 ) -> anyhow::Result<Outcome> {
-    let is_open = choice.partition.is_none() && choice.image_in_archive.is_none();
-    let Some(disk) =
-        image.disk().filter(|disk| is_open && disk.archive().is_some() && disk.table().partitions.len() > 1)
-    else {
+    let is_archive = |disk: &&Disk| disk.archive().is_some() && disk.table().partitions.len() > 1;
+    let Some(disk) = image.disk().filter(is_archive).filter(|_| choice.volume.is_none()) else {
         return command(choice, None);
     };
     let mut worst = None;
     for volume in &disk.table().partitions {
-        let own = choice.of_volume(volume.number);
+        let own = choice.on_volume(volume.id());
         let Search { found, troubles } = disk.search(&own)?;
         if found.is_empty() && troubles.is_empty() {
             continue;

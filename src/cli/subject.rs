@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use hivewright_disk::partition::VolumeId;
 use hivewright_storage::exact::field;
 use serde::Serialize;
 
@@ -13,8 +14,8 @@ pub(crate) struct Subject<'a> {
     /// The file of the host that contains it: the hive itself, or the image that the user named.
     #[serde(flatten, serialize_with = "field::file")]
     file: &'a Path,
-    /// The number of the partition; `None` outside of a disk.
-    partition: Option<u32>,
+    /// The volume; `None` outside of a disk.
+    partition: Option<VolumeId>,
     /// The path of the hive: in its volume, or on the host.
     hive: String,
 }
@@ -23,7 +24,7 @@ impl<'a> Subject<'a> {
     pub(crate) fn of(hive: &'a HiveHandle) -> Self {
         let file = hive.host_file();
         match hive.disk() {
-            Some(_) => Subject { file, partition: Some(hive.partition()), hive: hive.path() },
+            Some(_) => Subject { file, partition: Some(hive.volume()), hive: hive.path() },
             None => Subject { file, partition: None, hive: file.display().to_string() },
         }
     }

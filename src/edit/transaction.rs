@@ -6,8 +6,9 @@ use std::sync::Arc;
 use super::commit::{Committed, InPlace, Options};
 use super::{Action, Edits, Logs, PathOperation, Plan, Prepared, PreparedHive, Request, prepare};
 use crate::hive_kind::HiveKind;
-use crate::locate::{Choice, Image, LogChoice};
+use crate::locate::{Choice, Image, LogChoice, VolumeChoice};
 use crate::registry_path::RegistryPath;
+use hivewright_disk::partition::VolumeId;
 use hivewright_error::{Code, Error, Result};
 use hivewright_hive::regf::name::Name;
 use hivewright_hive::security_descriptor::SecurityDescriptor;
@@ -220,17 +221,21 @@ impl Transaction {
         self
     }
 
-    /// Selects one of several partitions, as Linux counts them, and one of several Windows folders, from the root of
-    /// its volume.
-    pub fn installation(&mut self, partition: Option<u32>, windows_root: Option<&str>) -> &mut Self {
-        (self.request.choice.partition, self.request.choice.windows_root) =
-            (partition, windows_root.map(str::to_owned));
+    /// Selects one of several partitions, as Linux counts them; 0 is the whole disk.
+    pub fn partition(&mut self, number: u32) -> &mut Self {
+        self.request.choice.volume = Some(VolumeChoice::Id(VolumeId::of_partition(number)));
         self
     }
 
     /// Selects one of several images in a WIM archive, by its number or its name.
-    pub fn image(&mut self, number_or_name: &str) -> &mut Self {
-        self.request.choice.image_in_archive = Some(number_or_name.to_owned());
+    pub fn archive_image(&mut self, number_or_name: &str) -> &mut Self {
+        self.request.choice.volume = Some(VolumeChoice::ArchiveImage(number_or_name.to_owned()));
+        self
+    }
+
+    /// Selects one of several Windows folders, from the root of its volume.
+    pub fn windows_root(&mut self, folder: &str) -> &mut Self {
+        self.request.choice.windows_root = Some(folder.to_owned());
         self
     }
 

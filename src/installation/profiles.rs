@@ -8,7 +8,6 @@ use super::Installation;
 use crate::hive::Key;
 use crate::hive_kind::HiveKind;
 use crate::locate::HiveHandle;
-use hivewright_disk::partition::Partition;
 use hivewright_error::{Code, Error, Kind, Result};
 
 /// The key of the version of Windows.
@@ -202,11 +201,10 @@ impl Installation {
             return self.one_of(found);
         };
         // Images in an archive are other installations.
-        let own = disk.archive().map(|_| self.system.partition());
+        let own = disk.archive().map(|_| self.system.volume());
         let volumes = disk.partitions(own)?.into_iter().filter(|partition| !partition.is_reserved());
-        let numbers: Vec<u32> = volumes.map(|Partition { number, .. }| *number).collect();
-        for (number, folder) in numbers.iter().flat_map(|number| BOOT.map(|folder| (*number, folder))) {
-            match self.system.on_other_volume(number, folder, name) {
+        for (id, folder) in volumes.flat_map(|partition| BOOT.map(|folder| (partition.id(), folder))) {
+            match self.system.on_other_volume(id, folder, name) {
                 Ok(more) => found.extend(more),
                 Err(error) if error.kind() == Kind::Io => return Err(error),
                 // The file system of this volume is not supported.

@@ -11,10 +11,10 @@ use std::sync::{Arc, Mutex};
 use super::options::{self, ImageOptions, Reader};
 use super::{HiveHandle, Installation, Obstacle, Search, host_obstacles, obstacles};
 use hivewright_disk::container::{
-    About, FoundDependents, HostFile, Image, PathPolicy, Role, Verified, explained, find_dependents,
+    About, DependentSearch, FoundDependents, HostFile, Image, PathPolicy, Role, Verified, explained,
 };
 use hivewright_disk::files::Files;
-use hivewright_disk::partition::{Scheme, Table, VolumeKind};
+use hivewright_disk::partition::{Scheme, Table, VolumeId, VolumeKind};
 use hivewright_disk::wim::Archive;
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::folder::{EntryKind, kind_of};
@@ -23,10 +23,8 @@ use hivewright_storage::{Host, RealHost, Storage};
 /// Selects one of several partitions and installations.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Choice {
-    /// The number of the partition, in the numbering of Linux.
-    pub partition: Option<u32>,
-    /// The number or the name of the image in a WIM archive.
-    pub image_in_archive: Option<String>,
+    /// The volume.
+    pub volume: Option<VolumeChoice>,
     /// The folder of the Windows installation, from the root of its volume.
     pub windows_root: Option<String>,
     /// Options for opening the image.
@@ -34,15 +32,24 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Returns whether no partition and no folder is selected.
+    /// Returns whether no volume and no folder is selected.
     pub fn is_empty(&self) -> bool {
-        self.partition.is_none() && self.image_in_archive.is_none() && self.windows_root.is_none()
+        self.volume.is_none() && self.windows_root.is_none()
     }
 
-    /// The same choice, of the volume with that number alone.
-    pub(crate) fn of_volume(&self, number: u32) -> Self {
-        Choice { partition: Some(number), image_in_archive: None, ..self.clone() }
+    /// Returns the same choice on one volume.
+    pub(crate) fn on_volume(&self, id: VolumeId) -> Self {
+        Choice { volume: Some(VolumeChoice::Id(id)), ..self.clone() }
     }
+}
+
+/// Selects one of several volumes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeChoice {
+    /// The volume with this identity.
+    Id(VolumeId),
+    /// An image of a WIM archive, by its number or its name.
+    ArchiveImage(String),
 }
 
 /// A disk, or a single volume, and its partition table.
@@ -58,8 +65,8 @@ pub struct Disk {
     /// The archive, where it is one of images.
     pub(super) archive: Option<Arc<Archive>>,
     pub(super) table: Table,
-    /// The opened file systems, by partition number.
-    pub(super) volumes: Arc<Mutex<BTreeMap<u32, Arc<dyn Files>>>>,
+    /// The opened file systems.
+    pub(super) volumes: Arc<Mutex<BTreeMap<VolumeId, Arc<dyn Files>>>>,
     pub(super) is_device: bool,
 }
 
@@ -199,13 +206,13 @@ impl Disk {
     }
 
     /// Returns the images that depend on this one, and those of which it is a part, found in its folder.
-    pub fn find_dependents(&self) -> FoundDependents {
-        if self.is_device { FoundDependents::default() } else { find_dependents(&self.own_files(), &self.path) }
+    pub fn find_dependents(&self, search: &DependentSearch) -> FoundDependents {
+        if self.is_device { FoundDependents::default() } else { search.find(&self.own_files(), &self.path) }
     }
 
     /// Returns the obstacle that dependent images are to a write.
     pub fn children(&self) -> Option<Obstacle> {
-        self.children_among(&self.find_dependents())
+        self.children_among(&self.find_dependents(&DependentSearch::default()))
     }
 
     /// As [`Disk::children`], for dependents that are already known.

@@ -13,6 +13,7 @@ use super::{Disk, Image, Installation, Obstacle, changed_since, host_obstacles, 
 use hivewright_disk::container::{ImageOverlay, Opener, PathPolicy, explained};
 use hivewright_disk::files::{FileInVolume, Files, Growth, VolumeState};
 use hivewright_disk::host_folder::{HostFiles, guest_name};
+use hivewright_disk::partition::VolumeId;
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_hive::HiveBytes;
 use hivewright_storage::{Access, Host, Mapped, RealHost, SparseBuffer, Storage, joined, zeros_in_large_pages};
@@ -28,12 +29,11 @@ pub struct HiveHandle {
     /// The Windows folder of the host through which it was found.
     host_windows: Option<PathBuf>,
     installation: Option<Installation>,
-    /// The number of its partition; 0 is the whole disk, or the host.
-    partition: u32,
+    volume: VolumeId,
     /// The files of its volume; for a hive of the host without a volume, those of its folder.
     files: Arc<dyn Files>,
-    /// The volume, if it is known.
-    volume: Option<Arc<dyn Files>>,
+    /// The files of its volume, if it is known.
+    volume_files: Option<Arc<dyn Files>>,
     state: Arc<OnceLock<VolumeState>>,
     /// Its folder in `files`.
     folder: String,
@@ -55,13 +55,13 @@ impl Bytes {
 impl HiveHandle {
     /// Opens a hive in the folder `config` of an installation on a disk.
     pub(crate) fn on_disk(disk: Disk, installation: Installation, name: &str) -> Result<Self> {
-        let (partition, folder) = (installation.partition, installation.config());
-        Self::on_volume(disk, installation, partition, folder, name)
+        let (volume, folder) = (installation.volume, installation.config());
+        Self::on_volume(disk, installation, volume, folder, name)
     }
 
     /// Opens a hive of an installation on a disk, on any volume.
-    fn on_volume(disk: Disk, installation: Installation, partition: u32, folder: String, name: &str) -> Result<Self> {
-        let files = disk.volume(disk.partitions(Some(partition))?.remove(0))?;
+    fn on_volume(disk: Disk, installation: Installation, volume: VolumeId, folder: String, name: &str) -> Result<Self> {
+        let files = disk.volume(disk.partition(volume)?)?;
         let path = format!("{folder}\\{name}");
         let gone = || Error::new(Kind::NotFound, Code::NoFile, format!("there is no {path} on the disk"));
         let paged = Paged::new(files.open(&path)?.ok_or_else(gone)?);
@@ -70,8 +70,8 @@ impl HiveHandle {
             host_windows: None,
             folder,
             installation: Some(installation),
-            partition,
-            volume: Some(files.clone()),
+            volume,
+            volume_files: Some(files.clone()),
             state: Arc::default(),
             files,
             name: name.to_owned(),
@@ -90,9 +90,9 @@ impl HiveHandle {
         Ok(HiveHandle {
             image: image.clone(),
             installation: None,
-            partition: 0,
+            volume: VolumeId::Whole,
             files: host.folder(file.folder()),
-            volume: file.volume().map(|root| host.folder(&root)),
+            volume_files: file.volume().map(|root| host.folder(&root)),
             state: Arc::default(),
             folder: String::new(),
             name: guest_name(file.hive.file_name().unwrap_or_default()),
@@ -140,10 +140,10 @@ impl HiveHandle {
     /// Returns the hive in words: the file, and its place in the disk if that is one.
     pub fn description(&self) -> String {
         let file = self.host_file.display();
-        match self.disk().map(|disk| disk.name_of(self.partition)) {
-            None => file.to_string(),
-            Some(None) => format!("{} in {file}", self.path()),
-            Some(Some(volume)) => format!("{} in {volume} of {file}", self.path()),
+        match (self.disk(), self.volume) {
+            (None, _) => file.to_string(),
+            (_, VolumeId::Whole) => format!("{} in {file}", self.path()),
+            (_, volume) => format!("{} in {volume} of {file}", self.path()),
         }
     }
 
@@ -235,9 +235,9 @@ impl HiveHandle {
     /// # Errors
     /// I/O errors; the volume's metadata is damaged.
     pub fn volume_state(&self) -> Result<Option<&VolumeState>> {
-        let Some(volume) = &self.volume else { return Ok(None) };
+        let Some(files) = &self.volume_files else { return Ok(None) };
         if self.state.get().is_none() {
-            let _ = self.state.set(volume.state()?);
+            let _ = self.state.set(files.state()?);
         }
         Ok(self.state.get())
     }
@@ -359,7 +359,7 @@ impl HiveHandle {
     /// Returns the same file on a disk that was opened again.
     fn again_on(&self, disk: Disk) -> Result<HiveHandle> {
         let installation = self.installation.clone().ok_or_else(|| changed_since(&self.host_file))?;
-        HiveHandle::on_volume(disk, installation, self.partition, self.folder.clone(), &self.name)
+        HiveHandle::on_volume(disk, installation, self.volume, self.folder.clone(), &self.name)
     }
 
     /// Returns the same hive on the same disk with its file system opened again, because its metadata was written to.
@@ -390,13 +390,13 @@ impl HiveHandle {
 
     /// Returns whether both are the same file.
     pub(crate) fn is_same_file(&self, other: &HiveHandle) -> bool {
-        let inside = |hive: &HiveHandle| hive.disk().map(|_| (hive.partition, hive.path().to_ascii_lowercase()));
+        let inside = |hive: &HiveHandle| hive.disk().map(|_| (hive.volume, hive.path().to_ascii_lowercase()));
         self.host_file == other.host_file && inside(self) == inside(other)
     }
 
     /// Returns another file in its folder.
     pub(crate) fn sibling(&self, name: &str) -> Result<Option<HiveHandle>> {
-        self.file_of(&self.files, self.partition, &self.folder, name)
+        self.file_of(&self.files, self.volume, &self.folder, name)
     }
 
     /// Returns a file on its volume, by the path of its folder from the root. `None` if it does not exist.
@@ -404,25 +404,31 @@ impl HiveHandle {
     /// # Errors
     /// `no-volume`: only a folder of hives is known, and not its volume.
     pub(crate) fn on_its_volume(&self, folder: &str, name: &str) -> Result<Option<HiveHandle>> {
-        let volume = self.volume.as_ref().ok_or_else(|| {
+        let files = self.volume_files.as_ref().ok_or_else(|| {
             let what = format!("the volume of {} is not known, so {folder} is not found", self.description());
             Error::new(Kind::NotFound, Code::NoVolume, what)
                 .advise("name the root of the volume, or the Windows folder")
         })?;
-        self.file_of(volume, self.partition, folder, name)
+        self.file_of(files, self.volume, folder, name)
     }
 
     /// Returns a file on another volume of its disk.
-    pub(crate) fn on_other_volume(&self, partition: u32, folder: &str, name: &str) -> Result<Option<HiveHandle>> {
+    pub(crate) fn on_other_volume(&self, volume: VolumeId, folder: &str, name: &str) -> Result<Option<HiveHandle>> {
         let disk = self.in_disk()?;
-        let files = disk.volume(disk.partitions(Some(partition))?.remove(0))?;
-        self.file_of(&files, partition, folder, name)
+        let files = disk.volume(disk.partition(volume)?)?;
+        self.file_of(&files, volume, folder, name)
     }
 
-    fn file_of(&self, files: &Arc<dyn Files>, partition: u32, folder: &str, name: &str) -> Result<Option<HiveHandle>> {
+    fn file_of(
+        &self,
+        files: &Arc<dyn Files>,
+        volume: VolumeId,
+        folder: &str,
+        name: &str,
+    ) -> Result<Option<HiveHandle>> {
         let path = if folder.is_empty() { name.to_owned() } else { format!("{folder}\\{name}") };
         let Some(file) = open_file(&**files, &path)? else { return Ok(None) };
-        let is_own_volume = partition == self.partition;
+        let is_own_volume = volume == self.volume;
         let host_path = files.host_path(&path)?;
         let bytes = match &host_path {
             Some(path) if self.image.is_mapped() => Bytes::Mapped(Mapped::open(path)?),
@@ -433,9 +439,9 @@ impl HiveHandle {
             host_file: host_path.unwrap_or_else(|| self.host_file.clone()),
             host_windows: self.host_windows.clone(),
             installation: self.installation.clone(),
-            partition,
+            volume,
             files: files.clone(),
-            volume: if is_own_volume { self.volume.clone() } else { Some(files.clone()) },
+            volume_files: if is_own_volume { self.volume_files.clone() } else { Some(files.clone()) },
             state: if is_own_volume { self.state.clone() } else { Arc::default() },
             folder: folder.to_owned(),
             name: name.to_owned(),
@@ -481,9 +487,9 @@ impl HiveHandle {
         self.disk().filter(|disk| disk.archive().is_none()).map_or(MOST_BYTES, |disk| MOST_BYTES.min(disk.len()))
     }
 
-    /// The number of its volume.
-    pub(crate) fn partition(&self) -> u32 {
-        self.partition
+    /// Returns its volume; the whole disk for a hive of the host.
+    pub(crate) fn volume(&self) -> VolumeId {
+        self.volume
     }
 }
 

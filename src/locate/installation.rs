@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Choice, Disk};
 use hivewright_disk::files::{Files, names};
-use hivewright_disk::partition::{Partition, VolumeKind};
+use hivewright_disk::partition::{Partition, VolumeId, VolumeKind};
 use hivewright_error::{Code, Error, Kind, Result};
 
 /// Folders at the root of a volume that are searched at most; a Windows volume has far fewer.
@@ -13,20 +13,18 @@ const MOST_FOLDERS: usize = 4096;
 /// The place of a Windows installation.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Installation {
-    /// The number of its partition; 0 is the whole disk. In a WIM archive the number of its image.
-    pub partition: u32,
-    /// The name of that volume, if it is not the whole disk: `partition 2`.
-    #[serde(skip)]
-    pub volume: Option<String>,
+    /// Its volume.
+    #[serde(rename = "partition")]
+    pub volume: VolumeId,
     /// Its folder, from the root of the volume: `\Windows`.
     pub root: String,
 }
 
 impl fmt::Display for Installation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.volume {
-            None => f.write_str(&self.root),
-            Some(volume) => write!(f, "{} of {volume}", self.root),
+        match self.volume {
+            VolumeId::Whole => f.write_str(&self.root),
+            volume => write!(f, "{} of {volume}", self.root),
         }
     }
 }
@@ -55,8 +53,8 @@ pub struct Search {
 /// A volume that may have Windows and cannot be searched.
 #[derive(Debug)]
 pub struct Trouble {
-    /// The number of its partition.
-    pub partition: u32,
+    /// The volume.
+    pub volume: VolumeId,
     /// The reason.
     pub error: Error,
 }
@@ -78,21 +76,18 @@ impl Disk {
                 None => roots(&*files),
             });
             match roots {
-                Ok(roots) => search.found.extend(roots.into_iter().map(|root| self.installation_in(partition, root))),
+                Ok(roots) => {
+                    search.found.extend(roots.into_iter().map(|root| Installation { volume: partition.id(), root }))
+                }
                 Err(error) if error.kind() == Kind::Io || chosen.is_some() || may_hide_windows(partition) => {
-                    let place = self.name_of(partition.number).unwrap_or_else(|| "the volume".to_owned());
-                    let error = error.adding(&format!("it is {place} of {}", self.path.display()));
-                    search.troubles.push(Trouble { partition: partition.number, error });
+                    let volume = partition.id();
+                    let error = error.adding(&format!("it is {volume} of {}", self.path.display()));
+                    search.troubles.push(Trouble { volume, error });
                 }
                 Err(_) => {}
             }
         }
         Ok(search)
-    }
-
-    /// The installation with that folder in a volume.
-    pub(crate) fn installation_in(&self, partition: &Partition, root: String) -> Installation {
-        Installation { partition: partition.number, volume: self.name_of(partition.number), root }
     }
 }
 
@@ -210,7 +205,7 @@ mod tests {
             is_device: false,
         };
         let Search { found, troubles } = disk.search(&Choice::default()).unwrap();
-        assert_eq!((found.len(), found[0].partition, troubles.len(), troubles[0].partition), (1, 1, 1, 2));
+        assert_eq!((found.len(), found[0].volume.number(), troubles.len(), troubles[0].volume.number()), (1, 1, 1, 2));
         assert_eq!(disk.installation(&Choice::default()).unwrap_err().kind(), Kind::Io, "there may be another");
         let first = Choice { partition: Some(1), ..Choice::default() };
         assert_eq!(disk.installation(&first).unwrap(), found[0]);

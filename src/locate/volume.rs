@@ -2,43 +2,64 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Choice, Disk};
+use super::{Choice, Disk, VolumeChoice};
 use hivewright_disk::fat::Fat;
 use hivewright_disk::files::Files;
 use hivewright_disk::ntfs::Ntfs;
-use hivewright_disk::partition::{Partition, VolumeKind};
+use hivewright_disk::partition::{Partition, VolumeId, VolumeKind};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::window::Window;
 
 impl Disk {
-    /// Returns the partitions that may have files, or the one with that number.
-    pub(crate) fn partitions(&self, number: Option<u32>) -> Result<Vec<&Partition>> {
+    /// Returns the partitions that may have files, or the chosen one.
+    ///
+    /// # Errors
+    /// As [`Disk::partition`].
+    pub(crate) fn partitions(&self, chosen: Option<VolumeId>) -> Result<Vec<&Partition>> {
         let frames = |p: &&Partition| !matches!(p.kind, VolumeKind::Extended | VolumeKind::GptProtective);
-        let Some(number) = number else { return Ok(self.table.partitions.iter().filter(frames).collect()) };
-        let found: Vec<_> = self.table.partitions.iter().filter(|p| p.number == number).collect();
-        if found.is_empty() && self.archive.is_some() {
-            return Err(self.no_image(&number.to_string()));
+        match chosen {
+            Some(id) => Ok(vec![self.partition(id)?]),
+            None => Ok(self.table.partitions.iter().filter(frames).collect()),
         }
-        if found.is_empty() {
-            let numbers: Vec<String> = self.table.partitions.iter().map(|p| p.number.to_string()).collect();
-            let what = format!("{} has no partition {number}", self.path.display());
-            let whole = if numbers.iter().any(|number| number == "0") { " (0 is the whole disk)" } else { "" };
-            return Err(Error::new(Kind::NotFound, Code::NoPartition, what).advise(match numbers.len() {
-                0 => "its partition table is empty: there is no partition to choose".to_owned(),
-                1 => format!("there is the partition {}{whole}", numbers[0]),
-                _ => format!("there are the partitions {}{whole}", numbers.join(", ")),
-            }));
-        }
-        Ok(found)
     }
 
-    /// The number of the volume that is meant, if one is.
+    /// Returns the partition of a volume.
+    ///
+    /// # Errors
+    /// `no-partition`; `no-image` for an image of an archive.
+    pub(crate) fn partition(&self, id: VolumeId) -> Result<&Partition> {
+        if let Some(found) = self.table.partitions.iter().find(|partition| partition.id() == id) {
+            return Ok(found);
+        }
+        if let VolumeId::ArchiveImage(number) = id {
+            return Err(self.no_image(&number.to_string()));
+        }
+        let number = id.number();
+        let what = format!("{} has no partition {number}", self.path.display());
+        let error = Error::new(Kind::NotFound, Code::NoPartition, what);
+        if self.archive.is_some() {
+            return Err(error.advise("it is an archive of images: choose one with --image, by its number or name"));
+        }
+        let numbers: Vec<String> = self.table.partitions.iter().map(|p| p.number.to_string()).collect();
+        let whole = if numbers.iter().any(|number| number == "0") { " (0 is the whole disk)" } else { "" };
+        Err(error.advise(match numbers.len() {
+            0 => "its partition table is empty: there is no partition to choose".to_owned(),
+            1 => format!("there is the partition {}{whole}", numbers[0]),
+            _ => format!("there are the partitions {}{whole}", numbers.join(", ")),
+        }))
+    }
+
+    /// Returns the volume that is chosen, if one is.
     ///
     /// # Errors
     /// `no-image`; `not-a-disk` where an image in an archive is chosen and there is no archive.
-    pub(crate) fn chosen(&self, choice: &Choice) -> Result<Option<u32>> {
-        let Some(wanted) = &choice.image_in_archive else { return Ok(choice.partition) };
+    pub(crate) fn chosen(&self, choice: &Choice) -> Result<Option<VolumeId>> {
+        let wanted = match &choice.volume {
+            None => return Ok(None),
+            Some(VolumeChoice::Id(id)) => return Ok(Some(*id)),
+            Some(VolumeChoice::ArchiveImage(wanted)) => wanted,
+        };
         if self.archive.is_none() {
             let what = format!("{} is no WIM archive: there is no image in it to choose", self.path.display());
             return Err(Error::refused(Code::NotADisk, what).advise("leave --image out, or choose with --partition"));
@@ -48,7 +69,7 @@ impl Disk {
         let by_number = wanted.parse().ok().and_then(|number: u32| images.iter().find(|image| image.number == number));
         let mut by_name = images.iter().filter(is_named);
         match (by_number, by_name.next(), by_name.next()) {
-            (Some(image), ..) | (None, Some(image), None) => Ok(Some(image.number)),
+            (Some(image), ..) | (None, Some(image), None) => Ok(Some(image.id())),
             (None, Some(one), Some(other)) => {
                 let what = format!("the images {} and {} are both called {wanted}", one.number, other.number);
                 Err(Error::refused(Code::NoImage, what).advise("choose by number"))
@@ -71,15 +92,6 @@ impl Disk {
         })
     }
 
-    /// Returns the name of a volume: `partition 2`, or `image 2` of an archive. `None` for a disk that is one volume.
-    pub(crate) fn name_of(&self, number: u32) -> Option<String> {
-        match (number, &self.archive) {
-            (0, _) => None,
-            (number, Some(_)) => Some(format!("image {number}")),
-            (number, None) => Some(format!("partition {number}")),
-        }
-    }
-
     /// Returns whether a partition belongs to the same dynamic disk or pool as an earlier one, whose volumes may use
     /// all of its partitions; such partitions are reported once.
     pub(crate) fn is_reported_before(&self, partition: &Partition) -> bool {
@@ -100,11 +112,11 @@ impl Disk {
     /// The partition has another kind of contents, which the code names, or is damaged.
     pub(crate) fn volume(&self, partition: &Partition) -> Result<Arc<dyn Files>> {
         let known = || self.volumes.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(files) = known().get(&partition.number) {
+        if let Some(files) = known().get(&partition.id()) {
             return Ok(files.clone());
         }
         let files = self.open_volume(partition)?;
-        known().insert(partition.number, files.clone());
+        known().insert(partition.id(), files.clone());
         Ok(files)
     }
 

@@ -91,7 +91,7 @@ fn ambiguous_and_missing_images_are_refused() {
         (&["set", "2", "a.wim", "--image", "2"], "no-installation"),
         (&["set", "2", "a.wim", "--image", "4"], "no-image"),
         (&["set", "2", "a.wim", "--image", "Image"], "no-image"),
-        (&["get", "a.wim", "--partition", "7"], "no-image"),
+        (&["get", "a.wim", "--partition", "7"], "no-partition"),
         (&["set", "2", "SYSTEM", "--image", "1"], "not-a-disk"),
     ] {
         let refused = run(folder, &[args, &["--json"]].concat());
@@ -120,7 +120,7 @@ fn a_transaction_changes_an_image_and_undo_reverts_it() {
     let mut edit = image.transaction();
     edit.set_value(r"HKLM\SYSTEM\Setup", "Example", Data::Dword(7)).unwrap();
     assert_eq!(edit.prepare().map(drop).unwrap_err().code(), Code::SeveralInstallations);
-    edit.image("1").keep_timestamps();
+    edit.archive_image("1").keep_timestamps();
     let committed = edit.prepare().unwrap().commit().unwrap();
     let again = Image::open(&path).unwrap();
     let values: Vec<bool> = again

@@ -77,11 +77,14 @@ impl Transaction {
             let is_default = user.eq_ignore_ascii_case("default");
             transaction.user(if is_default { HiveKind::DefaultUser } else { HiveKind::User(user) });
         }
-        if options.partition.is_some() || options.windows_root.is_some() {
-            transaction.installation(options.partition, options.windows_root.as_deref());
+        if let Some(number) = options.partition {
+            transaction.partition(number);
+        }
+        if let Some(folder) = &options.windows_root {
+            transaction.windows_root(folder);
         }
         if let Some(image) = options.image {
-            transaction.image(&image);
+            transaction.archive_image(&image);
         }
         for code in options.ignore {
             let known = Code::ALL.iter().find(|known| known.as_str() == code);

@@ -29,7 +29,7 @@ mod references;
 mod unsupported;
 
 pub use about::{About, Refusal};
-pub use dependents::{FoundDependents, find_dependents};
+pub use dependents::{DependentSearch, FoundDependents, find_dependents};
 pub use error_context::explained;
 pub use formats::ewf::{Verified, verify};
 pub use formats::parallels::in_bundle;

@@ -22,6 +22,8 @@ mod maker;
 
 pub use kind::{VolumeKind, kind_of};
 
+use std::fmt;
+
 use crate::wim::Described;
 use disk::{Disk, Warnings};
 use hivewright_error::{Code, Error, Kind, Result, Space};
@@ -68,6 +70,49 @@ pub struct Warning {
     pub code: Code,
     /// One sentence fragment for users.
     pub what: String,
+}
+
+/// Identifies a volume of an image. Serializes as its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum VolumeId {
+    /// The whole disk, where it has no partition table; a folder of the host.
+    Whole,
+    /// A partition, as Linux numbers them: at least 1.
+    Partition(u32),
+    /// An image of a WIM archive, from 1.
+    ArchiveImage(u32),
+}
+
+impl VolumeId {
+    /// Returns the volume that users name by the number of a partition; 0 is the whole disk.
+    pub fn of_partition(number: u32) -> Self {
+        if number == 0 { VolumeId::Whole } else { VolumeId::Partition(number) }
+    }
+
+    /// Returns its number; 0 is the whole disk.
+    pub fn number(self) -> u32 {
+        match self {
+            VolumeId::Whole => 0,
+            VolumeId::Partition(number) | VolumeId::ArchiveImage(number) => number,
+        }
+    }
+}
+
+impl fmt::Display for VolumeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            VolumeId::Whole => f.write_str("the whole disk"),
+            VolumeId::Partition(number) => write!(f, "partition {number}"),
+            VolumeId::ArchiveImage(number) => write!(f, "image {number}"),
+        }
+    }
+}
+
+impl serde::Serialize for VolumeId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.number())
+    }
 }
 
 /// One partition, or the whole disk where there is no table.
@@ -142,6 +187,14 @@ impl Partition {
             logical: false,
             kind: VolumeKind::WimImage,
             image: Some(image),
+        }
+    }
+
+    /// Returns the identity of its volume.
+    pub fn id(&self) -> VolumeId {
+        match self.kind {
+            VolumeKind::WimImage => VolumeId::ArchiveImage(self.number),
+            _ => VolumeId::of_partition(self.number),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::locate::{Choice, Disk, HiveHandle, Installation, LogChoice, Search};
 use crate::read::Reading;
 use hivewright_disk::container::FoundDependents;
 use hivewright_disk::container::{HostFile, Role};
+use hivewright_disk::partition::VolumeId;
 use hivewright_error::{Code, Result};
 
 /// Opens the SYSTEM hive of an installation.
@@ -30,7 +31,7 @@ pub(super) fn read(target: &Target, disk: &Disk, options: &ReadOptions) -> Resul
     let blocker = |(code, what): &(Code, String)| Blocker { code: code.to_string(), what: what.clone() };
     frame.image_remarks = disk.about().all_remarks().map(blocker).collect();
     frame.partition_scheme = Some(facts::word(disk.table().scheme));
-    let found_dependents = dependents(target, || disk.find_dependents());
+    let found_dependents = dependents(target, || disk.find_dependents(&options.dependents));
     frame.set_dependents(found_dependents.children.iter().map(PathBuf::as_path));
     let children = disk.children_among(&found_dependents);
     let children = children.map(|obstacle| Blocker { code: obstacle.code.to_string(), what: obstacle.what });
@@ -40,7 +41,7 @@ pub(super) fn read(target: &Target, disk: &Disk, options: &ReadOptions) -> Resul
         .zip(1..)
         .map(|(installation, number)| {
             let mut record = Record { installation: number, ..frame.clone() };
-            place(&mut record, disk, installation.partition);
+            place(&mut record, disk, installation.volume);
             record.windows_root = Some(installation.root.clone());
             let mut record = installed(record, disk, installation, options);
             record.obstacles.extend(children.clone());
@@ -50,7 +51,7 @@ pub(super) fn read(target: &Target, disk: &Disk, options: &ReadOptions) -> Resul
     for trouble in &troubles {
         let error = Some(Failure::from(&trouble.error));
         let mut record = Record { status: Status::Error, error, ..frame.clone() };
-        place(&mut record, disk, trouble.partition);
+        place(&mut record, disk, trouble.volume);
         records.push(record);
     }
     if records.is_empty() {
@@ -72,9 +73,9 @@ pub(super) fn dependents(target: &Target, search: impl FnOnce() -> FoundDependen
     }
 }
 
-fn place(record: &mut Record, disk: &Disk, number: u32) {
-    record.partition = Some(number);
-    if let Some(partition) = disk.table().partitions.iter().find(|partition| partition.number == number) {
+fn place(record: &mut Record, disk: &Disk, volume: VolumeId) {
+    record.partition = Some(volume.number());
+    if let Ok(partition) = disk.partition(volume) {
         record.partition_type = Some(partition.type_name.to_owned());
         record.partition_name.clone_from(&partition.name);
     }

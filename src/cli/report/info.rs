@@ -47,7 +47,7 @@ fn write_disk(out: &mut String, info: &DiskInfo, style: Style) -> fmt::Result {
     }
     info.obstacles.iter().try_for_each(|obstacle| write_obstacle(out, obstacle, 2, style))?;
     for volume in &info.volumes {
-        let partition = table.partitions.iter().find(|p| p.number == volume.partition);
+        let partition = table.partitions.iter().find(|p| p.id() == volume.volume);
         partition.map_or(Ok(()), |partition| write_volume(out, partition, volume, style))?;
     }
     writeln!(out, "\n{} read from the image", size(info.bytes_read))

@@ -203,7 +203,7 @@ fn replace(wanted: &Wanted<'_>, archive: &Archive) -> Result<()> {
     let paths: Vec<String> = changed.iter().map(|part| part.file.path()).collect();
     let changed = changed.iter().zip(&paths);
     let replacements: Vec<Replacement<'_>> =
-        changed.map(|(part, path)| Replacement { image: part.file.partition(), path, bytes: part.new }).collect();
+        changed.map(|(part, path)| Replacement { image: part.file.volume().number(), path, bytes: part.new }).collect();
     archive.replace(&replacements, wanted.time.map(|time| time.0))
 }
 

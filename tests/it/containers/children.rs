@@ -237,6 +237,30 @@ fn a_folder_of_thousands_costs_little_and_hides_no_similar_name() {
     assert_eq!(found(&image).len(), 1);
 }
 
+/// The search for dependents reads the other files of a folder once, for all images of it that are named.
+#[test]
+fn an_audit_of_named_images_opens_each_a_few_times() {
+    const COUNT: usize = 40;
+    if !have(&["strace"]) {
+        return;
+    }
+    let image = Unpacked::named("qcow2");
+    let folder = image.folder.path();
+    let names: Vec<String> = (0..COUNT).map(|i| format!("copy-{i}.qcow2")).collect();
+    for name in &names {
+        fs::copy(image.path(), folder.join(name)).unwrap();
+    }
+    let log = folder.join("trace");
+    let mut arguments = vec!["-f", "-e", "trace=open,openat", "-o", log.to_str().unwrap()];
+    arguments.extend([env!("CARGO_BIN_EXE_hivewright"), "audit", "--json"]);
+    let paths: Vec<PathBuf> = names.iter().map(|name| folder.join(name)).collect();
+    arguments.extend(paths.iter().map(|path| path.to_str().unwrap()));
+    let records = output("strace", &arguments);
+    assert_eq!(records.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count(), COUNT);
+    let opened = fs::read_to_string(&log).unwrap().lines().filter(|line| line.contains("/copy-")).count();
+    assert!((COUNT..COUNT * 8).contains(&opened), "{opened}");
+}
+
 /// Reading commands do not search, and the search opens only regular files in the folder.
 #[test]
 fn the_search_opens_nothing_elsewhere_and_a_check_does_not_search() {

@@ -11,11 +11,13 @@
 //! are read beyond their first and last bytes. Names in them are compared, and never opened. The result says whether it
 //! is incomplete.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::FORMATS;
 use super::formats::parallels::bundle::{merge, standing_on};
-use super::references::{last_part, meant_by, said};
+use super::references::{References, last_part, meant_by, said};
 use hivewright_error::Kind;
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe::{Seen, folders_on_the_way, list, open_plain, see};
@@ -26,6 +28,9 @@ const MOST_FILES: usize = 1 << 16;
 const MOST_IMAGES: usize = 4096;
 /// The subfolder of a machine's folder where VirtualBox keeps differencing images.
 const SNAPSHOTS: &str = "Snapshots";
+
+/// Folders that a [`DependentSearch`] remembers.
+const MOST_FOLDERS: usize = 16;
 
 /// The names and the identifier of an image, by which others may refer to it.
 struct ImageNames<'a> {
@@ -75,76 +80,139 @@ pub struct FoundDependents {
 /// name that the user gave, and of the links that it goes through; and in their VirtualBox snapshot folders. Damaged
 /// images are ignored.
 pub fn find_dependents(files: &[PathBuf], named: &Path) -> FoundDependents {
-    let mut found = look(files, named);
-    if !found.wholes.is_empty() {
-        // Children of the whole image depend on its parts.
-        let all: Vec<PathBuf> = files.iter().chain(&found.wholes).cloned().collect();
-        found.children = look(&all, named).children;
-    }
-    found
+    DependentSearch::default().find(files, named)
 }
 
-fn look(files: &[PathBuf], named: &Path) -> FoundDependents {
-    let known: Vec<(PathBuf, Option<Seen>)> = files.iter().map(|path| (path.clone(), see(path).ok())).collect();
-    let mut found = FoundDependents::default();
-    let Some((first, Some(_))) = known.first() else { return found };
-    match standing_on(first) {
-        Ok(above) => {
-            found.children.extend(above.into_iter().filter(|path| !files.contains(path)));
-            found.advice = (!found.children.is_empty()).then(merge);
-        }
-        Err(descriptor) => found.closed.push(descriptor),
+/// A search for the dependents of several images. It remembers the files of the last folders, so that the search is
+/// linear for images of one folder; it does not notice later changes.
+#[derive(Debug, Default)]
+pub struct DependentSearch {
+    folders: Mutex<VecDeque<(PathBuf, Arc<[Entry]>)>>,
+}
+
+/// A regular file of a folder.
+#[derive(Debug)]
+struct Entry {
+    path: PathBuf,
+    contents: OnceLock<Contents>,
+}
+
+/// The contents of a file, as far as they may make it a dependent.
+#[derive(Debug)]
+enum Contents {
+    Image(Box<References>),
+    /// It exists and cannot be opened.
+    Closed,
+    Other,
+}
+
+impl Entry {
+    fn contents(&self) -> &Contents {
+        self.contents.get_or_init(|| match open_plain(&self.path) {
+            Ok(Some(file)) => said(&self.path, file).map_or(Contents::Other, |said| Contents::Image(Box::new(said))),
+            Err(error) if error.kind() != Kind::NotFound => Contents::Closed,
+            _ => Contents::Other,
+        })
     }
-    let (Some(folder), Ok(Some(own))) = (first.parent(), open_plain(first)) else { return found };
-    let own = said(first, own).and_then(|said| said.own);
-    let (known, mut images) = (ImageNames { files: &known, own }, 0);
-    let paths = candidates(first, named, &mut found.is_cut);
-    for path in paths.into_iter().filter(|path| !files.contains(path)) {
-        let file = match open_plain(&path) {
-            Ok(Some(file)) => file,
-            Err(error) if error.kind() != Kind::NotFound && may_be_image(&path, first) => {
-                found.closed.push(path);
+}
+
+impl DependentSearch {
+    /// As [`find_dependents`].
+    pub fn find(&self, files: &[PathBuf], named: &Path) -> FoundDependents {
+        let mut found = self.look(files, named);
+        if !found.wholes.is_empty() {
+            // Children of the whole image depend on its parts.
+            let all: Vec<PathBuf> = files.iter().chain(&found.wholes).cloned().collect();
+            found.children = self.look(&all, named).children;
+        }
+        found
+    }
+
+    fn look(&self, files: &[PathBuf], named: &Path) -> FoundDependents {
+        let known: Vec<(PathBuf, Option<Seen>)> = files.iter().map(|path| (path.clone(), see(path).ok())).collect();
+        let mut found = FoundDependents::default();
+        let Some((first, Some(_))) = known.first() else { return found };
+        match standing_on(first) {
+            Ok(above) => {
+                found.children.extend(above.into_iter().filter(|path| !files.contains(path)));
+                found.advice = (!found.children.is_empty()).then(merge);
+            }
+            Err(descriptor) => found.closed.push(descriptor),
+        }
+        let (Some(folder), Ok(Some(own))) = (first.parent(), open_plain(first)) else { return found };
+        let own = said(first, own).and_then(|said| said.own);
+        let (known, mut images) = (ImageNames { files: &known, own }, 0);
+        let folders = self.folders_of(folder, named);
+        for entry in candidates(&folders, first, &mut found.is_cut) {
+            let path = &entry.path;
+            let said = match entry.contents() {
+                Contents::Image(said) if said.piece.is_none() => said,
+                Contents::Closed if may_be_image(path, first) && !files.contains(path) => {
+                    found.closed.push(path.clone());
+                    continue;
+                }
+                _ => continue,
+            };
+            if files.contains(path) {
                 continue;
             }
-            _ => continue,
-        };
-        let Some(said) = said(&path, file) else { continue };
-        if said.piece.is_some() {
-            continue;
+            images += 1;
+            if images > MOST_IMAGES {
+                found.is_cut = true;
+                break;
+            }
+            let folder = path.parent().unwrap_or(folder);
+            let is_one_of = |names: &[String]| names.iter().any(|name| known.is_called(name, folder));
+            if is_one_of(&said.parents) || said.parent.is_some_and(|parent| known.own == Some(parent)) {
+                found.children.push(path.clone());
+            } else if files.len() == 1 && is_one_of(&said.parts) {
+                found.wholes.push(path.clone());
+            }
         }
-        images += 1;
-        if images > MOST_IMAGES {
-            found.is_cut = true;
-            break;
-        }
-        let folder = path.parent().unwrap_or(folder);
-        let is_one_of = |names: &[String]| names.iter().any(|name| known.is_called(name, folder));
-        if is_one_of(&said.parents) || said.parent.is_some_and(|parent| known.own == Some(parent)) {
-            found.children.push(path);
-        } else if files.len() == 1 && is_one_of(&said.parts) {
-            found.wholes.push(path);
-        }
+        found
     }
-    found
+
+    /// Returns the regular files in `folder` and in its snapshot folder, then those of the folders of `named` and of its
+    /// links.
+    fn folders_of(&self, folder: &Path, named: &Path) -> Vec<Arc<[Entry]>> {
+        let folders = std::iter::once(folder.to_owned());
+        let folders = folders.chain(folders_on_the_way(named).into_iter().filter(|other| other != folder));
+        folders
+            .flat_map(|folder| [folder.join(SNAPSHOTS), folder].into_iter().rev())
+            .map(|f| self.files_of(f))
+            .collect()
+    }
+
+    fn files_of(&self, folder: PathBuf) -> Arc<[Entry]> {
+        // An entry is inserted completely or not at all.
+        let known = || self.folders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, files)) = known().iter().find(|known| known.0 == folder) {
+            return files.clone();
+        }
+        let mut files = list(&folder).unwrap_or_default();
+        files.retain(|named| named.kind == EntryKind::File);
+        let entry = |name| Entry { path: folder.join(name), contents: OnceLock::new() };
+        let files: Arc<[Entry]> = files.into_iter().map(|named| entry(named.name)).collect();
+        let mut known = known();
+        known.truncate(MOST_FOLDERS - 1);
+        known.push_front((folder, files.clone()));
+        files
+    }
 }
 
-/// Returns the regular files in the folder of the image at `first` and in its snapshot folder, those first whose names
-/// begin as the image's; then those of the folders of `named` and of its links. Skips links and special files.
-fn candidates(first: &Path, named: &Path, is_cut: &mut bool) -> Vec<PathBuf> {
-    let folder = first.parent().unwrap_or(Path::new("/"));
+/// Returns the files of each folder, those first whose names begin as that of the image at `first`.
+fn candidates<'f>(folders: &'f [Arc<[Entry]>], first: &Path, is_cut: &mut bool) -> Vec<&'f Entry> {
     let own = first.file_stem().unwrap_or_default().as_encoded_bytes();
-    let mut paths = Vec::new();
-    let folders = std::iter::once(folder.to_owned());
-    let folders = folders.chain(folders_on_the_way(named).into_iter().filter(|other| other != folder));
-    for folder in folders.flat_map(|folder| [folder.join(SNAPSHOTS), folder].into_iter().rev()) {
-        let mut names = list(&folder).unwrap_or_default();
-        names.retain(|named| named.kind == EntryKind::File);
-        names.sort_by_key(|named| !named.name.as_encoded_bytes().starts_with(own));
-        paths.extend(names.into_iter().map(|named| folder.join(named.name)));
+    let is_similar =
+        |entry: &&Entry| entry.path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(own));
+    let mut entries = Vec::new();
+    for folder in folders {
+        let (similar, others): (Vec<_>, Vec<_>) = folder.iter().partition(is_similar);
+        entries.extend(similar.into_iter().chain(others));
     }
-    *is_cut = paths.len() > MOST_FILES;
-    paths.truncate(MOST_FILES);
-    paths
+    *is_cut = entries.len() > MOST_FILES;
+    entries.truncate(MOST_FILES);
+    entries
 }
 
 /// Returns whether a file that cannot be opened may be an image: it has an extension of images, or its name begins as
