@@ -51,6 +51,7 @@
 //! # Ok::<(), hivewright::Error>(())
 //! ```
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 // `pub` in a private module makes an item available to tests.
 #![cfg_attr(not(feature = "internals"), allow(unreachable_pub, unused_imports))]

@@ -37,6 +37,7 @@ fn write_pages(folder: &Path) -> anyhow::Result<()> {
         left.extend(command.get_subcommands().filter(|one| !one.is_hide_set()).cloned());
         let name = clap_mangen::Man::new(command.clone()).get_filename();
         let failed = || format!("writing manual pages to {}", folder.display());
+        #[expect(clippy::disallowed_methods, reason = "the pages of a build, where the user wants them")]
         std::fs::write(folder.join(name), page(command)?).with_context(failed)?;
     }
     Ok(())

@@ -207,7 +207,7 @@ mod tests {
         let Search { found, troubles } = disk.search(&Choice::default()).unwrap();
         assert_eq!((found.len(), found[0].volume.number(), troubles.len(), troubles[0].volume.number()), (1, 1, 1, 2));
         assert_eq!(disk.installation(&Choice::default()).unwrap_err().kind(), Kind::Io, "there may be another");
-        let first = Choice { partition: Some(1), ..Choice::default() };
+        let first = Choice::default().on_volume(VolumeId::Partition(1));
         assert_eq!(disk.installation(&first).unwrap(), found[0]);
     }
 }

@@ -23,6 +23,8 @@ const RECENT: usize = 256;
 const MOST_GROUPS: u64 = (2 << 30) / (GROUP * PAGE) as u64 + 1;
 
 type Page = OnceLock<Box<[u8]>>;
+/// Pages with their numbers.
+type Recent = Vec<Option<(usize, Vec<u8>)>>;
 
 /// The bytes of a file, of which only requested pages are read. The first [`MOST_PAGES`] of them are kept.
 pub struct Paged {
@@ -30,8 +32,8 @@ pub struct Paged {
     groups: Box<[OnceLock<Box<[Page; GROUP]>>]>,
     /// The number of kept pages.
     kept: AtomicUsize,
-    /// Further pages with their numbers, each in the place of its number modulo [`RECENT`].
-    recent: Mutex<Vec<Option<(usize, Vec<u8>)>>>,
+    /// Further pages, each in the place of its number modulo [`RECENT`].
+    recent: Mutex<Recent>,
 }
 
 impl Paged {
@@ -109,7 +111,7 @@ impl Paged {
         }
     }
 
-    fn recent(&self) -> MutexGuard<'_, Vec<Option<(usize, Vec<u8>)>>> {
+    fn recent(&self) -> MutexGuard<'_, Recent> {
         // A page is replaced completely or not at all.
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hivewright_hive::ValueType;
 use hivewright_hive::reg_text::{self, ReadOptions};
 use hivewright_hive::regf::name::Name;
+use hivewright_storage::probe::read_named;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -245,7 +246,7 @@ fn mend(
         (None, None, None, Some(text), None) => of_reg(text.as_bytes()),
         (None, None, None, None, Some(name)) => {
             let file = folder.map_or_else(|| Path::new(&name).to_owned(), |folder| folder.join(&name));
-            of_reg(&std::fs::read(&file).map_err(|error| format!("cannot read {}: {error}", file.display()))?)
+            of_reg(&read_named(&file, super::MOST_REG_BYTES).map_err(|error| error.to_string())?)
         }
         _ => {
             Err("`mend` needs exactly one of set (for a value), delete, create (for a key), reg and reg_file"

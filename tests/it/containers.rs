@@ -156,9 +156,12 @@ pub(crate) fn assert_same(image: &Image, raw: &Path) {
         let mut buf = vec![0; piece];
         for (i, expected) in expected.chunks(piece).enumerate() {
             let at = i * piece;
-            image.disk.read_at(at as u64, &mut buf[..expected.len()]).unwrap();
-            let differs = buf.iter().zip(expected).position(|(a, b)| a != b);
-            assert_eq!(differs.map(|d| at + d), None, "differs from {}", raw.display());
+            let read = &mut buf[..expected.len()];
+            image.disk.read_at(at as u64, read).unwrap();
+            if read != expected {
+                let differs = read.iter().zip(expected).position(|(a, b)| a != b);
+                panic!("differs from {} at {:?}", raw.display(), differs.map(|d| at + d));
+            }
         }
     }
 }

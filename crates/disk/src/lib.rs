@@ -1,5 +1,6 @@
 //! Disk images, partition tables and file systems: maps files of the host to files of the guest.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
 pub mod container;

@@ -3,6 +3,7 @@
 //! [`Kind`] tells the caller what to do, and the code is stable for programs. Each layer that translates an address
 //! adds the [`Place`] in its address space to the trail.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
 mod code;

@@ -65,6 +65,7 @@
 //! in a values list from which another was removed. An operation that fails after its first write, for lack of space or
 //! because of damage, makes it impossible to finish the edit; the hive does not change.
 
+#![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
 
 pub mod binary_search;

@@ -123,22 +123,30 @@ impl DerefMut for Anonymous {
 /// Returns `len` zeros, in huge pages where the host has them: page faults take most of the time of reading a file of
 /// some MiB into new memory.
 pub fn zeros_in_large_pages(len: usize) -> Vec<u8> {
-    let bytes = vec![0; len];
+    const PAGE: usize = 4 << 10;
+    const LARGE_PAGE: usize = 2 << 20;
+    if len < LARGE_PAGE || cfg!(not(target_os = "linux")) {
+        return vec![0; len];
+    }
+    // With its header, an allocation of this size is a map of whole large pages, which the kernel aligns.
+    const HEADER: usize = 64;
+    let mut bytes = vec![0; (len + HEADER).next_multiple_of(LARGE_PAGE) - HEADER];
+    bytes.truncate(len);
     #[cfg(target_os = "linux")]
     {
-        const LARGE_PAGE: usize = 2 << 20;
-        let start = bytes.as_ptr().align_offset(LARGE_PAGE);
-        let whole = len.saturating_sub(start) / LARGE_PAGE * LARGE_PAGE;
-        if whole > 0 {
-            // SAFETY: the range lies within `bytes`, which nothing else refers to, and begins and ends at page
-            // boundaries. The advice changes how the pages are backed and not their contents.
-            let advised = unsafe {
-                let at = bytes.as_ptr().add(start).cast_mut().cast();
-                rustix::mm::madvise(at, whole, rustix::mm::Advice::LinuxHugepage)
-            };
-            // Without huge pages the call fails, and the memory is only slower.
-            let _ = advised;
-        }
+        let start = bytes.as_ptr().addr() % PAGE;
+        let whole = (start + bytes.capacity()).next_multiple_of(PAGE);
+        // SAFETY: these are the pages that hold the allocation of `bytes`. The advice changes how they are backed and
+        // not their contents.
+        let advised = unsafe {
+            use rustix::mm::{Advice, madvise};
+            let at = bytes.as_ptr().sub(start).cast_mut().cast();
+            // The allocator has written its header, so the first large page is several small ones: all at once.
+            madvise(at, whole, Advice::LinuxHugepage)
+                .and_then(|()| madvise(at, LARGE_PAGE.min(whole), Advice::LinuxPopulateWrite))
+        };
+        // Without huge pages the call fails, and the memory is only slower.
+        let _ = advised;
     }
     bytes
 }

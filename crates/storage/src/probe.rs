@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::file::failed;
 use super::folder::EntryKind;
 use super::{FileId, FileStorage};
-use hivewright_error::Result;
+use hivewright_error::{Code, Error, Kind, Result};
 
 /// The host's metadata of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +134,21 @@ pub fn stream(path: &Path) -> Result<Box<dyn Read + Send>> {
     File::open(path).map(|file| Box::new(file) as Box<dyn Read + Send>).map_err(|e| failed("open", path, e))
 }
 
+/// Reads all bytes of a file that the user named, even of a pipe; `-` is standard input.
+///
+/// # Errors
+/// `too-large` if there are more than `most` bytes; I/O errors.
+pub fn read_named(path: &Path, most: u64) -> Result<Vec<u8>> {
+    let input = if path.as_os_str() == "-" { Box::new(io::stdin()) } else { stream(path)? };
+    let mut bytes = Vec::new();
+    let size = input.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(|e| failed("read", path, e))?;
+    if size as u64 > most {
+        let what = format!("{} has more than {most} bytes", path.display());
+        return Err(Error::new(Kind::Unsupported, Code::TooLarge, what).of_file(path));
+    }
+    Ok(bytes)
+}
+
 #[cfg(target_os = "linux")]
 fn open_without_waiting(path: &Path, follow: bool) -> io::Result<Option<File>> {
     use rustix::fs::{Mode, OFlags};
@@ -210,5 +225,16 @@ mod tests {
         assert_eq!((&*head, seen.len, seen), (&b"0123"[..], 10, see(&at("file")).unwrap()));
         let kinds: Vec<_> = list(folder.path()).unwrap().into_iter().map(|n| (n.kind, n.name)).collect();
         assert_eq!(kinds.iter().filter(|(kind, _)| *kind == EntryKind::Other).count(), 4, "{kinds:?}");
+    }
+
+    #[test]
+    fn a_named_file_is_read_to_a_limit() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, b"0123456789").unwrap();
+        assert_eq!(read_named(&path, 10).unwrap(), b"0123456789");
+        for path in [&*path, Path::new("/dev/zero")] {
+            assert_eq!(read_named(path, 9).unwrap_err().code(), "too-large");
+        }
     }
 }

@@ -1,7 +1,6 @@
 //! `reg add`, `delete`, `copy`, `rename` and `import`: operations on keys of one or several hives, made together.
 
 use std::fmt::Write as _;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use hivewright_hive::reg_text::{self, CodePage, ReadOptions};
 use hivewright_hive::regf::name::Name;
 use hivewright_hive::security_descriptor::{SecurityDescriptor, control};
 use hivewright_storage::exact::field;
+use hivewright_storage::probe::read_named;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -28,6 +28,9 @@ use crate::edit::commit::Committed;
 use crate::edit::{Action, Change, Edits, PathOperation, Prepared, PreparedHive, Request, prepare};
 use crate::policy;
 
+/// Bytes of a registration or data file at most.
+const MOST_BYTES: u64 = 1 << 30;
+
 pub(super) fn add(args: &AddArgs) -> anyhow::Result<Outcome> {
     let path = args.to.user.path(&args.at.key)?;
     let mut actions = Vec::new();
@@ -38,7 +41,7 @@ pub(super) fn add(args: &AddArgs) -> anyhow::Result<Outcome> {
     if let Some(name) = value_name(&args.value).or_else(|| is_value.then(|| Name::encode(""))) {
         let kind = args.kind.as_deref().map_or(Ok(ValueType::SZ), data::type_of)?;
         let data = match (&args.data, &args.data_file) {
-            (_, Some(file)) => read(file)?,
+            (_, Some(file)) => read_named(file, MOST_BYTES)?,
             (Some(text), None) => data::parse(kind, text)?,
             (None, None) if matches!(kind, ValueType::DWORD | ValueType::QWORD) => data::parse(kind, "0")?,
             (None, None) => data::parse(kind, "")?,
@@ -98,7 +101,8 @@ pub(super) fn import(args: &ImportArgs) -> anyhow::Result<Outcome> {
     let mut operations = Vec::new();
     for file in &args.files {
         let name = file.display().to_string();
-        let parsed = reg_text::parse(&read(file)?, &options).map_err(|problems| Error::from(problems).about(&name))?;
+        let parsed = reg_text::parse(&read_named(file, MOST_BYTES)?, &options)
+            .map_err(|problems| Error::from(problems).about(&name))?;
         parsed.warnings.first.iter().for_each(|problem| warn(Code::RegText, &format!("{name}: {problem}")));
         if parsed.warnings.left_out > 0 {
             warn(Code::MoreWarnings, &format!("{name}: skipped {} more lines", parsed.warnings.left_out));
@@ -127,17 +131,6 @@ fn value_name(args: &ValueArgs) -> Option<Name<'static>> {
         Some(name) => Some(Name::from_escaped(name)),
         None => args.default.then(|| Name::encode("")),
     }
-}
-
-/// Reads a file; `-` is standard input.
-fn read(file: &Path) -> hivewright_error::Result<Vec<u8>> {
-    let failed =
-        |error: std::io::Error| Error::io(format!("cannot read {}: {error}", file.display()), error).of_file(file);
-    if file.as_os_str() == "-" {
-        let mut bytes = Vec::new();
-        return std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes).map_err(failed);
-    }
-    std::fs::read(file).map_err(failed)
 }
 
 /// The target of operations, and the options of the write.
