@@ -138,7 +138,7 @@ pub(crate) fn emptied(log: &mut [u8]) -> Option<PatchSet> {
         offset: 0,
         old: head.to_vec(),
         new: vec![0; base_block::SIZE],
-        what: "base block of the log".to_owned(),
+        what: "base block of the log".into(),
         step: Step::Link,
     };
     head.fill(0);

@@ -176,14 +176,14 @@ impl<'a> PatchLine<'a> {
             step: patch.step,
             old: hex::encode(&patch.old).into(),
             new: hex::encode(&patch.new).into(),
-            what: Cow::Borrowed(patch.what.as_str()),
+            what: Cow::Borrowed(&patch.what),
         }
     }
 
     /// Returns the patch and the number of its phase.
     pub(crate) fn parse(line: &'a [u8]) -> Result<(Patch, usize)> {
         let PatchLine { offset, phase, step, old, new, what } = from_json(line)?;
-        let what = what.into_owned();
+        let what = what.into_owned().into();
         Ok((Patch { offset, old: decode(&old)?, new: decode(&new)?, what, step }, phase))
     }
 }

@@ -92,8 +92,8 @@ fn console_examples_are_true() {
 #[test]
 fn the_main_job_runs_on_the_fixture_that_ships() {
     let text = readme();
-    let line = text.lines().find(|line| line.trim_start().starts_with("cargo run --release -- ")).unwrap();
-    let args: Vec<&str> = line.trim_start().strip_prefix("cargo run --release -- ").unwrap().split(' ').collect();
+    let line = text.lines().find(|line| line.trim_start().starts_with("cargo run --locked -- ")).unwrap();
+    let args: Vec<&str> = line.trim_start().strip_prefix("cargo run --locked -- ").unwrap().split(' ').collect();
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("SYSTEM.patched");
     let args: Vec<&str> =

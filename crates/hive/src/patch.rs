@@ -1,5 +1,7 @@
 //! Patches. Every change of a hive is a set of them.
 
+use std::borrow::Cow;
+
 use hivewright_error::{Code, Error, Kind, Result};
 
 /// The order in which patches are written. Each step is durable before the next begins, and the hive is consistent after
@@ -32,7 +34,7 @@ pub struct Patch {
     /// The bytes after.
     pub new: Vec<u8>,
     /// A description, for users.
-    pub what: String,
+    pub what: Cow<'static, str>,
     /// The step in which it is written.
     pub step: Step,
 }
@@ -121,7 +123,7 @@ mod tests {
             offset,
             old: old.to_vec(),
             new: new.to_vec(),
-            what: "x".to_owned(),
+            what: "x".into(),
             step: Step::Link,
         };
         let set = PatchSet { old_len: 4, new_len: 6, patches: vec![patch(1, b"b", b"B"), patch(4, b"", b"ef")] };

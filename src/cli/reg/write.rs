@@ -158,6 +158,8 @@ impl<'a> Writing<'a> {
             false => Ok(text(&prepared, &ending).into()),
         };
         ending.print(words)?;
+        // The process ends: to free thousands of changes one by one takes longer.
+        std::mem::forget(prepared);
         Ok(Outcome::Yes)
     }
 }

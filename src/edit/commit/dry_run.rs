@@ -339,7 +339,7 @@ impl Phase {
             // Bytes that an earlier phase added did not exist before.
             let had = files.arranged[number].1.saturating_sub(offset);
             old.truncate(usize::try_from(had).unwrap_or(usize::MAX));
-            patches.push(Patch { offset: starts[number] + offset, old, new, what, step });
+            patches.push(Patch { offset: starts[number] + offset, old, new, what: what.into(), step });
         }
         patches
     }

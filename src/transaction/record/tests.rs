@@ -187,7 +187,7 @@ fn appended_runs_make_it_version_4() {
         offset,
         old: old.to_vec(),
         new,
-        what: String::new(),
+        what: "".into(),
         step,
     };
     let new: Vec<u8> = (0..20_000u32).map(|at| (at / 7) as u8).collect();

@@ -39,7 +39,7 @@ impl Journal {
         let run = |patch: &Patch| {
             let mut old = patch.old.clone();
             old.resize(patch.new.len(), 0);
-            (patch.offset, Run { old, what: patch.what.clone().into(), step: patch.step })
+            (patch.offset, Run { old, what: patch.what.clone(), step: patch.step })
         };
         let grown_from = (first.new_len > first.old_len).then_some(first.old_len);
         Journal { runs: first.patches.iter().map(run).collect(), grown_from }
@@ -47,7 +47,15 @@ impl Journal {
 
     /// Records that the bytes `current` at `offset` are about to be replaced.
     pub(super) fn note(&mut self, offset: u64, current: &[u8], step: Step, what: impl Into<Cow<'static, str>>) {
-        let (what, end) = (what.into(), offset + current.len() as u64);
+        let end = offset + current.len() as u64;
+        // Most writes fall into a new bin or into bytes that were written before.
+        if let Some((&start, run)) = self.runs.range(..=offset).next_back()
+            && run.end(start) >= end
+            && later(run.step, step) == run.step
+        {
+            return;
+        }
+        let what = what.into();
         self.part(offset, step);
         self.part(end, step);
         let mut at = offset;
@@ -115,7 +123,7 @@ impl Journal {
                     offset: offset + part.start as u64,
                     old: old[part.start..part.end.min(old.len())].to_vec(),
                     new: new[part.clone()].to_vec(),
-                    what: run.what.to_string(),
+                    what: run.what.clone(),
                     step: run.step,
                 });
             }
