@@ -216,7 +216,7 @@ fn stored_hashes_are_verified_on_request() {
         let run = unpacked.run(&["info", "--verify", "IMAGE"]);
         assert!(run.code == 0 && run.out.contains("md5 matches"), "{name}: {run:?}");
         let info = unpacked.json(&["info", "IMAGE", "--verify"]);
-        let md5 = format!("{:x}", <md5::Md5 as md5::Digest>::digest(raw()));
+        let md5 = hivewright_storage::hex::encode(&<md5::Md5 as md5::Digest>::digest(raw()));
         assert_eq!((&info["verified"][0]["stored"], &info["verified"][0]["found"]), (&md5.clone().into(), &md5.into()));
     }
     let run = Unpacked::named("qcow2").run(&["info", "--verify", "IMAGE"]);

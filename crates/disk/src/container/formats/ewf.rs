@@ -19,6 +19,7 @@ use disk::{Disk, Kept, Table};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
+use hivewright_storage::hex;
 use hivewright_storage::span::placed;
 use segments::Segment;
 
@@ -245,8 +246,8 @@ pub fn verify(disk: &dyn Storage, about: &About) -> Result<Vec<Verified>> {
         at += count as u64;
     }
     let of = |name, stored: Option<String>, found: String| stored.map(|stored| Verified { name, stored, found });
-    let md5 = of("md5", wants_md5, format!("{:x}", md5.finalize()));
-    Ok(md5.into_iter().chain(of("sha1", wants_sha1, format!("{:x}", sha1.finalize()))).collect())
+    let md5 = of("md5", wants_md5, hex::encode(&md5.finalize()));
+    Ok(md5.into_iter().chain(of("sha1", wants_sha1, hex::encode(&sha1.finalize()))).collect())
 }
 
 /// Returns the error for bytes at `offset` of a segment that violate the format.
