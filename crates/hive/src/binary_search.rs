@@ -1,8 +1,8 @@
 //! The binary-search path to a key.
 //!
-//! nt-hive searches the sorted subkeys lists by halves and so reads other cells than the look-up here, which uses
-//! hashes and hints. [`touch`] reads those cells as well: the pages of a hive in an image that were read so far are
-//! then enough for nt-hive, and `get` need not read the whole hive. `tests/it/page_reads.rs` counts the pages,
+//! nt-hive uses binary search in the sorted subkeys lists. The look-up of this crate uses hashes and hints, so it reads
+//! other cells. [`touch`] reads the cells of the binary search as well. nt-hive then needs no other pages of a hive in an
+//! image, and `get` does not read the whole hive. `tests/it/page_reads.rs` counts the pages,
 //! `benches/processes` measures the time.
 
 use std::cmp::Ordering;
@@ -14,7 +14,7 @@ use hivewright_error::Result;
 /// Reads the cells that a binary search for the key at `path` reads.
 ///
 /// # Errors
-/// A cell on the way is damaged.
+/// A cell of the path is damaged.
 pub fn touch<B: HiveBytes>(hive: &Hive<B>, path: &str) -> Result<()> {
     let mut key = hive.root()?;
     for name in KeyPath::from(path).names() {
@@ -51,7 +51,7 @@ fn search<B: HiveBytes>(key: &Key<'_, B>, name: &str) -> Result<()> {
 fn halves<T>(all: &[T], compare: impl Fn(&T) -> Result<Ordering>) -> Result<Option<&T>> {
     let (mut from, mut to) = (0, all.len());
     while from < to {
-        // The lower of two middle elements, as nt-hive chooses.
+        // nt-hive chooses the lower of two middle elements.
         let middle = (from + to - 1) / 2;
         match compare(&all[middle])? {
             Ordering::Equal => return Ok(Some(&all[middle])),

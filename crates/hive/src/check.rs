@@ -33,12 +33,12 @@ use hivewright_error::Error;
 /// Checks the hive file `bytes`.
 pub fn check(bytes: &[u8]) -> Report {
     let mut report = Report::for_file(bytes.len());
-    if let Some(ground) = base::base_block(bytes, &mut report) {
+    if let Some(extent) = base::base_block(bytes, &mut report) {
         let start = BASE_BLOCK_SIZE as usize;
-        let bins = bytes.get(start..start + ground.length as usize).unwrap_or_default();
-        let map = bins::tile(bins, ground.truncated, &mut report);
-        let mut checker = Checker::new(map, ground.minor, report);
-        checker.keys_from(ground.root);
+        let bins = bytes.get(start..start + extent.length as usize).unwrap_or_default();
+        let map = bins::tile(bins, extent.truncated, &mut report);
+        let mut checker = Checker::new(map, extent.minor, report);
+        checker.keys_from(extent.root);
         checker.key_securities();
         checker.unreferenced_cells();
         report = checker.report;
@@ -62,7 +62,7 @@ struct Checker<'h> {
 
 /// The place of a finding: the offset in the file, the cell, the key (an index of [`Checker::keys`]), and the value.
 #[derive(Clone, Copy)]
-struct Spot {
+struct Position {
     offset: u64,
     cell: CellOffset,
     key: Option<usize>,
@@ -70,15 +70,15 @@ struct Spot {
     value: Option<CellOffset>,
 }
 
-impl Spot {
+impl Position {
     /// Returns the place of a field of a cell: `field` bytes into its data.
     fn field(cell: CellOffset, field: usize, key: Option<usize>) -> Self {
-        Spot { offset: cell.data_in_file().saturating_add(field as u64), cell, key, value: None }
+        Position { offset: cell.data_in_file().saturating_add(field as u64), cell, key, value: None }
     }
 
     /// Returns the same place, as part of the key value that lies at `value`.
     fn of_value(self, value: CellOffset) -> Self {
-        Spot { value: Some(value), ..self }
+        Position { value: Some(value), ..self }
     }
 }
 
@@ -88,12 +88,12 @@ impl<'h> Checker<'h> {
     }
 
     /// Records a finding. A finding that is only counted is not formatted.
-    fn find(&mut self, rule: Rule, spot: Spot, what: &str, values: Option<(&dyn Display, &dyn Display)>) {
+    fn find(&mut self, rule: Rule, position: Position, what: &str, values: Option<(&dyn Display, &dyn Display)>) {
         if self.report.count(rule) {
-            let mut finding = Finding::new(rule, spot.offset, what);
-            finding.cell = Some(spot.cell).filter(|cell| !cell.is_nil());
-            finding.of_value = spot.value;
-            (finding.key, finding.value) = self.owner(spot);
+            let mut finding = Finding::new(rule, position.offset, what);
+            finding.cell = Some(position.cell).filter(|cell| !cell.is_nil());
+            finding.of_value = position.value;
+            (finding.key, finding.value) = self.owner(position);
             if let Some((expected, actual)) = values {
                 finding = finding.expected(expected, actual);
             }
@@ -102,43 +102,43 @@ impl<'h> Checker<'h> {
     }
 
     /// Records the error of a parser. The rest of the structure is not read.
-    fn refused(&mut self, error: &Error, rule: Rule, spot: Spot) {
+    fn parse_error(&mut self, error: &Error, rule: Rule, position: Position) {
         self.whole = false;
         let rule = Rule::of(error.code()).unwrap_or(rule);
         if self.report.count(rule) {
             let mut finding = Finding::from_error(rule, error);
-            finding.cell = Some(spot.cell);
-            finding.of_value = spot.value;
-            (finding.key, finding.value) = self.owner(spot);
+            finding.cell = Some(position.cell);
+            finding.of_value = position.value;
+            (finding.key, finding.value) = self.owner(position);
             self.report.keep(finding);
         }
     }
 
     /// Returns the key's path and the value's name.
-    fn owner(&self, spot: Spot) -> (Option<String>, Option<String>) {
-        let value = spot.value.and_then(|at| self.value_name(at.0));
-        (spot.key.map(|index| self.path(index)), value.map(|name| name.name().to_string()))
+    fn owner(&self, position: Position) -> (Option<String>, Option<String>) {
+        let value = position.value.and_then(|at| self.value_name(at.0));
+        (position.key.map(|index| self.path(index)), value.map(|name| name.name().to_string()))
     }
 
-    /// Claims the allocated cell at `at` and returns its data. `spot` is the place of the reference.
-    fn take(&mut self, at: CellOffset, spot: Spot, what: &str) -> Option<&'h [u8]> {
+    /// Claims the allocated cell at `at` and returns its data. `position` is the place of the reference.
+    fn take(&mut self, at: CellOffset, position: Position, what: &str) -> Option<&'h [u8]> {
         let Some(data) = self.map.data(at) else {
             self.whole = false;
-            self.misled(Rule::CellReference, spot, what, "an allocated cell", at);
+            self.wrong_reference(Rule::CellReference, position, what, "an allocated cell", at);
             return None;
         };
         if !self.map.claim(at) {
             self.whole = false;
-            self.misled(Rule::CellShared, spot, what, "a cell of its own", at);
+            self.wrong_reference(Rule::CellShared, position, what, "a cell of its own", at);
             return None;
         }
         Some(data)
     }
 
-    /// Records that the reference at `spot` must not refer to `at`.
-    fn misled(&mut self, rule: Rule, spot: Spot, what: &str, expected: &str, at: CellOffset) {
+    /// Records that the reference at `position` must not refer to `at`.
+    fn wrong_reference(&mut self, rule: Rule, position: Position, what: &str, expected: &str, at: CellOffset) {
         let kept = self.report.findings.len();
-        self.find(rule, spot, what, Some((&expected, &at)));
+        self.find(rule, position, what, Some((&expected, &at)));
         if let Some(finding) = self.report.findings.get_mut(kept) {
             finding.target = Some(at);
         }

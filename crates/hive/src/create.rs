@@ -45,10 +45,10 @@ const OFFLINE_SECURITY: [u8; 144] = *b"\
     \x01\x02\0\0\0\0\0\x05\x20\0\0\0\x20\x02\0\0";
 
 impl Hive<Vec<u8>> {
-    /// Creates a hive of version 1.`minor` with a root key and nothing else: a base block and one bin.
+    /// Creates a hive of version 1.`minor` with only a root key: a base block and one bin.
     ///
     /// # Errors
-    /// `base-version` for a version that is not supported, `key-name` for a name that no key can have, `data-too-large`
+    /// `base-version` for a version that is not supported, `key-name` for an invalid name, `data-too-large`
     /// for a descriptor of more than 64 KiB.
     ///
     /// # Examples
@@ -141,7 +141,7 @@ mod tests {
     use crate::check::check;
 
     #[test]
-    fn nothing_is_found_in_a_new_hive() {
+    fn a_new_hive_has_no_findings() {
         for minor in MINOR_VERSIONS {
             for name in ["x", "ROOT", "Корень", &"y".repeat(255)] {
                 let options = CreateOptions { root_name: Name::from(name), ..CreateOptions::default() };

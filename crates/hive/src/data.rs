@@ -11,13 +11,13 @@ use crate::text::{Text, TextList};
 ///
 /// assert_eq!(Data::new(ValueType::DWORD, *b"\x03\0\0\0"), Data::Dword(3));
 /// assert_eq!(Data::sz("x").to_bytes(), b"x\0\0\0");
-/// // A DWORD of two bytes is no number.
+/// // A DWORD of two bytes is not a number.
 /// assert!(matches!(Data::new(ValueType::DWORD, *b"\x03\0"), Data::Other { .. }));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Data {
-    /// `REG_NONE`: no type is defined; mostly without bytes, but there may be some.
+    /// `REG_NONE`: no type is defined. The data is usually empty.
     None(Vec<u8>),
     /// `REG_SZ`: a string.
     Sz(Text),
@@ -29,7 +29,7 @@ pub enum Data {
     Dword(u32),
     /// `REG_DWORD_BIG_ENDIAN`: a number of 32 bits, stored with the highest byte first.
     DwordBigEndian(u32),
-    /// `REG_LINK`: the target of a symbolic link, which by convention has no zero at its end.
+    /// `REG_LINK`: the target of a symbolic link, which by convention has no terminating zero.
     Link(Text),
     /// `REG_MULTI_SZ`: a list of strings.
     MultiSz(TextList),
@@ -41,7 +41,7 @@ pub enum Data {
     ResourceRequirementsList(Vec<u8>),
     /// `REG_QWORD`: a number of 64 bits.
     Qword(u64),
-    /// A type that is not among these, or a number whose data has another size than its type.
+    /// Any other type, or a number whose data does not have the size of its type.
     Other {
         /// The type as stored.
         data_type: ValueType,
@@ -77,17 +77,17 @@ impl Data {
         })
     }
 
-    /// Makes a `REG_SZ`.
+    /// Creates a `REG_SZ`.
     pub fn sz(text: &str) -> Self {
         Data::Sz(Text::new(text))
     }
 
-    /// Makes a `REG_EXPAND_SZ`.
+    /// Creates a `REG_EXPAND_SZ`.
     pub fn expand_sz(text: &str) -> Self {
         Data::ExpandSz(Text::new(text))
     }
 
-    /// Makes a `REG_MULTI_SZ`.
+    /// Creates a `REG_MULTI_SZ`.
     pub fn multi_sz<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
         Data::MultiSz(TextList::new(texts))
     }

@@ -1,6 +1,6 @@
 //! Edits of keys and values: the smallest change of bytes that the format allows, recorded as patches.
 //!
-//! An edit never puts new data where old data is still referred to. Cells that it frees become free space at the end
+//! An edit never overwrites data that is still referenced. Released cells become free only at the end
 //! ([`Editor::finish`]), so the hive is consistent after every [`Step`] of the patches.
 
 mod copy;
@@ -40,11 +40,11 @@ use hivewright_error::{Code, Error, Kind, Result};
 /// Options of an edit.
 #[derive(Clone, Copy, Debug)]
 pub struct EditOptions {
-    /// The last-written time of changed keys; `None` leaves it, for reproducible output.
+    /// The last-written time of changed keys; `None` keeps the old times, for reproducible output.
     pub timestamp: Option<FileTime>,
     /// The maximum length of the file in bytes; an edit that needs more fails with [`Kind::NoRoom`].
     pub max_file_len: u64,
-    /// A sequence number that those of the result exceed: the highest of the transaction logs.
+    /// The highest sequence number of the transaction logs. Those of the result exceed it.
     pub above_sequence: Option<u32>,
 }
 
@@ -54,7 +54,7 @@ impl Default for EditOptions {
     }
 }
 
-/// A clean hive being edited.
+/// An edit of a clean hive.
 #[derive(Debug)]
 pub struct Editor {
     bytes: Vec<u8>,
@@ -62,26 +62,26 @@ pub struct Editor {
     base: BaseBlock,
     journal: Journal,
     free: Option<FreeCells>,
-    /// Cells of the hive before the edit that nothing refers to after it.
+    /// Cells that existed before the edit and are no longer referenced.
     released: BTreeSet<CellOffset>,
-    /// Cells that the edit made, with their sizes.
+    /// Cells allocated by the edit, with their sizes.
     fresh: BTreeMap<CellOffset, u32>,
-    /// Unused cells that the edit made, by size. They count as allocated until the end.
+    /// Unused cells allocated by the edit, by size. They count as allocated until the end.
     spare: BTreeSet<(u32, CellOffset)>,
-    /// Lists that the edit made with room to grow, with the bytes that they use.
+    /// Lists that the edit allocated with slack, with the number of bytes in use.
     roomy: BTreeMap<CellOffset, usize>,
-    /// Values lists that were grown in place, with their sizes before.
+    /// Values lists grown in place, with their previous sizes.
     grown: BTreeMap<CellOffset, u32>,
-    /// Values lists from which entries were taken.
+    /// Values lists from which entries were removed.
     shortened: BTreeSet<CellOffset>,
     securities: Securities,
     orders: HashMap<CellOffset, Order>,
     value_names: Option<ValueNames>,
     options: EditOptions,
     old_len: u64,
-    /// Writes so far.
+    /// Number of writes.
     writes: u64,
-    /// Whether an operation failed after it had begun to write.
+    /// Whether an operation failed after its first write.
     failed: bool,
 }
 
@@ -95,8 +95,8 @@ pub struct Edited {
 }
 
 impl Hive<Vec<u8>> {
-    /// Begins an edit. The hive should have passed [`crate::check`]: an edit frees what it replaces, and a
-    /// damaged hive may refer to that from elsewhere too.
+    /// Begins an edit. The hive should have passed [`crate::check`]: an edit frees replaced cells, and in a damaged
+    /// hive other structures may refer to them too.
     pub fn edit(self, options: EditOptions) -> Editor {
         let base = self.base;
         let bytes = self.into_bytes();
@@ -124,7 +124,7 @@ impl Hive<Vec<u8>> {
 }
 
 impl PatchSet {
-    /// Joins `self` and the following `next` into one change. `image` is the bytes after `next`.
+    /// Combines this change and the following change `next`. `image` is the bytes after `next`.
     pub fn then(&self, next: &PatchSet, image: &[u8]) -> PatchSet {
         let mut journal = Journal::after(self);
         if next.new_len > next.old_len {
@@ -140,19 +140,19 @@ impl PatchSet {
 }
 
 impl Editor {
-    /// Returns the hive as edited so far.
+    /// Returns the hive in its current edited state.
     pub fn hive(&self) -> Result<Hive<&[u8]>> {
         Ok(Hive { bytes: &self.bytes, base: self.base })
     }
 
-    /// Frees the cells that are no longer used, raises the sequence numbers and returns the patches. Without a change the
-    /// bytes stay and the patch set is empty.
+    /// Frees the cells that are no longer used, raises the sequence numbers and returns the patches. Without a change, the
+    /// patch set is empty and the bytes are unchanged.
     ///
     /// # Errors
-    /// `edit-failed`: an operation failed after it had begun to write, for lack of space or because of damage.
+    /// `edit-failed`: an operation failed after its first write, for lack of space or because of damage.
     pub fn finish(mut self) -> Result<Edited> {
-        self.may_go_on()?;
-        self.give_back()?;
+        self.check_usable()?;
+        self.free_unused_cells()?;
         if self.journal.changes_nothing(&self.bytes) && self.bytes.len() as u64 == self.old_len {
             return Ok(Edited {
                 bytes: self.bytes,
@@ -165,20 +165,20 @@ impl Editor {
         Ok(Edited { bytes: self.bytes, patches: PatchSet { old_len: self.old_len, new_len, patches } })
     }
 
-    /// Runs an operation. One that fails before its first write has no effect; after a later failure the edit cannot be
+    /// Runs an operation. A failure before its first write has no effect; after a later failure the edit cannot be
     /// finished.
     fn whole<T>(&mut self, operation: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.may_go_on()?;
+        self.check_usable()?;
         let before = self.writes;
         let done = operation(self);
         self.failed |= done.is_err() && self.writes != before;
         done
     }
 
-    fn may_go_on(&self) -> Result<()> {
+    fn check_usable(&self) -> Result<()> {
         if self.failed {
-            return Err(Error::refused(Code::EditFailed, "an operation of this edit failed half way")
-                .advise("begin another edit of the hive as it was"));
+            return Err(Error::refused(Code::EditFailed, "an operation of this edit failed after its first write")
+                .advise("begin a new edit of the unchanged hive"));
         }
         Ok(())
     }
@@ -192,8 +192,8 @@ impl Editor {
         Ok(node)
     }
 
-    /// Writes both sequence numbers, one above the old ones and the logs' (they wrap, so "above" is by signed
-    /// difference), and the checksum. The timestamp stays: old-format logs are matched by it.
+    /// Writes the checksum and both sequence numbers: one above the old numbers and those of the logs, by signed
+    /// difference since they wrap. The timestamp is kept, because old-format logs are matched by it.
     fn write_base_block(&mut self) -> Result<()> {
         let mut base = *self.hive()?.base_block();
         let mut highest = base.primary_sequence.get();
@@ -239,5 +239,5 @@ impl Editor {
 }
 
 fn past_end(offset: u64) -> Error {
-    Error::corrupt(Code::PastEnd, "the file ends before what is to be changed", offset)
+    Error::corrupt(Code::PastEnd, "the file ends before the bytes to change", offset)
 }

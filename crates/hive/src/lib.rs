@@ -1,10 +1,10 @@
 //! Reads, edits, checks and recovers registry hives (the regf format). Bytes in, patches out; no I/O.
 //!
 //! [`Hive::open`] distinguishes clean and dirty hives by type: a [`DirtyHive`] cannot be edited. It must first be
-//! recovered from its transaction logs (see [`recover`]), or used as it stands by [`DirtyHive::as_it_stands`].
+//! recovered from its transaction logs (see [`recover`]), or opened without them by [`DirtyHive::as_it_stands`].
 //!
 //! [`reg_text`] reads and writes registration files (`.reg`), [`compare`] finds the differences between two hives, and
-//! [`security_descriptor`] turns the rights of a key into text and back.
+//! [`security_descriptor`] parses and formats the security descriptor of a key.
 //!
 //! # Reading
 //! ```
@@ -43,12 +43,12 @@
 //! edit.copy_key(r"Setup\Example", r"Setup\Copy")?;
 //! edit.delete_key(r"Setup\Old")?;
 //!
-//! // Names that no text has, such as one with an unpaired surrogate, are given as code units or with escapes.
+//! // A name that is not valid text, such as one with an unpaired surrogate, is given as code units or with escapes.
 //! let odd = Name::from_units(&[0x41, 0xd800]);
 //! edit.create_key(KeyPath::from_names([Name::from("Setup"), odd]))?;
 //! edit.set_value(KeyPath::from_escaped(r"Setup\A{U+D800}"), "", &Data::Dword(1))?;
 //!
-//! // A tree of another hive.
+//! // Copies a tree from another hive.
 //! let other = Hive::create(5, &CreateOptions::default())?;
 //! edit.copy_key_from(&other.root()?, "Empty")?;
 //!
@@ -61,9 +61,9 @@
 //! # Ok::<(), hivewright_hive::Error>(())
 //! ```
 //!
-//! After every [`Step`] of the patches the hive is consistent, except that after [`Step::Link`] an entry may be twice
-//! in a values list from which another was removed. An operation that fails after its first write, for lack of space or
-//! because of damage, makes it impossible to finish the edit; the hive does not change.
+//! The hive is consistent after every [`Step`] of the patches, with one exception: after [`Step::Link`], an entry may be
+//! twice in a values list from which another was removed. If an operation fails after its first write, for lack of space
+//! or because of damage, the edit cannot be finished and the hive does not change.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]
@@ -104,9 +104,9 @@ pub use hivewright_error::{Error, Kind, Result};
 /// An opened hive, clean or dirty.
 #[derive(Debug)]
 pub enum Opened<B> {
-    /// Every write was finished.
+    /// All writes are complete.
     Clean(Hive<B>),
-    /// A write was begun and not finished.
+    /// A write is incomplete.
     Dirty(DirtyHive<B>),
 }
 
@@ -117,7 +117,7 @@ pub struct Hive<B> {
     base: BaseBlock,
 }
 
-/// A hive with an unfinished write: its latest state may be in its transaction logs.
+/// A hive with an incomplete write. Its latest state may be in its transaction logs.
 #[derive(Debug)]
 pub struct DirtyHive<B>(Hive<B>);
 
@@ -145,12 +145,12 @@ impl<B> Opened<B> {
     pub fn clean(self) -> Result<Hive<B>> {
         match self {
             Opened::Clean(hive) => Ok(hive),
-            Opened::Dirty(_) => Err(Error::refused(Code::Dirty, "a write of the hive was begun and not finished")
+            Opened::Dirty(_) => Err(Error::refused(Code::Dirty, "the last write of the hive is incomplete")
                 .advise("recover it from its transaction logs first")),
         }
     }
 
-    /// Returns the hive as its primary file alone has it, clean or not: for reading.
+    /// Returns the hive of the primary file without its logs, clean or not: for reading.
     pub fn primary_alone(&self) -> &Hive<B> {
         match self {
             Opened::Clean(hive) | Opened::Dirty(DirtyHive(hive)) => hive,
@@ -159,19 +159,19 @@ impl<B> Opened<B> {
 }
 
 impl<B> DirtyHive<B> {
-    /// Returns the hive as its primary file alone has it: for reading.
+    /// Returns the hive of the primary file without its logs: for reading.
     pub fn primary_alone(&self) -> &Hive<B> {
         &self.0
     }
 
-    /// Takes the primary file alone and gives up the transaction logs.
+    /// Returns the hive of the primary file and ignores the transaction logs.
     pub fn as_it_stands(self) -> Hive<B> {
         self.0
     }
 }
 
 impl<B> Hive<B> {
-    /// Makes a hive of `bytes` and its base block, clean or not: for reading bytes that were opened before.
+    /// Creates a hive from `bytes` and its base block, clean or not: for reading bytes that were opened before.
     pub fn of(bytes: B, base: BaseBlock) -> Self {
         Hive { bytes, base }
     }
@@ -181,23 +181,23 @@ impl<B> Hive<B> {
         &self.base
     }
 
-    /// Returns the bytes that the hive was opened on.
+    /// Returns the bytes of the hive file.
     pub fn bytes(&self) -> &B {
         &self.bytes
     }
 
-    /// Returns the bytes that the hive was opened on.
+    /// Returns the bytes of the hive file.
     pub fn into_bytes(self) -> B {
         self.bytes
     }
 
-    /// Returns the size of all hive bins in bytes: the end of the space that cell offsets count in.
+    /// Returns the size of all hive bins in bytes, which is the upper limit of cell offsets.
     pub fn length(&self) -> u32 {
         self.base.length.get()
     }
 }
 
-/// Offset in the file of a byte of the bins.
+/// Converts an offset in the bins to an offset in the file.
 fn in_file(offset: u32) -> u64 {
     u64::from(offset) + u64::from(BASE_BLOCK_SIZE)
 }

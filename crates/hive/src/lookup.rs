@@ -1,5 +1,5 @@
-//! Look-ups. They read only the cells of the path, so that a mapped file is read page by page. Damage elsewhere does
-//! not matter.
+//! Look-ups. They read only the cells of the path: of a mapped file, only their pages are read, and damage elsewhere has
+//! no effect.
 
 mod path;
 mod reference;
@@ -43,12 +43,12 @@ impl<B: HiveBytes> Hive<B> {
     /// Returns the data of the allocated cell at `at`.
     ///
     /// # Errors
-    /// `cell-reference` if that is no allocated cell within the bins.
+    /// `cell-reference` if it is not an allocated cell within the bins.
     pub fn cell(&self, at: CellOffset) -> Result<Cow<'_, [u8]>> {
         self.cell_of(at, Referrer::field("reference", at.in_file()))
     }
 
-    /// As [`Hive::cell`], for the cell that a field refers to.
+    /// Returns the data of the cell that the field `from` refers to.
     fn cell_of(&self, at: CellOffset, from: Referrer) -> Result<Cow<'_, [u8]>> {
         if at.is_nil() || !at.0.is_multiple_of(cell::ALIGNMENT) || at.0 > self.length() - cell::ALIGNMENT {
             return Err(from.leads_out(at, self.length()));
@@ -67,14 +67,14 @@ impl<B: HiveBytes> Hive<B> {
     /// Returns the root key.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// The root key cannot be read.
     pub fn root(&self) -> Result<Key<'_, B>> {
         let root = self.key_of(self.base.root(), Referrer::field("root cell of the base block", 36));
         root.map_err(|error| match error.kind() {
             Kind::Io => error,
             _ => error
                 .about("the root key cannot be read")
-                .advise("nothing of the hive can be found without its root key: take another copy of the hive"),
+                .advise("no key can be found without the root key: use another copy of the hive"),
         })
     }
 
@@ -136,8 +136,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         FileTime(self.node.last_written.get())
     }
 
-    /// Returns whether it is the root of its hive. The flag of roots is missing in hives that Microsoft's offline
-    /// library made.
+    /// Returns whether the key is the root of its hive. Hives of Microsoft's offline library lack the flag of roots.
     pub fn is_root(&self) -> bool {
         self.node.has(flags::ROOT) || self.at == self.hive.base.root()
     }
@@ -154,7 +153,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         self.hive.key_of(CellOffset(self.node.parent.get()), from).map(Some)
     }
 
-    /// Returns the class name, which few keys have. It has no zero at its end.
+    /// Returns the class name, which few keys have. It has no terminating zero.
     ///
     /// # Errors
     /// Its cell is damaged.
@@ -192,7 +191,7 @@ fn offset_in(list: &[u8], index: usize) -> Option<CellOffset> {
     Some(CellOffset(u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]])))
 }
 
-/// Returns a part of `data`, borrowed where `data` is. The caller has checked that it is there.
+/// Returns a part of `data`, borrowed if `data` is. The caller has checked the range.
 fn slice(data: Cow<'_, [u8]>, start: usize, len: usize) -> Cow<'_, [u8]> {
     match data {
         Cow::Borrowed(bytes) => Cow::Borrowed(&bytes[start..start + len]),

@@ -10,19 +10,19 @@ use hivewright_error::{Code, Error, Result};
 #[derive(Clone, Debug)]
 pub struct Overlay<'l, B> {
     base: B,
-    /// By file offset; they do not overlap and none is empty.
+    /// The replaced ranges by file offset, disjoint and not empty.
     ranges: BTreeMap<u64, Cow<'l, [u8]>>,
     len: u64,
 }
 
 impl<'l, B: HiveBytes> Overlay<'l, B> {
-    /// Makes an overlay that replaces nothing. Zeros follow `base` up to `len`.
+    /// Creates an overlay without replaced ranges. Zeros follow `base` up to `len`.
     pub fn new(base: B, len: u64) -> Self {
         let len = len.max(base.len());
         Overlay { base, ranges: BTreeMap::new(), len }
     }
 
-    /// Replaces the bytes at `offset` by `data`, earlier ranges included. Bytes past the end are cut off.
+    /// Replaces the bytes at `offset` by `data`, including earlier replacements. Bytes past the end are ignored.
     pub fn put(&mut self, offset: u64, data: impl Into<Cow<'l, [u8]>>) {
         let room = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut data = data.into();
@@ -33,7 +33,7 @@ impl<'l, B: HiveBytes> Overlay<'l, B> {
             return;
         }
         let end = offset + data.len() as u64;
-        // Every range is removed at most once and leaves at most two parts, which makes the total time linear.
+        // Every range is removed at most once and leaves at most two parts, so the total time is linear.
         while let Some((&at, _)) = self.ranges.range(..end).next_back() {
             let Some(old) = self.ranges.get(&at) else { break };
             let old_end = at + old.len() as u64;
@@ -52,12 +52,12 @@ impl<'l, B: HiveBytes> Overlay<'l, B> {
         self.ranges.insert(offset, data);
     }
 
-    /// Returns the bytes below the overlay.
+    /// Returns the base bytes.
     pub fn base(&self) -> &B {
         &self.base
     }
 
-    /// Returns the bytes below the overlay.
+    /// Returns the base bytes.
     pub fn into_base(self) -> B {
         self.base
     }
@@ -124,7 +124,7 @@ impl<B: HiveBytes> HiveBytes for Overlay<'_, B> {
     }
 }
 
-/// Returns a difference of two places within one slice, which a usize holds.
+/// Converts a difference of two offsets in one slice, which fits into a usize.
 fn index(difference: u64) -> usize {
     usize::try_from(difference).unwrap_or(usize::MAX)
 }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn later_ranges_win_however_they_overlap() {
+    fn later_ranges_replace_earlier_ones() {
         let base = [0u8; 24];
         let mut model = vec![0u8; 32];
         let mut overlay = Overlay::new(&base[..], 32);
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hole_is_seen() {
+    fn a_hole_is_reported() {
         let base = [1u8; 8];
         let mut overlay = Overlay::new(&base[..], 16);
         assert_eq!(overlay.first_hole(), Some(8));

@@ -1,4 +1,4 @@
-//! Patches. Every change of a hive is a set of them.
+//! Patches. Every change of a hive is a set of patches.
 
 use std::borrow::Cow;
 
@@ -10,9 +10,9 @@ use hivewright_error::{Code, Error, Kind, Result};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Step {
-    /// Writes bytes that nothing refers to yet: the inside of free cells, new bins.
+    /// Writes unreferenced bytes: the contents of free cells, new bins.
     Prepare,
-    /// Writes the headers of cells taken out of free space.
+    /// Writes the headers of newly allocated cells.
     Allocate,
     /// Writes the base block: sequence numbers and the length that makes new bins part of the hive.
     Base,
@@ -44,7 +44,7 @@ pub struct Patch {
 pub struct PatchSet {
     /// The length of the file before, in bytes.
     pub old_len: u64,
-    /// The length of the file after; never less. What it grows by beyond the patches is zero.
+    /// The length of the file after, which is never less. New bytes outside the patches are zero.
     pub new_len: u64,
     /// The patches in the order of writing; they do not overlap.
     pub patches: Vec<Patch>,
@@ -65,7 +65,7 @@ impl PatchSet {
     /// Applies the change to `image`, the bytes before it.
     ///
     /// # Errors
-    /// `patch-set` if the bytes are not those that the patches were made for.
+    /// `patch-set` if the patches do not match the bytes.
     pub fn apply(&self, image: &mut Vec<u8>) -> Result<()> {
         if image.len() as u64 != self.old_len {
             return Err(mismatch());
@@ -110,7 +110,7 @@ impl PatchSet {
 }
 
 fn mismatch() -> Error {
-    Error::new(Kind::Corrupt, Code::PatchSet, "the bytes are not those that the patches were made for")
+    Error::new(Kind::Corrupt, Code::PatchSet, "the patches do not match the bytes")
 }
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_can_be_made_and_taken_back_on_its_own_bytes_only() {
+    fn patches_apply_and_revert_only_on_matching_bytes() {
         let patch = |offset, old: &[u8], new: &[u8]| Patch {
             offset,
             old: old.to_vec(),

@@ -1,10 +1,10 @@
 //! Recovery: the transaction logs of a dirty hive are replayed in memory, as Windows does when it loads the hive.
 //!
 //! The rules are those of the specification ("Format of transaction log files", "Multiple transaction log files").
-//! Damage in a log ends the replay at that point and is no error: what follows a torn entry was never finished.
+//! Damage in a log ends the replay at that point. It is not an error: Windows did not complete the entries after it.
 //! A hive to which no log can be applied is returned unchanged. Only the offsets of the pages are copied: the recovered
-//! hive is an [`Overlay`]. Time is linear in the size of the logs and memory a fraction of it, whatever they contain; only
-//! the check of the result by [`DirtyHive::recover`] needs the hive in one piece.
+//! hive is an [`Overlay`]. Time is linear in the size of the logs, and memory is a fraction of it. Only the check of
+//! the result by [`DirtyHive::recover`] needs the hive as one slice.
 
 mod judge;
 mod new_format;
@@ -29,7 +29,7 @@ use zerocopy::IntoBytes;
 /// A transaction log file.
 #[derive(Clone, Copy, Debug)]
 pub struct Log<'l> {
-    /// Its name, for the report; in the old format it also distinguishes `.LOG1` and `.LOG2`.
+    /// The name, for the report. In the old format, it also distinguishes `.LOG1` and `.LOG2`.
     pub name: &'l str,
     /// The whole file.
     pub bytes: &'l [u8],
@@ -38,7 +38,7 @@ pub struct Log<'l> {
 /// A hive after the replay.
 #[derive(Debug)]
 pub struct Recovered<'l, B> {
-    /// The hive, clean: base bytes below, pages of the logs above.
+    /// The clean hive: the pages of the logs over the bytes of the primary file.
     pub hive: Hive<Overlay<'l, B>>,
     /// The report of the replay.
     pub report: Recovery,
@@ -59,7 +59,7 @@ impl<B: HiveBytes> DirtyHive<B> {
     /// Replays `logs`, given in any order. An invalid base block is replaced by that of a log.
     ///
     /// # Errors
-    /// `no-log`, `no-usable-log`; `replay-breaks`: the check finds damage that the logs cause. The error has the hive.
+    /// `no-log`, `no-usable-log`; `replay-breaks`: the check finds damage that the logs cause. The error contains the hive.
     pub fn recover<'l>(
         self,
         logs: &[Log<'l>],
@@ -72,12 +72,12 @@ impl<B: HiveBytes> DirtyHive<B> {
     }
 }
 
-/// Recovers a hive file whose base block is unreadable, so that [`Hive::open`](crate::Hive::open) refuses it. The base
+/// Recovers a hive file with an unreadable base block, which [`Hive::open`](crate::Hive::open) refuses. The base
 /// block is taken from the log with the latest entries, and only that log is applied (specification, "New format", last
 /// paragraph). A valid base block is used.
 ///
 /// # Errors
-/// As [`DirtyHive::recover`]. The error has the bytes.
+/// As [`DirtyHive::recover`]. The error contains the bytes.
 pub fn recover_headless<'l, B: HiveBytes>(
     bytes: B,
     logs: &[Log<'l>],
@@ -90,7 +90,7 @@ pub fn recover_headless<'l, B: HiveBytes>(
 /// callers that check the result themselves, by [`Recovered::breach`] or otherwise.
 ///
 /// # Errors
-/// `no-log`, `no-usable-log`; the result has no root. The error has the bytes.
+/// `no-log`, `no-usable-log`; the result has no root. The error contains the bytes.
 pub fn replay<'l, B: HiveBytes>(
     bytes: B,
     logs: &[Log<'l>],
@@ -103,7 +103,7 @@ fn head_of<B: HiveBytes>(bytes: &B) -> Option<BaseBlock> {
     bytes.read(0, SIZE).ok().and_then(|head| BaseBlock::parse(&head).ok())
 }
 
-/// Reports the logs of a clean hive, which needs none of them.
+/// Reports the logs of a clean hive. None of them is applied.
 pub fn list(logs: &[Log<'_>]) -> Vec<LogReport> {
     let describe = |log: &Log<'_>| {
         let mut report = LogReport::new(log);
@@ -114,14 +114,14 @@ pub fn list(logs: &[Log<'_>]) -> Vec<LogReport> {
             }
             Err(flaw) => flaw,
         };
-        report.leave(log, why);
+        report.reject(log, why);
         report
     };
     logs.iter().map(describe).collect()
 }
 
 /// Returns the highest sequence number in any log: of base blocks and of all entries, stale ones included. Numbers are
-/// compared by signed difference, since they wrap. A writer that leaves the logs in place uses a number above this one.
+/// compared by signed difference, since they wrap. A writer that keeps the logs uses a higher number.
 pub fn highest_sequence(logs: &[Log<'_>]) -> Option<u32> {
     let heads = logs.iter().filter_map(|log| parse_head(log.bytes).ok()).flat_map(|(_, base)| sequences(&base));
     let entries = logs.iter().flat_map(|log| entry::scan(log.bytes, SECTOR, false));
@@ -143,8 +143,8 @@ impl<B: HiveBytes> Recovered<'_, B> {
         Box::new(Unrecovered { hive: self.hive.bytes.into_base(), error, report: self.report })
     }
 
-    /// Returns the patches that bring the primary file to this state: the pages first, the base block last. Until the base
-    /// block is written the file stays dirty, and a replay of the same logs ends in the same bytes.
+    /// Returns the patches from the primary file to this state: the pages first, the base block last. Until the base block
+    /// is written, the file remains dirty, and a replay of the same logs has the same result.
     pub fn patches(&self) -> Result<PatchSet> {
         patches::of(self.hive.bytes())
     }
@@ -153,7 +153,7 @@ impl<B: HiveBytes> Recovered<'_, B> {
 /// The bytes that a replay writes over the primary file.
 struct Plan<'l> {
     base: BaseBlock,
-    /// In the order of writing: later ones win.
+    /// In the order of writing: later pages replace earlier ones.
     pages: Vec<Page<'l>>,
 }
 
@@ -229,16 +229,16 @@ fn plan<'l, B: HiveBytes>(
                 report.logs[index].head(format, &base);
                 match primary.refuse(format, &base) {
                     None => found.push(Candidate { index, log: *log, format, base }),
-                    Some(flaw) => report.logs[index].leave(log, flaw),
+                    Some(flaw) => report.logs[index].reject(log, flaw),
                 }
             }
-            Err(flaw) => report.logs[index].leave(log, flaw),
+            Err(flaw) => report.logs[index].reject(log, flaw),
         }
     }
     let (new, old): (Vec<_>, Vec<_>) = found.into_iter().partition(|log| log.format == LogFormat::Hvle);
-    // If both apply, the old log is from before an upgrade to 8.1.
+    // If both apply, the old-format log is older than an upgrade to Windows 8.1.
     let plan = new_format::plan(&primary, new, report).or_else(|| old_format::plan(&primary, &old, report));
-    report.settle(logs, plan.as_ref());
+    report.complete(logs, plan.as_ref());
     plan.ok_or_else(|| {
         Error::refused(Code::NoUsableLog, format!("no transaction log can be applied: {}", report.reasons()))
             .advise("look for other copies of the logs, taken at the same time as the hive")
@@ -254,7 +254,7 @@ struct Primary {
 }
 
 impl Primary {
-    /// Returns the reason why a log cannot belong to this file, as far as its base block shows.
+    /// Returns the reason why a log does not belong to this file, according to its base block.
     fn refuse(&self, format: LogFormat, log: &BaseBlock) -> Option<Flaw> {
         let stamp = log.last_written.get();
         if self.head.as_ref().is_some_and(|head| is_foreign(head, log)) {
@@ -263,7 +263,7 @@ impl Primary {
         let finished = log.primary_sequence == log.secondary_sequence;
         match format {
             LogFormat::Hvle if !finished => Some(Flaw::LogSequence),
-            // The writers of this format do not update the timestamps; 0 means nothing.
+            // Writers of this format do not update the timestamps; 0 is not compared.
             LogFormat::Hvle => {
                 let other = self.first_bin.unwrap_or(0);
                 (self.head.is_none() && stamp != 0 && other != 0 && stamp != other).then_some(Flaw::LogForeign)
@@ -315,7 +315,7 @@ fn first_bin_timestamp<B: HiveBytes>(bytes: &B) -> Option<u64> {
     BinHeader::parse(&raw, 0, i32::MAX as u32).ok().map(|bin| bin.timestamp.get())
 }
 
-/// Checks that the result is a hive. [`judge`] decides whether it is as consistent as before.
+/// Checks that the result is a hive. [`judge`] determines whether it is as consistent as before.
 fn examine<B: HiveBytes>(hive: &Hive<Overlay<'_, B>>) -> Result<()> {
     if let Some(hole) = hive.bytes.first_hole() {
         return Err(Error::corrupt(Code::RecoveredHole, "the hive grows beyond the pages that the logs hold", hole)

@@ -1,4 +1,4 @@
-//! The structures of a hive file, one module each: pure functions over `&[u8]`.
+//! The on-disk structures of a hive file, one module each: pure functions over `&[u8]`.
 //!
 //! Names and layouts follow Maxim Suhanov's *Windows registry file format specification*
 //! (`github.com/msuhanov/regf`); the section is named at each structure. All integers are little-endian.

@@ -1,12 +1,12 @@
-//! Strings as values store them: UTF-16LE that may lack its zero, have more after it, or hold unpaired surrogates.
+//! Strings of values: UTF-16LE, possibly without a terminating zero, with bytes after it, or with unpaired surrogates.
 
 use std::fmt;
 
-/// A string of a value, as its bytes.
+/// A string of a value, with its bytes.
 ///
-/// Registry strings are UTF-16LE and should end with one zero. Many in real hives do not: they lack the zero, have old
-/// bytes after it, an odd number of bytes, or surrogates without a partner. `Text` keeps the bytes, so that writing it
-/// back changes nothing, and shows them as Windows' own programs do: up to the first zero.
+/// Registry strings are UTF-16LE and should end with one zero. Many strings in real hives lack the zero, have old bytes
+/// after it, an odd number of bytes, or unpaired surrogates. `Text` keeps the bytes, so that writing it back changes
+/// nothing. It displays them as the programs of Windows do: up to the first zero.
 ///
 /// # Examples
 /// ```
@@ -26,13 +26,13 @@ pub struct Text {
 }
 
 impl Text {
-    /// Encodes `text` with its zero. A zero within `text` is kept; shown, it ends the string.
+    /// Encodes `text` with a terminating zero. A zero within `text` is kept, but ends the displayed string.
     pub fn new(text: &str) -> Self {
         let units = text.encode_utf16().chain([0]);
         Text { bytes: units.flat_map(u16::to_le_bytes).collect() }
     }
 
-    /// Takes bytes as they are.
+    /// Wraps stored bytes without a change.
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Text { bytes: bytes.into() }
     }
@@ -47,7 +47,7 @@ impl Text {
         self.bytes
     }
 
-    /// Returns all code units, zeros included. An odd last byte is left out.
+    /// Returns all code units, zeros included. An odd last byte is ignored.
     pub fn units(&self) -> impl Iterator<Item = u16> + '_ {
         units(&self.bytes)
     }
@@ -57,15 +57,15 @@ impl Text {
         char::decode_utf16(self.units().take_while(|&unit| unit != 0)).collect::<Result<_, _>>().ok()
     }
 
-    /// Returns whether the bytes are exactly those that [`Text::new`] makes of the string: one zero, at the end, and no
-    /// unpaired surrogate. Otherwise the string does not say all that the bytes do.
+    /// Returns whether the bytes equal those of [`Text::new`] for the string: one zero, at the end, and no unpaired
+    /// surrogate. Otherwise the string does not represent the bytes completely.
     pub fn is_regular(&self) -> bool {
         self.to_str().is_some_and(|text| Text::new(&text) == *self)
     }
 }
 
 impl fmt::Display for Text {
-    /// Writes the string up to the first zero. Unpaired surrogates come out as U+FFFD.
+    /// Writes the string up to the first zero, with unpaired surrogates as U+FFFD.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_units(f, self.units().take_while(|&unit| unit != 0))
     }
@@ -87,7 +87,7 @@ impl From<&str> for Text {
     }
 }
 
-/// A list of strings, as its bytes: each string ends with a zero, the list with one more.
+/// A list of strings, with its bytes: each string ends with a zero, and the list with another one.
 ///
 /// Keeps the bytes as [`Text`] does.
 ///
@@ -105,7 +105,7 @@ pub struct TextList {
 }
 
 impl TextList {
-    /// Encodes `texts`. An empty one ends the list for most readers, [`TextList::strings`] among them; it is kept.
+    /// Encodes `texts`. An empty text is kept, but ends the list for most readers, including [`TextList::strings`].
     pub fn new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
         let mut bytes = Vec::new();
         for text in texts {
@@ -115,7 +115,7 @@ impl TextList {
         TextList { bytes }
     }
 
-    /// Takes bytes as they are.
+    /// Wraps stored bytes without a change.
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
         TextList { bytes: bytes.into() }
     }
@@ -130,7 +130,7 @@ impl TextList {
         self.bytes
     }
 
-    /// Returns the strings up to the first empty one or the end of the bytes. Unpaired surrogates come out as U+FFFD.
+    /// Returns the strings up to the first empty one or the end of the bytes, with unpaired surrogates as U+FFFD.
     pub fn strings(&self) -> impl Iterator<Item = String> + '_ {
         let mut units = units(&self.bytes);
         std::iter::from_fn(move || {
@@ -142,7 +142,7 @@ impl TextList {
         .fuse()
     }
 
-    /// Returns whether the bytes are exactly those that [`TextList::new`] makes of the strings.
+    /// Returns whether the bytes equal those of [`TextList::new`] for the strings.
     pub fn is_regular(&self) -> bool {
         TextList::new(self.strings()) == *self
     }
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn irregular_strings_keep_their_bytes_and_say_so() {
+    fn irregular_strings_keep_their_bytes() {
         for bytes in [&b""[..], b"a\0", b"a\0\0\0b\0\0\0", b"a\0\0\0\0", b"a\0\0", b"\x00\xd8\0\0", b"a\0\0\0\0\0"] {
             let text = Text::from_bytes(bytes);
             assert!(!text.is_regular(), "{bytes:?}");

@@ -1,8 +1,8 @@
 //! The witness: a second, independent parser (the crate nt-hive) that reads a value from the same bytes.
 //!
-//! A mistake in this crate's reader would otherwise confirm itself: the same code would read an edit back. nt-hive shares no
-//! code with it. nt-hive may panic on damaged input, so it is asked only about values that this crate has just read, and a
-//! panic counts as no answer. It exposes no offsets, timestamps or security, so it cannot be the reader.
+//! Without it, an error in the reader of this crate would confirm itself: the same code would read an edit back. nt-hive
+//! shares no code with the reader. It may panic on damaged input, so it reads only values that this crate has read before,
+//! and a panic is not an answer. It exposes no offsets, timestamps or security descriptors, so it cannot be the reader.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,80 +15,81 @@ thread_local! {
     static ASKING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Returns whether this thread is in the witness. A panic hook can stay silent then: the panic is caught.
+/// Returns whether this thread runs the witness. A panic hook can then be silent: the panic is caught.
 pub fn is_asking() -> bool {
     ASKING.get()
 }
 
-/// A value as the witness reads it: the number of its type, and its data.
-pub type Seen = Option<(u32, Vec<u8>)>;
+/// The type and the data of a value according to the witness.
+pub type WitnessedValue = Option<(u32, Vec<u8>)>;
 
 /// Reads the value `name` of the key at `path` with the witness. `hive` is the whole file. Returns `None` if the key or
-/// the value is not there.
+/// the value does not exist.
 ///
 /// # Errors
-/// `witness` if the other parser cannot read that far or panics.
-pub fn read(hive: &[u8], path: &str, name: &str) -> Result<Seen> {
-    let mut answers = read_by(Way::Halves, hive, path, &[name]).map_err(|why| silent(path, &why))?;
+/// `witness` if the other parser cannot read the path, or panics.
+pub fn read(hive: &[u8], path: &str, name: &str) -> Result<WitnessedValue> {
+    let mut answers = read_by(Search::Halves, hive, path, &[name]).map_err(|why| silent(path, &why))?;
     answers.pop().unwrap_or(Ok(None)).map_err(|why| silent(path, &why))
 }
 
-/// The values of several names, or why the witness cannot read one.
-type Answers = Vec<std::result::Result<Seen, String>>;
+/// The values of several names. An error is the reason why the witness cannot read a value.
+type Answers = Vec<std::result::Result<WitnessedValue, String>>;
 
-/// The way from a key to its subkey.
+/// The search from a key to its subkey.
 #[derive(Clone, Copy)]
-enum Way {
-    /// nt-hive's binary search, which takes the list to be sorted.
+enum Search {
+    /// The binary search of nt-hive, which requires a sorted list.
     Halves,
-    /// Element by element, so that nt-hive's order of letters, which is not Windows', does not matter.
+    /// Linear search, which is independent of nt-hive's order of letters. That differs from the order of Windows.
     Lists,
 }
 
-fn read_by(way: Way, hive: &[u8], path: &str, names: &[&str]) -> std::result::Result<Answers, String> {
+fn read_by(search: Search, hive: &[u8], path: &str, names: &[&str]) -> std::result::Result<Answers, String> {
     ASKING.set(true);
-    let answer = catch_unwind(AssertUnwindSafe(|| ask(way, hive, path, names)));
+    let answer = catch_unwind(AssertUnwindSafe(|| ask(search, hive, path, names)));
     ASKING.set(false);
     match answer {
         Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err("it ends in a panic".to_owned()),
+        Err(_) => Err("it panics".to_owned()),
     }
 }
 
 /// The result of asking the witness.
 #[derive(Debug)]
 pub enum Testimony {
-    /// The witness reads the same.
+    /// The witness reads the same value.
     Agrees,
-    /// The witness reads the same, but its binary search does not find the key. If the list is sorted as Windows sorts, the
-    /// cause is that nt-hive orders letters beyond U+007F differently.
+    /// The witness reads the same value, but its binary search does not find the key. If the list has the order of
+    /// Windows, the cause is the different order of letters beyond U+007F in nt-hive.
     AgreesByLists,
     /// The witness cannot read the value.
     Silent(Error),
-    /// The witness reads something else.
+    /// The witness reads another value.
     Differs(Error),
 }
 
-/// Compares the witness's reading with `ours`: type and data, or `None` for no such value.
+/// Compares the value that the witness reads with `ours`.
 pub fn ask_about(hive: &[u8], path: &str, name: &str, ours: Ours<'_>) -> Testimony {
     let mut testimonies = ask_about_all(hive, path, &[(name, ours)]);
     testimonies.pop().unwrap_or_else(|| Testimony::Silent(silent(path, "it was asked about nothing")))
 }
 
-/// Type and data of a value, or `None` for no such value.
+/// Type and data of a value; `None` for a missing value.
 pub type Ours<'o> = Option<(u32, &'o [u8])>;
 
-/// As [`ask_about`], about several values of one key, whose way is gone once: a testimony for each.
+/// Compares several values of one key, which is looked up once. Returns a testimony for each value.
 pub fn ask_about_all(hive: &[u8], path: &str, asked: &[(&str, Ours<'_>)]) -> Vec<Testimony> {
     let names: Vec<&str> = asked.iter().map(|(name, _)| *name).collect();
-    let is_ours = |seen: &Seen, ours: Ours<'_>| seen.as_ref().map(|(kind, data)| (*kind, data.as_slice())) == ours;
-    let by_halves = read_by(Way::Halves, hive, path, &names).unwrap_or_default();
+    let is_ours =
+        |seen: &WitnessedValue, ours: Ours<'_>| seen.as_ref().map(|(kind, data)| (*kind, data.as_slice())) == ours;
+    let by_halves = read_by(Search::Halves, hive, path, &names).unwrap_or_default();
     let agrees =
         |i: usize| by_halves.get(i).is_some_and(|seen| seen.as_ref().is_ok_and(|seen| is_ours(seen, asked[i].1)));
     if (0..asked.len()).all(agrees) {
         return asked.iter().map(|_| Testimony::Agrees).collect();
     }
-    let by_lists = read_by(Way::Lists, hive, path, &names);
+    let by_lists = read_by(Search::Lists, hive, path, &names);
     let testimony = |(i, (name, ours)): (usize, &(&str, Ours<'_>))| match &by_lists {
         _ if agrees(i) => Testimony::Agrees,
         Err(why) => Testimony::Silent(silent(path, why)),
@@ -101,23 +102,23 @@ pub fn ask_about_all(hive: &[u8], path: &str, asked: &[(&str, Ours<'_>)]) -> Vec
     asked.iter().enumerate().map(testimony).collect()
 }
 
-fn ask(way: Way, bytes: &[u8], path: &str, names: &[&str]) -> nt_hive::Result<Answers> {
-    // Sequence numbers and checksum are judged by our own reader, which also reads dirty hives.
+fn ask(search: Search, bytes: &[u8], path: &str, names: &[&str]) -> nt_hive::Result<Answers> {
+    // The reader of this crate checks sequence numbers and checksum, and also reads dirty hives.
     let hive = nt_hive::Hive::without_validation(bytes)?;
     let root = hive.root_key_node()?;
-    let found = match way {
-        Way::Halves => root.subpath(path).transpose()?,
-        Way::Lists => walk(root, path, bytes.len())?,
+    let found = match search {
+        Search::Halves => root.subpath(path).transpose()?,
+        Search::Lists => walk(root, path, bytes.len())?,
     };
-    let mut answers: Vec<Option<Seen>> = vec![None; names.len()];
+    let mut answers: Vec<Option<WitnessedValue>> = vec![None; names.len()];
     let Some(values) = found.and_then(|key| key.values()) else { return Ok(vec![Ok(None); names.len()]) };
     let (mut damage, mut missing) = (None, names.len());
     for value in values? {
         if missing == 0 {
             break;
         }
-        // A damaged value may lie beside the one that is asked for. Names are compared here, because nt-hive's own
-        // look-up yields the next value after a damaged one.
+        // Another value may be damaged. Names are compared here, because the look-up of nt-hive returns the wrong value
+        // after a damaged one.
         let one = value.and_then(|value| {
             let name = value.name()?;
             for i in (0..names.len()).filter(|&i| answers[i].is_none()).collect::<Vec<_>>() {
@@ -135,7 +136,7 @@ fn ask(way: Way, bytes: &[u8], path: &str, names: &[&str]) -> nt_hive::Result<An
     Ok(answers.into_iter().map(|answer| answer.map_or_else(|| damage.clone().map_or(Ok(None), Err), Ok)).collect())
 }
 
-/// Finds the key at `path` through the lists. Those of a damaged hive may name one key a million times.
+/// Finds the key at `path` by linear search. The lists of a damaged hive may contain one key a million times.
 fn walk<'h>(
     root: nt_hive::KeyNode<'h, &'h [u8]>,
     path: &str,
@@ -166,7 +167,7 @@ fn walk<'h>(
     Ok(Some(key))
 }
 
-/// Returns whether a key has the name; of ASCII names without nt-hive's folding of case.
+/// Returns whether a key has the name. ASCII names are compared without the case folding of nt-hive.
 fn is_called(name: &nt_hive::NtHiveNameString<'_>, wanted: &str) -> bool {
     if wanted.is_ascii() { name.to_string_lossy().eq_ignore_ascii_case(wanted) } else { *name == *wanted }
 }
@@ -202,7 +203,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_parser_reads_is_said_in_words() {
+    fn the_error_describes_both_values() {
         assert_eq!(in_words(None), "no such value");
         assert_eq!(in_words(Some((4, &[2, 0, 0, 0]))), "the REG_DWORD 2");
         assert_eq!(in_words(Some((4, &[2, 0]))), "a REG_DWORD of 2 bytes");

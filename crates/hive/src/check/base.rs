@@ -7,7 +7,7 @@ use crate::regf::base_block::{BaseBlock, SIGNATURE};
 use crate::regf::{BASE_BLOCK_SIZE, CellOffset, bin};
 
 /// The fields of the base block, bounded by the size of the file.
-pub(super) struct Ground {
+pub(super) struct BinsExtent {
     pub(super) minor: u32,
     pub(super) root: CellOffset,
     /// Bytes of bins to check, a multiple of 4096.
@@ -16,8 +16,8 @@ pub(super) struct Ground {
     pub(super) truncated: bool,
 }
 
-/// Checks the base block. `None` if the rest of the file cannot be that of a hive.
-pub(super) fn base_block(bytes: &[u8], report: &mut Report) -> Option<Ground> {
+/// Checks the base block. Returns `None` if the rest of the file is not that of a hive.
+pub(super) fn base_block(bytes: &[u8], report: &mut Report) -> Option<BinsExtent> {
     let Some(block) = read(bytes) else {
         let what = "the file is too short for a base block";
         report.add(Finding::new(Rule::BaseSignature, 0, what).expected("4096 bytes", bytes.len()));
@@ -34,11 +34,11 @@ pub(super) fn base_block(bytes: &[u8], report: &mut Report) -> Option<Ground> {
         }
     }
     fields(&block, report);
-    let ground = extent(&block, bytes.len() as u64, report);
-    // A log begins with a base block too, and so does a truncated file: without any bin, bins are not checked. A valid
-    // base block is trusted, even if the first bin is damaged.
+    let extent = extent(&block, bytes.len() as u64, report);
+    // Logs and truncated files begin with a base block too: if there is no bin, bins are not checked. A valid base
+    // block is trusted, even if the first bin is damaged.
     let believed = first_bin || (block.signature == SIGNATURE && block.file_type.get() == 0);
-    Some(ground).filter(|ground| ground.length > 0 && believed)
+    Some(extent).filter(|extent| extent.length > 0 && believed)
 }
 
 fn read(bytes: &[u8]) -> Option<BaseBlock> {
@@ -72,7 +72,7 @@ fn fields(block: &BaseBlock, report: &mut Report) {
     }
 }
 
-fn extent(block: &BaseBlock, file_len: u64, report: &mut Report) -> Ground {
+fn extent(block: &BaseBlock, file_len: u64, report: &mut Report) -> BinsExtent {
     let length = block.length.get();
     report.facts.length = u64::from(length);
     report.facts.slack = file_len.saturating_sub(block.end_of_bins());
@@ -97,7 +97,7 @@ fn extent(block: &BaseBlock, file_len: u64, report: &mut Report) -> Ground {
     }
     let there = file_len.saturating_sub(u64::from(BASE_BLOCK_SIZE)).min(u64::from(length)).min(i32::MAX as u64);
     let length = u32::try_from(there).unwrap_or(0) / bin::ALIGNMENT * bin::ALIGNMENT;
-    Ground { minor: block.minor_version.get(), root: block.root(), length, truncated }
+    BinsExtent { minor: block.minor_version.get(), root: block.root(), length, truncated }
 }
 
 #[cfg(test)]
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_hive_is_said_to_be_none() {
+    fn files_that_are_not_hives_are_reported() {
         assert_eq!(codes(b""), ["base-signature"]);
         assert_eq!(codes(&[0; 8192]), ["base-signature"]);
         let tiny = Tiny::new().sealed();

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_behind_a_bad_bin() {
+    fn the_check_continues_after_a_damaged_bin() {
         let mut raw = bins(4);
         assert_eq!(tiled(&raw, false), []);
         raw[4096..12288].fill(0xaa);

@@ -3,7 +3,7 @@
 use crate::regf::CellOffset;
 use crate::regf::cell::{ALIGNMENT, HEADER_SIZE, Header};
 
-/// A bit for each place where a cell can begin.
+/// One bit for each offset at which a cell can begin.
 struct Bitmap(Vec<u64>);
 
 impl Bitmap {
@@ -21,7 +21,7 @@ impl Bitmap {
         self.0.get(word).is_some_and(|w| w & bit != 0)
     }
 
-    /// Sets the bit; `false` if it was set, or is out of range.
+    /// Sets the bit. Returns `false` if it was set, or is out of range.
     fn set(&mut self, at: CellOffset) -> bool {
         let (word, bit) = Self::place(at);
         self.0.get_mut(word).is_some_and(|w| {
@@ -47,12 +47,12 @@ impl<'h> CellMap<'h> {
         CellMap { bins, allocated: map(), claimed: map(), keys: map(), ring: map() }
     }
 
-    /// Adds an allocated cell, which the caller has found to lie within its bin.
+    /// Adds an allocated cell. The caller has checked that its bin contains it.
     pub(super) fn allocate(&mut self, at: CellOffset) {
         self.allocated.set(at);
     }
 
-    /// Returns the data of the allocated cell that begins at `at`, if one does.
+    /// Returns the data of the allocated cell that begins at `at`; `None` if there is none.
     pub(super) fn data(&self, at: CellOffset) -> Option<&'h [u8]> {
         if !at.0.is_multiple_of(ALIGNMENT) || !self.allocated.has(at) {
             return None;
@@ -62,12 +62,12 @@ impl<'h> CellMap<'h> {
         cell.get(HEADER_SIZE..header.size as usize)
     }
 
-    /// Claims the cell; `false` if it has an owner.
+    /// Claims the cell. Returns `false` if it has an owner.
     pub(super) fn claim(&mut self, at: CellOffset) -> bool {
         self.claimed.set(at)
     }
 
-    /// Claims the cell for a key; `false` if it has an owner.
+    /// Claims the cell for a key. Returns `false` if it has an owner.
     pub(super) fn claim_key(&mut self, at: CellOffset) -> bool {
         let fresh = self.claimed.set(at);
         if fresh {
@@ -81,7 +81,7 @@ impl<'h> CellMap<'h> {
         self.keys.has(at)
     }
 
-    /// Adds the cell to the members of the security ring; `false` if it is one already.
+    /// Adds the cell to the members of the security ring. Returns `false` if it is a member already.
     pub(super) fn join_ring(&mut self, at: CellOffset) -> bool {
         self.ring.set(at)
     }

@@ -1,4 +1,4 @@
-//! Damage of every kind, done to the tiny hive: no panic, no hang.
+//! Applies damage of many kinds to the tiny hive: the check neither panics nor hangs.
 
 use super::tiny::{Tiny, codes};
 use super::{FINDINGS_KEPT, Report, Rule, check};
@@ -8,7 +8,7 @@ fn bases() -> [Vec<u8>; 2] {
     [Tiny::new().bytes, Tiny::with_big_data().bytes]
 }
 
-fn sane(report: &Report, bytes: &[u8]) {
+fn assert_consistent(report: &Report, bytes: &[u8]) {
     assert_eq!(report.facts.file_len, bytes.len() as u64);
     assert_eq!(report.facts.cells, report.facts.allocated_cells + report.facts.free_cells);
     assert!(report.facts.keys <= report.facts.allocated_cells);
@@ -16,34 +16,34 @@ fn sane(report: &Report, bytes: &[u8]) {
 }
 
 #[test]
-fn any_length() {
+fn every_truncation_is_checked_without_panic() {
     for base in bases() {
         for len in (0..base.len()).filter(|len| len % 7 == 0 || len % 512 < 4) {
             let report = check(&base[..len]);
-            sane(&report, &base[..len]);
-            assert!(!report.is_sound(), "{len} bytes of {} are no sound hive", base.len());
+            assert_consistent(&report, &base[..len]);
+            assert!(!report.is_sound(), "{len} bytes of {} are not a consistent hive", base.len());
         }
     }
 }
 
 #[test]
-fn any_byte() {
+fn every_changed_byte_is_checked_without_panic() {
     for base in bases() {
-        // Base block fields, then all cells but the free ones and the insides of segments.
+        // The fields of the base block, then all cells except free cells and the contents of segments.
         let places =
             (0..512).chain(BASE_BLOCK_SIZE as usize..base.len().min(4096 + 0x260)).chain(8192..base.len().min(8240));
         for at in places {
             for value in [0, 1, 0x7f, 0x80, 0xff, base[at] ^ 0x10, base[at].wrapping_add(8)] {
                 let mut bytes = base.clone();
                 bytes[at] = value;
-                sane(&check(&bytes), &bytes);
+                assert_consistent(&check(&bytes), &bytes);
             }
         }
     }
 }
 
 #[test]
-fn any_field() {
+fn every_changed_field_is_checked_without_panic() {
     let values =
         [0, 1, 8, 0x20, 0x24, 0x1000, 0x7fff_fff8, 0x7fff_ffff, 0x8000_0000, 0xffff_0000, 0xffff_fff8, u32::MAX];
     for base in bases() {
@@ -51,14 +51,14 @@ fn any_field() {
             for value in values {
                 let mut bytes = base.clone();
                 bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
-                sane(&check(&bytes), &bytes);
+                assert_consistent(&check(&bytes), &bytes);
             }
         }
     }
 }
 
 #[test]
-fn many_bytes_at_once() {
+fn random_damage_is_checked_without_panic() {
     // xorshift: the same damage on every run.
     let mut state = 0x2545_f491_4f6c_dd1du64;
     let mut next = |below: usize| {
@@ -73,7 +73,7 @@ fn many_bytes_at_once() {
             let at = 4096 + next(0x240);
             bytes[at] = u8::try_from(next(256)).unwrap();
         }
-        sane(&check(&bytes), &bytes);
+        assert_consistent(&check(&bytes), &bytes);
     }
 }
 
@@ -101,8 +101,8 @@ fn with_bin(cells: &[Vec<u8>]) -> (Tiny, u32) {
     (Tiny { bytes }, 4096 + 32)
 }
 
-/// Returns a key called `k` of 84 bytes, and its list of one subkey: 12 bytes.
-fn link_of_chain(tiny: &Tiny, parent: u32, list: u32) -> Vec<u8> {
+/// Returns a key node called `k` (84 bytes) and its subkeys list of one element (12 bytes).
+fn key_in_chain(tiny: &Tiny, parent: u32, list: u32) -> Vec<u8> {
     let beta = 4096 + Tiny::BETA as usize + 4;
     let mut key = tiny.bytes[beta..beta + 84].to_vec();
     for (field, value) in [(16, parent), (20, 1), (28, list), (44, Tiny::SECURITY), (52, 2)] {
@@ -113,7 +113,7 @@ fn link_of_chain(tiny: &Tiny, parent: u32, list: u32) -> Vec<u8> {
     key
 }
 
-/// `depth` keys below Beta.
+/// Returns a hive with `depth` nested keys below Beta.
 fn chain(depth: u32) -> Vec<u8> {
     let tiny = Tiny::new();
     let (key_size, both) = (88, 104);
@@ -121,7 +121,7 @@ fn chain(depth: u32) -> Vec<u8> {
     for i in 0..depth {
         let at = 4096 + 32 + i * both;
         let parent = if i == 0 { Tiny::BETA } else { at - both };
-        let mut key = link_of_chain(&tiny, parent, at + key_size);
+        let mut key = key_in_chain(&tiny, parent, at + key_size);
         let mut list = b"li\x01\0".to_vec();
         list.extend((at + both).to_le_bytes());
         list.extend([0; 4]);
@@ -132,7 +132,7 @@ fn chain(depth: u32) -> Vec<u8> {
         }
         cells.extend([key, list]);
     }
-    // The last list becomes Beta's.
+    // Beta refers to the last list.
     let last = cells.last_mut().unwrap();
     last[2] = 1;
     last[4..8].copy_from_slice(&(4096u32 + 32).to_le_bytes());
@@ -143,7 +143,7 @@ fn chain(depth: u32) -> Vec<u8> {
 }
 
 #[test]
-fn depth_has_an_end() {
+fn excessive_depth_is_reported() {
     assert_eq!(codes(&chain(511)), [""; 0], "Beta is the first level of 512");
     let report = check(&chain(700));
     let found: Vec<_> = report.findings.iter().map(|finding| finding.rule).collect();
@@ -153,7 +153,7 @@ fn depth_has_an_end() {
 }
 
 #[test]
-fn names_of_one_hash_cost_no_more() {
+fn equal_hashes_do_not_slow_the_check() {
     // 37 * a + b is the same for all of these, and they repeat.
     let value = |i: u32| {
         let (a, b) = (b'!' + u8::try_from(i % 2).unwrap(), 200 - 37 * u8::try_from(i % 2).unwrap());

@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use super::names::Seen;
+use super::names::CheckedName;
 use super::rules::Rule;
-use super::{Checker, Spot};
+use super::{Checker, Position};
 use crate::regf::CellOffset;
 use crate::regf::key_node::{self, KeyNode, MAX_DEPTH, MAX_NAME_CHARACTERS, flags};
 
@@ -13,16 +13,16 @@ use crate::regf::key_node::{self, KeyNode, MAX_DEPTH, MAX_NAME_CHARACTERS, flags
 pub(super) struct Visited {
     pub(super) at: CellOffset,
     pub(super) security: CellOffset,
-    /// Index of the parent; the root's own.
+    /// Index of the parent; for the root, its own index.
     pub(super) parent: u32,
     pub(super) depth: u32,
 }
 
-/// Bytes of a path in a finding; longer paths are cut at the beginning.
+/// Maximum length of a path in a finding, in bytes; the beginning of a longer path is omitted.
 const PATH_KEPT: usize = 1024;
 
 impl<'h> Checker<'h> {
-    /// Visits the root key and everything below.
+    /// Visits the root key and all keys below it.
     pub(super) fn keys_from(&mut self, root: CellOffset) {
         if !self.root(root) {
             self.whole = false;
@@ -37,45 +37,56 @@ impl<'h> Checker<'h> {
     }
 
     fn root(&mut self, at: CellOffset) -> bool {
-        let spot = Spot { offset: 36, cell: at, key: None, value: None };
+        let position = Position { offset: 36, cell: at, key: None, value: None };
         let Some(node) = self.map.data(at).and_then(|data| KeyNode::parse(data, at).ok()) else {
-            self.find(Rule::RootKey, spot, "the root cell is not a key node", Some((&"a key node", &at)));
+            self.find(Rule::RootKey, position, "the root cell is not a key node", Some((&"a key node", &at)));
             return false;
         };
         if !node.has(flags::ROOT) {
-            let (spot, parent) = (Spot::field(at, 2, None), CellOffset(node.parent.get()));
+            let (position, parent) = (Position::field(at, 2, None), CellOffset(node.parent.get()));
             if parent.is_nil() {
-                self.find(Rule::RootFlag, spot, "the root key's flags do not say that it is one", None);
+                self.find(Rule::RootFlag, position, "the root key lacks the flag of a root", None);
             } else {
                 let values: (&dyn Display, &dyn Display) = (&"no parent", &parent);
-                self.find(Rule::RootKey, spot, "the root cell is a key below another", Some(values));
+                self.find(Rule::RootKey, position, "the root cell is a key with a parent", Some(values));
             }
         }
-        self.visit(at, None, spot).is_some()
+        self.visit(at, None, position).is_some()
     }
 
-    /// Checks one key without its subkeys. `spot` is the place of the reference to it; `None` if the key cannot be read
+    /// Checks one key without its subkeys. `position` is the place of the reference to it; `None` if the key cannot be read
     /// or was visited before.
-    pub(super) fn visit(&mut self, at: CellOffset, parent: Option<usize>, spot: Spot) -> Option<Seen<'h>> {
+    pub(super) fn visit(
+        &mut self,
+        at: CellOffset,
+        parent: Option<usize>,
+        position: Position,
+    ) -> Option<CheckedName<'h>> {
         let Some(data) = self.map.data(at) else {
             self.whole = false;
             let what = "a subkey does not lead to a cell in use";
-            self.misled(Rule::CellReference, spot, what, "an allocated cell", at);
+            self.wrong_reference(Rule::CellReference, position, what, "an allocated cell", at);
             return None;
         };
         let node = match KeyNode::parse(data, at) {
             Ok(node) => node,
             Err(error) => {
-                self.refused(&error, Rule::KeySignature, Spot::field(at, 0, parent));
+                self.parse_error(&error, Rule::KeySignature, Position::field(at, 0, parent));
                 return None;
             }
         };
         if !self.map.claim_key(at) {
             if self.map.is_key(at) {
-                self.misled(Rule::KeyTwice, spot, "a key is reached a second time", "a key of its own", at);
+                self.wrong_reference(
+                    Rule::KeyTwice,
+                    position,
+                    "a key is reached a second time",
+                    "a key of its own",
+                    at,
+                );
             } else {
                 self.whole = false;
-                self.misled(Rule::CellShared, spot, "a key", "a cell of its own", at);
+                self.wrong_reference(Rule::CellShared, position, "a key", "a cell of its own", at);
             }
             return None;
         }
@@ -84,7 +95,7 @@ impl<'h> Checker<'h> {
         let up = u32::try_from(parent.unwrap_or(index)).unwrap_or(0);
         self.keys.push(Visited { at, security: CellOffset(node.key_security.get()), parent: up, depth });
         let name = &data[key_node::SIZE..][..usize::from(node.name_length.get())];
-        let name = Seen::new(name, node.has(flags::LATIN1_NAME));
+        let name = CheckedName::new(name, node.has(flags::LATIN1_NAME));
         self.key_name(index, at, &name);
         self.parent(index, &node);
         self.class(index, at, &node);
@@ -92,7 +103,7 @@ impl<'h> Checker<'h> {
         Some(name)
     }
 
-    fn key_name(&mut self, index: usize, at: CellOffset, name: &Seen<'_>) {
+    fn key_name(&mut self, index: usize, at: CellOffset, name: &CheckedName<'_>) {
         let is_root = index == 0;
         let wrong = if name.bytes.is_empty() && !is_root {
             "the key has no name"
@@ -105,21 +116,21 @@ impl<'h> Checker<'h> {
         } else {
             return;
         };
-        self.find(Rule::KeyName, Spot::field(at, 72, Some(index)), wrong, None);
+        self.find(Rule::KeyName, Position::field(at, 72, Some(index)), wrong, None);
     }
 
-    /// Checks the parent field. That of the root is undefined: it belongs to the hive where it was mounted.
+    /// Checks the parent field. It is undefined in the root: it refers to the hive under which the root was mounted.
     fn parent(&mut self, index: usize, node: &KeyNode) {
         let key = self.keys[index];
         let expected = self.keys[key.parent as usize].at;
         let actual = CellOffset(node.parent.get());
         if index != 0 && actual != expected {
-            let spot = Spot::field(key.at, 16, Some(index));
-            self.find(Rule::KeyParent, spot, "the key names another parent", Some((&expected, &actual)));
+            let position = Position::field(key.at, 16, Some(index));
+            self.find(Rule::KeyParent, position, "the key names another parent", Some((&expected, &actual)));
         }
         if key.depth as usize > MAX_DEPTH {
-            let spot = Spot::field(key.at, 0, Some(index));
-            self.find(Rule::KeyDepth, spot, "the key is nested too deeply", Some((&MAX_DEPTH, &key.depth)));
+            let position = Position::field(key.at, 0, Some(index));
+            self.find(Rule::KeyDepth, position, "the key is nested too deeply", Some((&MAX_DEPTH, &key.depth)));
         }
     }
 
@@ -128,14 +139,14 @@ impl<'h> Checker<'h> {
         if size == 0 || class.is_nil() {
             return;
         }
-        let Some(data) = self.take(class, Spot::field(at, 48, Some(index)), "a class name") else { return };
+        let Some(data) = self.take(class, Position::field(at, 48, Some(index)), "a class name") else { return };
         if data.len() < size {
-            let spot = Spot::field(at, 74, Some(index));
-            self.find(Rule::KeyClass, spot, "the class name exceeds its cell", Some((&data.len(), &size)));
+            let position = Position::field(at, 74, Some(index));
+            self.find(Rule::KeyClass, position, "the class name exceeds its cell", Some((&data.len(), &size)));
         }
     }
 
-    /// Returns the path of a key, as look-ups take it.
+    /// Returns the path of a key, in the form that look-ups parse.
     pub(super) fn path(&self, index: usize) -> String {
         let mut names = Vec::new();
         let (mut at, mut size) = (index, 0);
@@ -157,7 +168,7 @@ impl<'h> Checker<'h> {
         let parsed = self.map.data(at).and_then(|data| Some((data, KeyNode::parse(data, at).ok()?)));
         parsed.map_or_else(String::new, |(data, node)| {
             let name = &data[key_node::SIZE..][..usize::from(node.name_length.get())];
-            Seen::new(name, node.has(flags::LATIN1_NAME)).name().to_string()
+            CheckedName::new(name, node.has(flags::LATIN1_NAME)).name().to_string()
         })
     }
 }
@@ -176,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_root_must_be_one() {
+    fn the_root_must_be_a_root_key_node() {
         assert_eq!(codes(&Tiny::new().put(36, 0x28).sealed()), ["root-key"]);
         assert_eq!(codes(&Tiny::new().put(36, Tiny::SECURITY).sealed()), ["root-key"]);
         let unmarked = || Tiny::new().data16(Tiny::ROOT, 2, 0x20);
@@ -200,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loop_is_named_and_ended() {
+    fn a_cycle_is_reported_and_ends() {
         let report = check(&Tiny::new().data32(Tiny::LIST, 12, Tiny::ROOT).bytes);
         let twice = report.findings.iter().find(|f| f.rule == Rule::KeyTwice).unwrap();
         assert_eq!(twice.offset, u64::from(4096 + Tiny::LIST + 4 + 12));

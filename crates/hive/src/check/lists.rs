@@ -1,23 +1,23 @@
-//! Subkeys lists: their kinds, their order, their hashes, and that nothing is missing.
+//! Checks subkeys lists: kinds, order, hashes and completeness.
 
 use std::cmp::Ordering;
 use std::fmt::Display;
 
-use super::names::Seen;
+use super::names::CheckedName;
 use super::rules::Rule;
-use super::{Checker, Spot};
+use super::{Checker, Position};
 use crate::regf::CellOffset;
 use crate::regf::key_node::{KeyNode, MAX_DEPTH};
 use crate::regf::subkeys_list::{ListKind, SubkeysList};
 
-/// A key's subkeys, as far as its leaves have been read.
-struct Run<'h> {
+/// The state of the walk over the leaves of one key.
+struct ListWalk<'h> {
     key: usize,
     count: u64,
     /// Whether every leaf could be read.
     whole: bool,
-    last: Option<Seen<'h>>,
-    /// Bytes of the longest name as UTF-16.
+    last: Option<CheckedName<'h>>,
+    /// Size of the longest name in bytes as UTF-16.
     longest: usize,
 }
 
@@ -34,22 +34,22 @@ impl<'h> Checker<'h> {
             self.whole = false;
             return;
         }
-        let mut run = Run { key: index, count: 0, whole: true, last: None, longest: 0 };
-        self.list(list, Spot::field(key.at, 28, Some(index)), &mut run);
+        let mut walk = ListWalk { key: index, count: 0, whole: true, last: None, longest: 0 };
+        self.list(list, Position::field(key.at, 28, Some(index)), &mut walk);
         let said = node.subkey_count.get();
-        if run.whole && run.count != u64::from(said) {
-            let spot = Spot::field(key.at, 20, Some(index));
-            self.find(Rule::SubkeyCount, spot, "number of subkeys", Some((&run.count, &said)));
+        if walk.whole && walk.count != u64::from(said) {
+            let position = Position::field(key.at, 20, Some(index));
+            self.find(Rule::SubkeyCount, position, "number of subkeys", Some((&walk.count, &said)));
         }
         let said = usize::from(node.largest_subkey_name.get());
-        if run.longest > said {
-            let spot = Spot::field(key.at, 52, Some(index));
-            self.find(Rule::MaxSubkeyName, spot, "size of the largest subkey name", Some((&run.longest, &said)));
+        if walk.longest > said {
+            let position = Position::field(key.at, 52, Some(index));
+            self.find(Rule::MaxSubkeyName, position, "size of the largest subkey name", Some((&walk.longest, &said)));
         }
     }
 
-    /// Returns whether there is a list at `at` whose first key has the parent `parent`. A count of 0 is then wrong;
-    /// otherwise the reference of a key without subkeys is undefined.
+    /// Returns whether a list lies at `at` whose first key has the parent `parent`. A count of 0 is then wrong.
+    /// Otherwise the list field of a key without subkeys is undefined.
     fn is_list_of(&self, at: CellOffset, parent: CellOffset) -> bool {
         let first = |at| SubkeysList::parse(self.map.data(at)?, at).ok().map(|list| (list.kind, list.get(0)));
         let mut found = first(at);
@@ -61,93 +61,93 @@ impl<'h> Checker<'h> {
         node.is_some_and(|node| node.parent.get() == parent.0) && !self.map.is_key(child)
     }
 
-    fn list(&mut self, at: CellOffset, spot: Spot, run: &mut Run<'h>) {
-        let Some(list) = self.read_list(at, spot, run) else { return };
+    fn list(&mut self, at: CellOffset, position: Position, walk: &mut ListWalk<'h>) {
+        let Some(list) = self.read_list(at, position, walk) else { return };
         if list.kind != ListKind::IndexRoot {
-            return self.leaf(at, list, run);
+            return self.leaf(at, list, walk);
         }
         for (i, (leaf_at, _)) in list.elements().enumerate() {
-            let spot = Spot::field(at, 4 + i * list.kind.element_size(), spot.key);
-            let Some(leaf) = self.read_list(leaf_at, spot, run) else { continue };
+            let position = Position::field(at, 4 + i * list.kind.element_size(), position.key);
+            let Some(leaf) = self.read_list(leaf_at, position, walk) else { continue };
             if leaf.kind == ListKind::IndexRoot {
-                (self.whole, run.whole) = (false, false);
-                self.find(Rule::ListNested, spot, "an index root points to an index root", None);
+                (self.whole, walk.whole) = (false, false);
+                self.find(Rule::ListNested, position, "an index root points to an index root", None);
             } else {
-                self.leaf(leaf_at, leaf, run);
+                self.leaf(leaf_at, leaf, walk);
             }
         }
     }
 
-    fn read_list(&mut self, at: CellOffset, spot: Spot, run: &mut Run<'h>) -> Option<SubkeysList<'h>> {
-        let parsed = self.take(at, spot, "a subkeys list").map(|data| SubkeysList::parse(data, at));
+    fn read_list(&mut self, at: CellOffset, position: Position, walk: &mut ListWalk<'h>) -> Option<SubkeysList<'h>> {
+        let parsed = self.take(at, position, "a subkeys list").map(|data| SubkeysList::parse(data, at));
         let list = match parsed {
             Some(Ok(list)) => list,
             Some(Err(error)) => {
-                run.whole = false;
-                self.refused(&error, Rule::ListSignature, Spot::field(at, 0, spot.key));
+                walk.whole = false;
+                self.parse_error(&error, Rule::ListSignature, Position::field(at, 0, position.key));
                 return None;
             }
             None => {
-                run.whole = false;
+                walk.whole = false;
                 return None;
             }
         };
         if list.is_empty() {
-            self.find(Rule::ListEmpty, Spot::field(at, 2, spot.key), "the list has no elements", None);
+            self.find(Rule::ListEmpty, Position::field(at, 2, position.key), "the list has no elements", None);
         }
         let (since, minor) = (list.kind.since_minor(), self.minor);
         if minor < since {
-            let what = "the hive's minor version does not know this kind of list";
+            let what = "the hive's minor version does not support this kind of list";
             let expected = format_args!("at least {since}");
-            self.find(Rule::ListVersion, Spot::field(at, 0, spot.key), what, Some((&expected, &minor)));
+            self.find(Rule::ListVersion, Position::field(at, 0, position.key), what, Some((&expected, &minor)));
         }
         Some(list)
     }
 
-    fn leaf(&mut self, at: CellOffset, list: SubkeysList<'h>, run: &mut Run<'h>) {
+    fn leaf(&mut self, at: CellOffset, list: SubkeysList<'h>, walk: &mut ListWalk<'h>) {
         for (i, (child, hint)) in list.elements().enumerate() {
-            run.count += 1;
-            let spot = Spot::field(at, 4 + i * list.kind.element_size(), Some(run.key));
+            walk.count += 1;
+            let position = Position::field(at, 4 + i * list.kind.element_size(), Some(walk.key));
             let index = self.keys.len();
-            let Some(name) = self.visit(child, Some(run.key), spot) else { continue };
-            let spot = Spot { key: Some(index), ..spot };
-            run.longest = run.longest.max(name.utf16_size());
-            if let Some(last) = run.last {
-                self.order(&last, &name, spot);
+            let Some(name) = self.visit(child, Some(walk.key), position) else { continue };
+            let position = Position { key: Some(index), ..position };
+            walk.longest = walk.longest.max(name.utf16_size());
+            if let Some(last) = walk.last {
+                self.order(&last, &name, position);
             }
             if let Some(hint) = hint {
-                self.hint(list.kind, hint, &name, spot);
+                self.hint(list.kind, hint, &name, position);
             }
-            run.last = Some(name);
+            walk.last = Some(name);
         }
     }
 
-    fn order(&mut self, last: &Seen<'_>, name: &Seen<'_>, spot: Spot) {
+    fn order(&mut self, last: &CheckedName<'_>, name: &CheckedName<'_>, position: Position) {
         let order = last.compare(name);
-        if order == Ordering::Less || !(last.is_settled() && name.is_settled() || last.bytes == name.bytes) {
+        if order == Ordering::Less || !(last.has_stable_case() && name.has_stable_case() || last.bytes == name.bytes) {
             return;
         }
         if order == Ordering::Equal {
-            self.find(Rule::SubkeyDuplicate, spot, "the subkey before has the same name", None);
+            self.find(Rule::SubkeyDuplicate, position, "the subkey before has the same name", None);
         } else {
             let before = last.name();
             let values: (&dyn Display, &dyn Display) = (&"a name behind it", &"one before it");
-            self.find(Rule::SubkeyOrder, spot, &format!("after \"{before}\""), Some(values));
+            self.find(Rule::SubkeyOrder, position, &format!("after \"{before}\""), Some(values));
         }
     }
 
-    fn hint(&mut self, kind: ListKind, hint: u32, name: &Seen<'_>, spot: Spot) {
-        let spot = Spot { offset: spot.offset + 4, ..spot };
+    fn hint(&mut self, kind: ListKind, hint: u32, name: &CheckedName<'_>, position: Position) {
+        let position = Position { offset: position.offset + 4, ..position };
         if kind == ListKind::HashLeaf {
-            if hint != name.hash && name.is_settled() {
+            if hint != name.hash && name.has_stable_case() {
                 let (expected, actual) = (format_args!("{:#010x}", name.hash), format_args!("{hint:#010x}"));
-                self.find(Rule::SubkeyHash, spot, "hash of the subkey's name", Some((&expected, &actual)));
+                self.find(Rule::SubkeyHash, position, "hash of the subkey's name", Some((&expected, &actual)));
             }
         } else if !name.allows_hint(hint) {
             let raw = hint.to_le_bytes();
             let begin = name.bytes.get(..4).unwrap_or(name.bytes);
             let (expected, actual) = (begin.escape_ascii(), raw.escape_ascii());
-            self.find(Rule::SubkeyHint, spot, "beginning of the subkey's name", Some((&expected, &actual)));
+            self.find(Rule::SubkeyHint, position, "beginning of the subkey's name", Some((&expected, &actual)));
         }
     }
 }
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_index_root_is_never_below_another() {
+    fn nested_index_roots_are_reported() {
         let root = |leaf| Tiny::new().data16(Tiny::LIST, 0, u16::from_le_bytes(*b"ri")).data32(Tiny::LIST, 4, leaf);
         let itself = codes(&root(Tiny::LIST).data16(Tiny::LIST, 2, 1).bytes);
         assert_eq!(itself, ["cell-shared"]);
@@ -181,17 +181,17 @@ mod tests {
     }
 
     #[test]
-    fn order_and_likeness_are_told_apart() {
-        // Alpha and Beta exchanged, with their hashes.
+    fn wrong_order_and_duplicates_are_distinguished() {
+        // Alpha and Beta are swapped, with their hashes.
         let swapped = Tiny::new().swap_subkeys();
         assert_eq!(codes(&swapped.bytes), ["subkey-order"]);
         assert_eq!(check(&swapped.bytes).findings[0].key.as_deref(), Some("Alpha"));
-        let alike = Tiny::new().rename(Tiny::BETA, b"aLPHA");
-        assert_eq!(codes(&alike.bytes), ["subkey-duplicate"]);
+        let duplicates = Tiny::new().rename(Tiny::BETA, b"aLPHA");
+        assert_eq!(codes(&duplicates.bytes), ["subkey-duplicate"]);
     }
 
     #[test]
-    fn fast_leaves_are_held_to_their_hints() {
+    fn fast_leaf_hints_are_checked() {
         let fast = || Tiny::new().put(24, 3).data16(Tiny::LIST, 0, u16::from_le_bytes(*b"lf"));
         let hints = |alpha: &[u8; 4]| {
             fast()

@@ -1,4 +1,4 @@
-//! Fast handling of names in a full check: nearly all are short ASCII.
+//! Names in a full check. Nearly all are short ASCII, for which these functions are fast.
 
 use std::cmp::Ordering;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -7,16 +7,16 @@ use crate::regf::name::{Name, upcase};
 
 /// Properties of a name, computed in one pass over its stored bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Seen<'h> {
-    /// As stored: one byte or two for each code unit.
+pub(super) struct CheckedName<'h> {
+    /// The stored bytes: one or two for each code unit.
     pub(super) bytes: &'h [u8],
     pub(super) latin1: bool,
-    /// The hash, as in hash leaves.
+    /// The hash of hash leaves.
     pub(super) hash: u32,
     ascii: bool,
 }
 
-impl<'h> Seen<'h> {
+impl<'h> CheckedName<'h> {
     pub(super) fn new(bytes: &'h [u8], latin1: bool) -> Self {
         let (mut hash, mut all) = (0u32, 0u8);
         for &byte in bytes {
@@ -24,7 +24,7 @@ impl<'h> Seen<'h> {
             all |= byte;
         }
         let ascii = latin1 && all.is_ascii();
-        let mut seen = Seen { bytes, latin1, hash, ascii };
+        let mut seen = CheckedName { bytes, latin1, hash, ascii };
         if !ascii {
             seen.hash = seen.name().hash();
         }
@@ -57,7 +57,7 @@ impl<'h> Seen<'h> {
         self.name().units().any(|unit| unit == u16::from(b'\\'))
     }
 
-    pub(super) fn compare(&self, other: &Seen<'_>) -> Ordering {
+    pub(super) fn compare(&self, other: &CheckedName<'_>) -> Ordering {
         if self.ascii && other.ascii {
             let upper = |b: &u8| b.to_ascii_uppercase();
             return self.bytes.iter().map(upper).cmp(other.bytes.iter().map(upper));
@@ -74,8 +74,8 @@ impl<'h> Seen<'h> {
 
     /// Returns whether all versions of Windows agree on the upper case of the name, so that its order and hash are
     /// known.
-    pub(super) fn is_settled(&self) -> bool {
-        self.ascii || self.name().units().all(is_settled)
+    pub(super) fn has_stable_case(&self) -> bool {
+        self.ascii || self.name().units().all(has_stable_case)
     }
 
     /// Returns whether a fast leaf's hint may belong to this name. Windows writes zeros for names stored as UTF-16;
@@ -95,7 +95,7 @@ impl<'h> Seen<'h> {
 
 /// Returns whether the upper case of `unit` is the same in all versions of Windows. That of Latin-1 and of the basic
 /// Greek and Cyrillic letters is; the tables for other letters grew, but never for characters without case.
-fn is_settled(unit: u16) -> bool {
+fn has_stable_case(unit: u16) -> bool {
     match unit {
         0..=0xff | 0x391..=0x3a9 | 0x3b1..=0x3c1 | 0x3c3..=0x3c9 | 0x401..=0x40c | 0x40e..=0x44f => true,
         0x451..=0x45c | 0x45e..=0x45f => true,
@@ -110,14 +110,14 @@ fn is_settled(unit: u16) -> bool {
 mod tests {
     use super::*;
 
-    fn seen(name: &str) -> Seen<'static> {
+    fn seen(name: &str) -> CheckedName<'static> {
         let name = Name::encode(name);
         let latin1 = name.is_latin1();
-        Seen::new(Box::leak(name.bytes().to_vec().into_boxed_slice()), latin1)
+        CheckedName::new(Box::leak(name.bytes().to_vec().into_boxed_slice()), latin1)
     }
 
     #[test]
-    fn agrees_with_the_plain_way() {
+    fn results_match_those_of_name() {
         let names = ["", "a", "PolicyAgent", "policyagenu", "\u{e4}b", "\u{c4}C", "Ключ", "ключи", "\u{ff}"];
         for a in names {
             assert_eq!(seen(a).hash, Name::encode(a).hash(), "{a}");
@@ -140,12 +140,12 @@ mod tests {
     }
 
     #[test]
-    fn old_and_new_windows_differ_beyond_the_settled_letters() {
-        for settled in ["Run", "\u{e4}", "Ключ", "キー", "\u{10400}"] {
-            assert!(seen(settled).is_settled(), "{settled}");
+    fn letters_with_a_stable_case_are_known() {
+        for stable in ["Run", "\u{e4}", "Ключ", "キー", "\u{10400}"] {
+            assert!(seen(stable).has_stable_case(), "{stable}");
         }
-        for open in ["\u{250}", "\u{10d0}", "\u{1c5}", "\u{2c65}", "\u{23a}"] {
-            assert!(!seen(open).is_settled(), "{open}");
+        for unstable in ["\u{250}", "\u{10d0}", "\u{1c5}", "\u{2c65}", "\u{23a}"] {
+            assert!(!seen(unstable).has_stable_case(), "{unstable}");
         }
     }
 }

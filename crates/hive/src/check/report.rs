@@ -11,21 +11,21 @@ use super::rules::{Rule, Severity};
 use crate::regf::CellOffset;
 use hivewright_error::Error;
 
-/// Findings of one rule that are kept; the rest are counted only.
+/// Maximum number of findings of one rule that are kept; the others are only counted.
 pub const FINDINGS_KEPT: u64 = 1000;
-/// Bytes of text that are kept even for a small file.
+/// Minimum limit for the text of findings, in bytes, for small files.
 const TEXT_FLOOR: usize = 1 << 20;
 
 /// The outcome of a check.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Report {
-    /// In the order of their offsets; at most [`FINDINGS_KEPT`] of each rule, fewer where their text would outgrow
-    /// the file.
+    /// The findings, in the order of their offsets: at most [`FINDINGS_KEPT`] of each rule, and fewer if their text
+    /// would exceed the size of the file.
     pub findings: Vec<Finding>,
-    /// The number of findings of each rule, kept or not.
+    /// The number of findings of each rule, including those that are not kept.
     pub counts: Counts,
-    /// Facts about the hive, as far as it could be read.
+    /// Facts about the readable part of the hive.
     pub facts: Facts,
     #[cfg_attr(feature = "serde", serde(skip))]
     text_left: usize,
@@ -38,22 +38,22 @@ pub struct Finding {
     /// The rule; `code` in JSON.
     #[cfg_attr(feature = "serde", serde(rename = "code"))]
     pub rule: Rule,
-    /// The severity: always [`Rule::severity`], here for readers of JSON.
+    /// The severity, equal to [`Rule::severity`]; a field for users of the JSON.
     pub severity: Severity,
     /// The offset in the hive file, in bytes.
     pub offset: u64,
     /// The damaged cell, or the cell with the wrong reference.
     #[cfg_attr(feature = "serde", serde(serialize_with = "cell_as_number"))]
     pub cell: Option<CellOffset>,
-    /// The cell that a wrong reference leads to.
+    /// The target of a wrong reference.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub target: Option<CellOffset>,
-    /// The key value that the finding is about.
+    /// The damaged key value.
     #[cfg_attr(feature = "serde", serde(skip))]
     pub of_value: Option<CellOffset>,
-    /// Path of the key that it belongs to, below the root, which itself is the empty path.
+    /// Path of the key, relative to the root; the path of the root is empty.
     pub key: Option<String>,
-    /// Name of the value that it belongs to, if to one whose name can be read; the default value's is empty.
+    /// Name of the value, if the finding is about a value and its name can be read; empty for the default value.
     #[cfg_attr(feature = "serde", serde(rename = "value_name"))]
     pub value: Option<String>,
     /// One sentence fragment, lower case, without a full stop.
@@ -76,21 +76,21 @@ pub struct Facts {
     pub bins: u64,
     /// Cells of all bins.
     pub cells: u64,
-    /// Cells in use.
+    /// Allocated cells.
     pub allocated_cells: u64,
-    /// Cells not in use.
+    /// Free cells.
     pub free_cells: u64,
     /// Bytes of the free cells.
     pub free_bytes: u64,
     /// Bytes of the largest free cell.
     pub largest_free_cell: u64,
-    /// Keys reached from the root, the root among them.
+    /// Keys reached from the root, including the root.
     pub keys: u64,
     /// Values of those keys.
     pub values: u64,
     /// Distinct key securities that those keys use.
     pub key_securities: u64,
-    /// Bytes of all hive bins, as the base block has it.
+    /// Size of all hive bins in bytes, as in the base block.
     pub length: u64,
     /// Bytes of the file.
     pub file_len: u64,
@@ -128,13 +128,13 @@ impl Report {
         }
     }
 
-    /// Adds a finding of another check on the same hive, in its place.
+    /// Adds a finding of another check of the same hive, in the order of offsets.
     pub fn include(&mut self, finding: Finding) {
         self.add(finding);
         self.findings.sort_by_key(|finding| (finding.offset, finding.rule));
     }
 
-    /// Returns the worst severity among the findings; `None` without findings.
+    /// Returns the highest severity among the findings; `None` if there are none.
     pub fn worst(&self) -> Option<Severity> {
         self.counts.iter().map(|(rule, _)| rule.severity()).max()
     }
@@ -149,7 +149,7 @@ impl Report {
         self.findings.iter().filter(|finding| finding.severity == Severity::Error)
     }
 
-    /// Returns whether there is no error, so that the hive may be edited.
+    /// Returns whether there is no error. Only then may the hive be edited.
     pub fn is_sound(&self) -> bool {
         self.count_of(Severity::Error) == 0
     }
@@ -186,7 +186,7 @@ impl Finding {
         self
     }
 
-    /// Returns the key and the value that it belongs to, for users.
+    /// Describes the key and the value of the finding, for users.
     pub fn owner(&self) -> Option<String> {
         let key = self.key.as_deref()?;
         let key = if key.is_empty() { "the root key" } else { key };
@@ -228,7 +228,7 @@ impl Counts {
         self.0[rule as usize]
     }
 
-    /// Returns every rule that was found, with its number, in the order of [`Rule::ALL`].
+    /// Returns every broken rule and its number of findings, in the order of [`Rule::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Rule, u64)> + '_ {
         Rule::ALL.iter().map(|&rule| (rule, self.of(rule))).filter(|&(_, count)| count > 0)
     }
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn text_does_not_outgrow_the_file() {
+    fn text_is_bounded_by_the_file_size() {
         let mut report = Report::for_file(10);
         for &rule in Rule::ALL {
             for i in 0..FINDINGS_KEPT {

@@ -12,11 +12,11 @@ use serde::{Serialize, Serializer};
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 pub enum Severity {
-    /// Unusual but harmless; real hives have it.
+    /// Unusual but harmless: it occurs in real hives.
     Note,
-    /// A rule that Windows always keeps is broken; nothing is lost or misread.
+    /// Windows never breaks this rule, but no data is lost or misread.
     Warning,
-    /// Data is lost or misread, or will be; the hive must not be edited.
+    /// Data is or will be lost or misread. The hive must not be edited.
     Error,
 }
 
@@ -39,7 +39,7 @@ struct Entry {
 
 macro_rules! rules {
     ($($rule:ident $severity:ident, $source:literal;)+) => {
-        /// The rule that a finding breaks, in the order of the check. Each has the code of the same name.
+        /// A rule of the check, in the order of the check. Each has the code of the same name.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[non_exhaustive]
         pub enum Rule { $(#[doc = concat!("See [`Code::", stringify!($rule), "`].")] $rule,)+ }
@@ -118,7 +118,7 @@ rules! {
 }
 
 impl Rule {
-    /// Returns the code, which has the name and the meaning.
+    /// Returns the code, which has the same name and describes the rule.
     pub fn code(self) -> Code {
         TABLE[self as usize].code
     }
@@ -133,7 +133,7 @@ impl Rule {
         TABLE[self as usize].source
     }
 
-    /// Returns the rule of a code; `None` for a code that is not of the check.
+    /// Returns the rule of a code; `None` if the check has no such rule.
     pub fn of(code: Code) -> Option<Rule> {
         Rule::ALL.iter().copied().find(|rule| rule.code() == code)
     }

@@ -1,9 +1,9 @@
-//! Checks key securities: each key has one, all are linked in a ring, and each has the number of its keys.
+//! Checks key securities: each key refers to one, all are linked in a ring, and each has the right reference count.
 
 use std::fmt::Display;
 
 use super::rules::Rule;
-use super::{Checker, Spot};
+use super::{Checker, Position};
 use crate::regf::CellOffset;
 use crate::regf::key_security::KeySecurity;
 
@@ -12,7 +12,7 @@ use crate::regf::key_security::KeySecurity;
 struct Used {
     at: CellOffset,
     users: u32,
-    /// The first key that does.
+    /// The first key that refers to it.
     key: usize,
 }
 
@@ -42,22 +42,22 @@ impl Checker<'_> {
         .collect()
     }
 
-    /// Returns whether there is a key security, not claimed by another structure.
+    /// Claims the cell of a key security. Returns whether it holds one and had no owner.
     fn security(&mut self, one: &Used) -> bool {
-        let spot = Spot::field(self.keys[one.key].at, 44, Some(one.key));
+        let position = Position::field(self.keys[one.key].at, 44, Some(one.key));
         let Some(data) = self.map.data(one.at) else {
             self.whole = false;
             let what = format!("{} key(s) refer to a key security that is not a cell in use", one.users);
-            self.misled(Rule::KeySecurity, spot, &what, "an allocated cell", one.at);
+            self.wrong_reference(Rule::KeySecurity, position, &what, "an allocated cell", one.at);
             return false;
         };
         if let Err(error) = KeySecurity::parse(data, one.at) {
-            self.refused(&error, Rule::KeySecurity, Spot::field(one.at, 0, Some(one.key)));
+            self.parse_error(&error, Rule::KeySecurity, Position::field(one.at, 0, Some(one.key)));
             return false;
         }
         if !self.map.claim(one.at) {
             self.whole = false;
-            self.misled(Rule::CellShared, spot, "a key security", "a cell of its own", one.at);
+            self.wrong_reference(Rule::CellShared, position, "a key security", "a cell of its own", one.at);
             return false;
         }
         true
@@ -68,8 +68,8 @@ impl Checker<'_> {
         for one in used {
             let Some(said) = self.parsed(one.at).map(|security| security.reference_count.get()) else { continue };
             if said < one.users || (self.whole && said != one.users) {
-                let spot = Spot::field(one.at, 12, Some(one.key));
-                self.find(Rule::SecurityReferences, spot, "number of keys that use it", Some((&one.users, &said)));
+                let position = Position::field(one.at, 12, Some(one.key));
+                self.find(Rule::SecurityReferences, position, "number of keys that use it", Some((&one.users, &said)));
             }
         }
     }
@@ -78,13 +78,13 @@ impl Checker<'_> {
         KeySecurity::parse(self.map.data(at)?, at).ok()
     }
 
-    /// Follows the ring from `first` and claims the members that no key uses; `true` if it closes.
+    /// Follows the ring from `first` and claims the members that no key uses. Returns whether the ring closes.
     fn ring(&mut self, first: CellOffset, key: usize) -> bool {
         let mut at = first;
         while self.map.join_ring(at) {
             let Some(this) = self.parsed(at) else { return false };
             let next = CellOffset(this.flink.get());
-            let forward = Spot::field(at, 4, Some(key));
+            let forward = Position::field(at, 4, Some(key));
             let Some(there) = self.parsed(next) else {
                 self.whole = false;
                 let values: (&dyn Display, &dyn Display) = (&"a key security", &next);
@@ -93,8 +93,8 @@ impl Checker<'_> {
             };
             let back = CellOffset(there.blink.get());
             if back != at {
-                let spot = Spot::field(next, 8, Some(key));
-                self.find(Rule::SecurityRing, spot, "the ring does not lead back", Some((&at, &back)));
+                let position = Position::field(next, 8, Some(key));
+                self.find(Rule::SecurityRing, position, "the ring does not lead back", Some((&at, &back)));
             }
             if self.map.claim(next) {
                 self.unused(next, &there);
@@ -102,17 +102,17 @@ impl Checker<'_> {
             at = next;
         }
         if at != first {
-            self.find(Rule::SecurityRing, Spot::field(at, 4, Some(key)), "the ring closes too early", None);
+            self.find(Rule::SecurityRing, Position::field(at, 4, Some(key)), "the ring closes too early", None);
         }
         at == first
     }
 
-    /// A member of the ring that no visited key uses.
+    /// Reports a member of the ring that no visited key uses.
     fn unused(&mut self, at: CellOffset, security: &KeySecurity) {
         if self.whole {
-            let spot = Spot::field(at, 12, None);
+            let position = Position::field(at, 12, None);
             let values: (&dyn Display, &dyn Display) = (&0, &security.reference_count);
-            self.find(Rule::SecurityReferences, spot, "no key uses this key security", Some(values));
+            self.find(Rule::SecurityReferences, position, "no key uses this key security", Some(values));
         }
     }
 
@@ -120,8 +120,8 @@ impl Checker<'_> {
     fn outside(&mut self, used: &[Used], closed: bool) {
         for one in used.iter().filter(|_| closed) {
             if !self.map.in_ring(one.at) {
-                let spot = Spot::field(one.at, 4, Some(one.key));
-                self.find(Rule::SecurityRing, spot, "the key security is not in the ring of the others", None);
+                let position = Position::field(one.at, 4, Some(one.key));
+                self.find(Rule::SecurityRing, position, "the key security is not in the ring of the others", None);
             }
         }
     }
@@ -145,14 +145,14 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_that_leaves_one_out() {
+    fn a_key_security_outside_the_ring_is_reported() {
         let one = Tiny::SECURITY;
         let alone = Tiny::new().data32(one, 4, one).data32(one, 8, one);
         assert_eq!(codes(&alone.bytes), ["security-ring"]);
     }
 
     #[test]
-    fn a_member_that_no_key_uses() {
+    fn an_unused_key_security_is_reported() {
         let tiny = Tiny::new().data32(Tiny::BETA, 44, Tiny::SECURITY).data32(Tiny::SECURITY, 12, 3);
         assert_eq!(codes(&tiny.bytes), ["security-references"]);
     }

@@ -9,7 +9,7 @@ pub(super) struct Tiny {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Returns the codes of a check, sorted, each as often as it was found.
+/// Returns the sorted codes of all findings of a check.
 pub(super) fn codes(bytes: &[u8]) -> Vec<&'static str> {
     let mut codes: Vec<_> = check(bytes).findings.iter().map(|finding| finding.rule.code().as_str()).collect();
     codes.sort_unstable();
@@ -58,7 +58,7 @@ impl Tiny {
         tiny.cell(Self::FREE, 4096 - Self::FREE).bin(0, 4096).base(4096).keys().values().securities()
     }
 
-    /// `Bin` is 16,400 bytes in two segments; four more bins.
+    /// Returns the hive with `Bin` as 16,400 bytes in two segments, in four more bins.
     pub(super) fn with_big_data() -> Self {
         let mut tiny = Self::new();
         tiny.bytes.resize(4096 + 4096 + 20480, 0);
@@ -81,7 +81,7 @@ impl Tiny {
             .data32(Self::BINARY, 4, 16_400)
             .data32(Self::BINARY, 8, Self::RECORD)
             .data32(Self::ALPHA, 64, 40_000)
-            // What was the data is now Beta's class name.
+            // The cell of the data becomes Beta's class name.
             .data32(Self::BETA, 48, Self::DATA)
             .data16(Self::BETA, 74, 4)
     }
@@ -152,7 +152,7 @@ impl Tiny {
         self
     }
 
-    /// Returns a dword of the file.
+    /// Sets a dword of the file.
     pub(super) fn put(mut self, offset: usize, value: u32) -> Self {
         self.bytes[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
         self
@@ -162,18 +162,18 @@ impl Tiny {
         self.put(4096 + at as usize, size)
     }
 
-    /// Returns a dword of a cell's data.
+    /// Sets a dword of a cell's data.
     pub(super) fn data32(self, cell: u32, field: usize, value: u32) -> Self {
         self.put(4096 + cell as usize + 4 + field, value)
     }
 
-    /// Returns a word of a cell's data.
+    /// Sets a word of a cell's data.
     pub(super) fn data16(mut self, cell: u32, field: usize, value: u16) -> Self {
         self.bytes[4096 + cell as usize + 4 + field..][..2].copy_from_slice(&value.to_le_bytes());
         self
     }
 
-    /// Returns a byte of a cell's data.
+    /// Sets a byte of a cell's data.
     pub(super) fn data8(mut self, cell: u32, field: usize, value: u8) -> Self {
         self.bytes[4096 + cell as usize + 4 + field] = value;
         self
@@ -184,7 +184,7 @@ impl Tiny {
         self.data16(cell, length, u16::try_from(name.len()).unwrap())
     }
 
-    /// Renames the second subkey, and its hash with it.
+    /// Renames the second subkey and updates its hash.
     pub(super) fn rename(self, key: u32, name: &[u8]) -> Self {
         let hash = Name::encode(std::str::from_utf8(name).unwrap()).hash();
         self.name(key, 72, 76, name).data32(Self::LIST, 16, hash)
@@ -194,14 +194,14 @@ impl Tiny {
         self.name(value, 2, 20, name)
     }
 
-    /// Exchanges the two elements of the subkeys list.
+    /// Swaps the two elements of the subkeys list.
     pub(super) fn swap_subkeys(mut self) -> Self {
         let list = 4096 + Self::LIST as usize + 4;
         self.bytes[list + 4..list + 20].rotate_left(8);
         self
     }
 
-    /// Returns the bytes, with the checksum made right.
+    /// Returns the bytes with a correct checksum.
     pub(super) fn sealed(self) -> Vec<u8> {
         let sum = BaseBlock::read_from_prefix(&self.bytes).unwrap().0.computed_checksum();
         self.put(508, sum).bytes

@@ -1,12 +1,12 @@
-//! Checks values: their list, their names, and the place of their data.
+//! Checks values: the values list, the names, and the location of the data.
 
 use std::hash::RandomState;
 
 use zerocopy::FromBytes;
 
-use super::names::Seen;
+use super::names::CheckedName;
 use super::rules::Rule;
-use super::{Checker, Spot};
+use super::{Checker, Position};
 use crate::regf::CellOffset;
 use crate::regf::big_data::{self, BigData};
 use crate::regf::key_node::{KeyNode, flags};
@@ -15,8 +15,8 @@ use crate::regf::key_value::{self, INLINE, KeyValue, LATIN1_NAME, Location, MAX_
 /// The only value of a symbolic link.
 const LINK_VALUE: &str = "SymbolicLinkValue";
 
-/// Number of names with one hash up to which all pairs are compared.
-const FEW: usize = 8;
+/// Maximum number of names with equal hashes of which all pairs are compared.
+const PAIRWISE_LIMIT: usize = 8;
 
 /// The largest sizes among a key's values, in bytes.
 #[derive(Default)]
@@ -33,33 +33,44 @@ impl<'h> Checker<'h> {
             return;
         }
         let list_at = CellOffset(node.values_list.get());
-        let Some(list) = self.take(list_at, Spot::field(at, 40, Some(index)), "a values list") else { return };
+        let Some(list) = self.take(list_at, Position::field(at, 40, Some(index)), "a values list") else { return };
         let room = list.len() / 4;
         if room < count as usize {
             self.whole = false;
-            let spot = Spot::field(at, 36, Some(index));
+            let position = Position::field(at, 36, Some(index));
             let expected = format_args!("at most {room}");
-            self.find(Rule::ValuesListSize, spot, "more values than the list has room for", Some((&expected, &count)));
+            self.find(
+                Rule::ValuesListSize,
+                position,
+                "more values than the list has room for",
+                Some((&expected, &count)),
+            );
             return;
         }
         if node.is_tombstone(self.minor) {
-            self.find(Rule::TombstoneValues, Spot::field(at, 36, Some(index)), "a tombstone key has values", None);
+            self.find(Rule::TombstoneValues, Position::field(at, 36, Some(index)), "a tombstone key has values", None);
         }
         let mut largest = Largest::default();
         self.names.clear();
         for (i, raw) in list.chunks_exact(4).take(count as usize).enumerate() {
             let value_at = CellOffset(u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
-            self.value(value_at, Spot::field(list_at, i * 4, Some(index)), node, &mut largest);
+            self.value(value_at, Position::field(list_at, i * 4, Some(index)), node, &mut largest);
         }
         self.bounds(index, at, node, &largest);
         self.duplicates(index);
     }
 
-    fn value(&mut self, at: CellOffset, spot: Spot, key: &KeyNode, largest: &mut Largest) {
-        let Some(data) = self.take(at, spot, "a value") else { return };
+    fn value(&mut self, at: CellOffset, position: Position, key: &KeyNode, largest: &mut Largest) {
+        let Some(data) = self.take(at, position, "a value") else { return };
         let value = match KeyValue::parse(data, at) {
             Ok(value) => value,
-            Err(error) => return self.refused(&error, Rule::ValueSignature, Spot::field(at, 0, spot.key).of_value(at)),
+            Err(error) => {
+                return self.parse_error(
+                    &error,
+                    Rule::ValueSignature,
+                    Position::field(at, 0, position.key).of_value(at),
+                );
+            }
         };
         self.report.facts.values += 1;
         let name = name_of(data, &value);
@@ -71,35 +82,40 @@ impl<'h> Checker<'h> {
             None
         };
         if let Some(wrong) = wrong {
-            self.find(Rule::ValueName, Spot::field(at, 2, spot.key).of_value(at), wrong, None);
+            self.find(Rule::ValueName, Position::field(at, 2, position.key).of_value(at), wrong, None);
         }
         if key.has(flags::SYMBOLIC_LINK) && !name.name().matches(LINK_VALUE) {
             self.find(
                 Rule::LinkValues,
-                Spot::field(at, 0, spot.key).of_value(at),
+                Position::field(at, 0, position.key).of_value(at),
                 "a symbolic link has another value",
                 None,
             );
         }
         self.names.push((name.hash, at.0));
         largest.name = largest.name.max(name.utf16_size());
-        let size = self.size(at, spot.key, &value);
+        let size = self.size(at, position.key, &value);
         largest.data = largest.data.max(size);
     }
 
-    /// Checks the data and gives its size in bytes.
+    /// Checks the data and returns its size in bytes.
     fn size(&mut self, at: CellOffset, key: Option<usize>, value: &KeyValue) -> usize {
         let size = (value.data_size.get() & !INLINE) as usize;
         let tombstone = value.is_tombstone(self.minor);
         if value.data_type.get() == ValueType::DWORD.0 && size != 4 && !tombstone {
-            self.find(Rule::DwordSize, Spot::field(at, 4, key).of_value(at), "size of a REG_DWORD", Some((&4, &size)));
+            self.find(
+                Rule::DwordSize,
+                Position::field(at, 4, key).of_value(at),
+                "size of a REG_DWORD",
+                Some((&4, &size)),
+            );
         }
         match value.location() {
             Location::Inline { .. } | Location::Cell { size: 0, .. } => {}
             Location::Cell { at: data_at, .. } => {
                 if size <= 4 {
                     let what = "small data is in a cell";
-                    self.find(Rule::DataNotInline, Spot::field(at, 4, key).of_value(at), what, None);
+                    self.find(Rule::DataNotInline, Position::field(at, 4, key).of_value(at), what, None);
                 }
                 self.data(at, data_at, size, key);
             }
@@ -108,7 +124,7 @@ impl<'h> Checker<'h> {
     }
 
     fn data(&mut self, value_at: CellOffset, at: CellOffset, size: usize, key: Option<usize>) {
-        let field = |offset| Spot::field(value_at, offset, key).of_value(value_at);
+        let field = |offset| Position::field(value_at, offset, key).of_value(value_at);
         let Some(data) = self.take(at, field(8), "a value's data") else { return };
         let segmented = big_data::is_used(size, data);
         if segmented != big_data::is_wanted(self.minor, size) && (segmented || data.len() >= size) {
@@ -118,8 +134,8 @@ impl<'h> Checker<'h> {
         }
         if segmented {
             match BigData::parse(data, at, size) {
-                Ok(record) => self.segments(Spot::field(at, 0, key).of_value(value_at), &record, size),
-                Err(error) => self.refused(&error, Rule::BigData, Spot::field(at, 0, key).of_value(value_at)),
+                Ok(record) => self.segments(Position::field(at, 0, key).of_value(value_at), &record, size),
+                Err(error) => self.parse_error(&error, Rule::BigData, Position::field(at, 0, key).of_value(value_at)),
             }
         } else if data.len() < size {
             self.whole = false;
@@ -128,19 +144,19 @@ impl<'h> Checker<'h> {
         }
     }
 
-    /// Checks the segments of big data. `place` is where its record stands.
-    fn segments(&mut self, place: Spot, record: &BigData, size: usize) {
-        let field = |cell, offset| Spot { value: place.value, ..Spot::field(cell, offset, place.key) };
+    /// Checks the segments of big data. `place` is the position of its record.
+    fn segments(&mut self, place: Position, record: &BigData, size: usize) {
+        let field = |cell, offset| Position { value: place.value, ..Position::field(cell, offset, place.key) };
         let list_at = CellOffset(record.list.get());
         let Some(list) = self.take(list_at, field(place.cell, 4), "a list of segments") else { return };
         let count = usize::from(record.segment_count.get());
         if list.len() / 4 < count {
             self.whole = false;
-            let spot = field(place.cell, 2);
+            let position = field(place.cell, 2);
             let expected = format_args!("at most {}", list.len() / 4);
             return self.find(
                 Rule::BigData,
-                spot,
+                position,
                 "more segments than the list has room for",
                 Some((&expected, &count)),
             );
@@ -154,7 +170,7 @@ impl<'h> Checker<'h> {
                 self.find(
                     Rule::BigData,
                     field(at, 0),
-                    "a segment is smaller than its share",
+                    "a segment of big data is too small",
                     Some((&share, &data.len())),
                 );
             }
@@ -164,13 +180,13 @@ impl<'h> Checker<'h> {
     fn bounds(&mut self, index: usize, at: CellOffset, node: &KeyNode, largest: &Largest) {
         let said = node.largest_value_name.get() as usize;
         if largest.name > said {
-            let spot = Spot::field(at, 60, Some(index));
-            self.find(Rule::MaxValueName, spot, "size of the largest value name", Some((&largest.name, &said)));
+            let position = Position::field(at, 60, Some(index));
+            self.find(Rule::MaxValueName, position, "size of the largest value name", Some((&largest.name, &said)));
         }
         let said = node.largest_value_data.get() as usize;
         if largest.data > said {
-            let spot = Spot::field(at, 64, Some(index));
-            self.find(Rule::MaxValueData, spot, "size of the largest value data", Some((&largest.data, &said)));
+            let position = Position::field(at, 64, Some(index));
+            self.find(Rule::MaxValueData, position, "size of the largest value data", Some((&largest.data, &said)));
         }
     }
 
@@ -178,43 +194,49 @@ impl<'h> Checker<'h> {
     fn duplicates(&mut self, index: usize) {
         let mut names = std::mem::take(&mut self.names);
         names.sort_unstable();
-        let mut alike = Vec::new();
+        let mut duplicates = Vec::new();
         for run in names.chunk_by(|a, b| a.0 == b.0).filter(|run| run.len() > 1) {
-            if run.len() <= FEW { self.alike_of_few(run, &mut alike) } else { self.alike_of_many(run, &mut alike) }
+            if run.len() <= PAIRWISE_LIMIT {
+                self.duplicates_of_few(run, &mut duplicates)
+            } else {
+                self.duplicates_of_many(run, &mut duplicates)
+            }
         }
-        alike.sort_unstable();
-        for at in alike {
-            let spot = Spot::field(CellOffset(at), 0, Some(index)).of_value(CellOffset(at));
-            self.find(Rule::DuplicateValue, spot, "another value of the key has the same name", None);
+        duplicates.sort_unstable();
+        for at in duplicates {
+            let position = Position::field(CellOffset(at), 0, Some(index)).of_value(CellOffset(at));
+            self.find(Rule::DuplicateValue, position, "another value of the key has the same name", None);
         }
         self.names = names;
     }
 
-    fn alike_of_few(&self, run: &[(u32, u32)], alike: &mut Vec<u32>) {
+    fn duplicates_of_few(&self, run: &[(u32, u32)], duplicates: &mut Vec<u32>) {
         for (i, &(_, at)) in run.iter().enumerate() {
-            if run[..i].iter().any(|&(_, before)| self.are_alike(before, at)) {
-                alike.push(at);
+            if run[..i].iter().any(|&(_, before)| self.same_name(before, at)) {
+                duplicates.push(at);
             }
         }
     }
 
     /// Finds equal names among many with one hash. An attacker can make such names, so a keyed hash distinguishes them
     /// in linear time.
-    fn alike_of_many(&self, run: &[(u32, u32)], alike: &mut Vec<u32>) {
+    fn duplicates_of_many(&self, run: &[(u32, u32)], duplicates: &mut Vec<u32>) {
         let keyed = RandomState::new();
         let hash = |at| self.value_name(at).map(|name| name.keyed_hash(&keyed));
         let mut hashes: Vec<(Option<u64>, u32)> = run.iter().map(|&(_, at)| (hash(at), at)).collect();
         hashes.sort_unstable();
-        let pairs = hashes.windows(2).filter(|pair| pair[0].0 == pair[1].0 && self.are_alike(pair[0].1, pair[1].1));
-        alike.extend(pairs.map(|pair| pair[1].1));
+        let pairs = hashes.windows(2).filter(|pair| pair[0].0 == pair[1].0 && self.same_name(pair[0].1, pair[1].1));
+        duplicates.extend(pairs.map(|pair| pair[1].1));
     }
 
-    fn are_alike(&self, a: u32, b: u32) -> bool {
+    fn same_name(&self, a: u32, b: u32) -> bool {
         let names = self.value_name(a).zip(self.value_name(b));
-        names.is_some_and(|(a, b)| a.compare(&b).is_eq() && (a.bytes == b.bytes || a.is_settled() && b.is_settled()))
+        names.is_some_and(|(a, b)| {
+            a.compare(&b).is_eq() && (a.bytes == b.bytes || a.has_stable_case() && b.has_stable_case())
+        })
     }
 
-    pub(super) fn value_name(&self, at: u32) -> Option<Seen<'h>> {
+    pub(super) fn value_name(&self, at: u32) -> Option<CheckedName<'h>> {
         let data = self.map.data(CellOffset(at))?;
         let (value, rest) = KeyValue::read_from_prefix(data).ok()?;
         let is_there = value.signature == *b"vk" && usize::from(value.name_length.get()) <= rest.len();
@@ -223,9 +245,9 @@ impl<'h> Checker<'h> {
 }
 
 /// Returns the name of a value that was read from `data`.
-fn name_of<'h>(data: &'h [u8], value: &KeyValue) -> Seen<'h> {
+fn name_of<'h>(data: &'h [u8], value: &KeyValue) -> CheckedName<'h> {
     let name = data.get(key_value::SIZE..).and_then(|rest| rest.get(..usize::from(value.name_length.get())));
-    Seen::new(name.unwrap_or_default(), value.flags.get() & LATIN1_NAME != 0)
+    CheckedName::new(name.unwrap_or_default(), value.flags.get() & LATIN1_NAME != 0)
 }
 
 #[cfg(test)]
@@ -249,18 +271,18 @@ mod tests {
     }
 
     #[test]
-    fn names_that_differ_in_case_are_one_name() {
+    fn names_that_differ_in_case_are_duplicates() {
         assert_eq!(codes(&Tiny::new().rename_value(Tiny::VALUE, b"BIN").bytes), ["duplicate-value"]);
     }
 
     #[test]
-    fn a_predefined_handle_is_no_count() {
+    fn a_predefined_handle_is_not_a_value_count() {
         let tiny = Tiny::new().data16(Tiny::BETA, 2, 0x60).data32(Tiny::BETA, 36, 0x8000_0001);
         assert_eq!(codes(&tiny.bytes), [""; 0]);
     }
 
     #[test]
-    fn links_and_tombstones_take_no_values() {
+    fn values_of_links_and_tombstones_are_reported() {
         let link = codes(&Tiny::new().data16(Tiny::ALPHA, 2, 0x30).bytes);
         assert_eq!(link, ["link-values"; 3]);
         let tombstone = Tiny::new().data8(Tiny::ALPHA, 13, 1);
@@ -269,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_held_to_size_and_version() {
+    fn segment_sizes_and_versions_are_checked() {
         let big = || Tiny::with_big_data();
         assert_eq!(codes(&big().bytes), [""; 0]);
         assert_eq!(codes(&big().put(24, 3).sealed()), ["big-data-version", "list-version"]);

@@ -123,7 +123,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn differences_are_those_of_a_model_and_operations_make_up_for_them(
+    fn differences_match_a_model_and_operations_remove_them(
         first in prop::collection::vec(op(), 0..40),
         second in prop::collection::vec(op(), 0..12),
         third in prop::collection::vec(op(), 0..12),
@@ -201,7 +201,7 @@ fn lists_out_of_order_lose_no_key() {
 }
 
 #[test]
-fn what_cannot_be_read_is_an_item_and_makes_others_unsure() {
+fn damage_is_an_item_and_makes_others_uncertain() {
     let whole = open(three());
     let mut bytes = three();
     let key = whole.key(r"Top\b").unwrap().unwrap().at();
@@ -225,7 +225,7 @@ fn what_cannot_be_read_is_an_item_and_makes_others_unsure() {
 }
 
 #[test]
-fn a_key_below_itself_ends_the_way() {
+fn a_cycle_ends_the_walk() {
     let whole = open(three());
     let mut bytes = three();
     let (top, b) = (whole.key("Top").unwrap().unwrap(), whole.key(r"Top\b").unwrap().unwrap());

@@ -1,4 +1,4 @@
-//! Copying a key and everything below it.
+//! Copies a key and everything below it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::mem::offset_of;
@@ -67,12 +67,12 @@ impl Editor {
     /// Copies `source`, a key of any hive, and everything below it to `to`. Returns whether anything changed.
     ///
     /// Missing keys of the path are created. An existing key keeps its security and class; values of the same name are
-    /// replaced. A new key gets the name, values, class name and security descriptor of its source, and stays a
-    /// symbolic link if that is one. Its last-written time is that of this edit, or of its source if the edit sets
+    /// replaced. A new key gets the name, values, class name and security descriptor of its source, and is a
+    /// symbolic link if its source is one. Its last-written time is that of this edit, or that of its source if the edit sets
     /// none. The whole tree is read into memory first.
     ///
     /// # Errors
-    /// Handles and tombstones in the tree are refused (`key-not-copied`), so is any damage in it. `key-depth` if a key
+    /// `key-not-copied` for handles and tombstones in the tree; damage in the tree. `key-depth` if a key
     /// would be nested below 512 others. Otherwise as [`Editor::create_key`] and [`Editor::set_value`].
     pub fn copy_key_from<'t, B: HiveBytes>(&mut self, source: &Key<'_, B>, to: impl Into<KeyPath<'t>>) -> Result<bool> {
         let (keys, to) = (sources(source)?, to.into());
@@ -95,7 +95,7 @@ impl Editor {
         let mut copies: Vec<CellOffset> = Vec::with_capacity(keys.len());
         for key in keys {
             let (at, created) = match copies.get(key.parent) {
-                Some(&parent) => self.copy_below(parent, &key.name, &key)?,
+                Some(&parent) => self.copy_subkey(parent, &key.name, &key)?,
                 None => self.copy_first(to, &key)?,
             };
             copies.push(at);
@@ -113,12 +113,12 @@ impl Editor {
             None => Ok((root, false)),
             Some(name) => {
                 let (parent, _) = self.create_key_at(root, above)?;
-                self.copy_below(parent, &name, key)
+                self.copy_subkey(parent, &name, key)
             }
         }
     }
 
-    fn copy_below(&mut self, parent: CellOffset, name: &Name<'_>, key: &Source) -> Result<(CellOffset, bool)> {
+    fn copy_subkey(&mut self, parent: CellOffset, name: &Name<'_>, key: &Source) -> Result<(CellOffset, bool)> {
         match self.subkey(parent, name)? {
             Some(there) => Ok((there, false)),
             None => Ok((self.create_subkey(parent, name, Some(&key.descriptor))?, true)),
@@ -156,7 +156,7 @@ impl Editor {
     }
 }
 
-/// Reads a key and everything below it, parents first. Together they may have at most as many bytes as their hive.
+/// Reads a key and everything below it, parents first. Their total size is limited by that of the hive.
 fn sources<B: HiveBytes>(first: &Key<'_, B>) -> Result<Vec<Source>> {
     let hive = first.hive();
     let mut room = hive.length() as usize;
@@ -188,9 +188,9 @@ fn sources<B: HiveBytes>(first: &Key<'_, B>) -> Result<Vec<Source>> {
     Ok(keys)
 }
 
-/// Subtracts from the bytes that keys may have.
+/// Subtracts `bytes` from the remaining limit.
 fn take(room: &mut usize, bytes: usize, key: CellOffset) -> Result<()> {
-    let too_much = || Error::corrupt(Code::CellShared, "the keys hold more bytes than the hive has", key.in_file());
+    let too_much = || Error::corrupt(Code::CellShared, "the keys are larger than the hive", key.in_file());
     *room = room.checked_sub(bytes).ok_or_else(too_much)?;
     Ok(())
 }

@@ -11,10 +11,10 @@ use crate::regf::CellOffset;
 use crate::regf::name::Name;
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// Look-ups below one key from which on checking the order of its subkeys is worthwhile.
-const OFTEN: u32 = 8;
+/// Number of look-ups below one key after which the order of its subkeys is checked.
+const SORT_CHECK_FROM: u32 = 8;
 
-/// The order of a key's subkeys, as far as the edit knows it.
+/// The order of a key's subkeys, if known.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Order {
     /// Unknown; the number of look-ups so far.
@@ -32,11 +32,11 @@ impl Editor {
         found.ok_or_else(|| Error::new(Kind::NotFound, Code::NoKey, format!("there is no key {path}")))
     }
 
-    /// Finds the key at `path` in the hive as edited so far, and returns where its key node stands. Quicker than
-    /// [`Hive::key`](crate::Hive::key) where it is asked often.
+    /// Returns the cell offset of the key at `path` in the edited hive. Repeated look-ups are faster than with
+    /// [`Hive::key`](crate::Hive::key).
     ///
     /// # Errors
-    /// A key on the way cannot be read, or one that cannot be read may be the next.
+    /// A key of the path cannot be read, or an unreadable key may be the next one.
     pub fn find_key<'p>(&mut self, path: impl Into<KeyPath<'p>>) -> Result<Option<CellOffset>> {
         let mut at = self.hive()?.root()?.at();
         for name in path.into().names() {
@@ -51,19 +51,19 @@ impl Editor {
     /// Finds the subkey called `name` of the key at `parent`.
     pub(super) fn subkey(&mut self, parent: CellOffset, name: &Name<'_>) -> Result<Option<CellOffset>> {
         let order = match self.orders.get(&parent).copied().unwrap_or(Order::Unknown(0)) {
-            Order::Unknown(OFTEN..) if self.is_sorted(parent) => Order::Sorted,
-            Order::Unknown(OFTEN..) => Order::Unsorted,
+            Order::Unknown(SORT_CHECK_FROM..) if self.is_sorted(parent) => Order::Sorted,
+            Order::Unknown(SORT_CHECK_FROM..) => Order::Unsorted,
             Order::Unknown(times) => Order::Unknown(times + 1),
             known => known,
         };
         self.orders.insert(parent, order);
         match order {
-            Order::Sorted => self.subkey_by_halves(parent, name),
+            Order::Sorted => self.subkey_by_binary_search(parent, name),
             _ => Ok(self.hive()?.key_at(parent)?.subkey(name)?.map(|key| key.at())),
         }
     }
 
-    /// Forgets the order of a deleted key.
+    /// Discards the order of a deleted key.
     pub(super) fn forget_order(&mut self, key: CellOffset) {
         self.orders.remove(&key);
     }

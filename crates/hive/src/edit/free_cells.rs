@@ -30,12 +30,12 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    /// Returns the cell before with its size, if it is free.
+    /// Returns the previous cell and its size, if it is free.
     pub(super) fn free_before(&self) -> Option<(CellOffset, u32)> {
         self.before.filter(|(_, header)| !header.allocated).map(|(at, header)| (at, header.size))
     }
 
-    /// Returns the cell behind with its size, if it is free.
+    /// Returns the next cell and its size, if it is free.
     pub(super) fn free_after(&self) -> Option<(CellOffset, u32)> {
         self.after.filter(|(_, header)| !header.allocated).map(|(at, header)| (at, header.size))
     }
@@ -70,7 +70,7 @@ impl FreeCells {
         cells
     }
 
-    /// Removes and returns the smallest free cell of at least `size` bytes, the first of equals, with its whole size.
+    /// Removes and returns the smallest free cell of at least `size` bytes and its size; of equal cells, the first.
     pub(super) fn take(&mut self, size: u32) -> Option<(CellOffset, u32)> {
         let &(found, at) = self.by_size.range((size, 0)..).next()?;
         self.by_size.remove(&(found, at));
@@ -83,7 +83,7 @@ impl FreeCells {
         self.by_size.insert((size, at.0));
     }
 
-    /// Removes a free cell; its start stays marked.
+    /// Removes a free cell. Its start remains marked.
     pub(super) fn remove(&mut self, at: CellOffset, size: u32) -> bool {
         self.by_size.remove(&(size, at.0))
     }
@@ -106,7 +106,7 @@ impl FreeCells {
         }
     }
 
-    /// Removes the mark of a cell's start at `at`.
+    /// Unmarks the start of a cell at `at`.
     pub(super) fn unmark(&mut self, at: CellOffset) {
         let (word, bit) = place(at.0);
         if let Some(word) = self.starts.get_mut(word) {
@@ -122,7 +122,7 @@ impl FreeCells {
         let (&start, &end) = self.bins.range(..=at.0).next_back().ok_or_else(no_bin)?;
         let behind = at.0.checked_add(size).filter(|&behind| behind <= end).ok_or_else(no_bin)?;
         if !self.begins(at.0) || behind < end && !self.begins(behind) {
-            let what = "a cell to be freed does not begin where a cell begins";
+            let what = "a cell to be freed is not at the start of a cell";
             return Err(Error::corrupt(Code::CellReference, what, at.in_file()));
         }
         let read = |offset: u32| -> Result<(CellOffset, Header)> {
@@ -162,7 +162,7 @@ impl FreeCells {
     }
 }
 
-/// Returns the word and the bit for a place in the bins.
+/// Returns the word and the bit for an offset in the bins.
 fn place(at: u32) -> (usize, u64) {
     let index = at / cell::ALIGNMENT;
     ((index / BITS) as usize, 1 << (index % BITS))

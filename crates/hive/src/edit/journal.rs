@@ -1,4 +1,4 @@
-//! The changes of an edit so far: disjoint runs of bytes, with the bytes before.
+//! The changes of an edit: disjoint runs of bytes, with their old contents.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ impl Run {
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     runs: BTreeMap<u64, Run>,
-    /// Bytes from here on did not exist before.
+    /// Length of the file before the edit.
     grown_from: Option<u64>,
 }
 
@@ -34,7 +34,7 @@ impl Journal {
         self.grown_from.get_or_insert(old_len);
     }
 
-    /// Makes a journal that continues earlier changes.
+    /// Creates a journal that continues earlier changes.
     pub(super) fn after(first: &PatchSet) -> Self {
         let run = |patch: &Patch| {
             let mut old = patch.old.clone();
@@ -79,7 +79,7 @@ impl Journal {
         self.fill(at..end, offset, current, new);
     }
 
-    /// Splits the run that includes `at`, if a write in `step` changes the step of one of its sides.
+    /// Splits the run that includes `at`, if a write in `step` changes the step of one of the two parts.
     fn part(&mut self, at: u64, step: Step) {
         if let Some((&start, run)) = self.runs.range_mut(..at).next_back()
             && run.end(start) > at
@@ -110,7 +110,7 @@ impl Journal {
         self.runs.iter().all(|(&offset, run)| bytes_at(image, offset, run.old.len()) == run.old)
     }
 
-    /// Returns the patches in the order of writing: of each run only the bytes that differ.
+    /// Returns the patches in the order of writing. They contain only the bytes that differ.
     pub(super) fn into_patches(self, image: &[u8]) -> Vec<Patch> {
         let mut patches = Vec::with_capacity(self.runs.len());
         for (offset, run) in self.runs {
@@ -133,8 +133,8 @@ impl Journal {
     }
 }
 
-/// Returns the parts of `new` that differ from `old`; fewer than eight equal bytes between two differences belong to
-/// one part. Bytes past the end of `old` differ.
+/// Returns the parts of `new` that differ from `old`; differences with fewer than eight equal bytes between them
+/// are one part. Bytes past the end of `old` differ.
 fn differences(old: &[u8], new: &[u8]) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = Vec::new();
     for at in (0..new.len()).filter(|&at| old.get(at) != Some(&new[at])) {
@@ -146,7 +146,7 @@ fn differences(old: &[u8], new: &[u8]) -> Vec<Range<usize>> {
     parts
 }
 
-/// Returns the step of bytes that are written twice in one edit. Bytes that were unreferenced at first stay in the
+/// Returns the step of bytes that are written twice in one edit. Bytes that were unreferenced before remain in the
 /// first step.
 fn later(first: Step, second: Step) -> Step {
     if first == Step::Prepare { first } else { first.max(second) }
@@ -196,7 +196,7 @@ mod tests {
         let steps: Vec<_> = (0..10).map(|at| journal.step_at(at)).collect();
         let (link, settle) = (Some(Step::Link), Some(Step::Settle));
         assert_eq!(steps, [None, link, link, settle, settle, link, link, link, link, None]);
-        // Bytes that were unreferenced at first stay in one piece.
+        // Bytes that were unreferenced before remain one run.
         let mut journal = Journal::default();
         apply(&mut image, &mut journal, 1, b"abcdefgh", Step::Prepare);
         apply(&mut image, &mut journal, 3, b"CD", Step::Settle);
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn writing_back_what_was_there_is_no_change() {
+    fn restored_bytes_are_no_change() {
         let (mut image, mut journal) = (*b"0123456789", Journal::default());
         apply(&mut image, &mut journal, 2, b"ab", Step::Link);
         assert!(!journal.changes_nothing(&image));

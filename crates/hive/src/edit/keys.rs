@@ -1,4 +1,4 @@
-//! Creating, deleting and renaming keys.
+//! Creates, deletes and renames keys.
 
 use std::mem::offset_of;
 
@@ -69,7 +69,7 @@ impl Editor {
                 None => return Ok(depth),
             }
         }
-        Err(Error::corrupt(Code::KeyParent, "more than 512 keys stand above the key", key.at().in_file()))
+        Err(Error::corrupt(Code::KeyParent, "the key has more than 512 ancestors", key.at().in_file()))
     }
 
     /// Creates a subkey with a security descriptor, or with the one derived from its parent's.
@@ -80,7 +80,7 @@ impl Editor {
         descriptor: Option<&[u8]>,
     ) -> Result<CellOffset> {
         let name = key_name(name)?;
-        let above = self.takes_subkeys(parent)?;
+        let above = self.node_accepting_subkeys(parent)?;
         let beside = CellOffset(above.key_security.get());
         let security = match descriptor {
             Some(descriptor) => self.security_for(descriptor, beside)?,
@@ -133,7 +133,7 @@ impl Editor {
         self.write_field(parent, field, &size.to_le_bytes(), Step::Link, "largest subkey name")
     }
 
-    fn takes_subkeys(&self, key: CellOffset) -> Result<KeyNode> {
+    fn node_accepting_subkeys(&self, key: CellOffset) -> Result<KeyNode> {
         let node = self.node_at(key)?;
         let refuse = |what| Err(Error::refused(Code::KeyTakesNoSubkeys, format!("the key {what}")));
         if node.has(flags::PREDEFINED_HANDLE) {
@@ -151,8 +151,7 @@ impl Editor {
     /// Deletes the key at `path` and everything below it. Returns whether there was one.
     ///
     /// # Errors
-    /// The root and keys that are marked against deletion are refused, and so is damage in the tree, because its cells
-    /// are then unknown.
+    /// The root, and keys marked against deletion, are refused. So is a damaged tree, because its cells are unknown.
     pub fn delete_key<'p>(&mut self, path: impl Into<KeyPath<'p>>) -> Result<bool> {
         let Some(at) = self.find_key(path)? else { return Ok(false) };
         self.delete_key_at(at)?;
@@ -212,7 +211,7 @@ impl Editor {
     ///
     /// # Errors
     /// `key-exists` if the parent has another subkey of that name, `key-name` as [`Editor::create_key`]; the root and keys
-    /// that are marked against deletion, handles and tombstones are refused, as are parents that take no subkeys.
+    /// that are marked against deletion, handles, tombstones and parents that cannot have subkeys are refused.
     pub fn rename_key_at<'n>(&mut self, key: CellOffset, name: impl Into<Name<'n>>) -> Result<bool> {
         let name = key_name(&name.into())?;
         self.whole(|edit| edit.rename(key, &name))
@@ -220,13 +219,13 @@ impl Editor {
 
     fn rename(&mut self, key: CellOffset, name: &Name<'_>) -> Result<bool> {
         let (parent, _) = self.parent_of(key, "the root key cannot be renamed")?;
-        let above = self.takes_subkeys(parent)?;
+        let above = self.node_accepting_subkeys(parent)?;
         let mut node = self.node_at(key)?;
         let old = self.hive()?.key_at(key)?.name().clone().into_owned();
         if old == *name {
             return Ok(false);
         }
-        self.may_go(&node, &old)?;
+        self.check_deletable(&node, &old)?;
         if let Some(other) = self.hive()?.key_at(parent)?.subkey(name)?.filter(|other| other.at() != key) {
             let what = format!("the parent has a subkey {} already", other.name());
             return Err(Error::refused(Code::KeyExists, what));
@@ -243,7 +242,7 @@ impl Editor {
         } else {
             self.value_names = None;
             self.forget_order(key);
-            self.adopt_subkeys(key, place)?;
+            self.set_parent_of_subkeys(key, place)?;
             self.release(key)?;
         }
         self.raise_largest_subkey(parent, &above, name)?;
@@ -252,8 +251,8 @@ impl Editor {
         Ok(true)
     }
 
-    /// Refuses keys that must not be deleted, and so not be renamed either, because the old name would disappear.
-    pub(super) fn may_go(&self, node: &KeyNode, name: &Name<'_>) -> Result<()> {
+    /// Refuses keys that must not be deleted. They must not be renamed either, because the old name would disappear.
+    pub(super) fn check_deletable(&self, node: &KeyNode, name: &Name<'_>) -> Result<()> {
         if node.has(flags::NO_DELETE) {
             let what = format!("the key {name} is marked against deletion");
             return Err(Error::refused(Code::KeyNoDelete, what));
@@ -269,7 +268,7 @@ impl Editor {
     }
 
     /// Sets the parent of all subkeys of the key at `old` to `new`.
-    fn adopt_subkeys(&mut self, old: CellOffset, new: CellOffset) -> Result<()> {
+    fn set_parent_of_subkeys(&mut self, old: CellOffset, new: CellOffset) -> Result<()> {
         let subkeys: Vec<CellOffset> = {
             let hive = self.hive()?;
             let subkeys = hive.key_at(old)?.subkeys()?;
@@ -288,8 +287,8 @@ impl Editor {
         self.set_class_at(key, class)
     }
 
-    /// Sets or removes the class name, which has no terminating zero, of the key whose key node lies at `key`. Returns
-    /// whether anything changed.
+    /// Sets or removes the class name of the key whose key node lies at `key`. The class name has no terminating zero.
+    /// Returns whether anything changed.
     ///
     /// # Errors
     /// `key-class`: the class name has more than 65,535 bytes, or the old one is damaged; [`Kind::NoRoom`].
@@ -327,7 +326,7 @@ impl Editor {
     }
 }
 
-/// The code unit that separates the names of a path. Windows makes no key with it in its name.
+/// The code unit that separates the names of a path. Windows does not create keys with it in the name.
 const SEPARATOR: u16 = b'\\' as u16;
 
 /// Returns the name as Windows stores it, if it is valid for a key.

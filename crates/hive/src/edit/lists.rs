@@ -14,14 +14,14 @@ use crate::regf::name::Name;
 use crate::regf::subkeys_list::{ListKind, SubkeysList};
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// The most elements of an index root: its count has 16 bits.
+/// Maximum number of elements of an index root: its count has 16 bits.
 const MAX_LEAVES: usize = u16::MAX as usize;
 
-/// A list, copied out of its cell.
+/// A copy of a list.
 struct List {
     at: CellOffset,
     kind: ListKind,
-    /// The elements as stored; a list may get thousands of keys.
+    /// The stored elements. A list may have thousands of them.
     elements: Vec<u8>,
 }
 
@@ -86,7 +86,7 @@ impl List {
         List { at: CellOffset::NIL, kind: self.kind, elements }
     }
 
-    /// Finds the place of a name in a leaf.
+    /// Finds the index of a name in a leaf.
     fn place_of(&self, edit: &Editor, name: &Name<'_>) -> Result<usize> {
         edit.place_in(self.kind, self.at, self.len(), |place| self.get(place), name)
     }
@@ -99,7 +99,7 @@ impl List {
 }
 
 impl Lists {
-    /// Finds the leaf that a name belongs into, and its number.
+    /// Finds the leaf for a name, and its index.
     fn leaf_for(&self, edit: &Editor, name: &Name<'_>) -> Result<(usize, CellOffset)> {
         edit.leaf_for(self.leaves.len(), |which| self.leaves.get(which).copied(), name)
     }
@@ -166,7 +166,7 @@ impl Editor {
     }
 
     /// Finds the subkey called `name` of a key whose subkeys are sorted.
-    pub(super) fn subkey_by_halves(&self, parent: CellOffset, name: &Name<'_>) -> Result<Option<CellOffset>> {
+    pub(super) fn subkey_by_binary_search(&self, parent: CellOffset, name: &Name<'_>) -> Result<Option<CellOffset>> {
         let hive = self.hive()?;
         let node = *hive.key_at(parent)?.node();
         if node.subkey_count.get() == 0 {
@@ -216,8 +216,8 @@ impl Editor {
         self.write_list_reference(parent, CellOffset::NIL)
     }
 
-    /// Moves the key `old` of its parent's subkeys list to the place of another name. Its key node may move too: `new`
-    /// is its new cell offset and name. The key node at `old` still has the old name.
+    /// Moves the key `old` within its parent's subkeys list for a new name. Its key node may move too: `new` is its new
+    /// cell offset and name. The key node at `old` still has the old name.
     pub(super) fn move_in_list(
         &mut self,
         parent: CellOffset,
@@ -282,7 +282,7 @@ impl Editor {
         Ok(List { at, kind: list.kind, elements: list.raw_elements().to_vec() })
     }
 
-    /// Finds the leaf for a name among `count` leaves, and its number: the first that ends after the name, or the last.
+    /// Finds the leaf for a name among `count` leaves, and its index: the first that ends after the name, or the last.
     fn leaf_for(
         &self,
         count: usize,
@@ -309,7 +309,7 @@ impl Editor {
         Ok(list.len().checked_sub(1).and_then(|last| list.get(last)).map(|(at, _)| at))
     }
 
-    /// Finds the place of a name in a leaf of so many elements, which stands at `at`.
+    /// Finds the index of a name in the leaf at `at`, which has `count` elements.
     fn place_in(
         &self,
         kind: ListKind,
@@ -345,7 +345,7 @@ impl Editor {
             return Ok(list.at);
         }
         let at = match self.fresh.contains_key(&list.at) {
-            true => self.allocate_roomy(bytes, "subkeys list")?,
+            true => self.allocate_with_slack(bytes, "subkeys list")?,
             false => self.allocate(&bytes, "subkeys list")?,
         };
         self.release(list.at)?;

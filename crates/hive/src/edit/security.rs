@@ -18,7 +18,7 @@ use hivewright_error::{Code, Error, Kind, Result};
 pub(super) struct Securities {
     /// The whole ring, by descriptor.
     by_descriptor: Option<HashMap<Vec<u8>, CellOffset>>,
-    /// The key security of a new key, by that of its parent.
+    /// The key security of new keys, by that of their parents.
     of_new: HashMap<CellOffset, CellOffset>,
 }
 
@@ -75,7 +75,7 @@ impl Editor {
         }
         let above = SecurityDescriptor::from_bytes(&self.descriptor(parent)?).ok();
         let new = match above.map(|above| (above.for_new_key(), above)) {
-            Some((new, above)) if new != above && self.knows_securities() => {
+            Some((new, above)) if new != above && self.load_securities() => {
                 self.security_for(&new.to_bytes()?, parent)?
             }
             _ => {
@@ -87,7 +87,7 @@ impl Editor {
         Ok(new)
     }
 
-    fn knows_securities(&mut self) -> bool {
+    fn load_securities(&mut self) -> bool {
         self.read_securities().is_ok()
     }
 

@@ -1,6 +1,6 @@
 //! Allocates and frees cells.
 //!
-//! A cell is allocated in the best fitting free cell. If none is large enough, a bin is appended: in the slack between
+//! A cell is allocated in the best-fitting free cell. If none is large enough, a bin is appended: in the slack between
 //! the bins and the end of the file, else after it. Bins are as small as their first cell allows, as in Windows, and
 //! the rest of a bin serves the next cells.
 
@@ -17,9 +17,9 @@ use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
 use crate::{Step, in_file};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 
-/// The largest cell that an edit makes. Windows keeps cells below about 1 MiB (measured; specification, "Cell").
+/// Maximum size of a cell that an edit allocates. Windows keeps cells below about 1 MiB (measured; specification, "Cell").
 const MAX_CELL_SIZE: u32 = 1 << 20;
-/// The length of a file that grows is a multiple of this, as that of every hive that Windows itself extends (measured).
+/// A file grows to a multiple of this, as do all hives that Windows extends (measured).
 const FILE_STEP: u64 = 256 << 10;
 
 impl Editor {
@@ -38,14 +38,14 @@ impl Editor {
         self.free.as_mut().ok_or_else(|| past_end(0))
     }
 
-    /// Returns the cells beside the cell of `size` bytes at `at`.
+    /// Returns the adjacent cells of the cell of `size` bytes at `at`.
     pub(super) fn neighbours(&mut self, at: CellOffset, size: u32) -> Result<Neighbours> {
         self.free_cells()?;
         let cells = self.free.as_ref().ok_or_else(|| past_end(0))?;
         cells.neighbours(&self.hive()?, at, size)
     }
 
-    /// Allocates a cell and fills it with `data`: the best fitting free cell, else a new bin at the end.
+    /// Allocates a cell and fills it with `data`: in the best-fitting free cell, else in a new bin at the end.
     pub(super) fn allocate(&mut self, data: &[u8], what: &'static str) -> Result<CellOffset> {
         let Some(size) = cell::size_for(data.len()).filter(|&size| size <= MAX_CELL_SIZE) else {
             return Err(Error::new(
@@ -84,7 +84,7 @@ impl Editor {
 
     /// Allocates a cell for a list that has grown in this edit and will grow again: with twice the necessary size, up
     /// to the maximum of a cell. The unused rest is freed at the end.
-    pub(super) fn allocate_roomy(&mut self, mut list: Vec<u8>, what: &'static str) -> Result<CellOffset> {
+    pub(super) fn allocate_with_slack(&mut self, mut list: Vec<u8>, what: &'static str) -> Result<CellOffset> {
         let used = list.len();
         list.resize(used.saturating_mul(2).min(MAX_CELL_SIZE as usize - cell::HEADER_SIZE).max(used), 0);
         let at = self.allocate(&list, what)?;
@@ -92,14 +92,14 @@ impl Editor {
         Ok(at)
     }
 
-    /// Records the number of bytes that a list uses, if it has room to grow.
+    /// Records the number of bytes in use of a list with slack.
     pub(super) fn uses(&mut self, list: CellOffset, bytes: usize) {
         if let Some(used) = self.roomy.get_mut(&list) {
             *used = bytes;
         }
     }
 
-    /// Uses the smallest spare cell that is large enough. The rest of it stays spare.
+    /// Takes the smallest sufficient spare cell. Its rest remains spare.
     fn take_spare(&mut self, size: u32) -> Result<Option<CellOffset>> {
         let Some(&(found, at)) = self.spare.range((size, CellOffset(0))..).next() else { return Ok(None) };
         self.spare.remove(&(found, at));
@@ -108,7 +108,7 @@ impl Editor {
         Ok(Some(at))
     }
 
-    /// Shrinks a cell that the edit made to `size` bytes. The rest becomes a spare cell.
+    /// Shrinks a cell that the edit allocated to `size` bytes. The rest becomes a spare cell.
     fn cut(&mut self, at: CellOffset, size: u32) -> Result<()> {
         let Some(rest) = self.fresh.get(&at).and_then(|before| before.checked_sub(size)).filter(|&rest| rest > 0)
         else {
@@ -171,7 +171,7 @@ impl Editor {
         Ok(at)
     }
 
-    /// Releases a cell: for reuse if the edit made it, else at the end of the edit.
+    /// Releases a cell. A cell that the edit allocated can be reused at once; others are freed at the end of the edit.
     pub(super) fn release(&mut self, at: CellOffset) -> Result<()> {
         if let Some(size) = self.fresh.remove(&at) {
             self.roomy.remove(&at);
@@ -179,7 +179,7 @@ impl Editor {
             return Ok(());
         }
         if let Some(size) = self.grown.remove(&at) {
-            self.ungrow(at, size)?;
+            self.revert_growth(at, size)?;
         }
         if !self.released.insert(at) {
             return Err(Error::corrupt(Code::CellShared, "a cell would be freed twice", at.in_file()));
@@ -188,7 +188,7 @@ impl Editor {
     }
 
     /// Frees all unused cells at the end.
-    pub(super) fn give_back(&mut self) -> Result<()> {
+    pub(super) fn free_unused_cells(&mut self) -> Result<()> {
         for (list, used) in std::mem::take(&mut self.roomy) {
             let size = cell::size_for(used).ok_or_else(|| past_end(list.in_file()))?;
             self.cut(list, size)?;
@@ -233,7 +233,7 @@ impl Editor {
     }
 
     /// Reverts an in-place growth: a cell cannot grow in one step and be freed in a later one.
-    fn ungrow(&mut self, at: CellOffset, size: u32) -> Result<()> {
+    fn revert_growth(&mut self, at: CellOffset, size: u32) -> Result<()> {
         let grown = self.header(at)?.size;
         let behind = CellOffset(at.0 + size);
         self.write(
@@ -242,7 +242,7 @@ impl Editor {
             Step::Allocate,
             "size of the values list's cell",
         )?;
-        // The freed part becomes a cell for a moment, so that it merges with the free cell after it.
+        // The freed part temporarily becomes a cell, so that it merges with the free cell after it.
         let part = Header { size: grown - size, allocated: true };
         self.write(behind.in_file(), &part.encode(), Step::Link, "size of the free cell")?;
         self.free_cells()?.mark(behind);

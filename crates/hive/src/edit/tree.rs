@@ -11,14 +11,14 @@ use hivewright_error::{Code, Error, Result};
 /// A key and everything below it.
 #[derive(Default)]
 pub(super) struct Tree {
-    /// Every cell that is used by these keys alone.
+    /// All cells that only these keys use.
     pub(super) cells: BTreeSet<CellOffset>,
-    /// Key securities, with the number of these keys that use each.
+    /// Key securities, each with the number of these keys that use it.
     pub(super) securities: BTreeMap<CellOffset, u32>,
 }
 
 impl Tree {
-    /// Adds a cell. A cell that is reached twice would be freed twice, or is still used elsewhere.
+    /// Adds a cell. A cell that is reached twice is an error: it would be freed twice, or another structure uses it.
     fn take(&mut self, cell: CellOffset) -> Result<()> {
         if self.cells.insert(cell) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Index of the value names of one key with many values; each look-up would read all of them.
+//! Index of the value names of one key with many values. Without it, each look-up reads all of them.
 
 use std::collections::HashMap;
 
@@ -6,8 +6,8 @@ use crate::regf::CellOffset;
 use crate::regf::name::{Name, upcase};
 use crate::{HiveBytes, Key};
 
-/// Number of values from which on an index is made.
-const MANY: u32 = 64;
+/// Minimum number of values of a key for which an index is created.
+const INDEX_FROM: u32 = 64;
 
 /// The indexes in the values list by upper-cased name, for the key of the last look-up.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ impl ValueNames {
     /// Reads the names of `key`; `None` for a key with few values, or with damaged ones.
     pub(super) fn read<B: HiveBytes>(key: &Key<'_, B>) -> Option<Self> {
         let count = key.node().values();
-        if count < MANY {
+        if count < INDEX_FROM {
             return None;
         }
         let mut places = HashMap::new();
@@ -40,7 +40,7 @@ impl ValueNames {
         self.key == key && self.count == count
     }
 
-    /// Returns the place of the first value of that name.
+    /// Returns the index of the first value called `name`.
     pub(super) fn place(&self, name: &Name<'_>) -> Option<u32> {
         self.places.get(&folded(name)).copied()
     }

@@ -1,4 +1,4 @@
-//! Setting and removing values of a key.
+//! Sets and removes values of a key.
 
 use std::mem::offset_of;
 
@@ -24,17 +24,22 @@ pub enum Delete {
 }
 
 /// An existing value, without a borrow of the hive.
-struct Found {
+struct ExistingValue {
     at: CellOffset,
     index: u32,
     node: KeyValue,
-    /// Bytes of its name as UTF-16.
+    /// Size of its name in bytes as UTF-16.
     name_size: usize,
 }
 
-impl Found {
+impl ExistingValue {
     fn of<B: HiveBytes>(value: &Value<'_, B>) -> Self {
-        Found { at: value.at(), index: value.index(), node: *value.node(), name_size: value.name().utf16_size() }
+        ExistingValue {
+            at: value.at(),
+            index: value.index(),
+            node: *value.node(),
+            name_size: value.name().utf16_size(),
+        }
     }
 }
 
@@ -114,7 +119,7 @@ impl Editor {
     /// As [`Editor::delete_value_at`].
     pub fn delete_all_values_at(&mut self, key: CellOffset, which: Delete) -> Result<u32> {
         self.whole(|edit| {
-            let node = edit.takes_values(key)?;
+            let node = edit.node_accepting_values(key)?;
             let minor = edit.base.minor_version.get();
             let (mut going, mut cells) = (Vec::new(), Vec::new());
             if node.values() > 0 {
@@ -124,7 +129,7 @@ impl Editor {
                     if which == Delete::Any || !value.node().is_tombstone(minor) {
                         cells.push(value.at());
                         cells.extend(hive.cells_of_data(value.node())?);
-                        going.push(Found::of(&value));
+                        going.push(ExistingValue::of(&value));
                     }
                 }
             }
@@ -138,7 +143,7 @@ impl Editor {
                 edit.touch(key)?;
                 return Ok(count);
             }
-            // From the end, so that the places of the others stay.
+            // From the end, so that the indexes of the others do not change.
             for value in going.iter().rev() {
                 let node = edit.node_at(key)?;
                 edit.remove(key, &node, value)?;
@@ -156,7 +161,7 @@ impl Editor {
         self.release(CellOffset(node.values_list.get()))
     }
 
-    fn remove(&mut self, key: CellOffset, node: &KeyNode, old: &Found) -> Result<()> {
+    fn remove(&mut self, key: CellOffset, node: &KeyNode, old: &ExistingValue) -> Result<()> {
         let rest = node.values() - 1;
         let list = CellOffset(node.values_list.get());
         if rest == 0 {
@@ -181,7 +186,7 @@ impl Editor {
         Ok(())
     }
 
-    fn takes_values(&self, key: CellOffset) -> Result<KeyNode> {
+    fn node_accepting_values(&self, key: CellOffset) -> Result<KeyNode> {
         let node = self.node_at(key)?;
         let refuse = |what| Err(Error::refused(Code::KeyTakesNoValues, format!("the key {what}")));
         if node.has(flags::PREDEFINED_HANDLE) {
@@ -196,8 +201,8 @@ impl Editor {
         Ok(node)
     }
 
-    fn look_up(&mut self, key: CellOffset, name: &Name<'_>, which: Delete) -> Result<(KeyNode, Option<Found>)> {
-        let node = self.takes_values(key)?;
+    fn look_up(&mut self, key: CellOffset, name: &Name<'_>, which: Delete) -> Result<(KeyNode, Option<ExistingValue>)> {
+        let node = self.node_accepting_values(key)?;
         let minor = self.base.minor_version.get();
         // In a layered hive, the effective value depends on more than its name.
         if minor < LAYERED_SINCE_MINOR
@@ -218,10 +223,17 @@ impl Editor {
             None => hive.key_at(key)?.value_that(is_wanted),
         };
         let value = value.map_err(may_be_it)?;
-        Ok((node, value.as_ref().map(Found::of)))
+        Ok((node, value.as_ref().map(ExistingValue::of)))
     }
 
-    fn replace(&mut self, key: CellOffset, node: &KeyNode, old: &Found, kind: ValueType, data: &[u8]) -> Result<bool> {
+    fn replace(
+        &mut self,
+        key: CellOffset,
+        node: &KeyNode,
+        old: &ExistingValue,
+        kind: ValueType,
+        data: &[u8],
+    ) -> Result<bool> {
         let tombstone = old.node.is_tombstone(self.hive()?.base_block().minor_version.get());
         let inline = old.node.data_size.get() & crate::regf::key_value::INLINE != 0;
         // Windows reads a DWORD in a cell, but always writes it into the key value.
@@ -249,8 +261,8 @@ impl Editor {
         Ok(true)
     }
 
-    /// Returns whether a value's data equals `data`.
-    fn holds(&self, value: &Found, data: &[u8]) -> Result<bool> {
+    /// Returns whether the data of a value equals `data`.
+    fn holds(&self, value: &ExistingValue, data: &[u8]) -> Result<bool> {
         let hive = self.hive()?;
         Ok(*hive.data_of(value.at, &value.node)? == *data)
     }
@@ -286,7 +298,7 @@ impl Editor {
         let at = self.allocate(&[value.as_bytes(), name.bytes()].concat(), "key value")?;
         let count =
             node.values().checked_add(1).ok_or_else(|| Error::new(Kind::NoRoom, Code::NoRoom, "too many values"))?;
-        self.list_value(key, node, at)?;
+        self.append_to_values_list(key, node, at)?;
         self.write_field(
             key,
             offset_of!(KeyNode, value_count),
@@ -301,9 +313,9 @@ impl Editor {
         self.touch(key)
     }
 
-    /// Appends a key value to the key's values list: in the unused end of the list's cell, in the free cell after it,
-    /// or in a larger list elsewhere.
-    fn list_value(&mut self, key: CellOffset, node: &KeyNode, value: CellOffset) -> Result<()> {
+    /// Appends a key value to the values list: in the slack of its cell, in the free cell after it, or in a larger copy
+    /// of the list.
+    fn append_to_values_list(&mut self, key: CellOffset, node: &KeyNode, value: CellOffset) -> Result<()> {
         let count = node.values() as usize;
         let list = CellOffset(node.values_list.get());
         if count == 0 {
@@ -320,7 +332,7 @@ impl Editor {
         let room = self.hive()?.cell(list)?.len() / 4;
         self.uses(list, 4 * (count + 1));
         if count < room {
-            // If an entry was removed from the list, this place is in use until the others have moved.
+            // If an entry was removed from the list, this entry is in use until the others have moved.
             let step = if self.shortened.contains(&list) { Step::Link } else { Step::Prepare };
             return self.write(entry, &value.0.to_le_bytes(), step, "values list: new entry");
         }
@@ -331,7 +343,7 @@ impl Editor {
         let mut entries = self.hive()?.cell(list)?[..4 * count].to_vec();
         entries.extend(value.0.to_le_bytes());
         let moved = match self.fresh.contains_key(&list) {
-            true => self.allocate_roomy(entries, "values list")?,
+            true => self.allocate_with_slack(entries, "values list")?,
             false => self.allocate(&entries, "values list")?,
         };
         self.release(list)?;

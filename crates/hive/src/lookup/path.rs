@@ -4,11 +4,11 @@ use std::fmt;
 
 use crate::regf::name::Name;
 
-/// The names from a key, mostly the root, down to another key. An empty path is the key itself.
+/// The names from a key (usually the root) down to another key. An empty path is the key itself.
 ///
 /// A `&str` is a path whose names are separated by backslashes and taken literally; empty names are ignored, so that
-/// leading, trailing and repeated backslashes have no effect. Names that such a text cannot express (with a backslash,
-/// or an unpaired surrogate) are given as a list of names, or as text with escapes.
+/// leading, trailing and repeated backslashes have no effect. A name with a
+/// backslash or an unpaired surrogate is given in a list of names, or as text with escapes.
 ///
 /// # Examples
 /// ```
@@ -28,7 +28,7 @@ pub struct KeyPath<'a> {
 }
 
 impl<'a> KeyPath<'a> {
-    /// Makes a path of literal names.
+    /// Creates a path from literal names.
     pub fn from_names<N: Into<Name<'a>>>(names: impl IntoIterator<Item = N>) -> Self {
         KeyPath { names: names.into_iter().map(Into::into).collect() }
     }
@@ -38,7 +38,7 @@ impl<'a> KeyPath<'a> {
         KeyPath { names: parts(text).map(Name::from_escaped).collect() }
     }
 
-    /// Returns the names, the uppermost first.
+    /// Returns the names, from the top down.
     pub fn names(&self) -> &[Name<'a>] {
         &self.names
     }
@@ -58,7 +58,7 @@ impl<'a> KeyPath<'a> {
         self.names.pop()
     }
 
-    /// Converts into a path that borrows nothing.
+    /// Converts into a path that owns its names.
     pub fn into_owned(self) -> KeyPath<'static> {
         KeyPath { names: self.names.into_iter().map(Name::into_owned).collect() }
     }
@@ -70,7 +70,7 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
 }
 
 impl<'a> From<&'a str> for KeyPath<'a> {
-    /// Splits the text at its backslashes. Nothing in it is an escape.
+    /// Splits the text at its backslashes. Escapes are not interpreted.
     fn from(text: &'a str) -> Self {
         KeyPath { names: parts(text).map(Name::from).collect() }
     }

@@ -1,4 +1,4 @@
-//! References between cells: errors name the referring field and its place.
+//! References between cells. Errors name the referring field and its offset.
 
 use std::fmt;
 
@@ -25,12 +25,12 @@ impl Referrer {
         Self::field(what, cell.data_in_file().saturating_add(offset))
     }
 
-    /// Element `index` of the list called `what`, `offset` bytes into the data of a cell.
+    /// Returns element `index` of the list called `what`, `offset` bytes into the data of a cell.
     pub(super) fn element(what: &'static str, index: usize, cell: CellOffset, offset: u64) -> Self {
         Referrer { element: Some(index), ..Self::in_cell(what, cell, offset) }
     }
 
-    /// Returns the error for a reference to what is not a cell below `length`.
+    /// Returns the error for a reference that is not to a cell below `length`.
     pub(super) fn leads_out(&self, to: CellOffset, length: u32) -> Error {
         let limit = length.saturating_sub(cell::ALIGNMENT);
         Error::corrupt(Code::CellReference, format!("{self} does not lead to a cell in the hive bins"), self.at)

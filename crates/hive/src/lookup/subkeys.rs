@@ -22,14 +22,14 @@ struct Element {
     hint_at: u64,
 }
 
-/// The most errors that a listing keeps. A damaged list may have a million.
+/// Maximum number of errors that a listing keeps. A damaged list may have a million.
 const MOST_ERRORS: usize = 100;
 
 impl<'h, B: HiveBytes> Key<'h, B> {
-    /// Returns the subkey called `name`, without regard to case. Damage of other keys or leaves does not matter.
+    /// Returns the subkey called `name`, without regard to case. Damage of other keys or leaves has no effect.
     ///
     /// # Errors
-    /// The list is damaged; the key is not found, and an unreadable one may be it.
+    /// The list is damaged; the key is not found, and an unreadable key may have the name.
     pub fn subkey<'n>(&self, name: impl Into<Name<'n>>) -> Result<Option<Key<'h, B>>> {
         let name = name.into();
         let hash = name.hash();
@@ -41,8 +41,8 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         self.find(&name, possible).map(|found| found.map(|(_, key)| key))
     }
 
-    /// Returns the damage by which Windows does not find the subkey called `name` although a list has it: its hash or
-    /// hint is that of another name. Reads every subkey.
+    /// Returns the damage because of which Windows does not find the subkey called `name`: a list contains it, but with
+    /// the hash or hint of another name. Reads every subkey.
     ///
     /// # Errors
     /// As [`Key::subkey`].
@@ -81,7 +81,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
                 Ok(found) if found.1.name.equals(name) => return Ok(Some(found)),
                 Ok(_) => {}
                 Err(error) if error.kind() == Kind::Io => return Err(error),
-                // The first damage is reported, after all that can be read.
+                // The first damage is reported after all readable keys.
                 Err(error) => {
                     damage.get_or_insert(error);
                 }
@@ -139,8 +139,7 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         Ok(Elements { hive: self.hive, leaves: self.leaves()?.into_iter(), leaf: None, keys: 0, overlong: false })
     }
 
-    /// Returns the leaves: the list itself, or those that its index root points to, each with the field that refers to
-    /// it.
+    /// Returns the leaves: the list itself, or the leaves of its index root. Each comes with the field that refers to it.
     fn leaves(&self) -> Result<Vec<(CellOffset, Referrer)>> {
         let at = CellOffset(self.node.subkeys_list.get());
         if self.node.subkey_count.get() == 0 {
@@ -187,13 +186,13 @@ impl Element {
     }
 }
 
-/// A leaf of a subkeys list: its cell's data, already parsed once.
+/// A leaf of a subkeys list: the data of its cell, which was parsed before.
 struct Leaf<'h> {
     at: CellOffset,
     data: Cow<'h, [u8]>,
     kind: ListKind,
     len: usize,
-    /// The next element of an iteration.
+    /// Index of the next element.
     next: usize,
 }
 
@@ -217,7 +216,7 @@ impl<'h> Leaf<'h> {
         self.len
     }
 
-    /// Returns the next element whose kind and hint are `possible`. Skips thousands of others fast.
+    /// Returns the next element whose kind and hint are `possible`. Skips other elements fast.
     fn next(&mut self, possible: impl Fn(ListKind, Option<u32>) -> bool) -> Option<Element> {
         let list = self.list().ok()?;
         let (passed, (at, hint)) =
@@ -231,14 +230,14 @@ impl<'h> Leaf<'h> {
     }
 }
 
-/// The elements of all leaves, leaf by leaf. A leaf that cannot be read is an error in its place.
+/// Iterates over the elements of all leaves. An unreadable leaf is an error in its place.
 struct Elements<'h, B> {
     hive: &'h Hive<B>,
     leaves: std::vec::IntoIter<(CellOffset, Referrer)>,
     leaf: Option<Leaf<'h>>,
-    /// Elements of all leaves so far.
+    /// Number of elements of the leaves before.
     keys: u64,
-    /// Whether the list names more keys than the hive has room for, which ends it.
+    /// Whether the list has more keys than fit into the hive, which ends the iteration.
     overlong: bool,
 }
 
@@ -273,20 +272,20 @@ impl<B: HiveBytes> Elements<'_, B> {
     }
 }
 
-/// Checks that the hive has room for as many keys as a list names. A hostile list may name one key, or an index root
-/// one leaf, repeatedly: half a MiB can list four thousand million keys. Each key has a key node, so an undamaged list
-/// is bounded by the size of the bins.
+/// Checks that the keys of a list fit into the hive. A hostile list may contain one key repeatedly, and a hostile index
+/// root one leaf: half a MiB can list four thousand million keys. Each key has a key node, so the size of the bins limits
+/// an undamaged list.
 fn has_room_for<B>(hive: &Hive<B>, keys: u64, list: CellOffset) -> Result<()> {
     let most = u64::from(hive.length()) / key_node::SIZE as u64;
     if keys <= most {
         return Ok(());
     }
-    let what = "the subkeys list names more keys than the hive has room for";
+    let what = "the subkeys list has more keys than fit into the hive";
     Err(Error::corrupt(Code::ListSize, what, list.data_in_file()).expected(format_args!("at most {most}"), keys))
 }
 
 /// Returns whether a fast leaf's hint (first four characters of the name, zero padded) may belong to `name`. Hints of
-/// names beyond ASCII are taken as no hint.
+/// names beyond ASCII are ignored.
 fn hint_allows(hint: u32, name: &Name<'_>) -> bool {
     let hint = hint.to_le_bytes();
     if hint == [0; 4] || !hint.is_ascii() || !name.is_latin1() || !name.bytes().is_ascii() {

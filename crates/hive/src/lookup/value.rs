@@ -39,7 +39,7 @@ impl<'h, B: HiveBytes> Value<'h, B> {
         self.hive
     }
 
-    /// Returns its place in the values list.
+    /// Returns its index in the values list.
     pub fn index(&self) -> u32 {
         self.index
     }
@@ -87,11 +87,11 @@ impl<'h, B: HiveBytes> Value<'h, B> {
 /// An element of a values list that cannot be read.
 #[derive(Debug)]
 pub struct DamagedValue {
-    /// Its place in the values list.
+    /// Its index in the values list.
     pub index: u32,
-    /// The cell offset that the list has for it.
+    /// The cell offset in the list.
     pub at: CellOffset,
-    /// The name in the damaged bytes, if there is one.
+    /// The name, if the damaged bytes contain it.
     pub name: Option<String>,
     /// The damage.
     pub error: Error,
@@ -112,7 +112,7 @@ impl From<DamagedValue> for Error {
     }
 }
 
-/// Returns the name in the cell of a damaged key value, where its own fields give one.
+/// Returns the name in the cell of a damaged key value, if its fields locate one.
 fn name_of_damaged(cell: &[u8]) -> Option<String> {
     let short = |at: usize| Some(u16::from_le_bytes(*cell.get(at..)?.first_chunk()?));
     let name = cell.get(key_value::SIZE..)?.get(..usize::from(short(2)?))?;
@@ -122,16 +122,16 @@ fn name_of_damaged(cell: &[u8]) -> Option<String> {
 
 impl<'h, B: HiveBytes> Key<'h, B> {
     /// Returns the first value called `name`, without regard to case; the empty name is the default value. Damage of
-    /// other values does not matter.
+    /// other values has no effect.
     ///
     /// # Errors
-    /// The list is damaged; the value is not found, and an unreadable one may be it.
+    /// The list is damaged; the value is not found, and an unreadable value may have the name.
     pub fn value<'n>(&self, name: impl Into<Name<'n>>) -> Result<Option<Value<'h, B>>> {
         let name = name.into();
         self.value_that(|value| value.name.equals(&name))
     }
 
-    /// As [`Key::value`], with a predicate.
+    /// Returns the first value that satisfies a predicate. See [`Key::value`].
     pub(crate) fn value_that(&self, is_wanted: impl Fn(&Value<'h, B>) -> bool) -> Result<Option<Value<'h, B>>> {
         let mut damage = None;
         for value in self.values()? {
@@ -157,10 +157,10 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         Ok((0..self.node.values()).map(move |index| list.value(index)))
     }
 
-    /// Returns the value at a place in the values list, as [`Value::index`] gave it.
+    /// Returns the value at an index of the values list. See [`Value::index`].
     ///
     /// # Errors
-    /// The list or the value is damaged; the list has no such place.
+    /// The list or the value is damaged; the index is out of range.
     pub fn value_at(&self, index: u32) -> Result<Value<'h, B>> {
         Ok(ValuesList::of(self)?.value(index)?)
     }
@@ -178,10 +178,10 @@ impl<'h, B: HiveBytes> ValuesList<'h, B> {
         let (hive, count) = (key.hive, key.node.values());
         let at = CellOffset(key.node.values_list.get());
         let count_at = key.at.data_in_file() + 36;
-        // As for keys: each value has a cell.
+        // Each value has a cell, which limits the count.
         let most = u64::from(hive.length()) / key_value::SIZE as u64;
         if u64::from(count) > most {
-            let what = "the key has more values than the hive has room for";
+            let what = "the key has more values than fit into the hive";
             return Err(Error::corrupt(Code::ValuesListSize, what, count_at)
                 .expected(format_args!("at most {most} values"), count));
         }
@@ -233,7 +233,7 @@ impl<B: HiveBytes> Hive<B> {
 
     fn segments(&self, at: CellOffset, record: &[u8], size: usize) -> Result<Vec<u8>> {
         let short = |what, place: CellOffset| Error::corrupt(Code::BigData, what, place.data_in_file());
-        // Memory is bounded by the hive: data is never larger than all bins together.
+        // The hive limits the memory: data is never larger than all bins together.
         if size > self.length() as usize {
             return Err(short("big data is larger than the hive", at));
         }
@@ -248,7 +248,7 @@ impl<B: HiveBytes> Hive<B> {
             let segment = self.cell_of(segment_at, from)?;
             let want = (size - out.len()).min(big_data::SEGMENT_SIZE);
             out.extend_from_slice(
-                segment.get(..want).ok_or_else(|| short("a segment is smaller than its share", segment_at))?,
+                segment.get(..want).ok_or_else(|| short("a segment of big data is too small", segment_at))?,
             );
         }
         Ok(out)

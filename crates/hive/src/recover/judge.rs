@@ -1,5 +1,5 @@
-//! Decides whether a replay left the hive as consistent as it was. Sequence numbers and hashes show that a log is
-//! complete and in order, but not that hive and log were copied at the same moment.
+//! Determines whether the hive is as consistent after a replay as before. Sequence numbers and hashes prove that a log
+//! is complete and in order, but not that hive and log were copied at the same time.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -13,8 +13,8 @@ use crate::{Hive, HiveBytes, Overlay};
 use hivewright_error::{Code, Error, Result, Space};
 use zerocopy::IntoBytes;
 
-/// Returns the damage of the replayed hive (`whole`) that its primary file does not have. `None` if there is none, or if
-/// the primary file is worse.
+/// Returns damage of the replayed hive (`whole`) that the primary file does not have. `None` if there is none, or if the
+/// primary file has more damage.
 pub(super) fn breach<B: HiveBytes>(
     hive: &Hive<Overlay<'_, B>>,
     whole: &[u8],
@@ -31,7 +31,7 @@ pub(super) fn breach<B: HiveBytes>(
     Ok(Some(error(added, report, errors(&before) == 0, hive.bytes.base().len())))
 }
 
-/// Returns the primary file; if its base block is invalid, with the base block of the log.
+/// Returns the primary file. An invalid base block is replaced by that of the log.
 fn primary<'h, B: HiveBytes>(hive: &'h Hive<Overlay<'_, B>>, report: &Recovery) -> Result<Cow<'h, [u8]>> {
     let base = hive.bytes.base();
     let len = usize::try_from(base.len()).unwrap_or(usize::MAX);
@@ -49,7 +49,7 @@ fn primary<'h, B: HiveBytes>(hive: &'h Hive<Overlay<'_, B>>, report: &Recovery) 
     Ok(bytes)
 }
 
-/// Errors after the base block, which a replay always writes.
+/// Returns the errors after the base block. A replay always writes the base block.
 fn in_bins(report: &Report) -> impl Iterator<Item = &Finding> {
     report.errors().filter(|finding| finding.offset >= u64::from(BASE_BLOCK_SIZE) || finding.rule == Rule::RootKey)
 }

@@ -8,9 +8,9 @@ use crate::regf::base_block::BaseBlock;
 use crate::regf::log::entry::{self, Entry};
 use crate::regf::log::{Flaw, LogFormat, Page, SECTOR};
 
-/// The part of the base block's flags (at 144) that an entry carries.
+/// Bits of the base block's flags (at 144) that an entry sets.
 const CARRIED_FLAGS: u32 = 1;
-/// Where the flags lie in [`BaseBlock::reserved`].
+/// Range of the flags in [`BaseBlock::reserved`].
 const FLAGS: std::ops::Range<usize> = 144 - 112..148 - 112;
 
 /// Replays `logs` as far as possible; `None` if no entry applies.
@@ -47,7 +47,7 @@ fn in_turn<'l>(mut logs: Vec<Candidate<'l>>, start: u32, replay: &mut Replay<'l>
         let number = log.base.primary_sequence.get();
         let ahead = match &replay.last {
             Some(last) => distance(number, last.header.sequence.get().wrapping_add(1)),
-            // An applied log without entries leaves a gap that no other log closes.
+            // After an applied log without entries there is a gap that no other log closes.
             None if begun => 1,
             None => distance(number, start).min(0),
         };
@@ -57,8 +57,8 @@ fn in_turn<'l>(mut logs: Vec<Candidate<'l>>, start: u32, replay: &mut Replay<'l>
                 begun = true;
                 replay.log(&log, report);
             }
-            ..0 => report.leave(&log.log, Flaw::EntryStale),
-            1.. => report.leave(&log.log, Flaw::EntryGap),
+            ..0 => report.reject(&log.log, Flaw::EntryStale),
+            1.. => report.reject(&log.log, Flaw::EntryGap),
         }
     }
 }
@@ -71,7 +71,7 @@ fn latest_alone<'l>(mut logs: Vec<Candidate<'l>>, replay: &mut Replay<'l>, repor
     for log in logs {
         let report = &mut report.logs[log.index];
         if base.is_some() {
-            report.leave(&log.log, Flaw::LogNotUsed);
+            report.reject(&log.log, Flaw::LogNotUsed);
             continue;
         }
         replay.log(&log, report);
@@ -128,8 +128,8 @@ fn applicable(entry: &Entry<'_>, expected: u32) -> Result<(), Flaw> {
     }
 }
 
-/// Returns the base block as Windows leaves it: both sequence numbers are the last entry's plus 1; length and bit 0 of
-/// the flags are the last entry's; nothing else changes but the checksum (and a log's file type, which becomes 0).
+/// Returns the base block as Windows writes it. Both sequence numbers are that of the last entry plus 1; the length and
+/// bit 0 of the flags are those of the last entry. Only the checksum changes too, and the file type of a log becomes 0.
 fn finished(mut base: BaseBlock, last: &Entry<'_>) -> BaseBlock {
     let sequence = last.header.sequence.get().wrapping_add(1);
     base.primary_sequence = sequence.into();

@@ -1,4 +1,4 @@
-//! Replay of the old format: one log, whole or not at all (specification, "Old format").
+//! Replay of the old format: one log, completely or not at all (specification, "Old format").
 
 use std::cmp::Reverse;
 
@@ -7,9 +7,9 @@ use crate::regf::base_block::BaseBlock;
 use crate::regf::log::dirty_vector::DirtyVector;
 use crate::regf::log::{Flaw, LogFormat};
 
-/// Difference between the sequence numbers of a recovered hive and its log. In the only known pair, Windows 7 made 7 of
-/// a log of 5 (a file of 5 and 4). It also wrote the load time to both timestamps, and the file's new path, which are
-/// not part of the replay and do not change here.
+/// Difference between the sequence numbers of a recovered hive and its log. In the only known pair, Windows 7 wrote 7
+/// after a log of 5 (a file of 5 and 4). It also wrote the load time to both timestamps, and the new path of the file.
+/// Those are not part of the replay.
 const RAISE: u32 = 2;
 
 /// Applies the first of `logs` that is complete, the latest first, and by name if their times are equal; `None` if none
@@ -21,8 +21,8 @@ pub(super) fn plan<'l>(primary: &Primary, logs: &[Candidate<'l>], report: &mut R
     for log in order {
         let report_of_log = &mut report.logs[log.index];
         match DirtyVector::parse(log.log.bytes, log.base.length.get()) {
-            Err(flaw) => report_of_log.leave(&log.log, flaw),
-            Ok(_) if plan.is_some() => report_of_log.leave(&log.log, Flaw::LogNotUsed),
+            Err(flaw) => report_of_log.reject(&log.log, flaw),
+            Ok(_) if plan.is_some() => report_of_log.reject(&log.log, Flaw::LogNotUsed),
             Ok(vector) => {
                 let base = finished(primary.head.unwrap_or(log.base), &log.base);
                 plan = Some(Plan { base, pages: vector.pages().collect() });

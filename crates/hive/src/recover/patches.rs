@@ -4,20 +4,20 @@ use crate::regf::BASE_BLOCK_SIZE;
 use crate::{HiveBytes, Overlay, Patch, PatchSet, Step};
 use hivewright_error::Result;
 
-/// Differences with fewer equal bytes than this between them are one patch.
+/// Minimum number of equal bytes between two patches.
 const JOIN: usize = 16;
 
 /// Returns the patches from the base to the overlay.
 pub(super) fn of<B: HiveBytes>(overlay: &Overlay<'_, B>) -> Result<PatchSet> {
     let mut set = PatchSet { old_len: overlay.base().len(), new_len: overlay.len(), patches: Vec::new() };
     let is_base_block = |&(at, _): &(u64, &[u8])| at < u64::from(BASE_BLOCK_SIZE);
-    // The steps are durable one after the other, so no interruption leaves a clean file with old pages.
+    // The steps become durable in order, so an interruption never leaves a clean file with old pages.
     for (at, new) in overlay.replaced().filter(|range| !is_base_block(range)) {
         differences(&mut set, overlay.base(), at, new, ("page from the transaction log", Step::Prepare, JOIN))?;
     }
     for (at, new) in overlay.replaced().filter(is_base_block) {
         let what = "base block: sequence numbers, hive bins data size, checksum";
-        // One sector, one write: new sequence numbers with the old checksum would make the base block invalid, and
+        // The sector is one write: new sequence numbers with the old checksum would make the base block invalid, and
         // another log might then be used to rebuild it.
         differences(&mut set, overlay.base(), at, new, (what, Step::Base, new.len()))?;
     }

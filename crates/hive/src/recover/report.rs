@@ -13,21 +13,21 @@ pub struct Recovery {
     pub format: Option<LogFormat>,
     /// The logs, in the order given.
     pub logs: Vec<LogReport>,
-    /// Numbers of the first and the last entry applied; of the log itself in the old format.
+    /// Sequence numbers of the first and the last applied entry; in the old format, those of the log.
     pub applied: Option<[u32; 2]>,
     /// Number of pages written, of 512 bytes each in the old format; a page that is written twice counts twice.
     pub pages: u64,
     /// Bytes of those pages.
     pub bytes: u64,
-    /// Primary and secondary sequence number of the file.
+    /// Primary and secondary sequence number of the primary file.
     pub sequence_before: Option<[u32; 2]>,
-    /// Both of them afterwards.
+    /// Both sequence numbers after the replay.
     pub sequence_after: Option<u32>,
-    /// Bytes of all hive bins by the file's base block.
+    /// Size of all hive bins in bytes, from the base block of the file.
     pub length_before: Option<u32>,
-    /// The same afterwards.
+    /// Size of all hive bins in bytes after the replay.
     pub length_after: Option<u32>,
-    /// Whether the base block was invalid and a log's took its place.
+    /// Whether the base block was invalid and was replaced by that of a log.
     pub base_block_rebuilt: bool,
 }
 
@@ -37,7 +37,7 @@ pub struct Recovery {
 pub struct LogReport {
     /// Its name.
     pub name: String,
-    /// The whole name in hexadecimal, byte by byte, if it is not UTF-8.
+    /// The bytes of the name in hexadecimal, if it is not UTF-8.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub name_hex: Option<String>,
     /// Its size in bytes.
@@ -48,9 +48,9 @@ pub struct LogReport {
     pub format: Option<LogFormat>,
     /// Its primary and secondary sequence number, if the base block is valid.
     pub sequence: Option<[u32; 2]>,
-    /// The reason why nothing of it was applied.
+    /// The reason why no part of it was applied.
     pub left: Option<Flaw>,
-    /// The end of its replay, if before the end of the log.
+    /// The end of its replay, if it is before the end of the log.
     pub stopped: Option<Stop>,
     /// New format: the entries, by offset, stale ones included.
     pub entries: Vec<EntryReport>,
@@ -76,7 +76,7 @@ pub struct EntryReport {
     pub offset: u64,
     /// Bytes of the entry.
     pub size: u32,
-    /// The number of pages by its header.
+    /// The number of pages in its header.
     pub pages: u32,
     /// The reason why it was not applied; `None` if it was.
     pub left: Option<Flaw>,
@@ -98,8 +98,8 @@ impl Recovery {
         }
     }
 
-    /// Adds the actions of the plan; a log of the unused format gets its reason.
-    pub(super) fn settle(&mut self, logs: &[Log<'_>], plan: Option<&Plan<'_>>) {
+    /// Adds the actions of the plan. A log of the unused format is rejected.
+    pub(super) fn complete(&mut self, logs: &[Log<'_>], plan: Option<&Plan<'_>>) {
         if let Some(plan) = plan {
             self.bytes = plan.pages.iter().map(|page| page.data.len() as u64).sum();
             let sectors = self.bytes / SECTOR as u64;
@@ -109,7 +109,7 @@ impl Recovery {
             for (report, log) in self.logs.iter_mut().zip(logs) {
                 let untouched = report.left.is_none() && report.stopped.is_none() && report.entries.is_empty();
                 if untouched && report.format != self.format {
-                    report.leave(log, Flaw::LogNotUsed);
+                    report.reject(log, Flaw::LogNotUsed);
                 }
             }
         }
@@ -155,7 +155,7 @@ impl LogReport {
     }
 
     /// Records that no part of the log is applied.
-    pub(super) fn leave(&mut self, log: &Log<'_>, why: Flaw) {
+    pub(super) fn reject(&mut self, log: &Log<'_>, why: Flaw) {
         self.left = Some(why);
         if self.format != Some(LogFormat::Dirt) {
             self.entries.extend(entry::scan(log.bytes, SECTOR, true).map(|e| EntryReport::of(&e, Some(why))));

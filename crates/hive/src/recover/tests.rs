@@ -1,4 +1,4 @@
-//! Replay of logs that are written here, each fault put in on purpose.
+//! Replay of logs that the tests write, with injected faults.
 
 mod new_format;
 mod old_format;
@@ -35,12 +35,12 @@ fn markers(recovered: &Recovered<'_, &[u8]>) -> Vec<u8> {
     (0..bins).map(|i| recovered.hive.bytes().read(4096 + u64::from(i) * 4096 + 4000, 1).unwrap()[0]).collect()
 }
 
-/// Numbers of a log's entries and why each was left.
+/// Returns the number of each entry of a log and the reason why it was not applied.
 fn entries(log: &LogReport) -> Vec<(u32, &'static str)> {
     log.entries.iter().map(|e| (e.sequence, e.left.map_or("", Flaw::code))).collect()
 }
 
-/// Checks that the logs are refused and the first is left for `code`.
+/// Checks that the logs are refused, the first because of `code`.
 fn left_for(hive: &[u8], logs: &[&[u8]], code: &str) {
     let failed = refused(hive, logs);
     assert_eq!(failed.error.code(), "no-usable-log");

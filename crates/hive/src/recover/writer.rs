@@ -1,14 +1,14 @@
-//! Writes small hives and logs for the tests, from the specification and not with the reader's code.
+//! Writes small hives and logs for the tests, according to the specification, without the code of the reader.
 
 use zerocopy::IntoBytes;
 
 use crate::regf::base_block::BaseBlock;
 use crate::regf::marvin32::{LOG_SEED, marvin32};
 
-/// The timestamp of every hive and log here.
+/// The timestamp of all hives and logs.
 pub(super) const STAMP: u64 = 0x01d2_9627_f1c8_a860;
 
-/// A base block; `file_type` 0 for a hive, 1 or 6 for a log.
+/// Returns a base block; `file_type` is 0 for a hive, 1 or 6 for a log.
 pub(super) fn base(sequences: [u32; 2], length: u32, file_type: u32) -> BaseBlock {
     let mut bytes = [0u8; 512];
     bytes[..4].copy_from_slice(b"regf");
@@ -30,7 +30,7 @@ pub(super) fn seal(mut base: BaseBlock) -> BaseBlock {
     base
 }
 
-/// A hive of `bins` bins of 4096 bytes; the first holds the root, the others are filled with their number.
+/// Returns a hive of `bins` bins of 4096 bytes. The first holds the root, the others are filled with their number.
 pub(super) fn hive(sequences: [u32; 2], bins: u32) -> Vec<u8> {
     let mut out = vec![0; 4096];
     out[..512].copy_from_slice(base(sequences, bins * 4096, 0).as_bytes());
@@ -63,7 +63,7 @@ pub(super) fn bin(offset: u32, marker: u8) -> Vec<u8> {
     out
 }
 
-/// A log entry to be.
+/// The fields of a log entry.
 #[derive(Clone)]
 pub(super) struct EntrySpec {
     pub(super) sequence: u32,
@@ -99,14 +99,14 @@ impl EntrySpec {
     }
 }
 
-/// Makes both hashes of an entry right.
+/// Updates both hashes of an entry.
 pub(super) fn rehash(entry: &mut [u8]) {
     let hash = marvin32(LOG_SEED, &entry[40..]);
     entry[24..32].copy_from_slice(&hash.to_le_bytes());
     rehash_header(entry);
 }
 
-/// Makes hash 2 right and leaves hash 1.
+/// Updates hash 2 only.
 pub(super) fn rehash_header(entry: &mut [u8]) {
     let hash = marvin32(LOG_SEED, &entry[..32]);
     entry[32..40].copy_from_slice(&hash.to_le_bytes());

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_letter_that_the_page_lacks_is_no_other_one() {
+    fn letters_outside_the_code_page_are_not_replaced() {
         let units: Vec<u16> = "Ж".encode_utf16().collect();
         assert_eq!(CodePage::WESTERN.encode(&units), None);
         assert_eq!(CodePage::WESTERN.encode(&[0xd800]), None);

@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_left_out_and_listed() {
+    fn damage_is_omitted_and_listed() {
         let built = HiveSpec::new(Minor::V5)
             .key("A", |key| key.sz("one", "first value").sz("two", "second value"))
             .key("B", |key| key.dword("three", 3))
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_below_itself_ends_the_way() {
+    fn a_cycle_ends_the_walk() {
         let built = HiveSpec::new(Minor::V5).key("A", |key| key.key("B", |key| key)).build();
         let mut bytes = built.bytes;
         let hive = Hive::open(bytes.clone()).unwrap().clean().unwrap();

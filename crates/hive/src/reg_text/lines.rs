@@ -127,14 +127,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_a_line() {
+    fn undecodable_bytes_are_a_line() {
         assert_eq!(lines(b"a\n\xff\nb", Encoding::Utf8), ["a", "?", "b"]);
         assert_eq!(lines(b"a\0\n\0b", Encoding::Utf16), ["a", "?"]);
         assert_eq!(lines(b"\x81\nb", Encoding::CodePage(CodePage::new(932).unwrap())), ["?", "b"]);
     }
 
     #[test]
-    fn marks_tell_the_encoding() {
+    fn byte_order_marks_select_the_encoding() {
         assert_eq!(split_mark(b"\xff\xfea\0"), Ok((Some(Encoding::Utf16), &b"a\0"[..])));
         assert_eq!(split_mark(b"\xef\xbb\xbfa"), Ok((Some(Encoding::Utf8), &b"a"[..])));
         assert_eq!(split_mark(b"a"), Ok((None, &b"a"[..])));

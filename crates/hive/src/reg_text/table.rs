@@ -50,7 +50,7 @@ fn utf16(text: &str) -> Vec<u8> {
 
 /// The kinds of input that hivexregedit or reged refuse or read wrongly.
 #[test]
-fn what_trips_other_importers_is_read() {
+fn files_that_other_importers_misread_are_read() {
     let header = "Windows Registry Editor Version 5.00\r\n\r\n";
     let v = "=1:76000000";
     let cases: Vec<(&str, Vec<u8>, String)> = vec![
@@ -105,7 +105,7 @@ fn what_trips_other_importers_is_read() {
 }
 
 #[test]
-fn the_first_line_is_held_against_regedit_s() {
+fn the_header_is_checked_as_in_regedit() {
     for header in ["REGEDIT4", "Windows Registry Editor Version 5.00", " \tREGEDIT4", "REGEDIT4  "] {
         let bytes = format!("{header}\n[HKEY_USERS\\A]");
         assert_eq!(all(&read(bytes.as_bytes())), ["+HKEY_USERS\\A"]);
@@ -143,7 +143,7 @@ fn the_first_line_is_held_against_regedit_s() {
 /// Lines behind `[HKEY_LOCAL_MACHINE\SOFTWARE\A]` that regedit passes over; what a lenient reading makes of them; the lines
 /// that a strict reading names.
 #[test]
-fn what_regedit_passes_over_is_an_error_or_a_warning() {
+fn lines_that_regedit_ignores_are_errors_or_warnings() {
     let v = "=1:76000000";
     let cases: Vec<(&str, String, &[u64])> = vec![
         // Numbers.
@@ -238,7 +238,7 @@ fn values_need_a_key() {
 }
 
 #[test]
-fn continuations_pass_over_blank_lines_and_comments() {
+fn continuations_skip_blank_lines_and_comments() {
     let one = file("\"n\"=hex:\\\n\n;c\n  \n 1,2,\\ ;c\n\t03,\n;c \\\n\"m\"=-\n");
     assert_eq!(below(&read(&one)), "n=3:010203 m-");
     // The end of the file in a continuation: what there is counts, and is named.
@@ -256,7 +256,7 @@ fn text_without_its_zero_is_kept_and_named_or_completed() {
 }
 
 #[test]
-fn a_code_page_is_taken_where_the_file_says_nothing() {
+fn the_code_page_applies_without_a_byte_order_mark() {
     let cyrillic = super::CodePage::new(1251);
     let options = ReadOptions { lenient: false, code_page: cyrillic };
     for header in ["REGEDIT4", "Windows Registry Editor Version 5.00"] {
@@ -326,7 +326,7 @@ fn written(form: Form, operations: &[RegOperation]) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn any_text_is_read_and_what_it_asks_for_is_written(text in text(), lenient: bool, wide: bool) {
+    fn any_text_is_read_and_its_operations_round_trip(text in text(), lenient: bool, wide: bool) {
         let text = format!("Windows Registry Editor Version 5.00\n{text}");
         let bytes = if wide { utf16(&text) } else { text.into_bytes() };
         if let Ok(file) = parse(&bytes, &ReadOptions { lenient, code_page: None }) {

@@ -313,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_quotes_cannot_carry_is_written_as_bytes() {
+    fn text_that_cannot_be_quoted_is_written_as_bytes() {
         for data in [vec![], wide("a"), wide("a\0b\0"), wide("a\0\0"), vec![b'a', 0, 0], wide("a\r\nb\0"), wide("\n\0")]
         {
             assert!(line(1, &data).starts_with("hex(1):"), "{data:?}");
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_no_line_can_hold_are_errors() {
+    fn unrepresentable_names_are_errors() {
         let key = |name: &[u16]| {
             let key = RegKey { root: super::super::RootKey::Users, names: vec![Name::from_units(name)] };
             RegOperation { line: 0, key: Arc::new(key), change: Change::CreateKey }

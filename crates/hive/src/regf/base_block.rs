@@ -14,9 +14,9 @@ pub struct BaseBlock {
     pub signature: [u8; 4],
     /// 4: raised before the bins are written.
     pub primary_sequence: U32,
-    /// 8: set to the primary sequence once they are.
+    /// 8: set to the primary sequence number after the bins are written.
     pub secondary_sequence: U32,
-    /// 12: FILETIME of the last flush; Windows 8.1 and later leave it.
+    /// 12: FILETIME of the last flush; Windows 8.1 and later do not update it.
     pub last_written: U64,
     /// 20: 1.
     pub major_version: U32,
@@ -46,7 +46,7 @@ pub const SIZE: usize = size_of::<BaseBlock>();
 pub const SIGNATURE: [u8; 4] = *b"regf";
 
 impl BaseBlock {
-    /// Reads the base block at the start of `bytes`. Only its presence is checked: see [`BaseBlock::validate`].
+    /// Reads the base block at the start of `bytes`. Checks only the length: see [`BaseBlock::validate`].
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let Ok((block, _)) = BaseBlock::read_from_prefix(bytes) else {
             return Err(not_a_hive(format!("{} bytes are too few for a base block", bytes.len())));
@@ -69,12 +69,12 @@ impl BaseBlock {
         }
     }
 
-    /// Returns whether the stored checksum is right.
+    /// Returns whether the stored checksum is valid.
     pub fn checksum_holds(&self) -> bool {
         self.checksum.get() == self.computed_checksum()
     }
 
-    /// Returns whether a write was begun and not finished, so that the transaction logs may have newer pages.
+    /// Returns whether the last write is incomplete. The transaction logs may then have newer pages.
     pub fn is_dirty(&self) -> bool {
         self.primary_sequence != self.secondary_sequence || !self.checksum_holds()
     }
@@ -89,12 +89,12 @@ impl BaseBlock {
         u64::from(BASE_BLOCK_SIZE) + u64::from(self.length.get())
     }
 
-    /// Returns whether the GUID signature is there, which only Vista and later write.
+    /// Returns whether the block has the GUID signature, which only Vista and later write.
     pub fn has_rmtm(&self) -> bool {
         self.reserved[52..56] == *b"rmtm"
     }
 
-    /// Checks the fields that must be right before any cell is read. `file_len` is the file's length in bytes.
+    /// Checks the fields that must be valid before any cell is read. `file_len` is the file's length in bytes.
     pub fn validate(&self, file_len: u64) -> Result<()> {
         let (major, minor) = (self.major_version.get(), self.minor_version.get());
         if major != 1 || !MINOR_VERSIONS.contains(&minor) {
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn layout_is_the_specification_s() {
+    fn layout_matches_the_specification() {
         assert_eq!(SIZE, 512);
         assert_eq!(std::mem::offset_of!(BaseBlock, length), 40);
         assert_eq!(std::mem::offset_of!(BaseBlock, checksum), 508);

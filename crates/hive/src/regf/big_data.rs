@@ -20,13 +20,13 @@ pub struct BigData {
 
 /// Bytes of the record.
 pub const SIZE: usize = size_of::<BigData>();
-/// Bytes of data in every segment but the last; data of up to this size lies in one cell.
+/// Bytes of data in every segment except the last; data of up to this size lies in one cell.
 pub const SEGMENT_SIZE: usize = 16_344;
-/// The lowest minor version that knows big data.
+/// The lowest minor version with big data.
 pub const SINCE_MINOR: u32 = 4;
 
 /// Returns whether the data of a value of `size` bytes is in segments, with a record in the cell whose data is `cell`.
-/// The bytes decide, and not the hive's version: careless tools write either form into any version.
+/// Determined by the bytes, not by the version of the hive: some tools write either form into any version.
 pub fn is_used(size: usize, cell: &[u8]) -> bool {
     cell.len() < size && cell.starts_with(b"db")
 }
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn data_that_only_looks_like_a_record_is_data() {
+    fn data_that_resembles_a_record_is_data() {
         let mut cell = vec![0; 20_000];
         cell[..2].copy_from_slice(b"db");
         assert!(!is_used(20_000, &cell), "the cell holds all of it");

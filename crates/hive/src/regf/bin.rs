@@ -18,21 +18,21 @@ pub struct BinHeader {
     pub size: U32,
     /// 12: unused.
     pub reserved: [u8; 8],
-    /// 20: FILETIME; meaningful in the first bin only, a copy of the base block's.
+    /// 20: FILETIME, a copy of that of the base block; used in the first bin only.
     pub timestamp: U64,
     /// 28: unused on disk.
     pub spare: U32,
 }
 
-/// Bytes of the header, so the place of a bin's first cell.
+/// Bytes of the header; the first cell follows it.
 pub const HEADER_SIZE: u32 = 32;
-/// Bins begin at, and are sized in, multiples of this.
+/// Offsets and sizes of bins are multiples of this.
 pub const ALIGNMENT: u32 = 4096;
 /// The signature of a bin.
 pub const SIGNATURE: [u8; 4] = *b"hbin";
 
 impl BinHeader {
-    /// Makes the header of a new bin. Its timestamp is 0: only the first bin's has a meaning.
+    /// Creates the header of a new bin. The timestamp is 0: only that of the first bin is used.
     pub fn new(offset: u32, size: u32) -> Self {
         BinHeader {
             signature: SIGNATURE,
@@ -44,8 +44,8 @@ impl BinHeader {
         }
     }
 
-    /// Reads the header at the start of `bytes`; `at` is where the bin stands and `length` the end of all bins.
-    /// The bin's own offset is not compared: [`crate::check`] reports it.
+    /// Reads the header at the start of `bytes`; `at` is the offset of the bin and `length` the end of all bins.
+    /// The offset field is not compared: [`crate::check`] does that.
     pub fn parse(bytes: &[u8], at: u32, length: u32) -> Result<Self> {
         let place = CellOffset(at).in_file();
         let Ok((header, _)) = BinHeader::read_from_prefix(bytes) else {

@@ -11,7 +11,7 @@ pub const ALIGNMENT: u32 = 8;
 /// The size field of a cell, decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Bytes of the cell, its size field included.
+    /// Bytes of the cell, including the size field.
     pub size: u32,
     /// Whether the cell is in use.
     pub allocated: bool,
@@ -21,7 +21,7 @@ impl Header {
     /// Decodes a size field.
     ///
     /// # Errors
-    /// `cell-size` for 0 and sizes that are not a multiple of 8. The caller checks whether the cell fits its bin.
+    /// `cell-size` for 0 and sizes that are not a multiple of 8. The caller checks that the bin contains the cell.
     pub fn parse(raw: [u8; HEADER_SIZE], at: CellOffset) -> Result<Self> {
         let value = i32::from_le_bytes(raw);
         let size = value.unsigned_abs();

@@ -28,7 +28,7 @@ pub struct KeyNode {
     pub subkeys_list: U32,
     /// 32: undefined on disk (from a mounted hive); never used.
     pub volatile_subkeys_list: U32,
-    /// 36: number of values; a handle instead where [`flags::PREDEFINED_HANDLE`] is set.
+    /// 36: number of values; a handle if [`flags::PREDEFINED_HANDLE`] is set.
     pub value_count: U32,
     /// 40: cell offset of the values list.
     pub values_list: U32,
@@ -75,11 +75,11 @@ pub mod flags {
     pub const PREDEFINED_HANDLE: u16 = 0x40;
 }
 
-/// Low bits of the byte at 13 that are set on a layered key which hides the key below (1: tombstone).
+/// Low bits of the byte at 13. They are set in a layered key that hides the key of the lower layer (1: tombstone).
 pub const LAYER_SEMANTICS_MASK: u8 = 0x03;
 
 impl KeyNode {
-    /// Reads the fixed part from a cell's data, and checks that signature and name stand within it.
+    /// Reads the fixed part from a cell's data, and checks the signature and that the cell contains the name.
     pub fn parse(data: &[u8], at: CellOffset) -> Result<Self> {
         let place = at.data_in_file();
         let Ok((node, rest)) = KeyNode::read_from_prefix(data) else {
@@ -102,14 +102,14 @@ impl KeyNode {
         self.flags.get() & flag != 0
     }
 
-    /// Returns whether a layered key hides the one below (specification, "Key node", layered keys). Hives without
-    /// layers have no tombstones.
+    /// Returns whether a layered key hides the key of the lower layer (specification, "Key node", layered keys). Hives
+    /// without layers have no tombstones.
     pub fn is_tombstone(&self, minor_version: u32) -> bool {
         minor_version >= LAYERED_SINCE_MINOR
             && (self.access_bits.get() >> 8).to_le_bytes()[0] & LAYER_SEMANTICS_MASK == 1
     }
 
-    /// Returns the number of values in the values list; 0 where the field is a handle.
+    /// Returns the number of values in the values list; 0 if the field is a handle.
     pub fn values(&self) -> u32 {
         if self.has(flags::PREDEFINED_HANDLE) { 0 } else { self.value_count.get() }
     }
@@ -121,7 +121,7 @@ mod tests {
     use std::mem::offset_of;
 
     #[test]
-    fn layout_is_the_specification_s() {
+    fn layout_matches_the_specification() {
         assert_eq!(SIZE, 76);
         assert_eq!(offset_of!(KeyNode, value_count), 36);
         assert_eq!(offset_of!(KeyNode, key_security), 44);

@@ -1,4 +1,4 @@
-//! Key security (specification, "Key security"): a security descriptor shared by keys, in a ring of all of them.
+//! Key security (specification, "Key security"): a security descriptor that keys share. All form a ring.
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -28,7 +28,7 @@ pub struct KeySecurity {
 pub const SIZE: usize = size_of::<KeySecurity>();
 
 impl KeySecurity {
-    /// Reads the fixed part from a cell's data, and checks that the descriptor stands within it.
+    /// Reads the fixed part from a cell's data, and checks that the cell contains the descriptor.
     pub fn parse(data: &[u8], at: CellOffset) -> Result<Self> {
         let place = at.data_in_file();
         let wrong = |what, at| Error::corrupt(Code::KeySecurity, what, at);

@@ -1,4 +1,4 @@
-//! Key values (specification, "Key value"): a name, a type, and data in place, in a cell, or in segments.
+//! Key values (specification, "Key value"): a name, a type, and data in the key value, in a cell, or in segments.
 
 use zerocopy::little_endian::{U16, U32};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -14,7 +14,7 @@ pub struct KeyValue {
     pub signature: [u8; 2],
     /// 2: bytes of the name as stored; 0 for the default value.
     pub name_length: U16,
-    /// 4: bytes of the data; the top bit says that it lies in `data`.
+    /// 4: bytes of the data; the top bit marks inline data in `data`.
     pub data_size: U32,
     /// 8: cell offset of the data, or up to four bytes of it.
     pub data: [u8; 4],
@@ -28,9 +28,9 @@ pub struct KeyValue {
 
 /// Bytes of the fixed part.
 pub const SIZE: usize = size_of::<KeyValue>();
-/// The bit of [`KeyValue::data_size`] that says that the data lies in the key value.
+/// The bit of [`KeyValue::data_size`] that marks inline data.
 pub const INLINE: u32 = 0x8000_0000;
-/// The bit of [`KeyValue::flags`] that says that the name is Latin-1.
+/// The bit of [`KeyValue::flags`] that marks a Latin-1 name.
 pub const LATIN1_NAME: u16 = 1;
 /// The bit of [`KeyValue::flags`] that marks the tombstone of a layered hive (specification, "Key value", flags).
 pub const TOMBSTONE: u16 = 2;
@@ -44,7 +44,7 @@ pub enum Location {
     Inline {
         /// The field.
         bytes: [u8; 4],
-        /// How many of them count.
+        /// Number of bytes in use.
         size: usize,
     },
     /// In a cell (or in segments, see [`super::big_data`]).
@@ -57,7 +57,7 @@ pub enum Location {
 }
 
 impl KeyValue {
-    /// Reads the fixed part from a cell's data, and checks that signature, name and inline size are possible.
+    /// Reads the fixed part from a cell's data, and checks the signature, the name and the inline size.
     pub fn parse(data: &[u8], at: CellOffset) -> Result<Self> {
         let place = at.data_in_file();
         let Ok((value, rest)) = KeyValue::read_from_prefix(data) else {
@@ -80,7 +80,7 @@ impl KeyValue {
         Ok(value)
     }
 
-    /// Returns whether it is a tombstone: it hides the value of a layer below. Hives without layers have no tombstones.
+    /// Returns whether it is a tombstone, which hides the value of a lower layer. Hives without layers have no tombstones.
     pub fn is_tombstone(&self, minor_version: u32) -> bool {
         minor_version >= LAYERED_SINCE_MINOR && self.flags.get() & TOMBSTONE != 0
     }
@@ -158,7 +158,7 @@ impl std::str::FromStr for ValueType {
     /// Reads a name in any case, or a number, `0x` for hexadecimal.
     ///
     /// # Errors
-    /// It is neither.
+    /// `text` is neither.
     fn from_str(text: &str) -> std::result::Result<Self, ()> {
         let number = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u32::from_str_radix(hex, 16));
         let named = |name: &&str| name.eq_ignore_ascii_case(text);

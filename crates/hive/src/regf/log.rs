@@ -8,7 +8,7 @@ use std::fmt;
 
 use super::base_block::{BaseBlock, SIZE};
 
-/// Logs are laid out in sectors of this many bytes, whatever the medium's are.
+/// Sector size of logs, independent of that of the medium.
 pub const SECTOR: usize = 512;
 
 /// The two formats of a log.
@@ -18,24 +18,24 @@ pub const SECTOR: usize = 512;
 pub enum LogFormat {
     /// Up to Windows 8: one dirty vector; file type 1, or 2 up to Windows 2000.
     Dirt,
-    /// Windows 8.1 and Server 2012 R2 on: log entries; file type 6.
+    /// Windows 8.1, Server 2012 R2 and later: log entries; file type 6.
     Hvle,
 }
 
 /// The reason why a log, or an entry, is not applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flaw {
-    /// No bytes, only zeros, or a valid base block with nothing after it.
+    /// The log is empty, has only zeros, or only a valid base block.
     LogEmpty,
     /// The base block is not one of a log.
     LogNotALog,
     /// The base block's checksum is wrong.
     LogChecksum,
-    /// New format: the base block's two sequence numbers disagree.
+    /// New format: the two sequence numbers of the base block differ.
     LogSequence,
     /// The log belongs to another hive.
     LogForeign,
-    /// Another log was used and this one is not needed with it.
+    /// Another log was used, and this one is not needed.
     LogNotUsed,
     /// The hive is clean and needs no log.
     HiveClean,
@@ -43,23 +43,23 @@ pub enum Flaw {
     EntryHash1,
     /// Hash-2, over the header, is wrong.
     EntryHash2,
-    /// The size is not a multiple of 512, or runs past the log.
+    /// The size is not a multiple of 512, or exceeds the log.
     EntrySize,
-    /// The hive bins data size is no positive multiple of 4096 below 2 GiB.
+    /// The hive bins data size is not a positive multiple of 4096 below 2 GiB.
     EntryLength,
-    /// The sequence number skips some numbers.
+    /// The sequence number is too high: entries are missing.
     EntryGap,
-    /// A page is empty, unaligned, outside the hive bins or outside the entry; or there is none.
+    /// A page is empty, unaligned, outside the hive bins or outside the entry; or there are no pages.
     EntryPageBounds,
     /// The entry is outdated: the primary file includes it, or the log was restarted.
     EntryStale,
     /// A valid entry after the one at which the replay stopped.
     EntryBehindStop,
-    /// Old format: the log ends before its bitmap or its pages do.
+    /// Old format: the log ends within its bitmap or its pages.
     DirtTorn,
     /// Old format: the last-written timestamp is not the primary file's.
     DirtTimestamp,
-    /// Old format: the base block's two sequence numbers disagree.
+    /// Old format: the two sequence numbers of the base block differ.
     DirtSequence,
 }
 
@@ -149,7 +149,7 @@ pub fn parse_head(log: &[u8]) -> Result<(LogFormat, BaseBlock), Flaw> {
         _ => return Err(Flaw::LogNotALog),
     };
     let version = (base.major_version.get(), base.minor_version.get());
-    // A clustering factor above 1 would move the second part; Windows writes 1 (specification, "Sector size").
+    // A clustering factor above 1 moves the second part; Windows writes 1 (specification, "Sector size").
     let known = base.file_format.get() == 1
         && base.clustering_factor.get() == 1
         && version.0 == 1

@@ -1,5 +1,5 @@
-//! Marvin32, the keyed hash of log entries (specification, "Log entries", notes 1 to 3). It detects torn writes and not
-//! forgery: the seed is the same everywhere.
+//! Marvin32, the keyed hash of log entries (specification, "Log entries", notes 1 to 3). It detects torn writes, but
+//! not forgery: the seed is constant.
 
 /// The seed that Windows uses for every log entry.
 pub const LOG_SEED: u64 = 0x82EF_4D88_7A4E_55C5;

@@ -12,18 +12,18 @@ pub struct Name<'a> {
 }
 
 impl<'a> Name<'a> {
-    /// Makes a name of its stored bytes: one byte (Latin-1) or two (UTF-16LE) for each code unit.
+    /// Creates a name from its stored bytes: one byte (Latin-1) or two (UTF-16LE) for each code unit.
     pub fn new(bytes: Cow<'a, [u8]>, latin1: bool) -> Self {
         Name { bytes, latin1 }
     }
 
-    /// Encodes `text` as Windows stores it: Latin-1 where every code unit fits.
+    /// Encodes `text` as Windows stores it: Latin-1 if every code unit fits.
     pub fn encode(text: &str) -> Name<'static> {
         Self::from_units(&text.encode_utf16().collect::<Vec<_>>())
     }
 
-    /// Encodes code units as Windows stores them: Latin-1 if every one fits. The only way to make a name with an
-    /// unpaired surrogate.
+    /// Encodes code units as Windows stores them: Latin-1 if every one fits. Only this
+    /// function and escapes create names with unpaired surrogates.
     pub fn from_units(units: &[u16]) -> Name<'static> {
         let narrow: Option<Vec<u8>> = units.iter().map(|&u| u8::try_from(u).ok()).collect();
         match narrow {
@@ -63,8 +63,8 @@ impl<'a> Name<'a> {
         Name::from_units(&units)
     }
 
-    /// Returns the escaped form, which [`Name::from_escaped`] parses: control characters, backslashes and unpaired
-    /// surrogates are escaped, and nothing else unless it looks like an escape.
+    /// Returns the escaped form, which [`Name::from_escaped`] parses. Escapes are used for control characters, backslashes,
+    /// unpaired surrogates, and text that has the form of an escape.
     pub fn to_escaped(&self) -> String {
         let mut text = String::with_capacity(self.bytes.len());
         for unit in char::decode_utf16(self.units()) {
@@ -94,12 +94,12 @@ impl<'a> Name<'a> {
         self.latin1
     }
 
-    /// Returns the size of the name in bytes as UTF-16; the largest-name fields count so.
+    /// Returns the size of the name in bytes as UTF-16, which the largest-name fields use.
     pub fn utf16_size(&self) -> usize {
         self.units().count() * 2
     }
 
-    /// Returns the code units. An odd last byte of a damaged UTF-16 name is dropped.
+    /// Returns the code units. An odd last byte of a damaged UTF-16 name is ignored.
     pub fn units(&self) -> impl Iterator<Item = u16> + '_ {
         let step = if self.latin1 { 1 } else { 2 };
         self.bytes
@@ -107,12 +107,12 @@ impl<'a> Name<'a> {
             .map(|c| if let [low, high] = *c { u16::from_le_bytes([low, high]) } else { u16::from(c[0]) })
     }
 
-    /// Returns whether it equals `other` without regard to case.
+    /// Returns whether the name equals `other` without regard to case.
     pub fn matches<'n>(&self, other: impl Into<Name<'n>>) -> bool {
         self.equals(&other.into())
     }
 
-    /// As [`Name::matches`], for an existing name.
+    /// Returns whether two names are equal without regard to case.
     pub(crate) fn equals(&self, other: &Name<'_>) -> bool {
         if self.latin1 && other.latin1 && self.bytes.is_ascii() && other.bytes.is_ascii() {
             return self.bytes.eq_ignore_ascii_case(&other.bytes);
@@ -134,19 +134,19 @@ impl<'a> Name<'a> {
         hash(self.units())
     }
 
-    /// Returns the name as Windows stores it: Latin-1 where every code unit fits.
+    /// Returns the name as Windows stores it: Latin-1 if every code unit fits.
     pub fn compressed(&self) -> Name<'static> {
         if self.latin1 { self.clone().into_owned() } else { Name::from_units(&self.units().collect::<Vec<_>>()) }
     }
 
-    /// Converts into a name that borrows nothing.
+    /// Converts into a name that owns its bytes.
     pub fn into_owned(self) -> Name<'static> {
         Name { bytes: Cow::Owned(self.bytes.into_owned()), latin1: self.latin1 }
     }
 }
 
 impl<'a> From<&'a str> for Name<'a> {
-    /// Takes the text literally: nothing in it is an escape.
+    /// Encodes the text literally. Escapes are not interpreted.
     fn from(text: &'a str) -> Self {
         if text.is_ascii() { Name::new(Cow::Borrowed(text.as_bytes()), true) } else { Name::encode(text) }
     }
@@ -180,7 +180,7 @@ fn push_escape(text: &mut String, unit: u32) {
 }
 
 impl fmt::Display for Name<'_> {
-    /// Unpaired surrogates come out as U+FFFD.
+    /// Writes unpaired surrogates as U+FFFD.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use fmt::Write;
         char::decode_utf16(self.units()).try_for_each(|c| f.write_char(c.unwrap_or(char::REPLACEMENT_CHARACTER)))
@@ -192,7 +192,7 @@ pub fn hash(units: impl Iterator<Item = u16>) -> u32 {
     units.fold(0, |h: u32, unit| h.wrapping_mul(37).wrapping_add(u32::from(upcase(unit))))
 }
 
-/// Code units that have an upper case or a folding in Unicode and that Windows does not change (measured against the
+/// Code units that have an upper case or a folding in Unicode, but not in Windows (measured against the
 /// $UpCase table that Windows Vista and later write to NTFS volumes).
 const UNCHANGED: &[(u16, u16)] = &[
     (0x00b5, 0x00b5),
@@ -235,7 +235,7 @@ const UNCHANGED: &[(u16, u16)] = &[
     (0xab53, 0xabbf),
 ];
 
-/// Returns the registry's upper case of a code unit. It is one-to-one: nothing expands, surrogates stay.
+/// Returns the upper case of a code unit in the registry. One unit maps to one unit; surrogates are unchanged.
 pub fn upcase(unit: u16) -> u16 {
     if let Ok(ascii) = u8::try_from(unit)
         && ascii.is_ascii()
@@ -243,7 +243,7 @@ pub fn upcase(unit: u16) -> u16 {
         return u16::from(ascii.to_ascii_uppercase());
     }
     match unit {
-        // Small Greek letters with iota subscript: Unicode's full mapping expands them, the table does not.
+        // The full mapping of Unicode expands small Greek letters with iota subscript; the table does not.
         0x1f80..=0x1f87 | 0x1f90..=0x1f97 | 0x1fa0..=0x1fa7 => return unit + 8,
         0x1fb3 | 0x1fc3 | 0x1ff3 => return unit + 9,
         _ => {}
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_carry_every_name() {
+    fn escapes_represent_every_name() {
         for (text, units) in [
             ("plain {0001-x} U+0041", "plain {0001-x} U+0041".encode_utf16().collect::<Vec<_>>()),
             ("{U+005C}{U+0000}\u{1d11e}", vec![0x5c, 0, 0xd834, 0xdd1e]),

@@ -58,8 +58,8 @@ impl ListKind {
         if minor >= ListKind::HashLeaf.since_minor() { ListKind::HashLeaf } else { ListKind::FastLeaf }
     }
 
-    /// Returns the hint of an element for a key called `name`; 0 for kinds without. A fast leaf's is the first four
-    /// characters, or zeros for a name that is stored as UTF-16.
+    /// Returns the hint of an element for a key called `name`; 0 for kinds without hints. In a fast leaf, it is the first
+    /// four characters, or zeros for a name that is stored as UTF-16.
     pub fn hint(self, name: &Name<'_>) -> u32 {
         match self {
             ListKind::HashLeaf => name.hash(),
@@ -155,12 +155,12 @@ impl<'a> SubkeysList<'a> {
         self.elements.is_empty()
     }
 
-    /// Returns the elements in order: cell offset, and the hint where the kind has one.
+    /// Returns the elements in order: the cell offset, and the hint if the kind has one.
     pub fn elements(&self) -> impl ExactSizeIterator<Item = (CellOffset, Option<u32>)> + 'a {
         self.elements_from(0)
     }
 
-    /// As [`SubkeysList::elements`], from the element at `index` on.
+    /// Returns the elements from `index` on. See [`SubkeysList::elements`].
     pub fn elements_from(&self, index: usize) -> impl ExactSizeIterator<Item = (CellOffset, Option<u32>)> + 'a {
         let size = self.kind.element_size();
         let rest = self.elements.get(index.saturating_mul(size)..).unwrap_or_default();
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_are_held_against_the_cell() {
+    fn the_count_must_fit_the_cell() {
         let list = b"lh\x01\0\x20\0\0\0\xaa\0\0\0";
         let parsed = SubkeysList::parse(list, CellOffset(32)).unwrap();
         assert_eq!(parsed.elements().collect::<Vec<_>>(), [(CellOffset(0x20), Some(0xaa))]);

@@ -31,10 +31,10 @@ impl FileTime {
 impl FromStr for FileTime {
     type Err = ();
 
-    /// Reads RFC 3339 in UTC, as [`FileTime`] writes it; a date alone is its first moment.
+    /// Parses RFC 3339 in UTC, as [`FileTime`] is displayed. A date without a time is the start of that day.
     ///
     /// # Errors
-    /// It is no such text, or a time before 1601.
+    /// The text has another form, or is a time before 1601.
     fn from_str(text: &str) -> Result<Self, ()> {
         let (date, time) = match text.split_once('T') {
             Some((date, time)) => (date, time.strip_suffix('Z').ok_or(())?),
@@ -64,7 +64,7 @@ impl FromStr for FileTime {
 }
 
 impl fmt::Display for FileTime {
-    /// Writes RFC 3339, UTC, whole seconds. Every 64-bit value has a date (up to the year 60056).
+    /// Writes RFC 3339 in UTC with whole seconds. Every 64-bit value has a date (up to the year 60056).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0 / TICKS_PER_SECOND;
         let (days, second) = (seconds / 86_400, seconds % 86_400);
@@ -74,7 +74,7 @@ impl fmt::Display for FileTime {
     }
 }
 
-/// Proleptic Gregorian date of a day counted from 1601-01-01, which starts a 400-year cycle.
+/// Returns the proleptic Gregorian date of a day counted from 1601-01-01, which starts a 400-year cycle.
 fn civil_from_days(days: u64) -> (u64, u64, u64) {
     let cycles = days / 146_097;
     let mut rest = days % 146_097;
@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_read_as_it_is_written() {
+    fn text_round_trips() {
         for text in ["1601-01-01T00:00:00Z", "2000-02-29T12:34:56Z", "2100-03-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
             assert_eq!(text.parse::<FileTime>().unwrap().to_string(), text);
         }

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_are_held_against_what_is_there() {
+    fn sizes_must_fit_the_bytes() {
         for bytes in [
             &b"\x02\0\x08\0\x00\0\0"[..],
             b"\x02\0\x09\0\x00\0\0\0",

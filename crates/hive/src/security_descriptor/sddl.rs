@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_text_does_not_carry_is_listed_or_refused() {
+    fn omitted_parts_are_listed_or_refused() {
         let mut descriptor = SecurityDescriptor::from_sddl("O:BAD:(A;;KA;;;BA)").unwrap();
         descriptor.control |= control::OWNER_DEFAULTED | control::SACL_AUTO_INHERITED;
         descriptor.resource_manager_control = 7;

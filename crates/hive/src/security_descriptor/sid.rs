@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_and_bytes_are_the_specification_s() {
+    fn text_and_bytes_match_the_specification() {
         for (text, bytes) in [
             ("S-1-1-0", &b"\x01\x01\0\0\0\0\0\x01\0\0\0\0"[..]),
             ("S-1-5-32-544", b"\x01\x02\0\0\0\0\0\x05\x20\0\0\0\x20\x02\0\0"),
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_ones_are_refused() {
+    fn invalid_identifiers_are_refused() {
         let long = format!("S-1-5{}", "-1".repeat(16));
         for text in [
             "",

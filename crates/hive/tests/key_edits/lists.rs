@@ -1,4 +1,4 @@
-//! Lists that grow and vanish: of subkeys, of values, of key securities.
+//! Growth and removal of lists of subkeys, values and key securities.
 
 use hivewright_fixtures::{HiveSpec, KeySpec, ListKind, Minor};
 use hivewright_hive::check::check;
@@ -8,14 +8,14 @@ use hivewright_hive::{Data, Hive, ValueType};
 
 use super::model::contents;
 use super::random::hive;
-use super::{edit, is_sound, nothing_is_found};
+use super::{assert_no_findings, edit, is_sound};
 
-/// Names in an order that is not theirs.
+/// Returns `count` unsorted names.
 pub(crate) fn many(count: usize) -> Vec<String> {
     (0..count).map(|i| format!("key {:04}", i * 7919 % count)).collect()
 }
 
-/// The leaves of a key: kind and number of elements.
+/// Returns the kind and the number of elements of each leaf of a key.
 fn leaves(bytes: &[u8], path: &str) -> Vec<(subkeys_list::ListKind, usize)> {
     let opened = Hive::open(bytes).unwrap();
     let hive = opened.primary_alone();
@@ -37,7 +37,7 @@ fn leaves(bytes: &[u8], path: &str) -> Vec<(subkeys_list::ListKind, usize)> {
 }
 
 #[test]
-fn lists_part_and_vanish() {
+fn lists_split_and_disappear() {
     for (minor, kind) in [(Minor::V5, None), (Minor::V3, None), (Minor::V5, Some(ListKind::Li))] {
         let list = |key: KeySpec| kind.map_or_else(|| key.clone(), |kind| key.clone().list(kind));
         let old = HiveSpec::new(minor).key("Many", |key| list(key.key("first", |key| key))).build().bytes;
@@ -49,7 +49,7 @@ fn lists_part_and_vanish() {
             }
             let edited = editor.finish().unwrap();
             is_sound(&bytes, &edited);
-            nothing_is_found(&edited.bytes);
+            assert_no_findings(&edited.bytes);
             bytes = edited.bytes;
         }
         assert_eq!(contents(&bytes).len(), 2603);
@@ -61,16 +61,16 @@ fn lists_part_and_vanish() {
             }
             let edited = editor.finish().unwrap();
             is_sound(&bytes, &edited);
-            nothing_is_found(&edited.bytes);
+            assert_no_findings(&edited.bytes);
             bytes = edited.bytes;
         }
         assert_eq!((contents(&bytes).len(), bytes.len()), (3, grown));
     }
 }
 
-/// Ten thousand subkeys of one key come and go, in the order of their names, against it, and across.
+/// Creates and deletes ten thousand subkeys of one key in ascending, descending and mixed order.
 #[test]
-fn ten_thousand_subkeys_have_the_lists_that_windows_gives_them() {
+fn ten_thousand_subkeys_have_lists_as_in_windows() {
     use subkeys_list::ListKind::{FastLeaf, HashLeaf, IndexLeaf};
     let sorted: Vec<String> = (0..10_000).map(|i| format!("key {i:05}")).collect();
     let descending: Vec<String> = sorted.iter().rev().cloned().collect();
@@ -87,8 +87,8 @@ fn ten_thousand_subkeys_have_the_lists_that_windows_gives_them() {
             }
         }
         let full = editor.finish().unwrap();
-        nothing_is_found(&full.bytes);
-        super::can_be_taken_back(&old, &full);
+        assert_no_findings(&full.bytes);
+        super::is_reverted(&old, &full);
         let found = leaves(&full.bytes, "Many");
         let kind = if minor == Minor::V3 { IndexLeaf } else { HashLeaf };
         assert_eq!(found.iter().map(|&(_, count)| count).sum::<usize>(), 10_000);
@@ -101,7 +101,7 @@ fn ten_thousand_subkeys_have_the_lists_that_windows_gives_them() {
             assert!(editor.delete_key(&format!("Many\\{name}")).unwrap());
         }
         let empty = editor.finish().unwrap();
-        nothing_is_found(&empty.bytes);
+        assert_no_findings(&empty.bytes);
         assert_eq!((leaves(&empty.bytes, "Many"), empty.bytes.len()), (vec![], full.bytes.len()));
         assert_eq!(check(&empty.bytes).facts.allocated_cells, check(&old).facts.allocated_cells);
     }
@@ -117,13 +117,13 @@ fn a_values_list_that_grew_in_place_can_move() {
         }
         let edited = editor.finish().unwrap();
         is_sound(&bytes, &edited);
-        nothing_is_found(&edited.bytes);
+        assert_no_findings(&edited.bytes);
     }
 }
 
-/// The values of one key and their list take no more room than they must, however the list has grown.
+/// The values of one key and their list use only the necessary space after the growth of the list.
 #[test]
-fn ten_thousand_values_of_one_key_stay_small() {
+fn ten_thousand_values_waste_no_space() {
     let bytes = hive(Minor::V5);
     let key = Hive::open(&bytes[..]).unwrap().clean().unwrap().key("a").unwrap().unwrap().at();
     let mut editor = edit(&bytes, 1);
@@ -132,31 +132,31 @@ fn ten_thousand_values_of_one_key_stay_small() {
     }
     assert!(!editor.set_value_at(key, "09999", ValueType::DWORD, &9999u32.to_le_bytes()).unwrap());
     let edited = editor.finish().unwrap();
-    nothing_is_found(&edited.bytes);
+    assert_no_findings(&edited.bytes);
     // A key value with five letters takes 32 bytes, an entry of the list 4.
     assert!(edited.bytes.len() < bytes.len() + 10_000 * 36 + (256 << 10), "{}", edited.bytes.len());
     let mut editor = edit(&edited.bytes, 2);
     assert_eq!(editor.delete_all_values("a").unwrap(), 10_002);
     assert_eq!(editor.delete_all_values("a").unwrap(), 0);
     let emptied = editor.finish().unwrap();
-    nothing_is_found(&emptied.bytes);
+    assert_no_findings(&emptied.bytes);
     is_sound(&edited.bytes, &emptied);
 }
 
 #[test]
-fn a_tree_goes_with_its_security() {
+fn deleting_a_tree_releases_its_key_securities() {
     let bytes = hive(Minor::V5);
     let before = check(&bytes).facts.key_securities;
     let mut editor = edit(&bytes, 1);
     assert!(editor.delete_key("a").unwrap() && !editor.delete_key("a").unwrap());
     let edited = editor.finish().unwrap();
-    nothing_is_found(&edited.bytes);
+    assert_no_findings(&edited.bytes);
     assert_eq!(check(&edited.bytes).facts.key_securities, before - 1);
 }
 
-/// A key security of each kind, whatever the number of keys.
+/// New keys use one key security of each kind, independent of the number of keys.
 #[test]
-fn new_keys_share_what_follows_from_their_parents_security() {
+fn new_keys_share_inherited_key_securities() {
     let bytes = hive(Minor::V5);
     let before = check(&bytes).facts.key_securities;
     let mut editor = edit(&bytes, 1);
@@ -165,7 +165,7 @@ fn new_keys_share_what_follows_from_their_parents_security() {
         editor.create_key(&format!("a\\Services\\{name}\\below")).unwrap();
     }
     let edited = editor.finish().unwrap();
-    nothing_is_found(&edited.bytes);
+    assert_no_findings(&edited.bytes);
     assert_eq!(check(&edited.bytes).facts.key_securities, before + 2);
     let hive = Hive::open(&edited.bytes[..]).unwrap().clean().unwrap();
     let security = |path: &str| hive.key(path).unwrap().unwrap().security_descriptor().unwrap();
@@ -176,13 +176,13 @@ fn new_keys_share_what_follows_from_their_parents_security() {
     assert!(editor.set_security("a\\Services", &security("")).unwrap());
     assert!(!editor.set_security("a\\Services", &security("")).unwrap());
     let deleted = editor.finish().unwrap();
-    nothing_is_found(&deleted.bytes);
+    assert_no_findings(&deleted.bytes);
     assert_eq!(check(&deleted.bytes).facts.key_securities, before);
 }
 
-/// A tree as deep as the format allows is copied, renamed and deleted without recursion.
+/// Copies, renames and deletes a tree of the maximum depth, without recursion.
 #[test]
-fn deep_trees_are_walked() {
+fn deep_trees_are_processed_without_recursion() {
     let deep = "d\\".repeat(511);
     let mut editor = edit(&hive(Minor::V5), 1);
     assert!(editor.create_key(&deep).unwrap());
@@ -192,7 +192,7 @@ fn deep_trees_are_walked() {
     assert_eq!(editor.copy_key("e", "service\\B\\f").unwrap_err().code(), "key-depth");
     assert!(editor.delete_key("e").unwrap());
     let edited = editor.finish().unwrap();
-    nothing_is_found(&edited.bytes);
+    assert_no_findings(&edited.bytes);
     let keys = contents(&edited.bytes).len();
     assert_eq!(keys, contents(&hive(Minor::V5)).len() + 511 + 509);
 }
@@ -205,7 +205,7 @@ fn files_grow_in_steps_and_within_bounds() {
     editor.set_value("a", "x", &data).unwrap();
     let edited = editor.finish().unwrap();
     assert_eq!(edited.bytes.len(), 256 << 10);
-    // The rest is slack, and zero: the next edits go there.
+    // The rest is slack filled with zeros, which the next edits use.
     let end = 4096 + Hive::open(&edited.bytes[..]).unwrap().clean().unwrap().length() as usize;
     assert!(end < bytes.len() + 20_000 && edited.bytes[end..].iter().all(|&byte| byte == 0));
     let mut editor = edit(&edited.bytes, 2);

@@ -1,5 +1,5 @@
-//! Random edits of keys and values, several in one change: the result is what was asked, sound after every step, and can
-//! be taken back. Other parsers read the same.
+//! Random edits of keys and values, several in one change. The result matches a model, is consistent after every step,
+//! and can be reverted. Other parsers agree.
 
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
 
@@ -18,7 +18,7 @@ use model::contents;
 
 const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Settle, Step::Release];
 
-/// How often a random test runs: more by hand than in the gate.
+/// Returns the number of cases of a random test; an environment variable raises it.
 fn cases(usual: u32) -> u32 {
     let named = std::env::var("HIVEWRIGHT_CASES").ok().filter(|cases| !cases.is_empty());
     named.map_or(usual, |cases| cases.parse().unwrap())
@@ -29,7 +29,7 @@ fn edit(bytes: &[u8], tick: u64) -> Editor {
     Hive::open(bytes.to_vec()).unwrap().clean().unwrap().edit(options)
 }
 
-/// The security descriptor of a new key below one with the descriptor `parent`.
+/// Returns the security descriptor of a new key below a key with the descriptor `parent`.
 fn security_below(parent: &[u8]) -> Vec<u8> {
     let above = SecurityDescriptor::from_bytes(parent).unwrap();
     let new = above.for_new_key();
@@ -51,7 +51,7 @@ fn is_sound(old: &[u8], edited: &Edited) {
         let bytes = prefix(old, &edited.patches, step);
         let errors: Vec<_> =
             check(&bytes).errors().map(|finding| (finding.rule.code().as_str(), finding.offset)).collect();
-        // An entry taken out of the middle of a values list stands there twice until the count follows.
+        // After a removal from the middle of a values list, an entry is in it twice until the count is written.
         let twice = step == Step::Link && errors.iter().all(|&(code, _)| code == "cell-shared");
         assert!(errors.is_empty() || twice, "after {step:?}: {errors:x?}");
         if step < Step::Link {
@@ -61,18 +61,18 @@ fn is_sound(old: &[u8], edited: &Edited) {
             assert!(contents(&bytes) == after, "after {step:?}");
         }
     }
-    can_be_taken_back(old, edited);
+    is_reverted(old, edited);
 }
 
-fn can_be_taken_back(old: &[u8], edited: &Edited) {
+fn is_reverted(old: &[u8], edited: &Edited) {
     let mut bytes = old.to_vec();
     edited.patches.apply(&mut bytes).unwrap();
     assert!(bytes == edited.bytes, "the patches are the whole change");
     edited.patches.revert(&mut bytes).unwrap();
-    assert!(bytes == old, "the change can be taken back");
+    assert!(bytes == old, "the change can be reverted");
 }
 
-fn nothing_is_found(bytes: &[u8]) {
+fn assert_no_findings(bytes: &[u8]) {
     let report = check(bytes);
     let worst = report.findings.iter().find(|finding| finding.severity > Severity::Note);
     assert_eq!(worst, None);

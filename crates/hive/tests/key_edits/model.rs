@@ -1,4 +1,4 @@
-//! The contents of a hive, and how each operation should change them.
+//! A model of the contents of a hive and of the effect of each operation.
 
 use std::collections::BTreeMap;
 
@@ -60,7 +60,7 @@ fn class(size: usize) -> Vec<u8> {
     vec![0x41; size]
 }
 
-/// Reads everything of a hive.
+/// Reads all keys and values of a hive.
 pub(crate) fn contents(bytes: &[u8]) -> Contents {
     readable_contents(bytes).unwrap()
 }
@@ -96,8 +96,8 @@ pub(crate) fn readable_contents(bytes: &[u8]) -> Result<Contents> {
     Ok(found)
 }
 
-/// Carries out `op`. Says whether anything changed.
-pub(crate) fn carry_out(editor: &mut Editor, op: &Op) -> Result<bool> {
+/// Applies `op`. Returns whether anything changed.
+pub(crate) fn apply_operation(editor: &mut Editor, op: &Op) -> Result<bool> {
     match op {
         Op::Create(path) => editor.create_key(key_path(path)),
         Op::Delete(path) => editor.delete_key(key_path(path)),
@@ -116,7 +116,7 @@ pub(crate) fn carry_out(editor: &mut Editor, op: &Op) -> Result<bool> {
     }
 }
 
-/// Changes `contents` as `op` should. Says whether anything changes, or the code of the refusal.
+/// Applies `op` to the model. Returns whether anything changes, or the code of the refusal.
 pub(crate) fn model(contents: &mut Contents, op: &Op) -> std::result::Result<bool, &'static str> {
     match op {
         Op::Create(path) => create(contents, path),

@@ -1,13 +1,13 @@
-//! Random operations on made hives of every version.
+//! Random operations on generated hives of every version.
 
 use hivewright_fixtures::{HiveSpec, KeySpec, Minor};
 use hivewright_hive::Hive;
 use proptest::prelude::*;
 
-use super::model::{Op, Path, Units, carry_out, contents, model, units};
-use super::{edit, is_sound, nothing_is_found};
+use super::model::{Op, Path, Units, apply_operation, contents, model, units};
+use super::{assert_no_findings, edit, is_sound};
 
-/// Names of keys and values: of every way to be stored, in and out of order, differing in case, and such as no text has.
+/// Returns names of keys and values: of all encodings, unsorted, differing only in case, and with unpaired surrogates.
 pub(crate) fn names() -> Vec<Units> {
     let texts = ["a", "A", "B", "Ключ", "ключ", "straße", "Services", "service", "y\u{ff}", "zz top", "Y\u{178}"];
     let mut names: Vec<Units> = texts.into_iter().map(units).collect();
@@ -50,21 +50,21 @@ pub(crate) fn hive(minor: Minor) -> Vec<u8> {
         .bytes
 }
 
-/// Carries out each group of operations as one change, and looks at the result.
+/// Applies each group of operations as one change and checks the result.
 fn run(minor: Minor, edits: &[Vec<Op>]) {
     let mut bytes = hive(minor);
-    nothing_is_found(&bytes);
+    assert_no_findings(&bytes);
     for (tick, ops) in edits.iter().enumerate() {
         let mut expected = contents(&bytes);
         let mut editor = edit(&bytes, tick as u64);
         for op in ops {
-            let done = carry_out(&mut editor, op).map_err(|error| error.code().as_str());
+            let done = apply_operation(&mut editor, op).map_err(|error| error.code().as_str());
             assert_eq!(done, model(&mut expected, op), "{op:?}");
         }
         let edited = editor.finish().unwrap();
         assert_eq!(contents(&edited.bytes), expected, "{ops:?}");
         is_sound(&bytes, &edited);
-        nothing_is_found(&edited.bytes);
+        assert_no_findings(&edited.bytes);
         bytes = edited.bytes;
     }
     assert!(nt_hive::Hive::new(&bytes[..]).unwrap().root_key_node().is_ok());
@@ -75,7 +75,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: super::cases(96), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn edits_do_what_was_asked(
+    fn random_edits_match_the_model(
         edits in prop::collection::vec(prop::collection::vec(op(), 1..10), 1..6),
         minor in 0usize..4,
     ) {

@@ -1,4 +1,4 @@
-//! Edits of real hives, and what other parsers read of edited ones.
+//! Edits of real hives, and a comparison with other parsers.
 
 use std::io::Write;
 use std::path::{Path as File, PathBuf};
@@ -9,9 +9,9 @@ use hivewright_hive::check::{Report, Severity, check};
 use hivewright_hive::{CreateOptions, Data, Hive, KeyPath};
 
 use super::lists::many;
-use super::model::{Contents, Op, Path, carry_out, contents, model, readable_contents, units};
+use super::model::{Contents, Op, Path, apply_operation, contents, model, readable_contents, units};
 use super::random::{descriptors, hive, names};
-use super::{STEPS, can_be_taken_back, edit, nothing_is_found, prefix};
+use super::{STEPS, assert_no_findings, edit, is_reverted, prefix};
 
 fn corpus() -> PathBuf {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
@@ -24,7 +24,7 @@ fn oracle() -> Option<PathBuf> {
     path.is_file().then_some(path)
 }
 
-/// A hive of the corpus; `None` where it is not at hand.
+/// Returns a hive of the corpus; `None` if it is missing.
 fn real(name: &str) -> Option<Vec<u8>> {
     let stored = corpus().join(name);
     if stored.extension().is_none_or(|extension| extension != "zst") {
@@ -42,16 +42,15 @@ fn real(name: &str) -> Option<Vec<u8>> {
     bytes
 }
 
-fn finds_no_more(name: &str, before: &Report, after: &Report) {
+fn assert_no_new_findings(name: &str, before: &Report, after: &Report) {
     for (code, count) in after.counts.iter().filter(|(code, _)| code.severity() > Severity::Note) {
         assert!(count <= before.counts.of(code), "{name}: {code}");
     }
 }
 
-/// Real hives of four versions of Windows: a tree is deleted, another made, and the check finds nothing that it did not
-/// find before.
+/// Deletes a tree and creates another in real hives of four versions of Windows. The check has no new findings.
 #[test]
-fn real_hives_get_and_lose_trees() {
+fn trees_of_real_hives_are_created_and_deleted() {
     for name in ["nt40_server", "xp_sp3_ietest", "win7_sp1_x86", "win10_21h2"] {
         let Some(bytes) = real(&format!("system/{name}/SYSTEM.zst")) else { continue };
         let mut editor = edit(&bytes, 1);
@@ -65,19 +64,19 @@ fn real_hives_get_and_lose_trees() {
         }
         let edited = editor.finish().unwrap();
         let before = check(&bytes);
-        finds_no_more(name, &before, &check(&edited.bytes));
+        assert_no_new_findings(name, &before, &check(&edited.bytes));
         for step in STEPS {
             let report = check(&prefix(&bytes, &edited.patches, step));
             assert!(report.errors().count() <= before.errors().count(), "{name} after {step:?}");
         }
-        can_be_taken_back(&bytes, &edited);
+        is_reverted(&bytes, &edited);
     }
 }
 
-/// Numbers that depend on nothing but where they start.
-struct Dice(u64);
+/// Reproducible random numbers.
+struct Random(u64);
 
-impl Dice {
+impl Random {
     fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -89,7 +88,7 @@ impl Dice {
         all[self.below(all.len())].clone()
     }
 
-    /// A key of the hive as a rule, sometimes one below it that is new.
+    /// Returns the path of an existing key, or sometimes of a new key below it.
     fn path(&mut self, keys: &[Path]) -> Path {
         let mut path = self.of(keys);
         if path.is_empty() || self.below(3) == 0 {
@@ -109,7 +108,7 @@ impl Dice {
             0 => Op::Create(path),
             1 => Op::Delete(path),
             2 => Op::Rename(path, self.of(&names())),
-            // To a place that no link can be at.
+            // To a path without links.
             3 => Op::Copy(path, vec![units("copies"), self.of(&names())]),
             4 => Op::Unset(path, value),
             5 => Op::Clear(path),
@@ -123,10 +122,10 @@ impl Dice {
     }
 }
 
-/// Random operations on real hives of every version and origin: after each the contents are what was asked, and the check
-/// finds nothing that it did not find before.
+/// Applies random operations to real hives of every version and origin. The contents match the model after each, and the
+/// check has no new findings.
 #[test]
-fn real_hives_take_random_edits() {
+fn random_edits_of_real_hives_match_the_model() {
     let hives = [
         "edge/hivex/special",
         "edge/hivex/large.zst",
@@ -145,19 +144,19 @@ fn real_hives_take_random_edits() {
     let each = super::cases(8);
     for (number, name) in hives.into_iter().enumerate() {
         let Some(mut bytes) = real(name) else { continue };
-        let mut dice = Dice(0x9e37_79b9 + number as u64);
+        let mut random = Random(0x9e37_79b9 + number as u64);
         let mut expected = readable_contents(&bytes).unwrap();
         let mut before = check(&bytes);
         for tick in 0..each {
             let keys: Vec<Path> = expected.keys().cloned().collect();
-            let op = dice.op(&keys, &expected);
+            let op = random.op(&keys, &expected);
             let mut editor = edit(&bytes, u64::from(tick));
-            let done = carry_out(&mut editor, &op).map_err(|error| error.code().as_str());
+            let done = apply_operation(&mut editor, &op).map_err(|error| error.code().as_str());
             assert_eq!(done, model(&mut expected, &op), "{name}: {op:?}");
             let edited = editor.finish().unwrap();
             let after = check(&edited.bytes);
-            finds_no_more(name, &before, &after);
-            can_be_taken_back(&bytes, &edited);
+            assert_no_new_findings(name, &before, &after);
+            is_reverted(&bytes, &edited);
             assert!(contents(&edited.bytes) == expected, "{name}: {op:?}");
             (bytes, before) = (edited.bytes, after);
         }
@@ -180,7 +179,7 @@ fn the_oracle_agrees(file: &File) {
     }
 }
 
-/// What a command prints; `None` where it is not installed.
+/// Returns the output of a command; `None` if it is not installed.
 fn printed(command: &mut Command, input: &[u8]) -> Option<String> {
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let Ok(mut child) = spawned else {
@@ -193,10 +192,10 @@ fn printed(command: &mut Command, input: &[u8]) -> Option<String> {
     Some(String::from_utf8(output.stdout).unwrap())
 }
 
-/// nt-hive, the oracle, hivexsh, reglookup, regipy and dissect.regf, where they are installed, read the keys of an edited
-/// hive.
+/// Compares the keys of an edited hive as nt-hive, the oracle and the installed ones of hivexsh, reglookup, regipy and
+/// dissect.regf read them.
 #[test]
-fn other_parsers_read_the_same() {
+fn other_parsers_agree() {
     for mut bytes in [hive(Minor::V5), Hive::create(5, &CreateOptions::default()).unwrap().into_bytes()] {
         let mut editor = edit(&bytes, 1);
         for name in many(1500) {
@@ -210,7 +209,7 @@ fn other_parsers_read_the_same() {
         editor.copy_key("service\\new", "service\\copy").unwrap();
         editor.set_security("service\\copy", &descriptors()[1]).unwrap();
         bytes = editor.finish().unwrap().bytes;
-        nothing_is_found(&bytes);
+        assert_no_findings(&bytes);
         let paths = KeyPath::from(r"service\copy");
         let opened = Hive::open(&bytes[..]).unwrap().clean().unwrap();
         let subkeys = opened.key(&paths).unwrap().unwrap().subkeys().unwrap();

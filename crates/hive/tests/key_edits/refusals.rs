@@ -1,11 +1,11 @@
-//! What an edit refuses, and that nothing half done can be finished.
+//! Refusals of an edit. A partially failed edit cannot be finished.
 
 use hivewright_fixtures::{HiveSpec, Minor};
 use hivewright_hive::regf::name::Name;
 use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_hive::{Data, Delete, EditOptions, Editor, Hive, KeyPath, Result, ValueType};
 
-use super::{edit, nothing_is_found};
+use super::{assert_no_findings, edit};
 
 fn code<T: std::fmt::Debug>(done: Result<T>) -> &'static str {
     done.unwrap_err().code().as_str()
@@ -46,10 +46,10 @@ fn refusals_have_their_codes() {
     assert!(!editor.rename_key("Plain", "Plain").unwrap() && editor.rename_key("Plain", "PLAIN").unwrap());
     assert!(editor.set_value("Plain", &"x".repeat(16_383), &Data::Dword(1)).unwrap());
     assert!(editor.create_key(&"y".repeat(255)).unwrap());
-    // A link can be copied, and goes like any other key.
+    // A link can be copied, and deleted like any other key.
     assert!(editor.copy_key("Link", "Plain\\Link").unwrap() && editor.delete_key("Link").unwrap());
     assert_eq!(code(editor.create_key("Plain\\Link\\x")), "key-takes-no-subkeys");
-    nothing_is_found(&editor.finish().unwrap().bytes);
+    assert_no_findings(&editor.finish().unwrap().bytes);
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn data_is_as_large_as_the_version_allows() {
         // The largest that one cell holds.
         assert!(editor.set_value("Plain", "y", &Data::Binary(vec![1; (1 << 20) - 4])).unwrap());
         let edited = editor.finish().unwrap().bytes;
-        nothing_is_found(&edited);
+        assert_no_findings(&edited);
         let hive = Hive::open(edited).unwrap().clean().unwrap();
         let value = hive.key("Plain").unwrap().unwrap().value("x").unwrap().map(|value| value.data().unwrap());
         assert_eq!(value, expected.ok().map(|_| large.clone()));
@@ -72,9 +72,9 @@ fn data_is_as_large_as_the_version_allows() {
 }
 
 #[test]
-fn what_failed_half_way_cannot_be_finished() {
+fn a_partially_failed_edit_cannot_be_finished() {
     let bytes = odd();
-    // Room for some segments of the data, and not for all.
+    // Space for some segments of the data, but not for all.
     let max_file_len = bytes.len() as u64 + (48 << 10);
     let options = EditOptions { timestamp: Some(FileTime(1)), max_file_len, above_sequence: None };
     let mut editor = Hive::open(bytes).unwrap().clean().unwrap().edit(options);
@@ -84,7 +84,7 @@ fn what_failed_half_way_cannot_be_finished() {
 }
 
 #[test]
-fn a_deleted_key_is_gone_by_its_place_too() {
+fn a_deleted_key_cannot_be_addressed_by_its_offset() {
     let bytes = odd();
     let at = |editor: &Editor, path: &str| editor.hive().unwrap().key(path).unwrap().unwrap().at();
     let mut editor = edit(&bytes, 1);
@@ -102,11 +102,11 @@ fn a_deleted_key_is_gone_by_its_place_too() {
         assert_eq!(code(editor.set_class_at(place, None)), "no-key");
         assert_eq!(code(editor.set_security_at(place, &hivewright_fixtures::security::ordinary())), "no-key");
     }
-    nothing_is_found(&editor.finish().unwrap().bytes);
+    assert_no_findings(&editor.finish().unwrap().bytes);
 }
 
 #[test]
-fn names_that_no_text_has_can_be_addressed() {
+fn names_with_unpaired_surrogates_can_be_addressed() {
     let names = [vec![0x61, 0, 0x62], vec![0xd800, 0x78]].map(|units| Name::from_units(&units));
     let mut editor = edit(&odd(), 1);
     for name in &names {
@@ -120,12 +120,12 @@ fn names_that_no_text_has_can_be_addressed() {
         assert!(editor.delete_value(KeyPath::from_escaped(&text), name).unwrap());
         assert!(editor.delete_key(KeyPath::from_escaped(&text)).unwrap());
     }
-    nothing_is_found(&editor.finish().unwrap().bytes);
+    assert_no_findings(&editor.finish().unwrap().bytes);
 }
 
-/// A damaged count is no measure for memory.
+/// Memory is not allocated by a damaged count.
 #[test]
-fn a_count_that_cannot_be_is_an_error() {
+fn an_impossible_count_is_an_error() {
     let built = HiveSpec::new(Minor::V5).key("Plain", |key| key.dword("n", 1)).build();
     let mut bytes = built.bytes;
     let at = Hive::open(&bytes[..]).unwrap().clean().unwrap().key("Plain").unwrap().unwrap().at();
@@ -137,7 +137,7 @@ fn a_count_that_cannot_be_is_an_error() {
     assert_eq!(code(editor.delete_key("Plain")), "values-list-size");
 }
 
-/// Two operations on one key node: each of its fields is written in a step of its own.
+/// After two operations on one key node, each of its fields is written in its own step.
 #[test]
 fn a_key_is_renamed_and_emptied_in_one_edit() {
     let bytes = super::random::hive(Minor::V3);
@@ -147,9 +147,9 @@ fn a_key_is_renamed_and_emptied_in_one_edit() {
     super::is_sound(&bytes, &editor.finish().unwrap());
 }
 
-/// Windows makes no key with a backslash in its name; where one is, it can be reached, mended and deleted.
+/// Windows does not create keys with a backslash in the name. Such a key can be read, renamed and deleted.
 #[test]
-fn a_backslash_in_a_name_can_be_got_rid_of() {
+fn a_key_with_a_backslash_can_be_renamed_and_deleted() {
     let bytes = HiveSpec::new(Minor::V5).key("a\\b", |key| key.dword("n", 1)).key("c\\d", |key| key).build().bytes;
     let mut editor = edit(&bytes, 1);
     assert_eq!(code(editor.create_key(KeyPath::from_names(["x\\y"]))), "key-name");
@@ -157,11 +157,11 @@ fn a_backslash_in_a_name_can_be_got_rid_of() {
     assert!(editor.set_value(KeyPath::from_names(["a\\b"]), "n", &Data::Dword(2)).unwrap());
     assert!(editor.rename_key(KeyPath::from_escaped("a{U+005c}b"), "ab").unwrap());
     assert!(editor.delete_key(KeyPath::from_escaped("C{U+005c}D")).unwrap());
-    nothing_is_found(&editor.finish().unwrap().bytes);
+    assert_no_findings(&editor.finish().unwrap().bytes);
 }
 
 #[test]
-fn a_tree_of_another_hive_comes_over_whole() {
+fn a_tree_of_another_hive_is_copied_completely() {
     let source = super::random::hive(Minor::V5);
     for minor in [Minor::V3, Minor::V4, Minor::V5, Minor::V6] {
         let bytes = HiveSpec::new(minor).key("Plain", |key| key.dword("n", 1)).build().bytes;
@@ -170,7 +170,7 @@ fn a_tree_of_another_hive_comes_over_whole() {
         assert!(editor.copy_key_from(&other.root().unwrap(), "Plain\\All").unwrap());
         assert!(!editor.copy_key_from(&other.root().unwrap(), "Plain\\All").unwrap());
         let edited = editor.finish().unwrap();
-        nothing_is_found(&edited.bytes);
+        assert_no_findings(&edited.bytes);
         super::is_sound(&bytes, &edited);
         let (from, to) = (super::contents(&source), super::contents(&edited.bytes));
         let prefix = ["PLAIN", "ALL"].map(super::model::units);

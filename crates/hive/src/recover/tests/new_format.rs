@@ -2,7 +2,7 @@ use super::*;
 
 const LENGTH: u32 = 4 * 4096;
 
-/// Returns a log of entries `first..` that put `markers` into bin 1 one after the other.
+/// Returns a log of entries `first..` that write `markers` into bin 1 in turn.
 fn log(first: u32, markers: &[u8]) -> Vec<u8> {
     let specs: Vec<_> =
         markers.iter().zip(0..).map(|(&marker, i)| entry(first.wrapping_add(i), LENGTH, 4096, marker)).collect();
@@ -10,7 +10,7 @@ fn log(first: u32, markers: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn both_logs_apply_whatever_their_order() {
+fn both_logs_apply_in_any_order() {
     let hive = hive([8, 7], 4);
     let (one, two) = (log(7, &[0x71, 0x72]), log(9, &[0x73]));
     for logs in [[&one[..], &two[..]], [&two, &one]] {
@@ -64,7 +64,7 @@ fn the_first_entry_must_have_the_log_s_number() {
 }
 
 #[test]
-fn a_log_that_gives_nothing_leaves_a_gap() {
+fn a_log_without_entries_leaves_a_gap() {
     let hive = hive([8, 7], 4);
     let mut one = log(7, &[0x71]);
     one[600] ^= 1;
@@ -75,7 +75,7 @@ fn a_log_that_gives_nothing_leaves_a_gap() {
 }
 
 #[test]
-fn stale_entries_are_left() {
+fn stale_entries_are_skipped() {
     let hive = hive([8, 7], 4);
     left_for(&hive, &[&log(6, &[0x99, 0x99])], "entry-stale");
     let bytes = hvle(&[entry(7, LENGTH, 4096, 0x71), entry(3, LENGTH, 4096, 0x99)]);
@@ -124,7 +124,7 @@ fn damage_ends_the_replay_before_it() {
     }
 }
 
-/// Changes a field of the second entry's header and makes its hash 2 right.
+/// Changes a field in the header of the second entry and updates its hash 2.
 fn header(log: &mut [u8], field: usize, word: u32) {
     let entry = &mut log[512 + 4608..];
     entry[field..field + 4].copy_from_slice(&word.to_le_bytes());
@@ -192,7 +192,7 @@ fn growth_without_pages_is_refused() {
 }
 
 #[test]
-fn logs_of_another_hive_are_left() {
+fn logs_of_another_hive_are_rejected() {
     let hive = hive([8, 7], 4);
     let change = |edit: fn(&mut BaseBlock)| {
         let mut bytes = log(7, &[0x99]);

@@ -43,7 +43,7 @@ fn a_torn_log_is_refused() {
 }
 
 #[test]
-fn a_log_of_another_write_is_left() {
+fn a_log_of_another_write_is_rejected() {
     let hive = hive([5, 4], 4);
     left_for(&hive, &[&log([5, 4], 1, 0x99)], "dirt-sequence");
     let mut head = base([5, 5], LENGTH, 1);
@@ -52,7 +52,7 @@ fn a_log_of_another_write_is_left() {
 }
 
 #[test]
-fn of_two_that_fit_the_first_by_name_is_used() {
+fn of_two_matching_logs_the_first_by_name_is_applied() {
     let hive = hive([5, 4], 4);
     let (one, two) = (log([5, 5], 1, 0x71), log([5, 5], 1, 0x72));
     let (one, two) = (Log { name: "SYSTEM.LOG1", bytes: &one }, Log { name: "system.log2", bytes: &two });
@@ -80,13 +80,13 @@ fn without_a_base_block_the_first_bin_s_timestamp_decides() {
 }
 
 #[test]
-fn without_a_base_block_bins_of_the_write_before_are_the_log_s() {
+fn without_a_base_block_bins_of_the_previous_write_match_the_log() {
     let mut hive = hive([5, 4], 4);
     hive[100] ^= 1;
     hive[4096 + 20..4096 + 28].copy_from_slice(&(STAMP - 1_000_000).to_le_bytes());
     let bytes = log([5, 5], 1, 0x71);
     assert_eq!(markers(&recovered(&hive, &[&bytes]))[1], 0x71);
-    // With a base block that holds, its own time decides.
+    // The time of a valid base block has precedence.
     hive[100] ^= 1;
     let mut head = base([5, 4], LENGTH, 0);
     head.last_written = (STAMP - 1_000_000).into();

@@ -8,7 +8,7 @@ fn entries_from(first: u32, markers: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn without_logs_there_is_nothing_to_do() {
+fn recovery_without_logs_is_refused() {
     let hive = hive([8, 7], 4);
     assert_eq!(refused(&hive, &[]).error.code(), "no-log");
     left_for(&hive, &[b"", &[0; 4096]], "log-empty");
@@ -26,7 +26,7 @@ fn without_logs_there_is_nothing_to_do() {
 }
 
 #[test]
-fn new_logs_outrank_old_ones() {
+fn new_format_logs_are_preferred() {
     let hive = hive([8, 7], 4);
     let old = dirt(&base([8, 8], LENGTH, 1), &[(4096, bin(4096, 0x99))]);
     let new = entries_from(7, &[0x71]);
@@ -58,7 +58,7 @@ fn an_invalid_base_block_comes_from_the_latest_log_alone() {
 }
 
 #[test]
-fn headless_recovery_keeps_to_what_is_dirty_and_a_hive() {
+fn headless_recovery_refuses_clean_hives_and_other_files() {
     let log = entries_from(7, &[0x71]);
     let clean = hive([7, 7], 4);
     let failed = recover_headless(&clean[..], &named(&[&log])).map(drop).unwrap_err();
@@ -72,7 +72,7 @@ fn headless_recovery_keeps_to_what_is_dirty_and_a_hive() {
     assert_eq!(failed.report.logs[0].left, Some(Flaw::LogForeign), "the first bin tells");
 }
 
-/// `file` with the patches written, old bytes compared.
+/// Applies the patches to a copy of `file` and compares the old bytes.
 fn patched(file: &[u8], set: &PatchSet) -> Vec<u8> {
     let mut out = file.to_vec();
     assert_eq!(set.old_len, out.len() as u64);
@@ -87,7 +87,7 @@ fn patched(file: &[u8], set: &PatchSet) -> Vec<u8> {
 }
 
 #[test]
-fn patches_make_the_file_what_the_overlay_is() {
+fn patches_turn_the_file_into_the_overlay() {
     let hive = hive([8, 7], 4);
     let log = hvle(&[entry(7, LENGTH, 8192, 2), entry(8, LENGTH, 4096, 0x71), entry(9, LENGTH + 4096, LENGTH, 0)]);
     let done = recovered(&hive, &[&log]);
@@ -97,7 +97,7 @@ fn patches_make_the_file_what_the_overlay_is() {
     assert!(set.patches.iter().all(|p| p.offset != 8192 + 4096), "a page that is the same needs no patch");
     assert!(set.patches.windows(2).all(|pair| pair[0].step <= pair[1].step && pair[0].offset != pair[1].offset));
     assert!(set.patches.iter().all(|p| (p.step == Step::Base) == (p.offset < 4096)), "the base block is last");
-    // Whatever prefix was written, the file is still dirty and a replay ends in the same bytes.
+    // After every prefix the file is dirty, and a replay has the same result.
     for written in 0..set.patches.iter().filter(|p| p.step == Step::Prepare).count() {
         let part = PatchSet { patches: set.patches[..=written].to_vec(), ..set.clone() };
         let half = patched(&hive, &part);
@@ -121,7 +121,7 @@ fn the_highest_number_counts_stale_and_torn_entries() {
 }
 
 #[test]
-fn no_log_makes_it_panic() {
+fn damaged_logs_never_panic() {
     let hive = hive([8, 7], 4);
     let mut spec = entry(8, LENGTH + 4096, LENGTH, 0x72);
     spec.pages.push((512, vec![7; 1024]));
@@ -141,7 +141,7 @@ fn no_log_makes_it_panic() {
             let at = at.min(log.len() - 4);
             log[at..at + 4].copy_from_slice(&word.to_le_bytes());
         }
-        // Hashes and checksum are made right again, so that the fault is met after them.
+        // Hashes and checksum are updated, so that they do not hide the fault.
         for at in [512, log.len().min(5120)] {
             if at + 40 > log.len() {
                 continue;
@@ -166,8 +166,8 @@ fn no_log_makes_it_panic() {
 }
 
 #[test]
-fn headers_in_every_sector_cost_one_look_each() {
-    // 32 MiB in which every sector claims to be an entry of all that follows: hashing each would take hours.
+fn each_sector_is_hashed_at_most_once() {
+    // 32 MiB in which every sector claims to be an entry of all following bytes: hashing each would take hours.
     let hive = hive([8, 7], 4);
     let mut log = base([7, 7], LENGTH, 6).as_bytes().to_vec();
     let len = 32 << 20;

@@ -6,7 +6,7 @@ use super::{Flaw, Page, SECTOR};
 /// The signature of the vector.
 pub const SIGNATURE: [u8; 4] = *b"DIRT";
 
-/// The dirty vector of a log that holds all its pages.
+/// The dirty vector of a log with all its pages.
 #[derive(Clone, Copy, Debug)]
 pub struct DirtyVector<'l> {
     bitmap: &'l [u8],
@@ -14,10 +14,10 @@ pub struct DirtyVector<'l> {
 }
 
 impl<'l> DirtyVector<'l> {
-    /// Reads the vector of a log whose base block says that all hive bins have `length` bytes (a multiple of 4096).
+    /// Reads the vector of a log. `length` is the size of all hive bins from its base block (a multiple of 4096).
     ///
     /// # Errors
-    /// `LogEmpty` if nothing is dirty, `DirtTorn` if the log ends before the last page does.
+    /// `LogEmpty` if no page is dirty, `DirtTorn` if the log ends within the pages.
     pub fn parse(log: &'l [u8], length: u32) -> Result<Self, Flaw> {
         let vector = log.get(SECTOR..).unwrap_or_default();
         let Some(rest) = vector.strip_prefix(&SIGNATURE) else {
@@ -35,7 +35,7 @@ impl<'l> DirtyVector<'l> {
         Ok(DirtyVector { bitmap, pages })
     }
 
-    /// Returns the dirty pages by ascending offset; adjacent ones as one.
+    /// Returns the dirty pages by ascending offset; adjacent pages are merged.
     pub fn pages(&self) -> impl Iterator<Item = Page<'l>> + use<'l> {
         let (bitmap, mut rest) = (self.bitmap, self.pages);
         let bits = bitmap.len() * 8;

@@ -14,11 +14,11 @@ pub struct EntryHeader {
     pub signature: [u8; 4],
     /// 4: bytes of the entry, a multiple of 512.
     pub size: U32,
-    /// 8: bit 0 is that of the base block's flags.
+    /// 8: bit 0 is copied to the flags of the base block.
     pub flags: U32,
     /// 12: sequence number; wraps.
     pub sequence: U32,
-    /// 16: bytes of all hive bins once the entry is applied.
+    /// 16: size of all hive bins after the entry is applied.
     pub length: U32,
     /// 20: number of pages.
     pub page_count: U32,
@@ -81,7 +81,7 @@ impl<'l> Entry<'l> {
         if pages == 0 { Err(Flaw::EntryPageBounds) } else { Ok(()) }
     }
 
-    /// Returns the pages in the order of writing. All of them, if [`Entry::check`] found nothing.
+    /// Returns the pages in the order of writing; all of them if [`Entry::check`] succeeded.
     pub fn pages(&self) -> impl Iterator<Item = Page<'l>> + use<'l> {
         self.walk().map_while(Result::ok)
     }
@@ -90,7 +90,7 @@ impl<'l> Entry<'l> {
         let (bytes, length) = (self.bytes, self.header.length.get());
         let count = self.header.page_count.get() as usize;
         let mut data_at = count.checked_mul(REFERENCE_SIZE).and_then(|size| size.checked_add(HEADER_SIZE));
-        // Too many references are one error, not four thousand million.
+        // An excessive count is one error, not four thousand million.
         let fits = data_at.is_some_and(|at| at <= bytes.len());
         (0..if fits { count } else { 1 }).map(move |i| {
             let start = data_at.filter(|_| fits).ok_or(Flaw::EntryPageBounds)?;
@@ -114,7 +114,7 @@ fn reference(entry: &[u8], i: usize) -> (u32, u32) {
     (word(at), word(at + 4))
 }
 
-/// Returns all entries with a valid header from `at` on, at sector boundaries; with `skip`, the bodies of entries are
+/// Returns all entries with a valid header from `at` on, at sector boundaries. With `skip`, the contents of entries are
 /// not searched. Reads each sector once.
 pub fn scan(log: &[u8], at: usize, skip: bool) -> impl Iterator<Item = Entry<'_>> {
     let mut next = at.next_multiple_of(SECTOR);
