@@ -1,6 +1,7 @@
 //! A hive in a volume, read page by page on demand.
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -139,10 +140,10 @@ impl Paged {
         Ok(page.get().map(|page| &page[..]))
     }
 
-    /// Fills `out` with the bytes of a page from `start` on.
-    fn copy(&self, number: usize, start: usize, out: &mut [u8]) -> Result<()> {
+    /// Appends `range` of a page to `out`.
+    fn copy(&self, number: usize, range: Range<usize>, out: &mut Vec<u8>) -> Result<()> {
         if let Some(page) = self.page(number)? {
-            out.copy_from_slice(&page[start..start + out.len()]);
+            out.extend_from_slice(&page[range]);
             return Ok(());
         }
         let mut recent = self.recent();
@@ -152,7 +153,7 @@ impl Paged {
             *place = Some((number, self.read_page(number)?));
         }
         if let Some((_, page)) = place {
-            out.copy_from_slice(&page[start..start + out.len()]);
+            out.extend_from_slice(&page[range]);
         }
         Ok(())
     }
@@ -172,13 +173,11 @@ impl HiveBytes for Paged {
         {
             return Ok(Cow::Borrowed(&page[at % PAGE..at % PAGE + len]));
         }
-        let mut out = vec![0; len];
-        let mut rest = &mut out[..];
-        while !rest.is_empty() {
-            let (start, count) = (at % PAGE, rest.len().min(PAGE - at % PAGE));
-            let (piece, behind) = rest.split_at_mut(count);
-            self.copy(at / PAGE, start, piece)?;
-            (rest, at) = (behind, at + count);
+        let mut out = Vec::with_capacity(len);
+        while out.len() < len {
+            let end = PAGE.min(at % PAGE + len - out.len());
+            self.copy(at / PAGE, at % PAGE..end, &mut out)?;
+            at += PAGE - at % PAGE;
         }
         Ok(Cow::Owned(out))
     }

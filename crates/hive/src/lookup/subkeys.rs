@@ -136,45 +136,48 @@ impl<'h, B: HiveBytes> Key<'h, B> {
     }
 
     fn elements(&self) -> Result<Elements<'h, B>> {
-        Ok(Elements { hive: self.hive, leaves: self.leaves()?.into_iter(), leaf: None, keys: 0, overlong: false })
+        let (leaves, list) = match self.list()? {
+            List::None => (Vec::new(), None),
+            List::Leaf(leaf) => (Vec::new(), Some(leaf)),
+            List::Root(leaves) => (leaves, None),
+        };
+        Ok(Elements { hive: self.hive, list, leaves: leaves.into_iter(), leaf: None, keys: 0, overlong: false })
     }
 
-    /// Returns the leaves: the list itself, or the leaves of its index root. Each comes with the field that refers to it.
-    fn leaves(&self) -> Result<Vec<(CellOffset, Referrer)>> {
+    /// Reads the subkeys list.
+    fn list(&self) -> Result<List<'h>> {
         let at = CellOffset(self.node.subkeys_list.get());
         if self.node.subkey_count.get() == 0 {
-            return Ok(Vec::new());
+            return Ok(List::None);
         }
-        let from = Referrer::in_cell("key's subkeys list", self.at, 28);
-        let data = self.hive.cell_of(at, from)?;
+        let data = self.hive.cell_of(at, Referrer::in_cell("key's subkeys list", self.at, 28))?;
         let list = SubkeysList::parse(&data, at)?;
         if list.kind != ListKind::IndexRoot {
-            return Ok(vec![(at, from)]);
+            let (kind, len) = (list.kind, list.len());
+            return Ok(List::Leaf(Leaf { at, data, kind, len, next: 0 }));
         }
         let leaf = |(i, (leaf, _)): (usize, (CellOffset, _))| {
             (leaf, Referrer::element("index root", i, at, 4 + (i * ListKind::IndexRoot.element_size()) as u64))
         };
-        Ok(list.elements().enumerate().map(leaf).collect())
+        Ok(List::Root(list.elements().enumerate().map(leaf).collect()))
     }
 
     /// Returns the cells of the subkeys list: the index root, if there is one, and the leaves.
     pub(crate) fn list_cells(&self) -> Result<Vec<CellOffset>> {
-        let mut cells: Vec<_> = self.leaves()?.into_iter().map(|(at, _)| at).collect();
+        let leaves = match self.list()? {
+            List::None => return Ok(Vec::new()),
+            List::Leaf(_) => Vec::new(),
+            List::Root(leaves) => leaves,
+        };
         let list = CellOffset(self.node.subkeys_list.get());
-        if cells.first().is_some_and(|&first| first != list) {
-            cells.push(list);
-        }
-        Ok(cells)
+        Ok(leaves.into_iter().map(|(at, _)| at).chain([list]).collect())
     }
 
     /// Returns the cell offsets of the elements of each leaf.
     pub(crate) fn elements_of_leaves(&self) -> Result<Vec<Vec<CellOffset>>> {
-        let (mut all, mut keys) = (Vec::new(), 0);
-        for (leaf_at, from) in self.leaves()? {
-            let leaf = Leaf::read(self.hive, leaf_at, from)?;
-            keys += leaf.len() as u64;
-            has_room_for(self.hive, keys, leaf_at)?;
-            all.push(leaf.list()?.elements().map(|(at, _)| at).collect());
+        let (mut all, mut elements) = (Vec::new(), self.elements()?);
+        while let Some(leaf) = elements.next_leaf() {
+            all.push(leaf?.list()?.elements().map(|(at, _)| at).collect());
         }
         Ok(all)
     }
@@ -184,6 +187,14 @@ impl Element {
     fn key<'h, B: HiveBytes>(&self, hive: &'h Hive<B>) -> Result<Key<'h, B>> {
         hive.key_of(self.at, self.from)
     }
+}
+
+/// A subkeys list, as far as it is read.
+enum List<'h> {
+    None,
+    Leaf(Leaf<'h>),
+    /// The leaves that an index root points to, each with the field that refers to it.
+    Root(Vec<(CellOffset, Referrer)>),
 }
 
 /// A leaf of a subkeys list: the data of its cell, which was parsed before.
@@ -233,6 +244,8 @@ impl<'h> Leaf<'h> {
 /// Iterates over the elements of all leaves. An unreadable leaf is an error in its place.
 struct Elements<'h, B> {
     hive: &'h Hive<B>,
+    /// The list, if it has no index root, until its iteration begins.
+    list: Option<Leaf<'h>>,
     leaves: std::vec::IntoIter<(CellOffset, Referrer)>,
     leaf: Option<Leaf<'h>>,
     /// Number of elements of the leaves before.
@@ -249,25 +262,37 @@ impl<B: HiveBytes> Iterator for Elements<'_, B> {
     }
 }
 
-impl<B: HiveBytes> Elements<'_, B> {
+impl<'h, B: HiveBytes> Elements<'h, B> {
+    fn next_leaf(&mut self) -> Option<Result<Leaf<'h>>> {
+        let leaf = match self.list.take() {
+            Some(leaf) => leaf,
+            None => {
+                let (at, from) = self.leaves.next()?;
+                match Leaf::read(self.hive, at, from) {
+                    Ok(leaf) => leaf,
+                    Err(error) => return Some(Err(error)),
+                }
+            }
+        };
+        self.keys += leaf.len() as u64;
+        if let Err(error) = has_room_for(self.hive, self.keys, leaf.at) {
+            self.leaves = Vec::new().into_iter();
+            self.overlong = true;
+            return Some(Err(error));
+        }
+        Some(Ok(leaf))
+    }
+
     fn next_possible(&mut self, possible: &impl Fn(ListKind, Option<u32>) -> bool) -> Option<Result<Element>> {
         loop {
             if let Some(element) = self.leaf.as_mut().and_then(|leaf| leaf.next(possible)) {
                 return Some(Ok(element));
             }
             self.leaf = None;
-            let (at, from) = self.leaves.next()?;
-            let leaf = match Leaf::read(self.hive, at, from) {
-                Ok(leaf) => leaf,
+            match self.next_leaf()? {
+                Ok(leaf) => self.leaf = Some(leaf),
                 Err(error) => return Some(Err(error)),
-            };
-            self.keys += leaf.len() as u64;
-            if let Err(error) = has_room_for(self.hive, self.keys, at) {
-                self.leaves = Vec::new().into_iter();
-                self.overlong = true;
-                return Some(Err(error));
             }
-            self.leaf = Some(leaf);
         }
     }
 }
