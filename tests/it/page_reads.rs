@@ -6,7 +6,7 @@
 use hivewright::internals::settings::nat_t::{self, SettingReport};
 use hivewright::internals::windows::Selection;
 use hivewright_hive::regf::key_value::ValueType;
-use hivewright_hive::witness::{self, Seen};
+use hivewright_hive::witness::{self, WitnessedValue};
 use hivewright_hive::{EditOptions, Hive, Opened};
 
 use crate::support::pages::{Counting, PAGE, Pages};
@@ -29,7 +29,7 @@ fn confirmed_keys(report: &SettingReport) -> Vec<String> {
     paths
 }
 
-fn testimony(bytes: &[u8], paths: &[String]) -> Option<Vec<Seen>> {
+fn testimony(bytes: &[u8], paths: &[String]) -> Option<Vec<WitnessedValue>> {
     paths.iter().map(|path| witness::read(bytes, path, nat_t::NAME).ok()).collect()
 }
 
