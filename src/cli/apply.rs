@@ -74,7 +74,7 @@ fn judge(target: &Path, choice: &Choice, policy: &Policy) -> anyhow::Result<Vec<
 }
 
 fn edits(judged: &[Judged]) -> Edits {
-    Edits::Paths(judged.iter().flat_map(|judged| judged.mending.iter().cloned()).collect())
+    Edits::of_paths(judged.iter().flat_map(|judged| judged.mending.iter().cloned()).collect::<Vec<_>>())
 }
 
 /// Returns whether it is not as expected, or unknown.

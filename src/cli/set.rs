@@ -2,7 +2,6 @@
 
 use hivewright_error::Code;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::edit::commit::{How, InPlace, Options};
 use crate::edit::{Edits, Logs, Origin, Prepared, PreparedHive, Request, prepare};
@@ -27,7 +26,7 @@ pub(crate) fn run_unset(args: &UnsetArgs) -> anyhow::Result<Outcome> {
 }
 
 pub(crate) fn run_recover(args: &RecoverArgs) -> anyhow::Result<Outcome> {
-    run(&args.target, None, &request(Edits::None, args.disk.choice(), &args.write), &args.write)
+    run(&args.target, None, &request(Edits::Recovery, args.disk.choice(), &args.write), &args.write)
 }
 
 fn run(target: &Path, wanted: Option<Wanted>, request: &Request, args: &WriteArgs) -> anyhow::Result<Outcome> {
@@ -109,7 +108,7 @@ fn of_shadow_copies(hive: &PreparedHive) -> Option<String> {
 
 fn setting(wanted: Wanted, edit: &super::args::EditArgs) -> anyhow::Result<Request> {
     let selection = edit.control_set.as_deref().map_or(Ok(Selection::Standard), str::parse)?;
-    let edits = Edits::Named(Arc::new(SettingChange { wanted, selection, era: edit.windows.map(Era::from) }));
+    let edits = Edits::of_plan(SettingChange { wanted, selection, era: edit.windows.map(Era::from) });
     let request = request(edits, edit.disk.choice(), &edit.write);
     Ok(Request { as_it_stands: edit.as_it_stands, ..request })
 }

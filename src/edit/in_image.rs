@@ -16,7 +16,7 @@ const SECTOR: u64 = 512;
 
 /// Returns whether the output is the recovered hive instead of a copy of the image, because the image is read-only.
 pub(super) fn is_for_hive_alone(request: &Request, hive: &HiveHandle) -> bool {
-    let is_recovery = matches!(request.edits, Edits::None);
+    let is_recovery = matches!(request.edits, Edits::Recovery);
     is_recovery && request.elsewhere && hive.disk().is_some_and(|disk| disk.about().refusal.is_some())
 }
 

@@ -105,22 +105,25 @@ pub trait Plan: fmt::Debug + Send + Sync {
 #[non_exhaustive]
 pub enum Edits {
     /// No operations: the hive that the user named is only recovered.
-    None,
-    /// The operations of a plan on the hive that the user named.
-    Named(Arc<dyn Plan>),
-    /// Operations on registry paths, in this order.
-    Paths(Arc<[PathOperation]>),
-    /// Both: the plan comes first.
-    NamedAndPaths(Arc<dyn Plan>, Arc<[PathOperation]>),
+    Recovery,
+    /// Operations on several hives.
+    Operations {
+        /// Yields the first operations, on the hive that the user named.
+        plan: Option<Arc<dyn Plan>>,
+        /// Operations on registry paths, in this order.
+        paths: Arc<[PathOperation]>,
+    },
 }
 
 impl Edits {
-    /// Returns the operations on registry paths.
-    pub(super) fn paths(&self) -> &[PathOperation] {
-        match self {
-            Edits::Paths(operations) | Edits::NamedAndPaths(_, operations) => operations,
-            Edits::None | Edits::Named(_) => &[],
-        }
+    /// Returns the operations of a plan.
+    pub fn of_plan(plan: impl Plan + 'static) -> Self {
+        Edits::Operations { plan: Some(Arc::new(plan)), paths: Arc::default() }
+    }
+
+    /// Returns operations on registry paths.
+    pub fn of_paths(paths: impl Into<Arc<[PathOperation]>>) -> Self {
+        Edits::Operations { plan: None, paths: paths.into() }
     }
 }
 

@@ -42,12 +42,10 @@ impl From<Vec<HiveEdit>> for Found {
 /// As [`Image::system_hive`]; a missing hive; `other-hive`; `user-unnamed`.
 pub(super) fn find(image: &Image, request: &Request) -> Result<Found> {
     let named = || image.system_hive(&request.choice);
-    let operations = request.edits.paths();
-    let plan = match &request.edits {
-        Edits::None => return Ok(vec![HiveEdit { hive: named()?, plan: None }].into()),
-        Edits::Paths(_) if operations.is_empty() => return Ok(Vec::new().into()),
-        Edits::Paths(_) => None,
-        Edits::Named(plan) | Edits::NamedAndPaths(plan, _) => Some(plan),
+    let (plan, operations) = match &request.edits {
+        Edits::Recovery => return Ok(vec![HiveEdit { hive: named()?, plan: None }].into()),
+        Edits::Operations { plan: None, paths } if paths.is_empty() => return Ok(Vec::new().into()),
+        Edits::Operations { plan, paths } => (plan, &**paths),
     };
     let windows = Installation::of(named()?);
     let mut hives = Vec::new();

@@ -73,7 +73,7 @@ impl Image {
             plan: None,
             user: None,
             request: Request {
-                edits: Edits::None,
+                edits: Edits::Recovery,
                 force: false,
                 logs: LogChoice::Beside,
                 as_it_stands: false,
@@ -308,10 +308,7 @@ impl Transaction {
             None => operation.clone(),
         };
         let operations = self.operations.iter().map(of_user).collect();
-        let edits = match &self.plan {
-            Some(plan) => Edits::NamedAndPaths(plan.clone(), operations),
-            None => Edits::Paths(operations),
-        };
+        let edits = Edits::Operations { plan: self.plan.clone(), paths: operations };
         let prepared = prepare(&self.path, &Request { edits, ..self.request.clone() })
             .map_err(|error| error.in_file(&self.path))?;
         let (path, options) = (self.path.clone(), self.options.clone());

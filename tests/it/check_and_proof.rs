@@ -323,7 +323,7 @@ fn readable(bytes: &[u8]) -> BTreeMap<(u32, u32), (Vec<u8>, Vec<u8>)> {
 
 fn request(wanted: Wanted, force: bool) -> Request {
     Request {
-        edits: Edits::Named(plan(wanted)),
+        edits: Edits::of_plan(plan(wanted)),
         force,
         logs: LogChoice::Beside,
         as_it_stands: false,

@@ -143,13 +143,13 @@ struct Writing<'a> {
 impl<'a> Writing<'a> {
     fn of(target: &'a Path, to: &'a RegWriteArgs) -> Self {
         let RegWriteArgs { user, disk, write } = to;
-        let request = set::request(Edits::None, disk.choice(), write);
+        let request = set::request(Edits::Recovery, disk.choice(), write);
         Writing { target, write, request: Request { all_users: user.is_all(), ..request } }
     }
 
     fn run(self, operations: Vec<PathOperation>) -> anyhow::Result<Outcome> {
         let Writing { target, write, request } = self;
-        let prepared = prepare(target, &Request { edits: Edits::Paths(operations.into()), ..request })?;
+        let prepared = prepare(target, &Request { edits: Edits::of_paths(operations), ..request })?;
         set::warn_before(&prepared);
         let ending = set::finish(&prepared, write)?;
         set::warn_after(&prepared, &ending);

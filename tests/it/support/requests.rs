@@ -1,9 +1,8 @@
 //! Requests and options of edits and commits for tests.
 
 use hivewright::internals::edit::commit::{InPlace, Options};
-use std::sync::Arc;
 
-use hivewright::internals::edit::{Edits, Plan, Request};
+use hivewright::internals::edit::{Edits, Request};
 use hivewright::internals::locate::Choice;
 use hivewright::internals::locate::LogChoice;
 use hivewright::internals::settings::nat_t::{SettingChange, Wanted};
@@ -13,7 +12,7 @@ use hivewright_hive::EditOptions;
 /// Returns the request of the command without options.
 pub(crate) fn request(wanted: Option<Wanted>) -> Request {
     Request {
-        edits: wanted.map_or(Edits::None, |wanted| Edits::Named(plan(wanted))),
+        edits: wanted.map_or(Edits::Recovery, |wanted| Edits::of_plan(plan(wanted))),
         force: false,
         logs: LogChoice::Beside,
         as_it_stands: false,
@@ -27,8 +26,8 @@ pub(crate) fn request(wanted: Option<Wanted>) -> Request {
 }
 
 /// Returns a plan for the control sets that the command edits.
-pub(crate) fn plan(wanted: Wanted) -> Arc<dyn Plan> {
-    Arc::new(SettingChange { wanted, selection: Selection::Standard, era: None })
+pub(crate) fn plan(wanted: Wanted) -> SettingChange {
+    SettingChange { wanted, selection: Selection::Standard, era: None }
 }
 
 /// Returns options that force a write in place.

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use hivewright::internals::edit::commit::Options;
 use hivewright::internals::edit::{Action, Edits, Logs, PathOperation, Prepared, Request, prepare_on};
@@ -38,7 +37,7 @@ fn asked(bytes: usize) -> Request {
     }
     // Below the usual growth step of 256 KiB, with which the test would take ten times as long.
     let options = EditOptions { timestamp: Some(FileTime(1)), max_file_len: 128 << 10, ..EditOptions::default() };
-    Request { edits: Edits::Paths(Arc::from(operations)), options, ..request(None) }
+    Request { edits: Edits::of_paths(operations), options, ..request(None) }
 }
 
 /// Interrupts the edit at every point; the next run names any of `files`.

@@ -31,7 +31,7 @@ fn hive(minor: Minor) -> Vec<u8> {
 
 fn request(operations: Vec<PathOperation>) -> Request {
     Request {
-        edits: Edits::Paths(operations.into()),
+        edits: Edits::of_paths(operations),
         force: false,
         logs: LogChoice::Beside,
         as_it_stands: false,
