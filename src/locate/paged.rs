@@ -27,13 +27,13 @@ type Page = OnceLock<Box<[u8]>>;
 /// Pages with their numbers.
 type Recent = Vec<Option<(usize, Vec<u8>)>>;
 
-/// The bytes of a file, of which only requested pages are read. The first [`MOST_PAGES`] of them are kept.
+/// The bytes of a file, of which only requested pages are read. The first pages, at most 16 MiB, are kept.
 pub struct Paged {
     file: FileInVolume,
     groups: Box<[OnceLock<Box<[Page; GROUP]>>]>,
     /// The number of kept pages.
     kept: AtomicUsize,
-    /// Further pages, each in the place of its number modulo [`RECENT`].
+    /// Further pages, each in the place of its number modulo 256.
     recent: Mutex<Recent>,
 }
 
