@@ -58,7 +58,7 @@ pub trait Files: Send + Sync {
         Ok(None)
     }
 
-    /// Plans to make the file at `path` `len` bytes long. Nothing is written: see [`Growth::write`]. `None` if a name
+    /// Plans the growth of the file at `path` to `len` bytes. Nothing is written: see [`Growth::write`]. `None` if a name
     /// of the path does not exist.
     ///
     /// # Errors
@@ -71,13 +71,13 @@ pub trait Files: Send + Sync {
         Err(Error::new(Kind::Unsupported, Code::FixedLength, what))
     }
 
-    /// Whether files here get other bytes as a whole, and not where theirs lie: see [`Archive::replace`](crate::wim::Archive::replace).
+    /// Returns whether files are replaced as a whole instead of in place: see [`Archive::replace`](crate::wim::Archive::replace).
     fn replaces_files(&self) -> bool {
         false
     }
 
-    /// Checks before a write that the file system's own map of clusters marks those of `file` as in use, and other
-    /// tables that a reader does not need. A file system without such a map has nothing to check.
+    /// Checks before a write that the cluster bitmap of the file system marks those of `file` as in use, and checks other
+    /// tables that a reader does not need. Does nothing for a file system without a bitmap.
     ///
     /// # Errors
     /// `file-clusters-free`; the map, or another table of the file system, is damaged or cannot be read.
@@ -92,7 +92,7 @@ pub fn names(path: &str) -> impl Iterator<Item = &str> {
     path.split(['\\', '/']).filter(|name| !name.is_empty())
 }
 
-/// Entries that [`Files::list`] returns at most.
+/// Maximum number of entries that [`Files::list`] returns.
 pub const MAX_ENTRIES: usize = 1 << 18;
 
 /// An entry of a folder.
@@ -115,7 +115,7 @@ pub struct DirEntry {
 pub struct VolumeState {
     /// `NTFS`, `FAT32`, ...
     pub file_system: &'static str,
-    /// Version of the format, major and minor, where it has one.
+    /// Version of the format, major and minor, if it has one.
     pub version: Option<(u8, u8)>,
     /// The volume's label; empty for none.
     pub label: String,
@@ -179,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_part_at_both_slashes() {
+    fn both_slashes_separate_names() {
         assert_eq!(names("\\Windows/System32\\\\config/SYSTEM").count(), 4);
         assert_eq!(names("/").count(), 0);
     }

@@ -53,7 +53,7 @@ use volume_info::VolumeInfo;
 
 /// Record of the root folder.
 const ROOT: u64 = 5;
-/// Code units of a name at most.
+/// Maximum number of code units of a name.
 const MAX_NAME: usize = 255;
 
 /// An NTFS volume.
@@ -83,7 +83,7 @@ impl Ntfs {
         Ntfs::with(cache, geometry, from_backup)
     }
 
-    /// Opens the volume by the backup boot sector at its end, whatever its first sector.
+    /// Opens the volume by the backup boot sector at its end, and ignores its first sector.
     ///
     /// # Errors
     /// As [`Ntfs::open`]; `ntfs-boot-sector` if there is no matching backup.
@@ -168,7 +168,7 @@ impl Ntfs {
         let extents = match std::mem::replace(&mut stream.body, Body::Clusters(Extents::default())) {
             Body::Resident(value) => {
                 facts.traits.resident = true;
-                // A resident file is never compressed, though its flag may be set.
+                // A resident file is never compressed, but its flag may be set.
                 facts.traits.compressed = false;
                 return Ok(FileInVolume::new(volume, facts, Extents::default(), Some(Box::new(Resident(value)))));
             }

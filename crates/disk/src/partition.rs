@@ -1,7 +1,7 @@
 //! Reads a disk's partition table. Never writes.
 //!
 //! GPT (UEFI Specification 2.10, chapter 5) with its backup, else MBR with logical partitions, else the whole disk is
-//! one volume. A defect that leaves a usable table is a [`Warning`]; only a table that cannot be trusted at all is an
+//! one volume. A defect of a usable table is a [`Warning`]. Only an unusable table is an
 //! error. The numbering is that of Linux: primaries 1 to 4, logical partitions from 5, GPT entries from 1 with gaps.
 
 mod disk;
@@ -76,7 +76,7 @@ pub struct Warning {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum VolumeId {
-    /// The whole disk, where it has no partition table; a folder of the host.
+    /// The whole disk, if it has no partition table; a folder of the host.
     Whole,
     /// A partition, as Linux numbers them: at least 1.
     Partition(u32),
@@ -115,20 +115,20 @@ impl serde::Serialize for VolumeId {
     }
 }
 
-/// One partition, or the whole disk where there is no table.
+/// A partition, or the whole disk if there is no table.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Partition {
     /// As Linux numbers them; 0 is the whole disk. The number of the image in a WIM archive.
     pub number: u32,
     /// Bytes from the start of the disk.
     pub offset: u64,
-    /// Bytes, as the table says.
+    /// Length in bytes, according to the table.
     pub len: u64,
     /// Bytes of `len` that lie on the disk; fewer in a truncated image.
     pub available: u64,
-    /// The type in words, or "unknown".
+    /// The name of the type, or "unknown".
     pub type_name: &'static str,
-    /// The type as it lies in the table: `0x07`, or a GUID in capital letters.
+    /// The type as stored in the table: `0x07`, or a GUID in capital letters.
     pub type_id: String,
     /// The partition's own GUID (GPT).
     pub unique_id: Option<String>,
@@ -140,17 +140,17 @@ pub struct Partition {
     pub attribute_names: Vec<&'static str>,
     /// MBR: marked active. GPT: legacy BIOS bootable.
     pub bootable: bool,
-    /// In an extended partition.
+    /// Whether it is in an extended partition.
     pub logical: bool,
     /// Its contents, according to its first sectors or its type.
     pub kind: VolumeKind,
-    /// What the description of a WIM archive says of the image.
+    /// The description of the image in a WIM archive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<Described>,
 }
 
 impl Partition {
-    /// Makes a partition of which only the place is known.
+    /// Creates a partition of which only the range is known.
     fn new(number: u32, offset: u64, len: u64, disk: &Disk<'_>) -> Self {
         Partition {
             number,
@@ -170,7 +170,7 @@ impl Partition {
         }
     }
 
-    /// An image of a WIM archive, whose metadata has `len` bytes at `offset`.
+    /// Creates the volume of an image of a WIM archive, whose metadata has `len` bytes at `offset`.
     pub(crate) fn of_image(number: u32, offset: u64, len: u64, image: Described) -> Self {
         Partition {
             number,
@@ -216,16 +216,16 @@ pub struct Table {
     pub disk_len: u64,
     /// GPT: the disk's GUID. MBR: the disk signature, eight hexadecimal digits.
     pub disk_id: Option<String>,
-    /// Which copy was used.
+    /// The copy that was used.
     pub source: TableSource,
     /// The defects.
     pub warnings: Vec<Warning>,
-    /// In the order of the table; an extended partition precedes its logical ones.
+    /// The partitions in the order of the table. An extended partition precedes its logical ones.
     pub partitions: Vec<Partition>,
 }
 
 impl Table {
-    /// The images of a WIM archive whose files have so many bytes.
+    /// Creates the table of the images of a WIM archive. `size` is the total size of its files.
     pub(crate) fn of_images(disk_len: u64, partitions: Vec<Partition>) -> Self {
         Table {
             scheme: Scheme::Wim,

@@ -1,10 +1,10 @@
-//! WIM archives, and ESD, which are WIM archives: the images that Windows is installed from.
+//! WIM archives, including ESD files: the images from which Windows is installed.
 //!
-//! An archive holds images, each a tree of files as it was captured from a volume; the bytes of files, by their SHA-1, are
-//! shared by all. [`Archive`] is opened over its file, or over all parts of a split one; each of its images is [`Files`](crate::files::Files). The
-//! bytes of a file are unpacked as a whole when the first of them is read, and their hash is checked then.
+//! An archive has images, each a tree of files that was captured from a volume. The images share the contents of files,
+//! which are identified by their SHA-1. An [`Archive`] is opened from its file, or from all parts of a split archive. Each
+//! image implements [`Files`](crate::files::Files). The first read of a file unpacks it completely and checks its hash.
 //!
-//! [`Archive::replace`] gives files of images other bytes. It appends what is new, and the header comes last: see [`write`].
+//! [`Archive::replace`] replaces the contents of files. It appends the new data and writes the header last: see [`write`].
 
 mod blobs;
 pub mod decode;
@@ -43,22 +43,22 @@ use crate::partition;
 
 /// Bytes of the header of an archive, at its start.
 pub const HEADER_SIZE: u64 = header::SIZE as u64;
-/// Bytes of the metadata of an image at most, and of a file that is unpacked.
+/// Maximum size of the metadata of an image, and of an unpacked file, in bytes.
 const MOST_METADATA: u64 = 512 << 20;
 const MOST_FILE: u64 = 2 << 30;
-/// Bytes of an unpacked piece of a solid resource that are kept for the next file in it.
+/// Maximum size of an unpacked piece of a solid resource that is cached for the next file, in bytes.
 const MOST_KEPT: usize = 64 << 20;
-/// Images at most. An archive of Windows has some twenty.
+/// Maximum number of images. An archive of Windows has about twenty.
 const MOST_IMAGES: u32 = 4096;
 
-/// An archive. It is the same for everybody who has it open.
+/// An archive. All users of one opening share it.
 pub struct Archive {
     parts: Vec<Part>,
     xml: Xml,
     /// The metadata of the image that was read last.
     metadata: Mutex<Option<(u32, Arc<Metadata>)>>,
     unpacked: Unpacked,
-    /// A piece of a solid resource that was unpacked last: where the resource is, and the number of the piece.
+    /// The last unpacked piece of a solid resource.
     solid: Mutex<Option<(SolidPiece, Arc<Vec<u8>>)>>,
 }
 
@@ -72,14 +72,14 @@ struct Part {
     table: Table,
 }
 
-/// What the header of a file says of the archive that it is a part of.
+/// The part of an archive that a file holds, according to its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartOf {
-    /// Of the whole archive.
+    /// The identifier of the archive.
     pub guid: [u8; 16],
-    /// Its number, from 1.
+    /// The number of the part, from 1.
     pub number: u16,
-    /// How many there are.
+    /// The number of parts.
     pub count: u16,
 }
 
@@ -87,7 +87,7 @@ impl PartOf {
     /// Reads the header of a file.
     ///
     /// # Errors
-    /// `wim-header`, `wim-version`; the file could not be read.
+    /// `wim-header`, `wim-version`; I/O errors.
     pub fn read(file: &dyn Storage) -> Result<Self> {
         let Header { guid, part, parts, .. } = Header::read(file)?;
         Ok(PartOf { guid, number: part, count: parts })
@@ -119,15 +119,15 @@ impl Header {
 }
 
 impl Archive {
-    /// Opens the archive of these files, all of its parts in their order.
+    /// Opens an archive. `files` are all of its parts, in their order.
     ///
     /// # Errors
-    /// `wim-header`, `wim-version`, `wim-parts`, `wim-table`, `wim-xml`, `wim-encrypted`; a file could not be read.
+    /// `wim-header`, `wim-version`, `wim-parts`, `wim-table`, `wim-xml`, `wim-encrypted`; I/O errors.
     pub fn open(files: Vec<Arc<dyn Storage>>) -> Result<Arc<Archive>> {
         Self::open_sharing(files, Unpacked::default())
     }
 
-    /// As [`Archive::open`], with the unpacked bytes of other openings.
+    /// Opens an archive with the unpacked bytes of other openings. See [`Archive::open`].
     ///
     /// # Errors
     /// As [`Archive::open`].
@@ -155,12 +155,12 @@ impl Archive {
         Ok(Arc::new(Archive { xml, parts, metadata: Mutex::default(), unpacked, solid: Mutex::default() }))
     }
 
-    /// Returns its unpacked bytes, for other openings.
+    /// Returns the cache of unpacked bytes, for other openings.
     pub fn unpacked(&self) -> &Unpacked {
         &self.unpacked
     }
 
-    /// Returns the images as the volumes of a table, which an archive has in the place of partitions. `size` is that of all its files.
+    /// Returns a table with the images as volumes, instead of partitions. `size` is the total size of the files of the archive.
     pub fn table(&self, size: u64) -> partition::Table {
         let image = |number: u32| {
             let (offset, stored) = self.place(number).unwrap_or_default();
@@ -169,23 +169,23 @@ impl Archive {
         partition::Table::of_images(size, (1..=self.images()).map(image).collect())
     }
 
-    /// How many images there are; their numbers begin at 1.
+    /// Returns the number of images. They are counted from 1.
     pub fn images(&self) -> u32 {
         self.first().header.images
     }
 
-    /// Returns what the description says of an image.
+    /// Returns the description of an image.
     pub fn described(&self, image: u32) -> Described {
         self.xml.image(image)
     }
 
-    /// Where the metadata of an image lies in the first part, and how many bytes it has there.
+    /// Returns the offset of the metadata of an image in the first part, and its stored size.
     fn place(&self, image: u32) -> Option<(u64, u64)> {
         let reference = self.metadata_entry(image)?.reference;
         Some((reference.offset, reference.stored))
     }
 
-    /// Returns the compression in words.
+    /// Returns the name of the compression.
     pub fn compression(&self) -> String {
         let header = &self.first().header;
         let name = match header.compression {
@@ -198,12 +198,12 @@ impl Archive {
         format!("{name} in chunks of {} KiB{solid}", header.chunk_size >> 10)
     }
 
-    /// Whether there are hashes of all of its bytes.
+    /// Returns whether the archive has an integrity table, which has hashes of all bytes.
     pub fn has_integrity_table(&self) -> bool {
         self.first().header.integrity.offset != 0
     }
 
-    /// Why nothing is written to it, if so.
+    /// Returns the reason why the archive cannot be written; `None` if it can.
     pub fn refusal(&self) -> Option<Refusal> {
         let header = &self.first().header;
         let join = format!("join its parts and edit the whole: {}", advised::JOIN_WIM);
@@ -242,7 +242,7 @@ impl Archive {
     }
 
     fn first(&self) -> &Part {
-        // There is one: see `open`.
+        // `open` has checked that it exists.
         &self.parts[0]
     }
 
@@ -272,7 +272,7 @@ impl Archive {
         Ok(metadata)
     }
 
-    /// Finds the blob of a hash: its part, and its entry there.
+    /// Finds the blob with a hash: its part, and its entry in the blob table of that part.
     fn find(&self, hash: &Hash) -> Result<(usize, Entry)> {
         let found = self.parts.iter().enumerate().find_map(|(i, part)| Some((i, part.table.find(hash)?)));
         found.ok_or_else(|| {
@@ -282,7 +282,7 @@ impl Archive {
         })
     }
 
-    /// Bytes of the file with that hash.
+    /// Returns the size of the file with that hash in bytes.
     fn len_of(&self, hash: &Hash) -> Result<u64> {
         let (_, entry) = self.find(hash)?;
         Ok(entry.blob_len())
@@ -298,7 +298,7 @@ impl Archive {
         Some(Packed { offset: solid.reference.offset, len: None, uses })
     }
 
-    /// The bytes of the file with that hash.
+    /// Returns the contents of the file with that hash.
     fn unpack(&self, hash: &Hash) -> Result<Arc<Vec<u8>>> {
         let (part, entry) = self.find(hash)?;
         let at = entry.reference.offset;
@@ -318,7 +318,7 @@ impl Archive {
         })
     }
 
-    /// Takes the bytes of a blob out of the solid resources of its run.
+    /// Extracts the bytes of a blob from the solid resources of its run.
     fn unpack_solid(&self, part: usize, entry: Entry) -> Result<Vec<u8>> {
         let Part { file, table, .. } = &self.parts[part];
         let Reference { offset, stored: len, .. } = entry.reference;
@@ -329,7 +329,7 @@ impl Archive {
         for solid in table.solids(entry.number) {
             let Reference { offset: at, stored, .. } = solid.reference;
             let resource = Resource::open_solid(&**file, at, stored)?;
-            // Its bytes are those from `start` on.
+            // The blob begins at `start`.
             let mut next = offset + bytes.len() as u64;
             let own_end = start.saturating_add(resource.len).min(end);
             while next >= start && next < own_end {
@@ -367,7 +367,7 @@ impl Archive {
 }
 
 impl Entry {
-    /// Bytes of the file that it is of.
+    /// Size of the unpacked file in bytes.
     fn blob_len(&self) -> u64 {
         if self.reference.has(resource_flags::SOLID) { self.reference.stored } else { self.reference.len }
     }
@@ -396,7 +396,7 @@ fn expect_hash(file: &dyn Storage, found: &Hash, hash: &Hash, at: u64) -> Result
     Err(resource::placed(error, file, at))
 }
 
-/// Builds the error for files that are not the parts of one archive.
+/// Returns the error for files that are not parts of one archive.
 fn foreign(what: &str) -> Error {
     Error::new(Kind::Corrupt, Code::WimParts, what)
 }

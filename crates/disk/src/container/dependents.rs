@@ -2,7 +2,7 @@
 //! the parent that each of them names; those of Parallels by the descriptor beside them.
 //!
 //! A write to an image changes the disks of its children wherever they have no blocks of their own; metadata of a file
-//! system that lies half in the child may then be inconsistent. So dependents are searched before a write in place.
+//! system that is partly in the child may then be inconsistent. So dependents are searched before a write in place.
 //!
 //! A file may also be part of an image that another file describes: a VMDK extent, the data file of a qcow2 image. A
 //! write to it by its own name bypasses that image and the image's children.
@@ -22,9 +22,9 @@ use hivewright_error::Kind;
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe::{Seen, folders_on_the_way, list, open_plain, see};
 
-/// Files opened at most; those whose names begin as the image's come first.
+/// Maximum number of opened files. Files whose names begin with that of the image come first.
 const MOST_FILES: usize = 1 << 16;
-/// Images read beyond their first and last bytes at most.
+/// Maximum number of images that are read beyond their first and last bytes.
 const MOST_IMAGES: usize = 4096;
 /// The subfolder of a machine's folder where VirtualBox keeps differencing images.
 const SNAPSHOTS: &str = "Snapshots";
@@ -36,7 +36,7 @@ const MOST_FOLDERS: usize = 16;
 struct ImageNames<'a> {
     /// The files of the image; the one that the user named comes first.
     files: &'a [(PathBuf, Option<Seen>)],
-    /// The identifier by which children refer to it that have no name of it.
+    /// The identifier by which children without its name refer to it.
     own: Option<[u8; 16]>,
 }
 
@@ -70,9 +70,9 @@ pub struct FoundDependents {
     pub wholes: Vec<PathBuf>,
     /// Possible images that cannot be opened.
     pub closed: Vec<PathBuf>,
-    /// Whether a limit cut the search short.
+    /// Whether a limit ended the search.
     pub is_cut: bool,
-    /// The advice where children can only be merged.
+    /// The advice if children can only be merged.
     pub advice: Option<String>,
 }
 
@@ -117,7 +117,7 @@ impl Entry {
 }
 
 impl DependentSearch {
-    /// As [`find_dependents`].
+    /// Searches the dependents of an image. See [`find_dependents`].
     pub fn find(&self, files: &[PathBuf], named: &Path) -> FoundDependents {
         let mut found = self.look(files, named);
         if !found.wholes.is_empty() {

@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_file_is_named_once() {
+    fn the_message_names_only_the_lowest_file() {
         let corrupt = |what: &str| Error::new(Kind::Corrupt, Code::VdiHeader, what);
         let told = below(corrupt("a block is past its end"), &[], Path::new("/images/base.vhd"));
         assert_eq!(told.what(), "a block is past its end; it is the file base.vhd");

@@ -11,7 +11,7 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// Images in a chain at most: backing files, parents, an image in an archive.
+/// Maximum number of images in a chain: backing files, parents, an image in an archive.
 pub const MAX_DEPTH: usize = 32;
 
 /// An image to be opened by a format.
@@ -34,7 +34,7 @@ pub struct Image {
     pub disk: Arc<dyn Storage>,
     /// Its description.
     pub about: About,
-    /// The archive, where it is one instead of a disk.
+    /// The archive, if the image is an archive instead of a disk.
     pub archive: Option<Arc<Archive>>,
 }
 
@@ -46,7 +46,7 @@ impl Image {
 }
 
 impl<'a> Opening<'a> {
-    /// Makes the opening of `file` as the image that the user named. Names in it are relative to the folder of `path`.
+    /// Creates the opening of `file` as the image that the user named. Names in it are relative to the folder of `path`.
     pub fn of(policy: &'a PathPolicy, file: Arc<dyn Storage>, path: &'a Path) -> Self {
         Opening { policy, file, path, role: Role::Image, depth: 0 }
     }
@@ -57,8 +57,8 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// Opens the image at `path` as `format`, or as the format that its bytes show. `None` for a hive, and for a file that
-/// is too short for a disk.
+/// Opens the image at `path` as `format`, or in the detected format. `None` for a hive, and for a file that is too short
+/// for a disk.
 ///
 /// # Errors
 /// `format-unknown`: there is no format of that name. `format-mismatch`: the image has another format. Errors of the
@@ -85,7 +85,7 @@ pub(super) fn open_backing(opening: &Opening<'_>, name: &str, format: Option<&st
     }
 }
 
-/// Opens an image as [`open`] does. Formats call it for the image below theirs.
+/// Opens a lower image of a chain for a format. See [`open`].
 ///
 /// # Errors
 /// `image-depth`: the chain is too long. `image-circle`: the chain is a cycle. As [`open`].

@@ -37,14 +37,14 @@ pub struct Taken {
 
 /// The writable files of an image.
 pub struct OverlayFiles {
-    /// The files and their lengths before the change; a file that grows is the last.
+    /// The files and their lengths before the change. A file that grows is the last one.
     pub arranged: Vec<(PathBuf, u64)>,
     /// The length of the last file after the change.
     pub last_len: u64,
 }
 
 impl ImageOverlay {
-    /// Makes an overlay that opens files with `open`.
+    /// Creates an overlay that opens files with `open`.
     pub fn new(open: impl Fn(&Path, Role) -> Result<Arc<dyn Storage>> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(ImageOverlay { open: Box::new(open), clock: Arc::default(), files: Mutex::default() })
     }

@@ -48,7 +48,7 @@ pub struct HostFile {
     pub size: u64,
 }
 
-/// Files of one image at most.
+/// Maximum number of files of one image.
 const MAX_FILES: usize = 4096;
 
 /// The path policy of one image.
@@ -141,7 +141,7 @@ impl PathPolicy {
         self.hand_out(&path, role)
     }
 
-    /// Opens a file as [`PathPolicy::named`] does, to identify it; it does not become a file of the image.
+    /// Opens a file to identify it, under the rules of [`PathPolicy::named`]. It does not become a file of the image.
     ///
     /// # Errors
     /// As [`PathPolicy::named`].
@@ -312,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_of_any_system_is_a_path_of_this_one() {
+    fn names_of_all_systems_become_paths_of_the_host() {
         for (name, path) in [
             (r"C:\VMs\base.vhd", "base.vhd"),
             (r"\\server\share\base.vhd", "base.vhd"),
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn only_digits_stand_for_a_character() {
+    fn only_valid_percent_encodings_are_decoded() {
         assert_eq!(percents("two%20.vmdk%zz%+1%"), "two .vmdk%zz%+1%");
     }
 }

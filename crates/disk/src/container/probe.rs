@@ -92,7 +92,7 @@ pub(super) fn held_against(
     }
 }
 
-/// Returns the kind of file that the bytes show, and the matching option. `None` where they show nothing.
+/// Returns the detected kind of file, and the matching option. `None` if it is unknown.
 fn other(probe: &Probe<'_>, named: &Format) -> Option<(String, String)> {
     if probe.head.starts_with(b"regf") {
         return Some(("a registry hive".into(), "leave --format out".into()));
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_name_is_told_what_it_is_instead() {
+    fn a_mismatch_names_the_detected_format() {
         let of = |head: &[u8], at: usize| {
             let mut bytes = vec![0; 4096];
             bytes[at..at + head.len()].copy_from_slice(head);
@@ -156,7 +156,7 @@ mod tests {
         assert!(told > 40);
         let as_raw = opened(looks[0].0.clone(), "raw").unwrap().unwrap();
         assert!(as_raw.about.remarks[0].1.contains("looks like an image of the format VHDX"));
-        // No format matches a file of zeros, so the error of the named format stands.
+        // No format matches a file of zeros, so the error of the named format is kept.
         assert_eq!(opened(vec![0; 4096], "vdi").map(|_| ()).unwrap_err().code(), "vdi-header");
         // QEMU's name of VHD.
         assert_eq!(opened(looks[0].0.clone(), "vpc").map(|_| ()).unwrap_err().code(), "format-mismatch");

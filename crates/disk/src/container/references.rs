@@ -13,9 +13,9 @@ use hivewright_error::{Code, Error, Kind, Place, Result};
 use hivewright_storage::probe::{Seen, open_plain, see};
 use hivewright_storage::{FileStorage, Storage};
 
-/// Bytes read of each file at most: the first and last sectors of most formats, for VHDX also its tables.
+/// Maximum number of bytes that are read of each file: the first and last sectors of most formats, for VHDX also its tables.
 const MOST_BYTES: u64 = 512 << 10;
-/// Bytes of a name at most, the limit of QEMU's formats.
+/// Maximum size of a name in bytes, the limit of QEMU's formats.
 const LONGEST: u64 = 1023;
 
 /// The references of one image. They are unverified hints.
@@ -27,7 +27,7 @@ pub struct References {
     pub parts: Vec<String>,
     /// The identifier by which children refer to this image if they have no name of it.
     pub own: Option<[u8; 16]>,
-    /// The identifier of the parent, where the image has no name of it.
+    /// The identifier of the parent, if the image does not have its name.
     pub parent: Option<[u8; 16]>,
     /// The identifier of the image of which this file is a part, but not the first.
     pub whole: Option<[u8; 16]>,
@@ -61,7 +61,7 @@ pub fn references(path: &Path) -> References {
     open_plain(path).ok().flatten().and_then(|file| said(path, file)).unwrap_or_default()
 }
 
-/// Reads the references of an open file. `None` where images of its format have none.
+/// Reads the references of an open file. `None` if images of its format have none.
 pub(super) fn said(path: &Path, file: FileStorage) -> Option<References> {
     let file: Arc<dyn Storage> = Arc::new(LimitedFile { file, left: MOST_BYTES.into() });
     Some(asked(path, &*file).ok()??(&file).unwrap_or_default())
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn every_word_of_a_description_may_be_the_name() {
+    fn every_string_of_a_json_description_may_be_the_name() {
         let mut qcow2 = qcow2();
         let json = br#"json:{"file":{"filename":"base.raw"}}"#;
         qcow2[16..20].copy_from_slice(&(json.len() as u32).to_be_bytes());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn an_extent_without_a_descriptor_is_nothing_alone() {
+    fn an_extent_without_a_descriptor_is_not_an_image() {
         let mut sparse = vec![0; 2048];
         sparse[..8].copy_from_slice(b"KDMV\x01\0\0\0");
         assert!(said(&sparse).is_fragment);
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn names_lead_beside_the_image_at_last() {
+    fn names_are_searched_beside_the_image_last() {
         for (name, last) in [
             ("../base.qcow", Some("base.qcow")),
             (r"C:\VMs\base.vhd", Some("base.vhd")),
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_says_less() {
+    fn a_truncated_file_has_fewer_references() {
         let qcow2 = qcow2();
         for end in (0..64).chain(990..1020) {
             let said = said(&qcow2[..end]);

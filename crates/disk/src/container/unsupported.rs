@@ -300,7 +300,7 @@ pub fn has_type_of_log(head: &[u8]) -> bool {
 /// and otherwise a disk that once had such contents.
 fn optical(file: &dyn Storage, probe: &Probe<'_>) -> Result<Option<&'static Unreadable>> {
     const DESCRIPTORS: u64 = 16 * 2048;
-    /// Bytes of padding after the disc at most.
+    /// Maximum size of the padding after the disc in bytes.
     const MOST_BEHIND: u64 = 2 << 20;
     let read = |sector: u64| -> Result<[u8; 84]> {
         let (mut bytes, at) = ([0; 84], DESCRIPTORS + sector * 2048);
@@ -360,7 +360,7 @@ mod tests {
     use crate::container::is_known;
 
     #[test]
-    fn what_is_packed_is_known_by_its_first_bytes_and_is_nothing_to_come_across() {
+    fn compressed_files_are_recognised_but_not_targets() {
         let probe = |head: &[u8]| {
             let probe = Probe { head, tail: &[], len: 1 << 20, name: "disk" };
             assert!(!is_known(&probe));

@@ -1,4 +1,4 @@
-//! What mkfs.vfat, mtools, The Sleuth Kit and the crate fatfs say of a volume, and what is said here.
+//! Compares the reader with mkfs.vfat, mtools, The Sleuth Kit and the crate fatfs.
 
 use std::io::{Cursor, Read, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -13,7 +13,7 @@ use hivewright_storage::memory::Memory;
 
 const PATH: &str = "Windows/System32/config/A long name of a SYSTEM hive.dat";
 
-/// Runs a tool; `None`, said aloud, if it is not installed.
+/// Runs a tool; `None`, with a message, if it is not installed.
 fn run(tool: &str, args: &[&str]) -> Option<Vec<u8>> {
     let Ok(output) = Command::new(tool).args(args).env("MTOOLS_SKIP_CHECK", "1").output() else {
         hivewright_fixtures::skip::missing(format_args!("{tool} is not installed"));
@@ -24,7 +24,7 @@ fn run(tool: &str, args: &[&str]) -> Option<Vec<u8>> {
     Some(output.stdout)
 }
 
-/// Returns the number of bytes of a file, none of them alike for long.
+/// Returns a number of bytes without long repetitions.
 pub(super) fn contents(len: usize) -> Vec<u8> {
     (0..len as u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect()
 }
@@ -43,7 +43,7 @@ fn volume(folder: &Path, kib: u64, args: &[&str], data: &[u8]) -> Option<String>
         std::fs::write(&path, bytes).unwrap();
         path.into_os_string().into_string().unwrap()
     };
-    // Fill the volume, then free every second file of the fill: what comes next lies in pieces.
+    // Fill the volume, then delete every second file: the next file is fragmented.
     let small = write("small", &contents(9000));
     let last = (1..400).take_while(|i| {
         let target = format!("::fill{i}");
@@ -53,7 +53,7 @@ fn volume(folder: &Path, kib: u64, args: &[&str], data: &[u8]) -> Option<String>
     for i in (1..=last.count()).step_by(2) {
         run("mdel", &["-i", &image, &format!("::fill{i}")])?;
     }
-    // FAT32 remembers where it last found a free cluster (FSInfo, at 492): let mtools forget it.
+    // FAT32 stores the last allocated cluster (FSInfo, at 492): clear it for mtools.
     let mut bytes = std::fs::read(&image).unwrap();
     let hint = usize::from(u16::from_le_bytes([bytes[11], bytes[12]])) + 492;
     if args.contains(&"32") {
@@ -65,7 +65,7 @@ fn volume(folder: &Path, kib: u64, args: &[&str], data: &[u8]) -> Option<String>
     Some(image)
 }
 
-/// Returns where an extent lies: FAT has no holes.
+/// Returns the offset of an extent. FAT has no holes.
 fn start(extent: &Extent) -> u64 {
     extent.volume_offset.unwrap()
 }
@@ -80,7 +80,7 @@ const VOLUMES: [(u64, &[&str], FatType); 6] = [
 ];
 
 #[test]
-fn mtools_and_the_sleuth_kit() {
+fn mtools_and_the_sleuth_kit_agree() {
     for (kib, args, fat_type) in VOLUMES {
         let (folder, data) = (tempfile::tempdir().unwrap(), contents(123_457));
         let Some(image) = volume(folder.path(), kib, args, &data) else { return };
@@ -112,7 +112,7 @@ fn mtools_and_the_sleuth_kit() {
     }
 }
 
-/// The Sleuth Kit reads the same bytes from the same sectors, and gives the same sizes.
+/// Checks that The Sleuth Kit reads the same bytes from the same sectors, and the same sizes.
 fn sleuth_kit(image: &str, fat: &Fat, data: &[u8]) {
     let Some(inode) = run("ifind", &["-f", "fat", "-n", PATH, image]) else { return };
     let inode = String::from_utf8(inode).unwrap().trim().to_owned();
@@ -137,7 +137,7 @@ fn sleuth_kit(image: &str, fat: &Fat, data: &[u8]) {
     assert!(ours.starts_with(&listed) && listed.len() >= data.len().div_ceil(size as usize), "{ours:?} {listed:?}");
 }
 
-/// Writing in place changes the file, and nothing else of the volume.
+/// Checks that a write in place changes only the file.
 fn edit(image: &str, before: &[u8], memory: &Memory, file: &FileInVolume, data: &[u8]) {
     let mut expected = data.to_vec();
     for (offset, len) in [(0, 4), (8990, 20), (60_000, 30_000), (123_450, 7)] {
@@ -163,7 +163,7 @@ fn edit(image: &str, before: &[u8], memory: &Memory, file: &FileInVolume, data: 
     run("fsck.vfat", &["-n", image]);
 }
 
-/// What fatfs is given: it reads, and every write fails and is counted.
+/// A volume for fatfs. It can be read; writes are counted and fail.
 struct ReadOnly(Cursor<Vec<u8>>, Arc<AtomicU32>);
 
 impl Read for ReadOnly {
@@ -187,7 +187,7 @@ impl Write for ReadOnly {
 }
 
 #[test]
-fn fatfs_is_of_one_mind() {
+fn fatfs_agrees() {
     for (kib, args, _) in &VOLUMES[..5] {
         let (folder, data) = (tempfile::tempdir().unwrap(), contents(70_001));
         let Some(image) = volume(folder.path(), *kib, args, &data) else { return };

@@ -4,8 +4,8 @@ use super::corrupt;
 use hivewright_error::{Code, Error, Result};
 
 /// The width of FAT entries. If the 16-bit field for the sectors of a FAT is zero, it is 28 bits: Windows and Linux
-/// mount such a volume as FAT32 whatever its number of clusters, and tools make small ones, above all EFI system
-/// partitions. Otherwise the number of clusters decides (fatgen103, "FAT Type Determination").
+/// mount such a volume as FAT32 independently of its number of clusters, and tools make small ones, such as EFI system
+/// partitions. Otherwise it depends on the number of clusters (fatgen103, "FAT Type Determination").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FatType {
@@ -33,7 +33,7 @@ pub struct Geometry {
     /// Offsets of the FATs that are updated together, the active one among them.
     #[serde(skip)]
     pub fats: Vec<u64>,
-    /// Offset of FSInfo on FAT32, where there is one.
+    /// Offset of FSInfo on FAT32, if there is one.
     #[serde(skip)]
     pub fs_info: Option<u64>,
     /// Offset of the root folder of FAT12 and FAT16.

@@ -8,7 +8,7 @@ use hivewright_storage::Storage;
 /// Bytes of the FAT read at once; an entry of 12 bits may straddle two blocks.
 const BLOCK: u64 = 4096;
 
-/// Follows one chain and keeps the block of the FAT that it read last.
+/// Follows one chain and caches the last block of the FAT.
 pub(super) struct Chain<'a> {
     volume: &'a dyn Storage,
     geometry: &'a Geometry,
@@ -23,7 +23,7 @@ pub(super) struct Chain<'a> {
 }
 
 impl<'a> Chain<'a> {
-    /// Makes the chain that begins with `first`.
+    /// Creates the chain that begins with `first`.
     pub(super) fn new(volume: &'a dyn Storage, geometry: &'a Geometry, first: u32) -> Self {
         Chain { volume, geometry, at: 0, block: Vec::new(), next: Some(first), tortoise: first, steps: 0, limit: 1 }
     }
@@ -92,7 +92,7 @@ pub(super) struct EntryPlace {
     pub(super) width: usize,
     /// The bits that are the entry.
     pub(super) mask: u32,
-    /// How far they are shifted.
+    /// The shift of these bits.
     pub(super) shift: u32,
 }
 

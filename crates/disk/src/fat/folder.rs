@@ -6,7 +6,7 @@ use super::{FatType, Geometry, corrupt};
 use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
-/// Bytes of a folder at most: 65536 entries (fatgen103).
+/// Maximum size of a folder in bytes: 65536 entries (fatgen103).
 const MOST_BYTES: u64 = 65536 * 32;
 const LONG_NAME: u8 = 0x0f;
 const VOLUME_LABEL: u8 = 0x08;
@@ -19,7 +19,7 @@ const FREE: u8 = 0xe5;
 /// An entry of a folder.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DirEntry {
-    /// The long name, or the short one where there is none. Damaged UTF-16 and characters of the OEM code page show as
+    /// The long name, or the short one if there is none. Damaged UTF-16 and characters of the OEM code page show as
     /// U+FFFD.
     pub name: String,
     /// The 8.3 name.

@@ -1,10 +1,11 @@
-//! Growth of a file. The writes, in this order:
+//! Growth of a file. The order of the writes:
 //!
-//! 1. zeros, to the clusters that it gets and to what lies behind its end in the last one that it has;
-//! 2. the chain of the new clusters, with its end, in every FAT. A stop leaves a chain that nothing leads to;
-//! 3. the last cluster of the file leads to that chain, in every FAT. A stop leaves a file with clusters behind its end;
-//! 4. its entry in the folder: the length, and the first cluster of a file that had none. It lies in one sector;
-//! 5. FSInfo of FAT32, which is a hint: how many clusters are free, and where the next may be found.
+//! 1. zeros, to the new clusters and to the rest of the present last cluster;
+//! 2. the chain of the new clusters, with its end, in every FAT. A crash leaves an unreferenced chain;
+//! 3. the entry of the present last cluster, which then points to that chain, in every FAT. A crash leaves a file with
+//!    clusters after its end;
+//! 4. the folder entry of the file: the length, and the first cluster of a file that had none. It lies in one sector;
+//! 5. FSInfo of FAT32, which is a hint: the number of free clusters, and the last allocated one.
 //!
 //! Times and the archive bit of the entry do not change. An entry of 12 bits may lie in two sectors: a crash during
 //! step 3 may then leave half of it, which the undo file repairs.
@@ -29,7 +30,7 @@ const SIGNATURES: [(usize, u32); 3] = [(0, 0x4161_5252), (484, 0x6141_7272), (50
 const FREE_COUNT: usize = 488;
 const UNKNOWN: u32 = u32::MAX;
 
-/// Plans to make the file of `entry` `len` bytes long.
+/// Plans the growth of the file of `entry` to `len` bytes.
 pub(super) fn plan(fat: &Fat, entry: &DirEntry, len: u64) -> Result<Growth> {
     let (volume, geometry) = (&*fat.volume, &fat.geometry);
     let file = file::open(fat.volume.clone(), geometry, entry)?;

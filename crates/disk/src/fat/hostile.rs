@@ -1,4 +1,4 @@
-//! Damaged volumes, made in memory by the crate fatfs: an answer or an error, soon, and nothing written.
+//! Damaged volumes of the crate fatfs in memory: a result or an error, in bounded time, and no write.
 
 use std::io::{Cursor, Write};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ fn volume(len: usize, fat_type: fatfs::FatType) -> Vec<u8> {
     image.into_inner()
 }
 
-/// Everything that can be asked of the volume, and its bytes back.
+/// Reads all that the volume offers, and returns its bytes.
 fn judge(image: Vec<u8>) -> Vec<u8> {
     let (len, start) = (image.len(), Instant::now());
     let sum = crc32fast::hash(&image[..len.min(1 << 20)]);
@@ -60,7 +60,7 @@ fn geometry(image: &[u8]) -> Geometry {
 }
 
 #[test]
-fn finds_what_fatfs_wrote() {
+fn files_of_fatfs_are_read() {
     for (len, fat_type) in
         [(1 << 20, fatfs::FatType::Fat12), (4 << 20, fatfs::FatType::Fat16), (36 << 20, fatfs::FatType::Fat32)]
     {
@@ -75,7 +75,7 @@ fn finds_what_fatfs_wrote() {
 }
 
 #[test]
-fn every_flipped_byte_of_the_metadata() {
+fn every_changed_byte_of_the_metadata_is_an_error_or_harmless() {
     for (len, fat_type) in [(1 << 20, fatfs::FatType::Fat12), (3 << 20, fatfs::FatType::Fat16)] {
         let mut image = volume(len, fat_type);
         let geometry = geometry(&image);
@@ -100,11 +100,11 @@ fn every_flipped_byte_of_the_metadata() {
 }
 
 #[test]
-fn chains_that_do_not_end_are_found_out() {
+fn cyclic_chains_are_detected() {
     let mut image = volume(36 << 20, fatfs::FatType::Fat32);
     let geometry = geometry(&image);
     let entry = |cluster: u32| geometry.fat_offset as usize + 4 * cluster as usize;
-    // The root: a long ring of clusters full of deleted entries.
+    // The root: a long cycle of clusters full of deleted entries.
     let data = geometry.data_offset as usize;
     let set = |image: &mut Vec<u8>, cluster: u32, to: u32| {
         image[entry(cluster)..][..4].copy_from_slice(&to.to_le_bytes());
@@ -121,7 +121,7 @@ fn chains_that_do_not_end_are_found_out() {
         assert_eq!(fat.list("").unwrap_err().code(), code, "{last}");
         image = judge(image);
     }
-    // The file: every value that leads nowhere.
+    // The file: every invalid cluster number.
     let first = {
         let fat = Fat::open(Arc::new(Memory::new(whole.clone()))).unwrap();
         fat.entry("windows/system32/config/system hive").unwrap().unwrap().first_cluster
@@ -142,7 +142,7 @@ fn chains_that_do_not_end_are_found_out() {
 }
 
 #[test]
-fn dirty_bits_of_both_kinds_are_seen() {
+fn dirty_bits_of_both_kinds_are_reported() {
     for (len, fat_type, status) in [(3 << 20, fatfs::FatType::Fat16, 37), (36 << 20, fatfs::FatType::Fat32, 65)] {
         let whole = volume(len, fat_type);
         let geometry = geometry(&whole);

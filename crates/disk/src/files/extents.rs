@@ -74,7 +74,7 @@ impl Extents {
         })
     }
 
-    /// Returns the extents of `len` bytes from `offset` on, cut to that range. Stops early where the extents end.
+    /// Returns the extents of `len` bytes from `offset` on, limited to that range; fewer bytes if the extents end before.
     pub fn within(&self, offset: u64, len: u64) -> impl Iterator<Item = Extent> {
         let end = offset.saturating_add(len);
         let mut at = offset;
@@ -93,7 +93,7 @@ impl Extents {
     pub fn read(&self, offset: u64, buf: &mut [u8], mut read: impl FnMut(u64, &mut [u8]) -> Result<()>) -> Result<()> {
         let mut rest = buf;
         for extent in self.within(offset, rest.len() as u64) {
-            // Cut to the buffer, so it fits.
+            // Limited to the buffer, so it fits.
             let (part, behind) = rest.split_at_mut(usize::try_from(extent.len).unwrap_or(usize::MAX));
             match extent.volume_offset {
                 Some(start) => read(start, part)?,
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn neighbours_become_one_and_holes_stay() {
+    fn contiguous_extents_are_merged_and_holes_are_kept() {
         let mut extents = Extents::default();
         assert!(extents.push(Some(100), 10) && extents.push(Some(110), 5) && extents.push(None, 7));
         assert!(extents.push(None, 3) && extents.push(Some(0), 2));
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_near_the_end_of_the_world_are_refused() {
+    fn sizes_above_the_limit_are_refused() {
         let mut extents = Extents::default();
         assert!(!extents.push(Some(u64::MAX - 1), 1));
         assert!(extents.push(None, i64::MAX as u64));
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn overlap_is_found() {
+    fn overlap_is_detected() {
         let mut extents = Extents::default();
         assert!(extents.push(Some(100), 10) && extents.push(Some(50), 10));
         assert_eq!(extents.overlap(), None);

@@ -35,7 +35,7 @@ pub struct Facts {
     pub covered_len: u64,
     /// Number of names, as the file system counts them; NTFS counts short names too.
     pub links: u16,
-    /// How it is kept.
+    /// The storage form of the file.
     pub traits: Traits,
 }
 
@@ -73,7 +73,7 @@ pub struct FileInVolume {
 }
 
 impl FileInVolume {
-    /// Makes a file of `volume`. With `contents`, the extents only tell which clusters it owns.
+    /// Creates a file of `volume`. With `contents`, the extents are used only to determine its clusters.
     pub fn new(
         volume: Arc<dyn Storage>,
         facts: Facts,

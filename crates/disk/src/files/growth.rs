@@ -20,9 +20,9 @@ use hivewright_storage::{Storage, advised};
 pub struct VolumePatch {
     /// Offset in the volume, in bytes.
     pub offset: u64,
-    /// The bytes before the growth.
+    /// The old bytes.
     pub old: Vec<u8>,
-    /// The bytes after it, of the same length.
+    /// The new bytes, of the same length.
     pub new: Vec<u8>,
 }
 
@@ -55,7 +55,7 @@ pub struct Growth {
 const PIECE: usize = 1 << 17;
 
 impl Growth {
-    /// Makes a plan for `file` of `volume`, which gets the clusters `added` (volume offset and bytes).
+    /// Creates a plan for `file` of `volume`, which gets the clusters `added` (volume offset and bytes).
     pub(crate) fn new(
         volume: Arc<dyn Storage>,
         file: &FileInVolume,

@@ -1,4 +1,4 @@
-//! Detects whether the Windows of a volume left a saved session, for images and folders alike.
+//! Detects a saved session of the Windows on a volume, for images and folders.
 //!
 //! Windows resumes a saved session with the hive in memory, and overwrites the file with it. Sources for the first four
 //! bytes of `hiberfil.sys`: Volatility's *Hiber Address Space*; J. Sylve, V. Marziale and G. Richard, *Modern Windows
@@ -6,10 +6,10 @@
 //!
 //! | bytes | the session |
 //! |---|---|
-//! | `hibr`, `HIBR` | is saved; by Fast Startup too |
+//! | `hibr`, `HIBR` | is saved, possibly by Fast Startup |
 //! | `wake`, `WAKE` | has been resumed |
-//! | zeros | is gone: Windows 8 and later clears the page once it has resumed |
-//! | `RSTR` | was being resumed; how that ended is not known |
+//! | zeros | does not exist: Windows 8 and later clears the page after resuming |
+//! | `RSTR` | was being resumed, with unknown result |
 //! | anything else, or fewer than 4096 bytes | cannot be ruled out; it may be saved elsewhere |
 
 use std::fmt;
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_not_known() {
+    fn an_unreadable_file_is_unknown() {
         let failed = || Error::new(Kind::Corrupt, Code::NtfsIndex, "a reason");
         let lost = Hibernation::Unreadable { code: Code::NtfsIndex, what: failed().to_string() };
         assert_eq!(Hibernation::of(Err(failed()), |_| Ok(())), lost);

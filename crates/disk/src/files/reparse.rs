@@ -1,4 +1,4 @@
-//! Reparse points: what stands at a path is elsewhere, or a filter driver of Windows makes its bytes.
+//! Reparse points: links, and files whose contents a filter driver of Windows makes.
 
 use hivewright_error::{Code, Error, Kind};
 use hivewright_storage::advised;
@@ -6,10 +6,11 @@ use hivewright_storage::advised;
 const OF_LINK: &str = "name the place that it leads to";
 const OF_FILTERED: &str = "copy the file out with the Windows that keeps it so, and edit the copy";
 
-/// Builds the error for what stands at `path` and has a reparse point of that tag. `None` for a folder that is walked as it is.
+/// Returns the error for the file or folder at `path` with a reparse point of that tag. `None` for a folder whose own
+/// entries are used.
 pub(crate) fn refusal(path: &str, tag: u32, is_folder: bool) -> Option<Error> {
-    // A folder keeps its own index unless the tag says that another name is meant (Microsoft, "Reparse point
-    // tags", bit N): folders of cloud files and the like are walked as they are.
+    // The entries of a folder are used unless the tag is a name surrogate (Microsoft, "Reparse point tags", bit N). This
+    // includes folders of cloud files.
     const ANOTHER_NAME: u32 = 0x2000_0000;
     if is_folder && tag & ANOTHER_NAME == 0 && tag != 0 {
         return None;

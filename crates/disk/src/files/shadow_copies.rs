@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_catalog_and_other_files_are_no_shadow_copies() {
+    fn the_catalog_and_other_files_are_not_shadow_copies() {
         let own = "{600F0B69-5bdf-11e3-9d6c-005056c00008}";
         assert!(is_store(&format!("{own}{IDENTIFIER}")) && is_store(&format!("{own}{}", IDENTIFIER.to_uppercase())));
         for name in [IDENTIFIER, own, "", "tracking.log", &format!("{IDENTIFIER}{own}"), &"\u{e4}".repeat(38)] {

@@ -80,7 +80,7 @@ pub struct NonResident {
     pub allocated: U64,
     /// 48.
     pub len: U64,
-    /// 56: what lies behind reads as zeros.
+    /// 56: the valid data length; bytes after it read as zeros.
     pub valid_len: U64,
 }
 
@@ -202,12 +202,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layout_is_the_documented_one() {
+    fn layout_matches_the_documentation() {
         assert_eq!((size_of::<Header>(), size_of::<Resident>(), size_of::<NonResident>()), (16, 8, 48));
     }
 
     #[test]
-    fn lengths_that_lead_nowhere_end_the_list() {
+    fn invalid_lengths_end_the_list() {
         let mut record = vec![0u8; 64];
         record[0] = 0x80;
         for length in [0u32, 8, 15, 17, 72, u32::MAX - 7] {

@@ -8,7 +8,7 @@ use super::corrupt;
 use super::record::Reference;
 use hivewright_error::{Code, Result};
 
-/// Bytes of a list at most, the limit of Windows.
+/// Maximum size of a list in bytes, the limit of Windows.
 pub const MAX_SIZE: u64 = 256 << 10;
 
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_come_in_order_of_their_clusters() {
+    fn parts_are_in_the_order_of_their_clusters() {
         let list =
             [entry(0x10, "", 0, 1), entry(0x80, "", 9, 3), entry(0x80, "other", 0, 4), entry(0x80, "", 0, 2)].concat();
         let found: Vec<_> =
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_that_lead_nowhere_are_refused() {
+    fn invalid_entries_are_refused() {
         for (i, byte) in [(4, 0), (4, 25), (4, 40), (5, 0xff), (6, 200), (7, 40)] {
             let mut list = entry(0x80, "a", 0, 2);
             list[i] = byte;

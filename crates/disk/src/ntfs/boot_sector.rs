@@ -1,4 +1,4 @@
-//! The boot sector: sizes, and where the records begin (Linux-NTFS documentation, "$Boot"; libfsntfs, "The volume
+//! The boot sector: sizes, and the location of the records (Linux-NTFS documentation, "$Boot"; libfsntfs, "The volume
 //! header"; cluster sizes above 64 KiB as `mkntfs` and Windows 10 1709 and later write them).
 
 use zerocopy::little_endian::{U16, U64};
@@ -8,7 +8,7 @@ use super::{corrupt, unsupported};
 use hivewright_error::{Code, Error, Result};
 use hivewright_storage::advised;
 
-/// Bytes of the boot sector that are read here; sectors of 4096 bytes keep it in the first 512 too.
+/// Number of bytes of the boot sector that are read. In sectors of 4096 bytes, it is in the first 512 too.
 pub const SIZE: usize = 512;
 
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
@@ -46,7 +46,7 @@ pub struct Geometry {
     pub sector: u64,
     /// Bytes: a power of two up to 2 MiB.
     pub cluster: u64,
-    /// Clusters that the volume has.
+    /// Number of clusters.
     pub clusters: u64,
     /// Length in bytes according to the boot sector, without the backup boot sector.
     pub bytes: u64,
@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn every_size_of_cluster() {
+    fn every_cluster_size_is_read() {
         for (per_sector, per_cluster, cluster) in [
             (512, 1, 512),
             (512, 8, 4096),
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_near_the_end_of_the_world() {
+    fn sizes_above_the_limit_are_errors() {
         let mut bytes = sector(512, 8, -10);
         bytes[40..48].copy_from_slice(&(u64::MAX / 512).to_le_bytes());
         assert_eq!(Geometry::parse(&bytes, 0).unwrap_err().code(), "ntfs-boot-sector");
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_named() {
+    fn other_file_systems_are_named() {
         let mut bytes = sector(512, 8, -10);
         bytes[3..11].copy_from_slice(b"-FVE-FS-");
         assert_eq!(Geometry::parse(&bytes, 0).unwrap_err().code(), "bitlocker");

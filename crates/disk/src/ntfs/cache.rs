@@ -9,7 +9,7 @@ use hivewright_storage::Storage;
 
 /// Bytes of a block.
 const BLOCK: u64 = 4096;
-/// Blocks that are kept: half a MiB.
+/// Number of cached blocks: half a MiB.
 const KEPT: usize = 128;
 
 /// The metadata of a volume.
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use hivewright_error::Place;
 
-    /// 100,000 bytes that count what is read.
+    /// A storage of 100,000 bytes that counts the bytes read.
     struct Counting(AtomicU64);
 
     impl Storage for Counting {

@@ -1,4 +1,4 @@
-//! `$Bitmap`, record 6: which clusters are in use, one bit each (Linux-NTFS documentation, "$Bitmap").
+//! `$Bitmap`, record 6: the clusters in use, one bit each (Linux-NTFS documentation, "$Bitmap").
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::advised;
 
 const RECORD: u64 = 6;
-/// Bytes of the map read at once.
+/// Number of bytes of the map that are read at once.
 const PIECE: u64 = 4096;
 
 /// The map of clusters.
 pub(crate) struct ClusterMap<'m> {
     mft: &'m Mft,
     stream: Stream,
-    /// The piece that was read last, by its number.
+    /// The last piece, with its number.
     piece: (u64, Vec<u8>),
 }
 
@@ -53,7 +53,7 @@ impl<'m> ClusterMap<'m> {
         let (cluster, len) = (self.mft.geometry.cluster, self.mft.cache.len());
         for extent in extents {
             let Some(start) = extent.volume_offset else { continue };
-            // Bounds the loop by the storage, whatever the boot sector claims.
+            // The storage bounds the loop, not the boot sector.
             if start + extent.len > len {
                 return Err(corrupt(Code::VolumeTruncated, "the storage ends before the file does", start)
                     .expected(format_args!("more than {} bytes", start + extent.len), len)
@@ -71,14 +71,14 @@ impl<'m> ClusterMap<'m> {
         Ok(())
     }
 
-    /// Clusters that can be given away: those that the volume, its storage and the filled part of the map have.
+    /// Returns the number of clusters that can be allocated: they are in the volume, its storage and the valid part of the map.
     pub(crate) fn limit(&self) -> u64 {
         let geometry = &self.mft.geometry;
         let there = self.mft.cache.len() / geometry.cluster;
         geometry.clusters.min(there).min(self.stream.valid_len.saturating_mul(8))
     }
 
-    /// Free clusters from `start` on, without a gap, at most `most`.
+    /// Returns the number of contiguous free clusters from `start` on, at most `most`.
     pub(crate) fn free_from(&mut self, start: u64, most: u64) -> Result<u64> {
         let end = self.limit().min(start.saturating_add(most));
         let mut at = start;
@@ -88,7 +88,7 @@ impl<'m> ClusterMap<'m> {
         Ok(at.saturating_sub(start))
     }
 
-    /// Shows every run of free clusters as its first one and how many, in order.
+    /// Passes every run of free clusters to a function, in order: the first cluster and the number of clusters.
     pub(crate) fn free_runs(&mut self, mut show: impl FnMut(u64, u64)) -> Result<()> {
         let limit = self.limit();
         let (mut start, mut at) = (None, 0);

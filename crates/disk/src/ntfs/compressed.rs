@@ -9,7 +9,7 @@ use crate::files::{Contents, Extents};
 use hivewright_error::{Code, Result};
 use hivewright_storage::Storage;
 
-/// Bytes of a unit at most. Windows makes units of at most 64 KiB.
+/// Maximum size of a unit in bytes. Windows makes units of at most 64 KiB.
 const MAX_UNIT: u64 = 1 << 20;
 /// LZNT1, the only method.
 const LZNT1: u16 = 1;

@@ -6,7 +6,7 @@ use crate::files::growth::VolumePatch;
 use crate::files::{Extent, Extents};
 use hivewright_error::{Code, Result};
 
-/// A block that is changed.
+/// A block with its old and new bytes.
 pub(super) struct Draft {
     /// The bytes on the medium.
     raw: Vec<u8>,
@@ -82,7 +82,7 @@ fn place(pieces: &[Extent]) -> u64 {
     pieces.first().and_then(|piece| piece.volume_offset).unwrap_or(0)
 }
 
-/// Never above the length of a block.
+/// Converts a length that is at most that of a block.
 fn index(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }

@@ -81,14 +81,14 @@ mod tests {
     }
 
     #[test]
-    fn puts_the_real_bytes_back() {
+    fn the_real_bytes_are_restored() {
         let mut bytes = block();
         apply(&mut bytes, 0, Code::NtfsRecordTorn).unwrap();
         assert_eq!((&bytes[510..512], &bytes[1022..]), (&[1, 2][..], &[3, 4][..]));
     }
 
     #[test]
-    fn protects_as_it_was() {
+    fn protection_reverts_the_fix_up() {
         let (before, mut bytes) = (block(), block());
         apply(&mut bytes, 0, Code::NtfsRecordTorn).unwrap();
         let real = bytes.clone();
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_record_is_named() {
+    fn a_torn_record_is_an_error() {
         let mut bytes = block();
         bytes[1022] = 6;
         assert_eq!(apply(&mut bytes, 0, Code::NtfsRecordTorn).unwrap_err().code(), "ntfs-record-torn");

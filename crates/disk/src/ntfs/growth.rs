@@ -1,20 +1,19 @@
-//! Growth of a file. The writes, in this order:
+//! Growth of a file. The order of the writes:
 //!
-//! 1. zeros, to the clusters that it gets and to what it has and never filled;
-//! 2. `$Bitmap`: these clusters are in use. A stop leaves clusters that nothing uses, which chkdsk frees;
-//! 3. its record: run list, highest cluster, allocated size, length and valid length. Mostly all of it lies in one stride
-//!    of 512 bytes, which a medium writes whole or not at all: the record keeps its update sequence number, and is the old
-//!    one or the new one. Where it does not, the record takes the next number: torn, it is known for torn, and Windows and
-//!    this program refuse it until the undo file has put the old one back;
-//! 4. the copies of its sizes in the index of each folder that has a name of it. Windows shows them in lists, takes the
-//!    record's when it opens the file, and brings them up to date then.
+//! 1. zeros, to the new clusters and to the bytes past the valid data length;
+//! 2. `$Bitmap`: marks the new clusters as in use. A crash leaves unused clusters, which chkdsk frees;
+//! 3. the record: run list, highest cluster, allocated size, length and valid length. Usually all changes are in one stride
+//!    of 512 bytes, which a medium writes atomically: the record keeps its update sequence number, and a crash leaves the old
+//!    or the new record. Otherwise the record gets the next number, so that a torn record is detected. Windows and this
+//!    program refuse it until it is restored from the undo file;
+//! 4. the copies of the sizes in the index of each folder with a name of the file. Windows shows them in lists. When it opens
+//!    the file, it uses the sizes of the record and updates the copies.
 //!
 //! Not changed: `$MFTMirr`, which copies only records of the file system; `$LogFile`, which is empty or closed, so that
 //! no replay overwrites these bytes; times and sequence number of the record; the sizes in the record's `$FILE_NAME`,
 //! which Windows does not update either; the change journal (`$UsnJrnl`), which does not record any write here. Where
-//! quotas are used, `$Quota` is updated when Windows recounts. Shadow copies are not checked: a cluster that was free
-//! when one was made has no data of it, but one that was freed since may have data of a file that only the copy still
-//! has.
+//! quotas are used, `$Quota` is updated when Windows recounts. Shadow copies are not checked. A cluster that was free
+//! when a copy was made has no data of it. A cluster that was freed since may have data that only the copy uses.
 //!
 //! A file whose run list is in several records is refused: no order of two writes keeps it consistent.
 
@@ -35,10 +34,10 @@ use hivewright_storage::advised;
 
 /// Records below this one belong to the file system.
 const FIRST_OF_USERS: u64 = 16;
-/// Names of one file whose folders are updated, at most; more than a hive has.
+/// Maximum number of names of one file whose folders are updated; more than a hive has.
 const MOST_NAMES: usize = 64;
 
-/// Plans to make the file at `path` `len` bytes long. `None` if it does not exist.
+/// Plans the growth of the file at `path` to `len` bytes. `None` if it does not exist.
 pub(super) fn plan(ntfs: &Ntfs, path: &str, len: u64) -> Result<Option<Growth>> {
     let (Some(file), Some(record)) = (ntfs.file(path)?, ntfs.resolve(path)?) else { return Ok(None) };
     let volume = ntfs.mft.cache.volume().clone();
@@ -241,7 +240,7 @@ fn of_folders(ntfs: &Ntfs, base: &Record, sizes: &Sizes) -> Result<Vec<VolumePat
     Ok(patches.into_iter().flatten().collect())
 }
 
-/// Returns its names with their folders, according to its attributes.
+/// Returns the names of the file and their folders, according to its attributes.
 fn file_names(ntfs: &Ntfs, base: &Record) -> Result<Vec<(record::Reference, Vec<u16>)>> {
     let mut numbers: Vec<u64> = ntfs.mft.parts(base, kind::FILE_NAME, "")?.into_iter().map(|part| part.0).collect();
     numbers.sort_unstable();

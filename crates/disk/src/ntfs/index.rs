@@ -13,9 +13,9 @@ use hivewright_error::{Code, Result};
 pub struct Root {
     /// Type of the attribute that is indexed: 0x30.
     pub kind: U32,
-    /// How its keys are sorted: 1 for file names.
+    /// The collation of its keys: 1 for file names.
     pub collation: U32,
-    /// Bytes of the other nodes.
+    /// Size of the other nodes in bytes.
     pub block_size: U32,
     clusters: u8,
     reserved: [u8; 3],
@@ -29,7 +29,7 @@ pub struct Block {
     pub signature: [u8; 4],
     fixup: [u8; 4],
     log_sequence: U64,
-    /// 16: where the block lies in `$INDEX_ALLOCATION`.
+    /// 16: the position of the block in `$INDEX_ALLOCATION`.
     pub vcn: U64,
 }
 
@@ -61,9 +61,9 @@ const IS_LAST: u16 = 2;
 pub(super) struct FileName {
     parent: U64,
     times: [u8; 32],
-    /// 40: bytes of the file's clusters, as the folder remembers.
+    /// 40: allocated size of the file, a copy in the folder.
     pub(super) allocated: U64,
-    /// 48: bytes of the file, likewise.
+    /// 48: length of the file, a copy in the folder.
     pub(super) len: U64,
     flags: U32,
     tag: U32,
@@ -172,13 +172,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layout_is_the_documented_one() {
+    fn layout_matches_the_documentation() {
         assert_eq!((size_of::<Root>(), size_of::<Block>(), size_of::<Node>()), (16, 24, 16));
         assert_eq!((size_of::<EntryHeader>(), size_of::<FileName>()), (16, 66));
     }
 
     #[test]
-    fn malformed_nodes_end() {
+    fn malformed_nodes_end_the_iteration() {
         let mut node = vec![0u8; 64];
         node[0] = 16;
         node[4] = 64;

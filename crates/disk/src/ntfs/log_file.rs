@@ -12,7 +12,7 @@ use crate::files::Journal;
 use hivewright_error::{Code, Kind, Result};
 
 const RECORD: u64 = 2;
-/// The largest page of the log.
+/// Maximum size of a page of the log.
 const MAX_PAGE: u32 = 64 << 10;
 
 #[derive(Clone, Copy, Debug, FromBytes, Immutable, KnownLayout, Unaligned)]
@@ -68,7 +68,7 @@ fn read(mft: &Mft) -> Result<Journal> {
         return Ok(Journal::Empty);
     }
     let (first, size) = page(mft, &stream, 0, u32::try_from(start.len()).unwrap_or(0))?;
-    // The second copy follows the first; the newer one counts.
+    // The second copy follows the first. The newer one is used.
     let second = page(mft, &stream, u64::from(size), size).ok().map(|(area, _)| area);
     let newer = second.filter(|second| second.0 > first.0).unwrap_or(first);
     Ok(Journal::Restart { version: newer.1, clean: newer.2 })

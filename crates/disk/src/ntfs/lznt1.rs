@@ -40,7 +40,7 @@ fn expand(chunk: &[u8], out: &mut [u8]) -> Option<()> {
             }
             let pair = u16::from_le_bytes([byte, *chunk.get(i + 1)?]);
             i += 2;
-            // The further into the chunk, the more bits the distance has and the fewer the length: 4 to 12.
+            // With the position in the chunk, the distance gets more bits and the length fewer: 4 to 12.
             let distance_bits = (usize::BITS - at.checked_sub(1)?.leading_zeros()).clamp(4, 12);
             let length_bits = 16 - distance_bits;
             let distance = usize::from(pair >> length_bits) + 1;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn known_answer() {
+    fn the_example_of_the_specification_is_decoded() {
         // MS-XCA 3.3, example of LZNT1.
         let compressed = [
             0x38, 0xb0, 0x88, 0x46, 0x23, 0x20, 0x00, 0x20, 0x47, 0x20, 0x41, 0x00, 0x10, 0xa2, 0x47, 0x01, 0xa0, 0x45,
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_ends() {
+    fn invalid_input_ends_without_panic() {
         let mut out = [0; CHUNK];
         assert!(decompress(&[0xff, 0xbf, 1], &mut out).is_none(), "cut short");
         assert!(decompress(&[2, 0xb0, 1, 0, 0], &mut out).is_none(), "a pair first");

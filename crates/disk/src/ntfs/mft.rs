@@ -13,7 +13,7 @@ use super::stream::{Body, Stream};
 use crate::files::Extents;
 use hivewright_error::{Code, Kind, Result};
 
-/// Records of which `$MFTMirr` always keeps a copy.
+/// Number of records that `$MFTMirr` always copies.
 const MIRRORED: u64 = 4;
 
 /// `$MFT`.

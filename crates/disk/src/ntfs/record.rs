@@ -13,7 +13,7 @@ use hivewright_error::{Code, Error, Result};
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Header {
-    /// `FILE`, or `BAAD` where chkdsk met a torn record.
+    /// `FILE`, or `BAAD` in a record that chkdsk found torn.
     signature: [u8; 4],
     fixup: [u8; 4],
     log_sequence: U64,
@@ -25,7 +25,7 @@ pub(super) struct Header {
     attributes: U16,
     /// 22.
     flags: U16,
-    /// 24: bytes up to the end of the last attribute, the end mark included.
+    /// 24: bytes up to the end of the last attribute, including the end mark.
     pub(super) used: U32,
     /// 28: bytes of the record.
     pub(super) allocated: U32,
@@ -69,7 +69,7 @@ pub struct Record {
     pub at: u64,
     /// Its sequence number.
     pub sequence: u16,
-    /// Names that lead to it.
+    /// Number of its names.
     pub links: u16,
     /// Whether it is a folder.
     pub is_folder: bool,
@@ -151,8 +151,8 @@ impl Record {
         }))
     }
 
-    /// Returns whether the folder is case-sensitive. Since Windows 10 1803 two fields of `$STANDARD_INFORMATION` that
-    /// once counted versions of a file tell it: at most 0, now 1 (libfsntfs, keramics).
+    /// Returns whether the folder is case-sensitive. Since Windows 10 1803, two fields of `$STANDARD_INFORMATION` that
+    /// were version numbers show it: maximum 0, current 1 (libfsntfs, keramics).
     ///
     /// # Errors
     /// `ntfs-attribute`.

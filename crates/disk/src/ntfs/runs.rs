@@ -4,7 +4,7 @@ use super::corrupt;
 use crate::files::Extents;
 use hivewright_error::{Code, Result};
 
-/// Extents of one stream at most. A volume of 16 TiB in clusters of 4 KiB has fewer in its worst real files.
+/// Maximum number of extents of one stream. A volume of 16 TiB in clusters of 4 KiB has fewer in the most fragmented real files.
 pub const MAX_EXTENTS: usize = 1 << 20;
 
 /// Appends the runs of one attribute to `extents`.
@@ -101,7 +101,7 @@ fn shortest(number: i64) -> Vec<u8> {
 
 /// One run of a list.
 struct Run {
-    /// Clusters, one at least.
+    /// Number of clusters, at least 1.
     length: u64,
     /// Distance of the first cluster from that of the previous run; `None` for a hole.
     delta: Option<i64>,
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn known_answers() {
+    fn documented_run_lists_are_decoded() {
         // The scrambled and the sparse file of the Linux-NTFS documentation.
         let scrambled = [0x11, 0x30, 0x60, 0x21, 0x10, 0x00, 0x01, 0x11, 0x20, 0xe0, 0];
         assert_eq!(
@@ -168,11 +168,11 @@ mod tests {
     }
 
     #[test]
-    fn extended_lists_hold_the_old_runs_and_the_new_ones() {
+    fn extended_lists_have_the_old_and_the_new_runs() {
         let scrambled = [0x11, 0x30, 0x60, 0x21, 0x10, 0x00, 0x01, 0x11, 0x20, 0xe0, 0, 0xaa, 0xaa];
         for (added, expected) in [
             (&[][..], &[0x11, 0x30, 0x60, 0x21, 0x10, 0x00, 0x01, 0x11, 0x20, 0xe0, 0][..]),
-            // After the last run, and then far before it.
+            // A run after the last run, then a run far before it.
             (
                 &[(0x160, 0x60), (0x20, 0x7f)],
                 &[0x11, 0x30, 0x60, 0x21, 0x10, 0x00, 0x01, 0x12, 0x80, 0x00, 0xe0, 0x21, 0x7f, 0xe0, 0xfe, 0],
@@ -193,7 +193,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn what_is_encoded_is_read(runs in proptest::collection::vec((0u64..0x3f_0000, 1u64..0xffff), 1..20), cut in 0usize..20) {
+        fn run_lists_round_trip(runs in proptest::collection::vec((0u64..0x3f_0000, 1u64..0xffff), 1..20), cut in 0usize..20) {
             let (old, new) = runs.split_at(cut.min(runs.len()));
             let count = |runs: &[(u64, u64)]| runs.iter().map(|run| run.1).sum::<u64>();
             let first = extend(&[], 0, 0, old).unwrap();
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused() {
+    fn invalid_runs_are_refused() {
         for (encoded, clusters) in [
             (&[0x11, 0x30][..], 0x30),
             (&[0x11, 0x30, 0x60, 0], 0x31),

@@ -22,7 +22,7 @@ const BLOCK_SIZE: usize = 16 << 10;
 const ENTRY_SIZE: usize = 128;
 /// The entry that each shadow copy has.
 const COPY: u64 = 2;
-/// Blocks read at most. Windows keeps at most 512 shadow copies of a volume, with two entries each.
+/// Maximum number of blocks that are read. Windows keeps at most 512 shadow copies of a volume, with two entries each.
 const MOST_BLOCKS: usize = 64;
 
 /// The common start of both kinds of records.
@@ -34,9 +34,9 @@ struct Header {
     kind: U32,
     relative: U64,
     own: U64,
-    /// 40: in the catalog the next block, 0 for none.
+    /// 40: in the catalog, the next block; 0 for none.
     next: U64,
-    /// 48: in the volume's header the catalog, 0 for none.
+    /// 48: in the header of the volume, the catalog; 0 for none.
     catalog: U64,
 }
 

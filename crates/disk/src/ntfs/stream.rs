@@ -20,7 +20,7 @@ pub(crate) enum Body {
 /// A stream.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    /// Bytes.
+    /// Length in bytes.
     pub(crate) len: u64,
     /// Valid data length in bytes.
     pub(crate) valid_len: u64,
@@ -34,7 +34,7 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    /// Makes a stream of its first part; the others follow with [`Stream::append`].
+    /// Creates a stream from its first part. [`Stream::append`] adds the others.
     pub(crate) fn start(first: &Attribute<'_>, geometry: &Geometry) -> Result<Stream> {
         let mut stream = Stream {
             len: 0,
@@ -95,7 +95,7 @@ impl Stream {
         Ok(self)
     }
 
-    /// Returns its clusters; `None` where it is resident.
+    /// Returns its clusters; `None` if it is resident.
     pub(crate) fn extents(&self) -> Option<&Extents> {
         match &self.body {
             Body::Clusters(extents) => Some(extents),

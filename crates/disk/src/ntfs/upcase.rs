@@ -17,10 +17,10 @@ const LEN: u64 = 2 << 16;
 /// Entries of a page.
 const PAGE: usize = 2048;
 
-/// The table, read page by page. ASCII is known without it, so most names need no page.
+/// The table, read page by page. ASCII does not need it, so most names need no page.
 pub(crate) struct Upcase {
     stream: Stream,
-    /// Where its record stands.
+    /// Volume offset of its record.
     at: u64,
     pages: [OnceLock<Box<[u16]>>; (1 << 16) / PAGE],
 }

@@ -22,7 +22,7 @@ impl VolumeInfo {
         let record = mft.record(RECORD)?;
         let label = record.value(kind::VOLUME_NAME)?.unwrap_or_default();
         let units: Vec<u16> = label.chunks_exact(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]])).collect();
-        // Eight bytes of nothing, major, minor, flags (Linux-NTFS documentation, "$VOLUME_INFORMATION").
+        // Eight unused bytes, major, minor, flags (Linux-NTFS documentation, "$VOLUME_INFORMATION").
         let [_, _, _, _, _, _, _, _, major, minor, low, high, ..] =
             *record.value(kind::VOLUME_INFORMATION)?.unwrap_or_default()
         else {

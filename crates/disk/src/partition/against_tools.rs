@@ -1,4 +1,4 @@
-//! What other users's tools write is read, and what they read is what is read here.
+//! Reads the tables of other tools, and compares with the partitions that other tools read.
 
 use hivewright_error::Code;
 use std::collections::BTreeSet;
@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use super::{Scheme, Table, VolumeKind, partitions};
 use hivewright_storage::memory::Memory;
 
-/// Runs `tool`; `None`, said aloud, if it is not installed.
+/// Runs `tool`; `None`, with a message, if it is not installed.
 fn run(tool: &str, args: &[&str], input: &str) -> Option<String> {
     let child =
         Command::new(tool).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
@@ -29,7 +29,7 @@ fn read(path: &Path) -> Table {
     partitions(&Memory::new(std::fs::read(path).unwrap())).unwrap()
 }
 
-/// (first sector, sectors, as mmls numbers of allocated slots) of every volume, 512-byte sectors.
+/// Returns the first sector and the number of sectors of every allocated slot of mmls, for sectors of 512 bytes.
 fn mmls(path: &str) -> Option<BTreeSet<(u64, u64)>> {
     let text = run("mmls", &["-a", path], "")?;
     let rows = text.lines().filter(|line| line.as_bytes().get(3) == Some(&b':') && !line.contains("Meta"));
@@ -49,7 +49,7 @@ fn image(folder: &Path, bytes: u64) -> (std::path::PathBuf, String) {
 }
 
 #[test]
-fn sgdisk_and_mmls() {
+fn sgdisk_and_mmls_agree() {
     let folder = tempfile::tempdir().unwrap();
     let (path, name) = image(folder.path(), 64 << 20);
     let types = [
@@ -102,7 +102,7 @@ fn sgdisk_and_mmls() {
     if let Some(mmls) = mmls(&name) {
         assert_eq!(sectors(&table), mmls);
     }
-    // Damage the primary: sgdisk, told to load the backup, and we find the same.
+    // Damage the primary: sgdisk, with the option to load the backup, finds the same partitions.
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[512 + 60] ^= 1;
     let backup = partitions(&Memory::new(bytes)).unwrap();
@@ -111,7 +111,7 @@ fn sgdisk_and_mmls() {
 }
 
 #[test]
-fn sfdisk_and_mmls() {
+fn sfdisk_and_mmls_agree() {
     let folder = tempfile::tempdir().unwrap();
     let (path, name) = image(folder.path(), 64 << 20);
     let script = "label: dos\nlabel-id: 0x1234abcd\n\
@@ -144,7 +144,7 @@ fn sfdisk_and_mmls() {
 }
 
 #[test]
-fn parted() {
+fn parted_agrees() {
     for (label, scheme) in [("gpt", Scheme::Gpt), ("msdos", Scheme::Mbr)] {
         let folder = tempfile::tempdir().unwrap();
         let (path, name) = image(folder.path(), 64 << 20);
@@ -169,7 +169,7 @@ fn parted() {
 }
 
 #[test]
-fn file_systems_of_their_own_makers() {
+fn file_systems_of_mkfs_are_detected() {
     let folder = tempfile::tempdir().unwrap();
     let makers: [(&str, &[&str], VolumeKind); 6] = [
         ("mkfs.ntfs", &["-F", "-Q", "-q"], VolumeKind::Ntfs),
@@ -190,9 +190,9 @@ fn file_systems_of_their_own_makers() {
     }
 }
 
-/// The disks of the corpus, each one NTFS volume.
+/// Reads the disks of the corpus. Each is one NTFS volume.
 #[test]
-fn disks_of_the_corpus() {
+fn disks_of_the_corpus_are_read() {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpus");
     let corpus = std::env::var_os("HIVEWRIGHT_CORPUS").map_or(beside, Into::into);
     let images = [

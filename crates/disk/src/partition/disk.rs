@@ -15,7 +15,7 @@ impl<'a> Disk<'a> {
         Ok(Disk { len: storage.len()?, storage })
     }
 
-    /// `len` bytes at `offset`, or nothing if the disk ends before they do.
+    /// Returns `len` bytes at `offset`, or nothing if they exceed the disk.
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Option<Vec<u8>>> {
         if offset.checked_add(len as u64).is_none_or(|end| end > self.len) {
             return Ok(None);
@@ -41,7 +41,7 @@ pub(super) struct Warnings {
     dropped: usize,
 }
 
-/// Warnings kept at most.
+/// Maximum number of warnings that are kept.
 const MOST: usize = 64;
 
 impl Warnings {

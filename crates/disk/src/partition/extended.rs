@@ -9,7 +9,7 @@ use super::disk::{Disk, Warnings};
 use super::mbr::{Slot, slots};
 use hivewright_error::{Code, Result};
 
-/// Records read at most. Windows and Linux stop far earlier (Linux at 256 partitions).
+/// Maximum number of records that are read. Windows and Linux stop far earlier (Linux at 256 partitions).
 const MOST_RECORDS: usize = 1024;
 
 /// Returns the logical partitions of `extended`, numbered from `next_number` on.
@@ -43,7 +43,7 @@ pub(super) fn walk(
             }
             let first = record + u64::from(slot.start);
             let inside = first >= base && first + u64::from(slot.sectors) <= end;
-            // As in Linux, the third and fourth entry count only if they are valid: some tools leave garbage there.
+            // As in Linux, the third and fourth entry are used only if they are valid, because some tools leave garbage there.
             if i >= 2 && !inside {
                 continue;
             }
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_partitions_from_their_record_and_records_from_the_first() {
+    fn offsets_count_from_the_record_or_the_extended_partition() {
         let table = disk(u32::MAX);
         let got: Vec<_> = table.partitions.iter().map(|p| (p.number, p.offset / 512, p.logical, p.kind)).collect();
         assert_eq!(
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_where_the_chain_does_not() {
+    fn a_cyclic_chain_ends() {
         for (link, code) in [
             (0, "extended-cycle"),
             (200, "extended-cycle"),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_may_not_leave_the_extended_one() {
+    fn a_logical_partition_must_lie_in_the_extended_partition() {
         let mut image = vec![0; 1 << 20];
         mbr_entry(&mut image, 0, 0, 5, 1000, 100);
         mbr_entry(&mut image[512_000..], 0, 0, 7, 10, 91);

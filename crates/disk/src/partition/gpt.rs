@@ -8,9 +8,9 @@ use crate::little_endian::{u32_at, u64_at};
 use hivewright_error::{Code, Result};
 
 const SIGNATURE: &[u8; 8] = b"EFI PART";
-/// Sector sizes of disks; the place of the header tells which one.
+/// Sector sizes of disks. The offset of the header determines the size.
 const SECTOR_SIZES: [u32; 2] = [512, 4096];
-/// Bytes of an entry array at most: 32768 entries of 128 bytes. Real tables have 128 entries.
+/// Maximum size of an entry array in bytes: 32768 entries of 128 bytes. Real tables have 128 entries.
 const MOST_ENTRY_BYTES: u64 = 4 << 20;
 
 /// The defect of a copy of the table.
@@ -42,7 +42,7 @@ pub(super) struct Gpt {
     source: TableSource,
 }
 
-/// Reports a primary header where there should be none.
+/// Reports an unexpected primary header.
 pub(super) fn warn_if_present(disk: &Disk<'_>, warnings: &mut Warnings, why: &str) -> Result<()> {
     for size in SECTOR_SIZES {
         if disk.sector(1, size)?.is_some_and(|sector| sector.starts_with(SIGNATURE)) {
@@ -71,7 +71,7 @@ pub(super) fn find(
             }
             Err(this) if this.code == Code::GptSignature => {}
             Err(this) => {
-                // The place of a damaged header, and of the backup that it names, are still good guesses.
+                // The offset of a damaged header, and of the backup that it names, are still plausible.
                 flaw = this;
                 sizes = [size, 512 + 4096 - size];
                 alternate = disk.sector(1, size)?.map(|sector| u64_at(&sector, 32));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_both_sector_sizes() {
+    fn both_sector_sizes_are_read() {
         for sector in [512, 4096] {
             let mut image = disk(sector).build();
             ntfs(&mut image, 256 * sector);
@@ -266,7 +266,7 @@ mod tests {
     type Damage<'a> = &'a dyn Fn(&mut Vec<u8>);
 
     #[test]
-    fn falls_back_and_says_why() {
+    fn the_backup_is_used_and_reported() {
         for sector in [512, 4096] {
             let whole = disk(sector).build();
             let damages: [(Code, Damage<'_>); 5] = [
@@ -289,8 +289,8 @@ mod tests {
     }
 
     #[test]
-    fn finds_the_backup_of_a_longer_image() {
-        // By the damaged header's own field, and by what the protective MBR covers.
+    fn the_backup_of_a_longer_image_is_found() {
+        // By the field of the damaged header, and by the end of the protective MBR.
         for damage in [512 + 40, 512] {
             let mut image = disk(512).build();
             image[damage] ^= 1;
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn warns_of_a_lost_or_different_backup() {
+    fn a_missing_or_different_backup_is_reported() {
         let codes = |image: Vec<u8>| -> Vec<Code> {
             partitions(&Memory::new(image)).unwrap().warnings.iter().map(|w| w.code).collect()
         };
@@ -326,13 +326,13 @@ mod tests {
     }
 
     #[test]
-    fn does_not_believe_in_four_billion_entries() {
+    fn an_excessive_entry_count_is_refused() {
         let image = disk(512).entry_count(u32::MAX).build();
         assert_eq!(partitions(&Memory::new(image)).unwrap_err().code(), "gpt-damaged");
     }
 
     #[test]
-    fn impossible_ranges_are_left_out() {
+    fn invalid_ranges_are_omitted() {
         let maker = disk(512)
             .with(4, BASIC, 3000, 2999, "empty")
             .with(5, BASIC, 0, u64::MAX, "all")

@@ -1,8 +1,8 @@
-//! GUIDs as GPT keeps them: the first three fields little-endian (UEFI 2.10, appendix A).
+//! GUIDs of GPT: the first three fields are little-endian (UEFI 2.10, appendix A).
 
 use crate::little_endian::{u16_at, u32_at};
 
-/// Sixteen bytes as they stand on the disk.
+/// The sixteen bytes as stored on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Guid([u8; 16]);
 

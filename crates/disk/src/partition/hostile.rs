@@ -1,4 +1,4 @@
-//! Damaged and invented tables: an answer or an error, soon, and never outside of what the disk has.
+//! Damaged and invalid tables: a result or an error, in bounded time, without reads past the end of the disk.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use super::maker::{BASIC, GptMaker, mbr_entry, ntfs};
 use super::{Table, partitions};
 use hivewright_storage::memory::Memory;
 
-/// Reads the table of `image` and checks what every answer must keep. Gives the image back.
+/// Reads the table of `image`, checks the invariants of the result, and returns the image.
 fn judge(image: Vec<u8>) -> (Vec<u8>, Option<Table>) {
     let (len, before) = (image.len() as u64, crc32fast::hash(&image));
     let disk = Memory::new(image);
@@ -28,7 +28,7 @@ fn judge(image: Vec<u8>) -> (Vec<u8>, Option<Table>) {
 }
 
 #[test]
-fn every_flipped_byte_of_the_first_34_sectors() {
+fn every_changed_byte_of_the_first_34_sectors_is_handled() {
     let maker = GptMaker::new(512, 2048).with(1, BASIC, 64, 1000, "Windows").with(2, BASIC, 1001, 1900, "Data");
     let mut image = maker.build();
     ntfs(&mut image, 64 * 512);
@@ -56,7 +56,7 @@ fn every_flipped_byte_of_the_first_34_sectors() {
 }
 
 #[test]
-fn every_flipped_byte_of_a_chain_of_logical_partitions() {
+fn every_changed_byte_of_a_chain_of_logical_partitions_is_handled() {
     let mut image = vec![0; 256 << 10];
     mbr_entry(&mut image, 0, 0x80, 7, 63, 100);
     mbr_entry(&mut image, 1, 0, 0x0f, 200, 300);
@@ -76,8 +76,8 @@ fn every_flipped_byte_of_a_chain_of_logical_partitions() {
 }
 
 #[test]
-fn an_endless_chain_costs_no_time() {
-    // Each record links to the next sector, far more often than is followed.
+fn a_long_chain_is_limited() {
+    // Each record links to the next sector; there are far more records than the limit.
     let mut image = vec![0; 4 << 20];
     mbr_entry(&mut image, 0, 0, 5, 1, 8000);
     for sector in 1..8000 {
@@ -93,7 +93,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn invented_mbrs(
+    fn random_mbrs_are_handled(
         slots in prop::collection::vec((0..40usize, 0..4usize, prop_oneof![Just(5u8), Just(0x0f), any::<u8>()],
             prop_oneof![0..60u32, any::<u32>()], prop_oneof![0..60u32, any::<u32>()]), 0..40),
     ) {
@@ -105,7 +105,7 @@ proptest! {
     }
 
     #[test]
-    fn invented_gpts(
+    fn random_gpts_are_handled(
         entries in prop::collection::vec((1..128usize, prop_oneof![0..400u64, any::<u64>()],
             prop_oneof![0..400u64, any::<u64>()], any::<u64>()), 0..40),
         large in any::<bool>(), count in prop_oneof![Just(128u32), any::<u32>()],

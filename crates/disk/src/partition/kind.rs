@@ -23,7 +23,7 @@ pub enum VolumeKind {
     Refs,
     /// BitLocker on a fixed disk.
     Bitlocker,
-    /// BitLocker To Go: looks like FAT32 at first sight.
+    /// BitLocker To Go, whose boot sector resembles FAT32.
     BitlockerToGo,
     /// A part of a dynamic disk (LDM): a volume may begin, end or be striped anywhere in it.
     DynamicDisk,
@@ -135,7 +135,7 @@ pub fn kind_of(volume: &dyn Storage) -> Result<VolumeKind> {
     detect(&volume, 0, volume.len)
 }
 
-/// Returns the contents that a partition type determines, whatever the sectors.
+/// Returns the contents that a partition type determines, independent of the sectors.
 pub(super) fn of_type(type_id: &str) -> Option<VolumeKind> {
     match type_id {
         "0x42" | types::LDM_METADATA | types::LDM_DATA => Some(VolumeKind::DynamicDisk),
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn tells_volumes_apart() {
+    fn volumes_are_distinguished() {
         for (magics, expected) in [
             (&[(3, &b"NTFS    "[..])][..], VolumeKind::Ntfs),
             (&[(3, b"-FVE-FS-")], VolumeKind::Bitlocker),
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn says_of_all_but_two_why_not() {
+    fn unsupported_volumes_have_errors() {
         assert!(VolumeKind::Ntfs.unsupported().is_none() && VolumeKind::Fat.unsupported().is_none());
         let error = VolumeKind::Bitlocker.unsupported().unwrap();
         assert_eq!((error.kind(), error.code()), (Kind::Unsupported, Code::VolumeBitlocker));
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn short_volumes_are_no_trouble() {
+    fn short_volumes_are_handled() {
         for len in [0, 1, 3, 10, 511, 512, 1079, 4608] {
             let expected = if len == 0 { VolumeKind::PastEnd } else { VolumeKind::Empty };
             assert_eq!(kind(len, &[]), expected, "{len}");

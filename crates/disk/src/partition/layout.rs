@@ -1,11 +1,11 @@
-//! The places of partitions, checked against the disk's end and against each other.
+//! Checks partitions for overlap and against the end of the disk.
 
 use super::Partition;
 use super::disk::{Disk, Warnings};
 use super::kind::{self, VolumeKind};
 use hivewright_error::{Code, Result};
 
-/// A partition as its table has it, in sectors.
+/// A partition as in its table, in sectors.
 pub(super) struct Entry {
     pub(super) number: u32,
     pub(super) first: u64,

@@ -1,4 +1,4 @@
-//! Tables for tests, byte by byte.
+//! Writes tables for tests.
 
 pub(super) const BASIC: [u8; 16] =
     [0xa2, 0xa0, 0xd0, 0xeb, 0xe5, 0xb9, 0x33, 0x44, 0x87, 0xc0, 0x68, 0xb6, 0xb7, 0x26, 0x99, 0xc7];
@@ -13,7 +13,7 @@ pub(super) fn mbr_entry(sector: &mut [u8], slot: usize, status: u8, kind: u8, st
     sector[510..512].copy_from_slice(&[0x55, 0xaa]);
 }
 
-/// Makes the sector at `at` look like a boot sector of NTFS.
+/// Writes the signature of an NTFS boot sector to the sector at `at`.
 pub(super) fn ntfs(image: &mut [u8], at: usize) {
     image[at..at + 11].copy_from_slice(b"\xeb\x52\x90NTFS    ");
     image[at + 510..at + 512].copy_from_slice(&[0x55, 0xaa]);

@@ -1,7 +1,7 @@
 //! Master boot records: four entries at 446, the signature 55 AA at 510, the disk signature at 440.
 //!
-//! There is no standard; the facts are those of Microsoft's "Disk Concepts and Troubleshooting" and of what Linux,
-//! util-linux and The Sleuth Kit agree on.
+//! There is no standard. Facts: Microsoft, "Disk Concepts and Troubleshooting"; the common behaviour of Linux, util-linux
+//! and The Sleuth Kit.
 
 use super::disk::{Disk, Warnings};
 use super::layout::{self, Entry};
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn sectors_of_4096_bytes_are_seen_by_where_volumes_begin() {
+    fn sectors_of_4096_bytes_are_detected_by_the_boot_sectors() {
         let mut image = disk(4 << 20, &[(0, 0, 7, 256, 700)]);
         ntfs(&mut image, 256 * 4096);
         let table = partitions(&Memory::new(image)).unwrap();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_boot_sector_is_no_table() {
+    fn a_boot_sector_is_not_a_table() {
         // The code of a boot sector may look like an entry.
         let mut image = disk(1 << 20, &[(0, 0x80, 7, 63, 500)]);
         ntfs(&mut image, 0);
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_image_is_reported_not_refused() {
+    fn a_truncated_image_is_reported() {
         let image = disk(1 << 20, &[(0, 0, 7, 1000, 5000), (1, 0, 7, 6000, u32::MAX)]);
         let table = partitions(&Memory::new(image)).unwrap();
         assert_eq!(table.warnings.iter().filter(|w| w.code == "partition-past-end").count(), 2);

@@ -1,8 +1,8 @@
 //! The names of partition types.
 //!
-//! GPT: UEFI 2.10 table 5.7, Microsoft's PARTITION_INFORMATION_GPT, the Discoverable Partitions Specification, and
-//! what gdisk lists. MBR: Microsoft's "Disk Partition Types" and A. Brouwer's list. Windows, what commonly shares a
-//! disk with it, and what must not be mistaken for it; the rest is "unknown".
+//! GPT: UEFI 2.10 table 5.7, Microsoft's PARTITION_INFORMATION_GPT, the Discoverable Partitions Specification, and the
+//! list of gdisk. MBR: Microsoft's "Disk Partition Types" and A. Brouwer's list. The table has the types of Windows, types
+//! that are common on its disks, and types that could be mistaken for them. All others are "unknown".
 
 const GPT: &[(&str, &str)] = &[
     ("EBD0A0A2-B9E5-4433-87C0-68B6B72699C7", "Basic data"),
@@ -71,7 +71,7 @@ pub(super) fn mbr_name(kind: u8) -> &'static str {
     }
 }
 
-/// Returns the attribute bits of a GPT entry in words. If `basic`, bits 60 to 63 have Microsoft's meaning.
+/// Returns the names of the attribute bits of a GPT entry. If `basic`, bits 60 to 63 have Microsoft's meaning.
 pub(super) fn attribute_names(attributes: u64, basic: bool) -> Vec<&'static str> {
     let common = [(0, "required"), (1, "no-block-io"), (2, "legacy-boot")];
     let microsoft = [(60, "read-only"), (61, "shadow-copy"), (62, "hidden"), (63, "no-drive-letter")];

@@ -1,11 +1,11 @@
-//! The blob table: for the bytes of each file, known by their SHA-1, where they lie.
+//! The blob table: the location of the contents of each file, by SHA-1.
 //!
-//! An entry has 50 bytes: the reference to the resource, the number of the part, 2 bytes; how often the archive refers to it, 4
-//! bytes; and the hash. The resources with metadata, one for each image, stand in the order of the images.
+//! An entry has 50 bytes: the reference to the resource, the number of the part (2 bytes), the reference count (4 bytes), and
+//! the hash. The metadata resources, one for each image, are in the order of the images.
 //!
-//! Entries of solid resources stand together, in runs. Some of a run have the unpacked length 2^32 and stand for a solid
-//! resource: its place and its stored length. Each other one stands for a blob: its offset in the bytes of all resources of the
-//! run, one after the other, and, as its stored length, its length.
+//! Entries of solid resources are adjacent and form runs. In a run, entries with the unpacked length 2^32 describe solid
+//! resources, with their offset and stored length. The other entries describe blobs: the offset counts in the concatenated
+//! bytes of all resources of the run, and the stored length is the length of the blob.
 
 use std::ops::Range;
 
@@ -18,23 +18,23 @@ pub(super) type Hash = [u8; 20];
 
 /// Bytes of an entry.
 pub(super) const ENTRY: usize = 50;
-/// Where the count of references stands in an entry.
+/// Offset of the reference count in an entry.
 pub(super) const COUNT_AT: usize = 26;
-/// Where the hash stands in an entry.
+/// Offset of the hash in an entry.
 const HASH_AT: usize = 30;
-/// Bytes of a table at most: five million entries.
+/// Maximum size of a table in bytes: five million entries.
 pub(super) const MOST_BYTES: u64 = 250 << 20;
-/// The unpacked length that an entry of a solid resource has.
+/// The unpacked length in an entry of a solid resource.
 const SOLID_LEN: u64 = 1 << 32;
 
 /// An entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
-    /// Its number in the table.
+    /// Its index in the table.
     pub(super) number: usize,
     pub(super) reference: Reference,
     pub(super) part: u16,
-    /// How often the archive refers to it.
+    /// The reference count.
     pub(super) count: u32,
     pub(super) hash: Hash,
 }
@@ -42,17 +42,17 @@ pub(super) struct Entry {
 /// A blob table.
 pub(super) struct Table {
     pub(super) bytes: Vec<u8>,
-    /// The numbers of the entries with metadata.
+    /// The indexes of the entries with metadata.
     pub(super) metadata: Vec<usize>,
     /// The entries of each run.
     runs: Vec<Range<usize>>,
 }
 
 impl Table {
-    /// Takes the bytes of a table.
+    /// Parses a table.
     ///
     /// # Errors
-    /// `wim-table`: they are no whole entries.
+    /// `wim-table`: the size is not a multiple of that of an entry.
     pub(super) fn new(bytes: Vec<u8>) -> Result<Self> {
         if !bytes.len().is_multiple_of(ENTRY) {
             return Err(Error::new(Kind::Corrupt, Code::WimTable, "the blob table has a part of an entry"));
@@ -72,7 +72,7 @@ impl Table {
         Ok(table)
     }
 
-    /// Returns the entry with that number.
+    /// Returns the entry with that index.
     pub(super) fn entry(&self, number: usize) -> Option<Entry> {
         let bytes: &[u8; ENTRY] = self.bytes.get(number.checked_mul(ENTRY)?..)?.first_chunk()?;
         let mut hash = Hash::default();
@@ -86,7 +86,7 @@ impl Table {
         })
     }
 
-    /// Finds the blob of that hash.
+    /// Finds the blob with that hash.
     pub(super) fn find(&self, hash: &Hash) -> Option<Entry> {
         let mut entries = self.bytes.as_chunks::<ENTRY>().0.iter();
         let number = entries.position(|entry| {
@@ -96,19 +96,19 @@ impl Table {
         self.entry(number)
     }
 
-    /// Returns the entries of the solid resources of the run in which the blob of that entry is.
+    /// Returns the entries of the solid resources in the run of a blob.
     pub(super) fn solids(&self, number: usize) -> impl Iterator<Item = Entry> {
         let run = self.runs.iter().find(|run| run.contains(&number)).cloned().unwrap_or_default();
         run.filter_map(|number| self.entry(number)).filter(|entry| is_solid_resource(entry.reference))
     }
 
-    /// Whether there are solid resources.
+    /// Returns whether the table has solid resources.
     pub(super) fn has_solids(&self) -> bool {
         !self.runs.is_empty()
     }
 }
 
-/// Makes the bytes of an entry.
+/// Encodes an entry.
 pub(super) fn entry(reference: Reference, count: u32, hash: &Hash) -> [u8; ENTRY] {
     let mut bytes = [0; ENTRY];
     bytes[..Reference::SIZE].copy_from_slice(&reference.to_bytes());

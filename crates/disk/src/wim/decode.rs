@@ -1,5 +1,5 @@
-//! Decoders of the compressions of WIM: XPRESS, LZX and LZMS. Bytes in, bytes out: the length of the output is known before, so
-//! every loop is bounded by it, and no memory is taken by what the input says.
+//! Decoders of the compressions of WIM: XPRESS, LZX and LZMS. The length of the output is known before, so it bounds every
+//! loop, and memory is never allocated by a number from the input.
 
 // Symbols, lengths and offsets are below the size of a table or of a chunk, which is at most 64 MiB.
 #![allow(clippy::cast_possible_truncation)]
@@ -21,11 +21,11 @@ pub enum Compression {
     Lzms,
 }
 
-/// Input that is no chunk of so many bytes.
+/// The input is not a chunk of the requested size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
 
-/// Decodes chunks; it keeps its tables from one to the next, and nothing else.
+/// Decodes chunks. Only the memory of its tables is reused for the next chunk.
 pub struct Decoder(Tables);
 
 enum Tables {
@@ -44,10 +44,10 @@ impl Decoder {
         })
     }
 
-    /// Decodes a chunk that has as many bytes as `output`; the last one of a resource may have fewer than the others.
+    /// Decodes a chunk of the size of `output`. The last chunk of a resource may be smaller than the others.
     ///
     /// # Errors
-    /// The input is none, or ends before that. What stands in `output` then has no meaning.
+    /// The input is invalid or truncated. The contents of `output` are then undefined.
     pub fn decode(&mut self, input: &[u8], output: &mut [u8]) -> Result<(), Broken> {
         match &mut self.0 {
             Tables::Xpress(code) => xpress::decode(code, input, output),
@@ -60,14 +60,14 @@ impl Decoder {
 /// Bytes that are copied at once.
 const PIECE: usize = 16;
 
-/// Copies `len` bytes from `offset` before `at` to `at`, one after the other; returns where they end. Bytes behind them may change
-/// too: they are still to be decoded.
+/// Copies `len` bytes in ascending order from `offset` before `at` to `at`, and returns the end. Bytes after the end may change
+/// too, because they are decoded later.
 #[inline(always)]
 fn copy_match(output: &mut [u8], at: usize, offset: usize, len: usize) -> Result<usize, Broken> {
     let end = at.checked_add(len).filter(|end| *end <= output.len()).ok_or(Broken)?;
     let from = at.checked_sub(offset).filter(|_| offset > 0).ok_or(Broken)?;
     if offset >= PIECE && end + PIECE <= output.len() {
-        // No piece overlaps the one that it is copied from.
+        // The pieces do not overlap their sources.
         let (mut from, mut to) = (from, at);
         while to < end {
             let piece: [u8; PIECE] = *output[from..].first_chunk().ok_or(Broken)?;
@@ -83,10 +83,10 @@ fn copy_match(output: &mut [u8], at: usize, offset: usize, len: usize) -> Result
     Ok(end)
 }
 
-/// Copies what repeats soon, or ends where the output does.
+/// Copies bytes with a small offset, or up to the end of the output.
 #[inline(never)]
 fn copy_slowly(output: &mut [u8], at: usize, offset: usize, end: usize) {
-    // What is copied repeats each `offset` bytes, and so each multiple of that.
+    // The copy has the period `offset`, and so each multiple of it.
     let mut to = at;
     while to < end {
         let len = (to - at + offset).min(end - to);

@@ -1,21 +1,21 @@
-//! The header of an archive, and the reference to a resource, which tables have too.
+//! The header of an archive, and references to resources, which tables contain too.
 //!
-//! Microsoft, "Windows Imaging File Format (WIM)", "WIM header" and "Resource header"; what it does not have, LZMS, solid
-//! resources and archives for pipes, is as wimlib's documentation describes it.
+//! Facts: Microsoft, "Windows Imaging File Format (WIM)", "WIM header" and "Resource header". The documentation of wimlib
+//! describes LZMS, solid resources and pipable archives.
 //!
 //! | bytes | header |
 //! |---:|---|
-//! | 0 | `MSWIM\0\0\0`; `WLPWM\0\0\0` of an archive for pipes |
+//! | 0 | `MSWIM\0\0\0`; `WLPWM\0\0\0` in a pipable archive |
 //! | 8 | bytes of the header: 208 |
-//! | 12 | version: 0x10d00; 0xe00 where there may be solid resources |
+//! | 12 | version: 0x10d00; 0xe00 if solid resources are possible |
 //! | 16 | flags |
 //! | 20 | bytes of a chunk; 0 without compression |
-//! | 24 | GUID, that of all parts |
-//! | 40 | number of this part, and how many there are, 2 bytes each |
+//! | 24 | GUID, the same in all parts |
+//! | 40 | number of this part, and number of parts, 2 bytes each |
 //! | 44 | number of images |
 //! | 48 | the blob table |
 //! | 72 | the description, in XML |
-//! | 96 | the metadata of the image that boots |
+//! | 96 | the metadata of the bootable image |
 //! | 120 | the number of that image |
 //! | 124 | the integrity table |
 //!
@@ -34,17 +34,17 @@ use hivewright_storage::Storage;
 
 /// Bytes of a header.
 pub(super) const SIZE: usize = 208;
-/// How an archive begins.
+/// The first bytes of an archive.
 pub(crate) const MAGIC: &[u8; 8] = b"MSWIM\0\0\0";
-/// How an archive for pipes begins; its header is at its end, what is first lacks all references.
+/// The first bytes of a pipable archive. Its header is at the end; the copy at the start has no references.
 pub(crate) const PIPABLE_MAGIC: &[u8; 8] = b"WLPWM\0\0\0";
 
 /// Versions of the format.
 const VERSION: u32 = 0x10d00;
 const SOLID_VERSION: u32 = 0xe00;
-/// Bytes of a chunk where the header has none.
+/// Size of a chunk in bytes if the header has none.
 const USUAL_CHUNK: u32 = 0x8000;
-/// Bytes of a chunk at most.
+/// Maximum size of a chunk in bytes.
 const MOST_CHUNK: u32 = 1 << 30;
 
 /// Flags of a header.
@@ -65,19 +65,19 @@ pub(super) mod resource_flags {
     pub(in crate::wim) const SOLID: u8 = 0x10;
 }
 
-/// A reference to a resource. What each field means in an entry of the blob table depends on the flags.
+/// A reference to a resource. In an entry of the blob table, the meaning of the fields depends on the flags.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Reference {
-    /// Bytes in the archive.
+    /// Stored size in bytes.
     pub(super) stored: u64,
     pub(super) flags: u8,
     pub(super) offset: u64,
-    /// Bytes when unpacked.
+    /// Unpacked size in bytes.
     pub(super) len: u64,
 }
 
 impl Reference {
-    /// Bytes of one.
+    /// Size of an encoded reference in bytes.
     pub(super) const SIZE: usize = 24;
 
     pub(super) fn parse(bytes: &[u8; Self::SIZE]) -> Self {
@@ -103,12 +103,12 @@ impl Reference {
 /// A header.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
-    /// As it stands.
+    /// The bytes of the header.
     pub(super) bytes: [u8; SIZE],
     pub(super) flags: u32,
-    /// `None` where nothing is compressed.
+    /// `None` without compression.
     pub(super) compression: Option<Compression>,
-    /// Bytes of a chunk.
+    /// Size of a chunk in bytes.
     pub(super) chunk_size: u32,
     pub(super) guid: [u8; 16],
     pub(super) part: u16,
@@ -122,7 +122,7 @@ pub(super) struct Header {
     pub(super) is_pipable: bool,
 }
 
-/// Where the references stand.
+/// Offsets of the references.
 pub(super) const TABLE_AT: usize = 48;
 pub(super) const XML_AT: usize = 72;
 pub(super) const BOOT_METADATA_AT: usize = 96;
@@ -132,7 +132,7 @@ impl Header {
     /// Reads the header of an archive.
     ///
     /// # Errors
-    /// `wim-header`, `wim-version`; the file could not be read.
+    /// `wim-header`, `wim-version`; I/O errors.
     pub(super) fn read(file: &dyn Storage) -> Result<Self> {
         let header = Self::read_at(file, 0)?;
         if header.is_pipable && header.table.offset == 0 {
@@ -229,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reference_is_written_as_it_was_read() {
+    fn references_round_trip() {
         let bytes: [u8; 24] = std::array::from_fn(|i| i as u8 * 11);
         let reference = Reference::parse(&bytes);
         assert_eq!((reference.flags, reference.to_bytes()), (77, bytes));

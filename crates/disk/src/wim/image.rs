@@ -48,11 +48,11 @@ impl WimImage {
     }
 }
 
-/// The bytes of a file.
+/// The contents of a file.
 struct Blob {
     archive: Arc<Archive>,
     hash: Hash,
-    /// All of them, from the first read on.
+    /// The unpacked bytes, after the first read.
     bytes: OnceLock<Arc<Vec<u8>>>,
 }
 
@@ -108,7 +108,7 @@ impl Files for WimImage {
                 id: entry.at as u64,
                 is_folder: entry.is_folder(),
                 is_reparse: entry.has(attributes::REPARSE_POINT) && entry.reparse("").is_some(),
-                // Folders do not have it: the blob table does.
+                // Entries of folders do not have the size; the blob table does.
                 len: 0,
             });
         }

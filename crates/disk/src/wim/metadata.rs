@@ -1,24 +1,24 @@
-//! The metadata of an image: security descriptors, then the tree of its folders.
+//! The metadata of an image: security descriptors, then the tree of folders.
 //!
-//! The descriptors begin with the length of all of them, 4 bytes; the root's entry follows at the next multiple of 8. The
-//! entries of a folder stand one behind the other, each at a multiple of 8, and a length of 0 ends them.
+//! The descriptors begin with their total length (4 bytes). The entry of the root follows at the next multiple of 8. The
+//! entries of a folder are adjacent, each at a multiple of 8; a length of 0 ends them.
 //!
 //! | bytes | entry |
 //! |---:|---|
 //! | 0 | bytes of the entry, without its streams |
 //! | 8 | attributes |
 //! | 12 | number of its security descriptor |
-//! | 16 | where the entries of the folder begin; 0 for none |
+//! | 16 | offset of the entries of the folder; 0 for none |
 //! | 40 | times of creation, of the last access and of the last write, 8 bytes each |
-//! | 64 | hash of its bytes; zeros for none, or where its streams have it |
+//! | 64 | hash of the contents; zeros for none, or if a stream has it |
 //! | 88 | tag of a reparse point; else, 8 bytes, the group of hard links, 0 for none |
-//! | 96 | how many streams follow |
-//! | 98 | bytes of the short name |
-//! | 100 | bytes of the name |
+//! | 96 | number of streams that follow |
+//! | 98 | size of the short name in bytes |
+//! | 100 | size of the name in bytes |
 //! | 102 | the name in UTF-16, then two zeros if it has any, and the short name |
 //!
-//! A stream begins with its length at 0, has its hash at 16, the bytes of its name at 36, and its name behind. One without a
-//! name has the file's own bytes.
+//! A stream has its length at 0, its hash at 16, the size of its name at 36, and its name after that. The stream without a
+//! name is the contents of the file.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ use hivewright_error::{Code, Error, Kind, Result, Space};
 const ENTRY: usize = 102;
 /// Bytes of a stream without its name.
 const STREAM: usize = 38;
-/// Where the hash stands in an entry, and in a stream.
+/// Offset of the hash in an entry, and in a stream.
 const HASH_AT: usize = 64;
 const STREAM_HASH_AT: usize = 16;
 
@@ -51,21 +51,21 @@ pub(super) struct Metadata {
 /// An entry of a folder.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    /// Where it begins in the metadata.
+    /// Offset in the metadata.
     pub(super) at: usize,
-    /// Where the next one of the folder begins.
+    /// Offset of the next entry of the folder.
     end: usize,
     pub(super) attributes: u32,
     subfolder: usize,
-    /// The tag, of a reparse point.
+    /// The tag of a reparse point.
     pub(super) reparse_tag: u32,
-    /// The group of hard links, 0 for none and for a reparse point.
+    /// The group of hard links; 0 for none and for reparse points.
     pub(super) link_group: u64,
     pub(super) name: Vec<u16>,
     short_name: Vec<u16>,
-    /// Where the hash of its bytes stands.
+    /// Offset of the hash of the contents.
     pub(super) hash_at: usize,
-    /// The hash of its bytes; zeros where it has none.
+    /// The hash of the contents; zeros for none.
     pub(super) hash: Hash,
 }
 
@@ -78,7 +78,7 @@ impl Entry {
         self.has(attributes::DIRECTORY)
     }
 
-    /// The error for what is found through a link, or made by a filter driver of Windows, where it is such.
+    /// Returns the error for a link, or for a file whose contents a filter driver of Windows makes; `None` for other entries.
     pub(super) fn reparse(&self, path: &str) -> Option<Error> {
         let error = if self.has(attributes::REPARSE_POINT) {
             reparse::refusal(path, self.reparse_tag, self.is_folder())
@@ -88,7 +88,7 @@ impl Entry {
         error.map(|error| error.at(Space::Volume, self.at as u64))
     }
 
-    /// Whether a path can name it so: letters count the same in capitals.
+    /// Returns whether the entry has the name, without regard to case.
     fn is_called(&self, name: &[u16]) -> bool {
         let same = |own: &[u16]| {
             own.len() == name.len() && own.iter().zip(name).all(|(a, b)| a == b || upcase(*a) == upcase(*b))
@@ -97,7 +97,7 @@ impl Entry {
     }
 }
 
-/// The letter as a capital, where that is one unit too.
+/// Returns the upper case of a code unit, if it is one unit.
 fn upcase(unit: u16) -> u16 {
     let Some(letter) = char::from_u32(u32::from(unit)) else { return unit };
     let mut capital = letter.to_uppercase();
@@ -108,10 +108,10 @@ fn upcase(unit: u16) -> u16 {
 }
 
 impl Metadata {
-    /// Takes the bytes of the metadata.
+    /// Parses the metadata.
     ///
     /// # Errors
-    /// `wim-metadata`: there is no root.
+    /// `wim-metadata`: the root is missing.
     pub(super) fn new(bytes: Arc<Vec<u8>>) -> Result<Self> {
         let security = u32_at(&bytes, 0).max(8) as usize;
         let root =
@@ -123,7 +123,7 @@ impl Metadata {
         }
     }
 
-    /// Reads the entry at an offset. `None` for the end of a folder.
+    /// Reads the entry at an offset. Returns `None` at the end of a folder.
     fn entry(&self, at: usize) -> Result<Option<Entry>> {
         let cut = || damaged("an entry of a folder runs past the end", at);
         let whole = self.bytes.get(at..).ok_or_else(cut)?;
@@ -169,9 +169,9 @@ impl Metadata {
         Ok(Some(entry))
     }
 
-    /// The entries of a folder, one after the other.
+    /// Returns an iterator over the entries of a folder.
     pub(super) fn entries(&self, folder: &Entry) -> impl Iterator<Item = Result<Entry>> {
-        // None begins there: before the root stand the security descriptors.
+        // No entry begins there: the security descriptors precede the root.
         let mut at = if folder.is_folder() { folder.subfolder } else { 0 };
         std::iter::from_fn(move || {
             if at <= self.root || at >= self.bytes.len() {
@@ -183,15 +183,15 @@ impl Metadata {
         })
     }
 
-    /// The root folder.
+    /// Returns the root folder.
     pub(super) fn root(&self) -> Result<Entry> {
         self.entry(self.root)?.ok_or_else(|| damaged("the image has no root folder", self.root))
     }
 
-    /// Finds what stands at a path. `None` if a name on the way is not there, or no folder.
+    /// Finds the entry at a path. `None` if a name of the path does not exist, or is not a folder.
     ///
     /// # Errors
-    /// `wim-metadata`; `file-reparse` where the way leads through a link.
+    /// `wim-metadata`; `file-reparse` if the path leads through a link.
     pub(super) fn find(&self, path: &str) -> Result<Option<Entry>> {
         let mut at = self.root()?;
         let mut so_far = String::new();
@@ -208,10 +208,10 @@ impl Metadata {
         Ok(Some(at))
     }
 
-    /// All entries of a group of hard links.
+    /// Returns all entries of a group of hard links.
     ///
     /// # Errors
-    /// `wim-metadata`: also where folders share entries, so that there are more of them than fit.
+    /// `wim-metadata`; also if folders share entries, so that there are more entries than fit into the metadata.
     pub(super) fn links(&self, group: u64) -> Result<Vec<Entry>> {
         let (mut found, mut seen) = (Vec::new(), 0);
         let mut rest = vec![self.root()?];

@@ -1,9 +1,9 @@
-//! A resource: bytes of the archive, as they are or compressed in chunks.
+//! A resource: bytes of the archive, uncompressed or compressed in chunks.
 //!
-//! A compressed resource begins with a table of where its chunks begin, from the second on and behind the table: 4 bytes each,
-//! 8 where it unpacks to 4 GiB or more. A chunk that is as long as what it unpacks to is stored as it is. A solid resource has
-//! the sizes of all its chunks instead, behind a header of its own. In an archive for pipes the table is at the end, and 4 bytes
-//! with its size stand before each chunk.
+//! A compressed resource begins with a table of the offsets of its chunks after the table, except that of the first chunk: 4
+//! bytes each, or 8 if the unpacked size is 4 GiB or more. A chunk whose stored size equals its unpacked size is not compressed.
+//! A solid resource has a header and a table of the sizes of its chunks instead. In a pipable archive, the table is at the end,
+//! and each chunk is preceded by its size (4 bytes).
 
 mod pieces;
 
@@ -13,56 +13,56 @@ use crate::little_endian::{u32_at, u64_at};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::{Storage, zeros_in_large_pages};
 
-/// Bytes of a chunk at most: what is held in memory at once.
+/// Maximum size of a chunk in bytes, which is held in memory.
 pub(super) const MOST_CHUNK: u32 = 1 << 28;
-/// Bytes of a chunk at least.
+/// Minimum size of a chunk in bytes.
 const LEAST_CHUNK: u32 = 1 << 12;
-/// Bytes of a table of chunks at most: those of 64 GiB in the smallest chunks.
+/// Maximum size of a table of chunks in bytes, for 64 GiB in the smallest chunks.
 const MOST_TABLE: u64 = 64 << 20;
 
-/// Which bytes of an archive's file, and how they are kept.
+/// The location of a resource in a file of the archive, and its chunks.
 #[derive(Clone, Debug)]
 pub(super) struct Resource {
-    /// Where its first byte is.
+    /// Offset of its first byte.
     at: u64,
-    /// Bytes when unpacked.
+    /// Unpacked size in bytes.
     pub(super) len: u64,
-    /// Where it ends.
+    /// Offset of its end.
     end: u64,
     chunks: Option<Chunks>,
 }
 
-/// How a resource is cut into chunks.
+/// The chunks of a resource.
 #[derive(Clone, Debug)]
 struct Chunks {
     size: u32,
     compression: Compression,
-    /// Where each chunk begins, and where the last one ends, from the first byte of the archive.
+    /// The offset of each chunk in the archive, and the end of the last one.
     bounds: Vec<u64>,
-    /// Bytes in front of each chunk that do not belong to it.
+    /// Number of bytes before each chunk that do not belong to it.
     gap: u64,
 }
 
 impl Chunks {
-    /// Where chunk `number` begins and ends.
+    /// Returns the start and the end of chunk `number`.
     fn place(&self, number: usize) -> Option<(u64, u64)> {
         Some((self.bounds.get(number)? + self.gap, *self.bounds.get(number + 1)?))
     }
 }
 
-/// Bytes before each chunk in an archive for pipes: its size.
+/// Size of the field before each chunk in a pipable archive.
 const PIPE_GAP: u64 = 4;
 /// Bytes of the header of a solid resource.
 const SOLID_HEADER: usize = 16;
-/// Bytes that are unpacked by one thread before it takes others, where a chunk has no more.
+/// Number of bytes that a thread unpacks at once; a larger chunk is one piece.
 const PIECE: usize = 256 << 10;
 
 impl Resource {
-    /// Reads the table of the chunks of a resource that is not solid; `chunks` is the archive's compression and the size of its
-    /// chunks.
+    /// Reads the table of the chunks of a resource that is not solid; `chunks` is the compression and the chunk
+    /// size of the archive.
     ///
     /// # Errors
-    /// `wim-blob`; the file could not be read.
+    /// `wim-blob`; I/O errors.
     pub(super) fn open(
         file: &dyn Storage,
         reference: Reference,
@@ -100,7 +100,7 @@ impl Resource {
         let mut bounds = Vec::with_capacity(usize::try_from(count + 1).unwrap_or(0));
         bounds.push(first);
         for i in 1..count {
-            // The table does not count the sizes before the chunks.
+            // The offsets of the table exclude the sizes before the chunks.
             let next = first.checked_add(offset(i)).and_then(|next| next.checked_add(i * gap));
             bounds.push(next.filter(|next| *next <= last).ok_or_else(|| out_of_order(file, at))?);
         }
@@ -170,29 +170,29 @@ impl Resource {
         Ok(Resource { at, len, end, chunks: Some(chunks) })
     }
 
-    /// Bytes that are unpacked at once.
+    /// Returns the number of bytes that are unpacked at once.
     pub(super) fn unit(&self) -> u64 {
         self.chunks.as_ref().map_or(self.len.max(1), |chunks| u64::from(chunks.size))
     }
 
-    /// Whether it is compressed in chunks of that size.
+    /// Returns whether it is compressed in chunks of that size.
     pub(super) fn has_chunks(&self, chunks: Option<(Compression, u32)>) -> bool {
         self.chunks.as_ref().map(|own| (own.compression, own.size)) == chunks && chunks.is_some()
     }
 
-    /// Returns chunk `number` as it is stored, and nothing for one that is not there or has no table.
+    /// Returns the stored bytes of chunk `number`; nothing if it does not exist or the resource has no table.
     ///
     /// # Errors
-    /// The file could not be read.
+    /// I/O errors.
     pub(super) fn stored_chunk(&self, file: &dyn Storage, number: usize) -> Result<Option<Vec<u8>>> {
         let place = self.chunks.as_ref().and_then(|chunks| chunks.place(number));
         place.map(|(first, last)| read(file, first, last - first)).transpose()
     }
 
-    /// Unpacks all of it, and passes its bytes in their order to `then`.
+    /// Unpacks the resource, and passes its bytes in order to `then`.
     ///
     /// # Errors
-    /// `wim-blob`; the file could not be read.
+    /// `wim-blob`; I/O errors.
     pub(super) fn unpack_through(&self, file: &dyn Storage, then: impl FnMut(&[u8])) -> Result<Vec<u8>> {
         let mut bytes =
             zeros_in_large_pages(usize::try_from(self.len).map_err(|_| too_large(file, self.len, self.at))?);
@@ -208,7 +208,7 @@ impl Resource {
         Ok(bytes)
     }
 
-    /// Unpacks all of it.
+    /// Unpacks the resource.
     ///
     /// # Errors
     /// As [`Resource::unpack_through`].
@@ -233,14 +233,14 @@ impl Resource {
         let stored = read(file, start, end - start)?;
         for (number, out) in (first..).zip(out.chunks_mut(size)) {
             let (from, until) = place(number)?;
-            // Both lie in what was read.
+            // Both lie in the bytes that were read.
             let [from, until] = [from, until].map(|at| usize::try_from(at - start).unwrap_or(usize::MAX));
             self.unpack_chunk(file, &stored[from..until], decoder, number, out)?;
         }
         Ok(())
     }
 
-    /// Unpacks the piece with that number, each of [`Resource::unit`] bytes.
+    /// Unpacks the piece with that number. Pieces have [`Resource::unit`] bytes.
     ///
     /// # Errors
     /// As [`Resource::unpack`].
@@ -289,7 +289,7 @@ impl Resource {
     }
 }
 
-/// Where `len` bytes from `at` on end, if they lie in the file.
+/// Returns the end of `len` bytes from `at` on, if they lie in the file.
 fn within(file: &dyn Storage, at: u64, len: u64) -> Result<u64> {
     let size = file.len()?;
     at.checked_add(len).filter(|end| *end <= size).ok_or_else(|| {
@@ -299,7 +299,7 @@ fn within(file: &dyn Storage, at: u64, len: u64) -> Result<u64> {
     })
 }
 
-/// Reads bytes that lie in the file.
+/// Reads bytes, whose range was checked.
 fn read(file: &dyn Storage, at: u64, len: u64) -> Result<Vec<u8>> {
     within(file, at, len)?;
     let mut bytes = zeros_in_large_pages(usize::try_from(len).map_err(|_| too_large(file, len, at))?);
@@ -320,17 +320,17 @@ fn out_of_order(file: &dyn Storage, at: u64) -> Error {
     damaged(file, "the chunks of a resource are out of order", at)
 }
 
-/// Builds the error for damage at an offset of the file.
+/// Returns the error for damage at an offset of the file.
 pub(super) fn damaged(file: &dyn Storage, what: &str, at: u64) -> Error {
     placed(Error::new(Kind::Corrupt, Code::WimBlob, what), file, at)
 }
 
-/// Builds the error for a resource at an offset of the file that has too many bytes.
+/// Returns the error for a too large resource at an offset of the file.
 pub(super) fn too_large(file: &dyn Storage, len: u64, at: u64) -> Error {
     placed(Error::new(Kind::Unsupported, Code::TooLarge, format!("a resource unpacks to {len} bytes")), file, at)
 }
 
-/// Adds where a byte of the file lies, of whichever part of the archive it is.
+/// Adds the places of a byte of the file, which is a part of the archive.
 pub(super) fn placed(error: Error, file: &dyn Storage, at: u64) -> Error {
     file.locate(at).into_iter().fold(error, |error, place| error.at(place.space, place.offset))
 }

@@ -1,4 +1,4 @@
-//! Archives of wimlib-imagex, small ones that are kept and others that it makes here; and archives as no tool makes them.
+//! Archives of wimlib-imagex (small fixtures, and others that the tests make), and invalid archives.
 
 use super::*;
 use crate::files::Files;
@@ -21,7 +21,7 @@ fn read(archive: &Arc<Archive>, image: u32, path: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The archives that are kept for the fuzzer too, each of the same files.
+/// The archives of the same files, which are also seeds of the fuzzer.
 fn kept() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/wim");
     let mut all: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -31,7 +31,7 @@ fn kept() -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn every_compression_gives_the_same_files() {
+fn all_compressions_have_the_same_files() {
     let hive = std::fs::read(hivewright_fixtures::folder::home().join("windows/win10/SYSTEM")).unwrap();
     for (name, bytes) in kept() {
         let archive = open(bytes).unwrap();
@@ -44,10 +44,10 @@ fn every_compression_gives_the_same_files() {
 }
 
 #[test]
-fn one_damaged_byte_leads_to_an_error_or_to_the_same_bytes() {
+fn a_damaged_byte_is_an_error_or_has_no_effect() {
     for (name, bytes) in kept() {
         let sound = read(&open(bytes.clone()).unwrap(), 1, SYSTEM).unwrap();
-        // All of the header; of the rest some.
+        // All bytes of the header, and some of the others.
         let places = (0..208).chain((208..bytes.len()).step_by(bytes.len() / 250));
         for at in places {
             let mut damaged = bytes.clone();
@@ -66,7 +66,7 @@ fn one_damaged_byte_leads_to_an_error_or_to_the_same_bytes() {
 }
 
 #[test]
-fn names_count_without_regard_to_case_and_lead_nowhere_else() {
+fn names_are_compared_without_regard_to_case() {
     let nodes = [
         Node::windows(Node::file("SYSTEM", b"hive")),
         Node::file("..", b"dots"),
@@ -97,7 +97,7 @@ fn names_count_without_regard_to_case_and_lead_nowhere_else() {
 }
 
 #[test]
-fn folders_that_lead_to_each_other_end() {
+fn cyclic_folders_end() {
     let file = Node { link: 7, ..Node::file("f", b"x") };
     let mut metadata = wim::metadata(&[Node::folder("a", vec![Node::folder("b", vec![file])])]);
     let archive = |metadata: &[u8]| open(wim::of_parts(&[metadata.to_vec()], &[b"x".to_vec()])).unwrap();
@@ -112,7 +112,7 @@ fn folders_that_lead_to_each_other_end() {
     let deep = "a\\b\\".repeat(500);
     assert!(circular.image(1).unwrap().list(&deep).unwrap().is_some());
     assert_eq!(circular.metadata(1).unwrap().links(7).map(drop).unwrap_err().code(), Code::WimMetadata);
-    // Entries before the root, or past the end, are none.
+    // Offsets before the root, or past the end, have no entries.
     for at in [0, 8, u64::MAX, u64::MAX - 7, metadata.len() as u64] {
         metadata[b.at + 16..b.at + 24].copy_from_slice(&at.to_le_bytes());
         assert!(matches!(circular_list(&archive(&metadata)), Ok(Some(0)) | Err(_)), "{at}");
@@ -124,14 +124,14 @@ fn circular_list(archive: &Arc<Archive>) -> Result<Option<usize>> {
 }
 
 #[test]
-fn a_delta_says_so() {
+fn a_delta_archive_is_reported() {
     let nodes = [Node::windows(Node::file("SYSTEM", b"hive"))];
     let archive = open(wim::of_parts(&[wim::metadata(&nodes)], &[])).unwrap();
     assert_eq!(read(&archive, 1, SYSTEM).unwrap_err().code(), Code::WimBlobMissing);
 }
 
 #[test]
-fn what_claims_too_much_takes_no_memory() {
+fn false_sizes_allocate_no_memory() {
     let nodes = [Node::windows(Node::file("SYSTEM", b"hive"))];
     let bytes = wim::archive(&[&nodes]);
     let table = u64_at(&bytes, header::TABLE_AT + 8) as usize;
@@ -153,7 +153,7 @@ fn what_claims_too_much_takes_no_memory() {
     }
 }
 
-/// Runs wimlib-imagex; `None`, said aloud, if it is not installed.
+/// Runs wimlib-imagex; `None`, with a message, if it is not installed.
 fn wimlib(folder: &Path, args: &[&str]) -> Option<()> {
     let Ok(output) = Command::new("wimlib-imagex").args(args).current_dir(folder).output() else {
         hivewright_fixtures::skip::missing(format_args!("wimlib-imagex is not installed"));
@@ -163,7 +163,7 @@ fn wimlib(folder: &Path, args: &[&str]) -> Option<()> {
     Some(())
 }
 
-/// Bytes of several kinds: text, code, records, noise and zeros.
+/// Returns bytes of several kinds: text, code, records, noise and zeros.
 fn sources(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let noise = |len: u32| (0..len).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8);
     let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
@@ -186,7 +186,7 @@ fn sources(folder: &Path) -> Vec<(String, Vec<u8>)> {
 }
 
 #[test]
-fn files_of_every_kind_are_read_as_wimlib_stored_them() {
+fn files_of_every_kind_equal_those_that_wimlib_stored() {
     let place = tempfile::tempdir().unwrap();
     let source = place.path().join("source");
     std::fs::create_dir(&source).unwrap();
@@ -223,7 +223,7 @@ fn files_of_every_kind_are_read_as_wimlib_stored_them() {
 }
 
 #[test]
-fn all_parts_of_a_split_archive_are_one() {
+fn a_split_archive_is_opened_from_all_parts() {
     let place = tempfile::tempdir().unwrap();
     let source = place.path().join("source");
     std::fs::create_dir(&source).unwrap();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use super::blobs::Hash;
 use hivewright_error::Result;
 
-/// Bytes kept after their last use, at most. The hives of an installation are read several times.
+/// Maximum number of bytes kept after their last use. The hives of an installation are read several times.
 const MOST_KEPT: usize = 128 << 20;
 
 /// The unpacked bytes of an archive. Successive openings may share them, so that nothing is unpacked twice. Each opening reads the
@@ -15,9 +15,9 @@ pub struct Unpacked(Arc<Mutex<Known>>);
 
 #[derive(Default)]
 struct Known {
-    /// All bytes in use.
+    /// All entries in use.
     all: Vec<(Hash, Weak<Vec<u8>>)>,
-    /// The newest bytes, the oldest of them first.
+    /// The most recent entries, the oldest first.
     kept: Vec<Arc<Vec<u8>>>,
 }
 
@@ -54,7 +54,7 @@ mod tests {
     use hivewright_error::{Code, Error, Kind};
 
     #[test]
-    fn known_bytes_are_not_unpacked_again_and_few_are_kept() {
+    fn known_contents_are_reused_within_a_limit() {
         let unpacked = Unpacked::default();
         let get = |number: u8, len: usize| unpacked.get(&[number; 20], || Ok(vec![number; len])).unwrap();
         let first = get(1, 10);

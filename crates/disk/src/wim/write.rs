@@ -1,16 +1,15 @@
-//! Files of images get other bytes: what is new is appended, and the header comes last.
+//! Replaces the contents of files: new data is appended, and the header is written last.
 //!
-//! 1. The bytes of each file, as a resource of their own. Chunks that are as before are taken over as they stand, the others are
-//!    stored as they are: there is no compressor here. A file out of a solid resource is stored whole, outside of it.
-//! 2. The metadata of each image: the hash of the file where it stood, in all hard links to it, and nothing else. Chunks are
-//!    taken over in the same way.
-//! 3. The blob table. The entry of the old bytes stays: another image may refer to it, whatever its count says.
-//! 4. The description with the new sizes, and the time of the change.
-//! 5. The integrity table, where there was one: it covers everything between the header and the end of the blob table. The hashes
-//!    of its pieces up to the old blob table are taken over.
+//! 1. A resource for the contents of each file. Unchanged chunks are copied in their compressed form, others are stored
+//!    uncompressed, because there is no compressor. A file of a solid resource is stored outside of it.
+//! 2. The metadata of each image. Only the hash of the file changes, in all of its hard links. Chunks are copied in the same way.
+//! 3. The blob table. The entry of the old contents remains, because another image may refer to it in spite of its count.
+//! 4. The description, with the new sizes and the time of the change.
+//! 5. The integrity table, if the archive has one. It covers the range from the header to the end of the blob table. The hashes
+//!    of its pieces before the old blob table are copied.
 //! 6. The header.
 //!
-//! Until then the archive is the old one, with bytes behind its end that nothing refers to.
+//! Until the last step, the archive is the old one, with unreferenced bytes after its end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,34 +25,34 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::{Storage, advised};
 use sha1::{Digest, Sha1};
 
-/// A file that gets other bytes.
+/// A file and its new contents.
 #[derive(Clone, Copy, Debug)]
 pub struct Replacement<'a> {
     /// The number of its image.
     pub image: u32,
-    /// Its path there.
+    /// Its path in the image.
     pub path: &'a str,
-    /// All of its bytes.
+    /// The new contents.
     pub bytes: &'a [u8],
 }
 
-/// A file to be changed, looked up.
+/// A file to change, after its look-up.
 struct Change<'a> {
     image: u32,
     bytes: &'a [u8],
     old: Hash,
     new: Hash,
-    /// Where its hash stands in the metadata of the image.
+    /// Location of its hash in the metadata of the image.
     places: Vec<usize>,
 }
 
 impl Archive {
-    /// Gives files other bytes. `time` is that of the change, in units of 100 ns since 1601, which the description notes; it keeps
-    /// its old one without. The archive has to be opened anew.
+    /// Replaces the contents of files. `time` is the time of the change for the description, in units of 100 ns since 1601; with
+    /// `None`, the description keeps its time. The archive must then be opened again.
     ///
     /// # Errors
-    /// The refusal of the archive, and nothing was written; `wim-replace` for what is no plain file of its image; damage on the
-    /// way; the file could not be read or written.
+    /// The refusal of the archive, before any write; `wim-replace` if a path is not a regular file; damage of the archive; I/O
+    /// errors.
     pub fn replace(&self, replacements: &[Replacement<'_>], time: Option<u64>) -> Result<()> {
         if let Some(refusal) = self.refusal() {
             return Err(Error::refused(refusal.code, refusal.what).advise(refusal.advice));
@@ -119,13 +118,13 @@ impl Archive {
         Ok(Change { image, bytes, old: entry.hash, new: sha1(bytes), places })
     }
 
-    /// Appends the new bytes of a file, unless the archive has them already, and changes their entry and that of the old ones.
+    /// Appends the new contents of a file, unless the archive has them already, and updates the entries of the old and new contents.
     fn append_blob(&self, change: &Change<'_>, table: &mut Vec<u8>, out: &mut Appended<'_>) -> Result<()> {
         let Part { file, header, table: old_table } = self.first();
         let uses = u32::try_from(change.places.len()).unwrap_or(u32::MAX);
         let (_, old) = self.find(&change.old)?;
         let old_bytes = self.unpack(&change.old)?;
-        // Entries of the old table are where they were: none is taken away before the end.
+        // Indexes of the old table are still valid: no entry is removed before the end.
         let known = find(table, &change.new);
         match known {
             Some(at) => add(table, at, |count| count.saturating_add(uses)),
@@ -152,7 +151,7 @@ impl Archive {
             }
         }
         if let Some(at) = old_table.find(&change.old).map(|entry| entry.number * ENTRY) {
-            // Other images may refer to it, whatever the count says: it stays in the table.
+            // Other images may refer to it in spite of its count, so it remains in the table.
             add(table, at, |count| count.saturating_sub(uses).max(1));
         }
         Ok(())
@@ -175,7 +174,7 @@ impl Archive {
                 new[*place..*place + change.new.len()].copy_from_slice(&change.new);
             }
         }
-        // It still is a tree, and every file is what it shall be.
+        // The new metadata is a tree, and every file has the expected hash.
         Metadata::new(Arc::new(new.clone()))?;
         let gone = || super::metadata::damaged("there is no such image", 0);
         let entry = self.metadata_entry(image).ok_or_else(gone)?;
@@ -195,8 +194,8 @@ impl Archive {
         Ok(reference)
     }
 
-    /// A resource in chunks that unpacks to `new`. Those of the old resource, which unpacks to `old`, are taken over where they
-    /// hold the same.
+    /// Builds a resource in chunks with the contents `new`. Chunks that equal those of the old resource, whose contents are `old`,
+    /// are copied.
     fn chunked(&self, resource: &Resource, old: &[u8], new: &[u8], chunks: (Compression, u32)) -> Result<Vec<u8>> {
         let file = &*self.first().file;
         let size = usize::try_from(chunks.1).unwrap_or(usize::MAX);
@@ -218,7 +217,7 @@ impl Archive {
         Ok(table)
     }
 
-    /// The description of the archive, whose blob table ends at `end`.
+    /// Returns the new description of the archive, whose blob table ends at `end`.
     fn new_xml(&self, images: &BTreeMap<u32, Vec<&Change<'_>>>, end: u64, time: Option<u64>) -> Result<Vec<u8>> {
         let Part { file, header, .. } = self.first();
         let bytes = header.resource(&**file, header.xml)?.unpack(&**file)?;
@@ -244,8 +243,8 @@ impl Archive {
         Ok(xml.to_bytes())
     }
 
-    /// The integrity table of the archive whose blob table ends at `end`: its length, the number of hashes, the bytes that each
-    /// is of, and the hashes.
+    /// Returns the integrity table of the archive whose blob table ends at `end`: its length, the number of hashes, the size of the
+    /// pieces, and the hashes.
     fn new_integrity(&self, end: u64) -> Result<Vec<u8>> {
         const HEAD: usize = 12;
         const PIECE: usize = 1 << 20;
@@ -273,7 +272,7 @@ impl Archive {
         {
             return Err(damaged());
         }
-        // Whole pieces up to the old blob table are what they were.
+        // Complete pieces before the old blob table are unchanged.
         let kept = usize::try_from(covered / size).map_err(|_| damaged())?;
         let mut all: Vec<u8> = hashes.iter().take(kept).flatten().copied().collect();
         let mut at = first + kept as u64 * size;
@@ -296,14 +295,14 @@ impl Archive {
     }
 }
 
-/// Bytes that are appended, one run behind the other.
+/// Appends runs of bytes.
 struct Appended<'a> {
     file: &'a Arc<dyn Storage>,
     at: u64,
 }
 
 impl Appended<'_> {
-    /// Returns where they are.
+    /// Appends bytes and returns their offset.
     fn append(&mut self, bytes: &[u8]) -> Result<u64> {
         let at = self.at;
         self.at = at.checked_add(bytes.len() as u64).ok_or_else(|| too_large(&**self.file, u64::MAX, at))?;
@@ -317,13 +316,13 @@ fn put(header: &mut [u8; header::SIZE], at: usize, reference: Reference) {
     header[at..at + Reference::SIZE].copy_from_slice(&reference.to_bytes());
 }
 
-/// Where the entry of a blob stands in the bytes of a table.
+/// Returns the range of the entry of a blob in the bytes of a table.
 fn find(table: &[u8], hash: &Hash) -> Option<usize> {
     let table = blobs::Table::new(table.to_vec()).ok()?;
     table.find(hash).map(|entry| entry.number * ENTRY)
 }
 
-/// Changes the count of an entry.
+/// Changes the reference count of an entry.
 fn add(table: &mut [u8], at: usize, change: impl FnOnce(u32) -> u32) {
     let count = change(u32_at(table, at + COUNT_AT));
     table[at + COUNT_AT..at + COUNT_AT + 4].copy_from_slice(&count.to_le_bytes());

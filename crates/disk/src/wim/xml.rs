@@ -1,40 +1,40 @@
 //! The description of the images: XML in UTF-16, with a byte order mark (Microsoft, "Windows Imaging File Format (WIM)", "XML
 //! data").
 //!
-//! A change of it replaces the text of some elements, and leaves all else as it is.
+//! A change replaces the text of some elements. Everything else is unchanged.
 
 use std::ops::Range;
 
 use crate::container::helpers::xml::entities;
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// Bytes of it at most.
+/// Maximum size of a description in bytes.
 pub(super) const MOST_BYTES: u64 = 4 << 20;
-/// Elements within each other at most, and bytes of a path that counts.
+/// Maximum depth of elements, and maximum length of a path of interest in bytes.
 const MOST_DEPTH: usize = 32;
 const LONGEST_PATH: usize = 100;
 
-/// The description, read.
+/// A parsed description.
 pub(super) struct Xml {
     text: String,
     elements: Vec<Element>,
 }
 
-/// An element that holds text.
+/// An element with text.
 struct Element {
-    /// Its name behind those around it, such as `/WIM/IMAGE/NAME`.
+    /// Its path, such as `/WIM/IMAGE/NAME`.
     path: String,
-    /// The number of the image around it.
+    /// The number of the enclosing image.
     image: Option<u32>,
     text: Range<usize>,
 }
 
-/// What the description says of an image. Each is text as its writer put it, and may be missing.
+/// The description of an image. Each field is unverified text, and may be missing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Described {
     /// The name.
     pub name: Option<String>,
-    /// The name that setup shows.
+    /// The name in Windows Setup.
     pub display_name: Option<String>,
     /// The edition: `Professional`.
     pub edition: Option<String>,
@@ -49,7 +49,7 @@ pub struct Described {
 }
 
 impl Xml {
-    /// Reads the description.
+    /// Parses a description.
     ///
     /// # Errors
     /// `wim-xml`; `wim-encrypted`.
@@ -76,7 +76,7 @@ impl Xml {
         Some(entities(self.text[element.text.clone()].trim())).filter(|text| !text.is_empty())
     }
 
-    /// Returns what it says of an image.
+    /// Returns the description of an image.
     pub(super) fn image(&self, number: u32) -> Described {
         let text = |name: &str| self.text(number, name);
         let version = ["MAJOR", "MINOR", "BUILD", "SPBUILD"].map(|part| text(&format!("WINDOWS/VERSION/{part}")));
@@ -100,14 +100,14 @@ impl Xml {
         }
     }
 
-    /// Replaces the text of elements that there are: of an image, or of the archive.
+    /// Replaces the text of existing elements of an image, or of the archive.
     pub(super) fn set(&mut self, image: Option<u32>, name: &str, text: &str) {
         let path = if image.is_some() { format!("/WIM/IMAGE/{name}") } else { format!("/WIM/{name}") };
         let Some(range) = self.element(image, &path).map(|element| element.text.clone()) else { return };
         self.text.replace_range(range.clone(), text);
         let new_end = range.start + text.len();
         for Element { text, .. } in &mut self.elements {
-            // Between the texts of two elements stands a tag.
+            // A tag separates the texts of two elements.
             if text.start > range.start {
                 *text = text.start - range.end + new_end..text.end - range.end + new_end;
             } else if text.start == range.start {
@@ -127,10 +127,10 @@ impl Xml {
     }
 }
 
-/// Finds the elements that hold text alone, or nothing. `None` where elements do not end as they begin.
+/// Finds the elements that are empty or have only text. `None` if start and end tags do not match.
 fn elements(text: &str) -> Option<Vec<Element>> {
     let mut found = Vec::new();
-    // Lengths of the path before each element that is open, and where its text begins if it has no element.
+    // For each open element: the length of the path before it, and the start of its text if it has no child element.
     let mut open: Vec<(usize, Option<usize>)> = Vec::new();
     let (mut path, mut image) = (String::new(), None);
     let mut at = 0;
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_leaves_all_else_as_it_is() {
+    fn a_change_replaces_only_the_text() {
         let mut xml = parse(TEXT).unwrap();
         xml.set(None, "TOTALBYTES", "123456");
         xml.set(Some(2), "TOTALBYTES", "");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_xml_is_refused() {
+    fn invalid_xml_is_refused() {
         for text in ["<WIM>", "</WIM>", "<WIM></IMAGE>", "<WIM", &"<A>".repeat(100)] {
             assert_eq!(parse(text).map(drop).unwrap_err().code(), Code::WimXml);
         }

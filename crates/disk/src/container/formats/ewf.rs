@@ -44,7 +44,7 @@ const OTHERS: [(&[u8], &str); 3] = [
     (b"LVF\x09\x0d\x0a\xff\0", "an L01 image: files, not a disk"),
     (b"LEF2\x0d\x0a\x81\0", "an Lx01 image: files, not a disk"),
 ];
-/// Bytes of a chunk at most. 32 KiB is usual.
+/// Maximum size of a chunk in bytes. 32 KiB is usual.
 const MAX_CHUNK: u64 = 32 << 20;
 const EVIDENCE: &str = "an E01 image is evidence: a write would invalidate its hashes";
 fn advice() -> String {
@@ -97,7 +97,7 @@ fn volume(segment: &Segment) -> Result<Volume> {
     }
     let u32_at = |i: usize| u64::from(u32::from_le_bytes([bytes[i], bytes[i + 1], bytes[i + 2], bytes[i + 3]]));
     let (chunks, per_chunk, sector, low) = (u32_at(4), u32_at(8), u32_at(12), u32_at(16));
-    // SMART images have 32 bits here.
+    // The field has 32 bits in SMART images.
     let sectors = if bytes.len() > 94 { low | u32_at(20) << 32 } else { low };
     let wrong = |what: &str, n: u64| damaged(what, file, section.start).expected("a valid number", n);
     let chunk = per_chunk.checked_mul(sector).filter(|chunk| *chunk > 0);

@@ -46,7 +46,7 @@ pub(in crate::container) const FORMAT: Format = Format {
 /// The formats of disks in an archive; each disk is one file.
 const INSIDE: [&str; 5] =
     [vmdk::FORMAT.name, vhd::FORMAT.name, vhdx::FORMAT.name, vdi::FORMAT.name, qcow2::FORMAT.name];
-/// Bytes of a description at most.
+/// Maximum size of a description in bytes.
 const MAX_OVF: u64 = 4 << 20;
 
 /// Returns the advice to unpack the archive.

@@ -101,7 +101,7 @@ fn data_file_in_header(file: &Arc<dyn Storage>) -> Result<Option<String>> {
     Ok(None)
 }
 
-/// Header extensions that are searched for the name of a data file, at most.
+/// Maximum number of header extensions that are searched for the name of a data file.
 const MOST_EXTENSIONS: usize = 64;
 
 /// Returns whether the bytes at these offsets of the file belong to the current disk alone and to no internal snapshot;

@@ -4,7 +4,6 @@
 //! The disk is divided into payload blocks; the block allocation table has the offset of each in the file. Blocks that
 //! are in the file are written; others are `not-allocated`. The first write to data is preceded by new headers with new
 //! identifiers, which tell children and caches that the disk has changed ([MS-VHDX] 2.2.2).
-//! identifiers, which tell children and caches that the disk is not what it was ([MS-VHDX] 2.2.2).
 
 mod blocks;
 mod claims;

@@ -1,7 +1,7 @@
 //! WIM and ESD: archives of images, each with the files of a volume. See [`crate::wim`].
 //!
 //! A split archive has a part in each file: `install.swm`, `install2.swm` and so on (Microsoft, *DISM*, `/Split-Image`).
-//! Whichever is named, all are opened, and the first one is the archive's own file.
+//! A path to any part opens all parts. The first part is the file of the archive.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     Ok(Image { disk: first, about, archive: Some(archive) })
 }
 
-/// Opens all parts of a split archive, of which one was named.
+/// Opens all parts of a split archive. `opening` is one of them.
 fn parts(opening: &Opening<'_>, named: &PartOf) -> Result<Vec<Arc<dyn Storage>>> {
     let mut files = Vec::new();
     for number in 1..=named.count {
@@ -93,7 +93,7 @@ fn parts(opening: &Opening<'_>, named: &PartOf) -> Result<Vec<Arc<dyn Storage>>>
 const NAMES: &str =
     "put all parts into one folder, under the names that they were made with: install.swm, install2.swm ...";
 
-/// The name of part `number`, beside part `own` at `path`.
+/// Returns the path of part `number` in the folder of part `own` at `path`.
 fn name_of(path: &Path, own: u16, number: u16) -> Option<String> {
     let stem = path.file_stem()?.to_str()?;
     let stem = if own == 1 { stem } else { stem.strip_suffix(&own.to_string())? };
@@ -101,7 +101,7 @@ fn name_of(path: &Path, own: u16, number: u16) -> Option<String> {
     Some(if number == 1 { format!("{stem}{ending}") } else { format!("{stem}{number}{ending}") })
 }
 
-/// The parts of a split archive have its identifier.
+/// The identifier of a split archive, which all parts have.
 fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let PartOf { guid, number, count } = PartOf::read(&**file)?;
     Ok(References {
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_are_numbered_from_the_second_on() {
+    fn names_are_numbered_from_the_second_part_on() {
         let name = |path: &str, own, number| name_of(Path::new(path), own, number);
         assert_eq!(name("/a/install.swm", 1, 3).as_deref(), Some("install3.swm"));
         assert_eq!(name("/a/install12.swm", 12, 1).as_deref(), Some("install.swm"));

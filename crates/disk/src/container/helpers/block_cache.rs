@@ -3,7 +3,7 @@
 
 use hivewright_error::Result;
 
-/// Cache limits; at least one block is kept. A larger cache touches more memory and is seldom hit.
+/// Cache limits; at least one block is kept. A larger cache uses more memory and has few more hits.
 const MOST: usize = 16;
 const MOST_BYTES: usize = 4 << 20;
 
@@ -11,7 +11,7 @@ const MOST_BYTES: usize = 4 << 20;
 pub(in crate::container) struct BlockCache<K = u64> {
     /// Bytes of each block's buffer.
     size: usize,
-    /// The latest is at the end.
+    /// The most recent block is at the end.
     blocks: Vec<Block<K>>,
 }
 
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn the_piece_that_was_used_least_lately_goes() {
+    fn the_least_recently_used_block_is_dropped() {
         let mut kept = BlockCache::default();
         let most = MOST as u64;
         assert_eq!(unpacked(&mut kept, 9, 0..most), (0..most).collect::<Vec<_>>());
@@ -88,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn of_large_ones_few_are_kept() {
+    fn the_size_of_the_cache_is_limited() {
         let mut kept = BlockCache::default();
         assert_eq!(unpacked(&mut kept, MOST_BYTES / 2, [1, 2, 1, 2, 3, 2, 1, 2]), [1, 2, 3, 1]);
         assert_eq!(unpacked(&mut kept, MOST_BYTES + 1, [1, 1, 2, 1]), [1, 2, 1]);
     }
 
     #[test]
-    fn what_could_not_be_unpacked_is_not_kept() {
+    fn a_failed_block_is_not_cached() {
         let mut kept = BlockCache::default();
         unpacked(&mut kept, MOST_BYTES / 2, [1, 2]);
         let failed = kept.block(3, MOST_BYTES / 2, |bytes| {

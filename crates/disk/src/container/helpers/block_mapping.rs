@@ -18,7 +18,7 @@ pub(in crate::container) enum Location<'m> {
     File(&'m dyn Storage, u64),
     /// In a compressed block, which this function decompresses.
     Compressed(ReadRun<'m>),
-    /// In the parent, at the same offset of its disk; zeros where there is no parent, and past its end.
+    /// In the parent, at the same offset of its disk; zeros without a parent, and past its end.
     Parent,
     /// Not stored: the bytes are zeros.
     Zeros,
@@ -160,7 +160,7 @@ pub(in crate::container) fn not_allocated(offset: u64, what: &str, advice: Strin
     Error::new(Kind::NoRoom, Code::NotAllocated, what).at(Space::Disk, offset).advise(advice)
 }
 
-/// The reason, where a format does not distinguish a parent's bytes from zeros.
+/// The reason for formats that do not distinguish bytes of the parent from zeros.
 pub(in crate::container) const NO_PLACE: &str = "the image has no place of its own for these bytes of the disk";
 
 /// Calls `each` with the index and the four bytes of each entry of a table of `entries`, read in large pieces.

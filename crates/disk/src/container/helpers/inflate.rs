@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gives_all_of_a_stream_or_says_why_not() {
+    fn a_stream_is_decompressed_completely_or_an_error() {
         let bytes: Vec<u8> = (0..40_000u32).map(|i| ((i * i) >> 9) as u8).collect();
         let mut packed = deflate(&bytes);
         let whole = packed.len();

@@ -1,4 +1,4 @@
-//! Cache of pages of an image's tables: tables grow with the disk, and a lookup touches little of them.
+//! Cache of pages of an image's tables: tables grow with the disk, but a look-up reads only a few entries.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,13 +9,13 @@ use hivewright_storage::span::placed;
 
 /// Bytes of a page.
 const PAGE: u64 = 4096;
-/// Pages that are kept: 1 MiB.
+/// Number of cached pages: 1 MiB.
 const KEPT: usize = 256;
 
-/// Its number, and its bytes.
+/// The number and the bytes of a page.
 type Page = (u64, Box<[u8]>);
 
-/// See the module.
+/// A cache of pages of one file.
 pub(in crate::container) struct Tables {
     file: Arc<dyn Storage>,
     code: Code,
@@ -23,7 +23,7 @@ pub(in crate::container) struct Tables {
 }
 
 impl Tables {
-    /// Tables of `file`; `code` is that of the error where the file ends before them.
+    /// Creates a cache for the tables of `file`. `code` is the error code for tables past the end of the file.
     pub(in crate::container) fn new(file: Arc<dyn Storage>, code: Code) -> Self {
         Tables { file, code, kept: Mutex::default() }
     }
@@ -38,7 +38,7 @@ impl Tables {
     /// Fills `buf` from `offset` of the file.
     pub(in crate::container) fn read(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
         let mut kept = self.kept();
-        // Not before: most images are opened without a question to all of their tables.
+        // Allocated on the first use: most openings do not read all tables.
         kept.resize(KEPT, None);
         let mut done = 0;
         while done < buf.len() {
@@ -64,7 +64,7 @@ impl Tables {
     /// Writes to the tables.
     pub(in crate::container) fn write(&self, offset: u64, bytes: &[u8]) -> Result<()> {
         let mut kept = self.kept();
-        // Seldom enough to forget them all.
+        // Writes are rare, so all pages are dropped.
         kept.clear();
         self.file.write_at(offset, bytes)
     }
@@ -80,7 +80,7 @@ impl Tables {
     }
 }
 
-/// Never above the length of a page or a buffer.
+/// Converts a length that is at most that of a page or a buffer.
 pub(in crate::container) fn index(n: u64) -> usize {
     usize::try_from(n).unwrap_or(usize::MAX)
 }

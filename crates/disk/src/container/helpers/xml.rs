@@ -1,5 +1,5 @@
-//! The part of XML that descriptions of images need: start tags with their attributes and the text after them. Nesting
-//! is known by the order alone; everything else is skipped.
+//! A reader for the subset of XML in descriptions of images: start tags with their attributes and the text after them. End
+//! tags and everything else are skipped, so only the order of the tags is known.
 
 /// A start tag, without the prefix of its namespace.
 pub(in crate::container) struct Tag<'a> {
@@ -27,18 +27,18 @@ impl Tag<'_> {
         None
     }
 
-    /// Returns the text between it and the next tag, without the white space around it.
+    /// Returns the text between the tag and the next one, without surrounding white space.
     pub(in crate::container) fn text(&self) -> String {
         entities(self.text.trim())
     }
 }
 
-/// Returns the text with its references to characters resolved (XML 1.0, 4.1 and 4.6). Unknown ones stay as they are.
+/// Returns the text with its character references resolved (XML 1.0, 4.1 and 4.6). Unknown references are unchanged.
 pub(crate) fn entities(text: &str) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('&') {
         out += before;
-        // The end is looked for no further than a reference can reach: else a text of ampersands is read again and again.
+        // The search for the end is limited to the length of a reference; otherwise a text of ampersands takes quadratic time.
         let end = after.bytes().take(LONGEST_REFERENCE).position(|byte| byte == b';');
         let found = end.and_then(|end| Some((character(&after[..end])?, end)));
         rest = match found {
@@ -55,7 +55,7 @@ pub(crate) fn entities(text: &str) -> String {
     out + rest
 }
 
-/// Bytes of a reference: `#1114111;` or `#x10ffff;`, with some zeros in front.
+/// Maximum length of a reference: `#1114111;` or `#x10ffff;`, with some leading zeros.
 const LONGEST_REFERENCE: usize = 16;
 
 fn character(name: &str) -> Option<char> {
@@ -67,7 +67,7 @@ fn character(name: &str) -> Option<char> {
     KNOWN.iter().find(|(known, _)| *known == name).map(|(_, c)| *c)
 }
 
-/// Start tags in order; comments and the like are left out.
+/// Iterates over the start tags in order. Comments and other markup are skipped.
 pub(in crate::container) struct Tags<'a>(&'a str);
 
 impl<'a> Tags<'a> {
@@ -97,7 +97,7 @@ impl<'a> Iterator for Tags<'a> {
     }
 }
 
-/// The `>` that is in no quotes.
+/// Returns the index of the first `>` outside of quotes.
 fn end_of_tag(text: &str) -> Option<usize> {
     let mut quote = None;
     for (i, b) in text.bytes().enumerate() {
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_become_characters() {
+    fn character_references_are_resolved() {
         for (text, expected) in [
             ("Joe&#39;s &amp;amp; &#xe9;&#233; PC", "Joe's &amp; \u{e9}\u{e9} PC"),
             ("a & b &; &none; &#xd800; &#; &#x110000;", "a & b &; &none; &#xd800; &#; &#x110000;"),

@@ -1,4 +1,4 @@
-//! Growth on volumes of mkfs.fat and mtools, judged by fsck.fat, mtools and The Sleuth Kit, and every prefix of its writes.
+//! Growth on volumes of mkfs.fat and mtools, checked by fsck.fat, mtools and The Sleuth Kit, after every prefix of its writes.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,7 +17,7 @@ use hivewright_storage::memory::Memory;
 
 const HIVE: &str = "WINDOWS/system32/config/system";
 
-/// Output of a tool that ran, and whether it succeeded; `None`, said aloud, if it is not installed.
+/// Returns the output of a tool, and whether it succeeded; `None`, with a message, if it is not installed.
 fn run(tool: &str, arguments: &[&str]) -> Option<(bool, Vec<u8>)> {
     let Ok(output) = Command::new(tool).args(arguments).env("MTOOLS_SKIP_CHECK", "1").output() else {
         hivewright_fixtures::skip::missing(format_args!("{tool} is not installed"));
@@ -26,7 +26,7 @@ fn run(tool: &str, arguments: &[&str]) -> Option<(bool, Vec<u8>)> {
     Some((output.status.success(), output.stdout))
 }
 
-/// A volume with files of these lengths in its root, of which some are deleted, and then the hive in what is free.
+/// A volume for growth. Files of these lengths are in its root, some of them are deleted, and the hive uses free clusters.
 struct Made {
     folder: tempfile::TempDir,
     image: String,
@@ -61,7 +61,7 @@ impl Made {
         Some(run("mcopy", &["-i", &self.image, from.to_str()?, &format!("::{name}")])?.0)
     }
 
-    /// FAT32 remembers where it last found a free cluster: mtools forget it, and fill holes.
+    /// Clears the last allocated cluster of FAT32, so that mtools fill holes.
     fn forget_hint(&self) {
         let mut bytes = self.bytes();
         if let Some(at) = open(&bytes).1.geometry().fs_info {
@@ -78,7 +78,7 @@ impl Made {
         std::fs::write(&self.image, bytes).unwrap();
     }
 
-    /// Returns whether fsck finds nothing, and mtools and The Sleuth Kit read these bytes.
+    /// Returns whether fsck has no findings, and mtools and The Sleuth Kit read these bytes.
     fn judged(&self, expected: &[u8]) -> Option<()> {
         let (done, text) = run("fsck.vfat", &["-n", &self.image])?;
         assert!(done, "{}", String::from_utf8_lossy(&text));
@@ -174,7 +174,7 @@ const FILES: [(usize, bool); 12] = [
 ];
 
 #[test]
-fn judges_read_what_has_grown() {
+fn other_tools_read_the_grown_file() {
     for (kib, arguments, fat_type) in VOLUMES {
         let Some(made) = Made::new(kib, arguments, &FILES, 25_000) else { return };
         let (mut bytes, mut expected) = (made.bytes(), contents(25_000));
@@ -190,7 +190,7 @@ fn judges_read_what_has_grown() {
                 assert!(read(&volume, &format!("fill{i}")) == contents(*len));
             }
             let marked = account(&volume, &bytes);
-            // FSInfo counts as the FAT does.
+            // FSInfo agrees with the FAT.
             if let Some(at) = volume.geometry().fs_info {
                 let count = &bytes[at as usize + FREE_COUNT..][..4];
                 assert_eq!(count, (volume.geometry().clusters - marked).to_le_bytes(), "{arguments:?} {len}");
@@ -207,7 +207,7 @@ fn judges_read_what_has_grown() {
 }
 
 #[test]
-fn every_prefix_is_harmless() {
+fn every_prefix_of_the_writes_is_harmless() {
     for (kib, arguments, _) in [VOLUMES[0], VOLUMES[2], VOLUMES[4]] {
         let Some(made) = Made::new(kib, arguments, &FILES, 25_000) else { return };
         let mut bytes = made.bytes();
@@ -238,7 +238,7 @@ fn every_prefix_is_harmless() {
 }
 
 #[test]
-fn what_cannot_grow_is_refused() {
+fn files_that_cannot_grow_are_refused() {
     let Some(made) = Made::new(2048, &["-F", "12", "-s", "1"], &FILES, 25_000) else { return };
     assert!(made.copy("empty", b"").unwrap());
     let bytes = made.bytes();
@@ -252,11 +252,11 @@ fn what_cannot_grow_is_refused() {
     assert!(volume.plan_growth("WINDOWS/nothing", 1).unwrap().is_none());
     assert!(volume.plan_growth(HIVE, 25_000).unwrap().unwrap().is_empty());
     assert!(all(&memory) == bytes);
-    // The volume says that it was not unmounted.
+    // The volume is marked as dirty.
     let mut dirty = bytes.clone();
     dirty[37] |= 1;
     assert_eq!(code(&open(&dirty).1, 30_000), "growth-in-doubt");
-    // The second FAT has the clusters in use that the first one calls free.
+    // The second FAT marks clusters as in use that are free in the first one.
     let (_, volume) = open(&bytes);
     let growth = volume.plan_growth(HIVE, 60_000).unwrap().unwrap();
     let of_second = growth.groups[0].patches.last().unwrap();
@@ -277,7 +277,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 8, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_cluster_is_given_twice(
+    fn no_cluster_is_allocated_twice(
         which in 0usize..5,
         files in prop::collection::vec((1usize..40_000, any::<bool>()), 1..25),
         hive in 1usize..60_000,

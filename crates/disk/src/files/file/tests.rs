@@ -26,7 +26,7 @@ impl Storage for Medium {
     }
 }
 
-/// 30 bytes: ten at 50, ten at 20, a hole of ten; the last two are not part of the file.
+/// Returns a file with extents of 30 bytes: ten at 50, ten at 20, a hole of ten. The last two bytes are not part of the file.
 fn file(traits: Traits, valid_len: u64) -> (Arc<Medium>, FileInVolume) {
     let medium = Arc::new(Medium(Mutex::new((0..100).collect())));
     let mut extents = Extents::default();
@@ -47,7 +47,7 @@ fn reads_through_extents_holes_and_the_valid_length() {
 }
 
 #[test]
-fn writes_only_where_the_file_owns_filled_clusters() {
+fn writes_are_limited_to_valid_clusters_of_the_file() {
     let (medium, f) = file(Traits::default(), 28);
     f.write_at(8, b"abcd").unwrap();
     let bytes = medium.0.lock().unwrap().clone();
@@ -62,7 +62,7 @@ fn writes_only_where_the_file_owns_filled_clusters() {
 }
 
 #[test]
-fn says_why_it_does_not_write() {
+fn refused_writes_have_a_code() {
     for (traits, code) in [
         (Traits { compressed: true, ..Traits::default() }, Code::FileCompressed),
         (Traits { encrypted: true, ..Traits::default() }, Code::FileEncrypted),
@@ -75,7 +75,7 @@ fn says_why_it_does_not_write() {
 }
 
 #[test]
-fn places_lead_down_to_the_host() {
+fn places_include_the_host_file() {
     let (_, f) = file(Traits::default(), 28);
     let places = f.locate(11);
     assert_eq!(places[0], Place { space: Space::Volume, offset: 21 });

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// Free runs that are kept, the largest ones. Files in more runs are refused.
+/// Maximum number of free runs that are kept, the largest ones. Files in more runs are refused.
 pub(crate) const MOST_RUNS: usize = 1024;
 
 /// A search through all free runs of a volume, which are passed to [`Search::show`].
@@ -15,7 +15,7 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    /// Makes a search for `wanted` clusters.
+    /// Creates a search for `wanted` clusters.
     pub(crate) fn new(wanted: u64) -> Self {
         Search { wanted, ..Search::default() }
     }
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_that_is_large_enough_comes_first() {
+    fn the_smallest_sufficient_run_is_chosen() {
         let runs = [(10, 5), (30, 9), (50, 3), (60, 5), (70, 20)];
         assert_eq!(best(5, &runs), Some(vec![(10, 5)]));
         assert_eq!(best(4, &runs), Some(vec![(10, 4)]));
@@ -88,12 +88,12 @@ mod tests {
     }
 
     #[test]
-    fn of_very_many_runs_the_useful_ones_are_remembered() {
+    fn of_many_runs_the_largest_are_kept() {
         let mut runs: Vec<(u64, u64)> = (0..5000).map(|i| (i * 100, 1 + i % 90)).collect();
         runs.push((1 << 30, 64));
         let found = best(64, &runs).unwrap();
         assert_eq!(found.len(), 1);
-        // More than is remembered in large runs, none of which is enough.
+        // More large runs than are kept, none of which is sufficient.
         let found = best(80_000, &runs).unwrap();
         assert!(found[..found.len() - 1].iter().all(|run| run.1 > 60) && found.len() <= MOST_RUNS);
         assert_eq!(best(200_000, &runs), None);

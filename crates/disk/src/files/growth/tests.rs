@@ -1,4 +1,4 @@
-//! What a plan does to a storage, without a file system.
+//! The writes of a plan to a storage, without a file system.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ fn growth(volume: Arc<dyn Storage>) -> Growth {
 }
 
 #[test]
-fn zeros_come_first_and_then_each_group() {
+fn zeros_are_written_before_the_groups() {
     let recorder = Arc::new(Recorder::new(Arc::new(Memory::new(vec![7; 200]))).unwrap());
     let growth = growth(recorder.clone());
     assert_eq!((growth.groups.len(), growth.extents.len(), growth.added.len()), (2, 48, 1));
@@ -33,7 +33,7 @@ fn zeros_come_first_and_then_each_group() {
 }
 
 #[test]
-fn nothing_is_written_to_what_has_changed() {
+fn a_changed_volume_is_not_written() {
     let memory = Arc::new(Memory::new(vec![7; 200]));
     let growth = growth(memory.clone());
     memory.write_at(0, &[6]).unwrap();

@@ -1,4 +1,4 @@
-//! Growth on volumes of other users's tools, judged by them, and every prefix of its writes.
+//! Growth on volumes of other tools, checked by these tools, after every prefix of its writes.
 
 mod made;
 
@@ -21,7 +21,7 @@ fn code(volume: &Ntfs, len: u64) -> &'static str {
     volume.plan_growth(HIVE, len).unwrap_err().code().as_str()
 }
 
-/// Returns the bytes of the volume once its hive has `len` bytes.
+/// Returns the bytes of the volume after its hive has grown to `len` bytes.
 fn grown(bytes: &[u8], len: u64) -> Vec<u8> {
     let (memory, volume) = open(bytes);
     let growth = plan(&volume, len);
@@ -47,7 +47,7 @@ const SHAPES: [(u64, &[&str]); 6] = [
 ];
 
 #[test]
-fn judges_read_what_has_grown() {
+fn other_tools_read_the_grown_file() {
     for (kib, arguments) in SHAPES {
         let Some(made) = Made::new(kib, arguments) else { return };
         if made.windows(30_000).is_none() {
@@ -57,7 +57,7 @@ fn judges_read_what_has_grown() {
         let (_, volume) = open(&before);
         let (others, leaks) = (files(&volume), account(&volume));
         let (mut bytes, mut expected) = (before.clone(), contents(30_000, 1));
-        // To the same length, within the last cluster, over it by a byte, by much.
+        // To the same length, within the last cluster, one byte past it, and far past it.
         for len in [30_000, 30_001, 32_768, 32_769, 262_144, 700_000] {
             bytes = grown(&bytes, len);
             expected.resize(len as usize, 0);
@@ -69,7 +69,7 @@ fn judges_read_what_has_grown() {
             assert_eq!(account(&volume), leaks, "{arguments:?} {len}");
             let entries = volume.list("Windows\\System32\\config").unwrap().unwrap();
             assert_eq!(entries.iter().find(|entry| entry.name == "SYSTEM").unwrap().len, len);
-            // What is written into it is what is read by all.
+            // All tools read the written bytes.
             let file = volume.open(HIVE).unwrap().unwrap();
             let data = contents(len as usize, len as u32);
             file.write_at(0, &data).unwrap();
@@ -83,7 +83,7 @@ fn judges_read_what_has_grown() {
         made.fill(|root| {
             let path = root.join("Windows/System32/config/SYSTEM");
             assert!(std::fs::read(&path).unwrap() == expected, "ntfs-3g reads something else");
-            // The driver lets it grow further, and deletes it.
+            // The driver can extend the file further, and delete it.
             let longer = std::fs::File::options().append(true).open(&path).unwrap();
             std::io::Write::write_all(&mut &longer, &contents(100_000, 7)).unwrap();
             drop(longer);
@@ -95,7 +95,7 @@ fn judges_read_what_has_grown() {
     }
 }
 
-/// Returns every write of a growth in its order, cut into sectors, of which none is parted.
+/// Returns every write of a growth in order, split at sectors, which are atomic.
 fn writes(growth: &Growth) -> Vec<VolumePatch> {
     const SECTOR: u64 = 512;
     let zeros = growth.fresh.iter().map(|extent| (extent.volume_offset.unwrap(), vec![0; extent.len as usize]));
@@ -117,14 +117,14 @@ fn put(bytes: &mut [u8], write: &VolumePatch) {
 }
 
 #[test]
-fn every_prefix_is_harmless() {
+fn every_prefix_of_the_writes_is_harmless() {
     for (kib, arguments) in [SHAPES[1], SHAPES[3]] {
         let Some(made) = Made::new(kib, arguments) else { return };
         if made.windows(30_000).is_none() {
             return;
         }
         let mut bytes = made.bytes();
-        // What is added is more than one run.
+        // The growth adds more than one run.
         ntfs::leave_pieces(&mut bytes, 4);
         let (_, volume) = open(&bytes);
         let growth = plan(&volume, 90_000);
@@ -140,7 +140,7 @@ fn every_prefix_is_harmless() {
                 assert!(now[..old.len()] == *old && now[old.len()..].iter().all(|&byte| byte == 0), "{path}");
             }
             let leaks = account(&volume);
-            // The judge takes longer: it is asked where it could see a difference. What it finds are leaks alone.
+            // The checker is slow, so it runs only after writes that it can observe. It may find only leaks.
             if last.replace(leaks) != Some(leaks) || count == writes(&growth).len() {
                 made.put(&bytes);
                 let Some(found) = made.resizable() else { return };
@@ -152,7 +152,7 @@ fn every_prefix_is_harmless() {
 }
 
 #[test]
-fn a_record_that_changes_in_two_sectors_is_known_for_torn() {
+fn a_torn_record_is_detected() {
     let Some(made) = Made::new(4 << 10, &["-c", "1024"]) else { return };
     // Long enough that the sizes lie at the end of the first sector, and the run list after it.
     let name = "a".repeat(50);
@@ -185,7 +185,7 @@ fn a_record_that_changes_in_two_sectors_is_known_for_torn() {
         }
     }
     assert_eq!(torn, 1);
-    // Every folder has learned of it.
+    // Every folder has the new size.
     let (_, volume) = open(&bytes);
     for (folder, name) in [("Windows\\System32\\config", "SYSTEM"), ("Windows", &name)] {
         let entries = volume.list(folder).unwrap().unwrap();
@@ -202,7 +202,7 @@ fn fixture(name: &str, from: usize) -> Vec<u8> {
 }
 
 #[test]
-fn what_cannot_grow_is_refused_and_stays_as_it_is() {
+fn files_that_cannot_grow_are_refused_and_unchanged() {
     for (name, expected) in [
         ("compressed", "file-compressed"),
         ("sparse", "file-sparse"),
@@ -229,7 +229,7 @@ fn what_cannot_grow_is_refused_and_stays_as_it_is() {
     let metadata = |path, len| volume.plan_growth(path, len).unwrap_err().code();
     assert_eq!(metadata("$LogFile", 1 << 30), "file-of-file-system");
     assert!(volume.plan_growth("Windows\\nothing", 1).unwrap().is_none());
-    // What was planned is not written to what changed meanwhile.
+    // A plan is not written to a volume that has changed since.
     let growth = plan(&volume, len + 100_000);
     let patch = &growth.groups[0].patches[0];
     memory.write_at(patch.offset, &[patch.old[0] ^ 0x80]).unwrap();
@@ -242,7 +242,7 @@ fn what_cannot_grow_is_refused_and_stays_as_it_is() {
 }
 
 #[test]
-fn all_that_is_free_can_be_had_and_no_more() {
+fn exactly_the_free_clusters_can_be_allocated() {
     let mut bytes = fixture("superfloppy", 0);
     let (_, volume) = open(&bytes);
     let (cluster, leaks) = (volume.geometry().cluster, account(&volume));
@@ -256,15 +256,15 @@ fn all_that_is_free_can_be_had_and_no_more() {
     Made::of(&bytes).judged(&read(&volume, HIVE));
 }
 
-/// Marks everything as in use.
+/// Marks all clusters as in use.
 fn take_all(bytes: &mut [u8]) {
     ntfs::leave_pieces(bytes, 1);
-    // What is left are the even clusters: in twos, every second pair; and so on.
+    // The even clusters are left; then every second pair; and so on.
     (1..24).for_each(|power| drop(ntfs::leave_pieces(bytes, 1 << power)));
 }
 
 #[test]
-fn a_map_that_frees_the_file_systems_clusters_is_not_believed() {
+fn a_bitmap_with_free_system_clusters_is_refused() {
     let whole = fixture("superfloppy", 0);
     let (_, volume) = open(&whole);
     let cluster = volume.geometry().cluster as usize;
@@ -273,7 +273,7 @@ fn a_map_that_frees_the_file_systems_clusters_is_not_believed() {
     for place in places {
         let mut bytes = whole.clone();
         let first = place.volume_offset.unwrap() as usize / cluster;
-        // Nothing else is free.
+        // No other cluster is free.
         take_all(&mut bytes);
         ntfs::release(&mut bytes, &(first..first + place.len as usize / cluster).collect::<Vec<_>>());
         let (_, volume) = open(&bytes);
@@ -283,7 +283,7 @@ fn a_map_that_frees_the_file_systems_clusters_is_not_believed() {
 }
 
 #[test]
-fn a_file_in_pieces_grows_until_its_record_is_full() {
+fn a_fragmented_file_grows_until_its_record_is_full() {
     let mut bytes = fixture("fragmented", 64 * 512);
     ntfs::leave_pieces(&mut bytes, 1);
     let (_, volume) = open(&bytes);
@@ -305,7 +305,7 @@ fn a_file_in_pieces_grows_until_its_record_is_full() {
     };
     assert_eq!((refused.code(), refused.kind()), (Code::FileRecordFull, hivewright_error::Kind::NoRoom));
     assert!(steps > 0);
-    // What needs no more pieces is still given.
+    // A growth without more runs is still possible.
     let (_, volume) = open(&bytes);
     let last = *volume.open(HIVE).unwrap().unwrap().extents().last().unwrap();
     let behind = ((last.volume_offset.unwrap() + last.len) / cluster) as usize;
@@ -315,7 +315,7 @@ fn a_file_in_pieces_grows_until_its_record_is_full() {
 }
 
 #[test]
-fn a_file_in_several_records_gets_no_more_clusters_but_fills_those_it_has() {
+fn a_file_in_several_records_grows_only_within_its_clusters() {
     let bytes = fixture("attribute-list", 64 * 512);
     let (_, volume) = open(&bytes);
     let facts = *volume.open(HIVE).unwrap().unwrap().facts();
@@ -326,7 +326,7 @@ fn a_file_in_several_records_gets_no_more_clusters_but_fills_those_it_has() {
 }
 
 #[test]
-fn bytes_that_were_never_filled_become_zeros() {
+fn bytes_past_the_valid_length_become_zeros() {
     let bytes = fixture("not-valid", 0);
     let (_, volume) = open(&bytes);
     let (facts, old) = (*volume.open(HIVE).unwrap().unwrap().facts(), read(&volume, HIVE));
@@ -343,9 +343,9 @@ fn bytes_that_were_never_filled_become_zeros() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4, max_shrink_iters: 8, ..ProptestConfig::default() })]
 
-    /// Volumes of any clusters, with files that were written and deleted in any order.
+    /// Volumes of any cluster size, with files that were written and deleted in random order.
     #[test]
-    fn no_cluster_is_given_twice(
+    fn no_cluster_is_allocated_twice(
         power in 9u32..17,
         files in prop::collection::vec((1usize..60_000, any::<bool>()), 1..40),
         hive in 1000usize..80_000,

@@ -1,23 +1,23 @@
-//! A bit stream of 16-bit words, each stored little-endian and used from its highest bit down, as XPRESS and LZX have it
-//! ([MS-XCA] 2.1.4.1; [MS-PATCH] 2.2); LZMS has one that begins with the last word of its input and runs backwards.
+//! A bit stream of 16-bit words, each stored little-endian and used from its highest bit down, as in XPRESS and LZX
+//! ([MS-XCA] 2.1.4.1; [MS-PATCH] 2.2). That of LZMS begins with the last word of the input and runs backwards.
 
 use super::Broken;
 
-/// Bits that there are at least after [`Bits::refill`].
+/// Minimum number of buffered bits after [`Bits::refill`].
 pub(super) const REFILLED: u32 = 49;
 
-/// Reads bits from the start of the input, or from its end. Past the other end there are zeros; [`Bits::finish`] says whether any
-/// was used.
+/// Reads bits from the start of the input, or from its end. Past the other end, the bits are zeros; [`Bits::finish`] reports
+/// whether any of them was used.
 ///
-/// It is copied where many symbols are read in a row, so that it can stay in registers; so nothing that is not inlined borrows it.
+/// Loops over many symbols copy it, so that it can stay in registers. So only inlined functions borrow it.
 #[derive(Clone, Copy)]
 pub(super) struct Bits<'a, const BACKWARD: bool = false> {
     input: &'a [u8],
-    /// Bytes taken into `buffer`, those past the end of the input counting too.
+    /// Number of bytes taken into `buffer`, including those past the end of the input.
     position: usize,
-    /// The next bits, at the high end. Below them there may be some of those that follow.
+    /// The next bits, at the high end. The bits below may already contain some of the following bits.
     buffer: u64,
-    /// How many bits of `buffer` there are.
+    /// Number of valid bits of `buffer`.
     count: u32,
 }
 
@@ -26,7 +26,7 @@ impl<'a, const BACKWARD: bool> Bits<'a, BACKWARD> {
         Bits { input, position: 0, buffer: 0, count: 0 }
     }
 
-    /// Takes words until there are [`REFILLED`] bits.
+    /// Takes words until [`REFILLED`] bits are buffered.
     #[inline(always)]
     pub(super) fn refill(&mut self) {
         // The next four words, the first one highest.
@@ -41,7 +41,7 @@ impl<'a, const BACKWARD: bool> Bits<'a, BACKWARD> {
             *self = self.refilled_at_the_end();
             return;
         };
-        // Bits of a word that is not taken as a whole come again, in the same place.
+        // The bits of a partially taken word are taken again, at the same position.
         self.buffer |= next.unbounded_shr(self.count);
         let words = (64 - self.count) / 16;
         self.position += 2 * words as usize;
@@ -64,7 +64,7 @@ impl<'a, const BACKWARD: bool> Bits<'a, BACKWARD> {
         self
     }
 
-    /// Takes words unless there are `wanted` bits, [`REFILLED`] at most.
+    /// Takes words unless `wanted` bits (at most [`REFILLED`]) are buffered.
     #[inline(always)]
     pub(super) fn ensure(&mut self, wanted: u32) {
         if self.count < wanted {
@@ -72,37 +72,37 @@ impl<'a, const BACKWARD: bool> Bits<'a, BACKWARD> {
         }
     }
 
-    /// Returns the next 16 bits of those that were ensured.
+    /// Returns the next 16 bits, which must be buffered.
     #[inline(always)]
     pub(super) fn peek16(&self) -> u32 {
         // The shift leaves 16 bits.
         (self.buffer >> 48) as u32
     }
 
-    /// Drops `count` bits of those that were ensured.
+    /// Skips `count` bits, which must be buffered.
     #[inline(always)]
     pub(super) fn drop(&mut self, count: u32) {
         self.buffer <<= count;
         self.count -= count;
     }
 
-    /// Takes `count` bits, 31 at most, of those that were ensured.
+    /// Takes `count` bits (at most 31), which must be buffered.
     #[inline(always)]
     pub(super) fn take(&mut self, count: u32) -> u32 {
-        // The shifts leave `count` bits; two of them, since one by 64 is none.
+        // The shifts leave `count` bits. There are two, because a shift by 64 is undefined.
         let bits = (self.buffer >> 1 >> (63 - count)) as u32;
         self.drop(count);
         bits
     }
 
-    /// Reads `count` bits, 31 at most.
+    /// Reads `count` bits (at most 31).
     #[inline(always)]
     pub(super) fn read(&mut self, count: u32) -> u32 {
         self.ensure(count);
         self.take(count)
     }
 
-    /// Whether no bit past the end of the input was used.
+    /// Returns whether no bit past the end of the input was used.
     pub(super) fn finish(&self) -> Result<(), Broken> {
         let used = self.position * 8 - self.count as usize;
         if used <= self.input.len() * 8 { Ok(()) } else { Err(Broken) }
@@ -110,8 +110,8 @@ impl<'a, const BACKWARD: bool> Bits<'a, BACKWARD> {
 }
 
 impl<'a> Bits<'a> {
-    /// Gives back the words that a reader has not taken yet that takes one whenever it has fewer than 16 bits before a symbol or a
-    /// number; the last one had `taken` bits. Behind the words that it has taken stand bytes.
+    /// Returns the words that a reader would not have taken that takes one when it has fewer than 16 bits before a symbol or a
+    /// number. The last item had `taken` bits. Bytes follow the words that such a reader has taken.
     #[inline(always)]
     pub(super) fn align_as_taken(&mut self, taken: u32) {
         let kept = 16 + (self.count + taken) % 16 - taken;
@@ -120,7 +120,7 @@ impl<'a> Bits<'a> {
         self.buffer &= !u64::MAX.unbounded_shr(kept);
     }
 
-    /// Takes a byte from between the words.
+    /// Takes a byte between the words.
     #[inline(always)]
     pub(super) fn byte(&mut self) -> Result<u8, Broken> {
         let byte = *self.input.get(self.position).ok_or(Broken)?;
@@ -128,7 +128,7 @@ impl<'a> Bits<'a> {
         Ok(byte)
     }
 
-    /// Drops what is left of the current word, a whole one if none has begun, and takes `len` bytes that follow it.
+    /// Skips the rest of the current word, or a whole word at a word boundary, and takes the next `len` bytes.
     pub(super) fn aligned_bytes(&mut self, len: usize) -> Result<&'a [u8], Broken> {
         let used = self.position * 8 - self.count as usize;
         self.position = (used / 16 + 1) * 2;
@@ -136,7 +136,7 @@ impl<'a> Bits<'a> {
         self.bytes(len)
     }
 
-    /// Takes `len` bytes where no bits are waiting.
+    /// Takes `len` bytes. No bits may be buffered.
     pub(super) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Broken> {
         let end = self.position.checked_add(len).ok_or(Broken)?;
         let bytes = self.input.get(self.position..end).ok_or(Broken)?;
@@ -145,7 +145,7 @@ impl<'a> Bits<'a> {
     }
 }
 
-/// Puts the first of four 16-bit words highest.
+/// Combines four 16-bit words, the first one highest.
 #[inline(always)]
 fn swap_words(words: u64) -> u64 {
     const EVEN: u64 = 0x0000_ffff_0000_ffff;

@@ -1,24 +1,24 @@
-//! Canonical prefix codes: the shorter codewords come first, those of one length in the order of their symbols.
+//! Canonical prefix codes: shorter codewords come first; codewords of equal length are in the order of their symbols.
 
 use super::Broken;
 use super::bits::Bits;
 
-/// Bits of the longest codeword of any format here.
+/// Maximum length of a codeword in bits, in all formats.
 pub(super) const LONGEST: usize = 16;
-/// A code for `SYMBOLS` symbols. `TABLE` is a power of two: the number of entries of a table that the next bits are looked up in.
+/// A code for `SYMBOLS` symbols. `TABLE`, a power of two, is the number of entries of the look-up table for the next bits.
 #[derive(Clone)]
 pub(super) struct Code<const SYMBOLS: usize, const TABLE: usize> {
-    /// By as many of the next bits as it has: the symbol times 32, and the length of its codeword; 0 for a longer codeword or none.
+    /// Indexed by the next bits: the symbol times 32 plus the length of its codeword; 0 for a longer or no codeword.
     table: [u16; TABLE],
     /// The symbols in the order of their codewords.
     sorted: [u16; SYMBOLS],
-    /// By length, for the long ones: one more than the highest codeword, at the high end of 16 bits; the lowest one; and the
-    /// index of its symbol.
+    /// For long codewords, by length: one more than the highest codeword at the high end of 16 bits, the lowest codeword, and
+    /// the index of its symbol.
     long: [(u32, u32, usize); LONGEST + 1],
 }
 
 impl<const SYMBOLS: usize, const TABLE: usize> Code<SYMBOLS, TABLE> {
-    /// Bits that one look into the table decodes.
+    /// Number of bits that one look-up in the table decodes.
     const FAST: u32 = TABLE.ilog2();
 
     /// Returns the code without codewords.
@@ -27,10 +27,10 @@ impl<const SYMBOLS: usize, const TABLE: usize> Code<SYMBOLS, TABLE> {
         Code { table: [0; TABLE], sorted: [0; SYMBOLS], long: [(0, 0, 0); LONGEST + 1] }
     }
 
-    /// Makes the code of these lengths, one for each symbol, 0 for one without a codeword. Some codewords may be missing.
+    /// Sets the code by the length of the codeword of each symbol, or 0 for none. The code may be incomplete.
     ///
     /// # Errors
-    /// There are more codewords than fit.
+    /// The code has too many codewords.
     pub(super) fn build(&mut self, lengths: &[u8]) -> Result<(), Broken> {
         let mut counts = [0usize; LONGEST + 1];
         for &length in lengths {
@@ -79,7 +79,7 @@ impl<const SYMBOLS: usize, const TABLE: usize> Code<SYMBOLS, TABLE> {
         self.table[at..].fill(0);
     }
 
-    /// Reads a symbol, for whose codeword there are enough bits.
+    /// Reads a symbol. The bits of its codeword must be buffered.
     #[inline(always)]
     pub(super) fn read<const BACKWARD: bool>(&self, bits: &mut Bits<'_, BACKWARD>) -> Result<usize, Broken> {
         let (symbol, length) = self.decode(bits.peek16())?;
@@ -87,8 +87,7 @@ impl<const SYMBOLS: usize, const TABLE: usize> Code<SYMBOLS, TABLE> {
         Ok(symbol)
     }
 
-    /// Decodes the symbol whose codeword `bits` begins with, which are the next 16 bits; returns it and the length of its
-    /// codeword.
+    /// Decodes the symbol at the start of `bits`, the next 16 bits. Returns the symbol and the length of its codeword.
     #[inline(always)]
     fn decode(&self, bits: u32) -> Result<(usize, u32), Broken> {
         // The shift leaves fewer bits than the table has indices.
@@ -119,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codewords_are_given_in_the_order_of_length_and_symbol() {
+    fn codewords_have_the_order_of_length_and_symbol() {
         let mut code = Code::<8, 1024>::new();
         code.build(&[3, 1, 0, 3, 2]).unwrap();
         for (bits, symbol, length) in [(0b0, 1, 1), (0b10, 4, 2), (0b110, 0, 3), (0b111, 3, 3)] {
@@ -128,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn long_codewords_are_found_too() {
+    fn long_codewords_are_decoded() {
         let mut lengths: Vec<u8> = (1..=16).collect();
         lengths.push(16);
         let mut code = Code::<17, 1024>::new();
@@ -141,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_may_lack_codewords_and_may_not_have_too_many() {
+    fn a_code_may_be_incomplete_but_not_oversubscribed() {
         let mut code = Code::<4, 1024>::new();
         code.build(&[2, 0, 0, 0]).unwrap();
         assert_eq!(code.decode(0).unwrap(), (0, 2));

@@ -1,9 +1,9 @@
-//! LZMS, the compression of ESD archives: LZ77 with matches of bytes and of differences, a range coder for decisions, and
-//! adaptive prefix codes for everything else.
+//! LZMS, the compression of ESD archives: LZ77 with matches of bytes and of deltas, a range coder for decisions, and
+//! adaptive prefix codes for all other symbols.
 //!
-//! Microsoft has not published it. The facts are those that E. Biggers found out and describes in the comments of wimlib.
-//! One buffer holds two streams of little-endian 16-bit words: the range coder's begins at its start, the prefix codes' at its
-//! end and runs backwards, each word from its highest bit down.
+//! Microsoft has not published the format. Facts: E. Biggers, comments of wimlib. A buffer holds two streams of little-endian
+//! 16-bit words. That of the range coder begins at the start. That of the prefix codes begins at the end and runs backwards,
+//! each word from its highest bit down.
 
 mod code;
 mod range;
@@ -16,18 +16,18 @@ use slots::{DELTA_POWERS, LENGTH_SLOTS, LITERALS, MOST_OFFSET_SLOTS, lengths, of
 
 use super::{Broken, copy_match};
 
-/// How many offsets of matches are remembered.
+/// Number of recent offsets that a match can refer to.
 const REMEMBERED: usize = 3;
 
-/// A match of differences: each byte differs from that `span` before it as the byte `raw << power` before does from that
-/// `span`, which is `1 << power`, before that one.
+/// A delta match. `span` is `1 << power`. The difference of each byte to the byte `span` before it equals the difference of
+/// the two bytes that are `raw << power` earlier.
 #[derive(Clone, Copy)]
 struct Delta {
     power: u32,
     raw: u32,
 }
 
-/// The kind of the item before, which decides which remembered offsets count: the newest does not follow itself.
+/// The kind of the previous item. After a match, its own offset is not among the recent offsets that can be used.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
     Literal,
@@ -35,7 +35,7 @@ enum Before {
     Delta,
 }
 
-/// Everything that adapts. It is large.
+/// The adaptive state, which is large.
 pub(super) struct State {
     literals: AdaptiveCode<LITERALS>,
     offsets: AdaptiveCode<MOST_OFFSET_SLOTS>,
@@ -58,7 +58,7 @@ impl State {
     }
 }
 
-/// The decisions, each with as many states as its last outcomes have.
+/// The decisions. The last outcomes of each select its state.
 struct Decisions {
     is_match: Decision<16>,
     is_delta: Decision<32>,
@@ -81,7 +81,7 @@ impl Decisions {
     }
 }
 
-/// Offsets that were used last, the newest first. There is one more than can be named: see [`Before`].
+/// Recent offsets, the newest first. There is one more than a match can refer to: see [`Before`].
 struct Recent<T>([T; REMEMBERED + 1]);
 
 impl<T: Copy> Recent<T> {
@@ -90,7 +90,7 @@ impl<T: Copy> Recent<T> {
         self.0[0] = item;
     }
 
-    /// Takes the one with the number that the decisions tell, and makes it the newest.
+    /// Returns the offset that the decisions select, and makes it the newest.
     #[inline(always)]
     fn take(&mut self, which: &mut [Decision<64>; REMEMBERED - 1], range: &mut RangeDecoder<'_>, skip: usize) -> T {
         let mut number = 0;
@@ -112,7 +112,7 @@ impl<T: Copy> Recent<T> {
 
 /// Decodes one chunk.
 pub(super) fn decode(state: &mut State, input: &[u8], output: &mut [u8]) -> Result<(), Broken> {
-    // Both streams are of whole words, and the range coder begins with two.
+    // Both streams consist of whole words, and the range coder begins with two.
     if input.len() % 2 == 1 || input.len() < 4 {
         return Err(Broken);
     }

@@ -1,29 +1,29 @@
-//! LZX as WIM has it: as in cabinet files ([MS-PATCH]; Microsoft, "LZX Data Compression Format") with these differences. Each
-//! chunk is whole in itself, and its window is as large as a chunk. There is no header: addresses behind the byte E8 are always
-//! translated, as for a file of 12,000,000 bytes. A block says with one bit that it has the usual 32768 bytes.
+//! LZX of WIM. It differs from LZX of cabinet files ([MS-PATCH]; Microsoft, "LZX Data Compression Format") as follows. Each
+//! chunk is independent, and the window has the size of a chunk. There is no header: addresses after the byte E8 are always
+//! translated, as for a file of 12,000,000 bytes. One bit marks a block of the default size, 32768 bytes.
 
 use super::bits::{Bits, REFILLED};
 use super::huffman::{Code, LONGEST};
 use super::{Broken, copy_match};
 
-/// Length headers of matches for each slot of offsets.
+/// Number of length headers of matches for each slot of offsets.
 const HEADERS: usize = 8;
-/// Literals, and matches of the 50 slots of the largest window.
+/// Number of symbols: literals, and matches of the 50 slots of the largest window.
 const MAIN: usize = 256 + 50 * HEADERS;
-/// Lengths that do not fit into a header.
+/// Number of symbols for lengths that do not fit into a header.
 const LENGTHS: usize = 249;
-/// The code of the lengths of other codes.
+/// Number of symbols of the code for the lengths of other codes.
 const PRE: usize = 20;
-/// The lowest three bits of offsets.
+/// Number of symbols for the lowest three bits of offsets.
 const ALIGNED: usize = 8;
-/// Bytes of a block that does not say how many it has.
+/// Default size of a block in bytes.
 const USUAL_BLOCK: u32 = 32768;
 /// Bytes of the shortest match.
 const LEAST: usize = 2;
 /// The size for which addresses are translated.
 const TRANSLATED_SIZE: i32 = 12_000_000;
 
-/// The slots of offsets: the lowest formatted offset of each, and how many more bits follow.
+/// The slots of offsets: the lowest formatted offset of each, and the number of extra bits.
 const SLOTS: [(u32, u32); 50] = slots();
 
 const fn slots() -> [(u32, u32); 50] {
@@ -40,7 +40,7 @@ const fn slots() -> [(u32, u32); 50] {
     all
 }
 
-/// The tables of codes, which are large.
+/// The tables of the codes, which are large.
 pub(super) struct Codes {
     main: Code<MAIN, 2048>,
     lengths: Code<LENGTHS, 1024>,
@@ -54,11 +54,11 @@ impl Codes {
     }
 }
 
-/// What a chunk hands on from block to block.
+/// The state of a chunk between blocks.
 struct State {
     main: [u8; MAIN],
     lengths: [u8; LENGTHS],
-    /// The three offsets that were used last.
+    /// The three most recent offsets.
     recent: [usize; 3],
 }
 
@@ -67,7 +67,7 @@ const VERBATIM: u32 = 1;
 const WITH_ALIGNED: u32 = 2;
 const UNCOMPRESSED: u32 = 3;
 
-/// Decodes one chunk, of an archive whose chunks have `window` bytes, a power of two from 2^15 to 2^21.
+/// Decodes a chunk of an archive with chunks of `window` bytes, a power of two from 2^15 to 2^21.
 pub(super) fn decode(codes: &mut Codes, window: u32, input: &[u8], output: &mut [u8]) -> Result<(), Broken> {
     // [MS-PATCH] 2.6.1 for the windows that cabinet files have; the next after it is the first slot that a window of 2^21 bytes
     // fills.
@@ -144,7 +144,7 @@ fn read_codes(
     codes.lengths.build(&state.lengths)
 }
 
-/// Reads lengths of codewords, as differences to those of the block before.
+/// Reads the lengths of codewords, which are stored as differences to those of the previous block.
 fn read_lengths(pre: &mut Code<PRE, 64>, bits: &mut Bits<'_>, lengths: &mut [u8]) -> Result<(), Broken> {
     let mut own = [0; PRE];
     // Four bits.
@@ -171,7 +171,7 @@ fn read_lengths(pre: &mut Code<PRE, 64>, bits: &mut Bits<'_>, lengths: &mut [u8]
             }
             difference => (1, changed(lengths[at], difference)),
         };
-        // A run is at most 51. One that goes past the end is cut.
+        // A run has at most 51 symbols. It is truncated at the end.
         let end = lengths.len().min(at + run as usize);
         lengths[at..end].fill(length);
         at = end;
@@ -179,7 +179,7 @@ fn read_lengths(pre: &mut Code<PRE, 64>, bits: &mut Bits<'_>, lengths: &mut [u8]
     Ok(())
 }
 
-/// Decodes the bytes from `at` to `end`. A match may go past that, and the next block begins behind it.
+/// Decodes the bytes from `at` to `end`. A match may exceed `end`; the next block begins after it.
 fn block<const IS_ALIGNED: bool>(
     codes: &Codes,
     recent: &mut [usize; 3],
@@ -200,7 +200,7 @@ fn block<const IS_ALIGNED: bool>(
             if at == end {
                 break;
             }
-            // There are bits for one more symbol.
+            // The buffered bits suffice for one more symbol.
             symbol = codes.main.read(&mut bits)?;
             if symbol < 256 {
                 output[at] = symbol as u8;
@@ -229,7 +229,7 @@ fn block<const IS_ALIGNED: bool>(
                 } else {
                     bits.take(more)
                 };
-                // The first three formatted offsets are those that were used last: slots 0 to 2.
+                // The first three formatted offsets (slots 0 to 2) are the recent offsets.
                 let offset = usize::try_from(base + extra - 2).map_err(|_| Broken)?;
                 (first, second, third) = (offset, first, second);
             }
@@ -240,7 +240,7 @@ fn block<const IS_ALIGNED: bool>(
     Ok(at)
 }
 
-/// Turns the absolute addresses behind bytes E8 back into the relative ones of x86 calls.
+/// Converts the absolute addresses after bytes E8 back to the relative addresses of x86 calls.
 fn untranslate(bytes: &mut [u8]) {
     const OPCODE: u8 = 0xe8;
     let Some(last) = bytes.len().checked_sub(10) else { return };

@@ -1,4 +1,4 @@
-//! Whatever the input, a decoder ends and does not panic. That it is right is judged by archives: see `wim::tests`.
+//! Decoders end without panic for any input. `wim::tests` compares their output with that of wimlib.
 
 use super::*;
 use proptest::prelude::*;
@@ -17,7 +17,7 @@ fn short_inputs_are_refused() {
         let mut decoder = Decoder::new(compression, size);
         for len in 0..300 {
             for byte in [0, 0x55, 0xff] {
-                // Zeros are literals to some; then there are fewer bits than bytes.
+                // Some decoders read zeros as literals; then there are fewer bits than bytes.
                 let decoded = decoder.decode(&vec![byte; len], &mut [0; 4096]);
                 assert!(decoded.is_err() || compression == Compression::Lzms, "{compression:?} {len} {byte}");
             }
@@ -62,7 +62,7 @@ proptest! {
         let mut decoder = Decoder::new(compression, size);
         let mut out = vec![0; len];
         let first = decoder.decode(&input, &mut out);
-        // Nothing is kept from one chunk to the next.
+        // Chunks are independent.
         let mut again = vec![0; len];
         prop_assert_eq!(first, decoder.decode(&input, &mut again));
         prop_assert!(first.is_err() || out == again);

@@ -1,4 +1,4 @@
-//! XPRESS with a prefix code ([MS-XCA] 2.2, "LZ77+Huffman"), as WIM has it: each chunk is whole in itself and has one code.
+//! XPRESS with a prefix code ([MS-XCA] 2.2, "LZ77+Huffman") of WIM: each chunk is independent and has one code.
 
 use super::bits::Bits;
 use super::huffman::Code;
@@ -11,7 +11,7 @@ const LEAST: usize = 3;
 
 /// Decodes one chunk.
 ///
-/// It begins with the lengths of the 512 codewords, 4 bits each, the lower half of a byte first.
+/// A chunk begins with the lengths of the 512 codewords, 4 bits each, the lower half of a byte first.
 pub(super) fn decode(code: &mut Code<SYMBOLS, 2048>, input: &[u8], output: &mut [u8]) -> Result<(), Broken> {
     let (table, rest) = input.split_at_checked(SYMBOLS / 2).ok_or(Broken)?;
     let mut lengths = [0; SYMBOLS];
@@ -22,7 +22,7 @@ pub(super) fn decode(code: &mut Code<SYMBOLS, 2048>, input: &[u8], output: &mut 
     let mut bits = Bits::new(rest);
     let mut at = 0;
     while at < output.len() {
-        // What a symbol and an offset have at most.
+        // The maximum number of bits of a symbol and an offset.
         bits.ensure(32);
         let symbol = code.read(&mut bits)?;
         if symbol < 256 {

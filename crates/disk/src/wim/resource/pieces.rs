@@ -6,7 +6,7 @@ use std::thread;
 
 use hivewright_error::Result;
 
-/// Threads at most. Each has tables, and compressed bytes of one piece.
+/// Maximum number of threads. Each has tables, and compressed bytes of one piece.
 const MOST_THREADS: usize = 8;
 
 /// Fills `bytes` in pieces of `len` bytes; the last may be shorter. `fill` fills the piece of a number, with the tools that `tools`

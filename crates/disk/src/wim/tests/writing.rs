@@ -1,9 +1,9 @@
-//! Files that get other bytes: what is new stands behind the old end, and the rest of the archive is what it was.
+//! Replacement of files: new data is after the old end, and the rest of the archive is unchanged.
 
 use super::*;
 use hivewright_storage::recorder::Recorder;
 
-/// The archive after files got other bytes.
+/// Returns the archive after the replacement of files.
 fn replaced(bytes: &[u8], replacements: &[Replacement<'_>], time: Option<u64>) -> Result<Vec<u8>> {
     let file = Arc::new(Recorder::new(Arc::new(Memory::new(bytes.to_vec())))?);
     Archive::open(vec![file.clone()])?.replace(replacements, time)?;
@@ -17,7 +17,7 @@ fn one<'a>(image: u32, path: &'a str, bytes: &'a [u8]) -> [Replacement<'a>; 1] {
 }
 
 #[test]
-fn the_file_is_new_and_all_else_is_old() {
+fn only_the_replaced_file_changes() {
     for (name, before) in kept() {
         let old = read(&open(before.clone()).unwrap(), 1, SYSTEM).unwrap();
         let mut changed = old.clone();
@@ -32,12 +32,12 @@ fn the_file_is_new_and_all_else_is_old() {
             for path in ["code.bin", "license.txt"] {
                 assert!(read(&archive, 1, path).unwrap() == read(&open(before.clone()).unwrap(), 1, path).unwrap());
             }
-            // With the old header and the old length it is the old archive.
+            // The old header and the old length restore the old archive.
             let mut undone = after.clone();
             undone[..208].copy_from_slice(&before[..208]);
             undone.truncate(before.len());
             assert!(undone == before, "{name}");
-            // Once more, and back to the bytes that the archive still has.
+            // Replace again, with bytes that the archive still has.
             let back = replaced(&after, &one(1, SYSTEM, &old), None).unwrap();
             assert!(read(&open(back).unwrap(), 1, SYSTEM).unwrap() == old, "{name}");
         }
@@ -45,20 +45,20 @@ fn the_file_is_new_and_all_else_is_old() {
 }
 
 #[test]
-fn chunks_that_did_not_change_are_taken_over() {
+fn unchanged_chunks_are_copied() {
     let (_, before) = kept().into_iter().find(|(name, _)| name.ends_with("xpress.wim")).unwrap();
     let mut new = read(&open(before.clone()).unwrap(), 1, SYSTEM).unwrap();
     let len = new.len();
     new[5000] ^= 1;
     let after = replaced(&before, &one(1, SYSTEM, &new), None).unwrap();
     let table = open(before.clone()).unwrap().first().table.bytes.len();
-    // One chunk of the hive and one of the metadata is stored as it is.
+    // One chunk of the hive and one of the metadata is stored uncompressed.
     assert!(after.len() - before.len() < len + table, "{} {len}", after.len() - before.len());
     assert!(open(after).unwrap().len_of(&sha1(&new)).unwrap() == len as u64);
 }
 
 #[test]
-fn an_image_that_shares_the_bytes_keeps_them() {
+fn other_images_keep_the_shared_contents() {
     let hive = |bytes: &[u8]| [Node::windows(Node::file("SYSTEM", bytes)), Node::file("copy", bytes)];
     let before = wim::archive(&[&hive(b"shared"), &hive(b"shared")]);
     let after = replaced(&before, &one(2, SYSTEM, b"changed"), None).unwrap();
@@ -70,7 +70,7 @@ fn an_image_that_shares_the_bytes_keeps_them() {
     }
     let count = |bytes: &[u8]| archive.find(&sha1(bytes)).unwrap().1.count;
     assert_eq!((count(b"shared"), count(b"changed")), (3, 1));
-    // Bytes that the archive has already are not stored again.
+    // Contents that the archive already has are not stored again.
     let before = wim::archive(&[&[Node::windows(Node::file("SYSTEM", b"old")), Node::file("other", &[7; 5000])]]);
     let after = replaced(&before, &one(1, SYSTEM, &[7; 5000]), None).unwrap();
     assert!(after.len() < before.len() + 2000);
@@ -78,7 +78,7 @@ fn an_image_that_shares_the_bytes_keeps_them() {
 }
 
 #[test]
-fn hard_links_and_streams_follow() {
+fn hard_links_and_streams_are_updated() {
     let linked = |name: &str| Node { link: 5, ..Node::file(name, b"hive") };
     let streams = Node { streams: vec!["a stream".into()], ..linked("third") };
     let nodes = [Node::windows(linked("SYSTEM")), linked("second"), streams, Node::file("alike", b"hive")];
@@ -93,7 +93,7 @@ fn hard_links_and_streams_follow() {
 }
 
 #[test]
-fn several_files_of_several_images_change_together() {
+fn several_files_of_several_images_are_replaced_at_once() {
     let nodes = |n: u8| [Node::windows(Node::file("SYSTEM", &[n; 100])), Node::file("SYSTEM.LOG", &[n; 50])];
     let before = wim::archive(&[&nodes(1), &nodes(2)]);
     let wanted = [
@@ -111,7 +111,7 @@ fn several_files_of_several_images_change_together() {
 }
 
 #[test]
-fn what_cannot_be_replaced_is_refused() {
+fn irregular_files_are_refused() {
     let link = Node { link: 0xa000_000c, attributes: REPARSE_POINT, ..Node::file("link", b"to") };
     let encrypted = Node { attributes: 0x4020, ..Node::file("efs", b"secret") };
     let nodes = [Node::windows(Node::file("SYSTEM", b"hive")), Node::file("empty", b""), link, encrypted];

@@ -15,11 +15,11 @@ use crate::container::within_disk;
 use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
 
-/// Tables cached at most.
+/// Maximum number of cached tables.
 const MOST_TABLES: usize = 16;
 /// Bytes of entries that are read at once to verify a table's checksum.
 const PIECE: usize = 16 << 10;
-/// Entries of a table at most: more than 512 GiB of a segment with chunks of 32 KiB need.
+/// Maximum number of entries of a table: more than 512 GiB of a segment with chunks of 32 KiB need.
 const MOST_ENTRIES: u64 = 1 << 24;
 
 /// The location of a table of chunks.
@@ -47,7 +47,7 @@ pub(super) struct Disk {
     pub kept: Mutex<Kept>,
 }
 
-/// The chunk that was read last.
+/// The last chunk.
 #[derive(Default)]
 pub(super) struct Kept {
     chunks: BlockCache,
@@ -69,7 +69,7 @@ struct ValidTables {
 struct Stored<'a> {
     table: &'a Table,
     start: u64,
-    /// Bytes at most.
+    /// Maximum number of bytes.
     len: u64,
     is_compressed: bool,
 }

@@ -15,11 +15,11 @@ use hivewright_storage::Storage;
 
 /// The first bytes of a segment.
 pub(super) const MAGIC: &[u8] = b"EVF\x09\x0d\x0a\xff\0";
-/// Segments of one image at most: `.E01` to `.E99`, `.EAA` to `.ZZZ`.
+/// Maximum number of segments of one image: `.E01` to `.E99`, `.EAA` to `.ZZZ`.
 const MAX_SEGMENTS: u32 = 99 + 22 * 26 * 26;
 /// Bytes of a section descriptor.
 const DESCRIPTION: u64 = 76;
-/// Sections of one segment at most: more than a segment of 2 TiB has.
+/// Maximum number of sections of one segment: more than a segment of 2 TiB has.
 const MAX_SECTIONS: usize = 1 << 16;
 
 /// A section of a segment.

@@ -10,9 +10,9 @@ use hivewright_error::{Code, Error, Kind, Place, Result};
 use hivewright_storage::Storage;
 
 const BLOCK: u64 = 512;
-/// Members of an archive at most; an OVA has a handful.
+/// Maximum number of members of an archive; an OVA has only a few.
 const MAX_MEMBERS: usize = 4096;
-/// Bytes of an extended header at most.
+/// Maximum size of an extended header in bytes.
 const MAX_AHEAD: u64 = 64 << 10;
 
 /// The location of a member's bytes.

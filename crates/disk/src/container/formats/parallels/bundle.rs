@@ -14,13 +14,13 @@ use hivewright_storage::advised;
 use hivewright_storage::probe::open_plain;
 
 const DESCRIPTOR: &str = "DiskDescriptor.xml";
-/// Bytes of a descriptor at most.
+/// Maximum size of a descriptor in bytes.
 const MOST: u64 = 1 << 20;
-/// Images and snapshots of one disk at most.
+/// Maximum number of images and snapshots of one disk.
 const MOST_IMAGES: usize = 1024;
 /// The parent GUID of a root.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
-/// Returns the advice where there are snapshots.
+/// Returns the advice for a disk with snapshots.
 pub(in crate::container) fn merge() -> String {
     let command = advised::MERGE_PARALLELS;
     format!(
@@ -28,7 +28,7 @@ pub(in crate::container) fn merge() -> String {
          remains"
     )
 }
-/// The advice where the disk is split.
+/// The advice for a split disk.
 const JOIN: &str = "make it one file in Parallels Desktop (the disk's settings: do not split), and name that";
 
 /// An image of a bundle. Its GUID is without braces.

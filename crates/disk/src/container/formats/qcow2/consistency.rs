@@ -16,9 +16,9 @@ use hivewright_error::{Code, Error, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// Clusters of a file at most; each takes a byte of memory.
+/// Maximum number of clusters of a file; each takes a byte of memory.
 const MAX_CLUSTERS: u64 = 1 << 27;
-/// Entries read of one table at most: the size of the largest L1 table.
+/// Maximum number of entries read of one table: the size of the largest L1 table.
 const MAX_ENTRIES: u64 = 1 << 22;
 
 /// In a mark: the number of references; the maximum means as many or more.

@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn subclusters_have_states_of_their_own() {
+    fn each_subcluster_has_a_state() {
         let shape = shape(3, EXTENDED_L2);
         let entry = shape.decode(COPIED | 0x5_0000, 1 << 33 | 1, 0).unwrap();
         assert_eq!([0, 1, 2].map(|i| entry.state(i)), [State::Allocated, State::Zeros, State::Parent]);

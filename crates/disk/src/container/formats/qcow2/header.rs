@@ -39,15 +39,15 @@ pub(super) const BITMAPS: u64 = 1;
 /// Autoclear: the external data file is a raw image of the guest's bytes.
 pub(super) const RAW_DATA_FILE: u64 = 1 << 1;
 
-/// Bytes of a header with its extensions at most.
+/// Maximum size of a header with its extensions in bytes.
 const MAX_HEADER: u64 = 64 << 10;
-/// Bytes of an L1 table at most; the limit of QEMU.
+/// Maximum size of an L1 table in bytes; the limit of QEMU.
 const MAX_L1: u64 = 32 << 20;
-/// Bytes of a refcount table at most; the limit of QEMU.
+/// Maximum size of a refcount table in bytes; the limit of QEMU.
 pub(super) const MAX_REFCOUNT_TABLE: u64 = 8 << 20;
-/// Snapshots at most; the limit of QEMU.
+/// Maximum number of snapshots; the limit of QEMU.
 const MAX_SNAPSHOTS: u64 = 65536;
-/// Bytes of the name of a backing file at most.
+/// Maximum size of the name of a backing file in bytes.
 const MAX_NAME: u64 = 1023;
 
 /// Upper bound of a file's length: an offset past it is invalid, a smaller one past the end means a truncated file.

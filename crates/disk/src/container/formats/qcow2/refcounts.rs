@@ -32,7 +32,7 @@ pub(super) struct Refcounts {
 }
 
 impl Refcounts {
-    /// Makes the refcounts of an image whose refcount table has the entries `blocks`.
+    /// Creates the refcounts of an image whose refcount table has the entries `blocks`.
     pub(super) fn new(file: Arc<dyn Storage>, header: &Header, blocks: Vec<u64>) -> Self {
         let (cluster, bits, table) = (header.cluster, u64::from(header.refcount_bits), header.refcounts);
         let blocks = blocks.into_iter().map(|entry| entry & OFFSET).collect();
@@ -49,7 +49,7 @@ impl Refcounts {
         self.blocks.get(index(number / self.per_block())).copied().filter(|block| *block != 0)
     }
 
-    /// Returns the refcount of a cluster; 0 where there is no block.
+    /// Returns the refcount of a cluster; 0 if its block is missing.
     fn get(&mut self, number: u64) -> Result<u64> {
         let (block, at) = (number / self.per_block(), number % self.per_block());
         let Some(place) = self.block(number) else { return Ok(0) };
@@ -110,7 +110,7 @@ impl Refcounts {
         Ok(())
     }
 
-    /// Makes the file long enough for `count` clusters.
+    /// Extends the file to at least `count` clusters.
     fn reserve(&self, number: u64, count: u64) -> Result<()> {
         let (len, start) = (self.file.len()?, number * self.cluster);
         if start.saturating_sub(len) > MAX_GAP || start + count * self.cluster > OFFSET {
@@ -144,7 +144,7 @@ impl Refcounts {
         bytes
     }
 
-    /// Makes a larger refcount table past all clusters that the present one covers, and the blocks for its clusters.
+    /// Writes a larger refcount table after all clusters that the present one covers, and the blocks for its clusters.
     fn grow_table(&mut self) -> Result<()> {
         let entries = self.blocks.len() as u64;
         let first = entries * self.per_block();
@@ -175,7 +175,7 @@ impl Refcounts {
     }
 }
 
-/// Returns refcount `i` of a block; 0 where there is no block.
+/// Returns refcount `i` of a block; 0 if the block is missing.
 pub(super) fn refcount(block: &[u8], i: usize, bits: usize) -> u64 {
     let at = i * bits;
     match bits {
@@ -190,7 +190,7 @@ mod tests {
     use hivewright_storage::memory::Memory;
     use hivewright_storage::recorder::Recorder;
 
-    /// Makes a header, a table of one cluster and a block with the refcounts of these three.
+    /// Creates a header, a table of one cluster and a block with the refcounts of these three.
     fn image(bits: u32) -> (Arc<Recorder>, Refcounts) {
         let header = Header {
             cluster: 512,
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_every_size_are_counted_alone() {
+    fn refcounts_of_every_width_are_independent() {
         for bits in [1, 2, 4, 8, 16, 32, 64] {
             let (_, mut counts) = image(bits);
             assert_eq!((0..5).map(|i| counts.get(i).unwrap()).collect::<Vec<_>>(), [1, 1, 1, 0, 0], "{bits}");
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_and_the_table_grow_and_count_themselves() {
+    fn new_blocks_and_tables_have_refcounts() {
         for bits in [1, 4, 16, 64] {
             let (file, mut counts) = image(bits);
             let per_block = counts.per_block();

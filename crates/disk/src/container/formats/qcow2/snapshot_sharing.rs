@@ -1,8 +1,8 @@
-//! Tells whether bytes of the file belong to the current disk alone and to no snapshot.
+//! Determines whether bytes of the file belong to the current disk alone and to no snapshot.
 //!
 //! Facts: QEMU, docs/interop/qcow2.rst, "Cluster mapping": bit 63 of an entry of an active table is set if and only if
 //! its cluster has refcount 1. A snapshot clears the bit of every cluster that it shares, and later writes allocate
-//! another cluster. So the bit tells that a cluster is in use and not shared.
+//! another cluster. So the bit shows that a cluster is in use and not shared.
 
 use std::collections::BTreeSet;
 
@@ -32,7 +32,7 @@ pub(super) fn are_own(file: &dyn Storage, header: &Header, offsets: &[u64]) -> R
             sought.remove(&(entry & !0x1ff));
         })?;
     }
-    // Each table once, even if several entries point to it.
+    // Read each table once, even if several entries point to it.
     let mut tables = BTreeSet::new();
     each(file, header.l1, 8, |entry| {
         if entry & COPIED != 0 {

@@ -7,7 +7,7 @@ use super::header::{Header, Table};
 use hivewright_error::Result;
 use hivewright_storage::Storage;
 
-/// Bytes of the table at most.
+/// Maximum size of the table in bytes.
 const MAX_TABLE: u64 = 16 << 20;
 
 /// An internal snapshot.

@@ -1,4 +1,4 @@
-//! Hostile images: every byte of the header and of the tables set to what it is not, and every length.
+//! Damaged images: every byte of the header and of the tables changed, and every truncation.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ fn open_bytes(bytes: Vec<u8>) -> Result<(Image, Arc<Recorder>)> {
     Ok((open(opening)?, file))
 }
 
-/// Reads what there is, writes over all kinds of clusters, reads that again.
+/// Reads the disk, writes to all kinds of clusters, and reads the disk again.
 fn exercise(bytes: Vec<u8>) -> Result<()> {
     let (image, file) = open_bytes(bytes)?;
     let len = usize::try_from(image.about.size.min(1 << 16)).unwrap();
@@ -59,7 +59,7 @@ fn exercise(bytes: Vec<u8>) -> Result<()> {
     let mut again = vec![0; len];
     image.disk.read_at(0, &mut again)?;
     assert!(again == disk, "what was written is not what is read");
-    // And by a reader that sees only the file.
+    // Read the disk again through a new opening of the file.
     let mut whole = vec![0; usize::try_from(file.len()?).unwrap()];
     file.read_at(0, &mut whole)?;
     open_bytes(whole)?.0.disk.read_at(0, &mut again)?;
@@ -68,7 +68,7 @@ fn exercise(bytes: Vec<u8>) -> Result<()> {
 }
 
 #[test]
-fn a_sound_image_is_read_and_written() {
+fn a_consistent_image_is_read_and_written() {
     exercise(sound()).unwrap();
     let (image, file) = open_bytes(sound()).unwrap();
     let mut disk = vec![0; 8192];
@@ -81,7 +81,7 @@ fn a_sound_image_is_read_and_written() {
 }
 
 #[test]
-fn no_byte_of_a_table_leads_astray() {
+fn damaged_tables_never_give_wrong_data() {
     let image = sound();
     let tables = (0..104).chain([512..520, 1024..1040, 1536..1544, 2048..2080].into_iter().flatten());
     for at in tables {
@@ -96,7 +96,7 @@ fn no_byte_of_a_table_leads_astray() {
 }
 
 #[test]
-fn a_cut_image_is_an_error_where_it_matters() {
+fn a_truncated_image_is_an_error_for_missing_bytes() {
     let image = sound();
     for len in 0..image.len() - CLUSTER {
         let found = open_bytes(image[..len].to_vec()).and_then(|(image, _)| {
@@ -108,7 +108,7 @@ fn a_cut_image_is_an_error_where_it_matters() {
 }
 
 #[test]
-fn wrong_counts_keep_it_from_being_written_to() {
+fn wrong_refcounts_prevent_writing() {
     let code = |at: usize, bytes: &[u8]| {
         let mut image = sound();
         image[at..at + bytes.len()].copy_from_slice(bytes);

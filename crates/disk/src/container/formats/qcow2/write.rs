@@ -1,4 +1,4 @@
-//! Allocation: makes clusters of the disk writable in this image.
+//! Allocates clusters, so that a range of the disk is writable in this image.
 //!
 //! The order of the writes ensures that after a crash between any two of them tables point only to clusters with a
 //! refcount: data and refcounts of new clusters, then L2 entries, then L1 entries, then decremented refcounts. At worst
@@ -28,7 +28,7 @@ struct Links {
     released: Vec<Range<u64>>,
 }
 
-/// Makes every byte of the range writable in this image. The contents of the disk do not change.
+/// Allocates the range in this image. The contents of the disk do not change.
 pub(super) fn prepare(clusters: &Clusters, offset: u64, len: u64) -> Result<()> {
     let mut refcounts = clusters.refcounts();
     let refcounts = match &mut *refcounts {
@@ -112,7 +112,7 @@ fn allocate(
         (None, None) => refcounts.allocate()?,
     };
     make_long_enough(clusters, place + if clusters.data.is_some() { len } else { cluster })?;
-    // Where a part of the cluster is in use, that part is not touched.
+    // Parts of the cluster that are in use do not change.
     let size = shape.subcluster();
     for i in (0..shape.subclusters).filter(|i| own.is_none() || entry.state(*i) != State::Allocated) {
         let start = u64::from(i) * size;
@@ -159,7 +159,7 @@ fn link(
     Ok(())
 }
 
-/// Makes the file with the guest's data at least `end` bytes long.
+/// Extends the file with the guest's data to at least `end` bytes.
 fn make_long_enough(clusters: &Clusters, end: u64) -> Result<()> {
     let data = clusters.data();
     if data.len()? < end { data.set_len(end) } else { Ok(()) }

@@ -1,4 +1,4 @@
-//! The header, version 1.1: 72 bytes that are common to all versions, then fields whose total length it gives.
+//! The header, version 1.1: 72 bytes that are common to all versions, then the length of the other fields, and those fields.
 
 use super::corrupt;
 use crate::container::cut_short;
@@ -12,11 +12,11 @@ pub(super) const MAGIC: &[u8] = b"\x7f\x10\xda\xbe";
 pub(super) const ALLOCATED_AT: u64 = 388;
 /// Offset of the identifier that changes with the contents.
 pub(super) const CHANGED_AT: u64 = 408;
-/// Offset of the fields whose length the header gives, and the bytes of them that are needed.
+/// Offset of the fields whose length is in the header, and their minimum length.
 const FIELDS: (u64, u32) = (72, 384);
-/// Blocks at most: 64 TiB with blocks of 1 MiB.
+/// Maximum number of blocks: 64 TiB with blocks of 1 MiB.
 const MOST_BLOCKS: u64 = 1 << 26;
-/// Bytes of a block, and of the extra bytes before it, at most.
+/// Maximum size of a block, and of the extra bytes before it.
 const LARGEST_BLOCK: u64 = 1 << 30;
 
 /// The type of the image.
@@ -100,7 +100,7 @@ impl Header {
         }
         let (parent_made, parent_changed) = (uuid(424), uuid(440));
         let kind = match four(76) {
-            // QEMU and VirtualBox both decide by the identifier of the parent.
+            // QEMU and VirtualBox both test the identifier of the parent.
             1 | 2 if parent_made != Uuid([0; 16]) => Type::Differencing,
             1 => Type::Dynamic,
             2 => Type::Static,

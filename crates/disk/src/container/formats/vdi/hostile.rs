@@ -1,4 +1,4 @@
-//! Damaged and invented images: an answer or an error, soon.
+//! Damaged and invalid images: a result or an error, in bounded time.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use hivewright_storage::Storage;
 use hivewright_storage::recorder::Recorder;
 
 const BLOCK: usize = 4096;
-/// Five blocks, of which the last is cut.
+/// Five blocks; the last is truncated.
 const SIZE: usize = 4 * BLOCK + 1000;
 const DATA: usize = 1024;
 
@@ -22,8 +22,8 @@ fn judge(bytes: Vec<u8>) -> Option<Vec<u8>> {
     hostile::judge(&FORMAT, bytes, b"n")
 }
 
-/// Returns a dynamic image with the blocks 0, 4 and 2, in this order, block 3 as zeros, and 16 bytes in front of each;
-/// its disk.
+/// Returns a dynamic image and its disk. The image has the blocks 0, 4 and 2, in this order, with 16 bytes before each;
+/// block 3 is zeros.
 fn dynamic() -> (Vec<u8>, Vec<u8>) {
     let mut image = vec![0; DATA];
     let mut disk = vec![0; 5 * BLOCK];
@@ -46,7 +46,7 @@ fn dynamic() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn every_flipped_byte() {
+fn every_changed_byte_is_an_error_or_harmless() {
     let (image, disk) = dynamic();
     assert_eq!(judge(image.clone()).unwrap(), disk);
     let mut tally = Tally::default();
@@ -61,18 +61,18 @@ fn every_flipped_byte() {
 }
 
 #[test]
-fn every_truncation() {
+fn every_truncation_is_an_error_or_harmless() {
     let (image, disk) = dynamic();
-    // The last block is that of the disk's middle: what is cut off is missing.
+    // The last block of the file is in the middle of the disk, so a truncation is an error.
     for len in (0..image.len()).step_by(7).chain([image.len() - 1]) {
         assert_eq!(judge(image[..len].to_vec()), None, "{len}");
     }
-    // After it nothing is missed.
+    // No data follows it.
     assert_eq!(judge([image, vec![1; 100]].concat()).unwrap(), disk);
 }
 
 #[test]
-fn lies_of_header_and_map() {
+fn contradictions_of_header_and_map_are_errors() {
     let (image, disk) = dynamic();
     let with = |at: usize, value: u32| {
         let mut image = image.clone();
@@ -103,7 +103,7 @@ fn lies_of_header_and_map() {
         assert_eq!(with(at, value).map(|_| ()).unwrap_err().code(), code, "{at} {value:#x}");
     }
     let write = |opened: &Image, block: usize| opened.disk.write_at((block * BLOCK) as u64, b"x").map_err(|e| e.code());
-    // A block past the end of the file, one that is another's, one that nobody counts.
+    // A block past the end of the file, a block of another entry, a block above the count.
     let (opened, _) = with(512, 3).unwrap();
     assert_eq!(opened.disk.read_at(0, &mut [0]).unwrap_err().code(), "vdi-block");
     assert_eq!(write(&opened, 4), Err(Code::VdiBlocks));
@@ -116,7 +116,7 @@ fn lies_of_header_and_map() {
     let (opened, file) = open(image).unwrap();
     assert_eq!(write(&opened, 2), Ok(()));
     assert_eq!(file.len().unwrap(), (DATA + 3 * (16 + BLOCK)) as u64);
-    // Blocks that are nowhere are made at the end.
+    // Missing blocks are allocated at the end.
     assert_eq!([1, 3].map(|block| write(&opened, block)), [Ok(()); 2]);
     assert_eq!(file.len().unwrap(), (DATA + 5 * (16 + BLOCK)) as u64);
     let mut whole = vec![0; SIZE];

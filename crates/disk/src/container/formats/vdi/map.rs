@@ -12,7 +12,7 @@ use hivewright_error::{Code, Error, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// The block is the parent's, or zeros if there is no parent.
+/// The block is in the parent, or zeros if there is no parent.
 const FREE: u32 = u32::MAX;
 /// The block is zeros, even if the parent has data.
 const ZERO: u32 = u32::MAX - 1;
@@ -26,13 +26,13 @@ pub(super) struct Map {
 }
 
 struct Writable {
-    /// Whether the image was made ready for writing.
+    /// Whether the image was prepared for writing.
     ready: bool,
-    /// Blocks that are in the file.
+    /// Number of blocks in the file.
     allocated: u64,
 }
 
-/// A new block no larger than this is made; 1 MiB is the custom.
+/// Maximum size of a block that is allocated; 1 MiB is usual.
 const LARGEST_NEW: u64 = 16 << 20;
 
 impl Map {
@@ -60,7 +60,7 @@ impl Map {
         Ok(start)
     }
 
-    /// Checks that no two blocks share a place: a write to one would change the other.
+    /// Checks that no two entries share a block: a write to one would change the other.
     fn check(&self) -> Result<()> {
         let (header, mut numbers) = (&self.header, Vec::new());
         let flaw = |at, what: &str| corrupt(Code::VdiBlocks, format!("writing would change other blocks: {what}"), at);
@@ -75,7 +75,7 @@ impl Map {
             }
             self.begin(index, number)?;
             numbers.push(number);
-            // The search ends when there are more entries than blocks: two of them must be equal.
+            // The search ends when there are more entries than blocks, because two of them are then equal.
             if numbers.len() as u64 > header.allocated {
                 Err(flaw(at, "two map entries share a block"))
             } else {
@@ -89,7 +89,7 @@ impl Map {
         }
     }
 
-    /// The blocks of a range that are nowhere.
+    /// Returns the unallocated blocks of a range.
     fn absent(&self, offset: u64, len: u64) -> Result<Vec<u64>> {
         let mut absent = Vec::new();
         for index in offset / self.header.block..(offset + len).div_ceil(self.header.block) {
@@ -100,8 +100,8 @@ impl Map {
         Ok(absent)
     }
 
-    /// Makes blocks of zeros behind those that are in the file. Every prefix of what is written leaves the same disk: zeros that
-    /// nothing counts, then blocks that are counted and have no place in the map, then their places.
+    /// Allocates blocks of zeros at the end of the file. The disk is the same after every prefix of the writes: uncounted zeros,
+    /// then counted blocks without map entries, then the map entries.
     fn make(&self, state: &mut Writable, blocks: &[u64]) -> Result<()> {
         let (header, first) = (&self.header, state.allocated);
         let count = first + blocks.len() as u64;
@@ -111,7 +111,7 @@ impl Map {
         };
         let (start, end) = (header.data + first * stride, header.data + count * stride);
         let len = self.file.len()?;
-        // Else one wrong number would make the file as long as it says. Some writers truncate the last block.
+        // Otherwise a wrong count would extend the file without limit. Some writers truncate the last block.
         if first > 0 && start - stride >= len {
             let what = "the file has fewer blocks than its header counts";
             return Err(corrupt(Code::VdiBlocks, what, ALLOCATED_AT).expected(format_args!("{start} bytes"), len));
@@ -119,7 +119,7 @@ impl Map {
         if end > len {
             self.file.set_len(end)?;
         }
-        // What stands there in a longer file is not known.
+        // The bytes there in a longer file are unknown.
         let (mut at, zeros) = (start, [0; 1 << 16]);
         while at < len.min(end) {
             let piece = (len.min(end) - at).min(zeros.len() as u64);
@@ -167,7 +167,7 @@ impl BlockMapping for Map {
 
     fn prepare_write(&self, offset: u64, len: u64) -> Result<()> {
         let state = &mut *self.state();
-        // A new block of a differencing image would have to be filled from the parent.
+        // A new block of a differencing image needs the data of the parent.
         let is_alone = self.header.kind != Type::Differencing;
         if !is_alone {
             self.check_allocated(offset, len)?;

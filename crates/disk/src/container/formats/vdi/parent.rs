@@ -10,7 +10,7 @@ use crate::container::{Image, Opening, Role, open_layer};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::folder::{EntryKind, entries};
 
-/// Images examined in one folder at most.
+/// Maximum number of images that are examined in one folder.
 const MOST: usize = 4096;
 
 /// Opens the parent.
@@ -44,7 +44,7 @@ fn find(opening: &Opening<'_>, header: &Header) -> Result<(String, Header)> {
     }
     let mut found: Vec<(String, Header)> = Vec::new();
     for path in images(opening) {
-        // A name that is not text is searched in the same folders.
+        // If the name is not text, the same folders are searched.
         let name = path.to_str().map_or_else(|| path.file_name().unwrap_or_default().to_string_lossy(), Cow::from);
         // Files that cannot be read are not the parent.
         let Ok((_, file)) = opening.policy.look_at(opening.path, &name) else { continue };

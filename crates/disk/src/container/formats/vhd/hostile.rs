@@ -1,4 +1,4 @@
-//! Damaged and invented images: an answer or an error, soon; and what writing leaves at every step.
+//! Damaged and invalid images: a result or an error, in bounded time. Also the states after each step of a write.
 
 use std::sync::Arc;
 
@@ -10,9 +10,9 @@ use hivewright_storage::Storage;
 use hivewright_storage::recorder::{Recorder, Written};
 
 const BLOCK: usize = 4096;
-/// Six blocks, of which the last is cut.
+/// Six blocks; the last is truncated.
 const SIZE: usize = 5 * BLOCK + 1024;
-/// Where footer's copy, header, table and first block are.
+/// Offsets of the copy of the footer, the header, the table and the first block.
 const TABLE: usize = 1536;
 const FIRST: usize = 2048;
 
@@ -46,7 +46,7 @@ fn footer(kind: u8, header: u64, len: usize) -> Vec<u8> {
     footer
 }
 
-/// Returns a dynamic image with the blocks 0, 5 and 2, in this order, and its disk.
+/// Returns a dynamic image with the blocks 0, 5 and 2 (in this order) and its disk.
 fn dynamic() -> (Vec<u8>, Vec<u8>) {
     let mut header = vec![0; 1024];
     header[..8].copy_from_slice(b"cxsparse");
@@ -68,7 +68,7 @@ fn dynamic() -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn every_flipped_byte_with_and_without_mended_checksums() {
+fn every_changed_byte_with_and_without_valid_checksums_is_an_error_or_harmless() {
     let (image, disk) = dynamic();
     assert_eq!(judge(image.clone()).unwrap(), disk);
     let tail = image.len() - 512;
@@ -90,7 +90,7 @@ fn every_flipped_byte_with_and_without_mended_checksums() {
 }
 
 #[test]
-fn every_truncation() {
+fn every_truncation_is_an_error_or_harmless() {
     let (image, disk) = dynamic();
     for len in (0..image.len()).step_by(7).chain(image.len() - 600..image.len()) {
         if let Some(read) = judge(image[..len].to_vec()) {
@@ -100,7 +100,7 @@ fn every_truncation() {
 }
 
 #[test]
-fn lies_of_the_tables() {
+fn contradictions_of_the_tables_are_errors() {
     let (image, disk) = dynamic();
     let with = |at: usize, bytes: &[u8]| {
         let mut image = image.clone();
@@ -129,7 +129,7 @@ fn lies_of_the_tables() {
         opened.disk.read_at(BLOCK as u64, &mut vec![0; SIZE - BLOCK]).unwrap();
         assert_eq!(opened.disk.write_at(2 * BLOCK as u64, b"x").unwrap_err().code(), "vhd-block");
     }
-    // Two blocks in one place are read; what is written to one would be written to the other.
+    // Overlapping blocks are read, but a write to one would change the other.
     for sector in [FIRST as u32 / 512, FIRST as u32 / 512 + 1] {
         let (opened, file) = with(TABLE + 4, &sector.to_be_bytes()).unwrap();
         opened.disk.read_at(0, &mut vec![0; SIZE]).unwrap();
@@ -145,7 +145,7 @@ fn lies_of_the_tables() {
     assert_eq!(all(&*opened.disk), disk);
 }
 
-/// Returns the file as it was, with some of what was written.
+/// Returns the old file with some of the writes applied.
 fn after(before: &[u8], len: usize, written: &[Written]) -> Vec<u8> {
     let mut file = before.to_vec();
     file.resize(len, 0);
@@ -154,7 +154,7 @@ fn after(before: &[u8], len: usize, written: &[Written]) -> Vec<u8> {
 }
 
 #[test]
-fn making_a_block_is_harmless_at_every_step() {
+fn every_step_of_an_allocation_is_harmless() {
     let (image, disk) = dynamic();
     let (opened, file) = open(image.clone()).unwrap();
     opened.disk.write_at(3 * BLOCK as u64 + 5, &[0; 3]).unwrap();
@@ -166,7 +166,7 @@ fn making_a_block_is_harmless_at_every_step() {
         let (image, _) = open(after(&image, len, &written[..steps])).unwrap();
         assert_eq!(all(&*image.disk), disk, "after {steps} of {} steps", written.len());
     }
-    // And now the data: into the last block too, of which the whole is made.
+    // Write data, also to the last block, which is allocated completely.
     opened.disk.write_at(3 * BLOCK as u64 + 5, b"new").unwrap();
     let mut expected = disk;
     expected[3 * BLOCK + 5..][..3].copy_from_slice(b"new");
@@ -175,7 +175,7 @@ fn making_a_block_is_harmless_at_every_step() {
 }
 
 #[test]
-fn a_dynamic_block_is_taken_whole_and_what_is_written_gets_its_bits() {
+fn the_bitmap_of_a_dynamic_block_is_ignored_and_updated() {
     let (image, _) = dynamic();
     let (opened, file) = open(image).unwrap();
     // The bits of the sectors 0 to 3 of each 8 are set in the fixture.
@@ -186,7 +186,7 @@ fn a_dynamic_block_is_taken_whole_and_what_is_written_gets_its_bits() {
 }
 
 #[test]
-fn footers_of_511_bytes() {
+fn footers_of_511_bytes_are_read() {
     let disk: Vec<u8> = (0..SIZE).map(|i| (i % 251) as u8).collect();
     let fixed = [disk.clone(), footer(2, u64::MAX, 511)].concat();
     let tail = &fixed[fixed.len() - 512..];

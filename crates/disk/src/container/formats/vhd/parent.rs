@@ -20,7 +20,7 @@ const NAME: std::ops::Range<usize> = 64..576;
 const LOCATORS: (std::ops::Range<usize>, usize) = (576..768, 24);
 /// Platform codes in order of preference: relative path, absolute path (both little-endian UTF-16), URL in UTF-8.
 const PLATFORMS: [&[u8; 4]; 3] = [b"W2ru", b"W2ku", b"MacX"];
-/// Bytes of a path at most; Windows paths have at most 32767 characters.
+/// Maximum size of a path in bytes; Windows paths have at most 32767 characters.
 const LONGEST: u64 = 1 << 16;
 /// Seconds from 1970 to 2000, the epoch of VHD times.
 const EPOCH: Duration = Duration::from_secs(946_684_800);
@@ -64,7 +64,7 @@ pub(super) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     Ok(References::under(names))
 }
 
-/// Returns the parent's names, the best first, and their offsets in the file.
+/// Returns the names of the parent, the most reliable first, and their offsets in the file.
 fn names(file: &dyn Storage, header: &Header) -> Result<(Vec<String>, Spans)> {
     let (mut names, mut texts) = (Vec::new(), Vec::new());
     let len = file.len()?;

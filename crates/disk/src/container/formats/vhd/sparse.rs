@@ -15,9 +15,9 @@ pub(super) const COOKIE: &[u8] = b"cxsparse";
 const SECTOR: u64 = 512;
 /// The table entry of an unallocated block.
 const ABSENT: u32 = u32::MAX;
-/// Table entries at most; the format ends at 2 TiB, which are 4 million blocks of 512 KiB.
+/// Maximum number of table entries; the format ends at 2 TiB, which are 4 million blocks of 512 KiB.
 const MOST_BLOCKS: u64 = 1 << 26;
-/// Size of a block that may be allocated, at most; 2 MiB is usual.
+/// Maximum size of a block that is allocated; 2 MiB is usual.
 const LARGEST_NEW: u64 = 16 << 20;
 
 /// The dynamic disk header (specification, "Dynamic Disk Header Format").
@@ -81,9 +81,9 @@ pub(super) struct Sparse {
     header: Header,
     differencing: bool,
     size: u64,
-    /// Bytes of the bitmap in front of a block, whole sectors.
+    /// Size of the bitmap before a block in bytes, a multiple of the sector size.
     bitmap: u64,
-    /// Start and end offsets of everything but blocks.
+    /// Start and end offsets of all other structures.
     own: Vec<(u64, u64)>,
     state: Mutex<Writable>,
 }
@@ -189,7 +189,7 @@ impl Sparse {
         Ok(())
     }
 
-    /// Allocates a block of zeros at the footer's place and moves the footer past it. Every step leaves a valid image:
+    /// Allocates a block of zeros at the offset of the footer and moves the footer after it. The image is valid after every step:
     /// the footer is written at the new end first, the table entry last.
     fn make_block(&self, state: &mut Writable, block: u64) -> Result<()> {
         let start = state.end;

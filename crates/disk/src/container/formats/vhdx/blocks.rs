@@ -30,7 +30,7 @@ pub(super) struct Blocks {
     pub(super) entries: u64,
     pub(super) bat: Region,
     pub(super) has_parent: bool,
-    /// Regions where no block may lie.
+    /// Regions that no block may overlap.
     pub(super) taken: Vec<Region>,
     header: Mutex<Renewed>,
 }
@@ -45,7 +45,7 @@ impl Blocks {
     pub(super) fn new(file: Arc<dyn Storage>, regions: Regions, metadata: &Metadata, header: Header) -> Result<Blocks> {
         let Metadata { block_size, size, .. } = *metadata;
         let sector_size = u64::from(metadata.logical_sector);
-        // At least 16, because blocks have at most 256 MiB.
+        // At least 16, because a block has at most 256 MiB.
         let chunk = SECTORS_PER_BITMAP * sector_size / block_size;
         let count = size.div_ceil(block_size);
         let has_parent = metadata.locator.is_some();
@@ -137,7 +137,7 @@ impl BlockMapping for Blocks {
         let most = most.min(self.block_size - within);
         let at = self.entry_place(block);
         let entry = u64::from_le_bytes(self.tables.entry(at)?);
-        // Where a block is not in this file, the parent has the data only if the block was never written ([MS-VHDX]
+        // If a block is not in this file, the parent has the data only if the block was never written ([MS-VHDX]
         // 2.5.1.1).
         let found = match entry & 7 {
             0 if self.has_parent => (Location::Parent, most),

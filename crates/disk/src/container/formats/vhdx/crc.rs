@@ -1,6 +1,6 @@
 //! CRC-32C (Castagnoli; RFC 3720, B.4) of headers, region tables and log entries ([MS-VHDX] 2.2.2).
 //!
-//! A clean image has only a few KiB to sum, so a table is fast enough.
+//! Only a few KiB of a clean image have checksums, so a table is fast enough.
 
 /// The polynomial 0x1edc6f41 with reversed bits.
 const POLYNOMIAL: u32 = 0x82f6_3b78;
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sums_as_the_rfc_says() {
+    fn the_sums_of_the_rfc() {
         let sum = |bytes: &[u8]| Crc::new().with(bytes).sum();
         assert_eq!(sum(b"123456789"), 0xe306_9283);
         assert_eq!(sum(&[0; 32]), 0x8a91_36aa);

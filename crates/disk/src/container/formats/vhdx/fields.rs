@@ -24,7 +24,7 @@ pub(super) struct Guid(pub(super) [u8; 16]);
 impl Guid {
     pub(super) const ZERO: Guid = Guid([0; 16]);
 
-    /// Makes a GUID of its text form, written as one number: `0x2dc27766_f623_...`.
+    /// Creates a GUID from its text form, written as one number: `0x2dc27766_f623_...`.
     pub(super) const fn of(number: u128) -> Guid {
         let text = number.to_be_bytes();
         let mut bytes = text;
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn guids_survive_text_and_bytes() {
+    fn guids_round_trip_as_text_and_bytes() {
         let text = "2dc27766-f623-4200-9d64-115e9bfd4a08";
         let guid = Guid::parse(&format!("{{{text}}}")).unwrap();
         assert_eq!(guid.0[..8], [0x66, 0x77, 0xc2, 0x2d, 0x23, 0xf6, 0x00, 0x42]);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn random_guids_say_that_they_are() {
+    fn random_guids_have_version_4() {
         let (one, other) = (Guid::random().unwrap(), Guid::random().unwrap());
         assert!(one != other && one != Guid::ZERO);
         let text = one.to_string();

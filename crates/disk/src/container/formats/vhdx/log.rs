@@ -21,11 +21,11 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
-/// Bytes of a log at most. Hyper-V makes logs of 1 MiB.
+/// Maximum size of a log in bytes. Hyper-V makes logs of 1 MiB.
 const MOST_BYTES: u64 = 64 << 20;
-/// Changes replayed at most.
+/// Maximum number of replayed changes.
 const MOST_CHANGES: usize = 1 << 18;
-/// Bytes of changes written to the file, and of its growth, at most: they pass through memory and an undo file.
+/// Maximum size of the changes that are written to the file, and of its growth, in bytes: memory and an undo file hold them.
 const MOST_WRITTEN: u64 = 64 << 20;
 /// End of the headers and start of the region tables, which the log may update.
 const HEADERS_END: u64 = 192 << 10;
@@ -107,7 +107,7 @@ pub(super) fn replay(file: Arc<dyn Storage>, header: &Header) -> Result<Replayed
 /// Returns the reason why the changes are not written to the file, if there is one. `log` has the start and end of the
 /// log.
 fn unfit(overlay: &Overlay, file_len: u64, log: (u64, u64)) -> Option<&'static str> {
-    // The log has metadata except headers ([MS-VHDX] 2.2.2), and never itself.
+    // The log changes metadata, but never the headers ([MS-VHDX] 2.2.2) or itself.
     if overlay.touches(0, HEADERS_END) || overlay.touches(log.0, log.1) {
         return Some("some of them would overwrite the headers or the log");
     }
@@ -123,7 +123,7 @@ fn apply(ring: &Ring, entry: &Entry, overlay: &mut Overlay, log: u64) -> Result<
             .expected(format_args!("at least {} bytes", entry.flushed), overlay.len)
             .advise("the image is truncated: copy it again"));
     }
-    // The file and its blocks have whole MiB.
+    // The sizes of the file and its blocks are multiples of 1 MiB.
     overlay.len = overlay.len.max(entry.last.checked_next_multiple_of(MIB).unwrap_or(entry.last));
     let mut data = entry.at + entry.descriptor_sectors();
     for i in 0..entry.descriptors {
@@ -147,7 +147,7 @@ fn apply(ring: &Ring, entry: &Entry, overlay: &mut Overlay, log: u64) -> Result<
                 if data == entry.at + entry.sectors || !sector.starts_with(b"data") || numbers != sequence {
                     return Err(broken("a data sector of the log is malformed", place));
                 }
-                // The first and last bytes of the sector were replaced by signature and sequence number; the descriptor
+                // Signature and sequence number replace the first and last bytes of the sector; the descriptor
                 // has them.
                 let bytes = [&descriptor[8..16], &sector[8..SECTOR - 4], &descriptor[4..8]].concat();
                 overlay.put(offset, end, Some(bytes.into()));
@@ -174,7 +174,7 @@ fn advice() -> String {
     )
 }
 
-/// QEMU (tested: 10.0) ignores where the log begins and replays only a part of such a log.
+/// QEMU (tested: 10.0) ignores the start of the log and replays only a part of such a log.
 const ROUND_ADVICE: &str = "give --replay-image-log, which replays it first; or mount a copy of the image \
                             once on Windows; not qemu-img, which loses a part of a log that wraps around";
 

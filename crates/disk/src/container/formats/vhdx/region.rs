@@ -40,11 +40,11 @@ impl Region {
 pub(super) struct Regions {
     pub(super) bat: Region,
     pub(super) metadata: Region,
-    /// Ranges where no block of the disk may lie: headers, log, regions.
+    /// Ranges that no block may overlap: headers, log, regions.
     pub(super) taken: Vec<Region>,
 }
 
-/// Reads the first valid copy. `log` is the place of the log.
+/// Reads the first valid copy. `log` is the range of the log.
 pub(super) fn read(file: &dyn Storage, log: (u64, u64), remarks: &mut Vec<(Code, String)>) -> Result<Regions> {
     for at in PLACES {
         let mut bytes = vec![0; SIZE];

@@ -71,7 +71,7 @@ mod tests {
     use hivewright_storage::memory::Memory;
 
     #[test]
-    fn renews_once_in_place() {
+    fn the_cid_is_renewed_once_in_place() {
         for (text, cid, long) in [("CID=1234abcd", 0x1234_abcd, true), ("CID=7", 7, false)] {
             let whole = format!("{text}\nddb.longContentID=\"00000000000000000000000A1234ABCD\"\n");
             let end = text.len();

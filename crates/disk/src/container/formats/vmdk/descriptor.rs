@@ -10,9 +10,9 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::span::placed;
 
-/// Bytes of a descriptor at most; room for four thousand extents.
+/// Maximum size of a descriptor in bytes; enough for four thousand extents.
 const MAX_LEN: u64 = 1 << 20;
-/// Extents of a descriptor at most.
+/// Maximum number of extents of a descriptor.
 const MAX_EXTENTS: usize = 4096;
 /// The parent CID that means no parent.
 const NO_PARENT: u32 = 0xffff_ffff;
@@ -88,7 +88,7 @@ pub(super) fn read(file: &Arc<dyn Storage>, offset: u64, len: u64) -> Result<(Ve
     Ok((text, parsed))
 }
 
-/// As [`read`] for an embedded descriptor; `None` if there is no descriptor at that place.
+/// Reads an embedded descriptor; `None` if there is no descriptor at that offset. See [`read`].
 pub(super) fn read_embedded(file: &Arc<dyn Storage>, offset: u64, len: u64) -> Result<Option<(Vec<u8>, Descriptor)>> {
     let mut head = [0; 512];
     let fits = offset.checked_add(SECTOR).is_some_and(|end| end <= file.len().unwrap_or(0));
@@ -239,7 +239,7 @@ mod tests {
         changeTrackPath=\"d-ctk.vmdk\"\r\nddb.longContentID = \"0123456789abcdef0123456712345678\"\r\n";
 
     #[test]
-    fn reads_what_vmware_writes() {
+    fn descriptors_of_vmware_are_read() {
         assert!(is_one(TEXT.as_bytes()) && is_one(b"\n#x\nversion=1\nCID=1") && !is_one(b"#\nversion 1\nCID=1"));
         let found = parse(TEXT.as_bytes()).unwrap();
         assert_eq!((found.cid, &TEXT[found.cid_at]), (0x1234_5678, "12345678"));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong_and_where() {
+    fn errors_have_the_offset_of_the_defect() {
         for (from, to, at) in [
             ("CID = 12345678", "CID = 123456789", "CID = "),
             ("CID = 12345678", "CID = +1", "CID = "),

@@ -16,7 +16,7 @@ use hivewright_storage::{advised, dirty_flag};
 pub(super) struct Extents {
     extents: Vec<Extent>,
     content_id: ContentId,
-    /// Whether there is a parent: a new grain would have to be filled from it.
+    /// Whether there is a parent. A new grain would need its data.
     has_parent: bool,
     /// Cache of decompressed grains by extent and number.
     unpacked: Mutex<BlockCache<(usize, u64)>>,
@@ -27,7 +27,7 @@ impl Extents {
         Extents { extents, content_id, has_parent, unpacked: Mutex::default() }
     }
 
-    /// Makes the grains of a range of an extent that are not there, where that can be.
+    /// Allocates the missing grains of a range of an extent, if possible.
     fn make_grains(&self, grains: &Grains, within: u64, len: u64) -> Result<()> {
         let size = grains.layout.grain;
         let all = within / size..(within + len).div_ceil(size);

@@ -135,7 +135,7 @@ fn sparse(line: &Line, grains: Grains) -> Result<Body> {
         .advise("it belongs to another image, or its descriptor does"))
 }
 
-/// The opened files, each opened once whatever its names, so that a write to a file is seen in all of its extents.
+/// The opened files. Each is opened once, under all of its names, so that all of its extents read the same bytes.
 #[derive(Default)]
 struct Files {
     by_name: BTreeMap<String, PathBuf>,
@@ -150,7 +150,7 @@ struct Shared {
 
 impl Files {
     fn open(&mut self, opening: &Opening<'_>, line: &Line) -> Result<Arc<dyn Storage>> {
-        // All of the file, for a sparse extent.
+        // The whole file, for a sparse extent.
         let flat = matches!(line.kind.as_str(), "FLAT" | "VMFS");
         let used = if flat { (line.offset, line.offset.saturating_add(line.len)) } else { (0, u64::MAX) };
         let path = match self.by_name.get(&line.name) {

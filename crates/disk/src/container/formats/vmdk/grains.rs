@@ -1,7 +1,7 @@
 //! Grains: a directory points to tables, and each table entry to a grain in the file.
 //!
 //! Facts: *Virtual Disk Format 5.0*, "Hosted Sparse Extents" and "ESXi Host Sparse Extents": a directory entry is the
-//! sector of a table, a table entry the sector of a grain; 0 means a missing one. Where the header says so, 1 means
+//! sector of a table, a table entry the sector of a grain; 0 means a missing one. If the header has the flag, 1 means
 //! zeros.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,12 +15,12 @@ use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
 use hivewright_storage::span::placed;
 
-/// Directory entries at most: those of a disk of 128 TiB with grains of the usual size.
+/// Maximum number of directory entries: those of a disk of 128 TiB with grains of the usual size.
 const MAX_TABLES: u64 = 1 << 22;
-/// Bytes of a grain at most.
+/// Maximum size of a grain in bytes.
 const MAX_GRAIN: u64 = 16 << 20;
 
-/// A new grain no larger than this is made; 64 KiB is the custom.
+/// Maximum size of a grain that is allocated; 64 KiB is usual.
 const LARGEST_NEW: u64 = 1 << 20;
 
 /// The fields of an extent's header, in bytes.
@@ -67,7 +67,7 @@ impl Layout {
 /// The location of a grain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Grain {
-    /// Not in this extent: the parent's, or zeros.
+    /// Not in this extent: data of the parent, or zeros.
     Absent,
     Zero,
     At(u64),
@@ -93,7 +93,7 @@ impl Grains {
         Ok(grains)
     }
 
-    /// Bytes of the file, as it is now.
+    /// Returns the present size of the file in bytes.
     pub(super) fn file_len(&self) -> u64 {
         self.file_len.load(Ordering::Acquire)
     }
@@ -168,11 +168,11 @@ impl Grains {
         Err(placed(error, &*self.file, start))
     }
 
-    /// Gives grains that have no place one at the end of the file, filled with zeros; none where that cannot be.
+    /// Allocates missing grains at the end of the file, filled with zeros. Allocates none if that is not possible.
     ///
-    /// Every prefix of what is written leaves the same disk: zeros at the end of the file that nothing uses, then entries of
-    /// the second tables, then those of the first. Where only one of the two leads to a grain, it leads to zeros, which the
-    /// other says too.
+    /// The disk is the same after every prefix of the writes: unused zeros at the end of the file, then entries of the second
+    /// tables, then entries of the first tables. If only one of the two entries points to a grain, the grain has the zeros that
+    /// the other entry means.
     pub(super) fn make(&self, grains: &[u64]) -> Result<()> {
         let (layout, mut entries) = (&self.layout, [Vec::new(), Vec::new()]);
         let start = self.file_len().next_multiple_of(layout.grain);
@@ -186,7 +186,7 @@ impl Grains {
             for (directory, entries) in [layout.redundant, Some(layout.directory)].into_iter().zip(&mut entries) {
                 let Some(directory) = directory else { continue };
                 let table = u64::from(u32::from_le_bytes(self.tables.entry(directory + table * 4)?)) * SECTOR;
-                // There are tables for the whole extent as a rule, also where they are empty.
+                // Usually there are tables for the whole extent, even if they are empty.
                 if table <= u64::from(layout.zeroed) * SECTOR {
                     return Ok(());
                 }

@@ -1,6 +1,6 @@
-//! Checks before a write that no other data lies in the grain's place.
+//! Checks before a write that a grain does not overlap other data.
 //!
-//! Two table entries of a damaged image may point to one place, or an entry to a table. Reading still works, but a
+//! Two table entries of a damaged image may point to the same sectors, or an entry to a table. Reading still works, but a
 //! write would change other data, so it is refused.
 
 use std::collections::BTreeSet;
@@ -14,11 +14,11 @@ use hivewright_storage::span::placed;
 
 /// The occupied ranges of an extent, collected at its first write.
 pub(super) struct Occupied {
-    /// The ranges of everything that is no grain: start and end, sorted, apart from each other.
+    /// The ranges of all structures other than grains: start and end, sorted and disjoint.
     metadata: Vec<(u64, u64)>,
     /// Tables of the first directory: number and offset.
     tables: Vec<(u64, u64)>,
-    /// Grains whose place no other entry points to.
+    /// Grains that no other entry points to.
     alone: BTreeSet<u64>,
 }
 
@@ -41,7 +41,7 @@ impl Grains {
         Ok(())
     }
 
-    /// Fails where the two tables differ on any of these grains.
+    /// Fails if the two tables differ in any of these grains.
     pub(super) fn tables_agree(&self, mut grains: Range<u64>) -> Result<()> {
         let Some(second) = self.layout.redundant else { return Ok(()) };
         let differs =
@@ -56,7 +56,7 @@ impl Grains {
         }
     }
 
-    /// Checks that the file has only these grains from `start` on.
+    /// Checks that no other grain overlaps these grains from `start` on.
     fn is_alone(&self, known: &Occupied, grains: Range<u64>, start: u64) -> Result<()> {
         let size = self.layout.grain;
         let end = start + (grains.end - grains.start) * size;

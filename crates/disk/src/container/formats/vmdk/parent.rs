@@ -13,7 +13,7 @@ use hivewright_storage::Storage;
 /// Opens the parent at `hint`, which had the CID `wanted` when the child was made.
 pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image> {
     let policy = child.policy;
-    // The path is only a hint: the CID tells whether it is the right file.
+    // The path is only a hint; the CID identifies the parent.
     let (path, file) = policy.named(child.path, hint, Role::Backing)?;
     let depth = child.depth + 1;
     let opening = Opening { policy, file: Arc::clone(&file), path: &path, role: Role::Backing, depth };
@@ -64,7 +64,7 @@ pub(super) fn references(file: &Arc<dyn Storage>) -> Result<References> {
     Ok(References { parents, parts, ..References::default() })
 }
 
-/// Bytes of a descriptor that are searched for a parent; room for hundreds of extents.
+/// Bytes of a descriptor that are searched for a parent; enough for hundreds of extents.
 const MOST_OF_A_DESCRIPTOR: u64 = 64 << 10;
 
 fn cid(about: &About) -> Option<u32> {

@@ -1,4 +1,4 @@
-//! What the tests of damaged images of these formats share.
+//! Shared code of the tests of damaged images.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use hivewright_error::{Kind, Result};
 use hivewright_storage::memory::Memory;
 use hivewright_storage::recorder::Recorder;
 
-/// Opens an image of that format, which has no other file; what is written to it is recorded.
+/// Opens an image of one file in that format. Writes are recorded.
 pub(in crate::container) fn open(format: &Format, bytes: Vec<u8>) -> Result<(Image, Arc<Recorder>)> {
     let file = Arc::new(Recorder::new(Arc::new(Memory::new(bytes)))?);
     let (policy, path) = (PathPolicy::shut(), format!("/nowhere/x.{}", format.name));
@@ -16,7 +16,7 @@ pub(in crate::container) fn open(format: &Format, bytes: Vec<u8>) -> Result<(Ima
     Ok((image, file))
 }
 
-/// Opens, reads and writes `new`; what comes of it is an answer or an error of the format.
+/// Opens, reads and writes `new`. The result must be data or an error of the format.
 pub(in crate::container) fn judge(format: &Format, bytes: Vec<u8>, new: &[u8]) -> Option<Vec<u8>> {
     let (image, _) = open(format, bytes).map_err(|error| assert_ne!(error.kind(), Kind::Io, "{error}")).ok()?;
     let mut whole = vec![0; image.disk.len().unwrap().min(1 << 16) as usize];
@@ -30,7 +30,7 @@ pub(in crate::container) fn judge(format: &Format, bytes: Vec<u8>, new: &[u8]) -
     Some(whole)
 }
 
-/// What came of damaged images.
+/// Counts of the results of damaged images.
 #[derive(Default)]
 pub(in crate::container) struct Tally {
     same: u32,
@@ -39,7 +39,7 @@ pub(in crate::container) struct Tally {
 }
 
 impl Tally {
-    /// Counts what was read of one whose disk was `disk`.
+    /// Counts the result of an image whose undamaged disk is `disk`.
     pub(in crate::container) fn count(&mut self, read: Option<Vec<u8>>, disk: &[u8]) {
         match read {
             Some(read) if read == disk => self.same += 1,
@@ -48,7 +48,7 @@ impl Tally {
         }
     }
 
-    /// All three came about: more than that many times as before, and not at all.
+    /// Asserts that all three results occurred, and that more images than the given number were read unchanged.
     pub(in crate::container) fn is_above(&self, same: u32, errors: u32) {
         let Tally { same: was, other, errors: were } = *self;
         println!("{was} read as before, {other} otherwise, {were} not");

@@ -1,4 +1,4 @@
-//! Volumes made by mkntfs and filled through ntfs-3g, and what other users's tools say of them.
+//! Volumes of mkntfs that are filled through ntfs-3g, and their checks by other tools.
 
 use hivewright_error::Code;
 use std::path::{Path, PathBuf};
@@ -11,20 +11,20 @@ use crate::ntfs::{ClusterMap, Ntfs, runs};
 use hivewright_storage::Storage;
 use hivewright_storage::memory::Memory;
 
-/// The path of the file that grows in every volume made here.
+/// The path of the file that grows, in all volumes.
 pub(super) const HIVE: &str = "Windows\\System32\\config\\SYSTEM";
 
-/// Returns the number of bytes of a file, none of them alike for long.
+/// Returns a number of bytes without long repetitions.
 pub(super) fn contents(len: usize, seed: u32) -> Vec<u8> {
     (0..len as u32).map(|i| ((i ^ seed).wrapping_mul(2_654_435_761) >> 13) as u8 | 1).collect()
 }
 
-/// A volume in a file, as tools want it.
+/// A volume in a file, for other tools.
 pub(super) struct Made {
     folder: tempfile::TempDir,
 }
 
-/// Standard output of a tool, and whether it succeeded. `None`, said aloud, if it is not installed.
+/// Returns the standard output of a tool, and whether it succeeded. `None`, with a message, if it is not installed.
 pub(super) fn run(tool: &str, arguments: &[&str]) -> Option<(bool, String)> {
     let Ok(output) = Command::new(tool).args(arguments).output() else {
         hivewright_fixtures::skip::missing(format_args!("{tool} is not installed"));
@@ -44,7 +44,7 @@ impl Made {
         Some(made)
     }
 
-    /// One that holds these bytes.
+    /// Returns a volume with these bytes.
     pub(super) fn of(bytes: &[u8]) -> Made {
         let made = Made { folder: tempfile::tempdir().unwrap() };
         made.put(bytes);
@@ -67,7 +67,7 @@ impl Made {
         std::fs::read(self.path()).unwrap()
     }
 
-    /// Runs `fill` on the mounted volume; `None`, said aloud, where it cannot be mounted.
+    /// Runs `fill` on the mounted volume; `None`, with a message, if it cannot be mounted.
     pub(super) fn fill(&self, fill: impl FnOnce(&Path)) -> Option<()> {
         let point = self.folder.path().join("mounted");
         std::fs::create_dir_all(&point).unwrap();
@@ -91,7 +91,7 @@ impl Made {
         Some(())
     }
 
-    /// Fills it as Windows would look: the hive of `len` bytes among other files.
+    /// Fills the volume as in Windows: the hive of `len` bytes among other files.
     pub(super) fn windows(&self, len: usize) -> Option<()> {
         self.fill(|root| {
             let config = root.join("Windows/System32/config");
@@ -103,7 +103,7 @@ impl Made {
         })
     }
 
-    /// What ntfsresize finds when it accounts for all clusters: `Ok` for nothing, else each finding that is no leak.
+    /// Returns the findings of the cluster accounting of ntfsresize; `Err` has each finding that is not a leak.
     pub(super) fn resizable(&self) -> Option<Result<(), Vec<String>>> {
         let (done, text) = run("ntfsresize", &["-i", "-f", "-f", &self.text()])?;
         let is_harm = |line: &&str| {
@@ -115,7 +115,7 @@ impl Made {
         Some(if done { Ok(()) } else { Err(harm) })
     }
 
-    /// Returns whether every judge reads `expected` from the hive, and finds nothing amiss with the volume.
+    /// Returns whether all tools read `expected` from the hive and have no findings about the volume.
     pub(super) fn judged(&self, expected: &[u8]) -> Option<()> {
         let image = self.text();
         for (tool, arguments) in [("ntfsfix", &["-n", &*image][..]), ("ntfsresize", &["-i", "-f", &image])] {

@@ -1,4 +1,4 @@
-//! The adaptive prefix codes of LZMS, and the bits that they are read from.
+//! The adaptive prefix codes of LZMS, and their bit stream.
 
 use super::super::Broken;
 use super::super::bits::Bits;
@@ -7,18 +7,18 @@ use super::super::huffman::Code;
 /// Bits of a codeword at most.
 const LONGEST: usize = 15;
 
-/// Reads bits from the end of a buffer, the last word first. Before the first there are zeros.
+/// Reads bits from the end of a buffer, the last word first. Before the first word, the bits are zeros.
 pub(super) type Backward<'a> = Bits<'a, true>;
 
-/// A code that is made anew, from how often each symbol came up, whenever so many more were read.
+/// A code that is rebuilt from the frequencies of its symbols after a fixed number of symbols.
 pub(super) struct AdaptiveCode<const SYMBOLS: usize> {
     code: Box<Code<SYMBOLS, 1024>>,
     frequencies: [u32; SYMBOLS],
-    /// Symbols in use.
+    /// Number of symbols in use.
     symbols: usize,
-    /// Symbols from one code to the next.
+    /// Number of symbols between two rebuilds.
     interval: u32,
-    /// Symbols that are still read with this code.
+    /// Number of symbols until the next rebuild.
     left: u32,
     lengths: [u8; SYMBOLS],
     /// See [`code_lengths`].
@@ -38,7 +38,7 @@ impl<const SYMBOLS: usize> AdaptiveCode<SYMBOLS> {
         }
     }
 
-    /// Begins a chunk that uses the first `symbols` symbols, each as likely as the others.
+    /// Resets the code for a chunk with `symbols` symbols of equal frequency.
     pub(super) fn begin(&mut self, symbols: usize) {
         self.symbols = symbols.min(SYMBOLS);
         self.frequencies = [1; SYMBOLS];
@@ -58,7 +58,7 @@ impl<const SYMBOLS: usize> AdaptiveCode<SYMBOLS> {
         Ok(symbol)
     }
 
-    /// Makes the code of the frequencies so far, which count half from now on. The first code has those that all begin with.
+    /// Rebuilds the code from the frequencies, then halves them. The first code uses the initial frequencies.
     #[cold]
     fn rebuild(&mut self) -> Result<(), Broken> {
         code_lengths(&self.frequencies[..self.symbols], &mut self.lengths, &mut self.nodes);
@@ -71,14 +71,14 @@ impl<const SYMBOLS: usize> AdaptiveCode<SYMBOLS> {
     }
 }
 
-/// Gives each symbol the length of its codeword: those of Huffman's algorithm, none longer than [`LONGEST`]. Of symbols that are
-/// equally frequent the higher ones count as the more frequent; of a symbol and a node that are, the symbol is joined first.
+/// Computes the length of each codeword by Huffman's algorithm, limited to [`LONGEST`]. Of equally frequent symbols, the higher
+/// one counts as more frequent. Of an equally frequent symbol and node, the symbol is merged first.
 fn code_lengths(frequencies: &[u32], lengths: &mut [u8], nodes: &mut Vec<u32>) {
     /// Bits of a symbol.
     const LOW: u32 = 10;
     let used = frequencies.len();
     if used < 2 {
-        // A lone symbol is told by one bit.
+        // A single symbol has a codeword of one bit.
         lengths[..used].fill(1);
         return;
     }
@@ -90,7 +90,7 @@ fn code_lengths(frequencies: &[u32], lengths: &mut [u8], nodes: &mut Vec<u32>) {
     for (sorted, node) in sorted.iter_mut().zip(&*nodes) {
         *sorted = (node & ((1 << LOW) - 1)) as u16;
     }
-    // In place: joined nodes take the places of leaves that were joined. First each holds its frequency, then its parent.
+    // In place: merged nodes replace merged leaves. A node first holds its frequency, then its parent.
     nodes.iter_mut().for_each(|node| *node >>= LOW);
     let (mut leaf, mut inner) = (0, 0);
     for joined in 0..used - 1 {
@@ -106,7 +106,7 @@ fn code_lengths(frequencies: &[u32], lengths: &mut [u8], nodes: &mut Vec<u32>) {
         };
         nodes[joined] = next(nodes) + next(nodes);
     }
-    // From the root down: each inner node takes a codeword of its depth away, and gives two that are longer by one.
+    // From the root down: each inner node replaces a codeword of its depth by two codewords that are longer by one.
     let mut counts = [0usize; LONGEST + 2];
     counts[1] = 2;
     let root = used - 2;
@@ -123,7 +123,7 @@ fn code_lengths(frequencies: &[u32], lengths: &mut [u8], nodes: &mut Vec<u32>) {
         counts[depth] -= 1;
         counts[depth + 1] += 2;
     }
-    // The rarest have the longest.
+    // The rarest symbols have the longest codewords.
     let mut rarest = sorted.iter();
     for length in (1..=LONGEST).rev() {
         for symbol in rarest.by_ref().take(counts[length]) {
@@ -142,17 +142,17 @@ mod tests {
         lengths
     }
 
-    /// Bits of all symbols together.
+    /// Returns the total number of bits of all symbols.
     fn cost(frequencies: &[u32], lengths: &[u8]) -> u64 {
         frequencies.iter().zip(lengths).map(|(frequency, length)| u64::from(*frequency) * u64::from(*length)).sum()
     }
 
     #[test]
-    fn codes_are_complete_and_as_short_as_can_be() {
+    fn codes_are_complete_and_optimal() {
         assert_eq!(lengths_of(&[1, 1]), [1, 1]);
         assert_eq!(lengths_of(&[5, 1, 1]), [1, 2, 2]);
         assert_eq!(lengths_of(&[1; 8]), [3; 8]);
-        // Of five that are equal, the last three have the shorter ones.
+        // Of five equally frequent symbols, the last three have the shorter codewords.
         assert_eq!(lengths_of(&[1; 5]), [3, 3, 2, 2, 2]);
         let frequencies = [1, 1, 2, 3, 5, 8, 13, 21];
         assert_eq!(cost(&frequencies, &lengths_of(&frequencies)), 132);

@@ -1,18 +1,18 @@
-//! The range coder of LZMS: decisions between two outcomes, each with the probability that its last 64 outcomes give.
+//! The range coder of LZMS: binary decisions, whose probability is given by their last 64 outcomes.
 
-/// The outcomes that a fresh decision is taken to have had, the newest lowest: 16 of 64 are ones.
+/// The initial outcomes of a decision, the newest in the lowest bit: 16 of 64 are ones.
 const FIRST_OUTCOMES: u64 = 0x5555_5555;
 
-/// The memory of a decision in one state.
+/// The history of a decision in one state.
 #[derive(Clone, Copy)]
 struct Probability {
-    /// The last 64 outcomes, the newest lowest.
+    /// The last 64 outcomes, the newest in the lowest bit.
     outcomes: u64,
-    /// How many of them are zeros.
+    /// The number of zeros among them.
     zeros: u32,
 }
 
-/// A decision; its last outcomes tell in which of `STATES` states it is.
+/// A decision. Its last outcomes select one of `STATES` states.
 pub(super) struct Decision<const STATES: usize> {
     state: usize,
     probabilities: [Probability; STATES],
@@ -26,7 +26,7 @@ impl<const STATES: usize> Decision<STATES> {
     }
 }
 
-/// Reads decisions from the start of a buffer; past its end there are zeros.
+/// Reads decisions from the start of a buffer. Past its end, the bits are zeros.
 pub(super) struct RangeDecoder<'a> {
     words: std::slice::Iter<'a, [u8; 2]>,
     range: u32,
@@ -53,7 +53,7 @@ impl<'a> RangeDecoder<'a> {
             self.code = self.code << 16 | self.word();
         }
         let probability = &mut decision.probabilities[decision.state & (STATES - 1)];
-        // Neither outcome is ever taken to be impossible.
+        // Both outcomes always have a probability above 0.
         let bound = (self.range >> 6) * probability.zeros.clamp(1, 63);
         let outcome = self.code >= bound;
         if outcome {
@@ -61,7 +61,7 @@ impl<'a> RangeDecoder<'a> {
         } else {
             self.range = bound;
         }
-        // The oldest outcome leaves: one more zero if that was a one, one less if the new one is.
+        // The oldest outcome is dropped: one more zero if it was a one, one less if the new outcome is a one.
         let oldest = u32::from(probability.outcomes >> 63 == 1);
         probability.zeros = probability.zeros + oldest - u32::from(outcome);
         probability.outcomes = probability.outcomes << 1 | u64::from(outcome);

@@ -1,25 +1,26 @@
-//! The slots of offsets and lengths: ranges of numbers that have a symbol each, with more bits for the place in the range.
+//! The slots of offsets and lengths: each slot is a range of numbers with one symbol, followed by extra bits for the position
+//! in the range.
 
 use super::super::Broken;
 use super::code::Backward;
 
-/// Symbols of literals.
+/// Number of symbols of literals.
 pub(super) const LITERALS: usize = 256;
-/// Slots of offsets in the largest chunk.
+/// Number of slots of offsets in the largest chunk.
 pub(super) const MOST_OFFSET_SLOTS: usize = 799;
-/// Slots of lengths.
+/// Number of slots of lengths.
 pub(super) const LENGTH_SLOTS: usize = 54;
-/// Powers of two that the span of a match of differences may be.
+/// Number of powers of two for the span of a delta match.
 pub(super) const DELTA_POWERS: usize = 8;
 
-/// How many slots in a row begin 1, 2, 4 ... behind the one before.
+/// The number of consecutive slots with the width 1, 2, 4 ...
 const OFFSET_RUNS: [usize; 21] = [9, 0, 9, 7, 10, 15, 15, 20, 20, 30, 33, 40, 42, 45, 60, 73, 80, 85, 95, 105, 6];
 const LENGTH_RUNS: [usize; 17] = [27, 4, 6, 4, 5, 2, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 1];
-/// Where the last slots end.
+/// The end of the last slot.
 const OFFSETS_END: u32 = 0x7fff_ffff;
 const LENGTHS_END: u32 = 0x4001_08ab;
 
-/// A slot: its lowest number, and how many bits follow its symbol.
+/// A slot: its lowest number, and the number of extra bits after its symbol.
 #[derive(Clone, Copy)]
 struct Slot {
     base: u32,
@@ -51,7 +52,7 @@ const fn slots<const COUNT: usize>(runs: &[usize], end: u32) -> [Slot; COUNT] {
     all
 }
 
-/// Returns how many slots the offsets of a chunk of `len` bytes have: up to that of its last byte.
+/// Returns the number of slots of offsets in a chunk of `len` bytes: up to the slot of its last byte.
 pub(super) fn offset_slots(len: usize) -> usize {
     let last = len.saturating_sub(1);
     OFFSETS.partition_point(|slot| slot.base as usize <= last)

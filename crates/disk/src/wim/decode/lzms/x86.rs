@@ -1,14 +1,14 @@
-//! The filter for x86 code: addresses that instructions name relative to themselves are absolute in the compressed bytes, where
-//! code seems to be that names the same address again and again.
+//! The filter for x86 code. The compressor converts relative addresses of instructions to absolute ones in ranges that resemble
+//! code, where the same address occurs repeatedly.
 
-/// Bytes of a chunk at its end that are left as they are; a shorter chunk is left so altogether.
+/// Number of bytes at the end of a chunk that are not filtered. A shorter chunk is not filtered.
 const TAIL: usize = 16;
-/// How far back the same address must have been named so that there seems to be code.
+/// Maximum distance of two occurrences of an address that indicate code.
 const NEAR: i32 = 65535;
-/// How far behind such a place there still is code; half of it for calls, whose byte is a frequent one.
+/// Length of the range after such an occurrence that counts as code; half of it for calls, whose opcode is frequent.
 const REACH: i32 = 1023;
 
-/// The pairs of bytes, as numbers, that such an instruction can begin with: a bit for each.
+/// A bitmap of the two-byte numbers with which such an instruction can begin.
 static PAIRS: [u64; 1024] = {
     let mut all = [0; 1024];
     let mut second = 0;
@@ -28,18 +28,18 @@ static PAIRS: [u64; 1024] = {
     all
 };
 
-/// Turns absolute addresses back into relative ones. `last` is memory to be used again: where each address, its low 16 bits,
-/// was named last.
+/// Converts absolute addresses back to relative ones. `last` is reused memory: the last occurrence of each address, by its low
+/// 16 bits.
 pub(super) fn untranslate(bytes: &mut [u8], last: &mut Vec<i32>) {
     // Chunks have at most 2^30 bytes.
     let Some(end) = bytes.len().checked_sub(TAIL).filter(|end| *end > 1) else { return };
     last.clear();
     last.resize(1 << 16, -NEAR - 1);
     let mut code_at = -REACH - 1;
-    // The first byte begins no instruction here.
+    // The first byte never begins an instruction.
     let mut at = 1;
     while at < end {
-        // Most are none.
+        // Most bytes do not begin an instruction.
         let pair = usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]));
         if PAIRS[pair >> 6] >> (pair & 63) & 1 == 0 {
             at += 1;

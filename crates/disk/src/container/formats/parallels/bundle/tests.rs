@@ -11,14 +11,14 @@ const TEXT: &str = "<?xml version='1.0' encoding='UTF-8'?>\n<Parallels_disk_imag
     <Shot><GUID>{aaaa}</GUID><ParentGUID>{00000000-0000-0000-0000-000000000000}</ParentGUID></Shot>
     </Snapshots></Parallels_disk_image>";
 
-/// What stands on the image of that name, or why it is not read.
+/// Returns the children of the image with that name, or the error.
 fn judged(text: &str, name: &str) -> std::result::Result<Option<Vec<String>>, Code> {
     let bundle = Bundle::of(text).map_err(|error| error.code())?;
     bundle.image(Path::new(name)).map(|image| bundle.judge(image)).transpose().map_err(|error| error.code())
 }
 
 #[test]
-fn a_root_is_whole_and_what_stands_on_it_is_not() {
+fn only_a_root_without_parent_is_the_whole_disk() {
     let root = "/f/vm&1.{aaaa}.hds";
     assert_eq!(judged(TEXT, root), Ok(Some(vec!["vm.{bbbb}.hds".to_owned()])));
     assert_eq!(judged(TEXT, "vm.{bbbb}.hds"), Err(Code::ParallelsSnapshot));
@@ -38,7 +38,7 @@ fn a_root_is_whole_and_what_stands_on_it_is_not() {
 }
 
 #[test]
-fn any_text_is_borne() {
+fn any_text_is_parsed_without_panic() {
     for end in 0..TEXT.len() {
         assert_eq!(judged(&TEXT[..end], "x"), Err(Code::ParallelsDescriptor), "{end}");
     }

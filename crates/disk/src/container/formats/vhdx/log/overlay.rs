@@ -29,7 +29,7 @@ impl Overlay {
         Overlay { below, below_len, len: below_len, changes: BTreeMap::new() }
     }
 
-    /// Sets the bytes of a range, over earlier changes.
+    /// Sets the bytes of a range, and replaces earlier changes.
     pub(super) fn put(&mut self, start: u64, end: u64, bytes: Option<Box<[u8]>>) {
         if start >= end {
             return;
@@ -116,7 +116,7 @@ mod tests {
     use hivewright_storage::memory::Memory;
 
     #[test]
-    fn later_changes_lie_over_earlier_ones() {
+    fn later_changes_replace_earlier_ones() {
         let mut overlay = Overlay::new(Arc::new(Memory::new(vec![1; 6 * 4096])), 6 * 4096);
         let sector = |byte: u8| Some(vec![byte; 4096].into_boxed_slice());
         overlay.put(0, 5 * 4096, None);
