@@ -17,7 +17,7 @@ use hivewright_hive::recover::{Log, recover_headless};
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::{Data, EditOptions, Hive, Opened};
 
-/// Keys of the generated hive. Each has a key node, a values list, five values and a data cell.
+/// Number of keys of the generated hive. Each has a key node, a values list, five values and a data cell.
 const KEYS: usize = 23_500;
 
 fn corpus() -> Option<PathBuf> {

@@ -1,4 +1,4 @@
-//! Checking: whatever the bytes, a report. The base block is mended first on every other input, so that the fuzzer
+//! The check returns a report for any bytes. The base block of every second input is repaired first, so that the fuzzer
 //! gets past the checksum.
 #![no_main]
 

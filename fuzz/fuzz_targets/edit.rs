@@ -1,5 +1,5 @@
-//! Editing: a hive that the check finds sound stays sound, and one that it does not never makes the editor panic.
-//! The first bytes say what to do, the rest is the hive; its base block is mended so that most inputs get through.
+//! The editor keeps a hive without errors free of errors, and never panics on a damaged hive. The first bytes select the
+//! operations, the rest is the hive. Its base block is repaired, so that most inputs are opened.
 #![no_main]
 
 use hivewright_hive::check::check;
@@ -38,7 +38,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// A key somewhere below the root.
+/// Returns a key somewhere below the root.
 fn pick(hive: &hivewright_hive::Hive<Vec<u8>>, choice: u8) -> Option<hivewright_hive::regf::CellOffset> {
     let mut key = hive.root().ok()?;
     let mut choice = usize::from(choice);

@@ -1,6 +1,6 @@
-//! Every operation of the editor on damaged hives: no panic, no more memory than the hive and its growth, and no edit that
-//! its own patches do not lead to and back. The first bytes say what to do, the rest is the hive; its base block is mended
-//! so that most inputs get through.
+//! Every operation of the editor on damaged hives: no panic, memory bounded by the hive and its growth, and patches that
+//! apply and revert. The first bytes select the operations, the rest is the hive. Its base block is repaired, so that most
+//! inputs are opened.
 #![no_main]
 
 use hivewright_hive::regf::base_block::BaseBlock;
@@ -9,9 +9,9 @@ use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_hive::{CreateOptions, Data, EditOptions, Editor, Hive, KeyPath, Opened, Result, Text};
 use libfuzzer_sys::fuzz_target;
 
-/// Bytes for one operation.
+/// Size of an operation in bytes.
 const OPERATION: usize = 4;
-/// Bytes that say what to do.
+/// Size of all operations in bytes.
 const PLAN: usize = 8 * OPERATION;
 
 fuzz_target!(|data: &[u8]| {
@@ -57,7 +57,7 @@ fn carry_out(editor: &mut Editor, operation: &[u8], paths: &[KeyPath<'static>]) 
     }
 }
 
-/// The root and some keys below it.
+/// Returns the root and some keys below it.
 fn paths(hive: &Hive<Vec<u8>>) -> Vec<KeyPath<'static>> {
     let mut paths = vec![KeyPath::default()];
     let mut next = 0;

@@ -1,4 +1,4 @@
-//! E01: whatever the bytes, an error or a disk. Checksums are mended on every other input, so that the fuzzer gets past
+//! E01: any bytes are an error or a disk. The checksums of every second input are repaired, so that the fuzzer gets past
 //! them.
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! FAT: whatever stands in a volume, an answer or an error, after a bounded amount of reading. An input whose first
-//! byte is 0 is pokes of a FAT32 of the fixtures; any other is a volume as it is, behind that byte.
+//! FAT: any volume gives a result or an error, after a bounded amount of reading. An input whose first byte is 0 has
+//! changes of a FAT32 volume of the fixtures. Any other input is a volume after that byte.
 #![no_main]
 
 mod poked;

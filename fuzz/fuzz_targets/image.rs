@@ -1,4 +1,4 @@
-//! What the fuzzers of image formats share: an image in memory, read and written to in pieces.
+//! Shared code of the fuzzers of image formats: an image in memory, which is read and written in pieces.
 
 #[path = "opened.rs"]
 mod opened;
@@ -11,7 +11,7 @@ use hivewright_storage::recorder::Recorder;
 /// Pieces of the disk that are read and written.
 const PIECES: [usize; 4] = [1, 512, 700, 70_001];
 
-/// Opens `bytes` as an image of the format; what is written is there to be read, and no other byte changed.
+/// Opens `bytes` as an image of the format, and checks that writes are read back and change no other bytes.
 pub fn run(bytes: Vec<u8>, format: &str) {
     let file = Arc::new(Recorder::new(Arc::new(Memory::new(bytes))).unwrap());
     let Some(image) = opened::open(file, format, false) else { return };

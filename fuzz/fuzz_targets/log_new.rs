@@ -1,4 +1,4 @@
-//! Replay of the new format, hashes mended so that most inputs get through. See `replay::run` for an input.
+//! Replay of the new format, with repaired hashes, so that most inputs are applied. See `replay::run` for an input.
 #![no_main]
 
 mod replay;

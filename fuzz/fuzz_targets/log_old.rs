@@ -1,4 +1,4 @@
-//! Replay of the old format, base blocks mended so that most inputs get through. See `replay::run` for an input.
+//! Replay of the old format, with repaired base blocks, so that most inputs are applied. See `replay::run` for an input.
 #![no_main]
 
 mod replay;

@@ -1,4 +1,4 @@
-//! NTFS: whatever stands in its structures, an answer or an error, after a bounded amount of reading.
+//! NTFS: any structures give a result or an error, after a bounded amount of reading.
 #![no_main]
 
 mod poked;

@@ -1,4 +1,4 @@
-//! Packed images: whatever the stream is, it is unpacked to no more than is allowed, and what it holds is opened.
+//! Packed images: any stream is unpacked within the limit, and the result is opened.
 #![no_main]
 
 use std::path::Path;
@@ -8,7 +8,7 @@ use hivewright_disk::container::{Opening, PathPolicy, open_layer};
 use hivewright_storage::memory::Memory;
 use libfuzzer_sys::fuzz_target;
 
-/// Bytes that a stream may unpack to.
+/// Maximum size of an unpacked stream in bytes.
 const MOST: u64 = 1 << 20;
 
 fuzz_target!(|data: &[u8]| {

@@ -1,5 +1,5 @@
-//! Partition tables: whatever stands in them, a table within the disk or an error; and the volumes that it names are
-//! opened as a disk opens them. The checksums of a GPT are mended on request, so that entries get through.
+//! Partition tables: any bytes give a table within the disk, or an error. The volumes are opened as those of a disk. The
+//! checksums of a GPT are repaired on request, so that its entries are read.
 #![no_main]
 
 mod poked;
@@ -14,7 +14,7 @@ use hivewright_storage::window::Window;
 use libfuzzer_sys::fuzz_target;
 use poked::{Poked, ask_all, fixture};
 
-/// A disk, the bytes of its sectors, and where its tables stand.
+/// A disk, its sector size, and the offsets of its tables.
 type Disk = (&'static [u8], usize, Vec<usize>);
 
 static DISKS: LazyLock<Vec<Disk>> = LazyLock::new(|| {
@@ -32,7 +32,7 @@ static DISKS: LazyLock<Vec<Disk>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Makes both checksums of the GPT header at `at` right.
+/// Updates both checksums of the GPT header at `at`.
 fn mend(disk: &mut Poked, at: usize, sector: usize) {
     let Some(mut header) = disk.get(at, 92).filter(|header| header.starts_with(b"EFI PART")) else { return };
     let number = |header: &[u8], at: usize, len: usize| {

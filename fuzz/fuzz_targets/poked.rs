@@ -1,5 +1,5 @@
-//! What the targets of disks share: a disk or volume of the fixtures with bytes of the fuzzer's choice in the places
-//! that matter, and everything that a reader asks of a volume.
+//! Shared code of the targets of disks: a disk or volume of the fixtures with changed bytes in its structures, and all
+//! reads of a volume.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -9,18 +9,18 @@ use hivewright_fixtures::disks::Disk;
 use hivewright_fixtures::folder::home;
 use hivewright_storage::Storage;
 
-/// Bytes that one input may cause to be read: many times what a sound volume takes.
+/// Maximum number of bytes that are read for one input: many times that of an undamaged volume.
 const MOST_READ: u64 = 64 << 20;
 
-/// Bytes of a fixture, some of them others.
+/// A fixture with some changed bytes.
 pub struct Poked {
     base: &'static [u8],
-    /// Offsets and the bytes there; a later one lies over an earlier one.
+    /// Offsets and bytes of the changes. Later changes replace earlier ones.
     pub pokes: Vec<(usize, Vec<u8>)>,
     read: AtomicU64,
 }
 
-/// A fixture, for as long as the process lives.
+/// Returns a fixture, for as long as the process lives.
 pub fn fixture(name: &str) -> &'static [u8] {
     Disk::named(name).unwrap().read(&home()).unwrap().leak()
 }

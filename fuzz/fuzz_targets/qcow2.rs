@@ -1,5 +1,4 @@
-//! qcow2: whatever the bytes, an error or a disk; what is written to it is read back, now and from the file alone, and
-//! all else is as it was.
+//! qcow2: any bytes are an error or a disk. Writes are read back, also through a new opening, and change no other bytes.
 #![no_main]
 
 mod opened;

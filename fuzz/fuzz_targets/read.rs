@@ -1,4 +1,4 @@
-//! Reading: whatever the bytes, a report or an error, and the witness never takes the process down.
+//! Reading: any bytes give a report or an error, and a panic of the witness is caught.
 #![no_main]
 
 use hivewright::internals::settings::nat_t::{self};
@@ -6,7 +6,7 @@ use hivewright_hive::{Hive, witness};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(init: {
-    // libFuzzer counts every panic, the witness's caught ones too.
+    // libFuzzer reports every panic, including caught ones of the witness.
     std::panic::set_hook(Box::new(|info| {
         if !witness::is_asking() {
             eprintln!("{info}");
@@ -25,7 +25,7 @@ fuzz_target!(init: {
     }
     let Ok(root) = hive.root() else { return };
     let mut todo = vec![root];
-    // A hive of a few KiB has no more keys than this unless they are reached in circles.
+    // A hive of a few KiB has no more keys than this, unless the keys form a cycle.
     for _ in 0..2000 {
         let Some(key) = todo.pop() else { break };
         if let Ok(values) = key.values() {

@@ -1,7 +1,7 @@
-//! What an image, a descriptor or a Parallels bundle says of other files, and what is made of it before a write: whatever
-//! they hold, nobody but the file that says so is taken for a child of another, or for the whole that it is a part of.
+//! References of images, descriptors and Parallels bundles to other files, and the search of dependents before a write.
+//! Only the file that has a reference may become a child of another file, or the image of which it is a part.
 //!
-//! An input is the number of a name, and the bytes of the file that is called so.
+//! An input is the index of a name, and the bytes of the file with that name.
 #![no_main]
 
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use hivewright_disk::container::{find_dependents, in_bundle, last_part, referenc
 use libfuzzer_sys::fuzz_target;
 
 const NAMES: [&str; 4] = ["DiskDescriptor.xml", "image.vmdk", "image.ova", "image.qcow2"];
-/// What the names of a fuzzed file may lead to.
+/// Files that the names in a fuzzed file may refer to.
 const BESIDE: &str = "disk.hds";
 
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {

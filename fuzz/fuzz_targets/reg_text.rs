@@ -1,4 +1,4 @@
-//! Registration files: whatever the bytes, operations or problems; and what is written of the operations reads the same.
+//! Registration files: any bytes give operations or problems, and written operations are read back unchanged.
 //! The first byte chooses the options.
 #![no_main]
 
@@ -12,7 +12,7 @@ fuzz_target!(|data: &[u8]| {
     let Ok(file) = parse(text, &ReadOptions { lenient: choice & 1 != 0, code_page }) else { return };
     let first = again(&file.operations);
     assert_eq!(again(&first), first);
-    // The other forms carry less, and say so.
+    // The other forms cannot represent everything, and return errors.
     for form in [Form::Utf8, Form::CodePage(code_page.unwrap_or(CodePage::WESTERN))] {
         let _ = written(form, &file.operations);
     }

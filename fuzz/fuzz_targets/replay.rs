@@ -1,4 +1,4 @@
-//! What both targets of the logs share: logs mended so that they get through, and what holds of every replay.
+//! Shared code of the targets of the logs: repaired logs, and the invariants of every replay.
 
 use hivewright_hive::check::check;
 use hivewright_hive::recover::{Log, highest_sequence, list, recover_headless};
@@ -10,22 +10,22 @@ use hivewright_hive::{EditOptions, Hive, Opened};
 pub struct Flags(pub u8);
 
 impl Flags {
-    /// Leave checksums and hashes as they are.
+    /// Do not repair checksums and hashes.
     pub fn raw(&self) -> bool {
         self.0 & 1 != 0
     }
 
-    /// The hive's base block is not to be believed.
+    /// Returns whether the base block of the hive is invalid.
     pub fn headless(&self) -> bool {
         self.0 & 2 != 0
     }
 
-    /// Number the entries one after the other.
+    /// Number the entries consecutively.
     pub fn numbered(&self) -> bool {
         self.0 & 4 != 0
     }
 
-    /// The logs come in the other order.
+    /// Returns whether the logs are in reverse order.
     pub fn swapped(&self) -> bool {
         self.0 & 8 != 0
     }

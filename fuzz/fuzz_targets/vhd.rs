@@ -1,4 +1,4 @@
-//! VHD images, checksums mended so that most inputs get through.
+//! VHD images, with repaired checksums, so that most inputs are opened.
 #![no_main]
 
 mod image;

@@ -1,5 +1,5 @@
-//! VHDX images, the parts that matter of them: structures are put where they belong in a sparse file, checksums mended
-//! so that most inputs get through. A differencing image finds its parent.
+//! VHDX images. The structures of an input are placed at their offsets in a sparse file, with repaired checksums, so that
+//! most inputs are opened. A differencing image finds its parent.
 #![no_main]
 
 use std::path::Path;
@@ -31,7 +31,7 @@ const PARTS: [(usize, usize); 8] = [
 /// The image below one that has a parent.
 static PARENT: LazyLock<Sparse> = LazyLock::new(|| Sparse::new(include_bytes!("../seeds/vhdx/dynamic")));
 
-/// Zeros with something between.
+/// A sparse file: zeros and some ranges.
 #[derive(Clone)]
 struct Sparse {
     len: usize,
@@ -39,8 +39,8 @@ struct Sparse {
 }
 
 impl Sparse {
-    /// The first byte of an input: whether checksums stay (1), whether the log is brought to its places (2), and in its
-    /// upper half the length, 0 for all.
+    /// Creates the file of an input. The first byte has flags: checksums are kept (1), the log is placed (2). Its upper
+    /// half is the length, 0 for all.
     fn new(data: &[u8]) -> Sparse {
         let (flags, mut rest) = data.split_first().map_or((0, data), |(flags, rest)| (*flags, rest));
         let len = if flags >> 4 == 0 { 8 * MIB } else { usize::from(flags >> 4) * MIB / 2 };

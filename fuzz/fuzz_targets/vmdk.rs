@@ -1,5 +1,5 @@
-//! VMDK images with an extent and a parent of their own, and OVA archives: whatever they hold, bytes or an error; what
-//! was written is read back, and a parent keeps its bytes.
+//! VMDK images with an extent and a parent, and OVA archives: any bytes give data or an error. Writes are read back, and
+//! a parent does not change.
 //!
 //! An input is the length of the image and of the extent, two bytes each, and then both and the parent.
 #![no_main]
@@ -24,7 +24,7 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
 
 struct Files([Vec<u8>; 3]);
 
-/// Bytes that nobody may write to.
+/// Bytes that must not be written.
 struct Sealed(Memory);
 
 impl Storage for Sealed {

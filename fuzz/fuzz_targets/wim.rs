@@ -1,4 +1,4 @@
-//! WIM archives: everything that a reader asks of each image, and a hive of each replaced; what was there stays but for the header.
+//! WIM archives: all reads of each image, and the replacement of a hive in each. Only the header of the old bytes changes.
 #![no_main]
 
 #[path = "opened.rs"]
@@ -18,7 +18,7 @@ use hivewright_storage::recorder::Recorder;
 use libfuzzer_sys::fuzz_target;
 
 const SYSTEM: &str = r"\Windows\System32\config\SYSTEM";
-/// Images that are looked into.
+/// Maximum number of images that are read.
 const MOST: u32 = 4;
 
 fuzz_target!(|data: &[u8]| {
@@ -41,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(there == bytes);
 });
 
-/// A byte that depends on the input.
+/// Returns a byte that depends on the input.
 fn number_of(data: &[u8]) -> u8 {
     data.iter().fold(0, |sum, byte| sum ^ byte)
 }

@@ -1,4 +1,4 @@
-//! The decoders of WIM: the first two bytes choose one, and how many bytes it shall give; whatever the rest is, it ends.
+//! The decoders of WIM: the first two bytes select a decoder and the size of its output. It ends for any input.
 #![no_main]
 
 use hivewright_disk::wim::decode::{Compression, Decoder};

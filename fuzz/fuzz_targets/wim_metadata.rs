@@ -1,4 +1,4 @@
-//! The tree of an image, whose bytes no hash protects here: folders that lead to each other, names and streams without an end.
+//! The tree of an image without the protection of a hash: cyclic folders, truncated names and streams.
 #![no_main]
 
 // Not all of it is used here.

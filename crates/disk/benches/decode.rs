@@ -1,11 +1,11 @@
-//! Decodes the chunks of files again and again, and prints how many MB of output that gives in a second: see `benches/wim`, which
-//! makes them. Each file is named `COMPRESSION-CHUNK...`, and has the stored and the unpacked length before each chunk.
+//! Measures the throughput of the decoders in MB of output for each second, with files of `benches/wim`. Each file is
+//! named `COMPRESSION-CHUNK...`, and has the stored and the unpacked length before each chunk.
 
 use std::time::Instant;
 
 use hivewright_disk::wim::decode::{Compression, Decoder};
 
-/// Seconds for each file.
+/// Duration of the measurement of each file in seconds.
 const SECONDS: f64 = 1.0;
 
 fn main() {

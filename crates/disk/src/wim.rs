@@ -108,7 +108,7 @@ impl Part {
 }
 
 impl Header {
-    /// The compression of resources, and the size of their chunks.
+    /// Returns the compression of resources, and the size of their chunks.
     fn chunks(&self) -> Option<(Compression, u32)> {
         self.compression.map(|compression| (compression, self.chunk_size))
     }

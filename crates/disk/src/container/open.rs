@@ -39,7 +39,7 @@ pub struct Image {
 }
 
 impl Image {
-    /// An image of a disk.
+    /// Returns an image of a disk.
     pub(super) fn of_disk(disk: Arc<dyn Storage>, about: About) -> Self {
         Image { disk, about, archive: None }
     }

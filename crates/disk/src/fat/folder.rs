@@ -224,7 +224,7 @@ impl LongName {
         self.units.splice(0..0, piece);
     }
 
-    /// The name, if it is whole and belongs to the short entry `raw`.
+    /// Returns the name, if it is complete and belongs to the short entry `raw`.
     fn take(&mut self, raw: &[u8; 32]) -> Option<String> {
         let sum = raw[..11].iter().fold(0u8, |sum, &b| sum.rotate_right(1).wrapping_add(b));
         let whole = self.order == 1 && sum == self.checksum;

@@ -193,7 +193,7 @@ impl Record {
     }
 }
 
-/// Whether the flags of an attribute say that its clusters hold other bytes than its own.
+/// Returns whether the flags of an attribute mark its clusters as compressed or encrypted.
 pub fn is_transformed(attribute_flags: u16) -> bool {
     attribute_flags & (flags::COMPRESSED | flags::ENCRYPTED) != 0
 }

@@ -118,7 +118,7 @@ proptest! {
     }
 
     #[test]
-    fn noise(mut bytes in prop::collection::vec(any::<u8>(), 0..20_000), magic in any::<bool>()) {
+    fn random_bytes_are_handled(mut bytes in prop::collection::vec(any::<u8>(), 0..20_000), magic in any::<bool>()) {
         if magic && bytes.len() > 1024 {
             bytes[512..520].copy_from_slice(b"EFI PART");
             mbr_entry(&mut bytes, 0, 0, 0xee, 1, u32::MAX);

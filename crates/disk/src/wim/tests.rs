@@ -21,7 +21,7 @@ fn read(archive: &Arc<Archive>, image: u32, path: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The archives of the same files, which are also seeds of the fuzzer.
+/// Returns the archives of the same files, which are also seeds of the fuzzer.
 fn kept() -> Vec<(String, Vec<u8>)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/wim");
     let mut all: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();

@@ -101,7 +101,7 @@ fn name_of(path: &Path, own: u16, number: u16) -> Option<String> {
     Some(if number == 1 { format!("{stem}{ending}") } else { format!("{stem}{number}{ending}") })
 }
 
-/// The identifier of a split archive, which all parts have.
+/// Returns the identifier of a split archive, which all parts have.
 fn references(file: &Arc<dyn Storage>) -> Result<References> {
     let PartOf { guid, number, count } = PartOf::read(&**file)?;
     Ok(References {

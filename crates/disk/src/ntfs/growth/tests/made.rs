@@ -166,8 +166,8 @@ pub(super) fn files(volume: &Ntfs) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// Goes through all records and counts how often each cluster is in use; then compares with the map. Gives how many
-/// clusters are marked as in use that nothing uses.
+/// Counts the uses of each cluster in all records, and compares them with the bitmap. Returns the number of leaked
+/// clusters.
 pub(super) fn account(volume: &Ntfs) -> usize {
     let geometry = *volume.geometry();
     let mut used = vec![0u8; geometry.clusters as usize];
