@@ -283,7 +283,7 @@ pub fn listed(list: Box<dyn BufRead + Send>, by_zeros: bool) -> Names {
         failed = matches!(name, Some(Err(_)));
         name
     });
-    Box::new(names.filter(|name| !matches!(name, Ok(name) if name.is_empty())).map(|name| name.map(path)))
+    Box::new(names.filter(|name| !matches!(name, Ok(name) if name.is_empty())).map(|name| name.and_then(path)))
 }
 
 /// Returns the next name, which may be empty.
@@ -308,14 +308,11 @@ fn next_name(list: &mut dyn BufRead, by_zeros: bool) -> Result<Option<Vec<u8>>> 
     Ok(Some(name))
 }
 
-#[cfg(unix)]
-fn path(bytes: Vec<u8>) -> PathBuf {
-    PathBuf::from(<std::ffi::OsString as std::os::unix::ffi::OsStringExt>::from_vec(bytes))
-}
-
-#[cfg(not(unix))]
-fn path(bytes: Vec<u8>) -> PathBuf {
-    PathBuf::from(String::from_utf8_lossy(&bytes).into_owned())
+fn path(bytes: Vec<u8>) -> Result<PathBuf> {
+    hivewright_storage::exact::from_encoded(bytes).map(PathBuf::from).ok_or_else(|| {
+        Error::new(Kind::Unsupported, Code::List, "a name in the list of targets is not UTF-8")
+            .advise("write the list in UTF-8")
+    })
 }
 
 #[cfg(test)]

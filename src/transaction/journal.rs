@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Overlaid, Staged, folder_of, pointer, same_bytes};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::fitting::fitting;
-use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::folder::{EntryKind, kind_of, name_of};
 use hivewright_storage::{Access, Host, Storage};
 
 use super::record::{Mark, Record};
@@ -201,7 +201,7 @@ pub(crate) fn folder_for(target: &Path) -> PathBuf {
 /// Returns the prefix of the names of undo files beside `target`.
 pub(crate) fn undo_prefix(target: &Path) -> OsString {
     // Reserves bytes for the largest number of an undo file.
-    let mut name = fitting(target.file_name().unwrap_or_default(), SUFFIX.len() + ".9999".len());
+    let mut name = fitting(&name_of(target), SUFFIX.len() + ".9999".len());
     name.push(SUFFIX);
     name
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::counting::Counting;
+use hivewright_storage::exact::from_encoded;
 use hivewright_storage::folder::EntryKind;
 use hivewright_storage::probe::{Named, list, open_plain};
 use hivewright_storage::{Access, Host, Storage};
@@ -204,23 +205,20 @@ fn open_file<H: Host>(host: &H, path: &Path, read: &Arc<AtomicU64>) -> Result<Fi
 }
 
 /// The first of 128 private-use characters; each represents a byte of a name that is not UTF-8 by its lower seven bits.
-#[cfg(unix)]
+/// On Windows, these are the bytes of unpaired surrogates ([`OsStr::as_encoded_bytes`]).
 const ESCAPE: u32 = 0xF780;
 /// Represents a backslash, which separates names in paths of a volume and is an ordinary character in names of the
 /// host.
-#[cfg(unix)]
 const BACKSLASH: char = '\u{F05C}';
 
 /// Returns the name of a file of the host as text. Bytes that are not UTF-8, and characters that represent such bytes,
 /// become private-use characters, so that opening by that text finds the name again.
-#[cfg(unix)]
 pub fn guest_name(name: &OsStr) -> String {
-    use std::os::unix::ffi::OsStrExt;
     let mut text = String::new();
     let escape = |text: &mut String, bytes: &[u8]| {
         text.extend(bytes.iter().filter_map(|&byte| char::from_u32(ESCAPE + u32::from(byte & 0x7f))));
     };
-    for chunk in name.as_bytes().utf8_chunks() {
+    for chunk in name.as_encoded_bytes().utf8_chunks() {
         for c in chunk.valid().chars() {
             match c {
                 '\\' => text.push(BACKSLASH),
@@ -236,10 +234,8 @@ pub fn guest_name(name: &OsStr) -> String {
     text
 }
 
-/// Reverts [`guest_name`].
-#[cfg(unix)]
+/// Reverts [`guest_name`]. Text that it does not return is a name of its own.
 fn host_name(name: &str) -> OsString {
-    use std::os::unix::ffi::OsStringExt;
     let mut bytes = Vec::with_capacity(name.len());
     for c in name.chars() {
         match u32::from(c).checked_sub(ESCAPE).and_then(|low| u8::try_from(low).ok()).filter(|low| *low < 0x80) {
@@ -248,18 +244,7 @@ fn host_name(name: &str) -> OsString {
             None => bytes.extend(c.encode_utf8(&mut [0; 4]).as_bytes()),
         }
     }
-    OsString::from_vec(bytes)
-}
-
-#[cfg(not(unix))]
-/// Returns the name of a file of the host as text.
-pub fn guest_name(name: &OsStr) -> String {
-    name.to_string_lossy().into_owned()
-}
-
-#[cfg(not(unix))]
-fn host_name(name: &str) -> OsString {
-    OsString::from(name)
+    from_encoded(bytes).unwrap_or_else(|| OsString::from(name))
 }
 
 #[cfg(test)]
@@ -329,6 +314,26 @@ mod tests {
         std::fs::create_dir(folder.path().join("WINDOWS/System32")).unwrap();
         if std::fs::read_dir(folder.path().join("WINDOWS")).unwrap().count() == 2 {
             assert_eq!(volume.open(path).err().map(|error| error.code()), Some(Code::AmbiguousName));
+        }
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn names_with_unpaired_surrogates_can_be_listed_and_opened() {
+        use std::os::windows::ffi::OsStringExt;
+        let folder = tempfile::tempdir().unwrap();
+        let all = [&[0xd800, 0x57][..], &[0x57, 0xdfff], &[0xf780], &[0xf05c], &[0xe4], &[0xd83d, 0xde00]];
+        for (number, units) in all.iter().enumerate() {
+            let name = OsString::from_wide(units);
+            std::fs::write(folder.path().join(&name), "x".repeat(number)).unwrap();
+            assert_eq!(host_name(&guest_name(&name)), name);
+        }
+        let volume = volume(folder.path());
+        let names = volume.list("").unwrap().unwrap();
+        assert_eq!(names.len(), all.len());
+        for name in names {
+            let number = usize::try_from(volume.open(&name.name).unwrap().unwrap().len().unwrap()).unwrap();
+            assert_eq!(guest_name(&OsString::from_wide(all[number])), name.name);
         }
     }
 

@@ -161,6 +161,8 @@ commands! {
     HASH = tried("sha256sum IMAGE");
     /// Shows whether a file is immutable.
     LIST_FLAGS = tried("lsattr FILE");
+    /// Shows whether a file is marked read-only, on Windows.
+    LIST_ATTRIBUTES = described("attrib FILE", "Microsoft, Windows commands, \"attrib\"");
     /// Finds the damage in a WIM or ESD.
     VERIFY_WIM = tried("wimlib-imagex verify FILE");
     /// Copies all files of an image into another folder.

@@ -1,12 +1,11 @@
 //! Tells whether a commit could write to a file of the host, without opening it for writing and without taking a lock,
-//! so that readers never obstruct other programs.
+//! so that readers never obstruct other programs. Windows answers only to an attempt: the file is opened as a writer
+//! would, and closed at once.
 
-use std::io;
 use std::path::Path;
 
 use super::Host;
-use super::file::{denied, denied_folder};
-use super::real::in_use;
+use super::file::{denied, denied_folder, in_use, is_in_use};
 use hivewright_error::{Code, Error, Result};
 
 /// How other programs use a file, as far as their locks tell.
@@ -25,10 +24,11 @@ pub enum Usage {
 /// # Errors
 /// `read-only`; `in-use` for a block device that is mounted, or that another program has claimed.
 pub fn may_write(path: &Path) -> Result<()> {
-    system::may_write(path).map_err(|e| match e.kind() {
-        io::ErrorKind::ResourceBusy => in_use(path),
-        _ => denied(path, e),
-    })
+    #[cfg(windows)]
+    if let Some(name) = super::win32::device_name(path) {
+        return system::may_write_device(path, &name);
+    }
+    system::may_write(path).map_err(|e| if is_in_use(&e) { in_use(path) } else { denied(path, e) })
 }
 
 /// Checks that the user may make files in `folder`.
@@ -109,7 +109,61 @@ mod system {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(windows)]
+mod system {
+    use std::fs::File;
+    use std::io;
+    use std::os::windows::fs::OpenOptionsExt;
+    use std::path::Path;
+
+    use windows_sys::Win32::Storage::FileSystem as fs;
+
+    use super::Usage;
+    use crate::file::{denied, failed, is_in_use};
+    use crate::real::device_in_use;
+    use crate::win32;
+    use hivewright_error::Result;
+
+    fn open(path: &Path, access: u32, share: u32) -> io::Result<File> {
+        let mut options = File::options();
+        options.access_mode(access).share_mode(share).custom_flags(fs::FILE_FLAG_BACKUP_SEMANTICS).open(path)
+    }
+
+    const SHARE_ALL: u32 = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
+
+    pub(super) fn may_write(path: &Path) -> io::Result<()> {
+        open(path, fs::FILE_WRITE_DATA, SHARE_ALL).map(drop)
+    }
+
+    /// A volume is not locked for the answer: that would close the files of others.
+    pub(super) fn may_write_device(path: &Path, name: &str) -> Result<()> {
+        open(path, fs::FILE_WRITE_DATA, SHARE_ALL).map_err(|e| denied(path, e))?;
+        if !win32::is_whole_disk(name) {
+            return Ok(());
+        }
+        let disk = open(path, fs::FILE_READ_DATA, SHARE_ALL).map_err(|e| failed("open", path, e))?;
+        let is_offline = win32::is_offline(&disk).map_err(|e| failed("look at", path, e))?;
+        if is_offline { Ok(()) } else { Err(device_in_use(path, name)) }
+    }
+
+    pub(super) fn may_make_files(folder: &Path) -> io::Result<()> {
+        open(folder, fs::FILE_ADD_FILE, SHARE_ALL).map(drop)
+    }
+
+    pub(super) fn usage(path: &Path, _: bool) -> Result<Usage> {
+        if win32::device_name(path).is_some() {
+            return Ok(Usage::Free);
+        }
+        let is_excluded = |access, share| open(path, access, share).is_err_and(|e| is_in_use(&e));
+        if is_excluded(fs::FILE_READ_DATA, fs::FILE_SHARE_READ | fs::FILE_SHARE_DELETE) {
+            return Ok(Usage::Written);
+        }
+        let is_kept = is_excluded(fs::FILE_WRITE_DATA, SHARE_ALL);
+        Ok(if is_kept { Usage::Kept } else { Usage::Free })
+    }
+}
+
+#[cfg(not(any(target_os = "linux", windows)))]
 mod system {
     use std::fs;
     use std::io;
@@ -163,6 +217,74 @@ mod tests {
         std::fs::write(&file, "").unwrap();
         assert!(may_write(&file).is_ok() && may_make_files(folder.path()).is_ok());
         assert!(may_make_files(&file.join("below")).is_err());
+    }
+}
+
+#[cfg(all(test, windows))]
+mod tests_on_windows {
+    use super::*;
+    use crate::{Access, HostFile, RealHost};
+    use hivewright_error::{Kind, Result};
+    use std::fs::File;
+    use std::os::windows::fs::OpenOptionsExt;
+
+    #[test]
+    fn a_writer_and_a_keeper_are_seen_and_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "bytes").unwrap();
+        let refused = |result: Result<()>| {
+            let error = result.unwrap_err();
+            assert_eq!((error.kind(), error.code()), (Kind::Refused, Code::InUse));
+        };
+        let open = |access| RealHost.open(&path, access);
+        assert_eq!(usage(&path, true), Usage::Free);
+        let reader = File::open(&path).unwrap();
+        assert_eq!(usage(&path, true), Usage::Free);
+        drop((open(Access::Write).unwrap(), reader));
+        let writer = File::options().write(true).open(&path).unwrap();
+        assert_eq!(usage(&path, true), Usage::Written);
+        refused(open(Access::Write).map(drop));
+        assert!(!open(Access::Read).unwrap().try_share().unwrap());
+        drop(writer);
+        let keeper = File::options().read(true).share_mode(1).open(&path).unwrap();
+        assert_eq!(usage(&path, true), Usage::Kept);
+        refused(may_write(&path));
+        refused(open(Access::Write).map(drop));
+        assert!(open(Access::Read).unwrap().try_share().unwrap());
+        drop(keeper);
+        let owner = File::options().read(true).share_mode(0).open(&path).unwrap();
+        refused(open(Access::Read).map(drop));
+        refused(crate::probe::peek(&path, 4, true).map(drop));
+        drop(owner);
+        // A writer of this program excludes all others, but not readers; so does a file that is shared.
+        let writer = open(Access::Write).unwrap();
+        assert!(writer.try_lock().unwrap() && writer.about().unwrap() == open(Access::Read).unwrap().about().unwrap());
+        refused(open(Access::Write).map(drop));
+        drop(writer);
+        let shared = open(Access::Read).unwrap();
+        assert!(shared.try_share().unwrap());
+        refused(open(Access::Write).map(drop));
+        drop(shared);
+        open(Access::Write).unwrap();
+    }
+
+    #[test]
+    fn folders_and_files_are_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        assert_eq!(may_write(&file).unwrap_err().code(), "no-file");
+        std::fs::write(&file, "").unwrap();
+        may_write(&file).unwrap();
+        may_make_files(folder.path()).unwrap();
+        assert!(may_make_files(&folder.path().join("none")).is_err());
+        let mut permissions = std::fs::metadata(&file).unwrap().permissions();
+        permissions.set_readonly(true);
+        std::fs::set_permissions(&file, permissions.clone()).unwrap();
+        assert_eq!(may_write(&file).unwrap_err().code(), "read-only");
+        assert_eq!(RealHost.open(&file, Access::Write).unwrap_err().code(), "read-only");
+        permissions.set_readonly(false);
+        std::fs::set_permissions(&file, permissions).unwrap();
     }
 }
 

@@ -54,14 +54,32 @@ fn from_units(bytes: Vec<u8>) -> Option<OsString> {
     rest.is_empty().then(|| std::os::windows::ffi::OsStringExt::from_wide(&units))
 }
 
-#[cfg(not(any(unix, windows)))]
-fn units(path: &OsStr) -> Vec<u8> {
-    path.to_string_lossy().into_owned().into_bytes()
+/// Returns the path whose [`OsStr::as_encoded_bytes`] are `bytes`: on Windows, UTF-8 with unpaired surrogates as three
+/// bytes (WTF-8). `None` if there is none.
+#[cfg(unix)]
+pub fn from_encoded(bytes: Vec<u8>) -> Option<OsString> {
+    from_units(bytes)
 }
 
-#[cfg(not(any(unix, windows)))]
-fn from_units(bytes: Vec<u8>) -> Option<OsString> {
-    String::from_utf8(bytes).ok().map(OsString::from)
+/// Returns the path whose [`OsStr::as_encoded_bytes`] are `bytes`: on Windows, UTF-8 with unpaired surrogates as three
+/// bytes (WTF-8). `None` if there is none.
+#[cfg(windows)]
+pub fn from_encoded(bytes: Vec<u8>) -> Option<OsString> {
+    let (mut units, mut rest) = (Vec::new(), &bytes[..]);
+    while !rest.is_empty() {
+        let text = rest.utf8_chunks().next()?.valid();
+        units.extend(text.encode_utf16());
+        rest = &rest[text.len()..];
+        match rest {
+            [] => {}
+            [0xed, second @ 0xa0..=0xbf, third @ 0x80..=0xbf, after @ ..] => {
+                units.push(0xd000 | u16::from(second & 0x3f) << 6 | u16::from(third & 0x3f));
+                rest = after;
+            }
+            _ => return None,
+        }
+    }
+    Some(std::os::windows::ffi::OsStringExt::from_wide(&units))
 }
 
 /// A field that may hold a path.
@@ -138,6 +156,23 @@ mod tests {
             assert_eq!(serde_json::to_value(document).unwrap(), expected);
         }
         assert_eq!(path("a", Some("0")), None);
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn every_other_path_comes_back_from_its_numbers() {
+        let path_of = |units: &[u16]| PathBuf::from(<OsString as std::os::windows::ffi::OsStringExt>::from_wide(units));
+        for odd in [&[0xd800][..], &[0x61, 0xdfff, 0x62], &[0xdc00, 0xd800], &[0xd83d, 0xde00, 0xd83d]] {
+            let document = Document { before: 1, file: "f".into(), undo: Some(path_of(odd)) };
+            let json = serde_json::to_value(document).unwrap();
+            assert_eq!((json["file"].as_str(), json.get("file_hex")), (Some("f"), None));
+            let back = path(json["undo"].as_str().unwrap(), json["undo_hex"].as_str()).unwrap();
+            assert_eq!(back, path_of(odd));
+            assert_eq!(from_encoded(back.as_os_str().as_encoded_bytes().to_vec()).unwrap(), path_of(odd));
+        }
+        assert_eq!(hex(path_of(&[0x78, 0xd800])).unwrap(), "780000d8");
+        assert_eq!(from_encoded(b"a\xff".to_vec()), None);
+        assert_eq!(from_encoded("\u{fc}/\u{1f600}".into()).unwrap(), "\u{fc}/\u{1f600}");
     }
 
     #[cfg(unix)]

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+#[cfg(windows)]
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::advised;
@@ -17,6 +19,12 @@ pub struct FileStorage {
     path: PathBuf,
     /// Whether a lock was asked for.
     has_locks: AtomicBool,
+    /// The size of a disk or volume of this machine, and `None` for a file.
+    #[cfg(windows)]
+    device: Option<super::win32::Device>,
+    /// Another opening, which excludes writers.
+    #[cfg(windows)]
+    shared: OnceLock<File>,
 }
 
 impl FileStorage {
@@ -30,7 +38,15 @@ impl FileStorage {
     }
 
     pub(super) fn new(file: File, path: PathBuf) -> Self {
-        FileStorage { file, path, has_locks: AtomicBool::new(false) }
+        FileStorage {
+            #[cfg(windows)]
+            device: super::win32::device_name(&path).and_then(|_| super::win32::device(&file).ok()),
+            #[cfg(windows)]
+            shared: OnceLock::new(),
+            file,
+            path,
+            has_locks: AtomicBool::new(false),
+        }
     }
 
     /// Returns the file, for a lock: dropping the storage releases it.
@@ -41,6 +57,28 @@ impl FileStorage {
 
     pub(super) fn file(&self) -> &File {
         &self.file
+    }
+
+    #[cfg(windows)]
+    pub(super) fn is_device(&self) -> bool {
+        self.device.is_some()
+    }
+
+    /// Excludes writers until the storage is dropped. Returns `false` if there is one. Unlike a lock, this does not
+    /// depend on what the other program asks.
+    #[cfg(windows)]
+    pub(super) fn exclude_writers(&self) -> io::Result<bool> {
+        const FILE_SHARE_READ: u32 = 1;
+        if self.is_device() || self.shared.get().is_some() {
+            return Ok(true);
+        }
+        let mut options = File::options();
+        std::os::windows::fs::OpenOptionsExt::share_mode(options.read(true), FILE_SHARE_READ);
+        match options.open(&self.path) {
+            Ok(file) => Ok(self.shared.set(file).is_ok()),
+            Err(e) if is_in_use(&e) => Ok(false),
+            Err(e) => Err(e),
+        }
     }
 
     /// Reads the whole file.
@@ -61,9 +99,27 @@ impl FileStorage {
     }
 }
 
+/// Returns whether the error says that another program uses the file or the device.
+pub(super) fn is_in_use(error: &io::Error) -> bool {
+    #[cfg(windows)]
+    if super::win32::is_in_use(error) {
+        return true;
+    }
+    error.kind() == io::ErrorKind::ResourceBusy
+}
+
+pub(super) fn in_use(path: &Path) -> Error {
+    Error::refused(Code::InUse, format!("{} is in use by another program", path.display()))
+        .advise("close the program that uses it, unmount it, or shut the virtual machine down, and try again")
+        .of_file(path)
+}
+
 /// Makes the error of a failed system call on `path`. A missing file is [`Kind::NotFound`], and so is a name that the
 /// host does not allow, such as one that is too long.
 pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
+    if is_in_use(&source) {
+        return in_use(path);
+    }
     let error = if source.kind() == io::ErrorKind::InvalidFilename && matches!(what, "open" | "look at") {
         Error::new(Kind::NotFound, Code::NoFile, format!("cannot {what} {}: {source}", path.display()))
     } else if source.kind() == io::ErrorKind::NotFound {
@@ -81,10 +137,13 @@ pub(super) fn denied(path: &Path, source: io::Error) -> Error {
     if !is_denied {
         return error;
     }
+    let marked = match cfg!(windows) {
+        true => format!("read-only ({})", advised::LIST_ATTRIBUTES),
+        false => format!("immutable ({})", advised::LIST_FLAGS),
+    };
     error.becoming(Kind::Io, Code::ReadOnly).advise(format!(
         "run as a user who may write to it; see that its file system is not mounted read-only and that it is not marked \
-         immutable ({}); or write a copy: --output",
-        advised::LIST_FLAGS
+         {marked}; or write a copy: --output"
     ))
 }
 
@@ -119,6 +178,10 @@ impl Drop for FileStorage {
 
 impl Storage for FileStorage {
     fn len(&self) -> Result<u64> {
+        #[cfg(windows)]
+        if let Some(device) = &self.device {
+            return Ok(device.len);
+        }
         let about = self.file.metadata().map_err(|e| self.failed("look at", e))?;
         if about.is_file() {
             return Ok(about.len());
@@ -128,15 +191,25 @@ impl Storage for FileStorage {
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<()> {
+        #[cfg(windows)]
+        if let Some(device) = &self.device {
+            let read = device.read_exact_at(&self.file, offset, buf);
+            return read.map_err(|e| self.failed("read", e).at(Space::File, offset));
+        }
         read_exact_at(&self.file, offset, buf).map_err(|e| self.failed("read", e).at(Space::File, offset))
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<()> {
+        #[cfg(windows)]
+        if let Some(device) = &self.device {
+            let written = device.write_all_at(&self.file, offset, bytes);
+            return written.map_err(|e| self.failed("write", e).at(Space::File, offset));
+        }
         write_all_at(&self.file, offset, bytes).map_err(|e| self.failed("write", e).at(Space::File, offset))
     }
 
     fn flush(&self) -> Result<()> {
-        self.file.sync_all().map_err(|e| self.failed("flush", e))
+        sync(&self.file).map_err(|e| self.failed("flush", e))
     }
 
     fn set_len(&self, len: u64) -> Result<()> {
@@ -145,6 +218,23 @@ impl Storage for FileStorage {
 
     fn locate(&self, offset: u64) -> Vec<Place> {
         vec![Place { space: Space::File, offset }]
+    }
+}
+
+/// Returns when the bytes are on the medium: FlushFileBuffers on Windows, F_FULLFSYNC on macOS, `fsync(2)` elsewhere.
+#[cfg(not(target_vendor = "apple"))]
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    file.sync_all()
+}
+
+/// Returns when the bytes are on the medium: `sync_all` calls F_FULLFSYNC, which some file systems do not offer.
+#[cfg(target_vendor = "apple")]
+pub(super) fn sync(file: &File) -> io::Result<()> {
+    match file.sync_all() {
+        Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => {
+            Ok(rustix::fs::fsync(file)?)
+        }
+        done => done,
     }
 }
 
@@ -159,7 +249,7 @@ fn write_all_at(file: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
 }
 
 #[cfg(windows)]
-fn read_exact_at(file: &File, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
+pub(super) fn read_exact_at(file: &File, mut offset: u64, mut buf: &mut [u8]) -> io::Result<()> {
     while !buf.is_empty() {
         match std::os::windows::fs::FileExt::seek_read(file, buf, offset) {
             Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -172,7 +262,7 @@ fn read_exact_at(file: &File, mut offset: u64, mut buf: &mut [u8]) -> io::Result
 }
 
 #[cfg(windows)]
-fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+pub(super) fn write_all_at(file: &File, mut offset: u64, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match std::os::windows::fs::FileExt::seek_write(file, bytes, offset) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

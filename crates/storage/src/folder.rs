@@ -1,6 +1,6 @@
 //! Folders of the host, looked up as Windows does: names without regard to case. Symbolic links are not followed.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,6 +25,13 @@ pub enum EntryKind {
 /// # Errors
 /// [`Kind::NotFound`] if there is no entry; I/O errors otherwise.
 pub fn kind_of(path: &Path) -> Result<EntryKind> {
+    #[cfg(windows)]
+    if super::win32::device_name(path).is_some() {
+        // The system reports no metadata of it.
+        return super::win32::open_for_metadata(path, true)
+            .map(|_| EntryKind::Device)
+            .map_err(|e| failed("open", path, e));
+    }
     match fs::metadata(path) {
         Ok(found) if found.is_dir() => Ok(EntryKind::Folder),
         Ok(found) if found.is_file() => Ok(EntryKind::File),
@@ -35,6 +42,17 @@ pub fn kind_of(path: &Path) -> Result<EntryKind> {
         }
         Err(e) => Err(failed("look at", path, e)),
     }
+}
+
+/// Returns the name of a file, or that of a device: `PhysicalDrive1` for `\\.\PhysicalDrive1` on Windows, whose path has
+/// no name.
+pub fn name_of(path: &Path) -> OsString {
+    #[cfg(windows)]
+    if let Some(name) = super::win32::device_name(path) {
+        // A colon ends the name of a file.
+        return name.replace(':', "").into();
+    }
+    path.file_name().unwrap_or_default().to_owned()
 }
 
 /// Returns the modification time of a file, or `None` where the host does not report it.

@@ -12,7 +12,7 @@ use super::Storage;
 pub enum Access {
     /// Read only.
     Read,
-    /// Reading and writing an existing file. On Windows this also excludes other writers.
+    /// Reading and writing an existing file. On Windows this also excludes other writers, until the file is closed.
     Write,
 }
 
@@ -22,7 +22,7 @@ pub struct FileId {
     /// The file system.
     pub device: u64,
     /// The file in it.
-    pub file: u64,
+    pub file: u128,
 }
 
 /// The host's metadata of an open file.

@@ -35,6 +35,8 @@ mod sparse_buffer;
 pub mod split;
 pub mod spool;
 pub mod temp_files;
+#[cfg(windows)]
+mod win32;
 pub mod window;
 
 pub use file::FileStorage;

@@ -27,7 +27,8 @@ pub struct Mapped {
 #[derive(Debug)]
 enum Bytes {
     Map(Mmap),
-    /// A copy, for empty files and file systems without shared maps (9p, some FUSE and network file systems).
+    /// A copy, for empty files, on Windows, and on file systems without shared maps (9p, some FUSE and network file
+    /// systems).
     Read(Vec<u8>),
 }
 
@@ -76,7 +77,9 @@ impl Mapped {
             let what = format!("{} is not a regular file", path.display());
             return Err(Error::new(Kind::Unsupported, Code::NotAFile, what));
         }
+        // On Windows, a map keeps everybody from shortening the file, even a rollback of this program.
         if about.len() > 0
+            && cfg!(not(windows))
             && let Ok(map) = map(file)
         {
             return Ok(Mapped { bytes: Bytes::Map(map) });

@@ -41,7 +41,11 @@ pub struct Named {
 /// # Errors
 /// I/O errors; `no-file`.
 pub fn see(path: &Path) -> Result<Seen> {
-    fs::metadata(path).map(|about| seen(&about)).map_err(|e| failed("look at", path, e))
+    #[cfg(windows)]
+    if super::folder::kind_of(path).is_ok_and(|kind| kind == EntryKind::Device) {
+        return Ok(Seen { kind: EntryKind::Device, id: None, len: 0, is_linked: false, modified: None });
+    }
+    fs::metadata(path).map(|about| seen(&about, names_at(path, &about))).map_err(|e| failed("look at", path, e))
 }
 
 /// Returns the folders, without links, of `path` and of each link on the way to the file; that of the file itself is
@@ -53,7 +57,7 @@ pub fn folders_on_the_way(path: &Path) -> Vec<PathBuf> {
     for _ in 0..=MOST_LINKS {
         let parent = path.parent().unwrap_or(Path::new("/"));
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        let Ok(folder) = fs::canonicalize(parent) else { break };
+        let Ok(folder) = canonical(parent) else { break };
         if !folders.contains(&folder) {
             folders.push(folder.clone());
         }
@@ -61,6 +65,17 @@ pub fn folders_on_the_way(path: &Path) -> Vec<PathBuf> {
         path = folder.join(to);
     }
     folders
+}
+
+/// Returns the absolute path without links. On Windows it has the prefix `\\?\` only where other programs need it too.
+pub(super) fn canonical(path: &Path) -> io::Result<PathBuf> {
+    #[cfg(windows)]
+    return match super::win32::device_name(path) {
+        Some(_) => Ok(path.to_owned()),
+        None => dunce::canonicalize(path),
+    };
+    #[cfg(not(windows))]
+    fs::canonicalize(path)
 }
 
 /// Lists `folder`, sorted by name.
@@ -113,7 +128,8 @@ pub fn peek(path: &Path, most: usize, follow: bool) -> Result<Option<(Seen, Vec<
         }
     }
     head.truncate(filled);
-    Ok(Some((seen(&about), head)))
+    let names = names_of(&file, &about);
+    Ok(Some((seen(&about, names), head)))
 }
 
 /// Opens the regular file at `path` for reading and follows no link. `None` for anything else, without blocking.
@@ -149,7 +165,7 @@ pub fn read_named(path: &Path, most: u64) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 fn open_without_waiting(path: &Path, follow: bool) -> io::Result<Option<File>> {
     use rustix::fs::{Mode, OFlags};
     use rustix::io::Errno;
@@ -164,13 +180,27 @@ fn open_without_waiting(path: &Path, follow: bool) -> io::Result<Option<File>> {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+/// Folders have neither pipes nor devices; a link is a file of its own, which must be the one that is opened.
+#[cfg(windows)]
 fn open_without_waiting(path: &Path, follow: bool) -> io::Result<Option<File>> {
+    use super::win32;
+    if win32::device_name(path).is_some() {
+        return Ok(None);
+    }
     let about = if follow { fs::metadata(path) } else { fs::symlink_metadata(path) }?;
-    if about.is_file() { File::open(path).map(Some) } else { Ok(None) }
+    if !about.is_file() {
+        return Ok(None);
+    }
+    let file = File::open(path)?;
+    if follow {
+        return Ok(Some(file));
+    }
+    // It may have become a link meanwhile.
+    let named = win32::identity(&win32::open_for_metadata(path, false)?)?;
+    Ok((named.0 == win32::identity(&file)?.0).then_some(file))
 }
 
-fn seen(about: &Metadata) -> Seen {
+fn seen(about: &Metadata, (id, names): (Option<FileId>, u64)) -> Seen {
     let kind = match (about.is_file(), about.is_dir()) {
         (true, _) => EntryKind::File,
         (_, true) => EntryKind::Folder,
@@ -178,28 +208,30 @@ fn seen(about: &Metadata) -> Seen {
         _ => EntryKind::Other,
     };
     let len = if kind == EntryKind::File { about.len() } else { 0 };
-    Seen { kind, id: id(about), len, is_linked: is_linked(about), modified: about.modified().ok() }
+    Seen { kind, id, len, is_linked: names > 1, modified: about.modified().ok() }
 }
 
+/// Returns the identity of the entry at `path` and the number of its names.
 #[cfg(unix)]
-fn id(about: &Metadata) -> Option<FileId> {
+fn names_at(_: &Path, about: &Metadata) -> (Option<FileId>, u64) {
     use std::os::unix::fs::MetadataExt;
-    Some(FileId { device: about.dev(), file: about.ino() })
+    (Some(FileId { device: about.dev(), file: about.ino().into() }), about.nlink())
 }
 
+/// Returns the identity of the open `file` and the number of its names.
 #[cfg(unix)]
-fn is_linked(about: &Metadata) -> bool {
-    std::os::unix::fs::MetadataExt::nlink(about) > 1
+fn names_of(_: &File, about: &Metadata) -> (Option<FileId>, u64) {
+    names_at(Path::new(""), about)
 }
 
-#[cfg(not(unix))]
-fn is_linked(_: &Metadata) -> bool {
-    false
+#[cfg(windows)]
+fn names_at(path: &Path, about: &Metadata) -> (Option<FileId>, u64) {
+    super::win32::open_for_metadata(path, true).map_or((None, 1), |file| names_of(&file, about))
 }
 
-#[cfg(not(unix))]
-fn id(_: &Metadata) -> Option<FileId> {
-    None
+#[cfg(windows)]
+fn names_of(file: &File, _: &Metadata) -> (Option<FileId>, u64) {
+    super::win32::identity(file).map_or((None, 1), |(id, names)| (Some(id), names))
 }
 
 #[cfg(all(test, unix))]

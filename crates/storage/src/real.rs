@@ -5,9 +5,9 @@ use std::fs::{self, FileTimes, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use hivewright_error::{Code, Error, Result};
+use hivewright_error::Result;
 
-use super::file::{FileStorage, denied, denied_folder, failed};
+use super::file::{FileStorage, denied, denied_folder, failed, in_use, is_in_use};
 use super::fitting::{RANDOM, fitting};
 use super::temp_files::{self, What};
 use super::{About, Access, Carried, Host, HostFile, Times};
@@ -23,10 +23,14 @@ impl Host for RealHost {
     type File = FileStorage;
 
     fn resolve(&self, path: &Path) -> Result<PathBuf> {
-        fs::canonicalize(path).map_err(|e| failed("open", path, e))
+        super::probe::canonical(path).map_err(|e| failed("open", path, e))
     }
 
     fn exists(&self, path: &Path) -> Result<bool> {
+        #[cfg(windows)]
+        if super::win32::device_name(path).is_some() {
+            return Ok(super::win32::open_for_metadata(path, true).is_ok());
+        }
         match fs::symlink_metadata(path) {
             Ok(_) => Ok(true),
             // A name that the host does not allow belongs to no file.
@@ -51,13 +55,17 @@ impl Host for RealHost {
     fn open(&self, path: &Path, access: Access) -> Result<FileStorage> {
         let mut options = OpenOptions::new();
         options.read(true).write(access == Access::Write);
-        keep_writers_out(&mut options, access);
+        keep_writers_out(&mut options, path, access);
         claim_device(&mut options, path, access);
         let file = options.open(path).map_err(|e| match access {
             _ if is_in_use(&e) => in_use(path),
             Access::Write => denied(path, e),
             Access::Read => failed("open", path, e),
         })?;
+        #[cfg(windows)]
+        if access == Access::Write {
+            claim(&file, path)?;
+        }
         Ok(FileStorage::new(file, path.to_owned()))
     }
 
@@ -89,19 +97,22 @@ impl Host for RealHost {
         super::metadata::copy_bytes(from, to)
     }
 
+    #[cfg(windows)]
+    fn copy_bytes(&self, from: &FileStorage, to: &FileStorage) -> Result<()> {
+        if super::win32::is_sparse(from.file()) {
+            // Without it, the copy only takes more room.
+            let _ = super::win32::make_sparse(to.file());
+        }
+        super::host::copy_range(from, to, 0, super::Storage::len(from)?)
+    }
+
     fn rename(&self, from: &Path, to: &Path) -> Result<()> {
-        let rename = || fs::rename(from, to).map(|()| true).map_err(|e| failed("rename a file to", to, e));
+        let rename = || replace(from, to).map(|()| true).map_err(|e| failed("rename a file to", to, e));
         temp_files::rename(from, rename).map(drop)
     }
 
     fn rename_new(&self, from: &Path, to: &Path) -> Result<bool> {
-        temp_files::rename(from, || {
-            let temporary = tempfile::TempPath::try_from_path(from).map_err(|e| failed("rename", from, e))?;
-            let Err(error) = temporary.persist_noclobber(to) else { return Ok(true) };
-            let tempfile::PathPersistError { error, path } = error;
-            path.keep().map_err(|e| failed("keep", from, e.error))?;
-            if error.kind() == io::ErrorKind::AlreadyExists { Ok(false) } else { claim_and_rename(from, to) }
-        })
+        temp_files::rename(from, || rename_new(from, to))
     }
 
     fn remove(&self, path: &Path) -> Result<()> {
@@ -112,22 +123,50 @@ impl Host for RealHost {
 
     #[cfg(unix)]
     fn sync_folder(&self, folder: &Path) -> Result<()> {
-        match fs::File::open(folder).and_then(|f| f.sync_all()) {
+        match fs::File::open(folder).and_then(|f| super::file::sync(&f)) {
             // Some network file systems cannot flush a folder and return an error.
             Err(e) if matches!(e.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => Ok(()),
             done => done.map_err(|e| failed("flush the folder", folder, e)),
         }
     }
 
-    /// Windows cannot flush a folder; NTFS journals names.
-    #[cfg(not(unix))]
-    fn sync_folder(&self, _: &Path) -> Result<()> {
-        Ok(())
+    #[cfg(windows)]
+    fn sync_folder(&self, folder: &Path) -> Result<()> {
+        super::win32::flush_folder(folder).map_err(|e| failed("flush the folder", folder, e))
     }
+}
+
+#[cfg(unix)]
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)
+}
+
+#[cfg(windows)]
+fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    super::win32::rename(from, to, true)
+}
+
+#[cfg(windows)]
+fn rename_new(from: &Path, to: &Path) -> Result<bool> {
+    match super::win32::rename(from, to, false) {
+        Ok(()) => Ok(true),
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(e) => Err(failed("rename a file to", to, e)),
+    }
+}
+
+#[cfg(unix)]
+fn rename_new(from: &Path, to: &Path) -> Result<bool> {
+    let temporary = tempfile::TempPath::try_from_path(from).map_err(|e| failed("rename", from, e))?;
+    let Err(error) = temporary.persist_noclobber(to) else { return Ok(true) };
+    let tempfile::PathPersistError { error, path } = error;
+    path.keep().map_err(|e| failed("keep", from, e.error))?;
+    if error.kind() == io::ErrorKind::AlreadyExists { Ok(false) } else { claim_and_rename(from, to) }
 }
 
 /// Renames on file systems with neither a non-replacing rename nor hard links: creates an empty file, which fails if
 /// the name is in use, and replaces it.
+#[cfg(unix)]
 fn claim_and_rename(from: &Path, to: &Path) -> Result<bool> {
     match OpenOptions::new().write(true).create_new(true).open(to) {
         Ok(_) => fs::rename(from, to).map(|()| true).map_err(|e| failed("rename a file to", to, e)),
@@ -136,21 +175,38 @@ fn claim_and_rename(from: &Path, to: &Path) -> Result<bool> {
     }
 }
 
-pub(super) fn in_use(path: &Path) -> Error {
-    Error::refused(Code::InUse, format!("{} is in use by another program", path.display()))
-        .advise("close the program that uses it, unmount it, or shut the virtual machine down, and try again")
-}
-
 #[cfg(windows)]
-fn keep_writers_out(options: &mut OpenOptions, access: Access) {
+fn keep_writers_out(options: &mut OpenOptions, path: &Path, access: Access) {
     const FILE_SHARE_READ: u32 = 1;
-    if access == Access::Write {
+    // A disk cannot be opened without sharing; `claim` excludes others.
+    if access == Access::Write && super::win32::device_name(path).is_none() {
         std::os::windows::fs::OpenOptionsExt::share_mode(options, FILE_SHARE_READ);
     }
 }
 
 #[cfg(not(windows))]
-fn keep_writers_out(_: &mut OpenOptions, _: Access) {}
+fn keep_writers_out(_: &mut OpenOptions, _: &Path, _: Access) {}
+
+/// Claims a disk or volume for writing.
+#[cfg(windows)]
+fn claim(file: &fs::File, path: &Path) -> Result<()> {
+    use super::win32;
+    let Some(name) = win32::device_name(path) else { return Ok(()) };
+    match win32::claim(file, &name) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(device_in_use(path, &name)),
+        Err(e) => Err(failed("claim", path, e)),
+    }
+}
+
+#[cfg(windows)]
+pub(super) fn device_in_use(path: &Path, name: &str) -> hivewright_error::Error {
+    let advice = match super::win32::is_whole_disk(name) {
+        true => "take the disk offline in Disk Management, or name one of its volumes; then try again",
+        false => "close all programs and windows that use the volume, and try again",
+    };
+    in_use(path).advise(advice)
+}
 
 /// On Linux, O_EXCL claims a block device: mounts and other claims then fail, and the other way round.
 #[cfg(target_os = "linux")]
@@ -166,16 +222,14 @@ fn claim_device(options: &mut OpenOptions, path: &Path, access: Access) {
 #[cfg(not(target_os = "linux"))]
 fn claim_device(_: &mut OpenOptions, _: &Path, _: Access) {}
 
-fn is_in_use(error: &io::Error) -> bool {
-    const ERROR_SHARING_VIOLATION: i32 = 32;
-    let is_sharing = cfg!(windows) && error.raw_os_error() == Some(ERROR_SHARING_VIOLATION);
-    is_sharing || error.kind() == io::ErrorKind::ResourceBusy
-}
-
 impl HostFile for FileStorage {
     fn about(&self) -> Result<About> {
+        #[cfg(windows)]
+        if self.is_device() {
+            return Ok(About { id: None, links: 1, regular: false, device: true, mode: 0, keeps: None });
+        }
         let data = self.file().metadata().map_err(|e| failed("look at", self.path(), e))?;
-        Ok(about(self, &data))
+        about(self, &data)
     }
 
     /// On Windows a lock would exclude the read-back as well; opening for writing has already excluded other writers.
@@ -197,6 +251,12 @@ impl HostFile for FileStorage {
         super::ranges::try_lock(self)
     }
 
+    #[cfg(windows)]
+    fn try_share(&self) -> Result<bool> {
+        self.exclude_writers().map_err(|e| failed("lock", self.path(), e))
+    }
+
+    #[cfg(not(windows))]
     fn try_share(&self) -> Result<bool> {
         let shared = match self.to_lock().try_lock_shared() {
             Err(TryLockError::WouldBlock) => false,
@@ -216,6 +276,11 @@ impl HostFile for FileStorage {
     }
 
     fn times(&self) -> Result<Times> {
+        #[cfg(windows)]
+        if self.is_device() {
+            let none = std::time::SystemTime::UNIX_EPOCH;
+            return Ok(Times { accessed: none, modified: none });
+        }
         let of = |e| failed("look at", self.path(), e);
         let data = self.file().metadata().map_err(of)?;
         Ok(Times { accessed: data.accessed().map_err(of)?, modified: data.modified().map_err(of)? })
@@ -223,22 +288,25 @@ impl HostFile for FileStorage {
 }
 
 #[cfg(unix)]
-fn about(storage: &FileStorage, data: &fs::Metadata) -> About {
+fn about(storage: &FileStorage, data: &fs::Metadata) -> Result<About> {
     use std::os::unix::fs::MetadataExt;
-    About {
-        id: Some(super::FileId { device: data.dev(), file: data.ino() }),
+    Ok(About {
+        id: Some(super::FileId { device: data.dev(), file: data.ino().into() }),
         links: data.nlink(),
         regular: data.is_file(),
         device: super::folder::is_block_device(data),
         mode: data.mode() & 0o777,
         keeps: keeps(storage),
-    }
+    })
 }
 
-#[cfg(not(unix))]
-fn about(_: &FileStorage, data: &fs::Metadata) -> About {
-    let keeps = Some("this system keeps security and attributes that a new file would not have");
-    About { id: None, links: 1, regular: data.is_file(), device: false, mode: 0o600, keeps }
+/// ReplaceFileW would carry the security, the attributes and the streams over, but it is not atomic: it renames twice,
+/// and a stop in between leaves no file of that name.
+#[cfg(windows)]
+fn about(storage: &FileStorage, data: &fs::Metadata) -> Result<About> {
+    let (id, links) = super::win32::identity(storage.file()).map_err(|e| failed("look at", storage.path(), e))?;
+    let keeps = Some("Windows keeps security, attributes and streams that a new file would not have");
+    Ok(About { id: Some(id), links, regular: data.is_file(), device: false, mode: 0, keeps })
 }
 
 #[cfg(target_os = "linux")]

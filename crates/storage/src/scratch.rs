@@ -46,7 +46,8 @@ impl Write for Scratch {
 /// Adds the folder of temporary files to an error about one: such a file has no name.
 pub fn named(error: io::Error) -> io::Error {
     let folder = std::env::temp_dir();
-    io::Error::new(error.kind(), format!("a temporary file in {} (see TMPDIR): {error}", folder.display()))
+    let variable = if cfg!(windows) { "TMP" } else { "TMPDIR" };
+    io::Error::new(error.kind(), format!("a temporary file in {} (see {variable}): {error}", folder.display()))
 }
 
 #[cfg(test)]

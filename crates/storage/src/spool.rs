@@ -26,6 +26,9 @@ impl Spool {
     /// I/O errors.
     pub fn new(most: u64) -> Result<Self> {
         let file = tempfile::tempfile().map_err(|error| failed("create", error))?;
+        // Where that is not possible, the file only takes more room.
+        #[cfg(windows)]
+        let _ = super::win32::make_sparse(&file);
         Ok(Spool { file, block: Vec::with_capacity(BLOCK), len: 0, most })
     }
 

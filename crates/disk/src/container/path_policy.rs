@@ -242,15 +242,19 @@ impl PathPolicy {
 }
 
 /// Converts a name to a path of this host. The name is a path, or a URI such as `file://localhost/VMs/base%20disk.vhd`
-/// (RFC 8089).
+/// (RFC 8089). Of a name with a drive letter, another system keeps only the last part; of a name on a server or of a
+/// device, Windows does too, since looking it up would already send this user's name to the server.
 pub(super) fn on_this_host(name: &str) -> PathBuf {
     let address = name.strip_prefix("file://").and_then(|rest| rest.find('/').map(|at| percents(&rest[at..])));
     let name = address.as_deref().or(name.strip_prefix("file:")).unwrap_or(name);
     let is_drive = |name: &str| name.as_bytes().get(1) == Some(&b':') && name.as_bytes()[0].is_ascii_alphabetic();
-    if is_drive(name) || name.starts_with(r"\\") {
-        return name.rsplit(['\\', '/']).next().unwrap_or(name).into();
+    let name = if cfg!(windows) && name.starts_with('/') && is_drive(&name[1..]) { &name[1..] } else { name };
+    let slashed = name.replace('\\', "/");
+    let is_of_server = name.starts_with(r"\\") || cfg!(windows) && slashed.starts_with("//");
+    if is_drive(name) && cfg!(not(windows)) || is_of_server {
+        return slashed.rsplit('/').next().unwrap_or(name).into();
     }
-    name.replace('\\', "/").into()
+    slashed.into()
 }
 
 /// Returns the only file whose name has the same lossy text as that of `wanted`: names in images are text here, while a
@@ -314,7 +318,7 @@ mod tests {
     #[test]
     fn names_of_all_systems_become_paths_of_the_host() {
         for (name, path) in [
-            (r"C:\VMs\base.vhd", "base.vhd"),
+            (r"C:\VMs\base.vhd", if cfg!(windows) { "C:/VMs/base.vhd" } else { "base.vhd" }),
             (r"\\server\share\base.vhd", "base.vhd"),
             (r"\\?\Volume{6cd1e3ac-0000-0000-0000-100000000000}\VMs\base.vhdx", "base.vhdx"),
             (r"\VMs\base.vhd", "/VMs/base.vhd"),
@@ -322,7 +326,8 @@ mod tests {
             ("/Users/me/base.hds", "/Users/me/base.hds"),
             ("file:base.qcow2", "base.qcow2"),
             ("file:///Users/me/my%20base.vhd", "/Users/me/my base.vhd"),
-            ("file://localhost/C:/VMs/base.vhd", "/C:/VMs/base.vhd"),
+            ("file://localhost/C:/VMs/base.vhd", if cfg!(windows) { "C:/VMs/base.vhd" } else { "/C:/VMs/base.vhd" }),
+            (r"/\server\share\base.vhd", if cfg!(windows) { "base.vhd" } else { "//server/share/base.vhd" }),
         ] {
             assert_eq!(on_this_host(name), Path::new(path), "{name}");
         }

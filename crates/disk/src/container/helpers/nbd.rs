@@ -5,6 +5,7 @@
 //! client. Names in an image are resolved here or not followed; QEMU is given the whole chain. Its writes go to
 //! storages of this process, under its locks.
 
+#[cfg(unix)]
 mod cache;
 #[cfg(unix)]
 mod child;
@@ -27,7 +28,9 @@ mod against_qemu;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::container::{About, Image, Opening, Refusal, Role};
+use crate::container::{About, Image, Opening};
+#[cfg(unix)]
+use crate::container::{Refusal, Role};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_storage::Storage;
 use hivewright_storage::advised;
@@ -55,6 +58,7 @@ pub(in crate::container) struct EngineFormat {
 pub(in crate::container) struct Closing(Arc<Mutex<Option<Error>>>);
 
 impl Closing {
+    #[cfg(unix)]
     fn failed(&self, error: Error) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
     }
@@ -65,14 +69,17 @@ impl Closing {
 }
 
 /// The reason why the disk is not written to.
+#[cfg(unix)]
 struct Refused(Refusal);
 
+#[cfg(unix)]
 impl Refused {
     fn error(&self) -> Error {
         Error::refused(self.0.code, self.0.what.clone()).advise(self.0.advice.clone())
     }
 }
 
+#[cfg(unix)]
 impl Driver {
     fn name(self) -> &'static str {
         match self {
@@ -114,11 +121,11 @@ pub(in crate::container) fn open_with(
     backing: Option<Arc<dyn Storage>>,
 ) -> Result<Image> {
     let EngineFormat { driver, cluster, mut about } = format;
-    let top = opening.role == Role::Image;
-    let refused = about.refusal.clone().or_else(|| (!(opening.policy.writing && top)).then(only_read)).map(Refused);
     let program = opening.policy.qemu_nbd.clone().unwrap_or_else(|| "qemu-nbd".into());
     #[cfg(unix)]
     {
+        let top = opening.role == Role::Image;
+        let refused = about.refusal.clone().or_else(|| (!(opening.policy.writing && top)).then(only_read)).map(Refused);
         let image: Arc<dyn Storage> = match backing {
             Some(_) => Arc::new(unnamed::Unnamed::new(opening.file, driver)),
             None => opening.file,
@@ -135,13 +142,14 @@ pub(in crate::container) fn open_with(
     }
     #[cfg(not(unix))]
     {
-        let _ = (&mut about, refused, backing, Error::new(Kind::Unsupported, "", "").at(Space::File, 0));
-        let what = format!("this image is read by {}, which is not supported on this system", program.display());
+        let _ = (&mut about, backing, cluster, driver);
+        let what = format!("this image is read by {}, which needs sockets of Unix", program.display());
         Err(Error::new(Kind::Unsupported, Code::NoQemuNbd, what)
             .advise(format!("convert a copy of the image: {}", hivewright_storage::advised::TO_RAW)))
     }
 }
 
+#[cfg(unix)]
 fn only_read() -> Refusal {
     let what = "this image was opened for reading only".into();
     Refusal { code: Code::ImageReadOnly, what, advice: "open it again for writing".into() }
