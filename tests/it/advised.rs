@@ -7,7 +7,6 @@ mod repaired;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
@@ -16,7 +15,8 @@ use hivewright_storage::advised::{ALL, Command};
 
 use crate::command::hivewright_in;
 use crate::containers::fixtures::{Unpacked, raw, raw_disk};
-use crate::containers::open;
+use crate::containers::{guest, open};
+use crate::support::file_ext::FileExt;
 use crate::support::tools::{have, output};
 
 /// A command as data, and the folder of its trial.
@@ -65,14 +65,6 @@ impl Trial {
 
 fn is_descriptor(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "vmdk") && !path.to_string_lossy().contains("-flat")
-}
-
-/// Returns all bytes of the disk in an image.
-pub(crate) fn guest(path: &Path) -> Vec<u8> {
-    let image = open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).0;
-    let mut bytes = vec![0; image.disk.len().unwrap() as usize];
-    image.disk.read_at(0, &mut bytes).unwrap();
-    bytes
 }
 
 /// Asserts that `set 2` is refused with the command as advice, and succeeds after it.

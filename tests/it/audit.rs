@@ -15,8 +15,12 @@ mod ordered;
 mod page;
 mod parts;
 mod policies;
+// The recipe is a script of bash and Dask.
+#[cfg(unix)]
 mod recipe;
 mod resumed;
+// A script of sh is the qemu-nbd that never answers.
+#[cfg(unix)]
 mod unanswered;
 mod unwritten;
 

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use crate::command::{Run, hivewright, hivewright_in};
+use crate::support::file_ext::FileExt;
 
 fn run(folder: &Path, args: &[&str]) -> Run {
     hivewright_in(folder, args)

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,6 +11,7 @@ use hivewright_storage::shell;
 use crate::command::hivewright_in;
 use crate::containers::interrupted::unmark;
 use crate::copies::fixture;
+use crate::support::file_ext::FileExt;
 use crate::support::tools::{have, output};
 
 const NASTY: &[&[u8]] = &[

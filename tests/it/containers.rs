@@ -5,12 +5,16 @@ mod corpus_images;
 mod cut;
 mod elsewhere;
 mod engine;
+// Windows has no qemu-nbd.
+#[cfg(unix)]
 mod engine_process;
 mod ewf;
 pub(crate) mod fixtures;
 pub(crate) mod interrupted;
 mod misnamed;
 mod named_files;
+// strace shows the files that are opened.
+#[cfg(unix)]
 mod opened_files;
 mod other_readers;
 mod ova;
@@ -20,6 +24,8 @@ mod qcow2;
 mod qcow2_damaged;
 mod raw;
 mod recovered;
+// Signals and scripts of Unix.
+#[cfg(unix)]
 mod stopped;
 mod undo_messages;
 mod undo_refusals;
@@ -29,7 +35,6 @@ pub(crate) mod vhdx;
 mod vmdk;
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -40,6 +45,7 @@ use hivewright_storage::recorder::Recorder;
 use hivewright_storage::{FileStorage, Storage};
 use tempfile::TempDir;
 
+use crate::support::file_ext::FileExt;
 use crate::support::tools::output;
 
 /// Files for tests: reads from files, keeps writes in memory.
@@ -93,6 +99,14 @@ pub(crate) fn open_to_write(path: &Path, replay_log: bool) -> hivewright::Result
     (policy.writing, policy.replay_log) = (true, replay_log);
     let image = container::open(&policy, path, None)?.expect("an image");
     Ok((image, recording))
+}
+
+/// Returns all bytes of the disk in an image.
+pub(crate) fn guest(path: &Path) -> Vec<u8> {
+    let image = open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).0;
+    let mut bytes = vec![0; image.disk.len().unwrap() as usize];
+    image.disk.read_at(0, &mut bytes).unwrap();
+    bytes
 }
 
 /// Opens an image for reading, and counts the bytes read from its files.

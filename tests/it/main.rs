@@ -1,6 +1,10 @@
 //! One binary, with one module for each subject.
 #![allow(clippy::unwrap_used, clippy::cast_possible_truncation)]
+// Imports and helpers of tests that need Unix.
+#![cfg_attr(not(unix), allow(unused_imports, dead_code))]
 
+// Shells and programs of Unix run the commands.
+#[cfg(unix)]
 mod advised;
 mod answers;
 mod audit;
@@ -9,9 +13,13 @@ mod check_fixtures;
 mod cli_commit;
 mod cli_folders;
 mod cli_get;
+// Windows has no limit on the size of files.
+#[cfg(unix)]
 mod cli_limits;
 mod cli_messages;
 mod cli_output;
+// Shells of Unix read the words; `shell.rs` has the test for those of Windows.
+#[cfg(unix)]
 mod cli_quoting;
 mod cli_refusals;
 mod cli_set;
@@ -40,10 +48,13 @@ mod hostile_lists;
 mod judges;
 mod ntfs;
 mod page_reads;
+// Names of any bytes exist on Unix alone; `exact.rs` and `host_folder.rs` have the tests for UTF-16.
 #[cfg(unix)]
 mod paths;
 mod policy;
 mod readme;
+// The recipes are scripts of bash.
+#[cfg(unix)]
 mod recipes;
 mod reg;
 mod reg_text;

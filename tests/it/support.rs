@@ -3,6 +3,7 @@
 pub(crate) mod contents;
 pub(crate) mod dirty_place;
 pub(crate) mod disk;
+pub(crate) mod file_ext;
 pub(crate) mod hex;
 pub(crate) mod lying_host;
 pub(crate) mod memory;

@@ -159,6 +159,7 @@ fn source() -> Option<NtfsVolume> {
         fs::write(root.join("streams"), b"own").unwrap();
         let streams = root.join("streams");
         output("setfattr", &["-n", "user.more", "-v", "stream", streams.to_str().unwrap()]);
+        #[cfg(unix)]
         std::os::unix::fs::symlink("Windows", root.join("symbolic")).unwrap();
     })?;
     Some(volume)

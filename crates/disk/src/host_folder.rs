@@ -281,6 +281,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let volume = volume(folder.path());
         assert_eq!(volume.hibernation(), Hibernation::NoFile);
+        // Of names that differ only in case, a host for which they are one name has one file.
+        if cfg!(windows) {
+            return;
+        }
         // The worst of two counts; what is not a file is not known.
         std::fs::write(folder.path().join("hiberfil.sys"), page(b"wake")).unwrap();
         std::fs::create_dir(folder.path().join("HiberFil.sys")).unwrap();
@@ -311,7 +315,8 @@ mod tests {
         assert_eq!(volume.open(path).unwrap().unwrap().len().unwrap(), 4);
         assert!(volume.open(r"\Windows\nothing\config\SYSTEM").unwrap().is_none());
         assert_eq!(volume.open(r"\Windows").err().map(|error| error.code()), Some(Code::FileIsFolder));
-        std::fs::create_dir(folder.path().join("WINDOWS/System32")).unwrap();
+        let made = std::fs::create_dir(folder.path().join("WINDOWS/System32"));
+        assert!(made.is_ok() || cfg!(windows), "{made:?}");
         if std::fs::read_dir(folder.path().join("WINDOWS")).unwrap().count() == 2 {
             assert_eq!(volume.open(path).err().map(|error| error.code()), Some(Code::AmbiguousName));
         }
@@ -325,8 +330,11 @@ mod tests {
         let all = [&[0xd800, 0x57][..], &[0x57, 0xdfff], &[0xf780], &[0xf05c], &[0xe4], &[0xd83d, 0xde00]];
         for (number, units) in all.iter().enumerate() {
             let name = OsString::from_wide(units);
-            std::fs::write(folder.path().join(&name), "x".repeat(number)).unwrap();
             assert_eq!(host_name(&guest_name(&name)), name);
+            if std::fs::write(folder.path().join(&name), "x".repeat(number)).is_err() {
+                // Wine keeps names as UTF-8.
+                return hivewright_fixtures::skip::impossible("no unpaired surrogates in names");
+            }
         }
         let volume = volume(folder.path());
         let names = volume.list("").unwrap().unwrap();

@@ -126,6 +126,7 @@ impl DerefMut for Anonymous {
 /// Returns `len` zeros, in huge pages where the host has them: page faults take most of the time of reading a file of
 /// some MiB into new memory.
 pub fn zeros_in_large_pages(len: usize) -> Vec<u8> {
+    #[cfg(target_os = "linux")]
     const PAGE: usize = 4 << 10;
     const LARGE_PAGE: usize = 2 << 20;
     if len < LARGE_PAGE || cfg!(not(target_os = "linux")) {

@@ -165,7 +165,9 @@ pub(super) fn device_name(path: &Path) -> Option<String> {
     let rest: Vec<Component<'_>> = components.collect();
     match (prefix.kind(), &rest[..]) {
         // With a root, it is the folder of a mounted volume.
-        (Prefix::DeviceNS(name) | Prefix::Verbatim(name), []) if !path.as_os_str().to_str()?.ends_with(['\\', '/']) => {
+        (Prefix::DeviceNS(name) | Prefix::Verbatim(name), [] | [Component::RootDir])
+            if !path.as_os_str().to_str()?.ends_with(['\\', '/']) =>
+        {
             Some(name.to_str()?.to_owned()).filter(|name| is_disk(name))
         }
         // Shadow copies have no other name.

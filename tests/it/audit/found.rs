@@ -1,6 +1,7 @@
 //! Discovery of targets.
 
 use std::fs::{self, File};
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
@@ -84,6 +85,8 @@ fn other_files_are_hardly_read_and_nothing_is_written() {
     assert!((300..=300 * 4608).contains(&read), "{read} bytes of others");
 }
 
+// Links, sockets and pipes of Unix.
+#[cfg(unix)]
 #[test]
 fn links_and_special_files_are_skipped() {
     let home = tempfile::tempdir().unwrap();
@@ -112,6 +115,8 @@ fn links_and_special_files_are_skipped() {
     assert_eq!(audit(home.path(), &["empty"]).code, 2, "nothing was found");
 }
 
+// Names of any bytes.
+#[cfg(unix)]
 #[test]
 fn patterns_and_lists_name_targets() {
     let home = tempfile::tempdir().unwrap();
@@ -140,6 +145,8 @@ fn patterns_and_lists_name_targets() {
     assert_eq!((odd.len(), &odd[0]["target_hex"]), (1, &"2e2f6f6464ff".into()));
 }
 
+// Windows has no permission bits.
+#[cfg(unix)]
 #[test]
 fn folders_that_a_pattern_cannot_read_are_reported() {
     use std::os::unix::fs::PermissionsExt;

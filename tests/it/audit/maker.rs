@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hivewright_fixtures::{Release, SystemHive};
 use serde_json::Value;
 
 use crate::support::disk::{START, mbr, windows_volume};
+use crate::support::file_ext::FileExt;
 
 const RELEASES: [(Release, &str, &str); 4] = [
     (Release::Win10, "PolicyAgent", "client"),

@@ -1,7 +1,6 @@
 //! Opening of images in an audit: files outside of their folders, and qemu-nbd.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hivewright_fixtures::{Release, SystemHive};
@@ -10,6 +9,7 @@ use serde_json::Value;
 use super::{audit, of, records};
 use crate::command::Run;
 use crate::support::disk::{mbr, windows_volume};
+use crate::support::file_ext::FileExt;
 use crate::support::tools::{have, output};
 
 fn one(run: &Run, target: &str) -> Value {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
+#[cfg(unix)]
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
@@ -92,6 +93,8 @@ fn the_top_of_a_chain_has_no_children_and_the_rest_has() {
 }
 
 /// A link to an image in another folder: dependents beside the link are found too.
+// Symbolic links need privileges on Windows.
+#[cfg(unix)]
 #[test]
 fn children_are_found_beside_the_name_that_the_user_gave() {
     if !have(&["qemu-img"]) {
@@ -133,6 +136,8 @@ fn children_are_found_beside_the_name_that_the_user_gave() {
 }
 
 /// A dependent may use any name that leads to the same file.
+// Symbolic links need privileges on Windows.
+#[cfg(unix)]
 #[test]
 fn a_child_is_known_by_the_file_that_its_name_leads_to() {
     if !have(&["qemu-img"]) {
@@ -183,6 +188,8 @@ fn a_child_is_known_by_the_file_that_its_name_leads_to() {
 }
 
 /// Hostile files in the folder: no blocking, no special files opened, no large reads.
+// Links, sockets and permission bits of Unix.
+#[cfg(unix)]
 #[test]
 fn hostile_files_in_the_folder_do_no_harm() {
     if !have(&["qemu-img", "mkfifo"]) {
@@ -211,7 +218,7 @@ fn hostile_files_in_the_folder_do_no_harm() {
         fs::write(at(&format!("short{i}")), magic).unwrap();
         fs::write(at(&format!("ones{i}")), [magic, &[0xff; 5000][..]].concat()).unwrap();
         let large = File::create(at(&format!("large{i}"))).unwrap();
-        std::os::unix::fs::FileExt::write_all_at(&large, magic, 0).unwrap();
+        crate::support::file_ext::FileExt::write_all_at(&large, magic, 0).unwrap();
         large.set_len(1 << 40).unwrap();
     }
     fs::write(at("text.vmdk"), ["# Disk DescriptorFile\n", &"x".repeat(1 << 20)].concat()).unwrap();
@@ -262,6 +269,8 @@ fn an_audit_of_named_images_opens_each_a_few_times() {
 }
 
 /// Reading commands do not search, and the search opens only regular files in the folder.
+// Symbolic links need privileges on Windows.
+#[cfg(unix)]
 #[test]
 fn the_search_opens_nothing_elsewhere_and_a_check_does_not_search() {
     if !have(&["qemu-img", "strace", "mkfifo"]) {
@@ -376,6 +385,8 @@ fn a_child_in_the_folder_of_snapshots_is_found() {
     assert_eq!(code(&image.json(&["set", "2", "IMAGE"])), "has-children");
 }
 
+// Windows has no permission bits.
+#[cfg(unix)]
 #[test]
 fn an_unreadable_file_may_be_a_child() {
     if !have(&["qemu-img", "setpriv"]) {

@@ -1,12 +1,12 @@
 //! An interrupted write is detected by every file of the image, and by its dependents.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use serde_json::Value;
 
 use super::fixtures::Unpacked;
+use crate::support::file_ext::FileExt;
 use crate::support::hex::bytes_of;
 
 /// Removes the mark of the undo file at `undo`. Returns its patches: offset, old and new bytes.

@@ -1,7 +1,6 @@
 //! Messages about an image of several files name the right file.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hivewright::internals::edit::commit::Options;
@@ -12,6 +11,7 @@ use hivewright_error::{Error, Space};
 use hivewright_storage::Storage;
 
 use super::fixtures::Unpacked;
+use crate::support::file_ext::FileExt;
 use crate::support::requests::request;
 
 /// Prepares `set 2`, up to the locks.

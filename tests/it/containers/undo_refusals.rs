@@ -154,6 +154,8 @@ fn as_a_user(image: &Unpacked, arguments: &[&str]) -> Option<Run> {
 }
 
 /// An unreadable undo file blocks only an image to which it may belong: by its name, or by the files of the image.
+// Windows has no permission bits.
+#[cfg(unix)]
 #[test]
 fn an_undo_file_that_cannot_be_read_blocks_its_own_image_alone() {
     let cases = [
@@ -182,6 +184,8 @@ fn an_undo_file_that_cannot_be_read_blocks_its_own_image_alone() {
 }
 
 /// During the write, the undo file is beside the image: a folder without permission for it is an error with advice.
+// Windows has no permission bits.
+#[cfg(unix)]
 #[test]
 fn a_folder_without_permission_for_an_undo_file_is_an_error_with_advice() {
     let image = Unpacked::named("qcow2");
@@ -201,6 +205,8 @@ fn a_folder_without_permission_for_an_undo_file_is_an_error_with_advice() {
     assert!(image.hashes() == before);
 }
 
+// Windows has no permission bits.
+#[cfg(unix)]
 #[test]
 fn a_dry_run_has_the_refusals_of_the_write() {
     let image = Unpacked::named("qcow2");

@@ -16,9 +16,9 @@ use super::elsewhere::Loop;
 use super::fixtures::bytes_of;
 use super::writing::Qemu;
 use super::{hive, run};
-use crate::advised::guest;
 use crate::command::Run;
 use crate::containers::fixtures::Unpacked;
+use crate::containers::guest;
 use crate::containers::open;
 use crate::support::tools::{have, output, succeeds};
 
@@ -304,6 +304,8 @@ fn a_target_without_write_permission() {
     }
 }
 
+// Loop devices of Linux.
+#[cfg(unix)]
 #[test]
 fn a_device_claimed_as_by_a_mount() {
     const O_EXCL: i32 = 0o200;

@@ -1,7 +1,6 @@
 //! `get`, `check` and `info` on disks.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hivewright::internals::locate::{Choice, Disk};
@@ -9,6 +8,7 @@ use hivewright::internals::locate::{Choice, Disk};
 use super::{hive, json, run, sha256};
 use crate::corpus;
 use crate::support::disk::{START, gpt, mbr, split, windows_volume, xp_on_fat32};
+use crate::support::file_ext::FileExt;
 use crate::support::tools::{have, output};
 
 /// Asserts the results of the reading commands on a disk whose setting is `1`.

@@ -1,7 +1,6 @@
 //! Kinds of volumes in public bug reports.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -12,6 +11,7 @@ use serde_json::{Value, json};
 use super::fixtures::bytes_of;
 use super::{hive, json as document, run, sha256};
 use crate::support::disk::{XP_HIVE, windows_volume, xp_on_fat32};
+use crate::support::file_ext::FileExt;
 use crate::support::tools::{answer, have, output};
 
 /// Returns the records of an audit with further arguments, and its exit status.

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -13,6 +12,7 @@ use serde_json::Value;
 use super::{hive, json, run, sha256};
 use crate::corpus;
 use crate::support::disk::{START, XP_HIVE, gpt, mbr, split, windows_volume, xp_on_fat32};
+use crate::support::file_ext::FileExt;
 use crate::support::hex::bytes_of;
 use crate::support::ntfs_volume::NtfsVolume;
 use crate::support::tools::{have, output, succeeds};

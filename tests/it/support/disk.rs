@@ -1,13 +1,13 @@
 //! Disks made from volumes by independent tools.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use hivewright_fixtures::{Release, SystemHive};
 
 use super::ntfs_volume::{NtfsVolume, windows};
 use super::tools::{have, output};
+use crate::support::file_ext::FileExt;
 
 /// Offset of the volume on each disk.
 pub(crate) const START: u64 = 1 << 20;

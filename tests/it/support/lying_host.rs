@@ -458,7 +458,7 @@ impl Storage for LyingFile {
 
 impl HostFile for LyingFile {
     fn about(&self) -> Result<About> {
-        let id = Some(FileId { device: 1, file: self.id });
+        let id = Some(FileId { device: 1, file: self.id.into() });
         self.host.operate("stat", false, |world, _| {
             let keeps = world.keeps;
             About { id, links: 1, regular: true, device: false, mode: 0o600, keeps }

@@ -2,12 +2,13 @@
 
 use hivewright_error::Code;
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use hivewright::{Error, Kind, Place, Result, Space};
 use hivewright_storage::Storage;
+
+use crate::support::file_ext::FileExt;
 
 /// Storage in memory.
 pub(crate) struct Memory {

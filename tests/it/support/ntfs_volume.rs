@@ -1,7 +1,6 @@
 //! NTFS volumes made by `mkntfs` and filled with `ntfs-3g`.
 
 use std::fs::{self, File};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use tempfile::TempDir;
 
 use super::memory::Memory;
 use super::tools::{have, output, succeeds};
+use crate::support::file_ext::FileExt;
 
 /// Programs that the builders need.
 pub(crate) const MAKERS: &[&str] = &["mkntfs", "ntfs-3g", "umount", "setfattr"];

@@ -172,7 +172,8 @@ fn random_edits_of_real_hives_match_the_model() {
 fn the_oracle_agrees(file: &File) {
     match oracle() {
         Some(oracle) => {
-            let output = Command::new("python3").arg(oracle).arg("check").arg(file).output().unwrap();
+            let output = Command::new("python3").arg(oracle).arg("check").arg(file).output();
+            let Ok(output) = output else { return hivewright_fixtures::skip::missing("python3") };
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         }
         None => hivewright_fixtures::skip::missing("the oracle beside the corpus"),
