@@ -52,6 +52,12 @@ pub(crate) fn relative(from: &Path, to: &Path) -> PathBuf {
     up.chain(to.components().skip(common)).collect()
 }
 
+/// Returns whether a path does not depend on the folder that it is searched in. On Windows, this is not the same as
+/// being absolute: a path without a drive, and a drive without a path, are neither.
+pub(crate) fn has_own_place(path: &Path) -> bool {
+    path.has_root() || matches!(path.components().next(), Some(Component::Prefix(_)))
+}
+
 /// Returns the path `name` relative to the folder `from`, with `..` resolved where the names allow.
 pub(crate) fn absolute(from: &Path, name: &Path) -> PathBuf {
     let mut path = from.to_owned();

@@ -32,7 +32,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::appended::Appended;
-use super::members::{Member, absolute, relative, starts};
+use super::members::{Member, absolute, has_own_place, relative, starts};
 use super::{Change, Overlaid};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::Patch;
@@ -151,7 +151,7 @@ impl Record {
     pub(crate) fn files_of(&self, target: &Path) -> Result<Vec<Member>> {
         let renamed = target.file_name() != self.target.file_name();
         let elsewhere =
-            self.files.iter().any(|file| file.path.is_absolute()) && target.parent() != self.target.parent();
+            self.files.iter().any(|file| has_own_place(&file.path)) && target.parent() != self.target.parent();
         if !self.files.is_empty() && (renamed || elsewhere) {
             let what = "the undo file is of several files, which had other names and are unknown now";
             return Err(Error::refused(Code::UndoOtherImage, what)

@@ -17,6 +17,7 @@ use crate::command::{Run, hivewright_in};
 use crate::copies::fixture;
 use crate::support::dirty_place;
 use crate::support::hex::bytes_of;
+use crate::support::real::Real;
 
 /// Names that are difficult for programs.
 fn odd_names() -> Vec<OsString> {
@@ -80,7 +81,7 @@ impl Place {
     }
 
     fn whole(&self, path: &Path) -> PathBuf {
-        self.folder.path().canonicalize().unwrap().join(path)
+        self.folder.path().real().join(path)
     }
 
     /// Runs a command; `TARGET` in its words is the target, `OTHER` a name like the target's. Returns the exit status,

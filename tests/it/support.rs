@@ -9,6 +9,7 @@ pub(crate) mod lying_host;
 pub(crate) mod memory;
 pub(crate) mod ntfs_volume;
 pub(crate) mod pages;
+pub(crate) mod real;
 pub(crate) mod requests;
 mod shared;
 pub(crate) mod stopped;

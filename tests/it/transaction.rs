@@ -20,6 +20,7 @@ use tempfile::TempDir;
 use crate::disks::growth::judge;
 use crate::support::disk::gpt;
 use crate::support::ntfs_volume::NtfsVolume;
+use crate::support::real::Real;
 use crate::support::tools::have;
 use crate::support::windows_folder::{BOB_SID, DEFAULT_USER, SOFTWARE, SYSTEM, files, put, volume};
 
@@ -32,14 +33,14 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn folder() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let image = folder.path().canonicalize().unwrap();
+        let image = folder.path().real();
         put(&image, &files());
         Place { folder, image }
     }
 
     pub(crate) fn raw() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let image = folder.path().canonicalize().unwrap().join("disk.raw");
+        let image = folder.path().real().join("disk.raw");
         fs::write(&image, volume(&files())).unwrap();
         Place { folder, image }
     }
@@ -63,7 +64,7 @@ impl Place {
         let made = NtfsVolume::make(4, &["-c", "1024"])?;
         made.fill(|root| drop(put(root, &files())))?;
         let folder = tempfile::tempdir().unwrap();
-        let image = folder.path().canonicalize().unwrap().join("volume.ntfs");
+        let image = folder.path().real().join("volume.ntfs");
         fs::write(&image, made.bytes()).unwrap();
         Some(Place { folder, image })
     }
@@ -90,7 +91,7 @@ impl Place {
 
     /// Returns all files below the folder, with their bytes.
     pub(crate) fn bytes(&self) -> Vec<(PathBuf, Vec<u8>)> {
-        let (mut found, mut folders) = (Vec::new(), vec![self.folder.path().canonicalize().unwrap()]);
+        let (mut found, mut folders) = (Vec::new(), vec![self.folder.path().real()]);
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();

@@ -1,6 +1,9 @@
 //! Tells whether a commit could write to a file of the host, without opening it for writing and without taking a lock,
-//! so that readers never obstruct other programs. Windows answers only to an attempt: the file is opened as a writer
-//! would, and closed at once.
+//! so that readers never obstruct other programs.
+//!
+//! Windows answers only to an attempt: the file is opened for writing, shared with everybody, and closed at once. That
+//! finds programs that exclude writers, as virtual machines do. To find a writer that shares its file, the attempt would
+//! have to exclude it.
 
 use std::path::Path;
 
@@ -154,11 +157,7 @@ mod system {
         if win32::device_name(path).is_some() {
             return Ok(Usage::Free);
         }
-        let is_excluded = |access, share| open(path, access, share).is_err_and(|e| is_in_use(&e));
-        if is_excluded(fs::FILE_READ_DATA, fs::FILE_SHARE_READ | fs::FILE_SHARE_DELETE) {
-            return Ok(Usage::Written);
-        }
-        let is_kept = is_excluded(fs::FILE_WRITE_DATA, SHARE_ALL);
+        let is_kept = open(path, fs::FILE_WRITE_DATA, SHARE_ALL).is_err_and(|e| is_in_use(&e));
         Ok(if is_kept { Usage::Kept } else { Usage::Free })
     }
 }
@@ -243,7 +242,7 @@ mod tests_on_windows {
         assert_eq!(usage(&path, true), Usage::Free);
         drop((open(Access::Write).unwrap(), reader));
         let writer = File::options().write(true).open(&path).unwrap();
-        assert_eq!(usage(&path, true), Usage::Written);
+        assert_eq!(usage(&path, true), Usage::Free, "it shares the file with everybody");
         refused(open(Access::Write).map(drop));
         assert!(!open(Access::Read).unwrap().try_share().unwrap());
         drop(writer);

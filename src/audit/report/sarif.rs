@@ -3,8 +3,9 @@
 //! end.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::path::{Component, Path};
+use std::path::{Component, Path, Prefix};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -179,26 +180,40 @@ fn fingerprint(id: &str, record: &Record, violation: Option<&Violation>) -> Stri
 
 /// Returns a path as a URI reference (RFC 3986): relative, or with the scheme `file`.
 fn uri(path: &Path) -> String {
-    let mut uri = if path.is_absolute() { "file://".to_owned() } else { String::new() };
+    let mut uri = if path.has_root() { "file://".to_owned() } else { String::new() };
     for component in path.components() {
         let name = match component {
             Component::RootDir => continue,
-            Component::Prefix(prefix) => prefix.as_os_str(),
+            Component::Prefix(prefix) => match prefix.kind() {
+                Prefix::Disk(letter) | Prefix::VerbatimDisk(letter) => {
+                    uri.push_str(&format!("/{}:", char::from(letter)));
+                    continue;
+                }
+                Prefix::UNC(server, share) | Prefix::VerbatimUNC(server, share) => {
+                    push(&mut uri, server);
+                    share
+                }
+                _ => prefix.as_os_str(),
+            },
             Component::CurDir => continue,
             Component::ParentDir => component.as_os_str(),
             Component::Normal(name) => name,
         };
-        if !uri.is_empty() || path.is_absolute() {
+        if !uri.is_empty() {
             uri.push('/');
         }
-        for &byte in name.as_encoded_bytes() {
-            match byte {
-                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => uri.push(char::from(byte)),
-                _ => uri.push_str(&format!("%{byte:02X}")),
-            }
-        }
+        push(&mut uri, name);
     }
     uri
+}
+
+fn push(uri: &mut String, name: &OsStr) {
+    for &byte in name.as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => uri.push(char::from(byte)),
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -212,6 +227,15 @@ mod tests {
             ("./x/../C:y", "x/../C%3Ay"),
             ("a%b", "a%25b"),
             ("=1+1", "%3D1%2B1"),
+        ] {
+            assert_eq!(uri(Path::new(path)), reference);
+        }
+        #[cfg(windows)]
+        for (path, reference) in [
+            (r"C:\a b\x.raw", "file:///C:/a%20b/x.raw"),
+            (r"\\?\C:\x.raw", "file:///C:/x.raw"),
+            (r"\\server\a share\x.raw", "file://server/a%20share/x.raw"),
+            (r"a\b.raw", "a/b.raw"),
         ] {
             assert_eq!(uri(Path::new(path)), reference);
         }

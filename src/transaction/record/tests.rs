@@ -75,7 +75,7 @@ fn files_that_grow_together_make_it_version_3() {
     };
     let record = made(header, &patches).unwrap();
     let members = record.files_of(Path::new("/w/a/t")).unwrap();
-    assert_eq!(members.iter().map(|file| file.path.to_str().unwrap()).collect::<Vec<_>>(), ["/w/a/t", "/w/b/u"]);
+    assert_eq!(members.iter().map(|file| &*file.path).collect::<Vec<_>>(), ["/w/a/t", "/w/b/u"].map(Path::new));
     let moved = record.files_of(Path::new("/x/y/a/t")).unwrap();
     assert_eq!((&*moved[1].path, moved[1].grown), (Path::new("/x/y/b/u"), Some(6)));
     let again = record.to_bytes().unwrap();

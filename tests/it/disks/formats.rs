@@ -11,6 +11,7 @@ use super::faults::{self, volume};
 use super::{hive, json, run, sha256};
 use crate::containers::vhdx::log::{LOG, table};
 use crate::containers::vhdx::maker::{BAT, Block, Change, Entry, MIB, Maker, put, put_log};
+use crate::support::real::Real;
 use crate::support::tools::{have, output};
 
 /// Returns the bytes of the disk according to QEMU.
@@ -133,7 +134,7 @@ fn an_image_that_grows_on_a_file_system_with_faults() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path().canonicalize().unwrap();
+    let folder = folder.path().real();
     let mut small = volume(96, &[("SYSTEM", &hive())]);
     small.truncate(96 << 10);
     fs::write(folder.join("disk"), small).unwrap();
@@ -147,7 +148,7 @@ fn an_image_that_grows_on_a_file_system_with_faults() {
 #[test]
 fn a_log_replayed_on_a_file_system_with_faults() {
     let folder = tempfile::tempdir().unwrap();
-    let folder = folder.path().canonicalize().unwrap();
+    let folder = folder.path().real();
     let mut disk = volume(96, &[("SYSTEM", &hive())]);
     disk.resize(MIB, 0);
     let maker = Maker { sector: 512, size: MIB, blocks: [(0, Block::Full(disk))].into(), ..Maker::default() };

@@ -17,6 +17,7 @@ use crate::support::disk::{XP_HIVE, mbr, windows_volume};
 use crate::support::hex::bytes_of;
 use crate::support::memory::Memory;
 use crate::support::ntfs_volume::{NtfsVolume, noise};
+use crate::support::real::Real;
 use crate::support::tools::{have, output};
 
 /// Creates a hive without a free cell, whose setting is absent: any edit enlarges it.
@@ -170,7 +171,7 @@ fn an_interrupted_growth_is_rolled_back_by_the_next_run() {
 #[test]
 fn on_a_file_system_with_faults() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().canonicalize().unwrap().join("d.raw");
+    let path = folder.path().real().join("d.raw");
     fs::write(&path, volume(64, &[("SYSTEM", &full_hive()), ("OTHER", &noise(3000, 1))])).unwrap();
     faults::test_image("set of a hive that grows in its volume", &path, &[], ImageOptions::default(), [40, 100]);
 }

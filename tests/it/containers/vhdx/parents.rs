@@ -2,6 +2,7 @@
 
 use super::maker::{guid_text, put};
 use super::*;
+use crate::support::real::Real;
 use hivewright_error::Code;
 
 const GRANDPARENT: [u8; 16] = [1; 16];
@@ -45,7 +46,7 @@ fn a_chain_reads_as_one_disk() {
         let (child, disk) = chain(folder.path(), sector);
         let raw = folder.path().join("disk.raw");
         fs::write(&raw, &disk).unwrap();
-        let real = folder.path().canonicalize().unwrap();
+        let real = folder.path().real();
         let standing = ["base", "parent", "child"].map(|name| {
             container::find_dependents(&[real.join(format!("{name}.vhdx"))], &real.join(format!("{name}.vhdx")))
                 .children
