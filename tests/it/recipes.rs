@@ -53,6 +53,7 @@ fn every_recipe_names_this_version() {
 fn scripts_and_the_formula_parse() {
     for (program, arguments, name) in [
         ("bash", &["-n"][..], "release"),
+        ("bash", &["-n"], "windows"),
         ("ruby", &["-c"], "homebrew/hivewright.rb"),
         ("python3", &["-m", "py_compile"], "notices"),
     ] {
