@@ -255,6 +255,16 @@ fn text_without_its_zero_is_kept_and_named_or_completed() {
     assert_eq!((below(&lenient).as_str(), lenient.warnings.first.len()), ("n=7:61000000 m=2:61000000 o=3:61", 1));
 }
 
+/// Nothing behind a zero would be read again, so a zero is an error wherever it is, also behind a backslash.
+#[test]
+fn a_zero_in_quoted_text_is_an_error() {
+    for line in ["\"n\0\"=\"v\"", "\"n\\\0\"=\"v\"", "\"n\"=\"v\0w\"", "\"n\"=\"v\\\0w\""] {
+        let bytes = file(&format!("{line}\n\"m\"=dword:1\n"));
+        assert_eq!(parse(&bytes, &ReadOptions::default()).unwrap_err().first[0].line, 4, "{line:?}");
+        assert_eq!(below(&lenient(&bytes)), "m=4:01000000", "{line:?}");
+    }
+}
+
 #[test]
 fn the_code_page_applies_without_a_byte_order_mark() {
     let cyrillic = super::CodePage::new(1251);

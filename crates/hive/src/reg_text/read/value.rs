@@ -133,6 +133,7 @@ impl Reader {
                     let escaped = *units.get(place + 1).ok_or_else(|| no_end(at))?;
                     text.push(match char::from_u32(u32::from(escaped)) {
                         Some('\\' | '"') => escaped,
+                        Some('\0') => return Err(has_zero(place + 1)),
                         Some('n') => u16::from(b'\n'),
                         Some('r') => u16::from(b'\r'),
                         Some('0') => {
@@ -150,9 +151,7 @@ impl Reader {
                     });
                     place += 2;
                 }
-                Some(0) => {
-                    return Err(wrong(place, "the line contains a zero").advise("write hex(1): for text with zeros"));
-                }
+                Some(0) => return Err(has_zero(place)),
                 Some(&unit) => {
                     text.push(unit);
                     place += 1;
@@ -281,4 +280,8 @@ fn hex_digit(unit: u16) -> Option<u8> {
         digit @ b'A'..=b'F' => Some(digit - b'A' + 10),
         _ => None,
     }
+}
+
+fn has_zero(place: usize) -> Wrong {
+    wrong(place, "the line contains a zero").advise("write hex(1): for text with zeros")
 }
