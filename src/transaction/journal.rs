@@ -137,7 +137,7 @@ impl<'h, H: Host> Journal<'h, H> {
         // The name of an undo file may be truncated, so that the target's name is unknown.
         let own = sibling_target(&self.path).or_else(|| beside.clone().filter(|path| is_beside(&self.path, path)));
         for path in [own, Some(named.clone()), beside].into_iter().flatten() {
-            if path.is_absolute() && self.host.exists(&path)? {
+            if path.has_root() && self.host.exists(&path)? {
                 return Ok(path);
             }
         }

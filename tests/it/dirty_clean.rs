@@ -44,6 +44,8 @@ fn unopenable_logs_beside_a_clean_hive_are_ignored() {
 
 /// A folder with the name of a log is ignored; a dirty hive then has none. A log that the user names must exist, even
 /// if a clean hive needs none.
+// Windows reports a path through a file as missing.
+#[cfg(unix)]
 #[test]
 fn a_named_log_must_exist() {
     let place = named("new-clean");

@@ -124,6 +124,7 @@ fn changes_after_an_interruption_are_reported_and_not_overwritten() {
     let patches = unmark(&undo);
     let base = File::options().write(true).open(at("base.raw")).unwrap();
     patches.iter().for_each(|(offset, ..)| base.write_all_at(b"\x5a", *offset).unwrap());
+    drop(base);
     let sound = fs::read(&undo).unwrap();
     for named in ["base.raw", "top.qcow2"] {
         let run = image.run(&["get", named]);

@@ -201,12 +201,22 @@ fn the_state_of_a_volume() {
     Row::image("a sound one", &bytes_of("superfloppy"), None).check();
 }
 
+/// Keeps a file as other programs of the system do: by a lock, or on Windows by sharing it with readers alone.
+fn held(path: &Path) -> File {
+    let mut options = File::options();
+    #[cfg(windows)]
+    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1);
+    let file = options.read(true).open(path).unwrap();
+    #[cfg(unix)]
+    file.lock().unwrap();
+    file
+}
+
 #[test]
 fn a_target_in_use() {
     let (image, refused) = (bytes_of("superfloppy"), Some(("in-use", 3)));
     for row in [Row::image("a locked image", &image, refused), Row::mounted("a locked hive", None, refused)] {
-        let held = File::open(row.file()).unwrap();
-        held.lock().unwrap();
+        let held = held(&row.file());
         row.held(held).check();
     }
     if have(&["qemu-io"]) {

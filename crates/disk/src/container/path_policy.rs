@@ -171,14 +171,14 @@ impl PathPolicy {
                 Code::NoFile,
                 format!("the image {} needs {shown}, which is not there", named_by.display()),
             )
-            .advise(match name.is_absolute() || name.components().count() == 1 {
+            .advise(match name.has_root() || name.components().count() == 1 {
                 true => "copy it beside the image, or give --allow-path with its folder".to_owned(),
                 // A copy beside the image would not be found, and one in another folder would not be allowed.
                 _ => format!("it is searched at {}: give --allow-path with its folder", wanted.display()),
             }),
             _ => error,
         };
-        let beside = name.is_absolute().then_some(own);
+        let beside = name.has_root().then_some(own);
         let found = RealHost.resolve(&wanted).or_else(|error| resembling(&wanted).ok_or(error));
         let path = found.or_else(|error| self.moved(&wanted, beside).ok_or(missing(error)))?;
         if !self.lets_through(&path) {

@@ -188,6 +188,8 @@ fn harmful_writes_are_refused() {
     assert_eq!(written(&[(4, &[4])]), Err("vmdk-version"));
 }
 
+// The descriptors name paths of Unix.
+#[cfg(unix)]
 #[test]
 fn invalid_descriptors() {
     let folder = tempfile::tempdir().unwrap();
