@@ -11,7 +11,8 @@ class Hivewright < Formula
   def install
     system "cargo", "install", "--profile", "dist", *std_cargo_args
     generate_completions_from_executable(bin/"hivewright", "completions", shells: [:bash, :zsh, :fish])
-    system bin/"hivewright", "man", "--output-dir", buildpath/"man"
+    mkdir "man"
+    system bin/"hivewright", "man", "--output-dir", "man"
     man1.install Dir["man/*.1"]
     pkgshare.install "fixtures/windows/win10/SYSTEM"
   end

@@ -23,6 +23,7 @@
           doCheck = false;
           nativeBuildInputs = [ pkgs.installShellFiles ];
           postInstall = ''
+            mkdir man
             $out/bin/hivewright man --output-dir man
             installManPage man/*.1
             installShellCompletion --cmd hivewright \
