@@ -11,9 +11,29 @@ use super::exit::Outcome;
 
 pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Args::command(), "hivewright", &mut script);
+    let mut command = Args::command();
+    clap_complete::generate(args.shell, &mut command, "hivewright", &mut script);
+    if args.shell == clap_complete::Shell::Fish {
+        script.extend(positional_values_for_fish(&command).into_bytes());
+    }
     super::print(&script)?;
     Ok(Outcome::Yes)
+}
+
+/// Returns the lines with the values of arguments that are no options: clap_complete has none for fish. Files stay, for what follows.
+fn positional_values_for_fish(command: &Command) -> String {
+    let mut lines = String::new();
+    for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && !verb.has_subcommands()) {
+        for argument in verb.get_positionals() {
+            let values = argument.get_possible_values();
+            let names: Vec<&str> = values.iter().filter(|one| !one.is_hide_set()).map(|one| one.get_name()).collect();
+            if !names.is_empty() {
+                let condition = format!("__fish_hivewright_using_subcommand {}", verb.get_name());
+                lines += &format!("complete -c hivewright -n \"{condition}\" -a \"{}\"\n", names.join(" "));
+            }
+        }
+    }
+    lines
 }
 
 pub(crate) fn man(args: &ManArgs) -> anyhow::Result<Outcome> {

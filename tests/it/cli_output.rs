@@ -225,6 +225,35 @@ fn bash_completes_values_and_files() {
 }
 
 #[test]
+fn fish_completes_values_and_files() {
+    if !have(&["fish"]) {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("completions"), hivewright(["completions", "fish"]).done().out).unwrap();
+    std::fs::write(folder.path().join("hive"), "").unwrap();
+    let complete = |line: &str| {
+        let program = format!("source completions; complete -C '{line}'");
+        let run = Command::new("fish").args(["--no-config", "-c", &program]).current_dir(&folder).output().unwrap();
+        let out = String::from_utf8(run.stdout).unwrap();
+        let mut found: Vec<_> = out.lines().map(|line| line.split('\t').next().unwrap().to_owned()).collect();
+        found.sort();
+        found
+    };
+    for (line, wanted) in [
+        ("hivewright set ", &["0", "1", "2", "completions", "hive"][..]),
+        ("hivewright get hi", &["hive"]),
+        ("hivewright completions z", &["zsh"]),
+        ("hivewright audit --expect ", &["0", "1", "2", "set", "unset"]),
+        ("hivewright audit --format s", &["sarif"]),
+        ("hivewright set 2 x --control-set ", &["all", "current", "default"]),
+        ("hivewright reg add x y --type REG_D", &["REG_DWORD", "REG_DWORD_BIG_ENDIAN"]),
+    ] {
+        assert_eq!(complete(line), wanted, "{line}");
+    }
+}
+
+#[test]
 fn manual_pages_render_without_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     let target = folder.path().to_str().unwrap();

@@ -50,11 +50,13 @@ fn every_recipe_names_this_version() {
 }
 
 #[test]
-fn scripts_and_the_formula_parse() {
+fn scripts_the_formula_and_the_flake_parse() {
     for (program, arguments, name) in [
         ("bash", &["-n"][..], "release"),
         ("bash", &["-n"], "windows"),
+        ("bash", &["-n"], "try-on-debian"),
         ("ruby", &["-c"], "homebrew/hivewright.rb"),
+        ("nix-instantiate", &["--parse"], "nix/flake.nix"),
         ("python3", &["-m", "py_compile"], "notices"),
     ] {
         if have(&[program]) {
@@ -121,6 +123,16 @@ fn the_play_reads_what_set_and_get_print() {
     assert_ne!(state(hivewright_in(home.path(), ["set", "2", "SYSTEM", "--json", "--undo", "u"])), "already-so");
     assert_eq!(state(hivewright_in(home.path(), ["set", "2", "SYSTEM", "--json"])), "already-so");
     assert_eq!(hivewright_in(home.path(), ["get", "--value", "SYSTEM"]).out.trim(), "2");
+}
+
+/// The folder is there before the pages are written.
+#[test]
+fn what_builds_packages_makes_the_folder_of_the_pages() {
+    for (name, made) in [("homebrew/hivewright.rb", "mkdir \"man\"\n"), ("nix/flake.nix", "mkdir man\n")] {
+        let text = text(name);
+        let pages = text.find("--output-dir").unwrap();
+        assert!(text.find(made).is_some_and(|at| at < pages), "{name}");
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //!
 //! A case fails for violations, has an error if the record could not be read or the check is unknown, and is skipped if
 //! there is no Windows or the check does not apply. For targets, the class is the container and the partition, and the
-//! name is the target and the installation; for checks, the class is the policy and the check. `file` is the target.
+//! name is the target and the installation; for checks, the class is the policy and the check. Elements and attributes
+//! are those of the schema of Jenkins (junit-10.xsd), and `file`, the target, which other readers take.
 //! The counts precede the cases, so cases are stored until the end: up to 1 MiB of each suite in memory, more in an
 //! unnamed temporary file.
 
@@ -50,8 +51,8 @@ impl Counts {
     }
 
     fn written(self) -> String {
-        let Counts { tests, failures, errors, skipped } = self;
-        format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\" skipped=\"{skipped}\"")
+        let Counts { tests, failures, errors, .. } = self;
+        format!("tests=\"{tests}\" failures=\"{failures}\" errors=\"{errors}\"")
     }
 }
 
@@ -66,7 +67,8 @@ impl Suite {
     }
 
     fn write(&mut self, name: &str, more: &str, properties: &str, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "  <testsuite name=\"{}\"{more} {}>{properties}", escaped(name), self.counts.written())?;
+        let (name, counts, skipped) = (escaped(name), self.counts.written(), self.counts.skipped);
+        writeln!(out, "  <testsuite name=\"{name}\"{more} {counts} skipped=\"{skipped}\">{properties}")?;
         self.cases.copy_to(out)?;
         out.write_all(b"  </testsuite>\n")
     }
@@ -269,7 +271,7 @@ mod tests {
         let mut out = Vec::new();
         suite.end(&Summary::default(), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
-        let head = "<testsuites name=\"hivewright audit\" tests=\"5\" failures=\"1\" errors=\"2\" skipped=\"1\">";
+        let head = "<testsuites name=\"hivewright audit\" tests=\"5\" failures=\"1\" errors=\"2\">";
         assert!(text.contains(head), "{text}");
         assert!(text.contains("<testsuite name=\"targets\" tests=\"5\" failures=\"1\" "), "{text}");
         for (element, count) in [("<testcase ", 5), ("<failure ", 1), ("<error ", 2), ("<skipped ", 1)] {
@@ -288,7 +290,7 @@ mod tests {
         suites.end(&Summary::default(), &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         for suite in [
-            "testsuites name=\"hivewright audit\" tests=\"6\" failures=\"2\" errors=\"1\" skipped=\"1\">",
+            "testsuites name=\"hivewright audit\" tests=\"6\" failures=\"2\" errors=\"1\">",
             "testsuite name=\"targets\" tests=\"1\" failures=\"0\" errors=\"0\" skipped=\"0\">",
             "testsuite name=\"a\" tests=\"1\" failures=\"1\" errors=\"0\" skipped=\"0\">",
             "testsuite name=\"b\" tests=\"4\" failures=\"1\" errors=\"1\" skipped=\"1\">",
