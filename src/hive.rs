@@ -148,12 +148,6 @@ impl Hive {
         Ok(bytes.read(0, len)?.into_owned())
     }
 
-    /// Returns the same hive with all its bytes in memory, for callers that read much of it.
-    #[cfg(feature = "cli")]
-    pub(crate) fn whole(&self) -> Result<hivewright_hive::Hive<Vec<u8>>> {
-        Ok(hivewright_hive::Hive::of(self.to_bytes()?, *self.hive.base_block()))
-    }
-
     /// Returns the report on the replay of the transaction logs; `None` for a clean hive.
     pub fn recovery(&self) -> Option<&Recovery> {
         self.recovery.as_deref()

@@ -22,7 +22,7 @@ use self::args::{RegCommand, UserArgs, View};
 use super::exit::Outcome;
 use crate::edit::hive_of;
 use crate::locate::{Choice, Image};
-use crate::{Hive, HiveKind, Installation, RegistryPath};
+use crate::{Hive, HiveKind, HiveSource, Installation, RegistryPath};
 
 pub(crate) fn run(args: &RegArgs) -> anyhow::Result<Outcome> {
     match &args.command {
@@ -153,10 +153,10 @@ impl Target {
 }
 
 impl Opened {
-    /// Reads the whole hive, for the key and everything below it; `None` if the key does not exist.
+    /// Returns the key with everything below it; `None` if the key does not exist.
     fn tree(self) -> Result<Option<Tree>> {
         let Some(at) = self.hive.key(self.path.key().clone())?.map(|key| key.at()) else { return Ok(None) };
-        Ok(Some(Tree { hive: self.hive.whole()?, at, is_root: self.path.key().is_empty(), shown: self.shown }))
+        Ok(Some(Tree { hive: self.hive, at, is_root: self.path.key().is_empty(), shown: self.shown }))
     }
 
     /// As [`Opened::tree`]; a missing key is an error.
@@ -166,9 +166,9 @@ impl Opened {
     }
 }
 
-/// A key and everything below it, in memory.
+/// A key and everything below it. Pages of the hive are read as they are needed.
 struct Tree {
-    hive: hivewright_hive::Hive<Vec<u8>>,
+    hive: Hive,
     at: CellOffset,
     /// Whether it is a whole hive.
     is_root: bool,
@@ -177,8 +177,8 @@ struct Tree {
 }
 
 impl Tree {
-    fn key(&self) -> Result<hivewright_hive::Key<'_, Vec<u8>>> {
-        self.hive.key_at(self.at)
+    fn key(&self) -> Result<hivewright_hive::Key<'_, HiveSource>> {
+        self.hive.format().key_at(self.at)
     }
 }
 

@@ -15,7 +15,7 @@ use super::{Opened, Target, Tree, data, document, full, no_key};
 use crate::cli::exit::Outcome;
 use crate::cli::report::plain;
 use crate::cli::warn;
-use crate::{HiveKind, RegistryPath};
+use crate::{HiveKind, HiveSource, RegistryPath};
 
 /// The same key of both targets; `None` if a target lacks it.
 struct Pair {
@@ -167,7 +167,7 @@ impl Found {
             };
             let key = below(&a.shown, &difference.names);
             let line = |what| Line::of(what, key.clone());
-            let of_value = |what, value: &hivewright_hive::Value<'_, Vec<u8>>| {
+            let of_value = |what, value: &hivewright_hive::Value<'_, HiveSource>| {
                 let text = value.data().map(|data| format!("{} {}", value.data_type(), data::shown(&data)));
                 (Line { value: Some(value.name().to_escaped()), ..line(what) }, text.ok())
             };
