@@ -56,6 +56,10 @@ const QUESTIONS: [Question; 12] = [
     ("vioscsi-file", r"Services\vioscsi", "ImagePath", |v, it| (v[0] >= 6).then(|| ends(it, r"\vioscsi.sys"))),
 ];
 
+/// The key of the group policy in SOFTWARE.
+const GROUP_POLICY: &str = r"Policies\Microsoft\Windows NT\Terminal Services";
+
+/// Returns a hive with the version, and for Windows 7 with a group policy against Network Level Authentication.
 fn software([major, minor, build]: [u32; 3]) -> Vec<u8> {
     let spec = HiveSpec::new(Minor::V5).file_name("SOFTWARE").at(r"Microsoft\Windows NT\CurrentVersion", |key| {
         let key = key.sz("CurrentVersion", &format!("{major}.{minor}")).sz("CurrentBuildNumber", &build.to_string());
@@ -65,6 +69,8 @@ fn software([major, minor, build]: [u32; 3]) -> Vec<u8> {
             key.dword("CurrentMajorVersionNumber", major).dword("CurrentMinorVersionNumber", minor)
         }
     });
+    let spec =
+        if (major, minor) == (6, 1) { spec.at(GROUP_POLICY, |key| key.dword("UserAuthentication", 0)) } else { spec };
     spec.build().bytes
 }
 
@@ -99,9 +105,22 @@ fn each_result_agrees_with_other_readers() {
                 };
                 assert_eq!(status(id), expected, "{name}, {id}, {}: {answer}", judge.name());
             }
+            let asked = [json!(["read", config.join("SOFTWARE"), GROUP_POLICY, "UserAuthentication"])];
+            let answer = &judge.ask(&asked)[0]["ok"];
+            let expected = match (version[0] < 6, answer.is_null() || number(answer) == Some(1)) {
+                (true, _) => "not-applicable",
+                (false, true) => "pass",
+                (false, false) => "fail",
+            };
+            assert_eq!(status("rdp-nla-policy"), expected, "{name}, {}: {answer}", judge.name());
         }
-        assert_eq!(found.len(), QUESTIONS.len() + 1, "and the policy of RDP in SOFTWARE");
-        assert_eq!(status("rdp-nla-policy"), if version[0] < 6 { "not-applicable" } else { "pass" });
+        assert_eq!(found.len(), QUESTIONS.len() + 1, "and the group policy in SOFTWARE");
+        let of_group_policy = match version[0] {
+            5 => "not-applicable",
+            6 => "fail",
+            _ => "pass",
+        };
+        assert_eq!(status("rdp-nla-policy"), of_group_policy);
     }
 }
 
