@@ -2,7 +2,7 @@
 class Hivewright < Formula
   desc "Edits the registry of Windows installations that are not running"
   homepage "https://hivewright.example"
-  url "https://hivewright.example/hivewright-0.1.0.tar.gz"
+  url "https://hivewright.example/hivewright-0.2.0.tar.gz"
   sha256 "0000000000000000000000000000000000000000000000000000000000000000"
   license "GPL-3.0-or-later"
 

@@ -15,7 +15,7 @@
       packages = each (pkgs: {
         default = pkgs.rustPlatform.buildRustPackage {
           pname = "hivewright";
-          version = "0.1.0";
+          version = "0.2.0";
           src = source;
           cargoLock.lockFile = source + "/Cargo.lock";
           cargoBuildFlags = [ "-p" "hivewright" ];

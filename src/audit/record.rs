@@ -30,7 +30,7 @@ pub struct Record {
     /// Version number of the record's form.
     #[cfg_attr(feature = "cli", schemars(extend("const" = FORM)))]
     pub form: u32,
-    /// The program and its version: `hivewright 0.1.0`.
+    /// The program and its version, such as `hivewright 0.2.0`.
     pub tool: String,
 
     /// The target's name: the user's text, followed by the path below it if the target was discovered. For a Windows
