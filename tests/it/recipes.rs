@@ -52,9 +52,9 @@ fn every_recipe_names_this_version() {
 #[test]
 fn scripts_the_formula_and_the_flake_parse() {
     for (program, arguments, name) in [
-        ("bash", &["-n"][..], "release"),
-        ("bash", &["-n"], "windows"),
-        ("bash", &["-n"], "try-on-debian"),
+        ("shellcheck", &[][..], "release"),
+        ("shellcheck", &[], "windows"),
+        ("shellcheck", &[], "try-on-debian"),
         ("ruby", &["-c"], "homebrew/hivewright.rb"),
         ("nix-instantiate", &["--parse"], "nix/flake.nix"),
         ("python3", &["-m", "py_compile"], "notices"),
