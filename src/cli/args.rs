@@ -29,8 +29,10 @@ Examples:
   hivewright set 2 SYSTEM --dry-run
   hivewright set 2 SYSTEM --output SYSTEM.patched";
 
-/// Reads, sets and removes the registry value that lets Windows' L2TP/IPsec client connect to VPN servers behind NAT
-/// (AssumeUDPEncapsulationContextOnSendRule), in Windows installations that are not running.
+/// Edits and audits the registry of Windows installations that are not running: hive files, folders and disk images.
+///
+/// `get`, `set` and `unset` are for one value, AssumeUDPEncapsulationContextOnSendRule, which lets Windows' L2TP/IPsec
+/// client connect to VPN servers behind NAT; `reg` is for all others.
 #[derive(Debug, Parser)]
 #[command(name = "hivewright", version, max_term_width = 80, after_help = AFTER_HELP)]
 pub(crate) struct Args {
