@@ -40,8 +40,8 @@ fn every_recipe_names_this_version() {
     for (name, named) in [
         ("homebrew/hivewright.rb", format!("hivewright-{version}.tar.gz")),
         ("nix/flake.nix", format!("version = \"{version}\";")),
-        ("container/Containerfile", format!("ADD hivewright-{version}-x86_64-unknown-linux-musl.tar.xz /opt/")),
-        ("container/Containerfile", format!("\"/opt/hivewright-{version}-x86_64-unknown-linux-musl/hivewright\"")),
+        ("container/Containerfile", format!("ADD hivewright-{version}-x86_64-linux-static.tar.xz /opt/")),
+        ("container/Containerfile", format!("\"/opt/hivewright-{version}-x86_64-linux-static/hivewright\"")),
     ] {
         assert!(text(name).contains(&named), "{name}: {named}");
     }
