@@ -197,10 +197,16 @@ pub(crate) fn given_data(given: &Bound<'_, PyAny>, named: Option<&AnyType>) -> P
 
 /// A time as a `datetime` in UTC, of whole microseconds.
 pub(crate) fn datetime<'py>(py: Python<'py>, time: FileTime) -> PyResult<Bound<'py, PyAny>> {
-    static AFTER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    const TICKS_PER_SECOND: u64 = 10_000_000;
-    let after = AFTER.import(py, "hivewright._times", "after")?;
-    after.call1((time.0 / TICKS_PER_SECOND, time.0 % TICKS_PER_SECOND / 10))
+    static DATETIME: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static UTC: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    const MOST_YEARS: u64 = 9999;
+    let [year, month, day, hour, minute, second, rest] = time.fields();
+    if year > MOST_YEARS {
+        return Err(PyOverflowError::new_err("the time is beyond the year 9999"));
+    }
+    let utc = UTC
+        .get_or_try_init(py, || Ok::<_, PyErr>(py.import("datetime")?.getattr("timezone")?.getattr("utc")?.unbind()))?;
+    DATETIME.import(py, "datetime", "datetime")?.call1((year, month, day, hour, minute, second, rest / 10, utc))
 }
 
 /// A document of JSON as Python's objects.

@@ -83,12 +83,20 @@ def test_times_are_in_utc(fixtures):
     assert key.last_written == expected and key.last_written.utcoffset() == timedelta(0)
 
 
+@pytest.mark.parametrize("ticks", [0, 9, 10, 126_227_808_000_000_000, 132_000_000_123_456_789, 2_650_467_743_999_999_999])
+def test_times_from_1601_to_9999(hive, ticks):
+    hive.write_bytes(patched(hive.read_bytes(), 4, ticks.to_bytes(8, "little")))
+    expected = datetime(1601, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=ticks // 10)
+    assert Image.open(hive).hive().root.last_written == expected
+
+
 def test_a_time_that_no_datetime_has(hive):
-    hive.write_bytes(patched(hive.read_bytes(), 4, b"\xff" * 8))
-    key = Image.open(hive).hive().root
-    assert key.last_written_filetime == 2**64 - 1
-    with pytest.raises(OverflowError):
-        key.last_written
+    for ticks in [2_650_467_744_000_000_000, 2**64 - 1]:
+        hive.write_bytes(patched(hive.read_bytes(), 4, ticks.to_bytes(8, "little")))
+        key = Image.open(hive).hive().root
+        assert key.last_written_filetime == ticks
+        with pytest.raises(OverflowError):
+            key.last_written
 
 
 def patched(data, offset, new):

@@ -26,6 +26,15 @@ impl FileTime {
         let seconds = since.as_secs().saturating_add(EPOCH_GAP_SECONDS);
         FileTime(seconds.saturating_mul(TICKS_PER_SECOND) + u64::from(since.subsec_nanos()) / 100)
     }
+
+    /// Returns the proleptic Gregorian year, the month and the day, counted from 1, then hour, minute and second in UTC, and
+    /// the rest in units of 100 nanoseconds.
+    pub fn fields(self) -> [u64; 7] {
+        let seconds = self.0 / TICKS_PER_SECOND;
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        let (year, month, day) = civil_from_days(days);
+        [year, month, day, second / 3600, second / 60 % 60, second % 60, self.0 % TICKS_PER_SECOND]
+    }
 }
 
 impl FromStr for FileTime {
@@ -66,10 +75,7 @@ impl FromStr for FileTime {
 impl fmt::Display for FileTime {
     /// Writes RFC 3339 in UTC with whole seconds. Every 64-bit value has a date (up to the year 60056).
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seconds = self.0 / TICKS_PER_SECOND;
-        let (days, second) = (seconds / 86_400, seconds % 86_400);
-        let (year, month, day) = civil_from_days(days);
-        let (h, m, s) = (second / 3600, second / 60 % 60, second % 60);
+        let [year, month, day, h, m, s, _] = self.fields();
         write!(f, "{year:04}-{month:02}-{day:02}T{h:02}:{m:02}:{s:02}Z")
     }
 }
