@@ -11,7 +11,7 @@ use crate::transaction::{Journal, Locked, Record};
 use hivewright_disk::container;
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::exact::field;
-use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::probe::{EntryKind, kind_of};
 use hivewright_storage::{Host, RealHost};
 
 pub use crate::transaction::journal::command;

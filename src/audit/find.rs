@@ -19,8 +19,7 @@ pub use file_kind::{FileKind, HEAD, classify};
 use super::account::{Reason, Unrecorded};
 use hivewright_error::{Code, Error, Kind};
 use hivewright_storage::FileId;
-use hivewright_storage::folder::EntryKind;
-use hivewright_storage::probe::{self, Seen};
+use hivewright_storage::probe::{self, EntryKind, Metadata};
 use hivewright_storage::split;
 
 /// A file, device or folder to audit.
@@ -132,8 +131,8 @@ impl<'a> Finder<'a> {
 
     /// Finds the targets that `path` names. A path that does not exist and contains `*`, `?`, `[` or `{` is a pattern.
     pub fn named(&mut self, path: &Path) {
-        match probe::see(path) {
-            Ok(seen) => self.named_and_seen(path, &seen),
+        match probe::metadata(path) {
+            Ok(metadata) => self.target(path, &metadata),
             Err(error) if error.kind() == Kind::NotFound && pattern::is_pattern(path) => {
                 if let Err(error) = self.matching(path) {
                     self.unreadable(path, error);
@@ -143,15 +142,15 @@ impl<'a> Finder<'a> {
         }
     }
 
-    fn named_and_seen(&mut self, path: &Path, seen: &Seen) {
-        match seen.kind {
+    fn target(&mut self, path: &Path, metadata: &Metadata) {
+        match metadata.kind {
             EntryKind::Folder => self.walk(path),
-            EntryKind::File if libvirt::may_be(path) => self.domain(path, seen),
+            EntryKind::File if libvirt::may_be(path) => self.domain(path, metadata),
             EntryKind::File => match first_of(path) {
                 Some((first, about)) if !self.is_hive(path) => self.once(&first, about.id, true),
-                _ => self.once(path, seen.id, true),
+                _ => self.once(path, metadata.id, true),
             },
-            EntryKind::Device => self.once(path, seen.id, false),
+            EntryKind::Device => self.once(path, metadata.id, false),
             EntryKind::Other => {
                 let what = format!("{} is not a file, folder or block device", path.display());
                 self.unreadable(path, Error::new(Kind::Unsupported, Code::TargetKind, what));
@@ -160,10 +159,10 @@ impl<'a> Finder<'a> {
     }
 
     /// Finds the disks of a libvirt domain. Other XML is treated as a named file.
-    fn domain(&mut self, path: &Path, seen: &Seen) {
+    fn domain(&mut self, path: &Path, metadata: &Metadata) {
         let disks = match libvirt::disks(path) {
             Ok(Some(disks)) => disks,
-            Ok(None) => return self.once(path, seen.id, true),
+            Ok(None) => return self.once(path, metadata.id, true),
             Err(error) => return self.unreadable(path, error),
         };
         let unusable = |what: String| Error::new(Kind::Unsupported, Code::TargetKind, what);
@@ -172,9 +171,9 @@ impl<'a> Finder<'a> {
         }
         for disk in disks {
             match disk {
-                libvirt::Disk::Path(disk) => match probe::see(&disk) {
-                    Ok(seen) if matches!(seen.kind, EntryKind::File | EntryKind::Device) => {
-                        self.once(&disk, seen.id, seen.kind == EntryKind::File);
+                libvirt::Disk::Path(disk) => match probe::metadata(&disk) {
+                    Ok(metadata) if matches!(metadata.kind, EntryKind::File | EntryKind::Device) => {
+                        self.once(&disk, metadata.id, metadata.kind == EntryKind::File);
                     }
                     Ok(_) => self.unreadable(&disk, unusable(format!("{} is not a file", disk.display()))),
                     Err(error) => self.unreadable(&disk, error),
@@ -220,12 +219,12 @@ impl<'a> Finder<'a> {
 }
 
 /// Returns the first segment of a split image, if `path` is a later segment.
-fn first_of(path: &Path) -> Option<(PathBuf, Seen)> {
+fn first_of(path: &Path) -> Option<(PathBuf, Metadata)> {
     let name = path.file_name()?;
     // Only the extension marks a segment, so the rest of the name may be any bytes.
     split::firsts(&name.to_string_lossy()).into_iter().find_map(|first| {
         let first = path.with_extension(Path::new(&first).extension()?);
-        let seen = probe::see(&first).ok().filter(|seen| seen.kind == EntryKind::File)?;
-        Some((first, seen))
+        let metadata = probe::metadata(&first).ok().filter(|metadata| metadata.kind == EntryKind::File)?;
+        Some((first, metadata))
     })
 }

@@ -151,7 +151,7 @@ fn read_checked(target: &Target, options: &ReadOptions) -> Result<Vec<Record>> {
         TargetKind::File => &target.path,
         TargetKind::Windows(hive) => hive,
     };
-    let before = files::see(own)?;
+    let before = files::state_of(own)?;
     let found = match &target.kind {
         TargetKind::Windows(hive) => host::folder(target, hive, options)?,
         _ => match Disk::open_as(&target.path, &options.image)? {
@@ -159,7 +159,7 @@ fn read_checked(target: &Target, options: &ReadOptions) -> Result<Vec<Record>> {
             None => host::hive(target, options)?,
         },
     };
-    if files::see(own)? != before || !found.files.are_unchanged() {
+    if files::state_of(own)? != before || !found.files.are_unchanged() {
         let what = format!("{} changed during the read", target.path.display());
         return Err(Error::new(Kind::Io, Code::Changed, what).advise("audit it again when no program writes to it"));
     }

@@ -14,7 +14,7 @@ use line::Line;
 use super::record::{Failure, Record, Status};
 use super::shard::Fnv;
 use hivewright_error::{Code, Error, Kind, Result};
-use hivewright_storage::folder::EntryKind;
+use hivewright_storage::probe::EntryKind;
 use hivewright_storage::{FileStorage, Storage, probe};
 
 /// Longest line in bytes that may be a record; longer lines are skipped.
@@ -107,9 +107,10 @@ impl Earlier {
     /// `resume-is-output`.
     pub fn refuse_as_output(&self) -> Result<()> {
         // Without this name on the host, the output is unknown.
-        let Ok(output) = probe::see(Path::new("/dev/stdout")) else { return Ok(()) };
-        let is_output =
-            |file: &&FileStorage| output.id.is_some() && probe::see(file.path()).is_ok_and(|seen| seen.id == output.id);
+        let Ok(output) = probe::metadata(Path::new("/dev/stdout")) else { return Ok(()) };
+        let is_output = |file: &&FileStorage| {
+            output.id.is_some() && probe::metadata(file.path()).is_ok_and(|metadata| metadata.id == output.id)
+        };
         match self.files.iter().find(is_output) {
             None => Ok(()),
             Some(file) => Err(Error::refused(
@@ -169,7 +170,7 @@ fn open(path: &Path) -> Result<FileStorage> {
         Kind::NotFound => error.advise("omit --resume in the first run, or begin with an empty file"),
         _ => error,
     };
-    if probe::see(path).map_err(advise)?.kind != EntryKind::File {
+    if probe::metadata(path).map_err(advise)?.kind != EntryKind::File {
         let what = format!("{} is not a regular file", path.display());
         return Err(Error::new(Kind::Unsupported, Code::ResumeNoFile, what)
             .advise("name a file that `hivewright audit --json` wrote"));

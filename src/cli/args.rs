@@ -8,7 +8,7 @@ use crate::locate::{Choice, ImageOptions, VolumeChoice};
 use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{ArgGroup, Parser, ValueEnum, ValueHint};
 use hivewright_disk::partition::VolumeId;
-use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::probe::{EntryKind, kind_of};
 
 pub(crate) use super::verbs::Command;
 

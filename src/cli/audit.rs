@@ -92,7 +92,7 @@ fn plan(args: &AuditArgs, stop: &Arc<AtomicBool>) -> anyhow::Result<Plan> {
         baseline.earlier().warnings().iter().for_each(|what| super::warn(Code::EarlierRecords, what));
     }
     for folder in &args.image.allow_paths {
-        probe::see(folder).context("--allow-path")?;
+        probe::metadata(folder).context("--allow-path")?;
     }
     let mut policy = args.expect.map_or_else(Policy::default, Policy::of_all);
     args.policies.iter().try_for_each(|path| policy.add_file(path))?;

@@ -17,7 +17,7 @@ use hivewright_disk::files::Files;
 use hivewright_disk::partition::{Scheme, Table, VolumeId, VolumeKind};
 use hivewright_disk::wim::Archive;
 use hivewright_error::{Code, Error, Kind, Result, Space};
-use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::probe::{EntryKind, kind_of};
 use hivewright_storage::{Host, RealHost, Storage};
 
 /// Selects one of several partitions and installations.

@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use hivewright_disk::container::in_bundle;
 use hivewright_error::{Code, Error, Kind, Result};
-use hivewright_storage::folder::{EntryKind, entries, kind_of, named};
-use hivewright_storage::probe::see;
+use hivewright_storage::probe::{EntryKind, kind_of, metadata, named, select};
 
 /// A hive of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,8 +63,8 @@ pub(crate) fn no_hive_no_disk(error: Error, path: &Path) -> Error {
     if error.code() != Code::BaseSignature {
         return error;
     }
-    let advice = match see(path) {
-        Ok(seen) if seen.len == 0 => "the file is empty: copy it again",
+    let advice = match metadata(path) {
+        Ok(found) if found.len == 0 => "the file is empty: copy it again",
         _ => {
             "name a SYSTEM hive (it begins with `regf`), a folder with Windows, or an image of a disk; \
              if it is in fact a raw image, give --format raw"
@@ -89,7 +88,7 @@ fn all_in(folder: &Path) -> Result<(Vec<HiveFile>, usize)> {
         found.extend(installation_at(folder)?);
     }
     if found.is_empty() {
-        for windows in entries(folder, EntryKind::Folder, &|_| true)? {
+        for windows in select(folder, EntryKind::Folder, &|_| true)? {
             match installation_at(&windows) {
                 Ok(more) => found.extend(more),
                 // Some folders of a volume are not readable for every user; the Windows folder is.

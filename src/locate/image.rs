@@ -9,8 +9,7 @@ use hivewright_disk::container::has_type_of_log;
 use hivewright_disk::host_folder::{FilesOf, HostFiles};
 use hivewright_error::{Code, Error, Result};
 use hivewright_hive::regf::base_block::{self, SIGNATURE};
-use hivewright_storage::folder::{EntryKind, kind_of};
-use hivewright_storage::probe::peek;
+use hivewright_storage::probe::{EntryKind, kind_of, peek};
 use hivewright_storage::{Host, RealHost};
 
 /// An image with Windows installations or a hive in it.

@@ -10,7 +10,7 @@ use hivewright_hive::recover::{Log, LogReport};
 use hivewright_hive::regf::base_block;
 use hivewright_hive::{Patch, PatchSet, Step};
 use hivewright_storage::exact;
-use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::probe::{EntryKind, kind_of};
 use hivewright_storage::{FileStorage, RealHost, Storage};
 
 /// Extensions of transaction logs: one until Windows XP, two since Windows Vista.

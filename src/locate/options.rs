@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU64;
 use hivewright_disk::container::{self, Image, Opener, PathPolicy, Role};
 use hivewright_error::Result;
 use hivewright_storage::counting::Counting;
-use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::probe::{EntryKind, kind_of};
 use hivewright_storage::{Access, Host, Storage};
 
 /// Options for opening an image.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{Overlaid, Staged, folder_of, pointer, same_bytes};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::fitting::fitting;
-use hivewright_storage::folder::{EntryKind, kind_of, name_of};
+use hivewright_storage::probe::{EntryKind, kind_of, name_of};
 use hivewright_storage::{Access, Host, Storage};
 
 use super::record::{Mark, Record};

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use hivewright_error::{Code, Error, Kind, Result};
-use hivewright_storage::folder::kind_of;
+use hivewright_storage::probe::kind_of;
 use hivewright_storage::{Access, Host, Storage};
 
 use crate::transaction::folder_of;

@@ -6,7 +6,7 @@ use crate::locate::Image;
 use crate::transaction::{Locked, reopened};
 use hivewright_error::{Code, Error, Result};
 use hivewright_storage::exact::field;
-use hivewright_storage::folder::{EntryKind, kind_of};
+use hivewright_storage::probe::{EntryKind, kind_of};
 use hivewright_storage::{Host, RealHost, Storage};
 
 use super::discovery::{UndoFiles, Which, seems_left, stands_beside};

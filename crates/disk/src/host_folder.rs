@@ -11,8 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::counting::Counting;
 use hivewright_storage::exact::from_encoded;
-use hivewright_storage::folder::EntryKind;
-use hivewright_storage::probe::{Named, list, open_plain};
+use hivewright_storage::probe::{EntryKind, FolderEntry, list, open_plain};
 use hivewright_storage::{Access, Host, Storage};
 
 use crate::files::{
@@ -53,7 +52,7 @@ impl<H: Host> HostFolder<H> {
             }
             let wanted = host_name(name);
             let mut found = list(&at.0)?.into_iter().filter(|entry| entry.name.eq_ignore_ascii_case(&wanted));
-            let Some(Named { name, kind }) = found.next() else { return Ok(None) };
+            let Some(FolderEntry { name, kind }) = found.next() else { return Ok(None) };
             if let Some(other) = found.next() {
                 let (one, other) = (name.to_string_lossy(), other.name.to_string_lossy());
                 let what = format!("{} has {one} and {other}, which are one name to Windows", at.0.display());
@@ -82,13 +81,14 @@ impl<H: Host> HostFolder<H> {
 
     /// Returns the number of shadow copies, as far as their files can be listed.
     fn shadow_copies(&self) -> Option<u32> {
-        let is_folder =
-            |entry: &Named| entry.kind == EntryKind::Folder && entry.name.eq_ignore_ascii_case(shadow_copies::FOLDER);
+        let is_folder = |entry: &FolderEntry| {
+            entry.kind == EntryKind::Folder && entry.name.eq_ignore_ascii_case(shadow_copies::FOLDER)
+        };
         let mut count = 0;
         for folder in list(&self.root).ok()?.into_iter().filter(is_folder) {
             let files = list(&self.root.join(folder.name)).ok()?;
             let is_store =
-                |it: &&Named| it.kind == EntryKind::File && shadow_copies::is_store(&it.name.to_string_lossy());
+                |it: &&FolderEntry| it.kind == EntryKind::File && shadow_copies::is_store(&it.name.to_string_lossy());
             count += files.iter().filter(is_store).count();
         }
         u32::try_from(count).ok()
@@ -122,7 +122,7 @@ impl<H: Host> Files for HostFolder<H> {
             let what = format!("{} has more than {MAX_ENTRIES} entries", folder.display());
             return Err(Error::new(Kind::Unsupported, Code::FolderTooLarge, what));
         }
-        let entry = |Named { name, kind }: &Named| DirEntry {
+        let entry = |FolderEntry { name, kind }: &FolderEntry| DirEntry {
             name: guest_name(name),
             id: 0,
             is_folder: *kind == EntryKind::Folder,

@@ -58,7 +58,7 @@ mod system {
     use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat, major, minor};
 
     use super::Usage;
-    use crate::folder::is_block_device;
+    use crate::probe::is_block_device;
     use crate::probe::open_plain;
     use crate::ranges;
     use hivewright_error::Result;
@@ -145,7 +145,7 @@ mod system {
             return Ok(());
         }
         let disk = open(path, fs::FILE_READ_DATA, SHARE_ALL).map_err(|e| failed("open", path, e))?;
-        let is_offline = win32::is_offline(&disk).map_err(|e| failed("look at", path, e))?;
+        let is_offline = win32::is_offline(&disk).map_err(|e| failed("access", path, e))?;
         if is_offline { Ok(()) } else { Err(device_in_use(path, name)) }
     }
 

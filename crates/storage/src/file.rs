@@ -120,7 +120,7 @@ pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
     if is_in_use(&source) {
         return in_use(path);
     }
-    let error = if source.kind() == io::ErrorKind::InvalidFilename && matches!(what, "open" | "look at") {
+    let error = if source.kind() == io::ErrorKind::InvalidFilename && matches!(what, "open" | "access") {
         Error::new(Kind::NotFound, Code::NoFile, format!("cannot {what} {}: {source}", path.display()))
     } else if source.kind() == io::ErrorKind::NotFound {
         Error::new(Kind::NotFound, Code::NoFile, format!("cannot {what} {}: it is not there", path.display()))
@@ -182,7 +182,7 @@ impl Storage for FileStorage {
         if let Some(device) = &self.device {
             return Ok(device.len);
         }
-        let about = self.file.metadata().map_err(|e| self.failed("look at", e))?;
+        let about = self.file.metadata().map_err(|e| self.failed("access", e))?;
         if about.is_file() {
             return Ok(about.len());
         }

@@ -107,7 +107,7 @@ fn not_begun(path: &Path, folder: &Path, error: io::Error) -> Error {
 fn may_be_replaced(path: &Path, like: Option<&[u8]>) -> Result<bool> {
     match std::fs::symlink_metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(true),
-        Err(e) => return Err(failed("look at", path, e)),
+        Err(e) => return Err(failed("access", path, e)),
         Ok(found) if !found.is_file() => return Ok(false),
         Ok(_) => {}
     }

@@ -13,7 +13,6 @@ pub mod dirty_flag;
 pub mod exact;
 mod file;
 pub mod fitting;
-pub mod folder;
 pub mod fresh;
 pub mod hex;
 mod host;

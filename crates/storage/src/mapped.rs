@@ -11,7 +11,7 @@ use memmap2::{Mmap, MmapMut};
 use hivewright_error::{Code, Error, Kind, Result};
 
 use super::file::failed;
-use super::folder::{EntryKind, kind_of};
+use super::probe::{EntryKind, kind_of};
 use super::{FileStorage, Storage};
 
 /// The bytes of a file in a read-only memory map.
@@ -72,7 +72,7 @@ impl Mapped {
     }
 
     fn by(file: &File, path: &Path, map: impl Fn(&File) -> io::Result<Mmap>) -> Result<Self> {
-        let about = file.metadata().map_err(|e| failed("look at", path, e))?;
+        let about = file.metadata().map_err(|e| failed("access", path, e))?;
         if !about.is_file() {
             let what = format!("{} is not a regular file", path.display());
             return Err(Error::new(Kind::Unsupported, Code::NotAFile, what));

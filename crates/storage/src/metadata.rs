@@ -35,7 +35,7 @@ pub(super) fn keeps(storage: &FileStorage) -> Option<&'static str> {
 ///
 /// Only a privileged user sees and keeps attributes of the `trusted.` class.
 pub(super) fn carry(from: &FileStorage, to: &FileStorage) -> Result<Carried> {
-    let of = |e| failed("look at", from.path(), e);
+    let of = |e| failed("access", from.path(), e);
     let want = from.file().metadata().map_err(of)?;
     let attributes = attributes(from).map_err(|e| of(e.into()))?;
     // Failures to set are ignored: the comparison below finds them.
@@ -92,7 +92,7 @@ fn set_flags(from: &FileStorage, to: &FileStorage) {
 }
 
 fn missing(from: &FileStorage, to: &FileStorage, wanted: &Attributes) -> Result<Carried> {
-    let of = |e| failed("look at", to.path(), e);
+    let of = |e| failed("access", to.path(), e);
     let want = from.file().metadata().map_err(of)?;
     let has = to.file().metadata().map_err(of)?;
     let lost = if (has.uid(), has.gid()) != (want.uid(), want.gid()) {

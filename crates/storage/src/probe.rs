@@ -1,20 +1,32 @@
-//! First look at files that others control. It never blocks, opens only regular files, and follows links only where it
-//! says so.
+//! Metadata, first bytes and folders of the host's files, which others control. Nothing here blocks, opens other than
+//! regular files, or follows symbolic links, unless its documentation says so.
 
-use std::ffi::OsString;
-use std::fs::{self, File, Metadata};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::file::failed;
-use super::folder::EntryKind;
 use super::{FileId, FileStorage};
 use hivewright_error::{Code, Error, Kind, Result};
 
+/// The kind of a file system entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EntryKind {
+    /// A plain file.
+    File,
+    /// A folder.
+    Folder,
+    /// A block device: a disk or a partition of this machine.
+    Device,
+    /// A pipe or another device; in a folder, also a symbolic link.
+    Other,
+}
+
 /// The host's metadata of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct Metadata {
     /// The kind.
     pub kind: EntryKind,
     /// The identity; `None` where the host has no stable one.
@@ -29,23 +41,44 @@ pub struct Seen {
 
 /// An entry of a folder of the host. Symbolic links are [`EntryKind::Other`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Named {
+pub struct FolderEntry {
     /// The name.
     pub name: OsString,
     /// The kind, as the folder reports it.
     pub kind: EntryKind,
 }
 
-/// Returns the metadata of `path` without opening it. Follows links.
+/// Returns the metadata of `path` without opening it for reading. Follows links.
 ///
 /// # Errors
-/// I/O errors; `no-file`.
-pub fn see(path: &Path) -> Result<Seen> {
+/// `no-file` ([`Kind::NotFound`]) if there is no such entry; I/O errors.
+pub fn metadata(path: &Path) -> Result<Metadata> {
     #[cfg(windows)]
-    if super::folder::kind_of(path).is_ok_and(|kind| kind == EntryKind::Device) {
-        return Ok(Seen { kind: EntryKind::Device, id: None, len: 0, is_linked: false, modified: None });
+    if super::win32::device_name(path).is_some() {
+        // The system reports no metadata of it.
+        super::win32::open_for_metadata(path, true).map_err(|e| failed("open", path, e))?;
+        return Ok(Metadata { kind: EntryKind::Device, id: None, len: 0, is_linked: false, modified: None });
     }
-    fs::metadata(path).map(|about| seen(&about, names_at(path, &about))).map_err(|e| failed("look at", path, e))
+    fs::metadata(path).map(|data| metadata_of(&data, names_at(path, &data))).map_err(|e| failed("access", path, e))
+}
+
+/// Returns the kind of the entry at `path`. Follows links.
+///
+/// # Errors
+/// As [`metadata`].
+pub fn kind_of(path: &Path) -> Result<EntryKind> {
+    Ok(metadata(path)?.kind)
+}
+
+/// Returns the name of a file, or that of a device: `PhysicalDrive1` for `\\.\PhysicalDrive1` on Windows, whose path has
+/// no name.
+pub fn name_of(path: &Path) -> OsString {
+    #[cfg(windows)]
+    if let Some(name) = super::win32::device_name(path) {
+        // A colon ends the name of a file.
+        return name.replace(':', "").into();
+    }
+    path.file_name().unwrap_or_default().to_owned()
 }
 
 /// Returns the folders, without links, of `path` and of each link on the way to the file; that of the file itself is
@@ -78,26 +111,45 @@ pub(super) fn canonical(path: &Path) -> io::Result<PathBuf> {
     fs::canonicalize(path)
 }
 
-/// Lists `folder`, sorted by name.
+/// Returns the entries of `folder`, sorted by name.
 ///
 /// # Errors
 /// I/O errors.
-pub fn list(folder: &Path) -> Result<Vec<Named>> {
+pub fn list(folder: &Path) -> Result<Vec<FolderEntry>> {
     let failed = |e| failed("list", folder, e);
-    let mut found = Vec::new();
+    let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        // A file that was deleted meanwhile is left out.
-        let Ok(is) = entry.file_type() else { continue };
-        let kind = match (is.is_file(), is.is_dir()) {
-            (true, _) => EntryKind::File,
-            (_, true) => EntryKind::Folder,
-            _ => EntryKind::Other,
+        let kind = match entry.file_type() {
+            Ok(is) if is.is_file() => EntryKind::File,
+            Ok(is) if is.is_dir() => EntryKind::Folder,
+            Ok(_) => EntryKind::Other,
+            // It was deleted meanwhile.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+            Err(e) => return Err(failed(e)),
         };
-        found.push(Named { name: entry.file_name(), kind });
+        entries.push(FolderEntry { name: entry.file_name(), kind });
     }
-    found.sort();
-    Ok(found)
+    entries.sort();
+    Ok(entries)
+}
+
+/// Returns the paths of the entries of `folder` that have this kind and whose names satisfy `wanted`, sorted.
+///
+/// # Errors
+/// As [`list`].
+pub fn select(folder: &Path, kind: EntryKind, wanted: &dyn Fn(&OsStr) -> bool) -> Result<Vec<PathBuf>> {
+    let entries = list(folder)?.into_iter();
+    Ok(entries.filter(|it| it.kind == kind && wanted(&it.name)).map(|it| folder.join(it.name)).collect())
+}
+
+/// Returns the paths of the entries of `folder` that have this kind and this name without regard to case: several where
+/// the host's names are case-sensitive.
+///
+/// # Errors
+/// As [`list`].
+pub fn named(folder: &Path, kind: EntryKind, name: &str) -> Result<Vec<PathBuf>> {
+    select(folder, kind, &|entry| entry.eq_ignore_ascii_case(name))
 }
 
 /// Returns the first bytes of the regular file at `path`, at most `most`; follows links if `follow`. `None` for
@@ -105,13 +157,13 @@ pub fn list(folder: &Path) -> Result<Vec<Named>> {
 ///
 /// # Errors
 /// I/O errors.
-pub fn peek(path: &Path, most: usize, follow: bool) -> Result<Option<(Seen, Vec<u8>)>> {
+pub fn peek(path: &Path, most: usize, follow: bool) -> Result<Option<(Metadata, Vec<u8>)>> {
     let file = match open_without_waiting(path, follow) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(None),
         Err(e) => return Err(failed("open", path, e)),
     };
-    let about = file.metadata().map_err(|e| failed("look at", path, e))?;
+    let about = file.metadata().map_err(|e| failed("access", path, e))?;
     if !about.is_file() {
         return Ok(None);
     }
@@ -129,7 +181,7 @@ pub fn peek(path: &Path, most: usize, follow: bool) -> Result<Option<(Seen, Vec<
     }
     head.truncate(filled);
     let names = names_of(&file, &about);
-    Ok(Some((seen(&about, names), head)))
+    Ok(Some((metadata_of(&about, names), head)))
 }
 
 /// Opens the regular file at `path` for reading and follows no link. `None` for anything else, without blocking.
@@ -138,7 +190,7 @@ pub fn peek(path: &Path, most: usize, follow: bool) -> Result<Option<(Seen, Vec<
 /// I/O errors.
 pub fn open_plain(path: &Path) -> Result<Option<FileStorage>> {
     let Some(file) = open_without_waiting(path, false).map_err(|e| failed("open", path, e))? else { return Ok(None) };
-    let is_file = file.metadata().map_err(|e| failed("look at", path, e))?.is_file();
+    let is_file = file.metadata().map_err(|e| failed("access", path, e))?.is_file();
     Ok(is_file.then(|| FileStorage::new(file, path.to_owned())))
 }
 
@@ -200,37 +252,47 @@ fn open_without_waiting(path: &Path, follow: bool) -> io::Result<Option<File>> {
     Ok((named.0 == win32::identity(&file)?.0).then_some(file))
 }
 
-fn seen(about: &Metadata, (id, names): (Option<FileId>, u64)) -> Seen {
-    let kind = match (about.is_file(), about.is_dir()) {
+fn metadata_of(data: &fs::Metadata, (id, names): (Option<FileId>, u64)) -> Metadata {
+    let kind = match (data.is_file(), data.is_dir()) {
         (true, _) => EntryKind::File,
         (_, true) => EntryKind::Folder,
-        _ if super::folder::is_block_device(about) => EntryKind::Device,
+        _ if is_block_device(data) => EntryKind::Device,
         _ => EntryKind::Other,
     };
-    let len = if kind == EntryKind::File { about.len() } else { 0 };
-    Seen { kind, id, len, is_linked: names > 1, modified: about.modified().ok() }
+    let len = if kind == EntryKind::File { data.len() } else { 0 };
+    Metadata { kind, id, len, is_linked: names > 1, modified: data.modified().ok() }
+}
+
+#[cfg(unix)]
+pub(super) fn is_block_device(found: &fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_block_device(&found.file_type())
+}
+
+#[cfg(not(unix))]
+pub(super) fn is_block_device(_: &fs::Metadata) -> bool {
+    false
 }
 
 /// Returns the identity of the entry at `path` and the number of its names.
 #[cfg(unix)]
-fn names_at(_: &Path, about: &Metadata) -> (Option<FileId>, u64) {
+fn names_at(_: &Path, about: &fs::Metadata) -> (Option<FileId>, u64) {
     use std::os::unix::fs::MetadataExt;
     (Some(FileId { device: about.dev(), file: about.ino().into() }), about.nlink())
 }
 
 /// Returns the identity of the open `file` and the number of its names.
 #[cfg(unix)]
-fn names_of(_: &File, about: &Metadata) -> (Option<FileId>, u64) {
+fn names_of(_: &File, about: &fs::Metadata) -> (Option<FileId>, u64) {
     names_at(Path::new(""), about)
 }
 
 #[cfg(windows)]
-fn names_at(path: &Path, about: &Metadata) -> (Option<FileId>, u64) {
+fn names_at(path: &Path, about: &fs::Metadata) -> (Option<FileId>, u64) {
     super::win32::open_for_metadata(path, true).map_or((None, 1), |file| names_of(&file, about))
 }
 
 #[cfg(windows)]
-fn names_of(file: &File, _: &Metadata) -> (Option<FileId>, u64) {
+fn names_of(file: &File, _: &fs::Metadata) -> (Option<FileId>, u64) {
     super::win32::identity(file).map_or((None, 1), |(id, names)| (Some(id), names))
 }
 
@@ -239,7 +301,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn special_files_are_seen_and_not_opened() {
+    fn special_files_are_listed_and_not_opened() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("file"), b"0123456789").unwrap();
@@ -253,8 +315,8 @@ mod tests {
         }
         assert_eq!(peek(&at("pipe"), 4, true).unwrap(), None);
         assert_eq!(peek(Path::new("/dev/null"), 4, true).unwrap(), None);
-        let (seen, head) = peek(&at("link"), 4, true).unwrap().unwrap();
-        assert_eq!((&*head, seen.len, seen), (&b"0123"[..], 10, see(&at("file")).unwrap()));
+        let (data, head) = peek(&at("link"), 4, true).unwrap().unwrap();
+        assert_eq!((&*head, data.len, data), (&b"0123"[..], 10, metadata(&at("file")).unwrap()));
         let kinds: Vec<_> = list(folder.path()).unwrap().into_iter().map(|n| (n.kind, n.name)).collect();
         assert_eq!(kinds.iter().filter(|(kind, _)| *kind == EntryKind::Other).count(), 4, "{kinds:?}");
     }

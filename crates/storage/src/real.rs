@@ -35,7 +35,7 @@ impl Host for RealHost {
             Ok(_) => Ok(true),
             // A name that the host does not allow belongs to no file.
             Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename) => Ok(false),
-            Err(e) => Err(failed("look at", path, e)),
+            Err(e) => Err(failed("access", path, e)),
         }
     }
 
@@ -211,7 +211,7 @@ pub(super) fn device_in_use(path: &Path, name: &str) -> hivewright_error::Error 
 /// On Linux, O_EXCL claims a block device: mounts and other claims then fail, and the other way round.
 #[cfg(target_os = "linux")]
 fn claim_device(options: &mut OpenOptions, path: &Path, access: Access) {
-    let is_device = fs::metadata(path).is_ok_and(|data| super::folder::is_block_device(&data));
+    let is_device = fs::metadata(path).is_ok_and(|data| super::probe::is_block_device(&data));
     if is_device && access == Access::Write {
         // The bits of O_EXCL fit into an `i32`.
         let flags = i32::try_from(rustix::fs::OFlags::EXCL.bits()).unwrap_or(0);
@@ -228,7 +228,7 @@ impl HostFile for FileStorage {
         if self.is_device() {
             return Ok(About { id: None, links: 1, regular: false, device: true, mode: 0, keeps: None });
         }
-        let data = self.file().metadata().map_err(|e| failed("look at", self.path(), e))?;
+        let data = self.file().metadata().map_err(|e| failed("access", self.path(), e))?;
         about(self, &data)
     }
 
@@ -281,7 +281,7 @@ impl HostFile for FileStorage {
             let none = std::time::SystemTime::UNIX_EPOCH;
             return Ok(Times { accessed: none, modified: none });
         }
-        let of = |e| failed("look at", self.path(), e);
+        let of = |e| failed("access", self.path(), e);
         let data = self.file().metadata().map_err(of)?;
         Ok(Times { accessed: data.accessed().map_err(of)?, modified: data.modified().map_err(of)? })
     }
@@ -294,7 +294,7 @@ fn about(storage: &FileStorage, data: &fs::Metadata) -> Result<About> {
         id: Some(super::FileId { device: data.dev(), file: data.ino().into() }),
         links: data.nlink(),
         regular: data.is_file(),
-        device: super::folder::is_block_device(data),
+        device: super::probe::is_block_device(data),
         mode: data.mode() & 0o777,
         keeps: keeps(storage),
     })
@@ -304,7 +304,7 @@ fn about(storage: &FileStorage, data: &fs::Metadata) -> Result<About> {
 /// and a stop in between leaves no file of that name.
 #[cfg(windows)]
 fn about(storage: &FileStorage, data: &fs::Metadata) -> Result<About> {
-    let (id, links) = super::win32::identity(storage.file()).map_err(|e| failed("look at", storage.path(), e))?;
+    let (id, links) = super::win32::identity(storage.file()).map_err(|e| failed("access", storage.path(), e))?;
     let keeps = Some("Windows keeps security, attributes and streams that a new file would not have");
     Ok(About { id: Some(id), links, regular: data.is_file(), device: false, mode: 0, keeps })
 }

@@ -6,8 +6,7 @@ use globset::{GlobBuilder, GlobMatcher};
 
 use super::Finder;
 use hivewright_error::{Code, Error, Kind, Result};
-use hivewright_storage::folder::EntryKind;
-use hivewright_storage::probe;
+use hivewright_storage::probe::{self, EntryKind};
 
 /// Returns whether a path contains characters of a pattern.
 pub(super) fn is_pattern(path: &Path) -> bool {

@@ -11,13 +11,13 @@ use super::file_kind::FileKind;
 use crate::locate::logs::ENDINGS;
 use hivewright_disk::container::{References, has_type_of_log, last_part, meant_by, references};
 use hivewright_error::Error;
-use hivewright_storage::probe::{Seen, see};
+use hivewright_storage::probe::{Metadata, metadata};
 use hivewright_storage::split;
 
 /// A file of a folder whose relations are not known yet.
 pub(super) struct Candidate {
     pub(super) path: PathBuf,
-    pub(super) seen: Seen,
+    pub(super) metadata: Metadata,
     pub(super) file_kind: FileKind,
     /// Whether its base block has the file type of a log, whatever its other bytes are.
     pub(super) is_log: bool,
@@ -28,10 +28,10 @@ pub(super) struct Candidate {
 
 impl Candidate {
     /// Reads the references in the headers of a file.
-    pub(super) fn new(path: &Path, seen: Seen, head: &[u8], file_kind: FileKind) -> Self {
+    pub(super) fn new(path: &Path, metadata: Metadata, head: &[u8], file_kind: FileKind) -> Self {
         let references = if file_kind == FileKind::Container { references(path) } else { References::default() };
         let is_log = head.starts_with(b"regf") && has_type_of_log(head);
-        Candidate { path: path.to_owned(), seen, file_kind, is_log, fault: None, references }
+        Candidate { path: path.to_owned(), metadata, file_kind, is_log, fault: None, references }
     }
 
     pub(super) fn is_target(&self) -> bool {
@@ -99,22 +99,22 @@ fn hive_of_log(path: &Path) -> Option<PathBuf> {
 
 /// Returns the hive of a log, if the hive exists and is not in the list.
 pub(super) fn log_beside(candidate: &Candidate) -> Option<PathBuf> {
-    hive_of_log(&candidate.path).filter(|hive| candidate.is_log && see(hive).is_ok())
+    hive_of_log(&candidate.path).filter(|hive| candidate.is_log && metadata(hive).is_ok())
 }
 
 /// Relates extents, backing files and parents, by headers.
 fn by_headers(all: &[Candidate], relations: &mut Relations) {
     let by_id: HashMap<_, usize> =
-        all.iter().enumerate().filter_map(|(i, candidate)| Some((candidate.seen.id?, i))).collect();
+        all.iter().enumerate().filter_map(|(i, candidate)| Some((candidate.metadata.id?, i))).collect();
     let text = |candidate: &Candidate| candidate.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let by_text: HashMap<String, usize> = all.iter().enumerate().map(|(i, candidate)| (text(candidate), i)).collect();
     let named = |i: usize, name: &String| {
         let folder = all[i].path.parent().unwrap_or(Path::new(""));
-        let seen = meant_by(name, folder, None);
-        let place = match seen.and_then(|seen| seen.id) {
+        let metadata = meant_by(name, folder, None);
+        let place = match metadata.and_then(|metadata| metadata.id) {
             Some(id) => by_id.get(&id).copied(),
             // A host without file identifiers, or a name whose text is only an approximation.
-            None if seen.is_none() && !name.contains(char::REPLACEMENT_CHARACTER) => None,
+            None if metadata.is_none() && !name.contains(char::REPLACEMENT_CHARACTER) => None,
             None => by_text.get(last_part(name)?.as_str()).copied(),
         };
         place.filter(|&place| place != i)
@@ -156,14 +156,14 @@ mod tests {
     use super::*;
     use crate::audit::account::Reason;
     use hivewright_disk::container::Piece;
-    use hivewright_storage::folder::EntryKind;
+    use hivewright_storage::probe::EntryKind;
 
     /// Relates files of a folder that does not exist, so that only names count.
     fn all(files: &[(&str, FileKind, References)]) -> Relations {
-        let seen = Seen { kind: EntryKind::File, id: None, len: 9, is_linked: false, modified: None };
+        let metadata = Metadata { kind: EntryKind::File, id: None, len: 9, is_linked: false, modified: None };
         let candidate = |(name, file_kind, references): &(&str, FileKind, References)| Candidate {
             path: PathBuf::from("/nowhere").join(name),
-            seen,
+            metadata,
             file_kind: *file_kind,
             is_log: false,
             fault: None,

@@ -12,8 +12,7 @@ use crate::audit::account::{Reason, Unrecorded, Why};
 use crate::locate::installation_at;
 use hivewright_disk::container::known_whole;
 use hivewright_error::{Code, Error, Kind};
-use hivewright_storage::folder::EntryKind;
-use hivewright_storage::probe::{self, Named};
+use hivewright_storage::probe::{self, EntryKind, FolderEntry};
 
 /// The most files of one folder that are held back to be related to each other.
 const MOST_WAITING: usize = 1 << 16;
@@ -43,16 +42,16 @@ impl Finder<'_> {
 
     /// Returns whether a folder is new: links and mounts can form cycles.
     fn is_new(&mut self, folder: &Path) -> bool {
-        match probe::see(folder) {
-            Ok(seen) => seen.id.is_none_or(|id| self.seen.insert(id)),
+        match probe::metadata(folder) {
+            Ok(metadata) => metadata.id.is_none_or(|id| self.seen.insert(id)),
             // The listing returns the error.
             Err(_) => true,
         }
     }
 
     /// Emits the targets of one folder. Returns the subfolders to search.
-    fn folder(&mut self, folder: &Path, names: &[Named]) -> Vec<PathBuf> {
-        let path = |named: &Named| folder.join(&named.name);
+    fn folder(&mut self, folder: &Path, names: &[FolderEntry]) -> Vec<PathBuf> {
+        let path = |named: &FolderEntry| folder.join(&named.name);
         let is_windows = self.windows(folder, names);
         let is_whole = !names.iter().any(|named| named.name == SNAPSHOTS);
         let mut waiting = Vec::new();
@@ -79,7 +78,7 @@ impl Finder<'_> {
     }
 
     /// Returns whether the folder is a Windows folder, and emits it as a target.
-    fn windows(&mut self, folder: &Path, names: &[Named]) -> bool {
+    fn windows(&mut self, folder: &Path, names: &[FolderEntry]) -> bool {
         if !names.iter().any(|named| named.kind == EntryKind::Folder && is_system32(&named.name)) {
             return false;
         }
@@ -87,7 +86,10 @@ impl Finder<'_> {
         let hives = installation_at(folder).unwrap_or_default();
         let several = hives.len() > 1;
         for found in &hives {
-            let is_new = probe::see(&found.hive).ok().and_then(|seen| seen.id).is_none_or(|id| self.seen.insert(id));
+            let is_new = probe::metadata(&found.hive)
+                .ok()
+                .and_then(|metadata| metadata.id)
+                .is_none_or(|id| self.seen.insert(id));
             if is_new {
                 let name = if several { &found.hive } else { folder };
                 self.emit(Target::named(name, TargetKind::Windows(found.hive.clone())));
@@ -99,7 +101,7 @@ impl Finder<'_> {
     /// Classifies a file and adds it to `waiting`, until the other files of its folder are known.
     pub(super) fn file(&mut self, path: &Path, waiting: &mut Vec<Candidate>) {
         self.looked.fetch_add(1, Ordering::Relaxed);
-        let (seen, head) = match probe::peek(path, HEAD, false) {
+        let (metadata, head) = match probe::peek(path, HEAD, false) {
             Ok(Some(found)) => found,
             // It is no longer a regular file.
             Ok(None) => return,
@@ -108,7 +110,7 @@ impl Finder<'_> {
             }
         };
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let mut file_kind = classify(&head, seen.len, &name);
+        let mut file_kind = classify(&head, metadata.len, &name);
         if matches!(file_kind, FileKind::Other(_)) && is_foreign(&name) {
             file_kind = match known_whole(path) {
                 Some((_, true)) => FileKind::Container,
@@ -116,8 +118,8 @@ impl Finder<'_> {
                 None => file_kind,
             };
         }
-        let mut candidate = Candidate::new(path, seen, &head, file_kind);
-        if seen.len == 0 && name.ends_with(".001") && probe::see(&path.with_extension("002")).is_ok() {
+        let mut candidate = Candidate::new(path, metadata, &head, file_kind);
+        if metadata.len == 0 && name.ends_with(".001") && probe::metadata(&path.with_extension("002")).is_ok() {
             candidate.fault = Some(empty_segment(path));
         }
         waiting.push(candidate);
@@ -150,9 +152,9 @@ impl Finder<'_> {
     /// Emits a file that is not a part of another one in its folder.
     fn one(&mut self, candidate: Candidate, parts: Vec<Part>, dependents: Dependents) {
         let hive = log_beside(&candidate);
-        let Candidate { path, seen, file_kind, fault, .. } = candidate;
+        let Candidate { path, metadata, file_kind, fault, .. } = candidate;
         if let Some(error) = fault {
-            self.seen.extend(seen.id);
+            self.seen.extend(metadata.id);
             return self.emit(Target { is_file: true, parts, ..Target::named(&path, TargetKind::Unreadable(error)) });
         }
         if let Some(hive) = hive {
@@ -169,13 +171,13 @@ impl Finder<'_> {
             }
             return self.emit_unrecorded(Unrecorded::part(path, &first));
         }
-        if seen.id.is_none_or(|id| self.seen.insert(id)) {
+        if metadata.id.is_none_or(|id| self.seen.insert(id)) {
             return self.emit(Target { parts, dependents, ..Target::discovered(&path) });
         }
         if !parts.is_empty() {
             self.emit(Target { parts, is_file: false, is_repeated: true, ..Target::discovered(&path) });
         }
-        if seen.is_linked {
+        if metadata.is_linked {
             self.skip(path, Reason::SameFile);
         }
     }

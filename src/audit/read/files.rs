@@ -8,8 +8,7 @@ use crate::audit::shard::Fnv;
 use crate::locate::ImageOptions;
 use hivewright_error::{Kind, Result};
 use hivewright_hive::regf::timestamp::FileTime;
-use hivewright_storage::folder::EntryKind;
-use hivewright_storage::probe;
+use hivewright_storage::probe::{self, EntryKind};
 
 /// Size and time of modification of a file; `None` if it does not exist.
 type State = Option<(u64, Option<SystemTime>)>;
@@ -18,11 +17,11 @@ type State = Option<(u64, Option<SystemTime>)>;
 ///
 /// # Errors
 /// Errors of the host other than a missing file.
-pub(super) fn see(path: &Path) -> Result<State> {
-    match probe::see(path) {
+pub(super) fn state_of(path: &Path) -> Result<State> {
+    match probe::metadata(path) {
         // A read of a device changes its time.
-        Ok(seen) if seen.kind == EntryKind::Device => Ok(Some((0, None))),
-        Ok(seen) => Ok(Some((seen.len, seen.modified))),
+        Ok(metadata) if metadata.kind == EntryKind::Device => Ok(Some((0, None))),
+        Ok(metadata) => Ok(Some((metadata.len, metadata.modified))),
         Err(error) if error.kind() == Kind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -45,7 +44,7 @@ impl HostFiles {
     pub(super) fn new(own: Vec<PathBuf>, beside: Vec<PathBuf>, is_first_target: bool) -> Result<Self> {
         let count = own.len();
         let files = own.into_iter().chain(beside);
-        let files = files.map(|path| see(&path).map(|state| (path, state))).collect::<Result<_>>()?;
+        let files = files.map(|path| state_of(&path).map(|state| (path, state))).collect::<Result<_>>()?;
         Ok(HostFiles { files, own: count, is_first_target, seed: Fnv::default() })
     }
 
@@ -57,7 +56,7 @@ impl HostFiles {
 
     /// Returns whether no file has changed since.
     pub(super) fn are_unchanged(&self) -> bool {
-        self.files.iter().all(|(path, state)| see(path).is_ok_and(|now| now == *state))
+        self.files.iter().all(|(path, state)| state_of(path).is_ok_and(|now| now == *state))
     }
 
     /// Writes size, time, files and stamp to a record.
@@ -80,7 +79,7 @@ pub fn is_unchanged(record: &Record, options: &ImageOptions) -> bool {
     let target = (record.container.as_deref() != Some("folder")).then_some(target);
     let more = if matches!(record.container.as_deref(), Some("hive" | "folder")) { 0 } else { record.files.len() };
     let seed = seed(options, more);
-    let states = target.into_iter().chain(files).map(|path| see(&path).map(|state| (path, state)));
+    let states = target.into_iter().chain(files).map(|path| state_of(&path).map(|state| (path, state)));
     let now = states.collect::<Result<Vec<_>>>().map(|states| stamp(seed, states.into_iter()));
     now.is_ok_and(|now| record.stamp == Some(now))
 }

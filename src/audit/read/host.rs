@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::files::{HostFiles, see};
+use super::files::{HostFiles, state_of};
 use super::{Found, ReadOptions, facts, failed, lossy, unread};
 use crate::audit::find::{FileKind, HEAD, Target, classify};
 use crate::audit::record::Record;
@@ -54,9 +54,9 @@ pub(super) fn hive(target: &Target, options: &ReadOptions) -> Result<Found> {
 
 /// Returns an error for a file with the name of a disk image and other contents.
 fn unrecognised(path: &Path) -> Option<Error> {
-    let (seen, head) = probe::peek(path, HEAD, true).ok()??;
-    let file_kind = classify(&head, seen.len, &path.file_name()?.to_string_lossy());
-    let what = match seen.len {
+    let (metadata, head) = probe::peek(path, HEAD, true).ok()??;
+    let file_kind = classify(&head, metadata.len, &path.file_name()?.to_string_lossy());
+    let what = match metadata.len {
         0 => format!("{} has the name of a disk image, but is empty", path.display()),
         _ => format!("{} has the name of a disk image, but no format matches its contents", path.display()),
     };
@@ -71,7 +71,7 @@ fn describe(mut record: Record, hive: &Path, reading: &Reading, options: &ReadOp
     record.hive_hex = exact::hex(hive);
     let installation = reading.installation();
     let software = facts::product_of(&mut record, &installation);
-    record.hive_size = see(hive).ok().flatten().map(|(len, _)| len);
+    record.hive_size = state_of(hive).ok().flatten().map(|(len, _)| len);
     facts::volume_facts(&mut record, reading);
     facts::system(&mut record, reading, &installation, software.as_ref(), options);
     (record, reading.hive().image().bytes_read())

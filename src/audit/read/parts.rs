@@ -15,8 +15,8 @@ pub(super) fn is_only_part_of(whole: &Disk, part: &Path) -> bool {
     if !whole.files().iter().any(is_opened) {
         return false;
     }
-    let Ok(Some((seen, head))) = probe::peek(&part, HEAD, true) else { return false };
-    match classify(&head, seen.len, &part.file_name().unwrap_or_default().to_string_lossy()) {
+    let Ok(Some((metadata, head))) = probe::peek(&part, HEAD, true) else { return false };
+    match classify(&head, metadata.len, &part.file_name().unwrap_or_default().to_string_lossy()) {
         FileKind::Other(_) | FileKind::DiskByName | FileKind::HiveByName => true,
         FileKind::Hive => false,
         FileKind::Container => references(&part).is_fragment,

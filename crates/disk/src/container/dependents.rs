@@ -19,8 +19,7 @@ use super::FORMATS;
 use super::formats::parallels::bundle::{merge, standing_on};
 use super::references::{References, last_part, meant_by, said};
 use hivewright_error::Kind;
-use hivewright_storage::folder::EntryKind;
-use hivewright_storage::probe::{Seen, folders_on_the_way, list, open_plain, see};
+use hivewright_storage::probe::{EntryKind, Metadata, folders_on_the_way, list, metadata, open_plain};
 
 /// Maximum number of opened files. Files whose names begin with that of the image come first.
 const MOST_FILES: usize = 1 << 16;
@@ -35,7 +34,7 @@ const MOST_FOLDERS: usize = 16;
 /// The names and the identifier of an image, by which others may refer to it.
 struct ImageNames<'a> {
     /// The files of the image; the one that the user named comes first.
-    files: &'a [(PathBuf, Option<Seen>)],
+    files: &'a [(PathBuf, Option<Metadata>)],
     /// The identifier by which children without its name refer to it.
     own: Option<[u8; 16]>,
 }
@@ -44,8 +43,8 @@ impl ImageNames<'_> {
     /// Returns whether `name`, in an image of `folder`, refers to one of the files.
     fn is_called(&self, name: &str, folder: &Path) -> bool {
         let own = self.files.first().and_then(|(path, _)| path.parent());
-        let Some(seen) = meant_by(name, folder, own) else { return self.resembles(name) };
-        match (seen.id, last_part(name)) {
+        let Some(found) = meant_by(name, folder, own) else { return self.resembles(name) };
+        match (found.id, last_part(name)) {
             (Some(id), _) => self.files.iter().any(|(_, own)| own.is_some_and(|own| own.id == Some(id))),
             (None, Some(last)) => self.files.iter().any(|(path, _)| path.ends_with(&last)),
             (None, None) => false,
@@ -129,7 +128,8 @@ impl DependentSearch {
     }
 
     fn look(&self, files: &[PathBuf], named: &Path) -> FoundDependents {
-        let known: Vec<(PathBuf, Option<Seen>)> = files.iter().map(|path| (path.clone(), see(path).ok())).collect();
+        let known: Vec<(PathBuf, Option<Metadata>)> =
+            files.iter().map(|path| (path.clone(), metadata(path).ok())).collect();
         let mut found = FoundDependents::default();
         let Some((first, Some(_))) = known.first() else { return found };
         match standing_on(first) {

@@ -11,7 +11,7 @@ use super::helpers::nbd;
 use crate::wim::Unpacked;
 use hivewright_error::{Code, Error, Kind, Place, Result, Space};
 use hivewright_storage::exact::field;
-use hivewright_storage::folder::{EntryKind, entries, kind_of};
+use hivewright_storage::probe::{EntryKind, kind_of, select};
 use hivewright_storage::shell;
 use hivewright_storage::{Host, RealHost, Storage};
 
@@ -261,7 +261,7 @@ pub(super) fn on_this_host(name: &str) -> PathBuf {
 /// name of the host may have bytes that are not UTF-8.
 fn resembling(wanted: &Path) -> Option<PathBuf> {
     let name = wanted.file_name()?.to_str().filter(|name| name.contains(char::REPLACEMENT_CHARACTER))?;
-    let alike = entries(wanted.parent()?, EntryKind::File, &|other| other.to_string_lossy() == name).ok()?;
+    let alike = select(wanted.parent()?, EntryKind::File, &|other| other.to_string_lossy() == name).ok()?;
     <[PathBuf; 1]>::try_from(alike).ok().and_then(|[only]| RealHost.resolve(&only).ok())
 }
 

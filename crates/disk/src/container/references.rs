@@ -10,7 +10,7 @@ use super::FORMATS;
 use super::path_policy::on_this_host;
 use super::probe::Ends;
 use hivewright_error::{Code, Error, Kind, Place, Result};
-use hivewright_storage::probe::{Seen, open_plain, see};
+use hivewright_storage::probe::{Metadata, metadata, open_plain};
 use hivewright_storage::{FileStorage, Storage};
 
 /// Maximum number of bytes that are read of each file: the first and last sectors of most formats, for VHDX also its tables.
@@ -74,11 +74,11 @@ pub fn last_part(name: &str) -> Option<String> {
 
 /// Finds the file that an image in `folder` calls `name`. A name that leads nowhere on this host, such as one of
 /// another machine, means the file of that name in this folder, or in `other`.
-pub fn meant_by(name: &str, folder: &Path, other: Option<&Path>) -> Option<Seen> {
+pub fn meant_by(name: &str, folder: &Path, other: Option<&Path>) -> Option<Metadata> {
     let name = on_this_host(name);
     let last = name.file_name().unwrap_or_default();
-    let beside = |folder: &Path| see(&folder.join(last)).ok();
-    see(&folder.join(&name)).ok().or_else(|| beside(folder)).or_else(|| other.and_then(beside))
+    let beside = |folder: &Path| metadata(&folder.join(last)).ok();
+    metadata(&folder.join(&name)).ok().or_else(|| beside(folder)).or_else(|| other.and_then(beside))
 }
 
 /// Returns the function that reads the references of the file's format.

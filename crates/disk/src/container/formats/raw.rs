@@ -4,7 +4,7 @@ use crate::container::formats::parallels;
 use crate::container::{About, Format, Image, Opening, Variant};
 use hivewright_error::{Result, Space};
 use hivewright_storage::Storage;
-use hivewright_storage::folder::{EntryKind, entries};
+use hivewright_storage::probe::{EntryKind, select};
 use hivewright_storage::split::{Split, order};
 use hivewright_storage::window::Window;
 use std::path::Path;
@@ -56,7 +56,7 @@ fn segments(path: &Path, name: &str) -> Result<Option<Vec<String>>> {
     }
     let folder = path.parent().unwrap_or(Path::new("."));
     // Different names that are not UTF-8 may have the same text.
-    let names: Vec<String> = entries(folder, EntryKind::File, &|_| true)?
+    let names: Vec<String> = select(folder, EntryKind::File, &|_| true)?
         .iter()
         .filter(|other| other.file_stem() == path.file_stem())
         .filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned()))

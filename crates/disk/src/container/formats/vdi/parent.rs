@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::header::{Header, Uuid};
 use crate::container::{Image, Opening, Role, open_layer};
 use hivewright_error::{Code, Error, Kind, Result};
-use hivewright_storage::folder::{EntryKind, entries};
+use hivewright_storage::probe::{EntryKind, select};
 
 /// Maximum number of images that are examined in one folder.
 const MOST: usize = 4096;
@@ -79,7 +79,7 @@ fn images(opening: &Opening<'_>) -> Vec<PathBuf> {
     let own = opening.path.parent().map(Path::to_owned);
     let mut images: Vec<PathBuf> = Vec::new();
     for folder in own.into_iter().chain(opening.policy.folders()) {
-        let here = entries(&folder, EntryKind::File, &is_image).unwrap_or_default();
+        let here = select(&folder, EntryKind::File, &is_image).unwrap_or_default();
         images.extend(here.into_iter().take(MOST));
     }
     images.sort();

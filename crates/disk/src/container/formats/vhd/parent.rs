@@ -12,7 +12,7 @@ use crate::container::references::References;
 use crate::container::{Image, Opening, Role, error_context, open_layer};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_storage::Storage;
-use hivewright_storage::folder::modified;
+use hivewright_storage::probe::metadata;
 
 /// Offset range of the parent's name in the header, big-endian UTF-16.
 const NAME: std::ops::Range<usize> = 64..576;
@@ -130,7 +130,7 @@ fn candidate(opening: &Opening<'_>, header: &Header, name: &str) -> Result<Foote
 /// time of the file; some other programs the creation time in the parent's footer.
 fn same_time(recorded: u32, parent: &Footer, path: &Path) -> bool {
     let since = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH + EPOCH).ok();
-    let file = modified(path).and_then(since).map_or(0, |since| since.as_secs());
+    let file = metadata(path).ok().and_then(|data| data.modified).and_then(since).map_or(0, |since| since.as_secs());
     // FAT has a resolution of two seconds.
     recorded == 0 || recorded == parent.made || file.abs_diff(recorded.into()) <= 2
 }
