@@ -101,7 +101,7 @@ pub fn prepare_on<H: Host>(host: &H, path: &Path, request: &Request) -> Result<P
     let places::Found { hives: mut edits, mut passed_over } = places::find(&image, request)?;
     if let ([_, _, ..], LogChoice::Files(_)) = (&edits[..], &request.logs) {
         let what = "--log applies to one hive, but the edit concerns several";
-        return Err(Error::refused(Code::LogsOfSeveral, what).advise("omit --log: logs beside a hive are found"));
+        return Err(Error::refused(Code::LogsOfSeveral, what).advise("omit --log: logs beside a hive are used"));
     }
     let is_alone = edits.iter().any(|edit| in_image::is_for_hive_alone(request, &edit.hive));
     for HiveEdit { hive, .. } in edits.iter().filter(|_| !is_alone) {

@@ -41,6 +41,6 @@ pub type Proof<'a> = &'a (dyn Fn() -> Result<()> + Sync);
 pub(crate) fn why_in_place(about: &About) -> Option<String> {
     match about.links {
         0 | 1 => about.keeps.map(str::to_owned),
-        links => Some(format!("the file has {links} names (hard links), which a new file would separate")),
+        links => Some(format!("the file has {links} names (hard links), and a new file would replace only one")),
     }
 }

@@ -67,7 +67,7 @@ pub fn undo_ignoring<H: Host>(host: &H, undo: &Path, target: Option<&Path>, igno
 
 /// Errors of the host other than [`Kind::Unfinished`] occur before anything is changed, or after it was restored.
 fn unchanged(error: Error) -> Error {
-    if error.kind() == Kind::Io { error.adding("the file is unchanged by this attempt") } else { error }
+    if error.kind() == Kind::Io { error.adding("this attempt did not change the file") } else { error }
 }
 
 fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[Code]) -> Result<Undone> {
@@ -119,8 +119,7 @@ fn run<H: Host>(host: &H, undo: &Path, target: Option<&Path>, ignore: &[Code]) -
 /// Advice if the bytes can no longer be restored.
 const INSTEAD: &str = "set or remove the old value instead: hivewright set, hivewright unset";
 /// Advice for bytes that are neither old nor new.
-const OR_ANOTHER: &str = "if another file was changed, name it: --target FILE; if this Windows has run \
-                          since, or a snapshot inside the image was deleted or applied";
+const OR_ANOTHER: &str = "if another file was changed, name it: --target FILE; if this Windows has run since, or a snapshot inside the image was deleted or applied";
 
 /// Returns the reason why the bytes are neither old nor new, if it is known: a later change, or growth of the image.
 fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Result<Option<Error>> {
@@ -159,7 +158,7 @@ fn why_foreign<H: Host>(journal: &Journal<'_, H>, locked: &Locked<'_, H>) -> Res
         return Ok(None);
     }
     let what = format!(
-        "{} has grown since the change: its new bytes may belong to a snapshot or to other data by now",
+        "{} has grown since the change: its new bytes may belong to a snapshot or to other data",
         locked.path.display()
     );
     Ok(Some(Error::refused(Code::UndoShared, what).advise(INSTEAD)))

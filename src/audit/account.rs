@@ -73,7 +73,7 @@ impl fmt::Display for Reason {
             }
             Reason::Log => f.write_str("a transaction log without its hive"),
             Reason::OtherHive => f.write_str("a hive other than SYSTEM"),
-            Reason::SameFile => f.write_str("another link to a file that was found before"),
+            Reason::SameFile => f.write_str("another link to a file that was already found"),
         }
     }
 }

@@ -160,8 +160,8 @@ fn read_checked(target: &Target, options: &ReadOptions) -> Result<Vec<Record>> {
         },
     };
     if files::state_of(own)? != before || !found.files.are_unchanged() {
-        let what = format!("{} changed during the read", target.path.display());
-        return Err(Error::new(Kind::Io, Code::Changed, what).advise("audit it again when no program writes to it"));
+        let what = format!("{} changed while it was read", target.path.display());
+        return Err(Error::new(Kind::Io, Code::Changed, what).advise("audit it again while no program writes to it"));
     }
     let mut records = found.records;
     for record in &mut records {

@@ -237,7 +237,7 @@ fn kept(target: &Target, earlier: &Earlier, read_options: &ReadOptions, verify: 
 
 /// Creates a target and an error for a panic of the discovery: an unknown number of targets is missing.
 fn search_failure(message: &str) -> (Target, Error) {
-    let what = format!("the search for targets panicked, and targets may be missing: {message}");
+    let what = format!("the search for targets failed with a panic, so targets may be missing: {message}");
     let error =
         Error::new(Kind::Corrupt, Code::Panic, what).advise("please report this, with the target if you can share it");
     (Target::named(Path::new("the search for targets"), TargetKind::File), error)
@@ -245,7 +245,7 @@ fn search_failure(message: &str) -> (Target, Error) {
 
 /// Returns the error of a file whose image was abandoned.
 fn part_of(target: &Target) -> Error {
-    let what = format!("{} names this file as its part, and was abandoned", target.path.display());
+    let what = format!("{} names this file as its part, but its reading was abandoned", target.path.display());
     Error::new(Kind::Io, Code::PartOf, what).advise("audit this file by its name")
 }
 
@@ -255,12 +255,14 @@ fn given_up(why: &GivenUp) -> Error {
             let what = format!("abandoned after {:.1} seconds", time.as_secs_f64());
             Error::new(Kind::Io, Code::Timeout, what).advise("raise --timeout, or check the medium")
         }
-        GivenUp::Panicked(message) => Error::new(Kind::Corrupt, Code::Panic, format!("the read panicked: {message}"))
-            .advise("please report this, with the image if you can share it"),
+        GivenUp::Panicked(message) => {
+            Error::new(Kind::Corrupt, Code::Panic, format!("the reading failed with a panic: {message}"))
+                .advise("please report this, with the image if you can share it")
+        }
         GivenUp::NoWorkerLeft => Error::new(
             Kind::Io,
             Code::NobodyLeft,
-            "no thread is left: too many targets exceeded their time, or the system cannot start threads",
+            "no thread is available: too many targets exceeded their time, or the system cannot start threads",
         )
         .advise("check the medium, then continue with --resume"),
     }
@@ -302,7 +304,7 @@ fn next_name(list: &mut dyn BufRead, by_zeros: bool) -> Result<Option<Vec<u8>>> 
         name.pop_if(|last| *last == b'\r');
         if name.contains(&0) {
             let what = "a line in the list of targets contains a zero byte";
-            return Err(Error::new(Kind::Unsupported, Code::List, what).advise("use -0 if names end in zero bytes"));
+            return Err(Error::new(Kind::Unsupported, Code::List, what).advise("use -0 if names end with zero bytes"));
         }
     }
     Ok(Some(name))

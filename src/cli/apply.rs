@@ -29,9 +29,7 @@ pub(crate) fn run(args: &ApplyArgs) -> anyhow::Result<Outcome> {
     }
     if !args.write.logs.is_empty() {
         let what = "--log applies to one hive, but a policy concerns several";
-        return Err(Error::refused(Code::LogsOfSeveral, what)
-            .advise("omit --log: logs beside a hive are found")
-            .into());
+        return Err(Error::refused(Code::LogsOfSeveral, what).advise("omit --log: logs beside a hive are used").into());
     }
     let choice = args.write.choice(args.disk.choice());
     let mut before = judge(&args.target, &choice, &policy)?;

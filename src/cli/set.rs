@@ -87,7 +87,7 @@ pub(super) fn warn_after(prepared: &Prepared, ending: &Ending) {
     let log_waits = prepared.hives.first().and_then(|hive| hive.hive.disk()).is_some_and(|it| it.about().log_waits());
     match ending {
         Ending::AlreadySo if log_waits => {
-            super::warn(Code::VhdxLogWaits, "nothing had to be written; the log of the image was not replayed");
+            super::warn(Code::VhdxLogWaits, "nothing was written; the log of the image was not replayed");
         }
         Ending::DryRun if log_waits => {
             super::warn(Code::VhdxLogWaits, "the log of the image would be replayed first, which changes further bytes")

@@ -308,7 +308,7 @@ impl<H: Host> Job<'_, H> {
         let mut committed = Committed { why_in_place: Some(why), ..done(How::InPlace, path.clone()) };
         if self.options.keep_times {
             let kept = file.take_times(times).and_then(|()| hivewright_storage::Storage::flush(&**file));
-            committed.notes.extend(kept.err().map(|e| format!("cannot keep the times of the file: {e}")));
+            committed.notes.extend(kept.err().map(|e| format!("cannot preserve the times of the file: {e}")));
         }
         for journal in &mut journals {
             committed.notes.extend(journal.mark_or_note(Mark::Committed));

@@ -133,13 +133,13 @@ impl Installation {
         match (found.next(), found.next()) {
             (Some(one), None) => self.on_volume(&one.folder),
             (Some(one), Some(other)) => {
-                let what = format!("{user} is the name of the profiles {} and {}", one.sid, other.sid);
+                let what = format!("the profiles {} and {} both have the name {user}", one.sid, other.sid);
                 Err(Error::refused(Code::SeveralProfiles, what).advise("name the user by SID"))
             }
             (None, _) => {
                 let names: Vec<String> = profiles.iter().map(|it| format!("{} ({})", it.sid, it.name())).collect();
                 let error = no_profile(format!("{self} has no profile of {user}"));
-                Err(error.advise(format!("there are profiles of {}", names.join(", "))))
+                Err(error.advise(format!("it has profiles of {}", names.join(", "))))
             }
         }
     }
@@ -178,9 +178,8 @@ impl Installation {
                 return Ok(format!("\\{rest}"));
             }
         }
-        let what = format!("the folder {path} of a profile is not known to be on the volume of {self}");
-        Err(Error::new(Kind::Unsupported, Code::ProfileVolume, what)
-            .advise("name the hive's file itself, on its volume"))
+        let what = format!("the folder {path} of a profile may not be on the volume of {self}");
+        Err(Error::new(Kind::Unsupported, Code::ProfileVolume, what).advise("name the file of the hive, on its volume"))
     }
 
     /// Returns the folder of Windows with its drive, as in SOFTWARE.
@@ -221,7 +220,7 @@ impl Installation {
             _ => {
                 let names: Vec<String> = found.iter().map(HiveHandle::description).collect();
                 let what = format!("there are {} boot configurations: {}", names.len(), names.join(", "));
-                Err(Error::refused(Code::SeveralBootConfigurations, what).advise("name the hive's file itself"))
+                Err(Error::refused(Code::SeveralBootConfigurations, what).advise("name the file of the hive"))
             }
         }
     }

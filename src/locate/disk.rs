@@ -308,7 +308,7 @@ impl Disk {
             0 => Err(self.no_installation(choice)),
             count => {
                 let names: Vec<String> = found.iter().map(Installation::to_string).collect();
-                let what = format!("{} holds {count} installations: {}", self.path.display(), names.join(", "));
+                let what = format!("{} contains {count} installations: {}", self.path.display(), names.join(", "));
                 let advice = match self.archive {
                     Some(_) => "choose one with --image, by its number or name",
                     None => "choose one with --partition, --windows-root or both",
@@ -321,10 +321,11 @@ impl Disk {
     /// Returns the error for a disk without an installation.
     pub fn no_installation(&self, choice: &Choice) -> Error {
         let what = match &choice.windows_root {
-            Some(root) => format!("{} holds no Windows installation in {root}", self.path.display()),
-            None => format!("{} holds no Windows installation", self.path.display()),
+            Some(root) => format!("{} contains no Windows installation in {root}", self.path.display()),
+            None => format!("{} contains no Windows installation", self.path.display()),
         };
-        let advice = "`hivewright info` shows what is on the disk; --windows-root names a folder deeper in a volume";
+        let advice =
+            "`hivewright info` shows the contents of the disk; --windows-root names a folder deeper in a volume";
         self.doubted(Error::new(Kind::NotFound, Code::NoInstallation, what).advise(advice))
     }
 

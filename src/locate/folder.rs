@@ -70,7 +70,7 @@ pub(crate) fn no_hive_no_disk(error: Error, path: &Path) -> Error {
              if it is in fact a raw image, give --format raw"
         }
     };
-    error.adding("nor a known disk image or volume").advise(advice)
+    error.adding("it is not a known disk image or volume either").advise(advice)
 }
 
 /// Returns all SYSTEM hives at `path`: the file itself, or those of the installations in the folder.
@@ -108,8 +108,8 @@ fn find_in(folder: &Path) -> Result<HiveFile> {
             Kind::NotFound,
             Code::NoInstallation,
             match unreadable {
-                0 => format!("{} holds no Windows installation", folder.display()),
-                n => format!("{} holds no Windows installation ({n} folders could not be read)", folder.display()),
+                0 => format!("{} contains no Windows installation", folder.display()),
+                n => format!("{} contains no Windows installation ({n} folders could not be read)", folder.display()),
             },
         )
         .advise(in_bundle(folder).unwrap_or_else(|| {
@@ -120,7 +120,7 @@ fn find_in(folder: &Path) -> Result<HiveFile> {
             let names: Vec<String> = found.iter().map(|t| t.hive.display().to_string()).collect();
             Err(Error::refused(
                 Code::SeveralInstallations,
-                format!("{} holds {} SYSTEM hives: {}", folder.display(), names.len(), names.join(", ")),
+                format!("{} contains {} SYSTEM hives: {}", folder.display(), names.len(), names.join(", ")),
             )
             .advise("name one of them"))
         }

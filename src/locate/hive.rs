@@ -290,7 +290,7 @@ impl HiveHandle {
     /// unreadable state of the volume is an obstacle too.
     pub fn all_obstacles(&self) -> Vec<Obstacle> {
         let own = self.obstacles().unwrap_or_else(|error| {
-            vec![Obstacle::new(error.code(), format!("the state of the volume is not known: {error}")).doubting()]
+            vec![Obstacle::new(error.code(), format!("the state of the volume is unknown: {error}")).doubting()]
         });
         let of_host = match self.disk() {
             Some(disk) => disk.host_obstacles(),
@@ -405,7 +405,7 @@ impl HiveHandle {
     /// `no-volume`: only a folder of hives is known, and not its volume.
     pub(crate) fn on_its_volume(&self, folder: &str, name: &str) -> Result<Option<HiveHandle>> {
         let files = self.volume_files.as_ref().ok_or_else(|| {
-            let what = format!("the volume of {} is not known, so {folder} is not found", self.description());
+            let what = format!("the volume of {} is unknown, so {folder} is not found", self.description());
             Error::new(Kind::NotFound, Code::NoVolume, what)
                 .advise("name the root of the volume, or the Windows folder")
         })?;

@@ -47,7 +47,7 @@ fn in_use(path: &Path, usage: Usage) -> Obstacle {
         }
         _ => (format!("{path} is in use: another program reads it and excludes writers"), false),
     };
-    let advice = "close the program that uses it, or shut the virtual machine down";
+    let advice = "close the program that uses it, or shut down the virtual machine";
     let obstacle = Obstacle { advice: Some(advice.to_owned()), ..Obstacle::new(Code::InUse, what) };
     if is_doubted { obstacle.doubting() } else { obstacle }
 }

@@ -150,7 +150,7 @@ impl Image {
         if choice.is_empty() {
             return Ok(file);
         }
-        let what = format!("{} is no disk: there is no partition or folder to choose", self.path.display());
+        let what = format!("{} is not a disk: it has no partition or folder to choose", self.path.display());
         Err(Error::refused(Code::NotADisk, what))
     }
 }

@@ -45,7 +45,7 @@ impl LogChoice {
             let len = usize::try_from(file.len()?).unwrap_or(usize::MAX);
             file.read_at(0, &mut vec![0; len.min(base_block::SIZE)])
         };
-        let advise = |error: Error| error.advise("leave --log out to have the logs beside the hive used");
+        let advise = |error: Error| error.advise("omit --log to use the logs beside the hive");
         paths.iter().try_for_each(expect).map_err(advise)
     }
 

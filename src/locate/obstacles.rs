@@ -62,10 +62,10 @@ impl Obstacle {
         let generic = || match self.code {
             Code::TableDamaged => format!("repair the table in a copy of the image: {}", advised::MEND_GPT),
             Code::PartitionsOverlap => {
-                format!("delete the obsolete one from the table of a copy: {}", advised::DELETE_PARTITION)
+                format!("delete the obsolete partition in a copy: {}", advised::DELETE_PARTITION)
             }
             Code::VolumeTruncated => {
-                "copy the whole disk again, or put its missing segment beside the others".to_owned()
+                "copy the whole disk again, or put its missing segment beside the other segments".to_owned()
             }
             Code::DeviceReadOnly => "unmount it completely, and give --device".to_owned(),
             _ => "mount the volume and edit the hive there, or repair it first".to_owned(),
@@ -80,9 +80,13 @@ pub(super) fn of_disk(disk: &Disk) -> Vec<Obstacle> {
     let overlap = table.warnings.iter().any(|warning| warning.code == Code::PartitionsOverlap);
     let backup = matches!(table.source, TableSource::Backup { .. });
     let all = [
-        (disk.is_device && !disk.options.device, Code::DeviceReadOnly, "a block device is written to only on request"),
-        (backup, Code::TableDamaged, "the primary partition table is damaged: only its backup has the volumes"),
-        (overlap, Code::PartitionsOverlap, "partitions overlap: a write to one may change another"),
+        (
+            disk.is_device && !disk.options.device,
+            Code::DeviceReadOnly,
+            "a block device is written to only with --device",
+        ),
+        (backup, Code::TableDamaged, "the primary partition table is damaged; only its backup contains the volumes"),
+        (overlap, Code::PartitionsOverlap, "partitions overlap, so a write to one may change another"),
     ];
     let own = all.into_iter().filter(|(is, ..)| *is).map(|(_, code, what)| Obstacle::new(code, what));
     let of_image = disk
@@ -117,20 +121,20 @@ pub(crate) fn of_children(files: &[PathBuf], found: &FoundDependents) -> Option<
         let instead = found.advice.clone().unwrap_or_else(generic);
         return obstacle(
             format!("{names} {depend} on {image}: a change would damage them"),
-            format!("{instead}; --ignore-children where {names} may be lost"),
+            format!("{instead}; --ignore-children if {names} may be lost"),
         );
     }
     if !found.closed.is_empty() {
         let names = names(&found.closed);
         return obstacle(
             format!("{names} may depend on {image}: it cannot be opened"),
-            "run as a user who may read it, or, if it certainly does not, give --ignore-children".to_owned(),
+            "run as a user who may read it; if it does not depend on the image, give --ignore-children".to_owned(),
         );
     }
     found.is_cut.then_some(())?;
     obstacle(
         format!("an image may depend on {image}: its folder has more files than are searched"),
-        "move it and its dependents into a separate folder, or, if there are none, give --ignore-children".to_owned(),
+        "move it and its dependents into a separate folder; if there are none, give --ignore-children".to_owned(),
     )
 }
 
@@ -166,7 +170,7 @@ pub(crate) fn of_hibernation(state: &Hibernation, path: Option<&Path>) -> Option
         (_, None) => (
             Code::VolumeHibernationUnknown,
             format!("the volume may belong to a hibernated session: {state}"),
-            format!("{}; if certainly no session is saved, the file is obsolete: move it away", shut_down()),
+            format!("{}; if no session is saved, move the obsolete file to another folder", shut_down()),
         ),
     };
     let what = path.map_or(what.clone(), |path| format!("{what} ({})", path.display()));
@@ -174,7 +178,7 @@ pub(crate) fn of_hibernation(state: &Hibernation, path: Option<&Path>) -> Option
 }
 
 fn shut_down() -> String {
-    format!("start that Windows and shut it down fully: {}", advised::SHUT_DOWN)
+    format!("start that Windows, and shut it down fully: {}", advised::SHUT_DOWN)
 }
 
 /// Returns the obstacles in the state of a volume. Each of them also casts doubt on the read data.
@@ -185,11 +189,11 @@ pub(crate) fn of_volume(state: &VolumeState) -> Vec<Obstacle> {
             Code::VolumeFastStartup,
             "the volume was not fully shut down (Fast Startup, hibernation or a crash): Windows may keep newer metadata",
         ),
-        (state.dirty, Code::VolumeDirty, "the volume is marked dirty: it requests a check before it is used"),
+        (state.dirty, Code::VolumeDirty, "the volume is marked as dirty: it needs a check"),
         (
             state.journal.is_unclean(),
             Code::VolumeJournal,
-            "the volume's journal has operations to redo: its metadata may be outdated",
+            "the journal of the volume has operations that were not applied: its metadata may be outdated",
         ),
     ];
     let tool = if state.file_system == "NTFS" { advised::SETTLE_NTFS } else { advised::SETTLE_FAT };

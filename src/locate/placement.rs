@@ -85,7 +85,7 @@ impl Placement {
         if inside.sum::<u64>() == end - start {
             return Ok(());
         }
-        Err(Error::refused(Code::Placement, "the change would write outside the hive's place in the image")
+        Err(Error::refused(Code::Placement, "the change would write outside the hive's clusters in the image")
             .at(Space::File, start))
     }
 
@@ -105,10 +105,10 @@ impl Placement {
     pub(crate) fn expect(&self, image: &dyn Storage, hive: &[u8], of: &HiveHandle) -> Result<()> {
         let differs = |at| {
             let file = of.file_at(at);
-            let what = format!("{} does not contain the hive at the place in its file system", file.display());
+            let what = format!("{} does not contain the hive at the offset in its file system", file.display());
             Error::refused(Code::ChangedSince, what)
                 .at(Space::Hive, at)
-                .advise("see what else uses the image, then start again")
+                .advise("close other programs that use the image, and try again")
         };
         let len = hive.len() as u64;
         if len > self.len {
@@ -133,5 +133,5 @@ impl Placement {
 }
 
 fn unplaced() -> Error {
-    Error::refused(Code::Placement, "the hive has bytes without a place in the image")
+    Error::refused(Code::Placement, "the hive has bytes without an offset in the image")
 }

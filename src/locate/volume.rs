@@ -44,9 +44,9 @@ impl Disk {
         let numbers: Vec<String> = self.table.partitions.iter().map(|p| p.number.to_string()).collect();
         let whole = if numbers.iter().any(|number| number == "0") { " (0 is the whole disk)" } else { "" };
         Err(error.advise(match numbers.len() {
-            0 => "its partition table is empty: there is no partition to choose".to_owned(),
-            1 => format!("there is the partition {}{whole}", numbers[0]),
-            _ => format!("there are the partitions {}{whole}", numbers.join(", ")),
+            0 => "its partition table is empty".to_owned(),
+            1 => format!("it has the partition {}{whole}", numbers[0]),
+            _ => format!("it has the partitions {}{whole}", numbers.join(", ")),
         }))
     }
 
@@ -61,8 +61,8 @@ impl Disk {
             Some(VolumeChoice::ArchiveImage(wanted)) => wanted,
         };
         if self.archive.is_none() {
-            let what = format!("{} is no WIM archive: there is no image in it to choose", self.path.display());
-            return Err(Error::refused(Code::NotADisk, what).advise("leave --image out, or choose with --partition"));
+            let what = format!("{} is not a WIM archive: it has no images to choose", self.path.display());
+            return Err(Error::refused(Code::NotADisk, what).advise("omit --image, or choose with --partition"));
         }
         let images = &self.table.partitions;
         let is_named = |image: &&Partition| image.name.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(wanted));
@@ -71,8 +71,8 @@ impl Disk {
         match (by_number, by_name.next(), by_name.next()) {
             (Some(image), ..) | (None, Some(image), None) => Ok(Some(image.id())),
             (None, Some(one), Some(other)) => {
-                let what = format!("the images {} and {} are both called {wanted}", one.number, other.number);
-                Err(Error::refused(Code::NoImage, what).advise("choose by number"))
+                let what = format!("the images {} and {} have the same name {wanted}", one.number, other.number);
+                Err(Error::refused(Code::NoImage, what).advise("choose one by its number"))
             }
             (None, None, _) => Err(self.no_image(wanted)),
         }
@@ -87,8 +87,8 @@ impl Disk {
         let what = format!("{} has no image {wanted}", self.path.display());
         Error::new(Kind::NotFound, Code::NoImage, what).advise(match names.len() {
             0 => "the archive is empty".to_owned(),
-            1 => format!("there is the image {}", names[0]),
-            _ => format!("there are the images {}", names.join(", ")),
+            1 => format!("it has the image {}", names[0]),
+            _ => format!("it has the images {}", names.join(", ")),
         })
     }
 

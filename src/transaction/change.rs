@@ -28,7 +28,7 @@ impl Change {
         let mut patches = set.patches.clone();
         let inside = |p: &Patch| at(image, p.offset, p.new.len()) == Some(&p.new[..]);
         if image.len() as u64 != set.new_len || !patches.iter().all(inside) {
-            return Err(broken("the edited image and its patches disagree"));
+            return Err(broken("the edited image differs from its patches"));
         }
         patches.retain(|p| !p.new.is_empty());
         let gaps = uncovered(&patches, &[], set.old_len, set.new_len);
@@ -67,7 +67,7 @@ impl Change {
         }
         change.check_appended()?;
         if !change.covers(len_before, len_after) {
-            return Err("the file grows by bytes that no patch names");
+            return Err("the file grows by bytes that are in no patch");
         }
         Ok(change)
     }
@@ -80,7 +80,7 @@ impl Change {
                 || run.offset < free
                 || run.offset.checked_add(run.len).is_none_or(|end| end > self.len_after)
             {
-                return Err("appended bytes are outside of the new space");
+                return Err("appended bytes exceed the new space");
             }
             free = run.end();
         }
@@ -97,12 +97,12 @@ impl Change {
         mut patches: Vec<Patch>,
     ) -> std::result::Result<Vec<Patch>, &'static str> {
         for patch in &patches {
-            let end = patch.offset.checked_add(patch.new.len() as u64).ok_or("a patch ends past all addresses")?;
+            let end = patch.offset.checked_add(patch.new.len() as u64).ok_or("the end of a patch exceeds 2^64")?;
             if patch.new.is_empty() || end > len_after {
-                return Err("a patch lies outside of the file");
+                return Err("a patch exceeds the file");
             }
             if patch.old.len() as u64 != end.min(len_before).saturating_sub(patch.offset) {
-                return Err("the old bytes of a patch are not as many as the new ones");
+                return Err("the old and the new bytes of a patch differ in length");
             }
         }
         patches.sort_by_key(|p| p.offset);
@@ -149,7 +149,7 @@ impl Change {
 }
 
 pub(crate) fn broken(what: &str) -> Error {
-    Error::refused(Code::PatchSet, what).advise("this is a fault of the program: please report it")
+    Error::refused(Code::PatchSet, what).advise("this is a bug: please report it")
 }
 
 fn at(image: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
@@ -203,11 +203,11 @@ mod tests {
     fn broken_sets_are_refused() {
         let refused = |len_after, patches: Vec<Patch>| Change::checked(4, len_after, vec![patches]).unwrap_err();
         assert_eq!(refused(3, vec![]), "the file would shrink");
-        assert_eq!(refused(5, vec![]), "the file grows by bytes that no patch names");
-        assert_eq!(refused(4, vec![patch(3, b"a", b"ab", Step::Link)]), "a patch lies outside of the file");
-        assert_eq!(refused(4, vec![patch(u64::MAX, b"", b"ab", Step::Link)]), "a patch ends past all addresses");
+        assert_eq!(refused(5, vec![]), "the file grows by bytes that are in no patch");
+        assert_eq!(refused(4, vec![patch(3, b"a", b"ab", Step::Link)]), "a patch exceeds the file");
+        assert_eq!(refused(4, vec![patch(u64::MAX, b"", b"ab", Step::Link)]), "the end of a patch exceeds 2^64");
         let short = vec![patch(1, b"a", b"ab", Step::Link)];
-        assert_eq!(refused(4, short), "the old bytes of a patch are not as many as the new ones");
+        assert_eq!(refused(4, short), "the old and the new bytes of a patch differ in length");
         let overlapping = vec![patch(1, b"ab", b"ab", Step::Link), patch(2, b"b", b"b", Step::Base)];
         assert_eq!(refused(4, overlapping), "patches overlap");
         let set = PatchSet { old_len: 4, new_len: 4, patches: vec![patch(0, b"a", b"b", Step::Link)] };

@@ -70,7 +70,7 @@ fn expect<H: Host>(journal: &Journal<'_, H>, reopen: Reopen<'_>, wanted: State) 
     if journal.record.state(&*reopen()?)? == wanted {
         return Ok(());
     }
-    Err(Error::new(Kind::Io, Code::ReadBack, "the file does not read back as it was written"))
+    Err(Error::new(Kind::Io, Code::ReadBack, "the bytes read back differ from those that were written"))
 }
 
 /// After a failure, tries to restore the old bytes, and adds the result to the error.
@@ -105,7 +105,7 @@ pub(crate) fn restore<H: Host>(
 /// Returns the error of a write that began and did not end.
 pub(crate) fn unfinished(error: Error, undo: &std::path::Path) -> Error {
     error
-        .adding(&format!("the file is partly written; {} restores it", undo.display()))
+        .adding(&format!("the file was written only partly; {} restores it", undo.display()))
         .becoming(Kind::Unfinished, Code::UnfinishedWrite)
         .advise(command(undo))
 }

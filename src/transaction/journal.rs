@@ -18,9 +18,7 @@ pub(crate) const SUFFIX: &str = ".hivewright-undo";
 const PRIVATE: u32 = 0o600;
 
 /// Advice where no undo file can be made in the target's folder.
-const NO_PLACE: &str = "bytes are overwritten only under an undo file that is beside them until all are written, \
-                        wherever it is kept later: make room in that folder, or write a patched copy elsewhere \
-                        (--output FILE)";
+const NO_PLACE: &str = "an undo file must be in that folder until all bytes are written: free space there, or write a patched copy to another folder (--output FILE)";
 
 /// A durable undo file.
 pub(crate) struct Journal<'h, H: Host> {
@@ -100,8 +98,8 @@ impl<'h, H: Host> Journal<'h, H> {
         };
         let gone = |error: Error| match error.kind() {
             Kind::NotFound => {
-                Error::new(Kind::NotFound, Code::UndoGone, format!("the undo file {} is not there", to.display()))
-                    .advise(format!("remove {} if its change need not be undone", path.display()))
+                Error::new(Kind::NotFound, Code::UndoGone, format!("the undo file {} does not exist", to.display()))
+                    .advise(format!("remove {} if you do not want to undo its change", path.display()))
             }
             _ => error,
         };
@@ -141,11 +139,9 @@ impl<'h, H: Host> Journal<'h, H> {
                 return Ok(path);
             }
         }
-        let what = format!(
-            "{}, to which the undo file belongs, does not exist, nor is it beside the undo file",
-            named.display()
-        );
-        Err(Error::new(Kind::NotFound, Code::NoTarget, what).advise("give its present path: --target FILE"))
+        let what =
+            format!("the target of the undo file, {}, does not exist, nor is it beside the undo file", named.display());
+        Err(Error::new(Kind::NotFound, Code::NoTarget, what).advise("give its current path: --target FILE"))
     }
 
     /// Appends a mark and flushes it.
@@ -241,8 +237,8 @@ pub(crate) fn expect_room<H: Host>(host: &H, path: &Path) -> Result<()> {
             Kind::NotFound => error.becoming(Kind::NotFound, Code::UndoFolder),
             _ => error,
         };
-        let what = format!("so the undo file {} cannot be made", path.display());
-        error.adding(&what).advise("make its folder first, or name another folder")
+        let what = format!("so the undo file {} cannot be created", path.display());
+        error.adding(&what).advise("create its folder first, or name another folder")
     })
 }
 
@@ -257,7 +253,7 @@ fn exists<H: Host>(host: &H, path: &Path) -> Error {
     let of = is_file.then(|| host.resolve(path).and_then(|path| Journal::open(host, &path)));
     let is_ended =
         of.and_then(Result::ok).is_some_and(|journal| matches!(journal.record.mark, Mark::Committed | Mark::Restored));
-    let or = if is_ended { ", or remove that one if its change need not be undone" } else { "" };
+    let or = if is_ended { ", or remove that file if you do not want to undo its change" } else { "" };
     Error::refused(Code::UndoExists, format!("the requested undo file {} already exists", path.display()))
         .advise(format!("name a file that does not exist{or}"))
 }

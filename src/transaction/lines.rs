@@ -104,7 +104,7 @@ impl<'a> HeaderLine<'a> {
         Self::check_version(line)?;
         let header: Self = from_json(line)?;
         if header.sha256_before.is_some() != header.sha256_after.is_some() {
-            return Err(damaged("it has one hash of two"));
+            return Err(damaged("one of its two hashes is missing"));
         }
         Ok(header)
     }
@@ -150,7 +150,7 @@ pub(crate) fn decode_hash(text: &str) -> Result<[u8; 32]> {
 }
 
 fn not_hex() -> Error {
-    damaged("it holds bytes that are not hexadecimal")
+    damaged("it contains bytes that are not hexadecimal")
 }
 
 #[derive(Serialize, Deserialize)]

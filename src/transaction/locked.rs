@@ -107,7 +107,7 @@ impl<'h, H: Host> Locked<'h, H> {
             vmware_is_out(self.host, path)?;
             if !file.try_lock_ranges()? {
                 let what = format!("{} is in use: a virtual machine or another program holds its lock", path.display());
-                return Err(Error::refused(Code::InUse, what).advise("shut the virtual machine down, and try again"));
+                return Err(Error::refused(Code::InUse, what).advise("shut down the virtual machine, and try again"));
             }
         }
         Ok(())

@@ -68,7 +68,7 @@ pub(crate) fn save<H: Host>(host: &H, target: &Path, undo: &Path) -> Result<Path
     while !staged.place(&path)? {
         let number = numbers.next().ok_or_else(|| {
             Error::refused(Code::UndoExists, format!("{} and all names after it are in use", path.display()))
-                .advise("remove undo files of changes that need not be undone")
+                .advise("remove undo files of changes that you do not want to undo")
         })?;
         path = beside(target, &format!(".{number}"));
     }

@@ -153,9 +153,9 @@ impl Record {
         let elsewhere =
             self.files.iter().any(|file| has_own_place(&file.path)) && target.parent() != self.target.parent();
         if !self.files.is_empty() && (renamed || elsewhere) {
-            let what = "the undo file is of several files, which had other names and are unknown now";
+            let what = "the undo file belongs to several files, which now have other names";
             return Err(Error::refused(Code::UndoOtherImage, what)
-                .advise("give all files the names that they had, in one folder, and try again"));
+                .advise("rename the files to their old names, in one folder, and try again"));
         }
         let folder = target.parent().unwrap_or(Path::new(""));
         Ok(self.files.iter().map(|file| Member { path: absolute(folder, &file.path), ..file.clone() }).collect())
@@ -357,7 +357,7 @@ fn checked(
     let mut change = change.map_err(damaged)?;
     change.patches = phases.concat();
     if !blocks.iter().map(|b| b.offset).eq(blocks_of(&change)) {
-        return Err(damaged("its blocks are not those around its patches"));
+        return Err(damaged("its blocks do not surround its patches"));
     }
     for block in blocks {
         if block.old.len() as u64 != BLOCK.min(header.len_before - block.offset) {
@@ -366,7 +366,7 @@ fn checked(
     }
     let old_of = super::state::Versions::new(&change, blocks);
     if !old_of.fit() {
-        return Err(damaged("its blocks and patches disagree"));
+        return Err(damaged("its blocks differ from its patches"));
     }
     Ok(change)
 }
@@ -380,12 +380,12 @@ fn check_rooms(files: &[Member], change: &Change) -> Result<()> {
     for (start, file) in starts.iter().zip(files).filter(|(_, file)| file.grown.is_some()) {
         let Room { before, after } = file.room();
         if after < before || !change.covers(start + before, start + after) {
-            return Err(damaged("a file grows by bytes that no patch names"));
+            return Err(damaged("a file grows by bytes that are in no patch"));
         }
     }
     let ends = starts.last().zip(files.last()).map(|(start, last)| (start + last.len, start + last.room().after));
     let is_right = ends == Some((change.len_before, change.len_after)) && change.len_after > change.len_before + 1;
-    if is_right { Ok(()) } else { Err(damaged("the lengths of its files are not those of the change")) }
+    if is_right { Ok(()) } else { Err(damaged("the lengths of its files differ from those of the change")) }
 }
 
 /// Returns the offsets of the blocks with old bytes of a patch or around one, ascending.

@@ -93,9 +93,9 @@ fn stage<'h, H: Host>(
 
 fn not_durable(error: Error) -> Error {
     error
-        .adding("the new file is in its place and complete, but after a power loss the old one may be back")
+        .adding("the new file is complete, but a power loss may bring the old one back")
         .becoming(Kind::Unfinished, Code::NotDurable)
-        .advise("find the fault of the file system, then check which of the two files is there")
+        .advise("find the fault of the file system, then check which of the two files exists")
 }
 
 /// Restores the old bytes, which are still in memory, by another new file after the read-back failed.
@@ -108,10 +108,10 @@ fn put_back<H: Host>(target: &Locked<'_, H>, before: &Overlaid<'_>, error: Error
         Ok(true)
     };
     if matches!(again(), Ok(true)) {
-        return error.adding("the old file was put back").becoming(Kind::Io, Code::ReadBack);
+        return error.adding("the old file was restored").becoming(Kind::Io, Code::ReadBack);
     }
     error
-        .adding("the old file could not be put back")
+        .adding("the old file could not be restored")
         .becoming(Kind::Unfinished, Code::ReadBack)
-        .advise("the medium fails: restore the file from a backup, or with the undo file if one was asked for")
+        .advise("the medium fails: restore the file from a backup, or with the undo file if there is one")
 }

@@ -69,7 +69,7 @@ impl<'h, H: Host> Staged<'h, H> {
         if there.about()?.id == self.file.about()?.id && there.len()? == len {
             return Ok(());
         }
-        let what = format!("{} is not the file that was put there", at.display());
+        let what = format!("{} is not the file that was created", at.display());
         Err(Error::new(Kind::Io, Code::ReadBack, what))
     }
 
@@ -114,7 +114,7 @@ pub(crate) fn same_bytes<H: Host>(host: &H, path: &Path, bytes: &Overlaid<'_>) -
     match bytes.first_difference(&host.open(path, Access::Read)?)? {
         None => Ok(()),
         Some(offset) => {
-            let what = format!("{} does not read back as it was written", path.display());
+            let what = format!("{} differs from the written bytes when read back", path.display());
             Err(Error::new(Kind::Io, Code::ReadBack, what).at(hivewright_error::Space::File, offset))
         }
     }

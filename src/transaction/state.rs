@@ -207,7 +207,7 @@ fn known_space(change: &Change) -> Vec<Range<u64>> {
 }
 
 fn too_long() -> Error {
-    super::record::damaged("the file does not fit into memory")
+    super::record::damaged("the file does not fit in memory")
 }
 
 impl Record {

@@ -85,10 +85,13 @@ fn related(undo: &Path, target: &Path) -> bool {
 
 /// Returns the refusal for an unreadable undo file that may belong to an interrupted write to this file.
 fn unreadable(undo: &Path, error: &Error) -> Error {
-    let what =
-        format!("{} may be of an interrupted write to this file, and cannot be read: {}", undo.display(), error.what());
+    let what = format!(
+        "{} may belong to an interrupted write to this file, but cannot be read: {}",
+        undo.display(),
+        error.what()
+    );
     Error::refused(Code::UndoUnreadable, what).advise(
-        "have its owner run `hivewright undo` on it or make it readable; remove it only if that write is known to be complete",
+        "let its owner run `hivewright undo` on it or make it readable; remove it only if that write is complete",
     )
 }
 

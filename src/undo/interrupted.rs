@@ -42,8 +42,7 @@ impl UnfinishedWrite {
         match self.state {
             State::Partly => Some(format!("{}: see `{}`", partly(&self.target), command(&self.undo))),
             State::Foreign => Some(format!(
-                "a write to {target} was interrupted, and it was changed since: it has neither its old bytes nor those that \
-                 that write left, see {undo}"
+                "a write to {target} was interrupted, and the file has changed since: it has neither the old bytes nor those of that write, see {undo}"
             )),
             State::Untouched | State::Written => None,
         }
@@ -122,7 +121,7 @@ fn doubts(files: &[PathBuf], listing: bool) -> Vec<String> {
     }
     let doubt = |found: Result<UnfinishedWrite>| match found {
         Ok(unfinished) => unfinished.trouble(),
-        Err(error) => Some(format!("an interrupted write may have left it partly written: {error}")),
+        Err(error) => Some(format!("an interrupted write may have written it only partly: {error}")),
     };
     unfinished_writes(&RealHost, files, Which::Related).into_iter().filter_map(doubt).collect()
 }
@@ -139,7 +138,7 @@ pub(crate) fn refuse_left_over<H: Host>(host: &H, files: &[PathBuf]) -> Result<(
 }
 
 fn partly(target: &Path) -> String {
-    format!("an interrupted write left {} partly written", target.display())
+    format!("an interrupted write wrote {} only partly", target.display())
 }
 
 fn refuse_trouble<H: Host>(journal: &Journal<'_, H>, target: &Path, state: State, there: &dyn Storage) -> Result<()> {
@@ -272,7 +271,7 @@ pub(super) fn foreign<H: Host>(journal: &Journal<'_, H>, target: &Path, there: &
     let file = of_several.unwrap_or_else(|| target.to_owned());
     // The image may have been moved; its files kept their names.
     let file = file.file_name().unwrap_or_default().to_string_lossy();
-    let what = format!("{file} has neither the old bytes of {undo} nor the new ones: it has changed since");
+    let what = format!("{file} has neither the old bytes of {undo} nor the new ones: the file has changed since");
     Error::refused(Code::ChangedSince, what)
-        .advise(format!("if the file is known to be good, remove {undo}; else restore it from a backup"))
+        .advise(format!("if the file is intact, remove {undo}; otherwise restore the file from a backup"))
 }

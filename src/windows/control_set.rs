@@ -221,13 +221,13 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
                 None => Error::new(Kind::Corrupt, Code::Unreadable, format!("Select\\{value} cannot be read")),
             }
             .advise(self.advice())),
-            Pointer::Number(0) => refuse(Code::SelectZero, format!("Select\\{value} is 0: no control set")),
+            Pointer::Number(0) => refuse(Code::SelectZero, format!("Select\\{value} is 0, which is not a control set")),
             Pointer::Number(number) => match (self.lost(number), self.numbered(number)) {
                 (Some(finding), _) => Err(finding.to_error(Kind::Corrupt)),
                 (None, Some(set)) => Ok(set),
                 (None, None) => refuse(
                     Code::ControlSetMissing,
-                    format!("Select\\{value} is {number}, and there is no {}", key_name(number)),
+                    format!("Select\\{value} is {number}, but there is no {}", key_name(number)),
                 ),
             },
         }
@@ -267,8 +267,8 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
             findings.push(Finding::new(
                 Code::CurrentControlSetKey,
                 LINK,
-                "the file has a key of this name; Windows makes a link of this name at boot, and never reads the key",
-                "a careless tool made it: look in ControlSetNNN instead, and remove this key",
+                "the file has a key with this name; Windows creates a link with this name at boot and never reads the key",
+                "another program created it: use ControlSetNNN instead, and remove this key",
             ));
         }
         findings
@@ -278,7 +278,7 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
 fn advice_for(role: Role) -> &'static str {
     match role {
         Role::Current | Role::Default => "a write needs --control-set NNN",
-        Role::LastKnownGood => "nothing to do for this setting: Windows has no last known good to fall back on",
+        Role::LastKnownGood => "nothing to do for this setting: Windows has no last known good control set",
         Role::Failed => "nothing to do for this setting",
     }
 }

@@ -53,9 +53,8 @@ pub(crate) struct Damage {
     findings: Vec<Finding>,
 }
 
-const HIDDEN_ADVICE: &str = "Windows uses this list and does not read the keys below; take another copy of the hive";
-pub(crate) const ADVICE: &str =
-    "the hive is damaged here: see what `hivewright check` finds, and do not rely on this part";
+const HIDDEN_ADVICE: &str = "Windows uses this list and does not read the keys below; use another copy of the hive";
+pub(crate) const ADVICE: &str = "the hive is damaged here: run `hivewright check`, and do not rely on this part";
 
 impl Damage {
     /// Converts the result of a look-up at `place`, and adds a finding for damage.
@@ -102,8 +101,8 @@ impl Damage {
             Ordering::Equal => self.findings.push(Finding::new(
                 Code::Unreadable,
                 finding.place,
-                "and more from here on",
-                "the hive is badly damaged: `hivewright check` names every place",
+                "and more after this",
+                "the hive is badly damaged: `hivewright check` lists all damage",
             )),
             Ordering::Less | Ordering::Greater => {}
         }

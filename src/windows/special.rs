@@ -13,7 +13,7 @@ use hivewright_hive::{HiveBytes, Key};
 pub(crate) fn special<B: HiveBytes>(key: &Key<'_, B>, path: &str) -> Option<Error> {
     let node = key.node();
     let what = if node.has(flags::PREDEFINED_HANDLE) {
-        "a predefined handle: its value count is no count"
+        "a predefined handle: its number of values is not a number"
     } else if node.has(flags::SYMBOLIC_LINK) {
         "a symbolic link: Windows reads its target"
     } else if node.is_tombstone(key.hive().base_block().minor_version.get()) {
@@ -23,7 +23,7 @@ pub(crate) fn special<B: HiveBytes>(key: &Key<'_, B>, path: &str) -> Option<Erro
     };
     let error = Error::refused(Code::KeySpecial, format!("{path} is {what}"))
         .at(Space::Hive, key.at().in_file())
-        .advise("Windows never makes one here: find out which program did, and do not rely on the contents below");
+        .advise("Windows does not create one here: find the program that did, and do not rely on the contents below");
     Some(error)
 }
 

@@ -67,7 +67,7 @@ pub trait Files: Send + Sync {
     /// may be outdated; `file-of-file-system`. [`Kind::Unsupported`]: `fixed-length`, for a shorter length and for
     /// volumes without growth.
     fn plan_growth(&self, path: &str, len: u64) -> Result<Option<Growth>> {
-        let what = format!("{path} cannot be made {len} bytes long here");
+        let what = format!("{path} cannot grow to {len} bytes on this file system");
         Err(Error::new(Kind::Unsupported, Code::FixedLength, what))
     }
 

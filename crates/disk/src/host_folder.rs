@@ -55,7 +55,7 @@ impl<H: Host> HostFolder<H> {
             let Some(FolderEntry { name, kind }) = found.next() else { return Ok(None) };
             if let Some(other) = found.next() {
                 let (one, other) = (name.to_string_lossy(), other.name.to_string_lossy());
-                let what = format!("{} has {one} and {other}, which are one name to Windows", at.0.display());
+                let what = format!("{} has {one} and {other}, which are the same name in Windows", at.0.display());
                 return Err(Error::refused(Code::AmbiguousName, what).advise("move one of them away"));
             }
             at = (at.0.join(name), kind);

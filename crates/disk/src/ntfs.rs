@@ -215,17 +215,13 @@ impl Ntfs {
     fn remarks(&self) -> Vec<Remark> {
         let (claimed, len) = (self.mft.geometry.bytes, self.mft.cache.len());
         let all = [
-            (
-                self.from_backup,
-                Code::NtfsBackupBootSector,
-                "the boot sector is damaged; its backup was used".to_owned(),
-            ),
-            (self.mft.mirror_used(), Code::NtfsMftMirror, "$MFT is damaged; $MFTMirr was used".to_owned()),
+            (self.from_backup, Code::NtfsBackupBootSector, "the boot sector is damaged; its backup is used".to_owned()),
+            (self.mft.mirror_used(), Code::NtfsMftMirror, "$MFT is damaged; $MFTMirr is used".to_owned()),
             (
                 claimed > len,
                 Code::VolumeTruncated,
                 format!(
-                    "the volume claims {claimed} bytes, and the storage has {len}: the image is truncated, or lacks its last segment"
+                    "the volume has {claimed} bytes, but the image contains {len} of them: it is truncated, or its last segment is missing"
                 ),
             ),
         ];

@@ -285,8 +285,10 @@ fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> R
                     warnings.push(Code::NoProtectiveMbr, "the MBR before the GPT is empty")
                 }
                 Some(mbr) if mbr.is_hybrid() => {
-                    warnings
-                        .push(Code::HybridMbr, "the MBR has partitions beside the protective one: Windows uses those");
+                    warnings.push(
+                        Code::HybridMbr,
+                        "the MBR has partitions besides the protective entry, and Windows uses those",
+                    );
                 }
                 Some(_) => {}
             }
@@ -297,7 +299,7 @@ fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> R
     match mbr {
         Some(mbr) if mbr.is_hybrid() => {
             warnings
-                .push(Code::GptDamaged, format!("no copy of the GPT is valid ({}): the hybrid MBR is used", flaw.what));
+                .push(Code::GptDamaged, format!("no copy of the GPT is valid ({}); the hybrid MBR is used", flaw.what));
             mbr.into_table(disk, warnings)
         }
         Some(mbr) if mbr.is_protective() => Err(Error::new(
@@ -307,8 +309,7 @@ fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> R
         )
         .at(Space::Disk, flaw.offset)
         .advise(format!(
-            "the image may be truncated: look for a complete copy; or search a copy of it, where volumes that are not \
-             found are lost: {}",
+            "the image may be truncated: look for a complete copy; or rebuild the partition table in a copy, where volumes that are not found are lost: {}",
             advised::FIND_VOLUMES
         ))),
         Some(mbr) => mbr.into_table(disk, warnings),

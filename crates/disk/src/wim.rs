@@ -139,11 +139,11 @@ impl Archive {
             guid == first.header.guid && own == number && usize::from(count) == parts.len()
         };
         if !(1..).zip(&parts).all(is_right) {
-            return Err(foreign("the files are not the parts of one archive, in their order"));
+            return Err(foreign("the files are not the parts of one archive in order"));
         }
         let Header { xml: reference, images, .. } = first.header;
         if images > MOST_IMAGES || images as usize != first.table.metadata.len() {
-            let what = "the archive has another number of images than it says";
+            let what = "the number of images differs from the number in the header";
             let error = Error::new(Kind::Corrupt, Code::WimTable, what).expected(images, first.table.metadata.len());
             return Err(resource::placed(error, &*first.file, first.header.table.offset));
         }
@@ -207,8 +207,9 @@ impl Archive {
     pub fn refusal(&self) -> Option<Refusal> {
         let header = &self.first().header;
         let join = format!("join its parts and edit the whole: {}", advised::JOIN_WIM);
-        let copy = format!("edit a copy without that: {}", advised::EXPORT_WIM);
-        let wait = format!("wait for it; where none runs, take a copy: {}", advised::EXPORT_WIM);
+        let copy = format!("edit an exported copy: {}", advised::EXPORT_WIM);
+        let wait =
+            format!("wait until that program ends; if none is running, edit an exported copy: {}", advised::EXPORT_WIM);
         let all = [
             (
                 self.parts.len() > 1 || header.has(flags::SPANNED),
@@ -216,11 +217,11 @@ impl Archive {
                 "the archive is split into parts",
                 join,
             ),
-            (header.is_pipable, Code::WimPipable, "the archive is made for pipes", copy.clone()),
+            (header.is_pipable, Code::WimPipable, "the archive is pipable", copy.clone()),
             (
                 header.has(flags::WRITE_IN_PROGRESS),
                 Code::WimUnfinished,
-                "another program began to write to the archive and did not end, or still does",
+                "another program is writing to the archive, or was interrupted while it did",
                 wait,
             ),
             (header.has(flags::READ_ONLY), Code::WimReadOnly, "the archive is marked as read-only", copy),
@@ -276,9 +277,9 @@ impl Archive {
     fn find(&self, hash: &Hash) -> Result<(usize, Entry)> {
         let found = self.parts.iter().enumerate().find_map(|(i, part)| Some((i, part.table.find(hash)?)));
         found.ok_or_else(|| {
-            let what = "the archive does not hold the bytes of the file: it is a delta";
+            let what = "the archive does not contain the data of the file: it is a delta archive";
             Error::new(Kind::Unsupported, Code::WimBlobMissing, what)
-                .advise(format!("join it with the archive that it goes with: {}", advised::EXPORT_DELTA))
+                .advise(format!("export it with the archive on which it is based: {}", advised::EXPORT_DELTA))
         })
     }
 
@@ -323,7 +324,7 @@ impl Archive {
         let Part { file, table, .. } = &self.parts[part];
         let Reference { offset, stored: len, .. } = entry.reference;
         let end =
-            offset.checked_add(len).ok_or_else(|| resource::damaged(&**file, "a blob ends past all addresses", 0))?;
+            offset.checked_add(len).ok_or_else(|| resource::damaged(&**file, "the end of a blob exceeds 2^64", 0))?;
         let mut bytes = Vec::new();
         let mut start = 0u64;
         for solid in table.solids(entry.number) {
@@ -349,7 +350,7 @@ impl Archive {
         if bytes.len() as u64 == len {
             return Ok(bytes);
         }
-        Err(resource::damaged(&**file, "a blob lies outside of its solid resource", 0).expected(len, bytes.len()))
+        Err(resource::damaged(&**file, "a blob exceeds its solid resource", 0).expected(len, bytes.len()))
     }
 
     fn solid_piece(&self, wanted: SolidPiece, resource: &Resource) -> Result<Arc<Vec<u8>>> {
@@ -389,10 +390,10 @@ fn expect_hash(file: &dyn Storage, found: &Hash, hash: &Hash, at: u64) -> Result
         return Ok(());
     }
     let hex = hivewright_storage::hex::encode;
-    let what = "the archive is damaged there: the bytes are not those that were hashed when they were stored";
+    let what = "the archive is damaged: the data does not match its stored hash";
     let error = Error::new(Kind::Corrupt, Code::WimHash, what)
         .expected(hex(hash), hex(found))
-        .advise(format!("copy it again from where it came; all that is damaged: {}", advised::VERIFY_WIM));
+        .advise(format!("copy it again from its source; to list all damage: {}", advised::VERIFY_WIM));
     Err(resource::placed(error, file, at))
 }
 

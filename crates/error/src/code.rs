@@ -1,4 +1,4 @@
-//! The table of all codes: a variant for Rust, a name for output and files, a sentence for users.
+//! The table of all codes: each has a variant, a name that output and files use, and a sentence for users.
 
 use std::fmt;
 
@@ -21,61 +21,61 @@ macro_rules! codes {
 }
 
 codes! {
-    // The rules of the check, in its order.
+    // Findings of the check, in its order.
     BaseSignature "base-signature"
-        "The file does not begin with the signature of a hive; it may be something else.";
+        "The file does not begin with the signature of a hive, so it may not be a hive.";
     BaseChecksum "base-checksum"
-        "The checksum of the base block is wrong: it was damaged, or changed by a careless tool; Windows takes it from a log instead.";
+        "The checksum of the base block is wrong: the block is damaged, or a program changed it; Windows takes the block from a log instead.";
     DirtySequence "dirty-sequence"
         "A write was begun and not finished; newer pages may be in the transaction logs.";
     BaseVersion "base-version"
         "The hive has a version that this program does not support.";
     FileType "file-type"
-        "This is not a primary hive file but the base block of a transaction log.";
+        "The base block is that of a transaction log and not of a primary hive file.";
     FileFormat "file-format"
         "The hive has a file format that this program does not support.";
     LengthAlignment "length-alignment"
         "The length of the hive bins is invalid: it is not a positive multiple of 4096 below 2 GiB.";
     LengthPastEnd "length-past-end"
-        "The file is truncated: hive bins are missing at its end.";
+        "The file is truncated: the last hive bins are missing.";
     RaggedEnd "ragged-end"
         "The size of the file is not a multiple of 4096: it was truncated or copied badly.";
     BinSignature "bin-signature"
-        "A hive bin has no signature: the page was overwritten or never written.";
+        "A hive bin has no signature: its page was overwritten or never written.";
     BinOffset "bin-offset"
-        "A hive bin has the offset of another one: pages were swapped or are outdated.";
+        "A hive bin contains the offset of another hive bin: pages were swapped or are outdated.";
     BinSize "bin-size"
         "The size of a hive bin is invalid: it is not a multiple of 4096, or exceeds the file.";
     CellSize "cell-size"
         "The size of a cell is invalid, so the rest of its hive bin cannot be read.";
     AdjacentFreeCells "adjacent-free-cells"
-        "Adjacent free cells were not joined: another tool has edited the hive; it only wastes space.";
+        "Adjacent free cells are not joined; this wastes space and does no harm.";
     UnreferencedCell "unreferenced-cell"
-        "Nothing refers to the cell: the space is lost, after an interrupted or careless edit.";
+        "No structure refers to the cell, so its space is lost; interrupted edits leave such cells.";
     CellReference "cell-reference"
         "A reference does not lead to a cell in use, so its data is lost.";
     CellShared "cell-shared"
-        "Two references lead to one cell: changing or freeing one damages the other.";
+        "Two references lead to one cell, so a change through one damages the other.";
     RootKey "root-key"
-        "The base block does not lead to a root key: nothing can be found.";
+        "The base block does not lead to a root key, so no key can be read.";
     RootFlag "root-flag"
-        "The root key has no root flag; harmless, and usual in hives that were never loaded.";
+        "The root key has no root flag; this is usual in hives that were never loaded, and harmless.";
     KeySignature "key-signature"
-        "A subkey does not lead to a key node: the key and everything below it are lost.";
+        "A subkeys list does not lead to a key node, so the key and its subkeys are lost.";
     KeySize "key-size"
-        "A key node's cell is too small: the key and everything below it are lost.";
+        "The cell of a key node is too small, so the key and its subkeys are lost.";
     KeyName "key-name"
         "A key's name is invalid, so the key cannot be opened.";
     KeyParent "key-parent"
         "A key names another parent than the key that lists it.";
     KeyTwice "key-twice"
-        "A key is listed twice: there is a loop, or two keys share a subtree.";
+        "A key is listed twice: the tree has a cycle, or two keys share a subtree.";
     KeyDepth "key-depth"
-        "Keys are nested deeper than the 512 levels that Windows allows; what is below was not checked.";
+        "Keys are nested deeper than the 512 levels that Windows allows; deeper keys are not checked.";
     KeyClass "key-class"
-        "A key's class name exceeds its cell.";
+        "The class name of a key exceeds its cell.";
     SubkeyCount "subkey-count"
-        "A key's number of subkeys differs from that of its subkeys lists.";
+        "The number of subkeys in a key differs from the number in its subkeys lists.";
     MaxSubkeyName "max-subkey-name"
         "A subkey's name is longer than the maximum in its key; programs that trust it may truncate the name.";
     MaxValueName "max-value-name"
@@ -83,15 +83,15 @@ codes! {
     MaxValueData "max-value-data"
         "A value's data is larger than the maximum in its key; programs that trust it may fail to read it.";
     LinkValues "link-values"
-        "A symbolic link has other values than SymbolicLinkValue.";
+        "A symbolic link has values besides SymbolicLinkValue.";
     TombstoneValues "tombstone-values"
         "A key of a layered hive that marks a deleted key has values.";
     ListSignature "list-signature"
-        "A subkeys list cannot be read: the subkeys in it are lost.";
+        "A subkeys list cannot be read, so its subkeys are lost.";
     ListSize "list-size"
-        "A subkeys list is larger than its cell: the subkeys in it are lost.";
+        "A subkeys list is larger than its cell, so its subkeys are lost.";
     ListNested "list-nested"
-        "An index root refers to an index root: the subkeys below are lost.";
+        "An index root refers to an index root, so the subkeys of the latter are lost.";
     ListEmpty "list-empty"
         "A subkeys list has no elements; Windows never keeps such a list.";
     ListVersion "list-version"
@@ -99,35 +99,35 @@ codes! {
     SubkeyOrder "subkey-order"
         "Subkeys are not sorted, so Windows does not find some of them and damages the hive when it adds others.";
     SubkeyDuplicate "subkey-duplicate"
-        "Two subkeys have the same name: one of them cannot be opened.";
+        "Two subkeys have the same name, so one of them cannot be opened.";
     SubkeyHash "subkey-hash"
         "A subkey's hash does not match its name, so Windows does not find the key.";
     SubkeyHint "subkey-hint"
         "A subkey's hint does not match the beginning of its name, so Windows may not find the key.";
     ValuesListSize "values-list-size"
-        "A key has more values than its values list has room for: its values are lost.";
+        "A key has more values than its values list can contain, so its values are lost.";
     ValueSignature "value-signature"
-        "An element of a values list is not a key value: the value is lost.";
+        "An element of a values list is not a key value, so the value is lost.";
     ValueName "value-name"
         "A value's name is invalid, so the value cannot be read by name.";
     ValueData "value-data"
         "A value's data exceeds its cell.";
     DuplicateValue "duplicate-value"
-        "Two values of a key have names that are equal without regard to case: programs see only one of them.";
+        "Two values of a key have names that differ only by case, so programs read only one of them.";
     DwordSize "dword-size"
         "A REG_DWORD is not four bytes long; programs may ignore it.";
     DataNotInline "data-not-inline"
         "Data of up to four bytes is stored in a cell; Windows stores it in the key value.";
     BigData "big-data"
-        "The segments of a large value are damaged: its data is lost.";
+        "The segments of a large value are damaged, so its data is lost.";
     BigDataVersion "big-data-version"
-        "Data is stored in segments although the hive's version and its size require one cell, or the other way round, so Windows and other programs may not read it.";
+        "Data is stored in segments where the version of the hive and the size of the data require one cell, or in one cell where they require segments; Windows may not read it.";
     KeySecurity "key-security"
-        "A key's security descriptor cannot be read: Windows gives the key another one or drops it.";
+        "The security descriptor of a key cannot be read, so Windows replaces or drops it.";
     SecurityRing "security-ring"
         "The list of security descriptors is broken.";
     SecurityReferences "security-references"
-        "The reference count of a security descriptor is wrong: it may be freed too early, or never.";
+        "The reference count of a security descriptor is wrong, so Windows may free it too early or never.";
 
     // Hives: errors of edits and recovery.
     DataTooLarge "data-too-large"
@@ -143,7 +143,7 @@ codes! {
     KeyIntoItself "key-into-itself"
         "A key cannot be copied to itself or to a place below it.";
     KeyNotCopied "key-not-copied"
-        "The key or a key below it is a predefined handle or marks something as deleted, so it is not copied.";
+        "The key or a key below it is a predefined handle or a mark of deletion, so it is not copied.";
     KeyNoDelete "key-no-delete"
         "The key, or a key below it, is marked as one that must not be deleted.";
     KeySpecial "key-special"
@@ -171,7 +171,7 @@ codes! {
     ReplayBreaks "replay-breaks"
         "A transaction log matches by its numbers, but the hive is damaged after its replay.";
     Witness "witness"
-        "The second, independent parser cannot read the result, or reads something else.";
+        "The second, independent parser cannot read the result, or reads a different result.";
     SecurityDescriptor "security-descriptor"
         "The bytes are not a valid security descriptor, or are too large for one.";
     Sddl "sddl"
@@ -187,7 +187,7 @@ codes! {
     RegData "reg-data"
         "The data or type of a value is invalid, or a registration file of this form cannot represent it.";
     LayeredTombstone "layered-tombstone"
-        "The key or value only marks one of a lower layer as deleted.";
+        "The key or value is only a mark that deletes one of a lower layer.";
 
     // Windows, and the setting.
     ControlSetMissing "control-set-missing"
@@ -223,7 +223,7 @@ codes! {
     SelectZero "select-zero"
         "The value of Select is 0, which is not a control set.";
     ServiceKeyMissing "service-key-missing"
-        "The service key of the setting is not in the hive, and is never created.";
+        "The service key of the setting is not in the hive, and this program does not create it.";
     SetsDiffer "sets-differ"
         "The setting differs between control sets, so booting another one changes it.";
     SubkeyNotValue "subkey-not-value"
@@ -233,7 +233,7 @@ codes! {
     Unconfirmed "unconfirmed"
         "The second parser could not confirm the answer or the edit.";
     Unreadable "unreadable"
-        "Damage prevents a part of the hive from being read.";
+        "A part of the hive is damaged and cannot be read.";
     UserUnnamed "user-unnamed"
         "The path belongs to the logged-on user, and no single user is selected.";
     WeakCryptoMisplaced "weak-crypto-misplaced"
@@ -267,7 +267,7 @@ codes! {
     LogsOfSeveral "logs-of-several"
         "The option --log applies to one hive, but the edit changes several.";
     NoTarget "no-target"
-        "The target of the undo file is not in its place.";
+        "The target of the undo file does not exist.";
     NotAnUndoFile "not-an-undo-file"
         "The file is not an undo file.";
     NotDurable "not-durable"
@@ -275,19 +275,19 @@ codes! {
     OutputExists "output-exists"
         "The file that --output names already exists.";
     OutputFiles "output-files"
-        "The result of --output cannot be one file: there are several hives or files, or the copy would not find its backing files.";
+        "The result of --output would not be one file: the change concerns several files, or a copy would not find its backing files.";
     OutputFolder "output-folder"
         "The folder of the file that --output names does not exist.";
     Placement "placement"
         "The write would change bytes outside the hive's place in the image, so it was refused.";
     Proof "proof"
-        "The edited bytes did not pass the proof, so nothing was written: a bug of this program.";
+        "The edited bytes failed the proof, so nothing was written; this is a bug of this program.";
     ReadBack "read-back"
         "The bytes read back from the medium differ from those that were written.";
     RecoveredOnly "recovered-only"
         "The hive was recovered, and then the edit failed: the undo file reverts the recovery.";
     Rehearsal "rehearsal"
-        "A dry run of the write in memory did not end as planned, so nothing was written: a bug of this program.";
+        "The dry run of the write in memory differs from the plan, so nothing was written; this is a bug of this program.";
     UndoDamaged "undo-damaged"
         "The undo file is damaged, so nothing is restored from it.";
     UndoExists "undo-exists"
@@ -295,7 +295,7 @@ codes! {
     UndoFolder "undo-folder"
         "The folder of the undo file does not exist.";
     UndoGone "undo-gone"
-        "The undo file that a mark beside the target names is missing.";
+        "The undo file that a pointer file beside the target names does not exist.";
     UndoOtherImage "undo-other-image"
         "The files of the image have other names than those in the undo file.";
     UndoShared "undo-shared"
@@ -307,15 +307,15 @@ codes! {
     UndoVersion "undo-version"
         "The undo file was written by a later version of this program.";
     Unfinished "unfinished"
-        "A write to the target was interrupted: `undo` reverts it.";
+        "A write to the target was interrupted; `undo` reverts it.";
     UnfinishedWrite "unfinished-write"
-        "A write began and did not end: the named undo file restores the old state.";
+        "A write began and did not end; the named undo file restores the old state.";
 
     // Targets, audits and the command line.
     Changed "changed"
         "The target changed while it was read.";
     EarlierRecords "earlier-records"
-        "Earlier records are not used: they are of another version or torn, or a later file contains the target too.";
+        "Earlier records are ignored: they are incomplete or of another version, or a later file contains the same target.";
     Expectation "expectation"
         "The text is not an expectation of a setting.";
     ImageUnrecognised "image-unrecognised"
@@ -333,7 +333,7 @@ codes! {
     NoVolume "no-volume"
         "The hive is on a volume that was not found.";
     NobodyLeft "nobody-left"
-        "The target was not read: no thread is left after other targets exceeded their time, or none could be started.";
+        "The target was not read, because no thread was available: other targets exceeded their time, or no thread could be started.";
     NoneFits "none-fits"
         "An entry of the policy matches no Windows that was read.";
     NotADisk "not-a-disk"
@@ -341,7 +341,7 @@ codes! {
     OtherHive "other-hive"
         "The path belongs to another hive than the one that is named or edited.";
     Panic "panic"
-        "A bug of this program ended the reading.";
+        "The reading ended because of a bug of this program.";
     PartOf "part-of"
         "The file may be a part of a target whose reading was abandoned.";
     Pattern "pattern"
@@ -369,7 +369,7 @@ codes! {
     TargetKind "target-kind"
         "The target is not a file, a folder or a block device.";
     Timeout "timeout"
-        "The target was not read in the time allowed.";
+        "The target was not read within the time limit.";
     Usage "usage"
         "An argument of the command line is invalid.";
 
@@ -397,7 +397,7 @@ codes! {
     NoRandom "no-random"
         "The operating system returned no random bytes.";
     NotAFile "not-a-file"
-        "The name is not that of a regular file.";
+        "The path does not lead to a regular file.";
     PastEnd "past-end"
         "The data ends before the requested place.";
     ReadOnly "read-only"
@@ -421,11 +421,11 @@ codes! {
     BackingName "backing-name"
         "The name of the backing file is invalid.";
     Compressed "compressed"
-        "The file is compressed or an archive: unpack it first.";
+        "The file is compressed or an archive; unpack it first.";
     Container "container"
-        "The file contains a disk in a form that is not supported.";
+        "The file contains a disk in an unsupported form.";
     FormatMismatch "format-mismatch"
-        "The file is not of the format that --format names.";
+        "The format of the file is not the one that --format names.";
     FormatUnknown "format-unknown"
         "There is no format with that name.";
     HasChildren "has-children"
@@ -441,7 +441,7 @@ codes! {
     ImageFiles "image-files"
         "The image has more files than this program opens.";
     ImageGrows "image-grows"
-        "The write would enlarge a file of the image that must keep its length.";
+        "The write would enlarge a file of the image whose length is fixed.";
     ImageReadOnly "image-read-only"
         "Images of this format or variant are read-only.";
     ImageTruncated "image-truncated"
@@ -449,15 +449,15 @@ codes! {
     LooksLike "looks-like"
         "The file looks like a format other than the one that it is opened as.";
     Luks "luks"
-        "The file is a LUKS volume: decrypt it first.";
+        "The file is a LUKS volume; decrypt it first.";
     NotAllocated "not-allocated"
-        "The image has not allocated the place, and this program does not allocate it.";
+        "The image has no block for this part of the disk, and this program does not allocate one.";
     OutsideFolder "outside-folder"
         "The image names a file outside its folder, which needs --allow-path.";
     PartOfImage "part-of-image"
         "The file is a part of an image that another file describes.";
     RegFile "reg-file"
-        "The file is a .reg file: registry entries as text.";
+        "The file is a .reg file, which contains registry entries as text.";
     TransactionLog "transaction-log"
         "The file is the transaction log of a hive.";
 
@@ -465,15 +465,15 @@ codes! {
     Encrypted "encrypted"
         "The image is encrypted.";
     EngineDied "engine-died"
-        "The program qemu-nbd ended early.";
+        "The program qemu-nbd ended unexpectedly.";
     EngineFailed "engine-failed"
-        "The program qemu-nbd could not carry out a read or a write.";
+        "The program qemu-nbd failed to read or write.";
     EngineReadOnly "engine-read-only"
         "The program qemu-nbd does not allow writing to the image.";
     EngineRefused "engine-refused"
         "The program qemu-nbd refuses to open the image.";
     EngineSize "engine-size"
-        "The program qemu-nbd reports another size than the image's header.";
+        "The program qemu-nbd reports a size that differs from the image's header.";
     EngineTimeout "engine-timeout"
         "The program qemu-nbd did not answer in time.";
     HeaderRewrite "header-rewrite"
@@ -485,7 +485,7 @@ codes! {
     EwfChunk "ewf-chunk"
         "The chunk size of the E01 image is not supported.";
     EwfEvidence "ewf-evidence"
-        "An E01 image is evidence and never written to.";
+        "E01 images are evidence and are read-only.";
     EwfKind "ewf-kind"
         "This kind of E01 image is not supported.";
     EwfReadErrors "ewf-read-errors"
@@ -495,19 +495,19 @@ codes! {
     EwfSegment "ewf-segment"
         "A segment of the E01 image is damaged or does not belong to the others.";
     EwfTable "ewf-table"
-        "A table of chunks of the E01 image is damaged.";
+        "A chunk table of the E01 image is damaged.";
 
     // Open virtual appliances (OVA).
     PackedDamaged "packed-damaged"
-        "The packed image cannot be unpacked: it is damaged or cut short.";
+        "The compressed image cannot be decompressed: it is damaged or truncated.";
     PackedTooLarge "packed-too-large"
-        "The packed image unpacks to more bytes than are allowed.";
+        "The decompressed image exceeds the size that --unpack allows.";
     OvaDisk "ova-disk"
-        "The disk in the OVA archive is stored in a way that is not supported.";
+        "The disk in the OVA archive is stored in an unsupported way.";
     OvaDiskCompressed "ova-disk-compressed"
         "The disk in the OVA archive is compressed.";
     OvaDiskFormat "ova-disk-format"
-        "The disk in the OVA archive has a format that is not supported there.";
+        "The disk in the OVA archive has an unsupported format.";
     OvaDisks "ova-disks"
         "The OVA archive has several disks; the first is read.";
     OvaNoDisk "ova-no-disk"
@@ -523,17 +523,17 @@ codes! {
     ParallelsBundle "parallels-bundle"
         "The image belongs to a bundle that has no single complete disk.";
     ParallelsDescriptor "parallels-descriptor"
-        "The descriptor beside the Parallels image is damaged or does not name it.";
+        "The descriptor beside the Parallels image is damaged, or does not name the image.";
     ParallelsExtension "parallels-extension"
         "The Parallels image has bitmaps of changed blocks, which a write would invalidate.";
     ParallelsHeader "parallels-header"
         "The header of the Parallels image is damaged.";
     ParallelsInUse "parallels-in-use"
-        "The Parallels image was not closed, or is open.";
+        "The Parallels image was not closed, or another program has it open.";
     ParallelsSnapshot "parallels-snapshot"
         "The Parallels image contains only the changes to another image.";
     ParallelsSnapshots "parallels-snapshots"
-        "The Parallels image is the disk before a snapshot: newer data is in other files.";
+        "The Parallels image is the disk before a snapshot; newer data is in other files.";
     ParallelsSplit "parallels-split"
         "The disk of the Parallels bundle is split into several files.";
 
@@ -555,7 +555,7 @@ codes! {
     Qcow2DataFileShort "qcow2-data-file-short"
         "The external data file of the qcow2 image is shorter than the disk.";
     Qcow2Dirty "qcow2-dirty"
-        "The qcow2 image was not closed, or is open.";
+        "The qcow2 image was not closed, or another program has it open.";
     Qcow2Encrypted "qcow2-encrypted"
         "The qcow2 image is encrypted.";
     Qcow2Feature "qcow2-feature"
@@ -579,9 +579,9 @@ codes! {
 
     // VDI.
     VdiBlock "vdi-block"
-        "The map of the VDI image refers to a block that is not in the file.";
+        "The block map of the VDI image refers to a block outside the file.";
     VdiBlocks "vdi-blocks"
-        "The map of the VDI image is inconsistent, so a write would change other data.";
+        "The block map of the VDI image is inconsistent, so a write would change other data.";
     VdiHeader "vdi-header"
         "The header of the VDI image is damaged.";
     VdiParent "vdi-parent"
@@ -599,7 +599,7 @@ codes! {
 
     // VHD.
     VhdBlock "vhd-block"
-        "The table of the VHD image refers to a block that is not in the file.";
+        "The block allocation table of the VHD image refers to a block outside the file.";
     VhdBlocksOverlap "vhd-blocks-overlap"
         "Blocks of the VHD image overlap, so a write would change other data.";
     VhdCopyDamaged "vhd-copy-damaged"
@@ -631,7 +631,7 @@ codes! {
     VhdxBat "vhdx-bat"
         "The block allocation table of the VHDX image is damaged.";
     VhdxFileSize "vhdx-file-size"
-        "The VHDX file is larger than this program writes to.";
+        "The VHDX file is larger than the size up to which this program writes.";
     VhdxHeader "vhdx-header"
         "The headers of the VHDX image are invalid.";
     VhdxHeaderDamaged "vhdx-header-damaged"
@@ -643,11 +643,11 @@ codes! {
     VhdxLogCorrupt "vhdx-log-corrupt"
         "The log of the VHDX image is damaged.";
     VhdxLogSize "vhdx-log-size"
-        "The log of the VHDX image is larger than this program replays.";
+        "The log of the VHDX image is larger than the size that this program replays.";
     VhdxLogVersion "vhdx-log-version"
         "The log version of the VHDX image is not supported.";
     VhdxLogWaits "vhdx-log-waits"
-        "The VHDX image was not closed: its log is replayed in memory for reading, and remains to be replayed in the file.";
+        "The VHDX image was not closed; its log is replayed in memory for reading, and not in the file.";
     VhdxMetadata "vhdx-metadata"
         "The metadata of the VHDX image is damaged.";
     VhdxMetadataItem "vhdx-metadata-item"
@@ -673,21 +673,21 @@ codes! {
 
     // VMDK.
     VmdkChangeTracking "vmdk-change-tracking"
-        "The VMDK image tracks changes for backups, and the tracking misses this write.";
+        "The VMDK image tracks changes for backups, which would miss this write.";
     VmdkCompression "vmdk-compression"
         "The compression method of the VMDK image is not supported.";
     VmdkDamaged "vmdk-damaged"
-        "The first directory of grains of the VMDK image is damaged, so nothing is written.";
+        "The first grain directory of the VMDK image is damaged, so nothing is written.";
     VmdkDescriptor "vmdk-descriptor"
         "The descriptor of the VMDK image is damaged.";
     VmdkDevice "vmdk-device"
-        "The VMDK descriptor refers to a device of a host.";
+        "The VMDK descriptor refers to a device of the host.";
     VmdkDirectory "vmdk-directory"
-        "A directory of grains of the VMDK image is damaged; the other one is used.";
+        "A grain directory of the VMDK image is damaged; the other one is used.";
     VmdkEncrypted "vmdk-encrypted"
         "The VMDK image is encrypted by VMware.";
     VmdkExtentAlone "vmdk-extent-alone"
-        "The file is one extent of a VMDK image: name the descriptor.";
+        "The file is one extent of a VMDK image; name the descriptor.";
     VmdkExtentKind "vmdk-extent-kind"
         "The VMDK image has an extent of an unsupported type.";
     VmdkExtentSize "vmdk-extent-size"
@@ -697,7 +697,7 @@ codes! {
     VmdkFooter "vmdk-footer"
         "The stream-optimised VMDK image has no valid footer: it is truncated.";
     VmdkGrain "vmdk-grain"
-        "A grain of the VMDK image is damaged, or past the end of its file.";
+        "A grain of the VMDK image is damaged or past the end of its file.";
     VmdkGrainInTables "vmdk-grain-in-tables"
         "A grain of the VMDK image overlaps its tables, so a write would damage them.";
     VmdkGrainShared "vmdk-grain-shared"
@@ -705,7 +705,7 @@ codes! {
     VmdkHeader "vmdk-header"
         "The header of the VMDK image is damaged.";
     VmdkMagic "vmdk-magic"
-        "The file is not a VMDK descriptor, or not the type of extent that its descriptor names.";
+        "The file is not a VMDK descriptor, or not an extent of the type that its descriptor names.";
     VmdkNewlines "vmdk-newlines"
         "The VMDK image was copied as text, which damaged it.";
     VmdkNoAccess "vmdk-no-access"
@@ -721,9 +721,9 @@ codes! {
     VmdkStream "vmdk-stream"
         "Stream-optimised VMDK images are compressed and read-only.";
     VmdkTable "vmdk-table"
-        "A table of grains of the VMDK image is damaged.";
+        "A grain table of the VMDK image is damaged.";
     VmdkTablesDiffer "vmdk-tables-differ"
-        "The two tables of grains of the VMDK image contradict each other, so nothing is written.";
+        "The two grain tables of the VMDK image contradict each other, so nothing is written.";
     VmdkUnclean "vmdk-unclean"
         "The VMDK image was not closed, or its virtual machine is running.";
     VmdkVersion "vmdk-version"
@@ -733,13 +733,13 @@ codes! {
     NoImage "no-image"
         "The WIM archive has no image with that number or name, or several with that name.";
     WimBlob "wim-blob"
-        "A file in the WIM archive cannot be decompressed: its bytes are damaged.";
+        "A file in the WIM archive is damaged and cannot be decompressed.";
     WimBlobMissing "wim-blob-missing"
-        "The WIM archive does not contain the bytes of a file: it is a delta of another archive.";
+        "The WIM archive does not contain the data of a file; it is a delta of another archive.";
     WimEncrypted "wim-encrypted"
         "The ESD archive is encrypted.";
     WimHash "wim-hash"
-        "The bytes of a file in the WIM archive do not match their stored hash.";
+        "The data of a file in the WIM archive does not match its stored hash.";
     WimHeader "wim-header"
         "The header of the WIM archive is damaged.";
     WimMetadata "wim-metadata"
@@ -767,7 +767,7 @@ codes! {
     BootSectorInMbr "boot-sector-in-mbr"
         "The first sector is both a boot sector and a partition table; it is read as a table.";
     ExtendedCycle "extended-cycle"
-        "The chain of logical partitions does not end.";
+        "The chain of logical partitions is a cycle.";
     ExtendedRecord "extended-record"
         "An extended boot record is missing, so the logical partitions after it are not found.";
     GptBackupDamaged "gpt-backup-damaged"
@@ -789,13 +789,13 @@ codes! {
     GptHeaderSize "gpt-header-size"
         "The GPT header has a size that the specification excludes.";
     GptMyLba "gpt-my-lba"
-        "The GPT header contains the number of another sector.";
+        "The sector number in the GPT header is that of another sector.";
     GptRevision "gpt-revision"
         "The GPT has an unknown revision.";
     GptSignature "gpt-signature"
         "The GPT header is missing, or past the end of the disk.";
     HybridMbr "hybrid-mbr"
-        "The MBR before the GPT has partitions, which Windows uses.";
+        "The MBR before the GPT has partitions, and Windows uses those.";
     LogicalOutside "logical-outside"
         "A logical partition exceeds its extended partition.";
     MoreWarnings "more-warnings"
@@ -805,7 +805,7 @@ codes! {
     PartitionOutsideUsable "partition-outside-usable"
         "A partition exceeds the range that the GPT reserves for partitions.";
     PartitionPastEnd "partition-past-end"
-        "A partition ends past the end of the disk: the image is truncated.";
+        "A partition ends past the end of the disk, so the image is truncated.";
     PartitionRange "partition-range"
         "A partition ends before it begins, so it is left out.";
     PartitionsOverlap "partitions-overlap"
@@ -823,13 +823,13 @@ codes! {
     VolumeBitlocker "volume-bitlocker"
         "The partition is encrypted by BitLocker.";
     VolumeDirty "volume-dirty"
-        "The volume is marked dirty and should be checked before it is written to.";
+        "The volume is marked as dirty; Windows should check it before a write.";
     VolumeDynamicDisk "volume-dynamic-disk"
         "The partition belongs to a dynamic disk of Windows.";
     VolumeEmpty "volume-empty"
         "The partition is empty.";
     VolumeExtended "volume-extended"
-        "The partition is an extended one, which contains logical partitions and no file system.";
+        "The partition is an extended partition, which has no file system of its own.";
     VolumeFastStartup "volume-fast-startup"
         "Windows was not fully shut down (Fast Startup), so it may keep newer data of the volume.";
     VolumeHibernated "volume-hibernated"
@@ -837,7 +837,7 @@ codes! {
     VolumeHibernationUnknown "volume-hibernation-unknown"
         "It is unknown whether a hibernated session still uses the volume.";
     VolumeJournal "volume-journal"
-        "The journal of the volume has operations to redo, so its metadata may be outdated.";
+        "The journal of the volume contains operations that were not applied, so metadata may be outdated.";
     VolumeKind "volume-kind"
         "The partition has no supported file system.";
     VolumeLuks "volume-luks"
@@ -869,33 +869,33 @@ codes! {
     FileFiltered "file-filtered"
         "The file is a placeholder that only a filter driver of Windows can fill.";
     FileInManyRecords "file-in-many-records"
-        "The file's list of clusters is spread over several records, so the file is not made longer.";
+        "The run list of the file is spread over several file records, so the file is not enlarged.";
     FileIsFolder "file-is-folder"
         "The name is that of a folder, but a file is needed.";
     FileNotAllocated "file-not-allocated"
-        "The file has no clusters at that place, so it is not written there.";
+        "The file has no clusters for a part of the change, so nothing is written.";
     FileNotPlain "file-not-plain"
-        "The clusters of the file do not have its contents as they are, so it is not written in place.";
+        "The clusters of the file contain its data in another form, so the file is not written in place.";
     FileNotValid "file-not-valid"
-        "The file was never written to at that place, so it is not written there.";
+        "A part of the change is past the valid data of the file, so nothing is written.";
     FileOfFileSystem "file-of-file-system"
-        "The file belongs to the file system itself, so it is not made longer.";
+        "The file belongs to the file system itself, so it is not enlarged.";
     FileRecordFull "file-record-full"
-        "The file's record has no space for a longer list of clusters.";
+        "The file record has no space for a longer run list.";
     FileReparse "file-reparse"
-        "The file is a link or another reparse point: name its target.";
+        "The file is a link or another reparse point; name its target.";
     FileResident "file-resident"
         "The file is stored in its file record and has no clusters, so it is not written in place.";
     FileSparse "file-sparse"
         "The file is sparse, so it is not written in place.";
     FileTooShort "file-too-short"
-        "The file would have to grow on its volume.";
+        "The change is longer than the file on its volume.";
     FolderTooLarge "folder-too-large"
-        "The folder has more names than this program reads.";
+        "The folder has more entries than this program reads.";
     FreeSpaceInPieces "free-space-in-pieces"
-        "The free space of the volume is in too many pieces to make the file longer.";
+        "The free space of the volume is too fragmented to enlarge the file.";
     GrowthInDoubt "growth-in-doubt"
-        "The volume is dirty, damaged or used by a saved session, so no file on it is made longer.";
+        "The volume is dirty, damaged or used by a hibernated session, so no file on it is enlarged.";
 
     // NTFS.
     NtfsAttribute "ntfs-attribute"
@@ -905,7 +905,7 @@ codes! {
     NtfsBackupBootSector "ntfs-backup-boot-sector"
         "The NTFS boot sector is damaged; its backup is used.";
     NtfsBitmap "ntfs-bitmap"
-        "The map of clusters of the NTFS volume is damaged.";
+        "The cluster bitmap ($Bitmap) of the NTFS volume is damaged.";
     NtfsBootSector "ntfs-boot-sector"
         "The volume does not begin with a valid NTFS boot sector.";
     NtfsFixup "ntfs-fixup"
@@ -919,11 +919,11 @@ codes! {
     NtfsIndexOrder "ntfs-index-order"
         "A folder index of the NTFS volume is not sorted, so a name might be missed.";
     NtfsIndexTorn "ntfs-index-torn"
-        "A block of a folder index was written only in part.";
+        "A block of a folder index was written only partly.";
     NtfsLog "ntfs-log"
         "The journal of the NTFS volume cannot be read.";
     NtfsLogTorn "ntfs-log-torn"
-        "A page of the NTFS journal was written only in part.";
+        "A page of the NTFS journal was written only partly.";
     NtfsMetadataCompressed "ntfs-metadata-compressed"
         "Metadata of the NTFS volume is marked compressed or encrypted.";
     NtfsMft "ntfs-mft"
@@ -939,37 +939,37 @@ codes! {
     NtfsRecordFree "ntfs-record-free"
         "A reference leads to a file record that is not in use.";
     NtfsRecordTorn "ntfs-record-torn"
-        "A file record was written only in part.";
+        "A file record was written only partly.";
     NtfsRuns "ntfs-runs"
-        "The list of a file's clusters is damaged.";
+        "The run list of a file is damaged.";
     NtfsRunsOverlap "ntfs-runs-overlap"
-        "A file claims the same cluster twice.";
+        "The run list of a file contains a cluster twice.";
     NtfsStaleReference "ntfs-stale-reference"
         "A reference leads to a file record that now belongs to another file.";
     NtfsStreamGap "ntfs-stream-gap"
-        "A part of a file's list of clusters is missing.";
+        "A part of the run list of a file is missing.";
     NtfsStreamShort "ntfs-stream-short"
         "The data of a file ends before its length.";
     NtfsStreamSize "ntfs-stream-size"
-        "The sizes of a file's data contradict each other.";
+        "The sizes in a data attribute contradict each other.";
     NtfsUpcase "ntfs-upcase"
-        "The table of upper case letters of the NTFS volume is damaged.";
+        "The upcase table ($UpCase) of the NTFS volume is damaged.";
     NtfsVolume "ntfs-volume"
-        "The NTFS volume does not state its version and flags.";
+        "The NTFS volume has no version and flags ($Volume).";
 
     // FAT.
     FatBootSector "fat-boot-sector"
         "The volume does not begin with a valid FAT boot sector.";
     FatChainCluster "fat-chain-cluster"
-        "A chain of clusters contains an invalid cluster number.";
+        "A cluster chain contains an invalid cluster number.";
     FatChainCycle "fat-chain-cycle"
-        "A chain of clusters is a cycle.";
+        "A cluster chain is a cycle.";
     FatChainShort "fat-chain-short"
-        "A chain of clusters ends before its file does.";
+        "A cluster chain ends before its file does.";
     FatCopies "fat-copies"
-        "The copies of the FAT differ, so no file on the volume is made longer.";
+        "The copies of the FAT differ, so no file on the volume is enlarged.";
     FatDiskError "fat-disk-error"
-        "The FAT volume records that a disk error occurred while it was mounted.";
+        "The FAT volume is marked: a disk error occurred while it was mounted.";
     FatFolderLong "fat-folder-long"
         "A folder has more entries than FAT allows.";
 }

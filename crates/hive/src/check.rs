@@ -129,7 +129,7 @@ impl<'h> Checker<'h> {
         };
         if !self.map.claim(at) {
             self.whole = false;
-            self.wrong_reference(Rule::CellShared, position, what, "a cell of its own", at);
+            self.wrong_reference(Rule::CellShared, position, what, "a cell without another reference", at);
             return None;
         }
         Some(data)
@@ -151,7 +151,8 @@ impl<'h> Checker<'h> {
         }
         for at in self.map.unclaimed() {
             if self.report.count(Rule::UnreferencedCell) {
-                let mut finding = Finding::new(Rule::UnreferencedCell, at.in_file(), "nothing refers to this cell");
+                let mut finding =
+                    Finding::new(Rule::UnreferencedCell, at.in_file(), "no structure refers to this cell");
                 finding.cell = Some(at);
                 self.report.keep(finding);
             }

@@ -301,7 +301,7 @@ impl<'a, 'b, A: HiveBytes, B: HiveBytes> Comparison<'a, 'b, A, B> {
         if self.visited[i] <= self.most[i] && self.open.len() <= MAX_DEPTH {
             return true;
         }
-        let what = "the keys are a cycle: the lists name more keys than the hive has room for";
+        let what = "the keys are a cycle: the subkeys lists contain more keys than the hive can";
         self.damage_at(name, side, Error::corrupt(Code::ListSize, what, at));
         if self.visited[i] > self.most[i] {
             self.open.clear();

@@ -69,7 +69,7 @@ impl Hive<Vec<u8>> {
         }
         let name = options.root_name.compressed();
         if !(1..=MAX_NAME_CHARACTERS).contains(&(name.utf16_size() / 2)) {
-            return Err(Error::new(Kind::Unsupported, Code::KeyName, "a key's name has 1 to 255 characters"));
+            return Err(Error::new(Kind::Unsupported, Code::KeyName, "the name of a key has 1 to 255 characters"));
         }
         let too_large =
             || Error::new(Kind::Unsupported, Code::DataTooLarge, "the security descriptor has more than 64 KiB");

@@ -59,7 +59,7 @@ impl<B: HiveBytes> Hive<B> {
             return Err(from.leads_to_free_cell(at));
         }
         if header.size > self.length() - at.0 {
-            return Err(Error::corrupt(Code::CellSize, "the cell runs past the hive bins", at.in_file()));
+            return Err(Error::corrupt(Code::CellSize, "the cell exceeds the hive bins", at.in_file()));
         }
         self.bytes.read(at.data_in_file(), header.size as usize - cell::HEADER_SIZE)
     }

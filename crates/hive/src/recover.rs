@@ -178,7 +178,7 @@ fn replay_over<'l, B: HiveBytes>(
     if head.as_ref().is_some_and(|head| !head.is_dirty()) {
         let error = Error::refused(
             Code::HiveClean,
-            "the hive is clean: the contents of its logs are already in it, or were discarded",
+            "the hive is clean: it contains the contents of its logs, or they were discarded",
         );
         return Err(Box::new(Unrecovered { hive: bytes, error, report }));
     }
@@ -217,7 +217,7 @@ fn plan<'l, B: HiveBytes>(
     report: &mut Recovery,
 ) -> Result<Plan<'l>> {
     if logs.is_empty() {
-        let what = format!("{}, and there is no transaction log", cause(head.as_ref()));
+        let what = format!("{}, and it has no transaction log", cause(head.as_ref()));
         return Err(Error::refused(Code::NoLog, what)
             .advise("look for the files of the same name that end in .LOG, .LOG1 and .LOG2"));
     }
@@ -318,7 +318,7 @@ fn first_bin_timestamp<B: HiveBytes>(bytes: &B) -> Option<u64> {
 /// Checks that the result is a hive. [`judge`] determines whether it is as consistent as before.
 fn examine<B: HiveBytes>(hive: &Hive<Overlay<'_, B>>) -> Result<()> {
     if let Some(hole) = hive.bytes.first_hole() {
-        return Err(Error::corrupt(Code::RecoveredHole, "the hive grows beyond the pages that the logs hold", hole)
+        return Err(Error::corrupt(Code::RecoveredHole, "the hive grows beyond the pages in its logs", hole)
             .advise("a log is missing or damaged: look for other copies"));
     }
     hive.base.validate(hive.bytes.len())?;

@@ -72,7 +72,7 @@ pub enum Testimony {
 /// Compares the value that the witness reads with `ours`.
 pub fn ask_about(hive: &[u8], path: &str, name: &str, ours: Ours<'_>) -> Testimony {
     let mut testimonies = ask_about_all(hive, path, &[(name, ours)]);
-    testimonies.pop().unwrap_or_else(|| Testimony::Silent(silent(path, "it was asked about nothing")))
+    testimonies.pop().unwrap_or_else(|| Testimony::Silent(silent(path, "it was not asked")))
 }
 
 /// Type and data of a value; `None` for a missing value.

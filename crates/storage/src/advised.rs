@@ -171,18 +171,17 @@ commands! {
 
 /// Returns the advice for a damaged volume.
 pub fn repair() -> String {
-    format!("have Windows repair the volume: {CHECK_DISK}")
+    format!("repair the volume with Windows: {CHECK_DISK}")
 }
 
 /// Returns the advice for a BitLocker volume.
 pub fn unlock() -> String {
     format!(
-        "decrypt it in Windows ({DECRYPT_BITLOCKER}), or name what it holds: as a file ({COPY_BITLOCKER}) or a device \
-         ({OPEN_BITLOCKER})"
+        "decrypt it in Windows ({DECRYPT_BITLOCKER}), or name the decrypted volume: as a file ({COPY_BITLOCKER}) or a device ({OPEN_BITLOCKER})"
     )
 }
 
 /// Returns the advice for a volume of dynamic disks.
 pub fn assemble() -> String {
-    format!("let Windows put the volume together, or Linux ({CREATE_LDM}), and name that volume")
+    format!("assemble the volume in Windows or in Linux ({CREATE_LDM}), and name that volume")
 }

@@ -39,7 +39,7 @@ pub fn may_write(path: &Path) -> Result<()> {
 /// # Errors
 /// `folder-read-only`.
 pub fn may_make_files(folder: &Path) -> Result<()> {
-    system::may_make_files(folder).map_err(|e| denied_folder("make a new file in", folder, e))
+    system::may_make_files(folder).map_err(|e| denied_folder("create a file in", folder, e))
 }
 
 /// Returns how other programs use the file at `path`; for an image, the locks of virtual machines count too.

@@ -110,7 +110,7 @@ pub(super) fn is_in_use(error: &io::Error) -> bool {
 
 pub(super) fn in_use(path: &Path) -> Error {
     Error::refused(Code::InUse, format!("{} is in use by another program", path.display()))
-        .advise("close the program that uses it, unmount it, or shut the virtual machine down, and try again")
+        .advise("close the program that uses it, unmount it, or shut down the virtual machine, and try again")
         .of_file(path)
 }
 
@@ -123,7 +123,7 @@ pub(super) fn failed(what: &str, path: &Path, source: io::Error) -> Error {
     let error = if source.kind() == io::ErrorKind::InvalidFilename && matches!(what, "open" | "access") {
         Error::new(Kind::NotFound, Code::NoFile, format!("cannot {what} {}: {source}", path.display()))
     } else if source.kind() == io::ErrorKind::NotFound {
-        Error::new(Kind::NotFound, Code::NoFile, format!("cannot {what} {}: it is not there", path.display()))
+        Error::new(Kind::NotFound, Code::NoFile, format!("cannot {what} {}: it does not exist", path.display()))
     } else {
         Error::io(format!("cannot {what} {}: {source}", path.display()), source)
     };
@@ -142,8 +142,7 @@ pub(super) fn denied(path: &Path, source: io::Error) -> Error {
         false => format!("immutable ({})", advised::LIST_FLAGS),
     };
     error.becoming(Kind::Io, Code::ReadOnly).advise(format!(
-        "run as a user who may write to it; see that its file system is not mounted read-only and that it is not marked \
-         {marked}; or write a copy: --output"
+        "run as a user who may write to it; make sure that its file system is not mounted read-only and that it is not marked {marked}; or write a copy: --output"
     ))
 }
 
@@ -155,7 +154,7 @@ pub(super) fn denied_folder(what: &str, folder: &Path, source: io::Error) -> Err
         return error;
     }
     error.becoming(Kind::Io, Code::FolderReadOnly).advise(
-        "run as a user who may make files in that folder: the new file, or the undo file, is made beside the target",
+        "run as a user who may create files in that folder: the new file or the undo file is created beside the target",
     )
 }
 

@@ -87,20 +87,20 @@ impl Fresh {
 }
 
 fn exists(path: &Path, may_be_like: bool) -> Error {
-    let why = if may_be_like { ", and is not what would be written there" } else { "" };
-    Error::refused(Code::FileExists, format!("{} is there already{why}", path.display()))
+    let why = if may_be_like { ", and differs from the new contents" } else { "" };
+    Error::refused(Code::FileExists, format!("{} already exists{why}", path.display()))
         .advise("name a file that does not exist")
 }
 
 fn not_begun(path: &Path, folder: &Path, error: io::Error) -> Error {
     if error.kind() == io::ErrorKind::NotFound && !folder.exists() {
-        let what = format!("cannot write {}: there is no folder {}", path.display(), folder.display());
-        return Error::new(Kind::NotFound, Code::NoFolder, what).advise("make the folder, or name another place");
+        let what = format!("cannot write {}: the folder {} does not exist", path.display(), folder.display());
+        return Error::new(Kind::NotFound, Code::NoFolder, what).advise("create the folder, or name another one");
     }
     // The error names the temporary file, which the user does not know.
     let what =
-        format!("cannot write {}: nothing can be made in {}: {}", path.display(), folder.display(), error.kind());
-    Error::io(what, error).advise("name a place where files can be made")
+        format!("cannot write {}: no file can be created in {}: {}", path.display(), folder.display(), error.kind());
+    Error::io(what, error).advise("name a folder where files can be created")
 }
 
 /// Returns whether there is nothing at `path`, or a regular file that begins with `like`.

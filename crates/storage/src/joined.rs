@@ -62,7 +62,7 @@ fn too_large() -> Error {
 }
 
 fn fixed() -> Error {
-    Error::new(Kind::Unsupported, Code::FixedLength, "only the last file of an image changes its length")
+    Error::new(Kind::Unsupported, Code::FixedLength, "only the last file of an image can change its length")
 }
 
 impl<S: Deref<Target: Storage>> Joined<S> {

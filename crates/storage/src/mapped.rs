@@ -100,7 +100,7 @@ impl Anonymous {
     /// # Errors
     /// `no-memory`: the host cannot map `len` bytes.
     pub(super) fn new(len: usize) -> Result<Self> {
-        let no_memory = |e| Error::new(Kind::Io, Code::NoMemory, format!("no room for {len} bytes: {e}"));
+        let no_memory = |e| Error::new(Kind::Io, Code::NoMemory, format!("no memory for {len} bytes: {e}"));
         let map = MmapMut::map_anon(len).map_err(no_memory)?;
         // With huge pages everywhere, each first access would clear 2 MiB. Kernels without huge pages return an error.
         #[cfg(target_os = "linux")]

@@ -26,7 +26,7 @@ const XATTR_MAX: usize = 65_536;
 /// keep none beyond that of Linux.
 pub(super) fn keeps(storage: &FileStorage) -> Option<&'static str> {
     let Ok(system) = fstatfs(storage.file()) else {
-        return Some("the file system does not say what it is");
+        return Some("the type of the file system is unknown");
     };
     KEEPING.iter().find(|(magic, _)| i128::from(system.f_type) == i128::from(*magic)).map(|(_, why)| *why)
 }

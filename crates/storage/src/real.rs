@@ -82,8 +82,8 @@ impl Host for RealHost {
         #[cfg(not(unix))]
         let _ = mode;
         temp_files::hold(What::File, || {
-            let made = builder.tempfile_in(folder).map_err(|e| denied_folder("make a new file in", folder, e))?;
-            let (file, path) = made.keep().map_err(|e| failed("keep a new file in", folder, e.error))?;
+            let made = builder.tempfile_in(folder).map_err(|e| denied_folder("create a file in", folder, e))?;
+            let (file, path) = made.keep().map_err(|e| failed("save a new file in", folder, e.error))?;
             Ok((path.clone(), FileStorage::new(file, path)))
         })
     }

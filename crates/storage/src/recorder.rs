@@ -247,7 +247,7 @@ impl Storage for Recorder {
         for page in pages(offset, end) {
             let had = state.now.get(&page).cloned();
             if had.is_none() && state.now.len() == MAX_PAGES {
-                let what = "one edit writes more than 1 GiB, the limit";
+                let what = "one edit writes more than 1 GiB, which is the limit";
                 return Err(Error::new(Kind::Unsupported, Code::TooLarge, what));
             }
             let before = had.map_or_else(|| self.page_below(page), Ok)?;

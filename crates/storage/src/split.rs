@@ -47,9 +47,13 @@ impl<S: Deref<Target: Storage>> Split<S> {
                 return Err(Error::new(Kind::Corrupt, Code::SplitEmpty, format!("segment {name} is empty")));
             }
             if this > segment_len || (i < last && this < segment_len) {
-                return Err(Error::new(Kind::Corrupt, Code::SplitUneven, format!("segment {name} has another size"))
-                    .expected(format_args!("{segment_len} bytes, as {}", segments[0].0), this)
-                    .advise("a copy of it was cut short, or it belongs to another image"));
+                return Err(Error::new(
+                    Kind::Corrupt,
+                    Code::SplitUneven,
+                    format!("segment {name} has a different size"),
+                )
+                .expected(format_args!("{segment_len} bytes, as {}", segments[0].0), this)
+                .advise("the segment is truncated, or belongs to another image"));
             }
             len = len.checked_add(this).ok_or_else(too_large)?;
         }

@@ -47,9 +47,9 @@ Hive: clean
 
 #[test]
 fn different_boots_have_two_headlines() {
-    let expected = r#"not set at next boot: Windows takes 0, no security association with a server
+    let expected = r#"not set at next boot: Windows uses 0: no security association with a server
 behind NAT
-1 at capture: the server may be behind NAT, the client needs a public address
+1 at capture: the server may be behind NAT; the client needs a public address
 Windows Vista or later (PolicyAgent runs in svchost.exe), Service Pack 1, x64,
 client, "FIXTURE"
 
@@ -64,7 +64,7 @@ client, "FIXTURE"
 Hive: clean
 Findings:
   ControlSet001\Services\PolicyAgent\AssumeUDPEncapsulationContextOnSendRule
-    1 here, not set in ControlSet002, which the next boot takes
+    1 here, not set in ControlSet002, which the next boot uses
     -> a switch to this control set changes the answer; --control-set all makes
     them the same
 "#;
@@ -87,10 +87,10 @@ Hive: dirty, read without its transaction logs: newer data may be missing
 Findings:
   ControlSet001\Services\PolicyAgent\AssumeUDPEncapsulationContextOnSendRule
     REG_SZ of 4 bytes: Windows expects a REG_DWORD
-    -> `hivewright set` writes it as a REG_DWORD where Windows looks
+    -> `hivewright set` writes it as a REG_DWORD under the right service key
 Related values:
   ControlSet001\Services\RasMan\Parameters\ProhibitIpSec = 1
-    L2TP without IPsec: for L2TP connections the setting is moot
+    L2TP does not use IPsec, so the setting has no effect on L2TP connections
 "#;
     let spec = SystemHive::new(Release::Win10).spec();
     let spec = spec.at(&service_path(1, "PolicyAgent"), |k| k.sz(hivewright_fixtures::RULE, "2"));

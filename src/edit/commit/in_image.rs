@@ -168,7 +168,7 @@ pub(super) fn write_journaled<H: Host>(
     if options.keep_times {
         for file in locked.all() {
             let kept = file.file.take_times(&file.times).and_then(|()| file.file.flush());
-            committed.notes.extend(kept.err().map(|e| format!("cannot keep the times of the file: {e}")));
+            committed.notes.extend(kept.err().map(|e| format!("cannot preserve the times of the file: {e}")));
         }
     }
     committed.notes.extend(journal.mark_or_note(Mark::Committed));

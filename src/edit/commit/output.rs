@@ -64,7 +64,7 @@ pub(super) fn publish<H: Host>(host: &H, staged: &mut Staged<'_, H>, path: &Path
         return Err(exists(path));
     }
     host.sync_folder(folder_of(path)).map_err(|e| {
-        e.adding("the output is complete, but may be gone after a power loss").becoming(Kind::Io, Code::NotDurable)
+        e.adding("the output is complete, but a power loss may remove it").becoming(Kind::Io, Code::NotDurable)
     })
 }
 

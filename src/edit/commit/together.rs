@@ -183,7 +183,7 @@ fn arranged<'a>(logs: Vec<Part<'a>>, mut hives: Vec<Part<'a>>) -> Vec<Part<'a>> 
 fn joined(parts: &[Part<'_>], starts: &[u64]) -> Result<Vec<u8>> {
     let mut all = Vec::new();
     for (part, start) in parts.iter().zip(starts) {
-        all.resize(usize::try_from(*start).map_err(|_| broken("the files do not fit into memory"))?, 0);
+        all.resize(usize::try_from(*start).map_err(|_| broken("the files do not fit in memory"))?, 0);
         all.extend_from_slice(part.image);
     }
     Ok(all)

@@ -90,7 +90,7 @@ impl Expected {
             let place = keys.len();
             if let Some(at) = self.keys[key].original {
                 if !seen.insert(at) {
-                    let what = "a key of the tree is reached twice";
+                    let what = "the tree of keys reaches a key twice";
                     return Err(Error::corrupt(Code::CellShared, what, at.in_file()));
                 }
                 for subkey in hive.key_at(at)?.subkeys()? {

@@ -13,10 +13,9 @@ use hivewright_hive::recover::{self, Recovery};
 use hivewright_hive::witness::{self, Testimony};
 use hivewright_hive::{Hive, HiveBytes, Opened, binary_search};
 
-const BY_LISTS: &str = "the second parser, nt-hive, finds the key only by going through the lists of subkeys: it puts \
-                        letters beyond ASCII in another order than Windows does";
-const NO_HARM: &str = "none needed: the answer is confirmed";
-const UNCONFIRMED: &str = "the answer rests on this program alone: see whether `hivewright check` finds damage";
+const BY_LISTS: &str = "the second parser, nt-hive, finds the key only by a linear search of the subkeys lists: it sorts letters beyond ASCII in another order than Windows";
+const NO_HARM: &str = "nothing to do: the answer is confirmed";
+const UNCONFIRMED: &str = "only this program confirms the answer: run `hivewright check` to find damage";
 
 /// The answer of a hive about the setting, and its certainty.
 #[derive(Debug)]
@@ -208,6 +207,6 @@ fn hidden(report: &Report, path: &str) -> Option<Finding> {
         error = error.expected(expected, actual);
     }
     let place = finding.key.clone().unwrap_or_default();
-    let advice = "Windows uses this list: see `hivewright check`, and use another copy of the hive";
+    let advice = "Windows uses this list: run `hivewright check`, and use another copy of the hive";
     Some(Finding::of_error(finding.rule.code(), place, &error, advice))
 }

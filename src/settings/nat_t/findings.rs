@@ -10,7 +10,7 @@ use crate::windows::version::Decision;
 use hivewright_error::{Code, Result};
 use hivewright_hive::HiveBytes;
 
-const SET_IT: &str = "`hivewright set` writes it as a REG_DWORD where Windows looks";
+const SET_IT: &str = "`hivewright set` writes it as a REG_DWORD under the right service key";
 
 /// Adds the findings on the values in the report.
 pub(super) fn find(report: &mut SettingReport) {
@@ -23,7 +23,7 @@ pub(super) fn find(report: &mut SettingReport) {
             found.push(Finding::new(
                 Code::WindowsDisagrees,
                 &set.name,
-                format!("its services belong to {}, those of the deciding control set do not", set.decision.as_str()),
+                format!("its services belong to {}, unlike those of the deciding control set", set.decision.as_str()),
                 "a write to this control set needs --windows xp or --windows vista+",
             ));
         }
@@ -52,8 +52,8 @@ fn in_service(service: &ServiceReport, found: &mut Vec<Finding>) {
             Finding::new(
                 Code::SameNameTwice,
                 place,
-                format!("a second value of the same name holds {data}; a look-up finds the first one"),
-                "remove all of them, then set the one that is wanted",
+                format!("a second value with the same name has {data}; Windows reads the first one"),
+                "remove all of them, then set the value again",
             )
         } else {
             Finding::new(
@@ -65,14 +65,19 @@ fn in_service(service: &ServiceReport, found: &mut Vec<Finding>) {
         });
     }
     if service.subkey_of_that_name {
-        found.push(Finding::new(Code::SubkeyNotValue, &place, "a subkey of this name: Windows reads a value", SET_IT));
+        found.push(Finding::new(
+            Code::SubkeyNotValue,
+            &place,
+            "a subkey has this name, but Windows reads a value",
+            SET_IT,
+        ));
     }
     if service.misplaced_weak_crypto {
         found.push(Finding::new(
             Code::WeakCryptoMisplaced,
             format!("{}\\{}", service.path, super::related::WEAK_CRYPTO),
-            "this value belongs below Services\\RasMan\\Parameters; nothing reads it here",
-            "remove it here",
+            "this value belongs below Services\\RasMan\\Parameters; Windows does not read it here",
+            "remove it",
         ));
     }
     if service.counts == Some(true) && service.key == Presence::Absent {
@@ -97,8 +102,8 @@ fn tombstone(place: &str) -> Finding {
     Finding::new(
         Code::TombstoneValue,
         place,
-        "the value is a tombstone of a layered hive: Windows treats it as absent, whatever its data",
-        "Windows never makes one here: find out which program did",
+        "the value is a tombstone of a layered hive: Windows treats it as absent",
+        "Windows does not create such a value: find the program that did",
     )
 }
 
@@ -106,12 +111,15 @@ fn wrong_key(service: &ServiceReport, place: &str, value: &SettingValue) -> Find
     let data = value.describe();
     let (what, advice) = match service.service {
         Service::IpSec => (
-            format!("{data} is where only XP and Server 2003 look; this Windows reads Services\\PolicyAgent"),
-            "a wrong guide, or left by an upgrade from XP (KB947234): set it in the right place if it is wanted",
+            format!(
+                "{data} is below the key that only XP and Server 2003 read; this Windows reads Services\\PolicyAgent"
+            ),
+            "a guide may have named the wrong key, or an upgrade from XP left it (KB947234): set it below the right key",
         ),
-        Service::PolicyAgent => {
-            (format!("{data} is where only Vista and later look; this Windows reads Services\\IPSec"), SET_IT)
-        }
+        Service::PolicyAgent => (
+            format!("{data} is below the key that only Vista and later read; this Windows reads Services\\IPSec"),
+            SET_IT,
+        ),
     };
     Finding::new(Code::WrongKey, place, what, advice)
 }
@@ -123,7 +131,7 @@ fn override_disagrees(report: &SettingReport, found: &mut Vec<Finding>) {
             Code::OverrideDisagrees,
             "",
             format!("the evidence is {}, which contradicts --windows", report.windows.decision.as_str()),
-            "leave --windows away unless you know better than the services in this hive",
+            "omit --windows, unless the services in this hive are misleading",
         ));
     }
 }
@@ -148,8 +156,8 @@ fn sets_differ(report: &SettingReport, found: &mut Vec<Finding>) {
             found.push(Finding::new(
                 Code::NotTheBootedSet,
                 place,
-                format!("{} here, but the next boot takes {}, which has nothing", has(service), reference.name),
-                "a literal ControlSetNNN in a script, or an older state: set it in the set of the next boot",
+                format!("{} here, not set in {}, which the next boot uses", has(service), reference.name),
+                "a script may have named this control set, or the value is older: set it in the control set of the next boot",
             ));
             continue;
         }
@@ -157,7 +165,7 @@ fn sets_differ(report: &SettingReport, found: &mut Vec<Finding>) {
         found.push(Finding::new(
             Code::SetsDiffer,
             place,
-            format!("{} here, {other} in {}, which the next boot takes", has(service), reference.name),
+            format!("{} here, {other} in {}, which the next boot uses", has(service), reference.name),
             "a switch to this control set changes the answer; --control-set all makes them the same",
         ));
     }
@@ -179,7 +187,7 @@ pub(super) fn below_the_link<B: HiveBytes>(
                 Code::CurrentControlSetValue,
                 place,
                 format!("{data} is below a key that Windows never reads"),
-                "a careless tool wrote it: set it in the set of the next boot",
+                "another program wrote it: set it in the control set of the next boot",
             ));
         }
     }

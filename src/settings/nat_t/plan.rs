@@ -77,7 +77,7 @@ impl Transaction {
     /// ```
     pub fn nat_t(&mut self, number: Option<u32>) -> Result<&mut Self> {
         if let Some(number) = number.filter(|number| *number > 2) {
-            let what = format!("{number} is no number of the setting");
+            let what = format!("{number} is not a value of the setting");
             return Err(Error::new(Kind::Unsupported, Code::Usage, what).expected("0, 1 or 2", number));
         }
         let wanted = number.map_or(Wanted::Unset, Wanted::Set);
@@ -190,7 +190,7 @@ fn place<B: HiveBytes>(
         Look::Unreadable(damage) => return Err(damage.to_error(Kind::Corrupt).advise(ADVICE)),
         Look::Absent => {
             return Err(Error::refused(Code::ServiceKeyMissing, format!("there is no key {path}")).advise(
-                "a service key is never made here: choose another set with --control-set, or check --windows",
+                "this program creates no service key: choose another control set with --control-set, or correct --windows",
             ));
         }
     };
@@ -213,7 +213,7 @@ fn disagrees(set: &str, decision: Decision, reference: Decision) -> Error {
         Code::WindowsDisagrees,
         format!("{set} belongs to {}, the control set of the next boot to {}", decision.as_str(), reference.as_str()),
     )
-    .advise("leave that set out with --control-set, or give --windows xp or --windows vista+")
+    .advise("exclude that control set with --control-set, or give --windows xp or --windows vista+")
 }
 
 fn refuse_damage(damage: Damage) -> Result<()> {
@@ -223,5 +223,4 @@ fn refuse_damage(damage: Damage) -> Result<()> {
     }
 }
 
-const ADVICE: &str = "the hive is damaged where an edit must read: see what `hivewright check` finds before any write; --force \
-                      edits nevertheless where the setting is whole and the edit does not touch the damage";
+const ADVICE: &str = "the hive is damaged in a part that an edit must read: run `hivewright check` before a write; --force edits anyway if the setting is intact and the edit does not touch the damage";

@@ -12,7 +12,7 @@ pub(super) const WEAK_CRYPTO: &str = "AllowL2TPWeakCrypto";
 
 /// The reported values of `RasMan\Parameters`, and the meaning of 1.
 const VALUES: [(&str, &str); 3] = [
-    ("ProhibitIpSec", "L2TP without IPsec: for L2TP connections the setting is moot"),
+    ("ProhibitIpSec", "L2TP does not use IPsec, so the setting has no effect on L2TP connections"),
     (WEAK_CRYPTO, "L2TP may use weak cryptography"),
     ("NegotiateDH2048_AES256", "L2TP negotiates DH2048 and AES256"),
 ];

@@ -146,8 +146,8 @@ pub fn report<B: HiveBytes>(hive: &Hive<B>, override_era: Option<Era>) -> Result
         report.findings.push(Finding::new(
             Code::ControlSetsLeftOut,
             "",
-            format!("{left_out} more control sets are listed, of the same numbers or beyond the first {MOST_SETS}"),
-            "Windows never makes that: see what `hivewright check` finds",
+            format!("{left_out} more control sets are not shown: they have the same numbers, or exceed the limit of {MOST_SETS}"),
+            "Windows does not create that: run `hivewright check`",
         ));
     }
     report.findings.extend(damage.into_findings());

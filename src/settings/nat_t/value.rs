@@ -25,9 +25,9 @@ const MOST_LOOKALIKES: usize = 100;
 pub fn meaning(number: u32) -> &'static str {
     match number {
         0 => "no security association with a server behind NAT",
-        1 => "the server may be behind NAT, the client needs a public address",
+        1 => "the server may be behind NAT; the client needs a public address",
         2 => "server and client may both be behind NAT",
-        _ => "undefined: must not be used; its effect in Windows is unknown",
+        _ => "undefined: its effect in Windows is unknown",
     }
 }
 
@@ -152,7 +152,7 @@ impl ServiceReport {
             Code::ServiceKeyMissing,
             &self.path,
             "the service that reads the setting has no key",
-            "do not create it: repair Windows, or check whether this is the right control set",
+            "do not create it: repair Windows, or choose the right control set",
         )
     }
 }
@@ -331,7 +331,7 @@ impl Verdict {
                 (None, what.to_owned())
             }
             true => (Some(2), format!("XP before Service Pack 2 (with KB818043) behaves as for 2, {}", meaning(2))),
-            false => (Some(0), format!("Windows takes 0, {}", meaning(0))),
+            false => (Some(0), format!("Windows uses 0: {}", meaning(0))),
         };
         let (state, number) = (SettingState::Unset, None);
         Verdict { control_set: Some(control_set), state, number, effective, meaning, cause: None }

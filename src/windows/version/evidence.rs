@@ -107,12 +107,12 @@ pub(crate) fn of_set<B: HiveBytes>(
         Host::Svchost if !driver || later => (Decision::PolicyAgent, "PolicyAgent runs in svchost.exe"),
         Host::Svchost => (Decision::Contradictory, "PolicyAgent runs in svchost.exe, and IPSec is a driver"),
         Host::Lsass if bfe || ikeext || marks.driver_database.is_some() => {
-            (Decision::Contradictory, "PolicyAgent runs in lsass.exe, but there are parts of later Windows")
+            (Decision::Contradictory, "PolicyAgent runs in lsass.exe, but the hive has services of later Windows")
         }
         Host::Lsass if driver => (Decision::IpSec, "PolicyAgent runs in lsass.exe, and IPSec is a driver"),
         Host::Lsass => (Decision::Unknown, "PolicyAgent runs in lsass.exe, and IPSec is not a driver"),
-        Host::Other if later && driver => (Decision::Contradictory, "BFE and IKEEXT are there, and IPSec is a driver"),
-        Host::Other if later => (Decision::PolicyAgent, "BFE and IKEEXT are there"),
+        Host::Other if later && driver => (Decision::Contradictory, "BFE and IKEEXT exist, and IPSec is a driver"),
+        Host::Other if later => (Decision::PolicyAgent, "BFE and IKEEXT exist"),
         Host::Other => (Decision::Unknown, "no decisive service"),
     };
     let mut perhaps_2000 = false;
@@ -184,9 +184,9 @@ fn ipsec_driver<B: HiveBytes>(
     let what = match (&image, kind) {
         (Some(image), Some(kind)) => format!("{image}, type {kind}"),
         (Some(image), None) => format!("{image}, no type"),
-        (None, _) => "a key without an image: no service".to_owned(),
+        (None, _) => "a key without an image, which is not a service".to_owned(),
     };
-    let means = if driver { "Windows 2000, XP or Server 2003" } else { "nothing: hardening baselines make this key" };
+    let means = if driver { "Windows 2000, XP or Server 2003" } else { "nothing: hardening baselines create this key" };
     evidence.push(Evidence { place: path, what, means });
     Ok(driver)
 }
@@ -227,7 +227,7 @@ fn has_2000_name<B: HiveBytes>(
         evidence.push(Evidence {
             place: format!("{path}\\DisplayName"),
             what: name,
-            means: "Windows 2000: XP and Server 2003 say IPSEC Services",
+            means: "Windows 2000: the name in XP and Server 2003 is IPSEC Services",
         });
     }
     Ok(old)

@@ -126,9 +126,9 @@ fn too_deep(opening: &Opening<'_>) -> Error {
     if opened > 1 {
         let what = format!("{} is its own backing file or parent", opening.path.display());
         return Error::new(Kind::Corrupt, Code::ImageCircle, what)
-            .advise(format!("look at the chain: {}", advised::SHOW_CHAIN));
+            .advise(format!("show the chain: {}", advised::SHOW_CHAIN));
     }
-    let what = format!("the chain has more than {MAX_DEPTH} images, the limit of this program");
+    let what = format!("the chain has more than {MAX_DEPTH} images, which is the limit of this program");
     Error::new(Kind::Unsupported, Code::ImageDepth, what)
         .advise("shorten the chain first: merge images into their parents or backing files")
 }

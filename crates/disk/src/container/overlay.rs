@@ -79,9 +79,9 @@ impl ImageOverlay {
             if len > entry.1 { grown.push((entry, len)) } else { arranged.push(entry) }
         }
         if let [(first, _), (second, _), ..] = &grown[..] {
-            let what = format!("{} and {} would both have to grow", first.0.display(), second.0.display());
+            let what = format!("{} and {} would both grow", first.0.display(), second.0.display());
             return Err(Error::new(Kind::NoRoom, Code::ImageGrows, what)
-                .advise(format!("convert a copy of the image to a single file and edit that: {}", advised::TO_RAW)));
+                .advise(format!("convert a copy of the image to one file, and edit that: {}", advised::TO_RAW)));
         }
         let mut last_len = arranged.last().map_or(0, |file| file.1);
         if let Some((file, len)) = grown.pop() {

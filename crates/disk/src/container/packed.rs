@@ -99,16 +99,16 @@ pub(super) fn open(opening: &Opening<'_>, probe: &Probe<'_>) -> Result<Option<Im
         return Err(error);
     }
     if spool.is_full() {
-        let what = format!("{path} unpacks to more than {most} bytes");
+        let what = format!("the unpacked data of {path} has more than {most} bytes");
         return Err(Error::new(Kind::Unsupported, Code::PackedTooLarge, what)
-            .advise(format!("allow more (--unpack SIZE), or unpack it elsewhere: {}", packing.command().line)));
+            .advise(format!("allow more (--unpack SIZE), or unpack it yourself: {}", packing.command().line)));
     }
     if let Err(error) = unpacked {
         return Err(match error.kind() {
             // The temporary file is full.
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Error::io(format!("cannot unpack {path}: {error}"), error)
-                    .advise("name a folder with more room: TMPDIR=FOLDER")
+                    .advise("name a folder with more space: TMPDIR=FOLDER")
             }
             _ => Error::new(Kind::Corrupt, Code::PackedDamaged, format!("{path} cannot be unpacked: {error}"))
                 .advise("it is damaged or truncated: use another copy"),
@@ -123,7 +123,7 @@ pub(super) fn open(opening: &Opening<'_>, probe: &Probe<'_>) -> Result<Option<Im
     image.about.facts.push(("packed", packing.name().to_owned()));
     image.about.refusal = Some(Refusal {
         code: Code::Compressed,
-        what: format!("the image is packed ({})", packing.name()),
+        what: format!("the image is compressed ({})", packing.name()),
         advice: format!("unpack it, and edit the result: {}", packing.command().line),
     });
     Ok(Some(image))

@@ -169,7 +169,7 @@ impl PathPolicy {
             Kind::NotFound => Error::new(
                 Kind::NotFound,
                 Code::NoFile,
-                format!("the image {} needs {shown}, which is not there", named_by.display()),
+                format!("the image {} needs {shown}, which does not exist", named_by.display()),
             )
             .advise(match name.has_root() || name.components().count() == 1 {
                 true => "copy it beside the image, or give --allow-path with its folder".to_owned(),
@@ -185,8 +185,9 @@ impl PathPolicy {
             let what =
                 format!("the image {} names {}, which is not beside the image", named_by.display(), path.display());
             let folder = shell::word(path.parent().unwrap_or(&path));
-            return Err(Error::refused(Code::OutsideFolder, what)
-                .advise(format!("if that is right, allow it: --allow-path {folder}")));
+            return Err(
+                Error::refused(Code::OutsideFolder, what).advise(format!("to allow it, give --allow-path {folder}"))
+            );
         }
         if kind_of(&path)? != EntryKind::File {
             let what =

@@ -80,13 +80,13 @@ pub(super) fn held_against(
     let Some((what, advice)) = (if (named.is)(&probe) { None } else { other(&probe, named) }) else { return opened };
     match opened {
         Ok(Some(mut image)) => {
-            let what = format!("it was read as raw because of --format, and looks like {what}: {advice}");
+            let what = format!("the file was read as raw because of --format, but looks like {what}: {advice}");
             image.about.remarks.push((Code::LooksLike, what));
             Ok(Some(image))
         }
         Ok(None) => Ok(None),
         Err(_) => {
-            let what = format!("{} is not a {} image, it looks like {what}", path.display(), named.title);
+            let what = format!("{} is not a {} image; it looks like {what}", path.display(), named.title);
             Err(Error::new(Kind::Unsupported, Code::FormatMismatch, what).advise(advice))
         }
     }
@@ -95,9 +95,9 @@ pub(super) fn held_against(
 /// Returns the detected kind of file, and the matching option. `None` if it is unknown.
 fn other(probe: &Probe<'_>, named: &Format) -> Option<(String, String)> {
     if probe.head.starts_with(b"regf") {
-        return Some(("a registry hive".into(), "leave --format out".into()));
+        return Some(("a registry hive".into(), "omit --format".into()));
     }
-    let advice = |name: &str| format!("leave --format out, or give --format {name}");
+    let advice = |name: &str| format!("omit --format, or give --format {name}");
     if let Some(Format { name, title, .. }) = FORMATS.iter().find(|format| (format.is)(probe)) {
         return Some((format!("an image of the format {title}"), advice(name)));
     }
@@ -137,7 +137,7 @@ mod tests {
             (of(b"vhdxfile", 0), "VHDX", "--format vhdx"),
             (of(b"QFI\xfb\0\0\0\x03", 0), "qcow2", "--format qcow2"),
             (of(b"KDMV", 0), "VMDK", "--format vmdk"),
-            (of(b"regf", 0), "a registry hive", "leave --format out"),
+            (of(b"regf", 0), "a registry hive", "omit --format"),
             (of(b"\x55\xaa", 510), "a raw disk", "--format raw"),
         ];
         let mut told = 0;

@@ -55,7 +55,7 @@ impl Unreadable {
 
     /// Returns a compression that [`super::packed`] supports.
     const fn stream(is: fn(&Probe<'_>) -> bool, what: &'static str, command: Command) -> Self {
-        let advice = "unpack it first: {}; or have it unpacked into a temporary file where it is read: --unpack SIZE";
+        let advice = "unpack it first: {}; or read it through a temporary file: --unpack SIZE";
         Unreadable { advice, ..Self::packed(is, what, command) }
     }
 
@@ -112,22 +112,22 @@ const KINDS: &[Unreadable] = &[
     Unreadable::disk(
         |probe| first_member(probe.head).is_some_and(|first| first == XVA),
         "an XVA (XenServer, XCP-ng)",
-        "import it there, and export its disk: xe vdi-export format=vhd (or raw)",
+        "import it into XenServer, and export its disk: xe vdi-export format=vhd (or raw)",
         None,
     ),
     // Proxmox, pve-qemu, `vma_spec.txt`.
     Unreadable::disk(
         |probe| probe.head.starts_with(b"VMA\0"),
         "a VMA (backup of Proxmox VE)",
-        "take its disks out, where Proxmox runs: {}",
+        "extract its disks on Proxmox: {}",
         Some(advised::EXTRACT_VMA),
     ),
-    Unreadable::disk(is_vbk, "a backup of Veeam (VBK, VIB)", "restore its disk with Veeam, and name that", None),
+    Unreadable::disk(is_vbk, "a backup of Veeam (VBK, VIB)", "restore its disk with Veeam, and name the disk", None),
     // afflib, `lib/afflib_i.h`: AF_HEADER.
     Unreadable::disk(
         |probe| probe.head.starts_with(b"AFF10\r\n\0"),
         "an AFF image",
-        "take the disk out: {}",
+        "extract the disk: {}",
         Some(advised::EXPORT_AFF),
     ),
     Unreadable::disk(is_aff4, "an AFF4 image", "export its disk, as raw or E01, with the tool that made it", None),
@@ -166,7 +166,7 @@ const KINDS: &[Unreadable] = &[
     Unreadable::packed(|probe| probe.head.starts_with(b"PK\x03\x04"), "a zip archive", advised::UNZIP),
     Unreadable::packed(
         |probe| probe.head.starts_with(b"PK\x07\x08PK\x03\x04"),
-        "a zip archive in parts",
+        "a part of a split zip archive",
         advised::UNPACK,
     ),
     // POSIX.1-2017, *pax*, "ustar Interchange Format".
@@ -182,7 +182,7 @@ const KINDS: &[Unreadable] = &[
         |probe| probe.head.starts_with(b"CREG"),
         Code::Hive9x,
         "a registry of Windows 95, 98 or Me",
-        "only hives of Windows NT and later are read: name System32/config/SYSTEM of such a Windows",
+        "only hives of Windows NT and later are supported: name System32/config/SYSTEM of such a Windows",
     ),
 ];
 
@@ -212,8 +212,7 @@ const LOG: Unreadable = Unreadable::registry(
     |probe| probe.head.starts_with(b"regf") && is_transaction_log(probe.head),
     Code::TransactionLog,
     "a transaction log of a hive",
-    "name the hive, which has the name of the log without .LOG, .LOG1 or .LOG2: logs beside it are found, others are given \
-     with --log",
+    "name the hive, which has the name of the log without .LOG, .LOG1 or .LOG2; logs in another folder need --log",
 );
 
 /// Returns whether it is a kind of file that an audit reports.
@@ -373,7 +372,7 @@ mod tests {
             (b"BZh9nothing", None),
             (b"BZh", None),
             (b"PK\x03\x04", Some("a zip archive")),
-            (b"PK\x07\x08PK\x03\x04", Some("a zip archive in parts")),
+            (b"PK\x07\x08PK\x03\x04", Some("a part of a split zip archive")),
             (b"7z\xbc\xaf\x27\x1c\0", Some("a 7z archive")),
             (b"\xfd7zXZ\0", Some("an xz file")),
             (b"\x28\xb5\x2f\xfd", Some("a Zstandard file")),

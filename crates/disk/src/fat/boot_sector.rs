@@ -63,7 +63,7 @@ impl Geometry {
         let is_32 = u16_at(22) == 0;
         let (sectors, per_fat) = (either(u16_at(19), u32_at(32)), either(u16_at(22), u32_at(36)));
         if sector[510..] != [0x55, 0xaa] {
-            return Err(bad("its signature 55 AA is missing", 510));
+            return Err(bad("the signature 55 AA is missing", 510));
         }
         if !sector_size.is_power_of_two() || !(512..=4096).contains(&sector_size) {
             return Err(bad("bytes per sector", 11).expected("512, 1024, 2048 or 4096", sector_size));
@@ -72,7 +72,7 @@ impl Geometry {
             return Err(bad("sectors per cluster", 13).expected("a power of 2", per_cluster));
         }
         if reserved == 0 || fats == 0 || per_fat == 0 {
-            return Err(bad("there are no reserved sectors, no FAT, or a FAT of no sectors", 14));
+            return Err(bad("the number of reserved sectors, of FATs or of sectors of a FAT is 0", 14));
         }
         if is_32 != (root_entries == 0) || (is_32 && u16_at(42) != 0) {
             return Err(bad("neither FAT32 of version 0 nor FAT16", 17));

@@ -37,7 +37,7 @@ impl<'a> Chain<'a> {
         if self.geometry.offset_of(cluster).is_none() {
             return Err(corrupt(
                 Code::FatChainCluster,
-                "a chain contains an invalid cluster number",
+                "a cluster chain contains an invalid cluster number",
                 self.geometry.fat_offset,
             )
             .expected(format_args!("2 to {}", self.geometry.clusters + 1), cluster));
@@ -45,7 +45,7 @@ impl<'a> Chain<'a> {
         let entry = self.entry(cluster)?;
         self.next = (entry < end_of_chain(self.geometry.fat_type)).then_some(entry);
         if self.next == Some(self.tortoise) {
-            let what = "a chain of clusters is a cycle";
+            let what = "a cluster chain is a cycle";
             return Err(corrupt(Code::FatChainCycle, what, self.geometry.fat_offset).expected("an end", cluster));
         }
         self.steps += 1;

@@ -20,7 +20,7 @@ pub(super) fn open(volume: Arc<dyn Storage>, geometry: &Geometry, entry: &DirEnt
         }
     }
     if extents.len() < entry.len {
-        return Err(corrupt(Code::FatChainShort, "the chain of clusters ends before the file does", entry.offset)
+        return Err(corrupt(Code::FatChainShort, "the cluster chain ends before the file does", entry.offset)
             .expected(format_args!("{} bytes", entry.len), extents.len()));
     }
     let facts = Facts {

@@ -51,9 +51,9 @@ pub(super) fn plan(fat: &Fat, entry: &DirEntry, len: u64) -> Result<Growth> {
     let chain = set_entries(volume, geometry, chain, &[], |now| now == 0)?;
     let link = set_entries(volume, geometry, link, &chain, |now| now >= end_of_chain(geometry.fat_type))?;
     let groups = vec![
-        Group { what: "chain of clusters", patches: chain },
+        Group { what: "cluster chain", patches: chain },
         Group { what: "link to the chain", patches: link },
-        Group { what: "entry of the folder", patches: of_folder(volume, geometry, entry, len_field, first)? },
+        Group { what: "folder entry", patches: of_folder(volume, geometry, entry, len_field, first)? },
         Group { what: "FSInfo", patches: of_fs_info(volume, geometry, &added, free)? },
     ];
     let place = |run: &(u32, u32)| Some((geometry.offset_of(run.0)?, u64::from(run.1) * cluster));
@@ -134,9 +134,9 @@ fn set_entries(
             let number = |bytes: &[u8]| bytes.iter().rev().fold(0, |number, &byte| number << 8 | u32::from(byte));
             let before = (number(&last.old[start..]) & mask) >> shift;
             if !is_now(before) {
-                return Err(corrupt(Code::FatCopies, "the copies of the FAT do not agree", at)
+                return Err(corrupt(Code::FatCopies, "the copies of the FAT differ", at)
                     .expected("a free cluster, or the end of a chain", before)
-                    .advise(format!("before anything is written, {}", advised::repair())));
+                    .advise(format!("before the edit, {}", advised::repair())));
             }
             let new = number(&last.new[start..]) & !mask | value << shift & mask;
             last.new[start..].copy_from_slice(&new.to_le_bytes()[..width]);

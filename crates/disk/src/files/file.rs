@@ -106,7 +106,7 @@ impl FileInVolume {
     pub fn writable(&self, offset: u64, len: u64) -> Result<()> {
         let Facts { traits, .. } = self.facts;
         let uncompress = &*format!(
-            "mount the volume and edit the hive there, or have Windows uncompress it first: {}",
+            "mount the volume and edit the hive there, or uncompress the file with Windows first: {}",
             advised::UNCOMPRESS
         );
         let copy = "mount the volume and edit the hive there, where a new file takes its place";
@@ -118,7 +118,7 @@ impl FileInVolume {
             (
                 self.contents.is_some(),
                 Code::FileNotPlain,
-                "the file's clusters do not have its contents as they are",
+                "the clusters of the file contain its data in another form",
                 copy,
             ),
         ] {
@@ -127,18 +127,19 @@ impl FileInVolume {
             }
         }
         if offset.checked_add(len).is_none_or(|end| end > self.facts.len) {
-            return Err(Error::new(Kind::NoRoom, Code::FileTooShort, "the file would have to grow")
+            return Err(Error::new(Kind::NoRoom, Code::FileTooShort, "the change is longer than the file")
                 .expected(format_args!("an end of at most {}", self.facts.len), u128::from(offset) + u128::from(len))
-                .advise("make the file longer first: Files::plan_growth"));
+                .advise("mount the volume and edit the hive there, where a new file takes its place"));
         }
         if offset + len > self.facts.valid_len {
-            return Err(Error::refused(Code::FileNotValid, "the file was never written to there")
+            return Err(Error::refused(Code::FileNotValid, "a part of the change is past the valid data of the file")
                 .expected(format_args!("an end of at most {}", self.facts.valid_len), offset + len)
                 .advise(copy));
         }
         let owned: u64 = self.extents.within(offset, len).filter(|e| e.volume_offset.is_some()).map(|e| e.len).sum();
         if owned != len {
-            return Err(Error::refused(Code::FileNotAllocated, "the file has no clusters there").advise(copy));
+            return Err(Error::refused(Code::FileNotAllocated, "the file has no clusters for a part of the change")
+                .advise(copy));
         }
         Ok(())
     }
@@ -154,7 +155,7 @@ impl FileInVolume {
 
 const DECRYPT: &str = "decrypt it with Windows, under the account that encrypted it";
 const UNCOMPRESS_SPARSE: &str =
-    "mount the volume and edit the hive there, or have Windows put a plain copy in its place";
+    "mount the volume and edit the hive there, or replace the file with a plain copy in Windows";
 
 impl fmt::Debug for FileInVolume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

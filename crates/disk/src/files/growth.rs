@@ -135,9 +135,9 @@ impl Growth {
         if there == patch.old {
             return Ok(());
         }
-        Err(Error::refused(Code::ChangedSince, "the volume changed since the growth of its file was planned")
+        Err(Error::refused(Code::ChangedSince, "the volume has changed since the change was planned")
             .at(Space::Volume, patch.offset)
-            .advise("see what else uses the image, then start again"))
+            .advise("close other programs that use the image, and try again"))
     }
 }
 
@@ -161,20 +161,20 @@ pub(crate) fn is_needed(file: &FileInVolume, state: &VolumeState, new_len: u64) 
         return Ok(false);
     }
     if new_len < facts.len {
-        return Err(Error::new(Kind::Unsupported, Code::FixedLength, "a file in a volume cannot be made shorter")
+        return Err(Error::new(Kind::Unsupported, Code::FixedLength, "a file on a volume cannot become shorter")
             .expected(format_args!("at least {} bytes", facts.len), new_len));
     }
     file.writable(0, 0)?;
     if file.extents().iter().any(|extent| extent.volume_offset.is_none()) {
-        return Err(Error::refused(Code::FileNotAllocated, "parts of the file have no clusters")
+        return Err(Error::refused(Code::FileNotAllocated, "some parts of the file have no clusters")
             .advise("mount the volume and edit the hive there, where a new file takes its place"));
     }
     let journal = state.journal.is_unclean() || state.journal.may_be_cached();
     if state.dirty || journal || state.hibernation.is_saved() != Some(false) || !state.remarks.is_empty() {
         let tool = if state.file_system == "NTFS" { advised::SETTLE_NTFS } else { advised::SETTLE_FAT };
-        let what = "the file would have to grow, and the volume's metadata is in doubt: it is dirty, damaged, or used by a saved session";
+        let what = "the file would grow, but the volume is dirty, damaged, or used by a hibernated session";
         return Err(Error::refused(Code::GrowthInDoubt, what)
-            .advise(format!("repair the volume first, in Windows ({}) or by `{tool}`", advised::CHECK_DISK)));
+            .advise(format!("repair the volume first, in Windows ({}) or with `{tool}`", advised::CHECK_DISK)));
     }
     Ok(true)
 }
@@ -190,16 +190,16 @@ pub(crate) fn choose(search: Search, wanted: u64, cluster: u64) -> Result<Vec<(u
         return Err(Error::new(
             Kind::NoRoom,
             Code::NoRoom,
-            "the file would have to grow, and its volume has too little free space",
+            "the file would grow, but its volume has too little free space",
         )
         .expected(format_args!("{} bytes in free clusters", bytes(wanted)), bytes(free))
         .advise("free some space on the volume, or enlarge it"));
     }
     search.best().ok_or_else(|| {
-        let what = "the file would have to grow, and the volume's free clusters lie in too many pieces";
+        let what = "the file would grow, but the free space of the volume is too fragmented";
         Error::new(Kind::NoRoom, Code::FreeSpaceInPieces, what)
-            .expected(format_args!("{} bytes in {MOST_RUNS} pieces", bytes(wanted)), "more pieces")
-            .advise("join the volume's free space with Windows (defrag /X), or mount it and edit the hive there")
+            .expected(format_args!("{} bytes in {MOST_RUNS} runs of clusters", bytes(wanted)), "more pieces")
+            .advise("consolidate the free space of the volume with Windows (defrag /X), or mount the volume and edit the hive there")
     })
 }
 

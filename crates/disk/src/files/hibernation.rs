@@ -96,12 +96,12 @@ impl fmt::Display for Hibernation {
             Hibernation::Resumed | Hibernation::Zeros => f.write_str("not hibernated"),
             Hibernation::Saved => f.write_str("hibernated"),
             Hibernation::Short(len) => {
-                write!(f, "hiberfil.sys has {len} bytes, too few to say whether a session is saved")
+                write!(f, "hiberfil.sys has only {len} bytes, so it is unknown whether a session is saved")
             }
             Hibernation::Other(first) => {
                 write!(
                     f,
-                    "hiberfil.sys begins with \"{}\", which does not say whether a session is saved",
+                    "hiberfil.sys begins with \"{}\", so it is unknown whether a session is saved",
                     first.escape_ascii()
                 )
             }

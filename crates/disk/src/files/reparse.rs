@@ -3,8 +3,8 @@
 use hivewright_error::{Code, Error, Kind};
 use hivewright_storage::advised;
 
-const OF_LINK: &str = "name the place that it leads to";
-const OF_FILTERED: &str = "copy the file out with the Windows that keeps it so, and edit the copy";
+const OF_LINK: &str = "name its target";
+const OF_FILTERED: &str = "copy the file with the Windows that stores it so, and edit the copy";
 
 /// Returns the error for the file or folder at `path` with a reparse point of that tag. `None` for a folder whose own
 /// entries are used.
@@ -22,7 +22,7 @@ pub(crate) fn refusal(path: &str, tag: u32, is_folder: bool) -> Option<Error> {
         0x8000_0017 => (Code::FileFiltered, "a file compressed by Windows (WOF: compact OS or WIMBoot)", &*compressed),
         0x8000_0013 => (Code::FileFiltered, "a deduplicated file", OF_FILTERED),
         tag if tag & ANOTHER_NAME == 0 && tag != 0 => {
-            (Code::FileFiltered, "a file whose bytes Windows makes", OF_FILTERED)
+            (Code::FileFiltered, "a file whose contents Windows generates", OF_FILTERED)
         }
         _ => (Code::FileReparse, "a reparse point", OF_LINK),
     };
@@ -32,8 +32,7 @@ pub(crate) fn refusal(path: &str, tag: u32, is_folder: bool) -> Option<Error> {
 
 fn of_compressed() -> String {
     format!(
-        "have Windows store it plainly again, `{}` with its path: in that Windows itself, or in another one that has the disk \
-         attached; or copy it out with Windows, and edit the copy",
+        "uncompress it with `{}` and its path, in that Windows or in another one that has the disk attached; or copy it with Windows, and edit the copy",
         advised::UNCOMPRESS_WOF
     )
 }

@@ -174,23 +174,23 @@ fn parse(record: &[u8], offset: usize, at: u64) -> Result<Option<Attribute<'_>>>
     let name = match header.name_length {
         0 => &[],
         units => part(header.name_offset, 2 * usize::from(units))
-            .ok_or_else(|| wrong("the name of an attribute runs out of it"))?,
+            .ok_or_else(|| wrong("the name of an attribute exceeds it"))?,
     };
     let behind = &bytes[size_of::<Header>()..];
     let (form, body) = match header.non_resident {
         0 => {
             let (fields, _) = Resident::read_from_prefix(behind).map_err(|_| wrong("an attribute is truncated"))?;
             let value = part(fields.value_offset, fields.value_length.get() as usize);
-            let value = value.ok_or_else(|| wrong("the value of an attribute runs out of it"))?;
+            let value = value.ok_or_else(|| wrong("the value of an attribute exceeds it"))?;
             (Form::Resident(value), fields.value_offset)
         }
         1 => {
             let (fields, _) = NonResident::read_from_prefix(behind).map_err(|_| wrong("an attribute is truncated"))?;
             let runs = bytes.get(usize::from(fields.runs_offset.get())..);
-            let runs = runs.ok_or_else(|| wrong("the run list of an attribute lies behind it"))?;
+            let runs = runs.ok_or_else(|| wrong("the run list of an attribute is outside it"))?;
             (Form::Runs(fields, runs), fields.runs_offset)
         }
-        _ => return Err(wrong("an attribute is neither resident nor not")),
+        _ => return Err(wrong("an attribute is neither resident nor nonresident")),
     };
     let (kind, flags, instance) = (header.kind.get(), header.flags.get(), header.instance.get());
     let body = usize::from(body.get());

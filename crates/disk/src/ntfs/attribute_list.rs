@@ -54,7 +54,7 @@ pub fn parts(list: &[u8], kind: u32, name: &str, at: u64) -> Result<Vec<Part>> {
                 rest[..length].get(usize::from(header.name_offset)..).and_then(|t| t.get(..2 * usize::from(count)))
             }
         };
-        let units = units.ok_or_else(|| wrong("a name runs out of its entry of the attribute list"))?;
+        let units = units.ok_or_else(|| wrong("a name exceeds its entry of the attribute list"))?;
         if header.kind.get() == kind && is_name(units, name) {
             parts.push(Part { lowest_vcn: header.lowest_vcn.get(), record: Reference(header.record.get()) });
         }

@@ -83,7 +83,7 @@ impl Geometry {
         let cluster = cluster_size(sector, boot.sectors_per_cluster)
             .ok_or_else(|| wrong("sectors per cluster", 13).expected("a power of two", boot.sectors_per_cluster))?;
         let bytes = boot.sectors.get().checked_mul(sector).filter(|&bytes| bytes <= i64::MAX as u64);
-        let bytes = bytes.ok_or_else(|| wrong("the volume's sectors are too many", 40))?;
+        let bytes = bytes.ok_or_else(|| wrong("the number of sectors of the volume is too large", 40))?;
         let clusters = bytes / cluster;
         let place = |number: U64, field, what| match number.get() {
             n if n > 0 && n < clusters => Ok(n * cluster),

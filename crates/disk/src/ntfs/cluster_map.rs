@@ -64,7 +64,7 @@ impl<'m> ClusterMap<'m> {
                     let what = "a cluster of the file is marked as free";
                     return Err(Error::new(Kind::Corrupt, Code::FileClustersFree, what)
                         .at(Space::Volume, number * cluster)
-                        .advise(format!("before anything is written, {}", advised::repair())));
+                        .advise(format!("before the edit, {}", advised::repair())));
                 }
             }
         }

@@ -19,7 +19,7 @@ pub fn apply(bytes: &mut [u8], at: u64, torn: Code) -> Result<()> {
     for i in 1..count {
         let end = i * STRIDE - 2;
         if bytes[end..end + 2] != number {
-            return Err(corrupt(torn, "only a part of the record was written", at + end as u64)
+            return Err(corrupt(torn, "the record was written only partly", at + end as u64)
                 .expected(hex::encode(&number), hex::encode(&bytes[end..end + 2]))
                 .advise(format!("use another copy of the disk, or {}", advised::repair())));
         }

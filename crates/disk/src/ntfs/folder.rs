@@ -109,10 +109,10 @@ impl<'m> Folder<'m> {
             (None, _) => Err(Error::new(
                 Kind::Unsupported,
                 Code::FileAmbiguous,
-                format!("several names differ only by case from {}", String::from_utf16_lossy(name)),
+                format!("several names differ from {} only by case", String::from_utf16_lossy(name)),
             )
             .at(Space::Volume, self.at)
-            .advise("write the name exactly as it stands in the folder")),
+            .advise("write the name exactly as in the folder")),
         }
     }
 
@@ -147,7 +147,7 @@ impl<'m> Folder<'m> {
             let step = wanted.cmp(&own);
             if last.as_ref().is_some_and(|(same, before)| *same == node && *before > own) {
                 return Err(corrupt(Code::NtfsIndexOrder, "the names in an index node are not sorted", at)
-                    .advise(format!("a name might be missed: {}", advised::repair())));
+                    .advise(format!("names may be missed; {}", advised::repair())));
             }
             last = Some((node, own));
             Ok(match step {
@@ -169,7 +169,7 @@ impl<'m> Folder<'m> {
             let shown = |key: &Key<'_>| !key.is_short && !attribute::is_name(key.name, ".");
             let Some(key) = entry.key.filter(shown) else { return Ok(Step::DownAndOn) };
             if all.len() == MAX_ENTRIES {
-                return Err(Error::new(Kind::Unsupported, Code::FolderTooLarge, "the folder has too many names")
+                return Err(Error::new(Kind::Unsupported, Code::FolderTooLarge, "the folder has too many entries")
                     .at(Space::Volume, at));
             }
             let units: Vec<u16> = key.units().collect();
@@ -195,12 +195,8 @@ impl<'m> Folder<'m> {
                 None => (self.root.get(size_of::<Root>()..).unwrap_or_default(), self.at),
                 Some(vcn) => {
                     if !seen.insert(vcn) {
-                        return Err(corrupt(
-                            Code::NtfsIndexCycle,
-                            "an index node is the child of two entries",
-                            self.at,
-                        )
-                        .expected("a node not seen before", vcn));
+                        return Err(corrupt(Code::NtfsIndexCycle, "two entries of an index lead to one node", self.at)
+                            .expected("a node with one parent", vcn));
                     }
                     let at;
                     (block, at) = self.block(vcn)?;
@@ -231,7 +227,7 @@ impl<'m> Folder<'m> {
         let cluster = self.mft.geometry.cluster;
         let unit = if cluster <= size { cluster } else { fixup::STRIDE as u64 };
         let offset = vcn.checked_mul(unit).filter(|&o| o.is_multiple_of(size) && o < blocks.len);
-        offset.ok_or_else(|| wrong("a child lies outside the index"))
+        offset.ok_or_else(|| wrong("a child node is outside the index"))
     }
 
     /// Returns the index block at `vcn`, and its volume offset.
@@ -241,7 +237,7 @@ impl<'m> Folder<'m> {
             self.blocks.as_ref().ok_or_else(|| wrong(Code::NtfsIndex, "an index has no blocks but needs one"))?;
         let (offset, size) = (self.block_offset(vcn)?, self.block_size as u64);
         if !self.is_in_use(offset / size)? {
-            return Err(wrong(Code::NtfsIndexFree, "a child is an index block that is not in use"));
+            return Err(wrong(Code::NtfsIndexFree, "a child node is an index block that is not in use"));
         }
         let at = blocks.extents().and_then(|extents| extents.from(offset)).and_then(|extent| extent.volume_offset);
         let at = at.ok_or_else(|| wrong(Code::NtfsIndex, "an index block has no clusters"))?;
@@ -255,7 +251,7 @@ impl<'m> Folder<'m> {
         }
         if header.vcn.get() != vcn {
             return Err(
-                corrupt(Code::NtfsIndex, "an index block stands in the wrong place", at + 16).expected(vcn, header.vcn)
+                corrupt(Code::NtfsIndex, "an index block is in the wrong place", at + 16).expected(vcn, header.vcn)
             );
         }
         fixup::apply(&mut bytes, at, Code::NtfsIndexTorn)?;

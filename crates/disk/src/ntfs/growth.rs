@@ -61,7 +61,7 @@ pub(super) fn plan(ntfs: &Ntfs, path: &str, len: u64) -> Result<Option<Growth>> 
         covered: file.facts().covered_len / cluster,
     };
     let groups = vec![
-        Group { what: "map of clusters", patches: map.mark(&added)? },
+        Group { what: "cluster bitmap", patches: map.mark(&added)? },
         Group { what: "file record", patches: of_record(ntfs, &record, &sizes, &added)?.patches(Number::Renewed)? },
         Group { what: "size in the folder", patches: of_folders(ntfs, &record, &sizes)? },
     ];
@@ -113,10 +113,10 @@ fn expect_unused(ntfs: &Ntfs, added: &[(u64, u64)]) -> Result<()> {
         hit.map_or(Ok(()), |run| {
             Err(corrupt(
                 Code::NtfsBitmap,
-                "$Bitmap calls clusters free that the file system uses, or that are bad",
+                "$Bitmap marks clusters as free that are bad or in use by the file system",
                 run.0 * cluster,
             )
-            .advise(format!("before anything is written, {}", advised::repair())))
+            .advise(format!("before the edit, {}", advised::repair())))
         })
     };
     expect(0, 1)?;
@@ -141,7 +141,7 @@ fn of_record(ntfs: &Ntfs, base: &Record, sizes: &Sizes, added: &[(u64, u64)]) ->
             return Err(Error::new(
                 Kind::NoRoom,
                 Code::FileInManyRecords,
-                "the file would have to grow, and is in so many pieces that one record does not hold its run list",
+                "the file would grow, but it is so fragmented that its run list is in several records",
             )
             .expected("one record", parts.len())
             .advise(ADVICE));
@@ -186,7 +186,7 @@ fn set_runs(draft: &mut Draft, offset: usize, length: usize, body: usize, runs: 
         return Err(Error::new(
             Kind::NoRoom,
             Code::FileRecordFull,
-            "the file would have to grow, and its record has no room for more pieces",
+            "the file would grow, but its record has no space for a longer run list",
         )
         .expected(format_args!("{} bytes in the record", used + more), room)
         .advise(ADVICE));

@@ -147,7 +147,7 @@ fn entry(node: &[u8], start: usize, at: u64) -> Result<(Entry<'_>, usize)> {
         None
     } else {
         let bytes = rest[body].get(..usize::from(header.key_length.get()));
-        Some(bytes.and_then(key).ok_or_else(|| wrong("the name in an index entry runs out of it"))?)
+        Some(bytes.and_then(key).ok_or_else(|| wrong("the name in an index entry exceeds it"))?)
     };
     let key_offset = start + size_of::<EntryHeader>();
     Ok((Entry { reference: Reference(header.reference.get()), key, key_offset, child }, length))

@@ -66,12 +66,8 @@ impl Mft {
     fn primary(&self, number: u64) -> Result<Record> {
         let size = self.geometry.record as u64;
         if number.checked_add(1).and_then(|count| count.checked_mul(size)).is_none_or(|end| end > self.data.valid_len) {
-            return Err(corrupt(
-                Code::NtfsMft,
-                format!("file record {number} lies behind the end of $MFT"),
-                self.data.at,
-            )
-            .expected(format_args!("a number below {}", self.data.valid_len / size), number));
+            return Err(corrupt(Code::NtfsMft, format!("file record {number} is past the end of $MFT"), self.data.at)
+                .expected(format_args!("a number below {}", self.data.valid_len / size), number));
         }
         read_record(&self.cache, &self.geometry, self.extents()?, number)
     }
@@ -82,10 +78,8 @@ impl Mft {
         record.expect(reference)?;
         match record.base {
             None => Ok(record),
-            Some(base) => {
-                Err(corrupt(Code::NtfsRecordBase, "a name leads to a record that only extends another", record.at + 32)
-                    .expected("no base record", base))
-            }
+            Some(base) => Err(corrupt(Code::NtfsRecordBase, "a name leads to an extension record", record.at + 32)
+                .expected("a base record", base)),
         }
     }
 
@@ -130,7 +124,7 @@ impl Mft {
 }
 
 fn read_record(cache: &Cache, geometry: &Geometry, table: &Extents, number: u64) -> Result<Record> {
-    let gone = || corrupt(Code::NtfsMft, format!("file record {number} lies behind the end of $MFT"), geometry.mft);
+    let gone = || corrupt(Code::NtfsMft, format!("file record {number} is past the end of $MFT"), geometry.mft);
     let offset = number.checked_mul(geometry.record as u64).ok_or_else(gone)?;
     let at = table.from(offset).ok_or_else(gone)?.volume_offset.unwrap_or(geometry.mft);
     let mut bytes = vec![0; geometry.record];
@@ -202,7 +196,7 @@ fn extends(extension: &Record, base: &Record) -> Result<()> {
         return Ok(());
     }
     let found = extension.base.map_or("none".to_owned(), |to| to.to_string());
-    Err(corrupt(Code::NtfsRecordBase, "a record is listed for a file that it does not belong to", extension.at + 32)
+    Err(corrupt(Code::NtfsRecordBase, "an attribute list names a record of another file", extension.at + 32)
         .expected(format_args!("{}-{}", base.number, base.sequence), found))
 }
 

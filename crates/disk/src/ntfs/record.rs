@@ -100,7 +100,7 @@ impl Record {
         if header.flags.get() & IN_USE == 0 {
             return Err(corrupt(
                 Code::NtfsRecordFree,
-                format!("file record {number} is referred to and not in use"),
+                format!("a reference leads to file record {number}, which is not in use"),
                 at,
             ));
         }
@@ -169,7 +169,7 @@ impl Record {
         if reference.sequence() != 0 && reference.sequence() != self.sequence {
             return Err(corrupt(
                 Code::NtfsStaleReference,
-                format!("a reference leads to file record {}, which is another file by now", self.number),
+                format!("a reference leads to file record {}, which now belongs to another file", self.number),
                 self.at + 16,
             )
             .expected(reference.sequence(), self.sequence));

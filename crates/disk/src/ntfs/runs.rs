@@ -30,18 +30,18 @@ pub fn append(encoded: &[u8], clusters: u64, cluster: u64, limit: u64, at: u64, 
                 lcn = lcn.checked_add(delta).unwrap_or(-1);
                 let start = u64::try_from(lcn).ok().filter(|&start| start < limit && length <= limit - start);
                 Some(start.ok_or_else(|| {
-                    wrong("a run leaves the volume", i)
+                    wrong("a run exceeds the volume", i)
                         .expected(format_args!("clusters below {limit}"), format_args!("{length} from {lcn}"))
                 })?)
             }
         };
-        push(extents, start, length, cluster).ok_or_else(|| wrong("a stream has too many runs, or is too long", i))?;
+        push(extents, start, length, cluster).ok_or_else(|| wrong("a stream has too many runs or is too long", i))?;
         rest -= length;
         i += size;
     }
     match encoded.get(i) {
         Some(0) | None => Ok(()),
-        Some(_) => Err(wrong("a run list goes on behind its stream", i)),
+        Some(_) => Err(wrong("a run list continues past its stream", i)),
     }
 }
 
@@ -74,7 +74,7 @@ pub fn extend(encoded: &[u8], clusters: u64, at: u64, added: &[(u64, u64)]) -> R
         new.extend(delta);
     };
     for &(start, length) in added {
-        let start = i64::try_from(start).map_err(|_| wrong("a run leaves the volume", i))?;
+        let start = i64::try_from(start).map_err(|_| wrong("a run exceeds the volume", i))?;
         match last {
             Some((at, first, so_far)) if first.checked_add_unsigned(so_far) == Some(start) => {
                 new.truncate(at);

@@ -31,7 +31,7 @@ impl Upcase {
         let wrong = |what| corrupt(Code::NtfsUpcase, what, record.at);
         let stream = mft.stream(&record, kind::DATA, "")?.ok_or_else(|| wrong("$UpCase has no data"))?;
         if stream.len != LEN {
-            return Err(wrong("$UpCase has another length").expected(LEN, stream.len));
+            return Err(wrong("the length of $UpCase is wrong").expected(LEN, stream.len));
         }
         Ok(Upcase { stream, at: record.at, pages: [const { OnceLock::new() }; _] })
     }

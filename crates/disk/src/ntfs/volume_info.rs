@@ -26,7 +26,7 @@ impl VolumeInfo {
         let [_, _, _, _, _, _, _, _, major, minor, low, high, ..] =
             *record.value(kind::VOLUME_INFORMATION)?.unwrap_or_default()
         else {
-            return Err(corrupt(Code::NtfsVolume, "$Volume does not say what it should", record.at));
+            return Err(corrupt(Code::NtfsVolume, "$Volume has no version and flags", record.at));
         };
         let flags = u16::from_le_bytes([low, high]);
         Ok(VolumeInfo { label: String::from_utf16_lossy(&units), version: (major, minor), flags })

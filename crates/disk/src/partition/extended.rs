@@ -32,7 +32,7 @@ pub(super) fn walk(
             break;
         }
         let Some(slots) = disk.sector(record, sector_size)?.as_deref().and_then(slots) else {
-            warnings.push(Code::ExtendedRecord, format!("no extended boot record stands at sector {record:#x}"));
+            warnings.push(Code::ExtendedRecord, format!("there is no extended boot record at sector {record:#x}"));
             break;
         };
         next = None;
@@ -50,7 +50,7 @@ pub(super) fn walk(
             let number = *next_number;
             *next_number += 1;
             if !inside {
-                let what = format!("logical partition {number} leaves the extended partition");
+                let what = format!("logical partition {number} exceeds the extended partition");
                 warnings.push(Code::LogicalOutside, what);
             }
             let partition = slot.into_partition(number, first, sector_size, disk, warnings);

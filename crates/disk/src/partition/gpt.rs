@@ -153,7 +153,7 @@ fn read_header(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::resul
         return flaw(Code::GptRevision, "the GPT has an unknown revision");
     }
     if u64_at(&sector, 24) != lba {
-        return flaw(Code::GptMyLba, "the GPT header has the sector number of another place");
+        return flaw(Code::GptMyLba, "the sector number in the GPT header is wrong");
     }
     let entry_size = u32_at(&sector, 84);
     if entry_size < 128 || !entry_size.is_power_of_two() {
@@ -206,11 +206,11 @@ fn partition(
     }
     let (first, last) = (u64_at(entry, 32), u64_at(entry, 40));
     let Some(sectors) = last.checked_sub(first).and_then(|n| n.checked_add(1)) else {
-        warnings.push(Code::PartitionRange, format!("partition {number} ends before it begins: left out"));
+        warnings.push(Code::PartitionRange, format!("partition {number} ends before it begins, so it is left out"));
         return None;
     };
     if first < header.first_usable || last > header.last_usable {
-        let what = format!("partition {number} lies outside the range that the GPT reserves for partitions");
+        let what = format!("partition {number} exceeds the range that the GPT reserves for partitions");
         warnings.push(Code::PartitionOutsideUsable, what);
     }
     let type_id = type_guid.to_string();

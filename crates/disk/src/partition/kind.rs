@@ -103,12 +103,12 @@ impl VolumeKind {
             VolumeKind::Luks => (Code::VolumeLuks, format!("unlock it and name the device: {}", advised::OPEN_LUKS)),
             VolumeKind::PastEnd => (Code::VolumePastEnd, "the image is truncated: look for a complete copy".into()),
             VolumeKind::Extended => (Code::VolumeExtended, "name one of the logical partitions in it".into()),
-            VolumeKind::Empty => (Code::VolumeEmpty, "there is nothing in it: name another partition".into()),
+            VolumeKind::Empty => (Code::VolumeEmpty, "it is empty: name another partition".into()),
             _ => (Code::VolumeKind, "Windows is installed on NTFS or FAT: name another partition".into()),
         };
         let what = match self {
             VolumeKind::Unknown => "the volume has no known file system".to_owned(),
-            kind => format!("the volume holds no NTFS or FAT that can be read as it is: {kind}"),
+            kind => format!("the volume has no supported file system: {kind}"),
         };
         Some(Error::new(Kind::Unsupported, code, what).advise(advice))
     }

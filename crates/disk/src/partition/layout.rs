@@ -31,7 +31,7 @@ impl Entry {
         let partition = Partition { type_id, type_name, ..Partition::new(self.number, offset, len, disk) };
         if partition.available < len {
             let what = format!(
-                "partition {} ends at {:#x}, the disk at {:#x}: the image is truncated, or the table is not this disk's",
+                "partition {} ends at {:#x}, the disk at {:#x}: the image is truncated, or the table belongs to another disk",
                 self.number,
                 offset + len,
                 disk.len
@@ -43,7 +43,7 @@ impl Entry {
 
     fn no_such_range(&self, warnings: &mut Warnings) -> Option<Partition> {
         let what = format!(
-            "partition {}: sector {:#x} and {:#x} sectors on exceed any disk: left out",
+            "partition {} exceeds any disk, with its start at sector {:#x} and {:#x} sectors, so it is left out",
             self.number, self.first, self.sectors
         );
         warnings.push(Code::PartitionRange, what);

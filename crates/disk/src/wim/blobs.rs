@@ -55,7 +55,7 @@ impl Table {
     /// `wim-table`: the size is not a multiple of that of an entry.
     pub(super) fn new(bytes: Vec<u8>) -> Result<Self> {
         if !bytes.len().is_multiple_of(ENTRY) {
-            return Err(Error::new(Kind::Corrupt, Code::WimTable, "the blob table has a part of an entry"));
+            return Err(Error::new(Kind::Corrupt, Code::WimTable, "the blob table ends inside an entry"));
         }
         let mut table = Table { bytes, metadata: Vec::new(), runs: Vec::new() };
         for number in 0..table.bytes.len() / ENTRY {

@@ -137,7 +137,7 @@ impl Header {
         let header = Self::read_at(file, 0)?;
         if header.is_pipable && header.table.offset == 0 {
             let end = file.len()?.checked_sub(SIZE as u64).filter(|at| *at >= SIZE as u64);
-            let at = end.ok_or_else(|| damaged(file, "the archive for pipes has no header at its end", 0))?;
+            let at = end.ok_or_else(|| damaged(file, "the pipable archive has no header at its end", 0))?;
             return Self::read_at(file, at);
         }
         Ok(header)
@@ -146,7 +146,7 @@ impl Header {
     fn read_at(file: &dyn Storage, at: u64) -> Result<Self> {
         let mut bytes = [0; SIZE];
         if file.len()? < at + SIZE as u64 {
-            return Err(damaged(file, "the file is cut short in the header", at));
+            return Err(damaged(file, "the file is truncated: it ends inside its header", at));
         }
         file.read_at(at, &mut bytes)?;
         Self::parse(file, bytes, at)
@@ -155,11 +155,11 @@ impl Header {
     fn parse(file: &dyn Storage, bytes: [u8; SIZE], at: u64) -> Result<Self> {
         let is_pipable = bytes.starts_with(PIPABLE_MAGIC);
         if !is_pipable && !bytes.starts_with(MAGIC) || u32_at(&bytes, 8) as usize != SIZE {
-            return Err(damaged(file, "this is no header of a WIM archive", at));
+            return Err(damaged(file, "the file has no header of a WIM archive", at));
         }
         let version = u32_at(&bytes, 12);
         if !matches!(version, VERSION | SOLID_VERSION) {
-            return Err(unknown(file, "the archive is of another version", at)
+            return Err(unknown(file, "the version of the archive is not supported", at)
                 .expected(format_args!("{VERSION:#x} or {SOLID_VERSION:#x}"), format_args!("{version:#x}")));
         }
         let flags = u32_at(&bytes, 16);
@@ -169,14 +169,14 @@ impl Header {
         let compression = match (flags & flags::COMPRESSED != 0, named.next(), named.next()) {
             (false, ..) => None,
             (true, Some(one), None) => Some(one),
-            _ => return Err(unknown(file, "the archive is compressed in a way that is not known", at)),
+            _ => return Err(unknown(file, "the compression method of the archive is not supported", at)),
         };
         let chunk_size = match u32_at(&bytes, 20) {
             0 => USUAL_CHUNK,
             size => size,
         };
         if compression.is_some() && !(chunk_size.is_power_of_two() && chunk_size <= MOST_CHUNK) {
-            return Err(damaged(file, "the size of chunks cannot be", at).expected("a power of two", chunk_size));
+            return Err(damaged(file, "the chunk size is invalid", at).expected("a power of two", chunk_size));
         }
         let reference = |at: usize| {
             let mut field = [0; Reference::SIZE];
@@ -187,9 +187,7 @@ impl Header {
         guid.copy_from_slice(&bytes[24..40]);
         let (part, parts) = (u16_at(&bytes, 40), u16_at(&bytes, 42));
         if part == 0 || part > parts {
-            return Err(
-                damaged(file, "the number of the part cannot be", at).expected(format_args!("1 to {parts}"), part)
-            );
+            return Err(damaged(file, "the part number is invalid", at).expected(format_args!("1 to {parts}"), part));
         }
         Ok(Header {
             flags,
@@ -216,7 +214,7 @@ impl Header {
 
 fn damaged(file: &dyn Storage, what: &str, at: u64) -> Error {
     placed(Error::new(Kind::Corrupt, Code::WimHeader, what), file, at)
-        .advise("the archive is damaged or cut short: look for another copy of it")
+        .advise("the archive is damaged or truncated: look for another copy of it")
 }
 
 fn unknown(file: &dyn Storage, what: &str, at: u64) -> Error {

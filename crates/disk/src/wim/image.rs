@@ -66,7 +66,10 @@ impl Contents for Blob {
             }
         };
         let wanted = usize::try_from(offset).ok().and_then(|start| bytes.get(start..)?.get(..buf.len()));
-        buf.copy_from_slice(wanted.ok_or_else(|| super::resource::damaged(file, "the file ends early", 0))?);
+        buf.copy_from_slice(
+            wanted
+                .ok_or_else(|| super::resource::damaged(file, "the data of the file is shorter than its length", 0))?,
+        );
         Ok(())
     }
 
@@ -97,7 +100,7 @@ impl Files for WimImage {
         let mut entries = Vec::new();
         for entry in metadata.entries(&folder) {
             if entries.len() == MAX_ENTRIES {
-                let what = "the folder has too many names";
+                let what = "the folder has too many entries";
                 return Err(
                     Error::new(Kind::Unsupported, Code::FolderTooLarge, what).at(Space::Volume, folder.at as u64)
                 );

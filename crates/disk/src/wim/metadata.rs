@@ -114,8 +114,9 @@ impl Metadata {
     /// `wim-metadata`: the root is missing.
     pub(super) fn new(bytes: Arc<Vec<u8>>) -> Result<Self> {
         let security = u32_at(&bytes, 0).max(8) as usize;
-        let root =
-            security.checked_next_multiple_of(8).ok_or_else(|| damaged("the security descriptors never end", 0))?;
+        let root = security
+            .checked_next_multiple_of(8)
+            .ok_or_else(|| damaged("the table of security descriptors has no end", 0))?;
         let metadata = Metadata { bytes, root };
         match metadata.entry(root)? {
             Some(root) if root.is_folder() => Ok(metadata),
@@ -125,7 +126,7 @@ impl Metadata {
 
     /// Reads the entry at an offset. Returns `None` at the end of a folder.
     fn entry(&self, at: usize) -> Result<Option<Entry>> {
-        let cut = || damaged("an entry of a folder runs past the end", at);
+        let cut = || damaged("a folder entry exceeds the metadata", at);
         let whole = self.bytes.get(at..).ok_or_else(cut)?;
         let len = u64_at(whole, 0);
         // Some writers end a folder with an entry of 8 bytes; the end of the metadata ends it too.
@@ -220,7 +221,7 @@ impl Metadata {
                 let entry = entry?;
                 seen += 1;
                 if seen > self.bytes.len() / ENTRY {
-                    return Err(damaged("folders lead to each other", entry.at));
+                    return Err(damaged("the folder tree is a cycle", entry.at));
                 }
                 if entry.is_folder() {
                     rest.push(entry);

@@ -74,7 +74,7 @@ impl Resource {
         if !reference.has(resource_flags::COMPRESSED) {
             if stored != len {
                 return Err(
-                    damaged(file, "a resource that is not compressed has two lengths", at).expected(len, stored)
+                    damaged(file, "the two lengths of an uncompressed resource differ", at).expected(len, stored)
                 );
             }
             return Ok(Resource { at, len, end, chunks: None });
@@ -89,7 +89,7 @@ impl Resource {
         let table_at = if is_pipable { end.checked_sub(table_len) } else { Some(at) };
         let table_at = table_at
             .filter(|_| table_len <= stored.min(MOST_TABLE))
-            .ok_or_else(|| damaged(file, "there is no room for the table", at))?;
+            .ok_or_else(|| damaged(file, "the resource is too short for its chunk table", at))?;
         let table = read(file, table_at, table_len)?;
         let (first, last) = if is_pipable { (at, table_at) } else { (at + table_len, end) };
         let offset = |i: u64| {
@@ -130,7 +130,7 @@ impl Resource {
             2 => Compression::Lzx,
             3 => Compression::Lzms,
             other => {
-                let what = "a solid resource is compressed in a way that is not known";
+                let what = "the compression method of a solid resource is not supported";
                 return Err(placed(
                     Error::new(Kind::Unsupported, Code::WimVersion, what).expected("0 to 3", other),
                     file,
@@ -142,7 +142,7 @@ impl Resource {
         let count = len.div_ceil(u64::from(size));
         let room = stored - SOLID_HEADER as u64;
         let table_len = count.checked_mul(4).filter(|len| *len <= room.min(MOST_TABLE));
-        let table_len = table_len.ok_or_else(|| damaged(file, "there is no room for the table", at))?;
+        let table_len = table_len.ok_or_else(|| damaged(file, "the resource is too short for its chunk table", at))?;
         let table = read(file, at + SOLID_HEADER as u64, table_len)?;
         let mut bound = at + SOLID_HEADER as u64 + table_len;
         let mut bounds = vec![bound];
@@ -157,7 +157,7 @@ impl Resource {
         if self.end - self.at == self.len {
             Ok(self)
         } else {
-            Err(damaged(file, "a solid resource has two lengths", self.at))
+            Err(damaged(file, "the two lengths of a solid resource differ", self.at))
         }
     }
 
@@ -278,12 +278,11 @@ impl Resource {
             return Ok(());
         }
         if stored.len() > out.len() {
-            return Err(
-                damaged(file, "a chunk is longer than what it holds", self.at).expected(out.len(), stored.len())
-            );
+            return Err(damaged(file, "a chunk is longer than its decompressed data", self.at)
+                .expected(out.len(), stored.len()));
         }
         decoder.decode(stored, out).map_err(|_| {
-            damaged(file, "a chunk cannot be unpacked", self.at)
+            damaged(file, "a chunk cannot be decompressed", self.at)
                 .expected("compressed bytes", format_args!("chunk {number}"))
         })
     }
@@ -293,9 +292,9 @@ impl Resource {
 fn within(file: &dyn Storage, at: u64, len: u64) -> Result<u64> {
     let size = file.len()?;
     at.checked_add(len).filter(|end| *end <= size).ok_or_else(|| {
-        damaged(file, "the file is cut short, or damaged: a resource ends past it", at)
+        damaged(file, "the file is truncated or damaged: a resource ends past the end of the file", at)
             .expected(format_args!("an end of at most {size}"), u128::from(at) + u128::from(len))
-            .advise("copy it again from where it came; what is missing cannot be made up")
+            .advise("copy it again from its source; the missing bytes cannot be restored")
     })
 }
 
@@ -311,7 +310,7 @@ fn expect_chunk(file: &dyn Storage, size: u32, at: u64) -> Result<()> {
     if size.is_power_of_two() && (LEAST_CHUNK..=MOST_CHUNK).contains(&size) {
         return Ok(());
     }
-    let what = "a resource has chunks of a size that is not handled";
+    let what = "the chunk size of a resource is not supported";
     let error = Error::new(Kind::Unsupported, Code::WimVersion, what);
     Err(placed(error.expected(format_args!("a power of two from {LEAST_CHUNK} to {MOST_CHUNK}"), size), file, at))
 }
@@ -327,7 +326,11 @@ pub(super) fn damaged(file: &dyn Storage, what: &str, at: u64) -> Error {
 
 /// Returns the error for a too large resource at an offset of the file.
 pub(super) fn too_large(file: &dyn Storage, len: u64, at: u64) -> Error {
-    placed(Error::new(Kind::Unsupported, Code::TooLarge, format!("a resource unpacks to {len} bytes")), file, at)
+    placed(
+        Error::new(Kind::Unsupported, Code::TooLarge, format!("the decompressed data of a resource has {len} bytes")),
+        file,
+        at,
+    )
 }
 
 /// Adds the places of a byte of the file, which is a part of the archive.

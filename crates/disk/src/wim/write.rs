@@ -101,7 +101,7 @@ impl Archive {
         let Replacement { image, path, bytes } = *wanted;
         let refused = |what: &str| Error::refused(Code::WimReplace, format!("{path} {what}"));
         let metadata = self.metadata(image)?;
-        let entry = metadata.find(path)?.ok_or_else(|| refused("is not in the image any more"))?;
+        let entry = metadata.find(path)?.ok_or_else(|| refused("is no longer in the image"))?;
         if let Some(link) = entry.reparse(path) {
             return Err(link);
         }
@@ -253,7 +253,7 @@ impl Archive {
         let damaged = || {
             let what = "the integrity table of the archive is damaged";
             placed(Error::new(Kind::Corrupt, Code::WimTable, what), &**file, at)
-                .advise(format!("edit a copy with a new one: {}", advised::EXPORT_WIM))
+                .advise(format!("edit an exported copy, which has a new table: {}", advised::EXPORT_WIM))
         };
         let old = Resource::open(&**file, header.integrity, None, false)?;
         if old.len > blobs::MOST_BYTES {

@@ -56,13 +56,13 @@ impl Xml {
     pub(super) fn parse(bytes: &[u8]) -> Result<Self> {
         let damaged = |what: &str| Error::new(Kind::Corrupt, Code::WimXml, what);
         let units: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
-        let units = units.strip_prefix(&[0xfeff]).ok_or_else(|| damaged("the description is not in UTF-16"))?;
-        let text = String::from_utf16(units).map_err(|_| damaged("the description is not in UTF-16"))?;
-        let elements = elements(&text).ok_or_else(|| damaged("the description is no XML"))?;
+        let units = units.strip_prefix(&[0xfeff]).ok_or_else(|| damaged("the XML data is not UTF-16"))?;
+        let text = String::from_utf16(units).map_err(|_| damaged("the XML data is not UTF-16"))?;
+        let elements = elements(&text).ok_or_else(|| damaged("the XML data is not well-formed"))?;
         let xml = Xml { text, elements };
         if xml.elements.iter().any(|element| element.path.starts_with("/ESD/ENCRYPTED")) {
             return Err(Error::new(Kind::Unsupported, Code::WimEncrypted, "the archive is encrypted by Microsoft")
-                .advise("decrypt it where its key is known, or take the installation medium as ISO"));
+                .advise("decrypt it with its key, or use the ISO file of the installation medium"));
         }
         Ok(xml)
     }

@@ -45,7 +45,7 @@ impl<'h> Checker<'h> {
         if !node.has(flags::ROOT) {
             let (position, parent) = (Position::field(at, 2, None), CellOffset(node.parent.get()));
             if parent.is_nil() {
-                self.find(Rule::RootFlag, position, "the root key lacks the flag of a root", None);
+                self.find(Rule::RootFlag, position, "the root key has no root flag", None);
             } else {
                 let values: (&dyn Display, &dyn Display) = (&"no parent", &parent);
                 self.find(Rule::RootKey, position, "the root cell is a key with a parent", Some(values));
@@ -80,13 +80,13 @@ impl<'h> Checker<'h> {
                 self.wrong_reference(
                     Rule::KeyTwice,
                     position,
-                    "a key is reached a second time",
-                    "a key of its own",
+                    "the tree reaches a key twice",
+                    "a key without another reference",
                     at,
                 );
             } else {
                 self.whole = false;
-                self.wrong_reference(Rule::CellShared, position, "a key", "a cell of its own", at);
+                self.wrong_reference(Rule::CellShared, position, "a key", "a cell without another reference", at);
             }
             return None;
         }
@@ -108,7 +108,7 @@ impl<'h> Checker<'h> {
         let wrong = if name.bytes.is_empty() && !is_root {
             "the key has no name"
         } else if name.is_odd() {
-            "the key's name ends within a character"
+            "the name of the key ends inside a character"
         } else if name.characters() > MAX_NAME_CHARACTERS {
             "the key's name is longer than 255 characters"
         } else if !is_root && name.has_backslash() {

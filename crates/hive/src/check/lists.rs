@@ -131,7 +131,7 @@ impl<'h> Checker<'h> {
             self.find(Rule::SubkeyDuplicate, position, "the subkey before has the same name", None);
         } else {
             let before = last.name();
-            let values: (&dyn Display, &dyn Display) = (&"a name behind it", &"one before it");
+            let values: (&dyn Display, &dyn Display) = (&"a name after it", &"a name before it");
             self.find(Rule::SubkeyOrder, position, &format!("after \"{before}\""), Some(values));
         }
     }

@@ -57,7 +57,13 @@ impl Checker<'_> {
         }
         if !self.map.claim(one.at) {
             self.whole = false;
-            self.wrong_reference(Rule::CellShared, position, "a key security", "a cell of its own", one.at);
+            self.wrong_reference(
+                Rule::CellShared,
+                position,
+                "a key security",
+                "a cell without another reference",
+                one.at,
+            );
             return false;
         }
         true
@@ -94,7 +100,7 @@ impl Checker<'_> {
             let back = CellOffset(there.blink.get());
             if back != at {
                 let position = Position::field(next, 8, Some(key));
-                self.find(Rule::SecurityRing, position, "the ring does not lead back", Some((&at, &back)));
+                self.find(Rule::SecurityRing, position, "the ring is not closed", Some((&at, &back)));
             }
             if self.map.claim(next) {
                 self.unused(next, &there);

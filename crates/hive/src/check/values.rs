@@ -42,7 +42,7 @@ impl<'h> Checker<'h> {
             self.find(
                 Rule::ValuesListSize,
                 position,
-                "more values than the list has room for",
+                "more values than the list can contain",
                 Some((&expected, &count)),
             );
             return;
@@ -75,7 +75,7 @@ impl<'h> Checker<'h> {
         self.report.facts.values += 1;
         let name = name_of(data, &value);
         let wrong = if name.is_odd() {
-            Some("the value's name ends within a character")
+            Some("the name of the value ends inside a character")
         } else if name.characters() > MAX_NAME_CHARACTERS {
             Some("the value's name is longer than 16,383 characters")
         } else {
@@ -157,7 +157,7 @@ impl<'h> Checker<'h> {
             return self.find(
                 Rule::BigData,
                 position,
-                "more segments than the list has room for",
+                "more segments than the list can contain",
                 Some((&expected, &count)),
             );
         }

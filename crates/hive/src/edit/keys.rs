@@ -227,7 +227,7 @@ impl Editor {
         }
         self.check_deletable(&node, &old)?;
         if let Some(other) = self.hive()?.key_at(parent)?.subkey(name)?.filter(|other| other.at() != key) {
-            let what = format!("the parent has a subkey {} already", other.name());
+            let what = format!("the parent already has a subkey {}", other.name());
             return Err(Error::refused(Code::KeyExists, what));
         }
         node.flags =
@@ -333,8 +333,10 @@ const SEPARATOR: u16 = b'\\' as u16;
 pub(super) fn key_name(name: &Name<'_>) -> Result<Name<'static>> {
     let name = name.compressed();
     let what = match name.utf16_size() / 2 {
-        0 => "a key has a name of at least one character",
-        1..=MAX_NAME_CHARACTERS if name.units().any(|unit| unit == SEPARATOR) => "no key has a backslash in its name",
+        0 => "the name of a key has at least one character",
+        1..=MAX_NAME_CHARACTERS if name.units().any(|unit| unit == SEPARATOR) => {
+            "the name of a key cannot contain a backslash"
+        }
         1..=MAX_NAME_CHARACTERS => return Ok(name),
         _ => "the key's name has more than 255 characters",
     };

@@ -51,9 +51,9 @@ impl Editor {
             return Err(Error::new(
                 Kind::Unsupported,
                 Code::DataTooLarge,
-                format!("{} bytes do not fit a cell", data.len()),
+                format!("{} bytes do not fit in a cell", data.len()),
             )
-            .advise("a cell of a hive holds at most 1 MiB; data of a value may be larger since version 1.4"));
+            .advise("a cell has at most 1 MiB; the data of a value may be larger since version 1.4"));
         };
         if let Some(at) = self.take_spare(size)? {
             self.write(at.data_in_file(), data, Step::Prepare, what)?;
@@ -116,7 +116,7 @@ impl Editor {
         };
         let behind = CellOffset(at.0 + size);
         let part = Header { size: rest, allocated: true };
-        self.write(behind.in_file(), &part.encode(), Step::Prepare, "size of the cell behind")?;
+        self.write(behind.in_file(), &part.encode(), Step::Prepare, "size of the next cell")?;
         let header = Header { size, allocated: true };
         self.write(at.in_file(), &header.encode(), Step::Allocate, "size of the new cell")?;
         self.free_cells()?.mark(behind);
@@ -289,7 +289,7 @@ impl Editor {
     /// Merges a free cell into the used cell before it.
     fn absorb(&mut self, free: CellOffset, size: u32) -> Result<()> {
         let Some((front, header)) = self.neighbours(free, size)?.before.filter(|(_, header)| header.allocated) else {
-            return Err(Error::corrupt(Code::CellReference, "a free cell has no cell in front of it", free.in_file()));
+            return Err(Error::corrupt(Code::CellReference, "a free cell has no cell before it", free.in_file()));
         };
         let cells = self.free_cells()?;
         cells.remove(free, size);
@@ -301,6 +301,6 @@ impl Editor {
             self.spare.insert((grown, front));
         }
         let header = Header { size: grown, allocated: true };
-        self.write(front.in_file(), &header.encode(), Step::Allocate, "size of a cell with the room behind it")
+        self.write(front.in_file(), &header.encode(), Step::Allocate, "size of a cell with the free space after it")
     }
 }

@@ -24,7 +24,7 @@ impl Tree {
             return Ok(());
         }
         Err(Error::corrupt(Code::CellShared, "a cell of the tree is used twice", cell.in_file())
-            .advise("run `hivewright check` on the hive, and take another copy of it"))
+            .advise("run `hivewright check` on the hive, and use another copy of it"))
     }
 
     /// Adds all cells of a key except its key node.

@@ -215,7 +215,7 @@ impl Editor {
             value.name().equals(name) && (which == Delete::Any || !value.node().is_tombstone(minor))
         };
         let may_be_it = |error: Error| match error.kind() {
-            Kind::Corrupt => error.advise("it may be the requested value: take another copy of the hive"),
+            Kind::Corrupt => error.advise("it may be the requested value: use another copy of the hive"),
             _ => error,
         };
         let value = match self.value_names.as_ref().filter(|names| names.are_of(key, node.values())) {

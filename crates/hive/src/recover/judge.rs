@@ -61,14 +61,14 @@ fn errors(report: &Report) -> usize {
 fn error(added: &Finding, report: &Recovery, undamaged_before: bool, file_len: u64) -> Error {
     let owner = added.owner().map(|owner| format!(" at {owner}")).unwrap_or_default();
     let logs = report.applied_logs().map(|log| log.name.as_str()).collect::<Vec<_>>().join(" and ");
-    let what = format!("the replay of {logs} breaks the hive: {}: {}{owner}", added.rule, added.what);
+    let what = format!("the replay of {logs} damages the hive: {}: {}{owner}", added.rule, added.what);
     let error = Error::refused(Code::ReplayBreaks, what).advise(match (report.base_block_rebuilt, undamaged_before) {
-        (true, _) => "hive and log were not copied at the same time: look for matching copies",
+        (true, _) => "the hive and the log were not copied at the same time: look for matching copies",
         (false, true) => {
-            "hive and log were not copied at the same time: look for matching copies; the primary file alone is undamaged"
+            "the hive and the log were not copied at the same time: look for matching copies; the primary file alone is undamaged"
         }
         (false, false) => {
-            "hive and log were not copied at the same time: look for matching copies; the primary file alone is damaged too"
+            "the hive and the log were not copied at the same time: look for matching copies; the primary file alone is damaged too"
         }
     });
     // Appended bytes have no place in the primary file.

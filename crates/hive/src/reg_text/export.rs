@@ -80,7 +80,7 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
         // Each key has a key node, which bounds the depth.
         let most = u64::from(key.hive().length()) / key_node::SIZE as u64;
         if done.keys >= most || path.names.len() > MAX_DEPTH {
-            let what = "the keys are a cycle: the lists name more keys than the hive has room for";
+            let what = "the keys are a cycle: the subkeys lists contain more keys than the hive can";
             return done.leave_out(path, Error::corrupt(Code::ListSize, what, place)).map(|()| None);
         }
         let minor = key.hive().base_block().minor_version.get();

@@ -73,7 +73,7 @@ impl From<Problems> for Error {
         };
         let what = format!("line {}, column {}: {}", first.line, first.column, first.what);
         let error = Error::new(Kind::Corrupt, Code::RegText, what);
-        let error = if more > 0 { error.adding(&format!("{more} more lines are wrong")) } else { error };
+        let error = if more > 0 { error.adding(&format!("{more} more lines are invalid")) } else { error };
         match first.advice {
             Some(advice) => error.advise(advice),
             None => error,

@@ -171,7 +171,7 @@ impl Reader {
     fn line(&mut self, units: Option<&Vec<u16>>) {
         let Some(units) = units else {
             self.open = None;
-            let undecodable = wrong(0, "the line is not valid text in the file's encoding");
+            let undecodable = wrong(0, "the line is not valid in the file's encoding");
             return self.pass_over(undecodable.advise("name the code page, or save the file as UTF-16"));
         };
         let start = skip_blanks(units, 0);
@@ -190,7 +190,7 @@ impl Reader {
             Some('[') => self.key_line(units, start),
             Some('"' | '@') => self.value_line(units, start),
             Some('#') => Err(wrong(start, "\"#\" begins no comment").advise("begin comments with \";\"")),
-            _ if value::looks_like_bytes(&units[start..]) => Err(wrong(start, "bytes that belong to no value")
+            _ if value::looks_like_bytes(&units[start..]) => Err(wrong(start, "the bytes belong to no value")
                 .advise("end each line but the last of a value with \",\\\"")),
             _ => Err(wrong(start, "the line is not a key, value or comment")),
         };
@@ -201,7 +201,7 @@ impl Reader {
 
     fn end(&mut self) {
         if let Some(open) = self.open.take() {
-            let what = "the file ends where more bytes of the value should follow";
+            let what = "the file ends inside the bytes of a value";
             self.number = open.line;
             self.warn(wrong(0, what));
             if let Err(wrong) = self.close_value(open) {
@@ -257,7 +257,7 @@ impl Reader {
             let is_short = |root: &RootKey| equals(first, root.short_name());
             let error = wrong(at, format!("{:?} is not a root of the registry", String::from_utf16_lossy(first)));
             match RootKey::ALL.iter().find(|root| is_short(root)) {
-                Some(_) => error.advise("regedit wants the full name, as HKEY_LOCAL_MACHINE"),
+                Some(_) => error.advise("regedit needs the full name, such as HKEY_LOCAL_MACHINE"),
                 None => error.advise("begin with HKEY_LOCAL_MACHINE, HKEY_USERS or another root"),
             }
         })?;
@@ -267,7 +267,7 @@ impl Reader {
             place += 1;
             if part.is_empty() {
                 self.pass_over(
-                    wrong(place, "there are two backslashes in a row").advise("separate names by one backslash"),
+                    wrong(place, "there are two backslashes in a row").advise("separate names with one backslash"),
                 );
             } else if part.len() > MAX_NAME_CHARACTERS {
                 return Err(wrong(place, "the key's name has more than 255 characters"));

@@ -194,7 +194,7 @@ impl<S: FnMut(&[u8]) -> Result<()>> Writer<S> {
         {
             let units: Vec<u16> = data.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect();
             ansi = page.encode(&units).filter(|_| data.len().is_multiple_of(2)).ok_or_else(|| {
-                let what = format!("REGEDIT4 in code page {} cannot carry the text", page.number());
+                let what = format!("REGEDIT4 in code page {} cannot represent the text", page.number());
                 Error::new(Kind::Unsupported, Code::RegData, what).advise("write the file in UTF-16")
             })?;
             bytes = &ansi;
@@ -250,7 +250,7 @@ fn cannot_carry_name(what: &str, name: &Name<'_>) -> Error {
     Error::new(
         Kind::Unsupported,
         Code::RegName,
-        format!("a registration file cannot carry the name of the {what} {text:?}"),
+        format!("a registration file cannot represent the name of the {what} {text:?}"),
     )
 }
 

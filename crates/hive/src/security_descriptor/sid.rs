@@ -85,7 +85,7 @@ impl Sid {
 
     /// Reads the security identifier at the start of `bytes`; more bytes may follow. `at` is its place in the descriptor.
     pub(super) fn parse(bytes: &[u8], at: usize) -> Result<Self> {
-        let short = || damaged("a security identifier exceeds its place", at);
+        let short = || damaged("a security identifier exceeds its space", at);
         let (&[revision, count, high @ ..], rest) = bytes.split_first_chunk::<8>().ok_or_else(short)?;
         let count = usize::from(count);
         if revision != 1 || count > MAX_SUBAUTHORITIES {

@@ -41,12 +41,12 @@ pub(in crate::container) const FORMAT: Format = Format {
 /// Related formats that are not supported, by their first bytes.
 const OTHERS: [(&[u8], &str); 3] = [
     (b"EVF2\x0d\x0a\x81\0", "an Ex01 image (EWF, version 2)"),
-    (b"LVF\x09\x0d\x0a\xff\0", "an L01 image: files, not a disk"),
-    (b"LEF2\x0d\x0a\x81\0", "an Lx01 image: files, not a disk"),
+    (b"LVF\x09\x0d\x0a\xff\0", "an L01 image, which contains files and no disk"),
+    (b"LEF2\x0d\x0a\x81\0", "an Lx01 image, which contains files and no disk"),
 ];
 /// Maximum size of a chunk in bytes. 32 KiB is usual.
 const MAX_CHUNK: u64 = 32 << 20;
-const EVIDENCE: &str = "an E01 image is evidence: a write would invalidate its hashes";
+const EVIDENCE: &str = "E01 images are read-only: a write would invalidate the hashes";
 fn advice() -> String {
     format!("work on a copy: {}", advised::EXPORT_EWF)
 }
@@ -101,7 +101,7 @@ fn volume(segment: &Segment) -> Result<Volume> {
     let sectors = if bytes.len() > 94 { low | u32_at(20) << 32 } else { low };
     let wrong = |what: &str, n: u64| damaged(what, file, section.start).expected("a valid number", n);
     let chunk = per_chunk.checked_mul(sector).filter(|chunk| *chunk > 0);
-    let chunk = chunk.ok_or_else(|| wrong("the size of chunks is out of range", per_chunk))?;
+    let chunk = chunk.ok_or_else(|| wrong("the chunk size is out of range", per_chunk))?;
     if chunk > MAX_CHUNK {
         let what = format!("the image has chunks of {chunk} bytes, the limit is {MAX_CHUNK}");
         return Err(Error::new(Kind::Unsupported, Code::EwfChunk, what));
@@ -151,7 +151,7 @@ fn tables(segments: &[Segment], volume: &Volume) -> Result<Vec<Table>> {
     }
     if first < volume.chunks {
         let file = &*segments[segments.len() - 1].file;
-        return Err(damaged("chunks of the disk are in no table", file, 0).expected(volume.chunks, first));
+        return Err(damaged("some chunks of the disk are in no table", file, 0).expected(volume.chunks, first));
     }
     Ok(tables)
 }

@@ -32,10 +32,10 @@ pub(in crate::container) const FORMAT: Format = Format {
     variants: &[
         Variant {
             what: "with a VMDK, VHD, VHDX, VDI or qcow2",
-            reads: "its disk, in place; of several the first, with a warning",
-            writes: "refused, naming the conversion",
+            reads: "its disk, without unpacking; of several disks the first, with a warning",
+            writes: "refused, with the command of a conversion",
         },
-        Variant { what: "with a compressed disk, or one in pieces", reads: "named", writes: "no" },
+        Variant { what: "with a compressed or split disk", reads: "named", writes: "no" },
     ],
     is,
     open,
@@ -57,7 +57,7 @@ fn unpack(then: &str) -> String {
 /// Returns the advice for an edit.
 fn advice() -> String {
     unpack(&format!(
-        ", convert the disk ({}), edit that, and pack it anew with a new manifest",
+        ", convert the disk ({}), edit the result, and make a new archive with a new manifest",
         advised::TO_SPARSE_VMDK
     ))
 }
@@ -79,7 +79,7 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let is_ovf = |name: &str| name.to_ascii_lowercase().ends_with(".ovf");
     let ovfs = members.iter().filter(|(name, member)| is_ovf(name) && member.plain);
     let Some((ovf_name, ovf)) = ovfs.min_by_key(|(_, member)| member.start) else {
-        return Err(Error::new(Kind::Corrupt, Code::OvaOvf, "no member of the archive is a description (.ovf)")
+        return Err(Error::new(Kind::Corrupt, Code::OvaOvf, "the archive has no description (.ovf)")
             .advise(unpack(", and name the disk itself")));
     };
     if ovf.len > MAX_OVF {
@@ -90,16 +90,16 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     let disks = ovf::disks(&String::from_utf8_lossy(&text));
     let Some(disk) = disks.first() else { return Err(no_disk("its description has no disk with a file")) };
     if let Some(how) = &disk.compression {
-        let unpack = if how == "gzip" { advised::GUNZIP.line } else { "with what compressed it" };
+        let unpack = if how == "gzip" { advised::GUNZIP.line } else { "with the program that compressed it" };
         return Err(packed(&disk.file, &format!("compressed as a whole ({how})"), unpack));
     }
     if disk.in_pieces {
-        let what = format!("the disk {} is cut into pieces", disk.file);
+        let what = format!("the disk {} is split into several files", disk.file);
         return Err(Error::new(Kind::Unsupported, Code::OvaDisk, what)
-            .advise(unpack(", join the pieces (cat), and name the result")));
+            .advise(unpack(", join the files (cat), and name the result")));
     }
     let Some(member) = find(&members, ovf_name, &disk.file) else {
-        return Err(no_disk(&format!("its first disk {} is not in it", disk.file)));
+        return Err(no_disk(&format!("its first disk {} is not in the archive", disk.file)));
     };
     let inner = open_disk(&opening, member, disk)?;
     let names: Vec<&str> = disks.iter().map(|disk| disk.file.as_str()).collect();
@@ -153,11 +153,11 @@ fn joined(folder: &str, name: &str) -> String {
     parts.join("/")
 }
 
-const READ_ONLY: &str = "it is an archive with hashes of what is in it";
+const READ_ONLY: &str = "the archive contains hashes of its members";
 
 fn no_disk(what: &str) -> Error {
     Error::new(Kind::NotFound, Code::OvaNoDisk, format!("no disk of the archive can be read: {what}")).advise(format!(
-        "see what is in it ({}): if the disk lies elsewhere, name that; else take a whole copy",
+        "list its members ({}): if the disk is another file, name that file; otherwise use a complete copy",
         advised::LIST_TAR
     ))
 }
@@ -214,7 +214,7 @@ fn open_disk(opening: &Opening<'_>, member: &tar::Member, disk: &ovf::Disk) -> R
             Err(error.adding(&format!("it is the disk {name} of the archive")))
         }
         _ => {
-            let what = format!("the disk {name} depends on further files");
+            let what = format!("the disk {name} depends on other files");
             Err(Error::new(Kind::Unsupported, Code::OvaDisk, what).advise(unpack("")))
         }
     }

@@ -18,11 +18,11 @@ pub(in crate::container) const FORMAT: Format = Format {
     variants: &[
         Variant { what: "expanding, one file (.hds)", reads: "yes (qemu-nbd)", writes: "yes (qemu-nbd)" },
         Variant {
-            what: "snapshots, as `DiskDescriptor.xml` beside them has them",
-            reads: "the base, as it was then",
-            writes: "refused (`has-children`), naming the merge",
+            what: "snapshots, through the `DiskDescriptor.xml` beside them",
+            reads: "the base, as it was before the snapshots",
+            writes: "refused (`has-children`), with the command of a merge",
         },
-        Variant { what: "in pieces (several `Storage`)", reads: "named", writes: "no" },
+        Variant { what: "split (several `Storage`)", reads: "named", writes: "no" },
     ],
     is: |probe| MAGICS.iter().any(|magic| probe.head.starts_with(*magic)),
     open,
@@ -95,11 +95,14 @@ fn open(opening: Opening<'_>) -> Result<Image> {
     about.facts.push(("cluster-size", header.cluster.to_string()));
     about.remarks.extend(bundle::look(&opening)?);
     if header.in_use {
-        about.remarks.push((Code::ParallelsInUse, "its last writer did not close it, or has it open".into()));
+        about.remarks.push((Code::ParallelsInUse, "its last writer did not close it, or still has it open".into()));
         about.refusal = Some(Refusal {
             code: Code::ImageDirty,
             what: "this Parallels image was not closed by its last writer".into(),
-            advice: format!("shut the machine down that uses it; or repair it first: {}", advised::CHECK_REPAIR),
+            advice: format!(
+                "shut down the virtual machine that uses it, or repair the image first: {}",
+                advised::CHECK_REPAIR
+            ),
         });
     } else if header.extension {
         // It has bitmaps of changed blocks, which a writer that does not update them would invalidate.

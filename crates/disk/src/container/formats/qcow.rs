@@ -15,7 +15,7 @@ pub(in crate::container) const FORMAT: Format = Format {
         Variant {
             what: "with or without backing file",
             reads: "yes (qemu-nbd)",
-            writes: "what is allocated (qemu-nbd)",
+            writes: "allocated clusters (qemu-nbd)",
         },
         Variant { what: "encrypted", reads: "no", writes: "no" },
     ],

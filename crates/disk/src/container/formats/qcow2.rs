@@ -150,7 +150,7 @@ fn about(opening: &Opening<'_>, header: &Header) -> Result<About> {
         remarks.push((Code::Qcow2Corrupt, "QEMU has marked this image as corrupt".to_owned()));
     }
     if header.incompatible & DIRTY != 0 {
-        remarks.push((Code::Qcow2Dirty, "its last writer did not close it, or has it open".to_owned()));
+        remarks.push((Code::Qcow2Dirty, "its last writer did not close it, or still has it open".to_owned()));
     }
     let (variant, file) = (format!("v{}", header.version), opening.path.to_owned());
     let refusal = refusal(header);
@@ -166,9 +166,13 @@ fn refusal(header: &Header) -> Option<Refusal> {
             format!("repair a copy of it: {}", advised::CHECK_REPAIR),
         )
     } else if header.incompatible & DIRTY != 0 {
-        let what = "the image was not closed: its refcounts may be behind, and a virtual machine may be running";
+        let what = "the image was not closed: its refcounts may be outdated, and a virtual machine may use it";
         // Not `-r leaks`, which clears the dirty flag without a recount.
-        (Code::Qcow2Dirty, what, format!("when nothing uses it: {}", advised::CHECK_REPAIR))
+        (
+            Code::Qcow2Dirty,
+            what,
+            format!("shut down the virtual machine that uses it, then repair the image: {}", advised::CHECK_REPAIR),
+        )
     } else if header.autoclear & BITMAPS != 0 {
         let what = "the image has persistent bitmaps, which a write would invalidate";
         let [show, remove, copy] = [advised::SHOW, advised::REMOVE_BITMAP, advised::TO_QCOW2];
@@ -185,14 +189,14 @@ fn data_file(opening: &Opening<'_>, header: &Header, about: &mut About) -> Resul
         return Ok(None);
     }
     let Some(name) = &header.data_file else {
-        let what = "the image has its data in another file and does not name it";
+        let what = "the image has an external data file and does not name it";
         return Err(Error::new(Kind::Unsupported, Code::Qcow2DataFile, what)
             .advise("copy the image again: its header is incomplete"));
     };
     let (_, file) = opening.policy.named(opening.path, plain(opening.path, name)?, opening.part())?;
     let len = file.len()?;
     if len < header.size {
-        let what = format!("the data file {name} has {len} bytes, the disk {}: zeros after that", header.size);
+        let what = format!("the data file {name} has {len} bytes, the disk {}; the rest reads as zeros", header.size);
         about.remarks.push((Code::Qcow2DataFileShort, what));
     }
     Ok(Some(file))
@@ -213,12 +217,13 @@ fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<
     about.facts.push(("backing-format", said.unwrap_or("not said").to_owned()));
     if said.is_none() {
         let what =
-            format!("the image does not say of which format its backing file is: {} by its bytes", image.about.format);
+            format!("the image does not contain the format of its backing file; {} was detected", image.about.format);
         about.remarks.push((Code::BackingProbed, what));
     }
     let below = image.disk.len()?;
     if below < header.size {
-        let what = format!("its backing file {name} has {below} bytes, the disk {}: zeros after that", header.size);
+        let what =
+            format!("its backing file {name} has {below} bytes, the disk {}; the rest reads as zeros", header.size);
         about.remarks.push((Code::BackingShort, what));
     }
     Ok(Some(image))
@@ -228,9 +233,11 @@ fn backing(opening: &Opening<'_>, header: &Header, about: &mut About) -> Result<
 fn plain<'a>(path: &Path, name: &'a str) -> Result<&'a str> {
     let elsewhere = name.starts_with("json:") || name.contains("://") && !name.starts_with("file://");
     if elsewhere {
-        let what = format!("the image {} needs {name}, which is not a plain file", path.display());
-        return Err(Error::new(Kind::Unsupported, Code::Qcow2Backing, what)
-            .advise(format!("convert a copy into one file where QEMU reaches that: {}", advised::TO_QCOW2)));
+        let what = format!("the image {} needs {name}, which is not a file of the host", path.display());
+        return Err(Error::new(Kind::Unsupported, Code::Qcow2Backing, what).advise(format!(
+            "on a machine where QEMU can open it, convert the image to one file: {}",
+            advised::TO_QCOW2
+        )));
     }
     Ok(name)
 }

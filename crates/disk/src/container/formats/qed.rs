@@ -113,7 +113,10 @@ fn open(opening: Opening<'_>) -> Result<Image> {
         about.refusal = Some(Refusal {
             code: Code::ImageDirty,
             what: "this QED image was not closed by its last writer".into(),
-            advice: format!("shut the machine down that uses it; or repair it first: {}", advised::CHECK_REPAIR),
+            advice: format!(
+                "shut down the virtual machine that uses it, or repair the image first: {}",
+                advised::CHECK_REPAIR
+            ),
         });
     }
     let mut below = None;

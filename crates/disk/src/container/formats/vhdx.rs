@@ -80,7 +80,7 @@ fn replayed(opening: &Opening<'_>, header: &mut Header, about: &mut About) -> Re
         replayed.write_back(&**file, header)?;
         return Ok(file.clone());
     }
-    let what = "it was not closed: its log has changes that are not yet in place, and is replayed in memory";
+    let what = "it was not closed: its log has changes that were not applied, and is replayed in memory";
     about.remarks.push((Code::VhdxLogWaits, what.to_owned()));
     Ok(Arc::new(replayed.file))
 }
@@ -142,7 +142,7 @@ fn parent(opening: &Opening<'_>, item: &[u8], at: u64) -> Result<Image> {
         let what = format!("{} is not the parent of {}", path.display(), opening.path.display());
         return Err(Error::new(Kind::Corrupt, Code::VhdxParent, what)
             .expected(format_args!("{DATA_WRITE} {}", expected.join(" or ")), actual)
-            .advise("it has changed since, or it is another image: look for the copy that belongs to the child"));
+            .advise("the parent has changed, or it is another image: look for the copy that belongs to the child"));
     }
     Ok(image)
 }
@@ -156,5 +156,7 @@ fn find_parent(policy: &PathPolicy, child: &Path, paths: &[String]) -> Result<(P
             Err(error) => first = first.or(Some(error)),
         }
     }
-    Err(first.unwrap_or_else(|| Error::new(Kind::NotFound, Code::NoFile, "the image has no path of its parent")))
+    Err(first.unwrap_or_else(|| {
+        Error::new(Kind::NotFound, Code::NoFile, "the image does not contain the path of its parent")
+    }))
 }

@@ -46,7 +46,7 @@ pub(in crate::container) const FORMAT: Format = Format {
         Variant { what: "sparse, monolithic or split", reads: "yes", writes: "yes, allocating where needed" },
         Variant { what: "snapshots (delta)", reads: "yes, with their parents", writes: "where allocated" },
         Variant { what: "snapshots (seSparse)", reads: "yes, with their parents", writes: "refused" },
-        Variant { what: "streamOptimized", reads: "yes", writes: "refused, naming the conversion" },
+        Variant { what: "streamOptimized", reads: "yes", writes: "refused, with the command of a conversion" },
     ],
     is,
     open,
@@ -112,8 +112,7 @@ fn build(opening: Opening<'_>, at: u64, text: &[u8], descriptor: Descriptor, own
         below: None,
     };
     if let Some(path) = &descriptor.change_track {
-        let what =
-            format!("changes are tracked in {path}, which an edit does not update: make the next backup a full one");
+        let what = format!("changes are tracked in {path}, which an edit does not update: make a full backup next");
         about.remarks.push((Code::VmdkChangeTracking, what));
     }
     let content_id = ContentId::new(opening.file.clone(), at, text, &descriptor);
@@ -154,7 +153,7 @@ fn refuse_strangers(descriptor: &Descriptor) -> Result<()> {
 }
 
 fn device(what: &str) -> Error {
-    let what = format!("the descriptor refers to hardware of its host ({what}), not to files");
+    let what = format!("the descriptor refers to a device of the host ({what}) and not to files");
     Error::new(Kind::Unsupported, Code::VmdkDevice, what).advise("name the device, or an image of it, instead")
 }
 
@@ -169,8 +168,8 @@ fn name_the_descriptor(opening: &Opening<'_>) -> Error {
         _ => None,
     };
     let advice = match guess {
-        Some(disk) => format!("name its descriptor, a small text file: probably {disk}.vmdk"),
-        None => "name its descriptor, a small text file with the extension .vmdk".to_owned(),
+        Some(disk) => format!("name its descriptor, which is a small text file: probably {disk}.vmdk"),
+        None => "name its descriptor, which is a small text file with the extension .vmdk".to_owned(),
     };
     let what = format!("{} is an extent, and its descriptor is a separate file", opening.path.display());
     Error::new(Kind::Unsupported, Code::VmdkExtentAlone, what).advise(advice)

@@ -20,7 +20,11 @@ pub(in crate::container) const FORMAT: Format = Format {
             reads: "each image as a volume, hashes checked",
             writes: "yes, appended",
         },
-        Variant { what: "split (SWM), for pipes, read-only", reads: "yes", writes: "refused, naming the conversion" },
+        Variant {
+            what: "split (SWM), pipable, read-only",
+            reads: "yes",
+            writes: "refused, with the command of a conversion",
+        },
         Variant { what: "delta, encrypted ESD", reads: "named", writes: "no" },
     ],
     is,
@@ -68,8 +72,11 @@ fn parts(opening: &Opening<'_>, named: &PartOf) -> Result<Vec<Arc<dyn Storage>>>
             continue;
         }
         let name = name_of(opening.path, named.number, number).ok_or_else(|| {
-            let what =
-                format!("{} is part {} of an archive and is not called so", opening.path.display(), named.number);
+            let what = format!(
+                "{} is part {} of an archive, but does not have the name of that part",
+                opening.path.display(),
+                named.number
+            );
             Error::new(Kind::NotFound, Code::WimParts, what).advise(NAMES)
         })?;
         let (_, file) =
@@ -82,7 +89,7 @@ fn parts(opening: &Opening<'_>, named: &PartOf) -> Result<Vec<Arc<dyn Storage>>>
             })?;
         let own = PartOf::read(&*file)?;
         if (own.guid, own.number, own.count) != (named.guid, number, named.count) {
-            let what = format!("{name} is not part {number} of the archive: it belongs to another one");
+            let what = format!("{name} is not part {number} of the archive: it belongs to another archive");
             return Err(Error::new(Kind::Corrupt, Code::WimParts, what).advise(NAMES));
         }
         files.push(file);
@@ -90,8 +97,7 @@ fn parts(opening: &Opening<'_>, named: &PartOf) -> Result<Vec<Arc<dyn Storage>>>
     Ok(files)
 }
 
-const NAMES: &str =
-    "put all parts into one folder, under the names that they were made with: install.swm, install2.swm ...";
+const NAMES: &str = "put all parts into one folder, under their original names: install.swm, install2.swm ...";
 
 /// Returns the path of part `number` in the folder of part `own` at `path`.
 fn name_of(path: &Path, own: u16, number: u16) -> Option<String> {

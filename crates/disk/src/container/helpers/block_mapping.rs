@@ -161,7 +161,7 @@ pub(in crate::container) fn not_allocated(offset: u64, what: &str, advice: Strin
 }
 
 /// The reason for formats that do not distinguish bytes of the parent from zeros.
-pub(in crate::container) const NO_PLACE: &str = "the image has no place of its own for these bytes of the disk";
+pub(in crate::container) const NO_PLACE: &str = "the image has no block for this part of the disk";
 
 /// Calls `each` with the index and the four bytes of each entry of a table of `entries`, read in large pieces.
 pub(in crate::container) fn each_entry(

@@ -133,7 +133,7 @@ pub(in crate::container) fn open_with(
         let plan = running::Plan { program, driver, step: cluster, image, backing, writing: refused.is_none() };
         let engine = engine::Engine::start(plan, refused, opening.policy.closing.clone())?;
         if about.size != 0 && engine.size() != about.size && engine.size() != about.size.next_multiple_of(512) {
-            let what = "QEMU reports another size of the disk in this image";
+            let what = "QEMU reports another size of the disk";
             return Err(Error::new(Kind::Corrupt, Code::EngineSize, what).expected(about.size, engine.size()));
         }
         about.size = engine.size();
@@ -143,7 +143,7 @@ pub(in crate::container) fn open_with(
     #[cfg(not(unix))]
     {
         let _ = (&mut about, backing, cluster, driver);
-        let what = format!("this image is read by {}, which needs sockets of Unix", program.display());
+        let what = format!("this image needs {}, which needs Unix sockets", program.display());
         Err(Error::new(Kind::Unsupported, Code::NoQemuNbd, what)
             .advise(format!("convert a copy of the image: {}", hivewright_storage::advised::TO_RAW)))
     }
@@ -176,7 +176,7 @@ pub(in crate::container) fn name(file: &dyn Storage, at: u64, len: u64, end: u64
 
 /// Returns the error for a name that is not text, which the engine does not accept.
 pub(in crate::container) fn no_text() -> Error {
-    let what = "the image names another file by bytes that are not UTF-8";
+    let what = "the image names another file, and the name is not UTF-8";
     Error::new(Kind::Unsupported, Code::BackingName, what)
         .advise(format!("rename that file, and change its name in a copy of the image: {}", advised::REBASE))
 }

@@ -6,7 +6,7 @@ use hivewright_error::{Code, Error, Kind, Result};
 pub(in crate::container) fn bytes<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {
-        Error::new(Kind::Io, Code::NoRandom, format!("the operating system gives no random bytes: {error}"))
+        Error::new(Kind::Io, Code::NoRandom, format!("the operating system returned no random bytes: {error}"))
     })?;
     Ok(bytes)
 }

@@ -93,7 +93,7 @@ impl Reader {
             if self.old_form {
                 let mut units = Vec::with_capacity(bytes.len());
                 if self.code_page.decode(&bytes, &mut units).is_none() {
-                    return Err(wrong(0, format!("the bytes are no text of code page {}", self.code_page.number())));
+                    return Err(wrong(0, format!("the bytes are not text of code page {}", self.code_page.number())));
                 }
                 bytes = units.into_iter().flat_map(u16::to_le_bytes).collect();
             }
@@ -239,7 +239,7 @@ fn bytes(units: &[u16], at: usize, bytes: &mut Vec<u8>) -> Result<bool, Wrong> {
             byte = byte << 4 | digit;
             place += 1;
             if place - start > 2 {
-                return Err(wrong(start, "a byte has at most two digits").advise("separate bytes by commas"));
+                return Err(wrong(start, "a byte has at most two digits").advise("separate bytes with commas"));
             }
         }
         if place == start {
@@ -251,10 +251,10 @@ fn bytes(units: &[u16], at: usize, bytes: &mut Vec<u8>) -> Result<bool, Wrong> {
             Some(&COMMA) => place += 1,
             Some(&BACKSLASH) => {
                 return Err(wrong(place, "the backslash does not follow a comma")
-                    .advise("write \",\\\" to go on in the next line"));
+                    .advise("write \",\\\" to continue in the next line"));
             }
             _ => {
-                nothing_behind(units, place, "separate bytes by one comma, without white space before it")?;
+                nothing_behind(units, place, "separate bytes with one comma, without white space before it")?;
                 return Ok(false);
             }
         }

@@ -133,7 +133,7 @@ fn sid(text: &str) -> Result<Sid> {
         return Ok(sid.to_sid());
     }
     if let Some((name, rid)) = DOMAIN_SIDS.iter().find(|(name, _)| *name == text) {
-        let what = format!("{name} is a user or group of a domain or of a computer, which is not known offline");
+        let what = format!("{name} is a user or group of a domain or a computer, which is unknown offline");
         return Err(text_error(what).advise(format!("write its identifier: S-1-5-21-...-{rid}")));
     }
     text.parse().map_err(|error: Error| match text.len() {

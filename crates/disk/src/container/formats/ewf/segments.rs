@@ -65,10 +65,8 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<Vec<Segment>> {
         } else {
             let name = opening.path.file_name().unwrap_or_default().to_string_lossy();
             let name = name_of(&name, wanted).ok_or_else(|| {
-                let what =
-                    format!("segment {wanted} of the image is missing, and its name does not follow from {name}");
-                Error::new(Kind::NotFound, Code::NoFile, what)
-                    .advise("name the files as E01 images are: .E01, .E02 ...")
+                let what = format!("the name of segment {wanted} cannot be derived from {name}");
+                Error::new(Kind::NotFound, Code::NoFile, what).advise("rename the segments to .E01, .E02 ...")
             })?;
             let file = opening.policy.segment(opening.path, &name, opening.part())?;
             if self::number(&*file)? != wanted {
@@ -139,7 +137,7 @@ fn sections(file: &dyn Storage, len: u64) -> Result<(Vec<Section>, bool)> {
         file.read_at(at, &mut head)?;
         let u64_at = |i: usize| u64::from_le_bytes(*head[i..].first_chunk().unwrap_or(&[0; 8]));
         if adler32(&&head[..72]) != u32::from_le_bytes([head[72], head[73], head[74], head[75]]) {
-            return Err(damaged("the checksum of a section does not fit", file, at));
+            return Err(damaged("the checksum of a section is wrong", file, at));
         }
         let kind: String = head[..16].iter().take_while(|b| **b != 0).map(|b| char::from(*b)).collect();
         let (next, size) = (u64_at(16), u64_at(24));
@@ -152,9 +150,8 @@ fn sections(file: &dyn Storage, len: u64) -> Result<(Vec<Section>, bool)> {
             return Err(cut_short(file, at, next));
         }
         if next <= at || next > len || found.len() == MAX_SECTIONS {
-            return Err(
-                damaged("a section does not point past itself to the next one", file, at).expected("further on", next)
-            );
+            return Err(damaged("the offset of the next section is not past the section", file, at)
+                .expected("further on", next));
         }
         let start = at + DESCRIPTION;
         found.push(Section { kind, start, len: end.min(next).saturating_sub(start) });

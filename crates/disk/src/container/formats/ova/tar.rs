@@ -76,7 +76,7 @@ pub(super) fn members(file: &Arc<dyn Storage>) -> Result<BTreeMap<String, Member
 fn broken(file: &dyn Storage, at: u64, what: &str) -> Error {
     let places: Vec<Place> = file.locate(at);
     let error =
-        Error::new(Kind::Corrupt, Code::OvaTar, what).advise("it was truncated or damaged: look for a complete copy");
+        Error::new(Kind::Corrupt, Code::OvaTar, what).advise("it is truncated or damaged: look for a complete copy");
     places.into_iter().fold(error, |error, place| error.at(place.space, place.offset))
 }
 

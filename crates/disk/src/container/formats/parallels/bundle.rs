@@ -29,7 +29,8 @@ pub(in crate::container) fn merge() -> String {
     )
 }
 /// The advice for a split disk.
-const JOIN: &str = "make it one file in Parallels Desktop (the disk's settings: do not split), and name that";
+const JOIN: &str =
+    "convert it to one file in Parallels Desktop (do not split, in the settings of the disk), and name that file";
 
 /// An image of a bundle. Its GUID is without braces.
 #[derive(Default)]
@@ -56,7 +57,7 @@ struct Bundle {
 
 fn broken(what: &str) -> Error {
     Error::new(Kind::Corrupt, Code::ParallelsDescriptor, format!("{DESCRIPTOR} beside the image {what}")).advise(
-        "copy the folder again from where it came; an image that is known to be whole can be read in another folder",
+        "copy the folder again from its source; if the image is complete, move it to another folder and read it there",
     )
 }
 
@@ -140,7 +141,7 @@ impl Bundle {
     /// Returns the children of that image if it is the root, else the error.
     fn judge(&self, image: &Listed) -> Result<Vec<String>> {
         if self.storages > 1 {
-            let what = format!("the disk is split into {} parts, and this is one of them", self.storages);
+            let what = format!("the disk is split into {} files, and this is one of them", self.storages);
             return Err(Error::new(Kind::Unsupported, Code::ParallelsSplit, what).advise(JOIN));
         }
         let mut shots = self.shots.iter().filter(|shot| shot.guid == image.guid).peekable();
@@ -151,7 +152,7 @@ impl Bundle {
             None => Ok(self.on(image)),
             Some(shot) => {
                 let what =
-                    format!("the image holds only what has changed since a snapshot, over {}", self.name(&shot.parent));
+                    format!("the image contains only the changes since a snapshot, over {}", self.name(&shot.parent));
                 Err(Error::new(Kind::Unsupported, Code::ParallelsSnapshot, what).advise(merge()))
             }
         }
@@ -181,22 +182,21 @@ pub(in crate::container) fn look(opening: &Opening<'_>) -> Result<Option<(Code, 
         Err(error) => return Err(error),
     };
     let unknown = || {
-        let what = format!("{DESCRIPTOR} beside the image does not name it: whether it is the whole disk is not known");
+        let what = format!("{DESCRIPTOR} beside the image does not name it, so the image may not be the whole disk");
         Error::new(Kind::Unsupported, Code::ParallelsDescriptor, what).advise(
-            "give it the name that it has there; an image that is known to be whole can be read in another folder",
+            "rename it to the name in the descriptor; if it is complete, move it to another folder and read it there",
         )
     };
     let image = bundle.image(opening.path).ok_or_else(unknown)?;
     let above = bundle.judge(image)?;
-    let what =
-        || format!("it is the disk as it was before a snapshot: {} has what was written since", above.join(", "));
+    let what = || format!("it is the disk before a snapshot; {} contains the later changes", above.join(", "));
     Ok((!above.is_empty()).then(|| (Code::ParallelsSnapshots, what())))
 }
 
 fn beside(folder: &Path) -> Result<Option<Bundle>> {
     match open_plain(&folder.join(DESCRIPTOR)) {
         Ok(Some(file)) => Bundle::read(&file).map(Some),
-        Ok(None) => Err(broken("is no file")),
+        Ok(None) => Err(broken("is not a regular file")),
         Err(error) if error.kind() == Kind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -223,7 +223,7 @@ pub fn in_bundle(folder: &Path) -> Option<String> {
 
 /// Returns the error for a descriptor that was named instead of an image.
 pub(in crate::container) fn only_described(path: &Path, file: &Arc<dyn Storage>) -> Error {
-    let what = format!("{} is the descriptor of a Parallels disk and has none of its data", path.display());
+    let what = format!("{} is the descriptor of a Parallels disk and contains no data", path.display());
     let folder = path.parent().unwrap_or(Path::new(""));
     let advice = Bundle::read(&**file).map_or_else(|_| "name the .hds file beside it".to_owned(), |b| b.advice(folder));
     Error::new(Kind::Unsupported, Code::ParallelsBundle, what).advise(advice)

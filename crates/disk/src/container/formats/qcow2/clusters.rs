@@ -63,7 +63,7 @@ impl Clusters {
         let entry = u64::from_be_bytes(self.tables.entry(at)?);
         let table = Some(entry & OFFSET).filter(|table| *table != 0);
         if table.is_some_and(|table| !table.is_multiple_of(self.shape.cluster)) {
-            return Err(broken("an L2 table is not aligned to a cluster", at));
+            return Err(broken("the offset of an L2 table is not a multiple of the cluster size", at));
         }
         if let Some(table) = table {
             let (end, len) = (table + self.shape.cluster, self.file.len()?);

@@ -111,7 +111,7 @@ impl Checker<'_> {
                 continue;
             }
             if !table.is_multiple_of(self.header.cluster) {
-                return Err(inconsistent("an L2 table is not aligned to a cluster", table));
+                return Err(inconsistent("the offset of an L2 table is not a multiple of the cluster size", table));
             }
             let (times, own) = tables.entry(table).or_default();
             *times += 1;

@@ -103,7 +103,7 @@ impl Shape {
         // The first cluster of a data file has offset 0.
         let place = (offset != 0 || self.has_data_file && copied).then_some(offset);
         if !offset.is_multiple_of(self.cluster) {
-            return Err(broken("a cluster is not aligned to a cluster", at));
+            return Err(broken("the offset of a cluster is not a multiple of the cluster size", at));
         }
         let (allocated, zeros) = if self.subclusters == 1 {
             let zeros = u32::from(self.has_zero_flag && descriptor & ZERO != 0);

@@ -123,13 +123,13 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
     let bytes = first(4096)?;
     let version = bytes.u32(4)?;
     if !matches!(version, 2 | 3) {
-        let what = format!("the image is qcow2 of version {version}, which is not supported");
+        let what = format!("version {version} of qcow2 is not supported");
         return Err(Error::new(Kind::Unsupported, Code::Qcow2Version, what).at(Space::File, 4));
     }
     refuse_encrypted(bytes.u32(32)?)?;
     let cluster_bits = bytes.u32(20)?;
     if !(9..=21).contains(&cluster_bits) {
-        return Err(damaged("the size of clusters is out of range", 20).expected("9 to 21 bits", cluster_bits));
+        return Err(damaged("the cluster size is out of range", 20).expected("9 to 21 bits", cluster_bits));
     }
     let cluster = 1u64 << cluster_bits;
     if len <= cluster {
@@ -156,7 +156,7 @@ pub(super) fn read(file: &dyn Storage) -> Result<Header> {
         }
         let compression = if end > 104 { bytes.u32(104)? >> 24 } else { 0 };
         if header.incompatible & COMPRESSION == 0 && compression != 0 {
-            return Err(damaged("the kind of compression has no feature bit", 104).expected(0, compression));
+            return Err(damaged("the compression type has no feature bit", 104).expected(0, compression));
         }
         if header.incompatible & COMPRESSION != 0 && compression != ZSTD {
             let what = format!("the compression type {compression} is not supported");

@@ -114,7 +114,7 @@ impl Refcounts {
     fn reserve(&self, number: u64, count: u64) -> Result<()> {
         let (len, start) = (self.file.len()?, number * self.cluster);
         if start.saturating_sub(len) > MAX_GAP || start + count * self.cluster > OFFSET {
-            return Err(Error::new(Kind::NoRoom, Code::Qcow2Grows, "the file would have to grow too much")
+            return Err(Error::new(Kind::NoRoom, Code::Qcow2Grows, "the file would grow too much")
                 .expected(format_args!("at most {MAX_GAP} bytes between"), start.saturating_sub(len)));
         }
         if start + count * self.cluster > len { self.file.set_len(start + count * self.cluster) } else { Ok(()) }

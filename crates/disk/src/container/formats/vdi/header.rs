@@ -143,8 +143,8 @@ impl Header {
         }
         if self.map < FIELDS.0 + u64::from(FIELDS.1) || self.map + self.blocks * 4 > self.data || self.data > len {
             let found = format!("at {:#x} of {} entries, and at {:#x}", self.map, self.blocks, self.data);
-            return Err(corrupt(Code::VdiHeader, "the block map and the blocks are not in order in the file", 340)
-                .expected(format_args!("header, map, blocks in {len} bytes"), found));
+            return Err(corrupt(Code::VdiHeader, "the offset of the block map or of the blocks is invalid", 340)
+                .expected(format_args!("the header, then the map, then the blocks, in {len} bytes"), found));
         }
         Ok(())
     }

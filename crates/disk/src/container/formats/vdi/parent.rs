@@ -19,7 +19,7 @@ pub(super) fn open(opening: &Opening<'_>, header: &Header, remarks: &mut Vec<(Co
     let (path, file) = opening.policy.named(opening.path, &name, Role::Backing)?;
     if parent.changed != header.parent_changed {
         let what = format!(
-            "{} was written to since this image was made on it: they may not match any more; its identifier is {} instead of {}",
+            "the parent {} has changed since this image was made, so the two may not match: its identifier is {} instead of {}",
             path.display(),
             parent.changed,
             header.parent_changed
@@ -40,7 +40,11 @@ pub(super) fn open(opening: &Opening<'_>, header: &Header, remarks: &mut Vec<(Co
 /// contents is chosen.
 fn find(opening: &Opening<'_>, header: &Header) -> Result<(String, Header)> {
     if header.parent_made == Uuid([0; 16]) {
-        return Err(super::corrupt(Code::VdiParent, "the differencing image has no identifier of its parent", 424));
+        return Err(super::corrupt(
+            Code::VdiParent,
+            "the differencing image does not contain the identifier of its parent",
+            424,
+        ));
     }
     let mut found: Vec<(String, Header)> = Vec::new();
     for path in images(opening) {

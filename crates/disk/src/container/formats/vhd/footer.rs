@@ -87,10 +87,10 @@ impl Footer {
         };
         if wanted.is_none_or(|wanted| wanted > end) {
             let wanted = wanted.map_or("more than 2^64".to_owned(), |wanted| wanted.to_string());
-            let what = "the file is truncated: it is shorter than its footer says";
+            let what = "the file is truncated: it is shorter than its footer requires";
             return Err(corrupt(Code::VhdTruncated, what, self.at)
                 .expected(format_args!("{wanted} bytes before the footer"), end)
-                .advise("copy it again from where it came; the missing bytes cannot be restored"));
+                .advise("copy it again from its source; the missing bytes cannot be restored"));
         }
         Ok(self)
     }
@@ -129,13 +129,13 @@ pub(super) fn find(file: &dyn Storage, remarks: &mut Vec<(Code, String)>) -> Res
             // If the file is too short for a valid copy, that error is more useful than the missing footer.
             let footer =
                 copy().map_err(|of_copy| if of_copy.code() == Code::VhdTruncated { of_copy } else { error })?;
-            let what = "the footer at the end of the file is damaged: its copy at the start is used";
+            let what = "the footer at the end of the file is damaged; its copy at the start is used";
             remarks.push((Code::VhdFooterDamaged, what.to_owned()));
             Ok(footer)
         }
         Ok(footer) if footer.kind == Type::Fixed => {
             if footer.at != footer.size {
-                let what = format!("the file has {} bytes between disk and footer", footer.at - footer.size);
+                let what = format!("the file has {} bytes between the disk and the footer", footer.at - footer.size);
                 remarks.push((Code::VhdSlack, what));
             }
             Ok(footer)

@@ -44,7 +44,7 @@ pub(super) fn open(
     }
     if !same_time(header.parent_changed, &footer, &path) {
         let what =
-            "the modification time of the parent differs from the one in this image: it was copied or written to";
+            "the modification time of the parent differs from the one in this image: the parent was copied or changed";
         remarks.push((Code::VhdParentTime, what.to_owned()));
     }
     let below = Opening { policy: opening.policy, file, path: &path, role: Role::Backing, depth: opening.depth + 1 };
@@ -123,7 +123,7 @@ fn candidate(opening: &Opening<'_>, header: &Header, name: &str) -> Result<Foote
     let what = format!("{} is not the parent of {}: its identifier differs", path.display(), opening.path.display());
     Err(Error::new(Kind::Corrupt, Code::VhdParentMismatch, what)
         .expected(header.parent, footer.uuid)
-        .advise("find the parent of which this image was made"))
+        .advise("look for the parent from which this image was made"))
 }
 
 /// Returns whether the parent's time is the one that the child recorded. Virtual PC and Windows record the modification

@@ -249,7 +249,7 @@ impl BlockMapping for Sparse {
     }
 
     fn not_allocated(&self, offset: u64, _: &Location<'_>) -> Error {
-        let raw = format!("edit a raw copy of the disk, parents and all: {}", advised::UNPACK_VHD);
+        let raw = format!("edit a raw copy of the disk and its parents: {}", advised::UNPACK_VHD);
         let advice = match self.differencing {
             true => format!("{raw}; or merge it into its parent: {}", advised::MERGE_VHD),
             false => raw,

@@ -90,7 +90,7 @@ impl Blocks {
         let is_inside = block.offset.checked_add(len).is_some();
         if !is_inside || self.taken.iter().any(|taken| taken.overlaps(block)) {
             return Err(bad_entry("a block overlaps the headers, the log or a region", at)
-                .expected("a place of its own", format_args!("{:#x}", block.offset)));
+                .expected("a place without overlap", format_args!("{:#x}", block.offset)));
         }
         Ok(block.offset)
     }
@@ -150,7 +150,7 @@ impl BlockMapping for Blocks {
                 (if is_here { Location::File(&*self.file, place) } else { Location::Parent }, most)
             }
             state => {
-                return Err(bad_entry("an entry of the block allocation table has an invalid state", at)
+                return Err(bad_entry("the state of an entry of the block allocation table is invalid", at)
                     .expected("0, 1, 2, 3, 6 or, with a parent, 7", state));
             }
         };
@@ -177,12 +177,15 @@ impl BlockMapping for Blocks {
 
     fn not_allocated(&self, offset: u64, location: &Location<'_>) -> Error {
         if let Location::Parent = location {
-            let what = "the bytes are in the parent of the image, which is never written to";
-            let raw = format!("edit a raw copy of the disk, parents and all: {}", advised::UNPACK_VHDX);
+            let what = "the data is in the parent of the image, which is not changed";
+            let raw = format!("edit a raw copy of the disk and its parents: {}", advised::UNPACK_VHDX);
             return not_allocated(offset, what, format!("{raw}; or merge it into its parent: {}", advised::MERGE_VHD));
         }
-        let advice = format!("edit a raw copy of the disk, {}; or have the guest do it", advised::UNPACK_VHDX);
-        not_allocated(offset, "the image has not allocated these bytes", advice)
+        let advice = format!(
+            "edit a raw copy of the disk ({}), or make the change in the running Windows",
+            advised::UNPACK_VHDX
+        );
+        not_allocated(offset, "the image has no block for this part of the disk", advice)
     }
 
     fn flush(&self) -> Result<()> {

@@ -15,7 +15,7 @@ impl Blocks {
     pub(super) fn check_unshared(&self) -> Result<()> {
         let room = self.file_len.div_ceil(MIB);
         if room > MOST_MIB {
-            let what = "the file of the image is too large to be written to";
+            let what = "the file of the image is too large for a write";
             return Err(Error::new(Kind::Unsupported, Code::VhdxFileSize, what)
                 .expected(format_args!("up to {MOST_MIB} MiB"), format_args!("{room} MiB")));
         }
@@ -48,8 +48,8 @@ impl Blocks {
             let Some(word) = used.get_mut(index(mib / 64)) else { break };
             if *word >> (mib % 64) & 1 == 1 {
                 return Err(bad_entry("two blocks overlap", at)
-                    .expected("a place of its own", format_args!("{place:#x}"))
-                    .advise("the image is damaged: take another copy of it"));
+                    .expected("a place without overlap", format_args!("{place:#x}"))
+                    .advise("the image is damaged: use another copy"));
             }
             *word |= 1 << (mib % 64);
         }

@@ -71,7 +71,7 @@ impl Header {
         let (offset, len) = self.log();
         if offset % MIB != 0 || len % MIB != 0 || offset < MIB || offset.checked_add(len).is_none() {
             return Err(corrupt(Code::VhdxHeader, "the place of the log is invalid", at)
-                .expected("multiples of 1 MiB, behind the headers", format_args!("{len} bytes at {offset:#x}")));
+                .expected("multiples of 1 MiB, after the headers", format_args!("{len} bytes at {offset:#x}")));
         }
         Ok(self)
     }
@@ -121,7 +121,7 @@ impl Header {
     fn put(&mut self, file: &dyn Storage, identifiers: &[(usize, Guid)]) -> Result<()> {
         let mut bytes = self.bytes.clone();
         let sequence = self.sequence().checked_add(1).ok_or_else(|| {
-            corrupt(Code::VhdxHeader, "the sequence number of the header is the last one", PLACES[self.place])
+            corrupt(Code::VhdxHeader, "the sequence number of the header is the largest possible", PLACES[self.place])
         })?;
         bytes[8..16].copy_from_slice(&sequence.to_le_bytes());
         for (at, Guid(identifier)) in identifiers {

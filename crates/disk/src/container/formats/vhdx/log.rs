@@ -50,7 +50,7 @@ impl Replayed {
 
     /// Returns the reason why the image is not written to.
     pub(super) fn refusal(&self) -> Refusal {
-        let what = format!("its log has changes that are not yet in place ({} entries", self.entries);
+        let what = format!("its log has changes that were not applied ({} entries", self.entries);
         let (what, advice) = match (self.unfit, self.goes_round) {
             (Some(unfit), false) => (format!("{what}; {unfit})"), advice()),
             (Some(unfit), true) => (format!("{what}; {unfit})"), WINDOWS_ADVICE.to_owned()),
@@ -85,7 +85,7 @@ pub(super) fn replay(file: Arc<dyn Storage>, header: &Header) -> Result<Replayed
     let ring = Ring::read(&*file, at, len, header.log_guid())?;
     let entries = ring.active()?;
     if entries.is_empty() {
-        return Err(broken("the header names a log that has no complete entries", at));
+        return Err(broken("the log in use has no complete entries", at));
     }
     let mut overlay = Overlay::new(file, file_len);
     let mut changes = 0;
@@ -164,7 +164,7 @@ fn broken(what: &str, at: u64) -> Error {
 }
 
 fn fit_advice() -> String {
-    format!("give --replay-image-log, which replays it first; or {}", advice())
+    format!("give --replay-image-log, which replays it first, or {}", advice())
 }
 
 fn advice() -> String {
@@ -175,8 +175,7 @@ fn advice() -> String {
 }
 
 /// QEMU (tested: 10.0) ignores the start of the log and replays only a part of such a log.
-const ROUND_ADVICE: &str = "give --replay-image-log, which replays it first; or mount a copy of the image \
-                            once on Windows; not qemu-img, which loses a part of a log that wraps around";
+const ROUND_ADVICE: &str = "give --replay-image-log, which replays it first, or mount a copy of the image once on Windows; do not use qemu-img, which loses a part of a log that wraps around";
 
 const WINDOWS_ADVICE: &str = "have the log replayed on a copy of the image: mount it once on Windows";
 

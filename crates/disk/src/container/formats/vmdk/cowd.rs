@@ -32,15 +32,17 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
     }
     if u32(4) != 1 {
         // Workstation 3 wrote version 3, with other tables.
-        let what = format!("a sparse extent of ESX of version {}", u32(4));
+        let what = format!("version {} of ESX sparse extents is not supported", u32(4));
         return Err(placed(Error::new(Kind::Unsupported, Code::VmdkVersion, what), &**file, 4));
     }
     let (capacity, grain) = (sectors(12), sectors(16));
     if grain == 0 || capacity.div_ceil(grain).div_ceil(PER_TABLE) > u64::from(u32(24)) {
-        return wrong(Code::VmdkHeader, "the directory of grains is too small for the extent");
+        return wrong(Code::VmdkHeader, "the grain directory is too small for the extent");
     }
-    let advice = format!("start and shut down its machine, or convert the chain: {}", advised::TO_SPARSE_VMDK);
-    let unclean = || refusal(Code::VmdkUnclean, "it was not closed: a machine runs from it, or has crashed", &advice);
+    let advice =
+        format!("start its virtual machine and shut it down, or convert the chain: {}", advised::TO_SPARSE_VMDK);
+    let unclean =
+        || refusal(Code::VmdkUnclean, "it was not closed: a virtual machine uses it, or has crashed", &advice);
     Ok(Layout {
         capacity,
         grain,

@@ -164,7 +164,7 @@ fn parse(text: &[u8]) -> Parsed<Descriptor> {
     match (seen[0], seen[2], found.extents.is_empty()) {
         (false, ..) => fault(0, "CID is missing"),
         (_, false, _) => fault(0, "createType is missing"),
-        (.., true) => fault(0, "no extent is named"),
+        (.., true) => fault(0, "the descriptor names no extent"),
         _ => Ok(found),
     }
 }

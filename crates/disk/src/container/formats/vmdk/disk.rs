@@ -73,7 +73,7 @@ impl BlockMapping for Extents {
             let what = format!("the descriptor forbids reading the extent {} (NOACCESS)", extent.name);
             return Err(Error::new(Kind::Unsupported, Code::VmdkNoAccess, what)
                 .at(Space::Disk, offset)
-                .advise("if it may be read, put RW or RDONLY into a copy of the descriptor, and name the copy"));
+                .advise("to read it, write RW or RDONLY into a copy of the descriptor, and name the copy"));
         }
         let on_disk = move |error: Error| error.at(Space::Disk, offset);
         Ok(match &extent.body {
@@ -101,7 +101,7 @@ impl BlockMapping for Extents {
                 let what = format!("the descriptor forbids writing to the extent {} (RDONLY)", extent.name);
                 return Err(Error::refused(Code::VmdkReadOnlyExtent, what)
                     .at(Space::Disk, at)
-                    .advise("if it may be changed, put RW into the descriptor, and keep a copy of the old one"));
+                    .advise("to change it, write RW into the descriptor, and keep a copy of the old one"));
             }
             if let Body::Sparse(grains) = &extent.body {
                 self.make_grains(grains, within, most).map_err(|error| error.at(Space::Disk, at))?;
@@ -123,7 +123,7 @@ impl BlockMapping for Extents {
     }
 
     fn not_allocated(&self, offset: u64, _: &Location<'_>) -> Error {
-        let what = "the image has not allocated these bytes: they are in its parent, or are unwritten zeros";
+        let what = "the image has no grain for this part of the disk: the data is in its parent, or was never written";
         not_allocated(offset, what, format!("edit a flat copy of it: {}", advised::TO_FLAT_VMDK))
     }
 

@@ -90,7 +90,7 @@ fn open_one(opening: &Opening<'_>, line: &Line, files: &mut Files) -> Result<Bod
         other => {
             let what = format!("the extent {} has the unsupported type {other}", line.name);
             return Err(Error::new(Kind::Unsupported, Code::VmdkExtentKind, what)
-                .advise("have VMware make a copy of it in one file, and edit that"));
+                .advise("clone it to one file with VMware, and edit the clone"));
         }
     }
     let file = files.open(opening, line)?;

@@ -111,18 +111,18 @@ impl Grains {
         let tables = layout.tables();
         let width = if matches!(layout.entries, Entries::Sectors) { 4 } else { 8 };
         if tables > MAX_TABLES {
-            return wrong("the directory would have more than four million entries");
+            return wrong("the grain directory would have more than four million entries");
         }
         let fits = |start: u64| start.checked_add(tables * width).is_some_and(|end| end <= file_len);
         if fits(layout.directory) {
             return Ok(());
         }
         let second = layout.redundant.take().filter(|&second| fits(second));
-        let Some(second) = second else { return wrong("the file ends before the directory of grains") };
+        let Some(second) = second else { return wrong("the file ends before the grain directory") };
         layout.directory = second;
         let advice = "copy the image again: programs that read only the first directory cannot read it";
-        layout.refusal = Some(refusal(Code::VmdkDamaged, "its first directory of grains is damaged", advice));
-        self.remark = Some("the first directory of grains is not in the file: the second is used");
+        layout.refusal = Some(refusal(Code::VmdkDamaged, "its first grain directory is damaged", advice));
+        self.remark = Some("the first grain directory is not in the file; the second is used");
         Ok(())
     }
 

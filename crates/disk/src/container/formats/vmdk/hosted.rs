@@ -53,11 +53,11 @@ impl Header {
         }
         let version = header.u32(4);
         if !(1..=3).contains(&version) {
-            let what = format!("a sparse extent of version {version}");
+            let what = format!("version {version} of sparse extents is not supported");
             return Err(placed(Error::new(Kind::Unsupported, Code::VmdkVersion, what), &**file, offset + 4));
         }
         if header.has(flags::NEWLINES) && bytes[73..77] != *b"\n \r\n" {
-            return wrong(Code::VmdkNewlines, "line ends were changed: it was copied as text".into());
+            return wrong(Code::VmdkNewlines, "its line ends were changed: it was copied as text".into());
         }
         Ok(header)
     }
@@ -107,17 +107,20 @@ impl Header {
         let redundant = self.sectors(48).ok().filter(|&at| at > 0 && self.has(flags::REDUNDANT));
         let mut metadata = vec![(0, SECTOR)];
         metadata.extend(self.descriptor()?.map(|(start, len)| (start, start + len)));
-        let unclean = format!("convert a copy of it: {}; or start and shut down its machine", advised::TO_SPARSE_VMDK);
+        let unclean =
+            format!("convert a copy of it: {}; or start its virtual machine and shut it down", advised::TO_SPARSE_VMDK);
         let refusal = match (packed, self.bytes[72]) {
             (Some(_), _) => Some(refusal(
                 Code::VmdkStream,
-                "its grains are compressed, and changed ones would not fit in place",
+                "its grains are compressed, so changed grains may not fit in place",
                 &format!("convert a copy of it: {}", advised::TO_SPARSE_VMDK),
             )),
             (None, 0) => None,
-            _ => {
-                Some(refusal(Code::VmdkUnclean, "it was not closed: a machine runs from it, or has crashed", &unclean))
-            }
+            _ => Some(refusal(
+                Code::VmdkUnclean,
+                "it was not closed: a virtual machine uses it, or has crashed",
+                &unclean,
+            )),
         };
         Ok(Layout {
             capacity: self.sectors(12)?,

@@ -70,7 +70,8 @@ impl Grains {
                 let place = u64::from(entry) * SECTOR;
                 let own = grains.contains(&index) && place == start + (index - grains.start) * size;
                 if entry > u32::from(self.layout.zeroed) && place < end && place + size > start && !own {
-                    let what = format!("grain {index} of the disk lies in the same place as grain {}", grains.start);
+                    let what =
+                        format!("grain {index} of the disk has the same place in the file as grain {}", grains.start);
                     return Err(self.harm(Code::VmdkGrainShared, &what, place));
                 }
             }
@@ -120,6 +121,6 @@ impl Grains {
     }
 
     fn harm(&self, code: Code, what: &str, place: u64) -> Error {
-        placed(broken(code, what), &*self.file, place).advise("the image is damaged: take another copy of it")
+        placed(broken(code, what), &*self.file, place).advise("the image is damaged: use another copy")
     }
 }

@@ -30,8 +30,7 @@ pub(super) fn open(child: &Opening<'_>, hint: &str, wanted: u32) -> Result<Image
             );
             let found = found.map_or("none".into(), |cid| format!("{cid:08x}"));
             Err(broken(Code::VmdkParentChanged, what).expected(format_args!("CID {wanted:08x}"), found).advise(
-                "look for the unchanged parent; if its data have certainly not changed, write its CID into parentCID of the \
-                 child's descriptor",
+                "look for the unchanged parent; if its data has not changed, write its CID into parentCID of the child's descriptor",
             ))
         }
     }

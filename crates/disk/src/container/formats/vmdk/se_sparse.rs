@@ -53,15 +53,11 @@ pub(super) fn layout(file: &Arc<dyn Storage>) -> Result<Layout> {
     if volatile[24] != 0 {
         let what = "the snapshot has a journal that was not replayed";
         return Err(placed(Error::new(Kind::Unsupported, Code::VmdkSesparseJournal, what), &**file, bytes(80)? + 24)
-            .advise("start and shut down its machine, or let ESXi consolidate its snapshots"));
+            .advise("start its virtual machine and shut it down, or let ESXi consolidate its snapshots"));
     }
     let (capacity, per_table) = (bytes(16)?, TABLE / 8);
     if capacity.div_ceil(8 * SECTOR).div_ceil(per_table) > bytes(136)? / 8 {
-        return Err(placed(
-            broken(Code::VmdkHeader, "the directory of grains is too small for the extent"),
-            &**file,
-            136,
-        ));
+        return Err(placed(broken(Code::VmdkHeader, "the grain directory is too small for the extent"), &**file, 136));
     }
     let advice = &format!("convert the whole chain: {}", advised::TO_SPARSE_VMDK);
     let what = "it is a space-efficient snapshot (seSparse), a format that VMware has not published";
@@ -97,7 +93,7 @@ impl Grains {
         // The number has 32 bits.
         let start = tables + (entry & 0xffff_ffff) * TABLE;
         if entry >> 32 != 0x1000_0000 || start + TABLE > tables_end {
-            return Err(self.bad_entry("an entry of the directory points to no table", place, entry));
+            return Err(self.bad_entry("an entry of the grain directory does not lead to a table", place, entry));
         }
         let place = start + within * 8;
         let entry = u64::from_le_bytes(self.tables.entry(place)?);
@@ -106,7 +102,7 @@ impl Grains {
             0 if entry == 0 => Ok(Grain::Absent),
             1 | 2 => Ok(Grain::Zero),
             3 if number < 1 << 46 => Ok(Grain::At(grains + number * self.layout.grain)),
-            _ => Err(self.bad_entry("an entry of a table has an unknown type", place, entry)),
+            _ => Err(self.bad_entry("an entry of a grain table has an unknown type", place, entry)),
         }
     }
 }

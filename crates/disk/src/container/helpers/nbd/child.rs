@@ -22,8 +22,7 @@ const EACCES: i32 = 13;
 const ENOEXEC: i32 = 8;
 
 /// Advice where the user named another program.
-pub(super) const WHERE: &str = "give the path of qemu-nbd: --qemu-nbd FILE (`command -v qemu-nbd` shows it), \
-     or leave the option out where it is on PATH";
+pub(super) const WHERE: &str = "give the path of qemu-nbd: --qemu-nbd FILE (`command -v qemu-nbd` shows it), or omit the option if qemu-nbd is on PATH";
 
 /// A running child process. Dropping it kills it.
 pub(super) struct Child {
@@ -87,7 +86,7 @@ impl Child {
         });
         let failed = |e| Error::io(format!("cannot start {program}: {e}"), e);
         keeper.map_err(failed)?;
-        let gone = || std::io::Error::other("the thread that starts it ended");
+        let gone = || std::io::Error::other("the thread that starts it has ended");
         match start.recv().unwrap_or_else(|_| Err(gone())) {
             Ok(child) => {
                 let process = Arc::new(Mutex::new(child));
@@ -174,8 +173,7 @@ fn listen(mut voice: impl Read, said: &Mutex<Vec<u8>>) {
 fn missing(program: &str) -> Error {
     Error::new(Kind::Unsupported, Code::NoQemuNbd, format!("this image needs {program}, which is not installed"))
         .advise(format!(
-            "install it (Debian: apt install qemu-utils), or give its path: --qemu-nbd FILE; \
-         or convert a copy of the image where QEMU is: {}",
+            "install it (Debian: apt install qemu-utils), or give its path: --qemu-nbd FILE; or convert a copy of the image on a machine with QEMU: {}",
             advised::TO_RAW
         ))
 }

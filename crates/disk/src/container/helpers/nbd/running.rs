@@ -116,7 +116,7 @@ impl Plan {
         }
         let what = format!("qemu-nbd {what}; it said: {}", child.said());
         Error::new(Kind::Corrupt, Code::EngineRefused, what)
-            .advise(format!("ask QEMU about a copy of the image: {}", advised::CHECK))
+            .advise(format!("check a copy of the image with QEMU: {}", advised::CHECK))
     }
 
     fn command(&self, below: &Path, above: &Path) -> Command {
@@ -177,11 +177,11 @@ impl Running {
                     .advise(format!("convert a copy of it: {}", advised::TO_RAW))
             }
             Failure::Refused(errno::PERM) => {
-                Error::new(Kind::Unsupported, Code::EngineReadOnly, format!("qemu-nbd does not allow to {doing}"))
+                Error::new(Kind::Unsupported, Code::EngineReadOnly, format!("qemu-nbd refused to {doing}"))
             }
             Failure::Refused(number) => {
                 let system = std::io::Error::from_raw_os_error(i32::try_from(number).unwrap_or(errno::IO as i32));
-                let what = format!("qemu-nbd could not {doing}: {system}; it said: {}", self.child.said());
+                let what = format!("qemu-nbd failed to {doing}: {system}; it said: {}", self.child.said());
                 Error::new(Kind::Io, Code::EngineFailed, what).advise(format!(
                     "if the host's disk is healthy, the image is damaged or truncated: {}",
                     advised::CHECK
@@ -192,9 +192,9 @@ impl Running {
                 let timed_out = matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut);
                 let (code, how) = match timed_out {
                     true => (Code::EngineTimeout, format!("did not answer within {} seconds", REQUEST.as_secs())),
-                    false => (Code::EngineDied, format!("broke off: {error}")),
+                    false => (Code::EngineDied, format!("ended the connection: {error}")),
                 };
-                let what = format!("qemu-nbd {how}, when asked to {doing}; it said: {}", self.child.said());
+                let what = format!("qemu-nbd {how} on the request to {doing}; it said: {}", self.child.said());
                 Error::new(Kind::Io, code, what)
             }
         }

@@ -135,7 +135,7 @@ fn negotiate<'a>(stream: &mut (impl Read + Write), shared: &'a Shared) -> io::Re
         }
         let (option, len) = (wire::u32(stream)?, wire::u32(stream)?);
         if len > MOST_OPTION {
-            return Err(broken("option too long"));
+            return Err(broken("the option is too long"));
         }
         let mut data = vec![0; len as usize];
         stream.read_exact(&mut data)?;
@@ -203,7 +203,7 @@ fn transmit(stream: &mut (impl Read + Write), shared: &Shared, export: &Export) 
         let (flags, kind) = (wire::u16(stream)?, wire::u16(stream)?);
         let (cookie, offset, len) = (wire::array::<8>(stream)?, wire::u64(stream)?, wire::u32(stream)?);
         if len > wire::MOST {
-            return Err(broken("request too long"));
+            return Err(broken("the request is too long"));
         }
         // The reply and its data are sent in one call.
         const HEAD: usize = 16;
