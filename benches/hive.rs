@@ -13,7 +13,7 @@ use hivewright::internals::settings::nat_t::{self};
 use hivewright::internals::windows::Selection;
 use hivewright_fixtures::{KeySpec, Release, SystemHive};
 use hivewright_hive::check::check;
-use hivewright_hive::recover::{Log, recover_headless};
+use hivewright_hive::recover::{Log, recover_without_base_block};
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::{Data, EditOptions, Hive, Opened};
 
@@ -114,7 +114,7 @@ fn recovery(c: &mut Criterion) {
     let mut group = c.benchmark_group("recover");
     group.throughput(Throughput::Bytes((files[1].len() + files[2].len()) as u64));
     group.bench_function("both logs", |b| {
-        b.iter(|| recover_headless(black_box(&files[0]), &logs).map(|done| done.patches().unwrap()).unwrap());
+        b.iter(|| recover_without_base_block(black_box(&files[0]), &logs).map(|done| done.patches().unwrap()).unwrap());
     });
 }
 

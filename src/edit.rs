@@ -42,7 +42,7 @@ pub struct Request {
     /// Location of the transaction logs of a dirty hive.
     pub logs: LogChoice,
     /// Whether to use a dirty hive without its logs if these cannot be applied, which discards their contents.
-    pub as_it_stands: bool,
+    pub discard_logs: bool,
     /// Whether paths below `HKCU` apply to every user.
     pub all_users: bool,
     /// Whether the original file will be written; then an interrupted write is completed or rolled back first.

@@ -75,7 +75,7 @@ impl Hive {
             Opened::Dirty(_) => {
                 let logs = LogFiles::read(&file, &LogChoice::Beside)?;
                 let recovered =
-                    recover::recover_headless(file.whole()?, &logs.logs()).map_err(|failed| failed.error)?;
+                    recover::recover_without_base_block(file.whole()?, &logs.logs()).map_err(|failed| failed.error)?;
                 (Source::Replayed(recovered.hive.bytes().to_vec()?), Some(Box::new(recovered.report)))
             }
         };

@@ -24,7 +24,7 @@ pub use folder::{HiveFile, installation_at};
 pub use hive::HiveHandle;
 pub use image::Image;
 pub(crate) use installation::roots;
-pub use installation::{Installation, Search, Trouble};
+pub use installation::{Installation, Search, UnsearchedVolume};
 pub use logs::LogChoice;
 pub use obstacles::Obstacle;
 pub(crate) use obstacles::{of_children, of_dirty, of_file, of_volume};

@@ -1,7 +1,7 @@
 //! Reads a hive in place: with a memory map, with read calls, or page by page in a disk. Never writes.
 
+mod check;
 mod hash;
-mod judged;
 mod witness_input;
 
 pub(crate) use witness_input::WitnessInput;
@@ -9,7 +9,7 @@ pub(crate) use witness_input::WitnessInput;
 use std::path::Path;
 use std::sync::Arc;
 
-pub use judged::Judged;
+pub use check::CheckedHive;
 
 use crate::locate::logs::LogFiles;
 use crate::locate::{Choice, HiveHandle, Image, LogChoice, no_hive_no_disk};
@@ -130,7 +130,7 @@ impl Reading {
         let (needed, usable, why, mut logs) = if clean {
             (false, false, None, recover::list(&logs))
         } else {
-            match recover::recover_headless(whole, &logs) {
+            match recover::recover_without_base_block(whole, &logs) {
                 Ok(recovered) => (true, true, None, recovered.report.logs),
                 Err(failed) => (true, false, Some(failed.error.what().to_owned()), failed.report.logs),
             }

@@ -26,7 +26,7 @@ pub(crate) use members::{Member, starts};
 pub(crate) use overlaid::Overlaid;
 pub use record::Mark;
 pub(crate) use record::Record;
-pub(crate) use replace::{New, Tried, replace};
+pub(crate) use replace::{New, Replaced, replace};
 pub(crate) use staged::{Staged, folder_of, same_bytes};
 pub use state::State;
 

@@ -2,7 +2,7 @@
 
 pub mod control_set;
 mod kind;
-pub(crate) mod look;
+pub(crate) mod lookup;
 mod product;
 mod selection;
 pub(crate) mod services;
@@ -36,7 +36,7 @@ pub struct Finding {
 impl From<&Error> for Finding {
     /// Creates the finding for an unreadable hive.
     fn from(error: &Error) -> Self {
-        Finding::of_error(error.code(), "", error, look::ADVICE)
+        Finding::of_error(error.code(), "", error, lookup::ADVICE)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Shared code of the targets of the logs: repaired logs, and the invariants of every replay.
 
 use hivewright_hive::check::check;
-use hivewright_hive::recover::{Log, highest_sequence, list, recover_headless};
+use hivewright_hive::recover::{Log, highest_sequence, list, recover_without_base_block};
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::{EditOptions, Hive, Opened};
@@ -73,7 +73,7 @@ fn replay(primary: &[u8], logs: &[Log<'_>]) {
     let highest = highest_sequence(logs);
     let entries: usize = list(logs).iter().map(|log| log.entries.len()).sum();
     assert!(entries as u64 * 512 <= size);
-    let recovered = match recover_headless(primary, logs) {
+    let recovered = match recover_without_base_block(primary, logs) {
         Ok(recovered) => recovered,
         Err(failed) => return assert_eq!(failed.hive, primary),
     };
@@ -86,7 +86,7 @@ fn replay(primary: &[u8], logs: &[Log<'_>]) {
     assert!(patched == whole);
     patches.revert(&mut patched).unwrap();
     assert!(patched == primary);
-    let again = recover_headless(&whole[..], logs).map(drop).unwrap_err();
+    let again = recover_without_base_block(&whole[..], logs).map(drop).unwrap_err();
     assert_eq!(again.error.code(), "hive-clean");
     let _ = check(&whole);
     let Opened::Clean(hive) = Hive::open(whole).unwrap() else { panic!("dirty") };

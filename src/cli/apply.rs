@@ -16,7 +16,7 @@ use crate::audit::read;
 use crate::audit::record::CheckStatus;
 use crate::edit::{Edits, prepare};
 use crate::locate::{Choice, LogChoice};
-use crate::policy::{Outcome as Judged, Policy};
+use crate::policy::{Outcome as CheckOutcome, Policy};
 use crate::read::Reading;
 
 pub(crate) fn run(args: &ApplyArgs) -> anyhow::Result<Outcome> {
@@ -66,21 +66,21 @@ pub(crate) fn run(args: &ApplyArgs) -> anyhow::Result<Outcome> {
     Ok(if is_left { Outcome::No } else { Outcome::Yes })
 }
 
-fn judge(target: &Path, choice: &Choice, policy: &Policy) -> anyhow::Result<Vec<Judged>> {
+fn judge(target: &Path, choice: &Choice, policy: &Policy) -> anyhow::Result<Vec<CheckOutcome>> {
     let reading = Reading::choose(target, choice, LogChoice::Beside)?;
     Ok(read::judge(&reading, target, policy)?)
 }
 
-fn edits(judged: &[Judged]) -> Edits {
+fn edits(judged: &[CheckOutcome]) -> Edits {
     Edits::of_paths(judged.iter().flat_map(|judged| judged.mending.iter().cloned()).collect::<Vec<_>>())
 }
 
 /// Returns whether it is not as expected, or unknown.
-fn is_open(judged: &Judged) -> bool {
+fn is_open(judged: &CheckOutcome) -> bool {
     matches!(judged.status, CheckStatus::Fail | CheckStatus::Unknown)
 }
 
-fn checks(policy: &Policy, before: &[Judged], after: Option<&[Judged]>) -> Value {
+fn checks(policy: &Policy, before: &[CheckOutcome], after: Option<&[CheckOutcome]>) -> Value {
     let all = policy.checks().list().iter().zip(before).enumerate().map(|(number, (check, judged))| {
         json!({
             "policy": &*check.policy,
@@ -96,7 +96,7 @@ fn checks(policy: &Policy, before: &[Judged], after: Option<&[Judged]>) -> Value
 }
 
 /// Formats a line for each check that was not as expected.
-fn text(policy: &Policy, before: &[Judged], after: Option<&[Judged]>) -> String {
+fn text(policy: &Policy, before: &[CheckOutcome], after: Option<&[CheckOutcome]>) -> String {
     let mut out = String::new();
     let all = policy.checks().list().iter().zip(before).enumerate();
     for (number, (check, judged)) in all.filter(|(_, (_, judged))| is_open(judged)) {

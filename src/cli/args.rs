@@ -290,8 +290,9 @@ pub(crate) struct EditArgs {
     #[arg(long, value_name = "WINDOWS")]
     pub(crate) windows: Option<Windows>,
     /// Use a dirty hive without its logs if they cannot be applied, and discard their contents
-    #[arg(long)]
-    pub(crate) as_it_stands: bool,
+    // The name in version 0.1.
+    #[arg(long, alias = "as-it-stands")]
+    pub(crate) discard_logs: bool,
     #[command(flatten)]
     pub(crate) disk: DiskArgs,
     #[command(flatten)]

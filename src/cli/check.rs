@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::locate::Image;
-use crate::read::{Judged, Logs, Reading};
+use crate::read::{CheckedHive, Logs, Reading};
 use hivewright_hive::check::{Counts, Report, Severity};
 use hivewright_storage::exact::field;
 use serde::Serialize;
@@ -42,7 +42,7 @@ struct Summary<'a> {
 
 impl<'a> Summary<'a> {
     fn of(report: &'a Report) -> Self {
-        Summary { sound: report.is_sound(), counts: &report.counts }
+        Summary { sound: report.is_consistent(), counts: &report.counts }
     }
 }
 
@@ -56,12 +56,12 @@ pub(crate) fn run(args: &CheckArgs) -> anyhow::Result<Outcome> {
 
 fn check(args: &CheckArgs, reading: &Reading) -> anyhow::Result<Outcome> {
     super::warn_of_doubts(reading);
-    let Judged { report, primary_alone } = reading.check()?;
+    let CheckedHive { report, primary_alone } = reading.check()?;
     let logs = reading.logs(args.list_logs)?;
     let name = reading.hive().description();
     if args.json {
         let bytes_read = super::bytes_read(reading);
-        let (sound, logs) = (report.is_sound(), logs.as_ref());
+        let (sound, logs) = (report.is_consistent(), logs.as_ref());
         let judged = if primary_alone.is_some() { "replayed" } else { "primary" };
         let (target, subject, report) = (&args.target, Subject::of(reading.hive()), &report);
         let primary_alone = primary_alone.as_ref().map(Summary::of);

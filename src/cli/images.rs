@@ -30,8 +30,8 @@ pub(super) fn each(
     let mut worst = None;
     for volume in &disk.table().partitions {
         let own = choice.on_volume(volume.id());
-        let Search { found, troubles } = disk.search(&own)?;
-        if found.is_empty() && troubles.is_empty() {
+        let Search { found, unsearched } = disk.search(&own)?;
+        if found.is_empty() && unsearched.is_empty() {
             continue;
         }
         let name = volume.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();

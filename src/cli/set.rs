@@ -48,7 +48,7 @@ fn run(target: &Path, wanted: Option<Wanted>, request: &Request, args: &WriteArg
 pub(super) fn warn_before(prepared: &Prepared) {
     prepared.passed_over.iter().for_each(|why| super::warn(why.code(), why.what()));
     for hive in &prepared.hives {
-        if let Origin::AsItStood(why) = &hive.origin {
+        if let Origin::LogsDiscarded(why) = &hive.origin {
             let what = format!(
                 "{} is dirty and used without its logs ({}): the write discards their contents",
                 hive.hive.host_file().display(),
@@ -110,7 +110,7 @@ fn setting(wanted: Wanted, edit: &super::args::EditArgs) -> anyhow::Result<Reque
     let selection = edit.control_set.as_deref().map_or(Ok(Selection::Standard), str::parse)?;
     let edits = Edits::of_plan(SettingChange { wanted, selection, era: edit.windows.map(Era::from) });
     let request = request(edits, edit.disk.choice(), &edit.write);
-    Ok(Request { as_it_stands: edit.as_it_stands, ..request })
+    Ok(Request { discard_logs: edit.discard_logs, ..request })
 }
 
 /// Creates the request for edits with these options.
@@ -120,7 +120,7 @@ pub(super) fn request(edits: Edits, meant: Choice, write: &WriteArgs) -> Request
         edits,
         force: write.force,
         logs: logs(&write.logs),
-        as_it_stands: false,
+        discard_logs: false,
         all_users: false,
         settle: !write.dry_run && write.output.is_none(),
         elsewhere: write.output.is_some(),

@@ -15,7 +15,7 @@ use hivewright_storage::exact::field;
 use hivewright_storage::{Access, Host, HostFile};
 
 use crate::transaction::{
-    self, Change, Journal, Locked, Mark, New, Overlaid, Record, Tried, expect_room, replace, why_in_place,
+    self, Change, Journal, Locked, Mark, New, Overlaid, Record, Replaced, expect_room, replace, why_in_place,
 };
 use crate::undo::settle;
 
@@ -272,8 +272,8 @@ impl<H: Host> Job<'_, H> {
         let new = New { bytes: &self.after, keep_times: self.options.keep_times, proof: self.proof };
         let tried = replace(self.locked, &self.before, &new, &mut save);
         match tried {
-            Ok(Tried::Lost(lost)) => return Ok(Err(lost)),
-            Ok(Tried::Done) => {}
+            Ok(Replaced::Lost(lost)) => return Ok(Err(lost)),
+            Ok(Replaced::Done) => {}
             Err(error) if error.kind() == Kind::Unfinished => return Err(error),
             Err(error) => {
                 let _ = journal.map(|j| j.remove());

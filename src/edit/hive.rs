@@ -112,7 +112,7 @@ impl PreparedHive {
     pub fn recovered(&self) -> Option<&Recovery> {
         match &self.origin {
             Origin::Recovered(recovery) => Some(recovery),
-            Origin::Clean | Origin::AsItStood(_) => None,
+            Origin::Clean | Origin::LogsDiscarded(_) => None,
         }
     }
 

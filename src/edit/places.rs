@@ -9,7 +9,7 @@ use crate::installation::Installation;
 use crate::locate::{HiveHandle, Image};
 use crate::registry_path::RegistryPath;
 use crate::windows::control_set::{ControlSets, LINK};
-use crate::windows::look::Damage;
+use crate::windows::lookup::Damage;
 use crate::windows::{Selection, kind};
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::regf::name::Name;

@@ -13,7 +13,7 @@ use hivewright_hive::check::{self, FINDINGS_KEPT, Finding, Report, Rule, Severit
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::regf::name::Name;
 use hivewright_hive::regf::{BASE_BLOCK_SIZE, CellOffset};
-use hivewright_hive::witness::{self, Ours, Testimony};
+use hivewright_hive::witness::{self, Confirmation, Ours};
 use hivewright_hive::{Hive, Key, KeyPath, Opened, ValueType};
 
 impl PreparedHive {
@@ -37,14 +37,14 @@ impl PreparedHive {
             Opened::Clean(hive) => hive,
             Opened::Dirty(_) => return Err(unproven("the edited hive is dirty")),
         };
-        self.prove_changes(&hive, report.is_sound())
+        self.prove_changes(&hive, report.is_consistent())
     }
 
-    fn prove_changes(&self, hive: &Hive<&[u8]>, is_sound: bool) -> Result<()> {
+    fn prove_changes(&self, hive: &Hive<&[u8]>, is_consistent: bool) -> Result<()> {
         let located = self.expected.located(hive)?;
         for key in &located {
             let Some(at) = key.at else {
-                self.confirm(&key.path, &[(&Name::encode(""), None)], is_sound)?;
+                self.confirm(&key.path, &[(&Name::encode(""), None)], is_consistent)?;
                 continue;
             };
             let key_now = hive.key_at(at)?;
@@ -54,7 +54,7 @@ impl PreparedHive {
                 return Err(not_as_wanted(&key.path));
             }
             if let Some(values) = key.values() {
-                self.prove_values(&key_now, &key.path, values, is_sound)?;
+                self.prove_values(&key_now, &key.path, values, is_consistent)?;
             }
         }
         self.expected.expect_keys(hive, &located)
@@ -65,7 +65,7 @@ impl PreparedHive {
         key: &Key<'_, &[u8]>,
         path: &KeyPath<'static>,
         wanted: &Values,
-        is_sound: bool,
+        is_consistent: bool,
     ) -> Result<()> {
         let mut room = key.hive().length() as usize;
         let entries = values::read(key, path, &mut room, self.force)?;
@@ -74,10 +74,10 @@ impl PreparedHive {
         }
         let number = |(name, wanted): (_, Option<(ValueType, _)>)| (name, wanted.map(|(kind, data)| (kind.0, data)));
         let named: Vec<(&Name<'_>, Ours<'_>)> = wanted.named().map(number).collect();
-        self.confirm(path, &named, is_sound)
+        self.confirm(path, &named, is_consistent)
     }
 
-    fn confirm(&self, path: &KeyPath<'static>, named: &[(&Name<'_>, Ours<'_>)], is_sound: bool) -> Result<()> {
+    fn confirm(&self, path: &KeyPath<'static>, named: &[(&Name<'_>, Ours<'_>)], is_consistent: bool) -> Result<()> {
         let text_path = as_text(path.names());
         let names: Vec<Option<String>> =
             named.iter().map(|(name, _)| as_text(std::slice::from_ref(name)).filter(|_| text_path.is_some())).collect();
@@ -88,14 +88,14 @@ impl PreparedHive {
         let (Some(text_path), texts) = (text_path, names.iter().zip(named)) else { return Ok(()) };
         let named: Vec<(&str, Ours<'_>)> =
             texts.filter_map(|(name, (_, ours))| Some((name.as_deref()?, *ours))).collect();
-        for testimony in witness::ask_about_all(&self.edited.bytes, &text_path, &named) {
-            match testimony {
+        for confirmation in witness::confirm_all(&self.edited.bytes, &text_path, &named) {
+            match confirmation {
                 // The check has verified the order of the lists.
-                Testimony::Agrees | Testimony::AgreesByLists => {}
-                Testimony::Silent(error) if is_sound => {
+                Confirmation::Agrees | Confirmation::AgreesLinearly => {}
+                Confirmation::Silent(error) if is_consistent => {
                     let _ = self.unconfirmed.set(error.what().to_owned());
                 }
-                Testimony::Silent(error) | Testimony::Differs(error) => return Err(error),
+                Confirmation::Silent(error) | Confirmation::Differs(error) => return Err(error),
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use super::Request;
 use crate::locate::logs::LogFiles;
 use crate::locate::{HiveHandle, no_hive_no_disk, of_dirty};
 use hivewright_error::{Code, Error, Kind, Result};
-use hivewright_hive::recover::{Recovered, Recovery, Unrecovered, highest_sequence, recover_headless};
+use hivewright_hive::recover::{Recovered, Recovery, Unrecovered, highest_sequence, recover_without_base_block};
 use hivewright_hive::regf::base_block::{self, BaseBlock};
 use hivewright_hive::{DirtyHive, Hive, Opened, PatchSet};
 use hivewright_storage::Storage;
@@ -19,7 +19,7 @@ pub enum Origin {
     /// Dirty, with its logs replayed before the edit.
     Recovered(Box<Recovery>),
     /// Dirty, and used without its logs at the user's request; contains the error of the replay.
-    AsItStood(Error),
+    LogsDiscarded(Error),
 }
 
 pub(super) struct Source {
@@ -56,10 +56,11 @@ pub(super) fn open_source(hive: &HiveHandle, is_edit: bool, request: &Request) -
 /// Restores an invalid base block from a log. `error` describes the invalid base block.
 fn rebuilt(bytes: Vec<u8>, files: &LogFiles, error: Error) -> Result<Source> {
     let highest = highest_sequence(&files.logs());
-    let mut recovered = recover_headless(bytes, &files.logs()).map_err(|failed| match failed.error.code() {
-        Code::ReplayBreaks => failed.error,
-        _ => error,
-    })?;
+    let mut recovered =
+        recover_without_base_block(bytes, &files.logs()).map_err(|failed| match failed.error.code() {
+            Code::ReplayBreaks => failed.error,
+            _ => error,
+        })?;
     files.name(&mut recovered.report.logs);
     materialized(recovered, highest)
 }
@@ -79,10 +80,10 @@ fn recovered(
         }
         Err(failed) => {
             let Unrecovered { hive, error, .. } = *failed;
-            if !request.as_it_stands {
+            if !request.discard_logs {
                 return Err(dirty_without_logs(path, &error, hive.primary_alone(), is_edit));
             }
-            Ok(Source::new(hive.as_it_stands(), Origin::AsItStood(error), highest))
+            Ok(Source::new(hive.without_logs(), Origin::LogsDiscarded(error), highest))
         }
     }
 }
@@ -118,7 +119,7 @@ fn validate_base_block(head: &[u8], len: u64) -> Result<()> {
 fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>, is_edit: bool) -> Error {
     if why.code() == Code::ReplayBreaks {
         let advice = why.advice().unwrap_or_default();
-        let discard = "; --as-it-stands edits the hive without its logs and discards their contents";
+        let discard = "; --discard-logs edits the hive without its logs and discards their contents";
         let discard = if is_edit { discard } else { "" };
         let error = Error::refused(Code::ReplayBreaks, format!("{}: {}", path.display(), why.what()));
         let error = error.advise(format!("{advice}{discard}"));
@@ -128,11 +129,11 @@ fn dirty_without_logs(path: &Path, why: &Error, hive: &Hive<Vec<u8>>, is_edit: b
     // Without an edit, there is no reason to discard the logs.
     let advice = match (base.primary_sequence == base.secondary_sequence, is_edit) {
         (true, true) => {
-            "if another tool wrote a wrong checksum, --as-it-stands corrects it; \
+            "if another tool wrote a wrong checksum, --discard-logs corrects it; \
              if a write was torn, put .LOG, .LOG1 and .LOG2 beside the hive or name them with --log"
         }
         (false, true) => {
-            "put .LOG, .LOG1 and .LOG2 beside the hive or name them with --log; --as-it-stands discards their contents"
+            "put .LOG, .LOG1 and .LOG2 beside the hive or name them with --log; --discard-logs discards their contents"
         }
         (_, false) => "put .LOG, .LOG1 and .LOG2 beside the hive or name them with --log",
     };

@@ -76,7 +76,7 @@ impl Image {
                 edits: Edits::Recovery,
                 force: false,
                 logs: LogChoice::Beside,
-                as_it_stands: false,
+                discard_logs: false,
                 all_users: false,
                 settle: true,
                 elsewhere: false,
@@ -279,8 +279,8 @@ impl Transaction {
     }
 
     /// Uses dirty hives without their logs if these cannot be applied, which discards the contents of the logs.
-    pub fn as_it_stands(&mut self) -> &mut Self {
-        self.request.as_it_stands = true;
+    pub fn discard_logs(&mut self) -> &mut Self {
+        self.request.discard_logs = true;
         self
     }
 

@@ -284,9 +284,9 @@ impl Disk {
     /// # Errors
     /// An image or volume cannot be read: for a volume only if no other volume has Windows.
     pub(crate) fn system_hives(&self) -> Result<Vec<HiveHandle>> {
-        let Search { found, mut troubles } = self.search(&Choice::default())?;
-        if let Some(i) = troubles.iter().position(|it| it.error.kind() == Kind::Io || found.is_empty()) {
-            return Err(self.doubted(troubles.swap_remove(i).error));
+        let Search { found, mut unsearched } = self.search(&Choice::default())?;
+        if let Some(i) = unsearched.iter().position(|it| it.error.kind() == Kind::Io || found.is_empty()) {
+            return Err(self.doubted(unsearched.swap_remove(i).error));
         }
         found.iter().map(|installation| self.system_hive_of(installation)).collect()
     }
@@ -297,14 +297,14 @@ impl Disk {
     /// `no-installation`, `several-installations`, `no-partition`; the error of a volume that cannot be read, if no
     /// other has Windows: `volume-bitlocker`, `volume-dynamic-disk`, `volume-storage-spaces`, `volume-refs` and damage.
     pub fn installation(&self, choice: &Choice) -> Result<Installation> {
-        let Search { mut found, mut troubles } = self.search(choice)?;
+        let Search { mut found, mut unsearched } = self.search(choice)?;
         // A volume that cannot be read may have another installation.
-        if let Some(i) = troubles.iter().position(|trouble| trouble.error.kind() == Kind::Io) {
-            return Err(troubles.swap_remove(i).error);
+        if let Some(i) = unsearched.iter().position(|trouble| trouble.error.kind() == Kind::Io) {
+            return Err(unsearched.swap_remove(i).error);
         }
         match found.len() {
             1 => Ok(found.remove(0)),
-            0 if !troubles.is_empty() => Err(self.doubted(troubles.remove(0).error)),
+            0 if !unsearched.is_empty() => Err(self.doubted(unsearched.remove(0).error)),
             0 => Err(self.no_installation(choice)),
             count => {
                 let names: Vec<String> = found.iter().map(Installation::to_string).collect();

@@ -47,12 +47,12 @@ pub struct Search {
     /// The installations, in the order of the partition table.
     pub found: Vec<Installation>,
     /// Volumes that may have Windows and cannot be searched.
-    pub troubles: Vec<Trouble>,
+    pub unsearched: Vec<UnsearchedVolume>,
 }
 
 /// A volume that may have Windows and cannot be searched.
 #[derive(Debug)]
-pub struct Trouble {
+pub struct UnsearchedVolume {
     /// The volume.
     pub volume: VolumeId,
     /// The reason.
@@ -65,7 +65,7 @@ impl Disk {
     /// # Errors
     /// `no-partition`.
     pub fn search(&self, choice: &Choice) -> Result<Search> {
-        let mut search = Search { found: Vec::new(), troubles: Vec::new() };
+        let mut search = Search { found: Vec::new(), unsearched: Vec::new() };
         let chosen = self.chosen(choice)?;
         for partition in self.partitions(chosen)? {
             if chosen.is_none() && (partition.is_reserved() || self.is_reported_before(partition)) {
@@ -82,7 +82,7 @@ impl Disk {
                 Err(error) if error.kind() == Kind::Io || chosen.is_some() || may_hide_windows(partition) => {
                     let volume = partition.id();
                     let error = error.adding(&format!("it is {volume} of {}", self.path.display()));
-                    search.troubles.push(Trouble { volume, error });
+                    search.unsearched.push(UnsearchedVolume { volume, error });
                 }
                 Err(_) => {}
             }
@@ -204,8 +204,11 @@ mod tests {
             volumes: Arc::default(),
             is_device: false,
         };
-        let Search { found, troubles } = disk.search(&Choice::default()).unwrap();
-        assert_eq!((found.len(), found[0].volume.number(), troubles.len(), troubles[0].volume.number()), (1, 1, 1, 2));
+        let Search { found, unsearched } = disk.search(&Choice::default()).unwrap();
+        assert_eq!(
+            (found.len(), found[0].volume.number(), unsearched.len(), unsearched[0].volume.number()),
+            (1, 1, 1, 2)
+        );
         assert_eq!(disk.installation(&Choice::default()).unwrap_err().kind(), Kind::Io, "there may be another");
         let first = Choice::default().on_volume(VolumeId::Partition(1));
         assert_eq!(disk.installation(&first).unwrap(), found[0]);

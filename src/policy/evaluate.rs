@@ -15,7 +15,7 @@ use super::tree::Tree;
 use crate::audit::record::CheckStatus;
 use crate::edit::{Action, PathOperation};
 use crate::windows::control_set::{ControlSets, Role};
-use crate::windows::look::Damage;
+use crate::windows::lookup::Damage;
 use crate::windows::special::special;
 use crate::{Hive, HiveKind, Installation, Key, RegistryPath};
 

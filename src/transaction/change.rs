@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn a_later_phase_may_go_over_an_earlier_one() {
-        let (first, then) = (patch(1, b"bc", b"BC", Step::Settle), patch(2, b"C", b"x", Step::Link));
+        let (first, then) = (patch(1, b"bc", b"BC", Step::Finish), patch(2, b"C", b"x", Step::Link));
         let change = Change::checked(4, 4, vec![vec![first.clone()], vec![], vec![then.clone()]]).unwrap();
         assert_eq!((change.groups(), &change.later[..]), (vec![0..1, 1..2], &[1][..]));
         assert_eq!(Change::checked(4, 4, vec![vec![first, then]]).unwrap_err(), "patches overlap");

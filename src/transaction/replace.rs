@@ -9,7 +9,7 @@ use super::overlaid::Overlaid;
 use super::staged::{Staged, folder_of, same_bytes};
 
 /// The result of an attempt to replace a file.
-pub(crate) enum Tried {
+pub(crate) enum Replaced {
     /// The file is replaced, durably.
     Done,
     /// A new file would lose this metadata; nothing was changed.
@@ -41,10 +41,10 @@ pub(crate) fn replace<H: Host>(
     before: &Overlaid<'_>,
     new: &New<'_>,
     ready: impl FnOnce() -> Result<()>,
-) -> Result<Tried> {
+) -> Result<Replaced> {
     let mut staged = match stage(target, new, Some(before))? {
         Ok(staged) => staged,
-        Err(lost) => return Ok(Tried::Lost(lost)),
+        Err(lost) => return Ok(Replaced::Lost(lost)),
     };
     ready()?;
     target.untouched()?;
@@ -64,7 +64,7 @@ pub(crate) fn replace<H: Host>(
         // Reading back may have changed the access time; everything important is already durable.
         let _ = staged.file.take_times(&target.times);
     }
-    Ok(Tried::Done)
+    Ok(Replaced::Done)
 }
 
 /// Writes a complete, durable file with the metadata of the target beside it, after checking that the target holds

@@ -1,7 +1,7 @@
 //! Restores the old bytes.
 
 use crate::locate::changed_since;
-use crate::transaction::{self, Locked, New, Overlaid, Tried, unfinished, why_in_place};
+use crate::transaction::{self, Locked, New, Overlaid, Replaced, unfinished, why_in_place};
 use hivewright_error::Result;
 use hivewright_storage::Host;
 
@@ -55,5 +55,5 @@ fn replaced<H: Host>(journal: &Journal<'_, H>, target: &Locked<'_, H>) -> Result
     let bytes = old.to_vec();
     let done =
         transaction::replace(target, &Overlaid::plain(&there), &New::known(&Overlaid::plain(&bytes), false), || Ok(()));
-    Ok(matches!(done?, Tried::Done))
+    Ok(matches!(done?, Replaced::Done))
 }

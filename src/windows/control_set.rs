@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::Finding;
 use super::kind::not_system;
-use super::look::{self, Damage, Look};
+use super::lookup::{self, Damage, Lookup};
 use super::special::special;
 use hivewright_error::{Code, Error, Kind, Result};
 use hivewright_hive::{Hive, HiveBytes, Key};
@@ -150,7 +150,7 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
         let (select, pointers) = read_select(&root, damage)?;
         let (sets, lost) = (Vec::new(), Vec::new());
         let mut sets = ControlSets { select, sets, stable_link: None, pointers, lost };
-        let (keys, errors) = damage.look("", root.readable_subkeys().map(Some))?.into_there().unwrap_or_default();
+        let (keys, errors) = damage.look("", root.readable_subkeys().map(Some))?.into_found().unwrap_or_default();
         keys.into_iter().for_each(|key| sets.take(key));
         let is_undamaged = damage.count() == 0 && errors.is_empty();
         if !select.present && sets.sets.is_empty() && sets.stable_link.is_none() && is_undamaged {
@@ -158,7 +158,7 @@ impl<'h, B: HiveBytes> ControlSets<'h, B> {
         }
         for number in Role::ALL.into_iter().filter_map(|role| sets.select.number(role)) {
             let name = key_name(number);
-            if let Look::Unreadable(finding) = damage.required(&root, &name, &name)? {
+            if let Lookup::Unreadable(finding) = damage.required(&root, &name, &name)? {
                 sets.lost.push((number, *finding));
             }
         }
@@ -308,9 +308,9 @@ fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<(
     let mut unreadable = Vec::new();
     let minor = root.hive().base_block().minor_version.get();
     let key = match damage.required(root, "Select", "Select")? {
-        Look::There(key) => key,
-        Look::Absent => return Ok((select, unreadable)),
-        Look::Unreadable(finding) => return Ok((Select::UNREADABLE, all_roles(&finding))),
+        Lookup::Found(key) => key,
+        Lookup::Absent => return Ok((select, unreadable)),
+        Lookup::Unreadable(finding) => return Ok((Select::UNREADABLE, all_roles(&finding))),
     };
     if let Some(error) = special(&key, "Select") {
         let finding = Finding::of_error(error.code(), "Select", &error, "");
@@ -319,19 +319,19 @@ fn read_select<B: HiveBytes>(root: &Key<'_, B>, damage: &mut Damage) -> Result<(
     }
     let mut read = |role: Role| -> Result<Pointer> {
         let value = match damage.value(&key, "Select", role.value_name())? {
-            Look::There(value) if value.node().is_tombstone(minor) => return Ok(Pointer::Tombstone),
-            Look::There(value) => value,
-            Look::Absent => return Ok(Pointer::Missing),
-            Look::Unreadable(finding) => {
+            Lookup::Found(value) if value.node().is_tombstone(minor) => return Ok(Pointer::Tombstone),
+            Lookup::Found(value) => value,
+            Lookup::Absent => return Ok(Pointer::Missing),
+            Lookup::Unreadable(finding) => {
                 unreadable.push((role, *finding));
                 return Ok(Pointer::Unreadable);
             }
         };
         let place = format!("Select\\{}", role.value_name());
-        Ok(match damage.look(&place, look::number(&value))? {
-            Look::There(number) => Pointer::Number(number),
-            Look::Absent => Pointer::WrongType,
-            Look::Unreadable(finding) => {
+        Ok(match damage.look(&place, lookup::number(&value))? {
+            Lookup::Found(number) => Pointer::Number(number),
+            Lookup::Absent => Pointer::WrongType,
+            Lookup::Unreadable(finding) => {
                 unreadable.push((role, *finding));
                 Pointer::Unreadable
             }

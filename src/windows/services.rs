@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::control_set::ControlSet;
-use super::look::{Damage, Look};
+use super::lookup::{Damage, Lookup};
 use hivewright_error::Result;
 use hivewright_hive::{HiveBytes, Key};
 
@@ -35,9 +35,9 @@ impl Service {
 pub(crate) struct Services<'h, B> {
     /// The path of `Services`.
     pub(crate) path: String,
-    pub(crate) all: Look<Key<'h, B>>,
-    pub(crate) policy_agent: Look<Key<'h, B>>,
-    pub(crate) ipsec: Look<Key<'h, B>>,
+    pub(crate) all: Lookup<Key<'h, B>>,
+    pub(crate) policy_agent: Lookup<Key<'h, B>>,
+    pub(crate) ipsec: Lookup<Key<'h, B>>,
 }
 
 impl<'h, B: HiveBytes> Services<'h, B> {
@@ -49,7 +49,7 @@ impl<'h, B: HiveBytes> Services<'h, B> {
     pub(crate) fn below(set: &Key<'h, B>, name: &str, damage: &mut Damage) -> Result<Self> {
         let path = format!("{name}\\Services");
         let all = damage.required(set, &path, "Services")?;
-        let mut services = Services { path, all, policy_agent: Look::Absent, ipsec: Look::Absent };
+        let mut services = Services { path, all, policy_agent: Lookup::Absent, ipsec: Lookup::Absent };
         services.policy_agent = services.find("PolicyAgent", damage)?;
         services.ipsec = services.find("IPSec", damage)?;
         if services.policy_agent.is_absent() && services.is_since_2000(damage)? {
@@ -59,18 +59,18 @@ impl<'h, B: HiveBytes> Services<'h, B> {
     }
 
     /// Returns the key of any service.
-    pub(crate) fn find(&self, name: &str, damage: &mut Damage) -> Result<Look<Key<'h, B>>> {
+    pub(crate) fn find(&self, name: &str, damage: &mut Damage) -> Result<Lookup<Key<'h, B>>> {
         match &self.all {
-            Look::There(all) => damage.look(&self.path_of(name), all.subkey(name)),
-            Look::Absent => Ok(Look::Absent),
-            Look::Unreadable(damage) => Ok(Look::Unreadable(damage.clone())),
+            Lookup::Found(all) => damage.look(&self.path_of(name), all.subkey(name)),
+            Lookup::Absent => Ok(Lookup::Absent),
+            Lookup::Unreadable(damage) => Ok(Lookup::Unreadable(damage.clone())),
         }
     }
 
     /// Returns whether another service indicates a Windows with PolicyAgent, which all versions since 2000 have;
     /// otherwise a long search for a hidden one is not worth its reads.
     fn is_since_2000(&self, damage: &mut Damage) -> Result<bool> {
-        let is_there = |found: &Look<_>| found.there().is_some();
+        let is_there = |found: &Lookup<_>| found.found().is_some();
         Ok(is_there(&self.ipsec) || is_there(&self.find("BFE", damage)?) || is_there(&self.find("IKEEXT", damage)?))
     }
 
@@ -83,14 +83,14 @@ impl<'h, B: HiveBytes> Services<'h, B> {
         Ok(())
     }
 
-    fn hidden(&self, name: &str, damage: &mut Damage) -> Result<Look<Key<'h, B>>> {
+    fn hidden(&self, name: &str, damage: &mut Damage) -> Result<Lookup<Key<'h, B>>> {
         match &self.all {
-            Look::There(all) => damage.hidden(all, &self.path_of(name), name),
-            _ => Ok(Look::Absent),
+            Lookup::Found(all) => damage.hidden(all, &self.path_of(name), name),
+            _ => Ok(Lookup::Absent),
         }
     }
 
-    pub(crate) fn key(&self, service: Service) -> &Look<Key<'h, B>> {
+    pub(crate) fn key(&self, service: Service) -> &Lookup<Key<'h, B>> {
         match service {
             Service::PolicyAgent => &self.policy_agent,
             Service::IpSec => &self.ipsec,

@@ -2,7 +2,7 @@
 
 use super::Finding;
 use super::control_set::ControlSet;
-use super::look::Look;
+use super::lookup::Lookup;
 use super::services::{Service, Services};
 use hivewright_error::{Code, Error, Space};
 use hivewright_hive::regf::key_node::flags;
@@ -35,8 +35,8 @@ pub(crate) fn on_the_way<B: HiveBytes>(
 ) -> Option<(String, Error)> {
     let keys = [
         (Some(&set.key), set.name.clone()),
-        (services.all.there(), services.path.clone()),
-        (services.key(service).there(), services.path_of(service.as_str())),
+        (services.all.found(), services.path.clone()),
+        (services.key(service).found(), services.path_of(service.as_str())),
     ];
     keys.into_iter().find_map(|(key, path)| special(key?, &path).map(|error| (path, error)))
 }
@@ -49,6 +49,6 @@ pub(crate) fn doubt<B: HiveBytes>(
 ) -> Option<Finding> {
     match on_the_way(set, services, service) {
         Some((path, error)) => Some(Finding::of_error(error.code(), path, &error, "")),
-        None => [&services.all, services.key(service)].into_iter().find_map(Look::damage).cloned(),
+        None => [&services.all, services.key(service)].into_iter().find_map(Lookup::damage).cloned(),
     }
 }

@@ -5,7 +5,7 @@ mod unmapped;
 
 use hivewright_fixtures::bytes::{get_u16, get_u32, put_u16, put_u32};
 use hivewright_fixtures::windows::service_path;
-use hivewright_fixtures::{Built, RULE, Release, SystemHive};
+use hivewright_fixtures::{Built, Release, SETTING, SystemHive};
 use hivewright_hive::check::check;
 use serde_json::Value;
 
@@ -66,7 +66,7 @@ const CASES: &[Case] = &[
         "data of the setting",
         r"ControlSet001\Services\PolicyAgent\AssumeUDPEncapsulationContextOnSendRule",
         |b| {
-            let vk = b.payload(b.offsets.value(AGENT, RULE).vk);
+            let vk = b.payload(b.offsets.value(AGENT, SETTING).vk);
             put_u32(&mut b.bytes, vk + 4, 4);
             put_u32(&mut b.bytes, vk + 8, NIL);
         },
@@ -96,7 +96,7 @@ const CASES: &[Case] = &[
         name: "setting is a tombstone",
         damage: |b| {
             layered(b);
-            let vk = b.payload(b.offsets.value(AGENT, RULE).vk);
+            let vk = b.payload(b.offsets.value(AGENT, SETTING).vk);
             let flags = get_u16(&b.bytes, vk + 16);
             put_u16(&mut b.bytes, vk + 16, flags | 2);
         },
@@ -148,7 +148,7 @@ fn layered(built: &mut Built) {
 
 /// Creates a hive whose setting is 2, with the values of the cases.
 fn hive() -> Built {
-    let spec = SystemHive::new(Release::Win10).with_right_rule(1, 2).spec();
+    let spec = SystemHive::new(Release::Win10).with_right_setting(1, 2).spec();
     let spec = spec.at(&service_path(1, "RasMan\\Parameters"), |k| k.dword("ProhibitIpSec", 0));
     spec.at(AGENT, |k| k.without_value("Start").dword("Start", 2)).build()
 }
@@ -254,19 +254,19 @@ fn force_sets_a_value_beside_damage() {
 
 #[test]
 fn force_does_not_ignore_unreadable_values() {
-    let damaged = |with_rule: bool| {
-        let spec = SystemHive::new(Release::Win10).with_right_rule(1, 2).spec();
-        let mut built = spec.at(AGENT, |k| if with_rule { k } else { k.without_value(RULE) }).build();
+    let damaged = |with_setting: bool| {
+        let spec = SystemHive::new(Release::Win10).with_right_setting(1, 2).spec();
+        let mut built = spec.at(AGENT, |k| if with_setting { k } else { k.without_value(SETTING) }).build();
         value(&mut built, AGENT, "ObjectName");
         Copied::with(built.bytes)
     };
-    for (with_rule, args, code) in
+    for (with_setting, args, code) in
         [(true, &["set", "1"][..], 0), (true, &["unset"], 2), (false, &["set", "1"], 2), (false, &["unset"], 2)]
     {
-        let copy = damaged(with_rule);
+        let copy = damaged(with_setting);
         let run = copy.run(args.iter().copied().chain(["--force", "SYSTEM"]));
-        assert_eq!(run.code, code, "{with_rule} {args:?}: {}", run.err);
-        assert_eq!(copy.bytes() == copy.before, code != 0, "{with_rule} {args:?}");
+        assert_eq!(run.code, code, "{with_setting} {args:?}: {}", run.err);
+        assert_eq!(copy.bytes() == copy.before, code != 0, "{with_setting} {args:?}");
         if code != 0 {
             let error = copy.run(args.iter().copied().chain(["--force", "--json", "SYSTEM"])).json();
             let error = &error["error"];
@@ -318,7 +318,7 @@ fn a_bad_reference_is_named_by_the_field_that_refers() {
 fn letters_of_another_order() -> Vec<u8> {
     let names: Vec<String> = (0..60).map(|i| format!("\u{131}{i:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let spec = SystemHive::new(Release::Win10).with_right_rule(1, 2).spec();
+    let spec = SystemHive::new(Release::Win10).with_right_setting(1, 2).spec();
     spec.at("ControlSet001\\Services", |k| k.empty_keys(&names)).build().bytes
 }
 

@@ -12,7 +12,7 @@ use hivewright_fixtures::damage::DAMAGES;
 use hivewright_fixtures::logs::{TYPE_OLD, new_log, numbered, old_log};
 use hivewright_fixtures::states::state;
 use hivewright_fixtures::windows::service_path;
-use hivewright_fixtures::{Built, KeySpec, Minor, RULE, Release, STAMP, SystemHive};
+use hivewright_fixtures::{Built, KeySpec, Minor, Release, SETTING, STAMP, SystemHive};
 use hivewright_hive::check::{Report, check};
 use hivewright_hive::regf::key_value::TOMBSTONE;
 use hivewright_hive::{EditOptions, Hive, Opened};
@@ -34,7 +34,7 @@ fn hive(minor: Minor, describe: impl FnOnce(KeySpec) -> KeySpec) -> Built {
 
 /// Creates a hive with two services that share one values list.
 fn shared_list(first: &str, second: &str) -> Vec<u8> {
-    let mut built = hive(Minor::V5, |k| k.dword(RULE, 2));
+    let mut built = hive(Minor::V5, |k| k.dword(SETTING, 2));
     let (from, to) = (built.offsets.key(&service_path(1, first)), built.offsets.key(&service_path(1, second)));
     let (list, count) = (from.values_list.unwrap(), get_u32(&built.bytes, payload(from.nk) + 36));
     let at = payload(to.nk);
@@ -76,7 +76,7 @@ fn a_log_that_breaks_the_hive_is_reported_and_not_used() {
     assert_eq!((&get["hive_state"], &get["at_next_boot"]["value"]), (&"primary-alone".into(), &2.into()));
     assert!(get["not_recovered"].as_str().unwrap().contains("SYSTEM.LOG1"), "{get:#}");
     assert!(place.run(&["get", "SYSTEM"]).err.contains("SYSTEM.LOG1"));
-    assert_eq!(place.run(&["set", "1", "SYSTEM", "--as-it-stands"]).code, 0);
+    assert_eq!(place.run(&["set", "1", "SYSTEM", "--discard-logs"]).code, 0);
     assert_eq!(place.json(&["get", "SYSTEM"], 0)["at_next_boot"]["value"], 1);
     assert_eq!(place.json(&["check", "SYSTEM"], 0)["judged"], "primary");
 }
@@ -169,13 +169,13 @@ fn an_old_log_rebuilds_a_base_block_while_the_bins_are_of_the_write_before() {
     assert_eq!(place.json(&["get", "SYSTEM"], 0)["at_next_boot"]["value"], 3);
     assert_eq!(place.run(&["recover", "SYSTEM"]).code, 0);
     assert!(matches!(Hive::open(&place.hive()[..]).unwrap(), Opened::Clean(_)));
-    assert!(check(&place.hive()).is_sound());
+    assert!(check(&place.hive()).is_consistent());
 }
 
 #[test]
 fn a_tombstone_is_no_value_until_one_is_set() {
-    let mut built = hive(Minor::V6, |k| k.dword(RULE, 2));
-    let flags = payload(built.offsets.value(&agent(), RULE).vk) + 16;
+    let mut built = hive(Minor::V6, |k| k.dword(SETTING, 2));
+    let flags = payload(built.offsets.value(&agent(), SETTING).vk) + 16;
     let flagged = get_u16(&built.bytes, flags) | TOMBSTONE;
     put_u16(&mut built.bytes, flags, flagged);
     let copy = Copied::with(built.bytes.clone());
@@ -198,7 +198,7 @@ fn a_tombstone_is_no_value_until_one_is_set() {
 #[test]
 fn a_tombstone_key_is_one_in_a_hive_with_layers_alone() {
     for (minor, get, set) in [(Minor::V5, 0, 0), (Minor::V6, 2, 3)] {
-        let copy = Copied::with(hive(minor, |k| k.layered(1).dword(RULE, 2)).bytes);
+        let copy = Copied::with(hive(minor, |k| k.layered(1).dword(SETTING, 2)).bytes);
         assert_eq!(copy.run(["get", "SYSTEM"]).code, get, "{minor:?}");
         assert_eq!(copy.run(["set", "1", "SYSTEM"]).code, set, "{minor:?}");
         let noted =
@@ -223,7 +223,7 @@ fn large_data_in_the_form_of_another_version_is_a_warning_and_no_obstacle() {
         fix_checksum(&mut bytes);
         let report = check(&bytes);
         assert_eq!(value_of(&report, "big-data-version"), (Some(agent()), Some("Large".to_owned())), "{shown}");
-        assert!(report.is_sound());
+        assert!(report.is_consistent());
         let copy = Copied::with(bytes);
         assert_eq!(copy.run(["check", "SYSTEM"]).code, 1);
         copy.run(["set", "2", "SYSTEM"]).done();
@@ -326,7 +326,7 @@ fn request(wanted: Wanted, force: bool) -> Request {
         edits: Edits::of_plan(plan(wanted)),
         force,
         logs: LogChoice::Beside,
-        as_it_stands: false,
+        discard_logs: false,
         all_users: false,
         settle: false,
         elsewhere: false,
@@ -363,7 +363,7 @@ fn spoil(built: &Built, seed: &mut u64) -> Vec<u8> {
 fn random_damage_is_left_or_reported() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("SYSTEM");
-    let built = hive(Minor::V5, |k| k.dword(RULE, 2).sz("Near", "a text in a cell"));
+    let built = hive(Minor::V5, |k| k.dword(SETTING, 2).sz("Near", "a text in a cell"));
     let (mut seed, mut done, mut refused) = (13, 0, 0);
     let rounds = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(150);
     for round in 0..rounds {
@@ -380,7 +380,7 @@ fn random_damage_is_left_or_reported() {
             match outcome {
                 Ok(prepared) => {
                     done += 1;
-                    assert!(force || before.is_sound() || prepared.is_already_so(), "round {round}");
+                    assert!(force || before.is_consistent() || prepared.is_already_so(), "round {round}");
                     let after = check(&prepared.hives[0].edited.bytes);
                     assert!(after.errors().count() <= before.errors().count(), "round {round}");
                     let keys: Vec<u32> =

@@ -30,7 +30,7 @@ fn output_leaves_the_original_alone() {
 
 #[test]
 fn output_is_written_where_nothing_changes_too() {
-    let copy = Copied::of("shapes/rule-set");
+    let copy = Copied::of("shapes/setting-set");
     let run = copy.run(["set", "2", "SYSTEM", "--output", "NEW", "--json"]).done();
     let json = run.json();
     assert_eq!((&json["state"], &json["commit"]["how"]), (&"written".into(), &"output".into()), "{json}");
@@ -40,7 +40,7 @@ fn output_is_written_where_nothing_changes_too() {
 
 #[test]
 fn undo_restores_every_bit() {
-    for name in ["windows/win10", "windows/xp-sp3", "shapes/no-free-cell", "mistakes/twins-in-case"] {
+    for name in ["windows/win10", "windows/xp-sp3", "shapes/no-free-cell", "findings/twins-in-case"] {
         let copy = Copied::of(name);
         let run = copy.run(["set", "2", "SYSTEM", "--undo", "U"]).done();
         assert!(run.out.contains("to undo: hivewright undo ") && run.out.contains("U\n"), "{}", run.out);

@@ -25,7 +25,7 @@ fn an_installation_is_found_whatever_the_case() {
         ("Windows.old name/System32/config/SYSTEM", &["."]),
     ] {
         let folder = tempfile::tempdir().unwrap();
-        put(folder.path(), path, "shapes/rule-set");
+        put(folder.path(), path, "shapes/setting-set");
         fs::create_dir_all(folder.path().join("Users/System32")).unwrap();
         fs::write(folder.path().join("pagefile.sys"), b"").unwrap();
         for target in targets {
@@ -139,19 +139,19 @@ mod unix {
     #[test]
     fn a_link_called_system_is_not_followed_in_a_folder() {
         let folder = tempfile::tempdir().unwrap();
-        put(folder.path(), "elsewhere", "shapes/rule-set");
+        put(folder.path(), "elsewhere", "shapes/setting-set");
         let config = folder.path().join("Windows/System32/config");
         fs::create_dir_all(&config).unwrap();
         symlink(folder.path().join("elsewhere"), config.join("SYSTEM")).unwrap();
         hivewright_in(folder.path(), ["set", "1", "."]).failed(2, "holds no Windows installation");
-        assert_eq!(fs::read(folder.path().join("elsewhere")).unwrap(), fixture("shapes/rule-set"));
+        assert_eq!(fs::read(folder.path().join("elsewhere")).unwrap(), fixture("shapes/setting-set"));
     }
 
     #[test]
     fn an_unreadable_folder_beside_windows_is_skipped() {
         let bound = Bound::new();
         let home = bound.home();
-        put(&home, "Windows/System32/config/SYSTEM", "shapes/rule-set");
+        put(&home, "Windows/System32/config/SYSTEM", "shapes/setting-set");
         let closed = home.join("System Volume Information");
         fs::create_dir(&closed).unwrap();
         mode(&closed, 0);
@@ -167,7 +167,7 @@ mod unix {
     fn a_file_that_may_not_be_read_is_an_error() {
         let bound = Bound::new();
         let home = bound.home();
-        put(&home, "SYSTEM", "shapes/rule-set");
+        put(&home, "SYSTEM", "shapes/setting-set");
         bound.give(&home.join("SYSTEM"));
         mode(&home.join("SYSTEM"), 0);
         for args in [&["get", "SYSTEM"][..], &["set", "1", "SYSTEM"], &["check", "SYSTEM"]] {
@@ -179,8 +179,8 @@ mod unix {
     fn files_without_write_permission_are_unchanged() {
         let bound = Bound::new();
         let home = bound.home();
-        put(&home, "SYSTEM", "shapes/rule-set");
-        let (hive, before) = (home.join("SYSTEM"), fixture("shapes/rule-set"));
+        put(&home, "SYSTEM", "shapes/setting-set");
+        let (hive, before) = (home.join("SYSTEM"), fixture("shapes/setting-set"));
         // Neither the folder nor the file is writable.
         mode(&hive, 0o444);
         for args in [

@@ -19,7 +19,7 @@ fn flat(text: &str) -> String {
 #[test]
 fn text_json_and_value_agree_on_every_sound_fixture() {
     let (mut seen, mut others) = (0, 0);
-    for name in fixtures_in(&["windows", "mistakes", "shapes"]) {
+    for name in fixtures_in(&["windows", "findings", "shapes"]) {
         let copy = Copied::of(&name);
         let (text, value, json) = (
             copy.run(["get", "SYSTEM"]),
@@ -61,7 +61,7 @@ fn text_json_and_value_agree_on_every_sound_fixture() {
 #[test]
 fn every_finding_is_in_the_json_and_in_the_text() {
     let (mut codes, mut near) = (BTreeSet::new(), 0);
-    for name in fixtures_in(&["mistakes"]) {
+    for name in fixtures_in(&["findings"]) {
         let target = format!("{name}/SYSTEM");
         let (text, json) = (hivewright(["get", &target]), hivewright(["get", "--json", &target]).json());
         let findings = json["findings"].as_array().unwrap();
@@ -150,12 +150,12 @@ fn the_names_of_the_json_fields_are_stable() {
 
 #[test]
 fn an_override_is_reported() {
-    let run = hivewright(["get", "--windows", "xp", "shapes/rule-set/SYSTEM"]);
+    let run = hivewright(["get", "--windows", "xp", "shapes/setting-set/SYSTEM"]);
     assert_eq!(run.code, 1, "{}", run.out);
     assert!(run.out.contains("by --windows"), "{}", run.out);
-    let json = hivewright(["get", "--json", "--windows", "xp", "shapes/rule-set/SYSTEM"]).json();
+    let json = hivewright(["get", "--json", "--windows", "xp", "shapes/setting-set/SYSTEM"]).json();
     assert!(json["findings"].as_array().unwrap().iter().any(|m| m["code"] == "override-disagrees"), "{json}");
-    let run = hivewright(["get", "--value", "--windows", "vista+", "shapes/rule-set/SYSTEM"]).done();
+    let run = hivewright(["get", "--value", "--windows", "vista+", "shapes/setting-set/SYSTEM"]).done();
     assert_eq!(run.out, "2\n");
 }
 

@@ -12,7 +12,7 @@ const VERBS: [&str; 7] = ["get", "set", "unset", "check", "undo", "completions",
 #[test]
 fn no_colour_without_a_terminal() {
     for args in [
-        &["get", "mistakes/twins-in-case/SYSTEM"][..],
+        &["get", "findings/twins-in-case/SYSTEM"][..],
         &["check", "check/subkey-hash/SYSTEM"],
         &["get", "none"],
         &["--help"],
@@ -67,7 +67,7 @@ fn on_a_terminal(line: &str, no_color: bool) -> Option<Vec<u8>> {
 
 #[test]
 fn colour_on_a_terminal_unless_it_is_unwanted() {
-    for args in ["get mistakes/twins-in-case/SYSTEM", "check check/subkey-hash/SYSTEM"] {
+    for args in ["get findings/twins-in-case/SYSTEM", "check check/subkey-hash/SYSTEM"] {
         let line = format!("'{BINARY}' {args}");
         let (Some(coloured), Some(plain)) = (on_a_terminal(&line, false), on_a_terminal(&line, true)) else {
             hivewright_fixtures::skip::missing("colour on a terminal: there is no command script");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::copies::{Copied, fixtures_in, long_ago};
 use crate::support::hex::bytes_of;
 
-const RULE: &str = "AssumeUDPEncapsulationContextOnSendRule";
+const SETTING: &str = "AssumeUDPEncapsulationContextOnSendRule";
 /// Fixtures that `set` refuses, with the code.
 const REFUSED: [(&str, &str); 9] = [
     ("windows/win2000-sp4", "windows-2000"),
@@ -69,7 +69,7 @@ fn patches_in(text: &str) -> Vec<(usize, Vec<u8>, Vec<u8>)> {
 #[test]
 fn every_fixture_is_set_or_refused_for_its_reason() {
     let (mut set, mut refused) = (0, BTreeSet::new());
-    for name in fixtures_in(&["windows", "mistakes", "shapes"]) {
+    for name in fixtures_in(&["windows", "findings", "shapes"]) {
         let copy = Copied::of(&name);
         if name == "shapes/evidence-disagrees" {
             continue;
@@ -103,7 +103,7 @@ fn every_fixture_is_set_or_refused_for_its_reason() {
 
 #[test]
 fn an_equal_setting_is_not_changed() {
-    let copy = Copied::of("shapes/rule-set");
+    let copy = Copied::of("shapes/setting-set");
     let run = copy.run(["set", "2", "SYSTEM"]).done();
     assert!(run.out.starts_with("SYSTEM: already 2, nothing was changed\n"), "{}", run.out);
     copy.assert_untouched("set");
@@ -128,7 +128,7 @@ fn an_equal_setting_is_not_changed() {
 fn the_output_describes_the_change() {
     let copy = Copied::of("windows/win10");
     let run = copy.run(["set", "2", "SYSTEM"]).done();
-    assert!(run.out.starts_with(&format!("{RULE} is now 2\n")), "{}", run.out);
+    assert!(run.out.starts_with(&format!("{SETTING} is now 2\n")), "{}", run.out);
     assert!(run.out.contains("  ControlSet001\\Services\\PolicyAgent: not set -> 2\n"), "{}", run.out);
     assert!(run.out.contains("SYSTEM was replaced: "), "{}", run.out);
     let json = copy.run(["unset", "SYSTEM", "--json"]).done().json();
@@ -146,7 +146,10 @@ fn the_output_describes_the_change() {
         "wanted",
     ];
     assert!(expected.iter().all(|key| keys.contains(key)), "{keys:?}");
-    assert_eq!((&json["state"], &json["wanted"], &json["value_name"]), (&"written".into(), &Value::Null, &RULE.into()));
+    assert_eq!(
+        (&json["state"], &json["wanted"], &json["value_name"]),
+        (&"written".into(), &Value::Null, &SETTING.into())
+    );
     assert_eq!(json["commit"]["how"], "replaced");
     let place = &json["changes"][0];
     assert_eq!((&place["control_set"], &place["changes"]), (&1.into(), &true.into()));
@@ -158,7 +161,7 @@ fn the_output_describes_the_change() {
 #[test]
 fn a_dry_run_prints_the_bytes_of_the_write() {
     let mut grown = 0;
-    for name in fixtures_in(&["windows", "mistakes", "shapes"]) {
+    for name in fixtures_in(&["windows", "findings", "shapes"]) {
         if name == "shapes/evidence-disagrees" || REFUSED.iter().any(|(refused, _)| *refused == name) {
             continue;
         }
@@ -239,7 +242,7 @@ fn control_sets_are_edited_on_request() {
     copy.run(["set", "2", "SYSTEM", "--control-set", "2"]).failed(3, "there is no ControlSet002");
     copy.run(["set", "2", "SYSTEM", "--json", "--control-set", "2"]).failed_as_json(3, "control-set-missing");
     copy.assert_untouched("a control set that is not there");
-    let copy = Copied::of("shapes/rule-set-everywhere");
+    let copy = Copied::of("shapes/setting-set-everywhere");
     copy.run(["unset", "SYSTEM", "--control-set", "all"]).done();
     assert_eq!((copy.number_in("ControlSet001"), copy.number_in("ControlSet002")), (None, None));
 }

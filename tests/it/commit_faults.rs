@@ -37,8 +37,8 @@ fn case(old_len: usize, new_len: usize) -> Case {
         (Step::Base, 508, 4),
         (Step::Link, 4090, 12),
         (Step::Link, 300, 2),
-        (Step::Settle, 12, 4),
-        (Step::Settle, 512, 4),
+        (Step::Finish, 12, 4),
+        (Step::Finish, 512, 4),
         (Step::Release, 7168, 4),
     ];
     if new_len > old_len {

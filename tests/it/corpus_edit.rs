@@ -12,7 +12,7 @@ use crate::corpus;
 use crate::judges::{Judge, has, hivexget};
 
 const TEST: &str = "corpus_edit";
-const RULE: &str = "AssumeUDPEncapsulationContextOnSendRule";
+const SETTING: &str = "AssumeUDPEncapsulationContextOnSendRule";
 
 /// SYSTEM hives of the corpus that `set` refuses, with exit code and code. All others must be edited.
 const REFUSED: [(&str, i32, &str); 25] = [
@@ -159,7 +159,7 @@ fn judge(corpus: &Path, edited: &[Edited]) -> Vec<String> {
         told.push(format!("oracle {}", edited.len()));
     }
     for reader in Judge::readers(TEST) {
-        let read = |(hive, key): (&Edited, &String)| json!(["read", hive.at("set"), key, RULE]);
+        let read = |(hive, key): (&Edited, &String)| json!(["read", hive.at("set"), key, SETTING]);
         let places: Vec<(&Edited, &String)> = edited.iter().flat_map(|h| h.keys.iter().map(move |k| (h, k))).collect();
         let answers = reader.ask(&places.iter().copied().map(read).collect::<Vec<_>>());
         for ((hive, key), answer) in places.iter().zip(&answers) {
@@ -171,7 +171,7 @@ fn judge(corpus: &Path, edited: &[Edited]) -> Vec<String> {
         let mut read = 0;
         for hive in edited {
             for key in &hive.keys {
-                assert_eq!(hivexget(&hive.at("set"), key, RULE), "2", "{}: {key}", hive.name);
+                assert_eq!(hivexget(&hive.at("set"), key, SETTING), "2", "{}: {key}", hive.name);
                 read += 1;
             }
         }
@@ -200,7 +200,7 @@ fn compare_with_oracle(hive: &Edited, answers: &[Value]) {
     }
     let rows = |answer: &Value| answer["ok"].as_array().unwrap_or_else(|| panic!("{name}: {answer}")).clone();
     let place = |row: &Value| {
-        assert_eq!(row["value"], RULE.to_uppercase(), "{name}: {row}");
+        assert_eq!(row["value"], SETTING.to_uppercase(), "{name}: {row}");
         row["key"].as_str().unwrap().trim_start_matches('\\').to_owned()
     };
     let upper = |keys: &mut dyn Iterator<Item = &String>| -> Vec<String> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use hivewright_hive::recover::{Log, LogReport, Recovered, highest_sequence, recover_headless};
+use hivewright_hive::recover::{Log, LogReport, Recovered, highest_sequence, recover_without_base_block};
 use hivewright_hive::{Hive, HiveBytes, Opened, PatchSet};
 
 use crate::support::hex::sha256;
@@ -249,7 +249,8 @@ fn a_lost_base_block_is_rebuilt() {
     let kept = case.hive[..512].to_vec();
     case.hive[..512].fill(0);
     assert_eq!(Hive::open(&case.hive[..]).map(drop).unwrap_err().code(), "base-signature");
-    let done = recover_headless(&case.hive[..], &case.logs()).unwrap_or_else(|failed| panic!("{}", failed.error));
+    let done =
+        recover_without_base_block(&case.hive[..], &case.logs()).unwrap_or_else(|failed| panic!("{}", failed.error));
     assert_eq!((done.report.applied, done.report.sequence_after), (Some([291, 300]), Some(301)));
     let changed = differences(&kept, &done.hive.bytes().read(0, 512).unwrap());
     assert!(changed.iter().all(|at| (4..12).contains(at) || *at >= 508), "{changed:?}");

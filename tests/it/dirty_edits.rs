@@ -161,36 +161,36 @@ fn without_usable_logs_it_is_refused() {
             let json = place.json(args, 3);
             assert_eq!(json["error"]["code"], "dirty", "{}: {json:#}", place.name);
             let advice = json["error"]["advice"].as_str().unwrap();
-            for part in [".LOG1", "--log", "--as-it-stands"] {
+            for part in [".LOG1", "--log", "--discard-logs"] {
                 assert!(advice.contains(part), "{}: {advice}", place.name);
             }
             place.is_untouched();
         }
         // It has no such option.
         let advice = place.json(&["recover", "SYSTEM"], 3)["error"]["advice"].as_str().unwrap().to_owned();
-        assert!(advice.contains("--log") && !advice.contains("--as-it-stands"), "{}: {advice}", place.name);
+        assert!(advice.contains("--log") && !advice.contains("--discard-logs"), "{}: {advice}", place.name);
         refused += 1;
     }
     assert_eq!(refused, 7);
 }
 
 #[test]
-fn as_it_stands_discards_the_logs_with_a_warning() {
+fn discarded_logs_are_reported_as_a_warning() {
     for place in all().filter(|place| place.expected.is_none()) {
-        let run = place.run(&["set", "2", "SYSTEM", "--as-it-stands", "--undo", "undo"]);
+        let run = place.run(&["set", "2", "SYSTEM", "--discard-logs", "--undo", "undo"]);
         assert_eq!(run.code, 0, "{}: {run:?}", place.name);
         assert!((run.has("no-log") || run.has("no-usable-log")), "{}: {run:?}", place.name);
         assert_edited(&place, &place.primary, 2);
         assert_eq!(place.run(&["undo", "undo"]).code, 0, "{}", place.name);
         assert!(place.hive() == place.primary, "{}", place.name);
-        let run = place.run(&["set", "2", "SYSTEM", "--as-it-stands", "--dry-run"]);
+        let run = place.run(&["set", "2", "SYSTEM", "--discard-logs", "--dry-run"]);
         assert!(run.code == 0 && run.err.contains("warning"), "{}: {run:?}", place.name);
         assert!(place.hive() == place.primary, "{}", place.name);
     }
     // Applicable logs are applied all the same.
     for place in recoverable() {
         let number = other_number(&place);
-        let run = place.run(&["set", &number.to_string(), "SYSTEM", "--as-it-stands"]);
+        let run = place.run(&["set", &number.to_string(), "SYSTEM", "--discard-logs"]);
         assert_eq!(run.code, 0, "{}: {run:?}", place.name);
         assert!(run.err.is_empty() && run.out.contains("was dirty"), "{}: {run:?}", place.name);
         assert_edited(&place, &expected(&place), number);

@@ -13,7 +13,7 @@ use hivewright::internals::settings::nat_t::Wanted;
 use hivewright::internals::undo::{State, UnfinishedWrite, find_unfinished_on, recover_unfinished_on, undo_on};
 use hivewright::{Kind, Result};
 use hivewright_hive::check::check;
-use hivewright_hive::recover::{Log, recover_headless};
+use hivewright_hive::recover::{Log, recover_without_base_block};
 use hivewright_hive::regf::key_value::ValueType;
 use hivewright_hive::regf::timestamp::FileTime;
 use hivewright_hive::{EditOptions, Editor, Hive, Opened, PatchSet};
@@ -51,7 +51,7 @@ impl Case {
         prepared.prove().unwrap();
         let prepared = &prepared.hives[0];
         let logs: Vec<Log<'_>> = place.logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
-        let done = recover_headless(&place.primary[..], &logs).unwrap();
+        let done = recover_without_base_block(&place.primary[..], &logs).unwrap();
         let recovery = done.patches().unwrap();
         let recovered = done.hive.bytes().to_vec().unwrap();
         let Opened::Clean(hive) = Hive::open(recovered.clone()).unwrap() else { panic!("dirty") };
@@ -98,7 +98,7 @@ impl Case {
     fn boot(&self, file: &[u8], about: &str) -> &'static str {
         let garbage = about.contains("Garbage");
         let logs: Vec<Log<'_>> = self.logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
-        let (booted, sort) = match (Hive::open(file), recover_headless(file, &logs)) {
+        let (booted, sort) = match (Hive::open(file), recover_without_base_block(file, &logs)) {
             (_, Ok(done)) => (done.hive.bytes().to_vec().unwrap(), "partly, dirty, replays to the old state"),
             (Ok(Opened::Clean(_)), _) => (file.to_vec(), "partly, clean, holds the old or the new state"),
             (_, Err(failed)) => {
@@ -107,7 +107,7 @@ impl Case {
             }
         };
         let states = [&self.old, &self.new];
-        let holds = check(&booted).is_sound() && states.contains(&&contents(&booted));
+        let holds = check(&booted).is_consistent() && states.contains(&&contents(&booted));
         if garbage && !holds {
             return "partly, garbage";
         }

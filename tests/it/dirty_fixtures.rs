@@ -1,6 +1,6 @@
 //! Recovering, reading and checking every dirty fixture, by the library and by the command.
 
-use hivewright_hive::recover::{Log, recover_headless};
+use hivewright_hive::recover::{Log, recover_without_base_block};
 use serde_json::Value;
 
 use crate::support::contents::contents;
@@ -64,7 +64,8 @@ fn recovering_returns_the_expected_file() {
     let (mut made, mut refused) = (0, 0);
     for place in all() {
         let logs: Vec<Log<'_>> = place.logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
-        let library = recover_headless(&place.primary[..], &logs).map(|done| done.hive.bytes().to_vec().unwrap());
+        let library =
+            recover_without_base_block(&place.primary[..], &logs).map(|done| done.hive.bytes().to_vec().unwrap());
         let run = place.run(&["recover", "SYSTEM", "--output", "out"]);
         match (state_of(&place), library) {
             ("recovered", Ok(whole)) => {

@@ -10,7 +10,7 @@ use std::process::Command;
 use hivewright_fixtures::bytes::{fix_checksum, put_u32};
 use hivewright_fixtures::logs::{DATA_HASH, TYPE_NEW, TYPE_OLD, log_base, seal};
 use hivewright_fixtures::marvin::{SEED, marvin32};
-use hivewright_hive::recover::{Log, highest_sequence, recover_headless};
+use hivewright_hive::recover::{Log, highest_sequence, recover_without_base_block};
 
 use crate::support::dirty_place::{DirtyPlace, named};
 
@@ -124,7 +124,8 @@ fn many(count: u32) -> DirtyPlace {
 
 fn applied(place: &DirtyPlace) -> (u64, usize) {
     let logs: Vec<Log<'_>> = place.logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
-    let done = recover_headless(&place.primary[..], &logs).unwrap_or_else(|failed| panic!("{}", failed.error));
+    let done =
+        recover_without_base_block(&place.primary[..], &logs).unwrap_or_else(|failed| panic!("{}", failed.error));
     (done.report.pages, done.hive.bytes().replaced().count())
 }
 
@@ -159,7 +160,7 @@ fn empty_entries_without_end() {
     let place = place(vec![("LOG1", new_log(12, &entries))]);
     let logs = [Log { name: "SYSTEM.LOG1", bytes: &place.logs[0].1 }];
     assert_eq!(highest_sequence(&logs), Some(12 + 65535));
-    let failed = recover_headless(&place.primary[..], &logs).map(drop).unwrap_err();
+    let failed = recover_without_base_block(&place.primary[..], &logs).map(drop).unwrap_err();
     assert_eq!(failed.report.logs[0].entries.len(), 1 << 16);
     survives(&place);
 }
@@ -173,7 +174,7 @@ fn overlapping_pages() {
     let place = place(vec![("LOG1", new_log(12, &Entry::new(12, &all).bytes()))]);
     let logs = [Log { name: "SYSTEM.LOG1", bytes: &place.logs[0].1 }];
     // The last hive bin is overwritten with 0x77 and invalid; the check reports it.
-    if let Ok(done) = recover_headless(&place.primary[..], &logs) {
+    if let Ok(done) = recover_without_base_block(&place.primary[..], &logs) {
         assert!(done.hive.bytes().replaced().count() <= 8 * 2 + 1);
         assert_eq!(done.hive.bytes().to_vec().unwrap().len(), place.primary.len());
     }
@@ -209,7 +210,7 @@ fn numbers_near_the_end_of_32_bits() {
     for (what, entry) in entries {
         let place = place(vec![("LOG1", new_log(12, &entry)), ("LOG2", new_log(13, &entry))]);
         let logs = [Log { name: "SYSTEM.LOG1", bytes: &place.logs[0].1 }];
-        let failed = recover_headless(&place.primary[..], &logs).map(drop);
+        let failed = recover_without_base_block(&place.primary[..], &logs).map(drop);
         assert!(failed.is_err(), "{what} was applied");
         let code = failed.unwrap_err().error.code();
         assert!(matches!(code, Code::NoUsableLog | Code::RecoveredHole), "{what}: {code}");
@@ -237,7 +238,7 @@ fn bitmaps_without_end() {
     ] {
         let place = place(vec![("LOG", log)]);
         let logs = [Log { name: "SYSTEM.LOG", bytes: &place.logs[0].1 }];
-        assert!(recover_headless(&place.primary[..], &logs).is_err(), "{what} was applied");
+        assert!(recover_without_base_block(&place.primary[..], &logs).is_err(), "{what} was applied");
         survives(&place);
     }
 }

@@ -22,7 +22,7 @@ use crate::support::hex;
 
 /// Creates a hive of Windows 10 with the setting 1.
 pub(crate) fn hive() -> Vec<u8> {
-    SystemHive::new(Release::Win10).with_right_rule(1, 1).build().bytes
+    SystemHive::new(Release::Win10).with_right_setting(1, 1).build().bytes
 }
 
 pub(crate) fn run(folder: &Path, args: &[&str]) -> Run {

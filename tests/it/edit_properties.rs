@@ -117,9 +117,9 @@ fn prefix(old: &[u8], set: &PatchSet, upto: Step) -> Vec<u8> {
 }
 
 /// Asserts that the hive has no error after every step, and that the keys have the old or the new values.
-fn every_prefix_is_sound(old: &[u8], new: &[u8], set: &PatchSet) {
+fn every_prefix_is_consistent(old: &[u8], new: &[u8], set: &PatchSet) {
     let (before, after) = (contents(old), contents(new));
-    for step in [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Settle, Step::Release] {
+    for step in [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Finish, Step::Release] {
         let bytes = prefix(old, set, step);
         let errors: Vec<_> = check(&bytes).errors().map(|f| f.rule.code().as_str()).collect();
         // An entry removed from the middle of a values list is listed twice until the count is written.
@@ -128,7 +128,7 @@ fn every_prefix_is_sound(old: &[u8], new: &[u8], set: &PatchSet) {
         if step < Step::Link {
             assert_eq!(contents(&bytes), before, "after {step:?}");
         }
-        if step >= Step::Settle {
+        if step >= Step::Finish {
             assert_eq!(contents(&bytes), after, "after {step:?}");
         }
     }
@@ -153,7 +153,7 @@ fn run(minor: Minor, full: bool, ops: &[Op]) {
         let edited = editor.finish().unwrap();
         assert_eq!(changed, !edited.patches.is_empty());
         assert_eq!(prefix(&old, &edited.patches, Step::Release), edited.bytes, "the patches are the whole change");
-        every_prefix_is_sound(&old, &edited.bytes, &edited.patches);
+        every_prefix_is_consistent(&old, &edited.bytes, &edited.patches);
         bytes = edited.bytes;
 
         let report = check(&bytes);

@@ -12,16 +12,16 @@ use crate::corpus;
 use crate::judges::{Judge, has, hivexregedit};
 use crate::support::tools::answer;
 
-const RULE: &str = "AssumeUDPEncapsulationContextOnSendRule";
+const SETTING: &str = "AssumeUDPEncapsulationContextOnSendRule";
 /// Fixtures with a deliberate violation.
-const MEANT: [(&str, &[&str]); 1] = [("mistakes/twins-in-case", &["duplicate-value"])];
+const MEANT: [(&str, &[&str]); 1] = [("findings/twins-in-case", &["duplicate-value"])];
 
 #[test]
 fn the_oracle_finds_the_fixtures_sound() {
     let test = "fixtures_judged";
     let Some(corpus) = corpus::folder(test) else { return };
     let Some(oracle) = Judge::oracle(&corpus, test) else { return };
-    let names = fixtures_in(&["windows", "mistakes", "shapes"]);
+    let names = fixtures_in(&["windows", "findings", "shapes"]);
     let hive = |name: &String| fixtures().join(name).join("SYSTEM");
     let answers = oracle.ask(&names.iter().map(|name| json!(["check", hive(name)])).collect::<Vec<_>>());
     for (name, answer) in names.iter().zip(&answers) {
@@ -47,7 +47,7 @@ fn hivexsh_reads_the_fixtures() {
         return;
     }
     let mut read = 0;
-    for name in fixtures_in(&["windows", "mistakes", "shapes"]) {
+    for name in fixtures_in(&["windows", "findings", "shapes"]) {
         let hive = fixtures().join(&name).join("SYSTEM");
         let keys = hivexsh(&hive, "ls\n");
         let ours = hivewright_hive::Hive::open(fixture(&name)).unwrap();
@@ -71,7 +71,7 @@ fn hivexregedit_sees_one_value_change() {
         ("windows/win10", "PolicyAgent", 0),
         ("windows/xp-sp3", "IPSec", 0),
         ("shapes/no-free-cell", "PolicyAgent", 0),
-        ("shapes/rule-in-a-data-cell", "PolicyAgent", 1),
+        ("shapes/setting-in-a-data-cell", "PolicyAgent", 1),
         ("shapes/index-root", "PolicyAgent", 0),
     ] {
         let folder = tempfile::tempdir().unwrap();
@@ -81,14 +81,14 @@ fn hivexregedit_sees_one_value_change() {
         assert!(before.lines().count() > 50, "{name}: {before}");
         hivewright_in(folder.path(), ["set", "2", "SYSTEM"]).done();
         let after = hivexregedit(&hive);
-        let wanted = format!("\"{RULE}\"=dword:00000002");
+        let wanted = format!("\"{SETTING}\"=dword:00000002");
         let without = |text: &str| -> Vec<String> {
-            text.lines().filter(|line| !line.contains(RULE)).map(str::to_owned).collect()
+            text.lines().filter(|line| !line.contains(SETTING)).map(str::to_owned).collect()
         };
         assert_eq!(without(&before), without(&after), "{name}: something else changed");
-        assert_eq!(before.matches(RULE).count(), had, "{name}");
+        assert_eq!(before.matches(SETTING).count(), had, "{name}");
         let lines: Vec<&str> = after.lines().collect();
-        let at: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].contains(RULE)).collect();
+        let at: Vec<usize> = (0..lines.len()).filter(|&i| lines[i].contains(SETTING)).collect();
         assert_eq!(at.len(), 1, "{name}: {at:?}");
         assert_eq!(lines[at[0]], wanted, "{name}");
         let key = lines[..at[0]].iter().rev().find(|line| line.starts_with('[')).unwrap();

@@ -10,7 +10,7 @@ use hivewright::internals::settings::nat_t::{self};
 use hivewright::internals::windows::Selection;
 use hivewright_error::Result;
 use hivewright_hive::check::{Report, Severity, check};
-use hivewright_hive::recover::{Log, highest_sequence, recover_headless};
+use hivewright_hive::recover::{Log, highest_sequence, recover_without_base_block};
 use hivewright_hive::regf::CellOffset;
 use hivewright_hive::regf::base_block::BaseBlock;
 use hivewright_hive::regf::key_value::ValueType;
@@ -85,7 +85,7 @@ fn exercise(bytes: &[u8], tally: &mut Tally) {
         }
     }
     if let Ok(Opened::Clean(hive)) = Hive::open(bytes.to_vec()) {
-        tally.sound += u64::from(report.is_sound());
+        tally.sound += u64::from(report.is_consistent());
         tally.edited += u64::from(edit(hive, &report));
     }
 }
@@ -119,7 +119,7 @@ fn apply(hive: Hive<Vec<u8>>, keys: &[CellOffset], number: Option<u32>) -> Optio
 
 /// Asserts that a valid hive is still valid, without new findings worse than a note.
 fn assert_no_new_findings(before: &Report, after: &[u8]) {
-    if !before.is_sound() {
+    if !before.is_consistent() {
         return;
     }
     let after = check(after);
@@ -216,7 +216,7 @@ fn replay(hive: &[u8], logs: &[(&str, &[u8])], tally: &mut Tally) {
     let _ = highest_sequence(&logs);
     let recovered = match Hive::open(hive) {
         Ok(Opened::Dirty(dirty)) => dirty.recover(&logs).ok(),
-        _ => recover_headless(hive, &logs).ok(),
+        _ => recover_without_base_block(hive, &logs).ok(),
     };
     let Some(recovered) = recovered else { return };
     let set = recovered.patches().unwrap();

@@ -29,7 +29,7 @@ fn confirmed_keys(report: &SettingReport) -> Vec<String> {
     paths
 }
 
-fn testimony(bytes: &[u8], paths: &[String]) -> Option<Vec<WitnessedValue>> {
+fn confirmation(bytes: &[u8], paths: &[String]) -> Option<Vec<WitnessedValue>> {
     paths.iter().map(|path| witness::read(bytes, path, nat_t::NAME).ok()).collect()
 }
 
@@ -45,13 +45,13 @@ fn only(bytes: &[u8], pages: &Pages) -> Vec<u8> {
 /// Returns the pages that the second parser needs besides `pages`: by repeated bisection, the last page of the shortest
 /// sufficient prefix of the hive, until no more is needed.
 fn needed(bytes: &[u8], paths: &[String], pages: &Pages) -> Pages {
-    let truth = testimony(bytes, paths);
+    let truth = confirmation(bytes, paths);
     assert!(truth.is_some(), "the witness answers on the whole hive");
     let all = bytes.len().div_ceil(PAGE);
     let mut have = pages.clone();
     loop {
         let enough =
-            |run: usize| testimony(&only(bytes, &have.iter().copied().chain(0..run).collect()), paths) == truth;
+            |run: usize| confirmation(&only(bytes, &have.iter().copied().chain(0..run).collect()), paths) == truth;
         let (mut low, mut high) = (0, all);
         if enough(0) {
             return have;

@@ -72,7 +72,7 @@ impl Place {
         let folder = tempfile::tempdir().unwrap();
         let file = Path::new(name).join("Windows/System32/config/SYSTEM");
         fs::create_dir_all(folder.path().join(&file).parent().unwrap()).unwrap();
-        fs::write(folder.path().join(&file), fixture("shapes/rule-set")).unwrap();
+        fs::write(folder.path().join(&file), fixture("shapes/setting-set")).unwrap();
         Place { folder, target: name.into(), file }
     }
 
@@ -180,7 +180,7 @@ fn like(name: &OsStr) -> OsString {
 #[test]
 fn every_verb_takes_a_hive_of_any_name() {
     for name in odd_names() {
-        walk(&|| Place::of(&name, &fixture("shapes/rule-set")), &like(&name));
+        walk(&|| Place::of(&name, &fixture("shapes/setting-set")), &like(&name));
     }
 }
 
@@ -202,13 +202,13 @@ fn every_verb_takes_an_image_of_any_name() {
 #[test]
 fn an_undo_file_of_any_name_is_written_and_read() {
     for name in odd_names() {
-        let place = Place::of("SYSTEM".as_ref(), &fixture("shapes/rule-set"));
+        let place = Place::of("SYSTEM".as_ref(), &fixture("shapes/setting-set"));
         let (code, document) = place.verb("set 0 TARGET --undo OTHER", &name, true);
         let undo = path_in(&document.unwrap()["commit"], "undo");
         assert_eq!((code, undo), (0, place.whole(Path::new(&name))));
         assert_eq!(place.verb("set 1 TARGET --undo OTHER", &name, true).0, 3, "it is there already");
         assert_eq!(place.verb("undo OTHER", &name, true).0, 0);
-        assert_eq!(fs::read(place.whole("SYSTEM".as_ref())).unwrap(), fixture("shapes/rule-set"));
+        assert_eq!(fs::read(place.whole("SYSTEM".as_ref())).unwrap(), fixture("shapes/setting-set"));
     }
 }
 
@@ -216,7 +216,7 @@ fn an_undo_file_of_any_name_is_written_and_read() {
 #[test]
 fn the_next_run_finds_what_was_left_beside_any_name() {
     for name in odd_names() {
-        let place = Place::of(&name, &fixture("shapes/rule-set"));
+        let place = Place::of(&name, &fixture("shapes/setting-set"));
         let before = fs::read(place.whole(&place.file)).unwrap();
         assert_eq!(place.verb("set 0 TARGET --in-place", &name, true).0, 0);
         // Without its mark, and with a damaged byte in the first patch, it belongs to an interrupted write.

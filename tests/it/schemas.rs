@@ -109,7 +109,7 @@ fn one_name_for_one_fact(documents: &[(&str, &Value)]) {
 fn every_document_of_every_verb_is_as_its_schema_says() {
     let Some(python) = python_with("schemas", "jsonschema") else { return };
     let mut documents = Documents::default();
-    for name in fixtures_in(&["windows", "mistakes", "shapes", "check"]) {
+    for name in fixtures_in(&["windows", "findings", "shapes", "check"]) {
         of_hive(&Copied::of(&name), &mut documents);
     }
     for name in fixtures_in(&["dirty"]) {

@@ -204,7 +204,7 @@ fn hives_of_a_folder_grow_together_and_shrink_again() {
     for file in [SYSTEM, SOFTWARE, DEFAULT_USER] {
         let bytes = fs::read(place.image.join(file)).unwrap();
         let old = &before.iter().find(|(path, _)| path.ends_with(file)).unwrap().1;
-        assert!(bytes.len() > old.len() && check(&bytes).is_sound(), "{file}");
+        assert!(bytes.len() > old.len() && check(&bytes).is_consistent(), "{file}");
     }
     // Every cell may have moved.
     let moved = place.folder.path().join("moved");
@@ -258,7 +258,7 @@ fn a_copy_of_an_image_gets_all_hives() {
     assert_eq!(refused.code(), "output-files");
 }
 
-/// Judged by another program, if installed.
+/// CheckedHive by another program, if installed.
 #[test]
 fn others_read_what_was_written() {
     let place = Place::folder();
@@ -295,7 +295,7 @@ fn keys_are_created_and_deleted_with_all_below() {
     let software = image.installations().unwrap()[0].hive(HiveKind::Software).unwrap();
     assert!(software.key(r"A\B").unwrap().is_none() && software.key(r"A\New").unwrap().is_some());
     let bytes = fs::read(place.image.join(SOFTWARE)).unwrap();
-    assert!(check(&bytes).is_sound());
+    assert!(check(&bytes).is_consistent());
 }
 
 /// A NUL and half of a surrogate pair, in names of keys and values.

@@ -6,7 +6,7 @@ use hivewright::internals::settings::nat_t::{self, Place, SettingReport};
 use hivewright::internals::windows::{Decision, Era, Selection};
 use hivewright_error::{Code, Kind, Result};
 use hivewright_fixtures::describe::{FLAG_LINK, KeySpec};
-use hivewright_fixtures::mistakes::MISTAKES;
+use hivewright_fixtures::findings::FINDINGS;
 use hivewright_fixtures::windows::{RELEASES, service_path};
 use hivewright_fixtures::{HiveSpec, Minor, Release, SystemHive};
 use hivewright_hive::{Hive, Opened};
@@ -63,12 +63,12 @@ fn each_error_is_a_finding() {
             SettingState::Unset,
             Some(0),
         ),
-        ("neighbour-prohibitipsec", &[], SettingState::Set, Some(2)),
-        ("neighbour-weak-crypto", &[], SettingState::Set, Some(2)),
-        ("neighbour-dh2048", &[], SettingState::Set, Some(2)),
-        ("neighbour-weak-crypto-misplaced", &["weak-crypto-misplaced"], SettingState::Set, Some(2)),
+        ("related-prohibitipsec", &[], SettingState::Set, Some(2)),
+        ("related-weak-crypto", &[], SettingState::Set, Some(2)),
+        ("related-dh2048", &[], SettingState::Set, Some(2)),
+        ("related-weak-crypto-misplaced", &["weak-crypto-misplaced"], SettingState::Set, Some(2)),
     ];
-    for fixture in MISTAKES {
+    for fixture in FINDINGS {
         let Some((_, codes, state, effective)) = expected.iter().find(|(name, ..)| *name == fixture.name) else {
             panic!("{} is not expected here", fixture.name);
         };
@@ -83,10 +83,10 @@ fn each_error_is_a_finding() {
         );
         assert!(report.findings.iter().all(|m| !m.what.is_empty() && !m.advice.is_empty()), "{}", fixture.name);
         let on = report.related.iter().filter(|related| related.on).count();
-        let is_related = fixture.name.starts_with("neighbour") && !fixture.name.ends_with("misplaced");
+        let is_related = fixture.name.starts_with("related") && !fixture.name.ends_with("misplaced");
         assert_eq!(on, usize::from(is_related), "{}", fixture.name);
     }
-    assert_eq!(MISTAKES.len(), expected.len());
+    assert_eq!(FINDINGS.len(), expected.len());
 }
 
 #[test]
@@ -243,8 +243,8 @@ fn service_keys_are_never_created_or_guessed() {
 
 #[test]
 fn damage_is_reported_by_reading_and_refused_by_writing() {
-    let mut built = SystemHive::new(Release::Win10).with_right_rule(1, 2).build();
-    let rule = built.offsets.value(&service_path(1, "PolicyAgent"), hivewright_fixtures::RULE).vk;
+    let mut built = SystemHive::new(Release::Win10).with_right_setting(1, 2).build();
+    let rule = built.offsets.value(&service_path(1, "PolicyAgent"), hivewright_fixtures::SETTING).vk;
     let at = built.payload(rule);
     built.bytes[at] = b'X';
     let hive = open(built.bytes);
@@ -280,7 +280,7 @@ fn windows_2000_is_refused_on_positive_evidence_only() {
 
 #[test]
 fn one_damaged_control_set_does_not_hide_the_others() {
-    let mut built = SystemHive::new(Release::Win7).with_right_rule(1, 2).build();
+    let mut built = SystemHive::new(Release::Win7).with_right_setting(1, 2).build();
     let at = built.payload(built.offsets.key("ControlSet002").nk);
     built.bytes[at] = b'X';
     let hive = open(built.bytes);
@@ -293,7 +293,7 @@ fn one_damaged_control_set_does_not_hide_the_others() {
 
 #[test]
 fn no_flipped_byte_makes_it_panic() {
-    let built = SystemHive::new(Release::Win10).with_right_rule(1, 2).build();
+    let built = SystemHive::new(Release::Win10).with_right_setting(1, 2).build();
     let mut answers = 0;
     for at in (0..built.bytes.len()).filter(|at| at % 3 == 0) {
         for flip in [0xff, 0x80] {

@@ -99,7 +99,7 @@ impl Image {
 
     /// Begins a change of the registry of its installation, or of the hive that it is.
     #[pyo3(signature = (*, dry_run=false, undo_file=None, output=None, in_place=false, keep_timestamps=false,
-        truncate_logs=false, as_it_stands=false, force=false, user=None, all_users=false, partition=None,
+        truncate_logs=false, discard_logs=false, force=false, user=None, all_users=false, partition=None,
         windows_root=None, image=None, ignore=Vec::new()))]
     #[allow(clippy::too_many_arguments)]
     fn transaction(
@@ -110,7 +110,7 @@ impl Image {
         in_place: bool,
         keep_timestamps: bool,
         truncate_logs: bool,
-        as_it_stands: bool,
+        discard_logs: bool,
         force: bool,
         user: Option<String>,
         all_users: bool,
@@ -126,7 +126,7 @@ impl Image {
             in_place,
             keep_timestamps,
             truncate_logs,
-            as_it_stands,
+            discard_logs,
             force,
             user,
             all_users,

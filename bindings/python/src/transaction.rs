@@ -23,7 +23,7 @@ pub(crate) struct Options {
     pub(crate) in_place: bool,
     pub(crate) keep_timestamps: bool,
     pub(crate) truncate_logs: bool,
-    pub(crate) as_it_stands: bool,
+    pub(crate) discard_logs: bool,
     pub(crate) force: bool,
     pub(crate) user: Option<String>,
     pub(crate) all_users: bool,
@@ -60,7 +60,7 @@ impl Transaction {
             (options.in_place, hivewright::Transaction::in_place),
             (options.keep_timestamps, hivewright::Transaction::keep_timestamps),
             (options.truncate_logs, hivewright::Transaction::truncate_logs),
-            (options.as_it_stands, hivewright::Transaction::as_it_stands),
+            (options.discard_logs, hivewright::Transaction::discard_logs),
             (options.force, hivewright::Transaction::force),
             (options.all_users, hivewright::Transaction::all_users),
         ];

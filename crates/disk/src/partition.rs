@@ -277,7 +277,7 @@ pub fn partitions(disk: &dyn Storage) -> Result<Table> {
 
 /// Reads a disk whose MBR is protective, empty or missing: its GPT, if there is one.
 fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> Result<Table> {
-    let flaw = match gpt::find(disk, mbr.as_ref().and_then(mbr::Mbr::protected_last_lba), &mut warnings)? {
+    let defect = match gpt::find(disk, mbr.as_ref().and_then(mbr::Mbr::protected_last_lba), &mut warnings)? {
         Ok(found) => {
             match &mbr {
                 None => warnings.push(Code::NoProtectiveMbr, "there is a GPT, and no protective MBR"),
@@ -294,20 +294,20 @@ fn with_gpt(disk: &Disk<'_>, mbr: Option<mbr::Mbr>, mut warnings: Warnings) -> R
             }
             return found.into_table(disk, warnings);
         }
-        Err(flaw) => flaw,
+        Err(defect) => defect,
     };
     match mbr {
         Some(mbr) if mbr.is_hybrid() => {
             warnings
-                .push(Code::GptDamaged, format!("no copy of the GPT is valid ({}); the hybrid MBR is used", flaw.what));
+                .push(Code::GptDamaged, format!("no copy of the GPT is valid ({}); the hybrid MBR is used", defect.what));
             mbr.into_table(disk, warnings)
         }
         Some(mbr) if mbr.is_protective() => Err(Error::new(
             Kind::Corrupt,
             Code::GptDamaged,
-            format!("no copy of the partition table is valid: {}", flaw.what),
+            format!("no copy of the partition table is valid: {}", defect.what),
         )
-        .at(Space::Disk, flaw.offset)
+        .at(Space::Disk, defect.offset)
         .advise(format!(
             "the image may be truncated: look for a complete copy; or rebuild the partition table in a copy, where volumes that are not found are lost: {}",
             advised::FIND_VOLUMES

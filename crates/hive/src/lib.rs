@@ -1,7 +1,7 @@
 //! Reads, edits, checks and recovers registry hives (the regf format). Bytes in, patches out; no I/O.
 //!
 //! [`Hive::open`] distinguishes clean and dirty hives by type: a [`DirtyHive`] cannot be edited. It must first be
-//! recovered from its transaction logs (see [`recover`]), or opened without them by [`DirtyHive::as_it_stands`].
+//! recovered from its transaction logs (see [`recover`]), or opened without them by [`DirtyHive::without_logs`].
 //!
 //! [`reg_text`] reads and writes registration files (`.reg`), [`compare`] finds the differences between two hives, and
 //! [`security_descriptor`] parses and formats the security descriptor of a key.
@@ -165,7 +165,7 @@ impl<B> DirtyHive<B> {
     }
 
     /// Returns the hive of the primary file and ignores the transaction logs.
-    pub fn as_it_stands(self) -> Hive<B> {
+    pub fn without_logs(self) -> Hive<B> {
         self.0
     }
 }

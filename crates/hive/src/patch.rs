@@ -19,7 +19,9 @@ pub enum Step {
     /// Writes pointers, counts and data in place: the change takes effect.
     Link,
     /// Writes fields that must follow a pointer, such as a count.
-    Settle,
+    // The name in undo files, which other versions read.
+    #[cfg_attr(feature = "serde", serde(rename = "settle"))]
+    Finish,
     /// Writes the headers of freed cells.
     Release,
 }

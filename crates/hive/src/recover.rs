@@ -21,7 +21,7 @@ pub use report::{EntryReport, LogReport, Recovery, Stop};
 use super::{DirtyHive, Hive, HiveBytes, Overlay, PatchSet};
 use crate::regf::base_block::{BaseBlock, SIZE};
 use crate::regf::bin::{self, BinHeader};
-use crate::regf::log::{Flaw, LogFormat, Page, SECTOR, entry, parse_head};
+use crate::regf::log::{LogFormat, Page, Rejection, SECTOR, entry, parse_head};
 use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
 use hivewright_error::{Code, Error, Result};
 use zerocopy::IntoBytes;
@@ -78,7 +78,7 @@ impl<B: HiveBytes> DirtyHive<B> {
 ///
 /// # Errors
 /// As [`DirtyHive::recover`]. The error contains the bytes.
-pub fn recover_headless<'l, B: HiveBytes>(
+pub fn recover_without_base_block<'l, B: HiveBytes>(
     bytes: B,
     logs: &[Log<'l>],
 ) -> std::result::Result<Recovered<'l, B>, Box<Unrecovered<B>>> {
@@ -86,7 +86,7 @@ pub fn recover_headless<'l, B: HiveBytes>(
     recover(bytes, head, logs)
 }
 
-/// Replays `logs` as [`recover_headless`] does, without a check of the result; Windows does not check it either. For
+/// Replays `logs` as [`recover_without_base_block`] does, without a check of the result; Windows does not check it either. For
 /// callers that check the result themselves, by [`Recovered::breach`] or otherwise.
 ///
 /// # Errors
@@ -110,7 +110,7 @@ pub fn list(logs: &[Log<'_>]) -> Vec<LogReport> {
         let why = match parse_head(log.bytes) {
             Ok((format, base)) => {
                 report.head(format, &base);
-                Flaw::HiveClean
+                Rejection::HiveClean
             }
             Err(flaw) => flaw,
         };
@@ -255,20 +255,20 @@ struct Primary {
 
 impl Primary {
     /// Returns the reason why a log does not belong to this file, according to its base block.
-    fn refuse(&self, format: LogFormat, log: &BaseBlock) -> Option<Flaw> {
+    fn refuse(&self, format: LogFormat, log: &BaseBlock) -> Option<Rejection> {
         let stamp = log.last_written.get();
         if self.head.as_ref().is_some_and(|head| is_foreign(head, log)) {
-            return Some(Flaw::LogForeign);
+            return Some(Rejection::LogForeign);
         }
         let finished = log.primary_sequence == log.secondary_sequence;
         match format {
-            LogFormat::Hvle if !finished => Some(Flaw::LogSequence),
+            LogFormat::Hvle if !finished => Some(Rejection::LogSequence),
             // Writers of this format do not update the timestamps; 0 is not compared.
             LogFormat::Hvle => {
                 let other = self.first_bin.unwrap_or(0);
-                (self.head.is_none() && stamp != 0 && other != 0 && stamp != other).then_some(Flaw::LogForeign)
+                (self.head.is_none() && stamp != 0 && other != 0 && stamp != other).then_some(Rejection::LogForeign)
             }
-            LogFormat::Dirt if !finished => Some(Flaw::DirtSequence),
+            LogFormat::Dirt if !finished => Some(Rejection::DirtSequence),
             LogFormat::Dirt => {
                 let fits = match &self.head {
                     Some(head) => head.last_written.get() == stamp,
@@ -279,7 +279,7 @@ impl Primary {
                     // would revert a later write. The check of the result decides about logs that are not older.
                     None => self.first_bin.is_some_and(|bin| bin <= stamp),
                 };
-                (!fits).then_some(Flaw::DirtTimestamp)
+                (!fits).then_some(Rejection::DirtTimestamp)
             }
         }
     }

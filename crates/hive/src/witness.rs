@@ -29,7 +29,7 @@ pub type WitnessedValue = Option<(u32, Vec<u8>)>;
 /// # Errors
 /// `witness` if the other parser cannot read the path, or panics.
 pub fn read(hive: &[u8], path: &str, name: &str) -> Result<WitnessedValue> {
-    let mut answers = read_by(Search::Halves, hive, path, &[name]).map_err(|why| silent(path, &why))?;
+    let mut answers = read_by(Search::Binary, hive, path, &[name]).map_err(|why| silent(path, &why))?;
     answers.pop().unwrap_or(Ok(None)).map_err(|why| silent(path, &why))
 }
 
@@ -40,9 +40,9 @@ type Answers = Vec<std::result::Result<WitnessedValue, String>>;
 #[derive(Clone, Copy)]
 enum Search {
     /// The binary search of nt-hive, which requires a sorted list.
-    Halves,
+    Binary,
     /// Linear search, which is independent of nt-hive's order of letters. That differs from the order of Windows.
-    Lists,
+    Linear,
 }
 
 fn read_by(search: Search, hive: &[u8], path: &str, names: &[&str]) -> std::result::Result<Answers, String> {
@@ -57,12 +57,12 @@ fn read_by(search: Search, hive: &[u8], path: &str, names: &[&str]) -> std::resu
 
 /// The result of asking the witness.
 #[derive(Debug)]
-pub enum Testimony {
+pub enum Confirmation {
     /// The witness reads the same value.
     Agrees,
     /// The witness reads the same value, but its binary search does not find the key. If the list has the order of
     /// Windows, the cause is the different order of letters beyond U+007F in nt-hive.
-    AgreesByLists,
+    AgreesLinearly,
     /// The witness cannot read the value.
     Silent(Error),
     /// The witness reads another value.
@@ -70,36 +70,37 @@ pub enum Testimony {
 }
 
 /// Compares the value that the witness reads with `ours`.
-pub fn ask_about(hive: &[u8], path: &str, name: &str, ours: Ours<'_>) -> Testimony {
-    let mut testimonies = ask_about_all(hive, path, &[(name, ours)]);
-    testimonies.pop().unwrap_or_else(|| Testimony::Silent(silent(path, "it was not asked")))
+pub fn confirm_value(hive: &[u8], path: &str, name: &str, ours: Ours<'_>) -> Confirmation {
+    let mut confirmations = confirm_all(hive, path, &[(name, ours)]);
+    confirmations.pop().unwrap_or_else(|| Confirmation::Silent(silent(path, "it was not asked")))
 }
 
 /// Type and data of a value; `None` for a missing value.
 pub type Ours<'o> = Option<(u32, &'o [u8])>;
 
-/// Compares several values of one key, which is looked up once. Returns a testimony for each value.
-pub fn ask_about_all(hive: &[u8], path: &str, asked: &[(&str, Ours<'_>)]) -> Vec<Testimony> {
+/// Compares several values of one key, which is looked up once. Returns a confirmation for each value.
+pub fn confirm_all(hive: &[u8], path: &str, asked: &[(&str, Ours<'_>)]) -> Vec<Confirmation> {
     let names: Vec<&str> = asked.iter().map(|(name, _)| *name).collect();
     let is_ours =
         |seen: &WitnessedValue, ours: Ours<'_>| seen.as_ref().map(|(kind, data)| (*kind, data.as_slice())) == ours;
-    let by_halves = read_by(Search::Halves, hive, path, &names).unwrap_or_default();
-    let agrees =
-        |i: usize| by_halves.get(i).is_some_and(|seen| seen.as_ref().is_ok_and(|seen| is_ours(seen, asked[i].1)));
+    let by_binary_search = read_by(Search::Binary, hive, path, &names).unwrap_or_default();
+    let agrees = |i: usize| {
+        by_binary_search.get(i).is_some_and(|seen| seen.as_ref().is_ok_and(|seen| is_ours(seen, asked[i].1)))
+    };
     if (0..asked.len()).all(agrees) {
-        return asked.iter().map(|_| Testimony::Agrees).collect();
+        return asked.iter().map(|_| Confirmation::Agrees).collect();
     }
-    let by_lists = read_by(Search::Lists, hive, path, &names);
-    let testimony = |(i, (name, ours)): (usize, &(&str, Ours<'_>))| match &by_lists {
-        _ if agrees(i) => Testimony::Agrees,
-        Err(why) => Testimony::Silent(silent(path, why)),
+    let by_linear_search = read_by(Search::Linear, hive, path, &names);
+    let confirmation = |(i, (name, ours)): (usize, &(&str, Ours<'_>))| match &by_linear_search {
+        _ if agrees(i) => Confirmation::Agrees,
+        Err(why) => Confirmation::Silent(silent(path, why)),
         Ok(answers) => match &answers[i] {
-            Ok(seen) if is_ours(seen, *ours) => Testimony::AgreesByLists,
-            Ok(seen) => Testimony::Differs(disagreement(path, name, *ours, seen.as_ref())),
-            Err(why) => Testimony::Silent(silent(path, why)),
+            Ok(seen) if is_ours(seen, *ours) => Confirmation::AgreesLinearly,
+            Ok(seen) => Confirmation::Differs(disagreement(path, name, *ours, seen.as_ref())),
+            Err(why) => Confirmation::Silent(silent(path, why)),
         },
     };
-    asked.iter().enumerate().map(testimony).collect()
+    asked.iter().enumerate().map(confirmation).collect()
 }
 
 fn ask(search: Search, bytes: &[u8], path: &str, names: &[&str]) -> nt_hive::Result<Answers> {
@@ -107,8 +108,8 @@ fn ask(search: Search, bytes: &[u8], path: &str, names: &[&str]) -> nt_hive::Res
     let hive = nt_hive::Hive::without_validation(bytes)?;
     let root = hive.root_key_node()?;
     let found = match search {
-        Search::Halves => root.subpath(path).transpose()?,
-        Search::Lists => walk(root, path, bytes.len())?,
+        Search::Binary => root.subpath(path).transpose()?,
+        Search::Linear => walk(root, path, bytes.len())?,
     };
     let mut answers: Vec<Option<WitnessedValue>> = vec![None; names.len()];
     let Some(values) = found.and_then(|key| key.values()) else { return Ok(vec![Ok(None); names.len()]) };

@@ -13,7 +13,6 @@ pub mod dirty_flag;
 pub mod exact;
 mod file;
 pub mod fitting;
-pub mod fresh;
 pub mod hex;
 mod host;
 pub mod joined;
@@ -21,6 +20,7 @@ mod mapped;
 pub mod memory;
 #[cfg(target_os = "linux")]
 mod metadata;
+pub mod new_file;
 pub mod private;
 pub mod probe;
 #[cfg(target_os = "linux")]

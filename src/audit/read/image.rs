@@ -35,7 +35,7 @@ pub(super) fn read(target: &Target, disk: &Disk, options: &ReadOptions) -> Resul
     frame.set_dependents(found_dependents.children.iter().map(PathBuf::as_path));
     let children = disk.children_among(&found_dependents);
     let children = children.map(|obstacle| Blocker { code: obstacle.code.to_string(), what: obstacle.what });
-    let Search { found, troubles } = disk.search(&Choice::default())?;
+    let Search { found, unsearched } = disk.search(&Choice::default())?;
     let mut records: Vec<Record> = found
         .iter()
         .zip(1..)
@@ -48,7 +48,7 @@ pub(super) fn read(target: &Target, disk: &Disk, options: &ReadOptions) -> Resul
             record
         })
         .collect();
-    for trouble in &troubles {
+    for trouble in &unsearched {
         let error = Some(Failure::from(&trouble.error));
         let mut record = Record { status: Status::Error, error, ..frame.clone() };
         place(&mut record, disk, trouble.volume);

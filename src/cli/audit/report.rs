@@ -9,13 +9,13 @@ use crate::audit::Record;
 use crate::audit::report::html::{self, Page};
 use crate::audit::run::Summary;
 use crate::policy::Policy;
-use hivewright_storage::fresh::Fresh;
+use hivewright_storage::new_file::NewFile;
 
 /// A report in progress. A failure to write it does not affect the records.
 pub(super) struct Report {
     path: PathBuf,
     /// `None` after a failure.
-    file: Option<Fresh>,
+    file: Option<NewFile>,
     page: Page,
 }
 
@@ -24,7 +24,7 @@ impl Report {
     /// The file cannot be created.
     pub(super) fn begin(path: &Path, policy: &Policy) -> anyhow::Result<Self> {
         let page = Page::new(policy);
-        let mut file = Fresh::begin(path, Some(html::BEGINNING.as_bytes()))?;
+        let mut file = NewFile::begin(path, Some(html::BEGINNING.as_bytes()))?;
         let begun = page.begin(&mut file).and_then(|()| file.flush());
         begun.map_err(|e| Error::io(format!("cannot write the report {}: {e}", path.display()), e))?;
         Ok(Report { path: path.to_owned(), file: Some(file), page })

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use hivewright_error::{Error, Result};
 use hivewright_hive::reg_text::{Form, Writer};
-use hivewright_storage::fresh::Fresh;
+use hivewright_storage::new_file::NewFile;
 
 /// Writer of a registration file to any sink.
 pub(super) type RegWriter<'s> = Writer<&'s mut dyn FnMut(&[u8]) -> Result<()>>;
@@ -18,7 +18,7 @@ pub(super) fn to<T>(file: Option<&Path>, write: impl FnOnce(&mut dyn Write) -> a
         out.flush()?;
         return Ok(done);
     };
-    let mut fresh = Fresh::begin(path, None)?;
+    let mut fresh = NewFile::begin(path, None)?;
     let done = write(&mut fresh).map_err(|error| match error.downcast::<std::io::Error>() {
         Ok(error) => Error::io(format!("cannot write {}: {error}", path.display()), error).of_file(path).into(),
         Err(other) => other,

@@ -6,7 +6,7 @@ use hivewright_fixtures::dirty::DIRTY;
 use hivewright_fixtures::windows::service_path;
 use hivewright_fixtures::{Built, Release, SystemHive};
 use hivewright_hive::Hive;
-use hivewright_hive::recover::{Log, Recovery, recover_headless};
+use hivewright_hive::recover::{Log, Recovery, recover_without_base_block};
 
 fn read(built: Built) -> SettingReport {
     nat_t::report(Hive::open(built.bytes).unwrap().primary_alone(), None).unwrap()
@@ -23,7 +23,7 @@ fn recovery() -> Recovery {
     let dirty = DIRTY.iter().find(|dirty| dirty.name == "old-one-log").unwrap();
     let pair = (dirty.make)();
     let log = Log { name: "SYSTEM.LOG", bytes: &pair.logs[0].1 };
-    recover_headless(&pair.primary, &[log]).unwrap().report
+    recover_without_base_block(&pair.primary, &[log]).unwrap().report
 }
 
 fn plain(built: Built) -> String {
@@ -42,7 +42,7 @@ client, "FIXTURE"
 
 Hive: clean
 "#;
-    assert_eq!(plain(SystemHive::new(Release::Win10).with_right_rule(1, 2).build()), expected);
+    assert_eq!(plain(SystemHive::new(Release::Win10).with_right_setting(1, 2).build()), expected);
 }
 
 #[test]
@@ -68,7 +68,7 @@ Findings:
     -> a switch to this control set changes the answer; --control-set all makes
     them the same
 "#;
-    assert_eq!(plain(SystemHive::new(Release::Win7).select(1, 2, 0, 2).with_right_rule(1, 1).build()), expected);
+    assert_eq!(plain(SystemHive::new(Release::Win7).select(1, 2, 0, 2).with_right_setting(1, 1).build()), expected);
 }
 
 #[test]
@@ -93,7 +93,7 @@ Related values:
     L2TP does not use IPsec, so the setting has no effect on L2TP connections
 "#;
     let spec = SystemHive::new(Release::Win10).spec();
-    let spec = spec.at(&service_path(1, "PolicyAgent"), |k| k.sz(hivewright_fixtures::RULE, "2"));
+    let spec = spec.at(&service_path(1, "PolicyAgent"), |k| k.sz(hivewright_fixtures::SETTING, "2"));
     let spec = spec.at(&service_path(1, "RasMan\\Parameters"), |k| k.dword("ProhibitIpSec", 1));
     assert_eq!(text(&read(spec.build()), HiveState::DirtyAlone, Style::Plain), expected);
 }
@@ -124,7 +124,7 @@ Findings:
 
 #[test]
 fn colour_does_not_change_the_text() {
-    let report = read(SystemHive::new(Release::Win10).with_right_rule(1, 3).build());
+    let report = read(SystemHive::new(Release::Win10).with_right_setting(1, 3).build());
     let painted = text(&report, HiveState::DirtyAlone, Style::Colour);
     assert!(painted.starts_with("\x1b[1;31m3\x1b[0m at next boot: undefined"), "{painted}");
     let codes = ["\x1b[1;31m", "\x1b[1;33m", "\x1b[1m", "\x1b[0m"];
@@ -139,7 +139,7 @@ fn the_bare_value_is_the_number_of_the_right_place() {
         let is_present = super::value(&read(built), &mut out).unwrap();
         (is_present, out)
     };
-    assert_eq!(value(SystemHive::new(Release::Win10).with_right_rule(1, 1).build()), (true, "1\n".to_owned()));
+    assert_eq!(value(SystemHive::new(Release::Win10).with_right_setting(1, 1).build()), (true, "1\n".to_owned()));
     assert_eq!(value(SystemHive::new(Release::Win10).build()), (false, String::new()));
-    assert_eq!(value(SystemHive::new(Release::Win10).with_rule(1, "IPSec", 2).build()), (false, String::new()));
+    assert_eq!(value(SystemHive::new(Release::Win10).with_setting(1, "IPSec", 2).build()), (false, String::new()));
 }

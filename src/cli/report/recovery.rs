@@ -47,14 +47,14 @@ fn write_log(out: &mut String, log: &LogReport, entries: bool) -> fmt::Result {
         write!(out, ", {} entries, {used} to apply", log.entries.len())?;
     }
     writeln!(out)?;
-    if let Some(flaw) = log.left {
-        writeln!(out, "    {}: {}", flaw.code(), flaw.what())?;
+    if let Some(reason) = log.left {
+        writeln!(out, "    {}: {}", reason.code(), reason.what())?;
     }
     if let Some(stop) = log.stopped {
         writeln!(out, "    ends at {:#x}, {}: {}", stop.offset, stop.why.code(), stop.why.what())?;
     }
     for entry in log.entries.iter().filter(|_| entries) {
-        let left = entry.left.map_or("applied", |flaw| flaw.code());
+        let left = entry.left.map_or("applied", |reason| reason.code());
         let (offset, sequence) = (entry.offset, entry.sequence);
         writeln!(out, "    {offset:#010x}  entry {sequence}, {} pages, {} bytes: {left}", entry.pages, entry.size)?;
     }

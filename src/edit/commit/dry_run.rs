@@ -100,7 +100,7 @@ pub(crate) struct Plan {
     pub(crate) notes: Vec<String>,
 }
 
-const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Settle, Step::Release];
+const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Finish, Step::Release];
 
 /// Plans `wanted` on `overlay`.
 ///

@@ -10,7 +10,7 @@ use crate::windows::{Era, Finding};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 use hivewright_hive::check::{self, Report, Rule};
 use hivewright_hive::recover::{self, Recovery};
-use hivewright_hive::witness::{self, Testimony};
+use hivewright_hive::witness::{self, Confirmation};
 use hivewright_hive::{Hive, HiveBytes, Opened, binary_search};
 
 const BY_LISTS: &str = "the second parser, nt-hive, finds the key only by a linear search of the subkeys lists: it sorts letters beyond ASCII in another order than Windows";
@@ -127,16 +127,16 @@ pub(super) fn confirmed<B: HiveBytes, S: WitnessInput + ?Sized>(
     let mut unconfirmed = None;
     for path in to_confirm(&report) {
         match confirm(hive, shown, &path)? {
-            Testimony::Agrees => {}
-            Testimony::AgreesByLists => match hidden(&check::check(&shown.all()?), &path) {
+            Confirmation::Agrees => {}
+            Confirmation::AgreesLinearly => match hidden(&check::check(&shown.all()?), &path) {
                 Some(cause) => report.doubt(&path, cause),
                 None => report.findings.push(Finding::new(Code::SecondParser, &path, BY_LISTS, NO_HARM)),
             },
-            Testimony::Silent(error) => {
+            Confirmation::Silent(error) => {
                 unconfirmed = Some(error.what().to_owned());
                 report.findings.push(Finding::new(Code::Unconfirmed, &path, error.what(), UNCONFIRMED));
             }
-            Testimony::Differs(error) => {
+            Confirmation::Differs(error) => {
                 unconfirmed = Some(error.what().to_owned());
                 let cause = hidden(&check::check(&shown.all()?), &path);
                 report.doubt(&path, cause.unwrap_or_else(|| Finding::of_error(error.code(), &path, &error, "")));
@@ -158,7 +158,7 @@ fn to_confirm(report: &SettingReport) -> Vec<String> {
     paths.collect()
 }
 
-fn confirm<B: HiveBytes, S: WitnessInput + ?Sized>(hive: &Hive<B>, shown: &S, path: &str) -> Result<Testimony> {
+fn confirm<B: HiveBytes, S: WitnessInput + ?Sized>(hive: &Hive<B>, shown: &S, path: &str) -> Result<Confirmation> {
     let ours = || -> Result<_> {
         let Some(key) = hive.key(path)? else { return Ok(None) };
         let Some(value) = key.value(NAME)? else { return Ok(None) };
@@ -168,7 +168,7 @@ fn confirm<B: HiveBytes, S: WitnessInput + ?Sized>(hive: &Hive<B>, shown: &S, pa
         Ok(ours) => ours,
         Err(error) if error.kind() == Kind::Io => return Err(error),
         // The report has the obstacle.
-        Err(error) => return Ok(Testimony::Silent(error)),
+        Err(error) => return Ok(Confirmation::Silent(error)),
     };
     let ours = ours.as_ref().map(|(kind, data)| (*kind, &**data));
     // The look-ups of this parser come first, so that their pages are read. A second parser that needs more gets all
@@ -176,11 +176,11 @@ fn confirm<B: HiveBytes, S: WitnessInput + ?Sized>(hive: &Hive<B>, shown: &S, pa
     if shown.is_partial()
         && binary_search::touch(hive, path).is_ok()
         && let Some(seen) = shown.seen()?
-        && let agrees @ Testimony::Agrees = witness::ask_about(&seen, path, NAME, ours)
+        && let agrees @ Confirmation::Agrees = witness::confirm_value(&seen, path, NAME, ours)
     {
         return Ok(agrees);
     }
-    Ok(witness::ask_about(&shown.all()?, path, NAME, ours))
+    Ok(witness::confirm_value(&shown.all()?, path, NAME, ours))
 }
 
 /// Returns the finding because of which Windows does not find a key of `path`.

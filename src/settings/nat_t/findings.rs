@@ -4,7 +4,7 @@ use super::report::{ControlSetReport, SettingReport};
 use super::value::{self, NAME, Presence, ServiceReport, SettingValue};
 use crate::windows::Finding;
 use crate::windows::control_set::{ControlSets, LINK, Role};
-use crate::windows::look::Damage;
+use crate::windows::lookup::Damage;
 use crate::windows::services::{Service, Services};
 use crate::windows::version::Decision;
 use hivewright_error::{Code, Result};
@@ -180,7 +180,7 @@ pub(super) fn below_the_link<B: HiveBytes>(
     let Some(link) = &sets.stable_link else { return Ok(()) };
     let services = Services::below(link, LINK, damage)?;
     for service in Service::ALL {
-        let Some(key) = services.key(service).there() else { continue };
+        let Some(key) = services.key(service).found() else { continue };
         let place = format!("{}\\{NAME}", services.path_of(service.as_str()));
         if let Some(data) = value::stands_below(key, &place, damage)? {
             report.findings.push(Finding::new(

@@ -3,7 +3,7 @@
 use super::value::NAME;
 use crate::windows::Selection;
 use crate::windows::control_set::{ControlSet, ControlSets};
-use crate::windows::look::{Damage, Look};
+use crate::windows::lookup::{Damage, Lookup};
 use crate::windows::services::{Service, Services};
 use crate::windows::special;
 use crate::windows::version::{self, Decision, Era};
@@ -186,9 +186,9 @@ fn place<B: HiveBytes>(
 ) -> Result<Place> {
     let path = services.path_of(service.as_str());
     let key = match services.key(service) {
-        Look::There(key) => key,
-        Look::Unreadable(damage) => return Err(damage.to_error(Kind::Corrupt).advise(ADVICE)),
-        Look::Absent => {
+        Lookup::Found(key) => key,
+        Lookup::Unreadable(damage) => return Err(damage.to_error(Kind::Corrupt).advise(ADVICE)),
+        Lookup::Absent => {
             return Err(Error::refused(Code::ServiceKeyMissing, format!("there is no key {path}")).advise(
                 "this program creates no service key: choose another control set with --control-set, or correct --windows",
             ));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::windows::look::{Damage, Look};
+use crate::windows::lookup::{Damage, Lookup};
 use crate::windows::services::Services;
 use hivewright_error::Result;
 use hivewright_hive::HiveBytes;
@@ -36,12 +36,12 @@ pub struct RelatedValue {
 /// Returns the related settings in one control set.
 pub(super) fn of<B: HiveBytes>(services: &Services<'_, B>, damage: &mut Damage) -> Result<Vec<RelatedValue>> {
     let mut found = Vec::new();
-    let Look::There(ras_man) = services.find("RasMan", damage)? else { return Ok(found) };
+    let Lookup::Found(ras_man) = services.find("RasMan", damage)? else { return Ok(found) };
     let path = services.path_of("RasMan");
-    let Look::There(key) = damage.key(&ras_man, &path, "Parameters")? else { return Ok(found) };
+    let Lookup::Found(key) = damage.key(&ras_man, &path, "Parameters")? else { return Ok(found) };
     for (name, meaning) in VALUES {
         let place = format!("{path}\\Parameters\\{name}");
-        if damage.look(&place, key.value(name))?.there().is_some() {
+        if damage.look(&place, key.value(name))?.found().is_some() {
             let number = damage.dword(&key, &format!("{path}\\Parameters"), name)?;
             found.push(RelatedValue { name, place, number, on: number.is_some_and(|n| n != 0), meaning });
         }

@@ -9,7 +9,7 @@ use super::related::{self, RelatedValue};
 use super::value::{self, ServiceReport, Verdict};
 use crate::windows::Finding;
 use crate::windows::control_set::{ControlSet, ControlSets, Role, Select};
-use crate::windows::look::Damage;
+use crate::windows::lookup::Damage;
 use crate::windows::services::{Service, Services};
 use crate::windows::special;
 use crate::windows::version::{self, Decision, Detection, Era, SetEvidence};

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::report::ControlSetReport;
 use crate::windows::Finding;
-use crate::windows::look::{self, Damage, Look};
+use crate::windows::lookup::{self, Damage, Lookup};
 use crate::windows::services::{Service, Services};
 use crate::windows::version::{Decision, Detection};
 use hivewright_error::{Code, Error, Kind, Result};
@@ -61,7 +61,7 @@ pub struct SettingValue {
 
 impl SettingValue {
     fn read<B: HiveBytes>(key: &Key<'_, B>, value: &Value<'_, B>, place: &str, damage: &mut Damage) -> Result<Self> {
-        let data = damage.look(place, value.raw_data().map(Some))?.into_there();
+        let data = damage.look(place, value.raw_data().map(Some))?.into_found();
         let number = data.as_deref().and_then(|data| <[u8; 4]>::try_from(data).ok()).map(u32::from_le_bytes);
         let data_cell = match value.node().location() {
             Location::Cell { at, size } if size > 0 => Some(at.0),
@@ -103,12 +103,12 @@ pub enum Presence {
     Unreadable,
 }
 
-impl<T> From<&Look<T>> for Presence {
-    fn from(look: &Look<T>) -> Self {
+impl<T> From<&Lookup<T>> for Presence {
+    fn from(look: &Lookup<T>) -> Self {
         match look {
-            Look::There(_) => Presence::Present,
-            Look::Absent => Presence::Absent,
-            Look::Unreadable(_) => Presence::Unreadable,
+            Lookup::Found(_) => Presence::Present,
+            Lookup::Absent => Presence::Absent,
+            Lookup::Unreadable(_) => Presence::Unreadable,
         }
     }
 }
@@ -181,11 +181,11 @@ pub(super) fn look_into<B: HiveBytes>(
         misplaced_weak_crypto: false,
         path,
     };
-    let Some(key) = found.there() else { return Ok(report) };
+    let Some(key) = found.found() else { return Ok(report) };
     report.key_cell = Some(key.at().0);
     report.last_written = Some(key.last_written().to_string());
     report.state = scan_values(key, &mut report, damage)?;
-    report.subkey_of_that_name = damage.key(key, &report.path, NAME)?.there().is_some();
+    report.subkey_of_that_name = damage.key(key, &report.path, NAME)?.found().is_some();
     Ok(report)
 }
 
@@ -223,8 +223,8 @@ fn scan_values<B: HiveBytes>(key: &Key<'_, B>, report: &mut ServiceReport, damag
 
 /// Returns the setting's value below a key that must not have it, whatever its type.
 pub(super) fn stands_below<B: HiveBytes>(key: &Key<'_, B>, place: &str, damage: &mut Damage) -> Result<Option<String>> {
-    let Look::There(value) = damage.look(place, key.value(NAME))? else { return Ok(None) };
-    let number = damage.look(place, look::number(&value))?.into_there();
+    let Lookup::Found(value) = damage.look(place, key.value(NAME))? else { return Ok(None) };
+    let number = damage.look(place, lookup::number(&value))?.into_found();
     Ok(Some(number.map_or_else(|| value.data_type().to_string(), |number| number.to_string())))
 }
 

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::Decision;
 use super::facts::ControlFacts;
 use crate::windows::control_set::ControlSet;
-use crate::windows::look::{Damage, Look};
+use crate::windows::lookup::{Damage, Lookup};
 use crate::windows::services::Services;
 use hivewright_error::Result;
 use hivewright_hive::{Hive, HiveBytes, Key};
@@ -54,7 +54,7 @@ pub(crate) fn of_hive<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Resu
     let mut evidence = Vec::new();
     let mut note = |place: &str, what: String, means| evidence.push(Evidence { place: place.to_owned(), what, means });
     let mut driver_database = None;
-    if let Look::There(key) = damage.look("DriverDatabase", root.subkey("DriverDatabase"))? {
+    if let Lookup::Found(key) = damage.look("DriverDatabase", root.subkey("DriverDatabase"))? {
         driver_database = damage.dword(&key, "DriverDatabase", "Version")?;
         let what = driver_database.map_or("no version".to_owned(), |v| format!("{v:#010x}"));
         note("DriverDatabase\\Version", what, "Windows 8 or later");
@@ -67,7 +67,7 @@ pub(crate) fn of_hive<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Resu
     let means = if minor >= SINCE_XP_MINOR { "not Windows 2000" } else { "Windows 2000, or a saved copy" };
     note("base block, 24", format!("hive version 1.{minor}"), means);
     // Read only if it matters, because it costs a page.
-    let has_wpa = minor < SINCE_XP_MINOR && damage.look("WPA", root.subkey("WPA"))?.there().is_some();
+    let has_wpa = minor < SINCE_XP_MINOR && damage.look("WPA", root.subkey("WPA"))?.found().is_some();
     if has_wpa {
         note("WPA", "a key".to_owned(), "product activation: XP or later");
     }
@@ -136,7 +136,7 @@ fn later_service<B: HiveBytes>(
     damage: &mut Damage,
     evidence: &mut Vec<Evidence>,
 ) -> Result<bool> {
-    let there = services.find(name, damage)?.there().is_some();
+    let there = services.find(name, damage)?.found().is_some();
     if there {
         let (place, what) = (services.path_of(name), "a service".to_owned());
         evidence.push(Evidence { place, what, means: "Windows Vista or later" });
@@ -156,7 +156,7 @@ fn policy_agent_host<B: HiveBytes>(
     damage: &mut Damage,
     evidence: &mut Vec<Evidence>,
 ) -> Result<Host> {
-    let Some(key) = services.policy_agent.there() else { return Ok(Host::Other) };
+    let Some(key) = services.policy_agent.found() else { return Ok(Host::Other) };
     let path = services.path_of("PolicyAgent");
     let Some(image) = damage.text(key, &path, "ImagePath")? else { return Ok(Host::Other) };
     let lower = image.to_ascii_lowercase();
@@ -175,7 +175,7 @@ fn ipsec_driver<B: HiveBytes>(
     evidence: &mut Vec<Evidence>,
 ) -> Result<bool> {
     const KERNEL_DRIVER: u32 = 1;
-    let Some(key) = services.ipsec.there() else { return Ok(false) };
+    let Some(key) = services.ipsec.found() else { return Ok(false) };
     let path = services.path_of("IPSec");
     let image = damage.text(key, &path, "ImagePath")?;
     let kind = damage.dword(key, &path, "Type")?;
@@ -208,7 +208,7 @@ fn is_2000<B: HiveBytes>(
         found = true;
     }
     if !marks.has_wpa
-        && let Some(key) = services.policy_agent.there()
+        && let Some(key) = services.policy_agent.found()
     {
         found |= has_2000_name(key, &services.path_of("PolicyAgent"), damage, evidence)?;
     }

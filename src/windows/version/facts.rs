@@ -2,7 +2,7 @@
 
 use super::{Decision, Detection, Era, Evidence, ProductType, SetEvidence};
 use crate::windows::control_set::ControlSet;
-use crate::windows::look::{Damage, Look};
+use crate::windows::lookup::{Damage, Lookup};
 use hivewright_error::Result;
 use hivewright_hive::{Hive, HiveBytes};
 
@@ -22,9 +22,9 @@ impl ControlFacts {
     /// Returns the service pack: the high byte of `CSDVersion` (0x200 is SP2); without that value there is none.
     pub(crate) fn service_pack<B: HiveBytes>(set: &ControlSet<'_, B>, damage: &mut Damage) -> Result<Option<u32>> {
         let key = damage.key(&set.key, &set.name, "Control\\Windows")?;
-        let Look::There(key) = key else { return Ok(None) };
+        let Lookup::Found(key) = key else { return Ok(None) };
         let place = format!("{}\\Control\\Windows", set.name);
-        if matches!(damage.look(&place, key.value("CSDVersion"))?, Look::Absent) {
+        if matches!(damage.look(&place, key.value("CSDVersion"))?, Lookup::Absent) {
             return Ok(Some(0));
         }
         Ok(damage.dword(&key, &place, "CSDVersion")?.map(|csd| csd >> 8 & 0xff))
@@ -33,12 +33,12 @@ impl ControlFacts {
     pub(crate) fn of<B: HiveBytes>(set: &ControlSet<'_, B>, damage: &mut Damage) -> Result<Self> {
         let mut facts = ControlFacts { service_pack: Self::service_pack(set, damage)?, ..Self::default() };
         let control = damage.look(&format!("{}\\Control", set.name), set.key.subkey("Control"))?;
-        let Look::There(control) = control else { return Ok(facts) };
+        let Lookup::Found(control) = control else { return Ok(facts) };
         let mut text = |path: &str, name: &str| -> Result<Option<String>> {
             let place = format!("{}\\Control", set.name);
             match damage.key(&control, &place, path)? {
-                Look::There(key) => damage.text(&key, &format!("{place}\\{path}"), name),
-                Look::Absent | Look::Unreadable(_) => Ok(None),
+                Lookup::Found(key) => damage.text(&key, &format!("{place}\\{path}"), name),
+                Lookup::Absent | Lookup::Unreadable(_) => Ok(None),
             }
         };
         let product = text("ProductOptions", "ProductType")?;
@@ -64,10 +64,10 @@ impl ControlFacts {
 /// Returns the keys that an upgrade leaves below `Setup`.
 fn source_os<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Result<Vec<Evidence>> {
     let setup = hive.root().and_then(|root| root.subkey("Setup"));
-    let Look::There(setup) = damage.look("Setup", setup)? else { return Ok(Vec::new()) };
+    let Lookup::Found(setup) = damage.look("Setup", setup)? else { return Ok(Vec::new()) };
     let keys = damage
         .look("Setup", setup.subkeys().and_then(Iterator::collect::<Result<Vec<_>>>).map(Some))?
-        .into_there()
+        .into_found()
         .unwrap_or_default();
     let names = keys.iter().map(|key| key.name().to_string()).filter(|name| name.starts_with("Source OS"));
     Ok(names

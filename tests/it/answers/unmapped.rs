@@ -62,7 +62,7 @@ fn files_that_cannot_be_mapped_are_read() {
     let folder = home.path().join("unmapped");
     fs::create_dir(&folder).unwrap();
     let hive = folder.join("SYSTEM");
-    fs::write(&hive, SystemHive::new(Release::Win10).with_right_rule(1, 2).build().bytes).unwrap();
+    fs::write(&hive, SystemHive::new(Release::Win10).with_right_setting(1, 2).build().bytes).unwrap();
     let mut refused = 0;
     for (args, code) in [
         (&["get"][..], 0),

@@ -13,7 +13,7 @@ use crate::support::disk::{mbr, split, windows_volume};
 use crate::support::tools::{have, output};
 
 fn hive(value: u32) -> Vec<u8> {
-    SystemHive::new(Release::Win10).with_right_rule(1, value).build().bytes
+    SystemHive::new(Release::Win10).with_right_setting(1, value).build().bytes
 }
 
 /// Returns the regular files below `folder`, named as in an audit.

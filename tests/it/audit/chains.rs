@@ -20,7 +20,7 @@ fn dependents(all: &BTreeMap<(String, u64), Value>) -> Vec<(&str, Value)> {
 fn windows(path: &Path, value: Option<u32>) -> Option<()> {
     let hive = SystemHive::new(Release::Win10);
     let hive = match value {
-        Some(value) => hive.with_right_rule(1, value),
+        Some(value) => hive.with_right_setting(1, value),
         None => hive,
     };
     mbr(&windows_volume(8, &hive.build().bytes, |_| {})?.bytes(), path);

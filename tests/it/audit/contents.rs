@@ -24,7 +24,7 @@ fn software(build: &str) -> Vec<u8> {
 }
 
 fn system(value: u32) -> Vec<u8> {
-    SystemHive::new(Release::Win10).with_right_rule(1, value).build().bytes
+    SystemHive::new(Release::Win10).with_right_setting(1, value).build().bytes
 }
 
 fn knows_the_product(record: &Value) {
@@ -73,7 +73,7 @@ fn every_installation_on_a_disk_is_a_record() {
     let volume = windows_volume(16, &system(1), |root| {
         fs::write(root.join("Windows/System32/config/SOFTWARE"), software("22631")).unwrap();
         fs::create_dir_all(root.join("WinOld/System32/config")).unwrap();
-        let xp = SystemHive::new(Release::XpSp3).with_right_rule(1, 2).build().bytes;
+        let xp = SystemHive::new(Release::XpSp3).with_right_setting(1, 2).build().bytes;
         fs::write(root.join("WinOld/System32/config/SYSTEM"), xp).unwrap();
     });
     let Some(volume) = volume else { return };
@@ -128,7 +128,7 @@ fn records_of_dirty_hives_show_the_change_by_their_logs() {
 
 #[test]
 fn findings_and_related_values_are_those_of_get() {
-    let all = records(&audit(&fixtures(), &["--json", "mistakes", "windows", "shapes", "check"]).out);
+    let all = records(&audit(&fixtures(), &["--json", "findings", "windows", "shapes", "check"]).out);
     let mut findings = 0;
     for ((name, _), record) in &all {
         let get = crate::command::hivewright(["get", "--json", name]);
@@ -145,11 +145,11 @@ fn findings_and_related_values_are_those_of_get() {
     let home = tempfile::tempdir().unwrap();
     let policy = home.path().join("policy.toml");
     fs::write(&policy, "[[expect]]\nrelated = { ProhibitIpSec = \"off\" }\n[[expect]]\nrule = \"any\"\n").unwrap();
-    let run = audit(&fixtures(), &["--json", "--policy", policy.to_str().unwrap(), "mistakes"]);
+    let run = audit(&fixtures(), &["--json", "--policy", policy.to_str().unwrap(), "findings"]);
     let wrong: Vec<_> = records(&run.out).into_iter().filter(|(_, record)| record["compliant"] == false).collect();
-    assert_eq!((run.code, wrong.len(), wrong[0].0.0.as_str()), (1, 1, "mistakes/neighbour-prohibitipsec/SYSTEM"));
+    assert_eq!((run.code, wrong.len(), wrong[0].0.0.as_str()), (1, 1, "findings/related-prohibitipsec/SYSTEM"));
     fs::write(&policy, "[[expect]]\nvalues = 2").unwrap();
-    assert_eq!(audit(&fixtures(), &["--policy", policy.to_str().unwrap(), "mistakes"]).code, 2);
+    assert_eq!(audit(&fixtures(), &["--policy", policy.to_str().unwrap(), "findings"]).code, 2);
 }
 
 // Names on Windows have no control characters.

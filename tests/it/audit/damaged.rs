@@ -13,7 +13,7 @@ use crate::support::hex::hex;
 use crate::support::tools::have;
 
 fn hive() -> Vec<u8> {
-    SystemHive::new(Release::Win10).with_right_rule(1, 2).build().bytes
+    SystemHive::new(Release::Win10).with_right_setting(1, 2).build().bytes
 }
 
 /// The fixtures of every format, including chains and images in segments: each is reported once, and so are the

@@ -19,7 +19,8 @@ const HOSTILE: [&str; 6] = ["=1+1", "@x", "a\",\"b\r\nc", "<x>&'\"]]>\u{1b}\u{1}
 fn hostile(format: &str) -> (Vec<Value>, String) {
     let home = tempfile::tempdir().unwrap();
     for (i, name) in HOSTILE.iter().enumerate() {
-        let mut hive = SystemHive::new(Release::Win10).with_right_rule(1, u32::try_from(i % 3).unwrap()).build().bytes;
+        let mut hive =
+            SystemHive::new(Release::Win10).with_right_setting(1, u32::try_from(i % 3).unwrap()).build().bytes;
         if *name == "plain" {
             hive.truncate(100);
         }
@@ -101,7 +102,7 @@ fn cases_are_read_back_by_pythons_reader_and_libxml() {
 fn deviations(format: &str) -> String {
     let home = tempfile::tempdir().unwrap();
     let hive = |name: &str, value| {
-        let bytes = SystemHive::new(Release::Win10).with_right_rule(1, value).build().bytes;
+        let bytes = SystemHive::new(Release::Win10).with_right_setting(1, value).build().bytes;
         fs::write(home.path().join(name), bytes).unwrap();
     };
     for name in HOSTILE.iter().chain(&["gone", "changed"]) {
@@ -233,7 +234,7 @@ fn a_terminal_gets_a_table_as_wide_as_it_is() {
     }
     let home = tempfile::tempdir().unwrap();
     for i in 0..9 {
-        let hive = SystemHive::new(Release::Win10).with_right_rule(1, i % 3).build().bytes;
+        let hive = SystemHive::new(Release::Win10).with_right_setting(1, i % 3).build().bytes;
         fs::write(home.path().join(format!("{}-{i}", "long".repeat(20))), hive).unwrap();
     }
     for columns in [90, 130] {

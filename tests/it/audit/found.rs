@@ -14,7 +14,7 @@ use crate::support::disk::{mbr, split, windows_volume};
 use crate::support::tools::{answer, have, output};
 
 fn hive(value: u32) -> Vec<u8> {
-    SystemHive::new(Release::Win10).with_right_rule(1, value).build().bytes
+    SystemHive::new(Release::Win10).with_right_setting(1, value).build().bytes
 }
 
 fn names(folder: &Path, args: &[&str]) -> Vec<String> {

@@ -48,7 +48,7 @@ impl Disk {
 fn disks(scratch: &Path) -> Vec<Disk> {
     let mut made = Vec::new();
     for value in [1, 2] {
-        let hive = SystemHive::new(Release::Win10).with_right_rule(1, value).build().bytes;
+        let hive = SystemHive::new(Release::Win10).with_right_setting(1, value).build().bytes;
         let Some(volume) = windows_volume(8, &hive, |_| {}) else { return Vec::new() };
         let path = scratch.join(format!("disk-{value}"));
         mbr(&volume.bytes(), &path);
@@ -66,7 +66,7 @@ fn hive(i: usize) -> (Vec<u8>, Truth) {
     let value = [None, Some(0), Some(1), Some(2)][i / RELEASES.len() % 4];
     let hive = SystemHive::new(release);
     let hive = match value {
-        Some(value) => hive.with_right_rule(1, value),
+        Some(value) => hive.with_right_setting(1, value),
         None => hive,
     };
     (hive.build().bytes, Truth::Is(service, product, value))

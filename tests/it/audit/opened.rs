@@ -23,7 +23,7 @@ fn chain(home: &Path) -> Option<()> {
     if !have(&["qemu-img"]) {
         return None;
     }
-    let hive = SystemHive::new(Release::Win10).with_right_rule(1, 2).build().bytes;
+    let hive = SystemHive::new(Release::Win10).with_right_setting(1, 2).build().bytes;
     let volume = windows_volume(8, &hive, |_| {})?;
     for folder in ["fleet", "base", "other"] {
         fs::create_dir(home.join(folder)).unwrap();
@@ -157,7 +157,7 @@ fn further_disks_of_an_archive_are_reported() {
         return;
     }
     let home = tempfile::tempdir().unwrap();
-    let hive = SystemHive::new(Release::Win10).with_right_rule(1, 2).build().bytes;
+    let hive = SystemHive::new(Release::Win10).with_right_setting(1, 2).build().bytes;
     let Some(volume) = windows_volume(8, &hive, |_| {}) else { return };
     let path = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
     mbr(&volume.bytes(), &home.path().join("windows.raw"));

@@ -27,7 +27,7 @@ fn fleet() -> tempfile::TempDir {
 }
 
 fn put(path: &Path, value: u32) {
-    fs::write(path, SystemHive::new(Release::Win10).with_right_rule(1, value).build().bytes).unwrap();
+    fs::write(path, SystemHive::new(Release::Win10).with_right_setting(1, value).build().bytes).unwrap();
 }
 
 fn targets(run: &Run) -> Vec<String> {

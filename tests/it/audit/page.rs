@@ -257,7 +257,7 @@ fn the_counts_agree_with_the_text_and_the_exit_status() {
         let policy = home.path().join("policy.toml");
         let value = if wanted == "2" { wanted.to_owned() } else { format!("\"{wanted}\"") };
         std::fs::write(&policy, format!("[[expect]]\nvalue = {value}\n")).unwrap();
-        let args = ["--json", "--policy", policy.to_str().unwrap(), "--report", page.to_str().unwrap(), "mistakes"];
+        let args = ["--json", "--policy", policy.to_str().unwrap(), "--report", page.to_str().unwrap(), "findings"];
         let run = super::audit(&fixtures, &args);
         let all = super::records(&run.out);
         let is = |compliant: bool| all.values().filter(|record| record["compliant"] == compliant).count();

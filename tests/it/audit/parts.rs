@@ -12,7 +12,7 @@ use crate::support::tools::{have, output};
 
 /// Returns a disk with a Windows whose setting has that number.
 fn disk(path: &Path, value: u32) -> Option<()> {
-    let hive = SystemHive::new(Release::Win10).with_right_rule(1, value).build().bytes;
+    let hive = SystemHive::new(Release::Win10).with_right_setting(1, value).build().bytes;
     mbr(&windows_volume(8, &hive, |_| {})?.bytes(), path);
     Some(())
 }
@@ -82,7 +82,7 @@ fn no_image_hides_other_files_by_naming_them() {
     assert_eq!(results(home.path(), "pieces"), pairs(&[("dc.raw", "2"), ("x.vmdk", "1")]));
     // A hive, and a name that is not opened.
     fs::copy(at("mine.raw"), at("hive/mine.raw")).unwrap();
-    fs::write(at("hive/SYSTEM"), SystemHive::new(Release::Win10).with_right_rule(1, 0).build().bytes).unwrap();
+    fs::write(at("hive/SYSTEM"), SystemHive::new(Release::Win10).with_right_setting(1, 0).build().bytes).unwrap();
     let lines = format!("RW {whole} FLAT \"mine.raw\" 0\nRW 8 FLAT \"SYSTEM\" 0");
     fs::write(at("hive/x.vmdk"), descriptor(&lines)).unwrap();
     assert_eq!(results(home.path(), "hive"), pairs(&[("SYSTEM", "0"), ("x.vmdk", "1")]));

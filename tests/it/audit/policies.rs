@@ -109,7 +109,8 @@ fn unmatched_entries_of_a_policy_are_reported() {
     let home = tempfile::tempdir().unwrap();
     for name in ["fleet/dc/a", "fleet/dc/deep/b", "fleet/web/c"] {
         fs::create_dir_all(home.path().join(name).parent().unwrap()).unwrap();
-        fs::write(home.path().join(name), SystemHive::new(Release::Win10).with_right_rule(1, 1).build().bytes).unwrap();
+        fs::write(home.path().join(name), SystemHive::new(Release::Win10).with_right_setting(1, 1).build().bytes)
+            .unwrap();
     }
     let told = |path: &str, target: &str| {
         let text = format!("[[expect]]\nname = \"dc\"\npath = \"{path}\"\nrule = 2\n");

@@ -24,7 +24,7 @@ fn home() -> Option<tempfile::TempDir> {
     fs::create_dir(at("fleet")).unwrap();
     fs::create_dir(at("temporary")).unwrap();
     for i in 0..HIVES {
-        let hive = SystemHive::new(Release::Win10).with_right_rule(1, i as u32 % 3).build().bytes;
+        let hive = SystemHive::new(Release::Win10).with_right_setting(1, i as u32 % 3).build().bytes;
         fs::write(at(&format!("fleet/hive-{i}")), hive).unwrap();
     }
     for (name, format) in [("a", "qed"), ("b", "parallels")] {

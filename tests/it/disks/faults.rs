@@ -214,7 +214,7 @@ fn phases_over_each_other_in_files_of_which_one_grows() {
     // File, offset, bytes: in phases, and in steps of phases.
     let plan: [&[(Step, usize, usize, usize)]; 4] = [
         &[(Step::Prepare, 2, 9000, 11480), (Step::Allocate, 0, 4090, 12), (Step::Allocate, 2, 4096, 8)],
-        &[(Step::Link, 1, 0, 700), (Step::Settle, 2, 8990, 20)],
+        &[(Step::Link, 1, 0, 700), (Step::Finish, 2, 8990, 20)],
         &[(Step::Base, 2, 4, 8), (Step::Base, 2, 508, 4), (Step::Link, 2, 12000, 40), (Step::Link, 0, 4096, 4)],
         &[(Step::Link, 0, 4080, 40), (Step::Link, 2, 0, 30), (Step::Link, 2, 20470, 10)],
     ];

@@ -21,7 +21,7 @@ fn guest(folder: &Path, name: &str) -> Vec<u8> {
     fs::read(to).unwrap()
 }
 
-fn is_sound(path: &Path) -> bool {
+fn is_consistent(path: &Path) -> bool {
     let check = Command::new("qemu-img").arg("check").arg(path).output().unwrap();
     // 63: the format has no check.
     matches!(check.status.code(), Some(0 | 63))
@@ -37,7 +37,7 @@ pub(super) fn set_and_undo(folder: &Path, name: &str, of: &[&str], kept: &[&str]
     let set = run(folder, &["set", "2", name, "--json", "--keep-timestamps"]);
     assert_eq!(set.code, 0, "{name}: {}", set.err);
     assert_eq!(run(folder, &["get", "--value", name]).out, "2\n");
-    assert!(is_sound(&folder.join(name)), "{name}: qemu-img check");
+    assert!(is_consistent(&folder.join(name)), "{name}: qemu-img check");
     let has = guest(folder, name);
     fs::write(folder.join("raw"), &had).unwrap();
     assert_eq!(run(folder, &["set", "2", "raw", "--keep-timestamps"]).code, 0);

@@ -136,7 +136,7 @@ fn the_label_of_fat_is_that_of_the_root_folder() {
 
 pub(crate) fn fat_with_windows(path: &Path, bits: &str) {
     let from = path.with_extension("hive");
-    fs::write(&from, SystemHive::new(Release::XpSp3).with_right_rule(1, 1).build().bytes).unwrap();
+    fs::write(&from, SystemHive::new(Release::XpSp3).with_right_setting(1, 1).build().bytes).unwrap();
     File::create(path).unwrap().set_len(40 << 20).unwrap();
     let image = path.to_str().unwrap();
     output("mkfs.fat", &["-F", bits, image]);

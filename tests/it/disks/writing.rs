@@ -161,7 +161,8 @@ fn a_split_disk_is_changed_in_all_its_segments() {
 
 #[test]
 fn a_hive_of_hundreds_of_fragments_is_changed_in_place() {
-    let spec = hivewright_fixtures::SystemHive::new(hivewright_fixtures::Release::Win10).with_right_rule(1, 1).spec();
+    let spec =
+        hivewright_fixtures::SystemHive::new(hivewright_fixtures::Release::Win10).with_right_setting(1, 1).spec();
     let filled =
         spec.at("Filler", |key| (0..100u8).fold(key, |key, i| key.value(format!("v{i}").as_str(), 3, vec![i; 16_000])));
     let Some(volume) = NtfsVolume::make(24, &["-c", "4096"]) else { return };

@@ -88,7 +88,7 @@ fn an_audit_names_every_target_completely_and_finds_it_again() {
         fs::write(folder.path().join(&name), fixture("windows/win10")).unwrap();
         let windows = folder.path().join("below").join(&name).join("Windows/System32/config");
         fs::create_dir_all(&windows).unwrap();
-        fs::write(windows.join("SYSTEM"), fixture("shapes/rule-set")).unwrap();
+        fs::write(windows.join("SYSTEM"), fixture("shapes/setting-set")).unwrap();
     }
     let store = tempfile::tempdir().unwrap();
     let (from, first, second) = (folder.path().to_str().unwrap(), "first.jsonl", "second.jsonl");

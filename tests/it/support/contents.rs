@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hivewright_hive::recover::{Log, recover_headless};
+use hivewright_hive::recover::{Log, recover_without_base_block};
 use hivewright_hive::regf::CellOffset;
 use hivewright_hive::{Hive, HiveBytes, Opened};
 
@@ -51,10 +51,10 @@ pub(crate) fn differences(a: &Contents, b: &Contents) -> Vec<Place> {
 pub(crate) fn booted(file: &[u8], logs: &[(String, Vec<u8>)]) -> (Vec<u8>, bool) {
     let logs: Vec<Log<'_>> = logs.iter().map(|(name, bytes)| Log { name, bytes }).collect();
     if matches!(Hive::open(file), Ok(Opened::Clean(_))) {
-        let again = recover_headless(file, &logs).map(drop).unwrap_err();
+        let again = recover_without_base_block(file, &logs).map(drop).unwrap_err();
         assert_eq!(again.error.code(), "hive-clean");
         return (file.to_vec(), false);
     }
-    let done = recover_headless(file, &logs).unwrap_or_else(|failed| panic!("{}", failed.error));
+    let done = recover_without_base_block(file, &logs).unwrap_or_else(|failed| panic!("{}", failed.error));
     (done.hive.bytes().to_vec().unwrap(), true)
 }

@@ -51,7 +51,7 @@ pub(crate) const XP_HIVE: &str = "::WINDOWS/system32/config/system";
 
 /// Creates a FAT32 volume labelled XP, with a Windows XP whose setting is `value`. Needs mkfs.vfat, mmd and mcopy.
 pub(crate) fn xp_on_fat32(path: &Path, value: u32) {
-    let hive = SystemHive::new(Release::XpSp3).with_right_rule(1, value).build();
+    let hive = SystemHive::new(Release::XpSp3).with_right_setting(1, value).build();
     let from = path.with_extension("hive");
     fs::write(&from, &hive.bytes).unwrap();
     File::create(path).unwrap().set_len(64 << 20).unwrap();

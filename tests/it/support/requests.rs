@@ -15,7 +15,7 @@ pub(crate) fn request(wanted: Option<Wanted>) -> Request {
         edits: wanted.map_or(Edits::Recovery, |wanted| Edits::of_plan(plan(wanted))),
         force: false,
         logs: LogChoice::Beside,
-        as_it_stands: false,
+        discard_logs: false,
         all_users: false,
         settle: true,
         elsewhere: false,

@@ -42,7 +42,7 @@ class Image:
         in_place: bool = False,
         keep_timestamps: bool = False,
         truncate_logs: bool = False,
-        as_it_stands: bool = False,
+        discard_logs: bool = False,
         force: bool = False,
         user: Optional[str] = None,
         all_users: bool = False,

@@ -15,7 +15,7 @@ const MOST_ENTRY_BYTES: u64 = 4 << 20;
 
 /// The defect of a copy of the table.
 #[derive(Clone, Debug)]
-pub(super) struct Flaw {
+pub(super) struct GptDefect {
     pub(super) code: Code,
     pub(super) what: String,
     /// Offset on the disk, in bytes.
@@ -53,14 +53,14 @@ pub(super) fn warn_if_present(disk: &Disk<'_>, warnings: &mut Warnings, why: &st
     Ok(())
 }
 
-/// Returns the primary table, else the backup, else the flaw of the primary. `protected_last` is the last sector that
+/// Returns the primary table, else the backup, else the defect of the primary. `protected_last` is the last sector that
 /// the protective MBR covers.
 pub(super) fn find(
     disk: &Disk<'_>,
     protected_last: Option<u64>,
     warnings: &mut Warnings,
-) -> Result<std::result::Result<Gpt, Flaw>> {
-    let mut flaw = Flaw { code: Code::GptSignature, what: "the GPT header is missing".to_owned(), offset: 512 };
+) -> Result<std::result::Result<Gpt, GptDefect>> {
+    let mut defect = GptDefect { code: Code::GptSignature, what: "the GPT header is missing".to_owned(), offset: 512 };
     let mut sizes = SECTOR_SIZES;
     let mut alternate = None;
     for size in SECTOR_SIZES {
@@ -72,7 +72,7 @@ pub(super) fn find(
             Err(this) if this.code == Code::GptSignature => {}
             Err(this) => {
                 // The offset of a damaged header, and of the backup that it names, are still plausible.
-                flaw = this;
+                defect = this;
                 sizes = [size, 512 + 4096 - size];
                 alternate = disk.sector(1, size)?.map(|sector| u64_at(&sector, 32));
                 break;
@@ -85,18 +85,18 @@ pub(super) fn find(
             if let Ok((header, entries)) = read_copy(disk, lba, size)? {
                 // The header was read from this place.
                 let offset = lba.saturating_mul(u64::from(size));
-                let source = TableSource::Backup { code: flaw.code, why: flaw.what, offset };
+                let source = TableSource::Backup { code: defect.code, why: defect.what, offset };
                 return Ok(Ok(Gpt { header, entries, source }));
             }
         }
     }
-    Ok(Err(flaw))
+    Ok(Err(defect))
 }
 
 /// Reports a backup that is missing or differs.
 fn check_backup(disk: &Disk<'_>, primary: &Header, warnings: &mut Warnings) -> Result<()> {
     match read_header(disk, primary.alternate_lba, primary.sector_size)? {
-        Err(flaw) => warnings.push(Code::GptBackupDamaged, format!("the backup GPT is invalid: {}", flaw.what)),
+        Err(defect) => warnings.push(Code::GptBackupDamaged, format!("the backup GPT is invalid: {}", defect.what)),
         Ok(backup) if backup.entries_crc != primary.entries_crc => {
             warnings.push(Code::GptBackupDiffers, "the backup GPT has other entries than the primary");
         }
@@ -106,58 +106,58 @@ fn check_backup(disk: &Disk<'_>, primary: &Header, warnings: &mut Warnings) -> R
 }
 
 /// Returns the header at `lba` and its entries, both with valid checksums.
-fn read_copy(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::result::Result<(Header, Vec<u8>), Flaw>> {
+fn read_copy(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::result::Result<(Header, Vec<u8>), GptDefect>> {
     let header = match read_header(disk, lba, sector_size)? {
         Ok(header) => header,
-        Err(flaw) => return Ok(Err(flaw)),
+        Err(defect) => return Ok(Err(defect)),
     };
     let bytes = u64::from(header.entry_count) * u64::from(header.entry_size);
     let offset = header.entries_lba.checked_mul(u64::from(sector_size));
-    let flaw = |code, what: &str| Flaw { code, what: what.to_owned(), offset: offset.unwrap_or(u64::MAX) };
+    let defect = |code, what: &str| GptDefect { code, what: what.to_owned(), offset: offset.unwrap_or(u64::MAX) };
     if bytes > MOST_ENTRY_BYTES {
-        return Ok(Err(flaw(Code::GptEntryCount, "the GPT has too many entries")));
+        return Ok(Err(defect(Code::GptEntryCount, "the GPT has too many entries")));
     }
     let entries = match (offset, usize::try_from(bytes)) {
         (Some(offset), Ok(bytes)) => disk.read(offset, bytes)?,
         _ => None,
     };
     Ok(match entries {
-        None => Err(flaw(Code::GptEntriesPastEnd, "the entries of the GPT lie past the end of the disk")),
+        None => Err(defect(Code::GptEntriesPastEnd, "the entries of the GPT lie past the end of the disk")),
         Some(entries) if crc32fast::hash(&entries) != header.entries_crc => {
-            Err(flaw(Code::GptEntriesCrc, "the checksum of the GPT's entries is wrong"))
+            Err(defect(Code::GptEntriesCrc, "the checksum of the GPT's entries is wrong"))
         }
         Some(entries) => Ok((header, entries)),
     })
 }
 
 /// Returns the header at `lba` (UEFI 2.10, table 5.5), validated except for its entries.
-fn read_header(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::result::Result<Header, Flaw>> {
+fn read_header(disk: &Disk<'_>, lba: u64, sector_size: u32) -> Result<std::result::Result<Header, GptDefect>> {
     let offset = lba.saturating_mul(u64::from(sector_size));
-    let flaw = |code, what: &str| Ok(Err(Flaw { code, what: what.to_owned(), offset }));
+    let defect = |code, what: &str| Ok(Err(GptDefect { code, what: what.to_owned(), offset }));
     let Some(sector) = disk.sector(lba, sector_size)? else {
-        return flaw(Code::GptSignature, "the GPT header lies past the end of the disk");
+        return defect(Code::GptSignature, "the GPT header lies past the end of the disk");
     };
     if !sector.starts_with(SIGNATURE) {
-        return flaw(Code::GptSignature, "the GPT header is missing");
+        return defect(Code::GptSignature, "the GPT header is missing");
     }
     let header_size = u32_at(&sector, 12);
     if !(92..=sector_size).contains(&header_size) {
-        return flaw(Code::GptHeaderSize, "the size of the GPT header is invalid");
+        return defect(Code::GptHeaderSize, "the size of the GPT header is invalid");
     }
     let mut checked = sector[..header_size as usize].to_vec();
     checked[16..20].fill(0);
     if crc32fast::hash(&checked) != u32_at(&sector, 16) {
-        return flaw(Code::GptHeaderCrc, "the checksum of the GPT header is wrong");
+        return defect(Code::GptHeaderCrc, "the checksum of the GPT header is wrong");
     }
     if u32_at(&sector, 8) >> 16 != 1 {
-        return flaw(Code::GptRevision, "the GPT has an unknown revision");
+        return defect(Code::GptRevision, "the GPT has an unknown revision");
     }
     if u64_at(&sector, 24) != lba {
-        return flaw(Code::GptMyLba, "the sector number in the GPT header is wrong");
+        return defect(Code::GptMyLba, "the sector number in the GPT header is wrong");
     }
     let entry_size = u32_at(&sector, 84);
     if entry_size < 128 || !entry_size.is_power_of_two() {
-        return flaw(Code::GptEntrySize, "the size of a GPT entry is not 128 * 2^n");
+        return defect(Code::GptEntrySize, "the size of a GPT entry is not 128 * 2^n");
     }
     Ok(Ok(Header {
         sector_size,

@@ -150,7 +150,7 @@ impl Report {
     }
 
     /// Returns whether there is no error. Only then may the hive be edited.
-    pub fn is_sound(&self) -> bool {
+    pub fn is_consistent(&self) -> bool {
         self.count_of(Severity::Error) == 0
     }
 }
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(report.findings.len() as u64, FINDINGS_KEPT + 1);
         assert_eq!(report.counts.of(Rule::UnreferencedCell), FINDINGS_KEPT + 5);
         assert_eq!((report.worst(), report.errors().count()), (Some(Severity::Error), 1));
-        assert!(!report.is_sound());
+        assert!(!report.is_consistent());
     }
 
     #[test]

@@ -24,12 +24,12 @@ pub(super) struct FreeCells {
 
 /// The cells right before and after a cell in its bin.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Neighbours {
+pub(super) struct AdjacentCells {
     pub(super) before: Option<(CellOffset, Header)>,
     pub(super) after: Option<(CellOffset, Header)>,
 }
 
-impl Neighbours {
+impl AdjacentCells {
     /// Returns the previous cell and its size, if it is free.
     pub(super) fn free_before(&self) -> Option<(CellOffset, u32)> {
         self.before.filter(|(_, header)| !header.allocated).map(|(at, header)| (at, header.size))
@@ -115,7 +115,7 @@ impl FreeCells {
     }
 
     /// Returns the cells right before and after the cell of `size` bytes at `at`.
-    pub(super) fn neighbours<B: HiveBytes>(&self, hive: &Hive<B>, at: CellOffset, size: u32) -> Result<Neighbours> {
+    pub(super) fn adjacent<B: HiveBytes>(&self, hive: &Hive<B>, at: CellOffset, size: u32) -> Result<AdjacentCells> {
         let no_bin = || {
             Error::corrupt(Code::CellReference, "a cell to be freed lies outside the readable hive bins", at.in_file())
         };
@@ -132,7 +132,7 @@ impl FreeCells {
         };
         let before = self.last_start(start + bin::HEADER_SIZE, at.0).map(read).transpose()?;
         let after = (behind < end).then(|| read(behind)).transpose()?;
-        Ok(Neighbours { before, after })
+        Ok(AdjacentCells { before, after })
     }
 
     fn begins(&self, at: u32) -> bool {

@@ -171,8 +171,8 @@ mod tests {
         let (mut image, mut journal) = (before, Journal::default());
         apply(&mut image, &mut journal, 2, b"ab", Step::Link);
         apply(&mut image, &mut journal, 6, b"cd", Step::Link);
-        apply(&mut image, &mut journal, 1, b"ABCDEFGH", Step::Settle);
-        apply(&mut image, &mut journal, 3, b"3", Step::Settle);
+        apply(&mut image, &mut journal, 1, b"ABCDEFGH", Step::Finish);
+        apply(&mut image, &mut journal, 3, b"3", Step::Finish);
         let patches = journal.into_patches(&image);
         let mut undone = image;
         for (i, patch) in patches.iter().enumerate() {
@@ -191,15 +191,15 @@ mod tests {
     fn only_the_bytes_that_are_written_again_are_written_later() {
         let (mut image, mut journal) = (*b"0123456789", Journal::default());
         apply(&mut image, &mut journal, 1, b"abcdefgh", Step::Link);
-        apply(&mut image, &mut journal, 3, b"CD", Step::Settle);
+        apply(&mut image, &mut journal, 3, b"CD", Step::Finish);
         apply(&mut image, &mut journal, 4, b"D", Step::Link);
         let steps: Vec<_> = (0..10).map(|at| journal.step_at(at)).collect();
-        let (link, settle) = (Some(Step::Link), Some(Step::Settle));
-        assert_eq!(steps, [None, link, link, settle, settle, link, link, link, link, None]);
+        let (link, finish) = (Some(Step::Link), Some(Step::Finish));
+        assert_eq!(steps, [None, link, link, finish, finish, link, link, link, link, None]);
         // Bytes that were unreferenced before remain one run.
         let mut journal = Journal::default();
         apply(&mut image, &mut journal, 1, b"abcdefgh", Step::Prepare);
-        apply(&mut image, &mut journal, 3, b"CD", Step::Settle);
+        apply(&mut image, &mut journal, 3, b"CD", Step::Finish);
         assert_eq!((journal.runs.len(), journal.step_at(3)), (1, Some(Step::Prepare)));
     }
 

@@ -8,7 +8,7 @@ use std::mem::offset_of;
 
 use zerocopy::IntoBytes;
 
-use super::free_cells::{FreeCells, Neighbours};
+use super::free_cells::{AdjacentCells, FreeCells};
 use super::{Editor, past_end};
 use crate::regf::base_block::BaseBlock;
 use crate::regf::bin::{self, BinHeader};
@@ -39,10 +39,10 @@ impl Editor {
     }
 
     /// Returns the adjacent cells of the cell of `size` bytes at `at`.
-    pub(super) fn neighbours(&mut self, at: CellOffset, size: u32) -> Result<Neighbours> {
+    pub(super) fn adjacent(&mut self, at: CellOffset, size: u32) -> Result<AdjacentCells> {
         self.free_cells()?;
         let cells = self.free.as_ref().ok_or_else(|| past_end(0))?;
-        cells.neighbours(&self.hive()?, at, size)
+        cells.adjacent(&self.hive()?, at, size)
     }
 
     /// Allocates a cell and fills it with `data`: in the best-fitting free cell, else in a new bin at the end.
@@ -193,7 +193,7 @@ impl Editor {
             let size = cell::size_for(used).ok_or_else(|| past_end(list.in_file()))?;
             self.cut(list, size)?;
         }
-        // No step of the change refers to a spare cell: it is free as soon as its neighbours are allocated.
+        // No step of the change refers to a spare cell: it is free as soon as its adjacent are allocated.
         for (_, at) in std::mem::take(&mut self.spare) {
             self.release_now(at, Step::Allocate)?;
         }
@@ -206,7 +206,7 @@ impl Editor {
     /// Grows a values list in place by the smallest step, if the next cell is free.
     pub(super) fn grow_in_place(&mut self, list: CellOffset) -> Result<bool> {
         let header = self.header(list)?;
-        let Some((behind, free_size)) = self.neighbours(list, header.size).ok().and_then(|beside| beside.free_after())
+        let Some((behind, free_size)) = self.adjacent(list, header.size).ok().and_then(|beside| beside.free_after())
         else {
             return Ok(false);
         };
@@ -249,13 +249,13 @@ impl Editor {
         self.release_now(behind, Step::Link)
     }
 
-    /// Frees a cell and merges it with free neighbours in its bin, by one size field.
+    /// Frees a cell and merges it with free adjacent in its bin, by one size field.
     fn release_now(&mut self, at: CellOffset, step: Step) -> Result<()> {
         let header = self.header(at)?;
         if !header.allocated {
             return Err(Error::corrupt(Code::CellShared, "a cell would be freed twice", at.in_file()));
         }
-        let beside = self.neighbours(at, header.size)?;
+        let beside = self.adjacent(at, header.size)?;
         let (mut start, mut size) = (at, header.size);
         let before = match beside.free_before() {
             // A size field that is written first must not include bytes that are freed last: the cell before it gets
@@ -281,14 +281,14 @@ impl Editor {
         self.write(start.in_file(), &Header { size, allocated: false }.encode(), step, "size of the freed cell")
     }
 
-    /// Returns whether the size field of a cell is written in the first step and both neighbours existed before.
+    /// Returns whether the size field of a cell is written in the first step and both adjacent existed before.
     fn is_written_first(&self, at: CellOffset) -> bool {
         self.journal.step_at(at.in_file()) == Some(Step::Prepare)
     }
 
     /// Merges a free cell into the used cell before it.
     fn absorb(&mut self, free: CellOffset, size: u32) -> Result<()> {
-        let Some((front, header)) = self.neighbours(free, size)?.before.filter(|(_, header)| header.allocated) else {
+        let Some((front, header)) = self.adjacent(free, size)?.before.filter(|(_, header)| header.allocated) else {
             return Err(Error::corrupt(Code::CellReference, "a free cell has no cell before it", free.in_file()));
         };
         let cells = self.free_cells()?;

@@ -157,7 +157,7 @@ impl Editor {
         let none = 0u32.to_le_bytes();
         self.write_field(key, offset_of!(KeyNode, value_count), &none, Step::Link, "number of values")?;
         let nil = CellOffset::NIL.0.to_le_bytes();
-        self.write_field(key, offset_of!(KeyNode, values_list), &nil, Step::Settle, "values list")?;
+        self.write_field(key, offset_of!(KeyNode, values_list), &nil, Step::Finish, "values list")?;
         self.release(CellOffset(node.values_list.get()))
     }
 
@@ -176,7 +176,7 @@ impl Editor {
                 key,
                 offset_of!(KeyNode, value_count),
                 &rest.to_le_bytes(),
-                Step::Settle,
+                Step::Finish,
                 "number of values",
             )?;
         }
@@ -303,7 +303,7 @@ impl Editor {
             key,
             offset_of!(KeyNode, value_count),
             &count.to_le_bytes(),
-            Step::Settle,
+            Step::Finish,
             "number of values",
         )?;
         if let Some(names) = &mut self.value_names {

@@ -21,7 +21,7 @@ pub(super) fn breach<B: HiveBytes>(
     report: &Recovery,
 ) -> Result<Option<Error>> {
     let replayed = check::check(whole);
-    if replayed.is_sound() {
+    if replayed.is_consistent() {
         return Ok(None);
     }
     let before = check::check(&primary(hive, report)?);

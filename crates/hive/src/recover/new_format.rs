@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use super::{Candidate, EntryReport, LogReport, Plan, Primary, Recovery, Stop, distance};
 use crate::regf::base_block::BaseBlock;
 use crate::regf::log::entry::{self, Entry};
-use crate::regf::log::{Flaw, LogFormat, Page, SECTOR};
+use crate::regf::log::{LogFormat, Page, Rejection, SECTOR};
 
 /// Bits of the base block's flags (at 144) that an entry sets.
 const CARRIED_FLAGS: u32 = 1;
@@ -57,8 +57,8 @@ fn in_turn<'l>(mut logs: Vec<Candidate<'l>>, start: u32, replay: &mut Replay<'l>
                 begun = true;
                 replay.log(&log, report);
             }
-            ..0 => report.reject(&log.log, Flaw::EntryStale),
-            1.. => report.reject(&log.log, Flaw::EntryGap),
+            ..0 => report.reject(&log.log, Rejection::EntryStale),
+            1.. => report.reject(&log.log, Rejection::EntryGap),
         }
     }
 }
@@ -71,7 +71,7 @@ fn latest_alone<'l>(mut logs: Vec<Candidate<'l>>, replay: &mut Replay<'l>, repor
     for log in logs {
         let report = &mut report.logs[log.index];
         if base.is_some() {
-            report.reject(&log.log, Flaw::LogNotUsed);
+            report.reject(&log.log, Rejection::LogNotUsed);
             continue;
         }
         replay.log(&log, report);
@@ -100,13 +100,13 @@ impl<'l> Replay<'l> {
         };
         report.stopped = stop.map(|why| Stop { offset: at as u64, why });
         if at == SECTOR {
-            report.left = Some(stop.unwrap_or(Flaw::LogEmpty));
+            report.left = Some(stop.unwrap_or(Rejection::LogEmpty));
         }
         report.entries.extend(entry::scan(bytes, at, true).map(|entry| {
             let left = match stop {
                 Some(flaw) if entry.at == at => flaw,
-                _ if distance(entry.header.sequence.get(), expected) < 0 => Flaw::EntryStale,
-                _ => Flaw::EntryBehindStop,
+                _ if distance(entry.header.sequence.get(), expected) < 0 => Rejection::EntryStale,
+                _ => Rejection::EntryBehindStop,
             };
             EntryReport::of(&entry, Some(left))
         }));
@@ -120,11 +120,11 @@ impl<'l> Replay<'l> {
 }
 
 /// Checks whether an entry may be applied: the number first, since a stale entry is not damage.
-fn applicable(entry: &Entry<'_>, expected: u32) -> Result<(), Flaw> {
+fn applicable(entry: &Entry<'_>, expected: u32) -> Result<(), Rejection> {
     match distance(entry.header.sequence.get(), expected) {
         0 => entry.check(),
-        ..0 => Err(Flaw::EntryStale),
-        1.. => Err(Flaw::EntryGap),
+        ..0 => Err(Rejection::EntryStale),
+        1.. => Err(Rejection::EntryGap),
     }
 }
 

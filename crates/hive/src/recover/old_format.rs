@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use super::{Candidate, Plan, Primary, Recovery};
 use crate::regf::base_block::BaseBlock;
 use crate::regf::log::dirty_vector::DirtyVector;
-use crate::regf::log::{Flaw, LogFormat};
+use crate::regf::log::{LogFormat, Rejection};
 
 /// Difference between the sequence numbers of a recovered hive and its log. In the only known pair, Windows 7 wrote 7
 /// after a log of 5 (a file of 5 and 4). It also wrote the load time to both timestamps, and the new path of the file.
@@ -22,7 +22,7 @@ pub(super) fn plan<'l>(primary: &Primary, logs: &[Candidate<'l>], report: &mut R
         let report_of_log = &mut report.logs[log.index];
         match DirtyVector::parse(log.log.bytes, log.base.length.get()) {
             Err(flaw) => report_of_log.reject(&log.log, flaw),
-            Ok(_) if plan.is_some() => report_of_log.reject(&log.log, Flaw::LogNotUsed),
+            Ok(_) if plan.is_some() => report_of_log.reject(&log.log, Rejection::LogNotUsed),
             Ok(vector) => {
                 let base = finished(primary.head.unwrap_or(log.base), &log.base);
                 plan = Some(Plan { base, pages: vector.pages().collect() });

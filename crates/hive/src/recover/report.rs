@@ -3,7 +3,7 @@
 use super::{Log, Plan, sequences};
 use crate::regf::base_block::BaseBlock;
 use crate::regf::log::entry::{self, Entry};
-use crate::regf::log::{Flaw, LogFormat, SECTOR};
+use crate::regf::log::{LogFormat, Rejection, SECTOR};
 
 /// The report of a replay.
 #[derive(Clone, Debug)]
@@ -49,7 +49,7 @@ pub struct LogReport {
     /// Its primary and secondary sequence number, if the base block is valid.
     pub sequence: Option<[u32; 2]>,
     /// The reason why no part of it was applied.
-    pub left: Option<Flaw>,
+    pub left: Option<Rejection>,
     /// The end of its replay, if it is before the end of the log.
     pub stopped: Option<Stop>,
     /// New format: the entries, by offset, stale ones included.
@@ -63,7 +63,7 @@ pub struct Stop {
     /// Bytes from the start of the log.
     pub offset: u64,
     /// The reason.
-    pub why: Flaw,
+    pub why: Rejection,
 }
 
 /// One log entry.
@@ -79,7 +79,7 @@ pub struct EntryReport {
     /// The number of pages in its header.
     pub pages: u32,
     /// The reason why it was not applied; `None` if it was.
-    pub left: Option<Flaw>,
+    pub left: Option<Rejection>,
 }
 
 impl Recovery {
@@ -109,7 +109,7 @@ impl Recovery {
             for (report, log) in self.logs.iter_mut().zip(logs) {
                 let untouched = report.left.is_none() && report.stopped.is_none() && report.entries.is_empty();
                 if untouched && report.format != self.format {
-                    report.reject(log, Flaw::LogNotUsed);
+                    report.reject(log, Rejection::LogNotUsed);
                 }
             }
         }
@@ -127,7 +127,7 @@ impl Recovery {
     pub(super) fn reasons(&self) -> String {
         let reason = |log: &LogReport| {
             let why = log.left.or(log.stopped.map(|stop| stop.why));
-            format!("{}: {}", log.name, why.map_or("nothing to apply", Flaw::what))
+            format!("{}: {}", log.name, why.map_or("nothing to apply", Rejection::what))
         };
         self.logs.iter().map(reason).collect::<Vec<_>>().join("; ")
     }
@@ -155,7 +155,7 @@ impl LogReport {
     }
 
     /// Records that no part of the log is applied.
-    pub(super) fn reject(&mut self, log: &Log<'_>, why: Flaw) {
+    pub(super) fn reject(&mut self, log: &Log<'_>, why: Rejection) {
         self.left = Some(why);
         if self.format != Some(LogFormat::Dirt) {
             self.entries.extend(entry::scan(log.bytes, SECTOR, true).map(|e| EntryReport::of(&e, Some(why))));
@@ -164,7 +164,7 @@ impl LogReport {
 }
 
 impl EntryReport {
-    pub(super) fn of(entry: &Entry<'_>, left: Option<Flaw>) -> Self {
+    pub(super) fn of(entry: &Entry<'_>, left: Option<Rejection>) -> Self {
         EntryReport {
             sequence: entry.header.sequence.get(),
             offset: entry.at as u64,

@@ -37,13 +37,13 @@ fn markers(recovered: &Recovered<'_, &[u8]>) -> Vec<u8> {
 
 /// Returns the number of each entry of a log and the reason why it was not applied.
 fn entries(log: &LogReport) -> Vec<(u32, &'static str)> {
-    log.entries.iter().map(|e| (e.sequence, e.left.map_or("", Flaw::code))).collect()
+    log.entries.iter().map(|e| (e.sequence, e.left.map_or("", Rejection::code))).collect()
 }
 
 /// Checks that the logs are refused, the first because of `code`.
 fn left_for(hive: &[u8], logs: &[&[u8]], code: &str) {
     let failed = refused(hive, logs);
     assert_eq!(failed.error.code(), "no-usable-log");
-    assert_eq!(failed.report.logs[0].left.map(Flaw::code), Some(code));
+    assert_eq!(failed.report.logs[0].left.map(Rejection::code), Some(code));
     assert!(failed.error.what().contains(&failed.report.logs[0].name));
 }

@@ -24,7 +24,7 @@ pub enum LogFormat {
 
 /// The reason why a log, or an entry, is not applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Flaw {
+pub enum Rejection {
     /// The log is empty, has only zeros, or only a valid base block.
     LogEmpty,
     /// The base block is not one of a log.
@@ -63,63 +63,63 @@ pub enum Flaw {
     DirtSequence,
 }
 
-impl Flaw {
+impl Rejection {
     /// Returns the stable code.
     pub fn code(self) -> &'static str {
         match self {
-            Flaw::LogEmpty => "log-empty",
-            Flaw::LogNotALog => "log-not-a-log",
-            Flaw::LogChecksum => "log-checksum",
-            Flaw::LogSequence => "log-sequence",
-            Flaw::LogForeign => "log-foreign",
-            Flaw::LogNotUsed => "log-not-used",
-            Flaw::HiveClean => "hive-clean",
-            Flaw::EntryHash1 => "entry-hash-1",
-            Flaw::EntryHash2 => "entry-hash-2",
-            Flaw::EntrySize => "entry-size",
-            Flaw::EntryLength => "entry-length",
-            Flaw::EntryGap => "entry-gap",
-            Flaw::EntryPageBounds => "entry-page-bounds",
-            Flaw::EntryStale => "entry-stale",
-            Flaw::EntryBehindStop => "entry-behind-stop",
-            Flaw::DirtTorn => "dirt-torn",
-            Flaw::DirtTimestamp => "dirt-timestamp",
-            Flaw::DirtSequence => "dirt-sequence",
+            Rejection::LogEmpty => "log-empty",
+            Rejection::LogNotALog => "log-not-a-log",
+            Rejection::LogChecksum => "log-checksum",
+            Rejection::LogSequence => "log-sequence",
+            Rejection::LogForeign => "log-foreign",
+            Rejection::LogNotUsed => "log-not-used",
+            Rejection::HiveClean => "hive-clean",
+            Rejection::EntryHash1 => "entry-hash-1",
+            Rejection::EntryHash2 => "entry-hash-2",
+            Rejection::EntrySize => "entry-size",
+            Rejection::EntryLength => "entry-length",
+            Rejection::EntryGap => "entry-gap",
+            Rejection::EntryPageBounds => "entry-page-bounds",
+            Rejection::EntryStale => "entry-stale",
+            Rejection::EntryBehindStop => "entry-behind-stop",
+            Rejection::DirtTorn => "dirt-torn",
+            Rejection::DirtTimestamp => "dirt-timestamp",
+            Rejection::DirtSequence => "dirt-sequence",
         }
     }
 
     /// Returns a description, for users.
     pub fn what(self) -> &'static str {
         match self {
-            Flaw::LogEmpty => "the log has nothing to apply",
-            Flaw::LogNotALog => "not a transaction log of a known format",
-            Flaw::LogChecksum => "the checksum of the log's base block is wrong",
-            Flaw::LogSequence | Flaw::DirtSequence => "a write of the log was begun and not finished",
-            Flaw::LogForeign => "the log belongs to another hive",
-            Flaw::LogNotUsed => "another log is used, and this one is not needed with it",
-            Flaw::HiveClean => "the hive is clean and needs no log",
-            Flaw::EntryHash1 => "the hash of the entry's pages is wrong",
-            Flaw::EntryHash2 => "the hash of the entry's header is wrong",
-            Flaw::EntrySize => "the entry's size is invalid",
-            Flaw::EntryLength => "the entry's hive bins data size is invalid",
-            Flaw::EntryGap => "entries are missing before this one",
-            Flaw::EntryPageBounds => "a page of the entry exceeds the hive",
-            Flaw::EntryStale => "the entry is outdated",
-            Flaw::EntryBehindStop => "the entry is after the end of the replay",
-            Flaw::DirtTorn => "the log ends before its pages do",
-            Flaw::DirtTimestamp => "the log does not belong to the primary file's last write",
+            Rejection::LogEmpty => "the log has nothing to apply",
+            Rejection::LogNotALog => "not a transaction log of a known format",
+            Rejection::LogChecksum => "the checksum of the log's base block is wrong",
+            Rejection::LogSequence | Rejection::DirtSequence => "a write of the log was begun and not finished",
+            Rejection::LogForeign => "the log belongs to another hive",
+            Rejection::LogNotUsed => "another log is used, and this one is not needed with it",
+            Rejection::HiveClean => "the hive is clean and needs no log",
+            Rejection::EntryHash1 => "the hash of the entry's pages is wrong",
+            Rejection::EntryHash2 => "the hash of the entry's header is wrong",
+            Rejection::EntrySize => "the entry's size is invalid",
+            Rejection::EntryLength => "the entry's hive bins data size is invalid",
+            Rejection::EntryGap => "entries are missing before this one",
+            Rejection::EntryPageBounds => "a page of the entry exceeds the hive",
+            Rejection::EntryStale => "the entry is outdated",
+            Rejection::EntryBehindStop => "the entry is after the end of the replay",
+            Rejection::DirtTorn => "the log ends before its pages do",
+            Rejection::DirtTimestamp => "the log does not belong to the primary file's last write",
         }
     }
 }
 
-impl fmt::Display for Flaw {
+impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.what())
     }
 }
 
 #[cfg(feature = "serde")]
-impl serde::Serialize for Flaw {
+impl serde::Serialize for Rejection {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.code())
     }
@@ -135,18 +135,18 @@ pub struct Page<'l> {
 }
 
 /// Returns the copy of the base block at the start of a log, and its format. Does not compare sequence numbers.
-pub fn parse_head(log: &[u8]) -> Result<(LogFormat, BaseBlock), Flaw> {
+pub fn parse_head(log: &[u8]) -> Result<(LogFormat, BaseBlock), Rejection> {
     let Ok(base) = BaseBlock::parse(log) else {
         let head = &log[..log.len().min(SIZE)];
-        return Err(if head.iter().all(|&b| b == 0) { Flaw::LogEmpty } else { Flaw::LogNotALog });
+        return Err(if head.iter().all(|&b| b == 0) { Rejection::LogEmpty } else { Rejection::LogNotALog });
     };
     if !base.checksum_holds() {
-        return Err(Flaw::LogChecksum);
+        return Err(Rejection::LogChecksum);
     }
     let format = match base.file_type.get() {
         1 | 2 => LogFormat::Dirt,
         6 => LogFormat::Hvle,
-        _ => return Err(Flaw::LogNotALog),
+        _ => return Err(Rejection::LogNotALog),
     };
     let version = (base.major_version.get(), base.minor_version.get());
     // A clustering factor above 1 moves the second part; Windows writes 1 (specification, "Sector size").
@@ -154,7 +154,7 @@ pub fn parse_head(log: &[u8]) -> Result<(LogFormat, BaseBlock), Flaw> {
         && base.clustering_factor.get() == 1
         && version.0 == 1
         && (3..=6).contains(&version.1);
-    if known && is_length(base.length.get()) { Ok((format, base)) } else { Err(Flaw::LogNotALog) }
+    if known && is_length(base.length.get()) { Ok((format, base)) } else { Err(Rejection::LogNotALog) }
 }
 
 /// Returns whether the length of hive bins is valid.

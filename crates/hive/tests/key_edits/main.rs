@@ -16,7 +16,7 @@ use hivewright_hive::{EditOptions, Edited, Editor, Hive, PatchSet, Step};
 
 use model::contents;
 
-const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Settle, Step::Release];
+const STEPS: [Step; 6] = [Step::Prepare, Step::Allocate, Step::Base, Step::Link, Step::Finish, Step::Release];
 
 /// Returns the number of cases of a random test; an environment variable raises it.
 fn cases(usual: u32) -> u32 {
@@ -45,7 +45,7 @@ fn prefix(old: &[u8], set: &PatchSet, upto: Step) -> Vec<u8> {
     bytes
 }
 
-fn is_sound(old: &[u8], edited: &Edited) {
+fn is_consistent(old: &[u8], edited: &Edited) {
     let (before, after) = (contents(old), contents(&edited.bytes));
     for step in STEPS {
         let bytes = prefix(old, &edited.patches, step);
@@ -57,7 +57,7 @@ fn is_sound(old: &[u8], edited: &Edited) {
         if step < Step::Link {
             assert!(contents(&bytes) == before, "after {step:?}");
         }
-        if step >= Step::Settle {
+        if step >= Step::Finish {
             assert!(contents(&bytes) == after, "after {step:?}");
         }
     }

@@ -5,7 +5,7 @@ use hivewright_hive::Hive;
 use proptest::prelude::*;
 
 use super::model::{Op, Path, Units, apply_operation, contents, model, units};
-use super::{assert_no_findings, edit, is_sound};
+use super::{assert_no_findings, edit, is_consistent};
 
 /// Returns names of keys and values: of all encodings, unsorted, differing only in case, and with unpaired surrogates.
 pub(crate) fn names() -> Vec<Units> {
@@ -63,7 +63,7 @@ fn run(minor: Minor, edits: &[Vec<Op>]) {
         }
         let edited = editor.finish().unwrap();
         assert_eq!(contents(&edited.bytes), expected, "{ops:?}");
-        is_sound(&bytes, &edited);
+        is_consistent(&bytes, &edited);
         assert_no_findings(&edited.bytes);
         bytes = edited.bytes;
     }

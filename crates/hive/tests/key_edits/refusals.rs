@@ -144,7 +144,7 @@ fn a_key_is_renamed_and_emptied_in_one_edit() {
     let mut editor = edit(&bytes, 1);
     assert!(editor.rename_key("a", "Ключ").unwrap());
     assert_eq!(editor.delete_all_values("Ключ").unwrap(), 2);
-    super::is_sound(&bytes, &editor.finish().unwrap());
+    super::is_consistent(&bytes, &editor.finish().unwrap());
 }
 
 /// Windows does not create keys with a backslash in the name. Such a key can be read, renamed and deleted.
@@ -171,7 +171,7 @@ fn a_tree_of_another_hive_is_copied_completely() {
         assert!(!editor.copy_key_from(&other.root().unwrap(), "Plain\\All").unwrap());
         let edited = editor.finish().unwrap();
         assert_no_findings(&edited.bytes);
-        super::is_sound(&bytes, &edited);
+        super::is_consistent(&bytes, &edited);
         let (from, to) = (super::contents(&source), super::contents(&edited.bytes));
         let prefix = ["PLAIN", "ALL"].map(super::model::units);
         for (path, key) in from.iter().skip(1) {

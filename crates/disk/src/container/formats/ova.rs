@@ -201,7 +201,7 @@ fn open_disk(opening: &Opening<'_>, member: &tar::Member, disk: &ovf::Disk) -> R
         return Err(Error::new(Kind::Unsupported, Code::OvaDisk, what).advise(unpack("")));
     }
     let window = Window::new(opening.file.clone(), member.start, member.len, Space::File)?;
-    let file: Arc<dyn Storage> = Arc::new(Sealed(window));
+    let file: Arc<dyn Storage> = Arc::new(ReadOnlyMember(window));
     let format = format_of(&*file, opening, disk)?;
     let (policy, path, depth) = (opening.policy, opening.path, opening.depth + 1);
     let before = policy.files().len();
@@ -221,9 +221,9 @@ fn open_disk(opening: &Opening<'_>, member: &tar::Member, disk: &ovf::Disk) -> R
 }
 
 /// A read-only member of the archive.
-struct Sealed(Window<Arc<dyn Storage>>);
+struct ReadOnlyMember(Window<Arc<dyn Storage>>);
 
-impl Storage for Sealed {
+impl Storage for ReadOnlyMember {
     fn len(&self) -> Result<u64> {
         self.0.len()
     }

@@ -74,7 +74,7 @@ fn replayed(opening: &Opening<'_>, header: &mut Header, about: &mut About) -> Re
         return Ok(file.clone());
     }
     let replayed = log::replay(file.clone(), header)?;
-    if !(opening.policy.replay_log && opening.role == Role::Image && replayed.is_fit()) {
+    if !(opening.policy.replay_log && opening.role == Role::Image && replayed.can_be_written()) {
         about.refusal = Some(replayed.refusal());
     } else if opening.policy.writing {
         replayed.write_back(&**file, header)?;

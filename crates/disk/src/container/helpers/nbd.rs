@@ -6,6 +6,8 @@
 //! storages of this process, under its locks.
 
 #[cfg(unix)]
+mod backing_name;
+#[cfg(unix)]
 mod cache;
 #[cfg(unix)]
 mod child;
@@ -17,8 +19,6 @@ mod engine;
 mod running;
 #[cfg(unix)]
 mod server;
-#[cfg(unix)]
-mod unnamed;
 #[cfg(unix)]
 mod wire;
 
@@ -127,7 +127,7 @@ pub(in crate::container) fn open_with(
         let top = opening.role == Role::Image;
         let refused = about.refusal.clone().or_else(|| (!(opening.policy.writing && top)).then(only_read)).map(Refused);
         let image: Arc<dyn Storage> = match backing {
-            Some(_) => Arc::new(unnamed::Unnamed::new(opening.file, driver)),
+            Some(_) => Arc::new(backing_name::HeaderWithoutBackingName::new(opening.file, driver)),
             None => opening.file,
         };
         let plan = running::Plan { program, driver, step: cluster, image, backing, writing: refused.is_none() };

@@ -41,7 +41,7 @@ fn a_gap_between_logs_ends_the_replay() {
     let done = recovered(&hive, &[&far, &near]);
     assert_eq!((markers(&done)[1], done.report.sequence_after), (0x71, Some(8)));
     assert_eq!(entries(&done.report.logs[0]), [(20, "entry-gap")]);
-    assert_eq!(done.report.logs[0].left, Some(Flaw::EntryGap));
+    assert_eq!(done.report.logs[0].left, Some(Rejection::EntryGap));
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_gap_within_a_log_ends_the_replay() {
     assert_eq!((markers(&done)[1], done.report.sequence_after), (0x71, Some(8)));
     let report = &done.report.logs[0];
     assert_eq!(entries(report), [(7, ""), (9, "entry-gap"), (10, "entry-behind-stop")]);
-    assert_eq!(report.stopped, Some(Stop { offset: 512 + 4608, why: Flaw::EntryGap }));
+    assert_eq!(report.stopped, Some(Stop { offset: 512 + 4608, why: Rejection::EntryGap }));
 }
 
 #[test]
@@ -70,8 +70,8 @@ fn a_log_without_entries_leaves_a_gap() {
     one[600] ^= 1;
     let two = log(8, &[0x99]);
     let failed = refused(&hive, &[&one, &two]);
-    assert_eq!(failed.report.logs[0].left, Some(Flaw::EntryHash1));
-    assert_eq!(failed.report.logs[1].left, Some(Flaw::EntryGap));
+    assert_eq!(failed.report.logs[0].left, Some(Rejection::EntryHash1));
+    assert_eq!(failed.report.logs[1].left, Some(Rejection::EntryGap));
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn stale_entries_are_skipped() {
     assert_eq!(entries(&done.report.logs[0]), [(5, "entry-stale")]);
     assert_eq!(entries(&done.report.logs[1]), [(7, ""), (3, "entry-stale")]);
     let twice = recovered(&hive, &[&bytes, &bytes]);
-    assert_eq!(twice.report.logs[1].left, Some(Flaw::EntryStale), "the same log again");
+    assert_eq!(twice.report.logs[1].left, Some(Rejection::EntryStale), "the same log again");
 }
 
 #[test]

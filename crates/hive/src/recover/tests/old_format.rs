@@ -19,7 +19,7 @@ fn dirty_pages_are_applied() {
         assert_eq!((done.report.applied, done.report.pages), (Some([5, 5]), 9));
         assert_eq!(done.report.format, Some(LogFormat::Dirt));
         assert_eq!(done.hive.base_block().last_written.get(), STAMP);
-        assert_eq!(done.report.logs[1].left, Some(Flaw::LogEmpty));
+        assert_eq!(done.report.logs[1].left, Some(Rejection::LogEmpty));
     }
 }
 
@@ -39,7 +39,7 @@ fn a_torn_log_is_refused() {
     }
     let done = recovered(&hive, &[&whole[..2000], &whole]);
     assert_eq!(markers(&done)[1], 0x71, "the other log is whole");
-    assert_eq!(done.report.logs[0].left, Some(Flaw::DirtTorn));
+    assert_eq!(done.report.logs[0].left, Some(Rejection::DirtTorn));
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn of_two_matching_logs_the_first_by_name_is_applied() {
         let done = dirty(&hive).recover(&logs).unwrap_or_else(|failed| panic!("{}", failed.error));
         assert_eq!(markers(&done)[1], 0x71);
         let other = done.report.logs.iter().find(|log| log.name == two.name).unwrap();
-        assert_eq!(other.left, Some(Flaw::LogNotUsed));
+        assert_eq!(other.left, Some(Rejection::LogNotUsed));
     }
 }
 
@@ -103,5 +103,5 @@ fn without_a_base_block_the_latest_log_is_used() {
     let one = log([5, 5], 1, 0x71);
     let two = dirt(&seal(later), &[(4096, bin(4096, 0x72))]);
     let done = recovered(&hive, &[&one, &two]);
-    assert_eq!((markers(&done)[1], done.report.logs[0].left), (0x72, Some(Flaw::LogNotUsed)));
+    assert_eq!((markers(&done)[1], done.report.logs[0].left), (0x72, Some(Rejection::LogNotUsed)));
 }

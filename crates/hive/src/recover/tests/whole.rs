@@ -32,7 +32,7 @@ fn new_format_logs_are_preferred() {
     let new = entries_from(7, &[0x71]);
     let done = recovered(&hive, &[&old, &new]);
     assert_eq!(markers(&done)[1], 0x71);
-    assert_eq!(done.report.logs[0].left, Some(Flaw::LogNotUsed));
+    assert_eq!(done.report.logs[0].left, Some(Rejection::LogNotUsed));
 }
 
 #[test]
@@ -44,10 +44,10 @@ fn an_invalid_base_block_comes_from_the_latest_log_alone() {
     for damage in cases {
         let mut hive = hive([8, 7], 4);
         damage(&mut hive);
-        let done = recover_headless(&hive[..], &logs).unwrap_or_else(|failed| panic!("{}", failed.error));
+        let done = recover_without_base_block(&hive[..], &logs).unwrap_or_else(|failed| panic!("{}", failed.error));
         assert_eq!(markers(&done), [0, 1, 0x73, 3], "the earlier log is not applied");
         let turned = named(&[&one, &two]);
-        let other = recover_headless(&hive[..], &turned).unwrap_or_else(|failed| panic!("{}", failed.error));
+        let other = recover_without_base_block(&hive[..], &turned).unwrap_or_else(|failed| panic!("{}", failed.error));
         assert_eq!(markers(&other), markers(&done), "whatever the order");
         assert!(done.report.base_block_rebuilt);
         assert_eq!(entries(&done.report.logs[1]), [(7, "log-not-used"), (8, "log-not-used")]);
@@ -58,18 +58,18 @@ fn an_invalid_base_block_comes_from_the_latest_log_alone() {
 }
 
 #[test]
-fn headless_recovery_refuses_clean_hives_and_other_files() {
+fn recovery_without_base_block_refuses_clean_hives_and_other_files() {
     let log = entries_from(7, &[0x71]);
     let clean = hive([7, 7], 4);
-    let failed = recover_headless(&clean[..], &named(&[&log])).map(drop).unwrap_err();
+    let failed = recover_without_base_block(&clean[..], &named(&[&log])).map(drop).unwrap_err();
     assert_eq!((failed.error.code(), failed.hive), (Code::HiveClean, &clean[..]));
-    let failed = recover_headless(&[0u8; 20480][..], &named(&[&log])).map(drop).unwrap_err();
+    let failed = recover_without_base_block(&[0u8; 20480][..], &named(&[&log])).map(drop).unwrap_err();
     assert_eq!(failed.error.code(), "cell-size", "there is no root key");
     let mut other = hive([8, 7], 4);
     other[..512].fill(0);
     other[4096 + 20] ^= 1;
-    let failed = recover_headless(&other[..], &named(&[&log])).map(drop).unwrap_err();
-    assert_eq!(failed.report.logs[0].left, Some(Flaw::LogForeign), "the first bin tells");
+    let failed = recover_without_base_block(&other[..], &named(&[&log])).map(drop).unwrap_err();
+    assert_eq!(failed.report.logs[0].left, Some(Rejection::LogForeign), "the first bin tells");
 }
 
 /// Applies the patches to a copy of `file` and compares the old bytes.

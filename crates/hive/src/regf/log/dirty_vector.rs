@@ -1,7 +1,7 @@
 //! The dirty vector of the old format (specification, "Dirty vector"): `DIRT`, then one bit for each 512 bytes of
 //! hive bins, least significant first; the dirty pages follow from the next sector on, without gaps.
 
-use super::{Flaw, Page, SECTOR};
+use super::{Page, Rejection, SECTOR};
 
 /// The signature of the vector.
 pub const SIGNATURE: [u8; 4] = *b"DIRT";
@@ -18,20 +18,20 @@ impl<'l> DirtyVector<'l> {
     ///
     /// # Errors
     /// `LogEmpty` if no page is dirty, `DirtTorn` if the log ends within the pages.
-    pub fn parse(log: &'l [u8], length: u32) -> Result<Self, Flaw> {
+    pub fn parse(log: &'l [u8], length: u32) -> Result<Self, Rejection> {
         let vector = log.get(SECTOR..).unwrap_or_default();
         let Some(rest) = vector.strip_prefix(&SIGNATURE) else {
             let blank = vector.iter().take(SECTOR).all(|&b| b == 0);
-            return Err(if blank { Flaw::LogEmpty } else { Flaw::LogNotALog });
+            return Err(if blank { Rejection::LogEmpty } else { Rejection::LogNotALog });
         };
         let size = length as usize / SECTOR / 8;
-        let bitmap = rest.get(..size).ok_or(Flaw::DirtTorn)?;
+        let bitmap = rest.get(..size).ok_or(Rejection::DirtTorn)?;
         let pages_at = (SIGNATURE.len() + size).next_multiple_of(SECTOR);
         let count: usize = bitmap.iter().map(|byte| byte.count_ones() as usize).sum();
         if count == 0 {
-            return Err(Flaw::LogEmpty);
+            return Err(Rejection::LogEmpty);
         }
-        let pages = vector.get(pages_at..).and_then(|pages| pages.get(..count * SECTOR)).ok_or(Flaw::DirtTorn)?;
+        let pages = vector.get(pages_at..).and_then(|pages| pages.get(..count * SECTOR)).ok_or(Rejection::DirtTorn)?;
         Ok(DirtyVector { bitmap, pages })
     }
 

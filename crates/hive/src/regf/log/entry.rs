@@ -3,7 +3,7 @@
 use zerocopy::little_endian::{U32, U64};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
-use super::{Flaw, Page, SECTOR, is_length};
+use super::{Page, Rejection, SECTOR, is_length};
 use crate::regf::marvin32::{LOG_SEED, marvin32};
 
 /// The header of a log entry.
@@ -47,17 +47,17 @@ pub struct Entry<'l> {
 
 impl<'l> Entry<'l> {
     /// Returns the entry at `at` of a log. `None` if no entry begins there.
-    pub fn parse(log: &'l [u8], at: usize) -> Option<Result<Self, Flaw>> {
+    pub fn parse(log: &'l [u8], at: usize) -> Option<Result<Self, Rejection>> {
         let bytes = log.get(at..)?;
         let (header, _) = EntryHeader::read_from_prefix(bytes).ok().filter(|(h, _)| h.signature == SIGNATURE)?;
         if header.hash_2.get() != marvin32(LOG_SEED, &bytes[..HASHED_BY_2]) {
-            return Some(Err(Flaw::EntryHash2));
+            return Some(Err(Rejection::EntryHash2));
         }
         let size = header.size.get() as usize;
         if size == 0 || !size.is_multiple_of(SECTOR) {
-            return Some(Err(Flaw::EntrySize));
+            return Some(Err(Rejection::EntrySize));
         }
-        Some(bytes.get(..size).map(|bytes| Entry { at, header, bytes }).ok_or(Flaw::EntrySize))
+        Some(bytes.get(..size).map(|bytes| Entry { at, header, bytes }).ok_or(Rejection::EntrySize))
     }
 
     /// Returns the offset after it.
@@ -66,19 +66,19 @@ impl<'l> Entry<'l> {
     }
 
     /// Checks the fields and pages that hash 2 does not cover. Reads the whole entry once.
-    pub fn check(&self) -> Result<(), Flaw> {
+    pub fn check(&self) -> Result<(), Rejection> {
         if self.header.hash_1.get() != marvin32(LOG_SEED, &self.bytes[HEADER_SIZE..]) {
-            return Err(Flaw::EntryHash1);
+            return Err(Rejection::EntryHash1);
         }
         if !is_length(self.header.length.get()) {
-            return Err(Flaw::EntryLength);
+            return Err(Rejection::EntryLength);
         }
         let mut pages = 0;
         for page in self.walk() {
             page?;
             pages += 1;
         }
-        if pages == 0 { Err(Flaw::EntryPageBounds) } else { Ok(()) }
+        if pages == 0 { Err(Rejection::EntryPageBounds) } else { Ok(()) }
     }
 
     /// Returns the pages in the order of writing; all of them if [`Entry::check`] succeeded.
@@ -86,21 +86,21 @@ impl<'l> Entry<'l> {
         self.walk().map_while(Result::ok)
     }
 
-    fn walk(&self) -> impl Iterator<Item = Result<Page<'l>, Flaw>> + use<'l> {
+    fn walk(&self) -> impl Iterator<Item = Result<Page<'l>, Rejection>> + use<'l> {
         let (bytes, length) = (self.bytes, self.header.length.get());
         let count = self.header.page_count.get() as usize;
         let mut data_at = count.checked_mul(REFERENCE_SIZE).and_then(|size| size.checked_add(HEADER_SIZE));
         // An excessive count is one error, not four thousand million.
         let fits = data_at.is_some_and(|at| at <= bytes.len());
         (0..if fits { count } else { 1 }).map(move |i| {
-            let start = data_at.filter(|_| fits).ok_or(Flaw::EntryPageBounds)?;
+            let start = data_at.filter(|_| fits).ok_or(Rejection::EntryPageBounds)?;
             let (offset, size) = reference(bytes, i);
             let aligned = size != 0 && size.is_multiple_of(512) && offset.is_multiple_of(512);
             if !aligned || offset.checked_add(size).is_none_or(|end| end > length) {
-                return Err(Flaw::EntryPageBounds);
+                return Err(Rejection::EntryPageBounds);
             }
             let end = start.checked_add(size as usize);
-            let data = end.and_then(|end| bytes.get(start..end)).ok_or(Flaw::EntryPageBounds)?;
+            let data = end.and_then(|end| bytes.get(start..end)).ok_or(Rejection::EntryPageBounds)?;
             data_at = end;
             Ok(Page { offset, data })
         })

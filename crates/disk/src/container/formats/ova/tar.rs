@@ -13,7 +13,7 @@ const BLOCK: u64 = 512;
 /// Maximum number of members of an archive; an OVA has only a few.
 const MAX_MEMBERS: usize = 4096;
 /// Maximum size of an extended header in bytes.
-const MAX_AHEAD: u64 = 64 << 10;
+const MAX_EXTENDED_HEADER: u64 = 64 << 10;
 
 /// The location of a member's bytes.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub(super) struct Member {
 
 /// Metadata from the extended headers before a member.
 #[derive(Default)]
-struct Ahead {
+struct ExtendedHeaders {
     name: Option<String>,
     len: Option<u64>,
     sparse: bool,
@@ -39,7 +39,7 @@ pub(super) fn first(head: &[u8]) -> Option<String> {
 
 /// Returns all members except folders, by path.
 pub(super) fn members(file: &Arc<dyn Storage>) -> Result<BTreeMap<String, Member>> {
-    let (len, mut at, mut found, mut ahead) = (file.len()?, 0, BTreeMap::new(), Ahead::default());
+    let (len, mut at, mut found, mut extended) = (file.len()?, 0, BTreeMap::new(), ExtendedHeaders::default());
     for _ in 0..MAX_MEMBERS {
         let mut header = [0; 512];
         // Archives end with zeros. tar warns about an archive without them; it is accepted here.
@@ -53,14 +53,14 @@ pub(super) fn members(file: &Arc<dyn Storage>) -> Result<BTreeMap<String, Member
         let size = number(&header[124..136]).filter(|_| checksum(&header));
         let size = size.ok_or_else(|| broken(&**file, at, "a header of the archive is damaged"))?;
         let kind = header[156];
-        let real = if is_ahead(kind) { size } else { ahead.len.unwrap_or(size) };
+        let real = if is_extended_header(kind) { size } else { extended.len.unwrap_or(size) };
         let start = at + BLOCK;
         let end = start.checked_add(real).filter(|&end| end <= len);
         let end = end.ok_or_else(|| broken(&**file, at, "a member of the archive is truncated"))?;
-        if is_ahead(kind) {
-            ahead.read(file, kind, start, size)?;
+        if is_extended_header(kind) {
+            extended.read(file, kind, start, size)?;
         } else {
-            let said = std::mem::take(&mut ahead);
+            let said = std::mem::take(&mut extended);
             let name = said.name.unwrap_or_else(|| name(&header));
             let plain = matches!(kind, b'0' | 0 | b'7') && !said.sparse;
             if kind != b'5' && found.insert(name, Member { start, len: real, plain }).is_some() {
@@ -80,16 +80,16 @@ fn broken(file: &dyn Storage, at: u64, what: &str) -> Error {
     places.into_iter().fold(error, |error, place| error.at(place.space, place.offset))
 }
 
-fn is_ahead(kind: u8) -> bool {
+fn is_extended_header(kind: u8) -> bool {
     matches!(kind, b'x' | b'g' | b'L' | b'K')
 }
 
-impl Ahead {
+impl ExtendedHeaders {
     fn read(&mut self, file: &Arc<dyn Storage>, kind: u8, start: u64, len: u64) -> Result<()> {
         if matches!(kind, b'g' | b'K') {
             return Ok(());
         }
-        if len > MAX_AHEAD {
+        if len > MAX_EXTENDED_HEADER {
             return Err(broken(&**file, start, "an extended header of the archive is too long"));
         }
         let mut bytes = vec![0; usize::try_from(len).unwrap_or(0)];

@@ -41,7 +41,7 @@ struct Listed {
 
 /// A snapshot: an image and its parent.
 #[derive(Default)]
-struct Shot {
+struct Snapshot {
     guid: String,
     parent: String,
 }
@@ -52,7 +52,7 @@ struct Bundle {
     /// The parts of a split disk, each with its images.
     storages: usize,
     images: Vec<Listed>,
-    shots: Vec<Shot>,
+    shots: Vec<Snapshot>,
 }
 
 fn broken(what: &str) -> Error {
@@ -81,7 +81,7 @@ impl Bundle {
         enum Inside {
             Nothing,
             Image,
-            Shot,
+            Snapshot,
         }
         if !text.contains("</Parallels_disk_image>") {
             return Err(broken("is truncated or is not a Parallels descriptor"));
@@ -99,14 +99,14 @@ impl Bundle {
                     all.images.push(Listed::default());
                     inside = Inside::Image;
                 }
-                ("Shot", _) => {
-                    all.shots.push(Shot::default());
-                    inside = Inside::Shot;
+                ("Snapshot", _) => {
+                    all.shots.push(Snapshot::default());
+                    inside = Inside::Snapshot;
                 }
                 ("GUID", Inside::Image) => all.images.last_mut().into_iter().for_each(|i| i.guid = guid(tag.text())),
                 ("File", Inside::Image) => all.images.last_mut().into_iter().for_each(|i| i.file = tag.text()),
-                ("GUID", Inside::Shot) => all.shots.last_mut().into_iter().for_each(|s| s.guid = guid(tag.text())),
-                ("ParentGUID", Inside::Shot) => {
+                ("GUID", Inside::Snapshot) => all.shots.last_mut().into_iter().for_each(|s| s.guid = guid(tag.text())),
+                ("ParentGUID", Inside::Snapshot) => {
                     all.shots.last_mut().into_iter().for_each(|s| s.parent = guid(tag.text()));
                 }
                 _ => {}

@@ -63,28 +63,29 @@ impl Map {
     /// Checks that no two entries share a block: a write to one would change the other.
     fn check(&self) -> Result<()> {
         let (header, mut numbers) = (&self.header, Vec::new());
-        let flaw = |at, what: &str| corrupt(Code::VdiBlocks, format!("writing would change other blocks: {what}"), at);
+        let invalid =
+            |at, what: &str| corrupt(Code::VdiBlocks, format!("writing would change other blocks: {what}"), at);
         each_entry(&*self.file, header.map, header.size.div_ceil(header.block), |index, entry| {
             let (number, at) = (u32::from_le_bytes(entry), header.map + index * 4);
             if number >= ZERO {
                 return Ok(());
             }
             if u64::from(number) >= header.allocated {
-                return Err(flaw(at, "the map has a block number past the header's count")
+                return Err(invalid(at, "the map has a block number past the header's count")
                     .expected(format_args!("numbers below {}", header.allocated), number));
             }
             self.begin(index, number)?;
             numbers.push(number);
             // The search ends when there are more entries than blocks, because two of them are then equal.
             if numbers.len() as u64 > header.allocated {
-                Err(flaw(at, "two map entries share a block"))
+                Err(invalid(at, "two map entries share a block"))
             } else {
                 Ok(())
             }
         })?;
         numbers.sort_unstable();
         match numbers.windows(2).any(|pair| pair[0] == pair[1]) {
-            true => Err(flaw(header.map, "two map entries share a block")),
+            true => Err(invalid(header.map, "two map entries share a block")),
             false => Ok(()),
         }
     }

@@ -40,29 +40,29 @@ pub(super) struct Footer {
 impl Footer {
     /// Parses the footer in `bytes`, which lie at offset `at`.
     pub(super) fn parse(bytes: &[u8], at: u64) -> Result<Self> {
-        let flaw = |what| corrupt(Code::VhdFooter, what, at);
+        let invalid = |what| corrupt(Code::VhdFooter, what, at);
         if !bytes.starts_with(COOKIE) || bytes.len() < LENGTHS[1] {
-            return Err(flaw("the file has no VHD footer"));
+            return Err(invalid("the file has no VHD footer"));
         }
         let (found, sum) = (u32_at(bytes, 64), checksum(bytes, 64));
         if found != sum {
-            return Err(flaw("the checksum of a VHD footer is wrong")
+            return Err(invalid("the checksum of a VHD footer is wrong")
                 .expected(format_args!("{sum:#010x}"), format_args!("{found:#010x}")));
         }
         let version = u32_at(bytes, 12);
         if version >> 16 != 1 {
-            return Err(flaw("the version of the VHD footer is not supported")
+            return Err(invalid("the version of the VHD footer is not supported")
                 .expected("1.x", format_args!("{}.{}", version >> 16, version & 0xffff)));
         }
         let kind = match u32_at(bytes, 60) {
             2 => Type::Fixed,
             3 => Type::Dynamic,
             4 => Type::Differencing,
-            other => return Err(flaw("the type of the VHD image is not supported").expected("2, 3 or 4", other)),
+            other => return Err(invalid("the type of the VHD image is not supported").expected("2, 3 or 4", other)),
         };
         let size = u64_at(bytes, 48);
         if size == 0 {
-            return Err(flaw("the disk of the VHD image has no bytes"));
+            return Err(invalid("the disk of the VHD image has no bytes"));
         }
         let [cylinders, heads, sectors] = [u64::from(u32_at(bytes, 56) >> 16), bytes[58].into(), bytes[59].into()];
         Ok(Footer {

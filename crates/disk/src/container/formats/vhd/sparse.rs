@@ -37,32 +37,32 @@ pub(super) struct Header {
 impl Header {
     pub(super) fn read(file: &dyn Storage, footer: &Footer) -> Result<Self> {
         let at = footer.header;
-        let flaw = |what| corrupt(Code::VhdHeader, what, at);
+        let invalid = |what| corrupt(Code::VhdHeader, what, at);
         let mut bytes = vec![0; 1024];
         file.read_at(at, &mut bytes)?;
         if !bytes.starts_with(COOKIE) {
-            return Err(flaw("the header of the dynamic disk is missing"));
+            return Err(invalid("the header of the dynamic disk is missing"));
         }
         let (found, sum) = (u32_at(&bytes, 36), checksum(&bytes, 36));
         if found != sum {
-            return Err(flaw("the checksum of the dynamic disk's header is wrong")
+            return Err(invalid("the checksum of the dynamic disk's header is wrong")
                 .expected(format_args!("{sum:#010x}"), format_args!("{found:#010x}")));
         }
         if u32_at(&bytes, 24) >> 16 != 1 {
-            return Err(flaw("the version of the dynamic disk's header is not known"));
+            return Err(invalid("the version of the dynamic disk's header is not known"));
         }
         let (table, most, block) = (u64_at(&bytes, 16), u64::from(u32_at(&bytes, 28)), u64::from(u32_at(&bytes, 32)));
         if !block.is_power_of_two() || block < SECTOR {
-            return Err(flaw("the block size is not a power of two").expected("512 or more", block));
+            return Err(invalid("the block size is not a power of two").expected("512 or more", block));
         }
         let blocks = footer.size.div_ceil(block);
         if blocks > most.min(MOST_BLOCKS) {
-            return Err(flaw("the block table is too small for the disk, or too large")
+            return Err(invalid("the block table is too small for the disk, or too large")
                 .expected(format_args!("{blocks} entries, {MOST_BLOCKS} at most"), most));
         }
         let end = table.checked_add(blocks * 4).filter(|&end| end <= file.len().unwrap_or(0));
         if table < SECTOR || end.is_none() {
-            return Err(flaw("the block table lies outside the file")
+            return Err(invalid("the block table lies outside the file")
                 .expected(format_args!("{blocks} entries"), format_args!("its start at {table:#x}")));
         }
         let (parent, parent_changed) = (Uuid::at(&bytes, 40), u32_at(&bytes, 56));
@@ -171,7 +171,7 @@ impl Sparse {
             return Ok(());
         }
         let (mut starts, stride) = (Vec::new(), self.bitmap + self.header.block);
-        let flaw =
+        let invalid =
             |at| corrupt(Code::VhdBlocksOverlap, "blocks of the image overlap: a write would change other data", at);
         let most = state.end / stride + 1;
         each_entry(&*self.file, self.header.table, self.header.blocks, |index, entry| {
@@ -179,11 +179,11 @@ impl Sparse {
                 starts.push(start);
             }
             // More entries than fit without overlap: the search can end.
-            if starts.len() as u64 > most { Err(flaw(self.header.table + index * 4)) } else { Ok(()) }
+            if starts.len() as u64 > most { Err(invalid(self.header.table + index * 4)) } else { Ok(()) }
         })?;
         starts.sort_unstable();
         if let Some(pair) = starts.windows(2).find(|pair| pair[1] - pair[0] < stride) {
-            return Err(flaw(pair[1]));
+            return Err(invalid(pair[1]));
         }
         state.checked = true;
         Ok(())

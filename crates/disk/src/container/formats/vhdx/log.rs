@@ -37,24 +37,24 @@ pub(super) struct Replayed {
     /// Number of valid entries.
     pub(super) entries: usize,
     /// The reason why the changes are not written to the file, if there is one.
-    unfit: Option<&'static str>,
+    obstacle: Option<&'static str>,
     /// Whether the log wraps around its end.
-    goes_round: bool,
+    wraps: bool,
 }
 
 impl Replayed {
     /// Returns whether [`Replayed::write_back`] can be called.
-    pub(super) fn is_fit(&self) -> bool {
-        self.unfit.is_none()
+    pub(super) fn can_be_written(&self) -> bool {
+        self.obstacle.is_none()
     }
 
     /// Returns the reason why the image is not written to.
     pub(super) fn refusal(&self) -> Refusal {
         let what = format!("its log has changes that were not applied ({} entries", self.entries);
-        let (what, advice) = match (self.unfit, self.goes_round) {
-            (Some(unfit), false) => (format!("{what}; {unfit})"), advice()),
-            (Some(unfit), true) => (format!("{what}; {unfit})"), WINDOWS_ADVICE.to_owned()),
-            (_, true) => (format!("{what})"), ROUND_ADVICE.to_owned()),
+        let (what, advice) = match (self.obstacle, self.wraps) {
+            (Some(obstacle), false) => (format!("{what}; {obstacle})"), advice()),
+            (Some(obstacle), true) => (format!("{what}; {obstacle})"), WINDOWS_ADVICE.to_owned()),
+            (_, true) => (format!("{what})"), WRAP_ADVICE.to_owned()),
             _ => (format!("{what})"), fit_advice()),
         };
         Refusal { code: Code::VhdxLog, what, advice }
@@ -99,14 +99,14 @@ pub(super) fn replay(file: Arc<dyn Storage>, header: &Header) -> Result<Replayed
         }
         apply(&ring, entry, &mut overlay, at)?;
     }
-    let goes_round = entries.iter().any(|entry| entry.at + entry.sectors > ring.sectors() || entry.at < entries[0].at);
-    let unfit = unfit(&overlay, file_len, (at, at + len));
-    Ok(Replayed { file: overlay, entries: entries.len(), unfit, goes_round })
+    let wraps = entries.iter().any(|entry| entry.at + entry.sectors > ring.sectors() || entry.at < entries[0].at);
+    let obstacle = obstacle(&overlay, file_len, (at, at + len));
+    Ok(Replayed { file: overlay, entries: entries.len(), obstacle, wraps })
 }
 
 /// Returns the reason why the changes are not written to the file, if there is one. `log` has the start and end of the
 /// log.
-fn unfit(overlay: &Overlay, file_len: u64, log: (u64, u64)) -> Option<&'static str> {
+fn obstacle(overlay: &Overlay, file_len: u64, log: (u64, u64)) -> Option<&'static str> {
     // The log changes metadata, but never the headers ([MS-VHDX] 2.2.2) or itself.
     if overlay.touches(0, HEADERS_END) || overlay.touches(log.0, log.1) {
         return Some("some of them would overwrite the headers or the log");
@@ -175,7 +175,7 @@ fn advice() -> String {
 }
 
 /// QEMU (tested: 10.0) ignores the start of the log and replays only a part of such a log.
-const ROUND_ADVICE: &str = "give --replay-image-log, which replays it first, or mount a copy of the image once on Windows; do not use qemu-img, which loses a part of a log that wraps around";
+const WRAP_ADVICE: &str = "give --replay-image-log, which replays it first, or mount a copy of the image once on Windows; do not use qemu-img, which loses a part of a log that wraps around";
 
 const WINDOWS_ADVICE: &str = "have the log replayed on a copy of the image: mount it once on Windows";
 

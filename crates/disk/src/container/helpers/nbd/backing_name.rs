@@ -11,7 +11,7 @@ use hivewright_storage::Storage;
 use hivewright_storage::advised;
 
 /// An image whose header hides the name of its backing file.
-pub(super) struct Unnamed {
+pub(super) struct HeaderWithoutBackingName {
     below: Arc<dyn Storage>,
     at: u64,
     /// The hidden bits, from offset `at` on.
@@ -20,7 +20,7 @@ pub(super) struct Unnamed {
     rewrites: bool,
 }
 
-impl Unnamed {
+impl HeaderWithoutBackingName {
     pub(super) fn new(below: Arc<dyn Storage>, driver: Driver) -> Self {
         let (at, mask, rewrites): (u64, &[u8], bool) = match driver {
             // QED: the feature bits of a backing file, and of a raw one. The rest of the header is written back as it
@@ -30,7 +30,7 @@ impl Unnamed {
             Driver::Qcow => (8, &[0xff; 12], false),
             Driver::Parallels => (0, &[], true),
         };
-        Unnamed { below, at, mask, rewrites }
+        HeaderWithoutBackingName { below, at, mask, rewrites }
     }
 
     /// Returns the hidden bits in `len` bytes at `offset`: index in those bytes, offset, and mask.
@@ -43,7 +43,7 @@ impl Unnamed {
     }
 }
 
-impl Storage for Unnamed {
+impl Storage for HeaderWithoutBackingName {
     fn len(&self) -> Result<u64> {
         self.below.len()
     }
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn hides_bits_and_keeps_them() {
         let below = Arc::new(Memory::new(vec![0xff; 64]));
-        let qed = Unnamed::new(below.clone(), Driver::Qed);
+        let qed = HeaderWithoutBackingName::new(below.clone(), Driver::Qed);
         assert_eq!(bytes(&qed, 15, 3), [0xff, 0xfa, 0xff]);
         assert_eq!(bytes(&qed, 17, 3), [0xff; 3]);
         qed.write_at(14, &[0; 4]).unwrap();
@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn a_header_that_would_lose_the_name_is_not_written() {
         let below = Arc::new(Memory::new(vec![7; 64]));
-        let qcow = Unnamed::new(below.clone(), Driver::Qcow);
+        let qcow = HeaderWithoutBackingName::new(below.clone(), Driver::Qcow);
         assert_eq!(bytes(&qcow, 0, 64), [&[7; 8][..], &[0; 12], &[7; 44]].concat());
         for (offset, len) in [(0, 64), (0, 9), (19, 1)] {
             assert_eq!(qcow.write_at(offset, &vec![1; len]).unwrap_err().code(), "header-rewrite");

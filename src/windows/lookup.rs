@@ -1,4 +1,4 @@
-//! Look-ups for reports: damage becomes a finding, and only I/O errors remain errors.
+//! Lookup-ups for reports: damage becomes a finding, and only I/O errors remain errors.
 
 use std::cmp::Ordering;
 
@@ -9,43 +9,43 @@ use hivewright_hive::{DamagedValue, HiveBytes, Key, Value};
 
 /// The result of a look-up.
 #[derive(Clone, Debug)]
-pub(crate) enum Look<T> {
-    There(T),
+pub(crate) enum Lookup<T> {
+    Found(T),
     Absent,
     /// Unknown: the path to it is damaged.
     Unreadable(Box<Finding>),
 }
 
-impl<T> Look<T> {
-    pub(crate) fn there(&self) -> Option<&T> {
+impl<T> Lookup<T> {
+    pub(crate) fn found(&self) -> Option<&T> {
         match self {
-            Look::There(found) => Some(found),
-            Look::Absent | Look::Unreadable(_) => None,
+            Lookup::Found(found) => Some(found),
+            Lookup::Absent | Lookup::Unreadable(_) => None,
         }
     }
 
     pub(crate) fn is_absent(&self) -> bool {
-        matches!(self, Look::Absent)
+        matches!(self, Lookup::Absent)
     }
 
     /// Returns the finding for the damage.
     pub(crate) fn damage(&self) -> Option<&Finding> {
         match self {
-            Look::Unreadable(damage) => Some(damage),
-            Look::There(_) | Look::Absent => None,
+            Lookup::Unreadable(damage) => Some(damage),
+            Lookup::Found(_) | Lookup::Absent => None,
         }
     }
 
-    pub(crate) fn into_there(self) -> Option<T> {
+    pub(crate) fn into_found(self) -> Option<T> {
         match self {
-            Look::There(found) => Some(found),
-            Look::Absent | Look::Unreadable(_) => None,
+            Lookup::Found(found) => Some(found),
+            Lookup::Absent | Lookup::Unreadable(_) => None,
         }
     }
 }
 
 /// Findings of damage that are reported at most; a damaged list may cause a million.
-const MOST_TOLD: usize = 100;
+const MOST_FINDINGS: usize = 100;
 
 /// Collects findings for parts that could not be read.
 #[derive(Debug, Default)]
@@ -61,11 +61,11 @@ impl Damage {
     ///
     /// # Errors
     /// I/O errors, which are not about the hive.
-    pub(crate) fn look<T>(&mut self, place: &str, found: Result<Option<T>>) -> Result<Look<T>> {
+    pub(crate) fn look<T>(&mut self, place: &str, found: Result<Option<T>>) -> Result<Lookup<T>> {
         match found {
-            Ok(Some(found)) => Ok(Look::There(found)),
-            Ok(None) => Ok(Look::Absent),
-            Err(error) => self.note(place, error).map(|finding| Look::Unreadable(Box::new(finding))),
+            Ok(Some(found)) => Ok(Lookup::Found(found)),
+            Ok(None) => Ok(Lookup::Absent),
+            Err(error) => self.note(place, error).map(|finding| Lookup::Unreadable(Box::new(finding))),
         }
     }
 
@@ -96,7 +96,7 @@ impl Damage {
 
     /// Adds a new finding, up to the limit.
     pub(crate) fn keep(&mut self, finding: Finding) {
-        match self.findings.len().cmp(&MOST_TOLD) {
+        match self.findings.len().cmp(&MOST_FINDINGS) {
             Ordering::Less if !self.findings.contains(&finding) => self.findings.push(finding),
             Ordering::Equal => self.findings.push(Finding::new(
                 Code::Unreadable,
@@ -129,7 +129,7 @@ impl Damage {
         key: &Key<'h, B>,
         place: &str,
         path: &str,
-    ) -> Result<Look<Key<'h, B>>> {
+    ) -> Result<Lookup<Key<'h, B>>> {
         let found = descend(key, path);
         self.look(&format!("{place}\\{path}"), found)
     }
@@ -141,9 +141,9 @@ impl Damage {
         key: &Key<'h, B>,
         place: &str,
         name: &str,
-    ) -> Result<Look<Key<'h, B>>> {
+    ) -> Result<Lookup<Key<'h, B>>> {
         match self.look(place, key.subkey(name))? {
-            Look::Absent => self.hidden(key, place, name),
+            Lookup::Absent => self.hidden(key, place, name),
             found => Ok(found),
         }
     }
@@ -154,17 +154,17 @@ impl Damage {
         key: &Key<'h, B>,
         place: &str,
         name: &str,
-    ) -> Result<Look<Key<'h, B>>> {
+    ) -> Result<Lookup<Key<'h, B>>> {
         // Damage that may hide the key ended the look-up; other damage does not concern this key.
         match key.hidden_subkey(name) {
             Ok(Some(error)) => {
                 let finding = Finding::of_error(error.code(), place, &error, HIDDEN_ADVICE);
                 self.keep(finding.clone());
-                Ok(Look::Unreadable(Box::new(finding)))
+                Ok(Lookup::Unreadable(Box::new(finding)))
             }
-            Ok(None) => Ok(Look::Absent),
+            Ok(None) => Ok(Lookup::Absent),
             Err(error) if error.kind() == Kind::Io => Err(error),
-            Err(_) => Ok(Look::Absent),
+            Err(_) => Ok(Lookup::Absent),
         }
     }
 
@@ -174,16 +174,16 @@ impl Damage {
         key: &Key<'h, B>,
         place: &str,
         name: &str,
-    ) -> Result<Look<Value<'h, B>>> {
+    ) -> Result<Lookup<Value<'h, B>>> {
         let all = match self.look(place, key.values().map(Some))? {
-            Look::There(all) => all,
-            Look::Absent => return Ok(Look::Absent),
-            Look::Unreadable(damage) => return Ok(Look::Unreadable(damage)),
+            Lookup::Found(all) => all,
+            Lookup::Absent => return Ok(Lookup::Absent),
+            Lookup::Unreadable(damage) => return Ok(Lookup::Unreadable(damage)),
         };
         let mut first = None;
         for value in all {
             match value {
-                Ok(value) if value.name().matches(name) => return Ok(Look::There(value)),
+                Ok(value) if value.name().matches(name) => return Ok(Lookup::Found(value)),
                 Ok(_) => {}
                 Err(damaged) => {
                     let finding = self.damaged(place, damaged)?;
@@ -191,7 +191,7 @@ impl Damage {
                 }
             }
         }
-        Ok(first.map_or(Look::Absent, |damage| Look::Unreadable(Box::new(damage))))
+        Ok(first.map_or(Lookup::Absent, |damage| Lookup::Unreadable(Box::new(damage))))
     }
 
     /// Passes the readable values of a key to `each`, and returns the first damage of the others.
@@ -202,9 +202,9 @@ impl Damage {
         mut each: impl FnMut(&Value<'h, B>, &mut Self) -> Result<()>,
     ) -> Result<Option<Finding>> {
         let all = match self.look(place, key.values().map(Some))? {
-            Look::There(all) => all,
-            Look::Absent => return Ok(None),
-            Look::Unreadable(damage) => return Ok(Some(*damage)),
+            Lookup::Found(all) => all,
+            Lookup::Absent => return Ok(None),
+            Lookup::Unreadable(damage) => return Ok(Some(*damage)),
         };
         let mut first = None;
         for value in all {
@@ -228,14 +228,14 @@ impl Damage {
 
     /// Returns the number in a 4-byte REG_DWORD; `None` for anything else.
     pub(crate) fn dword<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<u32>> {
-        let Look::There(value) = self.value(key, place, name)? else { return Ok(None) };
-        Ok(self.look(&format!("{place}\\{name}"), number(&value))?.into_there())
+        let Lookup::Found(value) = self.value(key, place, name)? else { return Ok(None) };
+        Ok(self.look(&format!("{place}\\{name}"), number(&value))?.into_found())
     }
 
     /// Returns the text in a REG_SZ or REG_EXPAND_SZ, up to its first zero; `None` for anything else.
     pub(crate) fn text<B: HiveBytes>(&mut self, key: &Key<'_, B>, place: &str, name: &str) -> Result<Option<String>> {
-        let Look::There(value) = self.value(key, place, name)? else { return Ok(None) };
-        Ok(self.look(&format!("{place}\\{name}"), text(&value))?.into_there())
+        let Lookup::Found(value) = self.value(key, place, name)? else { return Ok(None) };
+        Ok(self.look(&format!("{place}\\{name}"), text(&value))?.into_found())
     }
 
     /// Returns the findings.

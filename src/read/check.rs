@@ -11,7 +11,7 @@ use hivewright_hive::{Hive, Opened};
 
 /// The result of a check.
 #[derive(Debug)]
-pub struct Judged {
+pub struct CheckedHive {
     /// The report on the hive with its logs replayed and on the base block of its primary file; on the primary file
     /// alone if no log is applied.
     pub report: Report,
@@ -24,7 +24,7 @@ impl Reading {
     ///
     /// # Errors
     /// `base-signature` and similar codes for a file that is not a hive; I/O errors.
-    pub fn check(&self) -> Result<Judged> {
+    pub fn check(&self) -> Result<CheckedHive> {
         let whole = self.hive.whole()?;
         let alone = check::check(whole);
         let replayed = match Hive::open(whole) {
@@ -37,14 +37,14 @@ impl Reading {
             if let Some(error) = no_hive(whole, &alone) {
                 return Err(self.no_hive(error));
             }
-            return Ok(Judged { report: alone, primary_alone: None });
+            return Ok(CheckedHive { report: alone, primary_alone: None });
         };
         let mut report = check::check(&replayed);
         let is_new = |code: Rule| report.counts.of(code) == 0;
         let of_base = |offset| offset < u64::from(BASE_BLOCK_SIZE);
         let state: Vec<_> = alone.findings.iter().filter(|f| of_base(f.offset) && is_new(f.rule)).cloned().collect();
         state.into_iter().for_each(|finding| report.include(finding));
-        Ok(Judged { report, primary_alone: Some(alone) })
+        Ok(CheckedHive { report, primary_alone: Some(alone) })
     }
 
     /// Returns the hive with its logs replayed, even if that is damaged; `None` if no log can be applied.

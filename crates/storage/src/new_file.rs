@@ -17,7 +17,7 @@ use hivewright_error::{Code, Error, Kind, Result};
 const UNFINISHED: &str = ".unfinished";
 
 /// A file that is being written under a temporary name. Dropping it removes it.
-pub struct Fresh {
+pub struct NewFile {
     file: BufWriter<File>,
     written: TempPath,
     path: PathBuf,
@@ -35,7 +35,7 @@ impl Drop for Held {
     }
 }
 
-impl Fresh {
+impl NewFile {
     /// Begins a file that gets the name `path` when it is finished. An existing file is replaced only if it is a
     /// regular file that begins with `like`, and never without `like`.
     ///
@@ -62,7 +62,7 @@ impl Fresh {
         };
         let (name, (file, written)) = temp_files::hold(What::File, make)?;
         let may_replace = like.is_some();
-        Ok(Fresh { file: BufWriter::new(file), written, path: path.to_owned(), may_replace, _held: Held(name) })
+        Ok(NewFile { file: BufWriter::new(file), written, path: path.to_owned(), may_replace, _held: Held(name) })
     }
 
     /// Renames the file to its final name. An existing file is replaced only where `like` was given.
@@ -74,7 +74,7 @@ impl Fresh {
         // Flush before the rename, so that the name never leads to incomplete contents after a crash.
         file.sync_all().map_err(|e| failed("write", &self.path, e))?;
         let name = self.written.to_path_buf();
-        let Fresh { written, path, may_replace, .. } = self;
+        let NewFile { written, path, may_replace, .. } = self;
         let persist = || {
             let named = if may_replace { written.persist(&path) } else { written.persist_noclobber(&path) };
             named.map(|()| true).map_err(|e| match e.error.kind() {
@@ -117,7 +117,7 @@ fn may_be_replaced(path: &Path, like: Option<&[u8]>) -> Result<bool> {
     Ok(file.len()? >= like.len() as u64 && file.read_at(0, &mut head).is_ok() && head == like)
 }
 
-impl Write for Fresh {
+impl Write for NewFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.file.write(bytes)
     }
@@ -136,25 +136,25 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("report");
         std::fs::write(&path, "old").unwrap();
-        let mut fresh = Fresh::begin(&path, Some(b"old")).unwrap();
+        let mut fresh = NewFile::begin(&path, Some(b"old")).unwrap();
         fresh.write_all(b"ne").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         drop(fresh);
         assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(&folder).unwrap().count()), (b"old".to_vec(), 1));
-        let mut fresh = Fresh::begin(&path, Some(b"old")).unwrap();
+        let mut fresh = NewFile::begin(&path, Some(b"old")).unwrap();
         fresh.write_all(b"new").unwrap();
         fresh.finish().unwrap();
         assert_eq!((std::fs::read(&path).unwrap(), std::fs::read_dir(&folder).unwrap().count()), (b"new".to_vec(), 1));
         assert_eq!(
-            Fresh::begin(&folder.path().join("none/x"), Some(b"")).err().map(|e| e.code()),
+            NewFile::begin(&folder.path().join("none/x"), Some(b"")).err().map(|e| e.code()),
             Some(Code::NoFolder)
         );
-        assert!(Fresh::begin(&path.join("x"), Some(b"")).is_err());
+        assert!(NewFile::begin(&path.join("x"), Some(b"")).is_err());
         // The existing file begins with other bytes; devices and folders are never replaced.
         let device = if cfg!(unix) { Path::new("/dev/null") } else { folder.path() };
         for other in [&path, device, folder.path()] {
             assert_eq!(
-                Fresh::begin(other, Some(b"old")).err().map(|e| e.code()),
+                NewFile::begin(other, Some(b"old")).err().map(|e| e.code()),
                 Some(Code::FileExists),
                 "{}",
                 other.display()
