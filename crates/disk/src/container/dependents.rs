@@ -118,16 +118,16 @@ impl Entry {
 impl DependentSearch {
     /// Searches the dependents of an image. See [`find_dependents`].
     pub fn find(&self, files: &[PathBuf], named: &Path) -> FoundDependents {
-        let mut found = self.look(files, named);
+        let mut found = self.search(files, named);
         if !found.wholes.is_empty() {
             // Children of the whole image depend on its parts.
             let all: Vec<PathBuf> = files.iter().chain(&found.wholes).cloned().collect();
-            found.children = self.look(&all, named).children;
+            found.children = self.search(&all, named).children;
         }
         found
     }
 
-    fn look(&self, files: &[PathBuf], named: &Path) -> FoundDependents {
+    fn search(&self, files: &[PathBuf], named: &Path) -> FoundDependents {
         let known: Vec<(PathBuf, Option<Metadata>)> =
             files.iter().map(|path| (path.clone(), metadata(path).ok())).collect();
         let mut found = FoundDependents::default();
@@ -139,10 +139,18 @@ impl DependentSearch {
             }
             Err(descriptor) => found.closed.push(descriptor),
         }
-        let (Some(folder), Ok(Some(own))) = (first.parent(), open_plain(first)) else { return found };
-        let own = said(first, own).and_then(|said| said.own);
-        let (known, mut images) = (ImageNames { files: &known, own }, 0);
+        let Some(folder) = first.parent() else { return found };
         let folders = self.folders_of(folder, named);
+        let own = match folders.iter().flat_map(|files| files.iter()).find(|entry| entry.path == *first) {
+            Some(entry) => match entry.contents() {
+                Contents::Image(said) => said.own,
+                Contents::Other => None,
+                Contents::Closed => return found,
+            },
+            // A device.
+            None => return found,
+        };
+        let (known, mut images) = (ImageNames { files: &known, own }, 0);
         for entry in candidates(&folders, first, &mut found.is_cut) {
             let path = &entry.path;
             let said = match entry.contents() {
