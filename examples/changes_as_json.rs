@@ -1,5 +1,5 @@
-//! Prints the changes of an image's hives for a new value, as JSON lines: one for each patch, with its place in every address
-//! space. Nothing is written to the image.
+//! Prints the changes of an image's hives for a new value, as JSON lines: one for each patch, with its place in every
+//! address space. Nothing is written to the image.
 //!
 //!     cargo run --example changes_as_json -- golden.qcow2 'HKLM\SYSTEM\CurrentControlSet\Control\Example' Mode 1
 

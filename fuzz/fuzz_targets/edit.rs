@@ -1,5 +1,5 @@
-//! The editor keeps a hive without errors free of errors, and never panics on a damaged hive. The first bytes select the
-//! operations, the rest is the hive. Its base block is repaired, so that most inputs are opened.
+//! The editor keeps a hive without errors free of errors, and never panics on a damaged hive. The first bytes select
+//! the operations, the rest is the hive. Its base block is repaired, so that most inputs are opened.
 #![no_main]
 
 use hivewright_hive::check::check;

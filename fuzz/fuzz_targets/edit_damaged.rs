@@ -1,6 +1,6 @@
-//! Every operation of the editor on damaged hives: no panic, memory bounded by the hive and its growth, and patches that
-//! apply and revert. The first bytes select the operations, the rest is the hive. Its base block is repaired, so that most
-//! inputs are opened.
+//! Every operation of the editor on damaged hives: no panic, memory bounded by the hive and its growth, and patches
+//! that apply and revert. The first bytes select the operations, the rest is the hive. Its base block is repaired, so
+//! that most inputs are opened.
 #![no_main]
 
 use hivewright_hive::regf::base_block::BaseBlock;

@@ -1,5 +1,5 @@
-//! E01: any bytes are an error or a disk. The checksums of every second input are repaired, so that the fuzzer gets past
-//! them.
+//! E01: any bytes are an error or a disk. The checksums of every second input are repaired, so that the fuzzer gets
+//! past them.
 #![no_main]
 
 mod opened;

@@ -1,4 +1,5 @@
-//! Replay of the old format, with repaired base blocks, so that most inputs are applied. See `replay::run` for an input.
+//! Replay of the old format, with repaired base blocks, so that most inputs are applied. See `replay::run` for an
+//! input.
 #![no_main]
 
 mod replay;

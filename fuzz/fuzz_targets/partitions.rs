@@ -1,5 +1,5 @@
-//! Partition tables: any bytes give a table within the disk, or an error. The volumes are opened as those of a disk. The
-//! checksums of a GPT are repaired on request, so that its entries are read.
+//! Partition tables: any bytes give a table within the disk, or an error. The volumes are opened as those of a disk.
+//! The checksums of a GPT are repaired on request, so that its entries are read.
 #![no_main]
 
 mod poked;

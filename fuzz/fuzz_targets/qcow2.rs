@@ -1,4 +1,5 @@
-//! qcow2: any bytes are an error or a disk. Writes are read back, also through a new opening, and change no other bytes.
+//! qcow2: any bytes are an error or a disk. Writes are read back, also through a new opening, and change no other
+//! bytes.
 #![no_main]
 
 mod opened;

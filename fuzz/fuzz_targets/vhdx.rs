@@ -1,5 +1,5 @@
-//! VHDX images. The structures of an input are placed at their offsets in a sparse file, with repaired checksums, so that
-//! most inputs are opened. A differencing image finds its parent.
+//! VHDX images. The structures of an input are placed at their offsets in a sparse file, with repaired checksums, so
+//! that most inputs are opened. A differencing image finds its parent.
 #![no_main]
 
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! VMDK images with an extent and a parent, and OVA archives: any bytes give data or an error. Writes are read back, and
-//! a parent does not change.
+//! VMDK images with an extent and a parent, and OVA archives: any bytes give data or an error. Writes are read back,
+//! and a parent does not change.
 //!
 //! An input is the length of the image and of the extent, two bytes each, and then both and the parent.
 #![no_main]

@@ -1,4 +1,5 @@
-//! WIM archives: all reads of each image, and the replacement of a hive in each. Only the header of the old bytes changes.
+//! WIM archives: all reads of each image, and the replacement of a hive in each. Only the header of the old bytes
+//! changes.
 #![no_main]
 
 #[path = "opened.rs"]

@@ -15,8 +15,8 @@ use crate::locate::ImageOptions;
 use crate::policy::{Policy, Wanted};
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// An audit of many images, hives and Windows folders: one record for each Windows installation, judged by policies. Nothing is
-/// written.
+/// An audit of many images, hives and Windows folders: one record for each Windows installation, judged by policies.
+/// Nothing is written.
 ///
 /// # Examples
 /// ```
@@ -45,8 +45,8 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Makes an audit of files, folders with all that is below, patterns and block devices. It reads as many targets at once as there
-    /// are processors, and gives up a target after ten minutes.
+    /// Makes an audit of files, folders with all that is below, patterns and block devices. It reads as many targets
+    /// at once as there are processors, and gives up a target after ten minutes.
     pub fn new<P: Into<PathBuf>>(targets: impl IntoIterator<Item = P>) -> Self {
         let jobs = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         Audit {
@@ -137,8 +137,9 @@ impl Audit {
         self.pool.stop.clone()
     }
 
-    /// Reads all targets. Each record goes to `take` as a line of JSON, as `hivewright audit --json` prints it; `take` returns `false`
-    /// to end the audit. A target that cannot be read is a record with its error. Returns the summary as JSON.
+    /// Reads all targets. Each record goes to `take` as a line of JSON, as `hivewright audit --json` prints it; `take`
+    /// returns `false` to end the audit. A target that cannot be read is a record with its error. Returns the summary
+    /// as JSON.
     ///
     /// # Errors
     /// Those of the temporary file in which records are sorted.

@@ -20,7 +20,8 @@ pub(crate) fn completions(args: &CompletionsArgs) -> anyhow::Result<Outcome> {
     Ok(Outcome::Yes)
 }
 
-/// Returns the lines with the values of arguments that are no options: clap_complete has none for fish. Files stay, for what follows.
+/// Returns the lines with the values of arguments that are no options: clap_complete has none for fish. Files stay,
+/// for what follows.
 fn positional_values_for_fish(command: &Command) -> String {
     let mut lines = String::new();
     for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && !verb.has_subcommands()) {
@@ -77,8 +78,8 @@ fn page(command: Command) -> anyhow::Result<Vec<u8>> {
 /// The most characters of a line that is the name of a section.
 const LONGEST_SUBJECT: usize = 30;
 
-/// Returns text as sections. A short line with a colon at its end names one, if what follows is indented; what has no name is notes.
-/// Indented lines stay as they are, others are filled.
+/// Returns text as sections. A short line with a colon at its end names one, if what follows is indented; what has no
+/// name is notes. Indented lines stay as they are, others are filled.
 fn sections(text: &str) -> String {
     let mut out = String::new();
     let mut lines = text.lines().peekable();

@@ -97,8 +97,8 @@ fn get(args: &GetArgs, reading: &Reading, one: Option<&OneOf>) -> anyhow::Result
     })
 }
 
-/// Returns what the hive SOFTWARE says. `None` if it cannot be read, which does not affect the answer, and in an archive,
-/// where all of it would have to be unpacked.
+/// Returns what the hive SOFTWARE says. `None` if it cannot be read, which does not affect the answer, and in an
+/// archive, where all of it would have to be unpacked.
 fn product(reading: &Reading) -> Option<Product> {
     if reading.hive().disk().is_some_and(|disk| disk.archive().is_some()) {
         return None;

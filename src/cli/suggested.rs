@@ -15,8 +15,8 @@ pub(crate) trait Usual: Clone + Send + Sync + 'static {
     fn texts() -> Vec<&'static str>;
 }
 
-/// A parser of any text, which a shell completes to the texts of `U`. A text that is none of them is judged where it is used, with
-/// an error that says more than a list.
+/// A parser of any text, which a shell completes to the texts of `U`. A text that is none of them is judged where it
+/// is used, with an error that says more than a list.
 #[derive(Clone)]
 pub(crate) struct Suggested<U>(PhantomData<U>);
 

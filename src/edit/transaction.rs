@@ -345,8 +345,9 @@ impl PreparedTransaction {
     /// read back.
     ///
     /// # Errors
-    /// `in-use`, `changed-since`, `output-exists`, `undo-exists`, `unfinished-write`, `output-files`, `io`; those of the proof.
-    /// [`Kind::Unfinished`](crate::Kind::Unfinished) alone means that files may have changed, and names the undo file.
+    /// `in-use`, `changed-since`, `output-exists`, `undo-exists`, `unfinished-write`, `output-files`, `io`; those of
+    /// the proof. [`Kind::Unfinished`](crate::Kind::Unfinished) alone means that files may have changed, and names the
+    /// undo file.
     pub fn commit(&self) -> Result<Committed> {
         self.prepared.commit(self.logs, &self.options).map_err(|error| error.in_file(&self.path))
     }

@@ -1,8 +1,8 @@
 //! The hives of an installation and the profiles of its users, as its registry lists them. No folder is guessed.
 //!
-//! `SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList` has a subkey for each user, named by SID. Its `ProfileImagePath`
-//! is the folder of the profile. The value `Default` of the list is the folder of the default user. On Windows XP,
-//! `ProfilesDirectory` and `DefaultUserProfile` together are that folder.
+//! `SOFTWARE\Microsoft\Windows NT\CurrentVersion\ProfileList` has a subkey for each user, named by SID. Its
+//! `ProfileImagePath` is the folder of the profile. The value `Default` of the list is the folder of the default user.
+//! On Windows XP, `ProfilesDirectory` and `DefaultUserProfile` together are that folder.
 
 use super::Installation;
 use crate::hive::Key;
@@ -35,8 +35,8 @@ impl Profile {
         self.folder.trim_end_matches('\\').rsplit('\\').next().unwrap_or_default()
     }
 
-    /// Returns whether this is the profile of `user`, a SID or the name of the folder. A profile whose SID ends with `.bak` is
-    /// found by SID only.
+    /// Returns whether this is the profile of `user`, a SID or the name of the folder. A profile whose SID ends with
+    /// `.bak` is found by SID only.
     fn is_of(&self, user: &str) -> bool {
         self.sid.eq_ignore_ascii_case(user)
             || self.sid.rsplit('.').next() != Some("bak") && self.name().eq_ignore_ascii_case(user)
@@ -63,8 +63,8 @@ impl Installation {
         Ok(profiles)
     }
 
-    /// Returns every user whose profile has a hive, by SID, and the default user. Also returns an error for each skipped
-    /// profile, which is on another volume.
+    /// Returns every user whose profile has a hive, by SID, and the default user. Also returns an error for each
+    /// skipped profile, which is on another volume.
     ///
     /// # Errors
     /// As [`Installation::profiles`]; a folder cannot be read.

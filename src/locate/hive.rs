@@ -334,8 +334,8 @@ impl HiveHandle {
         Ok(self.in_disk()?.options().policy(opener))
     }
 
-    /// As [`HiveHandle::policy`]; the new opening of an archive shares the unpacked bytes of this one. Only for callers that
-    /// compare the bytes of the files with the old or the written ones.
+    /// As [`HiveHandle::policy`]; the new opening of an archive shares the unpacked bytes of this one. Only for
+    /// callers that compare the bytes of the files with the old or the written ones.
     pub(crate) fn policy_sharing(&self, opener: Arc<dyn Opener>) -> Result<PathPolicy> {
         let mut policy = self.policy(opener)?;
         if let Some(archive) = self.in_disk()?.archive() {
@@ -449,7 +449,8 @@ impl HiveHandle {
         }))
     }
 
-    /// Returns the places of its bytes, as addresses in the concatenated `files`. `None` if the image does not map them.
+    /// Returns the places of its bytes, as addresses in the concatenated `files`. `None` if the image does not map
+    /// them.
     ///
     /// # Errors
     /// `placement`: a byte has no place in an image whose bytes all have one.

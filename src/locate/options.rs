@@ -24,10 +24,11 @@ pub struct ImageOptions {
     pub device: bool,
     /// Whether the log of an image is replayed in the image before anything else is written.
     pub replay_log: bool,
-    /// Bytes at most of a temporary file into which a compressed image (gzip, zstd, xz) is unpacked; `None` refuses such images.
+    /// Bytes at most of a temporary file into which a compressed image (gzip, zstd, xz) is unpacked; `None` refuses
+    /// such images.
     pub unpack: Option<u64>,
-    /// Whether hives that are files of the host are read through memory maps, which is the fastest way to read much of them.
-    /// The process ends if another program truncates such a file meanwhile. Changes are made without maps.
+    /// Whether hives that are files of the host are read through memory maps, which is the fastest way to read much of
+    /// them. The process ends if another program truncates such a file meanwhile. Changes are made without maps.
     pub mapped: bool,
 }
 

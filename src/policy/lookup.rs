@@ -1,4 +1,4 @@
-//! Lookup-up of the key or value of a check.
+//! Look-up of the key or value of a check.
 
 use hivewright_error::Result;
 use hivewright_hive::ValueType;

@@ -1,5 +1,5 @@
-//! The L2TP/NAT-T setting: the REG_DWORD [`NAME`], which decides whether the L2TP/IPsec client of Windows talks to VPN servers
-//! behind NAT.
+//! The L2TP/NAT-T setting: the REG_DWORD [`NAME`], which decides whether the L2TP/IPsec client of Windows talks to VPN
+//! servers behind NAT.
 //!
 //! [`fn@report`] reads any readable hive; damage is part of the report. [`answer()`] does the same for a hive with its
 //! logs, confirmed by the second parser. [`SettingChange`] yields the operations of an edit, or refuses. All look keys

@@ -47,8 +47,8 @@ impl Appended {
 impl Change {
     /// Returns the patches of each phase for an undo file, and the hashes of the other, appended bytes.
     ///
-    /// Patches of the last step stay patches, because they may be written again. So do bytes in the block of the old end,
-    /// which an interruption can garble.
+    /// Patches of the last step stay patches, because they may be written again. So do bytes in the block of the old
+    /// end, which an interruption can garble.
     pub(crate) fn without_appended(&self) -> (Vec<Vec<Patch>>, Vec<Appended>) {
         let start = self.len_before.next_multiple_of(BLOCK);
         let last = self.groups().pop().unwrap_or_default();

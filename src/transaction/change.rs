@@ -157,7 +157,8 @@ fn at(image: &[u8], offset: u64, len: usize) -> Option<&[u8]> {
     image.get(start..start.checked_add(len)?)
 }
 
-/// Returns the parts of `from..to` that no patch and no run writes. Empty for overlapping patches, which are refused elsewhere.
+/// Returns the parts of `from..to` that no patch and no run writes. Empty for overlapping patches, which are refused
+/// elsewhere.
 fn uncovered(patches: &[Patch], appended: &[Appended], from: u64, to: u64) -> Vec<Range<u64>> {
     let mut runs: Vec<Range<u64>> = patches
         .iter()

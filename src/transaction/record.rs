@@ -21,8 +21,8 @@
 //! length after as `len_after`, and addresses for as many bytes; those past its old end read as zeros before. While
 //! bytes change, there are pointers beside the hives in other folders: see the module `pointer`.
 //!
-//! Version 4 has long appended runs. They have no old bytes, so the hash of the new ones is enough: it determines whether the
-//! file has changed since.
+//! Version 4 has long appended runs. They have no old bytes, so the hash of the new ones is enough: it determines
+//! whether the file has changed since.
 //!
 //! A disk may garble the whole sector of an interrupted write, so whole blocks are saved. The end line and each mark
 //! are padded with spaces to a multiple of 4096 bytes, so that a garbled mark affects no other line.

@@ -121,7 +121,7 @@ fn doubts(files: &[PathBuf], listing: bool) -> Vec<String> {
     }
     let doubt = |found: Result<UnfinishedWrite>| match found {
         Ok(unfinished) => unfinished.trouble(),
-        Err(error) => Some(format!("an interrupted write may have written it only partly: {error}")),
+        Err(error) => Some(format!("an interrupted write may have left it partly written: {error}")),
     };
     unfinished_writes(&RealHost, files, Which::Related).into_iter().filter_map(doubt).collect()
 }
@@ -138,7 +138,7 @@ pub(crate) fn refuse_left_over<H: Host>(host: &H, files: &[PathBuf]) -> Result<(
 }
 
 fn partly(target: &Path) -> String {
-    format!("an interrupted write wrote {} only partly", target.display())
+    format!("an interrupted write left {} partly written", target.display())
 }
 
 fn refuse_trouble<H: Host>(journal: &Journal<'_, H>, target: &Path, state: State, there: &dyn Storage) -> Result<()> {

@@ -1,4 +1,4 @@
-//! Lookup-ups for reports: damage becomes a finding, and only I/O errors remain errors.
+//! Look-ups for reports: damage becomes a finding, and only I/O errors remain errors.
 
 use std::cmp::Ordering;
 

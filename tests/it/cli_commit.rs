@@ -68,11 +68,11 @@ fn undo_refuses_other_bytes() {
     copy.run(["set", "2", "SYSTEM", "--undo", "U"]).done();
     copy.run(["set", "1", "SYSTEM"]).done();
     let later = copy.bytes();
-    copy.run(["undo", "U"]).failed(3, "it has changed since");
+    copy.run(["undo", "U"]).failed(3, "[changed-since]");
     copy.run(["undo", "U", "--json"]).failed_as_json(3, "changed-since");
     assert!(copy.bytes() == later);
     copy.run(["undo", "SYSTEM"]).failed(2, "not an undo file");
-    copy.run(["undo", "none"]).failed(2, "it is not there");
+    copy.run(["undo", "none"]).failed(2, "[no-file]");
     let mut damaged = fs::read(copy.path("U")).unwrap();
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;

@@ -65,7 +65,7 @@ fn one_of_two_installations_must_be_selected() {
 fn a_folder_without_an_installation_has_advice() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir_all(folder.path().join("Windows/System32/config")).unwrap();
-    let run = hivewright_in(folder.path(), ["get", "."]).failed(2, "holds no Windows installation");
+    let run = hivewright_in(folder.path(), ["get", "."]).failed(2, "[no-installation]");
     assert!(run.err.contains("System32/config/SYSTEM"), "{}", run.err);
 }
 
@@ -143,7 +143,7 @@ mod unix {
         let config = folder.path().join("Windows/System32/config");
         fs::create_dir_all(&config).unwrap();
         symlink(folder.path().join("elsewhere"), config.join("SYSTEM")).unwrap();
-        hivewright_in(folder.path(), ["set", "1", "."]).failed(2, "holds no Windows installation");
+        hivewright_in(folder.path(), ["set", "1", "."]).failed(2, "[no-installation]");
         assert_eq!(fs::read(folder.path().join("elsewhere")).unwrap(), fixture("shapes/setting-set"));
     }
 

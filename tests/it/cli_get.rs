@@ -170,7 +170,7 @@ fn a_file_that_is_not_a_hive_is_an_error() {
     let whole = fixture("windows/win10");
     let log = crate::command::fixtures().join("dirty/new-one-log/SYSTEM.LOG1");
     let targets = [
-        (folder.path().join("none").to_str().unwrap().to_owned(), "no-file", "there is no"),
+        (folder.path().join("none").to_str().unwrap().to_owned(), "no-file", "does not exist"),
         (write("empty", b""), "base-signature", "not a registry hive"),
         (write("short", b"regf"), "base-signature", "not a registry hive"),
         (
@@ -181,7 +181,7 @@ fn a_file_that_is_not_a_hive_is_an_error() {
         (write("log", &std::fs::read(log).unwrap()), "transaction-log", "a transaction log"),
         (write("cut", &whole[..whole.len() - 4096]), "length-past-end", "the file ends before its hive bins do"),
         (write("head", &whole[..4096]), "length-past-end", "the file ends before its hive bins do"),
-        (folder.path().to_str().unwrap().to_owned(), "no-installation", "holds no Windows installation"),
+        (folder.path().to_str().unwrap().to_owned(), "no-installation", "contains no Windows installation"),
     ];
     for (target, code, text) in &targets {
         for verb in [&["get"][..], &["set", "2"], &["unset"], &["set", "2", "--dry-run"], &["set", "2", "--force"]] {

@@ -137,7 +137,7 @@ fn check_prints_its_findings_on_standard_output() {
     for name in ["code", "severity", "offset", "cell", "key", "what", "expected", "actual"] {
         assert!(!finding[name].is_null(), "{name}: {finding}");
     }
-    hivewright(["check", "none"]).failed(2, "there is no none");
+    hivewright(["check", "none"]).failed(2, "[no-file]");
     hivewright(["check", "--json", "none"]).failed_as_json(2, "no-file");
     let copy = Copied::with(b"MZ".repeat(5000));
     copy.run(["check", "--json", "SYSTEM"]).failed_as_json(2, "base-signature");

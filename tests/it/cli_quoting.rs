@@ -137,7 +137,7 @@ fn a_folder_to_allow_can_be_pasted() {
     fs::File::create(&below).unwrap().set_len(4 << 20).unwrap();
     output("qemu-img", &["create", "-q", "-f", "qcow2", "-F", "raw", "-b", &below, &image]);
     let run = hivewright_in(folder.path(), ["info", &image]).failed(3, "which is not beside the image");
-    let words = advised(&run.err, "allow it: ");
+    let words = advised(&run.err, "to allow it, give ");
     let command = format!("{} info {words} disk.qcow2", env!("CARGO_BIN_EXE_hivewright"));
     let output = Command::new("bash").args(["-c", &command]).current_dir(folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{command}: {}", String::from_utf8_lossy(&output.stderr));

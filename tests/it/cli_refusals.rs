@@ -111,7 +111,7 @@ fn warnings_and_notes_of_the_check_do_not_stop_an_edit() {
 fn a_refusal_of_a_dry_run_is_the_same() {
     for (name, text) in [
         ("shapes/no-select", "the hive has no key Select"),
-        ("shapes/select-zero", "is 0: no control set"),
+        ("shapes/select-zero", "is 0, which is not a control set"),
         ("shapes/select-nowhere", "there is no ControlSet002"),
         ("shapes/no-policyagent", "there is no key ControlSet001\\Services\\PolicyAgent"),
         ("check/subkey-hash", "subkey-hash: "),

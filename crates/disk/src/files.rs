@@ -58,8 +58,8 @@ pub trait Files: Send + Sync {
         Ok(None)
     }
 
-    /// Plans the growth of the file at `path` to `len` bytes. Nothing is written: see [`Growth::write`]. `None` if a name
-    /// of the path does not exist.
+    /// Plans the growth of the file at `path` to `len` bytes. Nothing is written: see [`Growth::write`]. `None` if a
+    /// name of the path does not exist.
     ///
     /// # Errors
     /// As [`Files::open`] and [`FileInVolume::writable`]. [`Kind::NoRoom`]: `no-room`, `free-space-in-pieces`,
@@ -71,13 +71,14 @@ pub trait Files: Send + Sync {
         Err(Error::new(Kind::Unsupported, Code::FixedLength, what))
     }
 
-    /// Returns whether files are replaced as a whole instead of in place: see [`Archive::replace`](crate::wim::Archive::replace).
+    /// Returns whether files are replaced as a whole instead of in place: see
+    /// [`Archive::replace`](crate::wim::Archive::replace).
     fn replaces_files(&self) -> bool {
         false
     }
 
-    /// Checks before a write that the cluster bitmap of the file system marks those of `file` as in use, and checks other
-    /// tables that a reader does not need. Does nothing for a file system without a bitmap.
+    /// Checks before a write that the cluster bitmap of the file system marks those of `file` as in use, and checks
+    /// other tables that a reader does not need. Does nothing for a file system without a bitmap.
     ///
     /// # Errors
     /// `file-clusters-free`; the map, or another table of the file system, is damaged or cannot be read.

@@ -1,8 +1,9 @@
 //! WIM archives, including ESD files: the images from which Windows is installed.
 //!
-//! An archive has images, each a tree of files that was captured from a volume. The images share the contents of files,
-//! which are identified by their SHA-1. An [`Archive`] is opened from its file, or from all parts of a split archive. Each
-//! image implements [`Files`](crate::files::Files). The first read of a file unpacks it completely and checks its hash.
+//! An archive has images, each a tree of files that was captured from a volume. The images share the contents of
+//! files, which are identified by their SHA-1. An [`Archive`] is opened from its file, or from all parts of a split
+//! archive. Each image implements [`Files`](crate::files::Files). The first read of a file unpacks it completely and
+//! checks its hash.
 //!
 //! [`Archive::replace`] replaces the contents of files. It appends the new data and writes the header last: see [`write`].
 
@@ -160,7 +161,8 @@ impl Archive {
         &self.unpacked
     }
 
-    /// Returns a table with the images as volumes, instead of partitions. `size` is the total size of the files of the archive.
+    /// Returns a table with the images as volumes, instead of partitions. `size` is the total size of the files of the
+    /// archive.
     pub fn table(&self, size: u64) -> partition::Table {
         let image = |number: u32| {
             let (offset, stored) = self.place(number).unwrap_or_default();

@@ -250,8 +250,9 @@ impl Error {
         self.0.actual.as_deref()
     }
 
-    /// Returns the file of the host that the error is about: the one on which a call failed, else the image or hive that was
-    /// asked about. `None` for what has no file: text that does not parse, and keys and values of a hive that is open.
+    /// Returns the file of the host that the error is about: the one on which a call failed, else the image or hive
+    /// that was asked about. `None` for what has no file: text that does not parse, and keys and values of a hive that
+    /// is open.
     pub fn file(&self) -> Option<&Path> {
         self.0.file.as_deref()
     }
@@ -282,8 +283,8 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {
-    /// Returns the error of the operating system, if one is the cause. The message has its text already: a report need not
-    /// follow the chain beyond this error.
+    /// Returns the error of the operating system, if one is the cause. The message has its text already: a report need
+    /// not follow the chain beyond this error.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source.as_ref().map(|source| source as _)
     }

@@ -1,8 +1,8 @@
 //! The binary-search path to a key.
 //!
-//! nt-hive uses binary search in the sorted subkeys lists. The look-up of this crate uses hashes and hints, so it reads
-//! other cells. [`touch`] reads the cells of the binary search as well. nt-hive then needs no other pages of a hive in an
-//! image, and `get` does not read the whole hive. `tests/it/page_reads.rs` counts the pages,
+//! nt-hive uses binary search in the sorted subkeys lists. The look-up of this crate uses hashes and hints, so it
+//! reads other cells. [`touch`] reads the cells of the binary search as well. nt-hive then needs no other pages of a
+//! hive in an image, and `get` does not read the whole hive. `tests/it/page_reads.rs` counts the pages,
 //! `benches/processes` measures the time.
 
 use std::cmp::Ordering;

@@ -204,8 +204,8 @@ enum Open<'a, 'b, A, B> {
 /// Pairs of key securities that are cached at most.
 const MOST_PAIRS: usize = 4096;
 
-/// Compares `a` and `b` and all below them. A difference of a key comes before those below it, and the keys in the order of
-/// the registry.
+/// Compares `a` and `b` and all below them. A difference of a key comes before those below it, and the keys in the
+/// order of the registry.
 pub fn compare<'a, 'b, A: HiveBytes, B: HiveBytes>(
     a: &Key<'a, A>,
     b: &Key<'b, B>,

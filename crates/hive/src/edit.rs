@@ -145,8 +145,8 @@ impl Editor {
         Ok(Hive { bytes: &self.bytes, base: self.base })
     }
 
-    /// Frees the cells that are no longer used, raises the sequence numbers and returns the patches. Without a change, the
-    /// patch set is empty and the bytes are unchanged.
+    /// Frees the cells that are no longer used, raises the sequence numbers and returns the patches. Without a change,
+    /// the patch set is empty and the bytes are unchanged.
     ///
     /// # Errors
     /// `edit-failed`: an operation failed after its first write, for lack of space or because of damage.

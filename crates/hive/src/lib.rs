@@ -61,9 +61,9 @@
 //! # Ok::<(), hivewright_hive::Error>(())
 //! ```
 //!
-//! The hive is consistent after every [`Step`] of the patches, with one exception: after [`Step::Link`], an entry may be
-//! twice in a values list from which another was removed. If an operation fails after its first write, for lack of space
-//! or because of damage, the edit cannot be finished and the hive does not change.
+//! The hive is consistent after every [`Step`] of the patches, with one exception: after [`Step::Link`], an entry may
+//! be twice in a values list from which another was removed. If an operation fails after its first write, for lack of
+//! space or because of damage, the edit cannot be finished and the hive does not change.
 
 #![cfg_attr(not(test), warn(clippy::disallowed_methods))]
 #![cfg_attr(test, allow(clippy::cast_possible_truncation))]

@@ -1,5 +1,5 @@
-//! Look-ups. They read only the cells of the path: of a mapped file, only their pages are read, and damage elsewhere has
-//! no effect.
+//! Look-ups. They read only the cells of the path: of a mapped file, only their pages are read, and damage elsewhere
+//! has no effect.
 
 mod path;
 mod reference;

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use hivewright_error::{Code, Error, Kind, Result};
 
-/// The order in which patches are written. Each step is durable before the next begins, and the hive is consistent after
-/// each: an interruption leaves the old state, the new one, or the old one with unused cells.
+/// The order in which patches are written. Each step is durable before the next begins, and the hive is consistent
+/// after each: an interruption leaves the old state, the new one, or the old one with unused cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]

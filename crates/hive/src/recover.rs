@@ -59,7 +59,8 @@ impl<B: HiveBytes> DirtyHive<B> {
     /// Replays `logs`, given in any order. An invalid base block is replaced by that of a log.
     ///
     /// # Errors
-    /// `no-log`, `no-usable-log`; `replay-breaks`: the check finds damage that the logs cause. The error contains the hive.
+    /// `no-log`, `no-usable-log`; `replay-breaks`: the check finds damage that the logs cause. The error contains the
+    /// hive.
     pub fn recover<'l>(
         self,
         logs: &[Log<'l>],
@@ -86,8 +87,8 @@ pub fn recover_without_base_block<'l, B: HiveBytes>(
     recover(bytes, head, logs)
 }
 
-/// Replays `logs` as [`recover_without_base_block`] does, without a check of the result; Windows does not check it either. For
-/// callers that check the result themselves, by [`Recovered::breach`] or otherwise.
+/// Replays `logs` as [`recover_without_base_block`] does, without a check of the result; Windows does not check it
+/// either. For callers that check the result themselves, by [`Recovered::breach`] or otherwise.
 ///
 /// # Errors
 /// `no-log`, `no-usable-log`; the result has no root. The error contains the bytes.
@@ -143,8 +144,8 @@ impl<B: HiveBytes> Recovered<'_, B> {
         Box::new(Unrecovered { hive: self.hive.bytes.into_base(), error, report: self.report })
     }
 
-    /// Returns the patches from the primary file to this state: the pages first, the base block last. Until the base block
-    /// is written, the file remains dirty, and a replay of the same logs has the same result.
+    /// Returns the patches from the primary file to this state: the pages first, the base block last. Until the base
+    /// block is written, the file remains dirty, and a replay of the same logs has the same result.
     pub fn patches(&self) -> Result<PatchSet> {
         patches::of(self.hive.bytes())
     }

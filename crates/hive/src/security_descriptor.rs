@@ -1,8 +1,8 @@
 //! Security descriptors (MS-DTYP 2.4.6): the owner of a key, and the rights that it grants.
 //!
 //! A key security holds a descriptor in its self-relative form, which [`SecurityDescriptor::from_bytes`] reads and
-//! [`SecurityDescriptor::to_bytes`] writes. [`SecurityDescriptor::to_sddl`] and [`SecurityDescriptor::from_sddl`] turn it
-//! into the text that Windows' programs show, and back.
+//! [`SecurityDescriptor::to_bytes`] writes. [`SecurityDescriptor::to_sddl`] and [`SecurityDescriptor::from_sddl`] turn
+//! it into the text that Windows' programs show, and back.
 //!
 //! # Examples
 //! ```
@@ -95,7 +95,8 @@ pub struct SecurityDescriptor {
     pub group: Option<Sid>,
     /// The list of audits and labels. `None` with [`control::SACL_PRESENT`] set is a null list.
     pub sacl: Option<Acl>,
-    /// The list of rights. `None` with [`control::DACL_PRESENT`] set is a null list, which grants everything to everyone.
+    /// The list of rights. `None` with [`control::DACL_PRESENT`] set is a null list, which grants everything to
+    /// everyone.
     pub dacl: Option<Acl>,
 }
 
@@ -103,8 +104,8 @@ impl SecurityDescriptor {
     /// Reads a self-relative descriptor.
     ///
     /// # Errors
-    /// `security-descriptor`, of kind [`Kind::Corrupt`]: it is not self-relative or not of revision 1, or a part runs out
-    /// of the bytes.
+    /// `security-descriptor`, of kind [`Kind::Corrupt`]: it is not self-relative or not of revision 1, or a part runs
+    /// out of the bytes.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let short = || damaged("the security descriptor is too small", 0);
         let header = bytes.first_chunk::<HEADER_SIZE>().ok_or_else(short)?;

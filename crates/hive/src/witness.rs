@@ -1,8 +1,9 @@
 //! The witness: a second, independent parser (the crate nt-hive) that reads a value from the same bytes.
 //!
-//! Without it, an error in the reader of this crate would confirm itself: the same code would read an edit back. nt-hive
-//! shares no code with the reader. It may panic on damaged input, so it reads only values that this crate has read before,
-//! and a panic is not an answer. It exposes no offsets, timestamps or security descriptors, so it cannot be the reader.
+//! Without it, an error in the reader of this crate would confirm itself: the same code would read an edit back.
+//! nt-hive shares no code with the reader. It may panic on damaged input, so it reads only values that this crate has
+//! read before, and a panic is not an answer. It exposes no offsets, timestamps or security descriptors, so it cannot
+//! be the reader.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -2,8 +2,8 @@
 //! so that readers never obstruct other programs.
 //!
 //! Windows answers only to an attempt: the file is opened for writing, shared with everybody, and closed at once. That
-//! finds programs that exclude writers, as virtual machines do. To find a writer that shares its file, the attempt would
-//! have to exclude it.
+//! finds programs that exclude writers, as virtual machines do. To find a writer that shares its file, the attempt
+//! would have to exclude it.
 
 use std::path::Path;
 

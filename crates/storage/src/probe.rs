@@ -70,8 +70,8 @@ pub fn kind_of(path: &Path) -> Result<EntryKind> {
     Ok(metadata(path)?.kind)
 }
 
-/// Returns the name of a file, or that of a device: `PhysicalDrive1` for `\\.\PhysicalDrive1` on Windows, whose path has
-/// no name.
+/// Returns the name of a file, or that of a device: `PhysicalDrive1` for `\\.\PhysicalDrive1` on Windows, whose path
+/// has no name.
 pub fn name_of(path: &Path) -> OsString {
     #[cfg(windows)]
     if let Some(name) = super::win32::device_name(path) {

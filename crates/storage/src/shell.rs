@@ -7,9 +7,9 @@ pub fn word(path: &Path) -> String {
     if cfg!(windows) { windows_word(path) } else { unix_word(path) }
 }
 
-/// Returns the path as cmd and PowerShell read it: unchanged if every character is safe, else in double quotes. If these
-/// would not hold every character, only PowerShell reads it: in single quotes, with other characters as numbers. A word
-/// that begins with `-` would be an option; it gets the prefix `.\`.
+/// Returns the path as cmd and PowerShell read it: unchanged if every character is safe, else in double quotes. If
+/// these would not hold every character, only PowerShell reads it: in single quotes, with other characters as numbers.
+/// A word that begins with `-` would be an option; it gets the prefix `.\`.
 fn windows_word(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
     let before = if bytes.starts_with(b"-") { r".\" } else { "" };

@@ -10,7 +10,8 @@ use hivewright_error::{Error, Result};
 /// Bytes of a block. A block of zeros becomes a hole.
 const BLOCK: usize = 64 << 10;
 
-/// A temporary file during its writing. The system deletes it even if the process is killed. Blocks of zeros take no room.
+/// A temporary file during its writing. The system deletes it even if the process is killed. Blocks of zeros take no
+/// room.
 pub struct Spool {
     file: File,
     /// Bytes that are not written yet.

@@ -26,8 +26,8 @@ pub(super) fn may_be(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("xml"))
 }
 
-/// Returns the disks of the domain that the file at `path` describes; `None` if it describes none. Relative paths are resolved
-/// from its folder.
+/// Returns the disks of the domain that the file at `path` describes; `None` if it describes none. Relative paths are
+/// resolved from its folder.
 ///
 /// # Errors
 /// `target-kind`: the file is not valid XML; `too-large`; I/O errors.

@@ -214,8 +214,8 @@ fn overlay<H: Host>(locked: &Locked<'_, H>, backing: &[(PathBuf, Arc<dyn Storage
     })
 }
 
-/// Opens every layer again, from the files to the hive, and compares the hive. The caller has read back all bytes that were
-/// written to the files.
+/// Opens every layer again, from the files to the hive, and compares the hive. The caller has read back all bytes that
+/// were written to the files.
 fn reads_back<H: Host>(host: &H, wanted: &Wanted<'_>, plan: &Plan) -> Result<()> {
     let again = wanted.again(&wanted.base()?.gate_on(host)?)?;
     let placements = again.iter().map(|file| file.placement(&plan.files)).collect::<Result<Vec<_>>>()?;

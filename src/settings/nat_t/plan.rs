@@ -57,8 +57,9 @@ impl Plan for SettingChange {
 }
 
 impl Transaction {
-    /// Sets the L2TP/NAT-T setting to 0, 1 or 2, or removes it: in the service key that this Windows reads, in the control set of
-    /// the next boot and, where that is another one, in the set of the captured boot. It comes before all other operations.
+    /// Sets the L2TP/NAT-T setting to 0, 1 or 2, or removes it: in the service key that this Windows reads, in the
+    /// control set of the next boot and, where that is another one, in the set of the captured boot. It comes before
+    /// all other operations.
     ///
     /// # Errors
     /// `usage`: another number, which Windows gives no meaning.

@@ -104,12 +104,12 @@ fn invalid_lines_are_refused_despite_a_valid_hash() {
     let patch = |from: &str, to: &str| PATCH.replace(from, to);
     let cases = [
         (refuse(HEADER, &[PATCH, BLOCK_LINE], 2, 1), "number of its lines"),
-        (refuse(HEADER, &[PATCH], 1, 0), "blocks are not those"),
+        (refuse(HEADER, &[PATCH], 1, 0), "blocks do not surround"),
         (refuse(HEADER, &[PATCH, r#"{"block":0,"old":"616263"}"#], 1, 1), "wrong length"),
         (refuse(HEADER, &[PATCH, r#"{"block":0,"old":"61616364"}"#], 1, 1), "disagree"),
         (refuse(HEADER, &[&patch(":1,", ":4,"), BLOCK_LINE], 1, 1), "outside"),
         (refuse(HEADER, &[&patch(":1,", ":18446744073709551615,"), BLOCK_LINE], 1, 1), "addresses"),
-        (refuse(HEADER, &[&patch("42", "4243"), BLOCK_LINE], 1, 1), "not as many"),
+        (refuse(HEADER, &[&patch("42", "4243"), BLOCK_LINE], 1, 1), "differ in length"),
         (refuse(HEADER, &[&patch("42", "4"), BLOCK_LINE], 1, 1), "hexadecimal"),
         (refuse(HEADER, &[&patch("link", "leap"), BLOCK_LINE], 1, 1), "a line is invalid"),
         (refuse(HEADER, &[PATCH, PATCH, BLOCK_LINE], 2, 1), "overlap"),

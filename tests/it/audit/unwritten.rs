@@ -47,11 +47,11 @@ fn a_report_without_a_folder_is_an_error_before_the_audit() {
     let home = home();
     fs::write(home.path().join("other.html"), "<html>not ours</html>").unwrap();
     for (place, code, words) in [
-        ("none/r.html", 2, ["cannot write none/r.html", "no folder none", "make the folder"]),
-        ("/proc/r.html", 2, ["cannot write /proc/r.html", "nothing can be made in /proc", "name a place"]),
-        ("other.html", 3, ["other.html is there already", "refused", "name a file that does not exist"]),
-        ("fleet", 3, ["fleet is there already", "refused", "name a file that does not exist"]),
-        ("/dev/full", 3, ["/dev/full is there already", "refused", "name a file that does not exist"]),
+        ("none/r.html", 2, ["cannot write none/r.html", "the folder none does not exist", "create the folder"]),
+        ("/proc/r.html", 2, ["cannot write /proc/r.html", "no file can be created in /proc", "name a folder"]),
+        ("other.html", 3, ["other.html already exists", "refused", "name a file that does not exist"]),
+        ("fleet", 3, ["fleet already exists", "refused", "name a file that does not exist"]),
+        ("/dev/full", 3, ["/dev/full already exists", "refused", "name a file that does not exist"]),
     ] {
         for format in ["jsonl", "csv"] {
             let run = audit(home.path(), &["--format", format, "--report", place, "fleet"]);

@@ -46,7 +46,8 @@ const WARNINGS: [Code; 8] = [
 ];
 
 impl About {
-    /// Returns whether the top image has a log that was replayed in memory, and that the next write replays in the file.
+    /// Returns whether the top image has a log that was replayed in memory, and that the next write replays in the
+    /// file.
     pub fn log_waits(&self) -> bool {
         self.remarks.iter().any(|(code, _)| *code == Code::VhdxLogWaits)
     }

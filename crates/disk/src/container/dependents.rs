@@ -180,8 +180,8 @@ impl DependentSearch {
         found
     }
 
-    /// Returns the regular files in `folder` and in its snapshot folder, then those of the folders of `named` and of its
-    /// links.
+    /// Returns the regular files in `folder` and in its snapshot folder, then those of the folders of `named` and of
+    /// its links.
     fn folders_of(&self, folder: &Path, named: &Path) -> Vec<Arc<[Entry]>> {
         let folders = std::iter::once(folder.to_owned());
         let folders = folders.chain(folders_on_the_way(named).into_iter().filter(|other| other != folder));

@@ -1,4 +1,5 @@
-//! Code that several formats share: the disk in blocks, pages of tables, decompressed blocks, and qemu-nbd as an engine.
+//! Code that several formats share: the disk in blocks, pages of tables, decompressed blocks, and qemu-nbd as an
+//! engine.
 
 pub(super) mod block_cache;
 pub(super) mod block_mapping;

@@ -46,7 +46,8 @@ impl Image {
 }
 
 impl<'a> Opening<'a> {
-    /// Creates the opening of `file` as the image that the user named. Names in it are relative to the folder of `path`.
+    /// Creates the opening of `file` as the image that the user named. Names in it are relative to the folder of
+    /// `path`.
     pub fn of(policy: &'a PathPolicy, file: Arc<dyn Storage>, path: &'a Path) -> Self {
         Opening { policy, file, path, role: Role::Image, depth: 0 }
     }
@@ -57,8 +58,8 @@ impl<'a> Opening<'a> {
     }
 }
 
-/// Opens the image at `path` as `format`, or in the detected format. `None` for a hive, and for a file that is too short
-/// for a disk.
+/// Opens the image at `path` as `format`, or in the detected format. `None` for a hive, and for a file that is too
+/// short for a disk.
 ///
 /// # Errors
 /// `format-unknown`: there is no format of that name. `format-mismatch`: the image has another format. Errors of the

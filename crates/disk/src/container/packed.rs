@@ -1,6 +1,8 @@
-//! Images that are compressed as a whole. If the user allows it, they are unpacked into a temporary file and opened there.
+//! Images that are compressed as a whole. If the user allows it, they are unpacked into a temporary file and opened
+//! there.
 //!
-//! A compressed stream has no random access, so all of it is unpacked before the first read. Packed images are read-only.
+//! A compressed stream has no random access, so all of it is unpacked before the first read. Packed images are
+//! read-only.
 
 use std::io::{self, BufReader, Read};
 use std::sync::Arc;
@@ -29,7 +31,8 @@ enum Packing {
 }
 
 impl Packing {
-    /// Returns the compression of a file with these first bytes: RFC 1952, 2.3.1; RFC 8878, 3.1.1; The .xz File Format, 2.1.1.1.
+    /// Returns the compression of a file with these first bytes: RFC 1952, 2.3.1; RFC 8878, 3.1.1; The .xz File
+    /// Format, 2.1.1.1.
     fn of(head: &[u8]) -> Option<Self> {
         let all =
             [(&b"\x1f\x8b\x08"[..], Packing::Gzip), (b"\x28\xb5\x2f\xfd", Packing::Zstd), (b"\xfd7zXZ\0", Packing::Xz)];

@@ -13,7 +13,8 @@ use hivewright_error::{Code, Error, Kind, Place, Result};
 use hivewright_storage::probe::{Metadata, metadata, open_plain};
 use hivewright_storage::{FileStorage, Storage};
 
-/// Maximum number of bytes that are read of each file: the first and last sectors of most formats, for VHDX also its tables.
+/// Maximum number of bytes that are read of each file: the first and last sectors of most formats, for VHDX also its
+/// tables.
 const MOST_BYTES: u64 = 512 << 10;
 /// Maximum size of a name in bytes, the limit of QEMU's formats.
 const LONGEST: u64 = 1023;

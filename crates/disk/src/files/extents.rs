@@ -74,7 +74,8 @@ impl Extents {
         })
     }
 
-    /// Returns the extents of `len` bytes from `offset` on, limited to that range; fewer bytes if the extents end before.
+    /// Returns the extents of `len` bytes from `offset` on, limited to that range; fewer bytes if the extents end
+    /// before.
     pub fn within(&self, offset: u64, len: u64) -> impl Iterator<Item = Extent> {
         let end = offset.saturating_add(len);
         let mut at = offset;

@@ -9,8 +9,8 @@ const OF_FILTERED: &str = "copy the file with the Windows that stores it so, and
 /// Returns the error for the file or folder at `path` with a reparse point of that tag. `None` for a folder whose own
 /// entries are used.
 pub(crate) fn refusal(path: &str, tag: u32, is_folder: bool) -> Option<Error> {
-    // The entries of a folder are used unless the tag is a name surrogate (Microsoft, "Reparse point tags", bit N). This
-    // includes folders of cloud files.
+    // The entries of a folder are used unless the tag is a name surrogate (Microsoft, "Reparse point tags", bit N).
+    // This includes folders of cloud files.
     const ANOTHER_NAME: u32 = 0x2000_0000;
     if is_folder && tag & ANOTHER_NAME == 0 && tag != 0 {
         return None;

@@ -71,7 +71,8 @@ impl<'m> ClusterMap<'m> {
         Ok(())
     }
 
-    /// Returns the number of clusters that can be allocated: they are in the volume, its storage and the valid part of the map.
+    /// Returns the number of clusters that can be allocated: they are in the volume, its storage and the valid part of
+    /// the map.
     pub(crate) fn limit(&self) -> u64 {
         let geometry = &self.mft.geometry;
         let there = self.mft.cache.len() / geometry.cluster;

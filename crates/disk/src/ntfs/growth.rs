@@ -2,12 +2,12 @@
 //!
 //! 1. zeros, to the new clusters and to the bytes past the valid data length;
 //! 2. `$Bitmap`: marks the new clusters as in use. A crash leaves unused clusters, which chkdsk frees;
-//! 3. the record: run list, highest cluster, allocated size, length and valid length. Usually all changes are in one stride
-//!    of 512 bytes, which a medium writes atomically: the record keeps its update sequence number, and a crash leaves the old
-//!    or the new record. Otherwise the record gets the next number, so that a torn record is detected. Windows and this
-//!    program refuse it until it is restored from the undo file;
-//! 4. the copies of the sizes in the index of each folder with a name of the file. Windows shows them in lists. When it opens
-//!    the file, it uses the sizes of the record and updates the copies.
+//! 3. the record: run list, highest cluster, allocated size, length and valid length. Usually all changes are in one
+//!    stride of 512 bytes, which a medium writes atomically: the record keeps its update sequence number, and a crash
+//!    leaves the old or the new record. Otherwise the record gets the next number, so that a torn record is detected.
+//!    Windows and this program refuse it until it is restored from the undo file;
+//! 4. the copies of the sizes in the index of each folder with a name of the file. Windows shows them in lists. When
+//!    it opens the file, it uses the sizes of the record and updates the copies.
 //!
 //! Not changed: `$MFTMirr`, which copies only records of the file system; `$LogFile`, which is empty or closed, so that
 //! no replay overwrites these bytes; times and sequence number of the record; the sizes in the record's `$FILE_NAME`,

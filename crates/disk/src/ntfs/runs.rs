@@ -4,7 +4,8 @@ use super::corrupt;
 use crate::files::Extents;
 use hivewright_error::{Code, Result};
 
-/// Maximum number of extents of one stream. A volume of 16 TiB in clusters of 4 KiB has fewer in the most fragmented real files.
+/// Maximum number of extents of one stream. A volume of 16 TiB in clusters of 4 KiB has fewer in the most fragmented
+/// real files.
 pub const MAX_EXTENTS: usize = 1 << 20;
 
 /// Appends the runs of one attribute to `extents`.

@@ -43,7 +43,8 @@ pub(super) fn walk(
             }
             let first = record + u64::from(slot.start);
             let inside = first >= base && first + u64::from(slot.sectors) <= end;
-            // As in Linux, the third and fourth entry are used only if they are valid, because some tools leave garbage there.
+            // As in Linux, the third and fourth entry are used only if they are valid, because some tools leave
+            // garbage there.
             if i >= 2 && !inside {
                 continue;
             }

@@ -1,7 +1,7 @@
 //! Master boot records: four entries at 446, the signature 55 AA at 510, the disk signature at 440.
 //!
-//! There is no standard. Facts: Microsoft, "Disk Concepts and Troubleshooting"; the common behaviour of Linux, util-linux
-//! and The Sleuth Kit.
+//! There is no standard. Facts: Microsoft, "Disk Concepts and Troubleshooting"; the common behaviour of Linux,
+//! util-linux and The Sleuth Kit.
 
 use super::disk::{Disk, Warnings};
 use super::layout::{self, Entry};

@@ -1,8 +1,8 @@
 //! The names of partition types.
 //!
 //! GPT: UEFI 2.10 table 5.7, Microsoft's PARTITION_INFORMATION_GPT, the Discoverable Partitions Specification, and the
-//! list of gdisk. MBR: Microsoft's "Disk Partition Types" and A. Brouwer's list. The table has the types of Windows, types
-//! that are common on its disks, and types that could be mistaken for them. All others are "unknown".
+//! list of gdisk. MBR: Microsoft's "Disk Partition Types" and A. Brouwer's list. The table has the types of Windows,
+//! types that are common on its disks, and types that could be mistaken for them. All others are "unknown".
 
 const GPT: &[(&str, &str)] = &[
     ("EBD0A0A2-B9E5-4433-87C0-68B6B72699C7", "Basic data"),

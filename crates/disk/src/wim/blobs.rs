@@ -1,11 +1,11 @@
 //! The blob table: the location of the contents of each file, by SHA-1.
 //!
-//! An entry has 50 bytes: the reference to the resource, the number of the part (2 bytes), the reference count (4 bytes), and
-//! the hash. The metadata resources, one for each image, are in the order of the images.
+//! An entry has 50 bytes: the reference to the resource, the number of the part (2 bytes), the reference count (4
+//! bytes), and the hash. The metadata resources, one for each image, are in the order of the images.
 //!
-//! Entries of solid resources are adjacent and form runs. In a run, entries with the unpacked length 2^32 describe solid
-//! resources, with their offset and stored length. The other entries describe blobs: the offset counts in the concatenated
-//! bytes of all resources of the run, and the stored length is the length of the blob.
+//! Entries of solid resources are adjacent and form runs. In a run, entries with the unpacked length 2^32 describe
+//! solid resources, with their offset and stored length. The other entries describe blobs: the offset counts in the
+//! concatenated bytes of all resources of the run, and the stored length is the length of the blob.
 
 use std::ops::Range;
 

@@ -1,5 +1,5 @@
-//! Decoders of the compressions of WIM: XPRESS, LZX and LZMS. The length of the output is known before, so it bounds every
-//! loop, and memory is never allocated by a number from the input.
+//! Decoders of the compressions of WIM: XPRESS, LZX and LZMS. The length of the output is known before, so it bounds
+//! every loop, and memory is never allocated by a number from the input.
 
 // Symbols, lengths and offsets are below the size of a table or of a chunk, which is at most 64 MiB.
 #![allow(clippy::cast_possible_truncation)]
@@ -60,8 +60,8 @@ impl Decoder {
 /// Bytes that are copied at once.
 const PIECE: usize = 16;
 
-/// Copies `len` bytes in ascending order from `offset` before `at` to `at`, and returns the end. Bytes after the end may change
-/// too, because they are decoded later.
+/// Copies `len` bytes in ascending order from `offset` before `at` to `at`, and returns the end. Bytes after the end
+/// may change too, because they are decoded later.
 #[inline(always)]
 fn copy_match(output: &mut [u8], at: usize, offset: usize, len: usize) -> Result<usize, Broken> {
     let end = at.checked_add(len).filter(|end| *end <= output.len()).ok_or(Broken)?;

@@ -1,7 +1,7 @@
 //! The header of an archive, and references to resources, which tables contain too.
 //!
-//! Facts: Microsoft, "Windows Imaging File Format (WIM)", "WIM header" and "Resource header". The documentation of wimlib
-//! describes LZMS, solid resources and pipable archives.
+//! Facts: Microsoft, "Windows Imaging File Format (WIM)", "WIM header" and "Resource header". The documentation of
+//! wimlib describes LZMS, solid resources and pipable archives.
 //!
 //! | bytes | header |
 //! |---:|---|

@@ -1,7 +1,7 @@
 //! The metadata of an image: security descriptors, then the tree of folders.
 //!
-//! The descriptors begin with their total length (4 bytes). The entry of the root follows at the next multiple of 8. The
-//! entries of a folder are adjacent, each at a multiple of 8; a length of 0 ends them.
+//! The descriptors begin with their total length (4 bytes). The entry of the root follows at the next multiple of 8.
+//! The entries of a folder are adjacent, each at a multiple of 8; a length of 0 ends them.
 //!
 //! | bytes | entry |
 //! |---:|---|
@@ -17,8 +17,8 @@
 //! | 100 | size of the name in bytes |
 //! | 102 | the name in UTF-16, then two zeros if it has any, and the short name |
 //!
-//! A stream has its length at 0, its hash at 16, the size of its name at 36, and its name after that. The stream without a
-//! name is the contents of the file.
+//! A stream has its length at 0, its hash at 16, the size of its name at 36, and its name after that. The stream
+//! without a name is the contents of the file.
 
 use std::sync::Arc;
 
@@ -78,7 +78,8 @@ impl Entry {
         self.has(attributes::DIRECTORY)
     }
 
-    /// Returns the error for a link, or for a file whose contents a filter driver of Windows makes; `None` for other entries.
+    /// Returns the error for a link, or for a file whose contents a filter driver of Windows makes; `None` for other
+    /// entries.
     pub(super) fn reparse(&self, path: &str) -> Option<Error> {
         let error = if self.has(attributes::REPARSE_POINT) {
             reparse::refusal(path, self.reparse_tag, self.is_folder())

@@ -1,9 +1,9 @@
 //! A resource: bytes of the archive, uncompressed or compressed in chunks.
 //!
-//! A compressed resource begins with a table of the offsets of its chunks after the table, except that of the first chunk: 4
-//! bytes each, or 8 if the unpacked size is 4 GiB or more. A chunk whose stored size equals its unpacked size is not compressed.
-//! A solid resource has a header and a table of the sizes of its chunks instead. In a pipable archive, the table is at the end,
-//! and each chunk is preceded by its size (4 bytes).
+//! A compressed resource begins with a table of the offsets of its chunks after the table, except that of the first
+//! chunk: 4 bytes each, or 8 if the unpacked size is 4 GiB or more. A chunk whose stored size equals its unpacked size
+//! is not compressed. A solid resource has a header and a table of the sizes of its chunks instead. In a pipable
+//! archive, the table is at the end, and each chunk is preceded by its size (4 bytes).
 
 mod pieces;
 

@@ -8,8 +8,8 @@ use hivewright_error::Result;
 /// Maximum number of bytes kept after their last use. The hives of an installation are read several times.
 const MOST_KEPT: usize = 128 << 20;
 
-/// The unpacked bytes of an archive. Successive openings may share them, so that nothing is unpacked twice. Each opening reads the
-/// tables again, and only bytes with a known hash are reused.
+/// The unpacked bytes of an archive. Successive openings may share them, so that nothing is unpacked twice. Each
+/// opening reads the tables again, and only bytes with a known hash are reused.
 #[derive(Clone, Default)]
 pub struct Unpacked(Arc<Mutex<Known>>);
 

@@ -2,11 +2,13 @@
 //!
 //! 1. A resource for the contents of each file. Unchanged chunks are copied in their compressed form, others are stored
 //!    uncompressed, because there is no compressor. A file of a solid resource is stored outside of it.
-//! 2. The metadata of each image. Only the hash of the file changes, in all of its hard links. Chunks are copied in the same way.
-//! 3. The blob table. The entry of the old contents remains, because another image may refer to it in spite of its count.
+//! 2. The metadata of each image. Only the hash of the file changes, in all of its hard links. Chunks are copied in
+//!    the same way.
+//! 3. The blob table. The entry of the old contents remains, because another image may refer to it in spite of its
+//!    count.
 //! 4. The description, with the new sizes and the time of the change.
-//! 5. The integrity table, if the archive has one. It covers the range from the header to the end of the blob table. The hashes
-//!    of its pieces before the old blob table are copied.
+//! 5. The integrity table, if the archive has one. It covers the range from the header to the end of the blob table.
+//!    The hashes of its pieces before the old blob table are copied.
 //! 6. The header.
 //!
 //! Until the last step, the archive is the old one, with unreferenced bytes after its end.
@@ -47,12 +49,12 @@ struct Change<'a> {
 }
 
 impl Archive {
-    /// Replaces the contents of files. `time` is the time of the change for the description, in units of 100 ns since 1601; with
-    /// `None`, the description keeps its time. The archive must then be opened again.
+    /// Replaces the contents of files. `time` is the time of the change for the description, in units of 100 ns since
+    /// 1601; with `None`, the description keeps its time. The archive must then be opened again.
     ///
     /// # Errors
-    /// The refusal of the archive, before any write; `wim-replace` if a path is not a regular file; damage of the archive; I/O
-    /// errors.
+    /// The refusal of the archive, before any write; `wim-replace` if a path is not a regular file; damage of the
+    /// archive; I/O errors.
     pub fn replace(&self, replacements: &[Replacement<'_>], time: Option<u64>) -> Result<()> {
         if let Some(refusal) = self.refusal() {
             return Err(Error::refused(refusal.code, refusal.what).advise(refusal.advice));
@@ -118,7 +120,8 @@ impl Archive {
         Ok(Change { image, bytes, old: entry.hash, new: sha1(bytes), places })
     }
 
-    /// Appends the new contents of a file, unless the archive has them already, and updates the entries of the old and new contents.
+    /// Appends the new contents of a file, unless the archive has them already, and updates the entries of the old and
+    /// new contents.
     fn append_blob(&self, change: &Change<'_>, table: &mut Vec<u8>, out: &mut Appended<'_>) -> Result<()> {
         let Part { file, header, table: old_table } = self.first();
         let uses = u32::try_from(change.places.len()).unwrap_or(u32::MAX);
@@ -194,8 +197,8 @@ impl Archive {
         Ok(reference)
     }
 
-    /// Builds a resource in chunks with the contents `new`. Chunks that equal those of the old resource, whose contents are `old`,
-    /// are copied.
+    /// Builds a resource in chunks with the contents `new`. Chunks that equal those of the old resource, whose
+    /// contents are `old`, are copied.
     fn chunked(&self, resource: &Resource, old: &[u8], new: &[u8], chunks: (Compression, u32)) -> Result<Vec<u8>> {
         let file = &*self.first().file;
         let size = usize::try_from(chunks.1).unwrap_or(usize::MAX);
@@ -243,8 +246,8 @@ impl Archive {
         Ok(xml.to_bytes())
     }
 
-    /// Returns the integrity table of the archive whose blob table ends at `end`: its length, the number of hashes, the size of the
-    /// pieces, and the hashes.
+    /// Returns the integrity table of the archive whose blob table ends at `end`: its length, the number of hashes,
+    /// the size of the pieces, and the hashes.
     fn new_integrity(&self, end: u64) -> Result<Vec<u8>> {
         const HEAD: usize = 12;
         const PIECE: usize = 1 << 20;

@@ -1,5 +1,5 @@
-//! The description of the images: XML in UTF-16, with a byte order mark (Microsoft, "Windows Imaging File Format (WIM)", "XML
-//! data").
+//! The description of the images: XML in UTF-16, with a byte order mark (Microsoft, "Windows Imaging File Format
+//! (WIM)", "XML data").
 //!
 //! A change replaces the text of some elements. Everything else is unchanged.
 

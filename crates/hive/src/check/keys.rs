@@ -54,8 +54,8 @@ impl<'h> Checker<'h> {
         self.visit(at, None, position).is_some()
     }
 
-    /// Checks one key without its subkeys. `position` is the place of the reference to it; `None` if the key cannot be read
-    /// or was visited before.
+    /// Checks one key without its subkeys. `position` is the place of the reference to it; `None` if the key cannot be
+    /// read or was visited before.
     pub(super) fn visit(
         &mut self,
         at: CellOffset,

@@ -42,8 +42,8 @@ pub struct Operations<'a, 'b, A, B> {
     about_new: Vec<NotCarried<'a, 'b, A, B>>,
 }
 
-/// Returns the operations that make `a` and all below it like `b`: for a registration file, in which `a` is called `at`.
-/// Differences that an operation cannot make up for are items of their own, in their place.
+/// Returns the operations that make `a` and all below it like `b`: for a registration file, in which `a` is called
+/// `at`. Differences that an operation cannot make up for are items of their own, in their place.
 ///
 /// # Examples
 /// ```

@@ -67,8 +67,8 @@ impl Editor {
     /// Copies `source`, a key of any hive, and everything below it to `to`. Returns whether anything changed.
     ///
     /// Missing keys of the path are created. An existing key keeps its security and class; values of the same name are
-    /// replaced. A new key gets the name, values, class name and security descriptor of its source, and is a
-    /// symbolic link if its source is one. Its last-written time is that of this edit, or that of its source if the edit sets
+    /// replaced. A new key gets the name, values, class name and security descriptor of its source, and is a symbolic
+    /// link if its source is one. Its last-written time is that of this edit, or that of its source if the edit sets
     /// none. The whole tree is read into memory first.
     ///
     /// # Errors

@@ -210,8 +210,8 @@ impl Editor {
     /// changed.
     ///
     /// # Errors
-    /// `key-exists` if the parent has another subkey of that name, `key-name` as [`Editor::create_key`]; the root and keys
-    /// that are marked against deletion, handles, tombstones and parents that cannot have subkeys are refused.
+    /// `key-exists` if the parent has another subkey of that name, `key-name` as [`Editor::create_key`]; the root and
+    /// keys that are marked against deletion, handles, tombstones and parents that cannot have subkeys are refused.
     pub fn rename_key_at<'n>(&mut self, key: CellOffset, name: impl Into<Name<'n>>) -> Result<bool> {
         let name = key_name(&name.into())?;
         self.whole(|edit| edit.rename(key, &name))

@@ -17,7 +17,8 @@ use crate::regf::{BASE_BLOCK_SIZE, CellOffset};
 use crate::{Step, in_file};
 use hivewright_error::{Code, Error, Kind, Result, Space};
 
-/// Maximum size of a cell that an edit allocates. Windows keeps cells below about 1 MiB (measured; specification, "Cell").
+/// Maximum size of a cell that an edit allocates. Windows keeps cells below about 1 MiB (measured; specification,
+/// "Cell").
 const MAX_CELL_SIZE: u32 = 1 << 20;
 /// A file grows to a multiple of this, as do all hives that Windows extends (measured).
 const FILE_STEP: u64 = 256 << 10;

@@ -67,7 +67,8 @@ impl<'h, B: HiveBytes> Key<'h, B> {
         }))
     }
 
-    /// Finds the first key called `name` among the elements whose kind and hint are `possible`; the others are not read.
+    /// Finds the first key called `name` among the elements whose kind and hint are `possible`; the others are not
+    /// read.
     fn find(
         &self,
         name: &Name<'_>,
@@ -297,9 +298,9 @@ impl<'h, B: HiveBytes> Elements<'h, B> {
     }
 }
 
-/// Checks that the keys of a list fit into the hive. A hostile list may contain one key repeatedly, and a hostile index
-/// root one leaf: half a MiB can list four thousand million keys. Each key has a key node, so the size of the bins limits
-/// an undamaged list.
+/// Checks that the keys of a list fit into the hive. A hostile list may contain one key repeatedly, and a hostile
+/// index root one leaf: half a MiB can list four thousand million keys. Each key has a key node, so the size of the
+/// bins limits an undamaged list.
 fn has_room_for<B>(hive: &Hive<B>, keys: u64, list: CellOffset) -> Result<()> {
     let most = u64::from(hive.length()) / key_node::SIZE as u64;
     if keys <= most {

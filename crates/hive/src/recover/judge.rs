@@ -13,8 +13,8 @@ use crate::{Hive, HiveBytes, Overlay};
 use hivewright_error::{Code, Error, Result, Space};
 use zerocopy::IntoBytes;
 
-/// Returns damage of the replayed hive (`whole`) that the primary file does not have. `None` if there is none, or if the
-/// primary file has more damage.
+/// Returns damage of the replayed hive (`whole`) that the primary file does not have. `None` if there is none, or if
+/// the primary file has more damage.
 pub(super) fn breach<B: HiveBytes>(
     hive: &Hive<Overlay<'_, B>>,
     whole: &[u8],

@@ -16,8 +16,8 @@ use value::OpenValue;
 pub struct ReadOptions {
     /// Ignores, with a warning, the lines that regedit ignores, instead of reporting errors.
     pub lenient: bool,
-    /// The code page of a file without a byte order mark, and of the strings of a file in the form of Windows 95. Without
-    /// it that is [`CodePage::WESTERN`], but a file in the newer form without a mark is UTF-8.
+    /// The code page of a file without a byte order mark, and of the strings of a file in the form of Windows 95.
+    /// Without it that is [`CodePage::WESTERN`], but a file in the newer form without a mark is UTF-8.
     pub code_page: Option<CodePage>,
 }
 
@@ -125,7 +125,8 @@ impl Reader {
             HEADER_5 => false,
             HEADER_4 => true,
             "REGEDIT" => {
-                // Its lines are `HKEY_CLASSES_ROOT\name = text`; no source says how its regedit took what is odd in them.
+                // Its lines are `HKEY_CLASSES_ROOT\name = text`; no source says how its regedit took what is odd in
+                // them.
                 let what = "the file has the form of Windows 3.1, which has neither names of values nor types";
                 return Err(self.failed(wrong(start, what).advise(
                     "write it in the form of REGEDIT4: [HKEY_CLASSES_ROOT\\name] in a line, @=\"text\" in the next one",

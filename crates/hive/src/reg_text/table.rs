@@ -1,5 +1,5 @@
-//! Files that trip other importers, and facts of which Wine's tests assert that Windows' regedit behaves so: each with the
-//! operations that it asks for.
+//! Files that trip other importers, and facts of which Wine's tests assert that Windows' regedit behaves so: each with
+//! the operations that it asks for.
 
 use super::{Change, Form, ReadOptions, RegFile, RegOperation, Writer, parse};
 use proptest::prelude::*;
@@ -140,8 +140,8 @@ fn the_header_is_checked_as_in_regedit() {
     }
 }
 
-/// Lines behind `[HKEY_LOCAL_MACHINE\SOFTWARE\A]` that regedit passes over; what a lenient reading makes of them; the lines
-/// that a strict reading names.
+/// Lines behind `[HKEY_LOCAL_MACHINE\SOFTWARE\A]` that regedit passes over; what a lenient reading makes of them; the
+/// lines that a strict reading names.
 #[test]
 fn lines_that_regedit_ignores_are_errors_or_warnings() {
     let v = "=1:76000000";

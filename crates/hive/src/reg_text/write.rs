@@ -16,7 +16,8 @@ pub enum Form {
     /// Version 5.00 in UTF-16LE with a byte order mark: regedit's own form, and the only one that carries every name.
     #[default]
     Utf16,
-    /// Version 5.00 in UTF-8 without a mark. regedit reads it as text of the ANSI code page, which is the same for ASCII.
+    /// Version 5.00 in UTF-8 without a mark. regedit reads it as text of the ANSI code page, which is the same for
+    /// ASCII.
     Utf8,
     /// `REGEDIT4`, in a code page: names and strings with other letters cannot be written.
     CodePage(CodePage),

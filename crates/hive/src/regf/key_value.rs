@@ -80,7 +80,8 @@ impl KeyValue {
         Ok(value)
     }
 
-    /// Returns whether it is a tombstone, which hides the value of a lower layer. Hives without layers have no tombstones.
+    /// Returns whether it is a tombstone, which hides the value of a lower layer. Hives without layers have no
+    /// tombstones.
     pub fn is_tombstone(&self, minor_version: u32) -> bool {
         minor_version >= LAYERED_SINCE_MINOR && self.flags.get() & TOMBSTONE != 0
     }

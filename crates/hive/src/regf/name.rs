@@ -63,8 +63,8 @@ impl<'a> Name<'a> {
         Name::from_units(&units)
     }
 
-    /// Returns the escaped form, which [`Name::from_escaped`] parses. Escapes are used for control characters, backslashes,
-    /// unpaired surrogates, and text that has the form of an escape.
+    /// Returns the escaped form, which [`Name::from_escaped`] parses. Escapes are used for control characters,
+    /// backslashes, unpaired surrogates, and text that has the form of an escape.
     pub fn to_escaped(&self) -> String {
         let mut text = String::with_capacity(self.bytes.len());
         for unit in char::decode_utf16(self.units()) {

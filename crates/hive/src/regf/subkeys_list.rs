@@ -58,8 +58,8 @@ impl ListKind {
         if minor >= ListKind::HashLeaf.since_minor() { ListKind::HashLeaf } else { ListKind::FastLeaf }
     }
 
-    /// Returns the hint of an element for a key called `name`; 0 for kinds without hints. In a fast leaf, it is the first
-    /// four characters, or zeros for a name that is stored as UTF-16.
+    /// Returns the hint of an element for a key called `name`; 0 for kinds without hints. In a fast leaf, it is the
+    /// first four characters, or zeros for a name that is stored as UTF-16.
     pub fn hint(self, name: &Name<'_>) -> u32 {
         match self {
             ListKind::HashLeaf => name.hash(),

@@ -9,12 +9,12 @@ impl SecurityDescriptor {
     ///   rights comes twice: resolved for the new key, and as it is for what will be below it.
     /// - Entries for objects that are no containers come over for what will be below.
     /// - Entries are marked as inherited, and the list as made by inheritance, where the parent's list is so marked
-    ///   (measured on hives of Windows XP to 10: 17,300 of 18,700 keys whose list is their parent's by these rules, but not
-    ///   the parent's very descriptor; most others lie below keys whose list was changed later).
-    /// - Owner and group are those of the parent. Windows takes them from the token of the creator, which there is none of
-    ///   offline. A parent without them gives administrators and local system.
-    /// - A parent whose list has no inheritable entry gives the default list of an administrator's token: all rights for
-    ///   administrators and local system (measured on boot configuration data). There too Windows asks the token.
+    ///   (measured on hives of Windows XP to 10: 17,300 of 18,700 keys whose list is their parent's by these rules,
+    ///   but not the parent's very descriptor; most others lie below keys whose list was changed later).
+    /// - Owner and group are those of the parent. Windows takes them from the token of the creator, which there is
+    ///   none of offline. A parent without them gives administrators and local system.
+    /// - A parent whose list has no inheritable entry gives the default list of an administrator's token: all rights
+    ///   for administrators and local system (measured on boot configuration data). There too Windows asks the token.
     /// - Audits and labels are inherited in the same way; without inheritable ones there are none.
     pub fn for_new_key(&self) -> SecurityDescriptor {
         let owner = self.owner.clone().unwrap_or_else(|| Sid::ADMINISTRATORS.to_sid());

@@ -83,7 +83,8 @@ impl Sid {
         &self.subauthorities
     }
 
-    /// Reads the security identifier at the start of `bytes`; more bytes may follow. `at` is its place in the descriptor.
+    /// Reads the security identifier at the start of `bytes`; more bytes may follow. `at` is its place in the
+    /// descriptor.
     pub(super) fn parse(bytes: &[u8], at: usize) -> Result<Self> {
         let short = || damaged("a security identifier exceeds its space", at);
         let (&[revision, count, high @ ..], rest) = bytes.split_first_chunk::<8>().ok_or_else(short)?;

@@ -122,8 +122,8 @@ impl Random {
     }
 }
 
-/// Applies random operations to real hives of every version and origin. The contents match the model after each, and the
-/// check has no new findings.
+/// Applies random operations to real hives of every version and origin. The contents match the model after each, and
+/// the check has no new findings.
 #[test]
 fn random_edits_of_real_hives_match_the_model() {
     let hives = [

@@ -81,7 +81,7 @@ fn a_log_is_read_as_if_replayed() {
         let goes_round = from > 250;
         let disk = judge(folder.path(), &image, !goes_round);
         let advice = open(&folder.path().join("disk.vhdx")).unwrap().0.about.refusal.unwrap().advice;
-        assert_eq!(advice.contains("not qemu-img"), goes_round);
+        assert_eq!(advice.contains("do not use qemu-img"), goes_round);
         assert!(disk[..MIB].iter().all(|b| *b == 0x20) && disk[MIB..2 * MIB].iter().all(|b| *b == 0x10));
         assert!(disk[2 * MIB..][8192..12288].iter().all(|b| *b == 0) && disk[2 * MIB..][8191] == 0x30);
         assert_eq!(disk[2 * MIB..][12288..][..252], (0..252).map(|i| (i % 251) as u8).collect::<Vec<_>>()[..]);

@@ -12,10 +12,10 @@
 //! flushed before the data: a crash between the two leaves a child that is refused although nothing has changed; the
 //! other order could leave a child that is read with wrong data.
 //!
-//! **Writes** go to flat extents, and to grains that the top layer has allocated. In a sparse extent of Workstation without
-//! a parent, absent grains are allocated at the end of the file; over a parent, and in extents of ESX, none are allocated. Writes are
-//! refused if an extent was not closed (`vmdk-unclean`), has compressed grains (`vmdk-stream`) or has an unpublished
-//! format (`vmdk-sesparse`).
+//! **Writes** go to flat extents, and to grains that the top layer has allocated. In a sparse extent of Workstation
+//! without a parent, absent grains are allocated at the end of the file; over a parent, and in extents of ESX, none
+//! are allocated. Writes are refused if an extent was not closed (`vmdk-unclean`), has compressed grains
+//! (`vmdk-stream`) or has an unpublished format (`vmdk-sesparse`).
 
 mod compressed;
 mod content_id;

@@ -1,7 +1,7 @@
 //! WIM and ESD: archives of images, each with the files of a volume. See [`crate::wim`].
 //!
-//! A split archive has a part in each file: `install.swm`, `install2.swm` and so on (Microsoft, *DISM*, `/Split-Image`).
-//! A path to any part opens all parts. The first part is the file of the archive.
+//! A split archive has a part in each file: `install.swm`, `install2.swm` and so on (Microsoft, *DISM*,
+//! `/Split-Image`). A path to any part opens all parts. The first part is the file of the archive.
 
 use std::path::Path;
 use std::sync::Arc;

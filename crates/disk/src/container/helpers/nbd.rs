@@ -1,9 +1,9 @@
 //! `qemu-nbd` as the engine for formats that this program does not implement.
 //!
 //! QEMU opens no file of the host. It is a client of an NBD server of this process for the files below, each of which
-//! was opened by the [`PathPolicy`](crate::container::PathPolicy), and an NBD server for the disk, of which this process is the
-//! client. Names in an image are resolved here or not followed; QEMU is given the whole chain. Its writes go to
-//! storages of this process, under its locks.
+//! was opened by the [`PathPolicy`](crate::container::PathPolicy), and an NBD server for the disk, of which this
+//! process is the client. Names in an image are resolved here or not followed; QEMU is given the whole chain. Its
+//! writes go to storages of this process, under its locks.
 
 #[cfg(unix)]
 mod backing_name;

@@ -1,5 +1,5 @@
-//! A reader for the subset of XML in descriptions of images: start tags with their attributes and the text after them. End
-//! tags and everything else are skipped, so only the order of the tags is known.
+//! A reader for the subset of XML in descriptions of images: start tags with their attributes and the text after them.
+//! End tags and everything else are skipped, so only the order of the tags is known.
 
 /// A start tag, without the prefix of its namespace.
 pub(in crate::container) struct Tag<'a> {
@@ -38,7 +38,8 @@ pub(crate) fn entities(text: &str) -> String {
     let (mut out, mut rest) = (String::new(), text);
     while let Some((before, after)) = rest.split_once('&') {
         out += before;
-        // The search for the end is limited to the length of a reference; otherwise a text of ampersands takes quadratic time.
+        // The search for the end is limited to the length of a reference; otherwise a text of ampersands takes
+        // quadratic time.
         let end = after.bytes().take(LONGEST_REFERENCE).position(|byte| byte == b';');
         let found = end.and_then(|end| Some((character(&after[..end])?, end)));
         rest = match found {

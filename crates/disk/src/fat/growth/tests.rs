@@ -1,4 +1,5 @@
-//! Growth on volumes of mkfs.fat and mtools, checked by fsck.fat, mtools and The Sleuth Kit, after every prefix of its writes.
+//! Growth on volumes of mkfs.fat and mtools, checked by fsck.fat, mtools and The Sleuth Kit, after every prefix of its
+//! writes.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -26,7 +27,8 @@ fn run(tool: &str, arguments: &[&str]) -> Option<(bool, Vec<u8>)> {
     Some((output.status.success(), output.stdout))
 }
 
-/// A volume for growth. Files of these lengths are in its root, some of them are deleted, and the hive uses free clusters.
+/// A volume for growth. Files of these lengths are in its root, some of them are deleted, and the hive uses free
+/// clusters.
 struct Made {
     folder: tempfile::TempDir,
     image: String,
@@ -121,7 +123,8 @@ fn grown(bytes: &[u8], len: u64) -> Vec<u8> {
     after
 }
 
-/// Checks that all FATs are alike, that no cluster is in two chains, and that a FAT has no others in use. Gives how many are.
+/// Checks that all FATs are alike, that no cluster is in two chains, and that a FAT has no others in use. Gives how
+/// many are.
 fn account(volume: &Fat, bytes: &[u8]) -> u32 {
     let geometry = volume.geometry();
     let mut used = HashSet::new();

@@ -26,7 +26,8 @@ impl Storage for Medium {
     }
 }
 
-/// Returns a file with extents of 30 bytes: ten at 50, ten at 20, a hole of ten. The last two bytes are not part of the file.
+/// Returns a file with extents of 30 bytes: ten at 50, ten at 20, a hole of ten. The last two bytes are not part of
+/// the file.
 fn file(traits: Traits, valid_len: u64) -> (Arc<Medium>, FileInVolume) {
     let medium = Arc::new(Medium(Mutex::new((0..100).collect())));
     let mut extents = Extents::default();

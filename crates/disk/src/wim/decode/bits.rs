@@ -6,8 +6,8 @@ use super::Broken;
 /// Minimum number of buffered bits after [`Bits::refill`].
 pub(super) const REFILLED: u32 = 49;
 
-/// Reads bits from the start of the input, or from its end. Past the other end, the bits are zeros; [`Bits::finish`] reports
-/// whether any of them was used.
+/// Reads bits from the start of the input, or from its end. Past the other end, the bits are zeros; [`Bits::finish`]
+/// reports whether any of them was used.
 ///
 /// Loops over many symbols copy it, so that it can stay in registers. So only inlined functions borrow it.
 #[derive(Clone, Copy)]
@@ -110,8 +110,8 @@ impl<'a, const BACKWARD: bool> Bits<'a, BACKWARD> {
 }
 
 impl<'a> Bits<'a> {
-    /// Returns the words that a reader would not have taken that takes one when it has fewer than 16 bits before a symbol or a
-    /// number. The last item had `taken` bits. Bytes follow the words that such a reader has taken.
+    /// Returns the words that a reader would not have taken that takes one when it has fewer than 16 bits before a
+    /// symbol or a number. The last item had `taken` bits. Bytes follow the words that such a reader has taken.
     #[inline(always)]
     pub(super) fn align_as_taken(&mut self, taken: u32) {
         let kept = 16 + (self.count + taken) % 16 - taken;

@@ -5,15 +5,16 @@ use super::bits::Bits;
 
 /// Maximum length of a codeword in bits, in all formats.
 pub(super) const LONGEST: usize = 16;
-/// A code for `SYMBOLS` symbols. `TABLE`, a power of two, is the number of entries of the look-up table for the next bits.
+/// A code for `SYMBOLS` symbols. `TABLE`, a power of two, is the number of entries of the look-up table for the next
+/// bits.
 #[derive(Clone)]
 pub(super) struct Code<const SYMBOLS: usize, const TABLE: usize> {
     /// Indexed by the next bits: the symbol times 32 plus the length of its codeword; 0 for a longer or no codeword.
     table: [u16; TABLE],
     /// The symbols in the order of their codewords.
     sorted: [u16; SYMBOLS],
-    /// For long codewords, by length: one more than the highest codeword at the high end of 16 bits, the lowest codeword, and
-    /// the index of its symbol.
+    /// For long codewords, by length: one more than the highest codeword at the high end of 16 bits, the lowest
+    /// codeword, and the index of its symbol.
     long: [(u32, u32, usize); LONGEST + 1],
 }
 

@@ -1,9 +1,9 @@
 //! LZMS, the compression of ESD archives: LZ77 with matches of bytes and of deltas, a range coder for decisions, and
 //! adaptive prefix codes for all other symbols.
 //!
-//! Microsoft has not published the format. Facts: E. Biggers, comments of wimlib. A buffer holds two streams of little-endian
-//! 16-bit words. That of the range coder begins at the start. That of the prefix codes begins at the end and runs backwards,
-//! each word from its highest bit down.
+//! Microsoft has not published the format. Facts: E. Biggers, comments of wimlib. A buffer holds two streams of
+//! little-endian 16-bit words. That of the range coder begins at the start. That of the prefix codes begins at the end
+//! and runs backwards, each word from its highest bit down.
 
 mod code;
 mod range;
@@ -19,8 +19,8 @@ use super::{Broken, copy_match};
 /// Number of recent offsets that a match can refer to.
 const REMEMBERED: usize = 3;
 
-/// A delta match. `span` is `1 << power`. The difference of each byte to the byte `span` before it equals the difference of
-/// the two bytes that are `raw << power` earlier.
+/// A delta match. `span` is `1 << power`. The difference of each byte to the byte `span` before it equals the
+/// difference of the two bytes that are `raw << power` earlier.
 #[derive(Clone, Copy)]
 struct Delta {
     power: u32,

@@ -1,6 +1,6 @@
-//! LZX of WIM. It differs from LZX of cabinet files ([MS-PATCH]; Microsoft, "LZX Data Compression Format") as follows. Each
-//! chunk is independent, and the window has the size of a chunk. There is no header: addresses after the byte E8 are always
-//! translated, as for a file of 12,000,000 bytes. One bit marks a block of the default size, 32768 bytes.
+//! LZX of WIM. It differs from LZX of cabinet files ([MS-PATCH]; Microsoft, "LZX Data Compression Format") as follows.
+//! Each chunk is independent, and the window has the size of a chunk. There is no header: addresses after the byte E8
+//! are always translated, as for a file of 12,000,000 bytes. One bit marks a block of the default size, 32768 bytes.
 
 use super::bits::{Bits, REFILLED};
 use super::huffman::{Code, LONGEST};

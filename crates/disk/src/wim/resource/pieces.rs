@@ -9,8 +9,8 @@ use hivewright_error::Result;
 /// Maximum number of threads. Each has tables, and compressed bytes of one piece.
 const MOST_THREADS: usize = 8;
 
-/// Fills `bytes` in pieces of `len` bytes; the last may be shorter. `fill` fills the piece of a number, with the tools that `tools`
-/// creates for each thread. `done` receives the pieces in order, while others are filled.
+/// Fills `bytes` in pieces of `len` bytes; the last may be shorter. `fill` fills the piece of a number, with the tools
+/// that `tools` creates for each thread. `done` receives the pieces in order, while others are filled.
 ///
 /// # Errors
 /// The error of the first failed piece.

@@ -130,8 +130,8 @@ pub(super) const SIDS: [(&str, WellKnownSid); 49] = [
     ("WR", nt(&[33])),
 ];
 
-/// Names for users and groups of a domain or of a computer, and their relative identifiers: which domain is meant is not
-/// known offline.
+/// Names for users and groups of a domain or of a computer, and their relative identifiers: which domain is meant is
+/// not known offline.
 pub(super) const DOMAIN_SIDS: [(&str, u32); 17] = [
     ("AP", 525),
     ("CA", 517),

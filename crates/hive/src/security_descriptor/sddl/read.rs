@@ -12,8 +12,8 @@ impl SecurityDescriptor {
     /// Reads a descriptor from text. White space may lie between its parts and around the fields of an entry.
     ///
     /// # Errors
-    /// `sddl`: the text breaks the grammar; it names a user or group of a domain by letters, which no offline program can
-    /// resolve; or it has an entry with a condition or an attribute.
+    /// `sddl`: the text breaks the grammar; it names a user or group of a domain by letters, which no offline program
+    /// can resolve; or it has an entry with a condition or an attribute.
     pub fn from_sddl(text: &str) -> Result<Self> {
         let mut descriptor = SecurityDescriptor {
             control: control::SELF_RELATIVE,

@@ -82,7 +82,8 @@ mod tests {
         assert!(read(&file, 333..2048, Compression::Zstd, &mut out).is_err());
     }
 
-    /// Creates frames without compression (RFC 8878, 3.1.1): a header with the content size in one byte, then raw blocks.
+    /// Creates frames without compression (RFC 8878, 3.1.1): a header with the content size in one byte, then raw
+    /// blocks.
     fn frame(bytes: &[u8]) -> Vec<u8> {
         let block = (bytes.len() as u32) << 3 | 1;
         [&[0x28, 0xb5, 0x2f, 0xfd, 0x20, bytes.len() as u8], &block.to_le_bytes()[..3], bytes].concat()

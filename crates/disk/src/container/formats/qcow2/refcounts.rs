@@ -1,7 +1,7 @@
 //! The refcounts of an image that is written to: the clusters of the file that are in use.
 //!
-//! Facts: QEMU, docs/interop/qcow2.rst, "Host cluster management": a table of offsets of blocks; a block has entries of 1
-//! to 64 bits, big-endian, those of less than a byte from its lowest bit.
+//! Facts: QEMU, docs/interop/qcow2.rst, "Host cluster management": a table of offsets of blocks; a block has entries
+//! of 1 to 64 bits, big-endian, those of less than a byte from its lowest bit.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

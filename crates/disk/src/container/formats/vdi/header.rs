@@ -1,4 +1,5 @@
-//! The header, version 1.1: 72 bytes that are common to all versions, then the length of the other fields, and those fields.
+//! The header, version 1.1: 72 bytes that are common to all versions, then the length of the other fields, and those
+//! fields.
 
 use super::corrupt;
 use crate::container::cut_short;

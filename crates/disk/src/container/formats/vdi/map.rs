@@ -101,8 +101,8 @@ impl Map {
         Ok(absent)
     }
 
-    /// Allocates blocks of zeros at the end of the file. The disk is the same after every prefix of the writes: uncounted zeros,
-    /// then counted blocks without map entries, then the map entries.
+    /// Allocates blocks of zeros at the end of the file. The disk is the same after every prefix of the writes:
+    /// uncounted zeros, then counted blocks without map entries, then the map entries.
     fn make(&self, state: &mut Writable, blocks: &[u64]) -> Result<()> {
         let (header, first) = (&self.header, state.allocated);
         let count = first + blocks.len() as u64;

@@ -189,8 +189,8 @@ impl Sparse {
         Ok(())
     }
 
-    /// Allocates a block of zeros at the offset of the footer and moves the footer after it. The image is valid after every step:
-    /// the footer is written at the new end first, the table entry last.
+    /// Allocates a block of zeros at the offset of the footer and moves the footer after it. The image is valid after
+    /// every step: the footer is written at the new end first, the table entry last.
     fn make_block(&self, state: &mut Writable, block: u64) -> Result<()> {
         let start = state.end;
         let end = start + self.bitmap + self.header.block;

@@ -1,9 +1,9 @@
 //! The log: metadata updates that may not be in place yet ([MS-VHDX] 2.3).
 //!
 //! An image with a log is read as if the log had been replayed; the file does not change. A writer must replay the log
-//! first, so the image is not written to, unless [`PathPolicy::replay_log`] is set. If the header names a log that has no
-//! complete sequence of entries, reading is an error too ([MS-VHDX] 2.3.3), because it is unknown which metadata are
-//! valid.
+//! first, so the image is not written to, unless [`PathPolicy::replay_log`] is set. If the header names a log that has
+//! no complete sequence of entries, reading is an error too ([MS-VHDX] 2.3.3), because it is unknown which metadata
+//! are valid.
 
 mod entry;
 mod overlay;
@@ -25,7 +25,8 @@ use hivewright_storage::advised;
 const MOST_BYTES: u64 = 64 << 20;
 /// Maximum number of replayed changes.
 const MOST_CHANGES: usize = 1 << 18;
-/// Maximum size of the changes that are written to the file, and of its growth, in bytes: memory and an undo file hold them.
+/// Maximum size of the changes that are written to the file, and of its growth, in bytes: memory and an undo file hold
+/// them.
 const MOST_WRITTEN: u64 = 64 << 20;
 /// End of the headers and start of the region tables, which the log may update.
 const HEADERS_END: u64 = 192 << 10;

@@ -170,9 +170,9 @@ impl Grains {
 
     /// Allocates missing grains at the end of the file, filled with zeros. Allocates none if that is not possible.
     ///
-    /// The disk is the same after every prefix of the writes: unused zeros at the end of the file, then entries of the second
-    /// tables, then entries of the first tables. If only one of the two entries points to a grain, the grain has the zeros that
-    /// the other entry means.
+    /// The disk is the same after every prefix of the writes: unused zeros at the end of the file, then entries of the
+    /// second tables, then entries of the first tables. If only one of the two entries points to a grain, the grain
+    /// has the zeros that the other entry means.
     pub(super) fn make(&self, grains: &[u64]) -> Result<()> {
         let (layout, mut entries) = (&self.layout, [Vec::new(), Vec::new()]);
         let start = self.file_len().next_multiple_of(layout.grain);

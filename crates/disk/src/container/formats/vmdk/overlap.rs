@@ -1,7 +1,7 @@
 //! Checks before a write that a grain does not overlap other data.
 //!
-//! Two table entries of a damaged image may point to the same sectors, or an entry to a table. Reading still works, but a
-//! write would change other data, so it is refused.
+//! Two table entries of a damaged image may point to the same sectors, or an entry to a table. Reading still works,
+//! but a write would change other data, so it is refused.
 
 use std::collections::BTreeSet;
 use std::ops::Range;

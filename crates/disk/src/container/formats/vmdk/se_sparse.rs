@@ -6,9 +6,10 @@
 //! 40, volatile header 80, directory 128 and its size 136, tables 144 and their size 152, grains 192.
 //!
 //! - A directory entry is 0, or the number of a table with the top bits `1`.
-//! - A table entry has its type in the top four bits: 0 for data of the parent, 1 and 2 for zeros, 3 a grain, whose number is in the
-//!   other bits with its lower twelve bits on top.
-//! - A field of the volatile header shows whether a journal must be replayed. That is not supported (`vmdk-sesparse-journal`).
+//! - A table entry has its type in the top four bits: 0 for data of the parent, 1 and 2 for zeros, 3 a grain, whose
+//!   number is in the other bits with its lower twelve bits on top.
+//! - A field of the volatile header shows whether a journal must be replayed. That is not supported
+//!   (`vmdk-sesparse-journal`).
 
 use std::sync::Arc;
 

@@ -71,8 +71,8 @@ impl<const SYMBOLS: usize> AdaptiveCode<SYMBOLS> {
     }
 }
 
-/// Computes the length of each codeword by Huffman's algorithm, limited to [`LONGEST`]. Of equally frequent symbols, the higher
-/// one counts as more frequent. Of an equally frequent symbol and node, the symbol is merged first.
+/// Computes the length of each codeword by Huffman's algorithm, limited to [`LONGEST`]. Of equally frequent symbols,
+/// the higher one counts as more frequent. Of an equally frequent symbol and node, the symbol is merged first.
 fn code_lengths(frequencies: &[u32], lengths: &mut [u8], nodes: &mut Vec<u32>) {
     /// Bits of a symbol.
     const LOW: u32 = 10;

@@ -1,5 +1,5 @@
-//! The slots of offsets and lengths: each slot is a range of numbers with one symbol, followed by extra bits for the position
-//! in the range.
+//! The slots of offsets and lengths: each slot is a range of numbers with one symbol, followed by extra bits for the
+//! position in the range.
 
 use super::super::Broken;
 use super::code::Backward;

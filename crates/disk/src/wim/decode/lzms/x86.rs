@@ -1,5 +1,5 @@
-//! The filter for x86 code. The compressor converts relative addresses of instructions to absolute ones in ranges that resemble
-//! code, where the same address occurs repeatedly.
+//! The filter for x86 code. The compressor converts relative addresses of instructions to absolute ones in ranges that
+//! resemble code, where the same address occurs repeatedly.
 
 /// Number of bytes at the end of a chunk that are not filtered. A shorter chunk is not filtered.
 const TAIL: usize = 16;
@@ -28,8 +28,8 @@ static PAIRS: [u64; 1024] = {
     all
 };
 
-/// Converts absolute addresses back to relative ones. `last` is reused memory: the last occurrence of each address, by its low
-/// 16 bits.
+/// Converts absolute addresses back to relative ones. `last` is reused memory: the last occurrence of each address, by
+/// its low 16 bits.
 pub(super) fn untranslate(bytes: &mut [u8], last: &mut Vec<i32>) {
     // Chunks have at most 2^30 bytes.
     let Some(end) = bytes.len().checked_sub(TAIL).filter(|end| *end > 1) else { return };
