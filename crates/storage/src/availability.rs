@@ -185,6 +185,22 @@ mod system {
     }
 }
 
+/// Refuses if VMware has the disk at `path` open: it keeps a folder of that name with `.lck` appended, with a file in
+/// it.
+///
+/// # Errors
+/// `in-use`; I/O errors if the folder cannot be listed.
+pub fn vmware_is_out<H: Host>(host: &H, path: &Path) -> Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".lck");
+    let folder = path.with_file_name(name);
+    if !host.exists(&folder)? || host.starting_with(&folder, std::ffi::OsStr::new(""))?.is_empty() {
+        return Ok(());
+    }
+    let what = format!("{} is in use by VMware: {} says so", path.display(), folder.display());
+    Err(Error::refused(Code::InUse, what).advise("shut the virtual machine down; if none runs, remove that folder"))
+}
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
@@ -290,20 +306,4 @@ mod tests_on_windows {
         permissions.set_readonly(false);
         std::fs::set_permissions(&file, permissions).unwrap();
     }
-}
-
-/// Refuses if VMware has the disk at `path` open: it keeps a folder of that name with `.lck` appended, with a file in
-/// it.
-///
-/// # Errors
-/// `in-use`; I/O errors if the folder cannot be listed.
-pub fn vmware_is_out<H: Host>(host: &H, path: &Path) -> Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".lck");
-    let folder = path.with_file_name(name);
-    if !host.exists(&folder)? || host.starting_with(&folder, std::ffi::OsStr::new(""))?.is_empty() {
-        return Ok(());
-    }
-    let what = format!("{} is in use by VMware: {} says so", path.display(), folder.display());
-    Err(Error::refused(Code::InUse, what).advise("shut the virtual machine down; if none runs, remove that folder"))
 }
