@@ -99,7 +99,7 @@ impl Bundle {
                     all.images.push(Listed::default());
                     inside = Inside::Image;
                 }
-                ("Snapshot", _) => {
+                ("Shot", _) => {
                     all.shots.push(Snapshot::default());
                     inside = Inside::Snapshot;
                 }
