@@ -237,7 +237,7 @@ fn kept(target: &Target, earlier: &Earlier, read_options: &ReadOptions, verify: 
 
 /// Creates a target and an error for a panic of the discovery: an unknown number of targets is missing.
 fn search_failure(message: &str) -> (Target, Error) {
-    let what = format!("the search for targets failed with a panic, so targets may be missing: {message}");
+    let what = format!("the search for targets panicked, so targets may be missing: {message}");
     let error =
         Error::new(Kind::Corrupt, Code::Panic, what).advise("please report this, with the target if you can share it");
     (Target::named(Path::new("the search for targets"), TargetKind::File), error)
@@ -256,7 +256,7 @@ fn given_up(why: &GivenUp) -> Error {
             Error::new(Kind::Io, Code::Timeout, what).advise("raise --timeout, or check the medium")
         }
         GivenUp::Panicked(message) => {
-            Error::new(Kind::Corrupt, Code::Panic, format!("the reading failed with a panic: {message}"))
+            Error::new(Kind::Corrupt, Code::Panic, format!("the reading panicked: {message}"))
                 .advise("please report this, with the image if you can share it")
         }
         GivenUp::NoWorkerLeft => Error::new(
