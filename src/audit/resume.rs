@@ -106,11 +106,8 @@ impl Earlier {
     /// # Errors
     /// `resume-is-output`.
     pub fn refuse_as_output(&self) -> Result<()> {
-        // Without this name on the host, the output is unknown.
-        let Ok(output) = probe::metadata(Path::new("/dev/stdout")) else { return Ok(()) };
-        let is_output = |file: &&FileStorage| {
-            output.id.is_some() && probe::metadata(file.path()).is_ok_and(|metadata| metadata.id == output.id)
-        };
+        let Some(output) = probe::standard_output() else { return Ok(()) };
+        let is_output = |file: &&FileStorage| probe::metadata(file.path()).is_ok_and(|found| found.id == Some(output));
         match self.files.iter().find(is_output) {
             None => Ok(()),
             Some(file) => Err(Error::refused(

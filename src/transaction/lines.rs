@@ -10,7 +10,7 @@ use hivewright_hive::{Patch, Step};
 use hivewright_storage::{exact, hex};
 
 use super::appended::Appended;
-use super::members::Member;
+use super::members::{Member, has_own_place};
 use super::record::{BLOCK, Block, Mark, Record, damaged};
 
 /// The version for one file and one phase.
@@ -63,7 +63,7 @@ impl<'a> HeaderLine<'a> {
     pub(crate) fn of(record: &'a Record, appended: &[Appended]) -> Self {
         let plain = record.files.is_empty() && record.change.later.is_empty();
         let is_tree = |file: &Member| {
-            file.grown.is_some() || file.path.is_relative() && file.path.parent() != Some(Path::new(""))
+            file.grown.is_some() || !has_own_place(&file.path) && file.path.parent() != Some(Path::new(""))
         };
         let version = match plain {
             _ if !appended.is_empty() => WITH_HASHES,

@@ -6,8 +6,6 @@ mod contents;
 mod damaged;
 mod formats;
 mod found;
-// Signals and programs of Unix end the runs.
-#[cfg(unix)]
 mod killed;
 mod kubernetes;
 mod large;
@@ -45,12 +43,15 @@ pub(crate) fn records(text: &str) -> BTreeMap<(String, u64), Value> {
     for line in text.lines() {
         let record: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"));
         let target = record["target"].as_str().unwrap();
-        // Tests name targets with slashes.
-        let target = if cfg!(windows) { target.replace('\\', "/") } else { target.to_owned() };
-        let key = (target, record["part"].as_u64().unwrap());
+        let key = (slashed(target), record["part"].as_u64().unwrap());
         assert!(all.insert(key, record).is_none(), "twice: {line}");
     }
     all
+}
+
+/// Returns a path as tests name it: with slashes.
+pub(crate) fn slashed(path: &str) -> String {
+    if cfg!(windows) { path.replace('\\', "/") } else { path.to_owned() }
 }
 
 /// Removes the fields that differ from run to run.

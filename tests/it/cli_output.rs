@@ -107,6 +107,7 @@ fn a_closed_pipe_is_no_error() {
     assert_eq!(copy.number_in("ControlSet001"), Some(1));
 }
 
+// Windows has no device that is always full.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_failed_output_is_reported_on_standard_error() {

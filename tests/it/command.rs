@@ -33,6 +33,9 @@ pub(crate) fn fixtures() -> PathBuf {
 /// Returns a program that handles signals even if the parent process ignores them, as background jobs of scripts and
 /// nohup do.
 pub(crate) fn heeding(program: &str) -> Command {
+    if cfg!(windows) {
+        return Command::new(program);
+    }
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,TERM,HUP", program]);
     command
@@ -43,10 +46,19 @@ pub(crate) fn hivewright<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> 
     hivewright_in(&fixtures(), args)
 }
 
+/// The code of Windows for an internal error.
+const ERROR_INTERNAL_ERROR: i32 = 1359;
+
 /// Runs the command in `folder`.
 pub(crate) fn hivewright_in<S: AsRef<OsStr>>(folder: &Path, args: impl IntoIterator<Item = S>) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hivewright"));
-    let output = command.current_dir(folder).args(args).env("NO_COLOR", "1").output().unwrap();
+    command.current_dir(folder).args(args).env("NO_COLOR", "1");
+    let output = match command.output() {
+        // Wine sometimes fails to start a program while many others start and end.
+        Err(error) if cfg!(windows) && error.raw_os_error() == Some(ERROR_INTERNAL_ERROR) => command.output(),
+        done => done,
+    }
+    .unwrap();
     Run {
         code: output.status.code().unwrap_or_else(|| panic!("ended by a signal: {output:?}")),
         out: String::from_utf8(output.stdout).unwrap(),

@@ -13,6 +13,7 @@ use hivewright::{Kind, Result};
 use hivewright_hive::{Patch, PatchSet, Step};
 use tempfile::TempDir;
 
+use crate::copies::REPLACES;
 use crate::support::real::Real;
 use crate::support::requests::in_place;
 
@@ -68,9 +69,6 @@ impl Place {
         assert!(fs::read(self.hive()).unwrap() == bytes);
     }
 }
-
-/// Whether the system can replace a file by an equivalent new one.
-const REPLACES: bool = cfg!(target_os = "linux");
 
 #[test]
 fn replaces_and_leaves_nothing_behind() {
@@ -244,12 +242,12 @@ fn undo_all(place: &Place) {
     fs::write(place.hive(), &place.old).unwrap();
 }
 
-#[cfg(unix)]
 #[test]
 fn a_lock_means_in_use() {
     let place = Place::new();
     let other = fs::File::open(place.hive()).unwrap();
-    other.try_lock().unwrap();
+    // On Windows, nobody can read bytes that another program has locked for itself.
+    if cfg!(windows) { other.try_lock_shared() } else { other.try_lock() }.unwrap();
     for options in [Options::default(), in_place()] {
         let error = place.commit(&options).unwrap_err();
         assert_eq!((error.kind(), error.code()), (Kind::Refused, Code::InUse));
@@ -261,6 +259,7 @@ fn a_lock_means_in_use() {
     place.commit(&in_place()).unwrap();
 }
 
+// Links need privileges on Windows.
 #[cfg(unix)]
 #[test]
 fn a_symbolic_link_stays_and_its_target_is_replaced() {
@@ -273,7 +272,6 @@ fn a_symbolic_link_stays_and_its_target_is_replaced() {
     place.is(&place.new);
 }
 
-#[cfg(unix)]
 #[test]
 fn hard_links_stay_together() {
     let place = Place::new();
@@ -287,6 +285,7 @@ fn hard_links_stay_together() {
     assert!(fs::read(&twin).unwrap() == place.old);
 }
 
+// Modes and extended attributes of Linux.
 #[cfg(target_os = "linux")]
 #[test]
 fn mode_and_attributes_are_kept() {

@@ -17,6 +17,9 @@ pub(crate) struct Copied {
     pub(crate) before: Vec<u8>,
 }
 
+/// Whether the system can replace a hive by an equivalent new file.
+pub(crate) const REPLACES: bool = cfg!(target_os = "linux");
+
 /// Returns the time of modification of every copy.
 pub(crate) fn long_ago() -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)

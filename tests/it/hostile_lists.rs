@@ -147,6 +147,7 @@ fn reports_are_bounded_on_expensive_lists() {
 
 /// Runs the commands with a limit of the address space: that of the process and four times the input. The limit on
 /// processor time only makes a hang a failure.
+// Windows has no limit of the address space.
 #[cfg(target_os = "linux")]
 #[test]
 fn commands_stay_within_four_times_the_input() {

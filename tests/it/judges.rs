@@ -173,9 +173,12 @@ pub(crate) fn python_with(test: &str, module: &str) -> Option<PathBuf> {
     found
 }
 
+/// The interpreter of a virtual environment of Python.
+const PYTHON: &str = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
+
 /// Returns paths of a Python with the judges.
 fn pythons() -> Vec<PathBuf> {
-    let judges = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/judges/bin/python");
+    let judges = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/judges").join(PYTHON);
     let named = std::env::var_os("HIVEWRIGHT_PYTHON").map(PathBuf::from);
     [PathBuf::from("python3"), judges].into_iter().chain(named).collect()
 }

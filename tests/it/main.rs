@@ -48,7 +48,7 @@ mod hostile_lists;
 mod judges;
 mod ntfs;
 mod page_reads;
-// Names of any bytes exist on Unix alone; `exact.rs` and `host_folder.rs` have the tests for UTF-16.
+// Names of any bytes exist on Unix alone; there is a test for UTF-16.
 #[cfg(unix)]
 mod paths;
 mod policy;

@@ -345,6 +345,7 @@ mod tests {
         }
     }
 
+    // Names of any bytes exist on Unix alone; there is a test for UTF-16.
     #[cfg(unix)]
     #[test]
     fn names_that_are_not_utf_8_can_be_listed_and_opened() {

@@ -1,9 +1,9 @@
 //! Tells whether a commit could write to a file of the host, without opening it for writing and without taking a lock,
 //! so that readers never obstruct other programs.
 //!
-//! Windows answers only to an attempt: the file is opened for writing, shared with everybody, and closed at once. That
-//! finds programs that exclude writers, as virtual machines do. To find a writer that shares its file, the attempt
-//! would have to exclude it.
+//! Windows answers only to an attempt: the file is opened without sharing it with writers, then for writing, and bytes
+//! are locked where that obstructs no reader; each attempt ends at once. A program that opens the file for writing in
+//! that moment is refused. Attempts of other programs are waited for (`win32::patiently`).
 
 use std::path::Path;
 
@@ -118,6 +118,8 @@ mod system {
     use std::io;
     use std::os::windows::fs::OpenOptionsExt;
     use std::path::Path;
+    use std::sync::{Mutex, MutexGuard, TryLockError};
+    use std::time::Duration;
 
     use windows_sys::Win32::Storage::FileSystem as fs;
 
@@ -134,8 +136,12 @@ mod system {
 
     const SHARE_ALL: u32 = fs::FILE_SHARE_READ | fs::FILE_SHARE_WRITE | fs::FILE_SHARE_DELETE;
 
+    /// Permissions are checked before other users of the file, which [`usage`] finds.
     pub(super) fn may_write(path: &Path) -> io::Result<()> {
-        open(path, fs::FILE_WRITE_DATA, SHARE_ALL).map(drop)
+        match open(path, fs::FILE_WRITE_DATA, SHARE_ALL) {
+            Err(e) if is_in_use(&e) => Ok(()),
+            done => done.map(drop),
+        }
     }
 
     /// A volume is not locked for the answer: that would close the files of others.
@@ -157,8 +163,30 @@ mod system {
         if win32::device_name(path).is_some() {
             return Ok(Usage::Free);
         }
-        let is_kept = open(path, fs::FILE_WRITE_DATA, SHARE_ALL).is_err_and(|e| is_in_use(&e));
-        Ok(if is_kept { Usage::Kept } else { Usage::Free })
+        let _turn = turn();
+        let excludes = |found: io::Result<()>| found.is_err_and(|e| is_in_use(&e));
+        // As a commit shares the file, which writers do not survive.
+        let alone = win32::patiently(|| open(path, fs::FILE_READ_DATA, fs::FILE_SHARE_READ));
+        let is_locked = alone.as_ref().is_ok_and(|file| excludes(win32::find_locks_as_reader(file)));
+        if excludes(alone.map(drop)) {
+            return Ok(Usage::Written);
+        }
+        let is_kept = || excludes(win32::patiently(|| open(path, fs::FILE_WRITE_DATA, SHARE_ALL).map(drop)));
+        Ok(if is_locked || is_kept() { Usage::Kept } else { Usage::Free })
+    }
+
+    /// Waits until no other thread queries, since queries exclude each other. A server that does not answer one thread
+    /// must not stop the others: they stop waiting.
+    fn turn() -> Option<MutexGuard<'static, ()>> {
+        static TURN: Mutex<()> = Mutex::new(());
+        for _ in 0..20 {
+            match TURN.try_lock() {
+                Ok(turn) => return Some(turn),
+                Err(TryLockError::Poisoned(turn)) => return Some(turn.into_inner()),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+        None
     }
 }
 
@@ -201,6 +229,7 @@ pub fn vmware_is_out<H: Host>(host: &H, path: &Path) -> Result<()> {
     Err(Error::refused(Code::InUse, what).advise("shut the virtual machine down; if none runs, remove that folder"))
 }
 
+// The tests for Windows are below.
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
@@ -263,13 +292,13 @@ mod tests_on_windows {
         assert_eq!(usage(&path, true), Usage::Free);
         drop((open(Access::Write).unwrap(), reader));
         let writer = File::options().write(true).open(&path).unwrap();
-        assert_eq!(usage(&path, true), Usage::Free, "it shares the file with everybody");
+        assert_eq!(usage(&path, true), Usage::Written, "although it shares the file with everybody");
         refused(open(Access::Write).map(drop));
         assert!(!open(Access::Read).unwrap().try_share().unwrap());
         drop(writer);
         let keeper = File::options().read(true).share_mode(1).open(&path).unwrap();
         assert_eq!(usage(&path, true), Usage::Kept);
-        refused(may_write(&path));
+        may_write(&path).unwrap();
         refused(open(Access::Write).map(drop));
         assert!(open(Access::Read).unwrap().try_share().unwrap());
         drop(keeper);
@@ -287,6 +316,38 @@ mod tests_on_windows {
         refused(open(Access::Write).map(drop));
         drop(shared);
         open(Access::Write).unwrap();
+    }
+
+    #[test]
+    fn locks_of_bytes_are_seen_and_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, vec![0; 5000]).unwrap();
+        // Returns the usage, and whether a commit would get the file.
+        let asked = || (usage(&path, false), RealHost.open(&path, Access::Write).unwrap().try_lock().unwrap());
+        let reader = File::open(&path).unwrap();
+        for lock in [File::try_lock, File::try_lock_shared] {
+            assert_eq!(asked(), (Usage::Free, true));
+            lock(&reader).unwrap();
+            assert_eq!(asked(), (Usage::Kept, false));
+            // Wine reports an error of the second call that the standard library makes; the first has released the lock.
+            let _ = reader.unlock();
+        }
+        assert_eq!(asked(), (Usage::Free, true));
+        // The query and the attempt leave no lock.
+        File::open(&path).unwrap().try_lock().unwrap();
+    }
+
+    #[test]
+    fn queries_do_not_find_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, "bytes").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..20).for_each(|_| assert_eq!(usage(&path, true), Usage::Free)));
+            }
+        });
     }
 
     #[test]

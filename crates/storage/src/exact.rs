@@ -175,6 +175,7 @@ mod tests {
         assert_eq!(from_encoded("\u{fc}/\u{1f600}".into()).unwrap(), "\u{fc}/\u{1f600}");
     }
 
+    // Names of any bytes exist on Unix alone; there is a test for UTF-16.
     #[cfg(unix)]
     #[test]
     fn every_other_path_comes_back_from_its_numbers() {

@@ -5,6 +5,7 @@ use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 #[cfg(windows)]
 use std::sync::OnceLock;
+#[cfg(not(windows))]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::advised;
@@ -18,6 +19,7 @@ pub struct FileStorage {
     file: File,
     path: PathBuf,
     /// Whether a lock was asked for.
+    #[cfg(not(windows))]
     has_locks: AtomicBool,
     /// The size of a disk or volume of this machine, and `None` for a file.
     #[cfg(windows)]
@@ -45,11 +47,13 @@ impl FileStorage {
             shared: OnceLock::new(),
             file,
             path,
+            #[cfg(not(windows))]
             has_locks: AtomicBool::new(false),
         }
     }
 
     /// Returns the file, for a lock: dropping the storage releases it.
+    #[cfg(not(windows))]
     pub(super) fn to_lock(&self) -> &File {
         self.has_locks.store(true, Ordering::Relaxed);
         &self.file
@@ -74,7 +78,7 @@ impl FileStorage {
         }
         let mut options = File::options();
         std::os::windows::fs::OpenOptionsExt::share_mode(options.read(true), FILE_SHARE_READ);
-        match options.open(&self.path) {
+        match super::win32::patiently(|| options.open(&self.path)) {
             Ok(file) => Ok(self.shared.set(file).is_ok()),
             Err(e) if is_in_use(&e) => Ok(false),
             Err(e) => Err(e),
@@ -164,6 +168,7 @@ fn is_denied(source: &io::Error) -> bool {
 
 /// Releases the locks. To close the file is not enough: a program that another thread has just started holds the file
 /// until it has replaced the copy of this process.
+#[cfg(not(windows))]
 impl Drop for FileStorage {
     fn drop(&mut self) {
         if *self.has_locks.get_mut() {

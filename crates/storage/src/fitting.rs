@@ -64,6 +64,7 @@ mod tests {
         assert_eq!(fitting(OsStr::new("x"), 1000).len(), 1 + 16);
     }
 
+    // The limit of Unix counts bytes.
     #[cfg(unix)]
     #[test]
     fn bytes_that_are_no_text_are_cut_anywhere() {

@@ -18,11 +18,13 @@ mod host;
 pub mod joined;
 mod mapped;
 pub mod memory;
+// Modes and extended attributes of Linux.
 #[cfg(target_os = "linux")]
 mod metadata;
 pub mod new_file;
 pub mod private;
 pub mod probe;
+// Windows has no locks of virtual machines.
 #[cfg(target_os = "linux")]
 mod ranges;
 mod real;

@@ -81,6 +81,20 @@ pub fn name_of(path: &Path) -> OsString {
     path.file_name().unwrap_or_default().to_owned()
 }
 
+/// Returns the identity of the file that standard output goes to; `None` where the host does not tell.
+#[cfg(unix)]
+pub fn standard_output() -> Option<FileId> {
+    metadata(Path::new("/dev/stdout")).ok()?.id
+}
+
+/// Returns the identity of the file that standard output goes to; `None` if it is none.
+#[cfg(windows)]
+pub fn standard_output() -> Option<FileId> {
+    use std::os::windows::io::AsHandle;
+    let output = File::from(io::stdout().as_handle().try_clone_to_owned().ok()?);
+    super::win32::identity(&output).ok().map(|found| found.0)
+}
+
 /// Returns the folders, without links, of `path` and of each link on the way to the file; that of the file itself is
 /// the last. A cycle of links ends the list.
 pub fn folders_on_the_way(path: &Path) -> Vec<PathBuf> {
@@ -296,6 +310,7 @@ fn names_of(file: &File, _: &fs::Metadata) -> (Option<FileId>, u64) {
     super::win32::identity(file).map_or((None, 1), |(id, names)| (Some(id), names))
 }
 
+// Links, sockets and pipes of Unix.
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;

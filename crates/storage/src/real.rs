@@ -1,7 +1,9 @@
 //! The file system of this machine.
 
 use std::ffi::OsStr;
-use std::fs::{self, FileTimes, OpenOptions, TryLockError};
+#[cfg(not(windows))]
+use std::fs::TryLockError;
+use std::fs::{self, FileTimes, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -57,7 +59,7 @@ impl Host for RealHost {
         options.read(true).write(access == Access::Write);
         keep_writers_out(&mut options, path, access);
         claim_device(&mut options, path, access);
-        let file = options.open(path).map_err(|e| match access {
+        let file = attempt(|| options.open(path)).map_err(|e| match access {
             _ if is_in_use(&e) => in_use(path),
             Access::Write => denied(path, e),
             Access::Read => failed("open", path, e),
@@ -134,6 +136,14 @@ impl Host for RealHost {
     fn sync_folder(&self, folder: &Path) -> Result<()> {
         super::win32::flush_folder(folder).map_err(|e| failed("flush the folder", folder, e))
     }
+}
+
+#[cfg(windows)]
+use super::win32::patiently as attempt;
+
+#[cfg(unix)]
+fn attempt<T>(mut open: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    open()
 }
 
 #[cfg(unix)]
@@ -232,11 +242,22 @@ impl HostFile for FileStorage {
         about(self, &data)
     }
 
-    /// On Windows a lock would exclude the read-back as well; opening for writing has already excluded other writers.
+    /// On Windows a lock would exclude the read-back as well. Opening for writing has already excluded other writers; a
+    /// reader may have locked bytes.
+    #[cfg(windows)]
     fn try_lock(&self) -> Result<bool> {
-        if cfg!(windows) {
+        if self.is_device() {
             return Ok(true);
         }
+        match super::win32::find_locks(self.file()) {
+            Ok(()) => Ok(true),
+            Err(e) if is_in_use(&e) => Ok(false),
+            Err(e) => Err(failed("lock", self.path(), e)),
+        }
+    }
+
+    #[cfg(not(windows))]
+    fn try_lock(&self) -> Result<bool> {
         match self.to_lock().try_lock() {
             Ok(()) => Ok(true),
             Err(TryLockError::WouldBlock) => Ok(false),

@@ -174,6 +174,7 @@ mod tests {
         assert_eq!(word(Path::new(&odd)), "(''+'a'+[char]0xd800+'b'+[char]0xdfff)");
     }
 
+    // Names of any bytes exist on Unix alone; there is a test for UTF-16.
     #[cfg(unix)]
     #[test]
     fn bytes_that_are_no_text_are_numbers() {

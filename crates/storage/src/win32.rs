@@ -14,7 +14,7 @@ use std::path::{Component, Path, Prefix};
 use std::ptr;
 
 use windows_sys::Win32::Storage::FileSystem as fs;
-use windows_sys::Win32::System::IO::DeviceIoControl;
+use windows_sys::Win32::System::IO::{DeviceIoControl, OVERLAPPED};
 use windows_sys::Win32::System::Ioctl as ioctl;
 
 use super::FileId;
@@ -28,6 +28,61 @@ const ERROR_LOCK_VIOLATION: i32 = 33;
 /// Returns whether another program uses the file.
 pub(super) fn is_in_use(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION))
+}
+
+/// Repeats an attempt for a few milliseconds while another handle excludes it: scanners of viruses, and the queries of
+/// `availability.rs` in other threads and programs, open files for a moment.
+pub(super) fn patiently<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    const ATTEMPTS: u32 = 5;
+    for i in 1..ATTEMPTS {
+        match attempt() {
+            Err(e) if is_in_use(&e) => std::thread::sleep(std::time::Duration::from_millis(1 << i)),
+            done => return done,
+        }
+    }
+    attempt()
+}
+
+/// A byte that no file has: only a lock of the whole file includes it.
+const FAR: u64 = i64::MAX as u64 - 1;
+
+/// Checks that no other handle has locked a byte of `file`, which is open for reading or writing. Excludes readers for
+/// a moment.
+///
+/// # Errors
+/// [`is_in_use`].
+pub(super) fn find_locks(file: &File) -> io::Result<()> {
+    patiently(|| lock_for_a_moment(file, fs::LOCKFILE_EXCLUSIVE_LOCK, 0, u64::MAX))
+}
+
+/// As [`find_locks`], but excludes no reader. Finds no lock that lets others read and leaves out the end of the file.
+///
+/// # Errors
+/// [`is_in_use`].
+pub(super) fn find_locks_as_reader(file: &File) -> io::Result<()> {
+    patiently(|| {
+        lock_for_a_moment(file, 0, 0, FAR)?;
+        lock_for_a_moment(file, fs::LOCKFILE_EXCLUSIVE_LOCK, FAR, 1)
+    })
+}
+
+/// Locks bytes and releases them. A file system without locks has no holders of locks.
+fn lock_for_a_moment(file: &File, kind: u32, start: u64, len: u64) -> io::Result<()> {
+    use windows_sys::Win32::Foundation as code;
+    let (low, high) = (len as u32, (len >> 32) as u32);
+    let mut place = OVERLAPPED::default();
+    place.Anonymous.Anonymous.Offset = start as u32;
+    place.Anonymous.Anonymous.OffsetHigh = (start >> 32) as u32;
+    let refused = [code::ERROR_INVALID_FUNCTION, code::ERROR_NOT_SUPPORTED];
+    let flags = kind | fs::LOCKFILE_FAIL_IMMEDIATELY;
+    // SAFETY: the handle is open while `file` lives, and was not opened for overlapped operations, so that the call has
+    // ended with `place` when it returns.
+    match truth(unsafe { fs::LockFileEx(file.as_raw_handle(), flags, 0, low, high, &raw mut place) }) {
+        // SAFETY: as above.
+        Ok(()) => truth(unsafe { fs::UnlockFileEx(file.as_raw_handle(), 0, low, high, &raw mut place) }),
+        Err(e) if e.raw_os_error().is_some_and(|error| refused.contains(&error.cast_unsigned())) => Ok(()),
+        Err(e) => Err(e),
+    }
 }
 
 /// Renames a file and returns when the new name is on the medium. Replaces an existing file only if `replace`; without

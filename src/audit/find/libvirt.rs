@@ -81,8 +81,6 @@ mod tests {
         Ok(disks(&path)?.map(|disks| disks.into_iter().map(of_folder).collect()))
     }
 
-    // A path without a drive is relative to one on Windows.
-    #[cfg(unix)]
     #[test]
     fn only_disks_with_a_source_are_returned() {
         let text = "<!-- made by virsh --><domain type='kvm' xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'><name>pc</name><devices>\
@@ -92,9 +90,12 @@ mod tests {
             <disk type='file'><target dev='vdc'/></disk>\
             <disk type='network' device='disk'><source protocol='rbd' name='pool/pc'/></disk>\
             <disk type='file' device='lun'><source file='beside.raw'/></disk></devices></domain>";
+        // On Windows, a path without a drive is relative to that of the file.
+        let drive: PathBuf = std::env::temp_dir().components().take(usize::from(cfg!(windows))).collect();
+        let of_host = |path: &str| Disk::Path(drive.join(path));
         let expected = vec![
-            Disk::Path("/var/lib/a & b.qcow2".into()),
-            Disk::Path("/dev/vg/pc".into()),
+            of_host("/var/lib/a & b.qcow2"),
+            of_host("/dev/vg/pc"),
             Disk::Other("network".to_owned()),
             Disk::Path("beside.raw".into()),
         ];

@@ -1,6 +1,8 @@
 //! Files on a file system without memory maps, such as 9p and some of FUSE, are read by calls.
 //!
 //! A preloaded library refuses the maps.
+
+// Windows preloads no library.
 #![cfg(target_os = "linux")]
 
 use std::fs;

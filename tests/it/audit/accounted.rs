@@ -7,7 +7,7 @@ use std::path::Path;
 use hivewright_fixtures::{HiveSpec, Minor, Release, SystemHive};
 use serde_json::Value;
 
-use super::{audit, of, records, steady};
+use super::{audit, of, records, slashed, steady};
 use crate::command::Run;
 use crate::support::disk::{mbr, split, windows_volume};
 use crate::support::tools::{have, output};
@@ -312,16 +312,16 @@ fn the_files_of_a_windows_folder_belong_to_it() {
     assert_eq!((run.code, counts(&run)), (0, [2, 0, 0, 2]), "{}", run.err);
     let folder = run.err.lines().find(|line| line.contains("\"folder\"")).unwrap();
     let folder: Value = serde_json::from_str(folder).unwrap();
-    assert_eq!((&folder["file"], &folder["part_of"]), (&"all/Windows/System32".into(), &"all/Windows".into()));
+    let path = |field: &str| slashed(folder[field].as_str().unwrap());
+    assert_eq!((&*path("file"), &*path("part_of")), ("all/Windows/System32", "all/Windows"));
 }
 
 /// The list streams, so memory does not grow with it.
-// Wine takes minutes for so many files, and Linux alone reports the memory.
-#[cfg(unix)]
 #[test]
 fn many_skipped_files_cost_no_memory() {
     let home = tempfile::tempdir().unwrap();
-    let count = 30_000;
+    // Wine takes minutes for so many files, and Linux alone reports the memory.
+    let count = if cfg!(windows) { 600 } else { 30_000 };
     for i in 0..count {
         let folder = home.path().join(format!("all/{}", i % 30));
         if i < 30 {
@@ -334,5 +334,5 @@ fn many_skipped_files_cost_no_memory() {
     assert_eq!(counts(&run), [count + 1, 1, 0, count]);
     assert_eq!(run.err.lines().filter(|line| line.starts_with('{')).count() as u64, count);
     let kib = super::large::peak(home.path(), &["--json", "--list-skipped", "all"], &home.path().join("r.jsonl"));
-    assert!((1..60 << 10).contains(&kib), "{kib} KiB");
+    assert!(cfg!(windows) || (1..60 << 10).contains(&kib), "{kib} KiB");
 }

@@ -8,13 +8,14 @@ use std::process::Command;
 use hivewright_fixtures::{Release, SystemHive};
 use serde_json::{Value, json};
 
-use super::{audit, of, records, steady};
+use super::{audit, of, records, slashed, steady};
 use crate::support::disk::{mbr, windows_volume};
 use crate::support::tools::{have, output};
 
 /// Returns the dependents of each target of a run.
 fn dependents(all: &BTreeMap<(String, u64), Value>) -> Vec<(&str, Value)> {
-    all.iter().map(|((name, _), record)| (name.as_str(), record["dependents"].clone())).collect()
+    let names = |list: &Value| list.as_array().unwrap().iter().map(|name| slashed(name.as_str().unwrap())).collect();
+    all.iter().map(|((name, _), record)| (name.as_str(), names(&record["dependents"]))).collect()
 }
 
 fn windows(path: &Path, value: Option<u32>) -> Option<()> {

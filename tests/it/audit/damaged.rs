@@ -98,8 +98,6 @@ fn logs_beside_their_hive_are_no_targets() {
     assert_eq!(names, ["all/OTHER.LOG2", "all/SYSTEM", "all/SYSTEM.LOG"]);
 }
 
-// Linux alone reports how much memory was used.
-#[cfg(unix)]
 #[test]
 fn other_files_are_not_read_completely() {
     let home = tempfile::tempdir().unwrap();
@@ -112,11 +110,12 @@ fn other_files_are_not_read_completely() {
     let record = &of(&told, "zeros")[0];
     assert_eq!(record["error"]["code"], "base-signature");
     assert!(record["bytes_read"].as_u64().unwrap() < 1 << 20, "{record}");
-    assert!((1..100 << 10).contains(&kib), "{kib} KiB");
+    // Linux alone reports how much memory was used.
+    assert!(cfg!(windows) || (1..100 << 10).contains(&kib), "{kib} KiB");
 }
 
 /// An additional column has the bytes that a cell cannot represent.
-// Names of any bytes.
+// Names on Windows have no line ends.
 #[cfg(unix)]
 #[test]
 fn a_row_has_the_bytes_of_a_name_that_it_cannot_show() {

@@ -67,7 +67,7 @@ fn rows_are_read_back_by_pythons_reader() {
     assert!(one["control_sets"].as_str().unwrap().starts_with("ControlSet001=1"), "{one}");
 }
 
-// The paths in messages have slashes.
+// Names on Windows have none of these characters.
 #[cfg(unix)]
 #[test]
 fn cases_are_read_back_by_pythons_reader_and_libxml() {

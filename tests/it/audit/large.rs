@@ -28,14 +28,14 @@ pub(super) fn peak(folder: &Path, args: &[&str], out: &Path) -> u64 {
     peak
 }
 
-// Wine takes minutes for so many files.
-#[cfg(unix)]
 #[test]
 fn two_thousand_targets_have_two_thousand_right_records() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("fleet");
     let begun = Instant::now();
-    let fleet = make(&folder, 2000);
+    // Wine takes minutes for so many files, and Linux alone reports the memory.
+    let count: u32 = if cfg!(windows) { 150 } else { 2000 };
+    let fleet = make(&folder, count as usize);
     let made = begun.elapsed();
     let one = audit(home.path(), &["--json", "--jobs", "1", "fleet"]);
     assert_eq!(one.code, 2, "some could not be read: {}", one.err);
@@ -52,12 +52,12 @@ fn two_thousand_targets_have_two_thousand_right_records() {
 
     let results = home.path().join("results.jsonl");
     let kib = peak(home.path(), &["--json", "--jobs", "8", "fleet"], &results);
-    assert!((1..150 << 10).contains(&kib), "{kib} KiB");
+    assert!(cfg!(windows) || (1..150 << 10).contains(&kib), "{kib} KiB");
 
     // Targets that failed before their files were known are read again.
     let again = audit(home.path(), &["--json", "--resume", "results.jsonl", "fleet"]);
     let kept = again.err.split(" reused").next().unwrap().rsplit(' ').next().unwrap().parse::<u32>().unwrap();
-    assert!((1960..=2000).contains(&kept), "{}", again.err);
+    assert!((count - count / 50..=count).contains(&kept), "{}", again.err);
     println!("{kib} KiB; made {made:?}; first {}; second {}", one.err.trim(), again.err.trim());
     assert!(steady(records(&again.out)) == all);
 }

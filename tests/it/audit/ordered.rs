@@ -6,7 +6,7 @@ use std::path::Path;
 use hivewright_fixtures::{Release, SystemHive};
 use serde_json::{Value, json};
 
-use super::audit;
+use super::{audit, slashed};
 use crate::command::{Run, hivewright_in};
 
 const POLICY: &str = "name = 'p'\n[[check]]\nid = 'start'\ntitle = 'It starts'\nseverity = 'low'\nrationale = 'Why'\n\
@@ -31,7 +31,7 @@ fn put(path: &Path, value: u32) {
 }
 
 fn targets(run: &Run) -> Vec<String> {
-    let target = |line: &str| serde_json::from_str::<Value>(line).unwrap()["target"].as_str().unwrap().to_owned();
+    let target = |line: &str| slashed(serde_json::from_str::<Value>(line).unwrap()["target"].as_str().unwrap());
     run.out.lines().map(target).collect()
 }
 
@@ -67,7 +67,7 @@ fn changes_since_the_baseline_are_reported() {
     };
     let states = |run: &Run| -> Vec<(String, String)> {
         let all = run.out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let text = |value: &Value| slashed(value.as_str().unwrap());
         all.map(|it| (text(&it["target"])[6..].to_owned(), text(&it["drift"]["state"])))
             .filter(|it| it.1 != "same")
             .collect()

@@ -94,7 +94,7 @@ fn the_top_of_a_chain_has_no_children_and_the_rest_has() {
 }
 
 /// A link to an image in another folder: dependents beside the link are found too.
-// Symbolic links need privileges on Windows.
+// Links need privileges on Windows.
 #[cfg(unix)]
 #[test]
 fn children_are_found_beside_the_name_that_the_user_gave() {
@@ -137,7 +137,7 @@ fn children_are_found_beside_the_name_that_the_user_gave() {
 }
 
 /// A dependent may use any name that leads to the same file.
-// Symbolic links need privileges on Windows.
+// Links need privileges on Windows.
 #[cfg(unix)]
 #[test]
 fn a_child_is_known_by_the_file_that_its_name_leads_to() {
@@ -270,7 +270,7 @@ fn an_audit_of_named_images_opens_each_a_few_times() {
 }
 
 /// Reading commands do not search, and the search opens only regular files in the folder.
-// Symbolic links need privileges on Windows.
+// Links need privileges on Windows.
 #[cfg(unix)]
 #[test]
 fn the_search_opens_nothing_elsewhere_and_a_check_does_not_search() {

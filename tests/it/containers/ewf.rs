@@ -135,6 +135,7 @@ fn sparse(path: &Path, tables: u32, count: u32) {
     section("done", &[], 0);
 }
 
+// Windows has no limit of the address space.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_memory_of_tables_is_bounded_by_the_file() {

@@ -15,7 +15,7 @@ fn descriptor(extent: &str, more: &str) -> String {
     )
 }
 
-// Symbolic links need privileges on Windows.
+// Links need privileges on Windows.
 #[cfg(unix)]
 #[test]
 fn names_in_an_image_open_nothing_elsewhere() {

@@ -201,28 +201,81 @@ fn the_state_of_a_volume() {
     Row::image("a sound one", &bytes_of("superfloppy"), None).check();
 }
 
-/// Keeps a file as other programs of the system do: by a lock, or on Windows by sharing it with readers alone.
-fn held(path: &Path) -> File {
-    let mut options = File::options();
-    #[cfg(windows)]
-    std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 1);
-    let file = options.read(true).open(path).unwrap();
-    #[cfg(unix)]
+/// A way in which a program keeps a file, and its name.
+type Keeper = (&'static str, fn(&Path) -> File);
+
+/// The ways in which other programs of the system keep a file that others may read.
+#[cfg(unix)]
+const KEEPERS: [Keeper; 1] = [("locked", |path| {
+    let file = File::open(path).unwrap();
     file.lock().unwrap();
     file
+})];
+#[cfg(windows)]
+const KEEPERS: [Keeper; 3] = [
+    ("kept from writers", |path| sharing(path, 1)),
+    ("written", |path| File::options().write(true).open(path).unwrap()),
+    ("locked for readers", |path| {
+        let file = File::open(path).unwrap();
+        file.try_lock_shared().unwrap();
+        file
+    }),
+];
+
+#[cfg(windows)]
+fn sharing(path: &Path, share: u32) -> File {
+    std::os::windows::fs::OpenOptionsExt::share_mode(File::options().read(true), share).open(path).unwrap()
 }
 
 #[test]
 fn a_target_in_use() {
     let (image, refused) = (bytes_of("superfloppy"), Some(("in-use", 3)));
-    for row in [Row::image("a locked image", &image, refused), Row::mounted("a locked hive", None, refused)] {
-        let held = held(&row.file());
-        row.held(held).check();
+    for (way, keep) in KEEPERS {
+        let name = |of: &str| format!("{of} that is {way}");
+        for row in [Row::image(name("an image"), &image, refused), Row::mounted(name("a hive"), None, refused)] {
+            let held = keep(&row.file());
+            row.held(held).check();
+        }
     }
     if have(&["qemu-io"]) {
         let row = Row::image("an image that QEMU has open", &image, refused);
         let qemu = Qemu::open(&row.file());
         row.held(qemu).check();
+    }
+}
+
+/// Every command refuses a file that nobody else may read. Wine lets others read locked bytes; then all commands report
+/// the lock.
+#[cfg(windows)]
+#[test]
+fn a_target_that_excludes_readers() {
+    let (image, refused) = (bytes_of("superfloppy"), Some(("in-use", 3)));
+    let locked = |path: &Path| {
+        let file = File::open(path).unwrap();
+        file.try_lock().unwrap();
+        file
+    };
+    let keepers: [&dyn Fn(&Path) -> File; 2] = [&|path| sharing(path, 0), &locked];
+    for keep in keepers {
+        for row in [Row::image("an image", &image, refused), Row::mounted("a hive", None, refused)] {
+            let before = fs::read(row.file()).unwrap();
+            let held = keep(&row.file());
+            if fs::read(row.file()).is_ok() {
+                row.held(held).check();
+                continue;
+            }
+            for verb in [&["get"][..], &["info"], &["set", "2", "--dry-run"], &["set", "2"]] {
+                let ran = row.run(verb, &[]);
+                let told: Value = serde_json::from_str(&ran.out).unwrap();
+                assert_eq!(
+                    (told["error"]["code"].as_str(), ran.code),
+                    refused.map(|(code, exit)| (Some(code), exit)).unwrap(),
+                    "{verb:?}"
+                );
+            }
+            drop(held);
+            assert!(fs::read(row.file()).unwrap() == before, "{}", row.name);
+        }
     }
 }
 

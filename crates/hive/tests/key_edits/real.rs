@@ -180,6 +180,9 @@ fn the_oracle_agrees(file: &File) {
     }
 }
 
+/// The interpreter of a virtual environment of Python.
+const PYTHON: &str = if cfg!(windows) { "Scripts/python.exe" } else { "bin/python" };
+
 /// Returns the output of a command; `None` if it is not installed.
 fn printed(command: &mut Command, input: &[u8]) -> Option<String> {
     let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
@@ -243,7 +246,7 @@ fn other_parsers_agree() {
         {
             assert_eq!(text.lines().filter(|line| line.contains("/n,SZ,")).count(), 1000);
         }
-        let python = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/judges/bin/python");
+        let python = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../target/judges").join(PYTHON);
         for script in [REGIPY, DISSECT] {
             if let Some(text) = printed(Command::new(&python).args(["-c", script]).arg(&file), b"") {
                 assert_eq!(sorted(text), names);

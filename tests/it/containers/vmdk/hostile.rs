@@ -188,14 +188,16 @@ fn harmful_writes_are_refused() {
     assert_eq!(written(&[(4, &[4])]), Err("vmdk-version"));
 }
 
-// The descriptors name paths of Unix.
-#[cfg(unix)]
 #[test]
 fn invalid_descriptors() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("disk.vmdk");
-    fs::write(folder.path().join("flat.bin"), [1; 8 * S]).unwrap();
-    fs::write(folder.path().join("other.vmdk"), hosted(&descriptor(7, None, "x", OWN), &[])).unwrap();
+    let outer = tempfile::tempdir().unwrap();
+    let folder = outer.path().join("vm");
+    fs::create_dir(&folder).unwrap();
+    let secret = outer.path().join("secret");
+    fs::write(&secret, [1; 8 * S]).unwrap();
+    let path = folder.join("disk.vmdk");
+    fs::write(folder.join("flat.bin"), [1; 8 * S]).unwrap();
+    fs::write(folder.join("other.vmdk"), hosted(&descriptor(7, None, "x", OWN), &[])).unwrap();
     let opened = |kind: &str, lines: &str| {
         fs::write(&path, descriptor(7, None, kind, lines)).unwrap();
         open(&path).map(|(image, _)| image.about.size).map_err(|e| e.code().as_str())
@@ -215,8 +217,8 @@ fn invalid_descriptors() {
         ("custom", "RW 4 SESPARSE \"other.vmdk\"".into(), Err("vmdk-magic")),
         ("custom", "RW 4 SPARSE \"flat.bin\"".into(), Err("vmdk-magic")),
         ("custom", "RW 4 VSANSPARSE \"flat.bin\"".into(), Err("vmdk-extent-kind")),
-        ("custom", "RW 4 FLAT \"/etc/passwd\" 0".into(), Err("outside-folder")),
-        ("custom", "RW 4 FLAT \"../../../etc/passwd\" 0".into(), Err("outside-folder")),
+        ("custom", format!("RW 4 FLAT \"{}\" 0", secret.display()), Err("outside-folder")),
+        ("custom", "RW 4 FLAT \"../secret\" 0".into(), Err("outside-folder")),
         ("custom", "RW 4 FLAT \"/dev/sda\" 0".into(), Err("vmdk-device")),
         ("custom", r#"RW 4 FLAT "\\.\PhysicalDrive0" 0"#.into(), Err("vmdk-device")),
         ("custom", "RW 4 VMFSRDM \"flat.bin\"".into(), Err("vmdk-device")),

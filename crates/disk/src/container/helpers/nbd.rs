@@ -5,6 +5,10 @@
 //! process is the client. Names in an image are resolved here or not followed; QEMU is given the whole chain. Its
 //! writes go to storages of this process, under its locks.
 
+// Windows has no qemu-nbd.
+#[cfg(unix)]
+#[cfg(test)]
+mod against_qemu;
 #[cfg(unix)]
 mod backing_name;
 #[cfg(unix)]
@@ -21,10 +25,6 @@ mod running;
 mod server;
 #[cfg(unix)]
 mod wire;
-
-#[cfg(test)]
-#[cfg(unix)]
-mod against_qemu;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
