@@ -304,7 +304,7 @@ impl HiveHandle {
     }
 
     /// Returns the obstacle if the first sector of the hive, which every edit changes, cannot be written because it
-    /// lies in a parent of the image. Replaced in memory, for formats that may not allocate it in the child.
+    /// lies in a parent of the image. Tried in memory, for formats that may not allocate it in the child.
     pub(crate) fn of_placement(&self) -> Option<Obstacle> {
         const MAY_REFUSE: [&str; 4] = ["vhd", "vhdx", "vdi", "vmdk"];
         let disk = self.disk()?;

@@ -13,7 +13,7 @@ use hivewright_hive::{HiveBytes, Key};
 pub(crate) fn special<B: HiveBytes>(key: &Key<'_, B>, path: &str) -> Option<Error> {
     let node = key.node();
     let what = if node.has(flags::PREDEFINED_HANDLE) {
-        "a predefined handle: its number of values is not a number"
+        "a predefined handle: its field for the number of values has another meaning"
     } else if node.has(flags::SYMBOLIC_LINK) {
         "a symbolic link: Windows reads its target"
     } else if node.is_tombstone(key.hive().base_block().minor_version.get()) {

@@ -258,7 +258,7 @@ fn a_copy_of_an_image_gets_all_hives() {
     assert_eq!(refused.code(), "output-files");
 }
 
-/// CheckedHive by another program, if installed.
+/// Judged by another program, if installed.
 #[test]
 fn others_read_what_was_written() {
     let place = Place::folder();

@@ -113,7 +113,7 @@ codes! {
     ValueData "value-data"
         "A value's data exceeds its cell.";
     DuplicateValue "duplicate-value"
-        "Two values of a key have names that differ only by case, so programs read only one of them.";
+        "Two values of a key have names that are equal apart from case, so programs read only one of them.";
     DwordSize "dword-size"
         "A REG_DWORD is not four bytes long; programs may ignore it.";
     DataNotInline "data-not-inline"
@@ -767,7 +767,7 @@ codes! {
     BootSectorInMbr "boot-sector-in-mbr"
         "The first sector is both a boot sector and a partition table; it is read as a table.";
     ExtendedCycle "extended-cycle"
-        "The chain of logical partitions is a cycle.";
+        "The chain of logical partitions is a cycle or too long.";
     ExtendedRecord "extended-record"
         "An extended boot record is missing, so the logical partitions after it are not found.";
     GptBackupDamaged "gpt-backup-damaged"
@@ -889,7 +889,7 @@ codes! {
     FileSparse "file-sparse"
         "The file is sparse, so it is not written in place.";
     FileTooShort "file-too-short"
-        "The change is longer than the file on its volume.";
+        "The change ends past the end of the file on its volume.";
     FolderTooLarge "folder-too-large"
         "The folder has more entries than this program reads.";
     FreeSpaceInPieces "free-space-in-pieces"

@@ -107,7 +107,7 @@ pub(crate) fn of_set<B: HiveBytes>(
         Host::Svchost if !driver || later => (Decision::PolicyAgent, "PolicyAgent runs in svchost.exe"),
         Host::Svchost => (Decision::Contradictory, "PolicyAgent runs in svchost.exe, and IPSec is a driver"),
         Host::Lsass if bfe || ikeext || marks.driver_database.is_some() => {
-            (Decision::Contradictory, "PolicyAgent runs in lsass.exe, but the hive has services of later Windows")
+            (Decision::Contradictory, "PolicyAgent runs in lsass.exe, but the hive has keys of a later Windows")
         }
         Host::Lsass if driver => (Decision::IpSec, "PolicyAgent runs in lsass.exe, and IPSec is a driver"),
         Host::Lsass => (Decision::Unknown, "PolicyAgent runs in lsass.exe, and IPSec is not a driver"),

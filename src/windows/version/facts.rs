@@ -74,7 +74,7 @@ fn source_os<B: HiveBytes>(hive: &Hive<B>, damage: &mut Damage) -> Result<Vec<Ev
         .map(|name| Evidence {
             place: format!("Setup\\{name}"),
             what: "a key".to_owned(),
-            means: "an upgrade from an earlier Windows, which may be outdated",
+            means: "an upgrade: the key describes an earlier Windows",
         })
         .collect())
 }

@@ -147,8 +147,11 @@ impl DependentSearch {
                 Contents::Other => None,
                 Contents::Closed => return found,
             },
-            // A device.
-            None => return found,
+            // A device, or a file in a folder that cannot be listed.
+            None => match open_plain(first) {
+                Ok(Some(file)) => said(first, file).and_then(|said| said.own),
+                _ => return found,
+            },
         };
         let (known, mut images) = (ImageNames { files: &known, own }, 0);
         for entry in candidates(&folders, first, &mut found.is_cut) {

@@ -127,7 +127,7 @@ impl FileInVolume {
             }
         }
         if offset.checked_add(len).is_none_or(|end| end > self.facts.len) {
-            return Err(Error::new(Kind::NoRoom, Code::FileTooShort, "the change is longer than the file")
+            return Err(Error::new(Kind::NoRoom, Code::FileTooShort, "the change ends past the end of the file")
                 .expected(format_args!("an end of at most {}", self.facts.len), u128::from(offset) + u128::from(len))
                 .advise("mount the volume and edit the hive there, where a new file takes its place"));
         }

@@ -194,7 +194,7 @@ impl Editor {
             let size = cell::size_for(used).ok_or_else(|| past_end(list.in_file()))?;
             self.cut(list, size)?;
         }
-        // No step of the change refers to a spare cell: it is free as soon as its adjacent are allocated.
+        // No step of the change refers to a spare cell: it is free as soon as its adjacent cells are allocated.
         for (_, at) in std::mem::take(&mut self.spare) {
             self.release_now(at, Step::Allocate)?;
         }
@@ -250,7 +250,7 @@ impl Editor {
         self.release_now(behind, Step::Link)
     }
 
-    /// Frees a cell and merges it with free adjacent in its bin, by one size field.
+    /// Frees a cell and merges it with free adjacent cells in its bin, by one size field.
     fn release_now(&mut self, at: CellOffset, step: Step) -> Result<()> {
         let header = self.header(at)?;
         if !header.allocated {
@@ -282,7 +282,7 @@ impl Editor {
         self.write(start.in_file(), &Header { size, allocated: false }.encode(), step, "size of the freed cell")
     }
 
-    /// Returns whether the size field of a cell is written in the first step and both adjacent existed before.
+    /// Returns whether the size field of a cell is written in the first step and both adjacent cells existed before.
     fn is_written_first(&self, at: CellOffset) -> bool {
         self.journal.step_at(at.in_file()) == Some(Step::Prepare)
     }

@@ -103,7 +103,7 @@ impl Rejection {
             Rejection::EntrySize => "the entry's size is invalid",
             Rejection::EntryLength => "the entry's hive bins data size is invalid",
             Rejection::EntryGap => "entries are missing before this one",
-            Rejection::EntryPageBounds => "a page of the entry exceeds the hive",
+            Rejection::EntryPageBounds => "a page of the entry has an invalid offset or size",
             Rejection::EntryStale => "the entry is outdated",
             Rejection::EntryBehindStop => "the entry is after the end of the replay",
             Rejection::DirtTorn => "the log ends before its pages do",
