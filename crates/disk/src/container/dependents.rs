@@ -106,6 +106,10 @@ enum Contents {
 }
 
 impl Entry {
+    fn new(path: PathBuf) -> Self {
+        Entry { path, contents: OnceLock::new() }
+    }
+
     fn contents(&self) -> &Contents {
         self.contents.get_or_init(|| match open_plain(&self.path) {
             Ok(Some(file)) => said(&self.path, file).map_or(Contents::Other, |said| Contents::Image(Box::new(said))),
@@ -131,7 +135,7 @@ impl DependentSearch {
         let known: Vec<(PathBuf, Option<Metadata>)> =
             files.iter().map(|path| (path.clone(), metadata(path).ok())).collect();
         let mut found = FoundDependents::default();
-        let Some((first, Some(_))) = known.first() else { return found };
+        let Some((first, Some(data))) = known.first() else { return found };
         match standing_on(first) {
             Ok(above) => {
                 found.children.extend(above.into_iter().filter(|path| !files.contains(path)));
@@ -139,19 +143,15 @@ impl DependentSearch {
             }
             Err(descriptor) => found.closed.push(descriptor),
         }
-        let Some(folder) = first.parent() else { return found };
+        let (Some(folder), EntryKind::File) = (first.parent(), data.kind) else { return found };
         let folders = self.folders_of(folder, named);
-        let own = match folders.iter().flat_map(|files| files.iter()).find(|entry| entry.path == *first) {
-            Some(entry) => match entry.contents() {
-                Contents::Image(said) => said.own,
-                Contents::Other => None,
-                Contents::Closed => return found,
-            },
-            // A device, or a file in a folder that cannot be listed.
-            None => match open_plain(first) {
-                Ok(Some(file)) => said(first, file).and_then(|said| said.own),
-                _ => return found,
-            },
+        // The list of its folder may be older than the image, or impossible.
+        let unlisted = Entry::new(first.clone());
+        let listed = folders.iter().flat_map(|files| files.iter()).find(|entry| entry.path == *first);
+        let own = match listed.unwrap_or(&unlisted).contents() {
+            Contents::Image(said) => said.own,
+            Contents::Other => None,
+            Contents::Closed => return found,
         };
         let (known, mut images) = (ImageNames { files: &known, own }, 0);
         for entry in candidates(&folders, first, &mut found.is_cut) {
@@ -202,8 +202,7 @@ impl DependentSearch {
         }
         let mut files = list(&folder).unwrap_or_default();
         files.retain(|named| named.kind == EntryKind::File);
-        let entry = |name| Entry { path: folder.join(name), contents: OnceLock::new() };
-        let files: Arc<[Entry]> = files.into_iter().map(|named| entry(named.name)).collect();
+        let files: Arc<[Entry]> = files.into_iter().map(|named| Entry::new(folder.join(named.name))).collect();
         let mut known = known();
         known.truncate(MOST_FOLDERS - 1);
         known.push_front((folder, files.clone()));
@@ -236,4 +235,32 @@ fn may_be_image(path: &Path, image: &Path) -> bool {
     let mut of_images = FORMATS.iter().filter(|format| format.references.is_some()).flat_map(|format| format.endings);
     of_images.any(|of_image| *of_image == ending)
         || is_named_alike && !OF_OTHERS.contains(&&*ending) && !name.to_string_lossy().contains("hivewright")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The header of a qcow2 image with the backing file `base`.
+    fn overlay() -> Vec<u8> {
+        const NAME: &[u8] = b"base";
+        let mut bytes = vec![0; 512];
+        bytes[..8].copy_from_slice(b"QFI\xfb\0\0\0\x02");
+        bytes[8..16].copy_from_slice(&256u64.to_be_bytes());
+        bytes[16..20].copy_from_slice(&4u32.to_be_bytes());
+        bytes[256..260].copy_from_slice(NAME);
+        bytes
+    }
+
+    #[test]
+    fn an_image_that_no_list_has_has_dependents() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = std::fs::canonicalize(folder.path()).unwrap();
+        let (base, above) = (home.join("base"), home.join("above.qcow2"));
+        std::fs::write(&above, overlay()).unwrap();
+        let search = DependentSearch::default();
+        search.folders_of(&home, &above);
+        std::fs::write(&base, [0; 512]).unwrap();
+        assert_eq!(search.find(std::slice::from_ref(&base), &base).children, [above]);
+    }
 }
